@@ -1,0 +1,70 @@
+//! Every kind of id in the house, so that one cannot be taken for another.
+//! All are UUIDs of version 7: sortable by making, and makeable on a phone.
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+macro_rules! ids {
+    ($($(#[$doc:meta])* $name:ident),+ $(,)?) => {$(
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, sqlx::Type, utoipa::ToSchema)]
+        #[serde(transparent)]
+        #[sqlx(transparent)]
+        pub struct $name(pub Uuid);
+
+        impl $name {
+            /// A fresh id.
+            #[must_use]
+            #[expect(clippy::disallowed_methods, reason = "the one place that makes ids")]
+            pub fn new() -> Self {
+                Self(Uuid::now_v7())
+            }
+        }
+
+        impl Default for $name {
+            fn default() -> Self {
+                Self::new()
+            }
+        }
+
+        impl std::fmt::Display for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                self.0.fmt(f)
+            }
+        }
+
+        impl std::str::FromStr for $name {
+            type Err = uuid::Error;
+            fn from_str(text: &str) -> Result<Self, Self::Err> {
+                Uuid::parse_str(text).map(Self)
+            }
+        }
+
+        impl From<Uuid> for $name {
+            fn from(id: Uuid) -> Self {
+                Self(id)
+            }
+        }
+    )+};
+}
+
+ids! {
+    /// An organisation.
+    OrganizationId,
+    /// An API key of an organisation.
+    KeyId,
+    /// A felling ticket.
+    TicketId,
+    /// One species line of a felling ticket.
+    LineId,
+    /// A batch of seals that were registered or made together.
+    SealBatchId,
+    /// One posting of harvested timber.
+    HarvestId,
+    /// A log or a stack.
+    LogId,
+    /// A client's or our own name for one posting, unique per organisation for ever.
+    OperationId,
+    /// A finding.
+    FindingId,
+}

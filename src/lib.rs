@@ -1,0 +1,25 @@
+//! Ormantrace: the central server for marking and tracing timber.
+//!
+//! A folder is a noun of the forest: its types, its rules and its SQL live
+//! together. [`http`] is thin and nothing else knows of it.
+
+pub mod chain;
+pub mod clock;
+pub mod config;
+pub mod custody;
+pub mod db;
+pub mod error;
+pub mod finding;
+pub mod geo;
+pub mod http;
+pub mod ids;
+pub mod input;
+pub mod log;
+pub mod page;
+pub mod party;
+pub mod permit;
+pub mod region;
+pub mod seal;
+pub mod telemetry;
+pub mod units;
+pub mod verify;
