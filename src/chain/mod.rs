@@ -1,1 +1,16 @@
-//! (in work)
+//! The chain: how one event of a subject is bound to the one before it.
+//!
+//! What this folder promises, with the bytes of `docs/CHAIN.md`:
+//! - a stranger recomputes every hash from what the API returned ([`bytes`]);
+//! - what is hashed is the exact text that is stored and handed out ([`canonical`]);
+//! - the value that links an event to the next is its RFC 6962 leaf hash;
+//! - an event is only ever added behind a head that its writer holds under lock
+//!   ([`append`]), so a chain has no fork and no gap.
+
+pub mod append;
+pub mod bytes;
+pub mod canonical;
+pub mod verify;
+
+pub use append::{Draft, Head, NewHead, append};
+pub use bytes::{Entry, Hash, Salt, SubjectKind};
