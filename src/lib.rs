@@ -23,3 +23,4 @@ pub mod seal;
 pub mod telemetry;
 pub mod units;
 pub mod verify;
+pub mod vocabulary;
