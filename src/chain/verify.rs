@@ -1,0 +1,171 @@
+//! Checking a chain from what was handed out, as a stranger would.
+
+use super::bytes::{Entry, Hash, Part, Salt, commit, record};
+use chrono::{DateTime, Utc};
+
+/// One part of an event as handed out: the commitment always, the rest as far as
+/// the reader may see it.
+#[derive(Clone, Debug)]
+pub struct Revealed<'a> {
+    /// The commitment; zero for a part that the event does not have.
+    pub commitment: Hash,
+    /// Salt and text, if they were shown.
+    pub opening: Option<(Salt, &'a str)>,
+}
+
+/// One event as handed out.
+#[derive(Clone, Debug)]
+pub struct Shown<'a> {
+    /// Place in the chain, from 1.
+    pub seq: u32,
+    /// When the server received it.
+    pub received_at: DateTime<Utc>,
+    /// Ref of the subject; equal in all entries of a chain.
+    pub subject: Hash,
+    /// Hash of the event before; zero for the first.
+    pub prev: Hash,
+    /// Hash of this event.
+    pub hash: Hash,
+    /// Public, business and personal part.
+    pub parts: [Revealed<'a>; 3],
+}
+
+/// What is wrong with a chain, and at which event.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Fault {
+    /// The events do not run 1…n without a gap.
+    #[error("event {found} stands where event {expected} belongs")]
+    Gap {
+        /// What should stand there.
+        expected: u32,
+        /// What does.
+        found: u32,
+    },
+    /// An event does not name the hash of the one before it.
+    #[error("event {0} does not follow from the one before it")]
+    Unlinked(u32),
+    /// An event's hash is not that of its entry.
+    #[error("event {0} has been altered: its hash does not fit")]
+    Altered(u32),
+    /// A shown text is not what was committed to.
+    #[error("event {seq}: the {part:?} part is not what was committed to")]
+    WrongPart {
+        /// The event.
+        seq: u32,
+        /// The part.
+        part: Part,
+    },
+    /// An event was received before the one in front of it.
+    #[error("event {0} was received before the one in front of it")]
+    TimeFell(u32),
+    /// An event belongs to another subject.
+    #[error("event {0} belongs to another subject")]
+    OtherSubject(u32),
+}
+
+/// Checks a whole chain from its first event; all faults, in order.
+#[must_use]
+pub fn faults(events: &[Shown<'_>]) -> Vec<Fault> {
+    let mut found = Vec::new();
+    let mut prev = Hash::ZERO;
+    for (event, expected) in events.iter().zip(1_u32..) {
+        let seq = event.seq;
+        if seq != expected {
+            found.push(Fault::Gap { expected, found: seq });
+        }
+        if event.prev != prev {
+            found.push(Fault::Unlinked(seq));
+        }
+        for (revealed, part) in event.parts.iter().zip([Part::Public, Part::Business, Part::Personal]) {
+            if let Some((salt, text)) = &revealed.opening
+                && commit(part, salt, text) != revealed.commitment
+            {
+                found.push(Fault::WrongPart { seq, part });
+            }
+        }
+        let record = record(event.parts[0].commitment, event.parts[1].commitment, event.parts[2].commitment);
+        if Entry::new(event.subject, seq, event.received_at, event.prev, record).link() != event.hash {
+            found.push(Fault::Altered(seq));
+        }
+        if expected > 1 {
+            let before = &events[expected as usize - 2];
+            if event.received_at < before.received_at {
+                found.push(Fault::TimeFell(seq));
+            }
+            if event.subject != before.subject {
+                found.push(Fault::OtherSubject(seq));
+            }
+        }
+        prev = event.hash;
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::bytes::{Secret, SubjectKind, subject_ref};
+    use super::*;
+    use uuid::Uuid;
+
+    const TEXTS: [&str; 4] = [
+        r#"{"species":"pinus_sylvestris","type":"harvested","v":1}"#,
+        r#"{"type":"stored","v":1}"#,
+        r#"{"type":"loaded","v":1}"#,
+        r#"{"type":"departed","v":1}"#,
+    ];
+
+    fn chain() -> Vec<Shown<'static>> {
+        let subject = subject_ref(SubjectKind::Log, Uuid::from_u128(42), &Salt([3; 32]));
+        let mut prev = Hash::ZERO;
+        TEXTS
+            .iter()
+            .zip(1_u32..)
+            .map(|(text, seq)| {
+                let secret = Secret([u8::try_from(seq).unwrap(); 32]);
+                let [public, business] = [Part::Public, Part::Business].map(|part| Revealed {
+                    commitment: commit(part, &secret.salt(part), text),
+                    opening: Some((secret.salt(part), *text)),
+                });
+                let parts = [public, business, Revealed { commitment: Hash::ZERO, opening: None }];
+                let received_at = DateTime::from_timestamp(1_790_000_000 + i64::from(seq), 0).unwrap();
+                let record = record(parts[0].commitment, parts[1].commitment, Hash::ZERO);
+                let hash = Entry::new(subject, seq, received_at, prev, record).link();
+                let shown = Shown { seq, received_at, subject, prev, hash, parts };
+                prev = hash;
+                shown
+            })
+            .collect()
+    }
+
+    #[test]
+    fn an_untouched_chain_has_no_fault() {
+        assert_eq!(faults(&chain()), []);
+    }
+
+    #[test]
+    fn each_alteration_is_found_and_named() {
+        let mut text = chain();
+        text[1].parts[0].opening.as_mut().unwrap().1 = r#"{"type":"sold","v":1}"#;
+        assert_eq!(faults(&text), [Fault::WrongPart { seq: 2, part: Part::Public }]);
+
+        let mut time = chain();
+        time[2].received_at -= chrono::TimeDelta::days(1);
+        assert_eq!(faults(&time), [Fault::Altered(3), Fault::TimeFell(3)]);
+
+        let mut dropped = chain();
+        dropped.remove(1);
+        assert_eq!(faults(&dropped)[..2], [Fault::Gap { expected: 2, found: 3 }, Fault::Unlinked(3)]);
+
+        let mut swapped = chain();
+        swapped.swap(1, 2);
+        assert!(faults(&swapped).contains(&Fault::Gap { expected: 2, found: 3 }));
+
+        let mut other = chain();
+        other[3].subject = Hash([1; 32]);
+        assert_eq!(faults(&other), [Fault::Altered(4), Fault::OtherSubject(4)]);
+
+        let mut rehashed = chain();
+        rehashed[1].hash = Hash([9; 32]);
+        assert_eq!(faults(&rehashed), [Fault::Altered(2), Fault::Unlinked(3)]);
+    }
+}
