@@ -34,15 +34,17 @@ impl std::error::Error for Invalid {}
 pub enum At {
     /// A JSON pointer (RFC 6901) into the body; the empty one is the whole body.
     Pointer(String),
-    /// A cell of a CSV body: its line (the header is line 1) and its column's name.
+    /// A cell of a CSV body: its line (the header is line 1) and its column's name. Also a place in
+    /// a body that cannot be read at all: its line and character.
     Cell {
         /// Line in the file as an editor counts, from 1.
         line: u64,
-        /// The column's name as the header gives it.
+        /// The column's name as the contract gives it; the number of the character, from 1, in a
+        /// body that cannot be read; empty if the whole line is meant.
         column: String,
     },
-    /// A query parameter.
-    Query(&'static str),
+    /// A query parameter, as it was sent: an unknown one is refused under its own name.
+    Query(Cow<'static, str>),
     /// A request header.
     Header(&'static str),
 }

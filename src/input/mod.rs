@@ -1,1 +1,58 @@
-//! (in work)
+//! Reading what a stranger sent: JSON, CSV and query strings, through one door.
+//!
+//! What the door promises:
+//! - every fault of a request at once, each with its place, code and sentence,
+//! - numbers reach their parser digit by digit as they were written; there is no `f64` on the way,
+//! - unknown fields, fields given twice, NUL characters and wrong types are refused, never ignored,
+//! - work and memory are bounded by the size of the body, whatever is in it.
+//!
+//! [`Document::parse`], [`Document::query`] and [`Table::document`] each make a [`Document`];
+//! what cannot become one is [`Malformed`] (400). A type that implements [`Read`] is then read
+//! from it with all faults gathered (422). A request type is declared once, with `input!`;
+//! a domain type is hooked in with one line, `parse_text!(SealNumber)` or `parse_number!(Volume)`.
+//!
+//! ```text
+//! input! {
+//!     /// One load of seals.
+//!     pub struct Delivery {
+//!         /// Whose they become.
+//!         pub holder_bin: Bin,
+//!         /// The seals, in the order of their numbers.
+//!         pub seals: Vec<NewSeal> [1..=10_000],
+//!         /// Anything worth saying.
+//!         pub note: Option<Note>,
+//!     }
+//!     => Delivery::check;
+//! }
+//! ```
+
+mod canonical;
+mod errors;
+mod json;
+mod macros;
+mod number;
+mod query;
+mod read;
+mod sheet;
+mod table;
+#[cfg(test)]
+mod tests;
+mod tree;
+
+pub use errors::{Errors, MOST_ENTRIES, Malformed};
+pub use read::{Bounded, Fields, ParseNumber, ParseText, Read, did_you_mean, read_number, read_text};
+pub use sheet::{Sheet, csv_safe};
+pub use table::{Layout, Table};
+pub use tree::{Document, Items, Members, Node};
+
+/// The name of a field as it is sent: without the `r#` of a Rust keyword.
+#[doc(hidden)]
+#[must_use]
+pub const fn field_name(ident: &'static str) -> &'static str {
+    match ident.as_bytes() {
+        [b'r', b'#', ..] => ident.split_at(2).1,
+        _ => ident,
+    }
+}
+
+pub(crate) use macros::{input, parse_number, parse_text, read_field};

@@ -1,0 +1,69 @@
+//! One byte form per content, to tell whether two requests say the same.
+
+use super::tree::Kind;
+use super::{Document, Node, number};
+
+impl Document<'_> {
+    /// Writes the content without what does not matter: the order of keys, spaces, escapes, and how
+    /// a number is written (`0.330` and `33e-2` are one). It is JSON, but made to be hashed, not read:
+    /// numbers look odd. The order of a list and the difference of `null` from absence matter.
+    pub fn write_canonical(&self, out: &mut Vec<u8>) {
+        let mut text = String::with_capacity(self.source.len() + self.decoded.len());
+        write(self.root(), &mut text);
+        out.extend_from_slice(text.as_bytes());
+    }
+}
+
+fn write(node: Node<'_>, out: &mut String) {
+    match node.kind() {
+        Kind::Null => out.push_str("null"),
+        Kind::True => out.push_str("true"),
+        Kind::False => out.push_str("false"),
+        Kind::Number => number::write_normal(node.raw(), out),
+        Kind::Text | Kind::Decoded | Kind::Cell => write_string(node.raw(), out),
+        Kind::List => {
+            out.push('[');
+            for (place, item) in node.items().into_iter().flatten().enumerate() {
+                if place > 0 {
+                    out.push(',');
+                }
+                write(item, out);
+            }
+            out.push(']');
+        }
+        Kind::Object => {
+            let mut members: Vec<_> = node.members().into_iter().flatten().collect();
+            members.sort_unstable_by_key(|(key, _)| *key);
+            out.push('{');
+            for (place, (key, value)) in members.into_iter().enumerate() {
+                if place > 0 {
+                    out.push(',');
+                }
+                write_string(key, out);
+                out.push(':');
+                write(value, out);
+            }
+            out.push('}');
+        }
+    }
+}
+
+/// Escapes only what JSON must: the quote, the backslash, and control characters.
+fn write_string(text: &str, out: &mut String) {
+    out.push('"');
+    for character in text.chars() {
+        match character {
+            '"' => out.push_str("\\\""),
+            '\\' => out.push_str("\\\\"),
+            '\0'..='\x1F' => {
+                out.push_str("\\u00");
+                for shift in [4, 0] {
+                    let digit = (u32::from(character) >> shift) & 0xF;
+                    out.push(char::from_digit(digit, 16).unwrap_or('0'));
+                }
+            }
+            _ => out.push(character),
+        }
+    }
+    out.push('"');
+}
