@@ -93,8 +93,8 @@ macro_rules! vocabulary {
 
 /// sqlx as TEXT for a type with `as_str` (by reference or value) and `parse`.
 macro_rules! sqlx_as_text {
-    ($name:ty) => {
-        impl sqlx::Type<sqlx::Postgres> for $name {
+    ([$($generics:tt)*] $name:ty) => {
+        impl<$($generics)*> sqlx::Type<sqlx::Postgres> for $name {
             fn type_info() -> sqlx::postgres::PgTypeInfo {
                 <str as sqlx::Type<sqlx::Postgres>>::type_info()
             }
@@ -103,7 +103,7 @@ macro_rules! sqlx_as_text {
             }
         }
 
-        impl sqlx::postgres::PgHasArrayType for $name {
+        impl<$($generics)*> sqlx::postgres::PgHasArrayType for $name {
             fn array_type_info() -> sqlx::postgres::PgTypeInfo {
                 <&str as sqlx::postgres::PgHasArrayType>::array_type_info()
             }
@@ -112,7 +112,7 @@ macro_rules! sqlx_as_text {
             }
         }
 
-        impl sqlx::Encode<'_, sqlx::Postgres> for $name {
+        impl<$($generics)*> sqlx::Encode<'_, sqlx::Postgres> for $name {
             fn encode_by_ref(
                 &self,
                 buffer: &mut sqlx::postgres::PgArgumentBuffer,
@@ -121,12 +121,15 @@ macro_rules! sqlx_as_text {
             }
         }
 
-        impl<'r> sqlx::Decode<'r, sqlx::Postgres> for $name {
+        impl<'r, $($generics)*> sqlx::Decode<'r, sqlx::Postgres> for $name {
             fn decode(value: sqlx::postgres::PgValueRef<'r>) -> Result<Self, sqlx::error::BoxDynError> {
                 let text = <&str as sqlx::Decode<'r, sqlx::Postgres>>::decode(value)?;
                 Ok(Self::parse(text)?)
             }
         }
+    };
+    ($name:ty) => {
+        $crate::vocabulary::sqlx_as_text!([] $name);
     };
 }
 
