@@ -8,4 +8,5 @@ pub mod limit;
 pub mod metrics;
 pub mod problem;
 pub mod problem_pages;
+pub mod rejection;
 pub mod server;

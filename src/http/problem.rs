@@ -9,11 +9,6 @@
 //! the pages under `/problems` are printed from it.
 
 use crate::error::{At, Entry, Error, Invalid};
-use crate::http::body::BodyFault;
-use axum::extract::rejection::{
-    BytesRejection, ExtensionRejection, FailedToBufferBody, JsonRejection, PathRejection, QueryRejection,
-    StringRejection,
-};
 use axum::http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use axum::response::{IntoResponse, Response};
@@ -484,7 +479,7 @@ fn is_passing_state(state: &str) -> bool {
 }
 
 /// An error and all its sources in one line, for the log.
-fn chain(error: &dyn StdError) -> String {
+pub(super) fn chain(error: &dyn StdError) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(inner) = source {
@@ -499,109 +494,124 @@ fn chain(error: &dyn StdError) -> String {
     text
 }
 
-impl Problem {
-    /// What a failure to read the body means: too large, too slow, an encoding we do not
-    /// take, or simply broken off. Handlers that read the body themselves use this.
-    #[must_use]
-    pub fn from_body_error(error: &(dyn StdError + 'static)) -> Self {
-        let mut next = Some(error);
-        while let Some(inner) = next {
-            if let Some(fault) = inner.downcast_ref::<BodyFault>() {
-                return Self::from(*fault);
-            }
-            if inner.is::<http_body_util::LengthLimitError>() {
-                return Self::new(Kind::TooLarge, "The body has more bytes than this call takes.");
-            }
-            next = inner.source();
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http_body_util::BodyExt;
+
+    async fn body_of(response: Response) -> serde_json::Value {
+        serde_json::from_slice(&response.into_body().collect().await.unwrap().to_bytes()).unwrap()
+    }
+
+    #[test]
+    fn slugs_are_kebab_case_and_each_once() {
+        for (index, kind) in Kind::ALL.iter().enumerate() {
+            assert!(kind.slug().bytes().all(|b| b.is_ascii_lowercase() || b == b'-'), "{kind:?}");
+            assert!(kind.status().is_client_error() || kind.status().is_server_error());
+            assert!(!Kind::ALL[..index].iter().any(|other| other.slug() == kind.slug()), "{kind:?}");
         }
-        Self::malformed("The body broke off before its end.").caused_by(chain(error))
+        assert!(Kind::ALL.is_sorted_by_key(|kind| kind.status()), "docs list them by status");
     }
-}
 
-impl From<BodyFault> for Problem {
-    fn from(fault: BodyFault) -> Self {
-        match fault {
-            BodyFault::TooLarge { limit } => Self::too_large(limit),
-            BodyFault::TooSlow => {
-                Self::new(Kind::RequestTimeout, "The body did not arrive in time. Nothing was stored.")
-            }
-            BodyFault::Encoding { gzip: true } => {
-                Self::unsupported_media_type("The body's Content-Encoding is not taken; gzip or none is.")
-            }
-            BodyFault::Encoding { gzip: false } => {
-                Self::unsupported_media_type("This call takes no Content-Encoding; gzip is for batches.")
-            }
-            BodyFault::BadGzip => Self::malformed("The body says it is gzip and is not, or breaks off."),
-        }
-    }
-}
-
-impl From<FailedToBufferBody> for Problem {
-    fn from(rejection: FailedToBufferBody) -> Self {
-        Self::from_body_error(&rejection)
-    }
-}
-
-impl From<BytesRejection> for Problem {
-    fn from(rejection: BytesRejection) -> Self {
-        Self::from_body_error(&rejection)
-    }
-}
-
-impl From<StringRejection> for Problem {
-    fn from(rejection: StringRejection) -> Self {
-        match rejection {
-            StringRejection::InvalidUtf8(_) => Self::malformed("The body is not UTF-8."),
-            other => Self::from_body_error(&other),
-        }
-    }
-}
-
-impl From<JsonRejection> for Problem {
-    fn from(rejection: JsonRejection) -> Self {
-        match rejection {
-            JsonRejection::MissingJsonContentType(_) => {
-                Self::unsupported_media_type("Send Content-Type: application/json.")
-            }
-            JsonRejection::JsonSyntaxError(error) => {
-                Self::malformed("The body is not JSON.").caused_by(chain(&error))
-            }
-            JsonRejection::JsonDataError(error) => {
-                Self::new(Kind::Wrong, "The JSON has not the shape this call takes.").caused_by(chain(&error))
-            }
-            other => Self::from_body_error(&other),
-        }
-    }
-}
-
-impl From<QueryRejection> for Problem {
-    fn from(rejection: QueryRejection) -> Self {
-        Self::new(Kind::Wrong, "A query parameter is unknown, repeated or not of its type.")
-            .caused_by(chain(&rejection))
-    }
-}
-
-impl From<PathRejection> for Problem {
-    /// An id that cannot be one names nothing; a path that is not text is malformed.
-    fn from(rejection: PathRejection) -> Self {
-        use axum::extract::path::ErrorKind;
-        match rejection {
-            PathRejection::FailedToDeserializePathParams(failure) => match failure.kind() {
-                ErrorKind::InvalidUtf8InPathParam { .. } => {
-                    Self::malformed("The path is not UTF-8 after percent-decoding.")
-                }
-                ErrorKind::WrongNumberOfParameters { .. } | ErrorKind::UnsupportedType { .. } => {
-                    Self::internal(failure.body_text())
-                }
-                _ => Self::not_found(),
+    #[tokio::test]
+    async fn every_place_a_fault_can_have_is_told() {
+        let mut refused =
+            Entry::new(At::Pointer("/logs/3".into()), "wrong-transition", "Not from at_felling.");
+        refused.allowed = vec!["loaded", "stored"];
+        let problem = Problem::conflict(vec![
+            refused,
+            Entry::new(At::Cell { line: 7, column: "species".into() }, "unknown-species", "No such species."),
+            Entry::new(At::Query("limit"), "out-of-range", "1 to 1,000."),
+            Entry::new(At::Header("Idempotency-Key"), "too-short", "8 characters or more."),
+        ]);
+        let response = problem.render("https://orman.example", Some("/v1/custody-events"), Some("0190"));
+        assert_eq!(response.status(), 409);
+        assert_eq!(response.headers()[CONTENT_TYPE], PROBLEM_JSON);
+        insta::assert_json_snapshot!(body_of(response).await, @r#"
+        {
+          "detail": "4 values stand against the present state; errors lists each.",
+          "errors": [
+            {
+              "allowed": [
+                "loaded",
+                "stored"
+              ],
+              "code": "wrong-transition",
+              "detail": "Not from at_felling.",
+              "pointer": "/logs/3"
             },
-            other => Self::internal(chain(&other)),
+            {
+              "code": "unknown-species",
+              "column": "species",
+              "detail": "No such species.",
+              "line": 7
+            },
+            {
+              "code": "out-of-range",
+              "detail": "1 to 1,000.",
+              "parameter": "limit"
+            },
+            {
+              "code": "too-short",
+              "detail": "8 characters or more.",
+              "header": "Idempotency-Key"
+            }
+          ],
+          "instance": "/v1/custody-events",
+          "request_id": "0190",
+          "status": 409,
+          "title": "Against the present state",
+          "type": "https://orman.example/problems/conflict"
+        }
+        "#);
+    }
+
+    #[tokio::test]
+    async fn a_cause_is_for_the_log_alone() {
+        let sql = "SELECT iin FROM persons WHERE bin = '050140001233'";
+        let errors = [
+            Error::Database(sqlx::Error::Protocol(sql.into())),
+            Error::Database(sqlx::Error::Io(std::io::Error::other(sql))),
+            Error::OutcomeUnknown(sqlx::Error::Io(std::io::Error::other(sql))),
+            Error::BadRow(sql.into()),
+            Error::Unavailable(sql.into()),
+        ];
+        for error in errors {
+            let response = Problem::from(error).into_response();
+            let cause = response.extensions().get::<Cause>().unwrap().0.clone();
+            assert!(cause.contains(sql));
+            assert!(!body_of(response).await.to_string().contains("SELECT"));
         }
     }
-}
 
-impl From<ExtensionRejection> for Problem {
-    fn from(rejection: ExtensionRejection) -> Self {
-        Self::internal(chain(&rejection))
+    #[test]
+    fn what_passes_is_503_and_says_when_and_what_does_not_is_500() {
+        for error in [sqlx::Error::PoolTimedOut, sqlx::Error::PoolClosed, sqlx::Error::WorkerCrashed] {
+            let problem = Problem::from(error);
+            assert_eq!(problem.kind(), Kind::Unavailable);
+            assert!(problem.headers.contains_key(RETRY_AFTER));
+        }
+        assert_eq!(Problem::from(sqlx::Error::RowNotFound).kind(), Kind::Internal);
+        for state in ["08006", "57P01", "53300", "40P01", "57014"] {
+            assert!(is_passing_state(state), "{state}");
+        }
+        for state in ["23505", "42P01", "22001", "42501"] {
+            assert!(!is_passing_state(state), "{state}");
+        }
+    }
+
+    #[test]
+    fn headers_that_a_status_owes() {
+        let asked = |problem: Problem, name| problem.headers.get(name).cloned();
+        assert_eq!(asked(Problem::unauthorized(), WWW_AUTHENTICATE).unwrap(), "Bearer");
+        assert!(
+            asked(Problem::invalid_token(), WWW_AUTHENTICATE)
+                .unwrap()
+                .to_str()
+                .unwrap()
+                .starts_with("Bearer ")
+        );
+        assert_eq!(asked(Problem::too_many_requests(0), RETRY_AFTER).unwrap(), "1");
+        assert_eq!(asked(Problem::from(Error::InProgress), RETRY_AFTER).unwrap(), "1");
     }
 }
