@@ -1,6 +1,7 @@
 //! HTTP, thin: what reaches us, who may, and how it is answered. Nothing else in the
 //! house knows of it.
 
+pub mod address;
 pub mod body;
 pub mod health;
 pub mod layers;
