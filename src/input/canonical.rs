@@ -2,6 +2,7 @@
 
 use super::tree::Kind;
 use super::{Document, Node, number};
+use std::fmt::Write as _;
 
 impl Document<'_> {
     /// Writes the content without what does not matter: the order of keys, spaces, escapes, and how
@@ -51,18 +52,19 @@ fn write(node: Node<'_>, out: &mut String) {
 /// Escapes only what JSON must: the quote, the backslash, and control characters.
 fn write_string(text: &str, out: &mut String) {
     out.push('"');
-    for character in text.chars() {
-        match character {
-            '"' => out.push_str("\\\""),
-            '\\' => out.push_str("\\\\"),
-            '\0'..='\x1F' => {
-                out.push_str("\\u00");
-                for shift in [4, 0] {
-                    let digit = (u32::from(character) >> shift) & 0xF;
-                    out.push(char::from_digit(digit, 16).unwrap_or('0'));
+    for stretch in text.split_inclusive(|character| matches!(character, '"' | '\\' | '\0'..='\x1F')) {
+        match stretch.as_bytes() {
+            [plain @ .., last @ (b'"' | b'\\' | 0..=0x1F)] => {
+                out.push_str(&stretch[..plain.len()]);
+                if *last < 0x20 {
+                    // Writing to a String cannot fail.
+                    let _ = write!(out, "\\u{last:04x}");
+                } else {
+                    out.push('\\');
+                    out.push(char::from(*last));
                 }
             }
-            _ => out.push(character),
+            _ => out.push_str(stretch),
         }
     }
     out.push('"');

@@ -32,13 +32,11 @@ impl Malformed {
     ) -> Self {
         let before = &source[..offset.min(source.len())];
         let line_start = before.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
-        let lines = before.iter().filter(|byte| **byte == b'\n').count();
+        let line = before.split(|byte| *byte == b'\n').count();
         // Bytes that continue a character do not move an editor's column.
         let characters = before[line_start..].iter().filter(|byte| **byte & 0xC0 != 0x80).count();
-        let at = At::Cell {
-            line: u64::try_from(lines + 1).unwrap_or(u64::MAX),
-            column: (characters + 1).to_string(),
-        };
+        let at =
+            At::Cell { line: u64::try_from(line).unwrap_or(u64::MAX), column: (characters + 1).to_string() };
         Self { at, code, detail: detail.into() }
     }
 }
@@ -83,6 +81,12 @@ impl Errors {
         self.entries.is_empty()
     }
 
+    /// Whether a further fault will only be counted, so that its sentence need not be worked out.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.entries.len() >= MOST_ENTRIES
+    }
+
     /// Adds a fault whose place is known.
     pub fn push(&mut self, entry: Entry) {
         self.add(|| entry);
@@ -119,10 +123,10 @@ impl Errors {
 
     /// The place is worked out only for faults that are kept.
     fn add(&mut self, entry: impl FnOnce() -> Entry) {
-        if self.entries.len() < MOST_ENTRIES {
-            self.entries.push(entry());
-        } else {
+        if self.is_full() {
             self.more += 1;
+        } else {
+            self.entries.push(entry());
         }
     }
 }

@@ -5,22 +5,30 @@ use super::{Document, Malformed};
 use crate::error::{At, Entry};
 use std::borrow::Cow;
 
+/// No route knows more than ten; each new one is compared with all before it.
+const MOST_PARAMETERS: usize = 100;
+
 impl Document<'_> {
     /// Reads the query of a URL (`application/x-www-form-urlencoded`, without the `?`). A parameter
     /// that is there twice is a fault of the later reading (422, `duplicate-parameter`).
     ///
     /// # Errors
-    /// [`Malformed`]: a broken percent escape or bytes that are not UTF-8 (`not-a-query`), a NUL (`nul-character`).
+    /// [`Malformed`]: a broken percent escape or bytes that are not UTF-8 (`not-a-query`), a NUL (`nul-character`),
+    /// over 100 parameters (`too-many-values`).
     pub fn query(query: Option<&str>) -> Result<Document<'static>, Malformed> {
         let mut built = Builder::default();
         let mut faults = Vec::new();
         let mut names: Vec<String> = Vec::new();
         let root = built.open(Kind::Object, 0, 0);
         for pair in query.unwrap_or_default().split('&').filter(|pair| !pair.is_empty()) {
+            if names.len() == MOST_PARAMETERS {
+                let (at, detail) =
+                    (At::Query(Cow::Borrowed("")), format!("At most {MOST_PARAMETERS} parameters."));
+                return Err(Malformed { at, code: "too-many-values", detail: detail.into() });
+            }
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
             let name = decode(name, "")?;
             let value = decode(value, &name)?;
-            // A query is bounded with the request's head, so that comparing each with each is cheap.
             if names.contains(&name) {
                 let detail = "This parameter is there twice.";
                 faults.push(Entry::new(At::Query(Cow::Owned(name)), "duplicate-parameter", detail));

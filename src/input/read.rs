@@ -285,7 +285,9 @@ impl<'d, const N: usize> Fields<'d, N> {
 fn refuse_unknown(object: Node<'_>, key: &str, names: &[&'static str], errors: &mut Errors) {
     let shown: String = key.chars().take(50).collect();
     let mut detail = format!("`{}` is not known here.", shown.escape_debug());
-    if let Some(near) = did_you_mean(key, names) {
+    if !errors.is_full()
+        && let Some(near) = did_you_mean(key, names)
+    {
         detail = format!("{detail} Did you mean `{near}`?");
     }
     let invalid = Invalid::new(object.unknown_code(), detail);

@@ -5,6 +5,9 @@ use super::{Document, Malformed, did_you_mean};
 use crate::error::{At, Entry};
 use std::borrow::Cow;
 
+/// No template has more than 30; a header line of a million names would be compared with all of them.
+const MOST_COLUMNS: usize = 1_000;
+
 /// What a CSV body must look like, and where its columns go in the JSON it stands for.
 ///
 /// ```text
@@ -111,7 +114,7 @@ impl Table {
     /// Reads up to `limit` rows; `charset` is that of the content type, if it names one.
     ///
     /// # Errors
-    /// [`Malformed`]: `unknown-charset`, `not-utf8`, `nul-character`, `not-csv` (no header; a line break in a cell).
+    /// [`Malformed`]: `unknown-charset`, `not-utf8`, `nul-character`, `not-csv` (no header, a line break in a cell, over 1,000 columns).
     pub fn parse(bytes: &[u8], charset: Option<&str>, limit: usize) -> Result<Self, Malformed> {
         let text = decode(bytes, charset)?;
         if let Some(nul) = text.find('\0') {
@@ -154,6 +157,10 @@ impl Table {
         let Some((header_line, header)) = records.next() else {
             return Err(Malformed::in_text(b"", 0, "not-csv", "The first line must name the columns."));
         };
+        if header.len() > MOST_COLUMNS {
+            let detail = format!("At most {MOST_COLUMNS} columns.");
+            return Err(Malformed::in_text(b"", 0, "not-csv", detail));
+        }
         let header = header.iter().map(str::to_lowercase).collect();
         Ok(Self { header, header_line, rows: records.collect(), over_limit, limit })
     }
@@ -313,7 +320,7 @@ impl Lines<'_> {
             record.position().map_or(self.at, |place| usize::try_from(place.byte()).unwrap_or(self.at));
         let breaks = self.text[from..].iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
         let to = from + breaks;
-        self.line += u32_of(self.text[self.at..to].iter().filter(|byte| **byte == b'\n').count());
+        self.line += u32_of(self.text[self.at..to].split(|byte| *byte == b'\n').count() - 1);
         self.at = to;
         self.line
     }
