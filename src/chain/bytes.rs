@@ -153,7 +153,8 @@ impl Secret {
     }
 
     fn derive(&self, part: Part, scope: &[u8]) -> Salt {
-        let mut mac = <Hmac<Sha256> as KeyInit>::new_from_slice(&self.0).expect("HMAC takes a key of any length");
+        let mut mac =
+            <Hmac<Sha256> as KeyInit>::new_from_slice(&self.0).expect("HMAC takes a key of any length");
         mac.update(b"ormantrace/salt/1\0");
         mac.update(&[part as u8]);
         mac.update(scope);
@@ -254,8 +255,11 @@ mod tests {
         let text = r#"{"region":"KZ-10","subject":"log","type":"harvested","v":1}"#;
         let public = commit(Part::Public, &secret.salt(Part::Public), text);
         let business = commit(Part::Business, &secret.salt(Part::Business), r#"{"v":1}"#);
-        let personal =
-            commit(Part::Personal, &Secret([9; 32]).personal_salt(id, 1), r#"{"name":"Ерлан Оспанов","v":1}"#);
+        let personal = commit(
+            Part::Personal,
+            &Secret([9; 32]).personal_salt(id, 1),
+            r#"{"name":"Ерлан Оспанов","v":1}"#,
+        );
         let record = record(public, business, personal);
         let subject = subject_ref(SubjectKind::Log, id, &Salt([5; 32]));
         let at = DateTime::from_timestamp_micros(1_790_000_000_123_456).unwrap();

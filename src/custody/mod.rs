@@ -1,1 +1,11 @@
-//! (in work)
+//! Chain of custody: what can happen to a log, what may follow what, how it is
+//! recorded and how it is read.
+//!
+//! Every write locks the log's row, decides on its state, adds an event behind
+//! its head and stores the new state, in one transaction. Round trips of a
+//! custody event of any number of logs: resolve, lock, append, save.
+
+pub mod content;
+pub mod state;
+pub mod table;
+pub mod words;

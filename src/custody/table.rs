@@ -99,7 +99,10 @@ const CARRIED: &[Who] = &[Who::Holder, Who::NamedCarrier];
 
 /// The custody table. Order is that of a log's life, and of the documents.
 pub const TABLE: &[Rule] = &[
-    Rule { reversible: false, ..rule(E::Harvested, From::Nothing, To::Becomes(S::AtFelling), &[Who::TicketHolder]) },
+    Rule {
+        reversible: false,
+        ..rule(E::Harvested, From::Nothing, To::Becomes(S::AtFelling), &[Who::TicketHolder])
+    },
     rule(
         E::Stored,
         From::These(&[S::AtFelling, S::Received, S::Stored]),
@@ -141,7 +144,10 @@ pub const TABLE: &[Rule] = &[
         reversible: false,
         ..rule(E::SealReplaced, From::Open, To::Unchanged, &[Who::Holder])
     },
-    Rule { reversible: false, ..rule(E::SealVoided, From::Open, To::Unchanged, &[Who::Holder, Who::Operator]) },
+    Rule {
+        reversible: false,
+        ..rule(E::SealVoided, From::Open, To::Unchanged, &[Who::Holder, Who::Operator])
+    },
     Rule {
         with_void_seal: true,
         reversible: false,

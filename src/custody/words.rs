@@ -81,7 +81,12 @@ impl Status {
     #[must_use]
     pub fn is_open(self) -> bool {
         match self {
-            Self::AtFelling | Self::Stored | Self::Loaded | Self::InTransit | Self::Arrived | Self::Received => true,
+            Self::AtFelling
+            | Self::Stored
+            | Self::Loaded
+            | Self::InTransit
+            | Self::Arrived
+            | Self::Received => true,
             Self::Processed | Self::Exported | Self::Sold | Self::Lost | Self::Destroyed => false,
         }
     }
