@@ -2,11 +2,15 @@
 //! house knows of it.
 
 pub mod address;
+pub mod app;
+pub mod auth;
 pub mod body;
 pub mod health;
 pub mod layers;
 pub mod limit;
 pub mod metrics;
+pub mod paging;
+pub mod posting;
 pub mod problem;
 pub mod problem_pages;
 pub mod rejection;

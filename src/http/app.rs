@@ -1,0 +1,53 @@
+//! What every handler can reach.
+
+use crate::clock::Clock;
+use crate::error::{Error, Result};
+use sqlx::PgPool;
+use std::sync::Arc;
+
+/// The server's own things, shared by all handlers.
+#[derive(Clone)]
+pub struct App(Arc<Inner>);
+
+impl std::ops::Deref for App {
+    type Target = Inner;
+    fn deref(&self) -> &Inner {
+        &self.0
+    }
+}
+
+/// What [`App`] shares.
+pub struct Inner {
+    /// Connections as the service role.
+    pub pool: PgPool,
+    /// The time.
+    pub clock: Clock,
+    /// Address that the public reaches us by, without a slash at the end.
+    pub public_url: String,
+    /// GTIN of the marking codes we make.
+    pub gtin: String,
+    /// Key of idempotency fingerprints, the same for all instances.
+    pub fingerprint_key: [u8; 32],
+}
+
+impl App {
+    /// Wraps it for sharing.
+    #[must_use]
+    pub fn new(inner: Inner) -> Self {
+        Self(Arc::new(inner))
+    }
+}
+
+/// A secret that all instances share, made by the first that asks.
+pub async fn shared_secret(pool: &PgPool, name: &str) -> Result<[u8; 32]> {
+    let fresh = crate::chain::Salt::random().0;
+    sqlx::query!(
+        "INSERT INTO server_secret (name, value) VALUES ($1, $2) ON CONFLICT DO NOTHING",
+        name,
+        fresh.as_slice()
+    )
+    .execute(pool)
+    .await?;
+    let value = sqlx::query_scalar!("SELECT value FROM server_secret WHERE name = $1", name).fetch_one(pool).await?;
+    value.try_into().map_err(|_| Error::BadRow(format!("server_secret.value of {name}: not 32 bytes")))
+}

@@ -1,0 +1,82 @@
+//! Who is calling, and whether their role may. Permission is an argument type: a
+//! handler that takes no [`Caller`] or role does not look authorised.
+
+use super::app::App;
+use super::problem::Problem;
+use crate::party::key::{Caller, Token, authenticate};
+use crate::party::role::Role;
+use axum::extract::{FromRequestParts, OptionalFromRequestParts};
+use axum::http::header::AUTHORIZATION;
+use axum::http::request::Parts;
+
+/// The token of the request, if it carries one. A header that is no bearer token is a bad token.
+fn token(parts: &Parts) -> Result<Option<Token>, Problem> {
+    let mut values = parts.headers.get_all(AUTHORIZATION).iter();
+    let Some(value) = values.next() else { return Ok(None) };
+    if values.next().is_some() {
+        return Err(Problem::invalid_token());
+    }
+    let text = value.to_str().map_err(|_| Problem::invalid_token())?;
+    let (scheme, token) = text.split_once(' ').ok_or_else(Problem::invalid_token)?;
+    if !scheme.eq_ignore_ascii_case("bearer") {
+        return Err(Problem::invalid_token());
+    }
+    Token::from_text(token.trim_matches(' ')).map(Some).ok_or_else(Problem::invalid_token)
+}
+
+impl OptionalFromRequestParts<App> for Caller {
+    type Rejection = Problem;
+
+    /// For what is public: no token is nobody, a bad one is 401 even here.
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Option<Self>, Problem> {
+        let Some(token) = token(parts)? else { return Ok(None) };
+        let caller = authenticate(&app.pool, &token, app.clock.now()).await?;
+        caller.map(Some).ok_or_else(Problem::invalid_token)
+    }
+}
+
+impl FromRequestParts<App> for Caller {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
+        let caller = <Self as OptionalFromRequestParts<App>>::from_request_parts(parts, app).await?;
+        caller.ok_or_else(Problem::unauthorized)
+    }
+}
+
+macro_rules! permissions {
+    ($($(#[$doc:meta])* $name:ident: $($role:ident)|+, $sentence:literal;)+) => {$(
+        $(#[$doc])*
+        #[derive(Clone, Debug)]
+        pub struct $name(pub Caller);
+
+        impl FromRequestParts<App> for $name {
+            type Rejection = Problem;
+
+            async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
+                let caller = <Caller as FromRequestParts<App>>::from_request_parts(parts, app).await?;
+                if $(caller.is(Role::$role))||+ {
+                    Ok(Self(caller))
+                } else {
+                    Err(Problem::forbidden($sentence))
+                }
+            }
+        }
+    )+};
+}
+
+permissions! {
+    /// The operator.
+    Operator: Operator, "Only the operator may do this.";
+    /// A forest owner.
+    ForestOwner: ForestOwner, "Only a forest owner may do this.";
+    /// An inspector.
+    Inspector: Inspector, "Only an inspector may do this.";
+    /// Who may harvest: an enterprise, or a forest owner that holds a ticket itself.
+    Harvester: Enterprise | ForestOwner, "Only an enterprise or a forest owner may record a harvest.";
+    /// Who takes part in custody: everyone but the operator, who writes nothing in another's name.
+    Custodian: Enterprise | ForestOwner | Carrier | Inspector,
+        "Only an enterprise, a forest owner, a carrier or an inspector may do this.";
+    /// Who may hold seals, or allot them.
+    SealHolder: Operator | Enterprise | ForestOwner, "Only the operator, an enterprise or a forest owner has seals.";
+}

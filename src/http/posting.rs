@@ -1,0 +1,385 @@
+//! How every write reaches the database: read whole, fingerprinted, run in a task of
+//! its own (a client that hangs up cancels its handler, and a write must not stop
+//! half way), in one transaction with its idempotency answer, tried again where
+//! PostgreSQL asks for it.
+
+use super::app::App;
+use super::problem::{Kind, Problem};
+use crate::db::{self, Tx};
+use crate::error::{At, Error, Invalid};
+use crate::ids::OrganizationId;
+use crate::input::{Document, Layout, Read, Table};
+use crate::party::key::Caller;
+use axum::body::Bytes;
+use axum::extract::{FromRequest, FromRequestParts, MatchedPath, Request};
+use axum::http::header::{CONTENT_TYPE, HeaderName};
+use axum::http::{HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use flate2::Compression;
+use flate2::read::GzDecoder;
+use flate2::write::GzEncoder;
+use futures_util::future::BoxFuture;
+use hmac::{Hmac, KeyInit, Mac};
+use serde::Serialize;
+use sha2::{Digest, Sha256};
+use std::io::{Read as _, Write as _};
+use std::time::Duration;
+
+/// Header that says that an answer is a repeated one.
+pub const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
+const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+/// Tries of one transaction, the first included.
+const TRIES: u32 = 4;
+/// Answers up to this size are kept 90 days, larger ones 7.
+const LARGE_ANSWER: usize = 64 * 1024;
+
+/// What names a posting besides its content: its idempotency key and its fingerprint.
+#[derive(Clone, Debug)]
+pub struct Posting {
+    idempotency_key: Option<String>,
+    /// HMAC-SHA-256 under a server secret over method, route, path, query and canonical
+    /// body. Unkeyed, it would let an erased IIN be guessed.
+    pub fingerprint: [u8; 32],
+}
+
+/// A body that was read and understood.
+#[derive(Debug)]
+pub struct Posted<T> {
+    /// What it says.
+    pub input: T,
+    /// What names it.
+    pub posting: Posting,
+}
+
+/// A write's answer, before it is sent.
+pub struct Done {
+    status: StatusCode,
+    body: Vec<u8>,
+    stored: bool,
+    already_done: String,
+}
+
+impl Done {
+    /// 201 with what was made; `id` is what a late repetition is told.
+    pub fn created<T: Serialize>(body: &T, id: impl std::fmt::Display) -> Self {
+        Self::new(StatusCode::CREATED, body, id)
+    }
+
+    /// 200 with what was done.
+    pub fn ok<T: Serialize>(body: &T, id: impl std::fmt::Display) -> Self {
+        Self::new(StatusCode::OK, body, id)
+    }
+
+    /// Keeps the answer out of the database: it holds a secret. A repetition gets 409.
+    #[must_use]
+    pub fn unrepeatable(mut self) -> Self {
+        self.stored = false;
+        self
+    }
+
+    fn new<T: Serialize>(status: StatusCode, body: &T, id: impl std::fmt::Display) -> Self {
+        let body = serde_json::to_vec(body).expect("answers serialise");
+        Self { status, body, stored: true, already_done: id.to_string() }
+    }
+
+    fn answer(self) -> Response {
+        let json = HeaderValue::from_static("application/json");
+        (self.status, [(CONTENT_TYPE, json)], self.body).into_response()
+    }
+}
+
+/// The whole of a request that a write is made of: read within the bounds of its route.
+pub struct Envelope {
+    /// Media type without parameters, lower case; nothing if none was sent.
+    pub media_type: Option<String>,
+    /// `charset` parameter of the media type.
+    pub charset: Option<String>,
+    /// Query as sent.
+    pub query: Option<String>,
+    /// The body, unpacked.
+    pub body: Bytes,
+    idempotency_key: Option<String>,
+    scope: Vec<u8>,
+}
+
+impl FromRequest<App> for Envelope {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, app: &App) -> Result<Self, Problem> {
+        let (mut parts, body) = request.into_parts();
+        let route = MatchedPath::from_request_parts(&mut parts, app).await.ok();
+        let mut scope = Vec::new();
+        let named = [
+            parts.method.as_str(),
+            route.as_ref().map_or("", |route| route.as_str()),
+            parts.uri.path(),
+            parts.uri.query().unwrap_or_default(),
+        ];
+        for piece in named {
+            scope.extend_from_slice(&(piece.len() as u64).to_be_bytes());
+            scope.extend_from_slice(piece.as_bytes());
+        }
+        let idempotency_key = match parts.headers.get(IDEMPOTENCY_KEY) {
+            None => None,
+            Some(value) => {
+                let key = value.to_str().ok().filter(|key| {
+                    (8..=128).contains(&key.len()) && key.bytes().all(|byte| byte.is_ascii_graphic())
+                });
+                let bad = || {
+                    let invalid =
+                        Invalid::new("bad-idempotency-key", "An Idempotency-Key is 8 to 128 visible ASCII characters.");
+                    Problem::wrong_at(At::Header("Idempotency-Key"), invalid)
+                };
+                Some(key.ok_or_else(bad)?.to_owned())
+            }
+        };
+        let content_type = parts.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let (media_type, parameters) = content_type.split_once(';').unwrap_or((content_type, ""));
+        let charset = parameters.split(';').find_map(|parameter| {
+            let (name, value) = parameter.split_once('=')?;
+            name.trim().eq_ignore_ascii_case("charset").then(|| value.trim().trim_matches('"').to_owned())
+        });
+        let media_type = Some(media_type.trim().to_ascii_lowercase()).filter(|media| !media.is_empty());
+        let query = parts.uri.query().map(str::to_owned);
+        let body = Bytes::from_request(Request::from_parts(parts, body), app).await?;
+        Ok(Self { media_type, charset, query, body, idempotency_key, scope })
+    }
+}
+
+impl Envelope {
+    /// Whether the body says it is CSV.
+    #[must_use]
+    pub fn is_csv(&self) -> bool {
+        self.media_type.as_deref() == Some("text/csv")
+    }
+
+    /// Refuses what is neither JSON nor nothing said.
+    pub fn require_json(&self) -> Result<(), Problem> {
+        match self.media_type.as_deref() {
+            None | Some("application/json") => Ok(()),
+            Some(media) if media.starts_with("application/") && media.ends_with("+json") => Ok(()),
+            Some(_) => Err(Problem::unsupported_media_type("This call takes application/json.")),
+        }
+    }
+
+    /// Reads the body as JSON.
+    pub fn json<T: Read>(&self, app: &App) -> Result<Posted<T>, Problem> {
+        let document = Document::parse(&self.body).map_err(|fault| Problem::malformed_at(fault.into()))?;
+        self.understand(app, &document)
+    }
+
+    /// Reads the body as CSV of at most `rows` rows, with what the query says laid beside it.
+    pub fn csv<T: Read>(
+        &self,
+        app: &App,
+        layout: &Layout,
+        rows: usize,
+        parameters: &[(&'static str, &str)],
+    ) -> Result<Posted<T>, Problem> {
+        let table = Table::parse(&self.body, self.charset.as_deref(), rows)
+            .map_err(|fault| Problem::malformed_at(fault.into()))?;
+        self.understand(app, &table.document(layout, parameters))
+    }
+
+    fn understand<T: Read>(&self, app: &App, document: &Document<'_>) -> Result<Posted<T>, Problem> {
+        let input = document.read::<T>().map_err(Problem::wrong)?;
+        let mut mac = <Hmac<Sha256> as KeyInit>::new_from_slice(&app.fingerprint_key).expect("HMAC takes any key");
+        let mut content = self.scope.clone();
+        document.write_canonical(&mut content);
+        mac.update(&content);
+        let fingerprint = mac.finalize().into_bytes().into();
+        Ok(Posted { input, posting: Posting { idempotency_key: self.idempotency_key.clone(), fingerprint } })
+    }
+}
+
+/// `FromRequest` for the usual case: a JSON body and nothing in the query.
+impl<T: Read> FromRequest<App> for Posted<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, app: &App) -> Result<Self, Problem> {
+        let envelope = Envelope::from_request(request, app).await?;
+        envelope.require_json()?;
+        if envelope.query.as_deref().is_some_and(|query| !query.is_empty()) {
+            let invalid = Invalid::new("unknown-parameter", "This call takes no query parameters.");
+            return Err(Problem::wrong_at(At::Query("?".into()), invalid));
+        }
+        envelope.json(app)
+    }
+}
+
+/// The work of one write: everything between BEGIN and COMMIT. May run more than once.
+pub trait Work: Send + Sync + 'static {
+    /// Does it.
+    fn run<'t>(&'t self, tx: &'t mut Tx<'static>) -> BoxFuture<'t, Result<Done, Error>>;
+}
+
+impl<F> Work for F
+where
+    F: for<'t> Fn(&'t mut Tx<'static>) -> BoxFuture<'t, Result<Done, Error>> + Send + Sync + 'static,
+{
+    fn run<'t>(&'t self, tx: &'t mut Tx<'static>) -> BoxFuture<'t, Result<Done, Error>> {
+        self(tx)
+    }
+}
+
+impl Posting {
+    /// Runs `work` for `caller` as a transaction named `name` (in metrics), with the
+    /// promises of this module.
+    pub async fn run(self, app: &App, caller: &Caller, name: &'static str, work: impl Work) -> Result<Response, Problem> {
+        let task = Task { app: app.clone(), organization: caller.organization, posting: self, name };
+        let span = tracing::Span::current();
+        let running = tokio::spawn(tracing::Instrument::instrument(async move { task.run(&work).await }, span));
+        match running.await {
+            Ok(result) => result,
+            Err(error) => Err(Problem::internal(format!("write {name} died: {error}"))),
+        }
+    }
+}
+
+struct Task {
+    app: App,
+    organization: OrganizationId,
+    posting: Posting,
+    name: &'static str,
+}
+
+impl Task {
+    async fn run(&self, work: &dyn Work) -> Result<Response, Problem> {
+        let mut pause = Duration::from_millis(5);
+        for attempt in 1..=TRIES {
+            match self.attempt(work).await {
+                Err(Attempt::Failed(Error::Database(error))) if db::is_retryable(&error) => {
+                    metrics::counter!("ormantrace_transaction_retries_total", "transaction" => self.name).increment(1);
+                    if attempt == TRIES {
+                        let cause = format!("{}: still in conflict after {TRIES} tries: {error}", self.name);
+                        return Err(Problem::unavailable(cause));
+                    }
+                    tokio::time::sleep(pause + jitter(pause)).await;
+                    pause *= 3;
+                }
+                Err(Attempt::Failed(error)) => return Err(error.into()),
+                Err(Attempt::Told(problem)) => return Err(problem),
+                Ok(response) => return Ok(response),
+            }
+        }
+        Err(Problem::internal("unreachable: every try returns"))
+    }
+
+    async fn attempt(&self, work: &dyn Work) -> Result<Response, Attempt> {
+        let now = self.app.clock.now();
+        let mut tx = self.app.pool.begin().await.map_err(Error::from)?;
+        if let Some(key) = &self.posting.idempotency_key {
+            claim(&mut tx, self.organization, key).await?;
+            if let Some(earlier) = self.earlier(&mut tx, key).await? {
+                return Ok(earlier);
+            }
+        }
+        let done = work.run(&mut tx).await?;
+        if let Some(key) = &self.posting.idempotency_key {
+            let large = done.body.len() > LARGE_ANSWER;
+            let body = if done.stored { Some(pack(&done.body)) } else { None };
+            sqlx::query!(
+                "INSERT INTO idempotency (organization_id, key, fingerprint, status, body, already_done, created_at, body_until)
+                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+                self.organization.0,
+                key,
+                self.posting.fingerprint.as_slice(),
+                i16::try_from(done.status.as_u16()).unwrap_or(200),
+                body,
+                done.already_done,
+                now,
+                now + chrono::TimeDelta::days(if large { 7 } else { 90 }),
+            )
+            .execute(&mut *tx)
+            .await
+            .map_err(Error::from)?;
+        }
+        match tx.commit().await {
+            Ok(()) => {
+                metrics::counter!("ormantrace_transactions_total", "transaction" => self.name).increment(1);
+                Ok(done.answer())
+            }
+            Err(error) if db::is_down(&error) => Err(Error::OutcomeUnknown(error).into()),
+            Err(error) => Err(Error::from(error).into()),
+        }
+    }
+
+    /// The first answer to the same key, if there was one.
+    async fn earlier(&self, tx: &mut Tx<'static>, key: &str) -> Result<Option<Response>, Attempt> {
+        let row = sqlx::query!(
+            "SELECT fingerprint, status, body, already_done FROM idempotency WHERE organization_id = $1 AND key = $2",
+            self.organization.0,
+            key
+        )
+        .fetch_optional(&mut **tx)
+        .await
+        .map_err(Error::from)?;
+        let Some(row) = row else { return Ok(None) };
+        if row.fingerprint != self.posting.fingerprint {
+            return Err(Attempt::Told(Problem::key_reused()));
+        }
+        let Some(packed) = row.body else {
+            let detail = format!("This was done already, and its answer is not kept: {}.", row.already_done);
+            let kind = if row.already_done.starts_with("key ") { Kind::AlreadyCreated } else { Kind::AlreadyDone };
+            return Err(Attempt::Told(Problem::new(kind, detail)));
+        };
+        let mut body = Vec::new();
+        GzDecoder::new(packed.as_slice())
+            .read_to_end(&mut body)
+            .map_err(|error| Error::BadRow(format!("idempotency.body: {error}")))?;
+        let status = u16::try_from(row.status).ok().and_then(|status| StatusCode::from_u16(status).ok());
+        let done = Done { status: status.unwrap_or(StatusCode::OK), body, stored: true, already_done: row.already_done };
+        let mut response = done.answer();
+        response.headers_mut().insert(REPLAYED, HeaderValue::from_static("true"));
+        Ok(Some(response))
+    }
+}
+
+enum Attempt {
+    Failed(Error),
+    Told(Problem),
+}
+
+impl From<Error> for Attempt {
+    fn from(error: Error) -> Self {
+        Self::Failed(error)
+    }
+}
+
+/// Takes the key for this transaction, or says that its first request is still running.
+/// Not waiting: waiters would hold the pool's connections.
+pub async fn claim(tx: &mut Tx<'_>, organization: OrganizationId, name: &str) -> Result<(), Error> {
+    let mut hasher = Sha256::new();
+    hasher.update(organization.0.as_bytes());
+    hasher.update(name.as_bytes());
+    let digest: [u8; 32] = hasher.finalize().into();
+    let lock = i64::from_be_bytes(digest[..8].try_into().expect("eight of 32 bytes"));
+    let taken = sqlx::query_scalar!(r#"SELECT pg_try_advisory_xact_lock($1) AS "taken!""#, lock)
+        .fetch_one(&mut **tx)
+        .await?;
+    if taken { Ok(()) } else { Err(Error::InProgress) }
+}
+
+fn pack(body: &[u8]) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+    encoder.write_all(body).and_then(|()| encoder.finish()).expect("writing to memory")
+}
+
+/// Up to as long again, so that those who collided once do not collide twice.
+fn jitter(pause: Duration) -> Duration {
+    let mut byte = [0];
+    let _ = getrandom::fill(&mut byte);
+    pause * u32::from(byte[0]) / 255
+}
+
+/// Forgets answers whose time is over: bodies first, rows after 90 days.
+pub async fn forget_old_answers(app: &App) -> Result<u64, Error> {
+    let now = app.clock.now();
+    let bodies = sqlx::query!("UPDATE idempotency SET body = NULL WHERE body IS NOT NULL AND body_until < $1", now)
+        .execute(&app.pool)
+        .await?;
+    let rows = sqlx::query!("DELETE FROM idempotency WHERE created_at < $1", now - chrono::TimeDelta::days(90))
+        .execute(&app.pool)
+        .await?;
+    Ok(bodies.rows_affected() + rows.rows_affected())
+}
