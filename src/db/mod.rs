@@ -1,1 +1,17 @@
-//! (in work)
+//! The database: somebody's PostgreSQL, or a private one of our own.
+//!
+//! [`open`] returns it migrated and ready, with a pool that may read and add but not change
+//! evidence, and [`Database::close`] leaves nothing running.
+
+pub mod cluster;
+pub mod folder;
+pub mod lock;
+pub mod migrate;
+mod open;
+pub mod postmaster;
+pub mod programs;
+pub mod roles;
+mod trouble;
+
+pub use open::{Database, Mode, OpenError, open, pool_options};
+pub use trouble::{is_down, is_retryable};
