@@ -1,4 +1,20 @@
-//! The database: opened, migrated, kept apart from everything that only uses it.
+//! The database: somebody's PostgreSQL, or a private one of our own.
+//!
+//! [`open`] returns it migrated and ready, with a pool that may read and add but not change
+//! evidence, and [`Database::close`] leaves nothing running.
+
+pub mod cluster;
+pub mod folder;
+pub mod lock;
+pub mod migrate;
+mod open;
+pub mod postmaster;
+pub mod programs;
+pub mod roles;
+mod trouble;
+
+pub use open::{Database, Mode, OpenError, open, pool_options};
+pub use trouble::{is_down, is_retryable};
 
 /// A write transaction. Writes take `&mut Tx`, so "not in a transaction" does not compile.
 pub type Tx<'c> = sqlx::Transaction<'c, sqlx::Postgres>;

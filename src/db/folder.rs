@@ -1,0 +1,349 @@
+//! The data directory: what lies where in it, and to whom it belongs.
+//!
+//! ```text
+//! DATA/            0700
+//!   lock           held by the one process that runs the cluster
+//!   passwords/     0700, ours: one file a role, 0600
+//!   postgres/      0700, the cluster (PostgreSQL's own data directory)
+//!   run/           0700, the Unix socket
+//! ```
+//! PostgreSQL refuses to run as root. Then the cluster and the socket belong to the system user
+//! `postgres`, or `nobody`, and its programs run as that user; the passwords stay root's.
+
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use sha2::{Digest, Sha256};
+
+use super::OpenError;
+use crate::config::shown;
+
+/// The port in the name of the socket. Nothing listens on a network, so it is free to be fixed.
+pub const PORT: u16 = 5432;
+
+/// The longest path of a Unix socket that every system takes (Linux 107 bytes, macOS 103).
+const LONGEST_SOCKET: usize = 100;
+
+/// The system user that PostgreSQL runs as where we are root.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Account {
+    uid: u32,
+    gid: u32,
+}
+
+/// An existing data directory.
+#[derive(Clone, Debug)]
+pub struct Folder {
+    root: PathBuf,
+    account: Option<Account>,
+}
+
+impl Folder {
+    /// Opens the data directory, making it and what belongs in it where it is not there.
+    ///
+    /// # Errors
+    /// A sentence: no right to it, or the user that PostgreSQL must run as cannot enter it.
+    pub fn open(data_dir: &Path) -> Result<Self, OpenError> {
+        let made = make(data_dir).map_err(|e| refused("cannot be made", data_dir, &e))?;
+        let root = fs::canonicalize(data_dir).map_err(|e| refused("cannot be opened", data_dir, &e))?;
+        let mut folder = Self { root, account: None };
+        if rustix::process::geteuid().is_root() {
+            folder.account = Some(folder.find_account()?);
+            folder.hand_over(made)?;
+        }
+        make(&folder.passwords_dir()).map_err(|e| refused("cannot be made", &folder.passwords_dir(), &e))?;
+        folder.make_for_postgres(&folder.run()).map_err(|e| refused("cannot be made", &folder.run(), &e))?;
+        Ok(folder)
+    }
+
+    /// The data directory itself, symbolic links resolved.
+    #[must_use]
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// The cluster.
+    #[must_use]
+    pub fn cluster(&self) -> PathBuf {
+        self.root.join("postgres")
+    }
+
+    /// A cluster in the making; it counts only once renamed.
+    #[must_use]
+    pub fn unfinished(&self) -> PathBuf {
+        self.root.join("postgres.new")
+    }
+
+    /// The file whose lock says who runs the cluster.
+    #[must_use]
+    pub fn lock(&self) -> PathBuf {
+        self.root.join("lock")
+    }
+
+    /// What the programs say before their own records begin.
+    #[must_use]
+    pub fn start_messages(&self) -> PathBuf {
+        self.root.join("postgres-start.txt")
+    }
+
+    fn run(&self) -> PathBuf {
+        self.root.join("run")
+    }
+
+    fn passwords_dir(&self) -> PathBuf {
+        self.root.join("passwords")
+    }
+
+    /// Where the socket lies: in the data directory, or, where that path is too long for a
+    /// socket's address, in a short one that only this data directory's name leads to.
+    ///
+    /// # Errors
+    /// A sentence, where somebody else sits on the short folder.
+    pub fn socket_dir(&self) -> Result<PathBuf, OpenError> {
+        let fits = |dir: &Path| dir.as_os_str().len() + format!("/.s.PGSQL.{PORT}").len() <= LONGEST_SOCKET;
+        if fits(&self.run()) {
+            return Ok(self.run());
+        }
+        let digest = Sha256::digest(self.root.as_os_str().as_encoded_bytes());
+        let name = format!("ormantrace-{}", hex::encode(&digest[..8]));
+        let mut bases = Vec::new();
+        if self.account.is_none() {
+            bases.extend(std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from).filter(|d| d.is_absolute()));
+        }
+        bases.push(PathBuf::from("/tmp"));
+        let Some(dir) = bases.iter().map(|base| base.join(&name)).find(|dir| fits(dir) && make(dir).is_ok())
+        else {
+            return Err(OpenError::Folder(format!(
+                "No short folder can be made for the socket of {}.",
+                shown(&self.root)
+            )));
+        };
+        // In a folder that everybody may write to, somebody may have been there first.
+        let there = fs::symlink_metadata(&dir).map_err(|e| refused("cannot be opened", &dir, &e))?;
+        let ours = rustix::process::geteuid().as_raw();
+        let owner = self.account.map_or(ours, |account| account.uid);
+        if !there.is_dir() || (there.uid() != ours && there.uid() != owner) || there.mode() & 0o077 != 0 {
+            return Err(OpenError::Folder(format!(
+                "{} is needed for the database's socket, and somebody else made it: remove it, or choose a \
+                 data directory with a shorter path.",
+                shown(&dir)
+            )));
+        }
+        self.give(&dir).map_err(|e| refused("cannot be given away", &dir, &e))?;
+        Ok(dir)
+    }
+
+    /// The password of a role, made if it is not there and `make` says so.
+    ///
+    /// # Errors
+    /// A sentence: the file is gone, or not ours to read.
+    pub fn password(&self, role: &str, make: bool) -> Result<String, OpenError> {
+        let path = self.passwords_dir().join(role);
+        match fs::read_to_string(&path) {
+            Ok(password) if !password.trim().is_empty() => return Ok(password.trim().to_owned()),
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(refused("cannot be read", &path, &error));
+            }
+            _ if !make => {
+                return Err(OpenError::Folder(format!(
+                    "{} is gone, and with it the way into the database of {}: bring it back from a backup.",
+                    shown(&path),
+                    shown(&self.root)
+                )));
+            }
+            _ => {}
+        }
+        let mut bytes = [0_u8; 32];
+        getrandom::fill(&mut bytes)
+            .map_err(|e| OpenError::Folder(format!("This system gives no random bytes: {e}.")))?;
+        let password = hex::encode(bytes);
+        let new = path.with_extension("new");
+        write_private(&new, &password)
+            .and_then(|()| fs::rename(&new, &path))
+            .and_then(|()| sync_dir(&self.passwords_dir()))
+            .map_err(|e| refused("cannot be written", &path, &e))?;
+        Ok(password)
+    }
+
+    /// A command that runs as the user that PostgreSQL runs as, with nothing of our environment,
+    /// which may hold the operator's token or a database's password.
+    #[must_use]
+    pub fn command(&self, program: &Path) -> Command {
+        let mut command = Command::new(program);
+        command.env_clear().current_dir("/").stdin(Stdio::null());
+        // What a PostgreSQL outside the system's folders needs in order to run at all.
+        for name in ["PATH", "LD_LIBRARY_PATH", "LOCALE_ARCHIVE"] {
+            if let Some(value) = std::env::var_os(name) {
+                command.env(name, value);
+            }
+        }
+        command.env("LC_ALL", "C").env("TZ", "UTC");
+        if let Some(Account { uid, gid }) = self.account {
+            command.uid(uid).gid(gid);
+        }
+        command
+    }
+
+    /// Writes a file that PostgreSQL reads, for its user alone.
+    pub(super) fn write_for_postgres(&self, path: &Path, text: &str) -> io::Result<()> {
+        write_private(path, text)?;
+        self.give(path)
+    }
+
+    /// Makes a folder that PostgreSQL works in, for its user alone.
+    pub(super) fn make_for_postgres(&self, dir: &Path) -> io::Result<()> {
+        make(dir)?;
+        self.give(dir)
+    }
+
+    /// Gives what lies at `path` to the user that PostgreSQL runs as.
+    fn give(&self, path: &Path) -> io::Result<()> {
+        match self.account {
+            Some(Account { uid, gid }) => std::os::unix::fs::lchown(path, Some(uid), Some(gid)),
+            None => Ok(()),
+        }
+    }
+
+    /// Whoever an existing cluster belongs to; else `postgres`, else `nobody`.
+    fn find_account(&self) -> Result<Account, OpenError> {
+        if let Ok(cluster) = fs::metadata(self.cluster()) {
+            if cluster.uid() == 0 {
+                return Err(OpenError::Folder(format!(
+                    "{} belongs to root, and PostgreSQL does not run as root: give it to the user postgres \
+                     (chown -R postgres {0}).",
+                    shown(&self.cluster())
+                )));
+            }
+            return Ok(Account { uid: cluster.uid(), gid: cluster.gid() });
+        }
+        let account = ["postgres", "nobody"].into_iter().find_map(Account::named);
+        account.ok_or_else(|| {
+            OpenError::Folder(
+                "PostgreSQL does not run as root, and this system has neither a user postgres nor nobody: \
+                 start as another user."
+                    .to_owned(),
+            )
+        })
+    }
+
+    /// Lets PostgreSQL's user into the data directory, by giving it the directory where that is
+    /// ours to give: fresh, or root's and with nothing of anybody else's in it.
+    fn hand_over(&self, made: bool) -> Result<(), OpenError> {
+        if made || (!self.enterable() && self.is_ours()) {
+            self.give(&self.root).map_err(|e| refused("cannot be given away", &self.root, &e))?;
+        }
+        if self.cluster().exists() || self.enterable() {
+            return Ok(());
+        }
+        Err(OpenError::Folder(format!(
+            "{} cannot be entered by the user that PostgreSQL runs as (it does not run as root); choose another \
+             --data-dir, such as one under /var/lib.",
+            shown(&self.root)
+        )))
+    }
+
+    /// Tried, not computed: access lists and mount options count too.
+    fn enterable(&self) -> bool {
+        let mut try_it = self.command(Path::new("/bin/sh"));
+        try_it.args(["-c", "cd \"$0\""]).arg(&self.root).stdout(Stdio::null()).stderr(Stdio::null());
+        try_it.status().is_ok_and(|status| status.success())
+    }
+
+    fn is_ours(&self) -> bool {
+        let known = ["lock", "passwords", "postgres", "postgres.new", "postgres-start.txt", "run"];
+        let root_owns = fs::metadata(&self.root).is_ok_and(|m| m.uid() == 0);
+        root_owns
+            && fs::read_dir(&self.root).is_ok_and(|mut entries| {
+                entries.all(|entry| entry.is_ok_and(|e| known.iter().any(|name| e.file_name() == *name)))
+            })
+    }
+}
+
+impl Account {
+    /// Asks `id`, because a user may come from elsewhere than `/etc/passwd`.
+    fn named(name: &str) -> Option<Self> {
+        let ask = |what: &str| -> Option<u32> {
+            let said = Command::new("id").args([what, name]).stdin(Stdio::null()).output().ok()?;
+            String::from_utf8(said.stdout).ok()?.trim().parse().ok()
+        };
+        let account = Self { uid: ask("-u")?, gid: ask("-g")? };
+        (account.uid != 0).then_some(account)
+    }
+}
+
+/// Makes `dir`, for us alone, and its parents as usual. Whether it was not there before.
+fn make(dir: &Path) -> io::Result<bool> {
+    if let Some(parent) = dir.parent() {
+        fs::create_dir_all(parent)?;
+    }
+    match DirBuilder::new().mode(0o700).create(dir) {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && dir.is_dir() => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+fn write_private(path: &Path, text: &str) -> io::Result<()> {
+    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
+    file.set_permissions(fs::Permissions::from_mode(0o600))?;
+    file.write_all(text.as_bytes())?;
+    file.sync_all()
+}
+
+/// Makes a rename in `dir` last through a power cut.
+pub(super) fn sync_dir(dir: &Path) -> io::Result<()> {
+    File::open(dir)?.sync_all()
+}
+
+fn refused(what: &str, path: &Path, error: &io::Error) -> OpenError {
+    OpenError::Folder(format!("{} {what}: {error}.", shown(path)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mode(path: &Path) -> u32 {
+        fs::metadata(path).expect("there").mode() & 0o777
+    }
+
+    #[test]
+    fn everything_is_for_one_user_alone() {
+        let parent = tempfile::tempdir_in("/tmp").expect("a folder");
+        fs::set_permissions(parent.path(), fs::Permissions::from_mode(0o755)).expect("mode");
+        let folder = Folder::open(&parent.path().join("deep/data")).expect("made");
+        let password = folder.password("service", true).expect("made");
+        assert_eq!(password.len(), 64);
+        assert_eq!(folder.password("service", false).expect("kept"), password);
+        for dir in [folder.root().to_path_buf(), folder.run(), folder.passwords_dir()] {
+            assert_eq!(mode(&dir), 0o700, "{}", dir.display());
+        }
+        assert_eq!(mode(&folder.passwords_dir().join("service")), 0o600);
+    }
+
+    #[test]
+    fn a_lost_password_is_said_so() {
+        let parent = tempfile::tempdir_in("/tmp").expect("a folder");
+        fs::set_permissions(parent.path(), fs::Permissions::from_mode(0o755)).expect("mode");
+        let folder = Folder::open(&parent.path().join("data")).expect("made");
+        let refusal = folder.password("owner", false).expect_err("never made").to_string();
+        assert!(refusal.contains("passwords/owner is gone"), "{refusal}");
+    }
+
+    #[test]
+    fn children_see_nothing_of_our_environment() {
+        let folder = Folder { root: PathBuf::from("/"), account: None };
+        let said = folder.command(Path::new("/usr/bin/env")).output().expect("runs");
+        let said = String::from_utf8(said.stdout).expect("text");
+        assert!(
+            said.lines().all(|line| ["PATH=", "LD_LIBRARY_PATH=", "LOCALE_ARCHIVE=", "LC_ALL=", "TZ="]
+                .iter()
+                .any(|known| line.starts_with(known))),
+            "{said}"
+        );
+    }
+}

@@ -1,0 +1,73 @@
+//! One process works on a data directory: it holds a lock on a file there.
+//!
+//! The kernel lets go of the lock when the process ends, however it ends, so a lock that is held
+//! is proof that the holder lives. The file says who holds it, for the message to a second one.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{self, Read, Seek, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+/// A held lock: whoever must have the directory alone takes one of these as an argument.
+#[derive(Debug)]
+pub struct Lock {
+    /// Held for its lock alone; closing it lets go.
+    _file: File,
+}
+
+/// Why there is no lock.
+#[derive(Debug)]
+pub enum Denied {
+    /// Another process holds it; who, as far as the file says.
+    Held(String),
+    /// The file cannot be opened or locked at all.
+    Io(io::Error),
+}
+
+impl Lock {
+    /// Takes the lock at once or not at all.
+    ///
+    /// # Errors
+    /// [`Denied::Held`] while another process, or another lock of this one, has it.
+    pub fn take(path: &Path) -> Result<Self, Denied> {
+        let open =
+            OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path);
+        let mut file = open.map_err(Denied::Io)?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                let mut holder = String::new();
+                // A holder that has not yet written its name is no reason to fail otherwise.
+                let _ = (&mut file).take(200).read_to_string(&mut holder);
+                return Err(Denied::Held(holder.trim().to_owned()));
+            }
+            Err(TryLockError::Error(error)) => return Err(Denied::Io(error)),
+        }
+        file.set_len(0).and_then(|()| file.rewind()).map_err(Denied::Io)?;
+        writeln!(file, "process {}", std::process::id()).map_err(Denied::Io)?;
+        Ok(Self { _file: file })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn held_once_and_free_again() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let path = dir.path().join("lock");
+        let first = Lock::take(&path).expect("free");
+        match Lock::take(&path) {
+            Err(Denied::Held(who)) => assert_eq!(who, format!("process {}", std::process::id())),
+            other => panic!("{other:?}"),
+        }
+        drop(first);
+        Lock::take(&path).expect("free again");
+    }
+
+    #[test]
+    fn a_folder_that_is_not_there_is_no_holder() {
+        assert!(matches!(Lock::take(Path::new("/nonexistent/lock")), Err(Denied::Io(_))));
+    }
+}

@@ -1,0 +1,60 @@
+//! Bringing a database to this program's shape, under a lock, so that several may start at once.
+
+use sqlx::migrate::{MigrateError, Migrator};
+use sqlx::postgres::PgConnection;
+
+use super::OpenError;
+use super::roles;
+
+/// The migrations that this program was built with.
+pub static MIGRATOR: Migrator = sqlx::migrate!("./migrations");
+
+/// Key of the advisory lock around everything a start changes: migrations and rights. (The
+/// migrator's own lock covers only itself.) The bytes spell `ormantr1`.
+const LOCK: i64 = i64::from_be_bytes(*b"ormantr1");
+
+/// Whether requests have a role of their own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Service {
+    /// It is there, and its rights are set.
+    Apart,
+    /// The connected role has to do.
+    Same,
+}
+
+/// Applies what is missing, then sets the service's rights. `private` says that the roles are
+/// ours, hence there already. The lock goes with the connection, should anything fail.
+///
+/// # Errors
+/// A database that a newer program migrated, or whose migrations differ, is refused.
+pub async fn migrate(
+    owner: &mut PgConnection,
+    migrator: &Migrator,
+    private: bool,
+) -> Result<Service, OpenError> {
+    sqlx::query("SELECT pg_advisory_lock($1)")
+        .bind(LOCK)
+        .execute(&mut *owner)
+        .await
+        .map_err(OpenError::Database)?;
+    let apart = private || roles::ensure_service(owner).await.map_err(OpenError::Database)?;
+    migrator.run_direct(None, owner, false).await.map_err(refused)?;
+    if apart {
+        roles::grant_service(owner).await.map_err(OpenError::Database)?;
+    }
+    sqlx::query("SELECT pg_advisory_unlock($1)")
+        .bind(LOCK)
+        .execute(&mut *owner)
+        .await
+        .map_err(OpenError::Database)?;
+    Ok(if apart { Service::Apart } else { Service::Same })
+}
+
+fn refused(error: MigrateError) -> OpenError {
+    match error {
+        MigrateError::VersionMissing(version) => OpenError::Newer(version),
+        MigrateError::VersionMismatch(version) => OpenError::Changed(version),
+        MigrateError::Execute(error) => OpenError::Database(error),
+        other => OpenError::Migration(other),
+    }
+}

@@ -1,0 +1,304 @@
+//! Opening and closing the database, whichever it is.
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions};
+use sqlx::{ConnectOptions, Connection};
+
+use super::cluster::{self, Cluster, Tuning};
+use super::folder::Folder;
+use super::lock::{Denied, Lock};
+use super::migrate::{self, MIGRATOR, Service};
+use super::postmaster::{self, Found};
+use super::programs::{NoPrograms, OLDEST};
+use super::roles::{self, DATABASE, OWNER, SERVICE, SUPERUSER};
+use super::trouble::is_down;
+use crate::config::{DatabaseSettings, DatabaseUrl, shown};
+use crate::error::Invalid;
+
+/// How long a server that is not up yet is waited for.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// How long a request waits for a free connection.
+const ACQUIRE: Duration = Duration::from_secs(2);
+/// How long one statement of a request may take.
+const STATEMENT: &str = "10s";
+/// How long a transaction of a request may sit idle: its task is gone, or hangs.
+const IDLE: &str = "30s";
+
+/// What for the database is opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// To serve: a private cluster is ours alone; while another process has it, refuse.
+    Serve,
+    /// For a task beside a server that may be running (migrate, erase, publish, fsck): join its
+    /// private cluster, or start it where none runs.
+    Attach,
+}
+
+/// Why the database is not open. `Display` is the whole message for an administrator.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// A setting is wrong.
+    #[error("{0}")]
+    Settings(#[from] Invalid),
+    /// PostgreSQL is not installed, or not in the version that the data needs.
+    #[error("{0}")]
+    NoPrograms(#[from] NoPrograms),
+    /// Another process runs the private cluster.
+    #[error(
+        "The data in {} is in use by another Ormantrace ({holder}): stop that one first, or choose another \
+         --data-dir.", shown(.dir)
+    )]
+    InUse {
+        /// The data directory.
+        dir: PathBuf,
+        /// Who, as the lock file says.
+        holder: String,
+    },
+    /// Something about the data directory: a sentence.
+    #[error("{0}")]
+    Folder(String),
+    /// `initdb` failed; what it said.
+    #[error("A private PostgreSQL could not be made: {0}")]
+    Initdb(String),
+    /// The private server did not start; what it said.
+    #[error("The private PostgreSQL does not start: {0}")]
+    Start(String),
+    /// The given server stays out of reach.
+    #[error("The database cannot be reached, tried for half a minute: {0}")]
+    Unreachable(#[source] sqlx::Error),
+    /// The given server is too old.
+    #[error("The database server is PostgreSQL {0}, and {OLDEST} or later is needed.")]
+    TooOld(u32),
+    /// A newer program has migrated the database.
+    #[error(
+        "The database was migrated by a newer Ormantrace (migration {0} is unknown to this one): start that \
+         version or a later one."
+    )]
+    Newer(i64),
+    /// A migration was changed after it had been applied.
+    #[error(
+        "Migration {0} of the database is not the one of this program: they were not made by the same \
+         Ormantrace, and nothing was changed."
+    )]
+    Changed(i64),
+    /// A migration failed.
+    #[error("The database cannot be migrated: {0}")]
+    Migration(#[source] sqlx::migrate::MigrateError),
+    /// The database said no.
+    #[error("The database refuses: {0}")]
+    Database(#[source] sqlx::Error),
+}
+
+/// An open database.
+#[derive(Debug)]
+pub struct Database {
+    /// Connections for requests, in the service's role: reads and adds, never changes evidence.
+    pub pool: PgPool,
+    service: PgConnectOptions,
+    owner: PgConnectOptions,
+    superuser: Option<PgConnectOptions>,
+    cluster: Option<Cluster>,
+}
+
+impl Database {
+    /// How the pool connects: for a pool or a connection of one's own (a merging reader).
+    #[must_use]
+    pub fn service_options(&self) -> PgConnectOptions {
+        self.service.clone()
+    }
+
+    /// A connection in the role that owns the tables, with no limit on a statement's time.
+    ///
+    /// # Errors
+    /// The database's own.
+    pub async fn owner(&self) -> sqlx::Result<PgConnection> {
+        self.owner.connect().await
+    }
+
+    /// A connection with the most rights we have, for maintenance (VACUUM, CHECKPOINT, WAL
+    /// removal): a private cluster's superuser, else the given role. No limit on a statement's time.
+    ///
+    /// # Errors
+    /// The database's own.
+    pub async fn maintenance(&self) -> sqlx::Result<PgConnection> {
+        self.superuser.as_ref().unwrap_or(&self.owner).connect().await
+    }
+
+    /// Whether the cluster is private, be it ours or one that we joined.
+    #[must_use]
+    pub fn is_private(&self) -> bool {
+        self.superuser.is_some()
+    }
+
+    /// Closes every connection, and stops a private cluster that we started, cleanly.
+    pub async fn close(self) {
+        // A connection that somebody holds on to must not keep the server from stopping.
+        let _ = tokio::time::timeout(Duration::from_secs(5), self.pool.close()).await;
+        if let Some(cluster) = self.cluster {
+            cluster.stop().await;
+        }
+    }
+}
+
+/// Opens the database, migrates it and fills in what is missing of roles and rights.
+///
+/// # Errors
+/// A message for the administrator; nothing is left running.
+pub async fn open(settings: &DatabaseSettings, mode: Mode) -> Result<Database, OpenError> {
+    match &settings.database_url {
+        Some(url) => open_given(url, settings.database_connections).await,
+        None => open_private(settings, mode).await,
+    }
+}
+
+/// The pool's options, without saying to whom: for the pool of requests, and for tests.
+pub fn pool_options(connections: u32) -> PgPoolOptions {
+    PgPoolOptions::new()
+        .max_connections(connections)
+        .acquire_timeout(ACQUIRE)
+        // One round trip less a request; a dead connection shows at the first statement anyway.
+        .test_before_acquire(false)
+}
+
+fn for_requests(options: PgConnectOptions) -> PgConnectOptions {
+    let limits = [("statement_timeout", STATEMENT), ("idle_in_transaction_session_timeout", IDLE)];
+    quiet(options).application_name("ormantrace").options(limits)
+}
+
+fn for_owner(options: PgConnectOptions) -> PgConnectOptions {
+    quiet(options).application_name("ormantrace-owner").options([("statement_timeout", "0")])
+}
+
+/// Statements are not for the records: they are many, and a slow one shows in the metrics.
+fn quiet(options: PgConnectOptions) -> PgConnectOptions {
+    options.disable_statement_logging()
+}
+
+async fn open_given(url: &DatabaseUrl, connections: u32) -> Result<Database, OpenError> {
+    let given: PgConnectOptions = url.expose().parse().map_err(OpenError::Database)?;
+    let owner = for_owner(given.clone());
+    let mut connection = connect_patiently(&owner).await?;
+    let version: i32 = sqlx::query_scalar("SELECT current_setting('server_version_num')::int")
+        .fetch_one(&mut connection)
+        .await
+        .map_err(OpenError::Database)?;
+    let major = u32::try_from(version / 10_000).unwrap_or(0);
+    if major < OLDEST {
+        return Err(OpenError::TooOld(major));
+    }
+    let service = migrate::migrate(&mut connection, &MIGRATOR, false).await?;
+    connection.close().await.map_err(OpenError::Database)?;
+    let mut service_options = for_requests(given);
+    match service {
+        Service::Apart => service_options = service_options.options([("role", SERVICE)]),
+        Service::Same => tracing::warn!(
+            "the database role may make no other: requests use it too, and only triggers guard the evidence"
+        ),
+    }
+    let pool = pool_options(connections).connect_lazy_with(service_options.clone());
+    Ok(Database { pool, service: service_options, owner, superuser: None, cluster: None })
+}
+
+/// Connects, again and again while the server is not up.
+async fn connect_patiently(options: &PgConnectOptions) -> Result<PgConnection, OpenError> {
+    let (since, mut pause) = (Instant::now(), Duration::from_millis(50));
+    loop {
+        match options.connect().await {
+            Ok(connection) => return Ok(connection),
+            Err(error) if !is_down(&error) => return Err(OpenError::Database(error)),
+            Err(error) if since.elapsed() + pause > PATIENCE => return Err(OpenError::Unreachable(error)),
+            Err(error) => tracing::info!(%error, "the database is not up yet; trying again"),
+        }
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(Duration::from_secs(2));
+    }
+}
+
+async fn open_private(settings: &DatabaseSettings, mode: Mode) -> Result<Database, OpenError> {
+    let folder = Folder::open(&settings.data_dir()?)?;
+    let tuning = Tuning::durable(settings.database_connections);
+    let (cluster, base) = match mode {
+        Mode::Serve => start(&folder, tuning).await?,
+        Mode::Attach => attach(&folder, tuning).await?,
+    };
+    let opened = open_cluster(&folder, base, settings.database_connections).await;
+    match opened {
+        Ok(database) => Ok(Database { cluster, ..database }),
+        Err(error) => {
+            if let Some(cluster) = cluster {
+                cluster.stop().await;
+            }
+            Err(error)
+        }
+    }
+}
+
+async fn start(folder: &Folder, tuning: Tuning) -> Result<(Option<Cluster>, PgConnectOptions), OpenError> {
+    let lock = Lock::take(&folder.lock()).map_err(|denied| denial(folder, denied))?;
+    let cluster = Cluster::start(folder, lock, tuning).await?;
+    let base = cluster.connection();
+    Ok((Some(cluster), base))
+}
+
+fn denial(folder: &Folder, denied: Denied) -> OpenError {
+    match denied {
+        Denied::Held(holder) => OpenError::InUse { dir: folder.root().to_path_buf(), holder },
+        Denied::Io(error) => {
+            OpenError::Folder(format!("{} cannot be locked: {error}.", shown(&folder.lock())))
+        }
+    }
+}
+
+/// Joins the cluster of whoever holds the lock, once it is up; or becomes the holder.
+async fn attach(folder: &Folder, tuning: Tuning) -> Result<(Option<Cluster>, PgConnectOptions), OpenError> {
+    let since = Instant::now();
+    loop {
+        match start(folder, tuning).await {
+            Err(OpenError::InUse { .. }) if since.elapsed() < PATIENCE => {}
+            other => return other,
+        }
+        if let Ok(Found::Live(server)) = postmaster::look(&folder.cluster())
+            && server.ready
+        {
+            return Ok((None, cluster::connection(&server.socket_dir, server.port)));
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+/// Sets a running private cluster up, as far as that is not done, and migrates it.
+async fn open_cluster(
+    folder: &Folder,
+    base: PgConnectOptions,
+    connections: u32,
+) -> Result<Database, OpenError> {
+    let base = base.database(DATABASE);
+    let login = |role: &str, password: &str| base.clone().username(role).password(password);
+    let superuser_password = folder.password(SUPERUSER, false)?;
+    let (owner_password, service_password) = (folder.password(OWNER, true)?, folder.password(SERVICE, true)?);
+    let superuser = for_owner(login(SUPERUSER, &superuser_password));
+    let owner = for_owner(login(OWNER, &owner_password));
+    let service = for_requests(login(SERVICE, &service_password));
+    let mut connection = match owner.connect().await {
+        Ok(connection) => connection,
+        // No such role, wrong password, no such database: fresh, or an earlier start was cut off.
+        Err(error) if is_unfinished(&error) => {
+            roles::set_up(&superuser, &owner_password, &service_password)
+                .await
+                .map_err(OpenError::Database)?;
+            owner.connect().await.map_err(OpenError::Database)?
+        }
+        Err(error) => return Err(OpenError::Database(error)),
+    };
+    migrate::migrate(&mut connection, &MIGRATOR, true).await?;
+    connection.close().await.map_err(OpenError::Database)?;
+    let pool = pool_options(connections).connect_lazy_with(service.clone());
+    Ok(Database { pool, service, owner, superuser: Some(superuser), cluster: None })
+}
+
+fn is_unfinished(error: &sqlx::Error) -> bool {
+    let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
+    matches!(code.as_deref(), Some("28P01" | "28000" | "3D000" | "42501"))
+}

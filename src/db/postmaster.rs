@@ -1,0 +1,246 @@
+//! Is there a server on this cluster? What `postmaster.pid` claims, held against what is so.
+//!
+//! PostgreSQL takes any living process of that number for a server and refuses to start. After a
+//! hard kill the number may be a zombie's, or, most of all in a container, that of something else
+//! altogether; so the process is looked at: it must live, and its working directory must be the
+//! cluster.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process, test_kill_process};
+
+/// How often a process that is not our child is looked at.
+const LOOK: Duration = Duration::from_millis(5);
+
+/// A server that lives.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Postmaster {
+    /// Its process.
+    pub pid: i32,
+    /// The folder of its Unix socket.
+    pub socket_dir: PathBuf,
+    /// The port in the socket's name.
+    pub port: u16,
+    /// Whether it takes connections: it may be starting, recovering or stopping.
+    pub ready: bool,
+}
+
+/// What `postmaster.pid` comes to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Found {
+    /// No such file: nobody runs here.
+    Nothing,
+    /// The file names no process, or a dead one; PostgreSQL itself sees through that.
+    Dead,
+    /// The file names a zombie, or a living process that is no server of this cluster.
+    /// PostgreSQL would be deceived.
+    Deceptive,
+    /// A server.
+    Live(Postmaster),
+}
+
+/// The lines of `postmaster.pid` that matter, in PostgreSQL's order (its `pidfile.h`):
+/// process, cluster, start time, port, socket folder, address, shared memory, state.
+#[derive(Debug, PartialEq, Eq)]
+struct Claim {
+    cluster: PathBuf,
+    postmaster: Postmaster,
+}
+
+fn parse(text: &str) -> Option<Claim> {
+    let line = |n: usize| text.lines().nth(n).map(str::trim).unwrap_or_default();
+    Some(Claim {
+        cluster: PathBuf::from(line(1)),
+        postmaster: Postmaster {
+            pid: line(0).parse().ok().filter(|pid| *pid > 1)?,
+            socket_dir: PathBuf::from(line(4)),
+            port: line(3).parse().unwrap_or(0),
+            ready: line(7) == "ready",
+        },
+    })
+}
+
+/// The file in which a server says that it runs.
+#[must_use]
+pub fn pid_file(cluster: &Path) -> PathBuf {
+    cluster.join("postmaster.pid")
+}
+
+/// Looks whether a server runs on `cluster` (an absolute path, symbolic links resolved).
+///
+/// # Errors
+/// Where the file is there and cannot be read.
+pub fn look(cluster: &Path) -> io::Result<Found> {
+    let text = match fs::read_to_string(pid_file(cluster)) {
+        Ok(text) => text,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Found::Nothing),
+        Err(error) => return Err(error),
+    };
+    let Some(claim) = parse(&text) else { return Ok(Found::Dead) };
+    let works_here = match process(claim.postmaster.pid) {
+        Process::Gone => return Ok(Found::Dead),
+        Process::Zombie => return Ok(Found::Deceptive),
+        Process::In(dir) => dir == cluster,
+        // Without /proc the claim's own second line has to do.
+        Process::Server => claim.cluster == cluster,
+        Process::Other => false,
+    };
+    Ok(if works_here { Found::Live(claim.postmaster) } else { Found::Deceptive })
+}
+
+enum Process {
+    Gone,
+    Zombie,
+    /// Alive, and this is its working directory.
+    In(PathBuf),
+    /// Alive and called postgres; its working directory cannot be seen.
+    Server,
+    /// Alive and called something else.
+    Other,
+}
+
+fn process(number: i32) -> Process {
+    let Some(pid) = Pid::from_raw(number) else { return Process::Gone };
+    if test_kill_process(pid) == Err(rustix::io::Errno::SRCH) {
+        return Process::Gone;
+    }
+    let proc = PathBuf::from(format!("/proc/{number}"));
+    let Ok(stat) = fs::read_to_string(proc.join("stat")) else { return by_ps(number) };
+    // The name, in parentheses, may itself hold anything; the state follows the last of them.
+    let state = stat.rsplit_once(')').and_then(|(_, rest)| rest.trim_start().chars().next());
+    if matches!(state, Some('Z' | 'X' | 'x')) {
+        return Process::Zombie;
+    }
+    match fs::read_link(proc.join("cwd")) {
+        Ok(dir) => Process::In(dir),
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => by_ps(number),
+        Err(_) => Process::Gone,
+    }
+}
+
+fn by_ps(number: i32) -> Process {
+    let number = number.to_string();
+    let asked =
+        Command::new("ps").args(["-o", "stat=", "-o", "comm=", "-p", &number]).stdin(Stdio::null()).output();
+    let said = asked.map(|o| String::from_utf8_lossy(&o.stdout).into_owned()).unwrap_or_default();
+    match said.trim().split_once(char::is_whitespace) {
+        None => Process::Gone,
+        Some((state, _)) if state.starts_with('Z') => Process::Zombie,
+        Some((_, name)) if name.contains("postgres") => Process::Server,
+        Some(_) => Process::Other,
+    }
+}
+
+/// Stops a server that nobody holds any more: politely, so that the next start need not recover,
+/// and after `patience` by an immediate shutdown.
+///
+/// # Errors
+/// A sentence, where it lives on.
+pub async fn stop_orphan(cluster: &Path, patience: Duration) -> Result<(), String> {
+    for signal in [Signal::INT, Signal::QUIT] {
+        let since = Instant::now();
+        let mut signalled = None;
+        while since.elapsed() < patience {
+            let found = look(cluster).map_err(|e| e.to_string())?;
+            let Found::Live(postmaster) = found else { return Ok(()) };
+            // Once each: a second SIGINT does nothing, but another process's number would be a mistake.
+            if signalled.replace(postmaster.pid) != Some(postmaster.pid) {
+                send(postmaster.pid, signal).map_err(|e| {
+                    format!("A server without a master (process {}) cannot be stopped: {e}.", postmaster.pid)
+                })?;
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+    }
+    match look(cluster) {
+        Ok(Found::Live(postmaster)) => {
+            Err(format!("A server without a master (process {}) does not stop.", postmaster.pid))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Sends a signal; that the process is gone already is as good.
+pub(super) fn send(pid: i32, signal: Signal) -> io::Result<()> {
+    match Pid::from_raw(pid).map(|pid| kill_process(pid, signal)) {
+        None | Some(Ok(()) | Err(rustix::io::Errno::SRCH)) => Ok(()),
+        Some(Err(error)) => Err(error.into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn claim(cluster: &Path, pid: u32, state: &str) {
+        let cluster_shown = cluster.display();
+        let text = format!("{pid}\n{cluster_shown}\n1767225600\n5432\n/run/x\n\n 1 2\n{state}\n");
+        fs::write(pid_file(cluster), text).expect("written");
+    }
+
+    fn folder() -> (tempfile::TempDir, PathBuf) {
+        let dir = tempfile::tempdir().expect("a folder");
+        let real = dir.path().canonicalize().expect("real");
+        (dir, real)
+    }
+
+    #[test]
+    fn no_file_no_server() {
+        let (_dir, cluster) = folder();
+        assert_eq!(look(&cluster).expect("readable"), Found::Nothing);
+    }
+
+    #[test]
+    fn nonsense_is_no_server() {
+        let (_dir, cluster) = folder();
+        for text in ["", "\n", "x", "-1\n", "0", "1\n", "99999999999999999999"] {
+            fs::write(pid_file(&cluster), text).expect("written");
+            assert_eq!(look(&cluster).expect("readable"), Found::Dead, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_zombie_and_a_dead_process_are_no_server() {
+        let (_dir, cluster) = folder();
+        let mut child =
+            Command::new("true").current_dir(&cluster).stdout(Stdio::piped()).spawn().expect("runs");
+        // End of file on its output: it has ended, and as nobody has waited for it, it is a zombie.
+        let mut said = Vec::new();
+        io::Read::read_to_end(&mut child.stdout.take().expect("piped"), &mut said).expect("read");
+        claim(&cluster, child.id(), "ready");
+        // Between closing its files and becoming a zombie it has left its folder already.
+        assert!(matches!(look(&cluster).expect("readable"), Found::Deceptive | Found::Dead));
+        child.wait().expect("reaped");
+        assert_eq!(look(&cluster).expect("readable"), Found::Dead);
+    }
+
+    #[test]
+    fn a_stranger_with_the_number_is_no_server() {
+        let (_dir, cluster) = folder();
+        claim(&cluster, std::process::id(), "ready");
+        assert_eq!(look(&cluster).expect("readable"), Found::Deceptive);
+    }
+
+    #[test]
+    fn a_process_that_works_in_the_cluster_is_a_server() {
+        let (_dir, cluster) = folder();
+        let mut child =
+            Command::new("cat").current_dir(&cluster).stdin(Stdio::piped()).spawn().expect("runs");
+        for (state, ready) in [("ready   ", true), ("starting", false), ("stopping", false)] {
+            claim(&cluster, child.id(), state);
+            match look(&cluster).expect("readable") {
+                Found::Live(postmaster) => {
+                    assert_eq!((postmaster.ready, postmaster.port), (ready, 5432));
+                    assert_eq!(postmaster.socket_dir, Path::new("/run/x"));
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+        drop(child.stdin.take());
+        child.wait().expect("ended");
+    }
+}

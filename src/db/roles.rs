@@ -1,0 +1,184 @@
+//! Who may do what in the database.
+//!
+//! - the superuser sets a private cluster up, and does what only a superuser may (WAL removal);
+//! - the owner owns the tables and migrates;
+//! - the service answers requests. It reads and adds; it changes and deletes only what is no
+//!   evidence. Triggers say the same; this holds even where somebody drops a trigger.
+//!
+//! On somebody else's server the given role is the owner, and the service is a role that the
+//! connections of requests switch to, where the given role may make one.
+
+use sqlx::postgres::{PgConnectOptions, PgConnection};
+use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Executor};
+
+/// Role that sets a private cluster up.
+pub const SUPERUSER: &str = "ormantrace_superuser";
+/// Role that owns the tables of a private cluster.
+pub const OWNER: &str = "ormantrace_owner";
+/// Role that answers requests.
+pub const SERVICE: &str = "ormantrace_service";
+/// Database of a private cluster.
+pub const DATABASE: &str = "ormantrace";
+
+/// Tables whose rows are evidence: the service adds rows and can never change or delete one.
+/// Whoever adds an append-only table adds its name here; `tests/append_only.rs` tries them.
+pub const EVIDENCE: &[&str] = &["event"];
+
+/// Tables that only the owner writes.
+const OWNERS_OWN: &[&str] = &["_sqlx_migrations"];
+
+/// Makes roles and database of a private cluster, or puts their passwords right. May be run again
+/// after it was cut off anywhere.
+pub(super) async fn set_up(superuser: &PgConnectOptions, owner: &str, service: &str) -> sqlx::Result<()> {
+    let mut postgres = superuser.clone().database("postgres").connect().await?;
+    for (role, password) in [(OWNER, owner), (SERVICE, service)] {
+        if !exists(&mut postgres, "SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = $1)", role).await? {
+            run(&mut postgres, format!("CREATE ROLE {role}")).await?;
+        }
+        // Passwords are hexadecimal digits that we made: nothing to escape.
+        run(
+            &mut postgres,
+            format!("ALTER ROLE {role} LOGIN NOSUPERUSER NOCREATEROLE NOCREATEDB PASSWORD '{password}'"),
+        )
+        .await?;
+    }
+    if !exists(&mut postgres, "SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)", DATABASE).await? {
+        // A copy of the C library's or the builtin sorting that initdb chose.
+        run(&mut postgres, format!("CREATE DATABASE {DATABASE} OWNER {OWNER} TEMPLATE template0")).await?;
+    }
+    run(&mut postgres, format!("REVOKE ALL ON DATABASE {DATABASE} FROM PUBLIC")).await?;
+    run(&mut postgres, format!("GRANT CONNECT ON DATABASE {DATABASE} TO {SERVICE}")).await?;
+    postgres.close().await?;
+    let mut database = superuser.clone().database(DATABASE).connect().await?;
+    // Up to PostgreSQL 14 everybody may make tables in the schema `public`.
+    run(&mut database, format!("ALTER SCHEMA public OWNER TO {OWNER}")).await?;
+    run(&mut database, "REVOKE ALL ON SCHEMA public FROM PUBLIC".to_owned()).await?;
+    database.close().await
+}
+
+/// Makes the service's role on a server that is not ours, if the connected role may; whether
+/// connections can switch to it.
+pub(super) async fn ensure_service(owner: &mut PgConnection) -> sqlx::Result<bool> {
+    let row: (bool, bool, bool) = sqlx::query_as(
+        "SELECT rolsuper OR rolcreaterole,
+                EXISTS (SELECT FROM pg_roles WHERE rolname = $1),
+                rolname = $1
+         FROM pg_roles WHERE rolname = current_user",
+    )
+    .bind(SERVICE)
+    .fetch_one(&mut *owner)
+    .await?;
+    let (may_create, there, is_itself) = row;
+    if is_itself {
+        return Ok(false);
+    }
+    if !there {
+        if !may_create {
+            return Ok(false);
+        }
+        let created = run(owner, format!("CREATE ROLE {SERVICE} NOLOGIN")).await;
+        // Roles belong to the whole server: an instance on another of its databases may be quicker.
+        if let Err(error) = created
+            && !matches!(code(&error).as_deref(), Some("42710" | "23505"))
+        {
+            return Err(error);
+        }
+    }
+    if !may_switch(owner).await? {
+        if !may_create {
+            return Ok(false);
+        }
+        // Refused where another administrator made the role: then the given role has to do.
+        let _ = run(owner, format!("GRANT {SERVICE} TO CURRENT_USER")).await;
+    }
+    may_switch(owner).await
+}
+
+async fn may_switch(owner: &mut PgConnection) -> sqlx::Result<bool> {
+    sqlx::query_scalar("SELECT pg_has_role(current_user, $1, 'MEMBER')").bind(SERVICE).fetch_one(owner).await
+}
+
+/// Gives the service what it may do with every table, view and sequence that there is, and takes
+/// what it may not. Only what differs is touched: a start without migrations changes nothing.
+///
+/// # Errors
+/// The database's own.
+pub async fn grant_service(owner: &mut PgConnection) -> sqlx::Result<()> {
+    let schema: bool = sqlx::query_scalar("SELECT has_schema_privilege($1, 'public', 'USAGE')")
+        .bind(SERVICE)
+        .fetch_one(&mut *owner)
+        .await?;
+    if !schema {
+        run(owner, format!("GRANT USAGE ON SCHEMA public TO {SERVICE}")).await?;
+    }
+    // The name comes quoted from PostgreSQL itself.
+    let relations: Vec<(String, String, bool, bool, bool, bool, bool)> = sqlx::query_as(
+        "SELECT c.oid::regclass::text, c.relname::text, c.relkind = 'S',
+                has_table_privilege($1, c.oid, 'SELECT'),
+                c.relkind <> 'S' AND has_table_privilege($1, c.oid, 'INSERT'),
+                has_table_privilege($1, c.oid, 'UPDATE'),
+                c.relkind <> 'S' AND has_table_privilege($1, c.oid, 'DELETE, TRUNCATE, REFERENCES, TRIGGER')
+         FROM pg_class c
+         WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p', 'v', 'm', 'S')
+           AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.objid = c.oid AND d.deptype = 'e')
+         ORDER BY c.relname",
+    )
+    .bind(SERVICE)
+    .fetch_all(&mut *owner)
+    .await?;
+    for (name, bare, sequence, select, insert, update, delete) in relations {
+        let wanted = rights(&bare, sequence);
+        let has = [(select, "SELECT"), (insert, "INSERT"), (update, "UPDATE"), (delete, "DELETE")];
+        if has.iter().all(|(has, right)| *has == wanted.contains(right)) {
+            continue;
+        }
+        let kind = if sequence { "SEQUENCE" } else { "TABLE" };
+        let list = wanted.join(", ");
+        run(
+            owner,
+            format!("REVOKE ALL ON {kind} {name} FROM {SERVICE}; GRANT {list} ON {kind} {name} TO {SERVICE}"),
+        )
+        .await?;
+    }
+    Ok(())
+}
+
+/// What the service may do with a table or sequence of that name.
+fn rights(name: &str, sequence: bool) -> &'static [&'static str] {
+    if sequence {
+        &["SELECT", "UPDATE"]
+    } else if OWNERS_OWN.contains(&name) {
+        &["SELECT"]
+    } else if EVIDENCE.contains(&name) {
+        &["SELECT", "INSERT"]
+    } else {
+        &["SELECT", "INSERT", "UPDATE", "DELETE"]
+    }
+}
+
+/// SQL that we composed from our own constants, and from names that PostgreSQL quoted.
+async fn run(connection: &mut PgConnection, sql: String) -> sqlx::Result<()> {
+    connection.execute(sqlx::raw_sql(AssertSqlSafe(sql))).await.map(drop)
+}
+
+async fn exists(connection: &mut PgConnection, sql: &'static str, name: &str) -> sqlx::Result<bool> {
+    sqlx::query_scalar(sql).bind(name).fetch_one(connection).await
+}
+
+fn code(error: &sqlx::Error) -> Option<String> {
+    error.as_database_error()?.code().map(std::borrow::Cow::into_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn evidence_is_only_added() {
+        for table in EVIDENCE {
+            assert_eq!(rights(table, false), ["SELECT", "INSERT"], "{table}");
+        }
+        assert_eq!(rights("_sqlx_migrations", false), ["SELECT"]);
+        assert!(rights("seal", false).contains(&"UPDATE"));
+    }
+}

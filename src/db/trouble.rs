@@ -1,0 +1,49 @@
+//! What an error of the database means for whoever asked.
+
+use std::borrow::Cow;
+
+use sqlx::Error;
+
+/// Whether the database is out of reach rather than unwilling: refused or broken connections, no
+/// connection free in time, a server that starts, stops or was told to cut us off. Answer 503.
+#[must_use]
+pub fn is_down(error: &Error) -> bool {
+    match error {
+        Error::Io(_) | Error::PoolTimedOut | Error::PoolClosed | Error::WorkerCrashed => true,
+        // Class 08: connection exceptions; 57P01…57P05: shutdown, crash, starting up, database
+        // dropped, idle too long; 53300: too many connections.
+        Error::Database(error) => error
+            .code()
+            .is_some_and(|code| code.starts_with("08") || code.starts_with("57P") || code == "53300"),
+        _ => false,
+    }
+}
+
+/// Whether the whole transaction may simply be tried again: it lost to another (serialisation
+/// failure, deadlock), or another appended to the same chain first.
+#[must_use]
+pub fn is_retryable(error: &Error) -> bool {
+    let Some(error) = error.as_database_error() else { return false };
+    match error.code() {
+        Some(Cow::Borrowed("40001" | "40P01")) => true,
+        Some(code) if code == "40001" || code == "40P01" => true,
+        Some(code) if code == "23505" => error.constraint() == Some("event_pkey"),
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn out_of_reach() {
+        let refused = std::io::Error::from(std::io::ErrorKind::ConnectionRefused);
+        for error in [Error::Io(refused), Error::PoolTimedOut, Error::PoolClosed] {
+            assert!(is_down(&error), "{error}");
+            assert!(!is_retryable(&error), "{error}");
+        }
+        assert!(!is_down(&Error::RowNotFound));
+        assert!(!is_retryable(&Error::RowNotFound));
+    }
+}
