@@ -285,9 +285,9 @@ impl Problem {
         &self.errors
     }
 
-    /// The finished answer. `base` is the public URL without a final slash, or empty.
+    /// The body as JSON. `base` is the public URL without a final slash, or empty.
     #[must_use]
-    pub fn render(&self, base: &str, instance: Option<&str>, request_id: Option<&str>) -> Response {
+    pub fn to_json(&self, base: &str, instance: Option<&str>, request_id: Option<&str>) -> Vec<u8> {
         let document = Document {
             kind: format!("{base}{PROBLEMS_PATH}/{}", self.kind.slug()),
             title: self.kind.title(),
@@ -298,7 +298,13 @@ impl Problem {
             errors: self.errors.iter().map(Fault::from).collect(),
         };
         // Strings and numbers only: serialising cannot fail, and an empty body would still carry the status.
-        let body = serde_json::to_vec(&document).unwrap_or_default();
+        serde_json::to_vec(&document).unwrap_or_default()
+    }
+
+    /// The finished answer; the arguments are those of [`Problem::to_json`].
+    #[must_use]
+    pub fn render(&self, base: &str, instance: Option<&str>, request_id: Option<&str>) -> Response {
+        let body = self.to_json(base, instance, request_id);
         let mut response = (self.status(), body).into_response();
         response.headers_mut().extend(self.headers.clone());
         response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(PROBLEM_JSON));

@@ -1,1 +1,275 @@
-//! (in work)
+//! The listener: our own accept loop over hyper, because `axum::serve` has neither a
+//! header timeout nor a bound on connections.
+//!
+//! It promises that a peer who does nothing, or next to nothing, is let go: one that
+//! sends its header slowly or idles between requests, and one that does not take its
+//! answer. (The body's times are [`crate::http::body`]'s.) What is not HTTP gets a bare
+//! 400, 414 or 431 from hyper and is closed: no request reached us. When the shutdown begins,
+//! no connection is accepted any more, requests at work are finished, and after the
+//! drain time whatever is left is cut.
+
+use crate::http::problem::Problem;
+use axum::Router;
+use axum::body::Body;
+use axum::extract::ConnectInfo;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::graceful::GracefulShutdown;
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+use tokio::time::Sleep;
+use tower::ServiceExt;
+
+/// How the listener treats its peers.
+#[derive(Clone, Copy, Debug)]
+pub struct ServerSettings {
+    /// From the end of the last answer (or the connection) to the end of the next header, so
+    /// also how long a connection may idle. Default 10 s. A proxy in front should let go of
+    /// idle connections sooner.
+    pub header_timeout: Duration,
+    /// The most bytes of a request's line and headers; more is 431. Default 16 kB.
+    pub header_bytes: usize,
+    /// How long a peer may take nothing of its answer before it is cut. Default 30 s.
+    pub write_timeout: Duration,
+    /// Connections at once; further ones are told 503 and closed. Default 1,024.
+    pub connections: usize,
+    /// How long requests at work may take once the shutdown has begun. Default 30 s.
+    pub drain: Duration,
+}
+
+impl Default for ServerSettings {
+    fn default() -> Self {
+        Self {
+            header_timeout: Duration::from_secs(10),
+            header_bytes: 16 * 1024,
+            write_timeout: Duration::from_secs(30),
+            connections: 1024,
+            drain: Duration::from_secs(30),
+        }
+    }
+}
+
+/// How a shutdown ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Drained {
+    /// Connections that were still at work when the drain time was over, and were cut.
+    pub cut: usize,
+}
+
+/// A bound listener that does not serve yet.
+#[derive(Debug)]
+pub struct Server {
+    listener: TcpListener,
+    address: SocketAddr,
+    settings: ServerSettings,
+}
+
+/// Peers that are being told that there is no room.
+const TURNED_AWAY: usize = 64;
+const TURN_AWAY_TIME: Duration = Duration::from_secs(1);
+/// After an error of `accept` that is not one peer's own (no file descriptors left, mostly).
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+impl Server {
+    /// Binds `address`; port 0 takes a free one, which [`Server::local_addr`] tells.
+    ///
+    /// # Errors
+    /// If the address is taken or not ours.
+    pub async fn bind(address: SocketAddr, settings: ServerSettings) -> io::Result<Self> {
+        Self::new(TcpListener::bind(address).await?, settings)
+    }
+
+    /// Takes a listener that somebody else bound.
+    ///
+    /// # Errors
+    /// If it has no address.
+    pub fn new(listener: TcpListener, settings: ServerSettings) -> io::Result<Self> {
+        let address = listener.local_addr()?;
+        Ok(Self { listener, address, settings })
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn local_addr(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Serves until `shutdown` resolves, then drains.
+    ///
+    /// Who wants `/readyz` to say no for a while before the door closes lets `shutdown` call
+    /// [`crate::http::health::Health::drain`] and resolve later.
+    pub async fn serve(self, router: Router, shutdown: impl Future<Output = ()>) -> Drained {
+        let Self { listener, settings, .. } = self;
+        let http = protocol(&settings);
+        let places = Arc::new(Semaphore::new(settings.connections));
+        let turned_away = Arc::new(Semaphore::new(TURNED_AWAY));
+        let graceful = GracefulShutdown::new();
+        let mut peers = JoinSet::new();
+        let mut shutdown = pin!(shutdown);
+
+        loop {
+            let (stream, peer) = tokio::select! {
+                biased;
+                () = &mut shutdown => break,
+                Some(_) = peers.join_next(), if !peers.is_empty() => continue,
+                accepted = listener.accept() => match accepted {
+                    Ok(accepted) => accepted,
+                    Err(error) => {
+                        if !is_the_peers(&error) {
+                            tracing::error!(%error, "cannot accept connections");
+                            tokio::time::sleep(ACCEPT_PAUSE).await;
+                        }
+                        continue;
+                    }
+                },
+            };
+            // Small answers go out at once. A socket that refuses is about to fail anyway.
+            let _ = stream.set_nodelay(true);
+            let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
+                if let Ok(turn) = Arc::clone(&turned_away).try_acquire_owned() {
+                    peers.spawn(async move {
+                        let _ = tokio::time::timeout(TURN_AWAY_TIME, turn_away(stream)).await;
+                        drop(turn);
+                    });
+                }
+                continue;
+            };
+            let router = router.clone();
+            let service = service_fn(move |request: hyper::Request<Incoming>| {
+                let mut request = request.map(Body::new);
+                request.extensions_mut().insert(ConnectInfo(peer));
+                router.clone().oneshot(request)
+            });
+            let socket = TokioIo::new(Socket::new(stream, settings.write_timeout));
+            let connection = graceful.watch(http.serve_connection(socket, service));
+            peers.spawn(async move {
+                if let Err(error) = connection.await {
+                    tracing::debug!(%error, "connection ended");
+                }
+                drop(place);
+            });
+        }
+
+        drop(listener);
+        let finished = async {
+            graceful.shutdown().await;
+            while peers.join_next().await.is_some() {}
+        };
+        if tokio::time::timeout(settings.drain, finished).await.is_ok() {
+            return Drained { cut: 0 };
+        }
+        let mut cut = 0;
+        peers.abort_all();
+        while let Some(ended) = peers.join_next().await {
+            cut += usize::from(ended.is_err_and(|error| error.is_cancelled()));
+        }
+        Drained { cut }
+    }
+}
+
+fn protocol(settings: &ServerSettings) -> http1::Builder {
+    let mut http = http1::Builder::new();
+    http.timer(TokioTimer::new())
+        .header_read_timeout(settings.header_timeout)
+        .max_header_size(settings.header_bytes)
+        .max_headers(64)
+        .half_close(false);
+    http
+}
+
+/// Whether the peer went away before it was accepted, which is nothing to pause for.
+fn is_the_peers(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
+    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
+}
+
+/// 503 without reading the request, then a moment for the peer to take it.
+async fn turn_away(mut stream: TcpStream) -> io::Result<()> {
+    let problem = Problem::overloaded();
+    let body = problem.to_json("", None, None);
+    let head = format!(
+        "HTTP/1.1 503 Service Unavailable\r\ncontent-type: {}\r\nretry-after: 1\r\n\
+         cache-control: no-store\r\ncontent-length: {}\r\nconnection: close\r\n\r\n",
+        crate::http::problem::PROBLEM_JSON,
+        body.len()
+    );
+    stream.write_all(head.as_bytes()).await?;
+    stream.write_all(&body).await?;
+    stream.shutdown().await?;
+    let mut rest = [0; 1024];
+    while stream.read(&mut rest).await? > 0 {}
+    Ok(())
+}
+
+/// A stream that gives up on a peer who takes nothing for too long; hyper has no such timer.
+struct Socket {
+    stream: TcpStream,
+    patience: Duration,
+    stalled: Option<Pin<Box<Sleep>>>,
+}
+
+impl Socket {
+    fn new(stream: TcpStream, patience: Duration) -> Self {
+        Self { stream, patience, stalled: None }
+    }
+
+    fn timed<T>(&mut self, cx: &mut Context<'_>, written: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+        if written.is_ready() {
+            self.stalled = None;
+            return written;
+        }
+        let patience = self.patience;
+        let alarm = self.stalled.get_or_insert_with(|| Box::pin(tokio::time::sleep(patience)));
+        ready!(alarm.as_mut().poll(cx));
+        Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
+    }
+}
+
+impl AsyncRead for Socket {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(cx, buffer)
+    }
+}
+
+impl AsyncWrite for Socket {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.stream).poll_write(cx, bytes);
+        self.timed(cx, written)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        pieces: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.stream).poll_write_vectored(cx, pieces);
+        self.timed(cx, written)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}

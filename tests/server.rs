@@ -1,0 +1,505 @@
+//! The listener and the layers over a real port, spoken to byte by byte: what a slow,
+//! greedy, clumsy or hostile peer gets, and what the others get meanwhile.
+//!
+//! Where a test needs a timeout to run out, the settings make it short and the test
+//! waits for its effect; nothing is slept for.
+
+use axum::Router;
+use axum::body::{Body, Bytes};
+use axum::extract::Json;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::IntoResponse;
+use axum::routing::{get, post};
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use ormantrace::http::address::{ClientAddr, Network};
+use ormantrace::http::body::{BodySettings, batch_body};
+use ormantrace::http::layers::{LayerSettings, Places, with_layers};
+use ormantrace::http::problem::{PROBLEM_JSON, Problem};
+use ormantrace::http::server::{Drained, Server, ServerSettings};
+use serde_json::Value;
+use std::future::Future;
+use std::io::Write;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::task::JoinHandle;
+
+/// Far beyond what any test takes: a hang becomes a failure.
+const PATIENCE: Duration = Duration::from_secs(20);
+const SHORT: Duration = Duration::from_millis(150);
+
+async fn soon<F: Future>(future: F) -> F::Output {
+    tokio::time::timeout(PATIENCE, future).await.expect("hangs")
+}
+
+struct Running {
+    address: SocketAddr,
+    stop: Option<oneshot::Sender<()>>,
+    served: JoinHandle<Drained>,
+}
+
+async fn start(router: Router, layers: LayerSettings, settings: ServerSettings) -> Running {
+    let server = Server::bind("127.0.0.1:0".parse().unwrap(), settings).await.unwrap();
+    let address = server.local_addr();
+    assert_ne!(address.port(), 0);
+    let (stop, stopped) = oneshot::channel();
+    let shutdown = async {
+        let _ = stopped.await;
+    };
+    let served = tokio::spawn(server.serve(with_layers(router, &layers), shutdown));
+    Running { address, stop: Some(stop), served }
+}
+
+async fn usual(router: Router) -> Running {
+    start(router, LayerSettings::default(), ServerSettings::default()).await
+}
+
+struct Answer {
+    status: u16,
+    head: String,
+    body: Vec<u8>,
+}
+
+impl Answer {
+    fn parse(bytes: &[u8]) -> Self {
+        let end = bytes.windows(4).position(|w| w == b"\r\n\r\n").expect("no whole answer") + 4;
+        let head = String::from_utf8(bytes[..end].to_vec()).unwrap();
+        let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+        Self { status, head, body: bytes[end..].to_vec() }
+    }
+
+    fn header(&self, name: &str) -> Option<&str> {
+        self.head.lines().find_map(|line| {
+            let (key, value) = line.split_once(": ")?;
+            key.eq_ignore_ascii_case(name).then_some(value)
+        })
+    }
+
+    fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).expect("not JSON")
+    }
+
+    /// Checks that it is a whole problem of this kind.
+    fn is_problem(&self, status: u16, slug: &str) -> &Self {
+        assert_eq!(self.header("content-type"), Some(PROBLEM_JSON), "{}", self.head);
+        let problem = self.json();
+        assert_eq!(problem["type"], format!("/problems/{slug}"), "{problem}");
+        assert_eq!((self.status, problem["status"].as_u64()), (status, Some(status.into())));
+        assert_eq!(self.header("x-request-id"), problem["request_id"].as_str());
+        assert!(problem["instance"].as_str().unwrap().starts_with('/'));
+        self
+    }
+}
+
+impl Running {
+    async fn connect(&self) -> TcpStream {
+        TcpStream::connect(self.address).await.unwrap()
+    }
+
+    /// Sends these bytes and reads until the server closes.
+    async fn raw(&self, bytes: &[u8]) -> Vec<u8> {
+        let mut stream = self.connect().await;
+        // A server may close before it has taken everything.
+        let _ = stream.write_all(bytes).await;
+        let mut answer = Vec::new();
+        let _ = soon(stream.read_to_end(&mut answer)).await;
+        answer
+    }
+
+    async fn send(&self, line: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
+        let mut request = format!("{line} HTTP/1.1\r\nhost: orman\r\nconnection: close\r\n");
+        for (name, value) in headers {
+            request += &format!("{name}: {value}\r\n");
+        }
+        if !body.is_empty() {
+            request += &format!("content-length: {}\r\n", body.len());
+        }
+        request += "\r\n";
+        Answer::parse(&self.raw(&[request.as_bytes(), body].concat()).await)
+    }
+
+    async fn get(&self, path: &str) -> Answer {
+        self.send(&format!("GET {path}"), &[], b"").await
+    }
+
+    async fn stop(mut self) -> Drained {
+        self.stop.take().unwrap().send(()).unwrap();
+        soon(self.served).await.unwrap()
+    }
+}
+
+/// A small piece of the world: a read, a write, a batch.
+fn forest() -> Router {
+    async fn count(body: Bytes) -> Result<(StatusCode, String), Problem> {
+        Ok((StatusCode::CREATED, body.len().to_string()))
+    }
+    Router::new()
+        .route("/v1/logs/{code}", get(async || Json(serde_json::json!({"species": "pinus_sylvestris"}))))
+        .route("/v1/custody-events", post(count))
+        .route("/v1/harvests", post(count).layer(batch_body()))
+        .route("/v1/me", get(async |ClientAddr(address): ClientAddr| address.to_string()))
+        .route("/v1/regions", get(async || Json(vec!["KZ-10"; 500])))
+        .route("/v1/broken", get(async || -> &'static str { panic!("SELECT iin FROM persons") }))
+        .route("/v1/strict", post(async |Json(_): Json<Vec<u32>>| "read"))
+        .route("/v1/refused", post(async || Problem::unauthorized()))
+        .route("/verify/{code}", get(async || axum::response::Html("<h1>valid</h1>")))
+}
+
+#[tokio::test]
+async fn a_route_or_method_that_is_not_there_is_a_problem() {
+    let server = usual(forest()).await;
+    let answer = server.get("/v1/trees?secret=1").await;
+    answer.is_problem(404, "not-found");
+    assert_eq!(answer.json()["instance"], "/v1/trees", "the query is not repeated");
+    let answer = server.send("DELETE /v1/logs/7", &[], b"").await;
+    answer.is_problem(405, "method-not-allowed");
+    assert_eq!(answer.header("allow"), Some("GET,HEAD"));
+    server.send("FELL /v1/custody-events", &[], b"").await.is_problem(405, "method-not-allowed");
+    let answer = server.send("GET /v1/custody-events", &[("x-request-id", "tablet-17-0042")], b"").await;
+    assert_eq!(answer.header("x-request-id"), Some("tablet-17-0042"));
+    assert_eq!(answer.header("allow"), Some("POST"));
+}
+
+#[tokio::test]
+async fn head_is_get_without_its_body() {
+    let server = usual(forest()).await;
+    let whole = server.get("/v1/logs/7").await;
+    let head = server.send("HEAD /v1/logs/7", &[], b"").await;
+    assert_eq!((head.status, head.body.len()), (200, 0));
+    assert_eq!(head.header("content-length"), whole.header("content-length"));
+}
+
+#[tokio::test]
+async fn a_panic_is_a_500_that_tells_nothing_and_ends_nothing() {
+    let server = usual(forest()).await;
+    let answer = server.get("/v1/broken").await;
+    answer.is_problem(500, "internal");
+    assert!(!String::from_utf8_lossy(&answer.body).contains("SELECT"));
+    assert_eq!(server.get("/v1/logs/7").await.status, 200);
+}
+
+#[tokio::test]
+async fn what_the_framework_refuses_is_a_problem_too() {
+    let server = usual(forest()).await;
+    let json = [("content-type", "application/json")];
+    server.send("POST /v1/strict", &[], b"[1]").await.is_problem(415, "unsupported-media-type");
+    server.send("POST /v1/strict", &json, b"[1").await.is_problem(400, "malformed-request");
+    server.send("POST /v1/strict", &json, b"[-1]").await.is_problem(422, "unprocessable");
+    assert_eq!(server.send("POST /v1/strict", &json, b"[1]").await.status, 200);
+}
+
+#[tokio::test]
+async fn a_body_has_its_limit_and_a_batch_a_larger_one() {
+    let server = usual(forest()).await;
+    let (small, large, huge) = (vec![b'1'; 256 * 1024], vec![b'1'; 1024 * 1024], vec![b'1'; 6 * 1024 * 1024]);
+    let answer = server.send("POST /v1/custody-events", &[], &small).await;
+    assert_eq!((answer.status, answer.body.as_slice()), (201, &b"262144"[..]));
+    // The whole body is written before the answer is read: it must arrive nevertheless.
+    server.send("POST /v1/custody-events", &[], &large).await.is_problem(413, "too-large");
+    assert_eq!(server.send("POST /v1/harvests", &[], &large).await.status, 201);
+    server.send("POST /v1/harvests", &[], &huge).await.is_problem(413, "too-large");
+    // Without a length it is found while it arrives.
+    let mut chunked = b"POST /v1/custody-events HTTP/1.1\r\nhost: orman\r\nconnection: close\r\n\
+                        transfer-encoding: chunked\r\n\r\n"
+        .to_vec();
+    chunked.extend(format!("{:x}\r\n", large.len()).bytes());
+    chunked.extend(&large);
+    chunked.extend(b"\r\n0\r\n\r\n");
+    Answer::parse(&server.raw(&chunked).await).is_problem(413, "too-large");
+}
+
+#[tokio::test]
+async fn who_is_refused_is_not_asked_for_his_body() {
+    let server = usual(forest()).await;
+    let expect = [("expect", "100-continue"), ("content-length", "200000")];
+    let answer = server.send("POST /v1/refused", &expect, b"").await;
+    answer.is_problem(401, "unauthorized");
+    assert_eq!(answer.header("www-authenticate"), Some("Bearer"));
+    // And one who sends it all the same still gets to read why.
+    server.send("POST /v1/refused", &[], &vec![b'1'; 3_000_000]).await.is_problem(401, "unauthorized");
+}
+
+fn pack(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
+    encoder.write_all(bytes).unwrap();
+    encoder.finish().unwrap()
+}
+
+#[tokio::test]
+async fn gzip_is_unpacked_for_batches_and_a_bomb_does_not_go_off() {
+    let server = usual(forest()).await;
+    let gzip = [("content-encoding", "gzip")];
+    let answer = server.send("POST /v1/harvests", &gzip, &pack(&vec![b'1'; 4_000_000])).await;
+    assert_eq!((answer.status, answer.body.as_slice()), (201, &b"4000000"[..]));
+    let bomb = pack(&vec![0; 20_000_000]);
+    assert!(bomb.len() < 256 * 1024);
+    server.send("POST /v1/harvests", &gzip, &bomb).await.is_problem(413, "too-large");
+    server.send("POST /v1/custody-events", &gzip, &bomb).await.is_problem(415, "unsupported-media-type");
+    server
+        .send("POST /v1/harvests", &[("content-encoding", "br")], b"x")
+        .await
+        .is_problem(415, "unsupported-media-type");
+    server.send("POST /v1/harvests", &gzip, b"not packed").await.is_problem(400, "malformed-request");
+}
+
+#[tokio::test]
+async fn large_answers_are_packed_for_who_takes_it() {
+    let server = usual(forest()).await;
+    let takes = [("accept-encoding", "gzip")];
+    let packed = server.send("GET /v1/regions", &takes, b"").await;
+    assert_eq!(packed.header("content-encoding"), Some("gzip"));
+    assert_eq!(packed.header("vary"), Some("accept-encoding"));
+    assert_eq!(server.get("/v1/regions").await.header("content-encoding"), None);
+    assert_eq!(server.send("GET /v1/logs/7", &takes, b"").await.header("content-encoding"), None);
+}
+
+#[tokio::test]
+async fn answers_carry_the_headers_that_keep_browsers_tame() {
+    let https =
+        LayerSettings { public_url: Some("https://orman.example/".into()), ..LayerSettings::default() };
+    let plain = usual(forest()).await;
+    let server = start(forest(), https, ServerSettings::default()).await;
+    let page = server.get("/verify/7").await;
+    assert!(
+        page.header("content-security-policy").unwrap().contains("style-src 'self'; img-src 'self' data:")
+    );
+    assert!(!page.header("content-security-policy").unwrap().contains("script-src"));
+    assert!(page.header("permissions-policy").is_some());
+    assert!(page.header("strict-transport-security").is_some());
+    assert!(plain.get("/verify/7").await.header("strict-transport-security").is_none());
+    let data = server.send("GET /v1/logs/7", &[("origin", "https://elsewhere.example")], b"").await;
+    assert_eq!(data.header("cache-control"), Some("no-store"));
+    assert_eq!(data.header("x-content-type-options"), Some("nosniff"));
+    assert_eq!(data.header("access-control-allow-origin"), None);
+    assert_eq!(server.get("/nowhere").await.json()["type"], "https://orman.example/problems/not-found");
+}
+
+#[tokio::test]
+async fn an_address_is_believed_from_a_trusted_proxy_only() {
+    let forwarded = [("x-forwarded-for", "198.51.100.7")];
+    let server = usual(forest()).await;
+    assert_eq!(server.send("GET /v1/me", &forwarded, b"").await.body, b"127.0.0.1");
+    let trusting = LayerSettings {
+        trusted_proxies: vec![Network::parse("127.0.0.0/8").unwrap()],
+        ..LayerSettings::default()
+    };
+    let server = start(forest(), trusting, ServerSettings::default()).await;
+    assert_eq!(server.send("GET /v1/me", &forwarded, b"").await.body, b"198.51.100.7");
+}
+
+/// Writes one byte after the other until the server has answered or closed; what it said.
+async fn drip(server: &Running, start: &[u8]) -> Vec<u8> {
+    let (mut read, mut write) = server.connect().await.into_split();
+    write.write_all(start).await.unwrap();
+    let dripping = tokio::spawn(async move {
+        let mut pace = tokio::time::interval(Duration::from_millis(5));
+        while write.write_all(b"a").await.is_ok() {
+            pace.tick().await;
+        }
+    });
+    let mut answer = Vec::new();
+    let _ = soon(read.read_to_end(&mut answer)).await;
+    dripping.abort();
+    answer
+}
+
+#[tokio::test]
+async fn dripped_headers_and_idle_connections_are_let_go() {
+    let settings = ServerSettings { header_timeout: SHORT, ..ServerSettings::default() };
+    let server = start(forest(), LayerSettings::default(), settings).await;
+    assert_eq!(drip(&server, b"GET /v1/me HTTP/1.1\r\nhost: orman\r\nx-drip: ").await, b"");
+    assert_eq!(server.raw(b"").await, b"", "a connection on which nothing comes");
+    let answer = server.raw(b"GET /v1/me HTTP/1.1\r\nhost: orman\r\n\r\n").await;
+    assert_eq!(Answer::parse(&answer).status, 200, "and closed after it idled");
+}
+
+#[tokio::test]
+async fn a_body_that_stops_or_drips_is_408() {
+    let head = b"POST /v1/custody-events HTTP/1.1\r\nhost: orman\r\ncontent-length: 100000\r\n\r\n{";
+    let with = |idle, total| LayerSettings {
+        body: BodySettings { idle, total, ..BodySettings::default() },
+        ..LayerSettings::default()
+    };
+    let server = start(forest(), with(SHORT, PATIENCE), ServerSettings::default()).await;
+    Answer::parse(&server.raw(head).await).is_problem(408, "request-timeout");
+    let server = start(forest(), with(PATIENCE, SHORT), ServerSettings::default()).await;
+    Answer::parse(&drip(&server, head).await).is_problem(408, "request-timeout");
+}
+
+#[tokio::test]
+async fn a_peer_that_takes_nothing_is_cut() {
+    let (dropped, mut was_dropped) = mpsc::channel::<()>(1);
+    let endless = move || {
+        let held = dropped.clone();
+        async move {
+            let pieces = futures_util::stream::repeat_with(move || {
+                let _ = &held;
+                Ok::<_, std::io::Error>(Bytes::from_static(&[b'1'; 65536]))
+            });
+            Body::from_stream(pieces).into_response()
+        }
+    };
+    let settings = ServerSettings { write_timeout: SHORT, ..ServerSettings::default() };
+    let router = Router::new().route("/v1/logs", get(endless));
+    let server = start(router, LayerSettings::default(), settings).await;
+    let mut stream = server.connect().await;
+    stream.write_all(b"GET /v1/logs HTTP/1.1\r\nhost: orman\r\n\r\n").await.unwrap();
+    soon(stream.read_exact(&mut [0; 64])).await.unwrap();
+    // The drain time is longer than our patience: it is the peer's stalling that ends this.
+    assert_eq!(server.stop().await, Drained { cut: 0 });
+    assert_eq!(soon(was_dropped.recv()).await, None);
+    drop(stream);
+}
+
+#[tokio::test]
+async fn what_is_no_http_is_refused_and_harms_nobody() {
+    let settings = ServerSettings { header_timeout: SHORT, ..ServerSettings::default() };
+    let server = start(forest(), LayerSettings::default(), settings).await;
+    let long = format!("GET /v1/me HTTP/1.1\r\nhost: orman\r\nx-long: {}\r\n\r\n", "a".repeat(20_000));
+    let many = format!("GET /v1/me HTTP/1.1\r\nhost: orman\r\n{}\r\n", "a: b\r\n".repeat(500));
+    let far = format!("GET /{} HTTP/1.1\r\nhost: orman\r\n\r\n", "a".repeat(70_000));
+    let hostile: [(&[u8], &[u16]); 11] = [
+        (b"FELL\r\n\r\n", &[400]),
+        (b"GET /v1/me\0 HTTP/1.1\r\n\r\n", &[400]),
+        (b"GET /v1/me HTTP/9.9\r\n\r\n", &[400]),
+        (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", &[400]),
+        (b"POST /v1/custody-events HTTP/1.1\r\ncontent-length: x\r\n\r\n", &[400]),
+        (b"POST /v1/custody-events HTTP/1.1\r\ncontent-length: 1\r\ncontent-length: 2\r\n\r\n", &[400]),
+        (b"GET /v1/logs/%FF HTTP/1.1\r\nhost: orman\r\nconnection: close\r\n\r\n", &[200, 400]),
+        (b"CONNECT orman:443 HTTP/1.1\r\nconnection: close\r\n\r\n", &[404, 405]),
+        (long.as_bytes(), &[431]),
+        (many.as_bytes(), &[431]),
+        (far.as_bytes(), &[414, 431]),
+    ];
+    for (bytes, statuses) in hostile {
+        let answer = server.raw(bytes).await;
+        let shown = String::from_utf8_lossy(&bytes[..bytes.len().min(60)]);
+        assert!(answer.starts_with(b"HTTP/1.1 "), "{shown:?}");
+        let status = Answer::parse(&answer).status;
+        assert!(statuses.contains(&status), "{shown:?} gave {status}");
+    }
+    assert_eq!(server.get("/v1/logs/7").await.status, 200);
+}
+
+/// Handlers that say when they have begun and wait to be let go.
+#[derive(Clone)]
+struct Gate {
+    begun: mpsc::UnboundedSender<()>,
+    open: Arc<Notify>,
+}
+
+impl Gate {
+    fn new() -> (Self, mpsc::UnboundedReceiver<()>) {
+        let (begun, has_begun) = mpsc::unbounded_channel();
+        (Self { begun, open: Arc::new(Notify::new()) }, has_begun)
+    }
+
+    fn route(&self, path: &str) -> Router {
+        let gate = self.clone();
+        let wait = move || {
+            let gate = gate.clone();
+            async move {
+                gate.begun.send(()).unwrap();
+                gate.open.notified().await;
+                "valid"
+            }
+        };
+        Router::new().route(path, get(wait))
+    }
+}
+
+#[tokio::test]
+async fn a_shutdown_finishes_what_was_begun() {
+    let (gate, mut has_begun) = Gate::new();
+    let mut server = usual(gate.route("/v1/logs/{code}")).await;
+    let (mut begun, idle) = (server.connect().await, server.connect().await);
+    begun.write_all(b"GET /v1/logs/7 HTTP/1.1\r\nhost: orman\r\n\r\n").await.unwrap();
+    soon(has_begun.recv()).await.unwrap();
+    server.stop.take().unwrap().send(()).unwrap();
+    // The door closes while the work goes on.
+    soon(async { while TcpStream::connect(server.address).await.is_ok() {} }).await;
+    assert!(!server.served.is_finished());
+    gate.open.notify_waiters();
+    let mut answer = Vec::new();
+    soon(begun.read_to_end(&mut answer)).await.unwrap();
+    let answer = Answer::parse(&answer);
+    assert_eq!((answer.status, answer.body.as_slice()), (200, &b"valid"[..]));
+    assert_eq!(soon(server.served).await.unwrap(), Drained { cut: 0 });
+    drop(idle);
+}
+
+#[tokio::test]
+async fn a_shutdown_does_not_wait_for_ever() {
+    let (gate, mut has_begun) = Gate::new();
+    let settings = ServerSettings { drain: SHORT, ..ServerSettings::default() };
+    let server = start(gate.route("/v1/logs/{code}"), LayerSettings::default(), settings).await;
+    let mut begun = server.connect().await;
+    begun.write_all(b"GET /v1/logs/7 HTTP/1.1\r\nhost: orman\r\n\r\n").await.unwrap();
+    soon(has_begun.recv()).await.unwrap();
+    assert_eq!(server.stop().await, Drained { cut: 1 });
+}
+
+#[tokio::test]
+async fn a_flood_of_public_checks_leaves_the_others_their_room() {
+    let (gate, mut has_begun) = Gate::new();
+    let places = Places { public: 2, wait: SHORT, ..Places::default() };
+    let layers = LayerSettings { places, ..LayerSettings::default() };
+    let router = forest().merge(gate.route("/v1/verify/{code}"));
+    let server = Arc::new(start(router, layers, ServerSettings::default()).await);
+    let flood: Vec<_> = (0..30)
+        .map(|_| {
+            let server = Arc::clone(&server);
+            tokio::spawn(async move { server.get("/v1/verify/7").await })
+        })
+        .collect();
+    for _ in 0..2 {
+        soon(has_begun.recv()).await.unwrap();
+    }
+    // Every public place is taken, and stays so.
+    assert_eq!(server.send("POST /v1/custody-events", &[], b"{}").await.status, 201);
+    assert_eq!(server.get("/v1/logs/7").await.status, 200);
+    let refused = server.get("/v1/verify/8").await;
+    refused.is_problem(503, "overloaded");
+    assert_eq!(refused.header("retry-after"), Some("1"));
+    // Two of the flood were let in and hold their places; all the others are answered.
+    let (answered, mut all) = (mpsc::unbounded_channel::<u16>(), Vec::new());
+    let (tell, mut told) = answered;
+    for one in flood {
+        let tell = tell.clone();
+        tokio::spawn(async move { tell.send(one.await.unwrap().status) });
+    }
+    while all.len() < 28 {
+        all.push(soon(told.recv()).await.unwrap());
+    }
+    assert_eq!(all, vec![503; 28]);
+    gate.open.notify_waiters();
+    assert_eq!((soon(told.recv()).await, soon(told.recv()).await), (Some(200), Some(200)));
+}
+
+#[tokio::test]
+async fn a_connection_too_many_is_told_so() {
+    let settings = ServerSettings { connections: 1, ..ServerSettings::default() };
+    let server = start(forest(), LayerSettings::default(), settings).await;
+    let mut first = server.connect().await;
+    first.write_all(b"GET /v1/me HTTP/1.1\r\nhost: orman\r\n\r\n").await.unwrap();
+    let mut piece = [0; 16];
+    soon(first.read_exact(&mut piece)).await.unwrap();
+    let refused = server.get("/v1/me").await;
+    assert_eq!((refused.status, refused.header("retry-after")), (503, Some("1")));
+    assert_eq!(refused.json()["type"], "/problems/overloaded");
+    drop(first);
+    // The place is free again as soon as the server has noticed.
+    soon(async { while server.get("/v1/me").await.status != 200 {} }).await;
+}
+
+#[tokio::test]
+async fn a_handler_sees_no_encoding_once_it_is_unpacked() {
+    let seen = async |headers: HeaderMap| headers.contains_key("content-encoding").to_string();
+    let server = usual(Router::new().route("/v1/harvests", post(seen).layer(batch_body()))).await;
+    let answer = server.send("POST /v1/harvests", &[("content-encoding", "gzip")], &pack(b"{}")).await;
+    assert_eq!(answer.body, b"false");
+}
