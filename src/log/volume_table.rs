@@ -7,9 +7,9 @@
 //!
 //! # How far the numbers can be trusted
 //! The printed standard was not at hand; public transcriptions were compared.
-//! - Half-metre columns 3.0 to 6.5 m, 10 to 38 cm: two or three transcriptions of different form (a short
-//!   table of 10–29 cm, one of 14–48 cm, and a full one) agree on every cell. Column 6.0 m to 60 cm: a
-//!   fourth agrees.
+//! - Half-metre columns 3.0 to 6.5 m, 10 to 38 cm: two or three transcriptions of different form (two short
+//!   tables by half metres, seen to 29 and to 38 cm, and a full one) agree on every cell. Column 6.0 m to
+//!   60 cm: a fourth agrees.
 //! - The other cells stand in two full transcriptions that agree, but share slips of the pen and so have
 //!   one source. Each was kept only if it lies where its neighbours say: between the confirmed half metres,
 //!   within about one unit of the table's last digit of the straight line between them, or, above 38 cm, of
