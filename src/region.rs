@@ -22,7 +22,7 @@ pub struct RegionNames {
     #[schema(example = "Абай облысы")]
     pub kk: &'static str,
     /// Russian name.
-    #[schema(example = "Абайская область")]
+    #[schema(example = "область Абай")]
     pub ru: &'static str,
     /// English name.
     #[schema(example = "Abai Region")]
@@ -34,7 +34,7 @@ const fn row(code: &'static str, kk: &'static str, ru: &'static str, en: &'stati
 }
 
 static REGIONS: [RegionNames; 20] = [
-    row("KZ-10", "Абай облысы", "Абайская область", "Abai Region"),
+    row("KZ-10", "Абай облысы", "область Абай", "Abai Region"),
     row("KZ-11", "Ақмола облысы", "Акмолинская область", "Akmola Region"),
     row("KZ-15", "Ақтөбе облысы", "Актюбинская область", "Aktobe Region"),
     row("KZ-19", "Алматы облысы", "Алматинская область", "Almaty Region"),
@@ -165,7 +165,7 @@ mod tests {
         let abai: Region = serde_json::from_str("\"KZ-10\"").unwrap();
         assert_eq!(
             serde_json::to_value(abai).unwrap(),
-            serde_json::json!({"code": "KZ-10", "kk": "Абай облысы", "ru": "Абайская область", "en": "Abai Region"})
+            serde_json::json!({"code": "KZ-10", "kk": "Абай облысы", "ru": "область Абай", "en": "Abai Region"})
         );
     }
 

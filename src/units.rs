@@ -29,11 +29,18 @@ enum Fault {
     TooLarge,
 }
 
-/// The exact value of a JSON number's text as a count of `10^-scale`.
+/// The digits of a number's text: `significant × 10^shift`, no zero at either end, none at all for zero.
+struct Digits {
+    negative: bool,
+    significant: Vec<u8>,
+    shift: i64,
+}
+
+/// Takes a JSON number's text apart.
 ///
 /// Leading zeros are let through (spreadsheets write them). Costs nothing for `1e999999999`: the exponent
 /// is compared, never expanded.
-fn exact(text: &str, scale: u32) -> Result<i64, Fault> {
+fn read(text: &str) -> Option<Digits> {
     let (negative, rest) = match text.strip_prefix('-') {
         Some(rest) => (true, rest),
         None => (false, text),
@@ -43,13 +50,13 @@ fn exact(text: &str, scale: u32) -> Result<i64, Fault> {
         None => (rest, None),
     };
     let (whole, fraction) = match mantissa.split_once('.') {
-        Some((_, "")) => return Err(Fault::NotANumber),
+        Some((_, "")) => return None,
         Some(parts) => parts,
         None => (mantissa, ""),
     };
-    let digits = |part: &str| part.bytes().all(|byte| byte.is_ascii_digit());
-    if whole.is_empty() || !digits(whole) || !digits(fraction) {
-        return Err(Fault::NotANumber);
+    let all_digits = |part: &str| part.bytes().all(|byte| byte.is_ascii_digit());
+    if whole.is_empty() || !all_digits(whole) || !all_digits(fraction) {
+        return None;
     }
     let exponent = match exponent {
         None => 0,
@@ -59,42 +66,86 @@ fn exact(text: &str, scale: u32) -> Result<i64, Fault> {
                 [b'+', ..] => (1, &text[1..]),
                 _ => (1, text),
             };
-            if magnitude.is_empty() || !digits(magnitude) {
-                return Err(Fault::NotANumber);
+            if magnitude.is_empty() || !all_digits(magnitude) {
+                return None;
             }
-            // Beyond i32 the value is refused all the same, unless it is zero.
+            // An exponent beyond i32 outweighs any mantissa a body has room for.
             sign * magnitude.parse::<i32>().map_or(i64::from(i32::MAX), i64::from)
         }
     };
+    let mut significant: Vec<u8> = whole
+        .bytes()
+        .chain(fraction.bytes())
+        .map(|byte| byte - b'0')
+        .skip_while(|digit| *digit == 0)
+        .collect();
+    let mut shift = exponent - i64::try_from(fraction.len()).ok()?;
+    while significant.last() == Some(&0) {
+        significant.pop();
+        shift += 1;
+    }
+    Some(Digits { negative, significant, shift })
+}
 
-    let joined = || whole.bytes().chain(fraction.bytes());
-    let Some(first) = joined().position(|byte| byte != b'0') else { return Ok(0) };
-    let last =
-        joined().enumerate().filter(|(_, byte)| *byte != b'0').map(|(at, _)| at).last().unwrap_or(first);
-    let fault = |_| Fault::TooLarge;
-    let significant = i64::try_from(last - first + 1).map_err(fault)?;
-    // The value is its significant digits times 10^shift, counted in 10^-scale.
-    let after_last = i64::try_from(whole.len()).map_err(fault)? - i64::try_from(last + 1).map_err(fault)?;
-    let shift = exponent.saturating_add(after_last).saturating_add(i64::from(scale));
-    if shift < 0 {
-        return Err(Fault::TooPrecise);
+impl Digits {
+    /// As a count of `10^-scale`; digits beyond are a fault.
+    fn exactly(&self, scale: u32) -> Result<i64, Fault> {
+        let shift = self.shift + i64::from(scale);
+        if self.significant.is_empty() {
+            Ok(0)
+        } else if shift < 0 {
+            Err(Fault::TooPrecise)
+        } else {
+            self.count(shift)
+        }
     }
-    if significant.saturating_add(shift) > 17 {
-        return Err(Fault::TooLarge);
+
+    /// As a count of `10^-scale`, half away from zero.
+    fn rounded(mut self, scale: u32) -> Result<i64, Fault> {
+        let shift = self.shift + i64::from(scale);
+        if self.significant.is_empty() || shift >= 0 {
+            return self.exactly(scale);
+        }
+        let length = i64::try_from(self.significant.len()).map_err(|_| Fault::TooLarge)?;
+        let Ok(keep) = usize::try_from(length + shift) else { return Ok(0) };
+        let up = i64::from(self.significant[keep] >= 5);
+        self.significant.truncate(keep);
+        let magnitude = self.count(0)?.abs() + up;
+        Ok(if self.negative { -magnitude } else { magnitude })
     }
-    let value = joined()
-        .skip(first)
-        .take(last - first + 1)
-        .fold(0_i64, |value, byte| value * 10 + i64::from(byte - b'0'))
-        * 10_i64.pow(u32::try_from(shift).map_err(|_| Fault::TooLarge)?);
-    Ok(if negative { -value } else { value })
+
+    /// The digits followed by so many zeros, if they fit.
+    fn count(&self, zeros: i64) -> Result<i64, Fault> {
+        let length = i64::try_from(self.significant.len()).map_err(|_| Fault::TooLarge)?;
+        if length.saturating_add(zeros) > 17 {
+            return Err(Fault::TooLarge);
+        }
+        let zeros = u32::try_from(zeros).map_err(|_| Fault::TooLarge)?;
+        let value = self.significant.iter().fold(0_i64, |value, digit| value * 10 + i64::from(*digit))
+            * 10_i64.pow(zeros);
+        Ok(if self.negative { -value } else { value })
+    }
+}
+
+/// The exact value of a JSON number's text as a count of `10^-scale`.
+fn exact(text: &str, scale: u32) -> Result<i64, Fault> {
+    read(text).ok_or(Fault::NotANumber)?.exactly(scale)
+}
+
+/// The value of a JSON number's text as a count of `10^-scale`, rounded half away from zero, within what
+/// an `i32` holds; `None` if it is no number or larger.
+pub(crate) fn rounded(text: &str, scale: u32) -> Option<i32> {
+    read(text)?.rounded(scale).ok()?.try_into().ok()
 }
 
 /// Writes a decimal as a JSON number of the same digits.
 ///
 /// Every decimal of at most 15 significant digits is the shortest text of its nearest double, and that
 /// shortest text is what a JSON writer prints; the quantities have at most 14.
-fn serialize_decimal<S: serde::Serializer>(value: Decimal, serializer: S) -> Result<S::Ok, S::Error> {
+pub(crate) fn serialize_decimal<S: serde::Serializer>(
+    value: Decimal,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
     let text = value.to_string();
     match text.parse::<i64>() {
         Ok(whole) => serializer.serialize_i64(whole),

@@ -1,3 +1,4 @@
 //! (in work)
 
 pub mod species;
+pub mod volume_table;

@@ -133,3 +133,51 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn positions_round_half_away_from_zero() {
+    for (text, count) in [
+        ("50.41111111", Some(504_111_111)),
+        ("50.411111150", Some(504_111_112)),
+        ("50.41111114999999999999999999999999999999", Some(504_111_111)),
+        ("-50.41111115", Some(-504_111_112)),
+        ("0.00000004", Some(0)),
+        ("0.00000005", Some(1)),
+        ("-0.000000001", Some(0)),
+        ("1e-999999999", Some(0)),
+        ("1e999999999", None),
+        ("214.7483648", None),
+        ("0e99", Some(0)),
+        ("x", None),
+    ] {
+        assert_eq!(rounded(text, 7), count, "{text}");
+    }
+}
+
+/// Compiles only if everything binds and reads alone, nullable and as an array.
+#[test]
+fn every_type_binds_to_postgres() {
+    fn binds<T>()
+    where
+        T: sqlx::Type<sqlx::Postgres>
+            + sqlx::postgres::PgHasArrayType
+            + for<'q> sqlx::Encode<'q, sqlx::Postgres>
+            + for<'r> sqlx::Decode<'r, sqlx::Postgres>,
+        Option<T>: for<'q> sqlx::Encode<'q, sqlx::Postgres>,
+        Vec<T>: for<'q> sqlx::Encode<'q, sqlx::Postgres> + for<'r> sqlx::Decode<'r, sqlx::Postgres>,
+    {
+    }
+    binds::<Volume>();
+    binds::<Length>();
+    binds::<Diameter>();
+    binds::<Area>();
+    binds::<Pieces>();
+    binds::<Text>();
+    binds::<Note>();
+    binds::<LocalDate>();
+    binds::<crate::region::Region>();
+    binds::<crate::party::bin::Bin>();
+    binds::<crate::log::species::Species>();
+    binds::<crate::log::species::Grade>();
+    binds::<crate::log::species::Wood>();
+}
