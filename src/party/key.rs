@@ -75,6 +75,7 @@ impl Caller {
 
 /// The caller of a token, if it is valid now. One round trip; notes the use at most once a minute.
 pub async fn authenticate(db: impl PgExecutor<'_>, token: &Token, now: DateTime<Utc>) -> Result<Option<Caller>> {
+    let hash = token.hash();
     let row = sqlx::query!(
         r#"WITH used AS (
                UPDATE api_key SET last_used_at = $2
@@ -84,7 +85,7 @@ pub async fn authenticate(db: impl PgExecutor<'_>, token: &Token, now: DateTime<
            SELECT k.id, k.organization_id, o.roles AS "roles: Vec<Role>"
            FROM api_key k JOIN organization o ON o.id = k.organization_id
            WHERE k.token_hash = $1 AND k.revoked_at IS NULL AND (k.expires_at IS NULL OR k.expires_at > $2)"#,
-        token.hash().as_slice(),
+        hash.as_slice(),
         now,
         now - LAST_USE_GRAIN
     )
@@ -102,14 +103,14 @@ pub async fn store(
     expires_at: Option<DateTime<Utc>>,
     now: DateTime<Utc>,
 ) -> Result<KeyId> {
-    let id = KeyId::new();
+    let (id, hash) = (KeyId::new(), token.hash());
     sqlx::query!(
         "INSERT INTO api_key (id, organization_id, label, token_hash, created_at, expires_at)
          VALUES ($1, $2, $3, $4, $5, $6)",
         id.0,
         organization.0,
         label,
-        token.hash().as_slice(),
+        hash.as_slice(),
         now,
         expires_at
     )
