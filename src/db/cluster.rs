@@ -194,8 +194,8 @@ pub(super) fn connection(socket_dir: &Path, port: u16) -> PgConnectOptions {
 async fn make(folder: &Folder, programs: &Programs, tuning: Tuning) -> Result<(), OpenError> {
     let (new, password_file) = (folder.unfinished(), folder.root().join("postgres-password"));
     let failed = |error: io::Error| OpenError::Initdb(format!("{}: {error}", shown(&new)));
-    let password = folder.password(SUPERUSER, true)?;
-    folder.write_for_postgres(&password_file, &password).map_err(failed)?;
+    let verifier = folder.verifier(SUPERUSER)?;
+    folder.write_for_postgres(&password_file, &verifier).map_err(failed)?;
     let mut said = String::new();
     let mut made = false;
     for locale in locales(programs.major) {
@@ -407,7 +407,13 @@ fn report(ended: &io::Result<ExitStatus>) {
 
 /// Keeps the server running until told to stop, or until the [`Cluster`] is dropped: a server
 /// that somebody killed is started again.
-async fn keep(server: Server, mut running: Running, mut stopped: oneshot::Receiver<()>, _lock: Lock) {
+async fn keep(server: Server, running: Running, stopped: oneshot::Receiver<()>, lock: Lock) {
+    keep_running(&server, running, stopped).await;
+    server.folder.remove_socket_dir(&server.socket_dir);
+    drop(lock);
+}
+
+async fn keep_running(server: &Server, mut running: Running, mut stopped: oneshot::Receiver<()>) {
     loop {
         let ended = tokio::select! {
             _ = &mut stopped => return running.stop().await,

@@ -137,6 +137,14 @@ impl Folder {
         Ok(dir)
     }
 
+    /// Removes a folder that was only for the socket, once the server has left it.
+    pub(super) fn remove_socket_dir(&self, dir: &Path) {
+        if dir != self.run() {
+            // Not empty or not there: then it is not ours to insist.
+            let _ = fs::remove_dir(dir);
+        }
+    }
+
     /// The password of a role, made if it is not there and `make` says so.
     ///
     /// # Errors
@@ -167,6 +175,14 @@ impl Folder {
             .and_then(|()| sync_dir(&self.passwords_dir()))
             .map_err(|e| refused("cannot be written", &path, &e))?;
         Ok(password)
+    }
+
+    /// What PostgreSQL is to keep of a role's password, which is made if it is not there.
+    ///
+    /// # Errors
+    /// As [`Folder::password`].
+    pub fn verifier(&self, role: &str) -> Result<String, OpenError> {
+        Ok(super::scram::verifier(&self.password(role, true)?, random()?))
     }
 
     /// A command that runs as the user that PostgreSQL runs as, with nothing of our environment,
@@ -272,6 +288,14 @@ impl Account {
         };
         let account = Self { uid: ask("-u")?, gid: ask("-g")? };
         (account.uid != 0).then_some(account)
+    }
+}
+
+fn random<const N: usize>() -> Result<[u8; N], OpenError> {
+    let mut bytes = [0; N];
+    match getrandom::fill(&mut bytes) {
+        Ok(()) => Ok(bytes),
+        Err(error) => Err(OpenError::Folder(format!("This system gives no random bytes: {error}."))),
     }
 }
 

@@ -11,7 +11,8 @@ mod open;
 pub mod postmaster;
 pub mod programs;
 pub mod roles;
+mod scram;
 mod trouble;
 
-pub use open::{Database, Mode, OpenError, open, pool_options};
+pub use open::{Database, Mode, OpenError, open, open_throw_away, pool_options};
 pub use trouble::{is_down, is_retryable};

@@ -1,6 +1,6 @@
 //! Opening and closing the database, whichever it is.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions};
@@ -176,6 +176,17 @@ fn quiet(options: PgConnectOptions) -> PgConnectOptions {
     options.disable_statement_logging()
 }
 
+/// Opens a private cluster that survives no power cut and admits many connections: for tests and
+/// measurements, never for data.
+///
+/// # Errors
+/// As [`open`].
+pub async fn open_throw_away(data_dir: &Path) -> Result<Database, OpenError> {
+    let folder = Folder::open(data_dir)?;
+    let (cluster, base) = start(&folder, Tuning { max_connections: 400, durable: false }).await?;
+    finish(&folder, cluster, base, 8).await
+}
+
 async fn open_given(url: &DatabaseUrl, connections: u32) -> Result<Database, OpenError> {
     let given: PgConnectOptions = url.expose().parse().map_err(OpenError::Database)?;
     let owner = for_owner(given.clone());
@@ -223,8 +234,17 @@ async fn open_private(settings: &DatabaseSettings, mode: Mode) -> Result<Databas
         Mode::Serve => start(&folder, tuning).await?,
         Mode::Attach => attach(&folder, tuning).await?,
     };
-    let opened = open_cluster(&folder, base, settings.database_connections).await;
-    match opened {
+    finish(&folder, cluster, base, settings.database_connections).await
+}
+
+/// Sets up and migrates; a cluster of ours that this fails on is stopped again.
+async fn finish(
+    folder: &Folder,
+    cluster: Option<Cluster>,
+    base: PgConnectOptions,
+    connections: u32,
+) -> Result<Database, OpenError> {
+    match open_cluster(folder, base, connections).await {
         Ok(database) => Ok(Database { cluster, ..database }),
         Err(error) => {
             if let Some(cluster) = cluster {

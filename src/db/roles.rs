@@ -27,18 +27,18 @@ pub const EVIDENCE: &[&str] = &["event"];
 /// Tables that only the owner writes.
 const OWNERS_OWN: &[&str] = &["_sqlx_migrations"];
 
-/// Makes roles and database of a private cluster, or puts their passwords right. May be run again
-/// after it was cut off anywhere.
+/// Makes roles and database of a private cluster, or puts their passwords right, given as
+/// verifiers. May be run again after it was cut off anywhere.
 pub(super) async fn set_up(superuser: &PgConnectOptions, owner: &str, service: &str) -> sqlx::Result<()> {
     let mut postgres = superuser.clone().database("postgres").connect().await?;
-    for (role, password) in [(OWNER, owner), (SERVICE, service)] {
+    for (role, verifier) in [(OWNER, owner), (SERVICE, service)] {
         if !exists(&mut postgres, "SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = $1)", role).await? {
             run(&mut postgres, format!("CREATE ROLE {role}")).await?;
         }
-        // Passwords are hexadecimal digits that we made: nothing to escape.
+        // A verifier has no character that SQL would take for the end of it.
         run(
             &mut postgres,
-            format!("ALTER ROLE {role} LOGIN NOSUPERUSER NOCREATEROLE NOCREATEDB PASSWORD '{password}'"),
+            format!("ALTER ROLE {role} LOGIN NOSUPERUSER NOCREATEROLE NOCREATEDB PASSWORD '{verifier}'"),
         )
         .await?;
     }
@@ -46,6 +46,8 @@ pub(super) async fn set_up(superuser: &PgConnectOptions, owner: &str, service: &
         // A copy of the C library's or the builtin sorting that initdb chose.
         run(&mut postgres, format!("CREATE DATABASE {DATABASE} OWNER {OWNER} TEMPLATE template0")).await?;
     }
+    // Who has the owner's rights has the service's anyway, and may show that it can do no more.
+    run(&mut postgres, format!("GRANT {SERVICE} TO {OWNER}")).await?;
     run(&mut postgres, format!("REVOKE ALL ON DATABASE {DATABASE} FROM PUBLIC")).await?;
     run(&mut postgres, format!("GRANT CONNECT ON DATABASE {DATABASE} TO {SERVICE}")).await?;
     postgres.close().await?;
