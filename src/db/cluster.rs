@@ -23,7 +23,7 @@ use super::folder::{Folder, PORT, sync_dir};
 use super::lock::Lock;
 use super::postmaster::{self, Found};
 use super::programs::Programs;
-use super::roles::SUPERUSER;
+use super::roles::{OWNER, SERVICE, SUPERUSER};
 use crate::config::shown;
 
 /// How long leftovers of a hard end may take to go away.
@@ -155,6 +155,10 @@ impl Cluster {
             }
         };
         let programs = Programs::find(wanted)?;
+        // Made before anybody can connect, by the one who holds the lock: whoever joins finds them.
+        for role in [OWNER, SERVICE] {
+            folder.password(role, true)?;
+        }
         if wanted.is_none() {
             make(folder, &programs, tuning).await?;
         }
@@ -195,7 +199,7 @@ async fn make(folder: &Folder, programs: &Programs, tuning: Tuning) -> Result<()
     let (new, password_file) = (folder.unfinished(), folder.root().join("postgres-password"));
     let failed = |error: io::Error| OpenError::Initdb(format!("{}: {error}", shown(&new)));
     let verifier = folder.verifier(SUPERUSER)?;
-    folder.write_for_postgres(&password_file, &verifier).map_err(failed)?;
+    folder.write_for_postgres(&password_file, verifier.as_str()).map_err(failed)?;
     let mut said = String::new();
     let mut made = false;
     for locale in locales(programs.major) {
@@ -214,7 +218,7 @@ async fn make(folder: &Folder, programs: &Programs, tuning: Tuning) -> Result<()
             made = true;
             break;
         }
-        said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+        String::from_utf8_lossy(&output.stderr).trim().clone_into(&mut said);
     }
     fs::remove_file(&password_file).map_err(failed)?;
     if !made {

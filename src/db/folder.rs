@@ -20,6 +20,7 @@ use std::process::{Command, Stdio};
 use sha2::{Digest, Sha256};
 
 use super::OpenError;
+use super::scram::Verifier;
 use crate::config::shown;
 
 /// The port in the name of the socket. Nothing listens on a network, so it is free to be fixed.
@@ -181,8 +182,8 @@ impl Folder {
     ///
     /// # Errors
     /// As [`Folder::password`].
-    pub fn verifier(&self, role: &str) -> Result<String, OpenError> {
-        Ok(super::scram::verifier(&self.password(role, true)?, random()?))
+    pub(super) fn verifier(&self, role: &str) -> Result<Verifier, OpenError> {
+        Ok(Verifier::new(&self.password(role, true)?, random()?))
     }
 
     /// A command that runs as the user that PostgreSQL runs as, with nothing of our environment,

@@ -154,6 +154,7 @@ pub async fn open(settings: &DatabaseSettings, mode: Mode) -> Result<Database, O
 }
 
 /// The pool's options, without saying to whom: for the pool of requests, and for tests.
+#[must_use]
 pub fn pool_options(connections: u32) -> PgPoolOptions {
     PgPoolOptions::new()
         .max_connections(connections)
@@ -297,7 +298,8 @@ async fn open_cluster(
     let base = base.database(DATABASE);
     let login = |role: &str, password: &str| base.clone().username(role).password(password);
     let superuser_password = folder.password(SUPERUSER, false)?;
-    let (owner_password, service_password) = (folder.password(OWNER, true)?, folder.password(SERVICE, true)?);
+    let (owner_password, service_password) =
+        (folder.password(OWNER, false)?, folder.password(SERVICE, false)?);
     let superuser = for_owner(login(SUPERUSER, &superuser_password));
     let owner = for_owner(login(OWNER, &owner_password));
     let service = for_requests(login(SERVICE, &service_password));
@@ -305,9 +307,8 @@ async fn open_cluster(
         Ok(connection) => connection,
         // No such role, wrong password, no such database: fresh, or an earlier start was cut off.
         Err(error) if is_unfinished(&error) => {
-            roles::set_up(&superuser, &owner_password, &service_password)
-                .await
-                .map_err(OpenError::Database)?;
+            let (owners, services) = (folder.verifier(OWNER)?, folder.verifier(SERVICE)?);
+            roles::set_up(&superuser, &owners, &services).await.map_err(OpenError::Database)?;
             owner.connect().await.map_err(OpenError::Database)?
         }
         Err(error) => return Err(OpenError::Database(error)),

@@ -11,8 +11,23 @@ use sha2::{Digest, Sha256};
 /// PostgreSQL takes any number from 1.
 const ITERATIONS: u32 = 16;
 
-/// The verifier of a password of ASCII characters (others would need `SASLprep` first).
-pub(super) fn verifier(password: &str, salt: [u8; 16]) -> String {
+/// What PostgreSQL keeps of a password: a type, so that no password is taken for one.
+#[derive(Debug)]
+pub struct Verifier(String);
+
+impl Verifier {
+    /// Of a password of ASCII characters (others would need `SASLprep` first).
+    pub(super) fn new(password: &str, salt: [u8; 16]) -> Self {
+        Self(verifier(password, salt))
+    }
+
+    /// As it goes into SQL: of letters, digits and `$:+/=-`.
+    pub(super) fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+fn verifier(password: &str, salt: [u8; 16]) -> String {
     let salted = salted(password.as_bytes(), &salt, ITERATIONS);
     let stored = Sha256::digest(hmac(&salted, b"Client Key"));
     let server = hmac(&salted, b"Server Key");

@@ -51,7 +51,7 @@ impl TestDb {
     /// # Panics
     /// With a sentence, if there is no PostgreSQL to be had.
     pub async fn new() -> Self {
-        Self::create(Contents::Migrated)
+        Self::create(Contents::Migrated).await
     }
 
     /// A fresh database with nothing in it, for tests of migrating.
@@ -59,13 +59,17 @@ impl TestDb {
     /// # Panics
     /// As [`TestDb::new`].
     pub async fn empty() -> Self {
-        Self::create(Contents::Nothing)
+        Self::create(Contents::Nothing).await
     }
 
-    fn create(contents: Contents) -> Self {
-        let server = SERVER.get_or_init(|| Server::join().unwrap_or_else(|why| panic!("{why}")));
-        let name = server.next_name();
-        server.ask(Job::Create(name.clone(), contents)).unwrap_or_else(|why| panic!("no database for the test: {why}"));
+    async fn create(contents: Contents) -> Self {
+        // The first one waits for the whole server: not on a thread that other tasks need.
+        let made = tokio::task::spawn_blocking(move || {
+            let server = SERVER.get_or_init(|| Server::join().unwrap_or_else(|why| panic!("{why}")));
+            let name = server.next_name();
+            server.ask(Job::Create(name.clone(), contents)).map(|()| (server, name))
+        });
+        let (server, name) = made.await.expect("a server").unwrap_or_else(|why| panic!("no database: {why}"));
         let pool = db::pool_options(8).connect_lazy_with(server.service(&name));
         Self { name, server, pool }
     }
@@ -78,7 +82,7 @@ impl TestDb {
     /// A pool of its own with so many connections in the service's role, for tests of concurrency.
     pub fn pool_of(&self, connections: u32) -> PgPool {
         db::pool_options(connections)
-            .acquire_timeout(Duration::from_secs(60))
+            .acquire_timeout(Duration::from_mins(1))
             .connect_lazy_with(self.server.service(&self.name))
     }
 
@@ -230,11 +234,13 @@ fn administrate(
         let done = runtime.block_on(async {
             match job {
                 Job::Create(name, Contents::Migrated) => {
-                    run(&mut connection, format!("CREATE DATABASE {name} TEMPLATE {template}{strategy}")).await
+                    run(&mut connection, format!("CREATE DATABASE {name} TEMPLATE {template}{strategy}"))
+                        .await
                 }
                 Job::Create(name, Contents::Nothing) => {
                     let owner = if template == roles::DATABASE { roles::OWNER } else { "CURRENT_USER" };
-                    run(&mut connection, format!("CREATE DATABASE {name} OWNER {owner} TEMPLATE template0")).await
+                    run(&mut connection, format!("CREATE DATABASE {name} OWNER {owner} TEMPLATE template0"))
+                        .await
                 }
                 Job::Drop(name) => drop_database(&mut connection, &name).await,
             }
@@ -247,11 +253,12 @@ fn administrate(
 /// tenth of a second whether they are gone.)
 async fn drop_database(connection: &mut PgConnection, name: &str) -> sqlx::Result<()> {
     for _ in 0..500 {
-        let cut: i64 =
-            sqlx::query_scalar("SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE datname = $1")
-                .bind(name)
-                .fetch_one(&mut *connection)
-                .await?;
+        let cut: i64 = sqlx::query_scalar(
+            "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE datname = $1",
+        )
+        .bind(name)
+        .fetch_one(&mut *connection)
+        .await?;
         if cut == 0 {
             break;
         }
