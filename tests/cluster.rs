@@ -27,9 +27,28 @@ struct Data {
 }
 
 impl Data {
+    /// With nothing in it.
     fn new() -> Self {
         // Not in TMPDIR, which may lie where PostgreSQL's own user cannot go.
         Self { dir: tempfile::tempdir_in("/tmp").expect("a folder") }
+    }
+
+    /// With a cluster in it that was set up and stopped: a copy, which is much quicker to have.
+    async fn made() -> Self {
+        let data = Self::new();
+        let into = data.path().to_path_buf();
+        let copied = tokio::task::spawn_blocking(move || {
+            let original = support::pg::shared_folder("cluster", |dir| {
+                let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+                runtime.block_on(async {
+                    let made = db::open(&DatabaseSettings::private(dir), Mode::Serve).await;
+                    made.unwrap_or_else(|error| panic!("{error}")).close().await;
+                });
+            });
+            Command::new("cp").arg("-pR").arg(original.join(".")).arg(into).status()
+        });
+        assert!(copied.await.expect("no panic").expect("runs").success());
+        data
     }
 
     fn path(&self) -> &Path {
@@ -163,7 +182,7 @@ async fn what_was_written_is_there_after_a_restart() {
 
 #[tokio::test]
 async fn a_wrong_password_stays_outside() {
-    let data = Data::new();
+    let data = Data::made().await;
     let database = data.open().await;
     for role in [roles::SUPERUSER, roles::OWNER, roles::SERVICE] {
         let options = database.service_options().username(role).password("guess");
@@ -176,7 +195,7 @@ async fn a_wrong_password_stays_outside() {
 
 #[tokio::test]
 async fn a_second_one_is_refused_and_a_task_joins() {
-    let data = Data::new();
+    let data = Data::made().await;
     let first = data.open().await;
     let refusal = db::open(&data.settings(), Mode::Serve).await.expect_err("in use");
     assert!(matches!(refusal, OpenError::InUse { .. }), "{refusal:?}");
@@ -217,7 +236,7 @@ async fn a_task_waits_for_a_server_that_is_just_starting() {
 
 #[tokio::test]
 async fn when_we_are_killed_the_server_goes_and_the_next_start_recovers() {
-    let data = Data::new();
+    let data = Data::made().await;
     let (said, mut child) = serve(data.path(), &[]);
     assert_eq!(said, "ready");
     let task = db::open(&data.settings(), Mode::Attach).await.expect("joins");
@@ -225,7 +244,7 @@ async fn when_we_are_killed_the_server_goes_and_the_next_start_recovers() {
     let mut waiting = task.owner().await.expect("connects");
     child.kill().expect("SIGKILL");
     child.wait().expect("reaped");
-    let cut = sqlx::query("SELECT pg_sleep(600)").execute(&mut waiting).await.expect_err("cut off");
+    let cut = sqlx::query("SELECT pg_sleep(30)").execute(&mut waiting).await.expect_err("cut off");
     assert!(db::is_down(&cut), "{cut}");
     until("the server is gone by itself", async || data.postmaster().is_none()).await;
 
@@ -237,7 +256,7 @@ async fn when_we_are_killed_the_server_goes_and_the_next_start_recovers() {
 #[cfg(target_os = "linux")]
 #[tokio::test]
 async fn when_the_watcher_is_killed_too_the_orphan_is_stopped() {
-    let data = Data::new();
+    let data = Data::made().await;
     let (said, mut child) = serve(data.path(), &[]);
     assert_eq!(said, "ready");
     let task = db::open(&data.settings(), Mode::Attach).await.expect("joins");
@@ -270,7 +289,7 @@ fn watcher(cluster: &Path) -> i32 {
 
 #[tokio::test]
 async fn a_server_that_somebody_kills_comes_back_by_itself() {
-    let data = Data::new();
+    let data = Data::made().await;
     let database = data.open().await;
     remember(&database, "aspen, Borodulikha").await;
     let before = data.postmaster().expect("runs");
@@ -290,7 +309,7 @@ async fn a_server_that_somebody_kills_comes_back_by_itself() {
 
 #[tokio::test]
 async fn a_stale_pid_file_is_no_hindrance() {
-    let data = Data::new();
+    let data = Data::made().await;
     data.open().await.close().await;
     let mut dead = Command::new("true").spawn().expect("runs");
     dead.wait().expect("ended");
@@ -357,7 +376,7 @@ fn without_postgresql_one_message_says_what_helps() {
 
 #[tokio::test]
 async fn a_cluster_of_another_version_is_left_alone() {
-    let data = Data::new();
+    let data = Data::made().await;
     data.open().await.close().await;
     fs::write(data.cluster().join("PG_VERSION"), "99\n").expect("written");
     let refusal = db::open(&data.settings(), Mode::Serve).await.expect_err("no such version").to_string();
@@ -366,7 +385,7 @@ async fn a_cluster_of_another_version_is_left_alone() {
 
 #[tokio::test]
 async fn the_service_adds_evidence_and_cannot_change_it() {
-    let data = Data::new();
+    let data = Data::made().await;
     let database = data.open().await;
     let mut owner = database.owner().await.expect("connects");
     // `event` is there as soon as the migrations make it; the rule goes by name.
@@ -477,7 +496,7 @@ async fn a_newer_or_changed_database_is_refused() {
 
 #[tokio::test]
 async fn a_server_that_is_not_up_yet_is_waited_for() {
-    let data = Data::new();
+    let data = Data::made().await;
     let first = data.open().await;
     let socket = first.service_options().get_socket().expect("a socket").display().to_string();
     first.close().await;
@@ -498,7 +517,7 @@ async fn a_server_that_is_not_up_yet_is_waited_for() {
 
 #[tokio::test]
 async fn a_wrong_password_is_not_waited_for() {
-    let data = Data::new();
+    let data = Data::made().await;
     let server = data.open().await;
     let socket = server.service_options().get_socket().expect("a socket").display().to_string();
     let url = format!("postgres://{}:guess@localhost/{}?host={socket}", roles::OWNER, roles::DATABASE);

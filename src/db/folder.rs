@@ -250,10 +250,14 @@ impl Folder {
     /// Lets PostgreSQL's user into the data directory, by giving it the directory where that is
     /// ours to give: fresh, or root's and with nothing of anybody else's in it.
     fn hand_over(&self, made: bool) -> Result<(), OpenError> {
+        // PostgreSQL has worked here before; if that has changed, it says so itself.
+        if self.cluster().exists() {
+            return Ok(());
+        }
         if made || (!self.enterable() && self.is_ours()) {
             self.give(&self.root).map_err(|e| refused("cannot be given away", &self.root, &e))?;
         }
-        if self.cluster().exists() || self.enterable() {
+        if self.enterable() {
             return Ok(());
         }
         Err(OpenError::Folder(format!(

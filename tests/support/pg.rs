@@ -93,7 +93,9 @@ impl TestDb {
 
     /// What to give a program as `DATABASE_URL`: the role that owns the tables.
     pub fn url(&self) -> String {
-        self.server.owner(&self.name).to_url_lossy().to_string()
+        let url = self.server.owner(&self.name).to_url_lossy().to_string();
+        // A parameter that only sqlx knows; psql and Python shall be able to use the address too.
+        url.split('&').filter(|part| !part.starts_with("statement-cache")).collect::<Vec<_>>().join("&")
     }
 }
 
@@ -238,9 +240,8 @@ fn administrate(
                         .await
                 }
                 Job::Create(name, Contents::Nothing) => {
-                    let owner = if template == roles::DATABASE { roles::OWNER } else { "CURRENT_USER" };
-                    run(&mut connection, format!("CREATE DATABASE {name} OWNER {owner} TEMPLATE template0"))
-                        .await
+                    let owner = if template == roles::DATABASE { "OWNER ormantrace_owner " } else { "" };
+                    run(&mut connection, format!("CREATE DATABASE {name} {owner}TEMPLATE template0")).await
                 }
                 Job::Drop(name) => drop_database(&mut connection, &name).await,
             }
@@ -347,6 +348,26 @@ fn short_hash(what: &impl Hash) -> u32 {
     let mut hasher = DefaultHasher::new();
     what.hash(&mut hasher);
     u32::try_from(hasher.finish() >> 32).unwrap_or_default()
+}
+
+/// A folder that is made once for all test processes, and goes with the server.
+///
+/// # Panics
+/// With a sentence, if it cannot be made.
+pub fn shared_folder(name: &str, make: impl FnOnce(&Path)) -> PathBuf {
+    static JOINED: OnceLock<(PathBuf, File)> = OnceLock::new();
+    let (base, _) = JOINED.get_or_init(|| join_keeper().unwrap_or_else(|why| panic!("{why}")));
+    let lock =
+        open(base, &format!("{name}.lock")).expect("opened").expect("the server is ours as long as we live");
+    lock.lock().expect("locked");
+    let folder = base.join(name);
+    if !folder.exists() {
+        let unfinished = base.join(format!("{name}.new"));
+        let _ = fs::remove_dir_all(&unfinished);
+        make(&unfinished);
+        fs::rename(&unfinished, &folder).expect("renamed");
+    }
+    folder
 }
 
 /// Joins the server of a living keeper, or starts one. What is returned is held while we live.
@@ -471,7 +492,9 @@ fn keeper() {
         .expect("a runtime");
     let held = open(&base, "keeper").ok().flatten().filter(|file| file.try_lock().is_ok());
     let Some(held) = held else { return say("another keeper is there") };
-    let _ = clear(&base.join("data"), &runtime);
+    if let Err(error) = clear(&base, &runtime) {
+        return say(&error.to_string());
+    }
     let database = match runtime.block_on(db::open_throw_away(&base.join("data"))) {
         Ok(database) => database,
         Err(error) => {
@@ -497,14 +520,16 @@ fn keeper() {
     std::process::exit(0);
 }
 
-/// Removes the cluster of a keeper that was killed; a server of it that still lives first.
-fn clear(data: &Path, runtime: &tokio::runtime::Runtime) -> io::Result<()> {
-    if let Ok(cluster) = fs::canonicalize(data.join("postgres")) {
+/// Removes what a keeper that was killed has left; a server of its that still lives first.
+fn clear(base: &Path, runtime: &tokio::runtime::Runtime) -> io::Result<()> {
+    if let Ok(cluster) = fs::canonicalize(base.join("data/postgres")) {
         let stopped = runtime.block_on(db::postmaster::stop_orphan(&cluster, Duration::from_secs(10)));
         stopped.map_err(io::Error::other)?;
     }
-    match fs::remove_dir_all(data) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        _ => Ok(()),
+    for entry in fs::read_dir(base)?.flatten() {
+        if entry.file_type()?.is_dir() {
+            fs::remove_dir_all(entry.path())?;
+        }
     }
+    Ok(())
 }
