@@ -29,8 +29,7 @@ struct Data {
 impl Data {
     /// With nothing in it.
     fn new() -> Self {
-        // Not in TMPDIR, which may lie where PostgreSQL's own user cannot go.
-        Self { dir: tempfile::tempdir_in("/tmp").expect("a folder") }
+        Self { dir: tempfile::tempdir_in(support::pg::scratch()).expect("a folder") }
     }
 
     /// With a cluster in it that was set up and stopped: a copy, which is much quicker to have.

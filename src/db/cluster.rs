@@ -362,7 +362,7 @@ impl Server {
         for text in files.iter().filter_map(|file| fs::read(file).ok()) {
             let text = String::from_utf8_lossy(&text);
             let lines: Vec<&str> = text.lines().collect();
-            for line in &lines[lines.len().saturating_sub(5)..] {
+            for line in &lines[lines.len().saturating_sub(10)..] {
                 words.push_str(line);
                 words.push('\n');
             }
