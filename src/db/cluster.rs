@@ -23,7 +23,7 @@ use super::folder::{Folder, PORT, sync_dir};
 use super::lock::Lock;
 use super::postmaster::{self, Found};
 use super::programs::Programs;
-use super::roles::SUPERUSER;
+use super::roles::{OWNER, SERVICE, SUPERUSER};
 use crate::config::shown;
 
 /// How long leftovers of a hard end may take to go away.
@@ -155,6 +155,10 @@ impl Cluster {
             }
         };
         let programs = Programs::find(wanted)?;
+        // Made before anybody can connect, by the one who holds the lock: whoever joins finds them.
+        for role in [OWNER, SERVICE] {
+            folder.password(role, true)?;
+        }
         if wanted.is_none() {
             make(folder, &programs, tuning).await?;
         }
@@ -194,8 +198,8 @@ pub(super) fn connection(socket_dir: &Path, port: u16) -> PgConnectOptions {
 async fn make(folder: &Folder, programs: &Programs, tuning: Tuning) -> Result<(), OpenError> {
     let (new, password_file) = (folder.unfinished(), folder.root().join("postgres-password"));
     let failed = |error: io::Error| OpenError::Initdb(format!("{}: {error}", shown(&new)));
-    let password = folder.password(SUPERUSER, true)?;
-    folder.write_for_postgres(&password_file, &password).map_err(failed)?;
+    let verifier = folder.verifier(SUPERUSER)?;
+    folder.write_for_postgres(&password_file, verifier.as_str()).map_err(failed)?;
     let mut said = String::new();
     let mut made = false;
     for locale in locales(programs.major) {
@@ -214,7 +218,7 @@ async fn make(folder: &Folder, programs: &Programs, tuning: Tuning) -> Result<()
             made = true;
             break;
         }
-        said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+        String::from_utf8_lossy(&output.stderr).trim().clone_into(&mut said);
     }
     fs::remove_file(&password_file).map_err(failed)?;
     if !made {
@@ -358,7 +362,7 @@ impl Server {
         for text in files.iter().filter_map(|file| fs::read(file).ok()) {
             let text = String::from_utf8_lossy(&text);
             let lines: Vec<&str> = text.lines().collect();
-            for line in &lines[lines.len().saturating_sub(5)..] {
+            for line in &lines[lines.len().saturating_sub(10)..] {
                 words.push_str(line);
                 words.push('\n');
             }
@@ -407,7 +411,13 @@ fn report(ended: &io::Result<ExitStatus>) {
 
 /// Keeps the server running until told to stop, or until the [`Cluster`] is dropped: a server
 /// that somebody killed is started again.
-async fn keep(server: Server, mut running: Running, mut stopped: oneshot::Receiver<()>, _lock: Lock) {
+async fn keep(server: Server, running: Running, stopped: oneshot::Receiver<()>, lock: Lock) {
+    keep_running(&server, running, stopped).await;
+    server.folder.remove_socket_dir(&server.socket_dir);
+    drop(lock);
+}
+
+async fn keep_running(server: &Server, mut running: Running, mut stopped: oneshot::Receiver<()>) {
     loop {
         let ended = tokio::select! {
             _ = &mut stopped => return running.stop().await,

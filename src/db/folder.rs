@@ -20,6 +20,7 @@ use std::process::{Command, Stdio};
 use sha2::{Digest, Sha256};
 
 use super::OpenError;
+use super::scram::Verifier;
 use crate::config::shown;
 
 /// The port in the name of the socket. Nothing listens on a network, so it is free to be fixed.
@@ -137,6 +138,14 @@ impl Folder {
         Ok(dir)
     }
 
+    /// Removes a folder that was only for the socket, once the server has left it.
+    pub(super) fn remove_socket_dir(&self, dir: &Path) {
+        if dir != self.run() {
+            // Not empty or not there: then it is not ours to insist.
+            let _ = fs::remove_dir(dir);
+        }
+    }
+
     /// The password of a role, made if it is not there and `make` says so.
     ///
     /// # Errors
@@ -167,6 +176,14 @@ impl Folder {
             .and_then(|()| sync_dir(&self.passwords_dir()))
             .map_err(|e| refused("cannot be written", &path, &e))?;
         Ok(password)
+    }
+
+    /// What PostgreSQL is to keep of a role's password, which is made if it is not there.
+    ///
+    /// # Errors
+    /// As [`Folder::password`].
+    pub(super) fn verifier(&self, role: &str) -> Result<Verifier, OpenError> {
+        Ok(Verifier::new(&self.password(role, true)?, random()?))
     }
 
     /// A command that runs as the user that PostgreSQL runs as, with nothing of our environment,
@@ -233,10 +250,14 @@ impl Folder {
     /// Lets PostgreSQL's user into the data directory, by giving it the directory where that is
     /// ours to give: fresh, or root's and with nothing of anybody else's in it.
     fn hand_over(&self, made: bool) -> Result<(), OpenError> {
+        // PostgreSQL has worked here before; if that has changed, it says so itself.
+        if self.cluster().exists() {
+            return Ok(());
+        }
         if made || (!self.enterable() && self.is_ours()) {
             self.give(&self.root).map_err(|e| refused("cannot be given away", &self.root, &e))?;
         }
-        if self.cluster().exists() || self.enterable() {
+        if self.enterable() {
             return Ok(());
         }
         Err(OpenError::Folder(format!(
@@ -272,6 +293,14 @@ impl Account {
         };
         let account = Self { uid: ask("-u")?, gid: ask("-g")? };
         (account.uid != 0).then_some(account)
+    }
+}
+
+fn random<const N: usize>() -> Result<[u8; N], OpenError> {
+    let mut bytes = [0; N];
+    match getrandom::fill(&mut bytes) {
+        Ok(()) => Ok(bytes),
+        Err(error) => Err(OpenError::Folder(format!("This system gives no random bytes: {error}."))),
     }
 }
 

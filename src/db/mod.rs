@@ -11,9 +11,10 @@ mod open;
 pub mod postmaster;
 pub mod programs;
 pub mod roles;
+mod scram;
 mod trouble;
 
-pub use open::{Database, Mode, OpenError, open, pool_options};
+pub use open::{Database, Mode, OpenError, open, open_throw_away, pool_options};
 pub use trouble::{is_down, is_retryable};
 
 /// A write transaction. Writes take `&mut Tx`, so "not in a transaction" does not compile.

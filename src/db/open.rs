@@ -1,6 +1,6 @@
 //! Opening and closing the database, whichever it is.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions};
@@ -154,6 +154,7 @@ pub async fn open(settings: &DatabaseSettings, mode: Mode) -> Result<Database, O
 }
 
 /// The pool's options, without saying to whom: for the pool of requests, and for tests.
+#[must_use]
 pub fn pool_options(connections: u32) -> PgPoolOptions {
     PgPoolOptions::new()
         .max_connections(connections)
@@ -174,6 +175,17 @@ fn for_owner(options: PgConnectOptions) -> PgConnectOptions {
 /// Statements are not for the records: they are many, and a slow one shows in the metrics.
 fn quiet(options: PgConnectOptions) -> PgConnectOptions {
     options.disable_statement_logging()
+}
+
+/// Opens a private cluster that survives no power cut and admits many connections: for tests and
+/// measurements, never for data.
+///
+/// # Errors
+/// As [`open`].
+pub async fn open_throw_away(data_dir: &Path) -> Result<Database, OpenError> {
+    let folder = Folder::open(data_dir)?;
+    let (cluster, base) = start(&folder, Tuning { max_connections: 400, durable: false }).await?;
+    finish(&folder, cluster, base, 8).await
 }
 
 async fn open_given(url: &DatabaseUrl, connections: u32) -> Result<Database, OpenError> {
@@ -223,8 +235,17 @@ async fn open_private(settings: &DatabaseSettings, mode: Mode) -> Result<Databas
         Mode::Serve => start(&folder, tuning).await?,
         Mode::Attach => attach(&folder, tuning).await?,
     };
-    let opened = open_cluster(&folder, base, settings.database_connections).await;
-    match opened {
+    finish(&folder, cluster, base, settings.database_connections).await
+}
+
+/// Sets up and migrates; a cluster of ours that this fails on is stopped again.
+async fn finish(
+    folder: &Folder,
+    cluster: Option<Cluster>,
+    base: PgConnectOptions,
+    connections: u32,
+) -> Result<Database, OpenError> {
+    match open_cluster(folder, base, connections).await {
         Ok(database) => Ok(Database { cluster, ..database }),
         Err(error) => {
             if let Some(cluster) = cluster {
@@ -277,7 +298,8 @@ async fn open_cluster(
     let base = base.database(DATABASE);
     let login = |role: &str, password: &str| base.clone().username(role).password(password);
     let superuser_password = folder.password(SUPERUSER, false)?;
-    let (owner_password, service_password) = (folder.password(OWNER, true)?, folder.password(SERVICE, true)?);
+    let (owner_password, service_password) =
+        (folder.password(OWNER, false)?, folder.password(SERVICE, false)?);
     let superuser = for_owner(login(SUPERUSER, &superuser_password));
     let owner = for_owner(login(OWNER, &owner_password));
     let service = for_requests(login(SERVICE, &service_password));
@@ -285,9 +307,8 @@ async fn open_cluster(
         Ok(connection) => connection,
         // No such role, wrong password, no such database: fresh, or an earlier start was cut off.
         Err(error) if is_unfinished(&error) => {
-            roles::set_up(&superuser, &owner_password, &service_password)
-                .await
-                .map_err(OpenError::Database)?;
+            let (owners, services) = (folder.verifier(OWNER)?, folder.verifier(SERVICE)?);
+            roles::set_up(&superuser, &owners, &services).await.map_err(OpenError::Database)?;
             owner.connect().await.map_err(OpenError::Database)?
         }
         Err(error) => return Err(OpenError::Database(error)),

@@ -34,10 +34,11 @@ pub struct Postmaster {
 pub enum Found {
     /// No such file: nobody runs here.
     Nothing,
-    /// The file names no process, or a dead one; PostgreSQL itself sees through that.
+    /// The file names a dead process, or somebody's single-user session (a negative number):
+    /// PostgreSQL itself knows what to do.
     Dead,
-    /// The file names a zombie, or a living process that is no server of this cluster.
-    /// PostgreSQL would be deceived.
+    /// The file names a zombie, a living process that is no server of this cluster, or nothing
+    /// that could be a process. PostgreSQL would be deceived, or refuse to read it.
     Deceptive,
     /// A server.
     Live(Postmaster),
@@ -80,7 +81,9 @@ pub fn look(cluster: &Path) -> io::Result<Found> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Found::Nothing),
         Err(error) => return Err(error),
     };
-    let Some(claim) = parse(&text) else { return Ok(Found::Dead) };
+    let Some(claim) = parse(&text) else {
+        return Ok(if text.starts_with('-') { Found::Dead } else { Found::Deceptive });
+    };
     let works_here = match process(claim.postmaster.pid) {
         Process::Gone => return Ok(Found::Dead),
         Process::Zombie => return Ok(Found::Deceptive),
@@ -197,10 +200,16 @@ mod tests {
     #[test]
     fn nonsense_is_no_server() {
         let (_dir, cluster) = folder();
-        for text in ["", "\n", "x", "-1\n", "0", "1\n", "99999999999999999999"] {
+        for text in ["", "\n", "x", "0", "1\n", "99999999999999999999"] {
             fs::write(pid_file(&cluster), text).expect("written");
-            assert_eq!(look(&cluster).expect("readable"), Found::Dead, "{text:?}");
+            assert_eq!(look(&cluster).expect("readable"), Found::Deceptive, "{text:?}");
         }
+        fs::write(pid_file(&cluster), format!("-{}\n", std::process::id())).expect("written");
+        assert_eq!(
+            look(&cluster).expect("readable"),
+            Found::Dead,
+            "a single-user session is PostgreSQL's to judge"
+        );
     }
 
     #[test]

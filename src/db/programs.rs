@@ -153,7 +153,9 @@ fn expand(pattern: &str) -> Vec<PathBuf> {
     let mut found = vec![PathBuf::from("/")];
     for part in pattern.split('/').filter(|part| !part.is_empty()) {
         let Some((before, after)) = part.split_once('*') else {
-            found.iter_mut().for_each(|dir| dir.push(part));
+            for dir in &mut found {
+                dir.push(part);
+            }
             continue;
         };
         let mut next: Vec<(u32, PathBuf)> = Vec::new();

@@ -11,6 +11,8 @@
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Executor};
 
+use super::scram::Verifier;
+
 /// Role that sets a private cluster up.
 pub const SUPERUSER: &str = "ormantrace_superuser";
 /// Role that owns the tables of a private cluster.
@@ -27,18 +29,30 @@ pub const EVIDENCE: &[&str] = &["event"];
 /// Tables that only the owner writes.
 const OWNERS_OWN: &[&str] = &["_sqlx_migrations"];
 
-/// Makes roles and database of a private cluster, or puts their passwords right. May be run again
-/// after it was cut off anywhere.
-pub(super) async fn set_up(superuser: &PgConnectOptions, owner: &str, service: &str) -> sqlx::Result<()> {
+/// Key of the advisory lock around setting up. The bytes spell `ormantr0`.
+const SETTING_UP: i64 = i64::from_be_bytes(*b"ormantr0");
+
+/// Makes roles and database of a private cluster, or puts their passwords right, given as
+/// verifiers. May be run again after it was cut off anywhere.
+pub(super) async fn set_up(
+    superuser: &PgConnectOptions,
+    owner: &Verifier,
+    service: &Verifier,
+) -> sqlx::Result<()> {
     let mut postgres = superuser.clone().database("postgres").connect().await?;
-    for (role, password) in [(OWNER, owner), (SERVICE, service)] {
+    // A task that joins may find the same unfinished. The lock goes with the connection.
+    sqlx::query("SELECT pg_advisory_lock($1)").bind(SETTING_UP).execute(&mut postgres).await?;
+    for (role, verifier) in [(OWNER, owner), (SERVICE, service)] {
         if !exists(&mut postgres, "SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = $1)", role).await? {
             run(&mut postgres, format!("CREATE ROLE {role}")).await?;
         }
-        // Passwords are hexadecimal digits that we made: nothing to escape.
+        // A verifier has no character that SQL would take for the end of it.
         run(
             &mut postgres,
-            format!("ALTER ROLE {role} LOGIN NOSUPERUSER NOCREATEROLE NOCREATEDB PASSWORD '{password}'"),
+            format!(
+                "ALTER ROLE {role} LOGIN NOSUPERUSER NOCREATEROLE NOCREATEDB PASSWORD '{}'",
+                verifier.as_str()
+            ),
         )
         .await?;
     }
@@ -46,14 +60,16 @@ pub(super) async fn set_up(superuser: &PgConnectOptions, owner: &str, service: &
         // A copy of the C library's or the builtin sorting that initdb chose.
         run(&mut postgres, format!("CREATE DATABASE {DATABASE} OWNER {OWNER} TEMPLATE template0")).await?;
     }
+    // Who has the owner's rights has the service's anyway, and may show that it can do no more.
+    run(&mut postgres, format!("GRANT {SERVICE} TO {OWNER}")).await?;
     run(&mut postgres, format!("REVOKE ALL ON DATABASE {DATABASE} FROM PUBLIC")).await?;
     run(&mut postgres, format!("GRANT CONNECT ON DATABASE {DATABASE} TO {SERVICE}")).await?;
-    postgres.close().await?;
     let mut database = superuser.clone().database(DATABASE).connect().await?;
     // Up to PostgreSQL 14 everybody may make tables in the schema `public`.
     run(&mut database, format!("ALTER SCHEMA public OWNER TO {OWNER}")).await?;
     run(&mut database, "REVOKE ALL ON SCHEMA public FROM PUBLIC".to_owned()).await?;
-    database.close().await
+    database.close().await?;
+    postgres.close().await
 }
 
 /// Makes the service's role on a server that is not ours, if the connected role may; whether

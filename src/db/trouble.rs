@@ -1,7 +1,5 @@
 //! What an error of the database means for whoever asked.
 
-use std::borrow::Cow;
-
 use sqlx::Error;
 
 /// Whether the database is out of reach rather than unwilling: refused or broken connections, no
@@ -24,10 +22,9 @@ pub fn is_down(error: &Error) -> bool {
 #[must_use]
 pub fn is_retryable(error: &Error) -> bool {
     let Some(error) = error.as_database_error() else { return false };
-    match error.code() {
-        Some(Cow::Borrowed("40001" | "40P01")) => true,
-        Some(code) if code == "40001" || code == "40P01" => true,
-        Some(code) if code == "23505" => error.constraint() == Some("event_pkey"),
+    match error.code().as_deref() {
+        Some("40001" | "40P01") => true,
+        Some("23505") => error.constraint() == Some("event_pkey"),
         _ => false,
     }
 }

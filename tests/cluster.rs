@@ -1,0 +1,584 @@
+//! The private PostgreSQL through its life: made, started, stopped, killed in every way, and the
+//! ways of refusing. Each test has a data directory of its own; what has to be killed runs in a
+//! process of its own, this binary re-executed.
+
+mod support;
+
+use std::borrow::Cow;
+use std::fs;
+use std::io::{BufRead, BufReader, Read};
+use std::os::unix::fs::MetadataExt;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use ormantrace::config::DatabaseSettings;
+use ormantrace::db::postmaster::{self, Found};
+use ormantrace::db::{self, Database, Mode, OpenError, migrate, roles};
+use rustix::process::{Pid, Signal, kill_process};
+use sqlx::migrate::{Migration, MigrationType, Migrator};
+use sqlx::{Connection, SqlSafeStr};
+use support::pg::TestDb;
+
+/// A data directory, gone with the test.
+struct Data {
+    dir: tempfile::TempDir,
+}
+
+impl Data {
+    /// With nothing in it.
+    fn new() -> Self {
+        Self { dir: tempfile::tempdir_in(support::pg::scratch()).expect("a folder") }
+    }
+
+    /// With a cluster in it that was set up and stopped: a copy, which is much quicker to have.
+    async fn made() -> Self {
+        let data = Self::new();
+        let into = data.path().to_path_buf();
+        let copied = tokio::task::spawn_blocking(move || {
+            let original = support::pg::shared_folder("cluster", |dir| {
+                let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+                runtime.block_on(async {
+                    let made = db::open(&DatabaseSettings::private(dir), Mode::Serve).await;
+                    made.unwrap_or_else(|error| panic!("{error}")).close().await;
+                });
+            });
+            Command::new("cp").arg("-pR").arg(original.join(".")).arg(into).status()
+        });
+        assert!(copied.await.expect("no panic").expect("runs").success());
+        data
+    }
+
+    fn path(&self) -> &Path {
+        self.dir.path()
+    }
+
+    fn settings(&self) -> DatabaseSettings {
+        DatabaseSettings::private(self.path())
+    }
+
+    fn cluster(&self) -> PathBuf {
+        self.path().canonicalize().expect("there").join("postgres")
+    }
+
+    async fn open(&self) -> Database {
+        db::open(&self.settings(), Mode::Serve).await.unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    fn postmaster(&self) -> Option<i32> {
+        match postmaster::look(&self.cluster()).expect("readable") {
+            Found::Live(one) => Some(one.pid),
+            _ => None,
+        }
+    }
+}
+
+async fn remember(database: &Database, stack: &str) {
+    let mut owner = database.owner().await.expect("connects");
+    sqlx::raw_sql("CREATE TABLE IF NOT EXISTS test_stack (name text)")
+        .execute(&mut owner)
+        .await
+        .expect("made");
+    sqlx::query("INSERT INTO test_stack VALUES ($1)").bind(stack).execute(&mut owner).await.expect("added");
+}
+
+async fn remembered(database: &Database) -> Vec<String> {
+    let mut owner = database.owner().await.expect("connects");
+    sqlx::query_scalar("SELECT name FROM test_stack ORDER BY name").fetch_all(&mut owner).await.expect("read")
+}
+
+/// Waits until something is so that nothing but looking can tell.
+async fn until(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
+    let since = Instant::now();
+    while !is_so().await {
+        assert!(since.elapsed() < Duration::from_mins(1), "still not so: {what}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+const AS_SERVER: &str = "ORMANTRACE_TEST_SERVE";
+
+/// No test: a process that serves a data directory until its input ends.
+#[test]
+#[ignore = "run by the tests that kill it"]
+fn serving_process() {
+    let Some(dir) = std::env::var_os(AS_SERVER) else { return };
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    match runtime.block_on(db::open(&DatabaseSettings::private(dir), Mode::Serve)) {
+        Ok(database) => {
+            println!("\nserving: ready");
+            std::io::stdin().read_to_end(&mut Vec::new()).expect("input");
+            runtime.block_on(database.close());
+        }
+        Err(error) => {
+            println!("\nserving: {}", error.to_string().replace('\n', " | "));
+            std::process::exit(3);
+        }
+    }
+}
+
+/// Starts such a process; what it said, and the process.
+fn serve(dir: &Path, set: &[(&str, &str)]) -> (String, Child) {
+    let mut command = Command::new(std::env::current_exe().expect("this binary"));
+    command.args(["serving_process", "--exact", "--ignored", "--nocapture"]).env(AS_SERVER, dir);
+    command.envs(set.iter().copied()).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+    let mut child = command.process_group(0).spawn().expect("starts");
+    let lines = BufReader::new(child.stdout.take().expect("piped")).lines();
+    let said = lines.map_while(Result::ok).find_map(|line| Some(line.split_once("serving: ")?.1.to_owned()));
+    (said.expect("it says something"), child)
+}
+
+fn kill(pid: i32) {
+    kill_process(Pid::from_raw(pid).expect("a number"), Signal::KILL).expect("killed");
+}
+
+#[tokio::test]
+async fn what_was_written_is_there_after_a_restart() {
+    let data = Data::new();
+    let first = data.open().await;
+    remember(&first, "pine, Semey").await;
+    let settings: Vec<String> = sqlx::query_scalar(
+        "SELECT name || '=' || setting FROM pg_settings WHERE name = ANY ($1) ORDER BY name",
+    )
+    .bind(vec!["listen_addresses", "fsync", "data_checksums", "server_encoding", "synchronous_commit"])
+    .fetch_all(&first.pool)
+    .await
+    .expect("read");
+    assert_eq!(
+        settings,
+        [
+            "data_checksums=on",
+            "fsync=on",
+            "listen_addresses=",
+            "server_encoding=UTF8",
+            "synchronous_commit=on"
+        ]
+    );
+    let lower: String =
+        sqlx::query_scalar("SELECT lower('ОРМАН ӘІҢҒҮҰҚӨҺ')").fetch_one(&first.pool).await.expect("lower");
+    assert_eq!(lower, "орман әіңғүұқөһ", "the alphabet of this country has its case");
+    for dir in ["postgres", "run", "passwords"] {
+        let mode = fs::metadata(data.path().join(dir)).expect("there").mode() & 0o777;
+        assert_eq!(mode, 0o700, "{dir}");
+    }
+    let rules = fs::read_to_string(data.cluster().join("pg_hba.conf")).expect("readable");
+    assert!(!rules.contains("trust"), "{rules}");
+    let verifiers: i64 = sqlx::query_scalar(
+        "SELECT count(*) FROM pg_authid WHERE rolcanlogin AND rolpassword LIKE 'SCRAM-SHA-256$16:%'",
+    )
+    .fetch_one(&mut first.maintenance().await.expect("connects"))
+    .await
+    .expect("counted");
+    assert_eq!(verifiers, 3, "superuser, owner and service all log in with a password");
+    first.close().await;
+    assert_eq!(postmaster::look(&data.cluster()).expect("readable"), Found::Nothing);
+
+    let second = data.open().await;
+    assert_eq!(remembered(&second).await, ["pine, Semey"]);
+    second.close().await;
+}
+
+#[tokio::test]
+async fn a_wrong_password_stays_outside() {
+    let data = Data::made().await;
+    let database = data.open().await;
+    for role in [roles::SUPERUSER, roles::OWNER, roles::SERVICE] {
+        let options = database.service_options().username(role).password("guess");
+        let refusal = sqlx::PgConnection::connect_with(&options).await.expect_err("refused");
+        let code = refusal.as_database_error().and_then(|e| e.code().map(Cow::into_owned));
+        assert_eq!(code.as_deref(), Some("28P01"), "{role}");
+    }
+    database.close().await;
+}
+
+#[tokio::test]
+async fn a_second_one_is_refused_and_a_task_joins() {
+    let data = Data::made().await;
+    let first = data.open().await;
+    let refusal = db::open(&data.settings(), Mode::Serve).await.expect_err("in use");
+    assert!(matches!(refusal, OpenError::InUse { .. }), "{refusal:?}");
+    let sentence = refusal.to_string();
+    assert!(sentence.contains(&format!("process {}", std::process::id())), "{sentence}");
+    let running = data.postmaster();
+
+    let task = db::open(&data.settings(), Mode::Attach).await.expect("joins");
+    remember(&task, "birch, Abai").await;
+    task.close().await;
+    assert_eq!(data.postmaster(), running, "closing a task leaves the server of another alone");
+    assert_eq!(remembered(&first).await, ["birch, Abai"]);
+    first.close().await;
+}
+
+#[tokio::test]
+async fn a_task_with_nobody_to_join_starts_the_server_for_itself() {
+    let data = Data::new();
+    let task = db::open(&data.settings(), Mode::Attach).await.expect("starts");
+    assert!(data.postmaster().is_some());
+    task.close().await;
+    assert_eq!(data.postmaster(), None);
+}
+
+#[tokio::test]
+async fn a_task_waits_for_a_server_that_is_just_starting() {
+    let data = Data::new();
+    let settings = data.settings();
+    let (serving, task) = tokio::join!(db::open(&settings, Mode::Serve), async {
+        // Whoever comes first, both end with a database: the lock decides, never luck.
+        db::open(&settings, Mode::Attach).await
+    });
+    let task = task.expect("joined");
+    let served = serving.expect("first to the lock");
+    task.close().await;
+    served.close().await;
+}
+
+#[tokio::test]
+async fn when_we_are_killed_the_server_goes_and_the_next_start_recovers() {
+    let data = Data::made().await;
+    let (said, mut child) = serve(data.path(), &[]);
+    assert_eq!(said, "ready");
+    let task = db::open(&data.settings(), Mode::Attach).await.expect("joins");
+    remember(&task, "larch, Katon-Karagay").await;
+    let mut waiting = task.owner().await.expect("connects");
+    child.kill().expect("SIGKILL");
+    child.wait().expect("reaped");
+    let cut = sqlx::query("SELECT pg_sleep(30)").execute(&mut waiting).await.expect_err("cut off");
+    assert!(db::is_down(&cut), "{cut}");
+    until("the server is gone by itself", async || data.postmaster().is_none()).await;
+
+    let next = data.open().await;
+    assert_eq!(remembered(&next).await, ["larch, Katon-Karagay"]);
+    next.close().await;
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn when_the_watcher_is_killed_too_the_orphan_is_stopped() {
+    let data = Data::made().await;
+    let (said, mut child) = serve(data.path(), &[]);
+    assert_eq!(said, "ready");
+    let task = db::open(&data.settings(), Mode::Attach).await.expect("joins");
+    remember(&task, "spruce, Markakol").await;
+    let orphan = data.postmaster().expect("runs");
+    kill(watcher(&data.cluster()));
+    child.kill().expect("SIGKILL");
+    child.wait().expect("reaped");
+    assert_eq!(data.postmaster(), Some(orphan), "nobody is left to stop it");
+
+    let next = data.open().await;
+    assert_ne!(data.postmaster().expect("runs"), orphan);
+    assert_eq!(remembered(&next).await, ["spruce, Markakol"]);
+    next.close().await;
+}
+
+/// The shell that waits for the end of whoever started the server.
+#[cfg(target_os = "linux")]
+fn watcher(cluster: &Path) -> i32 {
+    let cluster = cluster.to_str().expect("text");
+    let processes = fs::read_dir("/proc").expect("readable").flatten();
+    let mut pids = processes.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
+    pids.find(|pid| {
+        let command = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        let mut arguments = command.split(|byte| *byte == 0);
+        arguments.next() == Some(b"/bin/sh") && arguments.any(|one| one == cluster.as_bytes())
+    })
+    .expect("a watcher")
+}
+
+#[tokio::test]
+async fn a_server_that_somebody_kills_comes_back_by_itself() {
+    let data = Data::made().await;
+    let database = data.open().await;
+    remember(&database, "aspen, Borodulikha").await;
+    let before = data.postmaster().expect("runs");
+    kill(before);
+    until("the pool answers again", async || match sqlx::query("SELECT 1").execute(&database.pool).await {
+        Ok(_) => data.postmaster().is_some_and(|now| now != before),
+        Err(error) => {
+            assert!(db::is_down(&error), "{error}");
+            false
+        }
+    })
+    .await;
+    assert_eq!(remembered(&database).await, ["aspen, Borodulikha"]);
+    database.close().await;
+    assert_eq!(data.postmaster(), None);
+}
+
+#[tokio::test]
+async fn a_stale_pid_file_is_no_hindrance() {
+    let data = Data::made().await;
+    data.open().await.close().await;
+    let mut dead = Command::new("true").spawn().expect("runs");
+    dead.wait().expect("ended");
+    // A dead process; one that lives, but is something else; and no number at all.
+    for pid in [dead.id().to_string(), std::process::id().to_string(), "x".to_owned()] {
+        let stale = format!("{pid}\n{}\n1767225600\n5432\n/tmp\n\n\nready\n", data.cluster().display());
+        fs::write(postmaster::pid_file(&data.cluster()), stale).expect("written");
+        data.open().await.close().await;
+    }
+}
+
+#[tokio::test]
+async fn what_an_interrupted_first_start_left_is_made_good() {
+    let data = Data::new();
+    let half = data.path().join("postgres.new/base");
+    fs::create_dir_all(&half).expect("made");
+    fs::write(half.join("1"), "half").expect("written");
+    let database = data.open().await;
+    assert!(!data.path().join("postgres.new").exists());
+
+    // Cut off between making the cluster and setting it up: no database, no roles.
+    database.pool.close().await;
+    let mut superuser = database.maintenance().await.expect("connects");
+    sqlx::raw_sql("ALTER ROLE ormantrace_service RENAME TO nobody_knows")
+        .execute(&mut superuser)
+        .await
+        .expect("done");
+    sqlx::raw_sql("ALTER ROLE ormantrace_owner PASSWORD NULL").execute(&mut superuser).await.expect("done");
+    superuser.close().await.expect("closed");
+    database.close().await;
+    let again = data.open().await;
+    let who: String =
+        sqlx::query_scalar("SELECT current_user::text").fetch_one(&again.pool).await.expect("connects");
+    assert_eq!(who, roles::SERVICE);
+    again.close().await;
+}
+
+#[tokio::test]
+async fn a_path_too_long_for_a_socket_will_do() {
+    let data = Data::new();
+    let deep = data.path().join("ағаш-деректері".repeat(5)).join("x".repeat(60));
+    let settings = DatabaseSettings::private(&deep);
+    let database = db::open(&settings, Mode::Serve).await.unwrap_or_else(|error| panic!("{error}"));
+    let socket = database.service_options().get_socket().expect("a socket").clone();
+    assert!(!socket.starts_with(&deep), "{}", socket.display());
+    assert_eq!(fs::metadata(&socket).expect("there").mode() & 0o777, 0o700);
+    sqlx::query("SELECT 1").execute(&database.pool).await.expect("answers");
+    let task = db::open(&settings, Mode::Attach).await.expect("finds it");
+    task.close().await;
+    database.close().await;
+    assert!(!socket.exists(), "the short folder is gone again");
+}
+
+#[test]
+fn without_postgresql_one_message_says_what_helps() {
+    let data = Data::new();
+    let (said, mut child) = serve(data.path(), &[("PG_BINDIR", "/nonexistent")]);
+    assert_eq!(child.wait().expect("ended").code(), Some(3));
+    for part in ["No PostgreSQL is found", "DATABASE_URL=postgres://", "docker compose up", "PG_BINDIR"] {
+        assert!(said.contains(part), "{said}");
+    }
+    assert!(!data.path().join("postgres").exists());
+}
+
+#[tokio::test]
+async fn a_cluster_of_another_version_is_left_alone() {
+    let data = Data::made().await;
+    data.open().await.close().await;
+    fs::write(data.cluster().join("PG_VERSION"), "99\n").expect("written");
+    let refusal = db::open(&data.settings(), Mode::Serve).await.expect_err("no such version").to_string();
+    assert!(refusal.contains("made by PostgreSQL 99"), "{refusal}");
+}
+
+#[tokio::test]
+async fn the_service_adds_evidence_and_cannot_change_it() {
+    let data = Data::made().await;
+    let database = data.open().await;
+    let mut owner = database.owner().await.expect("connects");
+    // `event` is there as soon as the migrations make it; the rule goes by name.
+    sqlx::raw_sql(
+        "CREATE TABLE IF NOT EXISTS event (n int); CREATE TABLE test_state (n int, who text UNIQUE)",
+    )
+    .execute(&mut owner)
+    .await
+    .expect("made");
+    database.close().await;
+    let database = data.open().await;
+    for forbidden in [
+        "UPDATE event SET subject_id = subject_id",
+        "DELETE FROM event",
+        "TRUNCATE event",
+        "TRUNCATE test_state",
+        "DROP TABLE test_state",
+        "DELETE FROM _sqlx_migrations",
+        "INSERT INTO _sqlx_migrations DEFAULT VALUES",
+        "CREATE TABLE mine (n int)",
+        "CREATE ROLE friend",
+    ] {
+        let refusal = sqlx::query(forbidden).execute(&database.pool).await.expect_err(forbidden);
+        let code = refusal.as_database_error().and_then(|e| e.code().map(Cow::into_owned));
+        assert!(matches!(code.as_deref(), Some("42501" | "42703")), "{forbidden}: {refusal}");
+    }
+    for allowed in ["INSERT INTO test_state VALUES (1, 'IIN 900101300007')", "UPDATE test_state SET n = 2"] {
+        sqlx::query(allowed).execute(&database.pool).await.expect(allowed);
+    }
+    let rights: (bool, bool) = sqlx::query_as(
+        "SELECT has_table_privilege('event', 'INSERT, SELECT'), has_table_privilege('event', 'UPDATE, DELETE')",
+    )
+    .fetch_one(&database.pool)
+    .await
+    .expect("answers");
+    assert_eq!(rights, (true, false));
+
+    // PostgreSQL's own records say that it happened, never what was in the row.
+    let again = "INSERT INTO test_state VALUES (3, 'IIN 900101300007')";
+    sqlx::query(again).execute(&database.pool).await.expect_err("unique");
+    database.close().await;
+    let mut records = String::new();
+    for entry in fs::read_dir(data.cluster().join("log")).expect("there").flatten() {
+        records.push_str(&fs::read_to_string(entry.path()).expect("text"));
+    }
+    assert!(records.contains("duplicate key") && !records.contains("900101300007"), "{records}");
+}
+
+#[tokio::test]
+async fn several_instances_migrate_one_database_together() {
+    let empty = TestDb::empty().await;
+    let settings = DatabaseSettings {
+        database_url: Some(empty.url().parse().expect("an address")),
+        data_dir: None,
+        database_connections: 2,
+    };
+    let opening: Vec<_> = (0..6)
+        .map(|_| {
+            let settings = settings.clone();
+            tokio::spawn(async move { db::open(&settings, Mode::Serve).await })
+        })
+        .collect();
+    for one in opening {
+        let database = one.await.expect("no panic").unwrap_or_else(|error| panic!("{error}"));
+        let who: String =
+            sqlx::query_scalar("SELECT current_user::text").fetch_one(&database.pool).await.expect("asks");
+        assert_eq!(who, roles::SERVICE, "requests do not run as the owner");
+        database.close().await;
+    }
+    let applied: i64 = sqlx::query_scalar("SELECT count(*) FROM _sqlx_migrations")
+        .fetch_one(empty.pool())
+        .await
+        .expect("read");
+    assert_eq!(usize::try_from(applied), Ok(migrate::MIGRATOR.iter().count()));
+}
+
+fn migrator(steps: &[(i64, &'static str)]) -> Migrator {
+    let one = |&(version, sql): &(i64, &'static str)| {
+        Migration::new(version, "test".into(), MigrationType::Simple, sql.into_sql_str(), false)
+    };
+    Migrator::with_migrations(steps.iter().map(one).collect())
+}
+
+#[tokio::test]
+async fn a_newer_or_changed_database_is_refused() {
+    let empty = TestDb::empty().await;
+    let (first, second) = ((1, "CREATE TABLE seal_rack (n int)"), (2, "CREATE TABLE seal_box (n int)"));
+    let mut owner = empty.owner().await;
+    migrate::migrate(&mut owner, &migrator(&[first, second]), false).await.expect("both apply");
+
+    let mut owner = empty.owner().await;
+    let older = migrate::migrate(&mut owner, &migrator(&[first]), false).await.expect_err("newer database");
+    assert!(matches!(older, OpenError::Newer(2)), "{older:?}");
+    assert!(older.to_string().contains("newer Ormantrace"), "{older}");
+    drop(owner);
+
+    let mut owner = empty.owner().await;
+    let other = (2, "CREATE TABLE seal_box (n bigint)");
+    let changed = migrate::migrate(&mut owner, &migrator(&[first, other]), false).await.expect_err("changed");
+    assert!(matches!(changed, OpenError::Changed(2)), "{changed:?}");
+    drop(owner);
+
+    let mut owner = empty.owner().await;
+    migrate::migrate(&mut owner, &migrator(&[first, second]), false)
+        .await
+        .expect("refusals leave no lock behind");
+}
+
+#[tokio::test]
+async fn a_server_that_is_not_up_yet_is_waited_for() {
+    let data = Data::made().await;
+    let first = data.open().await;
+    let socket = first.service_options().get_socket().expect("a socket").display().to_string();
+    first.close().await;
+    let password = fs::read_to_string(data.path().join("passwords").join(roles::OWNER)).expect("readable");
+    let url = format!("postgres://{}:{password}@localhost/{}?host={socket}", roles::OWNER, roles::DATABASE);
+    let settings = DatabaseSettings {
+        database_url: Some(url.parse().expect("an address")),
+        data_dir: None,
+        database_connections: 2,
+    };
+    // Both on this thread: the first is refused at least once before the second has started anything.
+    let (waited, server) = tokio::join!(db::open(&settings, Mode::Serve), data.open());
+    let waited = waited.unwrap_or_else(|error| panic!("{error}"));
+    sqlx::query("SELECT 1").execute(&waited.pool).await.expect("answers");
+    waited.close().await;
+    server.close().await;
+}
+
+#[tokio::test]
+async fn a_wrong_password_is_not_waited_for() {
+    let data = Data::made().await;
+    let server = data.open().await;
+    let socket = server.service_options().get_socket().expect("a socket").display().to_string();
+    let url = format!("postgres://{}:guess@localhost/{}?host={socket}", roles::OWNER, roles::DATABASE);
+    let settings = DatabaseSettings {
+        database_url: Some(url.parse().expect("an address")),
+        data_dir: None,
+        database_connections: 2,
+    };
+    let refusal = db::open(&settings, Mode::Serve).await.expect_err("refused");
+    assert!(matches!(refusal, OpenError::Database(_)), "{refusal:?}");
+    assert!(!refusal.to_string().contains("guess"), "{refusal}");
+    server.close().await;
+}
+
+#[tokio::test]
+async fn errors_tell_down_from_retryable() {
+    let test = TestDb::new().await;
+    let (mut one, mut other) = (test.owner().await, test.owner().await);
+    let number: i32 = sqlx::query_scalar("SELECT pg_backend_pid()").fetch_one(&mut one).await.expect("asks");
+    sqlx::query("SELECT pg_terminate_backend($1, 10000)")
+        .bind(number)
+        .execute(&mut other)
+        .await
+        .expect("cut");
+    let cut = sqlx::query("SELECT 1").execute(&mut one).await.expect_err("cut off");
+    assert!(db::is_down(&cut) && !db::is_retryable(&cut), "{cut:?}");
+
+    sqlx::raw_sql(
+        "CREATE TEMP TABLE head (n int CONSTRAINT event_pkey PRIMARY KEY); INSERT INTO head VALUES (1);
+         CREATE TEMP TABLE seal_note (n int PRIMARY KEY); INSERT INTO seal_note VALUES (1)",
+    )
+    .execute(&mut other)
+    .await
+    .expect("made");
+    let head = sqlx::query("INSERT INTO head VALUES (1)").execute(&mut other).await.expect_err("taken");
+    assert!(db::is_retryable(&head) && !db::is_down(&head), "{head:?}");
+    let seal = sqlx::query("INSERT INTO seal_note VALUES (1)").execute(&mut other).await.expect_err("taken");
+    assert!(!db::is_retryable(&seal), "{seal:?}");
+
+    let pool = db::pool_options(1).acquire_timeout(Duration::from_millis(100));
+    let pool = pool.connect_lazy_with(test.pool().connect_options().as_ref().clone());
+    let mut taken = None;
+    until("the only connection is ours", async || {
+        taken = pool.acquire().await.ok();
+        taken.is_some()
+    })
+    .await;
+    let busy = pool.acquire().await.map(drop).expect_err("none left");
+    assert!(db::is_down(&busy), "{busy:?}");
+    drop(taken);
+}
+
+#[tokio::test]
+async fn tests_do_not_see_each_other() {
+    let (one, other) = (TestDb::new().await, TestDb::new().await);
+    sqlx::raw_sql("CREATE TABLE test_stack (n int)").execute(&mut one.owner().await).await.expect("made");
+    let seen: Option<String> = sqlx::query_scalar("SELECT to_regclass('test_stack')::text")
+        .fetch_one(other.pool())
+        .await
+        .expect("asks");
+    assert_eq!(seen, None);
+    let who: String =
+        sqlx::query_scalar("SELECT current_user::text").fetch_one(other.pool()).await.expect("asks");
+    assert_eq!(who, roles::SERVICE);
+}
