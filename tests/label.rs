@@ -1,5 +1,5 @@
 //! A seal's label is read back by decoders that know nothing of the crates that
-//! drew it: always by a port of ZXing in Rust, from pixels drawn here; and, where
+//! drew it: always by a port of `ZXing` in Rust, from pixels drawn here; and, where
 //! `ORMANTRACE_PYTOOLS` names a Python environment with `zxing-cpp`, `resvg_py`
 //! and `pillow`, by those too, which render the SVG as a browser would.
 
@@ -7,7 +7,7 @@ use ormantrace::seal::gs1::Gtin;
 use ormantrace::seal::label::label_svg;
 use ormantrace::seal::signing::{KeyRing, Mint, Signature, SigningKey};
 use ormantrace::seal::{Identification, MarkingCode, SealNumber};
-use rxing::BarcodeFormat;
+use rxing::{BarcodeFormat, RXingResultMetadataType, RXingResultMetadataValue};
 use std::path::PathBuf;
 use std::process::Command;
 
@@ -52,6 +52,11 @@ fn attribute<'a>(svg: &'a str, id: &str, name: &str) -> &'a str {
 /// Draws what the two paths say: `M x y h w v 1 h -w z` under `translate(..) scale(..)`.
 fn pixels(svg: &str) -> (Vec<u8>, u32, u32) {
     let millimetres = |name| attribute(svg, "svg", name).trim_end_matches("mm").parse::<f64>().unwrap();
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a place on a label of some 60 mm"
+    )]
     let whole = |length: f64| (length * RESOLUTION).round() as usize;
     let (width, height) = (whole(millimetres("width")), whole(millimetres("height")));
     let mut luma = vec![255_u8; width * height];
@@ -84,9 +89,15 @@ fn an_independent_decoder_reads_both_symbols() {
                 .unwrap_or_else(|error| panic!("{format}: {error} in {}", label.code))
         };
         let matrix = read(BarcodeFormat::DATA_MATRIX);
-        // A leading FNC1 comes out as GS; without it this would be no GS1 symbol.
-        let text = matrix.getText().strip_prefix('\u{1d}').expect("FNC1 first");
-        assert_eq!(text, label.code.as_str());
+        let metadata = matrix.getRXingResultMetadata();
+        // Without FNC1 first this would be `]d1`: a DataMatrix, but none of GS1's.
+        let Some(RXingResultMetadataValue::SymbologyIdentifier(symbology)) =
+            metadata.get(&RXingResultMetadataType::SYMBOLOGY_IDENTIFIER)
+        else {
+            panic!("no symbology among {metadata:?}")
+        };
+        assert_eq!(symbology, "]d2");
+        assert_eq!(matrix.getText(), label.code.as_str());
         assert_eq!(MarkingCode::parse(matrix.getText()), Ok(label.code.clone()));
         assert_eq!(read(BarcodeFormat::QR_CODE).getText(), label.link);
         assert_eq!(Identification::parse(&label.link), Ok(label.code.identification()));

@@ -226,8 +226,7 @@ impl Identification {
     }
 
     fn from_stored(text: String) -> Option<Self> {
-        let code = assemble(&gs1::elements(&text).ok()?).ok()?;
-        (code.identification_str() == text).then_some(Self(text))
+        MarkingCode::from_stored(text).filter(MarkingCode::is_identification).map(|code| Self(code.0))
     }
 }
 
@@ -337,7 +336,8 @@ impl MarkingCode {
     }
 
     fn from_stored(text: String) -> Option<Self> {
-        Self::parse_strict(&text).ok().filter(|code| code.0 == text)
+        let canonical = Self::parse_strict(&text).is_ok_and(|code| code.0 == text);
+        canonical.then_some(Self(text))
     }
 }
 
@@ -447,7 +447,7 @@ pub(super) mod tests {
     fn what_is_wrong_by_the_table_is_named() {
         let sig = "S".repeat(88);
         for (text, code) in [
-            ("".to_owned(), "code-empty"),
+            (String::new(), "code-empty"),
             (" \u{200b}\u{1d}\n".to_owned(), "code-empty"),
             ("felled by night".to_owned(), "code-unrecognised"),
             ("0109520000000011".to_owned(), "serial-missing"),

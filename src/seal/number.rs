@@ -257,6 +257,7 @@ impl SealRange {
     }
 
     /// Every number from the first to the last.
+    #[must_use]
     pub fn iter(&self) -> impl ExactSizeIterator<Item = SealNumber> + '_ {
         (0..self.len() as usize).map(|n| self.number(self.from + u32::try_from(n).unwrap_or(u32::MAX)))
     }
@@ -334,7 +335,7 @@ mod tests {
             ("AB_0001", "seal-number-character"),
             ("ЖБ-0001", "seal-number-character"),
             ("stra\u{df}e", "seal-number-character"),
-            ("AB\0001", "seal-number-character"),
+            ("AB\u{0}001", "seal-number-character"),
             ("-AB0001", "seal-number-hyphen"),
             ("AB0001–", "seal-number-hyphen"),
             ("0109520000000011217", "seal-number-is-marking-code"),

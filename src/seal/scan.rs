@@ -95,9 +95,19 @@ fn read_elements(text: &str) -> Result<MarkingCode, CodeError> {
     if text.contains(char::is_whitespace) {
         let joined: String = text.split_whitespace().collect();
         let parted: String = text.split_whitespace().collect::<Vec<_>>().join("\u{1d}");
-        // Whitespace is nothing else, so a text that reads only with its words torn apart
-        // into elements is still read in one way.
-        return one_of([read_placed(&joined), read_placed(&parted)]);
+        return match (read_placed(&joined), read_placed(&parted)) {
+            // The space stood for a separator and the code ends too soon: read as one word it
+            // would pass for a longer serial.
+            (
+                Ok(code),
+                Err(
+                    cut @ (CodeError::SignatureIncomplete
+                    | CodeError::SignatureLength(_)
+                    | CodeError::KeyIdLength(_)),
+                ),
+            ) if code.signature().is_none() => Err(cut),
+            (joined, parted) => one_of([joined, parted]),
+        };
     }
     read_placed(&text)
 }
@@ -331,6 +341,8 @@ mod tests {
             assert_eq!(read(&text), Ok(code.clone()), "{written}");
         }
         assert_eq!(refusal("010952000000001121A<GS>B"), "element-unknown");
+        assert_eq!(refusal("010952000000001121A 91Qx7-"), "signature-incomplete");
+        assert_eq!(read("01 09520000000011 21 K7M2 Q9XJ").unwrap().serial(), "K7M2Q9XJ");
     }
 
     #[test]
@@ -451,6 +463,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig::with_cases(128))]
+
         #[test]
         fn any_code_survives_the_loss_of_its_separators(
             serial in serials(), key in "[A-Za-z0-9_-]{4}|9[12]9[12]", signature in signatures(), lost in 1..4_u8,

@@ -16,15 +16,7 @@ from PIL import Image
 
 with open(sys.argv[1], encoding="utf-8") as file:
     svg = file.read()
-# In SVG a millimetre is 96/25.4 px; zoom scales that to what a printer or a camera gives.
-zoom = float(sys.argv[2]) / (96 / 25.4)
-width, height = (float(svg.split(f'{side}="', 1)[1].split("mm", 1)[0]) for side in ("width", "height"))
-png = resvg_py.svg_to_bytes(
-    svg_string=svg,
-    width=round(width * 96 / 25.4 * zoom),
-    height=round(height * 96 / 25.4 * zoom),
-    background="white",
-)
+png = resvg_py.svg_to_bytes(svg_string=svg, dpi=float(sys.argv[2]) * 25.4, background="white")
 image = Image.open(io.BytesIO(bytes(png))).convert("L")
 found = [
     {"format": str(code.format), "symbology": code.symbology_identifier, "bytes": code.bytes.hex()}
