@@ -1,0 +1,520 @@
+//! What scanners, phones and people really send, undone.
+//!
+//! No repair is a guess. Each turns one text into one or a few others; a code
+//! comes of it only if all that can be read as a code give the same code.
+
+use super::gs1::{self, Element, GS, Gtin};
+use super::marking_code::{
+    CodeError, Identification, KEY_ID_LENGTH, MAX_INPUT, MAX_SERIAL, MarkingCode, SIGNATURE_LENGTHS, assemble,
+};
+
+/// The ways a separator is written out, in lower case. Only the first two are
+/// made of characters that may stand in a value, so values holding them are refused.
+const WRITTEN: [&str; 14] = [
+    "<gs>", "<fnc1>", "{gs}", "{fnc1}", "[gs]", "[fnc1]", "\\u001d", "\\u{1d}", "\\x1d", "\\x{1d}", "&#29;",
+    "&#x1d;", "␝", "↔",
+];
+
+/// What readers put before the data: symbology identifiers of GS1 DataMatrix,
+/// GS1-128 and GS1 QR (ISO/IEC 15424), and a bare FNC1 shown as a character.
+const PREFIXES: [&str; 7] = ["]d2", "]C1", "]c1", "]Q3", "]q3", "]e0", "\u{e8}"];
+
+/// Whether a text of GS1's characters spells a separator out.
+pub(super) fn holds_written_separator(value: &str) -> bool {
+    value.contains('<') && {
+        let lower = value.to_ascii_lowercase();
+        WRITTEN.iter().any(|written| lower.contains(written))
+    }
+}
+
+/// Reads a code; see [`MarkingCode::parse`].
+pub(super) fn read(text: &str) -> Result<MarkingCode, CodeError> {
+    if text.len() > MAX_INPUT {
+        return Err(CodeError::TooLong);
+    }
+    if let Ok(code) = MarkingCode::parse_strict(text) {
+        return Ok(code);
+    }
+    let seen: String = text.chars().filter(|c| !gs1::is_invisible(*c)).collect();
+    let seen = seen.trim_matches(|c: char| c.is_whitespace() || (c.is_control() && c != GS));
+    if seen.trim_matches(GS).is_empty() {
+        return Err(CodeError::Empty);
+    }
+    let plain = read_form(seen);
+    if plain.is_ok() || !seen.chars().any(is_cyrillic) {
+        return plain;
+    }
+    // Two letters of one alphabet beside the other's are no wrong layout.
+    if seen.chars().any(|c| c.is_ascii_alphabetic()) {
+        return Err(CodeError::Layout);
+    }
+    let russian = retyped(seen, russian_key).map(|text| read_form(&text));
+    let kazakh = retyped(seen, kazakh_key).map(|text| read_form(&text));
+    one_of([russian, kazakh].into_iter().flatten()).map_err(|error| match error {
+        CodeError::Ambiguous | CodeError::GtinCheckDigit { .. } | CodeError::SeparatorLost => error,
+        _ => CodeError::Layout,
+    })
+}
+
+/// The one code among several readings; the first refusal if there is none.
+fn one_of(
+    readings: impl IntoIterator<Item = Result<MarkingCode, CodeError>>,
+) -> Result<MarkingCode, CodeError> {
+    let mut found: Option<MarkingCode> = None;
+    let mut refusal = None;
+    for reading in readings {
+        match reading {
+            Ok(code) if found.as_ref().is_none_or(|earlier| *earlier == code) => found = Some(code),
+            Ok(_) | Err(CodeError::Ambiguous) => return Err(CodeError::Ambiguous),
+            Err(error) => refusal = refusal.or(Some(error)),
+        }
+    }
+    found.ok_or(refusal.unwrap_or(CodeError::Unrecognised))
+}
+
+/// An address or an element string, in Latin letters.
+fn read_form(text: &str) -> Result<MarkingCode, CodeError> {
+    if let Some(path) = after_host(text) {
+        return read_link(path);
+    }
+    let elements = read_elements(text);
+    if elements.is_err() && !text.starts_with("01") && !text.contains("://") && text.contains("/01/") {
+        // An address without its scheme, or a path alone. A signature may hold `/01/` too,
+        // so this comes second.
+        return read_link(text);
+    }
+    elements
+}
+
+fn read_elements(text: &str) -> Result<MarkingCode, CodeError> {
+    let mut text = separated(text);
+    while let Some(rest) = PREFIXES.iter().find_map(|p| text.strip_prefix(p)).or(text.strip_prefix(GS)) {
+        text = rest.to_owned();
+    }
+    // A line break of a letter, or what became of the separator: both are tried.
+    if text.contains(char::is_whitespace) {
+        let joined: String = text.split_whitespace().collect();
+        let parted: String = text.split_whitespace().collect::<Vec<_>>().join("\u{1d}");
+        return match (read_placed(&joined), read_placed(&parted)) {
+            // The space stood for a separator and the code ends too soon: read as one word it
+            // would pass for a longer serial.
+            (
+                Ok(code),
+                Err(
+                    cut @ (CodeError::SignatureIncomplete
+                    | CodeError::SignatureLength(_)
+                    | CodeError::KeyIdLength(_)),
+                ),
+            ) if code.signature().is_none() => Err(cut),
+            (joined, parted) => one_of([joined, parted]),
+        };
+    }
+    read_placed(&text)
+}
+
+fn read_placed(text: &str) -> Result<MarkingCode, CodeError> {
+    let bracketed = text.starts_with('(');
+    let strict = if bracketed { Err(CodeError::Unrecognised) } else { MarkingCode::parse_strict(text) };
+    let Err(refusal) = strict else { return strict };
+    let mut search = Search { text, bracketed, found: None, many: false };
+    search.step(0, &mut Vec::new());
+    if search.many {
+        return Err(CodeError::Ambiguous);
+    }
+    if let Some(code) = search.found {
+        return Ok(code);
+    }
+    Err(match refusal {
+        CodeError::UnknownElement(_) if !text.starts_with("01") => CodeError::Unrecognised,
+        CodeError::Long { ai, .. } if ai == "21" && !text.contains(GS) => CodeError::SeparatorLost,
+        other => other,
+    })
+}
+
+/// Tries every way to cut a text into `01`, `21`, `91` and `92`, each at most
+/// once and of its own length, with or without separators between them. The
+/// lengths leave four ends for a serial of each length at most, so the search is small.
+struct Search<'a> {
+    text: &'a str,
+    bracketed: bool,
+    found: Option<MarkingCode>,
+    many: bool,
+}
+
+impl<'a> Search<'a> {
+    fn step(&mut self, at: usize, path: &mut Vec<Element<'a>>) {
+        let text = self.text;
+        let rest = text[at..].trim_start_matches(GS);
+        if rest.is_empty() {
+            if let Ok(code) = assemble(path) {
+                self.many |= self.found.as_ref().is_some_and(|earlier| *earlier != code);
+                self.found = Some(code);
+            }
+            return;
+        }
+        let opener = if self.bracketed { rest.get(1..3) } else { rest.get(..2) };
+        let Some(ai) = opener.filter(|ai| matches!(*ai, "01" | "21" | "91" | "92")) else { return };
+        if path.iter().any(|e| e.ai == ai)
+            || (self.bracketed && !(rest.starts_with('(') && rest.as_bytes().get(3) == Some(&b')')))
+        {
+            return;
+        }
+        let body = &rest[if self.bracketed { 4 } else { 2 }..];
+        let begin = text.len() - body.len();
+        let lengths: &mut dyn Iterator<Item = usize> = match ai {
+            "01" => &mut std::iter::once(14),
+            "21" => &mut (1..=MAX_SERIAL),
+            "91" => &mut std::iter::once(KEY_ID_LENGTH),
+            _ => &mut SIGNATURE_LENGTHS.into_iter(),
+        };
+        for length in lengths {
+            let Some(value) = body.get(..length) else { break };
+            if !value.bytes().all(gs1::is_value_byte) || (ai == "01" && Gtin::parse(value).is_err()) {
+                break;
+            }
+            path.push(Element { ai, value });
+            self.step(begin + length, path);
+            path.pop();
+        }
+    }
+}
+
+/// Every written separator made a real one.
+fn separated(text: &str) -> String {
+    let mut done = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(c) = rest.chars().next() {
+        let written =
+            WRITTEN.iter().find(|w| rest.get(..w.len()).is_some_and(|head| head.eq_ignore_ascii_case(w)));
+        if let Some(written) = written {
+            done.push(GS);
+            rest = &rest[written.len()..];
+        } else {
+            done.push(c);
+            rest = &rest[c.len_utf8()..];
+        }
+    }
+    done
+}
+
+/// What follows `http://host` or `https://host`, in any case.
+fn after_host(text: &str) -> Option<&str> {
+    let (scheme, rest) = text.split_once("://")?;
+    let web = scheme.eq_ignore_ascii_case("https") || scheme.eq_ignore_ascii_case("http");
+    web.then(|| rest.find('/').map_or("", |at| &rest[at..]))
+}
+
+/// Finds `/01/{gtin}/21/{serial}` in the path of a GS1 Digital Link. Segments
+/// before it belong to the site; other qualifiers stand between; query and
+/// fragment carry nothing that names the seal.
+fn read_link(address: &str) -> Result<MarkingCode, CodeError> {
+    let path = address.split(['?', '#']).next().unwrap_or_default();
+    let segments: Vec<&str> = path.trim_end_matches('/').split('/').collect();
+    let readings = segments.iter().enumerate().filter(|(_, s)| **s == "01").filter_map(|(at, _)| {
+        let pairs = segments[at..].chunks(2).map(|pair| pair.get(1).map(|value| (pair[0], *value)));
+        let pairs: Vec<(&str, &str)> = pairs.collect::<Option<_>>()?;
+        let digits = |key: &str| !key.is_empty() && key.bytes().all(|b| b.is_ascii_digit());
+        let serial = pairs.iter().find(|(key, _)| *key == "21")?.1;
+        if !pairs.iter().all(|(key, _)| digits(key)) {
+            return None;
+        }
+        Some(percent_decoded(pairs[0].1).and_then(|gtin| {
+            let identification = Identification::from_parts(&gtin, &percent_decoded(serial)?)?;
+            Ok(MarkingCode::unsigned(&identification))
+        }))
+    });
+    one_of(readings).map_err(|error| if error == CodeError::Unrecognised { CodeError::Link } else { error })
+}
+
+/// RFC 3986 percent-decoding; `+` is itself in a path.
+fn percent_decoded(text: &str) -> Result<String, CodeError> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((&byte, after)) = rest.split_first() {
+        if byte != b'%' {
+            bytes.push(byte);
+            rest = after;
+            continue;
+        }
+        let hex = after.get(..2).ok_or(CodeError::PercentEncoding)?;
+        let mut decoded = [0];
+        hex::decode_to_slice(hex, &mut decoded).map_err(|_| CodeError::PercentEncoding)?;
+        bytes.push(decoded[0]);
+        rest = &after[2..];
+    }
+    String::from_utf8(bytes).map_err(|_| CodeError::PercentEncoding)
+}
+
+fn is_cyrillic(c: char) -> bool {
+    matches!(c, '\u{400}'..='\u{52f}')
+}
+
+/// A text typed under another layout, as the US layout would have typed it.
+/// `None` if some character has no key there.
+fn retyped(text: &str, key: fn(char) -> Option<char>) -> Option<String> {
+    text.chars().map(|c| if c == GS || c.is_whitespace() { Some(c) } else { key(c) }).collect()
+}
+
+/// The 33 letters lie on the same keys in both layouts.
+fn letter_key(c: char) -> Option<char> {
+    const LOWER: &str = "йцукенгшщзхъфывапролджэячсмитьбю";
+    const KEYS: &str = "qwertyuiop[]asdfghjkl;'zxcvbnm,.";
+    const SHIFTED: &str = "QWERTYUIOP{}ASDFGHJKL:\"ZXCVBNM<>";
+    let lower = c.to_lowercase().next()?;
+    let at = LOWER.chars().position(|letter| letter == lower)?;
+    if lower == c { KEYS.chars().nth(at) } else { SHIFTED.chars().nth(at) }
+}
+
+/// The Russian layout of Windows and of X11's `ru(winkeys)`.
+fn russian_key(c: char) -> Option<char> {
+    Some(match c {
+        '.' => '/',
+        ',' => '?',
+        '"' => '@',
+        '№' => '#',
+        ';' => '$',
+        ':' => '^',
+        '?' => '&',
+        '/' => '|',
+        'ё' => '`',
+        'Ё' => '~',
+        '0'..='9' | '!' | '%' | '*' | '(' | ')' | '-' | '_' | '=' | '+' | '\\' => c,
+        _ => return letter_key(c),
+    })
+}
+
+/// The Kazakh layout of Windows and of X11's `kz`: letters take the number row.
+/// A scanner types that row, never the number pad, so a plain digit is not of this
+/// layout, and no text can be of both.
+fn kazakh_key(c: char) -> Option<char> {
+    const ROW: &str = "\"әіңғ,.үұқөһ";
+    const SHIFTED_ROW: &str = "!ӘІҢҒ;:ҮҰҚӨҺ";
+    let on_row = |row: &str, keys: &str| {
+        let at = row.chars().position(|letter| letter == c)?;
+        keys.chars().nth(at)
+    };
+    on_row(ROW, "1234567890-=").or_else(|| on_row(SHIFTED_ROW, "!@#$%^&*()_+")).or_else(|| {
+        Some(match c {
+            '(' => '`',
+            ')' => '~',
+            '№' => '/',
+            '?' => '?',
+            '\\' => '\\',
+            '/' => '|',
+            _ => return letter_key(c),
+        })
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::marking_code::tests::serials;
+    use super::*;
+    use proptest::prelude::*;
+
+    const SERIAL: &str = "K7m/2Q+9=xJ?";
+    const SIGNATURE: &str =
+        "u5bqfZk1nXn0uG6mW0Zr3o1mYy2n8c4dE5f6g7h8i9j0K+L/mNopQrStUvWxYz0123456789abcdefghijklmn==";
+
+    fn code() -> MarkingCode {
+        MarkingCode::parse_strict(&format!("010952000000001121{SERIAL}{GS}91Qx7-{GS}92{SIGNATURE}")).unwrap()
+    }
+
+    fn refusal(text: &str) -> &'static str {
+        read(text).unwrap_err().code()
+    }
+
+    #[test]
+    fn separators_written_in_words_are_separators() {
+        let code = code();
+        for written in WRITTEN.iter().copied().chain([
+            "<GS>",
+            "<FNC1>",
+            "{GS}",
+            "\\u001D",
+            "\\x1D",
+            "\u{1d}\u{1d}",
+            " ",
+            "\n",
+        ]) {
+            let text = code.as_str().replace(GS, written);
+            assert_eq!(read(&text), Ok(code.clone()), "{written}");
+        }
+        assert_eq!(refusal("010952000000001121A<GS>B"), "element-unknown");
+        assert_eq!(refusal("010952000000001121A 91Qx7-"), "signature-incomplete");
+        assert_eq!(read("01 09520000000011 21 K7M2 Q9XJ").unwrap().serial(), "K7M2Q9XJ");
+    }
+
+    #[test]
+    fn what_surrounds_a_code_is_dropped() {
+        let code = code();
+        for (before, after) in [
+            ("\u{feff}", ""),
+            ("", "\r\n"),
+            ("\u{a0}", "\u{a0}"),
+            ("\u{200b}\u{2060}", "\u{200d}"),
+            ("\t", "\0"),
+            ("]d2", ""),
+            ("]C1", ""),
+            ("]Q3", ""),
+            ("\u{1d}", "\u{1d}"),
+            ("]d2\u{1d}", "\n"),
+            ("\u{e8}", ""),
+            ("<GS>", ""),
+            ("\u{feff}]d2<FNC1>", "<GS>\r\n"),
+        ] {
+            assert_eq!(read(&format!("{before}{code}{after}")), Ok(code.clone()), "{before:?} {after:?}");
+        }
+        let dressed: String = code.as_str().chars().flat_map(|c| [c, '\u{200b}']).collect();
+        assert_eq!(read(&dressed), Ok(code.clone()));
+        let (head, tail) = code.as_str().split_at(70);
+        assert_eq!(read(&format!("{head}\r\n{tail}")), Ok(code));
+    }
+
+    #[test]
+    fn the_form_for_people_is_read() {
+        let code = code();
+        let written = format!("(01)09520000000011(21){SERIAL}(91)Qx7-(92){SIGNATURE}");
+        assert_eq!(read(&written), Ok(code.clone()));
+        assert_eq!(read(&written.replace('(', " (").replace(')', ") ")), Ok(code.clone()));
+        assert_eq!(read(&code.human_readable()), Ok(MarkingCode::unsigned(&code.identification())));
+        assert_eq!(refusal("(01)09520000000012(21)A"), "code-unrecognised");
+        assert_eq!(refusal("(01"), "code-unrecognised");
+    }
+
+    #[test]
+    fn lost_separators_are_put_back_where_only_one_place_fits() {
+        let code = code();
+        assert_eq!(read(&code.as_str().replace(GS, "")), Ok(code.clone()));
+        assert_eq!(read(&code.as_str().replacen(GS, "", 1)), Ok(code.clone()));
+        assert_eq!(
+            refusal(&format!("010952000000001121{SERIAL}91Qx7-92{}", &SIGNATURE[1..])),
+            "separator-lost"
+        );
+    }
+
+    #[test]
+    fn an_address_is_read_whatever_its_site_adds() {
+        let bare = MarkingCode::unsigned(&code().identification());
+        let path = code().identification().link("");
+        for address in [
+            format!("https://ormantrace.example{path}"),
+            format!("HTTP://ormantrace.example:8080{path}/"),
+            format!("https://орман.қаз/ru/check{path}?lang=ru&21=WRONG#01"),
+            format!("ormantrace.example{path}"),
+            path.clone(),
+            format!("https://o.kz/01/9520000000011/10/LOT/21/{}", path.rsplit('/').next().unwrap()),
+            format!("https://o.kz{path}?17=280101&10=LOT"),
+            format!("\u{feff}https://o.kz{}\n", path.replace("%2F", "%2f")),
+        ] {
+            assert_eq!(read(&address), Ok(bare.clone()), "{address}");
+        }
+        for (address, reason) in [
+            ("https://o.kz/", "link-without-code"),
+            ("https://o.kz", "link-without-code"),
+            ("https://o.kz/01/09520000000011", "link-without-code"),
+            ("https://o.kz/01/09520000000012/21/A", "gtin-check-digit"),
+            ("https://o.kz/01/09520000000011/21/", "link-without-code"),
+            ("https://o.kz/01/09520000000011/21/%4", "link-percent-encoding"),
+            ("https://o.kz/01/09520000000011/21/%ff", "link-percent-encoding"),
+            ("https://o.kz/01/09520000000011/21/%D0%90", "code-character"),
+            ("https://o.kz/01/09520000000011/21/A%1D91", "code-character"),
+            ("https://o.kz/01/09520000000011/21/A%3CGS%3E91", "separator-in-value"),
+            ("ftp://o.kz/01/09520000000011/21/A", "code-unrecognised"),
+        ] {
+            assert_eq!(refusal(address), reason, "{address}");
+        }
+    }
+
+    /// What a keyboard of that layout shows when a scanner types US keys.
+    fn typed_under(text: &str, key: fn(char) -> Option<char>) -> Option<String> {
+        let every = (0x20..0x530).filter_map(char::from_u32).chain(['№', GS]);
+        let keys: Vec<(char, char)> =
+            every.filter_map(|c| if c == GS { Some((c, c)) } else { key(c).map(|k| (k, c)) }).collect();
+        // Letters before the number pad: a scanner types the top row.
+        text.chars().map(|c| keys.iter().rev().find(|(k, _)| *k == c).map(|(_, typed)| *typed)).collect()
+    }
+
+    #[test]
+    fn a_scan_under_a_cyrillic_layout_is_retyped() {
+        // Typed by hand from the layouts' pictures, so that the table is not tested by itself.
+        let bare = MarkingCode::parse_strict("010952000000001121Forest-7/x").unwrap();
+        assert_eq!(read("010952000000001121Ащкуые-7.ч"), Ok(bare.clone()));
+        assert_eq!(
+            read("қ\"қ0952000000001121".replace('0', "қ").as_str()).unwrap_err().code(),
+            "code-keyboard-layout"
+        );
+        let misread = read("қ\"қүғәққққққққ\"\"ә\"Ащкуыеө.№ч");
+        assert_eq!(misread, Err(CodeError::GtinCheckDigit { expected: 2 }));
+        assert_eq!(read("қ\"құғәққққққққ\"\"ә\"Ащкуыеө.№ч"), Ok(bare));
+        let link = "реезыЖ..щкьфт.яд.01.09520000000011.21.Ф";
+        assert_eq!(read(link).unwrap().as_str(), "010952000000001121A");
+    }
+
+    #[test]
+    fn letters_of_two_alphabets_are_no_layout() {
+        assert_eq!(refusal("010952000000001121Aж"), "code-keyboard-layout");
+        assert_eq!(refusal("010952000000001121х"), "code-keyboard-layout");
+        assert_eq!(refusal("бревно без пломбы"), "code-keyboard-layout");
+    }
+
+    fn signatures() -> impl Strategy<Value = String> {
+        prop_oneof!["[A-Za-z0-9+/]{43}=", "[A-Za-z0-9+/]{86}==", "(91|92|21|01){44}"]
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(128))]
+
+        #[test]
+        fn any_code_survives_the_loss_of_its_separators(
+            serial in serials(), key in "[A-Za-z0-9_-]{4}|9[12]9[12]", signature in signatures(), lost in 1..4_u8,
+        ) {
+            let head = format!("010952000000001121{serial}");
+            let whole = MarkingCode::parse_strict(&format!("{head}{GS}91{key}{GS}92{signature}")).unwrap();
+            let gs = |bit: u8| if lost & bit == 0 { "\u{1d}" } else { "" };
+            let text = format!("{head}{}91{key}{}92{signature}", gs(1), gs(2));
+            prop_assert_eq!(read(&text), Ok(whole));
+        }
+
+        #[test]
+        fn any_signed_code_in_the_form_for_people_is_itself_or_refused(
+            serial in serials(), key in "[A-Za-z0-9_-]{4}", signature in signatures(),
+        ) {
+            let text = format!("(01)09520000000011(21){serial}(91){key}(92){signature}");
+            let whole = MarkingCode::parse_strict(&format!("010952000000001121{serial}{GS}91{key}{GS}92{signature}"));
+            prop_assert_eq!(read(&text), whole);
+        }
+
+        #[test]
+        fn any_code_survives_either_layout(serial in "[A-Za-z0-9/+=?_-]{0,18}[A-Za-z]", signature in "[A-Za-z0-9+/]{86}==") {
+            let whole = format!("010952000000001121{serial}{GS}91Qx7-{GS}92{signature}");
+            let code = MarkingCode::parse_strict(&whole).unwrap();
+            for key in [russian_key, kazakh_key] {
+                let typed = typed_under(&whole, key).unwrap();
+                prop_assert_eq!(read(&typed), Ok(code.clone()), "{}", typed);
+                prop_assert_eq!(read(&typed.replace(GS, "")), Ok(code.clone()), "{}", typed);
+            }
+        }
+
+        #[test]
+        fn anything_at_all_is_a_code_or_a_refusal(
+            text in prop_oneof![
+                any::<String>(),
+                "(01|21|91|92|\\(|\\)|<GS>|\u{1d}|09520000000011|https://o|/|%|[A-Za-zа-яқәі\" ]){0,60}",
+                "010952000000001121(.|\u{1d}|91|92){0,120}",
+            ]
+        ) {
+            if let Ok(code) = read(&text) {
+                prop_assert_eq!(read(code.as_str()), Ok(code));
+            }
+        }
+
+        #[test]
+        fn a_right_code_is_never_repaired(tail in "([!-\"%-?A-Z_a-z]|\u{1d}){1,40}") {
+            let text = format!("010952000000001121{tail}");
+            if let Ok(code) = MarkingCode::parse_strict(&text) {
+                prop_assert_eq!(read(&text), Ok(code));
+            }
+        }
+    }
+}
