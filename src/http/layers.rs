@@ -265,13 +265,13 @@ impl Frame {
         };
         let _place = match places {
             None => None,
-            Some(places) => match tokio::time::timeout(self.wait, places.acquire()).await {
-                Ok(Ok(place)) => Some(place),
-                Ok(Err(_)) | Err(_) => {
+            Some(places) => {
+                let Ok(Ok(place)) = tokio::time::timeout(self.wait, places.acquire()).await else {
                     metrics::shed(class.label());
                     return Problem::overloaded().into_response();
-                }
-            },
+                };
+                Some(place)
+            }
         };
         // Handlers leave shared state whole or poisoned; nothing here is touched by them.
         match AssertUnwindSafe(next.run(request)).catch_unwind().await {

@@ -4,6 +4,7 @@
 pub mod address;
 pub mod body;
 pub mod health;
+pub mod kind;
 pub mod layers;
 pub mod limit;
 pub mod metrics;
