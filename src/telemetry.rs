@@ -118,10 +118,12 @@ fn breaks_out(c: char) -> bool {
 
 /// As `\u` and four digits, which is also JSON; none of them lies beyond the first plane.
 fn escape(text: &str) -> String {
+    use std::fmt::Write;
+
     let mut escaped = String::with_capacity(text.len() + 16);
     for c in text.chars() {
         if breaks_out(c) {
-            escaped.push_str(&format!("\\u{:04x}", u32::from(c)));
+            let _ = write!(escaped, "\\u{:04x}", u32::from(c));
         } else {
             escaped.push(c);
         }

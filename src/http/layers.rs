@@ -265,13 +265,13 @@ impl Frame {
         };
         let _place = match places {
             None => None,
-            Some(places) => match tokio::time::timeout(self.wait, places.acquire()).await {
-                Ok(Ok(place)) => Some(place),
-                Ok(Err(_)) | Err(_) => {
+            Some(places) => {
+                let Ok(Ok(place)) = tokio::time::timeout(self.wait, places.acquire()).await else {
                     metrics::shed(class.label());
                     return Problem::overloaded().into_response();
-                }
-            },
+                };
+                Some(place)
+            }
         };
         // Handlers leave shared state whole or poisoned; nothing here is touched by them.
         match AssertUnwindSafe(next.run(request)).catch_unwind().await {
@@ -386,5 +386,44 @@ mod tests {
         assert!(!of("12345678901234567890123456789012345678901234567890123456789012345"));
         let own = RequestId::of(&HeaderMap::new());
         assert_eq!(own.as_str().parse::<uuid::Uuid>().unwrap().get_version_num(), 7);
+    }
+
+    #[derive(Clone, Default)]
+    struct Paper(Arc<std::sync::Mutex<Vec<u8>>>);
+
+    impl std::io::Write for Paper {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[tokio::test]
+    async fn a_cause_is_logged_once_with_its_request_and_nothing_of_the_callers() {
+        let paper = Paper::default();
+        let writer = paper.clone();
+        let lines = tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish();
+        let _told = tracing::subscriber::set_default(lines);
+        let fail = async || Problem::internal("relation log_event is away");
+        let router = Router::new().route("/v1/logs/{code}", axum::routing::get(fail));
+        let router: Router = with_layers(router, &LayerSettings::default());
+        let request = Request::get("/v1/logs/KZ-0000417?note=Serik")
+            .header("authorization", "Bearer birch-token")
+            .header(X_REQUEST_ID, "tablet-17-0042")
+            .body(axum::body::Body::empty())
+            .unwrap();
+        let answer = tower::ServiceExt::oneshot(router, request).await.unwrap();
+        assert_eq!(answer.status(), 500);
+        let told = String::from_utf8(paper.0.lock().unwrap().clone()).unwrap();
+        assert_eq!(told.lines().count(), 1, "{told}");
+        assert_eq!(told.matches("relation log_event is away").count(), 1);
+        assert!(told.contains("tablet-17-0042") && told.contains("/v1/logs/{code}"), "{told}");
+        for secret in ["KZ-0000417", "Serik", "birch"] {
+            assert!(!told.contains(secret), "{told}");
+        }
     }
 }

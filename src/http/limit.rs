@@ -59,7 +59,7 @@ pub struct LimitSettings {
 impl Default for LimitSettings {
     fn default() -> Self {
         Self {
-            misses: Rate { count: 30, per: Duration::from_secs(60) },
+            misses: Rate { count: 30, per: Duration::from_mins(1) },
             hits: Rate { count: 20, per: Duration::from_secs(1) },
             remembered: 1 << 18,
         }

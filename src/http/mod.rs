@@ -6,6 +6,7 @@ pub mod app;
 pub mod auth;
 pub mod body;
 pub mod health;
+pub mod kind;
 pub mod layers;
 pub mod limit;
 pub mod metrics;

@@ -5,8 +5,9 @@
 //! the response's extensions as [`Cause`], and [`crate::http::layers`] logs it
 //! once with the request id. Neither ever becomes the other.
 //!
-//! [`Kind`] is the table of everything that can go wrong. `docs/PROBLEMS.md` and
-//! the pages under `/problems` are printed from it.
+//! [`Kind`] is the table of everything that can go wrong.
+
+pub use crate::http::kind::Kind;
 
 use crate::error::{At, Entry, Error, Invalid};
 use axum::http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
@@ -22,84 +23,6 @@ pub const PROBLEM_JSON: &str = "application/problem+json";
 
 /// Where the types of problems are described; `type` is this and the slug, on the public URL.
 pub const PROBLEMS_PATH: &str = "/problems";
-
-macro_rules! kinds {
-    ($($(#[$doc:meta])* $name:ident, $slug:literal, $status:ident, $title:literal, $meaning:literal;)+) => {
-        /// Every kind of failure: its stable slug, status, title and what to do about it.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-        pub enum Kind { $(#[doc = $title] $name,)+ }
-
-        impl Kind {
-            /// All kinds, by status.
-            pub const ALL: &[Self] = &[$(Self::$name,)+];
-
-            /// The stable last part of `type`; kebab-case, never changed, never reused.
-            #[must_use]
-            pub const fn slug(self) -> &'static str {
-                match self { $(Self::$name => $slug,)+ }
-            }
-
-            /// The HTTP status it is answered with.
-            #[must_use]
-            pub const fn status(self) -> StatusCode {
-                match self { $(Self::$name => StatusCode::$status,)+ }
-            }
-
-            /// A few words that are the same for each occurrence.
-            #[must_use]
-            pub const fn title(self) -> &'static str {
-                match self { $(Self::$name => $title,)+ }
-            }
-
-            /// What it means and what the caller does about it, for the documentation.
-            #[must_use]
-            pub const fn meaning(self) -> &'static str {
-                match self { $(Self::$name => $meaning,)+ }
-            }
-        }
-    };
-}
-
-kinds! {
-    Malformed, "malformed-request", BAD_REQUEST, "The request cannot be read",
-        "The body is not the JSON or CSV it says it is, or the URL is not readable text. The same bytes will be refused again.";
-    Unauthorized, "unauthorized", UNAUTHORIZED, "A valid token is needed",
-        "The call needs `Authorization: Bearer TOKEN`, or the token sent is unknown, expired or revoked. A bad token is refused on public routes too.";
-    Forbidden, "forbidden", FORBIDDEN, "Your role may never call this",
-        "The token is good, but no organisation with your roles may make this call, whatever it names.";
-    NotFound, "not-found", NOT_FOUND, "Nothing is here for you",
-        "What the URL names does not exist, or you may not see it. The answer is the same for both.";
-    MethodNotAllowed, "method-not-allowed", METHOD_NOT_ALLOWED, "The method is not for this URL",
-        "The URL exists; the `Allow` header lists the methods it takes.";
-    RequestTimeout, "request-timeout", REQUEST_TIMEOUT, "The body came too slowly",
-        "The body stopped arriving, or was not complete in time. Nothing was stored. Send it again, smaller or over a better line.";
-    Conflict, "conflict", CONFLICT, "Against the present state",
-        "The request is well-formed, but what it names is not in a state that allows it. `errors` says what and, for custody events, what would be allowed.";
-    InProgress, "in-progress", CONFLICT, "An equal request is being worked on",
-        "A request with this idempotency key is still running. Ask again after `Retry-After` seconds with the same key and body.";
-    AlreadyDone, "already-done", CONFLICT, "Done already",
-        "This was done before, but its answer is no longer kept. `detail` names what was made; read it there.";
-    AlreadyCreated, "already-created", CONFLICT, "Made already, and shown only once",
-        "A key was made with this idempotency key. Its token is never stored and cannot be shown again: revoke it and make another.";
-    TooLarge, "too-large", PAYLOAD_TOO_LARGE, "The body is too large",
-        "A body may have 256 kB, that of a batch 5 MB, counted after unpacking. Divide it.";
-    UnsupportedMediaType, "unsupported-media-type", UNSUPPORTED_MEDIA_TYPE, "The body's type is not taken here",
-        "Send `Content-Type: application/json` (or `text/csv` where the call says so), and no `Content-Encoding` but gzip, on batches.";
-    Wrong, "unprocessable", UNPROCESSABLE_ENTITY, "Well-formed but wrong",
-        "The request can be read, but values in it are wrong. `errors` lists every one of them with its place. Correct them and send again.";
-    KeyReused, "idempotency-key-reused", UNPROCESSABLE_ENTITY, "The idempotency key belongs to another request",
-        "This key was sent before with another method, URL or body. Take a fresh key for a new request.";
-    TooManyRequests, "too-many-requests", TOO_MANY_REQUESTS, "Too many requests from your address",
-        "The public check is limited by address. Wait `Retry-After` seconds; callers with a token are not limited by address.";
-    Internal, "internal", INTERNAL_SERVER_ERROR, "A fault of ours",
-        "Something went wrong that should not. Give `request_id` when you report it. A write may be repeated safely with the same idempotency key.";
-    Unavailable, "unavailable", SERVICE_UNAVAILABLE, "Not available just now",
-        "A part the server needs is away. Nothing was stored. Send again after `Retry-After` seconds.";
-    Overloaded, "overloaded", SERVICE_UNAVAILABLE, "Too busy just now",
-        "More requests wait than can be answered within a second. Nothing was done. Send again after `Retry-After` seconds.";
-    OutcomeUnknown, "outcome-unknown", SERVICE_UNAVAILABLE, "Whether it was stored is not known",
-        "The connection to the database broke while the result was being confirmed. Send the same request with the same idempotency key: it is done once, whichever way it went.";
-}
 
 /// A failure on its way to the client.
 ///
@@ -507,16 +430,6 @@ mod tests {
 
     async fn body_of(response: Response) -> serde_json::Value {
         serde_json::from_slice(&response.into_body().collect().await.unwrap().to_bytes()).unwrap()
-    }
-
-    #[test]
-    fn slugs_are_kebab_case_and_each_once() {
-        for (index, kind) in Kind::ALL.iter().enumerate() {
-            assert!(kind.slug().bytes().all(|b| b.is_ascii_lowercase() || b == b'-'), "{kind:?}");
-            assert!(kind.status().is_client_error() || kind.status().is_server_error());
-            assert!(!Kind::ALL[..index].iter().any(|other| other.slug() == kind.slug()), "{kind:?}");
-        }
-        assert!(Kind::ALL.is_sorted_by_key(|kind| kind.status()), "docs list them by status");
     }
 
     #[tokio::test]

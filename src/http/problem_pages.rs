@@ -84,7 +84,7 @@ pub fn markdown() -> String {
          changes. `detail` is for a person and may change. `errors` lists every fault at once, each with a\n\
          stable `code` and its place: `pointer` into a JSON body, `line` and `column` of a CSV body,\n\
          `parameter` of the query, or `header`. `request_id` is what our log knows the request by.\n\n\
-         Printed from `src/http/problem.rs`; do not edit. To print again:\n\
+         Printed from `src/http/kind.rs`; do not edit. To print again:\n\
          `ORMANTRACE_PRINT_DOCS=1 cargo test --lib problem_pages`.\n\n\
          | status | slug | title |\n|---|---|---|\n",
     );

@@ -72,11 +72,10 @@ impl From<JsonRejection> for Problem {
             JsonRejection::MissingJsonContentType(_) => {
                 Self::unsupported_media_type("Send Content-Type: application/json.")
             }
-            JsonRejection::JsonSyntaxError(error) => {
-                Self::malformed("The body is not JSON.").caused_by(chain(&error))
-            }
-            JsonRejection::JsonDataError(error) => {
-                Self::new(Kind::Wrong, "The JSON has not the shape this call takes.").caused_by(chain(&error))
+            // serde's sentences quote what was sent, which may be a person's name: not even for the log.
+            JsonRejection::JsonSyntaxError(_) => Self::malformed("The body is not JSON."),
+            JsonRejection::JsonDataError(_) => {
+                Self::new(Kind::Wrong, "The JSON has not the shape this call takes.")
             }
             other => Self::from_body_error(&other),
         }
@@ -84,9 +83,8 @@ impl From<JsonRejection> for Problem {
 }
 
 impl From<QueryRejection> for Problem {
-    fn from(rejection: QueryRejection) -> Self {
+    fn from(_: QueryRejection) -> Self {
         Self::new(Kind::Wrong, "A query parameter is unknown, repeated or not of its type.")
-            .caused_by(chain(&rejection))
     }
 }
 
