@@ -22,7 +22,7 @@ fn now() -> DateTime<Utc> {
 
 fn abai() -> VerifiedRegion {
     let name = Texts {
-        kk: "Абай облысы".into(), ru: "область Абай".into(), en: "Abai region".into()
+        kk: "Абай облысы".into(), ru: "Абайская область".into(), en: "Abai Region".into()
     };
     VerifiedRegion { code: "KZ-10".into(), name }
 }
@@ -305,7 +305,7 @@ fn a_valid_log_shows_what_to_compare_before_all_else() {
             "|Сосна обыкновенная|",
             "|6 м|",
             "|24,5 см|",
-            "|область Абай|",
+            "|Абайская область|",
             "|СО 004512|",
             "|3 октября 2026 г.|",
             "|0,33 м³|",
@@ -388,7 +388,7 @@ fn json_has_the_contracts_names_and_exact_numbers() {
     assert_eq!(json["log"]["volume_m3"].to_string(), "0.33");
     assert_eq!(json["log"]["top_diameter_cm"].to_string(), "24.5");
     assert_eq!(json["log"]["origin"]["region"]["code"], "KZ-10");
-    assert_eq!(json["log"]["origin"]["region"]["ru"], "область Абай");
+    assert_eq!(json["log"]["origin"]["region"]["ru"], "Абайская область");
     assert_eq!(json["log"]["last_event"]["type"], "stored");
     assert_eq!(json["log"]["last_event"]["on"], "2026-11-19");
     assert_eq!(json["message"].as_object().unwrap().len(), 3);
@@ -443,6 +443,8 @@ fn every_text_stands_out_from_its_ground_by_seven_to_one() {
             ("link", "sheet"),
             ("on-spruce", "spruce"),
             ("brass", "spruce"),
+            ("on-plate", "plate"),
+            ("on-button", "button"),
             ("on-valid", "valid"),
             ("on-closed", "closed"),
             ("on-void", "void"),

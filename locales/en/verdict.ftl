@@ -59,6 +59,9 @@ unreadable-characters = There are characters here that no seal number and no mar
 unreadable-check-digit = The check digit of the product number is wrong: a character is missing or mistaken.
 unreadable-separator = The invisible separators of the code were lost when it was copied.
 unreadable-incomplete = A part of the marking code is missing.
+unreadable-keyboard = The code was scanned with a Cyrillic keyboard and came out garbled. Switch the keyboard to Latin letters.
+unreadable-link = This link does not lead to a seal.
+unreadable-internal = This is the number of a record, not the number of a seal.
 
 check-format-pass = The number or code is written correctly.
 check-format-fail = The number or code could not be read.

@@ -137,7 +137,10 @@ mod tests {
             "verdict-",
             "check-",
             "outcome-",
-            "error-", "hint-", "message-", "start-step-",
+            "error-",
+            "hint-",
+            "message-",
+            "start-step-",
         ];
         for key in messages(Lang::En).into_keys() {
             let used = users.contains(&format!("\"{key}\""))

@@ -103,6 +103,8 @@ struct Answer<'a> {
     again_first: bool,
     checked_at: String,
     code: String,
+    /// Where no log is shown to compare with, and the code is not the number itself.
+    seal_number: Option<&'a str>,
 }
 
 /// The shape of the verdict's mark: told apart without colour.
@@ -260,6 +262,10 @@ pub fn render_verification(answer: &Verification, lang: Lang, now: DateTime<Utc>
         again_first,
         doubt_title: readable.then(|| say(lang, doubt)),
         checked_at: say_with(lang, "checked-at", &[("when", lang.moment(now).into())]),
+        seal_number: answer
+            .seal_number
+            .as_deref()
+            .filter(|number| answer.log.is_none() && *number != answer.code),
         code,
     })
 }

@@ -380,18 +380,23 @@ fn check(code: &str, outcome: Outcome, how: &str) -> Check {
 /// The sentence for a parser's code. A code that is not here gets the general sentence:
 /// a buyer is helped by "enter it again", not by the anatomy of an element string.
 fn unreadable_family(code: &str) -> &'static str {
-    const FAMILIES: [(&str, &[&str]); 6] = [
-        ("empty", &["empty"]),
-        ("long", &["too-long"]),
-        ("characters", &["character", "control", "nul"]),
-        ("check-digit", &["check-digit"]),
-        ("separator", &["separator", "lost-gs", "missing-gs", "ambiguous"]),
-        ("incomplete", &["missing", "truncated", "incomplete", "too-short", "without"]),
-    ];
-    FAMILIES
-        .into_iter()
-        .find(|(_, parts)| parts.iter().any(|part| code.contains(part)))
-        .map_or("other", |(family, _)| family)
+    match code {
+        "code-empty" | "seal-number-empty" => "empty",
+        "code-too-long" | "element-long" => "long",
+        "code-character" | "seal-number-character" | "gtin-digits" | "element-digits" => "characters",
+        "code-keyboard-layout" => "keyboard",
+        "gtin-check-digit" => "check-digit",
+        "separator-lost" | "separator-in-value" | "code-ambiguous" => "separator",
+        "gtin-missing"
+        | "serial-missing"
+        | "element-short"
+        | "key-id-length"
+        | "signature-length"
+        | "signature-incomplete" => "incomplete",
+        "link-without-code" | "link-percent-encoding" => "link",
+        "code-is-internal-id" => "internal",
+        _ => "other",
+    }
 }
 
 /// A decimal of at most 4 places and 15 digits as a JSON number. Such a decimal goes through a
@@ -408,5 +413,103 @@ fn number_or_null<S: Serializer>(value: &Option<Decimal>, serializer: S) -> Resu
     match value {
         Some(value) => number(value, serializer),
         None => serializer.serialize_none(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn asked(signature: Signature) -> Asked {
+        Asked { code: "KZ00418826".into(), seal_number: Some("KZ00418826".into()), signature }
+    }
+
+    fn outcomes(answer: &Verification) -> Vec<(&str, &str)> {
+        answer.checks.iter().map(|check| (check.code.as_str(), check.outcome.as_str())).collect()
+    }
+
+    #[test]
+    fn the_parsers_reason_is_kept_and_told_in_each_language() {
+        let why = Invalid::new("gtin-check-digit", "The check digit is 3, not 4.");
+        let answer = Verification::unreadable("010487000000001321A", &why);
+        assert_eq!(answer.verdict, Verdict::Unknown);
+        let reason = answer.reason.unwrap();
+        assert_eq!(reason.code, "gtin-check-digit");
+        for lang in Lang::ALL {
+            assert!(answer.message.get(lang).starts_with(reason.text.get(lang)), "{lang:?}");
+        }
+        assert_eq!(answer.seal_number, None);
+    }
+
+    #[test]
+    fn a_parsers_new_reason_gets_the_general_sentence() {
+        let answer = Verification::unreadable("?", &Invalid::new("made-up-tomorrow", "No."));
+        assert_eq!(answer.reason.unwrap().text.en, say(Lang::En, "unreadable-other"));
+    }
+
+    #[test]
+    fn every_family_of_reasons_has_its_sentences() {
+        let codes = [
+            "code-empty",
+            "code-too-long",
+            "code-character",
+            "code-keyboard-layout",
+            "gtin-check-digit",
+            "separator-lost",
+            "serial-missing",
+            "link-without-code",
+            "code-is-internal-id",
+            "code-unrecognised",
+        ];
+        let mut told: Vec<String> = codes
+            .iter()
+            .map(|code| Verification::unreadable("x", &Invalid::new(code, "")).message.kk)
+            .inspect(|message| assert!(!message.contains('⟦'), "{message}"))
+            .collect();
+        told.sort_unstable();
+        told.dedup();
+        assert_eq!(told.len(), codes.len(), "each its own");
+    }
+
+    #[test]
+    fn a_forged_code_is_told_as_such_and_gives_no_seal_away() {
+        let answer = Verification::forged(asked(Signature::Forged));
+        assert_eq!(answer.reason.as_ref().unwrap().code, "forged");
+        assert_eq!(answer.seal_number, None);
+        assert_eq!(outcomes(&answer), [("format", "pass"), ("signature", "fail"), ("registered", "unknown")]);
+        let absent = Verification::not_registered(asked(Signature::Forged));
+        assert_eq!(absent.reason.unwrap().code, "forged");
+    }
+
+    #[test]
+    fn a_void_seal_says_why_and_an_unknown_word_still_reads_well() {
+        let stolen = Verification::void(asked(Signature::Absent), "stolen", None);
+        assert!(stolen.message.ru.contains("украдена"));
+        let odd = Verification::void(asked(Signature::Absent), "eaten", None);
+        assert!(odd.message.en.starts_with("This seal is void. "), "{}", odd.message.en);
+        assert_eq!(odd.reason.unwrap().text.en, "The seal was withdrawn.");
+        let expected = [
+            ("format", "pass"),
+            ("signature", "unknown"),
+            ("registered", "pass"),
+            ("in-circulation", "fail"),
+        ];
+        assert_eq!(outcomes(&stolen), expected);
+    }
+
+    #[test]
+    fn numbers_in_json_are_the_stored_digits() {
+        #[derive(Serialize)]
+        struct One(#[serde(serialize_with = "number")] Decimal);
+        for (stored, written) in [
+            ("0.3300", "0.33"),
+            ("0.0001", "0.0001"),
+            ("999.9999", "999.9999"),
+            ("1000", "1000.0"),
+            ("0.1", "0.1"),
+            ("49.9999", "49.9999"),
+        ] {
+            assert_eq!(serde_json::to_string(&One(stored.parse().unwrap())).unwrap(), written);
+        }
     }
 }
