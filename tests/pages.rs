@@ -77,17 +77,17 @@ fn asked(signature: Signature) -> Asked {
 
 /// One answer of every kind.
 fn answers() -> Vec<(&'static str, Verification)> {
-    let unregistered = Asked { seal_number: None, ..asked(Signature::Foreign) };
+    let unregistered = Asked { seal_number: None, ..asked(Signature::UnknownKey) };
     vec![
-        ("valid", Verification::valid(asked(Signature::Genuine), log("stored", "stored"))),
+        ("valid", Verification::valid(asked(Signature::Valid), log("stored", "stored"))),
         ("valid-stack", Verification::valid(asked(Signature::Absent), stack())),
-        ("closed", Verification::closed(asked(Signature::Genuine), log("processed", "processed"))),
+        ("closed", Verification::closed(asked(Signature::Valid), log("processed", "processed"))),
         ("void", Verification::void(asked(Signature::Absent), "stolen", None)),
         (
             "void-replaced",
             Verification::void(asked(Signature::Absent), "replaced", Some(log("stored", "seal_replaced"))),
         ),
-        ("unused", Verification::unused(asked(Signature::Genuine))),
+        ("unused", Verification::unused(asked(Signature::Valid))),
         ("unknown", Verification::not_registered(unregistered)),
         ("forged", Verification::forged(asked(Signature::Forged))),
         (
@@ -126,8 +126,11 @@ fn texts(html: &str) -> Vec<&str> {
         .collect()
 }
 
-/// The tags of a page in order: name, attributes, whether it closes. Panics if a tag is not sound.
-fn tags(html: &str) -> Vec<(&str, Vec<(&str, &str)>, bool)> {
+/// A tag's name, its attributes, and whether it closes.
+type Tag<'a> = (&'a str, Vec<(&'a str, &'a str)>, bool);
+
+/// The tags of a page in order. Panics if a tag is not sound.
+fn tags(html: &str) -> Vec<Tag<'_>> {
     let mut tags = Vec::new();
     let mut rest = html;
     while let Some(start) = rest.find('<') {
@@ -282,7 +285,7 @@ fn each_page_says_its_language_and_offers_the_others() {
 #[test]
 fn a_valid_log_shows_what_to_compare_before_all_else() {
     let plain = |lang| {
-        let answer = Verification::valid(asked(Signature::Genuine), log("stored", "stored"));
+        let answer = Verification::valid(asked(Signature::Valid), log("stored", "stored"));
         texts(&render_verification(&answer, lang, now())).join("|").replace('\u{a0}', " ")
     };
     // Pieces are looked for with their borders, and a border may belong to two neighbours.
@@ -381,8 +384,8 @@ fn the_policy_of_the_pages_allows_what_they_use_and_nothing_inline() {
 
 #[test]
 fn json_has_the_contracts_names_and_exact_numbers() {
-    let json = serde_json::to_value(Verification::valid(asked(Signature::Genuine), log("stored", "stored")))
-        .unwrap();
+    let json =
+        serde_json::to_value(Verification::valid(asked(Signature::Valid), log("stored", "stored"))).unwrap();
     assert_eq!(json["verdict"], "valid");
     assert_eq!(json["code"], IDENTIFICATION);
     assert_eq!(json["log"]["volume_m3"].to_string(), "0.33");

@@ -129,11 +129,11 @@ pub struct Check {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Signature {
     /// Made with a key of ours, for this code.
-    Genuine,
+    Valid,
     /// Claims a key of ours, and does not fit.
     Forged,
     /// Made with a key we do not know: registered by the operator from elsewhere, or invented.
-    Foreign,
+    UnknownKey,
     /// None was sent: a seal number, or a code without its signature.
     Absent,
 }
@@ -141,9 +141,9 @@ pub enum Signature {
 impl Signature {
     fn check(self) -> Check {
         let (outcome, how) = match self {
-            Self::Genuine => (Outcome::Pass, "pass"),
+            Self::Valid => (Outcome::Pass, "pass"),
             Self::Forged => (Outcome::Fail, "fail"),
-            Self::Foreign => (Outcome::Unknown, "foreign"),
+            Self::UnknownKey => (Outcome::Unknown, "foreign"),
             Self::Absent => (Outcome::Unknown, "absent"),
         };
         check("signature", outcome, how)
