@@ -1,1 +1,3 @@
-//! (in work)
+//! The public check of a seal: what a buyer without an account is told.
+
+pub mod answer;

@@ -1,0 +1,144 @@
+### The pages for buyers and citizens.
+
+brand-tagline = Timber marking and tracing
+skip = Skip to the answer
+language = Language
+footer-note = Anyone may check a seal, free of charge and without an account.
+footer-api = For developers
+footer-check = Check a seal
+
+title-verdict = { $verdict } – { $code }
+ask-label = Seal number or marking code
+ask-button = Check
+ask-title = Check a seal
+ask-lead = Enter the number from the seal before you buy. The answer comes at once.
+ask-where-title = Where is the number?
+ask-where-seal = A plastic seal is hammered into every registered log. The number is printed on it.
+ask-where-code = Beside the number is a square code. You can scan it with your phone's camera.
+ask-where-broken = A seal breaks when it is pulled out. If it is broken or loose, do not trust it.
+ask-empty = Enter the number from the seal.
+ask-unreadable = This cannot be the number of a seal. Enter it exactly as it is printed.
+ask-another = Check another seal
+ask-again = Try again
+
+compare-title = { $kind ->
+    [stack] Compare with the stack in front of you
+   *[log] Compare with the log in front of you
+}
+compare-lead = { $kind ->
+    [stack] Everything must match. If even one thing differs, the seal may come from another stack.
+   *[log] Everything must match. If even one thing differs, the seal may come from another log.
+}
+record-title = { $kind ->
+    [stack] What is recorded about this stack
+   *[log] What is recorded about this log
+}
+seal = Seal number
+hint-seal = The same number is on the seal. The seal is whole and sits firmly.
+species = Species
+hint-species = The bark and the wood are of this kind.
+length = Length
+hint-length = Measured from end to end.
+diameter = Diameter at the thin end
+hint-diameter = Measured across the thin end, without bark.
+pieces = In the stack
+pieces-count = { $count ->
+    [one] { $count } piece
+   *[other] { $count } pieces
+}
+hint-pieces = Count them.
+metres = { $value } m
+centimetres = { $value } cm
+cubic-metres = { $value } m³
+
+origin-title = Where it comes from
+volume = Volume
+region = Region
+forestry = Forestry
+ticket = Felling ticket
+felled-on = Felled on
+last-title = Where it was last
+status = State
+last-event = Last record
+holder = Held by
+checks-title = What was checked
+outcome-pass = Yes:
+outcome-fail = No:
+outcome-unknown = Open:
+
+mismatch-title = If something does not match
+doubt-title = What to do
+do-not-buy = Do not buy this timber.
+do-note = Write down or photograph the seal, the vehicle and the place.
+do-tell = Tell the territorial forestry and wildlife inspectorate of your region.
+checked-at = Checked { $when }
+checked-again = The answer holds for that moment. Check again before you pay.
+code = Code
+
+start-title = The way of every log, from the forest to the buyer
+start-lead = Every registered log carries a seal with a number of its own. Enter it, and you see whether the log is lawful goods, what it must look like and where it was felled.
+start-how = How it works
+start-step-seal = Sealed in the forest
+start-step-seal-text = Where the tree is felled, a numbered seal is hammered into the log. It cannot be pulled out whole.
+start-step-record = Recorded at once
+start-step-record-text = Species, measures and felling ticket are recorded with the seal. What is recorded counts against the volume of the ticket.
+start-step-follow = Followed all the way
+start-step-follow-text = Loading, journey, storage and sale are added to the record. What is written is never rewritten.
+start-step-check = Checked by you
+start-step-check-text = You compare the record with the log in front of you. If they differ, do not buy.
+start-offices = For offices and companies
+start-offices-text = Harvests, journeys and sales are reported through an open interface.
+start-docs = Documentation of the interface
+start-openapi = Machine-readable description (OpenAPI)
+
+error-404-title = Page not found
+error-404-text = There is no such page. To check a seal, enter its number here.
+error-429-title = Too many checks
+error-429-text = Too many checks came from your network. Nothing is wrong with the seal. Please wait a little.
+error-503-title = Not available just now
+error-503-text = The service cannot answer at the moment. This says nothing about the seal. Please try again.
+error-other-title = Something went wrong
+error-other-text = The page could not be shown. This says nothing about the seal. Please try again.
+error-retry = { $seconds ->
+    [one] You may try again in { $seconds } second.
+   *[other] You may try again in { $seconds } seconds.
+}
+error-request = Number of this request, if you write to us
+error-status = Error { $status }
+
+date-moment = { $date }, { $time } (Kazakhstan time, UTC+5)
+
+state-at_felling = At the felling site
+state-stored = In storage
+state-loaded = Loaded
+state-in_transit = On the road
+state-arrived = Arrived
+state-received = Received
+state-processed = Processed
+state-exported = Exported
+state-sold = Sold
+state-destroyed = Destroyed
+state-lost = Lost
+state-other = Other
+
+event-harvested = Felled and sealed
+event-stored = Put in storage
+event-loaded = Loaded
+event-departed = Set off
+event-arrived = Arrived
+event-received = Received
+event-transferred = Offered to a new holder
+event-accepted = Taken over by a new holder
+event-rejected = Refused by the new holder
+event-withdrawn = Transfer withdrawn
+event-inspected = Checked by an inspector
+event-processed = Processed
+event-exported = Exported
+event-sold = Sold
+event-lost = Reported lost
+event-destroyed = Destroyed
+event-found = Found again
+event-seal_replaced = Seal replaced
+event-seal_voided = Seal made void
+event-corrected = Record corrected
+event-other = Recorded

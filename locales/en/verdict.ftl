@@ -1,0 +1,79 @@
+### What a check of a seal answers. Used by the JSON answer and by the page alike.
+
+verdict-valid = Valid
+verdict-closed = Out of circulation
+verdict-void = Void
+verdict-unused = Not used yet
+verdict-unknown = Unknown code
+
+message-valid =
+    This timber is registered and in circulation. It may be offered for sale.
+    Compare these details with the timber in front of you.
+
+message-closed = { $reason ->
+    [processed] This timber has already been processed.
+    [exported] This timber has left the country as an export.
+    [sold] This timber has already been sold to a buyer.
+    [destroyed] This timber was destroyed.
+    [lost] This timber was reported lost.
+   *[other] This timber has left circulation.
+} It should not be on offer. If someone offers it to you, do not buy it.
+
+message-void = { $reason ->
+    [spoiled] This seal is void: it was reported spoiled.
+    [lost] This seal is void: it was reported lost.
+    [stolen] This seal is void: it was reported stolen.
+    [destroyed] This seal is void: it was reported destroyed.
+    [replaced] This seal is void: another seal has taken its place.
+   *[other] This seal is void.
+} Timber that carries it must not be sold. Do not buy it.
+
+message-unused =
+    This seal was issued, but it is not recorded on any log. If it is on a log, that log is not registered.
+    Do not buy it until it has been recorded.
+
+message-not-registered =
+    There is no seal with this number or code. Check every character and try again.
+    If it is not found again, the seal may be forged. Do not buy such timber.
+
+message-forged =
+    The signature in this code is not genuine. The code is forged or damaged. Scan the seal once more.
+    If the answer is the same, do not buy such timber.
+
+message-unreadable = { $reason } Enter the number exactly as it is printed on the seal, or scan the code once more.
+
+void-spoiled = The seal was reported spoiled.
+void-lost = The seal was reported lost.
+void-stolen = The seal was reported stolen.
+void-destroyed = The seal was reported destroyed.
+void-replaced = Another seal has taken its place.
+void-other = The seal was withdrawn.
+
+unknown-not-registered = There is no such seal.
+unknown-forged = The signature in the code is not genuine.
+
+unreadable-other = This is neither a seal number nor a marking code.
+unreadable-empty = No code was given.
+unreadable-long = This is too long for a seal number or a marking code.
+unreadable-characters = There are characters here that no seal number and no marking code can contain.
+unreadable-check-digit = The check digit of the product number is wrong: a character is missing or mistaken.
+unreadable-separator = The invisible separators of the code were lost when it was copied.
+unreadable-incomplete = A part of the marking code is missing.
+unreadable-keyboard = The code was scanned with a Cyrillic keyboard and came out garbled. Switch the keyboard to Latin letters.
+unreadable-link = This link does not lead to a seal.
+unreadable-internal = This is the number of a record, not the number of a seal.
+
+check-format-pass = The number or code is written correctly.
+check-format-fail = The number or code could not be read.
+check-signature-pass = The signature in the code is genuine.
+check-signature-fail = The signature in the code is not genuine.
+check-signature-foreign = The code was signed by somebody else, so its signature could not be checked here.
+check-signature-absent = No signature to check: only the full marking code carries one.
+check-registered-pass = The seal is registered.
+check-registered-fail = The seal is not registered.
+check-registered-unknown = The seal was not looked up.
+check-in-circulation-pass = The timber is in circulation.
+check-in-circulation-closed = The timber is no longer in circulation.
+check-in-circulation-void = The seal is void.
+check-in-circulation-unused = No timber is recorded under this seal.
+check-compare-unknown = Only you can see whether this is the same timber: compare it.

@@ -1,0 +1,81 @@
+//! The style sheet and the icon, compiled in, under names that hold a hash of their content:
+//! a browser may keep them for a year, and a new release is a new name.
+
+use axum::{
+    extract::Path,
+    http::{HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use sha2::{Digest as _, Sha256};
+use std::sync::LazyLock;
+
+struct Asset {
+    name: String,
+    content_type: HeaderValue,
+    body: &'static [u8],
+}
+
+impl Asset {
+    fn new(stem: &str, extension: &str, content_type: &'static str, body: &'static [u8]) -> Self {
+        let hash = hex::encode(Sha256::digest(body));
+        let name = format!("{stem}.{}.{extension}", &hash[..16]);
+        Self { name, content_type: HeaderValue::from_static(content_type), body }
+    }
+
+    fn path(&self) -> String {
+        format!("/assets/{}", self.name)
+    }
+}
+
+static STYLE: LazyLock<Asset> =
+    LazyLock::new(|| Asset::new("site", "css", "text/css; charset=utf-8", include_bytes!("assets/site.css")));
+static ICON: LazyLock<Asset> =
+    LazyLock::new(|| Asset::new("icon", "svg", "image/svg+xml", include_bytes!("assets/icon.svg")));
+
+/// The path of the style sheet.
+#[must_use]
+pub fn style_path() -> String {
+    STYLE.path()
+}
+
+/// The path of the icon.
+#[must_use]
+pub fn icon_path() -> String {
+    ICON.path()
+}
+
+/// `GET /assets/{file}`: the file, to be kept for a year; or a bare 404, which the router turns
+/// into its problem document.
+#[expect(clippy::unused_async, reason = "axum wants a handler to be a future")]
+pub async fn get_asset(Path(file): Path<String>) -> Response {
+    let Some(asset) = [&STYLE, &ICON].into_iter().find(|asset| asset.name == file) else {
+        return StatusCode::NOT_FOUND.into_response();
+    };
+    let headers = [
+        (header::CONTENT_TYPE, asset.content_type.clone()),
+        (header::CACHE_CONTROL, HeaderValue::from_static("public, max-age=31536000, immutable")),
+        (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
+        // An SVG opened by itself is a document: it gets no more rights than a page.
+        (header::CONTENT_SECURITY_POLICY, HeaderValue::from_static("default-src 'none'")),
+    ];
+    (headers, asset.body).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn the_named_file_is_kept_for_a_year_and_any_other_name_is_not_there() {
+        for (path, kind) in [(style_path(), "text/css; charset=utf-8"), (icon_path(), "image/svg+xml")] {
+            let name = path.strip_prefix("/assets/").unwrap().to_owned();
+            let answer = get_asset(Path(name)).await;
+            assert_eq!(answer.status(), StatusCode::OK);
+            assert_eq!(answer.headers()[header::CONTENT_TYPE], kind);
+            assert_eq!(answer.headers()[header::CACHE_CONTROL], "public, max-age=31536000, immutable");
+        }
+        for absent in ["site.css", "site.0000000000000000.css", "../../etc/passwd", ""] {
+            assert_eq!(get_asset(Path(absent.to_owned())).await.status(), StatusCode::NOT_FOUND, "{absent}");
+        }
+    }
+}

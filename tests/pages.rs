@@ -1,0 +1,460 @@
+//! The pages that buyers see: what stands first, that strangers' text stays text, that the markup
+//! is sound and the colours can be read in sunlight.
+//!
+//! `PAGES_DIR=some/folder cargo test --test pages` leaves every page there, to be looked at.
+
+use axum::http::StatusCode;
+use chrono::{DateTime, NaiveDate, Utc};
+use ormantrace::error::Invalid;
+use ormantrace::page::{
+    FormProblem, Lang, PAGE_HEADERS, assets, error_page, render_form, render_start, render_verification,
+};
+use ormantrace::verify::answer::{
+    Asked, Signature, SpeciesName, Texts, Verdict, Verification, VerifiedEvent, VerifiedLog, VerifiedOrigin,
+    VerifiedRegion,
+};
+
+const IDENTIFICATION: &str = "0104870000000014215QK7ZT2M";
+
+fn now() -> DateTime<Utc> {
+    "2026-11-24T05:20:00Z".parse().unwrap()
+}
+
+fn abai() -> VerifiedRegion {
+    let name = Texts {
+        kk: "Абай облысы".into(), ru: "Абайская область".into(), en: "Abai Region".into()
+    };
+    VerifiedRegion { code: "KZ-10".into(), name }
+}
+
+fn log(status: &str, event: &str) -> VerifiedLog {
+    VerifiedLog {
+        species: "pinus_sylvestris".into(),
+        species_name: SpeciesName {
+            kk: "Кәдімгі қарағай".into(),
+            ru: "Сосна обыкновенная".into(),
+            latin: "Pinus sylvestris".into(),
+        },
+        kind: "log".into(),
+        length_m: Some("6.00".parse().unwrap()),
+        top_diameter_cm: Some("24.5".parse().unwrap()),
+        pieces: None,
+        volume_m3: "0.3300".parse().unwrap(),
+        origin: VerifiedOrigin { region: abai(), forestry: "Бөкебай орманшылығы".into() },
+        felled_on: NaiveDate::from_ymd_opt(2026, 10, 3).unwrap(),
+        felling_ticket: "СО 004512".into(),
+        status: status.into(),
+        holder_name: Some("«Ертіс Сүрек» ЖШС".into()),
+        last_event: VerifiedEvent {
+            kind: event.into(),
+            on: NaiveDate::from_ymd_opt(2026, 11, 19).unwrap(),
+            region: Some(abai()),
+        },
+    }
+}
+
+fn stack() -> VerifiedLog {
+    VerifiedLog {
+        species: "betula_pendula".into(),
+        species_name: SpeciesName {
+            kk: "Қотыр қайың".into(),
+            ru: "Берёза повислая".into(),
+            latin: "Betula pendula".into(),
+        },
+        kind: "stack".into(),
+        length_m: None,
+        top_diameter_cm: None,
+        pieces: Some(124),
+        volume_m3: "18.5".parse().unwrap(),
+        holder_name: None,
+        ..log("at_felling", "harvested")
+    }
+}
+
+fn asked(signature: Signature) -> Asked {
+    Asked { code: IDENTIFICATION.into(), seal_number: Some("KZ00418826".into()), signature }
+}
+
+/// One answer of every kind.
+fn answers() -> Vec<(&'static str, Verification)> {
+    let unregistered = Asked { seal_number: None, ..asked(Signature::UnknownKey) };
+    vec![
+        ("valid", Verification::valid(asked(Signature::Valid), log("stored", "stored"))),
+        ("valid-stack", Verification::valid(asked(Signature::Absent), stack())),
+        ("closed", Verification::closed(asked(Signature::Valid), log("processed", "processed"))),
+        ("void", Verification::void(asked(Signature::Absent), "stolen", None)),
+        (
+            "void-replaced",
+            Verification::void(asked(Signature::Absent), "replaced", Some(log("stored", "seal_replaced"))),
+        ),
+        ("unused", Verification::unused(asked(Signature::Valid))),
+        ("unknown", Verification::not_registered(unregistered)),
+        ("forged", Verification::forged(asked(Signature::Forged))),
+        (
+            "unreadable",
+            Verification::unreadable(
+                "сосна №7",
+                &Invalid::new("not-a-code", "Neither a seal number nor a marking code."),
+            ),
+        ),
+    ]
+}
+
+/// Every page in one language.
+fn pages(lang: Lang) -> Vec<(String, String)> {
+    let mut pages: Vec<(String, String)> = answers()
+        .into_iter()
+        .map(|(name, answer)| (name.to_owned(), render_verification(&answer, lang, now())))
+        .collect();
+    pages.push(("start".into(), render_start(lang)));
+    pages.push(("form".into(), render_form(lang, "", None)));
+    pages.push(("form-again".into(), render_form(lang, "..", Some(FormProblem::Unreadable))));
+    pages.push(("form-empty".into(), render_form(lang, "", Some(FormProblem::Empty))));
+    for status in [404, 429, 500, 503] {
+        let retry = (status == 429 || status == 503).then_some(21);
+        let page = error_page(StatusCode::from_u16(status).unwrap(), lang, "0193b7f0-4c1e", retry);
+        pages.push((format!("error-{status}"), page));
+    }
+    pages
+}
+
+/// What is between the tags, in order, without the empty pieces.
+fn texts(html: &str) -> Vec<&str> {
+    html.split('>')
+        .map(|piece| piece.split('<').next().unwrap().trim())
+        .filter(|text| !text.is_empty())
+        .collect()
+}
+
+/// A tag's name, its attributes, and whether it closes.
+type Tag<'a> = (&'a str, Vec<(&'a str, &'a str)>, bool);
+
+/// The tags of a page in order. Panics if a tag is not sound.
+fn tags(html: &str) -> Vec<Tag<'_>> {
+    let mut tags = Vec::new();
+    let mut rest = html;
+    while let Some(start) = rest.find('<') {
+        assert!(!rest[..start].contains('>'), "a stray > before {}", &rest[start..]);
+        let end = start + rest[start..].find('>').expect("a tag without end");
+        let tag = &rest[start + 1..end];
+        rest = &rest[end + 1..];
+        if tag.starts_with('!') {
+            continue;
+        }
+        let (closes, tag) = tag.strip_prefix('/').map_or((false, tag), |name| (true, name));
+        let (name, mut attributes) = tag.split_once(' ').unwrap_or((tag, ""));
+        let mut pairs = Vec::new();
+        while !attributes.trim().is_empty() {
+            attributes = attributes.trim_start();
+            let name_end = attributes.find(['=', ' ']).unwrap_or(attributes.len());
+            let key = &attributes[..name_end];
+            attributes = &attributes[name_end..];
+            if let Some(quoted) = attributes.strip_prefix("=\"") {
+                let (value, after) = quoted.split_once('"').expect("an attribute without closing quote");
+                pairs.push((key, value));
+                attributes = after;
+            } else {
+                assert!(!attributes.starts_with('='), "an attribute without quotes in <{tag}>");
+                pairs.push((key, ""));
+            }
+        }
+        tags.push((name, pairs, closes));
+    }
+    assert!(!rest.contains('>'));
+    tags
+}
+
+#[test]
+fn every_page_is_sound_and_does_nothing_by_itself() {
+    const VOID: [&str; 4] = ["meta", "link", "input", "br"];
+    for lang in Lang::ALL {
+        for (name, html) in pages(lang) {
+            if let Some(folder) = std::env::var_os("PAGES_DIR") {
+                std::fs::write(
+                    std::path::Path::new(&folder).join(format!("{name}.{}.html", lang.code())),
+                    &html,
+                )
+                .unwrap();
+            }
+            let mut open = Vec::new();
+            let mut ids = Vec::new();
+            for (tag, attributes, closes) in tags(&html) {
+                assert!(
+                    !["script", "style", "iframe", "object", "embed", "base"].contains(&tag),
+                    "{name}: <{tag}>"
+                );
+                for (key, value) in attributes {
+                    assert!(!key.starts_with("on") && key != "style", "{name}: {key} in <{tag}>");
+                    assert!(!value.contains("//") && !value.contains("javascript:"), "{name}: {key}={value}");
+                    if key == "id" {
+                        assert!(!ids.contains(&value), "{name}: two times id {value}");
+                        ids.push(value);
+                    }
+                }
+                if closes {
+                    assert_eq!(open.pop(), Some(tag), "{name}");
+                } else if !VOID.contains(&tag) {
+                    open.push(tag);
+                }
+            }
+            assert!(open.is_empty(), "{name}: never closed: {open:?}");
+            for (tag, attributes, _) in tags(&html) {
+                for (key, value) in attributes {
+                    if ["aria-labelledby", "aria-describedby", "for"].contains(&key) {
+                        assert!(ids.contains(&value), "{name}: <{tag} {key}={value}> points nowhere");
+                    }
+                }
+            }
+            assert!(!html.contains('⟦'), "{name}: a sentence is missing");
+        }
+    }
+}
+
+#[test]
+fn headings_and_landmarks_are_in_order() {
+    for (name, html) in pages(Lang::Ru) {
+        let names: Vec<&str> =
+            tags(&html).into_iter().filter(|(.., closes)| !closes).map(|(name, ..)| name).collect();
+        let count = |tag: &str| names.iter().filter(|name| **name == tag).count();
+        for once in ["header", "nav", "main", "footer", "h1", "title"] {
+            assert_eq!(count(once), 1, "{name}: {once}");
+        }
+        let mut level = 0;
+        for heading in names.iter().filter(|name| name.len() == 2 && name.starts_with('h') && **name != "hr")
+        {
+            let next: u32 = heading[1..].parse().unwrap();
+            assert!(next <= level + 1, "{name}: h{next} after h{level}");
+            level = next;
+        }
+        assert!(html.contains("<a class=\"skip\" href=\"#main\">"));
+        assert!(html.contains("<meta name=\"viewport\""));
+        assert_eq!(html.contains("content=\"noindex\""), name != "start", "{name}");
+    }
+}
+
+#[test]
+fn the_verdict_is_the_first_word_of_title_and_content() {
+    for lang in Lang::ALL {
+        for (name, answer) in answers() {
+            let html = render_verification(&answer, lang, now());
+            let word = answer.verdict.word(lang);
+            let main = html.split_once("<main id=\"main\" tabindex=\"-1\">").unwrap().1;
+            assert_eq!(texts(main).first(), Some(&word.as_str()), "{name}");
+            let title = html.split_once("<title>").unwrap().1.split_once("</title>").unwrap().0;
+            assert!(title.starts_with(&word), "{name}: {title}");
+            // The page says what the JSON says.
+            assert!(texts(main).contains(&answer.message.get(lang)), "{name}");
+        }
+    }
+}
+
+#[test]
+fn no_two_verdicts_look_or_read_alike() {
+    for lang in Lang::ALL {
+        let words = Verdict::ALL.map(|verdict| verdict.word(lang));
+        for (at, word) in words.iter().enumerate() {
+            // A hurried reader may see only part of a word: "действительна" must not stand in another.
+            assert!(
+                words
+                    .iter()
+                    .enumerate()
+                    .all(|(other, text)| other == at || !text.to_lowercase().contains(&word.to_lowercase()))
+            );
+        }
+    }
+}
+
+#[test]
+fn each_page_says_its_language_and_offers_the_others() {
+    for lang in Lang::ALL {
+        for (name, html) in pages(lang) {
+            assert!(html.contains(&format!("<html lang=\"{}\">", lang.code())), "{name}");
+            for other in Lang::ALL {
+                let current = if other == lang { " aria-current=\"true\"" } else { "" };
+                let code = other.code();
+                let link = format!(
+                    "<a href=\"?lang={code}\" lang=\"{code}\" hreflang=\"{code}\"{current}>{}</a>",
+                    other.own_name()
+                );
+                assert!(html.contains(&link), "{name}: {link}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_valid_log_shows_what_to_compare_before_all_else() {
+    let plain = |lang| {
+        let answer = Verification::valid(asked(Signature::Valid), log("stored", "stored"));
+        texts(&render_verification(&answer, lang, now())).join("|").replace('\u{a0}', " ")
+    };
+    // Pieces are looked for with their borders, and a border may belong to two neighbours.
+    let in_order = |page: &str, expected: &[&str]| {
+        let page = page.replace('|', "||");
+        let mut rest = page.as_str();
+        for text in expected {
+            rest = rest
+                .split_once(text)
+                .unwrap_or_else(|| panic!("{text} is not where it should be in {page}"))
+                .1;
+        }
+    };
+    in_order(
+        &plain(Lang::Ru),
+        &[
+            "|Действительна|",
+            "|Сравните с бревном перед вами|",
+            "|KZ00418826|",
+            "|Сосна обыкновенная|",
+            "|6 м|",
+            "|24,5 см|",
+            "|Абайская область|",
+            "|СО 004512|",
+            "|3 октября 2026 г.|",
+            "|0,33 м³|",
+            "|На складе|",
+            "|Помещено на склад, 19 ноября 2026 г.|",
+            "|Если что-то не совпадает|",
+            "24 ноября 2026 г., 10:20",
+        ],
+    );
+    in_order(&plain(Lang::En), &["|Valid|", "|Scots pine|", "|Pinus sylvestris|", "|24.5 cm|", "|0.33 m³|"]);
+    in_order(&plain(Lang::Kk), &["|Жарамды|", "|Кәдімгі қарағай|", "|2026 жылғы 3 қазан|", "|0,33 м³|"]);
+}
+
+#[test]
+fn a_stack_is_counted_and_a_hidden_holder_leaves_no_row() {
+    let answer = Verification::valid(asked(Signature::Absent), stack());
+    let html = render_verification(&answer, Lang::Ru, now());
+    assert!(html.contains("124 бревна"));
+    assert!(html.contains("Сравните со штабелем перед вами"));
+    assert!(!html.contains("Длина") && !html.contains("Держатель"));
+}
+
+#[test]
+fn script_in_any_text_is_only_text() {
+    const EVIL: &str = "\"><script>alert(1)</script><img src=x onerror='alert(2)'>&{{7*7}}";
+    let evil = || EVIL.to_owned();
+    let name = Texts { kk: evil(), ru: evil(), en: evil() };
+    let region = || VerifiedRegion { code: evil(), name: name.clone() };
+    let log = || VerifiedLog {
+        species: evil(),
+        species_name: SpeciesName { kk: evil(), ru: evil(), latin: evil() },
+        kind: evil(),
+        origin: VerifiedOrigin { region: region(), forestry: evil() },
+        felling_ticket: evil(),
+        status: evil(),
+        holder_name: Some(evil()),
+        last_event: VerifiedEvent { kind: evil(), on: now().date_naive(), region: Some(region()) },
+        ..stack()
+    };
+    let asked = || Asked { code: evil(), seal_number: Some(evil()), signature: Signature::Forged };
+    let all = [
+        Verification::valid(asked(), log()),
+        Verification::closed(asked(), log()),
+        Verification::void(asked(), EVIL, Some(log())),
+        Verification::unused(asked()),
+        Verification::not_registered(asked()),
+        Verification::forged(asked()),
+        Verification::unreadable(EVIL, &Invalid::new("not-a-code", EVIL)),
+    ];
+    for lang in Lang::ALL {
+        let mut pages: Vec<String> =
+            all.iter().map(|answer| render_verification(answer, lang, now())).collect();
+        pages.push(render_form(lang, EVIL, Some(FormProblem::Unreadable)));
+        pages.push(error_page(StatusCode::NOT_FOUND, lang, EVIL, None));
+        for html in pages {
+            assert!(html.contains("alert(1)"), "the text is shown");
+            for (tag, attributes, _) in tags(&html) {
+                assert!(tag != "script" && tag != "img", "a stranger's <{tag}>");
+                assert!(attributes.iter().all(|(key, _)| !key.starts_with("on")));
+            }
+        }
+    }
+}
+
+#[test]
+fn the_policy_of_the_pages_allows_what_they_use_and_nothing_inline() {
+    let policy = PAGE_HEADERS.iter().find(|(name, _)| *name == "content-security-policy").unwrap().1;
+    assert!(policy.starts_with("default-src 'none'; ") && !policy.contains("unsafe"));
+    let html = render_start(Lang::Kk);
+    assert!(html.contains(&format!("<link rel=\"stylesheet\" href=\"{}\">", assets::style_path())));
+    assert!(html.contains(&assets::icon_path()));
+}
+
+#[test]
+fn json_has_the_contracts_names_and_exact_numbers() {
+    let json =
+        serde_json::to_value(Verification::valid(asked(Signature::Valid), log("stored", "stored"))).unwrap();
+    assert_eq!(json["verdict"], "valid");
+    assert_eq!(json["code"], IDENTIFICATION);
+    assert_eq!(json["log"]["volume_m3"].to_string(), "0.33");
+    assert_eq!(json["log"]["top_diameter_cm"].to_string(), "24.5");
+    assert_eq!(json["log"]["origin"]["region"]["code"], "KZ-10");
+    assert_eq!(json["log"]["origin"]["region"]["ru"], "Абайская область");
+    assert_eq!(json["log"]["last_event"]["type"], "stored");
+    assert_eq!(json["log"]["last_event"]["on"], "2026-11-19");
+    assert_eq!(json["message"].as_object().unwrap().len(), 3);
+    let checks: Vec<(&str, &str)> = json["checks"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|check| (check["code"].as_str().unwrap(), check["outcome"].as_str().unwrap()))
+        .collect();
+    let expected = [
+        ("format", "pass"),
+        ("signature", "pass"),
+        ("registered", "pass"),
+        ("in-circulation", "pass"),
+        ("compare", "unknown"),
+    ];
+    assert_eq!(checks, expected);
+
+    let json = serde_json::to_value(Verification::valid(asked(Signature::Absent), stack())).unwrap();
+    let log = json["log"].as_object().unwrap();
+    assert!(log["length_m"].is_null() && log["top_diameter_cm"].is_null() && log["holder_name"].is_null());
+    let json = serde_json::to_value(Verification::unused(asked(Signature::Absent))).unwrap();
+    assert!(json.get("log").is_none() && json.get("reason").is_none());
+}
+
+/// Relative luminance of `#rrggbb` as WCAG 2 defines it.
+fn luminance(colour: &str) -> f64 {
+    let part = |at: usize| {
+        let value = f64::from(u8::from_str_radix(&colour[at..at + 2], 16).unwrap()) / 255.0;
+        if value <= 0.04045 { value / 12.92 } else { ((value + 0.055) / 1.055).powf(2.4) }
+    };
+    0.2126 * part(1) + 0.7152 * part(3) + 0.0722 * part(5)
+}
+
+#[test]
+fn every_text_stands_out_from_its_ground_by_seven_to_one() {
+    let css = include_str!("../src/page/assets/site.css");
+    let (light, dark) = css.split_once("@media (prefers-color-scheme: dark)").unwrap();
+    let dark = &dark[..dark.find("}\n}").unwrap()];
+    let defined = |in_block: &str, name: &str| -> Option<String> {
+        let (_, after) = in_block.split_once(&format!("--{name}: "))?;
+        Some(after[..7].to_owned())
+    };
+    for scheme in [light, dark] {
+        let colour = |name: &str| defined(scheme, name).or_else(|| defined(light, name)).unwrap();
+        for (text, ground) in [
+            ("ink", "paper"),
+            ("ink", "sheet"),
+            ("soft", "paper"),
+            ("soft", "sheet"),
+            ("link", "paper"),
+            ("link", "sheet"),
+            ("on-spruce", "spruce"),
+            ("brass", "spruce"),
+            ("on-plate", "plate"),
+            ("on-button", "button"),
+            ("on-valid", "valid"),
+            ("on-closed", "closed"),
+            ("on-void", "void"),
+        ] {
+            let (a, b) = (luminance(&colour(text)), luminance(&colour(ground)));
+            let contrast = (a.max(b) + 0.05) / (a.min(b) + 0.05);
+            assert!(contrast >= 7.0, "{text} on {ground}: {contrast:.2}");
+        }
+    }
+}
