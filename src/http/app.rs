@@ -1,7 +1,10 @@
 //! What every handler can reach.
 
+use super::limit::PublicLimiter;
 use crate::clock::Clock;
 use crate::error::{Error, Result};
+use crate::seal::gs1::Gtin;
+use crate::seal::signing::{KeyRing, SigningKey};
 use sqlx::PgPool;
 use std::sync::Arc;
 
@@ -25,7 +28,13 @@ pub struct Inner {
     /// Address that the public reaches us by, without a slash at the end.
     pub public_url: String,
     /// GTIN of the marking codes we make.
-    pub gtin: String,
+    pub gtin: Gtin,
+    /// Signs the marking codes we make.
+    pub signing_key: SigningKey,
+    /// Public keys of all codes ever made here, this server's own included.
+    pub key_ring: KeyRing,
+    /// Bounds the guessing of codes by address.
+    pub limiter: PublicLimiter,
     /// Key of idempotency fingerprints, the same for all instances.
     pub fingerprint_key: [u8; 32],
 }
@@ -48,6 +57,7 @@ pub async fn shared_secret(pool: &PgPool, name: &str) -> Result<[u8; 32]> {
     )
     .execute(pool)
     .await?;
-    let value = sqlx::query_scalar!("SELECT value FROM server_secret WHERE name = $1", name).fetch_one(pool).await?;
+    let value =
+        sqlx::query_scalar!("SELECT value FROM server_secret WHERE name = $1", name).fetch_one(pool).await?;
     value.try_into().map_err(|_| Error::BadRow(format!("server_secret.value of {name}: not 32 bytes")))
 }

@@ -15,4 +15,5 @@ pub mod posting;
 pub mod problem;
 pub mod problem_pages;
 pub mod rejection;
+pub mod router;
 pub mod server;

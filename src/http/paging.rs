@@ -66,14 +66,16 @@ pub struct Cursor(String);
 impl Cursor {
     /// Takes any text of cursor form; [`Cursor::key`] tells whether it is one of ours.
     pub fn parse(text: &str) -> Result<Self, Invalid> {
-        let fits = text.len() <= 512 && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
+        let fits =
+            text.len() <= 512 && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
         if fits { Ok(Self(text.to_owned())) } else { Err(foreign()) }
     }
 
     /// The key that it holds.
     pub fn key<K: DeserializeOwned>(cursor: Option<&Self>) -> Result<Option<K>, Problem> {
         let Some(cursor) = cursor else { return Ok(None) };
-        let key = URL_SAFE_NO_PAD.decode(&cursor.0).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());
+        let key =
+            URL_SAFE_NO_PAD.decode(&cursor.0).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());
         key.map(Some).ok_or_else(|| Problem::wrong_at(At::Query("cursor".into()), foreign()))
     }
 
@@ -131,7 +133,8 @@ impl<T: Serialize> Page<T> {
         let link = self.next.as_ref().and_then(|next| {
             let others = uri.query().unwrap_or_default().split('&');
             let kept: Vec<_> = others.filter(|p| !p.is_empty() && !p.starts_with("cursor=")).collect();
-            let query = kept.into_iter().chain([format!("cursor={next}").as_str()]).collect::<Vec<_>>().join("&");
+            let query =
+                kept.into_iter().chain([format!("cursor={next}").as_str()]).collect::<Vec<_>>().join("&");
             HeaderValue::try_from(format!("<{}?{query}>; rel=\"next\"", uri.path())).ok()
         });
         let mut response = axum::Json(self).into_response();

@@ -126,14 +126,17 @@ impl FromRequest<App> for Envelope {
                     (8..=128).contains(&key.len()) && key.bytes().all(|byte| byte.is_ascii_graphic())
                 });
                 let bad = || {
-                    let invalid =
-                        Invalid::new("bad-idempotency-key", "An Idempotency-Key is 8 to 128 visible ASCII characters.");
+                    let invalid = Invalid::new(
+                        "bad-idempotency-key",
+                        "An Idempotency-Key is 8 to 128 visible ASCII characters.",
+                    );
                     Problem::wrong_at(At::Header("Idempotency-Key"), invalid)
                 };
                 Some(key.ok_or_else(bad)?.to_owned())
             }
         };
-        let content_type = parts.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let content_type =
+            parts.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
         let (media_type, parameters) = content_type.split_once(';').unwrap_or((content_type, ""));
         let charset = parameters.split(';').find_map(|parameter| {
             let (name, value) = parameter.split_once('=')?;
@@ -183,7 +186,8 @@ impl Envelope {
 
     fn understand<T: Read>(&self, app: &App, document: &Document<'_>) -> Result<Posted<T>, Problem> {
         let input = document.read::<T>().map_err(Problem::wrong)?;
-        let mut mac = <Hmac<Sha256> as KeyInit>::new_from_slice(&app.fingerprint_key).expect("HMAC takes any key");
+        let mut mac =
+            <Hmac<Sha256> as KeyInit>::new_from_slice(&app.fingerprint_key).expect("HMAC takes any key");
         let mut content = self.scope.clone();
         document.write_canonical(&mut content);
         mac.update(&content);
@@ -225,10 +229,17 @@ where
 impl Posting {
     /// Runs `work` for `caller` as a transaction named `name` (in metrics), with the
     /// promises of this module.
-    pub async fn run(self, app: &App, caller: &Caller, name: &'static str, work: impl Work) -> Result<Response, Problem> {
+    pub async fn run(
+        self,
+        app: &App,
+        caller: &Caller,
+        name: &'static str,
+        work: impl Work,
+    ) -> Result<Response, Problem> {
         let task = Task { app: app.clone(), organization: caller.organization, posting: self, name };
         let span = tracing::Span::current();
-        let running = tokio::spawn(tracing::Instrument::instrument(async move { task.run(&work).await }, span));
+        let running =
+            tokio::spawn(tracing::Instrument::instrument(async move { task.run(&work).await }, span));
         match running.await {
             Ok(result) => result,
             Err(error) => Err(Problem::internal(format!("write {name} died: {error}"))),
@@ -249,7 +260,8 @@ impl Task {
         for attempt in 1..=TRIES {
             match self.attempt(work).await {
                 Err(Attempt::Failed(Error::Database(error))) if db::is_retryable(&error) => {
-                    metrics::counter!("ormantrace_transaction_retries_total", "transaction" => self.name).increment(1);
+                    metrics::counter!("ormantrace_transaction_retries_total", "transaction" => self.name)
+                        .increment(1);
                     if attempt == TRIES {
                         let cause = format!("{}: still in conflict after {TRIES} tries: {error}", self.name);
                         return Err(Problem::unavailable(cause));
@@ -320,7 +332,8 @@ impl Task {
         }
         let Some(packed) = row.body else {
             let detail = format!("This was done already, and its answer is not kept: {}.", row.already_done);
-            let kind = if row.already_done.starts_with("key ") { Kind::AlreadyCreated } else { Kind::AlreadyDone };
+            let kind =
+                if row.already_done.starts_with("key ") { Kind::AlreadyCreated } else { Kind::AlreadyDone };
             return Err(Attempt::Told(Problem::new(kind, detail)));
         };
         let mut body = Vec::new();
@@ -328,7 +341,12 @@ impl Task {
             .read_to_end(&mut body)
             .map_err(|error| Error::BadRow(format!("idempotency.body: {error}")))?;
         let status = u16::try_from(row.status).ok().and_then(|status| StatusCode::from_u16(status).ok());
-        let done = Done { status: status.unwrap_or(StatusCode::OK), body, stored: true, already_done: row.already_done };
+        let done = Done {
+            status: status.unwrap_or(StatusCode::OK),
+            body,
+            stored: true,
+            already_done: row.already_done,
+        };
         let mut response = done.answer();
         response.headers_mut().insert(REPLAYED, HeaderValue::from_static("true"));
         Ok(Some(response))
@@ -375,11 +393,13 @@ fn jitter(pause: Duration) -> Duration {
 /// Forgets answers whose time is over: bodies first, rows after 90 days.
 pub async fn forget_old_answers(app: &App) -> Result<u64, Error> {
     let now = app.clock.now();
-    let bodies = sqlx::query!("UPDATE idempotency SET body = NULL WHERE body IS NOT NULL AND body_until < $1", now)
-        .execute(&app.pool)
-        .await?;
-    let rows = sqlx::query!("DELETE FROM idempotency WHERE created_at < $1", now - chrono::TimeDelta::days(90))
-        .execute(&app.pool)
-        .await?;
+    let bodies =
+        sqlx::query!("UPDATE idempotency SET body = NULL WHERE body IS NOT NULL AND body_until < $1", now)
+            .execute(&app.pool)
+            .await?;
+    let rows =
+        sqlx::query!("DELETE FROM idempotency WHERE created_at < $1", now - chrono::TimeDelta::days(90))
+            .execute(&app.pool)
+            .await?;
     Ok(bodies.rows_affected() + rows.rows_affected())
 }

@@ -74,7 +74,11 @@ impl Caller {
 }
 
 /// The caller of a token, if it is valid now. One round trip; notes the use at most once a minute.
-pub async fn authenticate(db: impl PgExecutor<'_>, token: &Token, now: DateTime<Utc>) -> Result<Option<Caller>> {
+pub async fn authenticate(
+    db: impl PgExecutor<'_>,
+    token: &Token,
+    now: DateTime<Utc>,
+) -> Result<Option<Caller>> {
     let hash = token.hash();
     let row = sqlx::query!(
         r#"WITH used AS (
@@ -91,7 +95,11 @@ pub async fn authenticate(db: impl PgExecutor<'_>, token: &Token, now: DateTime<
     )
     .fetch_optional(db)
     .await?;
-    Ok(row.map(|row| Caller { organization: row.organization_id.into(), key: row.id.into(), roles: row.roles }))
+    Ok(row.map(|row| Caller {
+        organization: row.organization_id.into(),
+        key: row.id.into(),
+        roles: row.roles,
+    }))
 }
 
 /// Stores a key and returns its id.

@@ -1,0 +1,6 @@
+//! The API as its users meet it: the real router, a real database, one each test.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod world;

@@ -1,0 +1,171 @@
+//! A small world for the tests: the real router over a database of its own, a clock
+//! that the test holds, and organisations with tokens.
+
+use crate::support::pg::TestDb;
+use axum::Router;
+use axum::body::Body;
+use axum::http::{HeaderMap, Method, Request, StatusCode};
+use chrono::{DateTime, Utc};
+use http_body_util::BodyExt;
+use ormantrace::chain::Salt;
+use ormantrace::clock::Clock;
+use ormantrace::http::app::{App, Inner};
+use ormantrace::http::layers::LayerSettings;
+use ormantrace::http::limit::{LimitSettings, PublicLimiter};
+use ormantrace::http::router::router;
+use ormantrace::ids::OrganizationId;
+use ormantrace::party::bin::Bin;
+use ormantrace::party::key::{Token, store};
+use ormantrace::seal::gs1::Gtin;
+use ormantrace::seal::signing::{KeyRing, SigningKey};
+use serde_json::Value;
+use tower::ServiceExt;
+
+/// An answer, read whole.
+#[derive(Debug)]
+pub struct Answer {
+    pub status: StatusCode,
+    pub headers: HeaderMap,
+    pub bytes: Vec<u8>,
+}
+
+impl Answer {
+    /// The body as JSON.
+    #[track_caller]
+    pub fn json(&self) -> Value {
+        serde_json::from_slice(&self.bytes).unwrap_or_else(|error| panic!("{error}: {self:?}"))
+    }
+
+    /// Fails the test unless the status is this; gives the body.
+    #[track_caller]
+    pub fn expect(&self, status: u16) -> Value {
+        let body = String::from_utf8_lossy(&self.bytes);
+        assert_eq!(self.status.as_u16(), status, "{body}");
+        if self.bytes.is_empty() { Value::Null } else { self.json() }
+    }
+
+    /// Codes of the errors, in order.
+    #[track_caller]
+    pub fn codes(&self) -> Vec<String> {
+        let body = self.json();
+        let errors = body["errors"].as_array().cloned().unwrap_or_default();
+        errors.iter().map(|entry| entry["code"].as_str().unwrap_or_default().to_owned()).collect()
+    }
+}
+
+/// An organisation of the world.
+#[derive(Clone, Debug)]
+pub struct Org {
+    pub id: OrganizationId,
+    pub bin: String,
+    pub token: String,
+}
+
+/// The world.
+pub struct World {
+    pub db: TestDb,
+    pub app: App,
+    pub clock: Clock,
+    pub router: Router,
+}
+
+/// What the clock of a new world says: a working day in autumn, 10:00 in Semey.
+pub fn morning() -> DateTime<Utc> {
+    "2026-10-05T05:00:00Z".parse().unwrap()
+}
+
+/// The n-th valid BIN of the tests.
+pub fn bin(n: u32) -> String {
+    (0..10)
+        .map(|check| format!("04064000{:03}{check}", n))
+        .find(|text| Bin::parse(text).is_ok())
+        .unwrap_or_else(|| bin(n + 500))
+}
+
+impl World {
+    pub async fn new() -> Self {
+        let db = TestDb::new().await;
+        let clock = Clock::held(morning());
+        let signing_key = SigningKey::from_seed(&[7; 32]);
+        let app = App::new(Inner {
+            pool: db.pool_of(16),
+            clock: clock.clone(),
+            public_url: "http://orman.test".into(),
+            gtin: Gtin::DEMONSTRATION,
+            key_ring: KeyRing::from(&signing_key),
+            signing_key,
+            fingerprint_key: [1; 32],
+            limiter: PublicLimiter::new(LimitSettings::default()),
+        });
+        let router = router(app.clone(), &LayerSettings::default());
+        Self { db, app, clock, router }
+    }
+
+    /// Adds an organisation with a key, past the API.
+    pub async fn organization(&self, n: u32, name: &str, roles: &[&str]) -> Org {
+        let id = OrganizationId::new();
+        let roles: Vec<String> = roles.iter().map(|role| (*role).to_owned()).collect();
+        sqlx::query(
+            "INSERT INTO organization (id, salt, head_seq, head_hash, head_received_at, bin, name, kind, roles, created_at)
+             VALUES ($1, $2, 0, $3, $4, $5, $6, 'legal_entity', $7, $4)",
+        )
+        .bind(id)
+        .bind(Salt::random().0.as_slice())
+        .bind([0_u8; 32].as_slice())
+        .bind(self.clock.now())
+        .bind(bin(n))
+        .bind(name)
+        .bind(roles)
+        .execute(&self.app.pool)
+        .await
+        .unwrap();
+        let token = Token::random();
+        store(&self.app.pool, id, "test", &token, None, self.clock.now()).await.unwrap();
+        Org { id, bin: bin(n), token: token.expose().to_owned() }
+    }
+
+    pub async fn operator(&self) -> Org {
+        self.organization(1, "Орман таңбалау операторы", &["operator"]).await
+    }
+    pub async fn forest_owner(&self) -> Org {
+        self.organization(2, "«Семей орманы» МОТР", &["forest_owner"]).await
+    }
+    pub async fn enterprise(&self) -> Org {
+        self.organization(3, "ТОО «Ертіс ағаш»", &["enterprise"]).await
+    }
+    pub async fn sawmill(&self) -> Org {
+        self.organization(4, "ТОО «Бородулиха тілу»", &["enterprise"]).await
+    }
+    pub async fn carrier(&self) -> Org {
+        self.organization(5, "ТОО «Шығыс жүк»", &["carrier"]).await
+    }
+    pub async fn inspector(&self) -> Org {
+        self.organization(6, "Абай облыстық орман инспекциясы", &["inspector"]).await
+    }
+
+    /// Any request.
+    pub async fn send(&self, request: Request<Body>) -> Answer {
+        let response = self.router.clone().oneshot(request).await.unwrap();
+        let (status, headers) = (response.status(), response.headers().clone());
+        let bytes = response.into_body().collect().await.unwrap().to_bytes().to_vec();
+        Answer { status, headers, bytes }
+    }
+
+    /// A request with a token and a JSON body (null: none).
+    pub async fn call(&self, method: Method, path: &str, token: Option<&str>, body: Value) -> Answer {
+        let mut request = Request::builder().method(method).uri(path);
+        if let Some(token) = token {
+            request = request.header("authorization", format!("Bearer {token}"));
+        }
+        let body = if body.is_null() { Body::empty() } else { Body::from(body.to_string()) };
+        self.send(request.header("content-type", "application/json").body(body).unwrap()).await
+    }
+
+    pub async fn get(&self, path: &str, org: &Org) -> Answer {
+        self.call(Method::GET, path, Some(&org.token), Value::Null).await
+    }
+
+    pub async fn post(&self, path: &str, org: &Org, body: Value) -> Answer {
+        self.call(Method::POST, path, Some(&org.token), body).await
+    }
+}
