@@ -440,7 +440,7 @@ mod tests {
         let problem = Problem::conflict(vec![
             refused,
             Entry::new(At::Cell { line: 7, column: "species".into() }, "unknown-species", "No such species."),
-            Entry::new(At::Query("limit"), "out-of-range", "1 to 1,000."),
+            Entry::new(At::Query("limit".into()), "out-of-range", "1 to 1,000."),
             Entry::new(At::Header("Idempotency-Key"), "too-short", "8 characters or more."),
         ]);
         let response = problem.render("https://orman.example", Some("/v1/custody-events"), Some("0190"));
