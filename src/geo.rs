@@ -224,6 +224,8 @@ fn distance_to_line_m(from: geo::Point, line: &geo::LineString) -> f64 {
         .fold(f64::INFINITY, f64::min)
 }
 
+crate::input::parse_number!(Latitude, Longitude, Accuracy);
+
 #[cfg(test)]
 pub(crate) fn position(lat: &str, lon: &str, accuracy: Option<&str>) -> Position {
     Position::new(

@@ -143,6 +143,8 @@ impl utoipa::PartialSchema for Region {
 
 impl utoipa::ToSchema for Region {}
 
+crate::input::parse_text!(Region);
+
 #[cfg(test)]
 mod tests {
     use super::*;

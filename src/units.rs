@@ -458,5 +458,7 @@ impl utoipa::PartialSchema for Pieces {
 
 impl utoipa::ToSchema for Pieces {}
 
+crate::input::parse_number!(Volume, Length, Diameter, Area, Pieces);
+
 #[cfg(test)]
 mod tests;

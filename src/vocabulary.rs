@@ -24,6 +24,7 @@
 //! - serde both ways, as the word, through `parse`;
 //! - sqlx `Type`, `Encode`, `Decode` and arrays as TEXT (in `query!` write `wood as "wood: Wood"`); a stored
 //!   word that is not in the list is a decode error;
+//! - `input::Read`, so that it can be a field of a request;
 //! - `utoipa::ToSchema`: a string enum.
 
 /// See the module's documentation.
@@ -88,6 +89,7 @@ macro_rules! vocabulary {
         }
 
         $crate::vocabulary::sqlx_as_text!($name);
+        $crate::input::parse_text!($name);
     };
 }
 

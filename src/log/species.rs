@@ -343,6 +343,9 @@ impl utoipa::PartialSchema for Species {
 
 impl utoipa::ToSchema for Species {}
 
+crate::input::parse_text!(Species);
+crate::input::parse_number!(Grade);
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -95,6 +95,8 @@ impl utoipa::PartialSchema for Bin {
 
 impl utoipa::ToSchema for Bin {}
 
+crate::input::parse_text!(Bin);
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -101,6 +101,8 @@ fn begins_as_code(text: &str) -> bool {
     text.len() >= super::gs1::MIN_IDENTIFICATION && (text.starts_with("01") || text.starts_with("(01)"))
 }
 
+crate::input::parse_text!(Code);
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -400,6 +400,8 @@ pub(super) fn assemble(elements: &[Element<'_>]) -> Result<MarkingCode, CodeErro
     Ok(code)
 }
 
+crate::input::parse_text!(MarkingCode);
+
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;

@@ -297,6 +297,8 @@ fn numbered(prefix: &str, width: usize, value: u32) -> String {
     if width == 0 { prefix.to_owned() } else { format!("{prefix}{value:0width$}") }
 }
 
+crate::input::parse_text!(SealNumber);
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -115,6 +115,18 @@ impl<const MAX: usize> utoipa::ToSchema for Text<MAX> {
     }
 }
 
+impl<const MAX: usize> crate::input::Read for Text<MAX> {
+    fn read(node: crate::input::Node<'_>, errors: &mut crate::input::Errors) -> Option<Self> {
+        crate::input::read_text(node, errors)
+    }
+}
+
+impl<const MAX: usize> crate::input::ParseText for Text<MAX> {
+    fn parse_text(text: &str) -> Result<Self, Invalid> {
+        Self::parse(text)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

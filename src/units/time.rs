@@ -269,6 +269,8 @@ impl utoipa::PartialSchema for LocalDate {
 
 impl utoipa::ToSchema for LocalDate {}
 
+crate::input::parse_text!(Moment, LocalDate);
+
 #[cfg(test)]
 mod tests {
     use super::*;
