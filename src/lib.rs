@@ -11,6 +11,7 @@ pub mod db;
 pub mod error;
 pub mod finding;
 pub mod geo;
+pub mod harvest;
 pub mod http;
 pub mod ids;
 pub mod input;

@@ -2,3 +2,4 @@
 
 pub mod species;
 pub mod volume_table;
+pub mod row;
