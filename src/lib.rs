@@ -16,6 +16,7 @@ pub mod http;
 pub mod ids;
 pub mod input;
 pub mod log;
+pub mod operation;
 pub mod page;
 pub mod party;
 pub mod permit;
