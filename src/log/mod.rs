@@ -1,4 +1,5 @@
 //! (in work)
 
+pub mod find;
 pub mod species;
 pub mod volume_table;
