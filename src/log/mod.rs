@@ -1,5 +1,6 @@
 //! (in work)
 
+pub mod find;
 pub mod species;
 pub mod volume_table;
 pub mod row;
