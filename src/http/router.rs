@@ -1,11 +1,13 @@
 //! Every URL on one page.
 
 use super::app::App;
+use super::body::batch_body;
+use super::custody_events;
+use super::harvests;
 use super::layers::{LayerSettings, with_layers};
 use axum::Router;
 use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
-#[allow(unused_imports)]
 use utoipa_axum::routes;
 
 /// The head of the OpenAPI document.
@@ -34,11 +36,15 @@ impl utoipa::Modify for BearerToken {
 #[must_use]
 pub fn api() -> OpenApiRouter<App> {
     OpenApiRouter::with_openapi(Head::openapi())
-    // organisations and keys
-    // felling tickets
-    // seals
-    // harvests
-    // logs and custody
+        // organisations and keys
+        // felling tickets
+        // seals
+        // harvests
+        .merge(OpenApiRouter::new().routes(routes!(harvests::create_harvest)).layer(batch_body()))
+        .routes(routes!(harvests::get_harvest_template))
+        .routes(routes!(harvests::get_harvest))
+        // logs and custody
+        .routes(routes!(custody_events::create_custody_event))
     // verification
 }
 
