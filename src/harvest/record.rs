@@ -8,6 +8,7 @@ use super::balance::Balance;
 use super::request::NewHarvest;
 use crate::chain::bytes::Secret;
 use crate::chain::{Draft, Hash, Head, SubjectKind, append, append::Personal, canonical};
+use crate::clock::Clock;
 use crate::custody::content::{Business, Content, Public, TicketHead, TicketName, Told};
 use crate::custody::request::position_part;
 use crate::custody::state::LogState;
@@ -120,7 +121,7 @@ pub async fn record(
     request: &NewHarvest,
     fingerprint: &[u8; 32],
     places: &Places,
-    now: DateTime<Utc>,
+    clock: &Clock,
 ) -> Result<Recorded> {
     let organization = caller.organization;
     if let Some(id) = request.operation_id
@@ -147,6 +148,9 @@ pub async fn record(
     let ticket = permit::lock_for_harvest(tx, request.felling_ticket_id).await?;
     let numbers: Vec<SealNumber> = request.logs.iter().map(|log| log.seal_number.clone()).collect();
     let seals = stock::lock_for_use(tx, &numbers).await?;
+
+    // Read behind the locks: who waited did not receive before the one it waited for.
+    let now = clock.now();
 
     let mut faults = Faults::default();
     let ticket = ticket.filter(|ticket| ticket.holder == organization);

@@ -33,9 +33,9 @@ pub async fn create_custody_event(
     let (shared, fingerprint, clock) =
         (Arc::new((input, caller.clone())), posting.fingerprint, app.clock.clone());
     posting
-        .run(&app, &caller, "record_custody_event", move |tx: &mut crate::db::Tx<'static>| {
+        .run(&app, &caller, "record_custody_event", move |tx| {
             let (shared, clock) = (Arc::clone(&shared), clock.clone());
-            let work: futures_util::future::BoxFuture<'_, Result<Done, Error>> = Box::pin(async move {
+            Box::pin(async move {
                 let (input, caller) = &*shared;
                 Ok(match record(tx, caller, input, &fingerprint, &clock).await? {
                     Recorded::New(answer) => {
@@ -45,8 +45,7 @@ pub async fn create_custody_event(
                         Done::ok(&answer, format_args!("operation {}", answer.operation_id))
                     }
                 })
-            });
-            work
+            })
         })
         .await
 }

@@ -70,16 +70,15 @@ pub async fn create_harvest(
     let (shared, fingerprint, clock) =
         (Arc::new((input, places, caller.clone())), posting.fingerprint, app.clock.clone());
     posting
-        .run(&app, &caller, "record_harvest", move |tx: &mut crate::db::Tx<'static>| {
-            let (shared, now) = (Arc::clone(&shared), clock.now());
-            let work: futures_util::future::BoxFuture<'_, Result<Done, Error>> = Box::pin(async move {
+        .run(&app, &caller, "record_harvest", move |tx| {
+            let (shared, clock) = (Arc::clone(&shared), clock.clone());
+            Box::pin(async move {
                 let (input, places, caller) = &*shared;
-                Ok(match record(tx, caller, input, &fingerprint, places, now).await? {
+                Ok(match record(tx, caller, input, &fingerprint, places, &clock).await? {
                     Recorded::New(harvest) => Done::created(&harvest, format_args!("harvest {}", harvest.id)),
                     Recorded::Before(harvest) => Done::ok(&harvest, format_args!("harvest {}", harvest.id)),
                 })
-            });
-            work
+            })
         })
         .await
 }
@@ -93,7 +92,7 @@ async fn rehearse(
     places: &Places,
 ) -> Result<Response, Problem> {
     let mut tx = app.pool.begin().await.map_err(Error::from)?;
-    let recorded = record(&mut tx, caller, input, fingerprint, places, app.clock.now()).await;
+    let recorded = record(&mut tx, caller, input, fingerprint, places, &app.clock).await;
     tx.rollback().await.map_err(Error::from)?;
     let (Recorded::New(harvest) | Recorded::Before(harvest)) = recorded?;
     Ok((StatusCode::OK, axum::Json(harvest)).into_response())
