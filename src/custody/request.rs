@@ -162,7 +162,8 @@ impl NewCustodyEvent {
         use EventType as E;
         let event = self.r#type;
         if !event.is_posted() {
-            let door = if event == E::Harvested { "POST /v1/harvests" } else { "POST /v1/seals/{number}/void" };
+            let door =
+                if event == E::Harvested { "POST /v1/harvests" } else { "POST /v1/seals/{number}/void" };
             errors.refuse_field(
                 node,
                 "type",
@@ -175,7 +176,11 @@ impl NewCustodyEvent {
                 let detail = format!("`{name}` does not go with `{event}`.");
                 errors.refuse_field(node, name, Invalid::new("not-for-this-type", detail));
             } else if required && !given {
-                errors.push(Entry::new(node.at_field(name), "required", format!("`{event}` needs `{name}`.")));
+                errors.push(Entry::new(
+                    node.at_field(name),
+                    "required",
+                    format!("`{event}` needs `{name}`."),
+                ));
             }
         };
         let transfer = event == E::Transferred;

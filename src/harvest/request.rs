@@ -78,7 +78,8 @@ impl NewLog {
             errors.refuse_field(node, "volume_m3", invalid);
         }
         if self.kind == LogKind::Log {
-            let required = |what| Invalid::new("required", format!("A log has a {what}; only a stack may do without."));
+            let required =
+                |what| Invalid::new("required", format!("A log has a {what}; only a stack may do without."));
             if self.length_m.is_none() {
                 errors.refuse_field(node, "length_m", required("length"));
             }
@@ -95,7 +96,8 @@ impl NewHarvest {
         let Some(items) = node.get("logs").and_then(|logs| logs.items().ok()) else { return };
         for (index, (log, item)) in self.logs.iter().zip(items).enumerate() {
             if let Some(first) = seen.insert(&log.seal_number, index) {
-                let detail = format!("Seal {} stands already on item {first} of this harvest.", log.seal_number);
+                let detail =
+                    format!("Seal {} stands already on item {first} of this harvest.", log.seal_number);
                 errors.refuse_field(item, "seal_number", Invalid::new("duplicate-in-batch", detail));
             }
         }

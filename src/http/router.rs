@@ -2,10 +2,10 @@
 
 use super::app::App;
 use super::layers::{LayerSettings, with_layers};
+use super::{keys, organizations, reference};
 use axum::Router;
 use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
-#[allow(unused_imports)]
 use utoipa_axum::routes;
 
 /// The head of the OpenAPI document.
@@ -34,8 +34,15 @@ impl utoipa::Modify for BearerToken {
 #[must_use]
 pub fn api() -> OpenApiRouter<App> {
     OpenApiRouter::with_openapi(Head::openapi())
-    // organisations and keys
-    // felling tickets
+        // organisations and keys
+        .routes(routes!(organizations::create_organization, organizations::list_organizations))
+        .routes(routes!(organizations::get_organization))
+        .routes(routes!(keys::create_key, keys::list_keys))
+        .routes(routes!(keys::revoke_key))
+        .routes(routes!(keys::get_me))
+        // felling tickets
+        .routes(routes!(reference::list_species))
+        .routes(routes!(reference::list_regions))
     // seals
     // harvests
     // logs and custody

@@ -74,7 +74,9 @@ impl TryFrom<Stored> for LogRow {
         let bad = |column: &str| Error::BadRow(format!("log.{column} of {}", row.id));
         // Three nullable columns that mean one fact.
         let pending = match (row.pending_from, row.pending_to, row.pending_of) {
-            (Some(from), Some(to), Some(of)) => Some(PendingTransfer { from: from.into(), to: to.into(), of }),
+            (Some(from), Some(to), Some(of)) => {
+                Some(PendingTransfer { from: from.into(), to: to.into(), of })
+            }
             (None, None, None) => None,
             _ => return Err(bad("pending_from")),
         };
