@@ -5,6 +5,7 @@ use super::body::batch_body;
 use super::custody_events;
 use super::harvests;
 use super::layers::{LayerSettings, with_layers};
+use super::{keys, organizations, reference};
 use axum::Router;
 use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
@@ -37,7 +38,14 @@ impl utoipa::Modify for BearerToken {
 pub fn api() -> OpenApiRouter<App> {
     OpenApiRouter::with_openapi(Head::openapi())
         // organisations and keys
+        .routes(routes!(organizations::create_organization, organizations::list_organizations))
+        .routes(routes!(organizations::get_organization))
+        .routes(routes!(keys::create_key, keys::list_keys))
+        .routes(routes!(keys::revoke_key))
+        .routes(routes!(keys::get_me))
         // felling tickets
+        .routes(routes!(reference::list_species))
+        .routes(routes!(reference::list_regions))
         // seals
         // harvests
         .merge(OpenApiRouter::new().routes(routes!(harvests::create_harvest)).layer(batch_body()))
