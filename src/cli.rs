@@ -50,6 +50,17 @@ enum Command {
     Migrate(DatabaseSettings),
     /// Print the OpenAPI document, and end
     Openapi,
+    /// Ask a server on this machine whether it is ready; exit code 0 if it is (for container health checks)
+    Probe {
+        /// Where it listens
+        #[arg(
+            long,
+            env = "ORMANTRACE_LISTEN",
+            value_name = "ADDRESS:PORT",
+            default_value = "127.0.0.1:8080"
+        )]
+        listen: SocketAddr,
+    },
     /// Erase a person's data for good: from the tables, the indexes and a private cluster's files
     Erase(EraseArgs),
 }
@@ -143,6 +154,9 @@ pub enum Failure {
     /// Serving failed.
     #[error("{0}")]
     Serve(#[from] serve::Failure),
+    /// No server, or one that is not ready.
+    #[error("The server at {0} is not ready.")]
+    NotReady(SocketAddr),
     /// Erasing failed.
     #[error("{0}")]
     Erase(#[from] erase::Failure),
@@ -164,6 +178,9 @@ impl Cli {
             let mut document = router::openapi().to_pretty_json().map_err(std::io::Error::other)?;
             document.push('\n');
             return Ok(std::io::stdout().write_all(document.as_bytes())?);
+        }
+        if let Command::Probe { listen } = self.command {
+            return serve::probe(listen).map_err(|_| Failure::NotReady(listen));
         }
         telemetry::init(self.log_format, &self.log)?;
         tokio::runtime::Runtime::new()?.block_on(self.command.run())
@@ -187,7 +204,7 @@ impl Command {
                 tracing::info!("the database has this program's shape");
                 Ok(())
             }
-            Self::Openapi => Ok(()),
+            Self::Openapi | Self::Probe { .. } => Ok(()),
             Self::Erase(args) => {
                 let whose = match (args.whose.harvest, args.whose.iin) {
                     (Some(harvest), _) => Whose::Harvest(harvest),

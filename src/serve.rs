@@ -21,8 +21,8 @@ use crate::seal::gs1::Gtin;
 use crate::seal::signing::{KeyRing, SigningKey};
 use sqlx::PgPool;
 use std::future::Future;
-use std::io::Write;
-use std::net::SocketAddr;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -33,6 +33,9 @@ mod bootstrap;
 
 /// How often answers whose time is over are forgotten.
 const FORGET_EVERY: Duration = Duration::from_hours(1);
+
+/// How long a probe waits for each step.
+const PROBE_TIME: Duration = Duration::from_secs(2);
 
 /// How a server runs, beyond [`Settings`].
 #[derive(Clone, Debug, Default)]
@@ -174,6 +177,20 @@ fn reachable(mut address: SocketAddr) -> SocketAddr {
         address.set_ip(local);
     }
     address
+}
+
+/// Asks the server that listens on `address` whether it is ready.
+///
+/// # Errors
+/// If there is none, or it is not.
+pub fn probe(address: SocketAddr) -> std::io::Result<()> {
+    let address = reachable(address);
+    let mut stream = TcpStream::connect_timeout(&address, PROBE_TIME)?;
+    stream.set_read_timeout(Some(PROBE_TIME))?;
+    write!(stream, "GET /readyz HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n")?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    if answer.starts_with("HTTP/1.1 200 ") { Ok(()) } else { Err(std::io::ErrorKind::Other.into()) }
 }
 
 async fn make_app(

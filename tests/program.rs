@@ -50,6 +50,10 @@ struct Running {
 }
 
 impl Running {
+    #[expect(
+        clippy::zombie_processes,
+        reason = "a start that fails ends the test, and the process ends it then"
+    )]
     fn start(data: &Path, more: &[&str]) -> Self {
         let mut command = program();
         command.args(["--log-format", "json", "serve", "--listen", "127.0.0.1:0", "--data-dir"]).arg(data);
@@ -136,10 +140,14 @@ fn from_nothing_to_ready_and_to_a_clean_end() {
     assert_eq!(status, 200, "{figures}");
     assert!(figures.contains("ormantrace_pool_connections"), "{figures}");
 
+    let address = server.address.to_string();
+    assert!(run(&["probe", "--listen", &address]).status.success());
+
     server.signal(Signal::TERM);
     let (status, told) = server.end();
     assert_eq!(status.code(), Some(0), "{told}");
     assert!(!told.contains(TOKEN), "{told}");
+    assert_eq!(run(&["probe", "--listen", &address]).status.code(), Some(1));
     assert!(!data.path().join("postgres/postmaster.pid").exists());
 }
 

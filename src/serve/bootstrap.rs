@@ -32,11 +32,11 @@ pub async fn operator(app: &App, given: Option<&OperatorToken>) -> Result<Operat
         return Ok(Operator::HasKeys);
     }
     let now = app.clock.now();
-    let id = match operators.first() {
-        Some(operator) => operator.id.into(),
-        None => {
-            let (id, salt) = (OrganizationId::new(), Salt::random());
-            sqlx::query!(
+    let id = if let Some(operator) = operators.first() {
+        operator.id.into()
+    } else {
+        let (id, salt) = (OrganizationId::new(), Salt::random());
+        sqlx::query!(
                 "INSERT INTO organization (id, salt, head_seq, head_hash, head_received_at, bin, name, kind, roles, created_at)
                  VALUES ($1, $2, 0, $3, $4, NULL, NULL, 'legal_entity', '{operator}', $4)",
                 id.0,
@@ -46,8 +46,7 @@ pub async fn operator(app: &App, given: Option<&OperatorToken>) -> Result<Operat
             )
             .execute(&mut *tx)
             .await?;
-            id
-        }
+        id
     };
     let token = match given {
         None => Token::random(),
