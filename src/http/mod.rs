@@ -6,6 +6,7 @@ pub mod app;
 pub mod asked;
 pub mod auth;
 pub mod body;
+pub mod felling_tickets;
 pub mod health;
 pub mod keys;
 pub mod kind;

@@ -2,7 +2,7 @@
 
 use super::app::App;
 use super::layers::{LayerSettings, with_layers};
-use super::{keys, organizations, reference};
+use super::{felling_tickets, keys, organizations, reference};
 use axum::Router;
 use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
@@ -41,6 +41,11 @@ pub fn api() -> OpenApiRouter<App> {
         .routes(routes!(keys::revoke_key))
         .routes(routes!(keys::get_me))
         // felling tickets
+        .routes(routes!(felling_tickets::create_felling_ticket, felling_tickets::list_felling_tickets))
+        .routes(routes!(felling_tickets::get_felling_ticket))
+        .routes(routes!(felling_tickets::get_felling_ticket_history))
+        .routes(routes!(felling_tickets::extend_felling_ticket))
+        .routes(routes!(felling_tickets::cancel_felling_ticket))
         .routes(routes!(reference::list_species))
         .routes(routes!(reference::list_regions))
     // seals
