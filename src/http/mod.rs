@@ -8,6 +8,7 @@ pub mod auth;
 pub mod body;
 pub mod custody_events;
 pub mod harvests;
+pub mod felling_tickets;
 pub mod health;
 pub mod keys;
 pub mod kind;

@@ -10,6 +10,7 @@ use super::auth::Operator;
 use super::health::Health;
 use super::metrics::Exposition;
 use super::problem::Problem;
+use super::{felling_tickets, keys, organizations, reference};
 use axum::Router;
 use axum::extract::FromRequestParts;
 use axum::http::{HeaderMap, Request};
@@ -50,6 +51,11 @@ pub fn api() -> OpenApiRouter<App> {
         .routes(routes!(keys::revoke_key))
         .routes(routes!(keys::get_me))
         // felling tickets
+        .routes(routes!(felling_tickets::create_felling_ticket, felling_tickets::list_felling_tickets))
+        .routes(routes!(felling_tickets::get_felling_ticket))
+        .routes(routes!(felling_tickets::get_felling_ticket_history))
+        .routes(routes!(felling_tickets::extend_felling_ticket))
+        .routes(routes!(felling_tickets::cancel_felling_ticket))
         .routes(routes!(reference::list_species))
         .routes(routes!(reference::list_regions))
         // seals
