@@ -6,6 +6,7 @@
 //! custody event of any number of logs: resolve, lock, append, save.
 
 pub mod content;
+pub mod history;
 pub mod state;
 pub mod table;
 pub mod words;

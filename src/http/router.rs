@@ -2,10 +2,10 @@
 
 use super::app::App;
 use super::layers::{LayerSettings, with_layers};
+use super::{logs, verify};
 use axum::Router;
 use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
-#[allow(unused_imports)]
 use utoipa_axum::routes;
 
 /// The head of the OpenAPI document.
@@ -34,12 +34,17 @@ impl utoipa::Modify for BearerToken {
 #[must_use]
 pub fn api() -> OpenApiRouter<App> {
     OpenApiRouter::with_openapi(Head::openapi())
-    // organisations and keys
-    // felling tickets
-    // seals
-    // harvests
-    // logs and custody
-    // verification
+        // organisations and keys
+        // felling tickets
+        // seals
+        // harvests
+        // logs and custody
+        .routes(routes!(logs::list_logs))
+        .routes(routes!(logs::get_log))
+        .routes(routes!(logs::get_log_history))
+        // verification
+        .routes(routes!(verify::verify_code))
+        .routes(routes!(verify::verify_codes))
 }
 
 /// The OpenAPI document.

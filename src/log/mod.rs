@@ -2,4 +2,5 @@
 
 pub mod find;
 pub mod species;
+pub mod store;
 pub mod volume_table;
