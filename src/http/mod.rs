@@ -11,6 +11,7 @@ pub mod layers;
 pub mod limit;
 pub mod logs;
 pub mod metrics;
+pub mod pages;
 pub mod paging;
 pub mod posting;
 pub mod problem;

@@ -2,7 +2,7 @@
 
 use super::app::App;
 use super::layers::{LayerSettings, with_layers};
-use super::{logs, verify};
+use super::{logs, pages, verify};
 use axum::Router;
 use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
@@ -56,6 +56,6 @@ pub fn openapi() -> utoipa::openapi::OpenApi {
 /// Everything that is served, behind its layers.
 pub fn router(app: App, layers: &LayerSettings) -> Router {
     let (api, _document) = api().split_for_parts();
-    let router = api.merge(super::problem_pages::routes());
-    with_layers(router, layers).with_state(app)
+    let router = api.merge(super::problem_pages::routes()).merge(pages::routes());
+    with_layers(router, layers).layer(axum::middleware::from_fn(pages::problems_as_pages)).with_state(app)
 }
