@@ -9,6 +9,7 @@ pub mod content;
 pub mod correct;
 pub mod record;
 pub mod request;
+pub mod history;
 pub mod state;
 pub mod table;
 pub mod words;

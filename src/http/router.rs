@@ -11,6 +11,7 @@ use super::health::Health;
 use super::metrics::Exposition;
 use super::problem::Problem;
 use super::{felling_tickets, keys, organizations, reference};
+use super::{logs, pages, verify};
 use axum::Router;
 use axum::extract::FromRequestParts;
 use axum::http::{HeaderMap, Request};
@@ -66,6 +67,16 @@ pub fn api() -> OpenApiRouter<App> {
         // logs and custody
         .routes(routes!(custody_events::create_custody_event))
     // verification
+        // felling tickets
+        // seals
+        // harvests
+        // logs and custody
+        .routes(routes!(logs::list_logs))
+        .routes(routes!(logs::get_log))
+        .routes(routes!(logs::get_log_history))
+        // verification
+        .routes(routes!(verify::verify_code))
+        .routes(routes!(verify::verify_codes))
 }
 
 /// The OpenAPI document.
@@ -114,6 +125,9 @@ pub fn served(app: App, layers: &LayerSettings, operations: &Operations) -> Rout
         router = router.merge(exposition.routes(move |headers| operator_only(of.clone(), headers)));
     }
     with_layers(router, layers).with_state(app)
+    let (api, _document) = api().split_for_parts();
+    let router = api.merge(super::problem_pages::routes()).merge(pages::routes());
+    with_layers(router, layers).layer(axum::middleware::from_fn(pages::problems_as_pages)).with_state(app)
 }
 
 /// `/openapi.json`, and at `/docs` a viewer of it that asks nobody else for anything.
