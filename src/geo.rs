@@ -226,6 +226,14 @@ fn distance_to_line_m(from: geo::Point, line: &geo::LineString) -> f64 {
 
 crate::input::parse_number!(Latitude, Longitude, Accuracy);
 
+impl crate::input::Read for Position {
+    fn read(node: crate::input::Node<'_>, errors: &mut crate::input::Errors) -> Option<Self> {
+        let mut fields = crate::input::Fields::open(node, &["lat", "lon", "accuracy_m"], errors)?;
+        let (lat, lon, accuracy) = (fields.read(errors), fields.read(errors), fields.read(errors));
+        Some(Self { lat: lat?, lon: lon?, accuracy: accuracy? })
+    }
+}
+
 #[cfg(test)]
 pub(crate) fn position(lat: &str, lon: &str, accuracy: Option<&str>) -> Position {
     Position::new(

@@ -145,6 +145,32 @@ impl utoipa::ToSchema for Region {}
 
 crate::input::parse_text!(Region);
 
+/// A region in a request: its code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RegionCode(pub Region);
+
+impl RegionCode {
+    /// Reads the exact ISO code; refused with `unknown-region`.
+    pub fn parse(code: &str) -> Result<Self, Invalid> {
+        Region::parse(code).map(Self)
+    }
+}
+
+impl utoipa::PartialSchema for RegionCode {
+    fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::schema::Schema> {
+        utoipa::openapi::ObjectBuilder::new()
+            .schema_type(utoipa::openapi::schema::Type::String)
+            .description(Some("Region of Kazakhstan by ISO 3166-2; GET /v1/regions lists them."))
+            .enum_values(Some(Region::all().map(Region::as_str)))
+            .build()
+            .into()
+    }
+}
+
+impl utoipa::ToSchema for RegionCode {}
+
+crate::input::parse_text!(RegionCode);
+
 #[cfg(test)]
 mod tests {
     use super::*;

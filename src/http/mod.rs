@@ -3,17 +3,23 @@
 
 pub mod address;
 pub mod app;
+pub mod asked;
 pub mod auth;
 pub mod body;
+pub mod custody_events;
+pub mod harvests;
 pub mod health;
+pub mod keys;
 pub mod kind;
 pub mod layers;
 pub mod limit;
 pub mod metrics;
+pub mod organizations;
 pub mod paging;
 pub mod posting;
 pub mod problem;
 pub mod problem_pages;
+pub mod reference;
 pub mod rejection;
 pub mod router;
 pub mod server;

@@ -184,7 +184,8 @@ impl Envelope {
         self.understand(app, &table.document(layout, parameters))
     }
 
-    fn understand<T: Read>(&self, app: &App, document: &Document<'_>) -> Result<Posted<T>, Problem> {
+    /// Reads a document made of the body, and fingerprints the request.
+    pub fn understand<T: Read>(&self, app: &App, document: &Document<'_>) -> Result<Posted<T>, Problem> {
         let input = document.read::<T>().map_err(Problem::wrong)?;
         let mut mac =
             <Hmac<Sha256> as KeyInit>::new_from_slice(&app.fingerprint_key).expect("HMAC takes any key");
@@ -234,7 +235,8 @@ impl Posting {
         app: &App,
         caller: &Caller,
         name: &'static str,
-        work: impl Work,
+        // Spelled out, because a closure's lifetimes are not inferred through `Work`.
+        work: impl for<'t> Fn(&'t mut Tx<'static>) -> BoxFuture<'t, Result<Done, Error>> + Send + Sync + 'static,
     ) -> Result<Response, Problem> {
         let task = Task { app: app.clone(), organization: caller.organization, posting: self, name };
         let span = tracing::Span::current();

@@ -6,12 +6,16 @@ use super::health::Health;
 use super::layers::{LayerSettings, with_layers};
 use super::metrics::Exposition;
 use super::problem::Problem;
+use super::body::batch_body;
+use super::custody_events;
+use super::harvests;
+use super::layers::{LayerSettings, with_layers};
+use super::{keys, organizations, reference};
 use axum::Router;
 use axum::extract::FromRequestParts;
 use axum::http::{HeaderMap, Request};
 use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
-#[allow(unused_imports)]
 use utoipa_axum::routes;
 
 /// The head of the OpenAPI document.
@@ -40,11 +44,22 @@ impl utoipa::Modify for BearerToken {
 #[must_use]
 pub fn api() -> OpenApiRouter<App> {
     OpenApiRouter::with_openapi(Head::openapi())
-    // organisations and keys
-    // felling tickets
-    // seals
-    // harvests
-    // logs and custody
+        // organisations and keys
+        .routes(routes!(organizations::create_organization, organizations::list_organizations))
+        .routes(routes!(organizations::get_organization))
+        .routes(routes!(keys::create_key, keys::list_keys))
+        .routes(routes!(keys::revoke_key))
+        .routes(routes!(keys::get_me))
+        // felling tickets
+        .routes(routes!(reference::list_species))
+        .routes(routes!(reference::list_regions))
+        // seals
+        // harvests
+        .merge(OpenApiRouter::new().routes(routes!(harvests::create_harvest)).layer(batch_body()))
+        .routes(routes!(harvests::get_harvest_template))
+        .routes(routes!(harvests::get_harvest))
+        // logs and custody
+        .routes(routes!(custody_events::create_custody_event))
     // verification
 }
 

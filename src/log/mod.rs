@@ -1,4 +1,6 @@
 //! (in work)
 
+pub mod find;
+pub mod row;
 pub mod species;
 pub mod volume_table;

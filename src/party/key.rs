@@ -3,11 +3,14 @@
 use super::role::Role;
 use crate::error::{Error, Result};
 use crate::ids::{KeyId, OrganizationId};
+use crate::units::utc_text;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chrono::{DateTime, TimeDelta, Utc};
+use serde::Serialize;
 use sha2::{Digest, Sha256};
 use sqlx::PgExecutor;
+use utoipa::ToSchema;
 
 /// How stale `last_used_at` may be: a write per request would cost more than it tells.
 const LAST_USE_GRAIN: TimeDelta = TimeDelta::seconds(60);
@@ -111,7 +114,22 @@ pub async fn store(
     expires_at: Option<DateTime<Utc>>,
     now: DateTime<Utc>,
 ) -> Result<KeyId> {
-    let (id, hash) = (KeyId::new(), token.hash());
+    let id = KeyId::new();
+    insert(db, id, organization, label, token, expires_at, now).await?;
+    Ok(id)
+}
+
+/// Stores a key under an id that its maker chose.
+pub async fn insert(
+    db: impl PgExecutor<'_>,
+    id: KeyId,
+    organization: OrganizationId,
+    label: &str,
+    token: &Token,
+    expires_at: Option<DateTime<Utc>>,
+    now: DateTime<Utc>,
+) -> Result<()> {
+    let hash = token.hash();
     sqlx::query!(
         "INSERT INTO api_key (id, organization_id, label, token_hash, created_at, expires_at)
          VALUES ($1, $2, $3, $4, $5, $6)",
@@ -125,5 +143,118 @@ pub async fn store(
     .execute(db)
     .await
     .map_err(Error::from)?;
-    Ok(id)
+    Ok(())
+}
+
+/// A key as it is listed: everything but the token, which nobody has any more.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct Key {
+    /// Id.
+    pub id: KeyId,
+    /// What the organisation calls it.
+    #[schema(example = "Тірек №2 планшеті")]
+    pub label: String,
+    /// When it was made.
+    #[schema(value_type = DateTime<Utc>)]
+    pub created_at: String,
+    /// From when on it no longer works; null: never.
+    #[schema(value_type = Option<DateTime<Utc>>)]
+    pub expires_at: Option<String>,
+    /// When it was revoked.
+    #[schema(value_type = Option<DateTime<Utc>>)]
+    pub revoked_at: Option<String>,
+    /// When it was last used, to within a minute.
+    #[schema(value_type = Option<DateTime<Utc>>)]
+    pub last_used_at: Option<String>,
+}
+
+/// Whether `caller` may make, list and revoke the keys of an organisation: its own, and the operator anybody's.
+#[must_use]
+pub fn may_act(caller: &Caller, organization: OrganizationId) -> bool {
+    caller.organization == organization || caller.is(Role::Operator)
+}
+
+/// Refuses whoever may not act on the keys of an organisation, and what is no organisation, alike.
+///
+/// # Errors
+/// Not found.
+pub async fn of_organization(
+    db: impl PgExecutor<'_>,
+    caller: &Caller,
+    organization: OrganizationId,
+) -> Result<()> {
+    let exists = sqlx::query_scalar!(
+        r#"SELECT EXISTS (SELECT FROM organization WHERE id = $1) AS "exists!""#,
+        organization.0
+    )
+    .fetch_one(db)
+    .await?;
+    if exists && may_act(caller, organization) { Ok(()) } else { Err(Error::NotFound) }
+}
+
+/// Keys of an organisation, revoked ones too, in the order of their making, behind `after`.
+pub async fn list(
+    db: impl PgExecutor<'_>,
+    organization: OrganizationId,
+    after: Option<KeyId>,
+    limit: i64,
+) -> Result<Vec<Key>> {
+    let rows = sqlx::query!(
+        "SELECT id, label, created_at, expires_at, revoked_at, last_used_at FROM api_key
+         WHERE organization_id = $1 AND ($2::uuid IS NULL OR id > $2) ORDER BY id LIMIT $3",
+        organization.0,
+        after.map(|id| id.0),
+        limit
+    )
+    .fetch_all(db)
+    .await?;
+    let keys = rows.into_iter().map(|row| Key {
+        id: row.id.into(),
+        label: row.label,
+        created_at: utc_text(row.created_at),
+        expires_at: row.expires_at.map(utc_text),
+        revoked_at: row.revoked_at.map(utc_text),
+        last_used_at: row.last_used_at.map(utc_text),
+    });
+    Ok(keys.collect())
+}
+
+/// The key that a caller called with.
+pub async fn of_caller(db: impl PgExecutor<'_>, caller: &Caller) -> Result<KeyInUse> {
+    let row = sqlx::query!("SELECT label, expires_at FROM api_key WHERE id = $1", caller.key.0)
+        .fetch_one(db)
+        .await?;
+    Ok(KeyInUse { id: caller.key, label: row.label, expires_at: row.expires_at.map(utc_text) })
+}
+
+/// The key of the present call.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct KeyInUse {
+    /// Id.
+    pub id: KeyId,
+    /// What the organisation calls it.
+    pub label: String,
+    /// From when on it no longer works; null: never.
+    #[schema(value_type = Option<DateTime<Utc>>)]
+    pub expires_at: Option<String>,
+}
+
+/// Revokes a key, from this moment on; a revoked one stays as it is.
+///
+/// # Errors
+/// Not found, also for a key that the caller may not act on.
+pub async fn revoke(db: impl PgExecutor<'_>, caller: &Caller, key: KeyId, now: DateTime<Utc>) -> Result<()> {
+    let anybodys = caller.is(Role::Operator);
+    let revoked = sqlx::query!(
+        "UPDATE api_key SET revoked_at = COALESCE(revoked_at, $2)
+         WHERE id = $1 AND ($3 OR organization_id = $4)",
+        key.0,
+        now,
+        anybodys,
+        caller.organization.0
+    )
+    .execute(db)
+    .await?
+    .rows_affected();
+    if revoked == 1 { Ok(()) } else { Err(Error::NotFound) }
 }

@@ -1,5 +1,11 @@
 //! Who takes part: organisations, their roles and their keys.
+//!
+//! An organisation is registered once, by the operator, as the first event of its own chain. Its BIN and
+//! name are in the personal part of that event, because a sole trader's are a person's.
 
+pub mod act;
 pub mod bin;
+pub mod bootstrap;
 pub mod key;
+pub mod organization;
 pub mod role;

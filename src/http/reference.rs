@@ -1,0 +1,57 @@
+//! The lists that codes come from. Public, the same for everybody.
+
+use super::problem::Problem;
+use crate::log::species::{Species, SpeciesRow};
+use crate::party::key::Caller;
+use crate::region::{Region, RegionNames};
+use axum::Json;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+/// All species.
+#[derive(Serialize, ToSchema)]
+pub struct SpeciesList {
+    /// The species, conifers first.
+    items: Vec<&'static SpeciesRow>,
+    /// Always null: the list is one page.
+    next: Option<String>,
+}
+
+/// All regions.
+#[derive(Serialize, ToSchema)]
+pub struct RegionList {
+    /// The regions, by code.
+    items: Vec<&'static RegionNames>,
+    /// Always null: the list is one page.
+    next: Option<String>,
+}
+
+/// Species that a ticket or a log can name.
+#[utoipa::path(
+    get,
+    path = "/v1/species",
+    tag = "reference",
+    responses(
+        (status = 200, description = "All species", body = SpeciesList),
+        (status = 401, description = "A token was sent, and it is not valid", body = Problem,
+            content_type = "application/problem+json"),
+    )
+)]
+pub async fn list_species(_caller: Option<Caller>) -> Json<SpeciesList> {
+    Json(SpeciesList { items: Species::all().map(Species::row).collect(), next: None })
+}
+
+/// Regions of Kazakhstan by ISO 3166-2, with their names.
+#[utoipa::path(
+    get,
+    path = "/v1/regions",
+    tag = "reference",
+    responses(
+        (status = 200, description = "All regions", body = RegionList),
+        (status = 401, description = "A token was sent, and it is not valid", body = Problem,
+            content_type = "application/problem+json"),
+    )
+)]
+pub async fn list_regions(_caller: Option<Caller>) -> Json<RegionList> {
+    Json(RegionList { items: Region::all().map(Region::names).collect(), next: None })
+}

@@ -1,0 +1,56 @@
+//! What every event of an organisation or a ticket says in its business part: who, with which key, when.
+
+use super::key::Caller;
+use crate::custody::content::Told;
+use crate::error::Result;
+use crate::ids::{KeyId, OperationId, OrganizationId};
+use crate::units::Moment;
+use chrono::{DateTime, NaiveDate, Utc};
+use serde::Serialize;
+
+/// Kazakhstan's offset from UTC in minutes, since 2024 the same everywhere: the local day of what is
+/// recorded at a desk, where nobody tells a time.
+const DESK_OFFSET: i16 = 300;
+
+/// The common head of business parts, flattened into each.
+#[derive(Clone, Debug, Serialize)]
+pub struct Act {
+    /// The key it was recorded with.
+    pub key: KeyId,
+    /// When: the server's own time, since what is done at a desk is done as it is sent.
+    pub occurred: Told,
+    /// The posting.
+    pub operation: OperationId,
+    /// Who recorded it.
+    pub organization: OrganizationId,
+    #[serde(skip)]
+    moment: Moment,
+}
+
+impl Act {
+    /// Something that `caller` does now.
+    pub fn now(caller: &Caller, now: DateTime<Utc>) -> Result<Self> {
+        Self::of(caller.organization, caller.key, now)
+    }
+
+    /// Something that an organisation does now with a key of its own.
+    pub fn of(organization: OrganizationId, key: KeyId, now: DateTime<Utc>) -> Result<Self> {
+        let moment = Moment::new(now, DESK_OFFSET).map_err(|refused| {
+            crate::error::Error::Unavailable(format!("the clock stands wrong: {refused}").into())
+        })?;
+        let occurred = Told::of(moment);
+        Ok(Self { key, occurred, operation: OperationId::new(), organization, moment })
+    }
+
+    /// The local day.
+    #[must_use]
+    pub fn on(&self) -> NaiveDate {
+        self.moment.local_date().day()
+    }
+
+    /// The instant.
+    #[must_use]
+    pub fn at(&self) -> DateTime<Utc> {
+        self.moment.instant()
+    }
+}
