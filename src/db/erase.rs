@@ -24,6 +24,8 @@ const REWRITTEN: [&str; 3] = ["personal", "idempotency", "organization"];
 const LOCK_TIMEOUT: &str = "SET lock_timeout = '3s'";
 /// How long transactions that may still see what was deleted, and locks, are waited for.
 const PATIENCE: Duration = Duration::from_mins(2);
+/// SQLSTATE of what the role may not do.
+const FORBIDDEN: &str = "42501";
 const PAUSE: Duration = Duration::from_millis(200);
 
 /// Whose data.
@@ -86,11 +88,15 @@ impl fmt::Display for Erased {
 /// A sentence that says how far it came.
 pub async fn erase(database: &Database, whose: &Whose) -> Result<Erased, Failure> {
     let mut owner = database.owner().await?;
-    let (mut erased, since) = delete(&mut owner, whose).await?;
+    let mut erased = delete(&mut owner, whose).await?;
     owner.close().await?;
     let mut maintenance = database.maintenance().await?;
-    wait_for_readers(&mut maintenance, &since).await?;
-    for table in REWRITTEN {
+    let mut tables = REWRITTEN.to_vec();
+    if forget_samples(&mut maintenance, database.is_private()).await? {
+        tables.push("pg_statistic");
+    }
+    wait_for_readers(&mut maintenance).await?;
+    for table in tables {
         rewrite(&mut maintenance, table).await?;
     }
     erased.left = forget_log(&mut maintenance, database.is_private()).await?;
@@ -98,11 +104,9 @@ pub async fn erase(database: &Database, whose: &Whose) -> Result<Erased, Failure
     Ok(erased)
 }
 
-/// One transaction; returns its number too, by which it can be told who still sees what was there.
-async fn delete(owner: &mut PgConnection, whose: &Whose) -> Result<(Erased, String), Failure> {
+/// All that goes, in one transaction.
+async fn delete(owner: &mut PgConnection, whose: &Whose) -> Result<Erased, Failure> {
     let mut tx = owner.begin().await?;
-    let since =
-        sqlx::query_scalar!(r#"SELECT pg_current_xact_id()::text AS "xid!""#).fetch_one(&mut *tx).await?;
     let mut personal: Vec<Uuid> = Vec::new();
     // What the answers to the postings say they made.
     let mut made: Vec<Uuid> = Vec::new();
@@ -169,7 +173,7 @@ async fn delete(owner: &mut PgConnection, whose: &Whose) -> Result<(Erased, Stri
         erased.answers += forget_answers_with(&mut tx, &words).await?;
     }
     tx.commit().await?;
-    Ok((erased, since))
+    Ok(erased)
 }
 
 /// Answers of others may name a trader, such as a ticket its holder.
@@ -208,9 +212,24 @@ fn json_text(word: &str) -> String {
     quoted.trim_matches('"').to_owned()
 }
 
+/// Forgets the planner's samples of stored answers, which may be whole short ones; whether that
+/// was possible. Of the other two tables it never samples what names somebody.
+async fn forget_samples(maintenance: &mut PgConnection, private: bool) -> Result<bool, Failure> {
+    match maintenance.execute("DELETE FROM pg_statistic WHERE starelid = 'idempotency'::regclass").await {
+        Ok(_) => Ok(true),
+        Err(sqlx::Error::Database(error)) if !private && error.code().as_deref() == Some(FORBIDDEN) => {
+            Ok(false)
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
 /// Waits until no transaction can see what was deleted: a rewritten table keeps what somebody may
 /// still see.
-async fn wait_for_readers(maintenance: &mut PgConnection, since: &str) -> Result<(), Failure> {
+async fn wait_for_readers(maintenance: &mut PgConnection) -> Result<(), Failure> {
+    let since = sqlx::query_scalar!(r#"SELECT pg_current_xact_id()::text AS "xid!""#)
+        .fetch_one(&mut *maintenance)
+        .await?;
     let start = Instant::now();
     loop {
         let held = sqlx::query_scalar!(
@@ -261,7 +280,9 @@ async fn forget_log(maintenance: &mut PgConnection, private: bool) -> Result<Opt
         for statement in ["SELECT pg_switch_wal()", "CHECKPOINT"] {
             match maintenance.execute(statement).await {
                 Ok(_) => {}
-                Err(sqlx::Error::Database(error)) if !private && error.code().as_deref() == Some("42501") => {
+                Err(sqlx::Error::Database(error))
+                    if !private && error.code().as_deref() == Some(FORBIDDEN) =>
+                {
                     return Ok(Some(
                         "The write-ahead log still holds it: the server's administrator has to run CHECKPOINT, and \
                          to see to archived log and replicas."
