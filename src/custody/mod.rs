@@ -7,9 +7,9 @@
 
 pub mod content;
 pub mod correct;
+pub mod history;
 pub mod record;
 pub mod request;
-pub mod history;
 pub mod state;
 pub mod table;
 pub mod words;

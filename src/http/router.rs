@@ -1,13 +1,12 @@
 //! Every URL on one page.
 
 use super::app::App;
+use super::auth::Operator;
 use super::body::batch_body;
 use super::custody_events;
 use super::harvests;
-use super::layers::{LayerSettings, with_layers};
-use super::{keys, organizations, reference};
-use super::auth::Operator;
 use super::health::Health;
+use super::layers::{LayerSettings, with_layers};
 use super::metrics::Exposition;
 use super::problem::Problem;
 use super::{felling_tickets, keys, organizations, reference};
@@ -66,11 +65,6 @@ pub fn api() -> OpenApiRouter<App> {
         .routes(routes!(harvests::get_harvest))
         // logs and custody
         .routes(routes!(custody_events::create_custody_event))
-    // verification
-        // felling tickets
-        // seals
-        // harvests
-        // logs and custody
         .routes(routes!(logs::list_logs))
         .routes(routes!(logs::get_log))
         .routes(routes!(logs::get_log_history))
@@ -119,14 +113,12 @@ pub fn served(app: App, layers: &LayerSettings, operations: &Operations) -> Rout
     let mut router = api
         .merge(super::problem_pages::routes())
         .merge(operations.health.routes())
+        .merge(pages::routes())
         .merge(documentation(document));
     if let Some(exposition) = operations.metrics.clone() {
         let of = app.clone();
         router = router.merge(exposition.routes(move |headers| operator_only(of.clone(), headers)));
     }
-    with_layers(router, layers).with_state(app)
-    let (api, _document) = api().split_for_parts();
-    let router = api.merge(super::problem_pages::routes()).merge(pages::routes());
     with_layers(router, layers).layer(axum::middleware::from_fn(pages::problems_as_pages)).with_state(app)
 }
 
