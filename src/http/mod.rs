@@ -16,4 +16,6 @@ pub mod problem;
 pub mod problem_pages;
 pub mod rejection;
 pub mod router;
+pub mod seal_batches;
+pub mod seals;
 pub mod server;

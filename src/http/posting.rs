@@ -234,7 +234,8 @@ impl Posting {
         app: &App,
         caller: &Caller,
         name: &'static str,
-        work: impl Work,
+        // Spelled out, because a closure's lifetimes are not inferred through `Work`.
+        work: impl for<'t> Fn(&'t mut Tx<'static>) -> BoxFuture<'t, Result<Done, Error>> + Send + Sync + 'static,
     ) -> Result<Response, Problem> {
         let task = Task { app: app.clone(), organization: caller.organization, posting: self, name };
         let span = tracing::Span::current();

@@ -1,10 +1,11 @@
 //! Every URL on one page.
 
 use super::app::App;
+use super::body::batch_body;
 use super::layers::{LayerSettings, with_layers};
 use axum::Router;
 use utoipa::OpenApi;
-use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouterExt as _};
 #[allow(unused_imports)]
 use utoipa_axum::routes;
 
@@ -34,9 +35,17 @@ impl utoipa::Modify for BearerToken {
 #[must_use]
 pub fn api() -> OpenApiRouter<App> {
     OpenApiRouter::with_openapi(Head::openapi())
-    // organisations and keys
-    // felling tickets
-    // seals
+        // organisations and keys
+        // felling tickets
+        // seals
+        .routes(routes!(super::seals::list_seals))
+        .routes(routes!(super::seal_batches::register_seals).layer(batch_body()))
+        .routes(routes!(super::seals::get_seal))
+        .routes(routes!(super::seals::get_seal_history))
+        .routes(routes!(super::seals::get_seal_label))
+        .routes(routes!(super::seals::get_seal_stock))
+        .routes(routes!(super::seal_batches::make_seals))
+        .routes(routes!(super::seal_batches::list_batch_seals))
     // harvests
     // logs and custody
     // verification
