@@ -17,5 +17,6 @@ pub mod problem_pages;
 pub mod rejection;
 pub mod router;
 pub mod seal_batches;
+pub mod seal_moves;
 pub mod seals;
 pub mod server;

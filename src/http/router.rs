@@ -44,6 +44,8 @@ pub fn api() -> OpenApiRouter<App> {
         .routes(routes!(super::seals::get_seal_history))
         .routes(routes!(super::seals::get_seal_label))
         .routes(routes!(super::seals::get_seal_stock))
+        .routes(routes!(super::seal_moves::transfer_seals).layer(batch_body()))
+        .routes(routes!(super::seal_moves::void_seal))
         .routes(routes!(super::seal_batches::make_seals))
         .routes(routes!(super::seal_batches::list_batch_seals))
     // harvests

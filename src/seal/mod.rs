@@ -12,7 +12,9 @@ pub mod record;
 mod scan;
 pub mod signing;
 pub mod stock;
+pub mod transfer;
 pub mod view;
+pub mod void;
 
 pub use code::Code;
 pub use gs1::Gtin;
