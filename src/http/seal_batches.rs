@@ -5,9 +5,9 @@ use super::auth::Operator;
 use super::posting::{Done, Envelope, Posted};
 use super::problem::Problem;
 use super::seals::query;
-use crate::error::{At, Error};
+use crate::error::{At, Error, Invalid};
 use crate::ids::{OperationId, SealBatchId};
-use crate::input::{Document, Layout, Sheet, input};
+use crate::input::{Layout, Sheet, input};
 use crate::party::bin::Bin;
 use crate::party::key::Caller;
 use crate::party::role::Role;
@@ -63,13 +63,10 @@ pub struct Quantity(u32);
 
 impl Quantity {
     /// Reads a whole number from 1 to 1,000,000.
-    pub fn parse(digits: &str) -> Result<Self, crate::error::Invalid> {
+    pub fn parse(digits: &str) -> Result<Self, Invalid> {
         match digits.parse() {
             Ok(quantity @ 1..=MOST_MADE) => Ok(Self(quantity)),
-            _ => Err(crate::error::Invalid::new(
-                "bad-quantity",
-                "The quantity is a whole number from 1 to 1,000,000.",
-            )),
+            _ => Err(Invalid::new("bad-quantity", "The quantity is a whole number from 1 to 1,000,000.")),
         }
     }
 }
@@ -108,16 +105,11 @@ fn read(app: &App, uri: &Uri, envelope: &Envelope) -> Result<Posted<Registration
         return envelope.csv(app, &layout, MOST_REGISTERED, &parameters);
     }
     envelope.require_json()?;
-    Document::query(uri.query())
-        .map_err(|fault| Problem::malformed_at(fault.into()))?
-        .read::<Nothing>()
-        .map_err(Problem::wrong)?;
+    if uri.query().is_some_and(|query| !query.is_empty()) {
+        let detail = "With JSON this call takes no query parameters: `holder_bin` is in the body.";
+        return Err(Problem::wrong_at(At::Query("?".into()), Invalid::new("unknown-parameter", detail)));
+    }
     envelope.json(app)
-}
-
-input! {
-    /// No parameters.
-    struct Nothing {}
 }
 
 /// Registers seals that exist: all of them or none.
