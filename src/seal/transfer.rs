@@ -92,7 +92,9 @@ pub async fn transfer(tx: &mut Tx<'_>, by: &By, which: &Which, to: OrganizationI
             .ok_or_else(|| Error::BadRow(format!("seal_batch {}: not asked for", head.id)))?;
         moved.sort_unstable();
         let mut digest = ListDigest::default();
-        moved.iter().for_each(|number| digest.add_number(number));
+        for number in moved.iter() {
+            digest.add_number(number);
+        }
         let done = Done {
             to: Some(to),
             quantity: Some(u32::try_from(moved.len()).unwrap_or(u32::MAX)),
