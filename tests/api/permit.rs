@@ -159,7 +159,7 @@ async fn texts_that_are_too_long_together_are_refused_and_long_cyrillic_fits() {
         body["forest_type"] = long(60);
         body["origin"]["forestry"] = long(100);
         for part in ["compartment", "subcompartment", "cutting_area"] {
-            body["origin"][part] = long(40);
+            body["origin"][part] = long(30);
         }
         body
     };
