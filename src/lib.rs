@@ -4,10 +4,12 @@
 //! together. [`http`] is thin and nothing else knows of it.
 
 pub mod chain;
+pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod custody;
 pub mod db;
+pub mod demo;
 pub mod error;
 pub mod finding;
 pub mod geo;
@@ -22,6 +24,7 @@ pub mod party;
 pub mod permit;
 pub mod region;
 pub mod seal;
+pub mod serve;
 pub mod telemetry;
 pub mod units;
 pub mod verify;

@@ -1,6 +1,17 @@
 //! The program: reads settings, sets up telemetry, calls the library.
 
+use ormantrace::cli::Cli;
+use std::process::ExitCode;
+
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-fn main() {}
+fn main() -> ExitCode {
+    match Cli::from_command_line().run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("ormantrace: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}

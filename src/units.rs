@@ -12,7 +12,7 @@ mod text;
 mod time;
 
 pub use text::{Note, Text};
-pub use time::{LocalDate, Moment, utc_text};
+pub use time::{LocalDate, Moment, serialize_utc, utc_text};
 
 use crate::error::Invalid;
 use crate::log::species::LogKind;

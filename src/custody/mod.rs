@@ -6,6 +6,9 @@
 //! custody event of any number of logs: resolve, lock, append, save.
 
 pub mod content;
+pub mod correct;
+pub mod history;
+pub mod record;
 pub mod request;
 pub mod state;
 pub mod table;

@@ -4,6 +4,7 @@
 //! evidence, and [`Database::close`] leaves nothing running.
 
 pub mod cluster;
+pub mod erase;
 pub mod folder;
 pub mod lock;
 pub mod migrate;

@@ -1,3 +1,4 @@
 //! (in work)
 
+pub mod record;
 pub mod rules;

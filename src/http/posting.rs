@@ -184,7 +184,8 @@ impl Envelope {
         self.understand(app, &table.document(layout, parameters))
     }
 
-    fn understand<T: Read>(&self, app: &App, document: &Document<'_>) -> Result<Posted<T>, Problem> {
+    /// Reads a document made of the body, and fingerprints the request.
+    pub fn understand<T: Read>(&self, app: &App, document: &Document<'_>) -> Result<Posted<T>, Problem> {
         let input = document.read::<T>().map_err(Problem::wrong)?;
         let mut mac =
             <Hmac<Sha256> as KeyInit>::new_from_slice(&app.fingerprint_key).expect("HMAC takes any key");

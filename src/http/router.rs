@@ -1,9 +1,19 @@
 //! Every URL on one page.
 
 use super::app::App;
+use super::auth::Operator;
+use super::body::batch_body;
+use super::custody_events;
+use super::harvests;
+use super::health::Health;
 use super::layers::{LayerSettings, with_layers};
+use super::metrics::Exposition;
+use super::problem::Problem;
 use super::{felling_tickets, keys, organizations, reference};
+use super::{logs, pages, verify};
 use axum::Router;
+use axum::extract::FromRequestParts;
+use axum::http::{HeaderMap, Request};
 use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -48,10 +58,19 @@ pub fn api() -> OpenApiRouter<App> {
         .routes(routes!(felling_tickets::cancel_felling_ticket))
         .routes(routes!(reference::list_species))
         .routes(routes!(reference::list_regions))
-    // seals
-    // harvests
-    // logs and custody
-    // verification
+        // seals
+        // harvests
+        .merge(OpenApiRouter::new().routes(routes!(harvests::create_harvest)).layer(batch_body()))
+        .routes(routes!(harvests::get_harvest_template))
+        .routes(routes!(harvests::get_harvest))
+        // logs and custody
+        .routes(routes!(custody_events::create_custody_event))
+        .routes(routes!(logs::list_logs))
+        .routes(routes!(logs::get_log))
+        .routes(routes!(logs::get_log_history))
+        // verification
+        .routes(routes!(verify::verify_code))
+        .routes(routes!(verify::verify_codes))
 }
 
 /// The OpenAPI document.
@@ -60,9 +79,58 @@ pub fn openapi() -> utoipa::openapi::OpenApi {
     api().into_openapi()
 }
 
-/// Everything that is served, behind its layers.
+/// What a process answers about itself.
+#[derive(Clone, Debug)]
+pub struct Operations {
+    /// `/healthz` and `/readyz`.
+    pub health: Health,
+    /// `/metrics` for the operator's token; nothing if the figures have a listener of their own.
+    pub metrics: Option<Exposition>,
+}
+
+/// Ready while the database answers.
+#[must_use]
+pub fn health(app: &App) -> Health {
+    let pool = app.pool.clone();
+    Health::new(move || {
+        let pool = pool.clone();
+        async move {
+            let ping = sqlx::query("SELECT 1").execute(&pool).await;
+            ping.map(drop).map_err(|error| error.to_string())
+        }
+    })
+}
+
+/// Everything that is served, behind its layers, as a process of its own would.
 pub fn router(app: App, layers: &LayerSettings) -> Router {
-    let (api, _document) = api().split_for_parts();
-    let router = api.merge(super::problem_pages::routes());
-    with_layers(router, layers).with_state(app)
+    let operations = Operations { health: health(&app), metrics: Some(Exposition::new()) };
+    served(app, layers, &operations)
+}
+
+/// Everything that is served, behind its layers.
+pub fn served(app: App, layers: &LayerSettings, operations: &Operations) -> Router {
+    let (api, document) = api().split_for_parts();
+    let mut router = api
+        .merge(super::problem_pages::routes())
+        .merge(operations.health.routes())
+        .merge(pages::routes())
+        .merge(documentation(document));
+    if let Some(exposition) = operations.metrics.clone() {
+        let of = app.clone();
+        router = router.merge(exposition.routes(move |headers| operator_only(of.clone(), headers)));
+    }
+    with_layers(router, layers).layer(axum::middleware::from_fn(pages::problems_as_pages)).with_state(app)
+}
+
+/// `/openapi.json`, and at `/docs` a viewer of it that asks nobody else for anything.
+fn documentation(document: utoipa::openapi::OpenApi) -> Router<App> {
+    // The viewer would otherwise send the document's address to a validator on the net.
+    let config = utoipa_swagger_ui::Config::default().validator_url("none");
+    utoipa_swagger_ui::SwaggerUi::new("/docs").url("/openapi.json", document).config(config).into()
+}
+
+async fn operator_only(app: App, headers: HeaderMap) -> Result<(), Problem> {
+    let (mut parts, ()) = Request::new(()).into_parts();
+    parts.headers = headers;
+    Operator::from_request_parts(&mut parts, &app).await.map(drop)
 }

@@ -165,7 +165,7 @@ pub struct NewLog {
     pub issuer: OrganizationId,
 }
 
-/// Adds the logs of a harvest, and which seal each bears. Two round trips.
+/// Adds the logs of a harvest; `seal::stock::apply` says which seal each bears.
 pub async fn insert(tx: &mut Tx<'_>, logs: &[NewLog]) -> Result<()> {
     let mut columns = Columns::default();
     for log in logs {
@@ -224,14 +224,6 @@ pub async fn insert(tx: &mut Tx<'_>, logs: &[NewLog]) -> Result<()> {
         &columns.last_on,
         &columns.last_region as &[Option<String>],
         &columns.last_occurred_at,
-    )
-    .execute(&mut **tx)
-    .await?;
-    sqlx::query!(
-        "INSERT INTO log_seal (seal_number, log_id, from_seq)
-         SELECT seal_number, log_id, 1 FROM UNNEST($1::text[], $2::uuid[]) AS new (seal_number, log_id)",
-        &columns.seal_number,
-        &columns.id,
     )
     .execute(&mut **tx)
     .await?;

@@ -1,5 +1,5 @@
 //! Seals: the number a person reads, the marking code a scanner reads, who
-//! signed the code, and the label that carries both.
+//! signed the code, the label that carries both, and whose stock each is in.
 
 pub mod code;
 mod column;
@@ -9,8 +9,10 @@ pub mod marking_code;
 pub mod number;
 mod scan;
 pub mod signing;
+pub mod stock;
 
 pub use code::Code;
 pub use gs1::Gtin;
 pub use marking_code::{CodeError, Identification, MarkingCode};
 pub use number::{SealNumber, SealRange};
+pub use stock::{SealRow, SealStatus, VoidReason};

@@ -10,6 +10,14 @@ pub fn utc_text(instant: DateTime<Utc>) -> String {
     instant.to_rfc3339_opts(SecondsFormat::Micros, true)
 }
 
+/// An instant in an answer, as [`utc_text`] writes it; for `#[serde(serialize_with)]`.
+pub fn serialize_utc<S: serde::Serializer>(
+    instant: &DateTime<Utc>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&utc_text(*instant))
+}
+
 /// When something happened, as told from the place: the instant, and the local offset beside it, from
 /// which the local day follows (felling dates are days in the forest, not in Greenwich).
 ///

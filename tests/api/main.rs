@@ -5,4 +5,6 @@ mod support;
 
 mod party;
 mod permit;
+mod custody;
+mod harvest;
 mod world;

@@ -169,3 +169,103 @@ impl World {
         self.call(Method::POST, path, Some(&org.token), body).await
     }
 }
+
+/// Logs that are felled, sealed and recorded, and who had a hand in it.
+pub struct Felled {
+    pub operator: Org,
+    pub forest_owner: Org,
+    pub enterprise: Org,
+    pub sawmill: Org,
+    pub carrier: Org,
+    pub inspector: Org,
+    pub ticket: String,
+    /// Seal numbers that are still free.
+    pub seals: Vec<String>,
+    /// Seal numbers of the logs.
+    pub logs: Vec<String>,
+    pub harvest: Value,
+}
+
+impl World {
+    /// A ticket of 100 m³ of pine, commercial, and 20 m³ of it as firewood, felled in autumn 2026.
+    pub async fn ticket(&self, issuer: &Org, holder: &Org, number: &str) -> Value {
+        let body = serde_json::json!({
+            "series": "АБ", "number": number, "issued_on": "2026-08-20", "holder_bin": holder.bin,
+            "felling_kind": "main", "forest_category": "қорғаныштық", "forest_type": "қарағайлы",
+            "origin": {"region": "KZ-10", "district": "Бородулиха ауданы", "forestry": "Жаңа Семей орманшылығы",
+                       "compartment": "12", "subcompartment": "3", "cutting_area": "1"},
+            "area_ha": 3.5, "felling_from": "2026-09-01", "felling_until": "2026-12-31", "removal_until": "2027-03-31",
+            "lines": [{"species": "pinus_sylvestris", "wood": "commercial", "volume_m3": 100},
+                      {"species": "pinus_sylvestris", "wood": "firewood", "volume_m3": 20}]
+        });
+        self.post("/v1/felling-tickets", issuer, body).await.expect(201)
+    }
+
+    /// Seals for an organisation, made by the server.
+    pub async fn seals(&self, operator: &Org, holder: &Org, quantity: u32) -> Vec<String> {
+        let body = serde_json::json!({"holder_bin": holder.bin, "quantity": quantity});
+        let batch = self.post("/v1/seal-batches", operator, body).await.expect(201);
+        let first = batch["first_number"].as_str().unwrap();
+        let digits = first.trim_start_matches(|c: char| !c.is_ascii_digit());
+        let prefix = &first[..first.len() - digits.len()];
+        let start: u64 = digits.parse().unwrap();
+        (0..u64::from(quantity))
+            .map(|n| format!("{prefix}{:0width$}", start + n, width = digits.len()))
+            .collect()
+    }
+
+    /// A log as an enterprise posts it: pine, 6 m, 24 cm, 0.33 m³.
+    pub fn pine(seal: &str) -> Value {
+        serde_json::json!({
+            "seal_number": seal, "kind": "log", "species": "pinus_sylvestris", "wood": "commercial",
+            "assortment": "saw_log", "grade": 2, "length_m": 6, "top_diameter_cm": 24, "volume_m3": 0.33,
+            "measurement_method": "gost_2708_75", "occurred_at": "2026-10-05T09:30:00+05:00"
+        })
+    }
+
+    /// A posting of such logs.
+    pub fn harvest_of(ticket: &str, seals: &[String]) -> Value {
+        serde_json::json!({
+            "felling_ticket_id": ticket,
+            "responsible_person": {"name": "Ерлан Оспанов", "iin": null},
+            "logs": seals.iter().map(|seal| Self::pine(seal)).collect::<Vec<_>>()
+        })
+    }
+
+    /// The usual cast, a ticket, ten seals of which `n` are on logs.
+    pub async fn felled(&self, n: usize) -> Felled {
+        let (operator, forest_owner, enterprise) =
+            (self.operator().await, self.forest_owner().await, self.enterprise().await);
+        let (sawmill, carrier, inspector) =
+            (self.sawmill().await, self.carrier().await, self.inspector().await);
+        let ticket =
+            self.ticket(&forest_owner, &enterprise, "0001245").await["id"].as_str().unwrap().to_owned();
+        let mut logs = self.seals(&operator, &enterprise, u32::try_from(n).unwrap() + 10).await;
+        let seals = logs.split_off(n);
+        let body = Self::harvest_of(&ticket, &logs);
+        let harvest = self.post("/v1/harvests", &enterprise, body).await.expect(201);
+        Felled {
+            operator,
+            forest_owner,
+            enterprise,
+            sawmill,
+            carrier,
+            inspector,
+            ticket,
+            seals,
+            logs,
+            harvest,
+        }
+    }
+
+    /// A custody event at the world's time; `more` is laid over it.
+    pub async fn event(&self, who: &Org, event: &str, logs: &[String], more: Value) -> Answer {
+        let mut body = serde_json::json!({
+            "type": event, "logs": logs, "occurred_at": ormantrace::units::utc_text(self.clock.now())
+        });
+        for (name, value) in more.as_object().cloned().unwrap_or_default() {
+            body[name] = value;
+        }
+        self.post("/v1/custody-events", who, body).await
+    }
+}

@@ -1,0 +1,512 @@
+//! Recording custody events of up to 1,000 logs: all or none.
+//!
+//! Locks, in the house's order: operation id, a corrected log's ticket lines, seals
+//! of a replacement, then the logs by id. Round trips do not grow with the number
+//! of logs, but for what is late and comes from a device: its logs' chains are read,
+//! to see whether it was true to its time.
+
+use super::content::{Business, Content, Public, Told};
+use super::correct;
+use super::request::{NewCustodyEvent, position_part};
+use super::state::{LogState, replay};
+use super::table::{Asker, Refused, allowed, check};
+use super::words::{EventType, TransferOf};
+use crate::chain::{Draft, Hash, append, canonical};
+use crate::clock::Clock;
+use crate::db::Tx;
+use crate::error::{At, Entry, Error, Result};
+use crate::finding::record::{Finding, Found, store};
+use crate::finding::rules;
+use crate::harvest::record::{AHEAD, Faults};
+use crate::ids::{LogId, OperationId, OrganizationId};
+use crate::log::find::resolve;
+use crate::log::row::{LogRow, lock, save};
+use crate::operation;
+use crate::party::bin::Bin;
+use crate::party::key::Caller;
+use crate::party::role::Role;
+use crate::seal::stock::{self, SealStatus};
+use crate::units::Moment;
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use std::collections::HashMap;
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+/// One event that was recorded.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct RecordedEvent {
+    /// The log.
+    pub log: LogId,
+    /// Place in its chain.
+    pub seq: u32,
+    /// The event's hash.
+    pub hash: Hash,
+}
+
+/// What a posting made.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct CustodyAnswer {
+    /// The posting's name.
+    pub operation_id: OperationId,
+    /// One event a log, in the order of the posting.
+    pub events: Vec<RecordedEvent>,
+    /// What looked unusual.
+    pub findings: Vec<Finding>,
+}
+
+/// What recording came to.
+pub enum Recorded {
+    /// It is new.
+    New(CustodyAnswer),
+    /// The same posting was recorded before.
+    Before(CustodyAnswer),
+}
+
+/// Records a posting for `caller`.
+///
+/// # Errors
+/// [`Error::Wrong`] for references and values that do not fit, [`Error::Conflict`] for what the
+/// present state refuses; all faults of the posting at once.
+pub async fn record(
+    tx: &mut Tx<'_>,
+    caller: &Caller,
+    request: &NewCustodyEvent,
+    fingerprint: &[u8; 32],
+    clock: &Clock,
+) -> Result<Recorded> {
+    if let Some(id) = request.operation_id
+        && let operation::Claim::Existing { subjects, seqs } =
+            operation::claim(tx, caller.organization, id, fingerprint).await?
+    {
+        return Ok(Recorded::Before(before(tx, id, &subjects, &seqs).await?));
+    }
+    let mut faults = Faults::default();
+    if request.occurred_at.instant() > clock.now() + AHEAD {
+        let detail = "This is more than five minutes in the future.";
+        faults.wrong.push(Entry::new(pointer("/occurred_at"), "in-the-future", detail));
+    }
+    let others = Others::find(tx, caller, request, &mut faults).await?;
+    let ids = resolve(&mut **tx, &request.logs).await?;
+    let correction = match (request.r#type, ids.first()) {
+        (EventType::Corrected, Some(Some(log))) => Some(correct::prepare(tx, *log).await?),
+        _ => None,
+    };
+    let replacement = match (&request.new_seal_number, ids.first()) {
+        (Some(new), Some(Some(log))) => Some(lock_seals(tx, new, *log).await?),
+        _ => None,
+    };
+    let known: Vec<LogId> = ids.iter().flatten().copied().collect();
+    let mut rows: HashMap<LogId, LogRow> =
+        lock(tx, &known).await?.into_iter().map(|row| (row.id, row)).collect();
+    // Read behind the locks: a writer that waited did not receive before the one it waited for.
+    let now = clock.now();
+    let readable = readable(tx, caller, &rows).await?;
+
+    let recorder = Recorder {
+        caller,
+        request,
+        others,
+        operation: request.operation_id.unwrap_or_default(),
+        asker: Asker {
+            id: caller.organization,
+            inspector: caller.is(Role::Inspector),
+            operator: caller.is(Role::Operator),
+        },
+        now,
+    };
+    let mut plans = Vec::with_capacity(ids.len());
+    for (index, id) in ids.iter().enumerate() {
+        let at = || At::Pointer(format!("/logs/{index}"));
+        let Some(id) = id.filter(|id| readable.contains(id)) else {
+            let detail = "There is no such log, or none that you may see.";
+            faults.wrong.push(Entry::new(at(), "unknown-log", detail));
+            continue;
+        };
+        let Some(row) = rows.remove(&id) else {
+            let detail = "This log is named twice in the batch.";
+            faults.wrong.push(Entry::new(at(), "duplicate-in-batch", detail));
+            continue;
+        };
+        let late = request.device.is_some() && request.occurred_at.instant() < row.state.last.occurred_at;
+        let judged = if late { Some(recorder.state_then(tx, &row).await?) } else { None };
+        let state = judged.as_ref().unwrap_or(&row.state);
+        if let Err(entry) = recorder.check(state, at()) {
+            faults.conflict.push(entry);
+            continue;
+        }
+        plans.push(Plan { row, late });
+    }
+    if let Some(seals) = &replacement {
+        recorder.check_seals(seals, &mut faults);
+    }
+    let mut corrected = None;
+    if let (Some(prepared), Some(plan)) = (correction, plans.first()) {
+        corrected = correct::decide(&prepared, &recorder, &plan.row, &mut faults);
+    }
+    if !faults.is_empty() {
+        return Err(faults.into_error());
+    }
+    recorder.write(tx, plans, corrected, replacement, fingerprint).await.map(Recorded::New)
+}
+
+/// A log that passed, under lock.
+struct Plan {
+    row: LogRow,
+    /// True to its time but late: changes no present state.
+    late: bool,
+}
+
+/// The seals of a replacement, under lock.
+struct Seals {
+    new: Option<stock::SealRow>,
+    old: Vec<String>,
+}
+
+async fn lock_seals(tx: &mut Tx<'_>, new: &crate::seal::number::SealNumber, log: LogId) -> Result<Seals> {
+    let old = sqlx::query_scalar!(
+        r#"SELECT seal_number FROM log_seal WHERE log_id = $1 AND until_seq IS NULL"#,
+        log.0
+    )
+    .fetch_all(&mut **tx)
+    .await?;
+    let mut numbers = vec![new.clone()];
+    numbers.extend(old.iter().filter_map(|number| crate::seal::number::SealNumber::parse(number).ok()));
+    let mut rows = stock::lock_for_use(tx, &numbers).await?;
+    Ok(Seals { new: rows.swap_remove(0), old })
+}
+
+/// The other organisations a posting names.
+#[derive(Default)]
+struct Others {
+    to: Option<OrganizationId>,
+    carrier: Option<OrganizationId>,
+}
+
+impl Others {
+    async fn find(
+        tx: &mut Tx<'_>,
+        caller: &Caller,
+        request: &NewCustodyEvent,
+        faults: &mut Faults,
+    ) -> Result<Self> {
+        let mut others = Self::default();
+        if let Some(bin) = &request.to_bin {
+            match organization(tx, bin).await? {
+                None => faults.wrong.push(unknown("/to_bin")),
+                Some((id, _)) if id == caller.organization => {
+                    let detail = "A transfer goes to another organisation.";
+                    faults.wrong.push(Entry::new(pointer("/to_bin"), "transfer-to-oneself", detail));
+                }
+                Some((_, roles)) if !roles.iter().any(|role| may_hold(*role)) => {
+                    let detail =
+                        "This organisation is neither an enterprise nor a forest owner; it holds no timber.";
+                    faults.wrong.push(Entry::new(pointer("/to_bin"), "holds-no-timber", detail));
+                }
+                Some((id, _)) => others.to = Some(id),
+            }
+        }
+        if let Some(bin) = &request.carrier_bin {
+            match organization(tx, bin).await? {
+                None => faults.wrong.push(unknown("/carrier_bin")),
+                Some((_, roles)) if !roles.contains(&Role::Carrier) => {
+                    let detail = "This organisation is no carrier.";
+                    faults.wrong.push(Entry::new(pointer("/carrier_bin"), "not-a-carrier", detail));
+                }
+                Some((id, _)) => others.carrier = Some(id),
+            }
+        }
+        Ok(others)
+    }
+}
+
+fn may_hold(role: Role) -> bool {
+    matches!(role, Role::Enterprise | Role::ForestOwner)
+}
+
+fn unknown(at: &str) -> Entry {
+    Entry::new(pointer(at), "unknown-organization", "No organisation with this BIN is registered.")
+}
+
+async fn organization(tx: &mut Tx<'_>, bin: &Bin) -> Result<Option<(OrganizationId, Vec<Role>)>> {
+    let row = sqlx::query!(
+        r#"SELECT id, roles AS "roles: Vec<Role>" FROM organization WHERE bin = $1"#,
+        bin.as_str()
+    )
+    .fetch_optional(&mut **tx)
+    .await?;
+    Ok(row.map(|row| (row.id.into(), row.roles)))
+}
+
+/// Which of the locked logs the caller may see at all; past parties are looked up once.
+async fn readable(tx: &mut Tx<'_>, caller: &Caller, rows: &HashMap<LogId, LogRow>) -> Result<Vec<LogId>> {
+    if caller.is(Role::Inspector) {
+        return Ok(rows.keys().copied().collect());
+    }
+    let me = caller.organization;
+    let (mut seen, unseen): (Vec<&LogRow>, Vec<&LogRow>) = rows.values().partition(|row| {
+        let state = &row.state;
+        state.holder == me
+            || state.owner == me
+            || state.carrier == Some(me)
+            || state.pending.is_some_and(|p| p.to == me || p.from == me)
+            || row.issuer == me
+    });
+    if !unseen.is_empty() {
+        let ids: Vec<Uuid> = unseen.iter().map(|row| row.id.0).collect();
+        let past = sqlx::query_scalar!(
+            "SELECT log_id FROM past_party WHERE organization_id = $1 AND log_id = ANY($2)",
+            me.0,
+            &ids
+        )
+        .fetch_all(&mut **tx)
+        .await?;
+        seen.extend(unseen.into_iter().filter(|row| past.contains(&row.id.0)));
+    }
+    Ok(seen.into_iter().map(|row| row.id).collect())
+}
+
+/// Everything about a posting that is the same for all its logs.
+pub(super) struct Recorder<'r> {
+    pub(super) caller: &'r Caller,
+    pub(super) request: &'r NewCustodyEvent,
+    others: Others,
+    operation: OperationId,
+    asker: Asker,
+    pub(super) now: DateTime<Utc>,
+}
+
+impl Recorder<'_> {
+    /// The state that the log was in at the time the posting claims.
+    async fn state_then(&self, tx: &mut Tx<'_>, row: &LogRow) -> Result<LogState> {
+        let chain = correct::chain(tx, row.id).await?;
+        let then: Vec<Content> = chain
+            .into_iter()
+            .map(|event| event.content)
+            .filter(|event| {
+                let told = event.business.occurred.moment().map(Moment::instant);
+                event.seq == 1 || told.is_ok_and(|at| at <= self.request.occurred_at.instant())
+            })
+            .collect();
+        replay(&then)
+    }
+
+    fn check(&self, state: &LogState, at: At) -> Result<(), Entry> {
+        let event = self.request.r#type;
+        let verdict = check(event, state, self.asker).and_then(|()| self.check_giver(state));
+        verdict.map_err(|refused| {
+            let (code, detail) = match refused {
+                Refused::Transition if state.seal_void && !event.rule().with_void_seal => {
+                    ("seal-void", format!("The log's seal is void; `{event}` waits until it is replaced."))
+                }
+                Refused::Transition => {
+                    let pending = if state.pending.is_some() { ", with a transfer pending" } else { "" };
+                    let detail = format!("`{event}` does not follow on `{}`{pending}.", state.status);
+                    ("transition-not-allowed", detail)
+                }
+                Refused::NotYours => {
+                    let who: Vec<_> = event.rule().who.iter().map(|who| who.label()).collect();
+                    ("not-yours-to-record", format!("`{event}` is recorded by: {}.", who.join(", ")))
+                }
+            };
+            Entry { allowed: allowed(state, self.asker), ..Entry::new(at, code, detail) }
+        })
+    }
+
+    /// Holder for possession, owner for ownership, both for both.
+    fn check_giver(&self, state: &LogState) -> Result<(), Refused> {
+        if self.request.r#type != EventType::Transferred {
+            return Ok(());
+        }
+        let of = self.request.of.unwrap_or(TransferOf::Both);
+        let gives_possession = !of.moves_possession() || state.holder == self.asker.id;
+        let gives_ownership = !of.moves_ownership() || state.owner == self.asker.id;
+        if gives_possession && gives_ownership { Ok(()) } else { Err(Refused::NotYours) }
+    }
+
+    fn check_seals(&self, seals: &Seals, faults: &mut Faults) {
+        let at = || pointer("/new_seal_number");
+        match seals.new.as_ref().filter(|seal| seal.holder == self.asker.id) {
+            None => faults.wrong.push(Entry::new(at(), "unknown-seal", "You have no such seal.")),
+            Some(seal) => match seal.status {
+                SealStatus::Issued => {}
+                SealStatus::Applied => {
+                    let detail = "This seal is on a log already; a seal is applied once.";
+                    faults.conflict.push(Entry::new(at(), "seal-applied", detail));
+                }
+                SealStatus::Void => faults.conflict.push(Entry::new(at(), "seal-void", "This seal is void.")),
+            },
+        }
+    }
+
+    /// The parts of one log's event.
+    fn content(&self, plan: &Plan, corrected: Option<&correct::Decision>, seals: Option<&Seals>) -> Content {
+        let request = self.request;
+        let place = request.place.as_ref().map(super::request::Place::part);
+        let mut public = Public::bare(
+            request.r#type,
+            plan.row.state.kind,
+            request.occurred_at.local_date().day(),
+            place.as_ref().and_then(|place| place.region.clone()),
+        );
+        if let Some(seal) = seals.and_then(|seals| seals.new.as_ref()) {
+            public.seal = Some(seal.number.as_str().to_owned());
+            public.identification = Some(seal.identification.as_str().to_owned());
+        }
+        let transferred = request.r#type == EventType::Transferred;
+        let mut business = Business {
+            place,
+            position: request.position.map(position_part),
+            document: request.document.as_ref().map(super::request::Document::part),
+            device: request.device.as_ref().map(super::request::Device::part),
+            to: self.others.to,
+            of: transferred.then(|| request.of.unwrap_or(TransferOf::Both)),
+            carrier: self.others.carrier,
+            vehicle: request.vehicle.as_ref().map(|vehicle| vehicle.as_str().to_owned()),
+            details: request.details.as_ref().map(super::request::Details::part),
+            reason: request.reason.as_ref().map(|reason| reason.as_str().to_owned()),
+            out_of_order: plan.late,
+            ..Business::bare(
+                plan.row.id,
+                Told::of(request.occurred_at),
+                self.caller.organization,
+                self.caller.key,
+                self.operation,
+            )
+        };
+        if let Some(decision) = corrected {
+            decision.put(&mut public, &mut business);
+        }
+        Content { seq: plan.row.head.seq + 1, public, business }
+    }
+
+    async fn write(
+        self,
+        tx: &mut Tx<'_>,
+        plans: Vec<Plan>,
+        corrected: Option<correct::Decision>,
+        seals: Option<Seals>,
+        fingerprint: &[u8; 32],
+    ) -> Result<CustodyAnswer> {
+        let mut drafts = Vec::with_capacity(plans.len());
+        let mut afters = Vec::with_capacity(plans.len());
+        let mut found = Vec::new();
+        for (index, plan) in plans.into_iter().enumerate() {
+            let content = self.content(&plan, corrected.as_ref(), seals.as_ref());
+            let (public, business) = (canonical::text(&content.public), canonical::text(&content.business));
+            self.check_size(index, &public, &business)?;
+            let after = match &corrected {
+                Some(decision) => decision.after(&content)?,
+                None => {
+                    let mut state = plan.row.state.clone();
+                    state.apply(&content)?;
+                    state
+                }
+            };
+            let last = plan.row.state.last.occurred_at;
+            let seq = content.seq;
+            let about = |draft| Found { draft, log: Some((plan.row.id, seq)), ticket: None };
+            found.extend(rules::late_entry(self.request.occurred_at, self.now).map(about));
+            if let Ok(last) = Moment::new(last, self.request.occurred_at.offset_minutes()) {
+                found.extend(rules::out_of_order(self.request.occurred_at, last).map(about));
+            }
+            let region =
+                content.public.region.as_deref().and_then(|code| crate::region::Region::parse(code).ok());
+            drafts.push(Draft {
+                head: plan.row.head.clone(),
+                public,
+                business,
+                personal: None,
+                event_type: self.request.r#type.as_str(),
+                organization: self.caller.organization.0,
+                operation: self.operation.0,
+                occurred_at: self.request.occurred_at.instant(),
+                region: region.map(crate::region::Region::as_str),
+            });
+            afters.push((plan.row, after));
+        }
+        let heads = append(tx, self.now, drafts).await?;
+        let mut events = Vec::with_capacity(heads.len());
+        let mut past = Vec::new();
+        let mut rows = Vec::with_capacity(heads.len());
+        for ((row, after), head) in afters.into_iter().zip(heads) {
+            events.push(RecordedEvent { log: row.id, seq: head.seq, hash: head.hash });
+            for left in [row.state.holder, row.state.owner] {
+                if left != after.holder && left != after.owner && !past.contains(&(row.id, left, head.seq)) {
+                    past.push((row.id, left, head.seq));
+                }
+            }
+            if let Some(new) = seals.as_ref().and_then(|seals| seals.new.as_ref()) {
+                let old = crate::seal::number::SealNumber::parse(&row.state.seal)
+                    .map_err(|_| Error::BadRow(format!("log.seal_number of {}", row.id)))?;
+                stock::replace(tx, &old, &new.number, row.id, head.seq).await?;
+            }
+            rows.push((after, head));
+        }
+        save(tx, &rows, &past).await?;
+        if let Some(decision) = &corrected {
+            crate::permit::add_marked(tx, decision.changes()).await?;
+            found.extend(decision.found(events.first().map(|event| (event.log, event.seq))));
+        }
+        let (organization, operation) = (self.caller.organization, self.operation);
+        if let Some(device) = &self.request.device {
+            let recorded_at = device.recorded_at.instant();
+            operation::claim_device(tx, organization, device.id.as_str(), device.seq, recorded_at, operation)
+                .await?;
+        }
+        let findings = store(tx, organization, found, self.now).await?;
+        let posting = operation::Record {
+            organization,
+            operation,
+            kind: "custody_event",
+            fingerprint: *fingerprint,
+            subjects: events.iter().map(|event| event.log.0).collect(),
+            seqs: events.iter().map(|event| i32::try_from(event.seq).unwrap_or(i32::MAX)).collect(),
+        };
+        operation::record(tx, posting, self.now).await?;
+        Ok(CustodyAnswer { operation_id: operation, events, findings })
+    }
+
+    /// The evidence row is bounded; each field is too, but not all of them together.
+    fn check_size(&self, index: usize, public: &str, business: &str) -> Result<()> {
+        if public.len() <= 700 && business.len() <= 1_300 {
+            return Ok(());
+        }
+        let detail =
+            "Place, document, details, reason and device together are too long; shorten one of them.";
+        Err(Error::Wrong(vec![Entry::new(
+            At::Pointer(if index == 0 { String::new() } else { format!("/logs/{index}") }),
+            "too-long-together",
+            detail,
+        )]))
+    }
+}
+
+/// What a posting made, as told when it is repeated.
+async fn before(tx: &mut Tx<'_>, id: OperationId, subjects: &[Uuid], seqs: &[i32]) -> Result<CustodyAnswer> {
+    let rows = sqlx::query!(
+        r#"SELECT event.subject_id, event.seq, event.hash FROM UNNEST($1::uuid[], $2::int[]) WITH ORDINALITY AS made (id, seq, place)
+           JOIN event ON event.subject_id = made.id AND event.seq = made.seq ORDER BY made.place"#,
+        subjects,
+        seqs
+    )
+    .fetch_all(&mut **tx)
+    .await?;
+    let events = rows
+        .into_iter()
+        .map(|row| {
+            let bad = || Error::BadRow(format!("event {}/{}", row.subject_id, row.seq));
+            Ok(RecordedEvent {
+                log: row.subject_id.into(),
+                seq: u32::try_from(row.seq).map_err(|_| bad())?,
+                hash: Hash::from_slice(&row.hash).ok_or_else(bad)?,
+            })
+        })
+        .collect::<Result<_>>()?;
+    let findings = crate::finding::record::of_events(&mut **tx, subjects, seqs).await?;
+    Ok(CustodyAnswer { operation_id: id, events, findings })
+}
+
+pub(super) fn pointer(text: &str) -> At {
+    At::Pointer(text.to_owned())
+}

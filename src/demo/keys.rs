@@ -1,0 +1,70 @@
+//! The demonstration's keys: fixed, known to everybody, and saying so.
+
+use crate::party::key::Token;
+
+/// A participant of the demonstration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Who {
+    /// Registers and allots.
+    Operator,
+    /// Issues felling tickets.
+    ForestOwner,
+    /// Harvests at Semey.
+    Harvester,
+    /// Harvests and trades.
+    Trader,
+    /// Drives.
+    Carrier,
+    /// Saws.
+    Sawmill,
+    /// Inspects.
+    Inspector,
+}
+
+impl Who {
+    /// Everybody, in the order in which they are shown.
+    pub const ALL: [Self; 7] = [
+        Self::Operator,
+        Self::ForestOwner,
+        Self::Harvester,
+        Self::Trader,
+        Self::Carrier,
+        Self::Sawmill,
+        Self::Inspector,
+    ];
+
+    /// The token.
+    #[must_use]
+    pub fn token(self) -> &'static str {
+        match self {
+            Self::Operator => "demo-operator-key-not-for-production-0000001",
+            Self::ForestOwner => "demo-forest-owner-key-not-for-production-0000001",
+            Self::Harvester => "demo-harvester-key-not-for-production-0000001",
+            Self::Trader => "demo-trader-key-not-for-production-0000001",
+            Self::Carrier => "demo-carrier-key-not-for-production-0000001",
+            Self::Sawmill => "demo-sawmill-key-not-for-production-0000001",
+            Self::Inspector => "demo-inspector-key-not-for-production-0000001",
+        }
+    }
+}
+
+/// All of them, as keys are stored.
+pub fn all() -> impl Iterator<Item = Token> {
+    Who::ALL.into_iter().filter_map(|who| Token::from_text(who.token()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashSet;
+
+    #[test]
+    fn every_key_can_be_used_and_says_what_it_is() {
+        assert_eq!(all().map(|token| token.hash()).collect::<HashSet<_>>().len(), Who::ALL.len());
+        assert!(
+            Who::ALL
+                .iter()
+                .all(|who| who.token().starts_with("demo-") && who.token().contains("not-for-production"))
+        );
+    }
+}

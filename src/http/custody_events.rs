@@ -1,0 +1,51 @@
+//! Custody events: what happened to logs, posted for up to 1,000 at once.
+
+use super::app::App;
+use super::auth::Custodian;
+use super::posting::{Done, Posted};
+use super::problem::Problem;
+use crate::custody::record::{CustodyAnswer, Recorded, record};
+use crate::custody::request::NewCustodyEvent;
+use crate::error::Error;
+use axum::extract::State;
+use axum::response::Response;
+use std::sync::Arc;
+
+/// Record an event of up to 1,000 logs, all or nothing.
+///
+/// What may follow what, and who may say so, is the custody table of `docs/DOMAIN.md`. A refused
+/// transition says what would be allowed.
+#[utoipa::path(
+    post, path = "/v1/custody-events", tag = "custody", operation_id = "create_custody_event",
+    security(("token" = [])), request_body = NewCustodyEvent,
+    responses(
+        (status = 201, description = "Recorded", body = CustodyAnswer),
+        (status = 200, description = "Recorded before by the same posting", body = CustodyAnswer),
+        (status = "4XX", description = "Refused", body = super::problem::Problem, content_type = "application/problem+json"),
+        (status = "5XX", description = "Failed", body = super::problem::Problem, content_type = "application/problem+json"),
+    )
+)]
+pub async fn create_custody_event(
+    State(app): State<App>,
+    Custodian(caller): Custodian,
+    Posted { input, posting }: Posted<NewCustodyEvent>,
+) -> Result<Response, Problem> {
+    let (shared, fingerprint, clock) =
+        (Arc::new((input, caller.clone())), posting.fingerprint, app.clock.clone());
+    posting
+        .run(&app, &caller, "record_custody_event", move |tx| {
+            let (shared, clock) = (Arc::clone(&shared), clock.clone());
+            Box::pin(async move {
+                let (input, caller) = &*shared;
+                Ok(match record(tx, caller, input, &fingerprint, &clock).await? {
+                    Recorded::New(answer) => {
+                        Done::created(&answer, format_args!("operation {}", answer.operation_id))
+                    }
+                    Recorded::Before(answer) => {
+                        Done::ok(&answer, format_args!("operation {}", answer.operation_id))
+                    }
+                })
+            })
+        })
+        .await
+}

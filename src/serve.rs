@@ -1,0 +1,363 @@
+//! One server from its start to its end: the database, the keys, the listener, what runs
+//! beside it, and the shutdown.
+//!
+//! It promises that nothing is left running or half done: told to stop (SIGTERM, Ctrl-C), it
+//! says no to `/readyz`, takes no new connection, finishes the requests at work within the
+//! drain time, closes its connections and stops a private PostgreSQL cleanly.
+
+use crate::clock::Clock;
+use crate::config::Settings;
+use crate::db::{self, Database, Mode, OpenError};
+use crate::error::Error;
+use crate::http::address::Network;
+use crate::http::app::{App, Inner, shared_secret};
+use crate::http::layers::LayerSettings;
+use crate::http::limit::{LimitSettings, PublicLimiter};
+use crate::http::metrics::Exposition;
+use crate::http::posting::forget_old_answers;
+use crate::http::router::{self, Operations};
+use crate::http::server::{Server, ServerSettings};
+use crate::seal::gs1::Gtin;
+use crate::seal::signing::{KeyRing, SigningKey};
+use sqlx::PgPool;
+use std::future::Future;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::task::JoinSet;
+
+mod bootstrap;
+
+/// How often answers whose time is over are forgotten.
+const FORGET_EVERY: Duration = Duration::from_hours(1);
+
+/// How long a probe waits for each step.
+const PROBE_TIME: Duration = Duration::from_secs(2);
+
+/// How a server runs, beyond [`Settings`].
+#[derive(Clone, Debug, Default)]
+pub struct Operation {
+    /// File of the key that signs marking codes; by default `keys/marking.key` in the data directory.
+    pub marking_key: Option<PathBuf>,
+    /// Limits of the public check.
+    pub limits: LimitSettings,
+    /// Whose `X-Forwarded-For` is believed.
+    pub trusted_proxies: Vec<Network>,
+    /// A listener of its own for the figures.
+    pub metrics_listen: Option<SocketAddr>,
+    /// How long `/readyz` says no before the door closes.
+    pub leave: Duration,
+    /// The listener's bounds.
+    pub server: ServerSettings,
+}
+
+/// Why a server did not start. `Display` is the whole message.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    /// The database does not open.
+    #[error("{0}")]
+    Open(#[from] OpenError),
+    /// The address cannot be listened on.
+    #[error("{address} cannot be listened on: {cause}.")]
+    Listen {
+        /// Which.
+        address: SocketAddr,
+        /// Why not.
+        cause: std::io::Error,
+    },
+    /// The signing key cannot be read or made.
+    #[error("The key that signs marking codes cannot be used: {0}.")]
+    MarkingKey(std::io::Error),
+    /// A setting is wrong.
+    #[error("{0}")]
+    Settings(#[from] crate::error::Invalid),
+    /// The database said no while starting.
+    #[error("The server cannot start: {0}.")]
+    Start(#[from] Error),
+    /// The system gives no signals, or no standard output.
+    #[error("{0}.")]
+    Io(#[from] std::io::Error),
+    /// The demonstration cannot be shown.
+    #[error("{0}")]
+    Demo(#[from] crate::demo::Failure),
+}
+
+/// A server that is set up and bound, but does not serve yet.
+pub struct Ready {
+    /// What handlers reach.
+    pub app: App,
+    /// What stands around them.
+    pub layers: LayerSettings,
+    /// Where it listens.
+    pub address: SocketAddr,
+    server: Server,
+    figures: Option<Server>,
+    database: Database,
+    leave: Duration,
+}
+
+/// `ormantrace serve`.
+///
+/// # Errors
+/// A sentence for the administrator; nothing is left running.
+pub async fn serve(settings: &Settings, operation: Operation) -> Result<(), Failure> {
+    let stop = told_to_stop()?;
+    let ready = prepare(settings, operation).await?;
+    if let Err(failure) = ready.introduce(settings).await {
+        ready.database.close().await;
+        return Err(failure);
+    }
+    ready.run(stop).await;
+    Ok(())
+}
+
+/// Resolves at the first SIGTERM or Ctrl-C from now on. Listened for from the very start, so
+/// that a stop during a long recovery is not lost.
+///
+/// # Errors
+/// If the system refuses.
+pub fn told_to_stop() -> std::io::Result<impl Future<Output = ()>> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    })
+}
+
+/// Opens everything a server needs.
+///
+/// # Errors
+/// A sentence for the administrator; nothing is left running.
+pub async fn prepare(settings: &Settings, operation: Operation) -> Result<Ready, Failure> {
+    // Bound first: a taken port is told before a database is made.
+    let server = bind(settings.serve.listen, operation.server).await?;
+    let figures = match operation.metrics_listen {
+        Some(address) => Some(bind(address, operation.server).await?),
+        None => None,
+    };
+    let address = server.local_addr();
+    let public_url = match &settings.serve.public_url {
+        Some(url) => url.as_str().to_owned(),
+        None => format!("http://{}", reachable(address)),
+    };
+    let database = db::open(&settings.database, Mode::Serve).await?;
+    let app = match make_app(&database.pool, settings, &operation, public_url.clone()).await {
+        Ok(app) => app,
+        Err(failure) => {
+            database.close().await;
+            return Err(failure);
+        }
+    };
+    let layers = LayerSettings {
+        public_url: Some(public_url),
+        trusted_proxies: operation.trusted_proxies,
+        ..LayerSettings::default()
+    };
+    Ok(Ready { app, layers, address, server, figures, database, leave: operation.leave })
+}
+
+async fn bind(address: SocketAddr, settings: ServerSettings) -> Result<Server, Failure> {
+    Server::bind(address, settings).await.map_err(|cause| Failure::Listen { address, cause })
+}
+
+/// An address that a browser on this machine can go to.
+fn reachable(mut address: SocketAddr) -> SocketAddr {
+    if address.ip().is_unspecified() {
+        let local: std::net::IpAddr = if address.is_ipv4() {
+            std::net::Ipv4Addr::LOCALHOST.into()
+        } else {
+            std::net::Ipv6Addr::LOCALHOST.into()
+        };
+        address.set_ip(local);
+    }
+    address
+}
+
+/// Asks the server that listens on `address` whether it is ready.
+///
+/// # Errors
+/// If there is none, or it is not.
+pub fn probe(address: SocketAddr) -> std::io::Result<()> {
+    let address = reachable(address);
+    let mut stream = TcpStream::connect_timeout(&address, PROBE_TIME)?;
+    stream.set_read_timeout(Some(PROBE_TIME))?;
+    write!(stream, "GET /readyz HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n")?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    if answer.starts_with("HTTP/1.1 200 ") { Ok(()) } else { Err(std::io::ErrorKind::Other.into()) }
+}
+
+async fn make_app(
+    pool: &PgPool,
+    settings: &Settings,
+    operation: &Operation,
+    public_url: String,
+) -> Result<App, Failure> {
+    let clock = Clock::system();
+    let signing_key = signing_key(settings, operation.marking_key.as_deref())?;
+    let key_ring = key_ring(pool, &signing_key, &clock).await?;
+    Ok(App::new(Inner {
+        pool: pool.clone(),
+        clock,
+        public_url,
+        gtin: Gtin::parse(&settings.serve.gtin).map_err(crate::error::Invalid::from)?,
+        signing_key,
+        key_ring,
+        limiter: PublicLimiter::new(operation.limits),
+        fingerprint_key: shared_secret(pool, "fingerprint").await?,
+    }))
+}
+
+fn signing_key(settings: &Settings, file: Option<&Path>) -> Result<SigningKey, Failure> {
+    let path = match file {
+        Some(path) => path.to_path_buf(),
+        None => settings.database.data_dir()?.join("keys").join("marking.key"),
+    };
+    if let Some(folder) = path.parent() {
+        let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder);
+        made.map_err(Failure::MarkingKey)?;
+    }
+    SigningKey::load_or_create(&path).map_err(Failure::MarkingKey)
+}
+
+/// The public halves of all keys that ever signed here, this server's own among them.
+async fn key_ring(pool: &PgPool, own: &SigningKey, clock: &Clock) -> Result<KeyRing, Error> {
+    let (key_id, public) = (own.id(), own.public_key());
+    let stored = sqlx::query_scalar!(
+        "INSERT INTO marking_key (key_id, public_key, created_at) VALUES ($1, $2, $3)
+         ON CONFLICT (key_id) DO UPDATE SET key_id = EXCLUDED.key_id RETURNING public_key",
+        key_id.as_str(),
+        public.as_slice(),
+        clock.now()
+    )
+    .fetch_one(pool)
+    .await?;
+    if stored != public {
+        return Err(Error::Unavailable(
+            format!("another marking key is already known as {key_id}, make a new key file").into(),
+        ));
+    }
+    let mut ring = KeyRing::from(own);
+    for row in sqlx::query!("SELECT key_id, public_key FROM marking_key").fetch_all(pool).await? {
+        let known = <[u8; 32]>::try_from(row.public_key.as_slice()).ok().map(|key| ring.add(&key));
+        if !matches!(known, Some(Ok(_))) {
+            return Err(Error::BadRow(format!("marking_key {}: no public key", row.key_id)));
+        }
+    }
+    Ok(ring)
+}
+
+impl Ready {
+    /// Sees that the operator can call, and says what an administrator should know.
+    async fn introduce(&self, settings: &Settings) -> Result<(), Failure> {
+        let token = settings.serve.operator_token.as_ref();
+        match bootstrap::operator(&self.app, token).await? {
+            bootstrap::Operator::Made(Some(token)) => {
+                let mut out = std::io::stdout().lock();
+                writeln!(out, "The operator's first token, shown only this once:\n{}", token.expose())?;
+                out.flush()?;
+            }
+            bootstrap::Operator::Made(None) => tracing::info!("the operator has the token of the settings"),
+            bootstrap::Operator::HasKeys => {
+                if token.is_some() {
+                    tracing::warn!("the operator has keys already: the token of the settings is not used");
+                }
+            }
+        }
+        if crate::demo::has_demo_keys(&self.app).await? {
+            tracing::warn!(
+                "THIS DATABASE HAS DEMO KEYS, WHICH EVERYBODY KNOWS: whoever reaches this server may write \
+                 in every name; never put real data into it"
+            );
+        }
+        Ok(())
+    }
+
+    /// Closes what is open, without having served.
+    pub async fn abandon(self) {
+        self.database.close().await;
+    }
+
+    /// Serves until `stop` resolves, then drains and closes everything.
+    pub async fn run(self, stop: impl Future<Output = ()>) {
+        let Self { app, layers, address, server, figures, database, leave } = self;
+        let exposition = exposition(&app.pool);
+        let mut beside = JoinSet::new();
+        let metrics = match figures {
+            None => Some(exposition),
+            Some(figures) => {
+                tracing::info!(address = %figures.local_addr(), "figures are at /metrics");
+                let routes = exposition.open_routes();
+                beside.spawn(async move {
+                    figures.serve(routes, std::future::pending()).await;
+                });
+                None
+            }
+        };
+        beside.spawn(forget_hourly(app.clone()));
+        let health = router::health(&app);
+        let router = router::served(app, &layers, &Operations { health: health.clone(), metrics });
+        tracing::info!(%address, url = %layers.public_url.as_deref().unwrap_or_default(), "serving");
+        let drained = server
+            .serve(router, async {
+                stop.await;
+                tracing::info!("told to stop: requests at work are finished");
+                health.drain();
+                tokio::time::sleep(leave).await;
+            })
+            .await;
+        if drained.cut > 0 {
+            tracing::warn!(connections = drained.cut, "the drain time is over: connections were cut");
+        }
+        beside.shutdown().await;
+        database.close().await;
+        tracing::info!("stopped");
+    }
+}
+
+/// The process's figures with those of its pool.
+fn exposition(pool: &PgPool) -> Exposition {
+    let (all, idle) = (pool.clone(), pool.clone());
+    Exposition::new()
+        .with_gauge("ormantrace_pool_connections", "Open connections to the database.", move || {
+            f64::from(all.size())
+        })
+        .with_gauge("ormantrace_pool_idle", "Connections to the database that nobody uses.", move || {
+            f64::from(u32::try_from(idle.num_idle()).unwrap_or(u32::MAX))
+        })
+}
+
+async fn forget_hourly(app: App) {
+    let mut hours = tokio::time::interval(FORGET_EVERY);
+    hours.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        hours.tick().await;
+        match forget_old_answers(&app).await {
+            Ok(0) => {}
+            Ok(rows) => tracing::info!(rows, "old answers forgotten"),
+            Err(error) => tracing::warn!(%error, "old answers cannot be forgotten now"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn links_lead_to_an_address_one_can_go_to() {
+        for (bound, link) in [
+            ("0.0.0.0:8080", "127.0.0.1:8080"),
+            ("[::]:8080", "[::1]:8080"),
+            ("192.0.2.7:80", "192.0.2.7:80"),
+        ] {
+            assert_eq!(reachable(bound.parse().unwrap()).to_string(), link);
+        }
+    }
+}

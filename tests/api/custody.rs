@@ -1,0 +1,248 @@
+//! Custody: what may follow what, transfers with two sides, corrections that add.
+
+use crate::world::{Felled, World};
+use serde_json::{Value, json};
+
+async fn status(world: &World, felled: &Felled, log: &str) -> Value {
+    world.get(&format!("/v1/logs/{log}"), &felled.inspector).await.expect(200)
+}
+
+#[tokio::test]
+async fn a_log_travels_from_the_felling_site_to_the_sawmill() {
+    let world = World::new().await;
+    let felled = world.felled(2).await;
+    let (from, to, logs) = (&felled.enterprise, &felled.sawmill, &felled.logs[..]);
+    world
+        .event(
+            from,
+            "stored",
+            logs,
+            json!({"place": {"name": "Жоғарғы қойма", "region": "KZ-10", "kind": "storage"}}),
+        )
+        .await
+        .expect(201);
+    world
+        .event(from, "loaded", logs, json!({"carrier_bin": felled.carrier.bin, "vehicle": "123 ABC 10"}))
+        .await
+        .expect(201);
+    world.event(from, "transferred", logs, json!({"to_bin": to.bin})).await.expect(201);
+    world.event(&felled.carrier, "departed", logs, json!({})).await.expect(201);
+    world.event(&felled.carrier, "arrived", logs, json!({})).await.expect(201);
+    // The carrier never becomes the holder, and cannot receive.
+    let refused = world.event(&felled.carrier, "received", logs, json!({})).await;
+    refused.expect(409);
+    assert_eq!(refused.codes(), ["not-yours-to-record", "not-yours-to-record"]);
+    world.event(to, "received", logs, json!({})).await.expect(201);
+    let now = status(&world, &felled, &logs[0]).await;
+    assert_eq!(
+        (&now["status"], &now["holder"]["id"], &now["owner"]["id"]),
+        (&json!("received"), &json!(to.id), &json!(to.id))
+    );
+    assert_eq!(now["pending"], Value::Null);
+    assert_eq!(now["carrier"], Value::Null);
+    world.event(to, "processed", logs, json!({})).await.expect(201);
+    let refused = world.event(to, "loaded", &logs[..1], json!({})).await;
+    refused.expect(409);
+    assert_eq!(refused.codes(), ["transition-not-allowed"]);
+    assert_eq!(refused.json()["errors"][0]["allowed"], json!(["corrected"]));
+    world
+        .event(&felled.inspector, "inspected", logs, json!({"details": {"outcome": "match"}}))
+        .await
+        .expect(201);
+}
+
+#[tokio::test]
+async fn what_is_absent_and_what_is_not_yours_look_alike() {
+    let world = World::new().await;
+    let felled = world.felled(1).await;
+    let foreign = world.event(&felled.sawmill, "stored", &felled.logs, json!({})).await;
+    let absent = world.event(&felled.sawmill, "stored", &["KZ999999999".to_owned()], json!({})).await;
+    foreign.expect(422);
+    assert_eq!(foreign.json()["errors"], absent.json()["errors"]);
+}
+
+#[tokio::test]
+async fn the_same_log_by_two_names_is_one_log() {
+    let world = World::new().await;
+    let felled = world.felled(1).await;
+    let id = felled.harvest["logs"][0]["id"].as_str().unwrap().to_owned();
+    let twice = world.event(&felled.enterprise, "stored", &[felled.logs[0].clone(), id], json!({})).await;
+    twice.expect(422);
+    assert_eq!(twice.codes(), ["duplicate-in-batch"]);
+}
+
+#[tokio::test]
+async fn a_transfer_takes_two_sides_and_can_be_refused_or_withdrawn() {
+    let world = World::new().await;
+    let felled = world.felled(1).await;
+    let (from, to, logs) = (&felled.enterprise, &felled.sawmill, &felled.logs[..]);
+    world.event(from, "transferred", logs, json!({"to_bin": to.bin, "of": "possession"})).await.expect(201);
+    world.event(from, "accepted", logs, json!({})).await.expect(409);
+    world.event(from, "sold", logs, json!({})).await.expect(409);
+    world.event(to, "rejected", logs, json!({})).await.expect(201);
+    world.event(from, "transferred", logs, json!({"to_bin": to.bin, "of": "possession"})).await.expect(201);
+    world.event(from, "withdrawn", logs, json!({})).await.expect(201);
+    world.event(from, "transferred", logs, json!({"to_bin": to.bin, "of": "possession"})).await.expect(201);
+    world.event(to, "accepted", logs, json!({})).await.expect(201);
+    let now = status(&world, &felled, &logs[0]).await;
+    assert_eq!((&now["holder"]["id"], &now["owner"]["id"]), (&json!(to.id), &json!(from.id)));
+    // Possession without ownership does not sell.
+    world.event(to, "sold", logs, json!({})).await.expect(409);
+}
+
+#[tokio::test]
+async fn sixty_four_transfers_at_once_leave_one() {
+    let world = World::new().await;
+    let felled = world.felled(1).await;
+    let posts = (0..64).map(|_| {
+        world.event(&felled.enterprise, "transferred", &felled.logs, json!({"to_bin": felled.sawmill.bin}))
+    });
+    let answers = futures_util::future::join_all(posts).await;
+    let won = answers.iter().filter(|answer| answer.status.as_u16() == 201).count();
+    let lost = answers.iter().filter(|answer| answer.status.as_u16() == 409).count();
+    assert_eq!((won, lost), (1, 63));
+}
+
+#[tokio::test]
+async fn sixteen_writers_on_one_log_make_one_chain() {
+    let world = World::new().await;
+    let felled = world.felled(1).await;
+    let posts = (0..64).map(|_| world.event(&felled.enterprise, "stored", &felled.logs, json!({})));
+    let answers = futures_util::future::join_all(posts).await;
+    assert!(
+        answers.iter().all(|answer| answer.status.as_u16() == 201),
+        "{:?}",
+        answers.iter().map(|a| a.status).collect::<Vec<_>>()
+    );
+    let mut seqs: Vec<u64> =
+        answers.iter().map(|answer| answer.json()["events"][0]["seq"].as_u64().unwrap()).collect();
+    seqs.sort_unstable();
+    assert_eq!(seqs, (2..=65).collect::<Vec<u64>>());
+}
+
+#[tokio::test]
+async fn batches_that_overlap_never_deadlock_anybody() {
+    let world = World::new().await;
+    let felled = world.felled(40).await;
+    let posts = (0..48_usize).map(|round| {
+        // Twenty logs each, in an order of its own.
+        let mut logs: Vec<String> = (0..20).map(|n| felled.logs[(round * 7 + n * 3) % 40].clone()).collect();
+        logs.sort();
+        logs.dedup();
+        if round % 2 == 0 {
+            logs.reverse();
+        }
+        let (world, felled) = (&world, &felled);
+        async move { world.event(&felled.enterprise, "stored", &logs, json!({})).await }
+    });
+    for answer in futures_util::future::join_all(posts).await {
+        answer.expect(201);
+    }
+}
+
+#[tokio::test]
+async fn received_at_never_falls_when_the_clock_is_set_back() {
+    let world = World::new().await;
+    let felled = world.felled(1).await;
+    world.event(&felled.enterprise, "stored", &felled.logs, json!({})).await.expect(201);
+    world.clock.set(world.clock.now() - chrono::TimeDelta::minutes(4));
+    world.event(&felled.enterprise, "stored", &felled.logs, json!({})).await.expect(201);
+    let history =
+        world.get(&format!("/v1/logs/{}/history", felled.logs[0]), &felled.inspector).await.expect(200);
+    let times: Vec<&str> =
+        history["events"].as_array().unwrap().iter().map(|e| e["received_at"].as_str().unwrap()).collect();
+    assert!(times.is_sorted(), "{times:?}");
+    assert_eq!(times[1], times[2]);
+}
+
+#[tokio::test]
+async fn a_replaced_seal_keeps_the_history_and_the_old_number_finds_the_log() {
+    let world = World::new().await;
+    let felled = world.felled(1).await;
+    let more = json!({"new_seal_number": felled.seals[0], "reason": "пломба зақымдалды"});
+    world.event(&felled.enterprise, "seal_replaced", &felled.logs, more.clone()).await.expect(201);
+    let by_old = status(&world, &felled, &felled.logs[0]).await;
+    let by_new = status(&world, &felled, &felled.seals[0]).await;
+    assert_eq!(by_old["id"], by_new["id"]);
+    assert_eq!(by_new["seal"]["number"], json!(felled.seals[0]));
+    let used = world.event(&felled.enterprise, "seal_replaced", &felled.logs, more).await;
+    used.expect(409);
+    assert_eq!(used.codes(), ["seal-applied"]);
+}
+
+#[tokio::test]
+async fn a_correction_adds_and_the_balance_follows() {
+    let world = World::new().await;
+    let felled = world.felled(1).await;
+    let set =
+        json!({"corrects": 1, "reason": "қателесіп өлшенген", "set": {"wood": "firewood", "volume_m3": 0.3}});
+    world.event(&felled.enterprise, "corrected", &felled.logs, set).await.expect(201);
+    let ticket =
+        world.get(&format!("/v1/felling-tickets/{}", felled.ticket), &felled.enterprise).await.expect(200);
+    assert_eq!(ticket["lines"][0]["marked_m3"], json!(0));
+    assert_eq!(ticket["lines"][1]["marked_m3"], json!(0.3));
+    let now = status(&world, &felled, &felled.logs[0]).await;
+    assert_eq!(
+        (&now["wood"], &now["volume_m3"], &now["species"]),
+        (&json!("firewood"), &json!(0.3), &json!("pinus_sylvestris"))
+    );
+    let unknown = json!({"corrects": 9, "reason": "?", "set": {"volume_m3": 0.3}});
+    let unknown = world.event(&felled.enterprise, "corrected", &felled.logs, unknown).await;
+    unknown.expect(422);
+    assert_eq!(unknown.codes(), ["unknown-event"]);
+}
+
+#[tokio::test]
+async fn the_last_event_can_be_reversed_by_its_recorder_for_72_hours_then_by_an_inspector() {
+    let world = World::new().await;
+    let felled = world.felled(1).await;
+    let by = &felled.enterprise;
+    world.event(by, "stored", &felled.logs, json!({})).await.expect(201);
+    world.event(by, "sold", &felled.logs, json!({})).await.expect(201);
+    let reverse = |seq: u32| json!({"corrects": seq, "reason": "қате жазылды", "reverse": true});
+    let not_last = world.event(by, "corrected", &felled.logs, reverse(2)).await;
+    not_last.expect(409);
+    assert_eq!(not_last.codes(), ["not-reversible"]);
+    world.event(by, "corrected", &felled.logs, reverse(3)).await.expect(201);
+    assert_eq!(status(&world, &felled, &felled.logs[0]).await["status"], "stored");
+    world.clock.set(world.clock.now() + chrono::TimeDelta::hours(73));
+    let late = world.event(by, "corrected", &felled.logs, reverse(2)).await;
+    late.expect(409);
+    assert_eq!(late.codes(), ["correction-not-yours"]);
+    world.event(&felled.inspector, "corrected", &felled.logs, reverse(2)).await.expect(201);
+    assert_eq!(status(&world, &felled, &felled.logs[0]).await["status"], "at_felling");
+}
+
+#[tokio::test]
+async fn what_a_device_recorded_late_is_kept_and_changes_nothing_present() {
+    let world = World::new().await;
+    let felled = world.felled(1).await;
+    world.event(&felled.enterprise, "loaded", &felled.logs, json!({})).await.expect(201);
+    let earlier = "2026-10-05T09:40:00+05:00";
+    let device = json!({"id": "tablet-07", "seq": 41, "recorded_at": earlier});
+    let late = json!({"occurred_at": earlier, "device": device});
+    let answer = world.event(&felled.enterprise, "stored", &felled.logs, late.clone()).await.expect(201);
+    assert!(answer["findings"].as_array().unwrap().iter().any(|f| f["log"].is_string()), "{answer}");
+    assert_eq!(status(&world, &felled, &felled.logs[0]).await["status"], "loaded");
+    let repeated = world.event(&felled.enterprise, "stored", &felled.logs, late).await;
+    repeated.expect(409);
+    assert_eq!(repeated.codes(), ["device-seq-used"]);
+}
+
+#[tokio::test]
+async fn an_event_more_than_five_minutes_ahead_is_refused() {
+    let world = World::new().await;
+    let felled = world.felled(1).await;
+    let ahead = |seconds| json!({"occurred_at": ormantrace::units::utc_text(world.clock.now() + chrono::TimeDelta::seconds(seconds))});
+    world.event(&felled.enterprise, "stored", &felled.logs, ahead(301)).await.expect(422);
+    world.event(&felled.enterprise, "stored", &felled.logs, ahead(300)).await.expect(201);
+}
+
+#[tokio::test]
+async fn the_operator_writes_nothing_in_anothers_name() {
+    let world = World::new().await;
+    let felled = world.felled(1).await;
+    world.event(&felled.operator, "stored", &felled.logs, json!({})).await.expect(403);
+    let harvest = World::harvest_of(&felled.ticket, &felled.seals[..1].to_vec());
+    world.post("/v1/harvests", &felled.operator, harvest).await.expect(403);
+}

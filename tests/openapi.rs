@@ -1,0 +1,11 @@
+//! The committed OpenAPI document is the one of this program.
+
+#[test]
+fn the_committed_document_is_the_programs() {
+    let made = ormantrace::http::router::openapi().to_pretty_json().expect("serialises");
+    let committed = include_str!("../openapi.json");
+    assert!(
+        committed.trim_end() == made.trim_end(),
+        "openapi.json is not this program's; make it anew: cargo run -- openapi > openapi.json"
+    );
+}

@@ -1,0 +1,265 @@
+//! The built program as an administrator meets it: processes, signals, exit codes, a real port
+//! and a private PostgreSQL of its own.
+
+mod support;
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+const TOKEN: &str = "operator-token-of-the-tests-in-Semey";
+/// Long enough for the slowest machine; nothing waits for it to pass.
+const PATIENCE: Duration = Duration::from_mins(1);
+
+/// The program, with no setting of whoever runs the tests.
+fn program() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_ormantrace"));
+    for (name, _) in std::env::vars_os() {
+        let ours =
+            name.to_str().is_some_and(|name| name.starts_with("ORMANTRACE_") || name == "DATABASE_URL");
+        if ours {
+            command.env_remove(name);
+        }
+    }
+    command
+}
+
+fn data() -> tempfile::TempDir {
+    tempfile::tempdir_in(support::pg::scratch()).expect("a folder")
+}
+
+fn run(arguments: &[&str]) -> Output {
+    program().args(arguments).stdin(Stdio::null()).output().expect("runs")
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// A server that was started and says where it listens.
+struct Running {
+    child: Child,
+    address: SocketAddr,
+    lines: mpsc::Receiver<String>,
+    told: Vec<String>,
+}
+
+impl Running {
+    #[expect(
+        clippy::zombie_processes,
+        reason = "a start that fails ends the test, and the process ends it then"
+    )]
+    fn start(data: &Path, more: &[&str]) -> Self {
+        let mut command = program();
+        command.args(["--log-format", "json", "serve", "--listen", "127.0.0.1:0", "--data-dir"]).arg(data);
+        command.args(more).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+        let mut child = command.spawn().expect("starts");
+        let (send, lines) = mpsc::channel();
+        let errors = BufReader::new(child.stderr.take().expect("piped"));
+        std::thread::spawn(move || {
+            for line in errors.lines().map_while(Result::ok) {
+                if send.send(line).is_err() {
+                    break;
+                }
+            }
+        });
+        let mut told = Vec::new();
+        loop {
+            let line = lines.recv_timeout(PATIENCE).unwrap_or_else(|_| panic!("never served: {told:#?}"));
+            let event: Value = serde_json::from_str(&line).unwrap_or_default();
+            told.push(line);
+            if event["message"] == "serving" {
+                let address = event["address"].as_str().and_then(|text| text.parse().ok());
+                return Self { child, address: address.expect("an address"), lines, told };
+            }
+        }
+    }
+
+    /// Status and body of a GET.
+    fn get(&self, path: &str, token: Option<&str>) -> (u16, String) {
+        get(self.address, path, token)
+    }
+
+    fn signal(&self, signal: Signal) {
+        let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw).expect("a number");
+        kill_process(pid, signal).expect("signalled");
+    }
+
+    /// How it ended, and all that it told.
+    fn end(mut self) -> (ExitStatus, String) {
+        let status = wait(&mut self.child);
+        self.told.extend(self.lines.iter());
+        (status, self.told.join("\n"))
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // A test that failed must leave nothing running; its PostgreSQL ends with it.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn wait(child: &mut Child) -> ExitStatus {
+    let since = Instant::now();
+    loop {
+        if let Some(status) = child.try_wait().expect("waited for") {
+            return status;
+        }
+        assert!(since.elapsed() < PATIENCE, "does not end");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+fn get(address: SocketAddr, path: &str, token: Option<&str>) -> (u16, String) {
+    let mut stream = TcpStream::connect(address).expect("connects");
+    let token = token.map(|token| format!("authorization: Bearer {token}\r\n")).unwrap_or_default();
+    let request = format!("GET {path} HTTP/1.1\r\nhost: orman.test\r\n{token}connection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).expect("sent");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("text");
+    let status = answer.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("a status");
+    (status, answer.split_once("\r\n\r\n").map(|(_, body)| body.to_owned()).unwrap_or_default())
+}
+
+#[test]
+fn from_nothing_to_ready_and_to_a_clean_end() {
+    let data = data();
+    let server = Running::start(data.path(), &["--operator-token", TOKEN]);
+    for path in ["/healthz", "/readyz", "/openapi.json", "/docs/"] {
+        assert_eq!(server.get(path, None).0, 200, "{path}");
+    }
+    assert_eq!(server.get("/metrics", None).0, 401);
+    let (status, figures) = server.get("/metrics", Some(TOKEN));
+    assert_eq!(status, 200, "{figures}");
+    assert!(figures.contains("ormantrace_pool_connections"), "{figures}");
+
+    let address = server.address.to_string();
+    assert!(run(&["probe", "--listen", &address]).status.success());
+
+    server.signal(Signal::TERM);
+    let (status, told) = server.end();
+    assert_eq!(status.code(), Some(0), "{told}");
+    assert!(!told.contains(TOKEN), "{told}");
+    assert_eq!(run(&["probe", "--listen", &address]).status.code(), Some(1));
+    assert!(!data.path().join("postgres/postmaster.pid").exists());
+}
+
+#[test]
+fn an_operator_without_a_token_gets_one_once() {
+    let data = data();
+    let start = || {
+        let mut command = program();
+        command.args(["--listen", "127.0.0.1:0", "--data-dir"]).arg(data.path());
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().expect("starts");
+        let mut errors = BufReader::new(child.stderr.take().expect("piped"));
+        let mut told = String::new();
+        while !told.contains("serving") {
+            assert_ne!(errors.read_line(&mut told).expect("text"), 0, "ended early: {told}");
+        }
+        let number = i32::try_from(child.id()).ok().and_then(Pid::from_raw).expect("a number");
+        kill_process(number, Signal::INT).expect("signalled");
+        assert_eq!(wait(&mut child).code(), Some(0));
+        let mut said = String::new();
+        child.stdout.take().expect("piped").read_to_string(&mut said).expect("text");
+        (said, told)
+    };
+    let (said, told) = start();
+    let token = said.lines().find(|line| line.starts_with("omt_")).expect("a token");
+    assert!(!told.contains(token), "in the log: {told}");
+    assert_eq!(start().0, "");
+}
+
+#[test]
+fn figures_on_a_listener_of_their_own_are_on_no_other() {
+    let data = data();
+    let server = Running::start(data.path(), &["--operator-token", TOKEN, "--metrics-listen", "127.0.0.1:0"]);
+    let told: Vec<Value> = server.told.iter().filter_map(|line| serde_json::from_str(line).ok()).collect();
+    let figures = told.iter().find(|event| event["message"] == "figures are at /metrics").expect("told");
+    let address = figures["address"].as_str().and_then(|text| text.parse().ok()).expect("an address");
+    assert_eq!(get(address, "/metrics", None).0, 200);
+    assert_eq!(get(address, "/v1/me", None).0, 404);
+    assert_eq!(server.get("/metrics", Some(TOKEN)).0, 404);
+}
+
+#[test]
+fn a_second_server_on_the_same_data_is_refused() {
+    let data = data();
+    let _first = Running::start(data.path(), &[]);
+    let second = program()
+        .args(["--listen", "127.0.0.1:0", "--data-dir"])
+        .arg(data.path())
+        .stdin(Stdio::null())
+        .output()
+        .expect("runs");
+    let said = text(&second.stderr);
+    assert_eq!(second.status.code(), Some(1), "{said}");
+    assert!(said.contains("is in use by another Ormantrace"), "{said}");
+    let migrate = program().args(["migrate", "--data-dir"]).arg(data.path()).output().expect("runs");
+    assert!(migrate.status.success(), "{}", text(&migrate.stderr));
+}
+
+#[test]
+fn killed_hard_it_starts_again_with_its_data() {
+    let data = data();
+    let first = Running::start(data.path(), &["--operator-token", TOKEN]);
+    assert_eq!(first.get("/metrics", Some(TOKEN)).0, 200);
+    first.signal(Signal::KILL);
+    assert_eq!(first.end().0.code(), None);
+    // Without the token in its settings: it can only come from the data.
+    let again = Running::start(data.path(), &[]);
+    assert_eq!(again.get("/metrics", Some(TOKEN)).0, 200);
+    assert_eq!(again.get("/metrics", Some("another-token-of-the-tests-in-Semey")).0, 401);
+}
+
+#[test]
+fn what_is_wrong_with_the_command_line_is_said_in_a_sentence() {
+    for (arguments, code, words) in [
+        (vec!["--no-such-flag"], 2, "--no-such-flag"),
+        (vec!["fell"], 2, "fell"),
+        (vec!["--listen", "nowhere"], 2, "--listen"),
+        (vec!["--gtin", "09521234543214"], 2, "check digit"),
+        (vec!["--operator-token", "short"], 2, "32 or more visible"),
+        (vec!["--database-url", "mysql://h/d"], 2, "only PostgreSQL"),
+        (vec!["--log", "ormantrace=loud,=", "migrate"], 1, "cannot be read"),
+        (vec!["--data-dir", "/dev/null/there", "--listen", "127.0.0.1:0"], 1, "/dev/null/there"),
+    ] {
+        let output = run(&arguments);
+        let said = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(code), "{arguments:?}: {said}");
+        assert!(said.contains(words), "{arguments:?}: {said}");
+        assert!(!said.contains("panicked"), "{said}");
+    }
+}
+
+#[test]
+fn a_taken_port_is_told_before_anything_is_made() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("bound");
+    let address = taken.local_addr().expect("an address").to_string();
+    let data = data();
+    let folder = data.path().join("never-made");
+    let output = run(&["--listen", &address, "--data-dir", folder.to_str().expect("text")]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text(&output.stderr).contains(&address), "{}", text(&output.stderr));
+    assert!(!folder.exists());
+}
+
+#[test]
+fn it_tells_what_it_can_do_without_a_database() {
+    for arguments in [["--help"], ["--version"]] {
+        assert!(run(&arguments).status.success());
+    }
+    let help = text(&run(&["serve", "--help"]).stdout);
+    for flag in ["--listen", "--database-url", "--data-dir", "--public-url", "--operator-token", "--gtin"] {
+        assert!(help.contains(flag), "{flag}");
+    }
+    let document: Value = serde_json::from_slice(&run(&["openapi"]).stdout).expect("JSON");
+    assert_eq!(document["openapi"], "3.1.0");
+}
