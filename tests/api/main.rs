@@ -3,8 +3,8 @@
 #[path = "../support/mod.rs"]
 mod support;
 
-mod party;
-mod permit;
 mod custody;
 mod harvest;
+mod party;
+mod permit;
 mod world;

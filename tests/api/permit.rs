@@ -371,4 +371,9 @@ async fn tickets_come_in_pages() {
         .collect();
     assert_eq!(numbers, ["1", "2", "3"]);
     assert_eq!(rest["next"], Value::Null);
+
+    // What a forest owner fells itself stands once in its list.
+    p.issue(with(ticket(&p.owner), "/number", json!("4"))).await.expect(201);
+    let all = p.world.get("/v1/felling-tickets", &p.owner).await.expect(200);
+    assert_eq!(all["items"].as_array().unwrap().len(), 4);
 }
