@@ -280,15 +280,39 @@ impl Task {
     }
 
     async fn attempt(&self, work: &dyn Work) -> Result<Response, Attempt> {
-        let now = self.app.clock.now();
         let mut tx = self.app.pool.begin().await.map_err(Error::from)?;
+        let done = match self.within(&mut tx, work).await {
+            Ok(Outcome::New(done)) => done,
+            other => {
+                // Waited for, not left to the drop: the claim would outlive the answer, and whoever repeats
+                // the request on the strength of it would be told that it is still running.
+                let _ = tx.rollback().await;
+                return other.map(|outcome| match outcome {
+                    Outcome::New(done) => done.answer(),
+                    Outcome::Earlier(response) => response,
+                });
+            }
+        };
+        match tx.commit().await {
+            Ok(()) => {
+                metrics::counter!("ormantrace_transactions_total", "transaction" => self.name).increment(1);
+                Ok(done.answer())
+            }
+            Err(error) if db::is_down(&error) => Err(Error::OutcomeUnknown(error).into()),
+            Err(error) => Err(Error::from(error).into()),
+        }
+    }
+
+    /// Everything between BEGIN and COMMIT.
+    async fn within(&self, tx: &mut Tx<'static>, work: &dyn Work) -> Result<Outcome, Attempt> {
+        let now = self.app.clock.now();
         if let Some(key) = &self.posting.idempotency_key {
-            claim(&mut tx, self.organization, key).await?;
-            if let Some(earlier) = self.earlier(&mut tx, key).await? {
-                return Ok(earlier);
+            claim(tx, self.organization, key).await?;
+            if let Some(earlier) = self.earlier(tx, key).await? {
+                return Ok(Outcome::Earlier(earlier));
             }
         }
-        let done = work.run(&mut tx).await?;
+        let done = work.run(tx).await?;
         if let Some(key) = &self.posting.idempotency_key {
             let large = done.body.len() > LARGE_ANSWER;
             let body = if done.stored { Some(pack(&done.body)) } else { None };
@@ -304,18 +328,11 @@ impl Task {
                 now,
                 now + chrono::TimeDelta::days(if large { 7 } else { 90 }),
             )
-            .execute(&mut *tx)
+            .execute(&mut **tx)
             .await
             .map_err(Error::from)?;
         }
-        match tx.commit().await {
-            Ok(()) => {
-                metrics::counter!("ormantrace_transactions_total", "transaction" => self.name).increment(1);
-                Ok(done.answer())
-            }
-            Err(error) if db::is_down(&error) => Err(Error::OutcomeUnknown(error).into()),
-            Err(error) => Err(Error::from(error).into()),
-        }
+        Ok(Outcome::New(done))
     }
 
     /// The first answer to the same key, if there was one.
@@ -353,6 +370,12 @@ impl Task {
         response.headers_mut().insert(REPLAYED, HeaderValue::from_static("true"));
         Ok(Some(response))
     }
+}
+
+/// What a try came to, before COMMIT.
+enum Outcome {
+    New(Done),
+    Earlier(Response),
 }
 
 enum Attempt {

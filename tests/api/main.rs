@@ -6,4 +6,6 @@ mod support;
 mod custody;
 mod harvest;
 mod seal;
+mod party;
+mod permit;
 mod world;

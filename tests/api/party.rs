@@ -1,0 +1,332 @@
+//! Organisations and keys.
+
+use crate::support::pg::TestDb;
+use crate::world::{Answer, World, bin, morning};
+use axum::body::Body;
+use axum::http::{Method, Request};
+use chrono::TimeDelta;
+use ormantrace::clock::Clock;
+use ormantrace::party::bootstrap::{Bootstrap, bootstrap_operator};
+use ormantrace::party::key::Token;
+use ormantrace::units::Text;
+use serde_json::{Value, json};
+
+fn enterprise(n: u32) -> Value {
+    json!({"bin": bin(n), "name": "ТОО «Шығыс орман»", "roles": ["enterprise"]})
+}
+
+/// A POST with an idempotency key.
+async fn post_once(world: &World, path: &str, token: &str, key: &str, body: &Value) -> Answer {
+    let request = Request::post(path)
+        .header("authorization", format!("Bearer {token}"))
+        .header("content-type", "application/json")
+        .header("idempotency-key", key)
+        .body(Body::from(body.to_string()))
+        .unwrap();
+    world.send(request).await
+}
+
+#[tokio::test]
+async fn the_operator_registers_and_the_new_organisation_calls_with_its_key() {
+    let world = World::new().await;
+    let operator = world.operator().await;
+    let made = world.post("/v1/organizations", &operator, enterprise(20)).await.expect(201);
+    assert_eq!(made["bin"], bin(20));
+    assert_eq!(made["kind"], "legal_entity");
+    assert_eq!(made["roles"], json!(["enterprise"]));
+    assert_eq!(made["created_at"], "2026-10-05T05:00:00.000000Z");
+
+    let id = made["id"].as_str().unwrap();
+    let path = format!("/v1/organizations/{id}");
+    let body = json!({"label": "Планшет 1", "expires_at": "2026-12-31T23:59:59+05:00"});
+    let key = world.post(&format!("{path}/keys"), &operator, body).await.expect(201);
+    assert_eq!(key["expires_at"], "2026-12-31T18:59:59.000000Z");
+    let token = key["token"].as_str().unwrap();
+    let get = async |path: &str| world.call(Method::GET, path, Some(token), Value::Null).await;
+
+    let me = get("/v1/me").await.expect(200);
+    assert_eq!(me["organization"], made);
+    assert_eq!(me["key"]["id"], key["id"]);
+    assert_eq!(me["key"]["label"], "Планшет 1");
+    assert_eq!(me["roles"], json!(["enterprise"]));
+
+    // It sees itself and nobody else.
+    assert_eq!(get("/v1/organizations").await.expect(200)["items"], json!([made]));
+    assert_eq!(get(&path).await.expect(200), made);
+    get(&format!("/v1/organizations/{}", operator.id)).await.expect(404);
+    let inspector = world.inspector().await;
+    assert_eq!(world.get(&path, &inspector).await.expect(200), made);
+    assert_eq!(
+        world.get("/v1/organizations", &inspector).await.expect(200)["items"].as_array().unwrap().len(),
+        3
+    );
+}
+
+#[tokio::test]
+async fn registration_is_an_event_that_names_nobody_but_in_its_personal_part() {
+    let world = World::new().await;
+    let operator = world.operator().await;
+    let made = world.post("/v1/organizations", &operator, enterprise(20)).await.expect(201);
+    let id: uuid::Uuid = made["id"].as_str().unwrap().parse().unwrap();
+    let (public, business, personal): (String, String, String) = sqlx::query_as(
+        "SELECT e.public, e.business, p.text FROM event e JOIN personal p ON p.id = e.personal_id
+         JOIN organization o ON o.id = e.subject_id AND o.head_seq = e.seq AND o.head_hash = e.hash
+         WHERE subject_id = $1 AND subject_kind = 4",
+    )
+    .bind(id)
+    .fetch_one(&world.app.pool)
+    .await
+    .unwrap();
+    assert_eq!(
+        public,
+        r#"{"kind":"legal_entity","on":"2026-10-05","roles":["enterprise"],"subject":"organization","type":"organization_registered","v":1}"#
+    );
+    let business: Value = serde_json::from_str(&business).unwrap();
+    assert_eq!(business["organization"], operator.id.to_string());
+    assert_eq!(business["occurred"], json!({"at": "2026-10-05T05:00:00.000000Z", "offset_min": 300}));
+    let said: Vec<_> = business.as_object().unwrap().keys().collect();
+    assert_eq!(said, ["key", "occurred", "operation", "organization", "v"]);
+    assert_eq!(personal, format!(r#"{{"bin":"{}","name":"ТОО «Шығыс орман»","v":1}}"#, bin(20)));
+}
+
+#[tokio::test]
+async fn of_many_registrations_of_one_bin_at_once_one_wins() {
+    let world = World::new().await;
+    let operator = world.operator().await;
+    let calls = (0..16).map(|_| world.post("/v1/organizations", &operator, enterprise(20)));
+    let answers = futures_util::future::join_all(calls).await;
+    let made = answers.iter().filter(|answer| answer.status == 201).count();
+    assert_eq!(made, 1);
+    for answer in answers.iter().filter(|answer| answer.status != 201) {
+        assert_eq!(answer.expect(409)["errors"][0]["pointer"], "/bin");
+        assert_eq!(answer.codes(), ["bin-taken"]);
+    }
+    let orphans: i64 = sqlx::query_scalar(
+        "SELECT count(*) FROM event WHERE subject_id NOT IN (SELECT id FROM organization)",
+    )
+    .fetch_one(&world.app.pool)
+    .await
+    .unwrap();
+    assert_eq!(orphans, 0);
+}
+
+#[tokio::test]
+async fn everything_wrong_with_an_organisation_is_said_at_once() {
+    let world = World::new().await;
+    let operator = world.operator().await;
+    let body = json!({"bin": "123456789012", "name": "  ", "kind": "guild", "roles": ["enterprise", "king"], "iban": 1});
+    let answer = world.post("/v1/organizations", &operator, body).await;
+    answer.expect(422);
+    let mut codes = answer.codes();
+    codes.sort();
+    assert_eq!(
+        codes,
+        ["bin-check-digit", "text-empty", "unknown-field", "unknown-organization-kind", "unknown-role"]
+    );
+    let twice = json!({"bin": bin(20), "name": "ТОО", "roles": ["carrier", "carrier"]});
+    let answer = world.post("/v1/organizations", &operator, twice).await;
+    assert_eq!(answer.expect(422)["errors"][0]["pointer"], "/roles/1");
+    assert_eq!(answer.codes(), ["duplicate-role"]);
+    let none = json!({"bin": bin(20), "name": "ТОО", "roles": []});
+    assert_eq!(world.post("/v1/organizations", &operator, none).await.codes(), ["too-few"]);
+    for org in [world.enterprise().await, world.inspector().await, world.forest_owner().await] {
+        world.post("/v1/organizations", &org, enterprise(20)).await.expect(403);
+    }
+    world.call(Method::POST, "/v1/organizations", None, enterprise(20)).await.expect(401);
+}
+
+#[tokio::test]
+async fn a_repeated_registration_is_answered_byte_for_byte() {
+    let world = World::new().await;
+    let operator = world.operator().await;
+    let post = async |key: &str, body: &Value| {
+        post_once(&world, "/v1/organizations", &operator.token, key, body).await
+    };
+    let first = post("registration-1", &enterprise(20)).await;
+    first.expect(201);
+    let second = post("registration-1", &enterprise(20)).await;
+    assert_eq!((second.status, &second.bytes), (first.status, &first.bytes));
+    assert_eq!(second.headers["idempotency-replayed"], "true");
+    post("registration-1", &enterprise(21)).await.expect(422);
+    assert_eq!(post("registration-2", &enterprise(20)).await.codes(), ["bin-taken"]);
+}
+
+#[tokio::test]
+async fn what_names_a_person_is_kept_in_no_stored_answer() {
+    let world = World::new().await;
+    let operator = world.operator().await;
+    let body =
+        json!({"bin": bin(20), "name": "ИП Оспанова Айгүл", "kind": "sole_trader", "roles": ["enterprise"]});
+    let post = async || post_once(&world, "/v1/organizations", &operator.token, "sole-trader-1", &body).await;
+    let made = post().await.expect(201);
+    let again = post().await.expect(409);
+    assert!(again["type"].as_str().unwrap().ends_with("/already-done"));
+    assert!(again["detail"].as_str().unwrap().contains(made["id"].as_str().unwrap()));
+}
+
+#[tokio::test]
+async fn a_token_is_shown_once_and_stored_nowhere() {
+    let world = World::new().await;
+    let owner = world.forest_owner().await;
+    let path = format!("/v1/organizations/{}/keys", owner.id);
+    let body = json!({"label": "Тірек"});
+    let made = post_once(&world, &path, &owner.token, "key-request-1", &body).await.expect(201);
+    let token = made["token"].as_str().unwrap();
+    let again = post_once(&world, &path, &owner.token, "key-request-1", &body).await;
+    assert!(again.expect(409)["type"].as_str().unwrap().ends_with("/already-created"));
+    let listed = world.get(&path, &owner).await.expect(200);
+    assert_eq!(listed["items"].as_array().unwrap().len(), 2, "the replay made no second one");
+    assert!(!listed.to_string().contains(token));
+    let stored: i64 = sqlx::query_scalar(
+        "SELECT count(*) FROM idempotency i, api_key k WHERE i::text LIKE '%' || $1 || '%' OR k::text LIKE '%' || $1 || '%'
+             OR i.body IS NOT NULL",
+    )
+    .bind(token)
+    .fetch_one(&world.app.pool)
+    .await
+    .unwrap();
+    assert_eq!(stored, 0);
+}
+
+#[tokio::test]
+async fn a_revoked_key_fails_at_once_and_an_expired_one_on_time() {
+    let world = World::new().await;
+    let owner = world.forest_owner().await;
+    let path = format!("/v1/organizations/{}/keys", owner.id);
+    let expiry = (morning() + TimeDelta::hours(1)).to_rfc3339();
+    let made = world.post(&path, &owner, json!({"label": "a"})).await.expect(201);
+    let brief = world.post(&path, &owner, json!({"label": "b", "expires_at": expiry})).await.expect(201);
+    let me = async |key: &Value| world.call(Method::GET, "/v1/me", key["token"].as_str(), Value::Null).await;
+    me(&made).await.expect(200);
+    let delete = format!("/v1/keys/{}", made["id"].as_str().unwrap());
+    let revoke = async || world.call(Method::DELETE, &delete, Some(&owner.token), Value::Null).await;
+    revoke().await.expect(204);
+    me(&made).await.expect(401);
+    // A bad token is refused where none is needed.
+    world.call(Method::GET, "/v1/species", made["token"].as_str(), Value::Null).await.expect(401);
+    let listed = world.get(&path, &owner).await.expect(200);
+    world.clock.set(morning() + TimeDelta::minutes(30));
+    revoke().await.expect(204);
+    assert_eq!(
+        world.get(&path, &owner).await.expect(200)["items"][1]["revoked_at"],
+        listed["items"][1]["revoked_at"]
+    );
+    me(&brief).await.expect(200);
+    world.clock.set(morning() + TimeDelta::hours(1));
+    me(&brief).await.expect(401);
+}
+
+#[tokio::test]
+async fn keys_are_the_organisations_own_and_the_operators_business() {
+    let world = World::new().await;
+    let [operator, owner, inspector] =
+        [world.operator().await, world.forest_owner().await, world.inspector().await];
+    let path = format!("/v1/organizations/{}/keys", owner.id);
+    let id = world.get(&path, &owner).await.expect(200)["items"][0]["id"].as_str().unwrap().to_owned();
+    world.get(&path, &operator).await.expect(200);
+    let body = json!({"label": "a"});
+    for stranger in [world.enterprise().await, inspector] {
+        world.get(&path, &stranger).await.expect(404);
+        world.post(&path, &stranger, body.clone()).await.expect(404);
+        // What is wrong with the body is said before what the path names.
+        world.post(&path, &stranger, json!({"label": 1})).await.expect(422);
+        world
+            .call(Method::DELETE, &format!("/v1/keys/{id}"), Some(&stranger.token), Value::Null)
+            .await
+            .expect(404);
+    }
+    for absent in ["0199f000-0000-7000-8000-000000000000", "x", "%00"] {
+        world.get(&format!("/v1/organizations/{absent}/keys"), &operator).await.expect(404);
+        world.post(&format!("/v1/organizations/{absent}/keys"), &operator, body.clone()).await.expect(404);
+        world
+            .call(Method::DELETE, &format!("/v1/keys/{absent}"), Some(&operator.token), Value::Null)
+            .await
+            .expect(404);
+    }
+    let past = json!({"label": "a", "expires_at": morning().to_rfc3339()});
+    let refused = world.post(&path, &owner, past).await;
+    assert_eq!(refused.expect(422)["errors"][0]["pointer"], "/expires_at");
+    assert_eq!(refused.codes(), ["not-in-future"]);
+    world
+        .call(Method::DELETE, &format!("/v1/keys/{id}"), Some(&operator.token), Value::Null)
+        .await
+        .expect(204);
+    world.get("/v1/me", &owner).await.expect(401);
+}
+
+#[tokio::test]
+async fn pages_follow_each_other_while_rows_are_added() {
+    let world = World::new().await;
+    let operator = world.operator().await;
+    for n in 20..24 {
+        world.post("/v1/organizations", &operator, enterprise(n)).await.expect(201);
+    }
+    let first = world.get("/v1/organizations?limit=3", &operator).await;
+    let page = first.expect(200);
+    assert_eq!(page["items"].as_array().unwrap().len(), 3);
+    let next = page["next"].as_str().unwrap();
+    assert_eq!(
+        first.headers["link"].to_str().unwrap(),
+        format!("</v1/organizations?limit=3&cursor={next}>; rel=\"next\"")
+    );
+    world.post("/v1/organizations", &operator, enterprise(24)).await.expect(201);
+    let rest = world.get(&format!("/v1/organizations?limit=3&cursor={next}"), &operator).await.expect(200);
+    assert_eq!(rest["items"].as_array().unwrap().len(), 3);
+    assert_eq!(rest["next"], Value::Null);
+    for (query, code) in [
+        ("limit=0", "bad-limit"),
+        ("limit=1001", "bad-limit"),
+        ("cursor=abc", "bad-cursor"),
+        ("page=2", "unknown-parameter"),
+    ] {
+        let answer = world.get(&format!("/v1/organizations?{query}"), &operator).await;
+        answer.expect(422);
+        assert_eq!(answer.codes(), [code]);
+    }
+}
+
+#[tokio::test]
+async fn species_and_regions_are_anybodys() {
+    let world = World::new().await;
+    let get = async |path: &str| world.call(Method::GET, path, None, Value::Null).await.expect(200);
+    let species = get("/v1/species").await;
+    assert_eq!(species["items"].as_array().unwrap().len(), 22);
+    assert_eq!(
+        species["items"][0],
+        json!({"code": "pinus_sylvestris", "group": "conifer", "ru": "Сосна обыкновенная", "kk": "Кәдімгі қарағай",
+            "latin": "Pinus sylvestris"})
+    );
+    let regions = get("/v1/regions").await;
+    assert_eq!(regions["items"][0]["code"], "KZ-10");
+    assert_eq!(regions["items"].as_array().unwrap().len(), 20);
+}
+
+#[tokio::test]
+async fn instances_that_start_together_make_one_operator() {
+    let db = TestDb::new().await;
+    let (pool, clock) = (db.pool_of(8), Clock::held(morning()));
+    let name = Text::parse("Орман таңбалау операторы").unwrap();
+    let starts = (0..8).map(|_| bootstrap_operator(&pool, &clock, None, &name));
+    let starts = futures_util::future::join_all(starts).await;
+    let made: Vec<_> = starts
+        .into_iter()
+        .filter_map(|start| match start.unwrap() {
+            Bootstrap::Made { token, .. } => Some(token.unwrap()),
+            Bootstrap::Kept { token_ignored } => {
+                assert!(!token_ignored);
+                None
+            }
+        })
+        .collect();
+    assert_eq!(made.len(), 1);
+    let counts: (i64, i64, i64) = sqlx::query_as(
+        "SELECT (SELECT count(*) FROM organization), (SELECT count(*) FROM api_key), (SELECT count(*) FROM event)",
+    )
+    .fetch_one(&pool)
+    .await
+    .unwrap();
+    assert_eq!(counts, (1, 1, 1));
+    let own = Token::from_text("an-operator-token-of-my-own-choice").unwrap();
+    let later = bootstrap_operator(&pool, &clock, Some(own), &name).await.unwrap();
+    assert!(matches!(later, Bootstrap::Kept { token_ignored: true }));
+}
