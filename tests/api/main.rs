@@ -3,4 +3,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod reading;
+mod timber;
+mod verify;
 mod world;
