@@ -7,6 +7,7 @@
 
 pub mod content;
 pub mod history;
+pub mod search;
 pub mod state;
 pub mod table;
 pub mod words;

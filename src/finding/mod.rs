@@ -1,3 +1,4 @@
 //! (in work)
 
 pub mod rules;
+pub mod store;

@@ -5,6 +5,8 @@ pub mod address;
 pub mod app;
 pub mod auth;
 pub mod body;
+pub mod events;
+pub mod findings;
 pub mod health;
 pub mod kind;
 pub mod layers;

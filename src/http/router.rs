@@ -2,7 +2,7 @@
 
 use super::app::App;
 use super::layers::{LayerSettings, with_layers};
-use super::{logs, pages, verify};
+use super::{events, findings, logs, pages, verify};
 use axum::Router;
 use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
@@ -42,6 +42,8 @@ pub fn api() -> OpenApiRouter<App> {
         .routes(routes!(logs::list_logs))
         .routes(routes!(logs::get_log))
         .routes(routes!(logs::get_log_history))
+        .routes(routes!(events::list_events))
+        .routes(routes!(findings::list_findings))
         // verification
         .routes(routes!(verify::verify_code))
         .routes(routes!(verify::verify_codes))
