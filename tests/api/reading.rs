@@ -214,3 +214,62 @@ async fn lists_are_of_ones_own_in_pages() {
     wrong.expect(422);
     assert_eq!(wrong.codes().len(), 4);
 }
+
+#[tokio::test]
+async fn inspectors_search_all_events_and_nobody_else_does() {
+    let world = World::new().await;
+    let (issuer, holder, inspector) =
+        (world.forest_owner().await, world.enterprise().await, world.inspector().await);
+    for number in ["KZ-0001", "KZ-0002"] {
+        log(&world, &issuer, &holder, number, 3).await;
+    }
+    world.get("/v1/events", &holder).await.expect(403);
+    let (mut seen, mut path) = (Vec::new(), "/v1/events?limit=4&region=KZ-10".to_owned());
+    loop {
+        let page = world.get(&path, &inspector).await.expect(200);
+        for event in page["items"].as_array().unwrap() {
+            seen.push((event["log"].to_string(), event["seq"].as_u64().unwrap()));
+            assert_eq!(event["organization"]["id"], holder.id.to_string());
+        }
+        let Some(next) = page["next"].as_str() else { break };
+        path = format!("/v1/events?limit=4&region=KZ-10&cursor={next}");
+    }
+    let mut sorted = seen.clone();
+    sorted.dedup();
+    assert_eq!((seen.len(), sorted.len()), (6, 6), "each once");
+    let count = async |query: String| {
+        let page = world.get(&format!("/v1/events?{query}"), &inspector).await.expect(200);
+        page["items"].as_array().unwrap().len()
+    };
+    assert_eq!(count("type=harvested".into()).await, 2);
+    assert_eq!(count("region=KZ-11".into()).await, 0);
+    assert_eq!(count(format!("organization={}", holder.id)).await, 6);
+    assert_eq!(count(format!("organization={}", issuer.id)).await, 0);
+    // Everything was received at 05:00 UTC sharp: `from` counts it in, `to` does not.
+    assert_eq!(count("from=2026-10-05T10:00:00%2B05:00".into()).await, 6);
+    assert_eq!(count("to=2026-10-05T05:00:00Z".into()).await, 0);
+}
+
+#[tokio::test]
+async fn findings_are_told_to_those_they_are_about() {
+    let world = World::new().await;
+    let (holder, other, inspector) =
+        (world.enterprise().await, world.sawmill().await, world.inspector().await);
+    for org in [&holder, &other] {
+        sqlx::query(
+            "INSERT INTO finding (id, rule, version, severity, organization_id, detail, created_at)
+             VALUES ($1, 'L6', 1, 'warning', $2, 'Marked 101 % of the line.', $3)",
+        )
+        .bind(ormantrace::ids::FindingId::new())
+        .bind(org.id)
+        .bind(world.clock.now())
+        .execute(&world.app.pool)
+        .await
+        .unwrap();
+    }
+    let own = world.get("/v1/findings", &holder).await.expect(200);
+    assert_eq!(own["items"].as_array().unwrap().len(), 1);
+    assert_eq!((&own["items"][0]["rule"], &own["items"][0]["severity"]), (&"L6".into(), &"warning".into()));
+    let all = world.get("/v1/findings", &inspector).await.expect(200);
+    assert_eq!(all["items"].as_array().unwrap().len(), 2);
+}
