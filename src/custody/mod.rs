@@ -10,6 +10,7 @@ pub mod correct;
 pub mod history;
 pub mod record;
 pub mod request;
+pub mod search;
 pub mod state;
 pub mod table;
 pub mod words;

@@ -9,6 +9,8 @@ pub mod body;
 pub mod custody_events;
 pub mod felling_tickets;
 pub mod harvests;
+pub mod events;
+pub mod findings;
 pub mod health;
 pub mod keys;
 pub mod kind;

@@ -12,6 +12,7 @@ use super::metrics::Exposition;
 use super::problem::Problem;
 use super::{felling_tickets, keys, organizations, reference};
 use super::{logs, pages, verify};
+use super::{events, findings, logs, pages, verify};
 use axum::Router;
 use axum::extract::FromRequestParts;
 use axum::http::{HeaderMap, Request};
@@ -71,6 +72,8 @@ pub fn api() -> OpenApiRouter<App> {
         .routes(routes!(logs::list_logs))
         .routes(routes!(logs::get_log))
         .routes(routes!(logs::get_log_history))
+        .routes(routes!(events::list_events))
+        .routes(routes!(findings::list_findings))
         // verification
         .routes(routes!(verify::verify_code))
         .routes(routes!(verify::verify_codes))

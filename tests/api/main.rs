@@ -8,4 +8,7 @@ mod harvest;
 mod seal;
 mod party;
 mod permit;
+mod reading;
+mod timber;
+mod verify;
 mod world;

@@ -1,0 +1,159 @@
+//! Events of all logs by region, type, time of receipt and recorder, for inspectors.
+
+use super::content::{Business, Public};
+use super::history::LogEvent;
+use super::words::EventType;
+use crate::chain::history::{Openness, StoredEvent};
+use crate::chain::{Hash, bytes::Secret};
+use crate::error::{Error, Result};
+use crate::ids::{LogId, OrganizationId};
+use crate::log::store::{Names, PartyView, Reader};
+use crate::region::Region;
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use sqlx::PgConnection;
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+/// What is searched for; nothing narrows nothing.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Search {
+    /// The region it happened in.
+    pub region: Option<Region>,
+    /// What happened.
+    pub event_type: Option<EventType>,
+    /// Received at this time or later.
+    pub from: Option<DateTime<Utc>>,
+    /// Received before this time.
+    pub to: Option<DateTime<Utc>>,
+    /// Recorded by this organisation.
+    pub organization: Option<OrganizationId>,
+}
+
+/// Place of an event among all events, in order of receipt: what a cursor holds.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub struct Place(DateTime<Utc>, Uuid, i32);
+
+/// An event that was found. Its hashes are recomputed from the log's history.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct FoundEvent {
+    /// The log it is about.
+    pub log: LogId,
+    /// Place in the log's chain.
+    pub seq: u32,
+    /// What happened.
+    #[serde(rename = "type")]
+    #[schema(value_type = Option<EventType>)]
+    pub event_type: Option<String>,
+    /// The posting that it came with.
+    pub operation_id: Option<Uuid>,
+    /// When it happened, as told; UTC with microseconds.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub occurred_at: Option<String>,
+    /// When the server received it; UTC with microseconds.
+    #[schema(value_type = String, format = DateTime)]
+    pub received_at: String,
+    /// Who recorded it.
+    pub organization: Option<PartyView>,
+    /// Where.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
+    pub place: Option<Value>,
+    /// Where exactly.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
+    pub position: Option<Value>,
+    /// Under which document.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
+    pub document: Option<Value>,
+    /// Recorded by which device.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
+    pub device: Option<Value>,
+    /// All else that it says.
+    #[schema(value_type = Object)]
+    pub details: Map<String, Value>,
+    /// Its hash.
+    pub hash: Hash,
+}
+
+/// A page of events in order of receipt, each with its place. Two round trips.
+///
+/// # Errors
+/// Those of the database; a stored event that cannot be read.
+pub async fn search(
+    db: &mut PgConnection,
+    reader: Reader,
+    wanted: Search,
+    after: Option<Place>,
+    limit: i64,
+) -> Result<Vec<(Place, FoundEvent)>> {
+    let Place(at, subject, seq) = after.unwrap_or(Place(DateTime::<Utc>::UNIX_EPOCH, Uuid::nil(), 0));
+    let rows = sqlx::query!(
+        "SELECT subject_id, seq, received_at, hash, secret, public, business
+         FROM event
+         WHERE (received_at, subject_id, seq) > ($1, $2, $3) AND subject_kind = 1
+           AND ($4::text IS NULL OR region = $4) AND ($5::text IS NULL OR type = $5)
+           AND ($6::timestamptz IS NULL OR received_at >= $6) AND ($7::timestamptz IS NULL OR received_at < $7)
+           AND ($8::uuid IS NULL OR organization_id = $8)
+         ORDER BY received_at, subject_id, seq LIMIT $9",
+        at,
+        subject,
+        seq,
+        wanted.region.map(Region::as_str),
+        wanted.event_type.map(EventType::as_str),
+        wanted.from,
+        wanted.to,
+        wanted.organization.map(|id| id.0),
+        limit
+    )
+    .fetch_all(&mut *db)
+    .await?;
+    let mut found = Vec::with_capacity(rows.len());
+    let mut parties = Vec::new();
+    for row in rows {
+        let bad = |column: &str| Error::BadRow(format!("event.{column} of {} {}", row.subject_id, row.seq));
+        let event = StoredEvent {
+            seq: u32::try_from(row.seq).map_err(|_| bad("seq"))?,
+            received_at: row.received_at,
+            hash: Hash::from_slice(&row.hash).ok_or_else(|| bad("hash"))?,
+            // Neither entry nor links are answered here.
+            prev: Hash::ZERO,
+            secret: Secret(row.secret.as_slice().try_into().map_err(|_| bad("secret"))?),
+            public: row.public,
+            business: row.business,
+            personal_commitment: None,
+            personal: None,
+        };
+        let (public, business) = (Public::parse(&event.public)?, Business::parse(&event.business)?);
+        parties.push(business.organization);
+        parties.extend(business.to);
+        parties.extend(business.carrier);
+        let content = super::content::Content { seq: event.seq, public, business };
+        found.push((Place(row.received_at, row.subject_id, row.seq), event, content));
+    }
+    let names = Names::read(&mut *db, reader, parties).await?;
+    let answer = found.into_iter().map(|(place, event, content)| {
+        let shown = event.shown(Hash::ZERO, Openness::BUSINESS);
+        let event = LogEvent::of(shown, Some(&content), &names);
+        let found = FoundEvent {
+            log: place.1.into(),
+            seq: event.seq,
+            event_type: event.event_type,
+            operation_id: event.operation_id,
+            occurred_at: event.occurred_at,
+            received_at: event.received_at,
+            organization: event.organization,
+            place: event.place,
+            position: event.position,
+            document: event.document,
+            device: event.device,
+            details: event.details,
+            hash: event.hash,
+        };
+        (place, found)
+    });
+    Ok(answer.collect())
+}

@@ -1,0 +1,48 @@
+//! Findings: what looked wrong at recording.
+
+use super::app::App;
+use super::logs::query;
+use super::paging::{Cursor, Limit, Page};
+use super::problem::Problem;
+use crate::finding::store::{FindingView, list};
+use crate::ids::FindingId;
+use crate::input::input;
+use crate::log::store::Reader;
+use crate::party::key::Caller;
+use axum::extract::{OriginalUri, State};
+use axum::response::Response;
+use utoipa::IntoParams;
+
+input! {
+    /// Which findings.
+    #[derive(IntoParams)]
+    #[into_params(parameter_in = Query)]
+    pub struct FindingQuery {
+        /// Items a page.
+        pub limit: Option<Limit>,
+        /// `next` of the page before.
+        pub cursor: Option<Cursor>,
+    }
+}
+
+/// Findings on one's own records; all for an inspector
+#[utoipa::path(
+    get, path = "/v1/findings", operation_id = "list_findings", tag = "logs", security(("token" = [])), params(FindingQuery),
+    responses(
+        (status = 200, description = "A page of findings", body = Page<FindingView>),
+        (status = 400, description = "Not a query", body = Problem, content_type = "application/problem+json"),
+        (status = 401, description = "No token, or a bad one", body = Problem, content_type = "application/problem+json"),
+        (status = 422, description = "Wrong", body = Problem, content_type = "application/problem+json"),
+        (status = 503, description = "Not just now", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub async fn list_findings(
+    State(app): State<App>,
+    caller: Caller,
+    OriginalUri(uri): OriginalUri,
+) -> Result<Response, Problem> {
+    let asked: FindingQuery = query(&uri)?;
+    let after = Cursor::key::<FindingId>(asked.cursor.as_ref())?;
+    let rows = list(&app.pool, Reader::from(&caller), after, Limit::probe(asked.limit)).await?;
+    Ok(Page::of(rows, asked.limit, |finding| finding.id, |finding| finding).answer(&uri))
+}

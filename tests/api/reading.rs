@@ -1,0 +1,275 @@
+//! Who reads what of a log, and that a history recomputes.
+
+use crate::timber::{encoded, log, seal, set};
+use crate::world::{Answer, World};
+use serde_json::Value;
+use std::io::Write;
+use std::process::{Command, Stdio};
+
+/// Runs the recomputation of `docs/CHAIN.md` in another language; its output, and whether it found no fault.
+fn recompute(history: &[u8]) -> (bool, String) {
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/recompute.py");
+    let mut python = Command::new("python3")
+        .arg(script)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("the recomputation needs python3");
+    python.stdin.take().unwrap().write_all(history).unwrap();
+    let done = python.wait_with_output().unwrap();
+    (done.status.success(), String::from_utf8(done.stdout).unwrap())
+}
+
+fn opened(history: &Value, part: &str) -> Vec<u64> {
+    let events = history["events"].as_array().unwrap();
+    let open = events.iter().filter(|event| event["parts"][part]["text"].is_string());
+    open.map(|event| event["seq"].as_u64().unwrap()).collect()
+}
+
+#[tokio::test]
+async fn every_name_of_a_log_leads_to_it() {
+    let world = World::new().await;
+    let (owner, enterprise) = (world.forest_owner().await, world.enterprise().await);
+    let timber = log(&world, &owner, &enterprise, "KZ-0001", 1).await;
+    let names = [
+        timber.seal.to_lowercase(),
+        timber.id.to_string(),
+        encoded(timber.code.identification_str()),
+        encoded(timber.code.as_str()),
+    ];
+    for name in names {
+        let found = world.get(&format!("/v1/logs/{name}"), &enterprise).await.expect(200);
+        assert_eq!(found["id"], timber.id.to_string(), "{name}");
+        assert_eq!(found["seal"]["marking_code"], timber.code.as_str());
+        assert_eq!(found["origin"]["region"]["code"], "KZ-10");
+        assert_eq!(found["volume_m3"], 0.36);
+        assert_eq!(found["holder"]["name"], "ТОО «Ертіс ағаш»");
+        assert_eq!(found["head"]["seq"], 1);
+    }
+}
+
+#[tokio::test]
+async fn rights_end_where_the_contract_says() {
+    let world = World::new().await;
+    let (issuer, holder, other) =
+        (world.forest_owner().await, world.enterprise().await, world.sawmill().await);
+    let (carrier, inspector, operator) =
+        (world.carrier().await, world.inspector().await, world.operator().await);
+    let timber = log(&world, &issuer, &holder, "KZ-0001", 4).await;
+    let path = format!("/v1/logs/{}/history", timber.seal);
+
+    let refused = world.get(&path, &operator).await;
+    assert_eq!(refused.expect(403)["detail"], "The operator reads no histories.");
+    world.get(&path, &other).await.expect(404);
+    world.get(&path, &carrier).await.expect(404);
+
+    // Holder and inspector see all, the inspector persons too; the holder recorded them itself.
+    for org in [&holder, &inspector] {
+        let history = world.get(&path, org).await.expect(200);
+        assert_eq!(opened(&history, "business"), [1, 2, 3, 4]);
+        assert_eq!(opened(&history, "personal"), [1]);
+    }
+
+    // The issuer: the harvest with its person, and no custody.
+    let history = world.get(&path, &issuer).await.expect(200);
+    assert_eq!(opened(&history, "business"), [1]);
+    assert_eq!(opened(&history, "personal"), [1]);
+    assert_eq!(history["events"].as_array().unwrap().len(), 1);
+    assert_eq!(history["log"]["status"], Value::Null);
+    assert_eq!(history["log"]["holder"], Value::Null);
+    assert_eq!(history["log"]["volume_m3"], 0.36);
+    assert_eq!(history["log"]["head"]["seq"], 1);
+
+    // Pending receiver and named carrier: all, but no persons.
+    set(&world, &timber, "pending_from = holder_id, pending_to = $2, pending_of = 'both'", &other).await;
+    set(&world, &timber, "carrier_id = $2, vehicle = '123 ABC 16'", &carrier).await;
+    for org in [&other, &carrier] {
+        let history = world.get(&path, org).await.expect(200);
+        assert_eq!(opened(&history, "business"), [1, 2, 3, 4]);
+        assert_eq!(opened(&history, "personal"), [0_u64; 0]);
+        assert_eq!(history["log"]["pending"]["of"], "both");
+    }
+
+    // It moved on: the former holder sees his time and nothing of the next one's.
+    set(
+        &world,
+        &timber,
+        "holder_id = $2, owner_id = $2, pending_from = NULL, pending_to = NULL, pending_of = NULL",
+        &other,
+    )
+    .await;
+    set(&world, &timber, "carrier_id = NULL, vehicle = NULL, status = 'processed'", &other).await;
+    world.get(&path, &carrier).await.expect(404);
+    world.get(&path, &holder).await.expect(404);
+    sqlx::query("INSERT INTO past_party (log_id, organization_id, until_seq) VALUES ($1, $2, 3)")
+        .bind(timber.id)
+        .bind(holder.id)
+        .execute(&world.app.pool)
+        .await
+        .unwrap();
+    let history = world.get(&path, &holder).await.expect(200);
+    assert_eq!(opened(&history, "public"), [1, 2, 3]);
+    assert_eq!(history["events"].as_array().unwrap().len(), 3);
+    assert_eq!(history["log"]["status"], "stored");
+    assert_eq!(history["log"]["holder"]["id"], holder.id.to_string());
+    assert_eq!(history["log"]["head"]["hash"], history["events"][2]["hash"]);
+    assert_eq!(world.get(&format!("/v1/logs/{}", timber.seal), &holder).await.expect(200), history["log"]);
+}
+
+#[tokio::test]
+async fn a_log_that_is_not_there_and_one_that_is_not_yours_answer_the_same_bytes() {
+    let world = World::new().await;
+    let (issuer, holder, stranger) =
+        (world.forest_owner().await, world.enterprise().await, world.sawmill().await);
+    log(&world, &issuer, &holder, "KZ-0001", 2).await;
+    seal(&world, &holder, "KZ-0003").await;
+    // Number and request id differ by the request alone.
+    let plain = |answer: &Answer, number: &str| {
+        let mut body = answer.expect(404);
+        body["request_id"].take();
+        let names: Vec<_> = answer.headers.keys().map(ToString::to_string).collect();
+        (body.to_string().replace(number, "N"), names)
+    };
+    for tail in ["", "/history"] {
+        let mut answers = Vec::new();
+        for number in ["KZ-0001", "KZ-0002", "KZ-0003", "not a code at all, really"] {
+            let number = encoded(number);
+            let answer = world.get(&format!("/v1/logs/{number}{tail}"), &stranger).await;
+            answers.push(plain(&answer, &number));
+        }
+        answers.dedup();
+        assert_eq!(answers.len(), 1, "{answers:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_history_of_10_and_of_500_events_recomputes_in_python() {
+    let world = World::new().await;
+    let (issuer, holder) = (world.forest_owner().await, world.enterprise().await);
+    for (number, events) in [("KZ-0010", 10), ("KZ-0500", 500)] {
+        log(&world, &issuer, &holder, number, events).await;
+        let answer = world.get(&format!("/v1/logs/{number}/history"), &holder).await;
+        let history = answer.expect(200);
+        assert_eq!(history["events"].as_array().unwrap().len(), events as usize);
+        let (clean, told) = recompute(&answer.bytes);
+        assert!(clean, "{told}");
+        assert!(told.contains(history["log"]["head"]["hash"].as_str().unwrap()), "{told}");
+    }
+}
+
+#[tokio::test]
+async fn the_python_finds_each_alteration() {
+    let world = World::new().await;
+    let (issuer, holder) = (world.forest_owner().await, world.enterprise().await);
+    log(&world, &issuer, &holder, "KZ-0001", 4).await;
+    let history = world.get("/v1/logs/KZ-0001/history", &holder).await.expect(200);
+    let altered = |change: &dyn Fn(&mut Value)| {
+        let mut copy = history.clone();
+        change(&mut copy["events"]);
+        recompute(copy.to_string().as_bytes())
+    };
+    let text = altered(&|events| {
+        let text = events[0]["parts"]["public"]["text"].as_str().unwrap().replace("6.5", "7.5");
+        events[0]["parts"]["public"]["text"] = text.into();
+    });
+    assert_eq!(text, (false, "event 1: the public part is not what was committed to\n".into()));
+    let dropped = altered(&|events| drop(events.as_array_mut().unwrap().remove(1)));
+    assert!(!dropped.0 && dropped.1.contains("event 3: stands where event 2 belongs"), "{}", dropped.1);
+    let time = altered(&|events| events[2]["received_at"] = "2026-10-05T05:00:00.000001Z".into());
+    assert!(!time.0 && time.1.contains("event 3: the entry has another received_at"), "{}", time.1);
+    let hash = altered(&|events| events[1]["hash"] = "0".repeat(64).into());
+    assert!(!hash.0 && hash.1.contains("event 2: the hash is not that of the entry"), "{}", hash.1);
+}
+
+#[tokio::test]
+async fn lists_are_of_ones_own_in_pages() {
+    let world = World::new().await;
+    let (issuer, holder, other) =
+        (world.forest_owner().await, world.enterprise().await, world.sawmill().await);
+    let inspector = world.inspector().await;
+    let mut ids = Vec::new();
+    for n in 1..=5 {
+        ids.push(log(&world, &issuer, &holder, &format!("KZ-000{n}"), n).await);
+    }
+    // The second is still owned, but held by another.
+    set(&world, &ids[1], "holder_id = $2", &other).await;
+    let of = |page: &Value| -> Vec<String> {
+        page["items"].as_array().unwrap().iter().map(|log| log["id"].as_str().unwrap().into()).collect()
+    };
+    let mut seen = Vec::new();
+    let mut path = "/v1/logs?limit=2".to_owned();
+    loop {
+        let page = world.get(&path, &holder).await.expect(200);
+        seen.extend(of(&page));
+        let Some(next) = page["next"].as_str() else { break };
+        path = format!("/v1/logs?limit=2&cursor={next}");
+    }
+    assert_eq!(seen, ids.iter().map(|log| log.id.to_string()).collect::<Vec<_>>());
+    assert_eq!(of(&world.get("/v1/logs?holder=me", &holder).await.expect(200)).len(), 4);
+    assert_eq!(of(&world.get("/v1/logs?holder=me", &other).await.expect(200)).len(), 1);
+    assert_eq!(of(&world.get("/v1/logs", &issuer).await.expect(200)).len(), 0);
+    assert_eq!(of(&world.get("/v1/logs?status=stored", &inspector).await.expect(200)).len(), 4);
+    assert_eq!(of(&world.get("/v1/logs?species=acer", &inspector).await.expect(200)).len(), 0);
+    let wrong = world.get("/v1/logs?holder=them&status=gone&limit=0&what=1", &holder).await;
+    wrong.expect(422);
+    assert_eq!(wrong.codes().len(), 4);
+}
+
+#[tokio::test]
+async fn inspectors_search_all_events_and_nobody_else_does() {
+    let world = World::new().await;
+    let (issuer, holder, inspector) =
+        (world.forest_owner().await, world.enterprise().await, world.inspector().await);
+    for number in ["KZ-0001", "KZ-0002"] {
+        log(&world, &issuer, &holder, number, 3).await;
+    }
+    world.get("/v1/events", &holder).await.expect(403);
+    let (mut seen, mut path) = (Vec::new(), "/v1/events?limit=4&region=KZ-10".to_owned());
+    loop {
+        let page = world.get(&path, &inspector).await.expect(200);
+        for event in page["items"].as_array().unwrap() {
+            seen.push((event["log"].to_string(), event["seq"].as_u64().unwrap()));
+            assert_eq!(event["organization"]["id"], holder.id.to_string());
+        }
+        let Some(next) = page["next"].as_str() else { break };
+        path = format!("/v1/events?limit=4&region=KZ-10&cursor={next}");
+    }
+    let mut sorted = seen.clone();
+    sorted.dedup();
+    assert_eq!((seen.len(), sorted.len()), (6, 6), "each once");
+    let count = async |query: String| {
+        let page = world.get(&format!("/v1/events?{query}"), &inspector).await.expect(200);
+        page["items"].as_array().unwrap().len()
+    };
+    assert_eq!(count("type=harvested".into()).await, 2);
+    assert_eq!(count("region=KZ-11".into()).await, 0);
+    assert_eq!(count(format!("organization={}", holder.id)).await, 6);
+    assert_eq!(count(format!("organization={}", issuer.id)).await, 0);
+    // Everything was received at 05:00 UTC sharp: `from` counts it in, `to` does not.
+    assert_eq!(count("from=2026-10-05T10:00:00%2B05:00".into()).await, 6);
+    assert_eq!(count("to=2026-10-05T05:00:00Z".into()).await, 0);
+}
+
+#[tokio::test]
+async fn findings_are_told_to_those_they_are_about() {
+    let world = World::new().await;
+    let (holder, other, inspector) =
+        (world.enterprise().await, world.sawmill().await, world.inspector().await);
+    for org in [&holder, &other] {
+        sqlx::query(
+            "INSERT INTO finding (id, rule, version, severity, organization_id, detail, created_at)
+             VALUES ($1, 'L6', 1, 'warning', $2, 'Marked 101 % of the line.', $3)",
+        )
+        .bind(ormantrace::ids::FindingId::new())
+        .bind(org.id)
+        .bind(world.clock.now())
+        .execute(&world.app.pool)
+        .await
+        .unwrap();
+    }
+    let own = world.get("/v1/findings", &holder).await.expect(200);
+    assert_eq!(own["items"].as_array().unwrap().len(), 1);
+    assert_eq!((&own["items"][0]["rule"], &own["items"][0]["severity"]), (&"L6".into(), &"warning".into()));
+    let all = world.get("/v1/findings", &inspector).await.expect(200);
+    assert_eq!(all["items"].as_array().unwrap().len(), 2);
+}

@@ -1,0 +1,172 @@
+//! What a stranger is told.
+
+use crate::timber::{encoded, log, seal, set};
+use crate::world::{Answer, World};
+use axum::body::Body;
+use axum::http::{Method, Request};
+use serde_json::{Value, json};
+
+async fn verify(world: &World, code: &str) -> Value {
+    world.call(Method::GET, &format!("/v1/verify/{}", encoded(code)), None, Value::Null).await.expect(200)
+}
+
+async fn page(world: &World, path: &str) -> Answer {
+    let request = Request::get(path).header("accept", "text/html,*/*;q=0.8").header("accept-language", "en");
+    world.send(request.body(Body::empty()).unwrap()).await
+}
+
+#[tokio::test]
+async fn each_verdict() {
+    let world = World::new().await;
+    let (issuer, holder) = (world.forest_owner().await, world.enterprise().await);
+    let timber = log(&world, &issuer, &holder, "KZ-0001", 2).await;
+    for code in ["kz-0001", timber.code.as_str(), timber.code.identification_str()] {
+        let answer = verify(&world, code).await;
+        assert_eq!(answer["verdict"], "valid", "{answer}");
+        assert_eq!(answer["seal_number"], "KZ-0001");
+        assert_eq!(answer["log"]["species"], "pinus_sylvestris");
+        assert_eq!(answer["log"]["origin"]["region"]["code"], "KZ-10");
+        assert_eq!(answer["log"]["holder_name"], "ТОО «Ертіс ағаш»");
+    }
+    // A sole trader's name is a person's.
+    sqlx::query("UPDATE organization SET kind = 'sole_trader' WHERE id = $1")
+        .bind(holder.id)
+        .execute(&world.app.pool)
+        .await
+        .unwrap();
+    assert_eq!(verify(&world, "KZ-0001").await["log"]["holder_name"], Value::Null);
+
+    for status in ["processed", "exported", "sold", "destroyed", "lost"] {
+        set(&world, &timber, &format!("status = '{status}'"), &holder).await;
+        let answer = verify(&world, "KZ-0001").await;
+        assert_eq!((&answer["verdict"], &answer["reason"]["code"]), (&json!("closed"), &json!(status)));
+    }
+    let unused = seal(&world, &holder, "KZ-0002").await;
+    assert_eq!(verify(&world, "KZ-0002").await["verdict"], "unused");
+    assert_eq!(verify(&world, unused.as_str()).await["verdict"], "unused");
+    let absent = verify(&world, "KZ-0003").await;
+    assert_eq!(
+        (&absent["verdict"], &absent["reason"]["code"]),
+        (&json!("unknown"), &json!("not-registered"))
+    );
+    let id = verify(&world, &timber.id.to_string()).await;
+    assert_eq!(id["reason"]["code"], "code-is-internal-id", "no second door");
+
+    // Our key's name over an identification that exists, with a signature that does not fit.
+    let (head, signature) = timber.code.as_str().split_at(timber.code.as_str().len() - 88);
+    let other = if signature.starts_with('A') { 'B' } else { 'A' };
+    let forged = format!("{head}{other}{}", &signature[1..]);
+    let answer = verify(&world, &forged).await;
+    assert_eq!((&answer["verdict"], &answer["reason"]["code"]), (&json!("unknown"), &json!("forged")));
+    assert_eq!(answer["log"], Value::Null);
+    // Another's key: the seal was registered with a code of ours.
+    let stranger = ormantrace::seal::signing::SigningKey::from_seed(&[8; 32]);
+    let invented = stranger.sign(&timber.code.identification());
+    assert_eq!(verify(&world, invented.as_str()).await["reason"]["code"], "forged");
+}
+
+#[tokio::test]
+async fn an_old_seal_finds_the_log_and_is_void() {
+    let world = World::new().await;
+    let (issuer, holder) = (world.forest_owner().await, world.enterprise().await);
+    let timber = log(&world, &issuer, &holder, "KZ-0001", 2).await;
+    seal(&world, &holder, "KZ-0002").await;
+    for statement in [
+        "UPDATE seal SET status = 'void', void_reason = 'replaced' WHERE number = 'KZ-0001'",
+        "UPDATE seal SET status = 'applied', log_id = (SELECT log_id FROM seal WHERE number = 'KZ-0001') WHERE number = 'KZ-0002'",
+        "UPDATE log_seal SET until_seq = 2 WHERE seal_number = 'KZ-0001'",
+        "INSERT INTO log_seal SELECT 'KZ-0002', log_id, 2 FROM log_seal WHERE seal_number = 'KZ-0001'",
+        "UPDATE log SET seal_number = 'KZ-0002'",
+    ] {
+        sqlx::query(statement).execute(&world.app.pool).await.unwrap();
+    }
+    let old = verify(&world, timber.code.as_str()).await;
+    assert_eq!((&old["verdict"], &old["reason"]["code"]), (&json!("void"), &json!("replaced")));
+    assert_eq!(old["log"]["species"], "pinus_sylvestris");
+    assert_eq!(verify(&world, "KZ-0002").await["verdict"], "valid");
+    let found = world.get("/v1/logs/KZ-0001", &holder).await.expect(200);
+    assert_eq!(found["seal"]["number"], "KZ-0002");
+}
+
+#[tokio::test]
+async fn anything_at_all_is_answered() {
+    let world = World::new().await;
+    for path in ["%00", "%FF%FE", "%", "..%2F..%2Fetc", "%F0%9F%8C%B2", &"9".repeat(2_000), "%27%3B--"] {
+        let answer = world.call(Method::GET, &format!("/v1/verify/{path}"), None, Value::Null).await;
+        assert_eq!(answer.expect(200)["verdict"], "unknown", "{path}");
+        assert_eq!(answer.headers["cache-control"], "no-store");
+    }
+    world.call(Method::GET, "/v1/verify/KZ-0001", Some(&"x".repeat(40)), Value::Null).await.expect(401);
+}
+
+#[tokio::test]
+async fn misses_are_limited_by_address_and_not_for_callers_with_a_token() {
+    let world = World::new().await;
+    let enterprise = world.enterprise().await;
+    let mut refused = None;
+    // 20 checks a second and 30 misses a minute: one of them stops it.
+    for n in 0..60 {
+        let answer = world.call(Method::GET, &format!("/v1/verify/KZ-{n:04}"), None, Value::Null).await;
+        if answer.status == 429 {
+            refused = Some(answer);
+            break;
+        }
+        answer.expect(200);
+    }
+    let refused = refused.expect("guessing goes on for ever");
+    assert!(refused.headers["retry-after"].to_str().unwrap().parse::<u64>().unwrap() >= 1);
+    assert_eq!(refused.headers["content-type"], "application/problem+json");
+    for n in 0..60 {
+        world.get(&format!("/v1/verify/KZ-{n:04}"), &enterprise).await.expect(200);
+    }
+}
+
+#[tokio::test]
+async fn many_codes_at_once_take_a_token_and_keep_their_order() {
+    let world = World::new().await;
+    let (issuer, holder) = (world.forest_owner().await, world.enterprise().await);
+    log(&world, &issuer, &holder, "KZ-0001", 1).await;
+    seal(&world, &holder, "KZ-0002").await;
+    let codes = json!({"codes": ["KZ-0002", "what is this thing", "KZ-0001", "KZ-0009", "KZ-0001"]});
+    world.call(Method::POST, "/v1/verify", None, codes.clone()).await.expect(401);
+    let answer = world.post("/v1/verify", &holder, codes).await.expect(200);
+    let verdicts: Vec<_> = answer["items"].as_array().unwrap().iter().map(|item| &item["verdict"]).collect();
+    assert_eq!(verdicts, ["unused", "unknown", "valid", "unknown", "valid"]);
+    world.post("/v1/verify", &holder, json!({"codes": []})).await.expect(422);
+    world.post("/v1/verify", &holder, json!({"codes": vec!["KZ-0001"; 1001]})).await.expect(422);
+    let thousand = world.post("/v1/verify", &holder, json!({"codes": vec!["KZ-0001"; 1000]})).await;
+    assert_eq!(thousand.expect(200)["items"].as_array().unwrap().len(), 1000);
+}
+
+#[tokio::test]
+async fn pages_lead_people_to_the_verdict() {
+    let world = World::new().await;
+    let (issuer, holder) = (world.forest_owner().await, world.enterprise().await);
+    let timber = log(&world, &issuer, &holder, "KZ-0001", 2).await;
+    let identification = timber.code.identification_str();
+
+    let start = page(&world, "/").await;
+    assert_eq!(start.status, 200);
+    assert!(start.headers["content-security-policy"].to_str().unwrap().contains("default-src 'none'"));
+    let sent = page(&world, "/verify?code=KZ-0001&lang=ru").await;
+    assert_eq!(
+        (sent.status.as_u16(), &sent.headers["location"]),
+        (303, &"/verify/KZ-0001?lang=ru".parse().unwrap())
+    );
+    let shown = page(&world, "/verify/KZ-0001").await;
+    let html = String::from_utf8(shown.bytes).unwrap();
+    assert!(html.contains("Scots pine") && html.contains("KZ-0001"), "{html}");
+
+    let link = format!("/01/{}/21/{}", timber.code.gtin(), timber.code.serial());
+    let led = page(&world, &link).await;
+    assert_eq!(led.status, 303);
+    assert_eq!(led.headers["location"], format!("/verify/{identification}"));
+    let request = Request::get(&link).header("accept", "application/json").body(Body::empty()).unwrap();
+    assert_eq!(world.send(request).await.expect(200)["verdict"], "valid");
+
+    let lost = page(&world, "/nowhere").await;
+    assert_eq!(lost.status, 404);
+    assert_eq!(lost.headers["content-type"], "text/html; charset=utf-8");
+    let api = page(&world, "/v1/nowhere").await;
+    assert_eq!(api.headers["content-type"], "application/problem+json");
+}
