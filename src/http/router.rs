@@ -2,14 +2,13 @@
 
 use super::app::App;
 use super::auth::Operator;
+use super::body::batch_body;
+use super::custody_events;
+use super::harvests;
 use super::health::Health;
 use super::layers::{LayerSettings, with_layers};
 use super::metrics::Exposition;
 use super::problem::Problem;
-use super::body::batch_body;
-use super::custody_events;
-use super::harvests;
-use super::layers::{LayerSettings, with_layers};
 use super::{keys, organizations, reference};
 use axum::Router;
 use axum::extract::FromRequestParts;
