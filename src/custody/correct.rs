@@ -162,7 +162,7 @@ fn check_set(
         let detail = "This is more than five minutes in the future.";
         faults.wrong.push(Entry::new(pointer("/set/occurred_at"), "in-the-future", detail));
     }
-    let (ticket, day) = (&prepared.ticket, right.local_date().day());
+    let (ticket, day) = (&prepared.ticket, right.local_date());
     if target.content.seq == 1 && (day < ticket.felling_from || day > ticket.felling_until) {
         let detail = format!(
             "{day} is outside the ticket's felling dates, {} to {}.",

@@ -7,6 +7,7 @@
 
 pub mod content;
 pub mod correct;
+pub mod history;
 pub mod record;
 pub mod request;
 pub mod state;

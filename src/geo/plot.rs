@@ -223,6 +223,15 @@ impl utoipa::PartialSchema for Plot {
 
 impl utoipa::ToSchema for Plot {}
 
+impl crate::input::Read for Plot {
+    /// Reads the shape without looking for crossings, which takes too long for where requests are read:
+    /// whoever stores it has it checked by [`Plot::parse`] on a thread that may be busy.
+    fn read(node: crate::input::Node<'_>, errors: &mut crate::input::Errors) -> Option<Self> {
+        let read = node.json().and_then(|text| Self::from_stored(&text));
+        read.map_err(|invalid| errors.refuse(node, invalid)).ok()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::position;

@@ -267,7 +267,7 @@ pub async fn record(
         now,
     )
     .await?;
-    let ticket = permit::view(&mut **tx, ticket.id).await?.ok_or(Error::NotFound)?;
+    let ticket = permit::view(&mut **tx, ticket.id).await?;
     Ok(Recorded::New(Harvest {
         id: harvest,
         operation_id: operation,
@@ -352,7 +352,7 @@ impl Faults {
     ) -> Vec<usize> {
         let mut lines = Vec::with_capacity(request.logs.len());
         for (index, log) in request.logs.iter().enumerate() {
-            let day = log.occurred_at.local_date().day();
+            let day = log.occurred_at.local_date();
             if day < ticket.felling_from || day > ticket.felling_until {
                 let detail = format!(
                     "{day} is outside the ticket's felling dates, {} to {}.",
@@ -474,7 +474,7 @@ pub async fn view(tx: &mut Tx<'_>, id: HarvestId) -> Result<Option<Harvest>> {
         return Ok(None);
     };
     let logs = logs_of(&mut **tx, id).await?;
-    let ticket = permit::view(&mut **tx, TicketId(row.ticket_id)).await?.ok_or(Error::NotFound)?;
+    let ticket = permit::view(&mut **tx, TicketId(row.ticket_id)).await?;
     let findings = crate::finding::record::of_harvest(&mut **tx, id, row.received_at).await?;
     let (operation_id, received_at) = (row.operation_id.into(), row.received_at);
     Ok(Some(Harvest { id, operation_id, received_at, logs, ticket, findings }))

@@ -77,6 +77,8 @@ permissions! {
     /// Who takes part in custody: everyone but the operator, who writes nothing in another's name.
     Custodian: Enterprise | ForestOwner | Carrier | Inspector,
         "Only an enterprise, a forest owner, a carrier or an inspector may do this.";
+    /// Who may read what happened to timber: everyone but the operator.
+    HistoryReader: Enterprise | ForestOwner | Carrier | Inspector, "The operator reads no histories.";
     /// Who may hold seals, or allot them.
     SealHolder: Operator | Enterprise | ForestOwner, "Only the operator, an enterprise or a forest owner has seals.";
 }

@@ -10,6 +10,8 @@ use super::layers::{LayerSettings, with_layers};
 use super::metrics::Exposition;
 use super::problem::Problem;
 use super::{keys, organizations, reference};
+use super::{felling_tickets, keys, organizations, reference};
+use super::{logs, pages, verify};
 use axum::Router;
 use axum::extract::FromRequestParts;
 use axum::http::{HeaderMap, Request};
@@ -50,6 +52,11 @@ pub fn api() -> OpenApiRouter<App> {
         .routes(routes!(keys::revoke_key))
         .routes(routes!(keys::get_me))
         // felling tickets
+        .routes(routes!(felling_tickets::create_felling_ticket, felling_tickets::list_felling_tickets))
+        .routes(routes!(felling_tickets::get_felling_ticket))
+        .routes(routes!(felling_tickets::get_felling_ticket_history))
+        .routes(routes!(felling_tickets::extend_felling_ticket))
+        .routes(routes!(felling_tickets::cancel_felling_ticket))
         .routes(routes!(reference::list_species))
         .routes(routes!(reference::list_regions))
         // seals
@@ -59,7 +66,12 @@ pub fn api() -> OpenApiRouter<App> {
         .routes(routes!(harvests::get_harvest))
         // logs and custody
         .routes(routes!(custody_events::create_custody_event))
-    // verification
+        .routes(routes!(logs::list_logs))
+        .routes(routes!(logs::get_log))
+        .routes(routes!(logs::get_log_history))
+        // verification
+        .routes(routes!(verify::verify_code))
+        .routes(routes!(verify::verify_codes))
 }
 
 /// The OpenAPI document.
@@ -102,12 +114,13 @@ pub fn served(app: App, layers: &LayerSettings, operations: &Operations) -> Rout
     let mut router = api
         .merge(super::problem_pages::routes())
         .merge(operations.health.routes())
+        .merge(pages::routes())
         .merge(documentation(document));
     if let Some(exposition) = operations.metrics.clone() {
         let of = app.clone();
         router = router.merge(exposition.routes(move |headers| operator_only(of.clone(), headers)));
     }
-    with_layers(router, layers).with_state(app)
+    with_layers(router, layers).layer(axum::middleware::from_fn(pages::problems_as_pages)).with_state(app)
 }
 
 /// `/openapi.json`, and at `/docs` a viewer of it that asks nobody else for anything.

@@ -2,6 +2,7 @@
 
 use super::tree::Kind;
 use super::{Document, Node, number};
+use crate::error::Invalid;
 use std::fmt::Write as _;
 
 impl Document<'_> {
@@ -12,6 +13,18 @@ impl Document<'_> {
         let mut text = String::with_capacity(self.source.len() + self.decoded.len());
         write(self.root(), &mut text);
         out.extend_from_slice(text.as_bytes());
+    }
+}
+
+impl Node<'_> {
+    /// An object as JSON text, in the form of [`Document::write_canonical`]. Else `wrong-type`.
+    pub fn json(self) -> Result<String, Invalid> {
+        if self.kind() != Kind::Object {
+            return Err(self.wrong_type("an object"));
+        }
+        let mut text = String::new();
+        write(self, &mut text);
+        Ok(text)
     }
 }
 

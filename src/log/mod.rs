@@ -3,4 +3,5 @@
 pub mod find;
 pub mod row;
 pub mod species;
+pub mod store;
 pub mod volume_table;

@@ -1,3 +1,4 @@
 //! The public check of a seal: what a buyer without an account is told.
 
 pub mod answer;
+pub mod lookup;

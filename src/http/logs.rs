@@ -1,0 +1,187 @@
+//! Reading logs and their histories.
+
+use super::app::App;
+use super::auth::HistoryReader;
+use super::paging::{Cursor, Limit, Page};
+use super::problem::Problem;
+use super::verify::last_segment;
+use crate::custody::history::{self, LogHistory};
+use crate::custody::words::Status;
+use crate::error::Invalid;
+use crate::ids::{LogId, TicketId};
+use crate::input::{Document, Read, input};
+use crate::log::species::Species;
+use crate::log::store::{self, LogRow, LogView, Names, Reader, Sight, Wanted};
+use crate::seal::Code;
+use axum::Json;
+use axum::extract::{OriginalUri, State};
+use axum::http::Uri;
+use axum::response::Response;
+use utoipa::{IntoParams, ToSchema};
+
+/// Reads the query of a list.
+pub(super) fn query<T: Read>(uri: &Uri) -> Result<T, Problem> {
+    let document = Document::query(uri.query()).map_err(|fault| Problem::malformed_at(fault.into()))?;
+    document.read::<T>().map_err(Problem::wrong)
+}
+
+/// The log that the address names and as much of it as the caller may see; one 404 for all else.
+async fn seen(app: &App, reader: Reader, code: &str) -> Result<(LogRow, Sight), Problem> {
+    // A text that is no code names nothing.
+    let code = Code::parse(code).map_err(|_| Problem::not_found())?;
+    let row = store::look(&app.pool, &code, reader).await?;
+    let row = row.ok_or_else(Problem::not_found)?;
+    let sight = row.sight(reader).ok_or_else(Problem::not_found)?;
+    Ok((row, sight))
+}
+
+/// A log as it stands now
+///
+/// `{code}` is a seal number (old ones too), an identification code, a whole marking code, or the id.
+/// Past holders see it as it was at their last event; the ticket's issuer sees harvest data.
+#[utoipa::path(
+    get, path = "/v1/logs/{code}", operation_id = "get_log", tag = "logs", security(("token" = [])),
+    params(("code" = String, Path, description = "Seal number, marking code or id, percent-encoded")),
+    responses(
+        (status = 200, description = "The log", body = LogView),
+        (status = 401, description = "No token, or a bad one", body = Problem, content_type = "application/problem+json"),
+        (status = 403, description = "The operator reads no histories", body = Problem, content_type = "application/problem+json"),
+        (status = 404, description = "Absent, or not yours to see", body = Problem, content_type = "application/problem+json"),
+        (status = 503, description = "Not just now", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub async fn get_log(
+    State(app): State<App>,
+    HistoryReader(caller): HistoryReader,
+    OriginalUri(uri): OriginalUri,
+) -> Result<Json<LogView>, Problem> {
+    let reader = Reader::from(&caller);
+    let (row, sight) = seen(&app, reader, &last_segment(&uri)).await?;
+    let view = match sight {
+        Sight::Whole => {
+            let names = Names::read(&app.pool, reader, row.parties().collect()).await?;
+            row.view(&names)?
+        }
+        Sight::Part { .. } => {
+            let mut db = app.pool.acquire().await?;
+            history::read(&mut db, &row, sight, reader).await?.log
+        }
+    };
+    Ok(Json(view))
+}
+
+/// The history of a log
+///
+/// Every event that the caller may see, in order of receipt, with what a stranger needs to recompute
+/// every hash.
+#[utoipa::path(
+    get, path = "/v1/logs/{code}/history", operation_id = "get_log_history", tag = "logs", security(("token" = [])),
+    params(("code" = String, Path, description = "Seal number, marking code or id, percent-encoded")),
+    responses(
+        (status = 200, description = "The log and its events", body = LogHistory),
+        (status = 401, description = "No token, or a bad one", body = Problem, content_type = "application/problem+json"),
+        (status = 403, description = "The operator reads no histories", body = Problem, content_type = "application/problem+json"),
+        (status = 404, description = "Absent, or not yours to see", body = Problem, content_type = "application/problem+json"),
+        (status = 503, description = "Not just now", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub async fn get_log_history(
+    State(app): State<App>,
+    HistoryReader(caller): HistoryReader,
+    OriginalUri(uri): OriginalUri,
+) -> Result<Json<LogHistory>, Problem> {
+    let reader = Reader::from(&caller);
+    let path = uri.path().strip_suffix("/history").unwrap_or_default();
+    let named = path.parse().map_err(|_| Problem::not_found())?;
+    let (row, sight) = seen(&app, reader, &last_segment(&named)).await?;
+    let mut db = app.pool.acquire().await?;
+    Ok(Json(history::read(&mut db, &row, sight, reader).await?))
+}
+
+/// Whose logs a list shall have.
+#[derive(Clone, Copy, Debug, ToSchema)]
+#[schema(rename_all = "snake_case")]
+pub enum Me {
+    /// Those that the caller holds.
+    Me,
+}
+
+impl Me {
+    fn parse(text: &str) -> Result<Self, Invalid> {
+        if text == "me" {
+            Ok(Self::Me)
+        } else {
+            Err(Invalid::new("unknown-holder", "The only holder that can be asked for is `me`."))
+        }
+    }
+}
+
+/// The id of a felling ticket in a query.
+#[derive(Clone, Copy, Debug, ToSchema)]
+#[schema(value_type = uuid::Uuid)]
+pub struct AskedTicket(TicketId);
+
+impl AskedTicket {
+    fn parse(text: &str) -> Result<Self, Invalid> {
+        text.parse().map(Self).map_err(|_| Invalid::new("bad-id", "An id is a UUID."))
+    }
+}
+
+crate::input::parse_text!(Me, AskedTicket);
+
+input! {
+    /// Which logs.
+    #[derive(IntoParams)]
+    #[into_params(parameter_in = Query)]
+    pub struct LogQuery {
+        /// `me`: only what the caller holds; without it what he holds or owns, and all for an inspector.
+        pub holder: Option<Me>,
+        /// Only of this status.
+        pub status: Option<Status>,
+        /// Only of this species.
+        pub species: Option<Species>,
+        /// Only of this felling ticket.
+        pub felling_ticket: Option<AskedTicket>,
+        /// Items a page.
+        pub limit: Option<Limit>,
+        /// `next` of the page before.
+        pub cursor: Option<Cursor>,
+    }
+}
+
+/// One's logs
+#[utoipa::path(
+    get, path = "/v1/logs", operation_id = "list_logs", tag = "logs", security(("token" = [])), params(LogQuery),
+    responses(
+        (status = 200, description = "A page of logs", body = Page<LogView>),
+        (status = 400, description = "Not a query", body = Problem, content_type = "application/problem+json"),
+        (status = 401, description = "No token, or a bad one", body = Problem, content_type = "application/problem+json"),
+        (status = 403, description = "The operator reads no histories", body = Problem, content_type = "application/problem+json"),
+        (status = 422, description = "Wrong", body = Problem, content_type = "application/problem+json"),
+        (status = 503, description = "Not just now", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub async fn list_logs(
+    State(app): State<App>,
+    HistoryReader(caller): HistoryReader,
+    OriginalUri(uri): OriginalUri,
+) -> Result<Response, Problem> {
+    let asked: LogQuery = query(&uri)?;
+    let reader = Reader::from(&caller);
+    let wanted = Wanted {
+        held: asked.holder.is_some(),
+        status: asked.status,
+        species: asked.species,
+        ticket: asked.felling_ticket.map(|ticket| ticket.0),
+        after: Cursor::key::<LogId>(asked.cursor.as_ref())?,
+        limit: Limit::probe(asked.limit),
+    };
+    let ids = store::list(&app.pool, reader, wanted).await?;
+    let page = Page::of(ids, asked.limit, |id| *id, |id| id);
+    let rows = store::fetch(&app.pool, &page.items, reader).await?;
+    let names = Names::read(&app.pool, reader, rows.iter().flat_map(LogRow::parties).collect()).await?;
+    // Between the two statements a log may have left the caller.
+    let seen = rows.iter().filter(|row| row.sight(reader) == Some(Sight::Whole));
+    let items = seen.map(|row| row.view(&names)).collect::<Result<Vec<_>, _>>()?;
+    Ok(Page { items, next: page.next }.answer(&uri))
+}

@@ -1,0 +1,148 @@
+//! The public check, for anyone, and for many codes at once with a token.
+
+use super::address::ClientAddr;
+use super::app::App;
+use super::problem::Problem;
+use crate::error::Invalid;
+use crate::input::input;
+use crate::party::key::Caller;
+use crate::verify::answer::{Verdict, Verification};
+use crate::verify::lookup::check;
+use axum::Json;
+use axum::extract::{OriginalUri, State};
+use axum::http::Uri;
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+/// Longest text that is taken as a code, in characters; the parsers bound it further.
+const LONGEST: usize = 2_048;
+
+/// A code as it was sent, whatever it is: what cannot be read gets a verdict, too.
+#[derive(Clone, Debug, ToSchema)]
+#[schema(value_type = String, max_length = 2048)]
+pub struct SentCode(String);
+
+impl SentCode {
+    fn parse(text: &str) -> Result<Self, Invalid> {
+        if text.chars().count() > LONGEST {
+            return Err(Invalid::new("code-too-long", "A code has at most 2,048 characters."));
+        }
+        Ok(Self(text.to_owned()))
+    }
+}
+
+impl AsRef<str> for SentCode {
+    fn as_ref(&self) -> &str {
+        &self.0
+    }
+}
+
+crate::input::parse_text!(SentCode);
+
+input! {
+    /// Codes to check.
+    pub struct Codes {
+        /// Seal numbers or marking codes, in any form that scanners send.
+        pub codes: Vec<SentCode> [1..=1000],
+    }
+}
+
+/// Verdicts in the order of the codes.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Verdicts {
+    /// One for each code.
+    pub items: Vec<Verification>,
+}
+
+/// What the last segment of an address says, percent-decoded; bytes that are no text become the
+/// replacement character, which no code has.
+pub(super) fn last_segment(uri: &Uri) -> String {
+    let segment = uri.path().rsplit('/').next().unwrap_or_default();
+    let mut bytes = Vec::with_capacity(segment.len());
+    let mut rest = segment.as_bytes();
+    while let Some((first, after)) = rest.split_first() {
+        let escape = if *first == b'%' { after.get(..2) } else { None };
+        let decoded = escape
+            .and_then(|two| std::str::from_utf8(two).ok())
+            .and_then(|two| u8::from_str_radix(two, 16).ok());
+        bytes.push(decoded.unwrap_or(*first));
+        rest = if decoded.is_some() { &after[2..] } else { after };
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+/// Checks one code for `client`; who calls with a token is not limited by address.
+pub(super) async fn check_one(
+    app: &App,
+    caller: Option<&Caller>,
+    client: ClientAddr,
+    code: &str,
+) -> Result<Verification, Problem> {
+    // Before any work: a flood costs no query.
+    let permit = match caller {
+        Some(_) => None,
+        None => Some(app.limiter.admit(client.0)?),
+    };
+    let mut checked = check(&app.pool, &[code], &app.key_ring).await?;
+    let verification = checked.pop().ok_or_else(|| Problem::internal("a check without a verdict"))?;
+    if verification.verdict == Verdict::Unknown
+        && let Some(permit) = permit
+    {
+        permit.miss();
+    }
+    count(&verification);
+    Ok(verification)
+}
+
+fn count(verification: &Verification) {
+    metrics::counter!("ormantrace_verdicts_total", "verdict" => verification.verdict.as_str()).increment(1);
+}
+
+/// Check a seal
+///
+/// For anyone. Takes a seal number or a marking code in any form that scanners send, never an
+/// internal id. The answer names no person. Limited by address, unless a token is sent.
+#[utoipa::path(
+    get, path = "/v1/verify/{code}", operation_id = "verify_code", tag = "verification",
+    params(("code" = String, Path, description = "Seal number or marking code, percent-encoded")),
+    security((), ("token" = [])),
+    responses(
+        (status = 200, description = "The verdict, whatever was sent", body = Verification),
+        (status = 401, description = "A bad token", body = Problem, content_type = "application/problem+json"),
+        (status = 429, description = "Too many checks from this address", body = Problem, content_type = "application/problem+json"),
+        (status = 503, description = "Not just now", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub async fn verify_code(
+    State(app): State<App>,
+    caller: Option<Caller>,
+    client: ClientAddr,
+    OriginalUri(uri): OriginalUri,
+) -> Result<Response, Problem> {
+    Ok(Json(check_one(&app, caller.as_ref(), client, &last_segment(&uri)).await?).into_response())
+}
+
+/// Check many seals
+#[utoipa::path(
+    post, path = "/v1/verify", operation_id = "verify_codes", tag = "verification",
+    security(("token" = [])), request_body = Codes,
+    responses(
+        (status = 200, description = "A verdict for each code, in order", body = Verdicts),
+        (status = 400, description = "Not JSON", body = Problem, content_type = "application/problem+json"),
+        (status = 401, description = "No token, or a bad one", body = Problem, content_type = "application/problem+json"),
+        (status = 413, description = "Too large", body = Problem, content_type = "application/problem+json"),
+        (status = 415, description = "Not JSON", body = Problem, content_type = "application/problem+json"),
+        (status = 422, description = "Wrong", body = Problem, content_type = "application/problem+json"),
+        (status = 503, description = "Not just now", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub async fn verify_codes(
+    State(app): State<App>,
+    _caller: Caller,
+    posted: super::posting::Posted<Codes>,
+) -> Result<Json<Verdicts>, Problem> {
+    let items = check(&app.pool, &posted.input.codes, &app.key_ring).await?;
+    items.iter().for_each(count);
+    Ok(Json(Verdicts { items }))
+}

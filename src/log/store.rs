@@ -1,0 +1,526 @@
+//! Reading logs: the row as it stands, who may see how much of it, and its answer.
+
+use super::find::Key;
+use super::species::{Assortment, LogKind, MeasurementMethod, Species, Wood};
+use crate::chain::{Hash, Salt};
+use crate::custody::words::{EventType, Status, TransferOf};
+use crate::error::{Error, Result};
+use crate::ids::{HarvestId, LogId, OrganizationId, TicketId};
+use crate::party::key::Caller;
+use crate::party::role::{OrganizationKind, Role};
+use crate::region::Region;
+use crate::seal::Code;
+use crate::units::{Diameter, Length, Volume};
+use chrono::{DateTime, NaiveDate, Utc};
+use serde::Serialize;
+use sqlx::PgExecutor;
+use std::collections::HashMap;
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+/// Who reads: rights follow from this and the log's row alone.
+#[derive(Clone, Copy, Debug)]
+pub struct Reader {
+    /// The organisation.
+    pub organization: OrganizationId,
+    /// Whether it inspects, and so sees everything.
+    pub inspector: bool,
+}
+
+impl From<&Caller> for Reader {
+    fn from(caller: &Caller) -> Self {
+        Self { organization: caller.organization, inspector: caller.is(Role::Inspector) }
+    }
+}
+
+/// How much of a log a reader may see.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sight {
+    /// Holder, owner, pending receiver, named carrier, inspector: everything there is.
+    Whole,
+    /// Those whose log it was, up to event `until` (0: never theirs), and, with `harvest`,
+    /// the issuer of the ticket: what was harvested.
+    Part {
+        /// Last event that may be read.
+        until: u32,
+        /// Whether harvest data may be read whenever it was recorded.
+        harvest: bool,
+    },
+}
+
+/// A log's row with its ticket and seal, before anybody was asked whether he may see it.
+#[derive(Clone, Debug)]
+pub struct LogRow {
+    pub(crate) id: LogId,
+    salt: Vec<u8>,
+    head_seq: i32,
+    head_hash: Vec<u8>,
+    head_received_at: DateTime<Utc>,
+    kind: LogKind,
+    species: Species,
+    wood: Wood,
+    assortment: Option<Assortment>,
+    grade: Option<i16>,
+    length_m: Option<Length>,
+    top_diameter_cm: Option<Diameter>,
+    pieces: Option<i32>,
+    volume_m3: Volume,
+    table_volume_m3: Option<Volume>,
+    measurement_method: MeasurementMethod,
+    felled_on: NaiveDate,
+    harvest_id: HarvestId,
+    ticket_id: TicketId,
+    issuer_id: OrganizationId,
+    seal_number: String,
+    seal_void: bool,
+    marking_code: String,
+    status: Status,
+    holder_id: OrganizationId,
+    owner_id: OrganizationId,
+    pending_from: Option<OrganizationId>,
+    pending_to: Option<OrganizationId>,
+    pending_of: Option<TransferOf>,
+    carrier_id: Option<OrganizationId>,
+    vehicle: Option<String>,
+    last_type: EventType,
+    last_on: NaiveDate,
+    last_region: Option<Region>,
+    series: String,
+    number: String,
+    region: Region,
+    district: Option<String>,
+    forestry: String,
+    compartment: String,
+    subcompartment: Option<String>,
+    cutting_area: Option<String>,
+    until_seq: Option<i32>,
+}
+
+impl LogRow {
+    /// How much of it `reader` may see; nothing if it is as good as absent to him.
+    #[must_use]
+    pub fn sight(&self, reader: Reader) -> Option<Sight> {
+        let me = reader.organization;
+        let concerned = [Some(self.holder_id), Some(self.owner_id), self.pending_to, self.carrier_id];
+        if reader.inspector || concerned.contains(&Some(me)) {
+            return Some(Sight::Whole);
+        }
+        let until = self.until_seq.and_then(|seq| u32::try_from(seq).ok()).unwrap_or(0);
+        let harvest = self.issuer_id == me;
+        (until > 0 || harvest).then_some(Sight::Part { until, harvest })
+    }
+
+    /// The issuer of its ticket.
+    #[must_use]
+    pub fn issuer(&self) -> OrganizationId {
+        self.issuer_id
+    }
+
+    /// Salt of the chain's ref.
+    pub(crate) fn salt(&self) -> Result<Salt> {
+        self.salt.as_slice().try_into().map(Salt).map_err(|_| self.bad("salt"))
+    }
+
+    /// Number of its events.
+    pub(crate) fn head_seq(&self) -> Result<u32> {
+        u32::try_from(self.head_seq).map_err(|_| self.bad("head_seq"))
+    }
+
+    fn bad(&self, column: &str) -> Error {
+        Error::BadRow(format!("log.{column} of {}", self.id))
+    }
+
+    /// Every organisation that the whole answer names.
+    pub(crate) fn parties(&self) -> impl Iterator<Item = OrganizationId> {
+        let named =
+            [Some(self.holder_id), Some(self.owner_id), self.pending_from, self.pending_to, self.carrier_id];
+        named.into_iter().flatten()
+    }
+
+    /// The answer for who may see all of it.
+    pub(crate) fn view(&self, names: &Names) -> Result<LogView> {
+        let pending = match (self.pending_from, self.pending_to, self.pending_of) {
+            (Some(from), Some(to), Some(of)) => {
+                Some(PendingView { from: names.of(from), to: names.of(to), of })
+            }
+            (None, None, None) => None,
+            _ => return Err(self.bad("pending_to")),
+        };
+        Ok(LogView {
+            id: self.id,
+            seal: SealView {
+                number: self.seal_number.clone(),
+                status: if self.seal_void { SealState::Void } else { SealState::Applied },
+                marking_code: Some(self.marking_code.clone()),
+            },
+            kind: self.kind,
+            species: self.species,
+            wood: self.wood,
+            assortment: self.assortment,
+            grade: self.grade.and_then(|grade| u8::try_from(grade).ok()),
+            length_m: self.length_m,
+            top_diameter_cm: self.top_diameter_cm,
+            pieces: self.pieces,
+            volume_m3: self.volume_m3,
+            table_volume_m3: self.table_volume_m3,
+            measurement_method: self.measurement_method,
+            felled_on: self.felled_on,
+            harvest_id: self.harvest_id,
+            origin: OriginView {
+                region: self.region,
+                district: self.district.clone(),
+                forestry: self.forestry.clone(),
+                compartment: self.compartment.clone(),
+                subcompartment: self.subcompartment.clone(),
+                cutting_area: self.cutting_area.clone(),
+            },
+            felling_ticket: TicketView {
+                id: self.ticket_id,
+                series: self.series.clone(),
+                number: self.number.clone(),
+            },
+            status: Some(self.status),
+            holder: Some(names.of(self.holder_id)),
+            owner: Some(names.of(self.owner_id)),
+            pending,
+            carrier: self.carrier_id.map(|carrier| names.of(carrier)),
+            vehicle: self.vehicle.clone(),
+            last_event: Some(LastEventView {
+                event_type: self.last_type,
+                on: self.last_on,
+                region: self.last_region,
+            }),
+            head: HeadView {
+                seq: self.head_seq()?,
+                hash: Hash::from_slice(&self.head_hash).ok_or_else(|| self.bad("head_hash"))?,
+                received_at: crate::units::utc_text(self.head_received_at),
+            },
+        })
+    }
+}
+
+/// An organisation by id and, where it may be told, name.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct PartyView {
+    /// Its id.
+    pub id: OrganizationId,
+    /// Its name; null where it is a person's (a sole trader, a farm) and neither one's own nor an inspector's to see.
+    pub name: Option<String>,
+}
+
+/// The seal on a log.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct SealView {
+    /// The number printed on it.
+    pub number: String,
+    /// `applied`, or `void` until it is replaced.
+    pub status: SealState,
+    /// The whole marking code; null where the reader's sight ends before the seal that is on it now.
+    pub marking_code: Option<String>,
+}
+
+crate::vocabulary::vocabulary! {
+    /// What a seal that was put on a log can be.
+    pub enum SealState: "unknown-seal-status" {
+        /// On the log.
+        Applied = "applied",
+        /// Void.
+        Void = "void",
+    }
+}
+
+/// Where the timber was felled, as the ticket says.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct OriginView {
+    #[serde(serialize_with = "region_names")]
+    /// The region.
+    pub region: Region,
+    /// District.
+    pub district: Option<String>,
+    /// Forestry.
+    pub forestry: String,
+    /// Compartment.
+    pub compartment: String,
+    /// Sub-compartment.
+    pub subcompartment: Option<String>,
+    /// Cutting area.
+    pub cutting_area: Option<String>,
+}
+
+/// The felling ticket by its names.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct TicketView {
+    /// Our id.
+    pub id: TicketId,
+    /// Series.
+    pub series: String,
+    /// Number.
+    pub number: String,
+}
+
+/// A transfer that waits for the other side.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct PendingView {
+    /// Who offered.
+    pub from: PartyView,
+    /// To whom.
+    pub to: PartyView,
+    /// What.
+    pub of: TransferOf,
+}
+
+/// The last thing that happened.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct LastEventView {
+    /// What.
+    #[serde(rename = "type")]
+    pub event_type: EventType,
+    /// On which local day.
+    pub on: NaiveDate,
+    /// The last region that any event named.
+    #[serde(serialize_with = "region_names_or_null")]
+    pub region: Option<Region>,
+}
+
+/// The end of the chain as far as the reader sees it.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct HeadView {
+    /// The event's place.
+    pub seq: u32,
+    /// Its hash.
+    pub hash: Hash,
+    /// When it was received; UTC with microseconds.
+    #[schema(value_type = DateTime<Utc>)]
+    pub received_at: String,
+}
+
+/// A log or stack as it stands now, or, for who may see a part, as that part leaves it.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+#[schema(as = Log)]
+pub struct LogView {
+    /// Its id.
+    pub id: LogId,
+    /// The seal it bears now, or bore last.
+    pub seal: SealView,
+    /// `log` or `stack`.
+    pub kind: LogKind,
+    /// Species.
+    pub species: Species,
+    /// Kind of wood, as on the ticket's line.
+    pub wood: Wood,
+    /// Assortment.
+    pub assortment: Option<Assortment>,
+    /// Grade, 1 to 4.
+    pub grade: Option<u8>,
+    /// Length in metres.
+    pub length_m: Option<Length>,
+    /// Diameter at the top end in centimetres.
+    pub top_diameter_cm: Option<Diameter>,
+    /// Pieces of a stack.
+    pub pieces: Option<i32>,
+    /// Declared volume in dense cubic metres.
+    pub volume_m3: Volume,
+    /// Volume of GOST 2708-75 for the same diameter and length, where the table covers it.
+    pub table_volume_m3: Option<Volume>,
+    /// How the volume was arrived at.
+    pub measurement_method: MeasurementMethod,
+    /// Local day of felling.
+    pub felled_on: NaiveDate,
+    /// The posting that recorded it.
+    pub harvest_id: HarvestId,
+    /// Where it was felled.
+    pub origin: OriginView,
+    /// Under which ticket.
+    pub felling_ticket: TicketView,
+    /// Where it stands; null, like all of custody below, for a ticket's issuer, who sees harvest data.
+    pub status: Option<Status>,
+    /// Who has it.
+    pub holder: Option<PartyView>,
+    /// Whose it is.
+    pub owner: Option<PartyView>,
+    /// A transfer that waits.
+    pub pending: Option<PendingView>,
+    /// The carrier named at loading, until received.
+    pub carrier: Option<PartyView>,
+    /// The vehicle named at loading, until received.
+    pub vehicle: Option<String>,
+    /// What happened last.
+    pub last_event: Option<LastEventView>,
+    /// The end of its chain, as far as the reader sees.
+    pub head: HeadView,
+}
+
+fn region_names<S: serde::Serializer>(region: &Region, to: S) -> Result<S::Ok, S::Error> {
+    region.names().serialize(to)
+}
+
+#[expect(clippy::ref_option, reason = "the shape that serde calls")]
+fn region_names_or_null<S: serde::Serializer>(region: &Option<Region>, to: S) -> Result<S::Ok, S::Error> {
+    region.map(Region::names).serialize(to)
+}
+
+/// Names of organisations, as one reader may be told them.
+#[derive(Debug, Default)]
+pub struct Names(HashMap<Uuid, String>);
+
+impl Names {
+    /// Reads the names of `ids`. One round trip.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub async fn read(db: impl PgExecutor<'_>, reader: Reader, ids: Vec<OrganizationId>) -> Result<Self> {
+        let mut ids: Vec<Uuid> = ids.into_iter().map(|id| id.0).collect();
+        ids.sort_unstable();
+        ids.dedup();
+        let rows = sqlx::query!(
+            r#"SELECT id, name, kind AS "kind: OrganizationKind" FROM organization WHERE id = ANY($1)"#,
+            &ids
+        )
+        .fetch_all(db)
+        .await?;
+        let told = rows.into_iter().filter_map(|row| {
+            let open = row.kind == OrganizationKind::LegalEntity
+                || reader.inspector
+                || row.id == reader.organization.0;
+            row.name.filter(|_| open).map(|name| (row.id, name))
+        });
+        Ok(Self(told.collect()))
+    }
+
+    /// The organisation with its name, if that may be told.
+    #[must_use]
+    pub fn of(&self, id: OrganizationId) -> PartyView {
+        PartyView { id, name: self.0.get(&id.0).cloned() }
+    }
+}
+
+/// The log that `code` names, whoever asks; what `reader` may see of it says [`LogRow::sight`].
+///
+/// One statement, the same for a log that is not there and for one that is not his: neither the
+/// answer nor what the database was asked tells them apart.
+///
+/// # Errors
+/// Those of the database.
+pub async fn look(db: impl PgExecutor<'_>, code: &Code, reader: Reader) -> Result<Option<LogRow>> {
+    Ok(rows(db, vec![Key::of(code)], reader).await?.pop())
+}
+
+/// The rows of `ids`, in their order; ids of no log are passed over. One round trip.
+///
+/// # Errors
+/// Those of the database.
+pub async fn fetch(db: impl PgExecutor<'_>, ids: &[LogId], reader: Reader) -> Result<Vec<LogRow>> {
+    let keys = ids.iter().map(|id| Key::of(&Code::LogId(*id))).collect();
+    rows(db, keys, reader).await
+}
+
+async fn rows(db: impl PgExecutor<'_>, keys: Vec<Key>, reader: Reader) -> Result<Vec<LogRow>> {
+    let mut ids = Vec::with_capacity(keys.len());
+    let mut numbers = Vec::with_capacity(keys.len());
+    let mut identifications = Vec::with_capacity(keys.len());
+    for key in keys {
+        ids.push(key.id);
+        numbers.push(key.number);
+        identifications.push(key.identification);
+    }
+    let rows = sqlx::query_as!(
+        LogRow,
+        r#"SELECT l.id AS "id!: LogId", l.salt AS "salt!", l.head_seq AS "head_seq!", l.head_hash AS "head_hash!",
+                  l.head_received_at AS "head_received_at!", l.kind AS "kind!: LogKind", l.species AS "species!: Species",
+                  l.wood AS "wood!: Wood", l.assortment AS "assortment?: Assortment", l.grade AS "grade?",
+                  l.length_m AS "length_m?: Length", l.top_diameter_cm AS "top_diameter_cm?: Diameter",
+                  l.pieces AS "pieces?", l.volume_m3 AS "volume_m3!: Volume",
+                  l.table_volume_m3 AS "table_volume_m3?: Volume",
+                  l.measurement_method AS "measurement_method!: MeasurementMethod", l.felled_on AS "felled_on!",
+                  l.harvest_id AS "harvest_id!: HarvestId", l.ticket_id AS "ticket_id!: TicketId",
+                  l.issuer_id AS "issuer_id!: OrganizationId", l.seal_number AS "seal_number!",
+                  l.seal_void AS "seal_void!", seal.marking_code AS "marking_code!", l.status AS "status!: Status",
+                  l.holder_id AS "holder_id!: OrganizationId", l.owner_id AS "owner_id!: OrganizationId",
+                  l.pending_from AS "pending_from?: OrganizationId", l.pending_to AS "pending_to?: OrganizationId",
+                  l.pending_of AS "pending_of?: TransferOf", l.carrier_id AS "carrier_id?: OrganizationId",
+                  l.vehicle AS "vehicle?", l.last_type AS "last_type!: EventType", l.last_on AS "last_on!",
+                  l.last_region AS "last_region?: Region", t.series AS "series!", t.number AS "number!",
+                  t.region AS "region!: Region", t.district AS "district?", t.forestry AS "forestry!",
+                  t.compartment AS "compartment!", t.subcompartment AS "subcompartment?",
+                  t.cutting_area AS "cutting_area?", past.until_seq AS "until_seq?"
+           FROM UNNEST($1::uuid[], $2::text[], $3::text[]) WITH ORDINALITY AS asked (id, number, identification, place)
+           LEFT JOIN seal named ON named.identification = asked.identification
+           LEFT JOIN log_seal ls ON ls.seal_number = COALESCE(asked.number, named.number)
+           JOIN log l ON l.id = COALESCE(asked.id, ls.log_id)
+           JOIN felling_ticket t ON t.id = l.ticket_id
+           JOIN seal ON seal.number = l.seal_number
+           LEFT JOIN past_party past ON past.log_id = l.id AND past.organization_id = $4
+           ORDER BY asked.place"#,
+        &ids as &[Option<Uuid>],
+        &numbers as &[Option<String>],
+        &identifications as &[Option<String>],
+        reader.organization.0,
+    )
+    .fetch_all(db)
+    .await?;
+    Ok(rows)
+}
+
+/// Which logs a list shall have.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Wanted {
+    /// Only those the reader holds; else those he holds or owns, and all for an inspector.
+    pub held: bool,
+    /// Only of this status.
+    pub status: Option<Status>,
+    /// Only of this species.
+    pub species: Option<Species>,
+    /// Only of this felling ticket.
+    pub ticket: Option<TicketId>,
+    /// Only those after this one.
+    pub after: Option<LogId>,
+    /// At most so many.
+    pub limit: i64,
+}
+
+/// The ids of a page of logs, in the order of their ids. One round trip.
+///
+/// # Errors
+/// Those of the database.
+pub async fn list(db: impl PgExecutor<'_>, reader: Reader, wanted: Wanted) -> Result<Vec<LogId>> {
+    let after = wanted.after.map_or(Uuid::nil(), |id| id.0);
+    let (status, species) = (wanted.status.map(Status::as_str), wanted.species.map(Species::as_str));
+    let ticket = wanted.ticket.map(|ticket| ticket.0);
+    if reader.inspector && !wanted.held {
+        let ids = sqlx::query_scalar!(
+            r#"SELECT id AS "id: LogId" FROM log
+               WHERE id > $1 AND ($2::text IS NULL OR status = $2) AND ($3::text IS NULL OR species = $3)
+                 AND ($4::uuid IS NULL OR ticket_id = $4)
+               ORDER BY id LIMIT $5"#,
+            after,
+            status,
+            species,
+            ticket,
+            wanted.limit
+        );
+        return Ok(ids.fetch_all(db).await?);
+    }
+    // Two sets without overlap, each in the order of an index of its own.
+    let ids = sqlx::query_scalar!(
+        r#"SELECT id AS "id!: LogId" FROM (
+               (SELECT id FROM log
+                WHERE holder_id = $6 AND id > $1 AND ($2::text IS NULL OR status = $2)
+                  AND ($3::text IS NULL OR species = $3) AND ($4::uuid IS NULL OR ticket_id = $4)
+                ORDER BY id LIMIT $5)
+               UNION ALL
+               (SELECT id FROM log
+                WHERE NOT $7 AND owner_id = $6 AND owner_id <> holder_id AND id > $1
+                  AND ($2::text IS NULL OR status = $2) AND ($3::text IS NULL OR species = $3)
+                  AND ($4::uuid IS NULL OR ticket_id = $4)
+                ORDER BY id LIMIT $5)
+           ) AS mine ORDER BY id LIMIT $5"#,
+        after,
+        status,
+        species,
+        ticket,
+        wanted.limit,
+        reader.organization.0,
+        wanted.held
+    );
+    Ok(ids.fetch_all(db).await?)
+}

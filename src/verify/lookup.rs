@@ -1,0 +1,188 @@
+//! From a code to its verdict: one statement over primary keys, the same whatever is found.
+
+use super::answer::{
+    Asked, Signature, SpeciesName, Texts, Verification, VerifiedEvent, VerifiedLog, VerifiedOrigin,
+    VerifiedRegion,
+};
+use crate::custody::words::{EventType, Status};
+use crate::error::{Error, Result};
+use crate::log::species::{LogKind, Species};
+use crate::party::role::OrganizationKind;
+use crate::region::Region;
+use crate::seal::signing::{self, KeyRing};
+use crate::seal::{Code, MarkingCode};
+use crate::units::{Diameter, Length, Volume};
+use chrono::NaiveDate;
+use sqlx::PgExecutor;
+
+struct Found {
+    number: Option<String>,
+    marking_code: Option<String>,
+    seal_status: Option<String>,
+    void_reason: Option<String>,
+    kind: Option<LogKind>,
+    species: Option<Species>,
+    length_m: Option<Length>,
+    top_diameter_cm: Option<Diameter>,
+    pieces: Option<i32>,
+    volume_m3: Option<Volume>,
+    felled_on: Option<NaiveDate>,
+    status: Option<Status>,
+    last_type: Option<EventType>,
+    last_on: Option<NaiveDate>,
+    last_region: Option<Region>,
+    series: Option<String>,
+    ticket_number: Option<String>,
+    region: Option<Region>,
+    forestry: Option<String>,
+    holder_name: Option<String>,
+    holder_kind: Option<OrganizationKind>,
+}
+
+/// Checks what strangers sent, in order: texts that cannot be read, too, get their verdict.
+/// One round trip for all of them; none if nothing could be read.
+///
+/// # Errors
+/// Those of the database.
+pub async fn check(
+    db: impl PgExecutor<'_>,
+    texts: &[impl AsRef<str>],
+    ring: &KeyRing,
+) -> Result<Vec<Verification>> {
+    let read: Vec<_> = texts.iter().map(|text| Code::parse_public(text.as_ref())).collect();
+    let codes: Vec<Code> = read.iter().filter_map(|code| code.as_ref().ok().cloned()).collect();
+    let mut verdicts =
+        if codes.is_empty() { Vec::new() } else { lookup(db, &codes, ring).await? }.into_iter();
+    let missing = || Error::BadRow("verify: fewer rows than codes".into());
+    read.iter()
+        .zip(texts)
+        .map(|(code, text)| match code {
+            Ok(_) => verdicts.next().ok_or_else(missing),
+            Err(why) => Ok(Verification::unreadable(text.as_ref(), why)),
+        })
+        .collect()
+}
+
+async fn lookup(db: impl PgExecutor<'_>, codes: &[Code], ring: &KeyRing) -> Result<Vec<Verification>> {
+    let number = |code: &Code| match code {
+        Code::SealNumber(number) => Some(number.as_str().to_owned()),
+        _ => None,
+    };
+    let numbers: Vec<_> = codes.iter().map(number).collect();
+    let identifications: Vec<_> =
+        codes.iter().map(|code| code.identification().map(|part| part.as_str().to_owned())).collect();
+    let found = sqlx::query_as!(
+        Found,
+        r#"SELECT s.number AS "number?", s.marking_code AS "marking_code?", s.status AS "seal_status?",
+                  s.void_reason AS "void_reason?", l.kind AS "kind?: LogKind", l.species AS "species?: Species",
+                  l.length_m AS "length_m?: Length", l.top_diameter_cm AS "top_diameter_cm?: Diameter",
+                  l.pieces AS "pieces?", l.volume_m3 AS "volume_m3?: Volume", l.felled_on AS "felled_on?",
+                  l.status AS "status?: Status", l.last_type AS "last_type?: EventType", l.last_on AS "last_on?",
+                  l.last_region AS "last_region?: Region", t.series AS "series?", t.number AS "ticket_number?",
+                  t.region AS "region?: Region", t.forestry AS "forestry?", o.name AS "holder_name?",
+                  o.kind AS "holder_kind?: OrganizationKind"
+           FROM UNNEST($1::text[], $2::text[]) WITH ORDINALITY AS asked (number, identification, place)
+           LEFT JOIN seal by_code ON by_code.identification = asked.identification
+           LEFT JOIN seal s ON s.number = COALESCE(asked.number, by_code.number)
+           LEFT JOIN log l ON l.id = s.log_id
+           LEFT JOIN felling_ticket t ON t.id = l.ticket_id
+           LEFT JOIN organization o ON o.id = l.holder_id
+           ORDER BY asked.place"#,
+        &numbers as &[Option<String>],
+        &identifications as &[Option<String>],
+    )
+    .fetch_all(db)
+    .await?;
+    codes.iter().zip(found).map(|(code, found)| found.verdict(code, ring)).collect()
+}
+
+impl Found {
+    fn verdict(mut self, code: &Code, ring: &KeyRing) -> Result<Verification> {
+        let signature = match code {
+            Code::MarkingCode(code) => match ring.verify(code) {
+                signing::Signature::Valid => Signature::Valid,
+                signing::Signature::Forged => Signature::Forged,
+                signing::Signature::UnknownKey => Signature::UnknownKey,
+                signing::Signature::Absent => Signature::Absent,
+            },
+            _ => Signature::Absent,
+        };
+        let plain = code.identification().map_or_else(|| code.to_string(), |part| part.as_str().to_owned());
+        let asked = Asked { code: plain, seal_number: self.number.take(), signature };
+        let Some(seal_status) = self.seal_status.take() else {
+            return Ok(Verification::not_registered(asked));
+        };
+        if self.is_forged(code, signature) {
+            return Ok(Verification::forged(asked));
+        }
+        let number = asked.seal_number.clone().unwrap_or_default();
+        let reason = self.void_reason.take();
+        let open = self.status.is_some_and(Status::is_open);
+        match (seal_status.as_str(), reason, self.log(&number)?) {
+            ("void", Some(reason), log) => Ok(Verification::void(asked, &reason, log)),
+            ("applied", None, Some(log)) if open => Ok(Verification::valid(asked, log)),
+            ("applied", None, Some(log)) => Ok(Verification::closed(asked, log)),
+            ("issued", None, None) => Ok(Verification::unused(asked)),
+            (status, _, _) => Err(Error::BadRow(format!("seal {number}: status {status}"))),
+        }
+    }
+
+    fn log(self, seal: &str) -> Result<Option<VerifiedLog>> {
+        let Some(kind) = self.kind else { return Ok(None) };
+        let missing = |what: &str| Error::BadRow(format!("log of seal {seal}: no {what}"));
+        let species = self.species.ok_or_else(|| missing("species"))?;
+        let ticket = self.series.zip(self.ticket_number).ok_or_else(|| missing("ticket"))?;
+        Ok(Some(VerifiedLog {
+            species: species.as_str().to_owned(),
+            species_name: species.into(),
+            kind: kind.as_str().to_owned(),
+            length_m: self.length_m.map(Length::decimal),
+            top_diameter_cm: self.top_diameter_cm.map(Diameter::decimal),
+            pieces: self.pieces.and_then(|pieces| u32::try_from(pieces).ok()),
+            volume_m3: self.volume_m3.ok_or_else(|| missing("volume_m3"))?.decimal(),
+            origin: VerifiedOrigin {
+                region: self.region.ok_or_else(|| missing("region"))?.into(),
+                forestry: self.forestry.ok_or_else(|| missing("forestry"))?,
+            },
+            felled_on: self.felled_on.ok_or_else(|| missing("felled_on"))?,
+            felling_ticket: format!("{} {}", ticket.0, ticket.1),
+            status: self.status.ok_or_else(|| missing("status"))?.as_str().to_owned(),
+            // A sole trader's or a farm's name is a person's.
+            holder_name: self.holder_name.filter(|_| self.holder_kind == Some(OrganizationKind::LegalEntity)),
+            last_event: VerifiedEvent {
+                kind: self.last_type.ok_or_else(|| missing("last_type"))?.as_str().to_owned(),
+                on: self.last_on.ok_or_else(|| missing("last_on"))?,
+                region: self.last_region.map(Into::into),
+            },
+        }))
+    }
+
+    /// A signature that is ours and does not fit; or one of strangers, which we cannot check but by
+    /// comparing, and which is not the one that this seal was registered with.
+    fn is_forged(&self, code: &Code, signature: Signature) -> bool {
+        match (code, signature) {
+            (_, Signature::Forged) => true,
+            (Code::MarkingCode(code), Signature::UnknownKey) => self.differs(code),
+            _ => false,
+        }
+    }
+
+    fn differs(&self, code: &MarkingCode) -> bool {
+        self.marking_code.as_deref() != Some(code.as_str())
+    }
+}
+
+impl From<Species> for SpeciesName {
+    fn from(species: Species) -> Self {
+        let row = species.row();
+        Self { kk: row.kk.into(), ru: row.ru.into(), latin: row.latin.into() }
+    }
+}
+
+impl From<Region> for VerifiedRegion {
+    fn from(region: Region) -> Self {
+        let names = region.names();
+        let name = Texts { kk: names.kk.into(), ru: names.ru.into(), en: names.en.into() };
+        Self { code: names.code.into(), name }
+    }
+}
