@@ -9,7 +9,6 @@ use super::health::Health;
 use super::layers::{LayerSettings, with_layers};
 use super::metrics::Exposition;
 use super::problem::Problem;
-use super::{keys, organizations, reference};
 use super::{felling_tickets, keys, organizations, reference};
 use super::{logs, pages, verify};
 use axum::Router;
