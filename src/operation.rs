@@ -48,7 +48,7 @@ pub async fn claim(
     hasher.update(organization.0.as_bytes());
     hasher.update(operation.0.as_bytes());
     let digest: [u8; 32] = hasher.finalize().into();
-    let lock = i64::from_be_bytes(digest[..8].try_into().expect("eight of 32 bytes"));
+    let lock = digest.iter().take(8).fold(0_i64, |lock, byte| lock << 8 | i64::from(*byte));
     // Not waiting: waiters would hold the pool's connections.
     let taken = sqlx::query_scalar!(r#"SELECT pg_try_advisory_xact_lock($1) AS "taken!""#, lock)
         .fetch_one(&mut **tx)

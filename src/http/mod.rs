@@ -25,5 +25,8 @@ pub mod problem_pages;
 pub mod reference;
 pub mod rejection;
 pub mod router;
+pub mod seal_batches;
+pub mod seal_moves;
+pub mod seals;
 pub mod server;
 pub mod verify;

@@ -6,6 +6,7 @@ use super::body::batch_body;
 use super::custody_events;
 use super::harvests;
 use super::health::Health;
+use super::body::batch_body;
 use super::layers::{LayerSettings, with_layers};
 use super::metrics::Exposition;
 use super::problem::Problem;
@@ -16,6 +17,8 @@ use axum::extract::FromRequestParts;
 use axum::http::{HeaderMap, Request};
 use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouterExt as _};
+#[allow(unused_imports)]
 use utoipa_axum::routes;
 
 /// The head of the OpenAPI document.
@@ -71,6 +74,21 @@ pub fn api() -> OpenApiRouter<App> {
         // verification
         .routes(routes!(verify::verify_code))
         .routes(routes!(verify::verify_codes))
+        // felling tickets
+        // seals
+        .routes(routes!(super::seals::list_seals))
+        .routes(routes!(super::seal_batches::register_seals).layer(batch_body()))
+        .routes(routes!(super::seals::get_seal))
+        .routes(routes!(super::seals::get_seal_history))
+        .routes(routes!(super::seals::get_seal_label))
+        .routes(routes!(super::seals::get_seal_stock))
+        .routes(routes!(super::seal_moves::transfer_seals).layer(batch_body()))
+        .routes(routes!(super::seal_moves::void_seal))
+        .routes(routes!(super::seal_batches::make_seals))
+        .routes(routes!(super::seal_batches::list_batch_seals))
+    // harvests
+    // logs and custody
+    // verification
 }
 
 /// The OpenAPI document.

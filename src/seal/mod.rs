@@ -1,15 +1,20 @@
 //! Seals: the number a person reads, the marking code a scanner reads, who
 //! signed the code, the label that carries both, and whose stock each is in.
 
+pub mod batch;
 pub mod code;
 mod column;
 pub mod gs1;
 pub mod label;
 pub mod marking_code;
 pub mod number;
+pub mod record;
 mod scan;
 pub mod signing;
 pub mod stock;
+pub mod transfer;
+pub mod view;
+pub mod void;
 
 pub use code::Code;
 pub use gs1::Gtin;

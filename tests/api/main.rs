@@ -5,4 +5,5 @@ mod support;
 
 mod custody;
 mod harvest;
+mod seal;
 mod world;

@@ -1,0 +1,550 @@
+//! Seals: registered, made, handed on, voided, read.
+
+use crate::world::{Answer, Org, World};
+use axum::body::Body;
+use axum::http::{Method, Request};
+use chrono::DateTime;
+use ormantrace::chain::verify::{Revealed, Shown, faults};
+use ormantrace::chain::{Hash, Salt};
+use ormantrace::ids::LogId;
+use ormantrace::seal::gs1::Gtin;
+use ormantrace::seal::marking_code::Identification;
+use ormantrace::seal::signing::{Signature, SigningKey};
+use ormantrace::seal::stock::{load_key_ring, register_signing_key};
+use ormantrace::seal::{MarkingCode, SealNumber};
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+
+fn code(serial: &str) -> String {
+    let identification = Identification::new(Gtin::DEMONSTRATION, serial).unwrap();
+    SigningKey::from_seed(&[7; 32]).sign(&identification).as_str().to_owned()
+}
+
+fn seals(range: std::ops::Range<u32>) -> Vec<Value> {
+    range
+        .map(|n| json!({"number": format!("SE-{n:05}"), "marking_code": code(&format!("S{n:05}"))}))
+        .collect()
+}
+
+async fn registered(world: &World, operator: &Org, holder: &Org, range: std::ops::Range<u32>) -> Value {
+    let body = json!({"holder_bin": holder.bin, "seals": seals(range)});
+    world.post("/v1/seals", operator, body).await.expect(201)
+}
+
+async fn csv(world: &World, operator: &Org, query: &str, body: Vec<u8>) -> Answer {
+    let request = Request::builder()
+        .method(Method::POST)
+        .uri(format!("/v1/seals{query}"))
+        .header("authorization", format!("Bearer {}", operator.token))
+        .header("content-type", "text/csv");
+    world.send(request.body(Body::from(body)).unwrap()).await
+}
+
+fn entries(answer: &Answer) -> Vec<(String, String)> {
+    let body = answer.json();
+    let text = |entry: &Value, name: &str| entry[name].as_str().unwrap_or_default().to_owned();
+    body["errors"].as_array().unwrap().iter().map(|e| (text(e, "pointer"), text(e, "code"))).collect()
+}
+
+fn pairs(expected: &[(&str, &str)]) -> Vec<(String, String)> {
+    expected.iter().map(|(at, code)| ((*at).to_owned(), (*code).to_owned())).collect()
+}
+
+#[tokio::test]
+async fn registers_a_batch_and_tells_all_that_is_wrong_with_another() {
+    let world = World::new().await;
+    let (operator, enterprise) = (world.operator().await, world.enterprise().await);
+    let batch = registered(&world, &operator, &enterprise, 1..4).await;
+    assert_eq!(batch["quantity"], 3);
+    assert_eq!(batch["first_number"], "SE-00001");
+    assert_eq!(batch["last_number"], "SE-00003");
+
+    let body = json!({"holder_bin": enterprise.bin, "seals": [
+        {"number": "SE-00003", "marking_code": code("OTHER")},
+        {"number": "SE-00010", "marking_code": code("S00001")},
+        {"number": "SE-00011", "marking_code": code("FRESH")},
+    ]});
+    let answer = world.post("/v1/seals", &operator, body).await;
+    answer.expect(409);
+    assert_eq!(
+        entries(&answer),
+        pairs(&[
+            ("/seals/0/number", "seal-number-registered"),
+            ("/seals/1/marking_code", "marking-code-registered")
+        ])
+    );
+
+    let forged = code("FORGED").replace("FORGED", "FORGER");
+    let body =
+        json!({"holder_bin": "040640000000", "seals": [{"number": "SE-00020", "marking_code": forged}]});
+    assert_eq!(world.post("/v1/seals", &operator, body).await.status.as_u16(), 422);
+    let body = json!({"holder_bin": enterprise.bin, "seals": [
+        {"number": "se-00020", "marking_code": code("A1")},
+        {"number": "SE-00020", "marking_code": code("A2")},
+        {"number": "SE-00021", "marking_code": code("A1")},
+        {"number": "SE-00022", "marking_code": forged},
+    ]});
+    let answer = world.post("/v1/seals", &operator, body).await;
+    answer.expect(422);
+    assert_eq!(
+        entries(&answer),
+        pairs(&[
+            ("/seals/1/number", "duplicate-in-batch"),
+            ("/seals/2/marking_code", "duplicate-in-batch"),
+            ("/seals/3/marking_code", "forged-marking-code"),
+        ])
+    );
+    // All or nothing: the fresh ones of the refused batches are not there.
+    for number in ["SE-00010", "SE-00011", "SE-00020", "SE-00021"] {
+        world.get(&format!("/v1/seals/{number}"), &operator).await.expect(404);
+    }
+}
+
+#[tokio::test]
+async fn only_enterprises_and_forest_owners_get_seals_and_only_from_the_operator() {
+    let world = World::new().await;
+    let (operator, enterprise, carrier) =
+        (world.operator().await, world.enterprise().await, world.carrier().await);
+    let body = json!({"holder_bin": carrier.bin, "seals": seals(1..2)});
+    let answer = world.post("/v1/seals", &operator, body.clone()).await;
+    assert_eq!(entries(&answer), pairs(&[("/holder_bin", "not-a-seal-holder")]));
+    let body_absent = json!({"holder_bin": crate::world::bin(77), "quantity": 5});
+    let answer = world.post("/v1/seal-batches", &operator, body_absent).await;
+    assert_eq!(entries(&answer), pairs(&[("/holder_bin", "unknown-organization")]));
+    for path in ["/v1/seals", "/v1/seal-batches"] {
+        world.post(path, &enterprise, body.clone()).await.expect(403);
+        world.call(Method::POST, path, None, body.clone()).await.expect(401);
+    }
+    for quantity in [json!(0), json!(1_000_001), json!(1.5), json!("5"), json!(-1)] {
+        let body = json!({"holder_bin": enterprise.bin, "quantity": quantity});
+        assert_eq!(world.post("/v1/seal-batches", &operator, body).await.status.as_u16(), 422);
+    }
+}
+
+#[tokio::test]
+async fn hostile_codes_are_repaired_or_refused_in_their_place() {
+    let world = World::new().await;
+    let (operator, enterprise) = (world.operator().await, world.enterprise().await);
+    let clean = code("K7M2Q9XJ4TZ0B");
+    let sent = format!("\u{feff}]d2{}", clean.replace('\u{1d}', "<GS>"));
+    let body =
+        json!({"holder_bin": enterprise.bin, "seals": [{"number": " kz–0000417", "marking_code": sent}]});
+    world.post("/v1/seals", &operator, body).await.expect(201);
+    let seal = world.get("/v1/seals/KZ-0000417", &enterprise).await.expect(200);
+    assert_eq!(seal["marking_code"], clean);
+    assert_eq!(seal["status"], "issued");
+    assert_eq!(seal["holder"]["bin"], enterprise.bin);
+
+    for bad in ["", "21K7M2", "0109520000000012", "<script>alert(1)</script>", &"0".repeat(600)] {
+        let body =
+            json!({"holder_bin": enterprise.bin, "seals": [{"number": "KZ-0000418", "marking_code": bad}]});
+        let answer = world.post("/v1/seals", &operator, body).await;
+        answer.expect(422);
+        assert_eq!(entries(&answer)[0].0, "/seals/0/marking_code", "{bad:.20}");
+    }
+}
+
+#[tokio::test]
+async fn csv_comes_with_marks_semicolons_and_windows_letters() {
+    let world = World::new().await;
+    let (operator, enterprise) = (world.operator().await, world.enterprise().await);
+    let query = format!("?holder_bin={}", enterprise.bin);
+    let body =
+        format!("\u{feff}number;marking_code\r\nAA-00001;{}\r\nAA-00002;{}\r\n", code("C1"), code("C2"));
+    let made = csv(&world, &operator, &query, body.into_bytes()).await.expect(201);
+    assert_eq!(made["quantity"], 2);
+
+    // `АА-00003` in Cyrillic letters, as windows-1251 writes them.
+    let mut body = b"marking_code,number\r\n".to_vec();
+    body.extend_from_slice(code("C3").as_bytes());
+    body.extend_from_slice(b",\xC0\xC0-00003\r\n");
+    let made = csv(&world, &operator, &query, body).await;
+    let told = String::from_utf8_lossy(&made.bytes).into_owned();
+    assert_eq!(made.expect(201)["first_number"], "AA-00003", "{told}");
+
+    let body = format!("number,marking_code\r\nAA-00004,{}\r\nAA-00004,nonsense\r\n", code("C4"));
+    let answer = csv(&world, &operator, &query, body.into_bytes()).await;
+    answer.expect(422);
+    assert_eq!(answer.json()["errors"][0]["line"], 3);
+    assert_eq!(answer.json()["errors"][0]["column"], "marking_code");
+    let body = format!("number,marking_code\r\nAA-00001,{}\r\n", code("C9"));
+    let answer = csv(&world, &operator, &query, body.clone().into_bytes()).await;
+    answer.expect(409);
+    assert_eq!(answer.json()["errors"][0]["line"], 2);
+    csv(&world, &operator, "", body.into_bytes()).await.expect(422);
+}
+
+#[tokio::test]
+async fn made_seals_are_signed_numbered_in_a_run_and_handed_out_to_those_concerned() {
+    let world = World::new().await;
+    let (operator, enterprise, sawmill, inspector) =
+        (world.operator().await, world.enterprise().await, world.sawmill().await, world.inspector().await);
+    // A number of the run to come exists already: the run begins behind it.
+    let taken =
+        json!({"holder_bin": sawmill.bin, "seals": [{"number": "KZ000000005", "marking_code": code("T5")}]});
+    world.post("/v1/seals", &operator, taken).await.expect(201);
+    let order = json!({"holder_bin": enterprise.bin, "quantity": 12_345});
+    let batch = world.post("/v1/seal-batches", &operator, order).await.expect(201);
+    assert_eq!(batch["first_number"], "KZ000000006");
+    assert_eq!(batch["last_number"], "KZ000012350");
+    let path = format!("/v1/seal-batches/{}/seals", batch["id"].as_str().unwrap());
+
+    let lines = world.get(&path, &enterprise).await;
+    assert_eq!(lines.headers["content-type"], "application/x-ndjson");
+    let lines: Vec<Value> = lines
+        .bytes
+        .split(|byte| *byte == b'\n')
+        .filter(|line| !line.is_empty())
+        .map(|line| serde_json::from_slice(line).unwrap())
+        .collect();
+    assert_eq!(lines.len(), 12_345);
+    let mut digest = Sha256::new();
+    for line in &lines {
+        let made = MarkingCode::parse_strict(line["marking_code"].as_str().unwrap()).unwrap();
+        digest.update(format!("{}\t{}\n", line["number"].as_str().unwrap(), made.identification_str()));
+    }
+    let one = MarkingCode::parse_strict(lines[777]["marking_code"].as_str().unwrap()).unwrap();
+    assert_eq!(world.app.key_ring.verify(&one), Signature::Valid);
+
+    let request = Request::get(&path)
+        .header("authorization", format!("Bearer {}", operator.token))
+        .header("accept", "text/csv");
+    let sheet = world.send(request.body(Body::empty()).unwrap()).await;
+    let text = String::from_utf8(sheet.bytes).unwrap();
+    assert!(text.starts_with("number,marking_code\r\nKZ000000006,"));
+    assert!(text.contains('\u{1d}'));
+    assert_eq!(text.lines().count(), 12_346);
+
+    for other in [&sawmill, &inspector] {
+        world.get(&path, other).await.expect(404);
+    }
+    world.get("/v1/seal-batches/nonsense/seals", &operator).await.expect(404);
+
+    let history = world.get("/v1/seals/KZ000000006/history", &enterprise).await.expect(200);
+    assert_eq!(history["events"][0]["type"], "seals_registered");
+    assert_eq!(history["events"][0]["details"]["digest"], hex::encode(digest.finalize()));
+}
+
+#[tokio::test]
+async fn two_orders_at_once_get_runs_apart() {
+    let world = World::new().await;
+    let (operator, enterprise) = (world.operator().await, world.enterprise().await);
+    let order = json!({"holder_bin": enterprise.bin, "quantity": 40});
+    let orders = (0..8).map(|_| world.post("/v1/seal-batches", &operator, order.clone()));
+    let made = futures_util::future::join_all(orders).await;
+    for answer in &made {
+        answer.expect(201);
+    }
+    let stock = world.get("/v1/seal-stock", &enterprise).await.expect(200);
+    assert_eq!(stock, json!({"issued": 320, "applied": 0, "void": 0}));
+    let stock = world.get("/v1/seal-stock", &operator).await.expect(200);
+    assert_eq!(stock["holders"][0]["issued"], 320);
+    assert_eq!(stock["holders"][0]["holder"]["bin"], enterprise.bin);
+}
+
+#[tokio::test]
+async fn a_stranger_sees_nothing() {
+    let world = World::new().await;
+    let (operator, enterprise, sawmill, carrier, inspector) = (
+        world.operator().await,
+        world.enterprise().await,
+        world.sawmill().await,
+        world.carrier().await,
+        world.inspector().await,
+    );
+    registered(&world, &operator, &enterprise, 1..3).await;
+    for path in ["/v1/seals/SE-00001", "/v1/seals/SE-00001/history"] {
+        for org in [&operator, &enterprise, &inspector] {
+            world.get(path, org).await.expect(200);
+        }
+        for org in [&sawmill, &carrier] {
+            world.get(path, org).await.expect(404);
+        }
+    }
+    let label = world.get("/v1/seals/SE-00001/label.svg", &enterprise).await;
+    assert_eq!(label.headers["content-type"], "image/svg+xml");
+    assert!(String::from_utf8_lossy(&label.bytes).contains("SE-00001"));
+    for org in [&sawmill, &carrier, &inspector] {
+        world.get("/v1/seals/SE-00001/label.svg", org).await.expect(404);
+    }
+    let void = json!({"reason": "lost"});
+    world.post("/v1/seals/SE-00001/void", &sawmill, void.clone()).await.expect(404);
+    world.post("/v1/seals/SE-09999/void", &sawmill, void.clone()).await.expect(404);
+    world.post("/v1/seals/SE-00001/void", &carrier, void.clone()).await.expect(403);
+    world.post("/v1/seals/SE-00001/void", &inspector, void).await.expect(403);
+    let list = world.get("/v1/seals", &sawmill).await.expect(200);
+    assert_eq!(list, json!({"items": [], "next": null}));
+    let list = world.get(&format!("/v1/seals?holder_bin={}", enterprise.bin), &sawmill).await.expect(200);
+    assert_eq!(list["items"], json!([]));
+}
+
+#[tokio::test]
+async fn lists_page_by_number_whatever_the_status() {
+    let world = World::new().await;
+    let (operator, enterprise) = (world.operator().await, world.enterprise().await);
+    registered(&world, &operator, &enterprise, 1..8).await;
+    world.post("/v1/seals/SE-00002/void", &enterprise, json!({"reason": "spoiled"})).await.expect(200);
+    for org in [&enterprise, &operator] {
+        let mut path = "/v1/seals?limit=3".to_owned();
+        let mut numbers = Vec::new();
+        loop {
+            let answer = world.get(&path, org).await;
+            let page = answer.expect(200);
+            numbers.extend(page["items"].as_array().unwrap().iter().map(|s| s["number"].clone()));
+            let Some(next) = page["next"].as_str() else { break };
+            assert!(answer.headers["link"].to_str().unwrap().contains(next));
+            path = format!("/v1/seals?limit=3&cursor={next}");
+        }
+        let expected: Vec<Value> = (1..8).map(|n| json!(format!("SE-{n:05}"))).collect();
+        assert_eq!(numbers, expected);
+        let void = world.get("/v1/seals?status=void", org).await.expect(200);
+        assert_eq!(void["items"].as_array().unwrap().len(), 1);
+        assert_eq!(void["items"][0]["void_reason"], "spoiled");
+    }
+    for bad in ["limit=0", "limit=1001", "cursor=%21", "cursor=AAAA", "status=gone", "holder_bin=1", "x=1"] {
+        assert_eq!(world.get(&format!("/v1/seals?{bad}"), &enterprise).await.status.as_u16(), 422, "{bad}");
+    }
+}
+
+#[tokio::test]
+async fn a_transfer_moves_all_or_tells_why_not() {
+    let world = World::new().await;
+    let (operator, enterprise, sawmill, carrier) =
+        (world.operator().await, world.enterprise().await, world.sawmill().await, world.carrier().await);
+    registered(&world, &operator, &enterprise, 1..11).await;
+    registered(&world, &operator, &enterprise, 11..21).await;
+    registered(&world, &operator, &sawmill, 21..31).await;
+    world.post("/v1/seals/SE-00004/void", &enterprise, json!({"reason": "stolen"})).await.expect(200);
+
+    let body = json!({"numbers": ["SE-00001", "SE-00004", "SE-00025", "SE-77777"], "to_bin": sawmill.bin});
+    let answer = world.post("/v1/seals/transfer", &enterprise, body).await;
+    answer.expect(422);
+    assert_eq!(
+        entries(&answer),
+        pairs(&[("/numbers/1", "seal-void"), ("/numbers/2", "unknown-seal"), ("/numbers/3", "unknown-seal")])
+    );
+    let body = json!({"first": "SE-00001", "last": "SE-00004", "to_bin": sawmill.bin});
+    let answer = world.post("/v1/seals/transfer", &enterprise, body).await;
+    answer.expect(409);
+    assert_eq!(entries(&answer), pairs(&[("/first", "seal-void")]));
+    let body = json!({"numbers": ["SE-00001", "SE-00002", "SE-00001"], "to_bin": sawmill.bin});
+    let answer = world.post("/v1/seals/transfer", &enterprise, body).await;
+    assert_eq!(entries(&answer), pairs(&[("/numbers/2", "duplicate-in-batch")]));
+    for bad in [
+        json!({"numbers": ["SE-00001"], "to_bin": carrier.bin}),
+        json!({"numbers": ["SE-00001"], "to_bin": crate::world::bin(88)}),
+        json!({"numbers": [], "to_bin": sawmill.bin}),
+        json!({"first": "SE-00001", "to_bin": sawmill.bin}),
+        json!({"first": "SE-00009", "last": "SE-00001", "to_bin": sawmill.bin}),
+        json!({"first": "KZ000000001", "last": "KZ000900001", "to_bin": sawmill.bin}),
+        json!({"numbers": ["SE-00001"], "first": "SE-00001", "last": "SE-00002", "to_bin": sawmill.bin}),
+        json!({"numbers": ["SE-00001"], "to_bin": sawmill.bin, "operation_id": "00000000-0000-1000-8000-000000000000"}),
+    ] {
+        assert_eq!(world.post("/v1/seals/transfer", &enterprise, bad).await.status.as_u16(), 422);
+    }
+
+    let body = json!({"first": "SE-00005", "last": "SE-00014", "to_bin": sawmill.bin});
+    let answer = world.post("/v1/seals/transfer", &enterprise, body).await.expect(200);
+    assert_eq!(answer["transferred"], 10);
+    assert_eq!(answer["events"].as_array().unwrap().len(), 2);
+    let seal = world.get("/v1/seals/SE-00010", &sawmill).await.expect(200);
+    assert_eq!(seal["holder"]["bin"], sawmill.bin);
+    world.get("/v1/seals/SE-00010", &enterprise).await.expect(404);
+    let history = world.get("/v1/seals/SE-00010/history", &sawmill).await.expect(200);
+    let types: Vec<&str> =
+        history["events"].as_array().unwrap().iter().map(|e| e["type"].as_str().unwrap()).collect();
+    assert_eq!(types, ["seals_registered", "seals_transferred"]);
+    let numbers = "SE-00005\nSE-00006\nSE-00007\nSE-00008\nSE-00009\nSE-00010\n";
+    assert_eq!(history["events"][1]["details"]["digest"], hex::encode(Sha256::digest(numbers)));
+    // The operator moves anybody's.
+    let body = json!({"numbers": ["SE-00010", "SE-00021"], "to_bin": enterprise.bin});
+    world.post("/v1/seals/transfer", &operator, body).await.expect(200);
+}
+
+#[tokio::test]
+async fn an_operation_id_names_a_posting_for_ever() {
+    let world = World::new().await;
+    let (operator, enterprise, sawmill) =
+        (world.operator().await, world.enterprise().await, world.sawmill().await);
+    registered(&world, &operator, &enterprise, 1..5).await;
+    let id = "0198c5a0-0000-7000-8000-000000000001";
+    let body = json!({"numbers": ["SE-00001", "SE-00002"], "to_bin": sawmill.bin, "operation_id": id});
+    let first = world.post("/v1/seals/transfer", &enterprise, body.clone()).await.expect(200);
+    assert_eq!(first["operation_id"], id);
+    assert_eq!(world.post("/v1/seals/transfer", &enterprise, body).await.expect(200), first);
+    let other = json!({"numbers": ["SE-00003"], "to_bin": sawmill.bin, "operation_id": id});
+    let answer = world.post("/v1/seals/transfer", &enterprise, other).await;
+    answer.expect(409);
+    assert_eq!(entries(&answer), pairs(&[("/operation_id", "operation-id-used")]));
+    let void = json!({"reason": "lost", "operation_id": id});
+    world.post("/v1/seals/SE-00003/void", &enterprise, void.clone()).await.expect(409);
+    // Another organisation's equal id is its own.
+    let voided = world.post("/v1/seals/SE-00002/void", &sawmill, void.clone()).await.expect(200);
+    assert_eq!(world.post("/v1/seals/SE-00002/void", &sawmill, void).await.expect(200), voided);
+    let answer = world.post("/v1/seals/SE-00002/void", &sawmill, json!({"reason": "lost"})).await;
+    answer.expect(409);
+    assert_eq!(answer.codes(), ["seal-void"]);
+    let replaced = json!({"reason": "replaced"});
+    world.post("/v1/seals/SE-00003/void", &enterprise, replaced).await.expect(422);
+}
+
+#[tokio::test]
+async fn of_64_at_once_one_wins_and_the_chain_holds() {
+    let world = World::new().await;
+    let (operator, enterprise, sawmill) =
+        (world.operator().await, world.enterprise().await, world.sawmill().await);
+    let batch = registered(&world, &operator, &enterprise, 1..5).await;
+    let voids =
+        (0..64).map(|_| world.post("/v1/seals/SE-00001/void", &enterprise, json!({"reason": "spoiled"})));
+    let answers = futures_util::future::join_all(voids).await;
+    let won = answers.iter().filter(|answer| answer.status.as_u16() == 200).count();
+    assert_eq!(won, 1);
+    assert!(answers.iter().all(|answer| matches!(answer.status.as_u16(), 200 | 409)));
+
+    let to_mill = json!({"numbers": ["SE-00003", "SE-00002"], "to_bin": sawmill.bin});
+    let moves = (0..64).map(|_| world.post("/v1/seals/transfer", &enterprise, to_mill.clone()));
+    let answers = futures_util::future::join_all(moves).await;
+    assert_eq!(answers.iter().filter(|answer| answer.status.as_u16() == 200).count(), 1);
+    assert!(answers.iter().all(|answer| matches!(answer.status.as_u16(), 200 | 422)));
+    let same = json!({"numbers": ["SE-00004"], "to_bin": sawmill.bin, "operation_id": "0198c5a0-0000-7000-8000-000000000002"});
+    let moves = (0..16).map(|_| world.post("/v1/seals/transfer", &enterprise, same.clone()));
+    let answers = futures_util::future::join_all(moves).await;
+    assert!(answers.iter().all(|answer| matches!(answer.status.as_u16(), 200 | 409)));
+
+    // The whole chain of the batch, put together from the histories of its seals.
+    let mut events: Vec<Value> = Vec::new();
+    for number in ["SE-00001", "SE-00002", "SE-00004"] {
+        let history = world.get(&format!("/v1/seals/{number}/history"), &operator).await.expect(200);
+        events.extend(history["events"].as_array().unwrap().iter().cloned());
+    }
+    events.sort_by_key(|event| event["seq"].as_u64());
+    events.dedup();
+    assert_eq!(events.len(), 4);
+    assert_eq!(faults(&events.iter().map(shown).collect::<Vec<_>>()), []);
+    let head: (i32, Vec<u8>) =
+        sqlx::query_as("SELECT head_seq, head_hash FROM seal_batch WHERE id = $1::uuid")
+            .bind(batch["id"].as_str().unwrap())
+            .fetch_one(&world.app.pool)
+            .await
+            .unwrap();
+    assert_eq!((head.0, hex::encode(head.1)), (4, events[3]["hash"].as_str().unwrap().to_owned()));
+}
+
+fn shown(event: &Value) -> Shown<'_> {
+    let hash = |value: &Value| Hash::from_hex(value.as_str().unwrap()).unwrap();
+    let entry = hex::decode(event["entry"].as_str().unwrap()).unwrap();
+    let parts = ["public", "business", "personal"].map(|name| {
+        let part = &event["parts"][name];
+        let opening = part["text"].as_str().map(|text| {
+            let salt = hex::decode(part["salt"].as_str().unwrap()).unwrap();
+            (Salt(salt.try_into().unwrap()), text)
+        });
+        Revealed { commitment: hash(&part["commitment"]), opening }
+    });
+    Shown {
+        seq: u32::try_from(event["seq"].as_u64().unwrap()).unwrap(),
+        received_at: DateTime::parse_from_rfc3339(event["received_at"].as_str().unwrap()).unwrap().to_utc(),
+        subject: Hash::from_slice(&entry[1..33]).unwrap(),
+        prev: hash(&event["prev_hash"]),
+        hash: hash(&event["hash"]),
+        parts,
+    }
+}
+
+/// Puts a seal on a log of `holder`, past the API.
+async fn on_a_log(world: &World, number: &str, holder: &Org, status: &str) -> LogId {
+    let (id, other) = (LogId::new(), uuid::Uuid::nil());
+    sqlx::query(
+        "INSERT INTO log (id, salt, head_seq, head_hash, head_received_at, kind, species, wood, volume_m3,
+                          measurement_method, felled_on, harvest_id, ticket_id, line_id, issuer_id, seal_number,
+                          status, holder_id, owner_id, last_type, last_on, last_occurred_at)
+         VALUES ($1, $2, 1, $3, $4, 'log', 'pinus_sylvestris', 'commercial', 0.33, 'huber', '2026-10-01',
+                 $5, $5, $5, $5, $6, $7, $8, $8, 'harvested', '2026-10-01', $4)",
+    )
+    .bind(id)
+    .bind([3_u8; 32].as_slice())
+    .bind([4_u8; 32].as_slice())
+    .bind(world.clock.now())
+    .bind(other)
+    .bind(number)
+    .bind(status)
+    .bind(holder.id)
+    .execute(&world.app.pool)
+    .await
+    .unwrap();
+    let mut tx = world.app.pool.begin().await.unwrap();
+    let number = SealNumber::parse(number).unwrap();
+    let rows = ormantrace::seal::stock::lock_for_use(&mut tx, std::slice::from_ref(&number)).await.unwrap();
+    assert!(rows[0].is_some());
+    ormantrace::seal::stock::apply(&mut tx, &[(number.clone(), id)], 1).await.unwrap();
+    // Applied once, ever.
+    tx.commit().await.unwrap();
+    let mut tx = world.app.pool.begin().await.unwrap();
+    assert!(ormantrace::seal::stock::apply(&mut tx, &[(number, id)], 1).await.is_err());
+    id
+}
+
+#[tokio::test]
+async fn voiding_an_applied_seal_is_told_to_its_log() {
+    let world = World::new().await;
+    let (operator, enterprise, sawmill) =
+        (world.operator().await, world.enterprise().await, world.sawmill().await);
+    registered(&world, &operator, &enterprise, 1..5).await;
+    let open = on_a_log(&world, "SE-00001", &sawmill, "stored").await;
+    on_a_log(&world, "SE-00002", &enterprise, "sold").await;
+
+    let body = json!({"numbers": ["SE-00001"], "to_bin": sawmill.bin});
+    let answer = world.post("/v1/seals/transfer", &enterprise, body).await;
+    assert_eq!(answer.codes(), ["seal-applied"]);
+    // Sold on: the log is the sawmill's, the seal was the enterprise's.
+    let void = json!({"reason": "destroyed", "note": "Қабығымен бірге сыпырылды 🌲"});
+    let answer = world.post("/v1/seals/SE-00001/void", &enterprise, void.clone()).await;
+    assert_eq!((answer.status.as_u16(), answer.codes()), (409, vec!["not-the-holder".to_owned()]));
+    let answer = world.post("/v1/seals/SE-00002/void", &enterprise, void.clone()).await;
+    assert_eq!((answer.status.as_u16(), answer.codes()), (409, vec!["transition-not-allowed".to_owned()]));
+    let voided = world.post("/v1/seals/SE-00001/void", &sawmill, void).await.expect(200);
+    assert_eq!(voided["log_id"], open.to_string());
+    assert_eq!(voided["events"][1]["subject"], "log");
+    assert_eq!(voided["events"][1]["seq"], 2);
+    let row: (bool, i32, String) =
+        sqlx::query_as("SELECT seal_void, head_seq, last_type FROM log WHERE id = $1")
+            .bind(open)
+            .fetch_one(&world.app.pool)
+            .await
+            .unwrap();
+    assert_eq!(row, (true, 2, "seal_voided".to_owned()));
+    // The refused ones left no trace.
+    let left: (String, i64) = sqlx::query_as(
+        "SELECT status, (SELECT count(*) FROM seal_move WHERE number = 'SE-00002') FROM seal WHERE number = 'SE-00002'",
+    )
+    .fetch_one(&world.app.pool)
+    .await
+    .unwrap();
+    assert_eq!(left, ("applied".to_owned(), 0));
+}
+
+#[tokio::test]
+async fn the_longest_note_fits_its_events() {
+    let world = World::new().await;
+    let (operator, enterprise) = (world.operator().await, world.enterprise().await);
+    registered(&world, &operator, &enterprise, 1..3).await;
+    on_a_log(&world, "SE-00001", &enterprise, "stored").await;
+    let void = json!({"reason": "destroyed", "note": "🌲".repeat(200)});
+    world.post("/v1/seals/SE-00001/void", &enterprise, void).await.expect(200);
+    let void = json!({"reason": "destroyed", "note": "\"".repeat(201)});
+    world.post("/v1/seals/SE-00002/void", &enterprise, void).await.expect(422);
+}
+
+#[tokio::test]
+async fn keys_of_old_codes_are_kept() {
+    let world = World::new().await;
+    let old = SigningKey::from_seed(&[9; 32]);
+    let now = world.clock.now();
+    for key in [&old, &world.app.signing_key, &old] {
+        register_signing_key(&world.app.pool, key, now).await.unwrap();
+    }
+    let ring = load_key_ring(&world.app.pool).await.unwrap();
+    let identification = Identification::new(Gtin::DEMONSTRATION, "OLD1").unwrap();
+    assert_eq!(ring.verify(&old.sign(&identification)), Signature::Valid);
+    assert_eq!(ring.verify(&world.app.signing_key.sign(&identification)), Signature::Valid);
+}
