@@ -6,9 +6,9 @@
 //! drain time, closes its connections and stops a private PostgreSQL cleanly.
 
 use crate::clock::Clock;
-use crate::config::Settings;
+use crate::config::{OperatorToken, Settings};
 use crate::db::{self, Database, Mode, OpenError};
-use crate::error::Error;
+use crate::error::{Error, Invalid};
 use crate::http::address::Network;
 use crate::http::app::{App, Inner, shared_secret};
 use crate::http::layers::LayerSettings;
@@ -17,8 +17,11 @@ use crate::http::metrics::Exposition;
 use crate::http::posting::forget_old_answers;
 use crate::http::router::{self, Operations};
 use crate::http::server::{Server, ServerSettings};
+use crate::party::bootstrap::{Bootstrap, bootstrap_operator};
+use crate::party::key::Token;
 use crate::seal::gs1::Gtin;
 use crate::seal::signing::{KeyRing, SigningKey};
+use crate::units::Text;
 use sqlx::PgPool;
 use std::future::Future;
 use std::io::{Read, Write};
@@ -29,8 +32,8 @@ use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
 
-mod bootstrap;
-
+/// What the operator that a first start makes is called.
+const OPERATOR: &str = "Орман таңбалау операторы";
 /// How often answers whose time is over are forgotten.
 const FORGET_EVERY: Duration = Duration::from_hours(1);
 
@@ -73,7 +76,7 @@ pub enum Failure {
     MarkingKey(std::io::Error),
     /// A setting is wrong.
     #[error("{0}")]
-    Settings(#[from] crate::error::Invalid),
+    Settings(#[from] Invalid),
     /// The database said no while starting.
     #[error("The server cannot start: {0}.")]
     Start(#[from] Error),
@@ -167,7 +170,7 @@ async fn bind(address: SocketAddr, settings: ServerSettings) -> Result<Server, F
 }
 
 /// An address that a browser on this machine can go to.
-fn reachable(mut address: SocketAddr) -> SocketAddr {
+pub(crate) fn reachable(mut address: SocketAddr) -> SocketAddr {
     if address.ip().is_unspecified() {
         let local: std::net::IpAddr = if address.is_ipv4() {
             std::net::Ipv4Addr::LOCALHOST.into()
@@ -206,12 +209,28 @@ async fn make_app(
         pool: pool.clone(),
         clock,
         public_url,
-        gtin: Gtin::parse(&settings.serve.gtin).map_err(crate::error::Invalid::from)?,
+        gtin: Gtin::parse(&settings.serve.gtin).map_err(Invalid::from)?,
         signing_key,
         key_ring,
         limiter: PublicLimiter::new(operation.limits),
         fingerprint_key: shared_secret(pool, "fingerprint").await?,
     }))
+}
+
+/// Sees that there is an operator who can call.
+///
+/// # Errors
+/// If the token cannot be one, or is another organisation's.
+pub async fn bootstrap(app: &App, token: Option<&OperatorToken>) -> Result<Bootstrap, Failure> {
+    let token = match token {
+        None => None,
+        Some(given) => {
+            let too_long =
+                || Invalid::new("bad-operator-token", "An operator token has at most 200 characters.");
+            Some(Token::from_text(given.expose()).ok_or_else(too_long)?)
+        }
+    };
+    Ok(bootstrap_operator(&app.pool, &app.clock, token, &Text::parse(OPERATOR)?).await?)
 }
 
 fn signing_key(settings: &Settings, file: Option<&Path>) -> Result<SigningKey, Failure> {
@@ -256,19 +275,19 @@ async fn key_ring(pool: &PgPool, own: &SigningKey, clock: &Clock) -> Result<KeyR
 impl Ready {
     /// Sees that the operator can call, and says what an administrator should know.
     async fn introduce(&self, settings: &Settings) -> Result<(), Failure> {
-        let token = settings.serve.operator_token.as_ref();
-        match bootstrap::operator(&self.app, token).await? {
-            bootstrap::Operator::Made(Some(token)) => {
+        match bootstrap(&self.app, settings.serve.operator_token.as_ref()).await? {
+            Bootstrap::Made { token: Some(token), .. } => {
                 let mut out = std::io::stdout().lock();
                 writeln!(out, "The operator's first token, shown only this once:\n{}", token.expose())?;
                 out.flush()?;
             }
-            bootstrap::Operator::Made(None) => tracing::info!("the operator has the token of the settings"),
-            bootstrap::Operator::HasKeys => {
-                if token.is_some() {
-                    tracing::warn!("the operator has keys already: the token of the settings is not used");
-                }
+            Bootstrap::Made { token: None, .. } => {
+                tracing::info!("the operator has the token of the settings");
             }
+            Bootstrap::Kept { token_ignored: true } => {
+                tracing::warn!("the operator has keys already: the token of the settings is not used");
+            }
+            Bootstrap::Kept { token_ignored: false } => {}
         }
         if crate::demo::has_demo_keys(&self.app).await? {
             tracing::warn!(

@@ -1,5 +1,6 @@
 //! The demonstration's keys: fixed, known to everybody, and saying so.
 
+use crate::party::bin::Bin;
 use crate::party::key::Token;
 
 /// A participant of the demonstration.
@@ -32,6 +33,45 @@ impl Who {
         Self::Sawmill,
         Self::Inspector,
     ];
+
+    /// What it is called.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Operator => "Орман таңбалау операторы",
+            Self::ForestOwner => "«Семей орманы»",
+            Self::Harvester => "ТОО «Ертіс ағаш»",
+            Self::Trader => "ТОО «Көктерек сауда»",
+            Self::Carrier => "ТОО «Шығыс жүк»",
+            Self::Sawmill => "ТОО «Бородулиха тілу»",
+            Self::Inspector => "Абай облысының орман инспекциясы",
+        }
+    }
+
+    /// Its roles, as the API calls them.
+    #[must_use]
+    pub fn roles(self) -> &'static [&'static str] {
+        match self {
+            Self::Operator => &["operator"],
+            Self::ForestOwner => &["forest_owner"],
+            Self::Harvester | Self::Trader | Self::Sawmill => &["enterprise"],
+            Self::Carrier => &["carrier"],
+            Self::Inspector => &["inspector"],
+        }
+    }
+
+    /// Its BIN: well formed, and nobody's, because month 00 is in no BIN. The operator's is the library's.
+    #[must_use]
+    pub fn bin(self) -> String {
+        let mut stem = 1 + Self::ALL.iter().position(|who| *who == self).unwrap_or_default();
+        loop {
+            let mut numbers = (0..10).map(|check| format!("99004000{stem:03}{check}"));
+            if let Some(bin) = numbers.find(|text| Bin::parse(text).is_ok()) {
+                return bin;
+            }
+            stem += 100;
+        }
+    }
 
     /// The token.
     #[must_use]

@@ -1,12 +1,27 @@
 //! The demonstration: a small believable world, made once through the public API, with keys that
 //! everybody knows.
+//!
+//! The world fills only an empty database. Each of its calls has an idempotency key of its own and
+//! the same content every time, so a start after one that was cut off goes on where that ended.
 
-use crate::config::Settings;
+use crate::config::{OperatorToken, Settings};
 use crate::error::Result;
 use crate::http::app::App;
-use crate::serve::{self, Operation};
+use crate::http::router;
+use crate::party::bootstrap::Bootstrap;
+use crate::party::key::{Token, authenticate};
+use crate::serve::{self, Operation, Ready};
+use std::io::Write;
 
+mod guide;
+mod histories;
 mod keys;
+mod script;
+mod timber;
+mod world;
+
+pub use keys::Who;
+pub use script::Script;
 
 /// Why the demonstration cannot be shown. `Display` is the whole message.
 #[derive(Debug, thiserror::Error)]
@@ -27,6 +42,9 @@ pub enum Failure {
         /// The answer.
         problem: String,
     },
+    /// The database said no.
+    #[error("The demonstration cannot be made: {0}.")]
+    House(#[from] crate::error::Error),
 }
 
 /// Whether anybody can call with a key of the demonstration.
@@ -42,10 +60,50 @@ pub async fn has_demo_keys(app: &App) -> Result<bool> {
 /// `ormantrace demo`.
 ///
 /// # Errors
-/// A sentence for the administrator.
+/// A sentence for the administrator; nothing is left running.
 pub async fn serve(settings: &Settings, operation: Operation) -> Result<(), serve::Failure> {
-    let stop = serve::told_to_stop()?;
+    let mut stop = Box::pin(serve::told_to_stop()?);
     let ready = serve::prepare(settings, operation).await?;
+    // Cut off by a signal, the next start goes on with it.
+    let shown = tokio::select! {
+        shown = show(&ready) => shown,
+        () = &mut stop => {
+            ready.abandon().await;
+            return Ok(());
+        }
+    };
+    if let Err(failure) = shown {
+        ready.abandon().await;
+        return Err(failure);
+    }
     ready.run(stop).await;
+    Ok(())
+}
+
+async fn show(ready: &Ready) -> Result<(), serve::Failure> {
+    fill(&ready.app).await?;
+    let guide = guide::text(&format!("http://{}", serve::reachable(ready.address)));
+    let mut out = std::io::stdout().lock();
+    out.write_all(guide.as_bytes())?;
+    Ok(out.flush()?)
+}
+
+/// Makes the world, as far as it is not there.
+///
+/// # Errors
+/// If the database holds other data, or a step is refused.
+pub async fn fill(app: &App) -> Result<(), serve::Failure> {
+    let operator: OperatorToken = Who::Operator.token().parse()?;
+    if let Bootstrap::Kept { .. } = serve::bootstrap(app, Some(&operator)).await? {
+        let token = Token::from_text(Who::Operator.token()).ok_or(Failure::NotEmpty)?;
+        let known = authenticate(&app.pool, &token, app.clock.now()).await?;
+        known.ok_or(Failure::NotEmpty)?;
+    }
+    let router = router::router(app.clone(), &crate::http::layers::LayerSettings::default());
+    let mut script = Script::new(app, router).await.map_err(Failure::from)?;
+    if !world::is_whole(&script).await? {
+        tracing::info!("the demonstration's world is being made");
+        world::make(&mut script).await?;
+    }
     Ok(())
 }
