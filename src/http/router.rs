@@ -3,23 +3,19 @@
 use super::app::App;
 use super::auth::Operator;
 use super::body::batch_body;
-use super::custody_events;
-use super::harvests;
 use super::health::Health;
-use super::body::batch_body;
 use super::layers::{LayerSettings, with_layers};
 use super::metrics::Exposition;
 use super::problem::Problem;
-use super::{felling_tickets, keys, organizations, reference};
-use super::{logs, pages, verify};
-use super::{events, findings, logs, pages, verify};
+use super::{
+    custody_events, events, felling_tickets, findings, harvests, keys, logs, organizations, pages, reference,
+    seal_batches, seal_moves, seals, verify,
+};
 use axum::Router;
 use axum::extract::FromRequestParts;
 use axum::http::{HeaderMap, Request};
 use utoipa::OpenApi;
-use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouterExt as _};
-#[allow(unused_imports)]
 use utoipa_axum::routes;
 
 /// The head of the OpenAPI document.
@@ -54,17 +50,28 @@ pub fn api() -> OpenApiRouter<App> {
         .routes(routes!(keys::create_key, keys::list_keys))
         .routes(routes!(keys::revoke_key))
         .routes(routes!(keys::get_me))
+        // lists for anyone
+        .routes(routes!(reference::list_species))
+        .routes(routes!(reference::list_regions))
         // felling tickets
         .routes(routes!(felling_tickets::create_felling_ticket, felling_tickets::list_felling_tickets))
         .routes(routes!(felling_tickets::get_felling_ticket))
         .routes(routes!(felling_tickets::get_felling_ticket_history))
         .routes(routes!(felling_tickets::extend_felling_ticket))
         .routes(routes!(felling_tickets::cancel_felling_ticket))
-        .routes(routes!(reference::list_species))
-        .routes(routes!(reference::list_regions))
         // seals
+        .routes(routes!(seals::list_seals))
+        .routes(routes!(seal_batches::register_seals).layer(batch_body()))
+        .routes(routes!(seals::get_seal))
+        .routes(routes!(seals::get_seal_history))
+        .routes(routes!(seals::get_seal_label))
+        .routes(routes!(seals::get_seal_stock))
+        .routes(routes!(seal_moves::transfer_seals).layer(batch_body()))
+        .routes(routes!(seal_moves::void_seal))
+        .routes(routes!(seal_batches::make_seals))
+        .routes(routes!(seal_batches::list_batch_seals))
         // harvests
-        .merge(OpenApiRouter::new().routes(routes!(harvests::create_harvest)).layer(batch_body()))
+        .routes(routes!(harvests::create_harvest).layer(batch_body()))
         .routes(routes!(harvests::get_harvest_template))
         .routes(routes!(harvests::get_harvest))
         // logs and custody
@@ -77,21 +84,6 @@ pub fn api() -> OpenApiRouter<App> {
         // verification
         .routes(routes!(verify::verify_code))
         .routes(routes!(verify::verify_codes))
-        // felling tickets
-        // seals
-        .routes(routes!(super::seals::list_seals))
-        .routes(routes!(super::seal_batches::register_seals).layer(batch_body()))
-        .routes(routes!(super::seals::get_seal))
-        .routes(routes!(super::seals::get_seal_history))
-        .routes(routes!(super::seals::get_seal_label))
-        .routes(routes!(super::seals::get_seal_stock))
-        .routes(routes!(super::seal_moves::transfer_seals).layer(batch_body()))
-        .routes(routes!(super::seal_moves::void_seal))
-        .routes(routes!(super::seal_batches::make_seals))
-        .routes(routes!(super::seal_batches::list_batch_seals))
-    // harvests
-    // logs and custody
-    // verification
 }
 
 /// The OpenAPI document.

@@ -5,10 +5,10 @@ mod support;
 
 mod custody;
 mod harvest;
-mod seal;
 mod party;
 mod permit;
 mod reading;
+mod seal;
 mod timber;
 mod verify;
 mod world;
