@@ -63,19 +63,18 @@ pub async fn bootstrap_operator(
     }
     let now = clock.now();
     let key = KeyId::new();
-    let organization = match operator {
-        Some(operator) => operator.id.into(),
-        None => {
-            let id = OrganizationId::new();
-            let new = NewOrganization {
-                bin: Bin::parse(DEMONSTRATION_BIN).map_err(|refused| Error::BadRow(refused.to_string()))?,
-                name: name.clone(),
-                kind: OrganizationKind::LegalEntity,
-                roles: vec![Role::Operator],
-            };
-            // It registers itself: nobody else is there.
-            register(&mut tx, &Act::of(id, key, now)?, id, &new).await?.id
-        }
+    let organization = if let Some(operator) = operator {
+        operator.id.into()
+    } else {
+        let id = OrganizationId::new();
+        let new = NewOrganization {
+            bin: Bin::parse(DEMONSTRATION_BIN).map_err(|refused| Error::BadRow(refused.to_string()))?,
+            name: name.clone(),
+            kind: OrganizationKind::LegalEntity,
+            roles: vec![Role::Operator],
+        };
+        // It registers itself: nobody else is there.
+        register(&mut tx, &Act::of(id, key, now)?, id, &new).await?.id
     };
     let made = if token.is_none() { Some(Token::random()) } else { None };
     if let Some(token) = token.as_ref().or(made.as_ref()) {

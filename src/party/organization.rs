@@ -15,7 +15,6 @@ use chrono::NaiveDate;
 use serde::Serialize;
 use sqlx::PgExecutor;
 use utoipa::ToSchema;
-use uuid::Uuid;
 
 /// What is said of an organisation when it is registered.
 #[derive(Clone, Debug)]
@@ -100,8 +99,7 @@ pub async fn register(
         kind: new.kind,
     };
     let person = Person { v: 1, bin: new.bin, name: new.name.as_str() };
-    let personal =
-        Personal { id: Uuid::from(id.0), text: canonical::text(&person), secret: Secret::random() };
+    let personal = Personal { id: id.0, text: canonical::text(&person), secret: Secret::random() };
     let personal = personal.store(tx, act.organization.0, act.at()).await?;
     let draft = Draft {
         head: Head::fresh(SubjectKind::Organization, id.0),
