@@ -207,18 +207,18 @@ fn part_view(
 }
 
 fn measures(view: &mut LogView, state: &LogState) -> Option<()> {
-    fn read<T: std::str::FromStr>(text: Option<&String>) -> Option<Option<T>> {
-        text.map_or(Some(None), |text| text.parse().ok().map(Some))
+    fn read<T: std::str::FromStr>(text: Option<&String>) -> Result<Option<T>, T::Err> {
+        text.map(|text| text.parse()).transpose()
     }
     view.species = Species::parse(&state.species).ok()?;
     view.wood = state.wood;
     view.assortment = state.assortment;
     view.grade = state.grade;
-    view.length_m = read(state.length_m.as_ref())?;
-    view.top_diameter_cm = read(state.top_diameter_cm.as_ref())?;
+    view.length_m = read(state.length_m.as_ref()).ok()?;
+    view.top_diameter_cm = read(state.top_diameter_cm.as_ref()).ok()?;
     view.pieces = state.pieces;
     view.volume_m3 = state.volume_m3.parse().ok()?;
-    view.table_volume_m3 = read(state.table_volume_m3.as_ref())?;
+    view.table_volume_m3 = read(state.table_volume_m3.as_ref()).ok()?;
     view.measurement_method = state.method;
     view.felled_on = state.felled_on;
     Some(())

@@ -57,14 +57,14 @@ fn html(page: String) -> Response {
 fn prefers_html(headers: &HeaderMap) -> bool {
     let accept = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
     let types = accept.flat_map(|value| value.split(','));
-    let names = types.map(|range| range.split(';').next().unwrap_or_default().trim().to_ascii_lowercase());
+    let mut names =
+        types.map(|range| range.split(';').next().unwrap_or_default().trim().to_ascii_lowercase());
     names
-        .filter_map(|name| match name.as_str() {
+        .find_map(|name| match name.as_str() {
             "text/html" | "application/xhtml+xml" => Some(true),
             "application/json" | PROBLEM_JSON => Some(false),
             _ => None,
         })
-        .next()
         .unwrap_or(false)
 }
 

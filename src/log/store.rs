@@ -350,11 +350,12 @@ pub struct LogView {
     pub head: HeadView,
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the shape that serde calls")]
 fn region_names<S: serde::Serializer>(region: &Region, to: S) -> Result<S::Ok, S::Error> {
     region.names().serialize(to)
 }
 
-#[expect(clippy::ref_option, reason = "the shape that serde calls")]
+#[expect(clippy::ref_option, clippy::trivially_copy_pass_by_ref, reason = "the shape that serde calls")]
 fn region_names_or_null<S: serde::Serializer>(region: &Option<Region>, to: S) -> Result<S::Ok, S::Error> {
     region.map(Region::names).serialize(to)
 }

@@ -273,3 +273,11 @@ async fn findings_are_told_to_those_they_are_about() {
     let all = world.get("/v1/findings", &inspector).await.expect(200);
     assert_eq!(all["items"].as_array().unwrap().len(), 2);
 }
+
+#[test]
+fn the_specification_has_the_vector_that_the_code_is_held_to() {
+    let page = include_str!("../../docs/CHAIN.md");
+    for value in include_str!("../../src/chain/vector.txt").lines() {
+        assert!(page.contains(value), "{value}");
+    }
+}
