@@ -6,7 +6,6 @@ use super::body::batch_body;
 use super::custody_events;
 use super::harvests;
 use super::health::Health;
-use super::body::batch_body;
 use super::layers::{LayerSettings, with_layers};
 use super::metrics::Exposition;
 use super::problem::Problem;
@@ -16,9 +15,7 @@ use axum::Router;
 use axum::extract::FromRequestParts;
 use axum::http::{HeaderMap, Request};
 use utoipa::OpenApi;
-use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouterExt as _};
-#[allow(unused_imports)]
 use utoipa_axum::routes;
 
 /// The head of the OpenAPI document.
