@@ -34,7 +34,7 @@ fn number(stem: &str) -> String {
 }
 
 async fn organization(database: &Database, bin: &str, name: &str, kind: &str) -> Uuid {
-    let id = Uuid::from(HarvestId::new().0);
+    let id = HarvestId::new().0;
     sqlx::query(
         "INSERT INTO organization (id, salt, head_seq, head_hash, head_received_at, bin, name, kind, roles, created_at)
          VALUES ($1, $2, 0, $2, $3, $4, $5, $6, '{enterprise}', $3)",

@@ -25,6 +25,7 @@ use crate::operation;
 use crate::party::bin::Bin;
 use crate::party::key::Caller;
 use crate::party::role::Role;
+use crate::seal::number::SealNumber;
 use crate::seal::stock::{self, SealStatus};
 use crate::units::Moment;
 use chrono::{DateTime, Utc};
@@ -139,6 +140,11 @@ pub async fn record(
     }
     if let Some(seals) = &replacement {
         recorder.check_seals(seals, &mut faults);
+        // Replaced by somebody else between our reading and our lock; its new seal is not locked.
+        let bears = plans.first().map(|plan| plan.row.state.seal.as_str());
+        if bears.is_some() && bears != seals.old.as_ref().map(SealNumber::as_str) {
+            return Err(Error::InProgress);
+        }
     }
     let mut corrected = None;
     if let (Some(prepared), Some(plan)) = (correction, plans.first()) {
@@ -160,18 +166,18 @@ struct Plan {
 /// The seals of a replacement, under lock.
 struct Seals {
     new: Option<stock::SealRow>,
-    old: Vec<String>,
+    /// The log's seal as read before the locks.
+    old: Option<SealNumber>,
 }
 
-async fn lock_seals(tx: &mut Tx<'_>, new: &crate::seal::number::SealNumber, log: LogId) -> Result<Seals> {
+async fn lock_seals(tx: &mut Tx<'_>, new: &SealNumber, log: LogId) -> Result<Seals> {
     let old = sqlx::query_scalar!(
-        r#"SELECT seal_number FROM log_seal WHERE log_id = $1 AND until_seq IS NULL"#,
+        r#"SELECT seal_number AS "number: SealNumber" FROM log_seal WHERE log_id = $1 AND until_seq IS NULL"#,
         log.0
     )
-    .fetch_all(&mut **tx)
+    .fetch_optional(&mut **tx)
     .await?;
-    let mut numbers = vec![new.clone()];
-    numbers.extend(old.iter().filter_map(|number| crate::seal::number::SealNumber::parse(number).ok()));
+    let numbers: Vec<SealNumber> = std::iter::once(new.clone()).chain(old.clone()).collect();
     let mut rows = stock::lock_for_use(tx, &numbers).await?;
     Ok(Seals { new: rows.swap_remove(0), old })
 }
@@ -394,14 +400,11 @@ impl Recorder<'_> {
         for (index, plan) in plans.into_iter().enumerate() {
             let content = self.content(&plan, corrected.as_ref(), seals.as_ref());
             let (public, business) = (canonical::text(&content.public), canonical::text(&content.business));
-            self.check_size(index, &public, &business)?;
-            let after = match &corrected {
-                Some(decision) => decision.after(&content)?,
-                None => {
-                    let mut state = plan.row.state.clone();
-                    state.apply(&content)?;
-                    state
-                }
+            Self::check_size(index, &public, &business)?;
+            let after = if let Some(decision) = &corrected { decision.after(&content)? } else {
+                let mut state = plan.row.state.clone();
+                state.apply(&content)?;
+                state
             };
             let last = plan.row.state.last.occurred_at;
             let seq = content.seq;
@@ -436,11 +439,10 @@ impl Recorder<'_> {
                     past.push((row.id, left, head.seq));
                 }
             }
-            if let Some(new) = seals.as_ref().and_then(|seals| seals.new.as_ref()) {
-                let old = crate::seal::number::SealNumber::parse(&row.state.seal)
-                    .map_err(|_| Error::BadRow(format!("log.seal_number of {}", row.id)))?;
-                stock::replace(tx, &old, &new.number, row.id, head.seq).await?;
-            }
+            if let Some(new) = seals.as_ref().and_then(|seals| seals.new.as_ref())
+                && let Some(old) = seals.as_ref().and_then(|seals| seals.old.as_ref()) {
+                    stock::replace(tx, old, &new.number, row.id, head.seq).await?;
+                }
             rows.push((after, head));
         }
         save(tx, &rows, &past).await?;
@@ -468,7 +470,7 @@ impl Recorder<'_> {
     }
 
     /// The evidence row is bounded; each field is too, but not all of them together.
-    fn check_size(&self, index: usize, public: &str, business: &str) -> Result<()> {
+    fn check_size(index: usize, public: &str, business: &str) -> Result<()> {
         if public.len() <= 700 && business.len() <= 1_300 {
             return Ok(());
         }

@@ -11,6 +11,7 @@ use axum::body::Body;
 use axum::http::header::{AUTHORIZATION, CONTENT_TYPE};
 use axum::http::{Method, Request};
 use chrono::{DateTime, FixedOffset, TimeDelta, Utc};
+use std::time::Duration;
 use http_body_util::BodyExt;
 use serde_json::Value;
 use tower::ServiceExt;
@@ -39,17 +40,17 @@ impl Script {
     #[must_use]
     pub fn hours_ago(&self, hours: f64) -> String {
         // Whole seconds: enough for a story.
-        let seconds = TimeDelta::milliseconds((hours * 3_600_000.0).round() as i64);
-        self.local(self.day - seconds).format("%Y-%m-%dT%H:%M:%S%:z").to_string()
+        let seconds = Duration::from_secs_f64(hours * 3_600.0);
+        Self::local(self.day - seconds).format("%Y-%m-%dT%H:%M:%S%:z").to_string()
     }
 
     /// The local date so many days after the world began; before it, if negative.
     #[must_use]
     pub fn date(&self, days: i64) -> String {
-        self.local(self.day + TimeDelta::days(days)).format("%Y-%m-%d").to_string()
+        Self::local(self.day + TimeDelta::days(days)).format("%Y-%m-%d").to_string()
     }
 
-    fn local(&self, at: DateTime<Utc>) -> DateTime<FixedOffset> {
+    fn local(at: DateTime<Utc>) -> DateTime<FixedOffset> {
         // An offset of five hours exists; UTC would do for a story too.
         let offset = FixedOffset::east_opt(OFFSET).unwrap_or_else(|| chrono::Offset::fix(&Utc));
         at.with_timezone(&offset)

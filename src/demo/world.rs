@@ -116,7 +116,7 @@ async fn tickets(script: &mut Script) -> Result<Tickets, Failure> {
 
 /// The volume of some logs times a factor, rounded down to 0.1 m³.
 fn share_of(seals: RangeInclusive<u32>, factor: &str) -> Value {
-    let sum = sum(seals).map(|volume| volume.decimal()).unwrap_or_default();
+    let sum = sum(seals).map(super::super::units::Volume::decimal).unwrap_or_default();
     let factor: Decimal = factor.parse().unwrap_or(Decimal::ONE);
     number(&(sum * factor).round_dp_with_strategy(1, RoundingStrategy::ToZero).normalize().to_string())
 }

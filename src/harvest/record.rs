@@ -183,7 +183,7 @@ pub async fn record(
     let person = PersonalPart {
         v: 1,
         name: request.responsible_person.name.as_str(),
-        iin: request.responsible_person.iin.as_ref().map(|iin| iin.as_str()),
+        iin: request.responsible_person.iin.as_ref().map(super::super::party::bin::Bin::as_str),
     };
     let personal = Personal { id: harvest.0, text: canonical::text(&person), secret: Secret::random() };
     let personal = personal.store(tx, organization.0, now).await?;
@@ -267,7 +267,7 @@ pub async fn record(
         now,
     )
     .await?;
-    let ticket = permit::view(&mut **tx, ticket.id).await?;
+    let ticket = permit::view(tx, ticket.id).await?;
     Ok(Recorded::New(Harvest {
         id: harvest,
         operation_id: operation,
@@ -364,16 +364,13 @@ impl Faults {
                 let detail = "This is more than five minutes in the future.";
                 self.wrong.push(Entry::new(places.of(index, "occurred_at"), "in-the-future", detail));
             }
-            match balance.line(log.species, log.wood) {
-                Some(line) => {
-                    let at = || places.of(index, "volume_m3");
-                    self.conflict.extend(balance.mark(line, log.volume_m3, at));
-                    lines.push(line);
-                }
-                None => {
-                    let detail = format!("The ticket has no line for {} {}.", log.species, log.wood);
-                    self.wrong.push(Entry::new(places.of(index, "species"), "not-on-ticket", detail));
-                }
+            if let Some(line) = balance.line(log.species, log.wood) {
+                let at = || places.of(index, "volume_m3");
+                self.conflict.extend(balance.mark(line, log.volume_m3, at));
+                lines.push(line);
+            } else {
+                let detail = format!("The ticket has no line for {} {}.", log.species, log.wood);
+                self.wrong.push(Entry::new(places.of(index, "species"), "not-on-ticket", detail));
             }
         }
         lines
@@ -474,7 +471,7 @@ pub async fn view(tx: &mut Tx<'_>, id: HarvestId) -> Result<Option<Harvest>> {
         return Ok(None);
     };
     let logs = logs_of(&mut **tx, id).await?;
-    let ticket = permit::view(&mut **tx, TicketId(row.ticket_id)).await?;
+    let ticket = permit::view(tx, TicketId(row.ticket_id)).await?;
     let findings = crate::finding::record::of_harvest(&mut **tx, id, row.received_at).await?;
     let (operation_id, received_at) = (row.operation_id.into(), row.received_at);
     Ok(Some(Harvest { id, operation_id, received_at, logs, ticket, findings }))

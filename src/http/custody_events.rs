@@ -6,7 +6,6 @@ use super::posting::{Done, Posted};
 use super::problem::Problem;
 use crate::custody::record::{CustodyAnswer, Recorded, record};
 use crate::custody::request::NewCustodyEvent;
-use crate::error::Error;
 use axum::extract::State;
 use axum::response::Response;
 use std::sync::Arc;

@@ -204,7 +204,9 @@ pub async fn get_harvest_template(
         [layout.header().map(str::to_owned).collect::<Vec<_>>(), layout.header().map(example).collect()];
     let body = if lang == Lang::En {
         let mut sheet = Sheet::with_mark();
-        rows.iter().for_each(|row| sheet.row(row));
+        for row in &rows {
+            sheet.row(row);
+        }
         sheet.take()
     } else {
         // A spreadsheet of these countries splits at semicolons; none stands in a cell of ours.

@@ -46,7 +46,6 @@ pub fn icon_path() -> String {
 
 /// `GET /assets/{file}`: the file, to be kept for a year; or a bare 404, which the router turns
 /// into its problem document.
-#[expect(clippy::unused_async, reason = "axum wants a handler to be a future")]
 pub async fn get_asset(Path(file): Path<String>) -> Response {
     let Some(asset) = [&STYLE, &ICON].into_iter().find(|asset| asset.name == file) else {
         return StatusCode::NOT_FOUND.into_response();

@@ -243,6 +243,6 @@ async fn the_operator_writes_nothing_in_anothers_name() {
     let world = World::new().await;
     let felled = world.felled(1).await;
     world.event(&felled.operator, "stored", &felled.logs, json!({})).await.expect(403);
-    let harvest = World::harvest_of(&felled.ticket, &felled.seals[..1].to_vec());
+    let harvest = World::harvest_of(&felled.ticket, &felled.seals[..1]);
     world.post("/v1/harvests", &felled.operator, harvest).await.expect(403);
 }

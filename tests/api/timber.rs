@@ -60,7 +60,7 @@ pub async fn log(world: &World, issuer: &Org, holder: &Org, number: &str, events
 
     let mut tx = world.app.pool.begin().await.unwrap();
     let person = Personal {
-        id: Uuid::from(OperationId::new().0),
+        id: OperationId::new().0,
         text: r#"{"name":"Ерлан Оспанов","v":1}"#.into(),
         secret: Secret::random(),
     };

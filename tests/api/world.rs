@@ -63,7 +63,8 @@ pub struct Org {
 
 /// The world.
 pub struct World {
-    pub db: TestDb,
+    /// Dropped, and the database with it, when the test ends.
+    _db: TestDb,
     pub app: App,
     pub clock: Clock,
     pub router: Router,
@@ -77,7 +78,7 @@ pub fn morning() -> DateTime<Utc> {
 /// The n-th valid BIN of the tests.
 pub fn bin(n: u32) -> String {
     (0..10)
-        .map(|check| format!("04064000{:03}{check}", n))
+        .map(|check| format!("04064000{n:03}{check}"))
         .find(|text| Bin::parse(text).is_ok())
         .unwrap_or_else(|| bin(n + 500))
 }
@@ -98,7 +99,7 @@ impl World {
             limiter: PublicLimiter::new(LimitSettings::default()),
         });
         let router = router(app.clone(), &LayerSettings::default());
-        Self { db, app, clock, router }
+        Self { _db: db, app, clock, router }
     }
 
     /// Adds an organisation with a key, past the API.
@@ -173,7 +174,6 @@ impl World {
 /// Logs that are felled, sealed and recorded, and who had a hand in it.
 pub struct Felled {
     pub operator: Org,
-    pub forest_owner: Org,
     pub enterprise: Org,
     pub sawmill: Org,
     pub carrier: Org,
