@@ -37,7 +37,9 @@ fn codes() -> BTreeSet<String> {
         for (at, _) in text.match_indices("fn code(") {
             let body = &text[at..];
             let end = body.find("\n    }").unwrap_or(body.len());
-            codes.extend(body[..end].split('"').skip(1).step_by(2).filter(|word| is_code(word)).map(str::to_owned));
+            codes.extend(
+                body[..end].split('"').skip(1).step_by(2).filter(|word| is_code(word)).map(str::to_owned),
+            );
         }
         for line in text.lines().filter(|line| line.contains("pub enum ")) {
             codes.extend(line.split('"').nth(1).filter(|word| is_code(word)).map(str::to_owned));
@@ -70,6 +72,9 @@ fn the_codes_of_entries_are_those_of_the_source() {
     if std::env::var_os("ORMANTRACE_PRINT_DOCS").is_some() {
         fs::write(&path, whole).expect("written");
     } else {
-        assert!(text == whole, "docs/API.md is behind the source: ORMANTRACE_PRINT_DOCS=1 cargo test --test docs");
+        assert!(
+            text == whole,
+            "docs/API.md is behind the source: ORMANTRACE_PRINT_DOCS=1 cargo test --test docs"
+        );
     }
 }

@@ -59,6 +59,16 @@ pub fn api() -> OpenApiRouter<App> {
         .routes(routes!(reference::list_species))
         .routes(routes!(reference::list_regions))
         // seals
+        .routes(routes!(super::seals::list_seals))
+        .routes(routes!(super::seal_batches::register_seals).layer(batch_body()))
+        .routes(routes!(super::seals::get_seal))
+        .routes(routes!(super::seals::get_seal_history))
+        .routes(routes!(super::seals::get_seal_label))
+        .routes(routes!(super::seals::get_seal_stock))
+        .routes(routes!(super::seal_moves::transfer_seals).layer(batch_body()))
+        .routes(routes!(super::seal_moves::void_seal))
+        .routes(routes!(super::seal_batches::make_seals))
+        .routes(routes!(super::seal_batches::list_batch_seals))
         // harvests
         .merge(OpenApiRouter::new().routes(routes!(harvests::create_harvest)).layer(batch_body()))
         .routes(routes!(harvests::get_harvest_template))
@@ -71,21 +81,6 @@ pub fn api() -> OpenApiRouter<App> {
         // verification
         .routes(routes!(verify::verify_code))
         .routes(routes!(verify::verify_codes))
-        // felling tickets
-        // seals
-        .routes(routes!(super::seals::list_seals))
-        .routes(routes!(super::seal_batches::register_seals).layer(batch_body()))
-        .routes(routes!(super::seals::get_seal))
-        .routes(routes!(super::seals::get_seal_history))
-        .routes(routes!(super::seals::get_seal_label))
-        .routes(routes!(super::seals::get_seal_stock))
-        .routes(routes!(super::seal_moves::transfer_seals).layer(batch_body()))
-        .routes(routes!(super::seal_moves::void_seal))
-        .routes(routes!(super::seal_batches::make_seals))
-        .routes(routes!(super::seal_batches::list_batch_seals))
-    // harvests
-    // logs and custody
-    // verification
 }
 
 /// The OpenAPI document.
