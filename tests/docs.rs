@@ -10,7 +10,7 @@ fn sources(folder: &Path, into: &mut Vec<String>) {
         if path.is_dir() {
             sources(&path, into);
         } else if path.extension().is_some_and(|extension| extension == "rs")
-            && path.file_name().is_none_or(|name| name != "tests.rs")
+            && path.file_name().is_none_or(|name| name != "tests.rs" && name != "config.rs")
             && !path.components().any(|part| part.as_os_str() == "tests")
         {
             let text = fs::read_to_string(&path).expect("text");
