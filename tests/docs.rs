@@ -54,8 +54,11 @@ fn first_code(rest: &str) -> Option<String> {
     is_code(word).then(|| word.to_owned())
 }
 
+/// Codes of one word, which could be a field's name as well.
+const ONE_WORD: [&str; 3] = ["differs", "required", "unreadable"];
+
 fn is_code(word: &str) -> bool {
-    word.len() >= 4
+    (word.contains('-') || ONE_WORD.contains(&word))
         && word.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
         && !word.starts_with('-')
         && !word.ends_with('-')

@@ -13,6 +13,7 @@ use axum::http::{Method, Request};
 use chrono::{DateTime, FixedOffset, TimeDelta, Utc};
 use http_body_util::BodyExt;
 use serde_json::Value;
+use std::time::Duration;
 use tower::ServiceExt;
 use tracing::instrument::WithSubscriber;
 use tracing::subscriber::NoSubscriber;
@@ -40,21 +41,16 @@ impl Script {
     /// So many hours before the world began, as a local time with its offset.
     #[must_use]
     pub fn hours_ago(&self, hours: f64) -> String {
+        let apart = TimeDelta::from_std(Duration::from_secs_f64(hours.abs() * 3600.0)).unwrap_or_default();
+        let at = if hours < 0.0 { self.day + apart } else { self.day - apart };
         // Whole seconds: enough for a story.
-        let seconds = TimeDelta::milliseconds((hours * 3_600_000.0).round() as i64);
-        self.local(self.day - seconds).format("%Y-%m-%dT%H:%M:%S%:z").to_string()
+        local(at).format("%Y-%m-%dT%H:%M:%S%:z").to_string()
     }
 
     /// The local date so many days after the world began; before it, if negative.
     #[must_use]
     pub fn date(&self, days: i64) -> String {
-        self.local(self.day + TimeDelta::days(days)).format("%Y-%m-%d").to_string()
-    }
-
-    fn local(&self, at: DateTime<Utc>) -> DateTime<FixedOffset> {
-        // An offset of five hours exists; UTC would do for a story too.
-        let offset = FixedOffset::east_opt(OFFSET).unwrap_or_else(|| chrono::Offset::fix(&Utc));
-        at.with_timezone(&offset)
+        local(self.day + TimeDelta::days(days)).format("%Y-%m-%d").to_string()
     }
 
     /// A POST that must succeed; gives the answer.
@@ -112,4 +108,10 @@ impl Script {
         }
         Ok(())
     }
+}
+
+fn local(at: DateTime<Utc>) -> DateTime<FixedOffset> {
+    // An offset of five hours exists; UTC would do for a story too.
+    let offset = FixedOffset::east_opt(OFFSET).unwrap_or_else(|| chrono::Offset::fix(&Utc));
+    at.with_timezone(&offset)
 }
