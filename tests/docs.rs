@@ -10,7 +10,7 @@ fn sources(folder: &Path, into: &mut Vec<String>) {
         if path.is_dir() {
             sources(&path, into);
         } else if path.extension().is_some_and(|extension| extension == "rs")
-            && path.file_name().is_none_or(|name| name != "tests.rs")
+            && path.file_name().is_none_or(|name| name != "tests.rs" && name != "config.rs")
             && !path.components().any(|part| part.as_os_str() == "tests")
         {
             let text = fs::read_to_string(&path).expect("text");
@@ -54,8 +54,11 @@ fn first_code(rest: &str) -> Option<String> {
     is_code(word).then(|| word.to_owned())
 }
 
+/// Codes of one word, which could be a field's name as well.
+const ONE_WORD: [&str; 3] = ["differs", "required", "unreadable"];
+
 fn is_code(word: &str) -> bool {
-    word.len() >= 4
+    (word.contains('-') || ONE_WORD.contains(&word))
         && word.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
         && !word.starts_with('-')
         && !word.ends_with('-')

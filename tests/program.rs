@@ -263,3 +263,39 @@ fn it_tells_what_it_can_do_without_a_database() {
     let document: Value = serde_json::from_slice(&run(&["openapi"]).stdout).expect("JSON");
     assert_eq!(document["openapi"], "3.1.0");
 }
+
+#[test]
+fn the_demonstration_is_made_once_and_said_twice() {
+    let data = data();
+    let told = || {
+        let mut command = program();
+        command.args(["demo", "--listen", "127.0.0.1:0", "--data-dir"]).arg(data.path());
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().expect("starts");
+        let mut errors = BufReader::new(child.stderr.take().expect("piped"));
+        let mut log = String::new();
+        while !log.contains(" serving address=") {
+            assert_ne!(errors.read_line(&mut log).expect("text"), 0, "ended early: {log}");
+        }
+        let address = log.split(" serving address=").nth(1).and_then(|rest| rest.split(' ').next());
+        let address: SocketAddr = address.and_then(|text| text.parse().ok()).expect("an address");
+        for (code, verdict) in [("041", "valid"), ("076", "closed"), ("110", "void"), ("188", "unused")] {
+            let (status, body) = get(address, &format!("/v1/verify/DEMO-000{code}"), None);
+            assert_eq!(status, 200, "{body}");
+            assert!(body.contains(&format!("\"verdict\":\"{verdict}\"")), "{code}: {body}");
+        }
+        let inspector = Some("demo-inspector-key-not-for-production-0000001");
+        assert_eq!(get(address, "/v1/logs/DEMO-000076/history", inspector).0, 200);
+        let number = i32::try_from(child.id()).ok().and_then(Pid::from_raw).expect("a number");
+        kill_process(number, Signal::TERM).expect("signalled");
+        assert_eq!(wait(&mut child).code(), Some(0));
+        let mut said = String::new();
+        child.stdout.take().expect("piped").read_to_string(&mut said).expect("text");
+        said.replace(&address.to_string(), "ADDRESS")
+    };
+    let first = told();
+    assert!(first.contains("demo-operator-key"), "{first}");
+    assert_eq!(first, told());
+    let served = Running::start(data.path(), &[]);
+    assert!(served.told.iter().any(|line| line.contains("DEMO KEYS")), "{:#?}", served.told);
+}

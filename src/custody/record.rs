@@ -401,7 +401,9 @@ impl Recorder<'_> {
             let content = self.content(&plan, corrected.as_ref(), seals.as_ref());
             let (public, business) = (canonical::text(&content.public), canonical::text(&content.business));
             Self::check_size(index, &public, &business)?;
-            let after = if let Some(decision) = &corrected { decision.after(&content)? } else {
+            let after = if let Some(decision) = &corrected {
+                decision.after(&content)?
+            } else {
                 let mut state = plan.row.state.clone();
                 state.apply(&content)?;
                 state
@@ -440,9 +442,10 @@ impl Recorder<'_> {
                 }
             }
             if let Some(new) = seals.as_ref().and_then(|seals| seals.new.as_ref())
-                && let Some(old) = seals.as_ref().and_then(|seals| seals.old.as_ref()) {
-                    stock::replace(tx, old, &new.number, row.id, head.seq).await?;
-                }
+                && let Some(old) = seals.as_ref().and_then(|seals| seals.old.as_ref())
+            {
+                stock::replace(tx, old, &new.number, row.id, head.seq).await?;
+            }
             rows.push((after, head));
         }
         save(tx, &rows, &past).await?;

@@ -7,6 +7,7 @@ use super::{Failure, histories};
 use crate::error::Error;
 use crate::ids::OrganizationId;
 use crate::seal::signing::Mint;
+use crate::units::Volume;
 use rust_decimal::{Decimal, RoundingStrategy};
 use serde_json::{Value, json};
 use std::num::NonZeroUsize;
@@ -116,7 +117,7 @@ async fn tickets(script: &mut Script) -> Result<Tickets, Failure> {
 
 /// The volume of some logs times a factor, rounded down to 0.1 m³.
 fn share_of(seals: RangeInclusive<u32>, factor: &str) -> Value {
-    let sum = sum(seals).map(super::super::units::Volume::decimal).unwrap_or_default();
+    let sum = sum(seals).map(Volume::decimal).unwrap_or_default();
     let factor: Decimal = factor.parse().unwrap_or(Decimal::ONE);
     number(&(sum * factor).round_dp_with_strategy(1, RoundingStrategy::ToZero).normalize().to_string())
 }
@@ -213,7 +214,6 @@ mod tests {
 
     #[test]
     fn the_birch_line_is_exceeded_within_its_tolerance() {
-        use crate::units::Volume;
         let permitted = Volume::parse(&share_of(BIRCH, "0.97").to_string()).unwrap();
         let marked = sum(BIRCH).unwrap();
         assert!(

@@ -244,18 +244,7 @@ impl World {
         let seals = logs.split_off(n);
         let body = Self::harvest_of(&ticket, &logs);
         let harvest = self.post("/v1/harvests", &enterprise, body).await.expect(201);
-        Felled {
-            operator,
-            forest_owner,
-            enterprise,
-            sawmill,
-            carrier,
-            inspector,
-            ticket,
-            seals,
-            logs,
-            harvest,
-        }
+        Felled { operator, enterprise, sawmill, carrier, inspector, ticket, seals, logs, harvest }
     }
 
     /// A custody event at the world's time; `more` is laid over it.
