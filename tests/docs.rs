@@ -81,3 +81,34 @@ fn the_codes_of_entries_are_those_of_the_source() {
         );
     }
 }
+
+/// Sections of `docs/DOMAIN.md` that the source prints: between a mark and `<!-- end -->`.
+#[test]
+fn the_domain_document_shows_the_tables_of_the_source() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/DOMAIN.md");
+    let mut document = fs::read_to_string(&path).expect("docs/DOMAIN.md");
+    let mut rules =
+        String::from("| rule | version | at most | notices | legal basis |\n|---|---|---|---|---|\n");
+    for rule in &ormantrace::finding::rules::RULES {
+        let basis = rule.legal_basis.unwrap_or("");
+        rules.push_str(&format!(
+            "| `{}` | {} | {} | {} | {basis} |\n",
+            rule.id, rule.version, rule.severity, rule.about
+        ));
+    }
+    let printed =
+        [("<!-- custody table -->\n", ormantrace::custody::table::markdown()), ("<!-- rules -->\n", rules)];
+    for (mark, table) in printed {
+        let start = document.find(mark).expect("the mark") + mark.len();
+        let end = start + document[start..].find("<!-- end -->").expect("the end");
+        document.replace_range(start..end, &table);
+    }
+    if std::env::var_os("ORMANTRACE_PRINT_DOCS").is_some() {
+        fs::write(&path, &document).expect("writable");
+    }
+    assert_eq!(
+        fs::read_to_string(&path).expect("docs/DOMAIN.md"),
+        document,
+        "ORMANTRACE_PRINT_DOCS=1 writes it anew"
+    );
+}

@@ -14,3 +14,6 @@ pub mod search;
 pub mod state;
 pub mod table;
 pub mod words;
+
+#[cfg(test)]
+mod tests;
