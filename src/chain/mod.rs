@@ -5,7 +5,7 @@
 //! - what is hashed is the exact text that is stored and handed out ([`canonical`]);
 //! - the value that links an event to the next is its RFC 6962 leaf hash;
 //! - an event is only ever added behind a head that its writer holds under lock
-//!   ([`append`]), so a chain has no fork and no gap.
+//!   ([`mod@append`]), so a chain has no fork and no gap.
 
 pub mod append;
 pub mod bytes;
