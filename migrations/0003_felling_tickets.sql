@@ -20,7 +20,7 @@ CREATE TABLE felling_ticket (
     compartment      text        NOT NULL,
     subcompartment   text,
     cutting_area     text,
-    area_ha          numeric(10,4),
+    area_ha          numeric(11,4),
     plot             text,
     felling_from     date        NOT NULL,
     felling_until    date        NOT NULL,

@@ -27,6 +27,10 @@ CREATE TABLE idempotency (
     body_until      timestamptz NOT NULL,
     CONSTRAINT idempotency_pkey PRIMARY KEY (organization_id, key)
 );
+-- Statistics keep samples of values; what is erased would live on in them.
+ALTER TABLE idempotency ALTER COLUMN body SET STATISTICS 0;
+ALTER TABLE idempotency ALTER COLUMN fingerprint SET STATISTICS 0;
+ALTER TABLE operation ALTER COLUMN fingerprint SET STATISTICS 0;
 CREATE INDEX idempotency_body_until ON idempotency (body_until) WHERE body IS NOT NULL;
 CREATE INDEX idempotency_created ON idempotency (created_at);
 COMMENT ON TABLE idempotency IS 'First answers by Idempotency-Key; a row is kept 90 days';
