@@ -5,6 +5,7 @@ mod support;
 
 mod custody;
 mod harvest;
+mod harvester;
 mod party;
 mod permit;
 mod reading;
