@@ -4,6 +4,7 @@
 mod support;
 
 mod custody;
+mod evidence;
 mod harvest;
 mod party;
 mod permit;
