@@ -4,6 +4,7 @@
 mod support;
 
 mod custody;
+mod evidence;
 mod harvest;
 mod harvester;
 mod party;

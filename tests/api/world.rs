@@ -64,7 +64,7 @@ pub struct Org {
 /// The world.
 pub struct World {
     /// Dropped, and the database with it, when the test ends.
-    _db: TestDb,
+    db: TestDb,
     pub app: App,
     pub clock: Clock,
     pub router: Router,
@@ -99,7 +99,12 @@ impl World {
             limiter: PublicLimiter::new(LimitSettings::default()),
         });
         let router = router(app.clone(), &LayerSettings::default());
-        Self { _db: db, app, clock, router }
+        Self { db, app, clock, router }
+    }
+
+    /// A connection in the role that owns the tables.
+    pub async fn owner(&self) -> sqlx::PgConnection {
+        self.db.owner().await
     }
 
     /// Adds an organisation with a key, past the API.

@@ -1,0 +1,324 @@
+//! Evidence stays as it was written, is read in one descent, and tells on an insider who edits it.
+
+use crate::timber::{Timber, log};
+use crate::world::{Org, World};
+use chrono::{DateTime, Utc};
+use ormantrace::chain::bytes::{Hash, Salt};
+use ormantrace::chain::verify::{Fault, Revealed, Shown, faults};
+use serde_json::Value;
+use sqlx::{AssertSqlSafe, Connection, PgConnection, Row};
+use uuid::Uuid;
+
+/// The statements that would change or remove evidence.
+const CHANGES: [&str; 3] = ["UPDATE event SET hash = hash", "DELETE FROM event", "TRUNCATE event"];
+
+async fn run(db: &mut PgConnection, sql: impl Into<String>) -> sqlx::Result<u64> {
+    sqlx::query(AssertSqlSafe(sql.into())).execute(db).await.map(|done| done.rows_affected())
+}
+
+/// A statement on the row (subject, seq).
+async fn on_row(db: &mut PgConnection, sql: &str, subject: Uuid, seq: i32) {
+    let done = sqlx::query(AssertSqlSafe(sql.to_owned())).bind(subject).bind(seq).execute(db).await;
+    assert!(done.unwrap().rows_affected() > 0, "{sql}");
+}
+
+/// SQLSTATE of a refusal.
+#[track_caller]
+fn refusal(done: sqlx::Result<u64>, of: &str) -> String {
+    let error = done.expect_err(of);
+    error.as_database_error().and_then(|error| error.code()).expect("a refusal").into_owned()
+}
+
+/// A world with one log of so many events, and who may read all of it.
+async fn one_log(events: u32) -> (World, Timber, Org) {
+    let world = World::new().await;
+    let (issuer, holder, inspector) =
+        (world.forest_owner().await, world.enterprise().await, world.inspector().await);
+    let timber = log(&world, &issuer, &holder, "KZ-0001", events).await;
+    (world, timber, inspector)
+}
+
+#[tokio::test]
+async fn nobody_changes_removes_or_truncates_events() {
+    let (world, _, _) = one_log(3).await;
+    let mut service = world.app.pool.acquire().await.unwrap();
+    for change in CHANGES {
+        assert_eq!(refusal(run(&mut service, change).await, change), "42501", "{change}");
+    }
+    let mut owner = world.owner().await;
+    for change in CHANGES {
+        assert_eq!(refusal(run(&mut owner, change).await, change), "23001", "{change}");
+    }
+    // As a replica applies changes, ordinary triggers are silent.
+    for role in ["service", "owner"] {
+        let db: &mut PgConnection = if role == "service" { &mut service } else { &mut owner };
+        match run(db, "SET session_replication_role = replica").await {
+            Ok(_) => {
+                for change in CHANGES {
+                    let code = refusal(run(db, change).await, change);
+                    assert!(["42501", "23001"].contains(&code.as_str()), "{role}: {change}: {code}");
+                }
+            }
+            refused => assert_eq!(refusal(refused, "the setting"), "42501", "{role}"),
+        }
+    }
+    let left: i64 =
+        sqlx::query_scalar("SELECT count(*) FROM event").fetch_one(&world.app.pool).await.unwrap();
+    assert_eq!(left, 3);
+}
+
+/// The statement by which the server reads a chain, out of its source: a copy would go stale.
+fn history_query() -> &'static str {
+    let source = include_str!("../../src/chain/history.rs");
+    let start = source.find("SELECT seq, received_at, hash").expect("the query of a history");
+    let length = source[start..].find('"').expect("the end of the query");
+    &source[start..start + length]
+}
+
+#[tokio::test]
+async fn a_history_is_one_index_only_descent() {
+    let world = World::new().await;
+    let (issuer, holder) = (world.forest_owner().await, world.enterprise().await);
+    let mut chains = Vec::new();
+    for n in 0..200 {
+        let events = match n {
+            70 => 10,
+            130 => 500,
+            _ => 3 + n % 5,
+        };
+        let timber = log(&world, &issuer, &holder, &format!("KZ-{n:04}"), events).await;
+        if events >= 10 {
+            chains.push((timber.id, u64::from(events)));
+        }
+    }
+    let mut owner = world.owner().await;
+    // Vacuum holds no row for visible to all before its commit is on disk.
+    run(&mut owner, "SET synchronous_commit = on").await.unwrap();
+    // As many more as it takes that reading the whole table would be a bad plan.
+    run(
+        &mut owner,
+        "INSERT INTO event SELECT md5(copy.n || e.subject_id::text)::uuid, e.seq, e.subject_kind, e.received_at, e.hash,
+             e.secret, e.public, e.business, e.personal_commitment, e.personal_id, e.type, e.organization_id,
+             e.operation_id, e.occurred_at, e.region
+         FROM event e, generate_series(1, 20) AS copy (n)
+         WHERE e.subject_id IN (SELECT id FROM log WHERE head_seq < 10)",
+    )
+    .await
+    .unwrap();
+    run(&mut owner, "VACUUM ANALYZE event").await.unwrap();
+
+    let explain = format!("EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {}", history_query());
+    let mut service = world.app.pool.acquire().await.unwrap();
+    for ((subject, events), most) in chains.into_iter().zip([12, 120]) {
+        let row = sqlx::query(AssertSqlSafe(explain.clone()))
+            .bind(subject)
+            .bind(i32::MAX)
+            .fetch_one(&mut *service)
+            .await
+            .unwrap();
+        let told: Value = row.get(0);
+        let plan = &told[0]["Plan"];
+        assert_eq!(plan["Node Type"], "Index Only Scan", "{told:#}");
+        assert_eq!(plan["Index Name"], "event_pkey");
+        assert_eq!(plan["Actual Rows"].as_f64(), Some(f64::from(u32::try_from(events).unwrap())));
+        assert_eq!(plan["Heap Fetches"], 0, "{told:#}");
+        let blocks = ["Shared Hit Blocks", "Shared Read Blocks"].map(|field| plan[field].as_u64().unwrap());
+        let buffers: u64 = blocks.iter().sum();
+        assert!((1..=most).contains(&buffers), "{events} events: {buffers} buffers");
+    }
+}
+
+fn hash(value: &Value) -> Hash {
+    Hash::from_hex(value.as_str().unwrap()).unwrap()
+}
+
+/// The recomputation of an answered history, from nothing but the answer.
+fn recomputed(history: &Value) -> Vec<Fault> {
+    let shown: Vec<Shown<'_>> = history["events"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|event| {
+            let entry = event["entry"].as_str().unwrap();
+            Shown {
+                seq: event["seq"].as_u64().unwrap().try_into().unwrap(),
+                received_at: event["received_at"].as_str().unwrap().parse().unwrap(),
+                subject: Hash::from_hex(&entry[2..66]).unwrap(),
+                prev: hash(&event["prev_hash"]),
+                hash: hash(&event["hash"]),
+                parts: ["public", "business", "personal"].map(|part| {
+                    let part = &event["parts"][part];
+                    Revealed {
+                        commitment: hash(&part["commitment"]),
+                        opening: part["text"].as_str().map(|text| (Salt(hash(&part["salt"]).0), text)),
+                    }
+                }),
+            }
+        })
+        .collect();
+    faults(&shown)
+}
+
+/// What an inspector finds wrong in a log: by recomputation, and by the head that the log's row names.
+async fn found(world: &World, timber: &Timber, inspector: &Org) -> Vec<String> {
+    let history = world.get(&format!("/v1/logs/{}/history", timber.seal), inspector).await.expect(200);
+    let mut found: Vec<String> = recomputed(&history).iter().map(ToString::to_string).collect();
+    let last = history["events"].as_array().unwrap().last().cloned().unwrap_or_default();
+    let row: (i32, Vec<u8>) = sqlx::query_as("SELECT head_seq, head_hash FROM log WHERE id = $1")
+        .bind(timber.id)
+        .fetch_one(&world.app.pool)
+        .await
+        .unwrap();
+    if last["seq"] != row.0 || last["hash"] != hex::encode(row.1) {
+        found.push("the head is not the last event".into());
+    }
+    found
+}
+
+/// The columns of a log's events that are copies for the search and differ from the texts.
+async fn stale_copies(db: &mut PgConnection, subject: Uuid) -> Vec<(i32, &'static str)> {
+    let rows = sqlx::query(
+        "SELECT seq, public, business, subject_kind, type, organization_id, operation_id, occurred_at, region
+         FROM event WHERE subject_id = $1 ORDER BY seq",
+    )
+    .bind(subject)
+    .fetch_all(db)
+    .await
+    .unwrap();
+    let mut stale = Vec::new();
+    for row in rows {
+        let text = |column: &str| serde_json::from_str::<Value>(row.get(column)).unwrap();
+        let (public, business) = (text("public"), text("business"));
+        let kind = match public["subject"].as_str() {
+            Some("log" | "stack") => 1_i16,
+            other => panic!("no subject of a log's event: {other:?}"),
+        };
+        let id = |value: &Value| value.as_str().unwrap().parse::<Uuid>().unwrap();
+        let occurred: DateTime<Utc> = business["occurred"]["at"].as_str().unwrap().parse().unwrap();
+        let copies = [
+            ("subject_kind", row.get::<i16, _>("subject_kind") == kind),
+            ("type", row.get::<&str, _>("type") == public["type"]),
+            ("organization_id", row.get::<Uuid, _>("organization_id") == id(&business["organization"])),
+            ("operation_id", row.get::<Uuid, _>("operation_id") == id(&business["operation"])),
+            ("occurred_at", row.get::<DateTime<Utc>, _>("occurred_at") == occurred),
+            ("region", row.get::<Option<&str>, _>("region") == public["region"].as_str()),
+        ];
+        stale.extend(copies.iter().filter(|(_, same)| !same).map(|(name, _)| (row.get("seq"), *name)));
+    }
+    stale
+}
+
+/// How an insider's edit of a column comes to light.
+enum Light {
+    /// Who recomputes the history finds a fault.
+    Recomputation,
+    /// The copy differs from the text that was hashed.
+    Copy,
+}
+
+/// The edit of a column, and what it comes to light by.
+fn edit(column: &str) -> (&'static str, Light) {
+    let recomputation = |edit| (edit, Light::Recomputation);
+    let copy = |edit| (edit, Light::Copy);
+    match column {
+        "subject_id" => recomputation("subject_id = '01999999-9999-7999-8999-999999999999'"),
+        "seq" => recomputation("seq = seq + 1000"),
+        "received_at" => recomputation("received_at = received_at - interval '1 microsecond'"),
+        "hash" => recomputation("hash = sha256(hash)"),
+        "secret" => recomputation("secret = sha256(secret)"),
+        "public" => recomputation("public = replace(public, '6.5', '7.5')"),
+        "business" => recomputation("business = replace(business, 'commercial', 'firewood')"),
+        "personal_commitment" => recomputation("personal_commitment = sha256(personal_commitment)"),
+        // The person of another posting. (A row that is not there reads as erased, and is counted so.)
+        "personal_id" => {
+            recomputation("personal_id = (SELECT id FROM personal WHERE id <> personal_id LIMIT 1)")
+        }
+        "subject_kind" => copy("subject_kind = 2"),
+        "type" => copy("type = 'stored'"),
+        "organization_id" => copy("organization_id = subject_id"),
+        "operation_id" => copy("operation_id = subject_id"),
+        "occurred_at" => copy("occurred_at = occurred_at - interval '1 day'"),
+        "region" => copy("region = 'KZ-71'"),
+        other => panic!("event.{other} has no case: how does an edit of it come to light?"),
+    }
+}
+
+/// An insider at the keyboard: the owner, triggers off, and a copy to put everything back from.
+async fn insider(world: &World) -> PgConnection {
+    let mut owner = world.owner().await;
+    run(&mut owner, "ALTER TABLE event DISABLE TRIGGER USER").await.unwrap();
+    run(&mut owner, "CREATE TEMP TABLE kept AS SELECT * FROM event").await.unwrap();
+    owner
+}
+
+async fn put_back(owner: &mut PgConnection) {
+    let mut tx = owner.begin().await.unwrap();
+    run(&mut tx, "DELETE FROM event").await.unwrap();
+    run(&mut tx, "INSERT INTO event SELECT * FROM kept").await.unwrap();
+    tx.commit().await.unwrap();
+}
+
+#[tokio::test]
+async fn an_edit_of_any_column_comes_to_light() {
+    let (world, timber, inspector) = one_log(4).await;
+    let other = world.sawmill().await;
+    log(&world, &inspector, &other, "KZ-0002", 1).await;
+    let mut owner = insider(&world).await;
+    let columns: Vec<String> = sqlx::query_scalar(
+        "SELECT column_name::text FROM information_schema.columns
+         WHERE table_schema = 'public' AND table_name = 'event' ORDER BY ordinal_position",
+    )
+    .fetch_all(&mut owner)
+    .await
+    .unwrap();
+    assert!(columns.len() >= 15, "{columns:?}");
+    for column in &columns {
+        assert_eq!(found(&world, &timber, &inspector).await, [""; 0]);
+        assert_eq!(stale_copies(&mut owner, timber.id.0).await, []);
+        let (change, light) = edit(column);
+        let sql = format!("UPDATE event SET {change} WHERE subject_id = $1 AND seq = $2");
+        on_row(&mut owner, &sql, timber.id.0, 1).await;
+        match light {
+            Light::Recomputation => {
+                let found = found(&world, &timber, &inspector).await;
+                assert!(found.iter().any(|fault| fault.starts_with("event ")), "{column}: {found:?}");
+            }
+            Light::Copy => {
+                let stale = stale_copies(&mut owner, timber.id.0).await;
+                assert!(stale.len() == 1 && stale[0].1 == column.as_str(), "{column}: {stale:?}");
+                assert_eq!(found(&world, &timber, &inspector).await, [""; 0], "{column} is only a copy");
+            }
+        }
+        put_back(&mut owner).await;
+    }
+}
+
+#[tokio::test]
+async fn events_removed_inserted_or_swapped_come_to_light() {
+    let (world, timber, inspector) = one_log(4).await;
+    let mut owner = insider(&world).await;
+    let edits = [
+        ("the last removed", 4, "DELETE FROM event WHERE subject_id = $1 AND seq = $2"),
+        ("one in the middle removed", 2, "DELETE FROM event WHERE subject_id = $1 AND seq = $2"),
+        (
+            "two swapped",
+            2,
+            "UPDATE event e SET public = k.public, business = k.business, secret = k.secret, hash = k.hash
+             FROM kept k WHERE e.subject_id = $1 AND e.seq IN ($2, $2 + 1)
+                 AND k.subject_id = e.subject_id AND k.seq = 2 * $2 + 1 - e.seq",
+        ),
+        (
+            "one inserted in place of another",
+            3,
+            "UPDATE event e SET business = k.business, secret = k.secret
+             FROM kept k WHERE e.subject_id = $1 AND e.seq = $2 AND k.subject_id = $1 AND k.seq = $2 - 1",
+        ),
+    ];
+    for (name, seq, sql) in edits {
+        on_row(&mut owner, sql, timber.id.0, seq).await;
+        let told = found(&world, &timber, &inspector).await;
+        assert!(!told.is_empty(), "{name}");
+        put_back(&mut owner).await;
+        assert_eq!(found(&world, &timber, &inspector).await, [""; 0], "{name}, put back");
+    }
+}
