@@ -6,6 +6,7 @@ mod support;
 mod custody;
 mod evidence;
 mod harvest;
+mod matrix;
 mod party;
 mod permit;
 mod reading;
