@@ -26,6 +26,13 @@ use utoipa_axum::routes;
         description = "Marking and tracing of timber: seals, felling tickets, harvests, custody, verification.",
         license(name = "Apache-2.0", identifier = "Apache-2.0")
     ),
+    // Named by query parameters only, which utoipa does not follow.
+    components(schemas(
+        super::paging::Cursor,
+        super::paging::Limit,
+        super::events::AskedOrganization,
+        super::logs::AskedTicket
+    )),
     modifiers(&BearerToken)
 )]
 struct Head;

@@ -26,7 +26,7 @@ async fn on_row(db: &mut PgConnection, sql: &str, subject: Uuid, seq: i32) {
 #[track_caller]
 fn refusal(done: sqlx::Result<u64>, of: &str) -> String {
     let error = done.expect_err(of);
-    error.as_database_error().and_then(|error| error.code()).expect("a refusal").into_owned()
+    error.as_database_error().and_then(sqlx::error::DatabaseError::code).expect("a refusal").into_owned()
 }
 
 /// A world with one log of so many events, and who may read all of it.

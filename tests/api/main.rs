@@ -7,6 +7,7 @@ mod custody;
 mod evidence;
 mod harvest;
 mod harvester;
+mod matrix;
 mod party;
 mod permit;
 mod reading;

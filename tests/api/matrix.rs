@@ -1,0 +1,394 @@
+//! Who may call what: every route × every role × what is one's own, another's, and absent.
+//!
+//! The routes come from the OpenAPI document, so a route without a row fails the test.
+
+use crate::world::{Answer, Felled, Org, World};
+use axum::http::Method;
+use ormantrace::ids::OrganizationId;
+use ormantrace::party::key::{Token, store};
+use serde_json::{Value, json};
+use std::collections::BTreeSet;
+
+/// The callers, in the order of the columns of the tables below.
+const ROLES: [&str; 6] = ["operator", "forest_owner", "enterprise", "carrier", "inspector", "nobody"];
+
+/// A status for each role.
+type Statuses = [u16; 6];
+
+const ANYONE: Statuses = [200, 200, 200, 200, 200, 200];
+const TOKEN: Statuses = [200, 200, 200, 200, 200, 401];
+const ABSENT: Statuses = [404, 404, 404, 404, 404, 401];
+/// A body of `{}` is read, and found wrong, only for those whose role may post.
+const OPERATOR: Statuses = [422, 403, 403, 403, 403, 401];
+const FOREST_OWNER: Statuses = [403, 422, 403, 403, 403, 401];
+const SEAL_HOLDER: Statuses = [422, 422, 422, 403, 403, 401];
+const ANY_ROLE: Statuses = [422, 422, 422, 422, 422, 401];
+
+/// A route without an object in its path, and the answers to an empty body (GET: to none).
+const PLAIN: [(&str, &str, Statuses); 19] = [
+    ("GET", "/v1/organizations", TOKEN),
+    ("POST", "/v1/organizations", OPERATOR),
+    ("GET", "/v1/me", TOKEN),
+    ("GET", "/v1/species", ANYONE),
+    ("GET", "/v1/regions", ANYONE),
+    ("GET", "/v1/felling-tickets", TOKEN),
+    ("POST", "/v1/felling-tickets", FOREST_OWNER),
+    ("GET", "/v1/seals", TOKEN),
+    ("POST", "/v1/seals", OPERATOR),
+    ("GET", "/v1/seal-stock", [200, 200, 200, 403, 403, 401]),
+    ("POST", "/v1/seals/transfer", SEAL_HOLDER),
+    ("POST", "/v1/seal-batches", OPERATOR),
+    ("POST", "/v1/harvests", [403, 422, 422, 403, 403, 401]),
+    ("GET", "/v1/harvests/template.csv", TOKEN),
+    ("POST", "/v1/custody-events", [403, 422, 422, 422, 422, 401]),
+    ("GET", "/v1/logs", [403, 200, 200, 200, 200, 401]),
+    ("GET", "/v1/events", [403, 403, 403, 403, 200, 401]),
+    ("GET", "/v1/findings", TOKEN),
+    ("POST", "/v1/verify", ANY_ROLE),
+];
+
+/// What a path names.
+#[derive(Clone, Copy, Debug)]
+enum Object {
+    /// The caller's own organisation.
+    Organization,
+    /// A key of it.
+    Key,
+    /// The ticket that the forest owner issued to the enterprise.
+    Ticket,
+    /// A free seal of the enterprise, another one for each role.
+    Seal,
+    /// The batch of these seals.
+    Batch,
+    /// The enterprise's harvest.
+    Harvest,
+    /// The log of that harvest, loaded on the carrier's lorry.
+    Log,
+}
+
+/// A route with an object in its path.
+struct Named {
+    method: &'static str,
+    path: &'static str,
+    object: Object,
+    /// Answers to a body of `{}`, for routes that take one.
+    empty: Option<Statuses>,
+    own: Statuses,
+    foreign: Statuses,
+    absent: Statuses,
+}
+
+const fn get(path: &'static str, object: Object, own: Statuses, foreign: Statuses) -> Named {
+    Named { method: "GET", path, object, empty: None, own, foreign, absent: ABSENT }
+}
+
+/// In an order in which no row takes from a later one what it needs.
+const NAMED: [Named; 17] = [
+    get("/v1/organizations/{id}", Object::Organization, TOKEN, [200, 404, 404, 404, 200, 401]),
+    get("/v1/organizations/{id}/keys", Object::Organization, TOKEN, [200, 404, 404, 404, 404, 401]),
+    Named {
+        method: "POST",
+        path: "/v1/organizations/{id}/keys",
+        object: Object::Organization,
+        empty: Some(ANY_ROLE),
+        own: [201, 201, 201, 201, 201, 401],
+        foreign: [201, 404, 404, 404, 404, 401],
+        absent: ABSENT,
+    },
+    Named {
+        method: "DELETE",
+        path: "/v1/keys/{id}",
+        object: Object::Key,
+        empty: None,
+        own: [204, 204, 204, 204, 204, 401],
+        foreign: [204, 404, 404, 404, 404, 401],
+        absent: ABSENT,
+    },
+    get(
+        "/v1/felling-tickets/{id}",
+        Object::Ticket,
+        [404, 200, 200, 404, 200, 401],
+        [404, 404, 404, 404, 200, 401],
+    ),
+    get(
+        "/v1/felling-tickets/{id}/history",
+        Object::Ticket,
+        [404, 200, 200, 404, 200, 401],
+        [404, 404, 404, 404, 200, 401],
+    ),
+    Named {
+        method: "POST",
+        path: "/v1/felling-tickets/{id}/extend",
+        object: Object::Ticket,
+        empty: Some(FOREST_OWNER),
+        own: [403, 200, 403, 403, 403, 401],
+        foreign: [403, 404, 403, 403, 403, 401],
+        absent: [403, 404, 403, 403, 403, 401],
+    },
+    Named {
+        method: "POST",
+        path: "/v1/felling-tickets/{id}/cancel",
+        object: Object::Ticket,
+        empty: Some(FOREST_OWNER),
+        own: [403, 200, 403, 403, 403, 401],
+        foreign: [403, 404, 403, 403, 403, 401],
+        absent: [403, 404, 403, 403, 403, 401],
+    },
+    get("/v1/seals/{number}", Object::Seal, [200, 404, 200, 404, 200, 401], [200, 404, 404, 404, 200, 401]),
+    get(
+        "/v1/seals/{number}/history",
+        Object::Seal,
+        [200, 404, 200, 404, 200, 401],
+        [200, 404, 404, 404, 200, 401],
+    ),
+    get(
+        "/v1/seals/{number}/label.svg",
+        Object::Seal,
+        [200, 404, 200, 404, 404, 401],
+        [200, 404, 404, 404, 404, 401],
+    ),
+    Named {
+        method: "POST",
+        path: "/v1/seals/{number}/void",
+        object: Object::Seal,
+        empty: Some(SEAL_HOLDER),
+        own: [200, 404, 200, 403, 403, 401],
+        foreign: [200, 404, 404, 403, 403, 401],
+        absent: [404, 404, 404, 403, 403, 401],
+    },
+    get(
+        "/v1/seal-batches/{id}/seals",
+        Object::Batch,
+        [200, 404, 200, 404, 404, 401],
+        [200, 404, 404, 404, 404, 401],
+    ),
+    get("/v1/harvests/{id}", Object::Harvest, [404, 200, 200, 404, 200, 401], [404, 404, 404, 404, 200, 401]),
+    Named {
+        absent: [403, 404, 404, 404, 404, 401],
+        ..get("/v1/logs/{code}", Object::Log, [403, 200, 200, 200, 200, 401], [403, 404, 404, 404, 200, 401])
+    },
+    Named {
+        absent: [403, 404, 404, 404, 404, 401],
+        ..get(
+            "/v1/logs/{code}/history",
+            Object::Log,
+            [403, 200, 200, 200, 200, 401],
+            [403, 404, 404, 404, 200, 401],
+        )
+    },
+    // For anybody, of whatever seal, and what is absent is an answer too.
+    Named { absent: ANYONE, ..get("/v1/verify/{code}", Object::Seal, ANYONE, ANYONE) },
+];
+
+/// A body by which a route that is allowed does something.
+fn body(path: &str) -> Value {
+    match path.rsplit('/').next() {
+        Some("keys") => json!({"label": "Планшет 1"}),
+        Some("extend") => json!({"felling_until": "2027-01-31", "reason": "Қар"}),
+        Some("cancel") => json!({"reason": "Өрт"}),
+        Some("void") => json!({"reason": "spoiled"}),
+        other => panic!("no body for {other:?}"),
+    }
+}
+
+struct Cast {
+    world: World,
+    callers: [Option<Org>; 6],
+    ours: Felled,
+    theirs: Felled,
+}
+
+impl Cast {
+    async fn new() -> Self {
+        let world = World::new().await;
+        let ours = world.felled(1).await;
+        let loaded = json!({"carrier_bin": ours.carrier.bin, "vehicle": "123 ABC 10"});
+        world.event(&ours.enterprise, "loaded", &ours.logs, loaded).await.expect(201);
+        let forest_owner = forest_owner(&world).await;
+
+        // Others, of whom nobody of the cast is a party.
+        let issuer = world.organization(30, "«Ертіс орманы» МОТР", &["forest_owner"]).await;
+        let enterprise = world.organization(31, "ТОО «Қарағай»", &["enterprise"]).await;
+        let ticket = world.ticket(&issuer, &enterprise, "0001246").await;
+        let ticket = ticket["id"].as_str().unwrap().to_owned();
+        let mut logs = world.seals(&ours.operator, &enterprise, 8).await;
+        let seals = logs.split_off(1);
+        let harvest = World::harvest_of(&ticket, &logs);
+        let harvest = world.post("/v1/harvests", &enterprise, harvest).await.expect(201);
+        let theirs = Felled { enterprise, ticket, seals, logs, harvest, ..copy(&ours) };
+
+        let callers = [
+            Some(ours.operator.clone()),
+            Some(forest_owner),
+            Some(ours.enterprise.clone()),
+            Some(ours.carrier.clone()),
+            Some(ours.inspector.clone()),
+            None,
+        ];
+        Self { world, callers, ours, theirs }
+    }
+
+    /// What a path of the object says: of the caller's side, or of the others'.
+    async fn name(&self, object: Object, role: usize, own: bool) -> String {
+        let of = if own { &self.ours } else { &self.theirs };
+        let party = self.callers[role].as_ref().filter(|_| own).unwrap_or(&self.theirs.enterprise);
+        match object {
+            Object::Organization => party.id.to_string(),
+            Object::Key => {
+                let (pool, now) = (&self.world.app.pool, self.world.clock.now());
+                store(pool, party.id, "test", &Token::random(), None, now).await.unwrap().to_string()
+            }
+            Object::Ticket => of.ticket.clone(),
+            Object::Seal => of.seals[role].clone(),
+            Object::Batch => {
+                let batch: uuid::Uuid = sqlx::query_scalar("SELECT batch_id FROM seal WHERE number = $1")
+                    .bind(&of.seals[0])
+                    .fetch_one(&self.world.app.pool)
+                    .await
+                    .unwrap();
+                batch.to_string()
+            }
+            Object::Harvest => of.harvest["id"].as_str().unwrap().to_owned(),
+            Object::Log => of.logs[0].clone(),
+        }
+    }
+
+    async fn call(&self, method: &str, path: &str, role: usize, body: Value) -> Answer {
+        let token = self.callers[role].as_ref().map(|org| org.token.as_str());
+        self.world.call(method.parse::<Method>().unwrap(), path, token, body).await
+    }
+}
+
+fn copy(felled: &Felled) -> Felled {
+    Felled {
+        operator: felled.operator.clone(),
+        enterprise: felled.enterprise.clone(),
+        sawmill: felled.sawmill.clone(),
+        carrier: felled.carrier.clone(),
+        inspector: felled.inspector.clone(),
+        ticket: felled.ticket.clone(),
+        seals: felled.seals.clone(),
+        logs: felled.logs.clone(),
+        harvest: felled.harvest.clone(),
+    }
+}
+
+/// The issuer of the world's ticket, with a key.
+async fn forest_owner(world: &World) -> Org {
+    let (id, bin): (OrganizationId, String) =
+        sqlx::query_as("SELECT id, bin FROM organization WHERE roles = '{forest_owner}'")
+            .fetch_one(&world.app.pool)
+            .await
+            .unwrap();
+    let token = Token::random();
+    store(&world.app.pool, id, "test", &token, None, world.clock.now()).await.unwrap();
+    Org { id, bin, token: token.expose().to_owned() }
+}
+
+/// A name of that kind that names nothing.
+fn absent(object: Object) -> &'static str {
+    match object {
+        Object::Seal | Object::Log => "KZ999999999",
+        _ => "01999999-9999-7999-8999-999999999999",
+    }
+}
+
+/// An answer without what the request alone makes different.
+fn plain(answer: &Answer, name: &str) -> (String, Vec<(String, String)>) {
+    let mut body = answer.json();
+    body["request_id"].take();
+    let headers = answer.headers.iter().filter(|(header, _)| *header != "x-request-id");
+    // The name and with it the length of the body are the request's.
+    let headers = headers.filter(|(header, _)| *header != "content-length");
+    let headers = headers.map(|(name, value)| (name.to_string(), format!("{value:?}"))).collect();
+    (body.to_string().replace(name, "N"), headers)
+}
+
+/// Every (method, path) of the API.
+fn routes() -> BTreeSet<(String, String)> {
+    let document = serde_json::to_value(ormantrace::http::router::openapi()).unwrap();
+    let paths = document["paths"].as_object().unwrap();
+    let routes = paths.iter().flat_map(|(path, methods)| {
+        methods.as_object().unwrap().keys().map(move |method| (method.to_uppercase(), path.clone()))
+    });
+    routes.collect()
+}
+
+fn rows() -> BTreeSet<(String, String)> {
+    let plain = PLAIN.iter().map(|(method, path, _)| (*method, *path));
+    let named = NAMED.iter().map(|row| (row.method, row.path));
+    plain.chain(named).map(|(method, path)| (method.to_owned(), path.to_owned())).collect()
+}
+
+#[test]
+fn every_route_has_a_row_and_every_row_a_route() {
+    assert_eq!(routes(), rows());
+}
+
+#[tokio::test]
+async fn each_role_gets_what_the_contract_says() {
+    let cast = Cast::new().await;
+    let (mut wrong, mut shows) = (Vec::new(), Vec::new());
+    let mut check = |what: String, answer: &Answer, expected: u16| {
+        if answer.status.as_u16() != expected {
+            let told = String::from_utf8_lossy(&answer.bytes).into_owned();
+            wrong.push(format!("{what}: {} instead of {expected}: {told}", answer.status.as_u16()));
+        }
+    };
+    for (method, path, statuses) in PLAIN {
+        for (role, expected) in statuses.into_iter().enumerate() {
+            let body = if method == "POST" { json!({}) } else { Value::Null };
+            let answer = cast.call(method, path, role, body).await;
+            check(format!("{method} {path}, {}", ROLES[role]), &answer, expected);
+        }
+    }
+    for row in &NAMED {
+        let place = row.path.find('{').unwrap()..=row.path.find('}').unwrap();
+        let at = |name: &str| {
+            let mut path = row.path.to_owned();
+            path.replace_range(place.clone(), name);
+            path
+        };
+        for (role, name) in ROLES.iter().enumerate() {
+            let what = |whose: &str| format!("{} {} of {whose}, {name}", row.method, row.path);
+            let [own, foreign] =
+                [cast.name(row.object, role, true).await, cast.name(row.object, role, false).await];
+            let absent = absent(row.object);
+            for name in [&own, &foreign, absent] {
+                if let Some(statuses) = row.empty {
+                    let answer = cast.call(row.method, &at(name), role, json!({})).await;
+                    check(what("whomever, empty body"), &answer, statuses[role]);
+                }
+            }
+            let full = if row.method == "POST" { body(row.path) } else { Value::Null };
+            let call = async |name: &str| cast.call(row.method, &at(name), role, full.clone()).await;
+            let answers = [call(absent).await, call(&foreign).await, call(&own).await];
+            check(what("nobody (absent)"), &answers[0], row.absent[role]);
+            check(what("others"), &answers[1], row.foreign[role]);
+            check(what("its own side"), &answers[2], row.own[role]);
+            // A refusal says nothing about whether the thing is there.
+            for (answer, name) in [(&answers[1], &foreign), (&answers[2], &own)] {
+                if answer.status.as_u16() >= 400 && answer.status == answers[0].status {
+                    let (nothing, hidden) = (plain(&answers[0], absent), plain(answer, name));
+                    if nothing != hidden {
+                        shows.push(format!("{}: {nothing:?}, but {hidden:?}", what("others, or its own")));
+                    }
+                }
+            }
+        }
+    }
+    assert!(wrong.is_empty() && shows.is_empty(), "{}\n{}", wrong.join("\n"), shows.join("\n"));
+}
+
+#[tokio::test]
+async fn a_bad_token_is_401_on_every_route() {
+    let world = World::new().await;
+    for (method, path) in routes() {
+        let path = path.split('/').map(|part| if part.starts_with('{') { "KZ999999999" } else { part });
+        let path = path.collect::<Vec<_>>().join("/");
+        let method = method.parse::<Method>().unwrap();
+        let body = if method == Method::POST { json!({}) } else { Value::Null };
+        let answer = world.call(method.clone(), &path, Some(Token::random().expose()), body).await;
+        assert_eq!(answer.status, 401, "{method} {path}");
+    }
+}
