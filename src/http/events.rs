@@ -1,8 +1,8 @@
 //! Search over the events of all logs, for inspectors.
 
 use super::app::App;
+use super::asked::query;
 use super::auth::Inspector;
-use super::logs::query;
 use super::paging::{Cursor, Limit, Page};
 use super::problem::Problem;
 use crate::custody::search::{FoundEvent, Place, Search, search};

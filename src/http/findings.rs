@@ -1,7 +1,7 @@
 //! Findings: what looked wrong at recording.
 
 use super::app::App;
-use super::logs::query;
+use super::asked::query;
 use super::paging::{Cursor, Limit, Page};
 use super::problem::Problem;
 use crate::finding::store::{FindingView, list};

@@ -1,6 +1,7 @@
 //! Harvests: posted whole, as JSON or CSV, rehearsed with `dry_run`.
 
 use super::app::App;
+use super::asked::{query, query_text};
 use super::auth::Harvester;
 use super::posting::{Done, Envelope, Posted};
 use super::problem::Problem;
@@ -8,7 +9,7 @@ use crate::error::{At, Entry, Error, Invalid};
 use crate::harvest::record::{Harvest, Places, Recorded, record, view};
 use crate::harvest::request::{MOST_LOGS, NewHarvest, layout};
 use crate::ids::{HarvestId, TicketId};
-use crate::input::{Document, Errors, Sheet, Table, input};
+use crate::input::{Sheet, Table, input};
 use crate::page::Lang;
 use crate::party::key::Caller;
 use crate::party::role::Role;
@@ -52,7 +53,7 @@ pub async fn create_harvest(
     Harvester(caller): Harvester,
     envelope: Envelope,
 ) -> Result<Response, Problem> {
-    let query = read_query(envelope.query.as_deref())?;
+    let query: HarvestQuery = query_text(envelope.query.as_deref())?;
     let (posted, places) = if envelope.is_csv() {
         read_csv(&app, &envelope)?
     } else {
@@ -98,15 +99,10 @@ async fn rehearse(
     Ok((StatusCode::OK, axum::Json(harvest)).into_response())
 }
 
-fn read_query(query: Option<&str>) -> Result<HarvestQuery, Problem> {
-    let document = Document::query(query).map_err(|fault| Problem::malformed_at(fault.into()))?;
-    document.read().map_err(Problem::wrong)
-}
-
 fn read_csv(app: &App, envelope: &Envelope) -> Result<(Posted<NewHarvest>, Places), Problem> {
     let table = Table::parse(&envelope.body, envelope.charset.as_deref(), MOST_LOGS)
         .map_err(|fault| Problem::malformed_at(fault.into()))?;
-    let query = read_query(envelope.query.as_deref())?;
+    let query: HarvestQuery = query_text(envelope.query.as_deref())?;
     let ticket = query.felling_ticket_id.map(|id| id.to_string());
     let parameters: Vec<(&'static str, &str)> =
         ticket.as_deref().map(|id| ("felling_ticket_id", id)).into_iter().collect();
@@ -169,10 +165,7 @@ pub async fn get_harvest_template(
     uri: Uri,
     headers: axum::http::HeaderMap,
 ) -> Result<Response, Problem> {
-    let document = Document::query(uri.query()).map_err(|fault| Problem::malformed_at(fault.into()))?;
-    let mut errors = Errors::new();
-    let asked = document.read_into::<TemplateQuery>(&mut errors);
-    let asked = errors.finish(asked).map_err(Problem::wrong)?.lang;
+    let asked = query::<TemplateQuery>(&uri)?.lang;
     if let Some(lang) = asked.as_deref().filter(|lang| !["kk", "ru", "en"].contains(lang)) {
         let detail = format!("There is no template in `{lang}`; there is one in kk, ru and en.");
         return Err(Problem::wrong(vec![Entry::new(At::Query("lang".into()), "unknown-language", detail)]));

@@ -1,6 +1,7 @@
 //! Reading logs and their histories.
 
 use super::app::App;
+use super::asked::query;
 use super::auth::HistoryReader;
 use super::paging::{Cursor, Limit, Page};
 use super::problem::Problem;
@@ -9,21 +10,14 @@ use crate::custody::history::{self, LogHistory};
 use crate::custody::words::Status;
 use crate::error::Invalid;
 use crate::ids::{LogId, TicketId};
-use crate::input::{Document, Read, input};
+use crate::input::input;
 use crate::log::species::Species;
 use crate::log::store::{self, LogRow, LogView, Names, Reader, Sight, Wanted};
 use crate::seal::Code;
 use axum::Json;
 use axum::extract::{OriginalUri, State};
-use axum::http::Uri;
 use axum::response::Response;
 use utoipa::{IntoParams, ToSchema};
-
-/// Reads the query of a list.
-pub(super) fn query<T: Read>(uri: &Uri) -> Result<T, Problem> {
-    let document = Document::query(uri.query()).map_err(|fault| Problem::malformed_at(fault.into()))?;
-    document.read::<T>().map_err(Problem::wrong)
-}
 
 /// The log that the address names and as much of it as the caller may see; one 404 for all else.
 async fn seen(app: &App, reader: Reader, code: &str) -> Result<(LogRow, Sight), Problem> {

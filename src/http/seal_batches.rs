@@ -1,10 +1,10 @@
 //! Batches of seals: register, make, hand out the list.
 
 use super::app::App;
+use super::asked::query;
 use super::auth::Operator;
 use super::posting::{Done, Envelope, Posted};
 use super::problem::Problem;
-use super::seals::query;
 use crate::error::{At, Error, Invalid};
 use crate::ids::{OperationId, SealBatchId};
 use crate::input::{Layout, Sheet, input};

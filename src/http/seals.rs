@@ -1,10 +1,11 @@
 //! Seals one by one: read, list, count, hand on, void, print.
 
 use super::app::App;
+use super::asked::query;
 use super::auth::SealHolder;
 use super::paging::{Cursor, Limit, Page};
 use super::problem::Problem;
-use crate::input::{Document, Read, input};
+use crate::input::input;
 use crate::party::bin::Bin;
 use crate::party::key::Caller;
 use crate::party::role::Role;
@@ -18,14 +19,6 @@ use axum::http::{HeaderValue, Uri};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use utoipa::ToSchema;
-
-/// Reads the parameters of a URL.
-pub(super) fn query<T: Read>(uri: &Uri) -> Result<T, Problem> {
-    Document::query(uri.query())
-        .map_err(|fault| Problem::malformed_at(fault.into()))?
-        .read()
-        .map_err(Problem::wrong)
-}
 
 /// Whose seals a caller sees.
 pub(super) fn sight(caller: &Caller) -> Sight {
