@@ -22,6 +22,7 @@ pub mod operation;
 pub mod page;
 pub mod party;
 pub mod permit;
+pub mod read;
 pub mod region;
 pub mod seal;
 pub mod serve;

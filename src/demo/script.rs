@@ -5,7 +5,7 @@ use super::keys::Who;
 use crate::error::Error;
 use crate::http::app::App;
 use crate::ids::OrganizationId;
-use crate::party::key::{Token, authenticate, store};
+use crate::party::key::{Token, store};
 use axum::Router;
 use axum::body::Body;
 use axum::http::header::{AUTHORIZATION, CONTENT_TYPE};
@@ -102,7 +102,7 @@ impl Script {
     pub(super) async fn give_key(&self, who: Who, organization: OrganizationId) -> Result<(), Failure> {
         let now = self.app.clock.now();
         if let Some(token) = Token::from_text(who.token())
-            && authenticate(&self.app.pool, &token, now).await?.is_none()
+            && self.app.reads.caller(&token, now).await?.is_none()
         {
             store(&self.app.pool, organization, "demo", &token, None, now).await?;
         }

@@ -7,12 +7,13 @@ use super::paging::{Cursor, Limit, Page};
 use super::problem::Problem;
 use super::verify::last_segment;
 use crate::custody::history::{self, LogHistory};
+use crate::custody::telling::Telling;
 use crate::custody::words::Status;
 use crate::error::Invalid;
 use crate::ids::{LogId, TicketId};
 use crate::input::input;
 use crate::log::species::Species;
-use crate::log::store::{self, LogRow, LogView, Names, Reader, Sight, Wanted};
+use crate::log::store::{self, LogRow, LogView, Look, Names, Reader, Sight, Wanted};
 use crate::seal::Code;
 use axum::Json;
 use axum::extract::{OriginalUri, State};
@@ -23,7 +24,7 @@ use utoipa::{IntoParams, ToSchema};
 async fn seen(app: &App, reader: Reader, code: &str) -> Result<(LogRow, Sight), Problem> {
     // A text that is no code names nothing.
     let code = Code::parse(code).map_err(|_| Problem::not_found())?;
-    let row = store::look(&app.pool, &code, reader).await?;
+    let row = app.reads.log(Look::new(&code, reader)).await?;
     let row = row.ok_or_else(Problem::not_found)?;
     let sight = row.sight(reader).ok_or_else(Problem::not_found)?;
     Ok((row, sight))
@@ -53,13 +54,10 @@ pub async fn get_log(
     let (row, sight) = seen(&app, reader, &last_segment(&uri)).await?;
     let view = match sight {
         Sight::Whole => {
-            let names = Names::read(&app.pool, reader, row.parties().collect()).await?;
-            row.view(&names)?
+            let told = app.reads.tell(Telling::names(&row, reader)).await?;
+            row.view(&told.names)?
         }
-        Sight::Part { .. } => {
-            let mut db = app.pool.acquire().await?;
-            history::read(&mut db, &row, sight, reader).await?.log
-        }
+        Sight::Part { .. } => history::read(&app.reads, &row, sight, reader).await?.log,
     };
     Ok(Json(view))
 }
@@ -88,8 +86,7 @@ pub async fn get_log_history(
     let path = uri.path().strip_suffix("/history").unwrap_or_default();
     let named = path.parse().map_err(|_| Problem::not_found())?;
     let (row, sight) = seen(&app, reader, &last_segment(&named)).await?;
-    let mut db = app.pool.acquire().await?;
-    Ok(Json(history::read(&mut db, &row, sight, reader).await?))
+    Ok(Json(history::read(&app.reads, &row, sight, reader).await?))
 }
 
 /// Whose logs a list shall have.

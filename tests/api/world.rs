@@ -16,6 +16,7 @@ use ormantrace::http::router::router;
 use ormantrace::ids::OrganizationId;
 use ormantrace::party::bin::Bin;
 use ormantrace::party::key::{Token, store};
+use ormantrace::read::Reads;
 use ormantrace::seal::gs1::Gtin;
 use ormantrace::seal::signing::{KeyRing, SigningKey};
 use serde_json::Value;
@@ -88,8 +89,10 @@ impl World {
         let db = TestDb::new().await;
         let clock = Clock::held(morning());
         let signing_key = SigningKey::from_seed(&[7; 32]);
+        let pool = db.pool_of(16);
         let app = App::new(Inner {
-            pool: db.pool_of(16),
+            reads: Reads::of(&pool),
+            pool,
             clock: clock.clone(),
             public_url: "http://orman.test".into(),
             gtin: Gtin::DEMONSTRATION,
