@@ -19,8 +19,6 @@ use uuid::Uuid;
 /// An event as the table keeps it, linked to the one before.
 #[derive(Clone)]
 pub struct StoredEvent {
-    /// Whose chain it is in.
-    pub subject: Uuid,
     /// Place in the chain, from 1.
     pub seq: u32,
     /// When the server received it.
@@ -37,8 +35,6 @@ pub struct StoredEvent {
     pub business: String,
     /// Commitment to the personal part, if there is, or was, one.
     pub personal_commitment: Option<Hash>,
-    /// Where the personal part lies, or lay.
-    pub personal_id: Option<Uuid>,
     /// The personal part; nothing if there never was one, or it was not asked for.
     pub personal: Option<Personal>,
 }
@@ -86,12 +82,12 @@ pub async fn read(
     personal: bool,
 ) -> Result<Vec<StoredEvent>> {
     let mut chain = page(db, subject, 0, up_to.unwrap_or(u32::MAX)).await?.chain(None)?;
-    let wanted: Vec<Uuid> = chain.iter().filter_map(|event| event.personal_id).collect();
-    let kept = if personal && !wanted.is_empty() { persons(db, &wanted).await? } else { Persons::default() };
-    if personal {
-        chain.iter_mut().for_each(|event| event.open(&kept));
+    let wanted: Vec<Uuid> = chain.personal.iter().flatten().copied().collect();
+    if personal && !wanted.is_empty() {
+        let kept = persons(db, &wanted).await?;
+        chain.open(&kept, |_| true);
     }
-    Ok(chain)
+    Ok(chain.events)
 }
 
 /// Rows of one chain as they came from the table, in order.
@@ -150,22 +146,44 @@ pub async fn chains(db: &mut PgConnection, subjects: &[Uuid]) -> sqlx::Result<Ha
 }
 
 impl Rows {
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+
     /// The rows as events, those behind `up_to` left out; personal parts are still closed.
     ///
     /// # Errors
     /// A stored row that cannot be.
-    pub fn chain(self, up_to: Option<u32>) -> Result<Vec<StoredEvent>> {
-        self.behind(Hash::ZERO, up_to)
+    pub fn chain(self, up_to: Option<u32>) -> Result<Chain> {
+        let mut chain = Chain { subject: self.subject, events: Vec::new(), personal: Vec::new() };
+        chain.grow(self, up_to)?;
+        Ok(chain)
     }
+}
 
-    /// As [`Rows::chain`], for a page behind an event with the hash `prev`.
+/// Events of one chain from its first, and where their personal parts lie, or lay.
+#[derive(Default)]
+pub struct Chain {
+    subject: Uuid,
+    /// The events.
+    pub events: Vec<StoredEvent>,
+    /// For each event its row of table `personal`.
+    pub personal: Vec<Option<Uuid>>,
+}
+
+impl Chain {
+    /// Adds the rows that follow, those behind `up_to` left out.
     ///
     /// # Errors
     /// A stored row that cannot be.
-    pub fn behind(self, mut prev: Hash, up_to: Option<u32>) -> Result<Vec<StoredEvent>> {
-        let Self { subject, rows } = self;
+    pub fn grow(&mut self, rows: Rows, up_to: Option<u32>) -> Result<()> {
+        let Rows { subject, rows } = rows;
         let last = up_to.unwrap_or(u32::MAX);
-        let mut events = Vec::with_capacity(rows.len());
+        let mut prev = self.events.last().map_or(Hash::ZERO, |event| event.hash);
+        self.events.reserve(rows.len());
+        self.personal.reserve(rows.len());
         for row in rows {
             let bad = |column: &str| Error::BadRow(format!("event.{column} of {subject} {}", row.seq));
             let seq = u32::try_from(row.seq).map_err(|_| bad("seq"))?;
@@ -174,8 +192,8 @@ impl Rows {
             }
             let hash = Hash::from_slice(&row.hash).ok_or_else(|| bad("hash"))?;
             let commitment = |bytes: &[u8]| Hash::from_slice(bytes).ok_or_else(|| bad("personal_commitment"));
-            events.push(StoredEvent {
-                subject,
+            self.personal.push(row.personal_id);
+            self.events.push(StoredEvent {
                 seq,
                 received_at: row.received_at,
                 hash,
@@ -184,12 +202,26 @@ impl Rows {
                 personal_commitment: row.personal_commitment.as_deref().map(commitment).transpose()?,
                 public: row.public,
                 business: row.business,
-                personal_id: row.personal_id,
                 personal: None,
             });
             prev = hash;
         }
-        Ok(events)
+        Ok(())
+    }
+
+    /// Puts the personal parts into those events that have one and that `whose` says: what `persons`
+    /// does not have was erased. `whose` is asked by place, from 0.
+    pub fn open(&mut self, persons: &Persons, whose: impl Fn(usize) -> bool) {
+        let parts = self.events.iter_mut().zip(&self.personal).enumerate();
+        for (_, (event, id)) in parts.filter(|(place, _)| whose(*place)) {
+            event.personal = id.map(|id| match persons.0.get(&id) {
+                Some((text, secret)) => Personal::Opened {
+                    salt: secret.personal_salt(self.subject, event.seq),
+                    text: text.clone(),
+                },
+                None => Personal::Erased,
+            });
+        }
     }
 }
 
@@ -309,15 +341,16 @@ impl ShownPart {
 }
 
 impl StoredEvent {
-    /// Puts the personal part in, if it has one: what `persons` does not have was erased.
-    pub fn open(&mut self, persons: &Persons) {
-        let (subject, seq) = (self.subject, self.seq);
-        self.personal = self.personal_id.map(|id| match persons.0.get(&id) {
-            Some((text, secret)) => {
-                Personal::Opened { salt: secret.personal_salt(subject, seq), text: text.clone() }
-            }
-            None => Personal::Erased,
-        });
+    /// The bytes that its hash covers, laid out anew from what is stored; `subject_ref` names its subject.
+    #[must_use]
+    pub fn entry(&self, subject_ref: Hash) -> Entry {
+        let own = |part, text: &str| commit(part, &self.secret.salt(part), text);
+        let record = record(
+            own(Part::Public, &self.public),
+            own(Part::Business, &self.business),
+            self.personal_commitment.unwrap_or(Hash::ZERO),
+        );
+        Entry::new(subject_ref, self.seq, self.received_at, self.prev, record)
     }
 
     /// The event for a reader who may see the parts of `open`; `subject_ref` names its subject in every entry.
@@ -453,7 +486,6 @@ mod tests {
         let personal = Secret([4; 32]);
         let text = r#"{"name":"Ерлан Оспанов","v":1}"#;
         StoredEvent {
-            subject: id(),
             seq: 1,
             received_at: "2026-10-05T05:00:00Z".parse().unwrap(),
             hash: Hash([6; 32]),
@@ -462,7 +494,6 @@ mod tests {
             public: r#"{"length_m":"6.5","on":"2026-10-05","subject":"log","type":"harvested","v":1}"#.into(),
             business: r#"{"details":{"note":"Қар"},"occurred":{"at":"2026-10-05T04:00:00.000000Z","offset_min":300},"operation":"01999999-9999-7999-8999-999999999999","position":{"lat":"50.5","lon":"80"},"v":1}"#.into(),
             personal_commitment: Some(commit(Part::Personal, &personal.personal_salt(id(), 1), text)),
-            personal_id: Some(id()),
             personal: Some(Personal::Opened { salt: personal.personal_salt(id(), 1), text: text.into() }),
         }
     }

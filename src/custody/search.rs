@@ -116,7 +116,6 @@ pub async fn search(
     for row in rows {
         let bad = |column: &str| Error::BadRow(format!("event.{column} of {} {}", row.subject_id, row.seq));
         let event = StoredEvent {
-            subject: row.subject_id,
             seq: u32::try_from(row.seq).map_err(|_| bad("seq"))?,
             received_at: row.received_at,
             hash: Hash::from_slice(&row.hash).ok_or_else(|| bad("hash"))?,
@@ -126,7 +125,6 @@ pub async fn search(
             public: row.public,
             business: row.business,
             personal_commitment: None,
-            personal_id: None,
             personal: None,
         };
         let (public, business) = (Public::parse(&event.public)?, Business::parse(&event.business)?);

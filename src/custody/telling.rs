@@ -2,7 +2,7 @@
 //! in them, and the personal parts that the reader may see.
 
 use super::content::{Business, Content, Public};
-use crate::chain::history::{self, Persons, StoredEvent};
+use crate::chain::history::{self, Chain, Persons, StoredEvent};
 use crate::error::Result;
 use crate::ids::OrganizationId;
 use crate::log::store::{KnownNames, LogRow, Names, Reader};
@@ -61,18 +61,23 @@ impl Telling {
         self.up_to
     }
 
-    async fn long(&self, db: &mut PgConnection) -> sqlx::Result<Result<Vec<StoredEvent>>> {
-        let mut events: Vec<StoredEvent> = Vec::new();
-        loop {
-            let (last, prev) =
-                events.last().map_or((0, crate::chain::Hash::ZERO), |last| (last.seq, last.hash));
+    async fn long(&self, db: &mut PgConnection) -> sqlx::Result<Result<Chain>> {
+        let mut chain = history::page(db, self.subject, 0, PAGE).await?.chain(None);
+        while let Ok(events) = &mut chain {
+            let last = events.events.last().map_or(self.up_to, |last| last.seq);
             let up_to = self.up_to.min(last.saturating_add(PAGE));
-            match history::page(db, self.subject, last, up_to).await?.behind(prev, None) {
-                Ok(page) if page.is_empty() => return Ok(Ok(events)),
-                Ok(page) => events.extend(page),
-                Err(bad) => return Ok(Err(bad)),
+            if last >= self.up_to {
+                break;
+            }
+            let rows = history::page(db, self.subject, last, up_to).await?;
+            if rows.is_empty() {
+                break;
+            }
+            if let Err(bad) = events.grow(rows, None) {
+                return Ok(Err(bad));
             }
         }
+        Ok(chain)
     }
 
     fn may_see(&self, content: &Content) -> bool {
@@ -80,7 +85,7 @@ impl Telling {
     }
 }
 
-type Parts = (Vec<StoredEvent>, Vec<Content>);
+type Parts = (Chain, Vec<Content>);
 
 impl Question for Telling {
     type Answer = Told;
@@ -92,19 +97,21 @@ impl Question for Telling {
     /// Two round trips: the chains, and what they name; one for names alone.
     async fn ask(db: &mut PgConnection, asked: &[&Self]) -> sqlx::Result<Vec<Result<Told>>> {
         let mut parts: Vec<Result<Parts>> = Vec::with_capacity(asked.len());
-        for events in chains(db, asked).await? {
-            parts.push(events.and_then(|events| {
-                let contents = events.iter().map(content).collect::<Result<Vec<_>>>()?;
-                Ok((events, contents))
+        for chain in chains(db, asked).await? {
+            parts.push(chain.and_then(|chain| {
+                let contents = chain.events.iter().map(content).collect::<Result<Vec<_>>>()?;
+                Ok((chain, contents))
             }));
         }
         let (mut named, mut persons) = (HashSet::new(), HashSet::new());
         for (telling, parts) in asked.iter().zip(&parts) {
             named.extend(telling.parties.iter().map(|id| id.0));
-            for (event, content) in parts.iter().flat_map(|(events, contents)| events.iter().zip(contents)) {
+            for (personal, content) in
+                parts.iter().flat_map(|(chain, contents)| chain.personal.iter().zip(contents))
+            {
                 let Business { organization, to, carrier, .. } = &content.business;
                 named.extend([Some(*organization), *to, *carrier].into_iter().flatten().map(|id| id.0));
-                persons.extend(event.personal_id.filter(|_| telling.may_see(content)));
+                persons.extend(personal.filter(|_| telling.may_see(content)));
             }
         }
         let (names, persons) = match read(db, named, persons).await? {
@@ -113,20 +120,21 @@ impl Question for Telling {
             Err(bad) => return Err(sqlx::Error::Decode(Box::new(bad))),
         };
         let told = asked.iter().zip(parts).map(|(telling, parts)| {
-            let (mut events, contents) = parts?;
-            for (event, content) in events.iter_mut().zip(&contents) {
-                if telling.may_see(content) {
-                    event.open(&persons);
-                }
-            }
-            Ok(Told { events, contents, names: Names::new(Arc::clone(&names), telling.reader), room: None })
+            let (mut chain, contents) = parts?;
+            chain.open(&persons, |place| contents.get(place).is_some_and(|content| telling.may_see(content)));
+            Ok(Told {
+                events: chain.events,
+                contents,
+                names: Names::new(Arc::clone(&names), telling.reader),
+                room: None,
+            })
         });
         Ok(told.collect())
     }
 }
 
 /// The events that each asked for. A log that several ask for is read once.
-async fn chains(db: &mut PgConnection, asked: &[&Telling]) -> sqlx::Result<Vec<Result<Vec<StoredEvent>>>> {
+async fn chains(db: &mut PgConnection, asked: &[&Telling]) -> sqlx::Result<Vec<Result<Chain>>> {
     if let [long] = asked
         && long.up_to > PAGE
     {
@@ -137,13 +145,13 @@ async fn chains(db: &mut PgConnection, asked: &[&Telling]) -> sqlx::Result<Vec<R
         *times.entry(telling.subject).or_default() += 1;
     }
     if times.is_empty() {
-        return Ok(asked.iter().map(|_| Ok(Vec::new())).collect());
+        return Ok(asked.iter().map(|_| Ok(Chain::default())).collect());
     }
     let subjects: Vec<Uuid> = times.keys().copied().collect();
     let mut read = history::chains(db, &subjects).await?;
     let chains = asked.iter().map(|telling| {
         let Some(left) = times.get_mut(&telling.subject).filter(|_| telling.up_to > 0) else {
-            return Ok(Vec::new());
+            return Ok(Chain::default());
         };
         *left -= 1;
         let rows = match *left {

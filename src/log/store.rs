@@ -14,8 +14,10 @@ use crate::seal::Code;
 use crate::units::{Diameter, Length, Volume};
 use chrono::{DateTime, NaiveDate, Utc};
 use serde::Serialize;
+use sha2::{Digest as _, Sha256};
 use sqlx::{PgConnection, PgExecutor};
 use std::collections::HashMap;
+use std::hash::{Hash as _, Hasher};
 use std::sync::Arc;
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -129,6 +131,33 @@ impl LogRow {
     /// Number of its events.
     pub(crate) fn head_seq(&self) -> Result<u32> {
         u32::try_from(self.head_seq).map_err(|_| self.bad("head_seq"))
+    }
+
+    /// What the answer `what` to `reader` hangs on, in few characters: equal marks, equal answers.
+    ///
+    /// The chain's head stands for everything that events say; the columns that answers show are taken
+    /// in beside it, so that a row that is put right says so. Names and personal parts change by erasures
+    /// alone. What of all that is shown follows from the reader and the end of his sight.
+    #[must_use]
+    pub fn mark(&self, reader: Reader, what: &str) -> String {
+        struct Digest(Sha256);
+        impl Hasher for Digest {
+            fn write(&mut self, bytes: &[u8]) {
+                self.0.update(bytes);
+            }
+            fn finish(&self) -> u64 {
+                0
+            }
+        }
+        let mut to = Digest(Sha256::new());
+        (env!("CARGO_PKG_VERSION"), what, reader.organization, reader.inspector).hash(&mut to);
+        (self.id, self.head_seq, &self.head_hash, self.until_seq, &self.erasures).hash(&mut to);
+        (&self.seal_number, self.seal_void, self.status, self.holder_id, self.owner_id).hash(&mut to);
+        (self.pending_from, self.pending_to, self.pending_of, self.carrier_id, &self.vehicle).hash(&mut to);
+        (self.species, self.wood, self.assortment, self.grade, self.pieces).hash(&mut to);
+        (self.length_m, self.top_diameter_cm, self.volume_m3, self.table_volume_m3).hash(&mut to);
+        (self.last_type, self.last_on, self.last_region.map(Region::as_str), self.felled_on).hash(&mut to);
+        hex::encode(&to.0.finalize()[..16])
     }
 
     fn bad(&self, column: &str) -> Error {

@@ -259,7 +259,6 @@ pub async fn history(db: impl PgExecutor<'_>, seal: &Seal) -> Result<Vec<ShownEv
             let read = || {
                 let salt = Salt(row.salt.as_slice().try_into().ok()?);
                 let event = StoredEvent {
-                    subject: seal.batch_id.0,
                     seq: u32::try_from(row.seq).ok()?,
                     received_at: row.received_at,
                     hash: Hash::from_slice(&row.hash)?,
@@ -271,7 +270,6 @@ pub async fn history(db: impl PgExecutor<'_>, seal: &Seal) -> Result<Vec<ShownEv
                     public: row.public.clone(),
                     business: row.business.clone(),
                     personal_commitment: None,
-                    personal_id: None,
                     personal: None,
                 };
                 let subject = subject_ref(SubjectKind::SealBatch, seal.batch_id.0, &salt);
