@@ -124,7 +124,8 @@ impl Reads {
 /// Every statement is a walk down primary keys for whatever was asked, so it is planned once and for
 /// all, and never as a scan of a table: not even of one that is small, or that nobody has analysed yet.
 /// A commit here notes the use of a key and nothing else, so nobody waits for the disk.
-fn of_readers(database: PgConnectOptions) -> PgConnectOptions {
+#[must_use]
+pub fn of_readers(database: PgConnectOptions) -> PgConnectOptions {
     database.application_name("ormantrace-reader").options([
         ("plan_cache_mode", "force_generic_plan"),
         ("enable_hashjoin", "off"),
