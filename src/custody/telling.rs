@@ -15,7 +15,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use uuid::Uuid;
 
 /// Events of a chain that are read at once; a longer one is read page by page.
-pub const PAGE: u32 = 500;
+const PAGE: u32 = 500;
 
 /// What one reader needs of one log.
 #[derive(Debug)]
@@ -107,7 +107,7 @@ impl Question for Telling {
         let (mut named, mut persons) = (HashSet::new(), HashSet::new());
         for (telling, parts) in asked.iter().zip(&parts) {
             named.extend(telling.parties.iter().map(|id| id.0));
-            for (chain, parties) in parts {
+            if let Ok((chain, parties)) = parts {
                 named.extend(parties.iter().flat_map(|parties| parties.ids()).map(|id| id.0));
                 let personal = chain.personal.iter().zip(parties);
                 persons.extend(personal.filter_map(|(id, of)| id.filter(|_| telling.may_see(*of))));
