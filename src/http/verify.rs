@@ -2,6 +2,7 @@
 
 use super::address::ClientAddr;
 use super::app::App;
+use super::asked::NothingAsked;
 use super::problem::Problem;
 use crate::error::Invalid;
 use crate::input::input;
@@ -109,9 +110,7 @@ fn count(verification: &Verification) {
     security((), ("token" = [])),
     responses(
         (status = 200, description = "The verdict, whatever was sent", body = Verification),
-        (status = 401, description = "A bad token", body = Problem, content_type = "application/problem+json"),
         (status = 429, description = "Too many checks from this address", body = Problem, content_type = "application/problem+json"),
-        (status = 503, description = "Not just now", body = Problem, content_type = "application/problem+json"),
     )
 )]
 pub async fn verify_code(
@@ -119,6 +118,7 @@ pub async fn verify_code(
     caller: Option<Caller>,
     client: ClientAddr,
     OriginalUri(uri): OriginalUri,
+    _: NothingAsked,
 ) -> Result<Response, Problem> {
     Ok(Json(check_one(&app, caller.as_ref(), client, &last_segment(&uri)).await?).into_response())
 }
@@ -129,12 +129,6 @@ pub async fn verify_code(
     security(("token" = [])), request_body = Codes,
     responses(
         (status = 200, description = "A verdict for each code, in order", body = Verdicts),
-        (status = 400, description = "Not JSON", body = Problem, content_type = "application/problem+json"),
-        (status = 401, description = "No token, or a bad one", body = Problem, content_type = "application/problem+json"),
-        (status = 413, description = "Too large", body = Problem, content_type = "application/problem+json"),
-        (status = 415, description = "Not JSON", body = Problem, content_type = "application/problem+json"),
-        (status = 422, description = "Wrong", body = Problem, content_type = "application/problem+json"),
-        (status = 503, description = "Not just now", body = Problem, content_type = "application/problem+json"),
     )
 )]
 pub async fn verify_codes(
