@@ -148,15 +148,17 @@ impl VerifierKey {
         self.key.to_bytes()
     }
 
-    /// Whether it made this signature over this text. A countersignature tells its time.
-    fn verify(&self, text: &str, signature: &[u8]) -> Option<Option<DateTime<Utc>>> {
-        match self.kind {
+    /// What it vouches for with this signature, if it made it over this text.
+    fn verify<'a>(&'a self, text: &str, signature: &[u8]) -> Option<Verified<'a>> {
+        let time = match self.kind {
             Kind::Text => {
                 let signature = ed25519_dalek::Signature::from_slice(signature).ok()?;
-                self.key.verify_strict(text.as_bytes(), &signature).ok().map(|()| None)
+                self.key.verify_strict(text.as_bytes(), &signature).ok()?;
+                None
             }
-            Kind::Cosignature => cosignature::verify(&self.key, text, signature).map(Some),
-        }
+            Kind::Cosignature => Some(cosignature::verify(&self.key, text, signature)?),
+        };
+        Some(Verified { key: self, time })
     }
 }
 
@@ -448,8 +450,7 @@ impl Note {
                 continue;
             }
             // An id has 32 bits: two known keys may share one, and either may be meant.
-            let good =
-                claimed.find_map(|key| Some(Verified { key, time: key.verify(&self.text, &line.bytes)? }));
+            let good = claimed.find_map(|key| key.verify(&self.text, &line.bytes));
             verified.push(good.ok_or_else(|| NoteError::Forged(line.name.clone()))?);
         }
         if verified.is_empty() { Err(NoteError::Unsigned) } else { Ok(verified) }
@@ -458,7 +459,7 @@ impl Note {
 
 impl fmt::Display for Note {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}\n", self.text)?;
+        writeln!(f, "{}", self.text)?;
         self.signatures.iter().try_for_each(|line| writeln!(f, "{line}"))
     }
 }
