@@ -24,6 +24,7 @@ pub mod page;
 pub mod party;
 pub mod permit;
 pub mod region;
+pub mod register;
 pub mod seal;
 pub mod serve;
 pub mod telemetry;

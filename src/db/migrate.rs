@@ -4,7 +4,7 @@ use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::postgres::PgConnection;
 
 use super::OpenError;
-use super::roles;
+use super::roles::{self, PUBLISHER, SERVICE};
 
 /// The migrations that this program was built with.
 pub static MIGRATOR: Migrator = sqlx::migrate!("./migrations");
@@ -22,7 +22,7 @@ pub enum Service {
     Same,
 }
 
-/// Applies what is missing, then sets the service's rights. `private` says that the roles are
+/// Applies what is missing, then sets the rights of service and publisher. `private` says that the roles are
 /// ours, hence there already. The lock goes with the connection, should anything fail.
 ///
 /// # Errors
@@ -37,10 +37,14 @@ pub async fn migrate(
         .execute(&mut *owner)
         .await
         .map_err(OpenError::Database)?;
-    let apart = private || roles::ensure_service(owner).await.map_err(OpenError::Database)?;
+    let apart = private || roles::ensure(owner, SERVICE).await.map_err(OpenError::Database)?;
+    let publisher = private || roles::ensure(owner, PUBLISHER).await.map_err(OpenError::Database)?;
     migrator.run_direct(None, owner, false).await.map_err(refused)?;
     if apart {
         roles::grant_service(owner).await.map_err(OpenError::Database)?;
+    }
+    if publisher {
+        roles::grant_publisher(owner).await.map_err(OpenError::Database)?;
     }
     sqlx::query("SELECT pg_advisory_unlock($1)")
         .bind(LOCK)

@@ -398,6 +398,12 @@ impl Note {
         Ok(Self { text, signatures })
     }
 
+    /// A text with one line under it, as received apart from each other.
+    #[must_use]
+    pub fn from_parts(text: &str, line: SignatureLine) -> Self {
+        Self { text: text.to_owned(), signatures: vec![line] }
+    }
+
     /// Reads a note as it was received.
     ///
     /// # Errors
@@ -436,6 +442,13 @@ impl Note {
         if !self.signatures.iter().any(|known| known.name == line.name && known.id == line.id) {
             self.signatures.push(line);
         }
+    }
+
+    /// The note with the lines of these keys alone.
+    #[must_use]
+    pub fn only_by(&self, keys: &[VerifierKey]) -> Self {
+        let lines = self.signatures.iter().filter(|line| keys.iter().any(|key| line.is_by(key)));
+        Self { text: self.text.clone(), signatures: lines.cloned().collect() }
     }
 
     /// The known keys that have signed, each once, in the order of the lines.

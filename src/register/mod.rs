@@ -1,0 +1,14 @@
+//! The register: one Merkle tree over all events, signed by its publisher, seen by witnesses.
+//!
+//! The tree's own bytes are [`crate::ledger`]'s. Here is what reads the database, calls others and
+//! runs:
+//! - [`publish`]: takes new leaves, keeps its own copy of the tree, signs and publishes;
+//! - [`witness`]: countersigns somebody's checkpoints, each consistent with the one before.
+
+pub mod client;
+pub mod countersign;
+pub mod keeper;
+pub mod leaves;
+pub mod publish;
+pub mod statement;
+pub mod witness;
