@@ -17,6 +17,7 @@ pub mod harvest;
 pub mod http;
 pub mod ids;
 pub mod input;
+pub mod ledger;
 pub mod log;
 pub mod operation;
 pub mod page;
