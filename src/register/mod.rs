@@ -3,6 +3,7 @@
 //! An event enters the queue in its own transaction ([`mod@crate::chain::append`]); whoever
 //! numbers it does so afterwards, so that no write waits for another's place in the tree.
 
+pub mod backfill;
 pub mod export;
 pub mod lookup;
 pub mod published;
