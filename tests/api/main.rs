@@ -10,6 +10,7 @@ mod harvester;
 mod matrix;
 mod party;
 mod permit;
+mod proofs;
 mod reading;
 mod register;
 mod seal;
