@@ -7,8 +7,8 @@ use super::proofs::said;
 use super::verify::{check_one, last_segment, with_register};
 use crate::input::Document;
 use crate::page::{
-    FormProblem, Lang, PAGE_HEADERS, assets, error_page, render_form, render_register, render_start, render_verification,
-    verify_path,
+    FormProblem, Lang, PAGE_HEADERS, assets, error_page, render_form, render_register, render_start,
+    render_verification, verify_path,
 };
 use crate::party::key::Caller;
 use crate::seal::Identification;

@@ -150,8 +150,9 @@ pub async fn export_log(
     let Some(said) = said(&app).await? else { return Err(not_published_yet()) };
     let size = said.checkpoint.size;
     if since.is_some_and(|since| since > size) {
-        let wrong = Invalid::new("since-beyond-register", format!("The published register has {size} entries."));
-        return Err(Problem::wrong_at(At::Query("since"), wrong));
+        let wrong =
+            Invalid::new("since-beyond-register", format!("The published register has {size} entries."));
+        return Err(Problem::wrong_at(At::Query("since".into()), wrong));
     }
     let leaves = leaves(&mut *db, row.id, history.events.len(), size).await?;
     drop(db);

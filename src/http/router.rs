@@ -8,8 +8,8 @@ use super::layers::{LayerSettings, with_layers};
 use super::metrics::Exposition;
 use super::problem::Problem;
 use super::{
-    custody_events, events, felling_tickets, findings, harvests, keys, logs, organizations, pages, proofs, reference,
-    seal_batches, seal_moves, seals, verify,
+    custody_events, events, felling_tickets, findings, harvests, keys, logs, organizations, pages, proofs,
+    reference, seal_batches, seal_moves, seals, verify,
 };
 use axum::Router;
 use axum::extract::FromRequestParts;

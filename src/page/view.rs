@@ -294,7 +294,11 @@ fn in_register(answer: &Verification, lang: Lang) -> Option<InRegister> {
         ],
     );
     let segment = path_segment(number);
-    Some(InRegister { line, proof: format!("/v1/logs/{segment}/proof"), file: format!("{number}.tlog-proof") })
+    Some(InRegister {
+        line,
+        proof: format!("/v1/logs/{segment}/proof"),
+        file: format!("{number}.tlog-proof"),
+    })
 }
 
 /// `GET /verify/{code}`: the answer, checked at `now`.

@@ -91,7 +91,12 @@ pub struct ExportPolicy {
 ///
 /// # Errors
 /// Those of the database; a leaf that cannot be read.
-pub async fn leaves(db: impl PgExecutor<'_>, log: LogId, events: usize, size: u64) -> Result<HashMap<u32, u64>> {
+pub async fn leaves(
+    db: impl PgExecutor<'_>,
+    log: LogId,
+    events: usize,
+    size: u64,
+) -> Result<HashMap<u32, u64>> {
     let rows = sqlx::query!(
         "SELECT seq, index FROM leaf WHERE subject_id = $1 AND seq <= $2 AND index < $3",
         log.0,

@@ -55,7 +55,8 @@ pub async fn newest(db: impl PgExecutor<'_>, code: &Code, ring: &KeyRing, size: 
     )
     .fetch_optional(db)
     .await?;
-    let Some(found) = found.filter(|found| found.recorded && !is_forged(code, &found.marking_code, ring)) else {
+    let Some(found) = found.filter(|found| found.recorded && !is_forged(code, &found.marking_code, ring))
+    else {
         return Ok(Place::Unknown);
     };
     let (Some(index), Some(entry)) = (found.index, found.entry) else { return Ok(Place::NotYet) };
@@ -117,7 +118,11 @@ pub struct Witnesses {
 ///
 /// # Errors
 /// Those of the database.
-pub async fn registered(db: impl PgExecutor<'_>, seal_number: &str, said: &Said) -> Result<Option<Registered>> {
+pub async fn registered(
+    db: impl PgExecutor<'_>,
+    seal_number: &str,
+    said: &Said,
+) -> Result<Option<Registered>> {
     let size = said.checkpoint.size;
     let found = sqlx::query!(
         "SELECT f.index, f.sequenced_at

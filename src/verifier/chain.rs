@@ -32,13 +32,18 @@ pub(super) fn check(report: &mut Report, subject: Hash, events: &[Event]) {
     let first = first.map(|_| (1, "the first event follows from another".into()));
     let unlinked = pairs().filter(|(_, pair)| pair[1].prev() != pair[0].hash);
     let unlinked = unlinked.map(|(at, _)| (at, format!("does not follow from event {}", at - 1)));
-    report.over(Check::Link, first.into_iter().chain(unlinked).collect(), "each follows from the one before it");
+    report.over(
+        Check::Link,
+        first.into_iter().chain(unlinked).collect(),
+        "each follows from the one before it",
+    );
 
     parts(report, events);
 
     let other = each(&|_, event| {
         let [public, business, personal] = [0, 1, 2].map(|part| event.parts[part].commitment);
-        (record(public, business, personal) != event.record()).then(|| "the entry commits to other parts".into())
+        (record(public, business, personal) != event.record())
+            .then(|| "the entry commits to other parts".into())
     });
     report.over(Check::Record, other, "every entry commits to its parts");
 }

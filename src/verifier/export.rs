@@ -76,7 +76,8 @@ impl Export {
         }
         let subject = file.need("subject")?.members(&["kind", "id", "salt"], &[])?;
         let kind = subject.need("kind")?.text()?;
-        let number = kind_named(kind).ok_or_else(|| Wrong::new("a subject of a kind that is not known here"))?;
+        let number =
+            kind_named(kind).ok_or_else(|| Wrong::new("a subject of a kind that is not known here"))?;
         let id = id(subject.need("id")?.text()?).ok_or_else(|| Wrong::new("the subject's id is no id"))?;
         let salt = Salt(subject.need("salt")?.hex()?);
         let checkpoint = file.need("checkpoint")?.text()?.to_owned();

@@ -221,7 +221,9 @@ mod tests {
     #[test]
     fn every_member_once_and_only_those_of_the_format() {
         assert!(Json::read(br#"{"a":1,"b":{"a":2}}"#).is_ok());
-        for bad in [r#"{"a":1,"a":1}"#, r#"{"b":[{"a":1,"\u0061":2}]}"#, "{", "{}x", "\u{feff}{}", r#""\ud800""#] {
+        for bad in
+            [r#"{"a":1,"a":1}"#, r#"{"b":[{"a":1,"\u0061":2}]}"#, "{", "{}x", "\u{feff}{}", r#""\ud800""#]
+        {
             assert!(Json::read(bad.as_bytes()).is_err(), "{bad}");
         }
         assert!(Json::read(b"\"\xff\"").is_err());
@@ -240,7 +242,8 @@ mod tests {
         for bad in ["00FF", "00f", "00ff0", "0xff", " 0ff", ""] {
             assert!(text(bad).hex::<2>().is_err(), "{bad}");
         }
-        for (json, count) in [("0", Some(0)), ("7", Some(7)), ("-1", None), ("-0", None), ("1.0", None), ("1e3", None)]
+        for (json, count) in
+            [("0", Some(0)), ("7", Some(7)), ("-1", None), ("-0", None), ("1.0", None), ("1e3", None)]
         {
             assert_eq!(Json::read(json.as_bytes()).unwrap().count().ok(), count, "{json}");
         }

@@ -73,7 +73,8 @@ impl Mirror {
         let mut edge = Frontier::new();
         while let Some(bundle) = Tile::holding(Row::Entries, edge.size(), checkpoint.size) {
             let bytes = self.fetch(&bundle).map_err(|error| ReadError::Fetch(bundle, error))?;
-            let entries = tile::entries(&bytes).filter(|entries| entries.len() == usize::from(bundle.width()));
+            let entries =
+                tile::entries(&bytes).filter(|entries| entries.len() == usize::from(bundle.width()));
             for entry in entries.ok_or(MirrorError::Bundle(bundle))? {
                 let leaf = leaf_hash(&entry);
                 edge.push(leaf);

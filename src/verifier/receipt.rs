@@ -61,7 +61,8 @@ fn read(answer: &Json) -> Result<Receipt, Wrong> {
     let [name, "receipt/1", received_at, count, root, "within 60", ""] = lines.as_slice() else {
         return Err(Wrong::new("the note is no receipt"));
     };
-    let (Some(received_at), Some(count), Some(root)) = (decimal(received_at), decimal(count), from_base64(root))
+    let (Some(received_at), Some(count), Some(root)) =
+        (decimal(received_at), decimal(count), from_base64(root))
     else {
         return Err(Wrong::new("the note is no receipt"));
     };

@@ -51,7 +51,8 @@ fn signature(report: &mut Report, trust: &Trust, note: &Note, checkpoint: &Check
         (trust.keys.as_slice(), "your key")
     };
     if keys.is_empty() {
-        return report.unchecked(Check::Checkpoint, format!("{origin} of size {size}; no key to check it with"));
+        return report
+            .unchecked(Check::Checkpoint, format!("{origin} of size {size}; no key to check it with"));
     }
     match Checkpoint::open(note, keys) {
         Ok(_) => {
@@ -102,7 +103,8 @@ fn memory(report: &mut Report, trust: &Trust, checkpoint: &Checkpoint, told: Tol
         return if seen.root == checkpoint.root {
             report.ok(Check::Memory, "the same checkpoint as seen last")
         } else {
-            report.failed(Check::Memory, format!("two roots of size {size}: the register shows two histories"))
+            report
+                .failed(Check::Memory, format!("two roots of size {size}: the register shows two histories"))
         };
     }
     let newer = checkpoint.size > size;

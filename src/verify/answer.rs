@@ -365,7 +365,16 @@ impl Verification {
         checks: Vec<Check>,
         message: Texts,
     ) -> Self {
-        Self { verdict, code: asked.code, seal_number: asked.seal_number, reason, log, checks, message, register: None }
+        Self {
+            verdict,
+            code: asked.code,
+            seal_number: asked.seal_number,
+            reason,
+            log,
+            checks,
+            message,
+            register: None,
+        }
     }
 }
 

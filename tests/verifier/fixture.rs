@@ -1,5 +1,6 @@
 //! A small register with one log's history in it, made from nothing but the formats.
 
+use chrono::{DateTime, TimeDelta, Utc};
 use ormantrace::chain::bytes::{
     ENTRY_LEN, Entry, Hash, Part, Salt, Secret, SubjectKind, commit, record, subject_ref,
 };
@@ -8,7 +9,6 @@ use ormantrace::ledger::tile::Builder;
 use ormantrace::ledger::{Checkpoint, Folder, Note, Proof, Signer};
 use ormantrace::verifier::mirror::Mirror;
 use ormantrace::verifier::{Memory, Trust};
-use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use uuid::Uuid;
@@ -63,7 +63,9 @@ impl Register {
         let mut events = history();
         let mut entries = Vec::new();
         for other in 0..OTHERS {
-            if other % 53 == 17 && let Some(event) = events.iter_mut().find(|event| event.index == 0) {
+            if other % 53 == 17
+                && let Some(event) = events.iter_mut().find(|event| event.index == 0)
+            {
                 event.index = entries.len() as u64;
                 entries.push(*event.entry.as_bytes());
             }
@@ -194,7 +196,8 @@ fn history() -> Vec<Made> {
             let at = morning() + TimeDelta::minutes(i64::from(seq));
             let entry = Entry::new(subject, seq, at, prev, record(public, business, personal));
             prev = entry.link();
-            let parts = json!({"public": shown_public, "business": shown_business, "personal": shown_personal});
+            let parts =
+                json!({"public": shown_public, "business": shown_business, "personal": shown_personal});
             Made { entry, parts, index: 0 }
         })
         .collect()

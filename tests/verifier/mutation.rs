@@ -250,8 +250,7 @@ fn both_programs_say_the_same_of_what_is_whole() {
     for file in &files {
         // Each file is checked from the same memory; the twin remembers the newer one.
         std::fs::write(&memory, register.earlier(400).to_string()).unwrap();
-        trust.memory =
-            ormantrace::verifier::Memory::Seen(register.earlier(400).to_string().into_bytes());
+        trust.memory = ormantrace::verifier::Memory::Seen(register.earlier(400).to_string().into_bytes());
         let theirs = twins::twin(&python, &arguments, std::slice::from_ref(file)).remove(0);
         let report = verify(&std::fs::read(file).unwrap(), &trust).report;
         assert_eq!(twins::ours(&report), twins::essence(&theirs), "{}\n{report}\n{theirs}", file.display());
