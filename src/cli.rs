@@ -14,6 +14,7 @@ use crate::http::server::ServerSettings;
 use crate::party::bin::Bin;
 use crate::serve::{self, Operation};
 use crate::telemetry::{self, Format, TelemetryError};
+use crate::verifier::command::{self, VerifyArgs};
 use clap::{Args, Parser, Subcommand};
 use std::ffi::OsString;
 use std::io::Write;
@@ -63,6 +64,8 @@ enum Command {
         )]
         listen: SocketAddr,
     },
+    /// Check an export, a proof, a receipt or a checkpoint offline; exit code 0 if every check holds
+    Verify(Box<VerifyArgs>),
     /// Erase a person's data for good: from the tables, the indexes and a private cluster's files
     Erase(EraseArgs),
 }
@@ -169,6 +172,9 @@ pub enum Failure {
     /// No server, or one that is not ready.
     #[error("The server at {0} is not ready.")]
     NotReady(SocketAddr),
+    /// What was to be verified does not hold, or cannot be read.
+    #[error("{0}")]
+    Verify(#[from] command::Failure),
     /// Erasing failed.
     #[error("{0}")]
     Erase(#[from] erase::Failure),
@@ -194,8 +200,12 @@ impl Cli {
         if let Command::Probe { listen } = self.command {
             return serve::probe(listen).map_err(|_| Failure::NotReady(listen));
         }
+        let command = match self.command {
+            Command::Verify(args) => return Ok(args.run()?),
+            other => other,
+        };
         telemetry::init(self.log_format, &self.log)?;
-        tokio::runtime::Runtime::new()?.block_on(self.command.run())
+        tokio::runtime::Runtime::new()?.block_on(command.run())
     }
 }
 
@@ -216,7 +226,7 @@ impl Command {
                 tracing::info!("the database has this program's shape");
                 Ok(())
             }
-            Self::Openapi | Self::Probe { .. } => Ok(()),
+            Self::Openapi | Self::Probe { .. } | Self::Verify(_) => Ok(()),
             Self::Erase(args) => {
                 let whose = match (args.whose.harvest, args.whose.iin) {
                     (Some(harvest), _) => Whose::Harvest(harvest),

@@ -18,8 +18,10 @@ use crate::http::metrics::Exposition;
 use crate::http::posting::forget_old_answers;
 use crate::http::router::{self, Operations};
 use crate::http::server::{Server, ServerSettings};
+use crate::ledger::Folder;
 use crate::party::bootstrap::{Bootstrap, bootstrap_operator};
 use crate::party::key::Token;
+use crate::register::published::Published;
 use crate::seal::gs1::Gtin;
 use crate::seal::signing::{KeyRing, SigningKey};
 use crate::units::Text;
@@ -217,6 +219,7 @@ async fn make_app(
         signing_key,
         key_ring,
         limiter: PublicLimiter::new(operation.limits),
+        register: Published::new(Folder::new(settings.database.data_dir()?.join("register"))),
         fingerprint_key: shared_secret(pool, "fingerprint").await?,
     }))
 }

@@ -25,6 +25,7 @@ pub mod paging;
 pub mod posting;
 pub mod problem;
 pub mod problem_pages;
+pub mod proofs;
 pub mod reference;
 pub mod rejection;
 pub mod router;

@@ -9,8 +9,8 @@ use super::layers::{LayerSettings, with_layers};
 use super::metrics::Exposition;
 use super::problem::Problem;
 use super::{
-    custody_events, events, felling_tickets, findings, harvests, keys, logs, organizations, pages, reference,
-    seal_batches, seal_moves, seals, verify,
+    custody_events, events, felling_tickets, findings, harvests, keys, logs, organizations, pages, proofs,
+    reference, seal_batches, seal_moves, seals, verify,
 };
 use axum::Router;
 use axum::extract::FromRequestParts;
@@ -88,6 +88,8 @@ pub fn api() -> OpenApiRouter<App> {
         .routes(routes!(logs::list_logs))
         .routes(routes!(logs::get_log))
         .routes(routes!(logs::get_log_history))
+        .routes(routes!(proofs::get_log_proof))
+        .routes(routes!(proofs::export_log))
         .routes(routes!(events::list_events))
         .routes(routes!(findings::list_findings))
         // verification

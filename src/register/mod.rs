@@ -10,8 +10,11 @@
 pub mod backfill;
 pub mod client;
 pub mod countersign;
+pub mod export;
 pub mod keeper;
 pub mod leaves;
+pub mod lookup;
 pub mod publish;
+pub mod published;
 pub mod statement;
 pub mod witness;

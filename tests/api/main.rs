@@ -14,6 +14,7 @@ mod lengths;
 mod matrix;
 mod party;
 mod permit;
+mod proofs;
 mod reading;
 mod register;
 mod seal;

@@ -13,12 +13,14 @@ use ormantrace::http::layers::LayerSettings;
 use ormantrace::http::limit::{LimitSettings, PublicLimiter};
 use ormantrace::http::router::router;
 use ormantrace::ids::{KeyId, OrganizationId};
+use ormantrace::ledger::Folder;
 use ormantrace::party::act::Act;
 use ormantrace::party::bin::Bin;
 use ormantrace::party::key::Token;
 use ormantrace::party::key_record::{self, NewKey};
 use ormantrace::party::organization::{NewOrganization, register};
 use ormantrace::party::role::{OrganizationKind, Role};
+use ormantrace::register::published::Published;
 use ormantrace::seal::gs1::Gtin;
 use ormantrace::seal::signing::{KeyRing, SigningKey};
 use ormantrace::units::Text;
@@ -72,6 +74,7 @@ pub struct World {
     pub app: App,
     pub clock: Clock,
     pub router: Router,
+    _register_dir: tempfile::TempDir,
 }
 
 /// What the clock of a new world says: a working day in autumn, 10:00 in Semey.
@@ -91,6 +94,7 @@ impl World {
     pub async fn new() -> Self {
         let db = TestDb::new().await;
         let clock = Clock::held(morning());
+        let register_dir = tempfile::tempdir().unwrap();
         let signing_key = SigningKey::from_seed(&[7; 32]);
         let app = App::new(Inner {
             pool: db.pool_of(16),
@@ -99,11 +103,12 @@ impl World {
             gtin: Gtin::DEMONSTRATION,
             key_ring: KeyRing::from(&signing_key),
             signing_key,
+            register: Published::new(Folder::new(register_dir.path())),
             fingerprint_key: [1; 32],
             limiter: PublicLimiter::new(LimitSettings::default()),
         });
         let router = router(app.clone(), &LayerSettings::default());
-        Self { db, app, clock, router }
+        Self { db, app, clock, router, _register_dir: register_dir }
     }
 
     /// A connection in the role that owns the tables.
