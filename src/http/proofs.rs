@@ -3,7 +3,7 @@
 
 use super::address::ClientAddr;
 use super::app::App;
-use super::asked::query;
+use super::asked::{NothingAsked, query};
 use super::auth::HistoryReader;
 use super::kind::Kind;
 use super::logs::seen;
@@ -81,6 +81,7 @@ pub async fn get_log_proof(
     caller: Option<Caller>,
     client: ClientAddr,
     OriginalUri(uri): OriginalUri,
+    _: NothingAsked,
 ) -> Result<Response, Problem> {
     let permit = match caller {
         Some(_) => None,
