@@ -20,6 +20,10 @@ use std::net::SocketAddr;
 
 use crate::http::address::Network;
 use crate::ids::HarvestId;
+use crate::register::publish::PublishError;
+use crate::register::witness::WitnessError;
+
+mod register;
 
 /// Marking and tracing of timber: seals, felling tickets, harvests, custody, verification.
 #[derive(Debug, Parser)]
@@ -63,6 +67,14 @@ enum Command {
     },
     /// Erase a person's data for good: from the tables, the indexes and a private cluster's files
     Erase(EraseArgs),
+    /// Sign the register of all events and publish it; a process apart from the server, with a key that
+    /// the database's administrator does not have
+    Publish(Box<register::PublishArgs>),
+    /// Countersign somebody's register, each checkpoint only if it follows from the one before
+    Witness(Box<register::WitnessArgs>),
+    /// Make or show a key of a register or a witness
+    #[command(subcommand)]
+    Key(register::KeyCommand),
 }
 
 /// What `serve` and `demo` can be told.
@@ -82,6 +94,11 @@ struct OperationArgs {
     /// [default: keys/marking.key in the data directory]
     #[arg(long, env = "ORMANTRACE_MARKING_KEY", value_name = "FILE")]
     marking_key: Option<std::path::PathBuf>,
+
+    /// Folder of the published register, which `publish` writes and this serves
+    /// [default: register in the data directory]
+    #[arg(long, env = "ORMANTRACE_REGISTER_DIR", value_name = "FOLDER")]
+    register_dir: Option<std::path::PathBuf>,
 
     /// Public checks of codes that find nothing, per minute and address without a token
     #[arg(long, env = "ORMANTRACE_MISSES_PER_MINUTE", value_name = "NUMBER", default_value_t = 30)]
@@ -157,6 +174,12 @@ pub enum Failure {
     /// No server, or one that is not ready.
     #[error("The server at {0} is not ready.")]
     NotReady(SocketAddr),
+    /// Publishing ended.
+    #[error("{0}")]
+    Publish(#[from] PublishError),
+    /// Witnessing did not start.
+    #[error("{0}")]
+    Witness(#[from] WitnessError),
     /// Erasing failed.
     #[error("{0}")]
     Erase(#[from] erase::Failure),
@@ -182,6 +205,9 @@ impl Cli {
         if let Command::Probe { listen } = self.command {
             return serve::probe(listen).map_err(|_| Failure::NotReady(listen));
         }
+        if let Command::Key(command) = self.command {
+            return command.run();
+        }
         telemetry::init(self.log_format, &self.log)?;
         tokio::runtime::Runtime::new()?.block_on(self.command.run())
     }
@@ -204,7 +230,9 @@ impl Command {
                 tracing::info!("the database has this program's shape");
                 Ok(())
             }
-            Self::Openapi | Self::Probe { .. } => Ok(()),
+            Self::Publish(args) => args.run().await,
+            Self::Witness(args) => args.run().await,
+            Self::Openapi | Self::Probe { .. } | Self::Key(_) => Ok(()),
             Self::Erase(args) => {
                 let whose = match (args.whose.harvest, args.whose.iin) {
                     (Some(harvest), _) => Whose::Harvest(harvest),
@@ -225,6 +253,7 @@ impl ServeArgs {
         let given = self.operation;
         let mut operation = Operation {
             marking_key: given.marking_key,
+            register_dir: given.register_dir,
             trusted_proxies: given.trusted_proxy,
             metrics_listen: given.metrics_listen,
             leave: std::time::Duration::from_secs(given.leave_seconds.into()),

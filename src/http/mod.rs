@@ -25,6 +25,7 @@ pub mod posting;
 pub mod problem;
 pub mod problem_pages;
 pub mod reference;
+pub mod register;
 pub mod rejection;
 pub mod router;
 pub mod seal_batches;
