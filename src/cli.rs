@@ -3,6 +3,7 @@
 //! A fault of the command line itself ends with exit code 2 and the usage, everything
 //! else that keeps a command from its end with exit code 1 and a sentence.
 
+use crate::clock::Clock;
 use crate::config::{DatabaseSettings, Settings};
 use crate::db::erase::{self, Whose};
 use crate::db::{self, Mode, OpenError};
@@ -212,7 +213,7 @@ impl Command {
                     (None, None) => return Ok(()),
                 };
                 let database = db::open(&args.database, Mode::Attach).await?;
-                let erased = erase::erase(&database, &whose).await;
+                let erased = erase::erase(&database, &whose, &Clock::system()).await;
                 database.close().await;
                 Ok(writeln!(std::io::stdout(), "{}", erased?)?)
             }
