@@ -120,8 +120,12 @@ pub async fn erase(database: &Database, whose: &Whose, clock: &Clock) -> Result<
     Ok(erased)
 }
 
-/// All that goes, in one transaction.
-async fn delete(owner: &mut PgConnection, whose: &Whose, clock: &Clock) -> Result<Erased, Failure> {
+/// All that goes, in one transaction, with the record of it. The bytes stay in the files until the
+/// tables are written anew, which [`erase`] does.
+///
+/// # Errors
+/// As [`erase`].
+pub async fn delete(owner: &mut PgConnection, whose: &Whose, clock: &Clock) -> Result<Erased, Failure> {
     let mut tx = owner.begin().await?;
     let mut personal: Vec<Uuid> = Vec::new();
     // What the answers to the postings say they made.

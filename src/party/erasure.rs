@@ -100,12 +100,7 @@ pub struct Deleted {
 ///
 /// # Errors
 /// From the database; [`Error::BadRow`] if a recording organisation has no row.
-pub async fn record(
-    tx: &mut Tx<'_>,
-    deleted: &[Deleted],
-    command: &str,
-    now: DateTime<Utc>,
-) -> Result<()> {
+pub async fn record(tx: &mut Tx<'_>, deleted: &[Deleted], command: &str, now: DateTime<Utc>) -> Result<()> {
     let mut by_organization: BTreeMap<Uuid, Vec<Uuid>> = BTreeMap::new();
     for row in deleted {
         by_organization.entry(row.organization).or_default().push(row.personal);
@@ -138,8 +133,7 @@ async fn add(
 ) -> Result<NewHead> {
     let moment = desk_moment(now)?;
     let organization = head.id;
-    let public =
-        Public { v: 1, subject: "organization", event_type: ERASED, on: moment.local_date().day() };
+    let public = Public { v: 1, subject: "organization", event_type: ERASED, on: moment.local_date().day() };
     let business = Business {
         v: 1,
         organization: organization.into(),
