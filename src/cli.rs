@@ -3,12 +3,14 @@
 //! A fault of the command line itself ends with exit code 2 and the usage, everything
 //! else that keeps a command from its end with exit code 1 and a sentence.
 
+use crate::clock::Clock;
 use crate::config::{DatabaseSettings, Settings};
 use crate::db::erase::{self, Whose};
 use crate::db::{self, Mode, OpenError};
 use crate::demo;
 use crate::error::Invalid;
 use crate::http::body::BodySettings;
+use crate::fsck;
 use crate::http::router;
 use crate::http::server::ServerSettings;
 use crate::party::bin::Bin;
@@ -27,6 +29,7 @@ use crate::register::publish::PublishError;
 use crate::register::witness::WitnessError;
 
 mod register;
+use crate::ledger::VerifierKey;
 
 /// Marking and tracing of timber: seals, felling tickets, harvests, custody, verification.
 #[derive(Debug, Parser)]
@@ -80,6 +83,9 @@ enum Command {
     /// Make or show a key of a register or a witness
     #[command(subcommand)]
     Key(register::KeyCommand),
+    /// Check the whole database against its evidence and the register; exit code 0 if nothing is wrong,
+    /// 1 with a line for each finding, 2 if it could not be checked
+    Fsck(FsckArgs),
 }
 
 /// What `serve` and `demo` can be told.
@@ -168,6 +174,48 @@ struct WhoseArgs {
     iin: Option<Bin>,
 }
 
+/// What is checked.
+#[derive(Args, Clone, Debug)]
+struct FsckArgs {
+    #[command(flatten)]
+    database: DatabaseSettings,
+
+    /// Folder of the published register to compare with [default: `register` in the data directory,
+    /// if it is there]
+    #[arg(long, env = "ORMANTRACE_REGISTER_DIR", value_name = "FOLDER")]
+    register_dir: Option<std::path::PathBuf>,
+
+    /// Key that the published register must be signed with, as NAME+ID+KEY; any one of several.
+    /// Without one, the roots are compared and their signatures not looked at
+    #[arg(long, value_name = "VKEY")]
+    trust: Vec<VerifierKey>,
+}
+
+impl FsckArgs {
+    fn scope(&self) -> fsck::Scope {
+        let in_data = || self.database.data_dir().ok().map(|dir| dir.join("register"));
+        let folder = self.register_dir.clone().or_else(|| in_data().filter(|dir| dir.is_dir()));
+        let published = folder.map(|folder| fsck::Published { folder, keys: self.trust.clone() });
+        fsck::Scope { published, ..fsck::Scope::default() }
+    }
+
+    /// Checks, tells, and gives whether nothing is wrong.
+    async fn run(&self) -> Result<bool, Failure> {
+        let database = db::open(&self.database, Mode::Attach).await?;
+        let mut console = fsck::console::Console::default();
+        let checked = async {
+            let mut connection = database.owner().await.map_err(fsck::Failure::Database)?;
+            fsck::check(&mut connection, &self.scope(), &mut console).await
+        };
+        let checked = checked.await;
+        console.finish();
+        database.close().await;
+        let summary = checked.map_err(|failure| Failure::Unchecked(failure.to_string()))?;
+        writeln!(std::io::stdout(), "{summary}")?;
+        Ok(summary.is_clean())
+    }
+}
+
 /// Why a command did not come to its end. `Display` is the whole message.
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
@@ -201,6 +249,20 @@ pub enum Failure {
     /// Erasing failed.
     #[error("{0}")]
     Erase(#[from] erase::Failure),
+    /// The check did not come to its end.
+    #[error("{0}")]
+    Unchecked(String),
+    /// The check came to its end and found something.
+    #[error("The database and its evidence do not agree: see the lines on standard output.")]
+    Findings,
+}
+
+impl Failure {
+    /// The exit code: 1, but 2 for a check that could not be done, since its 1 says that something is wrong.
+    #[must_use]
+    pub fn exit_code(&self) -> u8 {
+        if matches!(self, Self::Unchecked(_)) { 2 } else { 1 }
+    }
 }
 
 impl Cli {
@@ -260,10 +322,15 @@ impl Command {
                     (None, None) => return Ok(()),
                 };
                 let database = db::open(&args.database, Mode::Attach).await?;
-                let erased = erase::erase(&database, &whose).await;
+                let erased = erase::erase(&database, &whose, &Clock::system()).await;
                 database.close().await;
                 Ok(writeln!(std::io::stdout(), "{}", erased?)?)
             }
+            Self::Fsck(args) => match args.run().await {
+                Ok(true) => Ok(()),
+                Ok(false) => Err(Failure::Findings),
+                Err(other) => Err(Failure::Unchecked(other.to_string())),
+            },
         }
     }
 }

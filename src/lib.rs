@@ -12,6 +12,7 @@ pub mod db;
 pub mod demo;
 pub mod error;
 pub mod finding;
+pub mod fsck;
 pub mod geo;
 pub mod harvest;
 pub mod http;
