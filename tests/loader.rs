@@ -59,9 +59,14 @@ async fn what_is_loaded_is_what_the_server_would_have_written() {
         walked(&pool, &parties, log).await;
     }
     // A log whose hash was changed by one bit is found out.
-    let (_, body) =
-        blocking::call(server.address, "GET", &format!("/v1/logs/{}/history", timber::seal_number(3)), Some(&inspector), None)
-            .expect("an answer");
+    let (_, body) = blocking::call(
+        server.address,
+        "GET",
+        &format!("/v1/logs/{}/history", timber::seal_number(3)),
+        Some(&inspector),
+        None,
+    )
+    .expect("an answer");
     let forged = String::from_utf8(body).expect("text").replace("Таңба анық", "Таңба анықсыз");
     assert!(check::history(&pool, 3, forged.as_bytes()).await.is_err());
 

@@ -126,7 +126,12 @@ impl Bench {
     ///
     /// # Errors
     /// A connection ends.
-    pub fn ask(&mut self, connections: usize, time: Duration, plan: &mut impl Plan) -> Result<(Traffic, Cpu), Failure> {
+    pub fn ask(
+        &mut self,
+        connections: usize,
+        time: Duration,
+        plan: &mut impl Plan,
+    ) -> Result<(Traffic, Cpu), Failure> {
         self.seed += 1;
         let before = self.cpu()?;
         let traffic = traffic::run(self.server.address, connections, time, self.seed, plan)?;
@@ -205,7 +210,8 @@ impl Bench {
     /// # Errors
     /// Either does not start.
     pub async fn restart(self, shared_buffers_mb: u64, forget: bool) -> Result<(Self, bool), Failure> {
-        let Self { settings, dir, cluster, pool, server, pgbench, parties, logs, from, until, checked, seed } = self;
+        let Self { settings, dir, cluster, pool, server, pgbench, parties, logs, from, until, checked, seed } =
+            self;
         drop(server);
         pool.close().await;
         cluster.close().await;

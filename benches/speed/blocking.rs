@@ -52,15 +52,3 @@ pub fn post(server: SocketAddr, token: &str, path: &str, body: &Value) -> Result
     }
     Err(format!("POST {path}: {status} {}", String::from_utf8_lossy(&answer)).into())
 }
-
-/// Reads JSON.
-///
-/// # Errors
-/// As [`post`].
-pub fn get(server: SocketAddr, token: &str, path: &str) -> Result<Value, Failure> {
-    let (status, answer) = call(server, "GET", path, Some(token), None)?;
-    if status == 200 {
-        return Ok(serde_json::from_slice(&answer)?);
-    }
-    Err(format!("GET {path}: {status} {}", String::from_utf8_lossy(&answer)).into())
-}

@@ -4,13 +4,9 @@
 //! Rounds: first every log's first event, then every log's second, and so on, each round over the
 //! trucks in another order. So the ten events of a log lie far apart in the heap.
 
-use super::timber::{
-    EVENTS, HARVEST, Parties, Party, TICKET, TRUCK, log_id, seal_number, volume,
-};
+use super::timber::{EVENTS, HARVEST, Parties, Party, TICKET, TRUCK, log_id, seal_number, volume};
 use chrono::{DateTime, TimeDelta, Utc};
-use ormantrace::chain::bytes::{
-    Entry, Hash, Part, Salt, Secret, SubjectKind, commit, record, subject_ref,
-};
+use ormantrace::chain::bytes::{Entry, Hash, Part, Salt, Secret, SubjectKind, commit, record, subject_ref};
 use ormantrace::chain::canonical;
 use ormantrace::custody::content::Content;
 use ormantrace::custody::state::replay;
@@ -105,9 +101,8 @@ impl Load<'_> {
         let harvests = self.harvests(pool).await?;
         let first_leaf: i64 = sqlx::query_scalar("SELECT size FROM register").fetch_one(pool).await?;
         let (send, chunks) = sync_channel(2);
-        let mut chains = (0..self.count())
-            .map(|_| Chain { salt: Salt::random(), head: Hash::ZERO })
-            .collect::<Vec<_>>();
+        let mut chains =
+            (0..self.count()).map(|_| Chain { salt: Salt::random(), head: Hash::ZERO }).collect::<Vec<_>>();
         let mut heads = vec![0; chains.len()];
         std::thread::scope(|scope| {
             let maker = scope.spawn(|| {
@@ -144,9 +139,8 @@ impl Load<'_> {
             let made = Harvest::new();
             let at = self.received_at(first - self.logs.start);
             let holder = self.parties.harvester(first);
-            let total: Decimal = (first..first + HARVEST)
-                .map(|log| volume(log).parse::<Decimal>().unwrap_or_default())
-                .sum();
+            let total: Decimal =
+                (first..first + HARVEST).map(|log| volume(log).parse::<Decimal>().unwrap_or_default()).sum();
             let ticket = self.parties.ticket(first).id;
             let (id, operation, who) = (made.id, made.operation, holder.id);
             writeln!(rows, "{id}\t{who}\t{ticket}\t{operation}\t{id}\t{HARVEST}\t{total}\t{}", stamp(at))?;
@@ -305,7 +299,8 @@ impl Chunk {
         let told = content.business.occurred.at.as_str();
         let (hash, secret, at) = (bytea(&chain.head.0), bytea(&secret.0), stamp(at));
         let (what, who) = (content.public.event_type.as_str(), content.business.organization);
-        let (operation, region) = (content.business.operation, content.public.region.as_deref().unwrap_or("\\N"));
+        let (operation, region) =
+            (content.business.operation, content.public.region.as_deref().unwrap_or("\\N"));
         // Writing to a string does not fail.
         let _ = writeln!(
             self.event,
@@ -477,11 +472,12 @@ pub async fn copy_into(connection: &mut PgConnection, table: &str, rows: String)
 
 /// The identification parts of the seals of `logs`, in order.
 async fn identifications(pool: &PgPool, logs: &Range<u64>) -> Result<Vec<String>, Failure> {
-    let rows = sqlx::query("SELECT identification FROM seal WHERE number >= $1 AND number < $2 ORDER BY number")
-        .bind(seal_number(logs.start))
-        .bind(seal_number(logs.end))
-        .fetch_all(pool)
-        .await?;
+    let rows =
+        sqlx::query("SELECT identification FROM seal WHERE number >= $1 AND number < $2 ORDER BY number")
+            .bind(seal_number(logs.start))
+            .bind(seal_number(logs.end))
+            .fetch_all(pool)
+            .await?;
     if rows.len() as u64 != logs.end - logs.start {
         return Err(format!("{} seals for {} logs", rows.len(), logs.end - logs.start).into());
     }

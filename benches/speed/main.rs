@@ -70,7 +70,9 @@ async fn run(settings: Settings) -> Result<(), Failure> {
     let dir = std::path::absolute(settings.data_dir.clone().unwrap_or_else(|| target.join("speed")))?;
     let json = settings.json.clone().unwrap_or_else(|| target.join("speed.json"));
     if dir.exists() {
-        return Err(format!("{} is there already: remove it, or choose another --data-dir", dir.display()).into());
+        return Err(
+            format!("{} is there already: remove it, or choose another --data-dir", dir.display()).into()
+        );
     }
     std::fs::create_dir_all(&dir)?;
     let outcome = measure_in(settings.clone(), &dir).await;
@@ -162,7 +164,8 @@ async fn measure_at(
     stage.buffers = parts::buffers(&bench).await?;
     if bench.settings.wants(Part::Reads) {
         eprintln!("reads");
-        stage.warm = parts::reads(&mut bench, bench.settings.connections()).await?;
+        let connections = bench.settings.connections();
+        stage.warm = parts::reads(&mut bench, connections).await?;
     }
     let (now, peak) = process::resident(bench.server.pid())?;
     stage.resident = [now, peak];
@@ -170,7 +173,6 @@ async fn measure_at(
         eprintln!("lists");
         stage.lists = parts::lists(&mut bench)?;
     }
-    let seconds = bench.settings.rounds;
     if bench.settings.wants(Part::Small) {
         eprintln!("reads with {AS_INSTALLED} MB of shared buffers");
         (bench, _) = bench.restart(AS_INSTALLED, false).await?;
@@ -186,7 +188,6 @@ async fn measure_at(
             stage.cold.push(line);
         }
     }
-    bench.settings.rounds = seconds;
     if whole {
         bench = writes(bench, &mut stage, shared_buffers).await?;
     }

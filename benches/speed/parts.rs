@@ -6,7 +6,7 @@ use super::database::{Touched, touched, wal};
 use super::load::{copy_into, raw_harvest};
 use super::measure::{Figures, Line, Side};
 use super::plans::{Appends, Checks, Holdings, Searches};
-use super::timber::{FIRST_SEAL, ID_PREFIX, FIRST_ID, measures, species, volume};
+use super::timber::{FIRST_ID, FIRST_SEAL, ID_PREFIX, measures, species, volume};
 use super::traffic::{self, Dice};
 use super::world;
 use ormantrace::clock::Clock;
@@ -97,7 +97,8 @@ pub async fn reads(bench: &mut Bench, connections: &[usize]) -> Result<Vec<Line>
 /// # Errors
 /// A request is refused.
 pub fn lists(bench: &mut Bench) -> Result<Vec<List>, Failure> {
-    let (inspector, sawmill) = (bench.parties.inspector.token.clone(), bench.parties.sawmills[0].token.clone());
+    let (inspector, sawmill) =
+        (bench.parties.inspector.token.clone(), bench.parties.sawmills[0].token.clone());
     let mut lists = Vec::new();
     for connections in [1, 8] {
         let mut plan = Searches::new(&inspector, bench.from, bench.until);

@@ -124,7 +124,11 @@ impl<'t> Searches<'t> {
 impl Plan for Searches<'_> {
     fn request(&mut self, dice: &mut Dice, out: &mut Vec<u8>) -> u64 {
         if let Some(next) = self.next.pop() {
-            get(out, format_args!("/v1/events?region=KZ-10&type=stored&limit=50&cursor={next}"), Some(self.token));
+            get(
+                out,
+                format_args!("/v1/events?region=KZ-10&type=stored&limit=50&cursor={next}"),
+                Some(self.token),
+            );
             return 0;
         }
         let span = (self.until - self.from).num_seconds();

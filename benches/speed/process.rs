@@ -60,7 +60,8 @@ impl Cpu {
         let mut postgres = used(postmaster)?.whole();
         for entry in fs::read_dir("/proc")? {
             let name = entry?.file_name();
-            let Some(pid) = name.to_str().filter(|name| name.bytes().all(|byte| byte.is_ascii_digit())) else {
+            let Some(pid) = name.to_str().filter(|name| name.bytes().all(|byte| byte.is_ascii_digit()))
+            else {
                 continue;
             };
             // Gone between the list and the look.

@@ -89,12 +89,17 @@ impl Report {
             self.rounds,
             self.round_seconds
         );
-        let _ = writeln!(out, "load average at the start: {:.2} (above 0.5: the machine was not ours alone)", self.load_average);
+        let _ = writeln!(
+            out,
+            "load average at the start: {:.2} (above 0.5: the machine was not ours alone)",
+            self.load_average
+        );
         for stage in &self.stages {
             stage.write(&mut out);
         }
         if let [first, .., last] = &self.stages[..] {
-            let _ = writeln!(out, "\nGrowth from {} to {} events, at 32 connections", first.events, last.events);
+            let _ =
+                writeln!(out, "\nGrowth from {} to {} events, at 32 connections", first.events, last.events);
             for what in ["verify", "history"] {
                 if let (Some(a), Some(b)) = (find(&first.warm, what, 32), find(&last.warm, what, 32)) {
                     let _ = writeln!(
@@ -107,7 +112,8 @@ impl Report {
             }
         }
         if self.quick {
-            let _ = writeln!(out, "\nA quick run: it shows that everything works, and says nothing of speed.");
+            let _ =
+                writeln!(out, "\nA quick run: it shows that everything works, and says nothing of speed.");
         }
         out
     }
@@ -161,7 +167,11 @@ impl Stage {
         lines(out, "warm", &self.warm);
         lines(out, "durable appends", &self.appends);
         lines(out, "data larger than shared buffers (192 MB)", &self.small);
-        let cold = if self.caches_dropped { "cold: started anew, caches dropped" } else { "cold: started anew, caches not dropped" };
+        let cold = if self.caches_dropped {
+            "cold: started anew, caches dropped"
+        } else {
+            "cold: started anew, caches not dropped"
+        };
         lines(out, cold, &self.cold);
         self.write_rest(out);
         self.write_goals(out);
@@ -169,12 +179,20 @@ impl Stage {
 
     fn write_rest(&self, out: &mut String) {
         if !self.lists.is_empty() {
-            let _ = writeln!(out, "\nlists, pages of 50{:>19}{:>10}{:>9}{:>9}{:>9}{:>9}", "", "server/s", "p50 µs", "p99 µs", "CPU srv", "CPU pg");
+            let _ = writeln!(
+                out,
+                "\nlists, pages of 50{:>19}{:>10}{:>9}{:>9}{:>9}{:>9}",
+                "", "server/s", "p50 µs", "p99 µs", "CPU srv", "CPU pg"
+            );
             for List { what, connections, server } in &self.lists {
                 let _ = writeln!(
                     out,
                     "{what:<22}{connections:>5} conn.{:>17.0}{:>9.0}{:>9.0}{:>9.0}{:>9.0}",
-                    server.per_second, server.p50_us, server.p99_us, server.cpu_server_us, server.cpu_postgres_us
+                    server.per_second,
+                    server.p50_us,
+                    server.p99_us,
+                    server.cpu_server_us,
+                    server.cpu_postgres_us
                 );
             }
         }
@@ -215,7 +233,10 @@ impl Stage {
         let mut goal = |what: String, met: bool| goals.push((what, met));
         for what in ["verify", "history"] {
             if let Some(line) = find(&self.warm, what, 32) {
-                goal(format!("{what} ≥ 1.0 of pgbench at 32 connections: {:.2}", line.ratio), line.ratio >= 1.0);
+                goal(
+                    format!("{what} ≥ 1.0 of pgbench at 32 connections: {:.2}", line.ratio),
+                    line.ratio >= 1.0,
+                );
                 let p99 = line.server.p99_us / line.alone.p99_us;
                 goal(format!("{what}: p99 ≤ pgbench's: {p99:.2} of it"), p99 <= 1.0);
             }
@@ -228,8 +249,14 @@ impl Stage {
             goal(format!("harvest ≥ 0.5 of COPY: {:.2}", harvests.ratio), harvests.ratio >= 0.5);
         }
         if let Some(flood) = &self.flood {
-            goal(format!("append p99 under a stopped flood < 2 × idle: {:.2}", flood.ratio_strangers), flood.ratio_strangers < 2.0);
-            goal(format!("append p99 under an unstopped flood < 2 × idle: {:.2}", flood.ratio), flood.ratio < 2.0);
+            goal(
+                format!("append p99 under a stopped flood < 2 × idle: {:.2}", flood.ratio_strangers),
+                flood.ratio_strangers < 2.0,
+            );
+            goal(
+                format!("append p99 under an unstopped flood < 2 × idle: {:.2}", flood.ratio),
+                flood.ratio < 2.0,
+            );
         }
         let peak = self.resident[1] as f64 / 1_048_576.0;
         goal(format!("server's memory under load ≤ 64 MB: {peak:.0} MiB at most"), peak * 1.048_576 <= 64.0);
@@ -247,7 +274,16 @@ fn lines(out: &mut String, title: &str, lines: &[Line]) {
     let _ = writeln!(
         out,
         "\n{title}\n{:<22}{:>5}{:>10}{:>10}{:>7}{:>13}{:>16}{:>16}{:>18}{:>22}",
-        "", "conn.", "pgbench/s", "server/s", "ratio", "(rounds)", "pgbench p50/p99", "server p50/p99", "CPU pgb: gen/pg", "CPU srv: gen/srv/pg"
+        "",
+        "conn.",
+        "pgbench/s",
+        "server/s",
+        "ratio",
+        "(rounds)",
+        "pgbench p50/p99",
+        "server p50/p99",
+        "CPU pgb: gen/pg",
+        "CPU srv: gen/srv/pg"
     );
     for line in lines {
         let (a, s) = (&line.alone, &line.server);

@@ -176,7 +176,8 @@ impl Parties {
         operation: Uuid,
         identification: &str,
     ) -> Content {
-        let told = Moment::new(received_at - TimeDelta::minutes(10), OFFSET).expect("an offset of five hours");
+        let told =
+            Moment::new(received_at - TimeDelta::minutes(10), OFFSET).expect("an offset of five hours");
         let recorder = self.recorder(log, seq);
         let mut public =
             Public::bare(event_type(seq), LogKind::Log, told.local_date().day(), Some(REGION.to_owned()));
