@@ -5,6 +5,8 @@ use sqlx::postgres::PgConnection;
 
 use super::OpenError;
 use super::roles;
+use crate::error::Error;
+use crate::register::backfill::{BATCH, backfill};
 
 /// The migrations that this program was built with.
 pub static MIGRATOR: Migrator = sqlx::migrate!("./migrations");
@@ -22,7 +24,10 @@ pub enum Service {
     Same,
 }
 
-/// Applies what is missing, then sets the service's rights. `private` says that the roles are
+/// The migration that makes the tables of the register.
+const REGISTER: i64 = 8;
+
+/// Applies what is missing, puts older events into the register, then sets the service's rights. `private` says that the roles are
 /// ours, hence there already. The lock goes with the connection, should anything fail.
 ///
 /// # Errors
@@ -39,6 +44,12 @@ pub async fn migrate(
         .map_err(OpenError::Database)?;
     let apart = private || roles::ensure_service(owner).await.map_err(OpenError::Database)?;
     migrator.run_direct(None, owner, false).await.map_err(refused)?;
+    if migrator.version_exists(REGISTER) {
+        backfill(owner, BATCH).await.map_err(|error| match error {
+            Error::Database(error) => OpenError::Database(error),
+            other => OpenError::Register(other),
+        })?;
+    }
     if apart {
         roles::grant_service(owner).await.map_err(OpenError::Database)?;
     }
