@@ -6,6 +6,7 @@ use super::measure::{Line, Side};
 use super::pgbench::Pgbench;
 use super::plans::{Checks, Histories};
 use super::process::Cpu;
+use super::scripts::Scripts;
 use super::server::Server;
 use super::settings::Settings;
 use super::timber::{FIRST_ID, FIRST_SEAL, Parties};
@@ -35,6 +36,10 @@ pub struct Bench {
     pub server: Server,
     /// PostgreSQL's own load generator.
     pub pgbench: Pgbench,
+    /// What it runs.
+    pub scripts: Scripts,
+    /// Whether the server puts what it records into the register's queue.
+    pub queues: bool,
     /// Who takes part.
     pub parties: Parties,
     /// How many logs are loaded.
@@ -56,12 +61,6 @@ pub enum Read {
     Check,
     /// The history of one log.
     History,
-}
-
-/// The folder of the SQL scripts.
-#[must_use]
-pub fn script(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/speed/sql").join(name)
 }
 
 impl Bench {
@@ -150,7 +149,7 @@ impl Bench {
         variables: &[(&str, String)],
     ) -> Result<(super::pgbench::Run, Cpu), Failure> {
         let before = self.cpu()?;
-        let sample = if self.settings.quick || script.ends_with("append.sql") { 1.0 } else { 0.2 };
+        let sample = if self.settings.quick || script.ends_with("append.sql") || script.ends_with("append_once.sql") { 1.0 } else { 0.2 };
         let run = self.pgbench.run(script, connections, seconds, sample, variables)?;
         Ok((run, self.cpu()? - before))
     }
@@ -186,23 +185,33 @@ impl Bench {
     /// A wrong answer, or either side fails.
     pub async fn compare(&mut self, read: Read, connections: usize) -> Result<Line, Failure> {
         let (name, file) = match read {
-            Read::Check => ("verify", "verify.sql"),
-            Read::History => ("history", "chain.sql"),
+            Read::Check => ("verify", self.scripts.check.clone()),
+            Read::History => ("history", self.scripts.chain.clone()),
         };
         let variables = Self::variables(&self.read_logs());
         let (mut alone, mut server) = (Side::default(), Side::default());
         for _ in 0..self.settings.rounds {
-            let (run, cpu) = self.bench(&script(file), connections, self.settings.seconds, &variables)?;
+            let (run, cpu) = self.bench(&file, connections, self.settings.seconds, &variables)?;
             alone.add_run(&run, cpu);
             let (traffic, cpu) = self.read(read, connections, self.round()).await?;
             server.add_traffic(&traffic, cpu)?;
         }
-        let line = Line::of(name, connections, &alone, &server);
-        eprintln!(
-            "  {name:<8} {connections:>4} connections: pgbench {:>7.0}/s, server {:>7.0}/s, ratio {:.2}",
-            line.alone.per_second, line.server.per_second, line.ratio
-        );
-        Ok(line)
+        Ok(told(Line::of(name, connections, &alone, &server)))
+    }
+
+    /// The public check by the server's own statement, sent by pgbench for one code at a time.
+    ///
+    /// # Errors
+    /// As [`Bench::compare`].
+    pub async fn compare_as_sent(&mut self, connections: usize) -> Result<Line, Failure> {
+        let variables = Self::variables(&self.read_logs());
+        let file = self.scripts.check_as_sent.clone();
+        let (run, cpu) = self.bench(&file, connections, self.settings.seconds, &variables)?;
+        let (mut alone, mut server) = (Side::default(), Side::default());
+        alone.add_run(&run, cpu);
+        let (traffic, cpu) = self.read(Read::Check, connections, self.round()).await?;
+        server.add_traffic(&traffic, cpu)?;
+        Ok(told(Line::of("verify, as sent", connections, &alone, &server)))
     }
 
     /// Stops the server and PostgreSQL, and starts both again with so much memory.
@@ -210,17 +219,15 @@ impl Bench {
     /// # Errors
     /// Either does not start.
     pub async fn restart(self, shared_buffers_mb: u64, forget: bool) -> Result<(Self, bool), Failure> {
-        let Self { settings, dir, cluster, pool, server, pgbench, parties, logs, from, until, checked, seed } =
-            self;
+        let Self { cluster, pool, server, .. } = self;
         drop(server);
         pool.close().await;
         cluster.close().await;
         let forgotten = forget && super::process::drop_caches();
-        let cluster = Cluster::open(&dir, shared_buffers_mb).await?;
+        let cluster = Cluster::open(&self.dir, shared_buffers_mb).await?;
         let pool = cluster.administrator()?;
-        let server = start(&cluster, &dir)?;
-        let bench =
-            Self { settings, dir, cluster, pool, server, pgbench, parties, logs, from, until, checked, seed };
+        let server = start(&cluster, &self.dir)?;
+        let bench = Self { cluster, pool, server, ..self };
         Ok((bench, forgotten))
     }
 
@@ -258,4 +265,13 @@ pub fn start(cluster: &Cluster, dir: &Path) -> Result<Server, Failure> {
 #[must_use]
 pub fn span(now: DateTime<Utc>) -> (DateTime<Utc>, DateTime<Utc>) {
     (now - TimeDelta::days(300), now - TimeDelta::hours(1))
+}
+
+/// Says how a comparison came out, for who waits.
+fn told(line: Line) -> Line {
+    eprintln!(
+        "  {:<22} {:>4} connections: pgbench {:>7.0}/s, server {:>7.0}/s, ratio {:.2}",
+        line.what, line.connections, line.alone.per_second, line.server.per_second, line.ratio
+    );
+    line
 }

@@ -19,6 +19,7 @@ mod pgbench;
 mod plans;
 mod process;
 mod report;
+mod scripts;
 mod server;
 mod settings;
 mod timber;
@@ -31,6 +32,7 @@ use load::Load;
 use measure::{Line, Side};
 use ormantrace::clock::Clock;
 use report::{Report, Stage};
+use scripts::Scripts;
 use settings::{Part, Settings};
 use std::error::Error;
 use std::ops::Range;
@@ -106,6 +108,12 @@ async fn measure_in(settings: Settings, dir: &Path) -> Result<Report, Failure> {
     let parties = world::make(server.address, &mut owner, last / u64::from(timber::EVENTS), from).await?;
     drop(owner);
     let pgbench = Bench::pgbench(&cluster, &scratch)?;
+    // The organisations have their events already, in the queue or behind it.
+    let queues: bool =
+        sqlx::query_scalar("SELECT EXISTS (SELECT FROM leaf_queue) OR EXISTS (SELECT FROM leaf)")
+            .fetch_one(&pool)
+            .await?;
+    let scripts = Scripts::write(&scratch, queues)?;
     let postgresql: String = sqlx::query_scalar("SHOW server_version").fetch_one(&pool).await?;
     let mut report = Report {
         version: env!("CARGO_PKG_VERSION"),
@@ -125,6 +133,8 @@ async fn measure_in(settings: Settings, dir: &Path) -> Result<Report, Failure> {
         pool,
         server,
         pgbench,
+        scripts,
+        queues,
         parties,
         logs: 0,
         from,
@@ -243,14 +253,14 @@ async fn load(bench: Bench, logs: Range<u64>, shared_buffers: u64) -> Result<(Be
 /// Each side right after a start, with nothing in any cache where that is permitted.
 async fn cold(mut bench: Bench, read: Read, shared_buffers: u64) -> Result<(Bench, Line, bool), Failure> {
     let (name, file) = match read {
-        Read::Check => ("verify", "verify.sql"),
-        Read::History => ("history", "chain.sql"),
+        Read::Check => ("verify", bench.scripts.check.clone()),
+        Read::History => ("history", bench.scripts.chain.clone()),
     };
     let (mut alone, mut server) = (Side::default(), Side::default());
     let forgotten;
     (bench, _) = bench.restart(shared_buffers, true).await?;
     let variables = Bench::variables(&bench.read_logs());
-    let (run, cpu) = bench.bench(&bench::script(file), 8, bench.settings.seconds, &variables)?;
+    let (run, cpu) = bench.bench(&file, 8, bench.settings.seconds, &variables)?;
     alone.add_run(&run, cpu);
     (bench, forgotten) = bench.restart(shared_buffers, true).await?;
     let (traffic, cpu) = bench.read(read, 8, bench.round()).await?;

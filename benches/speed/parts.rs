@@ -1,10 +1,11 @@
 //! The parts of a measurement.
 
-use super::bench::{Bench, Read, script};
+use super::bench::{Bench, Read};
 use super::blocking::call;
 use super::database::{Touched, touched, wal};
 use super::load::{copy_into, raw_harvest};
 use super::measure::{Figures, Line, Side};
+use super::scripts;
 use super::plans::{Appends, Checks, Holdings, Searches};
 use super::timber::{FIRST_ID, FIRST_SEAL, ID_PREFIX, measures, species, volume};
 use super::traffic::{self, Dice};
@@ -87,6 +88,9 @@ pub async fn reads(bench: &mut Bench, connections: &[usize]) -> Result<Vec<Line>
     for read in [Read::Check, Read::History] {
         for connections in connections {
             lines.push(bench.compare(read, *connections).await?);
+            if read == Read::Check && *connections == 32 {
+                lines.push(bench.compare_as_sent(*connections).await?);
+            }
         }
     }
     Ok(lines)
@@ -131,13 +135,7 @@ pub async fn buffers(bench: &Bench) -> Result<Buffers, Failure> {
             format!("'{}'", (bench.from + chrono::TimeDelta::seconds(after)).to_rfc3339())
         })
         .collect();
-    let statement = |name: &str| -> Result<String, Failure> {
-        let text = std::fs::read_to_string(script(name))?;
-        let lines = text.lines().filter(|line| !line.starts_with("--") && !line.starts_with('\\'));
-        Ok(lines.collect::<Vec<_>>().join("\n").trim_end_matches(';').to_owned())
-    };
-    let chain = statement("chain.sql")?.replace(&format!("('{ID_PREFIX}' || :n::text)::uuid"), "$1::uuid");
-    let check = statement("verify.sql")?.replace("'KZ' || :n::text", "$1");
+    let (chain, check) = (scripts::chain("$1::uuid")?, scripts::check("$1")?);
     let search = "SELECT subject_id, seq, received_at, hash, secret, public, business FROM event
         WHERE (received_at, subject_id, seq) > ($1, '00000000-0000-0000-0000-000000000000', 0) AND subject_kind = 1
           AND region = 'KZ-10' AND type = 'stored' ORDER BY received_at, subject_id, seq LIMIT 51";
@@ -156,10 +154,7 @@ pub async fn buffers(bench: &Bench) -> Result<Buffers, Failure> {
 pub async fn appends(bench: &mut Bench) -> Result<(Vec<Line>, f64), Failure> {
     let [ours, theirs] = bench.append_logs();
     let parties = bench.parties.clone();
-    let queues = queues(bench).await?;
-    let scripts = ["append.sql", "append_once.sql"].map(|name| prepared(bench, name, queues));
-    let [steps, once] = scripts;
-    let (steps, once) = (steps?, once?);
+    let (steps, once) = (bench.scripts.append.clone(), bench.scripts.append_once.clone());
     let sawmill = &parties.sawmills[0];
     let token = ormantrace::party::key::Token::from_text(&sawmill.token).ok_or("no token")?;
     let mut variables = Bench::variables(&theirs);
@@ -196,34 +191,6 @@ pub async fn appends(bench: &mut Bench) -> Result<(Vec<Line>, f64), Failure> {
         }
     }
     Ok((lines, written as f64 / events.max(1) as f64))
-}
-
-/// Whether the server puts what it records into the register's queue.
-async fn queues(bench: &Bench) -> Result<bool, Failure> {
-    let sql = "SELECT EXISTS (SELECT FROM leaf_queue) OR EXISTS (SELECT FROM leaf WHERE subject_id = $1)";
-    let organization = bench.parties.carrier.id.0;
-    Ok(sqlx::query_scalar(sql).bind(organization).fetch_one(&bench.pool).await?)
-}
-
-/// A script with or without what stands between the marks of the queue.
-fn prepared(bench: &Bench, name: &str, queues: bool) -> Result<std::path::PathBuf, Failure> {
-    let text = std::fs::read_to_string(script(name))?;
-    let mut inside = false;
-    let mut kept = String::new();
-    for line in text.lines() {
-        match line {
-            "-- queue" => inside = true,
-            "-- end of queue" => inside = false,
-            _ if inside && !queues => {}
-            _ => {
-                kept.push_str(line);
-                kept.push('\n');
-            }
-        }
-    }
-    let path = bench.pgbench.scratch.join(name);
-    std::fs::write(&path, kept)?;
-    Ok(path)
 }
 
 /// Appends while the public check is flooded, by strangers and by somebody with a token.
@@ -290,12 +257,11 @@ pub async fn harvests(bench: &mut Bench) -> Result<Harvests, Failure> {
     let holder = bench.parties.harvesters[0].clone();
     let first = world::seals(bench.server.address, &holder, size * rounds)?;
     let first: u64 = first.trim_start_matches("KZ").parse()?;
-    let queues = queues(bench).await?;
     let (mut copy_seconds, mut server_seconds) = (Vec::new(), Vec::new());
     for round in 0..rounds {
         // Far beyond the logs that there are.
         let logs = 800_000_000 + round * size..800_000_000 + (round + 1) * size;
-        let tables = raw_harvest(&bench.parties, logs, Clock::system().now(), queues)?;
+        let tables = raw_harvest(&bench.parties, logs, Clock::system().now(), bench.queues)?;
         let mut connection = bench.pool.acquire().await?;
         let start = Instant::now();
         let mut tx = connection.begin().await?;
