@@ -149,7 +149,12 @@ impl Bench {
         variables: &[(&str, String)],
     ) -> Result<(super::pgbench::Run, Cpu), Failure> {
         let before = self.cpu()?;
-        let sample = if self.settings.quick || script.ends_with("append.sql") || script.ends_with("append_once.sql") { 1.0 } else { 0.2 };
+        let sample =
+            if self.settings.quick || script.ends_with("append.sql") || script.ends_with("append_once.sql") {
+                1.0
+            } else {
+                0.2
+            };
         let run = self.pgbench.run(script, connections, seconds, sample, variables)?;
         Ok((run, self.cpu()? - before))
     }

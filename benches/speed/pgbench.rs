@@ -7,6 +7,10 @@ use std::process::Command;
 
 type Failure = Box<dyn Error + Send + Sync>;
 
+/// As on the connections of the server's readers: planned once, by primary keys.
+const PLANS: &str = "-c plan_cache_mode=force_generic_plan -c enable_hashjoin=off -c enable_mergejoin=off \
+                     -c enable_seqscan=off -c enable_bitmapscan=off -c jit=off";
+
 /// How pgbench reaches the database.
 #[derive(Clone, Debug)]
 pub struct Pgbench {
@@ -61,7 +65,8 @@ impl Pgbench {
             command.arg("-D").arg(format!("{name}={value}"));
         }
         command.arg("-h").arg(&self.socket).arg("-p").arg(self.port.to_string());
-        command.arg("-U").arg(&self.user).env("PGPASSWORD", &self.password).arg(&self.database);
+        command.arg("-U").arg(&self.user).env("PGPASSWORD", &self.password).env("PGOPTIONS", PLANS);
+        command.arg(&self.database);
         let output = command.output()?;
         let (said, complained) =
             (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
