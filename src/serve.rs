@@ -21,6 +21,7 @@ use crate::http::server::{Server, ServerSettings};
 use crate::ledger::{Checkpoint, Folder, Note};
 use crate::party::bootstrap::{Bootstrap, bootstrap_operator};
 use crate::party::key::Token;
+use crate::read::Reads;
 use crate::register::published::Published;
 use crate::seal::gs1::Gtin;
 use crate::seal::signing::{KeyRing, SigningKey};
@@ -223,6 +224,7 @@ async fn make_app(
     let key_ring = key_ring(pool, &signing_key, &clock).await?;
     Ok(App::new(Inner {
         pool: pool.clone(),
+        reads: Reads::of(pool),
         clock,
         public_url,
         gtin: Gtin::parse(&settings.serve.gtin).map_err(Invalid::from)?,
