@@ -83,6 +83,16 @@ struct OperationArgs {
     #[arg(long, env = "ORMANTRACE_MARKING_KEY", value_name = "FILE")]
     marking_key: Option<std::path::PathBuf>,
 
+    /// File of the key that signs receipts; made if there is none [default: keys/receipt.key in the data
+    /// directory]
+    #[arg(long, env = "ORMANTRACE_RECEIPT_KEY", value_name = "FILE")]
+    receipt_key: Option<std::path::PathBuf>,
+
+    /// Name of the register in the keys that are made for it, such as wood.example [default: the public
+    /// address]
+    #[arg(long, env = "ORMANTRACE_ORIGIN", value_name = "NAME", value_parser = origin)]
+    origin: Option<String>,
+
     /// Public checks of codes that find nothing, per minute and address without a token
     #[arg(long, env = "ORMANTRACE_MISSES_PER_MINUTE", value_name = "NUMBER", default_value_t = 30)]
     #[arg(value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
@@ -225,6 +235,8 @@ impl ServeArgs {
         let given = self.operation;
         let mut operation = Operation {
             marking_key: given.marking_key,
+            receipt_key: given.receipt_key,
+            origin: given.origin,
             trusted_proxies: given.trusted_proxy,
             metrics_listen: given.metrics_listen,
             leave: std::time::Duration::from_secs(given.leave_seconds.into()),
@@ -238,6 +250,13 @@ impl ServeArgs {
         operation.limits.hits.count = given.hits_per_second;
         (self.settings, operation)
     }
+}
+
+fn origin(text: &str) -> Result<String, Invalid> {
+    if crate::ledger::note::is_name(text) {
+        return Ok(text.to_owned());
+    }
+    Err(Invalid::new("bad-origin", "A register's name has no space and no `+`, and at most 255 bytes."))
 }
 
 /// The arguments with `serve` put where a command would stand, if none stands there: a flag

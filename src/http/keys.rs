@@ -88,6 +88,7 @@ pub async fn create_key(
     let asking = caller.clone();
     let input = Arc::new(input);
     posting
+        .without_evidence()
         .run(&app, &caller, "create_key", move |tx| {
             let (input, caller) = (Arc::clone(&input), asking.clone());
             Box::pin(async move {

@@ -6,6 +6,7 @@ use super::key::{self, Token};
 use super::organization::{NewOrganization, register};
 use super::role::{OrganizationKind, Role};
 use crate::clock::Clock;
+use crate::db::Tx;
 use crate::error::{Error, Result};
 use crate::ids::{KeyId, OrganizationId};
 use crate::units::Text;
@@ -50,7 +51,7 @@ pub async fn bootstrap_operator(
     token: Option<Token>,
     name: &Text<200>,
 ) -> Result<Bootstrap> {
-    let mut tx = pool.begin().await?;
+    let mut tx = Tx::begin(pool).await?;
     sqlx::query!("SELECT pg_advisory_xact_lock($1)", LOCK).execute(&mut *tx).await?;
     let operator = sqlx::query!(
         r#"SELECT id, EXISTS (SELECT FROM api_key k WHERE k.organization_id = o.id) AS "has_keys!"

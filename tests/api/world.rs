@@ -14,8 +14,10 @@ use ormantrace::http::layers::LayerSettings;
 use ormantrace::http::limit::{LimitSettings, PublicLimiter};
 use ormantrace::http::router::router;
 use ormantrace::ids::OrganizationId;
+use ormantrace::ledger::note::{Kind, Signer};
 use ormantrace::party::bin::Bin;
 use ormantrace::party::key::{Token, store};
+use ormantrace::register::Register;
 use ormantrace::seal::gs1::Gtin;
 use ormantrace::seal::signing::{KeyRing, SigningKey};
 use serde_json::Value;
@@ -97,6 +99,7 @@ impl World {
             signing_key,
             fingerprint_key: [1; 32],
             limiter: PublicLimiter::new(LimitSettings::default()),
+            register: Register::new(Signer::from_seed("orman.test/receipts", Kind::Text, &[9; 32]).unwrap()),
         });
         let router = router(app.clone(), &LayerSettings::default());
         Self { db, app, clock, router }
