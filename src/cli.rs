@@ -8,15 +8,18 @@ use crate::db::erase::{self, Whose};
 use crate::db::{self, Mode, OpenError};
 use crate::demo;
 use crate::error::Invalid;
+use crate::http::body::BodySettings;
 use crate::http::router;
 use crate::http::server::ServerSettings;
 use crate::party::bin::Bin;
 use crate::serve::{self, Operation};
 use crate::telemetry::{self, Format, TelemetryError};
+use crate::verifier::command::{self, VerifyArgs};
 use clap::{Args, Parser, Subcommand};
 use std::ffi::OsString;
 use std::io::Write;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use crate::http::address::Network;
 use crate::ids::HarvestId;
@@ -61,6 +64,8 @@ enum Command {
         )]
         listen: SocketAddr,
     },
+    /// Check an export, a proof, a receipt or a checkpoint offline; exit code 0 if every check holds
+    Verify(Box<VerifyArgs>),
     /// Erase a person's data for good: from the tables, the indexes and a private cluster's files
     Erase(EraseArgs),
 }
@@ -112,6 +117,16 @@ struct OperationArgs {
     /// /metrics asks for the operator's token
     #[arg(long, env = "ORMANTRACE_METRICS_LISTEN", value_name = "ADDRESS:PORT")]
     metrics_listen: Option<SocketAddr>,
+
+    /// Seconds in which a request's header must be complete, and how long a connection may idle
+    #[arg(long, env = "ORMANTRACE_HEADER_SECONDS", value_name = "SECONDS", default_value_t = 10)]
+    #[arg(value_parser = clap::value_parser!(u16).range(1..=300))]
+    header_seconds: u16,
+
+    /// Seconds in which a request's body must be complete; no pause in it may be longer than 10
+    #[arg(long, env = "ORMANTRACE_BODY_SECONDS", value_name = "SECONDS", default_value_t = 30)]
+    #[arg(value_parser = clap::value_parser!(u16).range(1..=300))]
+    body_seconds: u16,
 
     /// Seconds that requests at work have left once the server was told to stop
     #[arg(long, env = "ORMANTRACE_DRAIN_SECONDS", value_name = "SECONDS", default_value_t = 30)]
@@ -167,6 +182,9 @@ pub enum Failure {
     /// No server, or one that is not ready.
     #[error("The server at {0} is not ready.")]
     NotReady(SocketAddr),
+    /// What was to be verified does not hold, or cannot be read.
+    #[error("{0}")]
+    Verify(#[from] command::Failure),
     /// Erasing failed.
     #[error("{0}")]
     Erase(#[from] erase::Failure),
@@ -192,8 +210,12 @@ impl Cli {
         if let Command::Probe { listen } = self.command {
             return serve::probe(listen).map_err(|_| Failure::NotReady(listen));
         }
+        let command = match self.command {
+            Command::Verify(args) => return Ok(args.run()?),
+            other => other,
+        };
         telemetry::init(self.log_format, &self.log)?;
-        tokio::runtime::Runtime::new()?.block_on(self.command.run())
+        tokio::runtime::Runtime::new()?.block_on(command.run())
     }
 }
 
@@ -214,7 +236,7 @@ impl Command {
                 tracing::info!("the database has this program's shape");
                 Ok(())
             }
-            Self::Openapi | Self::Probe { .. } => Ok(()),
+            Self::Openapi | Self::Probe { .. } | Self::Verify(_) => Ok(()),
             Self::Erase(args) => {
                 let whose = match (args.whose.harvest, args.whose.iin) {
                     (Some(harvest), _) => Whose::Harvest(harvest),
@@ -232,17 +254,23 @@ impl Command {
 
 impl ServeArgs {
     fn split(self) -> (Settings, Operation) {
-        let given = self.operation;
+        let (given, body) = (self.operation, BodySettings::default());
         let mut operation = Operation {
             marking_key: given.marking_key,
             receipt_key: given.receipt_key,
             origin: given.origin,
             trusted_proxies: given.trusted_proxy,
             metrics_listen: given.metrics_listen,
-            leave: std::time::Duration::from_secs(given.leave_seconds.into()),
+            leave: Duration::from_secs(given.leave_seconds.into()),
             server: ServerSettings {
-                drain: std::time::Duration::from_secs(given.drain_seconds.into()),
+                header_timeout: Duration::from_secs(given.header_seconds.into()),
+                drain: Duration::from_secs(given.drain_seconds.into()),
                 ..ServerSettings::default()
+            },
+            body: BodySettings {
+                idle: body.idle.min(Duration::from_secs(given.body_seconds.into())),
+                total: Duration::from_secs(given.body_seconds.into()),
+                ..body
             },
             ..Operation::default()
         };

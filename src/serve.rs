@@ -11,6 +11,7 @@ use crate::db::{self, Database, Mode, OpenError};
 use crate::error::{Error, Invalid};
 use crate::http::address::Network;
 use crate::http::app::{App, Inner, shared_secret};
+use crate::http::body::BodySettings;
 use crate::http::layers::LayerSettings;
 use crate::http::limit::{LimitSettings, PublicLimiter};
 use crate::http::metrics::Exposition;
@@ -20,7 +21,11 @@ use crate::http::server::{Server, ServerSettings};
 use crate::ledger::note::{Kind, Signer};
 use crate::party::bootstrap::{Bootstrap, bootstrap_operator};
 use crate::party::key::Token;
-use crate::register::{Register, Sequencer};
+use crate::register::{Queue, Sequencer};
+use crate::ledger::Folder;
+use crate::party::bootstrap::{Bootstrap, bootstrap_operator};
+use crate::party::key::Token;
+use crate::register::published::Published;
 use crate::seal::gs1::Gtin;
 use crate::seal::signing::{KeyRing, SigningKey};
 use crate::units::Text;
@@ -62,6 +67,8 @@ pub struct Operation {
     pub leave: Duration,
     /// The listener's bounds.
     pub server: ServerSettings,
+    /// The bounds of bodies.
+    pub body: BodySettings,
 }
 
 /// Why a server did not start. `Display` is the whole message.
@@ -170,6 +177,7 @@ pub async fn prepare(settings: &Settings, operation: Operation) -> Result<Ready,
     let layers = LayerSettings {
         public_url: Some(public_url),
         trusted_proxies: operation.trusted_proxies,
+        body: operation.body,
         ..LayerSettings::default()
     };
     Ok(Ready { app, layers, address, server, figures, database, leave: operation.leave })
@@ -225,7 +233,8 @@ async fn make_app(
         signing_key,
         key_ring,
         limiter: PublicLimiter::new(operation.limits),
-        register: Register::new(receipt_key),
+        queue: Queue::new(receipt_key),
+        register: Published::new(Folder::new(settings.database.data_dir()?.join("register"))),
         fingerprint_key: shared_secret(pool, "fingerprint").await?,
     }))
 }
@@ -335,7 +344,7 @@ impl Ready {
         let exposition = exposition(&app);
         let (sequenced, last_round) = oneshot::channel();
         let sequencer =
-            tokio::spawn(Sequencer::new(app.register.clone()).run(database.service_options(), async {
+            tokio::spawn(Sequencer::new(app.queue.clone()).run(database.service_options(), async {
                 // Resolves too when the sender is dropped: then there is nothing more to wait for.
                 let _ = last_round.await;
             }));
@@ -380,7 +389,7 @@ impl Ready {
 /// The process's figures with those of its pool and of the register.
 fn exposition(app: &App) -> Exposition {
     let (all, idle) = (app.pool.clone(), app.pool.clone());
-    let (lag, size) = (app.register.clone(), app.register.clone());
+    let (lag, size) = (app.queue.clone(), app.queue.clone());
     Exposition::new()
         .with_gauge(
             "ormantrace_register_lag_seconds",

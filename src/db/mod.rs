@@ -16,6 +16,6 @@ mod scram;
 mod trouble;
 mod tx;
 
-pub use open::{Database, Mode, OpenError, open, open_throw_away, pool_options};
+pub use open::{Database, Mode, OpenError, open, open_for_publisher, open_throw_away, pool_options};
 pub use trouble::{is_down, is_retryable};
 pub use tx::{Leaves, Tx};

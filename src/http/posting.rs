@@ -4,6 +4,7 @@
 //! PostgreSQL asks for it.
 
 use super::app::App;
+use super::asked::{NothingAsked, query_text};
 use super::problem::{Kind, Problem};
 use crate::db::{self, Tx};
 use crate::error::{At, Error, Invalid};
@@ -228,10 +229,7 @@ impl<T: Read> FromRequest<App> for Posted<T> {
     async fn from_request(request: Request, app: &App) -> Result<Self, Problem> {
         let envelope = Envelope::from_request(request, app).await?;
         envelope.require_json()?;
-        if envelope.query.as_deref().is_some_and(|query| !query.is_empty()) {
-            let invalid = Invalid::new("unknown-parameter", "This call takes no query parameters.");
-            return Err(Problem::wrong_at(At::Query("?".into()), invalid));
-        }
+        let NothingAsked = query_text(envelope.query.as_deref())?;
         envelope.json(app)
     }
 }
@@ -326,7 +324,7 @@ impl Task {
         let leaves = tx.leaves().hashes.len();
         match tx.commit().await {
             Ok(()) => {
-                self.app.register.committed(leaves);
+                self.app.queue.committed(leaves);
                 metrics::counter!("ormantrace_transactions_total", "transaction" => self.name).increment(1);
                 Ok(done.answer())
             }
@@ -345,12 +343,12 @@ impl Task {
             }
         }
         if self.posting.evidence
-            && let Some(lag) = self.app.register.behind()
+            && let Some(lag) = self.app.queue.behind()
         {
             return Err(Attempt::Told(Problem::register_behind(lag)));
         }
         let mut done = work.run(tx).await?;
-        if let Some(receipt) = self.app.register.receipt(tx.leaves()) {
+        if let Some(receipt) = self.app.queue.receipt(tx.leaves()) {
             done = done.receipted(receipt);
         }
         if let Some(key) = &self.posting.idempotency_key {

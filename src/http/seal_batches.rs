@@ -1,7 +1,7 @@
 //! Batches of seals: register, make, hand out the list.
 
 use super::app::App;
-use super::asked::query;
+use super::asked::{NothingAsked, query};
 use super::auth::Operator;
 use super::posting::{Done, Envelope, Posted};
 use super::problem::Problem;
@@ -106,10 +106,8 @@ fn read(app: &App, uri: &Uri, envelope: &Envelope) -> Result<Posted<Registration
         return envelope.csv(app, &layout, MOST_REGISTERED, &parameters);
     }
     envelope.require_json()?;
-    if uri.query().is_some_and(|query| !query.is_empty()) {
-        let detail = "With JSON this call takes no query parameters: `holder_bin` is in the body.";
-        return Err(Problem::wrong_at(At::Query("?".into()), Invalid::new("unknown-parameter", detail)));
-    }
+    // With JSON the holder is in the body.
+    let NothingAsked = query(uri)?;
     envelope.json(app)
 }
 
@@ -123,8 +121,8 @@ fn read(app: &App, uri: &Uri, envelope: &Envelope) -> Result<Posted<Registration
     )),
     responses(
         (status = 201, description = "Registered", body = Receipted<NewBatch>),
-        (status = "4XX", description = "Refused", content_type = "application/problem+json"),
-        (status = 503, description = "Cannot now", content_type = "application/problem+json"),
+        (status = 403, description = "Your role may never call this", body = Problem,
+            content_type = "application/problem+json"),
     )
 )]
 pub async fn register_seals(
@@ -170,8 +168,8 @@ pub async fn register_seals(
     request_body = Order,
     responses(
         (status = 201, description = "Made", body = Receipted<NewBatch>),
-        (status = "4XX", description = "Refused", content_type = "application/problem+json"),
-        (status = 503, description = "Cannot now", content_type = "application/problem+json"),
+        (status = 403, description = "Your role may never call this", body = Problem,
+            content_type = "application/problem+json"),
     )
 )]
 pub async fn make_seals(
@@ -265,8 +263,8 @@ impl Form {
     responses(
         (status = 200, description = "The list, by `Accept`",
          content((String = "application/x-ndjson"), (String = "text/csv"))),
-        (status = "4XX", description = "Refused", content_type = "application/problem+json"),
-        (status = 503, description = "Cannot now", content_type = "application/problem+json"),
+        (status = 404, description = "Not there, or not yours to see", body = Problem,
+            content_type = "application/problem+json"),
     )
 )]
 pub async fn list_batch_seals(
@@ -274,6 +272,7 @@ pub async fn list_batch_seals(
     caller: Caller,
     Path(id): Path<String>,
     headers: HeaderMap,
+    _: NothingAsked,
 ) -> Result<Response, Problem> {
     let id: SealBatchId = id.parse().map_err(|_| Problem::not_found())?;
     // Codes are for who hammers them in and who ordered them; an inspector reads seals one by one.

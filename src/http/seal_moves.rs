@@ -141,8 +141,8 @@ async fn earlier(
     request_body = SealTransfer,
     responses(
         (status = 200, description = "Transferred", body = Receipted<Transferred>),
-        (status = "4XX", description = "Refused", content_type = "application/problem+json"),
-        (status = 503, description = "Cannot now", content_type = "application/problem+json"),
+        (status = 403, description = "Your role may never call this", body = Problem,
+            content_type = "application/problem+json"),
     )
 )]
 pub async fn transfer_seals(
@@ -190,8 +190,10 @@ pub async fn transfer_seals(
     request_body = SealVoid,
     responses(
         (status = 200, description = "Void", body = Receipted<Voided>),
-        (status = "4XX", description = "Refused", content_type = "application/problem+json"),
-        (status = 503, description = "Cannot now", content_type = "application/problem+json"),
+        (status = 403, description = "Your role may never call this", body = Problem,
+            content_type = "application/problem+json"),
+        (status = 404, description = "Not there, or not yours to see", body = Problem,
+            content_type = "application/problem+json"),
     )
 )]
 pub async fn void_seal(

@@ -20,9 +20,9 @@ pub const MOST_LAG: Duration = Duration::from_secs(30);
 /// How long a reading of an empty queue is believed.
 const BELIEVED: Duration = Duration::from_secs(5);
 
-/// The register as one process knows it. Clones share it.
+/// The queue as one process knows it. Clones share it.
 #[derive(Clone)]
-pub struct Register(Arc<Inner>);
+pub struct Queue(Arc<Inner>);
 
 struct Inner {
     signer: Signer,
@@ -49,14 +49,14 @@ pub struct Lag {
     pub lag: Duration,
 }
 
-impl fmt::Debug for Register {
+impl fmt::Debug for Queue {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Register").field("lag", &self.lag()).finish_non_exhaustive()
+        f.debug_struct("Queue").field("lag", &self.lag()).finish_non_exhaustive()
     }
 }
 
-impl Register {
-    /// A register whose receipts that key signs. Nothing is known of the queue yet.
+impl Queue {
+    /// One of which nothing is known yet; that key signs the receipts.
     #[must_use]
     pub fn new(signer: Signer) -> Self {
         Self(Arc::new(Inner {

@@ -12,7 +12,7 @@
 //! entries in front of it, which PostgreSQL keeps as long as anybody's snapshot may see them. The
 //! floor is a hint: every few seconds a round begins at zero.
 
-use super::queue::{FULL, Reading, Register};
+use super::queue::{FULL, Queue, Reading};
 use chrono::{DateTime, Utc};
 use metrics::{counter, histogram};
 use sqlx::postgres::{PgConnectOptions, PgConnection};
@@ -82,16 +82,16 @@ struct Candidate {
 /// The sequencer of one process.
 #[derive(Debug)]
 pub struct Sequencer {
-    register: Register,
+    queue: Queue,
     candidate: Option<Candidate>,
     from_zero: Option<Instant>,
 }
 
 impl Sequencer {
-    /// One that tells `register` what it reads.
+    /// One that tells `queue` what it reads.
     #[must_use]
-    pub fn new(register: Register) -> Self {
-        Self { register, candidate: None, from_zero: None }
+    pub fn new(queue: Queue) -> Self {
+        Self { queue, candidate: None, from_zero: None }
     }
 
     /// Works until `stop` resolves, then empties the queue and ends. It has a connection of its own
@@ -105,7 +105,7 @@ impl Sequencer {
             tokio::select! {
                 () = &mut stop => break,
                 () = tokio::time::sleep(pause) => {}
-                () = self.register.full(), if connection.is_some() => {}
+                () = self.queue.full(), if connection.is_some() => {}
             }
             match self.awake(&options, connection.take()).await {
                 Ok(kept) => {
@@ -173,17 +173,17 @@ impl Sequencer {
     /// # Errors
     /// The database's own.
     pub async fn tick(&mut self, db: &mut PgConnection) -> sqlx::Result<()> {
-        self.register.begins();
+        self.queue.begins();
         let from_zero = self.from_zero.is_none_or(|at| at.elapsed() >= FROM_ZERO_EVERY);
         let start = if from_zero { Start::Zero } else { Start::Floor };
         let reading = read(db, start).await?;
-        self.register.note(reading);
+        self.queue.note(reading);
         let rounds = if reading.oldest.is_some() { IN_A_ROW } else { 0 };
         for _ in 0..rounds {
             // Where another works, the reading stands: should it hang, the lag is seen to grow.
             let Round::Placed { leaves, size, waited } = self.round(db, start).await? else { return Ok(()) };
             let more = leaves == FULL;
-            self.register.note(Reading { size, oldest: more.then_some(waited) });
+            self.queue.note(Reading { size, oldest: more.then_some(waited) });
             if !more {
                 break;
             }

@@ -136,7 +136,7 @@ struct Watch {
 impl Watch {
     async fn over(world: &World) -> Self {
         let db = world.app.pool.acquire().await.unwrap();
-        Self { sequencer: Sequencer::new(world.app.register.clone()), db }
+        Self { sequencer: Sequencer::new(world.app.queue.clone()), db }
     }
 
     async fn round(&mut self, start: Start) -> usize {
@@ -238,12 +238,12 @@ async fn two_sequencers_under_writers_place_every_event_once() {
     let mut stops = Vec::new();
     for _ in 0..2 {
         let (stop, stopped) = oneshot::channel::<()>();
-        let sequencer = Sequencer::new(world.app.register.clone());
+        let sequencer = Sequencer::new(world.app.queue.clone());
         sequencers.push(tokio::spawn(sequencer.run(options.clone(), async { drop(stopped.await) })));
         stops.push(stop);
     }
     let writers = (0..WRITERS).map(|writer| {
-        let (pool, register, of) = (world.app.pool.clone(), world.app.register.clone(), of.clone());
+        let (pool, register, of) = (world.app.pool.clone(), world.app.queue.clone(), of.clone());
         tokio::spawn(async move {
             for posting in 0..POSTINGS {
                 let mut tx = Tx::begin(&pool).await.unwrap();
@@ -288,7 +288,7 @@ async fn a_sequencer_outlives_its_connection_and_waits_while_another_works() {
     let of = world.enterprise().await;
     let options = (*world.app.pool.connect_options()).clone();
     let (stop, stopped) = oneshot::channel::<()>();
-    let sequencer = Sequencer::new(world.app.register.clone());
+    let sequencer = Sequencer::new(world.app.queue.clone());
     let running = tokio::spawn(sequencer.run(options, async { drop(stopped.await) }));
     let mut owner = world.owner().await;
     for expected in 1..=2 {
@@ -298,7 +298,7 @@ async fn a_sequencer_outlives_its_connection_and_waits_while_another_works() {
         let mut tx = Tx::begin(&world.app.pool).await.unwrap();
         append(&mut tx, morning(), vec![event(&of)]).await.unwrap();
         tx.commit().await.unwrap();
-        until(async || world.app.register.lag().is_some_and(|lag| !lag.lag.is_zero())).await;
+        until(async || world.app.queue.lag().is_some_and(|lag| !lag.lag.is_zero())).await;
         assert_eq!(number(&world.app.pool, "SELECT count(*) FROM leaf").await, expected - 1);
         other.rollback().await.unwrap();
         until(async || number(&world.app.pool, "SELECT size FROM register").await == expected).await;
@@ -394,7 +394,7 @@ async fn nobody_changes_removes_or_truncates_leaves() {
 
 /// The key whose receipts a world gives.
 fn keys(world: &World) -> [VerifierKey; 1] {
-    [world.app.register.receipt_key().verifier().clone()]
+    [world.app.queue.receipt_key().verifier().clone()]
 }
 
 /// Hashes of the events that an answer says it made.
