@@ -9,7 +9,7 @@
 
 use crate::chain::Salt;
 use crate::clock::Clock;
-use crate::db::Database;
+use crate::db::{Database, Tx};
 use crate::error::Error;
 use crate::ids::HarvestId;
 use crate::party::bin::Bin;
@@ -127,7 +127,7 @@ pub async fn erase(database: &Database, whose: &Whose, clock: &Clock) -> Result<
 /// # Errors
 /// As [`erase`].
 pub async fn delete(owner: &mut PgConnection, whose: &Whose, clock: &Clock) -> Result<Erased, Failure> {
-    let mut tx = owner.begin().await?;
+    let mut tx = Tx::on(owner).await?;
     let mut personal: Vec<Uuid> = Vec::new();
     // What the answers to the postings say they made.
     let mut made: Vec<Uuid> = Vec::new();

@@ -8,19 +8,21 @@ use axum::http::{HeaderMap, Method, Request, StatusCode};
 use chrono::{DateTime, Utc};
 use http_body_util::BodyExt;
 use ormantrace::clock::Clock;
+use ormantrace::db::Tx;
 use ormantrace::http::app::{App, Inner};
 use ormantrace::http::layers::LayerSettings;
 use ormantrace::http::limit::{LimitSettings, PublicLimiter, Rate};
 use ormantrace::http::router::router;
 use ormantrace::ids::{KeyId, OrganizationId};
 use ormantrace::ledger::Folder;
+use ormantrace::ledger::note::{Kind, Signer};
 use ormantrace::party::act::Act;
-use ormantrace::party::bin::Bin;
 use ormantrace::party::key::Token;
 use ormantrace::party::key_record::{self, NewKey};
 use ormantrace::party::organization::{NewOrganization, register};
 use ormantrace::party::role::{OrganizationKind, Role};
 use ormantrace::read::Reads;
+use ormantrace::register::Queue;
 use ormantrace::register::published::Published;
 use ormantrace::seal::gs1::Gtin;
 use ormantrace::seal::signing::{KeyRing, SigningKey};
@@ -122,6 +124,7 @@ impl World {
             signing_key,
             register: Published::new(Folder::new(register_dir)),
             fingerprint_key: [1; 32],
+            queue: Queue::new(Signer::from_seed("orman.test/receipts", Kind::Text, &[9; 32]).unwrap()),
             limiter: PublicLimiter::new(LimitSettings {
                 misses: often,
                 hits: often,
@@ -161,7 +164,7 @@ impl World {
             kind: OrganizationKind::LegalEntity,
             roles: roles.iter().map(|role| Role::parse(role).unwrap()).collect(),
         };
-        let mut tx = self.app.pool.begin().await.unwrap();
+        let mut tx = Tx::begin(&self.app.pool).await.unwrap();
         register(&mut tx, &act, id, &new).await.unwrap();
         tx.commit().await.unwrap();
         let (_, token) = self.key(id).await;
@@ -173,7 +176,7 @@ impl World {
         let (id, token) = (KeyId::new(), Token::random());
         let act = Act::of(organization, id, self.clock.now()).unwrap();
         let key = NewKey { id, label: "test", token: &token, expires_at: None };
-        let mut tx = self.app.pool.begin().await.unwrap();
+        let mut tx = Tx::begin(&self.app.pool).await.unwrap();
         key_record::make(&mut tx, &act, organization, key).await.unwrap();
         tx.commit().await.unwrap();
         (id, token)
