@@ -3,17 +3,20 @@
 //! A fault of the command line itself ends with exit code 2 and the usage, everything
 //! else that keeps a command from its end with exit code 1 and a sentence.
 
+use crate::clock::Clock;
 use crate::config::{DatabaseSettings, Settings};
 use crate::db::erase::{self, Whose};
 use crate::db::{self, Mode, OpenError};
 use crate::demo;
 use crate::error::Invalid;
 use crate::http::body::BodySettings;
+use crate::fsck;
 use crate::http::router;
 use crate::http::server::ServerSettings;
 use crate::party::bin::Bin;
 use crate::serve::{self, Operation};
 use crate::telemetry::{self, Format, TelemetryError};
+use crate::verifier::command::{self, VerifyArgs};
 use clap::{Args, Parser, Subcommand};
 use std::ffi::OsString;
 use std::io::Write;
@@ -22,6 +25,11 @@ use std::time::Duration;
 
 use crate::http::address::Network;
 use crate::ids::HarvestId;
+use crate::register::publish::PublishError;
+use crate::register::witness::WitnessError;
+
+mod register;
+use crate::ledger::VerifierKey;
 
 /// Marking and tracing of timber: seals, felling tickets, harvests, custody, verification.
 #[derive(Debug, Parser)]
@@ -63,8 +71,21 @@ enum Command {
         )]
         listen: SocketAddr,
     },
+    /// Check an export, a proof, a receipt or a checkpoint offline; exit code 0 if every check holds
+    Verify(Box<VerifyArgs>),
     /// Erase a person's data for good: from the tables, the indexes and a private cluster's files
     Erase(EraseArgs),
+    /// Sign the register of all events and publish it; a process apart from the server, with a key that
+    /// the database's administrator does not have
+    Publish(Box<register::PublishArgs>),
+    /// Countersign somebody's register, each checkpoint only if it follows from the one before
+    Witness(Box<register::WitnessArgs>),
+    /// Make or show a key of a register or a witness
+    #[command(subcommand)]
+    Key(register::KeyCommand),
+    /// Check the whole database against its evidence and the register; exit code 0 if nothing is wrong,
+    /// 1 with a line for each finding, 2 if it could not be checked
+    Fsck(FsckArgs),
 }
 
 /// What `serve` and `demo` can be told.
@@ -84,6 +105,11 @@ struct OperationArgs {
     /// [default: keys/marking.key in the data directory]
     #[arg(long, env = "ORMANTRACE_MARKING_KEY", value_name = "FILE")]
     marking_key: Option<std::path::PathBuf>,
+
+    /// Folder of the published register, which `publish` writes and this serves
+    /// [default: register in the data directory]
+    #[arg(long, env = "ORMANTRACE_REGISTER_DIR", value_name = "FOLDER")]
+    register_dir: Option<std::path::PathBuf>,
 
     /// Public checks of codes that find nothing, per minute and address without a token
     #[arg(long, env = "ORMANTRACE_MISSES_PER_MINUTE", value_name = "NUMBER", default_value_t = 30)]
@@ -148,6 +174,48 @@ struct WhoseArgs {
     iin: Option<Bin>,
 }
 
+/// What is checked.
+#[derive(Args, Clone, Debug)]
+struct FsckArgs {
+    #[command(flatten)]
+    database: DatabaseSettings,
+
+    /// Folder of the published register to compare with [default: `register` in the data directory,
+    /// if it is there]
+    #[arg(long, env = "ORMANTRACE_REGISTER_DIR", value_name = "FOLDER")]
+    register_dir: Option<std::path::PathBuf>,
+
+    /// Key that the published register must be signed with, as NAME+ID+KEY; any one of several.
+    /// Without one, the roots are compared and their signatures not looked at
+    #[arg(long, value_name = "VKEY")]
+    trust: Vec<VerifierKey>,
+}
+
+impl FsckArgs {
+    fn scope(&self) -> fsck::Scope {
+        let in_data = || self.database.data_dir().ok().map(|dir| dir.join("register"));
+        let folder = self.register_dir.clone().or_else(|| in_data().filter(|dir| dir.is_dir()));
+        let published = folder.map(|folder| fsck::Published { folder, keys: self.trust.clone() });
+        fsck::Scope { published, ..fsck::Scope::default() }
+    }
+
+    /// Checks, tells, and gives whether nothing is wrong.
+    async fn run(&self) -> Result<bool, Failure> {
+        let database = db::open(&self.database, Mode::Attach).await?;
+        let mut console = fsck::console::Console::default();
+        let checked = async {
+            let mut connection = database.owner().await.map_err(fsck::Failure::Database)?;
+            fsck::check(&mut connection, &self.scope(), &mut console).await
+        };
+        let checked = checked.await;
+        console.finish();
+        database.close().await;
+        let summary = checked.map_err(|failure| Failure::Unchecked(failure.to_string()))?;
+        writeln!(std::io::stdout(), "{summary}")?;
+        Ok(summary.is_clean())
+    }
+}
+
 /// Why a command did not come to its end. `Display` is the whole message.
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
@@ -169,9 +237,32 @@ pub enum Failure {
     /// No server, or one that is not ready.
     #[error("The server at {0} is not ready.")]
     NotReady(SocketAddr),
+    /// What was to be verified does not hold, or cannot be read.
+    #[error("{0}")]
+    Verify(#[from] command::Failure),
+    /// Publishing ended.
+    #[error("{0}")]
+    Publish(#[from] PublishError),
+    /// Witnessing did not start.
+    #[error("{0}")]
+    Witness(#[from] WitnessError),
     /// Erasing failed.
     #[error("{0}")]
     Erase(#[from] erase::Failure),
+    /// The check did not come to its end.
+    #[error("{0}")]
+    Unchecked(String),
+    /// The check came to its end and found something.
+    #[error("The database and its evidence do not agree: see the lines on standard output.")]
+    Findings,
+}
+
+impl Failure {
+    /// The exit code: 1, but 2 for a check that could not be done, since its 1 says that something is wrong.
+    #[must_use]
+    pub fn exit_code(&self) -> u8 {
+        if matches!(self, Self::Unchecked(_)) { 2 } else { 1 }
+    }
 }
 
 impl Cli {
@@ -194,8 +285,13 @@ impl Cli {
         if let Command::Probe { listen } = self.command {
             return serve::probe(listen).map_err(|_| Failure::NotReady(listen));
         }
+        let command = match self.command {
+            Command::Verify(args) => return Ok(args.run()?),
+            Command::Key(command) => return command.run(),
+            other => other,
+        };
         telemetry::init(self.log_format, &self.log)?;
-        tokio::runtime::Runtime::new()?.block_on(self.command.run())
+        tokio::runtime::Runtime::new()?.block_on(command.run())
     }
 }
 
@@ -216,7 +312,9 @@ impl Command {
                 tracing::info!("the database has this program's shape");
                 Ok(())
             }
-            Self::Openapi | Self::Probe { .. } => Ok(()),
+            Self::Publish(args) => args.run().await,
+            Self::Witness(args) => args.run().await,
+            Self::Openapi | Self::Probe { .. } | Self::Verify(_) | Self::Key(_) => Ok(()),
             Self::Erase(args) => {
                 let whose = match (args.whose.harvest, args.whose.iin) {
                     (Some(harvest), _) => Whose::Harvest(harvest),
@@ -224,10 +322,15 @@ impl Command {
                     (None, None) => return Ok(()),
                 };
                 let database = db::open(&args.database, Mode::Attach).await?;
-                let erased = erase::erase(&database, &whose).await;
+                let erased = erase::erase(&database, &whose, &Clock::system()).await;
                 database.close().await;
                 Ok(writeln!(std::io::stdout(), "{}", erased?)?)
             }
+            Self::Fsck(args) => match args.run().await {
+                Ok(true) => Ok(()),
+                Ok(false) => Err(Failure::Findings),
+                Err(other) => Err(Failure::Unchecked(other.to_string())),
+            },
         }
     }
 }
@@ -237,6 +340,7 @@ impl ServeArgs {
         let (given, body) = (self.operation, BodySettings::default());
         let mut operation = Operation {
             marking_key: given.marking_key,
+            register_dir: given.register_dir,
             trusted_proxies: given.trusted_proxy,
             metrics_listen: given.metrics_listen,
             leave: Duration::from_secs(given.leave_seconds.into()),

@@ -188,16 +188,16 @@ async fn an_erased_name_is_nowhere() {
     }
 
     let task = db::open(&settings, Mode::Attach).await.unwrap_or_else(|error| panic!("{error}"));
-    let erased = erase::erase(&task, &Whose::Harvest(first.id)).await.expect("erased");
+    let erased = erase::erase(&task, &Whose::Harvest(first.id), &clock).await.expect("erased");
     assert_eq!(erased, Erased { parts: 1, organizations: 0, answers: 1, left: None });
     assert!(dump(data.path()).contains(NAME), "of the other harvest");
     let person = Whose::Iin(Bin::parse(&person_iin).expect("valid"));
-    let erased = erase::erase(&task, &person).await.expect("erased");
+    let erased = erase::erase(&task, &person, &clock).await.expect("erased");
     assert_eq!(erased, Erased { parts: 1, organizations: 0, answers: 1, left: None });
     let whose = Whose::Iin(Bin::parse(&trader_iin).expect("valid"));
-    let erased = erase::erase(&task, &whose).await.expect("erased");
+    let erased = erase::erase(&task, &whose, &clock).await.expect("erased");
     assert_eq!(erased, Erased { parts: 0, organizations: 1, answers: 1, left: None });
-    assert_eq!(erase::erase(&task, &whose).await.expect("again"), Erased::default());
+    assert_eq!(erase::erase(&task, &whose, &clock).await.expect("again"), Erased::default());
 
     let dumped = dump(data.path());
     for word in [NAME, person_iin.as_str(), TRADER, trader_iin.as_str()] {
@@ -221,7 +221,7 @@ async fn an_erased_name_is_nowhere() {
         .expect("read");
     assert_eq!(there.expect("kept").0, kept.personal.text);
     assert!(matches!(
-        erase::erase(&task, &Whose::Harvest(HarvestId::new())).await,
+        erase::erase(&task, &Whose::Harvest(HarvestId::new()), &clock).await,
         Err(Failure::NoHarvest(_))
     ));
     task.close().await;

@@ -235,6 +235,18 @@ impl ShownPart {
 }
 
 impl StoredEvent {
+    /// The bytes that its hash covers, laid out anew from what is stored; `subject_ref` names its subject.
+    #[must_use]
+    pub fn entry(&self, subject_ref: Hash) -> Entry {
+        let own = |part, text: &str| commit(part, &self.secret.salt(part), text);
+        let record = record(
+            own(Part::Public, &self.public),
+            own(Part::Business, &self.business),
+            self.personal_commitment.unwrap_or(Hash::ZERO),
+        );
+        Entry::new(subject_ref, self.seq, self.received_at, self.prev, record)
+    }
+
     /// The event for a reader who may see the parts of `open`; `subject_ref` names its subject in every entry.
     #[must_use]
     pub fn shown(&self, subject_ref: Hash, open: Openness) -> ShownEvent {

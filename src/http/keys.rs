@@ -6,10 +6,12 @@ use super::organizations::PageQuery;
 use super::paging::{Cursor, Limit, Page};
 use super::posting::{Done, Posted};
 use super::problem::Problem;
-use crate::error::{At, Entry};
+use crate::error::{At, Entry, Error};
 use crate::ids::{KeyId, OrganizationId};
 use crate::input::input;
+use crate::party::act::Act;
 use crate::party::key::{self, Caller, Key, KeyInUse, Token};
+use crate::party::key_record;
 use crate::party::organization::{self, Organization};
 use crate::party::role::Role;
 use crate::units::{Moment, Text, utc_text};
@@ -91,15 +93,18 @@ pub async fn create_key(
                 let token = Token::random();
                 let expires_at = input.expires_at.map(Moment::instant);
                 let label = input.label.as_str();
-                let id = key::store(&mut **tx, organization, label, &token, expires_at, now).await?;
+                let act = Act::now(&caller, now)?;
+                let key = key_record::NewKey { id: KeyId::new(), label, token: &token, expires_at };
+                let created_at = key_record::make(tx, &act, organization, key).await?;
                 let made = NewKey {
-                    id,
+                    id: key.id,
                     label: label.to_owned(),
                     token: token.expose().to_owned(),
-                    created_at: utc_text(now),
+                    created_at: utc_text(created_at),
                     expires_at: expires_at.map(utc_text),
                 };
-                Ok(Done::created(&made, format!("key {id}")).unrepeatable())
+                let done = format!("key {}", made.id);
+                Ok(Done::created(&made, done).unrepeatable())
             })
         })
         .await
@@ -151,9 +156,14 @@ pub async fn revoke_key(
     Path(id): Path<String>,
     _: NothingAsked,
 ) -> Result<StatusCode, Problem> {
-    let (id, now) = (id_in_path(&id)?, app.clock.now());
+    let id = id_in_path(&id)?;
+    let act = Act::now(&caller, app.clock.now())?;
     // In a task of its own: a client that hangs up must not leave it open whether the key is revoked.
-    let revoking = tokio::spawn(async move { key::revoke(&app.pool, &caller, id, now).await });
+    let revoking = tokio::spawn(async move {
+        let mut tx = app.pool.begin().await?;
+        key_record::revoke(&mut tx, &caller, &act, id).await?;
+        Ok::<_, Error>(tx.commit().await?)
+    });
     revoking.await.map_err(|error| Problem::internal(format!("revoke_key died: {error}")))??;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -20,7 +20,7 @@ use axum::response::Response;
 use utoipa::{IntoParams, ToSchema};
 
 /// The log that the address names and as much of it as the caller may see; one 404 for all else.
-async fn seen(app: &App, reader: Reader, code: &str) -> Result<(LogRow, Sight), Problem> {
+pub(super) async fn seen(app: &App, reader: Reader, code: &str) -> Result<(LogRow, Sight), Problem> {
     // A text that is no code names nothing.
     let code = Code::parse(code).map_err(|_| Problem::not_found())?;
     let row = store::look(&app.pool, &code, reader).await?;

@@ -9,9 +9,10 @@ use super::layers::{LayerSettings, with_layers};
 use super::metrics::Exposition;
 use super::problem::Problem;
 use super::{
-    custody_events, events, felling_tickets, findings, harvests, keys, logs, organizations, pages, reference,
-    seal_batches, seal_moves, seals, verify,
+    custody_events, events, felling_tickets, findings, harvests, keys, logs, organizations, pages, proofs,
+    reference, seal_batches, seal_moves, seals, verify,
 };
+use crate::ledger::Folder;
 use axum::Router;
 use axum::extract::FromRequestParts;
 use axum::http::{HeaderMap, Request};
@@ -88,6 +89,8 @@ pub fn api() -> OpenApiRouter<App> {
         .routes(routes!(logs::list_logs))
         .routes(routes!(logs::get_log))
         .routes(routes!(logs::get_log_history))
+        .routes(routes!(proofs::get_log_proof))
+        .routes(routes!(proofs::export_log))
         .routes(routes!(events::list_events))
         .routes(routes!(findings::list_findings))
         // verification
@@ -108,6 +111,8 @@ pub struct Operations {
     pub health: Health,
     /// `/metrics` for the operator's token; nothing if the figures have a listener of their own.
     pub metrics: Option<Exposition>,
+    /// The published register, if this process serves it.
+    pub register: Option<Folder>,
 }
 
 /// Ready while the database answers.
@@ -125,7 +130,7 @@ pub fn health(app: &App) -> Health {
 
 /// Everything that is served, behind its layers, as a process of its own would.
 pub fn router(app: App, layers: &LayerSettings) -> Router {
-    let operations = Operations { health: health(&app), metrics: Some(Exposition::new()) };
+    let operations = Operations { health: health(&app), metrics: Some(Exposition::new()), register: None };
     served(app, layers, &operations)
 }
 
@@ -140,6 +145,9 @@ pub fn served(app: App, layers: &LayerSettings, operations: &Operations) -> Rout
     if let Some(exposition) = operations.metrics.clone() {
         let of = app.clone();
         router = router.merge(exposition.routes(move |headers| operator_only(of.clone(), headers)));
+    }
+    if let Some(register) = &operations.register {
+        router = router.merge(super::register::routes(register));
     }
     with_layers(router, layers).layer(axum::middleware::from_fn(pages::problems_as_pages)).with_state(app)
 }

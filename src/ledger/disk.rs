@@ -1,0 +1,131 @@
+//! Writing files so that a crash at any moment leaves the old content or the new.
+//!
+//! Every call that changes something passes one gate, where a test lets the disk fail or the process
+//! end; in production the gate is open.
+
+use std::collections::BTreeSet;
+use std::ffi::OsString;
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// A call that changes the disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Call {
+    /// A folder is made.
+    MakeDir,
+    /// A file is made or emptied.
+    Create,
+    /// Bytes are written.
+    Write,
+    /// A file's bytes are made to last.
+    Sync,
+    /// A file takes its place.
+    Rename,
+    /// A folder's names are made to last.
+    SyncDir,
+    /// A file or folder goes.
+    Remove,
+}
+
+type Gate = Arc<dyn Fn(Call, &Path) -> io::Result<()> + Send + Sync>;
+
+/// The disk.
+#[derive(Clone, Default)]
+pub struct Disk {
+    gate: Option<Gate>,
+}
+
+impl std::fmt::Debug for Disk {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(if self.gate.is_some() { "Disk(gated)" } else { "Disk" })
+    }
+}
+
+impl Disk {
+    /// The machine's disk.
+    #[must_use]
+    pub fn system() -> Self {
+        Self::default()
+    }
+
+    /// The machine's disk behind a gate: what it refuses fails, a refused write half done.
+    #[must_use]
+    pub fn gated(gate: impl Fn(Call, &Path) -> io::Result<()> + Send + Sync + 'static) -> Self {
+        Self { gate: Some(Arc::new(gate)) }
+    }
+
+    fn pass(&self, call: Call, path: &Path) -> io::Result<()> {
+        self.gate.as_ref().map_or(Ok(()), |gate| gate(call, path))
+    }
+
+    /// Puts files into their places: each written beside its place, synced and renamed, then every
+    /// folder that changed synced. Once this has returned they last through a power cut; if it fails
+    /// or is cut off, each place has its old content or its new.
+    ///
+    /// # Errors
+    /// The system's own, naming the file.
+    pub fn put(&self, files: &[(PathBuf, Vec<u8>)]) -> io::Result<()> {
+        let mut changed = BTreeSet::new();
+        for (path, bytes) in files {
+            let folder = path.parent().unwrap_or(Path::new("."));
+            self.make_dirs(folder, &mut changed)?;
+            self.put_one(path, bytes)
+                .map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", path.display())))?;
+            changed.insert(folder.to_path_buf());
+        }
+        changed.iter().try_for_each(|folder| self.sync_dir(folder))
+    }
+
+    fn put_one(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
+        // The same name every time: what a crash leaves behind is written over.
+        let mut name = OsString::from(".");
+        name.push(path.file_name().unwrap_or_default());
+        name.push(".new");
+        let draft = path.with_file_name(name);
+        self.pass(Call::Create, &draft)?;
+        let mut file = File::create(&draft)?;
+        if let Err(refused) = self.pass(Call::Write, &draft) {
+            file.write_all(&bytes[..bytes.len() / 2])?;
+            return Err(refused);
+        }
+        file.write_all(bytes)?;
+        self.pass(Call::Sync, &draft)?;
+        file.sync_all()?;
+        self.pass(Call::Rename, path)?;
+        fs::rename(&draft, path)
+    }
+
+    fn make_dirs(&self, folder: &Path, changed: &mut BTreeSet<PathBuf>) -> io::Result<()> {
+        if folder.as_os_str().is_empty() || folder.is_dir() {
+            return Ok(());
+        }
+        if let Some(parent) = folder.parent() {
+            self.make_dirs(parent, changed)?;
+            changed.insert(parent.to_path_buf());
+        }
+        self.pass(Call::MakeDir, folder)?;
+        fs::create_dir(folder)
+            .or_else(|error| if folder.is_dir() { Ok(()) } else { Err(error) })
+            .map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", folder.display())))
+    }
+
+    fn sync_dir(&self, folder: &Path) -> io::Result<()> {
+        self.pass(Call::SyncDir, folder)?;
+        let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+        File::open(folder)?.sync_all()
+    }
+
+    /// Removes a folder and all in it. One that is not there is no error.
+    ///
+    /// # Errors
+    /// The system's own.
+    pub fn remove_dir(&self, folder: &Path) -> io::Result<()> {
+        self.pass(Call::Remove, folder)?;
+        match fs::remove_dir_all(folder) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        }
+    }
+}

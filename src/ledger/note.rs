@@ -1,0 +1,490 @@
+//! Signed notes: a text and signatures under it (C2SP signed-note).
+//!
+//! ```text
+//! text, ending in a newline
+//!
+//! — key name base64(key id[4] || signature)
+//! ```
+//! A signature by a key one does not know is passed over; one by a known key that does not verify
+//! makes the whole note worthless. Public keys are written `name+id+base64(type || key)`, secret ones
+//! `PRIVATE+KEY+name+id+base64(type || seed)`, as Go's `golang.org/x/mod/sumdb/note` writes them.
+
+use super::cosignature;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use chrono::{DateTime, Utc};
+use ed25519_dalek::Signer as _;
+use sha2::{Digest, Sha256};
+use std::fmt;
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::Path;
+use std::str::FromStr;
+
+/// Longest note that is read, in bytes.
+pub const MAX_LENGTH: usize = 1_000_000;
+/// Most signatures that a note may carry here; the specification asks for 16 at least.
+pub const MAX_SIGNATURES: usize = 100;
+/// Longest name of a key, in bytes: a checkpoint's first line and a URL must hold it.
+pub const MAX_NAME: usize = 255;
+
+const SECRET: &str = "PRIVATE+KEY+";
+
+/// What a key's signatures are over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum Kind {
+    /// The note's text: a log's signature.
+    Text = 1,
+    /// A time and the note's text: a witness's countersignature.
+    Cosignature = 4,
+}
+
+impl Kind {
+    fn from_byte(byte: u8) -> Option<Self> {
+        [Self::Text, Self::Cosignature].into_iter().find(|kind| *kind as u8 == byte)
+    }
+}
+
+/// Why something is no note, no key, or not signed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NoteError {
+    /// Not the form of a note.
+    #[error("not a signed note: {0}")]
+    Malformed(&'static str),
+    /// Not the form of a key.
+    #[error("not a key: {0}")]
+    NotAKey(&'static str),
+    /// A known key's signature is wrong.
+    #[error("the signature by {0} is not over this text")]
+    Forged(String),
+    /// No known key has signed.
+    #[error("no signature is by a key that is known here")]
+    Unsigned,
+}
+
+/// Whether a name may be a key's, and a register's origin: not empty, no space, no `+`, no control
+/// character, at most [`MAX_NAME`] bytes.
+#[must_use]
+pub fn is_name(name: &str) -> bool {
+    let never = |c: char| c.is_whitespace() || c.is_control() || c == '+';
+    !name.is_empty() && name.len() <= MAX_NAME && !name.contains(never)
+}
+
+fn key_id(name: &str, kind: Kind, public: &[u8; 32]) -> u32 {
+    let digest = Sha256::new()
+        .chain_update(name.as_bytes())
+        .chain_update([b'\n', kind as u8])
+        .chain_update(public)
+        .finalize();
+    u32::from_be_bytes([digest[0], digest[1], digest[2], digest[3]])
+}
+
+/// `name+id+material` taken apart: name, id, kind, 32 bytes.
+fn parse_key(text: &str) -> Result<(&str, u32, Kind, [u8; 32]), NoteError> {
+    let wrong = NoteError::NotAKey;
+    let mut parts = text.splitn(3, '+');
+    let (Some(name), Some(id), Some(material)) = (parts.next(), parts.next(), parts.next()) else {
+        return Err(wrong("the form is name+id+key"));
+    };
+    if !is_name(name) {
+        return Err(wrong("the name is empty, too long or has a space in it"));
+    }
+    let hex = id.len() == 8 && id.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+    let id = u32::from_str_radix(id, 16).ok().filter(|_| hex).ok_or(wrong("the id is not 8 hex digits"))?;
+    let material = STANDARD.decode(material).map_err(|_| wrong("the key is not base64"))?;
+    let (kind, bytes) = material.split_first().ok_or(wrong("there is nothing in it"))?;
+    let kind = Kind::from_byte(*kind).ok_or(wrong("its type is neither 1 nor 4"))?;
+    let bytes = bytes.try_into().map_err(|_| wrong("an Ed25519 key has 32 bytes"))?;
+    Ok((name, id, kind, bytes))
+}
+
+/// A public key and the name it signs under.
+#[derive(Clone, PartialEq, Eq)]
+pub struct VerifierKey {
+    name: String,
+    id: u32,
+    kind: Kind,
+    key: ed25519_dalek::VerifyingKey,
+}
+
+impl VerifierKey {
+    /// A public key under a name.
+    ///
+    /// # Errors
+    /// If the name cannot be one, or the bytes are no key that can be trusted.
+    pub fn new(name: &str, kind: Kind, public: &[u8; 32]) -> Result<Self, NoteError> {
+        if !is_name(name) {
+            return Err(NoteError::NotAKey("the name is empty, too long or has a space in it"));
+        }
+        let key = ed25519_dalek::VerifyingKey::from_bytes(public)
+            .ok()
+            .filter(|key| !key.is_weak())
+            .ok_or(NoteError::NotAKey("these bytes are no Ed25519 key"))?;
+        Ok(Self { name: name.to_owned(), id: key_id(name, kind, public), kind, key })
+    }
+
+    /// The name it signs under.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The first four bytes of the hash over name, type and key.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.id
+    }
+
+    /// What its signatures are over.
+    #[must_use]
+    pub fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    /// The key itself.
+    #[must_use]
+    pub fn public_key(&self) -> [u8; 32] {
+        self.key.to_bytes()
+    }
+
+    /// What it vouches for with this signature, if it made it over this text.
+    fn verify<'a>(&'a self, text: &str, signature: &[u8]) -> Option<Verified<'a>> {
+        let time = match self.kind {
+            Kind::Text => {
+                let signature = ed25519_dalek::Signature::from_slice(signature).ok()?;
+                self.key.verify_strict(text.as_bytes(), &signature).ok()?;
+                None
+            }
+            Kind::Cosignature => Some(cosignature::verify(&self.key, text, signature)?),
+        };
+        Some(Verified { key: self, time })
+    }
+}
+
+impl fmt::Display for VerifierKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let material = [&[self.kind as u8], self.key.as_bytes().as_slice()].concat();
+        write!(f, "{}+{:08x}+{}", self.name, self.id, STANDARD.encode(material))
+    }
+}
+
+impl fmt::Debug for VerifierKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl FromStr for VerifierKey {
+    type Err = NoteError;
+
+    fn from_str(text: &str) -> Result<Self, NoteError> {
+        let (name, id, kind, public) = parse_key(text)?;
+        let key = Self::new(name, kind, &public)?;
+        if key.id == id { Ok(key) } else { Err(NoteError::NotAKey("its id is another key's")) }
+    }
+}
+
+/// A secret key and the name it signs under; `Debug` shows the public half.
+pub struct Signer {
+    secret: ed25519_dalek::SigningKey,
+    verifier: VerifierKey,
+}
+
+impl fmt::Debug for Signer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Signer({})", self.verifier)
+    }
+}
+
+impl Signer {
+    /// From a seed of 32 bytes.
+    ///
+    /// # Errors
+    /// If the name cannot be one.
+    pub fn from_seed(name: &str, kind: Kind, seed: &[u8; 32]) -> Result<Self, NoteError> {
+        let secret = ed25519_dalek::SigningKey::from_bytes(seed);
+        let verifier = VerifierKey::new(name, kind, secret.verifying_key().as_bytes())?;
+        Ok(Self { secret, verifier })
+    }
+
+    /// A fresh key.
+    ///
+    /// # Errors
+    /// If the name cannot be one.
+    ///
+    /// # Panics
+    /// If the operating system gives no randomness: no key can be made then.
+    pub fn generate(name: &str, kind: Kind) -> Result<Self, NoteError> {
+        let mut seed = [0; 32];
+        getrandom::fill(&mut seed).expect("the operating system gives randomness");
+        Self::from_seed(name, kind, &seed)
+    }
+
+    /// Reads the text form of a secret key.
+    ///
+    /// # Errors
+    /// If it is none, or its id is not that of the key in it.
+    pub fn parse(text: &str) -> Result<Self, NoteError> {
+        let rest =
+            text.strip_prefix(SECRET).ok_or(NoteError::NotAKey("it does not begin with PRIVATE+KEY+"))?;
+        let (name, id, kind, seed) = parse_key(rest)?;
+        let signer = Self::from_seed(name, kind, &seed)?;
+        if signer.verifier.id == id { Ok(signer) } else { Err(NoteError::NotAKey("its id is another key's")) }
+    }
+
+    /// Reads a key file: the text form on one line, readable by its user alone.
+    ///
+    /// # Errors
+    /// If it cannot be read, others may read it, or it holds no key. The message names the file.
+    pub fn load(path: &Path) -> io::Result<Self> {
+        let wrong = |what: String| {
+            io::Error::new(io::ErrorKind::InvalidData, format!("key file {}: {what}", path.display()))
+        };
+        let named =
+            |error: io::Error| io::Error::new(error.kind(), format!("key file {}: {error}", path.display()));
+        let file = std::fs::File::open(path).map_err(named)?;
+        let mode = file.metadata().map_err(named)?.mode();
+        if mode & 0o077 != 0 {
+            return Err(wrong(format!(
+                "mode {:03o} lets others read it; make it 600, and change the key if it may have been read",
+                mode & 0o777
+            )));
+        }
+        let mut text = String::new();
+        file.take(1024).read_to_string(&mut text).map_err(named)?;
+        Self::parse(text.trim_end()).map_err(|error| wrong(error.to_string()))
+    }
+
+    /// Writes a key file that is not there yet, for this user alone; its folder is made if need be.
+    /// Written beside its place, synced and linked there: nobody ever sees half a key, and of two
+    /// that write at once one is refused.
+    ///
+    /// # Errors
+    /// `AlreadyExists` if there is a file, or the system's own.
+    pub fn save(&self, path: &Path) -> io::Result<()> {
+        let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        if !folder.is_dir() {
+            use std::os::unix::fs::DirBuilderExt;
+            std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+        }
+        let mut nonce = [0; 8];
+        getrandom::fill(&mut nonce).map_err(|error| io::Error::other(error.to_string()))?;
+        let draft = folder.join(format!(".key-{}", hex::encode(nonce)));
+        let written = (|| {
+            let mut file =
+                std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&draft)?;
+            writeln!(file, "{}", self.secret_text())?;
+            file.sync_all()?;
+            std::fs::hard_link(&draft, path)
+        })();
+        std::fs::remove_file(&draft).or_else(|error| if written.is_err() { Ok(()) } else { Err(error) })?;
+        written?;
+        std::fs::File::open(folder)?.sync_all()
+    }
+
+    /// Reads the key file, or makes it, with a key of that name, if there is none.
+    ///
+    /// # Errors
+    /// As [`Signer::load`] and [`Signer::save`].
+    pub fn load_or_create(path: &Path, name: &str, kind: Kind) -> io::Result<Self> {
+        match Self::load(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                let made = Self::generate(name, kind)
+                    .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error.to_string()))?;
+                match made.save(path) {
+                    // Another process was first; its key is the key.
+                    Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
+                    _ => Self::load(path),
+                }
+            }
+            done => done,
+        }
+    }
+
+    /// The public half, as others are given it.
+    #[must_use]
+    pub fn verifier(&self) -> &VerifierKey {
+        &self.verifier
+    }
+
+    /// The text form of the secret: never print it.
+    fn secret_text(&self) -> String {
+        let VerifierKey { name, id, kind, .. } = &self.verifier;
+        let material = [&[*kind as u8], self.secret.as_bytes().as_slice()].concat();
+        format!("{SECRET}{name}+{id:08x}+{}", STANDARD.encode(material))
+    }
+
+    /// The signature line over a text. `now` is the time of a countersignature; a log's own
+    /// signature says none.
+    #[must_use]
+    pub fn sign(&self, text: &str, now: DateTime<Utc>) -> SignatureLine {
+        let bytes = match self.verifier.kind {
+            Kind::Text => self.secret.sign(text.as_bytes()).to_bytes().to_vec(),
+            Kind::Cosignature => cosignature::sign(&self.secret, text, now),
+        };
+        SignatureLine { name: self.verifier.name.clone(), id: self.verifier.id, bytes }
+    }
+}
+
+/// One line under a note.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SignatureLine {
+    name: String,
+    id: u32,
+    bytes: Vec<u8>,
+}
+
+impl SignatureLine {
+    /// Reads one line, without its newline.
+    ///
+    /// # Errors
+    /// If it is none.
+    pub fn parse(line: &str) -> Result<Self, NoteError> {
+        let wrong = || NoteError::Malformed("a signature line is not `— name base64`");
+        let (name, text) = line.strip_prefix("— ").and_then(|rest| rest.split_once(' ')).ok_or_else(wrong)?;
+        let bytes = STANDARD.decode(text).map_err(|_| wrong())?;
+        let (id, bytes) = bytes.split_first_chunk::<4>().ok_or_else(wrong)?;
+        if !is_name(name) || bytes.is_empty() {
+            return Err(wrong());
+        }
+        Ok(Self { name: name.to_owned(), id: u32::from_be_bytes(*id), bytes: bytes.to_vec() })
+    }
+
+    /// Whose it claims to be.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Whether it claims to be by this key.
+    #[must_use]
+    pub fn is_by(&self, key: &VerifierKey) -> bool {
+        self.id == key.id && self.name == key.name
+    }
+}
+
+impl fmt::Display for SignatureLine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let bytes = [self.id.to_be_bytes().as_slice(), &self.bytes].concat();
+        write!(f, "— {} {}", self.name, STANDARD.encode(bytes))
+    }
+}
+
+/// A text and signatures under it, none of them checked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Note {
+    text: String,
+    signatures: Vec<SignatureLine>,
+}
+
+/// A known key's good signature.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Verified<'a> {
+    /// Whose.
+    pub key: &'a VerifierKey,
+    /// When, as a countersignature says; a log's own signature does not.
+    pub time: Option<DateTime<Utc>>,
+}
+
+impl Note {
+    /// Signs a text, which must end in a newline and have no control characters.
+    ///
+    /// # Errors
+    /// If the text cannot be a note's.
+    pub fn sign(text: String, signers: &[&Signer], now: DateTime<Utc>) -> Result<Self, NoteError> {
+        check_text(&text)?;
+        let signatures = signers.iter().map(|signer| signer.sign(&text, now)).collect();
+        Ok(Self { text, signatures })
+    }
+
+    /// A text with one line under it, as received apart from each other.
+    #[must_use]
+    pub fn from_parts(text: &str, line: SignatureLine) -> Self {
+        Self { text: text.to_owned(), signatures: vec![line] }
+    }
+
+    /// Reads a note as it was received.
+    ///
+    /// # Errors
+    /// If it has not exactly the form.
+    pub fn parse(bytes: &[u8]) -> Result<Self, NoteError> {
+        let wrong = NoteError::Malformed;
+        if bytes.len() > MAX_LENGTH {
+            return Err(wrong("it is longer than a million bytes"));
+        }
+        let whole = std::str::from_utf8(bytes).map_err(|_| wrong("it is not UTF-8"))?;
+        let at = whole.rfind("\n\n").ok_or(wrong("no empty line ends its text"))?;
+        let (text, lines) = (&whole[..=at], &whole[at + 2..]);
+        check_text(text)?;
+        let lines = lines.strip_suffix('\n').ok_or(wrong("no signature line ends it"))?;
+        if lines.split('\n').nth(MAX_SIGNATURES).is_some() {
+            return Err(wrong("it has too many signatures"));
+        }
+        let signatures = lines.split('\n').map(SignatureLine::parse).collect::<Result<_, _>>()?;
+        Ok(Self { text: text.to_owned(), signatures })
+    }
+
+    /// The text, its last newline included. Not to be believed before [`Note::verify`].
+    #[must_use]
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// The lines under it.
+    #[must_use]
+    pub fn signatures(&self) -> &[SignatureLine] {
+        &self.signatures
+    }
+
+    /// Adds a line; a second one by the same name and id is left out.
+    pub fn add(&mut self, line: SignatureLine) {
+        if !self.signatures.iter().any(|known| known.name == line.name && known.id == line.id) {
+            self.signatures.push(line);
+        }
+    }
+
+    /// The note with the lines of these keys alone.
+    #[must_use]
+    pub fn only_by(&self, keys: &[VerifierKey]) -> Self {
+        let lines = self.signatures.iter().filter(|line| keys.iter().any(|key| line.is_by(key)));
+        Self { text: self.text.clone(), signatures: lines.cloned().collect() }
+    }
+
+    /// The known keys that have signed, each once, in the order of the lines.
+    ///
+    /// # Errors
+    /// If a known key's signature is wrong, or no known key has signed.
+    pub fn verify<'a>(&self, keys: &'a [VerifierKey]) -> Result<Vec<Verified<'a>>, NoteError> {
+        let mut verified: Vec<Verified<'a>> = Vec::new();
+        for line in &self.signatures {
+            let mut claimed = keys.iter().filter(|key| line.is_by(key)).peekable();
+            if claimed.peek().is_none() || verified.iter().any(|known| line.is_by(known.key)) {
+                continue;
+            }
+            // An id has 32 bits: two known keys may share one, and either may be meant.
+            let good = claimed.find_map(|key| key.verify(&self.text, &line.bytes));
+            verified.push(good.ok_or_else(|| NoteError::Forged(line.name.clone()))?);
+        }
+        if verified.is_empty() { Err(NoteError::Unsigned) } else { Ok(verified) }
+    }
+}
+
+impl fmt::Display for Note {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{}", self.text)?;
+        self.signatures.iter().try_for_each(|line| writeln!(f, "{line}"))
+    }
+}
+
+fn check_text(text: &str) -> Result<(), NoteError> {
+    let never = |c: char| c.is_ascii_control() && c != '\n' && c != '\x7f';
+    if text.contains(never) {
+        return Err(NoteError::Malformed("it has a control character"));
+    }
+    if text.ends_with('\n') { Ok(()) } else { Err(NoteError::Malformed("its text ends without a newline")) }
+}
+
+#[cfg(test)]
+#[path = "note_tests.rs"]
+mod tests;
