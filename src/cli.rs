@@ -9,19 +9,26 @@ use crate::db::erase::{self, Whose};
 use crate::db::{self, Mode, OpenError};
 use crate::demo;
 use crate::error::Invalid;
+use crate::http::body::BodySettings;
 use crate::fsck;
 use crate::http::router;
 use crate::http::server::ServerSettings;
 use crate::party::bin::Bin;
 use crate::serve::{self, Operation};
 use crate::telemetry::{self, Format, TelemetryError};
+use crate::verifier::command::{self, VerifyArgs};
 use clap::{Args, Parser, Subcommand};
 use std::ffi::OsString;
 use std::io::Write;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use crate::http::address::Network;
 use crate::ids::HarvestId;
+use crate::register::publish::PublishError;
+use crate::register::witness::WitnessError;
+
+mod register;
 use crate::ledger::VerifierKey;
 
 /// Marking and tracing of timber: seals, felling tickets, harvests, custody, verification.
@@ -64,8 +71,18 @@ enum Command {
         )]
         listen: SocketAddr,
     },
+    /// Check an export, a proof, a receipt or a checkpoint offline; exit code 0 if every check holds
+    Verify(Box<VerifyArgs>),
     /// Erase a person's data for good: from the tables, the indexes and a private cluster's files
     Erase(EraseArgs),
+    /// Sign the register of all events and publish it; a process apart from the server, with a key that
+    /// the database's administrator does not have
+    Publish(Box<register::PublishArgs>),
+    /// Countersign somebody's register, each checkpoint only if it follows from the one before
+    Witness(Box<register::WitnessArgs>),
+    /// Make or show a key of a register or a witness
+    #[command(subcommand)]
+    Key(register::KeyCommand),
     /// Check the whole database against its evidence and the register; exit code 0 if nothing is wrong,
     /// 1 with a line for each finding, 2 if it could not be checked
     Fsck(FsckArgs),
@@ -89,6 +106,11 @@ struct OperationArgs {
     #[arg(long, env = "ORMANTRACE_MARKING_KEY", value_name = "FILE")]
     marking_key: Option<std::path::PathBuf>,
 
+    /// Folder of the published register, which `publish` writes and this serves
+    /// [default: register in the data directory]
+    #[arg(long, env = "ORMANTRACE_REGISTER_DIR", value_name = "FOLDER")]
+    register_dir: Option<std::path::PathBuf>,
+
     /// Public checks of codes that find nothing, per minute and address without a token
     #[arg(long, env = "ORMANTRACE_MISSES_PER_MINUTE", value_name = "NUMBER", default_value_t = 30)]
     #[arg(value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
@@ -108,6 +130,16 @@ struct OperationArgs {
     /// /metrics asks for the operator's token
     #[arg(long, env = "ORMANTRACE_METRICS_LISTEN", value_name = "ADDRESS:PORT")]
     metrics_listen: Option<SocketAddr>,
+
+    /// Seconds in which a request's header must be complete, and how long a connection may idle
+    #[arg(long, env = "ORMANTRACE_HEADER_SECONDS", value_name = "SECONDS", default_value_t = 10)]
+    #[arg(value_parser = clap::value_parser!(u16).range(1..=300))]
+    header_seconds: u16,
+
+    /// Seconds in which a request's body must be complete; no pause in it may be longer than 10
+    #[arg(long, env = "ORMANTRACE_BODY_SECONDS", value_name = "SECONDS", default_value_t = 30)]
+    #[arg(value_parser = clap::value_parser!(u16).range(1..=300))]
+    body_seconds: u16,
 
     /// Seconds that requests at work have left once the server was told to stop
     #[arg(long, env = "ORMANTRACE_DRAIN_SECONDS", value_name = "SECONDS", default_value_t = 30)]
@@ -205,6 +237,15 @@ pub enum Failure {
     /// No server, or one that is not ready.
     #[error("The server at {0} is not ready.")]
     NotReady(SocketAddr),
+    /// What was to be verified does not hold, or cannot be read.
+    #[error("{0}")]
+    Verify(#[from] command::Failure),
+    /// Publishing ended.
+    #[error("{0}")]
+    Publish(#[from] PublishError),
+    /// Witnessing did not start.
+    #[error("{0}")]
+    Witness(#[from] WitnessError),
     /// Erasing failed.
     #[error("{0}")]
     Erase(#[from] erase::Failure),
@@ -244,8 +285,13 @@ impl Cli {
         if let Command::Probe { listen } = self.command {
             return serve::probe(listen).map_err(|_| Failure::NotReady(listen));
         }
+        let command = match self.command {
+            Command::Verify(args) => return Ok(args.run()?),
+            Command::Key(command) => return command.run(),
+            other => other,
+        };
         telemetry::init(self.log_format, &self.log)?;
-        tokio::runtime::Runtime::new()?.block_on(self.command.run())
+        tokio::runtime::Runtime::new()?.block_on(command.run())
     }
 }
 
@@ -266,7 +312,9 @@ impl Command {
                 tracing::info!("the database has this program's shape");
                 Ok(())
             }
-            Self::Openapi | Self::Probe { .. } => Ok(()),
+            Self::Publish(args) => args.run().await,
+            Self::Witness(args) => args.run().await,
+            Self::Openapi | Self::Probe { .. } | Self::Verify(_) | Self::Key(_) => Ok(()),
             Self::Erase(args) => {
                 let whose = match (args.whose.harvest, args.whose.iin) {
                     (Some(harvest), _) => Whose::Harvest(harvest),
@@ -289,15 +337,22 @@ impl Command {
 
 impl ServeArgs {
     fn split(self) -> (Settings, Operation) {
-        let given = self.operation;
+        let (given, body) = (self.operation, BodySettings::default());
         let mut operation = Operation {
             marking_key: given.marking_key,
+            register_dir: given.register_dir,
             trusted_proxies: given.trusted_proxy,
             metrics_listen: given.metrics_listen,
-            leave: std::time::Duration::from_secs(given.leave_seconds.into()),
+            leave: Duration::from_secs(given.leave_seconds.into()),
             server: ServerSettings {
-                drain: std::time::Duration::from_secs(given.drain_seconds.into()),
+                header_timeout: Duration::from_secs(given.header_seconds.into()),
+                drain: Duration::from_secs(given.drain_seconds.into()),
                 ..ServerSettings::default()
+            },
+            body: BodySettings {
+                idle: body.idle.min(Duration::from_secs(given.body_seconds.into())),
+                total: Duration::from_secs(given.body_seconds.into()),
+                ..body
             },
             ..Operation::default()
         };

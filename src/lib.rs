@@ -30,5 +30,6 @@ pub mod seal;
 pub mod serve;
 pub mod telemetry;
 pub mod units;
+pub mod verifier;
 pub mod verify;
 pub mod vocabulary;

@@ -11,18 +11,22 @@ use crate::db::{self, Database, Mode, OpenError};
 use crate::error::{Error, Invalid};
 use crate::http::address::Network;
 use crate::http::app::{App, Inner, shared_secret};
+use crate::http::body::BodySettings;
 use crate::http::layers::LayerSettings;
 use crate::http::limit::{LimitSettings, PublicLimiter};
 use crate::http::metrics::Exposition;
 use crate::http::posting::forget_old_answers;
 use crate::http::router::{self, Operations};
 use crate::http::server::{Server, ServerSettings};
+use crate::ledger::{Checkpoint, Folder, Note};
 use crate::party::bootstrap::{Bootstrap, bootstrap_operator};
 use crate::party::key::Token;
+use crate::register::published::Published;
 use crate::seal::gs1::Gtin;
 use crate::seal::signing::{KeyRing, SigningKey};
 use crate::units::Text;
 use sqlx::PgPool;
+use sqlx::postgres::PgConnectOptions;
 use std::future::Future;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -45,6 +49,8 @@ const PROBE_TIME: Duration = Duration::from_secs(2);
 pub struct Operation {
     /// File of the key that signs marking codes; by default `keys/marking.key` in the data directory.
     pub marking_key: Option<PathBuf>,
+    /// Folder of the published register; by default `register` in the data directory.
+    pub register_dir: Option<PathBuf>,
     /// Limits of the public check.
     pub limits: LimitSettings,
     /// Whose `X-Forwarded-For` is believed.
@@ -55,6 +61,8 @@ pub struct Operation {
     pub leave: Duration,
     /// The listener's bounds.
     pub server: ServerSettings,
+    /// The bounds of bodies.
+    pub body: BodySettings,
 }
 
 /// Why a server did not start. `Display` is the whole message.
@@ -98,6 +106,8 @@ pub struct Ready {
     pub address: SocketAddr,
     server: Server,
     figures: Option<Server>,
+    /// The published register.
+    pub register: Folder,
     database: Database,
     leave: Duration,
 }
@@ -145,12 +155,16 @@ pub async fn prepare(settings: &Settings, operation: Operation) -> Result<Ready,
         None => None,
     };
     let address = server.local_addr();
+    let register = Folder::new(match &operation.register_dir {
+        Some(dir) => dir.clone(),
+        None => settings.database.data_dir()?.join("register"),
+    });
     let public_url = match &settings.serve.public_url {
         Some(url) => url.as_str().to_owned(),
         None => format!("http://{}", reachable(address)),
     };
     let database = db::open(&settings.database, Mode::Serve).await?;
-    let app = match make_app(&database.pool, settings, &operation, public_url.clone()).await {
+    let app = match make_app(&database.pool, settings, &operation, &register, public_url.clone()).await {
         Ok(app) => app,
         Err(failure) => {
             database.close().await;
@@ -160,9 +174,10 @@ pub async fn prepare(settings: &Settings, operation: Operation) -> Result<Ready,
     let layers = LayerSettings {
         public_url: Some(public_url),
         trusted_proxies: operation.trusted_proxies,
+        body: operation.body,
         ..LayerSettings::default()
     };
-    Ok(Ready { app, layers, address, server, figures, database, leave: operation.leave })
+    Ok(Ready { app, layers, address, server, figures, register, database, leave: operation.leave })
 }
 
 async fn bind(address: SocketAddr, settings: ServerSettings) -> Result<Server, Failure> {
@@ -200,6 +215,7 @@ async fn make_app(
     pool: &PgPool,
     settings: &Settings,
     operation: &Operation,
+    register: &Folder,
     public_url: String,
 ) -> Result<App, Failure> {
     let clock = Clock::system();
@@ -213,6 +229,7 @@ async fn make_app(
         signing_key,
         key_ring,
         limiter: PublicLimiter::new(operation.limits),
+        register: Published::new(register.clone()),
         fingerprint_key: shared_secret(pool, "fingerprint").await?,
     }))
 }
@@ -298,6 +315,12 @@ impl Ready {
         Ok(())
     }
 
+    /// How the register's publisher connects to the database.
+    #[must_use]
+    pub fn publisher_options(&self) -> PgConnectOptions {
+        self.database.publisher_options()
+    }
+
     /// Closes what is open, without having served.
     pub async fn abandon(self) {
         self.database.close().await;
@@ -305,8 +328,8 @@ impl Ready {
 
     /// Serves until `stop` resolves, then drains and closes everything.
     pub async fn run(self, stop: impl Future<Output = ()>) {
-        let Self { app, layers, address, server, figures, database, leave } = self;
-        let exposition = exposition(&app.pool);
+        let Self { app, layers, address, server, figures, register, database, leave } = self;
+        let exposition = exposition(&app.pool, &register);
         let mut beside = JoinSet::new();
         let metrics = match figures {
             None => Some(exposition),
@@ -321,7 +344,11 @@ impl Ready {
         };
         beside.spawn(forget_hourly(app.clone()));
         let health = router::health(&app);
-        let router = router::served(app, &layers, &Operations { health: health.clone(), metrics });
+        let router = router::served(
+            app,
+            &layers,
+            &Operations { health: health.clone(), metrics, register: Some(register) },
+        );
         tracing::info!(%address, url = %layers.public_url.as_deref().unwrap_or_default(), "serving");
         let drained = server
             .serve(router, async {
@@ -340,9 +367,9 @@ impl Ready {
     }
 }
 
-/// The process's figures with those of its pool.
-fn exposition(pool: &PgPool) -> Exposition {
-    let (all, idle) = (pool.clone(), pool.clone());
+/// The process's figures with those of its pool and of the register that it serves.
+fn exposition(pool: &PgPool, register: &Folder) -> Exposition {
+    let (all, idle, register) = (pool.clone(), pool.clone(), register.clone());
     Exposition::new()
         .with_gauge("ormantrace_pool_connections", "Open connections to the database.", move || {
             f64::from(all.size())
@@ -350,6 +377,18 @@ fn exposition(pool: &PgPool) -> Exposition {
         .with_gauge("ormantrace_pool_idle", "Connections to the database that nobody uses.", move || {
             f64::from(u32::try_from(idle.num_idle()).unwrap_or(u32::MAX))
         })
+        .with_gauge(
+            "ormantrace_register_published_size",
+            "Leaves under the published checkpoint.",
+            move || published_size(&register).unwrap_or_default(),
+        )
+}
+
+/// As a gauge holds it: a double, exact up to 2^53 leaves.
+#[expect(clippy::cast_precision_loss, reason = "a gauge holds doubles")]
+fn published_size(register: &Folder) -> Option<f64> {
+    let note = Note::parse(&register.published().ok()??).ok()?;
+    Some(Checkpoint::parse(note.text()).ok()?.size as f64)
 }
 
 async fn forget_hourly(app: App) {

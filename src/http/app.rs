@@ -3,6 +3,7 @@
 use super::limit::PublicLimiter;
 use crate::clock::Clock;
 use crate::error::{Error, Result};
+use crate::register::published::Published;
 use crate::seal::gs1::Gtin;
 use crate::seal::signing::{KeyRing, SigningKey};
 use sqlx::PgPool;
@@ -35,6 +36,8 @@ pub struct Inner {
     pub key_ring: KeyRing,
     /// Bounds the guessing of codes by address.
     pub limiter: PublicLimiter,
+    /// The published register, where there is one.
+    pub register: Published,
     /// Key of idempotency fingerprints, the same for all instances.
     pub fingerprint_key: [u8; 32],
 }

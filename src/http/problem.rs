@@ -196,6 +196,12 @@ impl Problem {
         self.kind
     }
 
+    /// What really happened, for the log alone.
+    #[must_use]
+    pub fn cause(&self) -> Option<&str> {
+        self.cause.as_deref()
+    }
+
     /// Its status.
     #[must_use]
     pub fn status(&self) -> StatusCode {

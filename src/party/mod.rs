@@ -8,5 +8,6 @@ pub mod bin;
 pub mod bootstrap;
 pub mod erasure;
 pub mod key;
+pub mod key_record;
 pub mod organization;
 pub mod role;
