@@ -17,6 +17,7 @@ use ormantrace::ids::{KeyId, OrganizationId};
 use ormantrace::ledger::Folder;
 use ormantrace::ledger::note::{Kind, Signer};
 use ormantrace::party::act::Act;
+use ormantrace::party::bin::Bin;
 use ormantrace::party::key::Token;
 use ormantrace::party::key_record::{self, NewKey};
 use ormantrace::party::organization::{NewOrganization, register};
