@@ -11,6 +11,7 @@ mod matrix;
 mod party;
 mod permit;
 mod reading;
+mod register;
 mod seal;
 mod timber;
 mod verify;

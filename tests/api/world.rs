@@ -107,6 +107,11 @@ impl World {
         self.db.owner().await
     }
 
+    /// How the register's publisher connects.
+    pub fn publisher(&self) -> sqlx::postgres::PgConnectOptions {
+        self.db.publisher()
+    }
+
     /// Adds an organisation with a key, past the API.
     pub async fn organization(&self, n: u32, name: &str, roles: &[&str]) -> Org {
         let id = OrganizationId::new();
