@@ -123,7 +123,9 @@ impl NewHead {
 /// Adds one event behind each head and returns the new heads in the same order.
 ///
 /// `received_at` is the later of `now` and the head's, so that it never falls
-/// within a chain, whatever the clock does. One round trip.
+/// within a chain, whatever the clock does. The same statement puts the entries into
+/// the queue of the register, in the order of the drafts: one round trip, and no event
+/// without its place in the queue.
 pub async fn append(tx: &mut Tx<'_>, now: DateTime<Utc>, drafts: Vec<Draft<'_>>) -> Result<Vec<NewHead>> {
     let count = drafts.len();
     let mut rows = Rows::with_capacity(count);
@@ -134,7 +136,13 @@ pub async fn append(tx: &mut Tx<'_>, now: DateTime<Utc>, drafts: Vec<Draft<'_>>)
         heads.push(head.head);
     }
     let stored = sqlx::query!(
-        "INSERT INTO event (subject_id, seq, subject_kind, received_at, hash, secret, public, business,
+        "WITH queued AS (
+             INSERT INTO leaf_queue (entry, subject_id, seq)
+             SELECT entry, subject_id, seq
+             FROM UNNEST($16::bytea[], $1::uuid[], $2::int[]) WITH ORDINALITY AS draft (entry, subject_id, seq, place)
+             ORDER BY place
+         )
+         INSERT INTO event (subject_id, seq, subject_kind, received_at, hash, secret, public, business,
                             personal_commitment, personal_id, type, organization_id, operation_id, occurred_at, region)
          SELECT * FROM UNNEST($1::uuid[], $2::int[], $3::smallint[], $4::timestamptz[], $5::bytea[], $6::bytea[],
                               $7::text[], $8::text[], $9::bytea[], $10::uuid[], $11::text[], $12::uuid[], $13::uuid[],
@@ -154,16 +162,21 @@ pub async fn append(tx: &mut Tx<'_>, now: DateTime<Utc>, drafts: Vec<Draft<'_>>)
         &rows.operation,
         &rows.occurred_at,
         &rows.region as &[Option<&str>],
+        &rows.entry,
     )
     .execute(&mut **tx)
     .await?
     .rows_affected();
     debug_assert_eq!(stored, count as u64);
+    for head in &heads {
+        tx.remember(head.hash, head.received_at);
+    }
     Ok(heads)
 }
 
 struct Linked {
     head: NewHead,
+    entry: Entry,
     secret: Secret,
     personal_commitment: Option<Hash>,
 }
@@ -182,7 +195,7 @@ fn link(draft: &Draft<'_>, now: DateTime<Utc>) -> Linked {
     );
     let entry = Entry::new(subject_ref(*kind, *id, salt), seq, received_at, *prev, record);
     let head = NewHead { id: *id, salt: *salt, seq, hash: entry.link(), received_at };
-    Linked { head, secret, personal_commitment }
+    Linked { head, entry, secret, personal_commitment }
 }
 
 #[derive(Default)]
@@ -202,6 +215,7 @@ struct Rows<'p> {
     operation: Vec<Uuid>,
     occurred_at: Vec<DateTime<Utc>>,
     region: Vec<Option<&'p str>>,
+    entry: Vec<Vec<u8>>,
 }
 
 impl<'p> Rows<'p> {
@@ -225,5 +239,6 @@ impl<'p> Rows<'p> {
         self.operation.push(draft.operation);
         self.occurred_at.push(draft.occurred_at);
         self.region.push(draft.region);
+        self.entry.push(linked.entry.as_bytes().to_vec());
     }
 }

@@ -93,6 +93,15 @@ impl SubjectKind {
     pub fn byte(self) -> u8 {
         self as u8
     }
+
+    /// The kind that a byte stands for; `None` if it stands for none.
+    #[must_use]
+    pub fn from_byte(byte: u8) -> Option<Self> {
+        use SubjectKind::{FellingTicket, Finding, Log, Organization, SealBatch, Waybill};
+        [Log, FellingTicket, SealBatch, Organization, Finding, Waybill]
+            .into_iter()
+            .find(|kind| kind.byte() == byte)
+    }
 }
 
 /// The three parts of an event that are committed to apart, so that each can be

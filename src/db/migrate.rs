@@ -5,6 +5,8 @@ use sqlx::postgres::PgConnection;
 
 use super::OpenError;
 use super::roles::{self, PUBLISHER, SERVICE};
+use crate::error::Error;
+use crate::register::backfill::{BATCH, backfill};
 
 /// The migrations that this program was built with.
 pub static MIGRATOR: Migrator = sqlx::migrate!("./migrations");
@@ -22,7 +24,11 @@ pub enum Service {
     Same,
 }
 
-/// Applies what is missing, then sets the rights of service and publisher. `private` says that the roles are
+/// The migration that makes the tables of the register.
+const REGISTER: i64 = 8;
+
+/// Applies what is missing, puts older events into the register, then sets the rights of service and
+/// publisher. `private` says that the roles are
 /// ours, hence there already. The lock goes with the connection, should anything fail.
 ///
 /// # Errors
@@ -40,6 +46,12 @@ pub async fn migrate(
     let apart = private || roles::ensure(owner, SERVICE).await.map_err(OpenError::Database)?;
     let publisher = private || roles::ensure(owner, PUBLISHER).await.map_err(OpenError::Database)?;
     migrator.run_direct(None, owner, false).await.map_err(refused)?;
+    if migrator.version_exists(REGISTER) {
+        backfill(owner, BATCH).await.map_err(|error| match error {
+            Error::Database(error) => OpenError::Database(error),
+            other => OpenError::Register(other),
+        })?;
+    }
     if apart {
         roles::grant_service(owner).await.map_err(OpenError::Database)?;
     }

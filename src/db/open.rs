@@ -15,7 +15,7 @@ use super::programs::{NoPrograms, OLDEST};
 use super::roles::{self, DATABASE, OWNER, PUBLISHER, SERVICE, SUPERUSER};
 use super::trouble::is_down;
 use crate::config::{DatabaseSettings, DatabaseUrl, shown};
-use crate::error::Invalid;
+use crate::error::{Error, Invalid};
 
 /// How long a server that is not up yet is waited for.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -86,6 +86,9 @@ pub enum OpenError {
     /// A migration failed.
     #[error("The database cannot be migrated: {0}")]
     Migration(#[source] sqlx::migrate::MigrateError),
+    /// The events from before the register cannot be put into it.
+    #[error("The older events cannot be put into the register, and nothing was changed: {0}.")]
+    Register(#[source] Error),
     /// The database said no.
     #[error("The database refuses: {0}")]
     Database(#[source] sqlx::Error),
@@ -172,8 +175,13 @@ pub fn pool_options(connections: u32) -> PgPoolOptions {
 }
 
 fn for_requests(options: PgConnectOptions) -> PgConnectOptions {
-    let limits = [("statement_timeout", STATEMENT), ("idle_in_transaction_session_timeout", IDLE)];
-    quiet(options).application_name("ormantrace").options(limits)
+    let settings = [
+        ("statement_timeout", STATEMENT),
+        ("idle_in_transaction_session_timeout", IDLE),
+        // What is acknowledged is on disk, whatever the server's own default.
+        ("synchronous_commit", "on"),
+    ];
+    quiet(options).application_name("ormantrace").options(settings)
 }
 
 fn for_owner(options: PgConnectOptions) -> PgConnectOptions {

@@ -27,7 +27,7 @@ pub const DATABASE: &str = "ormantrace";
 
 /// Tables whose rows are evidence: the service adds rows and can never change or delete one.
 /// Whoever adds an append-only table adds its name here; `tests/append_only.rs` tries them.
-pub const EVIDENCE: &[&str] = &["event"];
+pub const EVIDENCE: &[&str] = &["event", "leaf"];
 
 /// Tables that only the owner writes.
 const OWNERS_OWN: &[&str] = &["_sqlx_migrations"];

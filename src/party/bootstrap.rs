@@ -2,10 +2,12 @@
 
 use super::act::Act;
 use super::bin::Bin;
-use super::key::{self, Token};
+use super::key::Token;
+use super::key_record::{self, NewKey};
 use super::organization::{NewOrganization, register};
 use super::role::{OrganizationKind, Role};
 use crate::clock::Clock;
+use crate::db::Tx;
 use crate::error::{Error, Result};
 use crate::ids::{KeyId, OrganizationId};
 use crate::units::Text;
@@ -50,7 +52,7 @@ pub async fn bootstrap_operator(
     token: Option<Token>,
     name: &Text<200>,
 ) -> Result<Bootstrap> {
-    let mut tx = pool.begin().await?;
+    let mut tx = Tx::begin(pool).await?;
     sqlx::query!("SELECT pg_advisory_xact_lock($1)", LOCK).execute(&mut *tx).await?;
     let operator = sqlx::query!(
         r#"SELECT id, EXISTS (SELECT FROM api_key k WHERE k.organization_id = o.id) AS "has_keys!"
@@ -63,7 +65,7 @@ pub async fn bootstrap_operator(
     }
     let now = clock.now();
     let key = KeyId::new();
-    let organization = if let Some(operator) = operator {
+    let organization: OrganizationId = if let Some(operator) = operator {
         operator.id.into()
     } else {
         let id = OrganizationId::new();
@@ -78,7 +80,8 @@ pub async fn bootstrap_operator(
     };
     let made = if token.is_none() { Some(Token::random()) } else { None };
     if let Some(token) = token.as_ref().or(made.as_ref()) {
-        key::insert(&mut *tx, key, organization, "first key", token, None, now).await?;
+        let first = NewKey { id: key, label: "first key", token, expires_at: None };
+        key_record::make(&mut tx, &Act::of(organization, key, now)?, organization, first).await?;
     }
     tx.commit().await?;
     Ok(Bootstrap::Made { organization, key, token: made })

@@ -3,13 +3,19 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod asking;
+mod codes;
 mod custody;
 mod evidence;
+mod hangup;
 mod harvest;
 mod harvester;
+mod lengths;
 mod matrix;
 mod party;
 mod permit;
+mod proofs;
+mod publish;
 mod reading;
 mod register;
 mod seal;

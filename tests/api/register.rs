@@ -1,336 +1,532 @@
-//! The publisher against a database: what it reads, what it refuses, what it survives.
+//! How events get their place in the register.
 
-use crate::world::World;
-use ormantrace::chain::bytes::{Entry, Hash};
-use ormantrace::ledger::note::{Kind, Note, Signer, VerifierKey};
-use ormantrace::ledger::tree::{is_consistent, leaf_hash, root_of};
-use ormantrace::ledger::{Checkpoint, Folder};
-use ormantrace::register::keeper::KeepError;
-use ormantrace::register::publish::{PublishError, PublishSettings, Publisher};
-use sqlx::{ConnectOptions, Connection, Executor, PgConnection};
-use std::path::Path;
-use std::time::Duration;
+use crate::world::{Org, World, bin, morning};
+use axum::http::Request;
+use ormantrace::chain::append::{Head, NewHead};
+use ormantrace::chain::bytes::{Hash, SubjectKind};
+use ormantrace::chain::{Draft, append};
+use ormantrace::db::Tx;
+use ormantrace::ids::{LogId, OperationId};
+use ormantrace::ledger::note::VerifierKey;
+use ormantrace::register::Sequencer;
+use ormantrace::register::backfill::backfill;
+use ormantrace::register::receipt::{Promise, absent};
+use ormantrace::register::sequencer::{Round, Start};
+use ormantrace::seal::{Gtin, Identification};
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+use sqlx::pool::PoolConnection;
+use sqlx::{AssertSqlSafe, Connection, PgConnection, PgPool, Postgres};
 use tokio::sync::oneshot;
-use tokio::task::JoinHandle;
+use uuid::Uuid;
 
-const ORIGIN: &str = "orman.test/register";
-
-/// Leaf `number` of a history; another history has other records.
-fn leaf(history: u8, number: u64) -> Vec<u8> {
-    let at = "2026-10-05T05:00:00Z".parse().unwrap();
-    let seq = u32::try_from(number).unwrap() + 1;
-    Entry::new(Hash([history; 32]), seq, at, Hash::ZERO, Hash([7; 32])).as_bytes().to_vec()
+/// A statement that must succeed.
+pub async fn run(db: &mut PgConnection, sql: &str) -> u64 {
+    sqlx::query(AssertSqlSafe(sql.to_owned()))
+        .execute(db)
+        .await
+        .unwrap_or_else(|e| panic!("{sql}: {e}"))
+        .rows_affected()
 }
 
-fn root(size: u64) -> Hash {
-    root_of(&(0..size).map(|n| leaf_hash(&leaf(1, n))).collect::<Vec<_>>())
+/// One number.
+pub async fn number(pool: &PgPool, sql: &str) -> i64 {
+    sqlx::query_scalar(AssertSqlSafe(sql.to_owned()))
+        .fetch_one(pool)
+        .await
+        .unwrap_or_else(|e| panic!("{sql}: {e}"))
 }
 
-/// Puts leaves into the database, as the sequencer does.
-async fn sequence(owner: &mut PgConnection, history: u8, from: u64, to: u64) {
-    let index: Vec<i64> = (from..to).map(|n| i64::try_from(n).unwrap()).collect();
-    let entries: Vec<Vec<u8>> = (from..to).map(|n| leaf(history, n)).collect();
-    sqlx::query(
-        "INSERT INTO leaf (index, entry, subject_id, seq, sequenced_at)
-         SELECT index, entry, gen_random_uuid(), 1, clock_timestamp() FROM unnest($1::bigint[], $2::bytea[]) AS u (index, entry)",
-    )
-    .bind(index)
-    .bind(entries)
-    .execute(owner)
-    .await
-    .unwrap();
+/// What every entry hashes to, of a table in the order of a column.
+async fn hashes(pool: &PgPool, table: &str, order: &str) -> Vec<Hash> {
+    let sql = format!("SELECT entry FROM {table} ORDER BY {order}");
+    let entries: Vec<Vec<u8>> = sqlx::query_scalar(AssertSqlSafe(sql)).fetch_all(pool).await.unwrap();
+    entries
+        .iter()
+        .map(|entry| Hash(Sha256::new().chain_update([0]).chain_update(entry).finalize().into()))
+        .collect()
 }
 
-/// What only somebody does who owns the tables: past the triggers.
-async fn meddle(owner: &mut PgConnection, sql: &'static str) {
-    owner.execute("ALTER TABLE leaf DISABLE TRIGGER ALL").await.unwrap();
-    owner.execute(sql).await.unwrap();
-    owner.execute("ALTER TABLE leaf ENABLE ALWAYS TRIGGER ALL").await.unwrap();
+/// Events that have no leaf, leaves that are no event's, and whether the indices run without a gap.
+pub async fn faults(pool: &PgPool) -> (i64, i64, bool) {
+    let without = "SELECT count(*) FROM event e LEFT JOIN leaf l USING (subject_id, seq)
+                   WHERE l.index IS NULL OR sha256('\\x00' || l.entry) <> e.hash";
+    let surplus = "SELECT count(*) FROM leaf l LEFT JOIN event e USING (subject_id, seq) WHERE e.seq IS NULL";
+    let gap = "SELECT count(*) FROM leaf, register WHERE index >= size";
+    let (rows, size) =
+        (number(pool, "SELECT count(*) FROM leaf").await, number(pool, "SELECT size FROM register").await);
+    (number(pool, without).await, number(pool, surplus).await, rows == size && number(pool, gap).await == 0)
 }
 
-fn settings(dir: &Path) -> PublishSettings {
-    PublishSettings {
-        keys: vec![dir.join("register.key")],
-        origin: Some(ORIGIN.to_owned()),
-        witnesses: Vec::new(),
-        quorum: 0,
-        quick: false,
-        poll: Duration::from_millis(10),
+#[tokio::test]
+async fn every_event_is_queued_with_it_and_in_the_order_of_the_answer() {
+    let world = World::new().await;
+    let felled = world.felled(5).await;
+    let queued = hashes(&world.app.pool, "leaf_queue", "id").await;
+    let harvested: Vec<_> =
+        felled.harvest["logs"].as_array().unwrap().iter().map(|log| &log["hash"]).collect();
+    let last: Vec<Value> = queued[queued.len() - 5..].iter().map(|hash| json!(hash)).collect();
+    assert_eq!(harvested, last.iter().collect::<Vec<_>>());
+    assert_eq!(queued.len() as i64, number(&world.app.pool, "SELECT count(*) FROM event").await);
+
+    let rehearsed = World::harvest_of(&felled.ticket, &felled.seals[..2]);
+    world.post("/v1/harvests?dry_run=true", &felled.enterprise, rehearsed).await.expect(200);
+    assert_eq!(hashes(&world.app.pool, "leaf_queue", "id").await, queued, "a rehearsal leaves nothing");
+}
+
+/// A world with chains of one to three events, as a server without a register left it.
+async fn before_the_register() -> (World, i64) {
+    let world = World::new().await;
+    let felled = world.felled(9).await;
+    let moved = json!({"place": {"name": "Жоғарғы қойма", "region": "KZ-10", "kind": "storage"}});
+    world.event(&felled.enterprise, "stored", &felled.logs[..6], moved.clone()).await.expect(201);
+    world.event(&felled.enterprise, "stored", &felled.logs[2..4], moved).await.expect(201);
+    let mut owner = world.owner().await;
+    run(&mut owner, "DELETE FROM leaf_queue").await;
+    run(&mut owner, "UPDATE register SET complete = false").await;
+    let events = number(&world.app.pool, "SELECT count(*) FROM event").await;
+    (world, events)
+}
+
+#[tokio::test]
+async fn older_events_go_into_the_register_once() {
+    let (world, events) = before_the_register().await;
+    let mut owner = world.owner().await;
+    // Batches that end within a chain, and one that holds everything.
+    backfill(&mut owner, 2).await.unwrap();
+    assert_eq!(number(&world.app.pool, "SELECT size FROM register WHERE complete").await, events);
+    assert_eq!(faults(&world.app.pool).await, (0, 0, true));
+    let order = "SELECT count(*) FROM leaf a JOIN leaf b USING (subject_id) WHERE a.seq < b.seq AND a.index > b.index";
+    assert_eq!(number(&world.app.pool, order).await, 0, "chains stand in their order");
+
+    backfill(&mut owner, 1_000).await.unwrap();
+    assert_eq!(
+        number(&world.app.pool, "SELECT count(*) FROM leaf").await,
+        events,
+        "a second time adds nothing"
+    );
+    run(&mut owner, "UPDATE register SET complete = false").await;
+    backfill(&mut owner, 1_000).await.unwrap();
+    assert_eq!(faults(&world.app.pool).await, (0, 0, true), "nor does one that finds all of them there");
+}
+
+#[tokio::test]
+async fn an_event_altered_before_the_register_stops_it() {
+    let (world, _) = before_the_register().await;
+    let mut owner = world.owner().await;
+    run(&mut owner, "ALTER TABLE event DISABLE TRIGGER USER").await;
+    let id: Uuid =
+        sqlx::query_scalar("SELECT subject_id FROM event WHERE seq = 2 ORDER BY subject_id LIMIT 1 OFFSET 1")
+            .fetch_one(&mut owner)
+            .await
+            .unwrap();
+    run(&mut owner, &format!("UPDATE event SET business = replace(business, 'қойма', 'қора') WHERE subject_id = '{id}' AND seq = 2")).await;
+    let refusal = backfill(&mut owner, 3).await.expect_err("altered").to_string();
+    assert!(refusal.contains(&format!("event 2 of {id}")), "{refusal}");
+    assert_eq!(number(&world.app.pool, "SELECT count(*) FROM leaf").await, 0, "nothing was changed");
+    assert_eq!(number(&world.app.pool, "SELECT count(*) FROM register WHERE complete").await, 0);
+}
+
+/// A register's own view of one world, on a connection of the service.
+struct Watch {
+    sequencer: Sequencer,
+    db: PoolConnection<Postgres>,
+}
+
+impl Watch {
+    async fn over(world: &World) -> Self {
+        let db = world.app.pool.acquire().await.unwrap();
+        Self { sequencer: Sequencer::new(world.app.queue.clone()), db }
     }
-}
 
-fn folder(dir: &Path) -> Folder {
-    Folder::new(dir.join("register"))
-}
-
-fn open(world: &World, dir: &Path, settings: PublishSettings) -> Result<Publisher, PublishError> {
-    Publisher::open(settings, folder(dir), world.publisher(), world.clock.clone())
-}
-
-/// A publisher at work.
-struct Running {
-    stop: oneshot::Sender<()>,
-    ended: JoinHandle<Result<(), PublishError>>,
-}
-
-impl Running {
-    fn start(world: &World, dir: &Path) -> Self {
-        let publisher = open(world, dir, settings(dir)).unwrap();
-        let (stop, stopped) = oneshot::channel();
-        Self { stop, ended: tokio::spawn(publisher.run(async { drop(stopped.await) })) }
-    }
-
-    async fn until(&self, dir: &Path, size: u64) -> Checkpoint {
-        loop {
-            if let Some(checkpoint) = published(dir).filter(|checkpoint| checkpoint.size >= size) {
-                return checkpoint;
-            }
-            assert!(!self.ended.is_finished(), "it ended before {size} leaves were published");
-            tokio::time::sleep(Duration::from_millis(5)).await;
+    async fn round(&mut self, start: Start) -> usize {
+        match self.sequencer.round(&mut self.db, start).await.unwrap() {
+            Round::Placed { leaves, .. } => leaves,
+            Round::Elsewhere => panic!("nobody else is here"),
         }
     }
 
-    async fn stop(self) {
-        let _ = self.stop.send(());
-        self.ended.await.unwrap().unwrap();
+    async fn tick(&mut self) {
+        self.sequencer.tick(&mut self.db).await.unwrap();
     }
 }
 
-fn key(dir: &Path) -> VerifierKey {
-    Signer::load(&dir.join("register.key")).unwrap().verifier().clone()
-}
-
-fn published(dir: &Path) -> Option<Checkpoint> {
-    let note = Note::parse(&folder(dir).published().unwrap()?).unwrap();
-    Some(Checkpoint::open(&note, &[key(dir)]).unwrap())
-}
-
-/// Publishes what there is, and ends.
-async fn publish(world: &World, dir: &Path, size: u64) {
-    let running = Running::start(world, dir);
-    running.until(dir, size).await;
-    running.stop().await;
-}
-
-/// Why a publisher on this database ends by itself.
-async fn refusal(world: &World, dir: &Path, quick: bool) -> PublishError {
-    let publisher = open(world, dir, PublishSettings { quick, ..settings(dir) }).unwrap();
-    publisher.run(std::future::pending()).await.unwrap_err()
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn the_publishers_role_reads_two_columns_and_nothing_else() {
-    let world = World::new().await;
-    sequence(&mut world.owner().await, 1, 0, 3).await;
-    let mut publisher = world.publisher().connect().await.unwrap();
-    let rows: i64 = sqlx::query_scalar("SELECT count(*) FROM (SELECT index, entry FROM leaf) AS leaves")
-        .fetch_one(&mut publisher)
-        .await
-        .unwrap();
-    assert_eq!(rows, 3);
-    for sql in [
-        "SELECT subject_id FROM leaf",
-        "SELECT seq FROM leaf",
-        "SELECT sequenced_at FROM leaf",
-        "SELECT * FROM leaf",
-        "SELECT 1 FROM event",
-        "SELECT 1 FROM leaf_queue",
-        "SELECT 1 FROM register",
-        "SELECT 1 FROM organization",
-        "SELECT 1 FROM server_secret",
-        "INSERT INTO leaf (index, entry) VALUES (9, '')",
-        "UPDATE leaf SET entry = entry",
-        "DELETE FROM leaf",
-        "TRUNCATE leaf",
-        "CREATE TABLE birch ()",
-    ] {
-        let error = publisher.execute(sql).await.expect_err(sql);
-        let code = error.as_database_error().and_then(|error| error.code()).map(std::borrow::Cow::into_owned);
-        assert_eq!(code.as_deref(), Some("42501"), "{sql}: {error}");
+/// The first event of a chain of its own.
+fn event(of: &Org) -> Draft<'static> {
+    Draft {
+        head: Head::fresh(SubjectKind::Log, LogId::new().0),
+        public: r#"{"subject":"log","type":"stored","v":1}"#.into(),
+        business: r#"{"v":1}"#.into(),
+        personal: None,
+        event_type: "stored",
+        organization: of.id.0,
+        operation: OperationId::new().0,
+        occurred_at: morning(),
+        region: None,
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn what_is_sequenced_is_published() {
+/// The event that follows a new head.
+fn next(head: &NewHead, of: &Org) -> Draft<'static> {
+    let NewHead { id, salt, seq, hash, received_at } = head.clone();
+    Draft { head: Head { kind: SubjectKind::Log, id, salt, seq, hash, received_at }, ..event(of) }
+}
+
+#[tokio::test]
+async fn a_round_numbers_what_is_committed_and_nothing_else() {
     let world = World::new().await;
+    let of = world.enterprise().await;
+    let mut watch = Watch::over(&world).await;
+    assert_eq!(watch.round(Start::Zero).await, 0, "an empty queue");
+
+    let mut late = Tx::begin(&world.app.pool).await.unwrap();
+    append(&mut late, morning(), vec![event(&of)]).await.unwrap();
+    let held = number(&world.app.pool, "SELECT last_value FROM leaf_queue_id_seq").await;
+    let mut never = Tx::begin(&world.app.pool).await.unwrap();
+    append(&mut never, morning(), vec![event(&of), event(&of)]).await.unwrap();
+    // However many rounds pass it by, none goes on without it.
+    for _ in 0..6 {
+        let mut quick = Tx::begin(&world.app.pool).await.unwrap();
+        append(&mut quick, morning(), vec![event(&of), event(&of), event(&of)]).await.unwrap();
+        quick.commit().await.unwrap();
+        assert_eq!(watch.round(Start::Floor).await, 3);
+    }
+    assert!(number(&world.app.pool, "SELECT floor FROM register").await <= held, "the floor waits for it");
+    late.commit().await.unwrap();
+    never.rollback().await.unwrap();
+    assert_eq!(watch.round(Start::Floor).await, 1, "the next round takes what came late");
+    assert_eq!(faults(&world.app.pool).await, (0, 0, true));
+}
+
+#[tokio::test]
+async fn what_the_floor_has_passed_a_round_from_zero_finds() {
+    let world = World::new().await;
+    let of = world.enterprise().await;
+    let mut watch = Watch::over(&world).await;
+    let mut rounds = 0;
+    // Other tests' transactions hold it up as long as they last.
+    while number(&world.app.pool, "SELECT floor FROM register").await <= 1 {
+        let mut tx = Tx::begin(&world.app.pool).await.unwrap();
+        append(&mut tx, morning(), vec![event(&of), event(&of)]).await.unwrap();
+        tx.commit().await.unwrap();
+        assert_eq!(watch.round(Start::Floor).await, 2);
+        rounds += 1;
+        assert!(rounds < 100_000, "the floor never moves");
+    }
+    assert!(rounds > 1, "it moves only once the transactions of its round have ended");
+    let mut tx = Tx::begin(&world.app.pool).await.unwrap();
+    append(&mut tx, morning(), vec![event(&of)]).await.unwrap();
+    tx.commit().await.unwrap();
+    // As if its id had been taken before all others.
     let mut owner = world.owner().await;
-    let place = tempfile::tempdir().unwrap();
-    let dir = place.path();
-    let running = Running::start(&world, dir);
-    assert_eq!(running.until(dir, 0).await.size, 0, "the empty register is published too");
-    let mut before = published(dir).unwrap();
-    for (from, to) in [(0, 1), (1, 256), (256, 700)] {
-        sequence(&mut owner, 1, from, to).await;
-        let now = running.until(dir, to).await;
-        assert_eq!((now.origin.as_str(), now.size, now.root), (ORIGIN, to, root(to)));
-        let proof = folder(dir).tree(to).consistency(before.size).unwrap();
-        assert!(is_consistent(before.size, before.root, now.size, now.root, &proof));
-        before = now;
-    }
-    let keys: serde_json::Value = serde_json::from_slice(&folder(dir).keys().unwrap().unwrap()).unwrap();
-    assert_eq!(keys["keys"], serde_json::json!([key(dir).to_string()]));
-    assert_eq!(keys["standing"], "signed, witnessed by 0 of 0");
-    for index in [0, 255, 256, 699] {
-        assert_eq!(folder(dir).entry(index, 700).unwrap().to_vec(), leaf(1, index));
-    }
-    running.stop().await;
-    // A start anew holds every leaf against its tree and goes on.
-    sequence(&mut owner, 1, 700, 9000).await;
-    publish(&world, dir, 9000).await;
-    assert_eq!(published(dir).unwrap().root, root(9000));
+    let moved = "WITH late AS (DELETE FROM leaf_queue RETURNING entry, subject_id, seq)
+                 INSERT INTO leaf_queue (id, entry, subject_id, seq) OVERRIDING SYSTEM VALUE SELECT 0, entry, subject_id, seq FROM late";
+    assert_eq!(run(&mut owner, moved).await, 1);
+    assert_eq!(watch.round(Start::Floor).await, 0);
+    assert_eq!(watch.round(Start::Zero).await, 1);
+    assert_eq!(faults(&world.app.pool).await, (0, 0, true));
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn two_publishers_do_not_share_a_folder() {
+#[tokio::test]
+async fn two_sequencers_under_writers_place_every_event_once() {
+    const WRITERS: u32 = 6;
+    const POSTINGS: u32 = 25;
     let world = World::new().await;
-    let place = tempfile::tempdir().unwrap();
-    let running = Running::start(&world, place.path());
-    let second = open(&world, place.path(), settings(place.path())).unwrap_err();
-    assert!(matches!(second, PublishError::InUse { .. }), "{second}");
-    running.stop().await;
-    // Where locks do not hold (some network disks), the one that is overtaken stops.
-    let folder_of_both = folder(place.path());
-    publish(&world, place.path(), 0).await;
-    let running = Running::start(&world, place.path());
-    running.until(place.path(), 0).await;
-    let signed = Note::parse(&folder_of_both.signed().unwrap().unwrap()).unwrap();
-    let signer = Signer::from_seed("other.test/register", Kind::Text, &[4; 32]).unwrap();
-    let other = Note::sign(signed.text().to_owned(), &[&signer], world.clock.now()).unwrap();
-    folder_of_both.swap_signed(Some(signed.to_string().as_bytes()), &other).unwrap();
-    sequence(&mut world.owner().await, 1, 0, 1).await;
-    let overtaken = running.ended.await.unwrap().unwrap_err();
-    assert!(matches!(overtaken, PublishError::Keep(KeepError::Overtaken(_))), "{overtaken}");
+    let of = world.enterprise().await;
+    let options = (*world.app.pool.connect_options()).clone();
+    let mut sequencers = Vec::new();
+    let mut stops = Vec::new();
+    for _ in 0..2 {
+        let (stop, stopped) = oneshot::channel::<()>();
+        let sequencer = Sequencer::new(world.app.queue.clone());
+        sequencers.push(tokio::spawn(sequencer.run(options.clone(), async { drop(stopped.await) })));
+        stops.push(stop);
+    }
+    let writers = (0..WRITERS).map(|writer| {
+        let (pool, register, of) = (world.app.pool.clone(), world.app.queue.clone(), of.clone());
+        tokio::spawn(async move {
+            for posting in 0..POSTINGS {
+                let mut tx = Tx::begin(&pool).await.unwrap();
+                let count = if posting == 3 && writer < 2 { 700 } else { 1 + (writer + posting) % 5 };
+                let heads =
+                    append(&mut tx, morning(), (0..count).map(|_| event(&of)).collect()).await.unwrap();
+                append(&mut tx, morning(), heads.iter().take(2).map(|head| next(head, &of)).collect())
+                    .await
+                    .unwrap();
+                if (writer + posting) % 7 == 0 {
+                    tx.rollback().await.unwrap();
+                } else {
+                    let leaves = tx.leaves().hashes.len();
+                    tx.commit().await.unwrap();
+                    register.committed(leaves);
+                }
+            }
+        })
+    });
+    for writer in futures_util::future::join_all(writers).await {
+        writer.unwrap();
+    }
+    for stop in stops {
+        stop.send(()).unwrap();
+    }
+    for sequencer in sequencers {
+        sequencer.await.unwrap();
+    }
+    assert_eq!(
+        number(&world.app.pool, "SELECT count(*) FROM leaf_queue").await,
+        0,
+        "the last rounds empty it"
+    );
+    assert_eq!(faults(&world.app.pool).await, (0, 0, true));
+    let order = "SELECT count(*) FROM leaf a JOIN leaf b USING (subject_id) WHERE a.seq < b.seq AND a.index > b.index";
+    assert_eq!(number(&world.app.pool, order).await, 0, "chains stand in their order");
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn an_old_backup_is_refused() {
+#[tokio::test]
+async fn a_sequencer_outlives_its_connection_and_waits_while_another_works() {
     let world = World::new().await;
+    let of = world.enterprise().await;
+    let options = (*world.app.pool.connect_options()).clone();
+    let (stop, stopped) = oneshot::channel::<()>();
+    let sequencer = Sequencer::new(world.app.queue.clone());
+    let running = tokio::spawn(sequencer.run(options, async { drop(stopped.await) }));
     let mut owner = world.owner().await;
-    let place = tempfile::tempdir().unwrap();
-    let dir = place.path();
-    sequence(&mut owner, 1, 0, 300).await;
-    let running = Running::start(&world, dir);
-    running.until(dir, 300).await;
-    // Noticed while it runs …
-    meddle(&mut owner, "DELETE FROM leaf WHERE index >= 200").await;
-    let shorter = |error: PublishError| {
-        assert!(matches!(error, PublishError::Shorter { database: 200, ours: 300 }), "{error}");
-        assert!(error.to_string().contains("an old backup was restored"), "{error}");
+    for expected in 1..=2 {
+        // Another sequencer is in the middle of its round.
+        let mut other = owner.begin().await.unwrap();
+        sqlx::query("SELECT size FROM register FOR UPDATE").execute(&mut *other).await.unwrap();
+        let mut tx = Tx::begin(&world.app.pool).await.unwrap();
+        append(&mut tx, morning(), vec![event(&of)]).await.unwrap();
+        tx.commit().await.unwrap();
+        until(async || world.app.queue.lag().is_some_and(|lag| !lag.lag.is_zero())).await;
+        assert_eq!(number(&world.app.pool, "SELECT count(*) FROM leaf").await, expected - 1);
+        other.rollback().await.unwrap();
+        until(async || number(&world.app.pool, "SELECT size FROM register").await == expected).await;
+        let cut = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+                   WHERE application_name = 'ormantrace-sequencer' AND datname = current_database()";
+        until(async || number(&world.app.pool, &format!("SELECT count(*) FROM ({cut}) AS cut")).await == 1)
+            .await;
+    }
+    stop.send(()).unwrap();
+    running.await.unwrap();
+    assert_eq!(faults(&world.app.pool).await, (0, 0, true));
+}
+
+/// Waits for a condition, not for a time.
+async fn until(mut condition: impl AsyncFnMut() -> bool) {
+    let wait = async {
+        while !condition().await {
+            tokio::task::yield_now().await;
+        }
     };
-    shorter(running.ended.await.unwrap().unwrap_err());
-    // … and at every start, quick or not.
-    shorter(refusal(&world, dir, false).await);
-    shorter(refusal(&world, dir, true).await);
-    // New records in the place of the lost ones are another history.
-    sequence(&mut owner, 2, 200, 400).await;
-    for quick in [false, true] {
-        let error = refusal(&world, dir, quick).await;
-        let first_told = if quick { 256 } else { 200 };
-        assert!(matches!(error, PublishError::Rewritten(leaf) if leaf == first_told), "{error}");
+    tokio::time::timeout(std::time::Duration::from_mins(1), wait).await.expect("it never comes to that");
+}
+
+#[tokio::test]
+async fn a_register_too_far_behind_takes_no_more_evidence_and_says_so() {
+    let world = World::new().await;
+    let felled = world.felled(2).await;
+    let mut watch = Watch::over(&world).await;
+    watch.tick().await;
+    let (size, lag) = {
+        let ready = world.get("/readyz", &felled.inspector).await.expect(200);
+        (ready["register"]["size"].clone(), ready["register"]["lag_seconds"].clone())
+    };
+    assert_eq!(
+        (size, lag.as_f64()),
+        (json!(number(&world.app.pool, "SELECT count(*) FROM event").await), Some(0.0))
+    );
+
+    let keyed = async |key: &str, logs: &[String]| {
+        let body = json!({"type": "stored", "logs": logs, "occurred_at": "2026-10-05T10:00:00+05:00",
+                          "place": {"name": "Жоғарғы қойма", "region": "KZ-10", "kind": "storage"}});
+        let request = Request::post("/v1/custody-events")
+            .header("authorization", format!("Bearer {}", felled.enterprise.token))
+            .header("content-type", "application/json")
+            .header("idempotency-key", key);
+        world.send(request.body(body.to_string().into()).unwrap()).await
+    };
+    let first = keyed("before-it-fell-behind", &felled.logs[..1]).await;
+    first.expect(201);
+    // A sequencer hangs with the lock, and its queue grows old.
+    let mut owner = world.owner().await;
+    run(&mut owner, "UPDATE leaf_queue SET queued_at = queued_at - interval '31 seconds'").await;
+    let mut other = owner.begin().await.unwrap();
+    sqlx::query("SELECT size FROM register FOR UPDATE").execute(&mut *other).await.unwrap();
+    watch.tick().await;
+    let refused = keyed("while-it-is-behind", &felled.logs[1..]).await;
+    refused.expect(503);
+    assert!(refused.headers.contains_key("retry-after"), "{refused:?}");
+    let key = json!({"label": "Тірек №2 планшеті"});
+    world
+        .post(&format!("/v1/organizations/{}/keys", felled.enterprise.id), &felled.enterprise, key)
+        .await
+        .expect(201);
+    let again = keyed("before-it-fell-behind", &felled.logs[..1]).await;
+    assert_eq!((again.status.as_u16(), &again.bytes), (201, &first.bytes), "what is done is told again");
+    let ready = world.get("/readyz", &felled.inspector).await.expect(200);
+    assert!(ready["register"]["lag_seconds"].as_f64() > Some(30.0), "{ready}");
+
+    other.rollback().await.unwrap();
+    watch.tick().await;
+    keyed("while-it-is-behind", &felled.logs[1..]).await.expect(201);
+    watch.tick().await;
+    assert_eq!(faults(&world.app.pool).await, (0, 0, true));
+}
+
+#[tokio::test]
+async fn nobody_changes_removes_or_truncates_leaves() {
+    let world = World::new().await;
+    let felled = world.felled(1).await;
+    Watch::over(&world).await.tick().await;
+    let leaves = number(&world.app.pool, "SELECT count(*) FROM leaf").await;
+    let mut owner = world.owner().await;
+    let mut service = world.app.pool.acquire().await.unwrap();
+    for change in ["UPDATE leaf SET entry = entry", "DELETE FROM leaf", "TRUNCATE leaf"] {
+        for (db, code) in [(&mut *service, "42501"), (&mut owner, "23001")] {
+            let refused = sqlx::query(AssertSqlSafe(change)).execute(db).await.expect_err(change);
+            assert_eq!(refused.as_database_error().unwrap().code().unwrap(), code, "{change}");
+        }
     }
-    assert_eq!(published(dir).unwrap().size, 300, "nothing more was signed");
-    // What was lost is brought back: it goes on.
-    meddle(&mut owner, "DELETE FROM leaf WHERE index >= 200").await;
-    sequence(&mut owner, 1, 200, 310).await;
-    publish(&world, dir, 310).await;
-    assert_eq!(published(dir).unwrap().root, root(310));
+    assert_eq!(number(&world.app.pool, "SELECT count(*) FROM leaf").await, leaves);
+    assert_eq!(felled.logs.len(), 1);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn rewritten_rows_are_refused() {
-    for (what, sql, told) in [
-        (
-            "one bit",
-            "UPDATE leaf SET entry = set_byte(entry, 112, get_byte(entry, 112) # 1) WHERE index = 17",
-            "Leaf 17 of the database is not the one that was signed",
-        ),
-        (
-            "two swapped",
-            "UPDATE leaf l SET entry = o.entry FROM leaf o WHERE l.index IN (40, 41) AND o.index = 81 - l.index",
-            "Leaf 40 of the database",
-        ),
-        ("one left out", "DELETE FROM leaf WHERE index = 100", "leaf 100 is not there, and leaf 101 is"),
-        ("the last tile", "UPDATE leaf SET entry = set_byte(entry, 1, 9) WHERE index = 299", "Leaf 299"),
-        (
-            "another layout",
-            "UPDATE leaf SET entry = set_byte(entry, 0, 2) WHERE index = 5",
-            "leaf 5 is no entry",
-        ),
-    ] {
-        let world = World::new().await;
-        let mut owner = world.owner().await;
-        let place = tempfile::tempdir().unwrap();
-        sequence(&mut owner, 1, 0, 300).await;
-        publish(&world, place.path(), 300).await;
-        meddle(&mut owner, sql).await;
-        let refused = refusal(&world, place.path(), false).await.to_string();
-        assert!(refused.contains(told), "{what}: {refused}");
+/// The key whose receipts a world gives.
+fn keys(world: &World) -> [VerifierKey; 1] {
+    [world.app.queue.receipt_key().verifier().clone()]
+}
+
+/// Hashes of the events that an answer says it made.
+fn made(answer: &Value) -> Vec<Hash> {
+    let hash = |text: &Value| Hash::from_hex(text.as_str().unwrap()).unwrap();
+    if let Some(leaves) = answer["receipt"]["leaves"].as_array() {
+        return leaves.iter().map(hash).collect();
     }
+    let listed = ["logs", "events"].iter().find_map(|name| answer[name].as_array()).expect("events");
+    listed.iter().map(|event| hash(&event["hash"])).collect()
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn what_is_changed_behind_its_back_gets_no_signature() {
+#[tokio::test]
+async fn every_write_that_adds_evidence_is_answered_with_its_receipt() {
     let world = World::new().await;
-    let mut owner = world.owner().await;
-    let place = tempfile::tempdir().unwrap();
-    let dir = place.path();
-    sequence(&mut owner, 1, 0, 300).await;
-    let running = Running::start(&world, dir);
-    let before = running.until(dir, 300).await;
-    meddle(&mut owner, "UPDATE leaf SET entry = set_byte(entry, 112, 0) WHERE index IN (17, 299)").await;
-    sequence(&mut owner, 1, 300, 310).await;
-    let now = running.until(dir, 310).await;
-    // The tree is that of the records as they were, and says so to everybody.
-    assert_eq!(now.root, root(310));
-    let proof = folder(dir).tree(310).consistency(300).unwrap();
-    assert!(is_consistent(300, before.root, 310, now.root, &proof));
-    running.stop().await;
-    assert!(matches!(refusal(&world, dir, false).await, PublishError::Rewritten(17)));
+    let (operator, issuer, holder, sawmill) =
+        (world.operator().await, world.forest_owner().await, world.enterprise().await, world.sawmill().await);
+    let mut answers = Vec::new();
+    let organization = json!({"bin": bin(7), "name": "ТОО «Абай орман»", "roles": ["enterprise"]});
+    answers.push(world.post("/v1/organizations", &operator, organization).await.expect(201));
+    let trader = json!({"bin": bin(8), "name": "ЖК Оспанов", "roles": ["enterprise"], "kind": "sole_trader"});
+    answers.push(world.post("/v1/organizations", &operator, trader).await.expect(201));
+    let ticket = world.ticket(&issuer, &holder, "0001300").await;
+    let id = ticket["id"].as_str().unwrap().to_owned();
+    answers.push(ticket);
+    let extension = json!({"felling_until": "2027-01-31", "reason": "қар қалың"});
+    answers
+        .push(world.post(&format!("/v1/felling-tickets/{id}/extend"), &issuer, extension).await.expect(200));
+    let order = json!({"holder_bin": holder.bin, "quantity": 12});
+    let batch = world.post("/v1/seal-batches", &operator, order).await.expect(201);
+    answers.push(batch.clone());
+    let (first, last) = (batch["first_number"].as_str().unwrap(), batch["last_number"].as_str().unwrap());
+    let code = world.app.signing_key.sign(&Identification::new(Gtin::DEMONSTRATION, "S0000417").unwrap());
+    let registration =
+        json!({"holder_bin": holder.bin, "seals": [{"number": "KZ-0000417", "marking_code": code.as_str()}]});
+    answers.push(world.post("/v1/seals", &operator, registration).await.expect(201));
+    let seal = |n: usize| {
+        format!("{}{:02}", &first[..first.len() - 2], first[first.len() - 2..].parse::<usize>().unwrap() + n)
+    };
+    let harvest = World::harvest_of(&id, &[seal(0), seal(1), seal(2)]);
+    answers.push(world.post("/v1/harvests", &holder, harvest).await.expect(201));
+    let stored =
+        world.event(&holder, "stored", &[seal(0), seal(2)], json!({"place": {"name": "Қойма"}})).await;
+    answers.push(stored.expect(201));
+    let transfer = json!({"numbers": [seal(5), "KZ-0000417"], "to_bin": sawmill.bin});
+    answers.push(world.post("/v1/seals/transfer", &holder, transfer).await.expect(200));
+    let void = json!({"reason": "spoiled"});
+    answers.push(world.post(&format!("/v1/seals/{}/void", seal(1)), &holder, void).await.expect(200));
+    answers.push(
+        world
+            .post(&format!("/v1/felling-tickets/{id}/cancel"), &issuer, json!({"reason": "өрт"}))
+            .await
+            .expect(200),
+    );
+    assert_ne!(first, last);
+
+    let mut receipted = Vec::new();
+    for answer in &answers {
+        let leaves = made(answer);
+        let note = answer["receipt"]["note"].as_str().unwrap_or_else(|| panic!("no receipt: {answer}"));
+        let promise =
+            Promise::open(note, &keys(&world), &leaves).unwrap_or_else(|error| panic!("{error}: {answer}"));
+        assert_eq!(promise.received_at, world.clock.now());
+        // The hashes are given once: by the answer, or by the receipt.
+        assert_eq!(
+            answer["receipt"].get("leaves").is_none(),
+            answer.get("logs").or(answer.get("events")).is_some()
+        );
+        receipted.extend(leaves);
+    }
+    Watch::over(&world).await.tick().await;
+    assert_eq!(receipted, hashes(&world.app.pool, "leaf", "index").await, "no event without a receipt");
+
+    let key = json!({"label": "Қойма планшеті"});
+    let key = world.post(&format!("/v1/organizations/{}/keys", holder.id), &holder, key).await.expect(201);
+    assert!(key.get("receipt").is_none(), "a key is no evidence");
+    let rehearsed = World::harvest_of(&id, &[seal(7)]);
+    let rehearsed = world.post("/v1/harvests?dry_run=true", &holder, rehearsed).await;
+    assert!(rehearsed.json().get("receipt").is_none(), "nor is what was only rehearsed");
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_leaf_that_is_no_entry_is_not_signed() {
+#[tokio::test]
+async fn a_repeated_answer_repeats_its_receipt() {
     let world = World::new().await;
-    let mut owner = world.owner().await;
-    let place = tempfile::tempdir().unwrap();
-    let running = Running::start(&world, place.path());
-    running.until(place.path(), 0).await;
-    meddle(
-        &mut owner,
-        "INSERT INTO leaf VALUES (0, decode('02' || repeat('00', 112), 'hex'), gen_random_uuid(), 1, now())",
-    )
-    .await;
-    let refused = running.ended.await.unwrap().unwrap_err();
-    assert!(refused.to_string().contains("leaf 0 is no entry"), "{refused}");
-    assert_eq!(published(place.path()).unwrap().size, 0);
-    // A hole in the numbers neither.
-    meddle(&mut owner, "DELETE FROM leaf").await;
-    sequence(&mut owner, 1, 1, 2).await;
-    let refused = refusal(&world, place.path(), false).await;
-    assert!(refused.to_string().contains("leaf 0 is not there, and leaf 1 is"), "{refused}");
+    let felled = world.felled(3).await;
+    let operation = OperationId::new();
+    let send = async |key: Option<&str>| {
+        let body = json!({"type": "stored", "logs": felled.logs, "occurred_at": "2026-10-05T10:00:00+05:00",
+                          "operation_id": operation, "place": {"name": "Жоғарғы қойма"}});
+        let mut request = Request::post("/v1/custody-events")
+            .header("authorization", format!("Bearer {}", felled.enterprise.token))
+            .header("content-type", "application/json");
+        if let Some(key) = key {
+            request = request.header("idempotency-key", key);
+        }
+        world.send(request.body(body.to_string().into()).unwrap()).await
+    };
+    let first = send(Some("stored-2026-10-05")).await;
+    let answer = first.expect(201);
+    world.clock.set(morning() + chrono::TimeDelta::hours(3));
+    assert_eq!(send(Some("stored-2026-10-05")).await.bytes, first.bytes, "byte for byte");
+    let known = send(None).await.expect(200);
+    assert_eq!(known["receipt"], answer["receipt"], "found by the posting's own name, the same again");
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_lost_connection_is_made_anew_and_the_database_looked_at_again() {
+/// Threat: record dropped before sequencing.
+#[tokio::test]
+async fn record_dropped_before_sequencing() {
     let world = World::new().await;
+    let felled = world.felled(3).await;
+    let mut watch = Watch::over(&world).await;
+    watch.tick().await;
+    let answer = world
+        .event(&felled.enterprise, "stored", &felled.logs, json!({"place": {"name": "Қойма"}}))
+        .await
+        .expect(201);
+    let leaves = made(&answer);
+    // The operator's own administrator removes one of the three, and every trace of it.
     let mut owner = world.owner().await;
-    let place = tempfile::tempdir().unwrap();
-    let dir = place.path();
-    sequence(&mut owner, 1, 0, 300).await;
-    let running = Running::start(&world, dir);
-    running.until(dir, 300).await;
-    let cut = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
-               WHERE datname = current_database() AND pid <> pg_backend_pid() AND query LIKE '%FROM leaf%'";
-    let cut_off: i64 = sqlx::query_scalar(cut).fetch_one(&mut owner).await.unwrap();
-    assert!(cut_off > 0);
-    sequence(&mut owner, 1, 300, 301).await;
-    running.until(dir, 301).await;
-    // Restored meanwhile: as long as before, and other records.
-    let mut busy = owner.begin().await.unwrap();
-    busy.execute("ALTER TABLE leaf DISABLE TRIGGER ALL").await.unwrap();
-    busy.execute("UPDATE leaf SET entry = set_byte(entry, 112, 0) WHERE index = 300").await.unwrap();
-    busy.commit().await.unwrap();
-    let _: i64 = sqlx::query_scalar(cut).fetch_one(&mut owner).await.unwrap();
-    let refused = running.ended.await.unwrap().unwrap_err();
-    assert!(matches!(refused, PublishError::Rewritten(300)), "{refused}");
+    run(&mut owner, "ALTER TABLE event DISABLE TRIGGER USER").await;
+    let (hash, subject) = (leaves[1], answer["events"][1]["log"].as_str().unwrap());
+    let gone = format!("DELETE FROM event WHERE encode(hash, 'hex') = '{hash}'");
+    assert_eq!(run(&mut owner, &gone).await, 1);
+    assert_eq!(run(&mut owner, &format!("DELETE FROM leaf_queue WHERE subject_id = '{subject}'")).await, 1);
+    run(&mut owner, &format!("UPDATE log SET head_seq = 1, head_hash = (SELECT hash FROM event WHERE subject_id = '{subject}' AND seq = 1) WHERE id = '{subject}'")).await;
+    watch.tick().await;
+    assert_eq!(faults(&world.app.pool).await, (0, 0, true), "the database alone shows nothing");
+
+    // The writer's receipt, against what the register publishes.
+    let note = answer["receipt"]["note"].as_str().unwrap();
+    let promise = Promise::open(note, &keys(&world), &leaves).unwrap();
+    assert_eq!(promise.due(), world.clock.now() + chrono::TimeDelta::seconds(60));
+    let register = hashes(&world.app.pool, "leaf", "index").await;
+    assert_eq!(absent(&leaves, register), [leaves[1]], "the receipt is the evidence");
 }
