@@ -15,6 +15,7 @@ mod matrix;
 mod party;
 mod permit;
 mod proofs;
+mod publish;
 mod reading;
 mod reads;
 mod register;
