@@ -112,12 +112,13 @@ async fn insider_edits_of_every_column_are_found_and_named() {
         if is_no_evidence(table, name) {
             continue;
         }
+        eprintln!("TRACE {table}.{name} {tried}");
         for state in ["IS NOT NULL", "IS NULL"] {
             let pick = format!(
                 "SELECT ctid::text, row_to_json(t)::jsonb || jsonb_build_object('of',
                      (SELECT min(e.subject_id::text) FROM event e WHERE e.personal_id::text = row_to_json(t)->>'id')),
                      t.{name}::text
-                 FROM {table} t WHERE t.{name} {state} AND {} ORDER BY t::text DESC LIMIT 2",
+                 FROM {table} t WHERE t.{name} {state} AND {} ORDER BY t::text DESC LIMIT 1",
                 rows_of(table)
             );
             let rows = sqlx::query(AssertSqlSafe(pick)).fetch_all(&mut db).await.unwrap();
