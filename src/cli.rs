@@ -109,6 +109,15 @@ struct OperationArgs {
     /// [default: register in the data directory]
     #[arg(long, env = "ORMANTRACE_REGISTER_DIR", value_name = "FOLDER")]
     register_dir: Option<std::path::PathBuf>,
+    /// File of the key that signs receipts; made if there is none [default: keys/receipt.key in the data
+    /// directory]
+    #[arg(long, env = "ORMANTRACE_RECEIPT_KEY", value_name = "FILE")]
+    receipt_key: Option<std::path::PathBuf>,
+
+    /// Name of the register in the keys that are made for it, such as wood.example [default: the public
+    /// address]
+    #[arg(long, env = "ORMANTRACE_ORIGIN", value_name = "NAME", value_parser = origin)]
+    origin: Option<String>,
 
     /// Public checks of codes that find nothing, per minute and address without a token
     #[arg(long, env = "ORMANTRACE_MISSES_PER_MINUTE", value_name = "NUMBER", default_value_t = 30)]
@@ -294,6 +303,8 @@ impl ServeArgs {
         let mut operation = Operation {
             marking_key: given.marking_key,
             register_dir: given.register_dir,
+            receipt_key: given.receipt_key,
+            origin: given.origin,
             trusted_proxies: given.trusted_proxy,
             metrics_listen: given.metrics_listen,
             leave: Duration::from_secs(given.leave_seconds.into()),
@@ -313,6 +324,13 @@ impl ServeArgs {
         operation.limits.hits.count = given.hits_per_second;
         (self.settings, operation)
     }
+}
+
+fn origin(text: &str) -> Result<String, Invalid> {
+    if crate::ledger::note::is_name(text) {
+        return Ok(text.to_owned());
+    }
+    Err(Invalid::new("bad-origin", "A register's name has no space and no `+`, and at most 255 bytes."))
 }
 
 /// The arguments with `serve` put where a command would stand, if none stands there: a flag

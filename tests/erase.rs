@@ -12,7 +12,7 @@ use ormantrace::db::erase::{self, Erased, Failure, Whose};
 use ormantrace::db::folder::{Folder, PORT};
 use ormantrace::db::programs::Programs;
 use ormantrace::db::roles::{DATABASE, OWNER};
-use ormantrace::db::{self, Database, Mode};
+use ormantrace::db::{self, Database, Mode, Tx};
 use ormantrace::ids::HarvestId;
 use ormantrace::party::bin::Bin;
 use ormantrace::party::erasure;
@@ -64,7 +64,7 @@ async fn harvest(database: &Database, organization: Uuid, ticket: Uuid, name: &s
     let (id, log, operation) = (HarvestId::new(), HarvestId::new().0, HarvestId::new().0);
     let text = format!(r#"{{"iin":"{iin}","name":"{name}","v":1}}"#);
     let personal = Personal { id: HarvestId::new().0, text, secret: Secret::random() };
-    let mut tx = database.pool.begin().await.expect("begins");
+    let mut tx = Tx::begin(&database.pool).await.expect("begins");
     let personal = personal.store(&mut tx, organization, now()).await.expect("stored");
     let draft = Draft {
         head: Head::fresh(SubjectKind::Log, log),

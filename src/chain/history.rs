@@ -81,70 +81,176 @@ pub async fn read(
     up_to: Option<u32>,
     personal: bool,
 ) -> Result<Vec<StoredEvent>> {
-    let last = up_to.map_or(i32::MAX, |seq| i32::try_from(seq).unwrap_or(i32::MAX));
-    let rows = sqlx::query!(
-        "SELECT seq, received_at, hash, secret, public, business, personal_commitment, personal_id
-         FROM event WHERE subject_id = $1 AND seq <= $2 ORDER BY seq",
+    let mut chain = page(db, subject, 0, up_to.unwrap_or(u32::MAX)).await?.chain(None)?;
+    let wanted: Vec<Uuid> = chain.personal.iter().flatten().copied().collect();
+    if personal && !wanted.is_empty() {
+        let kept = persons(db, &wanted).await?;
+        chain.open(&kept, |_| true);
+    }
+    Ok(chain.events)
+}
+
+/// Rows of one chain as they came from the table, in order.
+#[derive(Clone, Default)]
+pub struct Rows {
+    subject: Uuid,
+    rows: Vec<Row>,
+}
+
+#[derive(Clone)]
+struct Row {
+    subject_id: Uuid,
+    seq: i32,
+    received_at: DateTime<Utc>,
+    hash: Vec<u8>,
+    secret: Vec<u8>,
+    public: String,
+    business: String,
+    personal_commitment: Option<Vec<u8>>,
+    personal_id: Option<Uuid>,
+}
+
+/// The events of a chain behind `after`, up to and with `up_to`. One round trip.
+///
+/// # Errors
+/// The database's own.
+pub async fn page(db: &mut PgConnection, subject: Uuid, after: u32, up_to: u32) -> sqlx::Result<Rows> {
+    let [after, up_to] = [after, up_to].map(|seq| i32::try_from(seq).unwrap_or(i32::MAX));
+    let rows = sqlx::query_as!(
+        Row,
+        "SELECT subject_id, seq, received_at, hash, secret, public, business, personal_commitment, personal_id
+         FROM event WHERE subject_id = $1 AND seq > $2 AND seq <= $3 ORDER BY seq",
         subject,
-        last
+        after,
+        up_to
     )
-    .fetch_all(&mut *db)
+    .fetch_all(db)
     .await?;
-    let mut wanted: Vec<Uuid> = rows.iter().filter_map(|row| row.personal_id).collect();
-    wanted.sort_unstable();
-    wanted.dedup();
-    let kept = if personal && !wanted.is_empty() { persons(db, &wanted).await? } else { HashMap::new() };
-    let mut prev = Hash::ZERO;
-    rows.into_iter()
-        .map(|row| {
-            let seq = u32::try_from(row.seq).map_err(|_| bad(subject, row.seq, "seq"))?;
-            let hash = Hash::from_slice(&row.hash).ok_or_else(|| bad(subject, row.seq, "hash"))?;
-            let secret = row.secret.try_into().map_err(|_| bad(subject, row.seq, "secret"))?;
-            let personal_commitment = match &row.personal_commitment {
-                Some(bytes) => Some(
-                    Hash::from_slice(bytes).ok_or_else(|| bad(subject, row.seq, "personal_commitment"))?,
-                ),
-                None => None,
-            };
-            let personal = row.personal_id.filter(|_| personal).map(|id| match kept.get(&id) {
-                Some((text, secret)) => {
-                    Personal::Opened { salt: secret.personal_salt(subject, seq), text: text.clone() }
-                }
-                None => Personal::Erased,
-            });
-            let event = StoredEvent {
+    Ok(Rows { subject, rows })
+}
+
+/// The chains of many subjects. One round trip, one index-only scan of `event_pkey`, sorted by nobody
+/// but us: the planner does not know that the rows come in order.
+///
+/// # Errors
+/// The database's own.
+pub async fn chains(db: &mut PgConnection, subjects: &[Uuid]) -> sqlx::Result<HashMap<Uuid, Rows>> {
+    let rows = sqlx::query_file_as!(Row, "src/chain/chains.sql", subjects).fetch_all(db).await?;
+    let mut chains: HashMap<Uuid, Rows> = HashMap::with_capacity(subjects.len());
+    for row in rows {
+        let subject = row.subject_id;
+        chains.entry(subject).or_insert_with(|| Rows { subject, rows: Vec::new() }).rows.push(row);
+    }
+    chains.values_mut().for_each(|chain| chain.rows.sort_unstable_by_key(|row| row.seq));
+    Ok(chains)
+}
+
+impl Rows {
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+
+    /// The rows as events, those behind `up_to` left out; personal parts are still closed.
+    ///
+    /// # Errors
+    /// A stored row that cannot be.
+    pub fn chain(self, up_to: Option<u32>) -> Result<Chain> {
+        let mut chain = Chain { subject: self.subject, events: Vec::new(), personal: Vec::new() };
+        chain.grow(self, up_to)?;
+        Ok(chain)
+    }
+}
+
+/// Events of one chain from its first, and where their personal parts lie, or lay.
+#[derive(Default)]
+pub struct Chain {
+    subject: Uuid,
+    /// The events.
+    pub events: Vec<StoredEvent>,
+    /// For each event its row of table `personal`.
+    pub personal: Vec<Option<Uuid>>,
+}
+
+impl Chain {
+    /// Adds the rows that follow, those behind `up_to` left out.
+    ///
+    /// # Errors
+    /// A stored row that cannot be.
+    pub fn grow(&mut self, rows: Rows, up_to: Option<u32>) -> Result<()> {
+        let Rows { subject, rows } = rows;
+        let last = up_to.unwrap_or(u32::MAX);
+        let mut prev = self.events.last().map_or(Hash::ZERO, |event| event.hash);
+        self.events.reserve(rows.len());
+        self.personal.reserve(rows.len());
+        for row in rows {
+            let bad = |column: &str| Error::BadRow(format!("event.{column} of {subject} {}", row.seq));
+            let seq = u32::try_from(row.seq).map_err(|_| bad("seq"))?;
+            if seq > last {
+                break;
+            }
+            let hash = Hash::from_slice(&row.hash).ok_or_else(|| bad("hash"))?;
+            let commitment = |bytes: &[u8]| Hash::from_slice(bytes).ok_or_else(|| bad("personal_commitment"));
+            self.personal.push(row.personal_id);
+            self.events.push(StoredEvent {
                 seq,
                 received_at: row.received_at,
                 hash,
                 prev,
-                secret: Secret(secret),
+                secret: Secret(row.secret.as_slice().try_into().map_err(|_| bad("secret"))?),
+                personal_commitment: row.personal_commitment.as_deref().map(commitment).transpose()?,
                 public: row.public,
                 business: row.business,
-                personal_commitment,
-                personal,
-            };
+                personal: None,
+            });
             prev = hash;
-            Ok(event)
-        })
-        .collect()
+        }
+        Ok(())
+    }
+
+    /// Puts the personal parts into those events that have one and that `whose` says: what `persons`
+    /// does not have was erased. `whose` is asked by place, from 0.
+    pub fn open(&mut self, persons: &Persons, whose: impl Fn(usize) -> bool) {
+        let parts = self.events.iter_mut().zip(&self.personal).enumerate();
+        for (_, (event, id)) in parts.filter(|(place, _)| whose(*place)) {
+            event.personal = id.map(|id| match persons.0.get(&id) {
+                Some((text, secret)) => Personal::Opened {
+                    salt: secret.personal_salt(self.subject, event.seq),
+                    text: text.clone(),
+                },
+                None => Personal::Erased,
+            });
+        }
+    }
 }
 
-async fn persons(db: &mut PgConnection, ids: &[Uuid]) -> Result<HashMap<Uuid, (String, Secret)>> {
+/// Personal parts by their ids.
+#[derive(Default)]
+pub struct Persons(HashMap<Uuid, (String, Secret)>);
+
+impl Persons {
+    /// Adds a row of table `personal`.
+    ///
+    /// # Errors
+    /// A secret that is none.
+    pub fn add(&mut self, id: Uuid, text: String, secret: &[u8]) -> Result<()> {
+        let secret = secret.try_into();
+        let secret = secret.map_err(|_| Error::BadRow(format!("personal.secret of {id}: not 32 bytes")))?;
+        self.0.insert(id, (text, Secret(secret)));
+        Ok(())
+    }
+}
+
+async fn persons(db: &mut PgConnection, ids: &[Uuid]) -> Result<Persons> {
     let rows = sqlx::query!("SELECT id, text, secret FROM personal WHERE id = ANY($1)", ids)
         .fetch_all(&mut *db)
         .await?;
-    rows.into_iter()
-        .map(|row| {
-            let secret = row.secret.try_into();
-            let secret =
-                secret.map_err(|_| Error::BadRow(format!("personal.secret of {}: not 32 bytes", row.id)))?;
-            Ok((row.id, (row.text, Secret(secret))))
-        })
-        .collect()
-}
-
-fn bad(subject: Uuid, seq: i32, column: &str) -> Error {
-    Error::BadRow(format!("event.{column} of {subject} {seq}"))
+    let mut persons = Persons::default();
+    for row in rows {
+        persons.add(row.id, row.text, &row.secret)?;
+    }
+    Ok(persons)
 }
 
 /// One event as a history answers it.

@@ -4,11 +4,12 @@
 //! their last. The issuer of the felling ticket sees what was harvested, and what corrected that; of
 //! events in between only what recomputing the hashes takes.
 
-use super::content::{Business, Content, Public};
+use super::content::Content;
 use super::state::{LogState, replay};
+use super::telling::{Telling, Told};
 use super::words::EventType;
 use crate::chain::bytes::subject_ref;
-use crate::chain::history::{self, Openness, ShownEvent, ShownParts, StoredEvent};
+use crate::chain::history::{Openness, ShownEvent, ShownParts, StoredEvent};
 use crate::chain::{Hash, SubjectKind};
 use crate::error::{Error, Result};
 use crate::ids::OrganizationId;
@@ -16,10 +17,10 @@ use crate::log::species::Species;
 use crate::log::store::{
     HeadView, LastEventView, LogRow, LogView, Names, PartyView, PendingView, Reader, SealState, Sight,
 };
+use crate::read::Reads;
 use crate::region::Region;
 use serde::Serialize;
 use serde_json::{Map, Value};
-use sqlx::PgConnection;
 use std::collections::BTreeSet;
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -83,37 +84,28 @@ pub struct LogEvent {
     pub parts: ShownParts,
 }
 
-/// Reads the history that `sight` leaves `reader`. The chain in one statement, persons in one more if
-/// the reader may see any, and the names of organisations in one.
+/// Reads the history that `sight` leaves `reader`.
 ///
 /// # Errors
-/// Those of the database; a stored event that cannot be read.
-pub async fn read(db: &mut PgConnection, row: &LogRow, sight: Sight, reader: Reader) -> Result<LogHistory> {
+/// Those of the database; overloaded; a stored event that cannot be read.
+pub async fn read(reads: &Reads, row: &LogRow, sight: Sight, reader: Reader) -> Result<LogHistory> {
     // Not beyond the row that was read before: both answers then tell the same moment.
     let up_to = match sight {
         Sight::Part { until, harvest: false } => until,
         _ => row.head_seq()?,
     };
-    let mut events = history::read(db, row.id.0, Some(up_to), true).await?;
-    let mut contents = events.iter().map(content).collect::<Result<Vec<_>>>()?;
+    let persons = reader.inspector || row.issuer() == reader.organization;
+    let told = reads.tell(Telling::chain(row, up_to, reader, persons)).await?;
+    let Told { mut events, mut contents, names, room: _room } = told;
     let open = opened(&contents, sight);
     let seen = open.last().copied().unwrap_or(0);
     events.truncate(seen as usize);
     contents.truncate(seen as usize);
-
-    let mut parties: Vec<OrganizationId> = row.parties().collect();
-    for Content { business, .. } in &contents {
-        parties.push(business.organization);
-        parties.extend(business.to);
-        parties.extend(business.carrier);
-    }
-    let names = Names::read(&mut *db, reader, parties).await?;
     let log = match sight {
         Sight::Whole => row.view(&names)?,
         Sight::Part { until, .. } => part_view(row, &events, &contents, &open, until, &names)?,
     };
     let subject = subject_ref(SubjectKind::Log, row.id.0, &row.salt()?);
-    let persons = reader.inspector || row.issuer() == reader.organization;
     let events = events
         .iter()
         .zip(&contents)
@@ -125,11 +117,6 @@ pub async fn read(db: &mut PgConnection, row: &LogRow, sight: Sight, reader: Rea
         })
         .collect();
     Ok(LogHistory { log, events })
-}
-
-fn content(event: &StoredEvent) -> Result<Content> {
-    let (public, business) = (Public::parse(&event.public)?, Business::parse(&event.business)?);
-    Ok(Content { seq: event.seq, public, business })
 }
 
 /// The events whose parts are open, in order.

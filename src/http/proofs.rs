@@ -145,8 +145,7 @@ pub async fn export_log(
     let ExportQuery { since } = query(&uri)?;
     let reader = Reader::from(&caller);
     let (row, sight) = seen(&app, reader, &code_before(&uri, "/export")?).await?;
-    let mut db = app.pool.acquire().await?;
-    let history = history::read(&mut db, &row, sight, reader).await?;
+    let history = history::read(&app.reads, &row, sight, reader).await?;
     // After the history, so that no event is pending only for having been read early.
     let Some(said) = said(&app).await? else { return Err(not_published_yet()) };
     let size = said.checkpoint.size;
@@ -155,8 +154,7 @@ pub async fn export_log(
             Invalid::new("since-beyond-register", format!("The published register has {size} entries."));
         return Err(Problem::wrong_at(At::Query("since".into()), wrong));
     }
-    let leaves = leaves(&mut *db, row.id, history.events.len(), size).await?;
-    drop(db);
+    let leaves = leaves(&app.pool, row.id, history.events.len(), size).await?;
     let published = app.register.clone();
     Ok(Json(reading(move || export(&row, history, &leaves, &published, &said, since)).await?))
 }

@@ -1,6 +1,7 @@
 //! The world that is altered, and its register.
 
 use crate::world::{Answer, Org, World, bin};
+use axum::http::Method;
 use chrono::TimeDelta;
 use ormantrace::db::erase::{self, Whose};
 use ormantrace::fsck::{self, Finding, Published, Scope, Snapshots};
@@ -35,7 +36,11 @@ async fn organization(world: &World, operator: &Org, n: u32, name: &str, roles: 
     let made = world.post("/v1/organizations", operator, body).await.expect(201);
     let id = made["id"].as_str().unwrap();
     let path = format!("/v1/organizations/{id}/keys");
-    let key = world.post(&path, operator, json!({"label": "Планшет"})).await.expect(201);
+    let body = json!({"label": "Планшет", "expires_at": "2027-12-31T23:59:59+05:00"});
+    let key = world.post(&path, operator, body).await.expect(201);
+    let lost = world.post(&path, operator, json!({"label": "Жоғалған планшет"})).await.expect(201);
+    let lost = format!("/v1/keys/{}", lost["id"].as_str().unwrap());
+    world.call(Method::DELETE, &lost, Some(&operator.token), Value::Null).await.expect(204);
     Org { id: id.parse().unwrap(), bin: bin(n), token: key["token"].as_str().unwrap().to_owned() }
 }
 
