@@ -9,7 +9,6 @@ use crate::db::erase::{self, Whose};
 use crate::db::{self, Mode, OpenError};
 use crate::demo;
 use crate::error::Invalid;
-use crate::fsck;
 use crate::http::body::BodySettings;
 use crate::http::router;
 use crate::http::server::ServerSettings;
@@ -28,8 +27,8 @@ use crate::ids::HarvestId;
 use crate::register::publish::PublishError;
 use crate::register::witness::WitnessError;
 
+mod check;
 mod register;
-use crate::ledger::VerifierKey;
 
 /// Marking and tracing of timber: seals, felling tickets, harvests, custody, verification.
 #[derive(Debug, Parser)]
@@ -85,7 +84,7 @@ enum Command {
     Key(register::KeyCommand),
     /// Check the whole database against its evidence and the register; exit code 0 if nothing is wrong,
     /// 1 with a line for each finding, 2 if it could not be checked
-    Fsck(FsckArgs),
+    Fsck(check::FsckArgs),
 }
 
 /// What `serve` and `demo` can be told.
@@ -181,48 +180,6 @@ struct WhoseArgs {
     /// A person by IIN: in every harvest, and as a sole trader or farm
     #[arg(long, value_name = "IIN", value_parser = Bin::parse)]
     iin: Option<Bin>,
-}
-
-/// What is checked.
-#[derive(Args, Clone, Debug)]
-struct FsckArgs {
-    #[command(flatten)]
-    database: DatabaseSettings,
-
-    /// Folder of the published register to compare with [default: `register` in the data directory,
-    /// if it is there]
-    #[arg(long, env = "ORMANTRACE_REGISTER_DIR", value_name = "FOLDER")]
-    register_dir: Option<std::path::PathBuf>,
-
-    /// Key that the published register must be signed with, as NAME+ID+KEY; any one of several.
-    /// Without one, the roots are compared and their signatures not looked at
-    #[arg(long, value_name = "VKEY")]
-    trust: Vec<VerifierKey>,
-}
-
-impl FsckArgs {
-    fn scope(&self) -> fsck::Scope {
-        let in_data = || self.database.data_dir().ok().map(|dir| dir.join("register"));
-        let folder = self.register_dir.clone().or_else(|| in_data().filter(|dir| dir.is_dir()));
-        let published = folder.map(|folder| fsck::Published { folder, keys: self.trust.clone() });
-        fsck::Scope { published, ..fsck::Scope::default() }
-    }
-
-    /// Checks, tells, and gives whether nothing is wrong.
-    async fn run(&self) -> Result<bool, Failure> {
-        let database = db::open(&self.database, Mode::Attach).await?;
-        let mut console = fsck::console::Console::default();
-        let checked = async {
-            let mut connection = database.owner().await.map_err(fsck::Failure::Database)?;
-            fsck::check(&mut connection, &self.scope(), &mut console).await
-        };
-        let checked = checked.await;
-        console.finish();
-        database.close().await;
-        let summary = checked.map_err(|failure| Failure::Unchecked(failure.to_string()))?;
-        writeln!(std::io::stdout(), "{summary}")?;
-        Ok(summary.is_clean())
-    }
 }
 
 /// Why a command did not come to its end. `Display` is the whole message.
@@ -335,11 +292,7 @@ impl Command {
                 database.close().await;
                 Ok(writeln!(std::io::stdout(), "{}", erased?)?)
             }
-            Self::Fsck(args) => match args.run().await {
-                Ok(true) => Ok(()),
-                Ok(false) => Err(Failure::Findings),
-                Err(other) => Err(Failure::Unchecked(other.to_string())),
-            },
+            Self::Fsck(args) => args.run().await,
         }
     }
 }
