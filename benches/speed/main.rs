@@ -179,6 +179,9 @@ async fn measure_at(
     }
     let (now, peak) = process::resident(bench.server.pid())?;
     stage.resident = [now, peak];
+    if bench.settings.wrk {
+        stage.generators = parts::beside_wrk(&mut bench).await?;
+    }
     if bench.settings.wants(Part::Lists) {
         eprintln!("lists");
         stage.lists = parts::lists(&mut bench)?;
