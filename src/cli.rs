@@ -23,6 +23,10 @@ use std::time::Duration;
 
 use crate::http::address::Network;
 use crate::ids::HarvestId;
+use crate::register::publish::PublishError;
+use crate::register::witness::WitnessError;
+
+mod register;
 
 /// Marking and tracing of timber: seals, felling tickets, harvests, custody, verification.
 #[derive(Debug, Parser)]
@@ -68,6 +72,14 @@ enum Command {
     Verify(Box<VerifyArgs>),
     /// Erase a person's data for good: from the tables, the indexes and a private cluster's files
     Erase(EraseArgs),
+    /// Sign the register of all events and publish it; a process apart from the server, with a key that
+    /// the database's administrator does not have
+    Publish(Box<register::PublishArgs>),
+    /// Countersign somebody's register, each checkpoint only if it follows from the one before
+    Witness(Box<register::WitnessArgs>),
+    /// Make or show a key of a register or a witness
+    #[command(subcommand)]
+    Key(register::KeyCommand),
 }
 
 /// What `serve` and `demo` can be told.
@@ -97,6 +109,11 @@ struct OperationArgs {
     /// address]
     #[arg(long, env = "ORMANTRACE_ORIGIN", value_name = "NAME", value_parser = origin)]
     origin: Option<String>,
+
+    /// Folder of the published register, which `publish` writes and this serves
+    /// [default: register in the data directory]
+    #[arg(long, env = "ORMANTRACE_REGISTER_DIR", value_name = "FOLDER")]
+    register_dir: Option<std::path::PathBuf>,
 
     /// Public checks of codes that find nothing, per minute and address without a token
     #[arg(long, env = "ORMANTRACE_MISSES_PER_MINUTE", value_name = "NUMBER", default_value_t = 30)]
@@ -185,6 +202,12 @@ pub enum Failure {
     /// What was to be verified does not hold, or cannot be read.
     #[error("{0}")]
     Verify(#[from] command::Failure),
+    /// Publishing ended.
+    #[error("{0}")]
+    Publish(#[from] PublishError),
+    /// Witnessing did not start.
+    #[error("{0}")]
+    Witness(#[from] WitnessError),
     /// Erasing failed.
     #[error("{0}")]
     Erase(#[from] erase::Failure),
@@ -212,6 +235,7 @@ impl Cli {
         }
         let command = match self.command {
             Command::Verify(args) => return Ok(args.run()?),
+            Command::Key(command) => return command.run(),
             other => other,
         };
         telemetry::init(self.log_format, &self.log)?;
@@ -236,7 +260,9 @@ impl Command {
                 tracing::info!("the database has this program's shape");
                 Ok(())
             }
-            Self::Openapi | Self::Probe { .. } | Self::Verify(_) => Ok(()),
+            Self::Publish(args) => args.run().await,
+            Self::Witness(args) => args.run().await,
+            Self::Openapi | Self::Probe { .. } | Self::Verify(_) | Self::Key(_) => Ok(()),
             Self::Erase(args) => {
                 let whose = match (args.whose.harvest, args.whose.iin) {
                     (Some(harvest), _) => Whose::Harvest(harvest),
@@ -259,6 +285,7 @@ impl ServeArgs {
             marking_key: given.marking_key,
             receipt_key: given.receipt_key,
             origin: given.origin,
+            register_dir: given.register_dir,
             trusted_proxies: given.trusted_proxy,
             metrics_listen: given.metrics_listen,
             leave: Duration::from_secs(given.leave_seconds.into()),

@@ -19,17 +19,16 @@ use crate::http::posting::forget_old_answers;
 use crate::http::router::{self, Operations};
 use crate::http::server::{Server, ServerSettings};
 use crate::ledger::note::{Kind, Signer};
-use crate::party::bootstrap::{Bootstrap, bootstrap_operator};
-use crate::party::key::Token;
-use crate::register::{Queue, Sequencer};
-use crate::ledger::Folder;
+use crate::ledger::{Checkpoint, Folder, Note};
 use crate::party::bootstrap::{Bootstrap, bootstrap_operator};
 use crate::party::key::Token;
 use crate::register::published::Published;
+use crate::register::{Queue, Sequencer};
 use crate::seal::gs1::Gtin;
 use crate::seal::signing::{KeyRing, SigningKey};
 use crate::units::Text;
 use sqlx::PgPool;
+use sqlx::postgres::PgConnectOptions;
 use std::future::Future;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -57,6 +56,8 @@ pub struct Operation {
     pub receipt_key: Option<PathBuf>,
     /// Name of the register, for the keys that are made; by default the public address.
     pub origin: Option<String>,
+    /// Folder of the published register; by default `register` in the data directory.
+    pub register_dir: Option<PathBuf>,
     /// Limits of the public check.
     pub limits: LimitSettings,
     /// Whose `X-Forwarded-For` is believed.
@@ -115,6 +116,8 @@ pub struct Ready {
     pub address: SocketAddr,
     server: Server,
     figures: Option<Server>,
+    /// The published register.
+    pub register: Folder,
     database: Database,
     leave: Duration,
 }
@@ -162,12 +165,16 @@ pub async fn prepare(settings: &Settings, operation: Operation) -> Result<Ready,
         None => None,
     };
     let address = server.local_addr();
+    let register = Folder::new(match &operation.register_dir {
+        Some(dir) => dir.clone(),
+        None => settings.database.data_dir()?.join("register"),
+    });
     let public_url = match &settings.serve.public_url {
         Some(url) => url.as_str().to_owned(),
         None => format!("http://{}", reachable(address)),
     };
     let database = db::open(&settings.database, Mode::Serve).await?;
-    let app = match make_app(&database.pool, settings, &operation, public_url.clone()).await {
+    let app = match make_app(&database.pool, settings, &operation, public_url.clone(), &register).await {
         Ok(app) => app,
         Err(failure) => {
             database.close().await;
@@ -180,7 +187,7 @@ pub async fn prepare(settings: &Settings, operation: Operation) -> Result<Ready,
         body: operation.body,
         ..LayerSettings::default()
     };
-    Ok(Ready { app, layers, address, server, figures, database, leave: operation.leave })
+    Ok(Ready { app, layers, address, server, figures, register, database, leave: operation.leave })
 }
 
 async fn bind(address: SocketAddr, settings: ServerSettings) -> Result<Server, Failure> {
@@ -219,6 +226,7 @@ async fn make_app(
     settings: &Settings,
     operation: &Operation,
     public_url: String,
+    register: &Folder,
 ) -> Result<App, Failure> {
     let clock = Clock::system();
     let signing_key = signing_key(settings, operation.marking_key.as_deref())?;
@@ -234,7 +242,7 @@ async fn make_app(
         key_ring,
         limiter: PublicLimiter::new(operation.limits),
         queue: Queue::new(receipt_key),
-        register: Published::new(Folder::new(settings.database.data_dir()?.join("register"))),
+        register: Published::new(register.clone()),
         fingerprint_key: shared_secret(pool, "fingerprint").await?,
     }))
 }
@@ -333,6 +341,12 @@ impl Ready {
         Ok(())
     }
 
+    /// How the register's publisher connects to the database.
+    #[must_use]
+    pub fn publisher_options(&self) -> PgConnectOptions {
+        self.database.publisher_options()
+    }
+
     /// Closes what is open, without having served.
     pub async fn abandon(self) {
         self.database.close().await;
@@ -340,8 +354,8 @@ impl Ready {
 
     /// Serves until `stop` resolves, then drains and closes everything.
     pub async fn run(self, stop: impl Future<Output = ()>) {
-        let Self { app, layers, address, server, figures, database, leave } = self;
-        let exposition = exposition(&app);
+        let Self { app, layers, address, server, figures, register, database, leave } = self;
+        let exposition = exposition(&app, &register);
         let (sequenced, last_round) = oneshot::channel();
         let sequencer =
             tokio::spawn(Sequencer::new(app.queue.clone()).run(database.service_options(), async {
@@ -362,7 +376,11 @@ impl Ready {
         };
         beside.spawn(forget_hourly(app.clone()));
         let health = router::health(&app);
-        let router = router::served(app, &layers, &Operations { health: health.clone(), metrics });
+        let router = router::served(
+            app,
+            &layers,
+            &Operations { health: health.clone(), metrics, register: Some(register) },
+        );
         tracing::info!(%address, url = %layers.public_url.as_deref().unwrap_or_default(), "serving");
         let drained = server
             .serve(router, async {
@@ -386,17 +404,17 @@ impl Ready {
     }
 }
 
-/// The process's figures with those of its pool and of the register.
-fn exposition(app: &App) -> Exposition {
-    let (all, idle) = (app.pool.clone(), app.pool.clone());
+/// The process's figures with those of its pool, of the queue and of the register that it serves.
+fn exposition(app: &App, register: &Folder) -> Exposition {
+    let (all, idle, register) = (app.pool.clone(), app.pool.clone(), register.clone());
     let (lag, size) = (app.queue.clone(), app.queue.clone());
     Exposition::new()
         .with_gauge(
-            "ormantrace_register_lag_seconds",
+            "ormantrace_sequencer_lag_seconds",
             "How long the oldest event in the register's queue waits; NaN while nothing is known.",
             move || lag.lag().map_or(f64::NAN, |lag| lag.lag.as_secs_f64()),
         )
-        .with_gauge("ormantrace_register_size", "Leaves of the register.", move || {
+        .with_gauge("ormantrace_sequencer_size", "Leaves of the register.", move || {
             #[expect(clippy::cast_precision_loss, reason = "a figure for a chart")]
             size.lag().map_or(f64::NAN, |lag| lag.size as f64)
         })
@@ -406,6 +424,18 @@ fn exposition(app: &App) -> Exposition {
         .with_gauge("ormantrace_pool_idle", "Connections to the database that nobody uses.", move || {
             f64::from(u32::try_from(idle.num_idle()).unwrap_or(u32::MAX))
         })
+        .with_gauge(
+            "ormantrace_register_published_size",
+            "Leaves under the published checkpoint.",
+            move || published_size(&register).unwrap_or_default(),
+        )
+}
+
+/// As a gauge holds it: a double, exact up to 2^53 leaves.
+#[expect(clippy::cast_precision_loss, reason = "a gauge holds doubles")]
+fn published_size(register: &Folder) -> Option<f64> {
+    let note = Note::parse(&register.published().ok()??).ok()?;
+    Some(Checkpoint::parse(note.text()).ok()?.size as f64)
 }
 
 async fn forget_hourly(app: App) {

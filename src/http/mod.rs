@@ -27,6 +27,7 @@ pub mod problem;
 pub mod problem_pages;
 pub mod proofs;
 pub mod reference;
+pub mod register;
 pub mod rejection;
 pub mod router;
 pub mod seal_batches;

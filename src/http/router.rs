@@ -12,6 +12,7 @@ use super::{
     custody_events, events, felling_tickets, findings, harvests, keys, logs, organizations, pages, proofs,
     reference, seal_batches, seal_moves, seals, verify,
 };
+use crate::ledger::Folder;
 use crate::register::queue::Lag;
 use axum::Router;
 use axum::extract::FromRequestParts;
@@ -111,6 +112,8 @@ pub struct Operations {
     pub health: Health,
     /// `/metrics` for the operator's token; nothing if the figures have a listener of their own.
     pub metrics: Option<Exposition>,
+    /// The published register, if this process serves it.
+    pub register: Option<Folder>,
 }
 
 /// Ready while the database answers.
@@ -137,7 +140,7 @@ pub fn health(app: &App) -> Health {
 
 /// Everything that is served, behind its layers, as a process of its own would.
 pub fn router(app: App, layers: &LayerSettings) -> Router {
-    let operations = Operations { health: health(&app), metrics: Some(Exposition::new()) };
+    let operations = Operations { health: health(&app), metrics: Some(Exposition::new()), register: None };
     served(app, layers, &operations)
 }
 
@@ -152,6 +155,9 @@ pub fn served(app: App, layers: &LayerSettings, operations: &Operations) -> Rout
     if let Some(exposition) = operations.metrics.clone() {
         let of = app.clone();
         router = router.merge(exposition.routes(move |headers| operator_only(of.clone(), headers)));
+    }
+    if let Some(register) = &operations.register {
+        router = router.merge(super::register::routes(register));
     }
     with_layers(router, layers).layer(axum::middleware::from_fn(pages::problems_as_pages)).with_state(app)
 }

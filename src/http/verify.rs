@@ -143,7 +143,8 @@ pub async fn verify_code(
     Asked(VerifyQuery { register }): Asked<VerifyQuery>,
 ) -> Result<Response, Problem> {
     let verification = check_one(&app, caller.as_ref(), client, &last_segment(&uri)).await?;
-    let verification = if register == Some(true) { with_register(&app, verification).await? } else { verification };
+    let verification =
+        if register == Some(true) { with_register(&app, verification).await? } else { verification };
     Ok(Json(verification).into_response())
 }
 

@@ -18,8 +18,8 @@ use crate::ledger::note::{Kind, Note, Signer};
 use crate::ledger::tile::{Row, Tile, WIDTH};
 use crate::ledger::{Folder, Frontier, leaf_hash};
 use metrics::{describe_gauge, describe_histogram, gauge, histogram};
-use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::ConnectOptions;
+use sqlx::postgres::{PgConnectOptions, PgConnection};
 use std::future::Future;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -45,8 +45,6 @@ const WITNESSED: &str = "ormantrace_register_witnessed";
 /// How a register is published.
 #[derive(Clone, Debug)]
 pub struct PublishSettings {
-    /// The register's folder.
-    pub dir: PathBuf,
     /// Files of the keys that sign; several while one is replaced. The first is made if it is the
     /// only one, is not there and nothing was ever signed.
     pub keys: Vec<PathBuf>,

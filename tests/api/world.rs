@@ -8,20 +8,21 @@ use axum::http::{HeaderMap, Method, Request, StatusCode};
 use chrono::{DateTime, Utc};
 use http_body_util::BodyExt;
 use ormantrace::clock::Clock;
+use ormantrace::db::Tx;
 use ormantrace::http::app::{App, Inner};
 use ormantrace::http::layers::LayerSettings;
 use ormantrace::http::limit::{LimitSettings, PublicLimiter};
 use ormantrace::http::router::router;
-use ormantrace::ledger::note::{Kind, Signer};
-use ormantrace::party::bin::Bin;
-use ormantrace::register::Queue;
 use ormantrace::ids::{KeyId, OrganizationId};
 use ormantrace::ledger::Folder;
+use ormantrace::ledger::note::{Kind, Signer};
 use ormantrace::party::act::Act;
+use ormantrace::party::bin::Bin;
 use ormantrace::party::key::Token;
 use ormantrace::party::key_record::{self, NewKey};
 use ormantrace::party::organization::{NewOrganization, register};
 use ormantrace::party::role::{OrganizationKind, Role};
+use ormantrace::register::Queue;
 use ormantrace::register::published::Published;
 use ormantrace::seal::gs1::Gtin;
 use ormantrace::seal::signing::{KeyRing, SigningKey};
@@ -129,7 +130,7 @@ impl World {
             kind: OrganizationKind::LegalEntity,
             roles: roles.iter().map(|role| Role::parse(role).unwrap()).collect(),
         };
-        let mut tx = self.app.pool.begin().await.unwrap();
+        let mut tx = Tx::begin(&self.app.pool).await.unwrap();
         register(&mut tx, &act, id, &new).await.unwrap();
         tx.commit().await.unwrap();
         let (_, token) = self.key(id).await;
@@ -141,7 +142,7 @@ impl World {
         let (id, token) = (KeyId::new(), Token::random());
         let act = Act::of(organization, id, self.clock.now()).unwrap();
         let key = NewKey { id, label: "test", token: &token, expires_at: None };
-        let mut tx = self.app.pool.begin().await.unwrap();
+        let mut tx = Tx::begin(&self.app.pool).await.unwrap();
         key_record::make(&mut tx, &act, organization, key).await.unwrap();
         tx.commit().await.unwrap();
         (id, token)
