@@ -8,6 +8,7 @@ use crate::db::erase::{self, Whose};
 use crate::db::{self, Mode, OpenError};
 use crate::demo;
 use crate::error::Invalid;
+use crate::http::body::BodySettings;
 use crate::http::router;
 use crate::http::server::ServerSettings;
 use crate::party::bin::Bin;
@@ -18,6 +19,7 @@ use clap::{Args, Parser, Subcommand};
 use std::ffi::OsString;
 use std::io::Write;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use crate::http::address::Network;
 use crate::ids::HarvestId;
@@ -105,6 +107,16 @@ struct OperationArgs {
     /// /metrics asks for the operator's token
     #[arg(long, env = "ORMANTRACE_METRICS_LISTEN", value_name = "ADDRESS:PORT")]
     metrics_listen: Option<SocketAddr>,
+
+    /// Seconds in which a request's header must be complete, and how long a connection may idle
+    #[arg(long, env = "ORMANTRACE_HEADER_SECONDS", value_name = "SECONDS", default_value_t = 10)]
+    #[arg(value_parser = clap::value_parser!(u16).range(1..=300))]
+    header_seconds: u16,
+
+    /// Seconds in which a request's body must be complete; no pause in it may be longer than 10
+    #[arg(long, env = "ORMANTRACE_BODY_SECONDS", value_name = "SECONDS", default_value_t = 30)]
+    #[arg(value_parser = clap::value_parser!(u16).range(1..=300))]
+    body_seconds: u16,
 
     /// Seconds that requests at work have left once the server was told to stop
     #[arg(long, env = "ORMANTRACE_DRAIN_SECONDS", value_name = "SECONDS", default_value_t = 30)]
@@ -232,15 +244,21 @@ impl Command {
 
 impl ServeArgs {
     fn split(self) -> (Settings, Operation) {
-        let given = self.operation;
+        let (given, body) = (self.operation, BodySettings::default());
         let mut operation = Operation {
             marking_key: given.marking_key,
             trusted_proxies: given.trusted_proxy,
             metrics_listen: given.metrics_listen,
-            leave: std::time::Duration::from_secs(given.leave_seconds.into()),
+            leave: Duration::from_secs(given.leave_seconds.into()),
             server: ServerSettings {
-                drain: std::time::Duration::from_secs(given.drain_seconds.into()),
+                header_timeout: Duration::from_secs(given.header_seconds.into()),
+                drain: Duration::from_secs(given.drain_seconds.into()),
                 ..ServerSettings::default()
+            },
+            body: BodySettings {
+                idle: body.idle.min(Duration::from_secs(given.body_seconds.into())),
+                total: Duration::from_secs(given.body_seconds.into()),
+                ..body
             },
             ..Operation::default()
         };

@@ -11,6 +11,7 @@ use crate::db::{self, Database, Mode, OpenError};
 use crate::error::{Error, Invalid};
 use crate::http::address::Network;
 use crate::http::app::{App, Inner, shared_secret};
+use crate::http::body::BodySettings;
 use crate::http::layers::LayerSettings;
 use crate::http::limit::{LimitSettings, PublicLimiter};
 use crate::http::metrics::Exposition;
@@ -57,6 +58,8 @@ pub struct Operation {
     pub leave: Duration,
     /// The listener's bounds.
     pub server: ServerSettings,
+    /// The bounds of bodies.
+    pub body: BodySettings,
 }
 
 /// Why a server did not start. `Display` is the whole message.
@@ -162,6 +165,7 @@ pub async fn prepare(settings: &Settings, operation: Operation) -> Result<Ready,
     let layers = LayerSettings {
         public_url: Some(public_url),
         trusted_proxies: operation.trusted_proxies,
+        body: operation.body,
         ..LayerSettings::default()
     };
     Ok(Ready { app, layers, address, server, figures, database, leave: operation.leave })

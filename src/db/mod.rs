@@ -15,7 +15,7 @@ pub mod roles;
 mod scram;
 mod trouble;
 
-pub use open::{Database, Mode, OpenError, open, open_throw_away, pool_options};
+pub use open::{Database, Mode, OpenError, open, open_for_publisher, open_throw_away, pool_options};
 pub use trouble::{is_down, is_retryable};
 
 /// A write transaction. Writes take `&mut Tx`, so "not in a transaction" does not compile.

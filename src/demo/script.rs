@@ -4,8 +4,11 @@ use super::Failure;
 use super::keys::Who;
 use crate::error::Error;
 use crate::http::app::App;
+use crate::ids::KeyId;
 use crate::ids::OrganizationId;
-use crate::party::key::{Token, authenticate, store};
+use crate::party::act::Act;
+use crate::party::key::{Token, authenticate};
+use crate::party::key_record::{self, NewKey};
 use axum::Router;
 use axum::body::Body;
 use axum::http::header::{AUTHORIZATION, CONTENT_TYPE};
@@ -104,7 +107,11 @@ impl Script {
         if let Some(token) = Token::from_text(who.token())
             && authenticate(&self.app.pool, &token, now).await?.is_none()
         {
-            store(&self.app.pool, organization, "demo", &token, None, now).await?;
+            let id = KeyId::new();
+            let mut tx = self.app.pool.begin().await.map_err(Error::from)?;
+            let key = NewKey { id, label: "demo", token: &token, expires_at: None };
+            key_record::make(&mut tx, &Act::of(organization, id, now)?, organization, key).await?;
+            tx.commit().await.map_err(Error::from)?;
         }
         Ok(())
     }

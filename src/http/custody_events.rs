@@ -20,8 +20,8 @@ use std::sync::Arc;
     responses(
         (status = 201, description = "Recorded", body = CustodyAnswer),
         (status = 200, description = "Recorded before by the same posting", body = CustodyAnswer),
-        (status = "4XX", description = "Refused", body = super::problem::Problem, content_type = "application/problem+json"),
-        (status = "5XX", description = "Failed", body = super::problem::Problem, content_type = "application/problem+json"),
+        (status = 403, description = "Your role may never call this", body = Problem,
+            content_type = "application/problem+json"),
     )
 )]
 pub async fn create_custody_event(

@@ -1,7 +1,7 @@
 //! Harvests: posted whole, as JSON or CSV, rehearsed with `dry_run`.
 
 use super::app::App;
-use super::asked::{query, query_text};
+use super::asked::{NothingAsked, query, query_text};
 use super::auth::Harvester;
 use super::posting::{Done, Envelope, Posted};
 use super::problem::Problem;
@@ -44,8 +44,8 @@ input! {
     responses(
         (status = 201, description = "Recorded", body = Harvest),
         (status = 200, description = "Recorded before by the same posting, or rehearsed", body = Harvest),
-        (status = "4XX", description = "Refused", body = super::problem::Problem, content_type = "application/problem+json"),
-        (status = "5XX", description = "Failed", body = super::problem::Problem, content_type = "application/problem+json"),
+        (status = 403, description = "Your role may never call this", body = Problem,
+            content_type = "application/problem+json"),
     )
 )]
 pub async fn create_harvest(
@@ -120,14 +120,15 @@ fn read_csv(app: &App, envelope: &Envelope) -> Result<(Posted<NewHarvest>, Place
     params(("id" = HarvestId, Path, description = "The harvest")),
     responses(
         (status = 200, description = "The harvest", body = Harvest),
-        (status = "4XX", description = "Refused", body = super::problem::Problem, content_type = "application/problem+json"),
-        (status = "5XX", description = "Failed", body = super::problem::Problem, content_type = "application/problem+json"),
+        (status = 404, description = "Not there, or not yours to see", body = Problem,
+            content_type = "application/problem+json"),
     )
 )]
 pub async fn get_harvest(
     State(app): State<App>,
     caller: Caller,
     Path(id): Path<String>,
+    _: NothingAsked,
 ) -> Result<axum::Json<Harvest>, Problem> {
     let id: HarvestId = id.parse().map_err(|_| Problem::not_found())?;
     let mut tx = app.pool.begin().await.map_err(Error::from)?;
@@ -156,8 +157,6 @@ pub async fn get_harvest(
     params(("lang" = Option<String>, Query, description = "`kk`, `ru` or `en`; else by Accept-Language")),
     responses(
         (status = 200, description = "The table, UTF-8 with a byte order mark", body = String, content_type = "text/csv"),
-        (status = "4XX", description = "Refused", body = super::problem::Problem, content_type = "application/problem+json"),
-        (status = "5XX", description = "Failed", body = super::problem::Problem, content_type = "application/problem+json"),
     )
 )]
 pub async fn get_harvest_template(

@@ -1,15 +1,17 @@
 //! Keys: made and revoked by the organisation itself or the operator; the token is shown once.
 
 use super::app::App;
-use super::asked::{Asked, id_in_path};
+use super::asked::{Asked, NothingAsked, id_in_path};
 use super::organizations::PageQuery;
 use super::paging::{Cursor, Limit, Page};
 use super::posting::{Done, Posted};
 use super::problem::Problem;
-use crate::error::{At, Entry};
+use crate::error::{At, Entry, Error};
 use crate::ids::{KeyId, OrganizationId};
 use crate::input::input;
+use crate::party::act::Act;
 use crate::party::key::{self, Caller, Key, KeyInUse, Token};
+use crate::party::key_record;
 use crate::party::organization::{self, Organization};
 use crate::party::role::Role;
 use crate::units::{Moment, Text, utc_text};
@@ -59,18 +61,14 @@ pub struct NewKey {
     security(("token" = [])),
     params(
         ("id" = OrganizationId, Path, description = "The organisation that shall call with it"),
-        ("Idempotency-Key" = Option<String>, Header, description = "8 to 128 visible ASCII characters"),
     ),
     request_body = KeyRequest,
     responses(
         (status = 201, description = "Made", body = NewKey),
-        (status = 400, description = "Not JSON", body = Problem, content_type = "application/problem+json"),
-        (status = 401, description = "No valid token", body = Problem, content_type = "application/problem+json"),
         (status = 404, description = "No such organisation, or not yours to act for", body = Problem,
             content_type = "application/problem+json"),
         (status = 409, description = "Made already with this Idempotency-Key", body = Problem,
             content_type = "application/problem+json"),
-        (status = 422, description = "Wrong values", body = Problem, content_type = "application/problem+json"),
     )
 )]
 pub async fn create_key(
@@ -95,15 +93,18 @@ pub async fn create_key(
                 let token = Token::random();
                 let expires_at = input.expires_at.map(Moment::instant);
                 let label = input.label.as_str();
-                let id = key::store(&mut **tx, organization, label, &token, expires_at, now).await?;
+                let act = Act::now(&caller, now)?;
+                let key = key_record::NewKey { id: KeyId::new(), label, token: &token, expires_at };
+                let created_at = key_record::make(tx, &act, organization, key).await?;
                 let made = NewKey {
-                    id,
+                    id: key.id,
                     label: label.to_owned(),
                     token: token.expose().to_owned(),
-                    created_at: utc_text(now),
+                    created_at: utc_text(created_at),
                     expires_at: expires_at.map(utc_text),
                 };
-                Ok(Done::created(&made, format!("key {id}")).unrepeatable())
+                let done = format!("key {}", made.id);
+                Ok(Done::created(&made, done).unrepeatable())
             })
         })
         .await
@@ -118,10 +119,8 @@ pub async fn create_key(
     params(("id" = OrganizationId, Path, description = "The organisation"), PageQuery),
     responses(
         (status = 200, description = "A page of them, in the order of their making", body = Page<Key>),
-        (status = 401, description = "No valid token", body = Problem, content_type = "application/problem+json"),
         (status = 404, description = "No such organisation, or not yours to act for", body = Problem,
             content_type = "application/problem+json"),
-        (status = 422, description = "Wrong query", body = Problem, content_type = "application/problem+json"),
     )
 )]
 pub async fn list_keys(
@@ -147,7 +146,6 @@ pub async fn list_keys(
     params(("id" = KeyId, Path, description = "The key")),
     responses(
         (status = 204, description = "Revoked"),
-        (status = 401, description = "No valid token", body = Problem, content_type = "application/problem+json"),
         (status = 404, description = "No such key, or not yours to act on", body = Problem,
             content_type = "application/problem+json"),
     )
@@ -156,10 +154,16 @@ pub async fn revoke_key(
     caller: Caller,
     State(app): State<App>,
     Path(id): Path<String>,
+    _: NothingAsked,
 ) -> Result<StatusCode, Problem> {
-    let (id, now) = (id_in_path(&id)?, app.clock.now());
+    let id = id_in_path(&id)?;
+    let act = Act::now(&caller, app.clock.now())?;
     // In a task of its own: a client that hangs up must not leave it open whether the key is revoked.
-    let revoking = tokio::spawn(async move { key::revoke(&app.pool, &caller, id, now).await });
+    let revoking = tokio::spawn(async move {
+        let mut tx = app.pool.begin().await?;
+        key_record::revoke(&mut tx, &caller, &act, id).await?;
+        Ok::<_, Error>(tx.commit().await?)
+    });
     revoking.await.map_err(|error| Problem::internal(format!("revoke_key died: {error}")))??;
     Ok(StatusCode::NO_CONTENT)
 }
@@ -183,10 +187,9 @@ pub struct Me {
     security(("token" = [])),
     responses(
         (status = 200, description = "You", body = Me),
-        (status = 401, description = "No valid token", body = Problem, content_type = "application/problem+json"),
     )
 )]
-pub async fn get_me(caller: Caller, State(app): State<App>) -> Result<Json<Me>, Problem> {
+pub async fn get_me(caller: Caller, State(app): State<App>, _: NothingAsked) -> Result<Json<Me>, Problem> {
     let organization = organization::get(&app.pool, &caller, caller.organization).await?;
     let key = key::of_caller(&app.pool, &caller).await?;
     Ok(Json(Me { organization, key, roles: caller.roles }))

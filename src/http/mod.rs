@@ -7,6 +7,7 @@ pub mod asked;
 pub mod auth;
 pub mod body;
 pub mod custody_events;
+pub mod described;
 pub mod events;
 pub mod felling_tickets;
 pub mod findings;

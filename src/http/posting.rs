@@ -4,6 +4,7 @@
 //! PostgreSQL asks for it.
 
 use super::app::App;
+use super::asked::{NothingAsked, query_text};
 use super::problem::{Kind, Problem};
 use crate::db::{self, Tx};
 use crate::error::{At, Error, Invalid};
@@ -204,10 +205,7 @@ impl<T: Read> FromRequest<App> for Posted<T> {
     async fn from_request(request: Request, app: &App) -> Result<Self, Problem> {
         let envelope = Envelope::from_request(request, app).await?;
         envelope.require_json()?;
-        if envelope.query.as_deref().is_some_and(|query| !query.is_empty()) {
-            let invalid = Invalid::new("unknown-parameter", "This call takes no query parameters.");
-            return Err(Problem::wrong_at(At::Query("?".into()), invalid));
-        }
+        let NothingAsked = query_text(envelope.query.as_deref())?;
         envelope.json(app)
     }
 }

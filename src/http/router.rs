@@ -3,6 +3,7 @@
 use super::app::App;
 use super::auth::Operator;
 use super::body::batch_body;
+use super::described::described;
 use super::health::Health;
 use super::layers::{LayerSettings, with_layers};
 use super::metrics::Exposition;
@@ -31,6 +32,7 @@ use utoipa_axum::routes;
         super::paging::Cursor,
         super::paging::Limit,
         super::events::AskedOrganization,
+        super::logs::AskedHolder,
         super::logs::AskedTicket
     )),
     modifiers(&BearerToken)
@@ -98,7 +100,7 @@ pub fn api() -> OpenApiRouter<App> {
 /// The OpenAPI document.
 #[must_use]
 pub fn openapi() -> utoipa::openapi::OpenApi {
-    api().into_openapi()
+    described(api().into_openapi())
 }
 
 /// What a process answers about itself.
@@ -136,7 +138,7 @@ pub fn served(app: App, layers: &LayerSettings, operations: &Operations) -> Rout
         .merge(super::problem_pages::routes())
         .merge(operations.health.routes())
         .merge(pages::routes())
-        .merge(documentation(document));
+        .merge(documentation(described(document)));
     if let Some(exposition) = operations.metrics.clone() {
         let of = app.clone();
         router = router.merge(exposition.routes(move |headers| operator_only(of.clone(), headers)));

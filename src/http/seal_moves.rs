@@ -140,8 +140,8 @@ async fn earlier(
     request_body = SealTransfer,
     responses(
         (status = 200, description = "Transferred", body = Transferred),
-        (status = "4XX", description = "Refused", content_type = "application/problem+json"),
-        (status = 503, description = "Cannot now", content_type = "application/problem+json"),
+        (status = 403, description = "Your role may never call this", body = Problem,
+            content_type = "application/problem+json"),
     )
 )]
 pub async fn transfer_seals(
@@ -189,8 +189,10 @@ pub async fn transfer_seals(
     request_body = SealVoid,
     responses(
         (status = 200, description = "Void", body = Voided),
-        (status = "4XX", description = "Refused", content_type = "application/problem+json"),
-        (status = 503, description = "Cannot now", content_type = "application/problem+json"),
+        (status = 403, description = "Your role may never call this", body = Problem,
+            content_type = "application/problem+json"),
+        (status = 404, description = "Not there, or not yours to see", body = Problem,
+            content_type = "application/problem+json"),
     )
 )]
 pub async fn void_seal(

@@ -2,7 +2,7 @@
 
 use super::address::ClientAddr;
 use super::app::App;
-use super::asked::query_text;
+use super::asked::Asked;
 use super::problem::Problem;
 use super::proofs::said;
 use crate::error::Invalid;
@@ -59,15 +59,6 @@ input! {
         /// Whether to say where the log's newest record is in the public register.
         pub register: Option<bool>,
     }
-}
-
-/// Whether the register was asked for. Other parameters, which links gather on their way, say nothing here.
-fn wants_register(uri: &Uri) -> Result<bool, Problem> {
-    let parameters = uri.query().unwrap_or_default().split('&');
-    let asked = parameters.filter(|parameter| parameter.split('=').next() == Some("register"));
-    let asked = asked.collect::<Vec<_>>().join("&");
-    let VerifyQuery { register } = query_text(Some(&asked))?;
-    Ok(register == Some(true))
 }
 
 /// Verdicts in the order of the codes.
@@ -140,10 +131,7 @@ fn count(verification: &Verification) {
     security((), ("token" = [])),
     responses(
         (status = 200, description = "The verdict, whatever was sent", body = Verification),
-        (status = 401, description = "A bad token", body = Problem, content_type = "application/problem+json"),
-        (status = 422, description = "`register` is neither `true` nor `false`", body = Problem, content_type = "application/problem+json"),
         (status = 429, description = "Too many checks from this address", body = Problem, content_type = "application/problem+json"),
-        (status = 503, description = "Not just now", body = Problem, content_type = "application/problem+json"),
     )
 )]
 pub async fn verify_code(
@@ -151,10 +139,11 @@ pub async fn verify_code(
     caller: Option<Caller>,
     client: ClientAddr,
     OriginalUri(uri): OriginalUri,
+    Asked(VerifyQuery { register }): Asked<VerifyQuery>,
 ) -> Result<Response, Problem> {
-    let asked = wants_register(&uri)?;
     let verification = check_one(&app, caller.as_ref(), client, &last_segment(&uri)).await?;
-    let verification = if asked { with_register(&app, verification).await? } else { verification };
+    let verification =
+        if register == Some(true) { with_register(&app, verification).await? } else { verification };
     Ok(Json(verification).into_response())
 }
 
@@ -164,12 +153,6 @@ pub async fn verify_code(
     security(("token" = [])), request_body = Codes,
     responses(
         (status = 200, description = "A verdict for each code, in order", body = Verdicts),
-        (status = 400, description = "Not JSON", body = Problem, content_type = "application/problem+json"),
-        (status = 401, description = "No token, or a bad one", body = Problem, content_type = "application/problem+json"),
-        (status = 413, description = "Too large", body = Problem, content_type = "application/problem+json"),
-        (status = 415, description = "Not JSON", body = Problem, content_type = "application/problem+json"),
-        (status = 422, description = "Wrong", body = Problem, content_type = "application/problem+json"),
-        (status = 503, description = "Not just now", body = Problem, content_type = "application/problem+json"),
     )
 )]
 pub async fn verify_codes(

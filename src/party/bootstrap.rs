@@ -2,7 +2,8 @@
 
 use super::act::Act;
 use super::bin::Bin;
-use super::key::{self, Token};
+use super::key::Token;
+use super::key_record::{self, NewKey};
 use super::organization::{NewOrganization, register};
 use super::role::{OrganizationKind, Role};
 use crate::clock::Clock;
@@ -63,7 +64,7 @@ pub async fn bootstrap_operator(
     }
     let now = clock.now();
     let key = KeyId::new();
-    let organization = if let Some(operator) = operator {
+    let organization: OrganizationId = if let Some(operator) = operator {
         operator.id.into()
     } else {
         let id = OrganizationId::new();
@@ -78,7 +79,8 @@ pub async fn bootstrap_operator(
     };
     let made = if token.is_none() { Some(Token::random()) } else { None };
     if let Some(token) = token.as_ref().or(made.as_ref()) {
-        key::insert(&mut *tx, key, organization, "first key", token, None, now).await?;
+        let first = NewKey { id: key, label: "first key", token, expires_at: None };
+        key_record::make(&mut tx, &Act::of(organization, key, now)?, organization, first).await?;
     }
     tx.commit().await?;
     Ok(Bootstrap::Made { organization, key, token: made })

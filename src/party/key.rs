@@ -1,4 +1,5 @@
-//! API keys: 256 random bits, stored as a hash, revoked at once.
+//! API keys: 256 random bits, stored as a hash, revoked at once. Making and revoking are in
+//! [`super::key_record`].
 
 use super::role::Role;
 use crate::error::{Error, Result};
@@ -105,47 +106,6 @@ pub async fn authenticate(
     }))
 }
 
-/// Stores a key and returns its id.
-pub async fn store(
-    db: impl PgExecutor<'_>,
-    organization: OrganizationId,
-    label: &str,
-    token: &Token,
-    expires_at: Option<DateTime<Utc>>,
-    now: DateTime<Utc>,
-) -> Result<KeyId> {
-    let id = KeyId::new();
-    insert(db, id, organization, label, token, expires_at, now).await?;
-    Ok(id)
-}
-
-/// Stores a key under an id that its maker chose.
-pub async fn insert(
-    db: impl PgExecutor<'_>,
-    id: KeyId,
-    organization: OrganizationId,
-    label: &str,
-    token: &Token,
-    expires_at: Option<DateTime<Utc>>,
-    now: DateTime<Utc>,
-) -> Result<()> {
-    let hash = token.hash();
-    sqlx::query!(
-        "INSERT INTO api_key (id, organization_id, label, token_hash, created_at, expires_at)
-         VALUES ($1, $2, $3, $4, $5, $6)",
-        id.0,
-        organization.0,
-        label,
-        hash.as_slice(),
-        now,
-        expires_at
-    )
-    .execute(db)
-    .await
-    .map_err(Error::from)?;
-    Ok(())
-}
-
 /// A key as it is listed: everything but the token, which nobody has any more.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct Key {
@@ -237,24 +197,4 @@ pub struct KeyInUse {
     /// From when on it no longer works; null: never.
     #[schema(value_type = Option<DateTime<Utc>>)]
     pub expires_at: Option<String>,
-}
-
-/// Revokes a key, from this moment on; a revoked one stays as it is.
-///
-/// # Errors
-/// Not found, also for a key that the caller may not act on.
-pub async fn revoke(db: impl PgExecutor<'_>, caller: &Caller, key: KeyId, now: DateTime<Utc>) -> Result<()> {
-    let anybodys = caller.is(Role::Operator);
-    let revoked = sqlx::query!(
-        "UPDATE api_key SET revoked_at = COALESCE(revoked_at, $2)
-         WHERE id = $1 AND ($3 OR organization_id = $4)",
-        key.0,
-        now,
-        anybodys,
-        caller.organization.0
-    )
-    .execute(db)
-    .await?
-    .rows_affected();
-    if revoked == 1 { Ok(()) } else { Err(Error::NotFound) }
 }

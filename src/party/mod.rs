@@ -7,5 +7,6 @@ pub mod act;
 pub mod bin;
 pub mod bootstrap;
 pub mod key;
+pub mod key_record;
 pub mod organization;
 pub mod role;

@@ -3,13 +3,14 @@
 use super::number::SealNumber;
 use super::record::{self, By, Done, MadeEvent, VOIDED};
 use super::stock::{SealRow, SealStatus, VoidReason, lock_for_use};
-use crate::chain::{self, Draft, Hash, Head, NewHead, Salt, SubjectKind};
+use crate::chain::{self, Draft, NewHead};
 use crate::custody::content;
-use crate::custody::words::{EventType, Status};
+use crate::custody::table::{self, Asker, Refused};
+use crate::custody::words::EventType;
 use crate::db::Tx;
 use crate::error::{At, Entry, Error, Result};
 use crate::ids::{LogId, OperationId};
-use crate::log::species::LogKind;
+use crate::log::row;
 use crate::units::Text;
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -102,38 +103,22 @@ pub async fn lock_visible(tx: &mut Tx<'_>, by: &By, number: &SealNumber) -> Resu
 
 /// The log's side: adds `seal_voided` to its chain, and notes that its seal is void.
 async fn on_applied_seal_voided(tx: &mut Tx<'_>, by: &By, log: LogId, why: &Why) -> Result<NewHead> {
-    let row = sqlx::query!(
-        r#"SELECT salt, head_seq, head_hash, head_received_at, kind AS "kind: LogKind",
-                  status AS "status: Status", holder_id
-           FROM log WHERE id = $1 FOR UPDATE"#,
-        log.0
-    )
-    .fetch_optional(&mut **tx)
-    .await?
-    .ok_or_else(|| Error::BadRow(format!("seal.log_id: no log {log}")))?;
-    if !row.status.is_open() {
-        let detail = format!("The log that bears it is `{}`: its seal can no longer be voided.", row.status);
-        return Err(conflict("transition-not-allowed", detail));
-    }
-    if !by.operator && row.holder_id != by.organization.0 {
-        let detail = "The log that bears it is somebody else's by now; its holder may void the seal.";
-        return Err(conflict("not-the-holder", detail.to_owned()));
-    }
-    let head = || {
-        Some(Head {
-            kind: SubjectKind::Log,
-            id: log.0,
-            salt: Salt(row.salt.as_slice().try_into().ok()?),
-            seq: u32::try_from(row.head_seq).ok()?,
-            hash: Hash::from_slice(&row.head_hash)?,
-            received_at: row.head_received_at,
-        })
-    };
-    let head = head().ok_or_else(|| Error::BadRow(format!("log {log}: its head")))?;
+    let row = row::lock(tx, &[log]).await?.pop();
+    let row = row.ok_or_else(|| Error::BadRow(format!("seal.log_id: no log {log}")))?;
+    let asker = Asker { id: by.organization, inspector: false, operator: by.operator };
+    table::check(EventType::SealVoided, &row.state, asker).map_err(|refused| match refused {
+        Refused::Transition => conflict(
+            "transition-not-allowed",
+            format!("The log that bears it is `{}`: its seal can no longer be voided.", row.state.status),
+        ),
+        Refused::NotYours => conflict(
+            "not-the-holder",
+            "The log that bears it is somebody else's by now; its holder may void the seal.".to_owned(),
+        ),
+    })?;
     let moment = by.moment()?;
     let on = moment.local_date().day();
-    let public = content::Public::bare(EventType::SealVoided, row.kind, on, None);
-    let occurred = content::Told::of(moment);
+    let public = content::Public::bare(EventType::SealVoided, row.state.kind, on, None);
     let business = content::Business {
         reason: Some(why.reason.as_str().to_owned()),
         details: why.note.as_ref().map(|note| content::DetailsPart {
@@ -141,12 +126,13 @@ async fn on_applied_seal_voided(tx: &mut Tx<'_>, by: &By, log: LogId, why: &Why)
             observed: None,
             note: Some(note.as_str().to_owned()),
         }),
-        ..content::Business::bare(log, occurred, by.organization, by.key, by.operation)
+        ..content::Business::bare(log, content::Told::of(moment), by.organization, by.key, by.operation)
     };
+    let content = content::Content { seq: row.head.seq + 1, public, business };
     let draft = Draft {
-        head,
-        public: chain::canonical::text(&public),
-        business: chain::canonical::text(&business),
+        public: chain::canonical::text(&content.public),
+        business: chain::canonical::text(&content.business),
+        head: row.head,
         personal: None,
         event_type: EventType::SealVoided.as_str(),
         organization: by.organization.0,
@@ -158,20 +144,9 @@ async fn on_applied_seal_voided(tx: &mut Tx<'_>, by: &By, log: LogId, why: &Why)
         .await?
         .pop()
         .ok_or_else(|| Error::BadRow(format!("log {log}: nothing was added")))?;
-    sqlx::query!(
-        "UPDATE log SET seal_void = true, head_seq = $2, head_hash = $3, head_received_at = $4,
-                        last_type = $5, last_on = $6, last_occurred_at = $7
-         WHERE id = $1",
-        log.0,
-        head.seq_i32(),
-        head.hash.0.as_slice(),
-        head.received_at,
-        EventType::SealVoided.as_str(),
-        on,
-        moment.instant()
-    )
-    .execute(&mut **tx)
-    .await?;
+    let mut state = row.state;
+    state.apply(&content)?;
+    row::save(tx, &[(state, head.clone())], &[]).await?;
     Ok(head)
 }
 

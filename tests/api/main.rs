@@ -3,10 +3,14 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod asking;
+mod codes;
 mod custody;
 mod evidence;
+mod hangup;
 mod harvest;
 mod harvester;
+mod lengths;
 mod matrix;
 mod party;
 mod permit;

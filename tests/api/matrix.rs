@@ -5,7 +5,7 @@
 use crate::world::{Answer, Felled, Org, World};
 use axum::http::Method;
 use ormantrace::ids::OrganizationId;
-use ormantrace::party::key::{Token, store};
+use ormantrace::party::key::Token;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
@@ -246,10 +246,7 @@ impl Cast {
         let party = self.callers[role].as_ref().filter(|_| own).unwrap_or(&self.theirs.enterprise);
         match object {
             Object::Organization => party.id.to_string(),
-            Object::Key => {
-                let (pool, now) = (&self.world.app.pool, self.world.clock.now());
-                store(pool, party.id, "test", &Token::random(), None, now).await.unwrap().to_string()
-            }
+            Object::Key => self.world.key(party.id).await.0.to_string(),
             Object::Ticket => of.ticket.clone(),
             Object::Seal => of.seals[role].clone(),
             Object::Batch => {
@@ -292,8 +289,7 @@ async fn forest_owner(world: &World) -> Org {
             .fetch_one(&world.app.pool)
             .await
             .unwrap();
-    let token = Token::random();
-    store(&world.app.pool, id, "test", &token, None, world.clock.now()).await.unwrap();
+    let (_, token) = world.key(id).await;
     Org { id, bin, token: token.expose().to_owned() }
 }
 

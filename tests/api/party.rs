@@ -90,6 +90,38 @@ async fn registration_is_an_event_that_names_nobody_but_in_its_personal_part() {
 }
 
 #[tokio::test]
+async fn making_and_revoking_a_key_are_events_of_its_organisation() {
+    let world = World::new().await;
+    let enterprise = world.enterprise().await;
+    let keys = format!("/v1/organizations/{}/keys", enterprise.id);
+    let asked = json!({"label": "Айгүлдің телефоны", "expires_at": "2027-01-01T00:00:00+05:00"});
+    let key = world.post(&keys, &enterprise, asked).await.expect(201);
+    let revoke = format!("/v1/keys/{}", key["id"].as_str().unwrap());
+    // The second time changes nothing, and so records nothing.
+    for _ in 0..2 {
+        world.call(Method::DELETE, &revoke, Some(&enterprise.token), Value::Null).await.expect(204);
+    }
+    let events: Vec<(String, String, String)> = sqlx::query_as(
+        "SELECT e.type, e.public, e.business FROM event e WHERE e.subject_id = $1 AND e.seq > 2 ORDER BY e.seq",
+    )
+    .bind(enterprise.id.0)
+    .fetch_all(&world.app.pool)
+    .await
+    .unwrap();
+    let [made, revoked] = events.as_slice() else { panic!("{events:?}") };
+    assert_eq!(made.0, "key_made");
+    assert_eq!(made.1, r#"{"on":"2026-10-05","subject":"organization","type":"key_made","v":1}"#);
+    let said: Value = serde_json::from_str(&made.2).unwrap();
+    assert_eq!(said["of_key"], key["id"]);
+    assert_eq!(said["expires_at"], "2026-12-31T19:00:00.000000Z");
+    let token = Token::from_text(key["token"].as_str().unwrap()).unwrap();
+    assert_eq!(said["token_hash"], hex::encode(token.hash()));
+    assert_eq!(revoked.0, "key_revoked");
+    // A label may be a person's name: it is hashed nowhere.
+    assert!(events.iter().all(|event| !event.2.contains("Айгүл") && !event.1.contains("Айгүл")));
+}
+
+#[tokio::test]
 async fn of_many_registrations_of_one_bin_at_once_one_wins() {
     let world = World::new().await;
     let operator = world.operator().await;
@@ -325,7 +357,8 @@ async fn instances_that_start_together_make_one_operator() {
     .fetch_one(&pool)
     .await
     .unwrap();
-    assert_eq!(counts, (1, 1, 1));
+    // The operator is registered, and its key made: two events.
+    assert_eq!(counts, (1, 1, 2));
     let own = Token::from_text("an-operator-token-of-my-own-choice").unwrap();
     let later = bootstrap_operator(&pool, &clock, Some(own), &name).await.unwrap();
     assert!(matches!(later, Bootstrap::Kept { token_ignored: true }));

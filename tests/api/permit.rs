@@ -166,6 +166,7 @@ async fn texts_that_are_too_long_together_are_refused_and_long_cyrillic_fits() {
     let answer = p.issue(fill("𐊀")).await;
     answer.expect(422);
     assert_eq!(answer.codes(), ["too-long-together"]);
+    assert_eq!(answer.json()["errors"][0]["pointer"], "/origin/forestry");
     let mut cyrillic = fill("Ж");
     cyrillic["origin"]["district"] = json!("Ж".repeat(60));
     p.issue(cyrillic).await.expect(201);

@@ -7,19 +7,23 @@ use axum::body::Body;
 use axum::http::{HeaderMap, Method, Request, StatusCode};
 use chrono::{DateTime, Utc};
 use http_body_util::BodyExt;
-use ormantrace::chain::Salt;
 use ormantrace::clock::Clock;
 use ormantrace::http::app::{App, Inner};
 use ormantrace::http::layers::LayerSettings;
 use ormantrace::http::limit::{LimitSettings, PublicLimiter};
 use ormantrace::http::router::router;
-use ormantrace::ids::OrganizationId;
+use ormantrace::ids::{KeyId, OrganizationId};
 use ormantrace::ledger::Folder;
+use ormantrace::party::act::Act;
 use ormantrace::party::bin::Bin;
-use ormantrace::party::key::{Token, store};
+use ormantrace::party::key::Token;
+use ormantrace::party::key_record::{self, NewKey};
+use ormantrace::party::organization::{NewOrganization, register};
+use ormantrace::party::role::{OrganizationKind, Role};
 use ormantrace::register::published::Published;
 use ormantrace::seal::gs1::Gtin;
 use ormantrace::seal::signing::{KeyRing, SigningKey};
+use ormantrace::units::Text;
 use serde_json::Value;
 use tower::ServiceExt;
 
@@ -112,27 +116,32 @@ impl World {
         self.db.owner().await
     }
 
-    /// Adds an organisation with a key, past the API.
+    /// Adds an organisation with a key, as the first start adds the operator.
     pub async fn organization(&self, n: u32, name: &str, roles: &[&str]) -> Org {
         let id = OrganizationId::new();
-        let roles: Vec<String> = roles.iter().map(|role| (*role).to_owned()).collect();
-        sqlx::query(
-            "INSERT INTO organization (id, salt, head_seq, head_hash, head_received_at, bin, name, kind, roles, created_at)
-             VALUES ($1, $2, 0, $3, $4, $5, $6, 'legal_entity', $7, $4)",
-        )
-        .bind(id)
-        .bind(Salt::random().0.as_slice())
-        .bind([0_u8; 32].as_slice())
-        .bind(self.clock.now())
-        .bind(bin(n))
-        .bind(name)
-        .bind(roles)
-        .execute(&self.app.pool)
-        .await
-        .unwrap();
-        let token = Token::random();
-        store(&self.app.pool, id, "test", &token, None, self.clock.now()).await.unwrap();
+        let act = Act::of(id, KeyId::new(), self.clock.now()).unwrap();
+        let new = NewOrganization {
+            bin: Bin::parse(&bin(n)).unwrap(),
+            name: Text::parse(name).unwrap(),
+            kind: OrganizationKind::LegalEntity,
+            roles: roles.iter().map(|role| Role::parse(role).unwrap()).collect(),
+        };
+        let mut tx = self.app.pool.begin().await.unwrap();
+        register(&mut tx, &act, id, &new).await.unwrap();
+        tx.commit().await.unwrap();
+        let (_, token) = self.key(id).await;
         Org { id, bin: bin(n), token: token.expose().to_owned() }
+    }
+
+    /// One more key of an organisation, which it makes itself.
+    pub async fn key(&self, organization: OrganizationId) -> (KeyId, Token) {
+        let (id, token) = (KeyId::new(), Token::random());
+        let act = Act::of(organization, id, self.clock.now()).unwrap();
+        let key = NewKey { id, label: "test", token: &token, expires_at: None };
+        let mut tx = self.app.pool.begin().await.unwrap();
+        key_record::make(&mut tx, &act, organization, key).await.unwrap();
+        tx.commit().await.unwrap();
+        (id, token)
     }
 
     pub async fn operator(&self) -> Org {

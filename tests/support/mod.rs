@@ -2,3 +2,4 @@
 #![allow(dead_code, reason = "every test binary takes what it needs")]
 
 pub mod pg;
+pub mod process;
