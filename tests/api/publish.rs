@@ -43,9 +43,9 @@ async fn sequence(owner: &mut PgConnection, history: u8, from: u64, to: u64) {
 
 /// What only somebody does who owns the tables: past the triggers.
 async fn meddle(owner: &mut PgConnection, sql: &'static str) {
-    owner.execute("ALTER TABLE leaf DISABLE TRIGGER ALL").await.unwrap();
+    owner.execute("ALTER TABLE leaf DISABLE TRIGGER USER").await.unwrap();
     owner.execute(sql).await.unwrap();
-    owner.execute("ALTER TABLE leaf ENABLE ALWAYS TRIGGER ALL").await.unwrap();
+    owner.execute("ALTER TABLE leaf ENABLE TRIGGER USER").await.unwrap();
 }
 
 fn settings(dir: &Path) -> PublishSettings {
@@ -327,7 +327,7 @@ async fn a_lost_connection_is_made_anew_and_the_database_looked_at_again() {
     running.until(dir, 301).await;
     // Restored meanwhile: as long as before, and other records.
     let mut busy = owner.begin().await.unwrap();
-    busy.execute("ALTER TABLE leaf DISABLE TRIGGER ALL").await.unwrap();
+    busy.execute("ALTER TABLE leaf DISABLE TRIGGER USER").await.unwrap();
     busy.execute("UPDATE leaf SET entry = set_byte(entry, 112, 0) WHERE index = 300").await.unwrap();
     busy.commit().await.unwrap();
     let _: i64 = sqlx::query_scalar(cut).fetch_one(&mut owner).await.unwrap();
