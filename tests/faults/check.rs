@@ -29,7 +29,10 @@ impl Default for Seen {
 }
 
 async fn number(db: &mut PgConnection, sql: &str) -> i64 {
-    sqlx::query_scalar(AssertSqlSafe(sql.to_owned())).fetch_one(db).await.unwrap_or_else(|error| panic!("{sql}: {error}"))
+    sqlx::query_scalar(AssertSqlSafe(sql.to_owned()))
+        .fetch_one(db)
+        .await
+        .unwrap_or_else(|error| panic!("{sql}: {error}"))
 }
 
 impl Seen {
@@ -58,19 +61,29 @@ impl Seen {
                     faults.push(format!("LOST: {leaf} of the acknowledged posting {}", posting.key));
                 }
                 if !self.acknowledged.insert(*leaf) {
-                    faults.push(format!("DOUBLED: {leaf} was acknowledged to two postings, the last {}", posting.key));
+                    faults.push(format!(
+                        "DOUBLED: {leaf} was acknowledged to two postings, the last {}",
+                        posting.key
+                    ));
                 }
             }
         }
         if self.expected != self.leaves.len() {
             // Every posting was settled, so whatever else is there was done twice, or for nobody.
-            faults.push(format!("DOUBLED or LOST: {} leaves, and {} acknowledged", self.leaves.len(), self.expected));
+            faults.push(format!(
+                "DOUBLED or LOST: {} leaves, and {} acknowledged",
+                self.leaves.len(),
+                self.expected
+            ));
         }
         faults
     }
 
     async fn register(&mut self, db: &mut PgConnection, faults: &mut Vec<String>) {
-        let rows = sqlx::query("SELECT index, entry FROM leaf ORDER BY index").fetch_all(&mut *db).await.expect("leaves");
+        let rows = sqlx::query("SELECT index, entry FROM leaf ORDER BY index")
+            .fetch_all(&mut *db)
+            .await
+            .expect("leaves");
         let before = self.leaves.len();
         if rows.len() < before {
             faults.push(format!("FORK: {before} leaves became {}", rows.len()));
@@ -85,7 +98,9 @@ impl Seen {
                 faults.push(format!("DOUBLED: leaf {index} is an earlier one"));
             }
             match self.leaves.get(place) {
-                Some(known) if *known != leaf => faults.push(format!("FORK: leaf {index} is another than before")),
+                Some(known) if *known != leaf => {
+                    faults.push(format!("FORK: leaf {index} is another than before"))
+                }
                 Some(_) => {}
                 None => {
                     self.leaves.push(leaf);
@@ -97,7 +112,8 @@ impl Seen {
         if usize::try_from(size) != Ok(rows.len()) {
             faults.push(format!("register.size is {size}, and there are {} leaves", rows.len()));
         }
-        let backwards = "SELECT count(*) FROM leaf a JOIN leaf b ON b.subject_id = a.subject_id AND b.seq = a.seq + 1
+        let backwards =
+            "SELECT count(*) FROM leaf a JOIN leaf b ON b.subject_id = a.subject_id AND b.seq = a.seq + 1
                          WHERE b.index < a.index";
         let backwards = number(db, backwards).await;
         if backwards != 0 {
@@ -112,7 +128,8 @@ impl Seen {
         let checkpoint = Checkpoint::open(&note, keys).map_err(|error| format!("checkpoint: {error}"))?;
         let size = usize::try_from(checkpoint.size).map_err(|error| error.to_string())?;
         if let Some(before) = &self.checkpoint
-            && (before.size > checkpoint.size || (before.size == checkpoint.size && before.root != checkpoint.root))
+            && (before.size > checkpoint.size
+                || (before.size == checkpoint.size && before.root != checkpoint.root))
         {
             return Err(format!("FORK: checkpoint {} after {}", checkpoint.size, before.size));
         }
@@ -132,8 +149,13 @@ async fn events(db: &mut PgConnection, leaves: &[Hash], from: usize, faults: &mu
     }
     let mut salts: HashMap<Uuid, Salt> = HashMap::new();
     for table in ["log", "felling_ticket", "seal_batch", "organization"] {
-        let rows = sqlx::query(AssertSqlSafe(format!("SELECT id, salt FROM {table}"))).fetch_all(&mut *db).await.expect("salts");
-        salts.extend(rows.iter().map(|row| (row.get(0), Salt(row.get::<&[u8], _>(1).try_into().expect("32 bytes")))));
+        let rows = sqlx::query(AssertSqlSafe(format!("SELECT id, salt FROM {table}")))
+            .fetch_all(&mut *db)
+            .await
+            .expect("salts");
+        salts.extend(
+            rows.iter().map(|row| (row.get(0), Salt(row.get::<&[u8], _>(1).try_into().expect("32 bytes")))),
+        );
         let heads = format!(
             "SELECT count(*) FROM {table} t WHERE NOT EXISTS (
                  SELECT FROM event e WHERE e.subject_id = t.id AND e.seq = t.head_seq AND e.hash = t.head_hash

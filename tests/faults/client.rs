@@ -47,7 +47,9 @@ fn ask(port: u16, path: &str, token: &str, key: &str, body: &Value, deaf: bool) 
     }
     let mut bytes = Vec::new();
     stream.read_to_end(&mut bytes)?;
-    let Some(end) = bytes.windows(4).position(|window| window == b"\r\n\r\n") else { return Ok(Outcome::Lost) };
+    let Some(end) = bytes.windows(4).position(|window| window == b"\r\n\r\n") else {
+        return Ok(Outcome::Lost);
+    };
     let head = String::from_utf8_lossy(&bytes[..end]).to_lowercase();
     let status = head.split(' ').nth(1).and_then(|status| status.parse().ok());
     let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")?.parse::<usize>().ok());
@@ -89,11 +91,21 @@ pub struct Forest {
 
 impl Forest {
     /// Sends until it is settled what became of it.
-    pub fn settle(&self, random: &mut Random, path: &str, token: &str, key: &str, body: &Value) -> Result<Acknowledged, String> {
+    pub fn settle(
+        &self,
+        random: &mut Random,
+        path: &str,
+        token: &str,
+        key: &str,
+        body: &Value,
+    ) -> Result<Acknowledged, String> {
         let since = Instant::now();
         loop {
             let port = self.ports[usize::from(random.below(2) == 1)].load(Ordering::SeqCst);
-            let deaf = self.deaf.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_ok();
+            let deaf = self
+                .deaf
+                .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1))
+                .is_ok();
             match send(port, path, token, key, body, deaf) {
                 Outcome::Answered(200 | 201, bytes) => return self.acknowledge(key, &bytes),
                 Outcome::Answered(503 | 429, _) | Outcome::Lost => {}
@@ -142,7 +154,13 @@ impl Forest {
         all
     }
 
-    fn post(&self, random: &mut Random, key: &str, seals: &mut Vec<String>, all: &mut Vec<Acknowledged>) -> Result<(), String> {
+    fn post(
+        &self,
+        random: &mut Random,
+        key: &str,
+        seals: &mut Vec<String>,
+        all: &mut Vec<Acknowledged>,
+    ) -> Result<(), String> {
         let now = utc_text(Clock::system().now());
         let some = usize::try_from(1 + random.below(3)).expect("small");
         if seals.len() < 4 {
@@ -159,7 +177,9 @@ impl Forest {
             }
             1..=4 if self.logs.lock().expect("no panic").len() >= 8 => {
                 let logs = self.logs.lock().expect("no panic").clone();
-                let mut chosen: Vec<&String> = (0..some).map(|_| &logs[usize::try_from(random.below(logs.len() as u64)).expect("an index")]).collect();
+                let mut chosen: Vec<&String> = (0..some)
+                    .map(|_| &logs[usize::try_from(random.below(logs.len() as u64)).expect("an index")])
+                    .collect();
                 chosen.sort();
                 chosen.dedup();
                 let body = json!({"type": "stored", "logs": chosen, "occurred_at": now, "operation_id": OperationId::new(),
@@ -168,9 +188,11 @@ impl Forest {
             }
             _ => {
                 let used = seals.split_off(seals.len() - some);
-                let log = |seal: &String| json!({"seal_number": seal, "kind": "log", "species": "pinus_sylvestris",
+                let log = |seal: &String| {
+                    json!({"seal_number": seal, "kind": "log", "species": "pinus_sylvestris",
                     "wood": "commercial", "length_m": 6, "top_diameter_cm": 24, "volume_m3": 0.33,
-                    "measurement_method": "gost_2708_75", "occurred_at": now});
+                    "measurement_method": "gost_2708_75", "occurred_at": now})
+                };
                 let body = json!({"felling_ticket_id": self.ticket, "responsible_person": {"name": "Ерлан Оспанов"},
                                   "logs": used.iter().map(log).collect::<Vec<_>>()});
                 ("/v1/harvests".to_owned(), body, used)

@@ -150,7 +150,8 @@ impl Trial {
         self.round += 1;
         let forest = Arc::clone(&self.forest);
         forest.stop.store(false, Ordering::SeqCst);
-        let (before, repeated) = (forest.acknowledged.load(Ordering::SeqCst), forest.repeated.load(Ordering::SeqCst));
+        let (before, repeated) =
+            (forest.acknowledged.load(Ordering::SeqCst), forest.repeated.load(Ordering::SeqCst));
         let writers: Vec<_> = (0..WRITERS)
             .map(|writer| {
                 let (forest, seed) = (Arc::clone(&forest), self.random.next());
@@ -161,7 +162,9 @@ impl Trial {
         let failed = || !forest.wrong.lock().expect("no panic").is_empty();
         let more = |count: u32| {
             let from = forest.acknowledged.load(Ordering::SeqCst);
-            until("answers are acknowledged", || failed() || forest.acknowledged.load(Ordering::SeqCst) >= from + count);
+            until("answers are acknowledged", || {
+                failed() || forest.acknowledged.load(Ordering::SeqCst) >= from + count
+            });
         };
         more(u32::try_from(3 + self.random.below(25)).expect("small"));
         let since = Instant::now();
@@ -170,7 +173,8 @@ impl Trial {
         more(12);
         let took = since.elapsed().as_millis();
         forest.stop.store(true, Ordering::SeqCst);
-        let done: Vec<Acknowledged> = writers.into_iter().flat_map(|writer| writer.join().expect("no panic")).collect();
+        let done: Vec<Acknowledged> =
+            writers.into_iter().flat_map(|writer| writer.join().expect("no panic")).collect();
         wrong.append(&mut forest.wrong.lock().expect("no panic"));
         if !wrong.is_empty() {
             return wrong;
@@ -207,7 +211,9 @@ impl Trial {
             Fault::KillPostmaster => {
                 let pid = self.servers.postmaster().expect("runs");
                 kill(pid, Signal::KILL);
-                until("PostgreSQL runs again", || self.servers.postmaster().is_some_and(|other| other != pid));
+                until("PostgreSQL runs again", || {
+                    self.servers.postmaster().is_some_and(|other| other != pid)
+                });
             }
             Fault::KillBackend | Fault::CutBackends => {
                 let mut pids = self.servers.backends();
@@ -342,7 +348,9 @@ fn prepared(ports: [u16; 2], keys: Vec<VerifierKey>, random: &mut Random) -> Arc
 }
 
 fn setting(name: &str) -> Option<u64> {
-    std::env::var(name).ok().map(|text| text.parse().unwrap_or_else(|_| panic!("{name} is a number, not {text:?}")))
+    std::env::var(name)
+        .ok()
+        .map(|text| text.parse().unwrap_or_else(|_| panic!("{name} is a number, not {text:?}")))
 }
 
 #[test]
@@ -354,7 +362,11 @@ fn nothing_acknowledged_is_lost_or_doubled() {
         u32::from_be_bytes(bytes).into()
     });
     println!("ORMANTRACE_FAULT_SEED={seed} ORMANTRACE_FAULT_ROUNDS={rounds}");
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("a runtime");
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()
+        .expect("a runtime");
     let mut order = Random::new(seed);
     let began = Instant::now();
 
@@ -388,7 +400,9 @@ fn nothing_acknowledged_is_lost_or_doubled() {
             drop(trial.ground);
         }
     }
-    skipped.push("clock jumps: the tests hold the server's clock themselves (tests/api), no faketime is used here");
+    skipped.push(
+        "clock jumps: the tests hold the server's clock themselves (tests/api), no faketime is used here",
+    );
 
     println!("\n| fault | rounds | acknowledged answers | sent again | until served again, slowest |");
     println!("|---|--:|--:|--:|--:|");

@@ -25,7 +25,10 @@ pub enum Commit {
 
 impl Commit {
     fn of(number: u8) -> Self {
-        [Self::Never, Self::Unheard, Self::Late].into_iter().find(|mode| *mode as u8 == number).unwrap_or(Self::Passes)
+        [Self::Never, Self::Unheard, Self::Late]
+            .into_iter()
+            .find(|mode| *mode as u8 == number)
+            .unwrap_or(Self::Passes)
     }
 }
 

@@ -60,7 +60,9 @@ impl Process {
             }
         });
         let process = Self { child, lines };
-        let event = said.recv_timeout(PATIENCE).unwrap_or_else(|_| panic!("never says {message:?}: {:#?}", process.said()));
+        let event = said
+            .recv_timeout(PATIENCE)
+            .unwrap_or_else(|_| panic!("never says {message:?}: {:#?}", process.said()));
         (process, event)
     }
 
@@ -165,7 +167,15 @@ impl Servers {
 
     fn serve_first(data: &Path) -> (Process, u16) {
         let mut command = program();
-        command.args(["serve", "--listen", "127.0.0.1:0", "--operator-token", TOKEN, "--origin", "orman.test/register"]);
+        command.args([
+            "serve",
+            "--listen",
+            "127.0.0.1:0",
+            "--operator-token",
+            TOKEN,
+            "--origin",
+            "orman.test/register",
+        ]);
         command.arg("--data-dir").arg(data);
         let (process, event) = Process::start(command, "serving");
         (process, port(&event))
@@ -180,7 +190,8 @@ impl Servers {
 
     /// What the others are given: the way through the proxy.
     fn url(&self) -> String {
-        let password = Folder::open(&self.data).and_then(|folder| folder.password(OWNER, false)).expect("a password");
+        let password =
+            Folder::open(&self.data).and_then(|folder| folder.password(OWNER, false)).expect("a password");
         format!("postgres://{OWNER}:{password}@{}/{DATABASE}?sslmode=disable", self.proxy.address)
     }
 
@@ -264,14 +275,17 @@ impl Servers {
         let mut command = program();
         command.arg("fsck").arg("--data-dir").arg(&self.data);
         let done = command.stdin(Stdio::null()).output().expect("runs");
-        let said = || format!("{}{}", String::from_utf8_lossy(&done.stdout), String::from_utf8_lossy(&done.stderr));
+        let said =
+            || format!("{}{}", String::from_utf8_lossy(&done.stdout), String::from_utf8_lossy(&done.stderr));
         Some(if done.status.success() { Ok(()) } else { Err(said()) })
     }
 
     /// Stops everything cleanly; what did not end as it should.
     pub fn end(mut self) -> Vec<String> {
         let mut wrong = Vec::new();
-        for (name, process) in [("publisher", &mut self.publisher), ("second", &mut self.second), ("first", &mut self.first)] {
+        for (name, process) in
+            [("publisher", &mut self.publisher), ("second", &mut self.second), ("first", &mut self.first)]
+        {
             if let Some(mut process) = process.take() {
                 let status = process.stop();
                 if status.code() != Some(0) {
@@ -306,6 +320,7 @@ impl Drop for Servers {
 }
 
 fn port(event: &Value) -> u16 {
-    let address: std::net::SocketAddr = event["address"].as_str().and_then(|text| text.parse().ok()).expect("an address");
+    let address: std::net::SocketAddr =
+        event["address"].as_str().and_then(|text| text.parse().ok()).expect("an address");
     address.port()
 }
