@@ -3,6 +3,7 @@
 //! A fault of the command line itself ends with exit code 2 and the usage, everything
 //! else that keeps a command from its end with exit code 1 and a sentence.
 
+use crate::clock::Clock;
 use crate::config::{DatabaseSettings, Settings};
 use crate::db::erase::{self, Whose};
 use crate::db::{self, Mode, OpenError};
@@ -26,6 +27,7 @@ use crate::ids::HarvestId;
 use crate::register::publish::PublishError;
 use crate::register::witness::WitnessError;
 
+mod check;
 mod register;
 
 /// Marking and tracing of timber: seals, felling tickets, harvests, custody, verification.
@@ -80,6 +82,9 @@ enum Command {
     /// Make or show a key of a register or a witness
     #[command(subcommand)]
     Key(register::KeyCommand),
+    /// Check the whole database against its evidence and the register; exit code 0 if nothing is wrong,
+    /// 1 with a line for each finding, 2 if it could not be checked
+    Fsck(check::FsckArgs),
 }
 
 /// What `serve` and `demo` can be told.
@@ -100,6 +105,10 @@ struct OperationArgs {
     #[arg(long, env = "ORMANTRACE_MARKING_KEY", value_name = "FILE")]
     marking_key: Option<std::path::PathBuf>,
 
+    /// Folder of the published register, which `publish` writes and this serves
+    /// [default: register in the data directory]
+    #[arg(long, env = "ORMANTRACE_REGISTER_DIR", value_name = "FOLDER")]
+    register_dir: Option<std::path::PathBuf>,
     /// File of the key that signs receipts; made if there is none [default: keys/receipt.key in the data
     /// directory]
     #[arg(long, env = "ORMANTRACE_RECEIPT_KEY", value_name = "FILE")]
@@ -109,11 +118,6 @@ struct OperationArgs {
     /// address]
     #[arg(long, env = "ORMANTRACE_ORIGIN", value_name = "NAME", value_parser = origin)]
     origin: Option<String>,
-
-    /// Folder of the published register, which `publish` writes and this serves
-    /// [default: register in the data directory]
-    #[arg(long, env = "ORMANTRACE_REGISTER_DIR", value_name = "FOLDER")]
-    register_dir: Option<std::path::PathBuf>,
 
     /// Public checks of codes that find nothing, per minute and address without a token
     #[arg(long, env = "ORMANTRACE_MISSES_PER_MINUTE", value_name = "NUMBER", default_value_t = 30)]
@@ -211,6 +215,20 @@ pub enum Failure {
     /// Erasing failed.
     #[error("{0}")]
     Erase(#[from] erase::Failure),
+    /// The check did not come to its end.
+    #[error("{0}")]
+    Unchecked(String),
+    /// The check came to its end and found something.
+    #[error("The database and its evidence do not agree: see the lines on standard output.")]
+    Findings,
+}
+
+impl Failure {
+    /// The exit code: 1, but 2 for a check that could not be done, since its 1 says that something is wrong.
+    #[must_use]
+    pub fn exit_code(&self) -> u8 {
+        if matches!(self, Self::Unchecked(_)) { 2 } else { 1 }
+    }
 }
 
 impl Cli {
@@ -270,10 +288,11 @@ impl Command {
                     (None, None) => return Ok(()),
                 };
                 let database = db::open(&args.database, Mode::Attach).await?;
-                let erased = erase::erase(&database, &whose).await;
+                let erased = erase::erase(&database, &whose, &Clock::system()).await;
                 database.close().await;
                 Ok(writeln!(std::io::stdout(), "{}", erased?)?)
             }
+            Self::Fsck(args) => args.run().await,
         }
     }
 }
@@ -283,9 +302,9 @@ impl ServeArgs {
         let (given, body) = (self.operation, BodySettings::default());
         let mut operation = Operation {
             marking_key: given.marking_key,
+            register_dir: given.register_dir,
             receipt_key: given.receipt_key,
             origin: given.origin,
-            register_dir: given.register_dir,
             trusted_proxies: given.trusted_proxy,
             metrics_listen: given.metrics_listen,
             leave: Duration::from_secs(given.leave_seconds.into()),

@@ -22,6 +22,7 @@ use crate::ledger::note::{Kind, Signer};
 use crate::ledger::{Checkpoint, Folder, Note};
 use crate::party::bootstrap::{Bootstrap, bootstrap_operator};
 use crate::party::key::Token;
+use crate::read::Reads;
 use crate::register::published::Published;
 use crate::register::{Queue, Sequencer};
 use crate::seal::gs1::Gtin;
@@ -52,12 +53,12 @@ const PROBE_TIME: Duration = Duration::from_secs(2);
 pub struct Operation {
     /// File of the key that signs marking codes; by default `keys/marking.key` in the data directory.
     pub marking_key: Option<PathBuf>,
+    /// Folder of the published register; by default `register` in the data directory.
+    pub register_dir: Option<PathBuf>,
     /// File of the key that signs receipts; by default `keys/receipt.key` in the data directory.
     pub receipt_key: Option<PathBuf>,
     /// Name of the register, for the keys that are made; by default the public address.
     pub origin: Option<String>,
-    /// Folder of the published register; by default `register` in the data directory.
-    pub register_dir: Option<PathBuf>,
     /// Limits of the public check.
     pub limits: LimitSettings,
     /// Whose `X-Forwarded-For` is believed.
@@ -174,7 +175,7 @@ pub async fn prepare(settings: &Settings, operation: Operation) -> Result<Ready,
         None => format!("http://{}", reachable(address)),
     };
     let database = db::open(&settings.database, Mode::Serve).await?;
-    let app = match make_app(&database.pool, settings, &operation, public_url.clone(), &register).await {
+    let app = match make_app(&database.pool, settings, &operation, &register, public_url.clone()).await {
         Ok(app) => app,
         Err(failure) => {
             database.close().await;
@@ -225,8 +226,8 @@ async fn make_app(
     pool: &PgPool,
     settings: &Settings,
     operation: &Operation,
-    public_url: String,
     register: &Folder,
+    public_url: String,
 ) -> Result<App, Failure> {
     let clock = Clock::system();
     let signing_key = signing_key(settings, operation.marking_key.as_deref())?;
@@ -235,14 +236,15 @@ async fn make_app(
     let receipt_key = receipt_key(settings, operation.receipt_key.as_deref(), origin)?;
     Ok(App::new(Inner {
         pool: pool.clone(),
+        reads: Reads::of(pool),
         clock,
         public_url,
         gtin: Gtin::parse(&settings.serve.gtin).map_err(Invalid::from)?,
         signing_key,
         key_ring,
         limiter: PublicLimiter::new(operation.limits),
-        queue: Queue::new(receipt_key),
         register: Published::new(register.clone()),
+        queue: Queue::new(receipt_key),
         fingerprint_key: shared_secret(pool, "fingerprint").await?,
     }))
 }
@@ -404,7 +406,7 @@ impl Ready {
     }
 }
 
-/// The process's figures with those of its pool, of the queue and of the register that it serves.
+/// The process's figures with those of its pool and of the register that it serves.
 fn exposition(app: &App, register: &Folder) -> Exposition {
     let (all, idle, register) = (app.pool.clone(), app.pool.clone(), register.clone());
     let (lag, size) = (app.queue.clone(), app.queue.clone());

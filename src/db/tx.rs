@@ -2,6 +2,7 @@
 
 use crate::chain::bytes::Hash;
 use chrono::{DateTime, Utc};
+use sqlx::Connection;
 use sqlx::postgres::{PgConnection, PgPool};
 use std::ops::{Deref, DerefMut};
 
@@ -39,6 +40,16 @@ impl Tx<'static> {
     /// The database's own.
     pub async fn begin(pool: &PgPool) -> sqlx::Result<Self> {
         Ok(Self { inner: pool.begin().await?, leaves: Leaves::default() })
+    }
+}
+
+impl<'c> Tx<'c> {
+    /// Begins a transaction on a connection that is not the pool's.
+    ///
+    /// # Errors
+    /// The database's own.
+    pub async fn on(db: &'c mut PgConnection) -> sqlx::Result<Self> {
+        Ok(Self { inner: db.begin().await?, leaves: Leaves::default() })
     }
 }
 

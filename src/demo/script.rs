@@ -8,7 +8,7 @@ use crate::http::app::App;
 use crate::ids::KeyId;
 use crate::ids::OrganizationId;
 use crate::party::act::Act;
-use crate::party::key::{Token, authenticate};
+use crate::party::key::Token;
 use crate::party::key_record::{self, NewKey};
 use axum::Router;
 use axum::body::Body;
@@ -106,7 +106,7 @@ impl Script {
     pub(super) async fn give_key(&self, who: Who, organization: OrganizationId) -> Result<(), Failure> {
         let now = self.app.clock.now();
         if let Some(token) = Token::from_text(who.token())
-            && authenticate(&self.app.pool, &token, now).await?.is_none()
+            && self.app.reads.caller(&token, now).await?.is_none()
         {
             let id = KeyId::new();
             let mut tx = Tx::begin(&self.app.pool).await.map_err(Error::from)?;

@@ -3,6 +3,7 @@
 use super::limit::PublicLimiter;
 use crate::clock::Clock;
 use crate::error::{Error, Result};
+use crate::read::Reads;
 use crate::register::Queue;
 use crate::register::published::Published;
 use crate::seal::gs1::Gtin;
@@ -25,6 +26,8 @@ impl std::ops::Deref for App {
 pub struct Inner {
     /// Connections as the service role.
     pub pool: PgPool,
+    /// What is read most, on connections of its own.
+    pub reads: Reads,
     /// The time.
     pub clock: Clock,
     /// Address that the public reaches us by, without a slash at the end.

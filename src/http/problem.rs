@@ -378,6 +378,7 @@ impl From<Error> for Problem {
             )
             .retry_after(1),
             Error::AlreadyDone(what) => Self::new(Kind::AlreadyDone, what),
+            Error::Overloaded => Self::overloaded(),
             // Callers wrap driver errors in it, so its text is a cause, never the client's.
             Error::Unavailable(cause) => Self::unavailable(cause),
             Error::OutcomeUnknown(cause) => Self::new(

@@ -31,8 +31,10 @@ impl Drop for Watch {
 async fn listen(world: &World) -> (SocketAddr, mpsc::UnboundedReceiver<()>) {
     let (tell, left) = mpsc::unbounded_channel();
     let router = world.router.clone().layer(from_fn(move |request: Request, next: Next| {
-        let mut watch = Watch(Some(tell.clone()));
+        let watch = Watch(Some(tell.clone()));
         async move {
+            // All of it is moved in here: its field alone would leave the rest to be dropped at once.
+            let mut watch = watch;
             let answer = next.run(request).await;
             watch.0 = None;
             answer
