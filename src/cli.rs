@@ -10,7 +10,6 @@ use crate::db::{self, Mode, OpenError};
 use crate::demo;
 use crate::error::Invalid;
 use crate::http::body::BodySettings;
-use crate::fsck;
 use crate::http::router;
 use crate::http::server::ServerSettings;
 use crate::party::bin::Bin;
@@ -28,8 +27,8 @@ use crate::ids::HarvestId;
 use crate::register::publish::PublishError;
 use crate::register::witness::WitnessError;
 
+mod check;
 mod register;
-use crate::ledger::VerifierKey;
 
 /// Marking and tracing of timber: seals, felling tickets, harvests, custody, verification.
 #[derive(Debug, Parser)]
@@ -85,7 +84,7 @@ enum Command {
     Key(register::KeyCommand),
     /// Check the whole database against its evidence and the register; exit code 0 if nothing is wrong,
     /// 1 with a line for each finding, 2 if it could not be checked
-    Fsck(FsckArgs),
+    Fsck(check::FsckArgs),
 }
 
 /// What `serve` and `demo` can be told.
@@ -110,6 +109,15 @@ struct OperationArgs {
     /// [default: register in the data directory]
     #[arg(long, env = "ORMANTRACE_REGISTER_DIR", value_name = "FOLDER")]
     register_dir: Option<std::path::PathBuf>,
+    /// File of the key that signs receipts; made if there is none [default: keys/receipt.key in the data
+    /// directory]
+    #[arg(long, env = "ORMANTRACE_RECEIPT_KEY", value_name = "FILE")]
+    receipt_key: Option<std::path::PathBuf>,
+
+    /// Name of the register in the keys that are made for it, such as wood.example [default: the public
+    /// address]
+    #[arg(long, env = "ORMANTRACE_ORIGIN", value_name = "NAME", value_parser = origin)]
+    origin: Option<String>,
 
     /// Public checks of codes that find nothing, per minute and address without a token
     #[arg(long, env = "ORMANTRACE_MISSES_PER_MINUTE", value_name = "NUMBER", default_value_t = 30)]
@@ -172,48 +180,6 @@ struct WhoseArgs {
     /// A person by IIN: in every harvest, and as a sole trader or farm
     #[arg(long, value_name = "IIN", value_parser = Bin::parse)]
     iin: Option<Bin>,
-}
-
-/// What is checked.
-#[derive(Args, Clone, Debug)]
-struct FsckArgs {
-    #[command(flatten)]
-    database: DatabaseSettings,
-
-    /// Folder of the published register to compare with [default: `register` in the data directory,
-    /// if it is there]
-    #[arg(long, env = "ORMANTRACE_REGISTER_DIR", value_name = "FOLDER")]
-    register_dir: Option<std::path::PathBuf>,
-
-    /// Key that the published register must be signed with, as NAME+ID+KEY; any one of several.
-    /// Without one, the roots are compared and their signatures not looked at
-    #[arg(long, value_name = "VKEY")]
-    trust: Vec<VerifierKey>,
-}
-
-impl FsckArgs {
-    fn scope(&self) -> fsck::Scope {
-        let in_data = || self.database.data_dir().ok().map(|dir| dir.join("register"));
-        let folder = self.register_dir.clone().or_else(|| in_data().filter(|dir| dir.is_dir()));
-        let published = folder.map(|folder| fsck::Published { folder, keys: self.trust.clone() });
-        fsck::Scope { published, ..fsck::Scope::default() }
-    }
-
-    /// Checks, tells, and gives whether nothing is wrong.
-    async fn run(&self) -> Result<bool, Failure> {
-        let database = db::open(&self.database, Mode::Attach).await?;
-        let mut console = fsck::console::Console::default();
-        let checked = async {
-            let mut connection = database.owner().await.map_err(fsck::Failure::Database)?;
-            fsck::check(&mut connection, &self.scope(), &mut console).await
-        };
-        let checked = checked.await;
-        console.finish();
-        database.close().await;
-        let summary = checked.map_err(|failure| Failure::Unchecked(failure.to_string()))?;
-        writeln!(std::io::stdout(), "{summary}")?;
-        Ok(summary.is_clean())
-    }
 }
 
 /// Why a command did not come to its end. `Display` is the whole message.
@@ -326,11 +292,7 @@ impl Command {
                 database.close().await;
                 Ok(writeln!(std::io::stdout(), "{}", erased?)?)
             }
-            Self::Fsck(args) => match args.run().await {
-                Ok(true) => Ok(()),
-                Ok(false) => Err(Failure::Findings),
-                Err(other) => Err(Failure::Unchecked(other.to_string())),
-            },
+            Self::Fsck(args) => args.run().await,
         }
     }
 }
@@ -341,6 +303,8 @@ impl ServeArgs {
         let mut operation = Operation {
             marking_key: given.marking_key,
             register_dir: given.register_dir,
+            receipt_key: given.receipt_key,
+            origin: given.origin,
             trusted_proxies: given.trusted_proxy,
             metrics_listen: given.metrics_listen,
             leave: Duration::from_secs(given.leave_seconds.into()),
@@ -360,6 +324,13 @@ impl ServeArgs {
         operation.limits.hits.count = given.hits_per_second;
         (self.settings, operation)
     }
+}
+
+fn origin(text: &str) -> Result<String, Invalid> {
+    if crate::ledger::note::is_name(text) {
+        return Ok(text.to_owned());
+    }
+    Err(Invalid::new("bad-origin", "A register's name has no space and no `+`, and at most 255 bytes."))
 }
 
 /// The arguments with `serve` put where a command would stand, if none stands there: a flag

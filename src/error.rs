@@ -96,6 +96,9 @@ pub enum Error {
     /// Done already, but the answer is no longer kept (or never could be): 409.
     #[error("already done: {0}")]
     AlreadyDone(String),
+    /// Too many wait for the same already: 503.
+    #[error("overloaded")]
+    Overloaded,
     /// Cannot now; the caller may try again after so many seconds: 503.
     #[error("unavailable: {0}")]
     Unavailable(Cow<'static, str>),

@@ -24,6 +24,7 @@ pub mod operation;
 pub mod page;
 pub mod party;
 pub mod permit;
+pub mod read;
 pub mod region;
 pub mod register;
 pub mod seal;

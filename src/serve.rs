@@ -18,10 +18,13 @@ use crate::http::metrics::Exposition;
 use crate::http::posting::forget_old_answers;
 use crate::http::router::{self, Operations};
 use crate::http::server::{Server, ServerSettings};
+use crate::ledger::note::{Kind, Signer};
 use crate::ledger::{Checkpoint, Folder, Note};
 use crate::party::bootstrap::{Bootstrap, bootstrap_operator};
 use crate::party::key::Token;
+use crate::read::Reads;
 use crate::register::published::Published;
+use crate::register::{Queue, Sequencer};
 use crate::seal::gs1::Gtin;
 use crate::seal::signing::{KeyRing, SigningKey};
 use crate::units::Text;
@@ -34,6 +37,7 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 
 /// What the operator that a first start makes is called.
@@ -51,6 +55,10 @@ pub struct Operation {
     pub marking_key: Option<PathBuf>,
     /// Folder of the published register; by default `register` in the data directory.
     pub register_dir: Option<PathBuf>,
+    /// File of the key that signs receipts; by default `keys/receipt.key` in the data directory.
+    pub receipt_key: Option<PathBuf>,
+    /// Name of the register, for the keys that are made; by default the public address.
+    pub origin: Option<String>,
     /// Limits of the public check.
     pub limits: LimitSettings,
     /// Whose `X-Forwarded-For` is believed.
@@ -82,6 +90,9 @@ pub enum Failure {
     /// The signing key cannot be read or made.
     #[error("The key that signs marking codes cannot be used: {0}.")]
     MarkingKey(std::io::Error),
+    /// The key of the receipts cannot be read or made.
+    #[error("The key that signs receipts cannot be used: {0}.")]
+    ReceiptKey(std::io::Error),
     /// A setting is wrong.
     #[error("{0}")]
     Settings(#[from] Invalid),
@@ -221,8 +232,11 @@ async fn make_app(
     let clock = Clock::system();
     let signing_key = signing_key(settings, operation.marking_key.as_deref())?;
     let key_ring = key_ring(pool, &signing_key, &clock).await?;
+    let origin = operation.origin.as_deref().unwrap_or_else(|| origin_of(&public_url));
+    let receipt_key = receipt_key(settings, operation.receipt_key.as_deref(), origin)?;
     Ok(App::new(Inner {
         pool: pool.clone(),
+        reads: Reads::of(pool),
         clock,
         public_url,
         gtin: Gtin::parse(&settings.serve.gtin).map_err(Invalid::from)?,
@@ -230,6 +244,7 @@ async fn make_app(
         key_ring,
         limiter: PublicLimiter::new(operation.limits),
         register: Published::new(register.clone()),
+        queue: Queue::new(receipt_key),
         fingerprint_key: shared_secret(pool, "fingerprint").await?,
     }))
 }
@@ -260,6 +275,19 @@ fn signing_key(settings: &Settings, file: Option<&Path>) -> Result<SigningKey, F
         made.map_err(Failure::MarkingKey)?;
     }
     SigningKey::load_or_create(&path).map_err(Failure::MarkingKey)
+}
+
+/// The address without its scheme: what tlog-checkpoint advises as a register's name.
+fn origin_of(public_url: &str) -> &str {
+    public_url.split_once("://").map_or(public_url, |(_, rest)| rest)
+}
+
+fn receipt_key(settings: &Settings, file: Option<&Path>, origin: &str) -> Result<Signer, Failure> {
+    let path = match file {
+        Some(path) => path.to_path_buf(),
+        None => settings.database.data_dir()?.join("keys").join("receipt.key"),
+    };
+    Signer::load_or_create(&path, &format!("{origin}/receipts"), Kind::Text).map_err(Failure::ReceiptKey)
 }
 
 /// The public halves of all keys that ever signed here, this server's own among them.
@@ -329,7 +357,13 @@ impl Ready {
     /// Serves until `stop` resolves, then drains and closes everything.
     pub async fn run(self, stop: impl Future<Output = ()>) {
         let Self { app, layers, address, server, figures, register, database, leave } = self;
-        let exposition = exposition(&app.pool, &register);
+        let exposition = exposition(&app, &register);
+        let (sequenced, last_round) = oneshot::channel();
+        let sequencer =
+            tokio::spawn(Sequencer::new(app.queue.clone()).run(database.service_options(), async {
+                // Resolves too when the sender is dropped: then there is nothing more to wait for.
+                let _ = last_round.await;
+            }));
         let mut beside = JoinSet::new();
         let metrics = match figures {
             None => Some(exposition),
@@ -362,15 +396,30 @@ impl Ready {
             tracing::warn!(connections = drained.cut, "the drain time is over: connections were cut");
         }
         beside.shutdown().await;
+        // After the last write was answered: its events get their places too.
+        let _ = sequenced.send(());
+        if let Err(error) = sequencer.await {
+            tracing::error!(%error, "the sequencer died; the next start goes on with the queue");
+        }
         database.close().await;
         tracing::info!("stopped");
     }
 }
 
 /// The process's figures with those of its pool and of the register that it serves.
-fn exposition(pool: &PgPool, register: &Folder) -> Exposition {
-    let (all, idle, register) = (pool.clone(), pool.clone(), register.clone());
+fn exposition(app: &App, register: &Folder) -> Exposition {
+    let (all, idle, register) = (app.pool.clone(), app.pool.clone(), register.clone());
+    let (lag, size) = (app.queue.clone(), app.queue.clone());
     Exposition::new()
+        .with_gauge(
+            "ormantrace_sequencer_lag_seconds",
+            "How long the oldest event in the register's queue waits; NaN while nothing is known.",
+            move || lag.lag().map_or(f64::NAN, |lag| lag.lag.as_secs_f64()),
+        )
+        .with_gauge("ormantrace_sequencer_size", "Leaves of the register.", move || {
+            #[expect(clippy::cast_precision_loss, reason = "a figure for a chart")]
+            size.lag().map_or(f64::NAN, |lag| lag.size as f64)
+        })
         .with_gauge("ormantrace_pool_connections", "Open connections to the database.", move || {
             f64::from(all.size())
         })

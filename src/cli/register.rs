@@ -66,7 +66,12 @@ pub struct PublishArgs {
 #[derive(Args, Clone, Debug)]
 pub struct WitnessArgs {
     /// Address and port to listen on
-    #[arg(long, env = "ORMANTRACE_WITNESS_LISTEN", value_name = "ADDRESS:PORT", default_value = "127.0.0.1:8081")]
+    #[arg(
+        long,
+        env = "ORMANTRACE_WITNESS_LISTEN",
+        value_name = "ADDRESS:PORT",
+        default_value = "127.0.0.1:8081"
+    )]
     listen: SocketAddr,
 
     /// Folder of what the witness remembers; whoever loses it must make a new key

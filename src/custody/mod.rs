@@ -13,6 +13,7 @@ pub mod request;
 pub mod search;
 pub mod state;
 pub mod table;
+pub mod telling;
 pub mod words;
 
 #[cfg(test)]

@@ -7,8 +7,9 @@
 //! and in the write-ahead log. So the tables are written anew, and in a private cluster the log
 //! that told of the person is removed. Run again after it was cut off anywhere, it finishes.
 
+use crate::chain::Salt;
 use crate::clock::Clock;
-use crate::db::Database;
+use crate::db::{Database, Tx};
 use crate::error::Error;
 use crate::ids::HarvestId;
 use crate::party::bin::Bin;
@@ -126,7 +127,7 @@ pub async fn erase(database: &Database, whose: &Whose, clock: &Clock) -> Result<
 /// # Errors
 /// As [`erase`].
 pub async fn delete(owner: &mut PgConnection, whose: &Whose, clock: &Clock) -> Result<Erased, Failure> {
-    let mut tx = owner.begin().await?;
+    let mut tx = Tx::on(owner).await?;
     let mut personal: Vec<Uuid> = Vec::new();
     // What the answers to the postings say they made.
     let mut made: Vec<Uuid> = Vec::new();
@@ -201,6 +202,15 @@ pub async fn delete(owner: &mut PgConnection, whose: &Whose, clock: &Clock) -> R
     if !words.is_empty() {
         erased.answers += forget_answers_with(&mut tx, &words).await?;
     }
+    // Whoever keeps an answer that was given before may be told no more that it still holds.
+    let mark = Salt::random().0;
+    sqlx::query!(
+        "INSERT INTO server_secret (name, value) VALUES ('erasures', $1)
+         ON CONFLICT (name) DO UPDATE SET value = EXCLUDED.value",
+        mark.as_slice()
+    )
+    .execute(&mut *tx)
+    .await?;
     tx.commit().await?;
     Ok(erased)
 }

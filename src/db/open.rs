@@ -175,8 +175,13 @@ pub fn pool_options(connections: u32) -> PgPoolOptions {
 }
 
 fn for_requests(options: PgConnectOptions) -> PgConnectOptions {
-    let limits = [("statement_timeout", STATEMENT), ("idle_in_transaction_session_timeout", IDLE)];
-    quiet(options).application_name("ormantrace").options(limits)
+    let settings = [
+        ("statement_timeout", STATEMENT),
+        ("idle_in_transaction_session_timeout", IDLE),
+        // What is acknowledged is on disk, whatever the server's own default.
+        ("synchronous_commit", "on"),
+    ];
+    quiet(options).application_name("ormantrace").options(settings)
 }
 
 fn for_owner(options: PgConnectOptions) -> PgConnectOptions {

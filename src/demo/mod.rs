@@ -9,7 +9,7 @@ use crate::error::Result;
 use crate::http::app::App;
 use crate::http::router;
 use crate::party::bootstrap::Bootstrap;
-use crate::party::key::{Token, authenticate};
+use crate::party::key::Token;
 use crate::serve::{self, Operation, Ready};
 use std::io::Write;
 
@@ -120,7 +120,7 @@ pub async fn fill(app: &App) -> Result<(), serve::Failure> {
     let operator: OperatorToken = Who::Operator.token().parse()?;
     if let Bootstrap::Kept { .. } = serve::bootstrap(app, Some(&operator)).await? {
         let token = Token::from_text(Who::Operator.token()).ok_or(Failure::NotEmpty)?;
-        let known = authenticate(&app.pool, &token, app.clock.now()).await?;
+        let known = app.reads.caller(&token, app.clock.now()).await?;
         known.ok_or(Failure::NotEmpty)?;
     }
     let router = router::router(app.clone(), &crate::http::layers::LayerSettings::default());

@@ -2,12 +2,13 @@
 
 use super::Failure;
 use super::keys::Who;
+use crate::db::Tx;
 use crate::error::Error;
 use crate::http::app::App;
 use crate::ids::KeyId;
 use crate::ids::OrganizationId;
 use crate::party::act::Act;
-use crate::party::key::{Token, authenticate};
+use crate::party::key::Token;
 use crate::party::key_record::{self, NewKey};
 use axum::Router;
 use axum::body::Body;
@@ -105,10 +106,10 @@ impl Script {
     pub(super) async fn give_key(&self, who: Who, organization: OrganizationId) -> Result<(), Failure> {
         let now = self.app.clock.now();
         if let Some(token) = Token::from_text(who.token())
-            && authenticate(&self.app.pool, &token, now).await?.is_none()
+            && self.app.reads.caller(&token, now).await?.is_none()
         {
             let id = KeyId::new();
-            let mut tx = self.app.pool.begin().await.map_err(Error::from)?;
+            let mut tx = Tx::begin(&self.app.pool).await.map_err(Error::from)?;
             let key = NewKey { id, label: "demo", token: &token, expires_at: None };
             key_record::make(&mut tx, &Act::of(organization, id, now)?, organization, key).await?;
             tx.commit().await.map_err(Error::from)?;

@@ -139,7 +139,7 @@ pub(super) fn wants(
     ]
 }
 
-/// Rows of a table that belong to logs, by log.
+/// Rows of a table that belong to logs, by log; or to other subjects.
 pub(super) type OfLogs = HashMap<Uuid, Vec<Row>>;
 
 /// Compares the seals that were on a log. `rows` are those that name the log.

@@ -17,6 +17,7 @@ mod copies;
 pub mod coverage;
 mod erasure;
 mod harvest;
+mod key;
 mod load;
 mod log;
 mod operation;

@@ -3,6 +3,7 @@
 use super::load::{EventRow, PersonalRow};
 use super::row::Want;
 use crate::party::erasure::ERASED;
+use crate::party::key_record::{MADE, REVOKED};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -38,7 +39,7 @@ pub(super) fn wants(first: &EventRow, personal: Option<&PersonalRow>) -> Option<
 
 /// Whether an organisation's chain may have an event of this type at this place.
 pub(super) fn may_be(event_type: &str, seq: i32) -> bool {
-    if seq == 1 { event_type == "organization_registered" } else { event_type == ERASED }
+    if seq == 1 { event_type == "organization_registered" } else { [ERASED, MADE, REVOKED].contains(&event_type) }
 }
 
 /// A time as a business part tells it.

@@ -6,6 +6,7 @@ use super::snapshot::Reader;
 use crate::chain::bytes::ENTRY_LEN;
 use crate::ledger::tile::{BUNDLED, Builder, Row, WIDTH};
 use crate::ledger::{Checkpoint, Folder, Note, Tile, VerifierKey};
+use crate::register::published;
 use sqlx::PgConnection;
 use std::collections::VecDeque;
 use std::io;
@@ -20,7 +21,7 @@ const LONGEST_GAP: i64 = 10_000;
 pub struct Published {
     /// Its folder.
     pub folder: PathBuf,
-    /// Keys one of which must have signed its checkpoint; with none, signatures are not looked at.
+    /// Keys one of which must have signed its checkpoint; with none, those that the folder itself names.
     pub keys: Vec<VerifierKey>,
 }
 
@@ -145,16 +146,22 @@ impl Files {
     /// Nothing if nothing was published yet.
     fn open(published: &Published, report: &mut Report<'_>) -> io::Result<Option<Self>> {
         let folder = Folder::new(&published.folder);
+        let mut keys = published.keys.clone();
+        if keys.is_empty() {
+            match published::Published::new(folder.clone()).read() {
+                Ok(said) => keys = said.map(|said| said.policy.registers.clone()).unwrap_or_default(),
+                Err(error) => {
+                    report.find(Code::SignatureInvalid, "published", "keys.json", None, error.to_string());
+                }
+            }
+        }
         let mut signed = Vec::new();
         let mut size = None;
         for (name, bytes) in [("checkpoint", folder.published()?), ("state/checkpoint", folder.signed()?)] {
             let Some(bytes) = bytes else { continue };
             let opened = Note::parse(&bytes).map_err(|error| error.to_string()).and_then(|note| {
                 let plain = Checkpoint::parse(note.text()).map_err(|error| error.to_string())?;
-                if published.keys.is_empty() {
-                    return Ok((plain, None));
-                }
-                Ok((plain, Checkpoint::open(&note, &published.keys).err().map(|error| error.to_string())))
+                Ok((plain, Checkpoint::open(&note, &keys).err().map(|error| error.to_string())))
             });
             match opened {
                 Ok((checkpoint, fault)) => {

@@ -2,6 +2,7 @@
 
 use super::Failure;
 use super::chain::{Chain, Missing};
+use super::key;
 use super::load::{self, EventRow, Loaded, SubjectRow, table};
 use super::log::{self, History, OfLogs};
 use super::organization;
@@ -44,6 +45,8 @@ struct Names {
     /// Rows of `log_seal` and `past_party`, by log.
     seals: OfLogs,
     past: OfLogs,
+    /// Rows of `api_key`, by organisation.
+    keys_of: OfLogs,
     /// Harvests by posting: id and personal row.
     harvests: HashMap<(Uuid, Uuid), (Uuid, Option<Uuid>)>,
     /// Issuers of tickets.
@@ -114,6 +117,14 @@ async fn names(db: &mut PgConnection, range: Range, loaded: &Loaded) -> sqlx::Re
     )
     .fetch_all(&mut *db)
     .await?;
+    let keys_of = sqlx::query!(
+        r#"SELECT organization_id AS "organization!", row_to_json(t)::text AS "row!" FROM api_key t
+           WHERE organization_id BETWEEN $1 AND $2"#,
+        range.low,
+        range.high
+    )
+    .fetch_all(&mut *db)
+    .await?;
     let of_logs = |rows: Vec<(Uuid, String)>| {
         let mut by_log = OfLogs::new();
         for (log, row) in rows {
@@ -124,6 +135,7 @@ async fn names(db: &mut PgConnection, range: Range, loaded: &Loaded) -> sqlx::Re
     Ok(Names {
         seals: of_logs(seals.into_iter().map(|row| (row.log, row.row)).collect()),
         past: of_logs(past.into_iter().map(|row| (row.log, row.row)).collect()),
+        keys_of: of_logs(keys_of.into_iter().map(|row| (row.organization, row.row)).collect()),
         harvests: harvests
             .into_iter()
             .map(|row| ((row.organization, row.operation), (row.id, row.personal)))
@@ -237,6 +249,9 @@ impl Sweep<'_, '_, '_> {
             self.subject(subject, events);
         }
         let (seals, past) = (std::mem::take(&mut self.named.seals), std::mem::take(&mut self.named.past));
+        for (organization, rows) in std::mem::take(&mut self.named.keys_of) {
+            key::compare_keys(self.report, organization, &[], rows);
+        }
         for (log, rows) in seals {
             log::compare_seals(self.report, log, None, rows);
         }
@@ -338,6 +353,8 @@ impl Sweep<'_, '_, '_> {
                         self.report.event(Code::EventUnreadable, subject, event.seq, detail);
                     }
                 }
+                let keys = self.named.keys_of.remove(&subject).unwrap_or_default();
+                key::compare_keys(self.report, subject, events, keys);
                 let personal = events[0].personal_id.and_then(|id| self.loaded.personal.get(&id));
                 organization::wants(&events[0], personal)
             }

@@ -3,6 +3,8 @@
 use super::limit::PublicLimiter;
 use crate::clock::Clock;
 use crate::error::{Error, Result};
+use crate::read::Reads;
+use crate::register::Queue;
 use crate::register::published::Published;
 use crate::seal::gs1::Gtin;
 use crate::seal::signing::{KeyRing, SigningKey};
@@ -24,6 +26,8 @@ impl std::ops::Deref for App {
 pub struct Inner {
     /// Connections as the service role.
     pub pool: PgPool,
+    /// What is read most, on connections of its own.
+    pub reads: Reads,
     /// The time.
     pub clock: Clock,
     /// Address that the public reaches us by, without a slash at the end.
@@ -36,6 +40,8 @@ pub struct Inner {
     pub key_ring: KeyRing,
     /// Bounds the guessing of codes by address.
     pub limiter: PublicLimiter,
+    /// How far the register is behind, and the key of its receipts.
+    pub queue: Queue,
     /// The published register, where there is one.
     pub register: Published,
     /// Key of idempotency fingerprints, the same for all instances.

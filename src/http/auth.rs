@@ -3,7 +3,7 @@
 
 use super::app::App;
 use super::problem::Problem;
-use crate::party::key::{Caller, Token, authenticate};
+use crate::party::key::{Caller, Token};
 use crate::party::role::Role;
 use axum::extract::{FromRequestParts, OptionalFromRequestParts};
 use axum::http::header::AUTHORIZATION;
@@ -30,7 +30,7 @@ impl OptionalFromRequestParts<App> for Caller {
     /// For what is public: no token is nobody, a bad one is 401 even here.
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Option<Self>, Problem> {
         let Some(token) = token(parts)? else { return Ok(None) };
-        let caller = authenticate(&app.pool, &token, app.clock.now()).await?;
+        let caller = app.reads.caller(&token, app.clock.now()).await?;
         caller.map(Some).ok_or_else(Problem::invalid_token)
     }
 }

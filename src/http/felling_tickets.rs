@@ -22,6 +22,7 @@ use crate::permit::issue::{NewLine, NewTicket, issue};
 use crate::permit::read::{TicketView, get, list, subject, view};
 use crate::permit::words::FellingKind;
 use crate::region::Region;
+use crate::register::Receipted;
 use crate::units::{Area, LocalDate, Text, Volume};
 use axum::Json;
 use axum::extract::{Path, State};
@@ -204,7 +205,7 @@ impl ExtendRequest {
     security(("token" = [])),
     request_body = TicketRequest,
     responses(
-        (status = 201, description = "Issued", body = TicketView),
+        (status = 201, description = "Issued", body = Receipted<TicketView>),
         (status = 403, description = "Not a forest owner", body = Problem, content_type = "application/problem+json"),
         (status = 409, description = "`ticket-number-taken`", body = Problem,
             content_type = "application/problem+json"),
@@ -338,7 +339,7 @@ pub async fn get_felling_ticket_history(
     ),
     request_body = ExtendRequest,
     responses(
-        (status = 200, description = "Extended", body = TicketView),
+        (status = 200, description = "Extended", body = Receipted<TicketView>),
         (status = 403, description = "Not a forest owner, or not the issuer", body = Problem,
             content_type = "application/problem+json"),
         (status = 404, description = "Not there, or not yours to see", body = Problem,
@@ -368,7 +369,7 @@ pub async fn extend_felling_ticket(
     ),
     request_body = CancelRequest,
     responses(
-        (status = 200, description = "Cancelled", body = TicketView),
+        (status = 200, description = "Cancelled", body = Receipted<TicketView>),
         (status = 403, description = "Not a forest owner, or not the issuer", body = Problem,
             content_type = "application/problem+json"),
         (status = 404, description = "Not there, or not yours to see", body = Problem,

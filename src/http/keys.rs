@@ -6,6 +6,7 @@ use super::organizations::PageQuery;
 use super::paging::{Cursor, Limit, Page};
 use super::posting::{Done, Posted};
 use super::problem::Problem;
+use crate::db::Tx;
 use crate::error::{At, Entry, Error};
 use crate::ids::{KeyId, OrganizationId};
 use crate::input::input;
@@ -14,6 +15,7 @@ use crate::party::key::{self, Caller, Key, KeyInUse, Token};
 use crate::party::key_record;
 use crate::party::organization::{self, Organization};
 use crate::party::role::Role;
+use crate::register::Receipted;
 use crate::units::{Moment, Text, utc_text};
 use axum::Json;
 use axum::extract::{Path, State};
@@ -64,7 +66,7 @@ pub struct NewKey {
     ),
     request_body = KeyRequest,
     responses(
-        (status = 201, description = "Made", body = NewKey),
+        (status = 201, description = "Made", body = Receipted<NewKey>),
         (status = 404, description = "No such organisation, or not yours to act for", body = Problem,
             content_type = "application/problem+json"),
         (status = 409, description = "Made already with this Idempotency-Key", body = Problem,
@@ -160,7 +162,7 @@ pub async fn revoke_key(
     let act = Act::now(&caller, app.clock.now())?;
     // In a task of its own: a client that hangs up must not leave it open whether the key is revoked.
     let revoking = tokio::spawn(async move {
-        let mut tx = app.pool.begin().await?;
+        let mut tx = Tx::begin(&app.pool).await?;
         key_record::revoke(&mut tx, &caller, &act, id).await?;
         Ok::<_, Error>(tx.commit().await?)
     });

@@ -3,27 +3,31 @@
 use super::app::App;
 use super::asked::{NothingAsked, query};
 use super::auth::HistoryReader;
+use super::conditional::Mark;
 use super::paging::{Cursor, Limit, Page};
 use super::problem::Problem;
 use super::verify::last_segment;
 use crate::custody::history::{self, LogHistory};
+use crate::custody::telling::Telling;
 use crate::custody::words::Status;
 use crate::error::Invalid;
 use crate::ids::{LogId, TicketId};
 use crate::input::input;
 use crate::log::species::Species;
-use crate::log::store::{self, LogRow, LogView, Names, Reader, Sight, Wanted};
+use crate::log::store::{self, LogRow, LogView, Look, Names, Reader, Sight, Wanted};
 use crate::seal::Code;
 use axum::Json;
 use axum::extract::{OriginalUri, State};
-use axum::response::Response;
+use axum::http::HeaderMap;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::{IntoResponse, Response};
 use utoipa::{IntoParams, ToSchema};
 
 /// The log that the address names and as much of it as the caller may see; one 404 for all else.
 pub(super) async fn seen(app: &App, reader: Reader, code: &str) -> Result<(LogRow, Sight), Problem> {
     // A text that is no code names nothing.
     let code = Code::parse(code).map_err(|_| Problem::not_found())?;
-    let row = store::look(&app.pool, &code, reader).await?;
+    let row = app.reads.log(Look::new(&code, reader)).await?;
     let row = row.ok_or_else(Problem::not_found)?;
     let sight = row.sight(reader).ok_or_else(Problem::not_found)?;
     Ok((row, sight))
@@ -35,9 +39,14 @@ pub(super) async fn seen(app: &App, reader: Reader, code: &str) -> Result<(LogRo
 /// Past holders see it as it was at their last event; the ticket's issuer sees harvest data.
 #[utoipa::path(
     get, path = "/v1/logs/{code}", operation_id = "get_log", tag = "logs", security(("token" = [])),
-    params(("code" = String, Path, description = "Seal number, marking code or id, percent-encoded")),
+    params(
+        ("code" = String, Path, description = "Seal number, marking code or id, percent-encoded"),
+        ("If-None-Match" = Option<String>, Header, description = "`ETag` of an answer that the caller has"),
+    ),
     responses(
-        (status = 200, description = "The log", body = LogView),
+        (status = 200, description = "The log", body = LogView,
+            headers(("ETag" = String, description = "Changes with the answer"))),
+        (status = 304, description = "The caller has this answer already"),
         (status = 403, description = "The operator reads no histories", body = Problem, content_type = "application/problem+json"),
         (status = 404, description = "Absent, or not yours to see", body = Problem, content_type = "application/problem+json"),
     )
@@ -47,20 +56,22 @@ pub async fn get_log(
     HistoryReader(caller): HistoryReader,
     OriginalUri(uri): OriginalUri,
     _: NothingAsked,
-) -> Result<Json<LogView>, Problem> {
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
     let reader = Reader::from(&caller);
     let (row, sight) = seen(&app, reader, &last_segment(&uri)).await?;
+    let mark = Mark::new(&row.mark(reader, "log"));
+    if mark.is_known(&headers) {
+        return Ok(mark.unchanged());
+    }
     let view = match sight {
         Sight::Whole => {
-            let names = Names::read(&app.pool, reader, row.parties().collect()).await?;
-            row.view(&names)?
+            let told = app.reads.tell(Telling::names(&row, reader)).await?;
+            row.view(&told.names)?
         }
-        Sight::Part { .. } => {
-            let mut db = app.pool.acquire().await?;
-            history::read(&mut db, &row, sight, reader).await?.log
-        }
+        Sight::Part { .. } => history::read(&app.reads, &row, sight, reader).await?.log,
     };
-    Ok(Json(view))
+    Ok(mark.on(Json(view).into_response()))
 }
 
 /// The history of a log
@@ -69,9 +80,14 @@ pub async fn get_log(
 /// every hash.
 #[utoipa::path(
     get, path = "/v1/logs/{code}/history", operation_id = "get_log_history", tag = "logs", security(("token" = [])),
-    params(("code" = String, Path, description = "Seal number, marking code or id, percent-encoded")),
+    params(
+        ("code" = String, Path, description = "Seal number, marking code or id, percent-encoded"),
+        ("If-None-Match" = Option<String>, Header, description = "`ETag` of an answer that the caller has"),
+    ),
     responses(
-        (status = 200, description = "The log and its events", body = LogHistory),
+        (status = 200, description = "The log and its events", body = LogHistory,
+            headers(("ETag" = String, description = "Changes with the answer"))),
+        (status = 304, description = "The caller has this answer already"),
         (status = 403, description = "The operator reads no histories", body = Problem, content_type = "application/problem+json"),
         (status = 404, description = "Absent, or not yours to see", body = Problem, content_type = "application/problem+json"),
     )
@@ -81,13 +97,21 @@ pub async fn get_log_history(
     HistoryReader(caller): HistoryReader,
     OriginalUri(uri): OriginalUri,
     _: NothingAsked,
-) -> Result<Json<LogHistory>, Problem> {
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
     let reader = Reader::from(&caller);
     let path = uri.path().strip_suffix("/history").unwrap_or_default();
     let named = path.parse().map_err(|_| Problem::not_found())?;
     let (row, sight) = seen(&app, reader, &last_segment(&named)).await?;
-    let mut db = app.pool.acquire().await?;
-    Ok(Json(history::read(&mut db, &row, sight, reader).await?))
+    let mark = Mark::new(&row.mark(reader, "history"));
+    if mark.is_known(&headers) {
+        return Ok(mark.unchanged());
+    }
+    let history = history::read(&app.reads, &row, sight, reader).await?;
+    // About as long as it will be: growing would copy it again and again.
+    let mut text = Vec::with_capacity((history.events.len() + 1) * 2_048);
+    serde_json::to_writer(&mut text, &history).map_err(|error| Problem::internal(error.to_string()))?;
+    Ok(mark.on(([(CONTENT_TYPE, "application/json")], text).into_response()))
 }
 
 /// Whose logs a list shall have.

@@ -6,6 +6,7 @@ pub mod app;
 pub mod asked;
 pub mod auth;
 pub mod body;
+pub mod conditional;
 pub mod custody_events;
 pub mod described;
 pub mod events;

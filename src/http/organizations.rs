@@ -14,6 +14,7 @@ use crate::party::bin::Bin;
 use crate::party::key::Caller;
 use crate::party::organization::{NewOrganization, Organization, get, list, register};
 use crate::party::role::{OrganizationKind, Role};
+use crate::register::Receipted;
 use crate::units::Text;
 use axum::Json;
 use axum::extract::{Path, State};
@@ -69,7 +70,7 @@ impl OrganizationRequest {
     security(("token" = [])),
     request_body = OrganizationRequest,
     responses(
-        (status = 201, description = "Registered", body = Organization),
+        (status = 201, description = "Registered", body = Receipted<Organization>),
         (status = 403, description = "Not the operator", body = Problem, content_type = "application/problem+json"),
         (status = 409, description = "`bin-taken`", body = Problem, content_type = "application/problem+json"),
     )

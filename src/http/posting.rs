@@ -11,6 +11,7 @@ use crate::error::{At, Error, Invalid};
 use crate::ids::OrganizationId;
 use crate::input::{Document, Layout, Read, Table};
 use crate::party::key::Caller;
+use crate::register::Receipt;
 use axum::body::Bytes;
 use axum::extract::{FromRequest, FromRequestParts, MatchedPath, Request};
 use axum::http::header::{CONTENT_TYPE, HeaderName};
@@ -57,6 +58,7 @@ pub struct Done {
     status: StatusCode,
     body: Vec<u8>,
     stored: bool,
+    hashes: bool,
     already_done: String,
 }
 
@@ -78,9 +80,29 @@ impl Done {
         self
     }
 
+    /// Says that the answer gives the hash of each event that was made, so that its receipt need not.
+    #[must_use]
+    pub fn with_hashes(mut self) -> Self {
+        self.hashes = true;
+        self
+    }
+
+    /// Puts the receipt behind the answer's own members.
+    fn receipted(mut self, receipt: Receipt) -> Self {
+        let leaves = receipt.leaves.filter(|_| !self.hashes);
+        let receipt = serde_json::to_vec(&Receipt { leaves, ..receipt }).expect("receipts serialise");
+        // Every answer of a write is an object that says something; its members stay as they were written.
+        debug_assert!(self.body.starts_with(b"{\"") && self.body.ends_with(b"}"));
+        self.body.pop();
+        self.body.extend_from_slice(b",\"receipt\":");
+        self.body.extend_from_slice(&receipt);
+        self.body.push(b'}');
+        self
+    }
+
     fn new<T: Serialize>(status: StatusCode, body: &T, id: impl std::fmt::Display) -> Self {
         let body = serde_json::to_vec(body).expect("answers serialise");
-        Self { status, body, stored: true, already_done: id.to_string() }
+        Self { status, body, stored: true, hashes: false, already_done: id.to_string() }
     }
 
     fn answer(self) -> Response {
@@ -278,7 +300,7 @@ impl Task {
     }
 
     async fn attempt(&self, work: &dyn Work) -> Result<Response, Attempt> {
-        let mut tx = self.app.pool.begin().await.map_err(Error::from)?;
+        let mut tx = Tx::begin(&self.app.pool).await.map_err(Error::from)?;
         let done = match self.within(&mut tx, work).await {
             Ok(Outcome::New(done)) => done,
             other => {
@@ -291,8 +313,10 @@ impl Task {
                 });
             }
         };
+        let leaves = tx.leaves().hashes.len();
         match tx.commit().await {
             Ok(()) => {
+                self.app.queue.committed(leaves);
                 metrics::counter!("ormantrace_transactions_total", "transaction" => self.name).increment(1);
                 Ok(done.answer())
             }
@@ -310,7 +334,13 @@ impl Task {
                 return Ok(Outcome::Earlier(earlier));
             }
         }
-        let done = work.run(tx).await?;
+        if let Some(lag) = self.app.queue.behind() {
+            return Err(Attempt::Told(Problem::register_behind(lag)));
+        }
+        let mut done = work.run(tx).await?;
+        if let Some(receipt) = self.app.queue.receipt(tx.leaves()) {
+            done = done.receipted(receipt);
+        }
         if let Some(key) = &self.posting.idempotency_key {
             let large = done.body.len() > LARGE_ANSWER;
             let body = if done.stored { Some(pack(&done.body)) } else { None };
@@ -362,6 +392,7 @@ impl Task {
             status: status.unwrap_or(StatusCode::OK),
             body,
             stored: true,
+            hashes: false,
             already_done: row.already_done,
         };
         let mut response = done.answer();

@@ -17,6 +17,7 @@ use serde::Serialize;
 use std::borrow::Cow;
 use std::error::Error as StdError;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// The media type of every failure.
 pub const PROBLEM_JSON: &str = "application/problem+json";
@@ -181,6 +182,16 @@ impl Problem {
     pub fn unavailable(cause: impl Into<String>) -> Self {
         let detail = "The server cannot do this just now. Nothing was stored; send it again.";
         Self::new(Kind::Unavailable, detail).retry_after(2).caused_by(cause)
+    }
+
+    /// 503: the register is too far behind for more evidence to be taken.
+    #[must_use]
+    pub fn register_behind(lag: Duration) -> Self {
+        let detail =
+            "The register is behind and takes no more records just now. Nothing was stored; send it again.";
+        Self::new(Kind::Unavailable, detail)
+            .retry_after(5)
+            .caused_by(format!("the oldest event in the register's queue waits for {} s", lag.as_secs()))
     }
 
     /// 503: no place came free in time.
@@ -367,6 +378,7 @@ impl From<Error> for Problem {
             )
             .retry_after(1),
             Error::AlreadyDone(what) => Self::new(Kind::AlreadyDone, what),
+            Error::Overloaded => Self::overloaded(),
             // Callers wrap driver errors in it, so its text is a cause, never the client's.
             Error::Unavailable(cause) => Self::unavailable(cause),
             Error::OutcomeUnknown(cause) => Self::new(

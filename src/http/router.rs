@@ -13,6 +13,7 @@ use super::{
     reference, seal_batches, seal_moves, seals, verify,
 };
 use crate::ledger::Folder;
+use crate::register::queue::Lag;
 use axum::Router;
 use axum::extract::FromRequestParts;
 use axum::http::{HeaderMap, Request};
@@ -119,11 +120,20 @@ pub struct Operations {
 #[must_use]
 pub fn health(app: &App) -> Health {
     let pool = app.pool.clone();
-    Health::new(move || {
+    let queue = app.queue.clone();
+    let ping = move || {
         let pool = pool.clone();
         async move {
             let ping = sqlx::query("SELECT 1").execute(&pool).await;
             ping.map(drop).map_err(|error| error.to_string())
+        }
+    };
+    // A register that is behind stops writes, not reads: it is told, and is no reason to look away.
+    Health::telling(ping, move || match queue.lag() {
+        None => serde_json::Map::new(),
+        Some(Lag { size, lag }) => {
+            let figures = serde_json::json!({"size": size, "lag_seconds": lag.as_secs_f64()});
+            [("register".to_owned(), figures)].into_iter().collect()
         }
     })
 }

@@ -11,6 +11,7 @@ use crate::input::{Layout, Sheet, input};
 use crate::party::bin::Bin;
 use crate::party::key::Caller;
 use crate::party::role::Role;
+use crate::register::Receipted;
 use crate::seal::batch::{self, NewBatch, Offered};
 use crate::seal::record::{By, receiver};
 use crate::seal::signing::Mint;
@@ -119,7 +120,7 @@ fn read(app: &App, uri: &Uri, envelope: &Envelope) -> Result<Posted<Registration
         (String = "text/csv", example = "number,marking_code\r\nKZ-0000417,010952000000001121K7M2Q9XJ4TZ0B\r\n")
     )),
     responses(
-        (status = 201, description = "Registered", body = NewBatch),
+        (status = 201, description = "Registered", body = Receipted<NewBatch>),
         (status = 403, description = "Your role may never call this", body = Problem,
             content_type = "application/problem+json"),
     )
@@ -166,7 +167,7 @@ pub async fn register_seals(
     post, path = "/v1/seal-batches", operation_id = "make_seals", tag = "seals", security(("token" = [])),
     request_body = Order,
     responses(
-        (status = 201, description = "Made", body = NewBatch),
+        (status = 201, description = "Made", body = Receipted<NewBatch>),
         (status = 403, description = "Your role may never call this", body = Problem,
             content_type = "application/problem+json"),
     )

@@ -97,7 +97,7 @@ pub(super) async fn check_one(
         Some(_) => None,
         None => Some(app.limiter.admit(client.0)?),
     };
-    let mut checked = check(&app.pool, &[code], &app.key_ring).await?;
+    let mut checked = check(&app.reads, &[code], &app.key_ring).await?;
     let verification = checked.pop().ok_or_else(|| Problem::internal("a check without a verdict"))?;
     if verification.verdict == Verdict::Unknown
         && let Some(permit) = permit
@@ -131,7 +131,6 @@ fn count(verification: &Verification) {
     security((), ("token" = [])),
     responses(
         (status = 200, description = "The verdict, whatever was sent", body = Verification),
-        (status = 422, description = "`register` is neither `true` nor `false`", body = Problem, content_type = "application/problem+json"),
         (status = 429, description = "Too many checks from this address", body = Problem, content_type = "application/problem+json"),
     )
 )]
@@ -143,7 +142,8 @@ pub async fn verify_code(
     Asked(VerifyQuery { register }): Asked<VerifyQuery>,
 ) -> Result<Response, Problem> {
     let verification = check_one(&app, caller.as_ref(), client, &last_segment(&uri)).await?;
-    let verification = if register == Some(true) { with_register(&app, verification).await? } else { verification };
+    let verification =
+        if register == Some(true) { with_register(&app, verification).await? } else { verification };
     Ok(Json(verification).into_response())
 }
 
@@ -160,7 +160,7 @@ pub async fn verify_codes(
     _caller: Caller,
     posted: super::posting::Posted<Codes>,
 ) -> Result<Json<Verdicts>, Problem> {
-    let items = check(&app.pool, &posted.input.codes, &app.key_ring).await?;
+    let items = check(&app.reads, &posted.input.codes, &app.key_ring).await?;
     items.iter().for_each(count);
     Ok(Json(Verdicts { items }))
 }

@@ -8,13 +8,17 @@ use crate::error::{Error, Result};
 use crate::ids::{HarvestId, LogId, OrganizationId, TicketId};
 use crate::party::key::Caller;
 use crate::party::role::{OrganizationKind, Role};
+use crate::read::merge::Question;
 use crate::region::Region;
 use crate::seal::Code;
 use crate::units::{Diameter, Length, Volume};
 use chrono::{DateTime, NaiveDate, Utc};
 use serde::Serialize;
-use sqlx::PgExecutor;
+use sha2::{Digest as _, Sha256};
+use sqlx::{PgConnection, PgExecutor};
 use std::collections::HashMap;
+use std::hash::{Hash as _, Hasher};
+use std::sync::Arc;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -51,6 +55,7 @@ pub enum Sight {
 /// A log's row with its ticket and seal, before anybody was asked whether he may see it.
 #[derive(Clone, Debug)]
 pub struct LogRow {
+    place: i64,
     pub(crate) id: LogId,
     salt: Vec<u8>,
     head_seq: i32,
@@ -94,6 +99,8 @@ pub struct LogRow {
     subcompartment: Option<String>,
     cutting_area: Option<String>,
     until_seq: Option<i32>,
+    /// Changes with every erasure of a person.
+    erasures: Option<Vec<u8>>,
 }
 
 impl LogRow {
@@ -124,6 +131,33 @@ impl LogRow {
     /// Number of its events.
     pub(crate) fn head_seq(&self) -> Result<u32> {
         u32::try_from(self.head_seq).map_err(|_| self.bad("head_seq"))
+    }
+
+    /// What the answer `what` to `reader` hangs on, in few characters: equal marks, equal answers.
+    ///
+    /// The chain's head stands for everything that events say; the columns that answers show are taken
+    /// in beside it, so that a row that is put right says so. Names and personal parts change by erasures
+    /// alone. What of all that is shown follows from the reader and the end of his sight.
+    #[must_use]
+    pub fn mark(&self, reader: Reader, what: &str) -> String {
+        struct Digest(Sha256);
+        impl Hasher for Digest {
+            fn write(&mut self, bytes: &[u8]) {
+                self.0.update(bytes);
+            }
+            fn finish(&self) -> u64 {
+                0
+            }
+        }
+        let mut to = Digest(Sha256::new());
+        (env!("CARGO_PKG_VERSION"), what, reader.organization, reader.inspector).hash(&mut to);
+        (self.id, self.head_seq, &self.head_hash, self.until_seq, &self.erasures).hash(&mut to);
+        (&self.seal_number, self.seal_void, self.status, self.holder_id, self.owner_id).hash(&mut to);
+        (self.pending_from, self.pending_to, self.pending_of, self.carrier_id, &self.vehicle).hash(&mut to);
+        (self.species, self.wood, self.assortment, self.grade, self.pieces).hash(&mut to);
+        (self.length_m, self.top_diameter_cm, self.volume_m3, self.table_volume_m3).hash(&mut to);
+        (self.last_type, self.last_on, self.last_region.map(Region::as_str), self.felled_on).hash(&mut to);
+        hex::encode(&to.0.finalize()[..16])
     }
 
     fn bad(&self, column: &str) -> Error {
@@ -360,11 +394,23 @@ fn region_names_or_null<S: serde::Serializer>(region: &Option<Region>, to: S) ->
     region.map(Region::names).serialize(to)
 }
 
+/// What organisations are called, before anybody was asked whether he may be told.
+pub type KnownNames = HashMap<Uuid, (Option<String>, OrganizationKind)>;
+
 /// Names of organisations, as one reader may be told them.
-#[derive(Debug, Default)]
-pub struct Names(HashMap<Uuid, String>);
+#[derive(Clone, Debug)]
+pub struct Names {
+    known: Arc<KnownNames>,
+    reader: Reader,
+}
 
 impl Names {
+    /// Of what is known, as much as `reader` may be told.
+    #[must_use]
+    pub fn new(known: Arc<KnownNames>, reader: Reader) -> Self {
+        Self { known, reader }
+    }
+
     /// Reads the names of `ids`. One round trip.
     ///
     /// # Errors
@@ -379,31 +425,57 @@ impl Names {
         )
         .fetch_all(db)
         .await?;
-        let told = rows.into_iter().filter_map(|row| {
-            let open = row.kind == OrganizationKind::LegalEntity
-                || reader.inspector
-                || row.id == reader.organization.0;
-            row.name.filter(|_| open).map(|name| (row.id, name))
-        });
-        Ok(Self(told.collect()))
+        let known = rows.into_iter().map(|row| (row.id, (row.name, row.kind)));
+        Ok(Self::new(Arc::new(known.collect()), reader))
     }
 
     /// The organisation with its name, if that may be told.
     #[must_use]
     pub fn of(&self, id: OrganizationId) -> PartyView {
-        PartyView { id, name: self.0.get(&id.0).cloned() }
+        let own = self.reader.inspector || id == self.reader.organization;
+        let name = self
+            .known
+            .get(&id.0)
+            .and_then(|(name, kind)| name.as_ref().filter(|_| own || *kind == OrganizationKind::LegalEntity));
+        PartyView { id, name: name.cloned() }
     }
 }
 
-/// The log that `code` names, whoever asks; what `reader` may see of it says [`LogRow::sight`].
+/// A log that somebody asks for, by whatever names it.
 ///
-/// One statement, the same for a log that is not there and for one that is not his: neither the
-/// answer nor what the database was asked tells them apart.
-///
-/// # Errors
-/// Those of the database.
-pub async fn look(db: impl PgExecutor<'_>, code: &Code, reader: Reader) -> Result<Option<LogRow>> {
-    Ok(rows(db, vec![Key::of(code)], reader).await?.pop())
+/// One statement, the same for a log that is not there and for one that is not his: neither the answer
+/// nor what the database was asked tells them apart. How much of it he may see says [`LogRow::sight`].
+#[derive(Debug)]
+pub struct Look {
+    key: Key,
+    reader: Reader,
+}
+
+impl Look {
+    /// The log that `code` names, for `reader`.
+    #[must_use]
+    pub fn new(code: &Code, reader: Reader) -> Self {
+        Self { key: Key::of(code), reader }
+    }
+}
+
+impl Question for Look {
+    type Answer = Option<LogRow>;
+
+    fn cost(&self) -> usize {
+        1
+    }
+
+    async fn ask(db: &mut PgConnection, looks: &[&Self]) -> sqlx::Result<Vec<Result<Option<LogRow>>>> {
+        let mut found: Vec<_> = looks.iter().map(|_| Ok(None)).collect();
+        for row in rows(db, looks.iter().map(|look| (&look.key, look.reader))).await? {
+            let place = usize::try_from(row.place - 1).ok().and_then(|place| found.get_mut(place));
+            if let Some(place) = place {
+                *place = Ok(Some(row));
+            }
+        }
+        Ok(found)
+    }
 }
 
 /// The rows of `ids`, in their order; ids of no log are passed over. One round trip.
@@ -411,55 +483,34 @@ pub async fn look(db: impl PgExecutor<'_>, code: &Code, reader: Reader) -> Resul
 /// # Errors
 /// Those of the database.
 pub async fn fetch(db: impl PgExecutor<'_>, ids: &[LogId], reader: Reader) -> Result<Vec<LogRow>> {
-    let keys = ids.iter().map(|id| Key::of(&Code::LogId(*id))).collect();
-    rows(db, keys, reader).await
+    let keys: Vec<Key> = ids.iter().map(|id| Key::of(&Code::LogId(*id))).collect();
+    Ok(rows(db, keys.iter().map(|key| (key, reader))).await?)
 }
 
-async fn rows(db: impl PgExecutor<'_>, keys: Vec<Key>, reader: Reader) -> Result<Vec<LogRow>> {
-    let mut ids = Vec::with_capacity(keys.len());
-    let mut numbers = Vec::with_capacity(keys.len());
-    let mut identifications = Vec::with_capacity(keys.len());
-    for key in keys {
+async fn rows<'k>(
+    db: impl PgExecutor<'_>,
+    asked: impl ExactSizeIterator<Item = (&'k Key, Reader)>,
+) -> sqlx::Result<Vec<LogRow>> {
+    let mut ids = Vec::with_capacity(asked.len());
+    let mut numbers = Vec::with_capacity(asked.len());
+    let mut identifications = Vec::with_capacity(asked.len());
+    let mut readers = Vec::with_capacity(asked.len());
+    for (key, reader) in asked {
         ids.push(key.id);
-        numbers.push(key.number);
-        identifications.push(key.identification);
+        numbers.push(key.number.as_deref());
+        identifications.push(key.identification.as_deref());
+        readers.push(reader.organization.0);
     }
-    let rows = sqlx::query_as!(
+    sqlx::query_file_as!(
         LogRow,
-        r#"SELECT l.id AS "id!: LogId", l.salt AS "salt!", l.head_seq AS "head_seq!", l.head_hash AS "head_hash!",
-                  l.head_received_at AS "head_received_at!", l.kind AS "kind!: LogKind", l.species AS "species!: Species",
-                  l.wood AS "wood!: Wood", l.assortment AS "assortment?: Assortment", l.grade AS "grade?",
-                  l.length_m AS "length_m?: Length", l.top_diameter_cm AS "top_diameter_cm?: Diameter",
-                  l.pieces AS "pieces?", l.volume_m3 AS "volume_m3!: Volume",
-                  l.table_volume_m3 AS "table_volume_m3?: Volume",
-                  l.measurement_method AS "measurement_method!: MeasurementMethod", l.felled_on AS "felled_on!",
-                  l.harvest_id AS "harvest_id!: HarvestId", l.ticket_id AS "ticket_id!: TicketId",
-                  l.issuer_id AS "issuer_id!: OrganizationId", l.seal_number AS "seal_number!",
-                  l.seal_void AS "seal_void!", seal.marking_code AS "marking_code!", l.status AS "status!: Status",
-                  l.holder_id AS "holder_id!: OrganizationId", l.owner_id AS "owner_id!: OrganizationId",
-                  l.pending_from AS "pending_from?: OrganizationId", l.pending_to AS "pending_to?: OrganizationId",
-                  l.pending_of AS "pending_of?: TransferOf", l.carrier_id AS "carrier_id?: OrganizationId",
-                  l.vehicle AS "vehicle?", l.last_type AS "last_type!: EventType", l.last_on AS "last_on!",
-                  l.last_region AS "last_region?: Region", t.series AS "series!", t.number AS "number!",
-                  t.region AS "region!: Region", t.district AS "district?", t.forestry AS "forestry!",
-                  t.compartment AS "compartment!", t.subcompartment AS "subcompartment?",
-                  t.cutting_area AS "cutting_area?", past.until_seq AS "until_seq?"
-           FROM UNNEST($1::uuid[], $2::text[], $3::text[]) WITH ORDINALITY AS asked (id, number, identification, place)
-           LEFT JOIN seal named ON named.identification = asked.identification
-           LEFT JOIN log_seal ls ON ls.seal_number = COALESCE(asked.number, named.number)
-           JOIN log l ON l.id = COALESCE(asked.id, ls.log_id)
-           JOIN felling_ticket t ON t.id = l.ticket_id
-           JOIN seal ON seal.number = l.seal_number
-           LEFT JOIN past_party past ON past.log_id = l.id AND past.organization_id = $4
-           ORDER BY asked.place"#,
+        "src/log/rows.sql",
         &ids as &[Option<Uuid>],
-        &numbers as &[Option<String>],
-        &identifications as &[Option<String>],
-        reader.organization.0,
+        &numbers as &[Option<&str>],
+        &identifications as &[Option<&str>],
+        &readers,
     )
     .fetch_all(db)
-    .await?;
-    Ok(rows)
+    .await
 }
 
 /// Which logs a list shall have.

@@ -4,14 +4,16 @@
 use super::role::Role;
 use crate::error::{Error, Result};
 use crate::ids::{KeyId, OrganizationId};
+use crate::read::merge::Question;
 use crate::units::utc_text;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
-use sqlx::PgExecutor;
+use sqlx::{PgConnection, PgExecutor};
 use utoipa::ToSchema;
+use uuid::Uuid;
 
 /// How stale `last_used_at` may be: a write per request would cost more than it tells.
 const LAST_USE_GRAIN: TimeDelta = TimeDelta::seconds(60);
@@ -77,33 +79,71 @@ impl Caller {
     }
 }
 
-/// The caller of a token, if it is valid now. One round trip; notes the use at most once a minute.
-pub async fn authenticate(
-    db: impl PgExecutor<'_>,
-    token: &Token,
+/// A token that somebody calls with: whose it is.
+#[derive(Clone, Copy, Debug)]
+pub struct Presented {
+    hash: [u8; 32],
     now: DateTime<Utc>,
-) -> Result<Option<Caller>> {
-    let hash = token.hash();
-    let row = sqlx::query!(
-        r#"WITH used AS (
-               UPDATE api_key SET last_used_at = $2
-               WHERE token_hash = $1 AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > $2)
-                 AND (last_used_at IS NULL OR last_used_at < $3)
-           )
-           SELECT k.id, k.organization_id, o.roles AS "roles: Vec<Role>"
-           FROM api_key k JOIN organization o ON o.id = k.organization_id
-           WHERE k.token_hash = $1 AND k.revoked_at IS NULL AND (k.expires_at IS NULL OR k.expires_at > $2)"#,
-        hash.as_slice(),
-        now,
-        now - LAST_USE_GRAIN
-    )
-    .fetch_optional(db)
-    .await?;
-    Ok(row.map(|row| Caller {
-        organization: row.organization_id.into(),
-        key: row.id.into(),
-        roles: row.roles,
-    }))
+}
+
+impl Presented {
+    /// The token, at the time of the call.
+    #[must_use]
+    pub fn new(token: &Token, now: DateTime<Utc>) -> Self {
+        Self { hash: token.hash(), now }
+    }
+}
+
+impl Question for Presented {
+    type Answer = Option<Caller>;
+
+    fn cost(&self) -> usize {
+        1
+    }
+
+    /// One round trip; another one notes the use of keys, at most once a minute each.
+    async fn ask(db: &mut PgConnection, tokens: &[&Self]) -> sqlx::Result<Vec<Result<Option<Caller>>>> {
+        let hashes: Vec<&[u8]> = tokens.iter().map(|token| token.hash.as_slice()).collect();
+        let rows = sqlx::query!(
+            r#"SELECT k.token_hash, k.id, k.organization_id, o.roles AS "roles: Vec<Role>", k.expires_at, k.last_used_at
+               FROM api_key k JOIN organization o ON o.id = k.organization_id
+               WHERE k.token_hash = ANY($1) AND k.revoked_at IS NULL"#,
+            &hashes as &[&[u8]]
+        )
+        .fetch_all(&mut *db)
+        .await?;
+        let mut used: Vec<Uuid> = Vec::new();
+        let callers = tokens
+            .iter()
+            .map(|token| {
+                let row = rows.iter().find(|row| row.token_hash == token.hash)?;
+                if row.expires_at.is_some_and(|end| end <= token.now) {
+                    return None;
+                }
+                if row.last_used_at.is_none_or(|last| last < token.now - LAST_USE_GRAIN) {
+                    used.push(row.id);
+                }
+                Some(Caller {
+                    organization: row.organization_id.into(),
+                    key: row.id.into(),
+                    roles: row.roles.clone(),
+                })
+            })
+            .map(Ok)
+            .collect();
+        if let Some(now) = tokens.iter().map(|token| token.now).max().filter(|_| !used.is_empty()) {
+            // A row that somebody else has just locked is one that he notes, or revokes.
+            sqlx::query!(
+                "UPDATE api_key SET last_used_at = $2
+                 WHERE id IN (SELECT id FROM api_key WHERE id = ANY($1) FOR UPDATE SKIP LOCKED)",
+                &used,
+                now
+            )
+            .execute(db)
+            .await?;
+        }
+        Ok(callers)
+    }
 }
 
 /// A key as it is listed: everything but the token, which nobody has any more.

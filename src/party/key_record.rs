@@ -11,8 +11,10 @@ use crate::units::utc_text;
 use chrono::{DateTime, NaiveDate, Utc};
 use serde::Serialize;
 
-const MADE: &str = "key_made";
-const REVOKED: &str = "key_revoked";
+/// Type of the event by which a key begins.
+pub const MADE: &str = "key_made";
+/// Type of the event by which it ends.
+pub const REVOKED: &str = "key_revoked";
 
 /// A key that is to be.
 #[derive(Clone, Copy, Debug)]

@@ -1,4 +1,5 @@
-//! From a code to its verdict: one statement over primary keys, the same whatever is found.
+//! From a code to its verdict: one statement over primary keys, the same whatever is found, and for
+//! many askers at once.
 
 use super::answer::{
     Asked, Signature, SpeciesName, Texts, Verification, VerifiedEvent, VerifiedLog, VerifiedOrigin,
@@ -8,14 +9,18 @@ use crate::custody::words::{EventType, Status};
 use crate::error::{Error, Result};
 use crate::log::species::{LogKind, Species};
 use crate::party::role::OrganizationKind;
+use crate::read::Reads;
+use crate::read::merge::Question;
 use crate::region::Region;
 use crate::seal::signing::{self, KeyRing};
 use crate::seal::{Code, MarkingCode};
 use crate::units::{Diameter, Length, Volume};
 use chrono::NaiveDate;
-use sqlx::PgExecutor;
+use sqlx::PgConnection;
 
-struct Found {
+/// What is known of one code.
+#[derive(Debug)]
+pub struct Found {
     number: Option<String>,
     marking_code: Option<String>,
     seal_status: Option<String>,
@@ -39,61 +44,73 @@ struct Found {
     holder_kind: Option<OrganizationKind>,
 }
 
+/// Codes to look up, taken apart for SQL.
+#[derive(Debug, Default)]
+pub struct Sought {
+    numbers: Vec<Option<String>>,
+    identifications: Vec<Option<String>>,
+}
+
+impl Sought {
+    fn of(codes: &[Code]) -> Self {
+        let mut sought = Self::default();
+        for code in codes {
+            match code {
+                Code::SealNumber(number) => sought.add(Some(number.as_str().to_owned()), None),
+                code => sought.add(None, code.identification().map(|part| part.as_str().to_owned())),
+            }
+        }
+        sought
+    }
+
+    fn add(&mut self, number: Option<String>, identification: Option<String>) {
+        self.numbers.push(number);
+        self.identifications.push(identification);
+    }
+}
+
+impl Question for Sought {
+    type Answer = Vec<Found>;
+
+    fn cost(&self) -> usize {
+        self.numbers.len()
+    }
+
+    async fn ask(db: &mut PgConnection, sought: &[&Self]) -> sqlx::Result<Vec<Result<Vec<Found>>>> {
+        let numbers: Vec<_> = sought.iter().flat_map(|one| &one.numbers).map(Option::as_deref).collect();
+        let identifications: Vec<_> =
+            sought.iter().flat_map(|one| &one.identifications).map(Option::as_deref).collect();
+        let mut rows = sqlx::query_file_as!(
+            Found,
+            "src/verify/lookup.sql",
+            &numbers as &[Option<&str>],
+            &identifications as &[Option<&str>],
+        )
+        .fetch_all(db)
+        .await?
+        .into_iter();
+        Ok(sought.iter().map(|one| Ok(rows.by_ref().take(one.cost()).collect())).collect())
+    }
+}
+
 /// Checks what strangers sent, in order: texts that cannot be read, too, get their verdict.
-/// One round trip for all of them; none if nothing could be read.
+/// One question for all of them; none if nothing could be read.
 ///
 /// # Errors
-/// Those of the database.
-pub async fn check(
-    db: impl PgExecutor<'_>,
-    texts: &[impl AsRef<str>],
-    ring: &KeyRing,
-) -> Result<Vec<Verification>> {
+/// Those of the database; overloaded.
+pub async fn check(reads: &Reads, texts: &[impl AsRef<str>], ring: &KeyRing) -> Result<Vec<Verification>> {
     let read: Vec<_> = texts.iter().map(|text| Code::parse_public(text.as_ref())).collect();
     let codes: Vec<Code> = read.iter().filter_map(|code| code.as_ref().ok().cloned()).collect();
-    let mut verdicts =
-        if codes.is_empty() { Vec::new() } else { lookup(db, &codes, ring).await? }.into_iter();
+    let found = if codes.is_empty() { Vec::new() } else { reads.seals(Sought::of(&codes)).await? };
+    let mut found = found.into_iter();
     let missing = || Error::BadRow("verify: fewer rows than codes".into());
     read.iter()
         .zip(texts)
         .map(|(code, text)| match code {
-            Ok(_) => verdicts.next().ok_or_else(missing),
+            Ok(code) => found.next().ok_or_else(missing)?.verdict(code, ring),
             Err(why) => Ok(Verification::unreadable(text.as_ref(), why)),
         })
         .collect()
-}
-
-async fn lookup(db: impl PgExecutor<'_>, codes: &[Code], ring: &KeyRing) -> Result<Vec<Verification>> {
-    let number = |code: &Code| match code {
-        Code::SealNumber(number) => Some(number.as_str().to_owned()),
-        _ => None,
-    };
-    let numbers: Vec<_> = codes.iter().map(number).collect();
-    let identifications: Vec<_> =
-        codes.iter().map(|code| code.identification().map(|part| part.as_str().to_owned())).collect();
-    let found = sqlx::query_as!(
-        Found,
-        r#"SELECT s.number AS "number?", s.marking_code AS "marking_code?", s.status AS "seal_status?",
-                  s.void_reason AS "void_reason?", l.kind AS "kind?: LogKind", l.species AS "species?: Species",
-                  l.length_m AS "length_m?: Length", l.top_diameter_cm AS "top_diameter_cm?: Diameter",
-                  l.pieces AS "pieces?", l.volume_m3 AS "volume_m3?: Volume", l.felled_on AS "felled_on?",
-                  l.status AS "status?: Status", l.last_type AS "last_type?: EventType", l.last_on AS "last_on?",
-                  l.last_region AS "last_region?: Region", t.series AS "series?", t.number AS "ticket_number?",
-                  t.region AS "region?: Region", t.forestry AS "forestry?", o.name AS "holder_name?",
-                  o.kind AS "holder_kind?: OrganizationKind"
-           FROM UNNEST($1::text[], $2::text[]) WITH ORDINALITY AS asked (number, identification, place)
-           LEFT JOIN seal by_code ON by_code.identification = asked.identification
-           LEFT JOIN seal s ON s.number = COALESCE(asked.number, by_code.number)
-           LEFT JOIN log l ON l.id = s.log_id
-           LEFT JOIN felling_ticket t ON t.id = l.ticket_id
-           LEFT JOIN organization o ON o.id = l.holder_id
-           ORDER BY asked.place"#,
-        &numbers as &[Option<String>],
-        &identifications as &[Option<String>],
-    )
-    .fetch_all(db)
-    .await?;
-    codes.iter().zip(found).map(|(code, found)| found.verdict(code, ring)).collect()
 }
 
 impl Found {

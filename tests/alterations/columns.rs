@@ -59,15 +59,6 @@ fn changes(of_type: &str) -> &'static [&'static str] {
     }
 }
 
-/// Rows that are looked at for a column: with a value, and without one. A key is altered that events
-/// were recorded with: others have none that could contradict.
-fn rows_of(table: &str) -> &'static str {
-    match table {
-        "api_key" => "EXISTS (SELECT FROM event e WHERE strpos(e.business, t.id::text) > 0)",
-        _ => "true",
-    }
-}
-
 /// Whether a finding names the row that was altered: an event by subject and seq, any other row by its
 /// key or by an event that it belongs to.
 fn names(finding: &Finding, table: &str, before: &Value) -> bool {
@@ -112,13 +103,13 @@ async fn insider_edits_of_every_column_are_found_and_named() {
         if is_no_evidence(table, name) {
             continue;
         }
+        eprintln!("TRACE {table}.{name} {tried}");
         for state in ["IS NOT NULL", "IS NULL"] {
             let pick = format!(
                 "SELECT ctid::text, row_to_json(t)::jsonb || jsonb_build_object('of',
                      (SELECT min(e.subject_id::text) FROM event e WHERE e.personal_id::text = row_to_json(t)->>'id')),
                      t.{name}::text
-                 FROM {table} t WHERE t.{name} {state} AND {} ORDER BY t::text DESC LIMIT 2",
-                rows_of(table)
+                 FROM {table} t WHERE t.{name} {state} ORDER BY t::text DESC LIMIT 1"
             );
             let rows = sqlx::query(AssertSqlSafe(pick)).fetch_all(&mut db).await.unwrap();
             for row in rows {

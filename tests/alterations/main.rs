@@ -11,4 +11,5 @@ mod world;
 
 mod columns;
 mod insider;
+mod program;
 mod scene;

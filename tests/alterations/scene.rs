@@ -1,6 +1,7 @@
 //! The world that is altered, and its register.
 
 use crate::world::{Answer, Org, World, bin};
+use axum::http::Method;
 use chrono::TimeDelta;
 use ormantrace::db::erase::{self, Whose};
 use ormantrace::fsck::{self, Finding, Published, Scope, Snapshots};
@@ -10,6 +11,7 @@ use ormantrace::ledger::{Checkpoint, Folder, Note, Signer};
 use ormantrace::party::bootstrap::{Bootstrap, bootstrap_operator};
 use ormantrace::party::key::Token;
 use ormantrace::seal::stock::register_signing_key;
+use ormantrace::seal::{Gtin, Identification};
 use ormantrace::units::Text;
 use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, PgConnection};
@@ -22,7 +24,6 @@ const ORIGIN: &str = "register.orman.test/2026";
 pub struct Scene {
     pub world: World,
     pub published: Published,
-    pub enterprise: Org,
     /// Seals of the logs, in the order of their harvests.
     pub logs: Vec<String>,
     /// A felling ticket that was harvested under.
@@ -35,7 +36,11 @@ async fn organization(world: &World, operator: &Org, n: u32, name: &str, roles: 
     let made = world.post("/v1/organizations", operator, body).await.expect(201);
     let id = made["id"].as_str().unwrap();
     let path = format!("/v1/organizations/{id}/keys");
-    let key = world.post(&path, operator, json!({"label": "Планшет"})).await.expect(201);
+    let body = json!({"label": "Планшет", "expires_at": "2027-12-31T23:59:59+05:00"});
+    let key = world.post(&path, operator, body).await.expect(201);
+    let lost = world.post(&path, operator, json!({"label": "Жоғалған планшет"})).await.expect(201);
+    let lost = format!("/v1/keys/{}", lost["id"].as_str().unwrap());
+    world.call(Method::DELETE, &lost, Some(&operator.token), Value::Null).await.expect(204);
     Org { id: id.parse().unwrap(), bin: bin(n), token: key["token"].as_str().unwrap().to_owned() }
 }
 
@@ -44,6 +49,16 @@ async fn post(world: &World, path: &str, by: &Org, body: Value) -> Value {
     let answer: Answer = world.post(path, by, body).await;
     assert!(answer.status.is_success(), "{path}: {}", String::from_utf8_lossy(&answer.bytes));
     answer.json()
+}
+
+/// Seals with codes of another issuer, unsigned: a signature is checked at leisure without optimisation.
+async fn registered(world: &World, operator: &Org, holder: &Org, quantity: u32) -> Vec<String> {
+    let numbers: Vec<String> = (1..=quantity).map(|n| format!("SE-{n:05}")).collect();
+    let code = |n: &String| Identification::new(Gtin::DEMONSTRATION, &n.replace('-', "")).unwrap();
+    let seals: Vec<Value> =
+        numbers.iter().map(|n| json!({"number": n, "marking_code": code(n).as_str()})).collect();
+    post(world, "/v1/seals", operator, json!({"holder_bin": holder.bin, "seals": seals})).await;
+    numbers
 }
 
 async fn event(world: &World, by: &Org, what: &str, logs: &[String], more: Value) {
@@ -95,9 +110,9 @@ impl Scene {
         });
         post(&world, "/v1/felling-tickets", &forest_owner, plotted).await;
 
-        let mut logs = world.seals(&operator, &enterprise, 16).await;
+        let mut logs = registered(&world, &operator, &enterprise, 15).await;
         let spare = logs.split_off(8);
-        world.seals(&operator, &trader, 4).await;
+        world.seals(&operator, &trader, 1).await;
         let body = json!({"numbers": spare[5..], "to_bin": sawmill.bin});
         post(&world, "/v1/seals/transfer", &enterprise, body).await;
         let body = json!({"reason": "spoiled", "note": "Қағу кезінде сынды"});
@@ -157,7 +172,7 @@ impl Scene {
 
         let (folder, published) = register(&mut owner).await;
         let ticket = ticket.parse().unwrap();
-        Self { world, published, enterprise, logs, ticket, _folder: folder }
+        Self { world, published, logs, ticket, _folder: folder }
     }
 
     /// An insider: owner of the tables, in a transaction that is never committed, with triggers and
@@ -199,7 +214,7 @@ impl Scene {
     /// The same with another published register, or none.
     pub async fn found_beside(&self, db: &mut PgConnection, published: Option<Published>) -> Vec<Finding> {
         // Few rows a snapshot, so that there are many ranges.
-        let scope = Scope { snapshots: Snapshots::Callers, rows: 7, published };
+        let scope = Scope { snapshots: Snapshots::Callers, rows: 20, published };
         let mut found = Vec::new();
         let summary = fsck::check(db, &scope, &mut found).await.unwrap_or_else(|error| panic!("{error}"));
         assert_eq!(summary.is_clean(), found.is_empty());

@@ -3,3 +3,4 @@
 
 pub mod pg;
 pub mod process;
+pub mod wire;

@@ -1,0 +1,184 @@
+//! What is asked of the server.
+
+use super::timber::{FIRST_SEAL, Parties};
+use super::traffic::{Dice, Plan};
+use chrono::{DateTime, TimeDelta, Utc};
+use std::fmt::Write as _;
+use std::io::Write as _;
+use std::ops::Range;
+
+/// The public check of a random log by its seal's number.
+pub struct Checks<'t> {
+    /// Which logs.
+    pub logs: Range<u64>,
+    /// Who asks; nobody is limited by address.
+    pub token: Option<&'t str>,
+}
+
+/// The history of a random log by its seal's number.
+pub struct Histories<'t> {
+    /// Which logs.
+    pub logs: Range<u64>,
+    /// Who asks.
+    pub token: &'t str,
+}
+
+/// A custody event of a random log, recorded by who has it.
+pub struct Appends<'p> {
+    /// Which logs.
+    pub logs: Range<u64>,
+    /// Who has them.
+    pub parties: &'p Parties,
+    /// When it happened.
+    pub occurred_at: String,
+    body: String,
+}
+
+/// Events by region, type and time: a page from a random moment on, then the next, in turn.
+pub struct Searches<'t> {
+    /// Who asks: an inspector.
+    pub token: &'t str,
+    /// From when on there are events.
+    pub from: DateTime<Utc>,
+    /// Until when.
+    pub until: DateTime<Utc>,
+    next: Vec<String>,
+    last: String,
+}
+
+/// One's logs, page after page.
+pub struct Holdings<'t> {
+    /// Who asks: a holder.
+    pub token: &'t str,
+    next: Vec<String>,
+}
+
+fn get(out: &mut Vec<u8>, path: std::fmt::Arguments<'_>, token: Option<&str>) {
+    // Writing to memory does not fail.
+    let _ = write!(out, "GET {path} HTTP/1.1\r\nHost: measured.example\r\n");
+    if let Some(token) = token {
+        let _ = write!(out, "Authorization: Bearer {token}\r\n");
+    }
+    out.extend_from_slice(b"\r\n");
+}
+
+fn one_of(logs: &Range<u64>, dice: &mut Dice) -> u64 {
+    logs.start + dice.roll(logs.end - logs.start)
+}
+
+impl Plan for Checks<'_> {
+    fn request(&mut self, dice: &mut Dice, out: &mut Vec<u8>) -> u64 {
+        let log = one_of(&self.logs, dice);
+        get(out, format_args!("/v1/verify/KZ{}", FIRST_SEAL + log), self.token);
+        log
+    }
+}
+
+impl Plan for Histories<'_> {
+    fn request(&mut self, dice: &mut Dice, out: &mut Vec<u8>) -> u64 {
+        let log = one_of(&self.logs, dice);
+        get(out, format_args!("/v1/logs/KZ{}/history", FIRST_SEAL + log), Some(self.token));
+        log
+    }
+}
+
+impl<'p> Appends<'p> {
+    /// Events of `logs` that happened at `now`.
+    #[must_use]
+    pub fn new(logs: Range<u64>, parties: &'p Parties, now: DateTime<Utc>) -> Self {
+        let occurred_at = now.format("%Y-%m-%dT%H:%M:%SZ").to_string();
+        Self { logs, parties, occurred_at, body: String::new() }
+    }
+}
+
+impl Plan for Appends<'_> {
+    fn request(&mut self, dice: &mut Dice, out: &mut Vec<u8>) -> u64 {
+        let log = one_of(&self.logs, dice);
+        self.body.clear();
+        let _ = write!(
+            self.body,
+            r#"{{"type":"stored","logs":["KZ{}"],"occurred_at":"{}","place":{{"name":"Семей, дайын өнім алаңы","region":"KZ-10","kind":"storage"}}}}"#,
+            FIRST_SEAL + log,
+            self.occurred_at
+        );
+        let _ = write!(
+            out,
+            "POST /v1/custody-events HTTP/1.1\r\nHost: measured.example\r\nAuthorization: Bearer {}\r\n\
+             Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{}",
+            self.parties.sawmill(log).token,
+            self.body.len(),
+            self.body
+        );
+        log
+    }
+}
+
+impl<'t> Searches<'t> {
+    /// Searches for what was received in a span of time.
+    #[must_use]
+    pub fn new(token: &'t str, from: DateTime<Utc>, until: DateTime<Utc>) -> Self {
+        Self { token, from, until, next: Vec::new(), last: String::new() }
+    }
+}
+
+impl Plan for Searches<'_> {
+    fn request(&mut self, dice: &mut Dice, out: &mut Vec<u8>) -> u64 {
+        if let Some(next) = self.next.pop() {
+            get(
+                out,
+                format_args!("/v1/events?region=KZ-10&type=stored&limit=50&cursor={next}"),
+                Some(self.token),
+            );
+            return 0;
+        }
+        let span = (self.until - self.from).num_seconds();
+        let at = dice.roll(u64::try_from(span).unwrap_or(1));
+        let at = self.from + TimeDelta::seconds(i64::try_from(at).unwrap_or_default());
+        self.last.clear();
+        let _ = write!(self.last, "{}", at.format("%Y-%m-%dT%H:%M:%SZ"));
+        let path = format_args!("/v1/events?region=KZ-10&type=stored&limit=50&from={}", self.last);
+        get(out, path, Some(self.token));
+        1
+    }
+
+    fn answered(&mut self, body: &[u8]) {
+        // Every other request goes on where an earlier one ended; a cursor does not need `from`.
+        if self.next.is_empty()
+            && let Some(next) = next(body)
+        {
+            self.next.push(next);
+        }
+    }
+}
+
+impl<'t> Holdings<'t> {
+    /// The logs of whoever has the token.
+    #[must_use]
+    pub fn new(token: &'t str) -> Self {
+        Self { token, next: Vec::new() }
+    }
+}
+
+impl Plan for Holdings<'_> {
+    fn request(&mut self, _dice: &mut Dice, out: &mut Vec<u8>) -> u64 {
+        match self.next.pop() {
+            Some(next) => {
+                get(out, format_args!("/v1/logs?holder=me&limit=50&cursor={next}"), Some(self.token));
+            }
+            None => get(out, format_args!("/v1/logs?holder=me&limit=50"), Some(self.token)),
+        }
+        0
+    }
+
+    fn answered(&mut self, body: &[u8]) {
+        self.next.extend(next(body));
+    }
+}
+
+/// The cursor at the end of a page.
+fn next(body: &[u8]) -> Option<String> {
+    let tail = &body[body.len().saturating_sub(600)..];
+    let tail = String::from_utf8_lossy(tail);
+    let (_, cursor) = tail.rsplit_once(r#""next":""#)?;
+    cursor.strip_suffix("\"}").map(str::to_owned)
+}

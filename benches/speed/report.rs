@@ -1,0 +1,313 @@
+//! What came out, as a table to read and as JSON to keep.
+
+use super::database::Sizes;
+use super::measure::Line;
+use super::parts::{Buffers, Flood, Harvests, List};
+use serde::Serialize;
+use std::fmt::Write as _;
+
+/// Everything that was measured.
+#[derive(Clone, Debug, Serialize)]
+pub struct Report {
+    /// Version of the program.
+    pub version: &'static str,
+    /// Of PostgreSQL.
+    pub postgresql: String,
+    /// Processors that this program may use.
+    pub cores: usize,
+    /// Memory of the machine, bytes.
+    pub memory: u64,
+    /// Load average of the minute before the first measurement: above 0.5 somebody else was busy.
+    pub load_average: f64,
+    /// Shared buffers, MB.
+    pub shared_buffers_mb: u64,
+    /// Seconds of a round.
+    pub round_seconds: u64,
+    /// Rounds of each side.
+    pub rounds: usize,
+    /// Whether the figures mean nothing, because the run was a quick one.
+    pub quick: bool,
+    /// One for each number of events.
+    pub stages: Vec<Stage>,
+}
+
+/// The measurements at one number of events.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Stage {
+    /// Events loaded.
+    pub events: u64,
+    /// Seconds that took.
+    pub load_seconds: f64,
+    /// WAL bytes of a loaded event, with its part of the log's row and all.
+    pub load_wal_per_event: f64,
+    /// What the tables take after loading.
+    pub sizes: Option<Sizes>,
+    /// What a read touches after loading.
+    pub buffers: Buffers,
+    /// What a read touches after the appends, before the next vacuum.
+    pub buffers_after_appends: Option<Buffers>,
+    /// Everything in shared buffers.
+    pub warm: Vec<Line>,
+    /// Public checks a second at 32 connections, asked by our load generator and by wrk.
+    pub generators: Option<[f64; 2]>,
+    /// Lists.
+    pub lists: Vec<List>,
+    /// Custody events.
+    pub appends: Vec<Line>,
+    /// WAL bytes of one that the server recorded.
+    pub append_wal_per_event: f64,
+    /// Custody events under a flood.
+    pub flood: Option<Flood>,
+    /// Harvests.
+    pub harvests: Option<Harvests>,
+    /// Shared buffers as installed (192 MB), the rest in the kernel's cache.
+    pub small: Vec<Line>,
+    /// Right after a start; with the kernel's cache dropped, where that is permitted.
+    pub cold: Vec<Line>,
+    /// Whether it was.
+    pub caches_dropped: bool,
+    /// Resident memory of the server after the reads at 128 connections, and its peak; bytes.
+    pub resident: [u64; 2],
+    /// The same after harvests and appends.
+    pub resident_after_writes: [u64; 2],
+    /// Answers compared with SQL, all of them right.
+    pub checked: usize,
+}
+
+impl Report {
+    /// The table.
+    #[must_use]
+    pub fn table(&self) -> String {
+        let mut out = String::new();
+        // Writing to a string does not fail.
+        let _ = writeln!(
+            out,
+            "ormantrace {}, PostgreSQL {}, {} processors, {:.0} GB memory, shared buffers {} MB, {} rounds of {} s",
+            self.version,
+            self.postgresql,
+            self.cores,
+            self.memory as f64 / 1e9,
+            self.shared_buffers_mb,
+            self.rounds,
+            self.round_seconds
+        );
+        let _ = writeln!(
+            out,
+            "load average at the start: {:.2} (above 0.5: the machine was not ours alone)",
+            self.load_average
+        );
+        for stage in &self.stages {
+            stage.write(&mut out);
+        }
+        if let [first, .., last] = &self.stages[..] {
+            let _ =
+                writeln!(out, "\nGrowth from {} to {} events, at 32 connections", first.events, last.events);
+            for what in ["verify", "history"] {
+                if let (Some(a), Some(b)) = (find(&first.warm, what, 32), find(&last.warm, what, 32)) {
+                    let _ = writeln!(
+                        out,
+                        "  {what:<8} server {:.2}, pgbench {:.2}",
+                        b.server.per_second / a.server.per_second,
+                        b.alone.per_second / a.alone.per_second
+                    );
+                }
+            }
+        }
+        if self.quick {
+            let _ =
+                writeln!(out, "\nA quick run: it shows that everything works, and says nothing of speed.");
+        }
+        out
+    }
+}
+
+fn find<'l>(lines: &'l [Line], what: &str, connections: usize) -> Option<&'l Line> {
+    lines.iter().find(|line| line.what == what && line.connections == connections)
+}
+
+impl Stage {
+    fn write(&self, out: &mut String) {
+        let _ = writeln!(out, "\n== {} events, {} logs of 10 ==", self.events, self.events / 10);
+        let each = |bytes: i64| bytes as f64 / self.events.max(1) as f64;
+        if let Some(sizes) = &self.sizes {
+            let _ = writeln!(
+                out,
+                "loaded in {:.0} s; bytes an event: heap {:.0}, chain index {:.0}, other indexes {:.0}, register {:.0}, all else {:.0}; \
+                 WAL {:.0} loaded, {:.0} appended; heap {:.0} % all-visible",
+                self.load_seconds,
+                each(sizes.event_heap),
+                each(sizes.event_chain_index),
+                each(sizes.event_other_indexes),
+                each(sizes.leaf),
+                each(sizes.rest),
+                self.load_wal_per_event,
+                self.append_wal_per_event,
+                sizes.all_visible * 100.0
+            );
+        }
+        let buffers = |out: &mut String, when: &str, b: &Buffers| {
+            let _ = writeln!(
+                out,
+                "buffers {when}: chain {:.1} ({:.2} heap fetches), check {:.1}, page of 50 found events {:.1}",
+                b.chain.buffers, b.chain.heap_fetches, b.check.buffers, b.search.buffers
+            );
+        };
+        buffers(out, "after loading", &self.buffers);
+        if let Some(after) = &self.buffers_after_appends {
+            buffers(out, "after appends", after);
+        }
+        let mb = |bytes: u64| bytes as f64 / 1_048_576.0;
+        let _ = writeln!(
+            out,
+            "server's memory: {:.0} MiB after the reads (peak {:.0}), {:.0} MiB after the writes (peak {:.0})",
+            mb(self.resident[0]),
+            mb(self.resident[1]),
+            mb(self.resident_after_writes[0]),
+            mb(self.resident_after_writes[1])
+        );
+        let _ = writeln!(out, "answers compared with SQL: {}, all right", self.checked);
+        lines(out, "warm", &self.warm);
+        lines(out, "durable appends", &self.appends);
+        lines(out, "data larger than shared buffers (192 MB)", &self.small);
+        let cold = if self.caches_dropped {
+            "cold: started anew, caches dropped"
+        } else {
+            "cold: started anew, caches not dropped"
+        };
+        lines(out, cold, &self.cold);
+        self.write_rest(out);
+        self.write_goals(out);
+    }
+
+    fn write_rest(&self, out: &mut String) {
+        if let Some([ours, wrk]) = self.generators {
+            let _ = writeln!(
+                out,
+                "\nchecks at 32 connections, by load generator: ours {ours:.0}/s, wrk {wrk:.0}/s"
+            );
+        }
+        if !self.lists.is_empty() {
+            let _ = writeln!(
+                out,
+                "\nlists, pages of 50{:>19}{:>10}{:>9}{:>9}{:>9}{:>9}",
+                "", "server/s", "p50 µs", "p99 µs", "CPU srv", "CPU pg"
+            );
+            for List { what, connections, server } in &self.lists {
+                let _ = writeln!(
+                    out,
+                    "{what:<22}{connections:>5} conn.{:>17.0}{:>9.0}{:>9.0}{:>9.0}{:>9.0}",
+                    server.per_second,
+                    server.p50_us,
+                    server.p99_us,
+                    server.cpu_server_us,
+                    server.cpu_postgres_us
+                );
+            }
+        }
+        if let Some(flood) = &self.flood {
+            let _ = writeln!(
+                out,
+                "\nappends at {} connections: idle {:.0}/s p99 {:.0} µs; flooded by strangers ({:.0} checks/s, stopped by the limiter) {:.0}/s p99 {:.0} µs = {:.2}; \
+                 flooded by a token ({:.0} checks/s) {:.0}/s p99 {:.0} µs = {:.2}",
+                flood.appending,
+                flood.idle.per_second,
+                flood.idle.p99_us,
+                flood.strangers_per_second,
+                flood.strangers.per_second,
+                flood.strangers.p99_us,
+                flood.ratio_strangers,
+                flood.checks_per_second,
+                flood.flooded.per_second,
+                flood.flooded.p99_us,
+                flood.ratio
+            );
+        }
+        if let Some(harvests) = &self.harvests {
+            let list = |times: &[f64]| times.iter().map(|t| format!("{t:.2}")).collect::<Vec<_>>().join(" ");
+            let _ = writeln!(
+                out,
+                "\nharvest of {} logs: COPY {} s, server {} s: middle {:.2}, best {:.2}",
+                harvests.logs,
+                list(&harvests.copy_seconds),
+                list(&harvests.server_seconds),
+                harvests.ratio,
+                harvests.ratio_best
+            );
+        }
+    }
+
+    fn write_goals(&self, out: &mut String) {
+        let mut goals: Vec<(String, bool)> = Vec::new();
+        let mut goal = |what: String, met: bool| goals.push((what, met));
+        for what in ["verify", "history"] {
+            if let Some(line) = find(&self.warm, what, 32) {
+                goal(
+                    format!("{what} ≥ 1.0 of pgbench at 32 connections: {:.2}", line.ratio),
+                    line.ratio >= 1.0,
+                );
+                let p99 = line.server.p99_us / line.alone.p99_us;
+                goal(format!("{what}: p99 ≤ pgbench's: {p99:.2} of it"), p99 <= 1.0);
+            }
+        }
+        for line in self.appends.iter().filter(|line| line.what == "append") {
+            let what = format!("append ≥ 0.9 of pgbench at {}: {:.2}", line.connections, line.ratio);
+            goal(what, line.ratio >= 0.9);
+        }
+        if let Some(harvests) = &self.harvests {
+            goal(format!("harvest ≥ 0.5 of COPY: {:.2}", harvests.ratio), harvests.ratio >= 0.5);
+        }
+        if let Some(flood) = &self.flood {
+            goal(
+                format!("append p99 under a stopped flood < 2 × idle: {:.2}", flood.ratio_strangers),
+                flood.ratio_strangers < 2.0,
+            );
+            goal(
+                format!("append p99 under an unstopped flood < 2 × idle: {:.2}", flood.ratio),
+                flood.ratio < 2.0,
+            );
+        }
+        let peak = self.resident[1] as f64 / 1_048_576.0;
+        goal(format!("server's memory under load ≤ 64 MB: {peak:.0} MiB at most"), peak * 1.048_576 <= 64.0);
+        let _ = writeln!(out, "\ngoals");
+        for (what, met) in goals {
+            let _ = writeln!(out, "  {} {what}", if met { "met    " } else { "NOT MET" });
+        }
+    }
+}
+
+fn lines(out: &mut String, title: &str, lines: &[Line]) {
+    if lines.is_empty() {
+        return;
+    }
+    let _ = writeln!(
+        out,
+        "\n{title}\n{:<22}{:>5}{:>10}{:>10}{:>7}{:>13}{:>16}{:>16}{:>18}{:>22}",
+        "",
+        "conn.",
+        "pgbench/s",
+        "server/s",
+        "ratio",
+        "(rounds)",
+        "pgbench p50/p99",
+        "server p50/p99",
+        "CPU pgb: gen/pg",
+        "CPU srv: gen/srv/pg"
+    );
+    for line in lines {
+        let (a, s) = (&line.alone, &line.server);
+        let _ = writeln!(
+            out,
+            "{:<22}{:>5}{:>10.0}{:>10.0}{:>7.2}{:>13}{:>16}{:>16}{:>18}{:>22}",
+            line.what,
+            line.connections,
+            a.per_second,
+            s.per_second,
+            line.ratio,
+            format!("{:.2}–{:.2}", line.spread[0], line.spread[1]),
+            format!("{:.0}/{:.0}", a.p50_us, a.p99_us),
+            format!("{:.0}/{:.0}", s.p50_us, s.p99_us),
+            format!("{:.1}/{:.1}", a.cpu_generator_us, a.cpu_postgres_us),
+            format!("{:.1}/{:.1}/{:.1}", s.cpu_generator_us, s.cpu_server_us, s.cpu_postgres_us),
+        );
+    }
+}

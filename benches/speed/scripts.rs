@@ -1,0 +1,114 @@
+//! The scripts of pgbench. Those of the reads are made of the server's own statements, so that
+//! both sides ask for the same columns of the same rows, also after the next change.
+
+use super::timber::ID_PREFIX;
+use std::error::Error;
+use std::path::{Path, PathBuf};
+
+type Failure = Box<dyn Error + Send + Sync>;
+
+/// Where the server keeps its statements.
+const CHECK: &str = "src/verify/lookup.sql";
+const CHAINS: &str = "src/chain/chains.sql";
+
+/// Scripts, written to files.
+#[derive(Clone, Debug)]
+pub struct Scripts {
+    /// The public check of one seal number: the server's statement in its single-row form.
+    pub check: PathBuf,
+    /// The same by the statement that the server sends, for a single code.
+    pub check_as_sent: PathBuf,
+    /// The chain of one log by its id: the server's statement in its single-row form.
+    pub chain: PathBuf,
+    /// A custody event, the server's statements one after the other.
+    pub append: PathBuf,
+    /// A custody event in one statement.
+    pub append_once: PathBuf,
+}
+
+/// The statement of a check by the seal number `number`, which is SQL.
+///
+/// # Errors
+/// The server's statement has another form than this knows.
+pub fn check(number: &str) -> Result<String, Failure> {
+    let text = statement(CHECK)?;
+    let (head, rest) = text.split_once("FROM UNNEST").ok_or_else(|| unknown(CHECK))?;
+    let (_, joins) = rest.split_once("LEFT JOIN log l").ok_or_else(|| unknown(CHECK))?;
+    let (joins, _) = joins.split_once("ORDER BY").ok_or_else(|| unknown(CHECK))?;
+    Ok(format!("{head}FROM seal s\nLEFT JOIN log l{joins}WHERE s.number = {number}"))
+}
+
+/// The statement of a chain by the log's id, which is SQL.
+///
+/// # Errors
+/// The server's statement has another form than this knows.
+pub fn chain(id: &str) -> Result<String, Failure> {
+    let text = statement(CHAINS)?;
+    if !text.contains("subject_id = ANY($1)") || text.contains("ORDER BY") {
+        return Err(unknown(CHAINS));
+    }
+    Ok(format!("{}\nORDER BY seq", text.replace("= ANY($1)", &format!("= {id}"))))
+}
+
+fn statement(path: &str) -> Result<String, Failure> {
+    let text = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path))?;
+    let lines = text.lines().filter(|line| !line.trim_start().starts_with("--"));
+    Ok(lines.collect::<Vec<_>>().join("\n").trim_end().trim_end_matches(';').to_owned())
+}
+
+fn unknown(path: &str) -> Failure {
+    format!("{path} has another form than before: see to benches/speed/scripts.rs").into()
+}
+
+impl Scripts {
+    /// Writes the scripts into a folder. `queues`: whether the server puts what it records into
+    /// the register's queue.
+    ///
+    /// # Errors
+    /// Those of the file system; a statement of another form.
+    pub fn write(folder: &Path, queues: bool) -> Result<Self, Failure> {
+        let (seal, log) = ("'KZ' || :n::text", format!("('{ID_PREFIX}' || :n::text)::uuid"));
+        let as_sent = statement(CHECK)?
+            .replace("$1::text[]", &format!("ARRAY[{seal}]"))
+            .replace("$2::text[]", "ARRAY[NULL]::text[]");
+        if as_sent.contains('$') {
+            return Err(unknown(CHECK));
+        }
+        let seals = |sql: &str| format!("\\set n random(:first_seal, :last_seal)\n{sql};\n");
+        let logs = |sql: &str| format!("\\set n random(:first_log, :last_log)\n{sql};\n");
+        let file = |name: &str, text: String| -> Result<PathBuf, Failure> {
+            let path = folder.join(name);
+            std::fs::write(&path, text)?;
+            Ok(path)
+        };
+        let append = |name: &str| -> Result<PathBuf, Failure> {
+            let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/speed/sql").join(name);
+            file(name, marked(&std::fs::read_to_string(from)?, queues))
+        };
+        Ok(Self {
+            check: file("check.sql", seals(&check(seal)?))?,
+            check_as_sent: file("check_as_sent.sql", seals(&as_sent))?,
+            chain: file("chain.sql", logs(&chain(&log)?))?,
+            append: append("append.sql")?,
+            append_once: append("append_once.sql")?,
+        })
+    }
+}
+
+/// A script with or without what stands between the marks of the queue.
+fn marked(text: &str, queues: bool) -> String {
+    let mut inside = false;
+    let mut kept = String::new();
+    for line in text.lines() {
+        match line {
+            "-- queue" => inside = true,
+            "-- end of queue" => inside = false,
+            _ if inside && !queues => {}
+            _ => {
+                kept.push_str(line);
+                kept.push('\n');
+            }
+        }
+    }
+    kept
+}

@@ -1,0 +1,65 @@
+//! Answers that the caller may have already (RFC 9110, section 13).
+
+use axum::http::header::{CACHE_CONTROL, ETAG, IF_NONE_MATCH, VARY};
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+
+/// The state of what was asked for, as this caller sees it: equal marks, equal answers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mark(String);
+
+impl Mark {
+    /// `mark` is of letters and digits. The tag is a weak one: packed or not, the answer is the same.
+    #[must_use]
+    pub fn new(mark: &str) -> Self {
+        Self(format!("W/\"{mark}\""))
+    }
+
+    /// Whether the caller says that he has just that.
+    #[must_use]
+    pub fn is_known(&self, headers: &HeaderMap) -> bool {
+        let opaque = |tag: &str| tag.trim().strip_prefix("W/").unwrap_or(tag.trim()).to_owned();
+        let own = opaque(&self.0);
+        let lists = headers.get_all(IF_NONE_MATCH).iter().filter_map(|list| list.to_str().ok());
+        lists.flat_map(|list| list.split(',')).any(|tag| tag.trim() == "*" || opaque(tag) == own)
+    }
+
+    /// 304: nothing new.
+    #[must_use]
+    pub fn unchanged(&self) -> Response {
+        self.on(StatusCode::NOT_MODIFIED.into_response())
+    }
+
+    /// The answer, marked. It may be kept by the caller alone, and is asked for again each time.
+    #[must_use]
+    pub fn on(&self, mut answer: Response) -> Response {
+        let headers = answer.headers_mut();
+        if let Ok(tag) = HeaderValue::from_str(&self.0) {
+            headers.insert(ETAG, tag);
+        }
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
+        headers.insert(VARY, HeaderValue::from_static("authorization"));
+        answer
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tag_is_known_by_itself_in_a_list_or_by_a_star() {
+        let known = |value: &'static str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(IF_NONE_MATCH, HeaderValue::from_static(value));
+            Mark::new("6f1e").is_known(&headers)
+        };
+        for value in ["W/\"6f1e\"", "\"6f1e\"", "\"aa\", W/\"6f1e\"", "*"] {
+            assert!(known(value), "{value}");
+        }
+        for value in ["W/\"6f1f\"", "6f1e", "\"6f1\"", ""] {
+            assert!(!known(value), "{value}");
+        }
+        assert!(!Mark::new("6f1e").is_known(&HeaderMap::new()));
+    }
+}

@@ -1,0 +1,140 @@
+//! What is read most, through readers that merge it ([`merge`]): whose a token is, what a seal says,
+//! how a log stands, what happened to it.
+//!
+//! They have connections of their own, so that no flood of reads takes one from the writes. Every
+//! answer is decided for its asker alone, from rows that were read after he asked.
+
+pub mod merge;
+
+use crate::custody::telling::{Telling, Told};
+use crate::error::{Error, Result};
+use crate::log::store::{LogRow, Look};
+use crate::party::key::{Caller, Presented, Token};
+use crate::verify::lookup::{Found, Sought};
+use chrono::{DateTime, Utc};
+use merge::{Bounds, Merged};
+use sqlx::PgPool;
+use sqlx::postgres::PgConnectOptions;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::Semaphore;
+use tokio::time::timeout;
+
+/// One statement of a merged reader takes milliseconds; one that takes this long is given up.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// The same for whoever is asked for alone, page by page.
+const LONG_PATIENCE: Duration = Duration::from_secs(20);
+/// How long one waits for room for a long history.
+const ROOM_WAIT: Duration = Duration::from_secs(2);
+/// A history of more events is a long one, and goes its own way.
+const SHORT: u32 = 100;
+/// Events of long histories that lie in memory at once. An event takes about 2 kB.
+const ROOM: u32 = 8_000;
+
+const CALLERS: Bounds =
+    Bounds { name: "callers", connections: 1, queue: 1_024, askers: 64, cost: 64, patience: PATIENCE };
+const SEALS: Bounds = Bounds { name: "seals", connections: 1, ..CALLERS };
+/// Checks of many seals at once: at most 1,000 codes each, one after the other.
+const MANY_SEALS: Bounds =
+    Bounds { name: "many_seals", queue: 64, askers: 1, patience: LONG_PATIENCE, ..CALLERS };
+const LOGS: Bounds = Bounds { name: "logs", ..CALLERS };
+/// Cost in events, of about 1 kB each.
+const TELLINGS: Bounds = Bounds { name: "histories", cost: 2_000, ..CALLERS };
+const LONG_TELLINGS: Bounds =
+    Bounds { name: "long_histories", queue: 64, askers: 1, patience: LONG_PATIENCE, ..CALLERS };
+
+/// The readers. Clones share them.
+#[derive(Clone)]
+pub struct Reads {
+    callers: Merged<Presented>,
+    seals: Merged<Sought>,
+    many_seals: Merged<Sought>,
+    logs: Merged<Look>,
+    tellings: Merged<Telling>,
+    long_tellings: Merged<Telling>,
+    room: Arc<Semaphore>,
+}
+
+impl Reads {
+    /// Readers of the database of `pool`, in the same role, on connections that are not the pool's.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime.
+    #[must_use]
+    pub fn of(pool: &PgPool) -> Self {
+        Self::new(pool.connect_options().as_ref().clone())
+    }
+
+    /// Readers of a database. Nothing is connected before it is needed.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime.
+    #[must_use]
+    pub fn new(database: PgConnectOptions) -> Self {
+        let database = Arc::new(of_readers(database));
+        Self {
+            callers: Merged::new(&database, CALLERS),
+            seals: Merged::new(&database, SEALS),
+            many_seals: Merged::new(&database, MANY_SEALS),
+            logs: Merged::new(&database, LOGS),
+            tellings: Merged::new(&database, TELLINGS),
+            long_tellings: Merged::new(&database, LONG_TELLINGS),
+            room: Arc::new(Semaphore::new(usize::try_from(ROOM).unwrap_or(Semaphore::MAX_PERMITS))),
+        }
+    }
+
+    /// Whose a token is, if it is valid now.
+    ///
+    /// # Errors
+    /// The database is away, or too many ask.
+    pub async fn caller(&self, token: &Token, now: DateTime<Utc>) -> Result<Option<Caller>> {
+        self.callers.ask(Presented::new(token, now)).await
+    }
+
+    /// What is known of seals, in their order.
+    ///
+    /// # Errors
+    /// The database is away, or too many ask.
+    pub async fn seals(&self, sought: Sought) -> Result<Vec<Found>> {
+        let many = merge::Question::cost(&sought) > SEALS.cost;
+        if many { self.many_seals.ask(sought).await } else { self.seals.ask(sought).await }
+    }
+
+    /// A log, whoever asks.
+    ///
+    /// # Errors
+    /// The database is away, or too many ask.
+    pub async fn log(&self, look: Look) -> Result<Option<LogRow>> {
+        self.logs.ask(look).await
+    }
+
+    /// What happened to a log. A long history waits for room in memory, and holds up no short one.
+    ///
+    /// # Errors
+    /// The database is away, or too many ask; a stored event that cannot be read.
+    pub async fn tell(&self, telling: Telling) -> Result<Told> {
+        if telling.events() <= SHORT {
+            return self.tellings.ask(telling).await;
+        }
+        let room = Arc::clone(&self.room).acquire_many_owned(telling.events().min(ROOM));
+        let Ok(Ok(room)) = timeout(ROOM_WAIT, room).await else { return Err(Error::Overloaded) };
+        let told = self.long_tellings.ask(telling).await?;
+        Ok(Told { room: Some(room), ..told })
+    }
+}
+
+/// Every statement is a walk down primary keys for whatever was asked, so it is planned once and for
+/// all, and never as a scan of a table: not even of one that is small, or that nobody has analysed yet.
+/// A commit here notes the use of a key and nothing else, so nobody waits for the disk.
+#[must_use]
+pub fn of_readers(database: PgConnectOptions) -> PgConnectOptions {
+    database.application_name("ormantrace-reader").options([
+        ("plan_cache_mode", "force_generic_plan"),
+        ("enable_hashjoin", "off"),
+        ("enable_mergejoin", "off"),
+        ("enable_seqscan", "off"),
+        ("enable_bitmapscan", "off"),
+        ("jit", "off"),
+        ("synchronous_commit", "off"),
+    ])
+}

@@ -1,0 +1,16 @@
+-- The public check of many codes: exactly one of number and identification for each; a row for each, in order.
+SELECT s.number AS "number?", s.marking_code AS "marking_code?", s.status AS "seal_status?",
+       s.void_reason AS "void_reason?", l.kind AS "kind?: LogKind", l.species AS "species?: Species",
+       l.length_m AS "length_m?: Length", l.top_diameter_cm AS "top_diameter_cm?: Diameter",
+       l.pieces AS "pieces?", l.volume_m3 AS "volume_m3?: Volume", l.felled_on AS "felled_on?",
+       l.status AS "status?: Status", l.last_type AS "last_type?: EventType", l.last_on AS "last_on?",
+       l.last_region AS "last_region?: Region", t.series AS "series?", t.number AS "ticket_number?",
+       t.region AS "region?: Region", t.forestry AS "forestry?", o.name AS "holder_name?",
+       o.kind AS "holder_kind?: OrganizationKind"
+FROM UNNEST($1::text[], $2::text[]) WITH ORDINALITY AS asked (number, identification, place)
+LEFT JOIN seal by_code ON by_code.identification = asked.identification
+LEFT JOIN seal s ON s.number = COALESCE(asked.number, by_code.number)
+LEFT JOIN log l ON l.id = s.log_id
+LEFT JOIN felling_ticket t ON t.id = l.ticket_id
+LEFT JOIN organization o ON o.id = l.holder_id
+ORDER BY asked.place

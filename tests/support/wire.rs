@@ -1,0 +1,143 @@
+//! A wire between a server and its database that can be listened to, held, and cut: it counts the
+//! statements that go over it, as PostgreSQL's own messages tell them.
+
+use sqlx::postgres::{PgConnectOptions, PgSslMode};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::{TcpStream, UnixListener, UnixStream};
+use tokio::sync::{Notify, watch};
+use tokio::task::{JoinHandle, JoinSet};
+
+/// The wire. Cut for good when dropped.
+pub struct Wire {
+    state: Arc<State>,
+    folder: tempfile::TempDir,
+    database: PgConnectOptions,
+    listening: JoinHandle<()>,
+}
+
+struct State {
+    statements: AtomicUsize,
+    held: watch::Sender<bool>,
+    down: AtomicBool,
+    cut: Notify,
+}
+
+impl Wire {
+    /// A wire to a database.
+    pub async fn to(database: &PgConnectOptions) -> Self {
+        let folder = tempfile::tempdir_in("/tmp").unwrap();
+        let socket = |dir: &Path| dir.join(format!(".s.PGSQL.{}", database.get_port()));
+        let listener = UnixListener::bind(socket(folder.path())).unwrap();
+        let state = Arc::new(State {
+            statements: AtomicUsize::new(0),
+            held: watch::Sender::new(false),
+            down: AtomicBool::new(false),
+            cut: Notify::new(),
+        });
+        let host = Path::new(database.get_host());
+        let local = database.get_socket().map(PathBuf::as_path).or(host.is_absolute().then_some(host));
+        let (of, local, target) = (Arc::clone(&state), local.map(socket), database.clone());
+        let listening = tokio::spawn(async move {
+            let mut carried = JoinSet::new();
+            while let Ok((near, _)) = listener.accept().await {
+                // Whoever knocks at a server that is down finds nobody.
+                if of.down.load(Ordering::SeqCst) {
+                    continue;
+                }
+                let (of, local, target) = (Arc::clone(&of), local.clone(), target.clone());
+                carried.spawn(async move {
+                    let cut = of.cut.notified();
+                    let carried = async {
+                        if let Some(socket) = local {
+                            let (up, down) = UnixStream::connect(socket).await.unwrap().into_split();
+                            carry(near, up, down, &of).await;
+                        } else {
+                            let far = TcpStream::connect((target.get_host(), target.get_port()));
+                            let (up, down) = far.await.unwrap().into_split();
+                            carry(near, up, down, &of).await;
+                        }
+                    };
+                    tokio::select! { () = carried => {}, () = cut => {} }
+                });
+            }
+        });
+        Self { state, folder, database: database.clone(), listening }
+    }
+
+    /// How to reach the database over the wire.
+    pub fn database(&self) -> PgConnectOptions {
+        self.database.clone().socket(self.folder.path()).ssl_mode(PgSslMode::Disable)
+    }
+
+    /// Statements that were executed so far.
+    pub fn statements(&self) -> usize {
+        self.state.statements.load(Ordering::SeqCst)
+    }
+
+    /// Lets nothing through to the database until [`Wire::release`].
+    pub fn hold(&self) {
+        self.state.held.send_replace(true);
+    }
+
+    /// Lets everything through again.
+    pub fn release(&self) {
+        self.state.held.send_replace(false);
+    }
+
+    /// Cuts every connection.
+    pub fn cut(&self) {
+        self.state.cut.notify_waiters();
+    }
+
+    /// Cuts every connection and lets none be made, or lets them again.
+    pub fn down(&self, down: bool) {
+        self.state.down.store(down, Ordering::SeqCst);
+        self.cut();
+    }
+}
+
+impl Drop for Wire {
+    fn drop(&mut self) {
+        self.listening.abort();
+    }
+}
+
+async fn carry(near: UnixStream, up: impl AsyncRead + Unpin, down: impl AsyncWrite + Unpin, state: &State) {
+    let (mut asked, mut answered) = near.into_split();
+    let (mut up, mut down) = (up, down);
+    tokio::select! {
+        _ = listen(&mut asked, &mut down, state) => {}
+        _ = tokio::io::copy(&mut up, &mut answered) => {}
+    }
+}
+
+/// Carries what a client says, message by message, and counts those that execute a statement.
+async fn listen(
+    asked: &mut (impl AsyncRead + Unpin),
+    down: &mut (impl AsyncWrite + Unpin),
+    state: &State,
+) -> std::io::Result<()> {
+    let mut held = state.held.subscribe();
+    let mut greeted = false;
+    loop {
+        let mut message = Vec::new();
+        if greeted {
+            message.push(asked.read_u8().await?);
+        }
+        let length = asked.read_u32().await?;
+        message.extend(length.to_be_bytes());
+        let start = message.len();
+        message.resize(start + usize::try_from(length).unwrap() - 4, 0);
+        asked.read_exact(&mut message[start..]).await?;
+        if greeted && matches!(message[0], b'E' | b'Q') {
+            state.statements.fetch_add(1, Ordering::SeqCst);
+        }
+        greeted = true;
+        let _ = held.wait_for(|held| !held).await;
+        down.write_all(&message).await?;
+        down.flush().await?;
+    }
+}
