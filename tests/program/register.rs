@@ -323,14 +323,14 @@ fn killed_at_any_file_call_it_goes_on() {
     until(data.path(), "250 leaves", |_, checkpoint| checkpoint.size == size);
     publisher.stop();
     let mut killed = 0;
-    for call in ["rename", "fsync"] {
+    for call in ["/^rename", "fsync"] {
         for nth in 1.. {
             let (_, before) = published(data.path()).expect("published");
             // Across a tile's end now and then: whole tiles, and short ones that go.
             let next = size + 130;
             database.sequence(size, next);
             let mut command = Command::new("strace");
-            command.args(["-f", "-qq", "-e", "trace=none", "-e"]);
+            command.args(["-f", "-qq", "-o", "/dev/null", "-e", "trace=/^rename,fsync", "-e"]);
             command.arg(format!("inject={call}:signal=KILL:when={nth}"));
             let plain = publish_command(data.path(), &["--quick-start"]);
             command.arg(plain.get_program()).args(plain.get_args());
