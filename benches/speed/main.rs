@@ -78,6 +78,9 @@ async fn run(settings: Settings) -> Result<(), Failure> {
     }
     std::fs::create_dir_all(&dir)?;
     let outcome = measure_in(settings.clone(), &dir).await;
+    if outcome.is_err() {
+        server::complaints(&dir);
+    }
     if settings.keep {
         eprintln!("the database stays in {}", dir.display());
     } else {

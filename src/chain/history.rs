@@ -133,7 +133,9 @@ pub async fn chains(db: &mut PgConnection, subjects: &[Uuid]) -> sqlx::Result<Ha
         let subject = row.subject_id;
         chains.entry(subject).or_insert_with(|| Rows { subject, rows: Vec::new() }).rows.push(row);
     }
-    chains.values_mut().for_each(|chain| chain.rows.sort_unstable_by_key(|row| row.seq));
+    for chain in chains.values_mut() {
+        chain.rows.sort_unstable_by_key(|row| row.seq);
+    }
     Ok(chains)
 }
 

@@ -116,7 +116,7 @@ async fn an_event_altered_before_the_register_stops_it() {
     let mut owner = world.owner().await;
     run(&mut owner, "ALTER TABLE event DISABLE TRIGGER USER").await;
     let id: Uuid =
-        sqlx::query_scalar("SELECT subject_id FROM event WHERE seq = 2 ORDER BY subject_id LIMIT 1 OFFSET 1")
+        sqlx::query_scalar("SELECT subject_id FROM event WHERE seq = 2 AND subject_kind = 1 ORDER BY subject_id LIMIT 1 OFFSET 1")
             .fetch_one(&mut owner)
             .await
             .unwrap();
@@ -177,6 +177,7 @@ async fn a_round_numbers_what_is_committed_and_nothing_else() {
     let world = World::new().await;
     let of = world.enterprise().await;
     let mut watch = Watch::over(&world).await;
+    watch.round(Start::Zero).await;
     assert_eq!(watch.round(Start::Zero).await, 0, "an empty queue");
 
     let mut late = Tx::begin(&world.app.pool).await.unwrap();
@@ -203,9 +204,10 @@ async fn what_the_floor_has_passed_a_round_from_zero_finds() {
     let world = World::new().await;
     let of = world.enterprise().await;
     let mut watch = Watch::over(&world).await;
+    let first = watch.round(Start::Zero).await;
     let mut rounds = 0;
     // Other tests' transactions hold it up as long as they last.
-    while number(&world.app.pool, "SELECT floor FROM register").await <= 1 {
+    while number(&world.app.pool, "SELECT floor FROM register").await <= i64::try_from(first).unwrap() + 1 {
         let mut tx = Tx::begin(&world.app.pool).await.unwrap();
         append(&mut tx, morning(), vec![event(&of), event(&of)]).await.unwrap();
         tx.commit().await.unwrap();
@@ -291,7 +293,9 @@ async fn a_sequencer_outlives_its_connection_and_waits_while_another_works() {
     let sequencer = Sequencer::new(world.app.queue.clone());
     let running = tokio::spawn(sequencer.run(options, async { drop(stopped.await) }));
     let mut owner = world.owner().await;
-    for expected in 1..=2 {
+    let there = number(&world.app.pool, "SELECT count(*) FROM event").await;
+    until(async || number(&world.app.pool, "SELECT size FROM register").await == there).await;
+    for expected in there + 1..=there + 2 {
         // Another sequencer is in the middle of its round.
         let mut other = owner.begin().await.unwrap();
         sqlx::query("SELECT size FROM register FOR UPDATE").execute(&mut *other).await.unwrap();
