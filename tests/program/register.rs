@@ -191,7 +191,7 @@ fn what_is_published_is_served_and_a_lost_database_refused() {
     until(data.path(), "300 leaves", |_, checkpoint| checkpoint.size == 300);
     let (status, checkpoint) = server.get("/checkpoint", None);
     assert!(status == 200 && checkpoint.starts_with(&format!("{ORIGIN}\n300\n")), "{checkpoint}");
-    let (status, told) = server.get("/register", None);
+    let (status, told) = server.get("/keys.json", None);
     let told: Value = serde_json::from_str(&told).expect("JSON");
     assert_eq!((status, &told["standing"]), (200, &Value::from("signed, witnessed by 0 of 0")));
     let shown = key(&["show", data.path().join("keys/register.key").to_str().expect("text")]);
