@@ -78,7 +78,16 @@ pub fn text(url: &str) -> String {
         out,
         "\nThe register of all records, signed and witnessed; it cannot be rewritten unseen\n  \
          {url}/checkpoint   how many there are, the root over them, and who signed\n  \
-         {url}/register   the public keys, and how many witnesses have countersigned"
+         {url}/keys.json   the public keys, and how many witnesses have countersigned"
+    );
+    line(
+        &mut out,
+        "A log's whole history with its proofs, checked without this server.",
+        &format!(
+            "{}\n  ormantrace verify log.json --trust \"$(curl -sS {url}/keys.json | grep -om1 \
+             '[^\"]*+[0-9a-f]\\{{8\\}}+[^\"]*')\"",
+            authorized(Who::Inspector, &format!("-o log.json {url}/v1/logs/{}/export", seal(*SAWN.start())))
+        ),
     );
     let _ = writeln!(out, "\nPages\n  {url}/verify   verify a code\n  {url}/docs/   the API\n");
     out

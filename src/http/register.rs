@@ -1,5 +1,5 @@
 //! The published register as it lies in its folder: `/checkpoint` and `/tile/…` (C2SP tlog-tiles),
-//! and `/register`, which says who signs and who witnesses.
+//! and `/keys.json`, which says who signs and who witnesses.
 //!
 //! Any web server can do the same with the folder's files. A path is read as the name of a tile or
 //! not at all, so no other file can be reached; and only what the published checkpoint covers is

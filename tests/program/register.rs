@@ -191,7 +191,7 @@ fn what_is_published_is_served_and_a_lost_database_refused() {
     until(data.path(), "300 leaves", |_, checkpoint| checkpoint.size == 300);
     let (status, checkpoint) = server.get("/checkpoint", None);
     assert!(status == 200 && checkpoint.starts_with(&format!("{ORIGIN}\n300\n")), "{checkpoint}");
-    let (status, told) = server.get("/register", None);
+    let (status, told) = server.get("/keys.json", None);
     let told: Value = serde_json::from_str(&told).expect("JSON");
     assert_eq!((status, &told["standing"]), (200, &Value::from("signed, witnessed by 0 of 0")));
     let shown = key(&["show", data.path().join("keys/register.key").to_str().expect("text")]);
@@ -323,14 +323,14 @@ fn killed_at_any_file_call_it_goes_on() {
     until(data.path(), "250 leaves", |_, checkpoint| checkpoint.size == size);
     publisher.stop();
     let mut killed = 0;
-    for call in ["rename", "fsync"] {
+    for call in ["/^rename", "fsync"] {
         for nth in 1.. {
             let (_, before) = published(data.path()).expect("published");
             // Across a tile's end now and then: whole tiles, and short ones that go.
             let next = size + 130;
             database.sequence(size, next);
             let mut command = Command::new("strace");
-            command.args(["-f", "-qq", "-e", "trace=none", "-e"]);
+            command.args(["-f", "-qq", "-o", "/dev/null", "-e", "trace=/^rename,fsync", "-e"]);
             command.arg(format!("inject={call}:signal=KILL:when={nth}"));
             let plain = publish_command(data.path(), &["--quick-start"]);
             command.arg(plain.get_program()).args(plain.get_args());
