@@ -412,11 +412,11 @@ fn exposition(app: &App, register: &Folder) -> Exposition {
     let (lag, size) = (app.queue.clone(), app.queue.clone());
     Exposition::new()
         .with_gauge(
-            "ormantrace_register_lag_seconds",
+            "ormantrace_sequencer_lag_seconds",
             "How long the oldest event in the register's queue waits; NaN while nothing is known.",
             move || lag.lag().map_or(f64::NAN, |lag| lag.lag.as_secs_f64()),
         )
-        .with_gauge("ormantrace_register_size", "Leaves of the register.", move || {
+        .with_gauge("ormantrace_sequencer_size", "Leaves of the register.", move || {
             #[expect(clippy::cast_precision_loss, reason = "a figure for a chart")]
             size.lag().map_or(f64::NAN, |lag| lag.size as f64)
         })

@@ -170,7 +170,7 @@ async fn what_was_written_is_there_after_a_restart() {
     .fetch_one(&mut first.maintenance().await.expect("connects"))
     .await
     .expect("counted");
-    assert_eq!(verifiers, 3, "superuser, owner and service all log in with a password");
+    assert_eq!(verifiers, 4, "superuser, owner, service and publisher all log in with a password");
     first.close().await;
     assert_eq!(postmaster::look(&data.cluster()).expect("readable"), Found::Nothing);
 

@@ -3,6 +3,9 @@
 
 mod support;
 
+#[path = "program/register.rs"]
+mod register;
+
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use std::io::{BufRead, BufReader, Read};

@@ -5,7 +5,7 @@ use super::database::Cluster;
 use super::measure::{Line, Side};
 use super::pgbench::Pgbench;
 use super::plans::{Checks, Histories};
-use super::process::Cpu;
+use super::process::{self, Cpu};
 use super::scripts::Scripts;
 use super::server::Server;
 use super::settings::Settings;
@@ -18,7 +18,7 @@ use sqlx::PgPool;
 use std::error::Error;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 type Failure = Box<dyn Error + Send + Sync>;
 
@@ -155,7 +155,16 @@ impl Bench {
             } else {
                 0.2
             };
+        let postmaster = self.cluster.postmaster()?;
+        let others = process::children(postmaster)?;
+        // To connect so many takes its time, by SCRAM, and counts as part of the run's.
+        let seconds = seconds + connections as u64 / 64;
         let run = self.pgbench.run(script, connections, seconds, sample, variables)?;
+        // What a session has used counts as PostgreSQL's once the postmaster has seen it end.
+        let since = Instant::now();
+        while process::children(postmaster)? > others && since.elapsed() < Duration::from_secs(2) {
+            std::thread::sleep(Duration::from_millis(5));
+        }
         Ok((run, self.cpu()? - before))
     }
 
@@ -228,7 +237,7 @@ impl Bench {
         drop(server);
         pool.close().await;
         cluster.close().await;
-        let forgotten = forget && super::process::drop_caches();
+        let forgotten = forget && process::drop_caches();
         let cluster = Cluster::open(&self.dir, shared_buffers_mb).await?;
         let pool = cluster.administrator()?;
         let server = start(&cluster, &self.dir)?;

@@ -78,6 +78,9 @@ async fn run(settings: Settings) -> Result<(), Failure> {
     }
     std::fs::create_dir_all(&dir)?;
     let outcome = measure_in(settings.clone(), &dir).await;
+    if outcome.is_err() {
+        server::complaints(&dir);
+    }
     if settings.keep {
         eprintln!("the database stays in {}", dir.display());
     } else {
@@ -179,6 +182,9 @@ async fn measure_at(
     }
     let (now, peak) = process::resident(bench.server.pid())?;
     stage.resident = [now, peak];
+    if bench.settings.wrk {
+        stage.generators = parts::beside_wrk(&mut bench).await?;
+    }
     if bench.settings.wants(Part::Lists) {
         eprintln!("lists");
         stage.lists = parts::lists(&mut bench)?;

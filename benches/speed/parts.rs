@@ -96,6 +96,34 @@ pub async fn reads(bench: &mut Bench, connections: &[usize]) -> Result<Vec<Line>
     Ok(lines)
 }
 
+/// The public check at 32 connections asked by this program's load generator and by wrk, each in
+/// requests a second: whether ours is as cheap. Nothing where there is no wrk.
+///
+/// # Errors
+/// wrk fails.
+pub async fn beside_wrk(bench: &mut Bench) -> Result<Option<[f64; 2]>, Failure> {
+    let logs = bench.read_logs();
+    let script = bench.pgbench.scratch.join("wrk.lua");
+    std::fs::write(
+        &script,
+        format!(
+            "request = function()\n  return wrk.format('GET', '/v1/verify/KZ' .. string.format('%d', math.random({}, {})))\nend\n",
+            FIRST_SEAL + logs.start,
+            FIRST_SEAL + logs.end - 1
+        ),
+    )?;
+    let mut command = std::process::Command::new("wrk");
+    command.args(["-t", "1", "-c", "32", "-d", &format!("{}s", bench.settings.seconds), "-s"]).arg(&script);
+    command.arg("-H").arg(format!("Authorization: Bearer {}", bench.parties.inspector.token));
+    command.arg(format!("http://{}", bench.server.address));
+    let Ok(output) = command.output() else { return Ok(None) };
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    let rate = said.lines().find_map(|line| line.trim().strip_prefix("Requests/sec:")?.trim().parse().ok());
+    let wrk = rate.filter(|_| !said.contains("Non-2xx")).ok_or_else(|| format!("wrk said: {said}"))?;
+    let (traffic, _) = bench.read(Read::Check, 32, bench.round()).await?;
+    Ok(Some([traffic.good as f64 / traffic.seconds, wrk]))
+}
+
 /// Search and holdings.
 ///
 /// # Errors

@@ -100,6 +100,20 @@ impl Stat {
     }
 }
 
+/// How many children a process has.
+///
+/// # Errors
+/// Where `/proc` is not as on Linux.
+pub fn children(parent: u32) -> Result<usize, Failure> {
+    let mut count = 0;
+    for entry in fs::read_dir("/proc")? {
+        let name = entry?.file_name();
+        let stat = name.to_str().and_then(|name| Stat::of(name).ok());
+        count += usize::from(stat.is_some_and(|stat| stat.parent == parent));
+    }
+    Ok(count)
+}
+
 /// Resident memory of a process in bytes: now, and at its highest.
 ///
 /// # Errors

@@ -48,6 +48,8 @@ pub struct Stage {
     pub buffers_after_appends: Option<Buffers>,
     /// Everything in shared buffers.
     pub warm: Vec<Line>,
+    /// Public checks a second at 32 connections, asked by our load generator and by wrk.
+    pub generators: Option<[f64; 2]>,
     /// Lists.
     pub lists: Vec<List>,
     /// Custody events.
@@ -178,6 +180,12 @@ impl Stage {
     }
 
     fn write_rest(&self, out: &mut String) {
+        if let Some([ours, wrk]) = self.generators {
+            let _ = writeln!(
+                out,
+                "\nchecks at 32 connections, by load generator: ours {ours:.0}/s, wrk {wrk:.0}/s"
+            );
+        }
         if !self.lists.is_empty() {
             let _ = writeln!(
                 out,

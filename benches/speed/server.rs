@@ -11,6 +11,15 @@ use std::time::{Duration, Instant};
 
 type Failure = Box<dyn Error + Send + Sync>;
 
+/// Repeats what the server complained of last, before its records go with the database.
+pub fn complaints(data: &Path) {
+    let said = std::fs::read_to_string(data.join("server.txt")).unwrap_or_default();
+    let complaints: Vec<_> = said.lines().filter(|line| !line.contains(" INFO ")).collect();
+    for line in &complaints[complaints.len().saturating_sub(5)..] {
+        eprintln!("server: {line}");
+    }
+}
+
 /// A running server, told to stop when dropped.
 pub struct Server {
     child: Child,

@@ -47,6 +47,10 @@ pub struct Settings {
     #[arg(long)]
     pub json: Option<PathBuf>,
 
+    /// Compare the load generator with wrk, where that is installed
+    #[arg(long)]
+    pub wrk: bool,
+
     /// Given by cargo
     #[arg(long, hide = true)]
     bench: bool,

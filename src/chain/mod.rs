@@ -11,6 +11,7 @@ pub mod append;
 pub mod bytes;
 pub mod canonical;
 pub mod history;
+pub mod shown;
 pub mod size;
 pub mod verify;
 

@@ -124,6 +124,31 @@ impl Public {
     }
 }
 
+/// Who is named in a business part. Read where nothing else of it is needed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+pub struct Parties {
+    /// Who recorded it.
+    pub organization: OrganizationId,
+    /// The other side of a transfer.
+    #[serde(default)]
+    pub to: Option<OrganizationId>,
+    /// Carrier named at loading.
+    #[serde(default)]
+    pub carrier: Option<OrganizationId>,
+}
+
+impl Parties {
+    /// Reads them out of a stored business part.
+    pub fn parse(text: &str) -> Result<Self> {
+        serde_json::from_str(text).map_err(|error| Error::BadRow(format!("event.business: {error}: {text}")))
+    }
+
+    /// All of them.
+    pub fn ids(self) -> impl Iterator<Item = OrganizationId> {
+        [Some(self.organization), self.to, self.carrier].into_iter().flatten()
+    }
+}
+
 /// An instant, and the offset it was told with.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Told {

@@ -62,8 +62,8 @@ pub(super) async fn set_up(
         // A copy of the C library's or the builtin sorting that initdb chose.
         run(&mut postgres, format!("CREATE DATABASE {DATABASE} OWNER {OWNER} TEMPLATE template0")).await?;
     }
-    // Who has the owner's rights has the service's anyway, and may show that it can do no more.
-    run(&mut postgres, format!("GRANT {SERVICE} TO {OWNER}")).await?;
+    // Who has the owner's rights has the others' anyway, and may show that they can do no more.
+    run(&mut postgres, format!("GRANT {SERVICE}, {PUBLISHER} TO {OWNER}")).await?;
     run(&mut postgres, format!("REVOKE ALL ON DATABASE {DATABASE} FROM PUBLIC")).await?;
     run(&mut postgres, format!("GRANT CONNECT ON DATABASE {DATABASE} TO {SERVICE}, {PUBLISHER}")).await?;
     let mut database = superuser.clone().database(DATABASE).connect().await?;

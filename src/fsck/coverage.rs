@@ -19,7 +19,11 @@ const fn no(table: &'static str, column: &'static str, because: &'static str) ->
 /// All of them.
 pub const NO_EVIDENCE: &[NoEvidence] = &[
     no("_sqlx_migrations", "*", "the program's own; compared at each start"),
-    no("api_key", "label", "the organisation's own word for the key, which may name a person; not recorded by an event"),
+    no(
+        "api_key",
+        "label",
+        "the organisation's own word for the key, which may name a person; not recorded by an event",
+    ),
     no("api_key", "last_used_at", "for the key's owner to look at"),
     no("device_record", "*", "keeps a device from giving a number twice; the number itself is in the event"),
     no("finding", "*", "what a rule thought of an event; it decides nothing"),

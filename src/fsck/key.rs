@@ -29,12 +29,7 @@ struct Key {
 }
 
 /// Compares the keys of an organisation. `rows` are those that name it.
-pub(super) fn compare_keys(
-    report: &mut Report<'_>,
-    organization: Uuid,
-    events: &[EventRow],
-    rows: Vec<Row>,
-) {
+pub(super) fn compare_keys(report: &mut Report<'_>, organization: Uuid, events: &[EventRow], rows: Vec<Row>) {
     let mut rows: BTreeMap<Option<Uuid>, Row> = rows.into_iter().map(|row| (row.uuid("id"), row)).collect();
     for (id, key) in keys(report, events) {
         let at = Some((organization, key.seq));
@@ -67,7 +62,12 @@ fn keys(report: &mut Report<'_>, events: &[EventRow]) -> BTreeMap<Uuid, Key> {
             continue;
         }
         let Ok(said) = serde_json::from_str::<Business>(event.business()) else {
-            report.event(Code::EventUnreadable, event.subject, event.seq, "it does not say of which key it is");
+            report.event(
+                Code::EventUnreadable,
+                event.subject,
+                event.seq,
+                "it does not say of which key it is",
+            );
             continue;
         };
         if what == MADE {

@@ -39,7 +39,11 @@ pub(super) fn wants(first: &EventRow, personal: Option<&PersonalRow>) -> Option<
 
 /// Whether an organisation's chain may have an event of this type at this place.
 pub(super) fn may_be(event_type: &str, seq: i32) -> bool {
-    if seq == 1 { event_type == "organization_registered" } else { [ERASED, MADE, REVOKED].contains(&event_type) }
+    if seq == 1 {
+        event_type == "organization_registered"
+    } else {
+        [ERASED, MADE, REVOKED].contains(&event_type)
+    }
 }
 
 /// A time as a business part tells it.

@@ -15,6 +15,7 @@ use crate::party::key::{self, Caller, Key, KeyInUse, Token};
 use crate::party::key_record;
 use crate::party::organization::{self, Organization};
 use crate::party::role::Role;
+use crate::register::Receipted;
 use crate::units::{Moment, Text, utc_text};
 use axum::Json;
 use axum::extract::{Path, State};
@@ -65,7 +66,7 @@ pub struct NewKey {
     ),
     request_body = KeyRequest,
     responses(
-        (status = 201, description = "Made", body = NewKey),
+        (status = 201, description = "Made", body = Receipted<NewKey>),
         (status = 404, description = "No such organisation, or not yours to act for", body = Problem,
             content_type = "application/problem+json"),
         (status = 409, description = "Made already with this Idempotency-Key", body = Problem,
@@ -87,7 +88,6 @@ pub async fn create_key(
     let asking = caller.clone();
     let input = Arc::new(input);
     posting
-        .without_evidence()
         .run(&app, &caller, "create_key", move |tx| {
             let (input, caller) = (Arc::clone(&input), asking.clone());
             Box::pin(async move {

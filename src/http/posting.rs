@@ -39,7 +39,6 @@ const LARGE_ANSWER: usize = 64 * 1024;
 #[derive(Clone, Debug)]
 pub struct Posting {
     idempotency_key: Option<String>,
-    evidence: bool,
     /// HMAC-SHA-256 under a server secret over method, route, path, query and canonical
     /// body. Unkeyed, it would let an erased IIN be guessed.
     pub fingerprint: [u8; 32],
@@ -217,8 +216,7 @@ impl Envelope {
         document.write_canonical(&mut content);
         mac.update(&content);
         let fingerprint = mac.finalize().into_bytes().into();
-        let posting = Posting { idempotency_key: self.idempotency_key.clone(), evidence: true, fingerprint };
-        Ok(Posted { input, posting })
+        Ok(Posted { input, posting: Posting { idempotency_key: self.idempotency_key.clone(), fingerprint } })
     }
 }
 
@@ -250,12 +248,6 @@ where
 }
 
 impl Posting {
-    /// Says that this write adds nothing to the evidence: it is taken however far the register is behind.
-    #[must_use]
-    pub fn without_evidence(self) -> Self {
-        Self { evidence: false, ..self }
-    }
-
     /// Runs `work` for `caller` as a transaction named `name` (in metrics), with the
     /// promises of this module.
     pub async fn run(
@@ -342,9 +334,7 @@ impl Task {
                 return Ok(Outcome::Earlier(earlier));
             }
         }
-        if self.posting.evidence
-            && let Some(lag) = self.app.queue.behind()
-        {
+        if let Some(lag) = self.app.queue.behind() {
             return Err(Attempt::Told(Problem::register_behind(lag)));
         }
         let mut done = work.run(tx).await?;

@@ -3,7 +3,7 @@
 
 use super::address::ClientAddr;
 use super::app::App;
-use super::asked::{NothingAsked, query};
+use super::asked::{Asked, NothingAsked};
 use super::auth::HistoryReader;
 use super::kind::Kind;
 use super::logs::seen;
@@ -70,10 +70,8 @@ fn code_before(uri: &Uri, last: &str) -> Result<String, Problem> {
     security((), ("token" = [])),
     responses(
         (status = 200, description = "The proof", body = String, content_type = "text/plain; charset=utf-8"),
-        (status = 401, description = "A bad token", body = Problem, content_type = "application/problem+json"),
         (status = 404, description = "On no log; or `not-published-yet`", body = Problem, content_type = "application/problem+json"),
         (status = 429, description = "Too many checks from this address", body = Problem, content_type = "application/problem+json"),
-        (status = 503, description = "Not just now", body = Problem, content_type = "application/problem+json"),
     )
 )]
 pub async fn get_log_proof(
@@ -129,20 +127,16 @@ input! {
     params(("code" = String, Path, description = "Seal number, marking code or id, percent-encoded"), ExportQuery),
     responses(
         (status = 200, description = "The file", body = Export),
-        (status = 400, description = "Not a query", body = Problem, content_type = "application/problem+json"),
-        (status = 401, description = "No token, or a bad one", body = Problem, content_type = "application/problem+json"),
         (status = 403, description = "The operator reads no histories", body = Problem, content_type = "application/problem+json"),
         (status = 404, description = "Absent, or not yours to see; or `not-published-yet`", body = Problem, content_type = "application/problem+json"),
-        (status = 422, description = "Wrong", body = Problem, content_type = "application/problem+json"),
-        (status = 503, description = "Not just now", body = Problem, content_type = "application/problem+json"),
     )
 )]
 pub async fn export_log(
     State(app): State<App>,
     HistoryReader(caller): HistoryReader,
     OriginalUri(uri): OriginalUri,
+    Asked(ExportQuery { since }): Asked<ExportQuery>,
 ) -> Result<Json<Export>, Problem> {
-    let ExportQuery { since } = query(&uri)?;
     let reader = Reader::from(&caller);
     let (row, sight) = seen(&app, reader, &code_before(&uri, "/export")?).await?;
     let history = history::read(&app.reads, &row, sight, reader).await?;

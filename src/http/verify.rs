@@ -131,7 +131,6 @@ fn count(verification: &Verification) {
     security((), ("token" = [])),
     responses(
         (status = 200, description = "The verdict, whatever was sent", body = Verification),
-        (status = 422, description = "`register` is neither `true` nor `false`", body = Problem, content_type = "application/problem+json"),
         (status = 429, description = "Too many checks from this address", body = Problem, content_type = "application/problem+json"),
     )
 )]

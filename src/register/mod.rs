@@ -7,6 +7,7 @@
 //! - [`sequencer`]: gives events their places;
 //! - [`receipt`]: what a writer holds until then;
 //! - [`backfill`]: events from before the register get their leaves;
+//! - [`lookup`], [`export`]: proofs and whole histories under what is [`published`];
 //! - [`publish`]: takes new leaves, keeps its own copy of the tree, signs and publishes;
 //! - [`witness`]: countersigns somebody's checkpoints, each consistent with the one before.
 

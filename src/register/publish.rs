@@ -37,10 +37,10 @@ const PAUSE: (Duration, Duration) = (Duration::from_millis(100), Duration::from_
 /// How often a long comparison tells how far it is.
 const TELL: Duration = Duration::from_secs(5);
 
-const SIZE: &str = "ormantrace_register_size";
-const LAG: &str = "ormantrace_register_lag_seconds";
-const ROUND: &str = "ormantrace_register_round_seconds";
-const WITNESSED: &str = "ormantrace_register_witnessed";
+const SIZE: &str = "ormantrace_publish_size";
+const LAG: &str = "ormantrace_publish_lag_seconds";
+const ROUND: &str = "ormantrace_publish_round_seconds";
+const WITNESSED: &str = "ormantrace_publish_witnessed";
 
 /// How a register is published.
 #[derive(Clone, Debug)]

@@ -37,13 +37,13 @@ const LAST: Duration = Duration::from_secs(5);
 const TELL_EVERY: Duration = Duration::from_secs(10);
 
 /// Seconds a round took.
-pub(crate) const ROUND: &str = "ormantrace_register_round_seconds";
+pub(crate) const ROUND: &str = "ormantrace_sequencer_round_seconds";
 /// Seconds the oldest leaf of a round had waited.
-pub(crate) const WAITED: &str = "ormantrace_register_waited_seconds";
+pub(crate) const WAITED: &str = "ormantrace_sequencer_waited_seconds";
 /// Leaves that got their place.
-pub(crate) const LEAVES: &str = "ormantrace_register_leaves_total";
+pub(crate) const LEAVES: &str = "ormantrace_sequencer_leaves_total";
 /// Rounds that failed.
-pub(crate) const FAILURES: &str = "ormantrace_register_failures_total";
+pub(crate) const FAILURES: &str = "ormantrace_sequencer_failures_total";
 
 /// Where in the queue a round begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

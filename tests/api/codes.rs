@@ -1,5 +1,6 @@
 //! Marking codes on their way in and out: whose signature they bear, and how GS is written.
 
+use crate::timber::encoded;
 use crate::world::{Answer, Org, World};
 use axum::body::Body;
 use axum::http::Request;
@@ -27,7 +28,7 @@ async fn send(world: &World, org: &Org, path: &str, media: &str, body: Vec<u8>) 
 }
 
 async fn signature_check(world: &World, code: &MarkingCode) -> (Value, Value) {
-    let path: String = code.as_str().bytes().map(|byte| format!("%{byte:02X}")).collect();
+    let path = encoded(code.as_str());
     let answer = world.get(&format!("/v1/verify/{path}"), &world.operator_of().await).await.expect(200);
     let checks = answer["checks"].as_array().unwrap();
     let check = checks.iter().find(|check| check["code"] == "signature");

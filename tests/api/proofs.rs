@@ -263,7 +263,7 @@ async fn the_buyers_page_and_answer_say_since_when_and_who_saw_it() {
     let world = World::new().await;
     let felled = moved(&world).await;
     let path = format!("/v1/verify/{}", felled.logs[0]);
-    let asked = format!("{path}?utm_source=poster&register=true");
+    let asked = format!("{path}?register=true");
     let read = async |path: &str| world.call(Method::GET, path, None, Value::Null).await.expect(200);
     assert_eq!(read(&asked).await["register"], Value::Null);
     assert!(read(&asked).await.as_object().unwrap().contains_key("register"));

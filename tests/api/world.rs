@@ -155,6 +155,11 @@ impl World {
         self.db.owner().await
     }
 
+    /// How the register's publisher connects.
+    pub fn publisher(&self) -> sqlx::postgres::PgConnectOptions {
+        self.db.publisher()
+    }
+
     /// Adds an organisation with a key, as the first start adds the operator.
     pub async fn organization(&self, n: u32, name: &str, roles: &[&str]) -> Org {
         let id = OrganizationId::new();

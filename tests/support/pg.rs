@@ -91,6 +91,11 @@ impl TestDb {
         self.server.owner(&self.name).connect().await.expect("the owner may connect")
     }
 
+    /// How the register's publisher connects.
+    pub fn publisher(&self) -> PgConnectOptions {
+        self.server.owner(&self.name).options([("role", roles::PUBLISHER)])
+    }
+
     /// What to give a program as `DATABASE_URL`: the role that owns the tables.
     pub fn url(&self) -> String {
         let url = self.server.owner(&self.name).to_url_lossy().to_string();

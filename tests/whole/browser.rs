@@ -6,7 +6,7 @@
 
 use crate::devtools::{Browser, installed};
 use crate::support::process::{Running, TOKEN, data};
-use crate::wire::{Answer, get, request, send};
+use crate::wire::{Answer, get, percent, request, send};
 use serde_json::{Value, json};
 use std::net::SocketAddr;
 
@@ -165,7 +165,7 @@ fn script_in_every_text_runs_nowhere() {
         &json!({"reason": "spoiled", "note": SCRIPT}),
     );
 
-    let coded: String = SCRIPT.bytes().map(|byte| format!("%{byte:02X}")).collect();
+    let coded = percent(SCRIPT);
     let mut open = vec![
         format!("/verify/{coded}"),
         format!("/verify?code={coded}"),
@@ -218,14 +218,14 @@ fn script_in_every_text_runs_nowhere() {
     // Data that a browser is led to, with the inspector's token.
     browser.ask(
         "Network.setExtraHTTPHeaders",
-        json!({"headers": {"authorization": format!("Bearer {inspector}")}}),
+        &json!({"headers": {"authorization": format!("Bearer {inspector}")}}),
     );
     for path in &as_data {
         look(&mut browser, path);
     }
     browser.ask(
         "Network.setExtraHTTPHeaders",
-        json!({"headers": {"authorization": format!("Bearer {holder}")}}),
+        &json!({"headers": {"authorization": format!("Bearer {holder}")}}),
     );
     look(&mut browser, &format!("/v1/seals/{}/label.svg", seals[0]));
     assert_eq!(opened, open.len() + as_data.len() + 1);
@@ -266,7 +266,7 @@ fn pages_fit_a_phone_and_a_desk_in_three_languages() {
             for (width, mobile) in [(360, true), (1280, false)] {
                 let metrics =
                     json!({"width": width, "height": 800, "deviceScaleFactor": 1, "mobile": mobile});
-                browser.ask("Emulation.setDeviceMetricsOverride", metrics);
+                browser.ask("Emulation.setDeviceMetricsOverride", &metrics);
                 // Ornament may reach over the edge, where it is cut off.
                 let seen = browser.value(
                     "(() => { const w = document.documentElement.clientWidth; \

@@ -1,4 +1,4 @@
-//! Chromium without a window, spoken to by the DevTools protocol over a pipe: no port, no driver.
+//! Chromium without a window, spoken to by the `DevTools` protocol over a pipe: no port, no driver.
 
 use crate::support::process::PATIENCE;
 use serde_json::{Value, json};
@@ -70,12 +70,12 @@ impl Browser {
             }
         });
         let mut browser = Self { child, commands, messages, events: VecDeque::new(), session: None, next: 0 };
-        let target = browser.ask("Target.createTarget", json!({"url": "about:blank"}));
+        let target = browser.ask("Target.createTarget", &json!({"url": "about:blank"}));
         let attached =
-            browser.ask("Target.attachToTarget", json!({"targetId": target["targetId"], "flatten": true}));
+            browser.ask("Target.attachToTarget", &json!({"targetId": target["targetId"], "flatten": true}));
         browser.session = attached["sessionId"].as_str().map(str::to_owned);
         for domain in ["Page", "Runtime", "Log", "Network"] {
-            browser.ask(&format!("{domain}.enable"), json!({}));
+            browser.ask(&format!("{domain}.enable"), &json!({}));
         }
         browser
     }
@@ -86,7 +86,7 @@ impl Browser {
 
     /// One command; its result.
     #[track_caller]
-    pub fn ask(&mut self, method: &str, parameters: Value) -> Value {
+    pub fn ask(&mut self, method: &str, parameters: &Value) -> Value {
         self.next += 1;
         let id = self.next;
         let mut command = json!({"id": id, "method": method, "params": parameters});
@@ -124,7 +124,7 @@ impl Browser {
     #[track_caller]
     pub fn open(&mut self, url: &str) -> Vec<Value> {
         self.events.clear();
-        let opened = self.ask("Page.navigate", json!({"url": url}));
+        let opened = self.ask("Page.navigate", &json!({"url": url}));
         assert!(opened["errorText"].is_null(), "{url}: {opened}");
         let since = Instant::now();
         while !self.events.iter().any(|event| event["method"] == "Page.loadEventFired") {
@@ -142,7 +142,7 @@ impl Browser {
     #[track_caller]
     pub fn value(&mut self, expression: &str) -> Value {
         let asked = json!({"expression": expression, "awaitPromise": true, "returnByValue": true});
-        let mut answer = self.ask("Runtime.evaluate", asked);
+        let mut answer = self.ask("Runtime.evaluate", &asked);
         assert!(answer["exceptionDetails"].is_null(), "{expression}: {answer}");
         answer["result"]["value"].take()
     }

@@ -2,6 +2,7 @@
 
 use crate::support::process::PATIENCE;
 use serde_json::Value;
+use std::fmt::Write as _;
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 
@@ -93,4 +94,12 @@ pub fn send(address: SocketAddr, bytes: &[u8]) -> Answer {
 #[track_caller]
 pub fn get(address: SocketAddr, path: &str, token: Option<&str>) -> Answer {
     send(address, &request(&format!("GET {path}"), token, None))
+}
+
+/// Every byte of a text as a percent escape.
+pub fn percent(text: &str) -> String {
+    text.bytes().fold(String::new(), |mut escaped, byte| {
+        let _ = write!(escaped, "%{byte:02X}");
+        escaped
+    })
 }

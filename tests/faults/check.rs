@@ -1,0 +1,207 @@
+//! What must hold after every round, recomputed from the rows.
+
+use crate::client::Acknowledged;
+use ormantrace::chain::bytes::{Hash, Salt, Secret, SubjectKind, subject_ref};
+use ormantrace::chain::history::StoredEvent;
+use ormantrace::ledger::{Checkpoint, Folder, Frontier, Note, VerifierKey, leaf_hash};
+use sqlx::postgres::PgConnection;
+use sqlx::{AssertSqlSafe, Row};
+use std::collections::{HashMap, HashSet};
+use uuid::Uuid;
+
+/// What was seen of the register so far.
+pub struct Seen {
+    /// Every leaf, in order: none may ever change.
+    leaves: Vec<Hash>,
+    frontier: Frontier,
+    /// Leaves before the first writer wrote, and acknowledged ones since.
+    expected: usize,
+    acknowledged: HashSet<Hash>,
+    /// The last published checkpoint.
+    checkpoint: Option<Checkpoint>,
+}
+
+impl Default for Seen {
+    fn default() -> Self {
+        let frontier = Frontier::new();
+        Self { leaves: Vec::new(), frontier, expected: 0, acknowledged: HashSet::new(), checkpoint: None }
+    }
+}
+
+async fn number(db: &mut PgConnection, sql: &str) -> i64 {
+    sqlx::query_scalar(AssertSqlSafe(sql.to_owned()))
+        .fetch_one(db)
+        .await
+        .unwrap_or_else(|error| panic!("{sql}: {error}"))
+}
+
+impl Seen {
+    /// Leaves so far.
+    pub fn size(&self) -> usize {
+        self.leaves.len()
+    }
+
+    /// Takes what is there before the first writer as given.
+    pub fn begin(&mut self, size: usize) {
+        self.expected = size;
+    }
+
+    /// Holds a settled round against the database; everything that does not fit.
+    /// `whole` recomputes every event, else only those that are new.
+    pub async fn round(&mut self, db: &mut PgConnection, done: &[Acknowledged], whole: bool) -> Vec<String> {
+        let mut faults = Vec::new();
+        let from = if whole { 0 } else { self.leaves.len() };
+        self.register(db, &mut faults).await;
+        events(db, &self.leaves, from, &mut faults).await;
+        let present: HashSet<&Hash> = self.leaves.iter().collect();
+        for posting in done {
+            self.expected += posting.leaves.len();
+            for leaf in &posting.leaves {
+                if !present.contains(leaf) {
+                    faults.push(format!("LOST: {leaf} of the acknowledged posting {}", posting.key));
+                }
+                if !self.acknowledged.insert(*leaf) {
+                    faults.push(format!(
+                        "DOUBLED: {leaf} was acknowledged to two postings, the last {}",
+                        posting.key
+                    ));
+                }
+            }
+        }
+        if self.expected != self.leaves.len() {
+            // Every posting was settled, so whatever else is there was done twice, or for nobody.
+            faults.push(format!(
+                "DOUBLED or LOST: {} leaves, and {} acknowledged",
+                self.leaves.len(),
+                self.expected
+            ));
+        }
+        faults
+    }
+
+    async fn register(&mut self, db: &mut PgConnection, faults: &mut Vec<String>) {
+        let rows = sqlx::query("SELECT index, entry FROM leaf ORDER BY index")
+            .fetch_all(&mut *db)
+            .await
+            .expect("leaves");
+        let before = self.leaves.len();
+        if rows.len() < before {
+            faults.push(format!("FORK: {before} leaves became {}", rows.len()));
+        }
+        let mut all = HashSet::with_capacity(rows.len());
+        for (place, row) in rows.iter().enumerate() {
+            let (index, leaf) = (row.get::<i64, _>(0), leaf_hash(row.get::<&[u8], _>(1)));
+            if usize::try_from(index) != Ok(place) {
+                faults.push(format!("GAP: leaf {index} stands at {place}"));
+            }
+            if !all.insert(leaf) {
+                faults.push(format!("DOUBLED: leaf {index} is an earlier one"));
+            }
+            match self.leaves.get(place) {
+                Some(known) if *known != leaf => {
+                    faults.push(format!("FORK: leaf {index} is another than before"))
+                }
+                Some(_) => {}
+                None => {
+                    self.leaves.push(leaf);
+                    self.frontier.push(leaf);
+                }
+            }
+        }
+        let size = number(db, "SELECT size FROM register").await;
+        if usize::try_from(size) != Ok(rows.len()) {
+            faults.push(format!("register.size is {size}, and there are {} leaves", rows.len()));
+        }
+        let backwards =
+            "SELECT count(*) FROM leaf a JOIN leaf b ON b.subject_id = a.subject_id AND b.seq = a.seq + 1
+                         WHERE b.index < a.index";
+        let backwards = number(db, backwards).await;
+        if backwards != 0 {
+            faults.push(format!("{backwards} leaves stand before their predecessors"));
+        }
+    }
+
+    /// Holds what is published against the leaves.
+    pub fn published(&mut self, folder: &Folder, keys: &[VerifierKey]) -> Result<usize, String> {
+        let Some(bytes) = folder.published().map_err(|error| error.to_string())? else { return Ok(0) };
+        let note = Note::parse(&bytes).map_err(|error| format!("checkpoint: {error}"))?;
+        let checkpoint = Checkpoint::open(&note, keys).map_err(|error| format!("checkpoint: {error}"))?;
+        let size = usize::try_from(checkpoint.size).map_err(|error| error.to_string())?;
+        if let Some(before) = &self.checkpoint
+            && (before.size > checkpoint.size
+                || (before.size == checkpoint.size && before.root != checkpoint.root))
+        {
+            return Err(format!("FORK: checkpoint {} after {}", checkpoint.size, before.size));
+        }
+        if size == self.leaves.len() && checkpoint.root != self.frontier.root() {
+            return Err(format!("FORK: the published root of {size} leaves is not theirs"));
+        }
+        self.checkpoint = Some(checkpoint);
+        Ok(size)
+    }
+}
+
+/// Every event has its leaf, its hash and its predecessor, and is its subject's head or has a successor.
+async fn events(db: &mut PgConnection, leaves: &[Hash], from: usize, faults: &mut Vec<String>) {
+    let count = number(db, "SELECT count(*) FROM event").await;
+    if usize::try_from(count) != Ok(leaves.len()) {
+        faults.push(format!("{count} events, and {} leaves", leaves.len()));
+    }
+    let mut salts: HashMap<Uuid, Salt> = HashMap::new();
+    for table in ["log", "felling_ticket", "seal_batch", "organization"] {
+        let rows = sqlx::query(AssertSqlSafe(format!("SELECT id, salt FROM {table}")))
+            .fetch_all(&mut *db)
+            .await
+            .expect("salts");
+        salts.extend(
+            rows.iter().map(|row| (row.get(0), Salt(row.get::<&[u8], _>(1).try_into().expect("32 bytes")))),
+        );
+        let heads = format!(
+            "SELECT count(*) FROM {table} t WHERE NOT EXISTS (
+                 SELECT FROM event e WHERE e.subject_id = t.id AND e.seq = t.head_seq AND e.hash = t.head_hash
+                     AND NOT EXISTS (SELECT FROM event n WHERE n.subject_id = t.id AND n.seq > e.seq))"
+        );
+        let wrong = number(db, &heads).await;
+        if wrong != 0 {
+            faults.push(format!("{wrong} rows of {table} do not know their newest event"));
+        }
+    }
+    let rows = sqlx::query(
+        "SELECT e.subject_id, e.seq, e.subject_kind, e.received_at, e.hash, e.secret, e.public, e.business,
+                e.personal_commitment, p.hash, l.entry
+         FROM event e LEFT JOIN event p ON p.subject_id = e.subject_id AND p.seq = e.seq - 1
+              LEFT JOIN leaf l ON l.subject_id = e.subject_id AND l.seq = e.seq
+         WHERE l.index IS NULL OR l.index >= $1",
+    )
+    .bind(i64::try_from(from).expect("small"))
+    .fetch_all(&mut *db)
+    .await
+    .expect("events");
+    for row in rows {
+        let (subject, seq): (Uuid, i32) = (row.get(0), row.get(1));
+        let hash = |column| row.get::<Option<&[u8]>, _>(column).and_then(Hash::from_slice);
+        let event = StoredEvent {
+            seq: u32::try_from(seq).expect("from 1"),
+            received_at: row.get(3),
+            hash: hash(4).expect("32 bytes"),
+            prev: hash(9).unwrap_or(Hash::ZERO),
+            secret: Secret(row.get::<&[u8], _>(5).try_into().expect("32 bytes")),
+            public: row.get(6),
+            business: row.get(7),
+            personal_commitment: hash(8),
+            personal: None,
+        };
+        let kind = u8::try_from(row.get::<i16, _>(2)).ok().and_then(SubjectKind::from_byte).expect("a kind");
+        let Some(salt) = salts.get(&subject) else {
+            faults.push(format!("event {seq} of {subject} is about nothing"));
+            continue;
+        };
+        let entry = event.entry(subject_ref(kind, subject, salt));
+        if (seq > 1) != hash(9).is_some() || entry.link() != event.hash {
+            faults.push(format!("UNLINKED: event {seq} of {subject}"));
+        }
+        if row.get::<Option<&[u8]>, _>(10) != Some(entry.as_bytes().as_slice()) {
+            faults.push(format!("LOST: event {seq} of {subject} has no leaf of its own"));
+        }
+    }
+}

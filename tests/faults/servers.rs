@@ -1,0 +1,326 @@
+//! The processes that faults are done to: two servers and a publisher on one private PostgreSQL.
+
+use crate::proxy::Proxy;
+use crate::support;
+use ormantrace::db::folder::{Folder, PORT};
+use ormantrace::db::postmaster::{self, Found};
+use ormantrace::db::roles::{DATABASE, OWNER, SUPERUSER};
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+use sqlx::postgres::{PgConnectOptions, PgConnection};
+use sqlx::{ConnectOptions, Connection};
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex, mpsc};
+use std::time::{Duration, Instant};
+use tokio::runtime::Handle;
+
+/// The operator's token.
+pub const TOKEN: &str = "operator-token-of-the-faults-in-Semey";
+/// Far beyond what anything takes: a hang becomes a failure.
+pub const PATIENCE: Duration = Duration::from_secs(120);
+
+/// Waits for a condition.
+pub fn until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let since = Instant::now();
+    while !is_so() {
+        assert!(since.elapsed() < PATIENCE, "still not so: {what}");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
+
+/// Kills a process by its number.
+pub fn kill(pid: i32, signal: Signal) {
+    // It may have ended by itself just now.
+    let _ = Pid::from_raw(pid).map(|pid| kill_process(pid, signal));
+}
+
+/// A process of the program, and what it says.
+pub struct Process {
+    child: Child,
+    lines: Arc<Mutex<Vec<String>>>,
+}
+
+impl Process {
+    /// Starts it and waits for the line of that message; the line.
+    fn start(mut command: Command, message: &'static str) -> (Self, Value) {
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+        let mut child = command.spawn().expect("starts");
+        let errors = BufReader::new(child.stderr.take().expect("piped"));
+        let lines = Arc::new(Mutex::new(Vec::new()));
+        let (kept, (say, said)) = (Arc::clone(&lines), mpsc::channel());
+        std::thread::spawn(move || {
+            for line in errors.lines().map_while(Result::ok) {
+                let event: Value = serde_json::from_str(&line).unwrap_or_default();
+                if event["message"] == message {
+                    let _ = say.send(event);
+                }
+                kept.lock().expect("no panic").push(line);
+            }
+        });
+        let process = Self { child, lines };
+        let event = said
+            .recv_timeout(PATIENCE)
+            .unwrap_or_else(|_| panic!("never says {message:?}: {:#?}", process.said()));
+        (process, event)
+    }
+
+    /// What it has said.
+    pub fn said(&self) -> Vec<String> {
+        let lines = self.lines.lock().expect("no panic");
+        lines[lines.len().saturating_sub(40)..].to_vec()
+    }
+
+    /// kill -9.
+    pub fn kill(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+
+    /// SIGTERM; how it ended.
+    pub fn stop(&mut self) -> ExitStatus {
+        kill(i32::try_from(self.child.id()).expect("a number"), Signal::TERM);
+        let mut status = None;
+        until("it ends at SIGTERM", || {
+            status = self.child.try_wait().expect("waited for");
+            status.is_some()
+        });
+        status.expect("ended")
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+/// The program, with no setting of whoever runs the tests.
+fn program() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_ormantrace"));
+    for (name, _) in std::env::vars_os() {
+        if name.to_str().is_some_and(|name| name.starts_with("ORMANTRACE_") || name == "DATABASE_URL") {
+            command.env_remove(name);
+        }
+    }
+    command.args(["--log-format", "json"]);
+    command
+}
+
+/// A folder for one private PostgreSQL, in memory of a given size where this user may mount.
+pub struct Ground {
+    folder: Option<tempfile::TempDir>,
+    mounted: bool,
+}
+
+impl Ground {
+    /// A folder; with `bytes`, on a disk of its own of that size, or nothing where that cannot be had.
+    pub fn new(bytes: Option<u64>) -> Option<Self> {
+        let folder = tempfile::tempdir_in(support::pg::scratch()).expect("a folder");
+        let Some(bytes) = bytes else { return Some(Self { folder: Some(folder), mounted: false }) };
+        let mounted = Command::new("mount")
+            .args(["-t", "tmpfs", "-o", &format!("size={bytes},mode=755"), "ormantrace-faults"])
+            .arg(folder.path())
+            .stderr(Stdio::null())
+            .status()
+            .is_ok_and(|status| status.success());
+        mounted.then_some(Self { folder: Some(folder), mounted })
+    }
+
+    pub fn path(&self) -> &Path {
+        self.folder.as_ref().expect("until dropped").path()
+    }
+}
+
+impl Drop for Ground {
+    fn drop(&mut self) {
+        if self.mounted {
+            let _ = Command::new("umount").arg("-l").arg(self.path()).status();
+        }
+    }
+}
+
+/// Everything that runs.
+pub struct Servers {
+    pub first: Option<Process>,
+    pub second: Option<Process>,
+    pub publisher: Option<Process>,
+    pub proxy: Proxy,
+    data: PathBuf,
+    runtime: Handle,
+}
+
+impl Servers {
+    /// On that ground, nothing of it running yet but the first server.
+    pub fn begin(ground: &Ground, runtime: &Handle) -> (Self, [u16; 2]) {
+        let data = ground.path().join("data");
+        let (first, port) = Self::serve_first(&data);
+        let socket = Folder::open(&data).and_then(|folder| folder.socket_dir()).expect("a socket");
+        let proxy = Proxy::start(runtime, socket.join(format!(".s.PGSQL.{PORT}")));
+        let mut servers =
+            Self { first: Some(first), second: None, publisher: None, proxy, data, runtime: runtime.clone() };
+        let second = servers.start_second();
+        servers.start_publisher();
+        (servers, [port, second])
+    }
+
+    fn serve_first(data: &Path) -> (Process, u16) {
+        let mut command = program();
+        command.args([
+            "serve",
+            "--listen",
+            "127.0.0.1:0",
+            "--operator-token",
+            TOKEN,
+            "--origin",
+            "orman.test/register",
+        ]);
+        command.arg("--data-dir").arg(data);
+        let (process, event) = Process::start(command, "serving");
+        (process, port(&event))
+    }
+
+    /// The server with the private PostgreSQL; its port.
+    pub fn start_first(&mut self) -> u16 {
+        let (process, port) = Self::serve_first(&self.data);
+        self.first = Some(process);
+        port
+    }
+
+    /// What the others are given: the way through the proxy.
+    fn url(&self) -> String {
+        let password =
+            Folder::open(&self.data).and_then(|folder| folder.password(OWNER, false)).expect("a password");
+        format!("postgres://{OWNER}:{password}@{}/{DATABASE}?sslmode=disable", self.proxy.address)
+    }
+
+    /// The server on somebody's PostgreSQL; its port.
+    pub fn start_second(&mut self) -> u16 {
+        let mut command = program();
+        command.args(["serve", "--listen", "127.0.0.1:0", "--origin", "orman.test/register"]);
+        command.arg("--marking-key").arg(self.data.join("keys/marking.key"));
+        command.arg("--receipt-key").arg(self.data.join("keys/receipt.key"));
+        command.arg("--data-dir").arg(self.data.with_file_name("second"));
+        command.args(["--database-url", &self.url()]);
+        let (process, event) = Process::start(command, "serving");
+        self.second = Some(process);
+        port(&event)
+    }
+
+    /// The publisher.
+    pub fn start_publisher(&mut self) {
+        let mut command = program();
+        command.args(["publish", "--origin", "orman.test/register", "--poll-milliseconds", "50"]);
+        command.arg("--register-dir").arg(self.register());
+        command.arg("--data-dir").arg(&self.data).args(["--database-url", &self.url()]);
+        self.publisher = Some(Process::start(command, "the register is open").0);
+    }
+
+    /// Where the register is published.
+    pub fn register(&self) -> PathBuf {
+        self.data.join("register")
+    }
+
+    pub fn key(&self, name: &str) -> PathBuf {
+        self.data.join("keys").join(name)
+    }
+
+    /// Number of the PostgreSQL server.
+    pub fn postmaster(&self) -> Option<i32> {
+        let folder = Folder::open(&self.data).expect("there");
+        match postmaster::look(&folder.cluster()) {
+            Ok(Found::Live(one)) if one.ready => Some(one.pid),
+            _ => None,
+        }
+    }
+
+    /// A connection of the superuser past the proxy, once there is one to be had.
+    pub fn superuser(&self) -> PgConnection {
+        let folder = Folder::open(&self.data).expect("there");
+        let options = PgConnectOptions::new()
+            .socket(folder.socket_dir().expect("a folder"))
+            .port(PORT)
+            .username(SUPERUSER)
+            .password(&folder.password(SUPERUSER, false).expect("a password"))
+            .database(DATABASE)
+            .disable_statement_logging();
+        let mut connection = None;
+        until("the database is up", || {
+            connection = self.runtime.block_on(options.connect()).ok();
+            connection.is_some()
+        });
+        connection.expect("connected")
+    }
+
+    /// The numbers of the servers' backends.
+    pub fn backends(&self) -> Vec<i32> {
+        let mut db = self.superuser();
+        self.runtime.block_on(async {
+            let pids = sqlx::query_scalar(
+                "SELECT pid FROM pg_stat_activity WHERE application_name IN ('ormantrace', 'ormantrace-sequencer') ORDER BY pid",
+            );
+            let pids = pids.fetch_all(&mut db).await.unwrap_or_default();
+            let _ = db.close().await;
+            pids
+        })
+    }
+
+    /// What `fsck` says, where this program has one.
+    pub fn fsck(&self) -> Option<Result<(), String>> {
+        let help = program().arg("--help").output().expect("runs");
+        if !String::from_utf8_lossy(&help.stdout).lines().any(|line| line.trim_start().starts_with("fsck")) {
+            return None;
+        }
+        let mut command = program();
+        command.arg("fsck").arg("--data-dir").arg(&self.data);
+        let done = command.stdin(Stdio::null()).output().expect("runs");
+        let said =
+            || format!("{}{}", String::from_utf8_lossy(&done.stdout), String::from_utf8_lossy(&done.stderr));
+        Some(if done.status.success() { Ok(()) } else { Err(said()) })
+    }
+
+    /// Stops everything cleanly; what did not end as it should.
+    pub fn end(mut self) -> Vec<String> {
+        let mut wrong = Vec::new();
+        for (name, process) in
+            [("publisher", &mut self.publisher), ("second", &mut self.second), ("first", &mut self.first)]
+        {
+            if let Some(mut process) = process.take() {
+                let status = process.stop();
+                if status.code() != Some(0) {
+                    wrong.push(format!("{name} ended with {status}: {:#?}", process.said()));
+                }
+            }
+        }
+        if self.postmaster().is_some() {
+            wrong.push("PostgreSQL still runs".to_owned());
+        }
+        wrong
+    }
+}
+
+impl Drop for Servers {
+    fn drop(&mut self) {
+        for process in [&mut self.publisher, &mut self.second, &mut self.first] {
+            drop(process.take());
+        }
+        // Its watcher has seen the first server's end; whatever is left must not outlive the test.
+        let since = Instant::now();
+        while let Some(pid) = self.postmaster() {
+            if since.elapsed() > Duration::from_secs(5) {
+                kill(pid, Signal::QUIT);
+            }
+            if since.elapsed() > Duration::from_secs(10) {
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+}
+
+fn port(event: &Value) -> u16 {
+    let address: std::net::SocketAddr =
+        event["address"].as_str().and_then(|text| text.parse().ok()).expect("an address");
+    address.port()
+}

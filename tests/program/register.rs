@@ -1,0 +1,392 @@
+//! `publish`, `witness` and `key` as processes: their ends, their refusals, the drills of
+//! docs/OPERATIONS.md, and a publisher killed at any of its file calls.
+
+use crate::support::process::{PATIENCE, Running, TOKEN, data, get, program, run, text, wait};
+use ormantrace::chain::bytes::{Entry, Hash};
+use ormantrace::config::DatabaseSettings;
+use ormantrace::db::{self, Mode};
+use ormantrace::ledger::note::{Note, VerifierKey};
+use ormantrace::ledger::tree::{is_consistent, leaf_hash, root_of};
+use ormantrace::ledger::{Checkpoint, Folder};
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+use sqlx::Executor as _;
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+const ORIGIN: &str = "orman.test/register";
+
+/// A command beside the server, and the lines that it tells.
+struct Beside {
+    child: Child,
+    lines: mpsc::Receiver<String>,
+    told: Vec<String>,
+}
+
+impl Beside {
+    fn start(mut command: Command) -> Self {
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+        let mut child = command.spawn().expect("starts");
+        let (send, lines) = mpsc::channel();
+        let errors = BufReader::new(child.stderr.take().expect("piped"));
+        std::thread::spawn(move || errors.lines().map_while(Result::ok).try_for_each(|line| send.send(line)));
+        Self { child, lines, told: Vec::new() }
+    }
+
+    /// The event of that message, once it is told.
+    fn told(&mut self, message: &str) -> Value {
+        loop {
+            let line = self.lines.recv_timeout(PATIENCE);
+            let line = line.unwrap_or_else(|_| panic!("never told {message:?}: {:#?}", self.told));
+            let event: Value = serde_json::from_str(&line).unwrap_or_default();
+            self.told.push(line);
+            if event["message"] == message {
+                return event;
+            }
+        }
+    }
+
+    fn signal(&self, signal: Signal) {
+        let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw).expect("a number");
+        kill_process(pid, signal).expect("signalled");
+    }
+
+    fn end(mut self) -> (ExitStatus, String) {
+        let status = wait(&mut self.child);
+        self.told.extend(self.lines.iter());
+        (status, self.told.join("\n"))
+    }
+
+    /// Ended as an administrator ends it: cleanly.
+    fn stop(self) {
+        self.signal(Signal::TERM);
+        let (status, told) = self.end();
+        assert_eq!(status.code(), Some(0), "{told}");
+    }
+}
+
+impl Drop for Beside {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn publish_command(data: &Path, more: &[&str]) -> Command {
+    let mut command = program();
+    command.args(["--log-format", "json", "publish", "--poll-milliseconds", "10", "--data-dir"]).arg(data);
+    command.args(["--origin", ORIGIN]).args(more);
+    command
+}
+
+fn publish(data: &Path, more: &[&str]) -> Beside {
+    Beside::start(publish_command(data, more))
+}
+
+/// The private database of a data directory: run by this test, or by a server beside which it works.
+struct Data {
+    runtime: tokio::runtime::Runtime,
+    database: Option<db::Database>,
+}
+
+impl Data {
+    fn open(dir: &Path, mode: Mode) -> Self {
+        let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+        let database = runtime.block_on(db::open(&DatabaseSettings::private(dir), mode)).expect("open");
+        Self { runtime, database: Some(database) }
+    }
+
+    /// Without a server, hence without anybody else's leaves.
+    fn alone(dir: &Path) -> Self {
+        Self::open(dir, Mode::Serve)
+    }
+
+    /// Does something as the owner of the tables; answers a number.
+    fn ask(&self, sql: String) -> i64 {
+        let database = self.database.as_ref().expect("open");
+        self.runtime.block_on(async {
+            let mut owner = database.owner().await.expect("connects");
+            let asked = owner.fetch_optional(sqlx::raw_sql(sqlx::AssertSqlSafe(sql))).await.expect("done");
+            asked.map_or(0, |row| sqlx::Row::get(&row, 0))
+        })
+    }
+
+    /// Puts leaves into the database, as the sequencer does.
+    fn sequence(&self, from: u64, to: u64) {
+        let rows: Vec<String> = (from..to)
+            .map(|n| format!("({n}, '\\x{}', gen_random_uuid(), 1, now())", hex::encode(leaf(n).as_bytes())))
+            .collect();
+        self.ask(format!("INSERT INTO leaf VALUES {}", rows.join(", ")));
+    }
+}
+
+impl Drop for Data {
+    fn drop(&mut self) {
+        if let Some(database) = self.database.take() {
+            self.runtime.block_on(database.close());
+        }
+    }
+}
+
+fn leaf(number: u64) -> Entry {
+    let at = "2026-10-05T05:00:00Z".parse().expect("a time");
+    Entry::new(Hash([1; 32]), u32::try_from(number).expect("small") + 1, at, Hash::ZERO, Hash([7; 32]))
+}
+
+fn root(size: u64) -> Hash {
+    root_of(&(0..size).map(|n| leaf_hash(leaf(n).as_bytes())).collect::<Vec<_>>())
+}
+
+fn folder(data: &Path) -> Folder {
+    Folder::new(data.join("register"))
+}
+
+fn published(data: &Path) -> Option<(Note, Checkpoint)> {
+    let note = Note::parse(&folder(data).published().expect("read")?).expect("a note");
+    let checkpoint = Checkpoint::parse(note.text()).expect("a checkpoint");
+    Some((note, checkpoint))
+}
+
+/// Waits until what is published is as `is_so` wants it.
+fn until(data: &Path, what: &str, is_so: impl Fn(&Note, &Checkpoint) -> bool) -> (Note, Checkpoint) {
+    let since = Instant::now();
+    loop {
+        if let Some((note, checkpoint)) = published(data)
+            && is_so(&note, &checkpoint)
+        {
+            return (note, checkpoint);
+        }
+        assert!(since.elapsed() < PATIENCE, "not published: {what}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// `key make` or `key show`; the public half.
+fn key(arguments: &[&str]) -> VerifierKey {
+    let output = run(&[&["key"], arguments].concat());
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    text(&output.stdout).trim().parse().expect("a public key")
+}
+
+#[test]
+fn what_is_published_is_served_and_a_lost_database_refused() {
+    let data = data();
+    let server = Running::start(data.path(), &["--operator-token", TOKEN]);
+    assert_eq!(server.get("/checkpoint", None).0, 404);
+    let publisher = publish(data.path(), &[]);
+    let beside = Data::open(data.path(), Mode::Attach);
+    // The operator's own event comes first; once the sequencer has nothing to do, the test does its work.
+    let since = Instant::now();
+    while beside.ask("SELECT count(*) FROM leaf_queue".to_owned()) != 0
+        || beside.ask("SELECT count(*) FROM leaf".to_owned()) == 0
+    {
+        assert!(since.elapsed() < PATIENCE, "nothing is sequenced");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let own = beside.ask("SELECT count(*) FROM leaf".to_owned()).unsigned_abs();
+    beside.sequence(own, 300);
+    until(data.path(), "300 leaves", |_, checkpoint| checkpoint.size == 300);
+    let (status, checkpoint) = server.get("/checkpoint", None);
+    assert!(status == 200 && checkpoint.starts_with(&format!("{ORIGIN}\n300\n")), "{checkpoint}");
+    let (status, told) = server.get("/register", None);
+    let told: Value = serde_json::from_str(&told).expect("JSON");
+    assert_eq!((status, &told["standing"]), (200, &Value::from("signed, witnessed by 0 of 0")));
+    let shown = key(&["show", data.path().join("keys/register.key").to_str().expect("text")]);
+    assert_eq!(told["keys"][0], shown.to_string());
+    assert_eq!(server.get("/tile/0/001.p/9", None).0, 404, "never published, and not whole");
+    assert_eq!(server.get("/tile/entries/x000/000", None).0, 404);
+    let figures = server.get("/metrics", Some(TOKEN)).1;
+    assert!(figures.contains("ormantrace_register_published_size 300"), "{figures}");
+    let second = publish(data.path(), &[]).end();
+    assert_eq!(second.0.code(), Some(1), "{}", second.1);
+    assert!(second.1.contains("is published by another process"), "{}", second.1);
+    publisher.stop();
+    beside.ask(
+        "ALTER TABLE leaf DISABLE TRIGGER USER; DELETE FROM leaf WHERE index > 250; ALTER TABLE leaf ENABLE TRIGGER USER"
+            .to_owned(),
+    );
+    let (status, told) = publish(data.path(), &[]).end();
+    assert_eq!(status.code(), Some(1), "{told}");
+    assert!(told.contains("The database has 251 leaves, and 300 were signed"), "{told}");
+    let (status, told) = publish(data.path(), &["--quorum", "1"]).end();
+    assert_eq!(status.code(), Some(1), "{told}");
+    assert!(told.contains("--quorum asks for 1 witnesses, and there are 0"), "{told}");
+}
+
+/// The drill of docs/OPERATIONS.md, with the commands that stand there.
+#[test]
+fn the_drill_of_changing_a_key() {
+    let data = data();
+    let database = Data::alone(data.path());
+    let publisher = publish(data.path(), &[]);
+    database.sequence(0, 10);
+    let (first, before) = until(data.path(), "10 leaves", |_, checkpoint| checkpoint.size == 10);
+    publisher.stop();
+    let path = |name: &str| data.path().join(name).to_str().expect("text").to_owned();
+    let (old_file, new_file) = (path("keys/register.key"), path("keys/register-2.key"));
+    let old = key(&["show", &old_file]);
+    let new = key(&["make", "--name", ORIGIN, &new_file]);
+    assert_eq!(
+        run(&["key", "make", "--name", ORIGIN, &new_file]).status.code(),
+        Some(1),
+        "never over another"
+    );
+    // The new key alone is refused; both sign; then the new one signs alone.
+    let (status, told) = publish(data.path(), &["--register-key", &new_file]).end();
+    assert_eq!(status.code(), Some(1), "{told}");
+    assert!(told.contains("give the old key too"), "{told}");
+    let both = publish(data.path(), &["--register-key", &format!("{old_file},{new_file}")]);
+    let keys = [old.clone(), new.clone()];
+    until(data.path(), "by both", |note, _| note.verify(&keys).is_ok_and(|by| by.len() == 2));
+    both.stop();
+    std::fs::rename(&old_file, path("keys/register-1.key")).expect("put away");
+    let alone = publish(data.path(), &["--register-key", &new_file]);
+    database.sequence(10, 20);
+    let only_new =
+        |note: &Note, checkpoint: &Checkpoint| checkpoint.size == 20 && note.verify(&keys[..1]).is_err();
+    let (last, after) = until(data.path(), "by the new key alone", only_new);
+    alone.stop();
+    assert_eq!(last.verify(&keys).expect("signed")[0].key, &new);
+    // What the old key has signed holds, and the later tree follows from it.
+    assert_eq!(Checkpoint::open(&first, std::slice::from_ref(&old)).expect("signed"), before);
+    let proof = folder(data.path()).tree(20).consistency(10).expect("a proof");
+    assert!(is_consistent(10, before.root, 20, after.root, &proof));
+}
+
+#[test]
+fn a_witness_of_its_own_countersigns() {
+    let data = data();
+    let database = Data::alone(data.path());
+    let path = |name: &str| data.path().join(name).to_str().expect("text").to_owned();
+    let register = key(&["make", "--name", ORIGIN, &path("keys/register.key")]).to_string();
+    let name = "witness.test";
+    let witness_key = key(&["make", "--witness", "--name", name, &path("witness.key")]);
+    let start = |listen: &str| {
+        let mut command = program();
+        command.args(["--log-format", "json", "witness", "--listen", listen, "--dir", &path("witness")]);
+        command.args(["--key", &path("witness.key"), "--register", &register]);
+        let mut witness = Beside::start(command);
+        let address = witness.told("witnessing")["address"].as_str().expect("an address").to_owned();
+        (witness, address)
+    };
+    let (witness, address) = start("127.0.0.1:0");
+    let at = format!("http://{address}={witness_key}");
+    let publisher = publish(data.path(), &["--witness", &at, "--quorum", "1"]);
+    database.sequence(0, 5);
+    let keys = [witness_key.clone()];
+    let seen = |size| {
+        move |note: &Note, checkpoint: &Checkpoint, keys: &[VerifierKey]| {
+            checkpoint.size == size && note.verify(keys).is_ok()
+        }
+    };
+    until(data.path(), "witnessed", |note, checkpoint| seen(5)(note, checkpoint, &keys));
+    // Killed hard, both go on where they were.
+    witness.signal(Signal::KILL);
+    publisher.signal(Signal::KILL);
+    drop((witness.end(), publisher.end()));
+    database.sequence(5, 9);
+    let (witness, _) = start(&address);
+    let publisher = publish(data.path(), &["--witness", &at, "--quorum", "1", "--quick-start"]);
+    until(data.path(), "witnessed again", |note, checkpoint| seen(9)(note, checkpoint, &keys));
+    assert_eq!(get(address.parse().expect("an address"), "/healthz", None), (200, "ok\n".to_owned()));
+    publisher.stop();
+    witness.stop();
+    // A register's key witnesses nothing.
+    let output = run(&[
+        "witness",
+        "--listen",
+        "127.0.0.1:0",
+        "--dir",
+        &path("other"),
+        "--key",
+        &path("keys/register.key"),
+        "--register",
+        &register,
+    ]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text(&output.stderr).contains("is no witness's key"), "{}", text(&output.stderr));
+}
+
+/// The kernel ends the publisher at each of its calls that change the disk, one after the other;
+/// after each, the next publisher finds a register that follows from what was published before.
+#[test]
+#[cfg_attr(not(has_strace), ignore = "strace is not installed")]
+fn killed_at_any_file_call_it_goes_on() {
+    let data = data();
+    let database = Data::alone(data.path());
+    let mut size = 250;
+    database.sequence(0, size);
+    let publisher = publish(data.path(), &[]);
+    until(data.path(), "250 leaves", |_, checkpoint| checkpoint.size == size);
+    publisher.stop();
+    let mut killed = 0;
+    for call in ["rename", "fsync"] {
+        for nth in 1.. {
+            let (_, before) = published(data.path()).expect("published");
+            // Across a tile's end now and then: whole tiles, and short ones that go.
+            let next = size + 130;
+            database.sequence(size, next);
+            let mut command = Command::new("strace");
+            command.args(["-f", "-qq", "-e", "trace=none", "-e"]);
+            command.arg(format!("inject={call}:signal=KILL:when={nth}"));
+            let plain = publish_command(data.path(), &["--quick-start"]);
+            command.arg(plain.get_program()).args(plain.get_args());
+            for (name, value) in plain.get_envs() {
+                match value {
+                    Some(value) => command.env(name, value),
+                    None => command.env_remove(name),
+                };
+            }
+            let mut traced = Beside::start(command);
+            let since = Instant::now();
+            let survived = loop {
+                if traced.child.try_wait().expect("waited for").is_some() {
+                    break false;
+                }
+                if published(data.path()).expect("published").1.size == next {
+                    break true;
+                }
+                assert!(since.elapsed() < PATIENCE, "{call} {nth}: neither ended nor published");
+                std::thread::sleep(Duration::from_millis(5));
+            };
+            if survived {
+                // strace's end would leave it running: it is told itself, by the number in its lock.
+                let holder = std::fs::read_to_string(folder(data.path()).lock_file()).expect("a holder");
+                let number =
+                    holder.trim().trim_start_matches("process ").parse().ok().and_then(Pid::from_raw);
+                kill_process(number.expect("a number"), Signal::TERM).expect("signalled");
+                wait(&mut traced.child);
+            }
+            drop(traced);
+            let (_, shown) = published(data.path()).expect("published");
+            assert!(
+                [before.size, next].contains(&shown.size) && shown.root == root(shown.size),
+                "{call} {nth}"
+            );
+            // The strace that was killed may leave the publisher it watched for a moment.
+            let again = loop {
+                let mut again = publish(data.path(), &[]);
+                let message = again.lines.recv_timeout(PATIENCE).expect("it tells something");
+                if !message.contains("is published by another process") {
+                    break again;
+                }
+                assert!(since.elapsed() < PATIENCE, "{call} {nth}: the killed one lives");
+                let _ = wait(&mut again.child);
+            };
+            let (_, after) = until(data.path(), "after the kill", |_, checkpoint| checkpoint.size == next);
+            assert_eq!(after.root, root(next), "{call} {nth}");
+            let proof = folder(data.path()).tree(next).consistency(before.size).expect("a proof");
+            assert!(is_consistent(before.size, before.root, next, after.root, &proof), "{call} {nth}");
+            again.stop();
+            size = next;
+            if survived {
+                break;
+            }
+            killed += 1;
+        }
+    }
+    assert!(killed > 12, "it was killed {killed} times only");
+}
