@@ -1,5 +1,5 @@
 //! The published register as it lies in its folder: `/checkpoint` and `/tile/…` (C2SP tlog-tiles),
-//! and `/register`, which says who signs and who witnesses.
+//! and `/keys.json`, which says who signs and who witnesses.
 //!
 //! Any web server can do the same with the folder's files. A path is read as the name of a tile or
 //! not at all, so no other file can be reached; and only what the published checkpoint covers is
@@ -22,14 +22,10 @@ const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
 const BYTES: HeaderValue = HeaderValue::from_static("application/octet-stream");
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
-/// `GET /checkpoint`, `GET /tile/…`, `GET /register` and its file name, for anyone. Where nothing is
-/// published, all are absent.
+/// `GET /checkpoint`, `GET /tile/…` and `GET /keys.json`, for anyone. Where nothing is published, all are
+/// absent. (`GET /register` is the page for people.)
 pub fn routes<S: Clone + Send + Sync + 'static>(folder: &Folder) -> Router<S> {
-    let (checkpoint, tiles) = (folder.clone(), folder.clone());
-    let keys = |folder: &Folder| {
-        let folder = folder.clone();
-        get(async move || answer(JSON, MOMENT, read(move || folder.keys()).await))
-    };
+    let (checkpoint, tiles, keys) = (folder.clone(), folder.clone(), folder.clone());
     Router::new()
         .route(
             "/checkpoint",
@@ -41,8 +37,7 @@ pub fn routes<S: Clone + Send + Sync + 'static>(folder: &Folder) -> Router<S> {
                 answer(BYTES, FOR_GOOD, read(move || tile(&tiles, &path)).await)
             }),
         )
-        .route("/register", keys(folder))
-        .route("/keys.json", keys(folder))
+        .route("/keys.json", get(async move || answer(JSON, MOMENT, read(move || keys.keys()).await)))
 }
 
 /// A tile's bytes, if the path names one that the published checkpoint covers.
