@@ -59,7 +59,7 @@ impl Chain<'_> {
             }
             expected = event.seq.saturating_add(1);
             let refs: Vec<Hash> = own.into_iter().chain(told.as_ref().map(|told| told.subject)).collect();
-            let laid_out = self.lay_out(event, &refs, &prevs);
+            let laid_out = lay_out(event, &refs, &prevs);
             if let Some((entry, by)) = &laid_out {
                 salt_fits &= *by == 0 || own.is_none();
                 self.compare_place(report, event, place, entry);
@@ -67,7 +67,7 @@ impl Chain<'_> {
                 let detail =
                     "its hash is not that of what it says, when it was received and what it follows on";
                 report.event(Code::EventAltered, self.subject, event.seq, detail);
-                if let (Some(entry), Some(_)) = (self.entry(event, &refs, &prevs), place) {
+                if let (Some(entry), Some(_)) = (entry_of(event, &refs, &prevs), place) {
                     self.compare_place(report, event, place, &entry);
                 }
             }
@@ -81,7 +81,7 @@ impl Chain<'_> {
                     detail,
                 );
             }
-            let recomputed = laid_out.map(|(entry, _)| entry).or_else(|| self.entry(event, &refs, &prevs));
+            let recomputed = laid_out.map(|(entry, _)| entry).or_else(|| entry_of(event, &refs, &prevs));
             prevs = event.hash().into_iter().chain(recomputed.map(|entry| entry.link())).collect();
             let received = event.received();
             if let (Some(before), Some(received)) = (before, received)
@@ -98,23 +98,6 @@ impl Chain<'_> {
             let detail = "salt is not the one that its events were recorded with";
             report.find(Code::StateDiffers, table(self.kind), self.subject, event, detail);
         }
-    }
-
-    /// The entry whose hash is the stored one, and which of `refs` it takes.
-    fn lay_out(&self, event: &EventRow, refs: &[Hash], prevs: &[Hash]) -> Option<(Entry, usize)> {
-        let stored = event.hash()?;
-        let (record, received) = (record_of(event)?, event.received()?);
-        let seq = u32::try_from(event.seq).ok()?;
-        refs.iter().enumerate().find_map(|(by, subject)| {
-            let entries = prevs.iter().map(|prev| Entry::new(*subject, seq, received, *prev, record));
-            entries.into_iter().find(|entry| entry.link() == stored).map(|entry| (entry, by))
-        })
-    }
-
-    /// The entry as it would be, whatever the stored hash says.
-    fn entry(&self, event: &EventRow, refs: &[Hash], prevs: &[Hash]) -> Option<Entry> {
-        let seq = u32::try_from(event.seq).ok()?;
-        Some(Entry::new(*refs.first()?, seq, event.received()?, *prevs.first()?, record_of(event)?))
     }
 
     fn compare_place(&self, report: &mut Report<'_>, event: &EventRow, place: Option<&Place>, entry: &Entry) {
@@ -166,6 +149,23 @@ impl Chain<'_> {
         ];
         compare(report, "personal", &id, Some(at), &wants, &kept.row);
     }
+}
+
+/// The entry whose hash is the stored one, and which of `refs` it takes.
+fn lay_out(event: &EventRow, refs: &[Hash], prevs: &[Hash]) -> Option<(Entry, usize)> {
+    let stored = event.hash()?;
+    let (record, received) = (record_of(event)?, event.received()?);
+    let seq = u32::try_from(event.seq).ok()?;
+    refs.iter().enumerate().find_map(|(by, subject)| {
+        let entries = prevs.iter().map(|prev| Entry::new(*subject, seq, received, *prev, record));
+        entries.into_iter().find(|entry| entry.link() == stored).map(|entry| (entry, by))
+    })
+}
+
+/// The entry as it would be, whatever the stored hash says.
+fn entry_of(event: &EventRow, refs: &[Hash], prevs: &[Hash]) -> Option<Entry> {
+    let seq = u32::try_from(event.seq).ok()?;
+    Some(Entry::new(*refs.first()?, seq, event.received()?, *prevs.first()?, record_of(event)?))
 }
 
 /// The record that an event's parts give.

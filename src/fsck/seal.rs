@@ -99,9 +99,10 @@ async fn keys(reader: &mut Reader<'_>, report: &mut Report<'_>) -> Result<KeyRin
         let public = row.public_key.and_then(|key| <[u8; 32]>::try_from(key).ok());
         let id = public.and_then(|public| ring.add(&public).ok());
         let key_id = row.key_id.unwrap_or_default();
-        if id.is_none_or(|id| id.as_str() != key_id) {
+        if id.as_ref().is_none_or(|id| id.as_str() != key_id) {
+            let given = id.as_ref().map(|id| format!(" or {}", id.as_str())).unwrap_or_default();
             let detail = "the public key is not the one that its id was made from";
-            report.find(Code::StateDiffers, "marking_key", key_id, None, detail);
+            report.find(Code::StateDiffers, "marking_key", format!("{key_id}{given}"), None, detail);
         }
     }
     Ok(ring)

@@ -103,7 +103,6 @@ async fn insider_edits_of_every_column_are_found_and_named() {
         if is_no_evidence(table, name) {
             continue;
         }
-        eprintln!("TRACE {table}.{name} {tried}");
         for state in ["IS NOT NULL", "IS NULL"] {
             let pick = format!(
                 "SELECT ctid::text, row_to_json(t)::jsonb || jsonb_build_object('of',
