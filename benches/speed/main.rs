@@ -77,7 +77,7 @@ async fn run(settings: Settings) -> Result<(), Failure> {
         );
     }
     std::fs::create_dir_all(&dir)?;
-    let outcome = measure_in(settings.clone(), &dir).await;
+    let outcome = Box::pin(measure_in(settings.clone(), &dir)).await;
     if outcome.is_err() {
         server::complaints(&dir);
     }
@@ -150,7 +150,7 @@ async fn measure_in(settings: Settings, dir: &Path) -> Result<Report, Failure> {
     targets.extend(bench.settings.grow_to.filter(|more| *more > bench.settings.events));
     let whole = targets.len() == 1;
     for events in targets {
-        let (next, stage) = measure_at(bench, events, shared_buffers, whole).await?;
+        let (next, stage) = Box::pin(measure_at(bench, events, shared_buffers, whole)).await?;
         bench = next;
         report.stages.push(stage);
     }
