@@ -3,23 +3,33 @@
 //! A fault of the command line itself ends with exit code 2 and the usage, everything
 //! else that keeps a command from its end with exit code 1 and a sentence.
 
+use crate::clock::Clock;
 use crate::config::{DatabaseSettings, Settings};
 use crate::db::erase::{self, Whose};
 use crate::db::{self, Mode, OpenError};
 use crate::demo;
 use crate::error::Invalid;
+use crate::fsck;
+use crate::http::body::BodySettings;
 use crate::http::router;
 use crate::http::server::ServerSettings;
 use crate::party::bin::Bin;
 use crate::serve::{self, Operation};
 use crate::telemetry::{self, Format, TelemetryError};
+use crate::verifier::command::{self, VerifyArgs};
 use clap::{Args, Parser, Subcommand};
 use std::ffi::OsString;
 use std::io::Write;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use crate::http::address::Network;
 use crate::ids::HarvestId;
+use crate::register::publish::PublishError;
+use crate::register::witness::WitnessError;
+
+mod register;
+use crate::ledger::VerifierKey;
 
 /// Marking and tracing of timber: seals, felling tickets, harvests, custody, verification.
 #[derive(Debug, Parser)]
@@ -61,8 +71,21 @@ enum Command {
         )]
         listen: SocketAddr,
     },
+    /// Check an export, a proof, a receipt or a checkpoint offline; exit code 0 if every check holds
+    Verify(Box<VerifyArgs>),
     /// Erase a person's data for good: from the tables, the indexes and a private cluster's files
     Erase(EraseArgs),
+    /// Sign the register of all events and publish it; a process apart from the server, with a key that
+    /// the database's administrator does not have
+    Publish(Box<register::PublishArgs>),
+    /// Countersign somebody's register, each checkpoint only if it follows from the one before
+    Witness(Box<register::WitnessArgs>),
+    /// Make or show a key of a register or a witness
+    #[command(subcommand)]
+    Key(register::KeyCommand),
+    /// Check the whole database against its evidence and the register; exit code 0 if nothing is wrong,
+    /// 1 with a line for each finding, 2 if it could not be checked
+    Fsck(FsckArgs),
 }
 
 /// What `serve` and `demo` can be told.
@@ -83,6 +106,20 @@ struct OperationArgs {
     #[arg(long, env = "ORMANTRACE_MARKING_KEY", value_name = "FILE")]
     marking_key: Option<std::path::PathBuf>,
 
+    /// Folder of the published register, which `publish` writes and this serves
+    /// [default: register in the data directory]
+    #[arg(long, env = "ORMANTRACE_REGISTER_DIR", value_name = "FOLDER")]
+    register_dir: Option<std::path::PathBuf>,
+    /// File of the key that signs receipts; made if there is none [default: keys/receipt.key in the data
+    /// directory]
+    #[arg(long, env = "ORMANTRACE_RECEIPT_KEY", value_name = "FILE")]
+    receipt_key: Option<std::path::PathBuf>,
+
+    /// Name of the register in the keys that are made for it, such as wood.example [default: the public
+    /// address]
+    #[arg(long, env = "ORMANTRACE_ORIGIN", value_name = "NAME", value_parser = origin)]
+    origin: Option<String>,
+
     /// Public checks of codes that find nothing, per minute and address without a token
     #[arg(long, env = "ORMANTRACE_MISSES_PER_MINUTE", value_name = "NUMBER", default_value_t = 30)]
     #[arg(value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
@@ -102,6 +139,16 @@ struct OperationArgs {
     /// /metrics asks for the operator's token
     #[arg(long, env = "ORMANTRACE_METRICS_LISTEN", value_name = "ADDRESS:PORT")]
     metrics_listen: Option<SocketAddr>,
+
+    /// Seconds in which a request's header must be complete, and how long a connection may idle
+    #[arg(long, env = "ORMANTRACE_HEADER_SECONDS", value_name = "SECONDS", default_value_t = 10)]
+    #[arg(value_parser = clap::value_parser!(u16).range(1..=300))]
+    header_seconds: u16,
+
+    /// Seconds in which a request's body must be complete; no pause in it may be longer than 10
+    #[arg(long, env = "ORMANTRACE_BODY_SECONDS", value_name = "SECONDS", default_value_t = 30)]
+    #[arg(value_parser = clap::value_parser!(u16).range(1..=300))]
+    body_seconds: u16,
 
     /// Seconds that requests at work have left once the server was told to stop
     #[arg(long, env = "ORMANTRACE_DRAIN_SECONDS", value_name = "SECONDS", default_value_t = 30)]
@@ -136,6 +183,48 @@ struct WhoseArgs {
     iin: Option<Bin>,
 }
 
+/// What is checked.
+#[derive(Args, Clone, Debug)]
+struct FsckArgs {
+    #[command(flatten)]
+    database: DatabaseSettings,
+
+    /// Folder of the published register to compare with [default: `register` in the data directory,
+    /// if it is there]
+    #[arg(long, env = "ORMANTRACE_REGISTER_DIR", value_name = "FOLDER")]
+    register_dir: Option<std::path::PathBuf>,
+
+    /// Key that the published register must be signed with, as NAME+ID+KEY; any one of several.
+    /// Without one, the roots are compared and their signatures not looked at
+    #[arg(long, value_name = "VKEY")]
+    trust: Vec<VerifierKey>,
+}
+
+impl FsckArgs {
+    fn scope(&self) -> fsck::Scope {
+        let in_data = || self.database.data_dir().ok().map(|dir| dir.join("register"));
+        let folder = self.register_dir.clone().or_else(|| in_data().filter(|dir| dir.is_dir()));
+        let published = folder.map(|folder| fsck::Published { folder, keys: self.trust.clone() });
+        fsck::Scope { published, ..fsck::Scope::default() }
+    }
+
+    /// Checks, tells, and gives whether nothing is wrong.
+    async fn run(&self) -> Result<bool, Failure> {
+        let database = db::open(&self.database, Mode::Attach).await?;
+        let mut console = fsck::console::Console::default();
+        let checked = async {
+            let mut connection = database.owner().await.map_err(fsck::Failure::Database)?;
+            fsck::check(&mut connection, &self.scope(), &mut console).await
+        };
+        let checked = checked.await;
+        console.finish();
+        database.close().await;
+        let summary = checked.map_err(|failure| Failure::Unchecked(failure.to_string()))?;
+        writeln!(std::io::stdout(), "{summary}")?;
+        Ok(summary.is_clean())
+    }
+}
+
 /// Why a command did not come to its end. `Display` is the whole message.
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
@@ -157,9 +246,32 @@ pub enum Failure {
     /// No server, or one that is not ready.
     #[error("The server at {0} is not ready.")]
     NotReady(SocketAddr),
+    /// What was to be verified does not hold, or cannot be read.
+    #[error("{0}")]
+    Verify(#[from] command::Failure),
+    /// Publishing ended.
+    #[error("{0}")]
+    Publish(#[from] PublishError),
+    /// Witnessing did not start.
+    #[error("{0}")]
+    Witness(#[from] WitnessError),
     /// Erasing failed.
     #[error("{0}")]
     Erase(#[from] erase::Failure),
+    /// The check did not come to its end.
+    #[error("{0}")]
+    Unchecked(String),
+    /// The check came to its end and found something.
+    #[error("The database and its evidence do not agree: see the lines on standard output.")]
+    Findings,
+}
+
+impl Failure {
+    /// The exit code: 1, but 2 for a check that could not be done, since its 1 says that something is wrong.
+    #[must_use]
+    pub fn exit_code(&self) -> u8 {
+        if matches!(self, Self::Unchecked(_)) { 2 } else { 1 }
+    }
 }
 
 impl Cli {
@@ -182,8 +294,13 @@ impl Cli {
         if let Command::Probe { listen } = self.command {
             return serve::probe(listen).map_err(|_| Failure::NotReady(listen));
         }
+        let command = match self.command {
+            Command::Verify(args) => return Ok(args.run()?),
+            Command::Key(command) => return command.run(),
+            other => other,
+        };
         telemetry::init(self.log_format, &self.log)?;
-        tokio::runtime::Runtime::new()?.block_on(self.command.run())
+        tokio::runtime::Runtime::new()?.block_on(command.run())
     }
 }
 
@@ -204,7 +321,9 @@ impl Command {
                 tracing::info!("the database has this program's shape");
                 Ok(())
             }
-            Self::Openapi | Self::Probe { .. } => Ok(()),
+            Self::Publish(args) => args.run().await,
+            Self::Witness(args) => args.run().await,
+            Self::Openapi | Self::Probe { .. } | Self::Verify(_) | Self::Key(_) => Ok(()),
             Self::Erase(args) => {
                 let whose = match (args.whose.harvest, args.whose.iin) {
                     (Some(harvest), _) => Whose::Harvest(harvest),
@@ -212,25 +331,39 @@ impl Command {
                     (None, None) => return Ok(()),
                 };
                 let database = db::open(&args.database, Mode::Attach).await?;
-                let erased = erase::erase(&database, &whose).await;
+                let erased = erase::erase(&database, &whose, &Clock::system()).await;
                 database.close().await;
                 Ok(writeln!(std::io::stdout(), "{}", erased?)?)
             }
+            Self::Fsck(args) => match args.run().await {
+                Ok(true) => Ok(()),
+                Ok(false) => Err(Failure::Findings),
+                Err(other) => Err(Failure::Unchecked(other.to_string())),
+            },
         }
     }
 }
 
 impl ServeArgs {
     fn split(self) -> (Settings, Operation) {
-        let given = self.operation;
+        let (given, body) = (self.operation, BodySettings::default());
         let mut operation = Operation {
             marking_key: given.marking_key,
+            register_dir: given.register_dir,
+            receipt_key: given.receipt_key,
+            origin: given.origin,
             trusted_proxies: given.trusted_proxy,
             metrics_listen: given.metrics_listen,
-            leave: std::time::Duration::from_secs(given.leave_seconds.into()),
+            leave: Duration::from_secs(given.leave_seconds.into()),
             server: ServerSettings {
-                drain: std::time::Duration::from_secs(given.drain_seconds.into()),
+                header_timeout: Duration::from_secs(given.header_seconds.into()),
+                drain: Duration::from_secs(given.drain_seconds.into()),
                 ..ServerSettings::default()
+            },
+            body: BodySettings {
+                idle: body.idle.min(Duration::from_secs(given.body_seconds.into())),
+                total: Duration::from_secs(given.body_seconds.into()),
+                ..body
             },
             ..Operation::default()
         };
@@ -238,6 +371,13 @@ impl ServeArgs {
         operation.limits.hits.count = given.hits_per_second;
         (self.settings, operation)
     }
+}
+
+fn origin(text: &str) -> Result<String, Invalid> {
+    if crate::ledger::note::is_name(text) {
+        return Ok(text.to_owned());
+    }
+    Err(Invalid::new("bad-origin", "A register's name has no space and no `+`, and at most 255 bytes."))
 }
 
 /// The arguments with `serve` put where a command would stand, if none stands there: a flag

@@ -5,6 +5,7 @@
 //! lock, and is recorded at the end with the events it made: the same content sent
 //! again finds those events and does nothing.
 
+use crate::chain::bytes::Hash;
 use crate::db::Tx;
 use crate::error::{At, Entry, Error, Result};
 use crate::ids::{OperationId, OrganizationId};
@@ -66,6 +67,7 @@ pub async fn claim(
     match row {
         None => Ok(Claim::New),
         Some(row) if row.fingerprint.as_ref().is_none_or(|known| known == fingerprint) => {
+            remember(tx, &row.subjects, &row.seqs).await?;
             Ok(Claim::Existing { subjects: row.subjects, seqs: row.seqs })
         }
         Some(_) => Err(Error::Conflict(vec![Entry::new(
@@ -74,6 +76,25 @@ pub async fn claim(
             "This operation id stands for another posting of yours; take a new one.",
         )])),
     }
+}
+
+/// Lets the transaction remember the events of an earlier posting, so that its answer has the same receipt.
+async fn remember(tx: &mut Tx<'_>, subjects: &[Uuid], seqs: &[i32]) -> Result<()> {
+    let rows = sqlx::query!(
+        "SELECT event.subject_id, event.hash, event.received_at
+         FROM UNNEST($1::uuid[], $2::int[]) WITH ORDINALITY AS made (id, seq, place)
+         JOIN event ON event.subject_id = made.id AND event.seq = made.seq ORDER BY made.place",
+        subjects,
+        seqs
+    )
+    .fetch_all(&mut **tx)
+    .await?;
+    for row in rows {
+        let hash = Hash::from_slice(&row.hash);
+        let hash = hash.ok_or_else(|| Error::BadRow(format!("event.hash of {}", row.subject_id)))?;
+        tx.remember(hash, row.received_at);
+    }
+    Ok(())
 }
 
 /// What a posting did, to be remembered for ever.

@@ -11,19 +11,25 @@ use crate::db::{self, Database, Mode, OpenError};
 use crate::error::{Error, Invalid};
 use crate::http::address::Network;
 use crate::http::app::{App, Inner, shared_secret};
+use crate::http::body::BodySettings;
 use crate::http::layers::LayerSettings;
 use crate::http::limit::{LimitSettings, PublicLimiter};
 use crate::http::metrics::Exposition;
 use crate::http::posting::forget_old_answers;
 use crate::http::router::{self, Operations};
 use crate::http::server::{Server, ServerSettings};
+use crate::ledger::note::{Kind, Signer};
+use crate::ledger::{Checkpoint, Folder, Note};
 use crate::party::bootstrap::{Bootstrap, bootstrap_operator};
 use crate::party::key::Token;
 use crate::read::Reads;
+use crate::register::published::Published;
+use crate::register::{Queue, Sequencer};
 use crate::seal::gs1::Gtin;
 use crate::seal::signing::{KeyRing, SigningKey};
 use crate::units::Text;
 use sqlx::PgPool;
+use sqlx::postgres::PgConnectOptions;
 use std::future::Future;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -31,6 +37,7 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 
 /// What the operator that a first start makes is called.
@@ -46,6 +53,12 @@ const PROBE_TIME: Duration = Duration::from_secs(2);
 pub struct Operation {
     /// File of the key that signs marking codes; by default `keys/marking.key` in the data directory.
     pub marking_key: Option<PathBuf>,
+    /// Folder of the published register; by default `register` in the data directory.
+    pub register_dir: Option<PathBuf>,
+    /// File of the key that signs receipts; by default `keys/receipt.key` in the data directory.
+    pub receipt_key: Option<PathBuf>,
+    /// Name of the register, for the keys that are made; by default the public address.
+    pub origin: Option<String>,
     /// Limits of the public check.
     pub limits: LimitSettings,
     /// Whose `X-Forwarded-For` is believed.
@@ -56,6 +69,8 @@ pub struct Operation {
     pub leave: Duration,
     /// The listener's bounds.
     pub server: ServerSettings,
+    /// The bounds of bodies.
+    pub body: BodySettings,
 }
 
 /// Why a server did not start. `Display` is the whole message.
@@ -75,6 +90,9 @@ pub enum Failure {
     /// The signing key cannot be read or made.
     #[error("The key that signs marking codes cannot be used: {0}.")]
     MarkingKey(std::io::Error),
+    /// The key of the receipts cannot be read or made.
+    #[error("The key that signs receipts cannot be used: {0}.")]
+    ReceiptKey(std::io::Error),
     /// A setting is wrong.
     #[error("{0}")]
     Settings(#[from] Invalid),
@@ -99,6 +117,8 @@ pub struct Ready {
     pub address: SocketAddr,
     server: Server,
     figures: Option<Server>,
+    /// The published register.
+    pub register: Folder,
     database: Database,
     leave: Duration,
 }
@@ -146,12 +166,16 @@ pub async fn prepare(settings: &Settings, operation: Operation) -> Result<Ready,
         None => None,
     };
     let address = server.local_addr();
+    let register = Folder::new(match &operation.register_dir {
+        Some(dir) => dir.clone(),
+        None => settings.database.data_dir()?.join("register"),
+    });
     let public_url = match &settings.serve.public_url {
         Some(url) => url.as_str().to_owned(),
         None => format!("http://{}", reachable(address)),
     };
     let database = db::open(&settings.database, Mode::Serve).await?;
-    let app = match make_app(&database.pool, settings, &operation, public_url.clone()).await {
+    let app = match make_app(&database.pool, settings, &operation, &register, public_url.clone()).await {
         Ok(app) => app,
         Err(failure) => {
             database.close().await;
@@ -161,9 +185,10 @@ pub async fn prepare(settings: &Settings, operation: Operation) -> Result<Ready,
     let layers = LayerSettings {
         public_url: Some(public_url),
         trusted_proxies: operation.trusted_proxies,
+        body: operation.body,
         ..LayerSettings::default()
     };
-    Ok(Ready { app, layers, address, server, figures, database, leave: operation.leave })
+    Ok(Ready { app, layers, address, server, figures, register, database, leave: operation.leave })
 }
 
 async fn bind(address: SocketAddr, settings: ServerSettings) -> Result<Server, Failure> {
@@ -201,11 +226,14 @@ async fn make_app(
     pool: &PgPool,
     settings: &Settings,
     operation: &Operation,
+    register: &Folder,
     public_url: String,
 ) -> Result<App, Failure> {
     let clock = Clock::system();
     let signing_key = signing_key(settings, operation.marking_key.as_deref())?;
     let key_ring = key_ring(pool, &signing_key, &clock).await?;
+    let origin = operation.origin.as_deref().unwrap_or_else(|| origin_of(&public_url));
+    let receipt_key = receipt_key(settings, operation.receipt_key.as_deref(), origin)?;
     Ok(App::new(Inner {
         pool: pool.clone(),
         reads: Reads::of(pool),
@@ -215,6 +243,8 @@ async fn make_app(
         signing_key,
         key_ring,
         limiter: PublicLimiter::new(operation.limits),
+        register: Published::new(register.clone()),
+        queue: Queue::new(receipt_key),
         fingerprint_key: shared_secret(pool, "fingerprint").await?,
     }))
 }
@@ -245,6 +275,19 @@ fn signing_key(settings: &Settings, file: Option<&Path>) -> Result<SigningKey, F
         made.map_err(Failure::MarkingKey)?;
     }
     SigningKey::load_or_create(&path).map_err(Failure::MarkingKey)
+}
+
+/// The address without its scheme: what tlog-checkpoint advises as a register's name.
+fn origin_of(public_url: &str) -> &str {
+    public_url.split_once("://").map_or(public_url, |(_, rest)| rest)
+}
+
+fn receipt_key(settings: &Settings, file: Option<&Path>, origin: &str) -> Result<Signer, Failure> {
+    let path = match file {
+        Some(path) => path.to_path_buf(),
+        None => settings.database.data_dir()?.join("keys").join("receipt.key"),
+    };
+    Signer::load_or_create(&path, &format!("{origin}/receipts"), Kind::Text).map_err(Failure::ReceiptKey)
 }
 
 /// The public halves of all keys that ever signed here, this server's own among them.
@@ -300,6 +343,12 @@ impl Ready {
         Ok(())
     }
 
+    /// How the register's publisher connects to the database.
+    #[must_use]
+    pub fn publisher_options(&self) -> PgConnectOptions {
+        self.database.publisher_options()
+    }
+
     /// Closes what is open, without having served.
     pub async fn abandon(self) {
         self.database.close().await;
@@ -307,8 +356,14 @@ impl Ready {
 
     /// Serves until `stop` resolves, then drains and closes everything.
     pub async fn run(self, stop: impl Future<Output = ()>) {
-        let Self { app, layers, address, server, figures, database, leave } = self;
-        let exposition = exposition(&app.pool);
+        let Self { app, layers, address, server, figures, register, database, leave } = self;
+        let exposition = exposition(&app, &register);
+        let (sequenced, last_round) = oneshot::channel();
+        let sequencer =
+            tokio::spawn(Sequencer::new(app.queue.clone()).run(database.service_options(), async {
+                // Resolves too when the sender is dropped: then there is nothing more to wait for.
+                let _ = last_round.await;
+            }));
         let mut beside = JoinSet::new();
         let metrics = match figures {
             None => Some(exposition),
@@ -323,7 +378,11 @@ impl Ready {
         };
         beside.spawn(forget_hourly(app.clone()));
         let health = router::health(&app);
-        let router = router::served(app, &layers, &Operations { health: health.clone(), metrics });
+        let router = router::served(
+            app,
+            &layers,
+            &Operations { health: health.clone(), metrics, register: Some(register) },
+        );
         tracing::info!(%address, url = %layers.public_url.as_deref().unwrap_or_default(), "serving");
         let drained = server
             .serve(router, async {
@@ -337,21 +396,48 @@ impl Ready {
             tracing::warn!(connections = drained.cut, "the drain time is over: connections were cut");
         }
         beside.shutdown().await;
+        // After the last write was answered: its events get their places too.
+        let _ = sequenced.send(());
+        if let Err(error) = sequencer.await {
+            tracing::error!(%error, "the sequencer died; the next start goes on with the queue");
+        }
         database.close().await;
         tracing::info!("stopped");
     }
 }
 
-/// The process's figures with those of its pool.
-fn exposition(pool: &PgPool) -> Exposition {
-    let (all, idle) = (pool.clone(), pool.clone());
+/// The process's figures with those of its pool and of the register that it serves.
+fn exposition(app: &App, register: &Folder) -> Exposition {
+    let (all, idle, register) = (app.pool.clone(), app.pool.clone(), register.clone());
+    let (lag, size) = (app.queue.clone(), app.queue.clone());
     Exposition::new()
+        .with_gauge(
+            "ormantrace_register_lag_seconds",
+            "How long the oldest event in the register's queue waits; NaN while nothing is known.",
+            move || lag.lag().map_or(f64::NAN, |lag| lag.lag.as_secs_f64()),
+        )
+        .with_gauge("ormantrace_register_size", "Leaves of the register.", move || {
+            #[expect(clippy::cast_precision_loss, reason = "a figure for a chart")]
+            size.lag().map_or(f64::NAN, |lag| lag.size as f64)
+        })
         .with_gauge("ormantrace_pool_connections", "Open connections to the database.", move || {
             f64::from(all.size())
         })
         .with_gauge("ormantrace_pool_idle", "Connections to the database that nobody uses.", move || {
             f64::from(u32::try_from(idle.num_idle()).unwrap_or(u32::MAX))
         })
+        .with_gauge(
+            "ormantrace_register_published_size",
+            "Leaves under the published checkpoint.",
+            move || published_size(&register).unwrap_or_default(),
+        )
+}
+
+/// As a gauge holds it: a double, exact up to 2^53 leaves.
+#[expect(clippy::cast_precision_loss, reason = "a gauge holds doubles")]
+fn published_size(register: &Folder) -> Option<f64> {
+    let note = Note::parse(&register.published().ok()??).ok()?;
+    Some(Checkpoint::parse(note.text()).ok()?.size as f64)
 }
 
 async fn forget_hourly(app: App) {

@@ -12,9 +12,10 @@ use ormantrace::db::erase::{self, Erased, Failure, Whose};
 use ormantrace::db::folder::{Folder, PORT};
 use ormantrace::db::programs::Programs;
 use ormantrace::db::roles::{DATABASE, OWNER};
-use ormantrace::db::{self, Database, Mode};
+use ormantrace::db::{self, Database, Mode, Tx};
 use ormantrace::ids::HarvestId;
 use ormantrace::party::bin::Bin;
+use ormantrace::party::erasure;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use uuid::Uuid;
@@ -63,7 +64,7 @@ async fn harvest(database: &Database, organization: Uuid, ticket: Uuid, name: &s
     let (id, log, operation) = (HarvestId::new(), HarvestId::new().0, HarvestId::new().0);
     let text = format!(r#"{{"iin":"{iin}","name":"{name}","v":1}}"#);
     let personal = Personal { id: HarvestId::new().0, text, secret: Secret::random() };
-    let mut tx = database.pool.begin().await.expect("begins");
+    let mut tx = Tx::begin(&database.pool).await.expect("begins");
     let personal = personal.store(&mut tx, organization, now()).await.expect("stored");
     let draft = Draft {
         head: Head::fresh(SubjectKind::Log, log),
@@ -169,6 +170,7 @@ async fn an_erased_name_is_nowhere() {
     let data = tempfile::tempdir_in(support::pg::scratch()).expect("a folder");
     let settings = DatabaseSettings::private(data.path());
     let served = db::open(&settings, Mode::Serve).await.unwrap_or_else(|error| panic!("{error}"));
+    let clock = ormantrace::clock::Clock::held(now());
     let trader_iin = number("91020345055");
     let person_iin = number(&IIN[..11]);
     let owner = organization(&served, &number("04064000200"), "«Семей орманы» МОТР", "legal_entity").await;
@@ -188,16 +190,16 @@ async fn an_erased_name_is_nowhere() {
     }
 
     let task = db::open(&settings, Mode::Attach).await.unwrap_or_else(|error| panic!("{error}"));
-    let erased = erase::erase(&task, &Whose::Harvest(first.id)).await.expect("erased");
+    let erased = erase::erase(&task, &Whose::Harvest(first.id), &clock).await.expect("erased");
     assert_eq!(erased, Erased { parts: 1, organizations: 0, answers: 1, left: None });
     assert!(dump(data.path()).contains(NAME), "of the other harvest");
     let person = Whose::Iin(Bin::parse(&person_iin).expect("valid"));
-    let erased = erase::erase(&task, &person).await.expect("erased");
+    let erased = erase::erase(&task, &person, &clock).await.expect("erased");
     assert_eq!(erased, Erased { parts: 1, organizations: 0, answers: 1, left: None });
     let whose = Whose::Iin(Bin::parse(&trader_iin).expect("valid"));
-    let erased = erase::erase(&task, &whose).await.expect("erased");
+    let erased = erase::erase(&task, &whose, &clock).await.expect("erased");
     assert_eq!(erased, Erased { parts: 0, organizations: 1, answers: 1, left: None });
-    assert_eq!(erase::erase(&task, &whose).await.expect("again"), Erased::default());
+    assert_eq!(erase::erase(&task, &whose, &clock).await.expect("again"), Erased::default());
 
     let dumped = dump(data.path());
     for word in [NAME, person_iin.as_str(), TRADER, trader_iin.as_str()] {
@@ -211,6 +213,19 @@ async fn an_erased_name_is_nowhere() {
         .expect("read");
     assert_eq!(fingerprints, 1, "the kept one's");
 
+    let records: Vec<(Uuid, i32, String)> = sqlx::query_as(
+        "SELECT subject_id, seq, business FROM event WHERE type = 'personal_erased' ORDER BY received_at, subject_id",
+    )
+    .fetch_all(&served.pool)
+    .await
+    .expect("read");
+    assert_eq!(records.len(), 2, "{records:?}");
+    for (harvest, recorder) in [(&first, owner), (&second, trader)] {
+        let (_, seq, business) = records.iter().find(|record| record.0 == recorder).expect("a record");
+        let said = erasure::Business::parse(business).expect("readable");
+        let events = erasure::events_digest(&[(harvest.log, 1)]).to_string();
+        assert_eq!((*seq, said.events, said.digest, said.personal), (1, 1, events, harvest.personal.id));
+    }
     for harvest in [&first, &second, &kept] {
         assert_eq!(recomputed(&served, harvest).await, harvest.head.hash);
     }
@@ -221,7 +236,7 @@ async fn an_erased_name_is_nowhere() {
         .expect("read");
     assert_eq!(there.expect("kept").0, kept.personal.text);
     assert!(matches!(
-        erase::erase(&task, &Whose::Harvest(HarvestId::new())).await,
+        erase::erase(&task, &Whose::Harvest(HarvestId::new()), &clock).await,
         Err(Failure::NoHarvest(_))
     ));
     task.close().await;

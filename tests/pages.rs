@@ -5,10 +5,16 @@
 
 use axum::http::StatusCode;
 use chrono::{DateTime, NaiveDate, Utc};
+use ormantrace::chain::Hash;
 use ormantrace::error::Invalid;
+use ormantrace::ledger::note::Kind;
+use ormantrace::ledger::{Checkpoint, Note, Policy, Signer};
 use ormantrace::page::{
-    FormProblem, Lang, PAGE_HEADERS, assets, error_page, render_form, render_start, render_verification,
+    FormProblem, Lang, PAGE_HEADERS, assets, error_page, render_form, render_register, render_start,
+    render_verification,
 };
+use ormantrace::register::lookup::{Registered, Witnesses};
+use ormantrace::register::published::Said;
 use ormantrace::verify::answer::{
     Asked, Signature, SpeciesName, Texts, Verdict, Verification, VerifiedEvent, VerifiedLog, VerifiedOrigin,
     VerifiedRegion,
@@ -75,11 +81,34 @@ fn asked(signature: Signature) -> Asked {
     Asked { code: IDENTIFICATION.into(), seal_number: Some("KZ00418826".into()), signature }
 }
 
+/// A valid answer whose record is in the register, seen by `k` witnesses of `n`.
+fn registered(k: usize, n: usize) -> Verification {
+    let register = Registered { index: 48_211, since: now(), size: 48_213, witnesses: Witnesses { k, n } };
+    let answer = Verification::valid(asked(Signature::Valid), log("stored", "stored"));
+    Verification { register: Some(Some(register)), ..answer }
+}
+
+/// A published register.
+fn said() -> Said {
+    let signer = Signer::from_seed("timber.example/register", Kind::Text, &[1; 32]).unwrap();
+    let witness = Signer::from_seed("witness.example/office", Kind::Cosignature, &[2; 32]).unwrap();
+    let checkpoint = Checkpoint::new("timber.example/register", 48_213, Hash([7; 32])).unwrap();
+    let note = Note::sign(checkpoint.to_string(), &[&signer, &witness], now()).unwrap();
+    let policy = Policy {
+        registers: vec![signer.verifier().clone()],
+        witnesses: vec![witness.verifier().clone()],
+        quorum: 1,
+    };
+    Said { note, checkpoint, policy, witnesses: 1 }
+}
+
 /// One answer of every kind.
 fn answers() -> Vec<(&'static str, Verification)> {
     let unregistered = Asked { seal_number: None, ..asked(Signature::UnknownKey) };
     vec![
         ("valid", Verification::valid(asked(Signature::Valid), log("stored", "stored"))),
+        ("valid-registered", registered(2, 3)),
+        ("valid-registered-alone", registered(0, 0)),
         ("valid-stack", Verification::valid(asked(Signature::Absent), stack())),
         ("closed", Verification::closed(asked(Signature::Valid), log("processed", "processed"))),
         ("void", Verification::void(asked(Signature::Absent), "stolen", None)),
@@ -106,6 +135,8 @@ fn pages(lang: Lang) -> Vec<(String, String)> {
         .into_iter()
         .map(|(name, answer)| (name.to_owned(), render_verification(&answer, lang, now())))
         .collect();
+    pages.push(("register".into(), render_register(lang, Some(&said()))));
+    pages.push(("register-none".into(), render_register(lang, None)));
     pages.push(("start".into(), render_start(lang)));
     pages.push(("form".into(), render_form(lang, "", None)));
     pages.push(("form-again".into(), render_form(lang, "..", Some(FormProblem::Unreadable))));

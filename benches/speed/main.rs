@@ -171,7 +171,8 @@ async fn measure_at(
 ) -> Result<(Bench, Stage), Failure> {
     let logs = bench.logs..events / u64::from(timber::EVENTS);
     let mut stage = Stage { events, ..Stage::default() };
-    (bench, stage.load_seconds, stage.load_wal_per_event) = load(bench, logs, shared_buffers).await?;
+    (bench, stage.load_seconds, stage.load_wal_per_event) =
+        Box::pin(load(bench, logs, shared_buffers)).await?;
     stage.sizes = Some(sizes(&bench.pool).await?);
     bench.warm_up().await?;
     stage.buffers = parts::buffers(&bench).await?;

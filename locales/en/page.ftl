@@ -142,3 +142,32 @@ event-seal_replaced = Seal replaced
 event-seal_voided = Seal made void
 event-corrected = Record corrected
 event-other = Recorded
+
+register-title = In the public register
+register-line = This record has been in the public register since { $since }, as entry { $index } of { $size }; { $signed }.
+register-proof = Download the proof
+register-check = How to check it yourself
+register-page-title = Check the register yourself
+register-lead = Every record becomes an entry in a register that only grows. Its state is signed again and again, and witnesses outside this office countersign what they have seen. To change an old record unseen, one would have to change what all of them remember.
+register-now = The register now
+register-size = { $size } entries; { $signed }.
+register-nothing = This server publishes no register yet.
+register-origin = Name
+register-root = Root
+register-key = Public key
+register-witness = Witness
+register-key-note = Compare the keys with those that were published elsewhere: whoever could forge this page could forge these lines too.
+register-how = How to check a record
+register-step-proof = Download the proof from the page of the seal. Whoever holds the log can give you its whole history as a file.
+register-step-program = Check the file with a program that asks nobody, with the register’s key:
+register-word-key = KEY
+register-word-file = FILE
+register-step-again = Keep the file. It stays checkable without this server, and shows if anybody rewrites the register.
+register-means = What the proof shows
+register-means-unchanged = The record has been in the register and was not changed since.
+register-means-seen = The witnesses have seen the same register as you.
+register-means-true = It does not show that what was written is true. Compare the log with the record.
+register-signed = { $n ->
+    [0] signed
+   *[other] signed, witnessed by { $k } of { $n }
+}

@@ -168,6 +168,9 @@ pub async fn append(tx: &mut Tx<'_>, now: DateTime<Utc>, drafts: Vec<Draft<'_>>)
     .await?
     .rows_affected();
     debug_assert_eq!(stored, count as u64);
+    for head in &heads {
+        tx.remember(head.hash, head.received_at);
+    }
     Ok(heads)
 }
 

@@ -11,6 +11,8 @@ pub mod append;
 pub mod bytes;
 pub mod canonical;
 pub mod history;
+pub mod shown;
+pub mod size;
 pub mod verify;
 
 pub use append::{Draft, Head, NewHead, append};

@@ -8,7 +8,7 @@
 use super::words::{DocumentKind, EventType, Outcome, PlaceKind, TransferOf};
 use crate::error::{Error, Result};
 use crate::ids::{KeyId, LineId, LogId, OperationId, OrganizationId, TicketId};
-use crate::log::species::{Assortment, LogKind, MeasurementMethod, Wood};
+use crate::log::species::{Assortment, LogKind, MeasurementMethod, Species, Wood};
 use serde::{Deserialize, Serialize};
 
 /// Version of both parts.
@@ -94,9 +94,58 @@ impl Public {
         }
     }
 
+    /// The longest public part of a harvest under this ticket: every field at its most.
+    #[must_use]
+    pub fn longest(forestry: &str, ticket: TicketName) -> Self {
+        let species = Species::all().map(Species::as_str).max_by_key(|code| code.len());
+        Self {
+            forestry: Some(forestry.to_owned()),
+            ticket: Some(ticket),
+            species: species.map(str::to_owned),
+            length_m: Some("29.99".to_owned()),
+            top_diameter_cm: Some("299.9".to_owned()),
+            pieces: Some(10_000),
+            volume_m3: Some("999.9999".to_owned()),
+            seal: Some("0".repeat(crate::seal::number::MAX_LENGTH)),
+            // AI 01 with a GTIN, AI 21 with a serial of twenty.
+            identification: Some("0".repeat(2 + 14 + 2 + 20)),
+            ..Self::bare(
+                EventType::Harvested,
+                LogKind::Stack,
+                chrono::NaiveDate::default(),
+                Some("KZ-10".to_owned()),
+            )
+        }
+    }
+
     /// Reads a stored public part.
     pub fn parse(text: &str) -> Result<Self> {
         serde_json::from_str(text).map_err(|error| Error::BadRow(format!("event.public: {error}: {text}")))
+    }
+}
+
+/// Who is named in a business part. Read where nothing else of it is needed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+pub struct Parties {
+    /// Who recorded it.
+    pub organization: OrganizationId,
+    /// The other side of a transfer.
+    #[serde(default)]
+    pub to: Option<OrganizationId>,
+    /// Carrier named at loading.
+    #[serde(default)]
+    pub carrier: Option<OrganizationId>,
+}
+
+impl Parties {
+    /// Reads them out of a stored business part.
+    pub fn parse(text: &str) -> Result<Self> {
+        serde_json::from_str(text).map_err(|error| Error::BadRow(format!("event.business: {error}: {text}")))
+    }
+
+    /// All of them.
+    pub fn ids(self) -> impl Iterator<Item = OrganizationId> {
+        [Some(self.organization), self.to, self.carrier].into_iter().flatten()
     }
 }
 

@@ -4,15 +4,14 @@
 //! their last. The issuer of the felling ticket sees what was harvested, and what corrected that; of
 //! events in between only what recomputing the hashes takes.
 
-use super::content::Content;
+use super::content::{Business, Content, Parties, Public};
 use super::state::{LogState, replay};
 use super::telling::{Telling, Told};
 use super::words::EventType;
+use crate::chain::SubjectKind;
 use crate::chain::bytes::subject_ref;
-use crate::chain::history::{Openness, ShownEvent, ShownParts, StoredEvent};
-use crate::chain::{Hash, SubjectKind};
+use crate::chain::history::{EventFields, Evidence, Openness, StoredEvent};
 use crate::error::{Error, Result};
-use crate::ids::OrganizationId;
 use crate::log::species::Species;
 use crate::log::store::{
     HeadView, LastEventView, LogRow, LogView, Names, PartyView, PendingView, Reader, SealState, Sight,
@@ -20,10 +19,8 @@ use crate::log::store::{
 use crate::read::Reads;
 use crate::region::Region;
 use serde::Serialize;
-use serde_json::{Map, Value};
 use std::collections::BTreeSet;
 use utoipa::ToSchema;
-use uuid::Uuid;
 
 /// A log and its events.
 #[derive(Clone, Debug, Serialize, ToSchema)]
@@ -38,51 +35,16 @@ pub struct LogHistory {
 /// null or absent where those are not the reader's to see.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct LogEvent {
-    /// Place in the chain, from 1.
-    pub seq: u32,
-    /// What happened.
-    #[serde(rename = "type")]
-    #[schema(value_type = Option<EventType>)]
-    pub event_type: Option<String>,
-    /// The posting that it came with.
-    pub operation_id: Option<Uuid>,
-    /// When it happened, as told; UTC with microseconds.
-    #[schema(value_type = Option<String>, format = DateTime)]
-    pub occurred_at: Option<String>,
-    /// When the server received it; UTC with microseconds.
-    #[schema(value_type = String, format = DateTime)]
-    pub received_at: String,
-    /// Who recorded it.
-    pub organization: Option<PartyView>,
-    /// Where.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<Object>)]
-    pub place: Option<Value>,
-    /// Where exactly.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<Object>)]
-    pub position: Option<Value>,
-    /// Under which document.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<Object>)]
-    pub document: Option<Value>,
-    /// Recorded by which device.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<Object>)]
-    pub device: Option<Value>,
-    /// All else that the open parts say.
-    #[schema(value_type = Object)]
-    pub details: Map<String, Value>,
-    /// Hash of the event before it; 64 zeros for the first.
-    pub prev_hash: Hash,
-    /// `SHA-256(0x00 || entry)`.
-    pub hash: Hash,
-    /// The 113 bytes that are hashed, in hex.
-    #[schema(pattern = "^01[0-9a-f]{224}$")]
-    pub entry: String,
-    /// The three parts that the entry commits to.
-    pub parts: ShownParts,
+    /// What it says.
+    #[serde(flatten)]
+    pub said: LogEventFields,
+    /// What proves it.
+    #[serde(flatten)]
+    pub evidence: Evidence,
 }
+
+/// What an event of a log says, its organisations named.
+pub type LogEventFields = EventFields<EventType, PartyView>;
 
 /// Reads the history that `sight` leaves `reader`.
 ///
@@ -96,27 +58,48 @@ pub async fn read(reads: &Reads, row: &LogRow, sight: Sight, reader: Reader) -> 
     };
     let persons = reader.inspector || row.issuer() == reader.organization;
     let told = reads.tell(Telling::chain(row, up_to, reader, persons)).await?;
-    let Told { mut events, mut contents, names, room: _room } = told;
-    let open = opened(&contents, sight);
-    let seen = open.last().copied().unwrap_or(0);
-    events.truncate(seen as usize);
-    contents.truncate(seen as usize);
-    let log = match sight {
-        Sight::Whole => row.view(&names)?,
-        Sight::Part { until, .. } => part_view(row, &events, &contents, &open, until, &names)?,
+    let Told { mut events, parties, names, room: _room } = told;
+    let (log, open) = match sight {
+        Sight::Whole => (row.view(&names)?, None),
+        Sight::Part { until, .. } => {
+            let mut contents = events.iter().map(content).collect::<Result<Vec<_>>>()?;
+            let open = opened(&contents, sight);
+            let seen = open.last().copied().unwrap_or(0);
+            events.truncate(seen as usize);
+            contents.truncate(seen as usize);
+            (part_view(row, &events, &contents, &open, until, &names)?, Some(open))
+        }
     };
     let subject = subject_ref(SubjectKind::Log, row.id.0, &row.salt()?);
-    let events = events
-        .iter()
-        .zip(&contents)
-        .map(|(event, content)| {
-            let public = open.contains(&event.seq);
-            let personal = public && (persons || content.business.organization == reader.organization);
-            let shown = event.shown(subject, Openness { public, business: public, personal });
-            LogEvent::of(shown, public.then_some(content), &names)
-        })
-        .collect();
-    Ok(LogHistory { log, events })
+    let shown = events.iter().zip(parties).map(|(event, parties)| {
+        let public = open.as_ref().is_none_or(|open| open.contains(&event.seq));
+        let personal = public && (persons || parties.organization == reader.organization);
+        let open = Openness { public, business: public, personal };
+        LogEvent { said: said(event, open, parties, &names), evidence: event.evidence(subject, open) }
+    });
+    Ok(LogHistory { log, events: shown.collect() })
+}
+
+fn content(event: &StoredEvent) -> Result<Content> {
+    let (public, business) = (Public::parse(&event.public)?, Business::parse(&event.business)?);
+    Ok(Content { seq: event.seq, public, business })
+}
+
+/// What the open parts of an event say, its organisations named.
+pub(super) fn said(event: &StoredEvent, open: Openness, parties: Parties, names: &Names) -> LogEventFields {
+    let mut said = event.said(open);
+    let event_type = said.text("type").and_then(|word| EventType::parse(&word).ok());
+    let organization = said.id("organization").map(|id| names.of(id.into()));
+    if open.business {
+        said.hide(&["log", "subject", "key"]);
+        for (field, id) in [("to", parties.to), ("carrier", parties.carrier)] {
+            if let Some(id) = id {
+                said.put(field, &names.of(id));
+            }
+        }
+        said.join("ticket");
+    }
+    event.fields(said, event_type, organization)
 }
 
 /// The events whose parts are open, in order.
@@ -209,44 +192,4 @@ fn measures(view: &mut LogView, state: &LogState) -> Option<()> {
     view.measurement_method = state.method;
     view.felled_on = state.felled_on;
     Some(())
-}
-
-impl LogEvent {
-    /// The shown event with its organisations named; `content` only if its parts are open.
-    pub(super) fn of(shown: ShownEvent, content: Option<&Content>, names: &Names) -> Self {
-        let mut details = shown.details;
-        if let Some(Content { public, business, .. }) = content {
-            for repeated in ["log", "subject", "key"] {
-                details.remove(repeated);
-            }
-            let mut name = |field: &str, id: Option<OrganizationId>| {
-                if let Some(party) = id.and_then(|id| serde_json::to_value(names.of(id)).ok()) {
-                    details.insert(field.to_owned(), party);
-                }
-            };
-            name("to", business.to);
-            name("carrier", business.carrier);
-            if let (Some(Value::Object(ticket)), Some(told)) = (details.get_mut("ticket"), &public.ticket) {
-                ticket.insert("series".into(), told.series.clone().into());
-                ticket.insert("number".into(), told.number.clone().into());
-            }
-        }
-        Self {
-            seq: shown.seq,
-            event_type: shown.event_type,
-            operation_id: shown.operation_id,
-            occurred_at: shown.occurred_at,
-            received_at: shown.received_at,
-            organization: shown.organization.map(|id| names.of(id.into())),
-            place: shown.place,
-            position: shown.position,
-            document: shown.document,
-            device: shown.device,
-            details,
-            prev_hash: shown.prev_hash,
-            hash: shown.hash,
-            entry: shown.entry,
-            parts: shown.parts,
-        }
-    }
 }

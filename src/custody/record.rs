@@ -11,7 +11,7 @@ use super::request::{NewCustodyEvent, position_part};
 use super::state::{LogState, replay};
 use super::table::{Asker, Refused, allowed, check};
 use super::words::{EventType, TransferOf};
-use crate::chain::{Draft, Hash, append, canonical};
+use crate::chain::{Draft, Hash, append, canonical, size};
 use crate::clock::Clock;
 use crate::db::Tx;
 use crate::error::{At, Entry, Error, Result};
@@ -397,10 +397,10 @@ impl Recorder<'_> {
         let mut drafts = Vec::with_capacity(plans.len());
         let mut afters = Vec::with_capacity(plans.len());
         let mut found = Vec::new();
-        for (index, plan) in plans.into_iter().enumerate() {
+        for plan in plans {
             let content = self.content(&plan, corrected.as_ref(), seals.as_ref());
             let (public, business) = (canonical::text(&content.public), canonical::text(&content.business));
-            Self::check_size(index, &public, &business)?;
+            self.check_size(&public, &business)?;
             let after = if let Some(decision) = &corrected {
                 decision.after(&content)?
             } else {
@@ -473,17 +473,9 @@ impl Recorder<'_> {
     }
 
     /// The evidence row is bounded; each field is too, but not all of them together.
-    fn check_size(index: usize, public: &str, business: &str) -> Result<()> {
-        if public.len() <= 700 && business.len() <= 1_300 {
-            return Ok(());
-        }
-        let detail =
-            "Place, document, details, reason and device together are too long; shorten one of them.";
-        Err(Error::Wrong(vec![Entry::new(
-            At::Pointer(if index == 0 { String::new() } else { format!("/logs/{index}") }),
-            "too-long-together",
-            detail,
-        )]))
+    fn check_size(&self, public: &str, business: &str) -> Result<()> {
+        size::check(public, size::PUBLIC_BYTES, &[]).map_err(Error::Wrong)?;
+        size::check(business, size::BUSINESS_BYTES, &self.request.texts()).map_err(Error::Wrong)
     }
 }
 

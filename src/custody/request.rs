@@ -213,6 +213,26 @@ impl NewCustodyEvent {
     }
 }
 
+impl NewCustodyEvent {
+    /// The free texts, and where they stand.
+    #[must_use]
+    pub fn texts(&self) -> Vec<(At, &str)> {
+        let place = self.place.as_ref().map(|place| place.name.as_str());
+        let set = self.set.as_ref().and_then(|set| set.place.as_ref()).map(|place| place.name.as_str());
+        let note = self.details.as_ref().and_then(|details| details.note.as_ref());
+        let texts = [
+            ("/place/name", place),
+            ("/document/number", self.document.as_ref().map(|document| document.number.as_str())),
+            ("/vehicle", self.vehicle.as_ref().map(Text::as_str)),
+            ("/details/note", note.map(Text::as_str)),
+            ("/reason", self.reason.as_ref().map(Text::as_str)),
+            ("/set/place/name", set),
+            ("/device/id", self.device.as_ref().map(|device| device.id.as_str())),
+        ];
+        texts.into_iter().filter_map(|(at, text)| Some((pointer(at), text?))).collect()
+    }
+}
+
 fn pointer(text: &str) -> At {
     At::Pointer(text.to_owned())
 }

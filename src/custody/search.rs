@@ -1,17 +1,16 @@
 //! Events of all logs by region, type, time of receipt and recorder, for inspectors.
 
-use super::content::{Business, Public};
-use super::history::LogEvent;
+use super::content::Parties;
+use super::history::{LogEventFields, said};
 use super::words::EventType;
 use crate::chain::history::{Openness, StoredEvent};
 use crate::chain::{Hash, bytes::Secret};
 use crate::error::{Error, Result};
 use crate::ids::{LogId, OrganizationId};
-use crate::log::store::{Names, PartyView, Reader};
+use crate::log::store::{Names, Reader};
 use crate::region::Region;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
 use sqlx::PgConnection;
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -40,41 +39,9 @@ pub struct Place(DateTime<Utc>, Uuid, i32);
 pub struct FoundEvent {
     /// The log it is about.
     pub log: LogId,
-    /// Place in the log's chain.
-    pub seq: u32,
-    /// What happened.
-    #[serde(rename = "type")]
-    #[schema(value_type = Option<EventType>)]
-    pub event_type: Option<String>,
-    /// The posting that it came with.
-    pub operation_id: Option<Uuid>,
-    /// When it happened, as told; UTC with microseconds.
-    #[schema(value_type = Option<String>, format = DateTime)]
-    pub occurred_at: Option<String>,
-    /// When the server received it; UTC with microseconds.
-    #[schema(value_type = String, format = DateTime)]
-    pub received_at: String,
-    /// Who recorded it.
-    pub organization: Option<PartyView>,
-    /// Where.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<Object>)]
-    pub place: Option<Value>,
-    /// Where exactly.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<Object>)]
-    pub position: Option<Value>,
-    /// Under which document.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<Object>)]
-    pub document: Option<Value>,
-    /// Recorded by which device.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<Object>)]
-    pub device: Option<Value>,
-    /// All else that it says.
-    #[schema(value_type = Object)]
-    pub details: Map<String, Value>,
+    /// What it says.
+    #[serde(flatten)]
+    pub said: LogEventFields,
     /// Its hash.
     pub hash: Hash,
 }
@@ -127,33 +94,14 @@ pub async fn search(
             personal_commitment: None,
             personal: None,
         };
-        let (public, business) = (Public::parse(&event.public)?, Business::parse(&event.business)?);
-        parties.push(business.organization);
-        parties.extend(business.to);
-        parties.extend(business.carrier);
-        let content = super::content::Content { seq: event.seq, public, business };
-        found.push((Place(row.received_at, row.subject_id, row.seq), event, content));
+        let named = Parties::parse(&event.business)?;
+        parties.extend(named.ids());
+        found.push((Place(row.received_at, row.subject_id, row.seq), event, named));
     }
     let names = Names::read(&mut *db, reader, parties).await?;
-    let answer = found.into_iter().map(|(place, event, content)| {
-        let shown = event.shown(Hash::ZERO, Openness::BUSINESS);
-        let event = LogEvent::of(shown, Some(&content), &names);
-        let found = FoundEvent {
-            log: place.1.into(),
-            seq: event.seq,
-            event_type: event.event_type,
-            operation_id: event.operation_id,
-            occurred_at: event.occurred_at,
-            received_at: event.received_at,
-            organization: event.organization,
-            place: event.place,
-            position: event.position,
-            document: event.document,
-            device: event.device,
-            details: event.details,
-            hash: event.hash,
-        };
-        (place, found)
+    let answer = found.into_iter().map(|(place, event, parties)| {
+        let said = said(&event, Openness::BUSINESS, parties, &names);
+        (place, FoundEvent { log: place.1.into(), said, hash: event.hash })
     });
     Ok(answer.collect())
 }

@@ -1,7 +1,7 @@
 //! What it takes to tell a history, for many readers at once: chains, the names of the organisations
 //! in them, and the personal parts that the reader may see.
 
-use super::content::{Business, Content, Public};
+use super::content::Parties;
 use crate::chain::history::{self, Chain, Persons, StoredEvent};
 use crate::error::Result;
 use crate::ids::OrganizationId;
@@ -15,7 +15,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use uuid::Uuid;
 
 /// Events of a chain that are read at once; a longer one is read page by page.
-pub const PAGE: u32 = 500;
+const PAGE: u32 = 500;
 
 /// What one reader needs of one log.
 #[derive(Debug)]
@@ -33,8 +33,8 @@ pub struct Telling {
 pub struct Told {
     /// The events, with those personal parts that the reader may see.
     pub events: Vec<StoredEvent>,
-    /// What they say.
-    pub contents: Vec<Content>,
+    /// Whom each names.
+    pub parties: Vec<Parties>,
     /// The names of everybody in them, as far as the reader may be told.
     pub names: Names,
     /// Held as long as a long history lies in memory.
@@ -80,12 +80,12 @@ impl Telling {
         Ok(chain)
     }
 
-    fn may_see(&self, content: &Content) -> bool {
-        self.persons || content.business.organization == self.reader.organization
+    fn may_see(&self, parties: Parties) -> bool {
+        self.persons || parties.organization == self.reader.organization
     }
 }
 
-type Parts = (Chain, Vec<Content>);
+type Parts = (Chain, Vec<Parties>);
 
 impl Question for Telling {
     type Answer = Told;
@@ -99,19 +99,18 @@ impl Question for Telling {
         let mut parts: Vec<Result<Parts>> = Vec::with_capacity(asked.len());
         for chain in chains(db, asked).await? {
             parts.push(chain.and_then(|chain| {
-                let contents = chain.events.iter().map(content).collect::<Result<Vec<_>>>()?;
-                Ok((chain, contents))
+                let named = chain.events.iter().map(|event| Parties::parse(&event.business));
+                let named = named.collect::<Result<Vec<_>>>()?;
+                Ok((chain, named))
             }));
         }
         let (mut named, mut persons) = (HashSet::new(), HashSet::new());
         for (telling, parts) in asked.iter().zip(&parts) {
             named.extend(telling.parties.iter().map(|id| id.0));
-            for (personal, content) in
-                parts.iter().flat_map(|(chain, contents)| chain.personal.iter().zip(contents))
-            {
-                let Business { organization, to, carrier, .. } = &content.business;
-                named.extend([Some(*organization), *to, *carrier].into_iter().flatten().map(|id| id.0));
-                persons.extend(personal.filter(|_| telling.may_see(content)));
+            if let Ok((chain, parties)) = parts {
+                named.extend(parties.iter().flat_map(|parties| parties.ids()).map(|id| id.0));
+                let personal = chain.personal.iter().zip(parties);
+                persons.extend(personal.filter_map(|(id, of)| id.filter(|_| telling.may_see(*of))));
             }
         }
         let (names, persons) = match read(db, named, persons).await? {
@@ -120,14 +119,10 @@ impl Question for Telling {
             Err(bad) => return Err(sqlx::Error::Decode(Box::new(bad))),
         };
         let told = asked.iter().zip(parts).map(|(telling, parts)| {
-            let (mut chain, contents) = parts?;
-            chain.open(&persons, |place| contents.get(place).is_some_and(|content| telling.may_see(content)));
-            Ok(Told {
-                events: chain.events,
-                contents,
-                names: Names::new(Arc::clone(&names), telling.reader),
-                room: None,
-            })
+            let (mut chain, parties) = parts?;
+            chain.open(&persons, |place| parties.get(place).is_some_and(|of| telling.may_see(*of)));
+            let names = Names::new(Arc::clone(&names), telling.reader);
+            Ok(Told { events: chain.events, parties, names, room: None })
         });
         Ok(told.collect())
     }
@@ -161,11 +156,6 @@ async fn chains(db: &mut PgConnection, asked: &[&Telling]) -> sqlx::Result<Vec<R
         rows.unwrap_or_default().chain(Some(telling.up_to))
     });
     Ok(chains.collect())
-}
-
-fn content(event: &StoredEvent) -> Result<Content> {
-    let (public, business) = (Public::parse(&event.public)?, Business::parse(&event.business)?);
-    Ok(Content { seq: event.seq, public, business })
 }
 
 async fn read(

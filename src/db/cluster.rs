@@ -23,7 +23,7 @@ use super::folder::{Folder, PORT, sync_dir};
 use super::lock::Lock;
 use super::postmaster::{self, Found};
 use super::programs::Programs;
-use super::roles::{OWNER, SERVICE, SUPERUSER};
+use super::roles::{OWNER, PUBLISHER, SERVICE, SUPERUSER};
 use crate::config::shown;
 
 /// How long leftovers of a hard end may take to go away.
@@ -156,7 +156,7 @@ impl Cluster {
         };
         let programs = Programs::find(wanted)?;
         // Made before anybody can connect, by the one who holds the lock: whoever joins finds them.
-        for role in [OWNER, SERVICE] {
+        for role in [OWNER, SERVICE, PUBLISHER] {
             folder.password(role, true)?;
         }
         if wanted.is_none() {

@@ -1,15 +1,19 @@
 //! Erasing a person for good, at a court's or the person's word.
 //!
 //! Personal parts lie in a table of their own and enter the chain only as salted commitments;
-//! when the row goes, with it goes the secret of the salt, and every chain still verifies.
+//! when the row goes, with it goes the secret of the salt, and every chain still verifies. An
+//! event says what was erased ([`erasure`]), so that nobody can make an alteration look like it.
 //! But a deleted row is only marked as such: its bytes stay in the table's file, in its indexes
 //! and in the write-ahead log. So the tables are written anew, and in a private cluster the log
 //! that told of the person is removed. Run again after it was cut off anywhere, it finishes.
 
 use crate::chain::Salt;
-use crate::db::Database;
+use crate::clock::Clock;
+use crate::db::{Database, Tx};
+use crate::error::Error;
 use crate::ids::HarvestId;
 use crate::party::bin::Bin;
+use crate::party::erasure;
 use flate2::read::GzDecoder;
 use futures_util::TryStreamExt;
 use sqlx::postgres::PgConnection;
@@ -47,12 +51,24 @@ pub enum Failure {
     /// The database said no.
     #[error("Erasing did not come to its end, run it again: {0}.")]
     Database(#[from] sqlx::Error),
+    /// It could not be recorded; nothing was deleted.
+    #[error("Nothing was erased, since it could not be recorded: {0}.")]
+    Record(Error),
     /// Somebody holds on to old rows.
     #[error(
         "The data is deleted, but its bytes are still in the files: for two minutes another transaction held on \
          to them. Run it again."
     )]
     Held,
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::Database(error) => Self::Database(error),
+            other => Self::Record(other),
+        }
+    }
 }
 
 /// What was erased. `Display` is the report for whoever asked.
@@ -87,9 +103,9 @@ impl fmt::Display for Erased {
 ///
 /// # Errors
 /// A sentence that says how far it came.
-pub async fn erase(database: &Database, whose: &Whose) -> Result<Erased, Failure> {
+pub async fn erase(database: &Database, whose: &Whose, clock: &Clock) -> Result<Erased, Failure> {
     let mut owner = database.owner().await?;
-    let mut erased = delete(&mut owner, whose).await?;
+    let mut erased = delete(&mut owner, whose, clock).await?;
     owner.close().await?;
     let mut maintenance = database.maintenance().await?;
     let mut tables = REWRITTEN.to_vec();
@@ -105,9 +121,13 @@ pub async fn erase(database: &Database, whose: &Whose) -> Result<Erased, Failure
     Ok(erased)
 }
 
-/// All that goes, in one transaction.
-async fn delete(owner: &mut PgConnection, whose: &Whose) -> Result<Erased, Failure> {
-    let mut tx = owner.begin().await?;
+/// All that goes, in one transaction, with the record of it. The bytes stay in the files until the
+/// tables are written anew, which [`erase`] does.
+///
+/// # Errors
+/// As [`erase`].
+pub async fn delete(owner: &mut PgConnection, whose: &Whose, clock: &Clock) -> Result<Erased, Failure> {
+    let mut tx = Tx::on(owner).await?;
     let mut personal: Vec<Uuid> = Vec::new();
     // What the answers to the postings say they made.
     let mut made: Vec<Uuid> = Vec::new();
@@ -149,10 +169,19 @@ async fn delete(owner: &mut PgConnection, whose: &Whose) -> Result<Erased, Failu
             }
         }
     }
-    erased.parts = sqlx::query!("DELETE FROM personal WHERE id = ANY ($1)", &personal)
-        .execute(&mut *tx)
-        .await?
-        .rows_affected();
+    let deleted = sqlx::query_as!(
+        erasure::Deleted,
+        "DELETE FROM personal WHERE id = ANY ($1) RETURNING id AS personal, organization_id AS organization",
+        &personal
+    )
+    .fetch_all(&mut *tx)
+    .await?;
+    erased.parts = deleted.len() as u64;
+    let command = match whose {
+        Whose::Harvest(_) => "erase --harvest",
+        Whose::Iin(_) => "erase --iin",
+    };
+    erasure::record(&mut tx, &deleted, command, clock.now()).await?;
     // A fingerprint is a hash under a key that lies in the same database: whoever has both could guess.
     let harvests = sqlx::query!(
         "UPDATE operation o SET fingerprint = NULL FROM harvest h

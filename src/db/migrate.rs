@@ -4,7 +4,7 @@ use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::postgres::PgConnection;
 
 use super::OpenError;
-use super::roles;
+use super::roles::{self, PUBLISHER, SERVICE};
 use crate::error::Error;
 use crate::register::backfill::{BATCH, backfill};
 
@@ -27,7 +27,8 @@ pub enum Service {
 /// The migration that makes the tables of the register.
 const REGISTER: i64 = 8;
 
-/// Applies what is missing, puts older events into the register, then sets the service's rights. `private` says that the roles are
+/// Applies what is missing, puts older events into the register, then sets the rights of service and
+/// publisher. `private` says that the roles are
 /// ours, hence there already. The lock goes with the connection, should anything fail.
 ///
 /// # Errors
@@ -42,7 +43,8 @@ pub async fn migrate(
         .execute(&mut *owner)
         .await
         .map_err(OpenError::Database)?;
-    let apart = private || roles::ensure_service(owner).await.map_err(OpenError::Database)?;
+    let apart = private || roles::ensure(owner, SERVICE).await.map_err(OpenError::Database)?;
+    let publisher = private || roles::ensure(owner, PUBLISHER).await.map_err(OpenError::Database)?;
     migrator.run_direct(None, owner, false).await.map_err(refused)?;
     if migrator.version_exists(REGISTER) {
         backfill(owner, BATCH).await.map_err(|error| match error {
@@ -52,6 +54,9 @@ pub async fn migrate(
     }
     if apart {
         roles::grant_service(owner).await.map_err(OpenError::Database)?;
+    }
+    if publisher {
+        roles::grant_publisher(owner).await.map_err(OpenError::Database)?;
     }
     sqlx::query("SELECT pg_advisory_unlock($1)")
         .bind(LOCK)

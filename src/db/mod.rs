@@ -14,9 +14,8 @@ pub mod programs;
 pub mod roles;
 mod scram;
 mod trouble;
+mod tx;
 
-pub use open::{Database, Mode, OpenError, open, open_throw_away, pool_options};
+pub use open::{Database, Mode, OpenError, open, open_for_publisher, open_throw_away, pool_options};
 pub use trouble::{is_down, is_retryable};
-
-/// A write transaction. Writes take `&mut Tx`, so "not in a transaction" does not compile.
-pub type Tx<'c> = sqlx::Transaction<'c, sqlx::Postgres>;
+pub use tx::{Leaves, Tx};

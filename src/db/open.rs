@@ -12,7 +12,7 @@ use super::lock::{Denied, Lock};
 use super::migrate::{self, MIGRATOR, Service};
 use super::postmaster::{self, Found};
 use super::programs::{NoPrograms, OLDEST};
-use super::roles::{self, DATABASE, OWNER, SERVICE, SUPERUSER};
+use super::roles::{self, DATABASE, OWNER, PUBLISHER, SERVICE, SUPERUSER};
 use super::trouble::is_down;
 use crate::config::{DatabaseSettings, DatabaseUrl, shown};
 use crate::error::{Error, Invalid};
@@ -100,6 +100,7 @@ pub struct Database {
     /// Connections for requests, in the service's role: reads and adds, never changes evidence.
     pub pool: PgPool,
     service: PgConnectOptions,
+    publisher: PgConnectOptions,
     owner: PgConnectOptions,
     superuser: Option<PgConnectOptions>,
     cluster: Option<Cluster>,
@@ -110,6 +111,13 @@ impl Database {
     #[must_use]
     pub fn service_options(&self) -> PgConnectOptions {
         self.service.clone()
+    }
+
+    /// How the register's publisher connects: a private cluster's role for it, or the given role
+    /// switched to it where that may be.
+    #[must_use]
+    pub fn publisher_options(&self) -> PgConnectOptions {
+        self.publisher.clone()
     }
 
     /// A connection in the role that owns the tables, with no limit on a statement's time.
@@ -167,12 +175,22 @@ pub fn pool_options(connections: u32) -> PgPoolOptions {
 }
 
 fn for_requests(options: PgConnectOptions) -> PgConnectOptions {
-    let limits = [("statement_timeout", STATEMENT), ("idle_in_transaction_session_timeout", IDLE)];
-    quiet(options).application_name("ormantrace").options(limits)
+    let settings = [
+        ("statement_timeout", STATEMENT),
+        ("idle_in_transaction_session_timeout", IDLE),
+        // What is acknowledged is on disk, whatever the server's own default.
+        ("synchronous_commit", "on"),
+    ];
+    quiet(options).application_name("ormantrace").options(settings)
 }
 
 fn for_owner(options: PgConnectOptions) -> PgConnectOptions {
     quiet(options).application_name("ormantrace-owner").options([("statement_timeout", "0")])
+}
+
+fn for_publisher(options: PgConnectOptions) -> PgConnectOptions {
+    let limits = [("statement_timeout", STATEMENT), ("default_transaction_read_only", "on")];
+    quiet(options).application_name("ormantrace-publisher").options(limits)
 }
 
 /// Statements are not for the records: they are many, and a slow one shows in the metrics.
@@ -204,6 +222,7 @@ async fn open_given(url: &DatabaseUrl, connections: u32) -> Result<Database, Ope
         return Err(OpenError::TooOld(major));
     }
     let service = migrate::migrate(&mut connection, &MIGRATOR, false).await?;
+    let publisher = publisher_of(given.clone(), &mut connection).await.map_err(OpenError::Database)?;
     connection.close().await.map_err(OpenError::Database)?;
     let mut service_options = for_requests(given);
     match service {
@@ -213,7 +232,62 @@ async fn open_given(url: &DatabaseUrl, connections: u32) -> Result<Database, Ope
         ),
     }
     let pool = pool_options(connections).connect_lazy_with(service_options.clone());
-    Ok(Database { pool, service: service_options, owner, superuser: None, cluster: None })
+    Ok(Database { pool, service: service_options, publisher, owner, superuser: None, cluster: None })
+}
+
+/// How the publisher connects to a given server: in its own role, if the given one may.
+async fn publisher_of(
+    given: PgConnectOptions,
+    connection: &mut PgConnection,
+) -> sqlx::Result<PgConnectOptions> {
+    let options = for_publisher(given);
+    Ok(if roles::may_switch(connection, PUBLISHER).await? {
+        options.options([("role", PUBLISHER)])
+    } else {
+        options
+    })
+}
+
+/// How the register's publisher connects, without opening the database: it has no business with
+/// the owner's rights. A private cluster is joined, never started.
+///
+/// # Errors
+/// A sentence: no server within half a minute, or none that has been set up.
+pub async fn open_for_publisher(settings: &DatabaseSettings) -> Result<PgConnectOptions, OpenError> {
+    if let Some(url) = &settings.database_url {
+        let given: PgConnectOptions = url.expose().parse().map_err(OpenError::Database)?;
+        let mut connection = connect_patiently(&for_publisher(given.clone())).await?;
+        let options = publisher_of(given, &mut connection).await.map_err(OpenError::Database)?;
+        connection.close().await.map_err(OpenError::Database)?;
+        return Ok(options);
+    }
+    let folder = Folder::open(&settings.data_dir()?)?;
+    let since = Instant::now();
+    loop {
+        if let Ok(Found::Live(server)) = postmaster::look(&folder.cluster())
+            && server.ready
+        {
+            let base = cluster::connection(&server.socket_dir, server.port).database(DATABASE);
+            let password = folder.password(PUBLISHER, false)?;
+            let options = for_publisher(base.username(PUBLISHER).password(&password));
+            match options.connect().await {
+                Ok(connection) => {
+                    connection.close().await.map_err(OpenError::Database)?;
+                    return Ok(options);
+                }
+                // Its server is still setting it up.
+                Err(error) if is_unfinished(&error) || is_down(&error) => {}
+                Err(error) => return Err(OpenError::Database(error)),
+            }
+        }
+        if since.elapsed() > PATIENCE {
+            return Err(OpenError::Folder(format!(
+                "No server runs the database of {}: start `ormantrace serve` there, and this again.",
+                shown(folder.root())
+            )));
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
 }
 
 /// Connects, again and again while the server is not up.
@@ -306,20 +380,34 @@ async fn open_cluster(
     let superuser = for_owner(login(SUPERUSER, &superuser_password));
     let owner = for_owner(login(OWNER, &owner_password));
     let service = for_requests(login(SERVICE, &service_password));
+    let set_up = async || -> Result<(), OpenError> {
+        let passwords = [
+            (OWNER, folder.verifier(OWNER)?),
+            (SERVICE, folder.verifier(SERVICE)?),
+            (PUBLISHER, folder.verifier(PUBLISHER)?),
+        ];
+        roles::set_up(&superuser, passwords).await.map_err(OpenError::Database)
+    };
     let mut connection = match owner.connect().await {
         Ok(connection) => connection,
         // No such role, wrong password, no such database: fresh, or an earlier start was cut off.
         Err(error) if is_unfinished(&error) => {
-            let (owners, services) = (folder.verifier(OWNER)?, folder.verifier(SERVICE)?);
-            roles::set_up(&superuser, &owners, &services).await.map_err(OpenError::Database)?;
+            set_up().await?;
             owner.connect().await.map_err(OpenError::Database)?
         }
         Err(error) => return Err(OpenError::Database(error)),
     };
+    let publisher = for_publisher(login(PUBLISHER, &folder.password(PUBLISHER, true)?));
+    match publisher.connect().await {
+        Ok(connection) => connection.close().await.map_err(OpenError::Database)?,
+        // A cluster from before there was a publisher, or its password was lost and made anew.
+        Err(error) if is_unfinished(&error) => set_up().await?,
+        Err(error) => return Err(OpenError::Database(error)),
+    }
     migrate::migrate(&mut connection, &MIGRATOR, true).await?;
     connection.close().await.map_err(OpenError::Database)?;
     let pool = pool_options(connections).connect_lazy_with(service.clone());
-    Ok(Database { pool, service, owner, superuser: Some(superuser), cluster: None })
+    Ok(Database { pool, service, publisher, owner, superuser: Some(superuser), cluster: None })
 }
 
 fn is_unfinished(error: &sqlx::Error) -> bool {

@@ -3,10 +3,11 @@
 //! - the superuser sets a private cluster up, and does what only a superuser may (WAL removal);
 //! - the owner owns the tables and migrates;
 //! - the service answers requests. It reads and adds; it changes and deletes only what is no
-//!   evidence. Triggers say the same; this holds even where somebody drops a trigger.
+//!   evidence. Triggers say the same; this holds even where somebody drops a trigger;
+//! - the publisher reads two columns of one table: what the register publishes anyway.
 //!
-//! On somebody else's server the given role is the owner, and the service is a role that the
-//! connections of requests switch to, where the given role may make one.
+//! On somebody else's server the given role is the owner, and service and publisher are roles that
+//! connections switch to, where the given role may make them.
 
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Executor};
@@ -19,6 +20,8 @@ pub const SUPERUSER: &str = "ormantrace_superuser";
 pub const OWNER: &str = "ormantrace_owner";
 /// Role that answers requests.
 pub const SERVICE: &str = "ormantrace_service";
+/// Role that publishes the register.
+pub const PUBLISHER: &str = "ormantrace_publisher";
 /// Database of a private cluster.
 pub const DATABASE: &str = "ormantrace";
 
@@ -36,13 +39,12 @@ const SETTING_UP: i64 = i64::from_be_bytes(*b"ormantr0");
 /// verifiers. May be run again after it was cut off anywhere.
 pub(super) async fn set_up(
     superuser: &PgConnectOptions,
-    owner: &Verifier,
-    service: &Verifier,
+    passwords: [(&str, Verifier); 3],
 ) -> sqlx::Result<()> {
     let mut postgres = superuser.clone().database("postgres").connect().await?;
     // A task that joins may find the same unfinished. The lock goes with the connection.
     sqlx::query("SELECT pg_advisory_lock($1)").bind(SETTING_UP).execute(&mut postgres).await?;
-    for (role, verifier) in [(OWNER, owner), (SERVICE, service)] {
+    for (role, verifier) in passwords {
         if !exists(&mut postgres, "SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = $1)", role).await? {
             run(&mut postgres, format!("CREATE ROLE {role}")).await?;
         }
@@ -63,7 +65,7 @@ pub(super) async fn set_up(
     // Who has the owner's rights has the service's anyway, and may show that it can do no more.
     run(&mut postgres, format!("GRANT {SERVICE} TO {OWNER}")).await?;
     run(&mut postgres, format!("REVOKE ALL ON DATABASE {DATABASE} FROM PUBLIC")).await?;
-    run(&mut postgres, format!("GRANT CONNECT ON DATABASE {DATABASE} TO {SERVICE}")).await?;
+    run(&mut postgres, format!("GRANT CONNECT ON DATABASE {DATABASE} TO {SERVICE}, {PUBLISHER}")).await?;
     let mut database = superuser.clone().database(DATABASE).connect().await?;
     // Up to PostgreSQL 14 everybody may make tables in the schema `public`.
     run(&mut database, format!("ALTER SCHEMA public OWNER TO {OWNER}")).await?;
@@ -72,16 +74,16 @@ pub(super) async fn set_up(
     postgres.close().await
 }
 
-/// Makes the service's role on a server that is not ours, if the connected role may; whether
+/// Makes a role to switch to on a server that is not ours, if the connected role may; whether
 /// connections can switch to it.
-pub(super) async fn ensure_service(owner: &mut PgConnection) -> sqlx::Result<bool> {
+pub(super) async fn ensure(owner: &mut PgConnection, role: &'static str) -> sqlx::Result<bool> {
     let row: (bool, bool, bool) = sqlx::query_as(
         "SELECT rolsuper OR rolcreaterole,
                 EXISTS (SELECT FROM pg_roles WHERE rolname = $1),
                 rolname = $1
          FROM pg_roles WHERE rolname = current_user",
     )
-    .bind(SERVICE)
+    .bind(role)
     .fetch_one(&mut *owner)
     .await?;
     let (may_create, there, is_itself) = row;
@@ -92,7 +94,7 @@ pub(super) async fn ensure_service(owner: &mut PgConnection) -> sqlx::Result<boo
         if !may_create {
             return Ok(false);
         }
-        let created = run(owner, format!("CREATE ROLE {SERVICE} NOLOGIN")).await;
+        let created = run(owner, format!("CREATE ROLE {role} NOLOGIN")).await;
         // Roles belong to the whole server: an instance on another of its databases may be quicker.
         if let Err(error) = created
             && !matches!(code(&error).as_deref(), Some("42710" | "23505"))
@@ -100,18 +102,54 @@ pub(super) async fn ensure_service(owner: &mut PgConnection) -> sqlx::Result<boo
             return Err(error);
         }
     }
-    if !may_switch(owner).await? {
+    if !may_switch(owner, role).await? {
         if !may_create {
             return Ok(false);
         }
         // Refused where another administrator made the role: then the given role has to do.
-        let _ = run(owner, format!("GRANT {SERVICE} TO CURRENT_USER")).await;
+        let _ = run(owner, format!("GRANT {role} TO CURRENT_USER")).await;
     }
-    may_switch(owner).await
+    may_switch(owner, role).await
 }
 
-async fn may_switch(owner: &mut PgConnection) -> sqlx::Result<bool> {
-    sqlx::query_scalar("SELECT pg_has_role(current_user, $1, 'MEMBER')").bind(SERVICE).fetch_one(owner).await
+/// Whether this connection's role may become `role`, which is another that there is.
+pub(super) async fn may_switch(connection: &mut PgConnection, role: &'static str) -> sqlx::Result<bool> {
+    sqlx::query_scalar(
+        "SELECT coalesce((SELECT pg_has_role(current_user, oid, 'MEMBER') AND rolname <> current_user
+                          FROM pg_roles WHERE rolname = $1), false)",
+    )
+    .bind(role)
+    .fetch_one(connection)
+    .await
+}
+
+/// Gives the publisher the two columns of `leaf` that are public anyway, and nothing else of it.
+///
+/// # Errors
+/// The database's own.
+pub(super) async fn grant_publisher(owner: &mut PgConnection) -> sqlx::Result<()> {
+    let right: bool = sqlx::query_scalar(
+        "SELECT has_schema_privilege($1, 'public', 'USAGE')
+            AND has_column_privilege($1, 'leaf', 'index', 'SELECT')
+            AND has_column_privilege($1, 'leaf', 'entry', 'SELECT')
+            AND NOT has_column_privilege($1, 'leaf', 'subject_id', 'SELECT')
+            AND NOT has_table_privilege($1, 'leaf', 'INSERT, UPDATE, DELETE, TRUNCATE, REFERENCES, TRIGGER')",
+    )
+    .bind(PUBLISHER)
+    .fetch_one(&mut *owner)
+    .await?;
+    if right {
+        return Ok(());
+    }
+    run(
+        owner,
+        format!(
+            "GRANT USAGE ON SCHEMA public TO {PUBLISHER};
+             REVOKE ALL ON leaf FROM {PUBLISHER};
+             GRANT SELECT (index, entry) ON leaf TO {PUBLISHER}"
+        ),
+    )
+    .await
 }
 
 /// Gives the service what it may do with every table, view and sequence that there is, and takes

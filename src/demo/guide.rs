@@ -74,6 +74,12 @@ pub fn text(url: &str) -> String {
             &format!("-o label.svg {url}/v1/seals/{}/label.svg", seal(*SPARE.start())),
         ),
     );
+    let _ = writeln!(
+        out,
+        "\nThe register of all records, signed and witnessed; it cannot be rewritten unseen\n  \
+         {url}/checkpoint   how many there are, the root over them, and who signed\n  \
+         {url}/register   the public keys, and how many witnesses have countersigned"
+    );
     let _ = writeln!(out, "\nPages\n  {url}/verify   verify a code\n  {url}/docs/   the API\n");
     out
 }

@@ -16,6 +16,7 @@ use std::io::Write;
 mod guide;
 mod histories;
 mod keys;
+mod register;
 mod script;
 mod timber;
 mod world;
@@ -76,8 +77,31 @@ pub async fn serve(settings: &Settings, operation: Operation) -> Result<(), serv
         ready.abandon().await;
         return Err(failure);
     }
-    ready.run(stop).await;
+    let Some(register) = start_register(&ready, settings).await else {
+        ready.run(stop).await;
+        return Ok(());
+    };
+    ready
+        .run(async move {
+            stop.await;
+            register.stop().await;
+        })
+        .await;
     Ok(())
+}
+
+/// The world is worth seeing without its register, too; why there is none is told.
+async fn start_register(ready: &Ready, settings: &Settings) -> Option<register::Register> {
+    let url = ready.layers.public_url.as_deref().unwrap_or_default();
+    let origin = url.split_once("://").map_or(url, |(_, name)| name);
+    let started = match settings.database.data_dir() {
+        Ok(data_dir) => {
+            register::Register::start(&data_dir, ready.register.clone(), origin, ready.publisher_options())
+                .await
+        }
+        Err(error) => Err(error.into()),
+    };
+    started.map_err(|error| tracing::warn!(%error, "the demonstration has no register")).ok()
 }
 
 async fn show(ready: &Ready) -> Result<(), serve::Failure> {

@@ -2,6 +2,7 @@
 
 use super::Failure;
 use super::keys::Who;
+use crate::db::Tx;
 use crate::error::Error;
 use crate::http::app::App;
 use crate::ids::KeyId;
@@ -108,7 +109,7 @@ impl Script {
             && self.app.reads.caller(&token, now).await?.is_none()
         {
             let id = KeyId::new();
-            let mut tx = self.app.pool.begin().await.map_err(Error::from)?;
+            let mut tx = Tx::begin(&self.app.pool).await.map_err(Error::from)?;
             let key = NewKey { id, label: "demo", token: &token, expires_at: None };
             key_record::make(&mut tx, &Act::of(organization, id, now)?, organization, key).await?;
             tx.commit().await.map_err(Error::from)?;

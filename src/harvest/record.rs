@@ -7,6 +7,7 @@
 use super::balance::Balance;
 use super::request::NewHarvest;
 use crate::chain::bytes::Secret;
+use crate::chain::size::{self, BUSINESS_BYTES, PUBLIC_BYTES};
 use crate::chain::{Draft, Hash, Head, SubjectKind, append, append::Personal, canonical};
 use crate::clock::Clock;
 use crate::custody::content::{Business, Content, Public, TicketHead, TicketName, Told};
@@ -46,6 +47,15 @@ pub enum Places {
 }
 
 impl Places {
+    /// Where the ticket is named.
+    #[must_use]
+    pub fn ticket(&self) -> At {
+        match self {
+            Self::Json => At::Pointer("/felling_ticket_id".into()),
+            Self::Csv(_) => At::Query("felling_ticket_id".into()),
+        }
+    }
+
     /// Where `field` of the `index`th log stands.
     #[must_use]
     pub fn of(&self, index: usize, field: &str) -> At {
@@ -156,21 +166,13 @@ pub async fn record(
     let ticket = ticket.filter(|ticket| ticket.holder == organization);
     let seals = faults.check_seals(caller, request, places, seals);
     let Some(ticket) = ticket else {
-        let at = match places {
-            Places::Json => At::Pointer("/felling_ticket_id".into()),
-            Places::Csv(_) => At::Query("felling_ticket_id".into()),
-        };
         let detail = "There is no such felling ticket of yours.";
-        faults.wrong.push(Entry::new(at, "unknown-felling-ticket", detail));
+        faults.wrong.push(Entry::new(places.ticket(), "unknown-felling-ticket", detail));
         return Err(faults.into_error());
     };
     if ticket.cancelled {
         let detail = "This felling ticket is cancelled; nothing more may be felled under it.";
-        faults.conflict.push(Entry::new(
-            At::Pointer("/felling_ticket_id".into()),
-            "ticket-cancelled",
-            detail,
-        ));
+        faults.conflict.push(Entry::new(places.ticket(), "ticket-cancelled", detail));
     }
     let mut balance = Balance::new(&ticket.lines, now.date_naive());
     let lines = faults.check_logs(request, places, &ticket, &mut balance, now);
@@ -193,10 +195,14 @@ pub async fn record(
     for ((index, line), seal) in lines.iter().enumerate().zip(&seals) {
         let id = LogId::new();
         let content = maker.content(id, index, ticket.lines[*line].id, &seal.identification);
+        let (public, business) = (canonical::text(&content.public), canonical::text(&content.business));
+        // A ticket's names are measured when it is issued, and those of tickets before that was so are here.
+        size::check(&public, PUBLIC_BYTES, &[(places.ticket(), &ticket.forestry)]).map_err(Error::Wrong)?;
+        size::check(&business, BUSINESS_BYTES, &[]).map_err(Error::Wrong)?;
         drafts.push(Draft {
             head: Head::fresh(SubjectKind::Log, id.0),
-            public: canonical::text(&content.public),
-            business: canonical::text(&content.business),
+            public,
+            business,
             personal: Some(&personal),
             event_type: EventType::Harvested.as_str(),
             organization: organization.0,

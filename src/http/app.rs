@@ -4,6 +4,8 @@ use super::limit::PublicLimiter;
 use crate::clock::Clock;
 use crate::error::{Error, Result};
 use crate::read::Reads;
+use crate::register::Queue;
+use crate::register::published::Published;
 use crate::seal::gs1::Gtin;
 use crate::seal::signing::{KeyRing, SigningKey};
 use sqlx::PgPool;
@@ -38,6 +40,10 @@ pub struct Inner {
     pub key_ring: KeyRing,
     /// Bounds the guessing of codes by address.
     pub limiter: PublicLimiter,
+    /// How far the register is behind, and the key of its receipts.
+    pub queue: Queue,
+    /// The published register, where there is one.
+    pub register: Published,
     /// Key of idempotency fingerprints, the same for all instances.
     pub fingerprint_key: [u8; 32],
 }

@@ -1,8 +1,12 @@
 //! What a GET asks for beside its path: the query, read as strictly as a body; and ids in paths.
+//!
+//! Every handler under `/v1` that has no body takes [`Asked`], [`NothingAsked`] or [`query`], so that an
+//! unknown parameter is refused (422) and never ignored. Pages for people ignore what they do not know:
+//! links that are passed on gather parameters on their way.
 
 use super::app::App;
 use super::problem::Problem;
-use crate::input::{Document, ParseText, Read};
+use crate::input::{Document, Errors, Fields, Node, ParseText, Read};
 use axum::extract::FromRequestParts;
 use axum::http::Uri;
 use axum::http::request::Parts;
@@ -16,6 +20,25 @@ impl<T: Read> FromRequestParts<App> for Asked<T> {
 
     async fn from_request_parts(parts: &mut Parts, _app: &App) -> Result<Self, Problem> {
         query(&parts.uri).map(Self)
+    }
+}
+
+/// A request of a call that takes no query parameters. An extractor: it stands behind whoever
+/// calls, whose refusals come first, and in front of what the path names.
+#[derive(Clone, Copy, Debug)]
+pub struct NothingAsked;
+
+impl Read for NothingAsked {
+    fn read(node: Node<'_>, errors: &mut Errors) -> Option<Self> {
+        Fields::open(node, &[], errors).map(|_| Self)
+    }
+}
+
+impl FromRequestParts<App> for NothingAsked {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _app: &App) -> Result<Self, Problem> {
+        query(&parts.uri)
     }
 }
 

@@ -6,6 +6,7 @@ use super::posting::{Done, Posted};
 use super::problem::Problem;
 use crate::custody::record::{CustodyAnswer, Recorded, record};
 use crate::custody::request::NewCustodyEvent;
+use crate::register::Receipted;
 use axum::extract::State;
 use axum::response::Response;
 use std::sync::Arc;
@@ -18,10 +19,10 @@ use std::sync::Arc;
     post, path = "/v1/custody-events", tag = "custody", operation_id = "create_custody_event",
     security(("token" = [])), request_body = NewCustodyEvent,
     responses(
-        (status = 201, description = "Recorded", body = CustodyAnswer),
-        (status = 200, description = "Recorded before by the same posting", body = CustodyAnswer),
-        (status = "4XX", description = "Refused", body = super::problem::Problem, content_type = "application/problem+json"),
-        (status = "5XX", description = "Failed", body = super::problem::Problem, content_type = "application/problem+json"),
+        (status = 201, description = "Recorded", body = Receipted<CustodyAnswer>),
+        (status = 200, description = "Recorded before by the same posting", body = Receipted<CustodyAnswer>),
+        (status = 403, description = "Your role may never call this", body = Problem,
+            content_type = "application/problem+json"),
     )
 )]
 pub async fn create_custody_event(
@@ -36,14 +37,15 @@ pub async fn create_custody_event(
             let (shared, clock) = (Arc::clone(&shared), clock.clone());
             Box::pin(async move {
                 let (input, caller) = &*shared;
-                Ok(match record(tx, caller, input, &fingerprint, &clock).await? {
+                let done = match record(tx, caller, input, &fingerprint, &clock).await? {
                     Recorded::New(answer) => {
                         Done::created(&answer, format_args!("operation {}", answer.operation_id))
                     }
                     Recorded::Before(answer) => {
                         Done::ok(&answer, format_args!("operation {}", answer.operation_id))
                     }
-                })
+                };
+                Ok(done.with_hashes())
             })
         })
         .await

@@ -58,11 +58,7 @@ input! {
     get, path = "/v1/events", operation_id = "list_events", tag = "logs", security(("token" = [])), params(EventQuery),
     responses(
         (status = 200, description = "A page of events", body = Page<FoundEvent>),
-        (status = 400, description = "Not a query", body = Problem, content_type = "application/problem+json"),
-        (status = 401, description = "No token, or a bad one", body = Problem, content_type = "application/problem+json"),
         (status = 403, description = "Not an inspector", body = Problem, content_type = "application/problem+json"),
-        (status = 422, description = "Wrong", body = Problem, content_type = "application/problem+json"),
-        (status = 503, description = "Not just now", body = Problem, content_type = "application/problem+json"),
     )
 )]
 pub async fn list_events(

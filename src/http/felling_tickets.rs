@@ -1,7 +1,7 @@
 //! Felling tickets: issued, extended and cancelled by the forest owner.
 
 use super::app::App;
-use super::asked::{Asked, id_in_path};
+use super::asked::{Asked, NothingAsked, id_in_path};
 use super::auth::ForestOwner;
 use super::organizations::PageQuery;
 use super::paging::{Cursor, Limit, Page};
@@ -22,6 +22,7 @@ use crate::permit::issue::{NewLine, NewTicket, issue};
 use crate::permit::read::{TicketView, get, list, subject, view};
 use crate::permit::words::FellingKind;
 use crate::region::Region;
+use crate::register::Receipted;
 use crate::units::{Area, LocalDate, Text, Volume};
 use axum::Json;
 use axum::extract::{Path, State};
@@ -202,16 +203,12 @@ impl ExtendRequest {
     path = "/v1/felling-tickets",
     tag = "felling tickets",
     security(("token" = [])),
-    params(("Idempotency-Key" = Option<String>, Header, description = "8 to 128 visible ASCII characters")),
     request_body = TicketRequest,
     responses(
-        (status = 201, description = "Issued", body = TicketView),
-        (status = 400, description = "Not JSON", body = Problem, content_type = "application/problem+json"),
-        (status = 401, description = "No valid token", body = Problem, content_type = "application/problem+json"),
+        (status = 201, description = "Issued", body = Receipted<TicketView>),
         (status = 403, description = "Not a forest owner", body = Problem, content_type = "application/problem+json"),
         (status = 409, description = "`ticket-number-taken`", body = Problem,
             content_type = "application/problem+json"),
-        (status = 422, description = "Wrong values", body = Problem, content_type = "application/problem+json"),
     )
 )]
 pub async fn create_felling_ticket(
@@ -253,8 +250,6 @@ async fn crossings(plot: Option<Plot>) -> Result<Vec<Entry>, Problem> {
     params(PageQuery),
     responses(
         (status = 200, description = "A page of them, in the order they were entered", body = Page<TicketView>),
-        (status = 401, description = "No valid token", body = Problem, content_type = "application/problem+json"),
-        (status = 422, description = "Wrong query", body = Problem, content_type = "application/problem+json"),
     )
 )]
 pub async fn list_felling_tickets(
@@ -278,7 +273,6 @@ pub async fn list_felling_tickets(
     params(("id" = TicketId, Path, description = "The ticket")),
     responses(
         (status = 200, description = "The ticket", body = TicketView),
-        (status = 401, description = "No valid token", body = Problem, content_type = "application/problem+json"),
         (status = 404, description = "Not there, or not yours to see", body = Problem,
             content_type = "application/problem+json"),
     )
@@ -287,6 +281,7 @@ pub async fn get_felling_ticket(
     caller: Caller,
     State(app): State<App>,
     Path(id): Path<String>,
+    _: NothingAsked,
 ) -> Result<Json<TicketView>, Problem> {
     let id = id_in_path(&id)?;
     let mut db = app.pool.acquire().await?;
@@ -311,7 +306,6 @@ pub struct TicketHistory {
     params(("id" = TicketId, Path, description = "The ticket")),
     responses(
         (status = 200, description = "The ticket and its events", body = TicketHistory),
-        (status = 401, description = "No valid token", body = Problem, content_type = "application/problem+json"),
         (status = 404, description = "Not there, or not yours to see", body = Problem,
             content_type = "application/problem+json"),
     )
@@ -320,6 +314,7 @@ pub async fn get_felling_ticket_history(
     caller: Caller,
     State(app): State<App>,
     Path(id): Path<String>,
+    _: NothingAsked,
 ) -> Result<Json<TicketHistory>, Problem> {
     let id: TicketId = id_in_path(&id)?;
     let mut db = app.pool.acquire().await?;
@@ -341,20 +336,16 @@ pub async fn get_felling_ticket_history(
     security(("token" = [])),
     params(
         ("id" = TicketId, Path, description = "The ticket"),
-        ("Idempotency-Key" = Option<String>, Header, description = "8 to 128 visible ASCII characters"),
     ),
     request_body = ExtendRequest,
     responses(
-        (status = 200, description = "Extended", body = TicketView),
-        (status = 400, description = "Not JSON", body = Problem, content_type = "application/problem+json"),
-        (status = 401, description = "No valid token", body = Problem, content_type = "application/problem+json"),
+        (status = 200, description = "Extended", body = Receipted<TicketView>),
         (status = 403, description = "Not a forest owner, or not the issuer", body = Problem,
             content_type = "application/problem+json"),
         (status = 404, description = "Not there, or not yours to see", body = Problem,
             content_type = "application/problem+json"),
         (status = 409, description = "`ticket-cancelled`, `not-later`, `removal-before-felling`", body = Problem,
             content_type = "application/problem+json"),
-        (status = 422, description = "Wrong values", body = Problem, content_type = "application/problem+json"),
     )
 )]
 pub async fn extend_felling_ticket(
@@ -375,19 +366,15 @@ pub async fn extend_felling_ticket(
     security(("token" = [])),
     params(
         ("id" = TicketId, Path, description = "The ticket"),
-        ("Idempotency-Key" = Option<String>, Header, description = "8 to 128 visible ASCII characters"),
     ),
     request_body = CancelRequest,
     responses(
-        (status = 200, description = "Cancelled", body = TicketView),
-        (status = 400, description = "Not JSON", body = Problem, content_type = "application/problem+json"),
-        (status = 401, description = "No valid token", body = Problem, content_type = "application/problem+json"),
+        (status = 200, description = "Cancelled", body = Receipted<TicketView>),
         (status = 403, description = "Not a forest owner, or not the issuer", body = Problem,
             content_type = "application/problem+json"),
         (status = 404, description = "Not there, or not yours to see", body = Problem,
             content_type = "application/problem+json"),
         (status = 409, description = "`ticket-cancelled`", body = Problem, content_type = "application/problem+json"),
-        (status = 422, description = "Wrong values", body = Problem, content_type = "application/problem+json"),
     )
 )]
 pub async fn cancel_felling_ticket(

@@ -30,10 +30,6 @@ input! {
     get, path = "/v1/findings", operation_id = "list_findings", tag = "logs", security(("token" = [])), params(FindingQuery),
     responses(
         (status = 200, description = "A page of findings", body = Page<FindingView>),
-        (status = 400, description = "Not a query", body = Problem, content_type = "application/problem+json"),
-        (status = 401, description = "No token, or a bad one", body = Problem, content_type = "application/problem+json"),
-        (status = 422, description = "Wrong", body = Problem, content_type = "application/problem+json"),
-        (status = 503, description = "Not just now", body = Problem, content_type = "application/problem+json"),
     )
 )]
 pub async fn list_findings(

@@ -1,10 +1,11 @@
 //! Harvests: posted whole, as JSON or CSV, rehearsed with `dry_run`.
 
 use super::app::App;
-use super::asked::{query, query_text};
+use super::asked::{NothingAsked, query, query_text};
 use super::auth::Harvester;
 use super::posting::{Done, Envelope, Posted};
 use super::problem::Problem;
+use crate::db::Tx;
 use crate::error::{At, Entry, Error, Invalid};
 use crate::harvest::record::{Harvest, Places, Recorded, record, view};
 use crate::harvest::request::{MOST_LOGS, NewHarvest, layout};
@@ -13,6 +14,7 @@ use crate::input::{Sheet, Table, input};
 use crate::page::Lang;
 use crate::party::key::Caller;
 use crate::party::role::Role;
+use crate::register::Receipted;
 use axum::extract::{Path, State};
 use axum::http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
 use axum::http::{StatusCode, Uri};
@@ -42,10 +44,10 @@ input! {
     security(("token" = [])), params(HarvestQuery),
     request_body(content((NewHarvest = "application/json"), (String = "text/csv"))),
     responses(
-        (status = 201, description = "Recorded", body = Harvest),
-        (status = 200, description = "Recorded before by the same posting, or rehearsed", body = Harvest),
-        (status = "4XX", description = "Refused", body = super::problem::Problem, content_type = "application/problem+json"),
-        (status = "5XX", description = "Failed", body = super::problem::Problem, content_type = "application/problem+json"),
+        (status = 201, description = "Recorded", body = Receipted<Harvest>),
+        (status = 200, description = "Recorded before by the same posting, or rehearsed", body = Receipted<Harvest>),
+        (status = 403, description = "Your role may never call this", body = Problem,
+            content_type = "application/problem+json"),
     )
 )]
 pub async fn create_harvest(
@@ -75,10 +77,11 @@ pub async fn create_harvest(
             let (shared, clock) = (Arc::clone(&shared), clock.clone());
             Box::pin(async move {
                 let (input, places, caller) = &*shared;
-                Ok(match record(tx, caller, input, &fingerprint, places, &clock).await? {
+                let done = match record(tx, caller, input, &fingerprint, places, &clock).await? {
                     Recorded::New(harvest) => Done::created(&harvest, format_args!("harvest {}", harvest.id)),
                     Recorded::Before(harvest) => Done::ok(&harvest, format_args!("harvest {}", harvest.id)),
-                })
+                };
+                Ok(done.with_hashes())
             })
         })
         .await
@@ -92,7 +95,7 @@ async fn rehearse(
     fingerprint: &[u8; 32],
     places: &Places,
 ) -> Result<Response, Problem> {
-    let mut tx = app.pool.begin().await.map_err(Error::from)?;
+    let mut tx = Tx::begin(&app.pool).await.map_err(Error::from)?;
     let recorded = record(&mut tx, caller, input, fingerprint, places, &app.clock).await;
     tx.rollback().await.map_err(Error::from)?;
     let (Recorded::New(harvest) | Recorded::Before(harvest)) = recorded?;
@@ -120,17 +123,18 @@ fn read_csv(app: &App, envelope: &Envelope) -> Result<(Posted<NewHarvest>, Place
     params(("id" = HarvestId, Path, description = "The harvest")),
     responses(
         (status = 200, description = "The harvest", body = Harvest),
-        (status = "4XX", description = "Refused", body = super::problem::Problem, content_type = "application/problem+json"),
-        (status = "5XX", description = "Failed", body = super::problem::Problem, content_type = "application/problem+json"),
+        (status = 404, description = "Not there, or not yours to see", body = Problem,
+            content_type = "application/problem+json"),
     )
 )]
 pub async fn get_harvest(
     State(app): State<App>,
     caller: Caller,
     Path(id): Path<String>,
+    _: NothingAsked,
 ) -> Result<axum::Json<Harvest>, Problem> {
     let id: HarvestId = id.parse().map_err(|_| Problem::not_found())?;
-    let mut tx = app.pool.begin().await.map_err(Error::from)?;
+    let mut tx = Tx::begin(&app.pool).await.map_err(Error::from)?;
     let seen = sqlx::query_scalar!(
         r#"SELECT (h.organization_id = $2 OR t.issuer_id = $2 OR $3) AS "seen!"
            FROM harvest h JOIN felling_ticket t ON t.id = h.ticket_id WHERE h.id = $1"#,
@@ -156,8 +160,6 @@ pub async fn get_harvest(
     params(("lang" = Option<String>, Query, description = "`kk`, `ru` or `en`; else by Accept-Language")),
     responses(
         (status = 200, description = "The table, UTF-8 with a byte order mark", body = String, content_type = "text/csv"),
-        (status = "4XX", description = "Refused", body = super::problem::Problem, content_type = "application/problem+json"),
-        (status = "5XX", description = "Failed", body = super::problem::Problem, content_type = "application/problem+json"),
     )
 )]
 pub async fn get_harvest_template(

@@ -6,6 +6,7 @@ use axum::Router;
 use axum::response::{IntoResponse, Json, Response};
 use axum::routing::get;
 use futures_util::future::BoxFuture;
+use serde_json::{Map, Value};
 use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
@@ -20,6 +21,7 @@ const CHECK_TIME: Duration = Duration::from_secs(1);
 const BELIEVED: Duration = Duration::from_secs(1);
 
 type Check = Box<dyn Fn() -> BoxFuture<'static, Result<(), String>> + Send + Sync>;
+type Figures = Box<dyn Fn() -> Map<String, Value> + Send + Sync>;
 
 /// The state of this process. Clones share it.
 #[derive(Clone)]
@@ -28,6 +30,7 @@ pub struct Health(Arc<Inner>);
 struct Inner {
     draining: AtomicBool,
     check: Check,
+    figures: Figures,
     last: Mutex<Option<(Instant, Result<(), String>)>>,
 }
 
@@ -54,9 +57,21 @@ impl Health {
     where
         F: Future<Output = Result<(), String>> + Send + 'static,
     {
+        Self::telling(check, Map::new)
+    }
+
+    /// The same, with what else `/readyz` tells of a ready process.
+    pub fn telling<F>(
+        check: impl Fn() -> F + Send + Sync + 'static,
+        figures: impl Fn() -> Map<String, Value> + Send + Sync + 'static,
+    ) -> Self
+    where
+        F: Future<Output = Result<(), String>> + Send + 'static,
+    {
         Self(Arc::new(Inner {
             draining: AtomicBool::new(false),
             check: Box::new(move || Box::pin(check())),
+            figures: Box::new(figures),
             last: Mutex::new(None),
         }))
     }
@@ -100,13 +115,13 @@ impl Health {
     pub fn routes<S: Clone + Send + Sync + 'static>(&self) -> Router<S> {
         let health = self.clone();
         Router::new()
-            .route("/healthz", get(async || said("ok")))
+            .route("/healthz", get(async || said("ok", Map::new())))
             .route("/readyz", get(async move || health.answer().await))
     }
 
     async fn answer(&self) -> Response {
         match self.ready().await {
-            Ok(()) => said("ready"),
+            Ok(()) => said("ready", (self.0.figures)()),
             Err(Unready::Draining) => Problem::new(Kind::Unavailable, "This server is shutting down.")
                 .retry_after(1)
                 .into_response(),
@@ -120,8 +135,9 @@ impl Health {
     }
 }
 
-fn said(status: &'static str) -> Response {
-    Json(serde_json::json!({ "status": status })).into_response()
+fn said(status: &'static str, mut figures: Map<String, Value>) -> Response {
+    figures.insert("status".into(), status.into());
+    Json(figures).into_response()
 }
 
 #[cfg(test)]

@@ -1,11 +1,12 @@
 //! Keys: made and revoked by the organisation itself or the operator; the token is shown once.
 
 use super::app::App;
-use super::asked::{Asked, id_in_path};
+use super::asked::{Asked, NothingAsked, id_in_path};
 use super::organizations::PageQuery;
 use super::paging::{Cursor, Limit, Page};
 use super::posting::{Done, Posted};
 use super::problem::Problem;
+use crate::db::Tx;
 use crate::error::{At, Entry, Error};
 use crate::ids::{KeyId, OrganizationId};
 use crate::input::input;
@@ -61,18 +62,14 @@ pub struct NewKey {
     security(("token" = [])),
     params(
         ("id" = OrganizationId, Path, description = "The organisation that shall call with it"),
-        ("Idempotency-Key" = Option<String>, Header, description = "8 to 128 visible ASCII characters"),
     ),
     request_body = KeyRequest,
     responses(
         (status = 201, description = "Made", body = NewKey),
-        (status = 400, description = "Not JSON", body = Problem, content_type = "application/problem+json"),
-        (status = 401, description = "No valid token", body = Problem, content_type = "application/problem+json"),
         (status = 404, description = "No such organisation, or not yours to act for", body = Problem,
             content_type = "application/problem+json"),
         (status = 409, description = "Made already with this Idempotency-Key", body = Problem,
             content_type = "application/problem+json"),
-        (status = 422, description = "Wrong values", body = Problem, content_type = "application/problem+json"),
     )
 )]
 pub async fn create_key(
@@ -90,6 +87,7 @@ pub async fn create_key(
     let asking = caller.clone();
     let input = Arc::new(input);
     posting
+        .without_evidence()
         .run(&app, &caller, "create_key", move |tx| {
             let (input, caller) = (Arc::clone(&input), asking.clone());
             Box::pin(async move {
@@ -123,10 +121,8 @@ pub async fn create_key(
     params(("id" = OrganizationId, Path, description = "The organisation"), PageQuery),
     responses(
         (status = 200, description = "A page of them, in the order of their making", body = Page<Key>),
-        (status = 401, description = "No valid token", body = Problem, content_type = "application/problem+json"),
         (status = 404, description = "No such organisation, or not yours to act for", body = Problem,
             content_type = "application/problem+json"),
-        (status = 422, description = "Wrong query", body = Problem, content_type = "application/problem+json"),
     )
 )]
 pub async fn list_keys(
@@ -152,7 +148,6 @@ pub async fn list_keys(
     params(("id" = KeyId, Path, description = "The key")),
     responses(
         (status = 204, description = "Revoked"),
-        (status = 401, description = "No valid token", body = Problem, content_type = "application/problem+json"),
         (status = 404, description = "No such key, or not yours to act on", body = Problem,
             content_type = "application/problem+json"),
     )
@@ -161,12 +156,13 @@ pub async fn revoke_key(
     caller: Caller,
     State(app): State<App>,
     Path(id): Path<String>,
+    _: NothingAsked,
 ) -> Result<StatusCode, Problem> {
     let id = id_in_path(&id)?;
     let act = Act::now(&caller, app.clock.now())?;
     // In a task of its own: a client that hangs up must not leave it open whether the key is revoked.
     let revoking = tokio::spawn(async move {
-        let mut tx = app.pool.begin().await?;
+        let mut tx = Tx::begin(&app.pool).await?;
         key_record::revoke(&mut tx, &caller, &act, id).await?;
         Ok::<_, Error>(tx.commit().await?)
     });
@@ -193,10 +189,9 @@ pub struct Me {
     security(("token" = [])),
     responses(
         (status = 200, description = "You", body = Me),
-        (status = 401, description = "No valid token", body = Problem, content_type = "application/problem+json"),
     )
 )]
-pub async fn get_me(caller: Caller, State(app): State<App>) -> Result<Json<Me>, Problem> {
+pub async fn get_me(caller: Caller, State(app): State<App>, _: NothingAsked) -> Result<Json<Me>, Problem> {
     let organization = organization::get(&app.pool, &caller, caller.organization).await?;
     let key = key::of_caller(&app.pool, &caller).await?;
     Ok(Json(Me { organization, key, roles: caller.roles }))

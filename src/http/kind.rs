@@ -49,6 +49,8 @@ kinds! {
         "The token is good, but no organisation with your roles may make this call, whatever it names.";
     NotFound, "not-found", NOT_FOUND, "Nothing is here for you",
         "What the URL names does not exist, or you may not see it. The answer is the same for both.";
+    NotPublishedYet, "not-published-yet", NOT_FOUND, "Not in the public register yet",
+        "The record is there, and the published register does not cover it yet. Ask again after `Retry-After` seconds; where no register is published, there are no proofs.";
     MethodNotAllowed, "method-not-allowed", METHOD_NOT_ALLOWED, "The method is not for this URL",
         "The URL exists; the `Allow` header lists the methods it takes.";
     RequestTimeout, "request-timeout", REQUEST_TIMEOUT, "The body came too slowly",

@@ -59,8 +59,9 @@ pub struct LayerSettings {
 }
 
 /// How many requests of each class are worked on at once, so that a flood of one leaves
-/// the others their room. For the reserve to hold in the database too, `public` and
-/// `read` together must leave connections of the pool free.
+/// the others their room. In the database the reserve holds because what is asked for most
+/// (callers, verifications, logs and histories) goes through [`crate::read`], which takes
+/// nothing from the pool. Their answers lie in memory meanwhile: `read` bounds that, too.
 #[derive(Clone, Copy, Debug)]
 pub struct Places {
     /// The public check, pages, lists for anyone. Default 32.

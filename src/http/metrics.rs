@@ -37,12 +37,18 @@ pub fn install() -> Option<&'static PrometheusHandle> {
     HANDLE
         .get_or_init(|| {
             let builder = PrometheusBuilder::new()
-                .set_buckets_for_metric(Matcher::Full(SECONDS.into()), BUCKETS)
+                .set_buckets_for_metric(Matcher::Suffix("_seconds".into()), BUCKETS)
                 .ok()?;
             let handle = builder.install_recorder().ok()?;
             describe_counter!(REQUESTS, "Requests answered, by matched route, method and status class.");
             describe_histogram!(SECONDS, "Seconds from the head of a request to the head of its answer.");
             describe_gauge!(IN_FLIGHT, "Requests that are being worked on.");
+            describe_counter!(
+                "ormantrace_merged_statements_total",
+                "Statements of the merging readers, by reader; tries after a failure not counted."
+            );
+            describe_counter!("ormantrace_merged_askers_total", "Requests that those statements answered.");
+            crate::register::describe_figures();
             describe_counter!(SHED, "Requests answered 503 because no place came free, by class.");
             // Samples wait in memory until they are folded; a server that nobody scrapes must not grow.
             let folding = handle.clone();

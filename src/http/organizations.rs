@@ -1,7 +1,7 @@
 //! Organisations: the operator registers, everybody reads himself.
 
 use super::app::App;
-use super::asked::{Asked, id_in_path};
+use super::asked::{Asked, NothingAsked, id_in_path};
 use super::auth::Operator;
 use super::paging::{Cursor, Limit, Page};
 use super::posting::{Done, Posted};
@@ -14,6 +14,7 @@ use crate::party::bin::Bin;
 use crate::party::key::Caller;
 use crate::party::organization::{NewOrganization, Organization, get, list, register};
 use crate::party::role::{OrganizationKind, Role};
+use crate::register::Receipted;
 use crate::units::Text;
 use axum::Json;
 use axum::extract::{Path, State};
@@ -67,15 +68,11 @@ impl OrganizationRequest {
     path = "/v1/organizations",
     tag = "organizations",
     security(("token" = [])),
-    params(("Idempotency-Key" = Option<String>, Header, description = "8 to 128 visible ASCII characters")),
     request_body = OrganizationRequest,
     responses(
-        (status = 201, description = "Registered", body = Organization),
-        (status = 400, description = "Not JSON", body = Problem, content_type = "application/problem+json"),
-        (status = 401, description = "No valid token", body = Problem, content_type = "application/problem+json"),
+        (status = 201, description = "Registered", body = Receipted<Organization>),
         (status = 403, description = "Not the operator", body = Problem, content_type = "application/problem+json"),
         (status = 409, description = "`bin-taken`", body = Problem, content_type = "application/problem+json"),
-        (status = 422, description = "Wrong values", body = Problem, content_type = "application/problem+json"),
     )
 )]
 pub async fn create_organization(
@@ -109,8 +106,6 @@ pub async fn create_organization(
     params(PageQuery),
     responses(
         (status = 200, description = "A page of them, in the order of registration", body = Page<Organization>),
-        (status = 401, description = "No valid token", body = Problem, content_type = "application/problem+json"),
-        (status = 422, description = "Wrong query", body = Problem, content_type = "application/problem+json"),
     )
 )]
 pub async fn list_organizations(
@@ -133,7 +128,6 @@ pub async fn list_organizations(
     params(("id" = OrganizationId, Path, description = "The organisation")),
     responses(
         (status = 200, description = "The organisation", body = Organization),
-        (status = 401, description = "No valid token", body = Problem, content_type = "application/problem+json"),
         (status = 404, description = "Not there, or not yours to see", body = Problem,
             content_type = "application/problem+json"),
     )
@@ -142,6 +136,7 @@ pub async fn get_organization(
     caller: Caller,
     State(app): State<App>,
     Path(id): Path<String>,
+    _: NothingAsked,
 ) -> Result<Json<Organization>, Problem> {
     Ok(Json(get(&app.pool, &caller, id_in_path(&id)?).await?))
 }

@@ -3,11 +3,12 @@
 use super::address::ClientAddr;
 use super::app::App;
 use super::problem::{PROBLEM_JSON, Problem};
-use super::verify::{check_one, last_segment};
+use super::proofs::said;
+use super::verify::{check_one, last_segment, with_register};
 use crate::input::Document;
 use crate::page::{
-    FormProblem, Lang, PAGE_HEADERS, assets, error_page, render_form, render_start, render_verification,
-    verify_path,
+    FormProblem, Lang, PAGE_HEADERS, assets, error_page, render_form, render_register, render_start,
+    render_verification, verify_path,
 };
 use crate::party::key::Caller;
 use crate::seal::Identification;
@@ -27,6 +28,7 @@ pub fn routes() -> Router<App> {
         .route("/", get(start))
         .route("/verify", get(form))
         .route("/verify/{code}", get(answer))
+        .route("/register", get(register))
         .route("/01/{gtin}/21/{serial}", get(digital_link))
         .route("/assets/{file}", get(assets::get_asset))
 }
@@ -101,7 +103,24 @@ async fn answer(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let verification = check_one(&app, caller.as_ref(), client, &last_segment(&uri)).await?;
+    // Whether it is in the register is not worth a verdict: without an answer the page says nothing of it.
+    let verification = match with_register(&app, verification.clone()).await {
+        Ok(with_register) => with_register,
+        Err(problem) => {
+            tracing::warn!(cause = problem.cause().unwrap_or_default(), "the page does without the register");
+            verification
+        }
+    };
     Ok(html(render_verification(&verification, language(&uri, &headers), app.clock.now())))
+}
+
+async fn register(
+    State(app): State<App>,
+    OriginalUri(uri): OriginalUri,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let said = said(&app).await?;
+    Ok(html(render_register(language(&uri, &headers), said.as_deref())))
 }
 
 /// What the label's QR code carries (GS1 Digital Link): leads people to the page, and answers

@@ -4,12 +4,14 @@
 //! PostgreSQL asks for it.
 
 use super::app::App;
+use super::asked::{NothingAsked, query_text};
 use super::problem::{Kind, Problem};
 use crate::db::{self, Tx};
 use crate::error::{At, Error, Invalid};
 use crate::ids::OrganizationId;
 use crate::input::{Document, Layout, Read, Table};
 use crate::party::key::Caller;
+use crate::register::Receipt;
 use axum::body::Bytes;
 use axum::extract::{FromRequest, FromRequestParts, MatchedPath, Request};
 use axum::http::header::{CONTENT_TYPE, HeaderName};
@@ -37,6 +39,7 @@ const LARGE_ANSWER: usize = 64 * 1024;
 #[derive(Clone, Debug)]
 pub struct Posting {
     idempotency_key: Option<String>,
+    evidence: bool,
     /// HMAC-SHA-256 under a server secret over method, route, path, query and canonical
     /// body. Unkeyed, it would let an erased IIN be guessed.
     pub fingerprint: [u8; 32],
@@ -56,6 +59,7 @@ pub struct Done {
     status: StatusCode,
     body: Vec<u8>,
     stored: bool,
+    hashes: bool,
     already_done: String,
 }
 
@@ -77,9 +81,29 @@ impl Done {
         self
     }
 
+    /// Says that the answer gives the hash of each event that was made, so that its receipt need not.
+    #[must_use]
+    pub fn with_hashes(mut self) -> Self {
+        self.hashes = true;
+        self
+    }
+
+    /// Puts the receipt behind the answer's own members.
+    fn receipted(mut self, receipt: Receipt) -> Self {
+        let leaves = receipt.leaves.filter(|_| !self.hashes);
+        let receipt = serde_json::to_vec(&Receipt { leaves, ..receipt }).expect("receipts serialise");
+        // Every answer of a write is an object that says something; its members stay as they were written.
+        debug_assert!(self.body.starts_with(b"{\"") && self.body.ends_with(b"}"));
+        self.body.pop();
+        self.body.extend_from_slice(b",\"receipt\":");
+        self.body.extend_from_slice(&receipt);
+        self.body.push(b'}');
+        self
+    }
+
     fn new<T: Serialize>(status: StatusCode, body: &T, id: impl std::fmt::Display) -> Self {
         let body = serde_json::to_vec(body).expect("answers serialise");
-        Self { status, body, stored: true, already_done: id.to_string() }
+        Self { status, body, stored: true, hashes: false, already_done: id.to_string() }
     }
 
     fn answer(self) -> Response {
@@ -193,7 +217,8 @@ impl Envelope {
         document.write_canonical(&mut content);
         mac.update(&content);
         let fingerprint = mac.finalize().into_bytes().into();
-        Ok(Posted { input, posting: Posting { idempotency_key: self.idempotency_key.clone(), fingerprint } })
+        let posting = Posting { idempotency_key: self.idempotency_key.clone(), evidence: true, fingerprint };
+        Ok(Posted { input, posting })
     }
 }
 
@@ -204,10 +229,7 @@ impl<T: Read> FromRequest<App> for Posted<T> {
     async fn from_request(request: Request, app: &App) -> Result<Self, Problem> {
         let envelope = Envelope::from_request(request, app).await?;
         envelope.require_json()?;
-        if envelope.query.as_deref().is_some_and(|query| !query.is_empty()) {
-            let invalid = Invalid::new("unknown-parameter", "This call takes no query parameters.");
-            return Err(Problem::wrong_at(At::Query("?".into()), invalid));
-        }
+        let NothingAsked = query_text(envelope.query.as_deref())?;
         envelope.json(app)
     }
 }
@@ -228,6 +250,12 @@ where
 }
 
 impl Posting {
+    /// Says that this write adds nothing to the evidence: it is taken however far the register is behind.
+    #[must_use]
+    pub fn without_evidence(self) -> Self {
+        Self { evidence: false, ..self }
+    }
+
     /// Runs `work` for `caller` as a transaction named `name` (in metrics), with the
     /// promises of this module.
     pub async fn run(
@@ -280,7 +308,7 @@ impl Task {
     }
 
     async fn attempt(&self, work: &dyn Work) -> Result<Response, Attempt> {
-        let mut tx = self.app.pool.begin().await.map_err(Error::from)?;
+        let mut tx = Tx::begin(&self.app.pool).await.map_err(Error::from)?;
         let done = match self.within(&mut tx, work).await {
             Ok(Outcome::New(done)) => done,
             other => {
@@ -293,8 +321,10 @@ impl Task {
                 });
             }
         };
+        let leaves = tx.leaves().hashes.len();
         match tx.commit().await {
             Ok(()) => {
+                self.app.queue.committed(leaves);
                 metrics::counter!("ormantrace_transactions_total", "transaction" => self.name).increment(1);
                 Ok(done.answer())
             }
@@ -312,7 +342,15 @@ impl Task {
                 return Ok(Outcome::Earlier(earlier));
             }
         }
-        let done = work.run(tx).await?;
+        if self.posting.evidence
+            && let Some(lag) = self.app.queue.behind()
+        {
+            return Err(Attempt::Told(Problem::register_behind(lag)));
+        }
+        let mut done = work.run(tx).await?;
+        if let Some(receipt) = self.app.queue.receipt(tx.leaves()) {
+            done = done.receipted(receipt);
+        }
         if let Some(key) = &self.posting.idempotency_key {
             let large = done.body.len() > LARGE_ANSWER;
             let body = if done.stored { Some(pack(&done.body)) } else { None };
@@ -364,6 +402,7 @@ impl Task {
             status: status.unwrap_or(StatusCode::OK),
             body,
             stored: true,
+            hashes: false,
             already_done: row.already_done,
         };
         let mut response = done.answer();

@@ -17,6 +17,7 @@ use serde::Serialize;
 use std::borrow::Cow;
 use std::error::Error as StdError;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// The media type of every failure.
 pub const PROBLEM_JSON: &str = "application/problem+json";
@@ -183,6 +184,16 @@ impl Problem {
         Self::new(Kind::Unavailable, detail).retry_after(2).caused_by(cause)
     }
 
+    /// 503: the register is too far behind for more evidence to be taken.
+    #[must_use]
+    pub fn register_behind(lag: Duration) -> Self {
+        let detail =
+            "The register is behind and takes no more records just now. Nothing was stored; send it again.";
+        Self::new(Kind::Unavailable, detail)
+            .retry_after(5)
+            .caused_by(format!("the oldest event in the register's queue waits for {} s", lag.as_secs()))
+    }
+
     /// 503: no place came free in time.
     #[must_use]
     pub fn overloaded() -> Self {
@@ -194,6 +205,12 @@ impl Problem {
     #[must_use]
     pub fn kind(&self) -> Kind {
         self.kind
+    }
+
+    /// What really happened, for the log alone.
+    #[must_use]
+    pub fn cause(&self) -> Option<&str> {
+        self.cause.as_deref()
     }
 
     /// Its status.

@@ -1,6 +1,6 @@
 //! The lists that codes come from. Public, the same for everybody.
 
-use super::problem::Problem;
+use super::asked::NothingAsked;
 use crate::log::species::{Species, SpeciesRow};
 use crate::party::key::Caller;
 use crate::region::{Region, RegionNames};
@@ -33,11 +33,9 @@ pub struct RegionList {
     tag = "reference",
     responses(
         (status = 200, description = "All species", body = SpeciesList),
-        (status = 401, description = "A token was sent, and it is not valid", body = Problem,
-            content_type = "application/problem+json"),
     )
 )]
-pub async fn list_species(_caller: Option<Caller>) -> Json<SpeciesList> {
+pub async fn list_species(_caller: Option<Caller>, _: NothingAsked) -> Json<SpeciesList> {
     Json(SpeciesList { items: Species::all().map(Species::row).collect(), next: None })
 }
 
@@ -48,10 +46,8 @@ pub async fn list_species(_caller: Option<Caller>) -> Json<SpeciesList> {
     tag = "reference",
     responses(
         (status = 200, description = "All regions", body = RegionList),
-        (status = 401, description = "A token was sent, and it is not valid", body = Problem,
-            content_type = "application/problem+json"),
     )
 )]
-pub async fn list_regions(_caller: Option<Caller>) -> Json<RegionList> {
+pub async fn list_regions(_caller: Option<Caller>, _: NothingAsked) -> Json<RegionList> {
     Json(RegionList { items: Region::all().map(Region::names).collect(), next: None })
 }

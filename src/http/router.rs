@@ -3,14 +3,17 @@
 use super::app::App;
 use super::auth::Operator;
 use super::body::batch_body;
+use super::described::described;
 use super::health::Health;
 use super::layers::{LayerSettings, with_layers};
 use super::metrics::Exposition;
 use super::problem::Problem;
 use super::{
-    custody_events, events, felling_tickets, findings, harvests, keys, logs, organizations, pages, reference,
-    seal_batches, seal_moves, seals, verify,
+    custody_events, events, felling_tickets, findings, harvests, keys, logs, organizations, pages, proofs,
+    reference, seal_batches, seal_moves, seals, verify,
 };
+use crate::ledger::Folder;
+use crate::register::queue::Lag;
 use axum::Router;
 use axum::extract::FromRequestParts;
 use axum::http::{HeaderMap, Request};
@@ -31,6 +34,7 @@ use utoipa_axum::routes;
         super::paging::Cursor,
         super::paging::Limit,
         super::events::AskedOrganization,
+        super::logs::AskedHolder,
         super::logs::AskedTicket
     )),
     modifiers(&BearerToken)
@@ -86,6 +90,8 @@ pub fn api() -> OpenApiRouter<App> {
         .routes(routes!(logs::list_logs))
         .routes(routes!(logs::get_log))
         .routes(routes!(logs::get_log_history))
+        .routes(routes!(proofs::get_log_proof))
+        .routes(routes!(proofs::export_log))
         .routes(routes!(events::list_events))
         .routes(routes!(findings::list_findings))
         // verification
@@ -96,7 +102,7 @@ pub fn api() -> OpenApiRouter<App> {
 /// The OpenAPI document.
 #[must_use]
 pub fn openapi() -> utoipa::openapi::OpenApi {
-    api().into_openapi()
+    described(api().into_openapi())
 }
 
 /// What a process answers about itself.
@@ -106,24 +112,35 @@ pub struct Operations {
     pub health: Health,
     /// `/metrics` for the operator's token; nothing if the figures have a listener of their own.
     pub metrics: Option<Exposition>,
+    /// The published register, if this process serves it.
+    pub register: Option<Folder>,
 }
 
 /// Ready while the database answers.
 #[must_use]
 pub fn health(app: &App) -> Health {
     let pool = app.pool.clone();
-    Health::new(move || {
+    let queue = app.queue.clone();
+    let ping = move || {
         let pool = pool.clone();
         async move {
             let ping = sqlx::query("SELECT 1").execute(&pool).await;
             ping.map(drop).map_err(|error| error.to_string())
+        }
+    };
+    // A register that is behind stops writes, not reads: it is told, and is no reason to look away.
+    Health::telling(ping, move || match queue.lag() {
+        None => serde_json::Map::new(),
+        Some(Lag { size, lag }) => {
+            let figures = serde_json::json!({"size": size, "lag_seconds": lag.as_secs_f64()});
+            [("register".to_owned(), figures)].into_iter().collect()
         }
     })
 }
 
 /// Everything that is served, behind its layers, as a process of its own would.
 pub fn router(app: App, layers: &LayerSettings) -> Router {
-    let operations = Operations { health: health(&app), metrics: Some(Exposition::new()) };
+    let operations = Operations { health: health(&app), metrics: Some(Exposition::new()), register: None };
     served(app, layers, &operations)
 }
 
@@ -134,10 +151,13 @@ pub fn served(app: App, layers: &LayerSettings, operations: &Operations) -> Rout
         .merge(super::problem_pages::routes())
         .merge(operations.health.routes())
         .merge(pages::routes())
-        .merge(documentation(document));
+        .merge(documentation(described(document)));
     if let Some(exposition) = operations.metrics.clone() {
         let of = app.clone();
         router = router.merge(exposition.routes(move |headers| operator_only(of.clone(), headers)));
+    }
+    if let Some(register) = &operations.register {
+        router = router.merge(super::register::routes(register));
     }
     with_layers(router, layers).layer(axum::middleware::from_fn(pages::problems_as_pages)).with_state(app)
 }

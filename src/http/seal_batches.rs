@@ -1,7 +1,7 @@
 //! Batches of seals: register, make, hand out the list.
 
 use super::app::App;
-use super::asked::query;
+use super::asked::{NothingAsked, query};
 use super::auth::Operator;
 use super::posting::{Done, Envelope, Posted};
 use super::problem::Problem;
@@ -11,6 +11,7 @@ use crate::input::{Layout, Sheet, input};
 use crate::party::bin::Bin;
 use crate::party::key::Caller;
 use crate::party::role::Role;
+use crate::register::Receipted;
 use crate::seal::batch::{self, NewBatch, Offered};
 use crate::seal::record::{By, receiver};
 use crate::seal::signing::Mint;
@@ -105,10 +106,8 @@ fn read(app: &App, uri: &Uri, envelope: &Envelope) -> Result<Posted<Registration
         return envelope.csv(app, &layout, MOST_REGISTERED, &parameters);
     }
     envelope.require_json()?;
-    if uri.query().is_some_and(|query| !query.is_empty()) {
-        let detail = "With JSON this call takes no query parameters: `holder_bin` is in the body.";
-        return Err(Problem::wrong_at(At::Query("?".into()), Invalid::new("unknown-parameter", detail)));
-    }
+    // With JSON the holder is in the body.
+    let NothingAsked = query(uri)?;
     envelope.json(app)
 }
 
@@ -121,9 +120,9 @@ fn read(app: &App, uri: &Uri, envelope: &Envelope) -> Result<Posted<Registration
         (String = "text/csv", example = "number,marking_code\r\nKZ-0000417,010952000000001121K7M2Q9XJ4TZ0B\r\n")
     )),
     responses(
-        (status = 201, description = "Registered", body = NewBatch),
-        (status = "4XX", description = "Refused", content_type = "application/problem+json"),
-        (status = 503, description = "Cannot now", content_type = "application/problem+json"),
+        (status = 201, description = "Registered", body = Receipted<NewBatch>),
+        (status = 403, description = "Your role may never call this", body = Problem,
+            content_type = "application/problem+json"),
     )
 )]
 pub async fn register_seals(
@@ -168,9 +167,9 @@ pub async fn register_seals(
     post, path = "/v1/seal-batches", operation_id = "make_seals", tag = "seals", security(("token" = [])),
     request_body = Order,
     responses(
-        (status = 201, description = "Made", body = NewBatch),
-        (status = "4XX", description = "Refused", content_type = "application/problem+json"),
-        (status = 503, description = "Cannot now", content_type = "application/problem+json"),
+        (status = 201, description = "Made", body = Receipted<NewBatch>),
+        (status = 403, description = "Your role may never call this", body = Problem,
+            content_type = "application/problem+json"),
     )
 )]
 pub async fn make_seals(
@@ -264,8 +263,8 @@ impl Form {
     responses(
         (status = 200, description = "The list, by `Accept`",
          content((String = "application/x-ndjson"), (String = "text/csv"))),
-        (status = "4XX", description = "Refused", content_type = "application/problem+json"),
-        (status = 503, description = "Cannot now", content_type = "application/problem+json"),
+        (status = 404, description = "Not there, or not yours to see", body = Problem,
+            content_type = "application/problem+json"),
     )
 )]
 pub async fn list_batch_seals(
@@ -273,6 +272,7 @@ pub async fn list_batch_seals(
     caller: Caller,
     Path(id): Path<String>,
     headers: HeaderMap,
+    _: NothingAsked,
 ) -> Result<Response, Problem> {
     let id: SealBatchId = id.parse().map_err(|_| Problem::not_found())?;
     // Codes are for who hammers them in and who ordered them; an inspector reads seals one by one.

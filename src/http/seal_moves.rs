@@ -11,6 +11,7 @@ use crate::ids::OperationId;
 use crate::input::{Errors, Node, input};
 use crate::operation::{self, Claim, Record};
 use crate::party::bin::Bin;
+use crate::register::Receipted;
 use crate::seal::record::{By, receiver};
 use crate::seal::transfer::{self, Transferred, Which};
 use crate::seal::void::{self, Voided, Why};
@@ -139,9 +140,9 @@ async fn earlier(
     security(("token" = [])),
     request_body = SealTransfer,
     responses(
-        (status = 200, description = "Transferred", body = Transferred),
-        (status = "4XX", description = "Refused", content_type = "application/problem+json"),
-        (status = 503, description = "Cannot now", content_type = "application/problem+json"),
+        (status = 200, description = "Transferred", body = Receipted<Transferred>),
+        (status = 403, description = "Your role may never call this", body = Problem,
+            content_type = "application/problem+json"),
     )
 )]
 pub async fn transfer_seals(
@@ -160,7 +161,7 @@ pub async fn transfer_seals(
                 let by = by(app, caller, operation);
                 if let Some((subjects, seqs)) = earlier(tx, &by, input.operation_id, &fingerprint).await? {
                     let answer = transfer::answer(tx, operation, &subjects, &seqs).await?;
-                    return Ok(Done::ok(&answer, format!("operation {operation}")));
+                    return Ok(Done::ok(&answer, format!("operation {operation}")).with_hashes());
                 }
                 let to = receiver(tx, &input.to_bin, At::Pointer("/to_bin".into()))
                     .await?
@@ -175,7 +176,7 @@ pub async fn transfer_seals(
                     seqs: answer.events.iter().map(|event| event.seq).collect(),
                 };
                 operation::record(tx, record, by.now).await?;
-                Ok(Done::ok(&answer, format!("operation {operation}")))
+                Ok(Done::ok(&answer, format!("operation {operation}")).with_hashes())
             })
         })
         .await
@@ -188,9 +189,11 @@ pub async fn transfer_seals(
     params(("number" = String, Path, description = "Seal number", example = "KZ-0000417")),
     request_body = SealVoid,
     responses(
-        (status = 200, description = "Void", body = Voided),
-        (status = "4XX", description = "Refused", content_type = "application/problem+json"),
-        (status = 503, description = "Cannot now", content_type = "application/problem+json"),
+        (status = 200, description = "Void", body = Receipted<Voided>),
+        (status = 403, description = "Your role may never call this", body = Problem,
+            content_type = "application/problem+json"),
+        (status = 404, description = "Not there, or not yours to see", body = Problem,
+            content_type = "application/problem+json"),
     )
 )]
 pub async fn void_seal(
@@ -212,7 +215,7 @@ pub async fn void_seal(
                 let by = by(app, caller, operation);
                 if let Some((subjects, seqs)) = earlier(tx, &by, *given, &fingerprint).await? {
                     let answer = void::answer(tx, operation, number, &subjects, &seqs).await?;
-                    return Ok(Done::ok(&answer, format!("operation {operation}")));
+                    return Ok(Done::ok(&answer, format!("operation {operation}")).with_hashes());
                 }
                 let answer = void::void(tx, &by, number, why).await?;
                 let record = Record {
@@ -224,7 +227,7 @@ pub async fn void_seal(
                     seqs: answer.events.iter().map(|event| event.seq).collect(),
                 };
                 operation::record(tx, record, by.now).await?;
-                Ok(Done::ok(&answer, format!("operation {operation}")))
+                Ok(Done::ok(&answer, format!("operation {operation}")).with_hashes())
             })
         })
         .await

@@ -1,7 +1,7 @@
 //! Seals one by one: read, list, count, hand on, void, print.
 
 use super::app::App;
-use super::asked::query;
+use super::asked::{NothingAsked, query};
 use super::auth::SealHolder;
 use super::paging::{Cursor, Limit, Page};
 use super::problem::Problem;
@@ -41,14 +41,15 @@ async fn find(app: &App, number: &str, sight: Sight) -> Result<Seal, Problem> {
     params(("number" = String, Path, description = "Seal number", example = "KZ-0000417")),
     responses(
         (status = 200, description = "The seal now", body = Seal),
-        (status = "4XX", description = "Refused", content_type = "application/problem+json"),
-        (status = 503, description = "Cannot now", content_type = "application/problem+json"),
+        (status = 404, description = "Not there, or not yours to see", body = Problem,
+            content_type = "application/problem+json"),
     )
 )]
 pub async fn get_seal(
     State(app): State<App>,
     caller: Caller,
     Path(number): Path<String>,
+    _: NothingAsked,
 ) -> Result<Json<Seal>, Problem> {
     Ok(Json(find(&app, &number, sight(&caller)).await?))
 }
@@ -60,14 +61,15 @@ pub async fn get_seal(
     params(("number" = String, Path, description = "Seal number", example = "KZ-0000417")),
     responses(
         (status = 200, description = "The seal and its events", body = SealHistory),
-        (status = "4XX", description = "Refused", content_type = "application/problem+json"),
-        (status = 503, description = "Cannot now", content_type = "application/problem+json"),
+        (status = 404, description = "Not there, or not yours to see", body = Problem,
+            content_type = "application/problem+json"),
     )
 )]
 pub async fn get_seal_history(
     State(app): State<App>,
     caller: Caller,
     Path(number): Path<String>,
+    _: NothingAsked,
 ) -> Result<Json<SealHistory>, Problem> {
     let seal = find(&app, &number, sight(&caller)).await?;
     let events = view::history(&app.pool, &seal).await?;
@@ -81,14 +83,15 @@ pub async fn get_seal_history(
     params(("number" = String, Path, description = "Seal number", example = "KZ-0000417")),
     responses(
         (status = 200, description = "The label, sizes in mm", body = String, content_type = "image/svg+xml"),
-        (status = "4XX", description = "Refused", content_type = "application/problem+json"),
-        (status = 503, description = "Cannot now", content_type = "application/problem+json"),
+        (status = 404, description = "Not there, or not yours to see", body = Problem,
+            content_type = "application/problem+json"),
     )
 )]
 pub async fn get_seal_label(
     State(app): State<App>,
     caller: Caller,
     Path(number): Path<String>,
+    _: NothingAsked,
 ) -> Result<Response, Problem> {
     let sight = if caller.is(Role::Operator) { Sight::All } else { Sight::Own(caller.organization) };
     let seal = find(&app, &number, sight).await?;
@@ -119,8 +122,6 @@ input! {
     params(SealQuery),
     responses(
         (status = 200, description = "One page", body = Page<Seal>),
-        (status = "4XX", description = "Refused", content_type = "application/problem+json"),
-        (status = 503, description = "Cannot now", content_type = "application/problem+json"),
     )
 )]
 pub async fn list_seals(State(app): State<App>, caller: Caller, uri: Uri) -> Result<Response, Problem> {
@@ -154,13 +155,14 @@ pub struct Stock {
     get, path = "/v1/seal-stock", operation_id = "get_seal_stock", tag = "seals", security(("token" = [])),
     responses(
         (status = 200, description = "The stock now", body = Stock),
-        (status = "4XX", description = "Refused", content_type = "application/problem+json"),
-        (status = 503, description = "Cannot now", content_type = "application/problem+json"),
+        (status = 403, description = "Your role may never call this", body = Problem,
+            content_type = "application/problem+json"),
     )
 )]
 pub async fn get_seal_stock(
     State(app): State<App>,
     SealHolder(caller): SealHolder,
+    _: NothingAsked,
 ) -> Result<Json<Stock>, Problem> {
     let sight = sight(&caller);
     let holders = view::stock(&app.pool, sight).await?;

@@ -2,10 +2,13 @@
 
 use super::address::ClientAddr;
 use super::app::App;
+use super::asked::Asked;
 use super::problem::Problem;
+use super::proofs::said;
 use crate::error::Invalid;
 use crate::input::input;
 use crate::party::key::Caller;
+use crate::register::lookup::registered;
 use crate::verify::answer::{Verdict, Verification};
 use crate::verify::lookup::check;
 use axum::Json;
@@ -13,7 +16,7 @@ use axum::extract::{OriginalUri, State};
 use axum::http::Uri;
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
-use utoipa::ToSchema;
+use utoipa::{IntoParams, ToSchema};
 
 /// Longest text that is taken as a code, in characters; the parsers bound it further.
 const LONGEST: usize = 2_048;
@@ -45,6 +48,16 @@ input! {
     pub struct Codes {
         /// Seal numbers or marking codes, in any form that scanners send.
         pub codes: Vec<SentCode> [1..=1000],
+    }
+}
+
+input! {
+    /// What the answer shall have besides.
+    #[derive(IntoParams)]
+    #[into_params(parameter_in = Query)]
+    pub struct VerifyQuery {
+        /// Whether to say where the log's newest record is in the public register.
+        pub register: Option<bool>,
     }
 }
 
@@ -95,6 +108,15 @@ pub(super) async fn check_one(
     Ok(verification)
 }
 
+/// With where the log's newest record is in the public register: one statement more, for logs alone.
+pub(super) async fn with_register(app: &App, verification: Verification) -> Result<Verification, Problem> {
+    let register = match (&verification.log, &verification.seal_number, said(app).await?) {
+        (Some(_), Some(number), Some(said)) => registered(&app.pool, number, &said).await?,
+        _ => None,
+    };
+    Ok(Verification { register: Some(register), ..verification })
+}
+
 fn count(verification: &Verification) {
     metrics::counter!("ormantrace_verdicts_total", "verdict" => verification.verdict.as_str()).increment(1);
 }
@@ -105,13 +127,12 @@ fn count(verification: &Verification) {
 /// internal id. The answer names no person. Limited by address, unless a token is sent.
 #[utoipa::path(
     get, path = "/v1/verify/{code}", operation_id = "verify_code", tag = "verification",
-    params(("code" = String, Path, description = "Seal number or marking code, percent-encoded")),
+    params(("code" = String, Path, description = "Seal number or marking code, percent-encoded"), VerifyQuery),
     security((), ("token" = [])),
     responses(
         (status = 200, description = "The verdict, whatever was sent", body = Verification),
-        (status = 401, description = "A bad token", body = Problem, content_type = "application/problem+json"),
+        (status = 422, description = "`register` is neither `true` nor `false`", body = Problem, content_type = "application/problem+json"),
         (status = 429, description = "Too many checks from this address", body = Problem, content_type = "application/problem+json"),
-        (status = 503, description = "Not just now", body = Problem, content_type = "application/problem+json"),
     )
 )]
 pub async fn verify_code(
@@ -119,8 +140,12 @@ pub async fn verify_code(
     caller: Option<Caller>,
     client: ClientAddr,
     OriginalUri(uri): OriginalUri,
+    Asked(VerifyQuery { register }): Asked<VerifyQuery>,
 ) -> Result<Response, Problem> {
-    Ok(Json(check_one(&app, caller.as_ref(), client, &last_segment(&uri)).await?).into_response())
+    let verification = check_one(&app, caller.as_ref(), client, &last_segment(&uri)).await?;
+    let verification =
+        if register == Some(true) { with_register(&app, verification).await? } else { verification };
+    Ok(Json(verification).into_response())
 }
 
 /// Check many seals
@@ -129,12 +154,6 @@ pub async fn verify_code(
     security(("token" = [])), request_body = Codes,
     responses(
         (status = 200, description = "A verdict for each code, in order", body = Verdicts),
-        (status = 400, description = "Not JSON", body = Problem, content_type = "application/problem+json"),
-        (status = 401, description = "No token, or a bad one", body = Problem, content_type = "application/problem+json"),
-        (status = 413, description = "Too large", body = Problem, content_type = "application/problem+json"),
-        (status = 415, description = "Not JSON", body = Problem, content_type = "application/problem+json"),
-        (status = 422, description = "Wrong", body = Problem, content_type = "application/problem+json"),
-        (status = 503, description = "Not just now", body = Problem, content_type = "application/problem+json"),
     )
 )]
 pub async fn verify_codes(

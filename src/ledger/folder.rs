@@ -107,6 +107,7 @@ impl Folder {
     }
 
     /// The tree of `size` leaves, read from the tiles.
+    #[must_use]
     pub fn tree(&self, size: u64) -> TileReader<impl FnMut(&Tile) -> io::Result<Vec<u8>>> {
         TileReader::new(size, |tile: &Tile| self.tile(tile))
     }

@@ -148,15 +148,17 @@ impl VerifierKey {
         self.key.to_bytes()
     }
 
-    /// Whether it made this signature over this text. A countersignature tells its time.
-    fn verify(&self, text: &str, signature: &[u8]) -> Option<Option<DateTime<Utc>>> {
-        match self.kind {
+    /// What it vouches for with this signature, if it made it over this text.
+    fn verify<'a>(&'a self, text: &str, signature: &[u8]) -> Option<Verified<'a>> {
+        let time = match self.kind {
             Kind::Text => {
                 let signature = ed25519_dalek::Signature::from_slice(signature).ok()?;
-                self.key.verify_strict(text.as_bytes(), &signature).ok().map(|()| None)
+                self.key.verify_strict(text.as_bytes(), &signature).ok()?;
+                None
             }
-            Kind::Cosignature => cosignature::verify(&self.key, text, signature).map(Some),
-        }
+            Kind::Cosignature => Some(cosignature::verify(&self.key, text, signature)?),
+        };
+        Some(Verified { key: self, time })
     }
 }
 
@@ -396,6 +398,12 @@ impl Note {
         Ok(Self { text, signatures })
     }
 
+    /// A text with one line under it, as received apart from each other.
+    #[must_use]
+    pub fn from_parts(text: &str, line: SignatureLine) -> Self {
+        Self { text: text.to_owned(), signatures: vec![line] }
+    }
+
     /// Reads a note as it was received.
     ///
     /// # Errors
@@ -436,6 +444,13 @@ impl Note {
         }
     }
 
+    /// The note with the lines of these keys alone.
+    #[must_use]
+    pub fn only_by(&self, keys: &[VerifierKey]) -> Self {
+        let lines = self.signatures.iter().filter(|line| keys.iter().any(|key| line.is_by(key)));
+        Self { text: self.text.clone(), signatures: lines.cloned().collect() }
+    }
+
     /// The known keys that have signed, each once, in the order of the lines.
     ///
     /// # Errors
@@ -448,8 +463,7 @@ impl Note {
                 continue;
             }
             // An id has 32 bits: two known keys may share one, and either may be meant.
-            let good =
-                claimed.find_map(|key| Some(Verified { key, time: key.verify(&self.text, &line.bytes)? }));
+            let good = claimed.find_map(|key| key.verify(&self.text, &line.bytes));
             verified.push(good.ok_or_else(|| NoteError::Forged(line.name.clone()))?);
         }
         if verified.is_empty() { Err(NoteError::Unsigned) } else { Ok(verified) }
@@ -458,7 +472,7 @@ impl Note {
 
 impl fmt::Display for Note {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}\n", self.text)?;
+        writeln!(f, "{}", self.text)?;
         self.signatures.iter().try_for_each(|line| writeln!(f, "{line}"))
     }
 }

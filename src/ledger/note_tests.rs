@@ -30,7 +30,7 @@ fn the_vectors_of_gos_reference_code() {
     assert_eq!(secret.verifier(), &peter);
     assert_eq!(secret.secret_text(), PETER_SECRET);
     let note = Note::parse(PETERS_NOTE.as_bytes()).unwrap();
-    assert_eq!(note.verify(&[peter.clone()]).unwrap(), [Verified { key: &peter, time: None }]);
+    assert_eq!(note.verify(std::slice::from_ref(&peter)).unwrap(), [Verified { key: &peter, time: None }]);
     // Ed25519 signatures are deterministic: the same bytes as Go's.
     let signed = Note::sign(note.text().to_owned(), &[&secret], now()).unwrap();
     assert_eq!(signed.to_string(), PETERS_NOTE);
@@ -196,8 +196,8 @@ proptest! {
     fn what_is_read_is_written_the_same(
         text in "[a-z0-9 \n—+=]{0,30}", names in prop::collection::vec("[a-zé—+ ]{0,3}", 0..3), noise in "[A-Za-z0-9+/=]{0,12}"
     ) {
-        let lines: String = names.iter().map(|name| format!("— {name} {noise}\n")).collect();
-        let whole = format!("{text}\n\n{lines}");
+        let lines: Vec<String> = names.iter().map(|name| format!("— {name} {noise}\n")).collect();
+        let whole = format!("{text}\n\n{}", lines.concat());
         if let Ok(note) = Note::parse(whole.as_bytes()) {
             prop_assert_eq!(note.to_string(), whole);
         }

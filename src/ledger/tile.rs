@@ -80,6 +80,13 @@ impl Tile {
         .collect()
     }
 
+    /// Whether a tree of `size` leaves has all of this tile's places.
+    #[must_use]
+    pub fn is_within(&self, size: u64) -> bool {
+        let last = self.index * u64::from(WIDTH) + u64::from(self.width) - 1;
+        Self::holding(self.row, last, size).is_some()
+    }
+
     /// Which row.
     #[must_use]
     pub fn row(&self) -> Row {

@@ -280,7 +280,8 @@ mod tests {
 
     fn nodes(leaves: &[Hash]) -> impl FnMut(u32, u64) -> Result<Hash, String> {
         move |level, index| {
-            let (from, to) = ((index as usize) << level, (index as usize + 1) << level);
+            let index = usize::try_from(index).unwrap();
+            let (from, to) = (index << level, (index + 1) << level);
             leaves.get(from..to).map(naive::root).ok_or_else(|| format!("no node {level}/{index}"))
         }
     }

@@ -10,7 +10,9 @@ pub mod text;
 mod view;
 
 pub use lang::Lang;
-pub use view::{FormProblem, error_page, render_form, render_start, render_verification, verify_path};
+pub use view::{
+    FormProblem, error_page, render_form, render_register, render_start, render_verification, verify_path,
+};
 
 /// The headers that every page needs, names in lower case: the router sets them on HTML answers.
 ///

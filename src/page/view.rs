@@ -4,6 +4,7 @@ use super::{
     Lang, assets,
     text::{say, say_with, say_word},
 };
+use crate::register::published::Said;
 use crate::verify::answer::{Outcome, Verdict, Verification, VerifiedLog};
 use askama::Template;
 use axum::http::StatusCode;
@@ -97,6 +98,7 @@ struct Answer<'a> {
     origin: Vec<Row>,
     last: Vec<Row>,
     checks: Vec<Checked<'a>>,
+    register: Option<InRegister>,
     /// Absent when the code could not be read: a slip of the finger is no reason to accuse anybody.
     doubt_title: Option<String>,
     /// Whether to try again is the first thing to do.
@@ -105,6 +107,31 @@ struct Answer<'a> {
     code: String,
     /// Where no log is shown to compare with, and the code is not the number itself.
     seal_number: Option<&'a str>,
+}
+
+/// What the register has of the log's newest record.
+struct InRegister {
+    line: String,
+    /// Where the proof is.
+    proof: String,
+    /// What it is called when it is kept.
+    file: String,
+}
+
+#[derive(Template)]
+#[template(path = "register.html")]
+struct Register {
+    frame: Frame,
+    now: Option<RegisterNow>,
+}
+
+/// What is published.
+struct RegisterNow {
+    line: String,
+    origin: String,
+    root: String,
+    keys: Vec<String>,
+    witnesses: Vec<String>,
 }
 
 /// The shape of the verdict's mark: told apart without colour.
@@ -180,20 +207,26 @@ pub fn verify_path(code: &str, lang: Option<Lang>) -> Result<String, FormProblem
     if code.len() > LONGEST_CODE || code == "." || code == ".." {
         return Err(FormProblem::Unreadable);
     }
-    let mut path = String::from("/verify/");
-    for byte in code.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-            path.push(char::from(byte));
-        } else {
-            // Writing to a String cannot fail.
-            let _ = write!(path, "%{byte:02X}");
-        }
-    }
+    let mut path = format!("/verify/{}", path_segment(code));
     if let Some(lang) = lang {
         path.push_str("?lang=");
         path.push_str(lang.code());
     }
     Ok(path)
+}
+
+/// A text as one segment of a path.
+fn path_segment(text: &str) -> String {
+    let mut segment = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            segment.push(char::from(byte));
+        } else {
+            // Writing to a String cannot fail.
+            let _ = write!(segment, "%{byte:02X}");
+        }
+    }
+    segment
 }
 
 /// An error for people: 404, 429 and 503 have their own sentences, all else one for all.
@@ -215,6 +248,56 @@ pub fn error_page(status: StatusCode, lang: Lang, request_id: &str, retry_after:
         retry: retry_after.map(|seconds| say_with(lang, "error-retry", &[("seconds", seconds.into())])),
         request_id,
         may_ask: family == "404",
+    })
+}
+
+/// `GET /register`: what the register is, how it stands, and how anybody checks it.
+#[must_use]
+pub fn render_register(lang: Lang, said: Option<&Said>) -> String {
+    let now = said.map(|said| RegisterNow {
+        line: say_with(
+            lang,
+            "register-size",
+            &[
+                ("size", count(said.checkpoint.size)),
+                ("signed", signed(lang, said.witnesses, said.policy.witnesses.len()).into()),
+            ],
+        ),
+        origin: said.checkpoint.origin.clone(),
+        root: crate::ledger::to_base64(&said.checkpoint.root),
+        keys: said.policy.registers.iter().map(ToString::to_string).collect(),
+        witnesses: said.policy.witnesses.iter().map(ToString::to_string).collect(),
+    });
+    written(&Register { frame: Frame::new(lang), now })
+}
+
+/// A number that chooses no plural, digit by digit.
+fn count(number: u64) -> super::text::Value<'static> {
+    number.to_string().into()
+}
+
+/// Who stands behind it.
+fn signed(lang: Lang, k: usize, n: usize) -> String {
+    say_with(lang, "register-signed", &[("k", k.into()), ("n", n.into())])
+}
+
+fn in_register(answer: &Verification, lang: Lang) -> Option<InRegister> {
+    let (Some(Some(registered)), Some(number)) = (&answer.register, &answer.seal_number) else { return None };
+    let line = say_with(
+        lang,
+        "register-line",
+        &[
+            ("since", lang.moment(registered.since).into()),
+            ("index", count(registered.index)),
+            ("size", count(registered.size)),
+            ("signed", signed(lang, registered.witnesses.k, registered.witnesses.n).into()),
+        ],
+    );
+    let segment = path_segment(number);
+    Some(InRegister {
+        line,
+        proof: format!("/v1/logs/{segment}/proof"),
+        file: format!("{number}.tlog-proof"),
     })
 }
 
@@ -260,6 +343,7 @@ pub fn render_verification(answer: &Verification, lang: Lang, now: DateTime<Utc>
             })
             .collect(),
         again_first,
+        register: in_register(answer, lang),
         doubt_title: readable.then(|| say(lang, doubt)),
         checked_at: say_with(lang, "checked-at", &[("when", lang.moment(now).into())]),
         seal_number: answer

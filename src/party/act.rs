@@ -35,9 +35,7 @@ impl Act {
 
     /// Something that an organisation does now with a key of its own.
     pub fn of(organization: OrganizationId, key: KeyId, now: DateTime<Utc>) -> Result<Self> {
-        let moment = Moment::new(now, DESK_OFFSET).map_err(|refused| {
-            crate::error::Error::Unavailable(format!("the clock stands wrong: {refused}").into())
-        })?;
+        let moment = desk_moment(now)?;
         let occurred = Told::of(moment);
         Ok(Self { key, occurred, operation: OperationId::new(), organization, moment })
     }
@@ -53,4 +51,11 @@ impl Act {
     pub fn at(&self) -> DateTime<Utc> {
         self.moment.instant()
     }
+}
+
+/// `now` as it is told at a desk.
+pub(super) fn desk_moment(now: DateTime<Utc>) -> Result<Moment> {
+    Moment::new(now, DESK_OFFSET).map_err(|refused| {
+        crate::error::Error::Unavailable(format!("the clock stands wrong: {refused}").into())
+    })
 }

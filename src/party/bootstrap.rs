@@ -7,6 +7,7 @@ use super::key_record::{self, NewKey};
 use super::organization::{NewOrganization, register};
 use super::role::{OrganizationKind, Role};
 use crate::clock::Clock;
+use crate::db::Tx;
 use crate::error::{Error, Result};
 use crate::ids::{KeyId, OrganizationId};
 use crate::units::Text;
@@ -51,7 +52,7 @@ pub async fn bootstrap_operator(
     token: Option<Token>,
     name: &Text<200>,
 ) -> Result<Bootstrap> {
-    let mut tx = pool.begin().await?;
+    let mut tx = Tx::begin(pool).await?;
     sqlx::query!("SELECT pg_advisory_xact_lock($1)", LOCK).execute(&mut *tx).await?;
     let operator = sqlx::query!(
         r#"SELECT id, EXISTS (SELECT FROM api_key k WHERE k.organization_id = o.id) AS "has_keys!"

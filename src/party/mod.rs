@@ -6,6 +6,7 @@
 pub mod act;
 pub mod bin;
 pub mod bootstrap;
+pub mod erasure;
 pub mod key;
 pub mod key_record;
 pub mod organization;

@@ -94,7 +94,8 @@ pub async fn change(
     };
     let business =
         Changed { v: 1, act, ticket_id: ticket, felling_until, removal_until, reason: reason.as_str() };
-    let (public, business) = texts(&public, &business)?;
+    let told = [(At::Pointer("/reason".into()), reason.as_str())];
+    let (public, business) = texts(&public, &business, &told)?;
     let draft = Draft {
         head: locked.head,
         public,

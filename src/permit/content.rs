@@ -5,9 +5,10 @@
 //!   `[{"id", "species", "volume_m3", "wood"}]` in the ticket's order, volumes as strings in minimal form;
 //! - `plot_digest`: SHA-256 of the GeoJSON text as it is stored and answered.
 
+use crate::chain::size::{self, BUSINESS_BYTES, PUBLIC_BYTES};
 use crate::chain::{Hash, canonical};
-use crate::custody::content::TicketName;
-use crate::error::{At, Entry, Error, Result};
+use crate::custody::content::{Public as Harvested, TicketName};
+use crate::error::{At, Error, Result};
 use crate::geo::Plot;
 use crate::ids::{LineId, OrganizationId, TicketId};
 use crate::log::species::{Species, Wood};
@@ -16,11 +17,6 @@ use crate::units::{LocalDate, Volume};
 use chrono::NaiveDate;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
-
-/// Most bytes of a public part.
-const PUBLIC_BYTES: usize = 700;
-/// Most bytes of a business part.
-const BUSINESS_BYTES: usize = 1_300;
 
 /// Public part of every event of a ticket.
 #[derive(Serialize)]
@@ -142,17 +138,35 @@ fn digest(text: &str) -> Hash {
     Hash(Sha256::digest(text.as_bytes()).into())
 }
 
-/// The canonical texts of both parts.
+/// The canonical texts of both parts. `told` are the request's texts that the business part has.
 ///
 /// # Errors
 /// `too-long-together` if the texts of the request, each within its bound, are too long together.
-pub fn texts(public: &Public<'_>, business: &impl Serialize) -> Result<(String, String)> {
+pub fn texts(
+    public: &Public<'_>,
+    business: &impl Serialize,
+    told: &[(At, &str)],
+) -> Result<(String, String)> {
     let (public, business) = (canonical::text(public), canonical::text(business));
-    if public.len() > PUBLIC_BYTES || business.len() > BUSINESS_BYTES {
-        let detail = "The texts are too long together for one record; shorten the longest.";
-        return Err(Error::Wrong(vec![Entry::new(At::Pointer(String::new()), "too-long-together", detail)]));
-    }
+    // The names in it were measured when the ticket was issued, for the longest event that repeats them.
+    size::check(&public, PUBLIC_BYTES, &[]).map_err(Error::Wrong)?;
+    size::check(&business, BUSINESS_BYTES, told).map_err(Error::Wrong)?;
     Ok((public, business))
+}
+
+/// Sees that every event that repeats a ticket's names has room for them: the longest is `harvested`.
+///
+/// # Errors
+/// `too-long-together` at the names.
+pub fn check_names(forestry: &str, name: &TicketName) -> Result<()> {
+    let longest = Harvested::longest(forestry, name.clone());
+    let at = |pointer: &str| At::Pointer(pointer.to_owned());
+    let told = [
+        (at("/origin/forestry"), forestry),
+        (at("/number"), name.number.as_str()),
+        (at("/series"), name.series.as_str()),
+    ];
+    size::check(&canonical::text(&longest), PUBLIC_BYTES, &told).map_err(Error::Wrong)
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! Issuing a ticket.
 
-use super::content::{Issued, Public, lines_digest, plot_digest, texts};
+use super::content::{Issued, Public, check_names, lines_digest, plot_digest, texts};
 use super::words::FellingKind;
 use crate::chain::{Draft, Head, SubjectKind, append};
 use crate::custody::content::TicketName;
@@ -120,7 +120,21 @@ pub async fn issue(tx: &mut Tx<'_>, act: &Act, new: &NewTicket, faults: &[Entry]
             new.lines.iter().map(|line| (line.id, line.species, line.wood, line.volume)),
         ),
     };
-    let (public, business) = texts(&public, &business)?;
+    check_names(new.forestry.as_str(), &name)?;
+    let at = |pointer: &str| At::Pointer(pointer.to_owned());
+    let told = [
+        (at("/forest_category"), Some(&new.forest_category)),
+        (at("/forest_type"), Some(&new.forest_type)),
+        (at("/origin/district"), new.district.as_ref()),
+    ];
+    let places = [
+        (at("/origin/compartment"), Some(&new.compartment)),
+        (at("/origin/subcompartment"), new.subcompartment.as_ref()),
+        (at("/origin/cutting_area"), new.cutting_area.as_ref()),
+    ];
+    let told = told.into_iter().filter_map(|(at, text)| Some((at, text?.as_str())));
+    let places = places.into_iter().filter_map(|(at, text)| Some((at, text?.as_str())));
+    let (public, business) = texts(&public, &business, &told.chain(places).collect::<Vec<_>>())?;
     let draft = Draft {
         head: Head::fresh(SubjectKind::FellingTicket, new.id.0),
         public,

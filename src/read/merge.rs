@@ -129,16 +129,15 @@ struct Worker<Q: Question> {
 
 impl<Q: Question> Worker<Q> {
     async fn work(mut self) {
-        let mut together = Vec::with_capacity(self.bounds.askers);
+        let [mut came, mut together] = [(); 2].map(|()| Vec::with_capacity(self.bounds.askers));
         loop {
             if self.taken.is_empty() {
                 let mut waiting = self.waiting.lock().await;
-                let mut came = Vec::with_capacity(self.bounds.askers);
                 if waiting.recv_many(&mut came, self.bounds.askers).await == 0 {
                     break;
                 }
                 drop(waiting);
-                self.taken.extend(came);
+                self.taken.extend(came.drain(..));
             }
             let mut cost = 0_usize;
             while let Some(next) = self.taken.front() {

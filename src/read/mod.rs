@@ -6,7 +6,7 @@
 
 pub mod merge;
 
-use crate::custody::telling::{PAGE, Telling, Told};
+use crate::custody::telling::{Telling, Told};
 use crate::error::{Error, Result};
 use crate::log::store::{LogRow, Look};
 use crate::party::key::{Caller, Presented, Token};
@@ -26,6 +26,8 @@ const PATIENCE: Duration = Duration::from_secs(5);
 const LONG_PATIENCE: Duration = Duration::from_secs(20);
 /// How long one waits for room for a long history.
 const ROOM_WAIT: Duration = Duration::from_secs(2);
+/// A history of more events is a long one, and goes its own way.
+const SHORT: u32 = 100;
 /// Events of long histories that lie in memory at once. An event takes about 2 kB.
 const ROOM: u32 = 8_000;
 
@@ -111,7 +113,7 @@ impl Reads {
     /// # Errors
     /// The database is away, or too many ask; a stored event that cannot be read.
     pub async fn tell(&self, telling: Telling) -> Result<Told> {
-        if telling.events() <= PAGE {
+        if telling.events() <= SHORT {
             return self.tellings.ask(telling).await;
         }
         let room = Arc::clone(&self.room).acquire_many_owned(telling.events().min(ROOM));
@@ -124,7 +126,8 @@ impl Reads {
 /// Every statement is a walk down primary keys for whatever was asked, so it is planned once and for
 /// all, and never as a scan of a table: not even of one that is small, or that nobody has analysed yet.
 /// A commit here notes the use of a key and nothing else, so nobody waits for the disk.
-fn of_readers(database: PgConnectOptions) -> PgConnectOptions {
+#[must_use]
+pub fn of_readers(database: PgConnectOptions) -> PgConnectOptions {
     database.application_name("ormantrace-reader").options([
         ("plan_cache_mode", "force_generic_plan"),
         ("enable_hashjoin", "off"),

@@ -216,7 +216,7 @@ pub async fn make(
 /// The sequence moves outside the transaction, so the lock around it need not last: it is let go
 /// with a savepoint, and the numbers of a batch that fails are skipped for ever.
 async fn take_numbers(tx: &mut Tx<'_>, quantity: u32) -> Result<SealRange> {
-    use sqlx::Acquire as _;
+    use sqlx::Connection as _;
     let exhausted = || {
         let detail = "The nine digits of the numbers we give do not suffice for this quantity.";
         Error::Conflict(vec![Entry::new(At::Pointer("/quantity".into()), "seal-numbers-exhausted", detail)])

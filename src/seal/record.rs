@@ -119,11 +119,11 @@ impl Business {
 
 /// Digest of sorted lines, taken in as they come.
 #[derive(Default)]
-pub(super) struct ListDigest(Sha256);
+pub struct ListDigest(Sha256);
 
 impl ListDigest {
     /// A line of a registration.
-    pub(super) fn add_seal(&mut self, number: &str, identification: &str) {
+    pub fn add_seal(&mut self, number: &str, identification: &str) {
         self.0.update(number.as_bytes());
         self.0.update(b"\t");
         self.0.update(identification.as_bytes());
@@ -131,13 +131,14 @@ impl ListDigest {
     }
 
     /// A line of a transfer.
-    pub(super) fn add_number(&mut self, number: &str) {
+    pub fn add_number(&mut self, number: &str) {
         self.0.update(number.as_bytes());
         self.0.update(b"\n");
     }
 
     /// The digest.
-    pub(super) fn finish(self) -> [u8; 32] {
+    #[must_use]
+    pub fn finish(self) -> [u8; 32] {
         self.0.finalize().into()
     }
 }

@@ -6,6 +6,7 @@
 use crate::error::Invalid;
 use crate::page::Lang;
 use crate::page::text::{say, say_with, say_word};
+use crate::register::lookup::Registered;
 use chrono::NaiveDate;
 use rust_decimal::{Decimal, prelude::ToPrimitive as _};
 use serde::{Serialize, Serializer};
@@ -257,6 +258,12 @@ pub struct Verification {
     pub checks: Vec<Check>,
     /// The verdict in a few plain sentences.
     pub message: Texts,
+    /// Where the newest record of the log is in the public register; null if it is not there yet.
+    /// Absent unless it was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Registered>)]
+    #[expect(clippy::option_option, reason = "not asked, and asked without a find, are two answers")]
+    pub register: Option<Option<Registered>>,
 }
 
 impl Verification {
@@ -358,7 +365,16 @@ impl Verification {
         checks: Vec<Check>,
         message: Texts,
     ) -> Self {
-        Self { verdict, code: asked.code, seal_number: asked.seal_number, reason, log, checks, message }
+        Self {
+            verdict,
+            code: asked.code,
+            seal_number: asked.seal_number,
+            reason,
+            log,
+            checks,
+            message,
+            register: None,
+        }
     }
 }
 

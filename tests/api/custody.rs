@@ -107,37 +107,65 @@ async fn sixty_four_transfers_at_once_leave_one() {
 async fn sixteen_writers_on_one_log_make_one_chain() {
     let world = World::new().await;
     let felled = world.felled(1).await;
-    let posts = (0..64).map(|_| world.event(&felled.enterprise, "stored", &felled.logs, json!({})));
-    let answers = futures_util::future::join_all(posts).await;
-    assert!(
-        answers.iter().all(|answer| answer.status.as_u16() == 201),
-        "{:?}",
-        answers.iter().map(|a| a.status).collect::<Vec<_>>()
-    );
-    let mut seqs: Vec<u64> =
-        answers.iter().map(|answer| answer.json()["events"][0]["seq"].as_u64().unwrap()).collect();
-    seqs.sort_unstable();
-    assert_eq!(seqs, (2..=65).collect::<Vec<u64>>());
+    let writers = (0..16).map(async |_| {
+        for _ in 0..4 {
+            world.event(&felled.enterprise, "stored", &felled.logs, json!({})).await.expect(201);
+        }
+    });
+    futures_util::future::join_all(writers).await;
+    let history = format!("/v1/logs/{}/history", felled.logs[0]);
+    let history = world.get(&history, &felled.enterprise).await.expect(200);
+    let mut prev = json!("0".repeat(64));
+    for (event, seq) in history["events"].as_array().unwrap().iter().zip(1..) {
+        assert_eq!((&event["seq"], &event["prev_hash"]), (&json!(seq), &prev));
+        prev = event["hash"].clone();
+    }
+    assert_eq!(history["events"].as_array().unwrap().len(), 65);
 }
 
 #[tokio::test]
 async fn batches_that_overlap_never_deadlock_anybody() {
+    const LOGS: usize = 200;
     let world = World::new().await;
-    let felled = world.felled(40).await;
-    let posts = (0..48_usize).map(|round| {
-        // Twenty logs each, in an order of its own.
-        let mut logs: Vec<String> = (0..20).map(|n| felled.logs[(round * 7 + n * 3) % 40].clone()).collect();
-        logs.sort();
-        logs.dedup();
-        if round % 2 == 0 {
-            logs.reverse();
+    let felled = world.felled(LOGS).await;
+    // Eight writers, batches of twenty logs in an order of their own: lists that differ in which logs and in
+    // which order they have, and events of which some cannot follow what another has just written.
+    let writers = (0..8_usize).map(async |writer| {
+        let (mut recorded, mut refused) = (0, 0);
+        for round in 0..12_usize {
+            let step = [3, 7, 9, 11, 13, 17, 19, 21][writer];
+            let mut logs: Vec<String> =
+                (0..20).map(|n| felled.logs[(writer * 31 + round * 53 + n * step) % LOGS].clone()).collect();
+            if round % 2 == 1 {
+                logs.reverse();
+            }
+            let event = if round % 4 == 3 { "loaded" } else { "stored" };
+            let answer = world.event(&felled.enterprise, event, &logs, json!({})).await;
+            match answer.status.as_u16() {
+                201 => recorded += 20,
+                409 => {
+                    let lawful = answer.codes();
+                    assert!(lawful.iter().all(|code| code == "transition-not-allowed"), "{lawful:?}");
+                    refused += 1;
+                }
+                _ => panic!("{answer:?}"),
+            }
         }
-        let (world, felled) = (&world, &felled);
-        async move { world.event(&felled.enterprise, "stored", &logs, json!({})).await }
+        (recorded, refused)
     });
-    for answer in futures_util::future::join_all(posts).await {
-        answer.expect(201);
-    }
+    let told = futures_util::future::join_all(writers).await;
+    let recorded: i64 = told.iter().map(|(recorded, _)| recorded).sum();
+    let refused: u32 = told.iter().map(|(_, refused)| refused).sum();
+    assert!(recorded > 0 && refused > 0, "{told:?}");
+    let row: (i64, i64, i64) = sqlx::query_as(
+        "SELECT count(*), count(DISTINCT (event.subject_id, event.seq)), (SELECT sum(head_seq) FROM log)
+         FROM event WHERE subject_kind = 1",
+    )
+    .fetch_one(&world.app.pool)
+    .await
+    .unwrap();
+    let all = recorded + i64::try_from(LOGS).unwrap();
+    assert_eq!(row, (all, all, all));
 }
 
 #[tokio::test]

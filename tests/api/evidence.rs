@@ -5,8 +5,11 @@ use crate::world::{Org, World};
 use chrono::{DateTime, Utc};
 use ormantrace::chain::bytes::{Hash, Salt};
 use ormantrace::chain::verify::{Fault, Revealed, Shown, faults};
+use ormantrace::read::of_readers;
 use serde_json::Value;
-use sqlx::{AssertSqlSafe, Connection, PgConnection, Row};
+use sqlx::postgres::{PgArguments, Postgres};
+use sqlx::query::Query;
+use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgConnection, Row};
 use uuid::Uuid;
 
 /// The statements that would change or remove evidence.
@@ -67,12 +70,27 @@ async fn nobody_changes_removes_or_truncates_events() {
     assert_eq!(left, 3);
 }
 
-/// The statement by which the server reads a chain, out of its source: a copy would go stale.
-fn history_query() -> &'static str {
-    let source = include_str!("../../src/chain/history.rs");
-    let start = source.find("SELECT seq, received_at, hash").expect("the query of a history");
-    let length = source[start..].find('"').expect("the end of the query");
-    &source[start..start + length]
+/// The plan of a statement of the readers, as their connections have it made.
+async fn explained(
+    reader: &mut PgConnection,
+    statement: &str,
+    bind: impl FnOnce(Query<'static, Postgres, PgArguments>) -> Query<'static, Postgres, PgArguments>,
+) -> Value {
+    // Without the comment at its head, which would swallow the first line.
+    let statement: Vec<_> = statement.lines().filter(|line| !line.starts_with("--")).collect();
+    let explain = format!("EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {}", statement.join("\n"));
+    let told: Value = bind(sqlx::query(AssertSqlSafe(explain))).fetch_one(reader).await.unwrap().get(0);
+    told[0]["Plan"].clone()
+}
+
+fn buffers(plan: &Value) -> u64 {
+    ["Shared Hit Blocks", "Shared Read Blocks"].iter().map(|field| plan[*field].as_u64().unwrap()).sum()
+}
+
+/// Every node of a plan.
+fn nodes(plan: &Value) -> Vec<&Value> {
+    let below = plan["Plans"].as_array().into_iter().flatten().flat_map(nodes);
+    std::iter::once(plan).chain(below).collect()
 }
 
 #[tokio::test]
@@ -107,24 +125,55 @@ async fn a_history_is_one_index_only_descent() {
     .unwrap();
     run(&mut owner, "VACUUM ANALYZE event").await.unwrap();
 
-    let explain = format!("EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {}", history_query());
-    let mut service = world.app.pool.acquire().await.unwrap();
+    let mut reader = of_readers(world.database()).connect().await.unwrap();
+    let chain = include_str!("../../src/chain/chains.sql");
     for ((subject, events), most) in chains.into_iter().zip([12, 120]) {
-        let row = sqlx::query(AssertSqlSafe(explain.clone()))
-            .bind(subject)
-            .bind(i32::MAX)
-            .fetch_one(&mut *service)
-            .await
-            .unwrap();
-        let told: Value = row.get(0);
-        let plan = &told[0]["Plan"];
-        assert_eq!(plan["Node Type"], "Index Only Scan", "{told:#}");
+        let plan = explained(&mut reader, chain, |query| query.bind(vec![subject.0])).await;
+        assert_eq!(plan["Node Type"], "Index Only Scan", "{plan:#}");
         assert_eq!(plan["Index Name"], "event_pkey");
         assert_eq!(plan["Actual Rows"].as_f64(), Some(f64::from(u32::try_from(events).unwrap())));
-        assert_eq!(plan["Heap Fetches"], 0, "{told:#}");
-        let blocks = ["Shared Hit Blocks", "Shared Read Blocks"].map(|field| plan[field].as_u64().unwrap());
-        let buffers: u64 = blocks.iter().sum();
-        assert!((1..=most).contains(&buffers), "{events} events: {buffers} buffers");
+        assert_eq!(plan["Heap Fetches"], 0, "{plan:#}");
+        assert!((1..=most).contains(&buffers(&plan)), "{events} events: {} buffers", buffers(&plan));
+    }
+}
+
+/// What a check and a look at a log may touch, alone and merged: index walks, whatever the tables hold
+/// and whether anybody has analysed them.
+#[tokio::test]
+async fn a_look_is_a_few_buffers_and_never_a_scan() {
+    let world = World::new().await;
+    let (issuer, holder) = (world.forest_owner().await, world.enterprise().await);
+    let mut numbers = Vec::new();
+    for n in 0..64 {
+        numbers.push(Some(log(&world, &issuer, &holder, &format!("KZ-{n:04}"), 1).await.seal));
+    }
+    let none = || vec![None::<String>; 64];
+    let mut reader = of_readers(world.database()).connect().await.unwrap();
+    let mut owner = world.owner().await;
+    for analysed in [false, true] {
+        if analysed {
+            run(&mut owner, "VACUUM ANALYZE").await.unwrap();
+        }
+        for askers in [1, 64] {
+            let check = explained(&mut reader, include_str!("../../src/verify/lookup.sql"), |query| {
+                query.bind(numbers[..askers].to_vec()).bind(none()[..askers].to_vec())
+            });
+            let check = check.await;
+            let look = explained(&mut reader, include_str!("../../src/log/rows.sql"), |query| {
+                let query = query.bind(vec![None::<uuid::Uuid>; askers]).bind(numbers[..askers].to_vec());
+                query.bind(none()[..askers].to_vec()).bind(vec![holder.id.0; askers])
+            });
+            let look = look.await;
+            for (plan, most) in [(&check, 14), (&look, 20)] {
+                assert_eq!(plan["Actual Rows"].as_f64(), Some(f64::from(u32::try_from(askers).unwrap())));
+                for node in nodes(plan) {
+                    let kind = node["Node Type"].as_str().unwrap();
+                    assert!(!matches!(kind, "Seq Scan" | "Hash Join" | "Merge Join"), "{plan:#}");
+                }
+                let each = buffers(plan) / u64::try_from(askers).unwrap();
+                assert!(each <= most, "{each} buffers an asker, {askers} askers: {plan:#}");
+            }
+        }
     }
 }
 

@@ -3,14 +3,20 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod asking;
+mod codes;
 mod custody;
 mod evidence;
+mod hangup;
 mod harvest;
 mod harvester;
+mod lengths;
 mod matrix;
 mod party;
 mod permit;
+mod proofs;
 mod reading;
+mod reads;
 mod register;
 mod seal;
 mod timber;

@@ -83,7 +83,7 @@ const fn get(path: &'static str, object: Object, own: Statuses, foreign: Statuse
 }
 
 /// In an order in which no row takes from a later one what it needs.
-const NAMED: [Named; 17] = [
+const NAMED: [Named; 19] = [
     get("/v1/organizations/{id}", Object::Organization, TOKEN, [200, 404, 404, 404, 200, 401]),
     get("/v1/organizations/{id}/keys", Object::Organization, TOKEN, [200, 404, 404, 404, 404, 401]),
     Named {
@@ -176,6 +176,17 @@ const NAMED: [Named; 17] = [
             [403, 404, 404, 404, 200, 401],
         )
     },
+    Named {
+        absent: [403, 404, 404, 404, 404, 401],
+        ..get(
+            "/v1/logs/{code}/export",
+            Object::Log,
+            [403, 200, 200, 200, 200, 401],
+            [403, 404, 404, 404, 200, 401],
+        )
+    },
+    // For anybody who has the seal's code.
+    Named { absent: [404; 6], ..get("/v1/logs/{code}/proof", Object::Log, ANYONE, ANYONE) },
     // For anybody, of whatever seal, and what is absent is an answer too.
     Named { absent: ANYONE, ..get("/v1/verify/{code}", Object::Seal, ANYONE, ANYONE) },
 ];
@@ -217,6 +228,7 @@ impl Cast {
         let harvest = world.post("/v1/harvests", &enterprise, harvest).await.expect(201);
         let theirs = Felled { enterprise, ticket, seals, logs, harvest, ..copy(&ours) };
 
+        crate::proofs::publish(&world).await;
         let callers = [
             Some(ours.operator.clone()),
             Some(forest_owner),

@@ -6,6 +6,7 @@ use axum::http::{Method, Request};
 use chrono::DateTime;
 use ormantrace::chain::verify::{Revealed, Shown, faults};
 use ormantrace::chain::{Hash, Salt};
+use ormantrace::db::Tx;
 use ormantrace::ids::TicketId;
 use ormantrace::permit::{add_marked, lock_for_harvest};
 use ormantrace::units::Volume;
@@ -166,6 +167,7 @@ async fn texts_that_are_too_long_together_are_refused_and_long_cyrillic_fits() {
     let answer = p.issue(fill("𐊀")).await;
     answer.expect(422);
     assert_eq!(answer.codes(), ["too-long-together"]);
+    assert_eq!(answer.json()["errors"][0]["pointer"], "/origin/forestry");
     let mut cyrillic = fill("Ж");
     cyrillic["origin"]["district"] = json!("Ж".repeat(60));
     p.issue(cyrillic).await.expect(201);
@@ -330,7 +332,7 @@ async fn what_is_marked_is_what_remains_no_more() {
     let p = parties().await;
     let (made, path) = p.issued().await;
     let id: TicketId = made["id"].as_str().unwrap().parse().unwrap();
-    let mut tx = p.world.app.pool.begin().await.unwrap();
+    let mut tx = Tx::begin(&p.world.app.pool).await.unwrap();
     let held = lock_for_harvest(&mut tx, id).await.unwrap().unwrap();
     assert_eq!(
         (held.issuer, held.holder, held.head_seq, held.cancelled),
@@ -348,7 +350,7 @@ async fn what_is_marked_is_what_remains_no_more() {
     assert_eq!(seen["lines"][0]["marked_m3"], json!(0.33));
     assert_eq!(seen["lines"][0]["remaining_m3"], json!(120.17));
 
-    let mut tx = p.world.app.pool.begin().await.unwrap();
+    let mut tx = Tx::begin(&p.world.app.pool).await.unwrap();
     assert!(lock_for_harvest(&mut tx, TicketId::new()).await.unwrap().is_none());
     let below = Volume::ZERO.checked_sub(Volume::parse("1").unwrap()).unwrap();
     assert!(add_marked(&mut tx, &[(line.id, below)]).await.is_err(), "never less than nothing");

@@ -6,6 +6,7 @@ use axum::http::{Method, Request};
 use chrono::DateTime;
 use ormantrace::chain::verify::{Revealed, Shown, faults};
 use ormantrace::chain::{Hash, Salt};
+use ormantrace::db::Tx;
 use ormantrace::ids::LogId;
 use ormantrace::seal::gs1::Gtin;
 use ormantrace::seal::marking_code::Identification;
@@ -472,14 +473,14 @@ async fn on_a_log(world: &World, number: &str, holder: &Org, status: &str) -> Lo
     .execute(&world.app.pool)
     .await
     .unwrap();
-    let mut tx = world.app.pool.begin().await.unwrap();
+    let mut tx = Tx::begin(&world.app.pool).await.unwrap();
     let number = SealNumber::parse(number).unwrap();
     let rows = ormantrace::seal::stock::lock_for_use(&mut tx, std::slice::from_ref(&number)).await.unwrap();
     assert!(rows[0].is_some());
     ormantrace::seal::stock::apply(&mut tx, &[(number.clone(), id)], 1).await.unwrap();
     // Applied once, ever.
     tx.commit().await.unwrap();
-    let mut tx = world.app.pool.begin().await.unwrap();
+    let mut tx = Tx::begin(&world.app.pool).await.unwrap();
     assert!(ormantrace::seal::stock::apply(&mut tx, &[(number, id)], 1).await.is_err());
     id
 }

@@ -6,6 +6,7 @@ use ormantrace::chain::bytes::Secret;
 use ormantrace::chain::{Draft, SubjectKind, append, canonical};
 use ormantrace::custody::content::{Business, Public, TicketName, Told};
 use ormantrace::custody::words::EventType;
+use ormantrace::db::Tx;
 use ormantrace::ids::{HarvestId, KeyId, LineId, LogId, OperationId, TicketId};
 use ormantrace::log::species::{LogKind, MeasurementMethod, Wood};
 use ormantrace::seal::{Identification, MarkingCode};
@@ -58,7 +59,7 @@ pub async fn log(world: &World, issuer: &Org, holder: &Org, number: &str, events
     .await
     .unwrap();
 
-    let mut tx = world.app.pool.begin().await.unwrap();
+    let mut tx = Tx::begin(&world.app.pool).await.unwrap();
     let person = Personal {
         id: OperationId::new().0,
         text: r#"{"name":"Ерлан Оспанов","v":1}"#.into(),

@@ -8,11 +8,14 @@ use axum::http::{HeaderMap, Method, Request, StatusCode};
 use chrono::{DateTime, Utc};
 use http_body_util::BodyExt;
 use ormantrace::clock::Clock;
+use ormantrace::db::Tx;
 use ormantrace::http::app::{App, Inner};
 use ormantrace::http::layers::LayerSettings;
 use ormantrace::http::limit::{LimitSettings, PublicLimiter, Rate};
 use ormantrace::http::router::router;
 use ormantrace::ids::{KeyId, OrganizationId};
+use ormantrace::ledger::Folder;
+use ormantrace::ledger::note::{Kind, Signer};
 use ormantrace::party::act::Act;
 use ormantrace::party::bin::Bin;
 use ormantrace::party::key::Token;
@@ -20,12 +23,15 @@ use ormantrace::party::key_record::{self, NewKey};
 use ormantrace::party::organization::{NewOrganization, register};
 use ormantrace::party::role::{OrganizationKind, Role};
 use ormantrace::read::Reads;
+use ormantrace::register::Queue;
+use ormantrace::register::published::Published;
 use ormantrace::seal::gs1::Gtin;
 use ormantrace::seal::signing::{KeyRing, SigningKey};
 use ormantrace::units::Text;
 use serde_json::Value;
 use sqlx::PgPool;
 use sqlx::postgres::PgConnectOptions;
+use std::path::Path;
 use std::time::Duration;
 use tower::ServiceExt;
 
@@ -76,6 +82,7 @@ pub struct World {
     pub app: App,
     pub clock: Clock,
     pub router: Router,
+    _register_dir: tempfile::TempDir,
 }
 
 /// What the clock of a new world says: a working day in autumn, 10:00 in Semey.
@@ -95,15 +102,16 @@ impl World {
     pub async fn new() -> Self {
         let db = TestDb::new().await;
         let clock = Clock::held(morning());
+        let register_dir = tempfile::tempdir().unwrap();
         let app = App::new(Inner {
             limiter: PublicLimiter::new(LimitSettings::default()),
-            ..Self::inner(db.pool_of(16), &clock)
+            ..Self::inner(db.pool_of(16), &clock, register_dir.path())
         });
         let router = router(app.clone(), &LayerSettings::default());
-        Self { db, app, clock, router }
+        Self { db, app, clock, router, _register_dir: register_dir }
     }
 
-    fn inner(pool: PgPool, clock: &Clock) -> Inner {
+    fn inner(pool: PgPool, clock: &Clock, register_dir: &Path) -> Inner {
         let signing_key = SigningKey::from_seed(&[7; 32]);
         // Tests of anything else ask as often as they like.
         let often = Rate { count: 1_000_000, per: Duration::from_secs(1) };
@@ -115,7 +123,9 @@ impl World {
             gtin: Gtin::DEMONSTRATION,
             key_ring: KeyRing::from(&signing_key),
             signing_key,
+            register: Published::new(Folder::new(register_dir)),
             fingerprint_key: [1; 32],
+            queue: Queue::new(Signer::from_seed("orman.test/receipts", Kind::Text, &[9; 32]).unwrap()),
             limiter: PublicLimiter::new(LimitSettings {
                 misses: often,
                 hits: often,
@@ -127,7 +137,7 @@ impl World {
     /// A world whose public check is not limited, over a database that may be behind something.
     pub fn instance_at(database: PgConnectOptions, clock: &Clock) -> App {
         let pool = ormantrace::db::pool_options(4).connect_lazy_with(database);
-        App::new(Self::inner(pool, clock))
+        App::new(Self::inner(pool, clock, Path::new("/nothing-is-published")))
     }
 
     /// One more instance of the server over the same database.
@@ -155,7 +165,7 @@ impl World {
             kind: OrganizationKind::LegalEntity,
             roles: roles.iter().map(|role| Role::parse(role).unwrap()).collect(),
         };
-        let mut tx = self.app.pool.begin().await.unwrap();
+        let mut tx = Tx::begin(&self.app.pool).await.unwrap();
         register(&mut tx, &act, id, &new).await.unwrap();
         tx.commit().await.unwrap();
         let (_, token) = self.key(id).await;
@@ -167,7 +177,7 @@ impl World {
         let (id, token) = (KeyId::new(), Token::random());
         let act = Act::of(organization, id, self.clock.now()).unwrap();
         let key = NewKey { id, label: "test", token: &token, expires_at: None };
-        let mut tx = self.app.pool.begin().await.unwrap();
+        let mut tx = Tx::begin(&self.app.pool).await.unwrap();
         key_record::make(&mut tx, &act, organization, key).await.unwrap();
         tx.commit().await.unwrap();
         (id, token)

@@ -2,4 +2,5 @@
 #![allow(dead_code, reason = "every test binary takes what it needs")]
 
 pub mod pg;
+pub mod process;
 pub mod wire;

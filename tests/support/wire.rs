@@ -2,17 +2,20 @@
 //! statements that go over it, as PostgreSQL's own messages tell them.
 
 use sqlx::postgres::{PgConnectOptions, PgSslMode};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream, UnixStream};
+use tokio::net::{TcpStream, UnixListener, UnixStream};
 use tokio::sync::{Notify, watch};
+use tokio::task::{JoinHandle, JoinSet};
 
 /// The wire. Cut for good when dropped.
 pub struct Wire {
     state: Arc<State>,
-    port: u16,
+    folder: tempfile::TempDir,
     database: PgConnectOptions,
+    listening: JoinHandle<()>,
 }
 
 struct State {
@@ -25,50 +28,48 @@ struct State {
 impl Wire {
     /// A wire to a database.
     pub async fn to(database: &PgConnectOptions) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let port = listener.local_addr().unwrap().port();
+        let folder = tempfile::tempdir_in("/tmp").unwrap();
+        let socket = |dir: &Path| dir.join(format!(".s.PGSQL.{}", database.get_port()));
+        let listener = UnixListener::bind(socket(folder.path())).unwrap();
         let state = Arc::new(State {
             statements: AtomicUsize::new(0),
             held: watch::Sender::new(false),
             down: AtomicBool::new(false),
             cut: Notify::new(),
         });
-        let (of, target) = (Arc::clone(&state), database.clone());
-        tokio::spawn(async move {
+        let host = Path::new(database.get_host());
+        let local = database.get_socket().map(PathBuf::as_path).or(host.is_absolute().then_some(host));
+        let (of, local, target) = (Arc::clone(&state), local.map(socket), database.clone());
+        let listening = tokio::spawn(async move {
+            let mut carried = JoinSet::new();
             while let Ok((near, _)) = listener.accept().await {
                 // Whoever knocks at a server that is down finds nobody.
                 if of.down.load(Ordering::SeqCst) {
                     continue;
                 }
-                near.set_nodelay(true).unwrap();
-                let (of, target) = (Arc::clone(&of), target.clone());
-                tokio::spawn(async move {
+                let (of, local, target) = (Arc::clone(&of), local.clone(), target.clone());
+                carried.spawn(async move {
                     let cut = of.cut.notified();
-                    match target.get_socket().cloned().or_else(|| folder(&target)) {
-                        Some(dir) => {
-                            let far =
-                                UnixStream::connect(dir.join(format!(".s.PGSQL.{}", target.get_port())));
-                            let (up, down) = far.await.unwrap().into_split();
-                            tokio::select! { () = carry(near, up, down, &of) => {}, () = cut => {} }
-                        }
-                        None => {
+                    let carried = async {
+                        if let Some(socket) = local {
+                            let (up, down) = UnixStream::connect(socket).await.unwrap().into_split();
+                            carry(near, up, down, &of).await;
+                        } else {
                             let far = TcpStream::connect((target.get_host(), target.get_port()));
-                            let (down, up) = far.await.unwrap().into_split();
-                            tokio::select! { () = carry(near, up, down, &of) => {}, () = cut => {} }
+                            let (up, down) = far.await.unwrap().into_split();
+                            carry(near, up, down, &of).await;
                         }
-                    }
+                    };
+                    tokio::select! { () = carried => {}, () = cut => {} }
                 });
             }
         });
-        Self { state, port, database: database.clone() }
+        Self { state, folder, database: database.clone(), listening }
     }
 
     /// How to reach the database over the wire.
     pub fn database(&self) -> PgConnectOptions {
-        let name = self.database.get_database().unwrap().to_owned();
-        // A socket, once set, is preferred, and cannot be unset: over it, a host that is none.
-        let far = self.database.clone().host("127.0.0.1").port(self.port).database(&name);
-        far.ssl_mode(PgSslMode::Disable)
+        self.database.clone().socket(self.folder.path()).ssl_mode(PgSslMode::Disable)
     }
 
     /// Statements that were executed so far.
@@ -98,11 +99,13 @@ impl Wire {
     }
 }
 
-fn folder(database: &PgConnectOptions) -> Option<std::path::PathBuf> {
-    Some(database.get_host()).filter(|host| host.starts_with('/')).map(Into::into)
+impl Drop for Wire {
+    fn drop(&mut self) {
+        self.listening.abort();
+    }
 }
 
-async fn carry(near: TcpStream, up: impl AsyncRead + Unpin, down: impl AsyncWrite + Unpin, state: &State) {
+async fn carry(near: UnixStream, up: impl AsyncRead + Unpin, down: impl AsyncWrite + Unpin, state: &State) {
     let (mut asked, mut answered) = near.into_split();
     let (mut up, mut down) = (up, down);
     tokio::select! {

@@ -1,0 +1,89 @@
+//! What a person at a terminal sees of a check: findings on standard output, a line each; how far it
+//! is on standard error.
+
+use super::report::{Finding, Step, Watch};
+use std::io::{IsTerminal, Write};
+use std::time::{Duration, Instant};
+
+/// How often a terminal's line is written anew, and how often a line is added elsewhere.
+const LIVE: Duration = Duration::from_millis(200);
+const LINES: Duration = Duration::from_secs(10);
+
+/// Tells a person.
+pub struct Console {
+    live: bool,
+    /// The pass that goes on, since when.
+    pass: Option<(&'static str, Instant)>,
+    told: Option<Instant>,
+}
+
+impl Default for Console {
+    fn default() -> Self {
+        Self { live: std::io::stderr().is_terminal(), pass: None, told: None }
+    }
+}
+
+impl Console {
+    /// Clears a terminal's line.
+    pub fn finish(&self) {
+        if self.live {
+            let _ = write!(std::io::stderr(), "\r\x1b[K");
+        }
+    }
+}
+
+impl Watch for Console {
+    fn found(&mut self, finding: Finding) {
+        self.finish();
+        // A closed pipe must not end the check: its exit code still tells.
+        let _ = writeln!(std::io::stdout(), "{finding}");
+    }
+
+    fn went_on(&mut self, step: Step) {
+        let now = Instant::now();
+        let since = match self.pass {
+            Some((pass, since)) if pass == step.pass => since,
+            _ => {
+                self.pass = Some((step.pass, now));
+                now
+            }
+        };
+        let every = if self.live { LIVE } else { LINES };
+        if self.told.is_some_and(|told| now - told < every) {
+            return;
+        }
+        self.told = Some(now);
+        let line = line(step, now - since);
+        let mut to = std::io::stderr();
+        let _ = if self.live { write!(to, "\r\x1b[K{line}") } else { writeln!(to, "{line}") };
+    }
+}
+
+fn line(step: Step, took: Duration) -> String {
+    let Step { pass, done, of } = step;
+    let mut line = match of {
+        0 => format!("{pass}: {done}"),
+        _ => format!("{pass}: {} % ({done})", done.saturating_mul(100).checked_div(of).unwrap_or(0).min(100)),
+    };
+    let millis = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+    if let Some(rate) = done.saturating_mul(1_000).checked_div(millis) {
+        line.push_str(&format!(", {rate} a second"));
+    }
+    line
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_says_how_far_and_how_fast() {
+        let step = |done, of| Step { pass: "events", done, of };
+        assert_eq!(
+            line(step(1_500, 6_000), Duration::from_millis(500)),
+            "events: 25 % (1500), 3000 a second"
+        );
+        assert_eq!(line(step(7_000, 6_000), Duration::ZERO), "events: 100 % (7000)");
+        assert_eq!(line(step(10, 0), Duration::from_secs(1)), "events: 10, 10 a second");
+    }
+}

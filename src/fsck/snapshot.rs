@@ -1,0 +1,82 @@
+//! Reading in short snapshots, from range to range of ids.
+
+use sqlx::{Executor, PgConnection};
+use uuid::Uuid;
+
+/// Whose snapshots a check reads in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Snapshots {
+    /// Its own: a read-only transaction for every few thousand rows.
+    Short,
+    /// The caller's transaction, which has begun already: nothing changes meanwhile.
+    Callers,
+}
+
+/// Ids from `low` to `high`, both included. Between them they cover every id there can be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Range {
+    pub low: Uuid,
+    pub high: Uuid,
+}
+
+impl Range {
+    /// From `low` up to, but not with, `next`; to the end if there is no next.
+    pub(super) fn before(low: Uuid, next: Option<Uuid>) -> Self {
+        Self { low, high: next.map_or(Uuid::max(), |next| Uuid::from_u128(next.as_u128().saturating_sub(1))) }
+    }
+
+    /// Where the next range begins; nothing after the last.
+    pub(super) fn next(self) -> Option<Uuid> {
+        self.high.as_u128().checked_add(1).map(Uuid::from_u128)
+    }
+}
+
+/// The connection of a check.
+pub(super) struct Reader<'c> {
+    pub db: &'c mut PgConnection,
+    snapshots: Snapshots,
+    /// Rows a snapshot.
+    pub rows: i64,
+}
+
+impl<'c> Reader<'c> {
+    pub(super) fn new(db: &'c mut PgConnection, snapshots: Snapshots, rows: i64) -> Self {
+        Self { db, snapshots, rows: rows.max(1) }
+    }
+
+    /// Makes the texts of values what the comparisons expect.
+    pub(super) async fn prepare(&mut self) -> sqlx::Result<()> {
+        self.db.execute("SET bytea_output = 'hex'").await?;
+        Ok(())
+    }
+
+    /// A fresh snapshot.
+    pub(super) async fn begin(&mut self) -> sqlx::Result<()> {
+        if self.snapshots == Snapshots::Short {
+            self.db.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
+        }
+        Ok(())
+    }
+
+    /// Lets go of the snapshot.
+    pub(super) async fn end(&mut self) -> sqlx::Result<()> {
+        if self.snapshots == Snapshots::Short {
+            self.db.execute("COMMIT").await?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranges_leave_no_id_out() {
+        let middle = Uuid::from_u128(1 << 100);
+        let first = Range::before(Uuid::nil(), Some(middle));
+        assert_eq!(first.next(), Some(middle));
+        let last = Range::before(middle, None);
+        assert_eq!((last.high, last.next()), (Uuid::max(), None));
+    }
+}

@@ -1,0 +1,404 @@
+//! All subjects in the order of their ids: chains, heads, rows, and what the events name.
+
+use super::Failure;
+use super::chain::{Chain, Missing};
+use super::load::{self, EventRow, Loaded, SubjectRow, table};
+use super::log::{self, History, OfLogs};
+use super::organization;
+use super::report::{Code, Report};
+use super::row::{Row, Want, compare};
+use super::seal;
+use super::snapshot::{Range, Reader};
+use super::ticket;
+use crate::chain::bytes::SubjectKind;
+use chrono::{DateTime, Utc};
+use sqlx::PgConnection;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use uuid::Uuid;
+
+/// Checks all subjects; gives the events whose personal part is gone.
+pub(super) async fn check(reader: &mut Reader<'_>, report: &mut Report<'_>) -> Result<Missing, Failure> {
+    let of = sqlx::query_scalar!(
+        r#"SELECT GREATEST(reltuples, 0)::bigint AS "of!" FROM pg_class WHERE oid = 'event'::regclass"#
+    )
+    .fetch_one(&mut *reader.db)
+    .await?;
+    let mut missing = Missing::new();
+    let mut low = Some(Uuid::nil());
+    while let Some(from) = low {
+        reader.begin().await?;
+        let range = load::range(reader, from).await?;
+        let loaded = load::load(reader.db, range).await?;
+        let named = names(reader.db, range, &loaded).await?;
+        reader.end().await?;
+        let events = loaded.events.len();
+        Sweep { loaded: &loaded, named, report, missing: &mut missing }.run();
+        report.went_on("events", events, of.unsigned_abs());
+        low = range.next();
+    }
+    Ok(missing)
+}
+
+/// What the events of a range name, read in their snapshot.
+struct Names {
+    /// Rows of `log_seal` and `past_party`, by log.
+    seals: OfLogs,
+    past: OfLogs,
+    /// Harvests by posting: id and personal row.
+    harvests: HashMap<(Uuid, Uuid), (Uuid, Option<Uuid>)>,
+    /// Issuers of tickets.
+    issuers: HashMap<Uuid, Option<Uuid>>,
+    /// Hashes of the ticket events that harvests were checked against.
+    hashes: HashMap<(Uuid, i32), String>,
+    /// Organisations of keys.
+    keys: HashMap<Uuid, Option<Uuid>>,
+    /// Postings that do not name their event, or differ from it: what is wrong.
+    postings: HashMap<(Uuid, i32), &'static str>,
+}
+
+async fn names(db: &mut PgConnection, range: Range, loaded: &Loaded) -> sqlx::Result<Names> {
+    let mut postings = BTreeSet::new();
+    let mut tickets = BTreeSet::new();
+    let mut keys = BTreeSet::new();
+    for event in &loaded.events {
+        let Some(said) = event.said() else { continue };
+        keys.extend(said.key);
+        if event.seq == 1
+            && let Ok(business) = crate::custody::content::Business::parse(event.business())
+            && let Some(head) = business.ticket
+        {
+            postings.insert((said.organization, said.operation));
+            tickets.insert((head.id.0, i32::try_from(head.seq).unwrap_or_default()));
+        }
+    }
+    let keys: Vec<Uuid> = keys.into_iter().collect();
+    let keys = sqlx::query!(
+        r#"SELECT id AS "id!", organization_id AS "organization?" FROM api_key WHERE id = ANY($1)"#,
+        &keys
+    )
+    .fetch_all(&mut *db)
+    .await?;
+    let (organizations, operations): (Vec<Uuid>, Vec<Uuid>) = postings.into_iter().unzip();
+    let harvests = sqlx::query!(
+        r#"SELECT h.id AS "id!", h.organization_id AS "organization!", h.operation_id AS "operation!",
+                  h.personal_id AS "personal?"
+           FROM UNNEST($1::uuid[], $2::uuid[]) AS p (organization, operation)
+           JOIN harvest h ON h.organization_id = p.organization AND h.operation_id = p.operation"#,
+        &organizations,
+        &operations
+    )
+    .fetch_all(&mut *db)
+    .await?;
+    let (tickets, seqs): (Vec<Uuid>, Vec<i32>) = tickets.into_iter().unzip();
+    let heads = sqlx::query!(
+        r#"SELECT t.id AS "id!", p.seq AS "seq!", t.issuer_id AS "issuer?", encode(e.hash, 'hex') AS hash
+           FROM UNNEST($1::uuid[], $2::int[]) AS p (id, seq)
+           JOIN felling_ticket t ON t.id = p.id
+           LEFT JOIN event e ON e.subject_id = p.id AND e.seq = p.seq"#,
+        &tickets,
+        &seqs
+    )
+    .fetch_all(&mut *db)
+    .await?;
+    let seals = sqlx::query!(
+        r#"SELECT log_id AS "log!", row_to_json(t)::text AS "row!" FROM log_seal t WHERE log_id BETWEEN $1 AND $2"#,
+        range.low,
+        range.high
+    )
+    .fetch_all(&mut *db)
+    .await?;
+    let past = sqlx::query!(
+        r#"SELECT log_id AS "log!", row_to_json(t)::text AS "row!" FROM past_party t WHERE log_id BETWEEN $1 AND $2"#,
+        range.low,
+        range.high
+    )
+    .fetch_all(&mut *db)
+    .await?;
+    let of_logs = |rows: Vec<(Uuid, String)>| {
+        let mut by_log = OfLogs::new();
+        for (log, row) in rows {
+            by_log.entry(log).or_default().push(Row::parse(&row));
+        }
+        by_log
+    };
+    Ok(Names {
+        seals: of_logs(seals.into_iter().map(|row| (row.log, row.row)).collect()),
+        past: of_logs(past.into_iter().map(|row| (row.log, row.row)).collect()),
+        harvests: harvests
+            .into_iter()
+            .map(|row| ((row.organization, row.operation), (row.id, row.personal)))
+            .collect(),
+        issuers: heads.iter().map(|row| (row.id, row.issuer)).collect(),
+        hashes: heads.into_iter().filter_map(|row| Some(((row.id, row.seq), row.hash?))).collect(),
+        keys: keys.into_iter().map(|row| (row.id, row.organization)).collect(),
+        postings: postings_of(db, loaded).await?,
+    })
+}
+
+/// What kind of posting makes an event of this type; nothing for those that leave no row in `operation`.
+fn posting(event_type: &str) -> Option<&'static str> {
+    match event_type {
+        "harvested" => Some("harvest"),
+        "seals_transferred" => Some("seal_transfer"),
+        "seals_voided" | "seal_voided" => Some("seal_void"),
+        "seals_registered" => None,
+        other if crate::custody::words::EventType::parse(other).is_ok() => Some("custody_event"),
+        _ => None,
+    }
+}
+
+/// Looks for each event in the row of its posting.
+async fn postings_of(
+    db: &mut PgConnection,
+    loaded: &Loaded,
+) -> sqlx::Result<HashMap<(Uuid, i32), &'static str>> {
+    let (mut subjects, mut seqs, mut kinds) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut organizations, mut operations) = (Vec::new(), Vec::new());
+    let (mut received, mut before) = (Vec::new(), Vec::new());
+    let mut last: Option<(Uuid, DateTime<Utc>)> = None;
+    for event in &loaded.events {
+        let prev = last.filter(|(subject, _)| *subject == event.subject).map(|(_, at)| at);
+        last = event.received().map(|at| (event.subject, at));
+        let kind = event.named().and_then(|named| posting(&named.event_type));
+        let (Some(kind), Some(said), Some(at)) = (kind, event.said(), event.received()) else { continue };
+        subjects.push(event.subject);
+        seqs.push(event.seq);
+        kinds.push(kind);
+        organizations.push(said.organization);
+        operations.push(said.operation);
+        received.push(at);
+        before.push(prev);
+    }
+    // The posting's own time is its events' unless a chain was ahead of it.
+    let rows = sqlx::query!(
+        r#"SELECT u.subject AS "subject!", u.seq AS "seq!", o.operation_id IS NULL AS "absent!",
+                  o.seqs[array_position(o.subjects, u.subject)] IS DISTINCT FROM u.seq AS "unnamed!"
+           FROM UNNEST($1::uuid[], $2::int[], $3::text[], $4::uuid[], $5::uuid[], $6::timestamptz[], $7::timestamptz[])
+                AS u (subject, seq, kind, organization, operation, received, before)
+           LEFT JOIN operation o ON o.organization_id = u.organization AND o.operation_id = u.operation
+           WHERE o.operation_id IS NULL
+              OR o.seqs[array_position(o.subjects, u.subject)] IS DISTINCT FROM u.seq
+              OR o.kind IS DISTINCT FROM u.kind
+              OR o.created_at IS NULL OR GREATEST(o.created_at, u.before) <> u.received"#,
+        &subjects,
+        &seqs,
+        &kinds as &[&str],
+        &organizations,
+        &operations,
+        &received,
+        &before as &[Option<DateTime<Utc>>]
+    )
+    .fetch_all(db)
+    .await?;
+    let wrong = rows.into_iter().map(|row| {
+        let what = match (row.absent, row.unnamed) {
+            (true, _) => "absent",
+            (_, true) => "unnamed",
+            _ => "differs",
+        };
+        ((row.subject, row.seq), what)
+    });
+    Ok(wrong.collect())
+}
+
+/// The check of one range.
+struct Sweep<'l, 'r, 'w> {
+    loaded: &'l Loaded,
+    named: Names,
+    report: &'r mut Report<'w>,
+    missing: &'r mut Missing,
+}
+
+impl Sweep<'_, '_, '_> {
+    fn run(mut self) {
+        for at in &self.loaded.twice {
+            let key = format!("{}/{}", at.0, at.1);
+            self.report.find(
+                Code::LeafUnexplained,
+                "leaf",
+                key,
+                Some(*at),
+                "the event is in the register twice",
+            );
+        }
+        let mut of_subject: BTreeMap<Uuid, &[EventRow]> =
+            self.loaded.events.chunk_by(|a, b| a.subject == b.subject).map(|c| (c[0].subject, c)).collect();
+        for (at, place) in &self.loaded.places {
+            let events = of_subject.get(&at.0).copied().unwrap_or_default();
+            if !place.queued && events.binary_search_by_key(&at.1, |event| event.seq).is_err() {
+                let detail = "the register has this event, the database has not";
+                self.report.find(Code::EventMissing, "leaf", format!("{}/{}", at.0, at.1), Some(*at), detail);
+            }
+        }
+        let subjects: BTreeSet<Uuid> =
+            of_subject.keys().chain(self.loaded.subjects.keys()).copied().collect();
+        for subject in subjects {
+            let events = of_subject.remove(&subject).unwrap_or_default();
+            self.subject(subject, events);
+        }
+        let (seals, past) = (std::mem::take(&mut self.named.seals), std::mem::take(&mut self.named.past));
+        for (log, rows) in seals {
+            log::compare_seals(self.report, log, None, rows);
+        }
+        for (log, rows) in past {
+            log::compare_past(self.report, log, None, rows);
+        }
+    }
+
+    fn subject(&mut self, subject: Uuid, events: &[EventRow]) {
+        let row = self.loaded.subjects.get(&subject);
+        let told = events.first().and_then(|first| first.named()?.kind());
+        let Some(kind) = row.map(|row| row.kind).or(told) else {
+            for event in events {
+                let detail = "it does not say what kind of subject it is about";
+                self.report.event(Code::EventUnreadable, subject, event.seq, detail);
+            }
+            return;
+        };
+        let last = events.last().map(|last| (subject, last.seq));
+        if row.is_none() {
+            self.report.find(Code::RowMissing, table(kind), subject, last, "there are events about it");
+        }
+        let salt = row.and_then(|row| row.salt);
+        if let Some(row) = row.filter(|row| row.salt.is_none()) {
+            self.report.find(Code::StateDiffers, table(row.kind), subject, last, "salt is not 32 bytes");
+        }
+        let chain = Chain { subject, kind, salt, events, loaded: self.loaded };
+        chain.check(self.report, self.missing);
+        for event in events {
+            self.event(event);
+        }
+        match row {
+            Some(row) if events.is_empty() => {
+                let detail = "no event is about it";
+                self.report.find(Code::RowUnexplained, table(row.kind), subject, Some((subject, 1)), detail);
+                // What belongs to it has no event either; it is told at the end of the range.
+            }
+            Some(row) => self.row(subject, row, events),
+            None => {}
+        }
+    }
+
+    /// What an event names: its key, its posting.
+    fn event(&mut self, event: &EventRow) {
+        let at = (event.subject, event.seq);
+        let Some(said) = event.said() else {
+            self.report.event(Code::EventUnreadable, at.0, at.1, "its business part cannot be read");
+            return;
+        };
+        if let Some(key) = said.key {
+            match self.named.keys.get(&key) {
+                None => {
+                    let detail = "an event was recorded with this key";
+                    self.report.find(Code::RowMissing, "api_key", key, Some(at), detail);
+                }
+                Some(organization) if *organization != Some(said.organization) => {
+                    let detail = "organization_id is not that of the event recorded with this key";
+                    self.report.find(Code::StateDiffers, "api_key", key, Some(at), detail);
+                }
+                Some(_) => {}
+            }
+        }
+        let key = || format!("{}/{}", said.organization, said.operation);
+        match self.named.postings.get(&at) {
+            None => {}
+            Some(&"absent") => {
+                let detail = "an event says that it came with this posting";
+                self.report.find(Code::RowMissing, "operation", key(), Some(at), detail);
+            }
+            Some(&"unnamed") => {
+                let detail = "subjects and seqs do not name an event that came with this posting";
+                self.report.find(Code::StateDiffers, "operation", key(), Some(at), detail);
+            }
+            Some(_) => {
+                let detail = "kind or created_at are not those of its events";
+                self.report.find(Code::StateDiffers, "operation", key(), Some(at), detail);
+            }
+        }
+    }
+
+    fn row(&mut self, subject: Uuid, row: &SubjectRow, events: &[EventRow]) {
+        let Some(last) = events.last() else { return };
+        let head = [
+            ("id", Want::Elsewhere),
+            ("salt", Want::Elsewhere),
+            ("head_seq", Want::int(last.seq)),
+            ("head_hash", last.hash.as_deref().map_or(Want::Null, Want::bytes)),
+            ("head_received_at", Want::time(last.received())),
+        ];
+        let state = match row.kind {
+            SubjectKind::Log => self.log(subject, events),
+            SubjectKind::FellingTicket => ticket::wants(events),
+            SubjectKind::SealBatch => seal::wants(&events[0]),
+            SubjectKind::Organization => {
+                for event in events {
+                    let of = event.named().map(|named| named.event_type).unwrap_or_default();
+                    if !organization::may_be(&of, event.seq) {
+                        let detail = "no organisation has such an event there";
+                        self.report.event(Code::EventUnreadable, subject, event.seq, detail);
+                    }
+                }
+                let personal = events[0].personal_id.and_then(|id| self.loaded.personal.get(&id));
+                organization::wants(&events[0], personal)
+            }
+            SubjectKind::Finding | SubjectKind::Waybill => None,
+        };
+        let at = Some((subject, last.seq));
+        let Some(state) = state else {
+            // Whatever made them unreadable is told; the head can be compared all the same.
+            let detail = "its events do not give a state to compare it with";
+            self.report.find(Code::EventUnreadable, table(row.kind), subject, at, detail);
+            return;
+        };
+        let wants: Vec<_> = head.into_iter().chain(state).collect();
+        compare(self.report, table(row.kind), &subject, at, &wants, &row.row);
+    }
+
+    fn log(&mut self, subject: Uuid, events: &[EventRow]) -> Option<Vec<(&'static str, Want)>> {
+        let seals = self.named.seals.remove(&subject).unwrap_or_default();
+        let past = self.named.past.remove(&subject).unwrap_or_default();
+        let contents = log::contents(self.report, events)?;
+        log::check_corrections(self.report, subject, events, &contents);
+        let history = match log::history(&contents) {
+            Ok(history) => history,
+            Err(error) => {
+                self.report.event(Code::EventUnreadable, subject, 1, error.to_string());
+                return None;
+            }
+        };
+        log::compare_seals(self.report, subject, Some(&history), seals);
+        log::compare_past(self.report, subject, Some(&history), past);
+        let (harvest, issuer) = self.origin(subject, &events[0], &history);
+        Some(log::wants(&history, harvest, issuer))
+    }
+
+    /// The harvest and the ticket's issuer of a log, by what its first event names.
+    fn origin(&mut self, log: Uuid, first: &EventRow, history: &History) -> (Option<Uuid>, Option<Uuid>) {
+        let at = Some((log, 1));
+        let said = first.said();
+        let posting = said.map(|said| (said.organization, said.operation));
+        let harvest = posting.and_then(|posting| self.named.harvests.get(&posting)).copied();
+        match harvest {
+            None => {
+                let key = posting.map(|(by, operation)| format!("{by}/{operation}")).unwrap_or_default();
+                let detail = "the log's first event came with a harvest, and there is none of that posting";
+                self.report.find(Code::RowMissing, "harvest", key, at, detail);
+            }
+            Some((id, personal)) if personal != first.personal_id => {
+                let detail = format!("personal_id is not that of harvest {id}, which it came with");
+                self.report.event(Code::PersonalDiffers, log, 1, detail);
+            }
+            Some(_) => {}
+        }
+        let mut issuer = None;
+        if let Some((ticket, seq, hash)) = &history.ticket {
+            issuer = self.named.issuers.get(ticket).copied().flatten();
+            if self.named.hashes.get(&(*ticket, *seq)) != Some(hash) {
+                let detail =
+                    format!("event {seq} of the felling ticket {ticket}, which it names, has another hash");
+                self.report.event(Code::ReferenceDiffers, log, 1, detail);
+            }
+        }
+        (harvest.map(|(id, _)| id), issuer)
+    }
+}

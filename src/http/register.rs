@@ -1,0 +1,91 @@
+//! The published register as it lies in its folder: `/checkpoint` and `/tile/…` (C2SP tlog-tiles),
+//! and `/register`, which says who signs and who witnesses.
+//!
+//! Any web server can do the same with the folder's files. A path is read as the name of a tile or
+//! not at all, so no other file can be reached; and only what the published checkpoint covers is
+//! shown, for a cache keeps a tile for good.
+
+use crate::ledger::{Checkpoint, Folder, Note, Tile};
+use axum::Router;
+use axum::extract::Path;
+use axum::http::header::{ACCESS_CONTROL_ALLOW_ORIGIN, CACHE_CONTROL, CONTENT_TYPE};
+use axum::http::{HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use std::io;
+
+/// A checkpoint is a moment old at most: several are published a second.
+const MOMENT: HeaderValue = HeaderValue::from_static("public, max-age=2");
+/// A tile never changes.
+const FOR_GOOD: HeaderValue = HeaderValue::from_static("public, max-age=31536000, immutable");
+const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
+const BYTES: HeaderValue = HeaderValue::from_static("application/octet-stream");
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
+
+/// `GET /checkpoint`, `GET /tile/…`, `GET /register` and its file name, for anyone. Where nothing is
+/// published, all are absent.
+pub fn routes<S: Clone + Send + Sync + 'static>(folder: &Folder) -> Router<S> {
+    let (checkpoint, tiles) = (folder.clone(), folder.clone());
+    let keys = |folder: &Folder| {
+        let folder = folder.clone();
+        get(async move || answer(JSON, MOMENT, read(move || folder.keys()).await))
+    };
+    Router::new()
+        .route(
+            "/checkpoint",
+            get(async move || answer(TEXT, MOMENT, read(move || checkpoint.published()).await)),
+        )
+        .route(
+            "/tile/{*path}",
+            get(async move |Path(path): Path<String>| {
+                answer(BYTES, FOR_GOOD, read(move || tile(&tiles, &path)).await)
+            }),
+        )
+        .route("/register", keys(folder))
+        .route("/keys.json", keys(folder))
+}
+
+/// A tile's bytes, if the path names one that the published checkpoint covers.
+fn tile(folder: &Folder, path: &str) -> io::Result<Option<Vec<u8>>> {
+    let Some(tile) = Tile::parse(&format!("tile/{path}")) else { return Ok(None) };
+    let Some(published) = folder.published()? else { return Ok(None) };
+    let note = Note::parse(&published).map_err(damaged)?;
+    let size = Checkpoint::parse(note.text()).map_err(damaged)?.size;
+    if !tile.is_within(size) {
+        return Ok(None);
+    }
+    match folder.tile(&tile) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        other => other.map(Some),
+    }
+}
+
+fn damaged(error: impl std::fmt::Display) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, format!("checkpoint: {error}"))
+}
+
+async fn read(
+    what: impl FnOnce() -> io::Result<Option<Vec<u8>>> + Send + 'static,
+) -> io::Result<Option<Vec<u8>>> {
+    tokio::task::spawn_blocking(what).await.map_err(io::Error::other)?
+}
+
+fn answer(kind: HeaderValue, kept: HeaderValue, read: io::Result<Option<Vec<u8>>>) -> Response {
+    match read {
+        Ok(Some(bytes)) => {
+            // Public to everybody: a checker that runs in somebody's page may read it too.
+            let open = (ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
+            ([(CONTENT_TYPE, kind), (CACHE_CONTROL, kept), open], bytes).into_response()
+        }
+        // Bare: the router makes its problem document of it.
+        Ok(None) => StatusCode::NOT_FOUND.into_response(),
+        Err(error) => {
+            tracing::error!(%error, "the register's folder cannot be read");
+            StatusCode::INTERNAL_SERVER_ERROR.into_response()
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "register_tests.rs"]
+mod tests;

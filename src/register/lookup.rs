@@ -1,0 +1,146 @@
+//! Where a record is in the register: for the public proof, and for the line on the buyer's page.
+
+use super::published::{Published, PublishedError, Said};
+use crate::chain::bytes::ENTRY_LEN;
+use crate::error::{Error, Result};
+use crate::ledger::Proof;
+use crate::seal::Code;
+use crate::seal::signing::{KeyRing, Signature};
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use sqlx::PgExecutor;
+use utoipa::ToSchema;
+
+/// What the register has of the log that a code is on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// No seal of this code, or one that was never on a log.
+    Unknown,
+    /// The log is recorded, and no event of it is among the leaves asked about.
+    NotYet,
+    /// Its newest event among them.
+    At {
+        /// The leaf's index.
+        index: u64,
+        /// The leaf's entry.
+        entry: [u8; ENTRY_LEN],
+    },
+}
+
+/// Finds the newest event that a register of `size` leaves has of the log that `code` is on: one
+/// statement, the same whatever is found.
+///
+/// A code whose signature claims to be ours and is not names nothing, as in the public check.
+///
+/// # Errors
+/// Those of the database; a leaf that cannot be read.
+pub async fn newest(db: impl PgExecutor<'_>, code: &Code, ring: &KeyRing, size: u64) -> Result<Place> {
+    let number = match code {
+        Code::SealNumber(number) => Some(number.as_str()),
+        _ => None,
+    };
+    let identification = code.identification();
+    let found = sqlx::query!(
+        r#"SELECT s.marking_code, s.log_id IS NOT NULL AS "recorded!", f.index AS "index?", f.entry AS "entry?"
+           FROM seal s
+           LEFT JOIN LATERAL (
+               SELECT index, entry FROM leaf
+               WHERE leaf.subject_id = s.log_id AND leaf.index < $3
+               ORDER BY leaf.seq DESC LIMIT 1
+           ) f ON true
+           WHERE s.number = COALESCE($1, (SELECT number FROM seal WHERE identification = $2))"#,
+        number,
+        identification.as_ref().map(|part| part.as_str()),
+        i64::try_from(size).unwrap_or(i64::MAX)
+    )
+    .fetch_optional(db)
+    .await?;
+    let Some(found) = found.filter(|found| found.recorded && !is_forged(code, &found.marking_code, ring))
+    else {
+        return Ok(Place::Unknown);
+    };
+    let (Some(index), Some(entry)) = (found.index, found.entry) else { return Ok(Place::NotYet) };
+    let index = u64::try_from(index).map_err(|_| Error::BadRow(format!("leaf.index {index}")))?;
+    let entry = entry.try_into().map_err(|_| Error::BadRow(format!("leaf.entry of {index}")))?;
+    Ok(Place::At { index, entry })
+}
+
+fn is_forged(code: &Code, registered: &str, ring: &KeyRing) -> bool {
+    match code {
+        Code::MarkingCode(code) => match ring.verify(code) {
+            Signature::Forged => true,
+            Signature::UnknownKey => code.as_str() != registered,
+            Signature::Valid | Signature::Absent => false,
+        },
+        _ => false,
+    }
+}
+
+/// The proof of a place, under the published checkpoint.
+///
+/// # Errors
+/// If the published tiles cannot be read.
+pub fn proof(
+    published: &Published,
+    said: &Said,
+    index: u64,
+    entry: &[u8; ENTRY_LEN],
+) -> std::result::Result<Proof, PublishedError> {
+    let hashes = published.inclusion(index, said.checkpoint.size)?;
+    Ok(Proof { extra: Some(entry.to_vec()), index, hashes, checkpoint: said.note.clone() })
+}
+
+/// That a record is in the public register.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct Registered {
+    /// Its newest event's place in the register, from 0.
+    pub index: u64,
+    /// When that event got its place, by the server's clock.
+    #[serde(serialize_with = "crate::units::serialize_utc")]
+    pub since: DateTime<Utc>,
+    /// How many entries the published register has.
+    pub size: u64,
+    /// Who countersigned it.
+    pub witnesses: Witnesses,
+}
+
+/// How many witnesses have countersigned, of how many that are asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct Witnesses {
+    /// So many have.
+    pub k: usize,
+    /// So many are asked.
+    pub n: usize,
+}
+
+/// Where the newest event of the log that carries, or carried, a seal is in the published register;
+/// nothing if it has not got there yet. One statement.
+///
+/// # Errors
+/// Those of the database.
+pub async fn registered(
+    db: impl PgExecutor<'_>,
+    seal_number: &str,
+    said: &Said,
+) -> Result<Option<Registered>> {
+    let size = said.checkpoint.size;
+    let found = sqlx::query!(
+        "SELECT f.index, f.sequenced_at
+         FROM seal s
+         JOIN log l ON l.id = s.log_id
+         JOIN leaf f ON f.subject_id = l.id AND f.seq = l.head_seq
+         WHERE s.number = $1 AND f.index < $2",
+        seal_number,
+        i64::try_from(size).unwrap_or(i64::MAX)
+    )
+    .fetch_optional(db)
+    .await?;
+    found
+        .map(|found| {
+            let index = u64::try_from(found.index);
+            let index = index.map_err(|_| Error::BadRow(format!("leaf.index {}", found.index)))?;
+            let witnesses = Witnesses { k: said.witnesses, n: said.policy.witnesses.len() };
+            Ok(Registered { index, since: found.sequenced_at, size, witnesses })
+        })
+        .transpose()
+}

@@ -1,0 +1,122 @@
+//! How far the register is behind, as this process knows it, and what follows from that.
+//!
+//! The sequencer of the process notes a reading at each of its rounds; whoever asks (a write,
+//! `/readyz`, `/metrics`) gets it from memory. A reading that grows old counts as lag: where
+//! nothing is known of the queue, nothing good is assumed.
+
+use super::receipt::Receipt;
+use crate::db::Leaves;
+use crate::ledger::note::Signer;
+use std::fmt;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+use tokio::sync::Notify;
+
+/// With so many leaves waiting, a round begins before its time; also the most of one round.
+pub const FULL: usize = 1_000;
+/// A queue whose oldest leaf waits longer takes no more: the receipts promise a minute.
+pub const MOST_LAG: Duration = Duration::from_secs(30);
+/// How long a reading of an empty queue is believed.
+const BELIEVED: Duration = Duration::from_secs(5);
+
+/// The queue as one process knows it. Clones share it.
+#[derive(Clone)]
+pub struct Queue(Arc<Inner>);
+
+struct Inner {
+    signer: Signer,
+    reading: Mutex<Option<(Instant, Reading)>>,
+    committed: AtomicUsize,
+    full: Notify,
+}
+
+/// The queue at one moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reading {
+    /// Leaves of the register.
+    pub size: u64,
+    /// How long the oldest leaf in the queue waits; nothing if the queue is empty.
+    pub oldest: Option<Duration>,
+}
+
+/// How far the register is behind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lag {
+    /// Leaves of the register.
+    pub size: u64,
+    /// How long the oldest leaf has been waiting.
+    pub lag: Duration,
+}
+
+impl fmt::Debug for Queue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Queue").field("lag", &self.lag()).finish_non_exhaustive()
+    }
+}
+
+impl Queue {
+    /// One of which nothing is known yet; that key signs the receipts.
+    #[must_use]
+    pub fn new(signer: Signer) -> Self {
+        Self(Arc::new(Inner {
+            signer,
+            reading: Mutex::new(None),
+            committed: AtomicUsize::new(0),
+            full: Notify::new(),
+        }))
+    }
+
+    /// The key that signs receipts.
+    #[must_use]
+    pub fn receipt_key(&self) -> &Signer {
+        &self.0.signer
+    }
+
+    /// The receipt for a posting; nothing if it added no evidence.
+    #[must_use]
+    pub fn receipt(&self, leaves: &Leaves) -> Option<Receipt> {
+        Receipt::sign(&self.0.signer, leaves)
+    }
+
+    /// How far the register is behind; nothing before the sequencer's first reading.
+    #[must_use]
+    pub fn lag(&self) -> Option<Lag> {
+        let (at, reading) = (*self.0.reading.lock().unwrap_or_else(PoisonError::into_inner))?;
+        let since = at.elapsed();
+        let lag = match reading.oldest {
+            Some(age) => age + since,
+            None if since > BELIEVED => since,
+            None => Duration::ZERO,
+        };
+        Some(Lag { size: reading.size, lag })
+    }
+
+    /// The lag, if it is too long for more evidence to be taken.
+    #[must_use]
+    pub fn behind(&self) -> Option<Duration> {
+        self.lag().map(|lag| lag.lag).filter(|lag| *lag > MOST_LAG)
+    }
+
+    /// Says that so many leaves were committed to the queue.
+    pub fn committed(&self, leaves: usize) {
+        if self.0.committed.fetch_add(leaves, Ordering::Relaxed) + leaves >= FULL {
+            self.0.full.notify_one();
+        }
+    }
+
+    /// Resolves when this process has committed a full round of leaves since the last one began.
+    pub(super) async fn full(&self) {
+        self.0.full.notified().await;
+    }
+
+    /// Says that a round begins.
+    pub(super) fn begins(&self) {
+        self.0.committed.store(0, Ordering::Relaxed);
+    }
+
+    /// Notes what was read just now.
+    pub(super) fn note(&self, reading: Reading) {
+        *self.0.reading.lock().unwrap_or_else(PoisonError::into_inner) = Some((Instant::now(), reading));
+    }
+}

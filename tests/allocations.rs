@@ -1,0 +1,74 @@
+//! How often a request of the hot paths asks for memory, its part of the database driver included. No
+//! clock is needed to see that somebody put work back that was taken out.
+
+#[path = "support/mod.rs"]
+mod support;
+#[allow(dead_code, reason = "this binary takes what it needs")]
+#[path = "api/timber.rs"]
+mod timber;
+#[allow(dead_code, reason = "this binary takes what it needs")]
+#[path = "api/world.rs"]
+mod world;
+
+use axum::body::Body;
+use axum::http::Request;
+use ormantrace::http::layers::LayerSettings;
+use ormantrace::http::router::router;
+use tower::ServiceExt;
+use world::World;
+
+#[test]
+fn a_request_of_the_hot_paths_allocates_so_often_at_most() {
+    // One thread: what the readers allocate in their own tasks counts too.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let (world, inspector) = runtime.block_on(async {
+        let world = World::new().await;
+        let (issuer, holder) = (world.forest_owner().await, world.enterprise().await);
+        timber::log(&world, &issuer, &holder, "KZ-0001", 10).await;
+        let inspector = world.inspector().await;
+        (world, inspector)
+    });
+    let router = runtime.block_on(async { router(world.instance(), &LayerSettings::default()) });
+    let ask = |path: &str, token: Option<&str>, tag: Option<&str>| {
+        let mut request = Request::get(path);
+        if let Some(token) = token {
+            request = request.header("authorization", format!("Bearer {token}"));
+        }
+        if let Some(tag) = tag {
+            request = request.header("if-none-match", tag);
+        }
+        let request = request.body(Body::empty()).unwrap();
+        runtime.block_on(async {
+            let (parts, body) = router.clone().oneshot(request).await.unwrap().into_parts();
+            axum::body::to_bytes(body, usize::MAX).await.unwrap();
+            let tag = parts.headers.get("etag").map(|tag| tag.to_str().unwrap().to_owned());
+            (parts.status.as_u16(), tag)
+        })
+    };
+    let token = Some(inspector.token.as_str());
+    let history = "/v1/logs/KZ-0001/history";
+    let tag = ask(history, token, None).1;
+    let cases = [
+        ("verify", "/v1/verify/KZ-0001", None, None, 200, VERIFY),
+        ("history", history, token, None, 200, HISTORY),
+        ("unchanged history", history, token, tag.as_deref(), 304, UNCHANGED),
+    ];
+    for (name, path, token, tag, status, most) in cases {
+        // Statements are prepared and buffers grown by then.
+        for _ in 0..3 {
+            assert_eq!(ask(path, token, tag).0, status);
+        }
+        let counted = allocation_counter::measure(|| {
+            ask(path, token, tag);
+        });
+        println!("{name}: {} allocations, {} bytes", counted.count_total, counted.bytes_total);
+        assert!(counted.count_total <= most, "{name}: {} allocations, {most} at most", counted.count_total);
+    }
+}
+
+/// A verification of a log's seal: driver, row, answer in three languages, the layers' headers.
+const VERIFY: u64 = 280;
+/// A history of ten events.
+const HISTORY: u64 = 650;
+/// One that the caller has already.
+const UNCHANGED: u64 = 200;

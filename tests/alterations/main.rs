@@ -1,0 +1,14 @@
+//! Whatever an insider alters behind the program's back, `fsck` finds it and names the event.
+//!
+//! A small but complete world is recorded through the API, sequenced and published. Then the
+//! owner of the tables, triggers and constraints out of the way, alters one thing at a time.
+
+#[path = "../support/mod.rs"]
+mod support;
+#[path = "../api/world.rs"]
+#[allow(dead_code, reason = "every test binary takes what it needs")]
+mod world;
+
+mod columns;
+mod insider;
+mod scene;

@@ -1,0 +1,246 @@
+//! The world that is altered, and its register.
+
+use crate::world::{Answer, Org, World, bin};
+use chrono::TimeDelta;
+use ormantrace::db::erase::{self, Whose};
+use ormantrace::fsck::{self, Finding, Published, Scope, Snapshots};
+use ormantrace::ledger::note::Kind;
+use ormantrace::ledger::tile::Builder;
+use ormantrace::ledger::{Checkpoint, Folder, Note, Signer};
+use ormantrace::party::bootstrap::{Bootstrap, bootstrap_operator};
+use ormantrace::party::key::Token;
+use ormantrace::seal::stock::register_signing_key;
+use ormantrace::units::Text;
+use serde_json::{Value, json};
+use sqlx::{AssertSqlSafe, PgConnection};
+use tempfile::TempDir;
+use uuid::Uuid;
+
+/// Name of the register.
+const ORIGIN: &str = "register.orman.test/2026";
+
+pub struct Scene {
+    pub world: World,
+    pub published: Published,
+    pub enterprise: Org,
+    /// Seals of the logs, in the order of their harvests.
+    pub logs: Vec<String>,
+    /// A felling ticket that was harvested under.
+    pub ticket: Uuid,
+    _folder: TempDir,
+}
+
+async fn organization(world: &World, operator: &Org, n: u32, name: &str, roles: &[&str], kind: &str) -> Org {
+    let body = json!({"bin": bin(n), "name": name, "roles": roles, "kind": kind});
+    let made = world.post("/v1/organizations", operator, body).await.expect(201);
+    let id = made["id"].as_str().unwrap();
+    let path = format!("/v1/organizations/{id}/keys");
+    let key = world.post(&path, operator, json!({"label": "Планшет"})).await.expect(201);
+    Org { id: id.parse().unwrap(), bin: bin(n), token: key["token"].as_str().unwrap().to_owned() }
+}
+
+async fn post(world: &World, path: &str, by: &Org, body: Value) -> Value {
+    world.clock.set(world.clock.now() + TimeDelta::minutes(1));
+    let answer: Answer = world.post(path, by, body).await;
+    assert!(answer.status.is_success(), "{path}: {}", String::from_utf8_lossy(&answer.bytes));
+    answer.json()
+}
+
+async fn event(world: &World, by: &Org, what: &str, logs: &[String], more: Value) {
+    world.clock.set(world.clock.now() + TimeDelta::minutes(1));
+    let answer = world.event(by, what, logs, more).await;
+    assert!(answer.status.is_success(), "{what}: {}", String::from_utf8_lossy(&answer.bytes));
+}
+
+impl Scene {
+    /// Records everything that can be recorded, sequences all but the last events and publishes all
+    /// but the last leaves.
+    pub async fn new() -> Self {
+        let world = World::new().await;
+        let token = Token::random();
+        let name = Text::parse("Орман таңбалау операторы").unwrap();
+        let made =
+            bootstrap_operator(&world.app.pool, &world.clock, Some(token.clone()), &name).await.unwrap();
+        let Bootstrap::Made { organization: id, .. } = made else { panic!("{made:?}") };
+        register_signing_key(&world.app.pool, &world.app.signing_key, world.clock.now()).await.unwrap();
+        let operator = Org { id, bin: String::new(), token: token.expose().to_owned() };
+        let org = async |n, name: &str, roles: &[&str], kind: &str| {
+            organization(&world, &operator, n, name, roles, kind).await
+        };
+        let forest_owner =
+            org(2, "«Семей орманы» МОТР", &["forest_owner", "enterprise"], "legal_entity").await;
+        let enterprise = org(3, "ТОО «Ертіс ағаш»", &["enterprise"], "legal_entity").await;
+        let sawmill = org(4, "ТОО «Бородулиха тілу»", &["enterprise"], "legal_entity").await;
+        let carrier = org(5, "ТОО «Шығыс жүк»", &["carrier"], "legal_entity").await;
+        let inspector = org(6, "Абай облыстық орман инспекциясы", &["inspector"], "legal_entity").await;
+        let trader = org(7, "ЖК «Сүлейменова Айгүл»", &["enterprise"], "sole_trader").await;
+
+        let ticket =
+            world.ticket(&forest_owner, &enterprise, "0001245").await["id"].as_str().unwrap().to_owned();
+        let other =
+            world.ticket(&forest_owner, &enterprise, "0001246").await["id"].as_str().unwrap().to_owned();
+        let body =
+            json!({"felling_until": "2027-01-31", "removal_until": "2027-04-30", "reason": "Жол бұзылды"});
+        post(&world, &format!("/v1/felling-tickets/{ticket}/extend"), &forest_owner, body).await;
+        let body = json!({"reason": "Учаскеде құстар ұялайды"});
+        post(&world, &format!("/v1/felling-tickets/{other}/cancel"), &forest_owner, body).await;
+        let plotted = json!({
+            "series": "АБ", "number": "0001247", "issued_on": "2026-08-20", "holder_bin": enterprise.bin,
+            "felling_kind": "sanitary", "forest_category": "II", "forest_type": "С2",
+            "origin": {"region": "KZ-10", "forestry": "Бородулиха орманшылығы", "compartment": "41"},
+            "area_ha": 4.7, "felling_from": "2026-09-01", "felling_until": "2026-12-31",
+            "plot": {"type": "Polygon", "coordinates":
+                [[[80.92, 50.69], [80.95, 50.69], [80.95, 50.71], [80.92, 50.71], [80.92, 50.69]]]},
+            "lines": [{"species": "betula_pendula", "wood": "commercial", "volume_m3": 40}]
+        });
+        post(&world, "/v1/felling-tickets", &forest_owner, plotted).await;
+
+        let mut logs = world.seals(&operator, &enterprise, 16).await;
+        let spare = logs.split_off(8);
+        world.seals(&operator, &trader, 4).await;
+        let body = json!({"numbers": spare[5..], "to_bin": sawmill.bin});
+        post(&world, "/v1/seals/transfer", &enterprise, body).await;
+        let body = json!({"reason": "spoiled", "note": "Қағу кезінде сынды"});
+        post(&world, &format!("/v1/seals/{}/void", spare[4]), &enterprise, body).await;
+
+        let mut harvest = World::harvest_of(&ticket, &logs[..5]);
+        harvest["device"] = json!({"id": "tablet-07", "seq": 1, "recorded_at": "2026-10-05T09:31:00+05:00"});
+        harvest["logs"][1]["position"] = json!({"lat": 50.7, "lon": 80.93, "accuracy_m": 8});
+        post(&world, "/v1/harvests", &enterprise, harvest).await;
+        let mut stacks = World::harvest_of(&ticket, &logs[5..]);
+        for stack in stacks["logs"].as_array_mut().unwrap() {
+            *stack = json!({
+                "seal_number": stack["seal_number"], "kind": "stack", "species": "pinus_sylvestris", "wood": "firewood",
+                "pieces": 40, "volume_m3": 2.5, "length_m": 2, "measurement_method": "stack_geometric",
+                "occurred_at": "2026-10-05T09:40:00+05:00"
+            });
+        }
+        let erased = post(&world, "/v1/harvests", &enterprise, stacks).await;
+
+        // Log 0: the whole road. Log 1: its seal voided, replaced. Log 2: corrected, reversed.
+        let yard = json!({"place": {"name": "Төменгі қойма", "region": "KZ-10", "kind": "storage"}});
+        event(&world, &enterprise, "stored", &logs[..3], yard).await;
+        let vehicle = json!({"carrier_bin": carrier.bin, "vehicle": "123 ABC 10"});
+        event(&world, &enterprise, "loaded", &logs[..2], vehicle).await;
+        event(&world, &enterprise, "transferred", &logs[..1], json!({"to_bin": sawmill.bin})).await;
+        event(&world, &carrier, "departed", &logs[..1], json!({})).await;
+        event(&world, &carrier, "arrived", &logs[..1], json!({})).await;
+        event(&world, &sawmill, "received", &logs[..1], json!({})).await;
+        let seen = json!({"details": {"outcome": "match", "note": "Кесік орны таза"}});
+        event(&world, &inspector, "inspected", &logs[..1], seen).await;
+        let body = json!({"reason": "lost"});
+        post(&world, &format!("/v1/seals/{}/void", logs[1]), &enterprise, body).await;
+        let new = json!({"new_seal_number": spare[0], "reason": "Пломба жоғалды"});
+        event(&world, &enterprise, "seal_replaced", &logs[1..2], new).await;
+        let new = json!({"new_seal_number": spare[1], "reason": "Пломба бүлінді"});
+        event(&world, &enterprise, "seal_replaced", &logs[3..4], new).await;
+        let right = json!({"corrects": 1, "reason": "Қателесіп өлшенген", "set": {"wood": "firewood", "volume_m3": 0.3}});
+        event(&world, &enterprise, "corrected", &logs[2..3], right).await;
+        event(&world, &enterprise, "lost", &logs[2..3], json!({})).await;
+        let undo = json!({"corrects": 4, "reason": "Табылды", "reverse": true});
+        event(&world, &enterprise, "corrected", &logs[2..3], undo).await;
+        // Log 4: on offer, its possession only.
+        let offer = json!({"to_bin": sawmill.bin, "of": "possession"});
+        event(&world, &enterprise, "transferred", &logs[4..5], offer).await;
+        // From a device that was out of reach: it happened before what is recorded already.
+        let late = json!({
+            "occurred_at": "2026-10-05T10:10:00+05:00",
+            "device": {"id": "tablet-07", "seq": 2, "recorded_at": "2026-10-05T10:10:01+05:00"}
+        });
+        event(&world, &enterprise, "stored", &logs[2..3], late).await;
+
+        let mut owner = world.owner().await;
+        let whose = Whose::Harvest(erased["id"].as_str().unwrap().parse().unwrap());
+        erase::delete(&mut owner, &whose, &world.clock).await.unwrap();
+        let whose = Whose::Iin(ormantrace::party::bin::Bin::parse(&trader.bin).unwrap());
+        erase::delete(&mut owner, &whose, &world.clock).await.unwrap();
+
+        let (folder, published) = register(&mut owner).await;
+        let ticket = ticket.parse().unwrap();
+        Self { world, published, enterprise, logs, ticket, _folder: folder }
+    }
+
+    /// An insider: owner of the tables, in a transaction that is never committed, with triggers and
+    /// constraints out of the way.
+    pub async fn insider(&self) -> PgConnection {
+        let mut owner = self.world.owner().await;
+        run(&mut owner, "BEGIN").await;
+        run(
+            &mut owner,
+            "DO $$ DECLARE it record; BEGIN
+                 FOR it IN SELECT conrelid::regclass AS of, conname FROM pg_constraint
+                           WHERE connamespace = 'public'::regnamespace AND contype IN ('f', 'c', 'u')
+                           ORDER BY contype = 'u' LOOP
+                     EXECUTE format('ALTER TABLE %s DROP CONSTRAINT %I', it.of, it.conname);
+                 END LOOP;
+                 FOR it IN SELECT a.attrelid::regclass AS of, a.attname FROM pg_attribute a
+                           JOIN pg_class c ON c.oid = a.attrelid
+                           WHERE c.relnamespace = 'public'::regnamespace AND c.relkind = 'r' AND a.attnum > 0
+                             AND a.attnotnull AND a.attidentity = '' AND NOT EXISTS (
+                                 SELECT FROM pg_index i WHERE i.indrelid = c.oid AND i.indisprimary
+                                     AND a.attnum = ANY (i.indkey)) LOOP
+                     EXECUTE format('ALTER TABLE %s ALTER COLUMN %I DROP NOT NULL', it.of, it.attname);
+                 END LOOP;
+                 FOR it IN SELECT oid::regclass AS of FROM pg_class
+                           WHERE relnamespace = 'public'::regnamespace AND relkind = 'r' LOOP
+                     EXECUTE format('ALTER TABLE %s DISABLE TRIGGER USER', it.of);
+                 END LOOP;
+             END $$",
+        )
+        .await;
+        owner
+    }
+
+    /// What `fsck` finds in the insider's transaction.
+    pub async fn found(&self, db: &mut PgConnection) -> Vec<Finding> {
+        self.found_beside(db, Some(self.published.clone())).await
+    }
+
+    /// The same with another published register, or none.
+    pub async fn found_beside(&self, db: &mut PgConnection, published: Option<Published>) -> Vec<Finding> {
+        // Few rows a snapshot, so that there are many ranges.
+        let scope = Scope { snapshots: Snapshots::Callers, rows: 7, published };
+        let mut found = Vec::new();
+        let summary = fsck::check(db, &scope, &mut found).await.unwrap_or_else(|error| panic!("{error}"));
+        assert_eq!(summary.is_clean(), found.is_empty());
+        found
+    }
+}
+
+/// Any statement.
+pub async fn run(db: &mut PgConnection, sql: &str) -> u64 {
+    let done = sqlx::raw_sql(AssertSqlSafe(sql.to_owned())).execute(db).await;
+    done.unwrap_or_else(|error| panic!("{error}: {sql}")).rows_affected()
+}
+
+/// Sequences the queue but for its last four events, and publishes all but the last three leaves.
+async fn register(owner: &mut PgConnection) -> (TempDir, Published) {
+    run(
+        owner,
+        "WITH taken AS (
+             DELETE FROM leaf_queue WHERE id NOT IN (SELECT id FROM leaf_queue ORDER BY id DESC LIMIT 4)
+             RETURNING id, entry, subject_id, seq)
+         INSERT INTO leaf (index, entry, subject_id, seq, sequenced_at)
+         SELECT row_number() OVER (ORDER BY id) - 1, entry, subject_id, seq, now() FROM taken;
+         UPDATE register SET size = (SELECT count(*) FROM leaf), complete = true",
+    )
+    .await;
+    let entries: Vec<Vec<u8>> =
+        sqlx::query_scalar("SELECT entry FROM leaf ORDER BY index").fetch_all(&mut *owner).await.unwrap();
+    let temp = tempfile::tempdir().unwrap();
+    let folder = Folder::new(temp.path());
+    let mut builder = Builder::new();
+    let mut tiles = Vec::new();
+    for entry in &entries[..entries.len() - 3] {
+        builder.push(entry.as_slice().try_into().unwrap(), |tile, bytes| tiles.push((tile, bytes)));
+    }
+    tiles.extend(builder.unfilled());
+    folder.write_tiles(tiles).unwrap();
+    let signer = Signer::from_seed(ORIGIN, Kind::Text, &[3; 32]).unwrap();
+    let checkpoint = Checkpoint::new(ORIGIN, builder.size(), builder.root()).unwrap();
+    let note = Note::sign(checkpoint.to_string(), &[&signer], crate::world::morning()).unwrap();
+    folder.swap_signed(None, &note).unwrap();
+    folder.publish(&note).unwrap();
+    let published = Published { folder: temp.path().to_owned(), keys: vec![signer.verifier().clone()] };
+    (temp, published)
+}

@@ -1,0 +1,80 @@
+//! What no call knows is refused, never ignored: every operation of the OpenAPI document is asked with a
+//! parameter that nobody has heard of.
+
+use crate::world::{Answer, Org, World};
+use axum::http::Method;
+use serde_json::{Value, json};
+
+const ALL_ROLES: [&str; 5] = ["operator", "forest_owner", "enterprise", "carrier", "inspector"];
+
+/// Every (method, path) of the API, with something in place of what a path names.
+fn operations() -> Vec<(Method, String)> {
+    let document = serde_json::to_value(ormantrace::http::router::openapi()).unwrap();
+    let paths = document["paths"].as_object().unwrap();
+    let operations = paths.iter().flat_map(|(path, methods)| {
+        let parts = path.split('/').map(|part| match part {
+            "{number}" | "{code}" => "KZ999999999",
+            "{id}" => "01999999-9999-7999-8999-999999999999",
+            plain => plain,
+        });
+        let path = parts.collect::<Vec<_>>().join("/");
+        assert!(!path.contains('{'), "{path}: what stands there?");
+        let method = |name: &String| name.to_uppercase().parse::<Method>().unwrap();
+        methods.as_object().unwrap().keys().map(move |name| (method(name), path.clone())).collect::<Vec<_>>()
+    });
+    operations.collect()
+}
+
+async fn ask(world: &World, (method, path): &(Method, String), query: &str, token: Option<&str>) -> Answer {
+    let body = if method == Method::POST { json!({}) } else { Value::Null };
+    world.call(method.clone(), &format!("{path}?{query}"), token, body).await
+}
+
+async fn anybody(world: &World) -> Org {
+    world.organization(1, "Барлық рөлдер", &ALL_ROLES).await
+}
+
+#[tokio::test]
+async fn an_unknown_parameter_is_refused_by_every_operation_and_named() {
+    let world = World::new().await;
+    let org = anybody(&world).await;
+    let operations = operations();
+    assert!(operations.len() >= 36, "{}", operations.len());
+    for operation in &operations {
+        let answer = ask(&world, operation, "utm_source=qr&%D0%B6=1", Some(&org.token)).await;
+        let body = answer.expect(422);
+        for name in ["utm_source", "ж"] {
+            let named = body["errors"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .any(|entry| entry["code"] == "unknown-parameter" && entry["parameter"] == name);
+            assert!(named, "{operation:?} does not refuse {name}: {body}");
+        }
+        ask(&world, operation, "%zz", Some(&org.token)).await.expect(400);
+        ask(&world, operation, "a=%00", Some(&org.token)).await.expect(400);
+    }
+}
+
+#[tokio::test]
+async fn who_may_not_call_is_told_so_before_what_is_wrong_with_the_call() {
+    let world = World::new().await;
+    for operation in operations() {
+        let public = ["/v1/verify/", "/v1/species", "/v1/regions"];
+        let public = operation.0 == Method::GET && public.iter().any(|path| operation.1.starts_with(path));
+        let expected = if public { 422 } else { 401 };
+        ask(&world, &operation, "utm_source=qr", None).await.expect(expected);
+        ask(&world, &operation, "utm_source=qr", Some("felled-in-the-winter-of-2026-at-Semei"))
+            .await
+            .expect(401);
+    }
+}
+
+#[tokio::test]
+async fn pages_for_people_overlook_what_links_gather_on_their_way() {
+    let world = World::new().await;
+    for path in ["/", "/verify", "/verify/KZ999999999", "/01/09521234543213/21/ABC"] {
+        let answer = world.call(Method::GET, &format!("{path}?utm_source=qr"), None, Value::Null).await;
+        assert!(matches!(answer.status.as_u16(), 200 | 303), "{path}: {answer:?}");
+    }
+}

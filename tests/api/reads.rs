@@ -1,0 +1,382 @@
+//! What is read most, and by many at once: round trips, freshness, and what a failure may cost.
+
+use crate::support::wire::Wire;
+use crate::timber::{encoded, log, seal};
+use crate::world::{Answer, Org, World};
+use axum::Router;
+use axum::body::Body;
+use axum::http::{Method, Request};
+use futures_util::future::join_all;
+use http_body_util::BodyExt;
+use ormantrace::error::Error;
+use ormantrace::http::app::App;
+use ormantrace::http::layers::LayerSettings;
+use ormantrace::http::router::router;
+use ormantrace::party::key::Token;
+use serde_json::{Value, json};
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+use tokio::sync::Semaphore;
+use tower::ServiceExt;
+
+type Asking = Pin<Box<dyn Future<Output = Answer> + Send>>;
+
+/// A server over a wire.
+struct Wired {
+    wire: Wire,
+    app: App,
+    router: Router,
+}
+
+impl Wired {
+    async fn to(world: &World) -> Self {
+        let wire = Wire::to(&world.database()).await;
+        let app = World::instance_at(wire.database(), &world.clock);
+        let router = router(app.clone(), &LayerSettings::default());
+        Self { wire, app, router }
+    }
+
+    fn ask(&self, path: &str, org: Option<&Org>) -> Asking {
+        ask(&self.router, path, org)
+    }
+
+    /// How many statements the database executes for a request, once its statements are prepared.
+    async fn statements(&self, path: &str, org: Option<&Org>, status: u16) -> usize {
+        self.ask(path, org).await.expect(status);
+        let before = self.wire.statements();
+        self.ask(path, org).await.expect(status);
+        self.wire.statements() - before
+    }
+
+    /// Asks all of it while the wire is held, so that whatever can be merged is.
+    async fn together(&self, asking: Vec<Asking>) -> Vec<Answer> {
+        self.wire.hold();
+        let mut asking = join_all(asking);
+        // One poll takes each of them to where it waits for the database.
+        assert!(poll(&mut asking).await.is_pending());
+        self.wire.release();
+        soon(asking).await
+    }
+}
+
+fn ask(router: &Router, path: &str, org: Option<&Org>) -> Asking {
+    let mut request = Request::builder().method(Method::GET).uri(path);
+    if let Some(org) = org {
+        request = request.header("authorization", format!("Bearer {}", org.token));
+    }
+    send(router, request.body(Body::empty()).unwrap())
+}
+
+fn send(router: &Router, request: Request<Body>) -> Asking {
+    let answering = router.clone().oneshot(request);
+    Box::pin(async move {
+        let response = answering.await.unwrap();
+        let (status, headers) = (response.status(), response.headers().clone());
+        let bytes = response.into_body().collect().await.unwrap().to_bytes().to_vec();
+        Answer { status, headers, bytes }
+    })
+}
+
+/// Takes a request as far as it goes for now.
+async fn poll<F: Future + Unpin>(asking: &mut F) -> Poll<F::Output> {
+    std::future::poll_fn(|context| Poll::Ready(Pin::new(&mut *asking).poll(context))).await
+}
+
+/// Nothing hangs: what takes a minute never comes.
+async fn soon<F: Future>(future: F) -> F::Output {
+    tokio::time::timeout(Duration::from_mins(1), future).await.expect("an answer within a minute")
+}
+
+fn verify(code: &str) -> String {
+    format!("/v1/verify/{}", encoded(code))
+}
+
+fn history(code: &str) -> String {
+    format!("/v1/logs/{}/history", encoded(code))
+}
+
+#[tokio::test]
+async fn round_trips_of_each_read() {
+    let world = World::new().await;
+    let (issuer, holder, stranger) =
+        (world.forest_owner().await, world.enterprise().await, world.sawmill().await);
+    log(&world, &issuer, &holder, "KZ-0001", 10).await;
+    log(&world, &issuer, &holder, "KZ-0002", 1_203).await;
+    let server = Wired::to(&world).await;
+
+    assert_eq!(server.statements(&verify("KZ-0001"), None, 200).await, 1);
+    assert_eq!(server.statements(&verify("no code at all"), None, 200).await, 0);
+    assert_eq!(server.statements(&verify("KZ-0001"), Some(&holder), 200).await, 2, "and the caller");
+    // Caller, log, names; for a history the chain too.
+    assert_eq!(server.statements("/v1/logs/KZ-0001", Some(&holder), 200).await, 3);
+    assert_eq!(server.statements(&history("KZ-0001"), Some(&holder), 200).await, 4);
+    // In pages of 500.
+    assert_eq!(server.statements(&history("KZ-0002"), Some(&holder), 200).await, 6);
+    // Another's and nobody's take the same.
+    for path in ["/v1/logs/KZ-0001", "/v1/logs/KZ-0003"] {
+        assert_eq!(server.statements(path, Some(&stranger), 404).await, 2, "{path}");
+        assert_eq!(server.statements(&format!("{path}/history"), Some(&stranger), 404).await, 2, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn many_askers_share_a_statement_and_each_gets_his_own_answer() {
+    let world = World::new().await;
+    let (issuer, holder, stranger) =
+        (world.forest_owner().await, world.enterprise().await, world.sawmill().await);
+    let inspector = world.inspector().await;
+    let mut numbers = Vec::new();
+    for n in 0..12_u32 {
+        log(&world, &issuer, &holder, &format!("KZ-{n:04}"), 1 + n % 4).await;
+        numbers.push(format!("KZ-{n:04}"));
+    }
+    let server = Wired::to(&world).await;
+    // Connections and statements are there.
+    for org in [&holder, &inspector] {
+        server.ask(&history("KZ-0000"), Some(org)).await.expect(200);
+    }
+    server.ask(&verify("KZ-0000"), None).await.expect(200);
+
+    let asking = numbers.iter().flat_map(|number| {
+        [server.ask(&verify(number), None), server.ask(&verify(&format!("{number}9")), None)]
+    });
+    let before = server.wire.statements();
+    let answers = server.together(asking.collect()).await;
+    // The first may have gone alone.
+    assert!(server.wire.statements() - before <= 2);
+    for (number, pair) in numbers.iter().zip(answers.chunks(2)) {
+        let (known, unknown) = (pair[0].expect(200), pair[1].expect(200));
+        assert_eq!((&known["verdict"], &known["seal_number"]), (&json!("valid"), &json!(number)));
+        assert_eq!(
+            (&unknown["verdict"], &unknown["code"]),
+            (&json!("unknown"), &json!(format!("{number}9")))
+        );
+    }
+
+    // One log, four readers, in one statement: all, the harvest, persons or none, and nothing.
+    let readers = [&holder, &issuer, &inspector, &stranger];
+    let asking = numbers.iter().flat_map(|number| readers.map(|org| server.ask(&history(number), Some(org))));
+    let before = server.wire.statements();
+    let answers = server.together(asking.collect()).await;
+    assert!(server.wire.statements() - before <= 16, "48 histories");
+    for (n, of) in answers.chunks(4).enumerate() {
+        let whole = of[0].expect(200);
+        assert_eq!(whole["log"]["seal"]["number"], json!(numbers[n]));
+        assert_eq!(whole["events"].as_array().unwrap().len(), 1 + n % 4);
+        assert_eq!(of[2].expect(200)["events"], whole["events"], "the holder recorded the person himself");
+        assert_eq!(of[1].expect(200)["events"].as_array().unwrap().len(), 1, "the issuer sees the harvest");
+        of[3].expect(404);
+    }
+}
+
+#[tokio::test]
+async fn who_gives_up_or_is_refused_spoils_nobody_elses_answer() {
+    let world = World::new().await;
+    let (issuer, holder) = (world.forest_owner().await, world.enterprise().await);
+    for n in 0..6 {
+        log(&world, &issuer, &holder, &format!("KZ-{n:04}"), 2).await;
+    }
+    // A row that cannot be, as a fault of ours might leave it.
+    sqlx::query("UPDATE log SET species = 'picea_lapidea' WHERE seal_number = 'KZ-0003'")
+        .execute(&world.app.pool)
+        .await
+        .unwrap();
+    let server = Wired::to(&world).await;
+    server.wire.hold();
+    let mut asking: Vec<_> = (0..6).map(|n| server.ask(&verify(&format!("KZ-{n:04}")), None)).collect();
+    for one in &mut asking {
+        assert!(poll(one).await.is_pending());
+    }
+    drop(asking.remove(1));
+    server.wire.release();
+    let answers = soon(join_all(asking)).await;
+    for (n, answer) in [0, 2, 3, 4, 5].into_iter().zip(&answers) {
+        if n == 3 {
+            answer.expect(500);
+        } else {
+            assert_eq!(answer.expect(200)["seal_number"], format!("KZ-{n:04}"));
+        }
+    }
+    assert_eq!(server.ask(&verify("KZ-0001"), None).await.expect(200)["verdict"], "valid");
+}
+
+#[tokio::test]
+async fn an_answer_is_never_older_than_a_write_whichever_instance_took_it() {
+    let world = World::new().await;
+    let felled = world.felled(3).await;
+    let other = router(world.instance(), &LayerSettings::default());
+    // The other instance is never idle: its readers are at work whenever a write is told of.
+    let flood: Vec<_> = (0..8)
+        .map(|n| {
+            let (router, org) = (other.clone(), felled.inspector.clone());
+            let path = if n % 2 == 0 { history(&felled.logs[0]) } else { verify(&felled.logs[1]) };
+            tokio::spawn(async move {
+                loop {
+                    ask(&router, &path, Some(&org)).await.expect(200);
+                }
+            })
+        })
+        .collect();
+    for seq in 2..22 {
+        let told = world.event(&felled.enterprise, "stored", &felled.logs[..1], json!({})).await.expect(201);
+        assert_eq!(told["events"][0]["seq"], seq);
+        let answer = soon(ask(&other, &history(&felled.logs[0]), Some(&felled.enterprise))).await.expect(200);
+        assert_eq!(answer["log"]["head"]["hash"], told["events"][0]["hash"]);
+        assert_eq!(answer["events"][seq - 1]["hash"], told["events"][0]["hash"]);
+    }
+    let void = json!({"reason": "lost"});
+    world.post(&format!("/v1/seals/{}/void", felled.logs[1]), &felled.enterprise, void).await.expect(200);
+    assert_eq!(soon(ask(&other, &verify(&felled.logs[1]), None)).await.expect(200)["verdict"], "void");
+
+    let key = world.get("/v1/me", &felled.sawmill).await.expect(200);
+    ask(&other, "/v1/me", Some(&felled.sawmill)).await.expect(200);
+    let path = format!("/v1/keys/{}", key["key"]["id"].as_str().unwrap());
+    world.call(Method::DELETE, &path, Some(&felled.sawmill.token), Value::Null).await.expect(204);
+    ask(&other, "/v1/me", Some(&felled.sawmill)).await.expect(401);
+    flood.iter().for_each(tokio::task::JoinHandle::abort);
+}
+
+#[tokio::test]
+async fn a_mark_holds_until_something_that_is_shown_changes() {
+    let world = World::new().await;
+    let felled = world.felled(2).await;
+    let server = Wired::to(&world).await;
+    let known = async |path: &str, org: &Org, tag: &str| {
+        let request = Request::get(path).header("authorization", format!("Bearer {}", org.token));
+        send(&server.router, request.header("if-none-match", tag).body(Body::empty()).unwrap()).await
+    };
+    let tag = async |path: &str, org: &Org| {
+        let answer = server.ask(path, Some(org)).await;
+        answer.expect(200);
+        answer.headers["etag"].to_str().unwrap().to_owned()
+    };
+    let (log, story) = (format!("/v1/logs/{}", felled.logs[0]), history(&felled.logs[0]));
+    for path in [&log, &story] {
+        let (holder, inspector) = (&felled.enterprise, &felled.inspector);
+        let first = tag(path, holder).await;
+        let before = server.wire.statements();
+        let same = known(path, holder, &first).await;
+        assert_eq!((same.status.as_u16(), same.bytes.len()), (304, 0));
+        assert_eq!(server.wire.statements() - before, 2, "the caller and the log, and no event");
+        assert_eq!(same.headers["etag"], first.as_str());
+        assert_eq!(same.headers["cache-control"], "private, no-cache");
+        // Another reader may be shown another answer.
+        assert_ne!(tag(path, inspector).await, first);
+        known(path, inspector, &first).await.expect(200);
+        // Neither tells a stranger that it is there.
+        known(path, &felled.carrier, "*").await.expect(404);
+    }
+    assert_ne!(tag(&log, &felled.enterprise).await, tag(&story, &felled.enterprise).await);
+
+    let changed = async |what: &str, tags: &mut [String; 2]| {
+        for (path, tag_before) in [&log, &story].into_iter().zip(tags.iter_mut()) {
+            known(path, &felled.inspector, tag_before).await.expect(200);
+            *tag_before = tag(path, &felled.inspector).await;
+            assert_eq!(known(path, &felled.inspector, tag_before).await.status.as_u16(), 304, "{what}");
+        }
+    };
+    let mut tags = [tag(&log, &felled.inspector).await, tag(&story, &felled.inspector).await];
+    let more = json!({"to_bin": felled.sawmill.bin});
+    world.event(&felled.enterprise, "transferred", &felled.logs[..1], more).await.expect(201);
+    changed("a transfer waits", &mut tags).await;
+    world.event(&felled.sawmill, "accepted", &felled.logs[..1], json!({})).await.expect(201);
+    changed("it is another's", &mut tags).await;
+    let void = json!({"reason": "destroyed"});
+    world.post(&format!("/v1/seals/{}/void", felled.logs[0]), &felled.operator, void).await.expect(200);
+    changed("the seal is void", &mut tags).await;
+    // As an erasure says that it happened.
+    let mut owner = world.owner().await;
+    sqlx::query("INSERT INTO server_secret (name, value) VALUES ('erasures', 'x')")
+        .execute(&mut owner)
+        .await
+        .unwrap();
+    changed("a person was erased", &mut tags).await;
+}
+
+/// Asks again and again; every answer is right or a 503.
+fn load(app: &App, number: &str, seen: &Arc<Semaphore>) -> tokio::task::JoinHandle<()> {
+    let (router, number) = (router(app.clone(), &LayerSettings::default()), number.to_owned());
+    let seen = Arc::clone(seen);
+    tokio::spawn(async move {
+        let (mut right, mut refused) = (0, 0);
+        // Until it has seen the failure and what comes after.
+        while refused == 0 || right < 100 {
+            let answer = soon(ask(&router, &verify(&number), None)).await;
+            match answer.status.as_u16() {
+                200 => {
+                    let told = answer.json();
+                    assert_eq!((&told["verdict"], &told["seal_number"]), (&json!("unused"), &json!(number)));
+                    right += 1;
+                }
+                503 => {
+                    assert!(answer.headers.contains_key("retry-after"));
+                    (refused, right) = (refused + 1, 0);
+                    seen.add_permits(usize::from(refused == 1));
+                }
+                other => panic!("{other}"),
+            }
+        }
+    })
+}
+
+#[tokio::test]
+async fn a_database_that_goes_and_comes_costs_503_and_no_wrong_answer() {
+    let world = World::new().await;
+    let holder = world.enterprise().await;
+    let (mut askers, seen) = (Vec::new(), Arc::new(Semaphore::new(0)));
+    let server = Wired::to(&world).await;
+    for n in 0..16 {
+        seal(&world, &holder, &format!("KZ-{n:04}")).await;
+        askers.push(load(&server.app, &format!("KZ-{n:04}"), &seen));
+    }
+    server.wire.down(true);
+    // Longer away than a reader knocks, so that each of them is refused.
+    let _each = soon(seen.acquire_many(16)).await.unwrap();
+    server.wire.down(false);
+    for asker in askers {
+        soon(asker).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_connection_that_breaks_is_replaced_and_nobody_notices() {
+    let world = World::new().await;
+    let holder = world.enterprise().await;
+    seal(&world, &holder, "KZ-0001").await;
+    let server = Wired::to(&world).await;
+    for _ in 0..5 {
+        assert_eq!(server.ask(&verify("KZ-0001"), Some(&holder)).await.expect(200)["verdict"], "unused");
+        server.wire.cut();
+        assert_eq!(server.ask(&verify("KZ-0001"), Some(&holder)).await.expect(200)["verdict"], "unused");
+        // The server's end of it, as an administrator ends it.
+        let ended: i64 = sqlx::query_scalar(
+            "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
+             WHERE datname = current_database() AND application_name = 'ormantrace-reader'",
+        )
+        .fetch_one(&world.app.pool)
+        .await
+        .unwrap();
+        assert!(ended >= 2, "readers have connections of their own");
+    }
+}
+
+#[tokio::test]
+async fn a_full_queue_turns_away_at_once() {
+    let world = World::new().await;
+    let server = Wired::to(&world).await;
+    server.wire.hold();
+    let now = world.clock.now();
+    let token = Token::random();
+    let mut asking: Vec<_> = (0..1_200).map(|_| Box::pin(server.app.reads.caller(&token, now))).collect();
+    let mut refused = 0;
+    for one in &mut asking {
+        if let Poll::Ready(answer) = poll(one).await {
+            assert!(matches!(answer, Err(Error::Overloaded)), "{answer:?}");
+            refused += 1;
+        }
+    }
+    assert_eq!(refused, 1_200 - 1_024, "the queue holds so many, and not one more");
+}

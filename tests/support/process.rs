@@ -1,0 +1,133 @@
+//! The built program as a process of its own, and requests to it byte by byte.
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+/// The operator's first token.
+pub const TOKEN: &str = "operator-token-of-the-tests-in-Semey";
+/// Long enough for the slowest machine; nothing waits for it to pass.
+pub const PATIENCE: Duration = Duration::from_mins(1);
+
+/// The program, with no setting of whoever runs the tests.
+pub fn program() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_ormantrace"));
+    for (name, _) in std::env::vars_os() {
+        let ours =
+            name.to_str().is_some_and(|name| name.starts_with("ORMANTRACE_") || name == "DATABASE_URL");
+        if ours {
+            command.env_remove(name);
+        }
+    }
+    command
+}
+
+pub fn data() -> tempfile::TempDir {
+    tempfile::tempdir_in(super::pg::scratch()).expect("a folder")
+}
+
+pub fn run(arguments: &[&str]) -> Output {
+    program().args(arguments).stdin(Stdio::null()).output().expect("runs")
+}
+
+pub fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// A server that was started and says where it listens.
+pub struct Running {
+    pub child: Child,
+    pub address: SocketAddr,
+    lines: mpsc::Receiver<String>,
+    pub told: Vec<String>,
+}
+
+impl Running {
+    /// `ormantrace serve`, once it serves.
+    pub fn start(data: &Path, more: &[&str]) -> Self {
+        Self::start_as("serve", data, more)
+    }
+
+    /// `ormantrace demo` or another command that serves, once it does.
+    #[expect(
+        clippy::zombie_processes,
+        reason = "a start that fails ends the test, and the process ends it then"
+    )]
+    pub fn start_as(name: &str, data: &Path, more: &[&str]) -> Self {
+        let mut command = program();
+        command.args(["--log-format", "json", name, "--listen", "127.0.0.1:0", "--data-dir"]).arg(data);
+        command.args(more).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+        let mut child = command.spawn().expect("starts");
+        let (send, lines) = mpsc::channel();
+        let errors = BufReader::new(child.stderr.take().expect("piped"));
+        std::thread::spawn(move || {
+            for line in errors.lines().map_while(Result::ok) {
+                if send.send(line).is_err() {
+                    break;
+                }
+            }
+        });
+        let mut told = Vec::new();
+        loop {
+            let line = lines.recv_timeout(PATIENCE).unwrap_or_else(|_| panic!("never served: {told:#?}"));
+            let event: Value = serde_json::from_str(&line).unwrap_or_default();
+            told.push(line);
+            if event["message"] == "serving" {
+                let address = event["address"].as_str().and_then(|text| text.parse().ok());
+                return Self { child, address: address.expect("an address"), lines, told };
+            }
+        }
+    }
+
+    /// Status and body of a GET.
+    pub fn get(&self, path: &str, token: Option<&str>) -> (u16, String) {
+        get(self.address, path, token)
+    }
+
+    pub fn signal(&self, signal: Signal) {
+        let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw).expect("a number");
+        kill_process(pid, signal).expect("signalled");
+    }
+
+    /// How it ended, and all that it told.
+    pub fn end(mut self) -> (ExitStatus, String) {
+        let status = wait(&mut self.child);
+        self.told.extend(self.lines.iter());
+        (status, self.told.join("\n"))
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // A test that failed must leave nothing running; its PostgreSQL ends with it.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+pub fn wait(child: &mut Child) -> ExitStatus {
+    let since = Instant::now();
+    loop {
+        if let Some(status) = child.try_wait().expect("waited for") {
+            return status;
+        }
+        assert!(since.elapsed() < PATIENCE, "does not end");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+pub fn get(address: SocketAddr, path: &str, token: Option<&str>) -> (u16, String) {
+    let mut stream = TcpStream::connect(address).expect("connects");
+    let token = token.map(|token| format!("authorization: Bearer {token}\r\n")).unwrap_or_default();
+    let request = format!("GET {path} HTTP/1.1\r\nhost: orman.test\r\n{token}connection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).expect("sent");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("text");
+    let status = answer.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("a status");
+    (status, answer.split_once("\r\n\r\n").map(|(_, body)| body.to_owned()).unwrap_or_default())
+}

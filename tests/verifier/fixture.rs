@@ -1,0 +1,204 @@
+//! A small register with one log's history in it, made from nothing but the formats.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use ormantrace::chain::bytes::{
+    ENTRY_LEN, Entry, Hash, Part, Salt, Secret, SubjectKind, commit, record, subject_ref,
+};
+use ormantrace::ledger::note::Kind;
+use ormantrace::ledger::tile::Builder;
+use ormantrace::ledger::{Checkpoint, Folder, Note, Proof, Signer};
+use ormantrace::verifier::mirror::Mirror;
+use ormantrace::verifier::{Memory, Trust};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use uuid::Uuid;
+
+pub const ORIGIN: &str = "timber.example/register";
+pub const EVENTS: usize = 12;
+const OTHERS: u64 = 700;
+
+fn id() -> Uuid {
+    Uuid::from_u128(0x0199_a2c4_5d6e_7f80_9123_4567_89ab_cdef)
+}
+
+fn salt() -> Salt {
+    Salt([5; 32])
+}
+
+pub fn morning() -> DateTime<Utc> {
+    "2026-10-05T05:00:00Z".parse().unwrap()
+}
+
+/// An event with what opens it.
+pub struct Made {
+    pub entry: Entry,
+    pub parts: Value,
+    pub index: u64,
+}
+
+/// A register: its keys, its folder, and the log whose history is in it.
+pub struct Register {
+    pub folder: Folder,
+    pub signer: Signer,
+    pub witness: Signer,
+    pub receipts: Signer,
+    pub events: Vec<Made>,
+    pub note: Note,
+    entries: Vec<[u8; ENTRY_LEN]>,
+    _dir: TempDir,
+}
+
+impl Register {
+    pub fn new() -> Self {
+        Self::with_stranger(0)
+    }
+
+    /// The same history among other entries of strangers: another register under the same key.
+    pub fn with_stranger(stranger: u8) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = Folder::new(dir.path());
+        let signer = Signer::from_seed(ORIGIN, Kind::Text, &[1; 32]).unwrap();
+        let witness = Signer::from_seed("witness.example/office", Kind::Cosignature, &[2; 32]).unwrap();
+        let receipts = Signer::from_seed(&format!("{ORIGIN}/receipts"), Kind::Text, &[3; 32]).unwrap();
+        let mut events = history();
+        let mut entries = Vec::new();
+        for other in 0..OTHERS {
+            if other % 53 == 17
+                && let Some(event) = events.iter_mut().find(|event| event.index == 0)
+            {
+                event.index = entries.len() as u64;
+                entries.push(*event.entry.as_bytes());
+            }
+            let subject = Hash([u8::try_from(other % 251).unwrap().wrapping_add(stranger); 32]);
+            entries.push(*Entry::new(subject, 1, morning(), Hash::ZERO, subject).as_bytes());
+        }
+        assert!(events.iter().all(|event| event.index > 0), "room for all");
+        let note = publish(&folder, &entries, &[&signer, &witness]);
+        Self { folder, signer, witness, receipts, events, note, entries, _dir: dir }
+    }
+
+    /// The signed checkpoint of the register's first `size` leaves.
+    pub fn earlier(&self, size: usize) -> Note {
+        sign(&self.entries[..size], &[&self.signer])
+    }
+
+    /// What a reader has who has taken care.
+    pub fn trust(&self) -> Trust {
+        Trust {
+            keys: vec![self.signer.verifier().clone()],
+            witnesses: vec![self.witness.verifier().clone()],
+            quorum: Some(1),
+            memory: Memory::None,
+            register: None,
+        }
+    }
+
+    pub fn mirror(&self) -> Mirror {
+        Mirror::new(self.folder.root())
+    }
+
+    pub fn size(&self) -> u64 {
+        self.entries.len() as u64
+    }
+
+    /// The export of the whole history.
+    pub fn export(&self) -> Value {
+        let mut tree = self.folder.tree(self.size());
+        let events: Vec<Value> = self
+            .events
+            .iter()
+            .map(|Made { entry, parts, index }| {
+                let proof = tree.inclusion(*index).unwrap();
+                json!({"entry": hex::encode(entry.as_bytes()), "parts": parts, "index": index, "proof": proof})
+            })
+            .collect();
+        json!({
+            "format": "ormantrace/export/1",
+            "subject": {"kind": "log", "id": id(), "salt": hex::encode(salt().0)},
+            "events": events,
+            "checkpoint": self.note.to_string(),
+            "keys": [self.signer.verifier().to_string()],
+            "policy": {"quorum": 1, "witnesses": [self.witness.verifier().to_string()]}
+        })
+    }
+
+    /// The tlog-proof of event `at`, from 0.
+    pub fn proof(&self, at: usize) -> String {
+        let Made { entry, index, .. } = &self.events[at];
+        let hashes = self.folder.tree(self.size()).inclusion(*index).unwrap();
+        let extra = Some(entry.as_bytes().to_vec());
+        Proof { extra, index: *index, hashes, checkpoint: self.note.clone() }.to_string()
+    }
+
+    /// The answer to a posting of the first two events, with its receipt.
+    pub fn receipt(&self) -> Value {
+        let hashes: Vec<Hash> = self.events[..2].iter().map(|event| event.entry.link()).collect();
+        let root = ormantrace::ledger::to_base64(&ormantrace::ledger::tree::root_of(&hashes));
+        let name = self.receipts.verifier().name();
+        let at = morning().timestamp_micros();
+        let text = format!("{name}\nreceipt/1\n{at}\n2\n{root}\nwithin 60\n");
+        let note = Note::sign(text, &[&self.receipts], morning()).unwrap();
+        let events: Vec<Value> = hashes.iter().map(|hash| json!({"hash": hash})).collect();
+        json!({"operation_id": id(), "events": events, "findings": [], "receipt": {"note": note.to_string()}})
+    }
+}
+
+fn sign(entries: &[[u8; ENTRY_LEN]], signers: &[&Signer]) -> Note {
+    let mut tree = Builder::new();
+    for entry in entries {
+        tree.push(entry, |_, _| {});
+    }
+    let checkpoint = Checkpoint::new(ORIGIN, tree.size(), tree.root()).unwrap();
+    Note::sign(checkpoint.to_string(), signers, morning()).unwrap()
+}
+
+fn publish(folder: &Folder, entries: &[[u8; ENTRY_LEN]], signers: &[&Signer]) -> Note {
+    let mut tree = Builder::new();
+    let mut tiles = Vec::new();
+    for entry in entries {
+        tree.push(entry, |tile, bytes| tiles.push((tile, bytes)));
+    }
+    tiles.extend(tree.unfilled());
+    folder.write_tiles(tiles).unwrap();
+    let note = sign(entries, signers);
+    folder.publish(&note).unwrap();
+    note
+}
+
+/// Twelve events of a log; the first has personal data, which the second had and lost.
+fn history() -> Vec<Made> {
+    let types = ["harvested", "stored", "loaded", "departed", "arrived", "received"];
+    let subject = subject_ref(SubjectKind::Log, id(), &salt());
+    let mut prev = Hash::ZERO;
+    (1_u32..)
+        .zip(types.iter().cycle())
+        .take(EVENTS)
+        .map(|(seq, event)| {
+            let secret = Secret([u8::try_from(seq).unwrap(); 32]);
+            let public = format!(r#"{{"on":"2026-10-05","subject":"log","type":"{event}","v":1}}"#);
+            let business = format!(r#"{{"details":{{"note":"Қар, {seq}"}},"v":1}}"#);
+            let personal = r#"{"name":"Ерлан Оспанов","v":1}"#;
+            let opened = |part, text: &str| {
+                let salt = secret.salt(part);
+                let commitment = commit(part, &salt, text);
+                (commitment, json!({"commitment": commitment, "salt": hex::encode(salt.0), "text": text}))
+            };
+            let (public, shown_public) = opened(Part::Public, &public);
+            let (business, shown_business) = opened(Part::Business, &business);
+            let (personal, shown_personal) = match seq {
+                1 => opened(Part::Personal, personal),
+                2 => {
+                    let (commitment, _) = opened(Part::Personal, personal);
+                    (commitment, json!({"commitment": commitment, "erased": true}))
+                }
+                _ => (Hash::ZERO, json!({"commitment": Hash::ZERO})),
+            };
+            let at = morning() + TimeDelta::minutes(i64::from(seq));
+            let entry = Entry::new(subject, seq, at, prev, record(public, business, personal));
+            prev = entry.link();
+            let parts =
+                json!({"public": shown_public, "business": shown_business, "personal": shown_personal});
+            Made { entry, parts, index: 0 }
+        })
+        .collect()
+}

@@ -1,0 +1,261 @@
+//! Every value, member, event and many bytes of an export altered in turn: each alteration is found,
+//! the right event is named, and the twin finds the same.
+
+use crate::fixture::{EVENTS, Register};
+use crate::twins;
+use ormantrace::verifier::verify;
+use serde_json::{Value, json};
+use std::path::PathBuf;
+
+/// An altered file, what was done to it, and at which event that should show (nothing: about the file).
+struct Altered {
+    what: String,
+    file: Vec<u8>,
+    event: Option<usize>,
+}
+
+/// Alterations that tell a reader less and nothing false, or concern only readers without keys of their
+/// own: they do not have to be found, only to be read alike by both programs.
+const HARMLESS: [&str; 5] = [
+    "less asked: /policy/quorum",
+    "without /keys/0",
+    "without /policy/witnesses and quorum",
+    "without /events/1/parts/personal/erased",
+    "without salt and text of /events/3/parts/business",
+];
+
+fn event_of(pointer: &str) -> Option<usize> {
+    let rest = pointer.strip_prefix("/events/")?;
+    rest.split('/').next()?.parse::<usize>().ok().map(|at| at + 1)
+}
+
+/// Pointers to every value of a document, the root left out.
+fn pointers(value: &Value, here: &str, found: &mut Vec<String>) {
+    let mut child = |name: &str, value: &Value| {
+        let pointer = format!("{here}/{name}");
+        pointers(value, &pointer, found);
+        found.push(pointer);
+    };
+    match value {
+        Value::Object(members) => members.iter().for_each(|(name, value)| child(name, value)),
+        Value::Array(items) => items.iter().enumerate().for_each(|(at, value)| child(&at.to_string(), value)),
+        _ => {}
+    }
+}
+
+/// Other values of the same kind.
+fn others(value: &Value) -> Vec<(String, Value)> {
+    match value {
+        Value::String(text) => {
+            let chars: Vec<char> = text.chars().collect();
+            let places = [0, chars.len() / 3, chars.len() / 2, chars.len() - 1];
+            let mut changed: Vec<_> = places
+                .into_iter()
+                .map(|at| {
+                    let mut chars = chars.clone();
+                    chars[at] = if chars[at] == '1' { '2' } else { '1' };
+                    (format!("character {at} of"), Value::String(chars.into_iter().collect()))
+                })
+                .collect();
+            changed.push(("a longer".into(), json!(format!("{text}0"))));
+            changed.push(("an empty".into(), json!("")));
+            changed.push(("in capitals,".into(), json!(text.to_uppercase())));
+            changed.retain(|(_, other)| other != value);
+            changed
+        }
+        Value::Number(number) => {
+            let number = number.as_u64().unwrap();
+            vec![
+                ("one more in".into(), json!(number + 1)),
+                ("a fraction in".into(), json!(0.5)),
+                ("less than nothing in".into(), json!(-1)),
+            ]
+        }
+        Value::Bool(_) => vec![("false in".into(), json!(false)), ("null in".into(), json!(null))],
+        Value::Array(items) if items.len() > 1 => {
+            let mut swapped = items.clone();
+            swapped.swap(0, 1);
+            vec![("swapped in".into(), Value::Array(swapped))]
+        }
+        _ => vec![("null in".into(), json!(null))],
+    }
+}
+
+fn altered(register: &Register) -> Vec<Altered> {
+    let export = register.export();
+    let mut found = Vec::new();
+    let mut add = |what: String, file: Value, event: Option<usize>| {
+        found.push(Altered { what, file: file.to_string().into_bytes(), event });
+    };
+    let mut places = Vec::new();
+    pointers(&export, "", &mut places);
+    for place in &places {
+        let value = export.pointer(place).unwrap();
+        // All of a kind need not be tried in each of twelve events: the first three, and the last.
+        let event = event_of(place);
+        if event.is_some_and(|event| (4..EVENTS).contains(&event)) {
+            continue;
+        }
+        for (how, other) in others(value) {
+            let mut file = export.clone();
+            *file.pointer_mut(place).unwrap() = other;
+            let swapped_events = place == "/events";
+            add(format!("{how} {place}"), file, if swapped_events { Some(1) } else { event });
+        }
+        let (parent, name) = place.rsplit_once('/').unwrap();
+        let mut file = export.clone();
+        let parent = file.pointer_mut(parent).unwrap();
+        match parent {
+            Value::Object(members) => drop(members.remove(name)),
+            Value::Array(items) => drop(items.remove(name.parse().unwrap())),
+            _ => unreachable!("a parent"),
+        }
+        // Without the last event a file still holds; tests of `complete` see to that.
+        if *place != format!("/events/{}", EVENTS - 1) {
+            add(format!("without {place}"), file, event);
+        }
+        if let Value::Object(members) = value {
+            let mut file = export.clone();
+            let mut members = members.clone();
+            members.insert("besides".into(), json!(1));
+            *file.pointer_mut(place).unwrap() = Value::Object(members);
+            add(format!("a member more in {place}"), file, event);
+        }
+    }
+    let mut twice = export.clone();
+    twice["events"].as_array_mut().unwrap().insert(5, export["events"][4].clone());
+    add("event 5 twice".into(), twice, Some(6));
+    let mut foreign = export.clone();
+    foreign["events"][6] = export["events"][3].clone();
+    add("event 4 in the place of event 7".into(), foreign, Some(7));
+    let mut parts = export.clone();
+    parts["events"][6]["parts"] = export["events"][7]["parts"].clone();
+    add("parts of event 8 in event 7".into(), parts, Some(7));
+    let mut proofs = export.clone();
+    proofs["events"][6]["proof"] = export["events"][7]["proof"].clone();
+    proofs["events"][6]["index"] = export["events"][7]["index"].clone();
+    add("proof of event 8 in event 7".into(), proofs, Some(7));
+
+    let mut less = export.clone();
+    less["policy"]["quorum"] = json!(0);
+    add("less asked: /policy/quorum".into(), less, None);
+    let mut nobody = export.clone();
+    nobody["policy"] = json!({"quorum": 0, "witnesses": []});
+    add("without /policy/witnesses and quorum".into(), nobody, None);
+    let mut withheld = export.clone();
+    let part = withheld["events"][3]["parts"]["business"].as_object_mut().unwrap();
+    part.remove("salt");
+    part.remove("text");
+    add("without salt and text of /events/3/parts/business".into(), withheld, Some(4));
+
+    let text = export.to_string();
+    let twice = text.replacen("\"events\":", "\"events\":[],\"events\":", 1);
+    found.push(Altered { what: "events named twice".into(), file: twice.into_bytes(), event: None });
+    found
+}
+
+/// Single bytes altered, spread over the whole file; the quorum's digit is left alone.
+fn bytes(register: &Register) -> Vec<Altered> {
+    let whole = register.export().to_string().into_bytes();
+    let quorum = String::from_utf8_lossy(&whole).find("\"quorum\":").unwrap() + "\"quorum\":".len();
+    (0..whole.len())
+        .step_by(97)
+        .filter(|at| *at != quorum)
+        .flat_map(|at| [0x01, 0x80].map(|bit| (at, bit)))
+        .map(|(at, bit)| {
+            let mut file = whole.clone();
+            file[at] ^= bit;
+            Altered { what: format!("bit {bit:#x} of byte {at}"), file, event: None }
+        })
+        .collect()
+}
+
+#[test]
+fn every_alteration_is_found_and_its_event_named() {
+    let register = Register::new();
+    let trust = register.trust();
+    let (named, anywhere) = (altered(&register), bytes(&register));
+    assert!(named.len() > 400 && anywhere.len() > 300, "{} and {}", named.len(), anywhere.len());
+    let mut reports = Vec::new();
+    for Altered { what, file, event } in named.iter().chain(&anywhere) {
+        let report = verify(file, &trust).report;
+        if HARMLESS.contains(&what.as_str()) {
+            assert!(report.holds(), "{what}:\n{report}");
+        } else {
+            assert!(!report.holds(), "{what} was not found");
+        }
+        if let Some(event) = event
+            && !report.holds()
+        {
+            assert_eq!(report.first_event(), Some(*event), "{what}:\n{report}");
+        }
+        reports.push(twins::ours(&report));
+    }
+    for what in HARMLESS {
+        assert!(named.iter().any(|altered| altered.what == what), "{what} is not among them");
+    }
+
+    let Some(python) = twins::python() else { return };
+    let dir = tempfile::tempdir().unwrap();
+    let files: Vec<PathBuf> = named
+        .iter()
+        .chain(&anywhere)
+        .enumerate()
+        .map(|(at, altered)| {
+            let path = dir.path().join(at.to_string());
+            std::fs::write(&path, &altered.file).unwrap();
+            path
+        })
+        .collect();
+    let arguments = [
+        format!("--trust={}", register.signer.verifier()),
+        format!("--witness={}", register.witness.verifier()),
+        "--quorum=1".to_owned(),
+    ];
+    let theirs = twins::twin(&python, &arguments, &files);
+    for ((ours, theirs), altered) in reports.iter().zip(&theirs).zip(named.iter().chain(&anywhere)) {
+        assert_eq!(*ours, twins::essence(theirs), "{}", altered.what);
+    }
+}
+
+#[test]
+fn both_programs_say_the_same_of_what_is_whole() {
+    let register = Register::new();
+    let Some(python) = twins::python() else { return };
+    let dir = tempfile::tempdir().unwrap();
+    let file = |name: &str, text: String| {
+        let path = dir.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path
+    };
+    let memory = file("memory", register.earlier(400).to_string());
+    let files = [
+        file("export", register.export().to_string()),
+        file("proof", register.proof(3)),
+        file("receipt", register.receipt().to_string()),
+        file("checkpoint", register.note.to_string()),
+        file("moved", register.proof(3).replace("index ", "index 2")),
+    ];
+    let arguments = [
+        format!("--trust={}", register.signer.verifier()),
+        format!("--trust={}", register.receipts.verifier()),
+        format!("--register={}", register.folder.root().display()),
+        format!("--memory={}", memory.display()),
+    ];
+    let mut trust = register.trust();
+    trust.keys.push(register.receipts.verifier().clone());
+    trust.witnesses.clear();
+    trust.quorum = None;
+    trust.register = Some(register.mirror());
+    for file in &files {
+        // Each file is checked from the same memory; the twin remembers the newer one.
+        std::fs::write(&memory, register.earlier(400).to_string()).unwrap();
+        trust.memory = ormantrace::verifier::Memory::Seen(register.earlier(400).to_string().into_bytes());
+        let theirs = twins::twin(&python, &arguments, std::slice::from_ref(file)).remove(0);
+        let report = verify(&std::fs::read(file).unwrap(), &trust).report;
+        assert_eq!(twins::ours(&report), twins::essence(&theirs), "{}\n{report}\n{theirs}", file.display());
+        let kept = std::fs::read_to_string(&memory).unwrap();
+        let newer = report.holds() && !file.ends_with("receipt");
+        assert_eq!(kept == register.note.to_string(), newer, "{}", file.display());
+    }
+}

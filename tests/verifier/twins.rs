@@ -1,0 +1,70 @@
+//! Other people's programs that check the same: the twin in Python, and Go's reference code.
+
+use ormantrace::verifier::report::Report;
+use serde_json::Value;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// A Python that has an Ed25519 package. Where the tools of CI are, it must; elsewhere its absence is told.
+pub fn python() -> Option<OsString> {
+    let tools = std::env::var_os("ORMANTRACE_PYTOOLS").map(|tools| PathBuf::from(tools).join("bin/python"));
+    let python = tools.clone().map_or_else(|| OsString::from("python3"), PathBuf::into_os_string);
+    let has = Command::new(&python).args(["-c", "import cryptography"]).output();
+    if has.is_ok_and(|output| output.status.success()) {
+        return Some(python);
+    }
+    assert!(tools.is_none(), "ORMANTRACE_PYTOOLS has no package `cryptography`");
+    eprintln!("SKIPPED: no python3 with the package `cryptography`; the verifier's twin did not run");
+    None
+}
+
+/// What the twin says of files, one report each.
+pub fn twin(python: &OsString, arguments: &[String], files: &[PathBuf]) -> Vec<Value> {
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/verify_export.py");
+    let output =
+        Command::new(python).arg(script).arg("--json").args(arguments).args(files).output().expect("it runs");
+    let text = String::from_utf8(output.stdout).expect("text");
+    let reports: Vec<Value> =
+        text.lines().map(|line| serde_json::from_str(line).expect("a report")).collect();
+    assert_eq!(reports.len(), files.len(), "{}", String::from_utf8_lossy(&output.stderr));
+    let all_valid = reports.iter().all(|report| report["valid"] == true);
+    assert_eq!(output.status.code(), Some(i32::from(!all_valid)));
+    reports
+}
+
+/// What two programs must agree on: everything but the sentences.
+pub fn essence(report: &Value) -> Value {
+    let mut report = report.clone();
+    for line in report["checks"].as_array_mut().expect("checks") {
+        line.as_object_mut().expect("a line").remove("detail");
+    }
+    report
+}
+
+/// Ours, in the same form.
+pub fn ours(report: &Report) -> Value {
+    essence(&report.to_json())
+}
+
+/// Go's reference implementation, where it is installed.
+pub fn go(arguments: &[&str]) -> Option<Result<String, String>> {
+    const PATH: &str = "/usr/share/gocode";
+    let there = Path::new(PATH).join("src/golang.org/x/mod/sumdb/tlog").is_dir();
+    if !there || Command::new("go").arg("version").output().is_err() {
+        eprintln!("SKIPPED: no Go with golang-golang-x-mod-dev; the reference implementation did not run");
+        return None;
+    }
+    let program = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/go/check_proof.go");
+    let output = Command::new("go")
+        .args(["run", program])
+        .args(arguments)
+        .env("GO111MODULE", "off")
+        .env("GOPATH", PATH)
+        .env("GOFLAGS", "")
+        .env("GOCACHE", Path::new(env!("CARGO_TARGET_TMPDIR")).join("go"))
+        .output()
+        .expect("it runs");
+    let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+    Some(if output.status.success() { Ok(text(output.stdout)) } else { Err(text(output.stderr)) })
+}

@@ -1,0 +1,806 @@
+"""Checks an export, a proof, a receipt or a checkpoint, as docs/TRUST.md says, without any code of ours.
+
+A second implementation of `ormantrace verify`, made from docs/CHAIN.md and the C2SP specifications
+(signed-note, tlog-checkpoint, tlog-cosignature, tlog-tiles, tlog-proof) and RFC 6962. It needs Python's
+standard library and, for Ed25519, the package `cryptography`. It asks no network and no database.
+
+    python3 verify_export.py [--trust VKEY] [--witness VKEY --quorum N] [--memory FILE]
+                             [--register FOLDER] [--json] FILE...
+
+One line a check: outcome, name, what was found. Ends with status 1 if any check failed.
+"""
+
+import argparse
+import base64
+import copy
+import hashlib
+import json
+import os
+import re
+import sys
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+PARTS = ("public", "business", "personal")
+KINDS = {"log": 1, "felling_ticket": 2, "seal_batch": 3, "organization": 4}
+ZERO = bytes(32)
+LARGEST = 2**63 - 1
+OK, FAILED, UNCHECKED = "ok", "failed", "unchecked"
+
+
+def sha256(*pieces):
+    return hashlib.sha256(b"".join(pieces)).digest()
+
+
+class Wrong(Exception):
+    """What is wrong with the form of something."""
+
+
+# Signed notes and what they carry
+
+
+def base64_bytes(text):
+    """Standard base64 with padding, in its only form."""
+    try:
+        data = base64.b64decode(text, validate=True)
+    except ValueError:
+        raise Wrong("not base64") from None
+    if base64.b64encode(data).decode() != text:
+        raise Wrong("not base64 in its only form")
+    return data
+
+
+def is_name(name):
+    return bool(name) and len(name.encode()) <= 255 and not re.search(r"[\s+\x00-\x1f\x7f-\x9f]", name)
+
+
+class Key:
+    """A key as `name+id+base64(algorithm || public key)`."""
+
+    LOG, WITNESS = 1, 4
+
+    def __init__(self, vkey, algorithm):
+        pieces = vkey.split("+", 2)
+        if len(pieces) != 3 or not re.fullmatch("[0-9a-f]{8}", pieces[1]):
+            raise Wrong("not a key: " + vkey)
+        self.vkey, self.name = vkey, pieces[0]
+        key = base64_bytes(pieces[2])
+        if not is_name(self.name) or len(key) != 33 or key[0] != algorithm:
+            raise Wrong("not a key of the kind that is needed: " + vkey)
+        self.id = sha256(self.name.encode(), b"\n", key)[:4]
+        if self.id.hex() != pieces[1]:
+            raise Wrong("a key whose id does not fit it: " + vkey)
+        self.public = key[1:]
+
+    def verifies(self, signature, message):
+        try:
+            Ed25519PublicKey.from_public_bytes(self.public).verify(signature, message)
+        except (InvalidSignature, ValueError):
+            return False
+        return True
+
+
+class Note:
+    """A text and the signatures under it, not yet checked."""
+
+    def __init__(self, data):
+        if len(data) > 1_000_000:
+            raise Wrong("a note of more than a million bytes")
+        try:
+            note = data.decode("utf-8")
+        except UnicodeDecodeError:
+            raise Wrong("a note that is not text") from None
+        at = note.rfind("\n\n")
+        if at < 0 or not note.endswith("\n"):
+            raise Wrong("not a signed note")
+        self.text, lines = note[: at + 1], note[at + 2 :].split("\n")[:-1]
+        if any(ord(char) < 32 and char != "\n" for char in self.text):
+            raise Wrong("a note with control characters")
+        if not 1 <= len(lines) <= 100:
+            raise Wrong("a note without signatures, or with too many")
+        self.signatures = []
+        for line in lines:
+            pieces = line.split(" ")
+            if len(pieces) != 3 or pieces[0] != "—" or not is_name(pieces[1]):
+                raise Wrong("a line under the note that is no signature")
+            signature = base64_bytes(pieces[2])
+            if len(signature) < 5:
+                raise Wrong("a signature that is too short")
+            self.signatures.append((pieces[1], signature[:4], signature[4:]))
+
+    def signed_by(self, key):
+        """None if there is no line of that key, else whether it verifies."""
+        return self._check(key, lambda signature: key.verifies(signature, self.text.encode()))
+
+    def witnessed_by(self, key):
+        """The same for a cosignature: eight bytes of time, then the signature over time and text."""
+
+        def fits(signature):
+            if len(signature) != 72:
+                return False
+            seconds = int.from_bytes(signature[:8], "big")
+            message = f"cosignature/v1\ntime {seconds}\n{self.text}"
+            return key.verifies(signature[8:], message.encode())
+
+        return self._check(key, fits)
+
+    def _check(self, key, fits):
+        """By the key's first line: a second one is passed over."""
+        lines = [signature for name, id, signature in self.signatures if (name, id) == (key.name, key.id)]
+        return fits(lines[0]) if lines else None
+
+
+class Checkpoint:
+    """Origin, size and root of a note's text."""
+
+    def __init__(self, text):
+        lines = text.split("\n")
+        if len(lines) < 4 or any(not line for line in lines[:-1]):
+            raise Wrong("the note is no checkpoint")
+        self.origin, size, root = lines[:3]
+        if not re.fullmatch("0|[1-9][0-9]{0,18}", size) or int(size) > LARGEST:
+            raise Wrong("the checkpoint has no size")
+        self.size, self.root = int(size), base64_bytes(root)
+        if len(self.root) != 32:
+            raise Wrong("the checkpoint has no root")
+
+
+# The tree of RFC 6962
+
+
+def node(left, right):
+    return sha256(b"\1", left, right)
+
+
+def included(leaf, index, size, proof, root):
+    """Whether `proof` leads from `leaf` at `index` to `root` (RFC 9162, 2.1.3.2)."""
+    if index >= size:
+        return False
+    fn, sn, value = index, size - 1, leaf
+    for step in proof:
+        if sn == 0:
+            return False
+        if fn & 1 or fn == sn:
+            value = node(step, value)
+            while not fn & 1 and fn:
+                fn, sn = fn >> 1, sn >> 1
+        else:
+            value = node(value, step)
+        fn, sn = fn >> 1, sn >> 1
+    return sn == 0 and value == root
+
+
+def consistent(old_size, old_root, new_size, new_root, proof):
+    """Whether `proof` shows the old tree at the beginning of the new one (RFC 9162, 2.1.4.2)."""
+    if old_size > new_size:
+        return False
+    if old_size == new_size:
+        return not proof and old_root == new_root
+    if old_size == 0:
+        return not proof and old_root == sha256()
+    if not proof:
+        return False
+    steps = list(proof)
+    if old_size & (old_size - 1) == 0:
+        steps.insert(0, old_root)
+    fn, sn = old_size - 1, new_size - 1
+    while fn & 1:
+        fn, sn = fn >> 1, sn >> 1
+    fr = sr = steps[0]
+    for step in steps[1:]:
+        if sn == 0:
+            return False
+        if fn & 1 or fn == sn:
+            fr, sr = node(step, fr), node(step, sr)
+            while not fn & 1 and fn:
+                fn, sn = fn >> 1, sn >> 1
+        else:
+            sr = node(sr, step)
+        fn, sn = fn >> 1, sn >> 1
+    return sn == 0 and fr == old_root and sr == new_root
+
+
+def tree_root(leaves):
+    """The root over leaf hashes."""
+    if not leaves:
+        return sha256()
+    if len(leaves) == 1:
+        return leaves[0]
+    split = 1 << (len(leaves) - 1).bit_length() - 1
+    return node(tree_root(leaves[:split]), tree_root(leaves[split:]))
+
+
+class Register:
+    """A copy of the published directory."""
+
+    def __init__(self, folder):
+        self.folder = folder
+
+    @staticmethod
+    def number(number):
+        pieces = [f"{number % 1000:03}"]
+        while number >= 1000:
+            number //= 1000
+            pieces.insert(0, f"x{number % 1000:03}")
+        return "/".join(pieces)
+
+    def bundle(self, kind, number, width):
+        """The bytes of a tile: the full one, or the partial of the needed width or wider."""
+        path = os.path.join(self.folder, "tile", kind, self.number(number))
+        wanted = [path] + [os.path.join(path + ".p", str(w)) for w in range(width, 256)]
+        for name in wanted:
+            try:
+                with open(name, "rb") as file:
+                    return file.read()
+            except OSError:
+                continue
+        raise Wrong(f"the register's copy has no tile {kind}/{self.number(number)} of width {width}")
+
+    def leaves(self, size):
+        hashes = []
+        for number in range((size + 255) // 256):
+            width = min(256, size - 256 * number)
+            tile = self.bundle("0", number, width)
+            if len(tile) < 32 * width:
+                raise Wrong(f"tile 0/{self.number(number)} of the register's copy is too short")
+            hashes += [tile[32 * at : 32 * at + 32] for at in range(width)]
+        return hashes
+
+    def entries(self, checkpoint):
+        """Every entry of the tree that the checkpoint is of; wrong if they do not make it up."""
+        size, entries = checkpoint.size, []
+        for number in range((size + 255) // 256):
+            width = min(256, size - 256 * number)
+            rest = self.bundle("entries", number, width)
+            for _ in range(width):
+                length = int.from_bytes(rest[:2], "big")
+                if len(rest) < 2 + length or length != 113:
+                    raise Wrong(f"bundle {self.number(number)} of the register's copy cannot be read")
+                entries.append(rest[2:115])
+                rest = rest[115:]
+        if tree_root([sha256(b"\0", entry) for entry in entries]) != checkpoint.root:
+            raise Wrong("the copy of the register is not what the checkpoint says")
+        return entries
+
+
+# The form of an export
+
+
+def text_of(value):
+    if not isinstance(value, str):
+        raise Wrong("not a text")
+    return value
+
+
+def members(value, needed, optional=()):
+    if not isinstance(value, dict):
+        raise Wrong("not an object")
+    for name in needed:
+        if name not in value:
+            raise Wrong(f"no member {name}")
+    for name in value:
+        if name not in needed and name not in optional:
+            raise Wrong("a member that the format does not have")
+    return value
+
+
+def items(value):
+    if not isinstance(value, list):
+        raise Wrong("not a list")
+    return value
+
+
+def hex_bytes(value, length):
+    if not re.fullmatch("[0-9a-f]{%d}" % (2 * length), text_of(value)):
+        raise Wrong(f"not {length} bytes in hex")
+    return bytes.fromhex(value)
+
+
+def count(value):
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= LARGEST:
+        raise Wrong("not a number of things")
+    return value
+
+
+def unique(pairs):
+    if len({name for name, _ in pairs}) != len(pairs):
+        raise Wrong("a member twice")
+    return dict(pairs)
+
+
+def integer(text):
+    return float(text) if text.startswith("-") else int(text)
+
+
+def fraction(text):
+    number = float(text)
+    if number in (float("inf"), float("-inf")):
+        raise Wrong("a number beyond every double")
+    return number
+
+
+def constant(text):
+    raise Wrong(text + " is not JSON")
+
+
+def read_json(data):
+    hooks = {"parse_int": integer, "parse_float": fraction, "parse_constant": constant}
+    try:
+        value = json.loads(data.decode("utf-8"), object_pairs_hook=unique, **hooks)
+        # Half of a pair of surrogates is no text.
+        json.dumps(value, ensure_ascii=False).encode()
+    except (ValueError, RecursionError):
+        raise Wrong("not JSON") from None
+    return value
+
+
+class Event:
+    def __init__(self, value):
+        value = members(value, ("entry", "parts"), ("index", "proof", "pending"))
+        self.entry = hex_bytes(value["entry"], 113)
+        self.hash = sha256(b"\0", self.entry)
+        self.parts = [self.part(members(value["parts"], PARTS)[name]) for name in PARTS]
+        if ("index" in value) != ("proof" in value) or ("index" in value) == ("pending" in value):
+            raise Wrong("neither a proof nor pending, or both")
+        if "pending" in value and value["pending"] is not True:
+            raise Wrong("pending is true or absent")
+        self.index, self.proof = None, []
+        if "index" in value:
+            self.index = count(value["index"])
+            self.proof = [hex_bytes(step, 32) for step in items(value["proof"])]
+
+    @staticmethod
+    def part(value):
+        value = members(value, ("commitment",), ("salt", "text", "erased"))
+        if ("salt" in value) != ("text" in value) or "text" in value and "erased" in value:
+            raise Wrong("a part is opened by salt and text")
+        if "erased" in value and value["erased"] is not True:
+            raise Wrong("erased is true or absent")
+        opening = None
+        if "text" in value:
+            opening = hex_bytes(value["salt"], 32), text_of(value["text"]).encode()
+        return hex_bytes(value["commitment"], 32), opening, "erased" in value
+
+    @property
+    def ref(self):
+        return self.entry[1:33]
+
+    @property
+    def seq(self):
+        return int.from_bytes(self.entry[33:41], "big")
+
+    @property
+    def received_at(self):
+        return int.from_bytes(self.entry[41:49], "big", signed=True)
+
+    @property
+    def prev(self):
+        return self.entry[49:81]
+
+    @property
+    def record(self):
+        return self.entry[81:113]
+
+
+class Export:
+    def __init__(self, value):
+        needed = ("format", "subject", "events", "checkpoint", "keys", "policy")
+        value = members(value, needed, ("consistency",))
+        if text_of(value["format"]) != "ormantrace/export/1":
+            raise Wrong("not a format that is known here")
+        subject = members(value["subject"], ("kind", "id", "salt"))
+        if text_of(subject["kind"]) not in KINDS:
+            raise Wrong("a subject of a kind that is not known here")
+        shape = "[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
+        if not re.fullmatch(shape, text_of(subject["id"])):
+            raise Wrong("the subject's id is no id")
+        id = bytes.fromhex(subject["id"].replace("-", ""))
+        salt = hex_bytes(subject["salt"], 32)
+        self.ref = sha256(b"ormantrace/ref/1\0", bytes([KINDS[subject["kind"]]]), id, salt)
+        self.checkpoint = text_of(value["checkpoint"])
+        self.keys = [Key(text_of(key), Key.LOG) for key in items(value["keys"])]
+        policy = members(value["policy"], ("quorum", "witnesses"))
+        self.witnesses = [Key(text_of(key), Key.WITNESS) for key in items(policy["witnesses"])]
+        self.quorum = count(policy["quorum"])
+        if self.quorum > len(self.witnesses):
+            raise Wrong("a quorum of more witnesses than there are")
+        self.consistency = None
+        if "consistency" in value:
+            told = members(value["consistency"], ("from", "proof"))
+            proof = [hex_bytes(step, 32) for step in items(told["proof"])]
+            self.consistency = count(told["from"]), proof
+        self.raw_events = items(value["events"])
+        if not self.raw_events:
+            raise Wrong("no events")
+
+
+# The checks
+
+
+class Report:
+    def __init__(self, kind):
+        self.kind, self.rows, self.trusted = kind, [], False
+
+    def row(self, check, outcome, detail, event=None):
+        self.rows.append({"check": check, "event": event, "outcome": outcome, "detail": detail})
+
+    def over(self, check, found, ok):
+        """A row for each event in `found`, or one that says `ok`."""
+        for event, detail in found:
+            self.row(check, FAILED, detail, event)
+        if not found:
+            self.row(check, OK, ok)
+
+    @property
+    def failed(self):
+        return any(row["outcome"] == FAILED for row in self.rows)
+
+
+class Trust:
+    """What the reader brings along."""
+
+    def __init__(self, arguments):
+        self.keys = [Key(key, Key.LOG) for key in arguments.trust]
+        self.witnesses = [Key(key, Key.WITNESS) for key in arguments.witness]
+        self.quorum = arguments.quorum
+        self.memory = arguments.memory
+        self.register = Register(arguments.register) if arguments.register else None
+
+
+def check_checkpoint(report, trust, note, keys, witnesses, quorum, consistency):
+    """Signature, witnesses, memory. Answers the checkpoint if it can be read."""
+    try:
+        note = note if isinstance(note, Note) else Note(note)
+        checkpoint = Checkpoint(note.text)
+    except Wrong as wrong:
+        report.row("checkpoint", FAILED, str(wrong))
+        for check in ("witnesses", "memory"):
+            report.row(check, UNCHECKED, "there is no checkpoint")
+        return None
+
+    candidates = trust.keys or keys
+    results = [(key, note.signed_by(key)) for key in candidates]
+    signers = [key for key, good in results if good and key.name == checkpoint.origin]
+    whose = "your key" if trust.keys else "a key from the file itself"
+    if not candidates:
+        report.row("checkpoint", UNCHECKED, "no key to check the signature with")
+    elif any(good is False for _, good in results):
+        report.row("checkpoint", FAILED, "the signature does not fit")
+    elif not signers:
+        report.row("checkpoint", FAILED, f"not signed by {whose}")
+    else:
+        report.trusted = bool(trust.keys)
+        report.row("checkpoint", OK, f"{checkpoint.origin} of size {checkpoint.size}, signed by {whose}")
+
+    own = bool(trust.witnesses)
+    asked = trust.witnesses if own else witnesses
+    needed = trust.quorum if trust.quorum is not None else (len(asked) if own else quorum)
+    results = [note.witnessed_by(key) for key in asked]
+    k, n = sum(good is True for good in results), len(asked)
+    if any(good is False for good in results):
+        report.row("witnesses", FAILED, "a witness's signature does not fit")
+    elif k < needed:
+        report.row("witnesses", FAILED, f"witnessed by {k} of {n}, {needed} needed")
+    elif not asked:
+        report.row("witnesses", UNCHECKED, "no witnesses are named")
+    else:
+        report.row("witnesses", OK, f"witnessed by {k} of {n}, {needed} needed")
+    check_memory(report, trust, checkpoint, consistency)
+    return checkpoint
+
+
+def check_memory(report, trust, checkpoint, consistency):
+    if trust.memory is None:
+        return report.row("memory", UNCHECKED, "no --memory was given")
+    if not os.path.exists(trust.memory):
+        return report.row("memory", OK, "the first checkpoint seen")
+    try:
+        with open(trust.memory, "rb") as file:
+            seen = Checkpoint(Note(file.read()).text)
+    except (Wrong, OSError) as wrong:
+        return report.row("memory", FAILED, f"the memory cannot be read: {wrong}")
+    if seen.origin != checkpoint.origin:
+        return report.row("memory", FAILED, f"the memory is of another register: {seen.origin}")
+    if seen.size == checkpoint.size:
+        if seen.root == checkpoint.root:
+            return report.row("memory", OK, "the same checkpoint as seen last")
+        return report.row("memory", FAILED, f"two roots of size {seen.size}: the register shows two histories")
+    old, new = sorted((seen, checkpoint), key=lambda one: one.size)
+    if consistency and consistency[0] == old.size and new is checkpoint:
+        good = consistent(old.size, old.root, new.size, new.root, consistency[1])
+    elif trust.register:
+        try:
+            leaves = trust.register.leaves(new.size)
+        except Wrong as wrong:
+            return report.row("memory", FAILED, str(wrong))
+        good = tree_root(leaves) == new.root and tree_root(leaves[: old.size]) == old.root
+    else:
+        detail = f"no proof from size {old.size} to {new.size}: give --register, or export with ?since={old.size}"
+        return report.row("memory", FAILED, detail)
+    if good:
+        return report.row("memory", OK, f"consistent with size {seen.size}, seen last")
+    return report.row("memory", FAILED, f"not consistent with size {seen.size}, seen last: history was rewritten")
+
+
+def check_chain(report, ref, events):
+    placed = list(enumerate(events, start=1))
+    before = [None] + events[:-1]
+    report.over(
+        "entry",
+        [(k, "the entry is not of version 1") for k, event in placed if event.entry[0] != 1],
+        f"{len(events)} of version 1",
+    )
+    report.over(
+        "subject",
+        [(k, "belongs to another subject") for k, event in placed if event.ref != ref],
+        "every entry is of this subject",
+    )
+    report.over(
+        "sequence",
+        [(k, f"event {event.seq} stands where {k} belongs") for k, event in placed if event.seq != k],
+        f"1 to {len(events)} without a gap",
+    )
+    report.over(
+        "time",
+        [
+            (k, "was received before the event in front of it")
+            for (k, event), last in zip(placed, before)
+            if last and event.received_at < last.received_at
+        ],
+        "never falls",
+    )
+    report.over(
+        "link",
+        [
+            (k, f"does not follow from event {k - 1}" if last else "the first event follows from another")
+            for (k, event), last in zip(placed, before)
+            if event.prev != (last.hash if last else ZERO)
+        ],
+        "each follows from the one before it",
+    )
+    found, opened, erased = [], 0, 0
+    for k, event in placed:
+        for number, (commitment, opening, gone) in enumerate(event.parts, start=1):
+            erased += gone
+            if opening:
+                opened += 1
+                if sha256(b"ormantrace/commit/1\0", bytes([number]), *opening) != commitment:
+                    found.append((k, f"the {PARTS[number - 1]} part is not what was committed to"))
+    said = f"{opened} opened, each as committed to"
+    report.over("parts", found, said + f"; {erased} erased, commitment intact" if erased else said)
+    report.over(
+        "record",
+        [
+            (k, "the entry commits to other parts")
+            for k, event in placed
+            if sha256(b"ormantrace/record/1\0", *(part[0] for part in event.parts)) != event.record
+        ],
+        "every entry commits to its parts",
+    )
+
+
+def check_inclusion(report, events, checkpoint):
+    if checkpoint is None:
+        return report.row("inclusion", UNCHECKED, "there is no checkpoint")
+    found = []
+    for k, event in enumerate(events, start=1):
+        if event.index is None:
+            found.append((k, "not yet in the register"))
+        elif not included(event.hash, event.index, checkpoint.size, event.proof, checkpoint.root):
+            found.append((k, f"not in the register at {event.index}"))
+    return report.over("inclusion", found, f"{len(events)} in the register")
+
+
+def check_complete(report, trust, events, checkpoint):
+    if trust.register is None or checkpoint is None:
+        return report.row("complete", UNCHECKED, "whether later events were left off: give --register")
+    try:
+        entries = trust.register.entries(checkpoint)
+        later = [int.from_bytes(entry[33:41], "big") for entry in entries if entry[1:33] == events[0].ref]
+    except Wrong as wrong:
+        return report.row("complete", FAILED, str(wrong))
+    if max(later, default=0) > len(events):
+        detail = f"the register has {max(later)} events of this chain, the file shows {len(events)}"
+        return report.row("complete", FAILED, detail, len(events) + 1)
+    return report.row("complete", OK, "the register has no later event of this chain")
+
+
+def verify_export(value, trust):
+    report = Report("export")
+    try:
+        export = Export(value)
+    except Wrong as wrong:
+        report.row("format", FAILED, str(wrong))
+        return report, None
+    events = []
+    for k, raw in enumerate(export.raw_events, start=1):
+        try:
+            events.append(Event(raw))
+        except Wrong as wrong:
+            report.row("format", FAILED, str(wrong), k)
+    if report.failed:
+        return report, None
+    report.row("format", OK, f"ormantrace/export/1 of {len(events)} events")
+    checkpoint = check_checkpoint(
+        report, trust, export.checkpoint.encode(), export.keys, export.witnesses, export.quorum, export.consistency
+    )
+    check_chain(report, export.ref, events)
+    check_inclusion(report, events, checkpoint)
+    check_complete(report, trust, events, checkpoint)
+    return report, export.checkpoint.encode()
+
+
+def parse_proof(data):
+    head, blank, note = data.partition(b"\n\n")
+    if not blank or len(data) > 1_000_000:
+        raise Wrong("not a proof with an entry")
+    try:
+        lines = head.decode("utf-8").split("\n")
+    except UnicodeDecodeError:
+        raise Wrong("not text") from None
+    if len(lines) < 3 or not lines[1].startswith("extra "):
+        raise Wrong("not a proof with an entry")
+    entry = base64_bytes(lines[1].removeprefix("extra "))
+    number = re.fullmatch("index (0|[1-9][0-9]{0,18})", lines[2])
+    if len(entry) != 113 or not number or int(number[1]) >= LARGEST:
+        raise Wrong("not a proof with an entry")
+    proof = [base64_bytes(line) for line in lines[3:]]
+    if any(len(step) != 32 for step in proof) or len(proof) > 63:
+        raise Wrong("a step of the proof that is no hash")
+    return entry, int(number[1]), proof, Note(note), note
+
+
+def verify_proof(data, trust):
+    report = Report("proof")
+    try:
+        entry, index, proof, note, raw = parse_proof(data)
+    except Wrong as wrong:
+        report.row("format", FAILED, str(wrong))
+        return report, None
+    report.row("format", OK, "tlog-proof of one entry")
+    checkpoint = check_checkpoint(report, trust, note, [], [], 0, None)
+    report.over("entry", [] if entry[0] == 1 else [(None, "the entry is not of version 1")], "of version 1")
+    if checkpoint is None:
+        report.row("inclusion", UNCHECKED, "there is no checkpoint")
+    else:
+        good = included(sha256(b"\0", entry), index, checkpoint.size, proof, checkpoint.root)
+        report.over("inclusion", [] if good else [(None, f"not in the register at {index}")], f"at {index}")
+    return report, raw
+
+
+def verify_checkpoint(data, trust):
+    report = Report("checkpoint")
+    check_checkpoint(report, trust, data, [], [], 0, None)
+    return report, data
+
+
+def parse_receipt(answer):
+    receipt = answer["receipt"]
+    if not isinstance(receipt, dict):
+        raise Wrong("the receipt is no object")
+    note = Note(text_of(receipt.get("note")).encode())
+    lines = note.text.split("\n")
+    if len(lines) != 7 or lines[1] != "receipt/1" or lines[5] != "within 60":
+        raise Wrong("the note is no receipt")
+    numbers = [re.fullmatch("0|[1-9][0-9]{0,18}", line) for line in lines[2:4]]
+    root = base64_bytes(lines[4])
+    if not all(numbers) or any(int(number[0]) > LARGEST for number in numbers) or len(root) != 32:
+        raise Wrong("the note is no receipt")
+    if "leaves" in receipt:
+        leaves = items(receipt["leaves"])
+    else:
+        lists = [answer[name] for name in ("logs", "events") if isinstance(answer.get(name), list)]
+        leaves = [item.get("hash") if isinstance(item, dict) else None for item in (lists or [[]])[0]]
+    return note, lines[0], int(lines[3]), root, [hex_bytes(leaf, 32) for leaf in leaves]
+
+
+def verify_receipt(answer, trust):
+    report = Report("receipt")
+    try:
+        note, name, promised, root, leaves = parse_receipt(answer)
+    except Wrong as wrong:
+        report.row("format", FAILED, str(wrong))
+        return report, None
+    report.row("format", OK, f"receipt/1 of {len(leaves)} events")
+    results = [note.signed_by(key) for key in trust.keys if key.name == name]
+    if not trust.keys:
+        report.row("receipt", UNCHECKED, "no key to check the signature with: give --trust")
+    elif any(results) and False not in results:
+        report.trusted = True
+        report.row("receipt", OK, "signed by your key")
+    else:
+        report.row("receipt", FAILED, "not signed by your key")
+    fits = len(leaves) == promised and tree_root(leaves) == root
+    report.over("leaves", [] if fits else [(None, "the receipt is of other events")], f"{len(leaves)} promised")
+    check_kept(report, trust, leaves)
+    return report, None
+
+
+def check_kept(report, trust, leaves):
+    if trust.register is None:
+        return report.row("inclusion", UNCHECKED, "whether they are in the register: give --register")
+    try:
+        with open(os.path.join(trust.register.folder, "checkpoint"), "rb") as file:
+            note = file.read()
+    except OSError as wrong:
+        return report.row("inclusion", FAILED, str(wrong))
+    of_register, trusted = copy.copy(trust), report.trusted
+    of_register.keys = [key for key in trust.keys if not key.name.endswith("/receipts")]
+    checkpoint = check_checkpoint(report, of_register, note, [], [], 0, None)
+    report.trusted = trusted
+    if checkpoint is None:
+        return report.row("inclusion", UNCHECKED, "there is no checkpoint")
+    try:
+        there = {sha256(b"\0", entry) for entry in trust.register.entries(checkpoint)}
+    except Wrong as wrong:
+        return report.row("inclusion", FAILED, str(wrong))
+    found = [(k, "promised, and not in the register") for k, leaf in enumerate(leaves, 1) if leaf not in there]
+    return report.over("inclusion", found, f"all in the register of size {checkpoint.size}")
+
+
+def verify(data, trust):
+    if data.startswith(b"c2sp.org/tlog-proof@v1\n"):
+        return verify_proof(data, trust)
+    if not data.lstrip(b" \t\r\n").startswith(b"{"):
+        return verify_checkpoint(data, trust)
+    try:
+        value = read_json(data)
+    except Wrong as wrong:
+        report = Report("export")
+        report.row("format", FAILED, str(wrong))
+        return report, None
+    return verify_receipt(value, trust) if "receipt" in value else verify_export(value, trust)
+
+
+def remember(report, trust, note):
+    """Keeps a newer checkpoint once everything about it held."""
+    if trust.memory is None or report.failed or note is None:
+        return
+    if os.path.exists(trust.memory):
+        with open(trust.memory, "rb") as file:
+            if Checkpoint(Note(file.read()).text).size >= Checkpoint(Note(note).text).size:
+                return
+    with open(trust.memory + ".new", "wb") as file:
+        file.write(note)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(trust.memory + ".new", trust.memory)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--trust", action="append", default=[], metavar="VKEY")
+    parser.add_argument("--witness", action="append", default=[], metavar="VKEY")
+    parser.add_argument("--quorum", type=int, metavar="N")
+    parser.add_argument("--memory", metavar="FILE")
+    parser.add_argument("--register", metavar="FOLDER")
+    parser.add_argument("--json", action="store_true")
+    parser.add_argument("files", nargs="+", metavar="FILE")
+    arguments = parser.parse_args()
+    if arguments.memory and not arguments.trust:
+        parser.error("--memory needs --trust")
+    try:
+        trust = Trust(arguments)
+    except Wrong as wrong:
+        parser.error(str(wrong))
+    failed = False
+    for name in arguments.files:
+        with open(name, "rb") as file:
+            data = file.read()
+        report, note = verify(data, trust)
+        remember(report, trust, note)
+        failed |= report.failed
+        if arguments.json:
+            head = {"kind": report.kind, "valid": not report.failed, "trusted": report.trusted}
+            print(json.dumps({**head, "checks": report.rows}))
+            continue
+        for row in report.rows:
+            outcome = {OK: "ok", FAILED: "FAILED", UNCHECKED: "not checked"}[row["outcome"]]
+            event = "" if row["event"] is None else f"event {row['event']}: "
+            print(f"{outcome:<12} {row['check']:<11} {event}{row['detail']}")
+    sys.exit(1 if failed else 0)
+
+
+if __name__ == "__main__":
+    main()
