@@ -128,11 +128,11 @@ pub fn export(
     let size = said.checkpoint.size;
     let salt = row.salt().map_err(|error| PublishedError::Damaged(error.to_string()))?;
     let places: Vec<Option<u64>> =
-        history.events.iter().map(|event| leaves.get(&event.seq).copied()).collect();
+        history.events.iter().map(|event| leaves.get(&event.said.seq).copied()).collect();
     let mut proofs = published.inclusions(places.iter().copied().flatten(), size)?.into_iter();
     let events = history.events.into_iter().zip(places).map(|(event, index)| ExportEvent {
-        entry: event.entry,
-        parts: event.parts,
+        entry: event.evidence.entry,
+        parts: event.evidence.parts,
         index,
         proof: index.and_then(|_| proofs.next()),
         pending: index.is_none().then_some(true),
