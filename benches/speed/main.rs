@@ -77,8 +77,8 @@ async fn run(settings: Settings) -> Result<(), Failure> {
         );
     }
     std::fs::create_dir_all(&dir)?;
-    let outcome = measure_in(settings.clone(), &dir).await;
-    if outcome.is_err() {
+    let outcome = Box::pin(measure_in(settings.clone(), &dir)).await;
+    if !outcome.as_ref().is_ok_and(Report::is_whole) {
         server::complaints(&dir);
     }
     if settings.keep {
@@ -90,7 +90,7 @@ async fn run(settings: Settings) -> Result<(), Failure> {
     println!("{}", report.table());
     std::fs::write(&json, serde_json::to_string_pretty(&report)?)?;
     eprintln!("the figures as JSON: {}", json.display());
-    Ok(())
+    if report.is_whole() { Ok(()) } else { Err("a part failed".into()) }
 }
 
 async fn measure_in(settings: Settings, dir: &Path) -> Result<Report, Failure> {
@@ -150,7 +150,7 @@ async fn measure_in(settings: Settings, dir: &Path) -> Result<Report, Failure> {
     targets.extend(bench.settings.grow_to.filter(|more| *more > bench.settings.events));
     let whole = targets.len() == 1;
     for events in targets {
-        let (next, stage) = measure_at(bench, events, shared_buffers, whole).await?;
+        let (next, stage) = Box::pin(measure_at(bench, events, shared_buffers, whole)).await?;
         bench = next;
         report.stages.push(stage);
     }
@@ -171,30 +171,31 @@ async fn measure_at(
 ) -> Result<(Bench, Stage), Failure> {
     let logs = bench.logs..events / u64::from(timber::EVENTS);
     let mut stage = Stage { events, ..Stage::default() };
-    (bench, stage.load_seconds, stage.load_wal_per_event) = load(bench, logs, shared_buffers).await?;
+    (bench, stage.load_seconds, stage.load_wal_per_event) =
+        Box::pin(load(bench, logs, shared_buffers)).await?;
     stage.sizes = Some(sizes(&bench.pool).await?);
     bench.warm_up().await?;
     stage.buffers = parts::buffers(&bench).await?;
     if bench.settings.wants(Part::Reads) {
         eprintln!("reads");
         let connections = bench.settings.connections();
-        stage.warm = parts::reads(&mut bench, connections).await?;
+        stage.warm = stage.kept(parts::reads(&mut bench, connections).await);
     }
     let (now, peak) = process::resident(bench.server.pid())?;
     stage.resident = [now, peak];
     if bench.settings.wrk {
-        stage.generators = parts::beside_wrk(&mut bench).await?;
+        stage.generators = stage.kept(parts::beside_wrk(&mut bench).await);
     }
     if bench.settings.wants(Part::Lists) {
         eprintln!("lists");
-        stage.lists = parts::lists(&mut bench)?;
+        stage.lists = stage.kept(parts::lists(&mut bench));
     }
     if bench.settings.wants(Part::Small) {
         eprintln!("reads with {AS_INSTALLED} MB of shared buffers");
         (bench, _) = bench.restart(AS_INSTALLED, false).await?;
         bench.warm_up().await?;
         let connections = if bench.settings.quick { 8 } else { 32 };
-        stage.small = parts::reads(&mut bench, &[connections]).await?;
+        stage.small = stage.kept(parts::reads(&mut bench, &[connections]).await);
     }
     if bench.settings.wants(Part::Cold) {
         eprintln!("cold reads");
@@ -215,16 +216,16 @@ async fn writes(mut bench: Bench, stage: &mut Stage, shared_buffers: u64) -> Res
     (bench, _) = bench.restart(shared_buffers, false).await?;
     if bench.settings.wants(Part::Appends) {
         eprintln!("appends");
-        (stage.appends, stage.append_wal_per_event) = parts::appends(&mut bench).await?;
+        (stage.appends, stage.append_wal_per_event) = stage.kept(parts::appends(&mut bench).await);
         stage.buffers_after_appends = Some(parts::buffers(&bench).await?);
     }
     if bench.settings.wants(Part::Flood) {
         eprintln!("appends under a flood");
-        stage.flood = Some(parts::flood(&mut bench)?);
+        stage.flood = stage.kept(parts::flood(&mut bench).map(Some));
     }
     if bench.settings.wants(Part::Harvests) {
         eprintln!("harvests");
-        stage.harvests = Some(parts::harvests(&mut bench).await?);
+        stage.harvests = stage.kept(parts::harvests(&mut bench).await.map(Some));
     }
     let (now, peak) = process::resident(bench.server.pid())?;
     stage.resident_after_writes = [now, peak];

@@ -51,7 +51,7 @@ impl Cpu {
     /// # Errors
     /// Where `/proc` is not as on Linux.
     pub fn now(server: Option<u32>, postmaster: u32) -> Result<Self, Failure> {
-        let used = |pid: u32| Ok::<_, Failure>(Stat::of(&pid.to_string())?);
+        let used = |pid: u32| Stat::of(&pid.to_string());
         let server = match server {
             Some(pid) => used(pid)?.own,
             None => Duration::ZERO,

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 /// Measures the server beside PostgreSQL itself, on a database of its own.
 #[derive(Clone, Debug, Parser)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag")]
 #[command(name = "speed")]
 pub struct Settings {
     /// Events to load, in whole tens of thousands
