@@ -22,8 +22,8 @@ const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
 const BYTES: HeaderValue = HeaderValue::from_static("application/octet-stream");
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
-/// `GET /checkpoint`, `GET /tile/…`, `GET /register` and its file name, for anyone. Where nothing is
-/// published, all are absent.
+/// `GET /checkpoint`, `GET /tile/…` and `GET /keys.json`, for anyone; `/register` is the page about them.
+/// Where nothing is published, all are absent.
 pub fn routes<S: Clone + Send + Sync + 'static>(folder: &Folder) -> Router<S> {
     let (checkpoint, tiles) = (folder.clone(), folder.clone());
     let keys = |folder: &Folder| {
@@ -41,7 +41,6 @@ pub fn routes<S: Clone + Send + Sync + 'static>(folder: &Folder) -> Router<S> {
                 answer(BYTES, FOR_GOOD, read(move || tile(&tiles, &path)).await)
             }),
         )
-        .route("/register", keys(folder))
         .route("/keys.json", keys(folder))
 }
 

@@ -36,7 +36,7 @@ fn publish(folder: &Folder, builder: &mut Builder, size: u64, shown: bool) {
 async fn the_register_is_shown_as_it_lies_there() {
     let place = tempfile::tempdir().unwrap();
     let folder = Folder::new(place.path());
-    for path in ["/checkpoint", "/register", "/keys.json", "/tile/0/000.p/1"] {
+    for path in ["/checkpoint", "/keys.json", "/tile/0/000.p/1"] {
         assert_eq!(ask(&folder, path).await.0, 404, "{path} before the first publication");
     }
     let mut builder = Builder::new();
@@ -61,11 +61,9 @@ async fn the_register_is_shown_as_it_lies_there() {
         assert_eq!(headers[CONTENT_TYPE], "application/octet-stream");
         assert_eq!(headers[CACHE_CONTROL], "public, max-age=31536000, immutable");
     }
-    for path in ["/register", "/keys.json"] {
-        let (status, headers, body) = ask(&folder, path).await;
-        assert_eq!((status, body.as_slice()), (200, b"{\"quorum\":0}".as_slice()));
-        assert_eq!(headers[CONTENT_TYPE], "application/json");
-    }
+    let (status, headers, body) = ask(&folder, "/keys.json").await;
+    assert_eq!((status, body.as_slice()), (200, b"{\"quorum\":0}".as_slice()));
+    assert_eq!(headers[CONTENT_TYPE], "application/json");
 }
 
 #[tokio::test]
