@@ -22,14 +22,10 @@ const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
 const BYTES: HeaderValue = HeaderValue::from_static("application/octet-stream");
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
-/// `GET /checkpoint`, `GET /tile/…` and `GET /keys.json`, for anyone; `/register` is the page about them.
-/// Where nothing is published, all are absent.
+/// `GET /checkpoint`, `GET /tile/…` and `GET /keys.json`, for anyone (`/register` is the page). Where
+/// nothing is published, all are absent.
 pub fn routes<S: Clone + Send + Sync + 'static>(folder: &Folder) -> Router<S> {
-    let (checkpoint, tiles) = (folder.clone(), folder.clone());
-    let keys = |folder: &Folder| {
-        let folder = folder.clone();
-        get(async move || answer(JSON, MOMENT, read(move || folder.keys()).await))
-    };
+    let (checkpoint, tiles, keys) = (folder.clone(), folder.clone(), folder.clone());
     Router::new()
         .route(
             "/checkpoint",
@@ -41,7 +37,7 @@ pub fn routes<S: Clone + Send + Sync + 'static>(folder: &Folder) -> Router<S> {
                 answer(BYTES, FOR_GOOD, read(move || tile(&tiles, &path)).await)
             }),
         )
-        .route("/keys.json", keys(folder))
+        .route("/keys.json", get(async move || answer(JSON, MOMENT, read(move || keys.keys()).await)))
 }
 
 /// A tile's bytes, if the path names one that the published checkpoint covers.
