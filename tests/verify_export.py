@@ -683,9 +683,10 @@ def parse_receipt(answer):
     lines = note.text.split("\n")
     if len(lines) != 7 or lines[1] != "receipt/1" or lines[5] != "within 60":
         raise Wrong("the note is no receipt")
-    numbers = [re.fullmatch("0|[1-9][0-9]{0,18}", line) for line in lines[2:4]]
+    time = re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{6}Z", lines[2])
+    number = re.fullmatch("0|[1-9][0-9]{0,18}", lines[3])
     root = base64_bytes(lines[4])
-    if not all(numbers) or any(int(number[0]) > LARGEST for number in numbers) or len(root) != 32:
+    if not time or not number or int(number[0]) > LARGEST or len(root) != 32:
         raise Wrong("the note is no receipt")
     if "leaves" in receipt:
         leaves = items(receipt["leaves"])

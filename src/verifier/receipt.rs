@@ -61,13 +61,12 @@ fn read(answer: &Json) -> Result<Receipt, Wrong> {
     let [name, "receipt/1", received_at, count, root, "within 60", ""] = lines.as_slice() else {
         return Err(Wrong::new("the note is no receipt"));
     };
-    let (Some(received_at), Some(count), Some(root)) =
-        (decimal(received_at), decimal(count), from_base64(root))
-    else {
+    let at = DateTime::parse_from_rfc3339(received_at).ok().map(|at| at.to_utc());
+    let at = at.filter(|at| utc_text(*at) == *received_at);
+    let (Some(at), Some(count), Some(root)) = (at, decimal(count), from_base64(root)) else {
         return Err(Wrong::new("the note is no receipt"));
     };
-    let due = i64::try_from(received_at).ok().and_then(DateTime::from_timestamp_micros);
-    let due = due.and_then(|at| at.checked_add_signed(TimeDelta::seconds(60)));
+    let due = at.checked_add_signed(TimeDelta::seconds(60));
     let leaves = match receipt.member("leaves") {
         Some(leaves) => leaves.hashes()?,
         None => listed(answer).iter().map(hash_of).collect::<Result<_, _>>()?,

@@ -120,7 +120,7 @@ async fn anyone_gets_the_proof_by_what_is_on_the_seal() {
         assert_eq!(seq(&answer), 3);
     }
     // What came after the checkpoint waits for the next.
-    world.event(&felled.enterprise, "stored", &felled.logs, json!({})).await.expect(201);
+    world.event(&felled.enterprise, "departed", &felled.logs, json!({})).await.expect(201);
     assert_eq!(seq(&proof(&world, &felled.logs[0]).await), 3);
     publish(&world).await;
     assert_eq!(seq(&proof(&world, &felled.logs[0]).await), 4);
@@ -177,7 +177,7 @@ async fn an_export_holds_and_what_is_pending_is_named() {
         let report = verify(&export.bytes, &trust()).report;
         assert!(report.holds() && report.trusted, "{report}");
     }
-    world.event(&felled.enterprise, "stored", &felled.logs, json!({})).await.expect(201);
+    world.event(&felled.enterprise, "departed", &felled.logs, json!({})).await.expect(201);
     let export = world.get(&path, &felled.inspector).await;
     let events = export.expect(200)["events"].clone();
     assert_eq!((&events[3]["pending"], &events[3]["index"]), (&json!(true), &Value::Null));
@@ -290,7 +290,7 @@ async fn the_buyers_page_and_answer_say_since_when_and_who_saw_it() {
     assert!(how.contains("witnessed by 1 of 2"));
 
     // Newer than what is published: the page does not speak of the older event.
-    world.event(&felled.enterprise, "stored", &felled.logs, json!({})).await.expect(201);
+    world.event(&felled.enterprise, "departed", &felled.logs, json!({})).await.expect(201);
     assert_eq!(read(&asked).await["register"], Value::Null);
     let unused = read(&format!("/v1/verify/{}?register=true", felled.seals[0])).await;
     assert_eq!(unused["register"], Value::Null);

@@ -135,7 +135,7 @@ impl Register {
         let hashes: Vec<Hash> = self.events[..2].iter().map(|event| event.entry.link()).collect();
         let root = ormantrace::ledger::to_base64(&ormantrace::ledger::tree::root_of(&hashes));
         let name = self.receipts.verifier().name();
-        let at = morning().timestamp_micros();
+        let at = ormantrace::units::utc_text(morning());
         let text = format!("{name}\nreceipt/1\n{at}\n2\n{root}\nwithin 60\n");
         let note = Note::sign(text, &[&self.receipts], morning()).unwrap();
         let events: Vec<Value> = hashes.iter().map(|hash| json!({"hash": hash})).collect();

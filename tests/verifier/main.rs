@@ -171,7 +171,7 @@ fn a_receipt_shows_what_was_dropped_before_it_was_sequenced() {
     let leaves = [ghost, ormantrace::chain::Hash([7; 32])];
     let root = to_base64(&ormantrace::ledger::tree::root_of(&leaves));
     let name = register.receipts.verifier().name();
-    let text = format!("{name}\nreceipt/1\n1790000000000000\n2\n{root}\nwithin 60\n");
+    let text = format!("{name}\nreceipt/1\n2026-10-05T05:00:00.000000Z\n2\n{root}\nwithin 60\n");
     let note = ormantrace::ledger::Note::sign(text, &[&register.receipts], fixture::morning()).unwrap();
     promised["receipt"] = json!({"leaves": leaves, "note": note.to_string()});
     let report = check(&promised, &trust);
