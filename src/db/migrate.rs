@@ -46,7 +46,8 @@ pub async fn migrate(
     let apart = private || roles::ensure(owner, SERVICE).await.map_err(OpenError::Database)?;
     let publisher = private || roles::ensure(owner, PUBLISHER).await.map_err(OpenError::Database)?;
     migrator.run_direct(None, owner, false).await.map_err(refused)?;
-    if migrator.version_exists(REGISTER) {
+    let register = migrator.version_exists(REGISTER);
+    if register {
         backfill(owner, BATCH).await.map_err(|error| match error {
             Error::Database(error) => OpenError::Database(error),
             other => OpenError::Register(other),
@@ -55,7 +56,7 @@ pub async fn migrate(
     if apart {
         roles::grant_service(owner).await.map_err(OpenError::Database)?;
     }
-    if publisher {
+    if publisher && register {
         roles::grant_publisher(owner).await.map_err(OpenError::Database)?;
     }
     sqlx::query("SELECT pg_advisory_unlock($1)")

@@ -65,8 +65,10 @@ async fn nobody_changes_removes_or_truncates_events() {
             refused => assert_eq!(refusal(refused, "the setting"), "42501", "{role}"),
         }
     }
-    let left: i64 =
-        sqlx::query_scalar("SELECT count(*) FROM event WHERE subject_kind = 1").fetch_one(&world.app.pool).await.unwrap();
+    let left: i64 = sqlx::query_scalar("SELECT count(*) FROM event WHERE subject_kind = 1")
+        .fetch_one(&world.app.pool)
+        .await
+        .unwrap();
     assert_eq!(left, 3);
 }
 

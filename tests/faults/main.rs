@@ -335,7 +335,7 @@ fn prepared(ports: [u16; 2], keys: Vec<VerifierKey>, random: &mut Random) -> Arc
     let enterprise = organization(&holder, "ТОО «Ертіс ағаш»", "enterprise");
     let today = ormantrace::clock::Clock::system().now().date_naive();
     let ticket = json!({
-        "series": "АБ", "number": "0001245", "issued_on": today, "holder_bin": holder, "felling_kind": "main",
+        "series": "АБ", "number": "0001245", "issued_on": today - chrono::TimeDelta::days(1), "holder_bin": holder, "felling_kind": "main",
         "forest_category": "қорғаныштық", "forest_type": "қарағайлы",
         "origin": {"region": "KZ-10", "forestry": "Жаңа Семей орманшылығы", "compartment": "12"},
         "felling_from": today - chrono::TimeDelta::days(1), "felling_until": today + chrono::TimeDelta::days(90),
