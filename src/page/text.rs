@@ -123,6 +123,7 @@ mod tests {
             include_str!("../../templates/form.html"),
             include_str!("../../templates/start.html"),
             include_str!("../../templates/verification.html"),
+            include_str!("../../templates/register.html"),
             include_str!("../../templates/part/again.html"),
             include_str!("../../templates/part/ask.html"),
         ]
@@ -169,10 +170,13 @@ mod tests {
     fn sentences_hold_no_line_breaks_and_no_invisible_marks() {
         for lang in Lang::ALL {
             for key in messages(lang).into_keys() {
-                let values: [(&str, Value<'_>); 9] =
-                    ["reason", "kind", "value", "date", "time", "when", "verdict", "code", "status"]
-                        .map(|name| (name, "x".into()));
-                let mut values = values.to_vec();
+                let values = [
+                    "reason", "kind", "value", "date", "time", "when", "verdict", "code", "status", "since",
+                    "index", "size", "signed",
+                ];
+                let mut values: Vec<(&str, Value<'_>)> = values.map(|name| (name, "x".into())).to_vec();
+                values.push(("k", 1.into()));
+                values.push(("n", 2.into()));
                 values.push(("count", 2.into()));
                 values.push(("seconds", 2.into()));
                 let text = say_with(lang, &key, &values);
