@@ -14,6 +14,7 @@ use crate::verifier::export::FORMAT;
 use serde::Serialize;
 use sqlx::PgExecutor;
 use std::collections::HashMap;
+use std::hash::BuildHasher;
 use utoipa::ToSchema;
 
 /// The file.
@@ -120,7 +121,7 @@ pub async fn leaves(
 pub fn export(
     row: &LogRow,
     history: LogHistory,
-    leaves: &HashMap<u32, u64>,
+    leaves: &HashMap<u32, u64, impl BuildHasher>,
     published: &Published,
     said: &Said,
     since: Option<u64>,

@@ -50,7 +50,7 @@ pub async fn newest(db: impl PgExecutor<'_>, code: &Code, ring: &KeyRing, size: 
            ) f ON true
            WHERE s.number = COALESCE($1, (SELECT number FROM seal WHERE identification = $2))"#,
         number,
-        identification.as_ref().map(|part| part.as_str()),
+        identification.as_ref().map(crate::seal::marking_code::Identification::as_str),
         i64::try_from(size).unwrap_or(i64::MAX)
     )
     .fetch_optional(db)

@@ -132,7 +132,8 @@ impl PublishError {
             Self::Keep(error) => error.is_passing(),
             Self::Database(error) => {
                 // No right to the columns stays so; whatever else a server says may pass.
-                error.as_database_error().and_then(|error| error.code()).as_deref() != Some("42501")
+                error.as_database_error().and_then(sqlx::error::DatabaseError::code).as_deref()
+                    != Some("42501")
             }
             _ => false,
         }

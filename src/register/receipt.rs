@@ -207,7 +207,7 @@ mod tests {
         let (signer, leaves) = (signer(3), posting(1));
         let keys = [signer.verifier().clone()];
         let good = Receipt::sign(&signer, &leaves).expect("leaves").note;
-        let text = &good[..good.find("\n\n").expect("an end") + 1];
+        let text = &good[..=good.find("\n\n").expect("an end")];
         for other in [
             text.replace("receipt/1", "receipt/2"),
             text.replace("\n1\n", "\n01\n"),

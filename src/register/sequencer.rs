@@ -130,7 +130,7 @@ impl Sequencer {
         match tokio::time::timeout(LAST, self.empty(&options, connection)).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => {
-                tracing::warn!(%error, "events stay in the register's queue: the next start takes them")
+                tracing::warn!(%error, "events stay in the register's queue: the next start takes them");
             }
             Err(_) => tracing::warn!("events stay in the register's queue: the next start takes them"),
         }

@@ -229,7 +229,6 @@ impl Witness {
     }
 
     /// `POST /add-checkpoint` and `GET /healthz`.
-    #[must_use]
     pub fn routes(self: &Arc<Self>) -> Router {
         Router::new()
             .route("/add-checkpoint", post(add_checkpoint))

@@ -101,10 +101,10 @@ fn memory(report: &mut Report, trust: &Trust, checkpoint: &Checkpoint, told: Tol
     }
     if size == checkpoint.size {
         return if seen.root == checkpoint.root {
-            report.ok(Check::Memory, "the same checkpoint as seen last")
+            report.ok(Check::Memory, "the same checkpoint as seen last");
         } else {
             report
-                .failed(Check::Memory, format!("two roots of size {size}: the register shows two histories"))
+                .failed(Check::Memory, format!("two roots of size {size}: the register shows two histories"));
         };
     }
     let newer = checkpoint.size > size;

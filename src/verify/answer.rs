@@ -262,7 +262,7 @@ pub struct Verification {
     /// Absent unless it was asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Registered>)]
-    #[expect(clippy::option_option, reason = "not asked, and asked without a find, are two answers")]
+    // Not asked, and asked without a find, are two answers.
     pub register: Option<Option<Registered>>,
 }
 
