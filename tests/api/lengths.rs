@@ -61,7 +61,7 @@ fn stack(seal: &str) -> Value {
         "assortment": "veneer_log", "grade": 4, "length_m": 29.99, "top_diameter_cm": 299.9, "pieces": 10000,
         "volume_m3": 999.9999, "measurement_method": "stack_geometric",
         "occurred_at": "2026-10-05T09:30:00.123456+05:00",
-        "position": {"lat": -50.1234567, "lon": -180.0, "accuracy_m": 99.99}
+        "position": {"lat": -50.123_456_7, "lon": -180.0, "accuracy_m": 99.99}
     })
 }
 
@@ -119,7 +119,7 @@ fn event(event: &str, felled: &Felled, letter: &str) -> Value {
     let long = |count: usize| json!(letter.repeat(count));
     let mut body = json!({
         "place": {"name": long(100), "region": "KZ-10", "kind": "felling_site"},
-        "position": {"lat": -50.1234567, "lon": -180.0, "accuracy_m": 99.99},
+        "position": {"lat": -50.123_456_7, "lon": -180.0, "accuracy_m": 99.99},
         "document": {"kind": "contract", "number": long(40), "issued_on": "2026-10-01"},
         "details": {"note": long(150)},
         "device": {"id": long(40), "seq": i64::MAX, "recorded_at": "2026-10-05T10:00:00.123456+05:00"}

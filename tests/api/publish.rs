@@ -145,7 +145,10 @@ async fn the_publishers_role_reads_two_columns_and_nothing_else() {
         "CREATE TABLE birch ()",
     ] {
         let error = publisher.execute(sql).await.expect_err(sql);
-        let code = error.as_database_error().and_then(|error| error.code()).map(std::borrow::Cow::into_owned);
+        let code = error
+            .as_database_error()
+            .and_then(sqlx::error::DatabaseError::code)
+            .map(std::borrow::Cow::into_owned);
         assert_eq!(code.as_deref(), Some("42501"), "{sql}: {error}");
     }
 }

@@ -33,7 +33,7 @@ struct Wired {
 
 impl Wired {
     async fn to(world: &World) -> Self {
-        let wire = Wire::to(&world.database()).await;
+        let wire = Wire::to(&world.database());
         let app = World::instance_at(wire.database(), &world.clock);
         let router = router(app.clone(), &LayerSettings::default());
         Self { wire, app, router }

@@ -67,7 +67,10 @@ async fn every_event_is_queued_with_it_and_in_the_order_of_the_answer() {
         felled.harvest["logs"].as_array().unwrap().iter().map(|log| &log["hash"]).collect();
     let last: Vec<Value> = queued[queued.len() - 5..].iter().map(|hash| json!(hash)).collect();
     assert_eq!(harvested, last.iter().collect::<Vec<_>>());
-    assert_eq!(queued.len() as i64, number(&world.app.pool, "SELECT count(*) FROM event").await);
+    assert_eq!(
+        i64::try_from(queued.len()).unwrap(),
+        number(&world.app.pool, "SELECT count(*) FROM event").await
+    );
 
     let rehearsed = World::harvest_of(&felled.ticket, &felled.seals[..2]);
     world.post("/v1/harvests?dry_run=true", &felled.enterprise, rehearsed).await.expect(200);

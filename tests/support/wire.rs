@@ -27,7 +27,7 @@ struct State {
 
 impl Wire {
     /// A wire to a database.
-    pub async fn to(database: &PgConnectOptions) -> Self {
+    pub fn to(database: &PgConnectOptions) -> Self {
         let folder = tempfile::tempdir_in("/tmp").unwrap();
         let socket = |dir: &Path| dir.join(format!(".s.PGSQL.{}", database.get_port()));
         let listener = UnixListener::bind(socket(folder.path())).unwrap();
