@@ -201,12 +201,12 @@ async fn measure_at(
         eprintln!("cold reads");
         for read in [Read::Check, Read::History] {
             let line;
-            (bench, line, stage.caches_dropped) = cold(bench, read, shared_buffers).await?;
+            (bench, line, stage.caches_dropped) = Box::pin(cold(bench, read, shared_buffers)).await?;
             stage.cold.push(line);
         }
     }
     if whole {
-        bench = writes(bench, &mut stage, shared_buffers).await?;
+        bench = Box::pin(writes(bench, &mut stage, shared_buffers)).await?;
     }
     stage.checked = bench.checked;
     Ok((bench, stage))
