@@ -8,8 +8,8 @@
 //! an index, and rows meet in the program, not by a query a subject. No value in the database can
 //! make it fail: what cannot be read is a finding.
 //!
-//! Passes: subjects in the order of their ids ([`sweep`]), the copies for the search in the order of
-//! the table's own pages ([`copies`]), harvests, ticket lines, seals, postings, erasures, leaves.
+//! Passes: subjects in the order of their ids (`sweep`), the copies for the search in the order of
+//! the table's own pages (`copies`), harvests, ticket lines, seals, postings, erasures, leaves.
 
 mod chain;
 pub mod console;
