@@ -32,7 +32,7 @@ struct Wired {
 }
 
 impl Wired {
-    async fn to(world: &World) -> Self {
+    fn to(world: &World) -> Self {
         let wire = Wire::to(&world.database());
         let app = World::instance_at(wire.database(), &world.clock);
         let router = router(app.clone(), &LayerSettings::default());
@@ -105,7 +105,7 @@ async fn round_trips_of_each_read() {
         (world.forest_owner().await, world.enterprise().await, world.sawmill().await);
     log(&world, &issuer, &holder, "KZ-0001", 10).await;
     log(&world, &issuer, &holder, "KZ-0002", 1_203).await;
-    let server = Wired::to(&world).await;
+    let server = Wired::to(&world);
 
     assert_eq!(server.statements(&verify("KZ-0001"), None, 200).await, 1);
     assert_eq!(server.statements(&verify("no code at all"), None, 200).await, 0);
@@ -133,7 +133,7 @@ async fn many_askers_share_a_statement_and_each_gets_his_own_answer() {
         log(&world, &issuer, &holder, &format!("KZ-{n:04}"), 1 + n % 4).await;
         numbers.push(format!("KZ-{n:04}"));
     }
-    let server = Wired::to(&world).await;
+    let server = Wired::to(&world);
     // Connections and statements are there.
     for org in [&holder, &inspector] {
         server.ask(&history("KZ-0000"), Some(org)).await.expect(200);
@@ -184,7 +184,7 @@ async fn who_gives_up_or_is_refused_spoils_nobody_elses_answer() {
         .execute(&world.app.pool)
         .await
         .unwrap();
-    let server = Wired::to(&world).await;
+    let server = Wired::to(&world);
     server.wire.hold();
     let mut asking: Vec<_> = (0..6).map(|n| server.ask(&verify(&format!("KZ-{n:04}")), None)).collect();
     for one in &mut asking {
@@ -243,7 +243,7 @@ async fn an_answer_is_never_older_than_a_write_whichever_instance_took_it() {
 async fn a_mark_holds_until_something_that_is_shown_changes() {
     let world = World::new().await;
     let felled = world.felled(2).await;
-    let server = Wired::to(&world).await;
+    let server = Wired::to(&world);
     let known = async |path: &str, org: &Org, tag: &str| {
         let request = Request::get(path).header("authorization", format!("Bearer {}", org.token));
         send(&server.router, request.header("if-none-match", tag).body(Body::empty()).unwrap()).await
@@ -327,7 +327,7 @@ async fn a_database_that_goes_and_comes_costs_503_and_no_wrong_answer() {
     let world = World::new().await;
     let holder = world.enterprise().await;
     let (mut askers, seen) = (Vec::new(), Arc::new(Semaphore::new(0)));
-    let server = Wired::to(&world).await;
+    let server = Wired::to(&world);
     for n in 0..16 {
         seal(&world, &holder, &format!("KZ-{n:04}")).await;
         askers.push(load(&server.app, &format!("KZ-{n:04}"), &seen));
@@ -346,7 +346,7 @@ async fn a_connection_that_breaks_is_replaced_and_nobody_notices() {
     let world = World::new().await;
     let holder = world.enterprise().await;
     seal(&world, &holder, "KZ-0001").await;
-    let server = Wired::to(&world).await;
+    let server = Wired::to(&world);
     for _ in 0..5 {
         assert_eq!(server.ask(&verify("KZ-0001"), Some(&holder)).await.expect(200)["verdict"], "unused");
         server.wire.cut();
@@ -366,7 +366,7 @@ async fn a_connection_that_breaks_is_replaced_and_nobody_notices() {
 #[tokio::test]
 async fn a_full_queue_turns_away_at_once() {
     let world = World::new().await;
-    let server = Wired::to(&world).await;
+    let server = Wired::to(&world);
     server.wire.hold();
     let now = world.clock.now();
     let token = Token::random();

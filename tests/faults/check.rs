@@ -99,7 +99,7 @@ impl Seen {
             }
             match self.leaves.get(place) {
                 Some(known) if *known != leaf => {
-                    faults.push(format!("FORK: leaf {index} is another than before"))
+                    faults.push(format!("FORK: leaf {index} is another than before"));
                 }
                 Some(_) => {}
                 None => {

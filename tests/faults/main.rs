@@ -222,7 +222,9 @@ impl Trial {
                     pids = pids.into_iter().skip(usize::try_from(one).expect("small")).take(1).collect();
                 }
                 let signal = if fault == Fault::KillBackend { Signal::KILL } else { Signal::TERM };
-                pids.into_iter().for_each(|pid| kill(pid, signal));
+                for pid in pids {
+                    kill(pid, signal);
+                }
             }
             Fault::CommitNever => self.at_commit(Commit::Never),
             Fault::CommitUnheard => self.at_commit(Commit::Unheard),

@@ -19,7 +19,7 @@ use tokio::runtime::Handle;
 /// The operator's token.
 pub const TOKEN: &str = "operator-token-of-the-faults-in-Semey";
 /// Far beyond what anything takes: a hang becomes a failure.
-pub const PATIENCE: Duration = Duration::from_secs(120);
+pub const PATIENCE: Duration = Duration::from_mins(2);
 
 /// Waits for a condition.
 pub fn until(what: &str, mut is_so: impl FnMut() -> bool) {
