@@ -424,7 +424,7 @@ fn nothing_acknowledged_is_lost_or_doubled() {
 
 /// A round that must find nothing.
 fn play(trial: &mut Trial, fault: Fault, round: u64, rounds: u64, seed: u64) {
-    let whole = round % WHOLE_EVERY == 0 || round == rounds;
+    let whole = round.is_multiple_of(WHOLE_EVERY) || round == rounds;
     let wrong = trial.round(fault, whole);
     assert!(wrong.is_empty(), "seed {seed}, round {round}, {fault}: {wrong:#?}");
     println!("round {round} of {rounds}: {fault}: {} events, nothing lost", trial.seen.size());
