@@ -50,10 +50,15 @@ impl std::fmt::Debug for Hash {
 
 impl Serialize for Hash {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut text = [0; 64];
-        hex::encode_to_slice(self.0, &mut text).map_err(serde::ser::Error::custom)?;
-        serializer.serialize_str(std::str::from_utf8(&text).map_err(serde::ser::Error::custom)?)
+        in_hex::<64, S>(&self.0, serializer)
     }
+}
+
+/// Writes bytes as `N` hex digits, without asking for memory.
+fn in_hex<const N: usize, S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
+    let mut text = [0; N];
+    hex::encode_to_slice(bytes, &mut text).map_err(serde::ser::Error::custom)?;
+    serializer.serialize_str(std::str::from_utf8(&text).map_err(serde::ser::Error::custom)?)
 }
 
 impl utoipa::PartialSchema for Hash {
@@ -124,6 +129,12 @@ pub struct Secret(pub [u8; 32]);
 /// 32 bytes that keep a commitment from being guessed; shown with the text it salts.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Salt(pub [u8; 32]);
+
+impl Serialize for Salt {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        in_hex::<64, S>(&self.0, serializer)
+    }
+}
 
 impl Salt {
     /// A fresh random salt.
@@ -243,6 +254,12 @@ impl Entry {
     #[must_use]
     pub fn as_bytes(&self) -> &[u8; ENTRY_LEN] {
         &self.0
+    }
+}
+
+impl Serialize for Entry {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        in_hex::<{ ENTRY_LEN * 2 }, S>(&self.0, serializer)
     }
 }
 

@@ -7,27 +7,30 @@
 
 use super::bytes::{Entry, Hash, Part, Salt, commit, record};
 use super::history::{Openness, Personal, StoredEvent};
-use crate::units::utc_text;
+use crate::units::{serialize_decimal, utc_text};
 use rust_decimal::Decimal;
-use serde::Serialize;
+use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+use serde::ser::{Serialize, SerializeMap as _, SerializeSeq as _, Serializer};
 use serde_json::value::RawValue;
-use std::collections::BTreeMap;
-use utoipa::ToSchema;
+use std::borrow::Cow;
+use std::fmt;
+use utoipa::{PartialSchema, ToSchema};
 use uuid::Uuid;
 
 /// What an event says. `T`: its types; `O`: how organisations are answered.
-#[derive(Clone, Debug, Serialize, ToSchema)]
-pub struct EventFields<T, O> {
+#[derive(Debug, serde::Serialize, ToSchema)]
+pub struct EventFields<'t, T, O: Serialize> {
     /// Place in the chain, from 1.
     pub seq: u32,
     /// What happened.
     #[serde(rename = "type")]
     pub event_type: Option<T>,
     /// The posting that it came with.
-    pub operation_id: Option<Uuid>,
+    #[schema(value_type = Option<Uuid>)]
+    pub operation_id: Option<Answered<'t>>,
     /// When it happened, as told; UTC with microseconds.
     #[schema(value_type = Option<DateTime<Utc>>)]
-    pub occurred_at: Option<String>,
+    pub occurred_at: Option<Answered<'t>>,
     /// When the server received it; UTC with microseconds; never falls within a chain.
     #[schema(value_type = DateTime<Utc>)]
     pub received_at: String,
@@ -36,93 +39,139 @@ pub struct EventFields<T, O> {
     /// Where.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Object>)]
-    pub place: Option<Box<RawValue>>,
+    pub place: Option<Answered<'t>>,
     /// Where exactly.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Object>)]
-    pub position: Option<Box<RawValue>>,
+    pub position: Option<Answered<'t>>,
     /// Under which document.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Object>)]
-    pub document: Option<Box<RawValue>>,
+    pub document: Option<Answered<'t>>,
     /// Recorded by which device.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Object>)]
-    pub device: Option<Box<RawValue>>,
+    pub device: Option<Answered<'t>>,
     /// Whatever else the open public and business parts say, by the names they were hashed under.
     #[schema(value_type = Object)]
-    pub details: Box<RawValue>,
+    pub details: Said<'t, O>,
 }
 
 /// What a stranger recomputes an event's hash from.
-#[derive(Clone, Debug, Serialize, ToSchema)]
-pub struct Evidence {
+#[derive(Clone, Debug, serde::Serialize, ToSchema)]
+pub struct Evidence<'t> {
     /// Hash of the event before it; 64 zeros for the first.
     pub prev_hash: Hash,
     /// `SHA-256(0x00 || entry)`.
     pub hash: Hash,
     /// The 113 bytes that are hashed, in hex.
-    #[schema(pattern = "^01[0-9a-f]{224}$")]
-    pub entry: String,
+    #[schema(value_type = String, pattern = "^01[0-9a-f]{224}$")]
+    pub entry: Entry,
     /// The three parts that the entry commits to.
-    pub parts: ShownParts,
+    pub parts: ShownParts<'t>,
 }
 
-/// One event as a history answers it.
-#[derive(Clone, Debug, Serialize, ToSchema)]
-pub struct ShownEvent {
+/// The shape of a [`ShownEvent`].
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "describes what is written from the stored texts")]
+struct ShownEventShape {
     /// What it says.
     #[serde(flatten)]
-    pub said: EventFields<String, Uuid>,
+    said: EventFields<'static, String, Uuid>,
     /// What proves it.
     #[serde(flatten)]
-    pub evidence: Evidence,
+    evidence: Evidence<'static>,
+}
+
+/// One event as a history answers it, whatever its subject.
+#[derive(Clone)]
+pub struct ShownEvent {
+    event: StoredEvent,
+    subject_ref: Hash,
+    open: Openness,
+}
+
+impl Serialize for ShownEvent {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut said = Said::<Answered<'_>>::of(&self.event, self.open);
+        let (event_type, organization) = (said.take("type"), said.take("organization"));
+        let said = said.fields(&self.event, event_type, organization);
+        Whole { said, evidence: self.event.evidence(self.subject_ref, self.open) }.serialize(serializer)
+    }
+}
+
+impl PartialSchema for ShownEvent {
+    fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::schema::Schema> {
+        ShownEventShape::schema()
+    }
+}
+
+impl ToSchema for ShownEvent {
+    fn schemas(schemas: &mut Vec<(String, utoipa::openapi::RefOr<utoipa::openapi::schema::Schema>)>) {
+        ShownEventShape::schemas(schemas);
+    }
+}
+
+/// What an event says, and what proves it.
+#[derive(serde::Serialize)]
+pub(crate) struct Whole<'t, T: Serialize, O: Serialize> {
+    #[serde(flatten)]
+    pub(crate) said: EventFields<'t, T, O>,
+    #[serde(flatten)]
+    pub(crate) evidence: Evidence<'t>,
 }
 
 /// The parts of an event.
-#[derive(Clone, Debug, Serialize, ToSchema)]
-pub struct ShownParts {
+#[derive(Clone, Debug, serde::Serialize, ToSchema)]
+pub struct ShownParts<'t> {
     /// What a buyer may see.
-    pub public: ShownPart,
+    pub public: ShownPart<'t>,
     /// What the parties and inspectors may see.
-    pub business: ShownPart,
+    pub business: ShownPart<'t>,
     /// Names and IIN.
-    pub personal: ShownPart,
+    pub personal: ShownPart<'t>,
 }
 
 /// One part: its commitment, and what opens it where the reader may see it.
-#[derive(Clone, Debug, Serialize, ToSchema)]
-pub struct ShownPart {
+#[derive(Clone, Debug, serde::Serialize, ToSchema)]
+pub struct ShownPart<'t> {
     /// The commitment; 64 zeros if the event has no such part.
     pub commitment: Hash,
     /// The salt, 32 bytes in hex.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(pattern = "^[0-9a-f]{64}$")]
-    pub salt: Option<String>,
+    #[schema(value_type = Option<String>, pattern = "^[0-9a-f]{64}$")]
+    pub salt: Option<Salt>,
     /// The exact text that was committed to.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub text: Option<String>,
+    #[schema(value_type = Option<String>)]
+    pub text: Option<Cow<'t, str>>,
     /// `true` if the text was erased: the commitment is all that is left.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub erased: Option<bool>,
 }
 
-impl ShownPart {
+impl<'t> ShownPart<'t> {
     fn closed(commitment: Hash) -> Self {
         Self { commitment, salt: None, text: None, erased: None }
     }
 
-    fn opened(commitment: Hash, salt: &Salt, text: &str) -> Self {
-        Self { salt: Some(hexadecimal(&salt.0)), text: Some(text.to_owned()), ..Self::closed(commitment) }
+    fn opened(commitment: Hash, salt: Salt, text: Cow<'t, str>) -> Self {
+        Self { salt: Some(salt), text: Some(text), ..Self::closed(commitment) }
+    }
+
+    fn into_owned(self) -> ShownPart<'static> {
+        let Self { commitment, salt, text, erased } = self;
+        ShownPart { commitment, salt, text: text.map(|text| Cow::Owned(text.into_owned())), erased }
     }
 }
 
-/// As `hex::encode`, which goes letter by letter.
-fn hexadecimal(bytes: &[u8]) -> String {
-    let mut text = vec![0; bytes.len() * 2];
-    match hex::encode_to_slice(bytes, &mut text) {
-        Ok(()) => String::from_utf8(text).unwrap_or_default(),
-        Err(_) => hex::encode(bytes),
+impl Evidence<'_> {
+    /// The same with texts of its own.
+    #[must_use]
+    pub fn into_owned(self) -> Evidence<'static> {
+        let ShownParts { public, business, personal } = self.parts;
+        let [public, business, personal] = [public, business, personal].map(ShownPart::into_owned);
+        Evidence { parts: ShownParts { public, business, personal }, ..self }
     }
 }
 
@@ -141,73 +190,38 @@ impl StoredEvent {
 
     /// The event for a reader who may see the parts of `open`; `subject_ref` names its subject in every entry.
     #[must_use]
-    pub fn shown(&self, subject_ref: Hash, open: Openness) -> ShownEvent {
-        let mut said = self.said(open);
-        let (event_type, organization) = (said.text("type"), said.id("organization"));
-        ShownEvent {
-            said: self.fields(said, event_type, organization),
-            evidence: self.evidence(subject_ref, open),
-        }
-    }
-
-    /// What the parts of `open` say.
-    #[must_use]
-    pub fn said(&self, open: Openness) -> Said<'_> {
-        let mut said = Said::default();
-        if open.public {
-            said.hear(&self.public);
-        }
-        if open.business {
-            said.hear(&self.business);
-        }
-        said
-    }
-
-    /// What is left in `said`, under the names of answers.
-    #[must_use]
-    pub fn fields<T, O>(
-        &self,
-        mut said: Said<'_>,
-        event_type: Option<T>,
-        organization: Option<O>,
-    ) -> EventFields<T, O> {
-        EventFields {
-            seq: self.seq,
-            event_type,
-            operation_id: said.id("operation"),
-            occurred_at: said.text("occurred"),
-            received_at: utc_text(self.received_at),
-            organization,
-            place: said.take("place"),
-            position: said.take("position"),
-            document: said.take("document"),
-            device: said.take("device"),
-            details: said.rest(),
-        }
+    pub fn shown(self, subject_ref: Hash, open: Openness) -> ShownEvent {
+        ShownEvent { event: self, subject_ref, open }
     }
 
     /// What it takes to recompute its hash, with the parts of `open` opened.
     #[must_use]
-    pub fn evidence(&self, subject_ref: Hash, open: Openness) -> Evidence {
-        let own = |part, text: &str, open| {
-            let salt = self.secret.salt(part);
+    pub fn evidence(&self, subject_ref: Hash, open: Openness) -> Evidence<'_> {
+        fn own<'t>(event: &StoredEvent, part: Part, text: &'t str, open: bool) -> ShownPart<'t> {
+            let salt = event.secret.salt(part);
             let commitment = commit(part, &salt, text);
-            if open { ShownPart::opened(commitment, &salt, text) } else { ShownPart::closed(commitment) }
-        };
+            if open {
+                ShownPart::opened(commitment, salt, Cow::Borrowed(text))
+            } else {
+                ShownPart::closed(commitment)
+            }
+        }
         let parts = ShownParts {
-            public: own(Part::Public, &self.public, open.public),
-            business: own(Part::Business, &self.business, open.business),
+            public: own(self, Part::Public, &self.public, open.public),
+            business: own(self, Part::Business, &self.business, open.business),
             personal: self.personal_part(open.personal),
         };
         let record = record(parts.public.commitment, parts.business.commitment, parts.personal.commitment);
         let entry = Entry::new(subject_ref, self.seq, self.received_at, self.prev, record);
-        Evidence { prev_hash: self.prev, hash: self.hash, entry: hexadecimal(entry.as_bytes()), parts }
+        Evidence { prev_hash: self.prev, hash: self.hash, entry, parts }
     }
 
-    fn personal_part(&self, open: bool) -> ShownPart {
+    fn personal_part(&self, open: bool) -> ShownPart<'_> {
         let commitment = self.personal_commitment.unwrap_or(Hash::ZERO);
         match &self.personal {
-            Some(Personal::Opened { salt, text }) if open => ShownPart::opened(commitment, salt, text),
+            Some(Personal::Opened { salt, text }) if open => {
+                ShownPart::opened(commitment, *salt, Cow::Borrowed(text))
+            }
             Some(Personal::Erased) if open => {
                 ShownPart { erased: Some(true), ..ShownPart::closed(commitment) }
             }
@@ -216,164 +230,91 @@ impl StoredEvent {
     }
 }
 
-/// Members of a canonical object; their names are ours and need no escapes.
-type Members<'t> = BTreeMap<&'t str, &'t RawValue>;
+/// Members of a canonical object in their order, which is that of their names; the names are ours and
+/// need no escapes.
+struct Members<'t>(Vec<(&'t str, &'t RawValue)>);
 
-enum Told<'t> {
-    Stored(&'t RawValue),
-    Put(Box<RawValue>),
-}
-
-/// What the open parts say, still as it was stored.
-#[derive(Default)]
-pub struct Said<'t> {
-    members: BTreeMap<&'t str, Told<'t>>,
-    /// What the one part says under a name that the other uses too.
-    covered: Members<'t>,
-}
-
-impl<'t> Said<'t> {
-    fn hear(&mut self, text: &'t str) {
-        for (name, value) in serde_json::from_str::<Members<'t>>(text).unwrap_or_default() {
-            if let Some(Told::Stored(covered)) = self.members.insert(name, Told::Stored(value)) {
-                self.covered.insert(name, covered);
+impl<'de: 't, 't> Deserialize<'de> for Members<'t> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Into<'t>(std::marker::PhantomData<&'t ()>);
+        impl<'de: 't, 't> Visitor<'de> for Into<'t> {
+            type Value = Members<'t>;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
             }
-        }
-    }
-
-    /// Leaves out what is told elsewhere.
-    pub fn hide(&mut self, names: &[&str]) {
-        for name in names {
-            self.members.remove(*name);
-        }
-    }
-
-    /// Says `value` under `name`.
-    pub fn put(&mut self, name: &'t str, value: &impl Serialize) {
-        if let Ok(value) = serde_json::value::to_raw_value(value) {
-            self.members.insert(name, Told::Put(value));
-        }
-    }
-
-    /// Joins what both parts say in an object of one name.
-    pub fn join(&mut self, name: &'t str) {
-        let (Some(&Told::Stored(over)), Some(&under)) = (self.members.get(name), self.covered.get(name))
-        else {
-            return;
-        };
-        let read = |value: &'t RawValue| serde_json::from_str::<Members<'t>>(value.get());
-        if let (Ok(mut joined), Ok(over)) = (read(under), read(over)) {
-            joined.extend(over);
-            let mut text = String::new();
-            object(joined.into_iter(), &mut text);
-            self.members.extend(RawValue::from_string(text).ok().map(|value| (name, Told::Put(value))));
-        }
-    }
-
-    fn take(&mut self, name: &str) -> Option<Box<RawValue>> {
-        match self.members.remove(name)? {
-            Told::Put(value) => Some(value),
-            Told::Stored(value) if is_plain(name, value) => Some(value.to_owned()),
-            Told::Stored(value) => {
-                let mut text = String::with_capacity(value.get().len());
-                answered(name, value, &mut text);
-                RawValue::from_string(text).ok()
-            }
-        }
-    }
-
-    /// Takes a text.
-    pub fn text(&mut self, name: &str) -> Option<String> {
-        serde_json::from_str(self.take(name)?.get()).ok()
-    }
-
-    /// Takes an id.
-    pub fn id(&mut self, name: &str) -> Option<Uuid> {
-        serde_json::from_str(self.take(name)?.get()).ok()
-    }
-
-    /// What has no field of its own. A part's own `details` are laid open among the others.
-    fn rest(mut self) -> Box<RawValue> {
-        self.members.remove("v");
-        let inner = match self.members.get("details") {
-            Some(Told::Stored(details)) => serde_json::from_str::<Members<'t>>(details.get()).ok(),
-            _ => None,
-        };
-        if let Some(inner) = inner {
-            self.members.remove("details");
-            self.members.extend(inner.into_iter().map(|(name, value)| (name, Told::Stored(value))));
-        }
-        let mut text = String::with_capacity(128);
-        text.push('{');
-        for (name, value) in &self.members {
-            member(name, &mut text);
-            match value {
-                Told::Put(value) => text.push_str(value.get()),
-                Told::Stored(value) => answered(name, value, &mut text),
-            }
-        }
-        text.push('}');
-        RawValue::from_string(text).unwrap_or_default()
-    }
-}
-
-/// Whether answers tell a value just as it is stored.
-fn is_plain(name: &str, value: &RawValue) -> bool {
-    match value.get().as_bytes().first() {
-        Some(b'{' | b'[') => false,
-        Some(b'"') => !is_decimal(name),
-        _ => true,
-    }
-}
-
-/// Hashed decimals are strings and hashed times keep their offset apart; answers have numbers and UTC.
-fn answered(name: &str, value: &RawValue, to: &mut String) {
-    let text = value.get();
-    match text.as_bytes().first() {
-        Some(b'"') if is_decimal(name) => {
-            to.push_str(&number(text.trim_matches('"')).unwrap_or_else(|| text.to_owned()));
-        }
-        Some(b'{') => match serde_json::from_str::<Members<'_>>(text) {
-            Ok(members) if members.len() == 2 && members.contains_key("offset_min") => {
-                to.push_str(members.get("at").map_or("null", |at| at.get()));
-            }
-            Ok(members) => object(members.into_iter(), to),
-            Err(_) => to.push_str(text),
-        },
-        Some(b'[') => match serde_json::from_str::<Vec<&RawValue>>(text) {
-            Ok(items) => {
-                to.push('[');
-                for item in items {
-                    if !to.ends_with('[') {
-                        to.push(',');
-                    }
-                    answered(name, item, to);
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Members<'t>, A::Error> {
+                let mut members = Vec::with_capacity(16);
+                while let Some(member) = map.next_entry()? {
+                    members.push(member);
                 }
-                to.push(']');
+                Ok(Members(members))
             }
-            Err(_) => to.push_str(text),
-        },
-        _ => to.push_str(text),
+        }
+        deserializer.deserialize_map(Into(std::marker::PhantomData))
     }
 }
 
-fn object<'t>(members: impl Iterator<Item = (&'t str, &'t RawValue)>, to: &mut String) {
-    to.push('{');
-    for (name, value) in members {
-        member(name, to);
-        answered(name, value, to);
+impl<'t> Members<'t> {
+    fn read(text: &'t str) -> Option<Self> {
+        serde_json::from_str(text).ok()
     }
-    to.push('}');
+
+    fn get(&self, name: &str) -> Option<&'t RawValue> {
+        self.0.iter().find(|(its, _)| *its == name).map(|(_, value)| *value)
+    }
 }
 
-/// The name of the next member of an object that is being written.
-fn member(name: &str, to: &mut String) {
-    if !to.ends_with('{') {
-        to.push(',');
+/// A stored value under its name, in the form of answers: hashed decimals are strings and hashed times
+/// keep their offset apart; answers have numbers and UTC. All else goes out as it was stored.
+#[derive(Clone, Copy, Debug)]
+pub struct Answered<'t> {
+    name: &'t str,
+    value: &'t RawValue,
+}
+
+impl<'t> Answered<'t> {
+    /// A text of ours, which needs no escapes.
+    #[must_use]
+    pub fn word(self) -> Option<&'t str> {
+        serde_json::from_str(self.value.get()).ok()
     }
-    to.push('"');
-    to.push_str(name);
-    to.push_str("\":");
+}
+
+impl Serialize for Answered<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Self { name, value } = *self;
+        let text = value.get();
+        match text.as_bytes().first() {
+            Some(b'"') if is_decimal(name) => match text.trim_matches('"').parse::<Decimal>() {
+                Ok(decimal) => serialize_decimal(decimal, serializer),
+                Err(_) => value.serialize(serializer),
+            },
+            Some(b'{') => match Members::read(text) {
+                Some(members) if members.0.len() == 2 && members.get("offset_min").is_some() => {
+                    members.get("at").serialize(serializer)
+                }
+                Some(members) => {
+                    let mut map = serializer.serialize_map(Some(members.0.len()))?;
+                    for (name, value) in members.0 {
+                        map.serialize_entry(name, &Answered { name, value })?;
+                    }
+                    map.end()
+                }
+                None => value.serialize(serializer),
+            },
+            Some(b'[') => match serde_json::from_str::<Vec<&RawValue>>(text) {
+                Ok(items) => {
+                    let mut list = serializer.serialize_seq(Some(items.len()))?;
+                    for value in items {
+                        list.serialize_element(&Answered { name, value })?;
+                    }
+                    list.end()
+                }
+                Err(_) => value.serialize(serializer),
+            },
+            _ => value.serialize(serializer),
+        }
+    }
 }
 
 fn is_decimal(name: &str) -> bool {
@@ -383,10 +324,162 @@ fn is_decimal(name: &str) -> bool {
         || name.ends_with("_ha")
 }
 
-fn number(text: &str) -> Option<String> {
-    let decimal: Decimal = text.parse().ok()?;
-    let value = crate::units::serialize_decimal(decimal, serde_json::value::Serializer).ok()?;
-    Some(value.to_string())
+#[derive(Debug)]
+enum Told<'t, O> {
+    Stored(&'t RawValue),
+    /// Objects of one name in both parts; the members of the first go before those of the second.
+    Joined(&'t RawValue, &'t RawValue),
+    Put(O),
+}
+
+/// What the open parts of an event say, still as it was stored. `O`: how organisations are answered.
+///
+/// What is not taken out of it is written as one object, in the order of the names.
+#[derive(Debug)]
+pub struct Said<'t, O> {
+    members: Vec<(&'t str, Told<'t, O>)>,
+    /// What the one part says under a name that the other uses too.
+    covered: Vec<(&'t str, &'t RawValue)>,
+}
+
+impl<'t, O: Serialize> Said<'t, O> {
+    /// What the parts of `open` say.
+    #[must_use]
+    pub fn of(event: &'t StoredEvent, open: Openness) -> Self {
+        let mut said = Self { members: Vec::new(), covered: Vec::new() };
+        if open.public {
+            said.hear(&event.public);
+        }
+        if open.business {
+            said.hear(&event.business);
+        }
+        said
+    }
+
+    fn hear(&mut self, text: &'t str) {
+        let Some(Members(heard)) = Members::read(text) else { return };
+        self.members.reserve(heard.len());
+        for (name, value) in heard {
+            if let Some(Told::Stored(covered)) = self.insert(name, Told::Stored(value)) {
+                self.covered.push((name, covered));
+            }
+        }
+    }
+
+    fn insert(&mut self, name: &'t str, told: Told<'t, O>) -> Option<Told<'t, O>> {
+        match self.members.iter_mut().find(|(its, _)| *its == name) {
+            Some((_, before)) => Some(std::mem::replace(before, told)),
+            None => {
+                self.members.push((name, told));
+                None
+            }
+        }
+    }
+
+    fn remove(&mut self, name: &str) -> Option<Told<'t, O>> {
+        let place = self.members.iter().position(|(its, _)| *its == name)?;
+        Some(self.members.swap_remove(place).1)
+    }
+
+    /// Leaves out what is told elsewhere.
+    pub fn hide(&mut self, names: &[&str]) {
+        for name in names {
+            self.remove(name);
+        }
+    }
+
+    /// Says `value` under `name`.
+    pub fn put(&mut self, name: &'t str, value: O) {
+        self.insert(name, Told::Put(value));
+    }
+
+    /// Joins what both parts say in an object of one name.
+    pub fn join(&mut self, name: &str) {
+        let under = self.covered.iter().find(|(its, _)| *its == name).map(|(_, value)| *value);
+        let told = self.members.iter_mut().find(|(its, _)| *its == name).map(|(_, told)| told);
+        if let (Some(under), Some(told)) = (under, told)
+            && let Told::Stored(over) = told
+        {
+            *told = Told::Joined(under, over);
+        }
+    }
+
+    /// Takes a value out, to be told elsewhere.
+    pub fn take(&mut self, name: &'t str) -> Option<Answered<'t>> {
+        match self.remove(name)? {
+            Told::Stored(value) => Some(Answered { name, value }),
+            Told::Joined(..) | Told::Put(_) => None,
+        }
+    }
+
+    /// What is left, under the names of answers. A part's own `details` are laid open among the others.
+    #[must_use]
+    pub fn fields<T>(
+        mut self,
+        event: &StoredEvent,
+        event_type: Option<T>,
+        organization: Option<O>,
+    ) -> EventFields<'t, T, O> {
+        let [operation_id, occurred_at] = ["operation", "occurred"].map(|name| self.take(name));
+        let [place, position, document, device] =
+            ["place", "position", "document", "device"].map(|name| self.take(name));
+        self.remove("v");
+        if let Some((_, Told::Stored(details))) = self.members.iter().find(|(name, _)| *name == "details")
+            && let Some(Members(inner)) = Members::read(details.get())
+        {
+            self.remove("details");
+            for (name, value) in inner {
+                self.insert(name, Told::Stored(value));
+            }
+        }
+        self.members.sort_unstable_by_key(|(name, _)| *name);
+        EventFields {
+            seq: event.seq,
+            event_type,
+            operation_id,
+            occurred_at,
+            received_at: utc_text(event.received_at),
+            organization,
+            place,
+            position,
+            document,
+            device,
+            details: self,
+        }
+    }
+}
+
+impl<O: Serialize> Serialize for Said<'_, O> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(Some(self.members.len()))?;
+        for (name, told) in &self.members {
+            match told {
+                Told::Stored(value) => map.serialize_entry(name, &Answered { name, value })?,
+                Told::Joined(under, over) => map.serialize_entry(name, &Joined(under, over))?,
+                Told::Put(value) => map.serialize_entry(name, value)?,
+            }
+        }
+        map.end()
+    }
+}
+
+/// Two objects as one; what both say is the second's.
+struct Joined<'t>(&'t RawValue, &'t RawValue);
+
+impl Serialize for Joined<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let (Some(under), Some(over)) = (Members::read(self.0.get()), Members::read(self.1.get())) else {
+            return self.1.serialize(serializer);
+        };
+        let mut members: Vec<_> = under.0.into_iter().filter(|(name, _)| over.get(name).is_none()).collect();
+        members.extend(over.0);
+        members.sort_unstable_by_key(|(name, _)| *name);
+        let mut map = serializer.serialize_map(Some(members.len()))?;
+        for (name, value) in members {
+            map.serialize_entry(name, &Answered { name, value })?;
+        }
+        map.end()
+    }
 }
 
 #[cfg(test)]
@@ -449,15 +542,12 @@ mod tests {
 
     #[test]
     fn an_opened_part_is_what_was_committed_to() {
-        let shown = event().shown(subject(), Openness::ALL);
-        let parts = [
-            (Part::Public, &shown.evidence.parts.public),
-            (Part::Business, &shown.evidence.parts.business),
-            (Part::Personal, &shown.evidence.parts.personal),
-        ];
+        let event = event();
+        let parts = event.evidence(subject(), Openness::ALL).parts;
+        let parts =
+            [(Part::Public, parts.public), (Part::Business, parts.business), (Part::Personal, parts.personal)];
         for (part, shown) in parts {
-            let salt = Hash::from_hex(shown.salt.as_deref().unwrap()).unwrap().0;
-            assert_eq!(commit(part, &Salt(salt), shown.text.as_deref().unwrap()), shown.commitment);
+            assert_eq!(commit(part, &shown.salt.unwrap(), shown.text.as_deref().unwrap()), shown.commitment);
         }
     }
 
@@ -465,12 +555,12 @@ mod tests {
     fn an_erased_part_says_so_to_those_who_could_see_it() {
         let erased = StoredEvent { personal: Some(Personal::Erased), ..event() };
         let commitment = event().personal_commitment.unwrap();
-        let shown = erased.shown(subject(), Openness::ALL);
+        let shown = erased.evidence(subject(), Openness::ALL);
         assert_eq!(
-            serde_json::to_value(&shown.evidence.parts.personal).unwrap(),
+            serde_json::to_value(&shown.parts.personal).unwrap(),
             serde_json::json!({"commitment": commitment, "erased": true})
         );
-        assert_eq!(shown.evidence.entry, event().shown(subject(), Openness::ALL).evidence.entry);
-        assert_eq!(erased.shown(subject(), Openness::BUSINESS).evidence.parts.personal.erased, None);
+        assert_eq!(shown.entry, event().evidence(subject(), Openness::ALL).entry);
+        assert_eq!(erased.evidence(subject(), Openness::BUSINESS).parts.personal.erased, None);
     }
 }

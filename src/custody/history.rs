@@ -10,7 +10,9 @@ use super::telling::{Telling, Told};
 use super::words::EventType;
 use crate::chain::SubjectKind;
 use crate::chain::bytes::subject_ref;
-use crate::chain::history::{EventFields, Evidence, Openness, StoredEvent};
+use crate::chain::bytes::Hash;
+use crate::chain::history::{EventFields, Evidence, Openness, Said, StoredEvent};
+use crate::chain::shown::Whole;
 use crate::error::{Error, Result};
 use crate::log::species::Species;
 use crate::log::store::{
@@ -18,33 +20,82 @@ use crate::log::store::{
 };
 use crate::read::Reads;
 use crate::region::Region;
-use serde::Serialize;
+use serde::ser::{Serialize, Serializer};
 use std::collections::BTreeSet;
-use utoipa::ToSchema;
+use tokio::sync::OwnedSemaphorePermit;
+use utoipa::openapi::{RefOr, Schema};
+use utoipa::{PartialSchema, ToSchema};
 
 /// A log and its events.
-#[derive(Clone, Debug, Serialize, ToSchema)]
+#[derive(serde::Serialize, ToSchema)]
 pub struct LogHistory {
     /// The log, as `GET /v1/logs/{code}` answers it.
     pub log: LogView,
     /// Its events in order of receipt, as far as the reader sees.
     pub events: Vec<LogEvent>,
+    /// A long history's room in memory.
+    #[serde(skip)]
+    _room: Option<OwnedSemaphorePermit>,
+}
+
+/// The shape of a [`LogEvent`].
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "describes what is written from the stored texts")]
+struct LogEventShape {
+    /// What it says.
+    #[serde(flatten)]
+    said: LogEventFields<'static>,
+    /// What proves it.
+    #[serde(flatten)]
+    evidence: Evidence<'static>,
 }
 
 /// One event of a log. The fields from `type` to `details` are read out of the texts in `parts`, and
 /// null or absent where those are not the reader's to see.
-#[derive(Clone, Debug, Serialize, ToSchema)]
+#[derive(Clone)]
 pub struct LogEvent {
-    /// What it says.
-    #[serde(flatten)]
-    pub said: LogEventFields,
+    event: StoredEvent,
+    subject_ref: Hash,
+    open: Openness,
+    parties: Parties,
+    names: Names,
+}
+
+impl LogEvent {
+    /// Its place in the chain.
+    #[must_use]
+    pub fn seq(&self) -> u32 {
+        self.event.seq
+    }
+
     /// What proves it.
-    #[serde(flatten)]
-    pub evidence: Evidence,
+    #[must_use]
+    pub fn evidence(&self) -> Evidence<'_> {
+        self.event.evidence(self.subject_ref, self.open)
+    }
+}
+
+impl Serialize for LogEvent {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let said = said(&self.event, self.open, self.parties, &self.names);
+        Whole { said, evidence: self.evidence() }.serialize(serializer)
+    }
+}
+
+impl PartialSchema for LogEvent {
+    fn schema() -> RefOr<Schema> {
+        LogEventShape::schema()
+    }
+}
+
+impl ToSchema for LogEvent {
+    fn schemas(schemas: &mut Vec<(String, RefOr<Schema>)>) {
+        LogEventShape::schemas(schemas);
+    }
 }
 
 /// What an event of a log says, its organisations named.
-pub type LogEventFields = EventFields<EventType, PartyView>;
+pub type LogEventFields<'t> = EventFields<'t, EventType, PartyView>;
 
 /// Reads the history that `sight` leaves `reader`.
 ///
@@ -58,7 +109,7 @@ pub async fn read(reads: &Reads, row: &LogRow, sight: Sight, reader: Reader) -> 
     };
     let persons = reader.inspector || row.issuer() == reader.organization;
     let told = reads.tell(Telling::chain(row, up_to, reader, persons)).await?;
-    let Told { mut events, parties, names, room: _room } = told;
+    let Told { mut events, parties, names, room } = told;
     let (log, open) = match sight {
         Sight::Whole => (row.view(&names)?, None),
         Sight::Part { until, .. } => {
@@ -71,13 +122,13 @@ pub async fn read(reads: &Reads, row: &LogRow, sight: Sight, reader: Reader) -> 
         }
     };
     let subject = subject_ref(SubjectKind::Log, row.id.0, &row.salt()?);
-    let shown = events.iter().zip(parties).map(|(event, parties)| {
+    let shown = events.into_iter().zip(parties).map(|(event, parties)| {
         let public = open.as_ref().is_none_or(|open| open.contains(&event.seq));
         let personal = public && (persons || parties.organization == reader.organization);
         let open = Openness { public, business: public, personal };
-        LogEvent { said: said(event, open, parties, &names), evidence: event.evidence(subject, open) }
+        LogEvent { event, subject_ref: subject, open, parties, names: names.clone() }
     });
-    Ok(LogHistory { log, events: shown.collect() })
+    Ok(LogHistory { log, events: shown.collect(), _room: room })
 }
 
 fn content(event: &StoredEvent) -> Result<Content> {
@@ -86,20 +137,25 @@ fn content(event: &StoredEvent) -> Result<Content> {
 }
 
 /// What the open parts of an event say, its organisations named.
-pub(super) fn said(event: &StoredEvent, open: Openness, parties: Parties, names: &Names) -> LogEventFields {
-    let mut said = event.said(open);
-    let event_type = said.text("type").and_then(|word| EventType::parse(&word).ok());
-    let organization = said.id("organization").map(|id| names.of(id.into()));
+pub(super) fn said<'t>(
+    event: &'t StoredEvent,
+    open: Openness,
+    parties: Parties,
+    names: &Names,
+) -> LogEventFields<'t> {
+    let mut said = Said::of(event, open);
+    let event_type = said.take("type").and_then(|word| word.word()).and_then(|word| EventType::parse(word).ok());
+    let organization = said.take("organization").map(|_| names.of(parties.organization));
     if open.business {
         said.hide(&["log", "subject", "key"]);
         for (field, id) in [("to", parties.to), ("carrier", parties.carrier)] {
             if let Some(id) = id {
-                said.put(field, &names.of(id));
+                said.put(field, names.of(id));
             }
         }
         said.join("ticket");
     }
-    event.fields(said, event_type, organization)
+    said.fields(event, event_type, organization)
 }
 
 /// The events whose parts are open, in order.

@@ -12,7 +12,8 @@ use crate::region::Region;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use sqlx::PgConnection;
-use utoipa::ToSchema;
+use utoipa::openapi::{RefOr, Schema};
+use utoipa::{PartialSchema, ToSchema};
 use uuid::Uuid;
 
 /// What is searched for; nothing narrows nothing.
@@ -34,16 +35,43 @@ pub struct Search {
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub struct Place(DateTime<Utc>, Uuid, i32);
 
-/// An event that was found. Its hashes are recomputed from the log's history.
-#[derive(Clone, Debug, Serialize, ToSchema)]
-pub struct FoundEvent {
+/// The form of a [`FoundEvent`].
+#[derive(serde::Serialize, ToSchema)]
+struct FoundEventShape<'t> {
     /// The log it is about.
-    pub log: LogId,
+    log: LogId,
     /// What it says.
     #[serde(flatten)]
-    pub said: LogEventFields,
+    said: LogEventFields<'t>,
     /// Its hash.
-    pub hash: Hash,
+    hash: Hash,
+}
+
+/// An event that was found. Its hashes are recomputed from the log's history.
+pub struct FoundEvent {
+    log: LogId,
+    event: StoredEvent,
+    parties: Parties,
+    names: Names,
+}
+
+impl serde::Serialize for FoundEvent {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let said = said(&self.event, Openness::BUSINESS, self.parties, &self.names);
+        FoundEventShape { log: self.log, said, hash: self.event.hash }.serialize(serializer)
+    }
+}
+
+impl PartialSchema for FoundEvent {
+    fn schema() -> RefOr<Schema> {
+        FoundEventShape::schema()
+    }
+}
+
+impl ToSchema for FoundEvent {
+    fn schemas(schemas: &mut Vec<(String, RefOr<Schema>)>) {
+        FoundEventShape::schemas(schemas);
+    }
 }
 
 /// A page of events in order of receipt, each with its place. Two round trips.
@@ -100,8 +128,7 @@ pub async fn search(
     }
     let names = Names::read(&mut *db, reader, parties).await?;
     let answer = found.into_iter().map(|(place, event, parties)| {
-        let said = said(&event, Openness::BUSINESS, parties, &names);
-        (place, FoundEvent { log: place.1.into(), said, hash: event.hash })
+        (place, FoundEvent { log: place.1.into(), event, parties, names: names.clone() })
     });
     Ok(answer.collect())
 }

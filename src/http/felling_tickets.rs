@@ -324,7 +324,7 @@ pub async fn get_felling_ticket_history(
     // A ticket's events have no personal part, so there is none to withhold.
     let open = Openness::ALL;
     let stored = history::read(&mut db, id.0, None, open.personal).await?;
-    let events = stored.iter().map(|event| event.shown(subject, open)).collect();
+    let events = stored.into_iter().map(|event| event.shown(subject, open)).collect();
     Ok(Json(TicketHistory { ticket, events }))
 }
 

@@ -4,7 +4,8 @@
 
 use super::Lang;
 use fluent_templates::{LanguageIdentifier, fluent_bundle::FluentValue, langid, static_loader};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{PoisonError, RwLock};
 
 static_loader! {
     static LOCALES = {
@@ -41,7 +42,25 @@ pub fn say_word(lang: Lang, family: &str, word: &str) -> String {
     find(lang, &format!("{family}-{word}"), &[]).unwrap_or_else(|| say(lang, &format!("{family}-other")))
 }
 
+/// Sentences without values, once they were looked up: most of what the public check says, and as many
+/// as the files have, since only what is found is kept.
+static PLAIN: [RwLock<BTreeMap<Box<str>, Box<str>>>; 3] = [const { RwLock::new(BTreeMap::new()) }; 3];
+
 fn find(lang: Lang, key: &str, values: &[(&str, Value<'_>)]) -> Option<String> {
+    if !values.is_empty() {
+        return look_up(lang, key, values);
+    }
+    let plain = &PLAIN[lang as usize];
+    // A map of texts is whole whoever died beside it.
+    if let Some(text) = plain.read().unwrap_or_else(PoisonError::into_inner).get(key) {
+        return Some(text.as_ref().to_owned());
+    }
+    let text = look_up(lang, key, values)?;
+    plain.write().unwrap_or_else(PoisonError::into_inner).insert(key.into(), text.as_str().into());
+    Some(text)
+}
+
+fn look_up(lang: Lang, key: &str, values: &[(&str, Value<'_>)]) -> Option<String> {
     let id = match lang {
         Lang::Kk => &KK,
         Lang::Ru => &RU,
@@ -59,7 +78,7 @@ fn find(lang: Lang, key: &str, values: &[(&str, Value<'_>)]) -> Option<String> {
 mod tests {
     use super::*;
     use fluent_syntax::ast::{Entry, Expression, InlineExpression, Pattern, PatternElement};
-    use std::collections::{BTreeMap, BTreeSet};
+    use std::collections::BTreeSet;
 
     const SOURCES: [(Lang, [&str; 2]); 3] = [
         (Lang::Kk, [include_str!("../../locales/kk/verdict.ftl"), include_str!("../../locales/kk/page.ftl")]),

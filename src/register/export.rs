@@ -4,8 +4,8 @@
 //! see it, proofs, and one signed checkpoint. What a person reads stands in the texts that were hashed.
 
 use super::published::{Published, PublishedError, Said};
-use crate::chain::Hash;
-use crate::chain::history::ShownParts;
+use crate::chain::history::{Evidence, ShownParts};
+use crate::chain::{Entry, Hash};
 use crate::custody::history::LogHistory;
 use crate::error::{Error, Result};
 use crate::ids::LogId;
@@ -55,10 +55,10 @@ pub struct ExportSubject {
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct ExportEvent {
     /// The 113 bytes that are hashed, in hex.
-    #[schema(pattern = "^01[0-9a-f]{224}$")]
-    pub entry: String,
+    #[schema(value_type = String, pattern = "^01[0-9a-f]{224}$")]
+    pub entry: Entry,
     /// The parts it commits to.
-    pub parts: ShownParts,
+    pub parts: ShownParts<'static>,
     /// Its place in the register, from 0.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub index: Option<u64>,
@@ -129,14 +129,12 @@ pub fn export(
     let size = said.checkpoint.size;
     let salt = row.salt().map_err(|error| PublishedError::Damaged(error.to_string()))?;
     let places: Vec<Option<u64>> =
-        history.events.iter().map(|event| leaves.get(&event.said.seq).copied()).collect();
+        history.events.iter().map(|event| leaves.get(&event.seq()).copied()).collect();
     let mut proofs = published.inclusions(places.iter().copied().flatten(), size)?.into_iter();
-    let events = history.events.into_iter().zip(places).map(|(event, index)| ExportEvent {
-        entry: event.evidence.entry,
-        parts: event.evidence.parts,
-        index,
-        proof: index.and_then(|_| proofs.next()),
-        pending: index.is_none().then_some(true),
+    let events = history.events.into_iter().zip(places).map(|(event, index)| {
+        let Evidence { entry, parts, .. } = event.evidence().into_owned();
+        let proof = index.and_then(|_| proofs.next());
+        ExportEvent { entry, parts, index, proof, pending: index.is_none().then_some(true) }
     });
     let events = events.collect();
     let consistency = match since {

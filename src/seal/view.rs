@@ -232,7 +232,7 @@ pub async fn stock(db: impl PgExecutor<'_>, sight: Sight) -> Result<Vec<HolderSt
 }
 
 /// A seal with what happened to it.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Serialize, ToSchema)]
 pub struct SealHistory {
     /// The seal now.
     pub seal: Seal,
