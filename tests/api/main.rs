@@ -12,6 +12,7 @@ mod harvest;
 mod harvester;
 mod lengths;
 mod matrix;
+mod order;
 mod party;
 mod permit;
 mod proofs;
