@@ -87,7 +87,7 @@ pub fn api() -> OpenApiRouter<App> {
         .routes(routes!(harvests::get_harvest_template))
         .routes(routes!(harvests::get_harvest))
         // logs and custody
-        .routes(routes!(custody_events::create_custody_event))
+        .routes(routes!(custody_events::create_custody_event).layer(batch_body()))
         .routes(routes!(logs::list_logs))
         .routes(routes!(logs::get_log))
         .routes(routes!(logs::get_log_history))
@@ -97,7 +97,7 @@ pub fn api() -> OpenApiRouter<App> {
         .routes(routes!(findings::list_findings))
         // verification
         .routes(routes!(verify::verify_code))
-        .routes(routes!(verify::verify_codes))
+        .routes(routes!(verify::verify_codes).layer(batch_body()))
 }
 
 /// The OpenAPI document.

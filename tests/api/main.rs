@@ -4,6 +4,7 @@
 mod support;
 
 mod asking;
+mod batch;
 mod codes;
 mod custody;
 mod evidence;
@@ -15,6 +16,7 @@ mod matrix;
 mod order;
 mod party;
 mod permit;
+mod posting;
 mod proofs;
 mod publish;
 mod reading;
