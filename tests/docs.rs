@@ -47,7 +47,7 @@ fn sources(root: &Path, folder: &Path, into: &mut Vec<String>) {
             if !name.ends_with("tests") && !OTHER_THINGS.contains(&format!("{name}/").as_str()) {
                 sources(root, &path, into);
             }
-        } else if name.ends_with(".rs")
+        } else if path.extension().is_some_and(|extension| extension == "rs")
             && !name.ends_with("tests.rs")
             && !OTHER_THINGS.contains(&name.as_str())
         {

@@ -10,6 +10,10 @@ use std::path::{Path, PathBuf};
 
 /// Where the measurements lie: beside the project, not in it, or where `ORMANTRACE_HARVESTER_DATA` says.
 /// A folder that was named has to be there.
+#[expect(
+    clippy::explicit_write,
+    reason = "what a test prints is shown only if it fails; this is for everybody"
+)]
 fn folder() -> Option<PathBuf> {
     if let Some(named) = std::env::var_os("ORMANTRACE_HARVESTER_DATA").map(PathBuf::from) {
         assert!(named.is_dir(), "ORMANTRACE_HARVESTER_DATA: {} is no folder", named.display());
@@ -19,7 +23,6 @@ fn folder() -> Option<PathBuf> {
     if beside.is_dir() {
         return Some(beside);
     }
-    // Past the harness, which shows what a test prints only if it fails.
     let told = "SKIPPED: no forest machine's measurements; set ORMANTRACE_HARVESTER_DATA to their folder";
     writeln!(std::io::stderr(), "{told} ({} is not there)", beside.display()).unwrap();
     None
