@@ -13,6 +13,7 @@ use axum::http::Uri;
 use clap::Args;
 
 use crate::error::Invalid;
+use crate::party::key::Token;
 
 /// Where the data lives.
 #[derive(Args, Clone, Debug)]
@@ -87,7 +88,7 @@ pub struct ServeSettings {
     #[arg(long, env = "ORMANTRACE_PUBLIC_URL", value_name = "URL")]
     pub public_url: Option<PublicUrl>,
 
-    /// The operator's first token, 32 or more visible ASCII characters. If absent, an empty
+    /// The operator's first token, 32 to 1,024 visible ASCII characters. If absent, an empty
     /// database gets a fresh one, printed once; ignored once the operator has keys
     #[arg(long, env = "ORMANTRACE_OPERATOR_TOKEN", value_name = "TOKEN", hide_env_values = true)]
     pub operator_token: Option<OperatorToken>,
@@ -154,12 +155,12 @@ impl fmt::Debug for DatabaseUrl {
 
 /// The operator's first token; `Debug` keeps it to itself.
 #[derive(Clone, PartialEq, Eq)]
-pub struct OperatorToken(String);
+pub struct OperatorToken(Token);
 
 impl OperatorToken {
     /// The token itself: never print it.
     #[must_use]
-    pub fn expose(&self) -> &str {
+    pub fn token(&self) -> &Token {
         &self.0
     }
 }
@@ -168,13 +169,13 @@ impl FromStr for OperatorToken {
     type Err = Invalid;
 
     fn from_str(text: &str) -> Result<Self, Invalid> {
-        if text.len() < 32 || !text.bytes().all(|byte| byte.is_ascii_graphic()) {
-            return Err(Invalid::new(
+        let refused = || {
+            Invalid::new(
                 "bad-operator-token",
-                "An operator token has 32 or more visible ASCII characters and no spaces.",
-            ));
-        }
-        Ok(Self(text.to_owned()))
+                "An operator token has 32 or more visible ASCII characters (at most 1,024) and no spaces.",
+            )
+        };
+        Token::from_text(text).map(Self).ok_or_else(refused)
     }
 }
 
@@ -245,6 +246,7 @@ pub(crate) fn shown(path: &Path) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::party::key::LONGEST_TOKEN;
     use clap::{Command, FromArgMatches};
 
     fn parse(args: &[&str]) -> Result<Settings, clap::Error> {
@@ -268,7 +270,7 @@ mod tests {
             .expect("both are right");
         let shown = format!("{settings:?}");
         assert!(!shown.contains("felled") && !shown.contains("birch"), "{shown}");
-        assert_eq!(settings.serve.operator_token.expect("given").expose(), token);
+        assert_eq!(settings.serve.operator_token.expect("given").token().expose(), token);
     }
 
     #[test]
@@ -292,6 +294,8 @@ mod tests {
             assert!(bad.parse::<OperatorToken>().is_err(), "{bad}");
         }
         assert!("x".repeat(32).parse::<OperatorToken>().is_ok());
+        assert!("x".repeat(LONGEST_TOKEN).parse::<OperatorToken>().is_ok());
+        assert!("x".repeat(LONGEST_TOKEN + 1).parse::<OperatorToken>().is_err());
     }
 
     #[test]

@@ -21,7 +21,6 @@ use crate::http::server::{Server, ServerSettings};
 use crate::ledger::note::{Kind, Signer};
 use crate::ledger::{Checkpoint, Folder, Note};
 use crate::party::bootstrap::{Bootstrap, bootstrap_operator};
-use crate::party::key::Token;
 use crate::read::Reads;
 use crate::register::published::Published;
 use crate::register::{Queue, Sequencer};
@@ -252,16 +251,9 @@ async fn make_app(
 /// Sees that there is an operator who can call.
 ///
 /// # Errors
-/// If the token cannot be one, or is another organisation's.
+/// If the token is another organisation's.
 pub async fn bootstrap(app: &App, token: Option<&OperatorToken>) -> Result<Bootstrap, Failure> {
-    let token = match token {
-        None => None,
-        Some(given) => {
-            let too_long =
-                || Invalid::new("bad-operator-token", "An operator token has at most 200 characters.");
-            Some(Token::from_text(given.expose()).ok_or_else(too_long)?)
-        }
-    };
+    let token = token.map(|given| given.token().clone());
     Ok(bootstrap_operator(&app.pool, &app.clock, token, &Text::parse(OPERATOR)?).await?)
 }
 

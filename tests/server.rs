@@ -149,7 +149,7 @@ fn forest() -> Router {
     }
     Router::new()
         .route("/v1/logs/{code}", get(async || Json(serde_json::json!({"species": "pinus_sylvestris"}))))
-        .route("/v1/custody-events", post(count))
+        .route("/v1/felling-tickets", post(count))
         .route("/v1/harvests", post(count).layer(batch_body()))
         .route("/v1/me", get(async |ClientAddr(address): ClientAddr| address.to_string()))
         .route("/v1/regions", get(async || Json(vec!["KZ-10"; 500])))
@@ -168,8 +168,8 @@ async fn a_route_or_method_that_is_not_there_is_a_problem() {
     let answer = server.send("DELETE /v1/logs/7", &[], b"").await;
     answer.is_problem(405, "method-not-allowed");
     assert_eq!(answer.header("allow"), Some("GET,HEAD"));
-    server.send("FELL /v1/custody-events", &[], b"").await.is_problem(405, "method-not-allowed");
-    let answer = server.send("GET /v1/custody-events", &[("x-request-id", "tablet-17-0042")], b"").await;
+    server.send("FELL /v1/felling-tickets", &[], b"").await.is_problem(405, "method-not-allowed");
+    let answer = server.send("GET /v1/felling-tickets", &[("x-request-id", "tablet-17-0042")], b"").await;
     assert_eq!(answer.header("x-request-id"), Some("tablet-17-0042"));
     assert_eq!(answer.header("allow"), Some("POST"));
 }
@@ -206,13 +206,13 @@ async fn what_the_framework_refuses_is_a_problem_too() {
 async fn a_body_has_its_limit_and_a_batch_a_larger_one() {
     let server = usual(forest()).await;
     let (small, large, huge) = (vec![b'1'; 256 * 1024], vec![b'1'; 1024 * 1024], vec![b'1'; 6 * 1024 * 1024]);
-    let answer = server.send("POST /v1/custody-events", &[], &small).await;
+    let answer = server.send("POST /v1/felling-tickets", &[], &small).await;
     assert_eq!((answer.status, answer.body.as_slice()), (201, &b"262144"[..]));
-    server.send("POST /v1/custody-events", &[], &large).await.is_problem(413, "too-large");
+    server.send("POST /v1/felling-tickets", &[], &large).await.is_problem(413, "too-large");
     assert_eq!(server.send("POST /v1/harvests", &[], &large).await.status, 201);
     server.send("POST /v1/harvests", &[], &huge).await.is_problem(413, "too-large");
     // Without a length it is found while it arrives.
-    let mut chunked = b"POST /v1/custody-events HTTP/1.1\r\nhost: orman\r\nconnection: close\r\n\
+    let mut chunked = b"POST /v1/felling-tickets HTTP/1.1\r\nhost: orman\r\nconnection: close\r\n\
                         transfer-encoding: chunked\r\n\r\n"
         .to_vec();
     chunked.extend(format!("{:x}\r\n", large.len()).bytes());
@@ -247,7 +247,7 @@ async fn gzip_is_unpacked_for_batches_and_a_bomb_does_not_go_off() {
     let bomb = pack(&vec![0; 20_000_000]);
     assert!(bomb.len() < 256 * 1024);
     server.send("POST /v1/harvests", &gzip, &bomb).await.is_problem(413, "too-large");
-    server.send("POST /v1/custody-events", &gzip, &bomb).await.is_problem(415, "unsupported-media-type");
+    server.send("POST /v1/felling-tickets", &gzip, &bomb).await.is_problem(415, "unsupported-media-type");
     server
         .send("POST /v1/harvests", &[("content-encoding", "br")], b"x")
         .await
@@ -328,7 +328,7 @@ async fn dripped_headers_and_idle_connections_are_let_go() {
 
 #[tokio::test]
 async fn a_body_that_stops_or_drips_is_408() {
-    let head = b"POST /v1/custody-events HTTP/1.1\r\nhost: orman\r\ncontent-length: 100000\r\n\r\n{";
+    let head = b"POST /v1/felling-tickets HTTP/1.1\r\nhost: orman\r\ncontent-length: 100000\r\n\r\n{";
     let with = |idle, total| LayerSettings {
         body: BodySettings { idle, total, ..BodySettings::default() },
         ..LayerSettings::default()
@@ -376,8 +376,8 @@ async fn what_is_no_http_is_refused_and_harms_nobody() {
         (b"GET /v1/me\0 HTTP/1.1\r\n\r\n", &[400]),
         (b"GET /v1/me HTTP/9.9\r\n\r\n", &[400]),
         (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", &[400]),
-        (b"POST /v1/custody-events HTTP/1.1\r\ncontent-length: x\r\n\r\n", &[400]),
-        (b"POST /v1/custody-events HTTP/1.1\r\ncontent-length: 1\r\ncontent-length: 2\r\n\r\n", &[400]),
+        (b"POST /v1/felling-tickets HTTP/1.1\r\ncontent-length: x\r\n\r\n", &[400]),
+        (b"POST /v1/felling-tickets HTTP/1.1\r\ncontent-length: 1\r\ncontent-length: 2\r\n\r\n", &[400]),
         (b"GET /v1/logs/%FF HTTP/1.1\r\nhost: orman\r\nconnection: close\r\n\r\n", &[200, 400]),
         (b"CONNECT orman:443 HTTP/1.1\r\nconnection: close\r\n\r\n", &[404, 405]),
         (long.as_bytes(), &[431]),
@@ -469,7 +469,7 @@ async fn a_flood_of_public_checks_leaves_the_others_their_room() {
         soon(has_begun.recv()).await.unwrap();
     }
     // Every public place is taken, and stays so.
-    assert_eq!(server.send("POST /v1/custody-events", &[], b"{}").await.status, 201);
+    assert_eq!(server.send("POST /v1/felling-tickets", &[], b"{}").await.status, 201);
     assert_eq!(server.get("/v1/logs/7").await.status, 200);
     let refused = server.get("/v1/verify/8").await;
     refused.is_problem(503, "overloaded");

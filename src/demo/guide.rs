@@ -8,8 +8,9 @@ use super::timber::seal;
 use super::world::SPARE;
 use std::fmt::Write;
 
-/// The guide, for a server at `url` (no slash at its end). The same at every start.
-pub fn text(url: &str) -> String {
+/// The guide, for a server at `url` (no slash at its end) whose program is called by `program`, which
+/// after `cargo run` is in no PATH. The same at every start.
+pub fn text(url: &str, program: &str) -> String {
     let mut out =
         String::from("\nThe demonstration is ready. Everybody knows its keys: put no real data into it.\n");
     out.push_str("\nKeys\n");
@@ -84,7 +85,7 @@ pub fn text(url: &str) -> String {
         &mut out,
         "A log's whole history with its proofs, checked without this server.",
         &format!(
-            "{}\n  ormantrace verify log.json --trust \"$(curl -sS {url}/keys.json | grep -om1 \
+            "{}\n  {program} verify log.json --trust \"$(curl -sS {url}/keys.json | grep -om1 \
              '[^\"]*+[0-9a-f]\\{{8\\}}+[^\"]*')\"",
             authorized(Who::Inspector, &format!("-o log.json {url}/v1/logs/{}/export", seal(*SAWN.start())))
         ),
@@ -99,8 +100,9 @@ mod tests {
 
     #[test]
     fn it_is_the_same_every_time_and_leads_to_the_server() {
-        let guide = text("http://127.0.0.1:8080");
-        assert_eq!(guide, text("http://127.0.0.1:8080"));
+        let guide = text("http://127.0.0.1:8080", "/opt/ormantrace");
+        assert_eq!(guide, text("http://127.0.0.1:8080", "/opt/ormantrace"));
+        assert!(guide.contains("\n  /opt/ormantrace verify log.json --trust "), "{guide}");
         assert!(Who::ALL.iter().all(|who| guide.contains(who.token())));
         assert!(guide.contains("http://127.0.0.1:8080/verify/DEMO-000041"), "{guide}");
     }

@@ -9,7 +9,6 @@ use crate::error::Result;
 use crate::http::app::App;
 use crate::http::router;
 use crate::party::bootstrap::Bootstrap;
-use crate::party::key::Token;
 use crate::serve::{self, Operation, Ready};
 use std::io::Write;
 
@@ -106,10 +105,19 @@ async fn start_register(ready: &Ready, settings: &Settings) -> Option<register::
 
 async fn show(ready: &Ready) -> Result<(), serve::Failure> {
     fill(&ready.app).await?;
-    let guide = guide::text(&format!("http://{}", serve::reachable(ready.address)));
+    let url = format!("http://{}", serve::reachable(ready.address));
+    let guide = guide::text(&url, &program());
     let mut out = std::io::stdout().lock();
     out.write_all(guide.as_bytes())?;
     Ok(out.flush()?)
+}
+
+/// This program, as a shell takes it: its file, or where the system does not say which, its name.
+fn program() -> String {
+    let file = std::env::current_exe().ok().and_then(|file| file.into_os_string().into_string().ok());
+    let file = file.unwrap_or_else(|| "ormantrace".to_owned());
+    let plain = |sign: char| sign.is_alphanumeric() || "/._-+".contains(sign);
+    if file.chars().all(plain) { file } else { format!("'{}'", file.replace('\'', r"'\''")) }
 }
 
 /// Makes the world, as far as it is not there.
@@ -119,8 +127,7 @@ async fn show(ready: &Ready) -> Result<(), serve::Failure> {
 pub async fn fill(app: &App) -> Result<(), serve::Failure> {
     let operator: OperatorToken = Who::Operator.token().parse()?;
     if let Bootstrap::Kept { .. } = serve::bootstrap(app, Some(&operator)).await? {
-        let token = Token::from_text(Who::Operator.token()).ok_or(Failure::NotEmpty)?;
-        let known = app.reads.caller(&token, app.clock.now()).await?;
+        let known = app.reads.caller(operator.token(), app.clock.now()).await?;
         known.ok_or(Failure::NotEmpty)?;
     }
     let router = router::router(app.clone(), &crate::http::layers::LayerSettings::default());

@@ -44,12 +44,7 @@ impl FromRequestParts<App> for NothingAsked {
 
 /// The query of an address, for handlers that need the address too.
 pub fn query<T: Read>(uri: &Uri) -> Result<T, Problem> {
-    query_text(uri.query())
-}
-
-/// A query as sent.
-pub fn query_text<T: Read>(query: Option<&str>) -> Result<T, Problem> {
-    let document = Document::query(query).map_err(|fault| Problem::malformed_at(fault.into()))?;
+    let document = Document::query(uri.query()).map_err(|fault| Problem::malformed_at(fault.into()))?;
     document.read().map_err(Problem::wrong)
 }
 

@@ -5,9 +5,11 @@ use super::app::App;
 use super::problem::Problem;
 use crate::party::key::{Caller, Token};
 use crate::party::role::Role;
-use axum::extract::{FromRequestParts, OptionalFromRequestParts};
+use axum::extract::{FromRequestParts, OptionalFromRequestParts, Request, State};
 use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
 
 /// The token of the request, if it carries one. A header that is no bearer token is a bad token.
 fn token(parts: &Parts) -> Result<Option<Token>, Problem> {
@@ -29,9 +31,30 @@ impl OptionalFromRequestParts<App> for Caller {
 
     /// For what is public: no token is nobody, a bad one is 401 even here.
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Option<Self>, Problem> {
+        if let Some(caller) = parts.extensions.get::<Self>() {
+            return Ok(Some(caller.clone()));
+        }
         let Some(token) = token(parts)? else { return Ok(None) };
         let caller = app.reads.caller(&token, app.clock.now()).await?;
         caller.map(Some).ok_or_else(Problem::invalid_token)
+    }
+}
+
+/// Answers a bad token with 401 wherever it is sent: on pages and lists that ask for none, and before
+/// a method that a route does not take. Whoever calls is left for the handler, which need not ask again.
+pub async fn refuse_bad_token(State(app): State<App>, request: Request, next: Next) -> Response {
+    if !request.headers().contains_key(AUTHORIZATION) {
+        return next.run(request).await;
+    }
+    let (mut parts, body) = request.into_parts();
+    match <Caller as OptionalFromRequestParts<App>>::from_request_parts(&mut parts, &app).await {
+        Ok(caller) => {
+            if let Some(caller) = caller {
+                parts.extensions.insert(caller);
+            }
+            next.run(Request::from_parts(parts, body)).await
+        }
+        Err(problem) => problem.into_response(),
     }
 }
 

@@ -28,7 +28,7 @@ use std::sync::Arc;
 pub async fn create_custody_event(
     State(app): State<App>,
     Custodian(caller): Custodian,
-    Posted { input, posting }: Posted<NewCustodyEvent>,
+    Posted { input, posting, .. }: Posted<NewCustodyEvent>,
 ) -> Result<Response, Problem> {
     let (shared, fingerprint, clock) =
         (Arc::new((input, caller.clone())), posting.fingerprint, app.clock.clone());

@@ -214,7 +214,7 @@ impl ExtendRequest {
 pub async fn create_felling_ticket(
     ForestOwner(caller): ForestOwner,
     State(app): State<App>,
-    Posted { input, posting }: Posted<TicketRequest>,
+    Posted { input, posting, .. }: Posted<TicketRequest>,
 ) -> Result<Response, Problem> {
     let now = app.clock.now();
     let act = Act::now(&caller, now)?;
@@ -352,7 +352,7 @@ pub async fn extend_felling_ticket(
     ForestOwner(caller): ForestOwner,
     State(app): State<App>,
     Path(id): Path<String>,
-    Posted { input, posting }: Posted<ExtendRequest>,
+    Posted { input, posting, .. }: Posted<ExtendRequest>,
 ) -> Result<Response, Problem> {
     let what = Change::Extend { felling_until: input.felling_until, removal_until: input.removal_until };
     changed(app, caller, &id, posting, "extend_felling_ticket", what, input.reason).await
@@ -381,7 +381,7 @@ pub async fn cancel_felling_ticket(
     ForestOwner(caller): ForestOwner,
     State(app): State<App>,
     Path(id): Path<String>,
-    Posted { input, posting }: Posted<CancelRequest>,
+    Posted { input, posting, .. }: Posted<CancelRequest>,
 ) -> Result<Response, Problem> {
     changed(app, caller, &id, posting, "cancel_felling_ticket", Change::Cancel, input.reason).await
 }

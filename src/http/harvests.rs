@@ -1,7 +1,7 @@
 //! Harvests: posted whole, as JSON or CSV, rehearsed with `dry_run`.
 
 use super::app::App;
-use super::asked::{NothingAsked, query, query_text};
+use super::asked::{NothingAsked, query};
 use super::auth::Harvester;
 use super::posting::{Done, Envelope, Posted};
 use super::problem::Problem;
@@ -9,8 +9,8 @@ use crate::db::Tx;
 use crate::error::{At, Entry, Error, Invalid};
 use crate::harvest::record::{Harvest, Places, Recorded, record, view};
 use crate::harvest::request::{MOST_LOGS, NewHarvest, layout};
-use crate::ids::{HarvestId, TicketId};
-use crate::input::{Sheet, Table, input};
+use crate::ids::HarvestId;
+use crate::input::{Sheet, input};
 use crate::page::Lang;
 use crate::party::key::Caller;
 use crate::party::role::Role;
@@ -29,10 +29,32 @@ input! {
         /// Rehearse: the same errors, findings and balance, and nothing is stored.
         pub dry_run: Option<bool>,
         /// The ticket, for a CSV body.
+        // Read as a field of the harvest, so that it is refused once and as such.
         #[param(value_type = Option<String>, format = Uuid)]
-        pub felling_ticket_id: Option<TicketId>,
+        pub felling_ticket_id: Option<String>,
+    }
+
+    /// What a harvest's URL may say beside JSON, which names the ticket itself.
+    pub struct JsonHarvestQuery {
+        /// Rehearse.
+        pub dry_run: Option<bool>,
+        /// Refused, whatever it says.
+        #[schema(value_type = Option<String>)]
+        pub felling_ticket_id: Option<CsvOnly>,
     }
 }
+
+/// A parameter that only goes with CSV: beside JSON it has no value.
+#[derive(Clone, Debug)]
+pub enum CsvOnly {}
+
+impl CsvOnly {
+    fn parse(_: &str) -> Result<Self, Invalid> {
+        Err(Invalid::new("unknown-parameter", "This goes with a CSV body only."))
+    }
+}
+
+crate::input::parse_text!(CsvOnly);
 
 /// Record a harvest: up to 5,000 logs and stacks, all or nothing.
 ///
@@ -55,19 +77,14 @@ pub async fn create_harvest(
     Harvester(caller): Harvester,
     envelope: Envelope,
 ) -> Result<Response, Problem> {
-    let query: HarvestQuery = query_text(envelope.query.as_deref())?;
-    let (posted, places) = if envelope.is_csv() {
-        read_csv(&app, &envelope)?
+    let (input, posting, dry_run, places) = if envelope.is_csv() {
+        let (Posted { input, asked, posting }, places) = read_csv(&app, &envelope)?;
+        (input, posting, asked.dry_run, places)
     } else {
-        envelope.require_json()?;
-        if query.felling_ticket_id.is_some() {
-            let invalid = Invalid::new("unknown-parameter", "`felling_ticket_id` goes with a CSV body only.");
-            return Err(Problem::wrong_at(At::Query("felling_ticket_id".into()), invalid));
-        }
-        (envelope.json::<NewHarvest>(&app)?, Places::Json)
+        let Posted { input, asked, posting } = envelope.json::<NewHarvest, JsonHarvestQuery>(&app)?;
+        (input, posting, asked.dry_run, Places::Json)
     };
-    let Posted { input, posting } = posted;
-    if query.dry_run == Some(true) {
+    if dry_run == Some(true) {
         return rehearse(&app, &caller, &input, &posting.fingerprint, &places).await;
     }
     let (shared, fingerprint, clock) =
@@ -102,19 +119,14 @@ async fn rehearse(
     Ok((StatusCode::OK, axum::Json(harvest)).into_response())
 }
 
-fn read_csv(app: &App, envelope: &Envelope) -> Result<(Posted<NewHarvest>, Places), Problem> {
-    let table = Table::parse(&envelope.body, envelope.charset.as_deref(), MOST_LOGS)
-        .map_err(|fault| Problem::malformed_at(fault.into()))?;
-    let query: HarvestQuery = query_text(envelope.query.as_deref())?;
-    let ticket = query.felling_ticket_id.map(|id| id.to_string());
-    let parameters: Vec<(&'static str, &str)> =
-        ticket.as_deref().map(|id| ("felling_ticket_id", id)).into_iter().collect();
-    let document = table.document(&layout(), &parameters);
-    let lines = document.root().get("logs").and_then(|logs| logs.items().ok()).map(|items| {
-        let line = |at| if let At::Cell { line, .. } = at { line } else { 0 };
-        items.map(|item| line(item.at())).collect()
-    });
-    Ok((envelope.understand(app, &document)?, Places::Csv(lines.unwrap_or_default())))
+fn read_csv(app: &App, envelope: &Envelope) -> Result<(Posted<NewHarvest, HarvestQuery>, Places), Problem> {
+    envelope.csv(&layout(), MOST_LOGS, "felling_ticket_id", |document| {
+        let lines = document.root().get("logs").and_then(|logs| logs.items().ok()).map(|items| {
+            let line = |at| if let At::Cell { line, .. } = at { line } else { 0 };
+            items.map(|item| line(item.at())).collect()
+        });
+        Ok((envelope.understand(app, document)?, Places::Csv(lines.unwrap_or_default())))
+    })
 }
 
 /// A harvest as it was recorded.

@@ -77,7 +77,7 @@ pub async fn create_key(
     caller: Caller,
     State(app): State<App>,
     Path(organization): Path<String>,
-    Posted { input, posting }: Posted<KeyRequest>,
+    Posted { input, posting, .. }: Posted<KeyRequest>,
 ) -> Result<Response, Problem> {
     let now = app.clock.now();
     if input.expires_at.is_some_and(|expiry| expiry.instant() <= now) {

@@ -159,12 +159,16 @@ where
     let packs = SizeAbove::new(1024).and(worth_packing as fn(_, _, &HeaderMap, &Extensions) -> bool);
     router
         .fallback(async || Problem::not_found())
-        // axum adds `Allow` to it.
-        .method_not_allowed_fallback(async |method: Method| Problem::method_not_allowed(&method, None))
+        .method_not_allowed_fallback(not_this_method)
         .layer(DefaultBodyLimit::disable())
         .layer(from_fn_with_state(frame, around))
         // Speed over size: the two cores are for the database.
         .layer(CompressionLayer::new().quality(CompressionLevel::Fastest).compress_when(packs))
+}
+
+/// A route of ours, asked by a method that it does not take. axum adds `Allow`.
+pub(super) async fn not_this_method(method: Method) -> Problem {
+    Problem::method_not_allowed(&method, None)
 }
 
 fn worth_packing(_: axum::http::StatusCode, _: Version, headers: &HeaderMap, _: &Extensions) -> bool {

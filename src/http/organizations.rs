@@ -78,7 +78,7 @@ impl OrganizationRequest {
 pub async fn create_organization(
     Operator(caller): Operator,
     State(app): State<App>,
-    Posted { input, posting }: Posted<OrganizationRequest>,
+    Posted { input, posting, .. }: Posted<OrganizationRequest>,
 ) -> Result<Response, Problem> {
     let act = Act::now(&caller, app.clock.now())?;
     let kind = input.kind.unwrap_or(OrganizationKind::LegalEntity);

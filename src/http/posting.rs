@@ -4,12 +4,12 @@
 //! PostgreSQL asks for it.
 
 use super::app::App;
-use super::asked::{NothingAsked, query_text};
+use super::asked::NothingAsked;
 use super::problem::{Kind, Problem};
 use crate::db::{self, Tx};
-use crate::error::{At, Error, Invalid};
+use crate::error::{At, Entry, Error};
 use crate::ids::OrganizationId;
-use crate::input::{Document, Layout, Read, Table};
+use crate::input::{Document, Errors, Layout, Read, Table};
 use crate::party::key::Caller;
 use crate::register::Receipt;
 use axum::body::Bytes;
@@ -44,11 +44,13 @@ pub struct Posting {
     pub fingerprint: [u8; 32],
 }
 
-/// A body that was read and understood.
+/// A request that was read and understood.
 #[derive(Debug)]
-pub struct Posted<T> {
-    /// What it says.
+pub struct Posted<T, Q = NothingAsked> {
+    /// What its body says.
     pub input: T,
+    /// What its query asks for.
+    pub asked: Q,
     /// What names it.
     pub posting: Posting,
 }
@@ -112,6 +114,10 @@ impl Done {
 }
 
 /// The whole of a request that a write is made of: read within the bounds of its route.
+///
+/// What is wrong in its head but readable (the idempotency key, parameters of the query) waits for the
+/// body: a body that is too large, of another type or no JSON is told first (413, 415, 400), and what is
+/// wrong in both (422) is told together.
 pub struct Envelope {
     /// Media type without parameters, lower case; nothing if none was sent.
     pub media_type: Option<String>,
@@ -121,7 +127,7 @@ pub struct Envelope {
     pub query: Option<String>,
     /// The body, unpacked.
     pub body: Bytes,
-    idempotency_key: Option<String>,
+    idempotency_key: Result<Option<String>, Entry>,
     scope: Vec<u8>,
 }
 
@@ -142,22 +148,7 @@ impl FromRequest<App> for Envelope {
             scope.extend_from_slice(&(piece.len() as u64).to_be_bytes());
             scope.extend_from_slice(piece.as_bytes());
         }
-        let idempotency_key = match parts.headers.get(IDEMPOTENCY_KEY) {
-            None => None,
-            Some(value) => {
-                let key = value.to_str().ok().filter(|key| {
-                    (8..=128).contains(&key.len()) && key.bytes().all(|byte| byte.is_ascii_graphic())
-                });
-                let bad = || {
-                    let invalid = Invalid::new(
-                        "bad-idempotency-key",
-                        "An Idempotency-Key is 8 to 128 visible ASCII characters.",
-                    );
-                    Problem::wrong_at(At::Header("Idempotency-Key"), invalid)
-                };
-                Some(key.ok_or_else(bad)?.to_owned())
-            }
-        };
+        let idempotency_key = parts.headers.get(IDEMPOTENCY_KEY).map(read_key).transpose();
         let content_type =
             parts.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
         let (media_type, parameters) = content_type.split_once(';').unwrap_or((content_type, ""));
@@ -189,35 +180,66 @@ impl Envelope {
     }
 
     /// Reads the body as JSON.
-    pub fn json<T: Read>(&self, app: &App) -> Result<Posted<T>, Problem> {
+    pub fn json<T: Read, Q: Read>(&self, app: &App) -> Result<Posted<T, Q>, Problem> {
+        self.require_json()?;
         let document = Document::parse(&self.body).map_err(|fault| Problem::malformed_at(fault.into()))?;
         self.understand(app, &document)
     }
 
-    /// Reads the body as CSV of at most `rows` rows, with what the query says laid beside it.
-    pub fn csv<T: Read>(
+    /// The body as a table of at most `rows` rows, and beside it, by `layout`, the query's `parameter`,
+    /// which is a fault of the body like any other if it is not there. `use_it` gets the document.
+    pub fn csv<R>(
         &self,
-        app: &App,
         layout: &Layout,
         rows: usize,
-        parameters: &[(&'static str, &str)],
-    ) -> Result<Posted<T>, Problem> {
+        parameter: &'static str,
+        use_it: impl FnOnce(&Document<'_>) -> Result<R, Problem>,
+    ) -> Result<R, Problem> {
         let table = Table::parse(&self.body, self.charset.as_deref(), rows)
             .map_err(|fault| Problem::malformed_at(fault.into()))?;
-        self.understand(app, &table.document(layout, parameters))
+        let query = self.query()?;
+        let value = query.root().get(parameter).and_then(|node| node.text().ok());
+        use_it(&table.document(layout, &[(parameter, value)]))
     }
 
-    /// Reads a document made of the body, and fingerprints the request.
-    pub fn understand<T: Read>(&self, app: &App, document: &Document<'_>) -> Result<Posted<T>, Problem> {
-        let input = document.read::<T>().map_err(Problem::wrong)?;
+    fn query(&self) -> Result<Document<'static>, Problem> {
+        Document::query(self.query.as_deref()).map_err(|fault| Problem::malformed_at(fault.into()))
+    }
+
+    /// Reads the query and a document made of the body, tells every fault of head and body at once, and
+    /// fingerprints the request.
+    pub fn understand<T: Read, Q: Read>(
+        &self,
+        app: &App,
+        document: &Document<'_>,
+    ) -> Result<Posted<T, Q>, Problem> {
+        let query = self.query()?;
+        let mut errors = Errors::new();
+        let idempotency_key = match &self.idempotency_key {
+            Ok(key) => key.clone(),
+            Err(fault) => {
+                errors.push(fault.clone());
+                None
+            }
+        };
+        let (asked, input) = (query.read_into::<Q>(&mut errors), document.read_into::<T>(&mut errors));
+        let (asked, input) = errors.finish(asked.zip(input)).map_err(Problem::wrong)?;
         let mut mac =
             <Hmac<Sha256> as KeyInit>::new_from_slice(&app.fingerprint_key).expect("HMAC takes any key");
         let mut content = self.scope.clone();
         document.write_canonical(&mut content);
         mac.update(&content);
         let fingerprint = mac.finalize().into_bytes().into();
-        Ok(Posted { input, posting: Posting { idempotency_key: self.idempotency_key.clone(), fingerprint } })
+        Ok(Posted { input, asked, posting: Posting { idempotency_key, fingerprint } })
     }
+}
+
+fn read_key(value: &HeaderValue) -> Result<String, Entry> {
+    let fits = |key: &&str| (8..=128).contains(&key.len()) && key.bytes().all(|byte| byte.is_ascii_graphic());
+    value.to_str().ok().filter(fits).map(str::to_owned).ok_or_else(|| {
+        let detail = "An Idempotency-Key is 8 to 128 visible ASCII characters.";
+        Entry::new(At::Header("Idempotency-Key"), "bad-idempotency-key", detail)
+    })
 }
 
 /// `FromRequest` for the usual case: a JSON body and nothing in the query.
@@ -225,10 +247,7 @@ impl<T: Read> FromRequest<App> for Posted<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, app: &App) -> Result<Self, Problem> {
-        let envelope = Envelope::from_request(request, app).await?;
-        envelope.require_json()?;
-        let NothingAsked = query_text(envelope.query.as_deref())?;
-        envelope.json(app)
+        Envelope::from_request(request, app).await?.json(app)
     }
 }
 

@@ -1,11 +1,11 @@
 //! Every URL on one page.
 
 use super::app::App;
-use super::auth::Operator;
+use super::auth::{Operator, refuse_bad_token};
 use super::body::batch_body;
 use super::described::described;
 use super::health::Health;
-use super::layers::{LayerSettings, with_layers};
+use super::layers::{LayerSettings, not_this_method, with_layers};
 use super::metrics::Exposition;
 use super::problem::Problem;
 use super::{
@@ -17,6 +17,7 @@ use crate::register::queue::Lag;
 use axum::Router;
 use axum::extract::FromRequestParts;
 use axum::http::{HeaderMap, Request};
+use axum::middleware::from_fn_with_state;
 use utoipa::OpenApi;
 use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouterExt as _};
 use utoipa_axum::routes;
@@ -86,7 +87,7 @@ pub fn api() -> OpenApiRouter<App> {
         .routes(routes!(harvests::get_harvest_template))
         .routes(routes!(harvests::get_harvest))
         // logs and custody
-        .routes(routes!(custody_events::create_custody_event))
+        .routes(routes!(custody_events::create_custody_event).layer(batch_body()))
         .routes(routes!(logs::list_logs))
         .routes(routes!(logs::get_log))
         .routes(routes!(logs::get_log_history))
@@ -96,7 +97,7 @@ pub fn api() -> OpenApiRouter<App> {
         .routes(routes!(findings::list_findings))
         // verification
         .routes(routes!(verify::verify_code))
-        .routes(routes!(verify::verify_codes))
+        .routes(routes!(verify::verify_codes).layer(batch_body()))
 }
 
 /// The OpenAPI document.
@@ -149,15 +150,21 @@ pub fn served(app: App, layers: &LayerSettings, operations: &Operations) -> Rout
     let (api, document) = api().split_for_parts();
     let mut router = api
         .merge(super::problem_pages::routes())
-        .merge(operations.health.routes())
         .merge(pages::routes())
         .merge(documentation(described(document)));
+    if let Some(register) = &operations.register {
+        router = router.merge(super::register::routes(register));
+    }
+    router = router
+        // Beneath the layer: a bad token is told before a wrong method.
+        .method_not_allowed_fallback(not_this_method)
+        .layer(from_fn_with_state(app.clone(), refuse_bad_token))
+        // Outside of it: a probe is answered whatever it sends, for whether the process lives must not
+        // hang on the database that knows the tokens.
+        .merge(operations.health.routes());
     if let Some(exposition) = operations.metrics.clone() {
         let of = app.clone();
         router = router.merge(exposition.routes(move |headers| operator_only(of.clone(), headers)));
-    }
-    if let Some(register) = &operations.register {
-        router = router.merge(super::register::routes(register));
     }
     with_layers(router, layers).layer(axum::middleware::from_fn(pages::problems_as_pages)).with_state(app)
 }

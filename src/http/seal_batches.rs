@@ -1,7 +1,7 @@
 //! Batches of seals: register, make, hand out the list.
 
 use super::app::App;
-use super::asked::{NothingAsked, query};
+use super::asked::NothingAsked;
 use super::auth::Operator;
 use super::posting::{Done, Envelope, Posted};
 use super::problem::Problem;
@@ -19,7 +19,7 @@ use crate::seal::view;
 use axum::body::{Body, Bytes};
 use axum::extract::{Path, State};
 use axum::http::header::{ACCEPT, CONTENT_TYPE, VARY};
-use axum::http::{HeaderMap, HeaderValue, Uri};
+use axum::http::{HeaderMap, HeaderValue};
 use axum::response::{IntoResponse, Response};
 use futures_util::stream;
 use std::num::NonZeroUsize;
@@ -98,16 +98,15 @@ pub(super) fn by(app: &App, caller: &Caller, operation: OperationId) -> By {
 }
 
 /// Reads a registration from JSON or CSV.
-fn read(app: &App, uri: &Uri, envelope: &Envelope) -> Result<Posted<Registration>, Problem> {
+fn read(app: &App, envelope: &Envelope) -> Result<Posted<Registration>, Problem> {
     if envelope.is_csv() {
-        let RegistrationQuery { holder_bin } = query(uri)?;
         let layout = Layout::rows("seals").columns(&["number", "marking_code"]);
-        let parameters = [("holder_bin", holder_bin.as_deref().unwrap_or_default())];
-        return envelope.csv(app, &layout, MOST_REGISTERED, &parameters);
+        let Posted { input, asked: RegistrationQuery { .. }, posting } =
+            envelope
+                .csv(&layout, MOST_REGISTERED, "holder_bin", |document| envelope.understand(app, document))?;
+        return Ok(Posted { input, asked: NothingAsked, posting });
     }
-    envelope.require_json()?;
     // With JSON the holder is in the body.
-    let NothingAsked = query(uri)?;
     envelope.json(app)
 }
 
@@ -128,11 +127,10 @@ fn read(app: &App, uri: &Uri, envelope: &Envelope) -> Result<Posted<Registration
 pub async fn register_seals(
     State(app): State<App>,
     Operator(caller): Operator,
-    uri: Uri,
     envelope: Envelope,
 ) -> Result<Response, Problem> {
     let csv = envelope.is_csv();
-    let Posted { input, posting } = read(&app, &uri, &envelope)?;
+    let Posted { input, posting, .. } = read(&app, &envelope)?;
     let input = Arc::new(input);
     // Ten thousand signatures take half a second.
     let (ring, seals) = (app.clone(), Arc::clone(&input));
@@ -175,7 +173,7 @@ pub async fn register_seals(
 pub async fn make_seals(
     State(app): State<App>,
     Operator(caller): Operator,
-    Posted { input, posting }: Posted<Order>,
+    Posted { input, posting, .. }: Posted<Order>,
 ) -> Result<Response, Problem> {
     let input = Arc::new(input);
     let (by_app, by_caller) = (app.clone(), caller.clone());

@@ -55,7 +55,6 @@ input! {
 
 impl SealTransfer {
     fn check(&self, node: Node<'_>, errors: &mut Errors) {
-        check_operation(self.operation_id, node, errors);
         match (&self.numbers, &self.first, &self.last) {
             (Some(numbers), None, None) => {
                 let mut seen = HashSet::with_capacity(numbers.len());
@@ -103,19 +102,10 @@ impl SealTransfer {
 
 impl SealVoid {
     fn check(&self, node: Node<'_>, errors: &mut Errors) {
-        check_operation(self.operation_id, node, errors);
         if self.reason == VoidReason::Replaced {
             let detail = "Only a replacement (`seal_replaced`) makes a seal void as `replaced`.";
             errors.refuse_field(node, "reason", Invalid::new("unknown-void-reason", detail));
         }
-    }
-}
-
-/// A name for a posting is a UUID of version 4 or 7: those do not come twice.
-fn check_operation(operation: Option<OperationId>, node: Node<'_>, errors: &mut Errors) {
-    if operation.is_some_and(|id| !matches!(id.0.get_version_num(), 4 | 7)) {
-        let detail = "An operation id is a UUID of version 4 or 7.";
-        errors.refuse_field(node, "operation_id", Invalid::new("bad-operation-id", detail));
     }
 }
 
@@ -148,7 +138,7 @@ async fn earlier(
 pub async fn transfer_seals(
     State(app): State<App>,
     SealHolder(caller): SealHolder,
-    Posted { input, posting }: Posted<SealTransfer>,
+    Posted { input, posting, .. }: Posted<SealTransfer>,
 ) -> Result<Response, Problem> {
     let fingerprint = posting.fingerprint;
     let operation = input.operation_id.unwrap_or_default();
@@ -200,7 +190,7 @@ pub async fn void_seal(
     State(app): State<App>,
     SealHolder(caller): SealHolder,
     Path(number): Path<String>,
-    Posted { input, posting }: Posted<SealVoid>,
+    Posted { input, posting, .. }: Posted<SealVoid>,
 ) -> Result<Response, Problem> {
     let number = SealNumber::parse(&number).map_err(|_| Problem::not_found())?;
     let fingerprint = posting.fingerprint;

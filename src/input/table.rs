@@ -166,18 +166,22 @@ impl Table {
     }
 
     /// Makes the JSON that the rows stand for. `parameters` are fields of the whole that came in
-    /// the URL; faults in them are told as the query's.
+    /// the URL, or did not: faults in them are told as the query's.
     ///
     /// Faults that the later reading tells (422): `unknown-field`, `duplicate-column`,
     /// `wrong-cell-count`, `too-many`, `differs` (in a shared column).
     #[must_use]
-    pub fn document(&self, layout: &Layout, parameters: &[(&'static str, &str)]) -> Document<'static> {
+    pub fn document(
+        &self,
+        layout: &Layout,
+        parameters: &[(&'static str, Option<&str>)],
+    ) -> Document<'static> {
         let mut faults = Vec::new();
         let places = self.match_columns(layout, &mut faults);
         let mut built = Builder::default();
         let root = built.open(Kind::Object, 0, 1);
         let mut members = 0;
-        for (name, value) in parameters {
+        for (name, value) in parameters.iter().filter_map(|(name, value)| Some((name, (*value)?))) {
             built.decoded(Kind::Decoded, root, name, 0);
             built.decoded(Kind::Cell, root, value, 0);
             members += 1;

@@ -5,11 +5,27 @@ use crate::world::World;
 use axum::http::Method;
 use serde_json::{Value, json};
 use std::fs;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
-/// Where the measurements lie: beside the project, not in it.
-fn folder() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data/harvester")
+/// Where the measurements lie: beside the project, not in it, or where `ORMANTRACE_HARVESTER_DATA` says.
+/// A folder that was named has to be there.
+#[expect(
+    clippy::explicit_write,
+    reason = "what a test prints is shown only if it fails; this is for everybody"
+)]
+fn folder() -> Option<PathBuf> {
+    if let Some(named) = std::env::var_os("ORMANTRACE_HARVESTER_DATA").map(PathBuf::from) {
+        assert!(named.is_dir(), "ORMANTRACE_HARVESTER_DATA: {} is no folder", named.display());
+        return Some(named);
+    }
+    let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data/harvester");
+    if beside.is_dir() {
+        return Some(beside);
+    }
+    let told = "SKIPPED: no forest machine's measurements; set ORMANTRACE_HARVESTER_DATA to their folder";
+    writeln!(std::io::stderr(), "{told} ({} is not there)", beside.display()).unwrap();
+    None
 }
 
 /// Each file's rows by column.
@@ -24,13 +40,11 @@ fn measured(path: &Path) -> Vec<Vec<(String, String)>> {
 
 #[tokio::test]
 async fn measured_logs_are_recorded_and_followed_to_a_buyer() {
-    let Ok(files) = fs::read_dir(folder()) else {
-        println!("not run: no measurements at {}", folder().display());
-        return;
-    };
-    let mut files: Vec<PathBuf> = files.map(|file| file.unwrap().path()).collect();
+    let Some(folder) = folder() else { return };
+    let mut files: Vec<PathBuf> = fs::read_dir(&folder).unwrap().map(|file| file.unwrap().path()).collect();
     files.retain(|file| file.extension().is_some_and(|ending| ending == "csv"));
     files.sort();
+    assert!(!files.is_empty(), "{} holds no measurements", folder.display());
     let world = World::new().await;
     let (operator, owner, enterprise) =
         (world.operator().await, world.forest_owner().await, world.enterprise().await);

@@ -4,6 +4,7 @@
 mod support;
 
 mod asking;
+mod batch;
 mod codes;
 mod custody;
 mod evidence;
@@ -12,8 +13,10 @@ mod harvest;
 mod harvester;
 mod lengths;
 mod matrix;
+mod order;
 mod party;
 mod permit;
+mod posting;
 mod proofs;
 mod publish;
 mod reading;

@@ -3,8 +3,13 @@
 //! The routes come from the OpenAPI document, so a route without a row fails the test.
 
 use crate::world::{Answer, Felled, Org, World};
-use axum::http::Method;
+use axum::body::Body;
+use axum::http::{Method, Request};
+use ormantrace::http::layers::LayerSettings;
+use ormantrace::http::metrics::Exposition;
+use ormantrace::http::router::{Operations, health, served};
 use ormantrace::ids::OrganizationId;
+use ormantrace::ledger::Folder;
 use ormantrace::party::key::Token;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
@@ -390,7 +395,7 @@ async fn each_role_gets_what_the_contract_says() {
 
 #[tokio::test]
 async fn a_bad_token_is_401_on_every_route() {
-    let world = World::new().await;
+    let mut world = World::new().await;
     for (method, path) in routes() {
         let path = path.split('/').map(|part| if part.starts_with('{') { "KZ999999999" } else { part });
         let path = path.collect::<Vec<_>>().join("/");
@@ -399,4 +404,60 @@ async fn a_bad_token_is_401_on_every_route() {
         let answer = world.call(method.clone(), &path, Some(Token::random().expose()), body).await;
         assert_eq!(answer.status, 401, "{method} {path}");
     }
+    // What asks for no token and is no part of the API, and methods that a route does not take.
+    world.router = everything(&world);
+    let bad = [format!("Bearer {}", Token::random().expose()), "Basic b3JtYW46b3JtYW4=".into()];
+    for (method, path) in [
+        ("GET", "/"),
+        ("GET", "/verify"),
+        ("GET", "/verify/KZ999999999"),
+        ("GET", "/01/09521234543213/21/ABC"),
+        ("GET", "/register"),
+        ("GET", "/checkpoint"),
+        ("GET", "/tile/0/000"),
+        ("GET", "/keys.json"),
+        ("GET", "/assets/page.css"),
+        ("GET", "/docs"),
+        ("GET", "/docs/"),
+        ("GET", "/openapi.json"),
+        ("GET", "/problems"),
+        ("GET", "/problems/not-found"),
+        ("GET", "/metrics"),
+        ("DELETE", "/v1/species"),
+        ("POST", "/verify"),
+    ] {
+        for bad in &bad {
+            let request = Request::builder().method(method).uri(path).header("authorization", bad);
+            let answer = world.send(request.body(Body::empty()).unwrap()).await;
+            assert_eq!(answer.status, 401, "{method} {path} {bad}");
+            assert_eq!(answer.headers["www-authenticate"], r#"Bearer error="invalid_token""#);
+        }
+    }
+}
+
+/// The router as `serve` has it, with figures and a register.
+fn everything(world: &World) -> axum::Router {
+    let operations = Operations {
+        health: health(&world.app),
+        metrics: Some(Exposition::new()),
+        register: Some(Folder::new("/nothing-is-published")),
+    };
+    served(world.app.clone(), &LayerSettings::default(), &operations)
+}
+
+#[tokio::test]
+async fn probes_look_at_no_token_and_public_routes_take_a_good_one() {
+    let mut world = World::new().await;
+    world.router = everything(&world);
+    let enterprise = world.enterprise().await;
+    for probe in ["/healthz", "/readyz"] {
+        world.call(Method::GET, probe, Some(Token::random().expose()), Value::Null).await.expect(200);
+    }
+    for path in ["/", "/verify", "/docs/", "/problems", "/openapi.json"] {
+        let answer = world.call(Method::GET, path, Some(&enterprise.token), Value::Null).await;
+        assert_eq!(answer.status, 200, "{path}");
+    }
+    let answer = world.call(Method::DELETE, "/v1/species", Some(&enterprise.token), Value::Null).await;
+    answer.expect(405);
+    assert_eq!(answer.headers["allow"], "GET,HEAD");
 }

@@ -252,16 +252,21 @@ pub struct Felled {
 impl World {
     /// A ticket of 100 m³ of pine, commercial, and 20 m³ of it as firewood, felled in autumn 2026.
     pub async fn ticket(&self, issuer: &Org, holder: &Org, number: &str) -> Value {
-        let body = serde_json::json!({
+        let body = Self::ticket_of(holder, number, 100);
+        self.post("/v1/felling-tickets", issuer, body).await.expect(201)
+    }
+
+    /// A ticket as a forest owner posts it, of so many m³ of pine, commercial.
+    pub fn ticket_of(holder: &Org, number: &str, volume_m3: u32) -> Value {
+        serde_json::json!({
             "series": "АБ", "number": number, "issued_on": "2026-08-20", "holder_bin": holder.bin,
             "felling_kind": "main", "forest_category": "қорғаныштық", "forest_type": "қарағайлы",
             "origin": {"region": "KZ-10", "district": "Бородулиха ауданы", "forestry": "Жаңа Семей орманшылығы",
                        "compartment": "12", "subcompartment": "3", "cutting_area": "1"},
             "area_ha": 3.5, "felling_from": "2026-09-01", "felling_until": "2026-12-31", "removal_until": "2027-03-31",
-            "lines": [{"species": "pinus_sylvestris", "wood": "commercial", "volume_m3": 100},
+            "lines": [{"species": "pinus_sylvestris", "wood": "commercial", "volume_m3": volume_m3},
                       {"species": "pinus_sylvestris", "wood": "firewood", "volume_m3": 20}]
-        });
-        self.post("/v1/felling-tickets", issuer, body).await.expect(201)
+        })
     }
 
     /// Seals for an organisation, made by the server.

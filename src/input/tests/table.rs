@@ -128,10 +128,10 @@ fn rows_are_limited() {
 #[test]
 fn what_came_in_the_url_is_told_as_the_querys() {
     let table = Table::parse(b"seal_number,volume_m3\nKZ-000001,1", None, 3).expect("CSV");
-    let faults = table.document(&layout(), &[("ticket", "7")]).read::<Load>().expect_err("faulty");
+    let faults = table.document(&layout(), &[("ticket", Some("7"))]).read::<Load>().expect_err("faulty");
     assert_eq!(told(&faults), "?ticket not-a-uuid");
     let ticket = "018f3c9e-7a1b-7c44-9d21-5f0e6a7b8c9d";
-    let load: Load = table.document(&layout(), &[("ticket", ticket)]).read().expect("good");
+    let load: Load = table.document(&layout(), &[("ticket", Some(ticket))]).read().expect("good");
     assert!(load.ticket.is_some());
 }
 

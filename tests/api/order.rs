@@ -1,0 +1,97 @@
+//! In which order a posting is refused: what cannot be taken (413, 415) before what cannot be read (400),
+//! that before what is wrong (422), and all that is wrong at once, wherever it stands.
+
+use crate::world::{Answer, Org, World};
+use axum::body::Body;
+use axum::http::Request;
+use serde_json::{Value, json};
+
+/// A posting whose head is wrong in two places: its key is too short, its query asks for bark.
+async fn post(world: &World, org: &Org, path: &str, media_type: &str, body: impl Into<Body>) -> Answer {
+    let request = Request::post(format!("{path}bark=2"))
+        .header("authorization", format!("Bearer {}", org.token))
+        .header("content-type", media_type)
+        .header("idempotency-key", "pine")
+        .body(body.into())
+        .unwrap();
+    world.send(request).await
+}
+
+/// Where each fault lies, a parameter with a question mark, and what it is.
+fn told(answer: &Answer) -> Vec<(String, String)> {
+    let body: Value = answer.expect(422);
+    let place = |entry: &Value| {
+        let at = |name: &str| entry[name].as_str().map(str::to_owned);
+        let parameter = at("parameter").map(|name| format!("?{name}"));
+        parameter.or(at("pointer")).or(at("header")).or(at("column")).expect("a place")
+    };
+    let code = |entry: &Value| entry["code"].as_str().expect("a code").to_owned();
+    body["errors"].as_array().unwrap().iter().map(|entry| (place(entry), code(entry))).collect()
+}
+
+fn pairs(expected: &[(&str, &str)]) -> Vec<(String, String)> {
+    expected.iter().map(|(place, code)| ((*place).to_owned(), (*code).to_owned())).collect()
+}
+
+const HEAD: [(&str, &str); 2] = [("Idempotency-Key", "bad-idempotency-key"), ("?bark", "unknown-parameter")];
+
+#[tokio::test]
+async fn a_posting_is_refused_in_the_order_of_the_contract() {
+    let world = World::new().await;
+    let anybody = world.organization(1, "Барлық рөлдер", &["operator", "enterprise"]).await;
+    let large = vec![b' '; 6 * 1024 * 1024];
+    let calls = [
+        ("/v1/organizations?", "/bin"),
+        ("/v1/custody-events?", "/type"),
+        ("/v1/verify?", "/codes"),
+        ("/v1/seals?", "/holder_bin"),
+        ("/v1/harvests?", "/felling_ticket_id"),
+    ];
+    for (path, first) in calls {
+        post(&world, &anybody, path, "application/json", large.clone()).await.expect(413);
+        post(&world, &anybody, path, "text/plain", "{}").await.expect(415);
+        post(&world, &anybody, path, "application/json", "{").await.expect(400);
+        let answer = post(&world, &anybody, path, "application/json", "{}").await;
+        let told = told(&answer);
+        assert_eq!(told[..2], pairs(&HEAD), "{path}");
+        assert_eq!(told[2], (first.to_owned(), "required".to_owned()), "{path}: {told:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_table_is_refused_in_the_same_order_and_its_parameter_once() {
+    let world = World::new().await;
+    let anybody = world.organization(1, "Барлық рөлдер", &["operator", "enterprise"]).await;
+    let tables = [
+        ("/v1/seals?holder_bin=", "number,marking_code\n", "?holder_bin", "bin-malformed"),
+        ("/v1/harvests?felling_ticket_id=", "seal_number,species\n", "?felling_ticket_id", "not-a-uuid"),
+    ];
+    for (path, table, parameter, code) in tables {
+        let path = format!("{path}7&");
+        let large = vec![b' '; 6 * 1024 * 1024];
+        post(&world, &anybody, &path, "text/csv", large).await.expect(413);
+        post(&world, &anybody, &path, "text/csv", "").await.expect(400);
+        let told = told(&post(&world, &anybody, &path, "text/csv", table).await);
+        assert_eq!(told[..2], pairs(&HEAD), "{path}");
+        let of_parameter: Vec<_> = told.iter().filter(|(place, _)| place == parameter).collect();
+        assert_eq!(of_parameter, [&(parameter.to_owned(), code.to_owned())], "{told:?}");
+        // Not said at all: a fault of the query, for that is where it belongs.
+        let path = format!("{}?", path.split('?').next().unwrap());
+        let without = self::told(&post(&world, &anybody, &path, "text/csv", table).await);
+        assert!(without.contains(&(parameter.to_owned(), "required".to_owned())), "{without:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_goes_with_a_table_does_not_go_with_json() {
+    let world = World::new().await;
+    let felled = world.felled(1).await;
+    let body = World::harvest_of(&felled.ticket, &felled.seals[..1]);
+    let path = format!("/v1/harvests?felling_ticket_id={}&dry_run=perhaps", felled.ticket);
+    let answer = world.post(&path, &felled.enterprise, body).await;
+    let expected = [("?dry_run", "wrong-type"), ("?felling_ticket_id", "unknown-parameter")];
+    assert_eq!(told(&answer), pairs(&expected));
+    let answer = world.post("/v1/seals?holder_bin=7", &felled.operator, json!({"seals": []})).await;
+    let expected = [("?holder_bin", "unknown-parameter"), ("/holder_bin", "required"), ("/seals", "too-few")];
+    assert_eq!(told(&answer), pairs(&expected));
+}

@@ -1,0 +1,184 @@
+//! Doing something once: keys of different organisations, and how long answers are kept.
+
+use crate::world::{Answer, Org, World};
+use axum::body::Body;
+use axum::http::{Method, Request};
+use chrono::TimeDelta;
+use ormantrace::http::posting::forget_old_answers;
+use serde_json::{Value, json};
+
+async fn post(world: &World, org: &Org, path: &str, key: &str, body: &Value) -> Answer {
+    let request = Request::post(path)
+        .header("authorization", format!("Bearer {}", org.token))
+        .header("content-type", "application/json")
+        .header("idempotency-key", key)
+        .body(Body::from(body.to_string()))
+        .unwrap();
+    world.send(request).await
+}
+
+/// Forgets what is to be forgotten so many days after the first morning and some time.
+async fn later(world: &World, after: TimeDelta) -> u64 {
+    world.clock.set(crate::world::morning() + after);
+    forget_old_answers(&world.app).await.unwrap()
+}
+
+fn is_replayed(answer: &Answer) -> bool {
+    answer.headers.contains_key("idempotency-replayed")
+}
+
+#[tokio::test]
+async fn equal_keys_of_two_organisations_have_nothing_to_do_with_each_other() {
+    let world = World::new().await;
+    let enterprise = world.enterprise().await;
+    let (semey, borodulikha) =
+        (world.forest_owner().await, world.organization(7, "Бородулиха орманы", &["forest_owner"]).await);
+    let ticket = World::ticket_of(&enterprise, "0001245", 100);
+    let first = post(&world, &semey, "/v1/felling-tickets", "ticket-0001245", &ticket).await;
+    let second = post(&world, &borodulikha, "/v1/felling-tickets", "ticket-0001245", &ticket).await;
+    assert_ne!(first.expect(201)["id"], second.expect(201)["id"]);
+    assert!(!is_replayed(&second));
+    // Nor if one of them says something else under it.
+    let other = World::ticket_of(&enterprise, "0001246", 40);
+    post(&world, &semey, "/v1/felling-tickets", "ticket-0001246", &ticket).await.expect(409);
+    post(&world, &semey, "/v1/felling-tickets", "ticket-0001247", &other).await.expect(201);
+    let third = World::ticket_of(&enterprise, "0001300", 40);
+    post(&world, &borodulikha, "/v1/felling-tickets", "ticket-0001247", &third).await.expect(201);
+    // Each has its own answer again.
+    let again = post(&world, &borodulikha, "/v1/felling-tickets", "ticket-0001245", &ticket).await;
+    assert!(is_replayed(&again));
+    assert_eq!(again.bytes, second.bytes);
+}
+
+#[tokio::test]
+async fn an_answer_is_kept_for_ninety_days() {
+    let world = World::new().await;
+    let (owner, enterprise) = (world.forest_owner().await, world.enterprise().await);
+    let ticket = World::ticket_of(&enterprise, "0001245", 100);
+    let send = |ticket: Value| {
+        let (world, owner) = (&world, &owner);
+        async move { post(world, owner, "/v1/felling-tickets", "ticket-0001245", &ticket).await }
+    };
+    let first = send(ticket.clone()).await;
+    first.expect(201);
+    assert_eq!(later(&world, TimeDelta::days(90)).await, 0);
+    let again = send(ticket.clone()).await;
+    assert!(is_replayed(&again));
+    assert_eq!((again.status, &again.bytes), (first.status, &first.bytes));
+    // Its body goes by the same hour as the row itself.
+    assert_ne!(later(&world, TimeDelta::days(90) + TimeDelta::seconds(1)).await, 0);
+    let kept: i64 = sqlx::query_scalar("SELECT count(*) FROM idempotency WHERE key = 'ticket-0001245'")
+        .fetch_one(&world.app.pool)
+        .await
+        .unwrap();
+    assert_eq!(kept, 0);
+    // The key is a new one; that the ticket exists is another matter.
+    let refused = send(ticket).await;
+    refused.expect(409);
+    assert_eq!(refused.codes(), ["ticket-number-taken"]);
+    send(World::ticket_of(&enterprise, "0001246", 100)).await.expect(201);
+}
+
+#[tokio::test]
+async fn a_large_answer_is_kept_for_seven_days_and_what_it_made_is_named_after() {
+    let world = World::new().await;
+    let (operator, owner, enterprise) =
+        (world.operator().await, world.forest_owner().await, world.enterprise().await);
+    let ticket = World::ticket_of(&enterprise, "0001245", 500);
+    let ticket = world.post("/v1/felling-tickets", &owner, ticket).await.expect(201);
+    let seals = world.seals(&operator, &enterprise, 400).await;
+    let body = World::harvest_of(ticket["id"].as_str().unwrap(), &seals);
+    let send = |body: Value| {
+        let (world, enterprise) = (&world, &enterprise);
+        async move { post(world, enterprise, "/v1/harvests", "harvest-2026-10-05", &body).await }
+    };
+    let first = send(body.clone()).await;
+    let harvest = first.expect(201);
+    assert!(first.bytes.len() > 64 * 1024, "{}", first.bytes.len());
+    later(&world, TimeDelta::days(7)).await;
+    let again = send(body.clone()).await;
+    assert!(is_replayed(&again));
+    assert_eq!(again.bytes, first.bytes);
+    later(&world, TimeDelta::days(7) + TimeDelta::seconds(1)).await;
+    let late = send(body.clone()).await;
+    let told = late.expect(409);
+    assert!(told["type"].as_str().unwrap().ends_with("/problems/already-done"), "{told}");
+    let id = harvest["id"].as_str().unwrap();
+    assert!(told["detail"].as_str().unwrap().contains(&format!("harvest {id}")), "{told}");
+    assert!(!is_replayed(&late));
+    // The key still stands for that content alone.
+    let mut other = body;
+    other["logs"][0]["volume_m3"] = json!(0.34);
+    let reused = send(other).await;
+    reused.expect(422);
+    assert_eq!(reused.codes(), ["idempotency-key-reused"]);
+}
+
+#[tokio::test]
+async fn a_rehearsal_has_the_faults_of_the_harvest_and_takes_no_key() {
+    let world = World::new().await;
+    let felled = world.felled(1).await;
+    let rehearse = async |body: &Value| {
+        post(&world, &felled.enterprise, "/v1/harvests?dry_run=true", "harvest-2026-10-05", body).await
+    };
+    let mut wrong = World::harvest_of(&felled.ticket, &felled.seals[..3]);
+    wrong["logs"][0]["seal_number"] = json!("KZ999999999");
+    wrong["logs"][1]["species"] = json!("betula_pendula");
+    let rehearsed = rehearse(&wrong).await;
+    let done = post(&world, &felled.enterprise, "/v1/harvests", "harvest-2026-10-04", &wrong).await;
+    assert_eq!(rehearsed.expect(422)["errors"], done.expect(422)["errors"]);
+    assert_eq!(rehearsed.codes(), ["unknown-seal", "not-on-ticket"]);
+    let mut over = World::harvest_of(&felled.ticket, &felled.seals[..3]);
+    for log in over["logs"].as_array_mut().unwrap() {
+        log["volume_m3"] = json!(40);
+    }
+    let rehearsed = rehearse(&over).await;
+    rehearsed.expect(409);
+    assert_eq!(rehearsed.codes(), ["line-exceeded"]);
+    // Neither the key nor the seals were taken by any of it.
+    let right = World::harvest_of(&felled.ticket, &felled.seals[..3]);
+    rehearse(&right).await.expect(200);
+    assert!(!is_replayed(&rehearse(&right).await));
+    let done = post(&world, &felled.enterprise, "/v1/harvests", "harvest-2026-10-05", &right).await;
+    done.expect(201);
+    assert!(!is_replayed(&done));
+}
+
+#[tokio::test]
+async fn the_template_is_a_harvest_but_for_its_seal() {
+    let world = World::new().await;
+    let felled = world.felled(1).await;
+    let columns = "seal_number,kind,species,wood,assortment,grade,length_m,top_diameter_cm,pieces,volume_m3,\
+                   measurement_method,occurred_at,lat,lon,accuracy_m,responsible_name,responsible_iin";
+    for (lang, separator, volume) in [("kk", ";", "0,33"), ("ru", ";", "0,33"), ("en", ",", "0.33")] {
+        let path = format!("/v1/harvests/template.csv?lang={lang}");
+        let answer = world.get(&path, &felled.enterprise).await;
+        assert_eq!(answer.status, 200, "{lang}");
+        assert_eq!(answer.headers["content-type"], "text/csv; charset=utf-8");
+        assert_eq!(answer.headers["content-disposition"], "attachment; filename=\"harvest.csv\"");
+        let table = String::from_utf8(answer.bytes).unwrap();
+        let lines: Vec<&str> = table.strip_prefix('\u{feff}').unwrap().split_terminator("\r\n").collect();
+        assert_eq!(lines[0], columns.replace(',', separator), "{lang}");
+        assert_eq!(lines.len(), 2, "{lang}");
+        assert!(lines[1].contains(&format!("{separator}{volume}{separator}")), "{lang}: {}", lines[1]);
+        let filled = table.replace("KZ000000001", &felled.seals[0]);
+        assert_ne!(filled, table);
+        let request = Request::post(format!("/v1/harvests?dry_run=true&felling_ticket_id={}", felled.ticket))
+            .header("authorization", format!("Bearer {}", felled.enterprise.token))
+            .header("content-type", "text/csv")
+            .body(Body::from(filled))
+            .unwrap();
+        let rehearsed = world.send(request).await.expect(200);
+        assert_eq!(rehearsed["logs"][0]["seal_number"], felled.seals[0], "{lang}");
+    }
+    let by_header = Request::get("/v1/harvests/template.csv")
+        .header("authorization", format!("Bearer {}", felled.enterprise.token))
+        .header("accept-language", "en")
+        .body(Body::empty())
+        .unwrap();
+    assert!(String::from_utf8(world.send(by_header).await.bytes).unwrap().contains(columns));
+    let path = "/v1/harvests/template.csv?lang=de";
+    let answer = world.call(Method::GET, path, Some(&felled.enterprise.token), Value::Null).await;
+    answer.expect(422);
+    assert_eq!(answer.codes(), ["unknown-language"]);
+}
