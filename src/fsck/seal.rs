@@ -236,14 +236,14 @@ fn check_seal(
             let detail = "another seal took its place on its log, and its batch has no event that it is void";
             report.find(Code::EventMissing, "seal", number, event, detail);
         }
-        Some(Hammered { log, from: Some(from), until: None }) if void.is_none() => {
-            event = Some((*log, *from))
-        }
-        // And the other way round.
         Some(Hammered { until: Some(_), .. }) => {}
+        // And the other way round.
         _ if replaced => {
             let detail = "its batch says that another seal took its place, and no log says so";
             report.find(Code::EventMissing, "seal", number, event, detail);
+        }
+        Some(Hammered { log, from: Some(from), .. }) if void.is_none() => {
+            event = Some((*log, *from));
         }
         _ => {}
     }
