@@ -90,6 +90,10 @@ pub enum Error {
     /// Against the present state: 409.
     #[error("{} conflicts with the present state", .0.len())]
     Conflict(Vec<Entry>),
+    /// What was read before the locks is no longer so: the whole transaction is tried again; 503 if that
+    /// goes on.
+    #[error("stale: {0} changed between reading and lock")]
+    Stale(&'static str),
     /// An equal request is being worked on: 409.
     #[error("in progress")]
     InProgress,
@@ -111,6 +115,18 @@ pub enum Error {
     /// A stored row that our own rules say cannot be: names table, column and row.
     #[error("bad row: {0}")]
     BadRow(String),
+}
+
+impl Error {
+    /// Whether the same transaction may well succeed if it is tried again at once.
+    #[must_use]
+    pub fn is_retryable(&self) -> bool {
+        match self {
+            Self::Stale(_) => true,
+            Self::Database(error) => crate::db::is_retryable(error),
+            _ => false,
+        }
+    }
 }
 
 /// What most of the house returns.

@@ -3,7 +3,7 @@
 //! the ticket's lines is checked again.
 
 use super::content::{Business, Content, Corrects, Public, Told};
-use super::record::{Recorder, pointer};
+use super::record::{Recorder, Sight, pointer};
 use super::request::Correction;
 use super::state::{LogState, last_reversible, replay};
 use crate::chain::Hash;
@@ -21,6 +21,8 @@ use crate::party::role::Role;
 use crate::permit::{self, TicketForHarvest};
 use crate::units::{Diameter, Length, Volume};
 use chrono::{DateTime, TimeDelta, Utc};
+use std::collections::HashMap;
+use uuid::Uuid;
 
 /// For so long the recorder may correct itself; afterwards an inspector does.
 pub const OWN_CORRECTION: TimeDelta = TimeDelta::hours(72);
@@ -36,27 +38,27 @@ pub struct ChainEvent {
     pub content: Content,
 }
 
-/// A log's whole chain by its contents.
-pub async fn chain(tx: &mut Tx<'_>, log: LogId) -> Result<Vec<ChainEvent>> {
+/// The whole chains of logs by their contents.
+pub(super) async fn chains(tx: &mut Tx<'_>, logs: &[LogId]) -> Result<HashMap<LogId, Vec<ChainEvent>>> {
+    let ids: Vec<Uuid> = logs.iter().map(|log| log.0).collect();
     let rows = sqlx::query!(
-        "SELECT seq, received_at, hash, public, business FROM event WHERE subject_id = $1 ORDER BY seq",
-        log.0
+        "SELECT subject_id, seq, received_at, hash, public, business FROM event
+         WHERE subject_id = ANY($1) ORDER BY subject_id, seq",
+        &ids
     )
     .fetch_all(&mut **tx)
     .await?;
-    rows.into_iter()
-        .map(|row| {
-            let bad = || Error::BadRow(format!("event {log}/{}", row.seq));
-            let seq = u32::try_from(row.seq).map_err(|_| bad())?;
-            let content = Content {
-                seq,
-                public: Public::parse(&row.public)?,
-                business: Business::parse(&row.business)?,
-            };
-            let hash = Hash::from_slice(&row.hash).ok_or_else(bad)?;
-            Ok(ChainEvent { received_at: row.received_at, hash, content })
-        })
-        .collect()
+    let mut chains: HashMap<LogId, Vec<ChainEvent>> = HashMap::with_capacity(logs.len());
+    for row in rows {
+        let bad = || Error::BadRow(format!("event {}/{}", row.subject_id, row.seq));
+        let seq = u32::try_from(row.seq).map_err(|_| bad())?;
+        let content =
+            Content { seq, public: Public::parse(&row.public)?, business: Business::parse(&row.business)? };
+        let hash = Hash::from_slice(&row.hash).ok_or_else(bad)?;
+        let event = ChainEvent { received_at: row.received_at, hash, content };
+        chains.entry(row.subject_id.into()).or_default().push(event);
+    }
+    Ok(chains)
 }
 
 /// What a correction needs before the log is locked: its ticket with the lines under lock.
@@ -72,7 +74,8 @@ pub(super) async fn prepare(tx: &mut Tx<'_>, log: LogId) -> Result<Prepared> {
     let ticket = permit::lock_for_harvest(tx, TicketId(ticket)).await?;
     let ticket = ticket.ok_or_else(|| Error::BadRow(format!("log.ticket_id of {log}")))?;
     crate::log::row::lock(tx, &[log]).await?;
-    Ok(Prepared { ticket, chain: chain(tx, log).await? })
+    let chain = chains(tx, &[log]).await?.remove(&log).unwrap_or_default();
+    Ok(Prepared { ticket, chain })
 }
 
 /// A correction that may be made.
@@ -98,29 +101,38 @@ pub(super) fn decide(
     prepared: &Prepared,
     recorder: &Recorder<'_>,
     row: &LogRow,
+    sight: Sight,
     faults: &mut Faults,
 ) -> Option<Decision> {
     let request = recorder.request;
     let target =
         request.corrects.and_then(|seq| prepared.chain.iter().find(|event| event.content.seq == seq));
-    let Some(target) = target else {
-        let detail = format!("The log has events 1 to {}.", prepared.chain.len());
-        faults.wrong.push(Entry::new(pointer("/corrects"), "unknown-event", detail));
+    let own = |event: &&ChainEvent| {
+        event.content.business.organization == recorder.caller.organization
+            && recorder.now - event.received_at <= OWN_CORRECTION
+    };
+    let Some(target) = target.filter(|event| recorder.caller.is(Role::Inspector) || own(event)) else {
+        // Who sees only what was is told the same of what is not there as of what is not his: from the
+        // difference he could count the events since.
+        if target.is_none() && sight == Sight::Whole {
+            let detail = format!("The log has events 1 to {}.", prepared.chain.len());
+            faults.wrong.push(Entry::new(pointer("/corrects"), "unknown-event", detail));
+        } else {
+            let detail =
+                "Who recorded the event may correct it within 72 hours; afterwards an inspector does.";
+            faults.conflict.push(Entry::new(pointer("/corrects"), "correction-not-yours", detail));
+        }
         return None;
     };
-    let own = target.content.business.organization == recorder.caller.organization
-        && recorder.now - target.received_at <= OWN_CORRECTION;
-    if !own && !recorder.caller.is(Role::Inspector) {
-        let detail = "Who recorded the event may correct it within 72 hours; afterwards an inspector does.";
-        faults.conflict.push(Entry::new(pointer("/corrects"), "correction-not-yours", detail));
-        return None;
-    }
     let contents: Vec<Content> = prepared.chain.iter().map(|event| event.content.clone()).collect();
     let reverse = request.reverse == Some(true);
     if reverse && last_reversible(&contents) != Some(target.content.seq) {
-        let detail = match last_reversible(&contents) {
-            Some(seq) => format!("Only the last event that changed the state can be reversed: {seq}."),
-            None => "No event of this log can be reversed.".to_owned(),
+        let detail = match (last_reversible(&contents), sight) {
+            (_, Sight::Past) => "Only the last event that changed the state can be reversed.".to_owned(),
+            (Some(seq), Sight::Whole) => {
+                format!("Only the last event that changed the state can be reversed: {seq}.")
+            }
+            (None, Sight::Whole) => "No event of this log can be reversed.".to_owned(),
         };
         faults.conflict.push(Entry::new(pointer("/corrects"), "not-reversible", detail));
         return None;
@@ -216,8 +228,11 @@ fn resolve(
                 line = (id != state.line).then_some(id);
             }
         }
-        found.extend(rules::volume_unlike_table(state.kind, state.method, diameter, length, volume));
-        found.extend(rules::commercial_as_firewood(state.kind, wood, diameter, length));
+        // What the harvest said already was judged then.
+        if measured || wood != state.wood || volume != old {
+            found.extend(rules::volume_unlike_table(state.kind, state.method, diameter, length, volume));
+            found.extend(rules::commercial_as_firewood(state.kind, wood, diameter, length));
+        }
     }
     Set { correction: correction.clone(), line, table }
 }

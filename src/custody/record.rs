@@ -1,17 +1,17 @@
 //! Recording custody events of up to 1,000 logs: all or none.
 //!
 //! Locks, in the house's order: operation id, a corrected log's ticket lines, seals
-//! of a replacement, then the logs by id. Round trips do not grow with the number
-//! of logs, but for what is late and comes from a device: its logs' chains are read,
-//! to see whether it was true to its time.
+//! of a replacement and the old one's batch, then the logs by id. Round trips do not
+//! grow with the number of logs. What is late and comes from a device takes one more:
+//! its logs' chains are read, to see whether it was true to its time.
 
 use super::content::{Business, Content, Public, Told};
 use super::correct;
 use super::request::{NewCustodyEvent, position_part};
-use super::state::{LogState, replay};
-use super::table::{Asker, Refused, allowed, check};
+use super::state::{LogState, state_at};
+use super::table::{Asker, Refused, allowed, check, gives, has_part};
 use super::words::{EventType, TransferOf};
-use crate::chain::{Draft, Hash, append, canonical, size};
+use crate::chain::{Draft, Hash, SubjectKind, append, canonical, size};
 use crate::clock::Clock;
 use crate::db::Tx;
 use crate::error::{At, Entry, Error, Result};
@@ -25,8 +25,9 @@ use crate::operation;
 use crate::party::bin::Bin;
 use crate::party::key::Caller;
 use crate::party::role::Role;
-use crate::seal::number::SealNumber;
-use crate::seal::stock::{self, SealStatus};
+use crate::seal::record::By;
+use crate::seal::replace::Replacement;
+use crate::seal::stock::SealStatus;
 use crate::units::Moment;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
@@ -94,7 +95,7 @@ pub async fn record(
         _ => None,
     };
     let replacement = match (&request.new_seal_number, ids.first()) {
-        (Some(new), Some(Some(log))) => Some(lock_seals(tx, new, *log).await?),
+        (Some(new), Some(Some(log))) => Some(Replacement::lock(tx, new, *log).await?),
         _ => None,
     };
     let known: Vec<LogId> = ids.iter().flatten().copied().collect();
@@ -102,7 +103,6 @@ pub async fn record(
         lock(tx, &known).await?.into_iter().map(|row| (row.id, row)).collect();
     // Read behind the locks: a writer that waited did not receive before the one it waited for.
     let now = clock.now();
-    let readable = readable(tx, caller, &rows).await?;
 
     let recorder = Recorder {
         caller,
@@ -116,10 +116,12 @@ pub async fn record(
         },
         now,
     };
+    let mut thens = recorder.states_then(tx, &rows).await?;
+    let sights = sights(tx, caller, &rows, &thens).await?;
     let mut plans = Vec::with_capacity(ids.len());
     for (index, id) in ids.iter().enumerate() {
         let at = || At::Pointer(format!("/logs/{index}"));
-        let Some(id) = id.filter(|id| readable.contains(id)) else {
+        let Some((id, sight)) = id.and_then(|id| Some((id, *sights.get(&id)?))) else {
             let detail = "There is no such log, or none that you may see.";
             faults.wrong.push(Entry::new(at(), "unknown-log", detail));
             continue;
@@ -129,29 +131,28 @@ pub async fn record(
             faults.wrong.push(Entry::new(at(), "duplicate-in-batch", detail));
             continue;
         };
-        let late = request.device.is_some() && request.occurred_at.instant() < row.state.last.occurred_at;
-        let judged = if late { Some(recorder.state_then(tx, &row).await?) } else { None };
-        let state = judged.as_ref().unwrap_or(&row.state);
-        if let Err(entry) = recorder.check(state, at()) {
+        let then = thens.remove(&id);
+        if let Err(entry) = recorder.check(then.as_ref().unwrap_or(&row.state), sight, at()) {
             faults.conflict.push(entry);
             continue;
         }
-        plans.push(Plan { row, late });
+        plans.push(Plan { row, sight, late: then.is_some() });
     }
     if let Some(seals) = &replacement {
         recorder.check_seals(seals, &mut faults);
-        // Replaced by somebody else between our reading and our lock; its new seal is not locked.
-        let bears = plans.first().map(|plan| plan.row.state.seal.as_str());
-        if bears.is_some() && bears != seals.old.as_ref().map(SealNumber::as_str) {
-            return Err(Error::InProgress);
-        }
     }
     let mut corrected = None;
     if let (Some(prepared), Some(plan)) = (correction, plans.first()) {
-        corrected = correct::decide(&prepared, &recorder, &plan.row, &mut faults);
+        corrected = correct::decide(&prepared, &recorder, &plan.row, plan.sight, &mut faults);
     }
     if !faults.is_empty() {
         return Err(faults.into_error());
+    }
+    if let (Some(seals), Some(plan)) = (&replacement, plans.first())
+        && !seals.takes_off(&plan.row.state.seal)
+    {
+        // Somebody else replaced it between our reading and our locks, and the seal it bears now is not locked.
+        return Err(Error::Stale("log_seal"));
     }
     recorder.write(tx, plans, corrected, replacement, fingerprint).await.map(Recorded::New)
 }
@@ -159,27 +160,18 @@ pub async fn record(
 /// A log that passed, under lock.
 struct Plan {
     row: LogRow,
+    sight: Sight,
     /// True to its time but late: changes no present state.
     late: bool,
 }
 
-/// The seals of a replacement, under lock.
-struct Seals {
-    new: Option<stock::SealRow>,
-    /// The log's seal as read before the locks.
-    old: Option<SealNumber>,
-}
-
-async fn lock_seals(tx: &mut Tx<'_>, new: &SealNumber, log: LogId) -> Result<Seals> {
-    let old = sqlx::query_scalar!(
-        r#"SELECT seal_number AS "number: SealNumber" FROM log_seal WHERE log_id = $1 AND until_seq IS NULL"#,
-        log.0
-    )
-    .fetch_optional(&mut **tx)
-    .await?;
-    let numbers: Vec<SealNumber> = std::iter::once(new.clone()).chain(old.clone()).collect();
-    let mut rows = stock::lock_for_use(tx, &numbers).await?;
-    Ok(Seals { new: rows.swap_remove(0), old })
+/// How much of a log the caller may see, and so be told when he is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Sight {
+    /// Everything: he has a part in it now, or inspects.
+    Whole,
+    /// What was: he issued its ticket or had a part in it before. Of its present state he learns nothing.
+    Past,
 }
 
 /// The other organisations a posting names.
@@ -244,32 +236,39 @@ async fn organization(tx: &mut Tx<'_>, bin: &Bin) -> Result<Option<(Organization
     Ok(row.map(|row| (row.id.into(), row.roles)))
 }
 
-/// Which of the locked logs the caller may see at all; past parties are looked up once.
-async fn readable(tx: &mut Tx<'_>, caller: &Caller, rows: &HashMap<LogId, LogRow>) -> Result<Vec<LogId>> {
-    if caller.is(Role::Inspector) {
-        return Ok(rows.keys().copied().collect());
+/// Which of the locked logs the caller may see, and how much of each; past parties are looked up once.
+///
+/// Who was carrier or receiver has no part in a log any more. What his device recorded while he had one, and
+/// could not send, is taken from him all the same: `thens` are the states in which it happened.
+async fn sights(
+    tx: &mut Tx<'_>,
+    caller: &Caller,
+    rows: &HashMap<LogId, LogRow>,
+    thens: &HashMap<LogId, LogState>,
+) -> Result<HashMap<LogId, Sight>> {
+    let (me, inspector) = (caller.organization, caller.is(Role::Inspector));
+    let mut sights = HashMap::with_capacity(rows.len());
+    let mut unseen: Vec<Uuid> = Vec::new();
+    for (id, row) in rows {
+        if inspector || row.state.concerns(me) {
+            sights.insert(*id, Sight::Whole);
+        } else if row.issuer == me || thens.get(id).is_some_and(|then| then.concerns(me)) {
+            sights.insert(*id, Sight::Past);
+        } else {
+            unseen.push(id.0);
+        }
     }
-    let me = caller.organization;
-    let (mut seen, unseen): (Vec<&LogRow>, Vec<&LogRow>) = rows.values().partition(|row| {
-        let state = &row.state;
-        state.holder == me
-            || state.owner == me
-            || state.carrier == Some(me)
-            || state.pending.is_some_and(|p| p.to == me || p.from == me)
-            || row.issuer == me
-    });
     if !unseen.is_empty() {
-        let ids: Vec<Uuid> = unseen.iter().map(|row| row.id.0).collect();
         let past = sqlx::query_scalar!(
             "SELECT log_id FROM past_party WHERE organization_id = $1 AND log_id = ANY($2)",
             me.0,
-            &ids
+            &unseen
         )
         .fetch_all(&mut **tx)
         .await?;
-        seen.extend(unseen.into_iter().filter(|row| past.contains(&row.id.0)));
+        sights.extend(past.into_iter().map(|id| (LogId(id), Sight::Past)));
     }
-    Ok(seen.into_iter().map(|row| row.id).collect())
+    Ok(sights)
 }
 
 /// Everything about a posting that is the same for all its logs.
@@ -283,23 +282,37 @@ pub(super) struct Recorder<'r> {
 }
 
 impl Recorder<'_> {
-    /// The state that the log was in at the time the posting claims.
-    async fn state_then(&self, tx: &mut Tx<'_>, row: &LogRow) -> Result<LogState> {
-        let chain = correct::chain(tx, row.id).await?;
-        let then: Vec<Content> = chain
-            .into_iter()
-            .map(|event| event.content)
-            .filter(|event| {
-                let told = event.business.occurred.moment().map(Moment::instant);
-                event.seq == 1 || told.is_ok_and(|at| at <= self.request.occurred_at.instant())
-            })
-            .collect();
-        replay(&then)
+    /// The states at the time that the posting claims, of those logs to which it comes late from a device.
+    async fn states_then(
+        &self,
+        tx: &mut Tx<'_>,
+        rows: &HashMap<LogId, LogRow>,
+    ) -> Result<HashMap<LogId, LogState>> {
+        let at = self.request.occurred_at.instant();
+        if self.request.device.is_none() || !self.request.r#type.may_be_late() {
+            return Ok(HashMap::new());
+        }
+        let late: Vec<LogId> =
+            rows.values().filter(|row| at < row.state.last.occurred_at).map(|row| row.id).collect();
+        if late.is_empty() {
+            return Ok(HashMap::new());
+        }
+        let chains = correct::chains(tx, &late).await?;
+        let then = |(id, chain): (LogId, Vec<correct::ChainEvent>)| {
+            let contents: Vec<Content> = chain.into_iter().map(|event| event.content).collect();
+            Ok((id, state_at(&contents, at)?))
+        };
+        chains.into_iter().map(then).collect()
     }
 
-    fn check(&self, state: &LogState, at: At) -> Result<(), Entry> {
+    fn check(&self, state: &LogState, sight: Sight, at: At) -> Result<(), Entry> {
         let event = self.request.r#type;
-        let verdict = check(event, state, self.asker).and_then(|()| self.check_giver(state));
+        // Of who sees only the past it is asked first whether he may: one answer then, whatever the state,
+        // which the table's own order would tell.
+        let verdict = match sight {
+            Sight::Past if !has_part(event, state, self.asker) => Err(Refused::NotYours),
+            _ => check(event, state, self.asker).and_then(|()| self.check_giver(state)),
+        };
         verdict.map_err(|refused| {
             let (code, detail) = match refused {
                 Refused::Transition if state.seal_void && !event.rule().with_void_seal => {
@@ -315,22 +328,22 @@ impl Recorder<'_> {
                     ("not-yours-to-record", format!("`{event}` is recorded by: {}.", who.join(", ")))
                 }
             };
-            Entry { allowed: allowed(state, self.asker), ..Entry::new(at, code, detail) }
+            let allowed = match sight {
+                Sight::Whole => allowed(state, self.asker),
+                Sight::Past => Vec::new(),
+            };
+            Entry { allowed, ..Entry::new(at, code, detail) }
         })
     }
 
     /// Holder for possession, owner for ownership, both for both.
     fn check_giver(&self, state: &LogState) -> Result<(), Refused> {
-        if self.request.r#type != EventType::Transferred {
-            return Ok(());
-        }
         let of = self.request.of.unwrap_or(TransferOf::Both);
-        let gives_possession = !of.moves_possession() || state.holder == self.asker.id;
-        let gives_ownership = !of.moves_ownership() || state.owner == self.asker.id;
-        if gives_possession && gives_ownership { Ok(()) } else { Err(Refused::NotYours) }
+        let passes = self.request.r#type != EventType::Transferred || gives(of, state, self.asker);
+        if passes { Ok(()) } else { Err(Refused::NotYours) }
     }
 
-    fn check_seals(&self, seals: &Seals, faults: &mut Faults) {
+    fn check_seals(&self, seals: &Replacement, faults: &mut Faults) {
         let at = || pointer("/new_seal_number");
         match seals.new.as_ref().filter(|seal| seal.holder == self.asker.id) {
             None => faults.wrong.push(Entry::new(at(), "unknown-seal", "You have no such seal.")),
@@ -346,7 +359,12 @@ impl Recorder<'_> {
     }
 
     /// The parts of one log's event.
-    fn content(&self, plan: &Plan, corrected: Option<&correct::Decision>, seals: Option<&Seals>) -> Content {
+    fn content(
+        &self,
+        plan: &Plan,
+        corrected: Option<&correct::Decision>,
+        seals: Option<&Replacement>,
+    ) -> Content {
         let request = self.request;
         let place = request.place.as_ref().map(super::request::Place::part);
         let mut public = Public::bare(
@@ -391,7 +409,7 @@ impl Recorder<'_> {
         tx: &mut Tx<'_>,
         plans: Vec<Plan>,
         corrected: Option<correct::Decision>,
-        seals: Option<Seals>,
+        seals: Option<Replacement>,
         fingerprint: &[u8; 32],
     ) -> Result<CustodyAnswer> {
         let mut drafts = Vec::with_capacity(plans.len());
@@ -441,14 +459,18 @@ impl Recorder<'_> {
                     past.push((row.id, left, head.seq));
                 }
             }
-            if let Some(new) = seals.as_ref().and_then(|seals| seals.new.as_ref())
-                && let Some(old) = seals.as_ref().and_then(|seals| seals.old.as_ref())
-            {
-                stock::replace(tx, old, &new.number, row.id, head.seq).await?;
-            }
             rows.push((after, head));
         }
         save(tx, &rows, &past).await?;
+        let mut subjects: Vec<Uuid> = events.iter().map(|event| event.log.0).collect();
+        let mut seqs: Vec<i32> =
+            events.iter().map(|event| i32::try_from(event.seq).unwrap_or(i32::MAX)).collect();
+        if let (Some(seals), Some(event)) = (seals, events.first())
+            && let Some(batch) = seals.put(tx, &self.by(), event.log, event.seq).await?
+        {
+            subjects.push(batch.id);
+            seqs.push(batch.seq_i32());
+        }
         if let Some(decision) = &corrected {
             crate::permit::add_marked(tx, decision.changes()).await?;
             found.extend(decision.found(events.first().map(|event| (event.log, event.seq))));
@@ -465,11 +487,21 @@ impl Recorder<'_> {
             operation,
             kind: "custody_event",
             fingerprint: *fingerprint,
-            subjects: events.iter().map(|event| event.log.0).collect(),
-            seqs: events.iter().map(|event| i32::try_from(event.seq).unwrap_or(i32::MAX)).collect(),
+            subjects,
+            seqs,
         };
         operation::record(tx, posting, self.now).await?;
         Ok(CustodyAnswer { operation_id: operation, events, findings })
+    }
+
+    fn by(&self) -> By {
+        By {
+            organization: self.caller.organization,
+            key: self.caller.key,
+            operator: self.asker.operator,
+            operation: self.operation,
+            now: self.now,
+        }
     }
 
     /// The evidence row is bounded; each field is too, but not all of them together.
@@ -479,13 +511,15 @@ impl Recorder<'_> {
     }
 }
 
-/// What a posting made, as told when it is repeated.
+/// What a posting made of logs, as told when it is repeated.
 async fn before(tx: &mut Tx<'_>, id: OperationId, subjects: &[Uuid], seqs: &[i32]) -> Result<CustodyAnswer> {
     let rows = sqlx::query!(
         r#"SELECT event.subject_id, event.seq, event.hash FROM UNNEST($1::uuid[], $2::int[]) WITH ORDINALITY AS made (id, seq, place)
-           JOIN event ON event.subject_id = made.id AND event.seq = made.seq ORDER BY made.place"#,
+           JOIN event ON event.subject_id = made.id AND event.seq = made.seq
+           WHERE event.subject_kind = $3 ORDER BY made.place"#,
         subjects,
-        seqs
+        seqs,
+        i16::from(SubjectKind::Log.byte())
     )
     .fetch_all(&mut **tx)
     .await?;

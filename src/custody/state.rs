@@ -180,6 +180,15 @@ impl LogState {
         Ok(())
     }
 
+    /// Whether `organization` has a part in it now, and so may see all of it.
+    #[must_use]
+    pub fn concerns(&self, organization: OrganizationId) -> bool {
+        self.holder == organization
+            || self.owner == organization
+            || self.carrier == Some(organization)
+            || self.pending.is_some_and(|p| p.to == organization || p.from == organization)
+    }
+
     fn leave_vehicle(&mut self) {
         self.carrier = None;
         self.vehicle = None;
@@ -235,13 +244,36 @@ fn instant(told: &Told) -> Result<DateTime<Utc>> {
     Ok(told.moment()?.instant())
 }
 
-/// The state that a whole chain adds up to, with what was reversed left out.
-pub fn replay(events: &[Content]) -> Result<LogState> {
-    let reversed: BTreeSet<u32> = events
+/// Which events were reversed. What is out of order changes nothing present, so it reverses nothing either.
+fn reversed(events: &[Content]) -> BTreeSet<u32> {
+    events
         .iter()
         .filter(|event| event.business.reverse && !event.business.out_of_order)
         .filter_map(|event| event.business.corrects.as_ref().map(|corrects| corrects.seq))
-        .collect();
+        .collect()
+}
+
+/// The state that a log was in at `time`, as far as is known by now: what arrived late counts from when it
+/// happened, so that a device may send several events of one journey after its end.
+pub fn state_at(events: &[Content], time: DateTime<Utc>) -> Result<LogState> {
+    let mut then = Vec::with_capacity(events.len());
+    for event in events {
+        let at = instant(&event.business.occurred)?;
+        if event.seq == 1 || at <= time {
+            let mut event = event.clone();
+            event.business.out_of_order = false;
+            then.push((event.seq != 1, at, event));
+        }
+    }
+    // Stable: what tells the same time follows in order of receipt.
+    then.sort_by_key(|(later, at, _)| (*later, *at));
+    let then: Vec<Content> = then.into_iter().map(|(.., event)| event).collect();
+    replay(&then)
+}
+
+/// The state that a whole chain adds up to, with what was reversed left out.
+pub fn replay(events: &[Content]) -> Result<LogState> {
+    let reversed = reversed(events);
     let Some((first, rest)) = events.split_first() else {
         return Err(Error::BadRow("a chain without events".into()));
     };
@@ -256,11 +288,7 @@ pub fn replay(events: &[Content]) -> Result<LogState> {
 /// was not undone yet, and is of a reversible kind. Nothing leads back over a change of seal.
 #[must_use]
 pub fn last_reversible(events: &[Content]) -> Option<u32> {
-    let reversed: BTreeSet<u32> = events
-        .iter()
-        .filter(|event| event.business.reverse)
-        .filter_map(|event| event.business.corrects.as_ref().map(|corrects| corrects.seq))
-        .collect();
+    let reversed = reversed(events);
     events
         .iter()
         .rev()

@@ -2,7 +2,7 @@
 //! obeys, `docs/DOMAIN.md` prints and the tests walk.
 
 use super::state::LogState;
-use super::words::{EventType, Status};
+use super::words::{EventType, Status, TransferOf};
 use crate::ids::OrganizationId;
 
 /// From which states an event may happen.
@@ -170,6 +170,16 @@ impl EventType {
     pub fn is_posted(self) -> bool {
         !matches!(self, E::Harvested | E::SealVoided)
     }
+
+    /// Whether it may be kept for its own time alone, and change nothing present, if it arrives late.
+    ///
+    /// Not what acts on more than its log: a correction moves wood between a ticket's lines, a replacement
+    /// takes a seal out of the stock. Kept without effect on the log, they would still have it there; so
+    /// they are judged by the present state and take effect when received, whatever time they tell.
+    #[must_use]
+    pub fn may_be_late(self) -> bool {
+        !matches!(self, E::Corrected | E::SealReplaced)
+    }
 }
 
 /// Who asks.
@@ -227,6 +237,12 @@ impl Rule {
     }
 }
 
+/// Whether `asker` has the part in a log in `state` that `event` asks for, whatever it may follow on.
+#[must_use]
+pub fn has_part(event: EventType, state: &LogState, asker: Asker) -> bool {
+    event.rule().asker_may(state, asker)
+}
+
 /// Whether `asker` may record `event` on a log in `state`.
 pub fn check(event: EventType, state: &LogState, asker: Asker) -> Result<(), Refused> {
     let rule = event.rule();
@@ -237,6 +253,13 @@ pub fn check(event: EventType, state: &LogState, asker: Asker) -> Result<(), Ref
         return Err(Refused::NotYours);
     }
     Ok(())
+}
+
+/// Whether `asker` has what a transfer `of` it would hand over: possession is the holder's to give, ownership
+/// the owner's.
+#[must_use]
+pub fn gives(of: TransferOf, state: &LogState, asker: Asker) -> bool {
+    (!of.moves_possession() || state.holder == asker.id) && (!of.moves_ownership() || state.owner == asker.id)
 }
 
 /// The events that `asker` could record on a log in `state` through `POST /v1/custody-events`.

@@ -302,7 +302,9 @@ pub fn out_of_order(occurred: Moment, last_recorded: Moment) -> Option<Draft> {
     (occurred.instant() < last_recorded.instant()).then(|| {
         OUT_OF_ORDER.draft(
             Severity::Notice,
-            format!("It happened {occurred}, before the last event recorded of this log ({last_recorded})."),
+            // Not when that one happened: who had a part in the log before may be told that he was late, and
+            // nothing of what came after.
+            format!("It happened {occurred}, before the last event recorded of this log."),
         )
     })
 }

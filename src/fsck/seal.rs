@@ -9,6 +9,7 @@ use super::snapshot::{Range, Reader};
 use crate::seal::marking_code::MarkingCode;
 use crate::seal::record::{Business, Done, ListDigest, REGISTERED, TRANSFERRED, VOIDED};
 use crate::seal::signing::{KeyRing, Signature};
+use crate::seal::stock::VoidReason;
 use futures_util::TryStreamExt;
 use std::collections::BTreeMap;
 use uuid::Uuid;
@@ -227,13 +228,24 @@ fn check_seal(
             }
         }
     }
-    if let Some(on) = hammered {
-        if let Some(until) = on.until {
-            void.get_or_insert_with(|| "replaced".to_owned());
-            event = Some((on.log, until));
-        } else if void.is_none() {
-            event = on.from.map(|from| (on.log, from));
+    let replaced = void.as_deref() == Some(VoidReason::Replaced.as_str());
+    match hammered {
+        // Its log says that it was taken off: then its batch says that it is void, by this or before.
+        Some(Hammered { log, until: Some(until), .. }) if void.is_none() => {
+            event = Some((*log, *until));
+            let detail = "another seal took its place on its log, and its batch has no event that it is void";
+            report.find(Code::EventMissing, "seal", number, event, detail);
         }
+        Some(Hammered { until: Some(_), .. }) => {}
+        // And the other way round.
+        _ if replaced => {
+            let detail = "its batch says that another seal took its place, and no log says so";
+            report.find(Code::EventMissing, "seal", number, event, detail);
+        }
+        Some(Hammered { log, from: Some(from), .. }) if void.is_none() => {
+            event = Some((*log, *from));
+        }
+        _ => {}
     }
     let status = match (&void, hammered) {
         (Some(_), _) => "void",

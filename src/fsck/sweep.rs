@@ -12,6 +12,7 @@ use super::seal;
 use super::snapshot::{Range, Reader};
 use super::ticket;
 use crate::chain::bytes::SubjectKind;
+use crate::seal::stock::VoidReason;
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -148,15 +149,22 @@ async fn names(db: &mut PgConnection, range: Range, loaded: &Loaded) -> sqlx::Re
 }
 
 /// What kind of posting makes an event of this type; nothing for those that leave no row in `operation`.
-fn posting(event_type: &str) -> Option<&'static str> {
-    match event_type {
+fn posting(event: &EventRow) -> Option<&'static str> {
+    match event.named()?.event_type.as_str() {
         "harvested" => Some("harvest"),
         "seals_transferred" => Some("seal_transfer"),
+        // A seal that was replaced on its log is voided by the posting that says so of the log.
+        "seals_voided" if is_replacement(event) => Some("custody_event"),
         "seals_voided" | "seal_voided" => Some("seal_void"),
         "seals_registered" => None,
         other if crate::custody::words::EventType::parse(other).is_ok() => Some("custody_event"),
         _ => None,
     }
+}
+
+fn is_replacement(event: &EventRow) -> bool {
+    let said = crate::seal::record::Business::parse(event.business());
+    said.is_ok_and(|said| said.done.reason.as_deref() == Some(VoidReason::Replaced.as_str()))
 }
 
 /// Looks for each event in the row of its posting.
@@ -171,7 +179,7 @@ async fn postings_of(
     for event in &loaded.events {
         let prev = last.filter(|(subject, _)| *subject == event.subject).map(|(_, at)| at);
         last = event.received().map(|at| (event.subject, at));
-        let kind = event.named().and_then(|named| posting(&named.event_type));
+        let kind = posting(event);
         let (Some(kind), Some(said), Some(at)) = (kind, event.said(), event.received()) else { continue };
         subjects.push(event.subject);
         seqs.push(event.seq);

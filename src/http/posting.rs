@@ -300,7 +300,7 @@ impl Task {
         let mut pause = Duration::from_millis(5);
         for attempt in 1..=TRIES {
             match self.attempt(work).await {
-                Err(Attempt::Failed(Error::Database(error))) if db::is_retryable(&error) => {
+                Err(Attempt::Failed(error)) if error.is_retryable() => {
                     metrics::counter!("ormantrace_transaction_retries_total", "transaction" => self.name)
                         .increment(1);
                     if attempt == TRIES {

@@ -377,6 +377,7 @@ impl From<Error> for Problem {
                 "A request with this idempotency key is still running; ask again with the same key and body.",
             )
             .retry_after(1),
+            stale @ Error::Stale(_) => Self::unavailable(stale.to_string()),
             Error::AlreadyDone(what) => Self::new(Kind::AlreadyDone, what),
             Error::Overloaded => Self::overloaded(),
             // Callers wrap driver errors in it, so its text is a cause, never the client's.

@@ -9,6 +9,7 @@ pub mod label;
 pub mod marking_code;
 pub mod number;
 pub mod record;
+pub mod replace;
 mod scan;
 pub mod signing;
 pub mod stock;

@@ -124,38 +124,6 @@ pub async fn apply(tx: &mut Tx<'_>, seals: &[(SealNumber, LogId)], seq: u32) -> 
     Ok(())
 }
 
-/// Puts the locked, issued seal `new` on `log` in the place of `old`, by the log's event `seq`. The old
-/// seal becomes void `replaced`, unless it was void before, and then keeps its reason.
-///
-/// # Errors
-/// [`Error::BadRow`] if `new` is not issued or `old` not the log's.
-pub async fn replace(
-    tx: &mut Tx<'_>,
-    old: &SealNumber,
-    new: &SealNumber,
-    log: LogId,
-    seq: u32,
-) -> Result<()> {
-    sqlx::query!(
-        "UPDATE seal SET status = 'void', void_reason = 'replaced' WHERE number = $1 AND status = 'applied'",
-        old.as_str()
-    )
-    .execute(&mut **tx)
-    .await?;
-    let closed = sqlx::query!(
-        "UPDATE log_seal SET until_seq = $3 WHERE seal_number = $1 AND log_id = $2 AND until_seq IS NULL",
-        old.as_str(),
-        log.0,
-        stored(seq)
-    )
-    .execute(&mut **tx)
-    .await?;
-    if closed.rows_affected() != 1 {
-        return Err(Error::BadRow(format!("log_seal: {old} is not the seal of log {log}")));
-    }
-    apply(tx, &[(new.clone(), log)], seq).await
-}
-
 /// The public keys of all codes that were ever made here.
 pub async fn load_key_ring(pool: &PgPool) -> Result<KeyRing> {
     let rows =

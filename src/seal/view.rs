@@ -8,6 +8,7 @@ use crate::chain::history::{Openness, ShownEvent, StoredEvent};
 use crate::chain::{Hash, Salt, SubjectKind};
 use crate::error::{Error, Result};
 use crate::ids::{LogId, OrganizationId, SealBatchId};
+use crate::party::role::OrganizationKind;
 use serde::Serialize;
 use sqlx::PgExecutor;
 use utoipa::ToSchema;
@@ -36,11 +37,24 @@ impl Sight {
 pub struct Holder {
     /// The organisation.
     pub id: OrganizationId,
-    /// BIN or IIN; absent once erased.
+    /// BIN or IIN; absent once erased, and where it is a person's (a sole trader, a farm) and not the reader's
+    /// to see.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub bin: Option<String>,
-    /// Name; null once erased.
+    /// Name; null in the same cases.
     pub name: Option<String>,
+}
+
+impl Holder {
+    /// As much as may be told: of a sole trader or a farm, whose BIN and name are a person's, nothing but the id,
+    /// except to itself, the operator and inspectors.
+    fn told(self, kind: OrganizationKind, sight: Sight) -> Self {
+        if kind == OrganizationKind::LegalEntity || sight == Sight::All || sight == Sight::Own(self.id) {
+            self
+        } else {
+            Self { bin: None, name: None, ..self }
+        }
+    }
 }
 
 /// A seal as it stands now.
@@ -64,7 +78,7 @@ pub struct Seal {
     pub void_reason: Option<VoidReason>,
 }
 
-/// A row of the two queries below, which select the same columns.
+/// A row of the three queries below, which select the same columns.
 struct Row {
     number: SealNumber,
     marking_code: MarkingCode,
@@ -72,18 +86,21 @@ struct Row {
     holder_id: Uuid,
     bin: Option<String>,
     name: Option<String>,
+    kind: OrganizationKind,
     batch_id: Uuid,
     log_id: Option<Uuid>,
     void_reason: Option<VoidReason>,
 }
 
-impl From<Row> for Seal {
-    fn from(row: Row) -> Self {
-        Self {
+impl Row {
+    fn seal(self, sight: Sight) -> Seal {
+        let row = self;
+        let holder = Holder { id: row.holder_id.into(), bin: row.bin, name: row.name };
+        Seal {
             number: row.number,
             marking_code: row.marking_code,
             status: row.status,
-            holder: Holder { id: row.holder_id.into(), bin: row.bin, name: row.name },
+            holder: holder.told(row.kind, sight),
             batch_id: row.batch_id.into(),
             log_id: row.log_id.map(Into::into),
             void_reason: row.void_reason,
@@ -96,8 +113,8 @@ pub async fn get(db: impl PgExecutor<'_>, number: &SealNumber, sight: Sight) -> 
     let row = sqlx::query_as!(
         Row,
         r#"SELECT s.number AS "number: SealNumber", s.marking_code AS "marking_code: MarkingCode",
-                  s.status AS "status: SealStatus", s.holder_id, o.bin, o.name, s.batch_id, s.log_id,
-                  s.void_reason AS "void_reason: VoidReason"
+                  s.status AS "status: SealStatus", s.holder_id, o.bin, o.name,
+                  o.kind AS "kind: OrganizationKind", s.batch_id, s.log_id, s.void_reason AS "void_reason: VoidReason"
            FROM seal s JOIN organization o ON o.id = s.holder_id
            WHERE s.number = $1
              AND ($2::uuid IS NULL OR s.holder_id = $2
@@ -107,7 +124,7 @@ pub async fn get(db: impl PgExecutor<'_>, number: &SealNumber, sight: Sight) -> 
     )
     .fetch_optional(db)
     .await?;
-    Ok(row.map(Seal::from))
+    Ok(row.map(|row| row.seal(sight)))
 }
 
 /// What to list.
@@ -155,7 +172,7 @@ pub async fn list(db: impl PgExecutor<'_> + Copy, wanted: &Wanted<'_>) -> Result
             Row,
             r#"SELECT s.number AS "number!: SealNumber", s.marking_code AS "marking_code!: MarkingCode",
                       s.status AS "status!: SealStatus", s.holder_id AS "holder_id!", o.bin, o.name,
-                      s.batch_id AS "batch_id!", s.log_id, s.void_reason AS "void_reason: VoidReason"
+                      o.kind AS "kind: OrganizationKind", s.batch_id AS "batch_id!", s.log_id, s.void_reason AS "void_reason: VoidReason"
                FROM UNNEST($2::text[]) AS of (status)
                CROSS JOIN LATERAL (SELECT * FROM seal WHERE holder_id = $1 AND status = of.status AND number > $3
                                    ORDER BY number LIMIT $4) s
@@ -172,8 +189,8 @@ pub async fn list(db: impl PgExecutor<'_> + Copy, wanted: &Wanted<'_>) -> Result
         sqlx::query_as!(
             Row,
             r#"SELECT s.number AS "number: SealNumber", s.marking_code AS "marking_code: MarkingCode",
-                      s.status AS "status: SealStatus", s.holder_id, o.bin, o.name, s.batch_id, s.log_id,
-                      s.void_reason AS "void_reason: VoidReason"
+                      s.status AS "status: SealStatus", s.holder_id, o.bin, o.name,
+                      o.kind AS "kind: OrganizationKind", s.batch_id, s.log_id, s.void_reason AS "void_reason: VoidReason"
                FROM seal s JOIN organization o ON o.id = s.holder_id
                WHERE s.number > $1 AND ($2::text IS NULL OR s.status = $2)
                ORDER BY s.number LIMIT $3"#,
@@ -184,7 +201,7 @@ pub async fn list(db: impl PgExecutor<'_> + Copy, wanted: &Wanted<'_>) -> Result
         .fetch_all(db)
         .await?
     };
-    Ok(rows.into_iter().map(Seal::from).collect())
+    Ok(rows.into_iter().map(|row| row.seal(wanted.sight)).collect())
 }
 
 /// How many seals somebody holds.
@@ -211,7 +228,7 @@ pub struct HolderStock {
 /// Stocks of all holders that a reader sees, in the order of their ids.
 pub async fn stock(db: impl PgExecutor<'_>, sight: Sight) -> Result<Vec<HolderStock>> {
     let rows = sqlx::query!(
-        r#"SELECT c.holder_id AS "holder_id!", o.bin, o.name,
+        r#"SELECT c.holder_id AS "holder_id!", o.bin, o.name, o.kind AS "kind: OrganizationKind",
                   c.issued AS "issued!", c.applied AS "applied!", c.void AS "void!"
            FROM (SELECT holder_id, count(*) FILTER (WHERE status = 'issued') AS issued,
                         count(*) FILTER (WHERE status = 'applied') AS applied,
@@ -225,7 +242,7 @@ pub async fn stock(db: impl PgExecutor<'_>, sight: Sight) -> Result<Vec<HolderSt
     Ok(rows
         .into_iter()
         .map(|row| HolderStock {
-            holder: Holder { id: row.holder_id.into(), bin: row.bin, name: row.name },
+            holder: Holder { id: row.holder_id.into(), bin: row.bin, name: row.name }.told(row.kind, sight),
             counts: Counts { issued: row.issued, applied: row.applied, void: row.void },
         })
         .collect())

@@ -274,3 +274,82 @@ async fn the_operator_writes_nothing_in_anothers_name() {
     let harvest = World::harvest_of(&felled.ticket, &felled.seals[..1]);
     world.post("/v1/harvests", &felled.operator, harvest).await.expect(403);
 }
+
+#[tokio::test]
+async fn a_carrier_reports_a_loss_and_the_last_holder_or_an_inspector_finds() {
+    let world = World::new().await;
+    let felled = world.felled(1).await;
+    let (by, carrier, logs) = (&felled.enterprise, &felled.carrier, &felled.logs[..]);
+    world.event(carrier, "lost", logs, json!({})).await.expect(422);
+    world.event(by, "loaded", logs, json!({"carrier_bin": carrier.bin})).await.expect(201);
+    world.event(by, "transferred", logs, json!({"to_bin": felled.sawmill.bin})).await.expect(201);
+    world.event(carrier, "departed", logs, json!({})).await.expect(201);
+    world.event(carrier, "lost", logs, json!({"details": {"note": "Өткелде суға кетті"}})).await.expect(201);
+    let now = status(&world, &felled, &logs[0]).await;
+    assert_eq!(
+        (&now["status"], &now["pending"], &now["carrier"]),
+        (&json!("lost"), &Value::Null, &Value::Null)
+    );
+    assert_eq!(now["holder"]["id"], json!(by.id));
+    // Released by the loss, the carrier finds nothing, nor does who was to receive.
+    for who in [carrier, &felled.sawmill] {
+        world.event(who, "found", logs, json!({})).await.expect(422);
+    }
+    world.event(by, "found", logs, json!({})).await.expect(201);
+    assert_eq!(status(&world, &felled, &logs[0]).await["status"], "stored");
+    world.event(by, "found", logs, json!({})).await.expect(409);
+    world.event(by, "lost", logs, json!({})).await.expect(201);
+    world.event(&felled.inspector, "found", logs, json!({})).await.expect(201);
+    let now = status(&world, &felled, &logs[0]).await;
+    assert_eq!((&now["status"], &now["holder"]["id"]), (&json!("stored"), &json!(by.id)));
+    world.event(by, "stored", logs, json!({})).await.expect(201);
+}
+
+#[tokio::test]
+async fn what_is_exported_or_destroyed_is_closed_for_good() {
+    let world = World::new().await;
+    let felled = world.felled(3).await;
+    let (by, carrier, logs) = (&felled.enterprise, &felled.carrier, &felled.logs[..]);
+    let port = json!({"place": {"name": "Достық шекара бекеті", "region": "KZ-33", "kind": "checkpoint"},
+                      "document": {"kind": "customs", "number": "50611/051026/0001"}});
+    // Offered to somebody, it is not his alone to export.
+    world.event(by, "transferred", &logs[..1], json!({"to_bin": felled.sawmill.bin})).await.expect(201);
+    let refused = world.event(by, "exported", &logs[..1], port.clone()).await;
+    refused.expect(409);
+    assert_eq!(refused.codes(), ["transition-not-allowed"]);
+    world.event(by, "withdrawn", &logs[..1], json!({})).await.expect(201);
+    world.event(by, "exported", &logs[..1], port).await.expect(201);
+    // On the road by the carrier, in the yard by the holder.
+    world.event(by, "loaded", &logs[1..2], json!({"carrier_bin": carrier.bin})).await.expect(201);
+    let fire = json!({"details": {"note": "Өртенді"}});
+    world.event(carrier, "destroyed", &logs[1..2], fire.clone()).await.expect(201);
+    world.event(by, "destroyed", &logs[2..], fire).await.expect(201);
+    for (log, word) in logs.iter().zip(["exported", "destroyed", "destroyed"]) {
+        assert_eq!(status(&world, &felled, log).await["status"], word);
+        let answer = world.get(&format!("/v1/verify/{log}"), &felled.sawmill).await.expect(200);
+        assert_eq!((&answer["verdict"], &answer["reason"]["code"]), (&json!("closed"), &json!(word)));
+        for after in ["stored", "found", "lost", "destroyed"] {
+            let refused = world.event(by, after, std::slice::from_ref(log), json!({})).await;
+            refused.expect(409);
+            assert_eq!(refused.json()["errors"][0]["allowed"], json!(["corrected"]), "{after} after {word}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_correction_speaks_of_measures_only_where_it_changes_them() {
+    let world = World::new().await;
+    let felled = world.felled(1).await;
+    let rules = async |set: Value| {
+        let body = json!({"corrects": 1, "reason": "қате жазылған", "set": set});
+        let answer = world.event(&felled.enterprise, "corrected", &felled.logs, body).await.expect(201);
+        let found = answer["findings"].as_array().unwrap();
+        found.iter().map(|found| found["rule"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    // A saw log as firewood, with half the table's volume.
+    assert_eq!(rules(json!({"wood": "firewood", "volume_m3": 0.17})).await, ["L14", "L13"]);
+    assert_eq!(rules(json!({"place": {"name": "41-орам"}})).await, [""; 0]);
+    assert_eq!(rules(json!({"occurred_at": "2026-10-05T09:20:00+05:00"})).await, [""; 0]);
+    assert_eq!(rules(json!({"grade": 3, "volume_m3": 0.17})).await, [""; 0]);
+    assert_eq!(rules(json!({"length_m": 6.5})).await, ["L14", "L13"]);
+}

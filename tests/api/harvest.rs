@@ -193,3 +193,45 @@ async fn an_idempotency_key_gives_the_first_answer_byte_for_byte() {
     std::io::Read::read_to_string(&mut flate2::read::GzDecoder::new(&packed[..]), &mut text).unwrap();
     assert!(!text.contains("Оспанов"));
 }
+
+#[tokio::test]
+async fn harvests_and_corrections_at_once_never_overdraw_a_line() {
+    let world = World::new().await;
+    let felled = world.felled(1).await;
+    // 20 m³ of firewood, and 8 % above it. Four stacks of 1 m³ that will turn out to have 4, eight more of 3.
+    let stack = |seal: &str, volume: f64| {
+        json!({"seal_number": seal, "kind": "stack", "species": "pinus_sylvestris", "wood": "firewood",
+               "volume_m3": volume, "measurement_method": "stack_geometric", "occurred_at": "2026-10-05T09:30:00+05:00"})
+    };
+    let harvest = |logs: Vec<serde_json::Value>| {
+        let body = json!({"felling_ticket_id": felled.ticket, "responsible_person": {"name": "Ерлан Оспанов"}, "logs": logs});
+        world.post("/v1/harvests", &felled.enterprise, body)
+    };
+    harvest(felled.seals[..4].iter().map(|seal| stack(seal, 1.0)).collect()).await.expect(201);
+    let fresh = world.seals(&felled.operator, &felled.enterprise, 8).await;
+    let harvests = fresh.iter().map(|seal| harvest(vec![stack(seal, 3.0)]));
+    let corrections = felled.seals[..4].iter().map(|seal| {
+        let right = json!({"corrects": 1, "reason": "қайта өлшенді", "set": {"volume_m3": 4}});
+        world.event(&felled.enterprise, "corrected", std::slice::from_ref(seal), right)
+    });
+    let (harvests, corrections) = futures_util::future::join(
+        futures_util::future::join_all(harvests),
+        futures_util::future::join_all(corrections),
+    )
+    .await;
+    let mut made = 0;
+    for answer in harvests.iter().chain(&corrections) {
+        if answer.status == StatusCode::CREATED {
+            made += 1;
+        } else {
+            answer.expect(409);
+            assert_eq!(answer.codes(), ["line-exceeded"]);
+        }
+    }
+    // 4 m³ and five times 3 are 19; a sixth would be 22.
+    assert_eq!(made, 5);
+    let path = format!("/v1/felling-tickets/{}", felled.ticket);
+    let ticket = world.get(&path, &felled.enterprise).await.expect(200);
+    assert_eq!(ticket["lines"][1]["marked_m3"], json!(19));
+    assert_eq!(world.unsound().await, [""; 0]);
+}

@@ -276,6 +276,7 @@ impl Cast {
 fn copy(felled: &Felled) -> Felled {
     Felled {
         operator: felled.operator.clone(),
+        forest_owner: felled.forest_owner.clone(),
         enterprise: felled.enterprise.clone(),
         sawmill: felled.sawmill.clone(),
         carrier: felled.carrier.clone(),

@@ -9,6 +9,7 @@ use chrono::{DateTime, Utc};
 use http_body_util::BodyExt;
 use ormantrace::clock::Clock;
 use ormantrace::db::Tx;
+use ormantrace::fsck;
 use ormantrace::http::app::{App, Inner};
 use ormantrace::http::layers::LayerSettings;
 use ormantrace::http::limit::{LimitSettings, PublicLimiter, Rate};
@@ -207,6 +208,26 @@ impl World {
         self.organization(6, "Абай облыстық орман инспекциясы", &["inspector"]).await
     }
 
+    /// What `fsck` finds wrong with logs, seals, tickets and postings. Not with organisations and their keys: those
+    /// of a world come past the API.
+    pub async fn unsound(&self) -> Vec<String> {
+        let mut found: Vec<fsck::Finding> = Vec::new();
+        fsck::check(&mut self.owner().await, &fsck::Scope::default(), &mut found).await.unwrap();
+        let timber = [
+            "log",
+            "log_seal",
+            "past_party",
+            "seal",
+            "seal_batch",
+            "seal_move",
+            "ticket_line",
+            "felling_ticket",
+            "operation",
+        ];
+        found.retain(|finding| timber.contains(&finding.table));
+        found.iter().map(ToString::to_string).collect()
+    }
+
     /// Any request.
     pub async fn send(&self, request: Request<Body>) -> Answer {
         let response = self.router.clone().oneshot(request).await.unwrap();
@@ -237,6 +258,7 @@ impl World {
 /// Logs that are felled, sealed and recorded, and who had a hand in it.
 pub struct Felled {
     pub operator: Org,
+    pub forest_owner: Org,
     pub enterprise: Org,
     pub sawmill: Org,
     pub carrier: Org,
@@ -312,7 +334,23 @@ impl World {
         let seals = logs.split_off(n);
         let body = Self::harvest_of(&ticket, &logs);
         let harvest = self.post("/v1/harvests", &enterprise, body).await.expect(201);
-        Felled { operator, enterprise, sawmill, carrier, inspector, ticket, seals, logs, harvest }
+        Felled {
+            operator,
+            forest_owner,
+            enterprise,
+            sawmill,
+            carrier,
+            inspector,
+            ticket,
+            seals,
+            logs,
+            harvest,
+        }
+    }
+
+    /// Time goes by.
+    pub fn later(&self, minutes: i64) {
+        self.clock.set(self.clock.now() + chrono::TimeDelta::minutes(minutes));
     }
 
     /// A custody event at the world's time; `more` is laid over it.

@@ -1,0 +1,178 @@
+//! What a device recorded out of reach and sends late: kept for its time, or in force when it comes.
+
+use crate::world::{Answer, Felled, Org, World};
+use serde_json::{Value, json};
+
+/// Members of a posting that a tablet recorded at a local time of the world's day.
+fn at(time: &str, seq: u32) -> Value {
+    let at = format!("2026-10-05T{time}:00+05:00");
+    json!({"occurred_at": at, "device": {"id": "tablet-07", "seq": seq, "recorded_at": at}})
+}
+
+fn with(mut body: Value, more: &Value) -> Value {
+    for (name, value) in more.as_object().unwrap() {
+        body[name] = value.clone();
+    }
+    body
+}
+
+async fn log(world: &World, felled: &Felled) -> Value {
+    world.get(&format!("/v1/logs/{}", felled.logs[0]), &felled.inspector).await.expect(200)
+}
+
+async fn events(world: &World, felled: &Felled) -> Vec<Value> {
+    let path = format!("/v1/logs/{}/history", felled.logs[0]);
+    let history = world.get(&path, &felled.inspector).await.expect(200);
+    history["events"].as_array().unwrap().clone()
+}
+
+fn rules(answer: &Value) -> Vec<&str> {
+    answer["findings"].as_array().unwrap().iter().map(|found| found["rule"].as_str().unwrap()).collect()
+}
+
+#[tokio::test]
+async fn a_late_correction_is_in_force_when_it_comes_for_line_and_log_alike() {
+    let world = World::new().await;
+    let felled = world.felled(1).await;
+    world.event(&felled.enterprise, "stored", &felled.logs, json!({})).await.expect(201);
+    let right =
+        json!({"corrects": 1, "reason": "қателесіп өлшенген", "set": {"wood": "firewood", "volume_m3": 0.3}});
+    let right = with(right, &at("09:45", 41));
+    let answer = world.event(&felled.enterprise, "corrected", &felled.logs, right).await.expect(201);
+    assert!(rules(&answer).contains(&"out-of-order"), "{answer}");
+    let now = log(&world, &felled).await;
+    assert_eq!((&now["wood"], &now["volume_m3"]), (&json!("firewood"), &json!(0.3)));
+    let ticket =
+        world.get(&format!("/v1/felling-tickets/{}", felled.ticket), &felled.enterprise).await.expect(200);
+    let marked: Vec<_> = ticket["lines"].as_array().unwrap().iter().map(|line| &line["marked_m3"]).collect();
+    assert_eq!(marked, [&json!(0), &json!(0.3)]);
+    assert_eq!(events(&world, &felled).await[2]["details"].get("out_of_order"), None);
+    assert_eq!(world.unsound().await, [""; 0]);
+    // Again and again, the line follows the log, and is never drained.
+    for (seq, volume) in [(42, 0.28), (43, 0.28), (44, 0.31)] {
+        let right = json!({"corrects": 1, "reason": "қайта өлшенді", "set": {"volume_m3": volume}});
+        let right = with(right, &at("09:46", seq));
+        world.event(&felled.enterprise, "corrected", &felled.logs, right).await.expect(201);
+    }
+    assert_eq!(world.unsound().await, [""; 0]);
+}
+
+#[tokio::test]
+async fn a_late_reversal_reverses_and_does_so_once() {
+    let world = World::new().await;
+    let felled = world.felled(1).await;
+    world.event(&felled.enterprise, "stored", &felled.logs, json!({})).await.expect(201);
+    world.event(&felled.enterprise, "loaded", &felled.logs, json!({})).await.expect(201);
+    let undo = |corrects: u32, seq: u32| {
+        with(
+            json!({"corrects": corrects, "reason": "басқа бөрене болды", "reverse": true}),
+            &at("09:50", seq),
+        )
+    };
+    world.event(&felled.enterprise, "corrected", &felled.logs, undo(3, 1)).await.expect(201);
+    assert_eq!(log(&world, &felled).await["status"], "stored");
+    let again = world.event(&felled.enterprise, "corrected", &felled.logs, undo(3, 2)).await;
+    again.expect(409);
+    assert_eq!(again.codes(), ["not-reversible"]);
+    world.event(&felled.enterprise, "corrected", &felled.logs, undo(2, 3)).await.expect(201);
+    assert_eq!(log(&world, &felled).await["status"], "at_felling");
+    assert_eq!(world.unsound().await, [""; 0]);
+}
+
+#[tokio::test]
+async fn a_late_replacement_changes_the_seal_everywhere() {
+    let world = World::new().await;
+    let felled = world.felled(1).await;
+    world.event(&felled.enterprise, "stored", &felled.logs, json!({})).await.expect(201);
+    let new = json!({"new_seal_number": felled.seals[0], "reason": "пломба шытынаған"});
+    world
+        .event(&felled.enterprise, "seal_replaced", &felled.logs, with(new, &at("09:45", 41)))
+        .await
+        .expect(201);
+    assert_eq!(log(&world, &felled).await["seal"]["number"], json!(felled.seals[0]));
+    for (number, verdict) in [(&felled.seals[0], "valid"), (&felled.logs[0], "void")] {
+        let answer = world.get(&format!("/v1/verify/{number}"), &felled.sawmill).await.expect(200);
+        assert_eq!(answer["verdict"], verdict);
+    }
+    assert_eq!(world.unsound().await, [""; 0]);
+}
+
+/// Loaded at 10:00 on the carrier's lorry; the journey was told by the holder, and ended, while the carrier's
+/// tablet was out of reach.
+async fn driven() -> (World, Felled) {
+    let world = World::new().await;
+    let felled = world.felled(1).await;
+    let (from, to, logs) = (&felled.enterprise, &felled.sawmill, &felled.logs[..]);
+    world.event(from, "loaded", logs, json!({"carrier_bin": felled.carrier.bin})).await.expect(201);
+    world.event(from, "transferred", logs, json!({"to_bin": to.bin})).await.expect(201);
+    world.later(120);
+    world.event(from, "departed", logs, json!({})).await.expect(201);
+    world.event(from, "arrived", logs, json!({})).await.expect(201);
+    world.later(5);
+    world.event(to, "received", logs, json!({})).await.expect(201);
+    world.later(60);
+    (world, felled)
+}
+
+#[tokio::test]
+async fn the_journey_that_a_carriers_tablet_sends_after_its_end_is_kept() {
+    let (world, felled) = driven().await;
+    let carrier = &felled.carrier;
+    world.get(&format!("/v1/logs/{}", felled.logs[0]), carrier).await.expect(404);
+    let answer = world.event(carrier, "departed", &felled.logs, at("10:20", 1)).await.expect(201);
+    assert_eq!(rules(&answer), ["out-of-order"]);
+    assert!(!answer.to_string().contains("12:05"), "when the last event was is not his to know: {answer}");
+    // It follows on what came late before it.
+    world.event(carrier, "arrived", &felled.logs, at("11:40", 2)).await.expect(201);
+    let told: Vec<_> = events(&world, &felled).await;
+    let late: Vec<_> =
+        told[6..].iter().map(|event| (&event["type"], &event["details"]["out_of_order"])).collect();
+    assert_eq!(late, [(&json!("departed"), &json!(true)), (&json!("arrived"), &json!(true))]);
+    let now = log(&world, &felled).await;
+    assert_eq!((&now["status"], &now["last_event"]["type"]), (&json!("received"), &json!("received")));
+    world.get(&format!("/v1/logs/{}", felled.logs[0]), carrier).await.expect(404);
+    assert_eq!(world.unsound().await, [""; 0]);
+}
+
+#[tokio::test]
+async fn a_past_receiver_may_be_late_too() {
+    let world = World::new().await;
+    let felled = world.felled(1).await;
+    let (from, to, logs) = (&felled.enterprise, &felled.sawmill, &felled.logs[..]);
+    world.event(from, "transferred", logs, json!({"to_bin": to.bin})).await.expect(201);
+    world.later(60);
+    world.event(from, "withdrawn", logs, json!({})).await.expect(201);
+    world.later(60);
+    world.event(to, "rejected", logs, at("10:30", 1)).await.expect(201);
+    assert_eq!(log(&world, &felled).await["last_event"]["type"], "withdrawn");
+}
+
+#[tokio::test]
+async fn what_was_not_true_to_its_time_is_no_log_of_the_callers() {
+    let (world, felled) = driven().await;
+    let stranger = world.organization(7, "ТОО «Алтай тасымал»", &["carrier"]).await;
+    let absent = ["KZ999999999".to_owned()];
+    let told = async |who: &Org, what: &str, logs: &[String], more: Value| -> Answer {
+        let answer = world.event(who, what, logs, more).await;
+        answer.expect(422);
+        answer
+    };
+    let unknown = told(&felled.carrier, "departed", &absent, at("10:20", 1)).await.json()["errors"].clone();
+    assert_eq!(unknown[0]["code"], "unknown-log");
+    // Before he was named, after he was released, and without a device's word.
+    for more in
+        [at("09:40", 2), at("12:30", 3), json!({}), json!({"occurred_at": "2026-10-05T10:20:00+05:00"})]
+    {
+        let answer = told(&felled.carrier, "departed", &felled.logs, more.clone()).await;
+        assert_eq!(answer.json()["errors"], unknown, "{more}");
+    }
+    // Who never had a part in it, whatever he claims; and a correction is of the present.
+    assert_eq!(told(&stranger, "departed", &felled.logs, at("10:20", 4)).await.json()["errors"], unknown);
+    let right =
+        with(json!({"corrects": 2, "reason": "?", "set": {"place": {"name": "Қойма"}}}), &at("10:20", 5));
+    assert_eq!(told(&felled.carrier, "corrected", &felled.logs, right).await.json()["errors"], unknown);
+    // In the middle of his journey nothing is unloaded.
+    let stored = world.event(&felled.carrier, "stored", &felled.logs, at("10:20", 6)).await;
+    stored.expect(409);
+    assert_eq!(stored.codes(), ["not-yours-to-record"]);
+}

@@ -1,0 +1,108 @@
+//! Who had a log before, or issued its ticket, is told nothing of what became of it.
+
+use crate::world::{Felled, Org, World};
+use serde_json::{Value, json};
+
+/// What each refusal of `who` says, but for names of the request.
+async fn refusals(world: &World, felled: &Felled, who: &Org) -> Value {
+    let to = if who.id == felled.forest_owner.id { &felled.enterprise } else { &felled.forest_owner };
+    let posts = [
+        ("stored", json!({})),
+        ("departed", json!({})),
+        ("received", json!({})),
+        ("accepted", json!({})),
+        ("withdrawn", json!({})),
+        ("processed", json!({})),
+        ("lost", json!({})),
+        ("found", json!({})),
+        ("transferred", json!({"to_bin": to.bin})),
+        ("inspected", json!({"details": {"outcome": "match"}})),
+        ("corrected", json!({"corrects": 3, "reason": "?", "set": {"place": {"name": "Қойма"}}})),
+        ("corrected", json!({"corrects": 4, "reason": "?", "reverse": true})),
+        ("corrected", json!({"corrects": 99, "reason": "?", "reverse": true})),
+    ];
+    let mut told = Vec::new();
+    for (what, more) in posts {
+        let answer = world.event(who, what, &felled.logs, more).await;
+        answer.expect(409);
+        let expected = if what == "corrected" { "correction-not-yours" } else { "not-yours-to-record" };
+        assert_eq!(answer.codes(), [expected], "{what}");
+        let errors = answer.json()["errors"].clone();
+        assert!(errors[0].get("allowed").is_none_or(|allowed| allowed == &json!([])), "{errors}");
+        told.push(errors);
+    }
+    Value::Array(told)
+}
+
+#[tokio::test]
+async fn a_refusal_is_the_same_whatever_became_of_the_log() {
+    let world = World::new().await;
+    let felled = world.felled(1).await;
+    let (seller, buyer, logs) = (&felled.enterprise, &felled.sawmill, &felled.logs[..]);
+    world.event(seller, "transferred", logs, json!({"to_bin": buyer.bin})).await.expect(201);
+    world.event(buyer, "accepted", logs, json!({})).await.expect(201);
+    let watchers = [seller, &felled.forest_owner];
+    let mut first = Vec::new();
+    for who in watchers {
+        first.push(refusals(&world, &felled, who).await);
+    }
+    let offer = json!({"to_bin": felled.forest_owner.bin, "of": "ownership"});
+    let steps = [
+        ("stored", json!({})),
+        ("transferred", offer),
+        ("withdrawn", json!({})),
+        ("loaded", json!({"carrier_bin": felled.carrier.bin})),
+        ("departed", json!({})),
+        ("arrived", json!({})),
+        ("received", json!({})),
+        ("void", json!({"reason": "lost"})),
+        ("lost", json!({})),
+    ];
+    for (what, more) in steps {
+        if what == "void" {
+            world.post(&format!("/v1/seals/{}/void", logs[0]), buyer, more).await.expect(200);
+        } else {
+            world.event(buyer, what, logs, more).await.expect(201);
+        }
+        for (who, first) in watchers.iter().zip(&first) {
+            // To whom it is offered, it is his to see.
+            if what == "transferred" && who.id == felled.forest_owner.id {
+                continue;
+            }
+            assert_eq!(&refusals(&world, &felled, who).await, first, "after {what}");
+        }
+    }
+    // Its present parties are told what would be right.
+    let refused = world.event(buyer, "stored", logs, json!({})).await;
+    assert_eq!(refused.codes(), ["seal-void"]);
+    assert_eq!(refused.json()["errors"][0]["allowed"], json!(["corrected"]));
+}
+
+#[tokio::test]
+async fn who_has_it_no_more_still_corrects_what_he_recorded() {
+    let world = World::new().await;
+    let felled = world.felled(1).await;
+    let (seller, buyer, logs) = (&felled.enterprise, &felled.sawmill, &felled.logs[..]);
+    world.event(seller, "stored", logs, json!({})).await.expect(201);
+    world.event(seller, "transferred", logs, json!({"to_bin": buyer.bin})).await.expect(201);
+    world.event(buyer, "accepted", logs, json!({})).await.expect(201);
+    world.event(buyer, "stored", logs, json!({})).await.expect(201);
+    let right =
+        json!({"corrects": 2, "reason": "Қойма шатастырылған", "set": {"place": {"name": "Жоғарғы қойма"}}});
+    world.event(seller, "corrected", logs, right).await.expect(201);
+    let undo = |corrects: u32| json!({"corrects": corrects, "reason": "Басқа бөрене болды", "reverse": true});
+    let refused = world.event(seller, "corrected", logs, undo(2)).await;
+    refused.expect(409);
+    assert_eq!(refused.codes(), ["not-reversible"]);
+    let detail = refused.json()["errors"][0]["detail"].as_str().unwrap().to_owned();
+    assert!(
+        !detail.contains(|c: char| c.is_ascii_digit()),
+        "which event is the last is not his to know: {detail}"
+    );
+    // Who has it is told.
+    let refused = world.event(buyer, "corrected", logs, undo(4)).await;
+    assert!(refused.json()["errors"][0]["detail"].as_str().unwrap().contains(": 5."), "{refused:?}");
+    let refused = world.event(buyer, "corrected", logs, undo(99)).await;
+    refused.expect(422);
+    assert_eq!(refused.codes(), ["unknown-event"]);
+}
