@@ -201,6 +201,7 @@ pub async fn appends(bench: &mut Bench) -> Result<(Vec<Line>, f64), Failure> {
                 variables.push(("base", base.to_string()));
                 let (run, cpu) = bench.bench(script, connections, bench.settings.seconds, &variables)?;
                 side.add_run(&run, cpu);
+                drained(bench).await?;
             }
             let before = wal(&bench.pool).await?;
             let mut plan = Appends::new(ours.clone(), &parties, Clock::system().now());
@@ -208,6 +209,7 @@ pub async fn appends(bench: &mut Bench) -> Result<(Vec<Line>, f64), Failure> {
             server.add_traffic(&traffic, cpu)?;
             written += wal(&bench.pool).await? - before;
             events += traffic.good;
+            drained(bench).await?;
         }
         for (what, side) in [("append", &alone), ("append, one statement", &single)] {
             let line = Line::of(what, connections, side, &server);
@@ -219,6 +221,18 @@ pub async fn appends(bench: &mut Bench) -> Result<(Vec<Line>, f64), Failure> {
         }
     }
     Ok((lines, written as f64 / events.max(1) as f64))
+}
+
+/// Waits until the sequencer has placed what a turn left in the queue: its work is not the next turn's.
+async fn drained(bench: &Bench) -> Result<(), Failure> {
+    let since = Instant::now();
+    while sqlx::query_scalar("SELECT EXISTS (SELECT FROM leaf_queue)").fetch_one(&bench.pool).await? {
+        if since.elapsed() > Duration::from_mins(1) {
+            return Err("the register's queue is not empty after a minute".into());
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    Ok(())
 }
 
 /// Appends while the public check is flooded, by strangers and by somebody with a token.

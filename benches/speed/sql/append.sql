@@ -20,7 +20,7 @@ FROM log WHERE id = ('01990000-0000-7000-8000-' || :n::text)::uuid FOR UPDATE
 -- queue
 WITH queued AS (
     INSERT INTO leaf_queue (entry, subject_id, seq)
-    VALUES (decode(repeat('5a', 113), 'hex'), ('01990000-0000-7000-8000-' || :n::text)::uuid, :log_head_seq::int + 1)
+    VALUES (decode('01' || repeat('5a', 112), 'hex'), ('01990000-0000-7000-8000-' || :n::text)::uuid, :log_head_seq::int + 1)
 )
 -- end of queue
 INSERT INTO event (subject_id, seq, subject_kind, received_at, hash, secret, public, business, type,

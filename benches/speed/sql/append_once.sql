@@ -17,7 +17,7 @@ WITH moved AS (
 )
 -- queue
 , queued AS (
-    INSERT INTO leaf_queue (entry, subject_id, seq) SELECT decode(repeat('5a', 113), 'hex'), id, head_seq FROM moved
+    INSERT INTO leaf_queue (entry, subject_id, seq) SELECT decode('01' || repeat('5a', 112), 'hex'), id, head_seq FROM moved
 )
 -- end of queue
 INSERT INTO event (subject_id, seq, subject_kind, received_at, hash, secret, public, business, type,
