@@ -74,10 +74,9 @@ pub async fn read(
     personal: bool,
 ) -> Result<Vec<StoredEvent>> {
     let mut chain = page(db, subject, 0, up_to.unwrap_or(u32::MAX)).await?.chain(None)?;
-    let wanted: Vec<Uuid> = chain.personal.iter().flatten().copied().collect();
-    if personal && !wanted.is_empty() {
-        let kept = persons(db, &wanted).await?;
-        chain.open(&kept, |_| true);
+    if personal {
+        chain.read_persons(db).await?;
+        chain.open(|_| true);
     }
     Ok(chain.events)
 }
@@ -100,6 +99,9 @@ struct Row {
     business: String,
     personal_commitment: Option<Vec<u8>>,
     personal_id: Option<Uuid>,
+    /// The personal part and its secret; nothing if it was erased, or was not asked for.
+    person: Option<String>,
+    person_secret: Option<Vec<u8>>,
 }
 
 /// The events of a chain behind `after`, up to and with `up_to`. One round trip.
@@ -110,8 +112,9 @@ pub async fn page(db: &mut PgConnection, subject: Uuid, after: u32, up_to: u32) 
     let [after, up_to] = [after, up_to].map(|seq| i32::try_from(seq).unwrap_or(i32::MAX));
     let rows = sqlx::query_as!(
         Row,
-        "SELECT subject_id, seq, received_at, hash, secret, public, business, personal_commitment, personal_id
-         FROM event WHERE subject_id = $1 AND seq > $2 AND seq <= $3 ORDER BY seq",
+        r#"SELECT subject_id, seq, received_at, hash, secret, public, business, personal_commitment, personal_id,
+                  NULL::text AS "person?", NULL::bytea AS "person_secret?"
+           FROM event WHERE subject_id = $1 AND seq > $2 AND seq <= $3 ORDER BY seq"#,
         subject,
         after,
         up_to
@@ -151,7 +154,7 @@ impl Rows {
     /// # Errors
     /// A stored row that cannot be.
     pub fn chain(self, up_to: Option<u32>) -> Result<Chain> {
-        let mut chain = Chain { subject: self.subject, events: Vec::new(), personal: Vec::new() };
+        let mut chain = Chain { subject: self.subject, ..Chain::default() };
         chain.grow(self, up_to)?;
         Ok(chain)
     }
@@ -165,6 +168,8 @@ pub struct Chain {
     pub events: Vec<StoredEvent>,
     /// For each event its row of table `personal`.
     pub personal: Vec<Option<Uuid>>,
+    /// The personal parts that came with the events, whoever may see them.
+    persons: Persons,
 }
 
 impl Chain {
@@ -186,6 +191,9 @@ impl Chain {
             }
             let hash = Hash::from_slice(&row.hash).ok_or_else(|| bad("hash"))?;
             let commitment = |bytes: &[u8]| Hash::from_slice(bytes).ok_or_else(|| bad("personal_commitment"));
+            if let (Some(id), Some(text), Some(secret)) = (row.personal_id, row.person, row.person_secret) {
+                self.persons.add(id, text, &secret)?;
+            }
             self.personal.push(row.personal_id);
             self.events.push(StoredEvent {
                 seq,
@@ -203,12 +211,29 @@ impl Chain {
         Ok(())
     }
 
-    /// Puts the personal parts into those events that have one and that `whose` says: what `persons`
-    /// does not have was erased. `whose` is asked by place, from 0.
-    pub fn open(&mut self, persons: &Persons, whose: impl Fn(usize) -> bool) {
+    /// Reads the personal parts of events that came without. One round trip, none if no event has one.
+    ///
+    /// # Errors
+    /// The database's own; a stored row that cannot be.
+    pub async fn read_persons(&mut self, db: &mut PgConnection) -> Result<()> {
+        let wanted: Vec<Uuid> = self.personal.iter().flatten().copied().collect();
+        if !wanted.is_empty() {
+            let rows = sqlx::query!("SELECT id, text, secret FROM personal WHERE id = ANY($1)", &wanted)
+                .fetch_all(db)
+                .await?;
+            for row in rows {
+                self.persons.add(row.id, row.text, &row.secret)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Puts the personal parts into those events that have one and that `whose` says: what was not found
+    /// was erased. `whose` is asked by place, from 0.
+    pub fn open(&mut self, whose: impl Fn(usize) -> bool) {
         let parts = self.events.iter_mut().zip(&self.personal).enumerate();
         for (_, (event, id)) in parts.filter(|(place, _)| whose(*place)) {
-            event.personal = id.map(|id| match persons.0.get(&id) {
+            event.personal = id.map(|id| match self.persons.0.get(&id) {
                 Some((text, secret)) => Personal::Opened {
                     salt: secret.personal_salt(self.subject, event.seq),
                     text: text.clone(),
@@ -221,28 +246,17 @@ impl Chain {
 
 /// Personal parts by their ids.
 #[derive(Default)]
-pub struct Persons(HashMap<Uuid, (String, Secret)>);
+struct Persons(HashMap<Uuid, (String, Secret)>);
 
 impl Persons {
     /// Adds a row of table `personal`.
     ///
     /// # Errors
     /// A secret that is none.
-    pub fn add(&mut self, id: Uuid, text: String, secret: &[u8]) -> Result<()> {
+    fn add(&mut self, id: Uuid, text: String, secret: &[u8]) -> Result<()> {
         let secret = secret.try_into();
         let secret = secret.map_err(|_| Error::BadRow(format!("personal.secret of {id}: not 32 bytes")))?;
         self.0.insert(id, (text, Secret(secret)));
         Ok(())
     }
-}
-
-async fn persons(db: &mut PgConnection, ids: &[Uuid]) -> Result<Persons> {
-    let rows = sqlx::query!("SELECT id, text, secret FROM personal WHERE id = ANY($1)", ids)
-        .fetch_all(&mut *db)
-        .await?;
-    let mut persons = Persons::default();
-    for row in rows {
-        persons.add(row.id, row.text, &row.secret)?;
-    }
-    Ok(persons)
 }

@@ -71,7 +71,7 @@ pub struct Evidence<'t> {
     pub parts: ShownParts<'t>,
 }
 
-/// The shape of a [`ShownEvent`].
+/// One event as a history answers it.
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "describes what is written from the stored texts")]
 struct ShownEventShape {
@@ -83,7 +83,7 @@ struct ShownEventShape {
     evidence: Evidence<'static>,
 }
 
-/// One event as a history answers it, whatever its subject.
+/// One event of any subject, as it is stored until it is answered.
 #[derive(Clone)]
 pub struct ShownEvent {
     event: StoredEvent,

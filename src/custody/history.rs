@@ -38,7 +38,8 @@ pub struct LogHistory {
     _room: Option<OwnedSemaphorePermit>,
 }
 
-/// The shape of a [`LogEvent`].
+/// One event of a log. The fields from `type` to `details` are read out of the texts in `parts`, and
+/// null or absent where those are not the reader's to see.
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "describes what is written from the stored texts")]
 struct LogEventShape {
@@ -50,8 +51,7 @@ struct LogEventShape {
     evidence: Evidence<'static>,
 }
 
-/// One event of a log. The fields from `type` to `details` are read out of the texts in `parts`, and
-/// null or absent where those are not the reader's to see.
+/// One event of a log, as it is stored until it is answered.
 #[derive(Clone)]
 pub struct LogEvent {
     event: StoredEvent,

@@ -1,6 +1,4 @@
--- What histories name: organisations, and those personal parts that their readers may see.
-SELECT id AS "id!", name AS "name?", kind AS "kind?: OrganizationKind", NULL::text AS "text?", NULL::bytea AS "secret?"
+-- The organisations that histories name, and the mark of erasures as it was when they were read.
+SELECT id, name, kind AS "kind: OrganizationKind",
+       (SELECT value FROM server_secret WHERE name = 'erasures') AS "erasures?"
 FROM organization WHERE id = ANY($1)
-UNION ALL
-SELECT id, NULL, NULL, text, secret
-FROM personal WHERE id = ANY($2)

@@ -35,7 +35,7 @@ pub struct Search {
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub struct Place(DateTime<Utc>, Uuid, i32);
 
-/// The form of a [`FoundEvent`].
+/// An event that was found. Its hashes are recomputed from the log's history.
 #[derive(serde::Serialize, ToSchema)]
 struct FoundEventShape<'t> {
     /// The log it is about.
@@ -47,7 +47,7 @@ struct FoundEventShape<'t> {
     hash: Hash,
 }
 
-/// An event that was found. Its hashes are recomputed from the log's history.
+/// An event that was found, as it is stored until it is answered.
 pub struct FoundEvent {
     log: LogId,
     event: StoredEvent,

@@ -1,8 +1,12 @@
-//! What it takes to tell a history, for many readers at once: chains, the names of the organisations
-//! in them, and the personal parts that the reader may see.
+//! What it takes to tell a history, for many readers at once: chains with the personal parts that the
+//! reader may see, and the names of the organisations in them.
+//!
+//! Names are remembered. An organisation's name is written once, and taken away by the erasure of a
+//! person alone; each erasure changes a mark in its own transaction. The look at a log reads the mark
+//! along, so what was read under the same mark is what the database says at that moment.
 
 use super::content::Parties;
-use crate::chain::history::{self, Chain, Persons, StoredEvent};
+use crate::chain::history::{self, Chain, StoredEvent};
 use crate::error::Result;
 use crate::ids::OrganizationId;
 use crate::log::store::{KnownNames, LogRow, Names, Reader};
@@ -10,12 +14,42 @@ use crate::party::role::OrganizationKind;
 use crate::read::merge::Question;
 use sqlx::PgConnection;
 use std::collections::{HashMap, HashSet};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::OwnedSemaphorePermit;
 use uuid::Uuid;
 
 /// Events of a chain that are read at once; a longer one is read page by page.
 const PAGE: u32 = 500;
+/// Names remembered at most; of about 200 bytes each.
+const REMEMBERED: usize = 10_000;
+
+/// Names of organisations, as they were under one mark of erasures.
+#[derive(Debug, Default)]
+pub struct Memory(Mutex<Remembered>);
+
+#[derive(Debug, Default)]
+struct Remembered {
+    mark: Option<Vec<u8>>,
+    names: Arc<KnownNames>,
+}
+
+impl Memory {
+    /// What is remembered, if it was read under `mark`.
+    fn under(&self, mark: Option<&Vec<u8>>) -> Option<Arc<KnownNames>> {
+        let remembered = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        (remembered.mark.as_ref() == mark).then(|| Arc::clone(&remembered.names))
+    }
+
+    /// Remembers what was read under `mark`, beside what is known under the same.
+    fn learn(&self, mark: Option<Vec<u8>>, names: &KnownNames) {
+        let mut remembered = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if remembered.mark != mark || remembered.names.len() + names.len() > REMEMBERED {
+            *remembered = Remembered { mark, names: Arc::default() };
+        }
+        Arc::make_mut(&mut remembered.names)
+            .extend(names.iter().take(REMEMBERED).map(|(id, name)| (*id, name.clone())));
+    }
+}
 
 /// What one reader needs of one log.
 #[derive(Debug)]
@@ -27,6 +61,9 @@ pub struct Telling {
     reader: Reader,
     /// Whether all personal parts are the reader's to see, or only those that he recorded.
     persons: bool,
+    /// The mark of erasures when the log was looked at.
+    mark: Option<Vec<u8>>,
+    memory: Arc<Memory>,
 }
 
 /// The material of one answer.
@@ -45,7 +82,15 @@ impl Telling {
     /// The names in the log's own row, and no event.
     #[must_use]
     pub fn names(row: &LogRow, reader: Reader) -> Self {
-        Self { subject: row.id.0, up_to: 0, parties: row.parties().collect(), reader, persons: false }
+        Self {
+            subject: row.id.0,
+            up_to: 0,
+            parties: row.parties().collect(),
+            reader,
+            persons: false,
+            mark: row.erasures().cloned(),
+            memory: Arc::default(),
+        }
     }
 
     /// Its chain up to and with event `up_to`. `persons`: whether every personal part in it is the
@@ -53,6 +98,21 @@ impl Telling {
     #[must_use]
     pub fn chain(row: &LogRow, up_to: u32, reader: Reader, persons: bool) -> Self {
         Self { up_to, persons, ..Self::names(row, reader) }
+    }
+
+    /// The same, by whoever remembers names.
+    #[must_use]
+    pub fn with(self, memory: &Arc<Memory>) -> Self {
+        Self { memory: Arc::clone(memory), ..self }
+    }
+
+    /// What is told without asking: names alone, all of them remembered.
+    #[must_use]
+    pub fn remembered(&self) -> Option<Told> {
+        let known = self.memory.under(self.mark.as_ref()).filter(|_| self.up_to == 0)?;
+        let all = self.parties.iter().all(|id| known.contains_key(&id.0));
+        let names = || Names::new(known, self.reader);
+        all.then(|| Told { events: Vec::new(), parties: Vec::new(), names: names(), room: None })
     }
 
     /// How many events.
@@ -77,6 +137,11 @@ impl Telling {
                 return Ok(Err(bad));
             }
         }
+        if let Ok(events) = &mut chain
+            && let Err(bad) = events.read_persons(db).await
+        {
+            return Ok(Err(bad));
+        }
         Ok(chain)
     }
 
@@ -94,7 +159,7 @@ impl Question for Telling {
         usize::try_from(self.up_to).unwrap_or(usize::MAX)
     }
 
-    /// Two round trips: the chains, and what they name; one for names alone.
+    /// One round trip: the chains. Another one for names that are not remembered.
     async fn ask(db: &mut PgConnection, asked: &[&Self]) -> sqlx::Result<Vec<Result<Told>>> {
         let mut parts: Vec<Result<Parts>> = Vec::with_capacity(asked.len());
         for chain in chains(db, asked).await? {
@@ -104,28 +169,46 @@ impl Question for Telling {
                 Ok((chain, named))
             }));
         }
-        let (mut named, mut persons) = (HashSet::new(), HashSet::new());
+        let mut named: HashSet<Uuid> = HashSet::new();
         for (telling, parts) in asked.iter().zip(&parts) {
             named.extend(telling.parties.iter().map(|id| id.0));
-            if let Ok((chain, parties)) = parts {
+            if let Ok((_, parties)) = parts {
                 named.extend(parties.iter().flat_map(|parties| parties.ids()).map(|id| id.0));
-                let personal = chain.personal.iter().zip(parties);
-                persons.extend(personal.filter_map(|(id, of)| id.filter(|_| telling.may_see(*of))));
             }
         }
-        let (names, persons) = match read(db, named, persons).await? {
-            Ok((names, persons)) => (Arc::new(names), persons),
-            // Which of the askers it hurts, a second look at each alone will tell.
-            Err(bad) => return Err(sqlx::Error::Decode(Box::new(bad))),
-        };
+        let names = names(db, asked, named).await?;
         let told = asked.iter().zip(parts).map(|(telling, parts)| {
             let (mut chain, parties) = parts?;
-            chain.open(&persons, |place| parties.get(place).is_some_and(|of| telling.may_see(*of)));
+            chain.open(|place| parties.get(place).is_some_and(|of| telling.may_see(*of)));
             let names = Names::new(Arc::clone(&names), telling.reader);
             Ok(Told { events: chain.events, parties, names, room: None })
         });
         Ok(told.collect())
     }
+}
+
+/// The names of `named`: those remembered, if all who ask looked at their logs under the mark that goes
+/// with them, and the others out of the database.
+async fn names(
+    db: &mut PgConnection,
+    asked: &[&Telling],
+    mut named: HashSet<Uuid>,
+) -> sqlx::Result<Arc<KnownNames>> {
+    let Some(Telling { memory, mark, .. }) = asked.first() else { return Ok(Arc::default()) };
+    let known = memory.under(mark.as_ref()).filter(|_| asked.iter().all(|telling| telling.mark == *mark));
+    let known = known.unwrap_or_default();
+    named.retain(|id| !known.contains_key(id));
+    if named.is_empty() {
+        return Ok(known);
+    }
+    let named: Vec<Uuid> = named.into_iter().collect();
+    let rows = sqlx::query_file!("src/custody/names.sql", &named).fetch_all(db).await?;
+    let mark = rows.first().and_then(|row| row.erasures.clone());
+    let read: KnownNames = rows.into_iter().map(|row| (row.id, (row.name, row.kind))).collect();
+    memory.learn(mark, &read);
+    let mut names = Arc::unwrap_or_clone(known);
+    names.extend(read);
+    Ok(Arc::new(names))
 }
 
 /// The events that each asked for. A log that several ask for is read once.
@@ -156,28 +239,4 @@ async fn chains(db: &mut PgConnection, asked: &[&Telling]) -> sqlx::Result<Vec<R
         rows.unwrap_or_default().chain(Some(telling.up_to))
     });
     Ok(chains.collect())
-}
-
-async fn read(
-    db: &mut PgConnection,
-    named: HashSet<Uuid>,
-    wanted: HashSet<Uuid>,
-) -> sqlx::Result<Result<(KnownNames, Persons)>> {
-    let [named, wanted] = [named, wanted].map(|ids| ids.into_iter().collect::<Vec<_>>());
-    let rows = sqlx::query_file!("src/custody/names.sql", &named, &wanted).fetch_all(db).await?;
-    let (mut names, mut persons) = (KnownNames::new(), Persons::default());
-    for row in rows {
-        match (row.kind, row.text, row.secret) {
-            (Some(kind), ..) => {
-                names.insert(row.id, (row.name, kind));
-            }
-            (None, Some(text), Some(secret)) => {
-                if let Err(bad) = persons.add(row.id, text, &secret) {
-                    return Ok(Err(bad));
-                }
-            }
-            _ => {}
-        }
-    }
-    Ok(Ok((names, persons)))
 }

@@ -11,8 +11,16 @@ use std::path::Path;
 /// A held lock: whoever must have the directory alone takes one of these as an argument.
 #[derive(Debug)]
 pub struct Lock {
-    /// Held for its lock alone; closing it lets go.
-    _file: File,
+    /// Held for its lock alone.
+    file: File,
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // Closing alone lets go only when nobody else has the file open, and a child that another thread
+        // is just starting has it, until it becomes its program.
+        let _ = self.file.unlock();
+    }
 }
 
 /// Why there is no lock.
@@ -45,7 +53,7 @@ impl Lock {
         }
         file.set_len(0).and_then(|()| file.rewind()).map_err(Denied::Io)?;
         writeln!(file, "process {}", std::process::id()).map_err(Denied::Io)?;
-        Ok(Self { _file: file })
+        Ok(Self { file })
     }
 }
 

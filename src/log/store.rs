@@ -128,6 +128,11 @@ impl LogRow {
         self.salt.as_slice().try_into().map(Salt).map_err(|_| self.bad("salt"))
     }
 
+    /// The mark of erasures when it was read.
+    pub(crate) fn erasures(&self) -> Option<&Vec<u8>> {
+        self.erasures.as_ref()
+    }
+
     /// Number of its events.
     pub(crate) fn head_seq(&self) -> Result<u32> {
         u32::try_from(self.head_seq).map_err(|_| self.bad("head_seq"))

@@ -129,12 +129,14 @@ async fn a_history_is_one_index_only_descent() {
 
     let mut reader = of_readers(world.database()).connect().await.unwrap();
     let chain = include_str!("../../src/chain/chains.sql");
-    for ((subject, events), most) in chains.into_iter().zip([12, 120]) {
+    // The person of the harvest is one more walk down a key.
+    for ((subject, events), most) in chains.into_iter().zip([15, 123]) {
         let plan = explained(&mut reader, chain, |query| query.bind(vec![subject.0])).await;
-        assert_eq!(plan["Node Type"], "Index Only Scan", "{plan:#}");
-        assert_eq!(plan["Index Name"], "event_pkey");
-        assert_eq!(plan["Actual Rows"].as_f64(), Some(f64::from(u32::try_from(events).unwrap())));
-        assert_eq!(plan["Heap Fetches"], 0, "{plan:#}");
+        let scan = nodes(&plan).into_iter().find(|node| node["Index Name"] == "event_pkey");
+        let scan = scan.unwrap_or_else(|| panic!("no walk down the chain's key: {plan:#}"));
+        assert_eq!(scan["Node Type"], "Index Only Scan", "{plan:#}");
+        assert_eq!(scan["Actual Rows"].as_f64(), Some(f64::from(u32::try_from(events).unwrap())));
+        assert_eq!(scan["Heap Fetches"], 0, "{plan:#}");
         assert!((1..=most).contains(&buffers(&plan)), "{events} events: {} buffers", buffers(&plan));
     }
 }
