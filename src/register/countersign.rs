@@ -172,7 +172,10 @@ impl Witness {
         let size = Checkpoint::parse(note.text()).map_err(|error| Refused::Proof(error.to_string()))?.size;
         for first in [true, false] {
             if self.seen > size {
-                return Err(Refused::Ahead { theirs: self.seen, ours: size });
+                // Forgotten again, so that it is asked the next time: it may have spoken wrongly, or
+                // may have been set right since, and a process lives for months.
+                let theirs = std::mem::take(&mut self.seen);
+                return Err(Refused::Ahead { theirs, ours: size });
             }
             let body = request(self.seen, size, note, folder)?;
             let answer = client::send(Method::POST, &self.address.endpoint, body, WITHIN).await?;
@@ -215,3 +218,7 @@ fn request(old: u64, size: u64, note: &Note, folder: &Folder) -> Result<String, 
     let _ = write!(body, "\n{note}");
     Ok(body)
 }
+
+#[cfg(test)]
+#[path = "countersign_tests.rs"]
+mod tests;
