@@ -6,7 +6,7 @@
 //! before it begins, and whenever it had to connect anew, it holds the database against its tree.
 //! A database that is shorter, or has other leaves, is refused.
 
-use super::countersign::{WitnessAddress, Witnesses};
+use super::countersign::{Expected, WitnessAddress, Witnesses};
 use super::keeper::{KeepError, Keeper, Keys};
 use super::leaves::{self, LeafError};
 use super::statement::Statement;
@@ -301,7 +301,8 @@ impl Publisher {
         Ok(entries)
     }
 
-    /// Extends, signs, asks the witnesses and publishes.
+    /// Extends, signs, asks the witnesses and publishes. Waits a moment for witnesses, and not for one
+    /// that failed or was late the last time.
     ///
     /// # Errors
     /// See [`PublishError`].
@@ -324,11 +325,22 @@ impl Publisher {
             let kept = published.signatures().iter().filter(|line| keys.iter().any(|key| line.is_by(key)));
             kept.cloned().for_each(|line| note.add(line));
         }
-        if self.witnesses.is_any_due(&note) {
-            self.witnesses.ask(&mut note, keeper.folder()).await;
-        }
-        let standing = self.standing(&note);
-        let changed = self.published.as_ref() != Some(&note);
+        self.witnesses.ask(&note, keeper.folder());
+        self.witnesses.gather(&mut note, Expected::Prompt).await;
+        keeper = self.show(keeper, &note).await?;
+        // A witness that never answered yet may be none: what is signed is published before it is
+        // waited for, and once more with its line.
+        self.witnesses.gather(&mut note, Expected::New).await;
+        self.keeper = Some(self.show(keeper, &note).await?);
+        let Some(newest) = entries.last() else { return Ok(Round::Idle) };
+        self.measure(newest, began);
+        Ok(Round::Added(entries.len(), entries.len() == BATCH as usize))
+    }
+
+    /// Publishes a checkpoint, and how it stands with the witnesses, where either is new.
+    async fn show(&mut self, mut keeper: Keeper, note: &Note) -> Result<Keeper, PublishError> {
+        let standing = self.standing(note);
+        let changed = self.published.as_ref() != Some(note);
         let newly_stated = self.stated.as_ref() != Some(&standing);
         if changed || newly_stated {
             let (shown, statement) = (note.clone(), newly_stated.then(|| standing.to_json()));
@@ -340,36 +352,19 @@ impl Publisher {
             })
             .await?;
         }
-        self.keeper = Some(keeper);
         if changed {
-            self.published = Some(note);
+            self.published = Some(note.clone());
         }
         if newly_stated {
-            self.tell(&standing);
+            tell(&standing, keeper.size());
             self.stated = Some(standing);
         }
-        let Some(newest) = entries.last() else { return Ok(Round::Idle) };
-        self.measure(newest, began);
-        Ok(Round::Added(entries.len(), entries.len() == BATCH as usize))
+        Ok(keeper)
     }
 
     fn standing(&self, note: &Note) -> Statement {
         let witnesses: Vec<_> = self.witnesses.addresses().map(|witness| &witness.key).collect();
         Statement::new(self.keys.origin(), self.keys.verifiers(), &witnesses, self.settings.quorum, note)
-    }
-
-    fn tell(&self, standing: &Statement) {
-        let told = standing.standing.as_str();
-        if standing.quorum_reached {
-            tracing::info!(size = self.size(), standing = told, "the register is published");
-        } else {
-            tracing::warn!(
-                size = self.size(),
-                standing = told,
-                "the register is published with too few witnesses"
-            );
-        }
-        gauge!(WITNESSED).set(f64::from(u32::try_from(standing.witnessed_by.len()).unwrap_or(u32::MAX)));
     }
 
     fn measure(&self, newest: &[u8; ENTRY_LEN], began: Instant) {
@@ -388,6 +383,16 @@ impl Publisher {
             "published"
         );
     }
+}
+
+fn tell(standing: &Statement, size: u64) {
+    let told = standing.standing.as_str();
+    if standing.quorum_reached {
+        tracing::info!(size, standing = told, "the register is published");
+    } else {
+        tracing::warn!(size, standing = told, "the register is published with too few witnesses");
+    }
+    gauge!(WITNESSED).set(f64::from(u32::try_from(standing.witnessed_by.len()).unwrap_or(u32::MAX)));
 }
 
 /// Runs what waits for the disk where it holds nobody up.

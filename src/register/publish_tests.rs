@@ -1,9 +1,13 @@
 use super::*;
 use crate::http::server::{Server, ServerSettings};
-use crate::ledger::checkpoint::Policy;
+use crate::ledger::checkpoint::{Checkpoint, Policy};
 use crate::ledger::disk::Disk;
 use crate::register::witness::Witness;
 use chrono::DateTime;
+use futures_util::FutureExt as _;
+use futures_util::future::FusedFuture as _;
+use std::sync::atomic::{AtomicBool, Ordering};
+use tokio::io::AsyncReadExt as _;
 use tokio::task::JoinHandle;
 
 const ORIGIN: &str = "register.example/timber";
@@ -144,6 +148,60 @@ async fn a_witness_is_met_where_it_is() {
     other.round(&entries(2500, 2600)).await.unwrap();
     assert_eq!(standing(elsewhere.path())["quorum_reached"], false, "a longer one that does not follow");
     assert_eq!(witness.size_of(ORIGIN), 701);
+}
+
+/// Takes every connection, reads what is said and never answers; whether somebody has given it up.
+fn black_hole(listener: std::net::TcpListener) -> Arc<AtomicBool> {
+    let given_up = Arc::new(AtomicBool::new(false));
+    let told = Arc::clone(&given_up);
+    listener.set_nonblocking(true).unwrap();
+    let listener = tokio::net::TcpListener::from_std(listener).unwrap();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let told = Arc::clone(&told);
+            tokio::spawn(async move {
+                while stream.read(&mut [0; 4096]).await.is_ok_and(|read| read > 0) {}
+                told.store(true, Ordering::SeqCst);
+            });
+        }
+    });
+    given_up
+}
+
+#[tokio::test]
+async fn a_witness_that_never_answers_delays_nothing() {
+    let place = tempfile::tempdir().unwrap();
+    let dir = place.path();
+    let (listener, url) = port();
+    let key = Signer::from_seed("hole.example", Kind::Cosignature, &[2; 32]).unwrap();
+    let given_up = black_hole(listener);
+    let addresses = vec![WitnessAddress::new(&url, key.verifier().clone()).unwrap()];
+    let mut publisher = open(dir, settings(dir, addresses, 1)).unwrap();
+    let folder = Folder::new(dir.join("register"));
+    let size = || {
+        let note = Note::parse(&folder.published().unwrap()?).unwrap();
+        Some(Checkpoint::parse(note.text()).unwrap().size)
+    };
+    let first = entries(0, 300);
+    {
+        let mut round = std::pin::pin!(publisher.round(&first).map(Result::unwrap).fuse());
+        while size() != Some(300) {
+            tokio::select! {
+                biased;
+                _ = &mut round => {}
+                () = tokio::task::yield_now() => {}
+            }
+            assert!(!given_up.load(Ordering::SeqCst), "it was waited for before publishing");
+        }
+        if !round.is_terminated() {
+            round.await;
+        }
+    }
+    // It is still being asked, and holds up no later leaf either.
+    publisher.round(&entries(300, 301)).await.unwrap();
+    assert_eq!(size(), Some(301));
+    assert!(!given_up.load(Ordering::SeqCst), "it was waited for to its end");
+    assert_eq!(standing(dir)["standing"], "signed, witnessed by 0 of 1; 1 are asked for");
 }
 
 #[test]
