@@ -165,6 +165,17 @@ impl Witnesses {
             }
         }
     }
+
+    /// Adds to `note` those lines under `published` that witnesses of ours have really made under it.
+    /// Whoever can write the file must not be able to make a witness unasked, or a checkpoint that
+    /// every reader refuses.
+    pub fn keep(&self, note: &mut Note, published: &Note) {
+        for line in published.signatures() {
+            if self.0.iter().any(|witness| witness.address.has_made(line, note)) {
+                note.add(line.clone());
+            }
+        }
+    }
 }
 
 impl Witness {

@@ -321,9 +321,7 @@ impl Publisher {
             self.published = Note::parse(&bytes).ok();
         }
         if let Some(published) = self.published.as_ref().filter(|published| published.text() == note.text()) {
-            let keys: Vec<_> = self.witnesses.addresses().map(|witness| witness.key.clone()).collect();
-            let kept = published.signatures().iter().filter(|line| keys.iter().any(|key| line.is_by(key)));
-            kept.cloned().for_each(|line| note.add(line));
+            self.witnesses.keep(&mut note, published);
         }
         self.witnesses.ask(&note, keeper.folder());
         self.witnesses.gather(&mut note, Expected::Prompt).await;

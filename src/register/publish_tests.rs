@@ -204,6 +204,35 @@ async fn a_witness_that_never_answers_delays_nothing() {
     assert_eq!(standing(dir)["standing"], "signed, witnessed by 0 of 1; 1 are asked for");
 }
 
+/// A line that only looks like a witness's is not taken over from what was published.
+#[tokio::test]
+async fn a_forged_countersignature_is_not_kept() {
+    let place = tempfile::tempdir().unwrap();
+    let dir = place.path();
+    let witness = witness(dir, &dir.join("register.key"), 2);
+    let (listener, url) = port();
+    let address = WitnessAddress::new(&url, witness.key().clone()).unwrap();
+    let mut publisher = open(dir, settings(dir, vec![], 0)).unwrap();
+    publisher.round(&entries(0, 5)).await.unwrap();
+    drop(publisher);
+    let folder = Folder::new(dir.join("register"));
+    let mut note = Note::parse(&folder.published().unwrap().unwrap()).unwrap();
+    let other = Signer::from_seed("witness2.example", Kind::Cosignature, &[2; 32]).unwrap();
+    note.add(other.sign("another text\n", DateTime::UNIX_EPOCH));
+    folder.publish(&note).unwrap();
+    let mut publisher = open(dir, settings(dir, vec![address.clone()], 1)).unwrap();
+    drop(listener);
+    publisher.round(&[]).await.unwrap();
+    assert_eq!(standing(dir)["witnessed_by"], serde_json::json!([]));
+    let policy = Policy {
+        registers: publisher.keys().verifiers().cloned().collect(),
+        witnesses: vec![address.key],
+        quorum: 1,
+    };
+    let published = Note::parse(&folder.published().unwrap().unwrap()).unwrap();
+    assert!(!policy.check(&published).unwrap().quorum, "the line is gone, and the rest is good");
+}
+
 #[test]
 fn settings_that_cannot_be() {
     let place = tempfile::tempdir().unwrap();
