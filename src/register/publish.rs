@@ -22,7 +22,7 @@ use sqlx::ConnectOptions;
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use std::future::Future;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -180,8 +180,7 @@ impl Publisher {
             return Err(PublishError::Quorum { quorum: settings.quorum, witnesses });
         }
         let lock_file = folder.lock_file();
-        let state = lock_file.parent().unwrap_or(Path::new("."));
-        std::fs::create_dir_all(state).map_err(KeepError::Disk)?;
+        folder.make_state().map_err(KeepError::Disk)?;
         let lock = Lock::take(&lock_file).map_err(|denied| match denied {
             Denied::Held(holder) => PublishError::InUse { dir: folder.root().to_path_buf(), holder },
             Denied::Io(error) => PublishError::Keep(KeepError::Disk(error)),

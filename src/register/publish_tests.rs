@@ -1,11 +1,12 @@
 use super::*;
 use crate::http::server::{Server, ServerSettings};
 use crate::ledger::checkpoint::{Checkpoint, Policy};
-use crate::ledger::disk::Disk;
+use crate::ledger::disk::{Call, Disk};
 use crate::register::witness::Witness;
 use chrono::DateTime;
 use futures_util::FutureExt as _;
 use futures_util::future::FusedFuture as _;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::io::AsyncReadExt as _;
 use tokio::task::JoinHandle;
@@ -231,6 +232,35 @@ async fn a_forged_countersignature_is_not_kept() {
     };
     let published = Note::parse(&folder.published().unwrap().unwrap()).unwrap();
     assert!(!policy.check(&published).unwrap().quorum, "the line is gone, and the rest is good");
+}
+
+/// Every folder that is made lasts before anything is written into it.
+#[tokio::test]
+async fn the_folder_is_made_to_last() {
+    let place = tempfile::tempdir().unwrap();
+    let dir = place.path();
+    let calls = Arc::new(std::sync::Mutex::new(Vec::new()));
+    let seen = Arc::clone(&calls);
+    let disk = Disk::gated(move |call, path| {
+        seen.lock().unwrap().push((call, path.to_path_buf()));
+        Ok(())
+    });
+    let folder = Folder::on(dir.join("register"), disk);
+    let database = PgConnectOptions::new_without_pgpass();
+    drop(Publisher::open(settings(dir, vec![], 0), folder, database, clock()).unwrap());
+    let calls = calls.lock().unwrap();
+    let at = |wanted: (Call, PathBuf)| calls.iter().position(|call| *call == wanted);
+    let first_file = calls.iter().position(|(call, _)| *call == Call::Create).unwrap();
+    for (made, within) in
+        [(dir.join("register"), dir.to_path_buf()), (dir.join("register/state"), dir.join("register"))]
+    {
+        assert!(at((Call::MakeDir, made.clone())).is_some_and(|at| at < first_file), "{calls:?}");
+        assert!(
+            at((Call::SyncDir, within)).is_some_and(|at| at < first_file),
+            "{}: {calls:?}",
+            made.display()
+        );
+    }
 }
 
 #[test]
