@@ -56,6 +56,8 @@ pub struct PublishSettings {
     pub quorum: usize,
     /// Compare the last tile only, not every leaf, before beginning.
     pub quick: bool,
+    /// Begin the register although its key is older than this run and the database has leaves.
+    pub begin: bool,
     /// How long to wait when there is nothing new.
     pub poll: Duration,
 }
@@ -91,6 +93,18 @@ pub enum PublishError {
     /// The folder refuses.
     #[error("{0}")]
     Keep(#[from] KeepError),
+    /// A key that may have signed before, leaves that may have been signed, and no memory of it.
+    #[error(
+        "Nothing is signed in {} yet, the key was there before, and the database has {leaves} leaves: if the \
+         register was published before, its folder is lost, and to begin anew would be a second history. Bring the \
+         folder back from a copy. If it never was, say --begin, once.", shown(.dir)
+    )]
+    Begun {
+        /// The folder.
+        dir: PathBuf,
+        /// What the database has.
+        leaves: u64,
+    },
     /// The database has fewer leaves than were signed.
     #[error(
         "The database has {database} leaves, and {ours} were signed and published: an old backup was restored, or \
@@ -144,6 +158,8 @@ impl PublishError {
 #[derive(Debug)]
 pub struct Publisher {
     keeper: Option<Keeper>,
+    /// Whether nothing may be signed before the database is seen to have no leaves.
+    unbegun: bool,
     folder: Folder,
     keys: Arc<Keys>,
     clock: Clock,
@@ -185,16 +201,26 @@ impl Publisher {
             Denied::Held(holder) => PublishError::InUse { dir: folder.root().to_path_buf(), holder },
             Denied::Io(error) => PublishError::Keep(KeepError::Disk(error)),
         })?;
-        let keys = Arc::new(Keys::new(load_keys(&settings, &folder)?)?);
-        let keeper = Keeper::open(folder.clone(), Arc::clone(&keys), clock.clone())?;
+        let begun = folder.signed().map_err(KeepError::Disk)?.is_some()
+            || folder.published().map_err(KeepError::Disk)?.is_some();
+        let (keys, made) = load_keys(&settings, &folder)?;
+        let keys = Arc::new(Keys::new(keys)?);
+        // A key that was made just now has signed nothing before.
+        let unbegun = !(begun || made || settings.begin);
+        let keeper = if unbegun {
+            None
+        } else {
+            Some(Keeper::open(folder.clone(), Arc::clone(&keys), clock.clone())?)
+        };
         let witnesses = Witnesses::new(settings.witnesses.clone());
         describe_gauge!(SIZE, "Leaves of the register that are published.");
         describe_gauge!(LAG, "Seconds from receiving the newest published event to publishing it.");
         describe_gauge!(WITNESSED, "Witnesses that have countersigned the published checkpoint.");
         describe_histogram!(ROUND, "Seconds from reading new leaves to publishing them.");
-        tracing::info!(origin = keys.origin(), size = keeper.size(), dir = %shown(folder.root()), "the register is open");
+        tracing::info!(origin = keys.origin(), size = keeper.as_ref().map(Keeper::size), dir = %shown(folder.root()), "the register is open");
         Ok(Self {
-            keeper: Some(keeper),
+            keeper,
+            unbegun,
             folder,
             keys,
             clock,
@@ -281,6 +307,14 @@ impl Publisher {
         connection: &mut Option<PgConnection>,
         whole: bool,
     ) -> Result<Vec<[u8; ENTRY_LEN]>, PublishError> {
+        if self.unbegun {
+            let mut open = self.connect(whole).await?;
+            let leaves = leaves::count(&mut open).await.map_err(PublishError::Database)?;
+            if leaves > 0 {
+                return Err(PublishError::Begun { dir: self.folder.root().to_path_buf(), leaves });
+            }
+            self.unbegun = false;
+        }
         if self.keeper.is_none() {
             let (folder, keys, clock) = (self.folder.clone(), Arc::clone(&self.keys), self.clock.clone());
             let opened = blocking(move || Keeper::open(folder, keys, clock)).await?;
@@ -402,7 +436,8 @@ async fn blocking<T: Send + 'static>(
     }
 }
 
-fn load_keys(settings: &PublishSettings, folder: &Folder) -> Result<Vec<Signer>, PublishError> {
+/// The keys, and whether they were made just now.
+fn load_keys(settings: &PublishSettings, folder: &Folder) -> Result<(Vec<Signer>, bool), PublishError> {
     if let [only] = settings.keys.as_slice()
         && !only.exists()
     {
@@ -419,9 +454,10 @@ fn load_keys(settings: &PublishSettings, folder: &Folder) -> Result<Vec<Signer>,
         };
         let made = Signer::load_or_create(only, origin, Kind::Text).map_err(PublishError::Key)?;
         tracing::info!(key = %made.verifier(), file = %shown(only), "a key for the register was made");
-        return Ok(vec![made]);
+        return Ok((vec![made], true));
     }
-    settings.keys.iter().map(|path| Signer::load(path).map_err(PublishError::Key)).collect()
+    let load = |path: &PathBuf| Signer::load(path).map_err(PublishError::Key);
+    Ok((settings.keys.iter().map(load).collect::<Result<_, _>>()?, false))
 }
 
 /// Holds the database's leaves against the tree's: every one, or those of the last tile.

@@ -33,6 +33,8 @@ fn settings(dir: &Path, witnesses: Vec<WitnessAddress>, quorum: usize) -> Publis
         witnesses,
         quorum,
         quick: false,
+        // Some keys here are made before their publisher, which has no database to ask.
+        begin: true,
         poll: Duration::from_millis(10),
     }
 }
