@@ -34,7 +34,7 @@ const BATCH: u32 = 8192;
 const COMPARED: u32 = 4096;
 /// How long is waited after a disk or a database that failed, at first and at most.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
-/// How often a long comparison tells how far it is.
+/// How often a long comparison tells how far it is, and a long wait how far it is behind.
 const TELL: Duration = Duration::from_secs(5);
 
 const SIZE: &str = "ormantrace_publish_size";
@@ -171,6 +171,35 @@ pub struct Publisher {
     _lock: Lock,
 }
 
+/// Since when the published register is behind, so that the figure grows while nothing succeeds.
+#[derive(Clone, Copy, Debug)]
+struct Behind {
+    /// In µs since 1970: when the oldest event that is not published was received, or the last look at
+    /// the database after which everything in it was published.
+    since: i64,
+}
+
+impl Behind {
+    /// These were read and are not published yet.
+    fn found(&mut self, entries: &[[u8; ENTRY_LEN]]) {
+        self.since = entries.iter().map(leaves::received_at).min().unwrap_or(self.since);
+    }
+
+    /// All that was there at `looked` is published; or only these, and there are more.
+    fn published(&mut self, entries: &[[u8; ENTRY_LEN]], more: bool, looked: i64) {
+        let newest = entries.iter().map(leaves::received_at).max();
+        self.since = newest.filter(|_| more).unwrap_or(looked);
+    }
+
+    fn lag(self, now: i64) -> Duration {
+        Duration::from_micros(u64::try_from(now.saturating_sub(self.since)).unwrap_or_default())
+    }
+
+    fn tell(self, clock: &Clock) {
+        gauge!(LAG).set(self.lag(clock.now().timestamp_micros()).as_secs_f64());
+    }
+}
+
 /// What one round came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Round {
@@ -214,7 +243,10 @@ impl Publisher {
         };
         let witnesses = Witnesses::new(settings.witnesses.clone());
         describe_gauge!(SIZE, "Leaves of the register that are published.");
-        describe_gauge!(LAG, "Seconds from receiving the newest published event to publishing it.");
+        describe_gauge!(
+            LAG,
+            "Seconds since receiving the oldest event that is not published; if none is known, since all were."
+        );
         describe_gauge!(WITNESSED, "Witnesses that have countersigned the published checkpoint.");
         describe_histogram!(ROUND, "Seconds from reading new leaves to publishing them.");
         tracing::info!(origin = keys.origin(), size = keeper.as_ref().map(Keeper::size), dir = %shown(folder.root()), "the register is open");
@@ -268,17 +300,37 @@ impl Publisher {
         let mut connection = None;
         let mut whole = !self.settings.quick;
         let mut pause = PAUSE.0;
+        let clock = self.clock.clone();
+        let mut behind = Behind { since: clock.now().timestamp_micros() };
         loop {
-            let next = tokio::select! {
-                biased;
-                () = &mut stop => break,
-                taken = self.take(&mut connection, whole) => taken,
+            let looked = clock.now().timestamp_micros();
+            let next = {
+                let mut taking = pin!(self.take(&mut connection, whole));
+                loop {
+                    tokio::select! {
+                        biased;
+                        () = &mut stop => break None,
+                        taken = &mut taking => break Some(taken),
+                        // A database that does not answer is when the figure is looked at.
+                        () = tokio::time::sleep(TELL) => behind.tell(&clock),
+                    }
+                }
             };
+            let Some(next) = next else { break };
             // From here to the publication nothing is cut off.
             let round = match next {
-                Ok(entries) => self.round(&entries).await,
+                Ok(entries) => {
+                    behind.found(&entries);
+                    behind.tell(&clock);
+                    let round = self.round(&entries).await;
+                    if let Ok(done) = round {
+                        behind.published(&entries, matches!(done, Round::Added(_, true)), looked);
+                    }
+                    round
+                }
                 Err(error) => Err(error),
             };
+            behind.tell(&clock);
             let wait = match round {
                 Ok(Round::Added(_, true)) => Duration::ZERO,
                 Ok(_) => self.settings.poll,
@@ -363,8 +415,10 @@ impl Publisher {
         // waited for, and once more with its line.
         self.witnesses.gather(&mut note, Expected::New).await;
         self.keeper = Some(self.show(keeper, &note).await?);
-        let Some(newest) = entries.last() else { return Ok(Round::Idle) };
-        self.measure(newest, began);
+        if entries.is_empty() {
+            return Ok(Round::Idle);
+        }
+        self.measure(began);
         Ok(Round::Added(entries.len(), entries.len() == BATCH as usize))
     }
 
@@ -398,18 +452,14 @@ impl Publisher {
         Statement::new(self.keys.origin(), self.keys.verifiers(), &witnesses, self.settings.quorum, note)
     }
 
-    fn measure(&self, newest: &[u8; ENTRY_LEN], began: Instant) {
+    fn measure(&self, began: Instant) {
         let took = began.elapsed();
-        let lag = self.clock.now().timestamp_micros().saturating_sub(leaves::received_at(newest));
-        let lag = Duration::from_micros(u64::try_from(lag).unwrap_or_default());
         // A gauge is a double; sizes stay exact in it up to 2^53 leaves.
         #[expect(clippy::cast_precision_loss, reason = "a gauge holds doubles")]
         gauge!(SIZE).set(self.size() as f64);
-        gauge!(LAG).set(lag.as_secs_f64());
         histogram!(ROUND).record(took.as_secs_f64());
         tracing::debug!(
             size = self.size(),
-            lag_ms = u64::try_from(lag.as_millis()).unwrap_or(u64::MAX),
             took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
             "published"
         );

@@ -236,6 +236,28 @@ async fn a_forged_countersignature_is_not_kept() {
     assert!(!policy.check(&published).unwrap().quorum, "the line is gone, and the rest is good");
 }
 
+/// The lag is that of the oldest event not yet published, and grows while nothing succeeds.
+#[test]
+fn how_far_it_is_behind() {
+    let received = |seconds: i64| {
+        let mut entry = [1; ENTRY_LEN];
+        entry[41..49].copy_from_slice(&(seconds * 1_000_000).to_be_bytes());
+        entry
+    };
+    let at = |seconds: i64| seconds * 1_000_000;
+    let mut behind = Behind { since: at(100) };
+    assert_eq!(behind.lag(at(107)), Duration::from_secs(7), "the database never answered");
+    let batch = [received(90), received(80), received(110)];
+    behind.found(&batch);
+    assert_eq!(behind.lag(at(112)), Duration::from_secs(32), "the oldest one waits");
+    behind.published(&batch, true, at(112));
+    assert_eq!(behind.lag(at(112)), Duration::from_secs(2), "what is next is no older than these");
+    behind.published(&batch, false, at(112));
+    assert_eq!(behind.lag(at(113)), Duration::from_secs(1), "all that was there then");
+    behind.found(&[]);
+    assert_eq!(behind.lag(at(113)), Duration::from_secs(1), "only publishing brings it nearer");
+}
+
 /// Every folder that is made lasts before anything is written into it.
 #[tokio::test]
 async fn the_folder_is_made_to_last() {
