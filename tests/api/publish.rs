@@ -116,7 +116,8 @@ async fn publish(world: &World, dir: &Path, size: u64) {
 /// Why a publisher on this database ends by itself.
 async fn refusal(world: &World, dir: &Path, quick: bool) -> PublishError {
     let publisher = open(world, dir, PublishSettings { quick, ..settings(dir) }).unwrap();
-    publisher.run(std::future::pending()).await.unwrap_err()
+    let ended = tokio::time::timeout(Duration::from_mins(2), publisher.run(std::future::pending())).await;
+    ended.expect("it publishes and does not end").unwrap_err()
 }
 
 #[tokio::test(flavor = "multi_thread")]
