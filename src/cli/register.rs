@@ -52,6 +52,11 @@ pub struct PublishArgs {
     #[arg(long, env = "ORMANTRACE_QUICK_START")]
     quick_start: bool,
 
+    /// Begin the register though its key was made earlier and there are records already; for one start,
+    /// never in a unit file: where the folder was lost, it would begin a second history
+    #[arg(long)]
+    begin: bool,
+
     /// Milliseconds between looks for new leaves
     #[arg(long, env = "ORMANTRACE_POLL_MILLISECONDS", value_name = "NUMBER", default_value_t = 200)]
     #[arg(value_parser = clap::value_parser!(u16).range(10..=10_000))]
@@ -163,6 +168,7 @@ impl PublishArgs {
             witnesses: self.witness.clone(),
             quorum: self.quorum,
             quick: self.quick_start,
+            begin: self.begin,
             poll: Duration::from_millis(self.poll_milliseconds.into()),
         };
         Ok((settings, Folder::new(dir)))

@@ -38,6 +38,7 @@ impl Register {
     ) -> Result<Self, Box<dyn Error + Send + Sync>> {
         let clock = Clock::system();
         let register_key = data_dir.join("keys/register.key");
+        let begin = !register_key.exists();
         let register = Signer::load_or_create(&register_key, origin, Kind::Text)?;
         let witness_name = format!("{origin}/witness");
         let signer =
@@ -54,6 +55,7 @@ impl Register {
             witnesses: vec![WitnessAddress::new(&url, witness.key().clone())?],
             quorum: 1,
             quick: false,
+            begin,
             poll: Duration::from_millis(200),
         };
         let publisher = Publisher::open(settings, folder, database, clock)?;

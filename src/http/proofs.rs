@@ -39,7 +39,7 @@ fn not_published_yet() -> Problem {
 }
 
 /// Runs what reads the published files apart from the threads that serve.
-async fn reading<T: Send + 'static>(
+pub(super) async fn reading<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, PublishedError> + Send + 'static,
 ) -> Result<T, Problem> {
     let done = tokio::task::spawn_blocking(work).await;

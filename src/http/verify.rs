@@ -4,11 +4,11 @@ use super::address::ClientAddr;
 use super::app::App;
 use super::asked::Asked;
 use super::problem::Problem;
-use super::proofs::said;
+use super::proofs::{reading, said};
 use crate::error::Invalid;
 use crate::input::input;
 use crate::party::key::Caller;
-use crate::register::lookup::registered;
+use crate::register::lookup::claim;
 use crate::verify::answer::{Verdict, Verification};
 use crate::verify::lookup::check;
 use axum::Json;
@@ -110,9 +110,16 @@ pub(super) async fn check_one(
 
 /// With where the log's newest record is in the public register: one statement more, for logs alone.
 pub(super) async fn with_register(app: &App, verification: Verification) -> Result<Verification, Problem> {
-    let register = match (&verification.log, &verification.seal_number, said(app).await?) {
-        (Some(_), Some(number), Some(said)) => registered(&app.pool, number, &said).await?,
+    let claim = match (&verification.log, &verification.seal_number, said(app).await?) {
+        (Some(_), Some(number), Some(said)) => claim(&app.pool, number, &said).await?,
         _ => None,
+    };
+    let register = match claim {
+        Some(claim) => {
+            let published = app.register.clone();
+            reading(move || Ok(claim.hold(&published))).await?
+        }
+        None => None,
     };
     Ok(Verification { register: Some(register), ..verification })
 }

@@ -7,8 +7,12 @@ use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::{self, Write};
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+
+/// The mode of folders that others may read; the user's mask takes from it.
+const EVERYBODY: u32 = 0o777;
 
 /// A call that changes the disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,7 +74,7 @@ impl Disk {
         let mut changed = BTreeSet::new();
         for (path, bytes) in files {
             let folder = path.parent().unwrap_or(Path::new("."));
-            self.make_dirs(folder, &mut changed)?;
+            self.make_dirs(folder, EVERYBODY, &mut changed)?;
             self.put_one(path, bytes)
                 .map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", path.display())))?;
             changed.insert(folder.to_path_buf());
@@ -97,16 +101,41 @@ impl Disk {
         fs::rename(&draft, path)
     }
 
-    fn make_dirs(&self, folder: &Path, changed: &mut BTreeSet<PathBuf>) -> io::Result<()> {
+    /// Makes a folder and those above it, so that they last before this returns: without their names
+    /// in the folders above, a power cut takes everything in them along.
+    ///
+    /// # Errors
+    /// The system's own, naming the folder.
+    pub fn make_dir(&self, folder: &Path) -> io::Result<()> {
+        self.make_dir_for(folder, EVERYBODY)
+    }
+
+    /// The same for this user alone, as for keys.
+    ///
+    /// # Errors
+    /// As [`Disk::make_dir`].
+    pub fn make_private_dir(&self, folder: &Path) -> io::Result<()> {
+        self.make_dir_for(folder, 0o700)
+    }
+
+    fn make_dir_for(&self, folder: &Path, mode: u32) -> io::Result<()> {
+        let mut changed = BTreeSet::new();
+        self.make_dirs(folder, mode, &mut changed)?;
+        changed.iter().try_for_each(|folder| self.sync_dir(folder))
+    }
+
+    fn make_dirs(&self, folder: &Path, mode: u32, changed: &mut BTreeSet<PathBuf>) -> io::Result<()> {
         if folder.as_os_str().is_empty() || folder.is_dir() {
             return Ok(());
         }
         if let Some(parent) = folder.parent() {
-            self.make_dirs(parent, changed)?;
+            self.make_dirs(parent, mode, changed)?;
             changed.insert(parent.to_path_buf());
         }
         self.pass(Call::MakeDir, folder)?;
-        fs::create_dir(folder)
+        fs::DirBuilder::new()
+            .mode(mode)
+            .create(folder)
             .or_else(|error| if folder.is_dir() { Ok(()) } else { Err(error) })
             .map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", folder.display())))
     }

@@ -61,6 +61,14 @@ impl Folder {
         self.root.join("state/lock")
     }
 
+    /// Makes the place of that file, so that it lasts.
+    ///
+    /// # Errors
+    /// The system's own.
+    pub fn make_state(&self) -> io::Result<()> {
+        self.disk.make_dir(&self.root.join("state"))
+    }
+
     /// The published checkpoint's bytes; `None` before the first.
     ///
     /// # Errors

@@ -10,6 +10,7 @@
 //! `PRIVATE+KEY+name+id+base64(type || seed)`, as Go's `golang.org/x/mod/sumdb/note` writes them.
 
 use super::cosignature;
+use super::disk::Disk;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use chrono::{DateTime, Utc};
@@ -264,10 +265,8 @@ impl Signer {
     /// `AlreadyExists` if there is a file, or the system's own.
     pub fn save(&self, path: &Path) -> io::Result<()> {
         let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        if !folder.is_dir() {
-            use std::os::unix::fs::DirBuilderExt;
-            std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
-        }
+        // Lasting too: what a lost key has signed can never be gone on with.
+        Disk::system().make_private_dir(folder)?;
         let mut nonce = [0; 8];
         getrandom::fill(&mut nonce).map_err(|error| io::Error::other(error.to_string()))?;
         let draft = folder.join(format!(".key-{}", hex::encode(nonce)));

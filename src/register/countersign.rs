@@ -1,20 +1,26 @@
 //! Asking witnesses to countersign a checkpoint (C2SP tlog-witness, the log's side).
 //!
-//! A witness that fails is left alone for a while, longer each time, so that it delays nothing: the
-//! register goes on without it and says so.
+//! Each is asked in a task of its own. A checkpoint waits, for a moment, only for those that answered
+//! the last time: it is worth more with their signatures, and they give them. One that fails or is late
+//! is not waited for until it has answered again, and is asked less often each time. So a witness that
+//! hangs delays nothing: the register goes on without it and says so.
 
 use super::client::{self, ClientError};
 use crate::ledger::checkpoint::Checkpoint;
 use crate::ledger::note::{Kind, Note, SignatureLine, VerifierKey};
 use crate::ledger::{Folder, decimal, to_base64};
 use axum::http::{Method, StatusCode, Uri};
+use futures_util::FutureExt as _;
 use std::fmt::Write as _;
 use std::str::FromStr;
 use std::time::Duration;
+use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
-/// How long a witness may take over one request. The checkpoint waits for it.
+/// How long a witness may take over one request.
 const WITHIN: Duration = Duration::from_secs(2);
+/// How long is waited for those that are waited for. Who has not answered by then is late.
+const MOMENT: Duration = Duration::from_secs(1);
 /// How long a witness that failed is left alone at first, and at most.
 const REST: (Duration, Duration) = (Duration::from_secs(1), Duration::from_mins(1));
 
@@ -84,13 +90,29 @@ pub enum Refused {
     Proof(String),
 }
 
+/// What is to be expected of a witness.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Expected {
+    /// It answered the last time.
+    Prompt,
+    /// Nothing is known of it yet.
+    New,
+    /// It failed, or was late: it may be that nothing comes.
+    Nothing,
+}
+
 #[derive(Debug)]
 struct Witness {
     address: WitnessAddress,
     seen: u64,
+    expected: Expected,
     rest: Duration,
     until: Option<Instant>,
+    asking: Option<JoinHandle<Asked>>,
 }
+
+/// What came of asking: the size that the witness has seen, and its line.
+type Asked = (u64, Result<SignatureLine, Refused>);
 
 /// The witnesses of a register.
 #[derive(Debug)]
@@ -100,8 +122,7 @@ impl Witnesses {
     /// Witnesses that nothing is known of yet.
     #[must_use]
     pub fn new(addresses: Vec<WitnessAddress>) -> Self {
-        let fresh = |address| Witness { address, seen: 0, rest: REST.0, until: None };
-        Self(addresses.into_iter().map(fresh).collect())
+        Self(addresses.into_iter().map(Witness::new).collect())
     }
 
     /// Their addresses.
@@ -121,88 +142,146 @@ impl Witnesses {
         self.0.is_empty()
     }
 
-    /// Whether one that has not signed `note` may be asked now.
-    #[must_use]
-    pub fn is_any_due(&self, note: &Note) -> bool {
-        self.0.iter().any(|witness| witness.is_due() && !witness.has_signed(note))
+    /// Begins to ask all that have not signed `note`, are not resting and are not being asked.
+    pub fn ask(&mut self, note: &Note, folder: &Folder) {
+        for witness in self.0.iter_mut().filter(|witness| witness.is_due() && !witness.has_signed(note)) {
+            let asked = countersigned(witness.address.clone(), witness.seen, note.clone(), folder.clone());
+            witness.asking = Some(tokio::spawn(asked));
+        }
     }
 
-    /// Asks all that have not signed `note` and are not resting, at once; adds what they sign.
-    pub async fn ask(&mut self, note: &mut Note, folder: &Folder) {
-        let asked: &Note = note;
-        let asking = self.0.iter_mut().filter(|witness| witness.is_due() && !witness.has_signed(asked));
-        let lines = futures_util::future::join_all(asking.map(|witness| witness.ask(asked, folder))).await;
-        for line in lines.into_iter().flatten() {
-            note.add(line);
+    /// Adds to `note` what has come, and waits a moment for those of which `expected` is to be
+    /// expected. An answer about an earlier checkpoint says that the witness is there, no more.
+    pub async fn gather(&mut self, note: &mut Note, expected: Expected) {
+        let until = Instant::now() + MOMENT;
+        let gathering = self.0.iter_mut().map(|witness| {
+            let waited = if witness.expected == expected { Some(until) } else { None };
+            witness.answer(waited)
+        });
+        let lines = futures_util::future::join_all(gathering).await;
+        for (line, witness) in lines.into_iter().zip(&self.0) {
+            if let Some(line) = line.filter(|line| witness.address.has_made(line, note)) {
+                note.add(line);
+            }
+        }
+    }
+
+    /// Adds to `note` those lines under `published` that witnesses of ours have really made under it.
+    /// Whoever can write the file must not be able to make a witness unasked, or a checkpoint that
+    /// every reader refuses.
+    pub fn keep(&self, note: &mut Note, published: &Note) {
+        for line in published.signatures() {
+            if self.0.iter().any(|witness| witness.address.has_made(line, note)) {
+                note.add(line.clone());
+            }
         }
     }
 }
 
 impl Witness {
+    fn new(address: WitnessAddress) -> Self {
+        Self { address, seen: 0, expected: Expected::New, rest: REST.0, until: None, asking: None }
+    }
+
     fn is_due(&self) -> bool {
-        self.until.is_none_or(|until| until <= Instant::now())
+        self.asking.is_none() && self.until.is_none_or(|until| until <= Instant::now())
     }
 
     fn has_signed(&self, note: &Note) -> bool {
         note.signatures().iter().any(|line| line.is_by(&self.address.key))
     }
 
-    async fn ask(&mut self, note: &Note, folder: &Folder) -> Option<SignatureLine> {
-        let name = self.address.key.name().to_owned();
-        match self.countersign(note, folder).await {
+    /// What it answered, if it has by `until`, or already.
+    async fn answer(&mut self, until: Option<Instant>) -> Option<SignatureLine> {
+        let asking = self.asking.as_mut()?;
+        let came = match until {
+            Some(until) => tokio::time::timeout_at(until, asking).await.ok(),
+            None => asking.now_or_never(),
+        };
+        let name = self.address.key.name();
+        let Some(came) = came else {
+            if until.is_some() {
+                tracing::warn!(witness = name, "a witness is late and is not waited for now");
+                self.expected = Expected::Nothing;
+            }
+            return None;
+        };
+        self.asking = None;
+        let (seen, outcome) = came.unwrap_or((0, Err(Refused::Answer)));
+        self.seen = seen;
+        match outcome {
             Ok(line) => {
-                if self.until.take().is_some() {
+                if self.expected == Expected::Nothing {
                     tracing::info!(witness = name, "the witness countersigns again");
                 }
-                self.rest = REST.0;
+                (self.expected, self.rest, self.until) = (Expected::Prompt, REST.0, None);
                 Some(line)
             }
             Err(error) => {
                 if self.until.is_none() || matches!(error, Refused::Ahead { .. }) {
                     tracing::warn!(witness = name, %error, "a witness does not countersign");
                 }
+                self.expected = Expected::Nothing;
                 self.until = Some(Instant::now() + self.rest);
                 self.rest = (self.rest * 2).min(REST.1);
                 None
             }
         }
     }
+}
 
-    async fn countersign(&mut self, note: &Note, folder: &Folder) -> Result<SignatureLine, Refused> {
-        let size = Checkpoint::parse(note.text()).map_err(|error| Refused::Proof(error.to_string()))?.size;
-        for first in [true, false] {
-            if self.seen > size {
-                return Err(Refused::Ahead { theirs: self.seen, ours: size });
-            }
-            let body = request(self.seen, size, note, folder)?;
-            let answer = client::send(Method::POST, &self.address.endpoint, body, WITHIN).await?;
-            match answer.status {
-                StatusCode::OK => {
-                    let line = self.signature(note, &answer.body).ok_or(Refused::Answer)?;
-                    self.seen = size;
-                    return Ok(line);
-                }
-                // It remembers another size than we thought, and says which.
-                StatusCode::CONFLICT if first => {
-                    let theirs = std::str::from_utf8(&answer.body).ok();
-                    let theirs = theirs.and_then(|text| decimal(text.strip_suffix('\n').unwrap_or(text)));
-                    self.seen = theirs.ok_or(Refused::Answer)?;
-                }
-                other => return Err(Refused::Status(other)),
-            }
+/// Asks one witness, which is thought to have seen `seen` leaves.
+async fn countersigned(address: WitnessAddress, mut seen: u64, note: Note, folder: Folder) -> Asked {
+    let outcome = countersign(&address, &mut seen, &note, &folder).await;
+    (seen, outcome)
+}
+
+async fn countersign(
+    address: &WitnessAddress,
+    seen: &mut u64,
+    note: &Note,
+    folder: &Folder,
+) -> Result<SignatureLine, Refused> {
+    let size = Checkpoint::parse(note.text()).map_err(|error| Refused::Proof(error.to_string()))?.size;
+    for first in [true, false] {
+        if *seen > size {
+            // Forgotten again, so that it is asked the next time: it may have spoken wrongly, or may
+            // have been set right since, and a process lives for months.
+            let theirs = std::mem::take(seen);
+            return Err(Refused::Ahead { theirs, ours: size });
         }
-        Err(Refused::Answer)
+        let body = request(*seen, size, note, folder)?;
+        let answer = client::send(Method::POST, &address.endpoint, body, WITHIN).await?;
+        match answer.status {
+            StatusCode::OK => {
+                let line = address.signature(note, &answer.body).ok_or(Refused::Answer)?;
+                *seen = size;
+                return Ok(line);
+            }
+            // It remembers another size than we thought, and says which.
+            StatusCode::CONFLICT if first => {
+                let theirs = std::str::from_utf8(&answer.body).ok();
+                let theirs = theirs.and_then(|text| decimal(text.strip_suffix('\n').unwrap_or(text)));
+                *seen = theirs.ok_or(Refused::Answer)?;
+            }
+            other => return Err(Refused::Status(other)),
+        }
     }
+    Err(Refused::Answer)
+}
 
+impl WitnessAddress {
     /// The line by its key among those that it answered, if it is good.
     fn signature(&self, note: &Note, body: &[u8]) -> Option<SignatureLine> {
-        let lines =
+        let mut lines =
             std::str::from_utf8(body).ok()?.lines().filter_map(|line| SignatureLine::parse(line).ok());
-        lines.into_iter().find(|line| line.is_by(&self.address.key)).filter(|line| {
-            Note::from_parts(note.text(), line.clone())
-                .verify(std::slice::from_ref(&self.address.key))
-                .is_ok()
-        })
+        lines.find(|line| line.is_by(&self.key)).filter(|line| self.has_made(line, note))
+    }
+
+    /// Whether a line is this witness's signature over that note's text.
+    fn has_made(&self, line: &SignatureLine, note: &Note) -> bool {
+        let alone = Note::from_parts(note.text(), line.clone());
+        alone.verify(std::slice::from_ref(&self.key)).is_ok()
     }
 }
 
@@ -215,3 +294,7 @@ fn request(old: u64, size: u64, note: &Note, folder: &Folder) -> Result<String, 
     let _ = write!(body, "\n{note}");
     Ok(body)
 }
+
+#[cfg(test)]
+#[path = "countersign_tests.rs"]
+mod tests;

@@ -3,7 +3,7 @@
 use super::published::{Published, PublishedError, Said};
 use crate::chain::bytes::ENTRY_LEN;
 use crate::error::{Error, Result};
-use crate::ledger::Proof;
+use crate::ledger::{Proof, leaf_hash};
 use crate::seal::Code;
 use crate::seal::signing::{KeyRing, Signature};
 use chrono::{DateTime, Utc};
@@ -113,21 +113,53 @@ pub struct Witnesses {
     pub n: usize,
 }
 
-/// Where the newest event of the log that carries, or carried, a seal is in the published register;
-/// nothing if it has not got there yet. One statement.
+/// What the database has about the place of a log's newest event in the published register. Whoever
+/// can write there can write this, too: it says nothing before [`Claim::hold`].
+#[derive(Clone, Debug)]
+pub struct Claim {
+    registered: Registered,
+    entry: Vec<u8>,
+    /// The event's hash and the one that the log has of its newest event.
+    hashes: [Vec<u8>; 2],
+}
+
+impl Claim {
+    /// The claim, if the published register has that entry at that place and the record is the one
+    /// that the entry is of; else nothing, and a line in the log. Reads tiles; not for an async thread.
+    #[must_use]
+    pub fn hold(self, published: &Published) -> Option<Registered> {
+        let Registered { index, size, .. } = self.registered;
+        match published.folder().entry(index, size) {
+            Ok(entry) => {
+                let leaf = leaf_hash(&entry);
+                if self.entry == entry && self.hashes.iter().all(|hash| *hash == leaf.0) {
+                    return Some(self.registered);
+                }
+                tracing::warn!(
+                    index,
+                    "a record is not the one in the published register; `ormantrace fsck` tells more"
+                );
+            }
+            Err(error) => {
+                tracing::warn!(index, %error, "a record cannot be held against the published register");
+            }
+        }
+        None
+    }
+}
+
+/// Where the newest event of the log that carries, or carried, a seal should be in the published
+/// register; nothing if it has not got there yet. One statement.
 ///
 /// # Errors
 /// Those of the database.
-pub async fn registered(
-    db: impl PgExecutor<'_>,
-    seal_number: &str,
-    said: &Said,
-) -> Result<Option<Registered>> {
+pub async fn claim(db: impl PgExecutor<'_>, seal_number: &str, said: &Said) -> Result<Option<Claim>> {
     let size = said.checkpoint.size;
     let found = sqlx::query!(
-        "SELECT f.index, f.sequenced_at
+        "SELECT f.index, f.sequenced_at, f.entry, e.hash, l.head_hash
          FROM seal s
          JOIN log l ON l.id = s.log_id
+         JOIN event e ON e.subject_id = l.id AND e.seq = l.head_seq
          JOIN leaf f ON f.subject_id = l.id AND f.seq = l.head_seq
          WHERE s.number = $1 AND f.index < $2",
         seal_number,
@@ -140,7 +172,8 @@ pub async fn registered(
             let index = u64::try_from(found.index);
             let index = index.map_err(|_| Error::BadRow(format!("leaf.index {}", found.index)))?;
             let witnesses = Witnesses { k: said.witnesses, n: said.policy.witnesses.len() };
-            Ok(Registered { index, since: found.sequenced_at, size, witnesses })
+            let registered = Registered { index, since: found.sequenced_at, size, witnesses };
+            Ok(Claim { registered, entry: found.entry, hashes: [found.hash, found.head_hash] })
         })
         .transpose()
 }

@@ -6,7 +6,7 @@
 //! before it begins, and whenever it had to connect anew, it holds the database against its tree.
 //! A database that is shorter, or has other leaves, is refused.
 
-use super::countersign::{WitnessAddress, Witnesses};
+use super::countersign::{Expected, WitnessAddress, Witnesses};
 use super::keeper::{KeepError, Keeper, Keys};
 use super::leaves::{self, LeafError};
 use super::statement::Statement;
@@ -22,7 +22,7 @@ use sqlx::ConnectOptions;
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use std::future::Future;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -34,7 +34,7 @@ const BATCH: u32 = 8192;
 const COMPARED: u32 = 4096;
 /// How long is waited after a disk or a database that failed, at first and at most.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
-/// How often a long comparison tells how far it is.
+/// How often a long comparison tells how far it is, and a long wait how far it is behind.
 const TELL: Duration = Duration::from_secs(5);
 
 const SIZE: &str = "ormantrace_publish_size";
@@ -56,6 +56,8 @@ pub struct PublishSettings {
     pub quorum: usize,
     /// Compare the last tile only, not every leaf, before beginning.
     pub quick: bool,
+    /// Begin the register although its key is older than this run and the database has leaves.
+    pub begin: bool,
     /// How long to wait when there is nothing new.
     pub poll: Duration,
 }
@@ -91,6 +93,18 @@ pub enum PublishError {
     /// The folder refuses.
     #[error("{0}")]
     Keep(#[from] KeepError),
+    /// A key that may have signed before, leaves that may have been signed, and no memory of it.
+    #[error(
+        "Nothing is signed in {} yet, the key was there before, and the database has {leaves} leaves: if the \
+         register was published before, its folder is lost, and to begin anew would be a second history. Bring the \
+         folder back from a copy. If it never was, say --begin, once.", shown(.dir)
+    )]
+    Begun {
+        /// The folder.
+        dir: PathBuf,
+        /// What the database has.
+        leaves: u64,
+    },
     /// The database has fewer leaves than were signed.
     #[error(
         "The database has {database} leaves, and {ours} were signed and published: an old backup was restored, or \
@@ -144,6 +158,8 @@ impl PublishError {
 #[derive(Debug)]
 pub struct Publisher {
     keeper: Option<Keeper>,
+    /// Whether nothing may be signed before the database is seen to have no leaves.
+    unbegun: bool,
     folder: Folder,
     keys: Arc<Keys>,
     clock: Clock,
@@ -153,6 +169,35 @@ pub struct Publisher {
     published: Option<Note>,
     stated: Option<Statement>,
     _lock: Lock,
+}
+
+/// Since when the published register is behind, so that the figure grows while nothing succeeds.
+#[derive(Clone, Copy, Debug)]
+struct Behind {
+    /// In µs since 1970: when the oldest event that is not published was received, or the last look at
+    /// the database after which everything in it was published.
+    since: i64,
+}
+
+impl Behind {
+    /// These were read and are not published yet.
+    fn found(&mut self, entries: &[[u8; ENTRY_LEN]]) {
+        self.since = entries.iter().map(leaves::received_at).min().unwrap_or(self.since);
+    }
+
+    /// All that was there at `looked` is published; or only these, and there are more.
+    fn published(&mut self, entries: &[[u8; ENTRY_LEN]], more: bool, looked: i64) {
+        let newest = entries.iter().map(leaves::received_at).max();
+        self.since = newest.filter(|_| more).unwrap_or(looked);
+    }
+
+    fn lag(self, now: i64) -> Duration {
+        Duration::from_micros(u64::try_from(now.saturating_sub(self.since)).unwrap_or_default())
+    }
+
+    fn tell(self, clock: &Clock) {
+        gauge!(LAG).set(self.lag(clock.now().timestamp_micros()).as_secs_f64());
+    }
 }
 
 /// What one round came to.
@@ -180,22 +225,34 @@ impl Publisher {
             return Err(PublishError::Quorum { quorum: settings.quorum, witnesses });
         }
         let lock_file = folder.lock_file();
-        let state = lock_file.parent().unwrap_or(Path::new("."));
-        std::fs::create_dir_all(state).map_err(KeepError::Disk)?;
+        folder.make_state().map_err(KeepError::Disk)?;
         let lock = Lock::take(&lock_file).map_err(|denied| match denied {
             Denied::Held(holder) => PublishError::InUse { dir: folder.root().to_path_buf(), holder },
             Denied::Io(error) => PublishError::Keep(KeepError::Disk(error)),
         })?;
-        let keys = Arc::new(Keys::new(load_keys(&settings, &folder)?)?);
-        let keeper = Keeper::open(folder.clone(), Arc::clone(&keys), clock.clone())?;
+        let begun = folder.signed().map_err(KeepError::Disk)?.is_some()
+            || folder.published().map_err(KeepError::Disk)?.is_some();
+        let (keys, made) = load_keys(&settings, &folder)?;
+        let keys = Arc::new(Keys::new(keys)?);
+        // A key that was made just now has signed nothing before.
+        let unbegun = !(begun || made || settings.begin);
+        let keeper = if unbegun {
+            None
+        } else {
+            Some(Keeper::open(folder.clone(), Arc::clone(&keys), clock.clone())?)
+        };
         let witnesses = Witnesses::new(settings.witnesses.clone());
         describe_gauge!(SIZE, "Leaves of the register that are published.");
-        describe_gauge!(LAG, "Seconds from receiving the newest published event to publishing it.");
+        describe_gauge!(
+            LAG,
+            "Seconds since receiving the oldest event that is not published; if none is known, since all were."
+        );
         describe_gauge!(WITNESSED, "Witnesses that have countersigned the published checkpoint.");
         describe_histogram!(ROUND, "Seconds from reading new leaves to publishing them.");
-        tracing::info!(origin = keys.origin(), size = keeper.size(), dir = %shown(folder.root()), "the register is open");
+        tracing::info!(origin = keys.origin(), size = keeper.as_ref().map(Keeper::size), dir = %shown(folder.root()), "the register is open");
         Ok(Self {
-            keeper: Some(keeper),
+            keeper,
+            unbegun,
             folder,
             keys,
             clock,
@@ -243,17 +300,37 @@ impl Publisher {
         let mut connection = None;
         let mut whole = !self.settings.quick;
         let mut pause = PAUSE.0;
+        let clock = self.clock.clone();
+        let mut behind = Behind { since: clock.now().timestamp_micros() };
         loop {
-            let next = tokio::select! {
-                biased;
-                () = &mut stop => break,
-                taken = self.take(&mut connection, whole) => taken,
+            let looked = clock.now().timestamp_micros();
+            let next = {
+                let mut taking = pin!(self.take(&mut connection, whole));
+                loop {
+                    tokio::select! {
+                        biased;
+                        () = &mut stop => break None,
+                        taken = &mut taking => break Some(taken),
+                        // A database that does not answer is when the figure is looked at.
+                        () = tokio::time::sleep(TELL) => behind.tell(&clock),
+                    }
+                }
             };
+            let Some(next) = next else { break };
             // From here to the publication nothing is cut off.
             let round = match next {
-                Ok(entries) => self.round(&entries).await,
+                Ok(entries) => {
+                    behind.found(&entries);
+                    behind.tell(&clock);
+                    let round = self.round(&entries).await;
+                    if let Ok(done) = round {
+                        behind.published(&entries, matches!(done, Round::Added(_, true)), looked);
+                    }
+                    round
+                }
                 Err(error) => Err(error),
             };
+            behind.tell(&clock);
             let wait = match round {
                 Ok(Round::Added(_, true)) => Duration::ZERO,
                 Ok(_) => self.settings.poll,
@@ -282,6 +359,14 @@ impl Publisher {
         connection: &mut Option<PgConnection>,
         whole: bool,
     ) -> Result<Vec<[u8; ENTRY_LEN]>, PublishError> {
+        if self.unbegun {
+            let mut open = self.connect(whole).await?;
+            let leaves = leaves::count(&mut open).await.map_err(PublishError::Database)?;
+            if leaves > 0 {
+                return Err(PublishError::Begun { dir: self.folder.root().to_path_buf(), leaves });
+            }
+            self.unbegun = false;
+        }
         if self.keeper.is_none() {
             let (folder, keys, clock) = (self.folder.clone(), Arc::clone(&self.keys), self.clock.clone());
             let opened = blocking(move || Keeper::open(folder, keys, clock)).await?;
@@ -301,7 +386,8 @@ impl Publisher {
         Ok(entries)
     }
 
-    /// Extends, signs, asks the witnesses and publishes.
+    /// Extends, signs, asks the witnesses and publishes. Waits a moment for witnesses, and not for one
+    /// that failed or was late the last time.
     ///
     /// # Errors
     /// See [`PublishError`].
@@ -320,15 +406,26 @@ impl Publisher {
             self.published = Note::parse(&bytes).ok();
         }
         if let Some(published) = self.published.as_ref().filter(|published| published.text() == note.text()) {
-            let keys: Vec<_> = self.witnesses.addresses().map(|witness| witness.key.clone()).collect();
-            let kept = published.signatures().iter().filter(|line| keys.iter().any(|key| line.is_by(key)));
-            kept.cloned().for_each(|line| note.add(line));
+            self.witnesses.keep(&mut note, published);
         }
-        if self.witnesses.is_any_due(&note) {
-            self.witnesses.ask(&mut note, keeper.folder()).await;
+        self.witnesses.ask(&note, keeper.folder());
+        self.witnesses.gather(&mut note, Expected::Prompt).await;
+        keeper = self.show(keeper, &note).await?;
+        // A witness that never answered yet may be none: what is signed is published before it is
+        // waited for, and once more with its line.
+        self.witnesses.gather(&mut note, Expected::New).await;
+        self.keeper = Some(self.show(keeper, &note).await?);
+        if entries.is_empty() {
+            return Ok(Round::Idle);
         }
-        let standing = self.standing(&note);
-        let changed = self.published.as_ref() != Some(&note);
+        self.measure(began);
+        Ok(Round::Added(entries.len(), entries.len() == BATCH as usize))
+    }
+
+    /// Publishes a checkpoint, and how it stands with the witnesses, where either is new.
+    async fn show(&mut self, mut keeper: Keeper, note: &Note) -> Result<Keeper, PublishError> {
+        let standing = self.standing(note);
+        let changed = self.published.as_ref() != Some(note);
         let newly_stated = self.stated.as_ref() != Some(&standing);
         if changed || newly_stated {
             let (shown, statement) = (note.clone(), newly_stated.then(|| standing.to_json()));
@@ -340,17 +437,14 @@ impl Publisher {
             })
             .await?;
         }
-        self.keeper = Some(keeper);
         if changed {
-            self.published = Some(note);
+            self.published = Some(note.clone());
         }
         if newly_stated {
-            self.tell(&standing);
+            tell(&standing, keeper.size());
             self.stated = Some(standing);
         }
-        let Some(newest) = entries.last() else { return Ok(Round::Idle) };
-        self.measure(newest, began);
-        Ok(Round::Added(entries.len(), entries.len() == BATCH as usize))
+        Ok(keeper)
     }
 
     fn standing(&self, note: &Note) -> Statement {
@@ -358,36 +452,28 @@ impl Publisher {
         Statement::new(self.keys.origin(), self.keys.verifiers(), &witnesses, self.settings.quorum, note)
     }
 
-    fn tell(&self, standing: &Statement) {
-        let told = standing.standing.as_str();
-        if standing.quorum_reached {
-            tracing::info!(size = self.size(), standing = told, "the register is published");
-        } else {
-            tracing::warn!(
-                size = self.size(),
-                standing = told,
-                "the register is published with too few witnesses"
-            );
-        }
-        gauge!(WITNESSED).set(f64::from(u32::try_from(standing.witnessed_by.len()).unwrap_or(u32::MAX)));
-    }
-
-    fn measure(&self, newest: &[u8; ENTRY_LEN], began: Instant) {
+    fn measure(&self, began: Instant) {
         let took = began.elapsed();
-        let lag = self.clock.now().timestamp_micros().saturating_sub(leaves::received_at(newest));
-        let lag = Duration::from_micros(u64::try_from(lag).unwrap_or_default());
         // A gauge is a double; sizes stay exact in it up to 2^53 leaves.
         #[expect(clippy::cast_precision_loss, reason = "a gauge holds doubles")]
         gauge!(SIZE).set(self.size() as f64);
-        gauge!(LAG).set(lag.as_secs_f64());
         histogram!(ROUND).record(took.as_secs_f64());
         tracing::debug!(
             size = self.size(),
-            lag_ms = u64::try_from(lag.as_millis()).unwrap_or(u64::MAX),
             took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
             "published"
         );
     }
+}
+
+fn tell(standing: &Statement, size: u64) {
+    let told = standing.standing.as_str();
+    if standing.quorum_reached {
+        tracing::info!(size, standing = told, "the register is published");
+    } else {
+        tracing::warn!(size, standing = told, "the register is published with too few witnesses");
+    }
+    gauge!(WITNESSED).set(f64::from(u32::try_from(standing.witnessed_by.len()).unwrap_or(u32::MAX)));
 }
 
 /// Runs what waits for the disk where it holds nobody up.
@@ -400,7 +486,8 @@ async fn blocking<T: Send + 'static>(
     }
 }
 
-fn load_keys(settings: &PublishSettings, folder: &Folder) -> Result<Vec<Signer>, PublishError> {
+/// The keys, and whether they were made just now.
+fn load_keys(settings: &PublishSettings, folder: &Folder) -> Result<(Vec<Signer>, bool), PublishError> {
     if let [only] = settings.keys.as_slice()
         && !only.exists()
     {
@@ -417,9 +504,10 @@ fn load_keys(settings: &PublishSettings, folder: &Folder) -> Result<Vec<Signer>,
         };
         let made = Signer::load_or_create(only, origin, Kind::Text).map_err(PublishError::Key)?;
         tracing::info!(key = %made.verifier(), file = %shown(only), "a key for the register was made");
-        return Ok(vec![made]);
+        return Ok((vec![made], true));
     }
-    settings.keys.iter().map(|path| Signer::load(path).map_err(PublishError::Key)).collect()
+    let load = |path: &PathBuf| Signer::load(path).map_err(PublishError::Key);
+    Ok((settings.keys.iter().map(load).collect::<Result<_, _>>()?, false))
 }
 
 /// Holds the database's leaves against the tree's: every one, or those of the last tile.

@@ -1,9 +1,14 @@
 use super::*;
 use crate::http::server::{Server, ServerSettings};
-use crate::ledger::checkpoint::Policy;
-use crate::ledger::disk::Disk;
+use crate::ledger::checkpoint::{Checkpoint, Policy};
+use crate::ledger::disk::{Call, Disk};
 use crate::register::witness::Witness;
 use chrono::DateTime;
+use futures_util::FutureExt as _;
+use futures_util::future::FusedFuture as _;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use tokio::io::AsyncReadExt as _;
 use tokio::task::JoinHandle;
 
 const ORIGIN: &str = "register.example/timber";
@@ -28,6 +33,8 @@ fn settings(dir: &Path, witnesses: Vec<WitnessAddress>, quorum: usize) -> Publis
         witnesses,
         quorum,
         quick: false,
+        // Some keys here are made before their publisher, which has no database to ask.
+        begin: true,
         poll: Duration::from_millis(10),
     }
 }
@@ -144,6 +151,140 @@ async fn a_witness_is_met_where_it_is() {
     other.round(&entries(2500, 2600)).await.unwrap();
     assert_eq!(standing(elsewhere.path())["quorum_reached"], false, "a longer one that does not follow");
     assert_eq!(witness.size_of(ORIGIN), 701);
+}
+
+/// Takes every connection, reads what is said and never answers; whether somebody has given it up.
+fn black_hole(listener: std::net::TcpListener) -> Arc<AtomicBool> {
+    let given_up = Arc::new(AtomicBool::new(false));
+    let told = Arc::clone(&given_up);
+    listener.set_nonblocking(true).unwrap();
+    let listener = tokio::net::TcpListener::from_std(listener).unwrap();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let told = Arc::clone(&told);
+            tokio::spawn(async move {
+                while stream.read(&mut [0; 4096]).await.is_ok_and(|read| read > 0) {}
+                told.store(true, Ordering::SeqCst);
+            });
+        }
+    });
+    given_up
+}
+
+#[tokio::test]
+async fn a_witness_that_never_answers_delays_nothing() {
+    let place = tempfile::tempdir().unwrap();
+    let dir = place.path();
+    let (listener, url) = port();
+    let key = Signer::from_seed("hole.example", Kind::Cosignature, &[2; 32]).unwrap();
+    let given_up = black_hole(listener);
+    let addresses = vec![WitnessAddress::new(&url, key.verifier().clone()).unwrap()];
+    let mut publisher = open(dir, settings(dir, addresses, 1)).unwrap();
+    let folder = Folder::new(dir.join("register"));
+    let size = || {
+        let note = Note::parse(&folder.published().unwrap()?).unwrap();
+        Some(Checkpoint::parse(note.text()).unwrap().size)
+    };
+    let first = entries(0, 300);
+    {
+        let mut round = std::pin::pin!(publisher.round(&first).map(Result::unwrap).fuse());
+        while size() != Some(300) {
+            tokio::select! {
+                biased;
+                _ = &mut round => {}
+                () = tokio::task::yield_now() => {}
+            }
+            assert!(!given_up.load(Ordering::SeqCst), "it was waited for before publishing");
+        }
+        if !round.is_terminated() {
+            round.await;
+        }
+    }
+    // It is still being asked, and holds up no later leaf either.
+    publisher.round(&entries(300, 301)).await.unwrap();
+    assert_eq!(size(), Some(301));
+    assert!(!given_up.load(Ordering::SeqCst), "it was waited for to its end");
+    assert_eq!(standing(dir)["standing"], "signed, witnessed by 0 of 1; 1 are asked for");
+}
+
+/// A line that only looks like a witness's is not taken over from what was published.
+#[tokio::test]
+async fn a_forged_countersignature_is_not_kept() {
+    let place = tempfile::tempdir().unwrap();
+    let dir = place.path();
+    let witness = witness(dir, &dir.join("register.key"), 2);
+    let (listener, url) = port();
+    let address = WitnessAddress::new(&url, witness.key().clone()).unwrap();
+    let mut publisher = open(dir, settings(dir, vec![], 0)).unwrap();
+    publisher.round(&entries(0, 5)).await.unwrap();
+    drop(publisher);
+    let folder = Folder::new(dir.join("register"));
+    let mut note = Note::parse(&folder.published().unwrap().unwrap()).unwrap();
+    let other = Signer::from_seed("witness2.example", Kind::Cosignature, &[2; 32]).unwrap();
+    note.add(other.sign("another text\n", DateTime::UNIX_EPOCH));
+    folder.publish(&note).unwrap();
+    let mut publisher = open(dir, settings(dir, vec![address.clone()], 1)).unwrap();
+    drop(listener);
+    publisher.round(&[]).await.unwrap();
+    assert_eq!(standing(dir)["witnessed_by"], serde_json::json!([]));
+    let policy = Policy {
+        registers: publisher.keys().verifiers().cloned().collect(),
+        witnesses: vec![address.key],
+        quorum: 1,
+    };
+    let published = Note::parse(&folder.published().unwrap().unwrap()).unwrap();
+    assert!(!policy.check(&published).unwrap().quorum, "the line is gone, and the rest is good");
+}
+
+/// The lag is that of the oldest event not yet published, and grows while nothing succeeds.
+#[test]
+fn how_far_it_is_behind() {
+    let received = |seconds: i64| {
+        let mut entry = [1; ENTRY_LEN];
+        entry[41..49].copy_from_slice(&(seconds * 1_000_000).to_be_bytes());
+        entry
+    };
+    let at = |seconds: i64| seconds * 1_000_000;
+    let mut behind = Behind { since: at(100) };
+    assert_eq!(behind.lag(at(107)), Duration::from_secs(7), "the database never answered");
+    let batch = [received(90), received(80), received(110)];
+    behind.found(&batch);
+    assert_eq!(behind.lag(at(112)), Duration::from_secs(32), "the oldest one waits");
+    behind.published(&batch, true, at(112));
+    assert_eq!(behind.lag(at(112)), Duration::from_secs(2), "what is next is no older than these");
+    behind.published(&batch, false, at(112));
+    assert_eq!(behind.lag(at(113)), Duration::from_secs(1), "all that was there then");
+    behind.found(&[]);
+    assert_eq!(behind.lag(at(113)), Duration::from_secs(1), "only publishing brings it nearer");
+}
+
+/// Every folder that is made lasts before anything is written into it.
+#[tokio::test]
+async fn the_folder_is_made_to_last() {
+    let place = tempfile::tempdir().unwrap();
+    let dir = place.path();
+    let calls = Arc::new(std::sync::Mutex::new(Vec::new()));
+    let seen = Arc::clone(&calls);
+    let disk = Disk::gated(move |call, path| {
+        seen.lock().unwrap().push((call, path.to_path_buf()));
+        Ok(())
+    });
+    let folder = Folder::on(dir.join("register"), disk);
+    let database = PgConnectOptions::new_without_pgpass();
+    drop(Publisher::open(settings(dir, vec![], 0), folder, database, clock()).unwrap());
+    let calls = calls.lock().unwrap();
+    let at = |wanted: (Call, PathBuf)| calls.iter().position(|call| *call == wanted);
+    let first_file = calls.iter().position(|(call, _)| *call == Call::Create).unwrap();
+    for (made, within) in
+        [(dir.join("register"), dir.to_path_buf()), (dir.join("register/state"), dir.join("register"))]
+    {
+        assert!(at((Call::MakeDir, made.clone())).is_some_and(|at| at < first_file), "{calls:?}");
+        assert!(
+            at((Call::SyncDir, within)).is_some_and(|at| at < first_file),
+            "{}: {calls:?}",
+            made.display()
+        );
+    }
 }
 
 #[test]

@@ -26,6 +26,7 @@ pub struct Queue(Arc<Inner>);
 
 struct Inner {
     signer: Signer,
+    begun: Instant,
     reading: Mutex<Option<(Instant, Reading)>>,
     committed: AtomicUsize,
     full: Notify,
@@ -56,11 +57,18 @@ impl fmt::Debug for Queue {
 }
 
 impl Queue {
-    /// One of which nothing is known yet; that key signs the receipts.
+    /// One of which nothing is known yet, which is believed for [`MOST_LAG`]; that key signs the receipts.
     #[must_use]
     pub fn new(signer: Signer) -> Self {
+        Self::begun_at(signer, Instant::now())
+    }
+
+    /// The same, of which nothing has been known since that moment, which may be still to come.
+    #[must_use]
+    pub fn begun_at(signer: Signer, begun: Instant) -> Self {
         Self(Arc::new(Inner {
             signer,
+            begun,
             reading: Mutex::new(None),
             committed: AtomicUsize::new(0),
             full: Notify::new(),
@@ -92,10 +100,12 @@ impl Queue {
         Some(Lag { size: reading.size, lag })
     }
 
-    /// The lag, if it is too long for more evidence to be taken.
+    /// The lag, if it is too long for more evidence to be taken. Without any reading it counts from
+    /// the beginning: a sequencer that never gets to the database must not leave writes open for ever.
     #[must_use]
     pub fn behind(&self) -> Option<Duration> {
-        self.lag().map(|lag| lag.lag).filter(|lag| *lag > MOST_LAG)
+        let lag = self.lag().map_or_else(|| self.0.begun.elapsed(), |lag| lag.lag);
+        Some(lag).filter(|lag| *lag > MOST_LAG)
     }
 
     /// Says that so many leaves were committed to the queue.
@@ -118,5 +128,27 @@ impl Queue {
     /// Notes what was read just now.
     pub(super) fn note(&self, reading: Reading) {
         *self.0.reading.lock().unwrap_or_else(PoisonError::into_inner) = Some((Instant::now(), reading));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ledger::note::Kind;
+
+    fn begun(before: Duration) -> Queue {
+        let signer = Signer::from_seed("orman.test/receipts", Kind::Text, &[9; 32]).unwrap();
+        // The machine has been up for longer than that.
+        Queue::begun_at(signer, Instant::now().checked_sub(before).unwrap())
+    }
+
+    #[test]
+    fn a_queue_of_which_nothing_was_ever_read_takes_no_more_after_a_while() {
+        assert_eq!(begun(MOST_LAG / 2).behind(), None, "a start takes its time");
+        let queue = begun(MOST_LAG + Duration::from_secs(1));
+        assert!(queue.behind().is_some_and(|lag| lag > MOST_LAG));
+        assert_eq!(queue.lag(), None, "no figure is made up");
+        queue.note(Reading { size: 3, oldest: None });
+        assert_eq!(queue.behind(), None, "the first reading ends it");
     }
 }

@@ -118,7 +118,7 @@ impl Witness {
         if let Some(wrong) = registers.iter().find(|key| key.kind() != Kind::Text) {
             return Err(WitnessError::NoRegister(wrong.clone()));
         }
-        std::fs::create_dir_all(dir)?;
+        disk.make_dir(dir)?;
         let lock = Lock::take(&dir.join("lock")).map_err(|denied| match denied {
             Denied::Held(holder) => WitnessError::InUse { dir: dir.to_path_buf(), holder },
             Denied::Io(error) => WitnessError::Disk(error),

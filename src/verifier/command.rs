@@ -128,12 +128,15 @@ fn is_newer(note: &[u8], memory: &Memory) -> bool {
     }
 }
 
-/// Written beside its place and renamed: a memory is whole, old or new.
+/// Written beside its place and renamed: a memory is whole, old or new. Once this returns it lasts: a
+/// checkpoint that was seen must not be forgotten with the power.
 fn keep(path: &Path, note: &[u8]) -> io::Result<()> {
     let mut beside = path.as_os_str().to_owned();
     beside.push(".new");
     let mut file = std::fs::File::create(&beside)?;
     file.write_all(note)?;
     file.sync_all()?;
-    std::fs::rename(&beside, path)
+    std::fs::rename(&beside, path)?;
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    std::fs::File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
 }

@@ -6,6 +6,7 @@ use axum::body::Body;
 use axum::http::{Method, Request};
 use ormantrace::ledger::note::Kind;
 use ormantrace::ledger::tile::Builder;
+use ormantrace::ledger::tree::leaf_hash;
 use ormantrace::ledger::{Checkpoint, Folder, Note, Signer};
 use ormantrace::seal::Code;
 use ormantrace::verifier::report::{Check, Outcome, Report};
@@ -294,4 +295,52 @@ async fn the_buyers_page_and_answer_say_since_when_and_who_saw_it() {
     assert_eq!(read(&asked).await["register"], Value::Null);
     let unused = read(&format!("/v1/verify/{}?register=true", felled.seals[0])).await;
     assert_eq!(unused["register"], Value::Null);
+}
+
+/// The buyer is told of the register only what it holds itself: whoever writes the database can put
+/// any place beside any record.
+#[tokio::test]
+async fn an_insider_who_rewrote_event_and_leaf_loses_the_buyers_line() {
+    let world = World::new().await;
+    let felled = moved(&world).await;
+    publish(&world).await;
+    let asked = format!("/v1/verify/{}?register=true", felled.logs[0]);
+    let told =
+        async || world.call(Method::GET, &asked, None, Value::Null).await.expect(200)["register"].clone();
+    let before = told().await;
+    let index = i64::try_from(before["index"].as_u64().unwrap()).unwrap();
+    let mut owner = world.owner().await;
+    for table in ["event", "leaf", "log"] {
+        sqlx::query(sqlx::AssertSqlSafe(format!("ALTER TABLE {table} DISABLE TRIGGER USER")))
+            .execute(&mut owner)
+            .await
+            .unwrap();
+    }
+    let entry: Vec<u8> = sqlx::query_scalar("SELECT entry FROM leaf WHERE index = $1")
+        .bind(index)
+        .fetch_one(&mut owner)
+        .await
+        .unwrap();
+    let mut other = entry.clone();
+    other[112] ^= 1;
+    let event = "UPDATE event e SET hash = $2 FROM leaf f
+                 WHERE f.index = $1 AND e.subject_id = f.subject_id AND e.seq = f.seq";
+    let head = "UPDATE log l SET head_hash = $2 FROM leaf f WHERE f.index = $1 AND l.id = f.subject_id";
+    let leaf = "UPDATE leaf SET entry = $2 WHERE index = $1";
+    let hash = |entry: &[u8]| leaf_hash(entry).0.to_vec();
+    let (rewritten, true_one) = (hash(&other), hash(&entry));
+    // The event alone; its head with it; the leaf too, after which the database fits together again.
+    for (sql, value) in [(event, &rewritten), (head, &rewritten), (leaf, &other)] {
+        assert_eq!(
+            sqlx::query(sql).bind(index).bind(value).execute(&mut owner).await.unwrap().rows_affected(),
+            1
+        );
+        assert_eq!(told().await, Value::Null, "{sql}");
+    }
+    let html = page(&world, &format!("/verify/{}", felled.logs[0])).await;
+    assert!(!html.contains("in the public register"), "{html}");
+    for (sql, value) in [(event, &true_one), (head, &true_one), (leaf, &entry)] {
+        sqlx::query(sql).bind(index).bind(value).execute(&mut owner).await.unwrap();
+    }
+    assert_eq!(told().await, before);
 }

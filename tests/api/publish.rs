@@ -55,6 +55,7 @@ fn settings(dir: &Path) -> PublishSettings {
         witnesses: Vec::new(),
         quorum: 0,
         quick: false,
+        begin: false,
         poll: Duration::from_millis(10),
     }
 }
@@ -115,7 +116,8 @@ async fn publish(world: &World, dir: &Path, size: u64) {
 /// Why a publisher on this database ends by itself.
 async fn refusal(world: &World, dir: &Path, quick: bool) -> PublishError {
     let publisher = open(world, dir, PublishSettings { quick, ..settings(dir) }).unwrap();
-    publisher.run(std::future::pending()).await.unwrap_err()
+    let ended = tokio::time::timeout(Duration::from_mins(2), publisher.run(std::future::pending())).await;
+    ended.expect("it publishes and does not end").unwrap_err()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -237,6 +239,36 @@ async fn an_old_backup_is_refused() {
     sequence(&mut owner, 1, 200, 310).await;
     publish(&world, dir, 310).await;
     assert_eq!(published(dir).unwrap().root, root(310));
+}
+
+/// The key is there, its folder is not, and there are leaves: it may be a second beginning.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lost_folder_is_not_begun_again_unasked() {
+    let world = World::new().await;
+    let place = tempfile::tempdir().unwrap();
+    let dir = place.path();
+    // A key made beforehand, for the witnesses: with an empty database it is a beginning.
+    Signer::load_or_create(&dir.join("register.key"), ORIGIN, Kind::Text).unwrap();
+    publish(&world, dir, 0).await;
+    sequence(&mut world.owner().await, 1, 0, 300).await;
+    publish(&world, dir, 300).await;
+    std::fs::rename(dir.join("register"), dir.join("elsewhere")).unwrap();
+    for _ in 0..2 {
+        let refused = refusal(&world, dir, false).await;
+        assert!(matches!(refused, PublishError::Begun { leaves: 300, .. }), "{refused}");
+        assert!(refused.to_string().contains("say --begin"), "{refused}");
+        assert_eq!(folder(dir).signed().unwrap(), None, "nothing was signed");
+    }
+    // What was lost is brought back …
+    std::fs::remove_dir_all(dir.join("register")).unwrap();
+    std::fs::rename(dir.join("elsewhere"), dir.join("register")).unwrap();
+    publish(&world, dir, 300).await;
+    // … or it is begun on purpose, and goes on without being told again.
+    std::fs::remove_dir_all(dir.join("register")).unwrap();
+    let publisher = open(&world, dir, PublishSettings { begin: true, ..settings(dir) }).unwrap();
+    assert_eq!(publisher.size(), 0);
+    drop(publisher);
+    publish(&world, dir, 300).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
