@@ -544,8 +544,11 @@ mod tests {
     fn an_opened_part_is_what_was_committed_to() {
         let event = event();
         let parts = event.evidence(subject(), Openness::ALL).parts;
-        let parts =
-            [(Part::Public, parts.public), (Part::Business, parts.business), (Part::Personal, parts.personal)];
+        let parts = [
+            (Part::Public, parts.public),
+            (Part::Business, parts.business),
+            (Part::Personal, parts.personal),
+        ];
         for (part, shown) in parts {
             assert_eq!(commit(part, &shown.salt.unwrap(), shown.text.as_deref().unwrap()), shown.commitment);
         }

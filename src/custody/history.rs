@@ -9,8 +9,8 @@ use super::state::{LogState, replay};
 use super::telling::{Telling, Told};
 use super::words::EventType;
 use crate::chain::SubjectKind;
-use crate::chain::bytes::subject_ref;
 use crate::chain::bytes::Hash;
+use crate::chain::bytes::subject_ref;
 use crate::chain::history::{EventFields, Evidence, Openness, Said, StoredEvent};
 use crate::chain::shown::Whole;
 use crate::error::{Error, Result};
@@ -144,7 +144,8 @@ pub(super) fn said<'t>(
     names: &Names,
 ) -> LogEventFields<'t> {
     let mut said = Said::of(event, open);
-    let event_type = said.take("type").and_then(|word| word.word()).and_then(|word| EventType::parse(word).ok());
+    let event_type =
+        said.take("type").and_then(|word| word.word()).and_then(|word| EventType::parse(word).ok());
     let organization = said.take("organization").map(|_| names.of(parties.organization));
     if open.business {
         said.hide(&["log", "subject", "key"]);
