@@ -3,7 +3,8 @@
 use crate::client::Acknowledged;
 use ormantrace::chain::bytes::{Hash, Salt, Secret, SubjectKind, subject_ref};
 use ormantrace::chain::history::StoredEvent;
-use ormantrace::ledger::{Checkpoint, Frontier, Note, VerifierKey, leaf_hash};
+use ormantrace::ledger::note::Kind;
+use ormantrace::ledger::{Checkpoint, Frontier, Note, Signer, VerifierKey, leaf_hash};
 use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, Row};
 use std::collections::{HashMap, HashSet};
@@ -146,7 +147,9 @@ impl Seen {
         let Some(more) = self.leaves.get(usize::try_from(from).expect("seen")..until) else {
             return Err(format!("FORK: a checkpoint of {size} leaves, and there are {}", self.leaves.len()));
         };
-        more.iter().for_each(|leaf| self.published.push(*leaf));
+        for leaf in more {
+            self.published.push(*leaf);
+        }
         if root != self.published.root() {
             return Err(format!("FORK: the published root of {size} leaves is not theirs"));
         }
@@ -217,5 +220,45 @@ async fn events(db: &mut PgConnection, leaves: &[Hash], from: usize, faults: &mu
         if row.get::<Option<&[u8]>, _>(10) != Some(entry.as_bytes().as_slice()) {
             faults.push(format!("LOST: event {seq} of {subject} has no leaf of its own"));
         }
+    }
+}
+
+/// The watch over checkpoints finds what it is there to find.
+#[test]
+fn a_checkpoint_that_does_not_follow_is_found() {
+    let signer = Signer::from_seed("orman.test/register", Kind::Text, &[7; 32]).expect("a key");
+    let keys = [signer.verifier().clone()];
+    let signed = |leaves: &[Hash]| {
+        let mut tree = Frontier::new();
+        for leaf in leaves {
+            tree.push(*leaf);
+        }
+        let checkpoint =
+            Checkpoint::new("orman.test/register", tree.size(), tree.root()).expect("a checkpoint");
+        Note::sign(checkpoint.to_string(), &[&signer], ormantrace::clock::Clock::system().now())
+            .expect("signed")
+            .to_string()
+    };
+    let leaves: Vec<Hash> = (0..9).map(|n| leaf_hash(&[n])).collect();
+    let after_five = || {
+        let mut seen = Seen { leaves: leaves[..8].to_vec(), ..Seen::default() };
+        for size in [2, 5, 5] {
+            seen.published(signed(&leaves[..size]).as_bytes(), &keys).expect("it follows");
+        }
+        assert_eq!((seen.checkpoints, seen.published_size()), (3, 5));
+        seen
+    };
+    after_five().published(signed(&leaves[..8]).as_bytes(), &keys).expect("it follows");
+    let mut others = leaves.clone();
+    others[3] = leaf_hash(b"another");
+    for (wrong, why) in [
+        (signed(&leaves[..4]), "FORK: checkpoint 4 after 5"),
+        (signed(&leaves), "FORK: a checkpoint of 9 leaves, and there are 8"),
+        (signed(&others[..5]), "FORK: the published root of 5 leaves is not theirs"),
+        (signed(&others[..8]), "FORK: the published root of 8 leaves is not theirs"),
+        (signed(&leaves[..8]).replace("\n8\n", "\n7\n"), "checkpoint: "),
+    ] {
+        let said = after_five().published(wrong.as_bytes(), &keys).expect_err(why);
+        assert!(said.starts_with(why), "{said}");
     }
 }

@@ -15,7 +15,8 @@ use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::{Arc, Mutex, OnceLock, mpsc};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime};
 use tokio::runtime::Handle;
@@ -120,7 +121,9 @@ impl Process {
             match said.recv_timeout(PATIENCE.saturating_sub(since.elapsed())) {
                 Ok(event) if event["message"] == message => return (process, event),
                 Ok(_) => {}
-                Err(_) => panic!("never says {message:?}: {:#?}", process.said()),
+                Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {
+                    panic!("never says {message:?}: {:#?}", process.said())
+                }
             }
         }
     }
