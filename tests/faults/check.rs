@@ -3,7 +3,8 @@
 use crate::client::Acknowledged;
 use ormantrace::chain::bytes::{Hash, Salt, Secret, SubjectKind, subject_ref};
 use ormantrace::chain::history::StoredEvent;
-use ormantrace::ledger::{Checkpoint, Folder, Frontier, Note, VerifierKey, leaf_hash};
+use ormantrace::ledger::note::Kind;
+use ormantrace::ledger::{Checkpoint, Frontier, Note, Signer, VerifierKey, leaf_hash};
 use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, Row};
 use std::collections::{HashMap, HashSet};
@@ -13,18 +14,19 @@ use uuid::Uuid;
 pub struct Seen {
     /// Every leaf, in order: none may ever change.
     leaves: Vec<Hash>,
-    frontier: Frontier,
     /// Leaves before the first writer wrote, and acknowledged ones since.
     expected: usize,
     acknowledged: HashSet<Hash>,
-    /// The last published checkpoint.
-    checkpoint: Option<Checkpoint>,
+    /// The tree of the last published checkpoint, made of the leaves.
+    published: Frontier,
+    /// Checkpoints that were looked at.
+    pub checkpoints: u32,
 }
 
 impl Default for Seen {
     fn default() -> Self {
-        let frontier = Frontier::new();
-        Self { leaves: Vec::new(), frontier, expected: 0, acknowledged: HashSet::new(), checkpoint: None }
+        let published = Frontier::new();
+        Self { leaves: Vec::new(), expected: 0, acknowledged: HashSet::new(), published, checkpoints: 0 }
     }
 }
 
@@ -39,6 +41,11 @@ impl Seen {
     /// Leaves so far.
     pub fn size(&self) -> usize {
         self.leaves.len()
+    }
+
+    /// Leaves of the last published checkpoint.
+    pub fn published_size(&self) -> usize {
+        usize::try_from(self.published.size()).expect("seen")
     }
 
     /// Takes what is there before the first writer as given.
@@ -102,10 +109,7 @@ impl Seen {
                     faults.push(format!("FORK: leaf {index} is another than before"));
                 }
                 Some(_) => {}
-                None => {
-                    self.leaves.push(leaf);
-                    self.frontier.push(leaf);
-                }
+                None => self.leaves.push(leaf),
             }
         }
         let size = number(db, "SELECT size FROM register").await;
@@ -119,25 +123,38 @@ impl Seen {
         if backwards != 0 {
             faults.push(format!("{backwards} leaves stand before their predecessors"));
         }
+        let falling =
+            "SELECT count(*) FROM event a JOIN event b ON b.subject_id = a.subject_id AND b.seq = a.seq + 1
+                       WHERE b.received_at < a.received_at";
+        let falling = number(db, falling).await;
+        if falling != 0 {
+            faults.push(format!("{falling} events were received before their predecessors"));
+        }
     }
 
-    /// Holds what is published against the leaves.
-    pub fn published(&mut self, folder: &Folder, keys: &[VerifierKey]) -> Result<usize, String> {
-        let Some(bytes) = folder.published().map_err(|error| error.to_string())? else { return Ok(0) };
-        let note = Note::parse(&bytes).map_err(|error| format!("checkpoint: {error}"))?;
-        let checkpoint = Checkpoint::open(&note, keys).map_err(|error| format!("checkpoint: {error}"))?;
-        let size = usize::try_from(checkpoint.size).map_err(|error| error.to_string())?;
-        if let Some(before) = &self.checkpoint
-            && (before.size > checkpoint.size
-                || (before.size == checkpoint.size && before.root != checkpoint.root))
-        {
-            return Err(format!("FORK: checkpoint {} after {}", checkpoint.size, before.size));
+    /// Holds a published checkpoint against the leaves and the one before it. Its leaves
+    /// must have been seen.
+    pub fn published(&mut self, bytes: &[u8], keys: &[VerifierKey]) -> Result<(), String> {
+        let note = Note::parse(bytes).map_err(|error| format!("checkpoint: {error}"))?;
+        let Checkpoint { size, root, .. } =
+            Checkpoint::open(&note, keys).map_err(|error| format!("checkpoint: {error}"))?;
+        let before = self.published.size();
+        if size < before {
+            return Err(format!("FORK: checkpoint {size} after {before}"));
         }
-        if size == self.leaves.len() && checkpoint.root != self.frontier.root() {
+        // Sizes never fall, so one tree that only grows has been every published one.
+        let (from, until) = (before, usize::try_from(size).map_err(|error| error.to_string())?);
+        let Some(more) = self.leaves.get(usize::try_from(from).expect("seen")..until) else {
+            return Err(format!("FORK: a checkpoint of {size} leaves, and there are {}", self.leaves.len()));
+        };
+        for leaf in more {
+            self.published.push(*leaf);
+        }
+        if root != self.published.root() {
             return Err(format!("FORK: the published root of {size} leaves is not theirs"));
         }
-        self.checkpoint = Some(checkpoint);
-        Ok(size)
+        self.checkpoints += 1;
+        Ok(())
     }
 }
 
@@ -203,5 +220,45 @@ async fn events(db: &mut PgConnection, leaves: &[Hash], from: usize, faults: &mu
         if row.get::<Option<&[u8]>, _>(10) != Some(entry.as_bytes().as_slice()) {
             faults.push(format!("LOST: event {seq} of {subject} has no leaf of its own"));
         }
+    }
+}
+
+/// The watch over checkpoints finds what it is there to find.
+#[test]
+fn a_checkpoint_that_does_not_follow_is_found() {
+    let signer = Signer::from_seed("orman.test/register", Kind::Text, &[7; 32]).expect("a key");
+    let keys = [signer.verifier().clone()];
+    let signed = |leaves: &[Hash]| {
+        let mut tree = Frontier::new();
+        for leaf in leaves {
+            tree.push(*leaf);
+        }
+        let checkpoint =
+            Checkpoint::new("orman.test/register", tree.size(), tree.root()).expect("a checkpoint");
+        Note::sign(checkpoint.to_string(), &[&signer], ormantrace::clock::Clock::system().now())
+            .expect("signed")
+            .to_string()
+    };
+    let leaves: Vec<Hash> = (0..9).map(|n| leaf_hash(&[n])).collect();
+    let after_five = || {
+        let mut seen = Seen { leaves: leaves[..8].to_vec(), ..Seen::default() };
+        for size in [2, 5, 5] {
+            seen.published(signed(&leaves[..size]).as_bytes(), &keys).expect("it follows");
+        }
+        assert_eq!((seen.checkpoints, seen.published_size()), (3, 5));
+        seen
+    };
+    after_five().published(signed(&leaves[..8]).as_bytes(), &keys).expect("it follows");
+    let mut others = leaves.clone();
+    others[3] = leaf_hash(b"another");
+    for (wrong, why) in [
+        (signed(&leaves[..4]), "FORK: checkpoint 4 after 5"),
+        (signed(&leaves), "FORK: a checkpoint of 9 leaves, and there are 8"),
+        (signed(&others[..5]), "FORK: the published root of 5 leaves is not theirs"),
+        (signed(&others[..8]), "FORK: the published root of 8 leaves is not theirs"),
+        (signed(&leaves[..8]).replace("\n8\n", "\n7\n"), "checkpoint: "),
+    ] {
+        let said = after_five().published(wrong.as_bytes(), &keys).expect_err(why);
+        assert!(said.starts_with(why), "{said}");
     }
 }

@@ -1,6 +1,7 @@
 //! Writers who remember every acknowledged answer.
 
 use crate::random::Random;
+use crate::servers::until;
 use ormantrace::chain::bytes::Hash;
 use ormantrace::clock::Clock;
 use ormantrace::ids::OperationId;
@@ -83,6 +84,8 @@ pub struct Forest {
     /// So many answers are still to be thrown away unheard.
     pub deaf: AtomicU32,
     pub acknowledged: AtomicU32,
+    /// Of these, by each server.
+    pub by: [AtomicU32; 2],
     /// Sent again because nothing, or a 503, was heard.
     pub repeated: AtomicU32,
     /// What a writer met that must not be.
@@ -101,13 +104,18 @@ impl Forest {
     ) -> Result<Acknowledged, String> {
         let since = Instant::now();
         loop {
-            let port = self.ports[usize::from(random.below(2) == 1)].load(Ordering::SeqCst);
+            let server = usize::from(random.below(2) == 1);
+            let port = self.ports[server].load(Ordering::SeqCst);
             let deaf = self
                 .deaf
                 .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1))
                 .is_ok();
             match send(port, path, token, key, body, deaf) {
-                Outcome::Answered(200 | 201, bytes) => return self.acknowledge(key, &bytes),
+                Outcome::Answered(200 | 201, bytes) => {
+                    let done = self.acknowledge(key, &bytes)?;
+                    self.by[server].fetch_add(1, Ordering::SeqCst);
+                    return Ok(done);
+                }
                 Outcome::Answered(503 | 429, _) | Outcome::Lost => {}
                 Outcome::Answered(409, bytes) if String::from_utf8_lossy(&bytes).contains("in-progress") => {}
                 Outcome::Answered(status, bytes) => {
@@ -137,6 +145,18 @@ impl Forest {
         Ok(Acknowledged { key: key.to_owned(), leaves, answer })
     }
 
+    /// Waits until so many more answers are acknowledged, some of them by each server.
+    pub fn more(&self, count: u32) {
+        let all = || self.acknowledged.load(Ordering::SeqCst);
+        let by = || self.by.each_ref().map(|by| by.load(Ordering::SeqCst));
+        let failed = || !self.wrong.lock().expect("no panic").is_empty();
+        let (before, of_each) = (all(), by());
+        until("answers are acknowledged", || {
+            let went_on = by().iter().zip(&of_each).all(|(now, before)| now > before);
+            failed() || (went_on && all() >= before + count)
+        });
+    }
+
     /// Posts until told to stop, then settles what is open; all that was acknowledged.
     pub fn write(self: &Arc<Self>, name: &str, seed: u64) -> Vec<Acknowledged> {
         let mut random = Random::new(seed);
@@ -161,7 +181,8 @@ impl Forest {
         seals: &mut Vec<String>,
         all: &mut Vec<Acknowledged>,
     ) -> Result<(), String> {
-        let now = utc_text(Clock::system().now());
+        // Past by every server's clock, those too that are set back.
+        let now = utc_text(Clock::system().now() - chrono::TimeDelta::hours(2));
         let some = usize::try_from(1 + random.below(3)).expect("small");
         if seals.len() < 4 {
             let body = json!({"holder_bin": self.bin, "quantity": 30});

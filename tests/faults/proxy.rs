@@ -2,47 +2,67 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream, UnixStream};
 use tokio::runtime::Handle;
 
 /// What happens to a COMMIT on its way.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Commit {
     /// It passes.
-    Passes = 0,
+    #[default]
+    Passes,
     /// The connection is reset before PostgreSQL hears of it.
-    Never = 1,
+    Never,
     /// PostgreSQL does it, and the connection is reset in place of its answer.
-    Unheard = 2,
+    Unheard,
     /// It is held back for a while.
-    Late = 3,
-}
-
-impl Commit {
-    fn of(number: u8) -> Self {
-        [Self::Never, Self::Unheard, Self::Late]
-            .into_iter()
-            .find(|mode| *mode as u8 == number)
-            .unwrap_or(Self::Passes)
-    }
+    Late,
+    /// It is held back until released.
+    Held,
+    /// PostgreSQL does it, and its answer is held back until released.
+    AnswerHeld,
 }
 
 #[derive(Default)]
 struct Orders {
-    mode: AtomicU8,
-    left: AtomicU32,
+    next: Mutex<Next>,
+    /// One is held back now.
+    holds: AtomicBool,
+}
+
+/// What the next commits meet.
+#[derive(Default)]
+struct Next {
+    mode: Commit,
+    /// So many pass before.
+    pass: u64,
+    left: u64,
 }
 
 impl Orders {
     /// What happens to this COMMIT.
     fn take(&self) -> Commit {
-        let left = self.left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1));
-        if left.is_ok() { Commit::of(self.mode.load(Ordering::SeqCst)) } else { Commit::Passes }
+        let mut next = self.next.lock().expect("no panic");
+        if next.left == 0 {
+            return Commit::Passes;
+        }
+        if next.pass > 0 {
+            next.pass -= 1;
+            return Commit::Passes;
+        }
+        next.left -= 1;
+        next.mode
+    }
+
+    async fn hold(&self) {
+        self.holds.store(true, Ordering::SeqCst);
+        while self.holds.load(Ordering::SeqCst) {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
     }
 }
 
@@ -72,22 +92,31 @@ impl Proxy {
         Self { address, orders }
     }
 
-    /// The next `count` commits meet this.
-    pub fn order(&self, mode: Commit, count: u32) {
-        self.orders.mode.store(mode as u8, Ordering::SeqCst);
-        self.orders.left.store(count, Ordering::SeqCst);
+    /// The next `count` commits meet this, after `pass` that do not.
+    pub fn order(&self, mode: Commit, pass: u64, count: u64) {
+        *self.orders.next.lock().expect("no panic") = Next { mode, pass, left: count };
     }
 
     /// How many of them have not come by yet.
-    pub fn left(&self) -> u32 {
-        self.orders.left.load(Ordering::SeqCst)
+    pub fn left(&self) -> u64 {
+        self.orders.next.lock().expect("no panic").left
+    }
+
+    /// Whether a commit, or its answer, is held back now.
+    pub fn holds(&self) -> bool {
+        self.orders.holds.load(Ordering::SeqCst)
+    }
+
+    /// Lets what is held back go on.
+    pub fn release(&self) {
+        self.orders.holds.store(false, Ordering::SeqCst);
     }
 }
 
 /// Carries bytes both ways until one side ends, or a COMMIT is met.
 async fn between(mut client: TcpStream, mut server: UnixStream, orders: &Orders) {
     let (mut asked, mut told) = (vec![0; 65_536], vec![0; 65_536]);
-    let mut unheard = false;
+    let (mut unheard, mut held) = (false, false);
     loop {
         tokio::select! {
             read = client.read(&mut asked) => {
@@ -98,6 +127,8 @@ async fn between(mut client: TcpStream, mut server: UnixStream, orders: &Orders)
                     Commit::Passes => {}
                     Commit::Never => return reset(client),
                     Commit::Unheard => unheard = true,
+                    Commit::Held => orders.hold().await,
+                    Commit::AnswerHeld => held = true,
                     Commit::Late => tokio::time::sleep(Duration::from_millis(700)).await,
                 }
                 if server.write_all(&asked[..count]).await.is_err() { return }
@@ -106,6 +137,9 @@ async fn between(mut client: TcpStream, mut server: UnixStream, orders: &Orders)
                 let Ok(count @ 1..) = read else { return };
                 if unheard {
                     return reset(client);
+                }
+                if std::mem::take(&mut held) {
+                    orders.hold().await;
                 }
                 if client.write_all(&told[..count]).await.is_err() { return }
             }

@@ -2,18 +2,23 @@
 
 use crate::proxy::Proxy;
 use crate::support;
+use chrono::{DateTime, TimeDelta};
+use ormantrace::clock::Clock;
 use ormantrace::db::folder::{Folder, PORT};
 use ormantrace::db::postmaster::{self, Found};
 use ormantrace::db::roles::{DATABASE, OWNER, SUPERUSER};
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
 use serde_json::Value;
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{ConnectOptions, Connection};
+use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::{Arc, Mutex, mpsc};
-use std::time::{Duration, Instant};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::sync::{Arc, Mutex, OnceLock};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant, SystemTime};
 use tokio::runtime::Handle;
 
 /// The operator's token.
@@ -36,34 +41,118 @@ pub fn kill(pid: i32, signal: Signal) {
     let _ = Pid::from_raw(pid).map(|pid| kill_process(pid, signal));
 }
 
+/// What a process takes the time to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Time {
+    Real,
+    /// So many hours from it.
+    Off(i64),
+}
+
+/// What makes a process see another time, where faketime is installed: its library, as it says
+/// itself. Its own program would stand between us and the process that is to be killed.
+pub fn faketime() -> Option<&'static str> {
+    static LIBRARY: OnceLock<Option<String>> = OnceLock::new();
+    let find = || {
+        let said =
+            Command::new("faketime").args(["-m", "-f", "+1h", "printenv", "LD_PRELOAD"]).output().ok()?;
+        let library = String::from_utf8(said.stdout).ok()?.trim().to_owned();
+        (said.status.success() && !library.is_empty()).then_some(library)
+    };
+    LIBRARY.get_or_init(find).as_deref()
+}
+
+impl Time {
+    /// Sets the clock of what is to be started; timers go by another clock, and files keep the real time.
+    fn set(self, command: &mut Command) {
+        if let Self::Off(hours) = self {
+            command.env("LD_PRELOAD", faketime().expect("asked for before"));
+            command.env("FAKETIME", format!("{hours:+}h"));
+            for name in [
+                "FAKETIME_DONT_FAKE_MONOTONIC",
+                "DONT_FAKE_MONOTONIC",
+                "NO_FAKE_STAT",
+                "FAKETIME_DISABLE_SHM",
+            ] {
+                command.env(name, "1");
+            }
+        }
+    }
+
+    /// Holds the time of something that was just said against it.
+    fn check(self, event: &Value) {
+        let said = event["timestamp"].as_str().and_then(|text| DateTime::parse_from_rfc3339(text).ok());
+        let off = said.expect("a time").to_utc() - Clock::system().now();
+        let hours = if let Self::Off(hours) = self { hours } else { 0 };
+        assert!((off - TimeDelta::hours(hours)).abs() < TimeDelta::minutes(10), "{self:?}, and {off} off");
+    }
+}
+
 /// A process of the program, and what it says.
 pub struct Process {
     child: Child,
     lines: Arc<Mutex<Vec<String>>>,
+    reader: Option<JoinHandle<()>>,
 }
 
 impl Process {
-    /// Starts it and waits for the line of that message; the line.
-    fn start(mut command: Command, message: &'static str) -> (Self, Value) {
+    /// Starts it; whatever it says as JSON is received.
+    fn spawn(mut command: Command) -> (Self, mpsc::Receiver<Value>) {
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
         let mut child = command.spawn().expect("starts");
         let errors = BufReader::new(child.stderr.take().expect("piped"));
         let lines = Arc::new(Mutex::new(Vec::new()));
         let (kept, (say, said)) = (Arc::clone(&lines), mpsc::channel());
-        std::thread::spawn(move || {
+        let reader = std::thread::spawn(move || {
             for line in errors.lines().map_while(Result::ok) {
-                let event: Value = serde_json::from_str(&line).unwrap_or_default();
-                if event["message"] == message {
-                    let _ = say.send(event);
-                }
+                // Nobody listens once it has started.
+                let _ = say.send(serde_json::from_str(&line).unwrap_or_default());
                 kept.lock().expect("no panic").push(line);
             }
         });
-        let process = Self { child, lines };
-        let event = said
-            .recv_timeout(PATIENCE)
-            .unwrap_or_else(|_| panic!("never says {message:?}: {:#?}", process.said()));
-        (process, event)
+        (Self { child, lines, reader: Some(reader) }, said)
+    }
+
+    /// Starts it and waits for the line of that message; the line.
+    fn start(command: Command, message: &str) -> (Self, Value) {
+        let (process, said) = Self::spawn(command);
+        let since = Instant::now();
+        loop {
+            match said.recv_timeout(PATIENCE.saturating_sub(since.elapsed())) {
+                Ok(event) if event["message"] == message => return (process, event),
+                Ok(_) => {}
+                Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {
+                    panic!("never says {message:?}: {:#?}", process.said())
+                }
+            }
+        }
+    }
+
+    fn pid(&self) -> Pid {
+        Pid::from_child(&self.child)
+    }
+
+    /// SIGSTOP: when this returns, none of it runs.
+    pub fn freeze(&self) {
+        kill_process(self.pid(), Signal::STOP).expect("it runs");
+        let how = waitpid(Some(self.pid()), WaitOptions::UNTRACED).expect("waited for");
+        assert!(how.is_some_and(|(_, status)| status.stopped()), "it ended: {:#?}", self.said());
+    }
+
+    /// Lets a frozen one go on.
+    pub fn thaw(&self) {
+        kill_process(self.pid(), Signal::CONT).expect("it is frozen");
+    }
+
+    /// Waits until it ends by itself; how, and all that it said.
+    fn ended(mut self) -> (ExitStatus, String) {
+        let mut status = None;
+        until("it ends", || {
+            status = self.child.try_wait().expect("waited for");
+            status.is_some()
+        });
+        self.reader.take().expect("not joined").join().expect("no panic");
+        (status.expect("ended"), self.lines.lock().expect("no panic").join("\n"))
     }
 
     /// What it has said.
@@ -160,8 +249,8 @@ impl Servers {
         let proxy = Proxy::start(runtime, socket.join(format!(".s.PGSQL.{PORT}")));
         let mut servers =
             Self { first: Some(first), second: None, publisher: None, proxy, data, runtime: runtime.clone() };
-        let second = servers.start_second();
-        servers.start_publisher();
+        let second = servers.start_second(Time::Real);
+        servers.start_publisher(Time::Real);
         (servers, [port, second])
     }
 
@@ -196,25 +285,56 @@ impl Servers {
     }
 
     /// The server on somebody's PostgreSQL; its port.
-    pub fn start_second(&mut self) -> u16 {
+    pub fn start_second(&mut self, time: Time) -> u16 {
         let mut command = program();
+        time.set(&mut command);
         command.args(["serve", "--listen", "127.0.0.1:0", "--origin", "orman.test/register"]);
         command.arg("--marking-key").arg(self.data.join("keys/marking.key"));
         command.arg("--receipt-key").arg(self.data.join("keys/receipt.key"));
         command.arg("--data-dir").arg(self.data.with_file_name("second"));
         command.args(["--database-url", &self.url()]);
         let (process, event) = Process::start(command, "serving");
+        time.check(&event);
         self.second = Some(process);
         port(&event)
     }
 
-    /// The publisher.
-    pub fn start_publisher(&mut self) {
+    fn publish(&self) -> Command {
         let mut command = program();
         command.args(["publish", "--origin", "orman.test/register", "--poll-milliseconds", "50"]);
         command.arg("--register-dir").arg(self.register());
         command.arg("--data-dir").arg(&self.data).args(["--database-url", &self.url()]);
-        self.publisher = Some(Process::start(command, "the register is open").0);
+        command
+    }
+
+    /// The publisher.
+    pub fn start_publisher(&mut self, time: Time) {
+        let mut command = self.publish();
+        time.set(&mut command);
+        let (process, event) = Process::start(command, "the register is open");
+        time.check(&event);
+        self.publisher = Some(process);
+    }
+
+    /// Another publisher on the same folder, which must refuse and change nothing; what was wrong.
+    pub fn publish_beside(&self) -> Vec<String> {
+        let publisher = self.publisher.as_ref().expect("runs");
+        // So that nothing else changes the folder meanwhile.
+        publisher.freeze();
+        let before = everything_in(&self.register());
+        let (status, said) = Process::spawn(self.publish()).0.ended();
+        let after = everything_in(&self.register());
+        publisher.thaw();
+        let mut wrong = Vec::new();
+        if status.code() != Some(1) || !said.contains("is published by another process") {
+            wrong.push(format!("a second publisher ended with {status}: {said}"));
+        }
+        for path in before.keys().chain(after.keys()) {
+            if before.get(path) != after.get(path) {
+                wrong.push(format!("a second publisher changed {}", path.display()));
+            }
+        }
+        wrong
     }
 
     /// Where the register is published.
@@ -251,6 +371,14 @@ impl Servers {
             connection.is_some()
         });
         connection.expect("connected")
+    }
+
+    /// What PostgreSQL calls itself.
+    pub fn version_of_postgres(&self) -> String {
+        let mut db = self.superuser();
+        self.runtime
+            .block_on(sqlx::query_scalar("SHOW server_version").fetch_one(&mut db))
+            .expect("a version")
     }
 
     /// The numbers of the servers' backends.
@@ -317,6 +445,23 @@ impl Drop for Servers {
             std::thread::sleep(Duration::from_millis(20));
         }
     }
+}
+
+/// What is in a folder: when each was changed, and the bytes of files.
+fn everything_in(folder: &Path) -> BTreeMap<PathBuf, (SystemTime, Vec<u8>)> {
+    let (mut all, mut folders) = (BTreeMap::new(), vec![folder.to_owned()]);
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(&folder).expect("a folder") {
+            let path = entry.expect("an entry").path();
+            let about = path.metadata().expect("it stays");
+            let bytes = if about.is_dir() { Vec::new() } else { std::fs::read(&path).expect("read") };
+            if about.is_dir() {
+                folders.push(path.clone());
+            }
+            all.insert(path, (about.modified().expect("a time"), bytes));
+        }
+    }
+    all
 }
 
 fn port(event: &Value) -> u16 {
