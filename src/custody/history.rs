@@ -12,7 +12,7 @@ use crate::chain::SubjectKind;
 use crate::chain::bytes::Hash;
 use crate::chain::bytes::subject_ref;
 use crate::chain::history::{EventFields, Evidence, Openness, Said, StoredEvent};
-use crate::chain::shown::Whole;
+use crate::chain::shown::{Answered, Whole};
 use crate::error::{Error, Result};
 use crate::log::species::Species;
 use crate::log::store::{
@@ -144,8 +144,7 @@ pub(super) fn said<'t>(
     names: &Names,
 ) -> LogEventFields<'t> {
     let mut said = Said::of(event, open);
-    let event_type =
-        said.take("type").and_then(|word| word.word()).and_then(|word| EventType::parse(word).ok());
+    let event_type = said.take("type").and_then(Answered::word).and_then(|word| EventType::parse(word).ok());
     let organization = said.take("organization").map(|_| names.of(parties.organization));
     if open.business {
         said.hide(&["log", "subject", "key"]);
