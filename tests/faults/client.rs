@@ -17,6 +17,8 @@ use std::time::{Duration, Instant};
 
 /// How long a posting may remain unsettled, whatever happens meanwhile.
 const PATIENCE: Duration = Duration::from_mins(2);
+/// Seals that a writer registers at once.
+const BATCH: usize = 30;
 /// How long an answer may take.
 const ANSWER: Duration = Duration::from_secs(20);
 
@@ -80,6 +82,8 @@ pub struct Forest {
     pub ticket: String,
     /// Seals of logs, for events by whoever comes.
     pub logs: Mutex<Vec<String>>,
+    /// Seals of batches, which no writer has now.
+    pub seals: Mutex<Vec<String>>,
     pub stop: AtomicBool,
     /// So many answers are still to be thrown away unheard.
     pub deaf: AtomicU32,
@@ -161,7 +165,12 @@ impl Forest {
     pub fn write(self: &Arc<Self>, name: &str, seed: u64) -> Vec<Acknowledged> {
         let mut random = Random::new(seed);
         let mut all = Vec::new();
-        let mut seals: Vec<String> = Vec::new();
+        // Seals that an earlier round has left: fresh ones for every round would be most of what `fsck` reads.
+        let mut seals = {
+            let mut left = self.seals.lock().expect("no panic");
+            let keep = left.len().saturating_sub(BATCH);
+            left.split_off(keep)
+        };
         let mut count = 0;
         while !self.stop.load(Ordering::SeqCst) {
             count += 1;
@@ -171,6 +180,7 @@ impl Forest {
                 break;
             }
         }
+        self.seals.lock().expect("no panic").append(&mut seals);
         all
     }
 
@@ -185,7 +195,7 @@ impl Forest {
         let now = utc_text(Clock::system().now() - chrono::TimeDelta::hours(2));
         let some = usize::try_from(1 + random.below(3)).expect("small");
         if seals.len() < 4 {
-            let body = json!({"holder_bin": self.bin, "quantity": 30});
+            let body = json!({"holder_bin": self.bin, "quantity": BATCH});
             let done = self.settle(random, "/v1/seal-batches", &self.operator, key, &body)?;
             seals.extend(numbers(&done.answer));
             all.push(done);

@@ -319,6 +319,7 @@ fn prepared(ports: [u16; 2], keys: Vec<VerifierKey>, random: &mut Random) -> Arc
         bin: holder.clone(),
         ticket: String::new(),
         logs: Mutex::new(Vec::new()),
+        seals: Mutex::new(Vec::new()),
         stop: AtomicBool::new(false),
         deaf: AtomicU32::new(0),
         acknowledged: AtomicU32::new(0),

@@ -150,10 +150,21 @@ impl Report {
         } else {
             "\n**Not all of it: the run was broken off after the rounds below.**\n"
         };
-        let skipped = if self.skipped.is_empty() {
+        let mut skipped = self.skipped.clone();
+        if !self.done {
+            let (full, others): (Vec<_>, Vec<_>) =
+                self.figures.iter().partition(|(fault, _)| **fault == Fault::DiskFull);
+            let count =
+                |some: &[(&Fault, &Figures)]| some.iter().map(|(_, of)| u64::from(of.rounds)).sum::<u64>();
+            skipped.push(format!("{} of the {asked} rounds, which were not reached", asked - count(&others)));
+            if full.is_empty() {
+                skipped.push("the disk full, which comes last".to_owned());
+            }
+        }
+        let skipped = if skipped.is_empty() {
             "Nothing.".to_owned()
         } else {
-            self.skipped.iter().map(|what| format!("- {what}")).collect::<Vec<_>>().join("\n")
+            skipped.iter().map(|what| format!("- {what}")).collect::<Vec<_>>().join("\n")
         };
         format!(
             "# Faults: what was done, and what was found
