@@ -14,6 +14,7 @@ use ormantrace::http::layers::LayerSettings;
 use ormantrace::http::router::router;
 use ormantrace::party::key::Token;
 use serde_json::{Value, json};
+use sqlx::Connection;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -294,6 +295,40 @@ async fn a_mark_holds_until_something_that_is_shown_changes() {
         .await
         .unwrap();
     changed("a person was erased", &mut tags).await;
+}
+
+#[tokio::test]
+async fn a_remembered_name_is_gone_with_the_erasure() {
+    let world = World::new().await;
+    let felled = world.felled(2).await;
+    let server = Wired::to(&world);
+    let harvester = async |log: &str| {
+        let told = server.ask(&history(log), Some(&felled.inspector)).await.expect(200);
+        let now = server.ask(&format!("/v1/logs/{log}"), Some(&felled.inspector)).await.expect(200);
+        [&told["events"][0]["organization"], &told["log"]["holder"], &now["holder"]]
+            .map(|org| org["name"].clone())
+    };
+    // Known from one log, remembered for the other.
+    let [before, again] = [harvester(&felled.logs[0]).await, harvester(&felled.logs[1]).await];
+    assert!(before.iter().all(Value::is_string), "{before:?}");
+    assert_eq!(before, again);
+    // As the erasure of a sole trader does, in one transaction.
+    let mut owner = world.owner().await;
+    let mut erasure = owner.begin().await.unwrap();
+    sqlx::query("UPDATE organization SET bin = NULL, name = NULL, kind = 'sole_trader' WHERE bin = $1")
+        .bind(&felled.enterprise.bin)
+        .execute(&mut *erasure)
+        .await
+        .unwrap();
+    sqlx::query("INSERT INTO server_secret (name, value) VALUES ('erasures', 'x')")
+        .execute(&mut *erasure)
+        .await
+        .unwrap();
+    erasure.commit().await.unwrap();
+    for log in &felled.logs {
+        let after = harvester(log).await;
+        assert!(after.iter().all(Value::is_null), "{after:?}");
+    }
 }
 
 /// Asks again and again; every answer is right or a 503.
