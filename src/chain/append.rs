@@ -120,21 +120,35 @@ impl NewHead {
     }
 }
 
+/// Events of one statement. A connection keeps buffers as large as the largest statement that went
+/// through it, for ever: a harvest of 5,000 in one piece would leave each some ten megabytes.
+const PIECE: usize = 500;
+
 /// Adds one event behind each head and returns the new heads in the same order.
 ///
 /// `received_at` is the later of `now` and the head's, so that it never falls
 /// within a chain, whatever the clock does. The same statement puts the entries into
-/// the queue of the register, in the order of the drafts: one round trip, and no event
-/// without its place in the queue.
+/// the queue of the register, in the order of the drafts, and so no event is without its
+/// place in the queue. One round trip for every 500.
 pub async fn append(tx: &mut Tx<'_>, now: DateTime<Utc>, drafts: Vec<Draft<'_>>) -> Result<Vec<NewHead>> {
-    let count = drafts.len();
-    let mut rows = Rows::with_capacity(count);
-    let mut heads = Vec::with_capacity(count);
-    for draft in drafts {
-        let head = link(&draft, now);
-        rows.push(draft, &head);
-        heads.push(head.head);
+    let mut heads = Vec::with_capacity(drafts.len());
+    let mut drafts = drafts.into_iter();
+    while drafts.len() > 0 {
+        let mut rows = Rows::with_capacity(drafts.len().min(PIECE));
+        for draft in drafts.by_ref().take(PIECE) {
+            let head = link(&draft, now);
+            rows.push(draft, &head);
+            heads.push(head.head);
+        }
+        store(tx, &rows).await?;
     }
+    for head in &heads {
+        tx.remember(head.hash, head.received_at);
+    }
+    Ok(heads)
+}
+
+async fn store(tx: &mut Tx<'_>, rows: &Rows<'_>) -> Result<()> {
     let stored = sqlx::query!(
         "WITH queued AS (
              INSERT INTO leaf_queue (entry, subject_id, seq)
@@ -167,11 +181,8 @@ pub async fn append(tx: &mut Tx<'_>, now: DateTime<Utc>, drafts: Vec<Draft<'_>>)
     .execute(&mut **tx)
     .await?
     .rows_affected();
-    debug_assert_eq!(stored, count as u64);
-    for head in &heads {
-        tx.remember(head.hash, head.received_at);
-    }
-    Ok(heads)
+    debug_assert_eq!(stored, rows.subject.len() as u64);
+    Ok(())
 }
 
 struct Linked {

@@ -14,7 +14,7 @@ use axum::http::header::{
     STRICT_TRANSPORT_SECURITY, X_CONTENT_TYPE_OPTIONS,
 };
 use axum::http::request::Parts;
-use axum::http::{Extensions, HeaderMap, HeaderValue, Method, Version};
+use axum::http::{Extensions, HeaderMap, HeaderValue, Method, StatusCode, Version};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use futures_util::FutureExt;
@@ -56,6 +56,10 @@ pub struct LayerSettings {
     pub body: BodySettings,
     /// How many requests of each class are worked on at once.
     pub places: Places,
+    /// How long an answer is held back that says that an address asks too much. Whoever asks as fast as he
+    /// is answered then costs next to nothing; the others are not kept waiting, since the answer holds no
+    /// place. Default: not at all.
+    pub refusal_pause: Duration,
 }
 
 /// How many requests of each class are worked on at once, so that a flood of one leaves
@@ -171,7 +175,7 @@ pub(super) async fn not_this_method(method: Method) -> Problem {
     Problem::method_not_allowed(&method, None)
 }
 
-fn worth_packing(_: axum::http::StatusCode, _: Version, headers: &HeaderMap, _: &Extensions) -> bool {
+fn worth_packing(_: StatusCode, _: Version, headers: &HeaderMap, _: &Extensions) -> bool {
     let kind = headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
     let kind = kind.split(';').next().unwrap_or_default().trim();
     matches!(
@@ -186,6 +190,7 @@ struct Frame {
     trusted: Vec<Network>,
     body: BodySettings,
     wait: Duration,
+    refusal_pause: Duration,
     public: Semaphore,
     read: Semaphore,
     write: Semaphore,
@@ -231,6 +236,9 @@ async fn around(State(frame): State<Arc<Frame>>, mut request: Request, next: Nex
         let _in_flight = metrics::InFlight::enter();
         let (request, rules) = guard(request, frame.body);
         let answer = frame.work(asked.class, request, next).await;
+        if answer.status() == StatusCode::TOO_MANY_REQUESTS {
+            tokio::time::sleep(frame.refusal_pause).await;
+        }
         let answer = match rules.fault() {
             Some(fault) if is_failure(&answer) => Problem::from(fault).into_response(),
             _ => answer,
@@ -254,6 +262,7 @@ impl Frame {
             trusted: settings.trusted_proxies.clone(),
             body: settings.body,
             wait: settings.places.wait,
+            refusal_pause: settings.refusal_pause,
             public: Semaphore::new(settings.places.public),
             read: Semaphore::new(settings.places.read),
             write: Semaphore::new(settings.places.write),
@@ -405,6 +414,31 @@ mod tests {
         fn flush(&mut self) -> std::io::Result<()> {
             Ok(())
         }
+    }
+
+    #[tokio::test]
+    async fn who_asks_too_much_waits_for_being_told_so_and_takes_nobodys_place() {
+        let ask = |pause: Duration| {
+            let told = async || Problem::too_many_requests(1);
+            let router = Router::new()
+                .route("/v1/verify/{code}", axum::routing::get(told))
+                .route("/verify", axum::routing::get(async || "asked"));
+            let places = Places { public: 1, ..Places::default() };
+            let settings = LayerSettings { places, refusal_pause: pause, ..LayerSettings::default() };
+            let router: Router = with_layers(router, &settings);
+            move |path: &'static str| {
+                let request = Request::get(path).body(axum::body::Body::empty()).unwrap();
+                tower::ServiceExt::oneshot(router.clone(), request)
+            }
+        };
+        let at_once = ask(Duration::ZERO);
+        assert_eq!(at_once("/v1/verify/KZ-0000417").await.unwrap().status(), 429);
+        let held = ask(Duration::from_hours(1));
+        let mut refused = std::pin::pin!(held("/v1/verify/KZ-0000417"));
+        // As far as it gets without waiting: to the pause.
+        assert!(refused.as_mut().now_or_never().is_none());
+        assert_eq!(held("/verify").await.unwrap().status(), 200, "the only place is free");
+        assert!(refused.as_mut().now_or_never().is_none());
     }
 
     #[tokio::test]

@@ -165,8 +165,16 @@ pub struct NewLog {
     pub issuer: OrganizationId,
 }
 
-/// Adds the logs of a harvest; `seal::stock::apply` says which seal each bears.
+/// Adds the logs of a harvest; `seal::stock::apply` says which seal each bears. One round trip for every
+/// thousand, for the reason that [`crate::chain::append()`] has.
 pub async fn insert(tx: &mut Tx<'_>, logs: &[NewLog]) -> Result<()> {
+    for piece in logs.chunks(1_000) {
+        insert_piece(tx, piece).await?;
+    }
+    Ok(())
+}
+
+async fn insert_piece(tx: &mut Tx<'_>, logs: &[NewLog]) -> Result<()> {
     let mut columns = Columns::default();
     for log in logs {
         columns.push(&log.state, &log.head);
