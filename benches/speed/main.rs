@@ -18,6 +18,7 @@ mod parts;
 mod pgbench;
 mod plans;
 mod process;
+mod register;
 mod report;
 mod scripts;
 mod server;
@@ -214,6 +215,11 @@ async fn measure_at(
 
 async fn writes(mut bench: Bench, stage: &mut Stage, shared_buffers: u64) -> Result<Bench, Failure> {
     (bench, _) = bench.restart(shared_buffers, false).await?;
+    // First: what pgbench appends is no event of a true chain.
+    if bench.settings.wants(Part::Register) {
+        eprintln!("the register");
+        stage.register = stage.kept(Box::pin(register::register(&mut bench)).await.map(Some));
+    }
     if bench.settings.wants(Part::Appends) {
         eprintln!("appends");
         (stage.appends, stage.append_wal_per_event) = stage.kept(parts::appends(&mut bench).await);

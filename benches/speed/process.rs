@@ -100,6 +100,14 @@ impl Stat {
     }
 }
 
+/// Processor time that a process has used.
+///
+/// # Errors
+/// Where `/proc` is not as on Linux, or the process is gone.
+pub fn used(pid: u32) -> Result<Duration, Failure> {
+    Ok(Stat::of(&pid.to_string())?.own)
+}
+
 /// How many children a process has.
 ///
 /// # Errors

@@ -3,6 +3,7 @@
 use super::database::Sizes;
 use super::measure::Line;
 use super::parts::{Buffers, Flood, Harvests, List};
+use super::register::Register;
 use serde::Serialize;
 use std::fmt::Write as _;
 
@@ -52,6 +53,8 @@ pub struct Stage {
     pub generators: Option<[f64; 2]>,
     /// Lists.
     pub lists: Vec<List>,
+    /// The register beside the writes.
+    pub register: Option<Register>,
     /// Custody events.
     pub appends: Vec<Line>,
     /// WAL bytes of one that the server recorded.
@@ -242,6 +245,31 @@ impl Stage {
                 flood.ratio
             );
         }
+        if let Some(register) = &self.register {
+            let _ = writeln!(
+                out,
+                "\nregister at {:.0} of {:.0} events/s: lag p50 {:.0}, p99 {:.0}, longest {:.0} ms; CPU an event without {:.0}, with {:.0} µs = {:.2}; \
+                 flat out at 32 connections without {:.0}/s, with {:.0}/s = {:.2}; a round {:.1} ms, beside fsck {:.1} ms = {:.2}; \
+                 fsck's memory {:.0} MiB; verify of 12 events p50 {:.1}, longest {:.1} ms",
+                register.rate[1],
+                register.rate[0],
+                register.lag_ms[0],
+                register.lag_ms[1],
+                register.lag_ms[2],
+                register.cpu_us[0],
+                register.cpu_us[1],
+                register.cpu_ratio,
+                register.saturated[0],
+                register.saturated[1],
+                register.saturated_ratio,
+                register.round_ms[0],
+                register.round_ms[1],
+                register.round_ratio,
+                register.fsck_peak as f64 / 1_048_576.0,
+                register.verify_ms[0],
+                register.verify_ms[1]
+            );
+        }
         if let Some(harvests) = &self.harvests {
             let list = |times: &[f64]| times.iter().map(|t| format!("{t:.2}")).collect::<Vec<_>>().join(" ");
             let _ = writeln!(
@@ -275,6 +303,22 @@ impl Stage {
         }
         if let Some(harvests) = &self.harvests {
             goal(format!("harvest ≥ 0.5 of COPY: {:.2}", harvests.ratio), harvests.ratio >= 0.5);
+        }
+        if let Some(register) = &self.register {
+            let kept = register.rate[1] >= register.rate[0] * 0.95;
+            let lag = register.lag_ms[2];
+            goal(format!("register's lag ≤ 1 s at 2,000 events/s: {lag:.0} ms"), kept && lag <= 1_000.0);
+            let cpu = register.cpu_ratio;
+            goal(
+                format!("CPU an event with the register ≤ 1.3 of that without: {cpu:.2}"),
+                kept && cpu <= 1.3,
+            );
+            let flat = register.saturated_ratio;
+            goal(format!("appends flat out ≥ 0.75 of those without the register: {flat:.2}"), flat >= 0.75);
+            let round = register.round_ratio;
+            goal(format!("a round beside fsck < 2 × its usual time: {round:.2}"), round < 2.0);
+            let [_, longest] = register.verify_ms;
+            goal(format!("a check of 12 events ≤ 20 ms: {longest:.1}"), longest <= 20.0);
         }
         if let Some(flood) = &self.flood {
             goal(

@@ -64,6 +64,8 @@ pub enum Part {
     Reads,
     /// Search over events and lists of holdings
     Lists,
+    /// What the register costs, and how far it is behind
+    Register,
     /// Custody events one by one
     Appends,
     /// Custody events while the public check is flooded
