@@ -9,13 +9,23 @@ use std::collections::BTreeSet;
 use uuid::Uuid;
 
 /// A column.
-struct Column {
-    table: String,
-    name: String,
-    of_type: String,
+pub struct Column {
+    pub table: String,
+    pub name: String,
+    pub of_type: String,
 }
 
-async fn columns(db: &mut PgConnection) -> Vec<Column> {
+impl Column {
+    /// What an insider may set it to, in the row `t`.
+    pub fn changes(&self) -> impl Iterator<Item = String> {
+        changes(&self.of_type).iter().copied().chain(["NULL"]).map(|change| {
+            let value = change.replace("x.$", &format!("x.{}", self.name));
+            value.replace('$', &format!("t.{}", self.name)).replace('@', &self.table)
+        })
+    }
+}
+
+pub async fn columns(db: &mut PgConnection) -> Vec<Column> {
     let rows = sqlx::query(
         "SELECT c.table_name::text, c.column_name::text, c.udt_name::text FROM information_schema.columns c
          JOIN information_schema.tables t USING (table_schema, table_name)
@@ -40,6 +50,8 @@ fn changes(of_type: &str) -> &'static [&'static str] {
         "text" => &[
             "$ || 'x'",
             "reverse($)",
+            // Other bytes that say the same.
+            "regexp_replace($, ':', ': ')",
             "''",
             "(SELECT x.$ FROM @ x WHERE x.$ <> t.$ ORDER BY x.$ LIMIT 1)",
             "'ж'",
@@ -98,7 +110,7 @@ async fn insider_edits_of_every_column_are_found_and_named() {
     let (mut tried, mut columns_tried) = (0, BTreeSet::new());
     let mut missed = Vec::new();
     for column in columns(&mut db).await {
-        let Column { table, name, of_type } = &column;
+        let Column { table, name, .. } = &column;
         if is_no_evidence(table, name) {
             continue;
         }
@@ -113,10 +125,7 @@ async fn insider_edits_of_every_column_are_found_and_named() {
             for row in rows {
                 let (at, before): (String, Value) = (row.get(0), row.get(1));
                 let was: Option<String> = row.get(2);
-                for change in changes(of_type).iter().copied().chain(["NULL"]) {
-                    let value =
-                        change.replace("x.$", &format!("x.{name}")).replace('$', &format!("t.{name}"));
-                    let value = value.replace('@', table);
+                for value in column.changes() {
                     run(&mut db, "SAVEPOINT unaltered").await;
                     let sql = format!(
                         "UPDATE {table} t SET {name} = {value} WHERE ctid = '{at}'

@@ -12,4 +12,5 @@ mod world;
 mod columns;
 mod insider;
 mod program;
+mod public;
 mod scene;
