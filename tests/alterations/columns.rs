@@ -73,7 +73,7 @@ fn changes(of_type: &str) -> &'static [&'static str] {
 
 /// Whether a finding names the row that was altered: an event by subject and seq, any other row by its
 /// key or by an event that it belongs to.
-fn names(finding: &Finding, table: &str, before: &Value) -> bool {
+pub fn names(finding: &Finding, table: &str, before: &Value) -> bool {
     let text = |column: &str| before[column].as_str().unwrap_or_default().to_owned();
     if table == "event" {
         let subject: Uuid = text("subject_id").parse().unwrap();
@@ -94,12 +94,19 @@ fn names(finding: &Finding, table: &str, before: &Value) -> bool {
         "past_party" => vec![format!("{}/{}", text("log_id"), text("organization_id"))],
         "operation" => vec![text("operation_id")],
         "leaf" | "leaf_queue" => vec![format!("{}/{}", text("subject_id"), before["seq"])],
-        "register" => vec!["size".into(), "complete".into()],
+        "register" => vec!["size".into(), "complete".into(), "one".into()],
         "marking_key" => vec![text("key_id")],
         "personal" => vec![text("id"), before["of"].as_str().unwrap_or("-").to_owned()],
         _ => vec![text("id")],
     };
-    by.iter().any(|by| !by.is_empty() && told.contains(by.as_str()))
+    by.iter().any(|by| {
+        if by.is_empty() {
+            // An empty key is told as it is.
+            finding.table == table && told.starts_with(' ')
+        } else {
+            told.contains(by.as_str())
+        }
+    })
 }
 
 #[tokio::test]

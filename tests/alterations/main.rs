@@ -13,4 +13,5 @@ mod columns;
 mod insider;
 mod program;
 mod public;
+mod rows;
 mod scene;

@@ -231,8 +231,8 @@ impl Scene {
 
     /// The same with another published register, or none.
     pub async fn found_beside(&self, db: &mut PgConnection, published: Option<Published>) -> Vec<Finding> {
-        // Few rows a snapshot, so that there are many ranges.
-        let scope = Scope { snapshots: Snapshots::Callers, rows: 20, published };
+        // Few rows a snapshot, so that there are many ranges, and a batch of seals that takes two.
+        let scope = Scope { snapshots: Snapshots::Callers, rows: 7, published };
         let mut found = Vec::new();
         let summary = fsck::check(db, &scope, &mut found).await.unwrap_or_else(|error| panic!("{error}"));
         assert_eq!(summary.is_clean(), found.is_empty());
