@@ -9,6 +9,7 @@ mod support;
 #[allow(dead_code, reason = "every test binary takes what it needs")]
 mod world;
 
+mod beside;
 mod columns;
 mod insider;
 mod program;

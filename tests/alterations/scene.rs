@@ -31,6 +31,10 @@ pub struct Scene {
     pub ticket: Uuid,
     /// Who may export any history.
     pub inspector: Org,
+    /// Who makes seals, who fells, who buys.
+    pub operator: Org,
+    pub enterprise: Org,
+    pub sawmill: Org,
     _folder: TempDir,
 }
 
@@ -175,7 +179,7 @@ impl Scene {
 
         let (folder, published) = register(&mut owner).await;
         let ticket = ticket.parse().unwrap();
-        Self { world, published, logs, ticket, inspector, _folder: folder }
+        Self { world, published, logs, ticket, inspector, operator, enterprise, sawmill, _folder: folder }
     }
 
     /// An insider: owner of the tables, in a transaction that is never committed, with triggers and
