@@ -51,7 +51,7 @@ async fn some_rows(db: &mut PgConnection, table: &str) -> Vec<(String, Value)> {
 }
 
 fn told(found: &[Finding]) -> String {
-    found.iter().map(|finding| format!("\n    {finding}")).collect()
+    found.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n    ")
 }
 
 #[tokio::test]
