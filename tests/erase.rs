@@ -9,15 +9,13 @@ use ormantrace::chain::bytes::{Part, Secret, commit, record, subject_ref};
 use ormantrace::chain::{Draft, Entry, Hash, Head, NewHead, Salt, SubjectKind, append};
 use ormantrace::config::DatabaseSettings;
 use ormantrace::db::erase::{self, Erased, Failure, Whose};
-use ormantrace::db::folder::{Folder, PORT};
-use ormantrace::db::programs::Programs;
-use ormantrace::db::roles::{DATABASE, OWNER};
 use ormantrace::db::{self, Database, Mode, Tx};
 use ormantrace::ids::HarvestId;
 use ormantrace::party::bin::Bin;
 use ormantrace::party::erasure;
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
+use support::remains::{dump, files_with};
 use uuid::Uuid;
 
 const NAME: &str = "Жүнісбеков Ерлан";
@@ -134,35 +132,6 @@ async fn ticket(database: &Database, owner: Uuid) -> Uuid {
     .await
     .expect("stored");
     id
-}
-
-/// Files below `folder` that hold `word`.
-fn files_with(folder: &Path, word: &str) -> Vec<PathBuf> {
-    let mut found = Vec::new();
-    for entry in std::fs::read_dir(folder).expect("readable").flatten() {
-        let path = entry.path();
-        if path.is_dir() {
-            found.extend(files_with(&path, word));
-        } else if let Ok(bytes) = std::fs::read(&path)
-            && bytes.windows(word.len()).any(|window| window == word.as_bytes())
-        {
-            found.push(path);
-        }
-    }
-    found
-}
-
-fn dump(data: &Path) -> String {
-    let folder = Folder::open(data).expect("opens");
-    let output = std::process::Command::new(Programs::find(None).expect("installed").path("pg_dump"))
-        .arg("--inserts")
-        .args(["-U", OWNER, "-d", DATABASE, "-p", &PORT.to_string(), "-h"])
-        .arg(folder.socket_dir().expect("short enough"))
-        .env("PGPASSWORD", folder.password(OWNER, false).expect("there"))
-        .output()
-        .expect("runs");
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8(output.stdout).expect("UTF-8")
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -3,6 +3,8 @@
 
 mod support;
 
+#[path = "program/erased.rs"]
+mod erased;
 #[path = "program/register.rs"]
 mod register;
 

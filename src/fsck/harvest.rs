@@ -29,6 +29,7 @@ struct Sum {
 
 /// Compares all harvests.
 pub(super) async fn check(reader: &mut Reader<'_>, report: &mut Report<'_>) -> Result<(), Failure> {
+    let of = reader.about("harvest").await?;
     let mut low = Some(Uuid::nil());
     while let Some(from) = low {
         reader.begin().await?;
@@ -42,7 +43,7 @@ pub(super) async fn check(reader: &mut Reader<'_>, report: &mut Report<'_>) -> R
         let range = Range::before(from, next);
         let harvests = check_range(reader, report, range).await?;
         reader.end().await?;
-        report.went_on("harvests", harvests, 0);
+        report.went_on("harvests", harvests, of);
         low = range.next();
     }
     Ok(())

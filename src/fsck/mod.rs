@@ -75,6 +75,7 @@ pub async fn check(db: &mut PgConnection, scope: &Scope, watch: &mut dyn Watch) 
     let mut report = Report::new(watch);
     let mut reader = Reader::new(db, scope.snapshots, scope.rows);
     reader.prepare().await?;
+    check_keys(reader.db, &mut report).await?;
     let missing = sweep::check(&mut reader, &mut report).await?;
     copies::check(&mut reader, &mut report).await?;
     harvest::check(&mut reader, &mut report).await?;
@@ -84,4 +85,23 @@ pub async fn check(db: &mut PgConnection, scope: &Scope, watch: &mut dyn Watch) 
     erasure::check(&mut reader, &mut report, missing).await?;
     register::check(&mut reader, &mut report, scope.published.as_ref()).await?;
     Ok(report.finish())
+}
+
+/// Rows are told apart by their tables' keys, and with its key in place no row is there twice. An owner
+/// of the table can take it away.
+async fn check_keys(db: &mut PgConnection, report: &mut Report<'_>) -> sqlx::Result<()> {
+    let without = sqlx::query_scalar!(
+        r#"SELECT c.relname::text AS "table!" FROM pg_class c
+           WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p') AND NOT EXISTS (
+               SELECT FROM pg_index i
+               WHERE i.indrelid = c.oid AND i.indisprimary AND i.indisunique AND i.indisvalid AND i.indimmediate)
+           ORDER BY 1"#
+    )
+    .fetch_all(db)
+    .await?;
+    for table in without {
+        let detail = "it has no primary key any more: a row may be there twice";
+        report.find(Code::KeyMissing, "pg_class", table, None, detail);
+    }
+    Ok(())
 }

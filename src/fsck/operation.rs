@@ -12,6 +12,7 @@ const POSTINGS: i64 = 500;
 
 /// Checks all postings.
 pub(super) async fn check(reader: &mut Reader<'_>, report: &mut Report<'_>) -> Result<(), Failure> {
+    let of = reader.about("operation").await?;
     let mut after = (Uuid::nil(), Uuid::nil());
     loop {
         reader.begin().await?;
@@ -70,7 +71,7 @@ pub(super) async fn check(reader: &mut Reader<'_>, report: &mut Report<'_>) -> R
                 "it names an event that did not come with it",
             );
         }
-        report.went_on("postings", rows.len(), 0);
+        report.went_on("postings", rows.len(), of);
         after = end;
     }
 }

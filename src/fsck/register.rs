@@ -100,9 +100,13 @@ pub(super) async fn check(
 
 /// What the register's one row says; told once if older events are missing from it.
 async fn size(db: &mut PgConnection, report: &mut Report<'_>) -> Result<Option<i64>, Failure> {
-    let row = sqlx::query!(r#"SELECT size AS "size?", complete AS "complete?" FROM register"#)
-        .fetch_optional(db)
+    let mut rows = sqlx::query!(r#"SELECT size AS "size?", complete AS "complete?" FROM register LIMIT 2"#)
+        .fetch_all(db)
         .await?;
+    if rows.len() > 1 {
+        report.once(Code::RowUnexplained, "register", "one", "there is more than one row");
+    }
+    let row = rows.pop();
     if row.as_ref().is_none_or(|row| row.complete != Some(true)) {
         let detail = "complete is not set: events from before the register are not in it";
         report.once(Code::RegisterIncomplete, "register", "complete", detail);
@@ -114,19 +118,24 @@ async fn size(db: &mut PgConnection, report: &mut Report<'_>) -> Result<Option<i
     Ok(size)
 }
 
-/// What waits for the register without an event.
+/// What waits for the register without an event, or has its place there already.
 async fn strays(reader: &mut Reader<'_>, report: &mut Report<'_>) -> Result<(), Failure> {
     reader.begin().await?;
     let strays = sqlx::query!(
-        r#"SELECT q.id AS "id!", q.subject_id AS "subject?", q.seq AS "seq?" FROM leaf_queue q
-           LEFT JOIN event e ON e.subject_id = q.subject_id AND e.seq = q.seq WHERE e.subject_id IS NULL"#
+        r#"SELECT q.id AS "id!", q.subject_id AS "subject?", q.seq AS "seq?", e.subject_id IS NOT NULL AS "event!"
+           FROM leaf_queue q
+           LEFT JOIN event e ON e.subject_id = q.subject_id AND e.seq = q.seq
+           WHERE e.subject_id IS NULL
+              OR EXISTS (SELECT FROM leaf f WHERE f.subject_id = q.subject_id AND f.seq = q.seq)"#
     )
     .fetch_all(&mut *reader.db)
     .await?;
     reader.end().await?;
     for stray in strays {
         let at = stray.subject.zip(stray.seq);
-        report.find(Code::LeafUnexplained, "leaf_queue", stray.id, at, "there is no such event");
+        let detail =
+            if stray.event { "the event is in the register already" } else { "there is no such event" };
+        report.find(Code::LeafUnexplained, "leaf_queue", stray.id, at, detail);
     }
     Ok(())
 }

@@ -32,6 +32,8 @@ vocabulary! {
         RowMissing = "row-missing",
         /// A row is there that no event gives.
         RowUnexplained = "row-unexplained",
+        /// The table has lost its primary key: a row may be there twice.
+        KeyMissing = "key-missing",
         /// The table has a column that this program knows no rule for.
         ColumnUnknown = "column-unknown",
         /// An event is neither in the register nor on its way there.

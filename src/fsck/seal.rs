@@ -3,7 +3,7 @@
 
 use super::Failure;
 use super::load::EventRow;
-use super::report::{Code, Report};
+use super::report::{Code, Finding, Report};
 use super::row::{Row, Want, compare};
 use super::snapshot::{Range, Reader};
 use crate::seal::marking_code::MarkingCode;
@@ -14,10 +14,13 @@ use futures_util::TryStreamExt;
 use std::collections::BTreeMap;
 use uuid::Uuid;
 
-/// Batches looked at for one snapshot, and seals after which no further batch is taken into it. A
-/// batch is compared in one snapshot, since a transfer changes many of its seals at once.
+/// Batches looked at for one snapshot, and seals after which no further batch is taken into it. A batch
+/// of more is compared page by page, and begun again if it was changed between two: a transfer
+/// changes many of its seals at once.
 const BATCHES: i64 = 200;
-const SEALS: i64 = 20_000;
+const SEALS: i64 = 10_000;
+/// How often a large batch is begun; the last time in one snapshot, so that it comes to its end.
+const TRIES: u32 = 3;
 /// Moves a snapshot.
 const MOVES: i64 = 50_000;
 
@@ -76,13 +79,24 @@ struct Batch {
 /// Compares all seals with the chains of their batches and logs.
 pub(super) async fn check(reader: &mut Reader<'_>, report: &mut Report<'_>) -> Result<(), Failure> {
     let ring = keys(reader, report).await?;
+    let of = reader.about("seal").await?;
+    let large = SEALS.min(reader.rows.saturating_mul(2));
     let mut low = Some(Uuid::nil());
     while let Some(from) = low {
         reader.begin().await?;
-        let range = next_range(reader, from).await?;
-        let seals = check_range(reader, report, range, &ring).await?;
-        reader.end().await?;
-        report.went_on("seals", seals, 0);
+        let (range, seals) = next_range(reader, from, large).await?;
+        let seals = if seals > large {
+            reader.end().await?;
+            check_large(reader, report, range, &ring, large).await?
+        } else {
+            let mut batches = batches(reader, report, range).await?;
+            let seals = page(reader, range, None, None).await?;
+            reader.end().await?;
+            check_page(report, &mut batches, &seals, &ring);
+            finish(report, batches);
+            seals.len()
+        };
+        report.went_on("seals", seals, of);
         low = range.next();
     }
     strays(reader, report).await
@@ -109,7 +123,8 @@ async fn keys(reader: &mut Reader<'_>, report: &mut Report<'_>) -> Result<KeyRin
     Ok(ring)
 }
 
-async fn next_range(reader: &mut Reader<'_>, low: Uuid) -> Result<Range, Failure> {
+/// The next batches, and about how many seals they have; one of more than `large` comes alone.
+async fn next_range(reader: &mut Reader<'_>, low: Uuid, large: i64) -> Result<(Range, i64), Failure> {
     let batches = sqlx::query!(
         r#"SELECT id AS "id!", quantity AS "quantity?" FROM seal_batch WHERE id >= $1 ORDER BY id LIMIT $2"#,
         low,
@@ -117,37 +132,88 @@ async fn next_range(reader: &mut Reader<'_>, low: Uuid) -> Result<Range, Failure
     )
     .fetch_all(&mut *reader.db)
     .await?;
-    let whole = batches.len() < usize::try_from(BATCHES).unwrap_or_default();
+    let all = batches.len() < usize::try_from(BATCHES).unwrap_or_default();
     let mut seals = 0;
     for (index, batch) in batches.iter().enumerate() {
-        if seals >= SEALS {
-            return Ok(Range::before(low, Some(batch.id)));
+        let quantity = i64::from(batch.quantity.unwrap_or_default());
+        let full = seals + quantity > large || index + 1 == batches.len() && !all;
+        if index > 0 && full {
+            return Ok((Range::before(low, Some(batch.id)), seals));
         }
-        if index + 1 == batches.len() && !whole && index > 0 {
-            return Ok(Range::before(low, Some(batch.id)));
-        }
-        seals += i64::from(batch.quantity.unwrap_or_default());
+        seals += quantity;
     }
-    Ok(Range::before(low, None))
+    Ok((Range::before(low, None), seals))
 }
 
-async fn check_range(
+/// Compares a batch page by page. What is found is told once the whole was seen unchanged.
+async fn check_large(
     reader: &mut Reader<'_>,
     report: &mut Report<'_>,
     range: Range,
     ring: &KeyRing,
+    rows: i64,
 ) -> Result<usize, Failure> {
-    let events = sqlx::query!(
+    for attempt in 1..=TRIES {
+        let mut found: Vec<Finding> = Vec::new();
+        let mut own = Report::new(&mut found);
+        reader.begin().await?;
+        let begun = heads(reader, range).await?;
+        let mut batches = batches(reader, &mut own, range).await?;
+        let (mut count, mut after) = (0, None);
+        let whole = loop {
+            let seals = page(reader, range, after.take(), Some(rows)).await?;
+            let Some(last) = seals.last() else { break true };
+            after = Some((last.batch, last.number.clone()));
+            count += seals.len();
+            if attempt == TRIES {
+                check_page(&mut own, &mut batches, &seals, ring);
+                continue;
+            }
+            reader.end().await?;
+            check_page(&mut own, &mut batches, &seals, ring);
+            reader.begin().await?;
+            if heads(reader, range).await? != begun {
+                break false;
+            }
+        };
+        reader.end().await?;
+        if whole {
+            finish(&mut own, batches);
+            for finding in found {
+                report.find(finding.code, finding.table, finding.key, finding.event, finding.detail);
+            }
+            return Ok(count);
+        }
+    }
+    Ok(0)
+}
+
+/// How many events the batches have: with each change of a seal that its batch tells, one more.
+async fn heads(reader: &mut Reader<'_>, range: Range) -> Result<i64, Failure> {
+    let heads = sqlx::query_scalar!(
+        r#"SELECT COALESCE(sum(head_seq), 0)::bigint AS "heads!" FROM seal_batch WHERE id BETWEEN $1 AND $2"#,
+        range.low,
+        range.high
+    );
+    Ok(heads.fetch_one(&mut *reader.db).await?)
+}
+
+/// The chains of the batches.
+async fn batches(
+    reader: &mut Reader<'_>,
+    report: &mut Report<'_>,
+    range: Range,
+) -> Result<BTreeMap<Uuid, Batch>, Failure> {
+    let mut events = sqlx::query!(
         r#"SELECT e.subject_id AS "batch!", e.seq AS "seq!", e.public AS "public?", e.business AS "business?"
            FROM seal_batch b JOIN event e ON e.subject_id = b.id
            WHERE b.id BETWEEN $1 AND $2 ORDER BY b.id, e.seq"#,
         range.low,
         range.high
     )
-    .fetch_all(&mut *reader.db)
-    .await?;
+    .fetch(&mut *reader.db);
     let mut batches: BTreeMap<Uuid, Batch> = BTreeMap::new();
-    for event in events {
+    while let Some(event) = events.try_next().await? {
         let named = serde_json::from_str::<super::load::Named>(event.public.as_deref().unwrap_or_default());
         let business = Business::parse(event.business.as_deref().unwrap_or_default());
         let batch = batches.entry(event.batch).or_default();
@@ -157,21 +223,49 @@ async fn check_range(
             report.event(Code::EventUnreadable, event.batch, event.seq, "its parts cannot be read");
         }
     }
-    let mut seals = sqlx::query!(
-        r#"SELECT s.batch_id AS "batch!", row_to_json(s)::text AS "row!", ls.log_id AS "log?", ls.from_seq AS "from?",
-                  ls.until_seq AS "until?",
+    Ok(batches)
+}
+
+/// A seal, and what else there is about it.
+struct Found {
+    batch: Uuid,
+    number: String,
+    row: String,
+    log: Option<Uuid>,
+    from: Option<i32>,
+    until: Option<i32>,
+    moves: Vec<i32>,
+}
+
+/// The seals of batches after one of them, so many or all.
+async fn page(
+    reader: &mut Reader<'_>,
+    range: Range,
+    after: Option<(Uuid, String)>,
+    limit: Option<i64>,
+) -> Result<Vec<Found>, Failure> {
+    let (low, after) = after.map_or((range.low, None), |(batch, number)| (batch, Some(number)));
+    let seals = sqlx::query_as!(
+        Found,
+        r#"SELECT s.batch_id AS "batch!", s.number AS "number!", row_to_json(s)::text AS "row!", ls.log_id AS "log?",
+                  ls.from_seq AS "from?", ls.until_seq AS "until?",
                   ARRAY(SELECT m.seq FROM seal_move m WHERE m.number = s.number AND m.batch_id = s.batch_id ORDER BY m.seq) AS "moves!"
            FROM seal s LEFT JOIN log_seal ls ON ls.seal_number = s.number
-           WHERE s.batch_id BETWEEN $1 AND $2 ORDER BY s.batch_id, s.number"#,
-        range.low,
-        range.high
-    )
-    .fetch(&mut *reader.db);
-    let mut count = 0;
-    while let Some(found) = seals.try_next().await? {
-        count += 1;
+           WHERE s.batch_id BETWEEN $1 AND $2 AND ($3::text IS NULL OR (s.batch_id, s.number) > ($1, $3))
+           ORDER BY s.batch_id, s.number LIMIT $4"#,
+        low,
+        range.high,
+        after,
+        limit
+    );
+    Ok(seals.fetch_all(&mut *reader.db).await?)
+}
+
+/// Compares seals with their batches' chains. Signatures take time: no snapshot waits for them.
+fn check_page(report: &mut Report<'_>, batches: &mut BTreeMap<Uuid, Batch>, seals: &[Found], ring: &KeyRing) {
+    for found in seals {
         let row = Row::parse(&found.row);
-        let number = row.text("number").unwrap_or_default();
+        let number = &found.number;
         let Some(batch) = batches.get_mut(&found.batch) else {
             let detail = format!("there is no batch {} with an event", found.batch);
             report.find(Code::RowUnexplained, "seal", number, None, detail);
@@ -181,11 +275,12 @@ async fn check_range(
         check_seal(report, batch, found.batch, &row, hammered.as_ref(), &found.moves);
         check_code(report, ring, found.batch, number, &row);
     }
-    drop(seals);
+}
+
+fn finish(report: &mut Report<'_>, batches: BTreeMap<Uuid, Batch>) {
     for (id, batch) in batches {
         batch.finish(report, id);
     }
-    Ok(count)
 }
 
 /// On which log a seal is, or was.
@@ -311,6 +406,7 @@ impl Batch {
 
 /// Moves that are of no seal of the batch they name.
 async fn strays(reader: &mut Reader<'_>, report: &mut Report<'_>) -> Result<(), Failure> {
+    let of = reader.about("seal_move").await?;
     let mut from = String::new();
     loop {
         reader.begin().await?;
@@ -331,7 +427,15 @@ async fn strays(reader: &mut Reader<'_>, report: &mut Report<'_>) -> Result<(), 
         )
         .fetch_all(&mut *reader.db)
         .await?;
+        let moves = sqlx::query_scalar!(
+            r#"SELECT count(*) AS "moves!" FROM seal_move WHERE number >= $1 AND ($2::text IS NULL OR number < $2)"#,
+            from,
+            next
+        )
+        .fetch_one(&mut *reader.db)
+        .await?;
         reader.end().await?;
+        report.went_on("seal moves", usize::try_from(moves).unwrap_or_default(), of);
         for stray in strays {
             let at = stray.batch.map(|batch| (batch, stray.seq));
             let key = format!("{}/{}", stray.number, stray.seq);

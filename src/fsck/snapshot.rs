@@ -22,7 +22,9 @@ pub(super) struct Range {
 impl Range {
     /// From `low` up to, but not with, `next`; to the end if there is no next.
     pub(super) fn before(low: Uuid, next: Option<Uuid>) -> Self {
-        Self { low, high: next.map_or(Uuid::max(), |next| Uuid::from_u128(next.as_u128().saturating_sub(1))) }
+        let high = next.map_or(Uuid::max(), |next| Uuid::from_u128(next.as_u128().saturating_sub(1)));
+        // An id that is there twice, its table's key taken away, must not keep the check where it is.
+        Self { low, high: high.max(low) }
     }
 
     /// Where the next range begins; nothing after the last.
@@ -60,6 +62,17 @@ impl<'c> Reader<'c> {
         Ok(())
     }
 
+    /// About how many rows a table has, as far as PostgreSQL knows without counting; 0 if it does not.
+    pub(super) async fn about(&mut self, table: &str) -> sqlx::Result<u64> {
+        let rows = sqlx::query_scalar!(
+            r#"SELECT GREATEST(reltuples, 0)::bigint AS "rows!" FROM pg_class WHERE oid = to_regclass($1)"#,
+            table
+        )
+        .fetch_optional(&mut *self.db)
+        .await?;
+        Ok(rows.unwrap_or_default().unsigned_abs())
+    }
+
     /// Lets go of the snapshot.
     pub(super) async fn end(&mut self) -> sqlx::Result<()> {
         if self.snapshots == Snapshots::Short {
@@ -80,5 +93,6 @@ mod tests {
         assert_eq!(first.next(), Some(middle));
         let last = Range::before(middle, None);
         assert_eq!((last.high, last.next()), (Uuid::max(), None));
+        assert_eq!(Range::before(middle, Some(middle)), Range { low: middle, high: middle });
     }
 }

@@ -20,11 +20,7 @@ use uuid::Uuid;
 
 /// Checks all subjects; gives the events whose personal part is gone.
 pub(super) async fn check(reader: &mut Reader<'_>, report: &mut Report<'_>) -> Result<Missing, Failure> {
-    let of = sqlx::query_scalar!(
-        r#"SELECT GREATEST(reltuples, 0)::bigint AS "of!" FROM pg_class WHERE oid = 'event'::regclass"#
-    )
-    .fetch_one(&mut *reader.db)
-    .await?;
+    let of = reader.about("event").await?;
     let mut missing = Missing::new();
     let mut low = Some(Uuid::nil());
     while let Some(from) = low {
@@ -35,7 +31,7 @@ pub(super) async fn check(reader: &mut Reader<'_>, report: &mut Report<'_>) -> R
         reader.end().await?;
         let events = loaded.events.len();
         Sweep { loaded: &loaded, named, report, missing: &mut missing }.run();
-        report.went_on("events", events, of.unsigned_abs());
+        report.went_on("events", events, of);
         low = range.next();
     }
     Ok(missing)

@@ -64,6 +64,7 @@ pub(super) fn wants(events: &[EventRow]) -> Option<Vec<(&'static str, Want)>> {
 /// Compares the lines of all tickets: what was permitted with the ticket's first event, what is
 /// marked with the sum over its logs, whose rows were compared with their chains before.
 pub(super) async fn check_lines(reader: &mut Reader<'_>, report: &mut Report<'_>) -> Result<(), Failure> {
+    let of = reader.about("ticket_line").await?;
     let mut low = Some(Uuid::nil());
     while let Some(from) = low {
         reader.begin().await?;
@@ -77,7 +78,7 @@ pub(super) async fn check_lines(reader: &mut Reader<'_>, report: &mut Report<'_>
         let range = Range::before(from, next);
         let lines = check_range(reader, report, range).await?;
         reader.end().await?;
-        report.went_on("ticket lines", lines, 0);
+        report.went_on("ticket lines", lines, of);
         low = range.next();
     }
     Ok(())

@@ -9,7 +9,10 @@ mod support;
 #[allow(dead_code, reason = "every test binary takes what it needs")]
 mod world;
 
+mod beside;
 mod columns;
 mod insider;
 mod program;
+mod public;
+mod rows;
 mod scene;

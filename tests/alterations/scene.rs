@@ -15,6 +15,7 @@ use ormantrace::seal::{Gtin, Identification};
 use ormantrace::units::Text;
 use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, PgConnection};
+use std::path::Path;
 use tempfile::TempDir;
 use uuid::Uuid;
 
@@ -28,6 +29,12 @@ pub struct Scene {
     pub logs: Vec<String>,
     /// A felling ticket that was harvested under.
     pub ticket: Uuid,
+    /// Who may export any history.
+    pub inspector: Org,
+    /// Who makes seals, who fells, who buys.
+    pub operator: Org,
+    pub enterprise: Org,
+    pub sawmill: Org,
     _folder: TempDir,
 }
 
@@ -172,7 +179,7 @@ impl Scene {
 
         let (folder, published) = register(&mut owner).await;
         let ticket = ticket.parse().unwrap();
-        Self { world, published, logs, ticket, _folder: folder }
+        Self { world, published, logs, ticket, inspector, operator, enterprise, sawmill, _folder: folder }
     }
 
     /// An insider: owner of the tables, in a transaction that is never committed, with triggers and
@@ -206,6 +213,21 @@ impl Scene {
         owner
     }
 
+    /// The same insider, whose edits the server sees.
+    pub async fn seen_insider(&self) -> PgConnection {
+        let mut owner = self.insider().await;
+        run(&mut owner, "COMMIT").await;
+        owner
+    }
+
+    /// Serves what was published, as `publish` leaves it to the server.
+    pub fn serve_register(&self) {
+        copy(&self.published.folder, self.world.app.register.folder().root());
+        let keys: Vec<String> = self.published.keys.iter().map(ToString::to_string).collect();
+        let keys = json!({"keys": keys, "witnesses": [], "quorum": 0});
+        self.world.app.register.folder().publish_keys(keys.to_string().into_bytes()).unwrap();
+    }
+
     /// What `fsck` finds in the insider's transaction.
     pub async fn found(&self, db: &mut PgConnection) -> Vec<Finding> {
         self.found_beside(db, Some(self.published.clone())).await
@@ -213,12 +235,26 @@ impl Scene {
 
     /// The same with another published register, or none.
     pub async fn found_beside(&self, db: &mut PgConnection, published: Option<Published>) -> Vec<Finding> {
-        // Few rows a snapshot, so that there are many ranges.
-        let scope = Scope { snapshots: Snapshots::Callers, rows: 20, published };
+        // Few rows a snapshot, so that there are many ranges, and a batch of seals that takes two.
+        let scope = Scope { snapshots: Snapshots::Callers, rows: 7, published };
         let mut found = Vec::new();
         let summary = fsck::check(db, &scope, &mut found).await.unwrap_or_else(|error| panic!("{error}"));
         assert_eq!(summary.is_clean(), found.is_empty());
         found
+    }
+}
+
+/// Copies a folder with all that is in it.
+pub fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let to = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy(&entry.path(), &to);
+        } else {
+            std::fs::copy(entry.path(), to).unwrap();
+        }
     }
 }
 

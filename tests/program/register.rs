@@ -21,7 +21,7 @@ use std::time::{Duration, Instant};
 const ORIGIN: &str = "orman.test/register";
 
 /// A command beside the server, and the lines that it tells.
-struct Beside {
+pub struct Beside {
     child: Child,
     lines: mpsc::Receiver<String>,
     told: Vec<String>,
@@ -50,19 +50,19 @@ impl Beside {
         }
     }
 
-    fn signal(&self, signal: Signal) {
+    pub fn signal(&self, signal: Signal) {
         let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw).expect("a number");
         kill_process(pid, signal).expect("signalled");
     }
 
-    fn end(mut self) -> (ExitStatus, String) {
+    pub fn end(mut self) -> (ExitStatus, String) {
         let status = wait(&mut self.child);
         self.told.extend(self.lines.iter());
         (status, self.told.join("\n"))
     }
 
     /// Ended as an administrator ends it: cleanly.
-    fn stop(self) {
+    pub fn stop(self) {
         self.signal(Signal::TERM);
         let (status, told) = self.end();
         assert_eq!(status.code(), Some(0), "{told}");
@@ -83,7 +83,7 @@ fn publish_command(data: &Path, more: &[&str]) -> Command {
     command
 }
 
-fn publish(data: &Path, more: &[&str]) -> Beside {
+pub fn publish(data: &Path, more: &[&str]) -> Beside {
     Beside::start(publish_command(data, more))
 }
 
@@ -166,7 +166,7 @@ fn until(data: &Path, what: &str, is_so: impl Fn(&Note, &Checkpoint) -> bool) ->
 }
 
 /// `key make` or `key show`; the public half.
-fn key(arguments: &[&str]) -> VerifierKey {
+pub fn key(arguments: &[&str]) -> VerifierKey {
     let output = run(&[&["key"], arguments].concat());
     assert!(output.status.success(), "{}", text(&output.stderr));
     text(&output.stdout).trim().parse().expect("a public key")

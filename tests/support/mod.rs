@@ -3,4 +3,5 @@
 
 pub mod pg;
 pub mod process;
+pub mod remains;
 pub mod wire;

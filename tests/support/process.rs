@@ -122,9 +122,31 @@ pub fn wait(child: &mut Child) -> ExitStatus {
 }
 
 pub fn get(address: SocketAddr, path: &str, token: Option<&str>) -> (u16, String) {
+    ask(address, &format!("GET {path} HTTP/1.1"), token, None)
+}
+
+/// Status and body of a POST; with an `Idempotency-Key`, if one is given.
+pub fn post(address: SocketAddr, path: &str, token: &str, key: Option<&str>, body: &Value) -> (u16, String) {
+    ask(address, &format!("POST {path} HTTP/1.1"), Some(token), Some((key, body)))
+}
+
+fn ask(
+    address: SocketAddr,
+    line: &str,
+    token: Option<&str>,
+    posted: Option<(Option<&str>, &Value)>,
+) -> (u16, String) {
     let mut stream = TcpStream::connect(address).expect("connects");
     let token = token.map(|token| format!("authorization: Bearer {token}\r\n")).unwrap_or_default();
-    let request = format!("GET {path} HTTP/1.1\r\nhost: orman.test\r\n{token}connection: close\r\n\r\n");
+    let mut request = format!("{line}\r\nhost: orman.test\r\n{token}connection: close\r\n");
+    if let Some((key, body)) = posted {
+        let body = body.to_string();
+        let key = key.map(|key| format!("idempotency-key: {key}\r\n")).unwrap_or_default();
+        request +=
+            &format!("{key}content-type: application/json\r\ncontent-length: {}\r\n\r\n{body}", body.len());
+    } else {
+        request += "\r\n";
+    }
     stream.write_all(request.as_bytes()).expect("sent");
     let mut answer = String::new();
     stream.read_to_string(&mut answer).expect("text");

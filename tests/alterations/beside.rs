@@ -1,0 +1,92 @@
+//! A check beside writers that go on: what they do meanwhile is checked or not, and never a finding.
+
+use crate::scene::{Scene, run};
+use crate::world::World;
+use ormantrace::db::erase::{self, Whose};
+use ormantrace::fsck::{self, Finding, Scope, Snapshots};
+use serde_json::{Value, json};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+/// Rounds of each writer; and checks that must have come to their end meanwhile.
+const ROUNDS: u32 = 15;
+const CHECKS: u32 = 3;
+
+/// A batch of seals that takes several pages; harvested from, transferred, voided, replaced.
+async fn write(scene: &Scene) {
+    let Scene { world, operator, enterprise, sawmill, .. } = scene;
+    let post = async |path: &str, by, body: Value| {
+        let answer = world.post(path, by, body).await;
+        assert!(answer.status.is_success(), "{path}: {}", String::from_utf8_lossy(&answer.bytes));
+        if answer.bytes.is_empty() { Value::Null } else { answer.json() }
+    };
+    let seals = world.seals(operator, enterprise, 60).await;
+    let harvest = World::harvest_of(&scene.ticket.to_string(), &seals[..2]);
+    let harvest = post("/v1/harvests", enterprise, harvest).await;
+    post("/v1/seals/transfer", enterprise, json!({"numbers": seals[10..25], "to_bin": sawmill.bin})).await;
+    let void = format!("/v1/seals/{}/void", seals[5]);
+    post(&void, enterprise, json!({"reason": "spoiled"})).await;
+    let logs = &seals[..1];
+    let stored = world.event(enterprise, "stored", &seals[..2], json!({})).await;
+    assert!(stored.status.is_success(), "{}", String::from_utf8_lossy(&stored.bytes));
+    let new = json!({"new_seal_number": seals[3], "reason": "Пломба бүлінді"});
+    let replaced = world.event(enterprise, "seal_replaced", logs, new).await;
+    assert!(replaced.status.is_success(), "{}", String::from_utf8_lossy(&replaced.bytes));
+    let whose = Whose::Harvest(harvest["id"].as_str().unwrap().parse().unwrap());
+    erase::delete(&mut world.owner().await, &whose, &world.clock).await.unwrap();
+}
+
+/// What waits gets its place, as the sequencer gives it.
+async fn sequence(scene: &Scene) {
+    run(
+        &mut scene.world.owner().await,
+        "WITH taken AS (DELETE FROM leaf_queue RETURNING id, entry, subject_id, seq)
+         INSERT INTO leaf (index, entry, subject_id, seq, sequenced_at)
+         SELECT (SELECT size FROM register) + row_number() OVER (ORDER BY id) - 1, entry, subject_id, seq, now()
+         FROM taken;
+         UPDATE register SET size = (SELECT count(*) FROM leaf)",
+    )
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_check_beside_writers_finds_nothing() {
+    let scene = Scene::new().await;
+    let (writers, checks) = (AtomicU32::new(2), AtomicU32::new(0));
+    let writes = || writers.load(Ordering::SeqCst) > 0;
+    let writing = async || {
+        for _ in 0..ROUNDS {
+            write(&scene).await;
+        }
+        // However quick they are: until enough was checked beside them.
+        while checks.load(Ordering::SeqCst) < CHECKS {
+            let seen = scene.world.event(&scene.inspector, "inspected", &scene.logs[..1], seen()).await;
+            assert!(seen.status.is_success(), "{}", String::from_utf8_lossy(&seen.bytes));
+        }
+        writers.fetch_sub(1, Ordering::SeqCst);
+    };
+    let sequencing = async {
+        while writes() {
+            sequence(&scene).await;
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    let checking = async {
+        let mut db = scene.world.owner().await;
+        while writes() {
+            // Few rows a snapshot: as many moments as can be in which a writer comes between.
+            let scope =
+                Scope { snapshots: Snapshots::Short, rows: 20, published: Some(scene.published.clone()) };
+            let mut found: Vec<Finding> = Vec::new();
+            fsck::check(&mut db, &scope, &mut found).await.unwrap();
+            let told: Vec<_> = found.iter().map(ToString::to_string).collect();
+            assert!(told.is_empty(), "{told:#?}");
+            checks.fetch_add(1, Ordering::SeqCst);
+        }
+    };
+    tokio::join!(writing(), writing(), sequencing, checking);
+}
+
+fn seen() -> Value {
+    json!({"details": {"outcome": "match", "note": "Кесік орны таза"}})
+}
