@@ -5,6 +5,11 @@ mod support;
 
 #[path = "program/register.rs"]
 mod register;
+#[path = "verifier/twins.rs"]
+#[expect(dead_code, reason = "what it has for the library's own report is for tests/verifier")]
+mod twins;
+#[path = "program/verify.rs"]
+mod verify;
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
