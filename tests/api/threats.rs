@@ -87,7 +87,7 @@ async fn cloned_seal() {
     assert_eq!(told["verdict"], "valid");
     assert_eq!(
         (&told["log"]["species"], &told["log"]["length_m"], &told["log"]["top_diameter_cm"]),
-        (&json!("pinus_sylvestris"), &json!(6), &json!(24))
+        (&json!("pinus_sylvestris"), &json!(6.0), &json!(24.0))
     );
     world.event(by, "processed", &felled.logs[..1], json!({})).await.expect(201);
     let told = verdict(&world, &code).await;

@@ -13,10 +13,16 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use sqlx::Executor as _;
 use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::mpsc;
+use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
+use tokio::net::{TcpListener, TcpStream};
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::pki_types::pem::PemObject as _;
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tokio_rustls::rustls::{ServerConfig, crypto};
 
 const ORIGIN: &str = "orman.test/register";
 
@@ -310,6 +316,84 @@ fn a_witness_of_its_own_countersigns() {
     ]);
     assert_eq!(output.status.code(), Some(1));
     assert!(text(&output.stderr).contains("is no witness's key"), "{}", text(&output.stderr));
+}
+
+/// A proxy that ends TLS before a witness, with a certificate for 127.0.0.1 by an authority that only the
+/// test knows.
+fn over_tls(runtime: &tokio::runtime::Runtime, witness: SocketAddr) -> SocketAddr {
+    let certificate =
+        CertificateDer::from_pem_slice(include_bytes!("tls/witness.pem")).expect("a certificate");
+    let key = PrivateKeyDer::from_pem_slice(include_bytes!("tls/witness.key")).expect("its key");
+    let config = ServerConfig::builder_with_provider(Arc::new(crypto::ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .expect("versions")
+        .with_no_client_auth()
+        .with_single_cert(vec![certificate], key)
+        .expect("they fit");
+    let acceptor = TlsAcceptor::from(Arc::new(config));
+    let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).expect("bound");
+    let address = listener.local_addr().expect("an address");
+    runtime.spawn(async move {
+        while let Ok((near, _)) = listener.accept().await {
+            let acceptor = acceptor.clone();
+            tokio::spawn(async move {
+                // Who does not like the certificate ends it here.
+                let Ok(mut near) = acceptor.accept(near).await else { return };
+                let mut far = TcpStream::connect(witness).await.expect("the witness");
+                let _ = tokio::io::copy_bidirectional(&mut near, &mut far).await;
+            });
+        }
+    });
+    address
+}
+
+#[test]
+fn a_witness_over_https_is_known_by_its_offices_own_authority() {
+    let data = data();
+    let database = Data::alone(data.path());
+    database.sequence(0, 5);
+    let path = |name: &str| data.path().join(name).to_str().expect("text").to_owned();
+    let register = key(&["make", "--name", ORIGIN, &path("keys/register.key")]).to_string();
+    let witness_key = key(&["make", "--witness", "--name", "witness.test", &path("witness.key")]);
+    let mut command = program();
+    command.args(["--log-format", "json", "witness", "--listen", "127.0.0.1:0", "--dir", &path("witness")]);
+    command.args(["--key", &path("witness.key"), "--register", &register]);
+    let mut witness = Beside::start(command);
+    let plain = witness.told("witnessing")["address"].as_str().and_then(|text| text.parse().ok());
+    let port = over_tls(&database.runtime, plain.expect("an address")).port();
+    let authority = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/program/tls/authority.pem");
+    let asked = |host: &str| format!("https://{host}:{port}={witness_key}");
+    // Unknown authority; known, but for another name than was asked; and, last, both right.
+    let known = ["--witness-ca", authority];
+    for (at, authorities, refused) in [
+        (asked("127.0.0.1"), &known[..0], Some("UnknownIssuer")),
+        (asked("localhost"), &known[..], Some("NotValidForName")),
+        (asked("127.0.0.1"), &known[..], None),
+    ] {
+        let mut more = vec!["--witness", &at, "--quorum", "1", "--begin"];
+        more.extend(authorities);
+        let mut publisher = publish(data.path(), &more);
+        if let Some(refused) = refused {
+            let why = publisher.told("a witness does not countersign")["error"].to_string();
+            let spoken = why.replace("not valid for name", "NotValidForName");
+            assert!(spoken.contains(refused), "{why}");
+            until(data.path(), "unwitnessed", |note, checkpoint| {
+                checkpoint.size == 5 && note.verify(std::slice::from_ref(&witness_key)).is_err()
+            });
+        } else {
+            until(data.path(), "witnessed", |note, _| {
+                note.verify(std::slice::from_ref(&witness_key)).is_ok()
+            });
+        }
+        publisher.stop();
+    }
+    witness.stop();
+    // What holds no certificate is no authority.
+    for (file, words) in [(path("witness.key"), "no certificate"), (path("nowhere.pem"), "No such file")] {
+        let (status, told) = publish(data.path(), &["--witness-ca", &file]).end();
+        assert_eq!(status.code(), Some(1), "{told}");
+        assert!(told.contains(&file) && told.contains(words), "{told}");
+    }
 }
 
 /// The kernel ends the publisher at each of its calls that change the disk, one after the other;
