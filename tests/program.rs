@@ -3,6 +3,8 @@
 
 mod support;
 
+#[path = "program/drill.rs"]
+mod drill;
 #[path = "program/register.rs"]
 mod register;
 #[path = "verifier/twins.rs"]

@@ -27,14 +27,14 @@ use tokio_rustls::rustls::{ServerConfig, crypto};
 const ORIGIN: &str = "orman.test/register";
 
 /// A command beside the server, and the lines that it tells.
-struct Beside {
+pub struct Beside {
     child: Child,
     lines: mpsc::Receiver<String>,
     told: Vec<String>,
 }
 
 impl Beside {
-    fn start(mut command: Command) -> Self {
+    pub fn start(mut command: Command) -> Self {
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
         let mut child = command.spawn().expect("starts");
         let (send, lines) = mpsc::channel();
@@ -44,7 +44,7 @@ impl Beside {
     }
 
     /// The event of that message, once it is told.
-    fn told(&mut self, message: &str) -> Value {
+    pub fn told(&mut self, message: &str) -> Value {
         loop {
             let line = self.lines.recv_timeout(PATIENCE);
             let line = line.unwrap_or_else(|_| panic!("never told {message:?}: {:#?}", self.told));
@@ -68,7 +68,7 @@ impl Beside {
     }
 
     /// Ended as an administrator ends it: cleanly.
-    fn stop(self) {
+    pub fn stop(self) {
         self.signal(Signal::TERM);
         let (status, told) = self.end();
         assert_eq!(status.code(), Some(0), "{told}");
@@ -147,7 +147,7 @@ fn root(size: u64) -> Hash {
     root_of(&(0..size).map(|n| leaf_hash(leaf(n).as_bytes())).collect::<Vec<_>>())
 }
 
-fn folder(data: &Path) -> Folder {
+pub fn folder(data: &Path) -> Folder {
     Folder::new(data.join("register"))
 }
 
@@ -158,7 +158,7 @@ fn published(data: &Path) -> Option<(Note, Checkpoint)> {
 }
 
 /// Waits until what is published is as `is_so` wants it.
-fn until(data: &Path, what: &str, is_so: impl Fn(&Note, &Checkpoint) -> bool) -> (Note, Checkpoint) {
+pub fn until(data: &Path, what: &str, is_so: impl Fn(&Note, &Checkpoint) -> bool) -> (Note, Checkpoint) {
     let since = Instant::now();
     loop {
         if let Some((note, checkpoint)) = published(data)
@@ -172,7 +172,7 @@ fn until(data: &Path, what: &str, is_so: impl Fn(&Note, &Checkpoint) -> bool) ->
 }
 
 /// `key make` or `key show`; the public half.
-fn key(arguments: &[&str]) -> VerifierKey {
+pub fn key(arguments: &[&str]) -> VerifierKey {
     let output = run(&[&["key"], arguments].concat());
     assert!(output.status.success(), "{}", text(&output.stderr));
     text(&output.stdout).trim().parse().expect("a public key")

@@ -127,7 +127,7 @@ impl Desk {
 }
 
 /// The answer to a posting, as it came.
-fn post(server: &Running, who: Who, path: &str, key: &str, body: &Value) -> Vec<u8> {
+pub fn post(server: &Running, who: Who, path: &str, key: &str, body: &Value) -> Vec<u8> {
     let (token, body) = (who.token(), body.to_string());
     let mut stream = TcpStream::connect(server.address).expect("connects");
     write!(
@@ -146,7 +146,7 @@ fn post(server: &Running, who: Who, path: &str, key: &str, body: &Value) -> Vec<
 }
 
 /// What a path answers once it answers 200 and is as wanted.
-fn until(server: &Running, path: &str, who: Option<Who>, wanted: impl Fn(&str) -> bool) -> String {
+pub fn until(server: &Running, path: &str, who: Option<Who>, wanted: impl Fn(&str) -> bool) -> String {
     let since = Instant::now();
     loop {
         let (status, body) = server.get(path, who.map(Who::token));
@@ -171,7 +171,7 @@ fn copy(from: &Path, to: &Path) {
 }
 
 /// The published register as it stood at one moment.
-fn copy_register(data: &Path, to: &Path) {
+pub fn copy_register(data: &Path, to: &Path) {
     let from = data.join("register");
     let checkpoint = || fs::read(from.join("checkpoint")).expect("published");
     loop {
@@ -185,7 +185,7 @@ fn copy_register(data: &Path, to: &Path) {
 }
 
 /// The public half of one of the server's keys, as its administrator tells it.
-fn shown(data: &Path, name: &str) -> String {
+pub fn shown(data: &Path, name: &str) -> String {
     let output = run(&["key", "show", data.join("keys").join(name).to_str().expect("text")]);
     assert!(output.status.success(), "{}", text(&output.stderr));
     text(&output.stdout).trim().to_owned()
@@ -213,12 +213,17 @@ fn fell_and_store(server: &Running) -> (Vec<u8>, Vec<u8>) {
         "felling_ticket_id": ticket["id"], "responsible_person": {"name": "Ерлан Жүнісов"}, "logs": logs
     });
     let harvested = post(server, Who::Harvester, "/v1/harvests", "verified-harvest-0001", &harvest);
+    (harvested, store(server, "verified-storing-0001", &["DEMO-000188", "DEMO-000189", "DEMO-000190"]))
+}
+
+/// Those logs are stored; the answer.
+pub fn store(server: &Running, key: &str, logs: &[&str]) -> Vec<u8> {
+    let now = Clock::system().now().format("%Y-%m-%dT%H:%M:%SZ").to_string();
     let stored = json!({
-        "type": "stored", "logs": ["DEMO-000188", "DEMO-000189", "DEMO-000190"], "occurred_at": at(20),
+        "type": "stored", "logs": logs, "occurred_at": now,
         "place": {"name": "Төменгі қойма, Бородулиха", "region": "KZ-10", "kind": "storage"}
     });
-    let stored = post(server, Who::Harvester, "/v1/custody-events", "verified-storing-0001", &stored);
-    (harvested, stored)
+    post(server, Who::Harvester, "/v1/custody-events", key, &stored)
 }
 
 #[test]
@@ -254,6 +259,13 @@ fn verify_checks_what_a_server_answers_and_nothing_that_was_altered() {
     let register = shown(data.path(), "register.key");
     let witness = shown(data.path(), "witness.key");
     let receipts = shown(data.path(), "receipt.key");
+    // A stranger finds each of them beside the register, that of receipts too.
+    let told: Value = serde_json::from_str(&server.get("/keys.json", None).1).expect("JSON");
+    assert_eq!(told["keys"], json!([register]));
+    assert_eq!(told["witnesses"], json!([witness]));
+    assert_eq!(told["receipts"], json!([receipts]));
+    let (_, page) = server.get("/register?lang=en", None);
+    assert!(page.contains(receipts.as_str()), "{page}");
     server.signal(Signal::TERM);
     assert_eq!(server.end().0.code(), Some(0));
     let newest = size_of("newest.checkpoint");
