@@ -27,7 +27,7 @@ const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
 /// `GET /checkpoint`, `GET /tile/…` and `GET /keys.json`, for anyone (`/register` is the page). Where
 /// nothing is published, all are absent.
-pub fn routes<S: Clone + Send + Sync + 'static>(folder: &Folder, receipts: Vec<VerifierKey>) -> Router<S> {
+pub fn routes<S: Clone + Send + Sync + 'static>(folder: &Folder, receipts: &[VerifierKey]) -> Router<S> {
     let receipts: Arc<[String]> = receipts.iter().map(ToString::to_string).collect();
     let (checkpoint, tiles, keys) = (folder.clone(), folder.clone(), folder.clone());
     Router::new()

@@ -8,7 +8,7 @@ use tower::ServiceExt as _;
 
 async fn ask(folder: &Folder, path: &str) -> (u16, HeaderMap, Vec<u8>) {
     let request = Request::get(path).body(Body::empty()).unwrap();
-    let answer = routes::<()>(folder, Vec::new()).oneshot(request).await.unwrap();
+    let answer = routes::<()>(folder, &[]).oneshot(request).await.unwrap();
     let (status, headers) = (answer.status().as_u16(), answer.headers().clone());
     let body = axum::body::to_bytes(answer.into_body(), 1 << 20).await.unwrap();
     (status, headers, body.to_vec())

@@ -12,7 +12,7 @@ use rustix::io::Errno;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use sqlx::Executor as _;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -205,6 +205,7 @@ fn what_is_published_is_served_and_a_lost_database_refused() {
     assert_eq!(told["keys"][0], shown.to_string());
     assert_eq!(server.get("/tile/0/001.p/9", None).0, 404, "never published, and not whole");
     assert_eq!(server.get("/tile/entries/x000/000", None).0, 404);
+    caches_may_keep_what_never_changes_and_nothing_else(server.address);
     let figures = server.get("/metrics", Some(TOKEN)).1;
     assert!(figures.contains("ormantrace_register_published_size 300"), "{figures}");
     let second = publish(data.path(), &[]).end();
@@ -221,6 +222,60 @@ fn what_is_published_is_served_and_a_lost_database_refused() {
     let (status, told) = publish(data.path(), &["--quorum", "1"]).end();
     assert_eq!(status.code(), Some(1), "{told}");
     assert!(told.contains("--quorum asks for 1 witnesses, and there are 0"), "{told}");
+}
+
+/// Status, headers in small letters, and body of a request, byte for byte.
+fn answered(address: SocketAddr, request: &str, more: &str) -> (String, Vec<String>, Vec<u8>) {
+    let mut stream = std::net::TcpStream::connect(address).expect("connects");
+    write!(stream, "{request} HTTP/1.1\r\nhost: orman.test\r\n{more}connection: close\r\n\r\n")
+        .expect("sent");
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).expect("read");
+    let end = answer.windows(4).position(|four| four == b"\r\n\r\n").expect("a head");
+    let body = answer.split_off(end + 4);
+    let head = text(&answer).to_ascii_lowercase();
+    let mut lines = head.lines().map(str::to_owned);
+    let status = lines.next().and_then(|line| line.split(' ').nth(1).map(str::to_owned)).expect("a status");
+    (status, lines.filter(|line| !line.is_empty()).collect(), body)
+}
+
+/// What stands before a cache, with every layer around it: a checkpoint for a moment, a tile of whatever
+/// width for good, both the same bytes for everybody; and what is not there is not remembered as absent.
+fn caches_may_keep_what_never_changes_and_nothing_else(address: SocketAddr) {
+    const FOR_GOOD: &str = "cache-control: public, max-age=31536000, immutable";
+    let (packed, page) = ("accept-encoding: gzip, br\r\n", "accept: text/html\r\naccept-language: kk\r\n");
+    for (path, kept) in [
+        ("/checkpoint", "cache-control: public, max-age=2"),
+        ("/tile/0/000", FOR_GOOD),
+        ("/tile/0/001.p/44", FOR_GOOD),
+        ("/tile/entries/000", FOR_GOOD),
+    ] {
+        let (status, plain, bytes) = answered(address, &format!("GET {path}"), "");
+        assert_eq!(status, "200", "{path}");
+        assert!(plain.contains(&format!("content-length: {}", bytes.len())), "{path}: {plain:#?}");
+        assert_eq!(plain.iter().filter(|line| line.starts_with("cache-control:")).count(), 1, "{path}");
+        for more in ["", packed, page] {
+            let (status, head, body) = answered(address, &format!("GET {path}"), more);
+            assert_eq!((status.as_str(), &body), ("200", &bytes), "{path} {more}");
+            assert!(head.iter().any(|line| line == kept), "{path}: {head:#?}");
+            // One copy for everybody: it depends on nothing that was asked, and is nobody's own.
+            for other in ["vary:", "content-encoding:", "set-cookie:", "transfer-encoding:"] {
+                assert!(!head.iter().any(|line| line.starts_with(other)), "{path}: {head:#?}");
+            }
+        }
+        let (status, head, body) = answered(address, &format!("HEAD {path}"), packed);
+        assert_eq!((status.as_str(), body.len()), ("200", 0), "{path}");
+        assert!(head.iter().any(|line| line == kept), "{path}: {head:#?}");
+    }
+    // Tomorrow they may be there.
+    for path in ["/tile/0/001", "/tile/0/001.p/45", "/tile/1/000.p/2", "/tile/no"] {
+        let (status, head, _) = answered(address, &format!("GET {path}"), packed);
+        assert_eq!(status, "404", "{path}");
+        assert!(head.iter().any(|line| line == "cache-control: no-store"), "{path}: {head:#?}");
+    }
+    let (status, head, _) = answered(address, "GET /keys.json", packed);
+    assert_eq!(status, "200");
+    assert!(head.iter().any(|line| line == "cache-control: public, max-age=2"), "{head:#?}");
 }
 
 /// The drill of docs/OPERATIONS.md, with the commands that stand there.
