@@ -76,7 +76,6 @@ fn after_the_drill_old_files_hold_and_the_witness_knows_the_new_key() {
     assert_ne!(new_receipts, old_receipts);
 
     // Both sign; the witness, which knows the old key alone, goes on countersigning.
-    let signed = |keys: &[&VerifierKey], by: &VerifierKey| keys.iter().any(|key| *key == by);
     let (watching, address) = witness(data.path(), "127.0.0.1:0", &[&old]);
     let at = format!("http://{address}={seen_by}");
     let all = [old.clone(), new.clone(), seen_by.clone()];
@@ -88,7 +87,7 @@ fn after_the_drill_old_files_hold_and_the_witness_knows_the_new_key() {
             let found: Vec<&str> = names
                 .into_iter()
                 .zip(&all)
-                .filter(|(_, key)| signed(&found, key))
+                .filter(|(_, key)| found.contains(key))
                 .map(|(name, _)| name)
                 .collect();
             size >= least && found == wanted
