@@ -24,6 +24,7 @@ use std::time::Duration;
 
 use crate::http::address::Network;
 use crate::ids::HarvestId;
+use crate::ledger::VerifierKey;
 use crate::register::publish::PublishError;
 use crate::register::witness::WitnessError;
 
@@ -113,6 +114,12 @@ struct OperationArgs {
     /// directory]
     #[arg(long, env = "ORMANTRACE_RECEIPT_KEY", value_name = "FILE")]
     receipt_key: Option<std::path::PathBuf>,
+
+    /// Public key that signed receipts before the present one, to be shown beside it for as long as anybody
+    /// may check such a receipt; several by commas
+    #[arg(long, env = "ORMANTRACE_FORMER_RECEIPT_KEY", value_name = "VKEY", value_delimiter = ',')]
+    #[arg(value_parser = command::register_key)]
+    former_receipt_key: Vec<VerifierKey>,
 
     /// Name of the register in the keys that are made for it, such as wood.example [default: the public
     /// address]
@@ -304,6 +311,7 @@ impl ServeArgs {
             marking_key: given.marking_key,
             register_dir: given.register_dir,
             receipt_key: given.receipt_key,
+            former_receipt_keys: given.former_receipt_key,
             origin: given.origin,
             trusted_proxies: given.trusted_proxy,
             metrics_listen: given.metrics_listen,

@@ -18,7 +18,7 @@ use crate::http::metrics::Exposition;
 use crate::http::posting::forget_old_answers;
 use crate::http::router::{self, Operations};
 use crate::http::server::{Server, ServerSettings};
-use crate::ledger::note::{Kind, Signer};
+use crate::ledger::note::{Kind, Signer, VerifierKey};
 use crate::ledger::{Checkpoint, Folder, Note};
 use crate::party::bootstrap::{Bootstrap, bootstrap_operator};
 use crate::read::Reads;
@@ -60,6 +60,8 @@ pub struct Operation {
     pub register_dir: Option<PathBuf>,
     /// File of the key that signs receipts; by default `keys/receipt.key` in the data directory.
     pub receipt_key: Option<PathBuf>,
+    /// Public keys that signed receipts before: shown beside the present one.
+    pub former_receipt_keys: Vec<VerifierKey>,
     /// Name of the register, for the keys that are made; by default the public address.
     pub origin: Option<String>,
     /// Limits of the public check.
@@ -248,7 +250,7 @@ async fn make_app(
         key_ring,
         limiter: PublicLimiter::new(operation.limits),
         register: Published::new(register.clone()),
-        queue: Queue::new(receipt_key),
+        queue: Queue::after(receipt_key, operation.former_receipt_keys.clone()),
         fingerprint_key: shared_secret(pool, "fingerprint").await?,
     }))
 }

@@ -135,8 +135,8 @@ fn pages(lang: Lang) -> Vec<(String, String)> {
         .into_iter()
         .map(|(name, answer)| (name.to_owned(), render_verification(&answer, lang, now())))
         .collect();
-    pages.push(("register".into(), render_register(lang, Some(&said()))));
-    pages.push(("register-none".into(), render_register(lang, None)));
+    pages.push(("register".into(), render_register(lang, Some(&said()), &said().policy.registers)));
+    pages.push(("register-none".into(), render_register(lang, None, &[])));
     pages.push(("start".into(), render_start(lang)));
     pages.push(("form".into(), render_form(lang, "", None)));
     pages.push(("form-again".into(), render_form(lang, "..", Some(FormProblem::Unreadable))));

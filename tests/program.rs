@@ -3,10 +3,17 @@
 
 mod support;
 
+#[path = "program/drill.rs"]
+mod drill;
 #[path = "program/erased.rs"]
 mod erased;
 #[path = "program/register.rs"]
 mod register;
+#[path = "verifier/twins.rs"]
+#[expect(dead_code, reason = "what it has for the library's own report is for tests/verifier")]
+mod twins;
+#[path = "program/verify.rs"]
+mod verify;
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;

@@ -156,6 +156,7 @@ register-origin = Name
 register-root = Root
 register-key = Public key
 register-witness = Witness
+register-receipts = Key of receipts
 register-key-note = Compare the keys with those that were published elsewhere: whoever could forge this page could forge these lines too.
 register-how = How to check a record
 register-step-proof = Download the proof from the page of the seal. Whoever holds the log can give you its whole history as a file.

@@ -44,6 +44,11 @@ pub struct PublishArgs {
     #[arg(long, env = "ORMANTRACE_WITNESS", value_name = "URL=VKEY", value_delimiter = ',')]
     witness: Vec<WitnessAddress>,
 
+    /// Certificates (PEM) of an authority of one's own, for witnesses over https; those that browsers know are
+    /// known besides
+    #[arg(long, env = "ORMANTRACE_WITNESS_CA", value_name = "FILE")]
+    witness_ca: Option<PathBuf>,
+
     /// How many of the witnesses a checkpoint should have; with fewer it is published too, and that is said
     #[arg(long, env = "ORMANTRACE_QUORUM", value_name = "NUMBER", default_value_t = 0)]
     quorum: usize,
@@ -166,6 +171,7 @@ impl PublishArgs {
             keys,
             origin: self.origin.clone(),
             witnesses: self.witness.clone(),
+            witness_ca: self.witness_ca.clone(),
             quorum: self.quorum,
             quick: self.quick_start,
             begin: self.begin,

@@ -53,6 +53,7 @@ impl Register {
             keys: vec![register_key],
             origin: None,
             witnesses: vec![WitnessAddress::new(&url, witness.key().clone())?],
+            witness_ca: None,
             quorum: 1,
             quick: false,
             begin,

@@ -120,7 +120,8 @@ async fn register(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let said = said(&app).await?;
-    Ok(html(render_register(language(&uri, &headers), said.as_deref())))
+    let receipts = app.queue.receipt_keys();
+    Ok(html(render_register(language(&uri, &headers), said.as_deref(), &receipts)))
 }
 
 /// What the label's QR code carries (GS1 Digital Link): leads people to the page, and answers

@@ -1,18 +1,21 @@
 //! The published register as it lies in its folder: `/checkpoint` and `/tile/…` (C2SP tlog-tiles),
-//! and `/keys.json`, which says who signs and who witnesses.
+//! and `/keys.json`, which says who signs and who witnesses, and, added by this server, who signs its
+//! receipts: the publisher need not know that.
 //!
 //! Any web server can do the same with the folder's files. A path is read as the name of a tile or
 //! not at all, so no other file can be reached; and only what the published checkpoint covers is
 //! shown, for a cache keeps a tile for good.
 
-use crate::ledger::{Checkpoint, Folder, Note, Tile};
+use crate::ledger::{Checkpoint, Folder, Note, Tile, VerifierKey};
 use axum::Router;
 use axum::extract::Path;
 use axum::http::header::{ACCESS_CONTROL_ALLOW_ORIGIN, CACHE_CONTROL, CONTENT_TYPE};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use serde_json::Value;
 use std::io;
+use std::sync::Arc;
 
 /// A checkpoint is a moment old at most: several are published a second.
 const MOMENT: HeaderValue = HeaderValue::from_static("public, max-age=2");
@@ -24,7 +27,8 @@ const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
 /// `GET /checkpoint`, `GET /tile/…` and `GET /keys.json`, for anyone (`/register` is the page). Where
 /// nothing is published, all are absent.
-pub fn routes<S: Clone + Send + Sync + 'static>(folder: &Folder) -> Router<S> {
+pub fn routes<S: Clone + Send + Sync + 'static>(folder: &Folder, receipts: &[VerifierKey]) -> Router<S> {
+    let receipts: Arc<[String]> = receipts.iter().map(ToString::to_string).collect();
     let (checkpoint, tiles, keys) = (folder.clone(), folder.clone(), folder.clone());
     Router::new()
         .route(
@@ -37,7 +41,26 @@ pub fn routes<S: Clone + Send + Sync + 'static>(folder: &Folder) -> Router<S> {
                 answer(BYTES, FOR_GOOD, read(move || tile(&tiles, &path)).await)
             }),
         )
-        .route("/keys.json", get(async move || answer(JSON, MOMENT, read(move || keys.keys()).await)))
+        .route(
+            "/keys.json",
+            get(async move || {
+                let said = read(move || Ok(keys.keys()?.map(|said| with_receipts(said, &receipts)))).await;
+                answer(JSON, MOMENT, said)
+            }),
+        )
+}
+
+/// What the publisher says, with the keys of receipts beside it. What is no object is shown as it lies.
+fn with_receipts(said: Vec<u8>, receipts: &[String]) -> Vec<u8> {
+    match serde_json::from_slice::<serde_json::Map<String, Value>>(&said) {
+        Ok(mut statement) if !receipts.is_empty() => {
+            statement.insert("receipts".to_owned(), receipts.into());
+            let mut whole = serde_json::to_vec_pretty(&statement).unwrap_or(said);
+            whole.push(b'\n');
+            whole
+        }
+        _ => said,
+    }
 }
 
 /// A tile's bytes, if the path names one that the published checkpoint covers.

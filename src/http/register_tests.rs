@@ -8,7 +8,7 @@ use tower::ServiceExt as _;
 
 async fn ask(folder: &Folder, path: &str) -> (u16, HeaderMap, Vec<u8>) {
     let request = Request::get(path).body(Body::empty()).unwrap();
-    let answer = routes::<()>(folder).oneshot(request).await.unwrap();
+    let answer = routes::<()>(folder, &[]).oneshot(request).await.unwrap();
     let (status, headers) = (answer.status().as_u16(), answer.headers().clone());
     let body = axum::body::to_bytes(answer.into_body(), 1 << 20).await.unwrap();
     (status, headers, body.to_vec())
@@ -64,6 +64,13 @@ async fn the_register_is_shown_as_it_lies_there() {
     let (status, headers, body) = ask(&folder, "/keys.json").await;
     assert_eq!((status, body.as_slice()), (200, b"{\"quorum\":0}".as_slice()));
     assert_eq!(headers[CONTENT_TYPE], "application/json");
+    // The keys of this server's receipts stand beside; what the publisher said stays as it was.
+    let receipts = [1, 2].map(|seed| Signer::from_seed("register.example/receipts", Kind::Text, &[seed; 32]));
+    let receipts = receipts.map(|signer| signer.unwrap().verifier().clone());
+    let whole = with_receipts(b"{\"quorum\":0}".to_vec(), &receipts.each_ref().map(ToString::to_string));
+    let whole: Value = serde_json::from_slice(&whole).unwrap();
+    assert_eq!(whole, serde_json::json!({"quorum": 0, "receipts": receipts.map(|key| key.to_string())}));
+    assert_eq!(with_receipts(b"[]".to_vec(), &["key".to_owned()]), b"[]");
 }
 
 #[tokio::test]

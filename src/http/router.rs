@@ -153,7 +153,7 @@ pub fn served(app: App, layers: &LayerSettings, operations: &Operations) -> Rout
         .merge(pages::routes())
         .merge(documentation(described(document)));
     if let Some(register) = &operations.register {
-        router = router.merge(super::register::routes(register));
+        router = router.merge(super::register::routes(register, &app.queue.receipt_keys()));
     }
     router = router
         // Beneath the layer: a bad token is told before a wrong method.

@@ -4,6 +4,7 @@ use super::{
     Lang, assets,
     text::{say, say_with, say_word},
 };
+use crate::ledger::VerifierKey;
 use crate::register::published::Said;
 use crate::verify::answer::{Outcome, Verdict, Verification, VerifiedLog};
 use askama::Template;
@@ -132,6 +133,7 @@ struct RegisterNow {
     root: String,
     keys: Vec<String>,
     witnesses: Vec<String>,
+    receipts: Vec<String>,
 }
 
 /// The shape of the verdict's mark: told apart without colour.
@@ -253,7 +255,7 @@ pub fn error_page(status: StatusCode, lang: Lang, request_id: &str, retry_after:
 
 /// `GET /register`: what the register is, how it stands, and how anybody checks it.
 #[must_use]
-pub fn render_register(lang: Lang, said: Option<&Said>) -> String {
+pub fn render_register(lang: Lang, said: Option<&Said>, receipts: &[VerifierKey]) -> String {
     let now = said.map(|said| RegisterNow {
         line: say_with(
             lang,
@@ -267,6 +269,7 @@ pub fn render_register(lang: Lang, said: Option<&Said>) -> String {
         root: crate::ledger::to_base64(&said.checkpoint.root),
         keys: said.policy.registers.iter().map(ToString::to_string).collect(),
         witnesses: said.policy.witnesses.iter().map(ToString::to_string).collect(),
+        receipts: receipts.iter().map(ToString::to_string).collect(),
     });
     written(&Register { frame: Frame::new(lang), now })
 }

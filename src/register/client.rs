@@ -5,13 +5,16 @@ use axum::http::{Method, Request, StatusCode, Uri};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Bytes;
 use hyper_util::rt::TokioIo;
-use std::sync::{Arc, LazyLock};
+use std::fmt;
+use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
-use tokio_rustls::rustls::pki_types::ServerName;
-use tokio_rustls::rustls::{ClientConfig, RootCertStore, crypto};
+use tokio_rustls::rustls::pki_types::pem::{self, PemObject as _};
+use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
+use tokio_rustls::rustls::{self, ClientConfig, RootCertStore, crypto};
 
 /// Longest answer that is read, in bytes.
 const MAX_ANSWER: usize = 256 * 1024;
@@ -47,25 +50,80 @@ pub enum ClientError {
     Body(Box<dyn std::error::Error + Send + Sync>),
 }
 
-static TLS: LazyLock<Option<TlsConnector>> = LazyLock::new(|| {
-    let roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
-    let config = ClientConfig::builder_with_provider(Arc::new(crypto::ring::default_provider()))
-        .with_safe_default_protocol_versions()
-        .ok()?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    Some(TlsConnector::from(Arc::new(config)))
-});
+/// Whose certificates are taken over https: those of the authorities that browsers know, and of others
+/// that one was told of.
+#[derive(Clone)]
+pub struct Authorities(TlsConnector);
+
+/// Why certificates of authorities cannot be taken.
+#[derive(Debug, thiserror::Error)]
+pub enum AuthorityError {
+    /// The file cannot be read.
+    #[error("{0}")]
+    Read(#[from] std::io::Error),
+    /// It is not of the form.
+    #[error("it is not PEM: {0}")]
+    Pem(#[from] pem::Error),
+    /// It holds no certificate.
+    #[error("there is no certificate in it")]
+    Nothing,
+    /// A certificate cannot be an authority's, or TLS cannot be set up.
+    #[error("{0}")]
+    Tls(#[from] rustls::Error),
+}
+
+impl Authorities {
+    /// The web's, and those whose certificates are in `file`, as PEM.
+    ///
+    /// # Errors
+    /// If the file holds no certificate that can be an authority's.
+    pub fn with(file: Option<&Path>) -> Result<Self, AuthorityError> {
+        let mut roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
+        if let Some(file) = file {
+            let bytes = std::fs::read(file)?;
+            let known = roots.len();
+            for certificate in CertificateDer::pem_slice_iter(&bytes) {
+                roots.add(certificate?)?;
+            }
+            if roots.len() == known {
+                return Err(AuthorityError::Nothing);
+            }
+        }
+        let config = ClientConfig::builder_with_provider(Arc::new(crypto::ring::default_provider()))
+            .with_safe_default_protocol_versions()?
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        Ok(Self(TlsConnector::from(Arc::new(config))))
+    }
+}
+
+impl fmt::Debug for Authorities {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Authorities")
+    }
+}
 
 /// Sends one request over a connection of its own; redirections are not followed.
 ///
 /// # Errors
 /// If there is no answer, not in time, or not one of bounded size.
-pub async fn send(method: Method, url: &Uri, body: String, within: Duration) -> Result<Answer, ClientError> {
-    tokio::time::timeout(within, exchange(method, url, body)).await.map_err(|_| ClientError::Late)?
+pub async fn send(
+    authorities: &Authorities,
+    method: Method,
+    url: &Uri,
+    body: String,
+    within: Duration,
+) -> Result<Answer, ClientError> {
+    let exchange = exchange(authorities, method, url, body);
+    tokio::time::timeout(within, exchange).await.map_err(|_| ClientError::Late)?
 }
 
-async fn exchange(method: Method, url: &Uri, body: String) -> Result<Answer, ClientError> {
+async fn exchange(
+    authorities: &Authorities,
+    method: Method,
+    url: &Uri,
+    body: String,
+) -> Result<Answer, ClientError> {
     let authority = url.authority().ok_or(ClientError::Address)?;
     let host = authority.host().trim_start_matches('[').trim_end_matches(']');
     let secure = match url.scheme_str() {
@@ -87,8 +145,7 @@ async fn exchange(method: Method, url: &Uri, body: String) -> Result<Answer, Cli
         .map_err(|_| ClientError::Address)?;
     if secure {
         let name = ServerName::try_from(host.to_owned()).map_err(|_| ClientError::Address)?;
-        let tls = TLS.as_ref().ok_or(ClientError::Address)?;
-        talk(tls.connect(name, stream).await?, request).await
+        talk(authorities.0.connect(name, stream).await?, request).await
     } else {
         talk(stream, request).await
     }

@@ -5,7 +5,7 @@
 //! is not waited for until it has answered again, and is asked less often each time. So a witness that
 //! hangs delays nothing: the register goes on without it and says so.
 
-use super::client::{self, ClientError};
+use super::client::{self, Authorities, ClientError};
 use crate::ledger::checkpoint::Checkpoint;
 use crate::ledger::note::{Kind, Note, SignatureLine, VerifierKey};
 use crate::ledger::{Folder, decimal, to_base64};
@@ -116,36 +116,40 @@ type Asked = (u64, Result<SignatureLine, Refused>);
 
 /// The witnesses of a register.
 #[derive(Debug)]
-pub struct Witnesses(Vec<Witness>);
+pub struct Witnesses {
+    all: Vec<Witness>,
+    authorities: Authorities,
+}
 
 impl Witnesses {
-    /// Witnesses that nothing is known of yet.
+    /// Witnesses that nothing is known of yet; those over https show certificates of `authorities`.
     #[must_use]
-    pub fn new(addresses: Vec<WitnessAddress>) -> Self {
-        Self(addresses.into_iter().map(Witness::new).collect())
+    pub fn new(addresses: Vec<WitnessAddress>, authorities: Authorities) -> Self {
+        Self { all: addresses.into_iter().map(Witness::new).collect(), authorities }
     }
 
     /// Their addresses.
     pub fn addresses(&self) -> impl Iterator<Item = &WitnessAddress> {
-        self.0.iter().map(|witness| &witness.address)
+        self.all.iter().map(|witness| &witness.address)
     }
 
     /// How many there are.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.0.len()
+        self.all.len()
     }
 
     /// Whether there is none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.all.is_empty()
     }
 
     /// Begins to ask all that have not signed `note`, are not resting and are not being asked.
     pub fn ask(&mut self, note: &Note, folder: &Folder) {
-        for witness in self.0.iter_mut().filter(|witness| witness.is_due() && !witness.has_signed(note)) {
-            let asked = countersigned(witness.address.clone(), witness.seen, note.clone(), folder.clone());
+        for witness in self.all.iter_mut().filter(|witness| witness.is_due() && !witness.has_signed(note)) {
+            let (address, authorities) = (witness.address.clone(), self.authorities.clone());
+            let asked = countersigned(authorities, address, witness.seen, note.clone(), folder.clone());
             witness.asking = Some(tokio::spawn(asked));
         }
     }
@@ -154,12 +158,12 @@ impl Witnesses {
     /// expected. An answer about an earlier checkpoint says that the witness is there, no more.
     pub async fn gather(&mut self, note: &mut Note, expected: Expected) {
         let until = Instant::now() + MOMENT;
-        let gathering = self.0.iter_mut().map(|witness| {
+        let gathering = self.all.iter_mut().map(|witness| {
             let waited = if witness.expected == expected { Some(until) } else { None };
             witness.answer(waited)
         });
         let lines = futures_util::future::join_all(gathering).await;
-        for (line, witness) in lines.into_iter().zip(&self.0) {
+        for (line, witness) in lines.into_iter().zip(&self.all) {
             if let Some(line) = line.filter(|line| witness.address.has_made(line, note)) {
                 note.add(line);
             }
@@ -171,7 +175,7 @@ impl Witnesses {
     /// every reader refuses.
     pub fn keep(&self, note: &mut Note, published: &Note) {
         for line in published.signatures() {
-            if self.0.iter().any(|witness| witness.address.has_made(line, note)) {
+            if self.all.iter().any(|witness| witness.address.has_made(line, note)) {
                 note.add(line.clone());
             }
         }
@@ -231,12 +235,19 @@ impl Witness {
 }
 
 /// Asks one witness, which is thought to have seen `seen` leaves.
-async fn countersigned(address: WitnessAddress, mut seen: u64, note: Note, folder: Folder) -> Asked {
-    let outcome = countersign(&address, &mut seen, &note, &folder).await;
+async fn countersigned(
+    authorities: Authorities,
+    address: WitnessAddress,
+    mut seen: u64,
+    note: Note,
+    folder: Folder,
+) -> Asked {
+    let outcome = countersign(&authorities, &address, &mut seen, &note, &folder).await;
     (seen, outcome)
 }
 
 async fn countersign(
+    authorities: &Authorities,
     address: &WitnessAddress,
     seen: &mut u64,
     note: &Note,
@@ -251,7 +262,7 @@ async fn countersign(
             return Err(Refused::Ahead { theirs, ours: size });
         }
         let body = request(*seen, size, note, folder)?;
-        let answer = client::send(Method::POST, &address.endpoint, body, WITHIN).await?;
+        let answer = client::send(authorities, Method::POST, &address.endpoint, body, WITHIN).await?;
         match answer.status {
             StatusCode::OK => {
                 let line = address.signature(note, &answer.body).ok_or(Refused::Answer)?;

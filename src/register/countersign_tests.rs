@@ -45,12 +45,13 @@ async fn a_witness_that_was_ahead_is_asked_again() {
     let place = tempfile::tempdir().unwrap();
     let folder = Folder::new(place.path());
     let (address, right) = mistaken().await;
+    let authorities = Authorities::with(None).unwrap();
     let mut seen = 0;
     for _ in 0..2 {
-        let refused = countersign(&address, &mut seen, &empty(), &folder).await.unwrap_err();
+        let refused = countersign(&authorities, &address, &mut seen, &empty(), &folder).await.unwrap_err();
         assert!(matches!(refused, Refused::Ahead { theirs: 9, ours: 0 }), "{refused}");
     }
     right.store(true, Ordering::SeqCst);
-    let line = countersign(&address, &mut seen, &empty(), &folder).await.unwrap();
+    let line = countersign(&authorities, &address, &mut seen, &empty(), &folder).await.unwrap();
     assert!(line.is_by(witness_key().verifier()));
 }

@@ -6,6 +6,7 @@
 //! before it begins, and whenever it had to connect anew, it holds the database against its tree.
 //! A database that is shorter, or has other leaves, is refused.
 
+use super::client::{Authorities, AuthorityError};
 use super::countersign::{Expected, WitnessAddress, Witnesses};
 use super::keeper::{KeepError, Keeper, Keys};
 use super::leaves::{self, LeafError};
@@ -52,6 +53,8 @@ pub struct PublishSettings {
     pub origin: Option<String>,
     /// Whom to ask for countersignatures.
     pub witnesses: Vec<WitnessAddress>,
+    /// Certificates of further authorities, as PEM, for witnesses over https.
+    pub witness_ca: Option<PathBuf>,
     /// How many of them a checkpoint should have.
     pub quorum: usize,
     /// Compare the last tile only, not every leaf, before beginning.
@@ -74,6 +77,14 @@ pub enum PublishError {
     /// A key file cannot be used.
     #[error("The key that signs the register cannot be used: {0}.")]
     Key(io::Error),
+    /// The certificates of witnesses' authorities cannot be taken.
+    #[error("The certificates in {} cannot be taken: {error}.", shown(.file))]
+    WitnessCa {
+        /// The file.
+        file: PathBuf,
+        /// What is wrong with it.
+        error: AuthorityError,
+    },
     /// Fewer witnesses than the quorum asks for.
     #[error("--quorum asks for {quorum} witnesses, and there are {witnesses}.")]
     Quorum {
@@ -224,6 +235,9 @@ impl Publisher {
             let witnesses = settings.witnesses.len();
             return Err(PublishError::Quorum { quorum: settings.quorum, witnesses });
         }
+        let authorities = Authorities::with(settings.witness_ca.as_deref()).map_err(|error| {
+            PublishError::WitnessCa { file: settings.witness_ca.clone().unwrap_or_default(), error }
+        })?;
         let lock_file = folder.lock_file();
         folder.make_state().map_err(KeepError::Disk)?;
         let lock = Lock::take(&lock_file).map_err(|denied| match denied {
@@ -241,7 +255,7 @@ impl Publisher {
         } else {
             Some(Keeper::open(folder.clone(), Arc::clone(&keys), clock.clone())?)
         };
-        let witnesses = Witnesses::new(settings.witnesses.clone());
+        let witnesses = Witnesses::new(settings.witnesses.clone(), authorities);
         describe_gauge!(SIZE, "Leaves of the register that are published.");
         describe_gauge!(
             LAG,

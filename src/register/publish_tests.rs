@@ -31,6 +31,7 @@ fn settings(dir: &Path, witnesses: Vec<WitnessAddress>, quorum: usize) -> Publis
         keys: vec![dir.join("register.key")],
         origin: Some(ORIGIN.to_owned()),
         witnesses,
+        witness_ca: None,
         quorum,
         quick: false,
         // Some keys here are made before their publisher, which has no database to ask.

@@ -6,7 +6,7 @@
 
 use super::receipt::Receipt;
 use crate::db::Leaves;
-use crate::ledger::note::Signer;
+use crate::ledger::note::{Signer, VerifierKey};
 use std::fmt;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -26,6 +26,7 @@ pub struct Queue(Arc<Inner>);
 
 struct Inner {
     signer: Signer,
+    former: Vec<VerifierKey>,
     begun: Instant,
     reading: Mutex<Option<(Instant, Reading)>>,
     committed: AtomicUsize,
@@ -66,8 +67,19 @@ impl Queue {
     /// The same, of which nothing has been known since that moment, which may be still to come.
     #[must_use]
     pub fn begun_at(signer: Signer, begun: Instant) -> Self {
+        Self::told(signer, Vec::new(), begun)
+    }
+
+    /// The same, with the public keys that signed receipts before this one: receipts outlive their key.
+    #[must_use]
+    pub fn after(signer: Signer, former: Vec<VerifierKey>) -> Self {
+        Self::told(signer, former, Instant::now())
+    }
+
+    fn told(signer: Signer, former: Vec<VerifierKey>, begun: Instant) -> Self {
         Self(Arc::new(Inner {
             signer,
+            former,
             begun,
             reading: Mutex::new(None),
             committed: AtomicUsize::new(0),
@@ -79,6 +91,14 @@ impl Queue {
     #[must_use]
     pub fn receipt_key(&self) -> &Signer {
         &self.0.signer
+    }
+
+    /// The public keys that receipts are checked with: the one that signs now, then those of before.
+    #[must_use]
+    pub fn receipt_keys(&self) -> Vec<VerifierKey> {
+        let now = self.0.signer.verifier();
+        let former = self.0.former.iter().filter(|key| *key != now);
+        std::iter::once(now).chain(former).cloned().collect()
     }
 
     /// The receipt for a posting; nothing if it added no evidence.

@@ -64,7 +64,8 @@ fn key(text: &str, kind: Kind, other: &str) -> Result<VerifierKey, String> {
     if key.kind() == kind { Ok(key) } else { Err(other.to_owned()) }
 }
 
-fn register_key(text: &str) -> Result<VerifierKey, String> {
+/// A key that signs notes: a register's, or that of receipts.
+pub(crate) fn register_key(text: &str) -> Result<VerifierKey, String> {
     key(text, Kind::Text, "this is a witness's key: it goes with --witness")
 }
 

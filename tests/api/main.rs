@@ -26,6 +26,7 @@ mod reads;
 mod register;
 mod replaced;
 mod seal;
+mod threats;
 mod timber;
 mod verify;
 mod world;

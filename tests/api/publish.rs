@@ -53,6 +53,7 @@ fn settings(dir: &Path) -> PublishSettings {
         keys: vec![dir.join("register.key")],
         origin: Some(ORIGIN.to_owned()),
         witnesses: Vec::new(),
+        witness_ca: None,
         quorum: 0,
         quick: false,
         begin: false,

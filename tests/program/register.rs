@@ -12,11 +12,17 @@ use rustix::io::Errno;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use sqlx::Executor as _;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::mpsc;
+use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
+use tokio::net::{TcpListener, TcpStream};
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::pki_types::pem::PemObject as _;
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tokio_rustls::rustls::{ServerConfig, crypto};
 
 const ORIGIN: &str = "orman.test/register";
 
@@ -28,7 +34,7 @@ pub struct Beside {
 }
 
 impl Beside {
-    fn start(mut command: Command) -> Self {
+    pub fn start(mut command: Command) -> Self {
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
         let mut child = command.spawn().expect("starts");
         let (send, lines) = mpsc::channel();
@@ -38,7 +44,7 @@ impl Beside {
     }
 
     /// The event of that message, once it is told.
-    fn told(&mut self, message: &str) -> Value {
+    pub fn told(&mut self, message: &str) -> Value {
         loop {
             let line = self.lines.recv_timeout(PATIENCE);
             let line = line.unwrap_or_else(|_| panic!("never told {message:?}: {:#?}", self.told));
@@ -141,7 +147,7 @@ fn root(size: u64) -> Hash {
     root_of(&(0..size).map(|n| leaf_hash(leaf(n).as_bytes())).collect::<Vec<_>>())
 }
 
-fn folder(data: &Path) -> Folder {
+pub fn folder(data: &Path) -> Folder {
     Folder::new(data.join("register"))
 }
 
@@ -152,7 +158,7 @@ fn published(data: &Path) -> Option<(Note, Checkpoint)> {
 }
 
 /// Waits until what is published is as `is_so` wants it.
-fn until(data: &Path, what: &str, is_so: impl Fn(&Note, &Checkpoint) -> bool) -> (Note, Checkpoint) {
+pub fn until(data: &Path, what: &str, is_so: impl Fn(&Note, &Checkpoint) -> bool) -> (Note, Checkpoint) {
     let since = Instant::now();
     loop {
         if let Some((note, checkpoint)) = published(data)
@@ -199,6 +205,7 @@ fn what_is_published_is_served_and_a_lost_database_refused() {
     assert_eq!(told["keys"][0], shown.to_string());
     assert_eq!(server.get("/tile/0/001.p/9", None).0, 404, "never published, and not whole");
     assert_eq!(server.get("/tile/entries/x000/000", None).0, 404);
+    caches_may_keep_what_never_changes_and_nothing_else(server.address);
     let figures = server.get("/metrics", Some(TOKEN)).1;
     assert!(figures.contains("ormantrace_register_published_size 300"), "{figures}");
     let second = publish(data.path(), &[]).end();
@@ -215,6 +222,60 @@ fn what_is_published_is_served_and_a_lost_database_refused() {
     let (status, told) = publish(data.path(), &["--quorum", "1"]).end();
     assert_eq!(status.code(), Some(1), "{told}");
     assert!(told.contains("--quorum asks for 1 witnesses, and there are 0"), "{told}");
+}
+
+/// Status, headers in small letters, and body of a request, byte for byte.
+fn answered(address: SocketAddr, request: &str, more: &str) -> (String, Vec<String>, Vec<u8>) {
+    let mut stream = std::net::TcpStream::connect(address).expect("connects");
+    write!(stream, "{request} HTTP/1.1\r\nhost: orman.test\r\n{more}connection: close\r\n\r\n")
+        .expect("sent");
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).expect("read");
+    let end = answer.windows(4).position(|four| four == b"\r\n\r\n").expect("a head");
+    let body = answer.split_off(end + 4);
+    let head = text(&answer).to_ascii_lowercase();
+    let mut lines = head.lines().map(str::to_owned);
+    let status = lines.next().and_then(|line| line.split(' ').nth(1).map(str::to_owned)).expect("a status");
+    (status, lines.filter(|line| !line.is_empty()).collect(), body)
+}
+
+/// What stands before a cache, with every layer around it: a checkpoint for a moment, a tile of whatever
+/// width for good, both the same bytes for everybody; and what is not there is not remembered as absent.
+fn caches_may_keep_what_never_changes_and_nothing_else(address: SocketAddr) {
+    const FOR_GOOD: &str = "cache-control: public, max-age=31536000, immutable";
+    let (packed, page) = ("accept-encoding: gzip, br\r\n", "accept: text/html\r\naccept-language: kk\r\n");
+    for (path, kept) in [
+        ("/checkpoint", "cache-control: public, max-age=2"),
+        ("/tile/0/000", FOR_GOOD),
+        ("/tile/0/001.p/44", FOR_GOOD),
+        ("/tile/entries/000", FOR_GOOD),
+    ] {
+        let (status, plain, bytes) = answered(address, &format!("GET {path}"), "");
+        assert_eq!(status, "200", "{path}");
+        assert!(plain.contains(&format!("content-length: {}", bytes.len())), "{path}: {plain:#?}");
+        assert_eq!(plain.iter().filter(|line| line.starts_with("cache-control:")).count(), 1, "{path}");
+        for more in ["", packed, page] {
+            let (status, head, body) = answered(address, &format!("GET {path}"), more);
+            assert_eq!((status.as_str(), &body), ("200", &bytes), "{path} {more}");
+            assert!(head.iter().any(|line| line == kept), "{path}: {head:#?}");
+            // One copy for everybody: it depends on nothing that was asked, and is nobody's own.
+            for other in ["vary:", "content-encoding:", "set-cookie:", "transfer-encoding:"] {
+                assert!(!head.iter().any(|line| line.starts_with(other)), "{path}: {head:#?}");
+            }
+        }
+        let (status, head, body) = answered(address, &format!("HEAD {path}"), packed);
+        assert_eq!((status.as_str(), body.len()), ("200", 0), "{path}");
+        assert!(head.iter().any(|line| line == kept), "{path}: {head:#?}");
+    }
+    // Tomorrow they may be there.
+    for path in ["/tile/0/001", "/tile/0/001.p/45", "/tile/1/000.p/2", "/tile/no"] {
+        let (status, head, _) = answered(address, &format!("GET {path}"), packed);
+        assert_eq!(status, "404", "{path}");
+        assert!(head.iter().any(|line| line == "cache-control: no-store"), "{path}: {head:#?}");
+    }
+    let (status, head, _) = answered(address, "GET /keys.json", packed);
+    assert_eq!(status, "200");
+    assert!(head.iter().any(|line| line == "cache-control: public, max-age=2"), "{head:#?}");
 }
 
 /// The drill of docs/OPERATIONS.md, with the commands that stand there.
@@ -310,6 +371,84 @@ fn a_witness_of_its_own_countersigns() {
     ]);
     assert_eq!(output.status.code(), Some(1));
     assert!(text(&output.stderr).contains("is no witness's key"), "{}", text(&output.stderr));
+}
+
+/// A proxy that ends TLS before a witness, with a certificate for 127.0.0.1 by an authority that only the
+/// test knows.
+fn over_tls(runtime: &tokio::runtime::Runtime, witness: SocketAddr) -> SocketAddr {
+    let certificate =
+        CertificateDer::from_pem_slice(include_bytes!("tls/witness.pem")).expect("a certificate");
+    let key = PrivateKeyDer::from_pem_slice(include_bytes!("tls/witness.key")).expect("its key");
+    let config = ServerConfig::builder_with_provider(Arc::new(crypto::ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .expect("versions")
+        .with_no_client_auth()
+        .with_single_cert(vec![certificate], key)
+        .expect("they fit");
+    let acceptor = TlsAcceptor::from(Arc::new(config));
+    let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).expect("bound");
+    let address = listener.local_addr().expect("an address");
+    runtime.spawn(async move {
+        while let Ok((near, _)) = listener.accept().await {
+            let acceptor = acceptor.clone();
+            tokio::spawn(async move {
+                // Who does not like the certificate ends it here.
+                let Ok(mut near) = acceptor.accept(near).await else { return };
+                let mut far = TcpStream::connect(witness).await.expect("the witness");
+                let _ = tokio::io::copy_bidirectional(&mut near, &mut far).await;
+            });
+        }
+    });
+    address
+}
+
+#[test]
+fn a_witness_over_https_is_known_by_its_offices_own_authority() {
+    let data = data();
+    let database = Data::alone(data.path());
+    database.sequence(0, 5);
+    let path = |name: &str| data.path().join(name).to_str().expect("text").to_owned();
+    let register = key(&["make", "--name", ORIGIN, &path("keys/register.key")]).to_string();
+    let witness_key = key(&["make", "--witness", "--name", "witness.test", &path("witness.key")]);
+    let mut command = program();
+    command.args(["--log-format", "json", "witness", "--listen", "127.0.0.1:0", "--dir", &path("witness")]);
+    command.args(["--key", &path("witness.key"), "--register", &register]);
+    let mut witness = Beside::start(command);
+    let plain = witness.told("witnessing")["address"].as_str().and_then(|text| text.parse().ok());
+    let port = over_tls(&database.runtime, plain.expect("an address")).port();
+    let authority = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/program/tls/authority.pem");
+    let asked = |host: &str| format!("https://{host}:{port}={witness_key}");
+    // Unknown authority; known, but for another name than was asked; and, last, both right.
+    let known = ["--witness-ca", authority];
+    for (at, authorities, refused) in [
+        (asked("127.0.0.1"), &known[..0], Some("UnknownIssuer")),
+        (asked("localhost"), &known[..], Some("NotValidForName")),
+        (asked("127.0.0.1"), &known[..], None),
+    ] {
+        let mut more = vec!["--witness", &at, "--quorum", "1", "--begin"];
+        more.extend(authorities);
+        let mut publisher = publish(data.path(), &more);
+        if let Some(refused) = refused {
+            let why = publisher.told("a witness does not countersign")["error"].to_string();
+            let spoken = why.replace("not valid for name", "NotValidForName");
+            assert!(spoken.contains(refused), "{why}");
+            until(data.path(), "unwitnessed", |note, checkpoint| {
+                checkpoint.size == 5 && note.verify(std::slice::from_ref(&witness_key)).is_err()
+            });
+        } else {
+            until(data.path(), "witnessed", |note, _| {
+                note.verify(std::slice::from_ref(&witness_key)).is_ok()
+            });
+        }
+        publisher.stop();
+    }
+    witness.stop();
+    // What holds no certificate is no authority.
+    for (file, words) in [(path("witness.key"), "no certificate"), (path("nowhere.pem"), "No such file")] {
+        let (status, told) = publish(data.path(), &["--witness-ca", &file]).end();
+        assert_eq!(status.code(), Some(1), "{told}");
+        assert!(told.contains(&file) && told.contains(words), "{told}");
+    }
 }
 
 /// The kernel ends the publisher at each of its calls that change the disk, one after the other;

@@ -1,0 +1,390 @@
+//! `verify` as a program: over the files that a server of ours really answers with, good and altered, with
+//! each flag, held against the twin in Python.
+
+use crate::support::process::{PATIENCE, Running, data, run, text};
+use crate::twins::{essence, python, twin};
+use ormantrace::chain::bytes::Hash;
+use ormantrace::clock::Clock;
+use ormantrace::demo::Who;
+use ormantrace::ledger::{Checkpoint, Note, Signer};
+use rustix::process::Signal;
+use serde_json::{Value, json};
+use std::ffi::OsString;
+use std::fs;
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+/// What a check is given besides the file.
+type Flags<'a> = &'a [(&'a str, &'a str)];
+/// The checks that fail, each with its event.
+type Failing<'a> = &'a [(&'a str, Option<u64>)];
+
+/// The reader's desk: files that he was handed, and the two programs.
+struct Desk {
+    folder: PathBuf,
+    python: Option<OsString>,
+}
+
+impl Desk {
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.join(name)
+    }
+
+    fn put(&self, name: &str, bytes: impl AsRef<[u8]>) {
+        fs::write(self.path(name), bytes).expect("written");
+    }
+
+    fn read(&self, name: &str) -> Vec<u8> {
+        fs::read(self.path(name)).expect("read")
+    }
+
+    /// The arguments, with a memory of the call's own, so that what one program remembers is not seen by
+    /// the next.
+    fn arguments(&self, flags: Flags<'_>, memory: &str) -> Vec<String> {
+        let mut arguments = Vec::new();
+        for (flag, value) in flags {
+            let value = match *flag {
+                "--memory" => {
+                    let _ = fs::remove_file(self.path(memory));
+                    if self.path(value).exists() {
+                        fs::copy(self.path(value), self.path(memory)).expect("copied");
+                    }
+                    self.path(memory)
+                }
+                "--register" => self.path(value),
+                _ => PathBuf::from(value),
+            };
+            arguments.extend([(*flag).to_owned(), value.to_str().expect("text").to_owned()]);
+        }
+        arguments
+    }
+
+    /// Checks a file in both ways of answering and with the twin: exit code, failing checks, and, where
+    /// there is a memory, what is remembered afterwards, which then is in its place. Answers the text.
+    #[track_caller]
+    fn check(&self, name: &str, flags: Flags<'_>, failing: Failing<'_>) -> String {
+        let file = self.path(name);
+        let of = |arguments: &[String], more: &[&str]| {
+            let mut all = vec!["verify"];
+            all.extend(more);
+            all.extend(arguments.iter().map(String::as_str));
+            all.push(file.to_str().expect("text"));
+            run(&all)
+        };
+        let code = Some(i32::from(!failing.is_empty()));
+        let as_json = self.arguments(flags, "memory.json");
+        let output = of(&as_json, &["--json"]);
+        let report: Value = serde_json::from_slice(&output.stdout).expect("one JSON object");
+        assert_eq!(output.status.code(), code, "{name} {flags:?}: {report:#}");
+        assert_eq!(report["valid"], failing.is_empty());
+        let lines = report["checks"].as_array().expect("checks");
+        let failed: Vec<(&str, Option<u64>)> = lines
+            .iter()
+            .filter(|line| line["outcome"] == "failed")
+            .map(|line| (line["check"].as_str().expect("a name"), line["event"].as_u64()))
+            .collect();
+        assert_eq!(failed, failing, "{name} {flags:?}: {report:#}");
+
+        let as_text = self.arguments(flags, "memory.text");
+        let output = of(&as_text, &[]);
+        let said = text(&output.stdout);
+        assert_eq!(output.status.code(), code, "{name} {flags:?}: {said}");
+        assert_eq!(said.lines().filter(|line| line.starts_with("FAILED ")).count(), failing.len(), "{said}");
+        let told = text(&output.stderr);
+        assert_eq!(told.contains("is not valid."), !failing.is_empty(), "{told}");
+
+        let by_python = self.python.as_ref().map(|python| {
+            let arguments = self.arguments(flags, "memory.python");
+            let theirs = twin(python, &arguments, std::slice::from_ref(&file)).remove(0);
+            assert_eq!(essence(&theirs), essence(&report), "{name} {flags:?}");
+            "memory.python"
+        });
+        if let Some((_, memory)) = flags.iter().find(|(flag, _)| *flag == "--memory") {
+            let kept = |of: &str| fs::read(self.path(of)).ok();
+            let ours = kept("memory.json");
+            assert_eq!(kept("memory.text"), ours, "{name}");
+            if let Some(theirs) = by_python {
+                assert_eq!(kept(theirs), ours, "{name}: the twin remembers something else");
+            }
+            match ours {
+                Some(bytes) => self.put(memory, bytes),
+                None => assert!(!self.path(memory).exists(), "{name}: a memory was lost"),
+            }
+        }
+        said
+    }
+
+    /// A file with one thing changed.
+    fn altered(&self, name: &str, from: &str, to: &str) -> String {
+        let good = String::from_utf8(self.read(name)).expect("text");
+        assert!(good.contains(from), "{name} has no {from:?}");
+        let other = format!("altered-{name}");
+        self.put(&other, good.replacen(from, to, 1));
+        other
+    }
+}
+
+/// The answer to a posting, as it came.
+pub fn post(server: &Running, who: Who, path: &str, key: &str, body: &Value) -> Vec<u8> {
+    let (token, body) = (who.token(), body.to_string());
+    let mut stream = TcpStream::connect(server.address).expect("connects");
+    write!(
+        stream,
+        "POST {path} HTTP/1.1\r\nhost: orman.test\r\nauthorization: Bearer {token}\r\ncontent-type: \
+         application/json\r\nidempotency-key: {key}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}",
+        body.len()
+    )
+    .expect("sent");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("text");
+    let (head, body) = answer.split_once("\r\n\r\n").expect("a head");
+    assert!(head.starts_with("HTTP/1.1 201 "), "{answer}");
+    assert!(!head.to_ascii_lowercase().contains("transfer-encoding"), "{head}");
+    body.as_bytes().to_owned()
+}
+
+/// What a path answers once it answers 200 and is as wanted.
+pub fn until(server: &Running, path: &str, who: Option<Who>, wanted: impl Fn(&str) -> bool) -> String {
+    let since = Instant::now();
+    loop {
+        let (status, body) = server.get(path, who.map(Who::token));
+        if status == 200 && wanted(&body) {
+            return body;
+        }
+        assert!(since.elapsed() < PATIENCE, "{path}: {status} {body}");
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+}
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).expect("a folder");
+    for entry in fs::read_dir(from).expect("a folder").map(|entry| entry.expect("an entry")) {
+        let to = to.join(entry.file_name());
+        if entry.path().is_dir() {
+            copy(&entry.path(), &to);
+        } else {
+            fs::copy(entry.path(), to).expect("copied");
+        }
+    }
+}
+
+/// The published register as it stood at one moment.
+pub fn copy_register(data: &Path, to: &Path) {
+    let from = data.join("register");
+    let checkpoint = || fs::read(from.join("checkpoint")).expect("published");
+    loop {
+        let before = checkpoint();
+        let _ = fs::remove_dir_all(to);
+        copy(&from, to);
+        if checkpoint() == before {
+            break;
+        }
+    }
+}
+
+/// The public half of one of the server's keys, as its administrator tells it.
+pub fn shown(data: &Path, name: &str) -> String {
+    let output = run(&["key", "show", data.join("keys").join(name).to_str().expect("text")]);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    text(&output.stdout).trim().to_owned()
+}
+
+/// A harvest of three pines on the demonstration's ticket, and their way to the yard; both answers.
+fn fell_and_store(server: &Running) -> (Vec<u8>, Vec<u8>) {
+    let (_, tickets) = server.get("/v1/felling-tickets?limit=100", Some(Who::Harvester.token()));
+    let tickets: Value = serde_json::from_str(&tickets).expect("JSON");
+    let mut tickets = tickets["items"].as_array().expect("tickets").iter();
+    let ticket = tickets.find(|ticket| ticket["number"] == "000117").expect("the harvester's ticket");
+    let now = Clock::system().now();
+    let at = |minutes| (now - chrono::TimeDelta::minutes(minutes)).format("%Y-%m-%dT%H:%M:%SZ").to_string();
+    let logs: Vec<Value> = (188..=190)
+        .map(|n| {
+            json!({
+                "seal_number": format!("DEMO-{n:06}"), "kind": "log", "species": "pinus_sylvestris",
+                "wood": "commercial", "assortment": "saw_log", "grade": 2, "length_m": 6,
+                "top_diameter_cm": 22, "volume_m3": 0.28, "measurement_method": "gost_2708_75",
+                "occurred_at": at(50),
+            })
+        })
+        .collect();
+    let harvest = json!({
+        "felling_ticket_id": ticket["id"], "responsible_person": {"name": "Ерлан Жүнісов"}, "logs": logs
+    });
+    let harvested = post(server, Who::Harvester, "/v1/harvests", "verified-harvest-0001", &harvest);
+    (harvested, store(server, "verified-storing-0001", &["DEMO-000188", "DEMO-000189", "DEMO-000190"]))
+}
+
+/// Those logs are stored; the answer.
+pub fn store(server: &Running, key: &str, logs: &[&str]) -> Vec<u8> {
+    let now = Clock::system().now().format("%Y-%m-%dT%H:%M:%SZ").to_string();
+    let stored = json!({
+        "type": "stored", "logs": logs, "occurred_at": now,
+        "place": {"name": "Төменгі қойма, Бородулиха", "region": "KZ-10", "kind": "storage"}
+    });
+    post(server, Who::Harvester, "/v1/custody-events", key, &stored)
+}
+
+#[test]
+fn verify_checks_what_a_server_answers_and_nothing_that_was_altered() {
+    let data = data();
+    let server = Running::start_as("demo", data.path(), &[]);
+    let witnessed = |body: &str| body.contains("/witness ");
+    let desk = Desk { folder: data.path().join("desk"), python: python() };
+    fs::create_dir(&desk.folder).expect("a folder");
+
+    // Whatever was there before the harvest: the register as a stranger copies it, and its checkpoint.
+    until(&server, "/v1/logs/DEMO-000330/proof", Some(Who::Inspector), witnessed);
+    copy_register(data.path(), &desk.path("earlier-register"));
+    fs::copy(desk.path("earlier-register/checkpoint"), desk.path("earlier.checkpoint")).expect("copied");
+    let size_of = |name: &str| {
+        let note = Note::parse(&desk.read(name)).expect("a note");
+        Checkpoint::parse(note.text()).expect("a checkpoint").size
+    };
+    let earlier = size_of("earlier.checkpoint");
+
+    let (harvested, stored) = fell_and_store(&server);
+    desk.put("harvested.json", &harvested);
+    desk.put("stored.json", &stored);
+    // Both events of the log are in: then the register stands still.
+    let second = |body: &str| body.matches("\"index\":").count() == 2 && !body.contains("\"pending\"");
+    let path = format!("/v1/logs/DEMO-000188/export?since={earlier}");
+    let export = until(&server, &path, Some(Who::Inspector), |body| second(body) && witnessed(body));
+    desk.put("export.json", export);
+    desk.put("long.json", until(&server, "/v1/logs/DEMO-000076/export", Some(Who::Inspector), witnessed));
+    desk.put("a.tlog-proof", until(&server, "/v1/logs/DEMO-000188/proof", Some(Who::Inspector), witnessed));
+    desk.put("newest.checkpoint", until(&server, "/checkpoint", None, witnessed));
+    copy_register(data.path(), &desk.path("register"));
+    let register = shown(data.path(), "register.key");
+    let witness = shown(data.path(), "witness.key");
+    let receipts = shown(data.path(), "receipt.key");
+    // A stranger finds each of them beside the register, that of receipts too.
+    let told: Value = serde_json::from_str(&server.get("/keys.json", None).1).expect("JSON");
+    assert_eq!(told["keys"], json!([register]));
+    assert_eq!(told["witnesses"], json!([witness]));
+    assert_eq!(told["receipts"], json!([receipts]));
+    let (_, page) = server.get("/register?lang=en", None);
+    assert!(page.contains(receipts.as_str()), "{page}");
+    server.signal(Signal::TERM);
+    assert_eq!(server.end().0.code(), Some(0));
+    let newest = size_of("newest.checkpoint");
+    assert!(newest >= earlier + 6, "{earlier} to {newest}");
+
+    // Nothing is asked of a server from here on: it is gone.
+    let trust = ("--trust", register.as_str());
+    let receipted = ("--trust", receipts.as_str());
+    let seen_by = ("--witness", witness.as_str());
+    let mirror = ("--register", "register");
+
+    // Receipts, kept as they came.
+    for name in ["harvested.json", "stored.json"] {
+        assert!(desk.check(name, &[], &[]).contains("Sound in itself."), "{name}");
+        assert!(desk.check(name, &[receipted], &[]).ends_with("Valid.\n"), "{name}");
+        let whole = [receipted, trust, seen_by, ("--quorum", "1"), mirror];
+        assert!(desk.check(name, &whole, &[]).contains("all in the register"), "{name}");
+        desk.check(name, &[trust], &[("receipt", None)]);
+        // A register without what was promised: the operator dropped it before it was sequenced.
+        let dropped = [("inclusion", Some(1)), ("inclusion", Some(2)), ("inclusion", Some(3))];
+        desk.check(name, &[receipted, trust, ("--register", "earlier-register")], &dropped);
+        let later = desk.altered(name, "\\nreceipt/1\\n20", "\\nreceipt/1\\n21");
+        desk.check(&later, &[receipted], &[("receipt", None)]);
+    }
+    let mut swapped: Value = serde_json::from_slice(&harvested).expect("JSON");
+    let leaves = if swapped["receipt"]["leaves"].is_array() { "/receipt/leaves" } else { "/logs" };
+    swapped.pointer_mut(leaves).and_then(Value::as_array_mut).expect("a list").swap(0, 1);
+    desk.put("swapped.json", swapped.to_string());
+    desk.check("swapped.json", &[receipted], &[("leaves", None)]);
+
+    // A proof.
+    assert!(desk.check("a.tlog-proof", &[], &[]).contains("Sound in itself."));
+    assert!(desk.check("a.tlog-proof", &[trust, seen_by], &[]).contains("witnessed by 1 of 1, 1 needed"));
+    desk.check("a.tlog-proof", &[trust, seen_by, ("--quorum", "2")], &[("witnesses", None)]);
+    let stranger = Signer::from_seed("witness.test", ormantrace::ledger::note::Kind::Cosignature, &[7; 32]);
+    let stranger = stranger.expect("a name").verifier().to_string();
+    desk.check("a.tlog-proof", &[trust, ("--witness", &stranger)], &[("witnesses", None)]);
+    desk.check("a.tlog-proof", &[trust, seen_by, ("--witness", &stranger), ("--quorum", "1")], &[]);
+    desk.check("a.tlog-proof", &[receipted], &[("checkpoint", None)]);
+    let moved = desk.altered("a.tlog-proof", "\nindex ", "\nindex 1");
+    desk.check(&moved, &[trust], &[("inclusion", None)]);
+    // Another letter in the middle of the entry: another record, at the same place.
+    let good = String::from_utf8(desk.read("a.tlog-proof")).expect("text");
+    let entry = good.lines().find(|line| line.starts_with("extra ")).expect("an entry");
+    let letter = if entry.as_bytes()[80] == b'k' { "m" } else { "k" };
+    let other = desk.altered("a.tlog-proof", entry, &format!("{}{letter}{}", &entry[..80], &entry[81..]));
+    desk.check(&other, &[trust], &[("inclusion", None)]);
+
+    // Exports, with everything a reader can bring along.
+    desk.put("seen", desk.read("earlier.checkpoint"));
+    let all = [trust, seen_by, ("--quorum", "1"), mirror, ("--memory", "seen")];
+    let said = desk.check("export.json", &all, &[]);
+    assert!(said.contains(&format!("consistent with size {earlier}, seen last")), "{said}");
+    assert!(said.contains("the register has no later event of this chain"), "{said}");
+    assert_eq!(size_of("seen"), newest, "what was checked last is remembered");
+    desk.check("long.json", &all, &[]);
+    let told = desk.altered("long.json", "\\\"type\\\":\\\"stored\\\"", "\\\"type\\\":\\\"sold\\\"");
+    let doubt = desk.check(&told, &[trust, ("--memory", "fresh")], &[("parts", Some(2))]);
+    assert!(doubt.contains("NOT VALID. The first event in doubt is 2."), "{doubt}");
+    assert!(!desk.path("fresh").exists(), "what does not hold is not remembered");
+    let mut cut: Value = serde_json::from_slice(&desk.read("long.json")).expect("JSON");
+    cut["events"].as_array_mut().expect("events").pop();
+    let left = cut["events"].as_array().map(Vec::len).expect("events") as u64;
+    desk.put("cut.json", cut.to_string());
+    desk.check("cut.json", &[trust], &[]);
+    desk.check("cut.json", &[trust, mirror], &[("complete", Some(left + 1))]);
+    // Without the copy the file's own proof has to lead on from what was seen, and only the true one does.
+    desk.put("seen", desk.read("earlier.checkpoint"));
+    desk.check("long.json", &[trust, ("--memory", "seen")], &[("memory", None)]);
+    let mut wrong: Value = serde_json::from_slice(&desk.read("export.json")).expect("JSON");
+    wrong["consistency"]["proof"][0] = json!("11".repeat(32));
+    desk.put("wrong.json", wrong.to_string());
+    desk.check("wrong.json", &[trust, ("--memory", "seen")], &[("memory", None)]);
+    assert_eq!(size_of("seen"), earlier, "and what was seen is still remembered");
+    desk.check("export.json", &[trust, ("--memory", "seen")], &[]);
+
+    // Checkpoints: an empty memory takes the first, and then refuses what is older or of another history.
+    assert!(desk.check("newest.checkpoint", &[], &[]).contains("no key to check it with"));
+    desk.check("newest.checkpoint", &[trust, seen_by, ("--memory", "first")], &[]);
+    assert_eq!(desk.read("first"), desk.read("newest.checkpoint"));
+    desk.check("newest.checkpoint", &[trust, ("--memory", "first")], &[]);
+    let remembered = desk.read("first");
+    desk.check("earlier.checkpoint", &[trust, ("--memory", "first")], &[("memory", None)]);
+    // Its place in the same history can be shown by the copy; the newer one stays remembered.
+    desk.check("earlier.checkpoint", &[trust, mirror, ("--memory", "first")], &[]);
+    let signer = Signer::load(&data.path().join("keys/register.key")).expect("the operator's own key");
+    let origin = signer.verifier().name().to_owned();
+    let now = Clock::system().now();
+    for (name, size, flags) in [
+        ("same-size", newest, vec![trust, ("--memory", "first")]),
+        ("longer", newest + 7, vec![trust, ("--memory", "first")]),
+        ("shorter", earlier, vec![trust, mirror, ("--memory", "first")]),
+    ] {
+        let fork = Checkpoint::new(&origin, size, Hash([6; 32])).expect("a checkpoint").to_string();
+        desk.put(name, Note::sign(fork, &[&signer], now).expect("signed").to_string());
+        desk.check(name, &[trust], &[]);
+        let said = desk.check(name, &flags, &[("memory", None)]);
+        assert_eq!(said.contains("two histories"), name == "same-size", "{said}");
+    }
+    assert_eq!(desk.read("first"), remembered, "nothing refused is remembered");
+    let larger = desk.altered("newest.checkpoint", &format!("\n{newest}\n"), &format!("\n{}\n", newest + 1));
+    desk.check(&larger, &[trust, seen_by], &[("checkpoint", None), ("witnesses", None)]);
+
+    // What makes no sense to ask, and what is not there.
+    let file = desk.path("newest.checkpoint").to_str().expect("text").to_owned();
+    for (arguments, code, words) in [
+        (vec!["--memory", "seen"], 2, "--trust"),
+        (vec!["--trust", &witness], 2, "goes with --witness"),
+        (vec!["--witness", &register], 2, "goes with --trust"),
+        (vec!["--trust", "no key"], 2, "--trust"),
+        (vec!["--quorum", "many"], 2, "--quorum"),
+        (vec!["--trust", &register, "--memory", "/dev/null/seen"], 1, "cannot be kept"),
+    ] {
+        let output = run(&[&["verify"], &arguments[..], &[file.as_str()]].concat());
+        let said = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(code), "{arguments:?}: {said}");
+        assert!(said.contains(words), "{arguments:?}: {said}");
+    }
+    let gone = run(&["verify", "/no/such/export.json"]);
+    assert_eq!(gone.status.code(), Some(1));
+    assert!(text(&gone.stderr).contains("/no/such/export.json cannot be read"), "{}", text(&gone.stderr));
+}

@@ -1,0 +1,245 @@
+//! Where each threat of docs/TRUST.md is tried: the one place to begin for who doubts a defence.
+//!
+//! A test that is renamed or removed is missed here, and so is a threat that no test tries.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::Path;
+
+/// Each threat, and the tests that try it: file, test.
+const THREATS: [(&str, &[(&str, &str)]); 19] = [
+    (
+        "cloned seal",
+        &[
+            ("tests/api/threats.rs", "cloned_seal"),
+            ("tests/api/codes.rs", "a_code_that_names_our_key_and_was_not_signed_with_it_is_refused"),
+            ("tests/api/harvest.rs", "sixty_four_harvests_with_one_seal_make_one_log"),
+            ("src/seal/signing.rs", "a_changed_code_is_forged_and_a_foreign_one_unknown"),
+        ],
+    ),
+    (
+        "seal replayed after removal",
+        &[
+            ("tests/api/threats.rs", "seal_replayed_after_removal"),
+            ("tests/api/replaced.rs", "a_replaced_seal_is_void_by_an_event_of_its_batch"),
+            ("tests/api/replaced.rs", "a_buyer_is_told_that_the_old_seal_is_void"),
+        ],
+    ),
+    (
+        "insider edits",
+        &[
+            ("tests/alterations/columns.rs", "insider_edits_of_every_column_are_found_and_named"),
+            ("tests/alterations/insider.rs", "insider_deletes_the_last_event"),
+            ("tests/alterations/insider.rs", "insider_deletes_an_event_in_the_middle"),
+            ("tests/alterations/insider.rs", "insider_inserts_an_event"),
+            ("tests/alterations/insider.rs", "insider_swaps_two_events"),
+            ("tests/alterations/insider.rs", "insider_recomputes_a_chain"),
+            ("tests/alterations/insider.rs", "insider_drops_a_leaf"),
+            ("tests/alterations/insider.rs", "insider_reorders_leaves"),
+            ("tests/api/evidence.rs", "nobody_changes_removes_or_truncates_events"),
+            ("tests/api/proofs.rs", "an_insiders_edit_of_a_published_event_is_named_by_the_verifier"),
+            ("tests/verifier/mutation.rs", "every_alteration_is_found_and_its_event_named"),
+        ],
+    ),
+    (
+        "old backup restored",
+        &[
+            ("tests/alterations/insider.rs", "old_backup_restored"),
+            ("tests/api/publish.rs", "an_old_backup_is_refused"),
+            ("tests/program/register.rs", "what_is_published_is_served_and_a_lost_database_refused"),
+        ],
+    ),
+    (
+        "two histories shown",
+        &[
+            ("tests/verifier/main.rs", "two_histories_shown"),
+            ("tests/alterations/insider.rs", "two_histories_shown"),
+            ("tests/program/verify.rs", "verify_checks_what_a_server_answers_and_nothing_that_was_altered"),
+            ("src/register/witness_tests.rs", "a_fork_and_a_rollback_are_not"),
+        ],
+    ),
+    (
+        "record dropped before sequencing",
+        &[
+            ("tests/api/register.rs", "record_dropped_before_sequencing"),
+            ("tests/verifier/main.rs", "a_receipt_shows_what_was_dropped_before_it_was_sequenced"),
+            ("tests/program/verify.rs", "verify_checks_what_a_server_answers_and_nothing_that_was_altered"),
+        ],
+    ),
+    (
+        "stolen or revoked key",
+        &[
+            ("tests/api/threats.rs", "stolen_or_revoked_key"),
+            ("tests/api/party.rs", "a_revoked_key_fails_at_once_and_an_expired_one_on_time"),
+            ("tests/api/reads.rs", "an_answer_is_never_older_than_a_write_whichever_instance_took_it"),
+        ],
+    ),
+    (
+        "back-dating",
+        &[
+            ("tests/api/threats.rs", "back_dating"),
+            ("tests/api/custody.rs", "what_a_device_recorded_late_is_kept_and_changes_nothing_present"),
+            ("tests/api/custody.rs", "received_at_never_falls_when_the_clock_is_set_back"),
+        ],
+    ),
+    (
+        "enumeration of codes",
+        &[
+            (
+                "tests/api/reading.rs",
+                "a_log_that_is_not_there_and_one_that_is_not_yours_answer_the_same_bytes",
+            ),
+            ("tests/api/reads.rs", "round_trips_of_each_read"),
+            ("tests/api/verify.rs", "misses_are_limited_by_address_and_not_for_callers_with_a_token"),
+            ("tests/api/proofs.rs", "what_is_no_code_of_a_log_is_one_404_and_counts_as_a_miss"),
+            ("src/http/limit.rs", "never_more_misses_than_the_rate_allows"),
+        ],
+    ),
+    (
+        "flood of the public check",
+        &[
+            ("tests/api/threats.rs", "flood_of_the_public_check"),
+            ("tests/server.rs", "a_flood_of_public_checks_leaves_the_others_their_room"),
+        ],
+    ),
+    (
+        "reads and writes across organisations",
+        &[
+            ("tests/api/matrix.rs", "each_role_gets_what_the_contract_says"),
+            ("tests/api/matrix.rs", "every_route_has_a_row_and_every_row_a_route"),
+            ("tests/api/matrix.rs", "a_bad_token_is_401_on_every_route"),
+        ],
+    ),
+    (
+        "races",
+        &[
+            ("tests/api/custody.rs", "sixty_four_transfers_at_once_leave_one"),
+            ("tests/api/custody.rs", "sixteen_writers_on_one_log_make_one_chain"),
+            ("tests/api/seal.rs", "of_64_at_once_one_wins_and_the_chain_holds"),
+            ("tests/api/harvest.rs", "harvests_and_corrections_at_once_never_overdraw_a_line"),
+        ],
+    ),
+    (
+        "CSV formula injection",
+        &[
+            ("tests/api/threats.rs", "csv_formula_injection"),
+            ("src/input/tests/sheet.rs", "formulas_are_disarmed_and_numbers_left_alone"),
+        ],
+    ),
+    (
+        "script in any text field",
+        &[
+            ("tests/whole/browser.rs", "script_in_every_text_runs_nowhere"),
+            ("tests/pages.rs", "script_in_any_text_is_only_text"),
+        ],
+    ),
+    (
+        "hostile JSON",
+        &[
+            ("src/input/tests/json.rs", "nesting_ends_at_32"),
+            ("src/input/tests/json.rs", "values_are_counted"),
+            ("src/input/tests/json.rs", "keys_are_compared_in_objects_of_every_size"),
+            ("src/input/tests/json.rs", "survives_any_bytes"),
+            ("tests/server.rs", "a_body_has_its_limit_and_a_batch_a_larger_one"),
+        ],
+    ),
+    (
+        "zip bomb",
+        &[
+            ("tests/server.rs", "gzip_is_unpacked_for_batches_and_a_bomb_does_not_go_off"),
+            ("src/http/body.rs", "a_bomb_is_counted_unpacked"),
+        ],
+    ),
+    (
+        "slow headers and bodies",
+        &[
+            ("tests/server.rs", "dripped_headers_and_idle_connections_are_let_go"),
+            ("tests/server.rs", "a_body_that_stops_or_drips_is_408"),
+            ("tests/server.rs", "a_peer_that_takes_nothing_is_cut"),
+            ("tests/whole/peers.rs", "slow_peers_are_let_go_and_the_others_do_not_notice"),
+        ],
+    ),
+    (
+        "error leaks",
+        &[
+            ("src/http/problem.rs", "a_cause_is_for_the_log_alone"),
+            ("tests/server.rs", "a_panic_is_a_500_that_tells_nothing_and_ends_nothing"),
+            ("tests/server.rs", "what_the_framework_refuses_is_a_problem_too"),
+        ],
+    ),
+    (
+        "log injection",
+        &[
+            ("src/telemetry.rs", "a_caller_cannot_write_a_line_of_his_own"),
+            ("src/http/layers.rs", "a_cause_is_logged_once_with_its_request_and_nothing_of_the_callers"),
+        ],
+    ),
+];
+
+/// The tests of a source: functions right beneath an attribute that makes them one, and that are not
+/// unconditionally left out.
+fn tests_in(source: &str) -> BTreeSet<&str> {
+    let mut found = BTreeSet::new();
+    let (mut is_test, mut left_out) = (false, false);
+    for line in source.lines().map(str::trim) {
+        if line.starts_with("#[ignore") {
+            left_out = true;
+        } else if line.starts_with("#[") {
+            is_test |= line.starts_with("#[test]") || line.starts_with("#[tokio::test");
+        } else if let Some((_, named)) = line.split_once("fn ").filter(|_| is_test) {
+            if !left_out {
+                found.extend(named.split(['(', '<']).next());
+            }
+            (is_test, left_out) = (false, false);
+        } else if !line.is_empty() && !line.starts_with("//") {
+            (is_test, left_out) = (false, false);
+        }
+    }
+    found
+}
+
+fn read(path: &str) -> String {
+    let whole = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
+    fs::read_to_string(&whole).unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
+#[test]
+fn every_test_of_a_threat_is_there() {
+    let mut sources: BTreeMap<&str, String> = BTreeMap::new();
+    for (threat, tests) in THREATS {
+        assert!(!tests.is_empty(), "{threat}: no test tries it");
+        for (file, test) in tests {
+            let source = sources.entry(file).or_insert_with(|| read(file));
+            assert!(tests_in(source).contains(test), "{threat}: {file} has no test {test}");
+        }
+    }
+}
+
+#[test]
+fn every_threat_of_the_page_is_tried_and_none_besides() {
+    let page = read("docs/TRUST.md");
+    let section = page.split("\n## Threats\n").nth(1).expect("the section");
+    let section = section.split("\n## ").next().expect("its end");
+    let rows = section.lines().filter_map(|line| line.strip_prefix("| ")).skip(1);
+    let told: Vec<&str> = rows.filter_map(|row| row.split(" |").next()).collect();
+    let tried: Vec<&str> = THREATS.iter().map(|(threat, _)| *threat).collect();
+    assert_eq!(told, tried);
+}
+
+#[test]
+fn what_only_looks_like_a_test_is_none() {
+    let source = "\
+#[test]
+fn a_fork_is_found() {}
+fn helper() {}
+#[tokio::test(flavor = \"multi_thread\")]
+#[expect(clippy::all)]
+async fn a_flood_is_borne() {}
+// #[test]
+fn gone() {}
+#[test]
+#[ignore = \"too slow\"]
+fn left_out() {}
+";
+    assert_eq!(tests_in(source), BTreeSet::from(["a_fork_is_found", "a_flood_is_borne"]));
+}
