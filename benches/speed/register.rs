@@ -126,8 +126,9 @@ struct Turn {
     events: u64,
     seconds: f64,
     cpu: Duration,
-    /// When a checkpoint of so many leaves was first seen, µs since 1970.
-    seen: Vec<(i64, u64)>,
+    /// When a checkpoint of so many leaves was first seen, µs since 1970; each turn's apart, since what was
+    /// published between two turns was seen late.
+    seen: Vec<Vec<(i64, u64)>>,
 }
 
 impl Turn {
@@ -145,7 +146,7 @@ impl Turn {
     /// From the receipt of the oldest event that a checkpoint is the first to cover, to the look that saw it.
     async fn lag(&self, bench: &Bench) -> Result<[f64; 3], Failure> {
         let mut lags = Vec::new();
-        for two in self.seen.windows(2) {
+        for two in self.seen.iter().flat_map(|turn| turn.windows(2)) {
             let [(_, from), (at, to)] = *two else { continue };
             let oldest: Option<i64> = sqlx::query_scalar(
                 "SELECT min((extract(epoch FROM e.received_at) * 1000000)::bigint)
@@ -194,7 +195,7 @@ fn paced(bench: &Bench, publisher: &Publisher, rate: u64, time: Duration) -> Res
         (posted, seen)
     });
     let seconds = began.elapsed().as_secs_f64();
-    Ok(Turn { events: posted?, seconds, cpu: used()?.saturating_sub(before), seen: seen? })
+    Ok(Turn { events: posted?, seconds, cpu: used()?.saturating_sub(before), seen: vec![seen?] })
 }
 
 /// One writer's part of the rate; how many events it recorded. Whoever is late goes on at once.
