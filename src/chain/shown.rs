@@ -14,7 +14,7 @@ use serde::ser::{Serialize, SerializeMap as _, SerializeSeq as _, Serializer};
 use serde_json::value::RawValue;
 use std::borrow::Cow;
 use std::fmt;
-use utoipa::{PartialSchema, ToSchema};
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 /// What an event says. `T`: its types; `O`: how organisations are answered.
@@ -100,17 +100,25 @@ impl Serialize for ShownEvent {
     }
 }
 
-impl PartialSchema for ShownEvent {
-    fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::schema::Schema> {
-        ShownEventShape::schema()
-    }
-}
+/// Describes an answer that is written straight from what is stored by the shape of what is written.
+macro_rules! described_by {
+    ($answer:ty, $shape:ty) => {
+        impl utoipa::PartialSchema for $answer {
+            fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::Schema> {
+                <$shape as utoipa::PartialSchema>::schema()
+            }
+        }
 
-impl ToSchema for ShownEvent {
-    fn schemas(schemas: &mut Vec<(String, utoipa::openapi::RefOr<utoipa::openapi::schema::Schema>)>) {
-        ShownEventShape::schemas(schemas);
-    }
+        impl utoipa::ToSchema for $answer {
+            fn schemas(schemas: &mut Vec<(String, utoipa::openapi::RefOr<utoipa::openapi::Schema>)>) {
+                <$shape as utoipa::ToSchema>::schemas(schemas);
+            }
+        }
+    };
 }
+pub(crate) use described_by;
+
+described_by!(ShownEvent, ShownEventShape);
 
 /// What an event says, and what proves it.
 #[derive(serde::Serialize)]

@@ -12,7 +12,7 @@ use crate::chain::SubjectKind;
 use crate::chain::bytes::Hash;
 use crate::chain::bytes::subject_ref;
 use crate::chain::history::{EventFields, Evidence, Openness, Said, StoredEvent};
-use crate::chain::shown::{Answered, Whole};
+use crate::chain::shown::{Answered, Whole, described_by};
 use crate::error::{Error, Result};
 use crate::log::species::Species;
 use crate::log::store::{
@@ -23,8 +23,7 @@ use crate::region::Region;
 use serde::ser::{Serialize, Serializer};
 use std::collections::BTreeSet;
 use tokio::sync::OwnedSemaphorePermit;
-use utoipa::openapi::{RefOr, Schema};
-use utoipa::{PartialSchema, ToSchema};
+use utoipa::ToSchema;
 
 /// A log and its events.
 #[derive(serde::Serialize, ToSchema)]
@@ -82,17 +81,7 @@ impl Serialize for LogEvent {
     }
 }
 
-impl PartialSchema for LogEvent {
-    fn schema() -> RefOr<Schema> {
-        LogEventShape::schema()
-    }
-}
-
-impl ToSchema for LogEvent {
-    fn schemas(schemas: &mut Vec<(String, RefOr<Schema>)>) {
-        LogEventShape::schemas(schemas);
-    }
-}
+described_by!(LogEvent, LogEventShape);
 
 /// What an event of a log says, its organisations named.
 pub type LogEventFields<'t> = EventFields<'t, EventType, PartyView>;

@@ -4,6 +4,7 @@ use super::content::Parties;
 use super::history::{LogEventFields, said};
 use super::words::EventType;
 use crate::chain::history::{Openness, StoredEvent};
+use crate::chain::shown::described_by;
 use crate::chain::{Hash, bytes::Secret};
 use crate::error::{Error, Result};
 use crate::ids::{LogId, OrganizationId};
@@ -12,8 +13,7 @@ use crate::region::Region;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use sqlx::PgConnection;
-use utoipa::openapi::{RefOr, Schema};
-use utoipa::{PartialSchema, ToSchema};
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 /// What is searched for; nothing narrows nothing.
@@ -62,17 +62,7 @@ impl serde::Serialize for FoundEvent {
     }
 }
 
-impl PartialSchema for FoundEvent {
-    fn schema() -> RefOr<Schema> {
-        FoundEventShape::schema()
-    }
-}
-
-impl ToSchema for FoundEvent {
-    fn schemas(schemas: &mut Vec<(String, RefOr<Schema>)>) {
-        FoundEventShape::schemas(schemas);
-    }
-}
+described_by!(FoundEvent, FoundEventShape<'static>);
 
 /// A page of events in order of receipt, each with its place. Two round trips.
 ///
