@@ -44,9 +44,10 @@ pub async fn create_custody_event(
                 let (input, caller) = &*shared;
                 Ok(match record(tx, caller, input, &fingerprint, &clock).await? {
                     Recorded::New(answer) => done(input, &answer),
-                    Recorded::Before(answer) => {
-                        with_hashes(input, Done::ok(&answer, format_args!("operation {}", answer.operation_id)))
-                    }
+                    Recorded::Before(answer) => with_hashes(
+                        input,
+                        Done::ok(&answer, format_args!("operation {}", answer.operation_id)),
+                    ),
                 })
             })
         })

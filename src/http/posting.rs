@@ -483,9 +483,8 @@ pub async fn forget_old_answers(app: &App) -> Result<u64, Error> {
         sqlx::query!("UPDATE idempotency SET body = NULL WHERE body IS NOT NULL AND body_until < $1", now)
             .execute(&app.pool)
             .await?;
-    let rows =
-        sqlx::query!("DELETE FROM idempotency WHERE created_at < $1", now - TimeDelta::days(90))
-            .execute(&app.pool)
-            .await?;
+    let rows = sqlx::query!("DELETE FROM idempotency WHERE created_at < $1", now - TimeDelta::days(90))
+        .execute(&app.pool)
+        .await?;
     Ok(bodies.rows_affected() + rows.rows_affected())
 }

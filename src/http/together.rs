@@ -118,7 +118,8 @@ impl Question for Plain {
         let Some(app) = questions.first().map(|question| question.app.clone()) else { return Ok(Vec::new()) };
         let mut tx = Tx::on(db).await?;
         let late = || Err(Error::Database(sqlx::Error::Io(std::io::ErrorKind::TimedOut.into())));
-        let done = match timeout(PATIENCE, within(&mut tx, &app, questions)).await.unwrap_or_else(|_| late()) {
+        let done = match timeout(PATIENCE, within(&mut tx, &app, questions)).await.unwrap_or_else(|_| late())
+        {
             Ok(done) => done,
             Err(Error::Database(fault)) if is_down(&fault) => return Err(fault),
             Err(fault) => {

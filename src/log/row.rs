@@ -241,7 +241,8 @@ pub(crate) async fn lock_free(tx: &mut Tx<'_>, wanted: Wanted) -> Result<Vec<(us
     .fetch_all(&mut **tx)
     .await?;
     let placed = |row: Stored| {
-        let place = usize::try_from(row.place - 1).map_err(|_| Error::BadRow("a place before the first".into()))?;
+        let place =
+            usize::try_from(row.place - 1).map_err(|_| Error::BadRow("a place before the first".into()))?;
         Ok((place, LogRow::try_from(row)?))
     };
     rows.into_iter().map(placed).collect()
