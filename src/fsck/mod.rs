@@ -11,6 +11,7 @@
 //! Passes: subjects in the order of their ids (`sweep`), the copies for the search in the order of
 //! the table's own pages (`copies`), harvests, ticket lines, seals, postings, erasures, leaves.
 
+mod batch;
 mod chain;
 pub mod console;
 mod copies;
@@ -27,6 +28,7 @@ mod report;
 mod row;
 mod seal;
 mod snapshot;
+mod subject;
 mod sweep;
 mod ticket;
 

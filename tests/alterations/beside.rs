@@ -38,7 +38,7 @@ async fn write(scene: &Scene) -> Vec<String> {
 }
 
 /// What waits gets its place, as the sequencer gives it.
-async fn sequence(scene: &Scene) {
+pub async fn sequence(scene: &Scene) {
     run(
         &mut scene.world.owner().await,
         "WITH taken AS (DELETE FROM leaf_queue RETURNING id, entry, subject_id, seq)
