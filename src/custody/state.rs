@@ -254,7 +254,9 @@ impl Reversed {
     #[must_use]
     pub fn of(events: &[Content]) -> Self {
         let mut reversed = Self::default();
-        events.iter().for_each(|event| reversed.note(event));
+        for event in events {
+            reversed.note(event);
+        }
         reversed
     }
 

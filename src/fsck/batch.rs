@@ -138,7 +138,9 @@ mod tests {
 
     fn transfer(numbers: &[&str]) -> Done {
         let mut list = List::default();
-        numbers.iter().for_each(|number| list.add(number, None));
+        for number in numbers {
+            list.add(number, None);
+        }
         Done {
             quantity: Some(list.count),
             first: list.first.clone(),
