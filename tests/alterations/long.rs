@@ -369,6 +369,16 @@ async fn seals_of_a_long_batch_are_compared_with_each_of_its_events() {
             [holder, code, format!("DELETE FROM seal WHERE number = '{seal}'")].map(|sql| (&**seal, sql)),
         );
     }
+    // There and back, as if they had never moved: only the events tell, on whichever page of theirs.
+    for (there, back) in [(2, 3), (14, 15), (24, 25)] {
+        run(&mut db, "SAVEPOINT unaltered").await;
+        let sql = format!("DELETE FROM seal_move WHERE batch_id = '{batch}' AND seq IN ({there}, {back})");
+        assert_eq!(run(&mut db, &sql).await, 8);
+        let all = Scene::found_by(&mut db, PAGE, Some(scene.published.clone())).await;
+        let events: Vec<_> = all.iter().map(|finding| (finding.table, finding.event)).collect();
+        assert_eq!(events, [there, back].map(|seq| ("seal_move", Some((batch, seq)))), "{}", told(&all));
+        run(&mut db, "ROLLBACK TO unaltered").await;
+    }
     for (number, sql) in edits {
         run(&mut db, "SAVEPOINT unaltered").await;
         assert_eq!(run(&mut db, &sql).await, 1, "{sql}");
