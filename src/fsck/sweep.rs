@@ -3,7 +3,7 @@
 use super::Failure;
 use super::chain::{Chain, Missing};
 use super::key;
-use super::load::{self, EventRow, Loaded, SubjectRow, table};
+use super::load::{self, EventRow, Loaded, SubjectRow};
 use super::log::{self, History, OfLogs};
 use super::organization;
 use super::report::{Code, Report};
@@ -276,11 +276,11 @@ impl Sweep<'_, '_, '_> {
         };
         let last = events.last().map(|last| (subject, last.seq));
         if row.is_none() {
-            self.report.find(Code::RowMissing, table(kind), subject, last, "there are events about it");
+            self.report.find(Code::RowMissing, kind.name(), subject, last, "there are events about it");
         }
         let salt = row.and_then(|row| row.salt);
         if let Some(row) = row.filter(|row| row.salt.is_none()) {
-            self.report.find(Code::StateDiffers, table(row.kind), subject, last, "salt is not 32 bytes");
+            self.report.find(Code::StateDiffers, row.kind.name(), subject, last, "salt is not 32 bytes");
         }
         let chain = Chain { subject, kind, salt, events, loaded: self.loaded };
         chain.check(self.report, self.missing);
@@ -290,7 +290,7 @@ impl Sweep<'_, '_, '_> {
         match row {
             Some(row) if events.is_empty() => {
                 let detail = "no event is about it";
-                self.report.find(Code::RowUnexplained, table(row.kind), subject, Some((subject, 1)), detail);
+                self.report.find(Code::RowUnexplained, row.kind.name(), subject, Some((subject, 1)), detail);
                 // What belongs to it has no event either; it is told at the end of the range.
             }
             Some(row) => self.row(subject, row, events),
@@ -368,11 +368,11 @@ impl Sweep<'_, '_, '_> {
         let Some(state) = state else {
             // Whatever made them unreadable is told; the head can be compared all the same.
             let detail = "its events do not give a state to compare it with";
-            self.report.find(Code::EventUnreadable, table(row.kind), subject, at, detail);
+            self.report.find(Code::EventUnreadable, row.kind.name(), subject, at, detail);
             return;
         };
         let wants: Vec<_> = head.into_iter().chain(state).collect();
-        compare(self.report, table(row.kind), &subject, at, &wants, &row.row);
+        compare(self.report, row.kind.name(), &subject, at, &wants, &row.row);
     }
 
     fn log(&mut self, subject: Uuid, events: &[EventRow]) -> Option<Vec<(&'static str, Want)>> {

@@ -1,4 +1,4 @@
-//! Where a record is in the register: for the public proof, and for the line on the buyer's page.
+//! Where a record is in the register: for proofs, and for the line on the buyer's page.
 
 use super::published::{Published, PublishedError, Said};
 use crate::chain::bytes::ENTRY_LEN;
@@ -10,13 +10,14 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 use sqlx::PgExecutor;
 use utoipa::ToSchema;
+use uuid::Uuid;
 
-/// What the register has of the log that a code is on.
+/// What the register has of a subject.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Place {
-    /// No seal of this code, or one that was never on a log.
+    /// Nothing is named: no seal of this code, or one that was never on a log.
     Unknown,
-    /// The log is recorded, and no event of it is among the leaves asked about.
+    /// It is recorded, and no event of it is among the leaves asked about.
     NotYet,
     /// Its newest event among them.
     At {
@@ -59,10 +60,31 @@ pub async fn newest(db: impl PgExecutor<'_>, code: &Code, ring: &KeyRing, size: 
     else {
         return Ok(Place::Unknown);
     };
-    let (Some(index), Some(entry)) = (found.index, found.entry) else { return Ok(Place::NotYet) };
-    let index = u64::try_from(index).map_err(|_| Error::BadRow(format!("leaf.index {index}")))?;
-    let entry = entry.try_into().map_err(|_| Error::BadRow(format!("leaf.entry of {index}")))?;
-    Ok(Place::At { index, entry })
+    Place::stored(found.index.zip(found.entry))
+}
+
+/// Finds the newest event that a register of `size` leaves has of a subject, whoever asks: one statement.
+///
+/// # Errors
+/// Those of the database; a leaf that cannot be read.
+pub async fn newest_of(db: impl PgExecutor<'_>, subject: Uuid, size: u64) -> Result<Place> {
+    let found = sqlx::query!(
+        "SELECT index, entry FROM leaf WHERE subject_id = $1 AND index < $2 ORDER BY seq DESC LIMIT 1",
+        subject,
+        i64::try_from(size).unwrap_or(i64::MAX)
+    )
+    .fetch_optional(db)
+    .await?;
+    Place::stored(found.map(|found| (found.index, found.entry)))
+}
+
+impl Place {
+    fn stored(leaf: Option<(i64, Vec<u8>)>) -> Result<Self> {
+        let Some((index, entry)) = leaf else { return Ok(Self::NotYet) };
+        let index = u64::try_from(index).map_err(|_| Error::BadRow(format!("leaf.index {index}")))?;
+        let entry = entry.try_into().map_err(|_| Error::BadRow(format!("leaf.entry of {index}")))?;
+        Ok(Self::At { index, entry })
+    }
 }
 
 fn is_forged(code: &Code, registered: &str, ring: &KeyRing) -> bool {

@@ -58,7 +58,7 @@ pub async fn publish(world: &World) -> Note {
 }
 
 /// A reader with the keys of the register and of the one witness.
-fn trust() -> Trust {
+pub fn trust() -> Trust {
     Trust {
         keys: vec![signer().verifier().clone()],
         witnesses: vec![witness().verifier().clone()],
@@ -67,7 +67,7 @@ fn trust() -> Trust {
     }
 }
 
-fn failed(report: &Report, check: Check) -> Vec<Option<usize>> {
+pub fn failed(report: &Report, check: Check) -> Vec<Option<usize>> {
     let failed = report.lines.iter().filter(|line| line.check == check && line.outcome == Outcome::Failed);
     failed.map(|line| line.event).collect()
 }
