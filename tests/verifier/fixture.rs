@@ -237,9 +237,10 @@ fn history(story: &Story) -> Vec<Made> {
             let opened = |part, text: &str| {
                 let salt = secret.salt(part);
                 let commitment = commit(part, &salt, text);
-                let shown = match story.closed == Some(seq) {
-                    true => json!({"commitment": commitment}),
-                    false => json!({"commitment": commitment, "salt": hex::encode(salt.0), "text": text}),
+                let shown = if story.closed == Some(seq) {
+                    json!({"commitment": commitment})
+                } else {
+                    json!({"commitment": commitment, "salt": hex::encode(salt.0), "text": text})
                 };
                 (commitment, shown)
             };

@@ -193,7 +193,9 @@ fn bytes(register: &Register) -> Vec<Altered> {
 #[test]
 fn every_alteration_is_found_and_its_event_named() {
     assert_eq!(STORIES.each_ref().map(|story| story.kind), KINDS, "one of each");
-    STORIES.iter().for_each(alterations_are_found);
+    for story in &STORIES {
+        alterations_are_found(story);
+    }
 }
 
 fn alterations_are_found(story: &'static Story) {
@@ -248,7 +250,9 @@ fn alterations_are_found(story: &'static Story) {
 #[test]
 fn both_programs_say_the_same_of_what_is_whole() {
     let Some(python) = twins::python() else { return };
-    STORIES.iter().for_each(|story| both_say_the_same(&python, story));
+    for story in &STORIES {
+        both_say_the_same(&python, story);
+    }
 }
 
 fn both_say_the_same(python: &OsString, story: &'static Story) {
