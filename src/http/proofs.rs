@@ -8,6 +8,7 @@ use super::auth::HistoryReader;
 use super::kind::Kind;
 use super::logs::seen;
 use super::problem::Problem;
+use super::seal_batches::PIECE;
 use super::seals::sight;
 use super::verify::last_segment;
 use crate::chain::history::{Openness, StoredEvent};
@@ -317,7 +318,7 @@ pub async fn export_seal_batch(
 ) -> Result<Json<Export>, Problem> {
     let subject = seen_batch(&app, &caller, &id).await?;
     let mut db = app.pool.acquire().await?;
-    let concerning = view::concerning(&mut db, &subject, sight(&caller)).await?;
+    let concerning = view::concerning(&mut db, &subject, sight(&caller), PIECE).await?;
     drop(db);
     let open = |event: &StoredEvent| match &concerning {
         Some(concerning) if !concerning.contains(&event.seq) => Openness::CLOSED,

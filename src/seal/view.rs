@@ -321,14 +321,11 @@ pub async fn batch_subject(
     row.map(|row| Subject::stored(SubjectKind::SealBatch, batch.0, &row.salt, row.head_seq)).transpose()
 }
 
-/// Seals that are looked through at once.
-const PIECE: i64 = 10_000;
-
 /// Which events of a batch's chain concern a seal that the reader holds, as [`history`] tells them of one
 /// seal: the registration, and whatever moved or voided one of his. Nothing if that is all of them.
 ///
-/// In pieces, and only until every event is found to concern him: a million seals that went from hand to
-/// hand together are two events.
+/// His seals are looked through `piece` at a time, and only until every event is found to concern him: a
+/// million seals that went from hand to hand together are two events.
 ///
 /// # Errors
 /// The database's own.
@@ -336,6 +333,7 @@ pub async fn concerning(
     db: &mut PgConnection,
     batch: &Subject,
     sight: Sight,
+    piece: i64,
 ) -> Result<Option<BTreeSet<u32>>> {
     let Sight::Own(reader) = sight else { return Ok(None) };
     let mut found = BTreeSet::from([1]);
@@ -344,7 +342,7 @@ pub async fn concerning(
         if (1..=batch.events).all(|seq| found.contains(&seq)) {
             return Ok(None);
         }
-        let piece = sqlx::query!(
+        let looked = sqlx::query!(
             r#"WITH mine AS (
                    SELECT s.number FROM seal s
                    WHERE s.batch_id = $1 AND s.number > $3 AND s.holder_id = $2 ORDER BY s.number LIMIT $4)
@@ -353,12 +351,12 @@ pub async fn concerning(
             batch.id,
             reader.0,
             last,
-            PIECE
+            piece
         )
         .fetch_one(&mut *db)
         .await?;
-        found.extend(piece.seqs.into_iter().flatten().filter_map(|seq| u32::try_from(seq).ok()));
-        after = piece.last;
+        found.extend(looked.seqs.into_iter().flatten().filter_map(|seq| u32::try_from(seq).ok()));
+        after = looked.last;
     }
     Ok(Some(found))
 }

@@ -4,11 +4,14 @@ use crate::proofs::{failed, publish, trust};
 use crate::world::{Answer, Felled, Org, World};
 use axum::http::Method;
 use ormantrace::db::erase::{self, Whose};
+use ormantrace::ids::SealBatchId;
 use ormantrace::ledger::{Checkpoint, Proof};
 use ormantrace::party::bin::Bin;
+use ormantrace::seal::view::{self, Sight};
 use ormantrace::verifier::report::{Check, Report};
 use ormantrace::verifier::{Memory, Trust, mirror::Mirror, verify};
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
 
 /// The batch that a seal was registered in.
 async fn batch_of(world: &World, seal: &str, reader: &Org) -> String {
@@ -230,6 +233,35 @@ async fn who_holds_a_part_of_a_batch_is_told_what_concerns_it() {
     publish(&world).await;
     let (file, _) = export(&world, &path, enterprise).await;
     assert_eq!(opened(&file), [BOTH; 4], "they came back, and with them what happened to them");
+}
+
+#[tokio::test]
+async fn however_few_seals_are_looked_at_together_the_same_events_concern_their_holder() {
+    let world = World::new().await;
+    let felled = worked(&world).await;
+    let Felled { operator, enterprise, sawmill, seals, .. } = &felled;
+    let batch: SealBatchId = batch_of(&world, &seals[0], operator).await.parse().unwrap();
+    let given = |to: &Org| json!({"numbers": [seals[1], seals[8]], "to_bin": to.bin});
+    world.post("/v1/seals/transfer", enterprise, given(sawmill)).await.expect(200);
+    let concerning = async |sight: Sight, piece: i64| {
+        let mut db = world.app.pool.acquire().await.unwrap();
+        let batch = view::batch_subject(&mut *db, batch, sight).await.unwrap().unwrap();
+        view::concerning(&mut db, &batch, sight, piece).await.unwrap()
+    };
+    // He holds nine of eleven, between and around those that he gave away; the sawmill two.
+    for piece in [1, 2, 3, 8, 9, 10, 10_000] {
+        assert_eq!(
+            concerning(Sight::Own(enterprise.id), piece).await,
+            Some(BTreeSet::from([1, 2])),
+            "{piece}"
+        );
+        assert_eq!(concerning(Sight::Own(sawmill.id), piece).await, Some(BTreeSet::from([1, 3])), "{piece}");
+        assert_eq!(concerning(Sight::All, piece).await, None);
+    }
+    world.post("/v1/seals/transfer", sawmill, given(enterprise)).await.expect(200);
+    for piece in [1, 11] {
+        assert_eq!(concerning(Sight::Own(enterprise.id), piece).await, None, "all of them");
+    }
 }
 
 #[tokio::test]
