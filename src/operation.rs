@@ -44,12 +44,7 @@ pub async fn claim(
     operation: OperationId,
     fingerprint: &[u8; 32],
 ) -> Result<Claim> {
-    let mut hasher = Sha256::new();
-    hasher.update(LOCK);
-    hasher.update(organization.0.as_bytes());
-    hasher.update(operation.0.as_bytes());
-    let digest: [u8; 32] = hasher.finalize().into();
-    let lock = digest.iter().take(8).fold(0_i64, |lock, byte| lock << 8 | i64::from(*byte));
+    let lock = lock_of(organization, operation);
     // Not waiting: waiters would hold the pool's connections.
     let taken = sqlx::query_scalar!(r#"SELECT pg_try_advisory_xact_lock($1) AS "taken!""#, lock)
         .fetch_one(&mut **tx)
@@ -76,6 +71,16 @@ pub async fn claim(
             "This operation id stands for another posting of yours; take a new one.",
         )])),
     }
+}
+
+/// Key of the advisory lock that is held for a posting's name.
+pub(crate) fn lock_of(organization: OrganizationId, operation: OperationId) -> i64 {
+    let mut hasher = Sha256::new();
+    hasher.update(LOCK);
+    hasher.update(organization.0.as_bytes());
+    hasher.update(operation.0.as_bytes());
+    let digest: [u8; 32] = hasher.finalize().into();
+    digest.iter().take(8).fold(0_i64, |lock, byte| lock << 8 | i64::from(*byte))
 }
 
 /// Lets the transaction remember the events of an earlier posting, so that its answer has the same receipt.
@@ -126,6 +131,46 @@ pub async fn record(tx: &mut Tx<'_>, record: Record, now: DateTime<Utc>) -> Resu
         &record.subjects,
         &record.seqs,
         now
+    )
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
+/// A first answer, kept under the client's idempotency key.
+#[derive(Clone, Debug)]
+pub struct Kept {
+    /// Whose key.
+    pub organization: OrganizationId,
+    /// The key.
+    pub key: String,
+    /// The posting's fingerprint.
+    pub fingerprint: [u8; 32],
+    /// Status of the answer.
+    pub status: i16,
+    /// The answer, gzip; nothing if it may not be kept.
+    pub body: Option<Vec<u8>>,
+    /// What to tell when it is no longer kept.
+    pub already_done: String,
+    /// When it was given.
+    pub created_at: DateTime<Utc>,
+    /// Until when it is kept.
+    pub body_until: DateTime<Utc>,
+}
+
+/// Keeps a first answer.
+pub async fn keep(tx: &mut Tx<'_>, kept: Kept) -> Result<()> {
+    sqlx::query!(
+        "INSERT INTO idempotency (organization_id, key, fingerprint, status, body, already_done, created_at, body_until)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+        kept.organization.0,
+        kept.key,
+        kept.fingerprint.as_slice(),
+        kept.status,
+        kept.body,
+        kept.already_done,
+        kept.created_at,
+        kept.body_until,
     )
     .execute(&mut **tx)
     .await?;

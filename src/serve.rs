@@ -18,6 +18,7 @@ use crate::http::metrics::Exposition;
 use crate::http::posting::forget_old_answers;
 use crate::http::router::{self, Operations};
 use crate::http::server::{Server, ServerSettings};
+use crate::http::together;
 use crate::ledger::note::{Kind, Signer, VerifierKey};
 use crate::ledger::{Checkpoint, Folder, Note};
 use crate::party::bootstrap::{Bootstrap, bootstrap_operator};
@@ -243,6 +244,7 @@ async fn make_app(
     Ok(App::new(Inner {
         pool: pool.clone(),
         reads: Reads::of(pool),
+        writes: together::writes(pool),
         clock,
         public_url,
         gtin: Gtin::parse(&settings.serve.gtin).map_err(Invalid::from)?,

@@ -126,8 +126,7 @@ const PIECE: usize = 500;
 
 /// Adds one event behind each head and returns the new heads in the same order.
 ///
-/// `received_at` is the later of `now` and the head's, so that it never falls
-/// within a chain, whatever the clock does. The same statement puts the entries into
+/// The same statement puts the entries into
 /// the queue of the register, in the order of the drafts, and so no event is without its
 /// place in the queue. One round trip for every 500.
 pub async fn append(tx: &mut Tx<'_>, now: DateTime<Utc>, drafts: Vec<Draft<'_>>) -> Result<Vec<NewHead>> {
@@ -185,14 +184,17 @@ async fn store(tx: &mut Tx<'_>, rows: &Rows<'_>) -> Result<()> {
     Ok(())
 }
 
-struct Linked {
-    head: NewHead,
+/// A draft bound to the head it goes behind; the database knows nothing of it yet.
+pub(crate) struct Linked {
+    pub(crate) head: NewHead,
     entry: Entry,
     secret: Secret,
     personal_commitment: Option<Hash>,
 }
 
-fn link(draft: &Draft<'_>, now: DateTime<Utc>) -> Linked {
+/// Binds a draft to its head. `received_at` is the later of `now` and the head's, so that it never falls
+/// within a chain, whatever the clock does.
+pub(crate) fn link(draft: &Draft<'_>, now: DateTime<Utc>) -> Linked {
     let Head { kind, id, salt, seq, hash: prev, received_at: last } = &draft.head;
     let seq = seq + 1;
     let received_at = now.max(*last);
@@ -209,32 +211,33 @@ fn link(draft: &Draft<'_>, now: DateTime<Utc>) -> Linked {
     Linked { head, entry, secret, personal_commitment }
 }
 
+/// Rows of events, each column as one array.
 #[derive(Default)]
-struct Rows<'p> {
-    subject: Vec<Uuid>,
-    seq: Vec<i32>,
-    kind: Vec<i16>,
-    received_at: Vec<DateTime<Utc>>,
-    hash: Vec<Vec<u8>>,
-    secret: Vec<Vec<u8>>,
-    public: Vec<String>,
-    business: Vec<String>,
-    personal_commitment: Vec<Option<Vec<u8>>>,
-    personal_id: Vec<Option<Uuid>>,
-    event_type: Vec<&'p str>,
-    organization: Vec<Uuid>,
-    operation: Vec<Uuid>,
-    occurred_at: Vec<DateTime<Utc>>,
-    region: Vec<Option<&'p str>>,
-    entry: Vec<Vec<u8>>,
+pub(crate) struct Rows<'p> {
+    pub(crate) subject: Vec<Uuid>,
+    pub(crate) seq: Vec<i32>,
+    pub(crate) kind: Vec<i16>,
+    pub(crate) received_at: Vec<DateTime<Utc>>,
+    pub(crate) hash: Vec<Vec<u8>>,
+    pub(crate) secret: Vec<Vec<u8>>,
+    pub(crate) public: Vec<String>,
+    pub(crate) business: Vec<String>,
+    pub(crate) personal_commitment: Vec<Option<Vec<u8>>>,
+    pub(crate) personal_id: Vec<Option<Uuid>>,
+    pub(crate) event_type: Vec<&'p str>,
+    pub(crate) organization: Vec<Uuid>,
+    pub(crate) operation: Vec<Uuid>,
+    pub(crate) occurred_at: Vec<DateTime<Utc>>,
+    pub(crate) region: Vec<Option<&'p str>>,
+    pub(crate) entry: Vec<Vec<u8>>,
 }
 
 impl<'p> Rows<'p> {
-    fn with_capacity(n: usize) -> Self {
+    pub(crate) fn with_capacity(n: usize) -> Self {
         Self { public: Vec::with_capacity(n), business: Vec::with_capacity(n), ..Self::default() }
     }
 
-    fn push(&mut self, draft: Draft<'p>, linked: &Linked) {
+    pub(crate) fn push(&mut self, draft: Draft<'p>, linked: &Linked) {
         self.subject.push(linked.head.id);
         self.seq.push(linked.head.seq_i32());
         self.kind.push(i16::from(draft.head.kind.byte()));

@@ -14,6 +14,7 @@ pub mod search;
 pub mod state;
 pub mod table;
 pub mod telling;
+pub mod together;
 pub mod words;
 
 #[cfg(test)]

@@ -88,7 +88,8 @@ pub async fn record(
         let detail = "This is more than five minutes in the future.";
         faults.wrong.push(Entry::new(pointer("/occurred_at"), "in-the-future", detail));
     }
-    let others = Others::find(tx, caller, request, &mut faults).await?;
+    let known = organizations(tx, named(request)).await?;
+    let others = Others::of(caller, request, &known, &mut faults);
     let ids = resolve(&mut **tx, &request.logs).await?;
     let correction = match (request.r#type, ids.first()) {
         (EventType::Corrected, Some(Some(log))) => Some(correct::prepare(tx, *log).await?),
@@ -98,24 +99,13 @@ pub async fn record(
         (Some(new), Some(Some(log))) => Some(Replacement::lock(tx, new, *log).await?),
         _ => None,
     };
-    let known: Vec<LogId> = ids.iter().flatten().copied().collect();
+    let there: Vec<LogId> = ids.iter().flatten().copied().collect();
     let mut rows: HashMap<LogId, LogRow> =
-        lock(tx, &known).await?.into_iter().map(|row| (row.id, row)).collect();
+        lock(tx, &there).await?.into_iter().map(|row| (row.id, row)).collect();
     // Read behind the locks: a writer that waited did not receive before the one it waited for.
     let now = clock.now();
 
-    let recorder = Recorder {
-        caller,
-        request,
-        others,
-        operation: request.operation_id.unwrap_or_default(),
-        asker: Asker {
-            id: caller.organization,
-            inspector: caller.is(Role::Inspector),
-            operator: caller.is(Role::Operator),
-        },
-        now,
-    };
+    let recorder = Recorder::new(caller, request, others, request.operation_id.unwrap_or_default(), now);
     let mut thens = recorder.states_then(tx, &rows).await?;
     let sights = sights(tx, caller, &rows, &thens).await?;
     let mut plans = Vec::with_capacity(ids.len());
@@ -158,11 +148,20 @@ pub async fn record(
 }
 
 /// A log that passed, under lock.
-struct Plan {
-    row: LogRow,
-    sight: Sight,
+pub(super) struct Plan {
+    pub(super) row: LogRow,
+    pub(super) sight: Sight,
     /// True to its time but late: changes no present state.
-    late: bool,
+    pub(super) late: bool,
+}
+
+/// Events that are decided, and what each does to its log; nothing of them is stored yet.
+pub(super) struct Decided {
+    pub(super) drafts: Vec<Draft<'static>>,
+    /// Log and state after each.
+    pub(super) afters: Vec<(LogRow, LogState)>,
+    /// What looked unusual.
+    pub(super) found: Vec<Found>,
 }
 
 /// How much of a log the caller may see, and so be told when he is refused.
@@ -176,23 +175,24 @@ pub(super) enum Sight {
 
 /// The other organisations a posting names.
 #[derive(Default)]
-struct Others {
+pub(super) struct Others {
     to: Option<OrganizationId>,
     carrier: Option<OrganizationId>,
 }
 
 impl Others {
-    async fn find(
-        tx: &mut Tx<'_>,
+    /// Looks them up in what is registered of [`named`].
+    pub(super) fn of(
         caller: &Caller,
         request: &NewCustodyEvent,
+        known: &Organizations,
         faults: &mut Faults,
-    ) -> Result<Self> {
+    ) -> Self {
         let mut others = Self::default();
         if let Some(bin) = &request.to_bin {
-            match organization(tx, bin).await? {
+            match known.get(bin.as_str()) {
                 None => faults.wrong.push(unknown("/to_bin")),
-                Some((id, _)) if id == caller.organization => {
+                Some((id, _)) if *id == caller.organization => {
                     let detail = "A transfer goes to another organisation.";
                     faults.wrong.push(Entry::new(pointer("/to_bin"), "transfer-to-oneself", detail));
                 }
@@ -201,20 +201,20 @@ impl Others {
                         "This organisation is neither an enterprise nor a forest owner; it holds no timber.";
                     faults.wrong.push(Entry::new(pointer("/to_bin"), "holds-no-timber", detail));
                 }
-                Some((id, _)) => others.to = Some(id),
+                Some((id, _)) => others.to = Some(*id),
             }
         }
         if let Some(bin) = &request.carrier_bin {
-            match organization(tx, bin).await? {
+            match known.get(bin.as_str()) {
                 None => faults.wrong.push(unknown("/carrier_bin")),
                 Some((_, roles)) if !roles.contains(&Role::Carrier) => {
                     let detail = "This organisation is no carrier.";
                     faults.wrong.push(Entry::new(pointer("/carrier_bin"), "not-a-carrier", detail));
                 }
-                Some((id, _)) => others.carrier = Some(id),
+                Some((id, _)) => others.carrier = Some(*id),
             }
         }
-        Ok(others)
+        others
     }
 }
 
@@ -226,14 +226,30 @@ fn unknown(at: &str) -> Entry {
     Entry::new(pointer(at), "unknown-organization", "No organisation with this BIN is registered.")
 }
 
-async fn organization(tx: &mut Tx<'_>, bin: &Bin) -> Result<Option<(OrganizationId, Vec<Role>)>> {
-    let row = sqlx::query!(
-        r#"SELECT id, roles AS "roles: Vec<Role>" FROM organization WHERE bin = $1"#,
-        bin.as_str()
+/// Registered organisations by BIN.
+pub(super) type Organizations = HashMap<String, (OrganizationId, Vec<Role>)>;
+
+/// The BINs of other organisations that a posting names.
+pub(super) fn named(request: &NewCustodyEvent) -> impl Iterator<Item = &Bin> {
+    request.to_bin.iter().chain(&request.carrier_bin)
+}
+
+/// Those of the named organisations that are registered; no round trip if none is named.
+pub(super) async fn organizations<'b>(
+    tx: &mut Tx<'_>,
+    named: impl Iterator<Item = &'b Bin>,
+) -> Result<Organizations> {
+    let bins: Vec<&str> = named.map(Bin::as_str).collect();
+    if bins.is_empty() {
+        return Ok(Organizations::new());
+    }
+    let rows = sqlx::query!(
+        r#"SELECT bin AS "bin!", id, roles AS "roles: Vec<Role>" FROM organization WHERE bin = ANY($1)"#,
+        &bins as &[&str]
     )
-    .fetch_optional(&mut **tx)
+    .fetch_all(&mut **tx)
     .await?;
-    Ok(row.map(|row| (row.id.into(), row.roles)))
+    Ok(rows.into_iter().map(|row| (row.bin, (row.id.into(), row.roles))).collect())
 }
 
 /// Which of the locked logs the caller may see, and how much of each; past parties are looked up once.
@@ -281,7 +297,22 @@ pub(super) struct Recorder<'r> {
     pub(super) now: DateTime<Utc>,
 }
 
-impl Recorder<'_> {
+impl<'r> Recorder<'r> {
+    pub(super) fn new(
+        caller: &'r Caller,
+        request: &'r NewCustodyEvent,
+        others: Others,
+        operation: OperationId,
+        now: DateTime<Utc>,
+    ) -> Self {
+        let asker = Asker {
+            id: caller.organization,
+            inspector: caller.is(Role::Inspector),
+            operator: caller.is(Role::Operator),
+        };
+        Self { caller, request, others, operation, asker, now }
+    }
+
     /// The states at the time that the posting claims, of those logs to which it comes late from a device.
     async fn states_then(
         &self,
@@ -305,7 +336,7 @@ impl Recorder<'_> {
         chains.into_iter().map(then).collect()
     }
 
-    fn check(&self, state: &LogState, sight: Sight, at: At) -> Result<(), Entry> {
+    pub(super) fn check(&self, state: &LogState, sight: Sight, at: At) -> Result<(), Entry> {
         let event = self.request.r#type;
         // Of who sees only the past it is asked first whether he may: one answer then, whatever the state,
         // which the table's own order would tell.
@@ -404,22 +435,23 @@ impl Recorder<'_> {
         Content { seq: plan.row.head.seq + 1, public, business }
     }
 
-    async fn write(
-        self,
-        tx: &mut Tx<'_>,
+    /// The events of all logs, and what each does to its log.
+    pub(super) fn decide(
+        &self,
         plans: Vec<Plan>,
-        corrected: Option<correct::Decision>,
-        seals: Option<Replacement>,
-        fingerprint: &[u8; 32],
-    ) -> Result<CustodyAnswer> {
-        let mut drafts = Vec::with_capacity(plans.len());
-        let mut afters = Vec::with_capacity(plans.len());
-        let mut found = Vec::new();
+        corrected: Option<&correct::Decision>,
+        seals: Option<&Replacement>,
+    ) -> Result<Decided> {
+        let mut decided = Decided {
+            drafts: Vec::with_capacity(plans.len()),
+            afters: Vec::with_capacity(plans.len()),
+            found: Vec::new(),
+        };
         for plan in plans {
-            let content = self.content(&plan, corrected.as_ref(), seals.as_ref());
+            let content = self.content(&plan, corrected, seals);
             let (public, business) = (canonical::text(&content.public), canonical::text(&content.business));
             self.check_size(&public, &business)?;
-            let after = if let Some(decision) = &corrected {
+            let after = if let Some(decision) = corrected {
                 decision.after(&content)?
             } else {
                 let mut state = plan.row.state.clone();
@@ -429,13 +461,13 @@ impl Recorder<'_> {
             let last = plan.row.state.last.occurred_at;
             let seq = content.seq;
             let about = |draft| Found { draft, log: Some((plan.row.id, seq)), ticket: None };
-            found.extend(rules::late_entry(self.request.occurred_at, self.now).map(about));
+            decided.found.extend(rules::late_entry(self.request.occurred_at, self.now).map(about));
             if let Ok(last) = Moment::new(last, self.request.occurred_at.offset_minutes()) {
-                found.extend(rules::out_of_order(self.request.occurred_at, last).map(about));
+                decided.found.extend(rules::out_of_order(self.request.occurred_at, last).map(about));
             }
             let region =
                 content.public.region.as_deref().and_then(|code| crate::region::Region::parse(code).ok());
-            drafts.push(Draft {
+            decided.drafts.push(Draft {
                 head: plan.row.head.clone(),
                 public,
                 business,
@@ -446,19 +478,27 @@ impl Recorder<'_> {
                 occurred_at: self.request.occurred_at.instant(),
                 region: region.map(crate::region::Region::as_str),
             });
-            afters.push((plan.row, after));
+            decided.afters.push((plan.row, after));
         }
+        Ok(decided)
+    }
+
+    async fn write(
+        self,
+        tx: &mut Tx<'_>,
+        plans: Vec<Plan>,
+        corrected: Option<correct::Decision>,
+        seals: Option<Replacement>,
+        fingerprint: &[u8; 32],
+    ) -> Result<CustodyAnswer> {
+        let Decided { drafts, afters, mut found } = self.decide(plans, corrected.as_ref(), seals.as_ref())?;
         let heads = append(tx, self.now, drafts).await?;
         let mut events = Vec::with_capacity(heads.len());
         let mut past = Vec::new();
         let mut rows = Vec::with_capacity(heads.len());
         for ((row, after), head) in afters.into_iter().zip(heads) {
             events.push(RecordedEvent { log: row.id, seq: head.seq, hash: head.hash });
-            for left in [row.state.holder, row.state.owner] {
-                if left != after.holder && left != after.owner && !past.contains(&(row.id, left, head.seq)) {
-                    past.push((row.id, left, head.seq));
-                }
-            }
+            past.extend(leaving(&row.state, &after).map(|left| (row.id, left, head.seq)));
             rows.push((after, head));
         }
         save(tx, &rows, &past).await?;
@@ -509,6 +549,13 @@ impl Recorder<'_> {
         size::check(public, size::PUBLIC_BYTES, &[]).map_err(Error::Wrong)?;
         size::check(business, size::BUSINESS_BYTES, &self.request.texts()).map_err(Error::Wrong)
     }
+}
+
+/// Who has no part in a log any more after an event: its holder, its owner.
+pub(super) fn leaving(before: &LogState, after: &LogState) -> impl Iterator<Item = OrganizationId> {
+    let left = |who: &OrganizationId| *who != after.holder && *who != after.owner;
+    let owner = Some(before.owner).filter(|owner| *owner != before.holder);
+    std::iter::once(before.holder).chain(owner).filter(left)
 }
 
 /// What a posting made of logs, as told when it is repeated.

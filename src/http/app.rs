@@ -1,6 +1,7 @@
 //! What every handler can reach.
 
 use super::limit::PublicLimiter;
+use super::together::Writes;
 use crate::clock::Clock;
 use crate::error::{Error, Result};
 use crate::read::Reads;
@@ -28,6 +29,8 @@ pub struct Inner {
     pub pool: PgPool,
     /// What is read most, on connections of its own.
     pub reads: Reads,
+    /// Custody events that go into one transaction with others.
+    pub writes: Writes,
     /// The time.
     pub clock: Clock,
     /// Address that the public reaches us by, without a slash at the end.

@@ -4,6 +4,7 @@ use super::app::App;
 use super::auth::Custodian;
 use super::posting::{Done, Posted};
 use super::problem::Problem;
+use super::together;
 use crate::custody::record::{CustodyAnswer, Recorded, record};
 use crate::custody::request::NewCustodyEvent;
 use crate::custody::words::EventType;
@@ -31,24 +32,34 @@ pub async fn create_custody_event(
     Custodian(caller): Custodian,
     Posted { input, posting, .. }: Posted<NewCustodyEvent>,
 ) -> Result<Response, Problem> {
-    let (shared, fingerprint, clock) =
-        (Arc::new((input, caller.clone())), posting.fingerprint, app.clock.clone());
+    let content = Arc::new((input, caller));
+    if let Some(response) = together::record(&app, &content, &posting).await? {
+        return Ok(response);
+    }
+    let (shared, fingerprint, clock) = (Arc::clone(&content), posting.fingerprint, app.clock.clone());
     posting
-        .run(&app, &caller, "record_custody_event", move |tx| {
+        .run(&app, &content.1, "record_custody_event", move |tx| {
             let (shared, clock) = (Arc::clone(&shared), clock.clone());
             Box::pin(async move {
                 let (input, caller) = &*shared;
-                let done = match record(tx, caller, input, &fingerprint, &clock).await? {
-                    Recorded::New(answer) => {
-                        Done::created(&answer, format_args!("operation {}", answer.operation_id))
-                    }
-                    Recorded::Before(answer) => {
-                        Done::ok(&answer, format_args!("operation {}", answer.operation_id))
-                    }
-                };
-                // A replacement adds an event to the old seal's batch too, of which the answer says nothing.
-                Ok(if input.r#type == EventType::SealReplaced { done } else { done.with_hashes() })
+                Ok(match record(tx, caller, input, &fingerprint, &clock).await? {
+                    Recorded::New(answer) => done(input, &answer),
+                    Recorded::Before(answer) => with_hashes(
+                        input,
+                        Done::ok(&answer, format_args!("operation {}", answer.operation_id)),
+                    ),
+                })
             })
         })
         .await
+}
+
+/// The answer to a posting that was recorded.
+pub(super) fn done(request: &NewCustodyEvent, answer: &CustodyAnswer) -> Done {
+    with_hashes(request, Done::created(answer, format_args!("operation {}", answer.operation_id)))
+}
+
+/// A replacement adds an event to the old seal's batch too, of which the answer says nothing.
+fn with_hashes(request: &NewCustodyEvent, done: Done) -> Done {
+    if request.r#type == EventType::SealReplaced { done } else { done.with_hashes() }
 }

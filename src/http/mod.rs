@@ -35,4 +35,5 @@ pub mod seal_batches;
 pub mod seal_moves;
 pub mod seals;
 pub mod server;
+pub mod together;
 pub mod verify;

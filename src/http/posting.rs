@@ -10,6 +10,7 @@ use crate::db::{self, Tx};
 use crate::error::{At, Entry, Error};
 use crate::ids::OrganizationId;
 use crate::input::{Document, Errors, Layout, Read, Table};
+use crate::operation::{self, Kept};
 use crate::party::key::Caller;
 use crate::register::Receipt;
 use axum::body::Bytes;
@@ -17,6 +18,7 @@ use axum::extract::{FromRequest, FromRequestParts, MatchedPath, Request};
 use axum::http::header::{CONTENT_TYPE, HeaderName};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
+use chrono::{DateTime, TimeDelta, Utc};
 use flate2::Compression;
 use flate2::read::GzDecoder;
 use flate2::write::GzEncoder;
@@ -38,7 +40,8 @@ const LARGE_ANSWER: usize = 64 * 1024;
 /// What names a posting besides its content: its idempotency key and its fingerprint.
 #[derive(Clone, Debug)]
 pub struct Posting {
-    idempotency_key: Option<String>,
+    /// The client's key, if it gave one.
+    pub idempotency_key: Option<String>,
     /// HMAC-SHA-256 under a server secret over method, route, path, query and canonical
     /// body. Unkeyed, it would let an erased IIN be guessed.
     pub fingerprint: [u8; 32],
@@ -90,7 +93,7 @@ impl Done {
     }
 
     /// Puts the receipt behind the answer's own members.
-    fn receipted(mut self, receipt: Receipt) -> Self {
+    pub(super) fn receipted(mut self, receipt: Receipt) -> Self {
         let leaves = receipt.leaves.filter(|_| !self.hashes);
         let receipt = serde_json::to_vec(&Receipt { leaves, ..receipt }).expect("receipts serialise");
         // Every answer of a write is an object that says something; its members stay as they were written.
@@ -102,12 +105,33 @@ impl Done {
         self
     }
 
+    /// The answer as it is kept under the client's key.
+    pub(super) fn kept(
+        &self,
+        organization: OrganizationId,
+        key: &str,
+        fingerprint: [u8; 32],
+        now: DateTime<Utc>,
+    ) -> Kept {
+        let days = if self.body.len() > LARGE_ANSWER { 7 } else { 90 };
+        Kept {
+            organization,
+            key: key.to_owned(),
+            fingerprint,
+            status: i16::try_from(self.status.as_u16()).unwrap_or(200),
+            body: self.stored.then(|| pack(&self.body)),
+            already_done: self.already_done.clone(),
+            created_at: now,
+            body_until: now + TimeDelta::days(days),
+        }
+    }
+
     fn new<T: Serialize>(status: StatusCode, body: &T, id: impl std::fmt::Display) -> Self {
         let body = serde_json::to_vec(body).expect("answers serialise");
         Self { status, body, stored: true, hashes: false, already_done: id.to_string() }
     }
 
-    fn answer(self) -> Response {
+    pub(super) fn answer(self) -> Response {
         let json = HeaderValue::from_static("application/json");
         (self.status, [(CONTENT_TYPE, json)], self.body).into_response()
     }
@@ -361,23 +385,7 @@ impl Task {
             done = done.receipted(receipt);
         }
         if let Some(key) = &self.posting.idempotency_key {
-            let large = done.body.len() > LARGE_ANSWER;
-            let body = if done.stored { Some(pack(&done.body)) } else { None };
-            sqlx::query!(
-                "INSERT INTO idempotency (organization_id, key, fingerprint, status, body, already_done, created_at, body_until)
-                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
-                self.organization.0,
-                key,
-                self.posting.fingerprint.as_slice(),
-                i16::try_from(done.status.as_u16()).unwrap_or(200),
-                body,
-                done.already_done,
-                now,
-                now + chrono::TimeDelta::days(if large { 7 } else { 90 }),
-            )
-            .execute(&mut **tx)
-            .await
-            .map_err(Error::from)?;
+            operation::keep(tx, done.kept(self.organization, key, self.posting.fingerprint, now)).await?;
         }
         Ok(Outcome::New(done))
     }
@@ -440,15 +448,20 @@ impl From<Error> for Attempt {
 /// Takes the key for this transaction, or says that its first request is still running.
 /// Not waiting: waiters would hold the pool's connections.
 pub async fn claim(tx: &mut Tx<'_>, organization: OrganizationId, name: &str) -> Result<(), Error> {
-    let mut hasher = Sha256::new();
-    hasher.update(organization.0.as_bytes());
-    hasher.update(name.as_bytes());
-    let digest: [u8; 32] = hasher.finalize().into();
-    let lock = i64::from_be_bytes(digest[..8].try_into().expect("eight of 32 bytes"));
+    let lock = lock_of(organization, name);
     let taken = sqlx::query_scalar!(r#"SELECT pg_try_advisory_xact_lock($1) AS "taken!""#, lock)
         .fetch_one(&mut **tx)
         .await?;
     if taken { Ok(()) } else { Err(Error::InProgress) }
+}
+
+/// Key of the advisory lock that is held for a client's key.
+pub(super) fn lock_of(organization: OrganizationId, name: &str) -> i64 {
+    let mut hasher = Sha256::new();
+    hasher.update(organization.0.as_bytes());
+    hasher.update(name.as_bytes());
+    let digest: [u8; 32] = hasher.finalize().into();
+    i64::from_be_bytes(digest[..8].try_into().expect("eight of 32 bytes"))
 }
 
 fn pack(body: &[u8]) -> Vec<u8> {
@@ -470,9 +483,8 @@ pub async fn forget_old_answers(app: &App) -> Result<u64, Error> {
         sqlx::query!("UPDATE idempotency SET body = NULL WHERE body IS NOT NULL AND body_until < $1", now)
             .execute(&app.pool)
             .await?;
-    let rows =
-        sqlx::query!("DELETE FROM idempotency WHERE created_at < $1", now - chrono::TimeDelta::days(90))
-            .execute(&app.pool)
-            .await?;
+    let rows = sqlx::query!("DELETE FROM idempotency WHERE created_at < $1", now - TimeDelta::days(90))
+        .execute(&app.pool)
+        .await?;
     Ok(bodies.rows_affected() + rows.rows_affected())
 }

@@ -6,8 +6,10 @@ use crate::custody::state::{Last, LogState, PendingTransfer};
 use crate::custody::words::{EventType, Status, TransferOf};
 use crate::db::Tx;
 use crate::error::{Error, Result};
-use crate::ids::{HarvestId, LogId, OrganizationId, TicketId};
+use crate::ids::{HarvestId, LogId, OperationId, OrganizationId, TicketId};
+use crate::log::find::Key;
 use crate::log::species::{Assortment, LogKind, MeasurementMethod, Wood};
+use crate::seal::Code;
 use chrono::{DateTime, NaiveDate, Utc};
 use uuid::Uuid;
 
@@ -30,6 +32,7 @@ pub struct LogRow {
 
 /// What a stored row says; decimals as minimal text.
 struct Stored {
+    place: i64,
     id: Uuid,
     salt: Vec<u8>,
     head_seq: i32,
@@ -128,27 +131,121 @@ impl TryFrom<Stored> for LogRow {
     }
 }
 
+/// Rows as [`Stored`], locked, with the place of each in what was asked for.
+macro_rules! locked {
+    ($place:literal, $which:literal, $($argument:expr),+ $(,)?) => {
+        sqlx::query_as!(
+            Stored,
+            "SELECT " + $place + r#" AS "place!", log.id, log.salt, log.head_seq, log.head_hash, log.head_received_at,
+                    log.kind AS "kind: LogKind", log.species, log.wood AS "wood: Wood",
+                    log.assortment AS "assortment: Assortment", log.grade,
+                    trim_scale(log.length_m)::text AS length_m,
+                    trim_scale(log.top_diameter_cm)::text AS top_diameter_cm,
+                    log.pieces, trim_scale(log.volume_m3)::text AS "volume_m3!",
+                    trim_scale(log.table_volume_m3)::text AS table_volume_m3,
+                    log.measurement_method AS "measurement_method: MeasurementMethod", log.felled_on,
+                    log.harvest_id, log.ticket_id, log.line_id, log.issuer_id, log.seal_number, log.seal_void,
+                    log.status AS "status: Status", log.holder_id, log.owner_id, log.pending_from, log.pending_to,
+                    log.pending_of AS "pending_of: TransferOf", log.carrier_id, log.vehicle,
+                    log.last_type AS "last_type: EventType", log.last_on, log.last_region, log.last_occurred_at
+             "# + $which,
+            $($argument),+
+        )
+    };
+}
+
 /// Locks logs by id and returns their rows in that order; absent ones are left out.
 pub async fn lock(tx: &mut Tx<'_>, ids: &[LogId]) -> Result<Vec<LogRow>> {
     let ids: Vec<Uuid> = ids.iter().map(|id| id.0).collect();
-    let rows = sqlx::query_as!(
-        Stored,
-        r#"SELECT id, salt, head_seq, head_hash, head_received_at, kind AS "kind: LogKind", species,
-                  wood AS "wood: Wood", assortment AS "assortment: Assortment", grade,
-                  trim_scale(length_m)::text AS length_m, trim_scale(top_diameter_cm)::text AS top_diameter_cm,
-                  pieces, trim_scale(volume_m3)::text AS "volume_m3!",
-                  trim_scale(table_volume_m3)::text AS table_volume_m3,
-                  measurement_method AS "measurement_method: MeasurementMethod", felled_on,
-                  harvest_id, ticket_id, line_id, issuer_id, seal_number, seal_void,
-                  status AS "status: Status", holder_id, owner_id, pending_from, pending_to,
-                  pending_of AS "pending_of: TransferOf", carrier_id, vehicle,
-                  last_type AS "last_type: EventType", last_on, last_region, last_occurred_at
-           FROM log WHERE id = ANY($1) ORDER BY id FOR UPDATE"#,
-        &ids
+    let rows = locked!("0::bigint", "FROM log WHERE id = ANY($1) ORDER BY id FOR UPDATE", &ids)
+        .fetch_all(&mut **tx)
+        .await?;
+    rows.into_iter().map(LogRow::try_from).collect()
+}
+
+/// Logs that some postings name, a row for each naming: each column as one array.
+#[derive(Default)]
+pub(crate) struct Wanted {
+    codes: Vec<Key>,
+    organization: Vec<Uuid>,
+    operation: Vec<Option<Uuid>>,
+    operation_lock: Vec<Option<i64>>,
+    idempotency_key: Vec<Option<String>>,
+    idempotency_lock: Vec<Option<i64>>,
+}
+
+/// What a posting is known by, if it is: a name of the client's, and the lock that stands for it.
+pub(crate) type Name<'n, T> = Option<(&'n T, i64)>;
+
+impl Wanted {
+    /// Adds a log that a posting of `organization` names.
+    pub(crate) fn push(
+        &mut self,
+        code: &Code,
+        organization: OrganizationId,
+        operation: Name<'_, OperationId>,
+        idempotency_key: Name<'_, str>,
+    ) {
+        self.codes.push(Key::of(code));
+        self.organization.push(organization.0);
+        self.operation.push(operation.map(|(id, _)| id.0));
+        self.operation_lock.push(operation.map(|(_, lock)| lock));
+        self.idempotency_key.push(idempotency_key.map(|(key, _)| key.to_owned()));
+        self.idempotency_lock.push(idempotency_key.map(|(_, lock)| lock));
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.codes.len()
+    }
+}
+
+/// Locks those logs that are free this moment, of postings whose names are free: each with its place in
+/// what is wanted, from 0, in no order. Waits for nobody. Left out is whatever is absent, held by another
+/// transaction, or of a posting that is being made elsewhere or was made before.
+///
+/// Of a posting that another transaction commits while this statement begins it may not know yet: the
+/// primary keys of `operation` and `idempotency` refuse it then.
+pub(crate) async fn lock_free(tx: &mut Tx<'_>, wanted: Wanted) -> Result<Vec<(usize, LogRow)>> {
+    let mut ids = Vec::with_capacity(wanted.len());
+    let mut numbers = Vec::with_capacity(wanted.len());
+    let mut identifications = Vec::with_capacity(wanted.len());
+    for key in wanted.codes {
+        ids.push(key.id);
+        numbers.push(key.number);
+        identifications.push(key.identification);
+    }
+    let rows = locked!(
+        "asked.place",
+        "FROM UNNEST($1::uuid[], $2::text[], $3::text[], $4::uuid[], $5::uuid[], $6::bigint[], $7::text[], $8::bigint[])
+              WITH ORDINALITY AS asked (id, number, identification, organization, operation, operation_lock,
+                                        idempotency_key, idempotency_lock, place)
+         LEFT JOIN seal named ON named.identification = asked.identification
+         LEFT JOIN log_seal ON log_seal.seal_number = COALESCE(asked.number, named.number)
+         JOIN log ON log.id = COALESCE(asked.id, log_seal.log_id)
+         WHERE (asked.operation_lock IS NULL OR pg_try_advisory_xact_lock(asked.operation_lock))
+           AND (asked.idempotency_lock IS NULL OR pg_try_advisory_xact_lock(asked.idempotency_lock))
+           AND NOT EXISTS (SELECT FROM operation
+                           WHERE operation.organization_id = asked.organization AND operation.operation_id = asked.operation)
+           AND NOT EXISTS (SELECT FROM idempotency
+                           WHERE idempotency.organization_id = asked.organization AND idempotency.key = asked.idempotency_key)
+         FOR UPDATE OF log SKIP LOCKED",
+        &ids as &[Option<Uuid>],
+        &numbers as &[Option<String>],
+        &identifications as &[Option<String>],
+        &wanted.organization,
+        &wanted.operation as &[Option<Uuid>],
+        &wanted.operation_lock as &[Option<i64>],
+        &wanted.idempotency_key as &[Option<String>],
+        &wanted.idempotency_lock as &[Option<i64>],
     )
     .fetch_all(&mut **tx)
     .await?;
-    rows.into_iter().map(LogRow::try_from).collect()
+    let placed = |row: Stored| {
+        let place =
+            usize::try_from(row.place - 1).map_err(|_| Error::BadRow("a place before the first".into()))?;
+        Ok((place, LogRow::try_from(row)?))
+    };
+    rows.into_iter().map(placed).collect()
 }
 
 /// A new log: what its first event left behind.
@@ -324,40 +421,40 @@ pub async fn save(
 
 /// The changeable columns of some rows, each as one array.
 #[derive(Default)]
-struct Columns {
-    id: Vec<Uuid>,
-    head_seq: Vec<i32>,
-    head_hash: Vec<Vec<u8>>,
-    head_received_at: Vec<DateTime<Utc>>,
-    species: Vec<String>,
-    wood: Vec<Wood>,
-    assortment: Vec<Option<Assortment>>,
-    grade: Vec<Option<i16>>,
-    length_m: Vec<Option<String>>,
-    top_diameter_cm: Vec<Option<String>>,
-    pieces: Vec<Option<i32>>,
-    volume_m3: Vec<String>,
-    table_volume_m3: Vec<Option<String>>,
-    felled_on: Vec<NaiveDate>,
-    line_id: Vec<Uuid>,
-    seal_number: Vec<String>,
-    seal_void: Vec<bool>,
-    status: Vec<Status>,
-    holder_id: Vec<Uuid>,
-    owner_id: Vec<Uuid>,
-    pending_from: Vec<Option<Uuid>>,
-    pending_to: Vec<Option<Uuid>>,
-    pending_of: Vec<Option<TransferOf>>,
-    carrier_id: Vec<Option<Uuid>>,
-    vehicle: Vec<Option<String>>,
-    last_type: Vec<EventType>,
-    last_on: Vec<NaiveDate>,
-    last_region: Vec<Option<String>>,
-    last_occurred_at: Vec<DateTime<Utc>>,
+pub(crate) struct Columns {
+    pub(crate) id: Vec<Uuid>,
+    pub(crate) head_seq: Vec<i32>,
+    pub(crate) head_hash: Vec<Vec<u8>>,
+    pub(crate) head_received_at: Vec<DateTime<Utc>>,
+    pub(crate) species: Vec<String>,
+    pub(crate) wood: Vec<Wood>,
+    pub(crate) assortment: Vec<Option<Assortment>>,
+    pub(crate) grade: Vec<Option<i16>>,
+    pub(crate) length_m: Vec<Option<String>>,
+    pub(crate) top_diameter_cm: Vec<Option<String>>,
+    pub(crate) pieces: Vec<Option<i32>>,
+    pub(crate) volume_m3: Vec<String>,
+    pub(crate) table_volume_m3: Vec<Option<String>>,
+    pub(crate) felled_on: Vec<NaiveDate>,
+    pub(crate) line_id: Vec<Uuid>,
+    pub(crate) seal_number: Vec<String>,
+    pub(crate) seal_void: Vec<bool>,
+    pub(crate) status: Vec<Status>,
+    pub(crate) holder_id: Vec<Uuid>,
+    pub(crate) owner_id: Vec<Uuid>,
+    pub(crate) pending_from: Vec<Option<Uuid>>,
+    pub(crate) pending_to: Vec<Option<Uuid>>,
+    pub(crate) pending_of: Vec<Option<TransferOf>>,
+    pub(crate) carrier_id: Vec<Option<Uuid>>,
+    pub(crate) vehicle: Vec<Option<String>>,
+    pub(crate) last_type: Vec<EventType>,
+    pub(crate) last_on: Vec<NaiveDate>,
+    pub(crate) last_region: Vec<Option<String>>,
+    pub(crate) last_occurred_at: Vec<DateTime<Utc>>,
 }
 
 impl Columns {
-    fn push(&mut self, state: &LogState, head: &NewHead) {
+    pub(crate) fn push(&mut self, state: &LogState, head: &NewHead) {
         self.id.push(head.id);
         self.head_seq.push(head.seq_i32());
         self.head_hash.push(head.hash.0.to_vec());

@@ -29,5 +29,7 @@ mod replaced;
 mod seal;
 mod threats;
 mod timber;
+mod together;
 mod verify;
+mod wired;
 mod world;

@@ -14,6 +14,7 @@ use ormantrace::http::app::{App, Inner};
 use ormantrace::http::layers::LayerSettings;
 use ormantrace::http::limit::{LimitSettings, PublicLimiter, Rate};
 use ormantrace::http::router::router;
+use ormantrace::http::together;
 use ormantrace::ids::{KeyId, OrganizationId};
 use ormantrace::ledger::Folder;
 use ormantrace::ledger::note::{Kind, Signer};
@@ -118,6 +119,7 @@ impl World {
         let often = Rate { count: 1_000_000, per: Duration::from_secs(1) };
         Inner {
             reads: Reads::of(&pool),
+            writes: together::writes(&pool),
             pool,
             clock: clock.clone(),
             public_url: "http://orman.test".into(),

@@ -3,8 +3,8 @@
 
 use sqlx::postgres::{PgConnectOptions, PgSslMode};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpStream, UnixListener, UnixStream};
 use tokio::sync::{Notify, watch};
@@ -23,6 +23,14 @@ struct State {
     held: watch::Sender<bool>,
     down: AtomicBool,
     cut: Notify,
+    trap: Mutex<Option<Trap>>,
+}
+
+/// A statement at which a connection breaks, once.
+struct Trap {
+    statement: &'static str,
+    /// Whether the database still gets it; its answer is lost then.
+    passes: bool,
 }
 
 impl Wire {
@@ -36,6 +44,7 @@ impl Wire {
             held: watch::Sender::new(false),
             down: AtomicBool::new(false),
             cut: Notify::new(),
+            trap: Mutex::new(None),
         });
         let host = Path::new(database.get_host());
         let local = database.get_socket().map(PathBuf::as_path).or(host.is_absolute().then_some(host));
@@ -92,6 +101,17 @@ impl Wire {
         self.state.cut.notify_waiters();
     }
 
+    /// Breaks the next connection that says this in a simple query: before the database gets it, or
+    /// after, so that only the answer is lost.
+    pub fn break_at(&self, statement: &'static str, passes: bool) {
+        *self.state.trap.lock().unwrap() = Some(Trap { statement, passes });
+    }
+
+    /// Whether a connection broke where it was to.
+    pub fn has_broken(&self) -> bool {
+        self.state.trap.lock().unwrap().is_none()
+    }
+
     /// Cuts every connection and lets none be made, or lets them again.
     pub fn down(&self, down: bool) {
         self.state.down.store(down, Ordering::SeqCst);
@@ -137,6 +157,17 @@ async fn listen(
         }
         greeted = true;
         let _ = held.wait_for(|held| !held).await;
+        let sprung =
+            state.trap.lock().unwrap().take_if(|trap| {
+                message[0] == b'Q' && message[start..].starts_with(trap.statement.as_bytes())
+            });
+        if let Some(trap) = sprung {
+            if trap.passes {
+                down.write_all(&message).await?;
+                down.flush().await?;
+            }
+            return Ok(());
+        }
         down.write_all(&message).await?;
         down.flush().await?;
     }
