@@ -6,7 +6,6 @@ use crate::world::{Org, World};
 use axum::body::Body;
 use axum::http::{Method, Request};
 use futures_util::future::join_all;
-use http_body_util::BodyExt;
 use ormantrace::error::Error;
 use ormantrace::http::app::App;
 use ormantrace::http::layers::LayerSettings;
