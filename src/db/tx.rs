@@ -50,12 +50,12 @@ impl Tx<'static> {
 }
 
 impl<'c> Tx<'c> {
-    /// Begins a transaction on a connection that is not the pool's.
+    /// Begins a transaction on a connection that is not the pool's, and has its own settings.
     ///
     /// # Errors
     /// The database's own.
     pub async fn on(db: &'c mut PgConnection) -> sqlx::Result<Self> {
-        Ok(Self { inner: db.begin_with(BEGIN).await?, leaves: Leaves::default() })
+        Ok(Self { inner: db.begin().await?, leaves: Leaves::default() })
     }
 }
 

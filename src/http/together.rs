@@ -24,10 +24,10 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// How long COMMIT is waited for before it is said that nobody knows.
 const COMMIT: Duration = Duration::from_secs(15);
 
-/// Cost in logs. Two connections: while one waits for the disk, the other works.
+/// Cost in logs.
 const WRITES: Bounds = Bounds {
     name: "custody_events",
-    connections: 2,
+    connections: 1,
     queue: 1_024,
     askers: 64,
     cost: 500,
