@@ -41,6 +41,10 @@ const THREATS: [(&str, &[(&str, &str)]); 19] = [
             ("tests/alterations/insider.rs", "insider_reorders_leaves"),
             ("tests/api/evidence.rs", "nobody_changes_removes_or_truncates_events"),
             ("tests/api/proofs.rs", "an_insiders_edit_of_a_published_event_is_named_by_the_verifier"),
+            (
+                "tests/alterations/public.rs",
+                "every_altered_column_of_every_published_record_is_named_from_public_data_alone",
+            ),
             ("tests/verifier/mutation.rs", "every_alteration_is_found_and_its_event_named"),
         ],
     ),
@@ -93,6 +97,8 @@ const THREATS: [(&str, &[(&str, &str)]); 19] = [
                 "a_log_that_is_not_there_and_one_that_is_not_yours_answer_the_same_bytes",
             ),
             ("tests/api/reads.rs", "round_trips_of_each_read"),
+            ("tests/api/reads.rs", "anothers_ticket_batch_and_organisation_take_the_statements_of_nobodys"),
+            ("tests/api/exports.rs", "what_is_absent_and_what_is_not_yours_answer_alike"),
             ("tests/api/verify.rs", "misses_are_limited_by_address_and_not_for_callers_with_a_token"),
             ("tests/api/proofs.rs", "what_is_no_code_of_a_log_is_one_404_and_counts_as_a_miss"),
             ("src/http/limit.rs", "never_more_misses_than_the_rate_allows"),
@@ -111,6 +117,8 @@ const THREATS: [(&str, &[(&str, &str)]); 19] = [
             ("tests/api/matrix.rs", "each_role_gets_what_the_contract_says"),
             ("tests/api/matrix.rs", "every_route_has_a_row_and_every_row_a_route"),
             ("tests/api/matrix.rs", "a_bad_token_is_401_on_every_route"),
+            ("tests/api/exports.rs", "who_holds_a_part_of_a_batch_is_told_what_concerns_it"),
+            ("tests/api/exports.rs", "keys_are_told_of_to_those_who_may_list_them"),
         ],
     ),
     (

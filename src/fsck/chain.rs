@@ -1,6 +1,6 @@
 //! One chain recomputed: every event's entry and hash, its place in the register, its personal part.
 
-use super::load::{EventRow, Loaded, Place, table};
+use super::load::{EventRow, Loaded, Place};
 use super::report::{Code, Report};
 use super::row::{Want, compare};
 use crate::chain::Hash;
@@ -112,7 +112,7 @@ impl Chain {
         if !self.salt_fits {
             let event = Some((self.subject, 1));
             let detail = "salt is not the one that its events were recorded with";
-            report.find(Code::StateDiffers, table(self.kind), self.subject, event, detail);
+            report.find(Code::StateDiffers, self.kind.name(), self.subject, event, detail);
         }
     }
 

@@ -88,18 +88,6 @@ pub(super) struct SubjectRow {
     pub row: Row,
 }
 
-/// Name of the table that holds subjects of a kind.
-pub(super) fn table(kind: SubjectKind) -> &'static str {
-    match kind {
-        SubjectKind::Log => "log",
-        SubjectKind::FellingTicket => "felling_ticket",
-        SubjectKind::SealBatch => "seal_batch",
-        SubjectKind::Organization => "organization",
-        SubjectKind::Finding => "finding",
-        SubjectKind::Waybill => "waybill",
-    }
-}
-
 /// A personal part.
 pub(super) struct PersonalRow {
     pub secret: Option<Secret>,

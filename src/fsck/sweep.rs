@@ -3,7 +3,7 @@
 use super::Failure;
 use super::chain::Missing;
 use super::key;
-use super::load::{self, EventRow, Loaded, Page, SubjectRow, table};
+use super::load::{self, EventRow, Loaded, Page, SubjectRow};
 use super::log::{self, Hashes, History, OfLogs, Rewound};
 use super::organization;
 use super::report::{Code, Report};
@@ -367,17 +367,17 @@ impl Sweep<'_, '_, '_> {
         let Subject { first, last, known: Some(known), .. } = subject else { return };
         let row = self.loaded.subjects.get(&id);
         if row.is_none() && at.is_some() {
-            self.report.find(Code::RowMissing, table(known.kind), id, at, "there are events about it");
+            self.report.find(Code::RowMissing, known.kind.name(), id, at, "there are events about it");
         }
         if let Some(row) = row.filter(|row| row.salt.is_none()) {
-            self.report.find(Code::StateDiffers, table(row.kind), id, at, "salt is not 32 bytes");
+            self.report.find(Code::StateDiffers, row.kind.name(), id, at, "salt is not 32 bytes");
         }
         known.chain.finish(self.report);
         match (row, first, last) {
             (Some(row), Some(first), Some(last)) => self.row(id, row, known.state, &first, &last),
             (Some(row), ..) => {
                 let detail = "no event is about it";
-                self.report.find(Code::RowUnexplained, table(row.kind), id, Some((id, 1)), detail);
+                self.report.find(Code::RowUnexplained, row.kind.name(), id, Some((id, 1)), detail);
                 // What belongs to it has no event either; it is told at the end of the page.
             }
             (None, ..) => {}
@@ -446,11 +446,11 @@ impl Sweep<'_, '_, '_> {
         let Some(state) = state else {
             // Whatever made them unreadable is told; the head can be compared all the same.
             let detail = "its events do not give a state to compare it with";
-            self.report.find(Code::EventUnreadable, table(row.kind), subject, at, detail);
+            self.report.find(Code::EventUnreadable, row.kind.name(), subject, at, detail);
             return;
         };
         let wants: Vec<_> = head.into_iter().chain(state).collect();
-        compare(self.report, table(row.kind), &subject, at, &wants, &row.row);
+        compare(self.report, row.kind.name(), &subject, at, &wants, &row.row);
     }
 
     fn log(

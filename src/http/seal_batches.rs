@@ -30,7 +30,7 @@ const MOST_REGISTERED: usize = 10_000;
 /// Most seals made at once.
 const MOST_MADE: u32 = 1_000_000;
 /// Seals of one piece of a streamed list.
-const PIECE: i64 = 2_000;
+pub(super) const PIECE: i64 = 2_000;
 
 input! {
     /// Seals that exist, and who gets them.
