@@ -33,7 +33,6 @@ use sqlx::postgres::PgConnectOptions;
 use std::future::Future;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
@@ -271,10 +270,6 @@ fn signing_key(settings: &Settings, file: Option<&Path>) -> Result<SigningKey, F
         Some(path) => path.to_path_buf(),
         None => settings.database.data_dir()?.join("keys").join("marking.key"),
     };
-    if let Some(folder) = path.parent() {
-        let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder);
-        made.map_err(Failure::MarkingKey)?;
-    }
     SigningKey::load_or_create(&path).map_err(Failure::MarkingKey)
 }
 

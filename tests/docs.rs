@@ -26,7 +26,7 @@ const OTHER_THINGS: [&str; 13] = [
 
 /// Kebab-case words elsewhere that are no codes of entries: headers, examples, and what only the command
 /// line answers. Each has to occur, so that the list does not outlive its reasons.
-const NO_CODES: [&str; 8] = [
+const NO_CODES: [&str; 9] = [
     "bad-network",
     "idempotency-key",
     "idempotency-replayed",
@@ -34,6 +34,8 @@ const NO_CODES: [&str; 8] = [
     "label-code-too-long",
     "label-link-too-long",
     "label-title",
+    // The name of a connection.
+    "ormantrace-writer",
     "tablet-07",
     "x-forwarded-for",
 ];

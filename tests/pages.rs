@@ -83,7 +83,8 @@ fn asked(signature: Signature) -> Asked {
 
 /// A valid answer whose record is in the register, seen by `k` witnesses of `n`.
 fn registered(k: usize, n: usize) -> Verification {
-    let register = Registered { index: 48_211, since: now(), size: 48_213, witnesses: Witnesses { k, n } };
+    let register =
+        Registered { index: 48_211, received_at: now(), size: 48_213, witnesses: Witnesses { k, n } };
     let answer = Verification::valid(asked(Signature::Valid), log("stored", "stored"));
     Verification { register: Some(Some(register)), ..answer }
 }

@@ -144,7 +144,7 @@ event-corrected = Record corrected
 event-other = Recorded
 
 register-title = In the public register
-register-line = This record has been in the public register since { $since }, as entry { $index } of { $size }; { $signed }.
+register-line = This record, received on { $received }, is in the public register as entry { $index } of { $size }; { $signed }.
 register-proof = Download the proof
 register-check = How to check it yourself
 register-page-title = Check the register yourself

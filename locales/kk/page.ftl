@@ -144,7 +144,7 @@ event-corrected = Жазба түзетілді
 event-other = Жазба енгізілді
 
 register-title = Ашық тізілімде
-register-line = Бұл жазба { $since } бастап ашық тізілімде: { $size } жазбаның ішінде нөмірі { $index }; { $signed }.
+register-line = { $received } қабылданған бұл жазба ашық тізілімде: { $size } жазбаның ішінде нөмірі { $index }; { $signed }.
 register-proof = Дәлелдемені жүктеп алу
 register-check = Өзіңіз қалай тексере аласыз
 register-page-title = Тізілімді өзіңіз тексеріңіз

@@ -148,7 +148,7 @@ event-corrected = Запись исправлена
 event-other = Внесена запись
 
 register-title = В открытом реестре
-register-line = Эта запись в открытом реестре с { $since }: номер { $index } из { $size }; { $signed }.
+register-line = Эта запись, принятая { $received }, есть в открытом реестре: номер { $index } из { $size }; { $signed }.
 register-proof = Скачать доказательство
 register-check = Как проверить самому
 register-page-title = Проверьте реестр сами

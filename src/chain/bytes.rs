@@ -107,6 +107,20 @@ impl SubjectKind {
             .into_iter()
             .find(|kind| kind.byte() == byte)
     }
+
+    /// Its word: in an export, and as the name of the table that holds such subjects. A log's also
+    /// stands for stacks.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Log => "log",
+            Self::FellingTicket => "felling_ticket",
+            Self::SealBatch => "seal_batch",
+            Self::Organization => "organization",
+            Self::Finding => "finding",
+            Self::Waybill => "waybill",
+        }
+    }
 }
 
 /// The three parts of an event that are committed to apart, so that each can be

@@ -2,6 +2,7 @@
 
 use super::bytes::{Hash, Salt, Secret};
 pub use super::shown::{EventFields, Evidence, Said, ShownEvent, ShownPart, ShownParts};
+use super::subject::Subject;
 use crate::error::{Error, Result};
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
@@ -61,24 +62,59 @@ impl Openness {
     pub const ALL: Self = Self { public: true, business: true, personal: true };
     /// Everything but persons.
     pub const BUSINESS: Self = Self { public: true, business: true, personal: false };
+    /// Only what recomputing the hashes takes.
+    pub const CLOSED: Self = Self { public: false, business: false, personal: false };
 }
 
-/// The chain of a subject in order, up to and with event `up_to`; the whole of it if nothing is said.
+/// Events of a chain that are read at once; a longer one is read page by page.
+pub const PAGE: u32 = 500;
+
+/// The chain of a subject in order, as long as it was when it was looked at, each event as far as `open`
+/// says that the reader sees it.
 ///
-/// One index-only descent of `event_pkey`. The personal parts take a second query, made only if `personal`
-/// says that the reader may see them and some event has one; else [`StoredEvent::personal`] is nothing.
-pub async fn read(
+/// A descent of `event_pkey` for each [`PAGE`] of events; one query more if some event has a personal part.
+///
+/// # Errors
+/// The database's own; a stored row that cannot be.
+pub async fn shown(
     db: &mut PgConnection,
-    subject: Uuid,
-    up_to: Option<u32>,
-    personal: bool,
-) -> Result<Vec<StoredEvent>> {
-    let mut chain = page(db, subject, 0, up_to.unwrap_or(u32::MAX)).await?.chain(None)?;
-    if personal {
-        chain.read_persons(db).await?;
-        chain.open(|_| true);
+    subject: &Subject,
+    open: impl Fn(&StoredEvent) -> Openness,
+) -> Result<Vec<ShownEvent>> {
+    let mut chain = whole(db, subject.id, subject.events).await??;
+    chain.open(|_| true);
+    let reference = subject.reference();
+    let shown = chain.events.into_iter().map(|event| {
+        let open = open(&event);
+        event.shown(reference, open)
+    });
+    Ok(shown.collect())
+}
+
+/// A chain up to and with event `up_to`, with its personal parts, still closed; page by page. The outer
+/// error is the database's, the inner one a stored row's that cannot be.
+///
+/// # Errors
+/// Both of them.
+pub async fn whole(db: &mut PgConnection, subject: Uuid, up_to: u32) -> sqlx::Result<Result<Chain>> {
+    let mut chain = Chain { subject, ..Chain::default() };
+    loop {
+        let last = chain.events.last().map_or(0, |last| last.seq);
+        if last >= up_to {
+            break;
+        }
+        let rows = page(db, subject, last, up_to.min(last.saturating_add(PAGE))).await?;
+        if rows.is_empty() {
+            break;
+        }
+        if let Err(bad) = chain.grow(rows, None) {
+            return Ok(Err(bad));
+        }
     }
-    Ok(chain.events)
+    match chain.read_persons(db).await {
+        Ok(()) => Ok(Ok(chain)),
+        Err(bad) => Ok(Err(bad)),
+    }
 }
 
 /// Rows of one chain as they came from the table, in order.

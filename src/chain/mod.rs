@@ -13,7 +13,9 @@ pub mod canonical;
 pub mod history;
 pub mod shown;
 pub mod size;
+pub mod subject;
 pub mod verify;
 
 pub use append::{Draft, Head, NewHead, append};
 pub use bytes::{Entry, Hash, Salt, SubjectKind};
+pub use subject::Subject;

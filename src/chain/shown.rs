@@ -91,12 +91,31 @@ pub struct ShownEvent {
     open: Openness,
 }
 
+impl ShownEvent {
+    /// Its place in the chain, from 1.
+    #[must_use]
+    pub fn seq(&self) -> u32 {
+        self.event.seq
+    }
+
+    /// What it was made of.
+    pub(crate) fn stored(&self) -> (&StoredEvent, Openness) {
+        (&self.event, self.open)
+    }
+
+    /// What proves it.
+    #[must_use]
+    pub fn evidence(&self) -> Evidence<'_> {
+        self.event.evidence(self.subject_ref, self.open)
+    }
+}
+
 impl Serialize for ShownEvent {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut said = Said::<Answered<'_>>::of(&self.event, self.open);
         let (event_type, organization) = (said.take("type"), said.take("organization"));
         let said = said.fields(&self.event, event_type, organization);
-        Whole { said, evidence: self.event.evidence(self.subject_ref, self.open) }.serialize(serializer)
+        Whole { said, evidence: self.evidence() }.serialize(serializer)
     }
 }
 

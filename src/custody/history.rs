@@ -8,10 +8,7 @@ use super::content::{Business, Content, Parties, Public};
 use super::state::{LogState, replay};
 use super::telling::{Telling, Told};
 use super::words::EventType;
-use crate::chain::SubjectKind;
-use crate::chain::bytes::Hash;
-use crate::chain::bytes::subject_ref;
-use crate::chain::history::{EventFields, Evidence, Openness, Said, StoredEvent};
+use crate::chain::history::{EventFields, Evidence, Openness, Said, ShownEvent, StoredEvent};
 use crate::chain::shown::{Answered, Whole, described_by};
 use crate::error::{Error, Result};
 use crate::log::species::Species;
@@ -34,7 +31,15 @@ pub struct LogHistory {
     pub events: Vec<LogEvent>,
     /// A long history's room in memory.
     #[serde(skip)]
-    _room: Option<OwnedSemaphorePermit>,
+    room: Option<OwnedSemaphorePermit>,
+}
+
+impl LogHistory {
+    /// Its events alone, and the room that they take.
+    #[must_use]
+    pub fn into_chain(self) -> (Vec<ShownEvent>, Option<OwnedSemaphorePermit>) {
+        (self.events.into_iter().map(|event| event.shown).collect(), self.room)
+    }
 }
 
 /// One event of a log. The fields from `type` to `details` are read out of the texts in `parts`, and
@@ -53,31 +58,16 @@ struct LogEventShape {
 /// One event of a log, as it is stored until it is answered.
 #[derive(Clone)]
 pub struct LogEvent {
-    event: StoredEvent,
-    subject_ref: Hash,
-    open: Openness,
+    shown: ShownEvent,
     parties: Parties,
     names: Names,
 }
 
-impl LogEvent {
-    /// Its place in the chain.
-    #[must_use]
-    pub fn seq(&self) -> u32 {
-        self.event.seq
-    }
-
-    /// What proves it.
-    #[must_use]
-    pub fn evidence(&self) -> Evidence<'_> {
-        self.event.evidence(self.subject_ref, self.open)
-    }
-}
-
 impl Serialize for LogEvent {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let said = said(&self.event, self.open, self.parties, &self.names);
-        Whole { said, evidence: self.evidence() }.serialize(serializer)
+        let (event, open) = self.shown.stored();
+        let said = said(event, open, self.parties, &self.names);
+        Whole { said, evidence: self.shown.evidence() }.serialize(serializer)
     }
 }
 
@@ -110,14 +100,14 @@ pub async fn read(reads: &Reads, row: &LogRow, sight: Sight, reader: Reader) -> 
             (part_view(row, &events, &contents, &open, until, &names)?, Some(open))
         }
     };
-    let subject = subject_ref(SubjectKind::Log, row.id.0, &row.salt()?);
+    let subject = row.subject()?.reference();
     let shown = events.into_iter().zip(parties).map(|(event, parties)| {
         let public = open.as_ref().is_none_or(|open| open.contains(&event.seq));
         let personal = public && (persons || parties.organization == reader.organization);
         let open = Openness { public, business: public, personal };
-        LogEvent { event, subject_ref: subject, open, parties, names: names.clone() }
+        LogEvent { shown: event.shown(subject, open), parties, names: names.clone() }
     });
-    Ok(LogHistory { log, events: shown.collect(), _room: room })
+    Ok(LogHistory { log, events: shown.collect(), room })
 }
 
 fn content(event: &StoredEvent) -> Result<Content> {

@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 use crate::ids::{LineId, OrganizationId};
 use crate::log::species::{Assortment, LogKind, MeasurementMethod, Wood};
 use chrono::{DateTime, NaiveDate, Utc};
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 /// A transfer that waits for its other side.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -244,13 +244,37 @@ fn instant(told: &Told) -> Result<DateTime<Utc>> {
     Ok(told.moment()?.instant())
 }
 
-/// Which events were reversed. What is out of order changes nothing present, so it reverses nothing either.
-fn reversed(events: &[Content]) -> BTreeSet<u32> {
-    events
-        .iter()
-        .filter(|event| event.business.reverse && !event.business.out_of_order)
-        .filter_map(|event| event.business.corrects.as_ref().map(|corrects| corrects.seq))
-        .collect()
+/// Which events were reversed, each with the first event that reversed it: eight bytes for each. What is
+/// out of order changes nothing present, so it reverses nothing either.
+#[derive(Clone, Debug, Default)]
+pub struct Reversed(BTreeMap<u32, u32>);
+
+impl Reversed {
+    /// Those of a whole chain.
+    #[must_use]
+    pub fn of(events: &[Content]) -> Self {
+        let mut reversed = Self::default();
+        for event in events {
+            reversed.note(event);
+        }
+        reversed
+    }
+
+    /// Takes in the next event of a chain.
+    pub fn note(&mut self, event: &Content) {
+        if event.business.reverse
+            && !event.business.out_of_order
+            && let Some(corrects) = &event.business.corrects
+        {
+            self.0.entry(corrects.seq).or_insert(event.seq);
+        }
+    }
+
+    /// Whether the event `seq` was reversed by the event `by` or one before it.
+    #[must_use]
+    pub fn has(&self, seq: u32, by: u32) -> bool {
+        self.0.get(&seq).is_some_and(|first| *first <= by)
+    }
 }
 
 /// The state that a log was in at `time`, as far as is known by now: what arrived late counts from when it
@@ -273,13 +297,24 @@ pub fn state_at(events: &[Content], time: DateTime<Utc>) -> Result<LogState> {
 
 /// The state that a whole chain adds up to, with what was reversed left out.
 pub fn replay(events: &[Content]) -> Result<LogState> {
-    let reversed = reversed(events);
-    let Some((first, rest)) = events.split_first() else {
-        return Err(Error::BadRow("a chain without events".into()));
-    };
-    let mut state = LogState::first(first)?;
-    for event in rest.iter().filter(|event| !reversed.contains(&event.seq)) {
-        state.apply(event)?;
+    go_on(None, events, &Reversed::of(events), u32::MAX)?
+        .ok_or_else(|| Error::BadRow("a chain without events".into()))
+}
+
+/// The state after more events of a chain, with those left out that were reversed by the event `by` or
+/// one before it. `state` is the one before the first of `events`; nothing at the chain's beginning.
+pub fn go_on<'e>(
+    mut state: Option<LogState>,
+    events: impl IntoIterator<Item = &'e Content>,
+    reversed: &Reversed,
+    by: u32,
+) -> Result<Option<LogState>> {
+    for event in events {
+        match &mut state {
+            None => state = Some(LogState::first(event)?),
+            Some(_) if reversed.has(event.seq, by) => {}
+            Some(state) => state.apply(event)?,
+        }
     }
     Ok(state)
 }
@@ -288,11 +323,11 @@ pub fn replay(events: &[Content]) -> Result<LogState> {
 /// was not undone yet, and is of a reversible kind. Nothing leads back over a change of seal.
 #[must_use]
 pub fn last_reversible(events: &[Content]) -> Option<u32> {
-    let reversed = reversed(events);
+    let reversed = Reversed::of(events);
     events
         .iter()
         .rev()
-        .filter(|event| !event.business.out_of_order && !reversed.contains(&event.seq))
+        .filter(|event| !event.business.out_of_order && !reversed.has(event.seq, u32::MAX))
         .find(|event| !matches!(event.public.event_type, EventType::Inspected | EventType::Corrected))
         .filter(|event| event.public.event_type.rule().reversible)
         .map(|event| event.seq)

@@ -6,7 +6,7 @@
 //! along, so what was read under the same mark is what the database says at that moment.
 
 use super::content::Parties;
-use crate::chain::history::{self, Chain, StoredEvent};
+use crate::chain::history::{self, Chain, PAGE, StoredEvent};
 use crate::error::Result;
 use crate::ids::OrganizationId;
 use crate::log::store::{KnownNames, LogRow, Names, Reader};
@@ -18,8 +18,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::OwnedSemaphorePermit;
 use uuid::Uuid;
 
-/// Events of a chain that are read at once; a longer one is read page by page.
-const PAGE: u32 = 500;
 /// Names remembered at most; of about 200 bytes each.
 const REMEMBERED: usize = 10_000;
 
@@ -121,30 +119,6 @@ impl Telling {
         self.up_to
     }
 
-    async fn long(&self, db: &mut PgConnection) -> sqlx::Result<Result<Chain>> {
-        let mut chain = history::page(db, self.subject, 0, PAGE).await?.chain(None);
-        while let Ok(events) = &mut chain {
-            let last = events.events.last().map_or(self.up_to, |last| last.seq);
-            let up_to = self.up_to.min(last.saturating_add(PAGE));
-            if last >= self.up_to {
-                break;
-            }
-            let rows = history::page(db, self.subject, last, up_to).await?;
-            if rows.is_empty() {
-                break;
-            }
-            if let Err(bad) = events.grow(rows, None) {
-                return Ok(Err(bad));
-            }
-        }
-        if let Ok(events) = &mut chain
-            && let Err(bad) = events.read_persons(db).await
-        {
-            return Ok(Err(bad));
-        }
-        Ok(chain)
-    }
-
     fn may_see(&self, parties: Parties) -> bool {
         self.persons || parties.organization == self.reader.organization
     }
@@ -216,7 +190,7 @@ async fn chains(db: &mut PgConnection, asked: &[&Telling]) -> sqlx::Result<Vec<R
     if let [long] = asked
         && long.up_to > PAGE
     {
-        return Ok(vec![long.long(db).await?]);
+        return Ok(vec![history::whole(db, long.subject, long.up_to).await?]);
     }
     let mut times: HashMap<Uuid, usize> = HashMap::with_capacity(asked.len());
     for telling in asked.iter().filter(|telling| telling.up_to > 0) {

@@ -1,6 +1,6 @@
 //! One chain recomputed: every event's entry and hash, its place in the register, its personal part.
 
-use super::load::{EventRow, Loaded, Place, table};
+use super::load::{EventRow, Loaded, Place};
 use super::report::{Code, Report};
 use super::row::{Want, compare};
 use crate::chain::Hash;
@@ -12,14 +12,17 @@ use uuid::Uuid;
 /// Events whose personal part is gone, by the row that held it.
 pub(super) type Missing = HashMap<Uuid, Vec<(Uuid, i32)>>;
 
-/// A chain in one snapshot.
-pub(super) struct Chain<'l> {
-    pub subject: Uuid,
-    pub kind: SubjectKind,
-    /// Salt of its ref; nothing if its row is missing or the salt is none.
-    pub salt: Option<[u8; 32]>,
-    pub events: &'l [EventRow],
-    pub loaded: &'l Loaded,
+/// A chain, as far as it was gone through: what the check of its next event needs of those before.
+pub(super) struct Chain {
+    subject: Uuid,
+    kind: SubjectKind,
+    /// The seq that comes next.
+    expected: i32,
+    /// When the event before was received.
+    before: Option<DateTime<Utc>>,
+    /// The hash of the event before, as stored and as recomputed.
+    prevs: Vec<Hash>,
+    salt_fits: bool,
 }
 
 /// Part of an entry that another one can be laid out from.
@@ -38,36 +41,45 @@ impl Told {
     }
 }
 
-impl Chain<'_> {
-    /// Checks it. A fault is told of the event where it is, not of all that follow on it: what is
-    /// before is believed if either the stored or the recomputed hash of it fits.
-    pub(super) fn check(&self, report: &mut Report<'_>, missing: &mut Missing) {
-        let own = self.salt.map(|salt| subject_ref(self.kind, self.subject, &Salt(salt)));
-        let mut salt_fits = true;
-        let mut expected = 1;
-        let mut before: Option<DateTime<Utc>> = None;
-        // The hash of the event before, as stored and as recomputed.
-        let mut prevs = vec![Hash::ZERO];
-        for event in self.events {
-            let place = self.loaded.places.get(&(self.subject, event.seq));
+impl Chain {
+    /// Before its first event.
+    pub(super) fn new(subject: Uuid, kind: SubjectKind) -> Self {
+        Self { subject, kind, expected: 1, before: None, prevs: vec![Hash::ZERO], salt_fits: true }
+    }
+
+    /// Checks its next events, in order. A fault is told of the event where it is, not of all that
+    /// follow on it: what is before is believed if either the stored or the recomputed hash of it fits.
+    ///
+    /// `salt` is that of its ref; nothing if its row is missing or the salt is none.
+    pub(super) fn check(
+        &mut self,
+        report: &mut Report<'_>,
+        loaded: &Loaded,
+        salt: Option<[u8; 32]>,
+        events: &[EventRow],
+        missing: &mut Missing,
+    ) {
+        let own = salt.map(|salt| subject_ref(self.kind, self.subject, &Salt(salt)));
+        for event in events {
+            let place = loaded.places.get(&(self.subject, event.seq));
             let told = Told::of(place);
-            if event.seq != expected {
-                for gone in expected..event.seq.min(expected.saturating_add(1_000)) {
+            if event.seq != self.expected {
+                for gone in self.expected..event.seq.min(self.expected.saturating_add(1_000)) {
                     report.event(Code::EventMissing, self.subject, gone, "it is not in its chain");
                 }
-                prevs = told.iter().map(|told| told.prev).collect();
+                self.prevs = told.iter().map(|told| told.prev).collect();
             }
-            expected = event.seq.saturating_add(1);
+            self.expected = event.seq.saturating_add(1);
             let refs: Vec<Hash> = own.into_iter().chain(told.as_ref().map(|told| told.subject)).collect();
-            let laid_out = lay_out(event, &refs, &prevs);
+            let laid_out = lay_out(event, &refs, &self.prevs);
             if let Some((entry, by)) = &laid_out {
-                salt_fits &= *by == 0 || own.is_none();
+                self.salt_fits &= *by == 0 || own.is_none();
                 self.compare_place(report, event, place, entry);
-            } else if !prevs.is_empty() || place.is_some() {
+            } else if !self.prevs.is_empty() || place.is_some() {
                 let detail =
                     "its hash is not that of what it says, when it was received and what it follows on";
                 report.event(Code::EventAltered, self.subject, event.seq, detail);
-                if let (Some(entry), Some(_)) = (entry_of(event, &refs, &prevs), place) {
+                if let (Some(entry), Some(_)) = (entry_of(event, &refs, &self.prevs), place) {
                     self.compare_place(report, event, place, &entry);
                 }
             }
@@ -81,22 +93,26 @@ impl Chain<'_> {
                     detail,
                 );
             }
-            let recomputed = laid_out.map(|(entry, _)| entry).or_else(|| entry_of(event, &refs, &prevs));
-            prevs = event.hash().into_iter().chain(recomputed.map(|entry| entry.link())).collect();
+            let recomputed = laid_out.map(|(entry, _)| entry).or_else(|| entry_of(event, &refs, &self.prevs));
+            self.prevs = event.hash().into_iter().chain(recomputed.map(|entry| entry.link())).collect();
             let received = event.received();
-            if let (Some(before), Some(received)) = (before, received)
+            if let (Some(before), Some(received)) = (self.before, received)
                 && received < before
             {
                 let detail = "it was received before the one in front of it";
                 report.event(Code::TimeFell, self.subject, event.seq, detail);
             }
-            self.check_personal(report, event, before, missing);
-            before = received.or(before);
+            self.check_personal(report, loaded, event, missing);
+            self.before = received.or(self.before);
         }
-        if !salt_fits {
+    }
+
+    /// Once all its events were seen.
+    pub(super) fn finish(&self, report: &mut Report<'_>) {
+        if !self.salt_fits {
             let event = Some((self.subject, 1));
             let detail = "salt is not the one that its events were recorded with";
-            report.find(Code::StateDiffers, table(self.kind), self.subject, event, detail);
+            report.find(Code::StateDiffers, self.kind.name(), self.subject, event, detail);
         }
     }
 
@@ -114,8 +130,8 @@ impl Chain<'_> {
     fn check_personal(
         &self,
         report: &mut Report<'_>,
+        loaded: &Loaded,
         event: &EventRow,
-        before: Option<DateTime<Utc>>,
         missing: &mut Missing,
     ) {
         let at = (self.subject, event.seq);
@@ -126,7 +142,7 @@ impl Chain<'_> {
             }
             return;
         };
-        let Some(kept) = self.loaded.personal.get(&id) else {
+        let Some(kept) = loaded.personal.get(&id) else {
             missing.entry(id).or_default().push(at);
             return;
         };
@@ -139,7 +155,7 @@ impl Chain<'_> {
             report.find(Code::PersonalDiffers, "personal", id, Some(at), detail);
         }
         // The server's time of the posting, unless the chain was ahead of it.
-        let created = event.received().filter(|received| before.is_none_or(|before| before < *received));
+        let created = event.received().filter(|received| self.before.is_none_or(|before| before < *received));
         let wants = [
             ("id", Want::Elsewhere),
             ("text", Want::Elsewhere),

@@ -28,10 +28,15 @@ struct Key {
     revoked_at: Option<DateTime<Utc>>,
 }
 
+/// The keys that an organisation's chain tells of, as far as it was gone through: one for each that was
+/// made, which has a row of its own, however many events there are besides.
+#[derive(Default)]
+pub(super) struct Keys(BTreeMap<Uuid, Key>);
+
 /// Compares the keys of an organisation. `rows` are those that name it.
-pub(super) fn compare_keys(report: &mut Report<'_>, organization: Uuid, events: &[EventRow], rows: Vec<Row>) {
+pub(super) fn compare_keys(report: &mut Report<'_>, organization: Uuid, keys: Keys, rows: Vec<Row>) {
     let mut rows: BTreeMap<Option<Uuid>, Row> = rows.into_iter().map(|row| (row.uuid("id"), row)).collect();
-    for (id, key) in keys(report, events) {
+    for (id, key) in keys.0 {
         let at = Some((organization, key.seq));
         let Some(row) = rows.remove(&Some(id)) else {
             report.find(Code::RowMissing, "api_key", id, at, "the organisation made this key");
@@ -54,37 +59,34 @@ pub(super) fn compare_keys(report: &mut Report<'_>, organization: Uuid, events: 
     }
 }
 
-fn keys(report: &mut Report<'_>, events: &[EventRow]) -> BTreeMap<Uuid, Key> {
-    let mut keys: BTreeMap<Uuid, Key> = BTreeMap::new();
-    for event in events {
-        let what = event.named().map(|named| named.event_type).unwrap_or_default();
-        if what != MADE && what != REVOKED {
-            continue;
-        }
-        let Ok(said) = serde_json::from_str::<Business>(event.business()) else {
-            report.event(
-                Code::EventUnreadable,
-                event.subject,
-                event.seq,
-                "it does not say of which key it is",
-            );
-            continue;
-        };
-        if what == MADE {
-            let key = Key {
-                seq: event.seq,
-                token_hash: said.token_hash,
-                created_at: event.received(),
-                expires_at: said.expires_at,
-                revoked_at: None,
+impl Keys {
+    /// Takes in the next events.
+    pub(super) fn go_on(&mut self, report: &mut Report<'_>, events: &[EventRow]) {
+        for event in events {
+            let what = event.named().map(|named| named.event_type).unwrap_or_default();
+            if what != MADE && what != REVOKED {
+                continue;
+            }
+            let Ok(said) = serde_json::from_str::<Business>(event.business()) else {
+                let detail = "it does not say of which key it is";
+                report.event(Code::EventUnreadable, event.subject, event.seq, detail);
+                continue;
             };
-            keys.insert(said.of_key, key);
-        } else if let Some(key) = keys.get_mut(&said.of_key) {
-            (key.seq, key.revoked_at) = (event.seq, event.received());
-        } else {
-            let detail = "it revokes a key that the organisation never made";
-            report.event(Code::EventUnreadable, event.subject, event.seq, detail);
+            if what == MADE {
+                let key = Key {
+                    seq: event.seq,
+                    token_hash: said.token_hash,
+                    created_at: event.received(),
+                    expires_at: said.expires_at,
+                    revoked_at: None,
+                };
+                self.0.insert(said.of_key, key);
+            } else if let Some(key) = self.0.get_mut(&said.of_key) {
+                (key.seq, key.revoked_at) = (event.seq, event.received());
+            } else {
+                let detail = "it revokes a key that the organisation never made";
+                report.event(Code::EventUnreadable, event.subject, event.seq, detail);
+            }
         }
     }
-    keys
 }

@@ -1,4 +1,4 @@
-//! What one range of subjects has in the database, read in one snapshot.
+//! What one page of subjects has in the database, read in one snapshot.
 
 use super::row::{Row, Stored};
 use super::snapshot::{Range, Reader};
@@ -11,6 +11,7 @@ use uuid::Uuid;
 
 /// An event as stored, without the copies for the search. Nothing where a value is missing, which
 /// the table's constraints forbid but an owner of the table can bring about.
+#[derive(Clone)]
 pub(super) struct EventRow {
     pub subject: Uuid,
     pub seq: i32,
@@ -87,18 +88,6 @@ pub(super) struct SubjectRow {
     pub row: Row,
 }
 
-/// Name of the table that holds subjects of a kind.
-pub(super) fn table(kind: SubjectKind) -> &'static str {
-    match kind {
-        SubjectKind::Log => "log",
-        SubjectKind::FellingTicket => "felling_ticket",
-        SubjectKind::SealBatch => "seal_batch",
-        SubjectKind::Organization => "organization",
-        SubjectKind::Finding => "finding",
-        SubjectKind::Waybill => "waybill",
-    }
-}
-
 /// A personal part.
 pub(super) struct PersonalRow {
     pub secret: Option<Secret>,
@@ -113,7 +102,7 @@ pub(super) struct Place {
     pub queued: bool,
 }
 
-/// All of a range.
+/// All of a page.
 pub(super) struct Loaded {
     pub events: Vec<EventRow>,
     pub subjects: BTreeMap<Uuid, SubjectRow>,
@@ -123,26 +112,69 @@ pub(super) struct Loaded {
     pub twice: Vec<(Uuid, i32)>,
 }
 
-/// The next range of about `reader.rows` events, with whole chains.
-pub(super) async fn range(reader: &mut Reader<'_>, low: Uuid) -> sqlx::Result<Range> {
+/// What is read in one snapshot: whole chains, or a piece of one that is longer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Page {
+    /// The subjects.
+    pub range: Range,
+    /// The seqs, both included.
+    pub seqs: (i32, i32),
+    /// Whether the next page goes on with the same chain.
+    pub goes_on: bool,
+}
+
+/// Where a page begins: with this subject, at this seq.
+pub(super) type From = (Uuid, i32);
+
+impl Page {
+    /// Where the first page begins.
+    pub(super) const START: From = (Uuid::nil(), i32::MIN);
+
+    /// Where the next page begins; nothing after the last.
+    pub(super) fn next(self) -> Option<From> {
+        if self.goes_on {
+            return Some((self.range.low, self.seqs.1.saturating_add(1)));
+        }
+        Some((self.range.next()?, i32::MIN))
+    }
+}
+
+/// The next page of at most `reader.rows` events and as many leaves.
+pub(super) async fn page(reader: &mut Reader<'_>, (low, seq): From) -> sqlx::Result<Page> {
     let offset = reader.rows;
+    if seq == i32::MIN {
+        let next = sqlx::query_scalar!(
+            r#"SELECT LEAST(
+                   (SELECT subject_id FROM event WHERE subject_id >= $1 ORDER BY subject_id, seq OFFSET $2 LIMIT 1),
+                   (SELECT subject_id FROM leaf WHERE subject_id >= $1 ORDER BY subject_id, seq OFFSET $2 LIMIT 1),
+                   (SELECT id FROM log WHERE id >= $1 ORDER BY id OFFSET $2 LIMIT 1),
+                   (SELECT id FROM felling_ticket WHERE id >= $1 ORDER BY id OFFSET $2 LIMIT 1),
+                   (SELECT id FROM seal_batch WHERE id >= $1 ORDER BY id OFFSET $2 LIMIT 1),
+                   (SELECT id FROM organization WHERE id >= $1 ORDER BY id OFFSET $2 LIMIT 1)) AS next"#,
+            low,
+            offset
+        )
+        .fetch_one(&mut *reader.db)
+        .await?;
+        if next != Some(low) {
+            return Ok(Page { range: Range::before(low, next), seqs: (seq, i32::MAX), goes_on: false });
+        }
+    }
+    // One chain alone is as long, or what is left of it.
     let next = sqlx::query_scalar!(
         r#"SELECT LEAST(
-               (SELECT subject_id FROM event WHERE subject_id >= $1 ORDER BY subject_id, seq OFFSET $2 LIMIT 1),
-               (SELECT subject_id FROM leaf WHERE subject_id >= $1 ORDER BY subject_id, seq OFFSET $2 LIMIT 1),
-               (SELECT id FROM log WHERE id >= $1 ORDER BY id OFFSET $2 LIMIT 1),
-               (SELECT id FROM felling_ticket WHERE id >= $1 ORDER BY id OFFSET $2 LIMIT 1),
-               (SELECT id FROM seal_batch WHERE id >= $1 ORDER BY id OFFSET $2 LIMIT 1),
-               (SELECT id FROM organization WHERE id >= $1 ORDER BY id OFFSET $2 LIMIT 1)) AS next"#,
+               (SELECT seq FROM event WHERE subject_id = $1 AND seq >= $2 ORDER BY seq OFFSET $3 LIMIT 1),
+               (SELECT seq FROM leaf WHERE subject_id = $1 AND seq >= $2 ORDER BY seq OFFSET $3 LIMIT 1)) AS next"#,
         low,
+        seq,
         offset
     )
     .fetch_one(&mut *reader.db)
     .await?;
-    if next != Some(low) {
-        return Ok(Range::before(low, next));
+    // A seq that is there often, the table's key taken away, must not keep the check where it is.
+    if let Some(high) = next.map(|next| next.saturating_sub(1).max(seq)).filter(|high| *high < i32::MAX) {
+        return Ok(Page { range: Range { low, high: low }, seqs: (seq, high), goes_on: true });
     }
-    // One chain alone is as long: it is the range.
     let next = sqlx::query_scalar!(
         r#"SELECT LEAST(
                (SELECT subject_id FROM event WHERE subject_id > $1 ORDER BY subject_id, seq LIMIT 1),
@@ -155,26 +187,33 @@ pub(super) async fn range(reader: &mut Reader<'_>, low: Uuid) -> sqlx::Result<Ra
     )
     .fetch_one(&mut *reader.db)
     .await?;
-    Ok(Range::before(low, next))
+    Ok(Page { range: Range::before(low, next), seqs: (seq, i32::MAX), goes_on: false })
 }
 
-/// Reads a range.
-pub(super) async fn load(db: &mut PgConnection, range: Range) -> sqlx::Result<Loaded> {
+/// Reads a page. `first` is the first event of a chain that goes on on it: its personal part is read again,
+/// since what follows from it is compared in this snapshot.
+pub(super) async fn load(
+    db: &mut PgConnection,
+    page: Page,
+    first: Option<&EventRow>,
+) -> sqlx::Result<Loaded> {
     // From the primary key alone: it includes all that a chain needs.
     let events = sqlx::query_as!(
         EventRow,
         r#"SELECT subject_id AS "subject!", seq AS "seq!", received_at AS "received_at?: Stored", hash AS "hash?",
                   secret AS "secret?", public AS "public?", business AS "business?",
                   personal_commitment, personal_id
-           FROM event WHERE subject_id BETWEEN $1 AND $2 ORDER BY subject_id, seq"#,
-        range.low,
-        range.high
+           FROM event WHERE subject_id BETWEEN $1 AND $2 AND seq BETWEEN $3 AND $4 ORDER BY subject_id, seq"#,
+        page.range.low,
+        page.range.high,
+        page.seqs.0,
+        page.seqs.1
     )
     .fetch_all(&mut *db)
     .await?;
-    let subjects = subjects(db, range).await?;
-    let personal = personal(db, &events).await?;
-    let (places, twice) = places(db, range, &events).await?;
+    let subjects = subjects(db, page.range).await?;
+    let personal = personal(db, events.iter().chain(first)).await?;
+    let (places, twice) = places(db, page, &events).await?;
     Ok(Loaded { events, subjects, personal, places, twice })
 }
 
@@ -200,8 +239,11 @@ async fn subjects(db: &mut PgConnection, range: Range) -> sqlx::Result<BTreeMap<
     Ok(subjects.collect())
 }
 
-async fn personal(db: &mut PgConnection, events: &[EventRow]) -> sqlx::Result<HashMap<Uuid, PersonalRow>> {
-    let mut ids: Vec<Uuid> = events.iter().filter_map(|event| event.personal_id).collect();
+async fn personal(
+    db: &mut PgConnection,
+    events: impl Iterator<Item = &EventRow>,
+) -> sqlx::Result<HashMap<Uuid, PersonalRow>> {
+    let mut ids: Vec<Uuid> = events.filter_map(|event| event.personal_id).collect();
     ids.sort_unstable();
     ids.dedup();
     if ids.is_empty() {
@@ -223,13 +265,16 @@ async fn personal(db: &mut PgConnection, events: &[EventRow]) -> sqlx::Result<Ha
 
 type Places = (BTreeMap<(Uuid, i32), Place>, Vec<(Uuid, i32)>);
 
-/// The leaves of a range, and of events that have none, what waits in the queue.
-async fn places(db: &mut PgConnection, range: Range, events: &[EventRow]) -> sqlx::Result<Places> {
+/// The leaves of a page, and of events that have none, what waits in the queue.
+async fn places(db: &mut PgConnection, page: Page, events: &[EventRow]) -> sqlx::Result<Places> {
+    // One without a seq, its constraint taken away, is told where the events' leaves are missed.
     let leaves = sqlx::query!(
-        r#"SELECT subject_id AS "subject!", seq AS "seq?", entry AS "entry?" FROM leaf
-           WHERE subject_id BETWEEN $1 AND $2 ORDER BY subject_id, seq"#,
-        range.low,
-        range.high
+        r#"SELECT subject_id AS "subject!", seq AS "seq!", entry AS "entry?" FROM leaf
+           WHERE subject_id BETWEEN $1 AND $2 AND seq BETWEEN $3 AND $4 ORDER BY subject_id, seq"#,
+        page.range.low,
+        page.range.high,
+        page.seqs.0,
+        page.seqs.1
     )
     .fetch_all(&mut *db)
     .await?;
@@ -241,10 +286,8 @@ async fn places(db: &mut PgConnection, range: Range, events: &[EventRow]) -> sql
     };
     let mut known = std::collections::HashSet::with_capacity(leaves.len());
     for leaf in leaves {
-        // A leaf of no event is told where the leaves are gone through.
-        let Some(seq) = leaf.seq else { continue };
-        known.insert((leaf.subject, seq));
-        put((leaf.subject, seq), leaf.entry, false);
+        known.insert((leaf.subject, leaf.seq));
+        put((leaf.subject, leaf.seq), leaf.entry, false);
     }
     let waiting: Vec<(Uuid, i32)> =
         events.iter().map(|event| (event.subject, event.seq)).filter(|at| !known.contains(at)).collect();

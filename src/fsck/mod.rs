@@ -5,12 +5,14 @@
 //! It only reads, in snapshots of a few thousand rows each, so that a check of hours holds back
 //! neither vacuum nor the sequencer; what is compared with each other is read in the same snapshot.
 //! Memory does not grow with the number of events: each pass goes through its tables in the order of
-//! an index, and rows meet in the program, not by a query a subject. No value in the database can
-//! make it fail: what cannot be read is a finding.
+//! an index, and rows meet in the program, not by a query a subject. A chain that is longer than a
+//! page is carried on to the next (`subject`), a batch of seals too (`batch`, `seal`). No value in the
+//! database can make it fail: what cannot be read is a finding.
 //!
 //! Passes: subjects in the order of their ids (`sweep`), the copies for the search in the order of
 //! the table's own pages (`copies`), harvests, ticket lines, seals, postings, erasures, leaves.
 
+mod batch;
 mod chain;
 pub mod console;
 mod copies;
@@ -27,6 +29,7 @@ mod report;
 mod row;
 mod seal;
 mod snapshot;
+mod subject;
 mod sweep;
 mod ticket;
 

@@ -18,23 +18,51 @@ use uuid::Uuid;
 /// Tickets a snapshot.
 const TICKETS: i64 = 100;
 
-/// What a ticket's row shall say, but for its head; nothing if the events cannot be read.
-pub(super) fn wants(events: &[EventRow]) -> Option<Vec<(&'static str, Want)>> {
-    let read = |text: &str| serde_json::from_str::<Value>(text).ok();
-    let first = events.first()?;
-    let (public, business) = (read(first.public())?, read(first.business())?);
-    let word = |part: &Value, name: &str| part.get(name).and_then(Value::as_str).map(str::to_owned);
-    let (mut felling_until, mut removal_until) =
-        (word(&business, "felling_until"), word(&business, "removal_until"));
-    let mut cancelled = Want::Null;
-    for event in &events[1..] {
-        let changed = read(event.business())?;
-        felling_until = word(&changed, "felling_until").or(felling_until);
-        removal_until = word(&changed, "removal_until").or(removal_until);
-        if event.named().is_some_and(|named| named.event_type == "ticket_cancelled") {
-            cancelled = Want::time(occurred(&changed));
+/// What the events of a ticket after its first one changed.
+#[derive(Default)]
+pub(super) struct Changes {
+    felling_until: Option<String>,
+    removal_until: Option<String>,
+    /// When it was cancelled, in the newest event that does so.
+    cancelled: Option<Want>,
+    /// Whether one of them could not be read.
+    broken: bool,
+}
+
+impl Changes {
+    /// Takes in the next events.
+    pub(super) fn go_on(&mut self, events: &[EventRow]) {
+        for event in events {
+            let Some(changed) = read(event.business()) else {
+                self.broken = true;
+                continue;
+            };
+            self.felling_until = word(&changed, "felling_until").or(self.felling_until.take());
+            self.removal_until = word(&changed, "removal_until").or(self.removal_until.take());
+            if event.named().is_some_and(|named| named.event_type == "ticket_cancelled") {
+                self.cancelled = Some(Want::time(occurred(&changed)));
+            }
         }
     }
+}
+
+fn read(text: &str) -> Option<Value> {
+    serde_json::from_str(text).ok()
+}
+
+fn word(part: &Value, name: &str) -> Option<String> {
+    part.get(name).and_then(Value::as_str).map(str::to_owned)
+}
+
+/// What a ticket's row shall say, but for its head; nothing if the events cannot be read.
+pub(super) fn wants(first: &EventRow, changes: &Changes) -> Option<Vec<(&'static str, Want)>> {
+    let (public, business) = (read(first.public())?, read(first.business())?);
+    if changes.broken {
+        return None;
+    }
+    let felling_until = changes.felling_until.clone().or_else(|| word(&business, "felling_until"));
+    let removal_until = changes.removal_until.clone().or_else(|| word(&business, "removal_until"));
+    let cancelled = changes.cancelled.clone().unwrap_or(Want::Null);
     let said = |name| Want::maybe(word(&business, name));
     let name = public.get("ticket")?;
     Some(vec![

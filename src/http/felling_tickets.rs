@@ -7,7 +7,6 @@ use super::organizations::PageQuery;
 use super::paging::{Cursor, Limit, Page};
 use super::posting::{Done, Posted, Posting};
 use super::problem::Problem;
-use crate::chain::bytes::subject_ref;
 use crate::chain::history::{self, Openness, ShownEvent};
 use crate::error::{At, Entry, Error, Invalid};
 use crate::geo::Plot;
@@ -319,12 +318,9 @@ pub async fn get_felling_ticket_history(
     let id: TicketId = id_in_path(&id)?;
     let mut db = app.pool.acquire().await?;
     let ticket = get(&mut db, &caller, id).await?;
-    let (kind, salt) = subject(&mut db, id).await?;
-    let subject = subject_ref(kind, id.0, &salt);
+    let subject = subject(&mut *db, id).await?;
     // A ticket's events have no personal part, so there is none to withhold.
-    let open = Openness::ALL;
-    let stored = history::read(&mut db, id.0, None, open.personal).await?;
-    let events = stored.into_iter().map(|event| event.shown(subject, open)).collect();
+    let events = history::shown(&mut db, &subject, |_| Openness::ALL).await?;
     Ok(Json(TicketHistory { ticket, events }))
 }
 

@@ -3,23 +3,30 @@
 
 use super::address::ClientAddr;
 use super::app::App;
-use super::asked::{Asked, NothingAsked};
+use super::asked::{Asked, NothingAsked, id_in_path};
 use super::auth::HistoryReader;
 use super::kind::Kind;
 use super::logs::seen;
 use super::problem::Problem;
+use super::seal_batches::PIECE;
+use super::seals::sight;
 use super::verify::last_segment;
+use crate::chain::history::{Openness, StoredEvent};
+use crate::chain::{self, Subject};
 use crate::custody::history;
 use crate::error::{At, Invalid};
+use crate::ids::{OrganizationId, SealBatchId, TicketId};
 use crate::input::input;
 use crate::log::store::Reader;
 use crate::party::key::Caller;
-use crate::register::export::{Export, export, leaves};
-use crate::register::lookup::{Place, newest, proof};
+use crate::party::organization;
+use crate::permit;
+use crate::register::export::{Export, Shown, export, leaves};
+use crate::register::lookup::{Place, newest, newest_of, proof};
 use crate::register::published::{PublishedError, Said};
-use crate::seal::Code;
+use crate::seal::{Code, view};
 use axum::Json;
-use axum::extract::{OriginalUri, State};
+use axum::extract::{OriginalUri, Path, State};
 use axum::http::Uri;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
@@ -91,13 +98,16 @@ pub async fn get_log_proof(
         Ok(code) => newest(&app.pool, &code, &app.key_ring, size).await?,
         Err(_) => Place::Unknown,
     };
+    if let (Place::Unknown, Some(permit)) = (&place, permit) {
+        permit.miss();
+    }
+    proven(&app, place, said).await
+}
+
+/// The proof of a place, under what is published.
+async fn proven(app: &App, place: Place, said: Option<Arc<Said>>) -> Result<Response, Problem> {
     match (place, said) {
-        (Place::Unknown, _) => {
-            if let Some(permit) = permit {
-                permit.miss();
-            }
-            Err(Problem::not_found())
-        }
+        (Place::Unknown, _) => Err(Problem::not_found()),
         (Place::At { index, entry }, Some(said)) => {
             let published = app.register.clone();
             let text = reading(move || Ok(proof(&published, &said, index, &entry)?.to_string())).await?;
@@ -105,6 +115,98 @@ pub async fn get_log_proof(
         }
         _ => Err(not_published_yet()),
     }
+}
+
+/// The proof of the newest event of a subject that the caller was found to see.
+async fn proven_of(app: &App, subject: &Subject) -> Result<Response, Problem> {
+    let said = said(app).await?;
+    let size = said.as_ref().map_or(0, |said| said.checkpoint.size);
+    let place = newest_of(&app.pool, subject.id, size).await?;
+    proven(app, place, said).await
+}
+
+/// The ticket that a path names, if the caller sees it as `GET /v1/felling-tickets/{id}` does.
+async fn seen_ticket(app: &App, caller: &Caller, id: &str) -> Result<Subject, Problem> {
+    let id: TicketId = id_in_path(id)?;
+    let mut db = app.pool.acquire().await?;
+    permit::read::get(&mut db, caller, id).await?;
+    Ok(permit::read::subject(&mut *db, id).await?)
+}
+
+/// The organisation that a path names, if the caller sees it as `GET /v1/organizations/{id}` does.
+async fn seen_organization(app: &App, caller: &Caller, id: &str) -> Result<Subject, Problem> {
+    let id: OrganizationId = id_in_path(id)?;
+    organization::get(&app.pool, caller, id).await?;
+    Ok(organization::subject(&app.pool, id).await?)
+}
+
+/// The batch that a path names, if the caller sees one of its seals.
+async fn seen_batch(app: &App, caller: &Caller, id: &str) -> Result<Subject, Problem> {
+    let subject = view::batch_subject(&app.pool, id_in_path(id)?, sight(caller)).await?;
+    subject.ok_or_else(Problem::not_found)
+}
+
+/// Proof that a felling ticket's newest record is in the public register
+///
+/// For who sees the ticket. The same form as a log's proof.
+#[utoipa::path(
+    get, path = "/v1/felling-tickets/{id}/proof", operation_id = "get_felling_ticket_proof", tag = "register",
+    params(("id" = TicketId, Path, description = "The ticket")),
+    security(("token" = [])),
+    responses(
+        (status = 200, description = "The proof", body = String, content_type = "text/plain; charset=utf-8"),
+        (status = 404, description = "Absent, or not yours to see; or `not-published-yet`", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub async fn get_felling_ticket_proof(
+    State(app): State<App>,
+    caller: Caller,
+    Path(id): Path<String>,
+    _: NothingAsked,
+) -> Result<Response, Problem> {
+    proven_of(&app, &seen_ticket(&app, &caller, &id).await?).await
+}
+
+/// Proof that a seal batch's newest record is in the public register
+///
+/// For the operator, inspectors, and who holds one of its seals. The same form as a log's proof.
+#[utoipa::path(
+    get, path = "/v1/seal-batches/{id}/proof", operation_id = "get_seal_batch_proof", tag = "register",
+    params(("id" = SealBatchId, Path, description = "The batch")),
+    security(("token" = [])),
+    responses(
+        (status = 200, description = "The proof", body = String, content_type = "text/plain; charset=utf-8"),
+        (status = 404, description = "Absent, or not yours to see; or `not-published-yet`", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub async fn get_seal_batch_proof(
+    State(app): State<App>,
+    caller: Caller,
+    Path(id): Path<String>,
+    _: NothingAsked,
+) -> Result<Response, Problem> {
+    proven_of(&app, &seen_batch(&app, &caller, &id).await?).await
+}
+
+/// Proof that an organisation's newest record is in the public register
+///
+/// For who sees the organisation. The same form as a log's proof.
+#[utoipa::path(
+    get, path = "/v1/organizations/{id}/proof", operation_id = "get_organization_proof", tag = "register",
+    params(("id" = OrganizationId, Path, description = "The organisation")),
+    security(("token" = [])),
+    responses(
+        (status = 200, description = "The proof", body = String, content_type = "text/plain; charset=utf-8"),
+        (status = 404, description = "Absent, or not yours to see; or `not-published-yet`", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub async fn get_organization_proof(
+    State(app): State<App>,
+    caller: Caller,
+    Path(id): Path<String>,
+    _: NothingAsked,
+) -> Result<Response, Problem> {
+    proven_of(&app, &seen_organization(&app, &caller, &id).await?).await
 }
 
 input! {
@@ -139,16 +241,113 @@ pub async fn export_log(
 ) -> Result<Json<Export>, Problem> {
     let reader = Reader::from(&caller);
     let (row, sight) = seen(&app, reader, &code_before(&uri, "/export")?).await?;
-    let history = history::read(&app.reads, &row, sight, reader).await?;
-    // After the history, so that no event is pending only for having been read early.
-    let Some(said) = said(&app).await? else { return Err(not_published_yet()) };
+    let subject = row.subject()?;
+    let (events, room) = history::read(&app.reads, &row, sight, reader).await?.into_chain();
+    exported(&app, Shown { subject, events, room }, since).await
+}
+
+/// The file of a chain.
+async fn exported(app: &App, shown: Shown, since: Option<u64>) -> Result<Json<Export>, Problem> {
+    // After the events, so that none is pending only for having been read early.
+    let Some(said) = said(app).await? else { return Err(not_published_yet()) };
     let size = said.checkpoint.size;
     if since.is_some_and(|since| since > size) {
         let wrong =
             Invalid::new("since-beyond-register", format!("The published register has {size} entries."));
         return Err(Problem::wrong_at(At::Query("since".into()), wrong));
     }
-    let leaves = leaves(&app.pool, row.id, history.events.len(), size).await?;
+    let leaves = leaves(&app.pool, shown.subject.id, shown.events.len(), size).await?;
     let published = app.register.clone();
-    Ok(Json(reading(move || export(&row, history, &leaves, &published, &said, since)).await?))
+    Ok(Json(reading(move || export(shown, &leaves, &published, &said, since)).await?))
+}
+
+/// A subject's chain, each event as far as `open` says that the caller sees it.
+async fn told(
+    app: &App,
+    subject: Subject,
+    open: impl Fn(&StoredEvent) -> Openness,
+) -> Result<Shown, Problem> {
+    let room = app.reads.room(subject.events).await?;
+    let mut db = app.pool.acquire().await?;
+    let events = chain::history::shown(&mut db, &subject, open).await?;
+    Ok(Shown { subject, events, room })
+}
+
+/// A felling ticket's history with its proofs, in one file
+///
+/// For who sees the ticket: every event with all that it says, in the form of a log's export.
+#[utoipa::path(
+    get, path = "/v1/felling-tickets/{id}/export", operation_id = "export_felling_ticket", tag = "register",
+    security(("token" = [])),
+    params(("id" = TicketId, Path, description = "The ticket"), ExportQuery),
+    responses(
+        (status = 200, description = "The file", body = Export),
+        (status = 404, description = "Absent, or not yours to see; or `not-published-yet`", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub async fn export_felling_ticket(
+    State(app): State<App>,
+    caller: Caller,
+    Path(id): Path<String>,
+    Asked(ExportQuery { since }): Asked<ExportQuery>,
+) -> Result<Json<Export>, Problem> {
+    let subject = seen_ticket(&app, &caller, &id).await?;
+    // A ticket's events have no personal part, so there is none to withhold.
+    exported(&app, told(&app, subject, |_| Openness::ALL).await?, since).await
+}
+
+/// A seal batch's history with its proofs, in one file
+///
+/// For the operator and inspectors every event with all that it says. For who holds one of its seals every
+/// event, opened where it concerns a seal that he holds. In the form of a log's export; it names no
+/// marking code.
+#[utoipa::path(
+    get, path = "/v1/seal-batches/{id}/export", operation_id = "export_seal_batch", tag = "register",
+    security(("token" = [])),
+    params(("id" = SealBatchId, Path, description = "The batch"), ExportQuery),
+    responses(
+        (status = 200, description = "The file", body = Export),
+        (status = 404, description = "Absent, or not yours to see; or `not-published-yet`", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub async fn export_seal_batch(
+    State(app): State<App>,
+    caller: Caller,
+    Path(id): Path<String>,
+    Asked(ExportQuery { since }): Asked<ExportQuery>,
+) -> Result<Json<Export>, Problem> {
+    let subject = seen_batch(&app, &caller, &id).await?;
+    let mut db = app.pool.acquire().await?;
+    let concerning = view::concerning(&mut db, &subject, sight(&caller), PIECE).await?;
+    drop(db);
+    let open = |event: &StoredEvent| match &concerning {
+        Some(concerning) if !concerning.contains(&event.seq) => Openness::CLOSED,
+        _ => Openness::BUSINESS,
+    };
+    exported(&app, told(&app, subject, open).await?, since).await
+}
+
+/// An organisation's history with its proofs, in one file
+///
+/// For who sees the organisation: its registration, and that a person's data was erased. What it says of
+/// keys is opened for who may list them: the organisation itself and the operator. In the form of a log's
+/// export.
+#[utoipa::path(
+    get, path = "/v1/organizations/{id}/export", operation_id = "export_organization", tag = "register",
+    security(("token" = [])),
+    params(("id" = OrganizationId, Path, description = "The organisation"), ExportQuery),
+    responses(
+        (status = 200, description = "The file", body = Export),
+        (status = 404, description = "Absent, or not yours to see; or `not-published-yet`", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub async fn export_organization(
+    State(app): State<App>,
+    caller: Caller,
+    Path(id): Path<String>,
+    Asked(ExportQuery { since }): Asked<ExportQuery>,
+) -> Result<Json<Export>, Problem> {
+    let subject = seen_organization(&app, &caller, &id).await?;
+    let open = |event: &StoredEvent| organization::openness(&caller, subject.id.into(), event);
+    exported(&app, told(&app, subject, open).await?, since).await
 }

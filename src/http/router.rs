@@ -59,6 +59,8 @@ pub fn api() -> OpenApiRouter<App> {
         // organisations and keys
         .routes(routes!(organizations::create_organization, organizations::list_organizations))
         .routes(routes!(organizations::get_organization))
+        .routes(routes!(proofs::get_organization_proof))
+        .routes(routes!(proofs::export_organization))
         .routes(routes!(keys::create_key, keys::list_keys))
         .routes(routes!(keys::revoke_key))
         .routes(routes!(keys::get_me))
@@ -69,6 +71,8 @@ pub fn api() -> OpenApiRouter<App> {
         .routes(routes!(felling_tickets::create_felling_ticket, felling_tickets::list_felling_tickets))
         .routes(routes!(felling_tickets::get_felling_ticket))
         .routes(routes!(felling_tickets::get_felling_ticket_history))
+        .routes(routes!(proofs::get_felling_ticket_proof))
+        .routes(routes!(proofs::export_felling_ticket))
         .routes(routes!(felling_tickets::extend_felling_ticket))
         .routes(routes!(felling_tickets::cancel_felling_ticket))
         // seals
@@ -82,6 +86,8 @@ pub fn api() -> OpenApiRouter<App> {
         .routes(routes!(seal_moves::void_seal))
         .routes(routes!(seal_batches::make_seals))
         .routes(routes!(seal_batches::list_batch_seals))
+        .routes(routes!(proofs::get_seal_batch_proof))
+        .routes(routes!(proofs::export_seal_batch))
         // harvests
         .routes(routes!(harvests::create_harvest).layer(batch_body()))
         .routes(routes!(harvests::get_harvest_template))

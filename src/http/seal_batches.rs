@@ -30,7 +30,7 @@ const MOST_REGISTERED: usize = 10_000;
 /// Most seals made at once.
 const MOST_MADE: u32 = 1_000_000;
 /// Seals of one piece of a streamed list.
-const PIECE: i64 = 2_000;
+pub(super) const PIECE: i64 = 2_000;
 
 input! {
     /// Seals that exist, and who gets them.
@@ -188,9 +188,10 @@ pub async fn make_seals(
                 let mint = Mint::new(app.gtin)
                     .map_err(|error| Error::Unavailable(format!("no randomness: {error}").into()))?;
                 let threads = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+                let key = app.signing_key.public_key();
                 let mint: batch::Mint =
                     Arc::new(move |ordinals| mint.batch(&app.signing_key, ordinals, threads));
-                let made = batch::make(tx, &by, holder, input.quantity.0, mint).await?;
+                let made = batch::make(tx, &by, holder, input.quantity.0, mint, &key).await?;
                 Ok(Done::created(&made, format!("seal batch {}", made.id)))
             })
         })

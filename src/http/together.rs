@@ -32,7 +32,7 @@ const WRITES: Bounds = Bounds {
     askers: 64,
     cost: 500,
     // What it waits for has bounds of its own, so that no COMMIT is asked for a second time.
-    patience: Duration::from_secs(60),
+    patience: Duration::from_mins(1),
 };
 
 /// The queue of postings that may go with others. Clones share it.

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::{self, Write};
-use std::os::unix::fs::DirBuilderExt as _;
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -27,6 +27,8 @@ pub enum Call {
     Sync,
     /// A file takes its place.
     Rename,
+    /// A file takes a place where none is.
+    Link,
     /// A folder's names are made to last.
     SyncDir,
     /// A file or folder goes.
@@ -90,15 +92,48 @@ impl Disk {
         let draft = path.with_file_name(name);
         self.pass(Call::Create, &draft)?;
         let mut file = File::create(&draft)?;
-        if let Err(refused) = self.pass(Call::Write, &draft) {
+        self.write(&mut file, &draft, bytes)?;
+        self.pass(Call::Rename, path)?;
+        fs::rename(&draft, path)
+    }
+
+    /// Puts a secret into a file that is not there yet, for this user alone; its folder is made if need
+    /// be. It is written beside its place, synced and linked there: nobody ever sees half of it, of two that
+    /// write at once one is refused, and once this has returned it lasts through a power cut.
+    ///
+    /// # Errors
+    /// `AlreadyExists` if there is a file, or the system's own.
+    pub fn put_secret(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
+        let folder = path.parent().unwrap_or(Path::new("."));
+        self.make_private_dir(folder)?;
+        // Another name each time: of two that write at once neither may write into the other's draft.
+        let mut nonce = [0; 8];
+        getrandom::fill(&mut nonce).map_err(|error| io::Error::other(error.to_string()))?;
+        let draft = folder.join(format!(".key-{}", hex::encode(nonce)));
+        let written = self.link_one(path, &draft, bytes);
+        let removed = self.pass(Call::Remove, &draft).and_then(|()| fs::remove_file(&draft));
+        written?;
+        removed?;
+        self.sync_dir(folder)
+    }
+
+    fn link_one(&self, path: &Path, draft: &Path, bytes: &[u8]) -> io::Result<()> {
+        self.pass(Call::Create, draft)?;
+        let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(draft)?;
+        self.write(&mut file, draft, bytes)?;
+        self.pass(Call::Link, path)?;
+        fs::hard_link(draft, path)
+    }
+
+    /// Writes bytes and makes them last.
+    fn write(&self, file: &mut File, path: &Path, bytes: &[u8]) -> io::Result<()> {
+        if let Err(refused) = self.pass(Call::Write, path) {
             file.write_all(&bytes[..bytes.len() / 2])?;
             return Err(refused);
         }
         file.write_all(bytes)?;
-        self.pass(Call::Sync, &draft)?;
-        file.sync_all()?;
-        self.pass(Call::Rename, path)?;
-        fs::rename(&draft, path)
+        self.pass(Call::Sync, path)?;
+        file.sync_all()
     }
 
     /// Makes a folder and those above it, so that they last before this returns: without their names

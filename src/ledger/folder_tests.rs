@@ -130,3 +130,36 @@ fn every_kind_of_call_passes_the_gate() {
     assert_eq!(*seen.lock().unwrap(), [MakeDir, Create, Write, Sync, Rename, SyncDir, SyncDir, Remove]);
     assert_eq!(folder.keys().unwrap(), Some(b"{}".to_vec()));
 }
+
+/// Whichever call the disk fails at, and every one after it: there is no key, or a whole one, and no
+/// other is put over it.
+#[test]
+fn a_secret_that_is_cut_off_is_none_or_whole() {
+    use Call::{Create, Link, MakeDir, Remove, Sync, SyncDir, Write};
+    let order = [MakeDir, SyncDir, Create, Write, Sync, Link, Remove, SyncDir];
+    for dies_at in 0..=order.len() {
+        let place = tempfile::tempdir().unwrap();
+        let path = place.path().join("keys/register.key");
+        let calls = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&calls);
+        let disk = Disk::gated(move |call, _| {
+            let n = counted.fetch_add(1, Ordering::SeqCst);
+            assert!(n > dies_at || order.get(n) == Some(&call), "call {n} is {call:?}");
+            if n < dies_at { Ok(()) } else { Err(io::Error::other(format!("died at {call:?}"))) }
+        });
+        let done = disk.put_secret(&path, b"PRIVATE+KEY+timber.example\n");
+        assert_eq!(done.is_ok(), dies_at == order.len(), "call {dies_at}: {done:?}");
+        let linked = order[..dies_at].contains(&Link);
+        assert_eq!(path.exists(), linked, "call {dies_at}");
+        let again = Disk::system().put_secret(&path, b"PRIVATE+KEY+another.example\n");
+        let kept = std::fs::read(&path).unwrap();
+        if linked {
+            assert_eq!(again.unwrap_err().kind(), io::ErrorKind::AlreadyExists, "call {dies_at}");
+            assert_eq!(kept, b"PRIVATE+KEY+timber.example\n", "call {dies_at}");
+        } else {
+            again.unwrap();
+            assert_eq!(kept, b"PRIVATE+KEY+another.example\n", "call {dies_at}");
+        }
+        assert_eq!(std::os::unix::fs::MetadataExt::mode(&std::fs::metadata(&path).unwrap()) & 0o777, 0o600);
+    }
+}

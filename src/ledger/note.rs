@@ -17,8 +17,8 @@ use chrono::{DateTime, Utc};
 use ed25519_dalek::Signer as _;
 use sha2::{Digest, Sha256};
 use std::fmt;
-use std::io::{self, Read, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::io::{self, Read};
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::str::FromStr;
 
@@ -258,28 +258,16 @@ impl Signer {
     }
 
     /// Writes a key file that is not there yet, for this user alone; its folder is made if need be.
-    /// Written beside its place, synced and linked there: nobody ever sees half a key, and of two
-    /// that write at once one is refused.
+    /// Lasting, too: what a lost key has signed can never be gone on with.
     ///
     /// # Errors
-    /// `AlreadyExists` if there is a file, or the system's own.
+    /// As [`Disk::put_secret`].
     pub fn save(&self, path: &Path) -> io::Result<()> {
-        let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        // Lasting too: what a lost key has signed can never be gone on with.
-        Disk::system().make_private_dir(folder)?;
-        let mut nonce = [0; 8];
-        getrandom::fill(&mut nonce).map_err(|error| io::Error::other(error.to_string()))?;
-        let draft = folder.join(format!(".key-{}", hex::encode(nonce)));
-        let written = (|| {
-            let mut file =
-                std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&draft)?;
-            writeln!(file, "{}", self.secret_text())?;
-            file.sync_all()?;
-            std::fs::hard_link(&draft, path)
-        })();
-        std::fs::remove_file(&draft).or_else(|error| if written.is_err() { Ok(()) } else { Err(error) })?;
-        written?;
-        std::fs::File::open(folder)?.sync_all()
+        self.save_on(&Disk::system(), path)
+    }
+
+    fn save_on(&self, disk: &Disk, path: &Path) -> io::Result<()> {
+        disk.put_secret(path, format!("{}\n", self.secret_text()).as_bytes())
     }
 
     /// Reads the key file, or makes it, with a key of that name, if there is none.

@@ -2,7 +2,7 @@
 
 use super::find::Key;
 use super::species::{Assortment, LogKind, MeasurementMethod, Species, Wood};
-use crate::chain::{Hash, Salt};
+use crate::chain::{Hash, Subject, SubjectKind};
 use crate::custody::words::{EventType, Status, TransferOf};
 use crate::error::{Error, Result};
 use crate::ids::{HarvestId, LogId, OrganizationId, TicketId};
@@ -123,9 +123,9 @@ impl LogRow {
         self.issuer_id
     }
 
-    /// Salt of the chain's ref.
-    pub(crate) fn salt(&self) -> Result<Salt> {
-        self.salt.as_slice().try_into().map(Salt).map_err(|_| self.bad("salt"))
+    /// What its chain is about.
+    pub(crate) fn subject(&self) -> Result<Subject> {
+        Subject::stored(SubjectKind::Log, self.id.0, &self.salt, self.head_seq)
     }
 
     /// The mark of erasures when it was read.

@@ -190,8 +190,8 @@ mod tests {
         for lang in Lang::ALL {
             for key in messages(lang).into_keys() {
                 let values = [
-                    "reason", "kind", "value", "date", "time", "when", "verdict", "code", "status", "since",
-                    "index", "size", "signed",
+                    "reason", "kind", "value", "date", "time", "when", "verdict", "code", "status",
+                    "received", "index", "size", "signed",
                 ];
                 let mut values: Vec<(&str, Value<'_>)> = values.map(|name| (name, "x".into())).to_vec();
                 values.push(("k", 1.into()));

@@ -290,7 +290,7 @@ fn in_register(answer: &Verification, lang: Lang) -> Option<InRegister> {
         lang,
         "register-line",
         &[
-            ("since", lang.moment(registered.since).into()),
+            ("received", lang.moment(registered.received_at).into()),
             ("index", count(registered.index)),
             ("size", count(registered.size)),
             ("signed", signed(lang, registered.witnesses.k, registered.witnesses.n).into()),

@@ -72,18 +72,7 @@ pub fn events_digest(events: &[(Uuid, i32)]) -> Hash {
 
 /// The events that have their personal part in a row: the first ones of a harvest's logs, or of an organisation.
 pub async fn events_of(db: &mut PgConnection, personal: Uuid) -> Result<Vec<(Uuid, i32)>> {
-    let rows = sqlx::query!(
-        r#"SELECT e.subject_id AS "subject_id!", e.seq AS "seq!" FROM harvest h
-           JOIN operation o ON o.organization_id = h.organization_id AND o.operation_id = h.operation_id
-           CROSS JOIN LATERAL UNNEST(o.subjects, o.seqs) AS made (subject_id, seq)
-           JOIN event e ON e.subject_id = made.subject_id AND e.seq = made.seq
-           WHERE h.personal_id = $1 AND e.personal_id = $1
-           UNION SELECT subject_id, seq FROM event WHERE subject_id = $1 AND personal_id = $1
-           ORDER BY 1, 2"#,
-        personal
-    )
-    .fetch_all(db)
-    .await?;
+    let rows = sqlx::query_file!("src/party/events_of.sql", personal).fetch_all(db).await?;
     Ok(rows.into_iter().map(|row| (row.subject_id, row.seq)).collect())
 }
 

@@ -2,18 +2,21 @@
 
 use super::act::Act;
 use super::bin::Bin;
-use super::key::Caller;
+use super::erasure::ERASED;
+use super::key::{Caller, may_act};
 use super::role::{OrganizationKind, Role};
 use crate::chain::append::Personal;
 use crate::chain::bytes::Secret;
-use crate::chain::{Draft, Head, SubjectKind, append, canonical};
+use crate::chain::history::{Openness, StoredEvent};
+use crate::chain::{Draft, Head, Subject, SubjectKind, append, canonical};
 use crate::db::Tx;
 use crate::error::{At, Entry, Error, Result};
 use crate::ids::OrganizationId;
 use crate::units::{Text, utc_text};
 use chrono::NaiveDate;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use sqlx::PgExecutor;
+use std::borrow::Cow;
 use utoipa::ToSchema;
 
 /// What is said of an organisation when it is registered.
@@ -167,6 +170,35 @@ pub async fn get(db: impl PgExecutor<'_>, caller: &Caller, id: OrganizationId) -
     // Asked for either way, so that what is foreign takes as long as what is absent.
     let found = list_rows(db, Some(id), None, 1).await?.pop();
     found.filter(|_| may_see(caller, id)).ok_or(Error::NotFound)
+}
+
+/// The chain of an organisation, whoever asks: for who was found to see the organisation ([`get`]).
+///
+/// # Errors
+/// Not found; a stored row that cannot be.
+pub async fn subject(db: impl PgExecutor<'_>, id: OrganizationId) -> Result<Subject> {
+    let row = sqlx::query!("SELECT salt, head_seq FROM organization WHERE id = $1", id.0)
+        .fetch_optional(db)
+        .await?
+        .ok_or(Error::NotFound)?;
+    Subject::stored(SubjectKind::Organization, id.0, &row.salt, row.head_seq)
+}
+
+/// How far `caller`, who may see the organisation, sees an event of its chain: what it is, and that a
+/// person was erased, as [`get`] tells it; of its keys nothing, unless he may list them ([`may_act`]).
+#[must_use]
+pub fn openness(caller: &Caller, id: OrganizationId, event: &StoredEvent) -> Openness {
+    #[derive(Deserialize)]
+    struct Typed<'t> {
+        #[serde(rename = "type", borrow)]
+        event_type: Cow<'t, str>,
+    }
+    // A type that came later, or cannot be read, stays closed like a key's.
+    let of_itself = || {
+        let typed: Option<Typed<'_>> = serde_json::from_str(&event.public).ok();
+        typed.is_some_and(|typed| [REGISTERED, ERASED].contains(&&*typed.event_type))
+    };
+    if may_act(caller, id) || of_itself() { Openness::ALL } else { Openness::CLOSED }
 }
 
 /// Organisations that `caller` may see, in the order of their registration, behind `after`.

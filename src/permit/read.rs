@@ -1,7 +1,7 @@
 //! Tickets as they are answered, to those who may see them.
 
 use super::words::{FellingKind, TicketStatus};
-use crate::chain::{Salt, SubjectKind};
+use crate::chain::{Subject, SubjectKind};
 use crate::error::{Error, Result};
 use crate::geo::Plot;
 use crate::ids::{LineId, OrganizationId, TicketId};
@@ -12,7 +12,7 @@ use crate::party::role::{OrganizationKind, Role};
 use crate::region::{Region, RegionNames};
 use crate::units::{Area, LocalDate, Volume};
 use serde::Serialize;
-use sqlx::PgConnection;
+use sqlx::{PgConnection, PgExecutor};
 use std::collections::HashMap;
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -151,17 +151,16 @@ pub async fn list(
     rows(db, &ids, party).await
 }
 
-/// What the ref of a ticket's chain is made of, besides its id.
+/// The chain of a ticket, whoever asks: for who was found to see the ticket ([`get`]).
 ///
 /// # Errors
-/// Not found.
-pub async fn subject(db: &mut PgConnection, id: TicketId) -> Result<(SubjectKind, Salt)> {
-    let salt = sqlx::query_scalar!("SELECT salt FROM felling_ticket WHERE id = $1", id.0)
+/// Not found; a stored row that cannot be.
+pub async fn subject(db: impl PgExecutor<'_>, id: TicketId) -> Result<Subject> {
+    let row = sqlx::query!("SELECT salt, head_seq FROM felling_ticket WHERE id = $1", id.0)
         .fetch_optional(db)
         .await?
         .ok_or(Error::NotFound)?;
-    let salt = salt.try_into().map_err(|_| Error::BadRow(format!("felling_ticket.salt of {id}")))?;
-    Ok((SubjectKind::FellingTicket, Salt(salt)))
+    Subject::stored(SubjectKind::FellingTicket, id.0, &row.salt, row.head_seq)
 }
 
 /// Whose tickets a caller sees: an inspector everybody's.

@@ -18,7 +18,7 @@ use sqlx::PgPool;
 use sqlx::postgres::PgConnectOptions;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
 /// One statement of a merged reader takes milliseconds; one that takes this long is given up.
@@ -120,13 +120,26 @@ impl Reads {
         if let Some(told) = telling.remembered() {
             return Ok(told);
         }
-        if telling.events() <= SHORT {
-            return self.tellings.ask(telling).await;
+        match self.room(telling.events()).await? {
+            None => self.tellings.ask(telling).await,
+            room => Ok(Told { room, ..self.long_tellings.ask(telling).await? }),
         }
-        let room = Arc::clone(&self.room).acquire_many_owned(telling.events().min(ROOM));
-        let Ok(Ok(room)) = timeout(ROOM_WAIT, room).await else { return Err(Error::Overloaded) };
-        let told = self.long_tellings.ask(telling).await?;
-        Ok(Told { room: Some(room), ..told })
+    }
+
+    /// Room in memory for a history of so many events, to be held as long as it lies there; nothing for a
+    /// short one, which needs none.
+    ///
+    /// # Errors
+    /// Overloaded, if long histories take all of it.
+    pub async fn room(&self, events: u32) -> Result<Option<OwnedSemaphorePermit>> {
+        if events <= SHORT {
+            return Ok(None);
+        }
+        let room = Arc::clone(&self.room).acquire_many_owned(events.min(ROOM));
+        match timeout(ROOM_WAIT, room).await {
+            Ok(Ok(room)) => Ok(Some(room)),
+            _ => Err(Error::Overloaded),
+        }
     }
 }
 

@@ -1,24 +1,34 @@
-//! A log's whole history in one file that anybody checks offline (`ormantrace/export/1`).
+//! The whole history of one subject in one file that anybody checks offline (`ormantrace/export/1`).
 //!
-//! The file holds only what can be checked: the hashed bytes, what opens them as far as the reader may
-//! see it, proofs, and one signed checkpoint. What a person reads stands in the texts that were hashed.
+//! A log or stack, a felling ticket, a batch of seals, an organisation: the file is made in one way for
+//! all of them. It holds only what can be checked: the hashed bytes, what opens them as far as the reader
+//! may see it, proofs, and one signed checkpoint. What a person reads stands in the texts that were hashed.
 
 use super::published::{Published, PublishedError, Said};
-use crate::chain::history::{Evidence, ShownParts};
-use crate::chain::{Entry, Hash};
-use crate::custody::history::LogHistory;
+use crate::chain::history::{Evidence, ShownEvent, ShownParts};
+use crate::chain::{Entry, Hash, Salt, Subject};
 use crate::error::{Error, Result};
-use crate::ids::LogId;
-use crate::log::store::LogRow;
 use crate::verifier::export::FORMAT;
 use serde::Serialize;
 use sqlx::PgExecutor;
 use std::collections::HashMap;
 use std::hash::BuildHasher;
+use tokio::sync::OwnedSemaphorePermit;
 use utoipa::ToSchema;
+use uuid::Uuid;
+
+/// A chain as far as a reader sees it: what a file is made of.
+pub struct Shown {
+    /// What it is about.
+    pub subject: Subject,
+    /// Its events from the first.
+    pub events: Vec<ShownEvent>,
+    /// A long chain's room in memory.
+    pub room: Option<OwnedSemaphorePermit>,
+}
 
 /// The file.
-#[derive(Clone, Debug, Serialize, ToSchema)]
+#[derive(Debug, Serialize, ToSchema)]
 pub struct Export {
     /// `ormantrace/export/1`. It fixes every member and every spelling.
     #[schema(value_type = String, example = "ormantrace/export/1")]
@@ -36,19 +46,22 @@ pub struct Export {
     pub keys: Vec<String>,
     /// Which witnesses the register asks, and how many of them it waits for.
     pub policy: ExportPolicy,
+    /// A long chain's room in memory, kept until the file is written.
+    #[serde(skip)]
+    _room: Option<OwnedSemaphorePermit>,
 }
 
 /// What the chain is about.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct ExportSubject {
-    /// `log`, for a stack too.
+    /// `log` (for a stack too), `felling_ticket`, `seal_batch` or `organization`.
     #[schema(value_type = String)]
     pub kind: &'static str,
-    /// The log's id.
-    pub id: LogId,
+    /// Its id.
+    pub id: Uuid,
     /// The ref's salt, 32 bytes in hex.
-    #[schema(pattern = "^[0-9a-f]{64}$")]
-    pub salt: String,
+    #[schema(value_type = String, pattern = "^[0-9a-f]{64}$")]
+    pub salt: Salt,
 }
 
 /// One event: either `index` and `proof`, or `pending`.
@@ -88,19 +101,19 @@ pub struct ExportPolicy {
     pub witnesses: Vec<String>,
 }
 
-/// The leaves of a log's first `events` events that a register of `size` has: index by seq. One statement.
+/// The leaves of a chain's first `events` events that a register of `size` has: index by seq. One statement.
 ///
 /// # Errors
 /// Those of the database; a leaf that cannot be read.
 pub async fn leaves(
     db: impl PgExecutor<'_>,
-    log: LogId,
+    subject: Uuid,
     events: usize,
     size: u64,
 ) -> Result<HashMap<u32, u64>> {
     let rows = sqlx::query!(
         "SELECT seq, index FROM leaf WHERE subject_id = $1 AND seq <= $2 AND index < $3",
-        log.0,
+        subject,
         i32::try_from(events).unwrap_or(i32::MAX),
         i64::try_from(size).unwrap_or(i64::MAX)
     )
@@ -109,7 +122,7 @@ pub async fn leaves(
     rows.into_iter()
         .map(|row| match (u32::try_from(row.seq), u64::try_from(row.index)) {
             (Ok(seq), Ok(index)) => Ok((seq, index)),
-            _ => Err(Error::BadRow(format!("leaf {} of log {log}", row.index))),
+            _ => Err(Error::BadRow(format!("leaf {} of {subject}", row.index))),
         })
         .collect()
 }
@@ -119,19 +132,17 @@ pub async fn leaves(
 /// # Errors
 /// If the published tiles cannot be read.
 pub fn export(
-    row: &LogRow,
-    history: LogHistory,
+    shown: Shown,
     leaves: &HashMap<u32, u64, impl BuildHasher>,
     published: &Published,
     said: &Said,
     since: Option<u64>,
 ) -> std::result::Result<Export, PublishedError> {
+    let Shown { subject, events, room } = shown;
     let size = said.checkpoint.size;
-    let salt = row.salt().map_err(|error| PublishedError::Damaged(error.to_string()))?;
-    let places: Vec<Option<u64>> =
-        history.events.iter().map(|event| leaves.get(&event.seq()).copied()).collect();
+    let places: Vec<Option<u64>> = events.iter().map(|event| leaves.get(&event.seq()).copied()).collect();
     let mut proofs = published.inclusions(places.iter().copied().flatten(), size)?.into_iter();
-    let events = history.events.into_iter().zip(places).map(|(event, index)| {
+    let events = events.into_iter().zip(places).map(|(event, index)| {
         let Evidence { entry, parts, .. } = event.evidence().into_owned();
         let proof = index.and_then(|_| proofs.next());
         ExportEvent { entry, parts, index, proof, pending: index.is_none().then_some(true) }
@@ -143,7 +154,7 @@ pub fn export(
     };
     Ok(Export {
         format: FORMAT,
-        subject: ExportSubject { kind: "log", id: row.id, salt: hex::encode(salt.0) },
+        subject: ExportSubject { kind: subject.kind.name(), id: subject.id, salt: subject.salt },
         events,
         checkpoint: said.note.to_string(),
         consistency,
@@ -152,5 +163,6 @@ pub fn export(
             quorum: said.policy.quorum,
             witnesses: said.policy.witnesses.iter().map(ToString::to_string).collect(),
         },
+        _room: room,
     })
 }

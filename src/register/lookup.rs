@@ -1,5 +1,6 @@
-//! Where a record is in the register: for the public proof, and for the line on the buyer's page.
+//! Where a record is in the register: for proofs, and for the line on the buyer's page.
 
+use super::leaves;
 use super::published::{Published, PublishedError, Said};
 use crate::chain::bytes::ENTRY_LEN;
 use crate::error::{Error, Result};
@@ -10,13 +11,14 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 use sqlx::PgExecutor;
 use utoipa::ToSchema;
+use uuid::Uuid;
 
-/// What the register has of the log that a code is on.
+/// What the register has of a subject.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Place {
-    /// No seal of this code, or one that was never on a log.
+    /// Nothing is named: no seal of this code, or one that was never on a log.
     Unknown,
-    /// The log is recorded, and no event of it is among the leaves asked about.
+    /// It is recorded, and no event of it is among the leaves asked about.
     NotYet,
     /// Its newest event among them.
     At {
@@ -59,10 +61,31 @@ pub async fn newest(db: impl PgExecutor<'_>, code: &Code, ring: &KeyRing, size: 
     else {
         return Ok(Place::Unknown);
     };
-    let (Some(index), Some(entry)) = (found.index, found.entry) else { return Ok(Place::NotYet) };
-    let index = u64::try_from(index).map_err(|_| Error::BadRow(format!("leaf.index {index}")))?;
-    let entry = entry.try_into().map_err(|_| Error::BadRow(format!("leaf.entry of {index}")))?;
-    Ok(Place::At { index, entry })
+    Place::stored(found.index.zip(found.entry))
+}
+
+/// Finds the newest event that a register of `size` leaves has of a subject, whoever asks: one statement.
+///
+/// # Errors
+/// Those of the database; a leaf that cannot be read.
+pub async fn newest_of(db: impl PgExecutor<'_>, subject: Uuid, size: u64) -> Result<Place> {
+    let found = sqlx::query!(
+        "SELECT index, entry FROM leaf WHERE subject_id = $1 AND index < $2 ORDER BY seq DESC LIMIT 1",
+        subject,
+        i64::try_from(size).unwrap_or(i64::MAX)
+    )
+    .fetch_optional(db)
+    .await?;
+    Place::stored(found.map(|found| (found.index, found.entry)))
+}
+
+impl Place {
+    fn stored(leaf: Option<(i64, Vec<u8>)>) -> Result<Self> {
+        let Some((index, entry)) = leaf else { return Ok(Self::NotYet) };
+        let index = u64::try_from(index).map_err(|_| Error::BadRow(format!("leaf.index {index}")))?;
+        let entry = entry.try_into().map_err(|_| Error::BadRow(format!("leaf.entry of {index}")))?;
+        Ok(Self::At { index, entry })
+    }
 }
 
 fn is_forged(code: &Code, registered: &str, ring: &KeyRing) -> bool {
@@ -95,9 +118,10 @@ pub fn proof(
 pub struct Registered {
     /// Its newest event's place in the register, from 0.
     pub index: u64,
-    /// When that event got its place, by the server's clock.
+    /// When the server received that event, by its own clock: the time in the entry that the register has.
+    /// Since when the entry has been there, no proof says.
     #[serde(serialize_with = "crate::units::serialize_utc")]
-    pub since: DateTime<Utc>,
+    pub received_at: DateTime<Utc>,
     /// How many entries the published register has.
     pub size: u64,
     /// Who countersigned it.
@@ -117,7 +141,9 @@ pub struct Witnesses {
 /// can write there can write this, too: it says nothing before [`Claim::hold`].
 #[derive(Clone, Debug)]
 pub struct Claim {
-    registered: Registered,
+    index: u64,
+    size: u64,
+    witnesses: Witnesses,
     entry: Vec<u8>,
     /// The event's hash and the one that the log has of its newest event.
     hashes: [Vec<u8>; 2],
@@ -125,15 +151,20 @@ pub struct Claim {
 
 impl Claim {
     /// The claim, if the published register has that entry at that place and the record is the one
-    /// that the entry is of; else nothing, and a line in the log. Reads tiles; not for an async thread.
+    /// that the entry is of; else nothing, and a line in the log. All that is said of the record is read
+    /// out of that entry. Reads tiles; not for an async thread.
     #[must_use]
     pub fn hold(self, published: &Published) -> Option<Registered> {
-        let Registered { index, size, .. } = self.registered;
+        let Self { index, size, witnesses, .. } = self;
         match published.folder().entry(index, size) {
             Ok(entry) => {
                 let leaf = leaf_hash(&entry);
-                if self.entry == entry && self.hashes.iter().all(|hash| *hash == leaf.0) {
-                    return Some(self.registered);
+                let received_at = DateTime::from_timestamp_micros(leaves::received_at(&entry));
+                if self.entry == entry
+                    && self.hashes.iter().all(|hash| *hash == leaf.0)
+                    && let Some(received_at) = received_at
+                {
+                    return Some(Registered { index, received_at, size, witnesses });
                 }
                 tracing::warn!(
                     index,
@@ -156,7 +187,7 @@ impl Claim {
 pub async fn claim(db: impl PgExecutor<'_>, seal_number: &str, said: &Said) -> Result<Option<Claim>> {
     let size = said.checkpoint.size;
     let found = sqlx::query!(
-        "SELECT f.index, f.sequenced_at, f.entry, e.hash, l.head_hash
+        "SELECT f.index, f.entry, e.hash, l.head_hash
          FROM seal s
          JOIN log l ON l.id = s.log_id
          JOIN event e ON e.subject_id = l.id AND e.seq = l.head_seq
@@ -172,8 +203,7 @@ pub async fn claim(db: impl PgExecutor<'_>, seal_number: &str, said: &Said) -> R
             let index = u64::try_from(found.index);
             let index = index.map_err(|_| Error::BadRow(format!("leaf.index {}", found.index)))?;
             let witnesses = Witnesses { k: said.witnesses, n: said.policy.witnesses.len() };
-            let registered = Registered { index, since: found.sequenced_at, size, witnesses };
-            Ok(Claim { registered, entry: found.entry, hashes: [found.hash, found.head_hash] })
+            Ok(Claim { index, size, witnesses, entry: found.entry, hashes: [found.hash, found.head_hash] })
         })
         .transpose()
 }

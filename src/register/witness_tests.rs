@@ -193,6 +193,59 @@ fn what_cannot_be_remembered_is_not_signed() {
     assert_eq!(witness.size_of(ORIGIN), 0);
 }
 
+/// Whichever call the disk fails at, and every one after it: what is countersigned was remembered before,
+/// so that it lasts; and the witness opens again with the one checkpoint or the other.
+#[test]
+fn what_is_signed_was_remembered_whatever_call_fails() {
+    use crate::ledger::disk::Call::{self, Create, Rename, Sync, SyncDir, Write};
+    let order = [Create, Write, Sync, Rename, SyncDir];
+    for dies_at in 0..=order.len() {
+        let dir = tempfile::tempdir().unwrap();
+        let witness = open(dir.path()).unwrap();
+        assert!(is_signed(&witness.add_checkpoint(&Log::new(1).at(3).request(0, &register()))));
+        drop(witness);
+        let calls = Arc::new(Mutex::new(Vec::<Call>::new()));
+        let told = Arc::clone(&calls);
+        let disk = Disk::gated(move |call, _| {
+            let mut told = told.lock().unwrap();
+            told.push(call);
+            if told.len() <= dies_at { Ok(()) } else { Err(io::ErrorKind::StorageFull.into()) }
+        });
+        let watched = vec![register().verifier().clone()];
+        let witness = Witness::open(dir.path(), disk, witness_key(), watched, Clock::held(now())).unwrap();
+        let verdict = witness.add_checkpoint(&Log::new(1).at(300).request(3, &register()));
+        drop(witness);
+        let reached = calls.lock().unwrap().clone();
+        assert_eq!(reached, order[..(dies_at + 1).min(order.len())], "each in its turn");
+        assert_eq!(is_signed(&verdict), dies_at == order.len(), "call {dies_at}: {verdict:?}");
+        let again = open(dir.path()).unwrap();
+        let size = if order[..dies_at].contains(&Rename) { 300 } else { 3 };
+        assert_eq!(again.size_of(ORIGIN), size, "call {dies_at}");
+        assert!(is_signed(&again.add_checkpoint(&Log::new(1).at(400).request(size, &register()))));
+    }
+}
+
+/// The folder itself, and evidence against a register, last too.
+#[test]
+fn a_folder_and_evidence_last() {
+    use crate::ledger::disk::Call::{Create, MakeDir, Rename, Sync, SyncDir, Write};
+    let place = tempfile::tempdir().unwrap();
+    let calls = Arc::new(Mutex::new(Vec::new()));
+    let told = Arc::clone(&calls);
+    let disk = Disk::gated(move |call, _| {
+        told.lock().unwrap().push(call);
+        Ok(())
+    });
+    let watched = vec![register().verifier().clone()];
+    let dir = place.path().join("witness");
+    let witness = Witness::open(&dir, disk, witness_key(), watched, Clock::held(now())).unwrap();
+    assert_eq!(std::mem::take(&mut *calls.lock().unwrap()), [MakeDir, SyncDir]);
+    assert!(is_signed(&witness.add_checkpoint(&Log::new(1).at(3).request(0, &register()))));
+    assert_eq!(std::mem::take(&mut *calls.lock().unwrap()), [Create, Write, Sync, Rename, SyncDir]);
+    assert_eq!(witness.add_checkpoint(&Log::new(2).at(3).request(3, &register())), Verdict::Conflict(3));
+    assert_eq!(std::mem::take(&mut *calls.lock().unwrap()), [Create, Write, Sync, Rename, SyncDir]);
+}
+
 #[test]
 fn a_witness_is_one_process_with_its_memory_and_its_own_key() {
     let dir = tempfile::tempdir().unwrap();

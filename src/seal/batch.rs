@@ -132,7 +132,7 @@ pub async fn register(
     let rows: Vec<(&SealNumber, &MarkingCode)> =
         sorted.iter().map(|seal| (&seal.number, &seal.marking_code)).collect();
     insert(tx, &batch, holder, &rows, &mut digest).await?;
-    begin(tx, by, &batch, holder, digest).await?;
+    begin(tx, by, &batch, holder, digest, None).await?;
     Ok(batch)
 }
 
@@ -168,7 +168,8 @@ async fn refuse_registered(tx: &mut Tx<'_>, seals: &[Offered]) -> Result<()> {
 /// Gives the signed codes of a run of ordinals, in their order.
 pub type Mint = Arc<dyn Fn(Range<u32>) -> Vec<MarkingCode> + Send + Sync>;
 
-/// Makes `quantity` seals with numbers of ours and the codes of `mint`, as a batch of `holder`.
+/// Makes `quantity` seals with numbers of ours and the codes of `mint`, as a batch of `holder`. The
+/// batch's event names `key`, the public key that `mint` signs with: so no key in use can go unseen.
 ///
 /// # Errors
 /// [`Error::Conflict`] with `seal-numbers-exhausted` if nine digits no longer suffice.
@@ -178,6 +179,7 @@ pub async fn make(
     holder: OrganizationId,
     quantity: u32,
     mint: Mint,
+    key: &[u8; 32],
 ) -> Result<NewBatch> {
     let range = take_numbers(tx, quantity).await?;
     let batch = NewBatch {
@@ -207,7 +209,7 @@ pub async fn make(
         insert(tx, &batch, holder, &rows, &mut digest).await?;
         from = next;
     }
-    begin(tx, by, &batch, holder, digest).await?;
+    begin(tx, by, &batch, holder, digest, Some(key)).await?;
     Ok(batch)
 }
 
@@ -305,6 +307,7 @@ async fn begin(
     batch: &NewBatch,
     holder: OrganizationId,
     digest: ListDigest,
+    key: Option<&[u8; 32]>,
 ) -> Result<()> {
     let digest = digest.finish();
     let done = Done {
@@ -313,6 +316,7 @@ async fn begin(
         first: Some(batch.first_number.to_string()),
         last: Some(batch.last_number.to_string()),
         digest: Some(hex::encode(digest)),
+        marking_key: key.map(hex::encode),
         ..Done::default()
     };
     let fresh = Head::fresh(SubjectKind::SealBatch, batch.id.0);

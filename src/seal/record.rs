@@ -99,6 +99,10 @@ pub struct Done {
     /// `number LF` of a transfer.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub digest: Option<String>,
+    /// Public key (Ed25519, 32 bytes in hex) that signed the marking codes (registration of seals that
+    /// were made here). Older registrations do not name it, nor do those of other issuers' codes.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub marking_key: Option<String>,
     /// The seal (void).
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub number: Option<String>,
@@ -118,7 +122,7 @@ impl Business {
 }
 
 /// Digest of sorted lines, taken in as they come.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct ListDigest(Sha256);
 
 impl ListDigest {

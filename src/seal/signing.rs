@@ -16,15 +16,16 @@
 
 use super::gs1::{GS, Gtin};
 use super::marking_code::{Identification, KEY_ID_LENGTH, MarkingCode};
+use crate::ledger::disk::Disk;
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use ed25519_dalek::Signer as _;
 use sha2::{Digest as _, Sha256};
 use std::fmt;
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, Read as _};
 use std::num::NonZeroUsize;
 use std::ops::Range;
-use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
 const CODE_DOMAIN: &[u8] = b"ormantrace/marking-code/1\0";
@@ -86,14 +87,15 @@ impl SigningKey {
 
     /// Reads the key file, or makes it if there is none.
     ///
-    /// The file holds the seed in base64, one line, mode 0600. A new one is
-    /// written beside its place, synced, and linked there: of two processes that
-    /// start together one key wins and both use it, and no reader ever sees half
-    /// a key. A file that others may read, or that holds no key, is an error.
+    /// The file holds the seed in base64, one line, mode 0600; its folder is made
+    /// if need be. A new one is put there as [`Disk::put_secret`] does: of two
+    /// processes that start together one key wins and both use it, and no reader
+    /// ever sees half a key. A file that others may read, or that holds no key, is
+    /// an error.
     pub fn load_or_create(path: &Path) -> io::Result<Self> {
         match Self::load(path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                create(path)?;
+                create(&Disk::system(), path)?;
                 Self::load(path)
             }
             done => done,
@@ -143,24 +145,13 @@ impl SigningKey {
     }
 }
 
-fn create(path: &Path) -> io::Result<()> {
-    let mut random = [0_u8; 32 + 8];
-    getrandom::fill(&mut random).map_err(|error| io::Error::other(error.to_string()))?;
-    let (seed, nonce) = random.split_at(32);
-    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let draft = folder.join(format!(".signing-key-{}", hex::encode(nonce)));
-    let written = (|| {
-        let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&draft)?;
-        writeln!(file, "{}", STANDARD.encode(seed))?;
-        file.sync_all()?;
-        std::fs::hard_link(&draft, path)
-    })();
-    let removed = std::fs::remove_file(&draft);
-    match written {
+fn create(disk: &Disk, path: &Path) -> io::Result<()> {
+    let mut seed = [0_u8; 32];
+    getrandom::fill(&mut seed).map_err(|error| io::Error::other(error.to_string()))?;
+    match disk.put_secret(path, format!("{}\n", STANDARD.encode(seed)).as_bytes()) {
         // Another process was first; its key is the key.
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => removed,
-        Err(error) => Err(error),
-        Ok(()) => removed.and_then(|()| std::fs::File::open(folder)?.sync_all()),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        done => done,
     }
 }
 
@@ -214,6 +205,12 @@ impl KeyRing {
             self.0.push((id, key));
         }
         Ok(id)
+    }
+
+    /// Whether a public key is in it.
+    #[must_use]
+    pub fn has(&self, public: &[u8; 32]) -> bool {
+        self.0.iter().any(|(_, key)| key.as_bytes() == public)
     }
 
     /// What the code's signature says. Touches no database.

@@ -3,14 +3,15 @@
 use super::marking_code::MarkingCode;
 use super::number::SealNumber;
 use super::stock::{SealStatus, VoidReason};
-use crate::chain::bytes::{Secret, subject_ref};
+use crate::chain::bytes::Secret;
 use crate::chain::history::{Openness, ShownEvent, StoredEvent};
-use crate::chain::{Hash, Salt, SubjectKind};
+use crate::chain::{Hash, Subject, SubjectKind};
 use crate::error::{Error, Result};
 use crate::ids::{LogId, OrganizationId, SealBatchId};
 use crate::party::role::OrganizationKind;
 use serde::Serialize;
-use sqlx::PgExecutor;
+use sqlx::{PgConnection, PgExecutor};
+use std::collections::BTreeSet;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -260,7 +261,7 @@ pub struct SealHistory {
 /// The events of its batch that concern a seal.
 pub async fn history(db: impl PgExecutor<'_>, seal: &Seal) -> Result<Vec<ShownEvent>> {
     let rows = sqlx::query!(
-        r#"SELECT e.seq, e.received_at, e.hash, e.secret, e.public, e.business, b.salt, p.hash AS "prev?"
+        r#"SELECT e.seq, e.received_at, e.hash, e.secret, e.public, e.business, b.salt, b.head_seq, p.hash AS "prev?"
            FROM (SELECT 1 AS seq UNION ALL SELECT m.seq FROM seal_move m WHERE m.number = $1 AND m.batch_id = $2) w
            JOIN seal_batch b ON b.id = $2
            JOIN event e ON e.subject_id = $2 AND e.seq = w.seq
@@ -274,7 +275,6 @@ pub async fn history(db: impl PgExecutor<'_>, seal: &Seal) -> Result<Vec<ShownEv
     rows.into_iter()
         .map(|row| {
             let read = || {
-                let salt = Salt(row.salt.as_slice().try_into().ok()?);
                 let event = StoredEvent {
                     seq: u32::try_from(row.seq).ok()?,
                     received_at: row.received_at,
@@ -289,12 +289,76 @@ pub async fn history(db: impl PgExecutor<'_>, seal: &Seal) -> Result<Vec<ShownEv
                     personal_commitment: None,
                     personal: None,
                 };
-                let subject = subject_ref(SubjectKind::SealBatch, seal.batch_id.0, &salt);
-                Some(event.shown(subject, Openness::BUSINESS))
+                Some(event)
             };
-            read().ok_or_else(|| Error::BadRow(format!("event {}/{}", seal.batch_id, row.seq)))
+            let batch = Subject::stored(SubjectKind::SealBatch, seal.batch_id.0, &row.salt, row.head_seq)?;
+            let event =
+                read().ok_or_else(|| Error::BadRow(format!("event {}/{}", seal.batch_id, row.seq)))?;
+            Ok(event.shown(batch.reference(), Openness::BUSINESS))
         })
         .collect()
+}
+
+/// The chain of a batch, for who sees everybody's seals and who holds one of its seals now, as its list
+/// has them ([`of_batch`]); nothing for anybody else, and where there is no such batch: one statement.
+///
+/// # Errors
+/// The database's own; a stored row that cannot be.
+pub async fn batch_subject(
+    db: impl PgExecutor<'_>,
+    batch: SealBatchId,
+    sight: Sight,
+) -> Result<Option<Subject>> {
+    let row = sqlx::query!(
+        "SELECT b.salt, b.head_seq FROM seal_batch b
+         WHERE b.id = $1
+           AND ($2::uuid IS NULL OR EXISTS (SELECT FROM seal s WHERE s.batch_id = b.id AND s.holder_id = $2))",
+        batch.0,
+        sight.own()
+    )
+    .fetch_optional(db)
+    .await?;
+    row.map(|row| Subject::stored(SubjectKind::SealBatch, batch.0, &row.salt, row.head_seq)).transpose()
+}
+
+/// Which events of a batch's chain concern a seal that the reader holds, as [`history`] tells them of one
+/// seal: the registration, and whatever moved or voided one of his. Nothing if that is all of them.
+///
+/// His seals are looked through `piece` at a time, and only until every event is found to concern him: a
+/// million seals that went from hand to hand together are two events.
+///
+/// # Errors
+/// The database's own.
+pub async fn concerning(
+    db: &mut PgConnection,
+    batch: &Subject,
+    sight: Sight,
+    piece: i64,
+) -> Result<Option<BTreeSet<u32>>> {
+    let Sight::Own(reader) = sight else { return Ok(None) };
+    let mut found = BTreeSet::from([1]);
+    let mut after = Some(String::new());
+    while let Some(last) = after {
+        if (1..=batch.events).all(|seq| found.contains(&seq)) {
+            return Ok(None);
+        }
+        let looked = sqlx::query!(
+            r#"WITH mine AS (
+                   SELECT s.number FROM seal s
+                   WHERE s.batch_id = $1 AND s.number > $3 AND s.holder_id = $2 ORDER BY s.number LIMIT $4)
+               SELECT max(mine.number) AS last, array_agg(DISTINCT m.seq) FILTER (WHERE m.seq IS NOT NULL) AS seqs
+               FROM mine LEFT JOIN seal_move m ON m.number = mine.number AND m.batch_id = $1"#,
+            batch.id,
+            reader.0,
+            last,
+            piece
+        )
+        .fetch_one(&mut *db)
+        .await?;
+        found.extend(looked.seqs.into_iter().flatten().filter_map(|seq| u32::try_from(seq).ok()));
+        after = looked.last;
+    }
+    Ok(Some(found))
 }
 
 /// Seals of a batch after a number, at most `limit`: their numbers and codes.

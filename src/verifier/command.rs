@@ -3,6 +3,7 @@
 use super::report::Report;
 use super::{Memory, Trust, Verified, mirror::Mirror, verify};
 use crate::config::shown;
+use crate::ledger::disk::Disk;
 use crate::ledger::note::Kind;
 use crate::ledger::{Checkpoint, Note, VerifierKey};
 use clap::Args;
@@ -99,7 +100,7 @@ impl VerifyArgs {
         }
         match (self.memory, checkpoint) {
             (Some(path), Some(note)) if is_newer(&note, &trust.memory) => {
-                keep(&path, &note).map_err(|error| Failure::Memory(shown(&path), error))
+                keep(&Disk::system(), &path, note).map_err(|error| Failure::Memory(shown(&path), error))
             }
             _ => Ok(()),
         }
@@ -129,15 +130,71 @@ fn is_newer(note: &[u8], memory: &Memory) -> bool {
     }
 }
 
-/// Written beside its place and renamed: a memory is whole, old or new. Once this returns it lasts: a
-/// checkpoint that was seen must not be forgotten with the power.
-fn keep(path: &Path, note: &[u8]) -> io::Result<()> {
-    let mut beside = path.as_os_str().to_owned();
-    beside.push(".new");
-    let mut file = std::fs::File::create(&beside)?;
-    file.write_all(note)?;
-    file.sync_all()?;
-    std::fs::rename(&beside, path)?;
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-    std::fs::File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
+/// Once this returns it lasts: a checkpoint that was seen must not be forgotten with the power. Cut off, it
+/// leaves the memory whole, old or new.
+fn keep(disk: &Disk, path: &Path, note: Vec<u8>) -> io::Result<()> {
+    disk.put(&[(path.to_path_buf(), note)])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ledger::disk::Call;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    const OLD: &[u8] = b"a checkpoint of 745 events\n";
+    const NEW: &[u8] = b"a checkpoint of 1045 events, which goes on from it\n";
+
+    /// Whichever call the disk fails at, for good: what is remembered is one checkpoint or the other, and
+    /// the newer one at the latest once it was said to be kept.
+    #[test]
+    fn a_memory_that_is_cut_off_is_whole() {
+        for (dies_at, call) in [
+            Some(Call::Create),
+            Some(Call::Write),
+            Some(Call::Sync),
+            Some(Call::Rename),
+            Some(Call::SyncDir),
+            None,
+        ]
+        .into_iter()
+        .enumerate()
+        {
+            let place = tempfile::tempdir().unwrap();
+            let path = place.path().join("seen");
+            keep(&Disk::system(), &path, OLD.to_vec()).unwrap();
+            let count = Arc::new(AtomicUsize::new(0));
+            let disk = Disk::gated(move |reached, _| {
+                let n = count.fetch_add(1, Ordering::SeqCst);
+                assert!(n != dies_at || call == Some(reached), "call {n} is {reached:?}, not {call:?}");
+                if n < dies_at { Ok(()) } else { Err(io::ErrorKind::StorageFull.into()) }
+            });
+            let kept = keep(&disk, &path, NEW.to_vec());
+            assert_eq!(kept.is_ok(), call.is_none(), "{call:?}: {kept:?}");
+            let whole = if matches!(call, None | Some(Call::SyncDir)) { NEW } else { OLD };
+            assert_eq!(recall(&path).unwrap(), Memory::Seen(whole.to_vec()), "{call:?}");
+            // What was left lying does not keep the next one from being written.
+            keep(&Disk::system(), &path, NEW.to_vec()).unwrap();
+            assert_eq!(recall(&path).unwrap(), Memory::Seen(NEW.to_vec()));
+            assert_eq!(std::fs::read_dir(place.path()).unwrap().count(), 1, "{call:?}");
+        }
+    }
+
+    #[test]
+    fn the_first_memory_lasts_with_its_folder() {
+        let place = tempfile::tempdir().unwrap();
+        let path = place.path().join("auditor/seen");
+        let calls = Arc::new(std::sync::Mutex::new(Vec::new()));
+        let told = Arc::clone(&calls);
+        let disk = Disk::gated(move |call, _| {
+            told.lock().unwrap().push(call);
+            Ok(())
+        });
+        assert_eq!(recall(&path).unwrap(), Memory::Fresh);
+        keep(&disk, &path, OLD.to_vec()).unwrap();
+        use Call::{Create, MakeDir, Rename, Sync, SyncDir, Write};
+        assert_eq!(*calls.lock().unwrap(), [MakeDir, Create, Write, Sync, Rename, SyncDir, SyncDir]);
+        assert_eq!(recall(&path).unwrap(), Memory::Seen(OLD.to_vec()));
+    }
 }

@@ -16,6 +16,10 @@ pub const FORMAT: &str = "ormantrace/export/1";
 pub const PARTS: [(&str, Part); 3] =
     [("public", Part::Public), ("business", Part::Business), ("personal", Part::Personal)];
 
+/// The kinds of chains that are exported, by their own names.
+pub const KINDS: [SubjectKind; 4] =
+    [SubjectKind::Log, SubjectKind::FellingTicket, SubjectKind::SealBatch, SubjectKind::Organization];
+
 /// A whole export.
 #[derive(Clone, Debug)]
 pub struct Export {
@@ -76,8 +80,10 @@ impl Export {
         }
         let subject = file.need("subject")?.members(&["kind", "id", "salt"], &[])?;
         let kind = subject.need("kind")?.text()?;
-        let number =
-            kind_named(kind).ok_or_else(|| Wrong::new("a subject of a kind that is not known here"))?;
+        let number = KINDS
+            .into_iter()
+            .find(|known| known.name() == kind)
+            .ok_or_else(|| Wrong::new("a subject of a kind that is not known here"))?;
         let id = id(subject.need("id")?.text()?).ok_or_else(|| Wrong::new("the subject's id is no id"))?;
         let salt = Salt(subject.need("salt")?.hex()?);
         let checkpoint = file.need("checkpoint")?.text()?.to_owned();
@@ -111,17 +117,6 @@ impl Export {
             events: events.iter().map(Event::read).collect(),
         })
     }
-}
-
-/// The kinds of chains that are exported.
-fn kind_named(name: &str) -> Option<SubjectKind> {
-    Some(match name {
-        "log" => SubjectKind::Log,
-        "felling_ticket" => SubjectKind::FellingTicket,
-        "seal_batch" => SubjectKind::SealBatch,
-        "organization" => SubjectKind::Organization,
-        _ => return None,
-    })
 }
 
 /// An id in the one spelling that answers have.

@@ -38,7 +38,7 @@ async fn write(scene: &Scene) -> Vec<String> {
 }
 
 /// What waits gets its place, as the sequencer gives it.
-async fn sequence(scene: &Scene) {
+pub async fn sequence(scene: &Scene) {
     run(
         &mut scene.world.owner().await,
         "WITH taken AS (DELETE FROM leaf_queue RETURNING id, entry, subject_id, seq)
@@ -60,15 +60,28 @@ async fn a_check_beside_writers_finds_nothing() {
         for _ in 0..ROUNDS {
             seals = write(&scene).await;
         }
-        // Then, for some checks more, seals of two pages go to and fro.
+        // Then, for some checks more, seals of two pages go to and fro, and the chain of a log grows over
+        // several: what is undone was read with an earlier page.
         let enough = checks.load(Ordering::SeqCst) + CHECKS;
-        let Scene { world, enterprise, sawmill, .. } = &scene;
+        let Scene { world, enterprise, sawmill, inspector, .. } = &scene;
+        let log = &seals[1..2];
+        let event = async |by, what: &str, more| {
+            let answer = world.event(by, what, log, more).await;
+            assert!(answer.status.is_success(), "{what}: {}", String::from_utf8_lossy(&answer.bytes));
+            answer.json()["events"][0]["seq"].clone()
+        };
         while checks.load(Ordering::SeqCst) < enough {
             for (from, to) in [(enterprise, sawmill), (sawmill, enterprise)] {
                 let body = json!({"numbers": seals[30..], "to_bin": to.bin});
                 let moved = world.post("/v1/seals/transfer", from, body).await;
                 assert!(moved.status.is_success(), "{}", String::from_utf8_lossy(&moved.bytes));
             }
+            let lost = event(enterprise, "lost", json!({})).await;
+            for _ in 0..8 {
+                event(inspector, "inspected", json!({"details": {"outcome": "mismatch"}})).await;
+            }
+            let undo = json!({"corrects": lost, "reason": "Табылды", "reverse": true});
+            event(enterprise, "corrected", undo).await;
         }
         writers.fetch_sub(1, Ordering::SeqCst);
     };
@@ -82,8 +95,8 @@ async fn a_check_beside_writers_finds_nothing() {
         let mut db = scene.world.owner().await;
         while writes() {
             // Few rows a snapshot: as many moments as can be in which a writer comes between.
-            let scope =
-                Scope { snapshots: Snapshots::Short, rows: 20, published: Some(scene.published.clone()) };
+            let rows = if checks.load(Ordering::SeqCst) % 2 == 0 { 20 } else { 6 };
+            let scope = Scope { snapshots: Snapshots::Short, rows, published: Some(scene.published.clone()) };
             let mut found: Vec<Finding> = Vec::new();
             fsck::check(&mut db, &scope, &mut found).await.unwrap();
             let told: Vec<_> = found.iter().map(ToString::to_string).collect();

@@ -10,7 +10,7 @@ use sqlx::{AssertSqlSafe, PgConnection, Row};
 use uuid::Uuid;
 
 /// The log that bears, or bore first, a seal.
-async fn log(db: &mut PgConnection, seal: &str) -> Uuid {
+pub async fn log(db: &mut PgConnection, seal: &str) -> Uuid {
     sqlx::query_scalar("SELECT log_id FROM log_seal WHERE seal_number = $1")
         .bind(seal)
         .fetch_one(db)
@@ -27,7 +27,7 @@ async fn last_seq(db: &mut PgConnection, subject: Uuid) -> i32 {
 }
 
 #[track_caller]
-fn assert_named(found: &[Finding], code: Code, event: (Uuid, i32)) {
+pub fn assert_named(found: &[Finding], code: Code, event: (Uuid, i32)) {
     let told: Vec<_> = found.iter().map(ToString::to_string).collect();
     assert!(
         found.iter().any(|finding| finding.code == code && finding.event == Some(event)),
@@ -126,7 +126,7 @@ async fn insider_swaps_two_events() {
 }
 
 /// Makes a chain fit again from event `from`, head and all; with `leaves`, the register's too.
-async fn rehash(db: &mut PgConnection, subject: Uuid, from: i32, leaves: bool) {
+pub async fn rehash(db: &mut PgConnection, subject: Uuid, from: i32, leaves: bool) {
     let salt: Vec<u8> = sqlx::query_scalar("SELECT salt FROM log WHERE id = $1")
         .bind(subject)
         .fetch_one(&mut *db)

@@ -12,6 +12,7 @@ mod world;
 mod beside;
 mod columns;
 mod insider;
+mod long;
 mod program;
 mod public;
 mod rows;

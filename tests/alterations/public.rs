@@ -1,5 +1,6 @@
-//! Every column of every published record of a log, altered past the program, and looked at from
-//! outside: what the API hands out then, against a copy of the register from before. No database.
+//! Every column of every published record, altered past the program, and looked at from outside: what
+//! the API hands out then, against a copy of the register from before. No database. Logs and stacks,
+//! felling tickets, batches of seals, organisations.
 
 use crate::columns::{Column, columns};
 use crate::scene::{Scene, run};
@@ -21,7 +22,7 @@ enum Seen {
     NotShown,
     /// The personal part is not shown any more, as if it had been erased: the commitment holds.
     Withheld,
-    /// The server hands out no history of the log.
+    /// The server hands out no history of it.
     Refused,
 }
 
@@ -48,6 +49,7 @@ const NOT_NAMED: &[(&str, &str, Seen, &str)] = &[
     ("event", "secret", Seen::Refused, UNREADABLE),
     ("event", "subject_kind", Seen::NotShown, COPY),
     ("event", "type", Seen::NotShown, COPY),
+    ("felling_ticket", "salt", Seen::Refused, UNREADABLE),
     (
         "leaf",
         "entry",
@@ -55,14 +57,18 @@ const NOT_NAMED: &[(&str, &str, Seen, &str)] = &[
         "of an event that is not the newest: the server gives tiles, not leaves",
     ),
     ("leaf", "entry", Seen::Refused, UNREADABLE),
+    ("leaf", "index", Seen::Refused, UNREADABLE),
     ("leaf", "sequenced_at", Seen::NotShown, "when the register got to it is no evidence"),
     ("log", "salt", Seen::Refused, UNREADABLE),
+    ("organization", "salt", Seen::Refused, UNREADABLE),
     ("personal", "created_at", Seen::NotShown, "the event's own time is what was hashed"),
     ("personal", "id", Seen::Withheld, ERASED),
     ("personal", "organization_id", Seen::NotShown, COPY),
     ("personal", "secret", Seen::Refused, UNREADABLE),
     ("personal", "secret", Seen::Withheld, ERASED),
+    ("personal", "text", Seen::Refused, UNREADABLE),
     ("personal", "text", Seen::Withheld, ERASED),
+    ("seal_batch", "salt", Seen::Refused, UNREADABLE),
 ];
 const COPY: &str = "a copy for the search: what is shown is the text that was hashed";
 const ERASED: &str =
@@ -76,28 +82,38 @@ struct Outsider<'s> {
     trust: Trust,
 }
 
-/// A published event of a log.
+/// The tables of subjects, in the order of the kinds of docs/CHAIN.md, and what their paths begin with.
+const SUBJECTS: [(&str, &str); 4] = [
+    ("log", "logs"),
+    ("felling_ticket", "felling-tickets"),
+    ("seal_batch", "seal-batches"),
+    ("organization", "organizations"),
+];
+
+/// A published event.
 struct Event {
     subject: Uuid,
+    kind: &'static str,
     seq: usize,
-    seal: String,
+    /// Where its chain's export is, and the proof of its chain's newest event.
+    paths: [String; 2],
     /// Its row, by table: where it lies, and which of the saved rows it was.
     rows: BTreeMap<&'static str, (String, i64)>,
 }
 
-/// What anybody is given about a log: its export, and the proof of its newest event; or the status.
+/// What is given about a subject: its export, and the proof of its newest event; or the status.
 type Shown = [Result<Vec<u8>, u16>; 2];
 
 impl Outsider<'_> {
-    async fn shown(&self, log: Uuid, seal: &str) -> Shown {
-        let world = &self.scene.world;
-        let export = world.get(&format!("/v1/logs/{log}/export"), &self.scene.inspector).await;
-        let proof = world.get(&format!("/v1/logs/{seal}/proof"), &self.scene.inspector).await;
-        [export, proof].map(
-            |answer| {
-                if answer.status == 200 { Ok(answer.bytes) } else { Err(answer.status.as_u16()) }
-            },
-        )
+    /// To an inspector, who sees every subject, and of organisations' keys only what the hashes take.
+    async fn shown(&self, event: &Event) -> Shown {
+        let [export, proof] = &event.paths;
+        let mut shown = [Err(0), Err(0)];
+        for (path, shown) in [export, proof].into_iter().zip(&mut shown) {
+            let answer = self.scene.world.get(path, &self.scene.inspector).await;
+            *shown = if answer.status == 200 { Ok(answer.bytes) } else { Err(answer.status.as_u16()) };
+        }
+        shown
     }
 
     /// What he sees of an alteration of an event; in words, if nothing that there is a name for.
@@ -148,39 +164,48 @@ fn personal_texts(export: &[u8]) -> Vec<String> {
     texts.map(str::to_owned).collect()
 }
 
-/// All published events of logs, and their rows.
+/// All published events, and their rows.
 async fn events(db: &mut PgConnection, size: i64) -> Vec<Event> {
-    run(
-        db,
-        "CREATE TEMP TABLE saved_event AS SELECT row_number() OVER () AS n, ctid::text AS at, t.* FROM event t;
-         CREATE TEMP TABLE saved_leaf AS SELECT row_number() OVER () AS n, ctid::text AS at, t.* FROM leaf t;
-         CREATE TEMP TABLE saved_personal AS SELECT row_number() OVER () AS n, ctid::text AS at, t.* FROM personal t;
-         CREATE TEMP TABLE saved_log AS SELECT row_number() OVER () AS n, ctid::text AS at, t.* FROM log t",
-    )
-    .await;
-    let rows = sqlx::query(
-        "SELECT e.subject_id, e.seq, g.seal_number, e.at, e.n, f.at, f.n, p.at, p.n, g.at, g.n
-         FROM saved_event e JOIN saved_leaf f USING (subject_id, seq) JOIN saved_log g ON g.id = e.subject_id
+    for table in ["event", "leaf", "personal"].into_iter().chain(SUBJECTS.map(|(table, _)| table)) {
+        run(
+            db,
+            &format!(
+                "CREATE TEMP TABLE saved_{table} AS
+                 SELECT row_number() OVER () AS n, ctid::text AS at, t.* FROM {table} t"
+            ),
+        )
+        .await;
+    }
+    let heads = SUBJECTS.map(|(table, _)| format!("SELECT id, at, n FROM saved_{table}")).join(" UNION ALL ");
+    let rows = sqlx::query(AssertSqlSafe(format!(
+        "SELECT e.subject_id, e.seq, g.seal_number, e.at, e.n, f.at, f.n, p.at, p.n, h.at, h.n, e.subject_kind
+         FROM saved_event e JOIN saved_leaf f USING (subject_id, seq) JOIN ({heads}) h ON h.id = e.subject_id
+         LEFT JOIN saved_log g ON g.id = e.subject_id
          LEFT JOIN saved_personal p ON p.id = e.personal_id
-         WHERE f.index < $1 ORDER BY e.subject_id, e.seq",
-    )
+         WHERE f.index < $1 ORDER BY e.subject_id, e.seq"
+    )))
     .bind(size)
     .fetch_all(db)
     .await
     .unwrap();
     rows.iter()
         .map(|row| {
-            let seq: i32 = row.get(1);
+            let (subject, seq): (Uuid, i32) = (row.get(0), row.get(1));
+            let kind: i16 = row.get(11);
+            let (kind, noun) = SUBJECTS[usize::try_from(kind).unwrap() - 1];
             let mut rows = BTreeMap::new();
-            for (place, table) in [(3, "event"), (5, "leaf"), (7, "personal"), (9, "log")] {
+            for (place, table) in [(3, "event"), (5, "leaf"), (7, "personal"), (9, kind)] {
                 // The row of the chain's head is about its first event.
                 if let Some(at) = row.get::<Option<String>, _>(place)
-                    && (table != "log" || seq == 1)
+                    && (table != kind || seq == 1)
                 {
                     rows.insert(table, (at, row.get(place + 1)));
                 }
             }
-            Event { subject: row.get(0), seq: usize::try_from(seq).unwrap(), seal: row.get(2), rows }
+            // A log's proof is for anybody who has the seal, by what is on it.
+            let seal = row.get::<Option<String>, _>(2).unwrap_or_else(|| subject.to_string());
+            let paths = [format!("/v1/{noun}/{subject}/export"), format!("/v1/{noun}/{seal}/proof")];
+            Event { subject, kind, seq: usize::try_from(seq).unwrap(), paths, rows }
         })
         .collect()
 }
@@ -223,32 +248,35 @@ async fn every_altered_column_of_every_published_record_is_named_from_public_dat
     let outsider = Outsider { scene: &scene, trust };
     let mut db = scene.seen_insider().await;
     let mut events = events(&mut db, i64::try_from(size).unwrap()).await;
-    assert!(events.len() > 15, "{} events", events.len());
+    for (kind, least) in [("log", 16), ("felling_ticket", 5), ("seal_batch", 4), ("organization", 20)] {
+        let there = events.iter().filter(|event| event.kind == kind).count();
+        assert!(there >= least, "{there} events of a {kind}");
+    }
     let columns: Vec<Column> = columns(&mut db)
         .await
         .into_iter()
         // Of the head's row only the salt is shown: the rest is present state, which is no evidence.
         .filter(|c| {
-            ["event", "leaf", "personal"].contains(&c.table.as_str()) || c.table == "log" && c.name == "salt"
+            ["event", "leaf", "personal"].contains(&c.table.as_str())
+                || c.name == "salt" && SUBJECTS.iter().any(|(table, _)| *table == c.table)
         })
         .collect();
     let mut seen_of: BTreeMap<(&str, &str), BTreeSet<Seen>> = BTreeMap::new();
     let (mut tried, mut missed) = (0, Vec::new());
     for event in &mut events {
-        let before = outsider.shown(event.subject, &event.seal).await;
+        let before = outsider.shown(event).await;
         assert!(before.iter().all(Result::is_ok), "{before:?}");
         for column in &columns {
-            let Some((at, n)) = event.rows.get_mut(column.table.as_str()) else { continue };
-            let (mut at_now, n) = (at.clone(), *n);
+            let Some((mut at_now, n)) = event.rows.get(column.table.as_str()).cloned() else { continue };
             let mut outcomes = Vec::new();
             for value in column.changes() {
                 let Some(altered) = alter(&mut db, column, &at_now, &value).await else { continue };
                 tried += 1;
-                let after = outsider.shown(event.subject, &event.seal).await;
+                let after = outsider.shown(event).await;
                 outcomes.push((value, after));
                 at_now = restore(&mut db, column, &altered, n).await;
             }
-            at.clone_from(&at_now);
+            event.rows.get_mut(column.table.as_str()).unwrap().0 = at_now;
             for (value, after) in outcomes {
                 let entry = seen_of.entry((&column.table, &column.name)).or_default();
                 match outsider.sees(event, &before, &after) {
@@ -256,13 +284,13 @@ async fn every_altered_column_of_every_published_record_is_named_from_public_dat
                         entry.insert(seen);
                     }
                     Err(why) => missed.push(format!(
-                        "{}.{} = {value} of {}/{}: {why}",
-                        column.table, column.name, event.subject, event.seq
+                        "{}.{} = {value} of {} {}/{}: {why}",
+                        column.table, column.name, event.kind, event.subject, event.seq
                     )),
                 }
             }
         }
-        assert_eq!(outsider.shown(event.subject, &event.seal).await, before, "all was put back");
+        assert_eq!(outsider.shown(event).await, before, "all was put back");
     }
     println!("{tried} alterations of {} columns of {} events", seen_of.len(), events.len());
     assert!(missed.is_empty(), "{} of {tried} missed:\n{}", missed.len(), missed.join("\n"));

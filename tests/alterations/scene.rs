@@ -29,12 +29,15 @@ pub struct Scene {
     pub logs: Vec<String>,
     /// A felling ticket that was harvested under.
     pub ticket: Uuid,
+    /// Who issued it.
+    pub forest_owner: Org,
     /// Who may export any history.
     pub inspector: Org,
-    /// Who makes seals, who fells, who buys.
+    /// Who makes seals, who fells, who buys, who drives.
     pub operator: Org,
     pub enterprise: Org,
     pub sawmill: Org,
+    pub carrier: Org,
     _folder: TempDir,
 }
 
@@ -51,11 +54,12 @@ async fn organization(world: &World, operator: &Org, n: u32, name: &str, roles: 
     Org { id: id.parse().unwrap(), bin: bin(n), token: key["token"].as_str().unwrap().to_owned() }
 }
 
-async fn post(world: &World, path: &str, by: &Org, body: Value) -> Value {
+/// Posts a minute later.
+pub async fn post(world: &World, path: &str, by: &Org, body: Value) -> Value {
     world.clock.set(world.clock.now() + TimeDelta::minutes(1));
     let answer: Answer = world.post(path, by, body).await;
     assert!(answer.status.is_success(), "{path}: {}", String::from_utf8_lossy(&answer.bytes));
-    answer.json()
+    if answer.bytes.is_empty() { Value::Null } else { answer.json() }
 }
 
 /// Seals with codes of another issuer, unsigned: a signature is checked at leisure without optimisation.
@@ -68,7 +72,8 @@ async fn registered(world: &World, operator: &Org, holder: &Org, quantity: u32) 
     numbers
 }
 
-async fn event(world: &World, by: &Org, what: &str, logs: &[String], more: Value) {
+/// Records a custody event a minute later.
+pub async fn event(world: &World, by: &Org, what: &str, logs: &[String], more: Value) {
     world.clock.set(world.clock.now() + TimeDelta::minutes(1));
     let answer = world.event(by, what, logs, more).await;
     assert!(answer.status.is_success(), "{what}: {}", String::from_utf8_lossy(&answer.bytes));
@@ -179,7 +184,19 @@ impl Scene {
 
         let (folder, published) = register(&mut owner).await;
         let ticket = ticket.parse().unwrap();
-        Self { world, published, logs, ticket, inspector, operator, enterprise, sawmill, _folder: folder }
+        Self {
+            world,
+            published,
+            logs,
+            ticket,
+            forest_owner,
+            inspector,
+            operator,
+            enterprise,
+            sawmill,
+            carrier,
+            _folder: folder,
+        }
     }
 
     /// An insider: owner of the tables, in a transaction that is never committed, with triggers and
@@ -235,8 +252,13 @@ impl Scene {
 
     /// The same with another published register, or none.
     pub async fn found_beside(&self, db: &mut PgConnection, published: Option<Published>) -> Vec<Finding> {
-        // Few rows a snapshot, so that there are many ranges, and a batch of seals that takes two.
-        let scope = Scope { snapshots: Snapshots::Callers, rows: 7, published };
+        // Few rows a snapshot, so that there are many pages, and a batch of seals that takes two.
+        Self::found_by(db, 7, published).await
+    }
+
+    /// The same with so many rows a snapshot.
+    pub async fn found_by(db: &mut PgConnection, rows: i64, published: Option<Published>) -> Vec<Finding> {
+        let scope = Scope { snapshots: Snapshots::Callers, rows, published };
         let mut found = Vec::new();
         let summary = fsck::check(db, &scope, &mut found).await.unwrap_or_else(|error| panic!("{error}"));
         assert_eq!(summary.is_clean(), found.is_empty());

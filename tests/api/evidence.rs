@@ -181,6 +181,34 @@ async fn a_look_is_a_few_buffers_and_never_a_scan() {
     }
 }
 
+/// `fsck` asks for each recorded erasure, and an erasure for itself, which events had their personal part
+/// there: by an index, however many harvests there are.
+#[tokio::test]
+async fn events_of_a_personal_part_are_found_by_an_index() {
+    let world = World::new().await;
+    let felled = world.felled(3).await;
+    let harvest: uuid::Uuid = felled.harvest["id"].as_str().unwrap().parse().unwrap();
+    let mut owner = world.owner().await;
+    let copied = run(
+        &mut owner,
+        "INSERT INTO harvest SELECT gen_random_uuid(), h.organization_id, h.ticket_id, gen_random_uuid(), gen_random_uuid(),
+             h.log_count, h.volume_m3, h.received_at
+         FROM harvest h, generate_series(1, 5000)",
+    );
+    assert_eq!(copied.await.unwrap(), 5_000);
+    run(&mut owner, "ANALYZE harvest").await.unwrap();
+    let events = ormantrace::party::erasure::events_of(&mut owner, harvest).await.unwrap();
+    assert_eq!(events.len(), 3);
+    let statement = include_str!("../../src/party/events_of.sql");
+    let plan = explained(&mut owner, statement, |query| query.bind(harvest)).await;
+    let of_harvests: Vec<_> =
+        nodes(&plan).into_iter().filter(|node| node["Relation Name"] == "harvest").collect();
+    assert!(!of_harvests.is_empty(), "{plan:#}");
+    for node in of_harvests {
+        assert_eq!(node["Index Name"], "harvest_personal", "{plan:#}");
+    }
+}
+
 fn hash(value: &Value) -> Hash {
     Hash::from_hex(value.as_str().unwrap()).unwrap()
 }

@@ -8,6 +8,7 @@ mod batch;
 mod codes;
 mod custody;
 mod evidence;
+mod exports;
 mod hangup;
 mod harvest;
 mod harvester;

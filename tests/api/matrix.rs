@@ -88,8 +88,10 @@ const fn get(path: &'static str, object: Object, own: Statuses, foreign: Statuse
 }
 
 /// In an order in which no row takes from a later one what it needs.
-const NAMED: [Named; 19] = [
+const NAMED: [Named; 25] = [
     get("/v1/organizations/{id}", Object::Organization, TOKEN, [200, 404, 404, 404, 200, 401]),
+    get("/v1/organizations/{id}/proof", Object::Organization, TOKEN, [200, 404, 404, 404, 200, 401]),
+    get("/v1/organizations/{id}/export", Object::Organization, TOKEN, [200, 404, 404, 404, 200, 401]),
     get("/v1/organizations/{id}/keys", Object::Organization, TOKEN, [200, 404, 404, 404, 404, 401]),
     Named {
         method: "POST",
@@ -117,6 +119,18 @@ const NAMED: [Named; 19] = [
     ),
     get(
         "/v1/felling-tickets/{id}/history",
+        Object::Ticket,
+        [404, 200, 200, 404, 200, 401],
+        [404, 404, 404, 404, 200, 401],
+    ),
+    get(
+        "/v1/felling-tickets/{id}/proof",
+        Object::Ticket,
+        [404, 200, 200, 404, 200, 401],
+        [404, 404, 404, 404, 200, 401],
+    ),
+    get(
+        "/v1/felling-tickets/{id}/export",
         Object::Ticket,
         [404, 200, 200, 404, 200, 401],
         [404, 404, 404, 404, 200, 401],
@@ -166,6 +180,19 @@ const NAMED: [Named; 19] = [
         Object::Batch,
         [200, 404, 200, 404, 404, 401],
         [200, 404, 404, 404, 404, 401],
+    ),
+    // No code is in them, so inspectors see them as they see seals one by one.
+    get(
+        "/v1/seal-batches/{id}/proof",
+        Object::Batch,
+        [200, 404, 200, 404, 200, 401],
+        [200, 404, 404, 404, 200, 401],
+    ),
+    get(
+        "/v1/seal-batches/{id}/export",
+        Object::Batch,
+        [200, 404, 200, 404, 200, 401],
+        [200, 404, 404, 404, 200, 401],
     ),
     get("/v1/harvests/{id}", Object::Harvest, [404, 200, 200, 404, 200, 401], [404, 404, 404, 404, 200, 401]),
     Named {

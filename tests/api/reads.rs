@@ -6,7 +6,6 @@ use crate::world::{Org, World};
 use axum::body::Body;
 use axum::http::{Method, Request};
 use futures_util::future::join_all;
-use http_body_util::BodyExt;
 use ormantrace::error::Error;
 use ormantrace::http::app::App;
 use ormantrace::http::layers::LayerSettings;
@@ -47,6 +46,32 @@ async fn round_trips_of_each_read() {
     for path in ["/v1/logs/KZ-0001", "/v1/logs/KZ-0003"] {
         assert_eq!(server.statements(path, Some(&stranger), 404).await, 2, "{path}");
         assert_eq!(server.statements(&format!("{path}/history"), Some(&stranger), 404).await, 2, "{path}");
+    }
+}
+
+/// Proofs and exports of what is no log: whether it is there, the number of statements does not tell.
+#[tokio::test]
+async fn anothers_ticket_batch_and_organisation_take_the_statements_of_nobodys() {
+    let world = World::new().await;
+    let felled = world.felled(1).await;
+    let batch: uuid::Uuid = sqlx::query_scalar("SELECT batch_id FROM seal WHERE number = $1")
+        .bind(&felled.seals[0])
+        .fetch_one(&world.app.pool)
+        .await
+        .unwrap();
+    let server = Wired::to(&world);
+    for (noun, id, statements) in [
+        // The caller, and the ticket with its lines.
+        ("felling-tickets", felled.ticket, 3),
+        ("seal-batches", batch.to_string(), 2),
+        ("organizations", felled.enterprise.id.to_string(), 2),
+    ] {
+        for id in [id.as_str(), "01999999-9999-7999-8999-999999999999"] {
+            for file in ["proof", "export"] {
+                let path = format!("/v1/{noun}/{id}/{file}");
+                assert_eq!(server.statements(&path, Some(&felled.carrier), 404).await, statements, "{path}");
+            }
+        }
     }
 }
 

@@ -4,9 +4,9 @@ use crate::wired::{Asking, Wired, poll, post, soon};
 use crate::world::{Answer, Felled, Org, World};
 use ormantrace::http::layers::LayerSettings;
 use ormantrace::http::router::router;
+use ormantrace::ids::OperationId;
 use serde_json::{Value, json};
 use sqlx::Connection;
-use uuid::Uuid;
 
 const PATH: &str = "/v1/custody-events";
 
@@ -14,8 +14,10 @@ const PATH: &str = "/v1/custody-events";
 fn event(world: &World, what: &str, logs: &[String], more: Value) -> Value {
     let at = ormantrace::units::utc_text(world.clock.now());
     let mut body = json!({"type": what, "logs": logs, "occurred_at": at});
-    for (name, value) in more.as_object().cloned().unwrap_or_default() {
-        body[name] = value;
+    if let Value::Object(more) = more {
+        for (name, value) in more {
+            body[name] = value;
+        }
     }
     body
 }
@@ -161,7 +163,7 @@ async fn a_name_stands_for_one_posting_however_many_come_at_once() {
     let server = Wired::warm(&world, &felled).await;
     let holder = &felled.enterprise;
     let with = |n: usize, more: Value| event(&world, "stored", &felled.logs[n..=n], more);
-    let operation = json!({"operation_id": Uuid::now_v7()});
+    let operation = json!({"operation_id": OperationId::new().0});
     let (first, other) = (with(0, operation.clone()), with(1, operation));
     let keyed = |body: &Value| post(&server.router, PATH, holder, Some("truck-718-AB"), body);
     let (plain, also) = (with(2, json!({})), with(3, json!({})));
@@ -201,7 +203,7 @@ async fn a_name_that_is_given_between_look_and_store_spoils_nobody_elses_posting
     let felled = world.felled(4).await;
     let server = Wired::warm(&world, &felled).await;
     let holder = &felled.enterprise;
-    let operation = Uuid::now_v7();
+    let operation = OperationId::new().0;
     let mut elsewhere = world.owner().await;
     let mut giving = elsewhere.begin().await.unwrap();
     sqlx::query(

@@ -1,4 +1,4 @@
-//! A small register with one log's history in it, made from nothing but the formats.
+//! A small register with one subject's history in it, made from nothing but the formats.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use ormantrace::chain::bytes::{
@@ -16,6 +16,52 @@ use uuid::Uuid;
 pub const ORIGIN: &str = "timber.example/register";
 pub const EVENTS: usize = 12;
 const OTHERS: u64 = 700;
+
+/// What a history is about, and what its reader is shown of it.
+pub struct Story {
+    pub kind: SubjectKind,
+    /// Types of the first event and of those behind it, again and again.
+    types: &'static [&'static str],
+    /// The event whose personal part he sees.
+    person: Option<u32>,
+    /// The event whose personal part was erased.
+    pub erased: Option<u32>,
+    /// The event of which he sees no part.
+    closed: Option<u32>,
+}
+
+/// One of each kind of subject: a log as its holder sees it, a ticket, a batch as who holds a part of it
+/// does, an organisation whose registration was erased as an inspector does, who sees nothing of its keys.
+pub const STORIES: [Story; 4] = [
+    Story {
+        kind: SubjectKind::Log,
+        types: &["harvested", "stored", "loaded", "departed", "arrived", "received"],
+        person: Some(1),
+        erased: Some(2),
+        closed: None,
+    },
+    Story {
+        kind: SubjectKind::FellingTicket,
+        types: &["ticket_issued", "ticket_extended"],
+        person: None,
+        erased: None,
+        closed: None,
+    },
+    Story {
+        kind: SubjectKind::SealBatch,
+        types: &["seals_registered", "seals_transferred", "seals_voided"],
+        person: None,
+        erased: None,
+        closed: Some(3),
+    },
+    Story {
+        kind: SubjectKind::Organization,
+        types: &["organization_registered", "key_made", "key_revoked", "personal_erased"],
+        person: None,
+        erased: Some(1),
+        closed: Some(2),
+    },
+];
 
 fn id() -> Uuid {
     Uuid::from_u128(0x0199_a2c4_5d6e_7f80_9123_4567_89ab_cdef)
@@ -36,8 +82,9 @@ pub struct Made {
     pub index: u64,
 }
 
-/// A register: its keys, its folder, and the log whose history is in it.
+/// A register: its keys, its folder, and what it has the history of.
 pub struct Register {
+    pub story: &'static Story,
     pub folder: Folder,
     pub signer: Signer,
     pub witness: Signer,
@@ -49,18 +96,27 @@ pub struct Register {
 }
 
 impl Register {
+    /// One with a log's history.
     pub fn new() -> Self {
-        Self::with_stranger(0)
+        Self::of(&STORIES[0])
     }
 
-    /// The same history among other entries of strangers: another register under the same key.
+    pub fn of(story: &'static Story) -> Self {
+        Self::among(story, 0)
+    }
+
+    /// The log's history among other entries of strangers: another register under the same key.
     pub fn with_stranger(stranger: u8) -> Self {
+        Self::among(&STORIES[0], stranger)
+    }
+
+    fn among(story: &'static Story, stranger: u8) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let folder = Folder::new(dir.path());
         let signer = Signer::from_seed(ORIGIN, Kind::Text, &[1; 32]).unwrap();
         let witness = Signer::from_seed("witness.example/office", Kind::Cosignature, &[2; 32]).unwrap();
         let receipts = Signer::from_seed(&format!("{ORIGIN}/receipts"), Kind::Text, &[3; 32]).unwrap();
-        let mut events = history();
+        let mut events = history(story);
         let mut entries = Vec::new();
         for other in 0..OTHERS {
             if other % 53 == 17
@@ -74,7 +130,7 @@ impl Register {
         }
         assert!(events.iter().all(|event| event.index > 0), "room for all");
         let note = publish(&folder, &entries, &[&signer, &witness]);
-        Self { folder, signer, witness, receipts, events, note, entries, _dir: dir }
+        Self { story, folder, signer, witness, receipts, events, note, entries, _dir: dir }
     }
 
     /// The signed checkpoint of the register's first `size` leaves.
@@ -114,7 +170,7 @@ impl Register {
             .collect();
         json!({
             "format": "ormantrace/export/1",
-            "subject": {"kind": "log", "id": id(), "salt": hex::encode(salt().0)},
+            "subject": {"kind": self.story.kind.name(), "id": id(), "salt": hex::encode(salt().0)},
             "events": events,
             "checkpoint": self.note.to_string(),
             "keys": [self.signer.verifier().to_string()],
@@ -165,33 +221,38 @@ fn publish(folder: &Folder, entries: &[[u8; ENTRY_LEN]], signers: &[&Signer]) ->
     note
 }
 
-/// Twelve events of a log; the first has personal data, which the second had and lost.
-fn history() -> Vec<Made> {
-    let types = ["harvested", "stored", "loaded", "departed", "arrived", "received"];
-    let subject = subject_ref(SubjectKind::Log, id(), &salt());
+/// Its twelve events.
+fn history(story: &Story) -> Vec<Made> {
+    let subject = subject_ref(story.kind, id(), &salt());
+    let kind = story.kind.name();
     let mut prev = Hash::ZERO;
     (1_u32..)
-        .zip(types.iter().cycle())
+        .zip(story.types.iter().take(1).chain(story.types[1..].iter().cycle()))
         .take(EVENTS)
         .map(|(seq, event)| {
             let secret = Secret([u8::try_from(seq).unwrap(); 32]);
-            let public = format!(r#"{{"on":"2026-10-05","subject":"log","type":"{event}","v":1}}"#);
+            let public = format!(r#"{{"on":"2026-10-05","subject":"{kind}","type":"{event}","v":1}}"#);
             let business = format!(r#"{{"details":{{"note":"Қар, {seq}"}},"v":1}}"#);
             let personal = r#"{"name":"Ерлан Оспанов","v":1}"#;
             let opened = |part, text: &str| {
                 let salt = secret.salt(part);
                 let commitment = commit(part, &salt, text);
-                (commitment, json!({"commitment": commitment, "salt": hex::encode(salt.0), "text": text}))
+                let shown = if story.closed == Some(seq) {
+                    json!({"commitment": commitment})
+                } else {
+                    json!({"commitment": commitment, "salt": hex::encode(salt.0), "text": text})
+                };
+                (commitment, shown)
             };
             let (public, shown_public) = opened(Part::Public, &public);
             let (business, shown_business) = opened(Part::Business, &business);
-            let (personal, shown_personal) = match seq {
-                1 => opened(Part::Personal, personal),
-                2 => {
-                    let (commitment, _) = opened(Part::Personal, personal);
-                    (commitment, json!({"commitment": commitment, "erased": true}))
-                }
-                _ => (Hash::ZERO, json!({"commitment": Hash::ZERO})),
+            let (personal, shown_personal) = if story.person == Some(seq) {
+                opened(Part::Personal, personal)
+            } else if story.erased == Some(seq) {
+                let (commitment, _) = opened(Part::Personal, personal);
+                (commitment, json!({"commitment": commitment, "erased": true}))
+            } else {
+                (Hash::ZERO, json!({"commitment": Hash::ZERO}))
             };
             let at = morning() + TimeDelta::minutes(i64::from(seq));
             let entry = Entry::new(subject, seq, at, prev, record(public, business, personal));

@@ -1,0 +1,9 @@
+-- The events that have their personal part in a row: the first ones of a harvest's logs, or of an organisation.
+-- $1: id of the row
+SELECT e.subject_id AS "subject_id!", e.seq AS "seq!" FROM harvest h
+JOIN operation o ON o.organization_id = h.organization_id AND o.operation_id = h.operation_id
+CROSS JOIN LATERAL UNNEST(o.subjects, o.seqs) AS made (subject_id, seq)
+JOIN event e ON e.subject_id = made.subject_id AND e.seq = made.seq
+WHERE h.personal_id = $1 AND e.personal_id = $1
+UNION SELECT subject_id, seq FROM event WHERE subject_id = $1 AND personal_id = $1
+ORDER BY 1, 2
