@@ -158,19 +158,31 @@ pub struct Kept {
     pub body_until: DateTime<Utc>,
 }
 
-/// Keeps a first answer.
-pub async fn keep(tx: &mut Tx<'_>, kept: Kept) -> Result<()> {
+/// Keeps first answers; no round trip for none.
+pub async fn keep(tx: &mut Tx<'_>, kept: Vec<Kept>) -> Result<()> {
+    if kept.is_empty() {
+        return Ok(());
+    }
+    let organizations: Vec<Uuid> = kept.iter().map(|kept| kept.organization.0).collect();
+    let keys: Vec<&str> = kept.iter().map(|kept| kept.key.as_str()).collect();
+    let fingerprints: Vec<&[u8]> = kept.iter().map(|kept| kept.fingerprint.as_slice()).collect();
+    let statuses: Vec<i16> = kept.iter().map(|kept| kept.status).collect();
+    let bodies: Vec<Option<&[u8]>> = kept.iter().map(|kept| kept.body.as_deref()).collect();
+    let already_done: Vec<&str> = kept.iter().map(|kept| kept.already_done.as_str()).collect();
+    let created_at: Vec<DateTime<Utc>> = kept.iter().map(|kept| kept.created_at).collect();
+    let body_until: Vec<DateTime<Utc>> = kept.iter().map(|kept| kept.body_until).collect();
     sqlx::query!(
         "INSERT INTO idempotency (organization_id, key, fingerprint, status, body, already_done, created_at, body_until)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
-        kept.organization.0,
-        kept.key,
-        kept.fingerprint.as_slice(),
-        kept.status,
-        kept.body,
-        kept.already_done,
-        kept.created_at,
-        kept.body_until,
+         SELECT * FROM UNNEST($1::uuid[], $2::text[], $3::bytea[], $4::smallint[], $5::bytea[], $6::text[],
+                              $7::timestamptz[], $8::timestamptz[])",
+        &organizations,
+        &keys as &[&str],
+        &fingerprints as &[&[u8]],
+        &statuses,
+        &bodies as &[Option<&[u8]>],
+        &already_done as &[&str],
+        &created_at,
+        &body_until,
     )
     .execute(&mut **tx)
     .await?;

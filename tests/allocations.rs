@@ -66,6 +66,48 @@ fn a_request_of_the_hot_paths_allocates_so_often_at_most() {
     }
 }
 
+#[test]
+fn a_large_harvest_holds_so_much_memory_at_most() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let (world, enterprise, bodies) = runtime.block_on(async {
+        let world = World::new().await;
+        let (operator, issuer, enterprise) =
+            (world.operator().await, world.forest_owner().await, world.enterprise().await);
+        let ticket = World::ticket_of(&enterprise, "0001245", 10_000);
+        let ticket = world.post("/v1/felling-tickets", &issuer, ticket).await.expect(201);
+        let mut bodies = Vec::new();
+        for _ in 0..2 {
+            let seals = world.seals(&operator, &enterprise, 5_000).await;
+            bodies.push(World::harvest_of(ticket["id"].as_str().unwrap(), &seals).to_string());
+        }
+        (world, enterprise, bodies)
+    });
+    let router = runtime.block_on(async { router(world.instance(), &LayerSettings::default()) });
+    let post = |body: String| {
+        let request = Request::post("/v1/harvests")
+            .header("authorization", format!("Bearer {}", enterprise.token))
+            .header("content-type", "application/json")
+            .body(Body::from(body))
+            .unwrap();
+        runtime.block_on(async {
+            let (parts, body) = router.clone().oneshot(request).await.unwrap().into_parts();
+            assert_eq!(parts.status.as_u16(), 201);
+            axum::body::to_bytes(body, usize::MAX).await.unwrap().len()
+        })
+    };
+    let mut bodies = bodies.into_iter();
+    // Statements are prepared and buffers grown by then.
+    post(bodies.next().unwrap());
+    let body = bodies.next().unwrap();
+    let counted = allocation_counter::measure(|| {
+        post(body);
+    });
+    println!("harvest of 5,000: {} bytes at once", counted.bytes_max);
+    assert!(counted.bytes_max <= HARVEST, "{} bytes, {HARVEST} at most", counted.bytes_max);
+}
+
+/// Bytes that a harvest of 5,000 logs holds at once, beside its body.
+const HARVEST: u64 = 12_000_000;
 /// A verification of a log's seal: driver, row, answer in three languages, the layers' headers.
 const VERIFY: u64 = 280;
 /// A history of ten events.

@@ -122,7 +122,7 @@ impl NewHead {
 
 /// Events of one statement. A connection keeps buffers as large as the largest statement that went
 /// through it, for ever: a harvest of 5,000 in one piece would leave each some ten megabytes.
-const PIECE: usize = 500;
+pub const PIECE: usize = 500;
 
 /// Adds one event behind each head and returns the new heads in the same order.
 ///

@@ -21,7 +21,7 @@ use crate::db::{Leaves, Tx};
 use crate::error::{At, Result};
 use crate::harvest::record::{AHEAD, Faults};
 use crate::ids::{LogId, OperationId, OrganizationId};
-use crate::log::row::{Columns, LogRow, Wanted, lock_free};
+use crate::log::row::{self, Columns, LogRow, Wanted, lock_free};
 use crate::operation::{self, Kept};
 use crate::party::key::Caller;
 use crate::party::role::Role;
@@ -177,24 +177,13 @@ impl Together {
         self.operations.operation.is_empty()
     }
 
-    /// Stores all of it, and the answers that are kept, in one statement.
+    /// Stores all of it, and the answers that are kept, in one statement; in one more each if a log leaves
+    /// somebody, and if an answer is kept.
     ///
     /// # Errors
     /// The database's own: among them, that a name was given in the meantime.
     pub async fn store(self, tx: &mut Tx<'_>, kept: Vec<Kept>) -> Result<()> {
         let Self { events, logs, past, operations, now } = self;
-        let past_logs: Vec<Uuid> = past.iter().map(|(log, ..)| log.0).collect();
-        let past_organizations: Vec<Uuid> = past.iter().map(|(_, organization, _)| organization.0).collect();
-        let past_seqs: Vec<i32> =
-            past.iter().map(|(.., seq)| i32::try_from(*seq).unwrap_or(i32::MAX)).collect();
-        let kept_organizations: Vec<Uuid> = kept.iter().map(|kept| kept.organization.0).collect();
-        let kept_keys: Vec<&str> = kept.iter().map(|kept| kept.key.as_str()).collect();
-        let kept_fingerprints: Vec<&[u8]> = kept.iter().map(|kept| kept.fingerprint.as_slice()).collect();
-        let kept_statuses: Vec<i16> = kept.iter().map(|kept| kept.status).collect();
-        let kept_bodies: Vec<Option<&[u8]>> = kept.iter().map(|kept| kept.body.as_deref()).collect();
-        let kept_done: Vec<&str> = kept.iter().map(|kept| kept.already_done.as_str()).collect();
-        let kept_at: Vec<DateTime<Utc>> = kept.iter().map(|kept| kept.created_at).collect();
-        let kept_until: Vec<DateTime<Utc>> = kept.iter().map(|kept| kept.body_until).collect();
         let stored = sqlx::query_file!(
             "src/custody/together.sql",
             &events.subject,
@@ -223,29 +212,19 @@ impl Together {
             &logs.last_on,
             &logs.last_region as &[Option<String>],
             &logs.last_occurred_at,
-            &past_logs,
-            &past_organizations,
-            &past_seqs,
             &operations.organization,
             &operations.operation,
             &operations.fingerprint,
             &operations.first,
-            now,
             &operations.last,
-            &kept_organizations,
-            &kept_keys as &[&str],
-            &kept_fingerprints as &[&[u8]],
-            &kept_statuses,
-            &kept_bodies as &[Option<&[u8]>],
-            &kept_done as &[&str],
-            &kept_at,
-            &kept_until,
+            now,
         )
         .execute(&mut **tx)
         .await?
         .rows_affected();
         debug_assert_eq!(stored, events.subject.len() as u64);
-        Ok(())
+        row::leave(tx, &past).await?;
+        operation::keep(tx, kept).await
     }
 }
 

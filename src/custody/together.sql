@@ -1,6 +1,5 @@
--- Plain custody events of many postings: one event a log, what it did to its log, who left it, the postings under
--- their names, and their answers under the clients' keys. Each event's row and its log's are one row of the first
--- arrays; a posting has those from its first place to its last.
+-- Plain custody events of many postings: one event a log, what it did to its log, and the postings under their names.
+-- Each event's row and its log's are one row of the first arrays; a posting has those from its first place to its last.
 WITH made AS MATERIALIZED (
     SELECT * FROM UNNEST($1::uuid[], $2::int[], $3::smallint[], $4::timestamptz[], $5::bytea[], $6::bytea[], $7::text[],
                          $8::text[], $9::text[], $10::uuid[], $11::uuid[], $12::timestamptz[], $13::text[], $14::bytea[],
@@ -19,19 +18,11 @@ WITH made AS MATERIALIZED (
            last_type = made.last_type, last_on = made.last_on, last_region = made.last_region,
            last_occurred_at = made.last_occurred_at
     FROM made WHERE log.id = made.id
-), left_behind AS (
-    INSERT INTO past_party (log_id, organization_id, until_seq)
-    SELECT * FROM UNNEST($27::uuid[], $28::uuid[], $29::int[])
-    ON CONFLICT (log_id, organization_id) DO UPDATE SET until_seq = EXCLUDED.until_seq
 ), posted AS (
     INSERT INTO operation (organization_id, operation_id, kind, fingerprint, subjects, seqs, created_at)
-    SELECT organization, operation, 'custody_event', fingerprint, ($1::uuid[])[first:last], ($2::int[])[first:last], $34
-    FROM UNNEST($30::uuid[], $31::uuid[], $32::bytea[], $33::int[], $35::int[])
+    SELECT organization, operation, 'custody_event', fingerprint, ($1::uuid[])[first:last], ($2::int[])[first:last], $32
+    FROM UNNEST($27::uuid[], $28::uuid[], $29::bytea[], $30::int[], $31::int[])
          AS posting (organization, operation, fingerprint, first, last)
-), answered AS (
-    INSERT INTO idempotency (organization_id, key, fingerprint, status, body, already_done, created_at, body_until)
-    SELECT * FROM UNNEST($36::uuid[], $37::text[], $38::bytea[], $39::smallint[], $40::bytea[], $41::text[],
-                         $42::timestamptz[], $43::timestamptz[])
 )
 INSERT INTO event (subject_id, seq, subject_kind, received_at, hash, secret, public, business, type,
                    organization_id, operation_id, occurred_at, region)

@@ -8,7 +8,8 @@ use super::balance::Balance;
 use super::request::NewHarvest;
 use crate::chain::bytes::Secret;
 use crate::chain::size::{self, BUSINESS_BYTES, PUBLIC_BYTES};
-use crate::chain::{Draft, Hash, Head, SubjectKind, append, append::Personal, canonical};
+use crate::chain::append::{PIECE, Personal};
+use crate::chain::{Draft, Hash, Head, SubjectKind, append, canonical};
 use crate::clock::Clock;
 use crate::custody::content::{Business, Content, Public, TicketHead, TicketName, Told};
 use crate::custody::request::position_part;
@@ -190,47 +191,52 @@ pub async fn record(
     let personal = Personal { id: harvest.0, text: canonical::text(&person), secret: Secret::random() };
     let personal = personal.store(tx, organization.0, now).await?;
     let maker = Maker { caller, ticket: &ticket, request, operation };
-    let mut contents = Vec::with_capacity(request.logs.len());
-    let mut drafts = Vec::with_capacity(request.logs.len());
-    for ((index, line), seal) in lines.iter().enumerate().zip(&seals) {
-        let id = LogId::new();
-        let content = maker.content(id, index, ticket.lines[*line].id, &seal.identification);
-        let (public, business) = (canonical::text(&content.public), canonical::text(&content.business));
-        // A ticket's names are measured when it is issued, and those of tickets before that was so are here.
-        size::check(&public, PUBLIC_BYTES, &[(places.ticket(), &ticket.forestry)]).map_err(Error::Wrong)?;
-        size::check(&business, BUSINESS_BYTES, &[]).map_err(Error::Wrong)?;
-        drafts.push(Draft {
-            head: Head::fresh(SubjectKind::Log, id.0),
-            public,
-            business,
-            personal: Some(&personal),
-            event_type: EventType::Harvested.as_str(),
-            organization: organization.0,
-            operation: operation.0,
-            occurred_at: request.logs[index].occurred_at.instant(),
-            region: Some(ticket.region.as_str()),
-        });
-        contents.push(content);
+    let mut applied = Vec::with_capacity(seals.len());
+    let mut logs = Vec::with_capacity(seals.len());
+    let (mut seals, mut lines) = (seals.into_iter(), lines.iter().enumerate());
+    // A piece at a time, from the event's parts to the log's row: all of 5,000 logs in all their forms are tens of
+    // megabytes.
+    while lines.len() > 0 {
+        let piece: Vec<_> = lines.by_ref().take(PIECE).zip(seals.by_ref()).collect();
+        let mut contents = Vec::with_capacity(piece.len());
+        let mut drafts = Vec::with_capacity(piece.len());
+        for ((index, line), seal) in &piece {
+            let id = LogId::new();
+            let content = maker.content(id, *index, ticket.lines[**line].id, &seal.identification);
+            let (public, business) = (canonical::text(&content.public), canonical::text(&content.business));
+            // A ticket's names are measured when it is issued, and those of tickets before that was so are here.
+            size::check(&public, PUBLIC_BYTES, &[(places.ticket(), &ticket.forestry)]).map_err(Error::Wrong)?;
+            size::check(&business, BUSINESS_BYTES, &[]).map_err(Error::Wrong)?;
+            drafts.push(Draft {
+                head: Head::fresh(SubjectKind::Log, id.0),
+                public,
+                business,
+                personal: Some(&personal),
+                event_type: EventType::Harvested.as_str(),
+                organization: organization.0,
+                operation: operation.0,
+                occurred_at: request.logs[*index].occurred_at.instant(),
+                region: Some(ticket.region.as_str()),
+            });
+            contents.push(content);
+        }
+        let heads = append(tx, now, drafts).await?;
+        let mut rows = Vec::with_capacity(heads.len());
+        for ((content, head), (_, seal)) in contents.iter().zip(heads).zip(piece) {
+            let id = LogId(head.id);
+            applied.push((seal.number.clone(), id));
+            logs.push(HarvestedLog {
+                id,
+                seal_number: seal.number,
+                marking_code: seal.marking_code,
+                seq: head.seq,
+                hash: head.hash,
+            });
+            let state = LogState::first(content)?;
+            rows.push(NewLogRow { head, state, harvest, ticket: ticket.id, issuer: ticket.issuer });
+        }
+        insert(tx, &rows).await?;
     }
-    let heads = append(tx, now, drafts).await?;
-
-    let mut rows = Vec::with_capacity(heads.len());
-    let mut applied = Vec::with_capacity(heads.len());
-    let mut logs = Vec::with_capacity(heads.len());
-    for ((content, head), seal) in contents.iter().zip(heads).zip(seals) {
-        let id = LogId(head.id);
-        applied.push((seal.number.clone(), id));
-        logs.push(HarvestedLog {
-            id,
-            seal_number: seal.number,
-            marking_code: seal.marking_code,
-            seq: head.seq,
-            hash: head.hash,
-        });
-        let state = LogState::first(content)?;
-        rows.push(NewLogRow { head, state, harvest, ticket: ticket.id, issuer: ticket.issuer });
-    }
-    insert(tx, &rows).await?;
     stock::apply(tx, &applied, 1).await?;
     permit::add_marked(tx, &marked.changes).await?;
     let total = Volume::checked_sum(request.logs.iter().map(|log| log.volume_m3)).unwrap_or(Volume::ZERO);

@@ -84,6 +84,8 @@ pub async fn create_harvest(
         let Posted { input, asked, posting } = envelope.json::<NewHarvest, JsonHarvestQuery>(&app)?;
         (input, posting, asked.dry_run, Places::Json)
     };
+    // The posting as it was sent is not needed any more, and may be 5 MB.
+    drop(envelope);
     if dry_run == Some(true) {
         return rehearse(&app, &caller, &input, &posting.fingerprint, &places).await;
     }

@@ -262,16 +262,8 @@ pub struct NewLog {
     pub issuer: OrganizationId,
 }
 
-/// Adds the logs of a harvest; `seal::stock::apply` says which seal each bears. One round trip for every
-/// thousand, for the reason that [`crate::chain::append()`] has.
+/// Adds logs of a harvest, in one round trip; `seal::stock::apply` says which seal each bears.
 pub async fn insert(tx: &mut Tx<'_>, logs: &[NewLog]) -> Result<()> {
-    for piece in logs.chunks(1_000) {
-        insert_piece(tx, piece).await?;
-    }
-    Ok(())
-}
-
-async fn insert_piece(tx: &mut Tx<'_>, logs: &[NewLog]) -> Result<()> {
     let mut columns = Columns::default();
     for log in logs {
         columns.push(&log.state, &log.head);
@@ -401,21 +393,27 @@ pub async fn save(
     .await?
     .rows_affected();
     debug_assert_eq!(stored, logs.len() as u64);
-    if !past.is_empty() {
-        let ids: Vec<Uuid> = past.iter().map(|(log, ..)| log.0).collect();
-        let organizations: Vec<Uuid> = past.iter().map(|(_, organization, _)| organization.0).collect();
-        let until: Vec<i32> = past.iter().map(|(.., seq)| i32::try_from(*seq).unwrap_or(i32::MAX)).collect();
-        sqlx::query!(
-            "INSERT INTO past_party (log_id, organization_id, until_seq)
-             SELECT * FROM UNNEST($1::uuid[], $2::uuid[], $3::int[])
-             ON CONFLICT (log_id, organization_id) DO UPDATE SET until_seq = EXCLUDED.until_seq",
-            &ids,
-            &organizations,
-            &until
-        )
-        .execute(&mut **tx)
-        .await?;
+    leave(tx, past).await
+}
+
+/// Stores until which event those who hold or own a log no longer may read it; no round trip if nobody left.
+pub(crate) async fn leave(tx: &mut Tx<'_>, past: &[(LogId, OrganizationId, u32)]) -> Result<()> {
+    if past.is_empty() {
+        return Ok(());
     }
+    let ids: Vec<Uuid> = past.iter().map(|(log, ..)| log.0).collect();
+    let organizations: Vec<Uuid> = past.iter().map(|(_, organization, _)| organization.0).collect();
+    let until: Vec<i32> = past.iter().map(|(.., seq)| i32::try_from(*seq).unwrap_or(i32::MAX)).collect();
+    sqlx::query!(
+        "INSERT INTO past_party (log_id, organization_id, until_seq)
+         SELECT * FROM UNNEST($1::uuid[], $2::uuid[], $3::int[])
+         ON CONFLICT (log_id, organization_id) DO UPDATE SET until_seq = EXCLUDED.until_seq",
+        &ids,
+        &organizations,
+        &until
+    )
+    .execute(&mut **tx)
+    .await?;
     Ok(())
 }
 
