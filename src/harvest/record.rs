@@ -6,9 +6,9 @@
 
 use super::balance::Balance;
 use super::request::NewHarvest;
+use crate::chain::append::{PIECE, Personal};
 use crate::chain::bytes::Secret;
 use crate::chain::size::{self, BUSINESS_BYTES, PUBLIC_BYTES};
-use crate::chain::append::{PIECE, Personal};
 use crate::chain::{Draft, Hash, Head, SubjectKind, append, canonical};
 use crate::clock::Clock;
 use crate::custody::content::{Business, Content, Public, TicketHead, TicketName, Told};
@@ -205,7 +205,8 @@ pub async fn record(
             let content = maker.content(id, *index, ticket.lines[**line].id, &seal.identification);
             let (public, business) = (canonical::text(&content.public), canonical::text(&content.business));
             // A ticket's names are measured when it is issued, and those of tickets before that was so are here.
-            size::check(&public, PUBLIC_BYTES, &[(places.ticket(), &ticket.forestry)]).map_err(Error::Wrong)?;
+            size::check(&public, PUBLIC_BYTES, &[(places.ticket(), &ticket.forestry)])
+                .map_err(Error::Wrong)?;
             size::check(&business, BUSINESS_BYTES, &[]).map_err(Error::Wrong)?;
             drafts.push(Draft {
                 head: Head::fresh(SubjectKind::Log, id.0),

@@ -385,7 +385,8 @@ impl Task {
             done = done.receipted(receipt);
         }
         if let Some(key) = &self.posting.idempotency_key {
-            operation::keep(tx, vec![done.kept(self.organization, key, self.posting.fingerprint, now)]).await?;
+            operation::keep(tx, vec![done.kept(self.organization, key, self.posting.fingerprint, now)])
+                .await?;
         }
         Ok(Outcome::New(done))
     }
