@@ -333,8 +333,11 @@ impl Stage {
         for (load, [_, peak]) in
             [("reads", self.resident), ("harvests and appends", self.resident_after_writes)]
         {
-            // Decimal megabytes, as the goal is said.
+            // Decimal megabytes, as the goal is said. Nothing was looked at where that part was left out.
             let peak = peak as f64 / 1e6;
+            if peak == 0.0 {
+                continue;
+            }
             goal(format!("server's memory under {load} ≤ 64 MB: {peak:.0} MB at most"), peak <= 64.0);
         }
         let _ = writeln!(out, "\ngoals");
