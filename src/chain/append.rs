@@ -6,6 +6,7 @@
 //! locks a subject's row gets its [`Head`] from that same `SELECT … FOR UPDATE`:
 //! PostgreSQL hands out the row as it is after the wait, never an older one. An
 //! advisory lock gives no such row, so there the read is a statement of its own.
+//! Whoever writes for many postings at once waits for nobody's locks ([`crate::custody::together`]).
 //! `event_pkey` is the net under all of it: a fork cannot be stored.
 
 use super::bytes::{Entry, Hash, Part, Salt, Secret, SubjectKind, commit, record, subject_ref};
@@ -126,9 +127,8 @@ pub const PIECE: usize = 500;
 
 /// Adds one event behind each head and returns the new heads in the same order.
 ///
-/// The same statement puts the entries into
-/// the queue of the register, in the order of the drafts, and so no event is without its
-/// place in the queue. One round trip for every 500.
+/// The same statement puts the entries into the queue of the register, in the order of the
+/// drafts, and so no event is without its place in the queue. One round trip for every 500.
 pub async fn append(tx: &mut Tx<'_>, now: DateTime<Utc>, drafts: Vec<Draft<'_>>) -> Result<Vec<NewHead>> {
     let mut heads = Vec::with_capacity(drafts.len());
     let mut drafts = drafts.into_iter();
@@ -222,8 +222,8 @@ pub(crate) struct Rows<'p> {
     pub(crate) secret: Vec<Vec<u8>>,
     pub(crate) public: Vec<String>,
     pub(crate) business: Vec<String>,
-    pub(crate) personal_commitment: Vec<Option<Vec<u8>>>,
-    pub(crate) personal_id: Vec<Option<Uuid>>,
+    personal_commitment: Vec<Option<Vec<u8>>>,
+    personal_id: Vec<Option<Uuid>>,
     pub(crate) event_type: Vec<&'p str>,
     pub(crate) organization: Vec<Uuid>,
     pub(crate) operation: Vec<Uuid>,
@@ -233,7 +233,7 @@ pub(crate) struct Rows<'p> {
 }
 
 impl<'p> Rows<'p> {
-    pub(crate) fn with_capacity(n: usize) -> Self {
+    fn with_capacity(n: usize) -> Self {
         Self { public: Vec::with_capacity(n), business: Vec::with_capacity(n), ..Self::default() }
     }
 

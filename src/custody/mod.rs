@@ -2,8 +2,9 @@
 //! recorded and how it is read.
 //!
 //! Every write locks the log's row, decides on its state, adds an event behind
-//! its head and stores the new state, in one transaction. Round trips of a
-//! custody event of any number of logs: resolve, lock, append, save.
+//! its head and stores the new state, in one transaction. Plain events
+//! of many postings share one ([`together`]); whatever is not plain has its own ([`record`]), with
+//! round trips that do not grow with the number of logs: resolve, lock, append, save.
 
 pub mod content;
 pub mod correct;

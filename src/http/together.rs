@@ -12,6 +12,7 @@ use crate::error::{Error, Result};
 use crate::operation::Kept;
 use crate::party::key::Caller;
 use crate::read::merge::{Bounds, Merged, Question};
+use crate::read::planned_once;
 use axum::response::Response;
 use sqlx::PgPool;
 use sqlx::postgres::{PgConnectOptions, PgConnection};
@@ -45,14 +46,7 @@ pub type Writes = Merged<Plain>;
 #[must_use]
 pub fn writes(pool: &PgPool) -> Writes {
     let options: PgConnectOptions = pool.connect_options().as_ref().clone();
-    let options = options.application_name("ormantrace-writer").options([
-        ("plan_cache_mode", "force_generic_plan"),
-        ("enable_hashjoin", "off"),
-        ("enable_mergejoin", "off"),
-        ("enable_seqscan", "off"),
-        ("enable_bitmapscan", "off"),
-        ("jit", "off"),
-    ]);
+    let options = planned_once(options).application_name("ormantrace-writer");
     Merged::new(&Arc::new(options), WRITES)
 }
 

@@ -143,18 +143,24 @@ impl Reads {
     }
 }
 
-/// Every statement is a walk down primary keys for whatever was asked, so it is planned once and for
-/// all, and never as a scan of a table: not even of one that is small, or that nobody has analysed yet.
-/// A commit here notes the use of a key and nothing else, so nobody waits for the disk.
+/// For connections of a merging queue: every statement is a walk down primary keys for whatever was
+/// asked, so it is planned once and for all, and never as a scan of a table: not even of one that is
+/// small, or that nobody has analysed yet.
 #[must_use]
-pub fn of_readers(database: PgConnectOptions) -> PgConnectOptions {
-    database.application_name("ormantrace-reader").options([
+pub fn planned_once(database: PgConnectOptions) -> PgConnectOptions {
+    database.options([
         ("plan_cache_mode", "force_generic_plan"),
         ("enable_hashjoin", "off"),
         ("enable_mergejoin", "off"),
         ("enable_seqscan", "off"),
         ("enable_bitmapscan", "off"),
         ("jit", "off"),
-        ("synchronous_commit", "off"),
     ])
+}
+
+/// A reader's connection. A commit here notes the use of a key and nothing else, so nobody waits for the
+/// disk.
+#[must_use]
+pub fn of_readers(database: PgConnectOptions) -> PgConnectOptions {
+    planned_once(database).application_name("ormantrace-reader").options([("synchronous_commit", "off")])
 }
