@@ -6,7 +6,7 @@ use ormantrace::http::layers::LayerSettings;
 use ormantrace::http::router::router;
 use ormantrace::ids::OperationId;
 use serde_json::{Value, json};
-use sqlx::Connection;
+use sqlx::{AssertSqlSafe, Connection};
 
 const PATH: &str = "/v1/custody-events";
 
@@ -33,6 +33,23 @@ impl Wired {
         let warming = event(world, "stored", &felled.logs[felled.logs.len() - 1..], json!({}));
         server.event(&felled.enterprise, &warming).await.expect(201);
         server
+    }
+}
+
+/// Waits until a connection of a writer to this database, or none, is as `condition` says.
+async fn until_a_writer(world: &World, is: bool, condition: &str) {
+    let mut watching = world.owner().await;
+    let asked = format!(
+        "SELECT EXISTS (SELECT FROM pg_stat_activity
+         WHERE application_name = 'ormantrace-writer' AND datname = current_database() AND {condition})"
+    );
+    loop {
+        let there: bool =
+            sqlx::query_scalar(AssertSqlSafe(asked.as_str())).fetch_one(&mut watching).await.unwrap();
+        if there == is {
+            break;
+        }
+        tokio::task::yield_now().await;
     }
 }
 
@@ -220,21 +237,7 @@ async fn a_name_that_is_given_between_look_and_store_spoils_nobody_elses_posting
     let together = server.together(vec![server.event(holder, &named), server.event(holder, &bystander)]);
     let (answers, ()) = tokio::join!(together, async {
         // Long enough for both to lie with the database, where they wait for the name.
-        let mut watching = world.owner().await;
-        loop {
-            let waits: bool = sqlx::query_scalar(
-                "SELECT EXISTS (SELECT FROM pg_stat_activity
-                 WHERE application_name = 'ormantrace-writer' AND wait_event_type = 'Lock'
-                   AND datname = current_database())",
-            )
-            .fetch_one(&mut watching)
-            .await
-            .unwrap();
-            if waits {
-                break;
-            }
-            tokio::task::yield_now().await;
-        }
+        until_a_writer(&world, true, "wait_event_type = 'Lock'").await;
         giving.commit().await.unwrap();
     });
     assert_eq!((answers[0].status.as_u16(), codes(&answers[0])), (409, vec!["operation-id-used".to_owned()]));
@@ -271,6 +274,8 @@ async fn a_connection_that_breaks_before_commit_costs_nothing_and_at_commit_is_o
             })
             .collect();
         assert!(!unknown.is_empty());
+        // A COMMIT that came through is still at work when its answer is lost.
+        soon(until_a_writer(&world, false, "xact_start IS NOT NULL")).await;
         for log in unknown {
             assert_eq!(events(&world, &felled, &felled.logs[log]).await, events_then, "log {log}, {passes}");
         }
