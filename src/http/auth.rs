@@ -3,7 +3,7 @@
 
 use super::app::App;
 use super::problem::Problem;
-use crate::party::key::{Caller, Token};
+use crate::party::key::{Caller, Presented, Token};
 use crate::party::role::Role;
 use axum::extract::{FromRequestParts, OptionalFromRequestParts, Request, State};
 use axum::http::header::AUTHORIZATION;
@@ -34,9 +34,40 @@ impl OptionalFromRequestParts<App> for Caller {
         if let Some(caller) = parts.extensions.get::<Self>() {
             return Ok(Some(caller.clone()));
         }
-        let Some(token) = token(parts)? else { return Ok(None) };
-        let caller = app.reads.caller(&token, app.clock.now()).await?;
-        caller.map(Some).ok_or_else(Problem::invalid_token)
+        Visitor::from_request_parts(parts, app).await?.caller(app).await
+    }
+}
+
+/// Whoever calls, before it is known who: for reads that ask for the key with what is asked for, in one
+/// statement. Their routes do not stand behind [`refuse_bad_token`], so that whatever else is wrong has
+/// to be told by [`Visitor::refused`].
+#[derive(Clone, Copy, Debug)]
+pub struct Visitor(Option<Presented>);
+
+impl FromRequestParts<App> for Visitor {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
+        Ok(Self(token(parts)?.map(|token| Presented::new(&token, app.clock.now()))))
+    }
+}
+
+impl Visitor {
+    /// The token, if one was sent.
+    #[must_use]
+    pub fn token(self) -> Option<Presented> {
+        self.0
+    }
+
+    /// Who it is, by a statement of its own; nobody, if no token was sent.
+    pub async fn caller(self, app: &App) -> Result<Option<Caller>, Problem> {
+        let Some(token) = self.0 else { return Ok(None) };
+        app.reads.presented(token).await?.map(Some).ok_or_else(Problem::invalid_token)
+    }
+
+    /// What he is told: a bad token comes before all else.
+    pub async fn refused(self, app: &App, problem: Problem) -> Problem {
+        self.caller(app).await.err().unwrap_or(problem)
     }
 }
 
@@ -77,7 +108,13 @@ macro_rules! permissions {
             type Rejection = Problem;
 
             async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
-                let caller = <Caller as FromRequestParts<App>>::from_request_parts(parts, app).await?;
+                Self::of(<Caller as FromRequestParts<App>>::from_request_parts(parts, app).await?)
+            }
+        }
+
+        impl $name {
+            /// The caller, if he is one.
+            pub fn of(caller: Caller) -> Result<Self, Problem> {
                 if $(caller.is(Role::$role))||+ {
                     Ok(Self(caller))
                 } else {

@@ -2,11 +2,11 @@
 
 use super::app::App;
 use super::asked::{NothingAsked, query};
-use super::auth::HistoryReader;
+use super::auth::{HistoryReader, Visitor};
 use super::conditional::Mark;
 use super::paging::{Cursor, Limit, Page};
 use super::problem::Problem;
-use super::verify::last_segment;
+use super::verify::{last_segment, segment_before};
 use crate::custody::history::{self, LogHistory};
 use crate::custody::telling::Telling;
 use crate::custody::words::Status;
@@ -23,14 +23,31 @@ use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use utoipa::{IntoParams, ToSchema};
 
-/// The log that the address names and as much of it as the caller may see; one 404 for all else.
-pub(super) async fn seen(app: &App, reader: Reader, code: &str) -> Result<(LogRow, Sight), Problem> {
+/// The log that the address names, with who reads it and as much of it as he may see; one 404 for all else.
+pub(super) async fn seen(
+    app: &App,
+    visitor: Visitor,
+    code: &str,
+) -> Result<(Reader, LogRow, Sight), Problem> {
     // A text that is no code names nothing.
-    let code = Code::parse(code).map_err(|_| Problem::not_found())?;
-    let row = app.reads.log(Look::new(&code, reader)).await?;
-    let row = row.ok_or_else(Problem::not_found)?;
-    let sight = row.sight(reader).ok_or_else(Problem::not_found)?;
-    Ok((row, sight))
+    if let (Ok(code), Some(token)) = (Code::parse(code), visitor.token())
+        && let Some((caller, row)) = app.reads.log(Look::new(&code, token)).await?
+        && let Ok(HistoryReader(caller)) = HistoryReader::of(caller)
+    {
+        let reader = Reader::from(&caller);
+        if let Some(sight) = row.sight(reader) {
+            return Ok((reader, row, sight));
+        }
+    }
+    Err(refused(app, visitor, Problem::not_found()).await)
+}
+
+/// What somebody is told who gets no log: first that he may read none. Another's log and nobody's take the
+/// same statements to it: neither the answer nor what the database was asked tells them apart.
+pub(super) async fn refused(app: &App, visitor: Visitor, problem: Problem) -> Problem {
+    let caller = visitor.caller(app).await;
+    let reader = caller.and_then(|caller| HistoryReader::of(caller.ok_or_else(Problem::unauthorized)?));
+    reader.err().unwrap_or(problem)
 }
 
 /// A log as it stands now
@@ -53,13 +70,15 @@ pub(super) async fn seen(app: &App, reader: Reader, code: &str) -> Result<(LogRo
 )]
 pub async fn get_log(
     State(app): State<App>,
-    HistoryReader(caller): HistoryReader,
+    visitor: Visitor,
     OriginalUri(uri): OriginalUri,
-    _: NothingAsked,
+    asked: Result<NothingAsked, Problem>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let reader = Reader::from(&caller);
-    let (row, sight) = seen(&app, reader, &last_segment(&uri)).await?;
+    if let Err(problem) = asked {
+        return Err(refused(&app, visitor, problem).await);
+    }
+    let (reader, row, sight) = seen(&app, visitor, &last_segment(&uri)).await?;
     let mark = Mark::new(&row.mark(reader, "log"));
     if mark.is_known(&headers) {
         return Ok(mark.unchanged());
@@ -94,15 +113,15 @@ pub async fn get_log(
 )]
 pub async fn get_log_history(
     State(app): State<App>,
-    HistoryReader(caller): HistoryReader,
+    visitor: Visitor,
     OriginalUri(uri): OriginalUri,
-    _: NothingAsked,
+    asked: Result<NothingAsked, Problem>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let reader = Reader::from(&caller);
-    let path = uri.path().strip_suffix("/history").unwrap_or_default();
-    let named = path.parse().map_err(|_| Problem::not_found())?;
-    let (row, sight) = seen(&app, reader, &last_segment(&named)).await?;
+    if let Err(problem) = asked {
+        return Err(refused(&app, visitor, problem).await);
+    }
+    let (reader, row, sight) = seen(&app, visitor, &segment_before(&uri, "/history")).await?;
     let mark = Mark::new(&row.mark(reader, "history"));
     if mark.is_known(&headers) {
         return Ok(mark.unchanged());
@@ -190,7 +209,7 @@ pub async fn list_logs(
     };
     let ids = store::list(&app.pool, reader, wanted).await?;
     let page = Page::of(ids, asked.limit, |id| *id, |id| id);
-    let rows = store::fetch(&app.pool, &page.items, reader).await?;
+    let rows = store::fetch(&mut *app.pool.acquire().await?, &page.items).await?;
     let names = Names::read(&app.pool, reader, rows.iter().flat_map(LogRow::parties).collect()).await?;
     // Between the two statements a log may have left the caller.
     let seen = rows.iter().filter(|row| row.sight(reader) == Some(Sight::Whole));

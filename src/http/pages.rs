@@ -2,6 +2,7 @@
 
 use super::address::ClientAddr;
 use super::app::App;
+use super::auth::Visitor;
 use super::problem::{PROBLEM_JSON, Problem};
 use super::proofs::said;
 use super::verify::{check_one, last_segment, with_register};
@@ -10,7 +11,6 @@ use crate::page::{
     FormProblem, Lang, PAGE_HEADERS, assets, error_page, render_form, render_register, render_start,
     render_verification, verify_path,
 };
-use crate::party::key::Caller;
 use crate::seal::Identification;
 use axum::extract::{OriginalUri, Path, Request, State};
 use axum::http::header::{
@@ -97,12 +97,12 @@ async fn form(OriginalUri(uri): OriginalUri, headers: HeaderMap) -> Response {
 
 async fn answer(
     State(app): State<App>,
-    caller: Option<Caller>,
+    visitor: Visitor,
     client: ClientAddr,
     OriginalUri(uri): OriginalUri,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let verification = check_one(&app, caller.as_ref(), client, &last_segment(&uri)).await?;
+    let verification = check_one(&app, visitor, client, &last_segment(&uri)).await?;
     // Whether it is in the register is not worth a verdict: without an answer the page says nothing of it.
     let verification = match with_register(&app, verification.clone()).await {
         Ok(with_register) => with_register,
@@ -128,7 +128,7 @@ async fn register(
 /// programs that ask for JSON at once.
 async fn digital_link(
     State(app): State<App>,
-    caller: Option<Caller>,
+    visitor: Visitor,
     client: ClientAddr,
     Path((gtin, serial)): Path<(String, String)>,
     OriginalUri(uri): OriginalUri,
@@ -142,7 +142,7 @@ async fn digital_link(
         .iter()
         .any(|accept| accept.to_str().is_ok_and(|accept| accept.contains("application/json")));
     let mut response = if json && !prefers_html(&headers) {
-        Json(check_one(&app, caller.as_ref(), client, &code).await?).into_response()
+        Json(check_one(&app, visitor, client, &code).await?).into_response()
     } else {
         let lang = parameter(&uri, "lang").and_then(|tag| Lang::from_tag(&tag));
         see_other(&verify_path(&code, lang).map_err(|_| Problem::not_found())?)

@@ -4,20 +4,19 @@
 use super::address::ClientAddr;
 use super::app::App;
 use super::asked::{Asked, NothingAsked, id_in_path};
-use super::auth::HistoryReader;
+use super::auth::Visitor;
 use super::kind::Kind;
-use super::logs::seen;
+use super::logs::{refused, seen};
 use super::problem::Problem;
 use super::seal_batches::PIECE;
 use super::seals::sight;
-use super::verify::last_segment;
+use super::verify::segment_before;
 use crate::chain::history::{Openness, StoredEvent};
 use crate::chain::{self, Subject};
 use crate::custody::history;
 use crate::error::{At, Invalid};
 use crate::ids::{OrganizationId, SealBatchId, TicketId};
 use crate::input::input;
-use crate::log::store::Reader;
 use crate::party::key::Caller;
 use crate::party::organization;
 use crate::permit;
@@ -27,7 +26,6 @@ use crate::register::published::{PublishedError, Said};
 use crate::seal::{Code, view};
 use axum::Json;
 use axum::extract::{OriginalUri, Path, State};
-use axum::http::Uri;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use std::sync::Arc;
@@ -59,13 +57,6 @@ pub(super) async fn said(app: &App) -> Result<Option<Arc<Said>>, Problem> {
     reading(move || published.read()).await
 }
 
-/// The code in a path before its last segment.
-fn code_before(uri: &Uri, last: &str) -> Result<String, Problem> {
-    let path = uri.path().strip_suffix(last).unwrap_or_default();
-    let named = path.parse().map_err(|_| Problem::not_found())?;
-    Ok(last_segment(&named))
-}
-
 /// Proof that a log's newest record is in the public register
 ///
 /// For anyone who may verify, with the same codes and the same limits. A `tlog-proof` (C2SP): the
@@ -94,7 +85,7 @@ pub async fn get_log_proof(
     };
     let said = said(&app).await?;
     let size = said.as_ref().map_or(0, |said| said.checkpoint.size);
-    let place = match Code::parse_public(&code_before(&uri, "/proof")?) {
+    let place = match Code::parse_public(&segment_before(&uri, "/proof")) {
         Ok(code) => newest(&app.pool, &code, &app.key_ring, size).await?,
         Err(_) => Place::Unknown,
     };
@@ -235,12 +226,15 @@ input! {
 )]
 pub async fn export_log(
     State(app): State<App>,
-    HistoryReader(caller): HistoryReader,
+    visitor: Visitor,
     OriginalUri(uri): OriginalUri,
-    Asked(ExportQuery { since }): Asked<ExportQuery>,
+    asked: Result<Asked<ExportQuery>, Problem>,
 ) -> Result<Json<Export>, Problem> {
-    let reader = Reader::from(&caller);
-    let (row, sight) = seen(&app, reader, &code_before(&uri, "/export")?).await?;
+    let Asked(ExportQuery { since }) = match asked {
+        Ok(asked) => asked,
+        Err(problem) => return Err(refused(&app, visitor, problem).await),
+    };
+    let (reader, row, sight) = seen(&app, visitor, &segment_before(&uri, "/export")).await?;
     let subject = row.subject()?;
     let (events, room) = history::read(&app.reads, &row, sight, reader).await?.into_chain();
     exported(&app, Shown { subject, events, room }, since).await

@@ -13,10 +13,11 @@ use super::{
     reference, seal_batches, seal_moves, seals, verify,
 };
 use crate::ledger::Folder;
+use crate::party::key::Caller;
 use crate::register::queue::Lag;
 use axum::Router;
 use axum::extract::FromRequestParts;
-use axum::http::{HeaderMap, Request};
+use axum::http::{HeaderMap, Method, Request};
 use axum::middleware::from_fn_with_state;
 use utoipa::OpenApi;
 use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouterExt as _};
@@ -55,6 +56,20 @@ impl utoipa::Modify for BearerToken {
 /// The API of api.md, each operation with its path, and the OpenAPI document made from the same list.
 #[must_use]
 pub fn api() -> OpenApiRouter<App> {
+    callers().merge(visitors())
+}
+
+/// What is read most. Whose a token is, these ask for with the rest ([`super::auth::Visitor`]).
+fn visitors() -> OpenApiRouter<App> {
+    OpenApiRouter::new()
+        .routes(routes!(verify::verify_code))
+        .routes(routes!(logs::get_log))
+        .routes(routes!(logs::get_log_history))
+        .routes(routes!(proofs::export_log))
+}
+
+/// What stands behind [`refuse_bad_token`].
+fn callers() -> OpenApiRouter<App> {
     OpenApiRouter::with_openapi(Head::openapi())
         // organisations and keys
         .routes(routes!(organizations::create_organization, organizations::list_organizations))
@@ -95,14 +110,10 @@ pub fn api() -> OpenApiRouter<App> {
         // logs and custody
         .routes(routes!(custody_events::create_custody_event).layer(batch_body()))
         .routes(routes!(logs::list_logs))
-        .routes(routes!(logs::get_log))
-        .routes(routes!(logs::get_log_history))
         .routes(routes!(proofs::get_log_proof))
-        .routes(routes!(proofs::export_log))
         .routes(routes!(events::list_events))
         .routes(routes!(findings::list_findings))
         // verification
-        .routes(routes!(verify::verify_code))
         .routes(routes!(verify::verify_codes).layer(batch_body()))
 }
 
@@ -153,8 +164,10 @@ pub fn router(app: App, layers: &LayerSettings) -> Router {
 
 /// Everything that is served, behind its layers.
 pub fn served(app: App, layers: &LayerSettings, operations: &Operations) -> Router {
-    let (api, document) = api().split_for_parts();
-    let mut router = api
+    let (callers, mut document) = callers().split_for_parts();
+    let (visitors, of_visitors) = visitors().split_for_parts();
+    document.merge(of_visitors);
+    let mut router = callers
         .merge(super::problem_pages::routes())
         .merge(pages::routes())
         .merge(documentation(described(document)));
@@ -165,6 +178,7 @@ pub fn served(app: App, layers: &LayerSettings, operations: &Operations) -> Rout
         // Beneath the layer: a bad token is told before a wrong method.
         .method_not_allowed_fallback(not_this_method)
         .layer(from_fn_with_state(app.clone(), refuse_bad_token))
+        .merge(visitors.method_not_allowed_fallback(not_visited_by))
         // Outside of it: a probe is answered whatever it sends, for whether the process lives must not
         // hang on the database that knows the tokens.
         .merge(operations.health.routes());
@@ -173,6 +187,11 @@ pub fn served(app: App, layers: &LayerSettings, operations: &Operations) -> Rout
         router = router.merge(exposition.routes(move |headers| operator_only(of.clone(), headers)));
     }
     with_layers(router, layers).layer(axum::middleware::from_fn(pages::problems_as_pages)).with_state(app)
+}
+
+/// [`not_this_method`], where nobody asked yet whose the token is.
+async fn not_visited_by(_caller: Option<Caller>, method: Method) -> Problem {
+    not_this_method(method).await
 }
 
 /// `/openapi.json`, and at `/docs` a viewer of it that asks nobody else for anything.

@@ -3,6 +3,7 @@
 use super::address::ClientAddr;
 use super::app::App;
 use super::asked::Asked;
+use super::auth::Visitor;
 use super::problem::Problem;
 use super::proofs::{reading, said};
 use crate::error::Invalid;
@@ -68,10 +69,20 @@ pub struct Verdicts {
     pub items: Vec<Verification>,
 }
 
-/// What the last segment of an address says, percent-decoded; bytes that are no text become the
-/// replacement character, which no code has.
+/// What the last segment of an address says.
 pub(super) fn last_segment(uri: &Uri) -> String {
-    let segment = uri.path().rsplit('/').next().unwrap_or_default();
+    decoded(uri.path())
+}
+
+/// What the segment of an address says that stands before `last`, which is the rest of it.
+pub(super) fn segment_before(uri: &Uri, last: &str) -> String {
+    decoded(uri.path().strip_suffix(last).unwrap_or_default())
+}
+
+/// What the last segment of a path says, percent-decoded; bytes that are no text become the replacement
+/// character, which no code has.
+fn decoded(path: &str) -> String {
+    let segment = path.rsplit('/').next().unwrap_or_default();
     let mut bytes = Vec::with_capacity(segment.len());
     let mut rest = segment.as_bytes();
     while let Some((first, after)) = rest.split_first() {
@@ -85,19 +96,20 @@ pub(super) fn last_segment(uri: &Uri) -> String {
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
-/// Checks one code for `client`; who calls with a token is not limited by address.
+/// Checks one code for whoever asks; who sends a token is not limited by address.
 pub(super) async fn check_one(
     app: &App,
-    caller: Option<&Caller>,
+    visitor: Visitor,
     client: ClientAddr,
     code: &str,
 ) -> Result<Verification, Problem> {
     // Before any work: a flood costs no query.
-    let permit = match caller {
+    let permit = match visitor.token() {
         Some(_) => None,
         None => Some(app.limiter.admit(client.0)?),
     };
-    let mut checked = check(&app.reads, &[code], &app.key_ring).await?;
+    let checked = check(&app.reads, &[code], visitor.token(), &app.key_ring).await?;
+    let mut checked = checked.ok_or_else(Problem::invalid_token)?;
     let verification = checked.pop().ok_or_else(|| Problem::internal("a check without a verdict"))?;
     if verification.verdict == Verdict::Unknown
         && let Some(permit) = permit
@@ -143,12 +155,16 @@ fn count(verification: &Verification) {
 )]
 pub async fn verify_code(
     State(app): State<App>,
-    caller: Option<Caller>,
+    visitor: Visitor,
     client: ClientAddr,
     OriginalUri(uri): OriginalUri,
-    Asked(VerifyQuery { register }): Asked<VerifyQuery>,
+    asked: Result<Asked<VerifyQuery>, Problem>,
 ) -> Result<Response, Problem> {
-    let verification = check_one(&app, caller.as_ref(), client, &last_segment(&uri)).await?;
+    let Asked(VerifyQuery { register }) = match asked {
+        Ok(asked) => asked,
+        Err(problem) => return Err(visitor.refused(&app, problem).await),
+    };
+    let verification = check_one(&app, visitor, client, &last_segment(&uri)).await?;
     let verification =
         if register == Some(true) { with_register(&app, verification).await? } else { verification };
     Ok(Json(verification).into_response())
@@ -167,7 +183,7 @@ pub async fn verify_codes(
     _caller: Caller,
     posted: super::posting::Posted<Codes>,
 ) -> Result<Json<Verdicts>, Problem> {
-    let items = check(&app.reads, &posted.input.codes, &app.key_ring).await?;
+    let items = check(&app.reads, &posted.input.codes, None, &app.key_ring).await?.unwrap_or_default();
     items.iter().for_each(count);
     Ok(Json(Verdicts { items }))
 }

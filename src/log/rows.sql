@@ -1,5 +1,5 @@
--- Logs by exactly one of id, seal number and identification each, with what decides how much each reader may
--- see; in order, none for a code that names no log.
+-- Logs by exactly one of id, seal number and identification each, with the key whose token came with it and what
+-- decides how much its holder may see; in order, none for a code that names no log.
 SELECT asked.place AS "place!", l.id AS "id!: LogId", l.salt AS "salt!", l.head_seq AS "head_seq!", l.head_hash AS "head_hash!",
        l.head_received_at AS "head_received_at!", l.kind AS "kind!: LogKind", l.species AS "species!: Species",
        l.wood AS "wood!: Wood", l.assortment AS "assortment?: Assortment", l.grade AS "grade?",
@@ -18,13 +18,17 @@ SELECT asked.place AS "place!", l.id AS "id!: LogId", l.salt AS "salt!", l.head_
        t.region AS "region!: Region", t.district AS "district?", t.forestry AS "forestry!",
        t.compartment AS "compartment!", t.subcompartment AS "subcompartment?",
        t.cutting_area AS "cutting_area?", past.until_seq AS "until_seq?",
-       (SELECT value FROM server_secret WHERE name = 'erasures') AS "erasures?"
-FROM UNNEST($1::uuid[], $2::text[], $3::text[], $4::uuid[]) WITH ORDINALITY
-     AS asked (id, number, identification, reader, place)
+       (SELECT value FROM server_secret WHERE name = 'erasures') AS "erasures?",
+       k.id AS "key_id?", k.organization_id AS "key_organization?", k.expires_at AS "key_expires_at?",
+       k.last_used_at AS "key_last_used_at?", o.roles AS "key_roles?: Vec<Role>"
+FROM UNNEST($1::uuid[], $2::text[], $3::text[], $4::bytea[]) WITH ORDINALITY
+     AS asked (id, number, identification, token, place)
+LEFT JOIN api_key k ON k.token_hash = asked.token AND k.revoked_at IS NULL
+LEFT JOIN organization o ON o.id = k.organization_id
 LEFT JOIN seal named ON named.identification = asked.identification
 LEFT JOIN log_seal ls ON ls.seal_number = COALESCE(asked.number, named.number)
 JOIN log l ON l.id = COALESCE(asked.id, ls.log_id)
 JOIN felling_ticket t ON t.id = l.ticket_id
 JOIN seal ON seal.number = l.seal_number
-LEFT JOIN past_party past ON past.log_id = l.id AND past.organization_id = asked.reader
+LEFT JOIN past_party past ON past.log_id = l.id AND past.organization_id = k.organization_id
 ORDER BY asked.place

@@ -6,7 +6,7 @@ use crate::chain::{Hash, Subject, SubjectKind};
 use crate::custody::words::{EventType, Status, TransferOf};
 use crate::error::{Error, Result};
 use crate::ids::{HarvestId, LogId, OrganizationId, TicketId};
-use crate::party::key::Caller;
+use crate::party::key::{Caller, KeyRow, Presented, Uses};
 use crate::party::role::{OrganizationKind, Role};
 use crate::read::merge::Question;
 use crate::region::Region;
@@ -101,6 +101,11 @@ pub struct LogRow {
     until_seq: Option<i32>,
     /// Changes with every erasure of a person.
     erasures: Option<Vec<u8>>,
+    key_id: Option<Uuid>,
+    key_organization: Option<Uuid>,
+    key_expires_at: Option<DateTime<Utc>>,
+    key_last_used_at: Option<DateTime<Utc>>,
+    key_roles: Option<Vec<Role>>,
 }
 
 impl LogRow {
@@ -163,6 +168,15 @@ impl LogRow {
         (self.length_m, self.top_diameter_cm, self.volume_m3, self.table_volume_m3).hash(&mut to);
         (self.last_type, self.last_on, self.last_region.map(Region::as_str), self.felled_on).hash(&mut to);
         hex::encode(&to.0.finalize()[..16])
+    }
+
+    /// Who asks for it, if his token is good now.
+    fn caller(&mut self, token: &Presented, uses: &mut Uses) -> Option<Caller> {
+        let (expires_at, last_used_at) = (self.key_expires_at, self.key_last_used_at);
+        let key = self.key_id.map(|id| KeyRow { id, expires_at, last_used_at })?;
+        let (organization, roles) = self.key_organization.zip(self.key_roles.take())?;
+        let caller = || Caller { organization: organization.into(), key: key.id.into(), roles };
+        uses.admit(token, key).then(caller)
     }
 
     fn bad(&self, column: &str) -> Error {
@@ -446,65 +460,70 @@ impl Names {
     }
 }
 
-/// A log that somebody asks for, by whatever names it.
+/// A log that somebody asks for, by whatever names it; and who asks.
 ///
-/// One statement, the same for a log that is not there and for one that is not his: neither the answer
-/// nor what the database was asked tells them apart. How much of it he may see says [`LogRow::sight`].
+/// One statement, the same for a log that is not there and for one that is not his. How much of it he may
+/// see says [`LogRow::sight`].
 #[derive(Debug)]
 pub struct Look {
     key: Key,
-    reader: Reader,
+    token: Presented,
 }
 
 impl Look {
-    /// The log that `code` names, for `reader`.
+    /// The log that `code` names, for whoever holds `token`.
     #[must_use]
-    pub fn new(code: &Code, reader: Reader) -> Self {
-        Self { key: Key::of(code), reader }
+    pub fn new(code: &Code, token: Presented) -> Self {
+        Self { key: Key::of(code), token }
     }
 }
 
 impl Question for Look {
-    type Answer = Option<LogRow>;
+    /// Nothing, if there is no such log, or if the token is bad.
+    type Answer = Option<(Caller, LogRow)>;
 
     fn cost(&self) -> usize {
         1
     }
 
-    async fn ask(db: &mut PgConnection, looks: &[&Self]) -> sqlx::Result<Vec<Result<Option<LogRow>>>> {
+    async fn ask(db: &mut PgConnection, looks: &[&Self]) -> sqlx::Result<Vec<Result<Self::Answer>>> {
         let mut found: Vec<_> = looks.iter().map(|_| Ok(None)).collect();
-        for row in rows(db, looks.iter().map(|look| (&look.key, look.reader))).await? {
-            let place = usize::try_from(row.place - 1).ok().and_then(|place| found.get_mut(place));
-            if let Some(place) = place {
-                *place = Ok(Some(row));
+        let mut uses = Uses::default();
+        for mut row in rows(db, looks.iter().map(|look| (&look.key, Some(&look.token)))).await? {
+            let place = usize::try_from(row.place - 1).ok();
+            let asked = place.and_then(|place| looks.get(place).zip(found.get_mut(place)));
+            if let Some((look, found)) = asked {
+                *found = Ok(row.caller(&look.token, &mut uses).map(|caller| (caller, row)));
             }
         }
+        uses.note(db).await?;
         Ok(found)
     }
 }
 
-/// The rows of `ids`, in their order; ids of no log are passed over. One round trip.
+/// The rows of `ids`, in their order, for present parties and inspectors; ids of no log are passed over.
+/// One round trip.
 ///
 /// # Errors
 /// Those of the database.
-pub async fn fetch(db: impl PgExecutor<'_>, ids: &[LogId], reader: Reader) -> Result<Vec<LogRow>> {
+pub async fn fetch(db: &mut PgConnection, ids: &[LogId]) -> Result<Vec<LogRow>> {
     let keys: Vec<Key> = ids.iter().map(|id| Key::of(&Code::LogId(*id))).collect();
-    Ok(rows(db, keys.iter().map(|key| (key, reader))).await?)
+    Ok(rows(db, keys.iter().map(|key| (key, None))).await?)
 }
 
 async fn rows<'k>(
-    db: impl PgExecutor<'_>,
-    asked: impl ExactSizeIterator<Item = (&'k Key, Reader)>,
+    db: &mut PgConnection,
+    asked: impl ExactSizeIterator<Item = (&'k Key, Option<&'k Presented>)>,
 ) -> sqlx::Result<Vec<LogRow>> {
     let mut ids = Vec::with_capacity(asked.len());
     let mut numbers = Vec::with_capacity(asked.len());
     let mut identifications = Vec::with_capacity(asked.len());
-    let mut readers = Vec::with_capacity(asked.len());
-    for (key, reader) in asked {
+    let mut tokens = Vec::with_capacity(asked.len());
+    for (key, token) in asked {
         ids.push(key.id);
         numbers.push(key.number.as_deref());
         identifications.push(key.identification.as_deref());
-        readers.push(reader.organization.0);
+        tokens.push(token.map(Presented::hash));
     }
     sqlx::query_file_as!(
         LogRow,
@@ -512,7 +531,7 @@ async fn rows<'k>(
         &ids as &[Option<Uuid>],
         &numbers as &[Option<&str>],
         &identifications as &[Option<&str>],
-        &readers,
+        &tokens as &[Option<&[u8]>],
     )
     .fetch_all(db)
     .await

@@ -85,10 +85,59 @@ impl Caller {
 }
 
 /// A token that somebody calls with: whose it is.
+///
+/// A question of its own; or, for what is read most, a part of the question for what is read.
 #[derive(Clone, Copy, Debug)]
 pub struct Presented {
     hash: [u8; 32],
     now: DateTime<Utc>,
+}
+
+/// What the row of a key that is not revoked says of its use.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct KeyRow {
+    /// The key.
+    pub id: Uuid,
+    /// From when on it no longer works.
+    pub expires_at: Option<DateTime<Utc>>,
+    /// When it was last used, to within a minute.
+    pub last_used_at: Option<DateTime<Utc>>,
+}
+
+/// Keys found in use whose rows do not say so yet.
+#[derive(Debug, Default)]
+pub(crate) struct Uses {
+    keys: Vec<Uuid>,
+    now: Option<DateTime<Utc>>,
+}
+
+impl Uses {
+    /// Whether the key is good for the call; if so, its use is kept in mind.
+    pub(crate) fn admit(&mut self, token: &Presented, key: KeyRow) -> bool {
+        if key.expires_at.is_some_and(|end| end <= token.now) {
+            return false;
+        }
+        if key.last_used_at.is_none_or(|last| last < token.now - LAST_USE_GRAIN) {
+            self.keys.push(key.id);
+            self.now = self.now.max(Some(token.now));
+        }
+        true
+    }
+
+    /// Notes the uses, at most once a minute each: mostly there is none.
+    pub(crate) async fn note(self, db: &mut PgConnection) -> sqlx::Result<()> {
+        let Some(now) = self.now else { return Ok(()) };
+        // A row that somebody else has just locked is one that he notes, or revokes.
+        sqlx::query!(
+            "UPDATE api_key SET last_used_at = $2
+             WHERE id IN (SELECT id FROM api_key WHERE id = ANY($1) FOR UPDATE SKIP LOCKED)",
+            &self.keys,
+            now
+        )
+        .execute(db)
+        .await?;
+        Ok(())
+    }
 }
 
 impl Presented {
@@ -96,6 +145,12 @@ impl Presented {
     #[must_use]
     pub fn new(token: &Token, now: DateTime<Utc>) -> Self {
         Self { hash: token.hash(), now }
+    }
+
+    /// As it is looked for.
+    #[must_use]
+    pub fn hash(&self) -> &[u8] {
+        &self.hash
     }
 }
 
@@ -117,18 +172,13 @@ impl Question for Presented {
         )
         .fetch_all(&mut *db)
         .await?;
-        let mut used: Vec<Uuid> = Vec::new();
+        let mut uses = Uses::default();
         let callers = tokens
             .iter()
             .map(|token| {
                 let row = rows.iter().find(|row| row.token_hash == token.hash)?;
-                if row.expires_at.is_some_and(|end| end <= token.now) {
-                    return None;
-                }
-                if row.last_used_at.is_none_or(|last| last < token.now - LAST_USE_GRAIN) {
-                    used.push(row.id);
-                }
-                Some(Caller {
+                let key = KeyRow { id: row.id, expires_at: row.expires_at, last_used_at: row.last_used_at };
+                uses.admit(token, key).then(|| Caller {
                     organization: row.organization_id.into(),
                     key: row.id.into(),
                     roles: row.roles.clone(),
@@ -136,17 +186,7 @@ impl Question for Presented {
             })
             .map(Ok)
             .collect();
-        if let Some(now) = tokens.iter().map(|token| token.now).max().filter(|_| !used.is_empty()) {
-            // A row that somebody else has just locked is one that he notes, or revokes.
-            sqlx::query!(
-                "UPDATE api_key SET last_used_at = $2
-                 WHERE id IN (SELECT id FROM api_key WHERE id = ANY($1) FOR UPDATE SKIP LOCKED)",
-                &used,
-                now
-            )
-            .execute(db)
-            .await?;
-        }
+        uses.note(db).await?;
         Ok(callers)
     }
 }

@@ -91,23 +91,31 @@ impl Reads {
     /// # Errors
     /// The database is away, or too many ask.
     pub async fn caller(&self, token: &Token, now: DateTime<Utc>) -> Result<Option<Caller>> {
-        self.callers.ask(Presented::new(token, now)).await
+        self.presented(Presented::new(token, now)).await
     }
 
-    /// What is known of seals, in their order.
+    /// Whose a token is, if it is valid at the time of the call.
     ///
     /// # Errors
     /// The database is away, or too many ask.
-    pub async fn seals(&self, sought: Sought) -> Result<Vec<Found>> {
+    pub async fn presented(&self, token: Presented) -> Result<Option<Caller>> {
+        self.callers.ask(token).await
+    }
+
+    /// What is known of seals, in their order; nothing for who sends a bad token along.
+    ///
+    /// # Errors
+    /// The database is away, or too many ask.
+    pub async fn seals(&self, sought: Sought) -> Result<Option<Vec<Found>>> {
         let many = merge::Question::cost(&sought) > SEALS.cost;
         if many { self.many_seals.ask(sought).await } else { self.seals.ask(sought).await }
     }
 
-    /// A log, whoever asks.
+    /// A log, and who asks; nothing if it is absent or the token is bad.
     ///
     /// # Errors
     /// The database is away, or too many ask.
-    pub async fn log(&self, look: Look) -> Result<Option<LogRow>> {
+    pub async fn log(&self, look: Look) -> Result<Option<(Caller, LogRow)>> {
         self.logs.ask(look).await
     }
 

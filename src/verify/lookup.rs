@@ -8,6 +8,7 @@ use super::answer::{
 use crate::custody::words::{EventType, Status};
 use crate::error::{Error, Result};
 use crate::log::species::{LogKind, Species};
+use crate::party::key::{KeyRow, Presented, Uses};
 use crate::party::role::OrganizationKind;
 use crate::read::Reads;
 use crate::read::merge::Question;
@@ -15,12 +16,16 @@ use crate::region::Region;
 use crate::seal::signing::{self, KeyRing};
 use crate::seal::{Code, MarkingCode};
 use crate::units::{Diameter, Length, Volume};
-use chrono::NaiveDate;
+use chrono::{DateTime, NaiveDate, Utc};
 use sqlx::PgConnection;
+use uuid::Uuid;
 
 /// What is known of one code.
 #[derive(Debug)]
 pub struct Found {
+    key_id: Option<Uuid>,
+    key_expires_at: Option<DateTime<Utc>>,
+    key_last_used_at: Option<DateTime<Utc>>,
     number: Option<String>,
     marking_code: Option<String>,
     seal_status: Option<String>,
@@ -44,16 +49,17 @@ pub struct Found {
     holder_kind: Option<OrganizationKind>,
 }
 
-/// Codes to look up, taken apart for SQL.
+/// Codes to look up, taken apart for SQL, at least one; and the token that came with them.
 #[derive(Debug, Default)]
 pub struct Sought {
     numbers: Vec<Option<String>>,
     identifications: Vec<Option<String>>,
+    token: Option<Presented>,
 }
 
 impl Sought {
-    fn of(codes: &[Code]) -> Self {
-        let mut sought = Self::default();
+    fn of(codes: &[Code], token: Option<Presented>) -> Self {
+        let mut sought = Self { token, ..Self::default() };
         for code in codes {
             match code {
                 Code::SealNumber(number) => sought.add(Some(number.as_str().to_owned()), None),
@@ -70,50 +76,82 @@ impl Sought {
 }
 
 impl Question for Sought {
-    type Answer = Vec<Found>;
+    /// Nothing, if the token is bad.
+    type Answer = Option<Vec<Found>>;
 
     fn cost(&self) -> usize {
         self.numbers.len()
     }
 
-    async fn ask(db: &mut PgConnection, sought: &[&Self]) -> sqlx::Result<Vec<Result<Vec<Found>>>> {
+    async fn ask(db: &mut PgConnection, sought: &[&Self]) -> sqlx::Result<Vec<Result<Self::Answer>>> {
         let numbers: Vec<_> = sought.iter().flat_map(|one| &one.numbers).map(Option::as_deref).collect();
         let identifications: Vec<_> =
             sought.iter().flat_map(|one| &one.identifications).map(Option::as_deref).collect();
+        let mut tokens = vec![None; numbers.len()];
+        let mut first = 0;
+        for one in sought {
+            tokens[first] = one.token.as_ref().map(Presented::hash);
+            first += one.cost();
+        }
         let mut rows = sqlx::query_file_as!(
             Found,
             "src/verify/lookup.sql",
             &numbers as &[Option<&str>],
             &identifications as &[Option<&str>],
+            &tokens as &[Option<&[u8]>],
         )
-        .fetch_all(db)
+        .fetch_all(&mut *db)
         .await?
         .into_iter();
-        Ok(sought.iter().map(|one| Ok(rows.by_ref().take(one.cost()).collect())).collect())
+        let mut uses = Uses::default();
+        let answers = sought.iter().map(|one| {
+            let found: Vec<Found> = rows.by_ref().take(one.cost()).collect();
+            let admitted = one.token.as_ref().is_none_or(|token| {
+                let key = found.first().and_then(Found::key);
+                key.is_some_and(|key| uses.admit(token, key))
+            });
+            Ok(admitted.then_some(found))
+        });
+        let answers = answers.collect();
+        uses.note(db).await?;
+        Ok(answers)
     }
 }
 
-/// Checks what strangers sent, in order: texts that cannot be read, too, get their verdict.
-/// One question for all of them; none if nothing could be read.
+/// Checks what somebody sent, in order: texts that cannot be read, too, get their verdict. Nothing, if he
+/// sent a bad `token` with them. One question for all of it; none if there is nothing to look for.
 ///
 /// # Errors
 /// Those of the database; overloaded.
-pub async fn check(reads: &Reads, texts: &[impl AsRef<str>], ring: &KeyRing) -> Result<Vec<Verification>> {
+pub async fn check(
+    reads: &Reads,
+    texts: &[impl AsRef<str>],
+    token: Option<Presented>,
+    ring: &KeyRing,
+) -> Result<Option<Vec<Verification>>> {
     let read: Vec<_> = texts.iter().map(|text| Code::parse_public(text.as_ref())).collect();
     let codes: Vec<Code> = read.iter().filter_map(|code| code.as_ref().ok().cloned()).collect();
-    let found = if codes.is_empty() { Vec::new() } else { reads.seals(Sought::of(&codes)).await? };
+    let found = match token {
+        _ if !codes.is_empty() => reads.seals(Sought::of(&codes, token)).await?,
+        Some(token) => reads.presented(token).await?.map(|_| Vec::new()),
+        None => Some(Vec::new()),
+    };
+    let Some(found) = found else { return Ok(None) };
     let mut found = found.into_iter();
     let missing = || Error::BadRow("verify: fewer rows than codes".into());
-    read.iter()
-        .zip(texts)
-        .map(|(code, text)| match code {
-            Ok(code) => found.next().ok_or_else(missing)?.verdict(code, ring),
-            Err(why) => Ok(Verification::unreadable(text.as_ref(), why)),
-        })
-        .collect()
+    let verifications = read.iter().zip(texts).map(|(code, text)| match code {
+        Ok(code) => found.next().ok_or_else(missing)?.verdict(code, ring),
+        Err(why) => Ok(Verification::unreadable(text.as_ref(), why)),
+    });
+    verifications.collect::<Result<_>>().map(Some)
 }
 
 impl Found {
+    fn key(&self) -> Option<KeyRow> {
+        let (expires_at, last_used_at) = (self.key_expires_at, self.key_last_used_at);
+        self.key_id.map(|id| KeyRow { id, expires_at, last_used_at })
+    }
+
     fn verdict(mut self, code: &Code, ring: &KeyRing) -> Result<Verification> {
         let signature = match code {
             Code::MarkingCode(code) => match ring.verify(code) {

@@ -1,5 +1,7 @@
--- The public check of many codes: exactly one of number and identification for each; a row for each, in order.
-SELECT s.number AS "number?", s.marking_code AS "marking_code?", s.status AS "seal_status?",
+-- The public check of many codes: exactly one of number and identification for each; a row for each, in order,
+-- with the key whose token came with it.
+SELECT k.id AS "key_id?", k.expires_at AS "key_expires_at?", k.last_used_at AS "key_last_used_at?",
+       s.number AS "number?", s.marking_code AS "marking_code?", s.status AS "seal_status?",
        s.void_reason AS "void_reason?", l.kind AS "kind?: LogKind", l.species AS "species?: Species",
        l.length_m AS "length_m?: Length", l.top_diameter_cm AS "top_diameter_cm?: Diameter",
        l.pieces AS "pieces?", l.volume_m3 AS "volume_m3?: Volume", l.felled_on AS "felled_on?",
@@ -7,7 +9,8 @@ SELECT s.number AS "number?", s.marking_code AS "marking_code?", s.status AS "se
        l.last_region AS "last_region?: Region", t.series AS "series?", t.number AS "ticket_number?",
        t.region AS "region?: Region", t.forestry AS "forestry?", o.name AS "holder_name?",
        o.kind AS "holder_kind?: OrganizationKind"
-FROM UNNEST($1::text[], $2::text[]) WITH ORDINALITY AS asked (number, identification, place)
+FROM UNNEST($1::text[], $2::text[], $3::bytea[]) WITH ORDINALITY AS asked (number, identification, token, place)
+LEFT JOIN api_key k ON k.token_hash = asked.token AND k.revoked_at IS NULL
 LEFT JOIN seal by_code ON by_code.identification = asked.identification
 LEFT JOIN seal s ON s.number = COALESCE(asked.number, by_code.number)
 LEFT JOIN log l ON l.id = s.log_id

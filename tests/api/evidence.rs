@@ -5,6 +5,7 @@ use crate::world::{Org, World};
 use chrono::{DateTime, Utc};
 use ormantrace::chain::bytes::{Hash, Salt};
 use ormantrace::chain::verify::{Fault, Revealed, Shown, faults};
+use ormantrace::party::key::Token;
 use ormantrace::read::of_readers;
 use serde_json::Value;
 use sqlx::postgres::{PgArguments, Postgres};
@@ -152,6 +153,7 @@ async fn a_look_is_a_few_buffers_and_never_a_scan() {
         numbers.push(Some(log(&world, &issuer, &holder, &format!("KZ-{n:04}"), 1).await.seal));
     }
     let none = || vec![None::<String>; 64];
+    let hash = Token::from_text(&holder.token).unwrap().hash();
     let mut reader = of_readers(world.database()).connect().await.unwrap();
     let mut owner = world.owner().await;
     for analysed in [false, true] {
@@ -160,12 +162,15 @@ async fn a_look_is_a_few_buffers_and_never_a_scan() {
         }
         for askers in [1, 64] {
             let check = explained(&mut reader, include_str!("../../src/verify/lookup.sql"), |query| {
-                query.bind(numbers[..askers].to_vec()).bind(none()[..askers].to_vec())
+                query
+                    .bind(numbers[..askers].to_vec())
+                    .bind(none()[..askers].to_vec())
+                    .bind(vec![&hash[..]; askers])
             });
             let check = check.await;
             let look = explained(&mut reader, include_str!("../../src/log/rows.sql"), |query| {
                 let query = query.bind(vec![None::<uuid::Uuid>; askers]).bind(numbers[..askers].to_vec());
-                query.bind(none()[..askers].to_vec()).bind(vec![holder.id.0; askers])
+                query.bind(none()[..askers].to_vec()).bind(vec![&hash[..]; askers])
             });
             let look = look.await;
             for (plan, most) in [(&check, 14), (&look, 20)] {

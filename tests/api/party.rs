@@ -230,12 +230,42 @@ async fn a_revoked_key_fails_at_once_and_an_expired_one_on_time() {
     let expiry = (morning() + TimeDelta::hours(1)).to_rfc3339();
     let made = world.post(&path, &owner, json!({"label": "a"})).await.expect(201);
     let brief = world.post(&path, &owner, json!({"label": "b", "expires_at": expiry})).await.expect(201);
-    let me = async |key: &Value| world.call(Method::GET, "/v1/me", key["token"].as_str(), Value::Null).await;
+    let call = async |path: &str, key: &Value| {
+        world.call(Method::GET, path, key["token"].as_str(), Value::Null).await
+    };
+    let me = async |key: &Value| call("/v1/me", key).await;
+    // What is read most looks at the token on its way, whether it finds anything or not.
+    let timber = crate::timber::log(&world, &owner, &world.enterprise().await, "KZ-0001", 3).await;
+    let on_its_way = async |key: &Value, good: bool| {
+        for (path, status) in [
+            ("/v1/verify/KZ-0001".to_owned(), 200),
+            ("/v1/verify/KZ-0002".to_owned(), 200),
+            ("/v1/verify/no%20code".to_owned(), 200),
+            ("/v1/verify/KZ-0001?page=2".to_owned(), 422),
+            ("/verify/KZ-0001".to_owned(), 200),
+            (format!("/v1/logs/{}", timber.id), 200),
+            ("/v1/logs/KZ-0002/history".to_owned(), 404),
+            ("/v1/logs/KZ-0001/history?page=2".to_owned(), 422),
+            ("/v1/logs/KZ-0001/export?since=once".to_owned(), 422),
+        ] {
+            assert_eq!(call(&path, key).await.status, if good { status } else { 401 }, "{path}");
+        }
+    };
+    let used = async |place: usize| {
+        world.get(&path, &owner).await.expect(200)["items"][place]["last_used_at"].clone()
+    };
+    for (place, key, read) in [(1, &made, "/v1/verify/KZ-0001"), (2, &brief, "/v1/logs/KZ-0001")] {
+        assert_eq!(used(place).await, Value::Null);
+        call(read, key).await.expect(200);
+        assert_eq!(used(place).await, ormantrace::units::utc_text(morning()), "{read}");
+    }
     me(&made).await.expect(200);
+    on_its_way(&made, true).await;
     let delete = format!("/v1/keys/{}", made["id"].as_str().unwrap());
     let revoke = async || world.call(Method::DELETE, &delete, Some(&owner.token), Value::Null).await;
     revoke().await.expect(204);
     me(&made).await.expect(401);
+    on_its_way(&made, false).await;
     // A bad token is refused where none is needed.
     world.call(Method::GET, "/v1/species", made["token"].as_str(), Value::Null).await.expect(401);
     let listed = world.get(&path, &owner).await.expect(200);
@@ -246,8 +276,10 @@ async fn a_revoked_key_fails_at_once_and_an_expired_one_on_time() {
         listed["items"][1]["revoked_at"]
     );
     me(&brief).await.expect(200);
+    on_its_way(&brief, true).await;
     world.clock.set(morning() + TimeDelta::hours(1));
     me(&brief).await.expect(401);
+    on_its_way(&brief, false).await;
 }
 
 #[tokio::test]
