@@ -19,6 +19,7 @@ use ormantrace::verify::answer::{
     Asked, Signature, SpeciesName, Texts, Verdict, Verification, VerifiedEvent, VerifiedLog, VerifiedOrigin,
     VerifiedRegion,
 };
+use ormantrace::verify::kept::Kept;
 
 const IDENTIFICATION: &str = "0104870000000014215QK7ZT2M";
 
@@ -26,11 +27,11 @@ fn now() -> DateTime<Utc> {
     "2026-11-24T05:20:00Z".parse().unwrap()
 }
 
-fn abai() -> VerifiedRegion {
+fn abai() -> Kept<VerifiedRegion> {
     let name = Texts {
         kk: "Абай облысы".into(), ru: "Абайская область".into(), en: "Abai Region".into()
     };
-    VerifiedRegion { code: "KZ-10".into(), name }
+    VerifiedRegion { code: "KZ-10".into(), name }.into()
 }
 
 fn log(status: &str, event: &str) -> VerifiedLog {
@@ -40,7 +41,8 @@ fn log(status: &str, event: &str) -> VerifiedLog {
             kk: "Кәдімгі қарағай".into(),
             ru: "Сосна обыкновенная".into(),
             latin: "Pinus sylvestris".into(),
-        },
+        }
+        .into(),
         kind: "log".into(),
         length_m: Some("6.00".parse().unwrap()),
         top_diameter_cm: Some("24.5".parse().unwrap()),
@@ -66,7 +68,8 @@ fn stack() -> VerifiedLog {
             kk: "Қотыр қайың".into(),
             ru: "Берёза повислая".into(),
             latin: "Betula pendula".into(),
-        },
+        }
+        .into(),
         kind: "stack".into(),
         length_m: None,
         top_diameter_cm: None,
@@ -368,10 +371,10 @@ fn script_in_any_text_is_only_text() {
     const EVIL: &str = "\"><script>alert(1)</script><img src=x onerror='alert(2)'>&{{7*7}}";
     let evil = || EVIL.to_owned();
     let name = Texts { kk: evil(), ru: evil(), en: evil() };
-    let region = || VerifiedRegion { code: evil(), name: name.clone() };
+    let region = || Kept::from(VerifiedRegion { code: evil(), name: name.clone() });
     let log = || VerifiedLog {
         species: evil(),
-        species_name: SpeciesName { kk: evil(), ru: evil(), latin: evil() },
+        species_name: SpeciesName { kk: evil(), ru: evil(), latin: evil() }.into(),
         kind: evil(),
         origin: VerifiedOrigin { region: region(), forestry: evil() },
         felling_ticket: evil(),

@@ -155,11 +155,12 @@ async fn digital_link(
 /// outside all other layers, so that a request shed for want of a place is told so as well.
 pub async fn problems_as_pages(request: Request, next: Next) -> Response {
     let for_people = !request.uri().path().starts_with("/v1/") && prefers_html(request.headers());
+    if !for_people {
+        return next.run(request).await;
+    }
     let lang = language(request.uri(), request.headers());
     let response = next.run(request).await;
-    let is_problem =
-        response.headers().get(CONTENT_TYPE).is_some_and(|kind| kind.as_bytes() == PROBLEM_JSON.as_bytes());
-    if !(for_people && is_problem) {
+    if response.headers().get(CONTENT_TYPE).is_none_or(|kind| kind.as_bytes() != PROBLEM_JSON.as_bytes()) {
         return response;
     }
     let (mut parts, _) = response.into_parts();

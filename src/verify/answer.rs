@@ -3,6 +3,7 @@
 //! Every answer is made by one of the builders of [`Verification`], one a verdict, so that the
 //! sentences always fit the facts. It names no person, ever: there is no field for one.
 
+use super::kept::{Kept, Memo};
 use crate::error::Invalid;
 use crate::page::Lang;
 use crate::page::text::{say, say_with, say_word};
@@ -91,7 +92,7 @@ pub struct Reason {
 }
 
 /// How one check came out.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, ToSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
     /// As it should be.
@@ -140,7 +141,7 @@ pub enum Signature {
 }
 
 impl Signature {
-    fn check(self) -> Check {
+    fn check(self) -> Kept<Check> {
         let (outcome, how) = match self {
             Self::Valid => (Outcome::Pass, "pass"),
             Self::Forged => (Outcome::Fail, "fail"),
@@ -187,7 +188,8 @@ pub struct VerifiedRegion {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct VerifiedOrigin {
     /// The region.
-    pub region: VerifiedRegion,
+    #[schema(value_type = VerifiedRegion)]
+    pub region: Kept<VerifiedRegion>,
     /// The forestry, as the felling ticket names it.
     pub forestry: String,
 }
@@ -201,7 +203,8 @@ pub struct VerifiedEvent {
     /// The local date.
     pub on: NaiveDate,
     /// The region, if the event's place names one.
-    pub region: Option<VerifiedRegion>,
+    #[schema(value_type = Option<VerifiedRegion>)]
+    pub region: Option<Kept<VerifiedRegion>>,
 }
 
 /// What a stranger may know about the log or stack that carries the seal.
@@ -210,7 +213,8 @@ pub struct VerifiedLog {
     /// Code of the species, such as `pinus_sylvestris`.
     pub species: String,
     /// The names of the species.
-    pub species_name: SpeciesName,
+    #[schema(value_type = SpeciesName)]
+    pub species_name: Kept<SpeciesName>,
     /// `log` or `stack`.
     pub kind: String,
     /// Length in metres; a stack may have none.
@@ -255,9 +259,11 @@ pub struct Verification {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub log: Option<VerifiedLog>,
     /// What was checked, in the order of checking.
-    pub checks: Vec<Check>,
+    #[schema(value_type = Vec<Check>)]
+    pub checks: Vec<Kept<Check>>,
     /// The verdict in a few plain sentences.
-    pub message: Texts,
+    #[schema(value_type = Texts)]
+    pub message: Kept<Texts>,
     /// Where the newest record of the log is in the public register; null if it is not there yet.
     /// Absent unless it was asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -277,8 +283,7 @@ impl Verification {
             check("in-circulation", Outcome::Pass, "pass"),
             check("compare", Outcome::Unknown, "unknown"),
         ];
-        let message = Texts::of(|lang| say(lang, "message-valid"));
-        Self::new(Verdict::Valid, asked, None, Some(log), checks, message)
+        Self::new(Verdict::Valid, asked, None, Some(log), checks, said("message-valid"))
     }
 
     /// The seal is on timber that has left circulation; its `status` says how.
@@ -286,7 +291,8 @@ impl Verification {
     pub fn closed(asked: Asked, log: VerifiedLog) -> Self {
         let checks = registered(asked.signature, "closed");
         let message =
-            Texts::of(|lang| say_with(lang, "message-closed", &[("reason", log.status.as_str().into())]));
+            Texts::of(|lang| say_with(lang, "message-closed", &[("reason", log.status.as_str().into())]))
+                .into();
         let text = Texts::of(|lang| say_word(lang, "state", &log.status));
         let reason = Reason { code: log.status.clone(), text };
         Self::new(Verdict::Closed, asked, Some(reason), Some(log), checks, message)
@@ -297,7 +303,7 @@ impl Verification {
     #[must_use]
     pub fn void(asked: Asked, reason: &str, log: Option<VerifiedLog>) -> Self {
         let checks = registered(asked.signature, "void");
-        let message = Texts::of(|lang| say_with(lang, "message-void", &[("reason", reason.into())]));
+        let message = Texts::of(|lang| say_with(lang, "message-void", &[("reason", reason.into())])).into();
         let text = Texts::of(|lang| say_word(lang, "void", reason));
         let reason = Reason { code: reason.to_owned(), text };
         Self::new(Verdict::Void, asked, Some(reason), log, checks, message)
@@ -307,8 +313,7 @@ impl Verification {
     #[must_use]
     pub fn unused(asked: Asked) -> Self {
         let checks = registered(asked.signature, "unused");
-        let message = Texts::of(|lang| say(lang, "message-unused"));
-        Self::new(Verdict::Unused, asked, None, None, checks, message)
+        Self::new(Verdict::Unused, asked, None, None, checks, said("message-unused"))
     }
 
     /// The code reads well, and no such seal is registered. If its signature is forged, the
@@ -342,7 +347,8 @@ impl Verification {
         let family = unreadable_family(why.code);
         let text = Texts::of(|lang| say_word(lang, "unreadable", family));
         let message =
-            Texts::of(|lang| say_with(lang, "message-unreadable", &[("reason", text.get(lang).into())]));
+            Texts::of(|lang| say_with(lang, "message-unreadable", &[("reason", text.get(lang).into())]))
+                .into();
         let checks =
             vec![check("format", Outcome::Fail, "fail"), check("registered", Outcome::Unknown, "unknown")];
         let asked = Asked { code: sent.to_owned(), seal_number: None, signature: Signature::Absent };
@@ -350,8 +356,8 @@ impl Verification {
         Self::new(Verdict::Unknown, asked, Some(reason), None, checks, message)
     }
 
-    fn unknown(asked: Asked, why: &str, checks: Vec<Check>) -> Self {
-        let message = Texts::of(|lang| say(lang, &format!("message-{why}")));
+    fn unknown(asked: Asked, why: &'static str, checks: Vec<Kept<Check>>) -> Self {
+        let message = said(if why == "forged" { "message-forged" } else { "message-not-registered" });
         let text = Texts::of(|lang| say(lang, &format!("unknown-{why}")));
         let reason = Reason { code: why.to_owned(), text };
         Self::new(Verdict::Unknown, asked, Some(reason), None, checks, message)
@@ -362,8 +368,8 @@ impl Verification {
         asked: Asked,
         reason: Option<Reason>,
         log: Option<VerifiedLog>,
-        checks: Vec<Check>,
-        message: Texts,
+        checks: Vec<Kept<Check>>,
+        message: Kept<Texts>,
     ) -> Self {
         Self {
             verdict,
@@ -379,7 +385,7 @@ impl Verification {
 }
 
 /// The checks of a registered seal whose timber, for the reason `why`, is not in circulation.
-fn registered(signature: Signature, why: &str) -> Vec<Check> {
+fn registered(signature: Signature, why: &'static str) -> Vec<Kept<Check>> {
     vec![
         check("format", Outcome::Pass, "pass"),
         signature.check(),
@@ -388,9 +394,18 @@ fn registered(signature: Signature, why: &str) -> Vec<Check> {
     ]
 }
 
-fn check(code: &str, outcome: Outcome, how: &str) -> Check {
-    let text = Texts::of(|lang| say(lang, &format!("check-{code}-{how}")));
-    Check { code: code.to_owned(), outcome, text }
+fn check(code: &'static str, outcome: Outcome, how: &'static str) -> Kept<Check> {
+    static CHECKS: Memo<(&str, &str, Outcome), Check> = Memo::new();
+    CHECKS.get((code, how, outcome), |_| {
+        let text = Texts::of(|lang| say(lang, &format!("check-{code}-{how}")));
+        Check { code: code.to_owned(), outcome, text }
+    })
+}
+
+/// A sentence that takes no values.
+fn said(key: &'static str) -> Kept<Texts> {
+    static SENTENCES: Memo<&str, Texts> = Memo::new();
+    SENTENCES.get(key, |key| Texts::of(|lang| say(lang, key)))
 }
 
 /// The sentence for a parser's code. A code that is not here gets the general sentence:
@@ -479,7 +494,7 @@ mod tests {
         ];
         let mut told: Vec<String> = codes
             .iter()
-            .map(|code| Verification::unreadable("x", &Invalid::new(code, "")).message.kk)
+            .map(|code| Verification::unreadable("x", &Invalid::new(code, "")).message.kk.clone())
             .inspect(|message| assert!(!message.contains('⟦'), "{message}"))
             .collect();
         told.sort_unstable();

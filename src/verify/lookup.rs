@@ -5,6 +5,7 @@ use super::answer::{
     Asked, Signature, SpeciesName, Texts, Verification, VerifiedEvent, VerifiedLog, VerifiedOrigin,
     VerifiedRegion,
 };
+use super::kept::{Kept, Memo};
 use crate::custody::words::{EventType, Status};
 use crate::error::{Error, Result};
 use crate::log::species::{LogKind, Species};
@@ -189,14 +190,14 @@ impl Found {
         let ticket = self.series.zip(self.ticket_number).ok_or_else(|| missing("ticket"))?;
         Ok(Some(VerifiedLog {
             species: species.as_str().to_owned(),
-            species_name: species.into(),
+            species_name: species_name(species),
             kind: kind.as_str().to_owned(),
             length_m: self.length_m.map(Length::decimal),
             top_diameter_cm: self.top_diameter_cm.map(Diameter::decimal),
             pieces: self.pieces.and_then(|pieces| u32::try_from(pieces).ok()),
             volume_m3: self.volume_m3.ok_or_else(|| missing("volume_m3"))?.decimal(),
             origin: VerifiedOrigin {
-                region: self.region.ok_or_else(|| missing("region"))?.into(),
+                region: region_name(self.region.ok_or_else(|| missing("region"))?),
                 forestry: self.forestry.ok_or_else(|| missing("forestry"))?,
             },
             felled_on: self.felled_on.ok_or_else(|| missing("felled_on"))?,
@@ -207,7 +208,7 @@ impl Found {
             last_event: VerifiedEvent {
                 kind: self.last_type.ok_or_else(|| missing("last_type"))?.as_str().to_owned(),
                 on: self.last_on.ok_or_else(|| missing("last_on"))?,
-                region: self.last_region.map(Into::into),
+                region: self.last_region.map(region_name),
             },
         }))
     }
@@ -227,17 +228,19 @@ impl Found {
     }
 }
 
-impl From<Species> for SpeciesName {
-    fn from(species: Species) -> Self {
+fn species_name(species: Species) -> Kept<SpeciesName> {
+    static NAMES: Memo<Species, SpeciesName> = Memo::new();
+    NAMES.get(species, |species| {
         let row = species.row();
-        Self { kk: row.kk.into(), ru: row.ru.into(), latin: row.latin.into() }
-    }
+        SpeciesName { kk: row.kk.into(), ru: row.ru.into(), latin: row.latin.into() }
+    })
 }
 
-impl From<Region> for VerifiedRegion {
-    fn from(region: Region) -> Self {
-        let names = region.names();
+fn region_name(region: Region) -> Kept<VerifiedRegion> {
+    static REGIONS: Memo<&str, VerifiedRegion> = Memo::new();
+    let names = region.names();
+    REGIONS.get(names.code, |code| {
         let name = Texts { kk: names.kk.into(), ru: names.ru.into(), en: names.en.into() };
-        Self { code: names.code.into(), name }
-    }
+        VerifiedRegion { code: (*code).into(), name }
+    })
 }

@@ -1,0 +1,96 @@
+//! What is said to everybody in the same words: made once, with the JSON that it is written as.
+
+use serde::{Serialize, Serializer};
+use serde_json::value::RawValue;
+use std::collections::BTreeMap;
+use std::ops::Deref;
+use std::sync::{Arc, PoisonError, RwLock};
+
+/// A value with its JSON, which is written again and again. Clones share both.
+#[derive(Debug)]
+pub struct Kept<T>(Arc<Written<T>>);
+
+#[derive(Debug)]
+struct Written<T> {
+    value: T,
+    json: Box<RawValue>,
+}
+
+impl<T: Serialize> From<T> for Kept<T> {
+    /// # Panics
+    /// If the value cannot be JSON: a map whose keys are no texts.
+    fn from(value: T) -> Self {
+        let json = serde_json::value::to_raw_value(&value).expect("a value of ours is JSON");
+        Self(Arc::new(Written { value, json }))
+    }
+}
+
+impl<T> Clone for Kept<T> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl<T> Deref for Kept<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.0.value
+    }
+}
+
+impl<T: PartialEq> PartialEq for Kept<T> {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.value == other.0.value
+    }
+}
+
+impl<T: Eq> Eq for Kept<T> {}
+
+impl<T> Serialize for Kept<T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.0.json.serialize(serializer)
+    }
+}
+
+/// Everything of a kind that was said so far, by what it is about. It has no bound: what it is about is
+/// one of a few things that the program knows.
+pub(super) struct Memo<K, T>(RwLock<BTreeMap<K, Kept<T>>>);
+
+impl<K: Ord, T: Serialize> Memo<K, T> {
+    pub(super) const fn new() -> Self {
+        Self(RwLock::new(BTreeMap::new()))
+    }
+
+    /// What is said of `about`; the first time, `make` says it.
+    pub(super) fn get(&self, about: K, make: impl FnOnce(&K) -> T) -> Kept<T> {
+        // A map is whole whoever died beside it.
+        if let Some(kept) = self.0.read().unwrap_or_else(PoisonError::into_inner).get(&about) {
+            return kept.clone();
+        }
+        let kept = Kept::from(make(&about));
+        self.0.write().unwrap_or_else(PoisonError::into_inner).entry(about).or_insert(kept).clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_kept_is_made_once_and_written_as_it_is() {
+        #[derive(Debug, PartialEq, Serialize)]
+        struct Forestry {
+            name: String,
+        }
+        static NAMES: Memo<u8, Forestry> = Memo::new();
+        let name = |n: u8| NAMES.get(n, |n| Forestry { name: format!("«Бөкебай» {n}") });
+        assert_eq!(name(1).name, "«Бөкебай» 1");
+        assert_eq!(NAMES.get(1, |_| unreachable!()), name(1));
+        assert_ne!(name(2), name(1));
+        assert_eq!(
+            serde_json::to_string(&[name(1), name(2)]).unwrap(),
+            r#"[{"name":"«Бөкебай» 1"},{"name":"«Бөкебай» 2"}]"#
+        );
+    }
+}
