@@ -190,7 +190,7 @@ of a program's start where one is started, and of everything the fault itself wa
 ## Skipped
 {skipped}
 
-Two sequencers run in every round, one in each server. Elsewhere: the publisher killed at each of its file calls, 238 in all
+Two sequencers run in every round, one in each server. Elsewhere: the publisher killed at each of its 238 file calls
 (`tests/program/killed.rs`), a restored backup (`tests/api/publish.rs`).
 
 ## Again

@@ -1,7 +1,7 @@
 //! A publisher that the kernel ends at each of its file calls, one after the other: whatever calls it
 //! makes in the register's folder, from its start to its end, by what strace saw of one that nobody ended.
 
-use super::register::{Beside, Data, ORIGIN, folder, key, leaf, publish, publish_command, root, until};
+use super::register::{Beside, Data, ORIGIN, folder, key, leaf, publish, publish_command, root};
 use crate::support::process::{PATIENCE, data, wait};
 use ormantrace::ledger::note::Note;
 use ormantrace::ledger::tile::{Row, Tile, entries};
@@ -184,7 +184,7 @@ fn killed_at_each(database: &Data, data: &Path, before: u64, next: u64) -> Vec<A
         // The next one publishes to the end; the strace that was killed may leave the publisher it
         // watched for a moment.
         let since = Instant::now();
-        let again = loop {
+        let mut again = loop {
             let mut again = publish(data, &["--begin"]);
             let message = again.lines.recv_timeout(PATIENCE).expect("it tells something");
             if !message.contains("is published by another process") {
@@ -193,7 +193,11 @@ fn killed_at_each(database: &Data, data: &Path, before: u64, next: u64) -> Vec<A
             assert!(since.elapsed() < PATIENCE, "{at:?}: the killed one lives");
             let _ = wait(&mut again.child);
         };
-        until(data, "after the kill", |_, checkpoint| checkpoint.size == next);
+        while shown(&folder).is_none_or(|shown| shown.size != next) {
+            let status = again.child.try_wait().expect("waited for");
+            assert!(status.is_none() && since.elapsed() < PATIENCE, "{at:?}: {}", again.end().1);
+            std::thread::sleep(Duration::from_millis(2));
+        }
         again.stop();
         let mut there = files(folder.root());
         for (name, bytes) in &new {
