@@ -26,7 +26,9 @@ use crate::read::Reads;
 use crate::register::published::Published;
 use crate::register::{Queue, Sequencer};
 use crate::seal::gs1::Gtin;
+use crate::seal::marking_key;
 use crate::seal::signing::{KeyRing, SigningKey};
+use crate::seal::stock::load_key_ring;
 use crate::units::Text;
 use sqlx::PgPool;
 use sqlx::postgres::PgConnectOptions;
@@ -237,7 +239,7 @@ async fn make_app(
 ) -> Result<App, Failure> {
     let clock = Clock::system();
     let signing_key = signing_key(settings, operation.marking_key.as_deref())?;
-    let key_ring = key_ring(pool, &signing_key, &clock).await?;
+    let key_ring = key_ring(pool, &signing_key).await?;
     let origin = operation.origin.as_deref().unwrap_or_else(|| origin_of(&public_url));
     let receipt_key = receipt_key(settings, operation.receipt_key.as_deref(), origin)?;
     Ok(App::new(Inner {
@@ -256,13 +258,16 @@ async fn make_app(
     }))
 }
 
-/// Sees that there is an operator who can call.
+/// Sees that there is an operator who can call, and that the marking key is known.
 ///
 /// # Errors
-/// If the token is another organisation's.
+/// If the token is another organisation's, or another marking key has the id of this server's.
 pub async fn bootstrap(app: &App, token: Option<&OperatorToken>) -> Result<Bootstrap, Failure> {
     let token = token.map(|given| given.token().clone());
-    Ok(bootstrap_operator(&app.pool, &app.clock, token, &Text::parse(OPERATOR)?).await?)
+    let made = bootstrap_operator(&app.pool, &app.clock, token, &Text::parse(OPERATOR)?).await?;
+    // On whose chain the key stands that this server signs marking codes with.
+    marking_key::register(&app.pool, &app.signing_key, app.clock.now()).await?;
+    Ok(made)
 }
 
 fn signing_key(settings: &Settings, file: Option<&Path>) -> Result<SigningKey, Failure> {
@@ -286,30 +291,11 @@ fn receipt_key(settings: &Settings, file: Option<&Path>, origin: &str) -> Result
     Signer::load_or_create(&path, &format!("{origin}/receipts"), Kind::Text).map_err(Failure::ReceiptKey)
 }
 
-/// The public halves of all keys that ever signed here, this server's own among them.
-async fn key_ring(pool: &PgPool, own: &SigningKey, clock: &Clock) -> Result<KeyRing, Error> {
-    let (key_id, public) = (own.id(), own.public_key());
-    let stored = sqlx::query_scalar!(
-        "INSERT INTO marking_key (key_id, public_key, created_at) VALUES ($1, $2, $3)
-         ON CONFLICT (key_id) DO UPDATE SET key_id = EXCLUDED.key_id RETURNING public_key",
-        key_id.as_str(),
-        public.as_slice(),
-        clock.now()
-    )
-    .fetch_one(pool)
-    .await?;
-    if stored != public {
-        return Err(Error::Unavailable(
-            format!("another marking key is already known as {key_id}, make a new key file").into(),
-        ));
-    }
-    let mut ring = KeyRing::from(own);
-    for row in sqlx::query!("SELECT key_id, public_key FROM marking_key").fetch_all(pool).await? {
-        let known = <[u8; 32]>::try_from(row.public_key.as_slice()).ok().map(|key| ring.add(&key));
-        if !matches!(known, Some(Ok(_))) {
-            return Err(Error::BadRow(format!("marking_key {}: no public key", row.key_id)));
-        }
-    }
+/// The public halves of all keys that ever signed here, and this server's own, which [`bootstrap`] makes
+/// known for ever.
+async fn key_ring(pool: &PgPool, own: &SigningKey) -> Result<KeyRing, Error> {
+    let mut ring = load_key_ring(pool).await?;
+    ring.add(&own.public_key()).map_err(|refused| Error::BadRow(refused.to_string()))?;
     Ok(ring)
 }
 

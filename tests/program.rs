@@ -7,6 +7,8 @@ mod support;
 mod drill;
 #[path = "program/erased.rs"]
 mod erased;
+#[path = "program/killed.rs"]
+mod killed;
 #[path = "program/register.rs"]
 mod register;
 #[path = "verifier/twins.rs"]

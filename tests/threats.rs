@@ -38,6 +38,7 @@ const THREATS: [(&str, &[(&str, &str)]); 19] = [
             ("tests/alterations/long.rs", "an_event_altered_lost_or_doubled_at_the_edge_of_a_page_is_named"),
             ("tests/alterations/long.rs", "an_event_invented_at_the_edge_of_a_page_is_named"),
             ("tests/alterations/long.rs", "a_marking_key_in_use_is_missed"),
+            ("tests/alterations/marking_key.rs", "marking_keys_from_before_are_taken_in_once"),
             ("tests/alterations/insider.rs", "insider_reorders_leaves"),
             ("tests/api/evidence.rs", "nobody_changes_removes_or_truncates_events"),
             ("tests/api/proofs.rs", "an_insiders_edit_of_a_published_event_is_named_by_the_verifier"),

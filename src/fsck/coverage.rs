@@ -31,7 +31,6 @@ pub const NO_EVIDENCE: &[NoEvidence] = &[
     no("leaf", "sequenced_at", "when the register got to it; the promise of a receipt is kept elsewhere"),
     no("leaf_queue", "id", "only an order of work"),
     no("leaf_queue", "queued_at", "only how far the register is behind"),
-    no("marking_key", "created_at", "making a key is no event; its id follows from the key"),
     no("operation", "fingerprint", "keeps a posting from being recorded twice; of a body that is not kept"),
     no("register", "one", "the table has one row"),
     no("register", "floor", "a hint for the sequencer"),

@@ -22,6 +22,7 @@ mod harvest;
 mod key;
 mod load;
 mod log;
+mod marking_key;
 mod operation;
 mod organization;
 mod register;

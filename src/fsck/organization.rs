@@ -4,6 +4,7 @@ use super::load::{EventRow, PersonalRow};
 use super::row::Want;
 use crate::party::erasure::ERASED;
 use crate::party::key_record::{MADE, REVOKED};
+use crate::seal::marking_key::KNOWN;
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -42,7 +43,7 @@ pub(super) fn may_be(event_type: &str, seq: i32) -> bool {
     if seq == 1 {
         event_type == "organization_registered"
     } else {
-        [ERASED, MADE, REVOKED].contains(&event_type)
+        [ERASED, KNOWN, MADE, REVOKED].contains(&event_type)
     }
 }
 

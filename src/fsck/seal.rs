@@ -1,9 +1,10 @@
 //! Seals made again from the chains of their batches and of the logs that bear them: `seal_batch`,
-//! `seal`, `seal_move`; and the public keys that their codes are checked with.
+//! `seal`, `seal_move`.
 
 use super::Failure;
 use super::batch::{Batch, Told};
 use super::load::EventRow;
+use super::marking_key;
 use super::report::{Code, Finding, Report};
 use super::row::{Row, Want, compare};
 use super::snapshot::{Range, Reader};
@@ -41,7 +42,7 @@ pub(super) fn wants(first: &EventRow) -> Option<Vec<(&'static str, Want)>> {
 
 /// Compares all seals with the chains of their batches and logs.
 pub(super) async fn check(reader: &mut Reader<'_>, report: &mut Report<'_>) -> Result<(), Failure> {
-    let ring = keys(reader, report).await?;
+    let ring = marking_key::check(reader, report).await?;
     let of = reader.about("seal").await?;
     let rows = SEALS.min(reader.rows.saturating_mul(2));
     let mut low = Some(Uuid::nil());
@@ -64,27 +65,6 @@ pub(super) async fn check(reader: &mut Reader<'_>, report: &mut Report<'_>) -> R
         low = range.next();
     }
     strays(reader, report).await
-}
-
-/// The keys of the marking codes; each one's id follows from itself.
-async fn keys(reader: &mut Reader<'_>, report: &mut Report<'_>) -> Result<KeyRing, Failure> {
-    let rows = sqlx::query!(
-        r#"SELECT key_id AS "key_id?", public_key AS "public_key?" FROM marking_key ORDER BY key_id"#
-    )
-    .fetch_all(&mut *reader.db)
-    .await?;
-    let mut ring = KeyRing::new();
-    for row in rows {
-        let public = row.public_key.and_then(|key| <[u8; 32]>::try_from(key).ok());
-        let id = public.and_then(|public| ring.add(&public).ok());
-        let key_id = row.key_id.unwrap_or_default();
-        if id.as_ref().is_none_or(|id| id.as_str() != key_id) {
-            let given = id.as_ref().map(|id| format!(" or {}", id.as_str())).unwrap_or_default();
-            let detail = "the public key is not the one that its id was made from";
-            report.find(Code::StateDiffers, "marking_key", format!("{key_id}{given}"), None, detail);
-        }
-    }
-    Ok(ring)
 }
 
 /// The next batches, of about as many seals as `rows`; one of more comes alone.

@@ -54,7 +54,7 @@ impl Act {
 }
 
 /// `now` as it is told at a desk.
-pub(super) fn desk_moment(now: DateTime<Utc>) -> Result<Moment> {
+pub(crate) fn desk_moment(now: DateTime<Utc>) -> Result<Moment> {
     Moment::new(now, DESK_OFFSET).map_err(|refused| {
         crate::error::Error::Unavailable(format!("the clock stands wrong: {refused}").into())
     })

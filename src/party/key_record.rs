@@ -138,6 +138,12 @@ async fn add(
     };
     let added = append(tx, act.at(), vec![draft]).await?.pop();
     let head = added.ok_or_else(|| Error::BadRow("an organisation's chain: nothing was added".into()))?;
+    save_head(tx, &head).await?;
+    Ok(head)
+}
+
+/// Tells the organisation's row its new head.
+pub(crate) async fn save_head(tx: &mut Tx<'_>, head: &NewHead) -> Result<()> {
     sqlx::query!(
         "UPDATE organization SET head_seq = $2, head_hash = $3, head_received_at = $4 WHERE id = $1",
         head.id,
@@ -147,10 +153,11 @@ async fn add(
     )
     .execute(&mut **tx)
     .await?;
-    Ok(head)
+    Ok(())
 }
 
-async fn lock(tx: &mut Tx<'_>, id: OrganizationId) -> Result<Head> {
+/// The head of an organisation's chain under lock.
+pub(crate) async fn lock(tx: &mut Tx<'_>, id: OrganizationId) -> Result<Head> {
     let row = sqlx::query!(
         "SELECT salt, head_seq, head_hash, head_received_at FROM organization WHERE id = $1 FOR UPDATE",
         id.0

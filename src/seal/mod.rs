@@ -7,6 +7,7 @@ mod column;
 pub mod gs1;
 pub mod label;
 pub mod marking_code;
+pub mod marking_key;
 pub mod number;
 pub mod record;
 pub mod replace;

@@ -6,12 +6,11 @@
 
 use super::marking_code::{Identification, MarkingCode};
 use super::number::SealNumber;
-use super::signing::{KeyRing, SigningKey};
+use super::signing::KeyRing;
 use crate::db::Tx;
 use crate::error::{Error, Result};
 use crate::ids::{LogId, OrganizationId, SealBatchId};
 use crate::vocabulary::vocabulary;
-use chrono::{DateTime, Utc};
 use sqlx::PgPool;
 use std::collections::HashMap;
 
@@ -135,30 +134,6 @@ pub async fn load_key_ring(pool: &PgPool) -> Result<KeyRing> {
         ring.add(&key).map_err(|_| bad())?;
     }
     Ok(ring)
-}
-
-/// Makes the public half of the server's own key known for ever; once is enough.
-///
-/// # Errors
-/// [`Error::BadRow`] if another key has the same four-letter id: a new key must be made.
-pub async fn register_signing_key(pool: &PgPool, key: &SigningKey, now: DateTime<Utc>) -> Result<()> {
-    let (id, public) = (key.id(), key.public_key());
-    sqlx::query!(
-        "INSERT INTO marking_key (key_id, public_key, created_at) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING",
-        id.as_str(),
-        public.as_slice(),
-        now
-    )
-    .execute(pool)
-    .await?;
-    let known = sqlx::query_scalar!("SELECT public_key FROM marking_key WHERE key_id = $1", id.as_str())
-        .fetch_one(pool)
-        .await?;
-    if known == public {
-        Ok(())
-    } else {
-        Err(Error::BadRow(format!("marking_key: the id {id} belongs to another key; make a new signing key")))
-    }
 }
 
 /// A seq as the column keeps it.

@@ -396,7 +396,7 @@ async fn seals_of_a_long_batch_are_compared_with_each_of_its_events() {
 async fn a_marking_key_in_use_is_missed() {
     let (scene, chains, seals) = long().await;
     let mut db = scene.insider().await;
-    assert_eq!(run(&mut db, "DELETE FROM marking_key").await, 1);
+    assert_eq!(run(&mut db, "DELETE FROM marking_key").await, 2);
     let key = scene.world.app.signing_key.id().to_string();
     let batch = chains[2].id;
     let missed = |all: &[Finding]| {

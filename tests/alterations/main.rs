@@ -13,6 +13,7 @@ mod beside;
 mod columns;
 mod insider;
 mod long;
+mod marking_key;
 mod program;
 mod public;
 mod rows;

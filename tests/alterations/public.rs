@@ -95,6 +95,8 @@ struct Event {
     subject: Uuid,
     kind: &'static str,
     seq: usize,
+    /// Its type.
+    what: String,
     /// Where its chain's export is, and the proof of its chain's newest event.
     paths: [String; 2],
     /// Its row, by table: where it lies, and which of the saved rows it was.
@@ -178,7 +180,7 @@ async fn events(db: &mut PgConnection, size: i64) -> Vec<Event> {
     }
     let heads = SUBJECTS.map(|(table, _)| format!("SELECT id, at, n FROM saved_{table}")).join(" UNION ALL ");
     let rows = sqlx::query(AssertSqlSafe(format!(
-        "SELECT e.subject_id, e.seq, g.seal_number, e.at, e.n, f.at, f.n, p.at, p.n, h.at, h.n, e.subject_kind
+        "SELECT e.subject_id, e.seq, g.seal_number, e.at, e.n, f.at, f.n, p.at, p.n, h.at, h.n, e.subject_kind, e.type
          FROM saved_event e JOIN saved_leaf f USING (subject_id, seq) JOIN ({heads}) h ON h.id = e.subject_id
          LEFT JOIN saved_log g ON g.id = e.subject_id
          LEFT JOIN saved_personal p ON p.id = e.personal_id
@@ -205,7 +207,7 @@ async fn events(db: &mut PgConnection, size: i64) -> Vec<Event> {
             // A log's proof is for anybody who has the seal, by what is on it.
             let seal = row.get::<Option<String>, _>(2).unwrap_or_else(|| subject.to_string());
             let paths = [format!("/v1/{noun}/{subject}/export"), format!("/v1/{noun}/{seal}/proof")];
-            Event { subject, kind, seq: usize::try_from(seq).unwrap(), paths, rows }
+            Event { subject, kind, seq: usize::try_from(seq).unwrap(), what: row.get(12), paths, rows }
         })
         .collect()
 }
@@ -252,6 +254,11 @@ async fn every_altered_column_of_every_published_record_is_named_from_public_dat
         let there = events.iter().filter(|event| event.kind == kind).count();
         assert!(there >= least, "{there} events of a {kind}");
     }
+    // Whatever kind of event there is.
+    let recorded: Vec<String> =
+        sqlx::query_scalar("SELECT DISTINCT type FROM event ORDER BY type").fetch_all(&mut db).await.unwrap();
+    let altered: BTreeSet<&String> = events.iter().map(|event| &event.what).collect();
+    assert_eq!(altered, recorded.iter().collect(), "a kind of event that is not published");
     let columns: Vec<Column> = columns(&mut db)
         .await
         .into_iter()

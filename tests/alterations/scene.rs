@@ -10,7 +10,8 @@ use ormantrace::ledger::tile::Builder;
 use ormantrace::ledger::{Checkpoint, Folder, Note, Signer};
 use ormantrace::party::bootstrap::{Bootstrap, bootstrap_operator};
 use ormantrace::party::key::Token;
-use ormantrace::seal::stock::register_signing_key;
+use ormantrace::seal::marking_key;
+use ormantrace::seal::signing::SigningKey;
 use ormantrace::seal::{Gtin, Identification};
 use ormantrace::units::Text;
 use serde_json::{Value, json};
@@ -89,7 +90,10 @@ impl Scene {
         let made =
             bootstrap_operator(&world.app.pool, &world.clock, Some(token.clone()), &name).await.unwrap();
         let Bootstrap::Made { organization: id, .. } = made else { panic!("{made:?}") };
-        register_signing_key(&world.app.pool, &world.app.signing_key, world.clock.now()).await.unwrap();
+        // One that signs, and one that the operator only tried.
+        for key in [&world.app.signing_key, &SigningKey::from_seed(&[9; 32])] {
+            marking_key::register(&world.app.pool, key, world.clock.now()).await.unwrap();
+        }
         let operator = Org { id, bin: String::new(), token: token.expose().to_owned() };
         let org = async |n, name: &str, roles: &[&str], kind: &str| {
             organization(&world, &operator, n, name, roles, kind).await
@@ -144,9 +148,16 @@ impl Scene {
         }
         let erased = post(&world, "/v1/harvests", &enterprise, stacks).await;
 
+        // Early, so that the records of it are published.
+        let mut owner = world.owner().await;
+        let whose = Whose::Harvest(erased["id"].as_str().unwrap().parse().unwrap());
+        erase::delete(&mut owner, &whose, &world.clock).await.unwrap();
+        let whose = Whose::Iin(ormantrace::party::bin::Bin::parse(&trader.bin).unwrap());
+        erase::delete(&mut owner, &whose, &world.clock).await.unwrap();
+
         // Log 0: the whole road. Log 1: its seal voided, replaced. Log 2: corrected, reversed.
         let yard = json!({"place": {"name": "Төменгі қойма", "region": "KZ-10", "kind": "storage"}});
-        event(&world, &enterprise, "stored", &logs[..3], yard).await;
+        event(&world, &enterprise, "stored", &logs[..3], yard.clone()).await;
         let vehicle = json!({"carrier_bin": carrier.bin, "vehicle": "123 ABC 10"});
         event(&world, &enterprise, "loaded", &logs[..2], vehicle).await;
         event(&world, &enterprise, "transferred", &logs[..1], json!({"to_bin": sawmill.bin})).await;
@@ -154,7 +165,7 @@ impl Scene {
         event(&world, &carrier, "arrived", &logs[..1], json!({})).await;
         event(&world, &sawmill, "received", &logs[..1], json!({})).await;
         let seen = json!({"details": {"outcome": "match", "note": "Кесік орны таза"}});
-        event(&world, &inspector, "inspected", &logs[..1], seen).await;
+        event(&world, &inspector, "inspected", &logs[..1], seen.clone()).await;
         let body = json!({"reason": "lost"});
         post(&world, &format!("/v1/seals/{}/void", logs[1]), &enterprise, body).await;
         let new = json!({"new_seal_number": spare[0], "reason": "Пломба жоғалды"});
@@ -175,12 +186,9 @@ impl Scene {
             "device": {"id": "tablet-07", "seq": 2, "recorded_at": "2026-10-05T10:10:01+05:00"}
         });
         event(&world, &enterprise, "stored", &logs[2..3], late).await;
-
-        let mut owner = world.owner().await;
-        let whose = Whose::Harvest(erased["id"].as_str().unwrap().parse().unwrap());
-        erase::delete(&mut owner, &whose, &world.clock).await.unwrap();
-        let whose = Whose::Iin(ormantrace::party::bin::Bin::parse(&trader.bin).unwrap());
-        erase::delete(&mut owner, &whose, &world.clock).await.unwrap();
+        // Kinds that were there before: the last events are not sequenced, the last leaves not published.
+        event(&world, &enterprise, "stored", &logs[5..8], yard).await;
+        event(&world, &inspector, "inspected", &logs[5..7], seen).await;
 
         let (folder, published) = register(&mut owner).await;
         let ticket = ticket.parse().unwrap();

@@ -10,8 +10,9 @@ use ormantrace::db::Tx;
 use ormantrace::ids::LogId;
 use ormantrace::seal::gs1::Gtin;
 use ormantrace::seal::marking_code::Identification;
+use ormantrace::seal::marking_key;
 use ormantrace::seal::signing::{Signature, SigningKey};
-use ormantrace::seal::stock::{load_key_ring, register_signing_key};
+use ormantrace::seal::stock::load_key_ring;
 use ormantrace::seal::{MarkingCode, SealNumber};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -539,10 +540,11 @@ async fn the_longest_note_fits_its_events() {
 #[tokio::test]
 async fn keys_of_old_codes_are_kept() {
     let world = World::new().await;
+    world.operator().await;
     let old = SigningKey::from_seed(&[9; 32]);
     let now = world.clock.now();
     for key in [&old, &world.app.signing_key, &old] {
-        register_signing_key(&world.app.pool, key, now).await.unwrap();
+        marking_key::register(&world.app.pool, key, now).await.unwrap();
     }
     let ring = load_key_ring(&world.app.pool).await.unwrap();
     let identification = Identification::new(Gtin::DEMONSTRATION, "OLD1").unwrap();

@@ -190,8 +190,8 @@ of a program's start where one is started, and of everything the fault itself wa
 ## Skipped
 {skipped}
 
-Two sequencers run in every round, one in each server. Elsewhere: the publisher killed at each of its file calls
-(`tests/program/register.rs`), a restored backup (`tests/api/publish.rs`).
+Two sequencers run in every round, one in each server. Elsewhere: the publisher killed at each of its 238 file calls
+(`tests/program/killed.rs`), a restored backup (`tests/api/publish.rs`).
 
 ## Again
 ```sh

@@ -1,5 +1,5 @@
 //! `publish`, `witness` and `key` as processes: their ends, their refusals, the drills of
-//! docs/OPERATIONS.md, and a publisher killed at any of its file calls.
+//! docs/OPERATIONS.md.
 
 use crate::support::process::{PATIENCE, Running, TOKEN, data, get, program, run, text, wait};
 use ormantrace::chain::bytes::{Entry, Hash};
@@ -8,7 +8,6 @@ use ormantrace::db::{self, Mode};
 use ormantrace::ledger::note::{Note, VerifierKey};
 use ormantrace::ledger::tree::{is_consistent, leaf_hash, root_of};
 use ormantrace::ledger::{Checkpoint, Folder};
-use rustix::io::Errno;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use sqlx::Executor as _;
@@ -24,12 +23,12 @@ use tokio_rustls::rustls::pki_types::pem::PemObject as _;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::rustls::{ServerConfig, crypto};
 
-const ORIGIN: &str = "orman.test/register";
+pub const ORIGIN: &str = "orman.test/register";
 
 /// A command beside the server, and the lines that it tells.
 pub struct Beside {
-    child: Child,
-    lines: mpsc::Receiver<String>,
+    pub child: Child,
+    pub lines: mpsc::Receiver<String>,
     told: Vec<String>,
 }
 
@@ -82,7 +81,7 @@ impl Drop for Beside {
     }
 }
 
-fn publish_command(data: &Path, more: &[&str]) -> Command {
+pub fn publish_command(data: &Path, more: &[&str]) -> Command {
     let mut command = program();
     command.args(["--log-format", "json", "publish", "--poll-milliseconds", "10", "--data-dir"]).arg(data);
     command.args(["--origin", ORIGIN]).args(more);
@@ -94,7 +93,7 @@ pub fn publish(data: &Path, more: &[&str]) -> Beside {
 }
 
 /// The private database of a data directory: run by this test, or by a server beside which it works.
-struct Data {
+pub struct Data {
     runtime: tokio::runtime::Runtime,
     database: Option<db::Database>,
 }
@@ -107,7 +106,7 @@ impl Data {
     }
 
     /// Without a server, hence without anybody else's leaves.
-    fn alone(dir: &Path) -> Self {
+    pub fn alone(dir: &Path) -> Self {
         Self::open(dir, Mode::Serve)
     }
 
@@ -122,7 +121,7 @@ impl Data {
     }
 
     /// Puts leaves into the database, as the sequencer does.
-    fn sequence(&self, from: u64, to: u64) {
+    pub fn sequence(&self, from: u64, to: u64) {
         let rows: Vec<String> = (from..to)
             .map(|n| format!("({n}, '\\x{}', gen_random_uuid(), 1, now())", hex::encode(leaf(n).as_bytes())))
             .collect();
@@ -138,12 +137,12 @@ impl Drop for Data {
     }
 }
 
-fn leaf(number: u64) -> Entry {
+pub fn leaf(number: u64) -> Entry {
     let at = "2026-10-05T05:00:00Z".parse().expect("a time");
     Entry::new(Hash([1; 32]), u32::try_from(number).expect("small") + 1, at, Hash::ZERO, Hash([7; 32]))
 }
 
-fn root(size: u64) -> Hash {
+pub fn root(size: u64) -> Hash {
     root_of(&(0..size).map(|n| leaf_hash(leaf(n).as_bytes())).collect::<Vec<_>>())
 }
 
@@ -151,7 +150,7 @@ pub fn folder(data: &Path) -> Folder {
     Folder::new(data.join("register"))
 }
 
-fn published(data: &Path) -> Option<(Note, Checkpoint)> {
+pub fn published(data: &Path) -> Option<(Note, Checkpoint)> {
     let note = Note::parse(&folder(data).published().expect("read")?).expect("a note");
     let checkpoint = Checkpoint::parse(note.text()).expect("a checkpoint");
     Some((note, checkpoint))
@@ -449,88 +448,4 @@ fn a_witness_over_https_is_known_by_its_offices_own_authority() {
         assert_eq!(status.code(), Some(1), "{told}");
         assert!(told.contains(&file) && told.contains(words), "{told}");
     }
-}
-
-/// The kernel ends the publisher at each of its calls that change the disk, one after the other;
-/// after each, the next publisher finds a register that follows from what was published before.
-#[test]
-#[cfg_attr(not(has_strace), ignore = "strace is not installed")]
-fn killed_at_any_file_call_it_goes_on() {
-    let data = data();
-    let database = Data::alone(data.path());
-    let mut size = 250;
-    database.sequence(0, size);
-    let publisher = publish(data.path(), &[]);
-    until(data.path(), "250 leaves", |_, checkpoint| checkpoint.size == size);
-    publisher.stop();
-    let mut killed = 0;
-    for call in ["/^rename", "fsync"] {
-        for nth in 1.. {
-            let (_, before) = published(data.path()).expect("published");
-            // Across a tile's end now and then: whole tiles, and short ones that go.
-            let next = size + 130;
-            database.sequence(size, next);
-            let mut command = Command::new("strace");
-            command.args(["-f", "-qq", "-o", "/dev/null", "-e", "trace=/^rename,fsync", "-e"]);
-            command.arg(format!("inject={call}:signal=KILL:when={nth}"));
-            let plain = publish_command(data.path(), &["--quick-start"]);
-            command.arg(plain.get_program()).args(plain.get_args());
-            for (name, value) in plain.get_envs() {
-                match value {
-                    Some(value) => command.env(name, value),
-                    None => command.env_remove(name),
-                };
-            }
-            let mut traced = Beside::start(command);
-            let since = Instant::now();
-            let mut survived = loop {
-                if traced.child.try_wait().expect("waited for").is_some() {
-                    break false;
-                }
-                if published(data.path()).expect("published").1.size == next {
-                    break true;
-                }
-                assert!(since.elapsed() < PATIENCE, "{call} {nth}: neither ended nor published");
-                std::thread::sleep(Duration::from_millis(5));
-            };
-            if survived {
-                // strace's end would leave it running: it is told itself, by the number in its lock.
-                let holder = std::fs::read_to_string(folder(data.path()).lock_file()).expect("a holder");
-                let number =
-                    holder.trim().trim_start_matches("process ").parse().ok().and_then(Pid::from_raw);
-                // What is published is not at its end: the call may still come that ends it, also just now.
-                match kill_process(number.expect("a number"), Signal::TERM) {
-                    Ok(()) | Err(Errno::SRCH) => survived = wait(&mut traced.child).success(),
-                    Err(error) => panic!("not signalled: {error}"),
-                }
-            }
-            drop(traced);
-            let (_, shown) = published(data.path()).expect("published");
-            assert!(
-                [before.size, next].contains(&shown.size) && shown.root == root(shown.size),
-                "{call} {nth}"
-            );
-            // The strace that was killed may leave the publisher it watched for a moment.
-            let again = loop {
-                let mut again = publish(data.path(), &[]);
-                let message = again.lines.recv_timeout(PATIENCE).expect("it tells something");
-                if !message.contains("is published by another process") {
-                    break again;
-                }
-                assert!(since.elapsed() < PATIENCE, "{call} {nth}: the killed one lives");
-                let _ = wait(&mut again.child);
-            };
-            let (_, after) = until(data.path(), "after the kill", |_, checkpoint| checkpoint.size == next);
-            assert_eq!(after.root, root(next), "{call} {nth}");
-            let proof = folder(data.path()).tree(next).consistency(before.size).expect("a proof");
-            assert!(is_consistent(before.size, before.root, next, after.root, &proof), "{call} {nth}");
-            again.stop();
-            size = next;
-            if survived {
-                break;
-            }
-            killed += 1;
-        }
-    }
-    assert!(killed > 12, "it was killed {killed} times only");
 }

@@ -56,7 +56,13 @@ pub const STORIES: [Story; 4] = [
     },
     Story {
         kind: SubjectKind::Organization,
-        types: &["organization_registered", "key_made", "key_revoked", "personal_erased"],
+        types: &[
+            "organization_registered",
+            "key_made",
+            "key_revoked",
+            "personal_erased",
+            "marking_key_known",
+        ],
         person: None,
         erased: Some(1),
         closed: Some(2),
