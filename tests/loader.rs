@@ -40,7 +40,7 @@ async fn what_is_loaded_is_what_the_server_would_have_written() {
     let parties = world::make(server.address, &mut owner, LOGS, from).await.expect("a world");
     // Nobody numbers leaves while leaves are loaded.
     drop(server);
-    let load = load::Load { parties: &parties, logs: 0..LOGS, from, until };
+    let load = load::Load { parties: &parties, logs: 0..LOGS, from, until, leaves: true };
     let shown = std::sync::atomic::AtomicU64::new(0);
     load.run(&pool, |events| shown.store(events, std::sync::atomic::Ordering::SeqCst)).await.expect("loaded");
     assert_eq!(shown.into_inner(), LOGS * u64::from(timber::EVENTS));

@@ -35,6 +35,8 @@ pub struct Load<'p> {
     pub from: DateTime<Utc>,
     /// Until when.
     pub until: DateTime<Utc>,
+    /// Whether the events are in the register already; else the register knows nothing of them.
+    pub leaves: bool,
 }
 
 /// A log under way.
@@ -110,16 +112,18 @@ impl Load<'_> {
                 drop(send);
             });
             let copied = tokio::task::block_in_place(|| {
-                tokio::runtime::Handle::current().block_on(copy_all(pool, &chunks, &shown))
+                tokio::runtime::Handle::current().block_on(self.copy_all(pool, &chunks, &shown))
             });
             drop(chunks);
             maker.join().map_err(|_| "the maker of events died")?;
             copied
         })?;
-        sqlx::query("UPDATE register SET size = size + $1, sequenced_at = clock_timestamp()")
-            .bind(i64::try_from(self.count() * u64::from(EVENTS))?)
-            .execute(pool)
-            .await?;
+        if self.leaves {
+            sqlx::query("UPDATE register SET size = size + $1, sequenced_at = clock_timestamp()")
+                .bind(i64::try_from(self.count() * u64::from(EVENTS))?)
+                .execute(pool)
+                .await?;
+        }
         self.logs_and_seals(pool, &chains, &heads, &harvests, &identifications).await?;
         self.balances(pool).await?;
         for table in
@@ -127,6 +131,27 @@ impl Load<'_> {
         {
             let sql = format!("VACUUM (ANALYZE) {table}");
             sqlx::query(AssertSqlSafe(sql)).execute(pool).await?;
+        }
+        Ok(())
+    }
+
+    async fn copy_all(
+        &self,
+        pool: &PgPool,
+        chunks: &Receiver<Chunk>,
+        shown: &impl Fn(u64),
+    ) -> Result<(), Failure> {
+        let mut loaded = 0;
+        while let Ok(chunk) = chunks.recv() {
+            loaded += chunk.events as u64;
+            let beside = async {
+                if self.leaves {
+                    copy(pool, LEAF_COLUMNS, chunk.leaf).await?;
+                }
+                copy(pool, OPERATION_COLUMNS, chunk.operation).await
+            };
+            tokio::try_join!(copy(pool, EVENT_COLUMNS, chunk.event), beside)?;
+            shown(loaded);
         }
         Ok(())
     }
@@ -436,20 +461,6 @@ pub fn raw_harvest(
         tables.push(("leaf_queue (entry, subject_id, seq)", queued));
     }
     Ok(tables)
-}
-
-async fn copy_all(pool: &PgPool, chunks: &Receiver<Chunk>, shown: &impl Fn(u64)) -> Result<(), Failure> {
-    let mut loaded = 0;
-    while let Ok(chunk) = chunks.recv() {
-        loaded += chunk.events as u64;
-        let beside = async {
-            copy(pool, LEAF_COLUMNS, chunk.leaf).await?;
-            copy(pool, OPERATION_COLUMNS, chunk.operation).await
-        };
-        tokio::try_join!(copy(pool, EVENT_COLUMNS, chunk.event), beside)?;
-        shown(loaded);
-    }
-    Ok(())
 }
 
 async fn copy(pool: &PgPool, table: &str, rows: String) -> Result<(), Failure> {

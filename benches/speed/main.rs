@@ -43,9 +43,10 @@ use std::time::Instant;
 
 type Failure = Box<dyn Error + Send + Sync>;
 
-/// Bytes that an event takes with everything that belongs to it, and room for WAL: for the
-/// question whether the disk will do.
-const EVENT_BYTES: u64 = 2_600;
+/// Bytes that an event takes with everything that belongs to it: for the question whether the disk will do.
+const EVENT_BYTES: u64 = 2_400;
+/// Of these its leaf in the register.
+const LEAF_BYTES: u64 = 260;
 /// Shared buffers of a private cluster as installed, in MB.
 const AS_INSTALLED: u64 = 192;
 
@@ -96,7 +97,8 @@ async fn run(settings: Settings) -> Result<(), Failure> {
 
 async fn measure_in(settings: Settings, dir: &Path) -> Result<Report, Failure> {
     let last = settings.grow_to.unwrap_or_default().max(settings.events);
-    enough_room(dir, last)?;
+    settings.fit()?;
+    enough_room(dir, last, settings.without_leaves)?;
     let load_average = process::load_average()?;
     let memory = process::memory()?;
     let shared_buffers = settings.shared_buffers.unwrap_or((memory / 4 / 1_048_576).min(8_192));
@@ -246,7 +248,8 @@ async fn load(bench: Bench, logs: Range<u64>, shared_buffers: u64) -> Result<(Be
     let before = wal(&bench.pool).await?;
     let events = (logs.end - logs.start) * u64::from(timber::EVENTS);
     let (from, until) = (bench.from, bench.until);
-    let load = Load { parties: &bench.parties, logs: logs.clone(), from, until };
+    let leaves = !bench.settings.without_leaves;
+    let load = Load { parties: &bench.parties, logs: logs.clone(), from, until, leaves };
     load.run(&bench.pool, |loaded| {
         let seconds = start.elapsed().as_secs_f64();
         eprint!("\rloaded {loaded} of {events} events, {:.0}/s ", loaded as f64 / seconds);
@@ -282,9 +285,11 @@ async fn cold(mut bench: Bench, read: Read, shared_buffers: u64) -> Result<(Benc
 }
 
 /// Refuses what the disk will not hold.
-fn enough_room(dir: &Path, events: u64) -> Result<(), Failure> {
+fn enough_room(dir: &Path, events: u64, without_leaves: bool) -> Result<(), Failure> {
     let stat = rustix::fs::statvfs(dir)?;
-    let (free, needed) = (stat.f_bavail * stat.f_frsize, events * EVENT_BYTES + (2 << 30));
+    let each = EVENT_BYTES - if without_leaves { LEAF_BYTES } else { 0 };
+    // And room for WAL.
+    let (free, needed) = (stat.f_bavail * stat.f_frsize, events * each + (2 << 30));
     if free < needed {
         let gb = |bytes: u64| bytes as f64 / 1e9;
         return Err(format!(

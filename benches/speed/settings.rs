@@ -16,6 +16,11 @@ pub struct Settings {
     #[arg(long, value_name = "EVENTS")]
     pub grow_to: Option<u64>,
 
+    /// Load no leaves of the register, which no read touches: an event takes a ninth less disk. Only for
+    /// reads and lists
+    #[arg(long)]
+    pub without_leaves: bool,
+
     /// Seconds of one round of one side
     #[arg(long, default_value_t = 4)]
     pub seconds: u64,
@@ -92,6 +97,18 @@ impl Settings {
         // Whole tickets' worth of trucks and harvests.
         settings.events = settings.events.div_ceil(10_000) * 10_000;
         settings
+    }
+
+    /// Whether the parts that are wanted can be measured in a database as it is wanted.
+    ///
+    /// # Errors
+    /// In words.
+    pub fn fit(&self) -> Result<(), String> {
+        let writing = [Part::Register, Part::Appends, Part::Flood, Part::Harvests];
+        if self.without_leaves && self.grow_to.is_none() && writing.iter().any(|part| self.wants(*part)) {
+            return Err("without leaves only reads are measured: say --only reads,lists,small,cold".into());
+        }
+        Ok(())
     }
 
     /// Whether a part is wanted.

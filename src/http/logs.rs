@@ -6,6 +6,7 @@ use super::auth::{HistoryReader, Visitor};
 use super::conditional::Mark;
 use super::paging::{Cursor, Limit, Page};
 use super::problem::Problem;
+use super::sized::json;
 use super::verify::{last_segment, segment_before};
 use crate::custody::history::{self, LogHistory};
 use crate::custody::telling::Telling;
@@ -19,7 +20,6 @@ use crate::seal::Code;
 use axum::Json;
 use axum::extract::{OriginalUri, State};
 use axum::http::HeaderMap;
-use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use utoipa::{IntoParams, ToSchema};
 
@@ -127,10 +127,8 @@ pub async fn get_log_history(
         return Ok(mark.unchanged());
     }
     let history = history::read(&app.reads, &row, sight, reader).await?;
-    // About as long as it will be: growing would copy it again and again.
-    let mut text = Vec::with_capacity((history.events.len() + 1) * 2_048);
-    serde_json::to_writer(&mut text, &history).map_err(|error| Problem::internal(error.to_string()))?;
-    Ok(mark.on(([(CONTENT_TYPE, "application/json")], text).into_response()))
+    let length = (history.events.len() + 1) * 2_048;
+    Ok(mark.on(json(&history, length)?))
 }
 
 /// Whose logs a list shall have.

@@ -35,5 +35,6 @@ pub mod seal_batches;
 pub mod seal_moves;
 pub mod seals;
 pub mod server;
+pub mod sized;
 pub mod together;
 pub mod verify;

@@ -6,6 +6,7 @@ use super::asked::Asked;
 use super::auth::Visitor;
 use super::problem::Problem;
 use super::proofs::{reading, said};
+use super::sized::json;
 use crate::error::Invalid;
 use crate::input::input;
 use crate::party::key::Caller;
@@ -15,7 +16,7 @@ use crate::verify::lookup::check;
 use axum::Json;
 use axum::extract::{OriginalUri, State};
 use axum::http::Uri;
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use serde::Serialize;
 use utoipa::{IntoParams, ToSchema};
 
@@ -167,7 +168,7 @@ pub async fn verify_code(
     let verification = check_one(&app, visitor, client, &last_segment(&uri)).await?;
     let verification =
         if register == Some(true) { with_register(&app, verification).await? } else { verification };
-    Ok(Json(verification).into_response())
+    json(&verification, 4_096)
 }
 
 /// Check many seals
