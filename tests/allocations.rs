@@ -109,8 +109,8 @@ fn a_large_harvest_holds_so_much_memory_at_most() {
 /// Bytes that a harvest of 5,000 logs holds at once, beside its body.
 const HARVEST: u64 = 12_000_000;
 /// A verification of a log's seal: driver, row, answer in three languages, the layers' headers.
-const VERIFY: u64 = 160;
+const VERIFY: u64 = 170;
 /// A history of ten events.
-const HISTORY: u64 = 390;
+const HISTORY: u64 = 400;
 /// One that the caller has already.
-const UNCHANGED: u64 = 160;
+const UNCHANGED: u64 = 170;
