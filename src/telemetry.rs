@@ -24,7 +24,7 @@ pub enum Format {
 }
 
 /// What is told unless the settings say otherwise.
-pub const DEFAULT_FILTER: &str = "info,sqlx::query=warn,hyper=info";
+pub const DEFAULT_FILTER: &str = "info,sqlx=warn,hyper=info";
 
 /// What keeps telemetry from starting.
 #[derive(Debug, thiserror::Error)]
