@@ -101,6 +101,7 @@ pub struct LogRow {
     until_seq: Option<i32>,
     /// Changes with every erasure of a person.
     erasures: Option<Vec<u8>>,
+    /// The key whose token came with the question, and whose it is; none where none came or it is bad.
     key_id: Option<Uuid>,
     key_organization: Option<Uuid>,
     key_expires_at: Option<DateTime<Utc>>,

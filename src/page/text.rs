@@ -42,7 +42,7 @@ pub fn say_word(lang: Lang, family: &str, word: &str) -> String {
     find(lang, &format!("{family}-{word}"), &[]).unwrap_or_else(|| say(lang, &format!("{family}-other")))
 }
 
-/// Sentences without values, once they were looked up: most of what the public check says, and as many
+/// Sentences without values, once they were looked up: most of what pages say, and as many
 /// as the files have, since only what is found is kept.
 static PLAIN: [RwLock<BTreeMap<Box<str>, Box<str>>>; 3] = [const { RwLock::new(BTreeMap::new()) }; 3];
 
