@@ -69,8 +69,8 @@ where
         .map_err(|source| TelemetryError::Filter { filter: directives.to_owned(), source })?;
     let layer = fmt::layer().with_ansi(false).with_writer(Escaping(writer));
     Ok(match format {
-        Format::Text => layer.with_filter(filter).boxed(),
-        Format::Json => layer.json().flatten_event(true).with_current_span(false).with_filter(filter).boxed(),
+        Format::Text => filter.and_then(layer).boxed(),
+        Format::Json => filter.and_then(layer.json().flatten_event(true).with_current_span(false)).boxed(),
     })
 }
 
@@ -154,7 +154,7 @@ mod tests {
     fn told(format: Format, tell: impl FnOnce()) -> String {
         let paper = Paper::default();
         let writer = paper.clone();
-        let lines = lines(format, "info", move || writer.clone()).unwrap();
+        let lines = lines(format, "", move || writer.clone()).unwrap();
         tracing::subscriber::with_default(tracing_subscriber::registry().with(lines), tell);
         let bytes = paper.0.lock().unwrap().clone();
         String::from_utf8(bytes).unwrap()
@@ -183,6 +183,22 @@ mod tests {
         assert_eq!(line["spans"][0]["request_id"], "0190-pine");
         assert_eq!(line["plain"], "Сосна");
         assert_eq!(line["level"], "INFO");
+    }
+
+    /// sqlx asks, by way of the crate `log`, before it tells what PostgreSQL mentions. A filter of one layer
+    /// kept the answer for the next line of the thread, and a server that started again said no word of it.
+    #[test]
+    fn what_is_not_to_be_told_takes_no_other_line_with_it() {
+        let all = tracing_subscriber::registry();
+        let notice = tracing::subscriber::with_default(all, || {
+            tracing::info_span!(target: "sqlx::postgres::notice", "notice").metadata()
+        });
+        let notice = notice.expect("enabled");
+        let lines = told(Format::Text, || {
+            assert!(!tracing::dispatcher::get_default(|dispatch| dispatch.enabled(notice)));
+            tracing::info!("serving");
+        });
+        assert!(lines.contains("serving"), "{lines:?}");
     }
 
     #[test]

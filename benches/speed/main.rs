@@ -47,6 +47,9 @@ type Failure = Box<dyn Error + Send + Sync>;
 const EVENT_BYTES: u64 = 2_400;
 /// Of these its leaf in the register.
 const LEAF_BYTES: u64 = 260;
+/// Events that are loaded in one go: what is loaded is scattered over its own chains, whose index fits the
+/// memory of the machine that way. Above, each event costs a page read and a page written.
+const GO: u64 = 10_000_000;
 /// Shared buffers of a private cluster as installed, in MB.
 const AS_INSTALLED: u64 = 192;
 
@@ -249,12 +252,16 @@ async fn load(bench: Bench, logs: Range<u64>, shared_buffers: u64) -> Result<(Be
     let events = (logs.end - logs.start) * u64::from(timber::EVENTS);
     let (from, until) = (bench.from, bench.until);
     let leaves = !bench.settings.without_leaves;
-    let load = Load { parties: &bench.parties, logs: logs.clone(), from, until, leaves };
-    load.run(&bench.pool, |loaded| {
-        let seconds = start.elapsed().as_secs_f64();
-        eprint!("\rloaded {loaded} of {events} events, {:.0}/s ", loaded as f64 / seconds);
-    })
-    .await?;
+    for first in logs.clone().step_by(usize::try_from(GO / u64::from(timber::EVENTS))?) {
+        let end = logs.end.min(first + GO / u64::from(timber::EVENTS));
+        let load = Load { parties: &bench.parties, logs: first..end, from, until, leaves };
+        let before = (first - logs.start) * u64::from(timber::EVENTS);
+        load.run(&bench.pool, |loaded| {
+            let (loaded, seconds) = (before + loaded, start.elapsed().as_secs_f64());
+            eprint!("\rloaded {loaded} of {events} events, {:.0}/s ", loaded as f64 / seconds);
+        })
+        .await?;
+    }
     eprintln!();
     let seconds = start.elapsed().as_secs_f64();
     let written = (wal(&bench.pool).await? - before) as f64 / events as f64;
