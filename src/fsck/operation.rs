@@ -37,11 +37,8 @@ pub(super) async fn check(reader: &mut Reader<'_>, report: &mut Report<'_>) -> R
             r#"SELECT o.organization_id AS "organization!", o.operation_id AS "operation!", m.subject_id AS "subject?",
                       m.seq AS "seq?"
                FROM operation o CROSS JOIN LATERAL UNNEST(o.subjects, o.seqs) AS m (subject_id, seq)
-               -- The bound keeps the planner from reading all events for each page.
-               LEFT JOIN LATERAL (
-                   SELECT subject_id FROM event WHERE subject_id = m.subject_id AND seq = m.seq
-                      AND organization_id = o.organization_id AND operation_id = o.operation_id LIMIT 1
-               ) e ON TRUE
+               LEFT JOIN event e ON e.subject_id = m.subject_id AND e.seq = m.seq
+                 AND e.organization_id = o.organization_id AND e.operation_id = o.operation_id
                WHERE (o.organization_id, o.operation_id) > ($1, $2) AND (o.organization_id, o.operation_id) <= ($3, $4)
                  AND e.subject_id IS NULL"#,
             after.0,

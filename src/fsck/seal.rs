@@ -209,14 +209,12 @@ impl Pass {
             .map_or((self.range.low, String::new(), i32::MIN), |(batch, number, seq)| {
                 (batch, number, seq.unwrap_or(i32::MAX))
             });
-        // The moves by their key, a seal at a time: PostgreSQL would rather read the whole table.
         let seals = sqlx::query_as!(
             Found,
             r#"SELECT s.batch_id AS "batch!", s.number AS "number!", row_to_json(s)::text AS "row!", ls.log_id AS "log?",
                       ls.from_seq AS "from?", ls.until_seq AS "until?", m.seq AS "seq?"
                FROM seal s LEFT JOIN log_seal ls ON ls.seal_number = s.number
-               LEFT JOIN LATERAL (SELECT m.seq FROM seal_move m WHERE m.number = s.number AND m.batch_id = s.batch_id
-                                  ORDER BY m.seq) m ON true
+               LEFT JOIN seal_move m ON m.number = s.number AND m.batch_id = s.batch_id
                WHERE s.batch_id <= $2 AND (s.batch_id, s.number) >= ($1, $3)
                  AND (s.batch_id, s.number, COALESCE(m.seq, 2147483647)) > ($1, $3, $4)
                ORDER BY s.batch_id, s.number, m.seq LIMIT $5"#,

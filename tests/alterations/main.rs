@@ -18,3 +18,4 @@ mod program;
 mod public;
 mod rows;
 mod scene;
+mod ways;

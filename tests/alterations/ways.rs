@@ -1,0 +1,43 @@
+//! Which way `fsck` takes through the tables: its time must grow with them, not with their square.
+
+use crate::scene::{Scene, run};
+use sqlx::{PgConnection, Row as _};
+
+/// What is read whole: the queue, in which next to nothing waits, and a table of one row.
+const WHOLE: [&str; 2] = ["leaf_queue", "register"];
+/// How often a row of the largest tables may be fetched by an index, all passes together.
+const TIMES: i64 = 10;
+
+/// Of each table, whole reads and rows fetched by an index in this transaction.
+async fn reads(db: &mut PgConnection) -> Vec<(String, i64, i64)> {
+    let rows = sqlx::query(
+        "SELECT relname::text, seq_scan, COALESCE(idx_tup_fetch, 0) FROM pg_stat_xact_user_tables
+         WHERE schemaname = 'public' AND relname <> '_sqlx_migrations' ORDER BY relname",
+    );
+    let rows = rows.fetch_all(db).await.unwrap();
+    rows.into_iter().map(|row| (row.get(0), row.get(1), row.get(2))).collect()
+}
+
+#[tokio::test]
+async fn no_table_is_read_whole_for_a_page_of_it() {
+    let scene = Scene::new().await;
+    let mut db = scene.world.owner().await;
+    // So that the planner knows how small each table is: it would read all of them whole.
+    run(&mut db, "ANALYZE").await;
+    run(&mut db, "BEGIN").await;
+    let found = Scene::found_by(&mut db, 7, Some(scene.published.clone())).await;
+    assert!(found.is_empty(), "{found:?}");
+    let read = reads(&mut db).await;
+    run(&mut db, "ROLLBACK").await;
+    assert!(read.len() > 15, "{read:?}");
+    for (table, whole, fetched) in read {
+        assert!(whole == 0 || WHOLE.contains(&table.as_str()), "{table} was read whole {whole} times");
+        if ["event", "leaf"].contains(&table.as_str()) {
+            let count = format!("SELECT count(*) FROM {table}");
+            let rows: i64 = sqlx::query_scalar(sqlx::AssertSqlSafe(count)).fetch_one(&mut db).await.unwrap();
+            assert!(rows > 40, "{table}: several pages");
+            let most = TIMES * rows;
+            assert!((1..most).contains(&fetched), "{table}: {fetched} fetched of {rows}");
+        }
+    }
+}
