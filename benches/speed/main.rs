@@ -35,6 +35,7 @@ use ormantrace::clock::Clock;
 use report::{Report, Stage};
 use scripts::Scripts;
 use settings::{Part, Settings};
+use sqlx::{AssertSqlSafe, PgPool};
 use std::error::Error;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -252,6 +253,8 @@ async fn load(bench: Bench, logs: Range<u64>, shared_buffers: u64) -> Result<(Be
     let events = (logs.end - logs.start) * u64::from(timber::EVENTS);
     let (from, until) = (bench.from, bench.until);
     let leaves = !bench.settings.without_leaves;
+    // Nothing of it has to survive a crash, and most of what it writes would be pages of the chain's index.
+    full_page_writes(&bench.pool, false).await?;
     for first in logs.clone().step_by(usize::try_from(GO / u64::from(timber::EVENTS))?) {
         let end = logs.end.min(first + GO / u64::from(timber::EVENTS));
         let load = Load { parties: &bench.parties, logs: first..end, from, until, leaves };
@@ -267,10 +270,19 @@ async fn load(bench: Bench, logs: Range<u64>, shared_buffers: u64) -> Result<(Be
     let written = (wal(&bench.pool).await? - before) as f64 / events as f64;
     let server = bench::start(&bench.cluster, &bench.dir)?;
     let bench = Bench { server, logs: logs.end, ..bench };
+    full_page_writes(&bench.pool, true).await?;
     // So that nothing that loading left behind is measured.
     sqlx::query("CHECKPOINT").execute(&bench.pool).await?;
     let (bench, _) = bench.restart(shared_buffers, false).await?;
     Ok((bench, seconds, written))
+}
+
+/// Whether PostgreSQL writes whole pages to its WAL, as installed, or none.
+async fn full_page_writes(pool: &PgPool, on: bool) -> Result<(), Failure> {
+    let set = if on { "RESET full_page_writes" } else { "SET full_page_writes = off" };
+    sqlx::query(AssertSqlSafe(format!("ALTER SYSTEM {set}"))).execute(pool).await?;
+    sqlx::query("SELECT pg_reload_conf()").execute(pool).await?;
+    Ok(())
 }
 
 /// Each side right after a start, with nothing in any cache where that is permitted.

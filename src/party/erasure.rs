@@ -4,7 +4,8 @@
 //! erasure. It stands on the chain of the organisation that had recorded the person, one event for
 //! each row of table `personal` that was deleted, in the transaction that deleted it.
 
-use crate::chain::{Draft, Hash, Head, NewHead, Salt, SubjectKind, append, canonical};
+use super::head;
+use crate::chain::{Draft, Hash, Head, canonical};
 use crate::custody::content::Told;
 use crate::db::Tx;
 use crate::error::{Error, Result};
@@ -95,7 +96,7 @@ pub async fn record(tx: &mut Tx<'_>, deleted: &[Deleted], command: &str, now: Da
         by_organization.entry(row.organization).or_default().push(row.personal);
     }
     let ids: Vec<Uuid> = by_organization.keys().copied().collect();
-    let mut heads = lock_heads(tx, &ids).await?;
+    let mut heads = head::lock_all(tx, &ids).await?;
     let operation = OperationId::new();
     for (organization, mut rows) in by_organization {
         let absent = || Error::BadRow(format!("personal.organization_id: there is no {organization}"));
@@ -103,10 +104,8 @@ pub async fn record(tx: &mut Tx<'_>, deleted: &[Deleted], command: &str, now: Da
         rows.sort_unstable();
         for personal in rows {
             let events = events_of(&mut *tx, personal).await?;
-            let new = add(tx, head.clone(), operation, personal, &events, command, now).await?;
-            head = Head { seq: new.seq, hash: new.hash, received_at: new.received_at, ..head };
+            head = add(tx, head, operation, personal, &events, command, now).await?;
         }
-        save_head(tx, &head).await?;
     }
     Ok(())
 }
@@ -119,7 +118,7 @@ async fn add(
     events: &[(Uuid, i32)],
     command: &str,
     now: DateTime<Utc>,
-) -> Result<NewHead> {
+) -> Result<Head> {
     let moment = desk_moment(now)?;
     let organization = head.id;
     let public = Public { v: 1, subject: "organization", event_type: ERASED, on: moment.local_date().day() };
@@ -144,48 +143,7 @@ async fn add(
         occurred_at: moment.instant(),
         region: None,
     };
-    let added = append(tx, now, vec![draft]).await?.pop();
-    added.ok_or_else(|| Error::BadRow(format!("organization {organization}: nothing was added")))
-}
-
-/// Heads of organisations under lock, taken in the order of their ids.
-async fn lock_heads(tx: &mut Tx<'_>, ids: &[Uuid]) -> Result<BTreeMap<Uuid, Head>> {
-    let rows = sqlx::query!(
-        "SELECT id, salt, head_seq, head_hash, head_received_at FROM organization
-         WHERE id = ANY($1) ORDER BY id FOR UPDATE",
-        ids
-    )
-    .fetch_all(&mut **tx)
-    .await?;
-    rows.into_iter()
-        .map(|row| {
-            let head = || {
-                Some(Head {
-                    kind: SubjectKind::Organization,
-                    id: row.id,
-                    salt: Salt(row.salt.as_slice().try_into().ok()?),
-                    seq: u32::try_from(row.head_seq).ok()?,
-                    hash: Hash::from_slice(&row.head_hash)?,
-                    received_at: row.head_received_at,
-                })
-            };
-            let head = head().ok_or_else(|| Error::BadRow(format!("organization {}: its head", row.id)))?;
-            Ok((row.id, head))
-        })
-        .collect()
-}
-
-async fn save_head(tx: &mut Tx<'_>, head: &Head) -> Result<()> {
-    sqlx::query!(
-        "UPDATE organization SET head_seq = $2, head_hash = $3, head_received_at = $4 WHERE id = $1",
-        head.id,
-        i32::try_from(head.seq).unwrap_or(i32::MAX),
-        head.hash.0.as_slice(),
-        head.received_at
-    )
-    .execute(&mut **tx)
-    .await?;
-    Ok(())
+    head::add(tx, now, draft).await
 }
 
 #[cfg(test)]

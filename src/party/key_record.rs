@@ -2,8 +2,9 @@
 //! table, to write in another's name, leaves a key that no event tells of.
 
 use super::act::Act;
+use super::head;
 use super::key::{Caller, Token, may_act};
-use crate::chain::{Draft, Hash, Head, NewHead, Salt, SubjectKind, append, canonical};
+use crate::chain::{Draft, Hash, Head, canonical};
 use crate::db::Tx;
 use crate::error::{Error, Result};
 use crate::ids::{KeyId, OrganizationId};
@@ -62,7 +63,7 @@ pub async fn make(
     organization: OrganizationId,
     key: NewKey<'_>,
 ) -> Result<DateTime<Utc>> {
-    let head = lock(tx, organization).await?;
+    let head = head::lock(tx, organization).await?;
     let hash = Hash(key.token.hash());
     let business = Business {
         v: 1,
@@ -98,7 +99,7 @@ pub async fn revoke(tx: &mut Tx<'_>, caller: &Caller, act: &Act, key: KeyId) -> 
         .map(|row| OrganizationId::from(row.organization_id))
         .filter(|organization| may_act(caller, *organization));
     let organization = found.ok_or(Error::NotFound)?;
-    let head = lock(tx, organization).await?;
+    let head = head::lock(tx, organization).await?;
     // Read anew under the lock: of two who revoke at once, one records it.
     let revoked = sqlx::query_scalar!(
         r#"SELECT revoked_at IS NOT NULL AS "revoked!" FROM api_key WHERE id = $1"#,
@@ -123,7 +124,7 @@ async fn add(
     head: Head,
     event_type: &'static str,
     business: &Business<'_>,
-) -> Result<NewHead> {
+) -> Result<Head> {
     let public = Public { v: 1, subject: "organization", event_type, on: act.on() };
     let draft = Draft {
         head,
@@ -136,42 +137,5 @@ async fn add(
         occurred_at: act.at(),
         region: None,
     };
-    let added = append(tx, act.at(), vec![draft]).await?.pop();
-    let head = added.ok_or_else(|| Error::BadRow("an organisation's chain: nothing was added".into()))?;
-    save_head(tx, &head).await?;
-    Ok(head)
-}
-
-/// Tells the organisation's row its new head.
-pub(crate) async fn save_head(tx: &mut Tx<'_>, head: &NewHead) -> Result<()> {
-    sqlx::query!(
-        "UPDATE organization SET head_seq = $2, head_hash = $3, head_received_at = $4 WHERE id = $1",
-        head.id,
-        head.seq_i32(),
-        head.hash.0.as_slice(),
-        head.received_at
-    )
-    .execute(&mut **tx)
-    .await?;
-    Ok(())
-}
-
-/// The head of an organisation's chain under lock.
-pub(crate) async fn lock(tx: &mut Tx<'_>, id: OrganizationId) -> Result<Head> {
-    let row = sqlx::query!(
-        "SELECT salt, head_seq, head_hash, head_received_at FROM organization WHERE id = $1 FOR UPDATE",
-        id.0
-    )
-    .fetch_optional(&mut **tx)
-    .await?
-    .ok_or(Error::NotFound)?;
-    let bad = |column: &str| Error::BadRow(format!("organization.{column} of {id}"));
-    Ok(Head {
-        kind: SubjectKind::Organization,
-        id: id.0,
-        salt: Salt(row.salt.try_into().map_err(|_| bad("salt"))?),
-        seq: u32::try_from(row.head_seq).map_err(|_| bad("head_seq"))?,
-        hash: Hash::from_slice(&row.head_hash).ok_or_else(|| bad("head_hash"))?,
-        received_at: row.head_received_at,
-    })
+    head::add(tx, act.at(), draft).await
 }

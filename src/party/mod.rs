@@ -7,6 +7,7 @@ pub mod act;
 pub mod bin;
 pub mod bootstrap;
 pub mod erasure;
+pub(crate) mod head;
 pub mod key;
 pub mod key_record;
 pub mod organization;

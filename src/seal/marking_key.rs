@@ -4,13 +4,13 @@
 
 use super::signing::SigningKey;
 use super::stock::load_key_ring;
-use crate::chain::{Draft, Head, append, canonical};
+use crate::chain::{Draft, canonical};
 use crate::custody::content::Told;
 use crate::db::Tx;
 use crate::error::{Error, Result};
 use crate::ids::{OperationId, OrganizationId};
 use crate::party::act::desk_moment;
-use crate::party::key_record::{lock, save_head};
+use crate::party::head;
 use crate::units::utc_text;
 use chrono::{DateTime, NaiveDate, Utc};
 use serde::{Deserialize, Serialize};
@@ -74,7 +74,7 @@ pub async fn register(pool: &PgPool, key: &SigningKey, now: DateTime<Utc>) -> Re
     .fetch_optional(&mut *tx)
     .await?
     .ok_or(Error::NotFound)?;
-    let mut head = lock(&mut tx, operator.into()).await?;
+    let mut head = head::lock(&mut tx, operator.into()).await?;
     // Read anew under the lock: of two that start at once, one records it.
     let recorded = recorded(&mut *tx).await?;
     let rows =
@@ -114,7 +114,7 @@ pub async fn register(pool: &PgPool, key: &SigningKey, now: DateTime<Utc>) -> Re
             known_since: since.map(utc_text),
         };
         let draft = Draft {
-            head: head.clone(),
+            head,
             public: canonical::text(&public),
             business: canonical::text(&business),
             personal: None,
@@ -124,10 +124,7 @@ pub async fn register(pool: &PgPool, key: &SigningKey, now: DateTime<Utc>) -> Re
             occurred_at: moment.instant(),
             region: None,
         };
-        let added = append(&mut tx, now, vec![draft]).await?.pop();
-        let new = added.ok_or_else(|| Error::BadRow("the operator's chain: nothing was added".into()))?;
-        save_head(&mut tx, &new).await?;
-        head = Head { seq: new.seq, hash: new.hash, received_at: new.received_at, ..head };
+        head = head::add(&mut tx, now, draft).await?;
     }
     if is_new {
         let public = key.public_key();
