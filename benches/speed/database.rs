@@ -4,6 +4,7 @@
 use ormantrace::config::DatabaseSettings;
 use ormantrace::db::folder::{Folder, PORT};
 use ormantrace::db::{self, Database, Mode, roles};
+use ormantrace::read::of_readers;
 use serde_json::Value;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use sqlx::{AssertSqlSafe, ConnectOptions, Row as _};
@@ -95,6 +96,15 @@ impl Cluster {
     pub fn administrator(&self) -> Result<PgPool, Failure> {
         let options = self.login(roles::SUPERUSER)?.disable_statement_logging();
         Ok(PgPoolOptions::new().max_connections(4).test_before_acquire(false).connect_lazy_with(options))
+    }
+
+    /// Connections that plan as the server's readers do.
+    ///
+    /// # Errors
+    /// Those of the file system.
+    pub fn readers(&self) -> Result<PgPool, Failure> {
+        let options = of_readers(self.login(roles::SUPERUSER)?).disable_statement_logging();
+        Ok(PgPoolOptions::new().max_connections(1).test_before_acquire(false).connect_lazy_with(options))
     }
 
     /// The process that all others of this PostgreSQL are children of.

@@ -167,11 +167,14 @@ pub async fn buffers(bench: &Bench) -> Result<Buffers, Failure> {
     let search = "SELECT subject_id, seq, received_at, hash, secret, public, business FROM event
         WHERE (received_at, subject_id, seq) > ($1, '00000000-0000-0000-0000-000000000000', 0) AND subject_kind = 1
           AND region = 'KZ-10' AND type = 'stored' ORDER BY received_at, subject_id, seq LIMIT 51";
-    Ok(Buffers {
-        chain: touched(&bench.pool, &chain, &ids).await?,
-        check: touched(&bench.pool, &check, &seals).await?,
+    let readers = bench.cluster.readers()?;
+    let buffers = Buffers {
+        chain: touched(&readers, &chain, &ids).await?,
+        check: touched(&readers, &check, &seals).await?,
         search: touched(&bench.pool, search, &moments).await?,
-    })
+    };
+    readers.close().await;
+    Ok(buffers)
 }
 
 /// Durable custody events, one by one: the server, the same statements, and the same in one
