@@ -318,13 +318,13 @@ impl Frame {
         metrics::answered(&asked.route, asked.method, status, took);
         let kind = problem.as_ref().map(|problem| problem.kind().slug());
         let cause = cause.as_ref().map(|cause| &*cause.0);
-        let latency_ms = took.as_secs_f64() * 1e3;
+        let latency_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
         let status = status.as_u16();
         match status {
-            500 => tracing::error!(status, latency_ms, problem = kind, cause, "answered"),
-            501.. => tracing::warn!(status, latency_ms, problem = kind, cause, "answered"),
-            _ if asked.quiet => tracing::debug!(status, latency_ms, "answered"),
-            _ => tracing::info!(status, latency_ms, problem = kind, cause, "answered"),
+            500 => tracing::error!(status, latency_us, problem = kind, cause, "answered"),
+            501.. => tracing::warn!(status, latency_us, problem = kind, cause, "answered"),
+            _ if asked.quiet => tracing::debug!(status, latency_us, "answered"),
+            _ => tracing::info!(status, latency_us, problem = kind, cause, "answered"),
         }
         answer
     }
