@@ -10,8 +10,9 @@
 //! `event_pkey` is the net under all of it: a fork cannot be stored.
 
 use super::bytes::{Entry, Hash, Part, Salt, Secret, SubjectKind, commit, record, subject_ref};
+use super::subject::Subject;
 use crate::db::Tx;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
@@ -44,6 +45,24 @@ impl Head {
             hash: Hash::ZERO,
             received_at: DateTime::<Utc>::UNIX_EPOCH,
         }
+    }
+
+    /// What the columns `salt` and `head_…` of a subject's row say.
+    ///
+    /// # Errors
+    /// [`Error::BadRow`] if they cannot be that.
+    pub fn stored(
+        kind: SubjectKind,
+        id: Uuid,
+        salt: &[u8],
+        head_seq: i32,
+        head_hash: &[u8],
+        received_at: DateTime<Utc>,
+    ) -> Result<Self> {
+        let Subject { salt, events, .. } = Subject::stored(kind, id, salt, head_seq)?;
+        let bad = || Error::BadRow(format!("{}.head_hash of {id}", kind.name()));
+        let hash = Hash::from_slice(head_hash).ok_or_else(bad)?;
+        Ok(Self { kind, id, salt, seq: events, hash, received_at })
     }
 }
 

@@ -1,7 +1,7 @@
 //! Table `log`: locking rows with their heads, adding new ones, storing the state
 //! that an event left behind.
 
-use crate::chain::{Hash, Head, NewHead, Salt, SubjectKind};
+use crate::chain::{Head, NewHead, SubjectKind};
 use crate::custody::state::{Last, LogState, PendingTransfer};
 use crate::custody::words::{EventType, Status, TransferOf};
 use crate::db::Tx;
@@ -83,14 +83,8 @@ impl TryFrom<Stored> for LogRow {
             (None, None, None) => None,
             _ => return Err(bad("pending_from")),
         };
-        let head = Head {
-            kind: SubjectKind::Log,
-            id: row.id,
-            salt: Salt(row.salt.as_slice().try_into().map_err(|_| bad("salt"))?),
-            seq: u32::try_from(row.head_seq).map_err(|_| bad("head_seq"))?,
-            hash: Hash::from_slice(&row.head_hash).ok_or_else(|| bad("head_hash"))?,
-            received_at: row.head_received_at,
-        };
+        let (id, at) = (row.id, row.head_received_at);
+        let head = Head::stored(SubjectKind::Log, id, &row.salt, row.head_seq, &row.head_hash, at)?;
         let state = LogState {
             kind: row.kind,
             species: row.species,

@@ -1,6 +1,6 @@
 //! The end of an organisation's own chain: keys, marking keys and erasures are events on it.
 
-use crate::chain::{Draft, Hash, Head, Salt, SubjectKind, append};
+use crate::chain::{Draft, Head, SubjectKind, append};
 use crate::db::Tx;
 use crate::error::{Error, Result};
 use crate::ids::OrganizationId;
@@ -30,17 +30,8 @@ pub(crate) async fn lock_all(tx: &mut Tx<'_>, ids: &[Uuid]) -> Result<BTreeMap<U
     .await?;
     rows.into_iter()
         .map(|row| {
-            let head = || {
-                Some(Head {
-                    kind: SubjectKind::Organization,
-                    id: row.id,
-                    salt: Salt(row.salt.as_slice().try_into().ok()?),
-                    seq: u32::try_from(row.head_seq).ok()?,
-                    hash: Hash::from_slice(&row.head_hash)?,
-                    received_at: row.head_received_at,
-                })
-            };
-            let head = head().ok_or_else(|| Error::BadRow(format!("organization {}: its head", row.id)))?;
+            let (kind, at) = (SubjectKind::Organization, row.head_received_at);
+            let head = Head::stored(kind, row.id, &row.salt, row.head_seq, &row.head_hash, at)?;
             Ok((row.id, head))
         })
         .collect()

@@ -1,7 +1,7 @@
 //! Extending and cancelling a ticket: its issuer alone.
 
 use super::content::{Changed, Public, texts};
-use crate::chain::{Draft, Hash, Head, Salt, SubjectKind, append};
+use crate::chain::{Draft, Head, SubjectKind, append};
 use crate::custody::content::TicketName;
 use crate::db::Tx;
 use crate::error::{At, Entry, Error, Result};
@@ -166,16 +166,9 @@ async fn lock(tx: &mut Tx<'_>, id: TicketId) -> Result<Option<Locked>> {
     .fetch_optional(&mut **tx)
     .await?;
     let Some(row) = row else { return Ok(None) };
-    let bad = |column: &str| Error::BadRow(format!("felling_ticket.{column} of {id}"));
+    let (kind, at) = (SubjectKind::FellingTicket, row.head_received_at);
     Ok(Some(Locked {
-        head: Head {
-            kind: SubjectKind::FellingTicket,
-            id: id.0,
-            salt: Salt(row.salt.try_into().map_err(|_| bad("salt"))?),
-            seq: u32::try_from(row.head_seq).map_err(|_| bad("head_seq"))?,
-            hash: Hash::from_slice(&row.head_hash).ok_or_else(|| bad("head_hash"))?,
-            received_at: row.head_received_at,
-        },
+        head: Head::stored(kind, id.0, &row.salt, row.head_seq, &row.head_hash, at)?,
         issuer: row.issuer_id.into(),
         holder: row.holder_id.into(),
         name: TicketName { number: row.number, series: row.series },

@@ -3,7 +3,7 @@
 //! The subject is the batch, not the seal, so that a million seals cost one chain; table
 //! `seal_move` keeps which of its events concern which seal.
 
-use crate::chain::{self, Draft, Hash, Head, NewHead, Salt, SubjectKind};
+use crate::chain::{self, Draft, Hash, Head, NewHead, SubjectKind};
 use crate::custody::content::Told;
 use crate::db::Tx;
 use crate::error::{At, Entry, Error, Result};
@@ -158,17 +158,8 @@ pub(super) async fn lock_heads(tx: &mut Tx<'_>, batches: &[Uuid]) -> Result<Vec<
     .await?;
     rows.into_iter()
         .map(|row| {
-            let head = || {
-                Some(Head {
-                    kind: SubjectKind::SealBatch,
-                    id: row.id,
-                    salt: Salt(row.salt.as_slice().try_into().ok()?),
-                    seq: u32::try_from(row.head_seq).ok()?,
-                    hash: Hash::from_slice(&row.head_hash)?,
-                    received_at: row.head_received_at,
-                })
-            };
-            head().ok_or_else(|| Error::BadRow(format!("seal_batch {}: its head", row.id)))
+            let (kind, at) = (SubjectKind::SealBatch, row.head_received_at);
+            Head::stored(kind, row.id, &row.salt, row.head_seq, &row.head_hash, at)
         })
         .collect()
 }
