@@ -5,13 +5,14 @@
 
 use crate::clock::Clock;
 use crate::config::{DatabaseSettings, Settings};
-use crate::db::erase::{self, Whose};
 use crate::db::{self, Mode, OpenError};
 use crate::demo;
+use crate::erase::{self, Whose};
 use crate::error::Invalid;
+use crate::http::app::server_settings;
 use crate::http::body::BodySettings;
 use crate::http::router;
-use crate::http::server::ServerSettings;
+use crate::net::server::ServerSettings;
 use crate::party::bin::Bin;
 use crate::serve::{self, Operation};
 use crate::telemetry::{self, Format, TelemetryError};
@@ -207,6 +208,9 @@ pub enum Failure {
     /// Serving failed.
     #[error("{0}")]
     Serve(#[from] serve::Failure),
+    /// Showing the demonstration failed.
+    #[error("{0}")]
+    Demo(#[from] demo::Failure),
     /// No server, or one that is not ready.
     #[error("The server at {0} is not ready.")]
     NotReady(SocketAddr),
@@ -280,7 +284,8 @@ impl Command {
                 Ok(demo::serve(&settings, operation).await?)
             }
             Self::Migrate(settings) => {
-                let database = db::open(&settings, Mode::Attach).await?;
+                let database =
+                    db::open(&settings, Mode::Attach, crate::register::backfill::on_migration).await?;
                 database.close().await;
                 tracing::info!("the database has this program's shape");
                 Ok(())
@@ -294,7 +299,8 @@ impl Command {
                     (None, Some(iin)) => Whose::Iin(iin),
                     (None, None) => return Ok(()),
                 };
-                let database = db::open(&args.database, Mode::Attach).await?;
+                let database =
+                    db::open(&args.database, Mode::Attach, crate::register::backfill::on_migration).await?;
                 let erased = erase::erase(&database, &whose, &Clock::system()).await;
                 database.close().await;
                 Ok(writeln!(std::io::stdout(), "{}", erased?)?)
@@ -319,7 +325,7 @@ impl ServeArgs {
             server: ServerSettings {
                 header_timeout: Duration::from_secs(given.header_seconds.into()),
                 drain: Duration::from_secs(given.drain_seconds.into()),
-                ..ServerSettings::default()
+                ..server_settings()
             },
             body: BodySettings {
                 idle: body.idle.min(Duration::from_secs(given.body_seconds.into())),

@@ -9,11 +9,11 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use axum::http::Uri;
 use clap::Args;
+use hyper::http::Uri;
 
 use crate::error::Invalid;
-use crate::party::key::Token;
+use crate::token::Token;
 
 /// Where the data lives.
 #[derive(Args, Clone, Debug)]
@@ -246,7 +246,7 @@ pub(crate) fn shown(path: &Path) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::party::key::LONGEST_TOKEN;
+    use crate::token::LONGEST_TOKEN;
     use clap::{Command, FromArgMatches};
 
     fn parse(args: &[&str]) -> Result<Settings, clap::Error> {

@@ -123,7 +123,7 @@ impl Error {
     pub fn is_retryable(&self) -> bool {
         match self {
             Self::Stale(_) => true,
-            Self::Database(error) => crate::db::is_retryable(error),
+            Self::Database(error) => is_retryable(error),
             _ => false,
         }
     }
@@ -131,3 +131,33 @@ impl Error {
 
 /// What most of the house returns.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Whether the whole transaction may simply be tried again: it lost to another (serialisation
+/// failure, deadlock), or another appended to the same chain first.
+#[must_use]
+pub fn is_retryable(error: &sqlx::Error) -> bool {
+    let Some(error) = error.as_database_error() else { return false };
+    match error.code().as_deref() {
+        Some("40001" | "40P01") => true,
+        Some("23505") => error.constraint() == Some("event_pkey"),
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_out_of_reach_is_not_tried_again() {
+        let refused = std::io::Error::from(std::io::ErrorKind::ConnectionRefused);
+        for error in [
+            sqlx::Error::Io(refused),
+            sqlx::Error::PoolTimedOut,
+            sqlx::Error::PoolClosed,
+            sqlx::Error::RowNotFound,
+        ] {
+            assert!(!Error::from(error).is_retryable());
+        }
+    }
+}

@@ -8,19 +8,20 @@
 use crate::clock::Clock;
 use crate::config::{OperatorToken, Settings};
 use crate::db::{self, Database, Mode, OpenError};
+use crate::demo_keys;
 use crate::error::{Error, Invalid};
 use crate::http::address::Network;
-use crate::http::app::{App, Inner, shared_secret};
+use crate::http::app::{App, Inner};
 use crate::http::body::BodySettings;
 use crate::http::layers::LayerSettings;
 use crate::http::limit::{LimitSettings, PublicLimiter};
 use crate::http::metrics::Exposition;
-use crate::http::posting::forget_old_answers;
 use crate::http::router::{self, Operations};
-use crate::http::server::{Server, ServerSettings};
 use crate::http::together;
+use crate::idempotency::{secret, stored};
 use crate::ledger::note::{Kind, Signer, VerifierKey};
 use crate::ledger::{Checkpoint, Folder, Note};
+use crate::net::server::{Server, ServerSettings};
 use crate::party::bootstrap::{Bootstrap, bootstrap_operator};
 use crate::read::Reads;
 use crate::register::published::Published;
@@ -109,9 +110,6 @@ pub enum Failure {
     /// The system gives no signals, or no standard output.
     #[error("{0}.")]
     Io(#[from] std::io::Error),
-    /// The demonstration cannot be shown.
-    #[error("{0}")]
-    Demo(#[from] crate::demo::Failure),
 }
 
 /// A server that is set up and bound, but does not serve yet.
@@ -181,7 +179,7 @@ pub async fn prepare(settings: &Settings, operation: Operation) -> Result<Ready,
         Some(url) => url.as_str().to_owned(),
         None => format!("http://{}", reachable(address)),
     };
-    let database = db::open(&settings.database, Mode::Serve).await?;
+    let database = db::open(&settings.database, Mode::Serve, crate::register::backfill::on_migration).await?;
     let app = match make_app(&database.pool, settings, &operation, &register, public_url.clone()).await {
         Ok(app) => app,
         Err(failure) => {
@@ -254,7 +252,7 @@ async fn make_app(
         limiter: PublicLimiter::new(operation.limits),
         register: Published::new(register.clone()),
         queue: Queue::after(receipt_key, operation.former_receipt_keys.clone()),
-        fingerprint_key: shared_secret(pool, "fingerprint").await?,
+        fingerprint_key: secret::shared(pool, "fingerprint").await?,
     }))
 }
 
@@ -316,7 +314,7 @@ impl Ready {
             }
             Bootstrap::Kept { token_ignored: false } => {}
         }
-        if crate::demo::has_demo_keys(&self.app).await? {
+        if demo_keys::are_in(&self.app.pool).await? {
             tracing::warn!(
                 "THIS DATABASE HAS DEMO KEYS, WHICH EVERYBODY KNOWS: whoever reaches this server may write \
                  in every name; never put real data into it"
@@ -427,7 +425,7 @@ async fn forget_hourly(app: App) {
     hours.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         hours.tick().await;
-        match forget_old_answers(&app).await {
+        match stored::forget_old(&app.pool, app.clock.now()).await {
             Ok(0) => {}
             Ok(rows) => tracing::info!(rows, "old answers forgotten"),
             Err(error) => tracing::warn!(%error, "old answers cannot be forgotten now"),

@@ -15,7 +15,6 @@ pub use text::{Note, Text};
 pub use time::{LocalDate, Moment, serialize_utc, utc_text};
 
 use crate::error::Invalid;
-use crate::log::species::LogKind;
 use rust_decimal::Decimal;
 
 /// The largest amount any quantity can hold, in whole units; sums beyond are refused, not wrapped.
@@ -313,24 +312,6 @@ quantity! {
 }
 
 impl Volume {
-    /// Whether one log (to 50 m³) or one stack (to 1,000 m³) can have this volume; else `volume-too-large`.
-    pub fn fits(self, kind: LogKind) -> Result<Self, Invalid> {
-        let (most, what) = match kind {
-            LogKind::Log => (50, "log"),
-            LogKind::Stack => (1_000, "stack"),
-        };
-        if self.0 > Decimal::from(most) {
-            return Err(Invalid::new(
-                "volume-too-large",
-                format!("The volume of a {what} is at most {most} m³."),
-            ));
-        }
-        if self.0 <= Decimal::ZERO {
-            return Err(Invalid::new("volume-too-small", "The volume is at least 0.0001 m³."));
-        }
-        Ok(self)
-    }
-
     /// The sum; `None` beyond a thousand million m³.
     #[must_use]
     pub fn checked_add(self, other: Self) -> Option<Self> {

@@ -14,8 +14,10 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use ormantrace::config::DatabaseSettings;
-use ormantrace::db::postmaster::{self, Found};
+use ormantrace::db::private::postmaster::{self, Found};
 use ormantrace::db::{self, Database, Mode, OpenError, migrate, roles};
+use ormantrace::error::is_retryable;
+use ormantrace::register::backfill::on_migration;
 use rustix::process::{Pid, Signal, kill_process};
 use sqlx::migrate::{Migration, MigrationType, Migrator};
 use sqlx::{Connection, SqlSafeStr};
@@ -40,7 +42,12 @@ impl Data {
             let original = support::pg::shared_folder("cluster", |dir| {
                 let runtime = tokio::runtime::Runtime::new().expect("a runtime");
                 runtime.block_on(async {
-                    let made = db::open(&DatabaseSettings::private(dir), Mode::Serve).await;
+                    let made = db::open(
+                        &DatabaseSettings::private(dir),
+                        Mode::Serve,
+                        ormantrace::register::backfill::on_migration,
+                    )
+                    .await;
                     made.unwrap_or_else(|error| panic!("{error}")).close().await;
                 });
             });
@@ -63,7 +70,9 @@ impl Data {
     }
 
     async fn open(&self) -> Database {
-        db::open(&self.settings(), Mode::Serve).await.unwrap_or_else(|error| panic!("{error}"))
+        db::open(&self.settings(), Mode::Serve, ormantrace::register::backfill::on_migration)
+            .await
+            .unwrap_or_else(|error| panic!("{error}"))
     }
 
     fn postmaster(&self) -> Option<i32> {
@@ -105,7 +114,11 @@ const AS_SERVER: &str = "ORMANTRACE_TEST_SERVE";
 fn serving_process() {
     let Some(dir) = std::env::var_os(AS_SERVER) else { return };
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
-    match runtime.block_on(db::open(&DatabaseSettings::private(dir), Mode::Serve)) {
+    match runtime.block_on(db::open(
+        &DatabaseSettings::private(dir),
+        Mode::Serve,
+        ormantrace::register::backfill::on_migration,
+    )) {
         Ok(database) => {
             println!("\nserving: ready");
             std::io::stdin().read_to_end(&mut Vec::new()).expect("input");
@@ -196,13 +209,17 @@ async fn a_wrong_password_stays_outside() {
 async fn a_second_one_is_refused_and_a_task_joins() {
     let data = Data::made().await;
     let first = data.open().await;
-    let refusal = db::open(&data.settings(), Mode::Serve).await.expect_err("in use");
+    let refusal = db::open(&data.settings(), Mode::Serve, ormantrace::register::backfill::on_migration)
+        .await
+        .expect_err("in use");
     assert!(matches!(refusal, OpenError::InUse { .. }), "{refusal:?}");
     let sentence = refusal.to_string();
     assert!(sentence.contains(&format!("process {}", std::process::id())), "{sentence}");
     let running = data.postmaster();
 
-    let task = db::open(&data.settings(), Mode::Attach).await.expect("joins");
+    let task = db::open(&data.settings(), Mode::Attach, ormantrace::register::backfill::on_migration)
+        .await
+        .expect("joins");
     remember(&task, "birch, Abai").await;
     task.close().await;
     assert_eq!(data.postmaster(), running, "closing a task leaves the server of another alone");
@@ -213,7 +230,9 @@ async fn a_second_one_is_refused_and_a_task_joins() {
 #[tokio::test]
 async fn a_task_with_nobody_to_join_starts_the_server_for_itself() {
     let data = Data::new();
-    let task = db::open(&data.settings(), Mode::Attach).await.expect("starts");
+    let task = db::open(&data.settings(), Mode::Attach, ormantrace::register::backfill::on_migration)
+        .await
+        .expect("starts");
     assert!(data.postmaster().is_some());
     task.close().await;
     assert_eq!(data.postmaster(), None);
@@ -223,10 +242,11 @@ async fn a_task_with_nobody_to_join_starts_the_server_for_itself() {
 async fn a_task_waits_for_a_server_that_is_just_starting() {
     let data = Data::new();
     let settings = data.settings();
-    let (serving, task) = tokio::join!(db::open(&settings, Mode::Serve), async {
-        // Whoever comes first, both end with a database: the lock decides, never luck.
-        db::open(&settings, Mode::Attach).await
-    });
+    let (serving, task) =
+        tokio::join!(db::open(&settings, Mode::Serve, ormantrace::register::backfill::on_migration), async {
+            // Whoever comes first, both end with a database: the lock decides, never luck.
+            db::open(&settings, Mode::Attach, ormantrace::register::backfill::on_migration).await
+        });
     let task = task.expect("joined");
     let served = serving.expect("first to the lock");
     task.close().await;
@@ -238,7 +258,9 @@ async fn when_we_are_killed_the_server_goes_and_the_next_start_recovers() {
     let data = Data::made().await;
     let (said, mut child) = serve(data.path(), &[]);
     assert_eq!(said, "ready");
-    let task = db::open(&data.settings(), Mode::Attach).await.expect("joins");
+    let task = db::open(&data.settings(), Mode::Attach, ormantrace::register::backfill::on_migration)
+        .await
+        .expect("joins");
     remember(&task, "larch, Katon-Karagay").await;
     let mut waiting = task.owner().await.expect("connects");
     child.kill().expect("SIGKILL");
@@ -258,7 +280,9 @@ async fn when_the_watcher_is_killed_too_the_orphan_is_stopped() {
     let data = Data::made().await;
     let (said, mut child) = serve(data.path(), &[]);
     assert_eq!(said, "ready");
-    let task = db::open(&data.settings(), Mode::Attach).await.expect("joins");
+    let task = db::open(&data.settings(), Mode::Attach, ormantrace::register::backfill::on_migration)
+        .await
+        .expect("joins");
     remember(&task, "spruce, Markakol").await;
     let orphan = data.postmaster().expect("runs");
     kill(watcher(&data.cluster()));
@@ -351,12 +375,16 @@ async fn a_path_too_long_for_a_socket_will_do() {
     let data = Data::new();
     let deep = data.path().join("ағаш-деректері".repeat(5)).join("x".repeat(60));
     let settings = DatabaseSettings::private(&deep);
-    let database = db::open(&settings, Mode::Serve).await.unwrap_or_else(|error| panic!("{error}"));
+    let database = db::open(&settings, Mode::Serve, ormantrace::register::backfill::on_migration)
+        .await
+        .unwrap_or_else(|error| panic!("{error}"));
     let socket = database.service_options().get_socket().expect("a socket").clone();
     assert!(!socket.starts_with(&deep), "{}", socket.display());
     assert_eq!(fs::metadata(&socket).expect("there").mode() & 0o777, 0o700);
     sqlx::query("SELECT 1").execute(&database.pool).await.expect("answers");
-    let task = db::open(&settings, Mode::Attach).await.expect("finds it");
+    let task = db::open(&settings, Mode::Attach, ormantrace::register::backfill::on_migration)
+        .await
+        .expect("finds it");
     task.close().await;
     database.close().await;
     assert!(!socket.exists(), "the short folder is gone again");
@@ -378,7 +406,10 @@ async fn a_cluster_of_another_version_is_left_alone() {
     let data = Data::made().await;
     data.open().await.close().await;
     fs::write(data.cluster().join("PG_VERSION"), "99\n").expect("written");
-    let refusal = db::open(&data.settings(), Mode::Serve).await.expect_err("no such version").to_string();
+    let refusal = db::open(&data.settings(), Mode::Serve, ormantrace::register::backfill::on_migration)
+        .await
+        .expect_err("no such version")
+        .to_string();
     assert!(refusal.contains("made by PostgreSQL 99"), "{refusal}");
 }
 
@@ -444,7 +475,9 @@ async fn several_instances_migrate_one_database_together() {
     let opening: Vec<_> = (0..6)
         .map(|_| {
             let settings = settings.clone();
-            tokio::spawn(async move { db::open(&settings, Mode::Serve).await })
+            tokio::spawn(async move {
+                db::open(&settings, Mode::Serve, ormantrace::register::backfill::on_migration).await
+            })
         })
         .collect();
     for one in opening {
@@ -473,22 +506,26 @@ async fn a_newer_or_changed_database_is_refused() {
     let empty = TestDb::empty().await;
     let (first, second) = ((1, "CREATE TABLE seal_rack (n int)"), (2, "CREATE TABLE seal_box (n int)"));
     let mut owner = empty.owner().await;
-    migrate::migrate(&mut owner, &migrator(&[first, second]), false).await.expect("both apply");
+    migrate::migrate(&mut owner, &migrator(&[first, second]), false, on_migration).await.expect("both apply");
 
     let mut owner = empty.owner().await;
-    let older = migrate::migrate(&mut owner, &migrator(&[first]), false).await.expect_err("newer database");
+    let older = migrate::migrate(&mut owner, &migrator(&[first]), false, on_migration)
+        .await
+        .expect_err("newer database");
     assert!(matches!(older, OpenError::Newer(2)), "{older:?}");
     assert!(older.to_string().contains("newer Ormantrace"), "{older}");
     drop(owner);
 
     let mut owner = empty.owner().await;
     let other = (2, "CREATE TABLE seal_box (n bigint)");
-    let changed = migrate::migrate(&mut owner, &migrator(&[first, other]), false).await.expect_err("changed");
+    let changed = migrate::migrate(&mut owner, &migrator(&[first, other]), false, on_migration)
+        .await
+        .expect_err("changed");
     assert!(matches!(changed, OpenError::Changed(2)), "{changed:?}");
     drop(owner);
 
     let mut owner = empty.owner().await;
-    migrate::migrate(&mut owner, &migrator(&[first, second]), false)
+    migrate::migrate(&mut owner, &migrator(&[first, second]), false, on_migration)
         .await
         .expect("refusals leave no lock behind");
 }
@@ -507,7 +544,10 @@ async fn a_server_that_is_not_up_yet_is_waited_for() {
         database_connections: 2,
     };
     // Both on this thread: the first is refused at least once before the second has started anything.
-    let (waited, server) = tokio::join!(db::open(&settings, Mode::Serve), data.open());
+    let (waited, server) = tokio::join!(
+        db::open(&settings, Mode::Serve, ormantrace::register::backfill::on_migration),
+        data.open()
+    );
     let waited = waited.unwrap_or_else(|error| panic!("{error}"));
     sqlx::query("SELECT 1").execute(&waited.pool).await.expect("answers");
     waited.close().await;
@@ -525,7 +565,9 @@ async fn a_wrong_password_is_not_waited_for() {
         data_dir: None,
         database_connections: 2,
     };
-    let refusal = db::open(&settings, Mode::Serve).await.expect_err("refused");
+    let refusal = db::open(&settings, Mode::Serve, ormantrace::register::backfill::on_migration)
+        .await
+        .expect_err("refused");
     assert!(matches!(refusal, OpenError::Database(_)), "{refusal:?}");
     assert!(!refusal.to_string().contains("guess"), "{refusal}");
     server.close().await;
@@ -542,7 +584,7 @@ async fn errors_tell_down_from_retryable() {
         .await
         .expect("cut");
     let cut = sqlx::query("SELECT 1").execute(&mut one).await.expect_err("cut off");
-    assert!(db::is_down(&cut) && !db::is_retryable(&cut), "{cut:?}");
+    assert!(db::is_down(&cut) && !is_retryable(&cut), "{cut:?}");
 
     sqlx::raw_sql(
         "CREATE TEMP TABLE head (n int CONSTRAINT event_pkey PRIMARY KEY); INSERT INTO head VALUES (1);
@@ -552,9 +594,9 @@ async fn errors_tell_down_from_retryable() {
     .await
     .expect("made");
     let head = sqlx::query("INSERT INTO head VALUES (1)").execute(&mut other).await.expect_err("taken");
-    assert!(db::is_retryable(&head) && !db::is_down(&head), "{head:?}");
+    assert!(is_retryable(&head) && !db::is_down(&head), "{head:?}");
     let seal = sqlx::query("INSERT INTO seal_note VALUES (1)").execute(&mut other).await.expect_err("taken");
-    assert!(!db::is_retryable(&seal), "{seal:?}");
+    assert!(!is_retryable(&seal), "{seal:?}");
 
     let pool = db::pool_options(1).acquire_timeout(Duration::from_millis(100));
     let pool = pool.connect_lazy_with(test.pool().connect_options().as_ref().clone());

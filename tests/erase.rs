@@ -4,12 +4,13 @@
 mod support;
 
 use chrono::{DateTime, Utc};
+use ormantrace::chain::Tx;
 use ormantrace::chain::append::Personal;
 use ormantrace::chain::bytes::{Part, Secret, commit, record, subject_ref};
 use ormantrace::chain::{Draft, Entry, Hash, Head, NewHead, Salt, SubjectKind, append};
 use ormantrace::config::DatabaseSettings;
-use ormantrace::db::erase::{self, Erased, Failure, Whose};
-use ormantrace::db::{self, Database, Mode, Tx};
+use ormantrace::db::{self, Database, Mode};
+use ormantrace::erase::{self, Erased, Failure, Whose};
 use ormantrace::ids::HarvestId;
 use ormantrace::party::bin::Bin;
 use ormantrace::party::erasure;
@@ -138,7 +139,9 @@ async fn ticket(database: &Database, owner: Uuid) -> Uuid {
 async fn an_erased_name_is_nowhere() {
     let data = tempfile::tempdir_in(support::pg::scratch()).expect("a folder");
     let settings = DatabaseSettings::private(data.path());
-    let served = db::open(&settings, Mode::Serve).await.unwrap_or_else(|error| panic!("{error}"));
+    let served = db::open(&settings, Mode::Serve, ormantrace::register::backfill::on_migration)
+        .await
+        .unwrap_or_else(|error| panic!("{error}"));
     let clock = ormantrace::clock::Clock::held(now());
     let trader_iin = number("91020345055");
     let person_iin = number(&IIN[..11]);
@@ -158,7 +161,9 @@ async fn an_erased_name_is_nowhere() {
         assert!(!files_with(data.path(), word).is_empty(), "{word}");
     }
 
-    let task = db::open(&settings, Mode::Attach).await.unwrap_or_else(|error| panic!("{error}"));
+    let task = db::open(&settings, Mode::Attach, ormantrace::register::backfill::on_migration)
+        .await
+        .unwrap_or_else(|error| panic!("{error}"));
     let erased = erase::erase(&task, &Whose::Harvest(first.id), &clock).await.expect("erased");
     assert_eq!(erased, Erased { parts: 1, organizations: 0, answers: 1, left: None });
     assert!(dump(data.path()).contains(NAME), "of the other harvest");

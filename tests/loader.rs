@@ -19,9 +19,9 @@ mod world;
 
 use chrono::TimeDelta;
 use ormantrace::clock::Clock;
-use ormantrace::custody::content::{Business, Content, Public};
 use ormantrace::custody::state::{LogState, replay};
 use ormantrace::custody::table::{Asker, check as allowed};
+use ormantrace::event::content::{Business, Content, Public};
 use sqlx::{PgPool, Row as _};
 use support::pg::TestDb;
 

@@ -7,10 +7,11 @@ use axum::http::StatusCode;
 use chrono::{DateTime, NaiveDate, Utc};
 use ormantrace::chain::Hash;
 use ormantrace::error::Invalid;
+use ormantrace::i18n::Lang;
 use ormantrace::ledger::note::Kind;
 use ormantrace::ledger::{Checkpoint, Note, Policy, Signer};
 use ormantrace::page::{
-    FormProblem, Lang, PAGE_HEADERS, assets, error_page, render_form, render_register, render_start,
+    FormProblem, PAGE_HEADERS, assets, error_page, render_form, render_register, render_start,
     render_verification,
 };
 use ormantrace::register::lookup::{Registered, Witnesses};
@@ -491,5 +492,55 @@ fn every_text_stands_out_from_its_ground_by_seven_to_one() {
             let contrast = (a.max(b) + 0.05) / (a.min(b) + 0.05);
             assert!(contrast >= 7.0, "{text} on {ground}: {contrast:.2}");
         }
+    }
+}
+
+/// Ids of the English messages; that the other languages have the same ones is tested where they are read.
+fn message_ids() -> impl Iterator<Item = &'static str> {
+    let files = [include_str!("../locales/en/verdict.ftl"), include_str!("../locales/en/page.ftl")];
+    let lines = files.into_iter().flat_map(str::lines);
+    lines.filter(|line| line.starts_with(|first: char| first.is_ascii_lowercase())).filter_map(|line| {
+        let (id, _) = line.split_once(" =")?;
+        Some(id)
+    })
+}
+
+#[test]
+fn every_message_is_used() {
+    let users = [
+        include_str!("../src/i18n/lang.rs"),
+        include_str!("../src/page/mod.rs"),
+        include_str!("../src/page/view.rs"),
+        include_str!("../src/verify/answer.rs"),
+        include_str!("../templates/base.html"),
+        include_str!("../templates/error.html"),
+        include_str!("../templates/form.html"),
+        include_str!("../templates/start.html"),
+        include_str!("../templates/verification.html"),
+        include_str!("../templates/register.html"),
+        include_str!("../templates/part/again.html"),
+        include_str!("../templates/part/ask.html"),
+    ]
+    .concat();
+    // Families are looked up by a word that comes from the record.
+    let families = [
+        "state-",
+        "event-",
+        "void-",
+        "unreadable-",
+        "unknown-",
+        "verdict-",
+        "check-",
+        "outcome-",
+        "error-",
+        "hint-",
+        "message-",
+        "start-step-",
+    ];
+    assert!(message_ids().count() > 100);
+    for id in message_ids() {
+        let used =
+            users.contains(&format!("\"{id}\"")) || families.iter().any(|family| id.starts_with(family));
+        assert!(used, "no page uses {id}");
     }
 }

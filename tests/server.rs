@@ -13,10 +13,11 @@ use axum::routing::{get, post};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use ormantrace::http::address::{ClientAddr, Network};
+use ormantrace::http::app::server_settings;
 use ormantrace::http::body::{BodySettings, batch_body};
 use ormantrace::http::layers::{LayerSettings, Places, with_layers};
 use ormantrace::http::problem::{PROBLEM_JSON, Problem};
-use ormantrace::http::server::{Drained, Server, ServerSettings};
+use ormantrace::net::server::{Drained, Server, ServerSettings};
 use serde_json::Value;
 use std::future::Future;
 use std::io::Write;
@@ -491,7 +492,7 @@ async fn a_flood_of_public_checks_leaves_the_others_their_room() {
 
 #[tokio::test]
 async fn a_connection_too_many_is_told_so() {
-    let settings = ServerSettings { connections: 1, ..ServerSettings::default() };
+    let settings = ServerSettings { connections: 1, ..server_settings() };
     let server = start(forest(), LayerSettings::default(), settings).await;
     let mut first = server.connect().await;
     first.write_all(b"GET /v1/me HTTP/1.1\r\nhost: orman\r\n\r\n").await.unwrap();

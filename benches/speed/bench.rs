@@ -12,7 +12,7 @@ use super::settings::Settings;
 use super::timber::{FIRST_ID, FIRST_SEAL, Parties};
 use super::traffic::{self, Plan, Traffic};
 use chrono::{DateTime, TimeDelta, Utc};
-use ormantrace::db::folder::PORT;
+use ormantrace::db::private::folder::PORT;
 use ormantrace::db::roles;
 use sqlx::PgPool;
 use std::error::Error;

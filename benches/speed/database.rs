@@ -2,7 +2,7 @@
 //! operation, with room for more connections.
 
 use ormantrace::config::DatabaseSettings;
-use ormantrace::db::folder::{Folder, PORT};
+use ormantrace::db::private::folder::{Folder, PORT};
 use ormantrace::db::{self, Database, Mode, roles};
 use ormantrace::read::of_readers;
 use serde_json::Value;
@@ -49,7 +49,12 @@ impl Cluster {
     }
 
     async fn database(dir: &Path) -> Result<Database, Failure> {
-        Ok(db::open(&DatabaseSettings::private(dir), Mode::Serve).await?)
+        Ok(db::open(
+            &DatabaseSettings::private(dir),
+            Mode::Serve,
+            ormantrace::register::backfill::on_migration,
+        )
+        .await?)
     }
 
     /// Stops it.

@@ -8,8 +8,8 @@ use super::timber::{EVENTS, HARVEST, Parties, Party, TICKET, TRUCK, log_id, seal
 use chrono::{DateTime, TimeDelta, Utc};
 use ormantrace::chain::bytes::{Entry, Hash, Part, Salt, Secret, SubjectKind, commit, record, subject_ref};
 use ormantrace::chain::canonical;
-use ormantrace::custody::content::Content;
 use ormantrace::custody::state::replay;
+use ormantrace::event::content::Content;
 use ormantrace::ids::{HarvestId, OperationId};
 use rust_decimal::Decimal;
 use sqlx::postgres::{PgConnection, PgPoolCopyExt as _};

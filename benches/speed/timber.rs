@@ -3,10 +3,10 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 use ormantrace::chain::bytes::Hash;
-use ormantrace::custody::content::{
+use ormantrace::event::content::{
     Business, Content, DetailsPart, DocumentPart, PlacePart, Public, TicketHead, TicketName, Told,
 };
-use ormantrace::custody::words::{DocumentKind, EventType, Outcome, PlaceKind, TransferOf};
+use ormantrace::event::words::{DocumentKind, EventType, Outcome, PlaceKind, TransferOf};
 use ormantrace::ids::{KeyId, LineId, LogId, OperationId, OrganizationId, TicketId};
 use ormantrace::log::species::{Assortment, LogKind, MeasurementMethod, Wood};
 use ormantrace::log::volume_table::gost_volume;

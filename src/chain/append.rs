@@ -11,7 +11,7 @@
 
 use super::bytes::{Entry, Hash, Part, Salt, Secret, SubjectKind, commit, record, subject_ref};
 use super::subject::Subject;
-use crate::db::Tx;
+use crate::chain::Tx;
 use crate::error::{Error, Result};
 use chrono::{DateTime, Utc};
 use uuid::Uuid;

@@ -14,8 +14,10 @@ pub mod history;
 pub mod shown;
 pub mod size;
 pub mod subject;
+pub mod tx;
 pub mod verify;
 
 pub use append::{Draft, Head, NewHead, append};
 pub use bytes::{Entry, Hash, Salt, SubjectKind};
 pub use subject::Subject;
+pub use tx::{Leaves, Tx};

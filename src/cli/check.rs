@@ -44,7 +44,8 @@ impl FsckArgs {
     }
 
     async fn is_clean(&self) -> Result<bool, Failure> {
-        let database = db::open(&self.database, Mode::Attach).await?;
+        let database =
+            db::open(&self.database, Mode::Attach, crate::register::backfill::on_migration).await?;
         let mut console = Console::default();
         let checked = async {
             let mut connection = database.owner().await.map_err(fsck::Failure::Database)?;

@@ -4,14 +4,16 @@ use super::Failure;
 use crate::clock::Clock;
 use crate::config::{DatabaseSettings, shown};
 use crate::db;
+use crate::http::app::server_settings;
 use crate::http::metrics::Exposition;
-use crate::http::server::{Server, ServerSettings};
+use crate::http::witness;
 use crate::ledger::Folder;
 use crate::ledger::disk::Disk;
 use crate::ledger::note::{Kind, Signer, VerifierKey, is_name};
+use crate::net::server::Server;
 use crate::register::countersign::WitnessAddress;
 use crate::register::publish::{PublishSettings, Publisher};
-use crate::register::witness::{self, Witness, WitnessError};
+use crate::register::witness::{Witness, WitnessError};
 use crate::serve::{self, told_to_stop};
 use clap::{Args, Subcommand};
 use std::io::{self, Write};
@@ -213,6 +215,6 @@ impl KeyCommand {
 }
 
 async fn bind(address: SocketAddr) -> Result<Server, Failure> {
-    let bound = Server::bind(address, ServerSettings::default()).await;
+    let bound = Server::bind(address, server_settings()).await;
     Ok(bound.map_err(|cause| serve::Failure::Listen { address, cause })?)
 }

@@ -2,13 +2,13 @@
 //! wrongly, or reverses the last event that changed the log's state; the balance of
 //! the ticket's lines is checked again.
 
-use super::content::{Business, Content, Corrects, Public, Told};
 use super::record::{Recorder, Sight, pointer};
 use super::request::Correction;
 use super::state::{LogState, last_reversible, replay};
 use crate::chain::Hash;
-use crate::db::Tx;
+use crate::chain::Tx;
 use crate::error::{Entry, Error, Result};
+use crate::event::content::{Business, Content, Corrects, Public, Told};
 use crate::finding::record::Found;
 use crate::finding::rules;
 use crate::harvest::balance::{Balance, Marked};

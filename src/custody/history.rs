@@ -4,18 +4,18 @@
 //! their last. The issuer of the felling ticket sees what was harvested, and what corrected that; of
 //! events in between only what recomputing the hashes takes.
 
-use super::content::{Business, Content, Parties, Public};
 use super::state::{LogState, replay};
 use super::telling::{Telling, Told};
-use super::words::EventType;
 use crate::chain::history::{EventFields, Evidence, Openness, Said, ShownEvent, StoredEvent};
 use crate::chain::shown::{Answered, Whole, described_by};
 use crate::error::{Error, Result};
+use crate::event::content::{Business, Content, Parties, Public};
+use crate::event::words::EventType;
 use crate::log::species::Species;
 use crate::log::store::{
-    HeadView, LastEventView, LogRow, LogView, Names, PartyView, PendingView, Reader, SealState, Sight,
+    HeadView, LastEventView, LogRow, LogView, Names, PartyView, PendingView, SealState, Sight,
 };
-use crate::read::Reads;
+use crate::party::reader::Reader;
 use crate::region::Region;
 use serde::ser::{Serialize, Serializer};
 use std::collections::BTreeSet;
@@ -76,19 +76,31 @@ described_by!(LogEvent, LogEventShape);
 /// What an event of a log says, its organisations named.
 pub type LogEventFields<'t> = EventFields<'t, EventType, PartyView>;
 
-/// Reads the history that `sight` leaves `reader`.
+/// What has to be read for the history that `sight` leaves `reader`.
 ///
 /// # Errors
-/// Those of the database; overloaded; a stored event that cannot be read.
-pub async fn read(reads: &Reads, row: &LogRow, sight: Sight, reader: Reader) -> Result<LogHistory> {
+/// A stored row that cannot be read.
+pub fn query(row: &LogRow, sight: Sight, reader: Reader) -> Result<Telling> {
     // Not beyond the row that was read before: both answers then tell the same moment.
     let up_to = match sight {
         Sight::Part { until, harvest: false } => until,
         _ => row.head_seq()?,
     };
-    let persons = reader.inspector || row.issuer() == reader.organization;
-    let told = reads.tell(Telling::chain(row, up_to, reader, persons)).await?;
+    Ok(Telling::chain(row, up_to, reader, sees_persons(row, reader)))
+}
+
+/// Whether every personal part of a log is the reader's to see.
+fn sees_persons(row: &LogRow, reader: Reader) -> bool {
+    reader.inspector || row.issuer() == reader.organization
+}
+
+/// The history that `sight` leaves `reader`, out of what [`query`] asked for.
+///
+/// # Errors
+/// A stored event that cannot be read.
+pub fn of(row: &LogRow, sight: Sight, reader: Reader, told: Told) -> Result<LogHistory> {
     let Told { mut events, parties, names, room } = told;
+    let persons = sees_persons(row, reader);
     let (log, open) = match sight {
         Sight::Whole => (row.view(&names)?, None),
         Sight::Part { until, .. } => {

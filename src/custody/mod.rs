@@ -6,7 +6,6 @@
 //! of many postings share one ([`together`]); whatever is not plain has its own ([`record`]), with
 //! round trips that do not grow with the number of logs: resolve, lock, append, save.
 
-pub mod content;
 pub mod correct;
 pub mod history;
 pub mod record;
@@ -16,7 +15,6 @@ pub mod state;
 pub mod table;
 pub mod telling;
 pub mod together;
-pub mod words;
 
 #[cfg(test)]
 mod tests;

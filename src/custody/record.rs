@@ -5,23 +5,23 @@
 //! grow with the number of logs. What is late and comes from a device takes one more:
 //! its logs' chains are read, to see whether it was true to its time.
 
-use super::content::{Business, Content, Public, Told};
 use super::correct;
 use super::request::{NewCustodyEvent, position_part};
 use super::state::{LogState, state_at};
 use super::table::{Asker, Refused, allowed, check, gives, has_part};
-use super::words::{EventType, TransferOf};
+use crate::chain::Tx;
 use crate::chain::{Draft, Hash, SubjectKind, append, canonical, size};
 use crate::clock::Clock;
-use crate::db::Tx;
 use crate::error::{At, Entry, Error, Result};
+use crate::event::content::{Business, Content, Public, Told};
+use crate::event::words::{EventType, TransferOf};
 use crate::finding::record::{Finding, Found, store};
 use crate::finding::rules;
 use crate::harvest::record::{AHEAD, Faults};
+use crate::idempotency::{device, operation};
 use crate::ids::{LogId, OperationId, OrganizationId};
 use crate::log::find::resolve;
 use crate::log::row::{LogRow, lock, save};
-use crate::operation;
 use crate::party::bin::Bin;
 use crate::party::key::Caller;
 use crate::party::role::Role;
@@ -518,8 +518,7 @@ impl<'r> Recorder<'r> {
         let (organization, operation) = (self.caller.organization, self.operation);
         if let Some(device) = &self.request.device {
             let recorded_at = device.recorded_at.instant();
-            operation::claim_device(tx, organization, device.id.as_str(), device.seq, recorded_at, operation)
-                .await?;
+            device::claim(tx, organization, device.id.as_str(), device.seq, recorded_at, operation).await?;
         }
         let findings = store(tx, organization, found, self.now).await?;
         let posting = operation::Record {

@@ -1,8 +1,10 @@
 //! What a holder, carrier, receiver or inspector posts about logs.
 
-use super::content::{DetailsPart, DevicePart, DocumentPart, ObservedPart, PlacePart, PositionPart, Told};
-use super::words::{DocumentKind, EventType, Outcome, PlaceKind, TransferOf};
 use crate::error::{At, Entry, Invalid};
+use crate::event::content::{
+    DetailsPart, DevicePart, DocumentPart, ObservedPart, PlacePart, PositionPart, Told,
+};
+use crate::event::words::{DocumentKind, EventType, Outcome, PlaceKind, TransferOf};
 use crate::geo::Position;
 use crate::ids::OperationId;
 use crate::input::{Errors, Node, input};

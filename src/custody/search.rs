@@ -1,14 +1,15 @@
 //! Events of all logs by region, type, time of receipt and recorder, for inspectors.
 
-use super::content::Parties;
 use super::history::{LogEventFields, said};
-use super::words::EventType;
 use crate::chain::history::{Openness, StoredEvent};
 use crate::chain::shown::described_by;
 use crate::chain::{Hash, bytes::Secret};
 use crate::error::{Error, Result};
+use crate::event::content::Parties;
+use crate::event::words::EventType;
 use crate::ids::{LogId, OrganizationId};
-use crate::log::store::{Names, Reader};
+use crate::log::store::Names;
+use crate::party::reader::Reader;
 use crate::region::Region;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};

@@ -1,9 +1,9 @@
 //! The present state of a log, as a fold over its events. Table `log` keeps the
 //! result; it can be thrown away and computed again.
 
-use super::content::{Content, Corrects, Told};
-use super::words::{EventType, Status, TransferOf};
 use crate::error::{Error, Result};
+use crate::event::content::{Content, Corrects, Told};
+use crate::event::words::{EventType, Status, TransferOf};
 use crate::ids::{LineId, OrganizationId};
 use crate::log::species::{Assortment, LogKind, MeasurementMethod, Wood};
 use chrono::{DateTime, NaiveDate, Utc};

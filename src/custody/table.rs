@@ -2,7 +2,7 @@
 //! obeys, `docs/DOMAIN.md` prints and the tests walk.
 
 use super::state::LogState;
-use super::words::{EventType, Status, TransferOf};
+use crate::event::words::{EventType, Status, TransferOf};
 use crate::ids::OrganizationId;
 
 /// From which states an event may happen.

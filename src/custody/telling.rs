@@ -5,13 +5,14 @@
 //! person alone; each erasure changes a mark in its own transaction. The look at a log reads the mark
 //! along, so what was read under the same mark is what the database says at that moment.
 
-use super::content::Parties;
 use crate::chain::history::{self, Chain, PAGE, StoredEvent};
+use crate::db::batching::Question;
 use crate::error::Result;
+use crate::event::content::Parties;
 use crate::ids::OrganizationId;
-use crate::log::store::{KnownNames, LogRow, Names, Reader};
+use crate::log::store::{KnownNames, LogRow, Names};
+use crate::party::reader::Reader;
 use crate::party::role::OrganizationKind;
-use crate::read::merge::Question;
 use sqlx::PgConnection;
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};

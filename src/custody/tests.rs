@@ -1,10 +1,10 @@
 //! The table walked whole, and random lives of logs against a model that knows
 //! nothing of the table.
 
-use super::content::{Business, Content, Public, TicketName, Told};
 use super::state::{LogState, last_reversible, replay, state_at};
 use super::table::{Asker, From, Refused, TABLE, To, check, gives};
-use super::words::{EventType, Status, TransferOf};
+use crate::event::content::{Business, Content, Public, TicketName, Told};
+use crate::event::words::{EventType, Status, TransferOf};
 use crate::ids::{KeyId, LineId, LogId, OperationId, OrganizationId};
 use crate::log::species::{LogKind, MeasurementMethod, Wood};
 use crate::units::Moment;
@@ -283,7 +283,7 @@ proptest! {
         if let Some(seq) = last_reversible(&chain) {
             let mut correction = event(u32::try_from(chain.len()).unwrap() + 1, HOLDER, EventType::Corrected);
             correction.business.reverse = true;
-            correction.business.corrects = Some(super::content::Corrects { seq, hash: String::new() });
+            correction.business.corrects = Some(crate::event::content::Corrects { seq, hash: String::new() });
             chain.push(correction);
             let after = replay(&chain).unwrap();
             let earlier = &before[seq as usize - 1];
@@ -299,7 +299,7 @@ fn a_reversal_that_came_out_of_order_reverses_nothing() {
     let mut late = event(3, HOLDER, EventType::Corrected);
     late.business.reverse = true;
     late.business.out_of_order = true;
-    late.business.corrects = Some(super::content::Corrects { seq: 2, hash: String::new() });
+    late.business.corrects = Some(crate::event::content::Corrects { seq: 2, hash: String::new() });
     let chain = [harvested(), next(2, HOLDER, EventType::Stored), late];
     assert_eq!(replay(&chain).unwrap().status, Status::Stored);
     assert_eq!(last_reversible(&chain), Some(2), "it still can be");

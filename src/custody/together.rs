@@ -14,15 +14,16 @@ use super::record::{
     organizations,
 };
 use super::request::NewCustodyEvent;
-use super::words::{EventType, Status, TransferOf};
 use crate::chain::append::{Rows, link};
+use crate::chain::{Leaves, Tx};
 use crate::clock::Clock;
-use crate::db::{Leaves, Tx};
 use crate::error::{At, Result};
+use crate::event::words::{EventType, Status, TransferOf};
 use crate::harvest::record::{AHEAD, Faults};
+use crate::idempotency::operation;
+use crate::idempotency::stored::{self, Kept};
 use crate::ids::{LogId, OperationId, OrganizationId};
 use crate::log::row::{self, Columns, LogRow, Wanted, lock_free};
-use crate::operation::{self, Kept};
 use crate::party::key::Caller;
 use crate::party::role::Role;
 use chrono::{DateTime, Utc};
@@ -224,7 +225,7 @@ impl Together {
         .rows_affected();
         debug_assert_eq!(stored, events.subject.len() as u64);
         row::leave(tx, &past).await?;
-        operation::keep(tx, kept).await
+        stored::keep(tx, kept).await
     }
 }
 

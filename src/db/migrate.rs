@@ -3,10 +3,10 @@
 use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::postgres::PgConnection;
 
-use super::OpenError;
+use super::errors::OpenError;
 use super::roles::{self, PUBLISHER, SERVICE};
 use crate::error::Error;
-use crate::register::backfill::{BATCH, backfill};
+use futures_util::future::BoxFuture;
 
 /// The migrations that this program was built with.
 pub static MIGRATOR: Migrator = sqlx::migrate!("./migrations");
@@ -24,6 +24,10 @@ pub enum Service {
     Same,
 }
 
+/// Puts events from before the register into it, once its tables are there. Handed in, because the
+/// register is built on the database, and run here, because it belongs under the same lock.
+pub type Backfill = for<'c> fn(&'c mut PgConnection) -> BoxFuture<'c, crate::error::Result<()>>;
+
 /// The migration that makes the tables of the register.
 const REGISTER: i64 = 8;
 
@@ -37,6 +41,7 @@ pub async fn migrate(
     owner: &mut PgConnection,
     migrator: &Migrator,
     private: bool,
+    backfill: Backfill,
 ) -> Result<Service, OpenError> {
     sqlx::query("SELECT pg_advisory_lock($1)")
         .bind(LOCK)
@@ -48,7 +53,7 @@ pub async fn migrate(
     migrator.run_direct(None, owner, false).await.map_err(refused)?;
     let register = migrator.version_exists(REGISTER);
     if register {
-        backfill(owner, BATCH).await.map_err(|error| match error {
+        backfill(owner).await.map_err(|error| match error {
             Error::Database(error) => OpenError::Database(error),
             other => OpenError::Register(other),
         })?;

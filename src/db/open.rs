@@ -1,21 +1,20 @@
 //! Opening and closing the database, whichever it is.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions};
 use sqlx::{ConnectOptions, Connection};
 
-use super::cluster::{self, Cluster, Tuning};
-use super::folder::Folder;
+use super::errors::{OpenError, is_down};
 use super::lock::{Denied, Lock};
-use super::migrate::{self, MIGRATOR, Service};
-use super::postmaster::{self, Found};
-use super::programs::{NoPrograms, OLDEST};
+use super::migrate::{self, Backfill, MIGRATOR, Service};
+use super::private::cluster::{self, Cluster, Tuning};
+use super::private::folder::Folder;
+use super::private::postmaster::{self, Found};
+use super::programs::OLDEST;
 use super::roles::{self, DATABASE, OWNER, PUBLISHER, SERVICE, SUPERUSER};
-use super::trouble::is_down;
 use crate::config::{DatabaseSettings, DatabaseUrl, shown};
-use crate::error::{Error, Invalid};
 
 /// How long a server that is not up yet is waited for.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -34,64 +33,6 @@ pub enum Mode {
     /// For a task beside a server that may be running (migrate, erase, publish, fsck): join its
     /// private cluster, or start it where none runs.
     Attach,
-}
-
-/// Why the database is not open. `Display` is the whole message for an administrator.
-#[derive(Debug, thiserror::Error)]
-pub enum OpenError {
-    /// A setting is wrong.
-    #[error("{0}")]
-    Settings(#[from] Invalid),
-    /// PostgreSQL is not installed, or not in the version that the data needs.
-    #[error("{0}")]
-    NoPrograms(#[from] NoPrograms),
-    /// Another process runs the private cluster.
-    #[error(
-        "The data in {} is in use by another Ormantrace ({holder}): stop that one first, or choose another \
-         --data-dir.", shown(.dir)
-    )]
-    InUse {
-        /// The data directory.
-        dir: PathBuf,
-        /// Who, as the lock file says.
-        holder: String,
-    },
-    /// Something about the data directory: a sentence.
-    #[error("{0}")]
-    Folder(String),
-    /// `initdb` failed; what it said.
-    #[error("A private PostgreSQL could not be made: {0}")]
-    Initdb(String),
-    /// The private server did not start; what it said.
-    #[error("The private PostgreSQL does not start: {0}")]
-    Start(String),
-    /// The given server stays out of reach.
-    #[error("The database cannot be reached, tried for half a minute: {0}")]
-    Unreachable(#[source] sqlx::Error),
-    /// The given server is too old.
-    #[error("The database server is PostgreSQL {0}, and {OLDEST} or later is needed.")]
-    TooOld(u32),
-    /// A newer program has migrated the database.
-    #[error(
-        "The database was migrated by a newer Ormantrace (migration {0} is unknown to this one): start that \
-         version or a later one."
-    )]
-    Newer(i64),
-    /// A migration was changed after it had been applied.
-    #[error(
-        "Migration {0} of the database is not the one of this program: they were not made by the same \
-         Ormantrace, and nothing was changed."
-    )]
-    Changed(i64),
-    /// A migration failed.
-    #[error("The database cannot be migrated: {0}")]
-    Migration(#[source] sqlx::migrate::MigrateError),
-    /// The events from before the register cannot be put into it.
-    #[error("The older events cannot be put into the register, and nothing was changed: {0}.")]
-    Register(#[source] Error),
-    /// The database said no.
-    #[error("The database refuses: {0}")]
-    Database(#[source] sqlx::Error),
 }
 
 /// An open database.
@@ -153,14 +94,18 @@ impl Database {
     }
 }
 
-/// Opens the database, migrates it and fills in what is missing of roles and rights.
+/// Opens the database, migrates it with `backfill` and fills in what is missing of roles and rights.
 ///
 /// # Errors
 /// A message for the administrator; nothing is left running.
-pub async fn open(settings: &DatabaseSettings, mode: Mode) -> Result<Database, OpenError> {
+pub async fn open(
+    settings: &DatabaseSettings,
+    mode: Mode,
+    backfill: Backfill,
+) -> Result<Database, OpenError> {
     match &settings.database_url {
-        Some(url) => open_given(url, settings.database_connections).await,
-        None => open_private(settings, mode).await,
+        Some(url) => open_given(url, settings.database_connections, backfill).await,
+        None => open_private(settings, mode, backfill).await,
     }
 }
 
@@ -172,6 +117,14 @@ pub fn pool_options(connections: u32) -> PgPoolOptions {
         .acquire_timeout(ACQUIRE)
         // One round trip less a request; a dead connection shows at the first statement anyway.
         .test_before_acquire(false)
+}
+
+/// Whether the database answers.
+///
+/// # Errors
+/// The database's own.
+pub async fn ping(pool: &PgPool) -> sqlx::Result<()> {
+    sqlx::query("SELECT 1").execute(pool).await.map(drop)
 }
 
 fn for_requests(options: PgConnectOptions) -> PgConnectOptions {
@@ -203,13 +156,13 @@ fn quiet(options: PgConnectOptions) -> PgConnectOptions {
 ///
 /// # Errors
 /// As [`open`].
-pub async fn open_throw_away(data_dir: &Path) -> Result<Database, OpenError> {
+pub async fn open_throw_away(data_dir: &Path, backfill: Backfill) -> Result<Database, OpenError> {
     let folder = Folder::open(data_dir)?;
     let (cluster, base) = start(&folder, Tuning { max_connections: 400, durable: false }).await?;
-    finish(&folder, cluster, base, 8).await
+    finish(&folder, cluster, base, 8, backfill).await
 }
 
-async fn open_given(url: &DatabaseUrl, connections: u32) -> Result<Database, OpenError> {
+async fn open_given(url: &DatabaseUrl, connections: u32, backfill: Backfill) -> Result<Database, OpenError> {
     let given: PgConnectOptions = url.expose().parse().map_err(OpenError::Database)?;
     let owner = for_owner(given.clone());
     let mut connection = connect_patiently(&owner).await?;
@@ -221,7 +174,7 @@ async fn open_given(url: &DatabaseUrl, connections: u32) -> Result<Database, Ope
     if major < OLDEST {
         return Err(OpenError::TooOld(major));
     }
-    let service = migrate::migrate(&mut connection, &MIGRATOR, false).await?;
+    let service = migrate::migrate(&mut connection, &MIGRATOR, false, backfill).await?;
     let publisher = publisher_of(given.clone(), &mut connection).await.map_err(OpenError::Database)?;
     connection.close().await.map_err(OpenError::Database)?;
     let mut service_options = for_requests(given);
@@ -305,14 +258,18 @@ async fn connect_patiently(options: &PgConnectOptions) -> Result<PgConnection, O
     }
 }
 
-async fn open_private(settings: &DatabaseSettings, mode: Mode) -> Result<Database, OpenError> {
+async fn open_private(
+    settings: &DatabaseSettings,
+    mode: Mode,
+    backfill: Backfill,
+) -> Result<Database, OpenError> {
     let folder = Folder::open(&settings.data_dir()?)?;
     let tuning = Tuning::durable(settings.database_connections);
     let (cluster, base) = match mode {
         Mode::Serve => start(&folder, tuning).await?,
         Mode::Attach => attach(&folder, tuning).await?,
     };
-    finish(&folder, cluster, base, settings.database_connections).await
+    finish(&folder, cluster, base, settings.database_connections, backfill).await
 }
 
 /// Sets up and migrates; a cluster of ours that this fails on is stopped again.
@@ -321,8 +278,9 @@ async fn finish(
     cluster: Option<Cluster>,
     base: PgConnectOptions,
     connections: u32,
+    backfill: Backfill,
 ) -> Result<Database, OpenError> {
-    match open_cluster(folder, base, connections).await {
+    match open_cluster(folder, base, connections, backfill).await {
         Ok(database) => Ok(Database { cluster, ..database }),
         Err(error) => {
             if let Some(cluster) = cluster {
@@ -371,6 +329,7 @@ async fn open_cluster(
     folder: &Folder,
     base: PgConnectOptions,
     connections: u32,
+    backfill: Backfill,
 ) -> Result<Database, OpenError> {
     let base = base.database(DATABASE);
     let login = |role: &str, password: &str| base.clone().username(role).password(password);
@@ -404,7 +363,7 @@ async fn open_cluster(
         Err(error) if is_unfinished(&error) => set_up().await?,
         Err(error) => return Err(OpenError::Database(error)),
     }
-    migrate::migrate(&mut connection, &MIGRATOR, true).await?;
+    migrate::migrate(&mut connection, &MIGRATOR, true, backfill).await?;
     connection.close().await.map_err(OpenError::Database)?;
     let pool = pool_options(connections).connect_lazy_with(service.clone());
     Ok(Database { pool, service, publisher, owner, superuser: Some(superuser), cluster: None })

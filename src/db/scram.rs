@@ -17,12 +17,12 @@ pub struct Verifier(String);
 
 impl Verifier {
     /// Of a password of ASCII characters (others would need `SASLprep` first).
-    pub(super) fn new(password: &str, salt: [u8; 16]) -> Self {
+    pub(in crate::db) fn new(password: &str, salt: [u8; 16]) -> Self {
         Self(verifier(password, salt))
     }
 
     /// As it goes into SQL: of letters, digits and `$:+/=-`.
-    pub(super) fn as_str(&self) -> &str {
+    pub(in crate::db) fn as_str(&self) -> &str {
         &self.0
     }
 }

@@ -3,9 +3,9 @@
 use super::histories::{
     AT_THE_SAWMILL, MISMATCHED, NEW_SEAL, OFFERED, ON_THE_ROAD, RESEALED, SAWN, SOLD, UNSEALED,
 };
-use super::keys::Who;
 use super::timber::seal;
 use super::world::SPARE;
+use crate::demo_keys::Who;
 use std::fmt::Write;
 
 /// The guide, for a server at `url` (no slash at its end) whose program is called by `program`, which

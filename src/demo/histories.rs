@@ -1,9 +1,9 @@
 //! What happened to the logs: histories of every kind.
 
 use super::Failure;
-use super::keys::Who;
 use super::script::Script;
 use super::timber::seal;
+use crate::demo_keys::Who;
 use serde_json::{Value, json};
 use std::ops::RangeInclusive;
 

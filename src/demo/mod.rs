@@ -5,7 +5,6 @@
 //! the same content every time, so a start after one that was cut off goes on where that ended.
 
 use crate::config::{OperatorToken, Settings};
-use crate::error::Result;
 use crate::http::app::App;
 use crate::http::router;
 use crate::party::bootstrap::Bootstrap;
@@ -14,13 +13,12 @@ use std::io::Write;
 
 mod guide;
 mod histories;
-mod keys;
 mod register;
 mod script;
 mod timber;
 mod world;
 
-pub use keys::Who;
+pub use crate::demo_keys::Who;
 pub use script::Script;
 
 /// Why the demonstration cannot be shown. `Display` is the whole message.
@@ -45,23 +43,22 @@ pub enum Failure {
     /// The database said no.
     #[error("The demonstration cannot be made: {0}.")]
     House(#[from] crate::error::Error),
-}
-
-/// Whether anybody can call with a key of the demonstration.
-pub async fn has_demo_keys(app: &App) -> Result<bool> {
-    let hashes: Vec<Vec<u8>> = keys::all().map(|token| token.hash().to_vec()).collect();
-    let found = sqlx::query_scalar!(
-        r#"SELECT EXISTS (SELECT FROM api_key WHERE token_hash = ANY ($1) AND revoked_at IS NULL) AS "found!""#,
-        &hashes
-    );
-    Ok(found.fetch_one(&app.pool).await?)
+    /// The server does not start.
+    #[error("{0}")]
+    Serve(#[from] serve::Failure),
+    /// A setting is wrong.
+    #[error("{0}")]
+    Settings(#[from] crate::error::Invalid),
+    /// The system gives no signals, or no standard output.
+    #[error("{0}.")]
+    Io(#[from] std::io::Error),
 }
 
 /// `ormantrace demo`.
 ///
 /// # Errors
 /// A sentence for the administrator; nothing is left running.
-pub async fn serve(settings: &Settings, operation: Operation) -> Result<(), serve::Failure> {
+pub async fn serve(settings: &Settings, operation: Operation) -> Result<(), Failure> {
     let mut stop = Box::pin(serve::told_to_stop()?);
     let ready = serve::prepare(settings, operation).await?;
     // Cut off by a signal, the next start goes on with it.
@@ -103,7 +100,7 @@ async fn start_register(ready: &Ready, settings: &Settings) -> Option<register::
     started.map_err(|error| tracing::warn!(%error, "the demonstration has no register")).ok()
 }
 
-async fn show(ready: &Ready) -> Result<(), serve::Failure> {
+async fn show(ready: &Ready) -> Result<(), Failure> {
     fill(&ready.app).await?;
     let url = format!("http://{}", serve::reachable(ready.address));
     let guide = guide::text(&url, &program());
@@ -124,14 +121,14 @@ fn program() -> String {
 ///
 /// # Errors
 /// If the database holds other data, or a step is refused.
-pub async fn fill(app: &App) -> Result<(), serve::Failure> {
+pub async fn fill(app: &App) -> Result<(), Failure> {
     let operator: OperatorToken = Who::Operator.token().parse()?;
     if let Bootstrap::Kept { .. } = serve::bootstrap(app, Some(&operator)).await? {
         let known = app.reads.caller(operator.token(), app.clock.now()).await?;
         known.ok_or(Failure::NotEmpty)?;
     }
     let router = router::router(app.clone(), &crate::http::layers::LayerSettings::default());
-    let mut script = Script::new(app, router).await.map_err(Failure::from)?;
+    let mut script = Script::new(app, router).await?;
     if !world::is_whole(&script).await? {
         tracing::info!("the demonstration's world is being made");
         world::make(&mut script).await?;

@@ -3,13 +3,15 @@
 //! of their own, the witness another office's.
 
 use crate::clock::Clock;
-use crate::http::server::{Server, ServerSettings};
+use crate::http::app::server_settings;
+use crate::http::witness;
 use crate::ledger::Folder;
 use crate::ledger::disk::Disk;
 use crate::ledger::note::{Kind, Signer};
+use crate::net::server::Server;
 use crate::register::countersign::WitnessAddress;
 use crate::register::publish::{PublishSettings, Publisher};
-use crate::register::witness::{self, Witness};
+use crate::register::witness::Witness;
 use sqlx::postgres::PgConnectOptions;
 use std::error::Error;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -47,7 +49,7 @@ impl Register {
         let witness =
             Witness::open(&data_dir.join("witness"), Disk::system(), signer, watched, clock.clone())?;
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-        let server = Server::bind(address, ServerSettings::default()).await?;
+        let server = Server::bind(address, server_settings()).await?;
         let url = format!("http://{}", server.local_addr());
         let settings = PublishSettings {
             keys: vec![register_key],

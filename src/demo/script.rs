@@ -1,15 +1,15 @@
 //! How the world is made: calls of the public API, one after another, each of which must succeed.
 
 use super::Failure;
-use super::keys::Who;
-use crate::db::Tx;
+use crate::chain::Tx;
+use crate::demo_keys::Who;
 use crate::error::Error;
+use crate::event::act::Act;
 use crate::http::app::App;
 use crate::ids::KeyId;
 use crate::ids::OrganizationId;
-use crate::party::act::Act;
-use crate::party::key::Token;
 use crate::party::key_record::{self, NewKey};
+use crate::token::Token;
 use axum::Router;
 use axum::body::Body;
 use axum::http::header::{AUTHORIZATION, CONTENT_TYPE};

@@ -1,9 +1,9 @@
 //! The world: who is there, tickets, seals, harvests; the histories come after.
 
-use super::keys::Who;
 use super::script::Script;
 use super::timber::{number, saw_log, seal, stack, sum};
 use super::{Failure, histories};
+use crate::demo_keys::Who;
 use crate::error::Error;
 use crate::ids::OrganizationId;
 use crate::seal::signing::Mint;

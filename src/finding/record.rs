@@ -1,7 +1,7 @@
 //! Keeping what the rules found, in the transaction of the record it is about.
 
 use super::rules::Draft;
-use crate::db::Tx;
+use crate::chain::Tx;
 use crate::error::Result;
 use crate::ids::{FindingId, LogId, OrganizationId, TicketId};
 use chrono::{DateTime, Utc};

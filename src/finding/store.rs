@@ -3,7 +3,7 @@
 use super::rules::Severity;
 use crate::error::Result;
 use crate::ids::{FindingId, LogId, TicketId};
-use crate::log::store::Reader;
+use crate::party::reader::Reader;
 use serde::Serialize;
 use sqlx::PgExecutor;
 use utoipa::ToSchema;

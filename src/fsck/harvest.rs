@@ -4,7 +4,7 @@ use super::Failure;
 use super::report::{Code, Report};
 use super::row::{Row, Stored, Want, compare};
 use super::snapshot::{Range, Reader};
-use crate::custody::content::{Business, Public};
+use crate::event::content::{Business, Public};
 use chrono::{DateTime, Utc};
 use futures_util::TryStreamExt;
 use rust_decimal::Decimal;

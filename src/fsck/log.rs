@@ -3,10 +3,10 @@
 use super::load::EventRow;
 use super::report::{Code, Report};
 use super::row::{Row, Want, compare};
-use crate::custody::content::{Business, Content, Public};
 use crate::custody::state::{LogState, Reversed, go_on};
-use crate::custody::words::EventType;
 use crate::error::Result;
+use crate::event::content::{Business, Content, Public};
+use crate::event::words::EventType;
 use futures_util::TryStreamExt;
 use sqlx::PgConnection;
 use std::collections::{BTreeMap, HashMap};

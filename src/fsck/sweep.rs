@@ -78,7 +78,7 @@ async fn names(
     let begun_first = begun.and_then(|begun| begun.first.as_ref());
     for event in loaded.events.iter().chain(begun_first).filter(|event| event.seq == 1) {
         if let Some(said) = event.said()
-            && let Ok(business) = crate::custody::content::Business::parse(event.business())
+            && let Ok(business) = crate::event::content::Business::parse(event.business())
             && let Some(head) = business.ticket
         {
             postings.insert((said.organization, said.operation));
@@ -195,7 +195,7 @@ fn posting(event: &EventRow) -> Option<&'static str> {
         "seals_voided" if is_replacement(event) => Some("custody_event"),
         "seals_voided" | "seal_voided" => Some("seal_void"),
         "seals_registered" => None,
-        other if crate::custody::words::EventType::parse(other).is_ok() => Some("custody_event"),
+        other if crate::event::words::EventType::parse(other).is_ok() => Some("custody_event"),
         _ => None,
     }
 }

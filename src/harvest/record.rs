@@ -6,24 +6,25 @@
 
 use super::balance::Balance;
 use super::request::NewHarvest;
+use crate::chain::Tx;
 use crate::chain::append::{PIECE, Personal};
 use crate::chain::bytes::Secret;
 use crate::chain::size::{self, BUSINESS_BYTES, PUBLIC_BYTES};
 use crate::chain::{Draft, Hash, Head, SubjectKind, append, canonical};
 use crate::clock::Clock;
-use crate::custody::content::{Business, Content, Public, TicketHead, TicketName, Told};
 use crate::custody::request::position_part;
 use crate::custody::state::LogState;
-use crate::custody::words::EventType;
-use crate::db::Tx;
 use crate::error::{At, Entry, Error, Result};
+use crate::event::content::{Business, Content, Public, TicketHead, TicketName, Told};
+use crate::event::words::EventType;
 use crate::finding::record::{Finding, Found, store};
 use crate::finding::rules;
+use crate::idempotency::{device, operation};
 use crate::ids::{HarvestId, LogId, OperationId, TicketId};
 use crate::log::row::{NewLog as NewLogRow, insert};
 use crate::log::volume_table::gost_volume;
-use crate::operation;
 use crate::party::key::Caller;
+use crate::party::role::Role;
 use crate::permit::{self, TicketForHarvest, TicketView};
 use crate::seal::Identification;
 use crate::seal::marking_code::MarkingCode;
@@ -257,8 +258,7 @@ pub async fn record(
     .await?;
     if let Some(device) = &request.device {
         let recorded_at = device.recorded_at.instant();
-        operation::claim_device(tx, organization, device.id.as_str(), device.seq, recorded_at, operation)
-            .await?;
+        device::claim(tx, organization, device.id.as_str(), device.seq, recorded_at, operation).await?;
     }
     let mut found = maker.findings(&logs, now);
     found.extend(marked.findings.into_iter().map(|draft| Found {
@@ -472,6 +472,20 @@ impl Maker<'_> {
         }
         found
     }
+}
+
+/// Whether `caller` may see a harvest: its enterprise, the issuer of its ticket, an inspector.
+pub async fn is_visible(db: impl PgExecutor<'_>, caller: &Caller, id: HarvestId) -> Result<bool> {
+    let seen = sqlx::query_scalar!(
+        r#"SELECT (h.organization_id = $2 OR t.issuer_id = $2 OR $3) AS "seen!"
+           FROM harvest h JOIN felling_ticket t ON t.id = h.ticket_id WHERE h.id = $1"#,
+        id.0,
+        caller.organization.0,
+        caller.is(Role::Inspector)
+    )
+    .fetch_optional(db)
+    .await?;
+    Ok(seen == Some(true))
 }
 
 /// A harvest as recorded: who holds the ticket, who issued it and inspectors read it.

@@ -1,9 +1,10 @@
 //! What every handler can reach.
 
 use super::limit::PublicLimiter;
+use super::problem::{PROBLEM_JSON, Problem};
 use super::together::Writes;
 use crate::clock::Clock;
-use crate::error::{Error, Result};
+use crate::net::server::{Refusal, ServerSettings};
 use crate::read::Reads;
 use crate::register::Queue;
 use crate::register::published::Published;
@@ -51,25 +52,17 @@ pub struct Inner {
     pub fingerprint_key: [u8; 32],
 }
 
+/// The listener's settings, with our problem document for a connection too many.
+#[must_use]
+pub fn server_settings() -> ServerSettings {
+    let body = || Problem::overloaded().to_json("", None, None);
+    ServerSettings { refusal: Refusal { content_type: PROBLEM_JSON, body }, ..ServerSettings::default() }
+}
+
 impl App {
     /// Wraps it for sharing.
     #[must_use]
     pub fn new(inner: Inner) -> Self {
         Self(Arc::new(inner))
     }
-}
-
-/// A secret that all instances share, made by the first that asks.
-pub async fn shared_secret(pool: &PgPool, name: &str) -> Result<[u8; 32]> {
-    let fresh = crate::chain::Salt::random().0;
-    sqlx::query!(
-        "INSERT INTO server_secret (name, value) VALUES ($1, $2) ON CONFLICT DO NOTHING",
-        name,
-        fresh.as_slice()
-    )
-    .execute(pool)
-    .await?;
-    let value =
-        sqlx::query_scalar!("SELECT value FROM server_secret WHERE name = $1", name).fetch_one(pool).await?;
-    value.try_into().map_err(|_| Error::BadRow(format!("server_secret.value of {name}: not 32 bytes")))
 }

@@ -3,8 +3,9 @@
 
 use super::app::App;
 use super::problem::Problem;
-use crate::party::key::{Caller, Presented, Token};
+use crate::party::key::{Caller, Presented};
 use crate::party::role::Role;
+use crate::token::Token;
 use axum::extract::{FromRequestParts, OptionalFromRequestParts, Request, State};
 use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;

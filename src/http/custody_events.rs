@@ -4,10 +4,9 @@ use super::app::App;
 use super::auth::Custodian;
 use super::posting::{Done, Posted};
 use super::problem::Problem;
-use super::together;
+use super::together::{self, done, with_hashes};
 use crate::custody::record::{CustodyAnswer, Recorded, record};
 use crate::custody::request::NewCustodyEvent;
-use crate::custody::words::EventType;
 use crate::register::Receipted;
 use axum::extract::State;
 use axum::response::Response;
@@ -52,14 +51,4 @@ pub async fn create_custody_event(
             })
         })
         .await
-}
-
-/// The answer to a posting that was recorded.
-pub(super) fn done(request: &NewCustodyEvent, answer: &CustodyAnswer) -> Done {
-    with_hashes(request, Done::created(answer, format_args!("operation {}", answer.operation_id)))
-}
-
-/// A replacement adds an event to the old seal's batch too, of which the answer says nothing.
-fn with_hashes(request: &NewCustodyEvent, done: Done) -> Done {
-    if request.r#type == EventType::SealReplaced { done } else { done.with_hashes() }
 }

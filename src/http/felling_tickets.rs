@@ -13,7 +13,6 @@ use crate::geo::Plot;
 use crate::ids::{LineId, TicketId};
 use crate::input::{Errors, Node, input};
 use crate::log::species::{Species, Wood};
-use crate::party::act::Act;
 use crate::party::bin::Bin;
 use crate::party::key::Caller;
 use crate::permit::change::{Change, change};
@@ -216,7 +215,7 @@ pub async fn create_felling_ticket(
     Posted { input, posting, .. }: Posted<TicketRequest>,
 ) -> Result<Response, Problem> {
     let now = app.clock.now();
-    let act = Act::now(&caller, now)?;
+    let act = caller.act(now)?;
     let new = input.ticket();
     let faults = crossings(new.plot.clone()).await?;
     let work = Arc::new((act, new, faults));
@@ -392,7 +391,7 @@ async fn changed(
     reason: Text<200>,
 ) -> Result<Response, Problem> {
     let id: TicketId = id_in_path(id)?;
-    let act = Act::now(&caller, app.clock.now())?;
+    let act = caller.act(app.clock.now())?;
     let work = Arc::new((caller.clone(), act, what, reason));
     posting
         .run(&app, &caller, name, move |tx| {

@@ -5,15 +5,14 @@ use super::asked::{NothingAsked, query};
 use super::auth::Harvester;
 use super::posting::{Done, Envelope, Posted};
 use super::problem::Problem;
-use crate::db::Tx;
+use crate::chain::Tx;
 use crate::error::{At, Entry, Error, Invalid};
-use crate::harvest::record::{Harvest, Places, Recorded, record, view};
+use crate::harvest::record::{Harvest, Places, Recorded, is_visible, record, view};
 use crate::harvest::request::{MOST_LOGS, NewHarvest, layout};
+use crate::i18n::Lang;
 use crate::ids::HarvestId;
 use crate::input::{Sheet, input};
-use crate::page::Lang;
 use crate::party::key::Caller;
-use crate::party::role::Role;
 use crate::register::Receipted;
 use axum::extract::{Path, State};
 use axum::http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
@@ -149,17 +148,7 @@ pub async fn get_harvest(
 ) -> Result<axum::Json<Harvest>, Problem> {
     let id: HarvestId = id.parse().map_err(|_| Problem::not_found())?;
     let mut tx = Tx::begin(&app.pool).await.map_err(Error::from)?;
-    let seen = sqlx::query_scalar!(
-        r#"SELECT (h.organization_id = $2 OR t.issuer_id = $2 OR $3) AS "seen!"
-           FROM harvest h JOIN felling_ticket t ON t.id = h.ticket_id WHERE h.id = $1"#,
-        id.0,
-        caller.organization.0,
-        caller.is(Role::Inspector)
-    )
-    .fetch_optional(&mut *tx)
-    .await
-    .map_err(Error::from)?;
-    if seen != Some(true) {
+    if !is_visible(&mut *tx, &caller, id).await? {
         return Err(Problem::not_found());
     }
     Ok(axum::Json(view(&mut tx, id).await?.ok_or_else(Problem::not_found)?))

@@ -6,16 +6,16 @@ use super::organizations::PageQuery;
 use super::paging::{Cursor, Limit, Page};
 use super::posting::{Done, Posted};
 use super::problem::Problem;
-use crate::db::Tx;
+use crate::chain::Tx;
 use crate::error::{At, Entry, Error};
 use crate::ids::{KeyId, OrganizationId};
 use crate::input::input;
-use crate::party::act::Act;
-use crate::party::key::{self, Caller, Key, KeyInUse, Token};
+use crate::party::key::{self, Caller, Key, KeyInUse};
 use crate::party::key_record;
 use crate::party::organization::{self, Organization};
 use crate::party::role::Role;
 use crate::register::Receipted;
+use crate::token::Token;
 use crate::units::{Moment, Text, utc_text};
 use axum::Json;
 use axum::extract::{Path, State};
@@ -95,7 +95,7 @@ pub async fn create_key(
                 let token = Token::random();
                 let expires_at = input.expires_at.map(Moment::instant);
                 let label = input.label.as_str();
-                let act = Act::now(&caller, now)?;
+                let act = caller.act(now)?;
                 let key = key_record::NewKey { id: KeyId::new(), label, token: &token, expires_at };
                 let created_at = key_record::make(tx, &act, organization, key).await?;
                 let made = NewKey {
@@ -159,7 +159,7 @@ pub async fn revoke_key(
     _: NothingAsked,
 ) -> Result<StatusCode, Problem> {
     let id = id_in_path(&id)?;
-    let act = Act::now(&caller, app.clock.now())?;
+    let act = caller.act(app.clock.now())?;
     // In a task of its own: a client that hangs up must not leave it open whether the key is revoked.
     let revoking = tokio::spawn(async move {
         let mut tx = Tx::begin(&app.pool).await?;

@@ -8,14 +8,15 @@ use super::paging::{Cursor, Limit, Page};
 use super::problem::Problem;
 use super::sized::json;
 use super::verify::{last_segment, segment_before};
-use crate::custody::history::{self, LogHistory};
+use crate::custody::history::LogHistory;
 use crate::custody::telling::Telling;
-use crate::custody::words::Status;
 use crate::error::Invalid;
+use crate::event::words::Status;
 use crate::ids::{LogId, TicketId};
 use crate::input::input;
 use crate::log::species::Species;
-use crate::log::store::{self, LogRow, LogView, Look, Names, Reader, Sight, Wanted};
+use crate::log::store::{self, LogRow, LogView, Look, Names, Sight, Wanted};
+use crate::party::reader::Reader;
 use crate::seal::Code;
 use axum::Json;
 use axum::extract::{OriginalUri, State};
@@ -88,7 +89,7 @@ pub async fn get_log(
             let told = app.reads.tell(Telling::names(&row, reader)).await?;
             row.view(&told.names)?
         }
-        Sight::Part { .. } => history::read(&app.reads, &row, sight, reader).await?.log,
+        Sight::Part { .. } => app.reads.history(&row, sight, reader).await?.log,
     };
     Ok(mark.on(Json(view).into_response()))
 }
@@ -126,7 +127,7 @@ pub async fn get_log_history(
     if mark.is_known(&headers) {
         return Ok(mark.unchanged());
     }
-    let history = history::read(&app.reads, &row, sight, reader).await?;
+    let history = app.reads.history(&row, sight, reader).await?;
     let length = (history.events.len() + 1) * 2_048;
     Ok(mark.on(json(&history, length)?))
 }

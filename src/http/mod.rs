@@ -34,7 +34,7 @@ pub mod router;
 pub mod seal_batches;
 pub mod seal_moves;
 pub mod seals;
-pub mod server;
 pub mod sized;
 pub mod together;
 pub mod verify;
+pub mod witness;

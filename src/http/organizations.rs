@@ -9,7 +9,6 @@ use super::problem::Problem;
 use crate::error::Invalid;
 use crate::ids::OrganizationId;
 use crate::input::{Errors, Node, input};
-use crate::party::act::Act;
 use crate::party::bin::Bin;
 use crate::party::key::Caller;
 use crate::party::organization::{NewOrganization, Organization, get, list, register};
@@ -80,7 +79,7 @@ pub async fn create_organization(
     State(app): State<App>,
     Posted { input, posting, .. }: Posted<OrganizationRequest>,
 ) -> Result<Response, Problem> {
-    let act = Act::now(&caller, app.clock.now())?;
+    let act = caller.act(app.clock.now())?;
     let kind = input.kind.unwrap_or(OrganizationKind::LegalEntity);
     let new = NewOrganization { bin: input.bin, name: input.name, kind, roles: input.roles };
     let work = Arc::new((act, OrganizationId::new(), new));

@@ -6,9 +6,10 @@ use super::auth::Visitor;
 use super::problem::{PROBLEM_JSON, Problem};
 use super::proofs::said;
 use super::verify::{check_one, last_segment, with_register};
+use crate::i18n::Lang;
 use crate::input::Document;
 use crate::page::{
-    FormProblem, Lang, PAGE_HEADERS, assets, error_page, render_form, render_register, render_start,
+    FormProblem, PAGE_HEADERS, assets, error_page, render_form, render_register, render_start,
     render_verification, verify_path,
 };
 use crate::seal::Identification;

@@ -6,11 +6,12 @@
 use super::app::App;
 use super::asked::NothingAsked;
 use super::problem::{Kind, Problem};
-use crate::db::{self, Tx};
+use crate::chain::Tx;
+use crate::db;
 use crate::error::{At, Entry, Error};
+use crate::idempotency::stored::{self, Kept, claim};
 use crate::ids::OrganizationId;
 use crate::input::{Document, Errors, Layout, Read, Table};
-use crate::operation::{self, Kept};
 use crate::party::key::Caller;
 use crate::register::Receipt;
 use axum::body::Bytes;
@@ -25,7 +26,7 @@ use flate2::write::GzEncoder;
 use futures_util::future::BoxFuture;
 use hmac::{Hmac, KeyInit, Mac};
 use serde::Serialize;
-use sha2::{Digest, Sha256};
+use sha2::Sha256;
 use std::io::{Read as _, Write as _};
 use std::time::Duration;
 
@@ -385,23 +386,14 @@ impl Task {
             done = done.receipted(receipt);
         }
         if let Some(key) = &self.posting.idempotency_key {
-            operation::keep(tx, vec![done.kept(self.organization, key, self.posting.fingerprint, now)])
-                .await?;
+            stored::keep(tx, vec![done.kept(self.organization, key, self.posting.fingerprint, now)]).await?;
         }
         Ok(Outcome::New(done))
     }
 
     /// The first answer to the same key, if there was one.
     async fn earlier(&self, tx: &mut Tx<'static>, key: &str) -> Result<Option<Response>, Attempt> {
-        let row = sqlx::query!(
-            "SELECT fingerprint, status, body, already_done FROM idempotency WHERE organization_id = $1 AND key = $2",
-            self.organization.0,
-            key
-        )
-        .fetch_optional(&mut **tx)
-        .await
-        .map_err(Error::from)?;
-        let Some(row) = row else { return Ok(None) };
+        let Some(row) = stored::find(tx, self.organization, key).await? else { return Ok(None) };
         if row.fingerprint != self.posting.fingerprint {
             return Err(Attempt::Told(Problem::key_reused()));
         }
@@ -446,25 +438,6 @@ impl From<Error> for Attempt {
     }
 }
 
-/// Takes the key for this transaction, or says that its first request is still running.
-/// Not waiting: waiters would hold the pool's connections.
-pub async fn claim(tx: &mut Tx<'_>, organization: OrganizationId, name: &str) -> Result<(), Error> {
-    let lock = lock_of(organization, name);
-    let taken = sqlx::query_scalar!(r#"SELECT pg_try_advisory_xact_lock($1) AS "taken!""#, lock)
-        .fetch_one(&mut **tx)
-        .await?;
-    if taken { Ok(()) } else { Err(Error::InProgress) }
-}
-
-/// Key of the advisory lock that is held for a client's key.
-pub(super) fn lock_of(organization: OrganizationId, name: &str) -> i64 {
-    let mut hasher = Sha256::new();
-    hasher.update(organization.0.as_bytes());
-    hasher.update(name.as_bytes());
-    let digest: [u8; 32] = hasher.finalize().into();
-    i64::from_be_bytes(digest[..8].try_into().expect("eight of 32 bytes"))
-}
-
 fn pack(body: &[u8]) -> Vec<u8> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
     encoder.write_all(body).and_then(|()| encoder.finish()).expect("writing to memory")
@@ -475,17 +448,4 @@ fn jitter(pause: Duration) -> Duration {
     let mut byte = [0];
     let _ = getrandom::fill(&mut byte);
     pause * u32::from(byte[0]) / 255
-}
-
-/// Forgets answers whose time is over: bodies first, rows after 90 days.
-pub async fn forget_old_answers(app: &App) -> Result<u64, Error> {
-    let now = app.clock.now();
-    let bodies =
-        sqlx::query!("UPDATE idempotency SET body = NULL WHERE body IS NOT NULL AND body_until < $1", now)
-            .execute(&app.pool)
-            .await?;
-    let rows = sqlx::query!("DELETE FROM idempotency WHERE created_at < $1", now - TimeDelta::days(90))
-        .execute(&app.pool)
-        .await?;
-    Ok(bodies.rows_affected() + rows.rows_affected())
 }

@@ -13,7 +13,6 @@ use super::seals::sight;
 use super::verify::segment_before;
 use crate::chain::history::{Openness, StoredEvent};
 use crate::chain::{self, Subject};
-use crate::custody::history;
 use crate::error::{At, Invalid};
 use crate::ids::{OrganizationId, SealBatchId, TicketId};
 use crate::input::input;
@@ -236,7 +235,7 @@ pub async fn export_log(
     };
     let (reader, row, sight) = seen(&app, visitor, &segment_before(&uri, "/export")).await?;
     let subject = row.subject()?;
-    let (events, room) = history::read(&app.reads, &row, sight, reader).await?.into_chain();
+    let (events, room) = app.reads.history(&row, sight, reader).await?.into_chain();
     exported(&app, Shown { subject, events, room }, since).await
 }
 

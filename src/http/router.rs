@@ -141,10 +141,7 @@ pub fn health(app: &App) -> Health {
     let queue = app.queue.clone();
     let ping = move || {
         let pool = pool.clone();
-        async move {
-            let ping = sqlx::query("SELECT 1").execute(&pool).await;
-            ping.map(drop).map_err(|error| error.to_string())
-        }
+        async move { crate::db::ping(&pool).await.map_err(|error| error.to_string()) }
     };
     // A register that is behind stops writes, not reads: it is told, and is no reason to look away.
     Health::telling(ping, move || match queue.lag() {

@@ -2,16 +2,18 @@
 //! through a merging queue like the hot reads, on connections that are not the pool's.
 
 use super::app::App;
-use super::custody_events::done;
-use super::posting::{Done, Posting, lock_of};
+use super::posting::{Done, Posting};
 use super::problem::Problem;
+use crate::chain::Tx;
+use crate::custody::record::CustodyAnswer;
 use crate::custody::request::NewCustodyEvent;
 use crate::custody::together::{self, MOST_LOGS, Made, Together, is_plain};
-use crate::db::{Tx, is_down};
+use crate::db::batching::{Bounds, Merged, Question};
+use crate::db::is_down;
 use crate::error::{Error, Result};
-use crate::operation::Kept;
+use crate::event::words::EventType;
+use crate::idempotency::stored::{Kept, lock_of};
 use crate::party::key::Caller;
-use crate::read::merge::{Bounds, Merged, Question};
 use crate::read::planned_once;
 use axum::response::Response;
 use sqlx::PgPool;
@@ -163,4 +165,14 @@ async fn within(tx: &mut Tx<'_>, app: &App, questions: &[&Plain]) -> Result<Vec<
         together.store(tx, kept).await?;
     }
     Ok(done)
+}
+
+/// The answer to a posting that was recorded.
+pub(super) fn done(request: &NewCustodyEvent, answer: &CustodyAnswer) -> Done {
+    with_hashes(request, Done::created(answer, format_args!("operation {}", answer.operation_id)))
+}
+
+/// A replacement adds an event to the old seal's batch too, of which the answer says nothing.
+pub(super) fn with_hashes(request: &NewCustodyEvent, done: Done) -> Done {
+    if request.r#type == EventType::SealReplaced { done } else { done.with_hashes() }
 }

@@ -12,7 +12,6 @@ use crate::input::input;
 use crate::party::key::Caller;
 use crate::register::lookup::claim;
 use crate::verify::answer::{Verdict, Verification};
-use crate::verify::lookup::check;
 use axum::Json;
 use axum::extract::{OriginalUri, State};
 use axum::http::Uri;
@@ -109,7 +108,7 @@ pub(super) async fn check_one(
         Some(_) => None,
         None => Some(app.limiter.admit(client.0)?),
     };
-    let checked = check(&app.reads, &[code], visitor.token(), &app.key_ring).await?;
+    let checked = app.reads.check(&[code], visitor.token(), &app.key_ring).await?;
     let mut checked = checked.ok_or_else(Problem::invalid_token)?;
     let verification = checked.pop().ok_or_else(|| Problem::internal("a check without a verdict"))?;
     if verification.verdict == Verdict::Unknown
@@ -184,7 +183,7 @@ pub async fn verify_codes(
     _caller: Caller,
     posted: super::posting::Posted<Codes>,
 ) -> Result<Json<Verdicts>, Problem> {
-    let items = check(&app.reads, &posted.input.codes, None, &app.key_ring).await?.unwrap_or_default();
+    let items = app.reads.check(&posted.input.codes, None, &app.key_ring).await?.unwrap_or_default();
     items.iter().for_each(count);
     Ok(Json(Verdicts { items }))
 }

@@ -1,11 +1,11 @@
 //! Table `log`: locking rows with their heads, adding new ones, storing the state
 //! that an event left behind.
 
+use crate::chain::Tx;
 use crate::chain::{Head, NewHead, SubjectKind};
 use crate::custody::state::{Last, LogState, PendingTransfer};
-use crate::custody::words::{EventType, Status, TransferOf};
-use crate::db::Tx;
 use crate::error::{Error, Result};
+use crate::event::words::{EventType, Status, TransferOf};
 use crate::ids::{HarvestId, LogId, OperationId, OrganizationId, TicketId};
 use crate::log::find::Key;
 use crate::log::species::{Assortment, LogKind, MeasurementMethod, Wood};

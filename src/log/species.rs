@@ -4,7 +4,9 @@
 //! A Kazakh forester should read the Kazakh names once.
 
 use crate::error::Invalid;
+use crate::units::Volume;
 use crate::vocabulary::{sqlx_as_text, vocabulary};
+use rust_decimal::Decimal;
 
 vocabulary! {
     /// A traced unit: one log with its own seal, or a stack of small pieces under one seal.
@@ -16,6 +18,26 @@ vocabulary! {
         Log = "log",
         /// A batch of small pieces.
         Stack = "stack",
+    }
+}
+
+impl Volume {
+    /// Whether one log (to 50 m³) or one stack (to 1,000 m³) can have this volume; else `volume-too-large`.
+    pub fn fits(self, kind: LogKind) -> Result<Self, Invalid> {
+        let (most, what) = match kind {
+            LogKind::Log => (50, "log"),
+            LogKind::Stack => (1_000, "stack"),
+        };
+        if self.decimal() > Decimal::from(most) {
+            return Err(Invalid::new(
+                "volume-too-large",
+                format!("The volume of a {what} is at most {most} m³."),
+            ));
+        }
+        if self.decimal() <= Decimal::ZERO {
+            return Err(Invalid::new("volume-too-small", "The volume is at least 0.0001 m³."));
+        }
+        Ok(self)
     }
 }
 
@@ -349,6 +371,17 @@ crate::input::parse_number!(Grade);
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_log_and_a_stack_have_bounds_of_their_own() {
+        let volume = |text: &str| Volume::parse(text).unwrap();
+        assert_eq!(volume("0.0001").fits(LogKind::Log).unwrap().to_string(), "0.0001");
+        assert!(volume("50").fits(LogKind::Log).is_ok());
+        assert_eq!(volume("50.0001").fits(LogKind::Log).unwrap_err().code, "volume-too-large");
+        assert!(volume("1000").fits(LogKind::Stack).is_ok());
+        assert_eq!(volume("1000.0001").fits(LogKind::Stack).unwrap_err().code, "volume-too-large");
+        assert_eq!(Volume::ZERO.fits(LogKind::Log).unwrap_err().code, "volume-too-small");
+    }
 
     #[test]
     fn every_code_is_its_latin_name_and_stands_once() {

@@ -3,12 +3,13 @@
 use super::find::Key;
 use super::species::{Assortment, LogKind, MeasurementMethod, Species, Wood};
 use crate::chain::{Hash, Subject, SubjectKind};
-use crate::custody::words::{EventType, Status, TransferOf};
+use crate::db::batching::Question;
 use crate::error::{Error, Result};
+use crate::event::words::{EventType, Status, TransferOf};
 use crate::ids::{HarvestId, LogId, OrganizationId, TicketId};
 use crate::party::key::{Caller, KeyRow, Presented, Uses};
+use crate::party::reader::Reader;
 use crate::party::role::{OrganizationKind, Role};
-use crate::read::merge::Question;
 use crate::region::Region;
 use crate::seal::Code;
 use crate::units::{Diameter, Length, Volume};
@@ -21,21 +22,6 @@ use std::hash::{Hash as _, Hasher};
 use std::sync::Arc;
 use utoipa::ToSchema;
 use uuid::Uuid;
-
-/// Who reads: rights follow from this and the log's row alone.
-#[derive(Clone, Copy, Debug)]
-pub struct Reader {
-    /// The organisation.
-    pub organization: OrganizationId,
-    /// Whether it inspects, and so sees everything.
-    pub inspector: bool,
-}
-
-impl From<&Caller> for Reader {
-    fn from(caller: &Caller) -> Self {
-        Self { organization: caller.organization, inspector: caller.is(Role::Inspector) }
-    }
-}
 
 /// How much of a log a reader may see.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

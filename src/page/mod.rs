@@ -5,11 +5,8 @@
 //! templates and isolated by `<bdi>`.
 
 pub mod assets;
-mod lang;
-pub mod text;
 mod view;
 
-pub use lang::Lang;
 pub use view::{
     FormProblem, error_page, render_form, render_register, render_start, render_verification, verify_path,
 };

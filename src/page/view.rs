@@ -1,9 +1,8 @@
 //! From facts to HTML.
 
-use super::{
-    Lang, assets,
-    text::{say, say_with, say_word},
-};
+use super::assets;
+use crate::i18n::Lang;
+use crate::i18n::text::{say, say_with, say_word};
 use crate::ledger::VerifierKey;
 use crate::register::published::Said;
 use crate::verify::answer::{Outcome, Verdict, Verification, VerifiedLog};
@@ -275,7 +274,7 @@ pub fn render_register(lang: Lang, said: Option<&Said>, receipts: &[VerifierKey]
 }
 
 /// A number that chooses no plural, digit by digit.
-fn count(number: u64) -> super::text::Value<'static> {
+fn count(number: u64) -> crate::i18n::text::Value<'static> {
     number.to_string().into()
 }
 

@@ -1,15 +1,15 @@
 //! The first start: an empty database has nobody who could register anybody.
 
-use super::act::Act;
 use super::bin::Bin;
-use super::key::Token;
 use super::key_record::{self, NewKey};
 use super::organization::{NewOrganization, register};
 use super::role::{OrganizationKind, Role};
+use crate::chain::Tx;
 use crate::clock::Clock;
-use crate::db::Tx;
 use crate::error::{Error, Result};
+use crate::event::act::Act;
 use crate::ids::{KeyId, OrganizationId};
+use crate::token::Token;
 use crate::units::Text;
 use sqlx::PgPool;
 

@@ -5,12 +5,12 @@
 //! each row of table `personal` that was deleted, in the transaction that deleted it.
 
 use super::head;
+use crate::chain::Tx;
 use crate::chain::{Draft, Hash, Head, canonical};
-use crate::custody::content::Told;
-use crate::db::Tx;
 use crate::error::{Error, Result};
+use crate::event::act::desk_moment;
+use crate::event::content::Told;
 use crate::ids::{OperationId, OrganizationId};
-use crate::party::act::desk_moment;
 use chrono::{DateTime, NaiveDate, Utc};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};

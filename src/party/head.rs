@@ -1,7 +1,7 @@
 //! The end of an organisation's own chain: keys, marking keys and erasures are events on it.
 
+use crate::chain::Tx;
 use crate::chain::{Draft, Head, SubjectKind, append};
-use crate::db::Tx;
 use crate::error::{Error, Result};
 use crate::ids::OrganizationId;
 use chrono::{DateTime, Utc};

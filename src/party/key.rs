@@ -2,68 +2,20 @@
 //! [`super::key_record`].
 
 use super::role::Role;
+use crate::db::batching::Question;
 use crate::error::{Error, Result};
+use crate::event::act::Act;
 use crate::ids::{KeyId, OrganizationId};
-use crate::read::merge::Question;
+use crate::token::Token;
 use crate::units::utc_text;
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::Serialize;
-use sha2::{Digest, Sha256};
 use sqlx::{PgConnection, PgExecutor};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
 /// How stale `last_used_at` may be: a write per request would cost more than it tells.
 const LAST_USE_GRAIN: TimeDelta = TimeDelta::seconds(60);
-
-/// Characters of the longest token. Ours have 47; the operator's first may be any that an administrator
-/// has from elsewhere, but a header that nobody would type is not hashed.
-pub const LONGEST_TOKEN: usize = 1_024;
-
-/// A bearer token. `Debug` keeps it to itself.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Token(String);
-
-impl Token {
-    /// A fresh token: 32 random bytes in base64url, with a prefix that secret scanners can look for.
-    ///
-    /// # Panics
-    /// If the operating system gives no randomness.
-    #[must_use]
-    pub fn random() -> Self {
-        let mut bytes = [0; 32];
-        getrandom::fill(&mut bytes).expect("the operating system gives randomness");
-        Self(format!("omt_{}", URL_SAFE_NO_PAD.encode(bytes)))
-    }
-
-    /// A token as it was sent or set: 32 to [`LONGEST_TOKEN`] visible ASCII characters, else nothing.
-    #[must_use]
-    pub fn from_text(text: &str) -> Option<Self> {
-        let fits =
-            (32..=LONGEST_TOKEN).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic());
-        fits.then(|| Self(text.to_owned()))
-    }
-
-    /// The token itself, to be shown once.
-    #[must_use]
-    pub fn expose(&self) -> &str {
-        &self.0
-    }
-
-    /// What is stored: its SHA-256. 256 random bits cannot be searched, so no slow hash is needed.
-    #[must_use]
-    pub fn hash(&self) -> [u8; 32] {
-        Sha256::digest(self.0.as_bytes()).into()
-    }
-}
-
-impl std::fmt::Debug for Token {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Token(…)")
-    }
-}
 
 /// Who is calling, as the key says.
 #[derive(Clone, Debug)]
@@ -81,6 +33,14 @@ impl Caller {
     #[must_use]
     pub fn is(&self, role: Role) -> bool {
         self.roles.contains(&role)
+    }
+
+    /// Something that it does now.
+    ///
+    /// # Errors
+    /// Unavailable, if the clock stands wrong.
+    pub fn act(&self, now: DateTime<Utc>) -> Result<Act> {
+        Act::of(self.organization, self.key, now)
     }
 }
 

@@ -1,13 +1,14 @@
 //! Making and revoking keys. Both are events on the organisation's chain: whoever slips a key into the
 //! table, to write in another's name, leaves a key that no event tells of.
 
-use super::act::Act;
 use super::head;
-use super::key::{Caller, Token, may_act};
+use super::key::{Caller, may_act};
+use crate::chain::Tx;
 use crate::chain::{Draft, Hash, Head, canonical};
-use crate::db::Tx;
 use crate::error::{Error, Result};
+use crate::event::act::Act;
 use crate::ids::{KeyId, OrganizationId};
+use crate::token::Token;
 use crate::units::utc_text;
 use chrono::{DateTime, NaiveDate, Utc};
 use serde::Serialize;

@@ -3,7 +3,6 @@
 //! An organisation is registered once, by the operator, as the first event of its own chain. Its BIN and
 //! name are in the personal part of that event, because a sole trader's are a person's.
 
-pub mod act;
 pub mod bin;
 pub mod bootstrap;
 pub mod erasure;
@@ -11,4 +10,5 @@ pub(crate) mod head;
 pub mod key;
 pub mod key_record;
 pub mod organization;
+pub mod reader;
 pub mod role;

@@ -1,18 +1,18 @@
 //! Organisations: registration, and reading as far as the reader may see.
 
-use super::act::Act;
 use super::bin::Bin;
 use super::erasure::ERASED;
 use super::key::{Caller, may_act};
 use super::role::{OrganizationKind, Role};
+use crate::chain::Tx;
 use crate::chain::append::Personal;
 use crate::chain::bytes::Secret;
 use crate::chain::history::{Openness, StoredEvent};
 use crate::chain::{Draft, Head, Subject, SubjectKind, append, canonical};
-use crate::db::Tx;
 use crate::error::{At, Entry, Error, Result};
+use crate::event::act::Act;
+use crate::event::words::MARKING_KEY_KNOWN;
 use crate::ids::OrganizationId;
-use crate::seal::marking_key;
 use crate::units::{Text, utc_text};
 use chrono::NaiveDate;
 use serde::{Deserialize, Serialize};
@@ -197,7 +197,7 @@ pub fn openness(caller: &Caller, id: OrganizationId, event: &StoredEvent) -> Ope
     // A type that came later, or cannot be read, stays closed like a key's.
     let of_itself = || {
         let typed: Option<Typed<'_>> = serde_json::from_str(&event.public).ok();
-        typed.is_some_and(|typed| [REGISTERED, ERASED, marking_key::KNOWN].contains(&&*typed.event_type))
+        typed.is_some_and(|typed| [REGISTERED, ERASED, MARKING_KEY_KNOWN].contains(&&*typed.event_type))
     };
     if may_act(caller, id) || of_itself() { Openness::ALL } else { Openness::CLOSED }
 }

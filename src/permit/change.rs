@@ -1,12 +1,12 @@
 //! Extending and cancelling a ticket: its issuer alone.
 
 use super::content::{Changed, Public, texts};
+use crate::chain::Tx;
 use crate::chain::{Draft, Head, SubjectKind, append};
-use crate::custody::content::TicketName;
-use crate::db::Tx;
 use crate::error::{At, Entry, Error, Result};
+use crate::event::act::Act;
+use crate::event::content::TicketName;
 use crate::ids::{OrganizationId, TicketId};
-use crate::party::act::Act;
 use crate::party::key::Caller;
 use crate::party::role::Role;
 use crate::region::Region;

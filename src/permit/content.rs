@@ -7,12 +7,12 @@
 
 use crate::chain::size::{self, BUSINESS_BYTES, PUBLIC_BYTES};
 use crate::chain::{Hash, canonical};
-use crate::custody::content::{Public as Harvested, TicketName};
 use crate::error::{At, Error, Result};
+use crate::event::act::Act;
+use crate::event::content::{Public as Harvested, TicketName};
 use crate::geo::Plot;
 use crate::ids::{LineId, OrganizationId, TicketId};
 use crate::log::species::{Species, Wood};
-use crate::party::act::Act;
 use crate::units::{LocalDate, Volume};
 use chrono::NaiveDate;
 use serde::Serialize;

@@ -2,7 +2,7 @@
 
 use super::read::stored_plot;
 use crate::chain::Hash;
-use crate::db::Tx;
+use crate::chain::Tx;
 use crate::error::{Error, Result};
 use crate::geo::Plot;
 use crate::ids::{LineId, OrganizationId, TicketId};

@@ -2,14 +2,14 @@
 
 use super::content::{Issued, Public, check_names, lines_digest, plot_digest, texts};
 use super::words::FellingKind;
+use crate::chain::Tx;
 use crate::chain::{Draft, Head, SubjectKind, append};
-use crate::custody::content::TicketName;
-use crate::db::Tx;
 use crate::error::{At, Entry, Error, Result};
+use crate::event::act::Act;
+use crate::event::content::TicketName;
 use crate::geo::Plot;
 use crate::ids::{LineId, OrganizationId, TicketId};
 use crate::log::species::{Species, Wood};
-use crate::party::act::Act;
 use crate::party::bin::Bin;
 use crate::party::organization::by_bin;
 use crate::party::role::Role;

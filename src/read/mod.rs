@@ -5,15 +5,18 @@
 //! answer is decided for its asker alone, from rows that were read after he asked; only the names of
 //! organisations are remembered, and said where a row of that kind proves them fresh.
 
-pub mod merge;
-
+use crate::custody::history::{self, LogHistory};
 use crate::custody::telling::{Memory, Telling, Told};
+use crate::db::batching::{self, Bounds, Merged};
 use crate::error::{Error, Result};
-use crate::log::store::{LogRow, Look};
-use crate::party::key::{Caller, Presented, Token};
-use crate::verify::lookup::{Found, Sought};
+use crate::log::store::{LogRow, Look, Sight};
+use crate::party::key::{Caller, Presented};
+use crate::party::reader::Reader;
+use crate::seal::signing::KeyRing;
+use crate::token::Token;
+use crate::verify::answer::Verification;
+use crate::verify::lookup::{Check, Found, Sought};
 use chrono::{DateTime, Utc};
-use merge::{Bounds, Merged};
 use sqlx::PgPool;
 use sqlx::postgres::PgConnectOptions;
 use std::sync::Arc;
@@ -107,7 +110,7 @@ impl Reads {
     /// # Errors
     /// The database is away, or too many ask.
     pub async fn seals(&self, sought: Sought) -> Result<Option<Vec<Found>>> {
-        let many = merge::Question::cost(&sought) > SEALS.cost;
+        let many = batching::Question::cost(&sought) > SEALS.cost;
         if many { self.many_seals.ask(sought).await } else { self.seals.ask(sought).await }
     }
 
@@ -132,6 +135,34 @@ impl Reads {
             None => self.tellings.ask(telling).await,
             room => Ok(Told { room, ..self.long_tellings.ask(telling).await? }),
         }
+    }
+
+    /// The history of a log that `sight` leaves `reader`.
+    ///
+    /// # Errors
+    /// The database is away, or too many ask; a stored event that cannot be read.
+    pub async fn history(&self, row: &LogRow, sight: Sight, reader: Reader) -> Result<LogHistory> {
+        history::of(row, sight, reader, self.tell(history::query(row, sight, reader)?).await?)
+    }
+
+    /// Checks what somebody sent, in order: texts that cannot be read, too, get their verdict. Nothing, if he
+    /// sent a bad `token` with them. One question for all of it; none if there is nothing to look for.
+    ///
+    /// # Errors
+    /// The database is away, or too many ask.
+    pub async fn check(
+        &self,
+        texts: &[impl AsRef<str>],
+        token: Option<Presented>,
+        ring: &KeyRing,
+    ) -> Result<Option<Vec<Verification>>> {
+        let check = Check::of(texts);
+        let found = match token {
+            _ if !check.is_empty() => self.seals(check.sought(token)).await?,
+            Some(token) => self.presented(token).await?.map(|_| Vec::new()),
+            None => Some(Vec::new()),
+        };
+        found.map(|found| check.verdicts(found, ring)).transpose()
     }
 
     /// Room in memory for a history of so many events, to be held as long as it lies there; nothing for a

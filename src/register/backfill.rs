@@ -6,6 +6,7 @@
 use crate::chain::bytes::{Entry, Hash, Salt, Secret, SubjectKind, subject_ref};
 use crate::chain::history::StoredEvent;
 use crate::error::{Error, Result};
+use futures_util::future::BoxFuture;
 use sqlx::{Connection, PgConnection};
 use std::collections::HashMap;
 use uuid::Uuid;
@@ -14,6 +15,12 @@ use uuid::Uuid;
 pub const BATCH: i64 = 5_000;
 /// A line of progress every so many events.
 const TELL_EVERY: i64 = 500_000;
+
+/// [`backfill`], as the database's migration calls it.
+#[must_use]
+pub fn on_migration(owner: &mut PgConnection) -> BoxFuture<'_, Result<()>> {
+    Box::pin(backfill(owner, BATCH))
+}
 
 /// Gives every event that has none a leaf, and remembers that it was done. Called by whoever
 /// migrates, under the lock of the migrations; a second call does nothing. `batch` events are held

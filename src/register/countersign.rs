@@ -5,12 +5,12 @@
 //! is not waited for until it has answered again, and is asked less often each time. So a witness that
 //! hangs delays nothing: the register goes on without it and says so.
 
-use super::client::{self, Authorities, ClientError};
 use crate::ledger::checkpoint::Checkpoint;
 use crate::ledger::note::{Kind, Note, SignatureLine, VerifierKey};
 use crate::ledger::{Folder, decimal, to_base64};
-use axum::http::{Method, StatusCode, Uri};
+use crate::net::client::{self, Authorities, ClientError};
 use futures_util::FutureExt as _;
+use hyper::http::{Method, StatusCode, Uri};
 use std::fmt::Write as _;
 use std::str::FromStr;
 use std::time::Duration;

@@ -1,7 +1,7 @@
 use super::*;
-use crate::http::server::{Server, ServerSettings};
 use crate::ledger::note::Signer;
 use crate::ledger::tree::empty_root;
+use crate::net::server::{Server, ServerSettings};
 use axum::Router;
 use axum::routing::post;
 use chrono::DateTime;

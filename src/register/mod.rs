@@ -12,7 +12,6 @@
 //! - [`witness`]: countersigns somebody's checkpoints, each consistent with the one before.
 
 pub mod backfill;
-pub mod client;
 pub mod countersign;
 pub mod export;
 pub mod keeper;

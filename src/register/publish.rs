@@ -6,7 +6,6 @@
 //! before it begins, and whenever it had to connect anew, it holds the database against its tree.
 //! A database that is shorter, or has other leaves, is refused.
 
-use super::client::{Authorities, AuthorityError};
 use super::countersign::{Expected, WitnessAddress, Witnesses};
 use super::keeper::{KeepError, Keeper, Keys};
 use super::leaves::{self, LeafError};
@@ -18,6 +17,7 @@ use crate::db::lock::{Denied, Lock};
 use crate::ledger::note::{Kind, Note, Signer};
 use crate::ledger::tile::{Row, Tile, WIDTH};
 use crate::ledger::{Folder, Frontier, leaf_hash};
+use crate::net::client::{Authorities, AuthorityError};
 use metrics::{describe_gauge, describe_histogram, gauge, histogram};
 use sqlx::ConnectOptions;
 use sqlx::postgres::{PgConnectOptions, PgConnection};

@@ -1,7 +1,7 @@
 use super::*;
-use crate::http::server::{Server, ServerSettings};
 use crate::ledger::checkpoint::{Checkpoint, Policy};
 use crate::ledger::disk::{Call, Disk};
+use crate::net::server::{Server, ServerSettings};
 use crate::register::witness::Witness;
 use chrono::DateTime;
 use futures_util::FutureExt as _;
@@ -63,7 +63,7 @@ fn listen(witness: &Arc<Witness>, listener: std::net::TcpListener) -> JoinHandle
     listener.set_nonblocking(true).unwrap();
     let server =
         Server::new(tokio::net::TcpListener::from_std(listener).unwrap(), ServerSettings::default()).unwrap();
-    tokio::spawn(crate::register::witness::serve(Arc::clone(witness), server, std::future::pending()))
+    tokio::spawn(crate::http::witness::serve(Arc::clone(witness), server, std::future::pending()))
 }
 
 fn port() -> (std::net::TcpListener, String) {

@@ -5,7 +5,7 @@
 //! nothing is known of the queue, nothing good is assumed.
 
 use super::receipt::Receipt;
-use crate::db::Leaves;
+use crate::chain::Leaves;
 use crate::ledger::note::{Signer, VerifierKey};
 use std::fmt;
 use std::sync::atomic::{AtomicUsize, Ordering};

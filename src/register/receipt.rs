@@ -15,8 +15,8 @@
 //! — <name of the key> <signature>
 //! ```
 
+use crate::chain::Leaves;
 use crate::chain::bytes::Hash;
-use crate::db::Leaves;
 use crate::ledger::note::{Note, NoteError, Signer, VerifierKey};
 use crate::ledger::tree::root_of;
 use crate::ledger::{decimal, from_base64, to_base64};

@@ -1,4 +1,4 @@
-//! `ormantrace witness`: countersigns the checkpoints of registers it was told to watch, each only if
+//! A witness: countersigns the checkpoints of registers it was told to watch, each only if
 //! it is consistent with the one before (C2SP tlog-witness, tlog-cosignature).
 //!
 //! It remembers one checkpoint a register, on disk before it answers. Two histories of one register
@@ -9,28 +9,19 @@ use crate::chain::bytes::Hash;
 use crate::clock::Clock;
 use crate::config::shown;
 use crate::db::lock::{Denied, Lock};
-use crate::http::server::Server;
 use crate::ledger::checkpoint::{Checkpoint, CheckpointError};
 use crate::ledger::disk::Disk;
 use crate::ledger::note::{Kind, Note, NoteError, Signer, VerifierKey};
 use crate::ledger::tree::{empty_root, is_consistent};
 use crate::ledger::{decimal, from_base64};
-use axum::Router;
-use axum::body::Bytes;
-use axum::extract::{DefaultBodyLimit, State};
-use axum::http::StatusCode;
-use axum::http::header::CONTENT_TYPE;
-use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
-use std::future::Future;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 
 /// Longest request in bytes: 63 hashes and a checkpoint with many signatures.
-const MAX_REQUEST: usize = 64 * 1024;
+pub const MAX_REQUEST: usize = 64 * 1024;
 /// Most hashes in a request, by the specification.
 const MAX_PROOF: usize = 63;
 
@@ -225,44 +216,6 @@ impl Witness {
         let file = file_of(&self.dir, &new.origin).with_extension("refused");
         if let Err(error) = self.disk.put(&[(file, note.to_string().into_bytes())]) {
             tracing::warn!(%error, "it cannot be kept as evidence");
-        }
-    }
-
-    /// `POST /add-checkpoint` and `GET /healthz`.
-    pub fn routes(self: &Arc<Self>) -> Router {
-        Router::new()
-            .route("/add-checkpoint", post(add_checkpoint))
-            .route("/healthz", get(async || "ok\n"))
-            .layer(DefaultBodyLimit::max(MAX_REQUEST))
-            .with_state(Arc::clone(self))
-    }
-}
-
-/// Serves a witness until `stop` resolves.
-pub async fn serve(witness: Arc<Witness>, server: Server, stop: impl Future<Output = ()>) {
-    tracing::info!(address = %server.local_addr(), key = %witness.key(), "witnessing");
-    server.serve(witness.routes(), stop).await;
-    tracing::info!("witnessing has ended");
-}
-
-async fn add_checkpoint(State(witness): State<Arc<Witness>>, request: Bytes) -> Verdict {
-    let judged = tokio::task::spawn_blocking(move || witness.add_checkpoint(&request)).await;
-    judged.unwrap_or(Verdict::Forgetful)
-}
-
-impl IntoResponse for Verdict {
-    fn into_response(self) -> Response {
-        match self {
-            Self::Signed(lines) => ([(CONTENT_TYPE, "text/plain; charset=utf-8")], lines).into_response(),
-            Self::Malformed(what) => (StatusCode::BAD_REQUEST, format!("{what}\n")).into_response(),
-            Self::Unsigned => (StatusCode::FORBIDDEN, "not signed by a known key\n").into_response(),
-            Self::Unknown => (StatusCode::NOT_FOUND, "not a register that is watched here\n").into_response(),
-            Self::Conflict(size) => {
-                (StatusCode::CONFLICT, [(CONTENT_TYPE, "text/x.tlog.size")], format!("{size}\n"))
-                    .into_response()
-            }
-            Self::Inconsistent => (StatusCode::UNPROCESSABLE_ENTITY, "not consistent\n").into_response(),
-            Self::Forgetful => (StatusCode::INTERNAL_SERVER_ERROR, "not now\n").into_response(),
         }
     }
 }

@@ -4,6 +4,7 @@ use crate::ledger::{Tile, to_base64};
 use chrono::{DateTime, TimeZone as _, Utc};
 use proptest::prelude::*;
 use std::collections::HashMap;
+use std::sync::Arc;
 use tower::ServiceExt as _;
 
 const ORIGIN: &str = "register.example/timber";
@@ -272,8 +273,8 @@ async fn over_http() {
     let post = async |body: Vec<u8>| {
         let request =
             axum::http::Request::post("/add-checkpoint").body(axum::body::Body::from(body)).unwrap();
-        let answer = witness.routes().oneshot(request).await.unwrap();
-        let kind = answer.headers().get(CONTENT_TYPE).map(|kind| kind.to_str().unwrap().to_owned());
+        let answer = crate::http::witness::routes(Arc::clone(&witness)).oneshot(request).await.unwrap();
+        let kind = answer.headers().get("content-type").map(|kind| kind.to_str().unwrap().to_owned());
         let status = answer.status().as_u16();
         let body = axum::body::to_bytes(answer.into_body(), 10_000).await.unwrap();
         (status, kind.unwrap_or_default(), String::from_utf8(body.to_vec()).unwrap())

@@ -4,20 +4,19 @@
 
 use super::signing::SigningKey;
 use super::stock::load_key_ring;
+use crate::chain::Tx;
 use crate::chain::{Draft, canonical};
-use crate::custody::content::Told;
-use crate::db::Tx;
 use crate::error::{Error, Result};
+use crate::event::act::desk_moment;
+use crate::event::content::Told;
 use crate::ids::{OperationId, OrganizationId};
-use crate::party::act::desk_moment;
 use crate::party::head;
 use crate::units::utc_text;
 use chrono::{DateTime, NaiveDate, Utc};
 use serde::{Deserialize, Serialize};
 use sqlx::{PgExecutor, PgPool};
 
-/// Type of the event.
-pub const KNOWN: &str = "marking_key_known";
+pub use crate::event::words::MARKING_KEY_KNOWN as KNOWN;
 
 /// Public part.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -14,7 +14,7 @@ use unicode_normalization::UnicodeNormalization;
 /// Shortest seal number, in characters.
 pub const MIN_LENGTH: usize = 4;
 /// Longest seal number, in characters.
-pub const MAX_LENGTH: usize = 20;
+pub const MAX_LENGTH: usize = crate::event::content::MAX_SEAL_NUMBER;
 /// Most bytes looked at: room for 20 characters dressed in what a copy and paste adds.
 const MAX_INPUT: usize = 512;
 /// Most digits of a number that count within a range; more would let one request name a billion seals.

@@ -3,10 +3,10 @@
 //! The subject is the batch, not the seal, so that a million seals cost one chain; table
 //! `seal_move` keeps which of its events concern which seal.
 
+use crate::chain::Tx;
 use crate::chain::{self, Draft, Hash, Head, NewHead, SubjectKind};
-use crate::custody::content::Told;
-use crate::db::Tx;
 use crate::error::{At, Entry, Error, Result};
+use crate::event::content::Told;
 use crate::ids::{KeyId, OperationId, OrganizationId, SealBatchId};
 use crate::input::Errors;
 use crate::party::bin::Bin;

@@ -6,8 +6,8 @@
 use super::number::SealNumber;
 use super::record::{self, By, Done, VOIDED};
 use super::stock::{SealRow, SealStatus, VoidReason, apply, lock_for_use, stored};
+use crate::chain::Tx;
 use crate::chain::{Head, NewHead};
-use crate::db::Tx;
 use crate::error::{Error, Result};
 use crate::ids::LogId;
 

@@ -7,7 +7,7 @@
 use super::marking_code::{Identification, MarkingCode};
 use super::number::SealNumber;
 use super::signing::KeyRing;
-use crate::db::Tx;
+use crate::chain::Tx;
 use crate::error::{Error, Result};
 use crate::ids::{LogId, OrganizationId, SealBatchId};
 use crate::vocabulary::vocabulary;

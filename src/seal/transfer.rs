@@ -3,7 +3,7 @@
 use super::number::{SealNumber, SealRange};
 use super::record::{self, Business, By, Done, Faults, ListDigest, MadeEvent, TRANSFERRED};
 use super::stock::{SealStatus, lock_for_use};
-use crate::db::Tx;
+use crate::chain::Tx;
 use crate::error::{At, Entry, Error, Result};
 use crate::ids::{OperationId, OrganizationId};
 use serde::Serialize;

@@ -3,12 +3,12 @@
 use super::number::SealNumber;
 use super::record::{self, By, Done, MadeEvent, VOIDED};
 use super::stock::{SealRow, SealStatus, VoidReason, lock_for_use};
+use crate::chain::Tx;
 use crate::chain::{self, Draft, NewHead};
-use crate::custody::content;
 use crate::custody::table::{self, Asker, Refused};
-use crate::custody::words::EventType;
-use crate::db::Tx;
 use crate::error::{At, Entry, Error, Result};
+use crate::event::content;
+use crate::event::words::EventType;
 use crate::ids::{LogId, OperationId};
 use crate::log::row;
 use crate::units::Text;

@@ -51,12 +51,6 @@ fn bounds_are_inclusive_and_named() {
     assert_eq!(Volume::parse("-0.0").unwrap_err().code, "volume-too-small");
     assert_eq!(Volume::parse("-1").unwrap_err().code, "volume-too-small");
     assert_eq!(Volume::parse("0e999999999999").unwrap_err().code, "volume-too-small");
-    assert_eq!(volume("0.0001").fits(LogKind::Log).unwrap().to_string(), "0.0001");
-    assert!(volume("50").fits(LogKind::Log).is_ok());
-    assert_eq!(volume("50.0001").fits(LogKind::Log).unwrap_err().code, "volume-too-large");
-    assert!(volume("1000").fits(LogKind::Stack).is_ok());
-    assert_eq!(volume("1000.0001").fits(LogKind::Stack).unwrap_err().code, "volume-too-large");
-    assert_eq!(Volume::ZERO.fits(LogKind::Log).unwrap_err().code, "volume-too-small");
     for text in ["1000000.0001", "1e999999999", "1e99999999999999999999", "9".repeat(5_000).as_str()] {
         assert_eq!(Volume::parse(text).unwrap_err().code, "volume-too-large");
     }

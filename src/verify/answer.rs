@@ -5,8 +5,8 @@
 
 use super::kept::{Kept, Memo};
 use crate::error::Invalid;
-use crate::page::Lang;
-use crate::page::text::{say, say_with, say_word};
+use crate::i18n::Lang;
+use crate::i18n::text::{say, say_with, say_word};
 use crate::register::lookup::Registered;
 use chrono::NaiveDate;
 use rust_decimal::{Decimal, prelude::ToPrimitive as _};

@@ -6,13 +6,12 @@ use super::answer::{
     VerifiedRegion,
 };
 use super::kept::{Kept, Memo};
-use crate::custody::words::{EventType, Status};
-use crate::error::{Error, Result};
+use crate::db::batching::Question;
+use crate::error::{Error, Invalid, Result};
+use crate::event::words::{EventType, Status};
 use crate::log::species::{LogKind, Species};
 use crate::party::key::{KeyRow, Presented, Uses};
 use crate::party::role::OrganizationKind;
-use crate::read::Reads;
-use crate::read::merge::Question;
 use crate::region::Region;
 use crate::seal::signing::{self, KeyRing};
 use crate::seal::{Code, MarkingCode};
@@ -59,7 +58,7 @@ pub struct Sought {
 }
 
 impl Sought {
-    fn of(codes: &[Code], token: Option<Presented>) -> Self {
+    fn of<'c>(codes: impl Iterator<Item = &'c Code>, token: Option<Presented>) -> Self {
         let mut sought = Self { token, ..Self::default() };
         for code in codes {
             match code {
@@ -119,32 +118,48 @@ impl Question for Sought {
     }
 }
 
-/// Checks what somebody sent, in order: texts that cannot be read, too, get their verdict. Nothing, if he
-/// sent a bad `token` with them. One question for all of it; none if there is nothing to look for.
-///
-/// # Errors
-/// Those of the database; overloaded.
-pub async fn check(
-    reads: &Reads,
-    texts: &[impl AsRef<str>],
-    token: Option<Presented>,
-    ring: &KeyRing,
-) -> Result<Option<Vec<Verification>>> {
-    let read: Vec<_> = texts.iter().map(|text| Code::parse_public(text.as_ref())).collect();
-    let codes: Vec<Code> = read.iter().filter_map(|code| code.as_ref().ok().cloned()).collect();
-    let found = match token {
-        _ if !codes.is_empty() => reads.seals(Sought::of(&codes, token)).await?,
-        Some(token) => reads.presented(token).await?.map(|_| Vec::new()),
-        None => Some(Vec::new()),
-    };
-    let Some(found) = found else { return Ok(None) };
-    let mut found = found.into_iter();
-    let missing = || Error::BadRow("verify: fewer rows than codes".into());
-    let verifications = read.iter().zip(texts).map(|(code, text)| match code {
-        Ok(code) => found.next().ok_or_else(missing)?.verdict(code, ring),
-        Err(why) => Ok(Verification::unreadable(text.as_ref(), why)),
-    });
-    verifications.collect::<Result<_>>().map(Some)
+/// Texts that somebody sent, taken as codes.
+pub struct Check<'t, T> {
+    texts: &'t [T],
+    read: Vec<Result<Code, Invalid>>,
+}
+
+impl<'t, T: AsRef<str>> Check<'t, T> {
+    /// Reads the texts.
+    #[must_use]
+    pub fn of(texts: &'t [T]) -> Self {
+        Self { texts, read: texts.iter().map(|text| Code::parse_public(text.as_ref())).collect() }
+    }
+
+    fn codes(&self) -> impl Iterator<Item = &Code> {
+        self.read.iter().filter_map(|code| code.as_ref().ok())
+    }
+
+    /// Whether there is nothing to look for.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.codes().next().is_none()
+    }
+
+    /// What to look for, and the token that came with it.
+    #[must_use]
+    pub fn sought(&self, token: Option<Presented>) -> Sought {
+        Sought::of(self.codes(), token)
+    }
+
+    /// A verdict for each text, in order, out of what was found for [`Check::sought`].
+    ///
+    /// # Errors
+    /// A stored row that cannot be.
+    pub fn verdicts(&self, found: Vec<Found>, ring: &KeyRing) -> Result<Vec<Verification>> {
+        let mut found = found.into_iter();
+        let missing = || Error::BadRow("verify: fewer rows than codes".into());
+        let verdicts = self.read.iter().zip(self.texts).map(|(code, text)| match code {
+            Ok(code) => found.next().ok_or_else(missing)?.verdict(code, ring),
+            Err(why) => Ok(Verification::unreadable(text.as_ref(), why)),
+        });
+        verdicts.collect()
+    }
 }
 
 impl Found {

@@ -2,7 +2,7 @@
 
 use crate::scene::{Scene, run};
 use crate::world::World;
-use ormantrace::db::erase::{self, Whose};
+use ormantrace::erase::{self, Whose};
 use ormantrace::fsck::{self, Finding, Scope, Snapshots};
 use serde_json::{Value, json};
 use std::sync::atomic::{AtomicU32, Ordering};

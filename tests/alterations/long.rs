@@ -4,7 +4,7 @@
 use crate::beside::sequence;
 use crate::insider::{assert_named, log, rehash};
 use crate::scene::{Scene, event, post, run};
-use ormantrace::db::erase::{self, Whose};
+use ormantrace::erase::{self, Whose};
 use ormantrace::fsck::{self, Code, Finding, Scope, Snapshots, Step, Watch};
 use serde_json::json;
 use sqlx::PgConnection;

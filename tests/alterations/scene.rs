@@ -3,16 +3,16 @@
 use crate::world::{Answer, Org, World, bin};
 use axum::http::Method;
 use chrono::TimeDelta;
-use ormantrace::db::erase::{self, Whose};
+use ormantrace::erase::{self, Whose};
 use ormantrace::fsck::{self, Finding, Published, Scope, Snapshots};
 use ormantrace::ledger::note::Kind;
 use ormantrace::ledger::tile::Builder;
 use ormantrace::ledger::{Checkpoint, Folder, Note, Signer};
 use ormantrace::party::bootstrap::{Bootstrap, bootstrap_operator};
-use ormantrace::party::key::Token;
 use ormantrace::seal::marking_key;
 use ormantrace::seal::signing::SigningKey;
 use ormantrace::seal::{Gtin, Identification};
+use ormantrace::token::Token;
 use ormantrace::units::Text;
 use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, PgConnection};

@@ -3,7 +3,7 @@
 use crate::proofs::{failed, publish, trust};
 use crate::world::{Answer, Felled, Org, World};
 use axum::http::Method;
-use ormantrace::db::erase::{self, Whose};
+use ormantrace::erase::{self, Whose};
 use ormantrace::ids::SealBatchId;
 use ormantrace::ledger::{Checkpoint, Proof};
 use ormantrace::party::bin::Bin;

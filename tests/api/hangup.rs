@@ -4,7 +4,7 @@
 use crate::world::{Felled, World};
 use axum::extract::Request;
 use axum::middleware::{Next, from_fn};
-use ormantrace::http::server::{Server, ServerSettings};
+use ormantrace::net::server::{Server, ServerSettings};
 use serde_json::json;
 use sqlx::Connection;
 use std::net::SocketAddr;

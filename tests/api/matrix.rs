@@ -10,7 +10,7 @@ use ormantrace::http::metrics::Exposition;
 use ormantrace::http::router::{Operations, health, served};
 use ormantrace::ids::OrganizationId;
 use ormantrace::ledger::Folder;
-use ormantrace::party::key::Token;
+use ormantrace::token::Token;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 

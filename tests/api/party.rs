@@ -7,7 +7,7 @@ use axum::http::{Method, Request};
 use chrono::TimeDelta;
 use ormantrace::clock::Clock;
 use ormantrace::party::bootstrap::{Bootstrap, bootstrap_operator};
-use ormantrace::party::key::Token;
+use ormantrace::token::Token;
 use ormantrace::units::Text;
 use serde_json::{Value, json};
 

@@ -4,7 +4,7 @@ use crate::world::{Answer, Org, World};
 use axum::body::Body;
 use axum::http::{Method, Request};
 use chrono::TimeDelta;
-use ormantrace::http::posting::forget_old_answers;
+use ormantrace::idempotency::stored::forget_old;
 use serde_json::{Value, json};
 
 async fn post(world: &World, org: &Org, path: &str, key: &str, body: &Value) -> Answer {
@@ -20,7 +20,7 @@ async fn post(world: &World, org: &Org, path: &str, key: &str, body: &Value) -> 
 /// Forgets what is to be forgotten so many days after the first morning and some time.
 async fn later(world: &World, after: TimeDelta) -> u64 {
     world.clock.set(crate::world::morning() + after);
-    forget_old_answers(&world.app).await.unwrap()
+    forget_old(&world.app.pool, world.app.clock.now()).await.unwrap()
 }
 
 fn is_replayed(answer: &Answer) -> bool {

@@ -10,7 +10,7 @@ use ormantrace::error::Error;
 use ormantrace::http::app::App;
 use ormantrace::http::layers::LayerSettings;
 use ormantrace::http::router::router;
-use ormantrace::party::key::Token;
+use ormantrace::token::Token;
 use serde_json::{Value, json};
 use sqlx::Connection;
 use std::sync::Arc;

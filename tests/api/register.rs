@@ -2,10 +2,10 @@
 
 use crate::world::{Org, World, bin, morning};
 use axum::http::{Method, Request};
+use ormantrace::chain::Tx;
 use ormantrace::chain::append::{Head, NewHead};
 use ormantrace::chain::bytes::{Hash, SubjectKind};
 use ormantrace::chain::{Draft, append};
-use ormantrace::db::Tx;
 use ormantrace::ids::{LogId, OperationId};
 use ormantrace::ledger::note::VerifierKey;
 use ormantrace::register::Sequencer;

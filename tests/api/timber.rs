@@ -1,12 +1,12 @@
 //! Logs put into the database past the API, for tests of reading.
 
 use crate::world::{Org, World};
+use ormantrace::chain::Tx;
 use ormantrace::chain::append::{Head, Personal};
 use ormantrace::chain::bytes::Secret;
 use ormantrace::chain::{Draft, SubjectKind, append, canonical};
-use ormantrace::custody::content::{Business, Public, TicketName, Told};
-use ormantrace::custody::words::EventType;
-use ormantrace::db::Tx;
+use ormantrace::event::content::{Business, Public, TicketName, Told};
+use ormantrace::event::words::EventType;
 use ormantrace::ids::{HarvestId, KeyId, LineId, LogId, OperationId, TicketId};
 use ormantrace::log::species::{LogKind, MeasurementMethod, Wood};
 use ormantrace::seal::{Identification, MarkingCode};

@@ -91,7 +91,13 @@ fn verified(file: &Path, trust: &str, more: &[&str]) -> String {
 fn kept_answers(data: &Path) -> Vec<String> {
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     runtime.block_on(async {
-        let database = db::open(&DatabaseSettings::private(data), Mode::Attach).await.expect("open");
+        let database = db::open(
+            &DatabaseSettings::private(data),
+            Mode::Attach,
+            ormantrace::register::backfill::on_migration,
+        )
+        .await
+        .expect("open");
         let sql = "SELECT body FROM idempotency WHERE body IS NOT NULL";
         let mut owner = database.owner().await.expect("connects");
         let bodies: Vec<Vec<u8>> = sqlx::query_scalar(sql).fetch_all(&mut owner).await.expect("read");

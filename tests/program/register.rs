@@ -101,7 +101,13 @@ pub struct Data {
 impl Data {
     fn open(dir: &Path, mode: Mode) -> Self {
         let runtime = tokio::runtime::Runtime::new().expect("a runtime");
-        let database = runtime.block_on(db::open(&DatabaseSettings::private(dir), mode)).expect("open");
+        let database = runtime
+            .block_on(db::open(
+                &DatabaseSettings::private(dir),
+                mode,
+                ormantrace::register::backfill::on_migration,
+            ))
+            .expect("open");
         Self { runtime, database: Some(database) }
     }
 

@@ -22,8 +22,9 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{OnceLock, mpsc};
 use std::time::Duration;
 
-use ormantrace::db::folder::{Folder, PORT};
+use ormantrace::db::private::folder::{Folder, PORT};
 use ormantrace::db::{self, migrate, roles};
+use ormantrace::register::backfill::on_migration;
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Executor};
 
@@ -319,7 +320,7 @@ async fn set_up(
         let unfinished = format!("{template}_unfinished");
         run(connection, format!("CREATE DATABASE {unfinished}")).await?;
         let mut fresh = options.clone().database(&unfinished).disable_statement_logging().connect().await?;
-        let migrated = migrate::migrate(&mut fresh, &migrate::MIGRATOR, false).await;
+        let migrated = migrate::migrate(&mut fresh, &migrate::MIGRATOR, false, on_migration).await;
         fresh.close().await?;
         migrated.map_err(|e| sqlx::Error::Protocol(e.to_string()))?;
         run(connection, format!("ALTER DATABASE {unfinished} RENAME TO {template}")).await?;
@@ -513,7 +514,7 @@ fn keeper() {
     if let Err(error) = clear(&base, &runtime) {
         return say(&error.to_string());
     }
-    let database = match runtime.block_on(db::open_throw_away(&base.join("data"))) {
+    let database = match runtime.block_on(db::open_throw_away(&base.join("data"), on_migration)) {
         Ok(database) => database,
         Err(error) => {
             say(&error.to_string());
@@ -541,7 +542,8 @@ fn keeper() {
 /// Removes what a keeper that was killed has left; a server of its that still lives first.
 fn clear(base: &Path, runtime: &tokio::runtime::Runtime) -> io::Result<()> {
     if let Ok(cluster) = fs::canonicalize(base.join("data/postgres")) {
-        let stopped = runtime.block_on(db::postmaster::stop_orphan(&cluster, Duration::from_secs(10)));
+        let stopped =
+            runtime.block_on(db::private::postmaster::stop_orphan(&cluster, Duration::from_secs(10)));
         stopped.map_err(io::Error::other)?;
     }
     for entry in fs::read_dir(base)?.flatten() {

@@ -1,6 +1,6 @@
 //! What is left of a word: in a dump, and in every file of a folder.
 
-use ormantrace::db::folder::{Folder, PORT};
+use ormantrace::db::private::folder::{Folder, PORT};
 use ormantrace::db::programs::Programs;
 use ormantrace::db::roles::{DATABASE, OWNER};
 use std::path::{Path, PathBuf};

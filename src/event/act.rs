@@ -1,7 +1,6 @@
 //! What every event of an organisation or a ticket says in its business part: who, with which key, when.
 
-use super::key::Caller;
-use crate::custody::content::Told;
+use super::content::Told;
 use crate::error::Result;
 use crate::ids::{KeyId, OperationId, OrganizationId};
 use crate::units::Moment;
@@ -28,11 +27,6 @@ pub struct Act {
 }
 
 impl Act {
-    /// Something that `caller` does now.
-    pub fn now(caller: &Caller, now: DateTime<Utc>) -> Result<Self> {
-        Self::of(caller.organization, caller.key, now)
-    }
-
     /// Something that an organisation does now with a key of its own.
     pub fn of(organization: OrganizationId, key: KeyId, now: DateTime<Utc>) -> Result<Self> {
         let moment = desk_moment(now)?;

@@ -168,7 +168,7 @@ pub async fn stop_orphan(cluster: &Path, patience: Duration) -> Result<(), Strin
 }
 
 /// Sends a signal; that the process is gone already is as good.
-pub(super) fn send(pid: i32, signal: Signal) -> io::Result<()> {
+pub(in crate::db) fn send(pid: i32, signal: Signal) -> io::Result<()> {
     match Pid::from_raw(pid).map(|pid| kill_process(pid, signal)) {
         None | Some(Ok(()) | Err(rustix::io::Errno::SRCH)) => Ok(()),
         Some(Err(error)) => Err(error.into()),

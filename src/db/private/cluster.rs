@@ -18,13 +18,13 @@ use tokio::process::{Child, ChildStdin, Command};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
-use super::OpenError;
 use super::folder::{Folder, PORT, sync_dir};
-use super::lock::Lock;
 use super::postmaster::{self, Found};
-use super::programs::Programs;
-use super::roles::{OWNER, PUBLISHER, SERVICE, SUPERUSER};
 use crate::config::shown;
+use crate::db::errors::OpenError;
+use crate::db::lock::Lock;
+use crate::db::programs::Programs;
+use crate::db::roles::{OWNER, PUBLISHER, SERVICE, SUPERUSER};
 
 /// How long leftovers of a hard end may take to go away.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -187,7 +187,7 @@ impl Cluster {
 }
 
 /// How to reach a server through its socket. Nothing of the environment (`PGPASSWORD`, …) counts.
-pub(super) fn connection(socket_dir: &Path, port: u16) -> PgConnectOptions {
+pub(in crate::db) fn connection(socket_dir: &Path, port: u16) -> PgConnectOptions {
     PgConnectOptions::new_without_pgpass()
         .socket(socket_dir)
         .port(port)

@@ -3,12 +3,11 @@
 //!
 //! It promises that a peer who does nothing, or next to nothing, is let go: one that
 //! sends its header slowly or idles between requests, and one that does not take its
-//! answer. (The body's times are [`crate::http::body`]'s.) What is not HTTP gets a bare
+//! answer. (The body's times are `http::body`'s.) What is not HTTP gets a bare
 //! 400, 414 or 431 from hyper and is closed: no request reached us. When the shutdown begins,
 //! no connection is accepted any more, requests at work are finished, and after the
 //! drain time whatever is left is cut.
 
-use crate::http::problem::Problem;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::ConnectInfo;
@@ -46,6 +45,17 @@ pub struct ServerSettings {
     pub connections: usize,
     /// How long requests at work may take once the shutdown has begun. Default 30 s.
     pub drain: Duration,
+    /// The 503 of a connection beyond the limit. Default: one word of plain text.
+    pub refusal: Refusal,
+}
+
+/// The body of the 503 that is written to a connection beyond the limit before any request is read.
+#[derive(Clone, Copy, Debug)]
+pub struct Refusal {
+    /// Its content type.
+    pub content_type: &'static str,
+    /// Makes the body.
+    pub body: fn() -> Vec<u8>,
 }
 
 impl Default for ServerSettings {
@@ -56,6 +66,7 @@ impl Default for ServerSettings {
             write_timeout: Duration::from_secs(30),
             connections: 1024,
             drain: Duration::from_secs(30),
+            refusal: Refusal { content_type: "text/plain; charset=utf-8", body: || b"overloaded\n".to_vec() },
         }
     }
 }
@@ -108,7 +119,7 @@ impl Server {
     /// Serves until `shutdown` resolves, then drains.
     ///
     /// Who wants `/readyz` to say no for a while before the door closes lets `shutdown` call
-    /// [`crate::http::health::Health::drain`] and resolve later.
+    /// `http::health::Health::drain` and resolve later.
     pub async fn serve(self, router: Router, shutdown: impl Future<Output = ()>) -> Drained {
         let Self { listener, settings, .. } = self;
         let http = protocol(&settings);
@@ -139,7 +150,8 @@ impl Server {
             let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
                 if let Ok(turn) = Arc::clone(&turned_away).try_acquire_owned() {
                     peers.spawn(async move {
-                        let _ = tokio::time::timeout(TURN_AWAY_TIME, turn_away(stream)).await;
+                        let _ =
+                            tokio::time::timeout(TURN_AWAY_TIME, turn_away(stream, settings.refusal)).await;
                         drop(turn);
                     });
                 }
@@ -195,13 +207,12 @@ fn is_the_peers(error: &io::Error) -> bool {
 }
 
 /// 503 without reading the request, then a moment for the peer to take it.
-async fn turn_away(mut stream: TcpStream) -> io::Result<()> {
-    let problem = Problem::overloaded();
-    let body = problem.to_json("", None, None);
+async fn turn_away(mut stream: TcpStream, refusal: Refusal) -> io::Result<()> {
+    let body = (refusal.body)();
     let head = format!(
         "HTTP/1.1 503 Service Unavailable\r\ncontent-type: {}\r\nretry-after: 1\r\n\
          cache-control: no-store\r\ncontent-length: {}\r\nconnection: close\r\n\r\n",
-        crate::http::problem::PROBLEM_JSON,
+        refusal.content_type,
         body.len()
     );
     stream.write_all(head.as_bytes()).await?;

@@ -169,3 +169,6 @@ vocabulary! {
         SealDamaged = "seal_damaged",
     }
 }
+
+/// Type of the event on the operator's chain that makes a marking key known.
+pub const MARKING_KEY_KNOWN: &str = "marking_key_known";

@@ -1,9 +1,9 @@
 //! One request over http or https, small and in time: what the publisher says to witnesses.
 
-use axum::http::header::{CONTENT_TYPE, HOST, USER_AGENT};
-use axum::http::{Method, Request, StatusCode, Uri};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Bytes;
+use hyper::http::header::{CONTENT_TYPE, HOST, USER_AGENT};
+use hyper::http::{Method, Request, StatusCode, Uri};
 use hyper_util::rt::TokioIo;
 use std::fmt;
 use std::path::Path;

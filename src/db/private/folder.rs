@@ -19,9 +19,9 @@ use std::process::{Command, Stdio};
 
 use sha2::{Digest, Sha256};
 
-use super::OpenError;
-use super::scram::Verifier;
 use crate::config::shown;
+use crate::db::errors::OpenError;
+use crate::db::scram::Verifier;
 
 /// The port in the name of the socket. Nothing listens on a network, so it is free to be fixed.
 pub const PORT: u16 = 5432;
@@ -139,7 +139,7 @@ impl Folder {
     }
 
     /// Removes a folder that was only for the socket, once the server has left it.
-    pub(super) fn remove_socket_dir(&self, dir: &Path) {
+    pub(in crate::db) fn remove_socket_dir(&self, dir: &Path) {
         if dir != self.run() {
             // Not empty or not there: then it is not ours to insist.
             let _ = fs::remove_dir(dir);
@@ -182,7 +182,7 @@ impl Folder {
     ///
     /// # Errors
     /// As [`Folder::password`].
-    pub(super) fn verifier(&self, role: &str) -> Result<Verifier, OpenError> {
+    pub(in crate::db) fn verifier(&self, role: &str) -> Result<Verifier, OpenError> {
         Ok(Verifier::new(&self.password(role, true)?, random()?))
     }
 
@@ -206,13 +206,13 @@ impl Folder {
     }
 
     /// Writes a file that PostgreSQL reads, for its user alone.
-    pub(super) fn write_for_postgres(&self, path: &Path, text: &str) -> io::Result<()> {
+    pub(in crate::db) fn write_for_postgres(&self, path: &Path, text: &str) -> io::Result<()> {
         write_private(path, text)?;
         self.give(path)
     }
 
     /// Makes a folder that PostgreSQL works in, for its user alone.
-    pub(super) fn make_for_postgres(&self, dir: &Path) -> io::Result<()> {
+    pub(in crate::db) fn make_for_postgres(&self, dir: &Path) -> io::Result<()> {
         make(dir)?;
         self.give(dir)
     }
@@ -324,7 +324,7 @@ fn write_private(path: &Path, text: &str) -> io::Result<()> {
 }
 
 /// Makes a rename in `dir` last through a power cut.
-pub(super) fn sync_dir(dir: &Path) -> io::Result<()> {
+pub(in crate::db) fn sync_dir(dir: &Path) -> io::Result<()> {
     File::open(dir)?.sync_all()
 }
 

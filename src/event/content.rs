@@ -11,6 +11,9 @@ use crate::ids::{KeyId, LineId, LogId, OperationId, OrganizationId, TicketId};
 use crate::log::species::{Assortment, LogKind, MeasurementMethod, Species, Wood};
 use serde::{Deserialize, Serialize};
 
+/// Characters of the longest seal number that a public part can hold.
+pub const MAX_SEAL_NUMBER: usize = 20;
+
 /// Version of both parts.
 pub const VERSION: u8 = 1;
 
@@ -106,7 +109,7 @@ impl Public {
             top_diameter_cm: Some("299.9".to_owned()),
             pieces: Some(10_000),
             volume_m3: Some("999.9999".to_owned()),
-            seal: Some("0".repeat(crate::seal::number::MAX_LENGTH)),
+            seal: Some("0".repeat(MAX_SEAL_NUMBER)),
             // AI 01 with a GTIN, AI 21 with a serial of twenty.
             identification: Some("0".repeat(2 + 14 + 2 + 20)),
             ..Self::bare(

@@ -1,7 +1,9 @@
 //! The demonstration's keys: fixed, known to everybody, and saying so.
 
+use crate::error::Result;
 use crate::party::bin::Bin;
-use crate::party::key::Token;
+use crate::token::Token;
+use sqlx::PgPool;
 
 /// A participant of the demonstration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,6 +93,16 @@ impl Who {
 /// All of them, as keys are stored.
 pub fn all() -> impl Iterator<Item = Token> {
     Who::ALL.into_iter().filter_map(|who| Token::from_text(who.token()))
+}
+
+/// Whether a database lets anybody call with a key of the demonstration.
+pub async fn are_in(pool: &PgPool) -> Result<bool> {
+    let hashes: Vec<Vec<u8>> = all().map(|token| token.hash().to_vec()).collect();
+    let found = sqlx::query_scalar!(
+        r#"SELECT EXISTS (SELECT FROM api_key WHERE token_hash = ANY ($1) AND revoked_at IS NULL) AS "found!""#,
+        &hashes
+    );
+    Ok(found.fetch_one(pool).await?)
 }
 
 #[cfg(test)]

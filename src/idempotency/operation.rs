@@ -5,8 +5,8 @@
 //! lock, and is recorded at the end with the events it made: the same content sent
 //! again finds those events and does nothing.
 
+use crate::chain::Tx;
 use crate::chain::bytes::Hash;
-use crate::db::Tx;
 use crate::error::{At, Entry, Error, Result};
 use crate::ids::{OperationId, OrganizationId};
 use chrono::{DateTime, Utc};
@@ -135,89 +135,4 @@ pub async fn record(tx: &mut Tx<'_>, record: Record, now: DateTime<Utc>) -> Resu
     .execute(&mut **tx)
     .await?;
     Ok(())
-}
-
-/// A first answer, kept under the client's idempotency key.
-#[derive(Clone, Debug)]
-pub struct Kept {
-    /// Whose key.
-    pub organization: OrganizationId,
-    /// The key.
-    pub key: String,
-    /// The posting's fingerprint.
-    pub fingerprint: [u8; 32],
-    /// Status of the answer.
-    pub status: i16,
-    /// The answer, gzip; nothing if it may not be kept.
-    pub body: Option<Vec<u8>>,
-    /// What to tell when it is no longer kept.
-    pub already_done: String,
-    /// When it was given.
-    pub created_at: DateTime<Utc>,
-    /// Until when it is kept.
-    pub body_until: DateTime<Utc>,
-}
-
-/// Keeps first answers; no round trip for none.
-pub async fn keep(tx: &mut Tx<'_>, kept: Vec<Kept>) -> Result<()> {
-    if kept.is_empty() {
-        return Ok(());
-    }
-    let organizations: Vec<Uuid> = kept.iter().map(|kept| kept.organization.0).collect();
-    let keys: Vec<&str> = kept.iter().map(|kept| kept.key.as_str()).collect();
-    let fingerprints: Vec<&[u8]> = kept.iter().map(|kept| kept.fingerprint.as_slice()).collect();
-    let statuses: Vec<i16> = kept.iter().map(|kept| kept.status).collect();
-    let bodies: Vec<Option<&[u8]>> = kept.iter().map(|kept| kept.body.as_deref()).collect();
-    let already_done: Vec<&str> = kept.iter().map(|kept| kept.already_done.as_str()).collect();
-    let created_at: Vec<DateTime<Utc>> = kept.iter().map(|kept| kept.created_at).collect();
-    let body_until: Vec<DateTime<Utc>> = kept.iter().map(|kept| kept.body_until).collect();
-    sqlx::query!(
-        "INSERT INTO idempotency (organization_id, key, fingerprint, status, body, already_done, created_at, body_until)
-         SELECT * FROM UNNEST($1::uuid[], $2::text[], $3::bytea[], $4::smallint[], $5::bytea[], $6::text[],
-                              $7::timestamptz[], $8::timestamptz[])",
-        &organizations,
-        &keys as &[&str],
-        &fingerprints as &[&[u8]],
-        &statuses,
-        &bodies as &[Option<&[u8]>],
-        &already_done as &[&str],
-        &created_at,
-        &body_until,
-    )
-    .execute(&mut **tx)
-    .await?;
-    Ok(())
-}
-
-/// Takes a device's number for a posting; a replayed posting must not come this far.
-///
-/// # Errors
-/// [`Error::Conflict`] with `device-seq-used` if the device gave that number before.
-pub async fn claim_device(
-    tx: &mut Tx<'_>,
-    organization: OrganizationId,
-    device: &str,
-    seq: i64,
-    recorded_at: DateTime<Utc>,
-    operation: OperationId,
-) -> Result<()> {
-    let stored = sqlx::query!(
-        "INSERT INTO device_record (organization_id, device_id, seq, recorded_at, operation_id)
-         VALUES ($1, $2, $3, $4, $5) ON CONFLICT ON CONSTRAINT device_record_pkey DO NOTHING",
-        organization.0,
-        device,
-        seq,
-        recorded_at,
-        operation.0
-    )
-    .execute(&mut **tx)
-    .await?;
-    if stored.rows_affected() == 1 {
-        return Ok(());
-    }
-    Err(Error::Conflict(vec![Entry::new(
-        At::Pointer("/device/seq".into()),
-        "device-seq-used",
-        "This device has given that number to another record.",
-    )]))
 }

@@ -8,8 +8,9 @@
 //! that told of the person is removed. Run again after it was cut off anywhere, it finishes.
 
 use crate::chain::Salt;
+use crate::chain::Tx;
 use crate::clock::Clock;
-use crate::db::{Database, Tx};
+use crate::db::Database;
 use crate::error::Error;
 use crate::ids::HarvestId;
 use crate::party::bin::Bin;

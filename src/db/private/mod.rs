@@ -1,0 +1,5 @@
+//! The private PostgreSQL in the data directory: its folder, its process, its start and stop.
+
+pub mod cluster;
+pub mod folder;
+pub mod postmaster;
