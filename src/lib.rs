@@ -1,42 +1,21 @@
 //! Ormantrace: the central server for marking and tracing timber.
 //!
-//! A folder is a noun of the forest: its types, its rules and its SQL live
-//! together. [`http`] is thin and nothing else knows of it.
+//! Eight groups; imports run one way, held by `tests/architecture.rs`:
+//! `commands → http → services → timber → evidence → db → base`, and `net` next to `db`.
+//! - [`commands`]: what the program can be asked to do;
+//! - [`http`]: every URL, one file a noun, and the pages;
+//! - [`services`]: what needs several nouns: the public check, exports, batched reads, the verifier;
+//! - [`timber`]: the domain, a folder a noun: its types, its rules and its SQL;
+//! - [`evidence`]: the chain of events, the transparency log, repeated writes;
+//! - [`db`]: PostgreSQL, given or private;
+//! - [`net`]: the accept loop and a small HTTPS client;
+//! - [`base`]: errors, ids, time, settings, quantities, input, languages.
 
-pub mod chain;
-pub mod cli;
-pub mod clock;
-pub mod config;
-pub mod custody;
+pub mod base;
+pub mod commands;
 pub mod db;
-pub mod demo;
-pub mod demo_keys;
-pub mod erase;
-pub mod error;
-pub mod event;
-pub mod finding;
-pub mod fsck;
-pub mod geo;
-pub mod harvest;
+pub mod evidence;
 pub mod http;
-pub mod i18n;
-pub mod idempotency;
-pub mod ids;
-pub mod input;
-pub mod ledger;
-pub mod log;
 pub mod net;
-pub mod page;
-pub mod party;
-pub mod permit;
-pub mod read;
-pub mod region;
-pub mod register;
-pub mod seal;
-pub mod serve;
-pub mod telemetry;
-pub mod token;
-pub mod units;
-pub mod verifier;
-pub mod verify;
-pub mod vocabulary;
+pub mod services;
+pub mod timber;

@@ -1,6 +1,6 @@
 //! The program: reads settings, sets up telemetry, calls the library.
 
-use ormantrace::cli::Cli;
+use ormantrace::commands::cli::Cli;
 use std::process::ExitCode;
 
 #[global_allocator]

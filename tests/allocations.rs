@@ -12,7 +12,7 @@ mod world;
 
 use axum::body::Body;
 use axum::http::Request;
-use ormantrace::http::layers::LayerSettings;
+use ormantrace::http::core::layers::LayerSettings;
 use ormantrace::http::router::router;
 use tower::ServiceExt;
 use world::World;

@@ -13,11 +13,11 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use ormantrace::config::DatabaseSettings;
+use ormantrace::base::config::DatabaseSettings;
+use ormantrace::base::error::is_retryable;
 use ormantrace::db::private::postmaster::{self, Found};
 use ormantrace::db::{self, Database, Mode, OpenError, migrate, roles};
-use ormantrace::error::is_retryable;
-use ormantrace::register::backfill::on_migration;
+use ormantrace::evidence::register::backfill::on_migration;
 use rustix::process::{Pid, Signal, kill_process};
 use sqlx::migrate::{Migration, MigrationType, Migrator};
 use sqlx::{Connection, SqlSafeStr};
@@ -45,7 +45,7 @@ impl Data {
                     let made = db::open(
                         &DatabaseSettings::private(dir),
                         Mode::Serve,
-                        ormantrace::register::backfill::on_migration,
+                        ormantrace::evidence::register::backfill::on_migration,
                     )
                     .await;
                     made.unwrap_or_else(|error| panic!("{error}")).close().await;
@@ -70,7 +70,7 @@ impl Data {
     }
 
     async fn open(&self) -> Database {
-        db::open(&self.settings(), Mode::Serve, ormantrace::register::backfill::on_migration)
+        db::open(&self.settings(), Mode::Serve, ormantrace::evidence::register::backfill::on_migration)
             .await
             .unwrap_or_else(|error| panic!("{error}"))
     }
@@ -117,7 +117,7 @@ fn serving_process() {
     match runtime.block_on(db::open(
         &DatabaseSettings::private(dir),
         Mode::Serve,
-        ormantrace::register::backfill::on_migration,
+        ormantrace::evidence::register::backfill::on_migration,
     )) {
         Ok(database) => {
             println!("\nserving: ready");
@@ -209,17 +209,19 @@ async fn a_wrong_password_stays_outside() {
 async fn a_second_one_is_refused_and_a_task_joins() {
     let data = Data::made().await;
     let first = data.open().await;
-    let refusal = db::open(&data.settings(), Mode::Serve, ormantrace::register::backfill::on_migration)
-        .await
-        .expect_err("in use");
+    let refusal =
+        db::open(&data.settings(), Mode::Serve, ormantrace::evidence::register::backfill::on_migration)
+            .await
+            .expect_err("in use");
     assert!(matches!(refusal, OpenError::InUse { .. }), "{refusal:?}");
     let sentence = refusal.to_string();
     assert!(sentence.contains(&format!("process {}", std::process::id())), "{sentence}");
     let running = data.postmaster();
 
-    let task = db::open(&data.settings(), Mode::Attach, ormantrace::register::backfill::on_migration)
-        .await
-        .expect("joins");
+    let task =
+        db::open(&data.settings(), Mode::Attach, ormantrace::evidence::register::backfill::on_migration)
+            .await
+            .expect("joins");
     remember(&task, "birch, Abai").await;
     task.close().await;
     assert_eq!(data.postmaster(), running, "closing a task leaves the server of another alone");
@@ -230,9 +232,10 @@ async fn a_second_one_is_refused_and_a_task_joins() {
 #[tokio::test]
 async fn a_task_with_nobody_to_join_starts_the_server_for_itself() {
     let data = Data::new();
-    let task = db::open(&data.settings(), Mode::Attach, ormantrace::register::backfill::on_migration)
-        .await
-        .expect("starts");
+    let task =
+        db::open(&data.settings(), Mode::Attach, ormantrace::evidence::register::backfill::on_migration)
+            .await
+            .expect("starts");
     assert!(data.postmaster().is_some());
     task.close().await;
     assert_eq!(data.postmaster(), None);
@@ -242,11 +245,13 @@ async fn a_task_with_nobody_to_join_starts_the_server_for_itself() {
 async fn a_task_waits_for_a_server_that_is_just_starting() {
     let data = Data::new();
     let settings = data.settings();
-    let (serving, task) =
-        tokio::join!(db::open(&settings, Mode::Serve, ormantrace::register::backfill::on_migration), async {
+    let (serving, task) = tokio::join!(
+        db::open(&settings, Mode::Serve, ormantrace::evidence::register::backfill::on_migration),
+        async {
             // Whoever comes first, both end with a database: the lock decides, never luck.
-            db::open(&settings, Mode::Attach, ormantrace::register::backfill::on_migration).await
-        });
+            db::open(&settings, Mode::Attach, ormantrace::evidence::register::backfill::on_migration).await
+        }
+    );
     let task = task.expect("joined");
     let served = serving.expect("first to the lock");
     task.close().await;
@@ -258,9 +263,10 @@ async fn when_we_are_killed_the_server_goes_and_the_next_start_recovers() {
     let data = Data::made().await;
     let (said, mut child) = serve(data.path(), &[]);
     assert_eq!(said, "ready");
-    let task = db::open(&data.settings(), Mode::Attach, ormantrace::register::backfill::on_migration)
-        .await
-        .expect("joins");
+    let task =
+        db::open(&data.settings(), Mode::Attach, ormantrace::evidence::register::backfill::on_migration)
+            .await
+            .expect("joins");
     remember(&task, "larch, Katon-Karagay").await;
     let mut waiting = task.owner().await.expect("connects");
     child.kill().expect("SIGKILL");
@@ -280,9 +286,10 @@ async fn when_the_watcher_is_killed_too_the_orphan_is_stopped() {
     let data = Data::made().await;
     let (said, mut child) = serve(data.path(), &[]);
     assert_eq!(said, "ready");
-    let task = db::open(&data.settings(), Mode::Attach, ormantrace::register::backfill::on_migration)
-        .await
-        .expect("joins");
+    let task =
+        db::open(&data.settings(), Mode::Attach, ormantrace::evidence::register::backfill::on_migration)
+            .await
+            .expect("joins");
     remember(&task, "spruce, Markakol").await;
     let orphan = data.postmaster().expect("runs");
     kill(watcher(&data.cluster()));
@@ -375,14 +382,14 @@ async fn a_path_too_long_for_a_socket_will_do() {
     let data = Data::new();
     let deep = data.path().join("ағаш-деректері".repeat(5)).join("x".repeat(60));
     let settings = DatabaseSettings::private(&deep);
-    let database = db::open(&settings, Mode::Serve, ormantrace::register::backfill::on_migration)
+    let database = db::open(&settings, Mode::Serve, ormantrace::evidence::register::backfill::on_migration)
         .await
         .unwrap_or_else(|error| panic!("{error}"));
     let socket = database.service_options().get_socket().expect("a socket").clone();
     assert!(!socket.starts_with(&deep), "{}", socket.display());
     assert_eq!(fs::metadata(&socket).expect("there").mode() & 0o777, 0o700);
     sqlx::query("SELECT 1").execute(&database.pool).await.expect("answers");
-    let task = db::open(&settings, Mode::Attach, ormantrace::register::backfill::on_migration)
+    let task = db::open(&settings, Mode::Attach, ormantrace::evidence::register::backfill::on_migration)
         .await
         .expect("finds it");
     task.close().await;
@@ -406,10 +413,11 @@ async fn a_cluster_of_another_version_is_left_alone() {
     let data = Data::made().await;
     data.open().await.close().await;
     fs::write(data.cluster().join("PG_VERSION"), "99\n").expect("written");
-    let refusal = db::open(&data.settings(), Mode::Serve, ormantrace::register::backfill::on_migration)
-        .await
-        .expect_err("no such version")
-        .to_string();
+    let refusal =
+        db::open(&data.settings(), Mode::Serve, ormantrace::evidence::register::backfill::on_migration)
+            .await
+            .expect_err("no such version")
+            .to_string();
     assert!(refusal.contains("made by PostgreSQL 99"), "{refusal}");
 }
 
@@ -476,7 +484,7 @@ async fn several_instances_migrate_one_database_together() {
         .map(|_| {
             let settings = settings.clone();
             tokio::spawn(async move {
-                db::open(&settings, Mode::Serve, ormantrace::register::backfill::on_migration).await
+                db::open(&settings, Mode::Serve, ormantrace::evidence::register::backfill::on_migration).await
             })
         })
         .collect();
@@ -545,7 +553,7 @@ async fn a_server_that_is_not_up_yet_is_waited_for() {
     };
     // Both on this thread: the first is refused at least once before the second has started anything.
     let (waited, server) = tokio::join!(
-        db::open(&settings, Mode::Serve, ormantrace::register::backfill::on_migration),
+        db::open(&settings, Mode::Serve, ormantrace::evidence::register::backfill::on_migration),
         data.open()
     );
     let waited = waited.unwrap_or_else(|error| panic!("{error}"));
@@ -565,7 +573,7 @@ async fn a_wrong_password_is_not_waited_for() {
         data_dir: None,
         database_connections: 2,
     };
-    let refusal = db::open(&settings, Mode::Serve, ormantrace::register::backfill::on_migration)
+    let refusal = db::open(&settings, Mode::Serve, ormantrace::evidence::register::backfill::on_migration)
         .await
         .expect_err("refused");
     assert!(matches!(refusal, OpenError::Database(_)), "{refusal:?}");

@@ -1,27 +1,30 @@
 //! What the documents list is what the source says.
 
 use clap::CommandFactory;
-use ormantrace::cli::Cli;
+use ormantrace::commands::cli::Cli;
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
 /// What speaks of other things than a client's request: the command line and what an administrator
 /// reads, the texts and headers of pages, slugs of problems, names of rules and roles, checks of a verdict.
-const OTHER_THINGS: [&str; 13] = [
-    "cli.rs",
-    "cli/",
-    "config.rs",
+const OTHER_THINGS: [&str; 16] = [
+    "base/config.rs",
+    "base/i18n/",
+    "commands/",
     "db/",
-    "demo/",
-    "finding/rules.rs",
-    "fsck/",
-    "http/kind.rs",
-    "http/layers.rs",
-    "page/",
-    "read/",
-    "register/",
-    "verify/answer.rs",
+    "evidence/register/",
+    "http/core/kind.rs",
+    "http/core/layers.rs",
+    "http/pages/assets.rs",
+    "http/pages/mod.rs",
+    "http/pages/view.rs",
+    "net/",
+    "services/export.rs",
+    "services/lookup.rs",
+    "services/reads.rs",
+    "services/verification/answer.rs",
+    "timber/finding/rules.rs",
 ];
 
 /// Kebab-case words elsewhere that are no codes of entries: headers, examples, and what only the command
@@ -197,15 +200,17 @@ fn the_domain_document_shows_the_tables_of_the_source() {
     let mut document = fs::read_to_string(&path).expect("docs/DOMAIN.md");
     let mut rules =
         String::from("| rule | version | at most | notices | legal basis |\n|---|---|---|---|---|\n");
-    for rule in &ormantrace::finding::rules::RULES {
+    for rule in &ormantrace::timber::finding::rules::RULES {
         let basis = rule.legal_basis.unwrap_or("");
         rules.push_str(&format!(
             "| `{}` | {} | {} | {} | {basis} |\n",
             rule.id, rule.version, rule.severity, rule.about
         ));
     }
-    let printed =
-        [("<!-- custody table -->\n", ormantrace::custody::table::markdown()), ("<!-- rules -->\n", rules)];
+    let printed = [
+        ("<!-- custody table -->\n", ormantrace::timber::custody::table::markdown()),
+        ("<!-- rules -->\n", rules),
+    ];
     for (mark, table) in printed {
         let start = document.find(mark).expect("the mark") + mark.len();
         let end = start + document[start..].find("<!-- end -->").expect("the end");

@@ -4,16 +4,16 @@
 mod support;
 
 use chrono::{DateTime, Utc};
-use ormantrace::chain::Tx;
-use ormantrace::chain::append::Personal;
-use ormantrace::chain::bytes::{Part, Secret, commit, record, subject_ref};
-use ormantrace::chain::{Draft, Entry, Hash, Head, NewHead, Salt, SubjectKind, append};
-use ormantrace::config::DatabaseSettings;
+use ormantrace::base::config::DatabaseSettings;
+use ormantrace::base::ids::HarvestId;
+use ormantrace::commands::erase::{self, Erased, Failure, Whose};
 use ormantrace::db::{self, Database, Mode};
-use ormantrace::erase::{self, Erased, Failure, Whose};
-use ormantrace::ids::HarvestId;
-use ormantrace::party::bin::Bin;
-use ormantrace::party::erasure;
+use ormantrace::evidence::chain::Tx;
+use ormantrace::evidence::chain::append::Personal;
+use ormantrace::evidence::chain::bytes::{Part, Secret, commit, record, subject_ref};
+use ormantrace::evidence::chain::{Draft, Entry, Hash, Head, NewHead, Salt, SubjectKind, append};
+use ormantrace::timber::party::bin::Bin;
+use ormantrace::timber::party::erasure;
 use std::io::Write;
 use std::path::PathBuf;
 use support::remains::{dump, files_with};
@@ -139,10 +139,10 @@ async fn ticket(database: &Database, owner: Uuid) -> Uuid {
 async fn an_erased_name_is_nowhere() {
     let data = tempfile::tempdir_in(support::pg::scratch()).expect("a folder");
     let settings = DatabaseSettings::private(data.path());
-    let served = db::open(&settings, Mode::Serve, ormantrace::register::backfill::on_migration)
+    let served = db::open(&settings, Mode::Serve, ormantrace::evidence::register::backfill::on_migration)
         .await
         .unwrap_or_else(|error| panic!("{error}"));
-    let clock = ormantrace::clock::Clock::held(now());
+    let clock = ormantrace::base::clock::Clock::held(now());
     let trader_iin = number("91020345055");
     let person_iin = number(&IIN[..11]);
     let owner = organization(&served, &number("04064000200"), "«Семей орманы» МОТР", "legal_entity").await;
@@ -161,7 +161,7 @@ async fn an_erased_name_is_nowhere() {
         assert!(!files_with(data.path(), word).is_empty(), "{word}");
     }
 
-    let task = db::open(&settings, Mode::Attach, ormantrace::register::backfill::on_migration)
+    let task = db::open(&settings, Mode::Attach, ormantrace::evidence::register::backfill::on_migration)
         .await
         .unwrap_or_else(|error| panic!("{error}"));
     let erased = erase::erase(&task, &Whose::Harvest(first.id), &clock).await.expect("erased");

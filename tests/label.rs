@@ -3,10 +3,10 @@
 //! `ORMANTRACE_PYTOOLS` names a Python environment with `zxing-cpp`, `resvg_py`
 //! and `pillow`, by those too, which render the SVG as a browser would.
 
-use ormantrace::seal::gs1::Gtin;
-use ormantrace::seal::label::label_svg;
-use ormantrace::seal::signing::{KeyRing, Mint, Signature, SigningKey};
-use ormantrace::seal::{Identification, MarkingCode, SealNumber};
+use ormantrace::timber::seal::gs1::Gtin;
+use ormantrace::timber::seal::label::label_svg;
+use ormantrace::timber::seal::signing::{KeyRing, Mint, Signature, SigningKey};
+use ormantrace::timber::seal::{Identification, MarkingCode, SealNumber};
 use rxing::{BarcodeFormat, RXingResultMetadataType, RXingResultMetadataValue};
 use std::path::PathBuf;
 use std::process::Command;

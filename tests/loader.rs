@@ -18,10 +18,10 @@ mod timber;
 mod world;
 
 use chrono::TimeDelta;
-use ormantrace::clock::Clock;
-use ormantrace::custody::state::{LogState, replay};
-use ormantrace::custody::table::{Asker, check as allowed};
-use ormantrace::event::content::{Business, Content, Public};
+use ormantrace::base::clock::Clock;
+use ormantrace::timber::custody::state::{LogState, replay};
+use ormantrace::timber::custody::table::{Asker, check as allowed};
+use ormantrace::timber::event::content::{Business, Content, Public};
 use sqlx::{PgPool, Row as _};
 use support::pg::TestDb;
 

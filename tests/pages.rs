@@ -5,22 +5,22 @@
 
 use axum::http::StatusCode;
 use chrono::{DateTime, NaiveDate, Utc};
-use ormantrace::chain::Hash;
-use ormantrace::error::Invalid;
-use ormantrace::i18n::Lang;
-use ormantrace::ledger::note::Kind;
-use ormantrace::ledger::{Checkpoint, Note, Policy, Signer};
-use ormantrace::page::{
+use ormantrace::base::error::Invalid;
+use ormantrace::base::i18n::Lang;
+use ormantrace::evidence::chain::Hash;
+use ormantrace::evidence::register::published::Said;
+use ormantrace::evidence::tlog::note::Kind;
+use ormantrace::evidence::tlog::{Checkpoint, Note, Policy, Signer};
+use ormantrace::http::pages::{
     FormProblem, PAGE_HEADERS, assets, error_page, render_form, render_register, render_start,
     render_verification,
 };
-use ormantrace::register::lookup::{Registered, Witnesses};
-use ormantrace::register::published::Said;
-use ormantrace::verify::answer::{
+use ormantrace::services::lookup::{Registered, Witnesses};
+use ormantrace::services::verification::answer::{
     Asked, Signature, SpeciesName, Texts, Verdict, Verification, VerifiedEvent, VerifiedLog, VerifiedOrigin,
     VerifiedRegion,
 };
-use ormantrace::verify::kept::Kept;
+use ormantrace::services::verification::kept::Kept;
 
 const IDENTIFICATION: &str = "0104870000000014215QK7ZT2M";
 
@@ -464,7 +464,7 @@ fn luminance(colour: &str) -> f64 {
 
 #[test]
 fn every_text_stands_out_from_its_ground_by_seven_to_one() {
-    let css = include_str!("../src/page/assets/site.css");
+    let css = include_str!("../src/http/pages/assets/site.css");
     let (light, dark) = css.split_once("@media (prefers-color-scheme: dark)").unwrap();
     let dark = &dark[..dark.find("}\n}").unwrap()];
     let defined = |in_block: &str, name: &str| -> Option<String> {
@@ -508,10 +508,10 @@ fn message_ids() -> impl Iterator<Item = &'static str> {
 #[test]
 fn every_message_is_used() {
     let users = [
-        include_str!("../src/i18n/lang.rs"),
-        include_str!("../src/page/mod.rs"),
-        include_str!("../src/page/view.rs"),
-        include_str!("../src/verify/answer.rs"),
+        include_str!("../src/base/i18n/lang.rs"),
+        include_str!("../src/http/pages/mod.rs"),
+        include_str!("../src/http/pages/view.rs"),
+        include_str!("../src/services/verification/answer.rs"),
         include_str!("../templates/base.html"),
         include_str!("../templates/error.html"),
         include_str!("../templates/form.html"),

@@ -14,7 +14,7 @@ const THREATS: [(&str, &[(&str, &str)]); 19] = [
             ("tests/api/threats.rs", "cloned_seal"),
             ("tests/api/codes.rs", "a_code_that_names_our_key_and_was_not_signed_with_it_is_refused"),
             ("tests/api/harvest.rs", "sixty_four_harvests_with_one_seal_make_one_log"),
-            ("src/seal/signing.rs", "a_changed_code_is_forged_and_a_foreign_one_unknown"),
+            ("src/timber/seal/signing.rs", "a_changed_code_is_forged_and_a_foreign_one_unknown"),
         ],
     ),
     (
@@ -63,7 +63,7 @@ const THREATS: [(&str, &[(&str, &str)]); 19] = [
             ("tests/verifier/main.rs", "two_histories_shown"),
             ("tests/alterations/insider.rs", "two_histories_shown"),
             ("tests/program/verify.rs", "verify_checks_what_a_server_answers_and_nothing_that_was_altered"),
-            ("src/register/witness_tests.rs", "a_fork_and_a_rollback_are_not"),
+            ("src/evidence/register/witness_tests.rs", "a_fork_and_a_rollback_are_not"),
         ],
     ),
     (
@@ -102,7 +102,7 @@ const THREATS: [(&str, &[(&str, &str)]); 19] = [
             ("tests/api/exports.rs", "what_is_absent_and_what_is_not_yours_answer_alike"),
             ("tests/api/verify.rs", "misses_are_limited_by_address_and_not_for_callers_with_a_token"),
             ("tests/api/proofs.rs", "what_is_no_code_of_a_log_is_one_404_and_counts_as_a_miss"),
-            ("src/http/limit.rs", "never_more_misses_than_the_rate_allows"),
+            ("src/http/core/limit.rs", "never_more_misses_than_the_rate_allows"),
         ],
     ),
     (
@@ -135,7 +135,7 @@ const THREATS: [(&str, &[(&str, &str)]); 19] = [
         "CSV formula injection",
         &[
             ("tests/api/threats.rs", "csv_formula_injection"),
-            ("src/input/tests/sheet.rs", "formulas_are_disarmed_and_numbers_left_alone"),
+            ("src/base/input/tests/sheet.rs", "formulas_are_disarmed_and_numbers_left_alone"),
         ],
     ),
     (
@@ -148,10 +148,10 @@ const THREATS: [(&str, &[(&str, &str)]); 19] = [
     (
         "hostile JSON",
         &[
-            ("src/input/tests/json.rs", "nesting_ends_at_32"),
-            ("src/input/tests/json.rs", "values_are_counted"),
-            ("src/input/tests/json.rs", "keys_are_compared_in_objects_of_every_size"),
-            ("src/input/tests/json.rs", "survives_any_bytes"),
+            ("src/base/input/tests/json.rs", "nesting_ends_at_32"),
+            ("src/base/input/tests/json.rs", "values_are_counted"),
+            ("src/base/input/tests/json.rs", "keys_are_compared_in_objects_of_every_size"),
+            ("src/base/input/tests/json.rs", "survives_any_bytes"),
             ("tests/server.rs", "a_body_has_its_limit_and_a_batch_a_larger_one"),
         ],
     ),
@@ -159,7 +159,7 @@ const THREATS: [(&str, &[(&str, &str)]); 19] = [
         "zip bomb",
         &[
             ("tests/server.rs", "gzip_is_unpacked_for_batches_and_a_bomb_does_not_go_off"),
-            ("src/http/body.rs", "a_bomb_is_counted_unpacked"),
+            ("src/http/core/body.rs", "a_bomb_is_counted_unpacked"),
         ],
     ),
     (
@@ -174,7 +174,7 @@ const THREATS: [(&str, &[(&str, &str)]); 19] = [
     (
         "error leaks",
         &[
-            ("src/http/problem.rs", "a_cause_is_for_the_log_alone"),
+            ("src/http/core/problem.rs", "a_cause_is_for_the_log_alone"),
             ("tests/server.rs", "a_panic_is_a_500_that_tells_nothing_and_ends_nothing"),
             ("tests/server.rs", "what_the_framework_refuses_is_a_problem_too"),
         ],
@@ -182,8 +182,8 @@ const THREATS: [(&str, &[(&str, &str)]); 19] = [
     (
         "log injection",
         &[
-            ("src/telemetry.rs", "a_caller_cannot_write_a_line_of_his_own"),
-            ("src/http/layers.rs", "a_cause_is_logged_once_with_its_request_and_nothing_of_the_callers"),
+            ("src/base/telemetry.rs", "a_caller_cannot_write_a_line_of_his_own"),
+            ("src/http/core/layers.rs", "a_cause_is_logged_once_with_its_request_and_nothing_of_the_callers"),
         ],
     ),
 ];

@@ -2,8 +2,8 @@
 
 use super::timber::{EVENTS, log_id, seal_number};
 use chrono::{DateTime, Utc};
-use ormantrace::chain::bytes::{Hash, Salt};
-use ormantrace::chain::verify::{Revealed, Shown, faults};
+use ormantrace::evidence::chain::bytes::{Hash, Salt};
+use ormantrace::evidence::chain::verify::{Revealed, Shown, faults};
 use serde_json::Value;
 use sqlx::{PgPool, Row as _};
 use std::error::Error;

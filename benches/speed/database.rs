@@ -1,10 +1,10 @@
 //! The measured PostgreSQL: a private cluster of the program's own making, durable as in
 //! operation, with room for more connections.
 
-use ormantrace::config::DatabaseSettings;
+use ormantrace::base::config::DatabaseSettings;
 use ormantrace::db::private::folder::{Folder, PORT};
 use ormantrace::db::{self, Database, Mode, roles};
-use ormantrace::read::of_readers;
+use ormantrace::services::reads::of_readers;
 use serde_json::Value;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use sqlx::{AssertSqlSafe, ConnectOptions, Row as _};
@@ -52,7 +52,7 @@ impl Cluster {
         Ok(db::open(
             &DatabaseSettings::private(dir),
             Mode::Serve,
-            ormantrace::register::backfill::on_migration,
+            ormantrace::evidence::register::backfill::on_migration,
         )
         .await?)
     }

@@ -6,11 +6,13 @@
 
 use super::timber::{EVENTS, HARVEST, Parties, Party, TICKET, TRUCK, log_id, seal_number, volume};
 use chrono::{DateTime, TimeDelta, Utc};
-use ormantrace::chain::bytes::{Entry, Hash, Part, Salt, Secret, SubjectKind, commit, record, subject_ref};
-use ormantrace::chain::canonical;
-use ormantrace::custody::state::replay;
-use ormantrace::event::content::Content;
-use ormantrace::ids::{HarvestId, OperationId};
+use ormantrace::base::ids::{HarvestId, OperationId};
+use ormantrace::evidence::chain::bytes::{
+    Entry, Hash, Part, Salt, Secret, SubjectKind, commit, record, subject_ref,
+};
+use ormantrace::evidence::chain::canonical;
+use ormantrace::timber::custody::state::replay;
+use ormantrace::timber::event::content::Content;
 use rust_decimal::Decimal;
 use sqlx::postgres::{PgConnection, PgPoolCopyExt as _};
 use sqlx::{AssertSqlSafe, PgPool, Row as _};
@@ -527,7 +529,7 @@ fn bytea(bytes: &[u8]) -> String {
 }
 
 fn stamp(at: DateTime<Utc>) -> String {
-    ormantrace::units::utc_text(at)
+    ormantrace::base::units::utc_text(at)
 }
 
 fn escaped(text: &str) -> std::borrow::Cow<'_, str> {

@@ -31,7 +31,7 @@ use bench::{Bench, Read, span};
 use database::{Cluster, sizes, wal};
 use load::Load;
 use measure::{Line, Side};
-use ormantrace::clock::Clock;
+use ormantrace::base::clock::Clock;
 use report::{Report, Stage};
 use scripts::Scripts;
 use settings::{Part, Settings};

@@ -10,7 +10,7 @@ use super::scripts;
 use super::timber::{FIRST_ID, FIRST_SEAL, ID_PREFIX, measures, species, volume};
 use super::traffic::{self, Dice};
 use super::world;
-use ormantrace::clock::Clock;
+use ormantrace::base::clock::Clock;
 use serde::Serialize;
 use serde_json::json;
 use sqlx::Connection as _;
@@ -187,7 +187,7 @@ pub async fn appends(bench: &mut Bench) -> Result<(Vec<Line>, f64), Failure> {
     let parties = bench.parties.clone();
     let (steps, once) = (bench.scripts.append.clone(), bench.scripts.append_once.clone());
     let sawmill = &parties.sawmills[0];
-    let token = ormantrace::token::Token::from_text(&sawmill.token).ok_or("no token")?;
+    let token = ormantrace::base::token::Token::from_text(&sawmill.token).ok_or("no token")?;
     let mut variables = Bench::variables(&theirs);
     variables.push(("token_hash", hex::encode(token.hash())));
     variables.push(("organization", sawmill.id.to_string()));

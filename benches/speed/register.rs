@@ -12,7 +12,7 @@ use super::process;
 use super::timber::{FIRST_SEAL, Parties, TRUCK};
 use super::traffic::Dice;
 use super::world::OPERATOR_TOKEN;
-use ormantrace::clock::Clock;
+use ormantrace::base::clock::Clock;
 use rustix::process::{Pid, Signal, kill_process};
 use serde::Serialize;
 use serde_json::json;

@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 type Failure = Box<dyn Error + Send + Sync>;
 
 /// Where the server keeps its statements.
-const CHECK: &str = "src/verify/lookup.sql";
-const CHAINS: &str = "src/chain/chains.sql";
+const CHECK: &str = "src/services/verification/lookup.sql";
+const CHAINS: &str = "src/evidence/chain/chains.sql";
 
 /// Scripts, written to files.
 #[derive(Clone, Debug)]

@@ -2,15 +2,15 @@
 //! yard, told in the very structs that the server hashes.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use ormantrace::chain::bytes::Hash;
-use ormantrace::event::content::{
+use ormantrace::base::ids::{KeyId, LineId, LogId, OperationId, OrganizationId, TicketId};
+use ormantrace::base::units::{Diameter, Length, Moment};
+use ormantrace::evidence::chain::bytes::Hash;
+use ormantrace::timber::event::content::{
     Business, Content, DetailsPart, DocumentPart, PlacePart, Public, TicketHead, TicketName, Told,
 };
-use ormantrace::event::words::{DocumentKind, EventType, Outcome, PlaceKind, TransferOf};
-use ormantrace::ids::{KeyId, LineId, LogId, OperationId, OrganizationId, TicketId};
-use ormantrace::log::species::{Assortment, LogKind, MeasurementMethod, Wood};
-use ormantrace::log::volume_table::gost_volume;
-use ormantrace::units::{Diameter, Length, Moment};
+use ormantrace::timber::event::words::{DocumentKind, EventType, Outcome, PlaceKind, TransferOf};
+use ormantrace::timber::wood::species::{Assortment, LogKind, MeasurementMethod, Wood};
+use ormantrace::timber::wood::volume_table::gost_volume;
 use uuid::Uuid;
 
 /// Events of one log.
@@ -233,7 +233,7 @@ impl Parties {
         business.grade = Some(2);
         business.method = Some(MeasurementMethod::Gost2708_75);
         business.table_volume_m3 = Some(volume);
-        business.table = Some(ormantrace::log::volume_table::VERSION.to_owned());
+        business.table = Some(ormantrace::timber::wood::volume_table::VERSION.to_owned());
         business.ticket =
             Some(TicketHead { id: ticket.id, seq: ticket.head_seq, hash: ticket.head_hash.to_string() });
         business.line = Some(ticket.line);

@@ -4,8 +4,8 @@
 use super::blocking::post;
 use super::timber::{FIRST_SEAL, FORESTRY, Parties, Party, REGION, SERIES, TICKET, Ticket, species};
 use chrono::{DateTime, TimeDelta, Utc};
-use ormantrace::chain::bytes::Hash;
-use ormantrace::party::bin::Bin;
+use ormantrace::evidence::chain::bytes::Hash;
+use ormantrace::timber::party::bin::Bin;
 use serde_json::{Value, json};
 use sqlx::{PgConnection, Row as _};
 use std::error::Error;

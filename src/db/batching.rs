@@ -10,8 +10,8 @@
 //! nothing from the others. A connection that fails is thrown away; its askers are asked for once more
 //! on a fresh one, and are refused after that. Nobody waits for ever.
 
+use crate::base::error::{Error, Result};
 use crate::db::is_down;
-use crate::error::{Error, Result};
 use futures_util::FutureExt;
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{ConnectOptions, Connection};

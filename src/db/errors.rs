@@ -1,8 +1,8 @@
 //! Why the database is not open, and what its errors mean for a caller.
 
 use super::programs::{NoPrograms, OLDEST};
-use crate::config::shown;
-use crate::error::Invalid;
+use crate::base::config::shown;
+use crate::base::error::Invalid;
 use std::path::PathBuf;
 
 /// Why the database is not open. `Display` is the whole message for an administrator.
@@ -57,7 +57,7 @@ pub enum OpenError {
     Migration(#[source] sqlx::migrate::MigrateError),
     /// The events from before the register cannot be put into it.
     #[error("The older events cannot be put into the register, and nothing was changed: {0}.")]
-    Register(#[source] crate::error::Error),
+    Register(#[source] crate::base::error::Error),
     /// The database said no.
     #[error("The database refuses: {0}")]
     Database(#[source] sqlx::Error),

@@ -5,7 +5,7 @@ use sqlx::postgres::PgConnection;
 
 use super::errors::OpenError;
 use super::roles::{self, PUBLISHER, SERVICE};
-use crate::error::Error;
+use crate::base::error::Error;
 use futures_util::future::BoxFuture;
 
 /// The migrations that this program was built with.
@@ -26,7 +26,7 @@ pub enum Service {
 
 /// Puts events from before the register into it, once its tables are there. Handed in, because the
 /// register is built on the database, and run here, because it belongs under the same lock.
-pub type Backfill = for<'c> fn(&'c mut PgConnection) -> BoxFuture<'c, crate::error::Result<()>>;
+pub type Backfill = for<'c> fn(&'c mut PgConnection) -> BoxFuture<'c, crate::base::error::Result<()>>;
 
 /// The migration that makes the tables of the register.
 const REGISTER: i64 = 8;

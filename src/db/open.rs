@@ -14,7 +14,7 @@ use super::private::folder::Folder;
 use super::private::postmaster::{self, Found};
 use super::programs::OLDEST;
 use super::roles::{self, DATABASE, OWNER, PUBLISHER, SERVICE, SUPERUSER};
-use crate::config::{DatabaseSettings, DatabaseUrl, shown};
+use crate::base::config::{DatabaseSettings, DatabaseUrl, shown};
 
 /// How long a server that is not up yet is waited for.
 const PATIENCE: Duration = Duration::from_secs(30);

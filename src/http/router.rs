@@ -1,20 +1,21 @@
 //! Every URL on one page.
 
-use super::app::App;
-use super::auth::{Operator, refuse_bad_token};
-use super::body::batch_body;
-use super::described::described;
-use super::health::Health;
-use super::layers::{LayerSettings, not_this_method, with_layers};
-use super::metrics::Exposition;
-use super::problem::Problem;
-use super::{
-    custody_events, events, felling_tickets, findings, harvests, keys, logs, organizations, pages, proofs,
-    reference, seal_batches, seal_moves, seals, verify,
+use super::api::{
+    custody_events, events, felling_tickets, findings, harvests, keys, logs, organizations, proofs, register,
+    seal_batches, seal_moves, seals, verify,
 };
-use crate::ledger::Folder;
-use crate::party::key::Caller;
-use crate::register::queue::Lag;
+use super::pages::{self, problems, reference};
+use crate::evidence::register::queue::Lag;
+use crate::evidence::tlog::Folder;
+use crate::http::core::app::App;
+use crate::http::core::auth::{Operator, refuse_bad_token};
+use crate::http::core::body::batch_body;
+use crate::http::core::described::described;
+use crate::http::core::health::Health;
+use crate::http::core::layers::{LayerSettings, not_this_method, with_layers};
+use crate::http::core::metrics::Exposition;
+use crate::http::core::problem::Problem;
+use crate::timber::party::key::Caller;
 use axum::Router;
 use axum::extract::FromRequestParts;
 use axum::http::{HeaderMap, Method, Request};
@@ -33,11 +34,11 @@ use utoipa_axum::routes;
     ),
     // Named by query parameters only, which utoipa does not follow.
     components(schemas(
-        super::paging::Cursor,
-        super::paging::Limit,
-        super::events::AskedOrganization,
-        super::logs::AskedHolder,
-        super::logs::AskedTicket
+        crate::http::core::paging::Cursor,
+        crate::http::core::paging::Limit,
+        crate::http::api::events::AskedOrganization,
+        crate::http::api::logs::AskedHolder,
+        crate::http::api::logs::AskedTicket
     )),
     modifiers(&BearerToken)
 )]
@@ -59,7 +60,7 @@ pub fn api() -> OpenApiRouter<App> {
     callers().merge(visitors())
 }
 
-/// What is read most. Whose a token is, these ask for with the rest ([`super::auth::Visitor`]).
+/// What is read most. Whose a token is, these ask for with the rest ([`crate::http::core::auth::Visitor`]).
 fn visitors() -> OpenApiRouter<App> {
     OpenApiRouter::new()
         .routes(routes!(verify::verify_code))
@@ -165,11 +166,11 @@ pub fn served(app: App, layers: &LayerSettings, operations: &Operations) -> Rout
     let (visitors, of_visitors) = visitors().split_for_parts();
     document.merge(of_visitors);
     let mut router = callers
-        .merge(super::problem_pages::routes())
-        .merge(pages::routes())
+        .merge(problems::routes())
+        .merge(pages::routes::routes())
         .merge(documentation(described(document)));
     if let Some(register) = &operations.register {
-        router = router.merge(super::register::routes(register, &app.queue.receipt_keys()));
+        router = router.merge(register::routes(register, &app.queue.receipt_keys()));
     }
     router = router
         // Beneath the layer: a bad token is told before a wrong method.
@@ -183,7 +184,9 @@ pub fn served(app: App, layers: &LayerSettings, operations: &Operations) -> Rout
         let of = app.clone();
         router = router.merge(exposition.routes(move |headers| operator_only(of.clone(), headers)));
     }
-    with_layers(router, layers).layer(axum::middleware::from_fn(pages::problems_as_pages)).with_state(app)
+    with_layers(router, layers)
+        .layer(axum::middleware::from_fn(pages::routes::problems_as_pages))
+        .with_state(app)
 }
 
 /// [`not_this_method`], where nobody asked yet whose the token is.

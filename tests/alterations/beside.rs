@@ -2,8 +2,8 @@
 
 use crate::scene::{Scene, run};
 use crate::world::World;
-use ormantrace::erase::{self, Whose};
-use ormantrace::fsck::{self, Finding, Scope, Snapshots};
+use ormantrace::commands::erase::{self, Whose};
+use ormantrace::commands::fsck::{self, Finding, Scope, Snapshots};
 use serde_json::{Value, json};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;

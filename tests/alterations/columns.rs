@@ -1,8 +1,8 @@
 //! Every column of every table, out of the database's own catalogue.
 
 use crate::scene::{Scene, run};
-use ormantrace::fsck::Finding;
-use ormantrace::fsck::coverage::{NO_EVIDENCE, is_no_evidence};
+use ormantrace::commands::fsck::Finding;
+use ormantrace::commands::fsck::coverage::{NO_EVIDENCE, is_no_evidence};
 use serde_json::Value;
 use sqlx::{AssertSqlSafe, PgConnection, Row};
 use std::collections::BTreeSet;

@@ -1,11 +1,13 @@
 //! One test a threat: what an insider with every right in the database may try.
 
 use crate::scene::{Scene, run};
-use ormantrace::chain::Hash;
-use ormantrace::chain::bytes::{Entry, Part, Salt, Secret, SubjectKind, commit, record, subject_ref};
-use ormantrace::fsck::{Code, Finding, Published};
-use ormantrace::ledger::Signer;
-use ormantrace::ledger::note::Kind;
+use ormantrace::commands::fsck::{Code, Finding, Published};
+use ormantrace::evidence::chain::Hash;
+use ormantrace::evidence::chain::bytes::{
+    Entry, Part, Salt, Secret, SubjectKind, commit, record, subject_ref,
+};
+use ormantrace::evidence::tlog::Signer;
+use ormantrace::evidence::tlog::note::Kind;
 use sqlx::{AssertSqlSafe, PgConnection, Row};
 use uuid::Uuid;
 
@@ -45,8 +47,9 @@ async fn an_honest_database_has_no_findings() {
     let scene = Scene::new().await;
     let mut db = scene.world.owner().await;
     let mut found = Vec::new();
-    let scope = ormantrace::fsck::Scope { published: Some(scene.published.clone()), ..Default::default() };
-    let summary = ormantrace::fsck::check(&mut db, &scope, &mut found).await.unwrap();
+    let scope =
+        ormantrace::commands::fsck::Scope { published: Some(scene.published.clone()), ..Default::default() };
+    let summary = ormantrace::commands::fsck::check(&mut db, &scope, &mut found).await.unwrap();
     assert_eq!(found, []);
     assert!(summary.is_clean() && summary.published.is_some(), "{summary}");
     let rows =

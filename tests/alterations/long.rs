@@ -4,8 +4,8 @@
 use crate::beside::sequence;
 use crate::insider::{assert_named, log, rehash};
 use crate::scene::{Scene, event, post, run};
-use ormantrace::erase::{self, Whose};
-use ormantrace::fsck::{self, Code, Finding, Scope, Snapshots, Step, Watch};
+use ormantrace::commands::erase::{self, Whose};
+use ormantrace::commands::fsck::{self, Code, Finding, Scope, Snapshots, Step, Watch};
 use serde_json::json;
 use sqlx::PgConnection;
 use uuid::Uuid;
@@ -408,13 +408,13 @@ async fn a_marking_key_in_use_is_missed() {
     missed(&all);
     assert!(all.iter().all(|finding| finding.table == "marking_key"), "{}", told(&all));
     // Codes are checked with it all the same, and another key in its place signs nothing.
-    let other = ormantrace::seal::signing::SigningKey::from_seed(&[8; 32]);
+    let other = ormantrace::timber::seal::signing::SigningKey::from_seed(&[8; 32]);
     let identification: String = sqlx::query_scalar("SELECT identification FROM seal WHERE number = $1")
         .bind(&seals[6])
         .fetch_one(&mut db)
         .await
         .unwrap();
-    let code = other.sign(&ormantrace::seal::Identification::parse(&identification).unwrap());
+    let code = other.sign(&ormantrace::timber::seal::Identification::parse(&identification).unwrap());
     sqlx::query("INSERT INTO marking_key VALUES ($1, $2, now())")
         .bind(other.id().as_str())
         .bind(other.public_key().as_slice())

@@ -2,11 +2,11 @@
 
 use crate::scene::{Scene, run};
 use crate::world::World;
-use ormantrace::fsck::{Code, Finding};
-use ormantrace::party::bootstrap::bootstrap_operator;
-use ormantrace::seal::marking_key::{self, Business, KNOWN, Public};
-use ormantrace::seal::signing::SigningKey;
-use ormantrace::units::Text;
+use ormantrace::base::units::Text;
+use ormantrace::commands::fsck::{Code, Finding};
+use ormantrace::timber::party::bootstrap::bootstrap_operator;
+use ormantrace::timber::seal::marking_key::{self, Business, KNOWN, Public};
+use ormantrace::timber::seal::signing::SigningKey;
 use serde_json::Value;
 use sqlx::PgConnection;
 

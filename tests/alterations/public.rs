@@ -4,8 +4,8 @@
 
 use crate::columns::{Column, columns};
 use crate::scene::{Scene, run};
-use ormantrace::verifier::report::{Check, Line, Outcome, Report};
-use ormantrace::verifier::{Memory, Trust, mirror::Mirror, verify};
+use ormantrace::services::verifier::report::{Check, Line, Outcome, Report};
+use ormantrace::services::verifier::{Memory, Trust, mirror::Mirror, verify};
 use serde_json::Value;
 use sqlx::{AssertSqlSafe, PgConnection, Row};
 use std::collections::{BTreeMap, BTreeSet};
@@ -239,8 +239,8 @@ async fn every_altered_column_of_every_published_record_is_named_from_public_dat
     let copy = tempfile::tempdir().unwrap();
     crate::scene::copy(&scene.published.folder, copy.path());
     let seen = std::fs::read(copy.path().join("checkpoint")).unwrap();
-    let note = ormantrace::ledger::Note::parse(&seen).unwrap();
-    let size = ormantrace::ledger::Checkpoint::parse(note.text()).unwrap().size;
+    let note = ormantrace::evidence::tlog::Note::parse(&seen).unwrap();
+    let size = ormantrace::evidence::tlog::Checkpoint::parse(note.text()).unwrap().size;
     let trust = Trust {
         keys: scene.published.keys.clone(),
         memory: Memory::Seen(seen),

@@ -3,8 +3,8 @@
 
 use crate::columns::{Column, columns, names};
 use crate::scene::{Scene, run};
-use ormantrace::fsck::coverage::NO_EVIDENCE;
-use ormantrace::fsck::{Code, Finding};
+use ormantrace::commands::fsck::coverage::NO_EVIDENCE;
+use ormantrace::commands::fsck::{Code, Finding};
 use serde_json::Value;
 use sqlx::{AssertSqlSafe, PgConnection, Row};
 use std::collections::{BTreeMap, BTreeSet};

@@ -3,17 +3,17 @@
 use crate::world::{Answer, Org, World, bin};
 use axum::http::Method;
 use chrono::TimeDelta;
-use ormantrace::erase::{self, Whose};
-use ormantrace::fsck::{self, Finding, Published, Scope, Snapshots};
-use ormantrace::ledger::note::Kind;
-use ormantrace::ledger::tile::Builder;
-use ormantrace::ledger::{Checkpoint, Folder, Note, Signer};
-use ormantrace::party::bootstrap::{Bootstrap, bootstrap_operator};
-use ormantrace::seal::marking_key;
-use ormantrace::seal::signing::SigningKey;
-use ormantrace::seal::{Gtin, Identification};
-use ormantrace::token::Token;
-use ormantrace::units::Text;
+use ormantrace::base::token::Token;
+use ormantrace::base::units::Text;
+use ormantrace::commands::erase::{self, Whose};
+use ormantrace::commands::fsck::{self, Finding, Published, Scope, Snapshots};
+use ormantrace::evidence::tlog::note::Kind;
+use ormantrace::evidence::tlog::tile::Builder;
+use ormantrace::evidence::tlog::{Checkpoint, Folder, Note, Signer};
+use ormantrace::timber::party::bootstrap::{Bootstrap, bootstrap_operator};
+use ormantrace::timber::seal::marking_key;
+use ormantrace::timber::seal::signing::SigningKey;
+use ormantrace::timber::seal::{Gtin, Identification};
 use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, PgConnection};
 use std::path::Path;
@@ -152,7 +152,7 @@ impl Scene {
         let mut owner = world.owner().await;
         let whose = Whose::Harvest(erased["id"].as_str().unwrap().parse().unwrap());
         erase::delete(&mut owner, &whose, &world.clock).await.unwrap();
-        let whose = Whose::Iin(ormantrace::party::bin::Bin::parse(&trader.bin).unwrap());
+        let whose = Whose::Iin(ormantrace::timber::party::bin::Bin::parse(&trader.bin).unwrap());
         erase::delete(&mut owner, &whose, &world.clock).await.unwrap();
 
         // Log 0: the whole road. Log 1: its seal voided, replaced. Log 2: corrected, reversed.

@@ -4,10 +4,10 @@ use crate::timber::encoded;
 use crate::world::{Answer, Org, World};
 use axum::body::Body;
 use axum::http::Request;
-use ormantrace::seal::MarkingCode;
-use ormantrace::seal::gs1::Gtin;
-use ormantrace::seal::marking_code::Identification;
-use ormantrace::seal::signing::SigningKey;
+use ormantrace::timber::seal::MarkingCode;
+use ormantrace::timber::seal::gs1::Gtin;
+use ormantrace::timber::seal::marking_code::Identification;
+use ormantrace::timber::seal::signing::SigningKey;
 use serde_json::{Value, json};
 
 fn identification(serial: &str) -> Identification {

@@ -261,7 +261,7 @@ async fn what_a_device_recorded_late_is_kept_and_changes_nothing_present() {
 async fn an_event_more_than_five_minutes_ahead_is_refused() {
     let world = World::new().await;
     let felled = world.felled(1).await;
-    let ahead = |seconds| json!({"occurred_at": ormantrace::units::utc_text(world.clock.now() + chrono::TimeDelta::seconds(seconds))});
+    let ahead = |seconds| json!({"occurred_at": ormantrace::base::units::utc_text(world.clock.now() + chrono::TimeDelta::seconds(seconds))});
     world.event(&felled.enterprise, "stored", &felled.logs, ahead(301)).await.expect(422);
     world.event(&felled.enterprise, "stored", &felled.logs, ahead(300)).await.expect(201);
 }

@@ -3,10 +3,10 @@
 use crate::timber::{Timber, log};
 use crate::world::{Org, World};
 use chrono::{DateTime, Utc};
-use ormantrace::chain::bytes::{Hash, Salt};
-use ormantrace::chain::verify::{Fault, Revealed, Shown, faults};
-use ormantrace::read::of_readers;
-use ormantrace::token::Token;
+use ormantrace::base::token::Token;
+use ormantrace::evidence::chain::bytes::{Hash, Salt};
+use ormantrace::evidence::chain::verify::{Fault, Revealed, Shown, faults};
+use ormantrace::services::reads::of_readers;
 use serde_json::Value;
 use sqlx::postgres::{PgArguments, Postgres};
 use sqlx::query::Query;
@@ -129,7 +129,7 @@ async fn a_history_is_one_index_only_descent() {
     run(&mut owner, "VACUUM ANALYZE event").await.unwrap();
 
     let mut reader = of_readers(world.database()).connect().await.unwrap();
-    let chain = include_str!("../../src/chain/chains.sql");
+    let chain = include_str!("../../src/evidence/chain/chains.sql");
     // The person of the harvest is one more walk down a key.
     for ((subject, events), most) in chains.into_iter().zip([15, 123]) {
         let plan = explained(&mut reader, chain, |query| query.bind(vec![subject.0])).await;
@@ -161,17 +161,19 @@ async fn a_look_is_a_few_buffers_and_never_a_scan() {
             run(&mut owner, "VACUUM ANALYZE").await.unwrap();
         }
         for askers in [1, 64] {
-            let check = explained(&mut reader, include_str!("../../src/verify/lookup.sql"), |query| {
-                query
-                    .bind(numbers[..askers].to_vec())
-                    .bind(none()[..askers].to_vec())
-                    .bind(vec![&hash[..]; askers])
-            });
+            let check =
+                explained(&mut reader, include_str!("../../src/services/verification/lookup.sql"), |query| {
+                    query
+                        .bind(numbers[..askers].to_vec())
+                        .bind(none()[..askers].to_vec())
+                        .bind(vec![&hash[..]; askers])
+                });
             let check = check.await;
-            let look = explained(&mut reader, include_str!("../../src/log/rows.sql"), |query| {
-                let query = query.bind(vec![None::<uuid::Uuid>; askers]).bind(numbers[..askers].to_vec());
-                query.bind(none()[..askers].to_vec()).bind(vec![&hash[..]; askers])
-            });
+            let look =
+                explained(&mut reader, include_str!("../../src/timber/custody/log/rows.sql"), |query| {
+                    let query = query.bind(vec![None::<uuid::Uuid>; askers]).bind(numbers[..askers].to_vec());
+                    query.bind(none()[..askers].to_vec()).bind(vec![&hash[..]; askers])
+                });
             let look = look.await;
             for (plan, most) in [(&check, 14), (&look, 20)] {
                 assert_eq!(plan["Actual Rows"].as_f64(), Some(f64::from(u32::try_from(askers).unwrap())));
@@ -202,9 +204,9 @@ async fn events_of_a_personal_part_are_found_by_an_index() {
     );
     assert_eq!(copied.await.unwrap(), 5_000);
     run(&mut owner, "ANALYZE harvest").await.unwrap();
-    let events = ormantrace::party::erasure::events_of(&mut owner, harvest).await.unwrap();
+    let events = ormantrace::timber::party::erasure::events_of(&mut owner, harvest).await.unwrap();
     assert_eq!(events.len(), 3);
-    let statement = include_str!("../../src/party/events_of.sql");
+    let statement = include_str!("../../src/timber/party/events_of.sql");
     let plan = explained(&mut owner, statement, |query| query.bind(harvest)).await;
     let of_harvests: Vec<_> =
         nodes(&plan).into_iter().filter(|node| node["Relation Name"] == "harvest").collect();

@@ -3,13 +3,13 @@
 use crate::proofs::{failed, publish, trust};
 use crate::world::{Answer, Felled, Org, World};
 use axum::http::Method;
-use ormantrace::erase::{self, Whose};
-use ormantrace::ids::SealBatchId;
-use ormantrace::ledger::{Checkpoint, Proof};
-use ormantrace::party::bin::Bin;
-use ormantrace::seal::view::{self, Sight};
-use ormantrace::verifier::report::{Check, Report};
-use ormantrace::verifier::{Memory, Trust, mirror::Mirror, verify};
+use ormantrace::base::ids::SealBatchId;
+use ormantrace::commands::erase::{self, Whose};
+use ormantrace::evidence::tlog::{Checkpoint, Proof};
+use ormantrace::services::verifier::report::{Check, Report};
+use ormantrace::services::verifier::{Memory, Trust, mirror::Mirror, verify};
+use ormantrace::timber::party::bin::Bin;
+use ormantrace::timber::seal::view::{self, Sight};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 

@@ -88,8 +88,8 @@ async fn the_longest_ticket_and_the_longest_harvest_under_it() {
         let id = issued.json()["id"].as_str().unwrap().to_owned();
         let serial = "0".repeat(17) + "001";
         let number = "KZ-".to_owned() + &"9".repeat(17);
-        let code = ormantrace::seal::marking_code::Identification::new(
-            ormantrace::seal::gs1::Gtin::DEMONSTRATION,
+        let code = ormantrace::timber::seal::marking_code::Identification::new(
+            ormantrace::timber::seal::gs1::Gtin::DEMONSTRATION,
             &serial,
         );
         let seals = json!({"holder_bin": holder.bin,

@@ -5,12 +5,12 @@
 use crate::world::{Answer, Felled, Org, World};
 use axum::body::Body;
 use axum::http::{Method, Request};
-use ormantrace::http::layers::LayerSettings;
-use ormantrace::http::metrics::Exposition;
+use ormantrace::base::ids::OrganizationId;
+use ormantrace::base::token::Token;
+use ormantrace::evidence::tlog::Folder;
+use ormantrace::http::core::layers::LayerSettings;
+use ormantrace::http::core::metrics::Exposition;
 use ormantrace::http::router::{Operations, health, served};
-use ormantrace::ids::OrganizationId;
-use ormantrace::ledger::Folder;
-use ormantrace::token::Token;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 

@@ -5,10 +5,10 @@ use crate::world::{Answer, World, bin, morning};
 use axum::body::Body;
 use axum::http::{Method, Request};
 use chrono::TimeDelta;
-use ormantrace::clock::Clock;
-use ormantrace::party::bootstrap::{Bootstrap, bootstrap_operator};
-use ormantrace::token::Token;
-use ormantrace::units::Text;
+use ormantrace::base::clock::Clock;
+use ormantrace::base::token::Token;
+use ormantrace::base::units::Text;
+use ormantrace::timber::party::bootstrap::{Bootstrap, bootstrap_operator};
 use serde_json::{Value, json};
 
 fn enterprise(n: u32) -> Value {
@@ -257,7 +257,7 @@ async fn a_revoked_key_fails_at_once_and_an_expired_one_on_time() {
     for (place, key, read) in [(1, &made, "/v1/verify/KZ-0001"), (2, &brief, "/v1/logs/KZ-0001")] {
         assert_eq!(used(place).await, Value::Null);
         call(read, key).await.expect(200);
-        assert_eq!(used(place).await, ormantrace::units::utc_text(morning()), "{read}");
+        assert_eq!(used(place).await, ormantrace::base::units::utc_text(morning()), "{read}");
     }
     me(&made).await.expect(200);
     on_its_way(&made, true).await;

@@ -4,12 +4,12 @@ use crate::world::{Answer, Org, World, bin};
 use axum::body::Body;
 use axum::http::{Method, Request};
 use chrono::DateTime;
-use ormantrace::chain::Tx;
-use ormantrace::chain::verify::{Revealed, Shown, faults};
-use ormantrace::chain::{Hash, Salt};
-use ormantrace::ids::TicketId;
-use ormantrace::permit::{add_marked, lock_for_harvest};
-use ormantrace::units::Volume;
+use ormantrace::base::ids::TicketId;
+use ormantrace::base::units::Volume;
+use ormantrace::evidence::chain::Tx;
+use ormantrace::evidence::chain::verify::{Revealed, Shown, faults};
+use ormantrace::evidence::chain::{Hash, Salt};
+use ormantrace::timber::ticket::{add_marked, lock_for_harvest};
 use serde_json::{Value, json};
 
 /// A ticket as the forestry of Borodulikha would issue it.

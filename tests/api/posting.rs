@@ -4,7 +4,7 @@ use crate::world::{Answer, Org, World};
 use axum::body::Body;
 use axum::http::{Method, Request};
 use chrono::TimeDelta;
-use ormantrace::idempotency::stored::forget_old;
+use ormantrace::evidence::idempotency::stored::forget_old;
 use serde_json::{Value, json};
 
 async fn post(world: &World, org: &Org, path: &str, key: &str, body: &Value) -> Answer {

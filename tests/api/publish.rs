@@ -1,12 +1,12 @@
 //! The publisher against a database: what it reads, what it refuses, what it survives.
 
 use crate::world::World;
-use ormantrace::chain::bytes::{Entry, Hash};
-use ormantrace::ledger::note::{Kind, Note, Signer, VerifierKey};
-use ormantrace::ledger::tree::{is_consistent, leaf_hash, root_of};
-use ormantrace::ledger::{Checkpoint, Folder};
-use ormantrace::register::keeper::KeepError;
-use ormantrace::register::publish::{PublishError, PublishSettings, Publisher};
+use ormantrace::evidence::chain::bytes::{Entry, Hash};
+use ormantrace::evidence::register::keeper::KeepError;
+use ormantrace::evidence::register::publish::{PublishError, PublishSettings, Publisher};
+use ormantrace::evidence::tlog::note::{Kind, Note, Signer, VerifierKey};
+use ormantrace::evidence::tlog::tree::{is_consistent, leaf_hash, root_of};
+use ormantrace::evidence::tlog::{Checkpoint, Folder};
 use sqlx::{ConnectOptions, Connection, Executor, PgConnection};
 use std::path::Path;
 use std::time::Duration;

@@ -260,7 +260,7 @@ async fn findings_are_told_to_those_they_are_about() {
             "INSERT INTO finding (id, rule, version, severity, organization_id, detail, created_at)
              VALUES ($1, 'L6', 1, 'warning', $2, 'Marked 101 % of the line.', $3)",
         )
-        .bind(ormantrace::ids::FindingId::new())
+        .bind(ormantrace::base::ids::FindingId::new())
         .bind(org.id)
         .bind(world.clock.now())
         .execute(&world.app.pool)
@@ -277,7 +277,7 @@ async fn findings_are_told_to_those_they_are_about() {
 #[test]
 fn the_specification_has_the_vector_that_the_code_is_held_to() {
     let page = include_str!("../../docs/CHAIN.md");
-    for value in include_str!("../../src/chain/vector.txt").lines() {
+    for value in include_str!("../../src/evidence/chain/vector.txt").lines() {
         assert!(page.contains(value), "{value}");
     }
 }

@@ -2,17 +2,17 @@
 
 use crate::world::{Org, World, bin, morning};
 use axum::http::{Method, Request};
-use ormantrace::chain::Tx;
-use ormantrace::chain::append::{Head, NewHead};
-use ormantrace::chain::bytes::{Hash, SubjectKind};
-use ormantrace::chain::{Draft, append};
-use ormantrace::ids::{LogId, OperationId};
-use ormantrace::ledger::note::VerifierKey;
-use ormantrace::register::Sequencer;
-use ormantrace::register::backfill::backfill;
-use ormantrace::register::receipt::{Promise, absent};
-use ormantrace::register::sequencer::{Round, Start};
-use ormantrace::seal::{Gtin, Identification};
+use ormantrace::base::ids::{LogId, OperationId};
+use ormantrace::evidence::chain::Tx;
+use ormantrace::evidence::chain::append::{Head, NewHead};
+use ormantrace::evidence::chain::bytes::{Hash, SubjectKind};
+use ormantrace::evidence::chain::{Draft, append};
+use ormantrace::evidence::register::Sequencer;
+use ormantrace::evidence::register::backfill::backfill;
+use ormantrace::evidence::register::receipt::{Promise, absent};
+use ormantrace::evidence::register::sequencer::{Round, Start};
+use ormantrace::evidence::tlog::note::VerifierKey;
+use ormantrace::timber::seal::{Gtin, Identification};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use sqlx::pool::PoolConnection;

@@ -2,8 +2,8 @@
 //! tells of its holder.
 
 use crate::world::{Felled, World};
-use ormantrace::chain::Hash;
-use ormantrace::register::receipt::Promise;
+use ormantrace::evidence::chain::Hash;
+use ormantrace::evidence::register::receipt::Promise;
 use serde_json::{Value, json};
 
 fn new_seal(felled: &Felled, n: usize) -> Value {

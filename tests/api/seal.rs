@@ -4,16 +4,16 @@ use crate::world::{Answer, Org, World};
 use axum::body::Body;
 use axum::http::{Method, Request};
 use chrono::DateTime;
-use ormantrace::chain::Tx;
-use ormantrace::chain::verify::{Revealed, Shown, faults};
-use ormantrace::chain::{Hash, Salt};
-use ormantrace::ids::LogId;
-use ormantrace::seal::gs1::Gtin;
-use ormantrace::seal::marking_code::Identification;
-use ormantrace::seal::marking_key;
-use ormantrace::seal::signing::{Signature, SigningKey};
-use ormantrace::seal::stock::load_key_ring;
-use ormantrace::seal::{MarkingCode, SealNumber};
+use ormantrace::base::ids::LogId;
+use ormantrace::evidence::chain::Tx;
+use ormantrace::evidence::chain::verify::{Revealed, Shown, faults};
+use ormantrace::evidence::chain::{Hash, Salt};
+use ormantrace::timber::seal::gs1::Gtin;
+use ormantrace::timber::seal::marking_code::Identification;
+use ormantrace::timber::seal::marking_key;
+use ormantrace::timber::seal::signing::{Signature, SigningKey};
+use ormantrace::timber::seal::stock::load_key_ring;
+use ormantrace::timber::seal::{MarkingCode, SealNumber};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
@@ -476,13 +476,14 @@ async fn on_a_log(world: &World, number: &str, holder: &Org, status: &str) -> Lo
     .unwrap();
     let mut tx = Tx::begin(&world.app.pool).await.unwrap();
     let number = SealNumber::parse(number).unwrap();
-    let rows = ormantrace::seal::stock::lock_for_use(&mut tx, std::slice::from_ref(&number)).await.unwrap();
+    let rows =
+        ormantrace::timber::seal::stock::lock_for_use(&mut tx, std::slice::from_ref(&number)).await.unwrap();
     assert!(rows[0].is_some());
-    ormantrace::seal::stock::apply(&mut tx, &[(number.clone(), id)], 1).await.unwrap();
+    ormantrace::timber::seal::stock::apply(&mut tx, &[(number.clone(), id)], 1).await.unwrap();
     // Applied once, ever.
     tx.commit().await.unwrap();
     let mut tx = Tx::begin(&world.app.pool).await.unwrap();
-    assert!(ormantrace::seal::stock::apply(&mut tx, &[(number, id)], 1).await.is_err());
+    assert!(ormantrace::timber::seal::stock::apply(&mut tx, &[(number, id)], 1).await.is_err());
     id
 }
 

@@ -1,15 +1,15 @@
 //! Logs put into the database past the API, for tests of reading.
 
 use crate::world::{Org, World};
-use ormantrace::chain::Tx;
-use ormantrace::chain::append::{Head, Personal};
-use ormantrace::chain::bytes::Secret;
-use ormantrace::chain::{Draft, SubjectKind, append, canonical};
-use ormantrace::event::content::{Business, Public, TicketName, Told};
-use ormantrace::event::words::EventType;
-use ormantrace::ids::{HarvestId, KeyId, LineId, LogId, OperationId, TicketId};
-use ormantrace::log::species::{LogKind, MeasurementMethod, Wood};
-use ormantrace::seal::{Identification, MarkingCode};
+use ormantrace::base::ids::{HarvestId, KeyId, LineId, LogId, OperationId, TicketId};
+use ormantrace::evidence::chain::Tx;
+use ormantrace::evidence::chain::append::{Head, Personal};
+use ormantrace::evidence::chain::bytes::Secret;
+use ormantrace::evidence::chain::{Draft, SubjectKind, append, canonical};
+use ormantrace::timber::event::content::{Business, Public, TicketName, Told};
+use ormantrace::timber::event::words::EventType;
+use ormantrace::timber::seal::{Identification, MarkingCode};
+use ormantrace::timber::wood::species::{LogKind, MeasurementMethod, Wood};
 use uuid::Uuid;
 
 /// A pine log of 6.5 m in the database.
@@ -26,7 +26,7 @@ pub async fn seal(world: &World, holder: &Org, number: &str) -> MarkingCode {
     let code = world
         .app
         .signing_key
-        .sign(&Identification::new(ormantrace::seal::Gtin::DEMONSTRATION, &serial).unwrap());
+        .sign(&Identification::new(ormantrace::timber::seal::Gtin::DEMONSTRATION, &serial).unwrap());
     sqlx::query("INSERT INTO seal (number, identification, marking_code, batch_id, holder_id) VALUES ($1, $2, $3, $4, $5)")
         .bind(number)
         .bind(code.identification_str())
@@ -70,7 +70,7 @@ pub async fn log(world: &World, issuer: &Org, holder: &Org, number: &str, events
     for seq in 1..=events {
         let first = seq == 1;
         let event_type = if first { EventType::Harvested } else { EventType::Stored };
-        let day = ormantrace::units::Moment::parse("2026-10-04T15:00:00+05:00").unwrap();
+        let day = ormantrace::base::units::Moment::parse("2026-10-04T15:00:00+05:00").unwrap();
         let mut public = Public::bare(event_type, LogKind::Log, day.local_date().day(), Some("KZ-10".into()));
         let operation = OperationId::new();
         let mut business = Business::bare(id, Told::of(day), holder.id, KeyId::new(), operation);

@@ -2,9 +2,9 @@
 
 use crate::wired::{Asking, Wired, poll, post, soon};
 use crate::world::{Answer, Felled, Org, World};
-use ormantrace::http::layers::LayerSettings;
+use ormantrace::base::ids::OperationId;
+use ormantrace::http::core::layers::LayerSettings;
 use ormantrace::http::router::router;
-use ormantrace::ids::OperationId;
 use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, Connection};
 
@@ -12,7 +12,7 @@ const PATH: &str = "/v1/custody-events";
 
 /// What is posted of logs at the world's time; `more` is laid over it.
 fn event(world: &World, what: &str, logs: &[String], more: Value) -> Value {
-    let at = ormantrace::units::utc_text(world.clock.now());
+    let at = ormantrace::base::units::utc_text(world.clock.now());
     let mut body = json!({"type": what, "logs": logs, "occurred_at": at});
     if let Value::Object(more) = more {
         for (name, value) in more {

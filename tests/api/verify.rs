@@ -60,7 +60,7 @@ async fn each_verdict() {
     assert_eq!((&answer["verdict"], &answer["reason"]["code"]), (&json!("unknown"), &json!("forged")));
     assert_eq!(answer["log"], Value::Null);
     // Another's key: the seal was registered with a code of ours.
-    let stranger = ormantrace::seal::signing::SigningKey::from_seed(&[8; 32]);
+    let stranger = ormantrace::timber::seal::signing::SigningKey::from_seed(&[8; 32]);
     let invented = stranger.sign(&timber.code.identification());
     assert_eq!(verify(&world, invented.as_str()).await["reason"]["code"], "forged");
 }

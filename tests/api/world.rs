@@ -7,29 +7,29 @@ use axum::body::Body;
 use axum::http::{HeaderMap, Method, Request, StatusCode};
 use chrono::{DateTime, Utc};
 use http_body_util::BodyExt;
-use ormantrace::chain::Tx;
-use ormantrace::clock::Clock;
-use ormantrace::event::act::Act;
-use ormantrace::fsck;
-use ormantrace::http::app::{App, Inner};
-use ormantrace::http::layers::LayerSettings;
-use ormantrace::http::limit::{LimitSettings, PublicLimiter, Rate};
+use ormantrace::base::clock::Clock;
+use ormantrace::base::ids::{KeyId, OrganizationId};
+use ormantrace::base::token::Token;
+use ormantrace::base::units::Text;
+use ormantrace::commands::fsck;
+use ormantrace::evidence::chain::Tx;
+use ormantrace::evidence::register::Queue;
+use ormantrace::evidence::register::published::Published;
+use ormantrace::evidence::tlog::Folder;
+use ormantrace::evidence::tlog::note::{Kind, Signer};
+use ormantrace::http::core::app::{App, Inner};
+use ormantrace::http::core::layers::LayerSettings;
+use ormantrace::http::core::limit::{LimitSettings, PublicLimiter, Rate};
+use ormantrace::http::core::together;
 use ormantrace::http::router::router;
-use ormantrace::http::together;
-use ormantrace::ids::{KeyId, OrganizationId};
-use ormantrace::ledger::Folder;
-use ormantrace::ledger::note::{Kind, Signer};
-use ormantrace::party::bin::Bin;
-use ormantrace::party::key_record::{self, NewKey};
-use ormantrace::party::organization::{NewOrganization, register};
-use ormantrace::party::role::{OrganizationKind, Role};
-use ormantrace::read::Reads;
-use ormantrace::register::Queue;
-use ormantrace::register::published::Published;
-use ormantrace::seal::gs1::Gtin;
-use ormantrace::seal::signing::{KeyRing, SigningKey};
-use ormantrace::token::Token;
-use ormantrace::units::Text;
+use ormantrace::services::reads::Reads;
+use ormantrace::timber::event::act::Act;
+use ormantrace::timber::party::bin::Bin;
+use ormantrace::timber::party::key_record::{self, NewKey};
+use ormantrace::timber::party::organization::{NewOrganization, register};
+use ormantrace::timber::party::role::{OrganizationKind, Role};
+use ormantrace::timber::seal::gs1::Gtin;
+use ormantrace::timber::seal::signing::{KeyRing, SigningKey};
 use serde_json::Value;
 use sqlx::PgPool;
 use sqlx::postgres::PgConnectOptions;
@@ -362,7 +362,7 @@ impl World {
     /// A custody event at the world's time; `more` is laid over it.
     pub async fn event(&self, who: &Org, event: &str, logs: &[String], more: Value) -> Answer {
         let mut body = serde_json::json!({
-            "type": event, "logs": logs, "occurred_at": ormantrace::units::utc_text(self.clock.now())
+            "type": event, "logs": logs, "occurred_at": ormantrace::base::units::utc_text(self.clock.now())
         });
         for (name, value) in more.as_object().cloned().unwrap_or_default() {
             body[name] = value;

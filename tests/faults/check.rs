@@ -1,10 +1,10 @@
 //! What must hold after every round, recomputed from the rows.
 
 use crate::client::Acknowledged;
-use ormantrace::chain::bytes::{Hash, Salt, Secret, SubjectKind, subject_ref};
-use ormantrace::chain::history::StoredEvent;
-use ormantrace::ledger::note::Kind;
-use ormantrace::ledger::{Checkpoint, Frontier, Note, Signer, VerifierKey, leaf_hash};
+use ormantrace::evidence::chain::bytes::{Hash, Salt, Secret, SubjectKind, subject_ref};
+use ormantrace::evidence::chain::history::StoredEvent;
+use ormantrace::evidence::tlog::note::Kind;
+use ormantrace::evidence::tlog::{Checkpoint, Frontier, Note, Signer, VerifierKey, leaf_hash};
 use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, Row};
 use std::collections::{HashMap, HashSet};
@@ -235,7 +235,7 @@ fn a_checkpoint_that_does_not_follow_is_found() {
         }
         let checkpoint =
             Checkpoint::new("orman.test/register", tree.size(), tree.root()).expect("a checkpoint");
-        Note::sign(checkpoint.to_string(), &[&signer], ormantrace::clock::Clock::system().now())
+        Note::sign(checkpoint.to_string(), &[&signer], ormantrace::base::clock::Clock::system().now())
             .expect("signed")
             .to_string()
     };

@@ -2,12 +2,12 @@
 
 use crate::random::Random;
 use crate::servers::until;
-use ormantrace::chain::bytes::Hash;
-use ormantrace::clock::Clock;
-use ormantrace::ids::OperationId;
-use ormantrace::ledger::note::VerifierKey;
-use ormantrace::register::receipt::Promise;
-use ormantrace::units::utc_text;
+use ormantrace::base::clock::Clock;
+use ormantrace::base::ids::OperationId;
+use ormantrace::base::units::utc_text;
+use ormantrace::evidence::chain::bytes::Hash;
+use ormantrace::evidence::register::receipt::Promise;
+use ormantrace::evidence::tlog::note::VerifierKey;
 use serde_json::{Value, json};
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};

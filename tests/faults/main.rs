@@ -23,7 +23,7 @@ mod watch;
 use check::Seen;
 use client::{Acknowledged, Forest};
 use fault::Fault;
-use ormantrace::ledger::{Folder, Signer, VerifierKey};
+use ormantrace::evidence::tlog::{Folder, Signer, VerifierKey};
 use proxy::Commit;
 use random::Random;
 use report::{Figures, Report};
@@ -307,7 +307,7 @@ impl Trial {
 fn prepared(ports: [u16; 2], keys: Vec<VerifierKey>, random: &mut Random) -> Arc<Forest> {
     let bin = |n: u32| {
         let number = |check: u32| format!("04064000{n:03}{check}");
-        (0..10).map(number).find(|text| ormantrace::party::bin::Bin::parse(text).is_ok())
+        (0..10).map(number).find(|text| ormantrace::timber::party::bin::Bin::parse(text).is_ok())
     };
     let mut bins = (100..).filter_map(bin);
     let (owner, holder) = (bins.next().expect("a BIN"), bins.next().expect("a BIN"));
@@ -341,7 +341,7 @@ fn prepared(ports: [u16; 2], keys: Vec<VerifierKey>, random: &mut Random) -> Arc
     };
     let issuer = organization(&owner, "«Семей орманы» МОТР", "forest_owner");
     let enterprise = organization(&holder, "ТОО «Ертіс ағаш»", "enterprise");
-    let today = ormantrace::clock::Clock::system().now().date_naive();
+    let today = ormantrace::base::clock::Clock::system().now().date_naive();
     let ticket = json!({
         "series": "АБ", "number": "0001245", "issued_on": today - chrono::TimeDelta::days(1), "holder_bin": holder, "felling_kind": "main",
         "forest_category": "қорғаныштық", "forest_type": "қарағайлы",

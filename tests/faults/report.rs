@@ -1,7 +1,7 @@
 //! What a run came to, as a table; and as a file, where one is asked for.
 
 use crate::fault::Fault;
-use ormantrace::clock::Clock;
+use ormantrace::base::clock::Clock;
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::path::PathBuf;
@@ -64,7 +64,7 @@ impl Report {
             seed,
             asked,
             began: Instant::now(),
-            date: ormantrace::units::utc_text(Clock::system().now()),
+            date: ormantrace::base::units::utc_text(Clock::system().now()),
             commit: commit(),
             kernel: said("uname", &["-srm"]).unwrap_or_else(|| "unknown".to_owned()),
             postgres: String::new(),

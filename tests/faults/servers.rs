@@ -3,7 +3,7 @@
 use crate::proxy::Proxy;
 use crate::support;
 use chrono::{DateTime, TimeDelta};
-use ormantrace::clock::Clock;
+use ormantrace::base::clock::Clock;
 use ormantrace::db::private::folder::{Folder, PORT};
 use ormantrace::db::private::postmaster::{self, Found};
 use ormantrace::db::roles::{DATABASE, OWNER, SUPERUSER};

@@ -1,6 +1,6 @@
 //! An outsider who looks at the published checkpoint all the time.
 
-use ormantrace::ledger::Folder;
+use ormantrace::evidence::tlog::Folder;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;

@@ -4,8 +4,8 @@
 use crate::register::{Beside, key, until};
 use crate::support::process::{Running, data, program, run, text};
 use crate::verify::{copy_register, shown, store};
-use ormantrace::demo::Who;
-use ormantrace::ledger::note::VerifierKey;
+use ormantrace::commands::demo::Who;
+use ormantrace::evidence::tlog::note::VerifierKey;
 use rustix::process::Signal;
 use serde_json::{Value, json};
 use std::fs;
@@ -81,7 +81,7 @@ fn after_the_drill_old_files_hold_and_the_witness_knows_the_new_key() {
     let all = [old.clone(), new.clone(), seen_by.clone()];
     let by = |wanted: Vec<&'static str>| {
         let (all, names) = (all.clone(), ["old", "new", "witness"]);
-        move |note: &ormantrace::ledger::Note, size: u64, least: u64| {
+        move |note: &ormantrace::evidence::tlog::Note, size: u64, least: u64| {
             let found = note.verify(&all).map(|found| found.iter().map(|one| one.key).collect::<Vec<_>>());
             let found = found.unwrap_or_default();
             let found: Vec<&str> = names

@@ -6,11 +6,11 @@ use crate::support::process::{PATIENCE, Running, TOKEN, data, post, program, run
 use crate::support::remains::{dump, files_with};
 use chrono::{DateTime, TimeDelta, Utc};
 use flate2::read::GzDecoder;
-use ormantrace::clock::Clock;
-use ormantrace::config::DatabaseSettings;
+use ormantrace::base::clock::Clock;
+use ormantrace::base::config::DatabaseSettings;
+use ormantrace::base::units::utc_text;
 use ormantrace::db::{self, Mode};
-use ormantrace::party::bin::Bin;
-use ormantrace::units::utc_text;
+use ormantrace::timber::party::bin::Bin;
 use rustix::process::Signal;
 use serde_json::{Value, json};
 use std::io::Read;
@@ -94,7 +94,7 @@ fn kept_answers(data: &Path) -> Vec<String> {
         let database = db::open(
             &DatabaseSettings::private(data),
             Mode::Attach,
-            ormantrace::register::backfill::on_migration,
+            ormantrace::evidence::register::backfill::on_migration,
         )
         .await
         .expect("open");

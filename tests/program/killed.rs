@@ -3,10 +3,10 @@
 
 use super::register::{Beside, Data, ORIGIN, folder, key, leaf, publish, publish_command, root};
 use crate::support::process::{PATIENCE, data, wait};
-use ormantrace::ledger::note::Note;
-use ormantrace::ledger::tile::{Row, Tile, entries};
-use ormantrace::ledger::tree::is_consistent;
-use ormantrace::ledger::{Checkpoint, Folder};
+use ormantrace::evidence::tlog::note::Note;
+use ormantrace::evidence::tlog::tile::{Row, Tile, entries};
+use ormantrace::evidence::tlog::tree::is_consistent;
+use ormantrace::evidence::tlog::{Checkpoint, Folder};
 use rustix::io::Errno;
 use rustix::process::{Pid, Signal, kill_process};
 use std::collections::{BTreeMap, BTreeSet};

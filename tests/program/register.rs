@@ -2,12 +2,12 @@
 //! docs/OPERATIONS.md.
 
 use crate::support::process::{PATIENCE, Running, TOKEN, data, get, program, run, text, wait};
-use ormantrace::chain::bytes::{Entry, Hash};
-use ormantrace::config::DatabaseSettings;
+use ormantrace::base::config::DatabaseSettings;
 use ormantrace::db::{self, Mode};
-use ormantrace::ledger::note::{Note, VerifierKey};
-use ormantrace::ledger::tree::{is_consistent, leaf_hash, root_of};
-use ormantrace::ledger::{Checkpoint, Folder};
+use ormantrace::evidence::chain::bytes::{Entry, Hash};
+use ormantrace::evidence::tlog::note::{Note, VerifierKey};
+use ormantrace::evidence::tlog::tree::{is_consistent, leaf_hash, root_of};
+use ormantrace::evidence::tlog::{Checkpoint, Folder};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use sqlx::Executor as _;
@@ -105,7 +105,7 @@ impl Data {
             .block_on(db::open(
                 &DatabaseSettings::private(dir),
                 mode,
-                ormantrace::register::backfill::on_migration,
+                ormantrace::evidence::register::backfill::on_migration,
             ))
             .expect("open");
         Self { runtime, database: Some(database) }

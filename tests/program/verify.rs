@@ -3,10 +3,10 @@
 
 use crate::support::process::{PATIENCE, Running, data, run, text};
 use crate::twins::{essence, python, twin};
-use ormantrace::chain::bytes::Hash;
-use ormantrace::clock::Clock;
-use ormantrace::demo::Who;
-use ormantrace::ledger::{Checkpoint, Note, Signer};
+use ormantrace::base::clock::Clock;
+use ormantrace::commands::demo::Who;
+use ormantrace::evidence::chain::bytes::Hash;
+use ormantrace::evidence::tlog::{Checkpoint, Note, Signer};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 use std::ffi::OsString;
@@ -300,7 +300,8 @@ fn verify_checks_what_a_server_answers_and_nothing_that_was_altered() {
     assert!(desk.check("a.tlog-proof", &[], &[]).contains("Sound in itself."));
     assert!(desk.check("a.tlog-proof", &[trust, seen_by], &[]).contains("witnessed by 1 of 1, 1 needed"));
     desk.check("a.tlog-proof", &[trust, seen_by, ("--quorum", "2")], &[("witnesses", None)]);
-    let stranger = Signer::from_seed("witness.test", ormantrace::ledger::note::Kind::Cosignature, &[7; 32]);
+    let stranger =
+        Signer::from_seed("witness.test", ormantrace::evidence::tlog::note::Kind::Cosignature, &[7; 32]);
     let stranger = stranger.expect("a name").verifier().to_string();
     desk.check("a.tlog-proof", &[trust, ("--witness", &stranger)], &[("witnesses", None)]);
     desk.check("a.tlog-proof", &[trust, seen_by, ("--witness", &stranger), ("--quorum", "1")], &[]);

@@ -24,7 +24,7 @@ use std::time::Duration;
 
 use ormantrace::db::private::folder::{Folder, PORT};
 use ormantrace::db::{self, migrate, roles};
-use ormantrace::register::backfill::on_migration;
+use ormantrace::evidence::register::backfill::on_migration;
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Executor};
 

@@ -1,14 +1,14 @@
 //! A small register with one subject's history in it, made from nothing but the formats.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use ormantrace::chain::bytes::{
+use ormantrace::evidence::chain::bytes::{
     ENTRY_LEN, Entry, Hash, Part, Salt, Secret, SubjectKind, commit, record, subject_ref,
 };
-use ormantrace::ledger::note::Kind;
-use ormantrace::ledger::tile::Builder;
-use ormantrace::ledger::{Checkpoint, Folder, Note, Proof, Signer};
-use ormantrace::verifier::mirror::Mirror;
-use ormantrace::verifier::{Memory, Trust};
+use ormantrace::evidence::tlog::note::Kind;
+use ormantrace::evidence::tlog::tile::Builder;
+use ormantrace::evidence::tlog::{Checkpoint, Folder, Note, Proof, Signer};
+use ormantrace::services::verifier::mirror::Mirror;
+use ormantrace::services::verifier::{Memory, Trust};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use uuid::Uuid;
@@ -195,9 +195,9 @@ impl Register {
     /// The answer to a posting of the first two events, with its receipt.
     pub fn receipt(&self) -> Value {
         let hashes: Vec<Hash> = self.events[..2].iter().map(|event| event.entry.link()).collect();
-        let root = ormantrace::ledger::to_base64(&ormantrace::ledger::tree::root_of(&hashes));
+        let root = ormantrace::evidence::tlog::to_base64(&ormantrace::evidence::tlog::tree::root_of(&hashes));
         let name = self.receipts.verifier().name();
-        let at = ormantrace::units::utc_text(morning());
+        let at = ormantrace::base::units::utc_text(morning());
         let text = format!("{name}\nreceipt/1\n{at}\n2\n{root}\nwithin 60\n");
         let note = Note::sign(text, &[&self.receipts], morning()).unwrap();
         let events: Vec<Value> = hashes.iter().map(|hash| json!({"hash": hash})).collect();

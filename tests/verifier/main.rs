@@ -5,9 +5,9 @@ mod mutation;
 mod twins;
 
 use fixture::{EVENTS, Register};
-use ormantrace::ledger::to_base64;
-use ormantrace::verifier::report::{Check, Outcome, Report};
-use ormantrace::verifier::{Memory, Trust, verify};
+use ormantrace::evidence::tlog::to_base64;
+use ormantrace::services::verifier::report::{Check, Outcome, Report};
+use ormantrace::services::verifier::{Memory, Trust, verify};
 use serde_json::{Value, json};
 
 fn check(file: &Value, trust: &Trust) -> Report {
@@ -46,9 +46,9 @@ fn a_history_holds_and_says_whom_it_trusts() {
 #[test]
 fn too_few_witnesses_are_a_failure() {
     let register = Register::new();
-    let missing = ormantrace::ledger::Signer::from_seed(
+    let missing = ormantrace::evidence::tlog::Signer::from_seed(
         "witness.example/other",
-        ormantrace::ledger::note::Kind::Cosignature,
+        ormantrace::evidence::tlog::note::Kind::Cosignature,
         &[9; 32],
     )
     .unwrap();
@@ -168,11 +168,12 @@ fn a_receipt_shows_what_was_dropped_before_it_was_sequenced() {
     let dropped = Register::with_stranger(1);
     let mut promised = receipt.clone();
     let ghost = dropped.events[0].entry.link();
-    let leaves = [ghost, ormantrace::chain::Hash([7; 32])];
-    let root = to_base64(&ormantrace::ledger::tree::root_of(&leaves));
+    let leaves = [ghost, ormantrace::evidence::chain::Hash([7; 32])];
+    let root = to_base64(&ormantrace::evidence::tlog::tree::root_of(&leaves));
     let name = register.receipts.verifier().name();
     let text = format!("{name}\nreceipt/1\n2026-10-05T05:00:00.000000Z\n2\n{root}\nwithin 60\n");
-    let note = ormantrace::ledger::Note::sign(text, &[&register.receipts], fixture::morning()).unwrap();
+    let note =
+        ormantrace::evidence::tlog::Note::sign(text, &[&register.receipts], fixture::morning()).unwrap();
     promised["receipt"] = json!({"leaves": leaves, "note": note.to_string()});
     let report = check(&promised, &trust);
     assert_eq!(failed_at(&report, Check::Inclusion), [Some(2)], "{report}");

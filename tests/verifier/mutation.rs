@@ -3,9 +3,9 @@
 
 use crate::fixture::{EVENTS, Register, STORIES, Story};
 use crate::twins;
-use ormantrace::chain::SubjectKind;
-use ormantrace::verifier::export::KINDS;
-use ormantrace::verifier::verify;
+use ormantrace::evidence::chain::SubjectKind;
+use ormantrace::services::verifier::export::KINDS;
+use ormantrace::services::verifier::verify;
 use serde_json::{Value, json};
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -285,7 +285,8 @@ fn both_say_the_same(python: &OsString, story: &'static Story) {
     for file in &files {
         // Each file is checked from the same memory; the twin remembers the newer one.
         std::fs::write(&memory, register.earlier(400).to_string()).unwrap();
-        trust.memory = ormantrace::verifier::Memory::Seen(register.earlier(400).to_string().into_bytes());
+        trust.memory =
+            ormantrace::services::verifier::Memory::Seen(register.earlier(400).to_string().into_bytes());
         let theirs = twins::twin(python, &arguments, std::slice::from_ref(file)).remove(0);
         let report = verify(&std::fs::read(file).unwrap(), &trust).report;
         assert_eq!(twins::ours(&report), twins::essence(&theirs), "{}\n{report}\n{theirs}", file.display());

@@ -1,6 +1,6 @@
 //! Other people's programs that check the same: the twin in Python, and Go's reference code.
 
-use ormantrace::verifier::report::Report;
+use ormantrace::services::verifier::report::Report;
 use serde_json::Value;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};

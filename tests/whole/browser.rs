@@ -81,7 +81,7 @@ impl Scripted {
 fn bin(n: u32) -> String {
     let bin = (0..10).map(|check| format!("04064000{n:03}{check}"));
     bin.into_iter()
-        .find(|text| ormantrace::party::bin::Bin::parse(text).is_ok())
+        .find(|text| ormantrace::timber::party::bin::Bin::parse(text).is_ok())
         .unwrap_or_else(|| bin_after(n))
 }
 

@@ -20,7 +20,7 @@ use tokio::task::JoinHandle;
 
 use super::folder::{Folder, PORT, sync_dir};
 use super::postmaster::{self, Found};
-use crate::config::shown;
+use crate::base::config::shown;
 use crate::db::errors::OpenError;
 use crate::db::lock::Lock;
 use crate::db::programs::Programs;

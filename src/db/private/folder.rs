@@ -19,7 +19,7 @@ use std::process::{Command, Stdio};
 
 use sha2::{Digest, Sha256};
 
-use crate::config::shown;
+use crate::base::config::shown;
 use crate::db::errors::OpenError;
 use crate::db::scram::Verifier;
 

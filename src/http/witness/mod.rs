@@ -1,7 +1,7 @@
 //! `ormantrace witness` over HTTP (C2SP tlog-witness): `POST /add-checkpoint` and `GET /healthz`.
 
+use crate::evidence::register::witness::{MAX_REQUEST, Verdict, Witness};
 use crate::net::server::Server;
-use crate::register::witness::{MAX_REQUEST, Verdict, Witness};
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::{DefaultBodyLimit, State};

@@ -1,0 +1,368 @@
+//! What an administrator may set: flags, each with an environment twin.
+//!
+//! A subcommand flattens what it needs and no more: all of them [`DatabaseSettings`],
+//! `serve` and `demo` also [`ServeSettings`]. Nothing here shows a secret in `Debug` output
+//! or, as a default taken from the environment, in the help text.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use clap::Args;
+use hyper::http::Uri;
+
+use crate::base::error::Invalid;
+use crate::base::token::Token;
+
+/// Where the data lives.
+#[derive(Args, Clone, Debug)]
+pub struct DatabaseSettings {
+    /// PostgreSQL server to use, as postgres://USER:PASSWORD@HOST:PORT/DATABASE. Without it, a
+    /// private PostgreSQL is run in the data directory
+    #[arg(long, env = "DATABASE_URL", value_name = "URL", hide_env_values = true)]
+    pub database_url: Option<DatabaseUrl>,
+
+    /// Folder of the private PostgreSQL; not used with a database URL [default: the user's data
+    /// folder, /var/lib/ormantrace for root]
+    #[arg(long, env = "ORMANTRACE_DATA_DIR", value_name = "FOLDER")]
+    pub data_dir: Option<PathBuf>,
+
+    /// Connections to the database that requests share: 4 to 8 suit two processor cores
+    #[arg(long, env = "ORMANTRACE_DATABASE_CONNECTIONS", value_name = "NUMBER", default_value_t = 8)]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..=500))]
+    pub database_connections: u32,
+}
+
+impl DatabaseSettings {
+    /// The private PostgreSQL in `data_dir`, everything else as by default.
+    #[must_use]
+    pub fn private(data_dir: impl Into<PathBuf>) -> Self {
+        Self { database_url: None, data_dir: Some(data_dir.into()), database_connections: 8 }
+    }
+
+    /// The data directory, absolute: the one that was set, else the default of this user.
+    ///
+    /// # Errors
+    /// `no-data-dir` where nothing is set and the environment names no home.
+    pub fn data_dir(&self) -> Result<PathBuf, Invalid> {
+        let env = |name: &str| std::env::var_os(name).map(PathBuf::from);
+        let chosen = match &self.data_dir {
+            Some(dir) => Some(dir.clone()),
+            None => default_data_dir(rustix::process::geteuid().is_root(), cfg!(target_os = "macos"), env),
+        };
+        chosen.and_then(|dir| std::path::absolute(dir).ok()).ok_or_else(|| {
+            Invalid::new(
+                "no-data-dir",
+                "There is no home folder to keep the data in: say where with --data-dir.",
+            )
+        })
+    }
+}
+
+/// Where a program of this user keeps its data: the XDG base directory specification, Apple's
+/// `Application Support`, and the file hierarchy standard's `/var/lib` for root.
+fn default_data_dir(root: bool, mac: bool, env: impl Fn(&str) -> Option<PathBuf>) -> Option<PathBuf> {
+    if root {
+        return Some(PathBuf::from("/var/lib/ormantrace"));
+    }
+    let absolute = |name| env(name).filter(|path| path.is_absolute());
+    let base = match absolute("XDG_DATA_HOME") {
+        Some(base) => base,
+        None if mac => absolute("HOME")?.join("Library/Application Support"),
+        None => absolute("HOME")?.join(".local/share"),
+    };
+    Some(base.join("ormantrace"))
+}
+
+/// How the server listens and what it calls itself.
+#[derive(Args, Clone, Debug)]
+pub struct ServeSettings {
+    /// Address and port to listen on; port 0 takes a free one and says which
+    #[arg(long, env = "ORMANTRACE_LISTEN", value_name = "ADDRESS:PORT")]
+    #[arg(default_value_t = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8080))]
+    pub listen: SocketAddr,
+
+    /// Address that the public reaches this server by, for labels and links, such as
+    /// <https://wood.example> [default: http:// and the address listened on]
+    #[arg(long, env = "ORMANTRACE_PUBLIC_URL", value_name = "URL")]
+    pub public_url: Option<PublicUrl>,
+
+    /// The operator's first token, 32 to 1,024 visible ASCII characters. If absent, an empty
+    /// database gets a fresh one, printed once; ignored once the operator has keys
+    #[arg(long, env = "ORMANTRACE_OPERATOR_TOKEN", value_name = "TOKEN", hide_env_values = true)]
+    pub operator_token: Option<OperatorToken>,
+
+    /// GTIN of the marking codes this server makes. The default is of GS1's demonstration range:
+    /// a real one belongs to somebody
+    #[arg(long, env = "ORMANTRACE_GTIN", value_name = "14 DIGITS", default_value = DEMONSTRATION_GTIN)]
+    #[arg(value_parser = gtin)]
+    pub gtin: String,
+}
+
+/// A GTIN under prefix 952, which GS1 keeps for demonstrations and examples.
+pub const DEMONSTRATION_GTIN: &str = "09521234543213";
+
+/// Everything `serve` and `demo` can be told.
+#[derive(Args, Clone, Debug)]
+pub struct Settings {
+    /// Where the data lives.
+    #[command(flatten)]
+    pub database: DatabaseSettings,
+    /// How the server listens.
+    #[command(flatten)]
+    pub serve: ServeSettings,
+}
+
+/// The address of a PostgreSQL server, password and all; `Debug` keeps it to itself.
+#[derive(Clone, PartialEq, Eq)]
+pub struct DatabaseUrl(String);
+
+impl DatabaseUrl {
+    /// The whole address. It may hold a password: never print it.
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for DatabaseUrl {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        let scheme = text.split("://").next().unwrap_or_default();
+        if !matches!(scheme, "postgres" | "postgresql") || scheme == text {
+            return Err(Invalid::new(
+                "bad-database-url",
+                "A database URL begins with postgres:// (only PostgreSQL will do).",
+            ));
+        }
+        text.parse::<sqlx::postgres::PgConnectOptions>().map_err(|_| {
+            Invalid::new(
+                "bad-database-url",
+                "That is no database URL; the form is postgres://USER:PASSWORD@HOST:PORT/DATABASE.",
+            )
+        })?;
+        Ok(Self(text.to_owned()))
+    }
+}
+
+impl fmt::Debug for DatabaseUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("DatabaseUrl(hidden)")
+    }
+}
+
+/// The operator's first token; `Debug` keeps it to itself.
+#[derive(Clone, PartialEq, Eq)]
+pub struct OperatorToken(Token);
+
+impl OperatorToken {
+    /// The token itself: never print it.
+    #[must_use]
+    pub fn token(&self) -> &Token {
+        &self.0
+    }
+}
+
+impl FromStr for OperatorToken {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        let refused = || {
+            Invalid::new(
+                "bad-operator-token",
+                "An operator token has 32 or more visible ASCII characters (at most 1,024) and no spaces.",
+            )
+        };
+        Token::from_text(text).map(Self).ok_or_else(refused)
+    }
+}
+
+impl fmt::Debug for OperatorToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("OperatorToken(hidden)")
+    }
+}
+
+/// The address that the public reaches this server by: http or https, a host, perhaps a path,
+/// never a slash at the end, so that `{url}/01/…` is right.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PublicUrl(String);
+
+impl PublicUrl {
+    /// The address as text, without a slash at the end.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for PublicUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl FromStr for PublicUrl {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        let refused = || {
+            Invalid::new(
+                "bad-public-url",
+                "A public URL is http:// or https:// and a host, without a user, a query or a fragment.",
+            )
+        };
+        let uri: Uri = text.parse().map_err(|_| refused())?;
+        let host = uri.authority().ok_or_else(refused)?;
+        let plain = matches!(uri.scheme_str(), Some("http" | "https"))
+            && uri.query().is_none()
+            && !host.host().is_empty()
+            && !host.as_str().contains('@')
+            && !text.contains('#');
+        if plain { Ok(Self(text.trim_end_matches('/').to_owned())) } else { Err(refused()) }
+    }
+}
+
+/// Fourteen digits, the last of them the mod-10 check digit of GS1's General Specifications:
+/// weights 3, 1, 3, … from the right, the check digit excluded.
+fn gtin(text: &str) -> Result<String, Invalid> {
+    let digits: Option<Vec<u32>> = text.chars().map(|c| c.to_digit(10)).collect();
+    let sum = |digits: &[u32]| digits.iter().zip([3, 1].iter().cycle()).map(|(d, w)| d * w).sum::<u32>();
+    match digits.as_deref() {
+        Some([body @ .., check]) if body.len() == 13 && (sum(body) + check).is_multiple_of(10) => {
+            Ok(text.to_owned())
+        }
+        _ => Err(Invalid::new("bad-gtin", "A GTIN has 14 digits, the last of them its check digit.")),
+    }
+}
+
+/// `path` for a sentence: as the administrator would type it.
+pub(crate) fn shown(path: &Path) -> String {
+    path.display().to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::token::LONGEST_TOKEN;
+    use clap::{Command, FromArgMatches};
+
+    fn parse(args: &[&str]) -> Result<Settings, clap::Error> {
+        let command = Settings::augment_args(Command::new("ormantrace"));
+        let given = std::iter::once(&"ormantrace").chain(args);
+        command.try_get_matches_from(given).map(|m| Settings::from_arg_matches(&m).expect("parsed"))
+    }
+
+    #[test]
+    fn defaults_are_those_of_the_contract() {
+        let settings = parse(&[]).expect("nothing is required");
+        assert_eq!(settings.serve.listen.to_string(), "127.0.0.1:8080");
+        assert_eq!(gtin(&settings.serve.gtin).as_deref(), Ok(DEMONSTRATION_GTIN));
+        assert!(settings.serve.public_url.is_none());
+    }
+
+    #[test]
+    fn secrets_stay_out_of_debug_output() {
+        let token = "felled-in-the-winter-of-2026-at-Semei";
+        let settings = parse(&["--operator-token", token, "--database-url", "postgres://u:birch@h/d"])
+            .expect("both are right");
+        let shown = format!("{settings:?}");
+        assert!(!shown.contains("felled") && !shown.contains("birch"), "{shown}");
+        assert_eq!(settings.serve.operator_token.expect("given").token().expose(), token);
+    }
+
+    #[test]
+    fn every_flag_has_its_twin() {
+        let command = Settings::augment_args(Command::new("ormantrace"));
+        for arg in command.get_arguments().filter(|a| a.get_id() != "help") {
+            let twin = arg.get_env().and_then(|e| e.to_str()).expect("an environment twin");
+            assert!(twin == "DATABASE_URL" || twin.starts_with("ORMANTRACE_"), "{twin}");
+        }
+    }
+
+    #[test]
+    fn tokens_too_short_or_spaced_are_refused() {
+        for bad in [
+            "",
+            "short",
+            &"x".repeat(31),
+            &format!("{} {}", "x".repeat(20), "y".repeat(20)),
+            &"ағаш".repeat(9),
+        ] {
+            assert!(bad.parse::<OperatorToken>().is_err(), "{bad}");
+        }
+        assert!("x".repeat(32).parse::<OperatorToken>().is_ok());
+        assert!("x".repeat(LONGEST_TOKEN).parse::<OperatorToken>().is_ok());
+        assert!("x".repeat(LONGEST_TOKEN + 1).parse::<OperatorToken>().is_err());
+    }
+
+    #[test]
+    fn public_urls() {
+        for (text, kept) in [
+            ("https://wood.example", "https://wood.example"),
+            ("https://wood.example/", "https://wood.example"),
+            ("http://10.0.0.7:8080/trace/", "http://10.0.0.7:8080/trace"),
+        ] {
+            assert_eq!(text.parse::<PublicUrl>().expect(text).as_str(), kept);
+        }
+        for bad in [
+            "",
+            "wood.example",
+            "/trace",
+            "ftp://wood.example",
+            "https://a@wood.example",
+            "https://w.example?x",
+            "https://w.example#x",
+            "https://w ood",
+        ] {
+            assert!(bad.parse::<PublicUrl>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn database_urls() {
+        assert!("postgres://wood@localhost/trace".parse::<DatabaseUrl>().is_ok());
+        assert!("postgresql:///trace?host=/run/postgresql".parse::<DatabaseUrl>().is_ok());
+        for bad in ["", "postgres", "mysql://h/d", "postgres://h:port/d"] {
+            let refusal = bad.parse::<DatabaseUrl>().expect_err(bad);
+            assert_eq!(refusal.code, "bad-database-url");
+        }
+    }
+
+    #[test]
+    fn a_gtin_with_a_wrong_digit_is_refused() {
+        for bad in
+            ["", "09521234543214", "9521234543213", "095212345432133", "0952123454321x", "٠٩٥٢١٢٣٤٥٤٣٢١٣"]
+        {
+            assert!(gtin(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn data_folders_by_user_and_system() {
+        let env = |pairs: &'static [(&str, &str)]| {
+            move |name: &str| pairs.iter().find(|(n, _)| *n == name).map(|(_, v)| PathBuf::from(v))
+        };
+        let home = &[("HOME", "/home/saule")];
+        let xdg = &[("HOME", "/home/saule"), ("XDG_DATA_HOME", "/data")];
+        let relative = &[("HOME", "/home/saule"), ("XDG_DATA_HOME", "data")];
+        let dir = |root, mac, env: &dyn Fn(&str) -> Option<PathBuf>| {
+            default_data_dir(root, mac, env).map(|d| shown(&d))
+        };
+        assert_eq!(dir(true, false, &env(xdg)).as_deref(), Some("/var/lib/ormantrace"));
+        assert_eq!(dir(false, false, &env(home)).as_deref(), Some("/home/saule/.local/share/ormantrace"));
+        assert_eq!(dir(false, false, &env(xdg)).as_deref(), Some("/data/ormantrace"));
+        assert_eq!(
+            dir(false, false, &env(relative)).as_deref(),
+            Some("/home/saule/.local/share/ormantrace"),
+            "the specification ignores a relative one"
+        );
+        assert_eq!(
+            dir(false, true, &env(home)).as_deref(),
+            Some("/home/saule/Library/Application Support/ormantrace")
+        );
+        assert_eq!(dir(false, false, &env(&[])), None);
+    }
+}

@@ -1,0 +1,382 @@
+//! The contour of a felling site.
+
+use super::{DEGREE_SCALE, Position, coordinate, degrees, degrees_f64, distance_to_line_m};
+use crate::base::error::Invalid;
+use geo::{Intersects as _, Validation as _};
+use serde_json::value::RawValue;
+
+/// The most vertices a plot may have, all rings together.
+pub const MAX_VERTICES: usize = 2_000;
+
+/// The most polygons a plot may have; checking that they do not overlap is quadratic.
+pub const MAX_POLYGONS: usize = 32;
+
+/// A felling site on the map: a `Polygon` or `MultiPolygon` of RFC 7946, WGS 84, longitude first.
+///
+/// Coordinates are rounded to seven decimals; the canonical text keeps rings and their order as they were
+/// sent, has no spaces, and minimal numbers.
+#[derive(Clone, Debug)]
+pub struct Plot {
+    text: String,
+    shape: geo::MultiPolygon,
+}
+
+/// Only these two members: what we would have to ignore is refused.
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Geometry<'a> {
+    r#type: String,
+    #[serde(borrow)]
+    coordinates: &'a RawValue,
+}
+
+type Ring<'a> = Vec<Vec<&'a RawValue>>;
+
+impl Plot {
+    /// Reads GeoJSON text.
+    ///
+    /// Refusals: `plot-malformed` (not a bare `Polygon` or `MultiPolygon` geometry; a height is not taken),
+    /// `plot-too-large` (more than [`MAX_VERTICES`] or [`MAX_POLYGONS`]), `plot-ring` (fewer than four
+    /// positions, or not closed), `latitude-invalid`, `longitude-invalid`, `plot-invalid` (crosses itself,
+    /// a hole outside, polygons that overlap).
+    pub fn parse(text: &str) -> Result<Self, Invalid> {
+        let plot = Self::read(text)?;
+        match plot.shape.check_validation() {
+            Ok(()) => Ok(plot),
+            Err(why) => {
+                Err(Invalid::new("plot-invalid", format!("The contour is not a simple area: {why}.")))
+            }
+        }
+    }
+
+    /// Reads a canonical text that [`Plot::parse`] once made, without looking for crossings again: that check
+    /// compares every edge with every other.
+    pub fn from_stored(text: &str) -> Result<Self, Invalid> {
+        Self::read(text)
+    }
+
+    fn read(text: &str) -> Result<Self, Invalid> {
+        let malformed = || {
+            Invalid::new(
+                "plot-malformed",
+                "A plot is a GeoJSON geometry of type Polygon or MultiPolygon with positions [longitude, latitude] \
+                 and no other members.",
+            )
+        };
+        let geometry: Geometry = serde_json::from_str(text).map_err(|_| malformed())?;
+        let many = geometry.r#type == "MultiPolygon";
+        let polygons: Vec<Vec<Ring>> = match geometry.r#type.as_str() {
+            "Polygon" => vec![serde_json::from_str(geometry.coordinates.get()).map_err(|_| malformed())?],
+            "MultiPolygon" => serde_json::from_str(geometry.coordinates.get()).map_err(|_| malformed())?,
+            _ => return Err(malformed()),
+        };
+        let vertices: usize = polygons.iter().flatten().map(Vec::len).sum();
+        if vertices > MAX_VERTICES
+            || polygons.len() > MAX_POLYGONS
+            || polygons.iter().map(Vec::len).sum::<usize>() > 256
+        {
+            return Err(Invalid::new(
+                "plot-too-large",
+                format!(
+                    "A plot has at most {MAX_VERTICES} vertices in at most {MAX_POLYGONS} polygons; simplify it."
+                ),
+            ));
+        }
+        if polygons.is_empty() || polygons.iter().any(Vec::is_empty) {
+            return Err(Invalid::new("plot-ring", "A polygon has at least one ring."));
+        }
+
+        let mut canonical = Vec::with_capacity(polygons.len());
+        let mut shape = Vec::with_capacity(polygons.len());
+        for rings in &polygons {
+            let mut texts = Vec::with_capacity(rings.len());
+            let mut lines = Vec::with_capacity(rings.len());
+            for ring in rings {
+                let positions = ring.iter().map(|position| read(position)).collect::<Result<Vec<_>, _>>()?;
+                if positions.len() < 4 || positions.first() != positions.last() {
+                    return Err(Invalid::new(
+                        "plot-ring",
+                        "A ring has at least four positions, and its last is its first again.",
+                    ));
+                }
+                if flat(&positions) {
+                    return Err(Invalid::new("plot-invalid", "A ring of the contour encloses nothing."));
+                }
+                let text: Vec<_> = positions
+                    .iter()
+                    .map(|(lon, lat)| format!("[{},{}]", degrees(*lon), degrees(*lat)))
+                    .collect();
+                texts.push(format!("[{}]", text.join(",")));
+                lines.push(
+                    positions.iter().map(|(lon, lat)| (degrees_f64(*lon), degrees_f64(*lat))).collect(),
+                );
+            }
+            canonical.push(format!("[{}]", texts.join(",")));
+            let mut lines = lines.into_iter();
+            let outer = lines.next().unwrap_or_else(|| geo::LineString::new(Vec::new()));
+            shape.push(geo::Polygon::new(outer, lines.collect()));
+        }
+        let shape = geo::MultiPolygon::new(shape);
+        let coordinates = canonical.join(",");
+        let text = if many {
+            format!(r#"{{"coordinates":[{coordinates}],"type":"MultiPolygon"}}"#)
+        } else {
+            format!(r#"{{"coordinates":{coordinates},"type":"Polygon"}}"#)
+        };
+        Ok(Self { text, shape })
+    }
+
+    /// The canonical GeoJSON text: what is stored, answered and hashed.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    /// How far outside the plot a position lies, in metres; 0 inside and on the border. Its accuracy is
+    /// not taken off.
+    #[must_use]
+    pub fn distance_outside_m(&self, position: Position) -> f64 {
+        let point = position.point();
+        if self.shape.intersects(&point) {
+            return 0.0;
+        }
+        self.shape
+            .iter()
+            .flat_map(|polygon| std::iter::once(polygon.exterior()).chain(polygon.interiors()))
+            .map(|ring| distance_to_line_m(point, ring))
+            .fold(f64::INFINITY, f64::min)
+    }
+}
+
+/// One position, [longitude, latitude] in 10⁻⁷ degrees.
+fn read(position: &[&RawValue]) -> Result<(i32, i32), Invalid> {
+    let [lon, lat] = position else {
+        return Err(Invalid::new(
+            "plot-malformed",
+            "A position is [longitude, latitude], two numbers, no height.",
+        ));
+    };
+    debug_assert_eq!(DEGREE_SCALE, 7);
+    Ok((
+        coordinate(
+            lon.get(),
+            180,
+            "longitude-invalid",
+            "A longitude is a number of degrees from -180 to 180.",
+        )?,
+        coordinate(lat.get(), 90, "latitude-invalid", "A latitude is a number of degrees from -90 to 90.")?,
+    ))
+}
+
+/// Whether a ring encloses no area, by twice its exact signed area (shoelace formula).
+fn flat(ring: &[(i32, i32)]) -> bool {
+    ring.windows(2)
+        .map(|edge| {
+            let [(x1, y1), (x2, y2)] = [edge[0], edge[1]].map(|(x, y)| (i128::from(x), i128::from(y)));
+            x1 * y2 - x2 * y1
+        })
+        .sum::<i128>()
+        == 0
+}
+
+impl PartialEq for Plot {
+    fn eq(&self, other: &Self) -> bool {
+        self.text == other.text
+    }
+}
+
+impl Eq for Plot {}
+
+impl std::fmt::Display for Plot {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+impl serde::Serialize for Plot {
+    /// The GeoJSON object.
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        use serde::ser::Error as _;
+        serde_json::from_str::<&RawValue>(&self.text).map_err(S::Error::custom)?.serialize(serializer)
+    }
+}
+
+impl utoipa::PartialSchema for Plot {
+    fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::schema::Schema> {
+        use utoipa::openapi::schema::{ArrayBuilder, ObjectBuilder, Type};
+        ObjectBuilder::new()
+            .description(Some(
+                "GeoJSON geometry (RFC 7946), Polygon or MultiPolygon, WGS 84, longitude first, at most 2,000 vertices.",
+            ))
+            .property(
+                "type",
+                ObjectBuilder::new().schema_type(Type::String).enum_values(Some(["Polygon", "MultiPolygon"])),
+            )
+            .property("coordinates", ArrayBuilder::new().items(ArrayBuilder::new()))
+            .required("type")
+            .required("coordinates")
+            .examples([serde_json::json!({"type": "Polygon", "coordinates":
+                [[[80.10, 50.60], [80.12, 50.60], [80.12, 50.61], [80.10, 50.61], [80.10, 50.60]]]})])
+            .into()
+    }
+}
+
+impl utoipa::ToSchema for Plot {}
+
+impl crate::base::input::Read for Plot {
+    /// Reads the shape without looking for crossings, which takes too long for where requests are read:
+    /// whoever stores it has it checked by [`Plot::parse`] on a thread that may be busy.
+    fn read(node: crate::base::input::Node<'_>, errors: &mut crate::base::input::Errors) -> Option<Self> {
+        let read = node.json().and_then(|text| Self::from_stored(&text));
+        read.map_err(|invalid| errors.refuse(node, invalid)).ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::position;
+    use super::*;
+    use proptest::prelude::*;
+
+    /// A cutting area in the pine belt north of Semey, about 1,420 m by 1,112 m.
+    const SITE: &str = r#"{"type":"Polygon","coordinates":[[[80.1,50.6],[80.12,50.60],[80.12,50.61],[80.1,50.61],[80.10,50.6]]]}"#;
+
+    fn code(text: &str) -> &'static str {
+        Plot::parse(text).unwrap_err().code
+    }
+
+    #[test]
+    fn the_canonical_text_is_minimal_and_stable() {
+        let plot = Plot::parse(SITE).unwrap();
+        assert_eq!(
+            plot.as_str(),
+            r#"{"coordinates":[[[80.1,50.6],[80.12,50.6],[80.12,50.61],[80.1,50.61],[80.1,50.6]]],"type":"Polygon"}"#
+        );
+        assert_eq!(Plot::parse(plot.as_str()).unwrap(), plot);
+        assert_eq!(Plot::from_stored(plot.as_str()).unwrap(), plot);
+        assert_eq!(serde_json::to_string(&plot).unwrap(), plot.as_str());
+        let many = r#"{"coordinates":[[[[1,1],[2,1],[2,2],[1,1]]],[[[5,5],[6,5],[6,6],[5,5]]]],"type":"MultiPolygon"}"#;
+        assert_eq!(Plot::parse(many).unwrap().as_str(), many);
+    }
+
+    #[test]
+    fn distances_are_metres() {
+        let plot = Plot::parse(SITE).unwrap();
+        assert!(plot.distance_outside_m(position("50.605", "80.11", None)).abs() < f64::EPSILON);
+        assert!(
+            plot.distance_outside_m(position("50.6", "80.11", None)).abs() < f64::EPSILON,
+            "the border is inside"
+        );
+        // 0.01 degrees of latitude is 1,112 m; of longitude at 50.6° 706 m.
+        let north = plot.distance_outside_m(position("50.62", "80.11", None));
+        assert!((north - 1_112.0).abs() < 2.0, "{north}");
+        let east = plot.distance_outside_m(position("50.605", "80.13", None));
+        assert!((east - 705.8).abs() < 2.0, "{east}");
+        let corner = plot.distance_outside_m(position("50.62", "80.13", None));
+        assert!((corner - 1_317.0).abs() < 3.0, "{corner}");
+    }
+
+    #[test]
+    fn a_hole_is_outside() {
+        let plot = Plot::parse(
+            r#"{"type":"Polygon","coordinates":[
+                [[80.1,50.6],[80.2,50.6],[80.2,50.7],[80.1,50.7],[80.1,50.6]],
+                [[80.14,50.64],[80.16,50.64],[80.16,50.66],[80.14,50.66],[80.14,50.64]]]}"#,
+        )
+        .unwrap();
+        assert!(plot.distance_outside_m(position("50.65", "80.15", None)) > 600.0);
+        assert!(plot.distance_outside_m(position("50.61", "80.15", None)).abs() < f64::EPSILON);
+    }
+
+    #[test]
+    fn what_is_no_plot_is_refused() {
+        for text in [
+            "",
+            "null",
+            "[]",
+            r#"{"type":"Point","coordinates":[80,50]}"#,
+            r#"{"type":"Feature","geometry":{"type":"Polygon","coordinates":[]},"properties":{}}"#,
+            r#"{"type":"Polygon","coordinates":[[[80,50]]],"crs":"EPSG:4326"}"#,
+            r#"{"type":"Polygon","type":"Polygon","coordinates":[]}"#,
+            r#"{"type":"Polygon","coordinates":[[["80","50"],[81,50],[81,51],[80,50]]]} "#,
+            r#"{"type":"Polygon","coordinates":[[[80,50,100],[81,50,100],[81,51,100],[80,50,100]]]}"#,
+            r#"{"type":"Polygon","coordinates":[[[80],[81,50],[81,51],[80]]]}"#,
+        ] {
+            assert!(["plot-malformed", "longitude-invalid"].contains(&code(text)), "{text}");
+        }
+        assert_eq!(code(r#"{"type":"Polygon","coordinates":[]}"#), "plot-ring");
+        assert_eq!(code(r#"{"type":"MultiPolygon","coordinates":[]}"#), "plot-ring");
+        assert_eq!(
+            code(r#"{"type":"Polygon","coordinates":[[[80,50],[81,50],[81,51],[80,51]]]}"#),
+            "plot-ring"
+        );
+        assert_eq!(code(r#"{"type":"Polygon","coordinates":[[[80,50],[81,50],[80,50]]]}"#), "plot-ring");
+        // Latitude first: 80 would be a latitude, but a longitude's 120 is not.
+        assert_eq!(
+            code(r#"{"type":"Polygon","coordinates":[[[50,120],[51,120],[51,121],[50,120]]]}"#),
+            "latitude-invalid"
+        );
+        assert_eq!(
+            code(r#"{"type":"Polygon","coordinates":[[[1e999,1],[2,1],[2,2],[1,1]]]}"#),
+            "longitude-invalid"
+        );
+    }
+
+    #[test]
+    fn an_area_is_simple() {
+        let bow_tie = r#"{"type":"Polygon","coordinates":[[[80,50],[81,51],[81,50],[80,51],[80,50]]]}"#;
+        assert_eq!(code(bow_tie), "plot-invalid");
+        let flat = r#"{"type":"Polygon","coordinates":[[[80,50],[81,50],[80.5,50],[80,50]]]}"#;
+        assert_eq!(code(flat), "plot-invalid");
+        let point = r#"{"type":"Polygon","coordinates":[[[80,50],[80,50],[80,50],[80,50]]]}"#;
+        assert_eq!(code(point), "plot-invalid");
+        let overlapping = r#"{"type":"MultiPolygon","coordinates":[[[[0,0],[4,0],[4,4],[0,4],[0,0]]],[[[2,2],[6,2],[6,6],[2,6],[2,2]]]]}"#;
+        assert_eq!(code(overlapping), "plot-invalid");
+    }
+
+    #[test]
+    fn vertices_and_polygons_are_bounded() {
+        // A circle of so many corners, 1 km wide.
+        let circle = |corners: i32| {
+            let mut ring: Vec<String> = (0..corners)
+                .map(|at| {
+                    let angle = f64::from(at) * std::f64::consts::TAU / f64::from(corners);
+                    format!("[{:.7},{:.7}]", 80.0 + 0.007 * angle.cos(), 50.0 + 0.0045 * angle.sin())
+                })
+                .collect();
+            ring.push(ring[0].clone());
+            format!(r#"{{"type":"Polygon","coordinates":[[{}]]}}"#, ring.join(","))
+        };
+        assert!(Plot::parse(&circle(1_999)).is_ok());
+        assert_eq!(code(&circle(2_000)), "plot-too-large");
+        let square = |at: usize| format!("[[[{at},1],[{at}.5,1],[{at}.5,1.5],[{at},1]]]");
+        let squares = |many: usize| {
+            format!(
+                r#"{{"type":"MultiPolygon","coordinates":[{}]}}"#,
+                (0..many).map(square).collect::<Vec<_>>().join(",")
+            )
+        };
+        assert!(Plot::parse(&squares(MAX_POLYGONS)).is_ok());
+        assert_eq!(code(&squares(MAX_POLYGONS + 1)), "plot-too-large");
+    }
+
+    #[test]
+    fn depth_and_garbage_are_refused() {
+        let deep =
+            format!(r#"{{"type":"Polygon","coordinates":{}{}}}"#, "[".repeat(100_000), "]".repeat(100_000));
+        assert_eq!(code(&deep), "plot-malformed");
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_makes_it_stumble(ring in proptest::collection::vec((-181.0_f64..181.0, -91.0_f64..91.0), 0..8)) {
+            let mut ring: Vec<_> = ring.iter().map(|(lon, lat)| format!("[{lon},{lat}]")).collect();
+            ring.extend(ring.first().cloned());
+            let text = format!(r#"{{"type":"Polygon","coordinates":[[{}]]}}"#, ring.join(","));
+            if let Ok(plot) = Plot::parse(&text) {
+                prop_assert_eq!(&Plot::parse(plot.as_str()).unwrap(), &plot);
+                prop_assert!(plot.distance_outside_m(position("50", "80", None)).is_finite());
+            }
+        }
+    }
+}

@@ -1,0 +1,177 @@
+//! The sentences of the house in three languages, from `locales/`, compiled in.
+//!
+//! A key that is missing shows as `⟦key⟧`; tests see to it that no page ever does.
+
+use super::Lang;
+use fluent_templates::{LanguageIdentifier, fluent_bundle::FluentValue, langid, static_loader};
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{PoisonError, RwLock};
+
+static_loader! {
+    static LOCALES = {
+        locales: "./locales",
+        fallback_language: "kk",
+        // Isolating marks are for mixed directions of writing; ours all run left to right, and the
+        // JSON answer should hold no invisible characters. Pages isolate strangers' text with <bdi>.
+        customise: |bundle| bundle.set_use_isolating(false),
+    };
+}
+
+/// What may be put into a sentence: a text, or a number that chooses the plural.
+pub type Value<'a> = FluentValue<'a>;
+
+const KK: LanguageIdentifier = langid!("kk");
+const RU: LanguageIdentifier = langid!("ru");
+const EN: LanguageIdentifier = langid!("en");
+
+/// The sentence `key` in `lang`.
+#[must_use]
+pub fn say(lang: Lang, key: &str) -> String {
+    say_with(lang, key, &[])
+}
+
+/// The sentence `key` in `lang`, with its values.
+#[must_use]
+pub fn say_with(lang: Lang, key: &str, values: &[(&str, Value<'_>)]) -> String {
+    find(lang, key, values).unwrap_or_else(|| format!("⟦{key}⟧"))
+}
+
+/// The sentence `{family}-{word}`, or `{family}-other` for a word that came after this page was written.
+#[must_use]
+pub fn say_word(lang: Lang, family: &str, word: &str) -> String {
+    find(lang, &format!("{family}-{word}"), &[]).unwrap_or_else(|| say(lang, &format!("{family}-other")))
+}
+
+/// Sentences without values, once they were looked up: most of what pages say, and as many
+/// as the files have, since only what is found is kept.
+static PLAIN: [RwLock<BTreeMap<Box<str>, Box<str>>>; 3] = [const { RwLock::new(BTreeMap::new()) }; 3];
+
+fn find(lang: Lang, key: &str, values: &[(&str, Value<'_>)]) -> Option<String> {
+    if !values.is_empty() {
+        return look_up(lang, key, values);
+    }
+    let plain = &PLAIN[lang as usize];
+    // A map of texts is whole whoever died beside it.
+    if let Some(text) = plain.read().unwrap_or_else(PoisonError::into_inner).get(key) {
+        return Some(text.as_ref().to_owned());
+    }
+    let text = look_up(lang, key, values)?;
+    plain.write().unwrap_or_else(PoisonError::into_inner).insert(key.into(), text.as_str().into());
+    Some(text)
+}
+
+fn look_up(lang: Lang, key: &str, values: &[(&str, Value<'_>)]) -> Option<String> {
+    let id = match lang {
+        Lang::Kk => &KK,
+        Lang::Ru => &RU,
+        Lang::En => &EN,
+    };
+    let values: HashMap<&str, Value<'_>> =
+        values.iter().map(|(name, value)| (*name, value.clone())).collect();
+    // No fallback to another language: half a page in a foreign tongue is worse than a failing test.
+    let text = LOCALES.lookup_single_language(id, key, Some(&values)).ok()?;
+    // Long sentences are wrapped in the files; nobody wants the line breaks.
+    Some(text.replace('\n', " "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use fluent_syntax::ast::{Entry, Expression, InlineExpression, Pattern, PatternElement};
+    use std::collections::BTreeSet;
+
+    const SOURCES: [(Lang, [&str; 2]); 3] = [
+        (
+            Lang::Kk,
+            [include_str!("../../../locales/kk/verdict.ftl"), include_str!("../../../locales/kk/page.ftl")],
+        ),
+        (
+            Lang::Ru,
+            [include_str!("../../../locales/ru/verdict.ftl"), include_str!("../../../locales/ru/page.ftl")],
+        ),
+        (
+            Lang::En,
+            [include_str!("../../../locales/en/verdict.ftl"), include_str!("../../../locales/en/page.ftl")],
+        ),
+    ];
+
+    /// The names of the values, and the cases a sentence tells apart (but for the plural's, which are a language's own).
+    fn inputs(pattern: &Pattern<&str>, into: &mut BTreeSet<String>) {
+        for element in &pattern.elements {
+            let PatternElement::Placeable { expression } = element else { continue };
+            let (Expression::Inline(inline) | Expression::Select { selector: inline, .. }) = expression;
+            let InlineExpression::VariableReference { id } = inline else {
+                panic!("only variables are used: {inline:?}")
+            };
+            into.insert(format!("${}", id.name));
+            let Expression::Select { variants, .. } = expression else { continue };
+            for variant in variants {
+                let fluent_syntax::ast::VariantKey::Identifier { name } = variant.key else { continue };
+                if !["one", "few", "many"].contains(&name) {
+                    into.insert(format!("${}={name}", id.name));
+                }
+                inputs(&variant.value, into);
+            }
+        }
+    }
+
+    fn messages(lang: Lang) -> BTreeMap<String, BTreeSet<String>> {
+        let mut all = BTreeMap::new();
+        let (_, sources) = SOURCES.into_iter().find(|(of, _)| *of == lang).unwrap();
+        for source in sources {
+            for entry in fluent_syntax::parser::parse(source).unwrap().body {
+                if let Entry::Message(message) = entry {
+                    let mut values = BTreeSet::new();
+                    inputs(message.value.as_ref().unwrap(), &mut values);
+                    let twice = all.insert(message.id.name.to_owned(), values);
+                    assert!(twice.is_none(), "{} is said twice in {lang:?}", message.id.name);
+                }
+            }
+        }
+        all
+    }
+
+    #[test]
+    fn every_language_says_the_same_things_of_the_same_values() {
+        let english = messages(Lang::En);
+        assert!(english.len() > 100);
+        assert_eq!(messages(Lang::Ru), english);
+        assert_eq!(messages(Lang::Kk), english);
+    }
+
+    #[test]
+    fn russian_counts_as_russians_do() {
+        let pieces = |count: u32| say_with(Lang::Ru, "pieces-count", &[("count", count.into())]);
+        assert_eq!(
+            [1, 2, 5, 11, 21, 24, 112].map(pieces),
+            ["1 бревно", "2 бревна", "5 брёвен", "11 брёвен", "21 бревно", "24 бревна", "112 брёвен"]
+        );
+    }
+
+    #[test]
+    fn a_new_word_of_the_record_is_still_told() {
+        assert_eq!(say_word(Lang::En, "state", "stored"), "In storage");
+        assert_eq!(say_word(Lang::En, "state", "divided"), "Other");
+        assert_eq!(say_word(Lang::En, "event", "../../x y"), "Recorded");
+    }
+
+    #[test]
+    fn sentences_hold_no_line_breaks_and_no_invisible_marks() {
+        for lang in Lang::ALL {
+            for key in messages(lang).into_keys() {
+                let values = [
+                    "reason", "kind", "value", "date", "time", "when", "verdict", "code", "status",
+                    "received", "index", "size", "signed",
+                ];
+                let mut values: Vec<(&str, Value<'_>)> = values.map(|name| (name, "x".into())).to_vec();
+                values.push(("k", 1.into()));
+                values.push(("n", 2.into()));
+                values.push(("count", 2.into()));
+                values.push(("seconds", 2.into()));
+                let text = say_with(lang, &key, &values);
+                assert!(!text.contains(['\n', '\u{2068}', '\u{2069}', '⟦']), "{lang:?} {key}: {text}");
+                assert_eq!(text.trim(), text);
+            }
+        }
+    }
+}

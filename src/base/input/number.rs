@@ -1,0 +1,140 @@
+//! Numbers as text, never as `f64`.
+
+use crate::base::error::Invalid;
+use std::borrow::Cow;
+use std::fmt::Write as _;
+
+/// A number has at most so many characters, also when it is written without its exponent. The
+/// longest the contract knows has 12; `1e999999999` must not become a gigabyte.
+const LONGEST: usize = 64;
+
+fn too_long() -> Invalid {
+    let detail = format!("A number has at most {LONGEST} characters, also when written without an exponent.");
+    Invalid::new("number-too-long", detail)
+}
+
+/// A JSON number without its exponent, digit for digit.
+pub(super) fn plain(text: &str) -> Result<Cow<'_, str>, Invalid> {
+    if text.len() > LONGEST {
+        return Err(too_long());
+    }
+    let Some(parts) = Parts::of(text) else {
+        return Ok(Cow::Borrowed(text));
+    };
+    let exponent = parts.exponent.ok_or_else(too_long)?;
+    let (whole, fraction) = (parts.whole, parts.fraction);
+    let mut digits = format!("{whole}{fraction}");
+    // Where the point comes to stand, counted from the left of `digits`.
+    let point = i64::try_from(whole.len()).unwrap_or(i64::MAX).saturating_add(exponent);
+    let longest = i64::try_from(LONGEST).unwrap_or(i64::MAX);
+    if !(-longest..=longest).contains(&point) {
+        // Zero is zero whatever its exponent, but who writes 0e999 has no honest reason to.
+        return Err(too_long());
+    }
+    let plain = if let Ok(point @ 1..) = usize::try_from(point) {
+        while digits.len() < point {
+            digits.push('0');
+        }
+        let (whole, fraction) = digits.split_at(point);
+        let whole = match whole.trim_start_matches('0') {
+            "" => "0",
+            whole => whole,
+        };
+        if fraction.is_empty() { whole.to_owned() } else { format!("{whole}.{fraction}") }
+    } else {
+        let zeros = usize::try_from(point.unsigned_abs()).unwrap_or(LONGEST);
+        format!("0.{}{digits}", "0".repeat(zeros))
+    };
+    let signed = if parts.negative { format!("-{plain}") } else { plain };
+    if signed.len() > LONGEST { Err(too_long()) } else { Ok(Cow::Owned(signed)) }
+}
+
+/// A number in a cell or query parameter: `-`, digits, a point (in a table also a comma), digits.
+///
+/// No exponent: a spreadsheet shows one where it has dropped digits. No sign between thousands.
+pub(super) fn cell(text: &str, comma: bool) -> Result<Cow<'_, str>, Invalid> {
+    if text.len() > LONGEST {
+        return Err(too_long());
+    }
+    let unsigned = text.strip_prefix('-').unwrap_or(text);
+    let (whole, fraction) = match unsigned.find(|sign| sign == '.' || (comma && sign == ',')) {
+        Some(at) => (&unsigned[..at], Some(&unsigned[at + 1..])),
+        None => (unsigned, None),
+    };
+    let all_digits = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
+    if !all_digits(whole) || !fraction.is_none_or(all_digits) {
+        let signs = if comma { "a decimal comma or point" } else { "a decimal point" };
+        let detail = format!(
+            "Expected a number: digits, perhaps {signs}, no spaces, no signs between thousands, no exponent."
+        );
+        return Err(Invalid::new("not-a-number", detail));
+    }
+    let trimmed = match whole.trim_start_matches('0') {
+        "" => "0",
+        trimmed => trimmed,
+    };
+    if trimmed.len() == whole.len() && !unsigned.contains(',') {
+        return Ok(Cow::Borrowed(text));
+    }
+    let mut number = String::with_capacity(text.len());
+    if unsigned.len() < text.len() {
+        number.push('-');
+    }
+    number.push_str(trimmed);
+    if let Some(fraction) = fraction {
+        number.push('.');
+        number.push_str(fraction);
+    }
+    Ok(Cow::Owned(number))
+}
+
+/// Writes a JSON number so that equal values are equal bytes: `1.50`, `15e-1` and `0.15E1` all `15e-1`.
+/// One that no reader would take for its length is written as it stands.
+pub(super) fn write_normal(text: &str, out: &mut String) {
+    let parts = Parts::of(text).unwrap_or_else(|| Parts::without_exponent(text));
+    let Some(exponent) = parts.exponent.filter(|_| text.len() <= LONGEST) else {
+        out.push_str(text);
+        return;
+    };
+    let digits = format!("{}{}", parts.whole, parts.fraction);
+    let significant = digits.trim_end_matches('0');
+    let dropped = digits.len() - significant.len();
+    let significant = significant.trim_start_matches('0');
+    if significant.is_empty() {
+        out.push('0');
+        return;
+    }
+    // At most 64 characters, so that neither length can bring the sum past an i128.
+    let exponent = i128::from(exponent) - i128::try_from(parts.fraction.len()).unwrap_or_default()
+        + i128::try_from(dropped).unwrap_or_default();
+    if parts.negative {
+        out.push('-');
+    }
+    out.push_str(significant);
+    if exponent != 0 {
+        // Writing to a String cannot fail.
+        let _ = write!(out, "e{exponent}");
+    }
+}
+
+struct Parts<'t> {
+    negative: bool,
+    whole: &'t str,
+    fraction: &'t str,
+    /// `None` if it is beyond an i64.
+    exponent: Option<i64>,
+}
+
+impl<'t> Parts<'t> {
+    fn without_exponent(text: &'t str) -> Self {
+        let unsigned = text.strip_prefix('-').unwrap_or(text);
+        let (whole, fraction) = unsigned.split_once('.').unwrap_or((unsigned, ""));
+        Self { negative: unsigned.len() < text.len(), whole, fraction, exponent: Some(0) }
+    }
+
+    /// `None` if there is no exponent.
+    fn of(text: &'t str) -> Option<Self> {
+        let (mantissa, exponent) = text.split_once(['e', 'E'])?;
+        Some(Self { exponent: exponent.parse().ok(), ..Self::without_exponent(mantissa) })
+    }
+}

@@ -1,0 +1,69 @@
+//! Query strings, as documents of one object.
+
+use super::tree::{Builder, Kind, Origin, u32_of};
+use super::{Document, Malformed};
+use crate::base::error::{At, Entry};
+use std::borrow::Cow;
+
+/// No route knows more than ten; each new one is compared with all before it.
+const MOST_PARAMETERS: usize = 100;
+
+impl Document<'_> {
+    /// Reads the query of a URL (`application/x-www-form-urlencoded`, without the `?`). A parameter
+    /// that is there twice is a fault of the later reading (422, `duplicate-parameter`).
+    ///
+    /// # Errors
+    /// [`Malformed`]: a broken percent escape or bytes that are not UTF-8 (`not-a-query`), a NUL (`nul-character`),
+    /// over 100 parameters (`too-many-values`).
+    pub fn query(query: Option<&str>) -> Result<Document<'static>, Malformed> {
+        let mut built = Builder::default();
+        let mut faults = Vec::new();
+        let mut names: Vec<String> = Vec::new();
+        let root = built.open(Kind::Object, 0, 0);
+        for pair in query.unwrap_or_default().split('&').filter(|pair| !pair.is_empty()) {
+            if names.len() == MOST_PARAMETERS {
+                let (at, detail) =
+                    (At::Query(Cow::Borrowed("")), format!("At most {MOST_PARAMETERS} parameters."));
+                return Err(Malformed { at, code: "too-many-values", detail: detail.into() });
+            }
+            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+            let name = decode(name, "")?;
+            let value = decode(value, &name)?;
+            if names.contains(&name) {
+                let detail = "This parameter is there twice.";
+                faults.push(Entry::new(At::Query(Cow::Owned(name)), "duplicate-parameter", detail));
+                continue;
+            }
+            built.decoded(Kind::Decoded, root, &name, 0);
+            built.decoded(Kind::Cell, root, &value, 0);
+            names.push(name);
+        }
+        built.close(root, u32_of(names.len()));
+        Ok(built.finish("", Origin::Query, faults))
+    }
+}
+
+fn decode(text: &str, parameter: &str) -> Result<String, Malformed> {
+    let fault = |code, detail: &'static str| Malformed {
+        at: At::Query(Cow::Owned(parameter.to_owned())),
+        code,
+        detail: Cow::Borrowed(detail),
+    };
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.bytes();
+    while let Some(byte) = rest.next() {
+        bytes.push(match byte {
+            b'+' => b' ',
+            b'%' => {
+                let mut digit = || rest.next().and_then(|byte| char::from(byte).to_digit(16));
+                let code = digit().zip(digit()).and_then(|(high, low)| u8::try_from(high * 16 + low).ok());
+                code.ok_or_else(|| fault("not-a-query", "`%` must be followed by two hexadecimal digits."))?
+            }
+            byte => byte,
+        });
+    }
+    if bytes.contains(&0) {
+        return Err(fault("nul-character", "NUL characters are not accepted."));
+    }
+    String::from_utf8(bytes).map_err(|_| fault("not-a-query", "The query is not valid UTF-8."))
+}

@@ -1,0 +1,330 @@
+//! How a Rust value is read from a [`Node`].
+
+use super::{Errors, Node};
+use crate::base::error::Invalid;
+use crate::base::ids;
+use chrono::{DateTime, Datelike, FixedOffset, NaiveDate, SubsecRound, Timelike};
+use rust_decimal::Decimal;
+use uuid::{Uuid, Variant};
+
+/// A value that can be read from what a stranger sent.
+///
+/// `None` always comes with at least one fault in `errors`; `Some` may too, if what is wrong does
+/// not hinder making the value, so that later checks can find more. Only [`Errors::finish`] decides.
+pub trait Read: Sized {
+    /// Reads the value of `node`, adding every fault in it.
+    fn read(node: Node<'_>, errors: &mut Errors) -> Option<Self>;
+
+    /// What it means that `object` has no member `name`, or `null` there: a fault `required`,
+    /// except for what is optional.
+    fn absent(object: Node<'_>, name: &'static str, errors: &mut Errors) -> Option<Self> {
+        errors.refuse_field(object, name, Invalid::new("required", format!("`{name}` is required.")));
+        None
+    }
+}
+
+/// A domain type with one parser for its text. `parse_text!` implements it by the type's `parse`.
+pub trait ParseText: Sized {
+    /// The value, or why not.
+    fn parse_text(text: &str) -> Result<Self, Invalid>;
+}
+
+/// A domain type that is a JSON number. `parse_number!` implements it by the type's `parse`.
+pub trait ParseNumber: Sized {
+    /// Gets the digits as they were sent (see [`Node::number`]); must never round them.
+    fn parse_number(digits: &str) -> Result<Self, Invalid>;
+}
+
+/// [`Read`] for a [`ParseText`].
+pub fn read_text<T: ParseText>(node: Node<'_>, errors: &mut Errors) -> Option<T> {
+    let read = node.text().and_then(T::parse_text);
+    read.map_err(|invalid| errors.refuse(node, invalid)).ok()
+}
+
+/// [`Read`] for a [`ParseNumber`].
+pub fn read_number<T: ParseNumber>(node: Node<'_>, errors: &mut Errors) -> Option<T> {
+    let read = node.number().and_then(|digits| T::parse_number(&digits));
+    read.map_err(|invalid| errors.refuse(node, invalid)).ok()
+}
+
+/// Absent and `null` are the same: nothing.
+impl<T: Read> Read for Option<T> {
+    fn read(node: Node<'_>, errors: &mut Errors) -> Option<Self> {
+        if node.is_null() { Some(None) } else { T::read(node, errors).map(Some) }
+    }
+
+    fn absent(_: Node<'_>, _: &'static str, _: &mut Errors) -> Option<Self> {
+        Some(None)
+    }
+}
+
+/// Reads every item, so that the faults of all are told. A `null` item is a fault of its type.
+impl<T: Read> Read for Vec<T> {
+    fn read(node: Node<'_>, errors: &mut Errors) -> Option<Self> {
+        let items = node.items().map_err(|invalid| errors.refuse(node, invalid)).ok()?;
+        let mut values = Self::with_capacity(items.len());
+        let mut whole = true;
+        for item in items {
+            match T::read(item, errors) {
+                Some(value) => values.push(value),
+                None => whole = false,
+            }
+        }
+        whole.then_some(values)
+    }
+}
+
+/// What has a number of items that the contract bounds: `[1..=5000]` in `input!`.
+pub trait Bounded: Read {
+    /// Reads if there are `min` to `max` items, else refuses with `too-few` or `too-many`. Of a
+    /// list that is too long no item is looked at.
+    fn read_bounded(node: Node<'_>, min: usize, max: usize, errors: &mut Errors) -> Option<Self>;
+}
+
+impl<T: Read> Bounded for Vec<T> {
+    fn read_bounded(node: Node<'_>, min: usize, max: usize, errors: &mut Errors) -> Option<Self> {
+        let len = node.items().map_or(min, |items| items.len());
+        let code = match len {
+            _ if len < min => "too-few",
+            _ if len > max => "too-many",
+            _ => return Self::read(node, errors),
+        };
+        let detail = format!("Expected {min} to {max} items, found {len}.");
+        errors.refuse(node, Invalid::new(code, detail));
+        None
+    }
+}
+
+impl<T: Bounded> Bounded for Option<T> {
+    fn read_bounded(node: Node<'_>, min: usize, max: usize, errors: &mut Errors) -> Option<Self> {
+        if node.is_null() { Some(None) } else { T::read_bounded(node, min, max, errors).map(Some) }
+    }
+}
+
+impl Read for bool {
+    fn read(node: Node<'_>, errors: &mut Errors) -> Option<Self> {
+        node.boolean().map_err(|invalid| errors.refuse(node, invalid)).ok()
+    }
+}
+
+/// As it stands, untrimmed, up to 1,000 characters (`too-long`): for what is shown back or looked
+/// up whatever it is, such as a code to verify. Everything else has a type of its own.
+impl ParseText for String {
+    fn parse_text(text: &str) -> Result<Self, Invalid> {
+        if text.chars().nth(1_000).is_some() {
+            return Err(Invalid::new("too-long", "At most 1,000 characters."));
+        }
+        Ok(text.to_owned())
+    }
+}
+
+/// RFC 3339 with its offset (`not-a-time`). Finer than a microsecond is cut off: that is what the
+/// chain and the database keep, and clocks send more than they know. No leap seconds, which
+/// neither of the two has; years 1 to 9999.
+impl ParseText for DateTime<FixedOffset> {
+    fn parse_text(text: &str) -> Result<Self, Invalid> {
+        DateTime::parse_from_rfc3339(text)
+            .ok()
+            .filter(|time| time.nanosecond() < 1_000_000_000)
+            .filter(|time| (1..=9999).contains(&time.year()) && (1..=9999).contains(&time.to_utc().year()))
+            .map(|time| time.trunc_subsecs(6))
+            .ok_or_else(|| {
+                let detail = "Expected a time with its offset (RFC 3339), like 2026-03-14T09:30:00+05:00.";
+                Invalid::new("not-a-time", detail)
+            })
+    }
+}
+
+/// `YYYY-MM-DD` (`not-a-date`).
+impl ParseText for NaiveDate {
+    fn parse_text(text: &str) -> Result<Self, Invalid> {
+        let shaped = text.len() == 10
+            && text.bytes().enumerate().all(|(place, byte)| match place {
+                4 | 7 => byte == b'-',
+                _ => byte.is_ascii_digit(),
+            });
+        shaped
+            .then(|| Self::parse_from_str(text, "%Y-%m-%d").ok())
+            .flatten()
+            .filter(|date| date.year() >= 1)
+            .ok_or_else(|| Invalid::new("not-a-date", "Expected a date, like 2026-03-14."))
+    }
+}
+
+/// Hyphenated, in either case (`not-a-uuid`).
+impl ParseText for Uuid {
+    fn parse_text(text: &str) -> Result<Self, Invalid> {
+        (text.len() == 36).then(|| Self::try_parse(text).ok()).flatten().ok_or_else(|| {
+            Invalid::new("not-a-uuid", "Expected a UUID, like 018f3c9e-7a1b-7c44-9d21-5f0e6a7b8c9d.")
+        })
+    }
+}
+
+/// A client makes these: version 4 or 7 (`wrong-uuid-version`), or two clients' might meet.
+impl ParseText for ids::OperationId {
+    fn parse_text(text: &str) -> Result<Self, Invalid> {
+        let id = Uuid::parse_text(text)?;
+        if id.get_variant() == Variant::RFC4122 && matches!(id.get_version_num(), 4 | 7) {
+            Ok(Self(id))
+        } else {
+            Err(Invalid::new("wrong-uuid-version", "Expected a UUID of version 4 or 7."))
+        }
+    }
+}
+
+macro_rules! id_texts {
+    ($($id:ident),+) => {$(
+        impl ParseText for ids::$id {
+            fn parse_text(text: &str) -> Result<Self, Invalid> {
+                Uuid::parse_text(text).map(Self)
+            }
+        }
+    )+};
+}
+
+id_texts!(OrganizationId, KeyId, TicketId, LineId, SealBatchId, HarvestId, LogId, FindingId);
+
+macro_rules! whole_numbers {
+    ($($whole:ty),+) => {$(
+        /// A whole number, also as `3.0` or `3e2` (`not-an-integer`, `out-of-range`).
+        impl ParseNumber for $whole {
+            fn parse_number(digits: &str) -> Result<Self, Invalid> {
+                let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
+                if fraction.bytes().any(|digit| digit != b'0') {
+                    return Err(Invalid::new("not-an-integer", "Expected a whole number."));
+                }
+                whole.parse().or_else(|_| if whole == "-0" { Ok(0) } else { Err(()) }).map_err(|()| {
+                    let detail = format!("Expected {} to {}.", Self::MIN, Self::MAX);
+                    Invalid::new("out-of-range", detail)
+                })
+            }
+        }
+    )+};
+}
+
+whole_numbers!(u16, u32, u64, i16, i32, i64);
+
+/// Exactly as sent, trailing zeros kept as scale; more than a decimal holds (28 digits) is `too-many-digits`.
+impl ParseNumber for Decimal {
+    fn parse_number(digits: &str) -> Result<Self, Invalid> {
+        Self::from_str_exact(digits)
+            .map_err(|_| Invalid::new("too-many-digits", "This number has more digits than can be kept."))
+    }
+}
+
+macro_rules! reads {
+    ($($with:ident: $($type:ty),+;)+) => {$($(
+        impl Read for $type {
+            fn read(node: Node<'_>, errors: &mut Errors) -> Option<Self> {
+                $with(node, errors)
+            }
+        }
+    )+)+};
+}
+
+reads! {
+    read_text: String, DateTime<FixedOffset>, NaiveDate, Uuid;
+    read_text: ids::OrganizationId, ids::KeyId, ids::TicketId, ids::LineId, ids::SealBatchId;
+    read_text: ids::HarvestId, ids::LogId, ids::OperationId, ids::FindingId;
+    read_number: u16, u32, u64, i16, i32, i64, Decimal;
+}
+
+/// The members of one object, matched to the names a type knows. Made by `input!`.
+#[derive(Debug)]
+pub struct Fields<'d, const N: usize> {
+    object: Node<'d>,
+    names: &'static [&'static str; N],
+    values: [Option<Node<'d>>; N],
+    next: usize,
+}
+
+impl<'d, const N: usize> Fields<'d, N> {
+    /// Opens the object `node`; each member that is not in `names` is refused as `unknown-field`
+    /// (in a query `unknown-parameter`).
+    pub fn open(node: Node<'d>, names: &'static [&'static str; N], errors: &mut Errors) -> Option<Self> {
+        let members = node.members().map_err(|invalid| errors.refuse(node, invalid)).ok()?;
+        let mut values = [None; N];
+        // People and programs send fields in the order of the documentation: look there first.
+        let mut expected = 0;
+        for (key, value) in members {
+            let found = (expected..N).chain(0..expected).find(|place| names[*place] == key);
+            if let Some(place) = found {
+                values[place] = (!value.is_null()).then_some(value);
+                expected = place + 1;
+            } else {
+                refuse_unknown(node, key, names, errors);
+            }
+        }
+        Some(Self { object: node, names, values, next: 0 })
+    }
+
+    /// Reads the next field, in the order of the names.
+    pub fn read<T: Read>(&mut self, errors: &mut Errors) -> Option<T> {
+        self.read_with(errors, T::read)
+    }
+
+    /// Reads the next field, a list of `min` to `max` items.
+    pub fn read_bounded<T: Bounded>(&mut self, min: usize, max: usize, errors: &mut Errors) -> Option<T> {
+        self.read_with(errors, |node, errors| T::read_bounded(node, min, max, errors))
+    }
+
+    fn read_with<T: Read>(
+        &mut self,
+        errors: &mut Errors,
+        read: impl FnOnce(Node<'_>, &mut Errors) -> Option<T>,
+    ) -> Option<T> {
+        let place = self.next;
+        self.next += 1;
+        match self.values[place] {
+            Some(node) => read(node, errors),
+            None => T::absent(self.object, self.names[place], errors),
+        }
+    }
+}
+
+fn refuse_unknown(object: Node<'_>, key: &str, names: &[&'static str], errors: &mut Errors) {
+    let shown: String = key.chars().take(50).collect();
+    let mut detail = format!("`{}` is not known here.", shown.escape_debug());
+    if !errors.is_full()
+        && let Some(near) = did_you_mean(key, names)
+    {
+        detail = format!("{detail} Did you mean `{near}`?");
+    }
+    let invalid = Invalid::new(object.unknown_code(), detail);
+    // The name goes back to who sent it, but not by the megabyte.
+    if shown.len() == key.len() {
+        errors.refuse_field(object, key, invalid);
+    } else {
+        errors.refuse(object, invalid);
+    }
+}
+
+/// The one of `names` that `word` was probably meant to be: at most a third of it mistyped.
+#[must_use]
+pub fn did_you_mean(word: &str, names: &[&'static str]) -> Option<&'static str> {
+    if word.len() > 100 {
+        return None;
+    }
+    let word = word.to_lowercase().replace(['-', ' '], "_");
+    let near = names.iter().map(|name| (distance(&word, name), *name)).min()?;
+    (near.0 <= near.1.len() / 3).then_some(near.1)
+}
+
+/// How many letters must be put in, left out, changed or swapped with their neighbour.
+fn distance(a: &str, b: &str) -> usize {
+    let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
+    let mut older = vec![0; b.len() + 1];
+    let mut old: Vec<usize> = (0..=b.len()).collect();
+    for i in 1..=a.len() {
+        let mut new = vec![i; b.len() + 1];
+        for j in 1..=b.len() {
+            let changed = old[j - 1] + usize::from(a[i - 1] != b[j - 1]);
+            new[j] = changed.min(old[j] + 1).min(new[j - 1] + 1);
+            if i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] {
+                new[j] = new[j].min(older[j - 2] + 1);
+            }
+        }
+        older = std::mem::replace(&mut old, new);
+    }
+    old[b.len()]
+}

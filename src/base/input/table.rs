@@ -1,0 +1,377 @@
+//! CSV bodies, made into the same documents as JSON, so that one reader serves both.
+
+use super::tree::{Builder, Kind, Origin, u32_of};
+use super::{Document, Malformed, did_you_mean};
+use crate::base::error::{At, Entry};
+use std::borrow::Cow;
+
+/// No template has more than 30; a header line of a million names would be compared with all of them.
+const MOST_COLUMNS: usize = 1_000;
+
+/// What a CSV body must look like, and where its columns go in the JSON it stands for.
+///
+/// ```text
+/// Layout::rows("logs")
+///     .columns(&["seal_number", "kind", "species"])
+///     .column("lat", &["position", "lat"])
+///     .shared("responsible_name", &["responsible_person", "name"])
+/// ```
+#[derive(Clone, Debug)]
+pub struct Layout {
+    rows: &'static str,
+    columns: Vec<Column>,
+}
+
+#[derive(Clone, Debug)]
+struct Column {
+    name: &'static str,
+    path: Vec<&'static str>,
+    shared: bool,
+}
+
+impl Layout {
+    /// Rows become the items of the list `name`.
+    #[must_use]
+    pub fn rows(name: &'static str) -> Self {
+        Self { rows: name, columns: Vec::new() }
+    }
+
+    /// Columns that are fields of a row under the same names.
+    #[must_use]
+    pub fn columns(mut self, names: &[&'static str]) -> Self {
+        for name in names {
+            self = self.column(name, &[name]);
+        }
+        self
+    }
+
+    /// A column that is a field of a row under another name, or inside another field.
+    #[must_use]
+    pub fn column(mut self, name: &'static str, path: &[&'static str]) -> Self {
+        self.columns.push(Column { name, path: path.to_vec(), shared: false });
+        self
+    }
+
+    /// A column that says the same in every row (or nothing), and belongs to the whole.
+    #[must_use]
+    pub fn shared(mut self, name: &'static str, path: &[&'static str]) -> Self {
+        self.columns.push(Column { name, path: path.to_vec(), shared: true });
+        self
+    }
+
+    /// The names of all columns, in order: the header of a template.
+    pub fn header(&self) -> impl Iterator<Item = &'static str> + '_ {
+        self.columns.iter().map(|column| column.name)
+    }
+}
+
+/// Tells the name of a column (or parameter) from the path of the field it became.
+#[derive(Debug)]
+pub(super) struct Places {
+    layout: Layout,
+    parameters: Vec<&'static str>,
+}
+
+impl Places {
+    pub(super) fn at(&self, path: &[&str], line: u64) -> At {
+        if let [name] = path
+            && let Some(parameter) = self.parameters.iter().find(|parameter| *parameter == name)
+        {
+            return At::Query(Cow::Borrowed(parameter));
+        }
+        let (shared, path) = match path.split_first() {
+            Some((first, rest)) if *first == self.layout.rows => (false, rest),
+            _ => (true, path),
+        };
+        let known = self
+            .layout
+            .columns
+            .iter()
+            .find(|column| column.shared == shared && column.path.as_slice() == path);
+        At::Cell { line, column: known.map_or_else(|| path.join("."), |column| column.name.to_owned()) }
+    }
+}
+
+/// A CSV body, read as text but not yet matched to a [`Layout`].
+///
+/// - Separator `,`, `;` or tab: whichever the header line has most of.
+/// - UTF-8 with or without a byte order mark; what is no UTF-8 is taken as windows-1251, unless
+///   the content type said `utf-8`.
+/// - The first line names the columns, in any order and case.
+/// - Cells are trimmed; an empty one is an absent field. A line break inside a cell is refused: no
+///   field has one, and a quote that was never closed looks just so. Empty lines are passed over.
+#[derive(Debug)]
+pub struct Table {
+    header: Vec<String>,
+    header_line: u32,
+    /// Line and cells of each row.
+    rows: Vec<(u32, csv::StringRecord)>,
+    over_limit: Option<u32>,
+    limit: usize,
+}
+
+impl Table {
+    /// Reads up to `limit` rows; `charset` is that of the content type, if it names one.
+    ///
+    /// # Errors
+    /// [`Malformed`]: `unknown-charset`, `not-utf8`, `nul-character`, `not-csv` (no header, a line break in a cell, over 1,000 columns).
+    pub fn parse(bytes: &[u8], charset: Option<&str>, limit: usize) -> Result<Self, Malformed> {
+        let text = decode(bytes, charset)?;
+        if let Some(nul) = text.find('\0') {
+            let detail =
+                "NUL characters are not accepted; a spreadsheet's \"Unicode text\" (UTF-16) has them.";
+            return Err(Malformed::in_text(text.as_bytes(), nul, "nul-character", detail));
+        }
+        let mut reader = csv::ReaderBuilder::new()
+            .has_headers(false)
+            .flexible(true)
+            .delimiter(separator(&text))
+            .from_reader(text.as_bytes());
+        let mut lines = Lines { text: text.as_bytes(), at: 0, line: 1 };
+        let mut records = Vec::new();
+        let mut over_limit = None;
+        loop {
+            let mut record = csv::StringRecord::new();
+            let read = reader.read_record(&mut record).map_err(|error| {
+                Malformed::in_text(text.as_bytes(), lines.at, "not-csv", format!("This is not CSV: {error}."))
+            })?;
+            if !read {
+                break;
+            }
+            let line = lines.start_of(&record);
+            if record.iter().any(|cell| cell.contains(['\n', '\r'])) {
+                let detail = "A cell that begins here has a line break in it, or a quote is not closed.";
+                return Err(Malformed::in_text(text.as_bytes(), lines.at, "not-csv", detail));
+            }
+            record.trim();
+            if record.iter().all(str::is_empty) {
+                continue;
+            }
+            if records.len() > limit {
+                over_limit = Some(line);
+                break;
+            }
+            records.push((line, record));
+        }
+        let mut records = records.into_iter();
+        let Some((header_line, header)) = records.next() else {
+            return Err(Malformed::in_text(b"", 0, "not-csv", "The first line must name the columns."));
+        };
+        if header.len() > MOST_COLUMNS {
+            let detail = format!("At most {MOST_COLUMNS} columns.");
+            return Err(Malformed::in_text(b"", 0, "not-csv", detail));
+        }
+        let header = header.iter().map(str::to_lowercase).collect();
+        Ok(Self { header, header_line, rows: records.collect(), over_limit, limit })
+    }
+
+    /// Makes the JSON that the rows stand for. `parameters` are fields of the whole that came in
+    /// the URL, or did not: faults in them are told as the query's.
+    ///
+    /// Faults that the later reading tells (422): `unknown-field`, `duplicate-column`,
+    /// `wrong-cell-count`, `too-many`, `differs` (in a shared column).
+    #[must_use]
+    pub fn document(
+        &self,
+        layout: &Layout,
+        parameters: &[(&'static str, Option<&str>)],
+    ) -> Document<'static> {
+        let mut faults = Vec::new();
+        let places = self.match_columns(layout, &mut faults);
+        let mut built = Builder::default();
+        let root = built.open(Kind::Object, 0, 1);
+        let mut members = 0;
+        for (name, value) in parameters.iter().filter_map(|(name, value)| Some((name, (*value)?))) {
+            built.decoded(Kind::Decoded, root, name, 0);
+            built.decoded(Kind::Cell, root, value, 0);
+            members += 1;
+        }
+        let shared: Vec<Leaf<'_>> = layout
+            .columns
+            .iter()
+            .enumerate()
+            .filter(|(_, column)| column.shared)
+            .filter_map(|(at, column)| {
+                let (line, text) = self.shared_cell(places[at]?, column.name, &mut faults)?;
+                Some(Leaf { path: &column.path, line, text })
+            })
+            .collect();
+        members += write_members(&mut built, root, &shared);
+        built.decoded(Kind::Decoded, root, layout.rows, 0);
+        let list = built.open(Kind::List, root, 0);
+        for (line, record) in &self.rows {
+            if record.len() != self.header.len() {
+                let detail =
+                    format!("The header has {} cells, this line {}.", self.header.len(), record.len());
+                let at = At::Cell { line: u64::from(*line), column: String::new() };
+                faults.push(Entry::new(at, "wrong-cell-count", detail));
+            }
+            let leaves: Vec<Leaf<'_>> = layout
+                .columns
+                .iter()
+                .enumerate()
+                .filter(|(_, column)| !column.shared)
+                .filter_map(|(at, column)| {
+                    let text = record.get(places[at]?).filter(|text| !text.is_empty())?;
+                    Some(Leaf { path: &column.path, line: 0, text })
+                })
+                .collect();
+            let row = built.open(Kind::Object, list, *line);
+            let len = write_members(&mut built, row, &leaves);
+            built.close(row, len);
+        }
+        built.close(list, u32_of(self.rows.len()));
+        built.close(root, members + 1);
+        if let Some(line) = self.over_limit {
+            let detail = format!("At most {} rows.", self.limit);
+            let at = At::Cell { line: u64::from(line), column: String::new() };
+            faults.push(Entry::new(at, "too-many", detail));
+        }
+        let parameters = parameters.iter().map(|(name, _)| *name).collect();
+        built.finish("", Origin::Table(Places { layout: layout.clone(), parameters }), faults)
+    }
+
+    /// For each column of the layout, which cell of a row it is.
+    fn match_columns(&self, layout: &Layout, faults: &mut Vec<Entry>) -> Vec<Option<usize>> {
+        let mut places = vec![None; layout.columns.len()];
+        for (cell, name) in self.header.iter().enumerate() {
+            let shown: String = name.chars().take(50).collect();
+            let at = At::Cell { line: u64::from(self.header_line), column: shown.clone() };
+            let known = layout.columns.iter().position(|column| column.name == name);
+            match known.map(|column| &mut places[column]) {
+                Some(Some(_)) => {
+                    faults.push(Entry::new(at, "duplicate-column", "This column is there twice."));
+                }
+                Some(place) => *place = Some(cell),
+                None if name.is_empty()
+                    && self.rows.iter().all(|(_, row)| row.get(cell).is_none_or(str::is_empty)) =>
+                {
+                    // Spreadsheets export the empty columns beside a table.
+                }
+                None => {
+                    let names: Vec<_> = layout.header().collect();
+                    let mut detail = format!("The column `{}` is not known here.", shown.escape_debug());
+                    if let Some(near) = did_you_mean(name, &names) {
+                        detail = format!("{detail} Did you mean `{near}`?");
+                    }
+                    faults.push(Entry::new(at, "unknown-field", detail));
+                }
+            }
+        }
+        places
+    }
+
+    /// What a column that belongs to the whole says, and the first line that says it.
+    fn shared_cell(&self, cell: usize, name: &str, faults: &mut Vec<Entry>) -> Option<(u32, &str)> {
+        let mut said = self.rows.iter().filter_map(|(line, row)| {
+            row.get(cell).filter(|text| !text.is_empty()).map(|text| (*line, text))
+        });
+        let first = said.next()?;
+        if let Some((line, _)) = said.find(|(_, text)| *text != first.1) {
+            let detail = format!("One file has one `{name}`; line {} says something else.", first.0);
+            let at = At::Cell { line: u64::from(line), column: name.to_owned() };
+            faults.push(Entry::new(at, "differs", detail));
+        }
+        Some(first)
+    }
+}
+
+/// A cell on its way to the place its path names.
+struct Leaf<'t> {
+    path: &'t [&'static str],
+    line: u32,
+    text: &'t str,
+}
+
+/// Writes the leaves as members of `object`, those with a longer path inside objects of their own.
+/// Answers how many members that made.
+fn write_members(built: &mut Builder, object: u32, leaves: &[Leaf<'_>]) -> u32 {
+    let mut names: Vec<&str> = Vec::new();
+    for leaf in leaves {
+        let Some((name, rest)) = leaf.path.split_first() else { continue };
+        if names.contains(name) {
+            continue;
+        }
+        names.push(name);
+        built.decoded(Kind::Decoded, object, name, 0);
+        if rest.is_empty() {
+            built.decoded(Kind::Cell, object, leaf.text, leaf.line);
+            continue;
+        }
+        let inner: Vec<Leaf<'_>> = leaves
+            .iter()
+            .filter(|other| other.path.len() > 1 && other.path.first() == Some(name))
+            .map(|other| Leaf { path: &other.path[1..], ..*other })
+            .collect();
+        let group = built.open(Kind::Object, object, leaf.line);
+        let len = write_members(built, group, &inner);
+        built.close(group, len);
+    }
+    u32_of(names.len())
+}
+
+/// Follows the reader through the text, because it counts from before the empty lines it skips.
+struct Lines<'t> {
+    text: &'t [u8],
+    at: usize,
+    line: u32,
+}
+
+impl Lines<'_> {
+    /// The line on which `record` begins.
+    fn start_of(&mut self, record: &csv::StringRecord) -> u32 {
+        let from =
+            record.position().map_or(self.at, |place| usize::try_from(place.byte()).unwrap_or(self.at));
+        let breaks = self.text[from..].iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
+        let to = from + breaks;
+        self.line += u32_of(self.text[self.at..to].split(|byte| *byte == b'\n').count() - 1);
+        self.at = to;
+        self.line
+    }
+}
+
+fn decode<'b>(bytes: &'b [u8], charset: Option<&str>) -> Result<Cow<'b, str>, Malformed> {
+    let (encoding, named) = match charset {
+        None => (encoding_rs::UTF_8, false),
+        Some(label) => match encoding_rs::Encoding::for_label(label.as_bytes()) {
+            Some(known) if known == encoding_rs::UTF_8 || known == encoding_rs::WINDOWS_1251 => (known, true),
+            _ => {
+                let detail = "The charset must be utf-8 or windows-1251.";
+                return Err(Malformed::in_text(b"", 0, "unknown-charset", detail));
+            }
+        },
+    };
+    let utf8 = bytes.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(bytes);
+    if encoding == encoding_rs::WINDOWS_1251 && utf8.len() == bytes.len() {
+        return Ok(encoding.decode_without_bom_handling(bytes).0);
+    }
+    match std::str::from_utf8(utf8) {
+        Ok(text) => Ok(Cow::Borrowed(text)),
+        Err(_) if !named && utf8.len() == bytes.len() => {
+            Ok(encoding_rs::WINDOWS_1251.decode_without_bom_handling(bytes).0)
+        }
+        Err(error) => {
+            Err(Malformed::in_text(utf8, error.valid_up_to(), "not-utf8", "This is not valid UTF-8."))
+        }
+    }
+}
+
+/// Whichever of the three the header line has most of, outside quotes.
+fn separator(text: &str) -> u8 {
+    let mut quoted = false;
+    let mut seen = [(b',', 0), (b';', 0), (b'\t', 0)];
+    for byte in text.trim_start_matches(['\r', '\n']).bytes() {
+        match byte {
+            b'"' => quoted = !quoted,
+            b'\r' | b'\n' if !quoted => break,
+            _ if quoted => {}
+            _ => {
+                if let Some((_, count)) = seen.iter_mut().find(|(sign, _)| *sign == byte) {
+                    *count += 1;
+                }
+            }
+        }
+    }
+    // The first of equals, so that a single column is read with commas.
+    seen.into_iter().rev().max_by_key(|(_, count)| *count).map_or(b',', |(sign, _)| sign)
+}

@@ -1,0 +1,383 @@
+//! What was sent, as a flat list of values in the order they came, and views into it.
+//!
+//! One flat list instead of nested maps: a body of 5 MB costs one allocation that grows, and a
+//! value knows its parent, so that a pointer is worked out only for what is refused.
+
+use crate::base::error::{At, Entry, Invalid};
+use crate::base::input::{Errors, Read, number, table::Places};
+use std::borrow::Cow;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Null,
+    True,
+    False,
+    /// A number; the span in the source.
+    Number,
+    /// A text without escapes; the span in the source.
+    Text,
+    /// A text that had escapes; the span in the decoded text.
+    Decoded,
+    /// A cell of a table or a query parameter, text or number as its reader wishes; the span in the decoded text.
+    Cell,
+    List,
+    /// Members follow as key (a `Text` or `Decoded`), value, key, value.
+    Object,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Item {
+    pub kind: Kind,
+    pub parent: u32,
+    /// Where the value after this one and all that is in it begins.
+    pub next: u32,
+    pub start: u32,
+    /// Bytes of a text or number, children of a container.
+    pub len: u32,
+    /// In a list of JSON: the position there. In a table: the line, 0 if only the parent has one.
+    pub place: u32,
+}
+
+/// From what a document was made, and so how a place in it is called.
+#[derive(Debug)]
+pub(super) enum Origin {
+    Json,
+    Query,
+    Table(Places),
+}
+
+/// A request's content, read once and checked for form but not for meaning.
+#[derive(Debug)]
+pub struct Document<'s> {
+    pub(super) source: &'s str,
+    pub(super) decoded: String,
+    pub(super) items: Vec<Item>,
+    pub(super) origin: Origin,
+    /// Faults of form that do not hinder reading on: a column twice, a row too long.
+    pub(super) faults: Vec<Entry>,
+}
+
+impl Document<'_> {
+    /// The whole of it.
+    #[must_use]
+    pub fn root(&self) -> Node<'_> {
+        Node { document: self, index: 0 }
+    }
+
+    /// Reads a `T`, or tells every fault there is.
+    pub fn read<T: Read>(&self) -> Result<T, Vec<Entry>> {
+        let mut errors = Errors::new();
+        let read = self.read_into(&mut errors);
+        errors.finish(read)
+    }
+
+    /// Reads a `T` beside others, as a query beside a body: all their faults are gathered in one place.
+    pub fn read_into<T: Read>(&self, errors: &mut Errors) -> Option<T> {
+        for fault in &self.faults {
+            errors.push(fault.clone());
+        }
+        let read = T::read(self.root(), errors);
+        if self.faults.is_empty() { read } else { None }
+    }
+
+    fn item(&self, index: u32) -> Item {
+        // Every index in the tree is made by the builders below and lies inside it.
+        self.items[usize_of(index)]
+    }
+
+    fn text_of(&self, item: Item) -> &str {
+        let span = usize_of(item.start)..usize_of(item.start) + usize_of(item.len);
+        match item.kind {
+            Kind::Decoded | Kind::Cell => &self.decoded[span],
+            _ => &self.source[span],
+        }
+    }
+}
+
+/// A `u32` always fits: the crate builds for 32 and 64 bits only.
+pub(super) fn usize_of(value: u32) -> usize {
+    usize::try_from(value).unwrap_or(usize::MAX)
+}
+
+/// The other way; sources beyond 4 GiB are refused before any span is made.
+pub(super) fn u32_of(value: usize) -> u32 {
+    u32::try_from(value).unwrap_or(u32::MAX)
+}
+
+/// One value in a [`Document`], and where it stands.
+#[derive(Clone, Copy, Debug)]
+pub struct Node<'d> {
+    document: &'d Document<'d>,
+    index: u32,
+}
+
+impl<'d> Node<'d> {
+    fn item(self) -> Item {
+        self.document.item(self.index)
+    }
+
+    fn child(self, index: u32) -> Self {
+        Self { document: self.document, index }
+    }
+
+    /// Whether it is JSON's `null`.
+    #[must_use]
+    pub fn is_null(self) -> bool {
+        self.item().kind == Kind::Null
+    }
+
+    /// What is there, for a sentence: "a number".
+    #[must_use]
+    pub fn found(self) -> &'static str {
+        match self.item().kind {
+            Kind::Null => "null",
+            Kind::True | Kind::False => "a boolean",
+            Kind::Number => "a number",
+            Kind::Text | Kind::Decoded => "a string",
+            Kind::Cell => "a text",
+            Kind::List => "a list",
+            Kind::Object => "an object",
+        }
+    }
+
+    /// The refusal of what is there where `expected` ("a number") was wanted: `wrong-type`.
+    #[must_use]
+    pub fn wrong_type(self, expected: &str) -> Invalid {
+        Invalid::new("wrong-type", format!("Expected {expected}, found {}.", self.found()))
+    }
+
+    /// The text of a string, a cell or a query parameter. Else `wrong-type`.
+    pub fn text(self) -> Result<&'d str, Invalid> {
+        let item = self.item();
+        match item.kind {
+            Kind::Text | Kind::Decoded | Kind::Cell => Ok(self.document.text_of(item)),
+            _ => Err(self.wrong_type("a string")),
+        }
+    }
+
+    /// The number as it was written, in plain form: `-`, digits, perhaps a point and digits, no
+    /// exponent, at most 64 characters. A zero at the end stays: it is a digit that was sent.
+    ///
+    /// In a table the decimal sign may be a comma. A space between thousands is refused there: it
+    /// cannot be told from two numbers that ran together.
+    ///
+    /// Codes: `wrong-type`, `number-too-long`, `not-a-number` (cells).
+    pub fn number(self) -> Result<Cow<'d, str>, Invalid> {
+        let item = self.item();
+        match item.kind {
+            Kind::Number => number::plain(self.document.text_of(item)),
+            Kind::Cell => {
+                let comma = matches!(self.document.origin, Origin::Table(_));
+                number::cell(self.document.text_of(item), comma)
+            }
+            _ => Err(self.wrong_type("a number")),
+        }
+    }
+
+    /// `true` or `false`, in a cell or query parameter as those words. Else `wrong-type`.
+    pub fn boolean(self) -> Result<bool, Invalid> {
+        let item = self.item();
+        match item.kind {
+            Kind::True => Ok(true),
+            Kind::False => Ok(false),
+            Kind::Cell => match self.document.text_of(item) {
+                "true" => Ok(true),
+                "false" => Ok(false),
+                _ => Err(Invalid::new("wrong-type", "Expected `true` or `false`.")),
+            },
+            _ => Err(self.wrong_type("a boolean")),
+        }
+    }
+
+    /// The items of a list. Else `wrong-type`.
+    pub fn items(self) -> Result<Items<'d>, Invalid> {
+        let item = self.item();
+        match item.kind {
+            Kind::List => Ok(Items { list: self, next: self.index + 1, left: usize_of(item.len) }),
+            _ => Err(self.wrong_type("a list")),
+        }
+    }
+
+    /// The members of an object, in the order they came; no key is there twice. Else `wrong-type`.
+    pub fn members(self) -> Result<Members<'d>, Invalid> {
+        let item = self.item();
+        match item.kind {
+            Kind::Object => Ok(Members { object: self, next: self.index + 1, left: usize_of(item.len) }),
+            _ => Err(self.wrong_type("an object")),
+        }
+    }
+
+    /// The member `name` of an object; `None` if there is none, or this is no object.
+    #[must_use]
+    pub fn get(self, name: &str) -> Option<Self> {
+        self.members().ok()?.find(|(key, _)| *key == name).map(|(_, value)| value)
+    }
+
+    /// Where this value stands.
+    #[must_use]
+    pub fn at(self) -> At {
+        self.place(None)
+    }
+
+    /// Where the member `name` of this object stands, or would stand.
+    #[must_use]
+    pub fn at_field(self, name: &str) -> At {
+        self.place(Some(name))
+    }
+
+    /// What a member that nobody knows is called.
+    pub(super) fn unknown_code(self) -> &'static str {
+        match self.document.origin {
+            Origin::Query => "unknown-parameter",
+            Origin::Json | Origin::Table(_) => "unknown-field",
+        }
+    }
+
+    /// Whether this is a value of JSON (or a cell, of which none has parts).
+    pub(super) fn kind(self) -> Kind {
+        self.item().kind
+    }
+
+    /// The text of any scalar as it stands in the source.
+    pub(super) fn raw(self) -> &'d str {
+        self.document.text_of(self.item())
+    }
+
+    fn parent(self) -> Option<Self> {
+        (self.index != 0).then(|| self.child(self.item().parent))
+    }
+
+    /// The steps from the root to here: keys, and `None` for a place in a list.
+    fn path(self) -> Vec<(Option<&'d str>, u32)> {
+        let mut path = Vec::new();
+        let mut node = self;
+        while let Some(parent) = node.parent() {
+            let key = (parent.kind() == Kind::Object).then(|| node.child(node.index - 1).raw());
+            path.push((key, node.item().place));
+            node = parent;
+        }
+        path.reverse();
+        path
+    }
+
+    fn place(self, field: Option<&str>) -> At {
+        let mut path = self.path();
+        match &self.document.origin {
+            Origin::Json => {
+                let mut pointer = String::new();
+                let steps = path.into_iter().chain(field.map(|name| (Some(name), 0)));
+                for (key, place) in steps {
+                    pointer.push('/');
+                    match key {
+                        Some(key) => pointer.push_str(&key.replace('~', "~0").replace('/', "~1")),
+                        None => pointer.push_str(&place.to_string()),
+                    }
+                }
+                At::Pointer(pointer)
+            }
+            Origin::Query => {
+                let name = path.first().and_then(|(key, _)| *key).or(field).unwrap_or_default();
+                At::Query(Cow::Owned(name.to_owned()))
+            }
+            Origin::Table(places) => {
+                let line = path.iter().rev().map(|(_, line)| *line).find(|line| *line != 0).unwrap_or(1);
+                path.extend(field.map(|name| (Some(name), 0)));
+                let keys: Vec<&str> = path.into_iter().filter_map(|(key, _)| key).collect();
+                places.at(&keys, u64::from(line))
+            }
+        }
+    }
+}
+
+/// The items of a list, in order.
+#[derive(Clone, Debug)]
+pub struct Items<'d> {
+    list: Node<'d>,
+    next: u32,
+    left: usize,
+}
+
+impl<'d> Iterator for Items<'d> {
+    type Item = Node<'d>;
+
+    fn next(&mut self) -> Option<Node<'d>> {
+        self.left = self.left.checked_sub(1)?;
+        let node = self.list.child(self.next);
+        self.next = node.item().next;
+        Some(node)
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        (self.left, Some(self.left))
+    }
+}
+
+impl ExactSizeIterator for Items<'_> {}
+
+/// The members of an object: key and value.
+#[derive(Clone, Debug)]
+pub struct Members<'d> {
+    object: Node<'d>,
+    next: u32,
+    left: usize,
+}
+
+impl<'d> Iterator for Members<'d> {
+    type Item = (&'d str, Node<'d>);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.left = self.left.checked_sub(1)?;
+        let key = self.object.child(self.next);
+        let value = self.object.child(self.next + 1);
+        self.next = value.item().next;
+        Some((key.raw(), value))
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        (self.left, Some(self.left))
+    }
+}
+
+impl ExactSizeIterator for Members<'_> {}
+
+/// Builds the flat list, container by container.
+#[derive(Debug, Default)]
+pub(super) struct Builder {
+    pub items: Vec<Item>,
+    pub decoded: String,
+}
+
+impl Builder {
+    /// Adds a value that has no parts.
+    pub fn leaf(&mut self, kind: Kind, parent: u32, span: std::ops::Range<usize>, place: u32) -> u32 {
+        let index = u32_of(self.items.len());
+        let start = u32_of(span.start);
+        self.items.push(Item { kind, parent, next: index + 1, start, len: u32_of(span.len()), place });
+        index
+    }
+
+    /// Adds a text that has no place in the source.
+    pub fn decoded(&mut self, kind: Kind, parent: u32, text: &str, place: u32) -> u32 {
+        let start = self.decoded.len();
+        self.decoded.push_str(text);
+        self.leaf(kind, parent, start..self.decoded.len(), place)
+    }
+
+    /// Begins a list or an object; [`Builder::close`] ends it.
+    pub fn open(&mut self, kind: Kind, parent: u32, place: u32) -> u32 {
+        self.leaf(kind, parent, 0..0, place)
+    }
+
+    /// Ends a container that has got `len` items or members.
+    pub fn close(&mut self, container: u32, len: u32) {
+        let next = u32_of(self.items.len());
+        let item = &mut self.items[usize_of(container)];
+        item.next = next;
+        item.len = len;
+    }
+
+    /// The document, once its root is closed.
+    pub fn finish(self, source: &str, origin: Origin, faults: Vec<Entry>) -> Document<'_> {
+        Document { source, decoded: self.decoded, items: self.items, origin, faults }
+    }
+}

@@ -1,0 +1,14 @@
+//! What every other group uses: no SQL statement, no axum, no rule of timber.
+
+pub mod clock;
+pub mod config;
+pub mod error;
+pub mod geo;
+pub mod i18n;
+pub mod ids;
+pub mod input;
+pub mod region;
+pub mod telemetry;
+pub mod token;
+pub mod units;
+pub mod vocabulary;

@@ -1,0 +1,445 @@
+//! Quantities, times and texts, parsed once at the edge and exact for ever.
+//!
+//! Volumes and the like are decimals, never floats: [`Volume`] m³ (4 decimals), [`Length`] m (2),
+//! [`Diameter`] cm (1), [`Area`] ha (4), [`Pieces`]. Digits beyond those are refused, never rounded, so
+//! that what is stored, summed and hashed is what was sent. `Display` is the minimal form of the chain
+//! (`0.33`, `5`); JSON answers are numbers of the same digits.
+//!
+//! Refusals carry the quantity's own codes: `volume-not-a-number`, `volume-too-precise`,
+//! `volume-too-small`, `volume-too-large`, and so on for `length`, `diameter`, `area`, `pieces`.
+
+mod text;
+mod time;
+
+pub use text::{Note, Text};
+pub use time::{LocalDate, Moment, serialize_utc, utc_text};
+
+use crate::base::error::Invalid;
+use rust_decimal::Decimal;
+
+/// The largest amount any quantity can hold, in whole units; sums beyond are refused, not wrapped.
+const CEILING: i64 = 1_000_000_000;
+
+/// What is wrong with a number's text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fault {
+    NotANumber,
+    TooPrecise,
+    TooLarge,
+}
+
+/// The digits of a number's text: `significant × 10^shift`, no zero at either end, none at all for zero.
+struct Digits {
+    negative: bool,
+    significant: Vec<u8>,
+    shift: i64,
+}
+
+/// Takes a JSON number's text apart.
+///
+/// Leading zeros are let through (spreadsheets write them). Costs nothing for `1e999999999`: the exponent
+/// is compared, never expanded.
+fn read(text: &str) -> Option<Digits> {
+    let (negative, rest) = match text.strip_prefix('-') {
+        Some(rest) => (true, rest),
+        None => (false, text),
+    };
+    let (mantissa, exponent) = match rest.split_once(['e', 'E']) {
+        Some((mantissa, exponent)) => (mantissa, Some(exponent)),
+        None => (rest, None),
+    };
+    let (whole, fraction) = match mantissa.split_once('.') {
+        Some((_, "")) => return None,
+        Some(parts) => parts,
+        None => (mantissa, ""),
+    };
+    let all_digits = |part: &str| part.bytes().all(|byte| byte.is_ascii_digit());
+    if whole.is_empty() || !all_digits(whole) || !all_digits(fraction) {
+        return None;
+    }
+    let exponent = match exponent {
+        None => 0,
+        Some(text) => {
+            let (sign, magnitude) = match text.as_bytes() {
+                [b'-', ..] => (-1, &text[1..]),
+                [b'+', ..] => (1, &text[1..]),
+                _ => (1, text),
+            };
+            if magnitude.is_empty() || !all_digits(magnitude) {
+                return None;
+            }
+            // An exponent beyond i32 outweighs any mantissa a body has room for.
+            sign * magnitude.parse::<i32>().map_or(i64::from(i32::MAX), i64::from)
+        }
+    };
+    let mut significant: Vec<u8> = whole
+        .bytes()
+        .chain(fraction.bytes())
+        .map(|byte| byte - b'0')
+        .skip_while(|digit| *digit == 0)
+        .collect();
+    let mut shift = exponent - i64::try_from(fraction.len()).ok()?;
+    while significant.last() == Some(&0) {
+        significant.pop();
+        shift += 1;
+    }
+    Some(Digits { negative, significant, shift })
+}
+
+impl Digits {
+    /// As a count of `10^-scale`; digits beyond are a fault.
+    fn exactly(&self, scale: u32) -> Result<i64, Fault> {
+        let shift = self.shift + i64::from(scale);
+        if self.significant.is_empty() {
+            Ok(0)
+        } else if shift < 0 {
+            Err(Fault::TooPrecise)
+        } else {
+            self.count(shift)
+        }
+    }
+
+    /// As a count of `10^-scale`, half away from zero.
+    fn rounded(mut self, scale: u32) -> Result<i64, Fault> {
+        let shift = self.shift + i64::from(scale);
+        if self.significant.is_empty() || shift >= 0 {
+            return self.exactly(scale);
+        }
+        let length = i64::try_from(self.significant.len()).map_err(|_| Fault::TooLarge)?;
+        let Ok(keep) = usize::try_from(length + shift) else { return Ok(0) };
+        let up = i64::from(self.significant[keep] >= 5);
+        self.significant.truncate(keep);
+        let magnitude = self.count(0)?.abs() + up;
+        Ok(if self.negative { -magnitude } else { magnitude })
+    }
+
+    /// The digits followed by so many zeros, if they fit.
+    fn count(&self, zeros: i64) -> Result<i64, Fault> {
+        let length = i64::try_from(self.significant.len()).map_err(|_| Fault::TooLarge)?;
+        if length.saturating_add(zeros) > 17 {
+            return Err(Fault::TooLarge);
+        }
+        let zeros = u32::try_from(zeros).map_err(|_| Fault::TooLarge)?;
+        let value = self.significant.iter().fold(0_i64, |value, digit| value * 10 + i64::from(*digit))
+            * 10_i64.pow(zeros);
+        Ok(if self.negative { -value } else { value })
+    }
+}
+
+/// The exact value of a JSON number's text as a count of `10^-scale`.
+fn exact(text: &str, scale: u32) -> Result<i64, Fault> {
+    read(text).ok_or(Fault::NotANumber)?.exactly(scale)
+}
+
+/// The value of a JSON number's text as a count of `10^-scale`, rounded half away from zero, within what
+/// an `i32` holds; `None` if it is no number or larger.
+pub(crate) fn rounded(text: &str, scale: u32) -> Option<i32> {
+    read(text)?.rounded(scale).ok()?.try_into().ok()
+}
+
+/// Writes a decimal as a JSON number of the same digits.
+///
+/// Every decimal of at most 15 significant digits is the shortest text of its nearest double, and that
+/// shortest text is what a JSON writer prints; the quantities have at most 14.
+pub(crate) fn serialize_decimal<S: serde::Serializer>(
+    value: Decimal,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    let text = value.to_string();
+    match text.parse::<i64>() {
+        Ok(whole) => serializer.serialize_i64(whole),
+        Err(_) => serializer.serialize_f64(text.parse().map_err(serde::ser::Error::custom)?),
+    }
+}
+
+/// A decimal quantity with its unit, scale and bounds. The bounds are those of what people may send;
+/// sums and what the database holds may go from `-CEILING` to `CEILING`.
+macro_rules! quantity {
+    (
+        $(#[$meta:meta])*
+        $name:ident, $noun:literal, $unit:literal, scale $scale:literal, from $min:literal to $max:literal,
+        example $example:literal
+    ) => {
+        $(#[$meta])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name(Decimal);
+
+        impl $name {
+            /// Decimals kept.
+            pub const SCALE: u32 = $scale;
+            /// Nothing.
+            pub const ZERO: Self = Self(Decimal::ZERO);
+
+            /// Reads the exact decimal text of a JSON number (`0.33`, `1e-2`).
+            pub fn parse(text: &str) -> Result<Self, Invalid> {
+                let units = exact(text, $scale).map_err(|fault| match fault {
+                    Fault::NotANumber => Self::not_a_number(),
+                    Fault::TooPrecise => Self::too_precise(),
+                    Fault::TooLarge => Self::too_large(),
+                })?;
+                Self::bounded(Decimal::new(units, $scale))
+            }
+
+            /// Takes a decimal that is within the bounds and has no more than the decimals kept.
+            pub fn new(value: Decimal) -> Result<Self, Invalid> {
+                if value.normalize().scale() > $scale {
+                    return Err(Self::too_precise());
+                }
+                Self::bounded(value)
+            }
+
+            fn bounded(value: Decimal) -> Result<Self, Invalid> {
+                if value < Decimal::new($min, $scale) {
+                    Err(Invalid::new(concat!($noun, "-too-small"), format!(
+                        concat!("The ", $noun, " is at least {} ", $unit, "."),
+                        Decimal::new($min, $scale).normalize())))
+                } else if value > Decimal::new($max, $scale) {
+                    Err(Self::too_large())
+                } else {
+                    Ok(Self(value.normalize()))
+                }
+            }
+
+            fn not_a_number() -> Invalid {
+                Invalid::new(concat!($noun, "-not-a-number"), concat!("The ", $noun, " is not a decimal number."))
+            }
+
+            fn too_precise() -> Invalid {
+                Invalid::new(concat!($noun, "-too-precise"), concat!("The ", $noun, " (", $unit,
+                    ") has at most ", $scale, " decimals; more are refused, never rounded."))
+            }
+
+            fn too_large() -> Invalid {
+                Invalid::new(concat!($noun, "-too-large"), format!(
+                    concat!("The ", $noun, " is at most {} ", $unit, "."), Decimal::new($max, $scale).normalize()))
+            }
+
+            /// The exact value.
+            #[must_use]
+            pub const fn decimal(self) -> Decimal {
+                self.0
+            }
+        }
+
+        impl std::fmt::Display for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                self.0.fmt(f)
+            }
+        }
+
+        impl std::str::FromStr for $name {
+            type Err = Invalid;
+            fn from_str(text: &str) -> Result<Self, Self::Err> {
+                Self::parse(text)
+            }
+        }
+
+        impl serde::Serialize for $name {
+            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serialize_decimal(self.0, serializer)
+            }
+        }
+
+        impl sqlx::Type<sqlx::Postgres> for $name {
+            fn type_info() -> sqlx::postgres::PgTypeInfo {
+                <Decimal as sqlx::Type<sqlx::Postgres>>::type_info()
+            }
+        }
+
+        impl sqlx::postgres::PgHasArrayType for $name {
+            fn array_type_info() -> sqlx::postgres::PgTypeInfo {
+                <Decimal as sqlx::postgres::PgHasArrayType>::array_type_info()
+            }
+        }
+
+        impl sqlx::Encode<'_, sqlx::Postgres> for $name {
+            fn encode_by_ref(
+                &self,
+                buffer: &mut sqlx::postgres::PgArgumentBuffer,
+            ) -> Result<sqlx::encode::IsNull, sqlx::error::BoxDynError> {
+                <Decimal as sqlx::Encode<'_, sqlx::Postgres>>::encode_by_ref(&self.0, buffer)
+            }
+        }
+
+        impl<'r> sqlx::Decode<'r, sqlx::Postgres> for $name {
+            /// Takes any sum the database holds, not only what a client may send.
+            fn decode(value: sqlx::postgres::PgValueRef<'r>) -> Result<Self, sqlx::error::BoxDynError> {
+                let value = <Decimal as sqlx::Decode<'r, sqlx::Postgres>>::decode(value)?.normalize();
+                if value.scale() > $scale {
+                    return Err(Self::too_precise().into());
+                }
+                if value.abs() > Decimal::from(CEILING) {
+                    return Err(Self::too_large().into());
+                }
+                Ok(Self(value))
+            }
+        }
+
+        impl utoipa::PartialSchema for $name {
+            fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::schema::Schema> {
+                utoipa::openapi::ObjectBuilder::new()
+                    .schema_type(utoipa::openapi::schema::Type::Number)
+                    .description(Some(concat!("The ", $noun, " in ", $unit, ", at most ", $scale,
+                        " decimals; more are refused, never rounded.")))
+                    .examples([serde_json::json!($example)])
+                    .into()
+            }
+        }
+
+        impl utoipa::ToSchema for $name {}
+    };
+}
+
+quantity! {
+    /// Solid volume of wood in m³, 4 decimals. A client may send 0.0001 to 1,000,000 (a ticket line);
+    /// [`Volume::fits`] has the bounds of one log or stack. A difference may be negative.
+    Volume, "volume", "m³", scale 4, from 1 to 10_000_000_000, example 0.33
+}
+
+quantity! {
+    /// Length of a log in m, 2 decimals, 0.01 to 30.
+    Length, "length", "m", scale 2, from 1 to 3_000, example 6.5
+}
+
+quantity! {
+    /// Top diameter of a log in cm, 1 decimal, 1 to 300.
+    Diameter, "diameter", "cm", scale 1, from 10 to 3_000, example 24.5
+}
+
+quantity! {
+    /// Area of a felling site in ha, 4 decimals, 0.0001 to 1,000,000.
+    Area, "area", "ha", scale 4, from 1 to 10_000_000_000, example 3.75
+}
+
+impl Volume {
+    /// The sum; `None` beyond a thousand million m³.
+    #[must_use]
+    pub fn checked_add(self, other: Self) -> Option<Self> {
+        Self::within(self.0.checked_add(other.0)?)
+    }
+
+    /// The difference, which may be negative; `None` beyond a thousand million m³.
+    #[must_use]
+    pub fn checked_sub(self, other: Self) -> Option<Self> {
+        Self::within(self.0.checked_sub(other.0)?)
+    }
+
+    /// The exact sum of many; `None` beyond a thousand million m³.
+    #[must_use]
+    pub fn checked_sum(volumes: impl IntoIterator<Item = Self>) -> Option<Self> {
+        volumes.into_iter().try_fold(Self::ZERO, Self::checked_add)
+    }
+
+    /// Whether `self > base × (1 + percent / 100)`, exactly.
+    #[must_use]
+    pub fn exceeds(self, base: Self, percent: Decimal) -> bool {
+        // 10^9 with 4 decimals times a percentage of a few digits stays far inside 28 digits.
+        self.0 * Decimal::ONE_HUNDRED > base.0 * (Decimal::ONE_HUNDRED + percent)
+    }
+
+    /// Whether it is below nothing.
+    #[must_use]
+    pub fn is_negative(self) -> bool {
+        self.0 < Decimal::ZERO
+    }
+
+    fn within(value: Decimal) -> Option<Self> {
+        (value.abs() <= Decimal::from(CEILING)).then(|| Self(value.normalize()))
+    }
+}
+
+/// How many pieces a stack has, 1 to 10,000.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Pieces(i32);
+
+impl Pieces {
+    /// Reads a whole number.
+    pub fn parse(text: &str) -> Result<Self, Invalid> {
+        match exact(text, 0) {
+            Ok(number) => Self::new(number),
+            Err(Fault::NotANumber) => {
+                Err(Invalid::new("pieces-not-a-number", "The number of pieces is not a number."))
+            }
+            Err(Fault::TooPrecise) => {
+                Err(Invalid::new("pieces-too-precise", "The number of pieces is a whole number."))
+            }
+            Err(Fault::TooLarge) => Err(Self::too_large()),
+        }
+    }
+
+    /// Takes a number within the bounds.
+    pub fn new(number: i64) -> Result<Self, Invalid> {
+        match i32::try_from(number) {
+            Ok(number @ 1..=10_000) => Ok(Self(number)),
+            _ if number < 1 => Err(Invalid::new("pieces-too-small", "There is at least 1 piece.")),
+            _ => Err(Self::too_large()),
+        }
+    }
+
+    fn too_large() -> Invalid {
+        Invalid::new("pieces-too-large", "There are at most 10,000 pieces under one seal.")
+    }
+
+    /// The number.
+    #[must_use]
+    pub const fn get(self) -> i32 {
+        self.0
+    }
+}
+
+impl std::fmt::Display for Pieces {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl serde::Serialize for Pieces {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_i32(self.0)
+    }
+}
+
+impl sqlx::Type<sqlx::Postgres> for Pieces {
+    fn type_info() -> sqlx::postgres::PgTypeInfo {
+        <i32 as sqlx::Type<sqlx::Postgres>>::type_info()
+    }
+}
+
+impl sqlx::postgres::PgHasArrayType for Pieces {
+    fn array_type_info() -> sqlx::postgres::PgTypeInfo {
+        <i32 as sqlx::postgres::PgHasArrayType>::array_type_info()
+    }
+}
+
+impl sqlx::Encode<'_, sqlx::Postgres> for Pieces {
+    fn encode_by_ref(
+        &self,
+        buffer: &mut sqlx::postgres::PgArgumentBuffer,
+    ) -> Result<sqlx::encode::IsNull, sqlx::error::BoxDynError> {
+        <i32 as sqlx::Encode<'_, sqlx::Postgres>>::encode_by_ref(&self.0, buffer)
+    }
+}
+
+impl<'r> sqlx::Decode<'r, sqlx::Postgres> for Pieces {
+    fn decode(value: sqlx::postgres::PgValueRef<'r>) -> Result<Self, sqlx::error::BoxDynError> {
+        Ok(Self::new(<i32 as sqlx::Decode<'r, sqlx::Postgres>>::decode(value)?.into())?)
+    }
+}
+
+impl utoipa::PartialSchema for Pieces {
+    fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::schema::Schema> {
+        utoipa::openapi::ObjectBuilder::new()
+            .schema_type(utoipa::openapi::schema::Type::Integer)
+            .minimum(Some(1))
+            .maximum(Some(10_000))
+            .description(Some("Pieces in a stack."))
+            .into()
+    }
+}
+
+impl utoipa::ToSchema for Pieces {}
+
+crate::base::input::parse_number!(Volume, Length, Diameter, Area, Pieces);
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,193 @@
+//! Free text from people: names, reasons, notes.
+
+use crate::base::error::Invalid;
+use crate::base::vocabulary::sqlx_as_text;
+use unicode_normalization::UnicodeNormalization;
+
+/// One line of text: NFC, trimmed, 1 to `MAX` characters (Unicode scalar values), without control
+/// characters, line breaks, invisible spaces, direction overrides or noncharacters.
+///
+/// Refusals: `text-empty`, `text-too-long`, `text-forbidden-character`.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Text<const MAX: usize = 200>(String);
+
+/// A longer remark.
+pub type Note = Text<1_000>;
+
+impl<const MAX: usize> Text<MAX> {
+    /// Normalises and checks.
+    pub fn parse(text: &str) -> Result<Self, Invalid> {
+        // Composition joins at most four characters into one, so longer cannot fit and is not worth composing.
+        if text.trim().chars().nth(MAX * 4).is_some() {
+            return Err(Self::too_long());
+        }
+        let composed: String = text.nfc().collect();
+        let trimmed = composed.trim();
+        if trimmed.is_empty() {
+            return Err(Invalid::new("text-empty", "The text is empty."));
+        }
+        if let Some(found) = trimmed.chars().find(|&character| forbidden(character)) {
+            return Err(Invalid::new(
+                "text-forbidden-character",
+                format!("The text has the character U+{:04X}, which is not allowed.", u32::from(found)),
+            ));
+        }
+        if trimmed.chars().nth(MAX).is_some() {
+            return Err(Self::too_long());
+        }
+        Ok(Self(trimmed.to_owned()))
+    }
+
+    fn too_long() -> Invalid {
+        Invalid::new("text-too-long", format!("The text has at most {MAX} characters."))
+    }
+
+    /// The text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The text, owned.
+    #[must_use]
+    pub fn into_string(self) -> String {
+        self.0
+    }
+}
+
+/// What has no place in a name or a remark, and would let one look like another or break a line.
+fn forbidden(character: char) -> bool {
+    character.is_control()
+        || matches!(u32::from(character),
+            0x200B | 0x2028 | 0x2029 | 0x202A..=0x202E | 0x2060..=0x2064 | 0x2066..=0x206F | 0xFEFF
+            | 0xFDD0..=0xFDEF | 0xFFF9..=0xFFFB | 0xE0000..=0xE007F)
+        || u32::from(character) & 0xFFFE == 0xFFFE
+}
+
+impl<const MAX: usize> std::fmt::Display for Text<MAX> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl<const MAX: usize> std::fmt::Debug for Text<MAX> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl<const MAX: usize> std::str::FromStr for Text<MAX> {
+    type Err = Invalid;
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Self::parse(text)
+    }
+}
+
+impl<const MAX: usize> serde::Serialize for Text<MAX> {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.0)
+    }
+}
+
+impl<'de, const MAX: usize> serde::Deserialize<'de> for Text<MAX> {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = <std::borrow::Cow<'de, str>>::deserialize(deserializer)?;
+        Self::parse(&text).map_err(serde::de::Error::custom)
+    }
+}
+
+sqlx_as_text!([const MAX: usize] Text<MAX>);
+
+impl<const MAX: usize> utoipa::PartialSchema for Text<MAX> {
+    fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::schema::Schema> {
+        utoipa::openapi::ObjectBuilder::new()
+            .schema_type(utoipa::openapi::schema::Type::String)
+            .min_length(Some(1))
+            .max_length(Some(MAX))
+            .description(Some("One line of text; composed (NFC) and trimmed before it is stored."))
+            .into()
+    }
+}
+
+impl<const MAX: usize> utoipa::ToSchema for Text<MAX> {
+    fn name() -> std::borrow::Cow<'static, str> {
+        format!("Text{MAX}").into()
+    }
+}
+
+impl<const MAX: usize> crate::base::input::Read for Text<MAX> {
+    fn read(node: crate::base::input::Node<'_>, errors: &mut crate::base::input::Errors) -> Option<Self> {
+        crate::base::input::read_text(node, errors)
+    }
+}
+
+impl<const MAX: usize> crate::base::input::ParseText for Text<MAX> {
+    fn parse_text(text: &str) -> Result<Self, Invalid> {
+        Self::parse(text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn a_name_is_composed_and_trimmed() {
+        // й written as и and a combining breve.
+        let name = Text::<200>::parse("  Семеи\u{306} орманы\u{a0}").unwrap();
+        assert_eq!(name.as_str(), "Семей орманы");
+        assert_eq!(serde_json::to_string(&name).unwrap(), "\"Семей орманы\"");
+        assert_eq!(
+            Text::<200>::parse("Қызыл-Арай, 12-орам № 3 «Б»").unwrap().as_str(),
+            "Қызыл-Арай, 12-орам № 3 «Б»"
+        );
+    }
+
+    #[test]
+    fn what_hides_or_breaks_is_refused() {
+        for bad in [
+            "a\0b",
+            "a\nb",
+            "a\tb",
+            "a\u{202e}b",
+            "a\u{2066}b",
+            "a\u{200b}b",
+            "a\u{feff}b",
+            "a\u{ffff}b",
+            "\u{7f}a",
+        ] {
+            assert_eq!(Text::<200>::parse(bad).unwrap_err().code, "text-forbidden-character", "{bad:?}");
+        }
+        for empty in ["", " ", "\u{3000}\n"] {
+            assert_eq!(Text::<200>::parse(empty).unwrap_err().code, "text-empty");
+        }
+    }
+
+    #[test]
+    fn length_counts_characters_after_composition() {
+        assert!(Text::<200>::parse(&"ә".repeat(200)).is_ok());
+        assert_eq!(Text::<200>::parse(&"ә".repeat(201)).unwrap_err().code, "text-too-long");
+        assert!(Text::<200>::parse(&"и\u{306}".repeat(200)).is_ok());
+        assert!(Note::parse(&"ә".repeat(1_000)).is_ok());
+        assert_eq!(Text::<200>::parse(&"x".repeat(1_000_000)).unwrap_err().code, "text-too-long");
+        // Spaces around are no part of the text.
+        assert!(Text::<5>::parse(&format!("{0}pine{0}", " ".repeat(1_000))).is_ok());
+    }
+
+    #[test]
+    fn each_length_has_its_own_schema_name() {
+        use utoipa::ToSchema as _;
+        assert_ne!(Text::<200>::name(), Note::name());
+    }
+
+    proptest! {
+        #[test]
+        fn parsing_twice_changes_nothing(text in "\\PC{0,60}|.{0,60}") {
+            if let Ok(once) = Text::<50>::parse(&text) {
+                prop_assert_eq!(&Text::<50>::parse(once.as_str()).unwrap(), &once);
+                prop_assert!(once.as_str().chars().count() <= 50);
+            }
+        }
+    }
+}

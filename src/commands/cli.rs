@@ -1,0 +1,440 @@
+//! The command line: which command, with which settings.
+//!
+//! A fault of the command line itself ends with exit code 2 and the usage, everything
+//! else that keeps a command from its end with exit code 1 and a sentence.
+
+use crate::base::clock::Clock;
+use crate::base::config::{DatabaseSettings, Settings};
+use crate::base::error::Invalid;
+use crate::base::telemetry::{self, Format, TelemetryError};
+use crate::commands::demo;
+use crate::commands::erase::{self, Whose};
+use crate::commands::serve::{self, Operation};
+use crate::db::{self, Mode, OpenError};
+use crate::http::core::app::server_settings;
+use crate::http::core::body::BodySettings;
+use crate::http::router;
+use crate::net::server::ServerSettings;
+use crate::services::verifier::command::{self, VerifyArgs};
+use crate::timber::party::bin::Bin;
+use clap::{Args, Parser, Subcommand};
+use std::ffi::OsString;
+use std::io::Write;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use crate::base::ids::HarvestId;
+use crate::evidence::register::publish::PublishError;
+use crate::evidence::register::witness::WitnessError;
+use crate::evidence::tlog::VerifierKey;
+use crate::http::core::address::Network;
+
+mod check;
+mod register;
+
+/// Marking and tracing of timber: seals, felling tickets, harvests, custody, verification.
+#[derive(Debug, Parser)]
+#[command(name = "ormantrace", version, arg_required_else_help = false)]
+#[command(after_help = "Without a command, `serve` is meant: `ormantrace --listen 0.0.0.0:8080` serves.")]
+pub struct Cli {
+    /// How the lines on standard error look
+    #[arg(long, env = "ORMANTRACE_LOG_FORMAT", value_name = "FORMAT", global = true)]
+    #[arg(value_enum, default_value_t = Format::Text)]
+    log_format: Format,
+
+    /// Which lines are told, such as info,ormantrace=debug
+    #[arg(long = "log", env = "ORMANTRACE_LOG", value_name = "FILTER", global = true)]
+    #[arg(default_value = telemetry::DEFAULT_FILTER)]
+    log: String,
+
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Migrate the database and serve (the default)
+    Serve(Box<ServeArgs>),
+    /// Serve a small believable world with fixed demo keys, made on first start; never for real data
+    Demo(Box<ServeArgs>),
+    /// Bring the database to this program's shape, and end
+    Migrate(DatabaseSettings),
+    /// Print the OpenAPI document, and end
+    Openapi,
+    /// Ask a server on this machine whether it is ready; exit code 0 if it is (for container health checks)
+    Probe {
+        /// Where it listens
+        #[arg(
+            long,
+            env = "ORMANTRACE_LISTEN",
+            value_name = "ADDRESS:PORT",
+            default_value = "127.0.0.1:8080"
+        )]
+        listen: SocketAddr,
+    },
+    /// Check an export, a proof, a receipt or a checkpoint offline; exit code 0 if every check holds
+    Verify(Box<VerifyArgs>),
+    /// Erase a person's data for good: from the tables, the indexes and a private cluster's files
+    Erase(EraseArgs),
+    /// Sign the register of all events and publish it; a process apart from the server, with a key that
+    /// the database's administrator does not have
+    Publish(Box<register::PublishArgs>),
+    /// Countersign somebody's register, each checkpoint only if it follows from the one before
+    Witness(Box<register::WitnessArgs>),
+    /// Make or show a key of a register or a witness
+    #[command(subcommand)]
+    Key(register::KeyCommand),
+    /// Check the whole database against its evidence and the register; exit code 0 if nothing is wrong,
+    /// 1 with a line for each finding, 2 if it could not be checked
+    Fsck(check::FsckArgs),
+}
+
+/// What `serve` and `demo` can be told.
+#[derive(Args, Clone, Debug)]
+pub struct ServeArgs {
+    #[command(flatten)]
+    settings: Settings,
+
+    #[command(flatten)]
+    operation: OperationArgs,
+}
+
+/// Limits and ways of running it.
+#[derive(Args, Clone, Debug)]
+struct OperationArgs {
+    /// File of the key that signs marking codes; made if there is none. All instances share one
+    /// [default: keys/marking.key in the data directory]
+    #[arg(long, env = "ORMANTRACE_MARKING_KEY", value_name = "FILE")]
+    marking_key: Option<std::path::PathBuf>,
+
+    /// Folder of the published register, which `publish` writes and this serves
+    /// [default: register in the data directory]
+    #[arg(long, env = "ORMANTRACE_REGISTER_DIR", value_name = "FOLDER")]
+    register_dir: Option<std::path::PathBuf>,
+    /// File of the key that signs receipts; made if there is none [default: keys/receipt.key in the data
+    /// directory]
+    #[arg(long, env = "ORMANTRACE_RECEIPT_KEY", value_name = "FILE")]
+    receipt_key: Option<std::path::PathBuf>,
+
+    /// Public key that signed receipts before the present one, to be shown beside it for as long as anybody
+    /// may check such a receipt; several by commas
+    #[arg(long, env = "ORMANTRACE_FORMER_RECEIPT_KEY", value_name = "VKEY", value_delimiter = ',')]
+    #[arg(value_parser = command::register_key)]
+    former_receipt_key: Vec<VerifierKey>,
+
+    /// Name of the register in the keys that are made for it, such as wood.example [default: the public
+    /// address]
+    #[arg(long, env = "ORMANTRACE_ORIGIN", value_name = "NAME", value_parser = origin)]
+    origin: Option<String>,
+
+    /// Public checks of codes that find nothing, per minute and address without a token
+    #[arg(long, env = "ORMANTRACE_MISSES_PER_MINUTE", value_name = "NUMBER", default_value_t = 30)]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    misses_per_minute: u32,
+
+    /// Public checks of any outcome, per second and address without a token
+    #[arg(long, env = "ORMANTRACE_HITS_PER_SECOND", value_name = "NUMBER", default_value_t = 20)]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    hits_per_second: u32,
+
+    /// Networks of proxies whose X-Forwarded-For is believed, such as 10.0.0.0/8; several by commas
+    #[arg(long, env = "ORMANTRACE_TRUSTED_PROXY", value_name = "NETWORK", value_delimiter = ',')]
+    #[arg(value_parser = Network::parse)]
+    trusted_proxy: Vec<Network>,
+
+    /// Address of a listener of its own for /metrics, open to whoever reaches it; without one,
+    /// /metrics asks for the operator's token
+    #[arg(long, env = "ORMANTRACE_METRICS_LISTEN", value_name = "ADDRESS:PORT")]
+    metrics_listen: Option<SocketAddr>,
+
+    /// Seconds in which a request's header must be complete, and how long a connection may idle
+    #[arg(long, env = "ORMANTRACE_HEADER_SECONDS", value_name = "SECONDS", default_value_t = 10)]
+    #[arg(value_parser = clap::value_parser!(u16).range(1..=300))]
+    header_seconds: u16,
+
+    /// Seconds in which a request's body must be complete; no pause in it may be longer than 10
+    #[arg(long, env = "ORMANTRACE_BODY_SECONDS", value_name = "SECONDS", default_value_t = 30)]
+    #[arg(value_parser = clap::value_parser!(u16).range(1..=300))]
+    body_seconds: u16,
+
+    /// Seconds that requests at work have left once the server was told to stop
+    #[arg(long, env = "ORMANTRACE_DRAIN_SECONDS", value_name = "SECONDS", default_value_t = 30)]
+    #[arg(value_parser = clap::value_parser!(u16).range(1..=30))]
+    drain_seconds: u16,
+
+    /// Seconds between saying no to /readyz and closing the door, for balancers to look away
+    #[arg(long, env = "ORMANTRACE_LEAVE_SECONDS", value_name = "SECONDS", default_value_t = 0)]
+    #[arg(value_parser = clap::value_parser!(u16).range(0..=60))]
+    leave_seconds: u16,
+}
+
+/// Whose data is erased.
+#[derive(Args, Clone, Debug)]
+struct EraseArgs {
+    #[command(flatten)]
+    database: DatabaseSettings,
+
+    #[command(flatten)]
+    whose: WhoseArgs,
+}
+
+#[derive(Args, Clone, Debug)]
+#[group(required = true, multiple = false)]
+struct WhoseArgs {
+    /// The responsible person of one harvest, by the harvest's id
+    #[arg(long, value_name = "ID")]
+    harvest: Option<HarvestId>,
+
+    /// A person by IIN: in every harvest, and as a sole trader or farm
+    #[arg(long, value_name = "IIN", value_parser = Bin::parse)]
+    iin: Option<Bin>,
+}
+
+/// Why a command did not come to its end. `Display` is the whole message.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    /// Telemetry cannot be set up.
+    #[error("{0}.")]
+    Telemetry(#[from] TelemetryError),
+    /// The runtime cannot be started, or standard output be written to.
+    #[error("{0}.")]
+    Io(#[from] std::io::Error),
+    /// A setting is wrong.
+    #[error("{0}")]
+    Settings(#[from] Invalid),
+    /// The database does not open.
+    #[error("{0}")]
+    Open(#[from] OpenError),
+    /// Serving failed.
+    #[error("{0}")]
+    Serve(#[from] serve::Failure),
+    /// Showing the demonstration failed.
+    #[error("{0}")]
+    Demo(#[from] demo::Failure),
+    /// No server, or one that is not ready.
+    #[error("The server at {0} is not ready.")]
+    NotReady(SocketAddr),
+    /// What was to be verified does not hold, or cannot be read.
+    #[error("{0}")]
+    Verify(#[from] command::Failure),
+    /// Publishing ended.
+    #[error("{0}")]
+    Publish(#[from] PublishError),
+    /// Witnessing did not start.
+    #[error("{0}")]
+    Witness(#[from] WitnessError),
+    /// Erasing failed.
+    #[error("{0}")]
+    Erase(#[from] erase::Failure),
+    /// The check did not come to its end.
+    #[error("{0}")]
+    Unchecked(String),
+    /// The check came to its end and found something.
+    #[error("The database and its evidence do not agree: see the lines on standard output.")]
+    Findings,
+}
+
+impl Failure {
+    /// The exit code: 1, but 2 for a check that could not be done, since its 1 says that something is wrong.
+    #[must_use]
+    pub fn exit_code(&self) -> u8 {
+        if matches!(self, Self::Unchecked(_)) { 2 } else { 1 }
+    }
+}
+
+impl Cli {
+    /// What this process was called with. Ends the process if that makes no sense, or only asks for help.
+    #[must_use]
+    pub fn from_command_line() -> Self {
+        Self::parse_from(with_command(std::env::args_os()))
+    }
+
+    /// Does it.
+    ///
+    /// # Errors
+    /// A sentence for the administrator.
+    pub fn run(self) -> Result<(), Failure> {
+        if matches!(self.command, Command::Openapi) {
+            let mut document = router::openapi().to_pretty_json().map_err(std::io::Error::other)?;
+            document.push('\n');
+            return Ok(std::io::stdout().write_all(document.as_bytes())?);
+        }
+        if let Command::Probe { listen } = self.command {
+            return serve::probe(listen).map_err(|_| Failure::NotReady(listen));
+        }
+        let command = match self.command {
+            Command::Verify(args) => return Ok(args.run()?),
+            Command::Key(command) => return command.run(),
+            other => other,
+        };
+        telemetry::init(self.log_format, &self.log)?;
+        tokio::runtime::Runtime::new()?.block_on(command.run())
+    }
+}
+
+impl Command {
+    async fn run(self) -> Result<(), Failure> {
+        match self {
+            Self::Serve(args) => {
+                let (settings, operation) = args.split();
+                Ok(serve::serve(&settings, operation).await?)
+            }
+            Self::Demo(args) => {
+                let (settings, operation) = args.split();
+                Ok(demo::serve(&settings, operation).await?)
+            }
+            Self::Migrate(settings) => {
+                let database =
+                    db::open(&settings, Mode::Attach, crate::evidence::register::backfill::on_migration)
+                        .await?;
+                database.close().await;
+                tracing::info!("the database has this program's shape");
+                Ok(())
+            }
+            Self::Publish(args) => args.run().await,
+            Self::Witness(args) => args.run().await,
+            Self::Openapi | Self::Probe { .. } | Self::Verify(_) | Self::Key(_) => Ok(()),
+            Self::Erase(args) => {
+                let whose = match (args.whose.harvest, args.whose.iin) {
+                    (Some(harvest), _) => Whose::Harvest(harvest),
+                    (None, Some(iin)) => Whose::Iin(iin),
+                    (None, None) => return Ok(()),
+                };
+                let database =
+                    db::open(&args.database, Mode::Attach, crate::evidence::register::backfill::on_migration)
+                        .await?;
+                let erased = erase::erase(&database, &whose, &Clock::system()).await;
+                database.close().await;
+                Ok(writeln!(std::io::stdout(), "{}", erased?)?)
+            }
+            Self::Fsck(args) => args.run().await,
+        }
+    }
+}
+
+impl ServeArgs {
+    fn split(self) -> (Settings, Operation) {
+        let (given, body) = (self.operation, BodySettings::default());
+        let mut operation = Operation {
+            marking_key: given.marking_key,
+            register_dir: given.register_dir,
+            receipt_key: given.receipt_key,
+            former_receipt_keys: given.former_receipt_key,
+            origin: given.origin,
+            trusted_proxies: given.trusted_proxy,
+            metrics_listen: given.metrics_listen,
+            leave: Duration::from_secs(given.leave_seconds.into()),
+            server: ServerSettings {
+                header_timeout: Duration::from_secs(given.header_seconds.into()),
+                drain: Duration::from_secs(given.drain_seconds.into()),
+                ..server_settings()
+            },
+            body: BodySettings {
+                idle: body.idle.min(Duration::from_secs(given.body_seconds.into())),
+                total: Duration::from_secs(given.body_seconds.into()),
+                ..body
+            },
+            ..Operation::default()
+        };
+        operation.limits.misses.count = given.misses_per_minute;
+        operation.limits.hits.count = given.hits_per_second;
+        (self.settings, operation)
+    }
+}
+
+fn origin(text: &str) -> Result<String, Invalid> {
+    if crate::evidence::tlog::note::is_name(text) {
+        return Ok(text.to_owned());
+    }
+    Err(Invalid::new("bad-origin", "A register's name has no space and no `+`, and at most 255 bytes."))
+}
+
+/// The arguments with `serve` put where a command would stand, if none stands there: a flag
+/// that is none of every command's begins `serve`'s own.
+fn with_command(arguments: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
+    let mut arguments: Vec<OsString> = arguments.into_iter().collect();
+    let mut at = 1;
+    while let Some(argument) = arguments.get(at).and_then(|argument| argument.to_str()) {
+        match argument {
+            "--log" | "--log-format" => at += 2,
+            _ if argument.starts_with("--log=") || argument.starts_with("--log-format=") => at += 1,
+            _ => break,
+        }
+    }
+    let at = at.min(arguments.len());
+    let is_serve = match arguments.get(at).and_then(|argument| argument.to_str()) {
+        None => at == arguments.len(),
+        Some("-h" | "--help" | "-V" | "--version") => false,
+        Some(argument) => argument.starts_with('-'),
+    };
+    if is_serve {
+        arguments.insert(at, "serve".into());
+    }
+    arguments
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    fn parse(line: &str) -> Result<Cli, clap::Error> {
+        let arguments = std::iter::once("ormantrace").chain(line.split_whitespace()).map(OsString::from);
+        Cli::try_parse_from(with_command(arguments))
+    }
+
+    #[test]
+    fn the_definition_holds_together() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn serve_is_the_default_wherever_the_common_flags_stand() {
+        for line in [
+            "",
+            "serve",
+            "--listen 127.0.0.1:0",
+            "--log debug",
+            "--log-format=json --listen 127.0.0.1:0",
+            "--log debug serve --log-format json",
+        ] {
+            assert!(matches!(parse(line).expect(line).command, Command::Serve(_)), "{line}");
+        }
+        assert!(matches!(parse("--log debug migrate").expect("read").command, Command::Migrate(_)));
+        assert!(matches!(parse("--log-format json openapi").expect("read").command, Command::Openapi));
+        assert_eq!(parse("--help").expect_err("help").kind(), clap::error::ErrorKind::DisplayHelp);
+        assert_eq!(parse("fell").expect_err("unknown").kind(), clap::error::ErrorKind::InvalidSubcommand);
+    }
+
+    #[test]
+    fn one_is_erased_by_harvest_or_by_iin() {
+        let harvest = HarvestId::new();
+        assert!(parse(&format!("erase --harvest {harvest}")).is_ok());
+        for line in ["erase", "erase --iin 12", &format!("erase --harvest {harvest} --iin 850101300007")] {
+            assert!(parse(line).is_err(), "{line}");
+        }
+    }
+
+    #[test]
+    fn every_flag_that_serves_has_its_twin() {
+        let command = Cli::command();
+        let serve = command.find_subcommand("serve").expect("a command");
+        for arg in serve.get_arguments().filter(|arg| arg.get_id() != "help") {
+            let twin = arg.get_env().and_then(|twin| twin.to_str()).unwrap_or_default();
+            assert!(twin == "DATABASE_URL" || twin.starts_with("ORMANTRACE_"), "{:?}", arg.get_id());
+        }
+    }
+
+    #[test]
+    fn limits_arrive() {
+        let Command::Serve(args) =
+            parse("--misses-per-minute 7 --trusted-proxy 10.0.0.0/8,127.0.0.1").expect("read").command
+        else {
+            panic!("not serve")
+        };
+        let (_, operation) = args.split();
+        assert_eq!(operation.limits.misses.count, 7);
+        assert_eq!(operation.trusted_proxies.len(), 2);
+        assert!(parse("--drain-seconds 31").is_err());
+    }
+}

@@ -1,0 +1,61 @@
+//! `ormantrace fsck`.
+
+use super::Failure;
+use crate::base::config::DatabaseSettings;
+use crate::commands::fsck::{self, Published, Scope, console::Console};
+use crate::db::{self, Mode};
+use crate::evidence::tlog::VerifierKey;
+use clap::Args;
+use std::io::Write;
+use std::path::PathBuf;
+
+/// What is checked.
+#[derive(Args, Clone, Debug)]
+pub struct FsckArgs {
+    #[command(flatten)]
+    database: DatabaseSettings,
+
+    /// Folder of the published register to compare with [default: register in the data directory,
+    /// if it is there]
+    #[arg(long, env = "ORMANTRACE_REGISTER_DIR", value_name = "FOLDER")]
+    register_dir: Option<PathBuf>,
+
+    /// Key that the published register must be signed with, as NAME+ID+KEY; any one of several by
+    /// commas. Without one, the keys that the register's folder names are believed
+    #[arg(long, env = "ORMANTRACE_TRUST", value_name = "VKEY", value_delimiter = ',')]
+    trust: Vec<VerifierKey>,
+}
+
+impl FsckArgs {
+    fn scope(&self) -> Scope {
+        let in_data = || self.database.data_dir().ok().map(|dir| dir.join("register"));
+        let folder = self.register_dir.clone().or_else(|| in_data().filter(|dir| dir.is_dir()));
+        let published = folder.map(|folder| Published { folder, keys: self.trust.clone() });
+        Scope { published, ..Scope::default() }
+    }
+
+    /// Checks and tells.
+    pub(super) async fn run(&self) -> Result<(), Failure> {
+        match self.is_clean().await {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(Failure::Findings),
+            Err(other) => Err(Failure::Unchecked(other.to_string())),
+        }
+    }
+
+    async fn is_clean(&self) -> Result<bool, Failure> {
+        let database =
+            db::open(&self.database, Mode::Attach, crate::evidence::register::backfill::on_migration).await?;
+        let mut console = Console::default();
+        let checked = async {
+            let mut connection = database.owner().await.map_err(fsck::Failure::Database)?;
+            fsck::check(&mut connection, &self.scope(), &mut console).await
+        };
+        let checked = checked.await;
+        console.finish();
+        database.close().await;
+        let summary = checked.map_err(|failure| Failure::Unchecked(failure.to_string()))?;
+        writeln!(std::io::stdout(), "{summary}")?;
+        Ok(summary.is_clean())
+    }
+}

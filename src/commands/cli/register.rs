@@ -1,0 +1,220 @@
+//! `publish`, `witness` and `key`: what runs beside the server, with keys of its own.
+
+use super::Failure;
+use crate::base::clock::Clock;
+use crate::base::config::{DatabaseSettings, shown};
+use crate::commands::serve::{self, told_to_stop};
+use crate::db;
+use crate::evidence::register::countersign::WitnessAddress;
+use crate::evidence::register::publish::{PublishSettings, Publisher};
+use crate::evidence::register::witness::{Witness, WitnessError};
+use crate::evidence::tlog::Folder;
+use crate::evidence::tlog::disk::Disk;
+use crate::evidence::tlog::note::{Kind, Signer, VerifierKey, is_name};
+use crate::http::core::app::server_settings;
+use crate::http::core::metrics::Exposition;
+use crate::http::witness;
+use crate::net::server::Server;
+use clap::{Args, Subcommand};
+use std::io::{self, Write};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// What `publish` can be told.
+#[derive(Args, Clone, Debug)]
+pub struct PublishArgs {
+    #[command(flatten)]
+    database: DatabaseSettings,
+
+    /// Folder of the register: what is published, and what was signed last
+    /// [default: register in the data directory]
+    #[arg(long, env = "ORMANTRACE_REGISTER_DIR", value_name = "FOLDER")]
+    register_dir: Option<PathBuf>,
+
+    /// File of the key that signs the register; while one key takes another's place both, by a comma
+    /// [default: keys/register.key in the data directory]
+    #[arg(long, env = "ORMANTRACE_REGISTER_KEY", value_name = "FILE", value_delimiter = ',')]
+    register_key: Vec<PathBuf>,
+
+    /// Name of the register, such as wood.example/register, for the key that the first start makes
+    #[arg(long, env = "ORMANTRACE_ORIGIN", value_name = "NAME", value_parser = name)]
+    origin: Option<String>,
+
+    /// A witness: its address, an equals sign, its public key; several by commas
+    #[arg(long, env = "ORMANTRACE_WITNESS", value_name = "URL=VKEY", value_delimiter = ',')]
+    witness: Vec<WitnessAddress>,
+
+    /// Certificates (PEM) of an authority of one's own, for witnesses over https; those that browsers know are
+    /// known besides
+    #[arg(long, env = "ORMANTRACE_WITNESS_CA", value_name = "FILE")]
+    witness_ca: Option<PathBuf>,
+
+    /// How many of the witnesses a checkpoint should have; with fewer it is published too, and that is said
+    #[arg(long, env = "ORMANTRACE_QUORUM", value_name = "NUMBER", default_value_t = 0)]
+    quorum: usize,
+
+    /// Hold only the newest leaves of the database against the register before beginning, not every one
+    #[arg(long, env = "ORMANTRACE_QUICK_START")]
+    quick_start: bool,
+
+    /// Begin the register though its key was made earlier and there are records already; for one start,
+    /// never in a unit file: where the folder was lost, it would begin a second history
+    #[arg(long)]
+    begin: bool,
+
+    /// Milliseconds between looks for new leaves
+    #[arg(long, env = "ORMANTRACE_POLL_MILLISECONDS", value_name = "NUMBER", default_value_t = 200)]
+    #[arg(value_parser = clap::value_parser!(u16).range(10..=10_000))]
+    poll_milliseconds: u16,
+
+    /// Address of a listener for /metrics, open to whoever reaches it
+    #[arg(long, env = "ORMANTRACE_METRICS_LISTEN", value_name = "ADDRESS:PORT")]
+    metrics_listen: Option<SocketAddr>,
+}
+
+/// What `witness` can be told.
+#[derive(Args, Clone, Debug)]
+pub struct WitnessArgs {
+    /// Address and port to listen on
+    #[arg(
+        long,
+        env = "ORMANTRACE_WITNESS_LISTEN",
+        value_name = "ADDRESS:PORT",
+        default_value = "127.0.0.1:8081"
+    )]
+    listen: SocketAddr,
+
+    /// Folder of what the witness remembers; whoever loses it must make a new key
+    #[arg(long, env = "ORMANTRACE_WITNESS_DIR", value_name = "FOLDER")]
+    dir: PathBuf,
+
+    /// File of its key, made with `key make --witness`
+    #[arg(long, env = "ORMANTRACE_WITNESS_KEY", value_name = "FILE")]
+    key: PathBuf,
+
+    /// Public key of a register to watch; several by commas, and several of one register while it
+    /// replaces its key
+    #[arg(long, env = "ORMANTRACE_WATCH", value_name = "VKEY", value_delimiter = ',', required = true)]
+    register: Vec<VerifierKey>,
+}
+
+/// Keys of a register or a witness.
+#[derive(Clone, Debug, Subcommand)]
+pub enum KeyCommand {
+    /// Make a key, and print its public half
+    Make {
+        /// What it signs as: a register's or a witness's name, such as wood.example/register
+        #[arg(long, value_name = "NAME", value_parser = name)]
+        name: String,
+        /// A witness's key, which signs what it has seen and when
+        #[arg(long)]
+        witness: bool,
+        /// Where to put it; must not be there yet
+        file: PathBuf,
+    },
+    /// Print a key's public half
+    Show {
+        /// Which
+        file: PathBuf,
+    },
+}
+
+fn name(text: &str) -> Result<String, &'static str> {
+    if is_name(text) {
+        Ok(text.to_owned())
+    } else {
+        Err("a name has no spaces and no +, and at most 255 bytes")
+    }
+}
+
+impl PublishArgs {
+    /// Publishes until told to stop.
+    pub(super) async fn run(self) -> Result<(), Failure> {
+        let mut stop = Box::pin(told_to_stop()?);
+        let (settings, folder) = self.settings()?;
+        let database = tokio::select! {
+            () = &mut stop => return Ok(()),
+            opened = db::open_for_publisher(&self.database) => opened?,
+        };
+        let figures = match self.metrics_listen {
+            Some(address) => Some(bind(address).await?),
+            None => None,
+        };
+        let exposition = Exposition::new();
+        let publisher = Publisher::open(settings, folder, database, Clock::system())?;
+        for key in publisher.keys().verifiers() {
+            tracing::info!(%key, "signing with");
+        }
+        let beside = figures.map(|server| {
+            tracing::info!(address = %server.local_addr(), "figures are at /metrics");
+            tokio::spawn(server.serve(exposition.open_routes(), std::future::pending()))
+        });
+        let ended = publisher.run(stop).await;
+        if let Some(figures) = beside {
+            figures.abort();
+        }
+        Ok(ended?)
+    }
+
+    fn settings(&self) -> Result<(PublishSettings, Folder), Failure> {
+        let in_data = |name: &str| Ok::<_, Failure>(self.database.data_dir()?.join(name));
+        let dir = match &self.register_dir {
+            Some(dir) => dir.clone(),
+            None => in_data("register")?,
+        };
+        let keys = if self.register_key.is_empty() {
+            vec![in_data("keys/register.key")?]
+        } else {
+            self.register_key.clone()
+        };
+        let settings = PublishSettings {
+            keys,
+            origin: self.origin.clone(),
+            witnesses: self.witness.clone(),
+            witness_ca: self.witness_ca.clone(),
+            quorum: self.quorum,
+            quick: self.quick_start,
+            begin: self.begin,
+            poll: Duration::from_millis(self.poll_milliseconds.into()),
+        };
+        Ok((settings, Folder::new(dir)))
+    }
+}
+
+impl WitnessArgs {
+    /// Witnesses until told to stop.
+    pub(super) async fn run(self) -> Result<(), Failure> {
+        let stop = told_to_stop()?;
+        let server = bind(self.listen).await?;
+        let signer = Signer::load(&self.key).map_err(WitnessError::Key)?;
+        let witness = Witness::open(&self.dir, Disk::system(), signer, self.register, Clock::system())?;
+        witness::serve(Arc::new(witness), server, stop).await;
+        Ok(())
+    }
+}
+
+impl KeyCommand {
+    /// Makes or shows a key.
+    pub(super) fn run(self) -> Result<(), Failure> {
+        let signer = match self {
+            Self::Make { name, witness, file } => {
+                let kind = if witness { Kind::Cosignature } else { Kind::Text };
+                let signer = Signer::generate(&name, kind)
+                    .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error.to_string()))?;
+                signer
+                    .save(&file)
+                    .map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", shown(&file))))?;
+                signer
+            }
+            Self::Show { file } => Signer::load(&file)?,
+        };
+        Ok(writeln!(io::stdout(), "{}", signer.verifier())?)
+    }
+}
+
+async fn bind(address: SocketAddr) -> Result<Server, Failure> {
+    let bound = Server::bind(address, server_settings()).await;
+    Ok(bound.map_err(|cause| serve::Failure::Listen { address, cause })?)
+}

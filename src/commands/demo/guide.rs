@@ -1,0 +1,109 @@
+//! What `ormantrace demo` prints: keys, codes, lines to paste.
+
+use super::histories::{
+    AT_THE_SAWMILL, MISMATCHED, NEW_SEAL, OFFERED, ON_THE_ROAD, RESEALED, SAWN, SOLD, UNSEALED,
+};
+use super::timber::seal;
+use super::world::SPARE;
+use crate::commands::demo_keys::Who;
+use std::fmt::Write;
+
+/// The guide, for a server at `url` (no slash at its end) whose program is called by `program`, which
+/// after `cargo run` is in no PATH. The same at every start.
+pub fn text(url: &str, program: &str) -> String {
+    let mut out =
+        String::from("\nThe demonstration is ready. Everybody knows its keys: put no real data into it.\n");
+    out.push_str("\nKeys\n");
+    for who in Who::ALL {
+        // A column of its own for what is pasted, the name last: it may be wider than it counts.
+        let _ = writeln!(out, "  {:<50} {:<13} {}", who.token(), who.roles().join(", "), who.name());
+    }
+    out.push_str("\nCodes to verify, as a buyer would, on a phone or here\n");
+    let spare = *SPARE.end();
+    for (n, what) in [
+        (*ON_THE_ROAD.start(), "a pine log on the road: in circulation"),
+        (*AT_THE_SAWMILL.start(), "at the sawmill"),
+        (*SAWN.start(), "sawn: should not be on offer"),
+        (*SOLD.start(), "sold"),
+        (RESEALED, "void: a new seal took its place"),
+        (NEW_SEAL, "that new seal"),
+        (UNSEALED, "void, and no new seal yet"),
+        (OFFERED, "offered to the sawmill, which has not answered"),
+        (SPARE.start() + 2, "a seal on no log yet"),
+        (spare, "a spoiled seal"),
+    ] {
+        let _ = writeln!(out, "  {url}/verify/{}   {what}", seal(n));
+    }
+    out.push_str("\nLines to paste\n");
+    let line = |out: &mut String, comment: &str, line: &str| {
+        let _ = writeln!(out, "  # {comment}\n  {line}");
+    };
+    let authorized =
+        |who: Who, rest: &str| format!("curl -sS -H 'Authorization: Bearer {}' {rest}", who.token());
+    line(
+        &mut out,
+        "A buyer checks a code.",
+        &format!("curl -sS {url}/v1/verify/{}", seal(*ON_THE_ROAD.start())),
+    );
+    line(
+        &mut out,
+        "An inspector reads a log's whole history, with the hashes to recompute.",
+        &authorized(Who::Inspector, &format!("{url}/v1/logs/{}/history", seal(*SAWN.start()))),
+    );
+    line(
+        &mut out,
+        "The log that is not what was recorded.",
+        &authorized(Who::Inspector, &format!("{url}/v1/logs/{}", seal(MISMATCHED))),
+    );
+    line(
+        &mut out,
+        "What the harvester holds; its tickets, one line of which is exceeded within tolerance.",
+        &authorized(Who::Harvester, &format!("'{url}/v1/logs?holder=me&limit=5' {url}/v1/felling-tickets")),
+    );
+    let event = format!(
+        "-H 'Content-Type: application/json' -d '{{\"type\":\"stored\",\"logs\":[\"{}\"],\"occurred_at\":\"'$(date -u \
+         +%Y-%m-%dT%H:%M:%SZ)'\",\"place\":{{\"name\":\"Qoima\",\"region\":\"KZ-10\",\"kind\":\"storage\"}}}}' \
+         {url}/v1/custody-events",
+        seal(1)
+    );
+    line(&mut out, "The harvester stores a log.", &authorized(Who::Harvester, &event));
+    line(
+        &mut out,
+        "A label to print.",
+        &authorized(
+            Who::Harvester,
+            &format!("-o label.svg {url}/v1/seals/{}/label.svg", seal(*SPARE.start())),
+        ),
+    );
+    let _ = writeln!(
+        out,
+        "\nThe register of all records, signed and witnessed; it cannot be rewritten unseen\n  \
+         {url}/checkpoint   how many there are, the root over them, and who signed\n  \
+         {url}/keys.json   the public keys, and how many witnesses have countersigned"
+    );
+    line(
+        &mut out,
+        "A log's whole history with its proofs, checked without this server.",
+        &format!(
+            "{}\n  {program} verify log.json --trust \"$(curl -sS {url}/keys.json | grep -om1 \
+             '[^\"]*+[0-9a-f]\\{{8\\}}+[^\"]*')\"",
+            authorized(Who::Inspector, &format!("-o log.json {url}/v1/logs/{}/export", seal(*SAWN.start())))
+        ),
+    );
+    let _ = writeln!(out, "\nPages\n  {url}/verify   verify a code\n  {url}/docs/   the API\n");
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_is_the_same_every_time_and_leads_to_the_server() {
+        let guide = text("http://127.0.0.1:8080", "/opt/ormantrace");
+        assert_eq!(guide, text("http://127.0.0.1:8080", "/opt/ormantrace"));
+        assert!(guide.contains("\n  /opt/ormantrace verify log.json --trust "), "{guide}");
+        assert!(Who::ALL.iter().all(|who| guide.contains(who.token())));
+        assert!(guide.contains("http://127.0.0.1:8080/verify/DEMO-000041"), "{guide}");
+    }
+}

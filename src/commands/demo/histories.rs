@@ -1,0 +1,178 @@
+//! What happened to the logs: histories of every kind.
+
+use super::Failure;
+use super::script::Script;
+use super::timber::seal;
+use crate::commands::demo_keys::Who;
+use serde_json::{Value, json};
+use std::ops::RangeInclusive;
+
+/// Loaded, and on the road now.
+pub const ON_THE_ROAD: RangeInclusive<u32> = 41..=60;
+/// Received by the sawmill.
+pub const AT_THE_SAWMILL: RangeInclusive<u32> = 61..=75;
+/// Sawn.
+pub const SAWN: RangeInclusive<u32> = 76..=90;
+/// Handed to the trader and sold.
+pub const SOLD: RangeInclusive<u32> = 91..=100;
+/// Its seal was void and was replaced.
+pub const RESEALED: u32 = 110;
+/// Its new seal.
+pub const NEW_SEAL: u32 = 186;
+/// Its seal is void, and there is no new one.
+pub const UNSEALED: u32 = 111;
+/// Inspected: not what was recorded.
+pub const MISMATCHED: u32 = 114;
+/// Waits for the sawmill's word.
+pub const OFFERED: u32 = 117;
+
+/// Makes them.
+pub async fn make(script: &mut Script) -> Result<(), Failure> {
+    // First, because a voiding happens now and what follows it has to come after.
+    seals_change(script).await?;
+    storage(script).await?;
+    to_the_sawmill(script).await?;
+    sales(script).await?;
+    losses(script).await?;
+    offers(script).await?;
+    inspections(script).await?;
+    corrections(script).await
+}
+
+/// A custody event of some logs.
+async fn event(
+    script: &mut Script,
+    who: Who,
+    event: &str,
+    logs: RangeInclusive<u32>,
+    hours: f64,
+    more: Value,
+) -> Result<(), Failure> {
+    let logs: Vec<String> = logs.map(seal).collect();
+    let mut body = json!({ "type": event, "logs": logs, "occurred_at": script.hours_ago(hours) });
+    if let (Some(body), Value::Object(more)) = (body.as_object_mut(), more) {
+        body.extend(more);
+    }
+    script.post(event, who, "/v1/custody-events", body).await.map(drop)
+}
+
+fn lower_yard() -> Value {
+    json!({ "place": { "name": "Төменгі қойма, Бородулиха", "region": "KZ-10", "kind": "storage" } })
+}
+
+fn sawmill() -> Value {
+    json!({ "place": { "name": "Ағаш тілу цехы, Семей", "region": "KZ-10", "kind": "sawmill" } })
+}
+
+/// Loading with a carrier, under a waybill.
+fn waybill(script: &Script, named: &str) -> Value {
+    json!({
+        "carrier_bin": Who::Carrier.bin(),
+        "vehicle": "KAMAZ 123 ABC 18",
+        "place": { "name": "41-орам, кеспеағаш", "region": "KZ-10", "kind": "felling_site" },
+        "document": { "kind": "waybill", "number": named, "issued_on": script.date(-1) }
+    })
+}
+
+fn offer_to(who: Who, of: &str) -> Value {
+    json!({ "to_bin": who.bin(), "of": of, "document": { "kind": "contract", "number": "2026/41" } })
+}
+
+async fn seals_change(script: &mut Script) -> Result<(), Failure> {
+    for n in [RESEALED, UNSEALED] {
+        let path = format!("/v1/seals/{}/void", seal(n));
+        script.post("void a seal on a log", Who::Harvester, &path, json!({ "reason": "lost" })).await?;
+    }
+    let more = json!({ "new_seal_number": seal(NEW_SEAL), "reason": "Тасығанда түсіп қалды" });
+    // Within the five minutes that a clock may be ahead.
+    event(script, Who::Harvester, "seal_replaced", RESEALED..=RESEALED, -0.05, more).await?;
+    let more = json!({ "new_seal_number": seal(NEW_SEAL + 1), "reason": "Шытынаған" });
+    event(script, Who::Harvester, "seal_replaced", 112..=112, 20.0, more).await
+}
+
+async fn storage(script: &mut Script) -> Result<(), Failure> {
+    event(script, Who::Harvester, "stored", 21..=109, 48.0, lower_yard()).await?;
+    event(script, Who::Harvester, "stored", 113..=120, 47.5, lower_yard()).await?;
+    event(script, Who::Trader, "stored", 201..=240, 48.5, lower_yard()).await
+}
+
+async fn to_the_sawmill(script: &mut Script) -> Result<(), Failure> {
+    let loaded = waybill(script, "ТТН-000411");
+    event(script, Who::Harvester, "loaded", ON_THE_ROAD, 3.0, loaded).await?;
+    event(script, Who::Carrier, "departed", ON_THE_ROAD, 2.5, json!({})).await?;
+
+    let logs = *AT_THE_SAWMILL.start()..=*SAWN.end();
+    event(script, Who::Harvester, "transferred", logs.clone(), 40.0, offer_to(Who::Sawmill, "both")).await?;
+    let loaded = waybill(script, "ТТН-000398");
+    event(script, Who::Harvester, "loaded", logs.clone(), 39.0, loaded).await?;
+    event(script, Who::Carrier, "departed", logs.clone(), 38.5, json!({})).await?;
+    event(script, Who::Carrier, "arrived", logs.clone(), 35.0, sawmill()).await?;
+    event(script, Who::Sawmill, "received", logs, 34.5, sawmill()).await?;
+    event(script, Who::Sawmill, "processed", SAWN, 20.0, sawmill()).await
+}
+
+async fn sales(script: &mut Script) -> Result<(), Failure> {
+    event(script, Who::Harvester, "transferred", SOLD, 30.0, offer_to(Who::Trader, "both")).await?;
+    event(script, Who::Trader, "accepted", SOLD, 29.0, json!({})).await?;
+    event(script, Who::Trader, "stored", SOLD, 28.0, lower_yard()).await?;
+    let sold = json!({ "document": { "kind": "invoice", "number": "ЭСФ-7741" } });
+    event(script, Who::Trader, "sold", SOLD, 10.0, sold).await
+}
+
+async fn losses(script: &mut Script) -> Result<(), Failure> {
+    let loaded = waybill(script, "ТТН-000405");
+    event(script, Who::Harvester, "loaded", 106..=107, 26.0, loaded).await?;
+    event(script, Who::Carrier, "departed", 106..=107, 25.5, json!({})).await?;
+    let note = json!({ "details": { "note": "Өткелде суға кетті" } });
+    event(script, Who::Carrier, "lost", 106..=107, 23.0, note).await?;
+    event(script, Who::Harvester, "lost", 108..=108, 24.0, json!({})).await?;
+    event(script, Who::Harvester, "found", 108..=108, 12.0, lower_yard()).await?;
+    let note = json!({ "details": { "note": "Өртенді" } });
+    event(script, Who::Harvester, "destroyed", 109..=109, 22.0, note).await
+}
+
+async fn offers(script: &mut Script) -> Result<(), Failure> {
+    event(script, Who::Harvester, "transferred", 101..=103, 27.0, offer_to(Who::Trader, "both")).await?;
+    event(script, Who::Trader, "rejected", 101..=103, 26.0, json!({})).await?;
+    event(script, Who::Harvester, "transferred", 104..=105, 27.0, offer_to(Who::Sawmill, "both")).await?;
+    event(script, Who::Harvester, "withdrawn", 104..=105, 21.0, json!({})).await?;
+    event(script, Who::Harvester, "transferred", OFFERED..=OFFERED, 5.0, offer_to(Who::Sawmill, "both"))
+        .await?;
+    // Sold but left in the yard; and lent to be sorted, but not sold.
+    event(script, Who::Harvester, "transferred", 118..=118, 19.0, offer_to(Who::Trader, "ownership")).await?;
+    event(script, Who::Trader, "accepted", 118..=118, 18.0, json!({})).await?;
+    event(script, Who::Harvester, "transferred", 119..=119, 19.0, offer_to(Who::Sawmill, "possession"))
+        .await?;
+    event(script, Who::Sawmill, "accepted", 119..=119, 18.0, json!({})).await
+}
+
+async fn inspections(script: &mut Script) -> Result<(), Failure> {
+    let as_recorded = json!({ "details": { "outcome": "match" }, "place": checkpoint() });
+    event(script, Who::Inspector, "inspected", 113..=113, 15.0, as_recorded.clone()).await?;
+    event(script, Who::Inspector, "inspected", 41..=45, 1.0, as_recorded).await?;
+    let other = json!({
+        "details": {
+            "outcome": "mismatch",
+            "observed": { "species": "betula_pendula", "top_diameter_cm": 31.5 },
+            "note": "Қарағай деп жазылған, қайың тұр"
+        },
+        "place": checkpoint()
+    });
+    event(script, Who::Inspector, "inspected", MISMATCHED..=MISMATCHED, 14.0, other).await?;
+    let bare = json!({ "details": { "outcome": "seal_missing" } });
+    event(script, Who::Inspector, "inspected", 120..=120, 13.0, bare).await
+}
+
+fn checkpoint() -> Value {
+    json!({ "name": "Орман күзеті бекеті, Семей", "region": "KZ-10", "kind": "checkpoint" })
+}
+
+async fn corrections(script: &mut Script) -> Result<(), Failure> {
+    let grade = json!({ "corrects": 1, "reason": "Сорты қате жазылған", "set": { "grade": 2 } });
+    event(script, Who::Harvester, "corrected", 115..=115, 11.0, grade).await?;
+    let place = json!({ "name": "Жоғарғы қойма, Бородулиха", "region": "KZ-10", "kind": "storage" });
+    let moved = json!({ "corrects": 2, "reason": "Қойма шатастырылған", "set": { "place": place } });
+    event(script, Who::Harvester, "corrected", 116..=116, 11.0, moved).await?;
+    let undone = json!({ "corrects": 2, "reason": "Басқа бөрене болды", "reverse": true });
+    event(script, Who::Trader, "corrected", 240..=240, 11.0, undone).await
+}

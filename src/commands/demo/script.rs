@@ -1,0 +1,125 @@
+//! How the world is made: calls of the public API, one after another, each of which must succeed.
+
+use super::Failure;
+use crate::base::error::Error;
+use crate::base::ids::KeyId;
+use crate::base::ids::OrganizationId;
+use crate::base::token::Token;
+use crate::commands::demo_keys::Who;
+use crate::evidence::chain::Tx;
+use crate::http::core::app::App;
+use crate::timber::event::act::Act;
+use crate::timber::party::key_record::{self, NewKey};
+use axum::Router;
+use axum::body::Body;
+use axum::http::header::{AUTHORIZATION, CONTENT_TYPE};
+use axum::http::{Method, Request};
+use chrono::{DateTime, FixedOffset, TimeDelta, Utc};
+use http_body_util::BodyExt;
+use serde_json::Value;
+use std::time::Duration;
+use tower::ServiceExt;
+use tracing::instrument::WithSubscriber;
+use tracing::subscriber::NoSubscriber;
+
+/// The local offset of Abay oblast, seconds east of Greenwich.
+const OFFSET: i32 = 5 * 3600;
+
+/// The calls, and the day they are told of.
+pub struct Script {
+    pub(super) app: App,
+    router: Router,
+    day: DateTime<Utc>,
+    calls: u32,
+}
+
+impl Script {
+    /// A script of a world that began when its first organisation was made: on a later run the same.
+    pub(super) async fn new(app: &App, router: Router) -> Result<Self, Error> {
+        let day = sqlx::query_scalar!(r#"SELECT min(created_at) AS "day!" FROM organization"#)
+            .fetch_one(&app.pool)
+            .await?;
+        Ok(Self { app: app.clone(), router, day, calls: 0 })
+    }
+
+    /// So many hours before the world began, as a local time with its offset.
+    #[must_use]
+    pub fn hours_ago(&self, hours: f64) -> String {
+        let apart = TimeDelta::from_std(Duration::from_secs_f64(hours.abs() * 3600.0)).unwrap_or_default();
+        let at = if hours < 0.0 { self.day + apart } else { self.day - apart };
+        // Whole seconds: enough for a story.
+        local(at).format("%Y-%m-%dT%H:%M:%S%:z").to_string()
+    }
+
+    /// The local date so many days after the world began; before it, if negative.
+    #[must_use]
+    pub fn date(&self, days: i64) -> String {
+        local(self.day + TimeDelta::days(days)).format("%Y-%m-%d").to_string()
+    }
+
+    /// A POST that must succeed; gives the answer.
+    pub(super) async fn post(
+        &mut self,
+        step: &str,
+        who: Who,
+        path: &str,
+        body: Value,
+    ) -> Result<Value, Failure> {
+        self.calls += 1;
+        let request = Request::builder()
+            .method(Method::POST)
+            .uri(path)
+            .header(AUTHORIZATION, format!("Bearer {}", who.token()))
+            .header(CONTENT_TYPE, "application/json")
+            .header("idempotency-key", format!("demo-world-1-{:04}", self.calls))
+            .body(Body::from(body.to_string()));
+        let (status, answer) = self.send(request).await?;
+        if (200..300).contains(&status) {
+            Ok(answer)
+        } else {
+            Err(Failure::Step { step: step.to_owned(), status, problem: answer.to_string() })
+        }
+    }
+
+    /// Status and body of a GET.
+    pub(super) async fn get(&self, who: Who, path: &str) -> Result<(u16, Value), Failure> {
+        let request = Request::get(path).header(AUTHORIZATION, format!("Bearer {}", who.token()));
+        self.send(request.body(Body::empty())).await
+    }
+
+    async fn send(&self, request: axum::http::Result<Request<Body>>) -> Result<(u16, Value), Failure> {
+        let broken = |why: String| Failure::House(Error::Unavailable(why.into()));
+        let request = request.map_err(|error| broken(error.to_string()))?;
+        // Its lines would bury the guide; a refusal is told by the step.
+        let answering = self.router.clone().oneshot(request).with_subscriber(NoSubscriber::default());
+        let answer = match answering.await {
+            Ok(answer) => answer,
+            Err(never) => match never {},
+        };
+        let status = answer.status().as_u16();
+        let body = answer.into_body().collect().await.map_err(|error| broken(error.to_string()))?;
+        Ok((status, serde_json::from_slice(&body.to_bytes()).unwrap_or_default()))
+    }
+
+    /// Gives an organisation its fixed key: the one thing that the API never does, since it makes
+    /// keys only at random.
+    pub(super) async fn give_key(&self, who: Who, organization: OrganizationId) -> Result<(), Failure> {
+        let now = self.app.clock.now();
+        if let Some(token) = Token::from_text(who.token())
+            && self.app.reads.caller(&token, now).await?.is_none()
+        {
+            let id = KeyId::new();
+            let mut tx = Tx::begin(&self.app.pool).await.map_err(Error::from)?;
+            let key = NewKey { id, label: "demo", token: &token, expires_at: None };
+            key_record::make(&mut tx, &Act::of(organization, id, now)?, organization, key).await?;
+            tx.commit().await.map_err(Error::from)?;
+        }
+        Ok(())
+    }
+}
+
+fn local(at: DateTime<Utc>) -> DateTime<FixedOffset> {
+    // An offset of five hours exists; UTC would do for a story too.
+    let offset = FixedOffset::east_opt(OFFSET).unwrap_or_else(|| chrono::Offset::fix(&Utc));
+    at.with_timezone(&offset)
+}

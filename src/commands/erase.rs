@@ -1,0 +1,349 @@
+//! Erasing a person for good, at a court's or the person's word.
+//!
+//! Personal parts lie in a table of their own and enter the chain only as salted commitments;
+//! when the row goes, with it goes the secret of the salt, and every chain still verifies. An
+//! event says what was erased ([`erasure`]), so that nobody can make an alteration look like it.
+//! But a deleted row is only marked as such: its bytes stay in the table's file, in its indexes
+//! and in the write-ahead log. So the tables are written anew, and in a private cluster the log
+//! that told of the person is removed. Run again after it was cut off anywhere, it finishes.
+
+use crate::base::clock::Clock;
+use crate::base::error::Error;
+use crate::base::ids::HarvestId;
+use crate::db::Database;
+use crate::evidence::chain::Salt;
+use crate::evidence::chain::Tx;
+use crate::timber::party::bin::Bin;
+use crate::timber::party::erasure;
+use flate2::read::GzDecoder;
+use futures_util::TryStreamExt;
+use sqlx::postgres::PgConnection;
+use sqlx::{AssertSqlSafe, Connection, Executor};
+use std::fmt;
+use std::io::Read;
+use std::time::{Duration, Instant};
+use uuid::Uuid;
+
+/// Tables that hold what is erased. They are written anew; nobody reads or writes one meanwhile.
+const REWRITTEN: [&str; 3] = ["personal", "idempotency", "organization"];
+/// How long one try may queue for a table, since everybody else queues behind it.
+const LOCK_TIMEOUT: &str = "SET lock_timeout = '3s'";
+/// How long transactions that may still see what was deleted, and locks, are waited for.
+const PATIENCE: Duration = Duration::from_mins(2);
+/// SQLSTATE of what the role may not do.
+const FORBIDDEN: &str = "42501";
+const PAUSE: Duration = Duration::from_millis(200);
+
+/// Whose data.
+#[derive(Clone, Debug)]
+pub enum Whose {
+    /// The responsible person of one harvest.
+    Harvest(HarvestId),
+    /// A person by IIN: responsible in harvests, and as a sole trader or farm.
+    Iin(Bin),
+}
+
+/// Why it was not done, or not to the end.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    /// No such harvest.
+    #[error("There is no harvest {0}.")]
+    NoHarvest(HarvestId),
+    /// The database said no.
+    #[error("Erasing did not come to its end, run it again: {0}.")]
+    Database(#[from] sqlx::Error),
+    /// It could not be recorded; nothing was deleted.
+    #[error("Nothing was erased, since it could not be recorded: {0}.")]
+    Record(Error),
+    /// Somebody holds on to old rows.
+    #[error(
+        "The data is deleted, but its bytes are still in the files: for two minutes another transaction held on \
+         to them. Run it again."
+    )]
+    Held,
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::Database(error) => Self::Database(error),
+            other => Self::Record(other),
+        }
+    }
+}
+
+/// What was erased. `Display` is the report for whoever asked.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Erased {
+    /// Personal parts.
+    pub parts: u64,
+    /// Sole traders and farms whose name and number are gone.
+    pub organizations: u64,
+    /// Stored answers to repeated requests.
+    pub answers: u64,
+    /// What is left to the administrator of a server that is not ours.
+    pub left: Option<String>,
+}
+
+impl fmt::Display for Erased {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "Erased: {} personal parts, {} organisations' names and numbers, {} stored answers. Every chain still \
+             verifies. Backups hold the data until they are removed.",
+            self.parts, self.organizations, self.answers
+        )?;
+        if let Some(left) = &self.left {
+            write!(f, " {left}")?;
+        }
+        Ok(())
+    }
+}
+
+/// Erases. Works beside a server that runs; requests wait for some moments.
+///
+/// # Errors
+/// A sentence that says how far it came.
+pub async fn erase(database: &Database, whose: &Whose, clock: &Clock) -> Result<Erased, Failure> {
+    let mut owner = database.owner().await?;
+    let mut erased = delete(&mut owner, whose, clock).await?;
+    owner.close().await?;
+    let mut maintenance = database.maintenance().await?;
+    let mut tables = REWRITTEN.to_vec();
+    if forget_samples(&mut maintenance, database.is_private()).await? {
+        tables.push("pg_statistic");
+    }
+    wait_for_readers(&mut maintenance).await?;
+    for table in tables {
+        rewrite(&mut maintenance, table).await?;
+    }
+    erased.left = forget_log(&mut maintenance, database.is_private()).await?;
+    maintenance.close().await?;
+    Ok(erased)
+}
+
+/// All that goes, in one transaction, with the record of it. The bytes stay in the files until the
+/// tables are written anew, which [`erase`] does.
+///
+/// # Errors
+/// As [`erase`].
+pub async fn delete(owner: &mut PgConnection, whose: &Whose, clock: &Clock) -> Result<Erased, Failure> {
+    let mut tx = Tx::on(owner).await?;
+    let mut personal: Vec<Uuid> = Vec::new();
+    // What the answers to the postings say they made.
+    let mut made: Vec<Uuid> = Vec::new();
+    let mut words: Vec<String> = Vec::new();
+    let mut erased = Erased::default();
+    match whose {
+        Whose::Harvest(harvest) => {
+            let found = sqlx::query_scalar!("SELECT personal_id FROM harvest WHERE id = $1", harvest.0)
+                .fetch_optional(&mut *tx)
+                .await?;
+            personal.push(found.ok_or(Failure::NoHarvest(*harvest))?);
+        }
+        Whose::Iin(iin) => {
+            let quoted = format!("\"{}\"", iin.as_str());
+            personal = sqlx::query_scalar!("SELECT id FROM personal WHERE strpos(text, $1) > 0", quoted)
+                .fetch_all(&mut *tx)
+                .await?;
+            let traders = sqlx::query!(
+                r#"WITH was AS (
+                       SELECT id, name FROM organization
+                       WHERE bin = $1 AND kind IN ('sole_trader', 'farm') FOR UPDATE
+                   )
+                   UPDATE organization o SET bin = NULL, name = NULL FROM was WHERE o.id = was.id
+                   RETURNING o.id, was.name"#,
+                iin.as_str()
+            )
+            .fetch_all(&mut *tx)
+            .await?;
+            for trader in traders {
+                erased.organizations += 1;
+                words.push(iin.as_str().to_owned());
+                words.extend(trader.name);
+                made.push(trader.id);
+                let parts = sqlx::query_scalar!(
+                    r#"SELECT personal_id AS "id!" FROM event WHERE subject_id = $1 AND personal_id IS NOT NULL"#,
+                    trader.id
+                );
+                personal.extend(parts.fetch_all(&mut *tx).await?);
+            }
+        }
+    }
+    let deleted = sqlx::query_as!(
+        erasure::Deleted,
+        "DELETE FROM personal WHERE id = ANY ($1) RETURNING id AS personal, organization_id AS organization",
+        &personal
+    )
+    .fetch_all(&mut *tx)
+    .await?;
+    erased.parts = deleted.len() as u64;
+    let command = match whose {
+        Whose::Harvest(_) => "erase --harvest",
+        Whose::Iin(_) => "erase --iin",
+    };
+    erasure::record(&mut tx, &deleted, command, clock.now()).await?;
+    // A fingerprint is a hash under a key that lies in the same database: whoever has both could guess.
+    let harvests = sqlx::query!(
+        "UPDATE operation o SET fingerprint = NULL FROM harvest h
+         WHERE h.personal_id = ANY ($1) AND o.organization_id = h.organization_id AND o.operation_id = h.operation_id
+         RETURNING h.id",
+        &personal
+    );
+    made.extend(harvests.fetch_all(&mut *tx).await?.into_iter().map(|harvest| harvest.id));
+    let of_harvests = sqlx::query_scalar!("SELECT id FROM harvest WHERE personal_id = ANY ($1)", &personal);
+    made.extend(of_harvests.fetch_all(&mut *tx).await?);
+    for id in made {
+        erased.answers +=
+            sqlx::query!("DELETE FROM idempotency WHERE strpos(already_done, $1) > 0", id.to_string())
+                .execute(&mut *tx)
+                .await?
+                .rows_affected();
+    }
+    if !words.is_empty() {
+        erased.answers += forget_answers_with(&mut tx, &words).await?;
+    }
+    // Whoever keeps an answer that was given before may be told no more that it still holds.
+    let mark = Salt::random().0;
+    sqlx::query!(
+        "INSERT INTO server_secret (name, value) VALUES ('erasures', $1)
+         ON CONFLICT (name) DO UPDATE SET value = EXCLUDED.value",
+        mark.as_slice()
+    )
+    .execute(&mut *tx)
+    .await?;
+    tx.commit().await?;
+    Ok(erased)
+}
+
+/// Answers of others may name a trader, such as a ticket its holder.
+async fn forget_answers_with(tx: &mut PgConnection, words: &[String]) -> sqlx::Result<u64> {
+    let mut naming: Vec<(Uuid, String)> = Vec::new();
+    let mut answers = sqlx::query!(
+        r#"SELECT organization_id, key, body AS "body!" FROM idempotency WHERE body IS NOT NULL"#
+    )
+    .fetch(&mut *tx);
+    while let Some(answer) = answers.try_next().await? {
+        let mut text = String::new();
+        // What cannot be unpacked cannot be searched: it goes too.
+        let unpacked = GzDecoder::new(answer.body.as_slice()).read_to_string(&mut text);
+        if unpacked.is_err() || words.iter().any(|word| text.contains(&json_text(word))) {
+            naming.push((answer.organization_id, answer.key));
+        }
+    }
+    drop(answers);
+    let mut forgotten = 0;
+    for (organization, key) in naming {
+        forgotten += sqlx::query!(
+            "DELETE FROM idempotency WHERE organization_id = $1 AND key = $2",
+            organization,
+            key
+        )
+        .execute(&mut *tx)
+        .await?
+        .rows_affected();
+    }
+    Ok(forgotten)
+}
+
+/// `word` as it stands within a JSON string.
+fn json_text(word: &str) -> String {
+    let quoted = serde_json::Value::from(word).to_string();
+    quoted.trim_matches('"').to_owned()
+}
+
+/// Forgets the planner's samples of stored answers, which may be whole short ones; whether that
+/// was possible. Of the other two tables it never samples what names somebody.
+async fn forget_samples(maintenance: &mut PgConnection, private: bool) -> Result<bool, Failure> {
+    match maintenance.execute("DELETE FROM pg_statistic WHERE starelid = 'idempotency'::regclass").await {
+        Ok(_) => Ok(true),
+        Err(sqlx::Error::Database(error)) if !private && error.code().as_deref() == Some(FORBIDDEN) => {
+            Ok(false)
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Waits until no transaction can see what was deleted: a rewritten table keeps what somebody may
+/// still see.
+async fn wait_for_readers(maintenance: &mut PgConnection) -> Result<(), Failure> {
+    let since = sqlx::query_scalar!(r#"SELECT pg_current_xact_id()::text AS "xid!""#)
+        .fetch_one(&mut *maintenance)
+        .await?;
+    let start = Instant::now();
+    loop {
+        let held = sqlx::query_scalar!(
+            r#"SELECT EXISTS (
+                   SELECT FROM pg_stat_activity
+                   WHERE pid <> pg_backend_pid()
+                     AND GREATEST(age(backend_xmin), age(backend_xid)) >= age($1::text::xid8::xid)
+               ) AS "held!""#,
+            since
+        )
+        .fetch_one(&mut *maintenance)
+        .await?;
+        if !held {
+            return Ok(());
+        }
+        if start.elapsed() > PATIENCE {
+            return Err(Failure::Held);
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+}
+
+/// Writes a table and its indexes anew, without what was deleted.
+async fn rewrite(maintenance: &mut PgConnection, table: &'static str) -> Result<(), Failure> {
+    let start = Instant::now();
+    maintenance.execute(LOCK_TIMEOUT).await?;
+    loop {
+        let sql = AssertSqlSafe(format!("VACUUM (FULL, ANALYZE) {table}"));
+        match maintenance.execute(sqlx::raw_sql(sql)).await {
+            Ok(_) => return Ok(()),
+            // 55P03: the table could not be had in time. Let the others through first.
+            Err(sqlx::Error::Database(error))
+                if error.code().as_deref() == Some("55P03") && start.elapsed() < PATIENCE =>
+            {
+                tokio::time::sleep(PAUSE).await;
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+/// Removes the write-ahead log so far, and the tables' old files with it. On a server that is not
+/// ours this may not be ours to do: then what is left, in a sentence.
+async fn forget_log(maintenance: &mut PgConnection, private: bool) -> Result<Option<String>, Failure> {
+    // The checkpoint after the switch begins in a new file, and removes those before it. A second
+    // round removes the one that the first was still writing to.
+    for _ in 0..2 {
+        for statement in ["SELECT pg_switch_wal()", "CHECKPOINT"] {
+            match maintenance.execute(statement).await {
+                Ok(_) => {}
+                Err(sqlx::Error::Database(error))
+                    if !private && error.code().as_deref() == Some(FORBIDDEN) =>
+                {
+                    return Ok(Some(
+                        "The write-ahead log still holds it: the server's administrator has to run CHECKPOINT, and \
+                         to see to archived log and replicas."
+                            .to_owned(),
+                    ));
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+    let left = "The server's administrator has to see to recycled and archived log, and to replicas.";
+    Ok((!private).then(|| left.to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_looked_for_as_answers_write_them() {
+        assert_eq!(json_text("ИП «Сүлейменов»"), "ИП «Сүлейменов»");
+        assert_eq!(json_text(r#"ИП "Кедр" \ Ко"#), r#"ИП \"Кедр\" \\ Ко"#);
+    }
+}

@@ -1,0 +1,204 @@
+//! The lists of seals that the events of a batch tell of, made again from the seals as they come.
+//!
+//! A batch may have a million seals, and as many events. So its events are not held: those that seals
+//! name are read with these, and all of them once more at the end. What is held of each is one bit, and
+//! a digest of those lists that are begun and not at their end.
+
+use super::report::{Code, Report};
+use crate::timber::seal::record::{Business, Done, ListDigest, REGISTERED, TRANSFERRED, VOIDED};
+use std::collections::BTreeMap;
+use uuid::Uuid;
+
+/// A list of seals as an event tells it and as the rows give it.
+#[derive(Default)]
+struct List {
+    digest: ListDigest,
+    count: u32,
+    first: Option<String>,
+    last: Option<String>,
+}
+
+impl List {
+    fn add(&mut self, number: &str, identification: Option<&str>) {
+        match identification {
+            Some(identification) => self.digest.add_seal(number, identification),
+            None => self.digest.add_number(number),
+        }
+        self.count += 1;
+        self.first.get_or_insert_with(|| number.to_owned());
+        self.last = Some(number.to_owned());
+    }
+
+    fn is(&self, done: &Done) -> bool {
+        done.quantity == Some(self.count)
+            && done.first == self.first
+            && done.last == self.last
+            && done.digest == Some(hex::encode(self.digest.clone().finish()))
+    }
+}
+
+/// Events of a chain that are as they should be: one bit for each.
+#[derive(Default)]
+struct Marks(BTreeMap<i32, u64>);
+
+impl Marks {
+    fn set(&mut self, seq: i32) {
+        *self.0.entry(seq.div_euclid(64)).or_default() |= 1 << seq.rem_euclid(64);
+    }
+
+    fn has(&self, seq: i32) -> bool {
+        self.0.get(&seq.div_euclid(64)).is_some_and(|bits| bits & 1 << seq.rem_euclid(64) != 0)
+    }
+}
+
+/// A batch, as far as its seals were gone through, in the order of their numbers.
+#[derive(Default)]
+pub(super) struct Batch {
+    /// What its first event says, if that is there and can be read.
+    pub first: Option<Done>,
+    /// The lists of events some of whose seals were seen and others not yet: as many as there are
+    /// transfers that reach over the present number.
+    open: BTreeMap<i32, List>,
+    /// Events whose list is whole, and voids that a seal's moves name.
+    whole: Marks,
+}
+
+impl Batch {
+    /// Before its first seal.
+    pub(super) fn new(first: Option<Done>) -> Self {
+        Self { first, ..Self::default() }
+    }
+
+    /// Takes a seal into the list of an event. A list that is as the event says is let go.
+    pub(super) fn list(&mut self, seq: i32, done: &Done, number: &str, identification: Option<&str>) {
+        let list = self.open.entry(seq).or_default();
+        list.add(number, identification);
+        // Once it is let go, one seal more begins another, which stays.
+        if done.quantity == Some(list.count) && list.is(done) && !self.whole.has(seq) {
+            self.whole.set(seq);
+            self.open.remove(&seq);
+        }
+    }
+
+    /// A seal's moves name the event that voids it.
+    pub(super) fn voided(&mut self, seq: i32) {
+        self.whole.set(seq);
+    }
+
+    /// Compares what an event tells of with the seals, all of which were seen.
+    pub(super) fn finish(&self, report: &mut Report<'_>, id: Uuid, event: &Told) {
+        let Some((what, done)) = &event.said else {
+            report.event(Code::EventUnreadable, id, event.seq, "its parts cannot be read");
+            return;
+        };
+        let (seq, at) = (event.seq, Some((id, event.seq)));
+        let is_whole = self.whole.has(seq) && !self.open.contains_key(&seq);
+        match what.as_str() {
+            REGISTERED if seq == 1 && !is_whole => {
+                let detail =
+                    "number, identification or batch of its seals are not those that were registered";
+                report.find(Code::StateDiffers, "seal", format!("of batch {id}"), at, detail);
+            }
+            TRANSFERRED if !is_whole => {
+                let detail = "the seals it is kept for are not those that the event transferred";
+                report.find(Code::StateDiffers, "seal_move", format!("of batch {id} {seq}"), at, detail);
+            }
+            VOIDED if !is_whole => {
+                let number = done.number.as_deref().unwrap_or_default();
+                let detail = "the event voids this seal";
+                report.find(Code::RowMissing, "seal_move", format!("{number}/{seq}"), at, detail);
+            }
+            _ => {}
+        }
+    }
+}
+
+/// An event of a batch: what it is and what was done, if it can be read.
+pub(super) struct Told {
+    pub batch: Uuid,
+    pub seq: i32,
+    pub said: Option<(String, Done)>,
+}
+
+impl Told {
+    pub(super) fn read(batch: Uuid, seq: i32, public: Option<&str>, business: Option<&str>) -> Self {
+        let named = serde_json::from_str::<super::load::Named>(public.unwrap_or_default());
+        let business = Business::parse(business.unwrap_or_default());
+        Self {
+            batch,
+            seq,
+            said: named.ok().zip(business.ok()).map(|(named, said)| (named.event_type, said.done)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn transfer(numbers: &[&str]) -> Done {
+        let mut list = List::default();
+        for number in numbers {
+            list.add(number, None);
+        }
+        Done {
+            quantity: Some(list.count),
+            first: list.first.clone(),
+            last: list.last.clone(),
+            digest: Some(hex::encode(list.digest.finish())),
+            ..Done::default()
+        }
+    }
+
+    fn is_whole(batch: &Batch, done: &Done) -> bool {
+        let mut found = Vec::new();
+        let event = Told { batch: Uuid::nil(), seq: 2, said: Some((TRANSFERRED.to_owned(), done.clone())) };
+        batch.finish(&mut Report::new(&mut found), Uuid::nil(), &event);
+        found.is_empty()
+    }
+
+    #[test]
+    fn a_list_is_let_go_at_its_end_and_one_seal_more_is_not_overlooked() {
+        let done = transfer(&["SE-00001", "SE-00004"]);
+        let mut batch = Batch::default();
+        batch.list(2, &done, "SE-00001", None);
+        assert!(!is_whole(&batch, &done) && batch.open.len() == 1);
+        batch.list(2, &done, "SE-00004", None);
+        assert!(is_whole(&batch, &done) && batch.open.is_empty(), "nothing of it is held any more");
+        batch.list(2, &done, "SE-00007", None);
+        assert!(!is_whole(&batch, &done), "one seal more");
+        // Even where the further ones would be a list of their own.
+        let mut batch = Batch::default();
+        for number in ["SE-00001", "SE-00004", "SE-00001", "SE-00004"] {
+            batch.list(2, &done, number, None);
+        }
+        assert!(!is_whole(&batch, &done));
+        // Or another came first.
+        let one = transfer(&["SE-00004"]);
+        let mut batch = Batch::default();
+        batch.list(2, &one, "SE-00001", None);
+        batch.list(2, &one, "SE-00004", None);
+        assert!(!is_whole(&batch, &one));
+    }
+
+    #[test]
+    fn marks_are_kept_for_every_seq_there_can_be() {
+        let mut marks = Marks::default();
+        for seq in [i32::MIN, -65, -64, -1, 0, 1, 63, 64, i32::MAX] {
+            assert!(!marks.has(seq));
+            marks.set(seq);
+            assert!(marks.has(seq));
+        }
+        assert!(!marks.has(2) && !marks.has(-2));
+        assert_eq!(
+            (0..1_000_000)
+                .fold(Marks::default(), |mut marks, seq| {
+                    marks.set(seq);
+                    marks
+                })
+                .0
+                .len(),
+            15_625
+        );
+    }
+}

@@ -1,0 +1,197 @@
+//! One chain recomputed: every event's entry and hash, its place in the register, its personal part.
+
+use super::load::{EventRow, Loaded, Place};
+use super::report::{Code, Report};
+use super::row::{Want, compare};
+use crate::evidence::chain::Hash;
+use crate::evidence::chain::bytes::{Entry, Part, Salt, Secret, SubjectKind, commit, record, subject_ref};
+use chrono::{DateTime, Utc};
+use std::collections::HashMap;
+use uuid::Uuid;
+
+/// Events whose personal part is gone, by the row that held it.
+pub(super) type Missing = HashMap<Uuid, Vec<(Uuid, i32)>>;
+
+/// A chain, as far as it was gone through: what the check of its next event needs of those before.
+pub(super) struct Chain {
+    subject: Uuid,
+    kind: SubjectKind,
+    /// The seq that comes next.
+    expected: i32,
+    /// When the event before was received.
+    before: Option<DateTime<Utc>>,
+    /// The hash of the event before, as stored and as recomputed.
+    prevs: Vec<Hash>,
+    salt_fits: bool,
+}
+
+/// Part of an entry that another one can be laid out from.
+struct Told {
+    subject: Hash,
+    prev: Hash,
+}
+
+impl Told {
+    fn of(place: Option<&Place>) -> Option<Self> {
+        let entry = &place?.entry;
+        Some(Self {
+            subject: Hash::from_slice(entry.get(1..33)?)?,
+            prev: Hash::from_slice(entry.get(49..81)?)?,
+        })
+    }
+}
+
+impl Chain {
+    /// Before its first event.
+    pub(super) fn new(subject: Uuid, kind: SubjectKind) -> Self {
+        Self { subject, kind, expected: 1, before: None, prevs: vec![Hash::ZERO], salt_fits: true }
+    }
+
+    /// Checks its next events, in order. A fault is told of the event where it is, not of all that
+    /// follow on it: what is before is believed if either the stored or the recomputed hash of it fits.
+    ///
+    /// `salt` is that of its ref; nothing if its row is missing or the salt is none.
+    pub(super) fn check(
+        &mut self,
+        report: &mut Report<'_>,
+        loaded: &Loaded,
+        salt: Option<[u8; 32]>,
+        events: &[EventRow],
+        missing: &mut Missing,
+    ) {
+        let own = salt.map(|salt| subject_ref(self.kind, self.subject, &Salt(salt)));
+        for event in events {
+            let place = loaded.places.get(&(self.subject, event.seq));
+            let told = Told::of(place);
+            if event.seq != self.expected {
+                for gone in self.expected..event.seq.min(self.expected.saturating_add(1_000)) {
+                    report.event(Code::EventMissing, self.subject, gone, "it is not in its chain");
+                }
+                self.prevs = told.iter().map(|told| told.prev).collect();
+            }
+            self.expected = event.seq.saturating_add(1);
+            let refs: Vec<Hash> = own.into_iter().chain(told.as_ref().map(|told| told.subject)).collect();
+            let laid_out = lay_out(event, &refs, &self.prevs);
+            if let Some((entry, by)) = &laid_out {
+                self.salt_fits &= *by == 0 || own.is_none();
+                self.compare_place(report, event, place, entry);
+            } else if !self.prevs.is_empty() || place.is_some() {
+                let detail =
+                    "its hash is not that of what it says, when it was received and what it follows on";
+                report.event(Code::EventAltered, self.subject, event.seq, detail);
+                if let (Some(entry), Some(_)) = (entry_of(event, &refs, &self.prevs), place) {
+                    self.compare_place(report, event, place, &entry);
+                }
+            }
+            if place.is_none() {
+                let detail = "it is neither in the register nor on its way there";
+                report.find(
+                    Code::LeafMissing,
+                    "event",
+                    format_args!("{}/{}", self.subject, event.seq),
+                    Some((self.subject, event.seq)),
+                    detail,
+                );
+            }
+            let recomputed = laid_out.map(|(entry, _)| entry).or_else(|| entry_of(event, &refs, &self.prevs));
+            self.prevs = event.hash().into_iter().chain(recomputed.map(|entry| entry.link())).collect();
+            let received = event.received();
+            if let (Some(before), Some(received)) = (self.before, received)
+                && received < before
+            {
+                let detail = "it was received before the one in front of it";
+                report.event(Code::TimeFell, self.subject, event.seq, detail);
+            }
+            self.check_personal(report, loaded, event, missing);
+            self.before = received.or(self.before);
+        }
+    }
+
+    /// Once all its events were seen.
+    pub(super) fn finish(&self, report: &mut Report<'_>) {
+        if !self.salt_fits {
+            let event = Some((self.subject, 1));
+            let detail = "salt is not the one that its events were recorded with";
+            report.find(Code::StateDiffers, self.kind.name(), self.subject, event, detail);
+        }
+    }
+
+    fn compare_place(&self, report: &mut Report<'_>, event: &EventRow, place: Option<&Place>, entry: &Entry) {
+        let Some(place) = place.filter(|place| place.entry != entry.as_bytes()) else { return };
+        let at = (self.subject, event.seq);
+        let (table, detail) = if place.queued {
+            ("leaf_queue", "what waits for the register is not this event")
+        } else {
+            ("leaf", "the register's entry is not this event's")
+        };
+        report.find(Code::LeafDiffers, table, format_args!("{}/{}", at.0, at.1), Some(at), detail);
+    }
+
+    fn check_personal(
+        &self,
+        report: &mut Report<'_>,
+        loaded: &Loaded,
+        event: &EventRow,
+        missing: &mut Missing,
+    ) {
+        let at = (self.subject, event.seq);
+        let Some(id) = event.personal_id else {
+            if event.personal_commitment.is_some() {
+                let detail = "personal_id is missing: it has a personal part, or had one";
+                report.event(Code::PersonalMissing, at.0, at.1, detail);
+            }
+            return;
+        };
+        let Some(kept) = loaded.personal.get(&id) else {
+            missing.entry(id).or_default().push(at);
+            return;
+        };
+        let commitment = event.personal_commitment.as_deref().and_then(Hash::from_slice);
+        let recomputed = u32::try_from(event.seq).ok().zip(kept.secret.as_ref()).map(|(seq, secret)| {
+            commit(Part::Personal, &secret.personal_salt(self.subject, seq), &kept.text)
+        });
+        if commitment.is_none() || commitment != recomputed {
+            let detail = "text or secret are not what the event committed to";
+            report.find(Code::PersonalDiffers, "personal", id, Some(at), detail);
+        }
+        // The server's time of the posting, unless the chain was ahead of it.
+        let created = event.received().filter(|received| self.before.is_none_or(|before| before < *received));
+        let wants = [
+            ("id", Want::Elsewhere),
+            ("text", Want::Elsewhere),
+            ("secret", Want::Elsewhere),
+            ("organization_id", Want::maybe(event.said().map(|said| said.organization))),
+            ("created_at", created.map_or(Want::Elsewhere, Want::Time)),
+        ];
+        compare(report, "personal", &id, Some(at), &wants, &kept.row);
+    }
+}
+
+/// The entry whose hash is the stored one, and which of `refs` it takes.
+fn lay_out(event: &EventRow, refs: &[Hash], prevs: &[Hash]) -> Option<(Entry, usize)> {
+    let stored = event.hash()?;
+    let (record, received) = (record_of(event)?, event.received()?);
+    let seq = u32::try_from(event.seq).ok()?;
+    refs.iter().enumerate().find_map(|(by, subject)| {
+        let entries = prevs.iter().map(|prev| Entry::new(*subject, seq, received, *prev, record));
+        entries.into_iter().find(|entry| entry.link() == stored).map(|entry| (entry, by))
+    })
+}
+
+/// The entry as it would be, whatever the stored hash says.
+fn entry_of(event: &EventRow, refs: &[Hash], prevs: &[Hash]) -> Option<Entry> {
+    let seq = u32::try_from(event.seq).ok()?;
+    Some(Entry::new(*refs.first()?, seq, event.received()?, *prevs.first()?, record_of(event)?))
+}
+
+/// The record that an event's parts give.
+fn record_of(event: &EventRow) -> Option<Hash> {
+    let secret = Secret(event.secret.as_deref()?.try_into().ok()?);
+    let public = commit(Part::Public, &secret.salt(Part::Public), event.public.as_deref()?);
+    let business = commit(Part::Business, &secret.salt(Part::Business), event.business.as_deref()?);
+    let personal = match &event.personal_commitment {
+        Some(bytes) => Hash::from_slice(bytes)?,
+        None => Hash::ZERO,
+    };
+    Some(record(public, business, personal))
+}

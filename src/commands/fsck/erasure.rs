@@ -1,0 +1,137 @@
+//! A personal part may be gone only if an erasure was recorded that covers exactly its event.
+
+use super::Failure;
+use super::chain::Missing;
+use super::report::{Code, Report};
+use super::snapshot::Reader;
+use crate::base::error::Error;
+use crate::timber::party::erasure::{Business, events_digest, events_of};
+use uuid::Uuid;
+
+/// Records, and personal parts, a snapshot.
+const RECORDS: i64 = 500;
+const PARTS: i64 = 10_000;
+
+/// Holds the recorded erasures against what is gone, and `missing` against both. Read after the
+/// chains, so that an erasure made meanwhile is among the records.
+pub(super) async fn check(
+    reader: &mut Reader<'_>,
+    report: &mut Report<'_>,
+    mut missing: Missing,
+) -> Result<(), Failure> {
+    let of = sqlx::query_scalar!(
+        r#"SELECT count(*) AS "of!" FROM event WHERE region IS NULL AND type = 'personal_erased'"#
+    )
+    .fetch_one(&mut *reader.db)
+    .await?;
+    let mut after = (Uuid::nil(), 0);
+    loop {
+        reader.begin().await?;
+        let records = sqlx::query!(
+            r#"SELECT subject_id AS "subject!", seq AS "seq!", business AS "business?" FROM event
+               WHERE region IS NULL AND type = 'personal_erased' AND (subject_id, seq) > ($1, $2)
+               ORDER BY subject_id, seq LIMIT $3"#,
+            after.0,
+            after.1,
+            RECORDS
+        )
+        .fetch_all(&mut *reader.db)
+        .await?;
+        let count = records.len();
+        let last = records.last().map(|last| (last.subject, last.seq));
+        for record in records {
+            let said = Business::parse(record.business.as_deref().unwrap_or_default());
+            check_record(reader, report, (record.subject, record.seq), said.ok(), &mut missing).await?;
+        }
+        reader.end().await?;
+        let Some(last) = last else { break };
+        after = last;
+        report.went_on("erasures", count, of.unsigned_abs());
+    }
+    for (personal, events) in missing {
+        for at in events {
+            let detail = format!("its personal part {personal} is gone, and no recorded erasure covers it");
+            report.event(Code::PersonalMissing, at.0, at.1, detail);
+        }
+    }
+    strays(reader, report).await
+}
+
+async fn events_with(reader: &mut Reader<'_>, personal: Uuid) -> Result<Vec<(Uuid, i32)>, Failure> {
+    let events = events_of(reader.db, personal).await.map_err(|error| match error {
+        Error::Database(error) => error,
+        other => sqlx::Error::Protocol(other.to_string()),
+    })?;
+    Ok(events)
+}
+
+/// Compares one record, and takes what it covers from what is missing.
+async fn check_record(
+    reader: &mut Reader<'_>,
+    report: &mut Report<'_>,
+    at: (Uuid, i32),
+    said: Option<Business>,
+    missing: &mut Missing,
+) -> Result<(), Failure> {
+    let Some(said) = said else {
+        report.event(Code::EventUnreadable, at.0, at.1, "its business part cannot be read");
+        return Ok(());
+    };
+    let events = events_with(reader, said.personal).await?;
+    let there = sqlx::query_scalar!(
+        r#"SELECT EXISTS (SELECT FROM personal WHERE id = $1) AS "there!""#,
+        said.personal
+    )
+    .fetch_one(&mut *reader.db)
+    .await?;
+    if there {
+        let detail = "the personal part that it erased is there";
+        report.event(Code::ErasureDiffers, at.0, at.1, detail);
+    }
+    let same = u32::try_from(events.len()) == Ok(said.events)
+        && events_digest(&events).to_string() == said.digest
+        && said.organization.0 == at.0;
+    if !same {
+        let detail = "the events that had their personal part there are not those it erased";
+        report.event(Code::ErasureDiffers, at.0, at.1, detail);
+    }
+    if let Some(gone) = missing.get_mut(&said.personal) {
+        gone.retain(|event| events.binary_search(event).is_err());
+    }
+    Ok(())
+}
+
+/// Personal parts of no event. A harvest's has the harvest's id, an organisation's the organisation's;
+/// only where that finds nothing are the events asked.
+async fn strays(reader: &mut Reader<'_>, report: &mut Report<'_>) -> Result<(), Failure> {
+    let of = reader.about("personal").await?;
+    let mut after = Uuid::nil();
+    loop {
+        reader.begin().await?;
+        let parts = sqlx::query!(
+            r#"SELECT p.id AS "id!", (h.id IS NOT NULL OR e.subject_id IS NOT NULL) AS "known!" FROM personal p
+               LEFT JOIN harvest h ON h.id = p.id AND h.personal_id = p.id
+               LEFT JOIN event e ON e.subject_id = p.id AND e.seq = 1 AND e.personal_id = p.id
+               WHERE p.id > $1 ORDER BY p.id LIMIT $2"#,
+            after,
+            PARTS
+        )
+        .fetch_all(&mut *reader.db)
+        .await?;
+        for part in parts.iter().filter(|part| !part.known) {
+            if events_with(reader, part.id).await?.is_empty() {
+                report.find(
+                    Code::RowUnexplained,
+                    "personal",
+                    part.id,
+                    None,
+                    "no event has its personal part there",
+                );
+            }
+        }
+        reader.end().await?;
+        let Some(last) = parts.last() else { return Ok(()) };
+        after = last.id;
+        report.went_on("personal parts", parts.len(), of);
+    }
+}

@@ -1,0 +1,92 @@
+//! An organisation's keys made again from its chain: `api_key`.
+
+use super::load::EventRow;
+use super::report::{Code, Report};
+use super::row::{Row, Want, compare};
+use crate::timber::party::key_record::{MADE, REVOKED};
+use chrono::{DateTime, Utc};
+use serde::Deserialize;
+use std::collections::BTreeMap;
+use uuid::Uuid;
+
+/// What the making or the revocation of a key says.
+#[derive(Deserialize)]
+struct Business {
+    of_key: Uuid,
+    #[serde(default)]
+    token_hash: Option<String>,
+    #[serde(default)]
+    expires_at: Option<DateTime<Utc>>,
+}
+
+struct Key {
+    /// The newest event about it.
+    seq: i32,
+    token_hash: Option<String>,
+    created_at: Option<DateTime<Utc>>,
+    expires_at: Option<DateTime<Utc>>,
+    revoked_at: Option<DateTime<Utc>>,
+}
+
+/// The keys that an organisation's chain tells of, as far as it was gone through: one for each that was
+/// made, which has a row of its own, however many events there are besides.
+#[derive(Default)]
+pub(super) struct Keys(BTreeMap<Uuid, Key>);
+
+/// Compares the keys of an organisation. `rows` are those that name it.
+pub(super) fn compare_keys(report: &mut Report<'_>, organization: Uuid, keys: Keys, rows: Vec<Row>) {
+    let mut rows: BTreeMap<Option<Uuid>, Row> = rows.into_iter().map(|row| (row.uuid("id"), row)).collect();
+    for (id, key) in keys.0 {
+        let at = Some((organization, key.seq));
+        let Some(row) = rows.remove(&Some(id)) else {
+            report.find(Code::RowMissing, "api_key", id, at, "the organisation made this key");
+            continue;
+        };
+        let wants = [
+            ("id", Want::Elsewhere),
+            ("organization_id", Want::text(organization)),
+            ("token_hash", Want::maybe(key.token_hash.map(|hash| format!("\\x{hash}")))),
+            ("created_at", Want::time(key.created_at)),
+            ("expires_at", key.expires_at.map_or(Want::Null, Want::Time)),
+            ("revoked_at", key.revoked_at.map_or(Want::Null, Want::Time)),
+        ];
+        compare(report, "api_key", &id, at, &wants, &row);
+    }
+    for (id, _) in rows {
+        let id = id.unwrap_or_default();
+        let detail = format!("no event of organisation {organization} made this key");
+        report.find(Code::RowUnexplained, "api_key", id, Some((organization, 1)), detail);
+    }
+}
+
+impl Keys {
+    /// Takes in the next events.
+    pub(super) fn go_on(&mut self, report: &mut Report<'_>, events: &[EventRow]) {
+        for event in events {
+            let what = event.named().map(|named| named.event_type).unwrap_or_default();
+            if what != MADE && what != REVOKED {
+                continue;
+            }
+            let Ok(said) = serde_json::from_str::<Business>(event.business()) else {
+                let detail = "it does not say of which key it is";
+                report.event(Code::EventUnreadable, event.subject, event.seq, detail);
+                continue;
+            };
+            if what == MADE {
+                let key = Key {
+                    seq: event.seq,
+                    token_hash: said.token_hash,
+                    created_at: event.received(),
+                    expires_at: said.expires_at,
+                    revoked_at: None,
+                };
+                self.0.insert(said.of_key, key);
+            } else if let Some(key) = self.0.get_mut(&said.of_key) {
+                (key.seq, key.revoked_at) = (event.seq, event.received());
+            } else {
+                let detail = "it revokes a key that the organisation never made";
+                report.event(Code::EventUnreadable, event.subject, event.seq, detail);
+            }
+        }
+    }
+}

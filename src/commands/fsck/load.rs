@@ -1,0 +1,310 @@
+//! What one page of subjects has in the database, read in one snapshot.
+
+use super::row::{Row, Stored};
+use super::snapshot::{Range, Reader};
+use crate::evidence::chain::Hash;
+use crate::evidence::chain::bytes::{Secret, SubjectKind};
+use serde::Deserialize;
+use sqlx::PgConnection;
+use std::collections::{BTreeMap, HashMap};
+use uuid::Uuid;
+
+/// An event as stored, without the copies for the search. Nothing where a value is missing, which
+/// the table's constraints forbid but an owner of the table can bring about.
+#[derive(Clone)]
+pub(super) struct EventRow {
+    pub subject: Uuid,
+    pub seq: i32,
+    pub received_at: Option<Stored>,
+    pub hash: Option<Vec<u8>>,
+    pub secret: Option<Vec<u8>>,
+    pub public: Option<String>,
+    pub business: Option<String>,
+    pub personal_commitment: Option<Vec<u8>>,
+    pub personal_id: Option<Uuid>,
+}
+
+impl EventRow {
+    pub(super) fn received(&self) -> Option<chrono::DateTime<chrono::Utc>> {
+        self.received_at.and_then(|at| at.0)
+    }
+
+    pub(super) fn hash(&self) -> Option<Hash> {
+        self.hash.as_deref().and_then(Hash::from_slice)
+    }
+
+    pub(super) fn public(&self) -> &str {
+        self.public.as_deref().unwrap_or_default()
+    }
+
+    pub(super) fn business(&self) -> &str {
+        self.business.as_deref().unwrap_or_default()
+    }
+
+    pub(super) fn said(&self) -> Option<Said> {
+        serde_json::from_str(self.business()).ok()
+    }
+
+    pub(super) fn named(&self) -> Option<Named> {
+        serde_json::from_str(self.public()).ok()
+    }
+}
+
+/// What every business part says.
+#[derive(Clone, Copy, Deserialize)]
+pub(super) struct Said {
+    pub organization: Uuid,
+    pub operation: Uuid,
+    #[serde(default)]
+    pub key: Option<Uuid>,
+}
+
+/// What every public part says.
+#[derive(Clone, Deserialize)]
+pub(super) struct Named {
+    pub subject: String,
+    #[serde(rename = "type")]
+    pub event_type: String,
+    #[serde(default)]
+    pub region: Option<String>,
+}
+
+impl Named {
+    pub(super) fn kind(&self) -> Option<SubjectKind> {
+        Some(match self.subject.as_str() {
+            "log" | "stack" => SubjectKind::Log,
+            "felling_ticket" => SubjectKind::FellingTicket,
+            "seal_batch" => SubjectKind::SealBatch,
+            "organization" => SubjectKind::Organization,
+            _ => return None,
+        })
+    }
+}
+
+/// The row that is the head of a chain.
+pub(super) struct SubjectRow {
+    pub kind: SubjectKind,
+    pub salt: Option<[u8; 32]>,
+    pub row: Row,
+}
+
+/// A personal part.
+pub(super) struct PersonalRow {
+    pub secret: Option<Secret>,
+    pub text: String,
+    pub row: Row,
+}
+
+/// A place in the register, or on the way there.
+pub(super) struct Place {
+    pub entry: Vec<u8>,
+    /// Whether it is still queued.
+    pub queued: bool,
+}
+
+/// All of a page.
+pub(super) struct Loaded {
+    pub events: Vec<EventRow>,
+    pub subjects: BTreeMap<Uuid, SubjectRow>,
+    pub personal: HashMap<Uuid, PersonalRow>,
+    pub places: BTreeMap<(Uuid, i32), Place>,
+    /// Events that have more than one place.
+    pub twice: Vec<(Uuid, i32)>,
+}
+
+/// What is read in one snapshot: whole chains, or a piece of one that is longer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Page {
+    /// The subjects.
+    pub range: Range,
+    /// The seqs, both included.
+    pub seqs: (i32, i32),
+    /// Whether the next page goes on with the same chain.
+    pub goes_on: bool,
+}
+
+/// Where a page begins: with this subject, at this seq.
+pub(super) type From = (Uuid, i32);
+
+impl Page {
+    /// Where the first page begins.
+    pub(super) const START: From = (Uuid::nil(), i32::MIN);
+
+    /// Where the next page begins; nothing after the last.
+    pub(super) fn next(self) -> Option<From> {
+        if self.goes_on {
+            return Some((self.range.low, self.seqs.1.saturating_add(1)));
+        }
+        Some((self.range.next()?, i32::MIN))
+    }
+}
+
+/// The next page of at most `reader.rows` events and as many leaves.
+pub(super) async fn page(reader: &mut Reader<'_>, (low, seq): From) -> sqlx::Result<Page> {
+    let offset = reader.rows;
+    if seq == i32::MIN {
+        let next = sqlx::query_scalar!(
+            r#"SELECT LEAST(
+                   (SELECT subject_id FROM event WHERE subject_id >= $1 ORDER BY subject_id, seq OFFSET $2 LIMIT 1),
+                   (SELECT subject_id FROM leaf WHERE subject_id >= $1 ORDER BY subject_id, seq OFFSET $2 LIMIT 1),
+                   (SELECT id FROM log WHERE id >= $1 ORDER BY id OFFSET $2 LIMIT 1),
+                   (SELECT id FROM felling_ticket WHERE id >= $1 ORDER BY id OFFSET $2 LIMIT 1),
+                   (SELECT id FROM seal_batch WHERE id >= $1 ORDER BY id OFFSET $2 LIMIT 1),
+                   (SELECT id FROM organization WHERE id >= $1 ORDER BY id OFFSET $2 LIMIT 1)) AS next"#,
+            low,
+            offset
+        )
+        .fetch_one(&mut *reader.db)
+        .await?;
+        if next != Some(low) {
+            return Ok(Page { range: Range::before(low, next), seqs: (seq, i32::MAX), goes_on: false });
+        }
+    }
+    // One chain alone is as long, or what is left of it.
+    let next = sqlx::query_scalar!(
+        r#"SELECT LEAST(
+               (SELECT seq FROM event WHERE subject_id = $1 AND seq >= $2 ORDER BY seq OFFSET $3 LIMIT 1),
+               (SELECT seq FROM leaf WHERE subject_id = $1 AND seq >= $2 ORDER BY seq OFFSET $3 LIMIT 1)) AS next"#,
+        low,
+        seq,
+        offset
+    )
+    .fetch_one(&mut *reader.db)
+    .await?;
+    // A seq that is there often, the table's key taken away, must not keep the check where it is.
+    if let Some(high) = next.map(|next| next.saturating_sub(1).max(seq)).filter(|high| *high < i32::MAX) {
+        return Ok(Page { range: Range { low, high: low }, seqs: (seq, high), goes_on: true });
+    }
+    let next = sqlx::query_scalar!(
+        r#"SELECT LEAST(
+               (SELECT subject_id FROM event WHERE subject_id > $1 ORDER BY subject_id, seq LIMIT 1),
+               (SELECT subject_id FROM leaf WHERE subject_id > $1 ORDER BY subject_id, seq LIMIT 1),
+               (SELECT id FROM log WHERE id > $1 ORDER BY id LIMIT 1),
+               (SELECT id FROM felling_ticket WHERE id > $1 ORDER BY id LIMIT 1),
+               (SELECT id FROM seal_batch WHERE id > $1 ORDER BY id LIMIT 1),
+               (SELECT id FROM organization WHERE id > $1 ORDER BY id LIMIT 1)) AS next"#,
+        low
+    )
+    .fetch_one(&mut *reader.db)
+    .await?;
+    Ok(Page { range: Range::before(low, next), seqs: (seq, i32::MAX), goes_on: false })
+}
+
+/// Reads a page. `first` is the first event of a chain that goes on on it: its personal part is read again,
+/// since what follows from it is compared in this snapshot.
+pub(super) async fn load(
+    db: &mut PgConnection,
+    page: Page,
+    first: Option<&EventRow>,
+) -> sqlx::Result<Loaded> {
+    // From the primary key alone: it includes all that a chain needs.
+    let events = sqlx::query_as!(
+        EventRow,
+        r#"SELECT subject_id AS "subject!", seq AS "seq!", received_at AS "received_at?: Stored", hash AS "hash?",
+                  secret AS "secret?", public AS "public?", business AS "business?",
+                  personal_commitment, personal_id
+           FROM event WHERE subject_id BETWEEN $1 AND $2 AND seq BETWEEN $3 AND $4 ORDER BY subject_id, seq"#,
+        page.range.low,
+        page.range.high,
+        page.seqs.0,
+        page.seqs.1
+    )
+    .fetch_all(&mut *db)
+    .await?;
+    let subjects = subjects(db, page.range).await?;
+    let personal = personal(db, events.iter().chain(first)).await?;
+    let (places, twice) = places(db, page, &events).await?;
+    Ok(Loaded { events, subjects, personal, places, twice })
+}
+
+async fn subjects(db: &mut PgConnection, range: Range) -> sqlx::Result<BTreeMap<Uuid, SubjectRow>> {
+    let rows = sqlx::query!(
+        r#"SELECT id AS "id!", 1::smallint AS "kind!", salt, row_to_json(t)::text AS "row!" FROM log t WHERE id BETWEEN $1 AND $2
+           UNION ALL
+           SELECT id, 2, salt, row_to_json(t)::text FROM felling_ticket t WHERE id BETWEEN $1 AND $2
+           UNION ALL
+           SELECT id, 3, salt, row_to_json(t)::text FROM seal_batch t WHERE id BETWEEN $1 AND $2
+           UNION ALL
+           SELECT id, 4, salt, row_to_json(t)::text FROM organization t WHERE id BETWEEN $1 AND $2"#,
+        range.low,
+        range.high
+    )
+    .fetch_all(&mut *db)
+    .await?;
+    let subjects = rows.into_iter().filter_map(|row| {
+        let kind = u8::try_from(row.kind).ok().and_then(SubjectKind::from_byte)?;
+        let salt = row.salt.and_then(|salt| salt.try_into().ok());
+        Some((row.id, SubjectRow { kind, salt, row: Row::parse(&row.row) }))
+    });
+    Ok(subjects.collect())
+}
+
+async fn personal(
+    db: &mut PgConnection,
+    events: impl Iterator<Item = &EventRow>,
+) -> sqlx::Result<HashMap<Uuid, PersonalRow>> {
+    let mut ids: Vec<Uuid> = events.filter_map(|event| event.personal_id).collect();
+    ids.sort_unstable();
+    ids.dedup();
+    if ids.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let rows = sqlx::query!(
+        r#"SELECT id AS "id!", text AS "text?", secret AS "secret?", row_to_json(t)::text AS "row!"
+           FROM personal t WHERE id = ANY($1)"#,
+        &ids
+    )
+    .fetch_all(db)
+    .await?;
+    let rows = rows.into_iter().map(|row| {
+        let secret = row.secret.and_then(|secret| secret.try_into().ok()).map(Secret);
+        (row.id, PersonalRow { secret, text: row.text.unwrap_or_default(), row: Row::parse(&row.row) })
+    });
+    Ok(rows.collect())
+}
+
+type Places = (BTreeMap<(Uuid, i32), Place>, Vec<(Uuid, i32)>);
+
+/// The leaves of a page, and of events that have none, what waits in the queue.
+async fn places(db: &mut PgConnection, page: Page, events: &[EventRow]) -> sqlx::Result<Places> {
+    // One without a seq, its constraint taken away, is told where the events' leaves are missed.
+    let leaves = sqlx::query!(
+        r#"SELECT subject_id AS "subject!", seq AS "seq!", entry AS "entry?" FROM leaf
+           WHERE subject_id BETWEEN $1 AND $2 AND seq BETWEEN $3 AND $4 ORDER BY subject_id, seq"#,
+        page.range.low,
+        page.range.high,
+        page.seqs.0,
+        page.seqs.1
+    )
+    .fetch_all(&mut *db)
+    .await?;
+    let (mut places, mut twice) = (BTreeMap::new(), Vec::new());
+    let mut put = |at: (Uuid, i32), entry: Option<Vec<u8>>, queued: bool| {
+        if places.insert(at, Place { entry: entry.unwrap_or_default(), queued }).is_some() {
+            twice.push(at);
+        }
+    };
+    let mut known = std::collections::HashSet::with_capacity(leaves.len());
+    for leaf in leaves {
+        known.insert((leaf.subject, leaf.seq));
+        put((leaf.subject, leaf.seq), leaf.entry, false);
+    }
+    let waiting: Vec<(Uuid, i32)> =
+        events.iter().map(|event| (event.subject, event.seq)).filter(|at| !known.contains(at)).collect();
+    if !waiting.is_empty() {
+        let (subjects, seqs): (Vec<Uuid>, Vec<i32>) = waiting.into_iter().unzip();
+        let queued = sqlx::query!(
+            r#"SELECT q.subject_id AS "subject!", q.seq AS "seq!", q.entry AS "entry?"
+               FROM leaf_queue q JOIN UNNEST($1::uuid[], $2::int[]) AS w (subject_id, seq)
+                 ON q.subject_id = w.subject_id AND q.seq = w.seq"#,
+            &subjects,
+            &seqs
+        )
+        .fetch_all(&mut *db)
+        .await?;
+        for row in queued {
+            put((row.subject, row.seq), row.entry, true);
+        }
+    }
+    Ok((places, twice))
+}

@@ -1,0 +1,326 @@
+//! A log's rows made again from its chain: `log`, `log_seal`, `past_party`.
+
+use super::load::EventRow;
+use super::report::{Code, Report};
+use super::row::{Row, Want, compare};
+use crate::base::error::Result;
+use crate::timber::custody::state::{LogState, Reversed, go_on};
+use crate::timber::event::content::{Business, Content, Public};
+use crate::timber::event::words::EventType;
+use futures_util::TryStreamExt;
+use sqlx::PgConnection;
+use std::collections::{BTreeMap, HashMap};
+use uuid::Uuid;
+
+/// What a chain adds up to.
+pub(super) struct History {
+    pub state: LogState,
+    /// Seals in the order they were on it: number, first event, event that replaced it.
+    pub seals: Vec<(String, i32, Option<i32>)>,
+    /// Who held or owned it before, and the event by which it left them.
+    pub past: BTreeMap<Uuid, i32>,
+    /// The ticket that the harvest was checked against: id, seq, hash.
+    pub ticket: Option<(Uuid, i32, String)>,
+}
+
+/// A chain as far as it was gone through, as the server did when it recorded it. It holds the present
+/// state, and eight bytes for each reversal; what it holds besides is as much as the log has seals and
+/// parties, each of which has a row of its own.
+#[derive(Default)]
+pub(super) struct Fold {
+    /// What the events so far add up to; nothing before the first, or where they do not add up.
+    history: Option<History>,
+    reversed: Reversed,
+    /// Whether an event could not be read, or could not follow: then they give no state.
+    broken: bool,
+}
+
+/// States before the first event of a page, without what was reversed by an event of it, by that event.
+pub(super) type Rewound = BTreeMap<u32, LogState>;
+
+impl Fold {
+    /// Takes in the next events, in order.
+    ///
+    /// `rewound` are the states from which the reversals go on that undo something before `events`.
+    pub(super) fn go_on(
+        &mut self,
+        report: &mut Report<'_>,
+        subject: Uuid,
+        events: &[EventRow],
+        names: &Hashes,
+        rewound: &Rewound,
+    ) {
+        let Some(contents) = contents(report, events).filter(|_| !self.broken) else {
+            self.broken = true;
+            return;
+        };
+        check_corrections(report, subject, events, &contents, names);
+        let mut begun = self.history.as_ref().map(|history| history.state.clone());
+        for (index, event) in contents.iter().enumerate() {
+            self.reversed.note(event);
+            if let Some(state) = rewound.get(&event.seq) {
+                begun = Some(state.clone());
+            }
+            if let Err(error) = self.add(begun.as_ref(), event, &contents[..=index]) {
+                report.event(Code::EventUnreadable, subject, 1, error.to_string());
+                self.broken = true;
+                return;
+            }
+        }
+    }
+
+    /// Adds an event. `page` are those since the state `begun`, this one included.
+    fn add(&mut self, begun: Option<&LogState>, event: &Content, page: &[Content]) -> Result<()> {
+        let Some(history) = &mut self.history else {
+            if event.seq != 1 {
+                self.broken = true;
+                return Ok(());
+            }
+            self.history = Some(History::begin(event)?);
+            return Ok(());
+        };
+        let seq = i32::try_from(event.seq).unwrap_or(i32::MAX);
+        let (holder, owner) = (history.state.holder, history.state.owner);
+        if event.business.reverse && !event.business.out_of_order {
+            if let Some(state) = go_on(begun.cloned(), page, &self.reversed, event.seq)? {
+                history.state = state;
+            }
+        } else {
+            history.state.apply(event)?;
+        }
+        for left in [holder, owner] {
+            if left != history.state.holder && left != history.state.owner {
+                history.past.insert(left.0, seq);
+            }
+        }
+        if event.public.event_type == EventType::SealReplaced
+            && let Some(new) = &event.public.seal
+        {
+            if let Some(last) = history.seals.last_mut() {
+                last.2 = Some(seq);
+            }
+            history.seals.push((new.clone(), seq, None));
+        }
+        Ok(())
+    }
+
+    /// What they add up to; nothing if they do not.
+    pub(super) fn history(&self) -> Option<&History> {
+        self.history.as_ref().filter(|_| !self.broken)
+    }
+
+    /// The states that [`Fold::go_on`] needs for `events`, those before them read again: all in one go,
+    /// a row at a time.
+    pub(super) async fn rewind(
+        &self,
+        db: &mut PgConnection,
+        subject: Uuid,
+        events: &[EventRow],
+    ) -> sqlx::Result<Rewound> {
+        let Some(first) = events.first().map(|first| first.seq).filter(|_| self.history().is_some()) else {
+            return Ok(Rewound::new());
+        };
+        let mut reversed = self.reversed.clone();
+        let mut states: BTreeMap<u32, Option<LogState>> = BTreeMap::new();
+        for event in events {
+            let Ok(content) = read(event) else { continue };
+            reversed.note(&content);
+            let Business { reverse: true, out_of_order: false, corrects: Some(corrects), .. } =
+                content.business
+            else {
+                continue;
+            };
+            if i64::from(corrects.seq) < i64::from(first) {
+                states.insert(content.seq, None);
+            }
+        }
+        if states.is_empty() {
+            return Ok(Rewound::new());
+        }
+        let mut before = sqlx::query!(
+            r#"SELECT seq AS "seq!", public AS "public?", business AS "business?" FROM event
+               WHERE subject_id = $1 AND seq < $2 ORDER BY seq"#,
+            subject,
+            first
+        )
+        .fetch(db);
+        while let Some(row) = before.try_next().await? {
+            let content = content(row.seq, row.public.as_deref(), row.business.as_deref());
+            for (by, state) in &mut states {
+                // What was read before can be read again; if somebody altered it since, no state is given.
+                let next = content
+                    .as_ref()
+                    .ok()
+                    .and_then(|content| go_on(state.take(), [content], &reversed, *by).ok());
+                *state = next.flatten();
+            }
+        }
+        Ok(states.into_iter().filter_map(|(by, state)| Some((by, state?))).collect())
+    }
+}
+
+impl History {
+    fn begin(first: &Content) -> Result<Self> {
+        let state = LogState::first(first)?;
+        let ticket = first.business.ticket.as_ref();
+        let ticket =
+            ticket.map(|head| (head.id.0, i32::try_from(head.seq).unwrap_or_default(), head.hash.clone()));
+        Ok(Self { seals: vec![(state.seal.clone(), 1, None)], past: BTreeMap::new(), ticket, state })
+    }
+}
+
+/// The events as their texts say, if all can be read.
+fn contents(report: &mut Report<'_>, events: &[EventRow]) -> Option<Vec<Content>> {
+    let mut contents = Vec::with_capacity(events.len());
+    for event in events {
+        match read(event) {
+            Ok(content) => contents.push(content),
+            Err(error) => report.event(Code::EventUnreadable, event.subject, event.seq, error.to_string()),
+        }
+    }
+    (contents.len() == events.len()).then_some(contents)
+}
+
+fn read(event: &EventRow) -> Result<Content> {
+    content(event.seq, event.public.as_deref(), event.business.as_deref())
+}
+
+fn content(seq: i32, public: Option<&str>, business: Option<&str>) -> Result<Content> {
+    Ok(Content {
+        seq: u32::try_from(seq).unwrap_or_default(),
+        public: Public::parse(public.unwrap_or_default())?,
+        business: Business::parse(business.unwrap_or_default())?,
+    })
+}
+
+/// Hashes of events that others name, by subject and seq; in hex.
+pub(super) type Hashes = HashMap<(Uuid, i32), String>;
+
+/// The events before `events` that these correct, by seq.
+pub(super) fn corrected_before(events: &[EventRow]) -> impl Iterator<Item = (Uuid, i32)> {
+    let first = events.first().map_or(i32::MIN, |first| first.seq);
+    events.iter().filter_map(move |event| {
+        let corrects = read(event).ok()?.business.corrects?;
+        let seq = i32::try_from(corrects.seq).ok().filter(|seq| *seq < first)?;
+        Some((event.subject, seq))
+    })
+}
+
+/// Corrections name the event that was wrong by its hash.
+fn check_corrections(
+    report: &mut Report<'_>,
+    subject: Uuid,
+    events: &[EventRow],
+    contents: &[Content],
+    before: &Hashes,
+) {
+    for content in contents {
+        let Some(corrects) = &content.business.corrects else { continue };
+        let target = events.iter().find(|event| i64::from(event.seq) == i64::from(corrects.seq));
+        let hash = target.and_then(EventRow::hash).map(|hash| hash.to_string());
+        let before = || before.get(&(subject, i32::try_from(corrects.seq).ok()?)).cloned();
+        if hash.or_else(before).as_deref() != Some(corrects.hash.as_str()) {
+            let detail = format!("the event {} that it corrects has another hash", corrects.seq);
+            let seq = i32::try_from(content.seq).unwrap_or(i32::MAX);
+            report.event(Code::ReferenceDiffers, subject, seq, detail);
+        }
+    }
+}
+
+/// What a log's row shall say, but for its head.
+pub(super) fn wants(
+    history: &History,
+    harvest: Option<Uuid>,
+    issuer: Option<Uuid>,
+) -> Vec<(&'static str, Want)> {
+    let state = &history.state;
+    let pending = state.pending;
+    vec![
+        ("kind", Want::text(state.kind)),
+        ("species", Want::text(&state.species)),
+        ("wood", Want::text(state.wood)),
+        ("assortment", Want::maybe(state.assortment)),
+        ("grade", state.grade.map_or(Want::Null, Want::int)),
+        ("length_m", Want::maybe_decimal(state.length_m.as_deref())),
+        ("top_diameter_cm", Want::maybe_decimal(state.top_diameter_cm.as_deref())),
+        ("pieces", state.pieces.map_or(Want::Null, Want::int)),
+        ("volume_m3", Want::decimal(&state.volume_m3)),
+        ("table_volume_m3", Want::maybe_decimal(state.table_volume_m3.as_deref())),
+        ("measurement_method", Want::text(state.method)),
+        ("felled_on", Want::date(state.felled_on)),
+        ("harvest_id", Want::maybe(harvest)),
+        ("ticket_id", Want::maybe(history.ticket.as_ref().map(|(id, ..)| id))),
+        ("line_id", Want::text(state.line)),
+        ("issuer_id", Want::maybe(issuer)),
+        ("seal_number", Want::text(&state.seal)),
+        ("seal_void", Want::Bool(state.seal_void)),
+        ("status", Want::text(state.status)),
+        ("holder_id", Want::text(state.holder)),
+        ("owner_id", Want::text(state.owner)),
+        ("pending_from", Want::maybe(pending.map(|pending| pending.from))),
+        ("pending_to", Want::maybe(pending.map(|pending| pending.to))),
+        ("pending_of", Want::maybe(pending.map(|pending| pending.of))),
+        ("carrier_id", Want::maybe(state.carrier)),
+        ("vehicle", Want::maybe(state.vehicle.as_ref())),
+        ("last_type", Want::text(state.last.event_type)),
+        ("last_on", Want::date(state.last.on)),
+        ("last_region", Want::maybe(state.last.region.as_ref())),
+        ("last_occurred_at", Want::Time(state.last.occurred_at)),
+    ]
+}
+
+/// Rows of a table that belong to logs, by log; or to other subjects.
+pub(super) type OfLogs = HashMap<Uuid, Vec<Row>>;
+
+/// Compares the seals that were on a log. `rows` are those that name the log.
+pub(super) fn compare_seals(report: &mut Report<'_>, log: Uuid, history: Option<&History>, rows: Vec<Row>) {
+    let mut rows: BTreeMap<String, Row> =
+        rows.into_iter().map(|row| (row.text("seal_number").unwrap_or_default().to_owned(), row)).collect();
+    for (number, from, until) in history.map(|history| history.seals.as_slice()).unwrap_or_default() {
+        let event = Some((log, until.unwrap_or(*from)));
+        let Some(row) = rows.remove(number) else {
+            report.find(Code::RowMissing, "log_seal", number, event, "its log's chain puts it on the log");
+            continue;
+        };
+        let wants = [
+            ("seal_number", Want::text(number)),
+            ("log_id", Want::text(log)),
+            ("from_seq", Want::int(*from)),
+            ("until_seq", until.map_or(Want::Null, Want::int)),
+        ];
+        compare(report, "log_seal", number, event, &wants, &row);
+    }
+    for (number, row) in rows {
+        let event = row.int("from_seq").and_then(|seq| i32::try_from(seq).ok()).map(|seq| (log, seq));
+        report.find(
+            Code::RowUnexplained,
+            "log_seal",
+            number,
+            event,
+            "no event of the log puts this seal on it",
+        );
+    }
+}
+
+/// Compares who had a log before. `rows` are those that name the log.
+pub(super) fn compare_past(report: &mut Report<'_>, log: Uuid, history: Option<&History>, rows: Vec<Row>) {
+    let mut rows: BTreeMap<Option<Uuid>, Row> =
+        rows.into_iter().map(|row| (row.uuid("organization_id"), row)).collect();
+    for (organization, until) in history.map(|history| &history.past).into_iter().flatten() {
+        let (key, event) = (format!("{log}/{organization}"), Some((log, *until)));
+        let Some(row) = rows.remove(&Some(*organization)) else {
+            report.find(Code::RowMissing, "past_party", key, event, "by this event the log left them");
+            continue;
+        };
+        let wants = [
+            ("log_id", Want::text(log)),
+            ("organization_id", Want::text(organization)),
+            ("until_seq", Want::int(*until)),
+        ];
+        compare(report, "past_party", &key, event, &wants, &row);
+    }
+    for (organization, _) in rows {
+        let key = format!("{log}/{}", organization.unwrap_or_default());
+        report.find(Code::RowUnexplained, "past_party", key, Some((log, 1)), "the log never left them");
+    }
+}

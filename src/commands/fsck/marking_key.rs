@@ -1,0 +1,85 @@
+//! The public keys that marking codes are checked with, made again from the operator's chain: `marking_key`.
+
+use super::Failure;
+use super::report::{Code, Report};
+use super::row::{Row, Stored, Want, compare};
+use super::snapshot::Reader;
+use crate::timber::seal::marking_key::{Business, Public};
+use crate::timber::seal::signing::KeyRing;
+use chrono::{DateTime, Utc};
+use std::collections::BTreeMap;
+use uuid::Uuid;
+
+/// A key that an event tells of.
+struct Known {
+    at: (Uuid, i32),
+    public: [u8; 32],
+    since: Option<DateTime<Utc>>,
+}
+
+/// Compares them, and gives those that the table has.
+///
+/// A database that no server of this kind was started on yet has keys and no event of any: then only
+/// each one's id, which follows from itself, is looked at.
+pub(super) async fn check(reader: &mut Reader<'_>, report: &mut Report<'_>) -> Result<KeyRing, Failure> {
+    reader.begin().await?;
+    let events = sqlx::query!(
+        r#"SELECT subject_id AS "subject!", seq AS "seq!", public AS "public?", business AS "business?",
+                  received_at AS "received_at?: Stored"
+           FROM event WHERE region IS NULL AND type = 'marking_key_known' ORDER BY received_at, subject_id, seq"#
+    )
+    .fetch_all(&mut *reader.db)
+    .await?;
+    let rows = sqlx::query!(
+        r#"SELECT public_key AS "public_key?", row_to_json(t)::text AS "row!" FROM marking_key t ORDER BY key_id"#
+    )
+    .fetch_all(&mut *reader.db)
+    .await?;
+    reader.end().await?;
+    let nothing_recorded = events.is_empty();
+    let mut known: BTreeMap<String, Known> = BTreeMap::new();
+    for event in events {
+        let public = event.public.as_deref().and_then(|text| serde_json::from_str::<Public>(text).ok());
+        let business = event.business.as_deref().and_then(|text| serde_json::from_str::<Business>(text).ok());
+        let key = public.and_then(|public| <[u8; 32]>::try_from(hex::decode(public.marking_key).ok()?).ok());
+        let id = key.and_then(|key| KeyRing::new().add(&key).ok());
+        let (Some(key), Some(id), Some(business)) = (key, id, business) else {
+            let detail = "it does not say which marking key is known";
+            report.event(Code::EventUnreadable, event.subject, event.seq, detail);
+            continue;
+        };
+        let since = match business.known_since {
+            Some(text) => DateTime::parse_from_rfc3339(&text).ok().map(|at| at.to_utc()),
+            None => event.received_at.and_then(|at| at.0),
+        };
+        let new = Known { at: (event.subject, event.seq), public: key, since };
+        known.entry(id.to_string()).or_insert(new);
+    }
+    let mut ring = KeyRing::new();
+    for row in rows {
+        let public = row.public_key.and_then(|key| <[u8; 32]>::try_from(key).ok());
+        let id = public.and_then(|public| ring.add(&public).ok()).map(|id| id.to_string());
+        let row = Row::parse(&row.row);
+        let key_id = row.text("key_id").unwrap_or_default();
+        if let Some(key) = known.remove(key_id) {
+            let wants = [
+                ("key_id", Want::Elsewhere),
+                ("public_key", Want::bytes(&key.public)),
+                ("created_at", key.since.map_or(Want::Null, Want::Time)),
+            ];
+            compare(report, "marking_key", &key_id, Some(key.at), &wants, &row);
+        } else if !nothing_recorded {
+            let detail = "no event made this key known";
+            report.find(Code::RowUnexplained, "marking_key", key_id.to_owned(), None, detail);
+        } else if id.as_deref() != Some(key_id) {
+            let given = id.map(|id| format!(" or {id}")).unwrap_or_default();
+            let detail = "the public key is not the one that its id was made from";
+            report.find(Code::StateDiffers, "marking_key", format!("{key_id}{given}"), None, detail);
+        }
+    }
+    for (id, key) in known {
+        let detail = "the operator made this key known for ever";
+        report.find(Code::RowMissing, "marking_key", id, Some(key.at), detail);
+    }
+    Ok(ring)
+}

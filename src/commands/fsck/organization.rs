@@ -1,0 +1,54 @@
+//! An organisation's row made again from its first event.
+
+use super::load::{EventRow, PersonalRow};
+use super::row::Want;
+use crate::timber::party::erasure::ERASED;
+use crate::timber::party::key_record::{MADE, REVOKED};
+use crate::timber::seal::marking_key::KNOWN;
+use serde::Deserialize;
+use serde_json::Value;
+
+#[derive(Deserialize)]
+struct Public {
+    kind: String,
+    roles: Vec<String>,
+}
+
+#[derive(Deserialize)]
+struct Person {
+    bin: String,
+    name: String,
+}
+
+/// What an organisation's row shall say, but for its head; nothing if the event cannot be read.
+///
+/// `personal` is the personal part of its first event; nothing once that was erased.
+pub(super) fn wants(first: &EventRow, personal: Option<&PersonalRow>) -> Option<Vec<(&'static str, Want)>> {
+    let public: Public = serde_json::from_str(first.public()).ok()?;
+    let person = match personal {
+        Some(kept) => Some(serde_json::from_str::<Person>(&kept.text).ok()?),
+        None => None,
+    };
+    Some(vec![
+        ("kind", Want::text(public.kind)),
+        ("roles", Want::Words(public.roles)),
+        ("bin", Want::maybe(person.as_ref().map(|person| &person.bin))),
+        ("name", Want::maybe(person.as_ref().map(|person| &person.name))),
+        ("created_at", Want::time(first.received())),
+    ])
+}
+
+/// Whether an organisation's chain may have an event of this type at this place.
+pub(super) fn may_be(event_type: &str, seq: i32) -> bool {
+    if seq == 1 {
+        event_type == "organization_registered"
+    } else {
+        [ERASED, KNOWN, MADE, REVOKED].contains(&event_type)
+    }
+}
+
+/// A time as a business part tells it.
+pub(super) fn occurred(business: &Value) -> Option<chrono::DateTime<chrono::Utc>> {
+    let at = business.get("occurred")?.get("at")?.as_str()?;
+    chrono::DateTime::parse_from_rfc3339(at).ok().map(|at| at.to_utc())
+}

@@ -1,0 +1,507 @@
+//! Seals made again from the chains of their batches and of the logs that bear them: `seal_batch`,
+//! `seal`, `seal_move`.
+
+use super::Failure;
+use super::batch::{Batch, Told};
+use super::load::EventRow;
+use super::marking_key;
+use super::report::{Code, Finding, Report};
+use super::row::{Row, Want, compare};
+use super::snapshot::{Range, Reader};
+use crate::base::ids::OrganizationId;
+use crate::timber::seal::marking_code::MarkingCode;
+use crate::timber::seal::record::{Business, Done, TRANSFERRED, VOIDED};
+use crate::timber::seal::signing::{KeyRing, Signature};
+use crate::timber::seal::stock::VoidReason;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use uuid::Uuid;
+
+/// Batches looked at for one snapshot, and seals with their moves. What has more of them is compared page
+/// by page, and begun again if it was changed between two: a transfer changes many seals at once.
+const BATCHES: i64 = 200;
+const SEALS: i64 = 10_000;
+/// How often such a one is begun; the last time in one snapshot, so that it comes to its end.
+const TRIES: u32 = 3;
+/// Moves a snapshot, looked through for those of no seal.
+const MOVES: i64 = 50_000;
+
+/// What a batch's row shall say, but for its head; nothing if the event cannot be read.
+pub(super) fn wants(first: &EventRow) -> Option<Vec<(&'static str, Want)>> {
+    let said = Business::parse(first.business()).ok()?;
+    let done = said.done;
+    Some(vec![
+        ("registered_by", Want::text(said.organization)),
+        ("allotted_to", Want::maybe(done.to)),
+        ("quantity", done.quantity.map_or(Want::Null, Want::int)),
+        ("first_number", Want::maybe(done.first)),
+        ("last_number", Want::maybe(done.last)),
+        ("list_digest", Want::maybe(done.digest.map(|digest| format!("\\x{digest}")))),
+        ("created_at", Want::time(first.received())),
+    ])
+}
+
+/// Compares all seals with the chains of their batches and logs.
+pub(super) async fn check(reader: &mut Reader<'_>, report: &mut Report<'_>) -> Result<(), Failure> {
+    let ring = marking_key::check(reader, report).await?;
+    let of = reader.about("seal").await?;
+    let rows = SEALS.min(reader.rows.saturating_mul(2));
+    let mut low = Some(Uuid::nil());
+    while let Some(from) = low {
+        reader.begin().await?;
+        let range = next_range(reader, from, rows).await?;
+        reader.end().await?;
+        for attempt in 1..=TRIES {
+            // What is found is told once the whole was seen unchanged.
+            let mut found: Vec<Finding> = Vec::new();
+            let mut own = Report::new(&mut found);
+            let whole = Pass { range, rows, renews: attempt < TRIES, begun: 0 };
+            let Some(seals) = whole.check(reader, &mut own, &ring).await? else { continue };
+            for finding in found {
+                report.find(finding.code, finding.table, finding.key, finding.event, finding.detail);
+            }
+            report.went_on("seals", seals, of);
+            break;
+        }
+        low = range.next();
+    }
+    strays(reader, report).await
+}
+
+/// The next batches, of about as many seals as `rows`; one of more comes alone.
+async fn next_range(reader: &mut Reader<'_>, low: Uuid, rows: i64) -> Result<Range, Failure> {
+    let batches = sqlx::query!(
+        r#"SELECT id AS "id!", quantity AS "quantity?" FROM seal_batch WHERE id >= $1 ORDER BY id LIMIT $2"#,
+        low,
+        BATCHES
+    )
+    .fetch_all(&mut *reader.db)
+    .await?;
+    let all = batches.len() < usize::try_from(BATCHES).unwrap_or_default();
+    let mut seals = 0;
+    for (index, batch) in batches.iter().enumerate() {
+        let quantity = i64::from(batch.quantity.unwrap_or_default());
+        let full = seals + quantity > rows || index + 1 == batches.len() && !all;
+        if index > 0 && full {
+            return Ok(Range::before(low, Some(batch.id)));
+        }
+        seals += quantity;
+    }
+    Ok(Range::before(low, None))
+}
+
+/// A seal and one of its moves, if it has any; and what else there is about it.
+struct Found {
+    batch: Uuid,
+    number: String,
+    row: String,
+    log: Option<Uuid>,
+    from: Option<i32>,
+    until: Option<i32>,
+    seq: Option<i32>,
+}
+
+/// A way through the batches of a range and their seals.
+struct Pass {
+    range: Range,
+    /// Seals with their moves, or events, a page.
+    rows: i64,
+    /// Whether each page has a snapshot of its own.
+    renews: bool,
+    /// How many events the batches had when it began.
+    begun: i64,
+}
+
+impl Pass {
+    /// Compares the seals, then the lists of the events; how many seals. Nothing if a batch was changed
+    /// between two pages.
+    async fn check(
+        mut self,
+        reader: &mut Reader<'_>,
+        report: &mut Report<'_>,
+        ring: &KeyRing,
+    ) -> Result<Option<usize>, Failure> {
+        reader.begin().await?;
+        self.begun = self.heads(reader).await?;
+        let mut batches = self.batches(reader).await?;
+        let rings = rings(report, &batches, ring);
+        let full = usize::try_from(self.rows).unwrap_or(usize::MAX);
+        let (mut count, mut seal, mut after) = (0, None, None);
+        loop {
+            let page = self.seals(reader, after.take()).await?;
+            let events = self.moved(reader, &page).await?;
+            let is_last = page.len() < full;
+            after = page.last().map(|last| (last.batch, last.number.clone(), last.seq));
+            let mut seen: Vec<Seal> = Vec::new();
+            for found in &page {
+                take(report, &mut batches, &events, &mut seal, found, &mut seen);
+            }
+            if is_last {
+                seen.extend(seal.take());
+            }
+            for seal in &seen {
+                seal.finish(report, batches.contains_key(&seal.batch));
+            }
+            count += seen.len();
+            if is_last && !self.finish(reader, report, &batches).await? {
+                return Ok(None);
+            }
+            if is_last || self.renews {
+                reader.end().await?;
+            }
+            // Signatures take time: no snapshot waits for them, if it need not last.
+            for seal in &seen {
+                seal.check_code(report, rings.get(&seal.batch), ring);
+            }
+            if is_last {
+                return Ok(Some(count));
+            }
+            if self.renews && !self.renew(reader).await? {
+                return Ok(None);
+            }
+        }
+    }
+
+    /// A fresh snapshot; whether no batch was changed in the meantime. If one was, it is let go.
+    async fn renew(&self, reader: &mut Reader<'_>) -> Result<bool, Failure> {
+        reader.begin().await?;
+        let same = self.heads(reader).await? == self.begun;
+        if !same {
+            reader.end().await?;
+        }
+        Ok(same)
+    }
+
+    /// How many events the batches have: with each change of a seal that its batch tells, one more.
+    async fn heads(&self, reader: &mut Reader<'_>) -> Result<i64, Failure> {
+        let heads = sqlx::query_scalar!(
+            r#"SELECT COALESCE(sum(head_seq), 0)::bigint AS "heads!" FROM seal_batch WHERE id BETWEEN $1 AND $2"#,
+            self.range.low,
+            self.range.high
+        );
+        Ok(heads.fetch_one(&mut *reader.db).await?)
+    }
+
+    /// The batches that have an event.
+    async fn batches(&self, reader: &mut Reader<'_>) -> Result<BTreeMap<Uuid, Batch>, Failure> {
+        let rows = sqlx::query!(
+            r#"SELECT b.id AS "batch!", e.public AS "public?", e.business AS "business?" FROM seal_batch b
+               LEFT JOIN event e ON e.subject_id = b.id AND e.seq = 1
+               WHERE b.id BETWEEN $1 AND $2 AND EXISTS (SELECT FROM event x WHERE x.subject_id = b.id)"#,
+            self.range.low,
+            self.range.high
+        )
+        .fetch_all(&mut *reader.db)
+        .await?;
+        let batches = rows.into_iter().map(|row| {
+            let first = Told::read(row.batch, 1, row.public.as_deref(), row.business.as_deref());
+            (row.batch, Batch::new(first.said.map(|(_, done)| done)))
+        });
+        Ok(batches.collect())
+    }
+
+    /// The seals after a move of one of them, one row a move.
+    async fn seals(
+        &self,
+        reader: &mut Reader<'_>,
+        after: Option<(Uuid, String, Option<i32>)>,
+    ) -> Result<Vec<Found>, Failure> {
+        let (low, number, seq) = after
+            .map_or((self.range.low, String::new(), i32::MIN), |(batch, number, seq)| {
+                (batch, number, seq.unwrap_or(i32::MAX))
+            });
+        let seals = sqlx::query_as!(
+            Found,
+            r#"SELECT s.batch_id AS "batch!", s.number AS "number!", row_to_json(s)::text AS "row!", ls.log_id AS "log?",
+                      ls.from_seq AS "from?", ls.until_seq AS "until?", m.seq AS "seq?"
+               FROM seal s LEFT JOIN log_seal ls ON ls.seal_number = s.number
+               LEFT JOIN seal_move m ON m.number = s.number AND m.batch_id = s.batch_id
+               WHERE s.batch_id <= $2 AND (s.batch_id, s.number) >= ($1, $3)
+                 AND (s.batch_id, s.number, COALESCE(m.seq, 2147483647)) > ($1, $3, $4)
+               ORDER BY s.batch_id, s.number, m.seq LIMIT $5"#,
+            low,
+            self.range.high,
+            number,
+            seq,
+            self.rows
+        );
+        Ok(seals.fetch_all(&mut *reader.db).await?)
+    }
+
+    /// The events that moves name.
+    async fn moved(
+        &self,
+        reader: &mut Reader<'_>,
+        page: &[Found],
+    ) -> Result<HashMap<(Uuid, i32), (String, Done)>, Failure> {
+        let named: BTreeSet<(Uuid, i32)> =
+            page.iter().filter_map(|found| Some((found.batch, found.seq?))).collect();
+        let (batches, seqs): (Vec<Uuid>, Vec<i32>) = named.into_iter().unzip();
+        let events = sqlx::query!(
+            r#"SELECT e.subject_id AS "batch!", e.seq AS "seq!", e.public AS "public?", e.business AS "business?"
+               FROM UNNEST($1::uuid[], $2::int[]) AS m (batch, seq)
+               JOIN event e ON e.subject_id = m.batch AND e.seq = m.seq"#,
+            &batches,
+            &seqs
+        )
+        .fetch_all(&mut *reader.db)
+        .await?;
+        let told = events.into_iter().filter_map(|event| {
+            let told = Told::read(event.batch, event.seq, event.public.as_deref(), event.business.as_deref());
+            Some(((told.batch, told.seq), told.said?))
+        });
+        Ok(told.collect())
+    }
+
+    /// Compares what the batches' events tell of with the seals that were seen; whether no batch was
+    /// changed in the meantime.
+    async fn finish(
+        &self,
+        reader: &mut Reader<'_>,
+        report: &mut Report<'_>,
+        batches: &BTreeMap<Uuid, Batch>,
+    ) -> Result<bool, Failure> {
+        let full = usize::try_from(self.rows).unwrap_or(usize::MAX);
+        let (mut batch, mut seq) = (self.range.low, i32::MIN);
+        loop {
+            let events = sqlx::query!(
+                r#"SELECT b.id AS "batch!", e.seq AS "seq!", e.public AS "public?", e.business AS "business?"
+                   FROM seal_batch b CROSS JOIN LATERAL (
+                       SELECT seq, public, business FROM event
+                       WHERE subject_id = b.id AND seq > CASE b.id WHEN $1 THEN $3 ELSE -2147483648 END
+                       ORDER BY seq LIMIT $4) e
+                   WHERE b.id BETWEEN $1 AND $2 ORDER BY b.id, e.seq LIMIT $4"#,
+                batch,
+                self.range.high,
+                seq,
+                self.rows
+            )
+            .fetch_all(&mut *reader.db)
+            .await?;
+            for event in &events {
+                let told =
+                    Told::read(event.batch, event.seq, event.public.as_deref(), event.business.as_deref());
+                if let Some(batch) = batches.get(&event.batch) {
+                    batch.finish(report, event.batch, &told);
+                }
+            }
+            let Some(last) = events.last().filter(|_| events.len() == full) else { return Ok(true) };
+            (batch, seq) = (last.batch, last.seq);
+            if self.renews {
+                reader.end().await?;
+                if !self.renew(reader).await? {
+                    return Ok(false);
+                }
+            }
+        }
+    }
+}
+
+/// The key that each batch's codes were signed with, where its event names one. Whether it is known is
+/// told here; the codes are checked with it all the same.
+fn rings(report: &mut Report<'_>, batches: &BTreeMap<Uuid, Batch>, ring: &KeyRing) -> HashMap<Uuid, KeyRing> {
+    let mut rings = HashMap::new();
+    for (id, batch) in batches {
+        let Some(text) = batch.first.as_ref().and_then(|first| first.marking_key.as_deref()) else {
+            continue;
+        };
+        let mut own = KeyRing::new();
+        let public = hex::decode(text).ok().and_then(|bytes| <[u8; 32]>::try_from(bytes).ok());
+        let Some((public, key_id)) = public.and_then(|public| Some((public, own.add(&public).ok()?))) else {
+            report.event(Code::EventUnreadable, *id, 1, "its marking_key is no public key");
+            continue;
+        };
+        if !ring.has(&public) {
+            let detail = "the marking codes of a batch were signed with this key";
+            report.find(Code::RowMissing, "marking_key", key_id, Some((*id, 1)), detail);
+        }
+        rings.insert(*id, own);
+    }
+    rings
+}
+
+/// On which log a seal is, or was.
+struct Hammered {
+    log: Uuid,
+    from: Option<i32>,
+    until: Option<i32>,
+}
+
+/// A seal, as far as its moves were gone through.
+struct Seal {
+    batch: Uuid,
+    number: String,
+    row: Row,
+    hammered: Option<Hammered>,
+    holder: Option<OrganizationId>,
+    void: Option<String>,
+    /// The newest event about it.
+    event: (Uuid, i32),
+}
+
+/// Takes in a row: the next seal, or one more move of the present one, which goes to `seen` when the next
+/// begins.
+fn take(
+    report: &mut Report<'_>,
+    batches: &mut BTreeMap<Uuid, Batch>,
+    events: &HashMap<(Uuid, i32), (String, Done)>,
+    present: &mut Option<Seal>,
+    found: &Found,
+    seen: &mut Vec<Seal>,
+) {
+    let mut batch = batches.get_mut(&found.batch);
+    if present.as_ref().is_none_or(|seal| (seal.batch, &seal.number) != (found.batch, &found.number)) {
+        seen.extend(present.replace(Seal::begin(found, batch.as_deref_mut())));
+    }
+    if let (Some(seal), Some(batch), Some(seq)) = (present, batch, found.seq) {
+        seal.moved(report, batch, seq, events.get(&(found.batch, seq)));
+    }
+}
+
+impl Seal {
+    /// As it was registered; takes it into its batch's list.
+    fn begin(found: &Found, batch: Option<&mut Batch>) -> Self {
+        let row = Row::parse(&found.row);
+        let mut holder = None;
+        if let Some(batch) = batch
+            && let Some(first) = batch.first.take()
+        {
+            let text = |column| row.text(column).unwrap_or_default();
+            batch.list(1, &first, text("number"), Some(text("identification")));
+            holder = first.to;
+            batch.first = Some(first);
+        }
+        let hammered = found.log.map(|log| Hammered { log, from: found.from, until: found.until });
+        let (batch, number) = (found.batch, found.number.clone());
+        Self { batch, number, row, hammered, holder, void: None, event: (batch, 1) }
+    }
+
+    /// Takes in one of its moves: the event `seq` of its batch, which says `told`.
+    fn moved(&mut self, report: &mut Report<'_>, batch: &mut Batch, seq: i32, told: Option<&(String, Done)>) {
+        let at = (self.batch, seq);
+        match told {
+            Some((what, done)) if what == TRANSFERRED => {
+                batch.list(seq, done, &self.number, None);
+                self.holder = done.to;
+                self.event = at;
+            }
+            Some((what, done)) if what == VOIDED && done.number.as_deref() == Some(&self.number) => {
+                self.void.clone_from(&done.reason);
+                batch.voided(seq);
+                self.event = at;
+            }
+            _ => {
+                let detail = "its batch has no such event about this seal";
+                let key = format!("{}/{seq}", self.number);
+                report.find(Code::RowUnexplained, "seal_move", key, Some(at), detail);
+            }
+        }
+    }
+
+    /// Compares its row, once all its moves were seen.
+    fn finish(&self, report: &mut Report<'_>, has_batch: bool) {
+        let (number, void) = (&self.number, &self.void);
+        if !has_batch {
+            let detail = format!("there is no batch {} with an event", self.batch);
+            return report.find(Code::RowUnexplained, "seal", number, None, detail);
+        }
+        let mut event = self.event;
+        match &self.hammered {
+            // Its log says that it was taken off: then its batch says that it is void, by this or before.
+            Some(Hammered { log, until: Some(until), .. }) if void.is_none() => {
+                event = (*log, *until);
+                let detail =
+                    "another seal took its place on its log, and its batch has no event that it is void";
+                report.find(Code::EventMissing, "seal", number, Some(event), detail);
+            }
+            Some(Hammered { until: Some(_), .. }) => {}
+            // And the other way round.
+            _ if void.as_deref() == Some(VoidReason::Replaced.as_str()) => {
+                let detail = "its batch says that another seal took its place, and no log says so";
+                report.find(Code::EventMissing, "seal", number, Some(event), detail);
+            }
+            Some(Hammered { log, from: Some(from), .. }) if void.is_none() => event = (*log, *from),
+            _ => {}
+        }
+        let status = match (void, &self.hammered) {
+            (Some(_), _) => "void",
+            (None, Some(_)) => "applied",
+            (None, None) => "issued",
+        };
+        let wants = [
+            ("number", Want::Elsewhere),
+            ("identification", Want::Elsewhere),
+            ("marking_code", Want::Elsewhere),
+            ("batch_id", Want::Elsewhere),
+            ("holder_id", Want::maybe(self.holder)),
+            ("status", Want::text(status)),
+            ("log_id", Want::maybe(self.hammered.as_ref().map(|on| on.log))),
+            ("void_reason", Want::maybe(void.as_ref())),
+        ];
+        compare(report, "seal", number, Some(event), &wants, &self.row);
+    }
+
+    /// A code has its seal's identification. It is signed by the key that its batch's event names, `own`; and
+    /// where that names none, by the key that it names itself, if that is one of ours.
+    fn check_code(&self, report: &mut Report<'_>, own: Option<&KeyRing>, ring: &KeyRing) {
+        let text = self.row.text("marking_code").unwrap_or_default();
+        let code = MarkingCode::parse(text).ok().filter(|code| code.as_str() == text);
+        let fits = code
+            .as_ref()
+            .is_some_and(|code| Some(code.identification_str()) == self.row.text("identification"));
+        let signed = code.as_ref().is_none_or(|code| match own {
+            Some(own) => own.verify(code) == Signature::Valid,
+            None => ring.verify(code) != Signature::Forged,
+        });
+        let detail = match (fits, signed, own) {
+            (true, true, _) => return,
+            (false, ..) => "marking_code is another seal's",
+            (true, false, Some(_)) => "marking_code is not signed by the key that its batch's event names",
+            (true, false, None) => "marking_code is not signed by the key it names",
+        };
+        report.find(Code::StateDiffers, "seal", &self.number, Some((self.batch, 1)), detail);
+    }
+}
+
+/// Moves that are of no seal of the batch they name.
+async fn strays(reader: &mut Reader<'_>, report: &mut Report<'_>) -> Result<(), Failure> {
+    let of = reader.about("seal_move").await?;
+    let mut from = String::new();
+    loop {
+        reader.begin().await?;
+        let next = sqlx::query_scalar!(
+            "SELECT number FROM seal_move WHERE number >= $1 ORDER BY number, seq OFFSET $2 LIMIT 1",
+            from,
+            MOVES
+        )
+        .fetch_optional(&mut *reader.db)
+        .await?;
+        let next = next.filter(|next| *next != from);
+        let strays = sqlx::query!(
+            r#"SELECT m.number AS "number!", m.seq AS "seq!", m.batch_id AS "batch?" FROM seal_move m
+               LEFT JOIN seal s ON s.number = m.number AND s.batch_id = m.batch_id
+               WHERE m.number >= $1 AND ($2::text IS NULL OR m.number < $2) AND s.number IS NULL"#,
+            from,
+            next
+        )
+        .fetch_all(&mut *reader.db)
+        .await?;
+        let moves = sqlx::query_scalar!(
+            r#"SELECT count(*) AS "moves!" FROM seal_move WHERE number >= $1 AND ($2::text IS NULL OR number < $2)"#,
+            from,
+            next
+        )
+        .fetch_one(&mut *reader.db)
+        .await?;
+        reader.end().await?;
+        report.went_on("seal moves", usize::try_from(moves).unwrap_or_default(), of);
+        for stray in strays {
+            let at = stray.batch.map(|batch| (batch, stray.seq));
+            let key = format!("{}/{}", stray.number, stray.seq);
+            report.find(Code::RowUnexplained, "seal_move", key, at, "its batch has no such seal");
+        }
+        match next {
+            Some(next) => from = next,
+            None => return Ok(()),
+        }
+    }
+}

@@ -1,0 +1,500 @@
+//! All subjects in the order of their ids: chains, heads, rows, and what the events name.
+
+use super::Failure;
+use super::chain::Missing;
+use super::key;
+use super::load::{self, EventRow, Loaded, Page, SubjectRow};
+use super::log::{self, Hashes, History, OfLogs, Rewound};
+use super::organization;
+use super::report::{Code, Report};
+use super::row::{Row, Want, compare};
+use super::seal;
+use super::snapshot::{Range, Reader};
+use super::subject::{Known, Last, State, Subject};
+use super::ticket;
+use crate::timber::seal::stock::VoidReason;
+use chrono::{DateTime, Utc};
+use sqlx::PgConnection;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use uuid::Uuid;
+
+/// Checks all subjects; gives the events whose personal part is gone.
+pub(super) async fn check(reader: &mut Reader<'_>, report: &mut Report<'_>) -> Result<Missing, Failure> {
+    let of = reader.about("event").await?;
+    let mut missing = Missing::new();
+    let mut begun: Option<Subject> = None;
+    let mut from = Some(Page::START);
+    while let Some(at) = from {
+        reader.begin().await?;
+        let page = load::page(reader, at).await?;
+        let loaded =
+            load::load(reader.db, page, begun.as_ref().and_then(|begun| begun.first.as_ref())).await?;
+        let named = names(reader.db, page, &loaded, begun.as_ref()).await?;
+        reader.end().await?;
+        let events = loaded.events.len();
+        begun = Sweep { page, loaded: &loaded, named, report, missing: &mut missing }.run(begun);
+        report.went_on("events", events, of);
+        from = page.next();
+    }
+    Ok(missing)
+}
+
+/// What the events of a page name, read in their snapshot; and the rows that belong to its subjects, once
+/// all their events were read.
+struct Names {
+    /// Rows of `log_seal` and `past_party`, by log.
+    seals: OfLogs,
+    past: OfLogs,
+    /// Rows of `api_key`, by organisation.
+    keys_of: OfLogs,
+    /// Harvests by posting: id and personal row.
+    harvests: HashMap<(Uuid, Uuid), (Uuid, Option<Uuid>)>,
+    /// Issuers of tickets.
+    issuers: HashMap<Uuid, Option<Uuid>>,
+    /// Hashes of the ticket events that harvests were checked against, and of those on earlier pages
+    /// that were corrected.
+    hashes: Hashes,
+    /// States that reversals go back to, over the beginning of the page.
+    rewound: Rewound,
+    /// Organisations of keys.
+    keys: HashMap<Uuid, Option<Uuid>>,
+    /// Postings that do not name their event, or differ from it: what is wrong.
+    postings: HashMap<(Uuid, i32), &'static str>,
+}
+
+async fn names(
+    db: &mut PgConnection,
+    page: Page,
+    loaded: &Loaded,
+    begun: Option<&Subject>,
+) -> sqlx::Result<Names> {
+    let mut postings = BTreeSet::new();
+    let mut tickets = BTreeSet::new();
+    let mut keys: BTreeSet<Uuid> = BTreeSet::new();
+    let mut corrected = Vec::new();
+    let mut rewound = Rewound::new();
+    keys.extend(loaded.events.iter().filter_map(|event| event.said()?.key));
+    // What the first event names is compared with what all of them give.
+    let begun_first = begun.and_then(|begun| begun.first.as_ref());
+    for event in loaded.events.iter().chain(begun_first).filter(|event| event.seq == 1) {
+        if let Some(said) = event.said()
+            && let Ok(business) = crate::timber::event::content::Business::parse(event.business())
+            && let Some(head) = business.ticket
+        {
+            postings.insert((said.organization, said.operation));
+            tickets.insert((head.id.0, i32::try_from(head.seq).unwrap_or_default()));
+        }
+    }
+    if let Some(begun) = begun
+        && let Some(State::Log(fold)) = begun.known.as_ref().map(|known| &known.state)
+    {
+        corrected = log::corrected_before(&loaded.events).collect();
+        rewound = fold.rewind(db, begun.id, &loaded.events).await?;
+    }
+    let keys: Vec<Uuid> = keys.into_iter().collect();
+    let keys = sqlx::query!(
+        r#"SELECT id AS "id!", organization_id AS "organization?" FROM api_key WHERE id = ANY($1)"#,
+        &keys
+    )
+    .fetch_all(&mut *db)
+    .await?;
+    let (organizations, operations): (Vec<Uuid>, Vec<Uuid>) = postings.into_iter().unzip();
+    let harvests = sqlx::query!(
+        r#"SELECT h.id AS "id!", h.organization_id AS "organization!", h.operation_id AS "operation!",
+                  h.personal_id AS "personal?"
+           FROM UNNEST($1::uuid[], $2::uuid[]) AS p (organization, operation)
+           JOIN harvest h ON h.organization_id = p.organization AND h.operation_id = p.operation"#,
+        &organizations,
+        &operations
+    )
+    .fetch_all(&mut *db)
+    .await?;
+    let ids: Vec<Uuid> = tickets.iter().map(|(id, _)| *id).collect();
+    let issuers = sqlx::query!(
+        r#"SELECT id AS "id!", issuer_id AS "issuer?" FROM felling_ticket WHERE id = ANY($1)"#,
+        &ids
+    )
+    .fetch_all(&mut *db)
+    .await?;
+    let (named, seqs): (Vec<Uuid>, Vec<i32>) = tickets.into_iter().chain(corrected).unzip();
+    let hashes = sqlx::query!(
+        r#"SELECT e.subject_id AS "id!", e.seq AS "seq!", encode(e.hash, 'hex') AS hash
+           FROM UNNEST($1::uuid[], $2::int[]) AS p (id, seq)
+           JOIN event e ON e.subject_id = p.id AND e.seq = p.seq"#,
+        &named,
+        &seqs
+    )
+    .fetch_all(&mut *db)
+    .await?;
+    let postings = postings_of(db, loaded, begun).await?;
+    let mut names = Names {
+        seals: OfLogs::new(),
+        past: OfLogs::new(),
+        keys_of: OfLogs::new(),
+        harvests: harvests
+            .into_iter()
+            .map(|row| ((row.organization, row.operation), (row.id, row.personal)))
+            .collect(),
+        issuers: issuers.into_iter().map(|row| (row.id, row.issuer)).collect(),
+        hashes: hashes.into_iter().filter_map(|row| Some(((row.id, row.seq), row.hash?))).collect(),
+        rewound,
+        keys: keys.into_iter().map(|row| (row.id, row.organization)).collect(),
+        postings,
+    };
+    if !page.goes_on {
+        names.belongings(db, page.range).await?;
+    }
+    Ok(names)
+}
+
+impl Names {
+    /// The rows that belong to the subjects of a range.
+    async fn belongings(&mut self, db: &mut PgConnection, range: Range) -> sqlx::Result<()> {
+        let seals = sqlx::query!(
+            r#"SELECT log_id AS "log!", row_to_json(t)::text AS "row!" FROM log_seal t WHERE log_id BETWEEN $1 AND $2"#,
+            range.low,
+            range.high
+        )
+        .fetch_all(&mut *db)
+        .await?;
+        let past = sqlx::query!(
+            r#"SELECT log_id AS "log!", row_to_json(t)::text AS "row!" FROM past_party t WHERE log_id BETWEEN $1 AND $2"#,
+            range.low,
+            range.high
+        )
+        .fetch_all(&mut *db)
+        .await?;
+        let keys_of = sqlx::query!(
+            r#"SELECT organization_id AS "organization!", row_to_json(t)::text AS "row!" FROM api_key t
+               WHERE organization_id BETWEEN $1 AND $2"#,
+            range.low,
+            range.high
+        )
+        .fetch_all(&mut *db)
+        .await?;
+        let of_subjects = |rows: Vec<(Uuid, String)>| {
+            let mut by_subject = OfLogs::new();
+            for (subject, row) in rows {
+                by_subject.entry(subject).or_default().push(Row::parse(&row));
+            }
+            by_subject
+        };
+        self.seals = of_subjects(seals.into_iter().map(|row| (row.log, row.row)).collect());
+        self.past = of_subjects(past.into_iter().map(|row| (row.log, row.row)).collect());
+        self.keys_of = of_subjects(keys_of.into_iter().map(|row| (row.organization, row.row)).collect());
+        Ok(())
+    }
+}
+
+/// What kind of posting makes an event of this type; nothing for those that leave no row in `operation`.
+fn posting(event: &EventRow) -> Option<&'static str> {
+    match event.named()?.event_type.as_str() {
+        "harvested" => Some("harvest"),
+        "seals_transferred" => Some("seal_transfer"),
+        // A seal that was replaced on its log is voided by the posting that says so of the log.
+        "seals_voided" if is_replacement(event) => Some("custody_event"),
+        "seals_voided" | "seal_voided" => Some("seal_void"),
+        "seals_registered" => None,
+        other if crate::timber::event::words::EventType::parse(other).is_ok() => Some("custody_event"),
+        _ => None,
+    }
+}
+
+fn is_replacement(event: &EventRow) -> bool {
+    let said = crate::timber::seal::record::Business::parse(event.business());
+    said.is_ok_and(|said| said.done.reason.as_deref() == Some(VoidReason::Replaced.as_str()))
+}
+
+/// Looks for each event in the row of its posting.
+async fn postings_of(
+    db: &mut PgConnection,
+    loaded: &Loaded,
+    begun: Option<&Subject>,
+) -> sqlx::Result<HashMap<(Uuid, i32), &'static str>> {
+    let (mut subjects, mut seqs, mut kinds) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut organizations, mut operations) = (Vec::new(), Vec::new());
+    let (mut received, mut before) = (Vec::new(), Vec::new());
+    let mut last: Option<(Uuid, DateTime<Utc>)> =
+        begun.and_then(|begun| Some((begun.id, begun.last.as_ref()?.received?)));
+    for event in &loaded.events {
+        let prev = last.filter(|(subject, _)| *subject == event.subject).map(|(_, at)| at);
+        last = event.received().map(|at| (event.subject, at));
+        let kind = posting(event);
+        let (Some(kind), Some(said), Some(at)) = (kind, event.said(), event.received()) else { continue };
+        subjects.push(event.subject);
+        seqs.push(event.seq);
+        kinds.push(kind);
+        organizations.push(said.organization);
+        operations.push(said.operation);
+        received.push(at);
+        before.push(prev);
+    }
+    // The posting's own time is its events' unless a chain was ahead of it.
+    let rows = sqlx::query!(
+        r#"SELECT u.subject AS "subject!", u.seq AS "seq!", o.operation_id IS NULL AS "absent!",
+                  o.seqs[array_position(o.subjects, u.subject)] IS DISTINCT FROM u.seq AS "unnamed!"
+           FROM UNNEST($1::uuid[], $2::int[], $3::text[], $4::uuid[], $5::uuid[], $6::timestamptz[], $7::timestamptz[])
+                AS u (subject, seq, kind, organization, operation, received, before)
+           LEFT JOIN operation o ON o.organization_id = u.organization AND o.operation_id = u.operation
+           WHERE o.operation_id IS NULL
+              OR o.seqs[array_position(o.subjects, u.subject)] IS DISTINCT FROM u.seq
+              OR o.kind IS DISTINCT FROM u.kind
+              OR o.created_at IS NULL OR GREATEST(o.created_at, u.before) <> u.received"#,
+        &subjects,
+        &seqs,
+        &kinds as &[&str],
+        &organizations,
+        &operations,
+        &received,
+        &before as &[Option<DateTime<Utc>>]
+    )
+    .fetch_all(db)
+    .await?;
+    let wrong = rows.into_iter().map(|row| {
+        let what = match (row.absent, row.unnamed) {
+            (true, _) => "absent",
+            (_, true) => "unnamed",
+            _ => "differs",
+        };
+        ((row.subject, row.seq), what)
+    });
+    Ok(wrong.collect())
+}
+
+/// The check of one page.
+struct Sweep<'l, 'r, 'w> {
+    page: Page,
+    loaded: &'l Loaded,
+    named: Names,
+    report: &'r mut Report<'w>,
+    missing: &'r mut Missing,
+}
+
+impl Sweep<'_, '_, '_> {
+    /// `begun` is the subject whose chain goes on on this page; gives the one whose chain goes on after it.
+    fn run(mut self, begun: Option<Subject>) -> Option<Subject> {
+        for at in &self.loaded.twice {
+            let key = format!("{}/{}", at.0, at.1);
+            self.report.find(
+                Code::LeafUnexplained,
+                "leaf",
+                key,
+                Some(*at),
+                "the event is in the register twice",
+            );
+        }
+        let mut of_subject: BTreeMap<Uuid, &[EventRow]> =
+            self.loaded.events.chunk_by(|a, b| a.subject == b.subject).map(|c| (c[0].subject, c)).collect();
+        for (at, place) in &self.loaded.places {
+            let events = of_subject.get(&at.0).copied().unwrap_or_default();
+            if !place.queued && events.binary_search_by_key(&at.1, |event| event.seq).is_err() {
+                let detail = "the register has this event, the database has not";
+                self.report.find(Code::EventMissing, "leaf", format!("{}/{}", at.0, at.1), Some(*at), detail);
+            }
+        }
+        if self.page.goes_on {
+            let mut subject = begun.unwrap_or_else(|| Subject::new(self.page.range.low));
+            self.go_on(&mut subject, &self.loaded.events);
+            return Some(subject);
+        }
+        let mut subjects: BTreeMap<Uuid, Subject> = BTreeMap::new();
+        subjects.extend(begun.map(|begun| (begun.id, begun)));
+        for id in of_subject.keys().chain(self.loaded.subjects.keys()) {
+            subjects.entry(*id).or_insert_with(|| Subject::new(*id));
+        }
+        for (id, mut subject) in subjects {
+            self.go_on(&mut subject, of_subject.remove(&id).unwrap_or_default());
+            self.finish(subject);
+        }
+        let (seals, past) = (std::mem::take(&mut self.named.seals), std::mem::take(&mut self.named.past));
+        for (organization, rows) in std::mem::take(&mut self.named.keys_of) {
+            key::compare_keys(self.report, organization, key::Keys::default(), rows);
+        }
+        for (log, rows) in seals {
+            log::compare_seals(self.report, log, None, rows);
+        }
+        for (log, rows) in past {
+            log::compare_past(self.report, log, None, rows);
+        }
+        None
+    }
+
+    /// Goes on with a subject by its next events.
+    fn go_on(&mut self, subject: &mut Subject, events: &[EventRow]) {
+        let row = self.loaded.subjects.get(&subject.id);
+        let is_first = subject.first.is_none();
+        if is_first && subject.known.is_none() {
+            let told = events.first().and_then(|first| first.named()?.kind());
+            let kind = row.map(|row| row.kind).or(told);
+            subject.known = kind.map(|kind| Known::new(subject.id, kind));
+        }
+        subject.passed(events);
+        let Some(known) = &mut subject.known else {
+            for event in events {
+                let detail = "it does not say what kind of subject it is about";
+                self.report.event(Code::EventUnreadable, subject.id, event.seq, detail);
+            }
+            return;
+        };
+        let salt = row.and_then(|row| row.salt);
+        known.chain.check(self.report, self.loaded, salt, events, self.missing);
+        match &mut known.state {
+            State::Log(fold) => {
+                let Names { hashes, rewound, .. } = &self.named;
+                fold.go_on(self.report, subject.id, events, hashes, rewound);
+            }
+            State::Ticket(changes) => changes.go_on(events.get(usize::from(is_first)..).unwrap_or_default()),
+            State::Organization(keys) => {
+                for event in events {
+                    let of = event.named().map(|named| named.event_type).unwrap_or_default();
+                    if !organization::may_be(&of, event.seq) {
+                        let detail = "no organisation has such an event there";
+                        self.report.event(Code::EventUnreadable, subject.id, event.seq, detail);
+                    }
+                }
+                keys.go_on(self.report, events);
+            }
+            State::Batch | State::None => {}
+        }
+        for event in events {
+            self.event(event);
+        }
+    }
+
+    /// Compares what belongs to a subject, once all its events were read.
+    fn finish(&mut self, subject: Subject) {
+        let (id, at) = (subject.id, subject.at());
+        let Subject { first, last, known: Some(known), .. } = subject else { return };
+        let row = self.loaded.subjects.get(&id);
+        if row.is_none() && at.is_some() {
+            self.report.find(Code::RowMissing, known.kind.name(), id, at, "there are events about it");
+        }
+        if let Some(row) = row.filter(|row| row.salt.is_none()) {
+            self.report.find(Code::StateDiffers, row.kind.name(), id, at, "salt is not 32 bytes");
+        }
+        known.chain.finish(self.report);
+        match (row, first, last) {
+            (Some(row), Some(first), Some(last)) => self.row(id, row, known.state, &first, &last),
+            (Some(row), ..) => {
+                let detail = "no event is about it";
+                self.report.find(Code::RowUnexplained, row.kind.name(), id, Some((id, 1)), detail);
+                // What belongs to it has no event either; it is told at the end of the page.
+            }
+            (None, ..) => {}
+        }
+    }
+
+    /// What an event names: its key, its posting.
+    fn event(&mut self, event: &EventRow) {
+        let at = (event.subject, event.seq);
+        let Some(said) = event.said() else {
+            self.report.event(Code::EventUnreadable, at.0, at.1, "its business part cannot be read");
+            return;
+        };
+        if let Some(key) = said.key {
+            match self.named.keys.get(&key) {
+                None => {
+                    let detail = "an event was recorded with this key";
+                    self.report.find(Code::RowMissing, "api_key", key, Some(at), detail);
+                }
+                Some(organization) if *organization != Some(said.organization) => {
+                    let detail = "organization_id is not that of the event recorded with this key";
+                    self.report.find(Code::StateDiffers, "api_key", key, Some(at), detail);
+                }
+                Some(_) => {}
+            }
+        }
+        let key = || format!("{}/{}", said.organization, said.operation);
+        match self.named.postings.get(&at) {
+            None => {}
+            Some(&"absent") => {
+                let detail = "an event says that it came with this posting";
+                self.report.find(Code::RowMissing, "operation", key(), Some(at), detail);
+            }
+            Some(&"unnamed") => {
+                let detail = "subjects and seqs do not name an event that came with this posting";
+                self.report.find(Code::StateDiffers, "operation", key(), Some(at), detail);
+            }
+            Some(_) => {
+                let detail = "kind or created_at are not those of its events";
+                self.report.find(Code::StateDiffers, "operation", key(), Some(at), detail);
+            }
+        }
+    }
+
+    fn row(&mut self, subject: Uuid, row: &SubjectRow, state: State, first: &EventRow, last: &Last) {
+        let head = [
+            ("id", Want::Elsewhere),
+            ("salt", Want::Elsewhere),
+            ("head_seq", Want::int(last.seq)),
+            ("head_hash", last.hash.as_deref().map_or(Want::Null, Want::bytes)),
+            ("head_received_at", Want::time(last.received)),
+        ];
+        let state = match state {
+            State::Log(fold) => self.log(subject, &fold, first),
+            State::Ticket(changes) => ticket::wants(first, &changes),
+            State::Batch => seal::wants(first),
+            State::Organization(keys) => {
+                let rows = self.named.keys_of.remove(&subject).unwrap_or_default();
+                key::compare_keys(self.report, subject, keys, rows);
+                let personal = first.personal_id.and_then(|id| self.loaded.personal.get(&id));
+                organization::wants(first, personal)
+            }
+            State::None => None,
+        };
+        let at = Some((subject, last.seq));
+        let Some(state) = state else {
+            // Whatever made them unreadable is told; the head can be compared all the same.
+            let detail = "its events do not give a state to compare it with";
+            self.report.find(Code::EventUnreadable, row.kind.name(), subject, at, detail);
+            return;
+        };
+        let wants: Vec<_> = head.into_iter().chain(state).collect();
+        compare(self.report, row.kind.name(), &subject, at, &wants, &row.row);
+    }
+
+    fn log(
+        &mut self,
+        subject: Uuid,
+        fold: &log::Fold,
+        first: &EventRow,
+    ) -> Option<Vec<(&'static str, Want)>> {
+        let seals = self.named.seals.remove(&subject).unwrap_or_default();
+        let past = self.named.past.remove(&subject).unwrap_or_default();
+        let history = fold.history()?;
+        log::compare_seals(self.report, subject, Some(history), seals);
+        log::compare_past(self.report, subject, Some(history), past);
+        let (harvest, issuer) = self.origin(subject, first, history);
+        Some(log::wants(history, harvest, issuer))
+    }
+
+    /// The harvest and the ticket's issuer of a log, by what its first event names.
+    fn origin(&mut self, log: Uuid, first: &EventRow, history: &History) -> (Option<Uuid>, Option<Uuid>) {
+        let at = Some((log, 1));
+        let said = first.said();
+        let posting = said.map(|said| (said.organization, said.operation));
+        let harvest = posting.and_then(|posting| self.named.harvests.get(&posting)).copied();
+        match harvest {
+            None => {
+                let key = posting.map(|(by, operation)| format!("{by}/{operation}")).unwrap_or_default();
+                let detail = "the log's first event came with a harvest, and there is none of that posting";
+                self.report.find(Code::RowMissing, "harvest", key, at, detail);
+            }
+            Some((id, personal)) if personal != first.personal_id => {
+                let detail = format!("personal_id is not that of harvest {id}, which it came with");
+                self.report.event(Code::PersonalDiffers, log, 1, detail);
+            }
+            Some(_) => {}
+        }
+        let mut issuer = None;
+        if let Some((ticket, seq, hash)) = &history.ticket {
+            issuer = self.named.issuers.get(ticket).copied().flatten();
+            if self.named.hashes.get(&(*ticket, *seq)) != Some(hash) {
+                let detail =
+                    format!("event {seq} of the felling ticket {ticket}, which it names, has another hash");
+                self.report.event(Code::ReferenceDiffers, log, 1, detail);
+            }
+        }
+        (harvest.map(|(id, _)| id), issuer)
+    }
+}

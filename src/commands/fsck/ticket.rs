@@ -1,0 +1,202 @@
+//! A felling ticket's row made again from its chain, and its lines from the chains of its logs.
+
+use super::Failure;
+use super::load::EventRow;
+use super::organization::occurred;
+use super::report::{Code, Report};
+use super::row::{Row, Want, compare};
+use super::snapshot::{Range, Reader};
+use crate::base::ids::LineId;
+use crate::base::units::Volume;
+use crate::timber::ticket::content::lines_digest;
+use crate::timber::wood::species::{Species, Wood};
+use rust_decimal::Decimal;
+use serde_json::Value;
+use std::collections::BTreeMap;
+use uuid::Uuid;
+
+/// Tickets a snapshot.
+const TICKETS: i64 = 100;
+
+/// What the events of a ticket after its first one changed.
+#[derive(Default)]
+pub(super) struct Changes {
+    felling_until: Option<String>,
+    removal_until: Option<String>,
+    /// When it was cancelled, in the newest event that does so.
+    cancelled: Option<Want>,
+    /// Whether one of them could not be read.
+    broken: bool,
+}
+
+impl Changes {
+    /// Takes in the next events.
+    pub(super) fn go_on(&mut self, events: &[EventRow]) {
+        for event in events {
+            let Some(changed) = read(event.business()) else {
+                self.broken = true;
+                continue;
+            };
+            self.felling_until = word(&changed, "felling_until").or(self.felling_until.take());
+            self.removal_until = word(&changed, "removal_until").or(self.removal_until.take());
+            if event.named().is_some_and(|named| named.event_type == "ticket_cancelled") {
+                self.cancelled = Some(Want::time(occurred(&changed)));
+            }
+        }
+    }
+}
+
+fn read(text: &str) -> Option<Value> {
+    serde_json::from_str(text).ok()
+}
+
+fn word(part: &Value, name: &str) -> Option<String> {
+    part.get(name).and_then(Value::as_str).map(str::to_owned)
+}
+
+/// What a ticket's row shall say, but for its head; nothing if the events cannot be read.
+pub(super) fn wants(first: &EventRow, changes: &Changes) -> Option<Vec<(&'static str, Want)>> {
+    let (public, business) = (read(first.public())?, read(first.business())?);
+    if changes.broken {
+        return None;
+    }
+    let felling_until = changes.felling_until.clone().or_else(|| word(&business, "felling_until"));
+    let removal_until = changes.removal_until.clone().or_else(|| word(&business, "removal_until"));
+    let cancelled = changes.cancelled.clone().unwrap_or(Want::Null);
+    let said = |name| Want::maybe(word(&business, name));
+    let name = public.get("ticket")?;
+    Some(vec![
+        ("issuer_id", said("organization")),
+        ("holder_id", said("holder")),
+        ("series", Want::maybe(word(name, "series"))),
+        ("number", Want::maybe(word(name, "number"))),
+        ("issued_on", said("issued_on")),
+        ("felling_kind", said("felling_kind")),
+        ("forest_category", said("forest_category")),
+        ("forest_type", said("forest_type")),
+        ("region", Want::maybe(word(&public, "region"))),
+        ("district", said("district")),
+        ("forestry", Want::maybe(word(&public, "forestry"))),
+        ("compartment", said("compartment")),
+        ("subcompartment", said("subcompartment")),
+        ("cutting_area", said("cutting_area")),
+        ("area_ha", Want::maybe_decimal(word(&business, "area_ha").as_deref())),
+        ("plot", word(&business, "plot_digest").map_or(Want::Null, Want::Digest)),
+        ("felling_from", said("felling_from")),
+        ("felling_until", Want::maybe(felling_until)),
+        ("removal_until", Want::maybe(removal_until)),
+        ("cancelled_at", cancelled),
+    ])
+}
+
+/// Compares the lines of all tickets: what was permitted with the ticket's first event, what is
+/// marked with the sum over its logs, whose rows were compared with their chains before.
+pub(super) async fn check_lines(reader: &mut Reader<'_>, report: &mut Report<'_>) -> Result<(), Failure> {
+    let of = reader.about("ticket_line").await?;
+    let mut low = Some(Uuid::nil());
+    while let Some(from) = low {
+        reader.begin().await?;
+        let next = sqlx::query_scalar!(
+            "SELECT id FROM felling_ticket WHERE id >= $1 ORDER BY id OFFSET $2 LIMIT 1",
+            from,
+            TICKETS
+        )
+        .fetch_optional(&mut *reader.db)
+        .await?;
+        let range = Range::before(from, next);
+        let lines = check_range(reader, report, range).await?;
+        reader.end().await?;
+        report.went_on("ticket lines", lines, of);
+        low = range.next();
+    }
+    Ok(())
+}
+
+async fn check_range(
+    reader: &mut Reader<'_>,
+    report: &mut Report<'_>,
+    range: Range,
+) -> Result<usize, Failure> {
+    let rows = sqlx::query!(
+        r#"SELECT ticket_id AS "ticket!", id AS "id!", row_to_json(t)::text AS "row!"
+           FROM ticket_line t WHERE ticket_id BETWEEN $1 AND $2 ORDER BY ticket_id, position, id"#,
+        range.low,
+        range.high
+    )
+    .fetch_all(&mut *reader.db)
+    .await?;
+    let sums = sqlx::query!(
+        r#"SELECT ticket_id AS "ticket!", line_id AS "line_id?", sum(volume_m3)::text AS "sum!" FROM log
+           WHERE ticket_id BETWEEN $1 AND $2 AND volume_m3 IS NOT NULL GROUP BY ticket_id, line_id"#,
+        range.low,
+        range.high
+    )
+    .fetch_all(&mut *reader.db)
+    .await?;
+    let digests = sqlx::query!(
+        r#"SELECT e.subject_id AS "ticket!", e.business AS "business?" FROM felling_ticket t
+           JOIN event e ON e.subject_id = t.id AND e.seq = 1 WHERE t.id BETWEEN $1 AND $2 ORDER BY t.id"#,
+        range.low,
+        range.high
+    )
+    .fetch_all(&mut *reader.db)
+    .await?;
+    let mut marked: BTreeMap<(Uuid, Uuid), Decimal> = BTreeMap::new();
+    for row in sums {
+        // A sum that is no number (NaN) is equal to none.
+        let sum = row.sum.parse().unwrap_or(Decimal::NEGATIVE_ONE);
+        marked.insert((row.ticket, row.line_id.unwrap_or_default()), sum);
+    }
+    let count = rows.len();
+    let mut lines: BTreeMap<Uuid, Vec<(Uuid, Row)>> = BTreeMap::new();
+    for row in rows {
+        lines.entry(row.ticket).or_default().push((row.id, Row::parse(&row.row)));
+    }
+    for ticket in digests {
+        let own = lines.remove(&ticket.ticket).unwrap_or_default();
+        let business = serde_json::from_str::<Value>(ticket.business.as_deref().unwrap_or_default()).ok();
+        let issued = business.as_ref().and_then(|said| said.get("lines_digest")?.as_str());
+        if issued.is_none() || issued != digest(&own).as_deref() {
+            let detail = "id, species, wood or permitted volume of its lines, or their order, are not those it was issued with";
+            report.find(Code::StateDiffers, "ticket_line", ticket.ticket, Some((ticket.ticket, 1)), detail);
+        }
+        for (position, (id, row)) in own.iter().enumerate() {
+            let sum = marked.remove(&(ticket.ticket, *id)).unwrap_or(Decimal::ZERO);
+            let wants = [
+                ("id", Want::Elsewhere),
+                ("ticket_id", Want::text(ticket.ticket)),
+                ("position", Want::int(i64::try_from(position).unwrap_or(i64::MAX))),
+                ("species", Want::Elsewhere),
+                ("wood", Want::Elsewhere),
+                ("permitted_m3", Want::Elsewhere),
+                ("marked_m3", Want::Number(sum)),
+            ];
+            compare(report, "ticket_line", id, Some((ticket.ticket, 1)), &wants, row);
+        }
+    }
+    for (ticket, own) in lines {
+        for (id, _) in own {
+            let detail = format!("there is no felling ticket {ticket} with an event");
+            report.find(Code::RowUnexplained, "ticket_line", id, None, detail);
+        }
+    }
+    for (ticket, line) in marked.into_keys() {
+        let detail = format!("logs count against it, and it is no line of ticket {ticket}");
+        report.find(Code::RowMissing, "ticket_line", line, Some((ticket, 1)), detail);
+    }
+    Ok(count)
+}
+
+/// The digest of lines in their order; nothing if a value is none of ours.
+fn digest(lines: &[(Uuid, Row)]) -> Option<String> {
+    let read: Option<Vec<_>> = lines
+        .iter()
+        .map(|(id, row)| {
+            let species = Species::parse(row.text("species")?).ok()?;
+            let wood = Wood::parse(row.text("wood")?).ok()?;
+            let volume = Volume::parse(&row.decimal("permitted_m3")?.normalize().to_string()).ok()?;
+            Some((LineId(*id), species, wood, volume))
+        })
+        .collect();
+    Some(lines_digest(read?.into_iter()).to_string())
+}

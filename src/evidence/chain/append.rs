@@ -1,0 +1,277 @@
+//! Adding events behind heads that the caller holds under lock.
+//!
+//! Lock doctrine of the house. Every write transaction runs under READ COMMITTED
+//! and takes its locks in one order: idempotency key, operation id, ticket lines,
+//! seals, seal batches, tickets, organisations, logs; within each by id. Whoever
+//! locks a subject's row gets its [`Head`] from that same `SELECT … FOR UPDATE`:
+//! PostgreSQL hands out the row as it is after the wait, never an older one. An
+//! advisory lock gives no such row, so there the read is a statement of its own.
+//! Whoever writes for many postings at once waits for nobody's locks ([`crate::services::group_commit`]).
+//! `event_pkey` is the net under all of it: a fork cannot be stored.
+
+use super::bytes::{Entry, Hash, Part, Salt, Secret, SubjectKind, commit, record, subject_ref};
+use super::subject::Subject;
+use crate::base::error::{Error, Result};
+use crate::evidence::chain::Tx;
+use chrono::{DateTime, Utc};
+use uuid::Uuid;
+
+/// The end of a subject's chain, held under the subject's row lock.
+#[derive(Clone, Debug)]
+pub struct Head {
+    /// What the chain is about.
+    pub kind: SubjectKind,
+    /// The subject.
+    pub id: Uuid,
+    /// Salt of the subject's ref.
+    pub salt: Salt,
+    /// Events so far; 0 for a new chain.
+    pub seq: u32,
+    /// Hash of the newest event; zero for a new chain.
+    pub hash: Hash,
+    /// When the newest event was received.
+    pub received_at: DateTime<Utc>,
+}
+
+impl Head {
+    /// The head of a chain that has no event yet.
+    #[must_use]
+    pub fn fresh(kind: SubjectKind, id: Uuid) -> Self {
+        Self {
+            kind,
+            id,
+            salt: Salt::random(),
+            seq: 0,
+            hash: Hash::ZERO,
+            received_at: DateTime::<Utc>::UNIX_EPOCH,
+        }
+    }
+
+    /// What the columns `salt` and `head_…` of a subject's row say.
+    ///
+    /// # Errors
+    /// [`Error::BadRow`] if they cannot be that.
+    pub fn stored(
+        kind: SubjectKind,
+        id: Uuid,
+        salt: &[u8],
+        head_seq: i32,
+        head_hash: &[u8],
+        received_at: DateTime<Utc>,
+    ) -> Result<Self> {
+        let Subject { salt, events, .. } = Subject::stored(kind, id, salt, head_seq)?;
+        let bad = || Error::BadRow(format!("{}.head_hash of {id}", kind.name()));
+        let hash = Hash::from_slice(head_hash).ok_or_else(bad)?;
+        Ok(Self { kind, id, salt, seq: events, hash, received_at })
+    }
+}
+
+/// A posting's personal data, in its own table so that deleting one row erases it.
+#[derive(Clone)]
+pub struct Personal {
+    /// Row of table `personal`.
+    pub id: Uuid,
+    /// The canonical text.
+    pub text: String,
+    /// Its secret.
+    pub secret: Secret,
+}
+
+impl Personal {
+    /// Stores the personal part of a posting, once for all its events.
+    pub async fn store(self, tx: &mut Tx<'_>, organization: Uuid, now: DateTime<Utc>) -> Result<Self> {
+        sqlx::query!(
+            "INSERT INTO personal (id, organization_id, text, secret, created_at) VALUES ($1, $2, $3, $4, $5)",
+            self.id,
+            organization,
+            self.text,
+            self.secret.0.as_slice(),
+            now
+        )
+        .execute(&mut **tx)
+        .await?;
+        Ok(self)
+    }
+}
+
+/// An event ready to be added: its parts in canonical text, and copies for search.
+pub struct Draft<'p> {
+    /// The head it goes behind.
+    pub head: Head,
+    /// Public part.
+    pub public: String,
+    /// Business part.
+    pub business: String,
+    /// Personal part, if it has one.
+    pub personal: Option<&'p Personal>,
+    /// Type, as in the public part.
+    pub event_type: &'static str,
+    /// Who records it, as in the business part.
+    pub organization: Uuid,
+    /// The posting, as in the business part.
+    pub operation: Uuid,
+    /// The claimed time, as in the business part.
+    pub occurred_at: DateTime<Utc>,
+    /// Region, as in the public part.
+    pub region: Option<&'static str>,
+}
+
+/// The head after an append. Whoever gets one writes it into the subject's row.
+#[must_use = "the subject's row must learn its new head"]
+#[derive(Clone, Debug)]
+pub struct NewHead {
+    /// The subject.
+    pub id: Uuid,
+    /// Salt of the subject's ref (for the row of a new subject).
+    pub salt: Salt,
+    /// Number of events now.
+    pub seq: u32,
+    /// Hash of the event just added.
+    pub hash: Hash,
+    /// When it was received: never before the one in front of it.
+    pub received_at: DateTime<Utc>,
+}
+
+impl NewHead {
+    /// `seq` as the column keeps it.
+    #[must_use]
+    pub fn seq_i32(&self) -> i32 {
+        i32::try_from(self.seq).unwrap_or(i32::MAX)
+    }
+}
+
+/// Events of one statement. A connection keeps buffers as large as the largest statement that went
+/// through it, for ever: a harvest of 5,000 in one piece would leave each some ten megabytes.
+pub const PIECE: usize = 500;
+
+/// Adds one event behind each head and returns the new heads in the same order.
+///
+/// The same statement puts the entries into the queue of the register, in the order of the
+/// drafts, and so no event is without its place in the queue. One round trip for every 500.
+pub async fn append(tx: &mut Tx<'_>, now: DateTime<Utc>, drafts: Vec<Draft<'_>>) -> Result<Vec<NewHead>> {
+    let mut heads = Vec::with_capacity(drafts.len());
+    let mut drafts = drafts.into_iter();
+    while drafts.len() > 0 {
+        let mut rows = Rows::with_capacity(drafts.len().min(PIECE));
+        for draft in drafts.by_ref().take(PIECE) {
+            let head = link(&draft, now);
+            rows.push(draft, &head);
+            heads.push(head.head);
+        }
+        store(tx, &rows).await?;
+    }
+    for head in &heads {
+        tx.remember(head.hash, head.received_at);
+    }
+    Ok(heads)
+}
+
+async fn store(tx: &mut Tx<'_>, rows: &Rows<'_>) -> Result<()> {
+    let stored = sqlx::query!(
+        "WITH queued AS (
+             INSERT INTO leaf_queue (entry, subject_id, seq)
+             SELECT entry, subject_id, seq
+             FROM UNNEST($16::bytea[], $1::uuid[], $2::int[]) WITH ORDINALITY AS draft (entry, subject_id, seq, place)
+             ORDER BY place
+         )
+         INSERT INTO event (subject_id, seq, subject_kind, received_at, hash, secret, public, business,
+                            personal_commitment, personal_id, type, organization_id, operation_id, occurred_at, region)
+         SELECT * FROM UNNEST($1::uuid[], $2::int[], $3::smallint[], $4::timestamptz[], $5::bytea[], $6::bytea[],
+                              $7::text[], $8::text[], $9::bytea[], $10::uuid[], $11::text[], $12::uuid[], $13::uuid[],
+                              $14::timestamptz[], $15::text[])",
+        &rows.subject,
+        &rows.seq,
+        &rows.kind,
+        &rows.received_at,
+        &rows.hash,
+        &rows.secret,
+        &rows.public,
+        &rows.business,
+        &rows.personal_commitment as &[Option<Vec<u8>>],
+        &rows.personal_id as &[Option<Uuid>],
+        &rows.event_type as &[&str],
+        &rows.organization,
+        &rows.operation,
+        &rows.occurred_at,
+        &rows.region as &[Option<&str>],
+        &rows.entry,
+    )
+    .execute(&mut **tx)
+    .await?
+    .rows_affected();
+    debug_assert_eq!(stored, rows.subject.len() as u64);
+    Ok(())
+}
+
+/// A draft bound to the head it goes behind; the database knows nothing of it yet.
+pub(crate) struct Linked {
+    pub(crate) head: NewHead,
+    entry: Entry,
+    secret: Secret,
+    personal_commitment: Option<Hash>,
+}
+
+/// Binds a draft to its head. `received_at` is the later of `now` and the head's, so that it never falls
+/// within a chain, whatever the clock does.
+pub(crate) fn link(draft: &Draft<'_>, now: DateTime<Utc>) -> Linked {
+    let Head { kind, id, salt, seq, hash: prev, received_at: last } = &draft.head;
+    let seq = seq + 1;
+    let received_at = now.max(*last);
+    let secret = Secret::random();
+    let personal_commitment =
+        draft.personal.map(|p| commit(Part::Personal, &p.secret.personal_salt(*id, seq), &p.text));
+    let record = record(
+        commit(Part::Public, &secret.salt(Part::Public), &draft.public),
+        commit(Part::Business, &secret.salt(Part::Business), &draft.business),
+        personal_commitment.unwrap_or(Hash::ZERO),
+    );
+    let entry = Entry::new(subject_ref(*kind, *id, salt), seq, received_at, *prev, record);
+    let head = NewHead { id: *id, salt: *salt, seq, hash: entry.link(), received_at };
+    Linked { head, entry, secret, personal_commitment }
+}
+
+/// Rows of events, each column as one array.
+#[derive(Default)]
+pub(crate) struct Rows<'p> {
+    pub(crate) subject: Vec<Uuid>,
+    pub(crate) seq: Vec<i32>,
+    pub(crate) kind: Vec<i16>,
+    pub(crate) received_at: Vec<DateTime<Utc>>,
+    pub(crate) hash: Vec<Vec<u8>>,
+    pub(crate) secret: Vec<Vec<u8>>,
+    pub(crate) public: Vec<String>,
+    pub(crate) business: Vec<String>,
+    personal_commitment: Vec<Option<Vec<u8>>>,
+    personal_id: Vec<Option<Uuid>>,
+    pub(crate) event_type: Vec<&'p str>,
+    pub(crate) organization: Vec<Uuid>,
+    pub(crate) operation: Vec<Uuid>,
+    pub(crate) occurred_at: Vec<DateTime<Utc>>,
+    pub(crate) region: Vec<Option<&'p str>>,
+    pub(crate) entry: Vec<Vec<u8>>,
+}
+
+impl<'p> Rows<'p> {
+    fn with_capacity(n: usize) -> Self {
+        Self { public: Vec::with_capacity(n), business: Vec::with_capacity(n), ..Self::default() }
+    }
+
+    pub(crate) fn push(&mut self, draft: Draft<'p>, linked: &Linked) {
+        self.subject.push(linked.head.id);
+        self.seq.push(linked.head.seq_i32());
+        self.kind.push(i16::from(draft.head.kind.byte()));
+        self.received_at.push(linked.head.received_at);
+        self.hash.push(linked.head.hash.0.to_vec());
+        self.secret.push(linked.secret.0.to_vec());
+        self.public.push(draft.public);
+        self.business.push(draft.business);
+        self.personal_commitment.push(linked.personal_commitment.map(|h| h.0.to_vec()));
+        self.personal_id.push(draft.personal.map(|p| p.id));
+        self.event_type.push(draft.event_type);
+        self.organization.push(draft.organization);
+        self.operation.push(draft.operation);
+        self.occurred_at.push(draft.occurred_at);
+        self.region.push(draft.region);
+        self.entry.push(linked.entry.as_bytes().to_vec());
+    }
+}

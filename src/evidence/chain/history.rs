@@ -1,0 +1,298 @@
+//! Reading chains whole, one or many, whatever their subjects.
+
+use super::bytes::{Hash, Salt, Secret};
+pub use super::shown::{EventFields, Evidence, Said, ShownEvent, ShownPart, ShownParts};
+use super::subject::Subject;
+use crate::base::error::{Error, Result};
+use chrono::{DateTime, Utc};
+use sqlx::PgConnection;
+use std::collections::HashMap;
+use uuid::Uuid;
+
+/// An event as the table keeps it, linked to the one before.
+#[derive(Clone)]
+pub struct StoredEvent {
+    /// Place in the chain, from 1.
+    pub seq: u32,
+    /// When the server received it.
+    pub received_at: DateTime<Utc>,
+    /// Its hash.
+    pub hash: Hash,
+    /// Hash of the event before it; zero for the first.
+    pub prev: Hash,
+    /// What the salts of the public and the business part are made from. Never shown.
+    pub secret: Secret,
+    /// Canonical text of the public part.
+    pub public: String,
+    /// Canonical text of the business part.
+    pub business: String,
+    /// Commitment to the personal part, if there is, or was, one.
+    pub personal_commitment: Option<Hash>,
+    /// The personal part; nothing if there never was one, or it was not asked for.
+    pub personal: Option<Personal>,
+}
+
+/// What is left of a personal part.
+#[derive(Clone)]
+pub enum Personal {
+    /// It is there.
+    Opened {
+        /// Its salt for this event.
+        salt: Salt,
+        /// Its canonical text.
+        text: String,
+    },
+    /// It was erased; only the commitment is left.
+    Erased,
+}
+
+/// Which parts a reader may see.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Openness {
+    /// What a buyer may see.
+    pub public: bool,
+    /// What the parties and inspectors may see.
+    pub business: bool,
+    /// Names and IIN.
+    pub personal: bool,
+}
+
+impl Openness {
+    /// Everything.
+    pub const ALL: Self = Self { public: true, business: true, personal: true };
+    /// Everything but persons.
+    pub const BUSINESS: Self = Self { public: true, business: true, personal: false };
+    /// Only what recomputing the hashes takes.
+    pub const CLOSED: Self = Self { public: false, business: false, personal: false };
+}
+
+/// Events of a chain that are read at once; a longer one is read page by page.
+pub const PAGE: u32 = 500;
+
+/// The chain of a subject in order, as long as it was when it was looked at, each event as far as `open`
+/// says that the reader sees it.
+///
+/// A descent of `event_pkey` for each [`PAGE`] of events; one query more if some event has a personal part.
+///
+/// # Errors
+/// The database's own; a stored row that cannot be.
+pub async fn shown(
+    db: &mut PgConnection,
+    subject: &Subject,
+    open: impl Fn(&StoredEvent) -> Openness,
+) -> Result<Vec<ShownEvent>> {
+    let mut chain = whole(db, subject.id, subject.events).await??;
+    chain.open(|_| true);
+    let reference = subject.reference();
+    let shown = chain.events.into_iter().map(|event| {
+        let open = open(&event);
+        event.shown(reference, open)
+    });
+    Ok(shown.collect())
+}
+
+/// A chain up to and with event `up_to`, with its personal parts, still closed; page by page. The outer
+/// error is the database's, the inner one a stored row's that cannot be.
+///
+/// # Errors
+/// Both of them.
+pub async fn whole(db: &mut PgConnection, subject: Uuid, up_to: u32) -> sqlx::Result<Result<Chain>> {
+    let mut chain = Chain { subject, ..Chain::default() };
+    loop {
+        let last = chain.events.last().map_or(0, |last| last.seq);
+        if last >= up_to {
+            break;
+        }
+        let rows = page(db, subject, last, up_to.min(last.saturating_add(PAGE))).await?;
+        if rows.is_empty() {
+            break;
+        }
+        if let Err(bad) = chain.grow(rows, None) {
+            return Ok(Err(bad));
+        }
+    }
+    match chain.read_persons(db).await {
+        Ok(()) => Ok(Ok(chain)),
+        Err(bad) => Ok(Err(bad)),
+    }
+}
+
+/// Rows of one chain as they came from the table, in order.
+#[derive(Clone, Default)]
+pub struct Rows {
+    subject: Uuid,
+    rows: Vec<Row>,
+}
+
+#[derive(Clone)]
+struct Row {
+    subject_id: Uuid,
+    seq: i32,
+    received_at: DateTime<Utc>,
+    hash: Vec<u8>,
+    secret: Vec<u8>,
+    public: String,
+    business: String,
+    personal_commitment: Option<Vec<u8>>,
+    personal_id: Option<Uuid>,
+    /// The personal part and its secret; nothing if it was erased, or was not asked for.
+    person: Option<String>,
+    person_secret: Option<Vec<u8>>,
+}
+
+/// The events of a chain behind `after`, up to and with `up_to`. One round trip.
+///
+/// # Errors
+/// The database's own.
+pub async fn page(db: &mut PgConnection, subject: Uuid, after: u32, up_to: u32) -> sqlx::Result<Rows> {
+    let [after, up_to] = [after, up_to].map(|seq| i32::try_from(seq).unwrap_or(i32::MAX));
+    let rows = sqlx::query_as!(
+        Row,
+        r#"SELECT subject_id, seq, received_at, hash, secret, public, business, personal_commitment, personal_id,
+                  NULL::text AS "person?", NULL::bytea AS "person_secret?"
+           FROM event WHERE subject_id = $1 AND seq > $2 AND seq <= $3 ORDER BY seq"#,
+        subject,
+        after,
+        up_to
+    )
+    .fetch_all(db)
+    .await?;
+    Ok(Rows { subject, rows })
+}
+
+/// The chains of many subjects. One round trip, one index-only scan of `event_pkey`, sorted by nobody
+/// but us: the planner does not know that the rows come in order.
+///
+/// # Errors
+/// The database's own.
+pub async fn chains(db: &mut PgConnection, subjects: &[Uuid]) -> sqlx::Result<HashMap<Uuid, Rows>> {
+    let rows = sqlx::query_file_as!(Row, "src/evidence/chain/chains.sql", subjects).fetch_all(db).await?;
+    let mut chains: HashMap<Uuid, Rows> = HashMap::with_capacity(subjects.len());
+    for row in rows {
+        let subject = row.subject_id;
+        chains.entry(subject).or_insert_with(|| Rows { subject, rows: Vec::new() }).rows.push(row);
+    }
+    for chain in chains.values_mut() {
+        chain.rows.sort_unstable_by_key(|row| row.seq);
+    }
+    Ok(chains)
+}
+
+impl Rows {
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+
+    /// The rows as events, those behind `up_to` left out; personal parts are still closed.
+    ///
+    /// # Errors
+    /// A stored row that cannot be.
+    pub fn chain(self, up_to: Option<u32>) -> Result<Chain> {
+        let mut chain = Chain { subject: self.subject, ..Chain::default() };
+        chain.grow(self, up_to)?;
+        Ok(chain)
+    }
+}
+
+/// Events of one chain from its first, and where their personal parts lie, or lay.
+#[derive(Default)]
+pub struct Chain {
+    subject: Uuid,
+    /// The events.
+    pub events: Vec<StoredEvent>,
+    /// For each event its row of table `personal`.
+    pub personal: Vec<Option<Uuid>>,
+    /// The personal parts that came with the events, whoever may see them.
+    persons: Persons,
+}
+
+impl Chain {
+    /// Adds the rows that follow, those behind `up_to` left out.
+    ///
+    /// # Errors
+    /// A stored row that cannot be.
+    pub fn grow(&mut self, rows: Rows, up_to: Option<u32>) -> Result<()> {
+        let Rows { subject, rows } = rows;
+        let last = up_to.unwrap_or(u32::MAX);
+        let mut prev = self.events.last().map_or(Hash::ZERO, |event| event.hash);
+        self.events.reserve(rows.len());
+        self.personal.reserve(rows.len());
+        for row in rows {
+            let bad = |column: &str| Error::BadRow(format!("event.{column} of {subject} {}", row.seq));
+            let seq = u32::try_from(row.seq).map_err(|_| bad("seq"))?;
+            if seq > last {
+                break;
+            }
+            let hash = Hash::from_slice(&row.hash).ok_or_else(|| bad("hash"))?;
+            let commitment = |bytes: &[u8]| Hash::from_slice(bytes).ok_or_else(|| bad("personal_commitment"));
+            if let (Some(id), Some(text), Some(secret)) = (row.personal_id, row.person, row.person_secret) {
+                self.persons.add(id, text, &secret)?;
+            }
+            self.personal.push(row.personal_id);
+            self.events.push(StoredEvent {
+                seq,
+                received_at: row.received_at,
+                hash,
+                prev,
+                secret: Secret(row.secret.as_slice().try_into().map_err(|_| bad("secret"))?),
+                personal_commitment: row.personal_commitment.as_deref().map(commitment).transpose()?,
+                public: row.public,
+                business: row.business,
+                personal: None,
+            });
+            prev = hash;
+        }
+        Ok(())
+    }
+
+    /// Reads the personal parts of events that came without. One round trip, none if no event has one.
+    ///
+    /// # Errors
+    /// The database's own; a stored row that cannot be.
+    pub async fn read_persons(&mut self, db: &mut PgConnection) -> Result<()> {
+        let wanted: Vec<Uuid> = self.personal.iter().flatten().copied().collect();
+        if !wanted.is_empty() {
+            let rows = sqlx::query!("SELECT id, text, secret FROM personal WHERE id = ANY($1)", &wanted)
+                .fetch_all(db)
+                .await?;
+            for row in rows {
+                self.persons.add(row.id, row.text, &row.secret)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Puts the personal parts into those events that have one and that `whose` says: what was not found
+    /// was erased. `whose` is asked by place, from 0.
+    pub fn open(&mut self, whose: impl Fn(usize) -> bool) {
+        let parts = self.events.iter_mut().zip(&self.personal).enumerate();
+        for (_, (event, id)) in parts.filter(|(place, _)| whose(*place)) {
+            event.personal = id.map(|id| match self.persons.0.get(&id) {
+                Some((text, secret)) => Personal::Opened {
+                    salt: secret.personal_salt(self.subject, event.seq),
+                    text: text.clone(),
+                },
+                None => Personal::Erased,
+            });
+        }
+    }
+}
+
+/// Personal parts by their ids.
+#[derive(Default)]
+struct Persons(HashMap<Uuid, (String, Secret)>);
+
+impl Persons {
+    /// Adds a row of table `personal`.
+    ///
+    /// # Errors
+    /// A secret that is none.
+    fn add(&mut self, id: Uuid, text: String, secret: &[u8]) -> Result<()> {
+        let secret = secret.try_into();
+        let secret = secret.map_err(|_| Error::BadRow(format!("personal.secret of {id}: not 32 bytes")))?;
+        self.0.insert(id, (text, Secret(secret)));
+        Ok(())
+    }
+}

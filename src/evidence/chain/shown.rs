@@ -1,0 +1,596 @@
+//! An event as answers tell it, as much of it as a reader may see, whatever its subject.
+//!
+//! What is shown is always enough to recompute every hash: the entry, and for each part its commitment.
+//! Salt and text come with the parts that are open to the reader; the fields beside them are read out
+//! of those very texts, so that they can say nothing that was not hashed. Of the texts only what has
+//! another form in answers is taken apart: all else goes out as it was stored.
+
+use super::bytes::{Entry, Hash, Part, Salt, commit, record};
+use super::history::{Openness, Personal, StoredEvent};
+use crate::base::units::{serialize_decimal, utc_text};
+use rust_decimal::Decimal;
+use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+use serde::ser::{Serialize, SerializeMap as _, SerializeSeq as _, Serializer};
+use serde_json::value::RawValue;
+use std::borrow::Cow;
+use std::fmt;
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+/// What an event says. `T`: its types; `O`: how organisations are answered.
+#[derive(Debug, serde::Serialize, ToSchema)]
+pub struct EventFields<'t, T, O: Serialize> {
+    /// Place in the chain, from 1.
+    pub seq: u32,
+    /// What happened.
+    #[serde(rename = "type")]
+    pub event_type: Option<T>,
+    /// The posting that it came with.
+    #[schema(value_type = Option<Uuid>)]
+    pub operation_id: Option<Answered<'t>>,
+    /// When it happened, as told; UTC with microseconds.
+    #[schema(value_type = Option<DateTime<Utc>>)]
+    pub occurred_at: Option<Answered<'t>>,
+    /// When the server received it; UTC with microseconds; never falls within a chain.
+    #[schema(value_type = DateTime<Utc>)]
+    pub received_at: String,
+    /// The organisation that recorded it.
+    pub organization: Option<O>,
+    /// Where.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
+    pub place: Option<Answered<'t>>,
+    /// Where exactly.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
+    pub position: Option<Answered<'t>>,
+    /// Under which document.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
+    pub document: Option<Answered<'t>>,
+    /// Recorded by which device.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
+    pub device: Option<Answered<'t>>,
+    /// Whatever else the open public and business parts say, by the names they were hashed under.
+    #[schema(value_type = Object)]
+    pub details: Said<'t, O>,
+}
+
+/// What a stranger recomputes an event's hash from.
+#[derive(Clone, Debug, serde::Serialize, ToSchema)]
+pub struct Evidence<'t> {
+    /// Hash of the event before it; 64 zeros for the first.
+    pub prev_hash: Hash,
+    /// `SHA-256(0x00 || entry)`.
+    pub hash: Hash,
+    /// The 113 bytes that are hashed, in hex.
+    #[schema(value_type = String, pattern = "^01[0-9a-f]{224}$")]
+    pub entry: Entry,
+    /// The three parts that the entry commits to.
+    pub parts: ShownParts<'t>,
+}
+
+/// One event as a history answers it.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "describes what is written from the stored texts")]
+struct ShownEventShape {
+    /// What it says.
+    #[serde(flatten)]
+    said: EventFields<'static, String, Uuid>,
+    /// What proves it.
+    #[serde(flatten)]
+    evidence: Evidence<'static>,
+}
+
+/// One event of any subject, as it is stored until it is answered.
+#[derive(Clone)]
+pub struct ShownEvent {
+    event: StoredEvent,
+    subject_ref: Hash,
+    open: Openness,
+}
+
+impl ShownEvent {
+    /// Its place in the chain, from 1.
+    #[must_use]
+    pub fn seq(&self) -> u32 {
+        self.event.seq
+    }
+
+    /// What it was made of.
+    pub(crate) fn stored(&self) -> (&StoredEvent, Openness) {
+        (&self.event, self.open)
+    }
+
+    /// What proves it.
+    #[must_use]
+    pub fn evidence(&self) -> Evidence<'_> {
+        self.event.evidence(self.subject_ref, self.open)
+    }
+}
+
+impl Serialize for ShownEvent {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut said = Said::<Answered<'_>>::of(&self.event, self.open);
+        let (event_type, organization) = (said.take("type"), said.take("organization"));
+        let said = said.fields(&self.event, event_type, organization);
+        Whole { said, evidence: self.evidence() }.serialize(serializer)
+    }
+}
+
+/// Describes an answer that is written straight from what is stored by the shape of what is written.
+macro_rules! described_by {
+    ($answer:ty, $shape:ty) => {
+        impl utoipa::PartialSchema for $answer {
+            fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::Schema> {
+                <$shape as utoipa::PartialSchema>::schema()
+            }
+        }
+
+        impl utoipa::ToSchema for $answer {
+            fn schemas(schemas: &mut Vec<(String, utoipa::openapi::RefOr<utoipa::openapi::Schema>)>) {
+                <$shape as utoipa::ToSchema>::schemas(schemas);
+            }
+        }
+    };
+}
+pub(crate) use described_by;
+
+described_by!(ShownEvent, ShownEventShape);
+
+/// What an event says, and what proves it.
+#[derive(serde::Serialize)]
+pub(crate) struct Whole<'t, T: Serialize, O: Serialize> {
+    #[serde(flatten)]
+    pub(crate) said: EventFields<'t, T, O>,
+    #[serde(flatten)]
+    pub(crate) evidence: Evidence<'t>,
+}
+
+/// The parts of an event.
+#[derive(Clone, Debug, serde::Serialize, ToSchema)]
+pub struct ShownParts<'t> {
+    /// What a buyer may see.
+    pub public: ShownPart<'t>,
+    /// What the parties and inspectors may see.
+    pub business: ShownPart<'t>,
+    /// Names and IIN.
+    pub personal: ShownPart<'t>,
+}
+
+/// One part: its commitment, and what opens it where the reader may see it.
+#[derive(Clone, Debug, serde::Serialize, ToSchema)]
+pub struct ShownPart<'t> {
+    /// The commitment; 64 zeros if the event has no such part.
+    pub commitment: Hash,
+    /// The salt, 32 bytes in hex.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, pattern = "^[0-9a-f]{64}$")]
+    pub salt: Option<Salt>,
+    /// The exact text that was committed to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub text: Option<Cow<'t, str>>,
+    /// `true` if the text was erased: the commitment is all that is left.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub erased: Option<bool>,
+}
+
+impl<'t> ShownPart<'t> {
+    fn closed(commitment: Hash) -> Self {
+        Self { commitment, salt: None, text: None, erased: None }
+    }
+
+    fn opened(commitment: Hash, salt: Salt, text: Cow<'t, str>) -> Self {
+        Self { salt: Some(salt), text: Some(text), ..Self::closed(commitment) }
+    }
+
+    fn into_owned(self) -> ShownPart<'static> {
+        let Self { commitment, salt, text, erased } = self;
+        ShownPart { commitment, salt, text: text.map(|text| Cow::Owned(text.into_owned())), erased }
+    }
+}
+
+impl Evidence<'_> {
+    /// The same with texts of its own.
+    #[must_use]
+    pub fn into_owned(self) -> Evidence<'static> {
+        let ShownParts { public, business, personal } = self.parts;
+        let [public, business, personal] = [public, business, personal].map(ShownPart::into_owned);
+        Evidence { parts: ShownParts { public, business, personal }, ..self }
+    }
+}
+
+impl StoredEvent {
+    /// The bytes that its hash covers, laid out anew from what is stored; `subject_ref` names its subject.
+    #[must_use]
+    pub fn entry(&self, subject_ref: Hash) -> Entry {
+        let own = |part, text: &str| commit(part, &self.secret.salt(part), text);
+        let record = record(
+            own(Part::Public, &self.public),
+            own(Part::Business, &self.business),
+            self.personal_commitment.unwrap_or(Hash::ZERO),
+        );
+        Entry::new(subject_ref, self.seq, self.received_at, self.prev, record)
+    }
+
+    /// The event for a reader who may see the parts of `open`; `subject_ref` names its subject in every entry.
+    #[must_use]
+    pub fn shown(self, subject_ref: Hash, open: Openness) -> ShownEvent {
+        ShownEvent { event: self, subject_ref, open }
+    }
+
+    /// What it takes to recompute its hash, with the parts of `open` opened.
+    #[must_use]
+    pub fn evidence(&self, subject_ref: Hash, open: Openness) -> Evidence<'_> {
+        fn own<'t>(event: &StoredEvent, part: Part, text: &'t str, open: bool) -> ShownPart<'t> {
+            let salt = event.secret.salt(part);
+            let commitment = commit(part, &salt, text);
+            if open {
+                ShownPart::opened(commitment, salt, Cow::Borrowed(text))
+            } else {
+                ShownPart::closed(commitment)
+            }
+        }
+        let parts = ShownParts {
+            public: own(self, Part::Public, &self.public, open.public),
+            business: own(self, Part::Business, &self.business, open.business),
+            personal: self.personal_part(open.personal),
+        };
+        let record = record(parts.public.commitment, parts.business.commitment, parts.personal.commitment);
+        let entry = Entry::new(subject_ref, self.seq, self.received_at, self.prev, record);
+        Evidence { prev_hash: self.prev, hash: self.hash, entry, parts }
+    }
+
+    fn personal_part(&self, open: bool) -> ShownPart<'_> {
+        let commitment = self.personal_commitment.unwrap_or(Hash::ZERO);
+        match &self.personal {
+            Some(Personal::Opened { salt, text }) if open => {
+                ShownPart::opened(commitment, *salt, Cow::Borrowed(text))
+            }
+            Some(Personal::Erased) if open => {
+                ShownPart { erased: Some(true), ..ShownPart::closed(commitment) }
+            }
+            _ => ShownPart::closed(commitment),
+        }
+    }
+}
+
+/// Members of a canonical object in their order, which is that of their names; the names are ours and
+/// need no escapes.
+struct Members<'t>(Vec<(&'t str, &'t RawValue)>);
+
+impl<'de: 't, 't> Deserialize<'de> for Members<'t> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Into<'t>(std::marker::PhantomData<&'t ()>);
+        impl<'de: 't, 't> Visitor<'de> for Into<'t> {
+            type Value = Members<'t>;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Members<'t>, A::Error> {
+                let mut members = Vec::with_capacity(16);
+                while let Some(member) = map.next_entry()? {
+                    members.push(member);
+                }
+                Ok(Members(members))
+            }
+        }
+        deserializer.deserialize_map(Into(std::marker::PhantomData))
+    }
+}
+
+impl<'t> Members<'t> {
+    fn read(text: &'t str) -> Option<Self> {
+        serde_json::from_str(text).ok()
+    }
+
+    fn get(&self, name: &str) -> Option<&'t RawValue> {
+        self.0.iter().find(|(its, _)| *its == name).map(|(_, value)| *value)
+    }
+}
+
+/// A stored value under its name, in the form of answers: hashed decimals are strings and hashed times
+/// keep their offset apart; answers have numbers and UTC. All else goes out as it was stored.
+#[derive(Clone, Copy, Debug)]
+pub struct Answered<'t> {
+    name: &'t str,
+    value: &'t RawValue,
+}
+
+impl<'t> Answered<'t> {
+    /// A text of ours, which needs no escapes.
+    #[must_use]
+    pub fn word(self) -> Option<&'t str> {
+        serde_json::from_str(self.value.get()).ok()
+    }
+}
+
+impl Serialize for Answered<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Self { name, value } = *self;
+        let text = value.get();
+        match text.as_bytes().first() {
+            Some(b'"') if is_decimal(name) => match text.trim_matches('"').parse::<Decimal>() {
+                Ok(decimal) => serialize_decimal(decimal, serializer),
+                Err(_) => value.serialize(serializer),
+            },
+            Some(b'{') => match Members::read(text) {
+                Some(members) if members.0.len() == 2 && members.get("offset_min").is_some() => {
+                    members.get("at").serialize(serializer)
+                }
+                Some(members) => {
+                    let mut map = serializer.serialize_map(Some(members.0.len()))?;
+                    for (name, value) in members.0 {
+                        map.serialize_entry(name, &Answered { name, value })?;
+                    }
+                    map.end()
+                }
+                None => value.serialize(serializer),
+            },
+            Some(b'[') => match serde_json::from_str::<Vec<&RawValue>>(text) {
+                Ok(items) => {
+                    let mut list = serializer.serialize_seq(Some(items.len()))?;
+                    for value in items {
+                        list.serialize_element(&Answered { name, value })?;
+                    }
+                    list.end()
+                }
+                Err(_) => value.serialize(serializer),
+            },
+            _ => value.serialize(serializer),
+        }
+    }
+}
+
+fn is_decimal(name: &str) -> bool {
+    matches!(name, "lat" | "lon" | "length_m" | "accuracy_m")
+        || name.ends_with("_m3")
+        || name.ends_with("_cm")
+        || name.ends_with("_ha")
+}
+
+#[derive(Debug)]
+enum Told<'t, O> {
+    Stored(&'t RawValue),
+    /// Objects of one name in both parts; the members of the first go before those of the second.
+    Joined(&'t RawValue, &'t RawValue),
+    Put(O),
+}
+
+/// What the open parts of an event say, still as it was stored. `O`: how organisations are answered.
+///
+/// What is not taken out of it is written as one object, in the order of the names.
+#[derive(Debug)]
+pub struct Said<'t, O> {
+    members: Vec<(&'t str, Told<'t, O>)>,
+    /// What the one part says under a name that the other uses too.
+    covered: Vec<(&'t str, &'t RawValue)>,
+}
+
+impl<'t, O: Serialize> Said<'t, O> {
+    /// What the parts of `open` say.
+    #[must_use]
+    pub fn of(event: &'t StoredEvent, open: Openness) -> Self {
+        let mut said = Self { members: Vec::new(), covered: Vec::new() };
+        if open.public {
+            said.hear(&event.public);
+        }
+        if open.business {
+            said.hear(&event.business);
+        }
+        said
+    }
+
+    fn hear(&mut self, text: &'t str) {
+        let Some(Members(heard)) = Members::read(text) else { return };
+        self.members.reserve(heard.len());
+        for (name, value) in heard {
+            if let Some(Told::Stored(covered)) = self.insert(name, Told::Stored(value)) {
+                self.covered.push((name, covered));
+            }
+        }
+    }
+
+    fn insert(&mut self, name: &'t str, told: Told<'t, O>) -> Option<Told<'t, O>> {
+        match self.members.iter_mut().find(|(its, _)| *its == name) {
+            Some((_, before)) => Some(std::mem::replace(before, told)),
+            None => {
+                self.members.push((name, told));
+                None
+            }
+        }
+    }
+
+    fn remove(&mut self, name: &str) -> Option<Told<'t, O>> {
+        let place = self.members.iter().position(|(its, _)| *its == name)?;
+        Some(self.members.swap_remove(place).1)
+    }
+
+    /// Leaves out what is told elsewhere.
+    pub fn hide(&mut self, names: &[&str]) {
+        for name in names {
+            self.remove(name);
+        }
+    }
+
+    /// Says `value` under `name`.
+    pub fn put(&mut self, name: &'t str, value: O) {
+        self.insert(name, Told::Put(value));
+    }
+
+    /// Joins what both parts say in an object of one name.
+    pub fn join(&mut self, name: &str) {
+        let under = self.covered.iter().find(|(its, _)| *its == name).map(|(_, value)| *value);
+        let told = self.members.iter_mut().find(|(its, _)| *its == name).map(|(_, told)| told);
+        if let (Some(under), Some(told)) = (under, told)
+            && let Told::Stored(over) = told
+        {
+            *told = Told::Joined(under, over);
+        }
+    }
+
+    /// Takes a value out, to be told elsewhere.
+    pub fn take(&mut self, name: &'t str) -> Option<Answered<'t>> {
+        match self.remove(name)? {
+            Told::Stored(value) => Some(Answered { name, value }),
+            Told::Joined(..) | Told::Put(_) => None,
+        }
+    }
+
+    /// What is left, under the names of answers. A part's own `details` are laid open among the others.
+    #[must_use]
+    pub fn fields<T>(
+        mut self,
+        event: &StoredEvent,
+        event_type: Option<T>,
+        organization: Option<O>,
+    ) -> EventFields<'t, T, O> {
+        let [operation_id, occurred_at] = ["operation", "occurred"].map(|name| self.take(name));
+        let [place, position, document, device] =
+            ["place", "position", "document", "device"].map(|name| self.take(name));
+        self.remove("v");
+        if let Some((_, Told::Stored(details))) = self.members.iter().find(|(name, _)| *name == "details")
+            && let Some(Members(inner)) = Members::read(details.get())
+        {
+            self.remove("details");
+            for (name, value) in inner {
+                self.insert(name, Told::Stored(value));
+            }
+        }
+        self.members.sort_unstable_by_key(|(name, _)| *name);
+        EventFields {
+            seq: event.seq,
+            event_type,
+            operation_id,
+            occurred_at,
+            received_at: utc_text(event.received_at),
+            organization,
+            place,
+            position,
+            document,
+            device,
+            details: self,
+        }
+    }
+}
+
+impl<O: Serialize> Serialize for Said<'_, O> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(Some(self.members.len()))?;
+        for (name, told) in &self.members {
+            match told {
+                Told::Stored(value) => map.serialize_entry(name, &Answered { name, value })?,
+                Told::Joined(under, over) => map.serialize_entry(name, &Joined(under, over))?,
+                Told::Put(value) => map.serialize_entry(name, value)?,
+            }
+        }
+        map.end()
+    }
+}
+
+/// Two objects as one; what both say is the second's.
+struct Joined<'t>(&'t RawValue, &'t RawValue);
+
+impl Serialize for Joined<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let (Some(under), Some(over)) = (Members::read(self.0.get()), Members::read(self.1.get())) else {
+            return self.1.serialize(serializer);
+        };
+        let mut members: Vec<_> = under.0.into_iter().filter(|(name, _)| over.get(name).is_none()).collect();
+        members.extend(over.0);
+        members.sort_unstable_by_key(|(name, _)| *name);
+        let mut map = serializer.serialize_map(Some(members.len()))?;
+        for (name, value) in members {
+            map.serialize_entry(name, &Answered { name, value })?;
+        }
+        map.end()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::bytes::{Secret, SubjectKind, subject_ref};
+    use super::*;
+
+    fn id() -> Uuid {
+        Uuid::parse_str("01999999-9999-7999-8999-999999999999").unwrap()
+    }
+
+    fn event() -> StoredEvent {
+        let personal = Secret([4; 32]);
+        let text = r#"{"name":"Ерлан Оспанов","v":1}"#;
+        StoredEvent {
+            seq: 1,
+            received_at: "2026-10-05T05:00:00Z".parse().unwrap(),
+            hash: Hash([6; 32]),
+            prev: Hash::ZERO,
+            secret: Secret([7; 32]),
+            public: r#"{"length_m":"6.5","on":"2026-10-05","subject":"log","type":"harvested","v":1}"#.into(),
+            business: r#"{"details":{"note":"Қар"},"occurred":{"at":"2026-10-05T04:00:00.000000Z","offset_min":300},"operation":"01999999-9999-7999-8999-999999999999","position":{"lat":"50.5","lon":"80"},"v":1}"#.into(),
+            personal_commitment: Some(commit(Part::Personal, &personal.personal_salt(id(), 1), text)),
+            personal: Some(Personal::Opened { salt: personal.personal_salt(id(), 1), text: text.into() }),
+        }
+    }
+
+    fn subject() -> Hash {
+        subject_ref(SubjectKind::Log, id(), &Salt([5; 32]))
+    }
+
+    #[test]
+    fn fields_say_what_was_hashed_in_the_forms_of_answers() {
+        let shown = serde_json::to_value(event().shown(subject(), Openness::ALL)).unwrap();
+        assert_eq!(shown["type"], "harvested");
+        assert_eq!(shown["occurred_at"], "2026-10-05T04:00:00.000000Z");
+        assert_eq!(shown["received_at"], "2026-10-05T05:00:00.000000Z");
+        assert_eq!(shown["operation_id"], id().to_string());
+        assert_eq!(shown["position"], serde_json::json!({"lat": 50.5, "lon": 80}));
+        assert_eq!(
+            shown["details"],
+            serde_json::json!({"length_m": 6.5, "note": "Қар", "on": "2026-10-05", "subject": "log"})
+        );
+        assert_eq!(shown["prev_hash"], "0".repeat(64));
+        assert!(shown["parts"]["personal"]["text"].as_str().unwrap().contains("Ерлан"));
+    }
+
+    #[test]
+    fn what_is_closed_shows_its_commitment_and_nothing_else() {
+        let nothing = Openness { public: false, business: false, personal: false };
+        let [open, closed] = [Openness::ALL, nothing]
+            .map(|openness| serde_json::to_value(event().shown(subject(), openness)).unwrap());
+        assert_eq!(open["entry"], closed["entry"]);
+        assert_eq!(closed["details"], serde_json::json!({}));
+        for part in ["public", "business", "personal"] {
+            let commitment = &open["parts"][part]["commitment"];
+            assert_eq!(closed["parts"][part], serde_json::json!({"commitment": commitment}));
+        }
+    }
+
+    #[test]
+    fn an_opened_part_is_what_was_committed_to() {
+        let event = event();
+        let parts = event.evidence(subject(), Openness::ALL).parts;
+        let parts = [
+            (Part::Public, parts.public),
+            (Part::Business, parts.business),
+            (Part::Personal, parts.personal),
+        ];
+        for (part, shown) in parts {
+            assert_eq!(commit(part, &shown.salt.unwrap(), shown.text.as_deref().unwrap()), shown.commitment);
+        }
+    }
+
+    #[test]
+    fn an_erased_part_says_so_to_those_who_could_see_it() {
+        let erased = StoredEvent { personal: Some(Personal::Erased), ..event() };
+        let commitment = event().personal_commitment.unwrap();
+        let shown = erased.evidence(subject(), Openness::ALL);
+        assert_eq!(
+            serde_json::to_value(&shown.parts.personal).unwrap(),
+            serde_json::json!({"commitment": commitment, "erased": true})
+        );
+        assert_eq!(shown.entry, event().evidence(subject(), Openness::ALL).entry);
+        assert_eq!(erased.evidence(subject(), Openness::BUSINESS).parts.personal.erased, None);
+    }
+}

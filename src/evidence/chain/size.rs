@@ -1,0 +1,62 @@
+//! How long the texts of an event may be.
+//!
+//! The index that answers a history holds both parts of an event, and a row of it at most 2,704 bytes
+//! (PostgreSQL's third of a page), so the parts are bounded, in the table by a CHECK and here, where a
+//! stranger can still be told which of his texts to shorten.
+
+use crate::base::error::{At, Entry};
+use std::cmp::Reverse;
+
+/// Most bytes (UTF-8) of a public part.
+pub const PUBLIC_BYTES: usize = 700;
+/// Most bytes (UTF-8) of a business part.
+pub const BUSINESS_BYTES: usize = 1_300;
+
+/// Sees that `part`, of at most `bound` bytes, is not too long. `texts` are what a stranger put into
+/// it, and where; each is within its own bound in characters, and of a Cyrillic letter two bytes are made.
+///
+/// # Errors
+/// `too-long-together` at the longest of the texts, as many of them as could make up for the excess.
+pub fn check(part: &str, bound: usize, texts: &[(At, &str)]) -> Result<(), Vec<Entry>> {
+    let excess = part.len().saturating_sub(bound);
+    if excess == 0 {
+        return Ok(());
+    }
+    let detail = format!(
+        "The texts of one record are {excess} bytes too long together (a Cyrillic letter is two); shorten the longest."
+    );
+    let mut longest: Vec<&(At, &str)> = texts.iter().collect();
+    longest.sort_by_key(|(_, text)| Reverse(text.len()));
+    let (mut saved, mut entries) = (0, Vec::new());
+    for (at, text) in longest {
+        if saved >= excess {
+            break;
+        }
+        saved += text.len();
+        entries.push(Entry::new(at.clone(), "too-long-together", detail.clone()));
+    }
+    if entries.is_empty() {
+        entries.push(Entry::new(At::Pointer(String::new()), "too-long-together", detail));
+    }
+    Err(entries)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_longest_texts_are_named_and_no_more_than_need_be() {
+        let at = |name: &str| At::Pointer(format!("/{name}"));
+        let (note, reason) = ("ж".repeat(150), "ж".repeat(200));
+        let texts = [(at("vehicle"), "123 ABC 10"), (at("note"), &*note), (at("reason"), &*reason)];
+        let named = |excess: usize| -> Vec<At> {
+            let told = check(&"x".repeat(1_300 + excess), BUSINESS_BYTES, &texts);
+            told.err().unwrap_or_default().into_iter().map(|entry| entry.at).collect()
+        };
+        assert_eq!(named(0), []);
+        assert_eq!(named(400), [at("reason")]);
+        assert_eq!(named(401), [at("reason"), at("note")]);
+        assert_eq!(named(5_000).len(), 3);
+    }
+}

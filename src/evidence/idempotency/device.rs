@@ -1,0 +1,39 @@
+//! Numbers that devices give to their records, each unique per organisation for ever.
+
+use crate::base::error::{At, Entry, Error, Result};
+use crate::base::ids::{OperationId, OrganizationId};
+use crate::evidence::chain::Tx;
+use chrono::{DateTime, Utc};
+
+/// Takes a device's number for a posting; a replayed posting must not come this far.
+///
+/// # Errors
+/// [`Error::Conflict`] with `device-seq-used` if the device gave that number before.
+pub async fn claim(
+    tx: &mut Tx<'_>,
+    organization: OrganizationId,
+    device: &str,
+    seq: i64,
+    recorded_at: DateTime<Utc>,
+    operation: OperationId,
+) -> Result<()> {
+    let stored = sqlx::query!(
+        "INSERT INTO device_record (organization_id, device_id, seq, recorded_at, operation_id)
+         VALUES ($1, $2, $3, $4, $5) ON CONFLICT ON CONSTRAINT device_record_pkey DO NOTHING",
+        organization.0,
+        device,
+        seq,
+        recorded_at,
+        operation.0
+    )
+    .execute(&mut **tx)
+    .await?;
+    if stored.rows_affected() == 1 {
+        return Ok(());
+    }
+    Err(Error::Conflict(vec![Entry::new(
+        At::Pointer("/device/seq".into()),
+        "device-seq-used",
+        "This device has given that number to another record.",
+    )]))
+}

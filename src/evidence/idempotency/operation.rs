@@ -1,0 +1,138 @@
+//! Postings by their names: `operation_id` names a whole posting, `device` numbers
+//! the records of one device. Each is unique per organisation for ever.
+//!
+//! A posting claims its name first, after the idempotency key and before any row
+//! lock, and is recorded at the end with the events it made: the same content sent
+//! again finds those events and does nothing.
+
+use crate::base::error::{At, Entry, Error, Result};
+use crate::base::ids::{OperationId, OrganizationId};
+use crate::evidence::chain::Tx;
+use crate::evidence::chain::bytes::Hash;
+use chrono::{DateTime, Utc};
+use sha2::{Digest, Sha256};
+use uuid::Uuid;
+
+/// Sets this lock's keys apart from those of idempotency keys.
+const LOCK: &[u8] = b"ormantrace/operation\0";
+
+/// What is known of an operation id.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Claim {
+    /// Nobody used it: it is held for this transaction.
+    New,
+    /// The same posting was done before, and made these events, in the order of the request.
+    Existing {
+        /// Their subjects.
+        subjects: Vec<Uuid>,
+        /// Their seqs.
+        seqs: Vec<i32>,
+    },
+}
+
+/// Claims `operation` for this transaction.
+///
+/// `fingerprint` is the posting's own. A posting whose fingerprint was erased with its
+/// personal data can no longer be compared and counts as the same.
+///
+/// # Errors
+/// [`Error::InProgress`] if a posting of that name is running; [`Error::Conflict`] with
+/// `operation-id-used` if the name stands for another content.
+pub async fn claim(
+    tx: &mut Tx<'_>,
+    organization: OrganizationId,
+    operation: OperationId,
+    fingerprint: &[u8; 32],
+) -> Result<Claim> {
+    let lock = lock_of(organization, operation);
+    // Not waiting: waiters would hold the pool's connections.
+    let taken = sqlx::query_scalar!(r#"SELECT pg_try_advisory_xact_lock($1) AS "taken!""#, lock)
+        .fetch_one(&mut **tx)
+        .await?;
+    if !taken {
+        return Err(Error::InProgress);
+    }
+    let row = sqlx::query!(
+        "SELECT fingerprint, subjects, seqs FROM operation WHERE organization_id = $1 AND operation_id = $2",
+        organization.0,
+        operation.0
+    )
+    .fetch_optional(&mut **tx)
+    .await?;
+    match row {
+        None => Ok(Claim::New),
+        Some(row) if row.fingerprint.as_ref().is_none_or(|known| known == fingerprint) => {
+            remember(tx, &row.subjects, &row.seqs).await?;
+            Ok(Claim::Existing { subjects: row.subjects, seqs: row.seqs })
+        }
+        Some(_) => Err(Error::Conflict(vec![Entry::new(
+            At::Pointer("/operation_id".into()),
+            "operation-id-used",
+            "This operation id stands for another posting of yours; take a new one.",
+        )])),
+    }
+}
+
+/// Key of the advisory lock that is held for a posting's name.
+pub(crate) fn lock_of(organization: OrganizationId, operation: OperationId) -> i64 {
+    let mut hasher = Sha256::new();
+    hasher.update(LOCK);
+    hasher.update(organization.0.as_bytes());
+    hasher.update(operation.0.as_bytes());
+    let digest: [u8; 32] = hasher.finalize().into();
+    digest.iter().take(8).fold(0_i64, |lock, byte| lock << 8 | i64::from(*byte))
+}
+
+/// Lets the transaction remember the events of an earlier posting, so that its answer has the same receipt.
+async fn remember(tx: &mut Tx<'_>, subjects: &[Uuid], seqs: &[i32]) -> Result<()> {
+    let rows = sqlx::query!(
+        "SELECT event.subject_id, event.hash, event.received_at
+         FROM UNNEST($1::uuid[], $2::int[]) WITH ORDINALITY AS made (id, seq, place)
+         JOIN event ON event.subject_id = made.id AND event.seq = made.seq ORDER BY made.place",
+        subjects,
+        seqs
+    )
+    .fetch_all(&mut **tx)
+    .await?;
+    for row in rows {
+        let hash = Hash::from_slice(&row.hash);
+        let hash = hash.ok_or_else(|| Error::BadRow(format!("event.hash of {}", row.subject_id)))?;
+        tx.remember(hash, row.received_at);
+    }
+    Ok(())
+}
+
+/// What a posting did, to be remembered for ever.
+#[derive(Clone, Debug)]
+pub struct Record {
+    /// Who posted.
+    pub organization: OrganizationId,
+    /// The posting's name.
+    pub operation: OperationId,
+    /// What kind of posting: `harvest`, `custody_event`, `seal_transfer`, `seal_void`.
+    pub kind: &'static str,
+    /// Its fingerprint.
+    pub fingerprint: [u8; 32],
+    /// Subjects of the events it made, in the request's order.
+    pub subjects: Vec<Uuid>,
+    /// Their seqs, in the same order.
+    pub seqs: Vec<i32>,
+}
+
+/// Records a posting under its name.
+pub async fn record(tx: &mut Tx<'_>, record: Record, now: DateTime<Utc>) -> Result<()> {
+    sqlx::query!(
+        "INSERT INTO operation (organization_id, operation_id, kind, fingerprint, subjects, seqs, created_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7)",
+        record.organization.0,
+        record.operation.0,
+        record.kind,
+        record.fingerprint.as_slice(),
+        &record.subjects,
+        &record.seqs,
+        now
+    )
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}

@@ -1,0 +1,116 @@
+//! First answers, kept under the clients' idempotency keys.
+
+use crate::base::error::{Error, Result};
+use crate::base::ids::OrganizationId;
+use crate::evidence::chain::Tx;
+use chrono::{DateTime, TimeDelta, Utc};
+use sha2::{Digest, Sha256};
+use sqlx::PgPool;
+use uuid::Uuid;
+
+/// Takes the key for this transaction, or says that its first request is still running.
+/// Not waiting: waiters would hold the pool's connections.
+pub async fn claim(tx: &mut Tx<'_>, organization: OrganizationId, name: &str) -> Result<()> {
+    let lock = lock_of(organization, name);
+    let taken = sqlx::query_scalar!(r#"SELECT pg_try_advisory_xact_lock($1) AS "taken!""#, lock)
+        .fetch_one(&mut **tx)
+        .await?;
+    if taken { Ok(()) } else { Err(Error::InProgress) }
+}
+
+/// Key of the advisory lock that is held for a client's key.
+pub(crate) fn lock_of(organization: OrganizationId, name: &str) -> i64 {
+    let mut hasher = Sha256::new();
+    hasher.update(organization.0.as_bytes());
+    hasher.update(name.as_bytes());
+    let digest: [u8; 32] = hasher.finalize().into();
+    i64::from_be_bytes(digest[..8].try_into().expect("eight of 32 bytes"))
+}
+
+/// A first answer, kept under the client's idempotency key.
+#[derive(Clone, Debug)]
+pub struct Kept {
+    /// Whose key.
+    pub organization: OrganizationId,
+    /// The key.
+    pub key: String,
+    /// The posting's fingerprint.
+    pub fingerprint: [u8; 32],
+    /// Status of the answer.
+    pub status: i16,
+    /// The answer, gzip; nothing if it may not be kept.
+    pub body: Option<Vec<u8>>,
+    /// What to tell when it is no longer kept.
+    pub already_done: String,
+    /// When it was given.
+    pub created_at: DateTime<Utc>,
+    /// Until when it is kept.
+    pub body_until: DateTime<Utc>,
+}
+
+/// Keeps first answers; no round trip for none.
+pub async fn keep(tx: &mut Tx<'_>, kept: Vec<Kept>) -> Result<()> {
+    if kept.is_empty() {
+        return Ok(());
+    }
+    let organizations: Vec<Uuid> = kept.iter().map(|kept| kept.organization.0).collect();
+    let keys: Vec<&str> = kept.iter().map(|kept| kept.key.as_str()).collect();
+    let fingerprints: Vec<&[u8]> = kept.iter().map(|kept| kept.fingerprint.as_slice()).collect();
+    let statuses: Vec<i16> = kept.iter().map(|kept| kept.status).collect();
+    let bodies: Vec<Option<&[u8]>> = kept.iter().map(|kept| kept.body.as_deref()).collect();
+    let already_done: Vec<&str> = kept.iter().map(|kept| kept.already_done.as_str()).collect();
+    let created_at: Vec<DateTime<Utc>> = kept.iter().map(|kept| kept.created_at).collect();
+    let body_until: Vec<DateTime<Utc>> = kept.iter().map(|kept| kept.body_until).collect();
+    sqlx::query!(
+        "INSERT INTO idempotency (organization_id, key, fingerprint, status, body, already_done, created_at, body_until)
+         SELECT * FROM UNNEST($1::uuid[], $2::text[], $3::bytea[], $4::smallint[], $5::bytea[], $6::text[],
+                              $7::timestamptz[], $8::timestamptz[])",
+        &organizations,
+        &keys as &[&str],
+        &fingerprints as &[&[u8]],
+        &statuses,
+        &bodies as &[Option<&[u8]>],
+        &already_done as &[&str],
+        &created_at,
+        &body_until,
+    )
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
+/// What is kept under a key.
+#[derive(Clone, Debug)]
+pub struct Stored {
+    /// The posting's fingerprint.
+    pub fingerprint: Vec<u8>,
+    /// Status of the answer.
+    pub status: i16,
+    /// The answer, gzip; nothing if it is not kept.
+    pub body: Option<Vec<u8>>,
+    /// What to tell when it is no longer kept.
+    pub already_done: String,
+}
+
+/// What is kept under a client's key, if anything is.
+pub async fn find(tx: &mut Tx<'_>, organization: OrganizationId, key: &str) -> Result<Option<Stored>> {
+    let row = sqlx::query_as!(
+        Stored,
+        "SELECT fingerprint, status, body, already_done FROM idempotency WHERE organization_id = $1 AND key = $2",
+        organization.0,
+        key
+    );
+    Ok(row.fetch_optional(&mut **tx).await?)
+}
+
+/// Forgets answers whose time is over: bodies first, rows after 90 days.
+pub async fn forget_old(pool: &PgPool, now: DateTime<Utc>) -> Result<u64> {
+    let bodies =
+        sqlx::query!("UPDATE idempotency SET body = NULL WHERE body IS NOT NULL AND body_until < $1", now)
+            .execute(pool)
+            .await?;
+    let rows = sqlx::query!("DELETE FROM idempotency WHERE created_at < $1", now - TimeDelta::days(90))
+        .execute(pool)
+        .await?;
+    Ok(bodies.rows_affected() + rows.rows_affected())
+}

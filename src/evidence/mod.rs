@@ -1,0 +1,7 @@
+//! What makes records evidence: the chain of each subject's events, the transparency log over all of them,
+//! and writes that are safe to repeat.
+
+pub mod chain;
+pub mod idempotency;
+pub mod register;
+pub mod tlog;

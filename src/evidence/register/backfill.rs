@@ -1,0 +1,180 @@
+//! Events from before the register get their leaves, once, when a database is migrated.
+//!
+//! They go into the tree directly, not through the queue, whose age would hold up new writes.
+//! All of it is one transaction: cut off anywhere, it was never begun.
+
+use crate::base::error::{Error, Result};
+use crate::evidence::chain::bytes::{Entry, Hash, Salt, Secret, SubjectKind, subject_ref};
+use crate::evidence::chain::history::StoredEvent;
+use futures_util::future::BoxFuture;
+use sqlx::{Connection, PgConnection};
+use std::collections::HashMap;
+use uuid::Uuid;
+
+/// Events that suit the memory of a small server: about 10 MB of them.
+pub const BATCH: i64 = 5_000;
+/// A line of progress every so many events.
+const TELL_EVERY: i64 = 500_000;
+
+/// [`backfill`], as the database's migration calls it.
+#[must_use]
+pub fn on_migration(owner: &mut PgConnection) -> BoxFuture<'_, Result<()>> {
+    Box::pin(backfill(owner, BATCH))
+}
+
+/// Gives every event that has none a leaf, and remembers that it was done. Called by whoever
+/// migrates, under the lock of the migrations; a second call does nothing. `batch` events are held
+/// in memory at a time.
+///
+/// Each entry is laid out anew from its row and must have the stored hash: the register never
+/// vouches for a record that was altered before it. Older programs must not write any more.
+///
+/// # Errors
+/// [`Error::BadRow`] for the first event whose hash does not fit; nothing was changed then.
+pub async fn backfill(owner: &mut PgConnection, batch: i64) -> Result<()> {
+    let complete = sqlx::query_scalar!("SELECT complete FROM register").fetch_one(&mut *owner).await?;
+    if complete {
+        return Ok(());
+    }
+    let mut tx = owner.begin().await?;
+    // Locked before anything else is read: what was done meanwhile is seen.
+    let register = sqlx::query!("SELECT size, complete FROM register FOR UPDATE").fetch_one(&mut *tx).await?;
+    if register.complete {
+        return Ok(());
+    }
+    let mut size = register.size;
+    let mut told = size;
+    let mut last = Place { subject: Uuid::nil(), seq: 0, hash: Hash::ZERO };
+    while let Some(events) = read(&mut tx, &last, batch).await? {
+        let added = sqlx::query!(
+            "INSERT INTO leaf (index, entry, subject_id, seq, sequenced_at)
+             SELECT $1 + row_number() OVER (ORDER BY place) - 1, entry, subject_id, seq, statement_timestamp()
+             FROM UNNEST($2::bytea[], $3::uuid[], $4::int[]) WITH ORDINALITY AS e (entry, subject_id, seq, place)
+             WHERE NOT EXISTS (SELECT FROM leaf l WHERE l.subject_id = e.subject_id AND l.seq = e.seq)
+               AND NOT EXISTS (SELECT FROM leaf_queue q WHERE q.subject_id = e.subject_id AND q.seq = e.seq)",
+            size,
+            &events.entries,
+            &events.subjects,
+            &events.seqs
+        )
+        .execute(&mut *tx)
+        .await?
+        .rows_affected();
+        size += i64::try_from(added).unwrap_or(0);
+        last = events.last;
+        if size - told >= TELL_EVERY {
+            told = size;
+            tracing::info!(leaves = size, "older events go into the register");
+        }
+    }
+    sqlx::query!(
+        "UPDATE register
+         SET complete = true, size = $1, sequenced_at = CASE WHEN $1 > size THEN statement_timestamp() ELSE sequenced_at END",
+        size
+    )
+    .execute(&mut *tx)
+    .await?;
+    tx.commit().await?;
+    if size > register.size {
+        tracing::info!(leaves = size, "older events are in the register");
+    }
+    Ok(())
+}
+
+/// The event that was read last.
+struct Place {
+    subject: Uuid,
+    seq: i32,
+    hash: Hash,
+}
+
+struct Batch {
+    entries: Vec<Vec<u8>>,
+    subjects: Vec<Uuid>,
+    seqs: Vec<i32>,
+    last: Place,
+}
+
+/// The next events after `last`, chain by chain; nothing if there are no more.
+async fn read(tx: &mut PgConnection, last: &Place, most: i64) -> Result<Option<Batch>> {
+    let rows = sqlx::query!(
+        "SELECT subject_id, seq, subject_kind, received_at, hash, secret, public, business, personal_commitment
+         FROM event WHERE (subject_id, seq) > ($1, $2) ORDER BY subject_id, seq LIMIT $3",
+        last.subject,
+        last.seq,
+        most
+    )
+    .fetch_all(&mut *tx)
+    .await?;
+    let Some(end) = rows.last() else { return Ok(None) };
+    let last_of_batch = (end.subject_id, end.seq);
+    let mut subjects: Vec<Uuid> = rows.iter().map(|row| row.subject_id).collect();
+    subjects.dedup();
+    let salts = salts(tx, &subjects).await?;
+    let (mut previous, mut prev) = ((last.subject, last.seq), last.hash);
+    let mut batch = Batch {
+        entries: Vec::with_capacity(rows.len()),
+        subjects: Vec::with_capacity(rows.len()),
+        seqs: Vec::with_capacity(rows.len()),
+        last: Place { subject: last_of_batch.0, seq: last_of_batch.1, hash: Hash::ZERO },
+    };
+    for row in rows {
+        let (id, seq) = (row.subject_id, row.seq);
+        let bad = |what: &str| Error::BadRow(format!("event {seq} of {id}: {what}"));
+        let follows = if seq == 1 { previous.0 != id } else { previous == (id, seq - 1) };
+        if !follows {
+            return Err(bad("the one before it is missing"));
+        }
+        if seq == 1 {
+            prev = Hash::ZERO;
+        }
+        let hash = |bytes: &[u8], column| Hash::from_slice(bytes).ok_or_else(|| bad(column));
+        let kind = u8::try_from(row.subject_kind).ok().and_then(SubjectKind::from_byte);
+        let kind = kind.ok_or_else(|| bad("subject_kind"))?;
+        let salt = salts.get(&id).ok_or_else(|| bad("what it is about is missing"))?;
+        let personal_commitment = row.personal_commitment.as_deref();
+        let event = StoredEvent {
+            seq: u32::try_from(seq).map_err(|_| bad("seq"))?,
+            received_at: row.received_at,
+            hash: hash(&row.hash, "hash")?,
+            prev,
+            secret: Secret(row.secret.as_slice().try_into().map_err(|_| bad("secret"))?),
+            public: row.public,
+            business: row.business,
+            personal_commitment: personal_commitment
+                .map(|bytes| hash(bytes, "personal_commitment"))
+                .transpose()?,
+            personal: None,
+        };
+        let entry: Entry = event.entry(subject_ref(kind, id, salt));
+        if entry.link() != event.hash {
+            return Err(bad("altered since it was recorded, its hash does not fit"));
+        }
+        batch.entries.push(entry.as_bytes().to_vec());
+        batch.subjects.push(id);
+        batch.seqs.push(seq);
+        (previous, prev) = ((id, seq), event.hash);
+    }
+    batch.last.hash = prev;
+    Ok(Some(batch))
+}
+
+/// Salts of the subjects' refs, by subject.
+async fn salts(tx: &mut PgConnection, subjects: &[Uuid]) -> Result<HashMap<Uuid, Salt>> {
+    let rows = sqlx::query!(
+        r#"SELECT id AS "id!", salt AS "salt!" FROM log WHERE id = ANY($1)
+           UNION ALL SELECT id, salt FROM felling_ticket WHERE id = ANY($1)
+           UNION ALL SELECT id, salt FROM seal_batch WHERE id = ANY($1)
+           UNION ALL SELECT id, salt FROM organization WHERE id = ANY($1)"#,
+        subjects
+    )
+    .fetch_all(&mut *tx)
+    .await?;
+    rows.into_iter()
+        .map(|row| {
+            let salt = row.salt.as_slice().try_into();
+            let salt = salt.map_err(|_| Error::BadRow(format!("salt of {}: not 32 bytes", row.id)))?;
+            Ok((row.id, Salt(salt)))
+        })
+        .collect()
+}

@@ -1,0 +1,278 @@
+//! The publisher's own copy of the tree: opened from its folder, extended, signed, published.
+//!
+//! The order of every extension is: tiles, then the signed checkpoint in `state/`, then (after the
+//! witnesses) the published one; each lasts on disk before the next begins. So whatever a crash cuts
+//! off, what was signed can be proved from the tiles, and nothing is signed twice for one size.
+//! Tiles beyond the last signed checkpoint are drafts, and written over.
+
+use crate::base::clock::Clock;
+use crate::base::config::shown;
+use crate::evidence::chain::bytes::ENTRY_LEN;
+use crate::evidence::tlog::checkpoint::{Checkpoint, CheckpointError};
+use crate::evidence::tlog::folder::SwapError;
+use crate::evidence::tlog::note::{Kind, Note, NoteError, Signer, VerifierKey};
+use crate::evidence::tlog::tile::{Builder, Tile};
+use crate::evidence::tlog::{Folder, Frontier};
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// The keys that sign a register, one or, while one is replaced, several, all of one name.
+#[derive(Debug)]
+pub struct Keys(Vec<Signer>);
+
+/// Why the folder's register is not extended. `Display` is the whole message.
+#[derive(Debug, thiserror::Error)]
+pub enum KeepError {
+    /// Keys that cannot sign together.
+    #[error("The keys of a register sign under one name and are made without --witness: {0}.")]
+    Keys(String),
+    /// There is a published checkpoint and no memory of having signed it.
+    #[error(
+        "{} holds a published checkpoint, and its state/checkpoint is gone: bring the folder back from a copy, \
+         for to begin anew would be a second history.", shown(.0)
+    )]
+    Forgotten(PathBuf),
+    /// What was signed last is of another register, or by none of the keys.
+    #[error(
+        "The last checkpoint in {} is not signed by this key ({error}): give the old key too until the new one has \
+         signed beside it.", shown(.dir)
+    )]
+    NotOurs {
+        /// The folder.
+        dir: PathBuf,
+        /// What is wrong with it.
+        error: CheckpointError,
+    },
+    /// Tiles or checkpoint do not belong together.
+    #[error("The register in {} is damaged ({what}): bring the folder back from a copy.", shown(.dir))]
+    Damaged {
+        /// The folder.
+        dir: PathBuf,
+        /// What is wrong.
+        what: String,
+    },
+    /// Somebody else signed in the folder meanwhile.
+    #[error("Another publisher has signed in {}: only one may, and this one stops.", shown(.0))]
+    Overtaken(PathBuf),
+    /// The disk's own; the next try may go better.
+    #[error("The register's folder cannot be written: {0}.")]
+    Disk(#[from] io::Error),
+}
+
+impl KeepError {
+    /// Whether trying again may help: the disk was full, or failed once.
+    #[must_use]
+    pub fn is_passing(&self) -> bool {
+        matches!(self, Self::Disk(_))
+    }
+}
+
+impl Keys {
+    /// Keys that sign together.
+    ///
+    /// # Errors
+    /// If there is none, their names differ, or one is a witness's.
+    pub fn new(keys: Vec<Signer>) -> Result<Self, KeepError> {
+        let Some(first) = keys.first() else { return Err(KeepError::Keys("there is none".to_owned())) };
+        let name = first.verifier().name();
+        let other =
+            keys.iter().find(|key| key.verifier().name() != name || key.verifier().kind() != Kind::Text);
+        match other {
+            Some(other) => {
+                Err(KeepError::Keys(format!("{} is not like {}", other.verifier(), first.verifier())))
+            }
+            None => Ok(Self(keys)),
+        }
+    }
+
+    /// The register's name.
+    #[must_use]
+    pub fn origin(&self) -> &str {
+        self.0.first().map(|key| key.verifier().name()).unwrap_or_default()
+    }
+
+    /// Their public halves.
+    pub fn verifiers(&self) -> impl Iterator<Item = &VerifierKey> {
+        self.0.iter().map(Signer::verifier)
+    }
+
+    fn sign(&self, text: String, clock: &Clock) -> Result<Note, NoteError> {
+        Note::sign(text, &self.0.iter().collect::<Vec<_>>(), clock.now())
+    }
+}
+
+/// A register's folder in the hands of the one that extends it.
+#[derive(Debug)]
+pub struct Keeper {
+    folder: Folder,
+    keys: Arc<Keys>,
+    clock: Clock,
+    builder: Builder,
+    note: Note,
+    signed: Vec<u8>,
+    filled: Vec<Tile>,
+}
+
+impl Keeper {
+    /// Opens the folder, signs the empty tree if nothing was ever signed there, and signs the last
+    /// checkpoint again if the keys are others than those under it. The caller holds the folder's lock.
+    ///
+    /// # Errors
+    /// See [`KeepError`].
+    pub fn open(folder: Folder, keys: Arc<Keys>, clock: Clock) -> Result<Self, KeepError> {
+        let dir = || folder.root().to_path_buf();
+        let damaged = |what: String| KeepError::Damaged { dir: dir(), what };
+        let signed = folder.signed()?;
+        let Some(bytes) = signed else {
+            if folder.published()?.is_some() {
+                return Err(KeepError::Forgotten(dir()));
+            }
+            let builder = Builder::new();
+            let note = sign(&keys, &clock, &builder).map_err(|error| damaged(error.to_string()))?;
+            swap(&folder, None, &note)?;
+            let signed = note.to_string().into_bytes();
+            return Ok(Self { folder, keys, clock, builder, note, signed, filled: Vec::new() });
+        };
+        let verifiers: Vec<VerifierKey> = keys.verifiers().cloned().collect();
+        let not_ours = |error: CheckpointError| KeepError::NotOurs { dir: dir(), error };
+        let note = Note::parse(&bytes).map_err(|error| damaged(format!("state/checkpoint: {error}")))?;
+        let last = Checkpoint::open(&note, &verifiers).map_err(not_ours)?;
+        let builder = Builder::resume(last.size, |tile| folder.tile(tile))
+            .map_err(|error| damaged(error.to_string()))?;
+        if builder.root() != last.root {
+            return Err(damaged(format!(
+                "its tiles have another root than was signed at size {}",
+                last.size
+            )));
+        }
+        if let Some(published) = folder.published()? {
+            let published = Note::parse(&published)
+                .map_err(CheckpointError::from)
+                .and_then(|note| Checkpoint::parse(note.text()))
+                .map_err(|error| damaged(format!("checkpoint: {error}")))?;
+            if published.size > last.size {
+                return Err(damaged(format!(
+                    "size {} is published, and {} was signed last",
+                    published.size, last.size
+                )));
+            }
+        }
+        let mut keeper = Self { folder, keys, clock, builder, note, signed: bytes, filled: Vec::new() };
+        let again =
+            keeper.keys.sign(keeper.note.text().to_owned(), &keeper.clock).map_err(CheckpointError::from);
+        let again =
+            again.map_err(|error| KeepError::NotOurs { dir: keeper.folder.root().to_path_buf(), error })?;
+        if again != keeper.note {
+            keeper.replace(again)?;
+        }
+        Ok(keeper)
+    }
+
+    /// Number of leaves.
+    #[must_use]
+    pub fn size(&self) -> u64 {
+        self.builder.size()
+    }
+
+    /// Root over them.
+    #[must_use]
+    pub fn root(&self) -> crate::evidence::chain::Hash {
+        self.builder.root()
+    }
+
+    /// What was signed last, without countersignatures.
+    #[must_use]
+    pub fn note(&self) -> &Note {
+        &self.note
+    }
+
+    /// The folder.
+    #[must_use]
+    pub fn folder(&self) -> &Folder {
+        &self.folder
+    }
+
+    /// The keys.
+    #[must_use]
+    pub fn keys(&self) -> &Keys {
+        &self.keys
+    }
+
+    /// Adds entries and signs the longer tree: after this, [`Keeper::note`] is the new checkpoint.
+    /// If it fails, the keeper is to be opened again: the disk alone knows how far it came.
+    ///
+    /// # Errors
+    /// See [`KeepError`].
+    pub fn extend(&mut self, entries: &[[u8; ENTRY_LEN]]) -> Result<(), KeepError> {
+        let there = Tile::edge(self.size());
+        let mut next = self.builder.clone();
+        let mut tiles = Vec::new();
+        for entry in entries {
+            next.push(entry, |tile, bytes| tiles.push((tile, bytes)));
+        }
+        let filled: Vec<Tile> = tiles.iter().map(|(tile, _)| *tile).collect();
+        tiles.extend(next.unfilled().into_iter().filter(|(tile, _)| !there.contains(tile)));
+        self.folder.write_tiles(tiles)?;
+        let note = sign(&self.keys, &self.clock, &next).map_err(|error| KeepError::Damaged {
+            dir: self.folder.root().to_path_buf(),
+            what: error.to_string(),
+        })?;
+        self.replace(note)?;
+        self.builder = next;
+        self.filled.extend(filled);
+        Ok(())
+    }
+
+    fn replace(&mut self, note: Note) -> Result<(), KeepError> {
+        swap(&self.folder, Some(&self.signed), &note)?;
+        self.signed = note.to_string().into_bytes();
+        self.note = note;
+        Ok(())
+    }
+
+    /// Shows a checkpoint, which is [`Keeper::note`] with countersignatures, to everybody, and lets go
+    /// of the tiles that it made superfluous.
+    ///
+    /// # Errors
+    /// The disk's own.
+    pub fn publish(&mut self, note: &Note) -> Result<(), KeepError> {
+        self.folder.publish(note)?;
+        Ok(self.folder.forget_partials(&std::mem::take(&mut self.filled))?)
+    }
+
+    /// The leaf hashes of one tile of the tree, to hold something else against.
+    ///
+    /// # Errors
+    /// If the tile is gone or damaged.
+    pub fn leaf_hashes(&self, tile: Tile) -> Result<Vec<crate::evidence::chain::Hash>, KeepError> {
+        let damaged = |what: String| KeepError::Damaged { dir: self.folder.root().to_path_buf(), what };
+        let bytes = self.folder.tile(&tile).map_err(|error| damaged(format!("{tile}: {error}")))?;
+        crate::evidence::tlog::tile::hashes(&bytes).ok_or_else(|| damaged(format!("{tile} holds no hashes")))
+    }
+
+    /// The right edge of the first `size` leaves, from the tiles.
+    ///
+    /// # Errors
+    /// If a tile is gone or damaged.
+    pub fn edge_at(&self, size: u64) -> Result<Frontier, KeepError> {
+        let damaged = |what: String| KeepError::Damaged { dir: self.folder.root().to_path_buf(), what };
+        self.folder.tree(size).edge().map_err(|error| damaged(error.to_string()))
+    }
+}
+
+fn sign(keys: &Keys, clock: &Clock, tree: &Builder) -> Result<Note, CheckpointError> {
+    let text = Checkpoint::new(keys.origin(), tree.size(), tree.root())?.to_string();
+    Ok(keys.sign(text, clock)?)
+}
+
+fn swap(folder: &Folder, expected: Option<&[u8]>, note: &Note) -> Result<(), KeepError> {
+    folder.swap_signed(expected, note).map_err(|error| match error {
+        SwapError::Changed => KeepError::Overtaken(folder.root().to_path_buf()),
+        SwapError::Io(error) => KeepError::Disk(error),
+    })
+}
+
+#[cfg(test)]
+#[path = "keeper_tests.rs"]
+mod tests;

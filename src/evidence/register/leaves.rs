@@ -1,0 +1,72 @@
+//! The two columns of `leaf` that the publisher may read.
+
+use crate::evidence::chain::bytes::ENTRY_LEN;
+use sqlx::PgConnection;
+
+/// First byte of every entry; it fixes all algorithms and the layout.
+const LAYOUT: u8 = 1;
+
+/// Why leaves cannot be taken as they are.
+#[derive(Debug, thiserror::Error)]
+pub enum LeafError {
+    /// The database's own.
+    #[error("{0}")]
+    Database(#[from] sqlx::Error),
+    /// The numbers have a hole.
+    #[error("leaf {wanted} is not there, and leaf {found} is")]
+    Missing {
+        /// The next number.
+        wanted: u64,
+        /// The one found.
+        found: u64,
+    },
+    /// Not 113 bytes beginning with 1.
+    #[error("leaf {0} is no entry")]
+    NoEntry(u64),
+}
+
+/// Up to `count` entries from leaf `from` on, in order and without a hole; fewer at the end.
+///
+/// # Errors
+/// If a number is left out, an entry is none, or the database says no.
+pub async fn read(
+    connection: &mut PgConnection,
+    from: u64,
+    count: u32,
+) -> Result<Vec<[u8; ENTRY_LEN]>, LeafError> {
+    let first = i64::try_from(from).unwrap_or(i64::MAX);
+    let rows = sqlx::query!(
+        "SELECT index, entry FROM leaf WHERE index >= $1 ORDER BY index LIMIT $2",
+        first,
+        i64::from(count)
+    )
+    .fetch_all(connection)
+    .await?;
+    let mut entries = Vec::with_capacity(rows.len());
+    for (row, wanted) in rows.iter().zip(from..) {
+        let found = u64::try_from(row.index).unwrap_or_default();
+        if found != wanted {
+            return Err(LeafError::Missing { wanted, found });
+        }
+        let entry = row.entry.as_slice().try_into().ok().filter(|entry: &[u8; ENTRY_LEN]| entry[0] == LAYOUT);
+        entries.push(entry.ok_or(LeafError::NoEntry(found))?);
+    }
+    Ok(entries)
+}
+
+/// How many leaves the database has, judged by the highest number.
+///
+/// # Errors
+/// The database's own.
+pub async fn count(connection: &mut PgConnection) -> sqlx::Result<u64> {
+    let highest = sqlx::query_scalar!("SELECT max(index) FROM leaf").fetch_one(connection).await?;
+    Ok(highest.and_then(|index| u64::try_from(index).ok()).map_or(0, |index| index + 1))
+}
+
+/// When the server received an event, in µs since 1970: bytes 41 to 48 of its entry.
+#[must_use]
+pub fn received_at(entry: &[u8; ENTRY_LEN]) -> i64 {
+    let mut micros = [0; 8];
+    micros.copy_from_slice(&entry[41..49]);
+    i64::from_be_bytes(micros)
+}

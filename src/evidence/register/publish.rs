@@ -1,0 +1,584 @@
+//! `ormantrace publish`: takes new leaves from the database, signs the longer tree, asks the
+//! witnesses and publishes.
+//!
+//! It holds what the database's administrator does not: the key and a tree of its own. It reads
+//! only leaves that it does not have yet, so what is changed behind them can get no signature; and
+//! before it begins, and whenever it had to connect anew, it holds the database against its tree.
+//! A database that is shorter, or has other leaves, is refused.
+
+use super::countersign::{Expected, WitnessAddress, Witnesses};
+use super::keeper::{KeepError, Keeper, Keys};
+use super::leaves::{self, LeafError};
+use super::statement::Statement;
+use crate::base::clock::Clock;
+use crate::base::config::shown;
+use crate::db::lock::{Denied, Lock};
+use crate::evidence::chain::bytes::ENTRY_LEN;
+use crate::evidence::tlog::note::{Kind, Note, Signer};
+use crate::evidence::tlog::tile::{Row, Tile, WIDTH};
+use crate::evidence::tlog::{Folder, Frontier, leaf_hash};
+use crate::net::client::{Authorities, AuthorityError};
+use metrics::{describe_gauge, describe_histogram, gauge, histogram};
+use sqlx::ConnectOptions;
+use sqlx::postgres::{PgConnectOptions, PgConnection};
+use std::future::Future;
+use std::io;
+use std::path::PathBuf;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// Most leaves that are taken at once.
+const BATCH: u32 = 8192;
+/// Leaves that are compared at once: 16 tiles.
+const COMPARED: u32 = 4096;
+/// How long is waited after a disk or a database that failed, at first and at most.
+const PAUSE: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
+/// How often a long comparison tells how far it is, and a long wait how far it is behind.
+const TELL: Duration = Duration::from_secs(5);
+
+const SIZE: &str = "ormantrace_publish_size";
+const LAG: &str = "ormantrace_publish_lag_seconds";
+const ROUND: &str = "ormantrace_publish_round_seconds";
+const WITNESSED: &str = "ormantrace_publish_witnessed";
+
+/// How a register is published.
+#[derive(Clone, Debug)]
+pub struct PublishSettings {
+    /// Files of the keys that sign; several while one is replaced. The first is made if it is the
+    /// only one, is not there and nothing was ever signed.
+    pub keys: Vec<PathBuf>,
+    /// The register's name, for a key that is made.
+    pub origin: Option<String>,
+    /// Whom to ask for countersignatures.
+    pub witnesses: Vec<WitnessAddress>,
+    /// Certificates of further authorities, as PEM, for witnesses over https.
+    pub witness_ca: Option<PathBuf>,
+    /// How many of them a checkpoint should have.
+    pub quorum: usize,
+    /// Compare the last tile only, not every leaf, before beginning.
+    pub quick: bool,
+    /// Begin the register although its key is older than this run and the database has leaves.
+    pub begin: bool,
+    /// How long to wait when there is nothing new.
+    pub poll: Duration,
+}
+
+/// Why publishing ended. `Display` is the whole message.
+#[derive(Debug, thiserror::Error)]
+pub enum PublishError {
+    /// No key and no name to make one for.
+    #[error(
+        "There is no key {} to sign the register with: say --origin NAME, the register's name (such as \
+         wood.example/register), and one is made.", shown(.0)
+    )]
+    NoKey(PathBuf),
+    /// A key file cannot be used.
+    #[error("The key that signs the register cannot be used: {0}.")]
+    Key(io::Error),
+    /// The certificates of witnesses' authorities cannot be taken.
+    #[error("The certificates in {} cannot be taken: {error}.", shown(.file))]
+    WitnessCa {
+        /// The file.
+        file: PathBuf,
+        /// What is wrong with it.
+        error: AuthorityError,
+    },
+    /// Fewer witnesses than the quorum asks for.
+    #[error("--quorum asks for {quorum} witnesses, and there are {witnesses}.")]
+    Quorum {
+        /// How many are asked for.
+        quorum: usize,
+        /// How many there are.
+        witnesses: usize,
+    },
+    /// Another process publishes in the folder.
+    #[error("The register in {} is published by another process ({holder}).", shown(.dir))]
+    InUse {
+        /// The folder.
+        dir: PathBuf,
+        /// Who, as the lock file says.
+        holder: String,
+    },
+    /// The folder refuses.
+    #[error("{0}")]
+    Keep(#[from] KeepError),
+    /// A key that may have signed before, leaves that may have been signed, and no memory of it.
+    #[error(
+        "Nothing is signed in {} yet, the key was there before, and the database has {leaves} leaves: if the \
+         register was published before, its folder is lost, and to begin anew would be a second history. Bring the \
+         folder back from a copy. If it never was, say --begin, once.", shown(.dir)
+    )]
+    Begun {
+        /// The folder.
+        dir: PathBuf,
+        /// What the database has.
+        leaves: u64,
+    },
+    /// The database has fewer leaves than were signed.
+    #[error(
+        "The database has {database} leaves, and {ours} were signed and published: an old backup was restored, or \
+         records were deleted. Nothing is signed; see \"A restored database\" in docs/OPERATIONS.md."
+    )]
+    Shorter {
+        /// What the database has.
+        database: u64,
+        /// What was signed.
+        ours: u64,
+    },
+    /// The database has another leaf than was signed.
+    #[error(
+        "Leaf {0} of the database is not the one that was signed and published: records were rewritten. Nothing is \
+         signed; `ormantrace fsck` names the event."
+    )]
+    Rewritten(u64),
+    /// The database's leaves are not as the sequencer makes them.
+    #[error("The database's register is damaged: {0}. Nothing more is signed; `ormantrace fsck` tells more.")]
+    Damaged(LeafError),
+    /// The database says no, and waiting does not help.
+    #[error("The database refuses: {0}.")]
+    Database(#[source] sqlx::Error),
+}
+
+impl From<LeafError> for PublishError {
+    fn from(error: LeafError) -> Self {
+        match error {
+            LeafError::Database(error) => Self::Database(error),
+            damaged => Self::Damaged(damaged),
+        }
+    }
+}
+
+impl PublishError {
+    /// Whether trying again may help: the disk, or the way to the database.
+    fn is_passing(&self) -> bool {
+        match self {
+            Self::Keep(error) => error.is_passing(),
+            Self::Database(error) => {
+                // No right to the columns stays so; whatever else a server says may pass.
+                error.as_database_error().and_then(sqlx::error::DatabaseError::code).as_deref()
+                    != Some("42501")
+            }
+            _ => false,
+        }
+    }
+}
+
+/// A register that is ready to be published.
+#[derive(Debug)]
+pub struct Publisher {
+    keeper: Option<Keeper>,
+    /// Whether nothing may be signed before the database is seen to have no leaves.
+    unbegun: bool,
+    folder: Folder,
+    keys: Arc<Keys>,
+    clock: Clock,
+    database: PgConnectOptions,
+    witnesses: Witnesses,
+    settings: PublishSettings,
+    published: Option<Note>,
+    stated: Option<Statement>,
+    _lock: Lock,
+}
+
+/// Since when the published register is behind, so that the figure grows while nothing succeeds.
+#[derive(Clone, Copy, Debug)]
+struct Behind {
+    /// In µs since 1970: when the oldest event that is not published was received, or the last look at
+    /// the database after which everything in it was published.
+    since: i64,
+}
+
+impl Behind {
+    /// These were read and are not published yet.
+    fn found(&mut self, entries: &[[u8; ENTRY_LEN]]) {
+        self.since = entries.iter().map(leaves::received_at).min().unwrap_or(self.since);
+    }
+
+    /// All that was there at `looked` is published; or only these, and there are more.
+    fn published(&mut self, entries: &[[u8; ENTRY_LEN]], more: bool, looked: i64) {
+        let newest = entries.iter().map(leaves::received_at).max();
+        self.since = newest.filter(|_| more).unwrap_or(looked);
+    }
+
+    fn lag(self, now: i64) -> Duration {
+        Duration::from_micros(u64::try_from(now.saturating_sub(self.since)).unwrap_or_default())
+    }
+
+    fn tell(self, clock: &Clock) {
+        gauge!(LAG).set(self.lag(clock.now().timestamp_micros()).as_secs_f64());
+    }
+}
+
+/// What one round came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Round {
+    /// Nothing was new.
+    Idle,
+    /// So many leaves were added; whether there are more.
+    Added(usize, bool),
+}
+
+impl Publisher {
+    /// Takes the folder and its keys. Touches no database yet.
+    ///
+    /// # Errors
+    /// A sentence for the administrator.
+    pub fn open(
+        settings: PublishSettings,
+        folder: Folder,
+        database: PgConnectOptions,
+        clock: Clock,
+    ) -> Result<Self, PublishError> {
+        if settings.quorum > settings.witnesses.len() {
+            let witnesses = settings.witnesses.len();
+            return Err(PublishError::Quorum { quorum: settings.quorum, witnesses });
+        }
+        let authorities = Authorities::with(settings.witness_ca.as_deref()).map_err(|error| {
+            PublishError::WitnessCa { file: settings.witness_ca.clone().unwrap_or_default(), error }
+        })?;
+        let lock_file = folder.lock_file();
+        folder.make_state().map_err(KeepError::Disk)?;
+        let lock = Lock::take(&lock_file).map_err(|denied| match denied {
+            Denied::Held(holder) => PublishError::InUse { dir: folder.root().to_path_buf(), holder },
+            Denied::Io(error) => PublishError::Keep(KeepError::Disk(error)),
+        })?;
+        let begun = folder.signed().map_err(KeepError::Disk)?.is_some()
+            || folder.published().map_err(KeepError::Disk)?.is_some();
+        let (keys, made) = load_keys(&settings, &folder)?;
+        let keys = Arc::new(Keys::new(keys)?);
+        // A key that was made just now has signed nothing before.
+        let unbegun = !(begun || made || settings.begin);
+        let keeper = if unbegun {
+            None
+        } else {
+            Some(Keeper::open(folder.clone(), Arc::clone(&keys), clock.clone())?)
+        };
+        let witnesses = Witnesses::new(settings.witnesses.clone(), authorities);
+        describe_gauge!(SIZE, "Leaves of the register that are published.");
+        describe_gauge!(
+            LAG,
+            "Seconds since receiving the oldest event that is not published; if none is known, since all were."
+        );
+        describe_gauge!(WITNESSED, "Witnesses that have countersigned the published checkpoint.");
+        describe_histogram!(ROUND, "Seconds from reading new leaves to publishing them.");
+        tracing::info!(origin = keys.origin(), size = keeper.as_ref().map(Keeper::size), dir = %shown(folder.root()), "the register is open");
+        Ok(Self {
+            keeper,
+            unbegun,
+            folder,
+            keys,
+            clock,
+            database,
+            witnesses,
+            settings,
+            published: None,
+            stated: None,
+            _lock: lock,
+        })
+    }
+
+    /// Number of leaves that are signed.
+    #[must_use]
+    pub fn size(&self) -> u64 {
+        self.keeper.as_ref().map_or(0, Keeper::size)
+    }
+
+    /// The keys that sign, their public halves as others are given them.
+    #[must_use]
+    pub fn keys(&self) -> &Keys {
+        &self.keys
+    }
+
+    /// Connects, and holds the database against the tree: all leaves, or those of the last tile.
+    ///
+    /// # Errors
+    /// If it does not have them all as they were signed.
+    pub async fn connect(&self, whole: bool) -> Result<PgConnection, PublishError> {
+        let mut connection = self.database.connect().await.map_err(PublishError::Database)?;
+        if let Some(keeper) = &self.keeper {
+            compare(keeper, &mut connection, whole).await?;
+        }
+        Ok(connection)
+    }
+
+    /// Publishes until `stop` resolves or something must not go on. What is being written when it
+    /// resolves is finished.
+    ///
+    /// # Errors
+    /// A sentence for the administrator: the database is not the one that was signed, or another
+    /// publisher has been here.
+    pub async fn run(mut self, stop: impl Future<Output = ()>) -> Result<(), PublishError> {
+        let mut stop = pin!(stop);
+        let mut connection = None;
+        let mut whole = !self.settings.quick;
+        let mut pause = PAUSE.0;
+        let clock = self.clock.clone();
+        let mut behind = Behind { since: clock.now().timestamp_micros() };
+        loop {
+            let looked = clock.now().timestamp_micros();
+            let next = {
+                let mut taking = pin!(self.take(&mut connection, whole));
+                loop {
+                    tokio::select! {
+                        biased;
+                        () = &mut stop => break None,
+                        taken = &mut taking => break Some(taken),
+                        // A database that does not answer is when the figure is looked at.
+                        () = tokio::time::sleep(TELL) => behind.tell(&clock),
+                    }
+                }
+            };
+            let Some(next) = next else { break };
+            // From here to the publication nothing is cut off.
+            let round = match next {
+                Ok(entries) => {
+                    behind.found(&entries);
+                    behind.tell(&clock);
+                    let round = self.round(&entries).await;
+                    if let Ok(done) = round {
+                        behind.published(&entries, matches!(done, Round::Added(_, true)), looked);
+                    }
+                    round
+                }
+                Err(error) => Err(error),
+            };
+            behind.tell(&clock);
+            let wait = match round {
+                Ok(Round::Added(_, true)) => Duration::ZERO,
+                Ok(_) => self.settings.poll,
+                Err(error) if error.is_passing() => {
+                    tracing::warn!(%error, "nothing is published now; trying again");
+                    connection = None;
+                    pause
+                }
+                Err(error) => return Err(error),
+            };
+            whole &= connection.is_none();
+            pause = if connection.is_some() { PAUSE.0 } else { (pause * 2).min(PAUSE.1) };
+            tokio::select! {
+                biased;
+                () = &mut stop => break,
+                () = tokio::time::sleep(wait) => {}
+            }
+        }
+        tracing::info!(size = self.size(), "publishing has ended");
+        Ok(())
+    }
+
+    /// New entries. What is cut off here is only reading.
+    async fn take(
+        &mut self,
+        connection: &mut Option<PgConnection>,
+        whole: bool,
+    ) -> Result<Vec<[u8; ENTRY_LEN]>, PublishError> {
+        if self.unbegun {
+            let mut open = self.connect(whole).await?;
+            let leaves = leaves::count(&mut open).await.map_err(PublishError::Database)?;
+            if leaves > 0 {
+                return Err(PublishError::Begun { dir: self.folder.root().to_path_buf(), leaves });
+            }
+            self.unbegun = false;
+        }
+        if self.keeper.is_none() {
+            let (folder, keys, clock) = (self.folder.clone(), Arc::clone(&self.keys), self.clock.clone());
+            let opened = blocking(move || Keeper::open(folder, keys, clock)).await?;
+            self.keeper = Some(opened);
+        }
+        if connection.is_none() {
+            *connection = Some(self.connect(whole).await?);
+        }
+        let (Some(open), size) = (connection.as_mut(), self.size()) else { return Ok(Vec::new()) };
+        let entries = leaves::read(open, size, BATCH).await?;
+        if entries.is_empty() {
+            let database = leaves::count(open).await.map_err(PublishError::Database)?;
+            if database < size {
+                return Err(PublishError::Shorter { database, ours: size });
+            }
+        }
+        Ok(entries)
+    }
+
+    /// Extends, signs, asks the witnesses and publishes. Waits a moment for witnesses, and not for one
+    /// that failed or was late the last time.
+    ///
+    /// # Errors
+    /// See [`PublishError`].
+    pub async fn round(&mut self, entries: &[[u8; ENTRY_LEN]]) -> Result<Round, PublishError> {
+        let began = Instant::now();
+        let Some(mut keeper) = self.keeper.take() else { return Ok(Round::Idle) };
+        if !entries.is_empty() {
+            let owned = entries.to_vec();
+            keeper = blocking(move || keeper.extend(&owned).map(|()| keeper)).await?;
+        }
+        let mut note = keeper.note().clone();
+        // What was published before a restart has its countersignatures already.
+        if self.published.is_none()
+            && let Some(bytes) = keeper.folder().published().map_err(KeepError::Disk)?
+        {
+            self.published = Note::parse(&bytes).ok();
+        }
+        if let Some(published) = self.published.as_ref().filter(|published| published.text() == note.text()) {
+            self.witnesses.keep(&mut note, published);
+        }
+        self.witnesses.ask(&note, keeper.folder());
+        self.witnesses.gather(&mut note, Expected::Prompt).await;
+        keeper = self.show(keeper, &note).await?;
+        // A witness that never answered yet may be none: what is signed is published before it is
+        // waited for, and once more with its line.
+        self.witnesses.gather(&mut note, Expected::New).await;
+        self.keeper = Some(self.show(keeper, &note).await?);
+        if entries.is_empty() {
+            return Ok(Round::Idle);
+        }
+        self.measure(began);
+        Ok(Round::Added(entries.len(), entries.len() == BATCH as usize))
+    }
+
+    /// Publishes a checkpoint, and how it stands with the witnesses, where either is new.
+    async fn show(&mut self, mut keeper: Keeper, note: &Note) -> Result<Keeper, PublishError> {
+        let standing = self.standing(note);
+        let changed = self.published.as_ref() != Some(note);
+        let newly_stated = self.stated.as_ref() != Some(&standing);
+        if changed || newly_stated {
+            let (shown, statement) = (note.clone(), newly_stated.then(|| standing.to_json()));
+            keeper = blocking(move || {
+                if let Some(json) = statement {
+                    keeper.folder().publish_keys(json)?;
+                }
+                keeper.publish(&shown).map(|()| keeper)
+            })
+            .await?;
+        }
+        if changed {
+            self.published = Some(note.clone());
+        }
+        if newly_stated {
+            tell(&standing, keeper.size());
+            self.stated = Some(standing);
+        }
+        Ok(keeper)
+    }
+
+    fn standing(&self, note: &Note) -> Statement {
+        let witnesses: Vec<_> = self.witnesses.addresses().map(|witness| &witness.key).collect();
+        Statement::new(self.keys.origin(), self.keys.verifiers(), &witnesses, self.settings.quorum, note)
+    }
+
+    fn measure(&self, began: Instant) {
+        let took = began.elapsed();
+        // A gauge is a double; sizes stay exact in it up to 2^53 leaves.
+        #[expect(clippy::cast_precision_loss, reason = "a gauge holds doubles")]
+        gauge!(SIZE).set(self.size() as f64);
+        histogram!(ROUND).record(took.as_secs_f64());
+        tracing::debug!(
+            size = self.size(),
+            took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
+            "published"
+        );
+    }
+}
+
+fn tell(standing: &Statement, size: u64) {
+    let told = standing.standing.as_str();
+    if standing.quorum_reached {
+        tracing::info!(size, standing = told, "the register is published");
+    } else {
+        tracing::warn!(size, standing = told, "the register is published with too few witnesses");
+    }
+    gauge!(WITNESSED).set(f64::from(u32::try_from(standing.witnessed_by.len()).unwrap_or(u32::MAX)));
+}
+
+/// Runs what waits for the disk where it holds nobody up.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, KeepError> + Send + 'static,
+) -> Result<T, KeepError> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(done) => done,
+        Err(ended) => Err(KeepError::Disk(io::Error::other(ended))),
+    }
+}
+
+/// The keys, and whether they were made just now.
+fn load_keys(settings: &PublishSettings, folder: &Folder) -> Result<(Vec<Signer>, bool), PublishError> {
+    if let [only] = settings.keys.as_slice()
+        && !only.exists()
+    {
+        let begun = folder.signed().map_err(KeepError::Disk)?.is_some();
+        let Some(origin) = settings.origin.as_deref().filter(|_| !begun) else {
+            return Err(if begun {
+                PublishError::Key(io::Error::new(
+                    io::ErrorKind::NotFound,
+                    format!("{} is gone, and a new key would not be the register's", shown(only)),
+                ))
+            } else {
+                PublishError::NoKey(only.clone())
+            });
+        };
+        let made = Signer::load_or_create(only, origin, Kind::Text).map_err(PublishError::Key)?;
+        tracing::info!(key = %made.verifier(), file = %shown(only), "a key for the register was made");
+        return Ok((vec![made], true));
+    }
+    let load = |path: &PathBuf| Signer::load(path).map_err(PublishError::Key);
+    Ok((settings.keys.iter().map(load).collect::<Result<_, _>>()?, false))
+}
+
+/// Holds the database's leaves against the tree's: every one, or those of the last tile.
+async fn compare(keeper: &Keeper, connection: &mut PgConnection, whole: bool) -> Result<(), PublishError> {
+    let size = keeper.size();
+    let database = leaves::count(connection).await.map_err(PublishError::Database)?;
+    if database < size {
+        return Err(PublishError::Shorter { database, ours: size });
+    }
+    let width = u64::from(WIDTH);
+    let mut at = if whole || size == 0 { 0 } else { (size - 1) / width * width };
+    let mut edge = keeper.edge_at(at)?;
+    let mut told = Instant::now();
+    while at < size {
+        let entries = leaves::read(connection, at, COMPARED).await?;
+        if entries.is_empty() {
+            return Err(PublishError::Shorter { database: at, ours: size });
+        }
+        at = compare_batch(keeper, &mut edge, &entries)?;
+        if told.elapsed() > TELL {
+            tracing::info!(leaves = at, of = size, "the database is held against the register");
+            told = Instant::now();
+        }
+    }
+    if edge.root() == keeper.root() {
+        return Ok(());
+    }
+    Err(PublishError::Keep(KeepError::Damaged {
+        dir: keeper.folder().root().to_path_buf(),
+        what: "its tiles have other leaves than were signed".to_owned(),
+    }))
+}
+
+/// Adds a batch to the edge, each leaf held against its tile; how far that leads.
+fn compare_batch(
+    keeper: &Keeper,
+    edge: &mut Frontier,
+    entries: &[[u8; ENTRY_LEN]],
+) -> Result<u64, PublishError> {
+    let (mut tile, mut known) = (None, Vec::new());
+    for entry in entries {
+        let at = edge.size();
+        let Some(holding) = Tile::holding(Row::Hashes(0), at, keeper.size()) else { break };
+        if tile != Some(holding) {
+            known = keeper.leaf_hashes(holding)?;
+            tile = Some(holding);
+        }
+        let leaf = leaf_hash(entry);
+        let place = usize::try_from(at % u64::from(WIDTH)).unwrap_or_default();
+        if known.get(place) != Some(&leaf) {
+            return Err(PublishError::Rewritten(at));
+        }
+        edge.push(leaf);
+    }
+    Ok(edge.size())
+}
+
+#[cfg(test)]
+#[path = "publish_tests.rs"]
+mod tests;

@@ -1,0 +1,231 @@
+//! Receipts: what a writer holds in hand if his record never reaches the register.
+//!
+//! A receipt is a note, signed by a key of its own, that says: these leaves, received then, will be in
+//! the register within a minute. It is signed before COMMIT and kept with the posting's answer, so
+//! that a repeated answer repeats it; it is sent only after.
+//!
+//! ```text
+//! <name of the key>
+//! receipt/1
+//! <when the last of them was received, RFC 3339 in UTC with microseconds>
+//! <number of leaves>
+//! <base64 of the RFC 6962 root over the leaf hashes, in the order of the answer>
+//! within 60
+//!
+//! — <name of the key> <signature>
+//! ```
+
+use crate::base::units::utc_text;
+use crate::evidence::chain::Leaves;
+use crate::evidence::chain::bytes::Hash;
+use crate::evidence::tlog::note::{Note, NoteError, Signer, VerifierKey};
+use crate::evidence::tlog::tree::root_of;
+use crate::evidence::tlog::{decimal, from_base64, to_base64};
+use chrono::{DateTime, TimeDelta, Utc};
+use serde::Serialize;
+use std::collections::HashSet;
+use utoipa::ToSchema;
+
+/// Second line of a receipt.
+const FORMAT: &str = "receipt/1";
+/// Seconds within which the leaves will be in the register.
+const WITHIN: i64 = 60;
+
+/// The evidence of a posting: keep it with your records.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct Receipt {
+    /// Leaf hashes of the events that the posting made, where the answer does not give each event's
+    /// `hash` itself, in its order.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub leaves: Option<Vec<Hash>>,
+    /// A signed note: these leaves will be in the register within 60 seconds.
+    #[schema(
+        example = "orman.example/receipts\nreceipt/1\n2026-10-05T05:00:00.000000Z\n1\nt7e3…=\nwithin 60\n\n— orman.example/receipts …\n"
+    )]
+    pub note: String,
+}
+
+/// A write's answer with its receipt.
+#[derive(Serialize, ToSchema)]
+pub struct Receipted<T> {
+    /// The answer.
+    #[serde(flatten)]
+    pub answer: T,
+    /// The receipt for what it added to the evidence; absent if it only rehearsed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub receipt: Option<Receipt>,
+}
+
+impl Receipt {
+    /// Signs for leaves; nothing to sign where there are none.
+    pub(super) fn sign(signer: &Signer, leaves: &Leaves) -> Option<Self> {
+        if leaves.hashes.is_empty() {
+            return None;
+        }
+        let promise = Promise {
+            received_at: leaves.received_at,
+            count: leaves.hashes.len() as u64,
+            root: root_of(&leaves.hashes),
+        };
+        let text = promise.text(signer.verifier().name());
+        let note = Note::sign(text, &[signer], leaves.received_at).expect("lines without control characters");
+        Some(Self { leaves: Some(leaves.hashes.clone()), note: note.to_string() })
+    }
+}
+
+/// What a receipt promises.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Promise {
+    /// When the last of the leaves was received.
+    pub received_at: DateTime<Utc>,
+    /// How many there are.
+    pub count: u64,
+    /// The RFC 6962 root over their hashes.
+    pub root: Hash,
+}
+
+/// Why a receipt is none, or not for these leaves.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ReceiptError {
+    /// Not a note, or not signed by a key that one knows.
+    #[error(transparent)]
+    Note(#[from] NoteError),
+    /// A note that says something else.
+    #[error("not a receipt: {0}")]
+    Malformed(&'static str),
+    /// The receipt is for other leaves.
+    #[error("the receipt is for other events, or for them in another order")]
+    OtherLeaves,
+}
+
+impl Promise {
+    fn text(&self, name: &str) -> String {
+        let (at, root) = (utc_text(self.received_at), to_base64(&self.root));
+        format!("{name}\n{FORMAT}\n{at}\n{}\n{root}\nwithin {WITHIN}\n", self.count)
+    }
+
+    /// Reads a receipt that one of `keys` has signed for exactly these leaves, in this order.
+    ///
+    /// # Errors
+    /// If it is no receipt, nobody known has signed it, or it is for other leaves.
+    pub fn open(note: &str, keys: &[VerifierKey], leaves: &[Hash]) -> Result<Self, ReceiptError> {
+        let note = Note::parse(note.as_bytes())?;
+        let verified = note.verify(keys)?;
+        let wrong = ReceiptError::Malformed;
+        let mut lines = note.text().lines();
+        let mut line = || lines.next().ok_or(wrong("a line is missing"));
+        let name = line()?;
+        if !verified.iter().any(|signed| signed.key.name() == name) {
+            return Err(wrong("its first line is not the name of the key that signed it"));
+        }
+        if line()? != FORMAT {
+            return Err(wrong("its second line is not receipt/1"));
+        }
+        let received_at = DateTime::parse_from_rfc3339(line()?).map_err(|_| wrong("its time"))?.to_utc();
+        let count = decimal(line()?).ok_or(wrong("its number of leaves"))?;
+        let root = from_base64(line()?).ok_or(wrong("its root"))?;
+        let promise = Self { received_at, count, root };
+        // Any other spelling, and any line more, is not what we sign.
+        if promise.text(name) != note.text() {
+            return Err(wrong("its lines are not those of a receipt"));
+        }
+        if count != leaves.len() as u64 || root != root_of(leaves) {
+            return Err(ReceiptError::OtherLeaves);
+        }
+        Ok(promise)
+    }
+
+    /// By when the leaves must be in the register.
+    #[must_use]
+    pub fn due(&self) -> DateTime<Utc> {
+        self.received_at + TimeDelta::seconds(WITHIN)
+    }
+}
+
+/// Which of a receipt's leaves are not in the register: `register` gives the leaf hashes of its
+/// published entries. Once the promise is due, each of them is a record that was dropped, and the
+/// receipt is the proof.
+#[must_use]
+pub fn absent(leaves: &[Hash], register: impl IntoIterator<Item = Hash>) -> Vec<Hash> {
+    let mut wanted: HashSet<Hash> = leaves.iter().copied().collect();
+    for leaf in register {
+        if wanted.is_empty() {
+            break;
+        }
+        wanted.remove(&leaf);
+    }
+    leaves.iter().copied().filter(|leaf| wanted.contains(leaf)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::evidence::tlog::note::Kind;
+
+    fn signer(seed: u8) -> Signer {
+        Signer::from_seed("orman.example/receipts", Kind::Text, &[seed; 32]).expect("a name")
+    }
+
+    fn posting(leaves: u8) -> Leaves {
+        let mut posting = Leaves::default();
+        let at =
+            |n: u8| DateTime::from_timestamp_micros(1_790_000_000_000_000 + i64::from(n)).expect("a time");
+        (0..leaves).for_each(|n| posting.push(Hash([n; 32]), at(leaves - n)));
+        posting
+    }
+
+    #[test]
+    fn a_receipt_is_for_its_leaves_in_their_order_and_no_others() {
+        let (leaves, keys) = (posting(5), [signer(3).verifier().clone()]);
+        let receipt = Receipt::sign(&signer(3), &leaves).expect("leaves");
+        assert_eq!(
+            Some(&receipt),
+            Receipt::sign(&signer(3), &leaves).as_ref(),
+            "signed again it is the same"
+        );
+        let promise = Promise::open(&receipt.note, &keys, &leaves.hashes).expect("ours");
+        assert_eq!((promise.count, promise.received_at), (5, leaves.received_at));
+        assert_eq!(utc_text(promise.due()), "2026-09-21T14:14:20.000005Z");
+
+        let mut other = leaves.hashes.clone();
+        other.swap(1, 2);
+        for other in [&other[..], &leaves.hashes[..4], &[]] {
+            assert_eq!(Promise::open(&receipt.note, &keys, other), Err(ReceiptError::OtherLeaves));
+        }
+        let strangers = [signer(4).verifier().clone()];
+        assert_eq!(
+            Promise::open(&receipt.note, &strangers, &leaves.hashes),
+            Err(ReceiptError::Note(NoteError::Unsigned))
+        );
+        let later = receipt.note.replace("within 60", "within 90");
+        assert!(matches!(Promise::open(&later, &keys, &leaves.hashes), Err(ReceiptError::Note(_))));
+        assert!(Receipt::sign(&signer(3), &Leaves::default()).is_none());
+    }
+
+    #[test]
+    fn what_the_key_signed_for_another_purpose_is_no_receipt() {
+        let (signer, leaves) = (signer(3), posting(1));
+        let keys = [signer.verifier().clone()];
+        let good = Receipt::sign(&signer, &leaves).expect("leaves").note;
+        let text = &good[..=good.find("\n\n").expect("an end")];
+        for other in [
+            text.replace("receipt/1", "receipt/2"),
+            text.replace("\n1\n", "\n01\n"),
+            text.replace("orman.example/receipts", "orman.example"),
+            text.replace('Z', "+00:00"),
+            format!("{text}and more\n"),
+        ] {
+            let note = Note::sign(other, &[&signer], leaves.received_at).expect("a note").to_string();
+            let refusal = Promise::open(&note, &keys, &leaves.hashes).expect_err(&note);
+            assert!(matches!(refusal, ReceiptError::Malformed(_)), "{refusal}: {note}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_in_the_register_is_named() {
+        let leaves = posting(3).hashes;
+        let register = [leaves[2], Hash([9; 32]), leaves[0]];
+        assert_eq!(absent(&leaves, register), [leaves[1]]);
+        assert!(absent(&leaves, leaves.clone()).is_empty());
+    }
+}

@@ -1,0 +1,142 @@
+//! Checkpoints: how large a register is, its root, and who says so (C2SP tlog-checkpoint).
+
+use super::note::{Kind, Note, NoteError, VerifierKey, is_name};
+use super::{MAX_SIZE, decimal, from_base64, to_base64};
+use crate::evidence::chain::bytes::Hash;
+use chrono::{DateTime, Utc};
+use std::fmt;
+
+/// What a checkpoint says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Checkpoint {
+    /// The register's name.
+    pub origin: String,
+    /// Number of leaves.
+    pub size: u64,
+    /// Root over them.
+    pub root: Hash,
+    /// Lines after these three. We write none and read them as they are.
+    pub extensions: Vec<String>,
+}
+
+/// Why something is no checkpoint one may rely on.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CheckpointError {
+    /// Not a note, or not rightly signed.
+    #[error("{0}")]
+    Note(#[from] NoteError),
+    /// Not the form of a checkpoint.
+    #[error("not a checkpoint: {0}")]
+    Malformed(&'static str),
+    /// Signed, but not by the register's key.
+    #[error("the register itself has not signed it")]
+    NotByRegister,
+    /// The key's name is another register's.
+    #[error("it is of the register {0}, whose key this is not")]
+    OtherOrigin(String),
+}
+
+impl Checkpoint {
+    /// A checkpoint without extensions.
+    ///
+    /// # Errors
+    /// If the origin cannot be a register's name here, or the size is beyond [`MAX_SIZE`].
+    pub fn new(origin: &str, size: u64, root: Hash) -> Result<Self, CheckpointError> {
+        if !is_name(origin) {
+            return Err(CheckpointError::Malformed("an origin is a name without spaces and +"));
+        }
+        if size > MAX_SIZE {
+            return Err(CheckpointError::Malformed("its size is too large"));
+        }
+        Ok(Self { origin: origin.to_owned(), size, root, extensions: Vec::new() })
+    }
+
+    /// Reads a note's text.
+    ///
+    /// # Errors
+    /// If it has not exactly the form.
+    pub fn parse(text: &str) -> Result<Self, CheckpointError> {
+        let wrong = CheckpointError::Malformed;
+        let mut lines = text.strip_suffix('\n').ok_or(wrong("its last line does not end"))?.split('\n');
+        let origin = lines.next().filter(|line| !line.is_empty()).ok_or(wrong("it names no register"))?;
+        let size = lines.next().and_then(decimal).ok_or(wrong("its second line is no size"))?;
+        let root = lines.next().and_then(from_base64).ok_or(wrong("its third line is no root"))?;
+        let extensions: Vec<String> = lines.map(str::to_owned).collect();
+        if extensions.iter().any(String::is_empty) {
+            return Err(wrong("it has an empty line"));
+        }
+        Ok(Self { origin: origin.to_owned(), size, root, extensions })
+    }
+
+    /// What a note says that one of `registers` has signed. Keys whose signatures are over a time
+    /// too do not count: they are witnesses'.
+    ///
+    /// # Errors
+    /// If it is not a checkpoint, no key of the register has signed it, or one of its signatures by
+    /// a known key is wrong.
+    pub fn open(note: &Note, registers: &[VerifierKey]) -> Result<Self, CheckpointError> {
+        let verified = note.verify(registers)?;
+        let checkpoint = Self::parse(note.text())?;
+        let mut registers = verified.iter().filter(|by| by.key.kind() == Kind::Text).peekable();
+        if registers.peek().is_none() {
+            return Err(CheckpointError::NotByRegister);
+        }
+        if !registers.any(|by| by.key.name() == checkpoint.origin) {
+            return Err(CheckpointError::OtherOrigin(checkpoint.origin));
+        }
+        Ok(checkpoint)
+    }
+}
+
+impl fmt::Display for Checkpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{}\n{}\n{}", self.origin, self.size, to_base64(&self.root))?;
+        self.extensions.iter().try_for_each(|line| writeln!(f, "{line}"))
+    }
+}
+
+/// Whom somebody believes about a register: its keys, its witnesses, and how many of these must
+/// have seen a checkpoint.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Policy {
+    /// Keys of the register; while one is replaced, two sign. Any one of them is enough.
+    pub registers: Vec<VerifierKey>,
+    /// Keys of the witnesses.
+    pub witnesses: Vec<VerifierKey>,
+    /// How many witnesses are asked for.
+    pub quorum: usize,
+}
+
+/// A checkpoint that the register has signed, and who else has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Seen {
+    /// What it says.
+    pub checkpoint: Checkpoint,
+    /// Witnesses of the policy that have countersigned, and when.
+    pub witnesses: Vec<(String, DateTime<Utc>)>,
+    /// Whether those are as many as the policy asks for.
+    pub quorum: bool,
+}
+
+impl Policy {
+    /// Checks a checkpoint's signatures.
+    ///
+    /// # Errors
+    /// If the register has not signed it, or a signature by a known key is wrong. Too few witnesses
+    /// are no error: [`Seen::quorum`] says so.
+    pub fn check(&self, note: &Note) -> Result<Seen, CheckpointError> {
+        let checkpoint = Checkpoint::open(note, &self.registers)?;
+        let verified = match note.verify(&self.witnesses) {
+            Err(NoteError::Unsigned) => Vec::new(),
+            other => other?,
+        };
+        let witnesses: Vec<_> =
+            verified.iter().filter_map(|by| Some((by.key.name().to_owned(), by.time?))).collect();
+        let quorum = witnesses.len() >= self.quorum;
+        Ok(Seen { checkpoint, witnesses, quorum })
+    }
+}
+
+#[cfg(test)]
+#[path = "checkpoint_tests.rs"]
+mod tests;

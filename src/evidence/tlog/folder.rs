@@ -1,0 +1,191 @@
+//! A register's folder: what is published, and what its publisher must never forget.
+//!
+//! ```text
+//! REGISTER/
+//!   checkpoint          what is published, with the witnesses' countersignatures
+//!   keys.json           who signs, who witnesses, and how the register stands with them
+//!   tile/               the tree and the entries (C2SP tlog-tiles)
+//!   state/checkpoint    what was last signed, written before it was shown to anybody
+//!   state/lock          held by the one publisher
+//! ```
+//! Everything but `state/` may be served to everybody as it lies there.
+
+use super::disk::Disk;
+use super::note::Note;
+use super::tile::{Row, Tile, TileReader, WIDTH, entries};
+use crate::evidence::chain::bytes::ENTRY_LEN;
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+/// A register's folder. Reading needs no lock: every file is replaced whole.
+#[derive(Clone, Debug)]
+pub struct Folder {
+    root: PathBuf,
+    disk: Disk,
+}
+
+/// Why the last signed checkpoint was not replaced.
+#[derive(Debug, thiserror::Error)]
+pub enum SwapError {
+    /// It is not the one that was expected: somebody else signs here too.
+    #[error("another publisher has signed in this folder")]
+    Changed,
+    /// The disk's own.
+    #[error("{0}")]
+    Io(#[from] io::Error),
+}
+
+impl Folder {
+    /// The folder at `root`, which need not be there yet.
+    #[must_use]
+    pub fn new(root: impl Into<PathBuf>) -> Self {
+        Self::on(root, Disk::system())
+    }
+
+    /// The folder at `root` of a disk.
+    #[must_use]
+    pub fn on(root: impl Into<PathBuf>, disk: Disk) -> Self {
+        Self { root: root.into(), disk }
+    }
+
+    /// Where it lies.
+    #[must_use]
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// The file that one publisher at a time holds.
+    #[must_use]
+    pub fn lock_file(&self) -> PathBuf {
+        self.root.join("state/lock")
+    }
+
+    /// Makes the place of that file, so that it lasts.
+    ///
+    /// # Errors
+    /// The system's own.
+    pub fn make_state(&self) -> io::Result<()> {
+        self.disk.make_dir(&self.root.join("state"))
+    }
+
+    /// The published checkpoint's bytes; `None` before the first.
+    ///
+    /// # Errors
+    /// The system's own.
+    pub fn published(&self) -> io::Result<Option<Vec<u8>>> {
+        read(&self.root.join("checkpoint"))
+    }
+
+    /// The last signed checkpoint's bytes; `None` before the first.
+    ///
+    /// # Errors
+    /// The system's own.
+    pub fn signed(&self) -> io::Result<Option<Vec<u8>>> {
+        read(&self.root.join("state/checkpoint"))
+    }
+
+    /// `keys.json`; `None` before the first publication.
+    ///
+    /// # Errors
+    /// The system's own.
+    pub fn keys(&self) -> io::Result<Option<Vec<u8>>> {
+        read(&self.root.join("keys.json"))
+    }
+
+    /// A tile's bytes. Where a tile has since become whole, the shorter one is its beginning.
+    ///
+    /// # Errors
+    /// `NotFound` if it is not there, `InvalidData` if it has another length than its name says.
+    pub fn tile(&self, tile: &Tile) -> io::Result<Vec<u8>> {
+        let mut bytes = match fs::read(self.root.join(tile.to_string())) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound && !tile.is_whole() => {
+                let mut bytes = Vec::with_capacity(tile.byte_len());
+                let whole = File::open(self.root.join(tile.whole().to_string()))?;
+                whole.take(tile.byte_len() as u64).read_to_end(&mut bytes)?;
+                bytes
+            }
+            other => other?,
+        };
+        if bytes.len() != tile.byte_len() {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "it has not the length its name says"));
+        }
+        bytes.shrink_to_fit();
+        Ok(bytes)
+    }
+
+    /// The tree of `size` leaves, read from the tiles.
+    #[must_use]
+    pub fn tree(&self, size: u64) -> TileReader<impl FnMut(&Tile) -> io::Result<Vec<u8>>> {
+        TileReader::new(size, |tile: &Tile| self.tile(tile))
+    }
+
+    /// Entry `index` of the tree of `size` leaves.
+    ///
+    /// # Errors
+    /// `NotFound` if the tree does not reach there or the bundle is gone, `InvalidData` if it is damaged.
+    pub fn entry(&self, index: u64, size: u64) -> io::Result<[u8; ENTRY_LEN]> {
+        let bundle = Tile::holding(Row::Entries, index, size).ok_or(io::ErrorKind::NotFound)?;
+        let entries = entries(&self.tile(&bundle)?);
+        let place = usize::try_from(index % u64::from(WIDTH)).unwrap_or_default();
+        let found = entries.and_then(|entries| entries.get(place).copied());
+        found.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, format!("{bundle} is damaged")))
+    }
+
+    /// Writes tiles, so that they last before this returns.
+    ///
+    /// # Errors
+    /// The system's own.
+    pub fn write_tiles(&self, tiles: Vec<(Tile, Vec<u8>)>) -> io::Result<()> {
+        let files: Vec<_> =
+            tiles.into_iter().map(|(tile, bytes)| (self.root.join(tile.to_string()), bytes)).collect();
+        self.disk.put(&files)
+    }
+
+    /// Replaces the last signed checkpoint, if it is still the one that `expected` says.
+    ///
+    /// # Errors
+    /// If it is not, or the disk's own.
+    pub fn swap_signed(&self, expected: Option<&[u8]>, new: &Note) -> Result<(), SwapError> {
+        if self.signed()?.as_deref() != expected {
+            return Err(SwapError::Changed);
+        }
+        Ok(self.disk.put(&[(self.root.join("state/checkpoint"), new.to_string().into_bytes())])?)
+    }
+
+    /// Shows a checkpoint to everybody.
+    ///
+    /// # Errors
+    /// The system's own.
+    pub fn publish(&self, note: &Note) -> io::Result<()> {
+        self.disk.put(&[(self.root.join("checkpoint"), note.to_string().into_bytes())])
+    }
+
+    /// Says who signs and who witnesses.
+    ///
+    /// # Errors
+    /// The system's own.
+    pub fn publish_keys(&self, json: Vec<u8>) -> io::Result<()> {
+        self.disk.put(&[(self.root.join("keys.json"), json)])
+    }
+
+    /// Removes the shorter forms of tiles that have become whole; whoever asks for one still gets it
+    /// (see [`Folder::tile`]). To be done once a checkpoint that needs the whole ones is published.
+    ///
+    /// # Errors
+    /// The system's own.
+    pub fn forget_partials(&self, whole: &[Tile]) -> io::Result<()> {
+        whole.iter().try_for_each(|tile| self.disk.remove_dir(&self.root.join(tile.partial_dir())))
+    }
+}
+
+fn read(path: &Path) -> io::Result<Option<Vec<u8>>> {
+    match fs::read(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        other => other.map(Some),
+    }
+}
+
+#[cfg(test)]
+#[path = "folder_tests.rs"]
+mod tests;

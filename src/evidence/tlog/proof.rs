@@ -1,0 +1,131 @@
+//! A record's place in the register, in one text that can be checked offline (C2SP tlog-proof).
+//!
+//! ```text
+//! c2sp.org/tlog-proof@v1
+//! extra base64          (here the 113 bytes of the entry, so that the text stands alone)
+//! index 73894
+//! base64                (the inclusion proof, a hash a line)
+//!
+//! the checkpoint
+//! ```
+
+use super::checkpoint::{Checkpoint, CheckpointError, Policy, Seen};
+use super::note::{Note, NoteError};
+use super::{MAX_SIZE, decimal, from_base64, to_base64, tree};
+use crate::evidence::chain::bytes::Hash;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use std::fmt;
+
+const FIRST: &str = "c2sp.org/tlog-proof@v1";
+/// Longest proof in hashes: no tree has more levels.
+pub const MAX_HASHES: usize = 63;
+
+/// A record's place, nothing of it checked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Proof {
+    /// Bytes that travel along and are not signed; ours are the entry.
+    pub extra: Option<Vec<u8>>,
+    /// Place in the tree, from 0.
+    pub index: u64,
+    /// From the leaf's sibling up to the root's child.
+    pub hashes: Vec<Hash>,
+    /// The checkpoint that it leads to.
+    pub checkpoint: Note,
+}
+
+/// Why a proof proves nothing.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ProofError {
+    /// Not the form of a proof.
+    #[error("not a proof: {0}")]
+    Malformed(&'static str),
+    /// Its checkpoint is not one to rely on.
+    #[error("{0}")]
+    Checkpoint(#[from] CheckpointError),
+    /// The hashes do not lead from the record to the checkpoint's root.
+    #[error("the record is not number {index} of the register at size {size}")]
+    NotIncluded {
+        /// The place it claims.
+        index: u64,
+        /// The checkpoint's size.
+        size: u64,
+    },
+}
+
+impl From<NoteError> for ProofError {
+    fn from(error: NoteError) -> Self {
+        Self::Checkpoint(error.into())
+    }
+}
+
+impl Proof {
+    /// Reads a proof as it was received.
+    ///
+    /// # Errors
+    /// If it has not exactly the form.
+    pub fn parse(bytes: &[u8]) -> Result<Self, ProofError> {
+        let wrong = ProofError::Malformed;
+        if bytes.len() > super::note::MAX_LENGTH {
+            return Err(wrong("it is longer than a million bytes"));
+        }
+        let text = std::str::from_utf8(bytes).map_err(|_| wrong("it is not UTF-8"))?;
+        let (head, note) = text.split_once("\n\n").ok_or(wrong("no empty line ends the hashes"))?;
+        let mut lines = head.split('\n');
+        if lines.next() != Some(FIRST) {
+            return Err(wrong("its first line is not c2sp.org/tlog-proof@v1"));
+        }
+        let mut line = lines.next();
+        let extra = match line.and_then(|line| line.strip_prefix("extra ")) {
+            None => None,
+            Some(extra) => {
+                line = lines.next();
+                Some(STANDARD.decode(extra).map_err(|_| wrong("its extra data is not base64"))?)
+            }
+        };
+        let index = line
+            .and_then(|line| line.strip_prefix("index "))
+            .and_then(decimal)
+            .filter(|index| *index < MAX_SIZE)
+            .ok_or(wrong("it names no index"))?;
+        let hashes = lines
+            .map(from_base64)
+            .take(MAX_HASHES + 1)
+            .collect::<Option<Vec<_>>>()
+            .filter(|hashes| hashes.len() <= MAX_HASHES)
+            .ok_or(wrong("its hashes are not at most 63 of 32 bytes"))?;
+        let checkpoint = Note::parse(note.as_bytes())?;
+        Checkpoint::parse(checkpoint.text())?;
+        Ok(Self { extra, index, hashes, checkpoint })
+    }
+
+    /// Checks that a record's leaf hash is where this says, under a checkpoint that `policy` accepts.
+    ///
+    /// # Errors
+    /// If it is not. Too few witnesses are no error: [`Seen::quorum`] says so.
+    pub fn verify(&self, leaf: Hash, policy: &Policy) -> Result<Seen, ProofError> {
+        let seen = policy.check(&self.checkpoint)?;
+        let (size, root) = (seen.checkpoint.size, seen.checkpoint.root);
+        if tree::is_included(leaf, self.index, size, root, &self.hashes) {
+            Ok(seen)
+        } else {
+            Err(ProofError::NotIncluded { index: self.index, size })
+        }
+    }
+}
+
+impl fmt::Display for Proof {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{FIRST}")?;
+        if let Some(extra) = &self.extra {
+            writeln!(f, "extra {}", STANDARD.encode(extra))?;
+        }
+        writeln!(f, "index {}", self.index)?;
+        self.hashes.iter().try_for_each(|hash| writeln!(f, "{}", to_base64(hash)))?;
+        write!(f, "\n{}", self.checkpoint)
+    }
+}
+
+#[cfg(test)]
+#[path = "proof_tests.rs"]
+mod tests;

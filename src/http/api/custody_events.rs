@@ -1,0 +1,54 @@
+//! Custody events: what happened to logs, posted for up to 1,000 at once.
+
+use crate::evidence::register::Receipted;
+use crate::http::core::app::App;
+use crate::http::core::auth::Custodian;
+use crate::http::core::posting::{Done, Posted};
+use crate::http::core::problem::Problem;
+use crate::http::core::together::{self, done, with_hashes};
+use crate::timber::custody::record::{CustodyAnswer, Recorded, record};
+use crate::timber::custody::request::NewCustodyEvent;
+use axum::extract::State;
+use axum::response::Response;
+use std::sync::Arc;
+
+/// Record an event of up to 1,000 logs, all or nothing.
+///
+/// What may follow what, and who may say so, is the custody table of `docs/DOMAIN.md`. A refused
+/// transition says what would be allowed.
+#[utoipa::path(
+    post, path = "/v1/custody-events", tag = "custody", operation_id = "create_custody_event",
+    security(("token" = [])), request_body = NewCustodyEvent,
+    responses(
+        (status = 201, description = "Recorded", body = Receipted<CustodyAnswer>),
+        (status = 200, description = "Recorded before by the same posting", body = Receipted<CustodyAnswer>),
+        (status = 403, description = "Your role may never call this", body = Problem,
+            content_type = "application/problem+json"),
+    )
+)]
+pub async fn create_custody_event(
+    State(app): State<App>,
+    Custodian(caller): Custodian,
+    Posted { input, posting, .. }: Posted<NewCustodyEvent>,
+) -> Result<Response, Problem> {
+    let content = Arc::new((input, caller));
+    if let Some(response) = together::record(&app, &content, &posting).await? {
+        return Ok(response);
+    }
+    let (shared, fingerprint, clock) = (Arc::clone(&content), posting.fingerprint, app.clock.clone());
+    posting
+        .run(&app, &content.1, "record_custody_event", move |tx| {
+            let (shared, clock) = (Arc::clone(&shared), clock.clone());
+            Box::pin(async move {
+                let (input, caller) = &*shared;
+                Ok(match record(tx, caller, input, &fingerprint, &clock).await? {
+                    Recorded::New(answer) => done(input, &answer),
+                    Recorded::Before(answer) => with_hashes(
+                        input,
+                        Done::ok(&answer, format_args!("operation {}", answer.operation_id)),
+                    ),
+                })
+            })
+        })
+        .await
+}

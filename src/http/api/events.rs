@@ -1,0 +1,81 @@
+//! Search over the events of all logs, for inspectors.
+
+use crate::base::error::Invalid;
+use crate::base::ids::OrganizationId;
+use crate::base::input::input;
+use crate::base::region::Region;
+use crate::base::units::Moment;
+use crate::http::core::app::App;
+use crate::http::core::asked::query;
+use crate::http::core::auth::Inspector;
+use crate::http::core::paging::{Cursor, Limit, Page};
+use crate::http::core::problem::Problem;
+use crate::timber::custody::search::{FoundEvent, Place, Search, search};
+use crate::timber::event::words::EventType;
+use crate::timber::party::reader::Reader;
+use axum::extract::{OriginalUri, State};
+use axum::response::Response;
+use utoipa::{IntoParams, ToSchema};
+
+/// The id of an organisation in a query.
+#[derive(Clone, Copy, Debug, ToSchema)]
+#[schema(value_type = uuid::Uuid)]
+pub struct AskedOrganization(OrganizationId);
+
+impl AskedOrganization {
+    fn parse(text: &str) -> Result<Self, Invalid> {
+        text.parse().map(Self).map_err(|_| Invalid::new("bad-id", "An id is a UUID."))
+    }
+}
+
+crate::base::input::parse_text!(AskedOrganization);
+
+input! {
+    /// Which events.
+    #[derive(IntoParams)]
+    #[into_params(parameter_in = Query)]
+    pub struct EventQuery {
+        /// Only in this region, by its ISO 3166-2 code.
+        #[param(value_type = Option<String>)]
+        pub region: Option<Region>,
+        /// Only of this type.
+        pub r#type: Option<EventType>,
+        /// Received at this time or later.
+        pub from: Option<Moment>,
+        /// Received before this time.
+        pub to: Option<Moment>,
+        /// Only those recorded by this organisation.
+        pub organization: Option<AskedOrganization>,
+        /// Items a page.
+        pub limit: Option<Limit>,
+        /// `next` of the page before.
+        pub cursor: Option<Cursor>,
+    }
+}
+
+/// Events of all logs, in order of receipt
+#[utoipa::path(
+    get, path = "/v1/events", operation_id = "list_events", tag = "logs", security(("token" = [])), params(EventQuery),
+    responses(
+        (status = 200, description = "A page of events", body = Page<FoundEvent>),
+        (status = 403, description = "Not an inspector", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub async fn list_events(
+    State(app): State<App>,
+    Inspector(caller): Inspector,
+    OriginalUri(uri): OriginalUri,
+) -> Result<Response, Problem> {
+    let asked: EventQuery = query(&uri)?;
+    let wanted = Search {
+        region: asked.region,
+        event_type: asked.r#type,
+        from: asked.from.map(Moment::instant),
+        to: asked.to.map(Moment::instant),
+        organization: asked.organization.map(|id| id.0),
+    };
+    let after = Cursor::key::<Place>(asked.cursor.as_ref())?;
+    let mut db = app.pool.acquire().await?;
+    let rows = search(&mut db, Reader::from(&caller), wanted, after, Limit::probe(asked.limit)).await?;
+    Ok(Page::of(rows, asked.limit, |(place, _)| *place, |(_, event)| event).answer(&uri))
+}

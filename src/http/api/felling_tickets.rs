@@ -1,0 +1,406 @@
+//! Felling tickets: issued, extended and cancelled by the forest owner.
+
+use crate::base::error::{At, Entry, Error, Invalid};
+use crate::base::geo::Plot;
+use crate::base::ids::{LineId, TicketId};
+use crate::base::input::{Errors, Node, input};
+use crate::base::region::Region;
+use crate::base::units::{Area, LocalDate, Text, Volume};
+use crate::evidence::chain::history::{self, Openness, ShownEvent};
+use crate::evidence::register::Receipted;
+use crate::http::api::organizations::PageQuery;
+use crate::http::core::app::App;
+use crate::http::core::asked::{Asked, NothingAsked, id_in_path};
+use crate::http::core::auth::ForestOwner;
+use crate::http::core::paging::{Cursor, Limit, Page};
+use crate::http::core::posting::{Done, Posted, Posting};
+use crate::http::core::problem::Problem;
+use crate::timber::party::bin::Bin;
+use crate::timber::party::key::Caller;
+use crate::timber::ticket::change::{Change, change};
+use crate::timber::ticket::issue::{NewLine, NewTicket, issue};
+use crate::timber::ticket::read::{TicketView, get, list, subject, view};
+use crate::timber::ticket::words::FellingKind;
+use crate::timber::wood::species::{Species, Wood};
+use axum::Json;
+use axum::extract::{Path, State};
+use axum::http::Uri;
+use axum::response::Response;
+use rust_decimal::Decimal;
+use serde::Serialize;
+use std::sync::Arc;
+use utoipa::ToSchema;
+
+input! {
+    /// A felling ticket to issue.
+    pub struct TicketRequest {
+        /// Series.
+        #[schema(example = "АБ")]
+        pub series: Text<20>,
+        /// Number; series and number are yours once.
+        #[schema(example = "0012345")]
+        pub number: Text<40>,
+        /// Day of issue, not after the first day of felling.
+        pub issued_on: LocalDate,
+        /// BIN of who may fell: an enterprise or a forest owner.
+        pub holder_bin: Bin,
+        /// Kind of felling.
+        pub felling_kind: FellingKind,
+        /// Forest category.
+        #[schema(example = "ленточные боры")]
+        pub forest_category: Text<60>,
+        /// Forest type.
+        #[schema(example = "сухой бор")]
+        pub forest_type: Text<60>,
+        /// Where the timber stands.
+        pub origin: OriginRequest,
+        /// Area in hectares.
+        pub area_ha: Option<Area>,
+        /// Contour.
+        pub plot: Option<Plot>,
+        /// First local day of felling.
+        pub felling_from: LocalDate,
+        /// Last local day of felling.
+        pub felling_until: LocalDate,
+        /// Last local day of removal, not before the last of felling.
+        pub removal_until: Option<LocalDate>,
+        /// What may be felled; a species and kind of wood stands in one line.
+        pub lines: Vec<LineRequest> [1..=50],
+    }
+    => TicketRequest::check;
+
+    /// Where the timber of a ticket stands.
+    pub struct OriginRequest {
+        /// Region, as an ISO 3166-2 code.
+        pub region: Region,
+        /// District.
+        pub district: Option<Text<60>>,
+        /// Forestry (лесничество).
+        #[schema(example = "Бородулинское лесничество")]
+        pub forestry: Text<100>,
+        /// Compartment (квартал).
+        #[schema(example = "114")]
+        pub compartment: Text<40>,
+        /// Sub-compartment (выдел).
+        pub subcompartment: Option<Text<40>>,
+        /// Cutting area (лесосека).
+        pub cutting_area: Option<Text<40>>,
+    }
+
+    /// One line of a ticket.
+    pub struct LineRequest {
+        /// Species.
+        pub species: Species,
+        /// Kind of wood.
+        pub wood: Wood,
+        /// Permitted dense volume.
+        pub volume_m3: Volume,
+    }
+
+    /// Later dates for a ticket; at least one.
+    pub struct ExtendRequest {
+        /// New last day of felling.
+        pub felling_until: Option<LocalDate>,
+        /// New last day of removal.
+        pub removal_until: Option<LocalDate>,
+        /// Why.
+        #[schema(example = "Қар көп түсті, кесу тоқтатылды")]
+        pub reason: Text<200>,
+    }
+    => ExtendRequest::check;
+
+    /// Why a ticket is cancelled.
+    pub struct CancelRequest {
+        /// Why.
+        #[schema(example = "Өрт салдарынан")]
+        pub reason: Text<200>,
+    }
+}
+
+fn removal_before_felling() -> Invalid {
+    Invalid::new("removal-before-felling", "Removal ends no earlier than felling.")
+}
+
+impl TicketRequest {
+    fn check(&self, node: Node<'_>, errors: &mut Errors) {
+        if self.felling_until < self.felling_from {
+            let detail = "The last day of felling is not before the first.";
+            errors.refuse_field(node, "felling_until", Invalid::new("dates-out-of-order", detail));
+        }
+        if self.felling_from < self.issued_on {
+            let detail = "Nothing is felled before the ticket is issued: felling_from is issued_on or later.";
+            errors.refuse_field(node, "felling_from", Invalid::new("felling-before-issue", detail));
+        }
+        if self.removal_until.is_some_and(|day| day < self.felling_until) {
+            errors.refuse_field(node, "removal_until", removal_before_felling());
+        }
+        if self.area_ha.is_some_and(|area| area.decimal() >= Decimal::from(1_000_000)) {
+            let detail = "The area is less than 1000000 ha.";
+            errors.refuse_field(node, "area_ha", Invalid::new("area-too-large", detail));
+        }
+        let nodes = node.get("lines").and_then(|lines| lines.items().ok()).into_iter().flatten();
+        for ((place, line), node) in self.lines.iter().enumerate().zip(nodes) {
+            let before = &self.lines[..place];
+            if before.iter().any(|other| (other.species, other.wood) == (line.species, line.wood)) {
+                let detail = "This species and kind of wood has a line already; put the volumes together.";
+                errors.refuse(node, Invalid::new("duplicate-line", detail));
+            }
+        }
+    }
+
+    fn ticket(self) -> NewTicket {
+        let line = |line: LineRequest| NewLine {
+            id: LineId::new(),
+            species: line.species,
+            wood: line.wood,
+            volume: line.volume_m3,
+        };
+        NewTicket {
+            id: TicketId::new(),
+            series: self.series,
+            number: self.number,
+            issued_on: self.issued_on,
+            holder_bin: self.holder_bin,
+            felling_kind: self.felling_kind,
+            forest_category: self.forest_category,
+            forest_type: self.forest_type,
+            region: self.origin.region,
+            district: self.origin.district,
+            forestry: self.origin.forestry,
+            compartment: self.origin.compartment,
+            subcompartment: self.origin.subcompartment,
+            cutting_area: self.origin.cutting_area,
+            area_ha: self.area_ha,
+            plot: self.plot,
+            felling_from: self.felling_from,
+            felling_until: self.felling_until,
+            removal_until: self.removal_until,
+            lines: self.lines.into_iter().map(line).collect(),
+        }
+    }
+}
+
+impl ExtendRequest {
+    fn check(&self, node: Node<'_>, errors: &mut Errors) {
+        match (self.felling_until, self.removal_until) {
+            (None, None) => {
+                let detail = "Say felling_until, removal_until or both.";
+                errors.refuse(node, Invalid::new("nothing-to-extend", detail));
+            }
+            (Some(felling), Some(removal)) if removal < felling => {
+                errors.refuse_field(node, "removal_until", removal_before_felling());
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Issues a ticket in the name of your organisation.
+#[utoipa::path(
+    post,
+    path = "/v1/felling-tickets",
+    tag = "felling tickets",
+    security(("token" = [])),
+    request_body = TicketRequest,
+    responses(
+        (status = 201, description = "Issued", body = Receipted<TicketView>),
+        (status = 403, description = "Not a forest owner", body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "`ticket-number-taken`", body = Problem,
+            content_type = "application/problem+json"),
+    )
+)]
+pub async fn create_felling_ticket(
+    ForestOwner(caller): ForestOwner,
+    State(app): State<App>,
+    Posted { input, posting, .. }: Posted<TicketRequest>,
+) -> Result<Response, Problem> {
+    let now = app.clock.now();
+    let act = caller.act(now)?;
+    let new = input.ticket();
+    let faults = crossings(new.plot.clone()).await?;
+    let work = Arc::new((act, new, faults));
+    posting
+        .run(&app, &caller, "create_felling_ticket", move |tx| {
+            let work = Arc::clone(&work);
+            Box::pin(async move {
+                let (act, new, faults) = &*work;
+                issue(tx, act, new, faults).await?;
+                Ok(Done::created(&view(tx, new.id).await?, format!("felling ticket {}", new.id)))
+            })
+        })
+        .await
+}
+
+/// Looks for crossings in a contour: every edge is compared with every other, so not where requests are read.
+async fn crossings(plot: Option<Plot>) -> Result<Vec<Entry>, Problem> {
+    let Some(plot) = plot else { return Ok(Vec::new()) };
+    let checked = tokio::task::spawn_blocking(move || Plot::parse(plot.as_str()).err());
+    let refused = checked.await.map_err(|error| Problem::internal(format!("plot check died: {error}")))?;
+    Ok(refused.map(|invalid| Entry::invalid(At::Pointer("/plot".into()), invalid)).into_iter().collect())
+}
+
+/// Tickets that you issued or hold; an inspector's list has all.
+#[utoipa::path(
+    get,
+    path = "/v1/felling-tickets",
+    tag = "felling tickets",
+    security(("token" = [])),
+    params(PageQuery),
+    responses(
+        (status = 200, description = "A page of them, in the order they were entered", body = Page<TicketView>),
+    )
+)]
+pub async fn list_felling_tickets(
+    caller: Caller,
+    State(app): State<App>,
+    uri: Uri,
+    Asked(page): Asked<PageQuery>,
+) -> Result<Response, Problem> {
+    let after = Cursor::key(page.cursor.as_ref())?;
+    let mut db = app.pool.acquire().await?;
+    let rows = list(&mut db, &caller, after, Limit::probe(page.limit)).await?;
+    Ok(Page::of(rows, page.limit, |row| row.id, |row| row).answer(&uri))
+}
+
+/// One ticket, and what remains of its lines.
+#[utoipa::path(
+    get,
+    path = "/v1/felling-tickets/{id}",
+    tag = "felling tickets",
+    security(("token" = [])),
+    params(("id" = TicketId, Path, description = "The ticket")),
+    responses(
+        (status = 200, description = "The ticket", body = TicketView),
+        (status = 404, description = "Not there, or not yours to see", body = Problem,
+            content_type = "application/problem+json"),
+    )
+)]
+pub async fn get_felling_ticket(
+    caller: Caller,
+    State(app): State<App>,
+    Path(id): Path<String>,
+    _: NothingAsked,
+) -> Result<Json<TicketView>, Problem> {
+    let id = id_in_path(&id)?;
+    let mut db = app.pool.acquire().await?;
+    Ok(Json(get(&mut db, &caller, id).await?))
+}
+
+/// A ticket and everything that happened to it.
+#[derive(Serialize, ToSchema)]
+pub struct TicketHistory {
+    /// The ticket as it stands now.
+    ticket: TicketView,
+    /// Its events, in order of receipt.
+    events: Vec<ShownEvent>,
+}
+
+/// What happened to a ticket, with all that is needed to recompute every hash.
+#[utoipa::path(
+    get,
+    path = "/v1/felling-tickets/{id}/history",
+    tag = "felling tickets",
+    security(("token" = [])),
+    params(("id" = TicketId, Path, description = "The ticket")),
+    responses(
+        (status = 200, description = "The ticket and its events", body = TicketHistory),
+        (status = 404, description = "Not there, or not yours to see", body = Problem,
+            content_type = "application/problem+json"),
+    )
+)]
+pub async fn get_felling_ticket_history(
+    caller: Caller,
+    State(app): State<App>,
+    Path(id): Path<String>,
+    _: NothingAsked,
+) -> Result<Json<TicketHistory>, Problem> {
+    let id: TicketId = id_in_path(&id)?;
+    let mut db = app.pool.acquire().await?;
+    let ticket = get(&mut db, &caller, id).await?;
+    let subject = subject(&mut *db, id).await?;
+    // A ticket's events have no personal part, so there is none to withhold.
+    let events = history::shown(&mut db, &subject, |_| Openness::ALL).await?;
+    Ok(Json(TicketHistory { ticket, events }))
+}
+
+/// Moves the dates of a ticket later.
+#[utoipa::path(
+    post,
+    path = "/v1/felling-tickets/{id}/extend",
+    tag = "felling tickets",
+    security(("token" = [])),
+    params(
+        ("id" = TicketId, Path, description = "The ticket"),
+    ),
+    request_body = ExtendRequest,
+    responses(
+        (status = 200, description = "Extended", body = Receipted<TicketView>),
+        (status = 403, description = "Not a forest owner, or not the issuer", body = Problem,
+            content_type = "application/problem+json"),
+        (status = 404, description = "Not there, or not yours to see", body = Problem,
+            content_type = "application/problem+json"),
+        (status = 409, description = "`ticket-cancelled`, `not-later`, `removal-before-felling`", body = Problem,
+            content_type = "application/problem+json"),
+    )
+)]
+pub async fn extend_felling_ticket(
+    ForestOwner(caller): ForestOwner,
+    State(app): State<App>,
+    Path(id): Path<String>,
+    Posted { input, posting, .. }: Posted<ExtendRequest>,
+) -> Result<Response, Problem> {
+    let what = Change::Extend { felling_until: input.felling_until, removal_until: input.removal_until };
+    changed(app, caller, &id, posting, "extend_felling_ticket", what, input.reason).await
+}
+
+/// Cancels a ticket: nothing more is felled under it.
+#[utoipa::path(
+    post,
+    path = "/v1/felling-tickets/{id}/cancel",
+    tag = "felling tickets",
+    security(("token" = [])),
+    params(
+        ("id" = TicketId, Path, description = "The ticket"),
+    ),
+    request_body = CancelRequest,
+    responses(
+        (status = 200, description = "Cancelled", body = Receipted<TicketView>),
+        (status = 403, description = "Not a forest owner, or not the issuer", body = Problem,
+            content_type = "application/problem+json"),
+        (status = 404, description = "Not there, or not yours to see", body = Problem,
+            content_type = "application/problem+json"),
+        (status = 409, description = "`ticket-cancelled`", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub async fn cancel_felling_ticket(
+    ForestOwner(caller): ForestOwner,
+    State(app): State<App>,
+    Path(id): Path<String>,
+    Posted { input, posting, .. }: Posted<CancelRequest>,
+) -> Result<Response, Problem> {
+    changed(app, caller, &id, posting, "cancel_felling_ticket", Change::Cancel, input.reason).await
+}
+
+async fn changed(
+    app: App,
+    caller: Caller,
+    id: &str,
+    posting: Posting,
+    name: &'static str,
+    what: Change,
+    reason: Text<200>,
+) -> Result<Response, Problem> {
+    let id: TicketId = id_in_path(id)?;
+    let act = caller.act(app.clock.now())?;
+    let work = Arc::new((caller.clone(), act, what, reason));
+    posting
+        .run(&app, &caller, name, move |tx| {
+            let work = Arc::clone(&work);
+            Box::pin(async move {
+                let (caller, act, what, reason) = &*work;
+                change(tx, caller, act, id, what, reason).await?;
+                Ok::<_, Error>(Done::ok(&view(tx, id).await?, format!("felling ticket {id}")))
+            })
+        })
+        .await
+}

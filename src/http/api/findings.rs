@@ -1,0 +1,44 @@
+//! Findings: what looked wrong at recording.
+
+use crate::base::ids::FindingId;
+use crate::base::input::input;
+use crate::http::core::app::App;
+use crate::http::core::asked::query;
+use crate::http::core::paging::{Cursor, Limit, Page};
+use crate::http::core::problem::Problem;
+use crate::timber::finding::store::{FindingView, list};
+use crate::timber::party::key::Caller;
+use crate::timber::party::reader::Reader;
+use axum::extract::{OriginalUri, State};
+use axum::response::Response;
+use utoipa::IntoParams;
+
+input! {
+    /// Which findings.
+    #[derive(IntoParams)]
+    #[into_params(parameter_in = Query)]
+    pub struct FindingQuery {
+        /// Items a page.
+        pub limit: Option<Limit>,
+        /// `next` of the page before.
+        pub cursor: Option<Cursor>,
+    }
+}
+
+/// Findings on one's own records; all for an inspector
+#[utoipa::path(
+    get, path = "/v1/findings", operation_id = "list_findings", tag = "logs", security(("token" = [])), params(FindingQuery),
+    responses(
+        (status = 200, description = "A page of findings", body = Page<FindingView>),
+    )
+)]
+pub async fn list_findings(
+    State(app): State<App>,
+    caller: Caller,
+    OriginalUri(uri): OriginalUri,
+) -> Result<Response, Problem> {
+    let asked: FindingQuery = query(&uri)?;
+    let after = Cursor::key::<FindingId>(asked.cursor.as_ref())?;
+    let rows = list(&app.pool, Reader::from(&caller), after, Limit::probe(asked.limit)).await?;
+    Ok(Page::of(rows, asked.limit, |finding| finding.id, |finding| finding).answer(&uri))
+}

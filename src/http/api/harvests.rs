@@ -1,0 +1,227 @@
+//! Harvests: posted whole, as JSON or CSV, rehearsed with `dry_run`.
+
+use crate::base::error::{At, Entry, Error, Invalid};
+use crate::base::i18n::Lang;
+use crate::base::ids::HarvestId;
+use crate::base::input::{Sheet, input};
+use crate::evidence::chain::Tx;
+use crate::evidence::register::Receipted;
+use crate::http::core::app::App;
+use crate::http::core::asked::{NothingAsked, query};
+use crate::http::core::auth::Harvester;
+use crate::http::core::posting::{Done, Envelope, Posted};
+use crate::http::core::problem::Problem;
+use crate::timber::custody::harvest::record::{Harvest, Places, Recorded, is_visible, record, view};
+use crate::timber::custody::harvest::request::{MOST_LOGS, NewHarvest, layout};
+use crate::timber::party::key::Caller;
+use axum::extract::{Path, State};
+use axum::http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
+use axum::http::{StatusCode, Uri};
+use axum::response::{IntoResponse, Response};
+use std::sync::Arc;
+
+input! {
+    /// What a harvest's URL may say.
+    #[derive(utoipa::IntoParams)]
+    #[into_params(parameter_in = Query)]
+    pub struct HarvestQuery {
+        /// Rehearse: the same errors, findings and balance, and nothing is stored.
+        pub dry_run: Option<bool>,
+        /// The ticket, for a CSV body.
+        // Read as a field of the harvest, so that it is refused once and as such.
+        #[param(value_type = Option<String>, format = Uuid)]
+        pub felling_ticket_id: Option<String>,
+    }
+
+    /// What a harvest's URL may say beside JSON, which names the ticket itself.
+    pub struct JsonHarvestQuery {
+        /// Rehearse.
+        pub dry_run: Option<bool>,
+        /// Refused, whatever it says.
+        #[schema(value_type = Option<String>)]
+        pub felling_ticket_id: Option<CsvOnly>,
+    }
+}
+
+/// A parameter that only goes with CSV: beside JSON it has no value.
+#[derive(Clone, Debug)]
+pub enum CsvOnly {}
+
+impl CsvOnly {
+    fn parse(_: &str) -> Result<Self, Invalid> {
+        Err(Invalid::new("unknown-parameter", "This goes with a CSV body only."))
+    }
+}
+
+crate::base::input::parse_text!(CsvOnly);
+
+/// Record a harvest: up to 5,000 logs and stacks, all or nothing.
+///
+/// As JSON, or as CSV with the columns of `GET /v1/harvests/template.csv` (separator `,` `;` or tab,
+/// decimal comma or point, UTF-8 or windows-1251). The seals become applied and the ticket's lines
+/// are decreased in the same transaction. Every error of the batch is answered at once.
+#[utoipa::path(
+    post, path = "/v1/harvests", tag = "harvests", operation_id = "create_harvest",
+    security(("token" = [])), params(HarvestQuery),
+    request_body(content((NewHarvest = "application/json"), (String = "text/csv"))),
+    responses(
+        (status = 201, description = "Recorded", body = Receipted<Harvest>),
+        (status = 200, description = "Recorded before by the same posting, or rehearsed", body = Receipted<Harvest>),
+        (status = 403, description = "Your role may never call this", body = Problem,
+            content_type = "application/problem+json"),
+    )
+)]
+pub async fn create_harvest(
+    State(app): State<App>,
+    Harvester(caller): Harvester,
+    envelope: Envelope,
+) -> Result<Response, Problem> {
+    let (input, posting, dry_run, places) = if envelope.is_csv() {
+        let (Posted { input, asked, posting }, places) = read_csv(&app, &envelope)?;
+        (input, posting, asked.dry_run, places)
+    } else {
+        let Posted { input, asked, posting } = envelope.json::<NewHarvest, JsonHarvestQuery>(&app)?;
+        (input, posting, asked.dry_run, Places::Json)
+    };
+    // The posting as it was sent is not needed any more, and may be 5 MB.
+    drop(envelope);
+    if dry_run == Some(true) {
+        return rehearse(&app, &caller, &input, &posting.fingerprint, &places).await;
+    }
+    let (shared, fingerprint, clock) =
+        (Arc::new((input, places, caller.clone())), posting.fingerprint, app.clock.clone());
+    posting
+        .run(&app, &caller, "record_harvest", move |tx| {
+            let (shared, clock) = (Arc::clone(&shared), clock.clone());
+            Box::pin(async move {
+                let (input, places, caller) = &*shared;
+                let done = match record(tx, caller, input, &fingerprint, places, &clock).await? {
+                    Recorded::New(harvest) => Done::created(&harvest, format_args!("harvest {}", harvest.id)),
+                    Recorded::Before(harvest) => Done::ok(&harvest, format_args!("harvest {}", harvest.id)),
+                };
+                Ok(done.with_hashes())
+            })
+        })
+        .await
+}
+
+/// Does everything and keeps nothing.
+async fn rehearse(
+    app: &App,
+    caller: &Caller,
+    input: &NewHarvest,
+    fingerprint: &[u8; 32],
+    places: &Places,
+) -> Result<Response, Problem> {
+    let mut tx = Tx::begin(&app.pool).await.map_err(Error::from)?;
+    let recorded = record(&mut tx, caller, input, fingerprint, places, &app.clock).await;
+    tx.rollback().await.map_err(Error::from)?;
+    let (Recorded::New(harvest) | Recorded::Before(harvest)) = recorded?;
+    Ok((StatusCode::OK, axum::Json(harvest)).into_response())
+}
+
+fn read_csv(app: &App, envelope: &Envelope) -> Result<(Posted<NewHarvest, HarvestQuery>, Places), Problem> {
+    envelope.csv(&layout(), MOST_LOGS, "felling_ticket_id", |document| {
+        let lines = document.root().get("logs").and_then(|logs| logs.items().ok()).map(|items| {
+            let line = |at| if let At::Cell { line, .. } = at { line } else { 0 };
+            items.map(|item| line(item.at())).collect()
+        });
+        Ok((envelope.understand(app, document)?, Places::Csv(lines.unwrap_or_default())))
+    })
+}
+
+/// A harvest as it was recorded.
+#[utoipa::path(
+    get, path = "/v1/harvests/{id}", tag = "harvests", operation_id = "get_harvest", security(("token" = [])),
+    params(("id" = HarvestId, Path, description = "The harvest")),
+    responses(
+        (status = 200, description = "The harvest", body = Harvest),
+        (status = 404, description = "Not there, or not yours to see", body = Problem,
+            content_type = "application/problem+json"),
+    )
+)]
+pub async fn get_harvest(
+    State(app): State<App>,
+    caller: Caller,
+    Path(id): Path<String>,
+    _: NothingAsked,
+) -> Result<axum::Json<Harvest>, Problem> {
+    let id: HarvestId = id.parse().map_err(|_| Problem::not_found())?;
+    let mut tx = Tx::begin(&app.pool).await.map_err(Error::from)?;
+    if !is_visible(&mut *tx, &caller, id).await? {
+        return Err(Problem::not_found());
+    }
+    Ok(axum::Json(view(&mut tx, id).await?.ok_or_else(Problem::not_found)?))
+}
+
+/// A table to fill in: the columns, and one example row to be replaced.
+///
+/// In Kazakh and Russian with `;` and decimal comma, as spreadsheets there expect; in English with `,`.
+#[utoipa::path(
+    get, path = "/v1/harvests/template.csv", tag = "harvests", operation_id = "get_harvest_template",
+    security(("token" = [])),
+    params(("lang" = Option<String>, Query, description = "`kk`, `ru` or `en`; else by Accept-Language")),
+    responses(
+        (status = 200, description = "The table, UTF-8 with a byte order mark", body = String, content_type = "text/csv"),
+    )
+)]
+pub async fn get_harvest_template(
+    _caller: Caller,
+    uri: Uri,
+    headers: axum::http::HeaderMap,
+) -> Result<Response, Problem> {
+    let asked = query::<TemplateQuery>(&uri)?.lang;
+    if let Some(lang) = asked.as_deref().filter(|lang| !["kk", "ru", "en"].contains(lang)) {
+        let detail = format!("There is no template in `{lang}`; there is one in kk, ru and en.");
+        return Err(Problem::wrong(vec![Entry::new(At::Query("lang".into()), "unknown-language", detail)]));
+    }
+    let accept = headers.get(axum::http::header::ACCEPT_LANGUAGE).and_then(|value| value.to_str().ok());
+    let lang = Lang::choose(asked.as_deref(), accept);
+    let name = if lang == Lang::En { "Yerlan Ospanov" } else { "Ерлан Оспанов" };
+    let point = |text: &str| if lang == Lang::En { text.to_owned() } else { text.replace('.', ",") };
+    let example = |column: &str| match column {
+        "seal_number" => "KZ000000001".to_owned(),
+        "kind" => "log".to_owned(),
+        "species" => "pinus_sylvestris".to_owned(),
+        "wood" => "commercial".to_owned(),
+        "assortment" => "saw_log".to_owned(),
+        "grade" => "2".to_owned(),
+        "length_m" => point("6.0"),
+        "top_diameter_cm" => point("24.0"),
+        "volume_m3" => point("0.33"),
+        "measurement_method" => "gost_2708_75".to_owned(),
+        "occurred_at" => "2026-10-05T09:30:00+05:00".to_owned(),
+        "lat" => point("50.741200"),
+        "lon" => point("80.914300"),
+        "accuracy_m" => "8".to_owned(),
+        "responsible_name" => name.to_owned(),
+        _ => String::new(),
+    };
+    let layout = layout();
+    let rows =
+        [layout.header().map(str::to_owned).collect::<Vec<_>>(), layout.header().map(example).collect()];
+    let body = if lang == Lang::En {
+        let mut sheet = Sheet::with_mark();
+        for row in &rows {
+            sheet.row(row);
+        }
+        sheet.take()
+    } else {
+        // A spreadsheet of these countries splits at semicolons; none stands in a cell of ours.
+        let lines: Vec<String> = rows.iter().map(|row| row.join(";")).collect();
+        format!("\u{feff}{}\r\n", lines.join("\r\n")).into_bytes()
+    };
+    let head = [
+        (CONTENT_TYPE, "text/csv; charset=utf-8"),
+        (CONTENT_DISPOSITION, "attachment; filename=\"harvest.csv\""),
+    ];
+    Ok((head, body).into_response())
+}
+
+input! {
+    /// What the template's URL may say.
+    pub struct TemplateQuery {
+        /// Language.
+        pub lang: Option<String>,
+    }
+}

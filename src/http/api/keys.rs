@@ -1,0 +1,198 @@
+//! Keys: made and revoked by the organisation itself or the operator; the token is shown once.
+
+use crate::base::error::{At, Entry, Error};
+use crate::base::ids::{KeyId, OrganizationId};
+use crate::base::input::input;
+use crate::base::token::Token;
+use crate::base::units::{Moment, Text, utc_text};
+use crate::evidence::chain::Tx;
+use crate::evidence::register::Receipted;
+use crate::http::api::organizations::PageQuery;
+use crate::http::core::app::App;
+use crate::http::core::asked::{Asked, NothingAsked, id_in_path};
+use crate::http::core::paging::{Cursor, Limit, Page};
+use crate::http::core::posting::{Done, Posted};
+use crate::http::core::problem::Problem;
+use crate::timber::party::key::{self, Caller, Key, KeyInUse};
+use crate::timber::party::key_record;
+use crate::timber::party::organization::{self, Organization};
+use crate::timber::party::role::Role;
+use axum::Json;
+use axum::extract::{Path, State};
+use axum::http::{StatusCode, Uri};
+use axum::response::Response;
+use serde::Serialize;
+use std::sync::Arc;
+use utoipa::ToSchema;
+
+input! {
+    /// A key to make.
+    pub struct KeyRequest {
+        /// What you call it: the device or program that will use it.
+        #[schema(example = "Тірек №2 планшеті")]
+        pub label: Text<200>,
+        /// From when on it shall not work any more; never, if nothing is said.
+        pub expires_at: Option<Moment>,
+    }
+}
+
+/// A key just made.
+#[derive(Serialize, ToSchema)]
+pub struct NewKey {
+    /// Id.
+    id: KeyId,
+    /// What you call it.
+    label: String,
+    /// The token: keep it now, it is shown nowhere else and never again.
+    #[schema(example = "omt_…")]
+    token: String,
+    /// When it was made.
+    #[schema(value_type = DateTime<Utc>)]
+    created_at: String,
+    /// From when on it no longer works; null: never.
+    #[schema(value_type = Option<DateTime<Utc>>)]
+    expires_at: Option<String>,
+}
+
+/// Makes a key. The token is shown only here; a repetition with the same `Idempotency-Key` is 409
+/// `already-created`.
+#[utoipa::path(
+    post,
+    path = "/v1/organizations/{id}/keys",
+    tag = "organizations",
+    security(("token" = [])),
+    params(
+        ("id" = OrganizationId, Path, description = "The organisation that shall call with it"),
+    ),
+    request_body = KeyRequest,
+    responses(
+        (status = 201, description = "Made", body = Receipted<NewKey>),
+        (status = 404, description = "No such organisation, or not yours to act for", body = Problem,
+            content_type = "application/problem+json"),
+        (status = 409, description = "Made already with this Idempotency-Key", body = Problem,
+            content_type = "application/problem+json"),
+    )
+)]
+pub async fn create_key(
+    caller: Caller,
+    State(app): State<App>,
+    Path(organization): Path<String>,
+    Posted { input, posting, .. }: Posted<KeyRequest>,
+) -> Result<Response, Problem> {
+    let now = app.clock.now();
+    if input.expires_at.is_some_and(|expiry| expiry.instant() <= now) {
+        let at = At::Pointer("/expires_at".into());
+        return Err(Problem::wrong(vec![Entry::new(at, "not-in-future", "A key expires in the future.")]));
+    }
+    let organization: OrganizationId = id_in_path(&organization)?;
+    let asking = caller.clone();
+    let input = Arc::new(input);
+    posting
+        .run(&app, &caller, "create_key", move |tx| {
+            let (input, caller) = (Arc::clone(&input), asking.clone());
+            Box::pin(async move {
+                key::of_organization(&mut **tx, &caller, organization).await?;
+                let token = Token::random();
+                let expires_at = input.expires_at.map(Moment::instant);
+                let label = input.label.as_str();
+                let act = caller.act(now)?;
+                let key = key_record::NewKey { id: KeyId::new(), label, token: &token, expires_at };
+                let created_at = key_record::make(tx, &act, organization, key).await?;
+                let made = NewKey {
+                    id: key.id,
+                    label: label.to_owned(),
+                    token: token.expose().to_owned(),
+                    created_at: utc_text(created_at),
+                    expires_at: expires_at.map(utc_text),
+                };
+                let done = format!("key {}", made.id);
+                Ok(Done::created(&made, done).unrepeatable())
+            })
+        })
+        .await
+}
+
+/// Keys of an organisation, revoked ones too, without their tokens.
+#[utoipa::path(
+    get,
+    path = "/v1/organizations/{id}/keys",
+    tag = "organizations",
+    security(("token" = [])),
+    params(("id" = OrganizationId, Path, description = "The organisation"), PageQuery),
+    responses(
+        (status = 200, description = "A page of them, in the order of their making", body = Page<Key>),
+        (status = 404, description = "No such organisation, or not yours to act for", body = Problem,
+            content_type = "application/problem+json"),
+    )
+)]
+pub async fn list_keys(
+    caller: Caller,
+    State(app): State<App>,
+    Path(organization): Path<String>,
+    uri: Uri,
+    Asked(page): Asked<PageQuery>,
+) -> Result<Response, Problem> {
+    let after = Cursor::key(page.cursor.as_ref())?;
+    let organization = id_in_path(&organization)?;
+    key::of_organization(&app.pool, &caller, organization).await?;
+    let rows = key::list(&app.pool, organization, after, Limit::probe(page.limit)).await?;
+    Ok(Page::of(rows, page.limit, |row| row.id, |row| row).answer(&uri))
+}
+
+/// Revokes a key: whoever calls with it from now on gets 401. Revoking it again changes nothing.
+#[utoipa::path(
+    delete,
+    path = "/v1/keys/{id}",
+    tag = "organizations",
+    security(("token" = [])),
+    params(("id" = KeyId, Path, description = "The key")),
+    responses(
+        (status = 204, description = "Revoked"),
+        (status = 404, description = "No such key, or not yours to act on", body = Problem,
+            content_type = "application/problem+json"),
+    )
+)]
+pub async fn revoke_key(
+    caller: Caller,
+    State(app): State<App>,
+    Path(id): Path<String>,
+    _: NothingAsked,
+) -> Result<StatusCode, Problem> {
+    let id = id_in_path(&id)?;
+    let act = caller.act(app.clock.now())?;
+    // In a task of its own: a client that hangs up must not leave it open whether the key is revoked.
+    let revoking = tokio::spawn(async move {
+        let mut tx = Tx::begin(&app.pool).await?;
+        key_record::revoke(&mut tx, &caller, &act, id).await?;
+        Ok::<_, Error>(tx.commit().await?)
+    });
+    revoking.await.map_err(|error| Problem::internal(format!("revoke_key died: {error}")))??;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Who you are.
+#[derive(Serialize, ToSchema)]
+pub struct Me {
+    /// Your organisation.
+    organization: Organization,
+    /// The key you call with.
+    key: KeyInUse,
+    /// What you may do.
+    roles: Vec<Role>,
+}
+
+/// Who you are, and with which key.
+#[utoipa::path(
+    get,
+    path = "/v1/me",
+    tag = "organizations",
+    security(("token" = [])),
+    responses(
+        (status = 200, description = "You", body = Me),
+    )
+)]
+pub async fn get_me(caller: Caller, State(app): State<App>, _: NothingAsked) -> Result<Json<Me>, Problem> {
+    let organization = organization::get(&app.pool, &caller, caller.organization).await?;
+    let key = key::of_caller(&app.pool, &caller).await?;
+    Ok(Json(Me { organization, key, roles: caller.roles }))
+}

@@ -1,0 +1,217 @@
+//! Reading logs and their histories.
+
+use crate::base::error::Invalid;
+use crate::base::ids::{LogId, TicketId};
+use crate::base::input::input;
+use crate::http::api::verify::{last_segment, segment_before};
+use crate::http::core::app::App;
+use crate::http::core::asked::{NothingAsked, query};
+use crate::http::core::auth::{HistoryReader, Visitor};
+use crate::http::core::conditional::Mark;
+use crate::http::core::paging::{Cursor, Limit, Page};
+use crate::http::core::problem::Problem;
+use crate::http::core::sized::json;
+use crate::timber::custody::history::LogHistory;
+use crate::timber::custody::log::store::{self, LogRow, LogView, Look, Names, Sight, Wanted};
+use crate::timber::custody::telling::Telling;
+use crate::timber::event::words::Status;
+use crate::timber::party::reader::Reader;
+use crate::timber::seal::Code;
+use crate::timber::wood::species::Species;
+use axum::Json;
+use axum::extract::{OriginalUri, State};
+use axum::http::HeaderMap;
+use axum::response::{IntoResponse, Response};
+use utoipa::{IntoParams, ToSchema};
+
+/// The log that the address names, with who reads it and as much of it as he may see; one 404 for all else.
+pub(in crate::http) async fn seen(
+    app: &App,
+    visitor: Visitor,
+    code: &str,
+) -> Result<(Reader, LogRow, Sight), Problem> {
+    // A text that is no code names nothing.
+    if let (Ok(code), Some(token)) = (Code::parse(code), visitor.token())
+        && let Some((caller, row)) = app.reads.log(Look::new(&code, token)).await?
+        && let Ok(HistoryReader(caller)) = HistoryReader::of(caller)
+    {
+        let reader = Reader::from(&caller);
+        if let Some(sight) = row.sight(reader) {
+            return Ok((reader, row, sight));
+        }
+    }
+    Err(refused(app, visitor, Problem::not_found()).await)
+}
+
+/// What somebody is told who gets no log: first that he may read none. Another's log and nobody's take the
+/// same statements to it: neither the answer nor what the database was asked tells them apart.
+pub(in crate::http) async fn refused(app: &App, visitor: Visitor, problem: Problem) -> Problem {
+    let caller = visitor.caller(app).await;
+    let reader = caller.and_then(|caller| HistoryReader::of(caller.ok_or_else(Problem::unauthorized)?));
+    reader.err().unwrap_or(problem)
+}
+
+/// A log as it stands now
+///
+/// `{code}` is a seal number (old ones too), an identification code, a whole marking code, or the id.
+/// Past holders see it as it was at their last event; the ticket's issuer sees harvest data.
+#[utoipa::path(
+    get, path = "/v1/logs/{code}", operation_id = "get_log", tag = "logs", security(("token" = [])),
+    params(
+        ("code" = String, Path, description = "Seal number, marking code or id, percent-encoded"),
+        ("If-None-Match" = Option<String>, Header, description = "`ETag` of an answer that the caller has"),
+    ),
+    responses(
+        (status = 200, description = "The log", body = LogView,
+            headers(("ETag" = String, description = "Changes with the answer"))),
+        (status = 304, description = "The caller has this answer already"),
+        (status = 403, description = "The operator reads no histories", body = Problem, content_type = "application/problem+json"),
+        (status = 404, description = "Absent, or not yours to see", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub async fn get_log(
+    State(app): State<App>,
+    visitor: Visitor,
+    OriginalUri(uri): OriginalUri,
+    asked: Result<NothingAsked, Problem>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    if let Err(problem) = asked {
+        return Err(refused(&app, visitor, problem).await);
+    }
+    let (reader, row, sight) = seen(&app, visitor, &last_segment(&uri)).await?;
+    let mark = Mark::new(&row.mark(reader, "log"));
+    if mark.is_known(&headers) {
+        return Ok(mark.unchanged());
+    }
+    let view = match sight {
+        Sight::Whole => {
+            let told = app.reads.tell(Telling::names(&row, reader)).await?;
+            row.view(&told.names)?
+        }
+        Sight::Part { .. } => app.reads.history(&row, sight, reader).await?.log,
+    };
+    Ok(mark.on(Json(view).into_response()))
+}
+
+/// The history of a log
+///
+/// Every event that the caller may see, in order of receipt, with what a stranger needs to recompute
+/// every hash.
+#[utoipa::path(
+    get, path = "/v1/logs/{code}/history", operation_id = "get_log_history", tag = "logs", security(("token" = [])),
+    params(
+        ("code" = String, Path, description = "Seal number, marking code or id, percent-encoded"),
+        ("If-None-Match" = Option<String>, Header, description = "`ETag` of an answer that the caller has"),
+    ),
+    responses(
+        (status = 200, description = "The log and its events", body = LogHistory,
+            headers(("ETag" = String, description = "Changes with the answer"))),
+        (status = 304, description = "The caller has this answer already"),
+        (status = 403, description = "The operator reads no histories", body = Problem, content_type = "application/problem+json"),
+        (status = 404, description = "Absent, or not yours to see", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub async fn get_log_history(
+    State(app): State<App>,
+    visitor: Visitor,
+    OriginalUri(uri): OriginalUri,
+    asked: Result<NothingAsked, Problem>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    if let Err(problem) = asked {
+        return Err(refused(&app, visitor, problem).await);
+    }
+    let (reader, row, sight) = seen(&app, visitor, &segment_before(&uri, "/history")).await?;
+    let mark = Mark::new(&row.mark(reader, "history"));
+    if mark.is_known(&headers) {
+        return Ok(mark.unchanged());
+    }
+    let history = app.reads.history(&row, sight, reader).await?;
+    let length = (history.events.len() + 1) * 2_048;
+    Ok(mark.on(json(&history, length)?))
+}
+
+/// Whose logs a list shall have.
+#[derive(Clone, Copy, Debug, ToSchema)]
+#[schema(rename_all = "snake_case")]
+pub enum AskedHolder {
+    /// Those that the caller holds.
+    Me,
+}
+
+impl AskedHolder {
+    fn parse(text: &str) -> Result<Self, Invalid> {
+        if text == "me" {
+            Ok(Self::Me)
+        } else {
+            Err(Invalid::new("unknown-holder", "The only holder that can be asked for is `me`."))
+        }
+    }
+}
+
+/// The id of a felling ticket in a query.
+#[derive(Clone, Copy, Debug, ToSchema)]
+#[schema(value_type = uuid::Uuid)]
+pub struct AskedTicket(TicketId);
+
+impl AskedTicket {
+    fn parse(text: &str) -> Result<Self, Invalid> {
+        text.parse().map(Self).map_err(|_| Invalid::new("bad-id", "An id is a UUID."))
+    }
+}
+
+crate::base::input::parse_text!(AskedHolder, AskedTicket);
+
+input! {
+    /// Which logs.
+    #[derive(IntoParams)]
+    #[into_params(parameter_in = Query)]
+    pub struct LogQuery {
+        /// `me`: only what the caller holds; without it what he holds or owns, and all for an inspector.
+        pub holder: Option<AskedHolder>,
+        /// Only of this status.
+        pub status: Option<Status>,
+        /// Only of this species.
+        pub species: Option<Species>,
+        /// Only of this felling ticket.
+        pub felling_ticket: Option<AskedTicket>,
+        /// Items a page.
+        pub limit: Option<Limit>,
+        /// `next` of the page before.
+        pub cursor: Option<Cursor>,
+    }
+}
+
+/// One's logs
+#[utoipa::path(
+    get, path = "/v1/logs", operation_id = "list_logs", tag = "logs", security(("token" = [])), params(LogQuery),
+    responses(
+        (status = 200, description = "A page of logs", body = Page<LogView>),
+        (status = 403, description = "The operator reads no histories", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub async fn list_logs(
+    State(app): State<App>,
+    HistoryReader(caller): HistoryReader,
+    OriginalUri(uri): OriginalUri,
+) -> Result<Response, Problem> {
+    let asked: LogQuery = query(&uri)?;
+    let reader = Reader::from(&caller);
+    let wanted = Wanted {
+        held: asked.holder.is_some(),
+        status: asked.status,
+        species: asked.species,
+        ticket: asked.felling_ticket.map(|ticket| ticket.0),
+        after: Cursor::key::<LogId>(asked.cursor.as_ref())?,
+        limit: Limit::probe(asked.limit),
+    };
+    let ids = store::list(&app.pool, reader, wanted).await?;
+    let page = Page::of(ids, asked.limit, |id| *id, |id| id);
+    let rows = store::fetch(&mut *app.pool.acquire().await?, &page.items).await?;
+    let names = Names::read(&app.pool, reader, rows.iter().flat_map(LogRow::parties).collect()).await?;
+    // Between the two statements a log may have left the caller.
+    let seen = rows.iter().filter(|row| row.sight(reader) == Some(Sight::Whole));
+    let items = seen.map(|row| row.view(&names)).collect::<Result<Vec<_>, _>>()?;
+    Ok(Page { items, next: page.next }.answer(&uri))
+}

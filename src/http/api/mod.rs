@@ -1,0 +1,16 @@
+//! The endpoints of the API, a file a noun.
+
+pub mod custody_events;
+pub mod events;
+pub mod felling_tickets;
+pub mod findings;
+pub mod harvests;
+pub mod keys;
+pub mod logs;
+pub mod organizations;
+pub mod proofs;
+pub mod register;
+pub mod seal_batches;
+pub mod seal_moves;
+pub mod seals;
+pub mod verify;

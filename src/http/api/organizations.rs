@@ -1,0 +1,141 @@
+//! Organisations: the operator registers, everybody reads himself.
+
+use crate::base::error::Invalid;
+use crate::base::ids::OrganizationId;
+use crate::base::input::{Errors, Node, input};
+use crate::base::units::Text;
+use crate::evidence::register::Receipted;
+use crate::http::core::app::App;
+use crate::http::core::asked::{Asked, NothingAsked, id_in_path};
+use crate::http::core::auth::Operator;
+use crate::http::core::paging::{Cursor, Limit, Page};
+use crate::http::core::posting::{Done, Posted};
+use crate::http::core::problem::Problem;
+use crate::timber::party::bin::Bin;
+use crate::timber::party::key::Caller;
+use crate::timber::party::organization::{NewOrganization, Organization, get, list, register};
+use crate::timber::party::role::{OrganizationKind, Role};
+use axum::Json;
+use axum::extract::{Path, State};
+use axum::http::Uri;
+use axum::response::Response;
+use std::sync::Arc;
+
+input! {
+    /// An organisation to register.
+    pub struct OrganizationRequest {
+        /// BIN or IIN.
+        pub bin: Bin,
+        /// Name.
+        #[schema(example = "ТОО «Ертіс ағаш»")]
+        pub name: Text<200>,
+        /// What it is in law; a legal entity if nothing is said.
+        pub kind: Option<OrganizationKind>,
+        /// What it does.
+        pub roles: Vec<Role> [1..=5],
+    }
+    => OrganizationRequest::check;
+
+    /// Which page of a list.
+    #[derive(utoipa::IntoParams)]
+    #[into_params(parameter_in = Query)]
+    pub struct PageQuery {
+        /// Items a page.
+        pub limit: Option<Limit>,
+        /// Where it begins.
+        pub cursor: Option<Cursor>,
+    }
+}
+
+impl OrganizationRequest {
+    fn check(&self, node: Node<'_>, errors: &mut Errors) {
+        let nodes = node.get("roles").and_then(|roles| roles.items().ok()).into_iter().flatten();
+        for ((place, role), node) in self.roles.iter().enumerate().zip(nodes) {
+            if self.roles[..place].contains(role) {
+                errors.refuse(node, Invalid::new("duplicate-role", "A role is named once."));
+            }
+        }
+    }
+}
+
+/// Registers an organisation.
+///
+/// The answer about a sole trader or a farm names a person, so it is not kept: with the same
+/// `Idempotency-Key` it is not given again, a 409 `already-done` names the organisation instead.
+#[utoipa::path(
+    post,
+    path = "/v1/organizations",
+    tag = "organizations",
+    security(("token" = [])),
+    request_body = OrganizationRequest,
+    responses(
+        (status = 201, description = "Registered", body = Receipted<Organization>),
+        (status = 403, description = "Not the operator", body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "`bin-taken`", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub async fn create_organization(
+    Operator(caller): Operator,
+    State(app): State<App>,
+    Posted { input, posting, .. }: Posted<OrganizationRequest>,
+) -> Result<Response, Problem> {
+    let act = caller.act(app.clock.now())?;
+    let kind = input.kind.unwrap_or(OrganizationKind::LegalEntity);
+    let new = NewOrganization { bin: input.bin, name: input.name, kind, roles: input.roles };
+    let work = Arc::new((act, OrganizationId::new(), new));
+    posting
+        .run(&app, &caller, "create_organization", move |tx| {
+            let work = Arc::clone(&work);
+            Box::pin(async move {
+                let (act, id, new) = &*work;
+                let made = register(tx, act, *id, new).await?;
+                let done = Done::created(&made, format!("organization {id}"));
+                Ok(if new.kind == OrganizationKind::LegalEntity { done } else { done.unrepeatable() })
+            })
+        })
+        .await
+}
+
+/// Organisations that you may see: the operator and inspectors all, others themselves.
+#[utoipa::path(
+    get,
+    path = "/v1/organizations",
+    tag = "organizations",
+    security(("token" = [])),
+    params(PageQuery),
+    responses(
+        (status = 200, description = "A page of them, in the order of registration", body = Page<Organization>),
+    )
+)]
+pub async fn list_organizations(
+    caller: Caller,
+    State(app): State<App>,
+    uri: Uri,
+    Asked(page): Asked<PageQuery>,
+) -> Result<Response, Problem> {
+    let after = Cursor::key(page.cursor.as_ref())?;
+    let rows = list(&app.pool, &caller, after, Limit::probe(page.limit)).await?;
+    Ok(Page::of(rows, page.limit, |row| row.id, |row| row).answer(&uri))
+}
+
+/// One organisation.
+#[utoipa::path(
+    get,
+    path = "/v1/organizations/{id}",
+    tag = "organizations",
+    security(("token" = [])),
+    params(("id" = OrganizationId, Path, description = "The organisation")),
+    responses(
+        (status = 200, description = "The organisation", body = Organization),
+        (status = 404, description = "Not there, or not yours to see", body = Problem,
+            content_type = "application/problem+json"),
+    )
+)]
+pub async fn get_organization(
+    caller: Caller,
+    State(app): State<App>,
+    Path(id): Path<String>,
+    _: NothingAsked,
+) -> Result<Json<Organization>, Problem> {
+    Ok(Json(get(&app.pool, &caller, id_in_path(&id)?).await?))
+}

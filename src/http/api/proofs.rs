@@ -1,0 +1,346 @@
+//! Proofs that a record is in the public register: one entry for anyone, a whole history for those
+//! who may read it.
+
+use crate::base::error::{At, Invalid};
+use crate::base::ids::{OrganizationId, SealBatchId, TicketId};
+use crate::base::input::input;
+use crate::evidence::chain::history::{Openness, StoredEvent};
+use crate::evidence::chain::{self, Subject};
+use crate::evidence::register::published::{PublishedError, Said};
+use crate::http::api::logs::{refused, seen};
+use crate::http::api::seal_batches::PIECE;
+use crate::http::api::seals::sight;
+use crate::http::api::verify::segment_before;
+use crate::http::core::address::ClientAddr;
+use crate::http::core::app::App;
+use crate::http::core::asked::{Asked, NothingAsked, id_in_path};
+use crate::http::core::auth::Visitor;
+use crate::http::core::kind::Kind;
+use crate::http::core::problem::Problem;
+use crate::services::export::{Export, Shown, export, leaves};
+use crate::services::lookup::{Place, newest, newest_of, proof};
+use crate::timber::party::key::Caller;
+use crate::timber::party::organization;
+use crate::timber::seal::{Code, view};
+use crate::timber::ticket;
+use axum::Json;
+use axum::extract::{OriginalUri, Path, State};
+use axum::http::header::CONTENT_TYPE;
+use axum::response::{IntoResponse, Response};
+use std::sync::Arc;
+use utoipa::IntoParams;
+
+impl From<PublishedError> for Problem {
+    fn from(error: PublishedError) -> Self {
+        Self::unavailable(error.to_string())
+    }
+}
+
+/// The record is known, and the register does not have it yet.
+fn not_published_yet() -> Problem {
+    let detail = "The public register does not cover this record yet; usually it does within a second.";
+    Problem::new(Kind::NotPublishedYet, detail).retry_after(2)
+}
+
+/// Runs what reads the published files apart from the threads that serve.
+pub(in crate::http) async fn reading<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, PublishedError> + Send + 'static,
+) -> Result<T, Problem> {
+    let done = tokio::task::spawn_blocking(work).await;
+    Ok(done.map_err(|error| Problem::internal(error.to_string()))??)
+}
+
+/// What is published now.
+pub(in crate::http) async fn said(app: &App) -> Result<Option<Arc<Said>>, Problem> {
+    let published = app.register.clone();
+    reading(move || published.read()).await
+}
+
+/// Proof that a log's newest record is in the public register
+///
+/// For anyone who may verify, with the same codes and the same limits. A `tlog-proof` (C2SP): the
+/// entry of the newest event that the published checkpoint covers, its place, and the way from there
+/// to the signed root. `ormantrace verify` checks it offline, and so do other programs.
+#[utoipa::path(
+    get, path = "/v1/logs/{code}/proof", operation_id = "get_log_proof", tag = "register",
+    params(("code" = String, Path, description = "Seal number or marking code, percent-encoded")),
+    security((), ("token" = [])),
+    responses(
+        (status = 200, description = "The proof", body = String, content_type = "text/plain; charset=utf-8"),
+        (status = 404, description = "On no log; or `not-published-yet`", body = Problem, content_type = "application/problem+json"),
+        (status = 429, description = "Too many checks from this address", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub async fn get_log_proof(
+    State(app): State<App>,
+    caller: Option<Caller>,
+    client: ClientAddr,
+    OriginalUri(uri): OriginalUri,
+    _: NothingAsked,
+) -> Result<Response, Problem> {
+    let permit = match caller {
+        Some(_) => None,
+        None => Some(app.limiter.admit(client.0)?),
+    };
+    let said = said(&app).await?;
+    let size = said.as_ref().map_or(0, |said| said.checkpoint.size);
+    let place = match Code::parse_public(&segment_before(&uri, "/proof")) {
+        Ok(code) => newest(&app.pool, &code, &app.key_ring, size).await?,
+        Err(_) => Place::Unknown,
+    };
+    if let (Place::Unknown, Some(permit)) = (&place, permit) {
+        permit.miss();
+    }
+    proven(&app, place, said).await
+}
+
+/// The proof of a place, under what is published.
+async fn proven(app: &App, place: Place, said: Option<Arc<Said>>) -> Result<Response, Problem> {
+    match (place, said) {
+        (Place::Unknown, _) => Err(Problem::not_found()),
+        (Place::At { index, entry }, Some(said)) => {
+            let published = app.register.clone();
+            let text = reading(move || Ok(proof(&published, &said, index, &entry)?.to_string())).await?;
+            Ok(([(CONTENT_TYPE, "text/plain; charset=utf-8")], text).into_response())
+        }
+        _ => Err(not_published_yet()),
+    }
+}
+
+/// The proof of the newest event of a subject that the caller was found to see.
+async fn proven_of(app: &App, subject: &Subject) -> Result<Response, Problem> {
+    let said = said(app).await?;
+    let size = said.as_ref().map_or(0, |said| said.checkpoint.size);
+    let place = newest_of(&app.pool, subject.id, size).await?;
+    proven(app, place, said).await
+}
+
+/// The ticket that a path names, if the caller sees it as `GET /v1/felling-tickets/{id}` does.
+async fn seen_ticket(app: &App, caller: &Caller, id: &str) -> Result<Subject, Problem> {
+    let id: TicketId = id_in_path(id)?;
+    let mut db = app.pool.acquire().await?;
+    ticket::read::get(&mut db, caller, id).await?;
+    Ok(ticket::read::subject(&mut *db, id).await?)
+}
+
+/// The organisation that a path names, if the caller sees it as `GET /v1/organizations/{id}` does.
+async fn seen_organization(app: &App, caller: &Caller, id: &str) -> Result<Subject, Problem> {
+    let id: OrganizationId = id_in_path(id)?;
+    organization::get(&app.pool, caller, id).await?;
+    Ok(organization::subject(&app.pool, id).await?)
+}
+
+/// The batch that a path names, if the caller sees one of its seals.
+async fn seen_batch(app: &App, caller: &Caller, id: &str) -> Result<Subject, Problem> {
+    let subject = view::batch_subject(&app.pool, id_in_path(id)?, sight(caller)).await?;
+    subject.ok_or_else(Problem::not_found)
+}
+
+/// Proof that a felling ticket's newest record is in the public register
+///
+/// For who sees the ticket. The same form as a log's proof.
+#[utoipa::path(
+    get, path = "/v1/felling-tickets/{id}/proof", operation_id = "get_felling_ticket_proof", tag = "register",
+    params(("id" = TicketId, Path, description = "The ticket")),
+    security(("token" = [])),
+    responses(
+        (status = 200, description = "The proof", body = String, content_type = "text/plain; charset=utf-8"),
+        (status = 404, description = "Absent, or not yours to see; or `not-published-yet`", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub async fn get_felling_ticket_proof(
+    State(app): State<App>,
+    caller: Caller,
+    Path(id): Path<String>,
+    _: NothingAsked,
+) -> Result<Response, Problem> {
+    proven_of(&app, &seen_ticket(&app, &caller, &id).await?).await
+}
+
+/// Proof that a seal batch's newest record is in the public register
+///
+/// For the operator, inspectors, and who holds one of its seals. The same form as a log's proof.
+#[utoipa::path(
+    get, path = "/v1/seal-batches/{id}/proof", operation_id = "get_seal_batch_proof", tag = "register",
+    params(("id" = SealBatchId, Path, description = "The batch")),
+    security(("token" = [])),
+    responses(
+        (status = 200, description = "The proof", body = String, content_type = "text/plain; charset=utf-8"),
+        (status = 404, description = "Absent, or not yours to see; or `not-published-yet`", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub async fn get_seal_batch_proof(
+    State(app): State<App>,
+    caller: Caller,
+    Path(id): Path<String>,
+    _: NothingAsked,
+) -> Result<Response, Problem> {
+    proven_of(&app, &seen_batch(&app, &caller, &id).await?).await
+}
+
+/// Proof that an organisation's newest record is in the public register
+///
+/// For who sees the organisation. The same form as a log's proof.
+#[utoipa::path(
+    get, path = "/v1/organizations/{id}/proof", operation_id = "get_organization_proof", tag = "register",
+    params(("id" = OrganizationId, Path, description = "The organisation")),
+    security(("token" = [])),
+    responses(
+        (status = 200, description = "The proof", body = String, content_type = "text/plain; charset=utf-8"),
+        (status = 404, description = "Absent, or not yours to see; or `not-published-yet`", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub async fn get_organization_proof(
+    State(app): State<App>,
+    caller: Caller,
+    Path(id): Path<String>,
+    _: NothingAsked,
+) -> Result<Response, Problem> {
+    proven_of(&app, &seen_organization(&app, &caller, &id).await?).await
+}
+
+input! {
+    /// What an export has besides.
+    #[derive(IntoParams)]
+    #[into_params(parameter_in = Query)]
+    pub struct ExportQuery {
+        /// Size of a checkpoint seen earlier: the file then proves that the register went on from it.
+        pub since: Option<u64>,
+    }
+}
+
+/// A log's history with its proofs, in one file
+///
+/// Every event that the caller may see, opened as far as the caller may see it, each with its proof
+/// against one signed checkpoint. `ormantrace verify` checks the file offline. Events that the register
+/// does not cover yet are marked `pending`.
+#[utoipa::path(
+    get, path = "/v1/logs/{code}/export", operation_id = "export_log", tag = "register", security(("token" = [])),
+    params(("code" = String, Path, description = "Seal number, marking code or id, percent-encoded"), ExportQuery),
+    responses(
+        (status = 200, description = "The file", body = Export),
+        (status = 403, description = "The operator reads no histories", body = Problem, content_type = "application/problem+json"),
+        (status = 404, description = "Absent, or not yours to see; or `not-published-yet`", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub async fn export_log(
+    State(app): State<App>,
+    visitor: Visitor,
+    OriginalUri(uri): OriginalUri,
+    asked: Result<Asked<ExportQuery>, Problem>,
+) -> Result<Json<Export>, Problem> {
+    let Asked(ExportQuery { since }) = match asked {
+        Ok(asked) => asked,
+        Err(problem) => return Err(refused(&app, visitor, problem).await),
+    };
+    let (reader, row, sight) = seen(&app, visitor, &segment_before(&uri, "/export")).await?;
+    let subject = row.subject()?;
+    let (events, room) = app.reads.history(&row, sight, reader).await?.into_chain();
+    exported(&app, Shown { subject, events, room }, since).await
+}
+
+/// The file of a chain.
+async fn exported(app: &App, shown: Shown, since: Option<u64>) -> Result<Json<Export>, Problem> {
+    // After the events, so that none is pending only for having been read early.
+    let Some(said) = said(app).await? else { return Err(not_published_yet()) };
+    let size = said.checkpoint.size;
+    if since.is_some_and(|since| since > size) {
+        let wrong =
+            Invalid::new("since-beyond-register", format!("The published register has {size} entries."));
+        return Err(Problem::wrong_at(At::Query("since".into()), wrong));
+    }
+    let leaves = leaves(&app.pool, shown.subject.id, shown.events.len(), size).await?;
+    let published = app.register.clone();
+    Ok(Json(reading(move || export(shown, &leaves, &published, &said, since)).await?))
+}
+
+/// A subject's chain, each event as far as `open` says that the caller sees it.
+async fn told(
+    app: &App,
+    subject: Subject,
+    open: impl Fn(&StoredEvent) -> Openness,
+) -> Result<Shown, Problem> {
+    let room = app.reads.room(subject.events).await?;
+    let mut db = app.pool.acquire().await?;
+    let events = chain::history::shown(&mut db, &subject, open).await?;
+    Ok(Shown { subject, events, room })
+}
+
+/// A felling ticket's history with its proofs, in one file
+///
+/// For who sees the ticket: every event with all that it says, in the form of a log's export.
+#[utoipa::path(
+    get, path = "/v1/felling-tickets/{id}/export", operation_id = "export_felling_ticket", tag = "register",
+    security(("token" = [])),
+    params(("id" = TicketId, Path, description = "The ticket"), ExportQuery),
+    responses(
+        (status = 200, description = "The file", body = Export),
+        (status = 404, description = "Absent, or not yours to see; or `not-published-yet`", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub async fn export_felling_ticket(
+    State(app): State<App>,
+    caller: Caller,
+    Path(id): Path<String>,
+    Asked(ExportQuery { since }): Asked<ExportQuery>,
+) -> Result<Json<Export>, Problem> {
+    let subject = seen_ticket(&app, &caller, &id).await?;
+    // A ticket's events have no personal part, so there is none to withhold.
+    exported(&app, told(&app, subject, |_| Openness::ALL).await?, since).await
+}
+
+/// A seal batch's history with its proofs, in one file
+///
+/// For the operator and inspectors every event with all that it says. For who holds one of its seals every
+/// event, opened where it concerns a seal that he holds. In the form of a log's export; it names no
+/// marking code.
+#[utoipa::path(
+    get, path = "/v1/seal-batches/{id}/export", operation_id = "export_seal_batch", tag = "register",
+    security(("token" = [])),
+    params(("id" = SealBatchId, Path, description = "The batch"), ExportQuery),
+    responses(
+        (status = 200, description = "The file", body = Export),
+        (status = 404, description = "Absent, or not yours to see; or `not-published-yet`", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub async fn export_seal_batch(
+    State(app): State<App>,
+    caller: Caller,
+    Path(id): Path<String>,
+    Asked(ExportQuery { since }): Asked<ExportQuery>,
+) -> Result<Json<Export>, Problem> {
+    let subject = seen_batch(&app, &caller, &id).await?;
+    let mut db = app.pool.acquire().await?;
+    let concerning = view::concerning(&mut db, &subject, sight(&caller), PIECE).await?;
+    drop(db);
+    let open = |event: &StoredEvent| match &concerning {
+        Some(concerning) if !concerning.contains(&event.seq) => Openness::CLOSED,
+        _ => Openness::BUSINESS,
+    };
+    exported(&app, told(&app, subject, open).await?, since).await
+}
+
+/// An organisation's history with its proofs, in one file
+///
+/// For who sees the organisation: its registration, and that a person's data was erased. What it says of
+/// keys is opened for who may list them: the organisation itself and the operator. In the form of a log's
+/// export.
+#[utoipa::path(
+    get, path = "/v1/organizations/{id}/export", operation_id = "export_organization", tag = "register",
+    security(("token" = [])),
+    params(("id" = OrganizationId, Path, description = "The organisation"), ExportQuery),
+    responses(
+        (status = 200, description = "The file", body = Export),
+        (status = 404, description = "Absent, or not yours to see; or `not-published-yet`", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub async fn export_organization(
+    State(app): State<App>,
+    caller: Caller,
+    Path(id): Path<String>,
+    Asked(ExportQuery { since }): Asked<ExportQuery>,
+) -> Result<Json<Export>, Problem> {
+    let subject = seen_organization(&app, &caller, &id).await?;
+    let open = |event: &StoredEvent| organization::openness(&caller, subject.id.into(), event);
+    exported(&app, told(&app, subject, open).await?, since).await
+}

@@ -1,0 +1,109 @@
+//! The published register as it lies in its folder: `/checkpoint` and `/tile/…` (C2SP tlog-tiles),
+//! and `/keys.json`, which says who signs and who witnesses, and, added by this server, who signs its
+//! receipts: the publisher need not know that.
+//!
+//! Any web server can do the same with the folder's files. A path is read as the name of a tile or
+//! not at all, so no other file can be reached; and only what the published checkpoint covers is
+//! shown, for a cache keeps a tile for good.
+
+use crate::evidence::tlog::{Checkpoint, Folder, Note, Tile, VerifierKey};
+use axum::Router;
+use axum::extract::Path;
+use axum::http::header::{ACCESS_CONTROL_ALLOW_ORIGIN, CACHE_CONTROL, CONTENT_TYPE};
+use axum::http::{HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use serde_json::Value;
+use std::io;
+use std::sync::Arc;
+
+/// A checkpoint is a moment old at most: several are published a second.
+const MOMENT: HeaderValue = HeaderValue::from_static("public, max-age=2");
+/// A tile never changes.
+const FOR_GOOD: HeaderValue = HeaderValue::from_static("public, max-age=31536000, immutable");
+const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
+const BYTES: HeaderValue = HeaderValue::from_static("application/octet-stream");
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
+
+/// `GET /checkpoint`, `GET /tile/…` and `GET /keys.json`, for anyone (`/register` is the page). Where
+/// nothing is published, all are absent.
+pub fn routes<S: Clone + Send + Sync + 'static>(folder: &Folder, receipts: &[VerifierKey]) -> Router<S> {
+    let receipts: Arc<[String]> = receipts.iter().map(ToString::to_string).collect();
+    let (checkpoint, tiles, keys) = (folder.clone(), folder.clone(), folder.clone());
+    Router::new()
+        .route(
+            "/checkpoint",
+            get(async move || answer(TEXT, MOMENT, read(move || checkpoint.published()).await)),
+        )
+        .route(
+            "/tile/{*path}",
+            get(async move |Path(path): Path<String>| {
+                answer(BYTES, FOR_GOOD, read(move || tile(&tiles, &path)).await)
+            }),
+        )
+        .route(
+            "/keys.json",
+            get(async move || {
+                let said = read(move || Ok(keys.keys()?.map(|said| with_receipts(said, &receipts)))).await;
+                answer(JSON, MOMENT, said)
+            }),
+        )
+}
+
+/// What the publisher says, with the keys of receipts beside it. What is no object is shown as it lies.
+fn with_receipts(said: Vec<u8>, receipts: &[String]) -> Vec<u8> {
+    match serde_json::from_slice::<serde_json::Map<String, Value>>(&said) {
+        Ok(mut statement) if !receipts.is_empty() => {
+            statement.insert("receipts".to_owned(), receipts.into());
+            let mut whole = serde_json::to_vec_pretty(&statement).unwrap_or(said);
+            whole.push(b'\n');
+            whole
+        }
+        _ => said,
+    }
+}
+
+/// A tile's bytes, if the path names one that the published checkpoint covers.
+fn tile(folder: &Folder, path: &str) -> io::Result<Option<Vec<u8>>> {
+    let Some(tile) = Tile::parse(&format!("tile/{path}")) else { return Ok(None) };
+    let Some(published) = folder.published()? else { return Ok(None) };
+    let note = Note::parse(&published).map_err(damaged)?;
+    let size = Checkpoint::parse(note.text()).map_err(damaged)?.size;
+    if !tile.is_within(size) {
+        return Ok(None);
+    }
+    match folder.tile(&tile) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        other => other.map(Some),
+    }
+}
+
+fn damaged(error: impl std::fmt::Display) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, format!("checkpoint: {error}"))
+}
+
+async fn read(
+    what: impl FnOnce() -> io::Result<Option<Vec<u8>>> + Send + 'static,
+) -> io::Result<Option<Vec<u8>>> {
+    tokio::task::spawn_blocking(what).await.map_err(io::Error::other)?
+}
+
+fn answer(kind: HeaderValue, kept: HeaderValue, read: io::Result<Option<Vec<u8>>>) -> Response {
+    match read {
+        Ok(Some(bytes)) => {
+            // Public to everybody: a checker that runs in somebody's page may read it too.
+            let open = (ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
+            ([(CONTENT_TYPE, kind), (CACHE_CONTROL, kept), open], bytes).into_response()
+        }
+        // Bare: the router makes its problem document of it.
+        Ok(None) => StatusCode::NOT_FOUND.into_response(),
+        Err(error) => {
+            tracing::error!(%error, "the register's folder cannot be read");
+            StatusCode::INTERNAL_SERVER_ERROR.into_response()
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "register_tests.rs"]
+mod tests;

@@ -1,0 +1,296 @@
+//! Batches of seals: register, make, hand out the list.
+
+use crate::base::error::{At, Error, Invalid};
+use crate::base::ids::{OperationId, SealBatchId};
+use crate::base::input::{Layout, Sheet, input};
+use crate::evidence::register::Receipted;
+use crate::http::core::app::App;
+use crate::http::core::asked::NothingAsked;
+use crate::http::core::auth::Operator;
+use crate::http::core::posting::{Done, Envelope, Posted};
+use crate::http::core::problem::Problem;
+use crate::timber::party::bin::Bin;
+use crate::timber::party::key::Caller;
+use crate::timber::party::role::Role;
+use crate::timber::seal::batch::{self, NewBatch, Offered};
+use crate::timber::seal::record::{By, receiver};
+use crate::timber::seal::signing::Mint;
+use crate::timber::seal::view;
+use axum::body::{Body, Bytes};
+use axum::extract::{Path, State};
+use axum::http::header::{ACCEPT, CONTENT_TYPE, VARY};
+use axum::http::{HeaderMap, HeaderValue};
+use axum::response::{IntoResponse, Response};
+use futures_util::stream;
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+
+/// Most seals of one registration.
+const MOST_REGISTERED: usize = 10_000;
+/// Most seals made at once.
+const MOST_MADE: u32 = 1_000_000;
+/// Seals of one piece of a streamed list.
+pub(in crate::http) const PIECE: i64 = 2_000;
+
+input! {
+    /// Seals that exist, and who gets them.
+    pub struct Registration {
+        /// Who gets them: an enterprise or a forest owner.
+        pub holder_bin: Bin,
+        /// The seals.
+        pub seals: Vec<Offered> [1..=10_000],
+    }
+
+    /// How many seals to make, and who gets them.
+    pub struct Order {
+        /// Who gets them: an enterprise or a forest owner.
+        pub holder_bin: Bin,
+        /// How many, 1 to 1,000,000.
+        pub quantity: Quantity,
+    }
+
+    /// Query of a registration by CSV.
+    #[derive(utoipa::IntoParams)]
+    #[into_params(parameter_in = Query)]
+    pub struct RegistrationQuery {
+        /// With `text/csv` only: who gets the seals.
+        pub holder_bin: Option<String>,
+    }
+}
+
+/// How many seals to make, 1 to 1,000,000.
+#[derive(Clone, Copy, Debug)]
+pub struct Quantity(u32);
+
+impl Quantity {
+    /// Reads a whole number from 1 to 1,000,000.
+    pub fn parse(digits: &str) -> Result<Self, Invalid> {
+        match digits.parse() {
+            Ok(quantity @ 1..=MOST_MADE) => Ok(Self(quantity)),
+            _ => Err(Invalid::new("bad-quantity", "The quantity is a whole number from 1 to 1,000,000.")),
+        }
+    }
+}
+
+crate::base::input::parse_number!(Quantity);
+
+impl utoipa::PartialSchema for Quantity {
+    fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::schema::Schema> {
+        utoipa::openapi::ObjectBuilder::new()
+            .schema_type(utoipa::openapi::schema::Type::Integer)
+            .minimum(Some(1))
+            .maximum(Some(MOST_MADE))
+            .into()
+    }
+}
+
+impl utoipa::ToSchema for Quantity {}
+
+/// Who posts, for the noun.
+pub(in crate::http) fn by(app: &App, caller: &Caller, operation: OperationId) -> By {
+    By {
+        organization: caller.organization,
+        key: caller.key,
+        operator: caller.is(Role::Operator),
+        operation,
+        now: app.clock.now(),
+    }
+}
+
+/// Reads a registration from JSON or CSV.
+fn read(app: &App, envelope: &Envelope) -> Result<Posted<Registration>, Problem> {
+    if envelope.is_csv() {
+        let layout = Layout::rows("seals").columns(&["number", "marking_code"]);
+        let Posted { input, asked: RegistrationQuery { .. }, posting } =
+            envelope
+                .csv(&layout, MOST_REGISTERED, "holder_bin", |document| envelope.understand(app, document))?;
+        return Ok(Posted { input, asked: NothingAsked, posting });
+    }
+    // With JSON the holder is in the body.
+    envelope.json(app)
+}
+
+/// Registers seals that exist: all of them or none.
+#[utoipa::path(
+    post, path = "/v1/seals", operation_id = "register_seals", tag = "seals", security(("token" = [])),
+    params(RegistrationQuery),
+    request_body(content(
+        (Registration = "application/json"),
+        (String = "text/csv", example = "number,marking_code\r\nKZ-0000417,010952000000001121K7M2Q9XJ4TZ0B\r\n")
+    )),
+    responses(
+        (status = 201, description = "Registered", body = Receipted<NewBatch>),
+        (status = 403, description = "Your role may never call this", body = Problem,
+            content_type = "application/problem+json"),
+    )
+)]
+pub async fn register_seals(
+    State(app): State<App>,
+    Operator(caller): Operator,
+    envelope: Envelope,
+) -> Result<Response, Problem> {
+    let csv = envelope.is_csv();
+    let Posted { input, posting, .. } = read(&app, &envelope)?;
+    let input = Arc::new(input);
+    // Ten thousand signatures take half a second.
+    let (ring, seals) = (app.clone(), Arc::clone(&input));
+    let faults = tokio::task::spawn_blocking(move || batch::faults(&ring.key_ring, &seals.seals))
+        .await
+        .map_err(|error| Problem::internal(format!("checking died: {error}")))?;
+    let (by_app, by_caller) = (app.clone(), caller.clone());
+    posting
+        .run(&app, &caller, "register_seals", move |tx| {
+            let (input, mut faults) = (Arc::clone(&input), faults.clone());
+            let by = by(&by_app, &by_caller, OperationId::new());
+            Box::pin(async move {
+                let at = if csv { At::Query("holder_bin".into()) } else { At::Pointer("/holder_bin".into()) };
+                match receiver(tx, &input.holder_bin, at).await? {
+                    Ok(holder) if faults.is_empty() => {
+                        let made = batch::register(tx, &by, holder, &input.seals).await?;
+                        Ok(Done::created(&made, format!("seal batch {}", made.id)))
+                    }
+                    Ok(_) => Err(Error::Wrong(faults)),
+                    Err(entry) => {
+                        faults.insert(0, entry);
+                        Err(Error::Wrong(faults))
+                    }
+                }
+            })
+        })
+        .await
+}
+
+/// Makes seals: numbers and signed marking codes.
+#[utoipa::path(
+    post, path = "/v1/seal-batches", operation_id = "make_seals", tag = "seals", security(("token" = [])),
+    request_body = Order,
+    responses(
+        (status = 201, description = "Made", body = Receipted<NewBatch>),
+        (status = 403, description = "Your role may never call this", body = Problem,
+            content_type = "application/problem+json"),
+    )
+)]
+pub async fn make_seals(
+    State(app): State<App>,
+    Operator(caller): Operator,
+    Posted { input, posting, .. }: Posted<Order>,
+) -> Result<Response, Problem> {
+    let input = Arc::new(input);
+    let (by_app, by_caller) = (app.clone(), caller.clone());
+    posting
+        .run(&app, &caller, "make_seals", move |tx| {
+            let (input, app) = (Arc::clone(&input), by_app.clone());
+            let by = by(&app, &by_caller, OperationId::new());
+            Box::pin(async move {
+                let holder = receiver(tx, &input.holder_bin, At::Pointer("/holder_bin".into()))
+                    .await?
+                    .map_err(|entry| Error::Wrong(vec![entry]))?;
+                let mint = Mint::new(app.gtin)
+                    .map_err(|error| Error::Unavailable(format!("no randomness: {error}").into()))?;
+                let threads = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+                let key = app.signing_key.public_key();
+                let mint: batch::Mint =
+                    Arc::new(move |ordinals| mint.batch(&app.signing_key, ordinals, threads));
+                let made = batch::make(tx, &by, holder, input.quantity.0, mint, &key).await?;
+                Ok(Done::created(&made, format!("seal batch {}", made.id)))
+            })
+        })
+        .await
+}
+
+/// The form of a streamed list.
+#[derive(Clone, Copy)]
+enum Form {
+    Lines,
+    Csv,
+}
+
+impl Form {
+    /// Whichever of the two the caller names first; lines of JSON if neither.
+    fn of(headers: &HeaderMap) -> Self {
+        let accept = headers.get_all(ACCEPT).into_iter().filter_map(|value| value.to_str().ok());
+        let mut named = accept.flat_map(|value| value.split(',')).filter_map(|range| {
+            match range.split(';').next().unwrap_or_default().trim() {
+                "text/csv" | "text/*" => Some(Self::Csv),
+                "application/x-ndjson" | "application/*" | "*/*" => Some(Self::Lines),
+                _ => None,
+            }
+        });
+        named.next().unwrap_or(Self::Lines)
+    }
+
+    fn media_type(self) -> HeaderValue {
+        HeaderValue::from_static(match self {
+            Self::Lines => "application/x-ndjson",
+            Self::Csv => "text/csv; charset=utf-8",
+        })
+    }
+
+    fn write(self, rows: &[(String, String)], first: bool) -> Bytes {
+        match self {
+            Self::Lines => {
+                let mut bytes = Vec::with_capacity(rows.len() * 200);
+                for (number, marking_code) in rows {
+                    let line = serde_json::json!({ "number": number, "marking_code": marking_code });
+                    bytes.extend_from_slice(line.to_string().as_bytes());
+                    bytes.push(b'\n');
+                }
+                bytes.into()
+            }
+            Self::Csv => {
+                let mut sheet = Sheet::new();
+                if first {
+                    sheet.exact_row(["number", "marking_code"]);
+                }
+                for (number, marking_code) in rows {
+                    sheet.exact_row([number, marking_code]);
+                }
+                sheet.take().into()
+            }
+        }
+    }
+}
+
+/// The seals of a batch with their marking codes, in the order of their numbers: all of them for the operator,
+/// those it holds now for their holder.
+///
+/// GS stands for itself: in CSV as the byte 0x1D, in JSON as the character U+001D, which JSON writes `\u001d`.
+#[utoipa::path(
+    get, path = "/v1/seal-batches/{id}/seals", operation_id = "list_batch_seals", tag = "seals",
+    security(("token" = [])),
+    params(("id" = SealBatchId, Path, description = "The batch")),
+    responses(
+        (status = 200, description = "The list, by `Accept`",
+         content((String = "application/x-ndjson"), (String = "text/csv"))),
+        (status = 404, description = "Not there, or not yours to see", body = Problem,
+            content_type = "application/problem+json"),
+    )
+)]
+pub async fn list_batch_seals(
+    State(app): State<App>,
+    caller: Caller,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+    _: NothingAsked,
+) -> Result<Response, Problem> {
+    let id: SealBatchId = id.parse().map_err(|_| Problem::not_found())?;
+    // Codes are for who hammers them in and who ordered them; an inspector reads seals one by one.
+    let sight =
+        if caller.is(Role::Operator) { view::Sight::All } else { view::Sight::Own(caller.organization) };
+    let form = Form::of(&headers);
+    let rows = view::of_batch(&app.pool, id, sight, "", PIECE).await?;
+    if rows.is_empty() {
+        return Err(Problem::not_found());
+    }
+    let first = form.write(&rows, true);
+    let last = rows.last().map(|(number, _)| number.clone());
+    let pieces = stream::try_unfold((app, last), move |(app, after)| async move {
+        let Some(after) = after else { return Ok::<_, Error>(None) };
+        let rows = view::of_batch(&app.pool, id, sight, &after, PIECE).await?;
+        let last = rows.last().map(|(number, _)| number.clone());
+        Ok((!rows.is_empty()).then(|| (form.write(&rows, false), (app, last))))
+    });
+    let body = Body::from_stream(stream::StreamExt::chain(stream::iter([Ok(first)]), pieces));
+    let headers = [(CONTENT_TYPE, form.media_type()), (VARY, HeaderValue::from_static("accept"))];
+    Ok((headers, body).into_response())
+}

@@ -1,0 +1,224 @@
+//! What is done to seals: hand them on, void them.
+
+use crate::base::error::{At, Entry, Error, Invalid, Result};
+use crate::base::ids::OperationId;
+use crate::base::input::{Errors, Node, input};
+use crate::base::units::Text;
+use crate::evidence::chain::Tx;
+use crate::evidence::idempotency::operation::{self, Claim, Record};
+use crate::evidence::register::Receipted;
+use crate::http::api::seal_batches::by;
+use crate::http::core::app::App;
+use crate::http::core::auth::SealHolder;
+use crate::http::core::posting::{Done, Posted};
+use crate::http::core::problem::Problem;
+use crate::timber::custody::void::{self, Voided, Why};
+use crate::timber::party::bin::Bin;
+use crate::timber::seal::record::{By, receiver};
+use crate::timber::seal::transfer::{self, Transferred, Which};
+use crate::timber::seal::{SealNumber, SealRange, VoidReason};
+use axum::extract::{Path, State};
+use axum::response::Response;
+use std::collections::HashSet;
+use std::sync::Arc;
+
+/// Most seals of one range.
+const MOST_IN_RANGE: u32 = 100_000;
+
+input! {
+    /// Seals, and who gets them: either `numbers`, or `first` and `last`.
+    pub struct SealTransfer {
+        /// The seals, each once.
+        pub numbers: Option<Vec<SealNumber>> [1..=10_000],
+        /// First number of a run of up to 100,000.
+        pub first: Option<SealNumber>,
+        /// Last number of that run.
+        pub last: Option<SealNumber>,
+        /// Who gets them: an enterprise or a forest owner.
+        pub to_bin: Bin,
+        /// The client's name for this posting.
+        pub operation_id: Option<OperationId>,
+    }
+    => SealTransfer::check;
+
+    /// Why a seal becomes void.
+    pub struct SealVoid {
+        /// `spoiled`, `lost`, `stolen` or `destroyed`.
+        pub reason: VoidReason,
+        /// A remark.
+        pub note: Option<Text>,
+        /// The client's name for this posting.
+        pub operation_id: Option<OperationId>,
+    }
+    => SealVoid::check;
+}
+
+impl SealTransfer {
+    fn check(&self, node: Node<'_>, errors: &mut Errors) {
+        match (&self.numbers, &self.first, &self.last) {
+            (Some(numbers), None, None) => {
+                let mut seen = HashSet::with_capacity(numbers.len());
+                let items = node.get("numbers").and_then(|list| list.items().ok());
+                for (number, item) in numbers.iter().zip(items.into_iter().flatten()) {
+                    if !seen.insert(number) {
+                        let detail = "This number comes earlier in the same batch.";
+                        errors.refuse(item, Invalid::new("duplicate-in-batch", detail));
+                    }
+                }
+            }
+            (None, Some(first), Some(last)) => match SealRange::new(first.clone(), last) {
+                Err(error) => errors.refuse_field(node, "last", error.into()),
+                Ok(range) if range.len() > MOST_IN_RANGE => {
+                    let detail = format!("A range has at most {MOST_IN_RANGE} numbers.");
+                    errors.refuse_field(node, "last", Invalid::new("too-many", detail));
+                }
+                Ok(_) => {}
+            },
+            _ => {
+                let detail = "Name the seals by `numbers`, or by `first` and `last`.";
+                errors.refuse(node, Invalid::new("numbers-or-range", detail));
+            }
+        }
+    }
+
+    fn which(&self) -> Result<Which> {
+        match (&self.numbers, &self.first, &self.last) {
+            (Some(numbers), _, _) => Ok(Which::Numbers(numbers.clone())),
+            (None, Some(first), Some(last)) => {
+                let range = SealRange::new(first.clone(), last);
+                let at = || At::Pointer("/last".into());
+                range
+                    .map(Which::Range)
+                    .map_err(|error| Error::Wrong(vec![Entry::invalid(at(), error.into())]))
+            }
+            _ => Err(Error::Wrong(vec![Entry::new(
+                At::Pointer(String::new()),
+                "numbers-or-range",
+                "No seals are named.",
+            )])),
+        }
+    }
+}
+
+impl SealVoid {
+    fn check(&self, node: Node<'_>, errors: &mut Errors) {
+        if self.reason == VoidReason::Replaced {
+            let detail = "Only a replacement (`seal_replaced`) makes a seal void as `replaced`.";
+            errors.refuse_field(node, "reason", Invalid::new("unknown-void-reason", detail));
+        }
+    }
+}
+
+/// The events that an equal posting made before; nothing if there was none.
+async fn earlier(
+    tx: &mut Tx<'_>,
+    by: &By,
+    given: Option<OperationId>,
+    fingerprint: &[u8; 32],
+) -> Result<Option<(Vec<uuid::Uuid>, Vec<i32>)>> {
+    // A name that we made just now is nobody's.
+    let Some(operation) = given else { return Ok(None) };
+    match operation::claim(tx, by.organization, operation, fingerprint).await? {
+        Claim::New => Ok(None),
+        Claim::Existing { subjects, seqs } => Ok(Some((subjects, seqs))),
+    }
+}
+
+/// Hands issued seals to another holder: all of them or none.
+#[utoipa::path(
+    post, path = "/v1/seals/transfer", operation_id = "transfer_seals", tag = "seals",
+    security(("token" = [])),
+    request_body = SealTransfer,
+    responses(
+        (status = 200, description = "Transferred", body = Receipted<Transferred>),
+        (status = 403, description = "Your role may never call this", body = Problem,
+            content_type = "application/problem+json"),
+    )
+)]
+pub async fn transfer_seals(
+    State(app): State<App>,
+    SealHolder(caller): SealHolder,
+    Posted { input, posting, .. }: Posted<SealTransfer>,
+) -> Result<Response, Problem> {
+    let fingerprint = posting.fingerprint;
+    let operation = input.operation_id.unwrap_or_default();
+    let work = Arc::new((app.clone(), caller.clone(), input));
+    posting
+        .run(&app, &caller, "transfer_seals", move |tx| {
+            let work = Arc::clone(&work);
+            Box::pin(async move {
+                let (app, caller, input) = &*work;
+                let by = by(app, caller, operation);
+                if let Some((subjects, seqs)) = earlier(tx, &by, input.operation_id, &fingerprint).await? {
+                    let answer = transfer::answer(tx, operation, &subjects, &seqs).await?;
+                    return Ok(Done::ok(&answer, format!("operation {operation}")).with_hashes());
+                }
+                let to = receiver(tx, &input.to_bin, At::Pointer("/to_bin".into()))
+                    .await?
+                    .map_err(|entry| Error::Wrong(vec![entry]))?;
+                let answer = transfer::transfer(tx, &by, &input.which()?, to).await?;
+                let record = Record {
+                    organization: by.organization,
+                    operation,
+                    kind: "seal_transfer",
+                    fingerprint,
+                    subjects: answer.events.iter().map(|event| event.id).collect(),
+                    seqs: answer.events.iter().map(|event| event.seq).collect(),
+                };
+                operation::record(tx, record, by.now).await?;
+                Ok(Done::ok(&answer, format!("operation {operation}")).with_hashes())
+            })
+        })
+        .await
+}
+
+/// Makes a seal void. On a log, the log learns of it.
+#[utoipa::path(
+    post, path = "/v1/seals/{number}/void", operation_id = "void_seal", tag = "seals",
+    security(("token" = [])),
+    params(("number" = String, Path, description = "Seal number", example = "KZ-0000417")),
+    request_body = SealVoid,
+    responses(
+        (status = 200, description = "Void", body = Receipted<Voided>),
+        (status = 403, description = "Your role may never call this", body = Problem,
+            content_type = "application/problem+json"),
+        (status = 404, description = "Not there, or not yours to see", body = Problem,
+            content_type = "application/problem+json"),
+    )
+)]
+pub async fn void_seal(
+    State(app): State<App>,
+    SealHolder(caller): SealHolder,
+    Path(number): Path<String>,
+    Posted { input, posting, .. }: Posted<SealVoid>,
+) -> Result<Response, Problem> {
+    let number = SealNumber::parse(&number).map_err(|_| Problem::not_found())?;
+    let fingerprint = posting.fingerprint;
+    let operation = input.operation_id.unwrap_or_default();
+    let why = Why { reason: input.reason, note: input.note };
+    let work = Arc::new((app.clone(), caller.clone(), number, why, input.operation_id));
+    posting
+        .run(&app, &caller, "void_seal", move |tx| {
+            let work = Arc::clone(&work);
+            Box::pin(async move {
+                let (app, caller, number, why, given) = &*work;
+                let by = by(app, caller, operation);
+                if let Some((subjects, seqs)) = earlier(tx, &by, *given, &fingerprint).await? {
+                    let answer = void::answer(tx, operation, number, &subjects, &seqs).await?;
+                    return Ok(Done::ok(&answer, format!("operation {operation}")).with_hashes());
+                }
+                let answer = void::void(tx, &by, number, why).await?;
+                let record = Record {
+                    organization: by.organization,
+                    operation,
+                    kind: "seal_void",
+                    fingerprint,
+                    subjects: answer.events.iter().map(|event| event.id).collect(),
+                    seqs: answer.events.iter().map(|event| event.seq).collect(),
+                };
+                operation::record(tx, record, by.now).await?;
+                Ok(Done::ok(&answer, format!("operation {operation}")).with_hashes())
+            })
+        })
+        .await
+}

@@ -1,0 +1,175 @@
+//! Seals one by one: read, list, count, hand on, void, print.
+
+use crate::base::input::input;
+use crate::http::core::app::App;
+use crate::http::core::asked::{NothingAsked, query};
+use crate::http::core::auth::SealHolder;
+use crate::http::core::paging::{Cursor, Limit, Page};
+use crate::http::core::problem::Problem;
+use crate::timber::party::bin::Bin;
+use crate::timber::party::key::Caller;
+use crate::timber::party::role::Role;
+use crate::timber::seal::label::label_svg;
+use crate::timber::seal::view::{self, Counts, HolderStock, Seal, SealHistory, Sight, Wanted};
+use crate::timber::seal::{SealNumber, SealStatus};
+use axum::Json;
+use axum::extract::{Path, State};
+use axum::http::header::CONTENT_TYPE;
+use axum::http::{HeaderValue, Uri};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+/// Whose seals a caller sees.
+pub(in crate::http) fn sight(caller: &Caller) -> Sight {
+    if caller.is(Role::Operator) || caller.is(Role::Inspector) {
+        Sight::All
+    } else {
+        Sight::Own(caller.organization)
+    }
+}
+
+/// The seal that a URL names, if the reader may see it. What is no number names none.
+async fn find(app: &App, number: &str, sight: Sight) -> Result<Seal, Problem> {
+    let number = SealNumber::parse(number).map_err(|_| Problem::not_found())?;
+    view::get(&app.pool, &number, sight).await?.ok_or_else(Problem::not_found)
+}
+
+/// One seal.
+#[utoipa::path(
+    get, path = "/v1/seals/{number}", operation_id = "get_seal", tag = "seals", security(("token" = [])),
+    params(("number" = String, Path, description = "Seal number", example = "KZ-0000417")),
+    responses(
+        (status = 200, description = "The seal now", body = Seal),
+        (status = 404, description = "Not there, or not yours to see", body = Problem,
+            content_type = "application/problem+json"),
+    )
+)]
+pub async fn get_seal(
+    State(app): State<App>,
+    caller: Caller,
+    Path(number): Path<String>,
+    _: NothingAsked,
+) -> Result<Json<Seal>, Problem> {
+    Ok(Json(find(&app, &number, sight(&caller)).await?))
+}
+
+/// What happened to a seal: the events of its batch that concern it.
+#[utoipa::path(
+    get, path = "/v1/seals/{number}/history", operation_id = "get_seal_history", tag = "seals",
+    security(("token" = [])),
+    params(("number" = String, Path, description = "Seal number", example = "KZ-0000417")),
+    responses(
+        (status = 200, description = "The seal and its events", body = SealHistory),
+        (status = 404, description = "Not there, or not yours to see", body = Problem,
+            content_type = "application/problem+json"),
+    )
+)]
+pub async fn get_seal_history(
+    State(app): State<App>,
+    caller: Caller,
+    Path(number): Path<String>,
+    _: NothingAsked,
+) -> Result<Json<SealHistory>, Problem> {
+    let seal = find(&app, &number, sight(&caller)).await?;
+    let events = view::history(&app.pool, &seal).await?;
+    Ok(Json(SealHistory { seal, events }))
+}
+
+/// The label: DataMatrix, QR code and number, to print.
+#[utoipa::path(
+    get, path = "/v1/seals/{number}/label.svg", operation_id = "get_seal_label", tag = "seals",
+    security(("token" = [])),
+    params(("number" = String, Path, description = "Seal number", example = "KZ-0000417")),
+    responses(
+        (status = 200, description = "The label, sizes in mm", body = String, content_type = "image/svg+xml"),
+        (status = 404, description = "Not there, or not yours to see", body = Problem,
+            content_type = "application/problem+json"),
+    )
+)]
+pub async fn get_seal_label(
+    State(app): State<App>,
+    caller: Caller,
+    Path(number): Path<String>,
+    _: NothingAsked,
+) -> Result<Response, Problem> {
+    let sight = if caller.is(Role::Operator) { Sight::All } else { Sight::Own(caller.organization) };
+    let seal = find(&app, &number, sight).await?;
+    let svg = label_svg(&seal.number, &seal.marking_code, &app.public_url)
+        .map_err(|error| Problem::internal(format!("label of {}: {error}", seal.number)))?;
+    Ok(([(CONTENT_TYPE, HeaderValue::from_static("image/svg+xml"))], svg).into_response())
+}
+
+input! {
+    /// Which seals to list.
+    #[derive(utoipa::IntoParams)]
+    #[into_params(parameter_in = Query)]
+    pub struct SealQuery {
+        /// Only of this status.
+        pub status: Option<SealStatus>,
+        /// Only of the holder with this BIN.
+        pub holder_bin: Option<Bin>,
+        /// Items a page.
+        pub limit: Option<Limit>,
+        /// `next` of the page before.
+        pub cursor: Option<Cursor>,
+    }
+}
+
+/// Seals in the order of their numbers: one's own; all for the operator and inspectors.
+#[utoipa::path(
+    get, path = "/v1/seals", operation_id = "list_seals", tag = "seals", security(("token" = [])),
+    params(SealQuery),
+    responses(
+        (status = 200, description = "One page", body = Page<Seal>),
+    )
+)]
+pub async fn list_seals(State(app): State<App>, caller: Caller, uri: Uri) -> Result<Response, Problem> {
+    let asked: SealQuery = query(&uri)?;
+    let after: Option<String> = Cursor::key(asked.cursor.as_ref())?;
+    let wanted = Wanted {
+        sight: sight(&caller),
+        holder_bin: asked.holder_bin.as_ref().map(Bin::as_str),
+        status: asked.status,
+        after: after.as_deref(),
+        limit: Limit::probe(asked.limit),
+    };
+    let rows = view::list(&app.pool, &wanted).await?;
+    let page = Page::of(rows, asked.limit, |seal| seal.number.to_string(), |seal| seal);
+    Ok(page.answer(&uri))
+}
+
+/// How many seals there are, by status.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Stock {
+    /// Of all that the caller sees.
+    #[serde(flatten)]
+    pub total: Counts,
+    /// By holder; only for the operator.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub holders: Option<Vec<HolderStock>>,
+}
+
+/// How many seals of each status the caller holds; for the operator, everybody.
+#[utoipa::path(
+    get, path = "/v1/seal-stock", operation_id = "get_seal_stock", tag = "seals", security(("token" = [])),
+    responses(
+        (status = 200, description = "The stock now", body = Stock),
+        (status = 403, description = "Your role may never call this", body = Problem,
+            content_type = "application/problem+json"),
+    )
+)]
+pub async fn get_seal_stock(
+    State(app): State<App>,
+    SealHolder(caller): SealHolder,
+    _: NothingAsked,
+) -> Result<Json<Stock>, Problem> {
+    let sight = sight(&caller);
+    let holders = view::stock(&app.pool, sight).await?;
+    let total = holders.iter().fold(Counts::default(), |sum, stock| Counts {
+        issued: sum.issued + stock.counts.issued,
+        applied: sum.applied + stock.counts.applied,
+        void: sum.void + stock.counts.void,
+    });
+    Ok(Json(Stock { total, holders: (sight == Sight::All).then_some(holders) }))
+}

@@ -1,0 +1,192 @@
+//! The public check, for anyone, and for many codes at once with a token.
+
+use crate::base::error::Invalid;
+use crate::base::input::input;
+use crate::http::api::proofs::{reading, said};
+use crate::http::core::address::ClientAddr;
+use crate::http::core::app::App;
+use crate::http::core::asked::Asked;
+use crate::http::core::auth::Visitor;
+use crate::http::core::problem::Problem;
+use crate::http::core::sized::json;
+use crate::services::lookup::claim;
+use crate::services::verification::answer::{Verdict, Verification};
+use crate::timber::party::key::Caller;
+use axum::Json;
+use axum::extract::{OriginalUri, State};
+use axum::http::Uri;
+use axum::response::Response;
+use serde::Serialize;
+use utoipa::{IntoParams, ToSchema};
+
+/// Longest text that is taken as a code, in characters; the parsers bound it further.
+const LONGEST: usize = 2_048;
+
+/// A code as it was sent, whatever it is: what cannot be read gets a verdict, too.
+#[derive(Clone, Debug, ToSchema)]
+#[schema(value_type = String, max_length = 2048)]
+pub struct SentCode(String);
+
+impl SentCode {
+    fn parse(text: &str) -> Result<Self, Invalid> {
+        if text.chars().count() > LONGEST {
+            return Err(Invalid::new("code-too-long", "A code has at most 2,048 characters."));
+        }
+        Ok(Self(text.to_owned()))
+    }
+}
+
+impl AsRef<str> for SentCode {
+    fn as_ref(&self) -> &str {
+        &self.0
+    }
+}
+
+crate::base::input::parse_text!(SentCode);
+
+input! {
+    /// Codes to check.
+    pub struct Codes {
+        /// Seal numbers or marking codes, in any form that scanners send.
+        pub codes: Vec<SentCode> [1..=1000],
+    }
+}
+
+input! {
+    /// What the answer shall have besides.
+    #[derive(IntoParams)]
+    #[into_params(parameter_in = Query)]
+    pub struct VerifyQuery {
+        /// Whether to say where the log's newest record is in the public register.
+        pub register: Option<bool>,
+    }
+}
+
+/// Verdicts in the order of the codes.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Verdicts {
+    /// One for each code.
+    pub items: Vec<Verification>,
+}
+
+/// What the last segment of an address says.
+pub(in crate::http) fn last_segment(uri: &Uri) -> String {
+    decoded(uri.path())
+}
+
+/// What the segment of an address says that stands before `last`, which is the rest of it.
+pub(in crate::http) fn segment_before(uri: &Uri, last: &str) -> String {
+    decoded(uri.path().strip_suffix(last).unwrap_or_default())
+}
+
+/// What the last segment of a path says, percent-decoded; bytes that are no text become the replacement
+/// character, which no code has.
+fn decoded(path: &str) -> String {
+    let segment = path.rsplit('/').next().unwrap_or_default();
+    let mut bytes = Vec::with_capacity(segment.len());
+    let mut rest = segment.as_bytes();
+    while let Some((first, after)) = rest.split_first() {
+        let escape = if *first == b'%' { after.get(..2) } else { None };
+        let decoded = escape
+            .and_then(|two| std::str::from_utf8(two).ok())
+            .and_then(|two| u8::from_str_radix(two, 16).ok());
+        bytes.push(decoded.unwrap_or(*first));
+        rest = if decoded.is_some() { &after[2..] } else { after };
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+/// Checks one code for whoever asks; who sends a token is not limited by address.
+pub(in crate::http) async fn check_one(
+    app: &App,
+    visitor: Visitor,
+    client: ClientAddr,
+    code: &str,
+) -> Result<Verification, Problem> {
+    // Before any work: a flood costs no query.
+    let permit = match visitor.token() {
+        Some(_) => None,
+        None => Some(app.limiter.admit(client.0)?),
+    };
+    let checked = app.reads.check(&[code], visitor.token(), &app.key_ring).await?;
+    let mut checked = checked.ok_or_else(Problem::invalid_token)?;
+    let verification = checked.pop().ok_or_else(|| Problem::internal("a check without a verdict"))?;
+    if verification.verdict == Verdict::Unknown
+        && let Some(permit) = permit
+    {
+        permit.miss();
+    }
+    count(&verification);
+    Ok(verification)
+}
+
+/// With where the log's newest record is in the public register: one statement more, for logs alone.
+pub(in crate::http) async fn with_register(
+    app: &App,
+    verification: Verification,
+) -> Result<Verification, Problem> {
+    let claim = match (&verification.log, &verification.seal_number, said(app).await?) {
+        (Some(_), Some(number), Some(said)) => claim(&app.pool, number, &said).await?,
+        _ => None,
+    };
+    let register = match claim {
+        Some(claim) => {
+            let published = app.register.clone();
+            reading(move || Ok(claim.hold(&published))).await?
+        }
+        None => None,
+    };
+    Ok(Verification { register: Some(register), ..verification })
+}
+
+fn count(verification: &Verification) {
+    metrics::counter!("ormantrace_verdicts_total", "verdict" => verification.verdict.as_str()).increment(1);
+}
+
+/// Check a seal
+///
+/// For anyone. Takes a seal number or a marking code in any form that scanners send, never an
+/// internal id. The answer names no person. Limited by address, unless a token is sent.
+#[utoipa::path(
+    get, path = "/v1/verify/{code}", operation_id = "verify_code", tag = "verification",
+    params(("code" = String, Path, description = "Seal number or marking code, percent-encoded"), VerifyQuery),
+    security((), ("token" = [])),
+    responses(
+        (status = 200, description = "The verdict, whatever was sent", body = Verification),
+        (status = 429, description = "Too many checks from this address", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub async fn verify_code(
+    State(app): State<App>,
+    visitor: Visitor,
+    client: ClientAddr,
+    OriginalUri(uri): OriginalUri,
+    asked: Result<Asked<VerifyQuery>, Problem>,
+) -> Result<Response, Problem> {
+    let Asked(VerifyQuery { register }) = match asked {
+        Ok(asked) => asked,
+        Err(problem) => return Err(visitor.refused(&app, problem).await),
+    };
+    let verification = check_one(&app, visitor, client, &last_segment(&uri)).await?;
+    let verification =
+        if register == Some(true) { with_register(&app, verification).await? } else { verification };
+    json(&verification, 4_096)
+}
+
+/// Check many seals
+#[utoipa::path(
+    post, path = "/v1/verify", operation_id = "verify_codes", tag = "verification",
+    security(("token" = [])), request_body = Codes,
+    responses(
+        (status = 200, description = "A verdict for each code, in order", body = Verdicts),
+    )
+)]
+pub async fn verify_codes(
+    State(app): State<App>,
+    _caller: Caller,
+    posted: crate::http::core::posting::Posted<Codes>,
+) -> Result<Json<Verdicts>, Problem> {
+    let items = app.reads.check(&posted.input.codes, None, &app.key_ring).await?.unwrap_or_default();
+    items.iter().for_each(count);
+    Ok(Json(Verdicts { items }))
+}

@@ -1,0 +1,190 @@
+//! Who is calling, as an address: the peer of the connection, or what a proxy that
+//! the settings trust says in `X-Forwarded-For`. By default no proxy is trusted,
+//! because anybody can write that header.
+
+use crate::base::error::Invalid;
+use crate::http::core::problem::Problem;
+use axum::extract::FromRequestParts;
+use axum::http::HeaderMap;
+use axum::http::request::Parts;
+use std::net::{IpAddr, Ipv6Addr};
+use std::str::FromStr;
+
+/// The caller's address, resolved by the layers; an extractor. Never logged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct ClientAddr(pub IpAddr);
+
+impl<S: Sync> FromRequestParts<S> for ClientAddr {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        let known = parts.extensions.get::<Self>().copied();
+        known.ok_or_else(|| Problem::internal("the layers that resolve the client's address are not on"))
+    }
+}
+
+/// A block of addresses: `10.0.0.0/8`, `fd00::/8`, or one address alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Network {
+    base: IpAddr,
+    bits: u32,
+}
+
+impl Network {
+    /// Reads CIDR notation (RFC 4632, RFC 4291 2.3) or a single address.
+    ///
+    /// # Errors
+    /// `bad-network` if it is neither, or bits are set behind the prefix, which is more
+    /// often a slip than meant.
+    pub fn parse(text: &str) -> Result<Self, Invalid> {
+        let refused = || {
+            Invalid::new(
+                "bad-network",
+                format!("{text:?} is not a network such as 10.0.0.0/8, fd00::/8 or 127.0.0.1."),
+            )
+        };
+        let (address, prefix) = text.split_once('/').map_or((text, None), |(a, p)| (a, Some(p)));
+        let base = IpAddr::from_str(address.trim()).map_err(|_| refused())?;
+        let width = if base.is_ipv4() { 32 } else { 128 };
+        let bits = match prefix {
+            None => width,
+            Some(prefix) => prefix.trim().parse().ok().filter(|bits| *bits <= width).ok_or_else(refused)?,
+        };
+        let network = Self { base, bits };
+        if network.mask(base) != Some(number(base)) {
+            return Err(refused());
+        }
+        Ok(network)
+    }
+
+    /// Whether `address` lies in it. An IPv4 address mapped into IPv6 counts as IPv4.
+    #[must_use]
+    pub fn contains(&self, address: IpAddr) -> bool {
+        self.mask(address.to_canonical()) == Some(number(self.base))
+    }
+
+    /// The address with everything behind the prefix cleared; nothing for the other family.
+    fn mask(&self, address: IpAddr) -> Option<u128> {
+        if address.is_ipv4() != self.base.is_ipv4() {
+            return None;
+        }
+        let width = if address.is_ipv4() { 32 } else { 128 };
+        let behind = width - self.bits;
+        Some(number(address).checked_shr(behind).and_then(|kept| kept.checked_shl(behind)).unwrap_or(0))
+    }
+}
+
+impl FromStr for Network {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        Self::parse(text)
+    }
+}
+
+fn number(address: IpAddr) -> u128 {
+    match address {
+        IpAddr::V4(v4) => u128::from(v4.to_bits()),
+        IpAddr::V6(v6) => v6.to_bits(),
+    }
+}
+
+/// The caller: from the right, the first address that no trusted proxy has.
+///
+/// What stands left of it may have been written by the caller himself. An entry that is no
+/// address ends the walk at the proxy that passed it on.
+#[must_use]
+pub fn resolve(peer: IpAddr, headers: &HeaderMap, trusted: &[Network]) -> ClientAddr {
+    let is_trusted = |address: IpAddr| trusted.iter().any(|network| network.contains(address));
+    let mut client = peer.to_canonical();
+    let lines: Vec<_> = headers.get_all("x-forwarded-for").iter().collect();
+    let entries = lines.iter().rev().flat_map(|line| line.to_str().unwrap_or("").rsplit(','));
+    for entry in entries {
+        if !is_trusted(client) {
+            break;
+        }
+        let Ok(next) = IpAddr::from_str(entry.trim()) else { break };
+        client = next.to_canonical();
+    }
+    ClientAddr(client)
+}
+
+/// What one subscriber can take on at will: an IPv4 address, or an IPv6 /64 (RFC 4291, 2.5.4).
+#[must_use]
+pub fn subscriber(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() >> 64 << 64)),
+        v4 @ IpAddr::V4(_) => v4,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use axum::http::HeaderValue;
+    use proptest::prelude::*;
+
+    fn ip(text: &str) -> IpAddr {
+        text.parse().unwrap()
+    }
+
+    fn client(peer: &str, forwarded: &[&str], trusted: &[&str]) -> String {
+        let mut headers = HeaderMap::new();
+        for line in forwarded {
+            headers.append("x-forwarded-for", HeaderValue::from_str(line).unwrap());
+        }
+        let trusted: Vec<_> = trusted.iter().map(|text| Network::parse(text).unwrap()).collect();
+        resolve(ip(peer), &headers, &trusted).0.to_string()
+    }
+
+    #[test]
+    fn nobody_is_believed_unless_told() {
+        assert_eq!(client("203.0.113.9", &["198.51.100.1"], &[]), "203.0.113.9");
+        assert_eq!(client("203.0.113.9", &["198.51.100.1"], &["10.0.0.0/8"]), "203.0.113.9");
+    }
+
+    #[test]
+    fn a_chain_of_proxies_is_walked_to_the_first_stranger() {
+        let trusted = &["10.0.0.0/8", "::1"];
+        assert_eq!(client("10.0.0.2", &["198.51.100.1"], trusted), "198.51.100.1");
+        assert_eq!(client("10.0.0.2", &["1.1.1.1, 198.51.100.1, 10.0.0.7"], trusted), "198.51.100.1");
+        assert_eq!(client("10.0.0.2", &["1.1.1.1", "198.51.100.1", "10.0.0.7"], trusted), "198.51.100.1");
+        assert_eq!(client("::ffff:10.0.0.2", &["2001:db8::7"], trusted), "2001:db8::7");
+        assert_eq!(client("::1", &["10.0.0.7"], trusted), "10.0.0.7", "only proxies: the farthest");
+        assert_eq!(client("10.0.0.2", &["198.51.100.1, unknown"], trusted), "10.0.0.2");
+        assert_eq!(client("10.0.0.2", &[], trusted), "10.0.0.2");
+    }
+
+    #[test]
+    fn networks_with_edges() {
+        let all = Network::parse("0.0.0.0/0").unwrap();
+        assert!(all.contains(ip("255.255.255.255")) && !all.contains(ip("2001:db8::1")));
+        assert!(Network::parse("::/0").unwrap().contains(ip("2001:db8::1")));
+        assert!(Network::parse("192.0.2.128/25").unwrap().contains(ip("192.0.2.255")));
+        assert!(!Network::parse("192.0.2.128/25").unwrap().contains(ip("192.0.2.127")));
+        for bad in
+            ["", "10.0.0.1/8", "10.0.0.0/33", "10.0.0.0/-1", "::/129", "forest", "10.0.0.0/8/8", "10.0.0/8"]
+        {
+            assert_eq!(Network::parse(bad).unwrap_err().code, "bad-network", "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_subscriber_is_an_address_or_a_64() {
+        assert_eq!(subscriber(ip("2001:db8:1:2:3:4:5:6")), ip("2001:db8:1:2::"));
+        assert_eq!(subscriber(ip("::ffff:192.0.2.1")), ip("192.0.2.1"));
+    }
+
+    proptest! {
+        #[test]
+        fn a_header_never_panics_and_never_wins_without_trust(line in "[ -~]{0,60}") {
+            prop_assert_eq!(client("203.0.113.9", &[&line], &["10.0.0.0/8"]), "203.0.113.9");
+            let _ = client("10.0.0.1", &[&line], &["10.0.0.0/8"]);
+        }
+
+        #[test]
+        fn parsing_never_panics(text in "\\PC{0,40}") {
+            let _ = Network::parse(&text);
+        }
+    }
+}

@@ -1,0 +1,176 @@
+//! `/healthz`: the process lives. `/readyz`: send it requests; not while it drains,
+//! and not while what it needs does not answer.
+
+use crate::http::core::problem::{Kind, Problem};
+use axum::Router;
+use axum::response::{IntoResponse, Json, Response};
+use axum::routing::get;
+use futures_util::future::BoxFuture;
+use serde_json::{Map, Value};
+use std::fmt;
+use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+use tokio::sync::Mutex;
+use tokio::time::Instant;
+
+/// How long a check may take before it counts as failed.
+const CHECK_TIME: Duration = Duration::from_secs(1);
+/// How long an outcome is believed, so that probing costs the database nothing.
+const BELIEVED: Duration = Duration::from_secs(1);
+
+type Check = Box<dyn Fn() -> BoxFuture<'static, Result<(), String>> + Send + Sync>;
+type Figures = Box<dyn Fn() -> Map<String, Value> + Send + Sync>;
+
+/// The state of this process. Clones share it.
+#[derive(Clone)]
+pub struct Health(Arc<Inner>);
+
+struct Inner {
+    draining: AtomicBool,
+    check: Check,
+    figures: Figures,
+    last: Mutex<Option<(Instant, Result<(), String>)>>,
+}
+
+impl fmt::Debug for Health {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Health").field("draining", &self.is_draining()).finish_non_exhaustive()
+    }
+}
+
+/// Why no requests should be sent here.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unready {
+    /// It is shutting down.
+    #[error("draining")]
+    Draining,
+    /// What it needs does not answer; the reason is for the log.
+    #[error("{0}")]
+    Check(String),
+}
+
+impl Health {
+    /// Ready whenever `check` says so within a second: a ping of the database.
+    pub fn new<F>(check: impl Fn() -> F + Send + Sync + 'static) -> Self
+    where
+        F: Future<Output = Result<(), String>> + Send + 'static,
+    {
+        Self::telling(check, Map::new)
+    }
+
+    /// The same, with what else `/readyz` tells of a ready process.
+    pub fn telling<F>(
+        check: impl Fn() -> F + Send + Sync + 'static,
+        figures: impl Fn() -> Map<String, Value> + Send + Sync + 'static,
+    ) -> Self
+    where
+        F: Future<Output = Result<(), String>> + Send + 'static,
+    {
+        Self(Arc::new(Inner {
+            draining: AtomicBool::new(false),
+            check: Box::new(move || Box::pin(check())),
+            figures: Box::new(figures),
+            last: Mutex::new(None),
+        }))
+    }
+
+    /// From now on not ready, for good. Called when the shutdown begins, before the
+    /// listener closes, so that whoever balances load can look away first.
+    pub fn drain(&self) {
+        self.0.draining.store(true, Ordering::SeqCst);
+    }
+
+    /// Whether [`Health::drain`] was called.
+    #[must_use]
+    pub fn is_draining(&self) -> bool {
+        self.0.draining.load(Ordering::SeqCst)
+    }
+
+    /// Whether requests should be sent here.
+    ///
+    /// # Errors
+    /// Why not.
+    pub async fn ready(&self) -> Result<(), Unready> {
+        if self.is_draining() {
+            return Err(Unready::Draining);
+        }
+        // Held over the check: a crowd of probes makes one ping.
+        let mut last = self.0.last.lock().await;
+        if let Some((at, outcome)) = &*last
+            && at.elapsed() < BELIEVED
+        {
+            return outcome.clone().map_err(Unready::Check);
+        }
+        let outcome = match tokio::time::timeout(CHECK_TIME, (self.0.check)()).await {
+            Ok(outcome) => outcome,
+            Err(_) => Err(format!("no answer within {CHECK_TIME:?}")),
+        };
+        *last = Some((Instant::now(), outcome.clone()));
+        outcome.map_err(Unready::Check)
+    }
+
+    /// `GET /healthz` and `GET /readyz`, public.
+    pub fn routes<S: Clone + Send + Sync + 'static>(&self) -> Router<S> {
+        let health = self.clone();
+        Router::new()
+            .route("/healthz", get(async || said("ok", Map::new())))
+            .route("/readyz", get(async move || health.answer().await))
+    }
+
+    async fn answer(&self) -> Response {
+        match self.ready().await {
+            Ok(()) => said("ready", (self.0.figures)()),
+            Err(Unready::Draining) => Problem::new(Kind::Unavailable, "This server is shutting down.")
+                .retry_after(1)
+                .into_response(),
+            Err(Unready::Check(cause)) => {
+                Problem::new(Kind::Unavailable, "What this server needs does not answer.")
+                    .retry_after(1)
+                    .caused_by(cause)
+                    .into_response()
+            }
+        }
+    }
+}
+
+fn said(status: &'static str, mut figures: Map<String, Value>) -> Response {
+    figures.insert("status".into(), status.into());
+    Json(figures).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use axum::body::Body;
+    use axum::http::Request;
+    use std::sync::atomic::AtomicU32;
+    use tower::ServiceExt;
+
+    async fn status(health: &Health, path: &str) -> u16 {
+        let request = Request::get(path).body(Body::empty()).unwrap();
+        health.routes::<()>().oneshot(request).await.unwrap().status().as_u16()
+    }
+
+    #[tokio::test]
+    async fn draining_is_alive_and_not_ready() {
+        let health = Health::new(async || Ok(()));
+        assert_eq!((status(&health, "/healthz").await, status(&health, "/readyz").await), (200, 200));
+        health.drain();
+        assert_eq!((status(&health, "/healthz").await, status(&health, "/readyz").await), (200, 503));
+    }
+
+    #[tokio::test]
+    async fn a_crowd_of_probes_makes_one_check() {
+        let checks = Arc::new(AtomicU32::new(0));
+        let counted = Arc::clone(&checks);
+        let health = Health::new(move || {
+            counted.fetch_add(1, Ordering::SeqCst);
+            async { Err("connection refused".to_owned()) }
+        });
+        let probes = (0..50).map(|_| status(&health, "/readyz"));
+        assert!(futures_util::future::join_all(probes).await.into_iter().all(|status| status == 503));
+        assert_eq!(checks.load(Ordering::SeqCst), 1);
+    }
+}

@@ -1,0 +1,468 @@
+//! What stands around every handler, in this order from the outside: packing of
+//! answers; the frame (request id, span, figures, panics, problems made whole,
+//! security headers, the one line in the log); a place among the requests at work;
+//! the bounds of the body.
+
+use crate::http::core::address::{Network, resolve};
+use crate::http::core::body::{BodySettings, guard};
+use crate::http::core::metrics;
+use crate::http::core::problem::{Cause, Kind, PROBLEM_JSON, Problem};
+use axum::Router;
+use axum::extract::{ConnectInfo, DefaultBodyLimit, FromRequestParts, MatchedPath, Request, State};
+use axum::http::header::{
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderName, REFERRER_POLICY,
+    STRICT_TRANSPORT_SECURITY, X_CONTENT_TYPE_OPTIONS,
+};
+use axum::http::request::Parts;
+use axum::http::{Extensions, HeaderMap, HeaderValue, Method, StatusCode, Version};
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::{IntoResponse, Response};
+use futures_util::FutureExt;
+use std::convert::Infallible;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::sync::Semaphore;
+use tower_http::CompressionLevel;
+use tower_http::compression::CompressionLayer;
+use tower_http::compression::predicate::{Predicate, SizeAbove};
+use tracing::Instrument;
+
+/// The id a request is known by, in the answer, in problems and in the log.
+pub const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+const PERMISSIONS_POLICY: HeaderName = HeaderName::from_static("permissions-policy");
+
+/// For pages: no script at all, nothing from elsewhere, in nobody's frame.
+const PAGE_CSP: &str = "default-src 'none'; style-src 'self'; img-src 'self' data:; form-action 'self'; \
+                        base-uri 'none'; frame-ancestors 'none'";
+/// For what is not a page: if a browser shows it, it may do nothing.
+const DATA_CSP: &str = "default-src 'none'; frame-ancestors 'none'";
+/// For the API's own documentation under `/docs`, whose viewer is a script of ours.
+const DOCS_CSP: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; \
+                        img-src 'self' data:; font-src 'self'; connect-src 'self'; base-uri 'none'; \
+                        form-action 'self'; frame-ancestors 'none'";
+
+/// What the layers need to know.
+#[derive(Clone, Debug, Default)]
+pub struct LayerSettings {
+    /// The URL under which the public reaches us. Without one, problems name their type by
+    /// path alone; HSTS is sent only if it is https.
+    pub public_url: Option<String>,
+    /// Whose `X-Forwarded-For` is believed. Default: nobody's.
+    pub trusted_proxies: Vec<Network>,
+    /// The bounds of bodies.
+    pub body: BodySettings,
+    /// How many requests of each class are worked on at once.
+    pub places: Places,
+    /// How long an answer is held back that says that an address asks too much. Whoever asks as fast as he
+    /// is answered then costs next to nothing; the others are not kept waiting, since the answer holds no
+    /// place. Default: not at all.
+    pub refusal_pause: Duration,
+}
+
+/// How many requests of each class are worked on at once, so that a flood of one leaves
+/// the others their room. In the database the reserve holds because what is asked for most
+/// (callers, verifications, logs and histories) goes through [`crate::services::reads`], which takes
+/// nothing from the pool. Their answers lie in memory meanwhile: `read` bounds that, too.
+#[derive(Clone, Copy, Debug)]
+pub struct Places {
+    /// The public check, pages, lists for anyone. Default 32.
+    pub public: usize,
+    /// Reads of the API. Default 64.
+    pub read: usize,
+    /// Writes of the API. Default 64.
+    pub write: usize,
+    /// How long a request waits for a place before it is turned away. Default 1 s.
+    pub wait: Duration,
+}
+
+impl Default for Places {
+    fn default() -> Self {
+        Self { public: 32, read: 64, write: 64, wait: Duration::from_secs(1) }
+    }
+}
+
+/// Classes of traffic that do not take each other's room.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TrafficClass {
+    /// Anyone's: the public check and the pages.
+    Public,
+    /// An organisation's reads, and checks of many codes.
+    Read,
+    /// An organisation's writes.
+    Write,
+    /// Probes, figures, and what no route takes: never turned away, costs nothing.
+    Probe,
+}
+
+impl TrafficClass {
+    /// By the route's pattern (nothing if none matched) and the method.
+    #[must_use]
+    pub fn of(method: &Method, route: Option<&str>) -> Self {
+        let Some(route) = route else { return Self::Probe };
+        let reads = matches!(*method, Method::GET | Method::HEAD);
+        match route {
+            "/healthz" | "/readyz" | "/metrics" => Self::Probe,
+            "/v1/verify" => Self::Read,
+            "/v1/species" | "/v1/regions" => Self::Public,
+            _ if route.starts_with("/v1/verify/") || !route.starts_with("/v1/") => Self::Public,
+            _ if reads => Self::Read,
+            _ => Self::Write,
+        }
+    }
+
+    fn label(self) -> &'static str {
+        match self {
+            Self::Public => "public",
+            Self::Read => "read",
+            Self::Write => "write",
+            Self::Probe => "probe",
+        }
+    }
+}
+
+/// The id of the request at hand; an extractor.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RequestId(Arc<str>);
+
+impl RequestId {
+    /// As the header, the problem and the log have it.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The caller's own, if it is 8 to 64 letters, digits, `-`, `_` or `.`; else a new one.
+    fn of(headers: &HeaderMap) -> Self {
+        let sane = |text: &&str| {
+            (8..=64).contains(&text.len())
+                && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'))
+        };
+        let given = headers.get(X_REQUEST_ID).and_then(|id| id.to_str().ok()).filter(sane);
+        // Any id of the house would do: it is made here and looked up nowhere.
+        Self(given.map_or_else(|| crate::base::ids::OperationId::new().to_string().into(), Into::into))
+    }
+}
+
+impl<S: Sync> FromRequestParts<S> for RequestId {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
+        Ok(parts.extensions.get::<Self>().cloned().unwrap_or_else(|| Self::of(&parts.headers)))
+    }
+}
+
+/// Puts everything around `router`, which has all its routes by now.
+pub fn with_layers<S>(router: Router<S>, settings: &LayerSettings) -> Router<S>
+where
+    S: Clone + Send + Sync + 'static,
+{
+    let frame = Arc::new(Frame::new(settings));
+    let packs = SizeAbove::new(1024).and(worth_packing as fn(_, _, &HeaderMap, &Extensions) -> bool);
+    router
+        .fallback(async || Problem::not_found())
+        .method_not_allowed_fallback(not_this_method)
+        .layer(DefaultBodyLimit::disable())
+        .layer(from_fn_with_state(frame, around))
+        // Speed over size: the two cores are for the database.
+        .layer(CompressionLayer::new().quality(CompressionLevel::Fastest).compress_when(packs))
+}
+
+/// A route of ours, asked by a method that it does not take. axum adds `Allow`.
+pub(in crate::http) async fn not_this_method(method: Method) -> Problem {
+    Problem::method_not_allowed(&method, None)
+}
+
+fn worth_packing(_: StatusCode, _: Version, headers: &HeaderMap, _: &Extensions) -> bool {
+    let kind = headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+    let kind = kind.split(';').next().unwrap_or_default().trim();
+    matches!(
+        kind,
+        "application/json" | PROBLEM_JSON | "text/html" | "text/css" | "text/javascript" | "image/svg+xml"
+    )
+}
+
+struct Frame {
+    base: String,
+    https: bool,
+    trusted: Vec<Network>,
+    body: BodySettings,
+    wait: Duration,
+    refusal_pause: Duration,
+    public: Semaphore,
+    read: Semaphore,
+    write: Semaphore,
+}
+
+/// What is known of a request before it is worked on.
+struct Asked {
+    id: RequestId,
+    method: &'static str,
+    route: String,
+    path: String,
+    class: TrafficClass,
+    quiet: bool,
+    started: Instant,
+}
+
+async fn around(State(frame): State<Arc<Frame>>, mut request: Request, next: Next) -> Response {
+    let matched = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned());
+    let class = TrafficClass::of(request.method(), matched.as_deref());
+    let asked = Asked {
+        id: RequestId::of(request.headers()),
+        method: metrics::method_label(request.method()),
+        path: request.uri().path().to_owned(),
+        class,
+        quiet: matched.is_some() && class == TrafficClass::Probe,
+        // A pattern of ours, never what was asked for: paths carry codes.
+        route: matched.unwrap_or_else(|| "none".to_owned()),
+        started: Instant::now(),
+    };
+    let peer = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip());
+    let peer = peer.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
+    let client = resolve(peer, request.headers(), &frame.trusted);
+    request.extensions_mut().insert(client);
+    request.extensions_mut().insert(asked.id.clone());
+
+    let (id, method, route) = (asked.id.as_str(), asked.method, asked.route.as_str());
+    let span = if asked.quiet {
+        tracing::debug_span!("request", request_id = id, method, route)
+    } else {
+        tracing::info_span!("request", request_id = id, method, route)
+    };
+    async move {
+        let _in_flight = metrics::InFlight::enter();
+        let (request, rules) = guard(request, frame.body);
+        let answer = frame.work(asked.class, request, next).await;
+        if answer.status() == StatusCode::TOO_MANY_REQUESTS {
+            tokio::time::sleep(frame.refusal_pause).await;
+        }
+        let answer = match rules.fault() {
+            Some(fault) if is_failure(&answer) => Problem::from(fault).into_response(),
+            _ => answer,
+        };
+        frame.finish(&asked, answer)
+    }
+    .instrument(span)
+    .await
+}
+
+fn is_failure(answer: &Response) -> bool {
+    answer.status().is_client_error() || answer.status().is_server_error()
+}
+
+impl Frame {
+    fn new(settings: &LayerSettings) -> Self {
+        let base = settings.public_url.as_deref().unwrap_or_default().trim_end_matches('/').to_owned();
+        Self {
+            https: base.get(..8).is_some_and(|scheme| scheme.eq_ignore_ascii_case("https://")),
+            base,
+            trusted: settings.trusted_proxies.clone(),
+            body: settings.body,
+            wait: settings.places.wait,
+            refusal_pause: settings.refusal_pause,
+            public: Semaphore::new(settings.places.public),
+            read: Semaphore::new(settings.places.read),
+            write: Semaphore::new(settings.places.write),
+        }
+    }
+
+    /// Finds a place and lets the handler work; a panic in it is a problem like any other.
+    async fn work(&self, class: TrafficClass, request: Request, next: Next) -> Response {
+        let places = match class {
+            TrafficClass::Public => Some(&self.public),
+            TrafficClass::Read => Some(&self.read),
+            TrafficClass::Write => Some(&self.write),
+            TrafficClass::Probe => None,
+        };
+        let _place = match places {
+            None => None,
+            Some(places) => {
+                let Ok(Ok(place)) = tokio::time::timeout(self.wait, places.acquire()).await else {
+                    metrics::shed(class.label());
+                    return Problem::overloaded().into_response();
+                };
+                Some(place)
+            }
+        };
+        // Handlers leave shared state whole or poisoned; nothing here is touched by them.
+        match AssertUnwindSafe(next.run(request)).catch_unwind().await {
+            Ok(answer) => answer,
+            Err(payload) => {
+                let message = payload
+                    .downcast_ref::<&str>()
+                    .copied()
+                    .or_else(|| payload.downcast_ref::<String>().map(String::as_str));
+                Problem::internal(format!("panicked: {}", message.unwrap_or("no message"))).into_response()
+            }
+        }
+    }
+
+    /// Makes problems whole, adds what every answer has, and writes the one line.
+    fn finish(&self, asked: &Asked, mut answer: Response) -> Response {
+        let cause = answer.extensions_mut().remove::<Cause>();
+        let problem = answer.extensions_mut().remove::<Arc<Problem>>().or_else(|| of_framework(&answer));
+        if let Some(problem) = &problem {
+            let whole = problem.render(&self.base, Some(&asked.path), Some(asked.id.as_str()));
+            let (parts, body) = whole.into_parts();
+            answer.headers_mut().extend(parts.headers);
+            answer.headers_mut().remove(axum::http::header::CONTENT_LENGTH);
+            *answer.body_mut() = body;
+        }
+        self.add_headers(asked, &mut answer);
+
+        let took = asked.started.elapsed();
+        let status = answer.status();
+        metrics::answered(&asked.route, asked.method, status, took);
+        let kind = problem.as_ref().map(|problem| problem.kind().slug());
+        let cause = cause.as_ref().map(|cause| &*cause.0);
+        let latency_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+        let status = status.as_u16();
+        match status {
+            500 => tracing::error!(status, latency_us, problem = kind, cause, "answered"),
+            501.. => tracing::warn!(status, latency_us, problem = kind, cause, "answered"),
+            _ if asked.quiet => tracing::debug!(status, latency_us, "answered"),
+            _ => tracing::info!(status, latency_us, problem = kind, cause, "answered"),
+        }
+        answer
+    }
+
+    fn add_headers(&self, asked: &Asked, answer: &mut Response) {
+        let is_page =
+            answer.headers().get(CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"text/html"));
+        let policy = match is_page {
+            true if asked.route.starts_with("/docs") => DOCS_CSP,
+            true => PAGE_CSP,
+            false => DATA_CSP,
+        };
+        let headers = answer.headers_mut();
+        if let Ok(id) = HeaderValue::from_str(asked.id.as_str()) {
+            headers.insert(X_REQUEST_ID, id);
+        }
+        let mut unless_set = |name: HeaderName, value: &'static str| {
+            headers.entry(name).or_insert(HeaderValue::from_static(value));
+        };
+        unless_set(CONTENT_SECURITY_POLICY, policy);
+        unless_set(X_CONTENT_TYPE_OPTIONS, "nosniff");
+        unless_set(REFERRER_POLICY, "no-referrer");
+        unless_set(CACHE_CONTROL, "no-store");
+        if is_page {
+            unless_set(PERMISSIONS_POLICY, "camera=(), geolocation=(), microphone=(), payment=(), usb=()");
+        }
+        if self.https {
+            unless_set(STRICT_TRANSPORT_SECURITY, "max-age=31536000");
+        }
+    }
+}
+
+/// A failure in plain text or without a body is the framework's or a library's own: its status is kept,
+/// its text is not. A failure that is a page is somebody's page.
+fn of_framework(answer: &Response) -> Option<Arc<Problem>> {
+    let kind = answer.headers().get(CONTENT_TYPE).map_or(&b""[..], HeaderValue::as_bytes);
+    if !is_failure(answer) || !(kind.is_empty() || kind.starts_with(b"text/plain")) {
+        return None;
+    }
+    let kind = Kind::ALL.iter().find(|kind| kind.status() == answer.status())?;
+    Some(Arc::new(Problem::new(*kind, kind.title())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn classes_by_route_and_method() {
+        let of = |method, route| TrafficClass::of(&method, Some(route));
+        assert_eq!(of(Method::GET, "/v1/verify/{code}"), TrafficClass::Public);
+        assert_eq!(of(Method::GET, "/verify/{code}"), TrafficClass::Public);
+        assert_eq!(of(Method::GET, "/01/{gtin}/21/{serial}"), TrafficClass::Public);
+        assert_eq!(of(Method::POST, "/v1/verify"), TrafficClass::Read);
+        assert_eq!(of(Method::HEAD, "/v1/logs/{code}"), TrafficClass::Read);
+        assert_eq!(of(Method::POST, "/v1/harvests"), TrafficClass::Write);
+        assert_eq!(of(Method::DELETE, "/v1/keys/{id}"), TrafficClass::Write);
+        assert_eq!(of(Method::GET, "/readyz"), TrafficClass::Probe);
+        assert_eq!(TrafficClass::of(&Method::POST, None), TrafficClass::Probe);
+    }
+
+    #[test]
+    fn a_request_id_is_the_callers_if_it_is_sane() {
+        let of = |given: &'static str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(X_REQUEST_ID, HeaderValue::from_static(given));
+            RequestId::of(&headers).as_str() == given
+        };
+        assert!(of("tablet-17.0042_a"));
+        assert!(!of("short"));
+        assert!(!of("with a space"));
+        assert!(!of("a-name;drop"));
+        assert!(!of("12345678901234567890123456789012345678901234567890123456789012345"));
+        let own = RequestId::of(&HeaderMap::new());
+        assert_eq!(own.as_str().parse::<uuid::Uuid>().unwrap().get_version_num(), 7);
+    }
+
+    #[derive(Clone, Default)]
+    struct Paper(Arc<std::sync::Mutex<Vec<u8>>>);
+
+    impl std::io::Write for Paper {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[tokio::test]
+    async fn who_asks_too_much_waits_for_being_told_so_and_takes_nobodys_place() {
+        let ask = |pause: Duration| {
+            let told = async || Problem::too_many_requests(1);
+            let router = Router::new()
+                .route("/v1/verify/{code}", axum::routing::get(told))
+                .route("/verify", axum::routing::get(async || "asked"));
+            let places = Places { public: 1, ..Places::default() };
+            let settings = LayerSettings { places, refusal_pause: pause, ..LayerSettings::default() };
+            let router: Router = with_layers(router, &settings);
+            move |path: &'static str| {
+                let request = Request::get(path).body(axum::body::Body::empty()).unwrap();
+                tower::ServiceExt::oneshot(router.clone(), request)
+            }
+        };
+        let at_once = ask(Duration::ZERO);
+        assert_eq!(at_once("/v1/verify/KZ-0000417").await.unwrap().status(), 429);
+        let held = ask(Duration::from_hours(1));
+        let mut refused = std::pin::pin!(held("/v1/verify/KZ-0000417"));
+        // As far as it gets without waiting: to the pause.
+        assert!(refused.as_mut().now_or_never().is_none());
+        assert_eq!(held("/verify").await.unwrap().status(), 200, "the only place is free");
+        assert!(refused.as_mut().now_or_never().is_none());
+    }
+
+    #[tokio::test]
+    async fn a_cause_is_logged_once_with_its_request_and_nothing_of_the_callers() {
+        let paper = Paper::default();
+        let writer = paper.clone();
+        let lines = tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish();
+        let _told = tracing::subscriber::set_default(lines);
+        let fail = async || Problem::internal("relation log_event is away");
+        let router = Router::new().route("/v1/logs/{code}", axum::routing::get(fail));
+        let router: Router = with_layers(router, &LayerSettings::default());
+        let request = Request::get("/v1/logs/KZ-0000417?note=Serik")
+            .header("authorization", "Bearer birch-token")
+            .header(X_REQUEST_ID, "tablet-17-0042")
+            .body(axum::body::Body::empty())
+            .unwrap();
+        let answer = tower::ServiceExt::oneshot(router, request).await.unwrap();
+        assert_eq!(answer.status(), 500);
+        let told = String::from_utf8(paper.0.lock().unwrap().clone()).unwrap();
+        assert_eq!(told.lines().count(), 1, "{told}");
+        assert_eq!(told.matches("relation log_event is away").count(), 1);
+        assert!(told.contains("tablet-17-0042") && told.contains("/v1/logs/{code}"), "{told}");
+        for secret in ["KZ-0000417", "Serik", "birch"] {
+            assert!(!told.contains(secret), "{told}");
+        }
+    }
+}

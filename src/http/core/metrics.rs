@@ -1,0 +1,228 @@
+//! What Prometheus may ask: requests by matched route, method and status class, how
+//! many are in hand, how many were turned away, and gauges that others lend (the
+//! pool's connections). Nothing of a label comes from a caller: not a path, not a
+//! code, not a name.
+
+use crate::http::core::problem::Problem;
+use axum::Router;
+use axum::http::header::CONTENT_TYPE;
+use axum::http::{HeaderMap, Method, StatusCode};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
+use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+use std::fmt;
+use std::future::Future;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+const REQUESTS: &str = "ormantrace_http_requests_total";
+const SECONDS: &str = "ormantrace_http_request_seconds";
+const IN_FLIGHT: &str = "ormantrace_http_requests_in_flight";
+const SHED: &str = "ormantrace_http_requests_shed_total";
+
+/// Upper bounds of the latency histogram in seconds; the goals of the product lie between.
+const BUCKETS: &[f64] =
+    &[0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
+
+/// How often samples are folded into their buckets if nobody asks.
+const UPKEEP: Duration = Duration::from_secs(5);
+
+/// The process's recorder, put in once however many servers a process (a test) starts.
+///
+/// Nothing is recorded before the first call. Answers nothing if another recorder was
+/// there before, which then has the figures.
+pub fn install() -> Option<&'static PrometheusHandle> {
+    static HANDLE: OnceLock<Option<PrometheusHandle>> = OnceLock::new();
+    HANDLE
+        .get_or_init(|| {
+            let builder = PrometheusBuilder::new()
+                .set_buckets_for_metric(Matcher::Suffix("_seconds".into()), BUCKETS)
+                .ok()?;
+            let handle = builder.install_recorder().ok()?;
+            describe_counter!(REQUESTS, "Requests answered, by matched route, method and status class.");
+            describe_histogram!(SECONDS, "Seconds from the head of a request to the head of its answer.");
+            describe_gauge!(IN_FLIGHT, "Requests that are being worked on.");
+            describe_counter!(
+                "ormantrace_merged_statements_total",
+                "Statements of the merging readers, by reader; tries after a failure not counted."
+            );
+            describe_counter!("ormantrace_merged_askers_total", "Requests that those statements answered.");
+            crate::evidence::register::describe_figures();
+            describe_counter!(SHED, "Requests answered 503 because no place came free, by class.");
+            // Samples wait in memory until they are folded; a server that nobody scrapes must not grow.
+            let folding = handle.clone();
+            let spawned = std::thread::Builder::new().name("metrics".into()).spawn(move || {
+                loop {
+                    std::thread::sleep(UPKEEP);
+                    folding.run_upkeep();
+                }
+            });
+            spawned.ok().map(|_| handle)
+        })
+        .as_ref()
+}
+
+/// Only methods we know become labels.
+pub(in crate::http) fn method_label(method: &Method) -> &'static str {
+    match method.as_str() {
+        "GET" => "GET",
+        "HEAD" => "HEAD",
+        "POST" => "POST",
+        "PUT" => "PUT",
+        "PATCH" => "PATCH",
+        "DELETE" => "DELETE",
+        "OPTIONS" => "OPTIONS",
+        _ => "other",
+    }
+}
+
+fn class_label(status: StatusCode) -> &'static str {
+    match status.as_u16() / 100 {
+        2 => "2xx",
+        3 => "3xx",
+        4 => "4xx",
+        5 => "5xx",
+        _ => "1xx",
+    }
+}
+
+pub(in crate::http) fn answered(route: &str, method: &'static str, status: StatusCode, took: Duration) {
+    let route = route.to_owned();
+    counter!(REQUESTS, "route" => route.clone(), "method" => method, "status" => class_label(status))
+        .increment(1);
+    histogram!(SECONDS, "route" => route, "method" => method).record(took.as_secs_f64());
+}
+
+pub(in crate::http) fn shed(class: &'static str) {
+    counter!(SHED, "class" => class).increment(1);
+}
+
+/// Counts one request as in hand until dropped, however it ends.
+pub(in crate::http) struct InFlight(());
+
+impl InFlight {
+    pub(in crate::http) fn enter() -> Self {
+        gauge!(IN_FLIGHT).increment(1.0);
+        Self(())
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        gauge!(IN_FLIGHT).decrement(1.0);
+    }
+}
+
+type Reading = Arc<dyn Fn() -> f64 + Send + Sync>;
+
+/// What `/metrics` answers, with the gauges that are read at that moment.
+#[derive(Clone, Default)]
+pub struct Exposition {
+    readings: Vec<(&'static str, Reading)>,
+}
+
+impl fmt::Debug for Exposition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.readings.iter().map(|(name, _)| name)).finish()
+    }
+}
+
+impl Exposition {
+    /// The process's figures; installs the recorder.
+    #[must_use]
+    pub fn new() -> Self {
+        install();
+        Self::default()
+    }
+
+    /// With a gauge that is read whenever somebody asks, such as the pool's idle connections.
+    #[must_use]
+    pub fn with_gauge(
+        mut self,
+        name: &'static str,
+        help: &'static str,
+        read: impl Fn() -> f64 + Send + Sync + 'static,
+    ) -> Self {
+        describe_gauge!(name, help);
+        self.readings.push((name, Arc::new(read)));
+        self
+    }
+
+    /// The figures as Prometheus text (exposition format 0.0.4).
+    #[must_use]
+    pub fn render(&self) -> String {
+        for (name, read) in &self.readings {
+            gauge!(*name).set(read());
+        }
+        install().map(PrometheusHandle::render).unwrap_or_default()
+    }
+
+    /// `GET /metrics` for whom `guard` lets in: the operator's token is its business.
+    pub fn routes<S, G, F>(self, guard: G) -> Router<S>
+    where
+        S: Clone + Send + Sync + 'static,
+        G: Fn(HeaderMap) -> F + Clone + Send + Sync + 'static,
+        F: Future<Output = Result<(), Problem>> + Send + 'static,
+    {
+        let show = move |headers: HeaderMap| {
+            let allowed = guard(headers);
+            let exposition = self.clone();
+            async move {
+                allowed.await?;
+                Ok::<_, Problem>(exposition.answer())
+            }
+        };
+        Router::new().route("/metrics", get(show))
+    }
+
+    /// `GET /metrics` for anyone, for a listener of its own (`--metrics-listen`).
+    pub fn open_routes<S: Clone + Send + Sync + 'static>(self) -> Router<S> {
+        self.routes(async |_| Ok(()))
+    }
+
+    fn answer(&self) -> Response {
+        ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], self.render()).into_response()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use axum::body::Body;
+    use axum::http::Request;
+    use tower::ServiceExt;
+
+    #[test]
+    fn installing_again_gives_the_same() {
+        let first = install().unwrap();
+        assert!(std::ptr::eq(first, install().unwrap()));
+    }
+
+    #[test]
+    fn what_is_counted_is_shown() {
+        let exposition = Exposition::new().with_gauge("ormantrace_test_idle", "Idle.", || 3.0);
+        answered("/v1/logs/{code}", "GET", StatusCode::OK, Duration::from_millis(3));
+        shed("public");
+        let text = exposition.render();
+        let expect = r#"ormantrace_http_requests_total{route="/v1/logs/{code}",method="GET",status="2xx"} 1"#;
+        assert!(text.contains(expect), "{text}");
+        assert!(text.contains("ormantrace_http_request_seconds_bucket"), "{text}");
+        assert!(text.contains(r#"ormantrace_http_requests_shed_total{class="public"}"#), "{text}");
+        assert!(text.contains("ormantrace_test_idle 3"), "{text}");
+    }
+
+    #[test]
+    fn a_method_nobody_knows_is_no_label() {
+        assert_eq!(method_label(&Method::from_bytes(b"FELL").unwrap()), "other");
+    }
+
+    #[tokio::test]
+    async fn the_guard_decides() {
+        let status = async |router: Router| {
+            router.oneshot(Request::get("/metrics").body(Body::empty()).unwrap()).await.unwrap().status()
+        };
+        assert_eq!(status(Exposition::new().routes(async |_| Err(Problem::unauthorized()))).await, 401);
+        assert_eq!(status(Exposition::new().open_routes()).await, 200);
+    }
+}

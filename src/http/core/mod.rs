@@ -1,0 +1,20 @@
+//! What every endpoint is made of: the application's state, who calls, bodies, limits, problems, writes.
+
+pub mod address;
+pub mod app;
+pub mod asked;
+pub mod auth;
+pub mod body;
+pub mod conditional;
+pub mod described;
+pub mod health;
+pub mod kind;
+pub mod layers;
+pub mod limit;
+pub mod metrics;
+pub mod paging;
+pub mod posting;
+pub mod problem;
+pub mod rejection;
+pub mod sized;
+pub mod together;

@@ -1,0 +1,146 @@
+//! Lists by keyset: a page is what comes after the last item of the one before, so
+//! that rows added meanwhile move nothing.
+
+use crate::base::error::{At, Invalid};
+use crate::http::core::problem::Problem;
+use axum::http::{HeaderValue, header::LINK};
+use axum::response::{IntoResponse, Response};
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use utoipa::ToSchema;
+
+/// How many items a page has if nothing is said.
+pub const DEFAULT_LIMIT: i64 = 100;
+/// How many it has at most.
+pub const MOST: i64 = 1_000;
+
+/// How many items a page shall have, 1 to 1,000.
+#[derive(Clone, Copy, Debug)]
+pub struct Limit(i64);
+
+impl Limit {
+    /// Reads a number from 1 to 1,000.
+    pub fn parse(digits: &str) -> Result<Self, Invalid> {
+        match digits.parse() {
+            Ok(limit @ 1..=MOST) => Ok(Self(limit)),
+            _ => Err(Invalid::new("bad-limit", "The limit is a whole number from 1 to 1,000.")),
+        }
+    }
+
+    /// One more row than the page has, which tells whether another page follows.
+    #[must_use]
+    pub fn probe(limit: Option<Self>) -> i64 {
+        Self::of(limit) + 1
+    }
+
+    /// The number, or the default.
+    #[must_use]
+    pub fn of(limit: Option<Self>) -> i64 {
+        limit.map_or(DEFAULT_LIMIT, |limit| limit.0)
+    }
+}
+
+impl utoipa::PartialSchema for Limit {
+    fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::schema::Schema> {
+        utoipa::openapi::ObjectBuilder::new()
+            .schema_type(utoipa::openapi::schema::Type::Integer)
+            .minimum(Some(1))
+            .maximum(Some(1_000))
+            .default(Some(100.into()))
+            .description(Some("Items a page"))
+            .build()
+            .into()
+    }
+}
+
+impl ToSchema for Limit {}
+
+crate::base::input::parse_number!(Limit);
+
+/// Where a page begins: opaque to clients, the last key of the page before to us.
+#[derive(Clone, Debug)]
+pub struct Cursor(String);
+
+impl Cursor {
+    /// Takes any text of cursor form; [`Cursor::key`] tells whether it is one of ours.
+    pub fn parse(text: &str) -> Result<Self, Invalid> {
+        let fits =
+            text.len() <= 512 && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
+        if fits { Ok(Self(text.to_owned())) } else { Err(foreign()) }
+    }
+
+    /// The key that it holds.
+    pub fn key<K: DeserializeOwned>(cursor: Option<&Self>) -> Result<Option<K>, Problem> {
+        let Some(cursor) = cursor else { return Ok(None) };
+        let key =
+            URL_SAFE_NO_PAD.decode(&cursor.0).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());
+        key.map(Some).ok_or_else(|| Problem::wrong_at(At::Query("cursor".into()), foreign()))
+    }
+
+    fn after<K: Serialize>(key: &K) -> String {
+        URL_SAFE_NO_PAD.encode(serde_json::to_vec(key).unwrap_or_default())
+    }
+}
+
+fn foreign() -> Invalid {
+    Invalid::new("bad-cursor", "This is no cursor that we gave; take `next` of the page before.")
+}
+
+impl utoipa::PartialSchema for Cursor {
+    fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::schema::Schema> {
+        utoipa::openapi::ObjectBuilder::new()
+            .schema_type(utoipa::openapi::schema::Type::String)
+            .pattern(Some("^[A-Za-z0-9_-]{1,512}$"))
+            .description(Some("`next` of the page before"))
+            .build()
+            .into()
+    }
+}
+
+impl ToSchema for Cursor {}
+
+crate::base::input::parse_text!(Cursor);
+
+/// One page of a list.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Page<T> {
+    /// The items.
+    pub items: Vec<T>,
+    /// Cursor of the next page; null on the last.
+    pub next: Option<String>,
+}
+
+impl<T: Serialize> Page<T> {
+    /// A page of rows that were asked for with [`Limit::probe`]: drops the probe and remembers the last key.
+    pub fn of<R, K: Serialize>(
+        mut rows: Vec<R>,
+        limit: Option<Limit>,
+        key: impl Fn(&R) -> K,
+        item: impl Fn(R) -> T,
+    ) -> Self {
+        let size = usize::try_from(Limit::of(limit)).unwrap_or(usize::MAX);
+        let more = rows.len() > size;
+        rows.truncate(size);
+        let next = if more { rows.last().map(|row| Cursor::after(&key(row))) } else { None };
+        Self { items: rows.into_iter().map(item).collect(), next }
+    }
+
+    /// The answer, with `Link: rel="next"`; `uri` is the request's own.
+    #[must_use]
+    pub fn answer(self, uri: &axum::http::Uri) -> Response {
+        let link = self.next.as_ref().and_then(|next| {
+            let others = uri.query().unwrap_or_default().split('&');
+            let kept: Vec<_> = others.filter(|p| !p.is_empty() && !p.starts_with("cursor=")).collect();
+            let query =
+                kept.into_iter().chain([format!("cursor={next}").as_str()]).collect::<Vec<_>>().join("&");
+            HeaderValue::try_from(format!("<{}?{query}>; rel=\"next\"", uri.path())).ok()
+        });
+        let mut response = axum::Json(self).into_response();
+        if let Some(link) = link {
+            response.headers_mut().insert(LINK, link);
+        }
+        response
+    }
+}

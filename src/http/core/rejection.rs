@@ -1,0 +1,168 @@
+//! What the framework refuses, and what a body's bounds refuse, said as a [`Problem`].
+
+use crate::http::core::body::BodyFault;
+use crate::http::core::problem::{Kind, Problem, chain};
+use axum::extract::rejection::{
+    BytesRejection, ExtensionRejection, FailedToBufferBody, JsonRejection, PathRejection, QueryRejection,
+    StringRejection,
+};
+use std::error::Error as StdError;
+
+impl Problem {
+    /// What a failure to read the body means: too large, too slow, an encoding we do not
+    /// take, or simply broken off. Handlers that read the body themselves use this.
+    #[must_use]
+    pub fn from_body_error(error: &(dyn StdError + 'static)) -> Self {
+        let mut next = Some(error);
+        while let Some(inner) = next {
+            if let Some(fault) = inner.downcast_ref::<BodyFault>() {
+                return Self::from(*fault);
+            }
+            if inner.is::<http_body_util::LengthLimitError>() {
+                return Self::new(Kind::TooLarge, "The body has more bytes than this call takes.");
+            }
+            next = inner.source();
+        }
+        Self::malformed("The body broke off before its end.").caused_by(chain(error))
+    }
+}
+
+impl From<BodyFault> for Problem {
+    fn from(fault: BodyFault) -> Self {
+        match fault {
+            BodyFault::TooLarge { limit } => Self::too_large(limit),
+            BodyFault::TooSlow => {
+                Self::new(Kind::RequestTimeout, "The body did not arrive in time. Nothing was stored.")
+            }
+            BodyFault::Encoding { gzip: true } => {
+                Self::unsupported_media_type("The body's Content-Encoding is not taken; gzip or none is.")
+            }
+            BodyFault::Encoding { gzip: false } => {
+                Self::unsupported_media_type("This call takes no Content-Encoding; gzip is for batches.")
+            }
+            BodyFault::BadGzip => Self::malformed("The body says it is gzip and is not, or breaks off."),
+        }
+    }
+}
+
+impl From<FailedToBufferBody> for Problem {
+    fn from(rejection: FailedToBufferBody) -> Self {
+        Self::from_body_error(&rejection)
+    }
+}
+
+impl From<BytesRejection> for Problem {
+    fn from(rejection: BytesRejection) -> Self {
+        Self::from_body_error(&rejection)
+    }
+}
+
+impl From<StringRejection> for Problem {
+    fn from(rejection: StringRejection) -> Self {
+        match rejection {
+            StringRejection::InvalidUtf8(_) => Self::malformed("The body is not UTF-8."),
+            other => Self::from_body_error(&other),
+        }
+    }
+}
+
+impl From<JsonRejection> for Problem {
+    fn from(rejection: JsonRejection) -> Self {
+        match rejection {
+            JsonRejection::MissingJsonContentType(_) => {
+                Self::unsupported_media_type("Send Content-Type: application/json.")
+            }
+            // serde's sentences quote what was sent, which may be a person's name: not even for the log.
+            JsonRejection::JsonSyntaxError(_) => Self::malformed("The body is not JSON."),
+            JsonRejection::JsonDataError(_) => {
+                Self::new(Kind::Wrong, "The JSON has not the shape this call takes.")
+            }
+            other => Self::from_body_error(&other),
+        }
+    }
+}
+
+impl From<QueryRejection> for Problem {
+    fn from(_: QueryRejection) -> Self {
+        Self::new(Kind::Wrong, "A query parameter is unknown, repeated or not of its type.")
+    }
+}
+
+impl From<PathRejection> for Problem {
+    /// An id that cannot be one names nothing; a path that is not text is malformed.
+    fn from(rejection: PathRejection) -> Self {
+        use axum::extract::path::ErrorKind;
+        match rejection {
+            PathRejection::FailedToDeserializePathParams(failure) => match failure.kind() {
+                ErrorKind::InvalidUtf8InPathParam { .. } => {
+                    Self::malformed("The path is not UTF-8 after percent-decoding.")
+                }
+                ErrorKind::WrongNumberOfParameters { .. } | ErrorKind::UnsupportedType { .. } => {
+                    Self::internal(failure.body_text())
+                }
+                _ => Self::not_found(),
+            },
+            other => Self::internal(chain(&other)),
+        }
+    }
+}
+
+impl From<ExtensionRejection> for Problem {
+    fn from(rejection: ExtensionRejection) -> Self {
+        Self::internal(chain(&rejection))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use axum::body::{Body, Bytes};
+    use axum::extract::{FromRequest, FromRequestParts, Json, Path, Query, Request};
+    use axum::http::header::CONTENT_TYPE;
+    use std::collections::HashMap;
+
+    async fn json(content_type: Option<&str>, body: &'static str) -> Problem {
+        let mut request = Request::builder();
+        if let Some(content_type) = content_type {
+            request = request.header(CONTENT_TYPE, content_type);
+        }
+        let request = request.body(Body::from(body)).unwrap();
+        Json::<HashMap<String, u32>>::from_request(request, &()).await.unwrap_err().into()
+    }
+
+    #[tokio::test]
+    async fn json_that_is_none_that_is_wrong_and_that_does_not_say_so() {
+        assert_eq!(json(None, "{}").await.kind(), Kind::UnsupportedMediaType);
+        assert_eq!(json(Some("text/csv"), "{}").await.kind(), Kind::UnsupportedMediaType);
+        assert_eq!(json(Some("application/json"), "{").await.kind(), Kind::Malformed);
+        assert_eq!(json(Some("application/json"), r#"{"pieces": "ten"}"#).await.kind(), Kind::Wrong);
+    }
+
+    #[tokio::test]
+    async fn a_fault_is_found_under_the_frameworks_wrapping() {
+        let broken = |fault: BodyFault| {
+            let pieces = futures_util::stream::iter([Err::<Bytes, _>(fault)]);
+            Bytes::from_request(Request::new(Body::from_stream(pieces)), &())
+        };
+        let kind = |rejection: BytesRejection| Problem::from(rejection).kind();
+        assert_eq!(kind(broken(BodyFault::TooLarge { limit: 9 }).await.unwrap_err()), Kind::TooLarge);
+        assert_eq!(kind(broken(BodyFault::TooSlow).await.unwrap_err()), Kind::RequestTimeout);
+        assert_eq!(kind(broken(BodyFault::BadGzip).await.unwrap_err()), Kind::Malformed);
+        let encoding = BodyFault::Encoding { gzip: false };
+        assert_eq!(kind(broken(encoding).await.unwrap_err()), Kind::UnsupportedMediaType);
+    }
+
+    #[tokio::test]
+    async fn a_query_of_the_wrong_type_is_422() {
+        let (mut parts, ()) = Request::builder().uri("/v1/logs?limit=many").body(()).unwrap().into_parts();
+        let refused = Query::<HashMap<String, u32>>::from_request_parts(&mut parts, &()).await.unwrap_err();
+        assert_eq!(Problem::from(refused).kind(), Kind::Wrong);
+    }
+
+    #[tokio::test]
+    async fn a_path_without_its_route_is_our_own_fault() {
+        let (mut parts, ()) = Request::builder().uri("/v1/logs").body(()).unwrap().into_parts();
+        let refused = Path::<String>::from_request_parts(&mut parts, &()).await.unwrap_err();
+        assert_eq!(Problem::from(refused).kind(), Kind::Internal);
+    }
+}

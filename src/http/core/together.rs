@@ -1,0 +1,178 @@
+//! Custody events on their way into one transaction with others: [`crate::services::group_commit`], asked
+//! through a merging queue like the hot reads, on connections that are not the pool's.
+
+use crate::base::error::{Error, Result};
+use crate::db::batching::{Bounds, Merged, Question};
+use crate::db::is_down;
+use crate::evidence::chain::Tx;
+use crate::evidence::idempotency::stored::{Kept, lock_of};
+use crate::http::core::app::App;
+use crate::http::core::posting::{Done, Posting};
+use crate::http::core::problem::Problem;
+use crate::services::group_commit::{self, MOST_LOGS, Made, Together, is_plain};
+use crate::services::reads::planned_once;
+use crate::timber::custody::record::CustodyAnswer;
+use crate::timber::custody::request::NewCustodyEvent;
+use crate::timber::event::words::EventType;
+use crate::timber::party::key::Caller;
+use axum::response::Response;
+use sqlx::PgPool;
+use sqlx::postgres::{PgConnectOptions, PgConnection};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::timeout;
+
+/// What two statements may take; after that the database is asked once more.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// How long COMMIT is waited for before it is said that nobody knows.
+const COMMIT: Duration = Duration::from_secs(15);
+
+/// Cost in logs.
+const WRITES: Bounds = Bounds {
+    name: "custody_events",
+    connections: 1,
+    queue: 1_024,
+    askers: 64,
+    cost: 500,
+    // What it waits for has bounds of its own, so that no COMMIT is asked for a second time.
+    patience: Duration::from_mins(1),
+};
+
+/// The queue of postings that may go with others. Clones share it.
+pub type Writes = Merged<Plain>;
+
+/// A queue to the database of `pool`, in the same role.
+///
+/// # Panics
+/// Outside a tokio runtime.
+#[must_use]
+pub fn writes(pool: &PgPool) -> Writes {
+    let options: PgConnectOptions = pool.connect_options().as_ref().clone();
+    let options = planned_once(options).application_name("ormantrace-writer");
+    Merged::new(&Arc::new(options), WRITES)
+}
+
+/// A posting that waits for others to go with.
+pub struct Plain {
+    app: App,
+    content: Arc<(NewCustodyEvent, Caller)>,
+    posting: Posting,
+}
+
+/// Records a posting together with whatever comes at the same time; nothing, if it has to go alone, and then
+/// nothing of it was done.
+///
+/// # Errors
+/// The database is away, or too many wait; nobody knows what became of the COMMIT.
+pub async fn record(
+    app: &App,
+    content: &Arc<(NewCustodyEvent, Caller)>,
+    posting: &Posting,
+) -> Result<Option<Response>, Problem> {
+    if !is_plain(&content.0) || app.queue.behind().is_some() {
+        return Ok(None);
+    }
+    let plain = Plain { app: app.clone(), content: Arc::clone(content), posting: posting.clone() };
+    Ok(app.writes.ask(plain).await?.map(Done::answer))
+}
+
+impl Plain {
+    fn posting(&self) -> group_commit::Posting<'_> {
+        let (request, caller) = &*self.content;
+        let key = self.posting.idempotency_key.as_deref();
+        group_commit::Posting {
+            caller,
+            request,
+            fingerprint: &self.posting.fingerprint,
+            key: key.map(|key| (key, lock_of(caller.organization, key))),
+        }
+    }
+
+    /// The answer, and what is kept of it.
+    fn done(&self, made: &Made, now: chrono::DateTime<chrono::Utc>) -> (Done, Option<Kept>) {
+        let (request, caller) = &*self.content;
+        let mut done = done(request, &made.answer);
+        if let Some(receipt) = self.app.queue.receipt(&made.leaves) {
+            done = done.receipted(receipt);
+        }
+        let key = self.posting.idempotency_key.as_deref();
+        let kept = key.map(|key| done.kept(caller.organization, key, self.posting.fingerprint, now));
+        (done, kept)
+    }
+}
+
+impl Question for Plain {
+    /// Nothing for a posting that has to go alone.
+    type Answer = Option<Done>;
+
+    fn cost(&self) -> usize {
+        self.content.0.logs.len().min(MOST_LOGS)
+    }
+
+    /// Fails only as long as nothing can have been committed: whoever fails is asked once more.
+    async fn ask(db: &mut PgConnection, questions: &[&Self]) -> sqlx::Result<Vec<Result<Option<Done>>>> {
+        let Some(app) = questions.first().map(|question| question.app.clone()) else { return Ok(Vec::new()) };
+        let mut tx = Tx::on(db).await?;
+        let late = || Err(Error::Database(sqlx::Error::Io(std::io::ErrorKind::TimedOut.into())));
+        let done = match timeout(PATIENCE, within(&mut tx, &app, questions)).await.unwrap_or_else(|_| late())
+        {
+            Ok(done) => done,
+            Err(Error::Database(fault)) if is_down(&fault) => return Err(fault),
+            Err(fault) => {
+                tracing::warn!(postings = questions.len(), error = %fault, "postings go one by one");
+                Vec::new()
+            }
+        };
+        if done.iter().all(Option::is_none) {
+            tx.rollback().await?;
+            return Ok(questions.iter().map(|_| Ok(None)).collect());
+        }
+        let leaves = tx.leaves().hashes.len();
+        let answer: fn(Done) -> Result<Option<Done>> = match timeout(COMMIT, tx.commit()).await {
+            Ok(Ok(())) => {
+                app.queue.committed(leaves);
+                let postings = done.iter().flatten().count() as u64;
+                metrics::counter!("ormantrace_transactions_total", "transaction" => "record_custody_event")
+                    .increment(postings);
+                |done| Ok(Some(done))
+            }
+            // PostgreSQL said no: nothing was done.
+            Ok(Err(fault)) if !is_down(&fault) => |_| Ok(None),
+            Ok(Err(_)) | Err(_) => {
+                |_| Err(Error::OutcomeUnknown(sqlx::Error::Io(std::io::ErrorKind::ConnectionAborted.into())))
+            }
+        };
+        Ok(done.into_iter().map(|done| done.map_or(Ok(None), answer)).collect())
+    }
+}
+
+/// Everything between BEGIN and COMMIT; an answer for each that goes through.
+async fn within(tx: &mut Tx<'_>, app: &App, questions: &[&Plain]) -> Result<Vec<Option<Done>>> {
+    let postings: Vec<_> = questions.iter().map(|question| question.posting()).collect();
+    let (together, made) = Together::decide(tx, &postings, &app.clock).await?;
+    let mut kept = Vec::new();
+    let done = questions.iter().zip(made).map(|(question, made)| {
+        let made = made?;
+        for hash in &made.leaves.hashes {
+            tx.remember(*hash, made.leaves.received_at);
+        }
+        let (done, keep) = question.done(&made, together.now());
+        kept.extend(keep);
+        Some(done)
+    });
+    let done = done.collect();
+    if !together.is_empty() {
+        together.store(tx, kept).await?;
+    }
+    Ok(done)
+}
+
+/// The answer to a posting that was recorded.
+pub(in crate::http) fn done(request: &NewCustodyEvent, answer: &CustodyAnswer) -> Done {
+    with_hashes(request, Done::created(answer, format_args!("operation {}", answer.operation_id)))
+}
+
+/// A replacement adds an event to the old seal's batch too, of which the answer says nothing.
+pub(in crate::http) fn with_hashes(request: &NewCustodyEvent, done: Done) -> Done {
+    if request.r#type == EventType::SealReplaced { done } else { done.with_hashes() }
+}

@@ -1,0 +1,32 @@
+//! What people see in a browser: the start page, the form, the answer of a check, errors.
+//!
+//! Pages are pure functions from facts to HTML. They carry no script and no inline style, ask
+//! nothing of any other host, and read top-down: verdict first. Strangers' text is escaped by the
+//! templates and isolated by `<bdi>`.
+
+pub mod assets;
+pub mod problems;
+pub mod reference;
+pub mod routes;
+mod view;
+
+pub use view::{
+    FormProblem, error_page, render_form, render_register, render_start, render_verification, verify_path,
+};
+
+/// The headers that every page needs, names in lower case: the router sets them on HTML answers.
+///
+/// The policy allows our own style sheet, images and form, and nothing else. `no-store`, because a
+/// verdict is true only when it is given; `vary`, because the language comes from the header.
+pub const PAGE_HEADERS: [(&str, &str); 7] = [
+    ("content-type", "text/html; charset=utf-8"),
+    (
+        "content-security-policy",
+        "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
+    ),
+    ("x-content-type-options", "nosniff"),
+    ("referrer-policy", "no-referrer"),
+    ("permissions-policy", "camera=(), geolocation=(), microphone=()"),
+    ("cache-control", "no-store"),
+    ("vary", "accept-language"),
+];

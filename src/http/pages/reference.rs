@@ -1,0 +1,53 @@
+//! The lists that codes come from. Public, the same for everybody.
+
+use crate::base::region::{Region, RegionNames};
+use crate::http::core::asked::NothingAsked;
+use crate::timber::party::key::Caller;
+use crate::timber::wood::species::{Species, SpeciesRow};
+use axum::Json;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+/// All species.
+#[derive(Serialize, ToSchema)]
+pub struct SpeciesList {
+    /// The species, conifers first.
+    items: Vec<&'static SpeciesRow>,
+    /// Always null: the list is one page.
+    next: Option<String>,
+}
+
+/// All regions.
+#[derive(Serialize, ToSchema)]
+pub struct RegionList {
+    /// The regions, by code.
+    items: Vec<&'static RegionNames>,
+    /// Always null: the list is one page.
+    next: Option<String>,
+}
+
+/// Species that a ticket or a log can name.
+#[utoipa::path(
+    get,
+    path = "/v1/species",
+    tag = "reference",
+    responses(
+        (status = 200, description = "All species", body = SpeciesList),
+    )
+)]
+pub async fn list_species(_caller: Option<Caller>, _: NothingAsked) -> Json<SpeciesList> {
+    Json(SpeciesList { items: Species::all().map(Species::row).collect(), next: None })
+}
+
+/// Regions of Kazakhstan by ISO 3166-2, with their names.
+#[utoipa::path(
+    get,
+    path = "/v1/regions",
+    tag = "reference",
+    responses(
+        (status = 200, description = "All regions", body = RegionList),
+    )
+)]
+pub async fn list_regions(_caller: Option<Caller>, _: NothingAsked) -> Json<RegionList> {
+    Json(RegionList { items: Region::all().map(Region::names).collect(), next: None })
+}

@@ -1,0 +1,180 @@
+//! The pages for people with a browser. Each asks the same code as the API does and renders it.
+
+use crate::base::i18n::Lang;
+use crate::base::input::Document;
+use crate::http::api::proofs::said;
+use crate::http::api::verify::{check_one, last_segment, with_register};
+use crate::http::core::address::ClientAddr;
+use crate::http::core::app::App;
+use crate::http::core::auth::Visitor;
+use crate::http::core::problem::{PROBLEM_JSON, Problem};
+use crate::http::pages::{
+    FormProblem, PAGE_HEADERS, assets, error_page, render_form, render_register, render_start,
+    render_verification, verify_path,
+};
+use crate::timber::seal::Identification;
+use axum::extract::{OriginalUri, Path, Request, State};
+use axum::http::header::{
+    ACCEPT, ACCEPT_LANGUAGE, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, LOCATION, RETRY_AFTER, VARY,
+};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::{Json, Router};
+
+/// The pages' addresses.
+pub fn routes() -> Router<App> {
+    Router::new()
+        .route("/", get(start))
+        .route("/verify", get(form))
+        .route("/verify/{code}", get(answer))
+        .route("/register", get(register))
+        .route("/01/{gtin}/21/{serial}", get(digital_link))
+        .route("/assets/{file}", get(assets::get_asset))
+}
+
+/// The language: by the query's `lang`, else the header. A query that cannot be read has none.
+fn language(uri: &Uri, headers: &HeaderMap) -> Lang {
+    let asked = parameter(uri, "lang");
+    Lang::choose(asked.as_deref(), headers.get(ACCEPT_LANGUAGE).and_then(|header| header.to_str().ok()))
+}
+
+/// A parameter as it was entered, if it is there; one that cannot be read is as good as absent.
+fn parameter(uri: &Uri, name: &str) -> Option<String> {
+    let query = Document::query(uri.query()).ok()?;
+    let text = query.root().get(name)?.text().ok()?;
+    Some(text.to_owned())
+}
+
+fn html(page: String) -> Response {
+    let mut response = page.into_response();
+    for (name, value) in PAGE_HEADERS {
+        response.headers_mut().insert(HeaderName::from_static(name), HeaderValue::from_static(value));
+    }
+    response
+}
+
+/// Whether the client would rather have `text/html` than JSON: it names it, and before any JSON.
+/// Browsers name it first; programs that say nothing get JSON where there is any.
+fn prefers_html(headers: &HeaderMap) -> bool {
+    let accept = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
+    let types = accept.flat_map(|value| value.split(','));
+    let mut names =
+        types.map(|range| range.split(';').next().unwrap_or_default().trim().to_ascii_lowercase());
+    names
+        .find_map(|name| match name.as_str() {
+            "text/html" | "application/xhtml+xml" => Some(true),
+            "application/json" | PROBLEM_JSON => Some(false),
+            _ => None,
+        })
+        .unwrap_or(false)
+}
+
+fn see_other(path: &str) -> Response {
+    match HeaderValue::try_from(path) {
+        Ok(path) => (StatusCode::SEE_OTHER, [(LOCATION, path)]).into_response(),
+        Err(_) => Problem::not_found().into_response(),
+    }
+}
+
+async fn start(OriginalUri(uri): OriginalUri, headers: HeaderMap) -> Response {
+    html(render_start(language(&uri, &headers)))
+}
+
+async fn form(OriginalUri(uri): OriginalUri, headers: HeaderMap) -> Response {
+    let lang = language(&uri, &headers);
+    let Some(code) = parameter(&uri, "code") else {
+        // A code was sent, and is not even text.
+        let unreadable = uri.query().is_some_and(|query| query.contains("code="));
+        return html(render_form(lang, "", unreadable.then_some(FormProblem::Unreadable)));
+    };
+    let chosen = parameter(&uri, "lang").and_then(|tag| Lang::from_tag(&tag));
+    match verify_path(&code, chosen) {
+        Ok(path) => see_other(&path),
+        Err(problem) => html(render_form(lang, &code, Some(problem))),
+    }
+}
+
+async fn answer(
+    State(app): State<App>,
+    visitor: Visitor,
+    client: ClientAddr,
+    OriginalUri(uri): OriginalUri,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let verification = check_one(&app, visitor, client, &last_segment(&uri)).await?;
+    // Whether it is in the register is not worth a verdict: without an answer the page says nothing of it.
+    let verification = match with_register(&app, verification.clone()).await {
+        Ok(with_register) => with_register,
+        Err(problem) => {
+            tracing::warn!(cause = problem.cause().unwrap_or_default(), "the page does without the register");
+            verification
+        }
+    };
+    Ok(html(render_verification(&verification, language(&uri, &headers), app.clock.now())))
+}
+
+async fn register(
+    State(app): State<App>,
+    OriginalUri(uri): OriginalUri,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let said = said(&app).await?;
+    let receipts = app.queue.receipt_keys();
+    Ok(html(render_register(language(&uri, &headers), said.as_deref(), &receipts)))
+}
+
+/// What the label's QR code carries (GS1 Digital Link): leads people to the page, and answers
+/// programs that ask for JSON at once.
+async fn digital_link(
+    State(app): State<App>,
+    visitor: Visitor,
+    client: ClientAddr,
+    Path((gtin, serial)): Path<(String, String)>,
+    OriginalUri(uri): OriginalUri,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    // A link that is wrong leads to the page that says what is wrong with it.
+    let code = Identification::from_parts(&gtin, &serial)
+        .map_or_else(|_| format!("01{gtin}21{serial}"), |code| code.as_str().to_owned());
+    let json = headers
+        .get_all(ACCEPT)
+        .iter()
+        .any(|accept| accept.to_str().is_ok_and(|accept| accept.contains("application/json")));
+    let mut response = if json && !prefers_html(&headers) {
+        Json(check_one(&app, visitor, client, &code).await?).into_response()
+    } else {
+        let lang = parameter(&uri, "lang").and_then(|tag| Lang::from_tag(&tag));
+        see_other(&verify_path(&code, lang).map_err(|_| Problem::not_found())?)
+    };
+    response.headers_mut().insert(VARY, HeaderValue::from_static("accept"));
+    Ok(response)
+}
+
+/// Turns problems into pages for those who asked for a page, everywhere but under the API. Stands
+/// outside all other layers, so that a request shed for want of a place is told so as well.
+pub async fn problems_as_pages(request: Request, next: Next) -> Response {
+    let for_people = !request.uri().path().starts_with("/v1/") && prefers_html(request.headers());
+    if !for_people {
+        return next.run(request).await;
+    }
+    let lang = language(request.uri(), request.headers());
+    let response = next.run(request).await;
+    if response.headers().get(CONTENT_TYPE).is_none_or(|kind| kind.as_bytes() != PROBLEM_JSON.as_bytes()) {
+        return response;
+    }
+    let (mut parts, _) = response.into_parts();
+    let text = |name: HeaderName| parts.headers.get(name).and_then(|value| value.to_str().ok());
+    let retry = text(RETRY_AFTER).and_then(|seconds| seconds.parse().ok());
+    let id = text(crate::http::core::layers::X_REQUEST_ID).unwrap_or_default();
+    let page = html(error_page(parts.status, lang, id, retry));
+    let (told, body) = page.into_parts();
+    // The problem's own length and packing are not the page's.
+    parts.headers.remove(CONTENT_LENGTH);
+    parts.headers.remove(CONTENT_ENCODING);
+    for (name, value) in &told.headers {
+        parts.headers.insert(name, value.clone());
+    }
+    Response::from_parts(parts, body)
+}

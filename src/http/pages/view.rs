@@ -1,0 +1,553 @@
+//! From facts to HTML.
+
+use super::assets;
+use crate::base::i18n::Lang;
+use crate::base::i18n::text::{say, say_with, say_word};
+use crate::evidence::register::published::Said;
+use crate::evidence::tlog::VerifierKey;
+use crate::services::verification::answer::{Outcome, Verdict, Verification, VerifiedLog};
+use askama::Template;
+use axum::http::StatusCode;
+use chrono::{DateTime, Utc};
+use std::fmt::Write as _;
+
+/// What every page has: its language and the frame around its content.
+struct Frame {
+    lang: Lang,
+    style: String,
+    icon: String,
+}
+
+impl Frame {
+    fn new(lang: Lang) -> Self {
+        Self { lang, style: assets::style_path(), icon: assets::icon_path() }
+    }
+
+    fn say(&self, key: &str) -> String {
+        say(self.lang, key)
+    }
+
+    fn code(&self) -> &'static str {
+        self.lang.code()
+    }
+
+    fn languages(&self) -> impl Iterator<Item = (&'static str, &'static str, bool)> {
+        Lang::ALL.into_iter().map(|lang| (lang.code(), lang.own_name(), lang == self.lang))
+    }
+}
+
+/// Why the form is shown again instead of an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FormProblem {
+    /// Nothing was entered.
+    Empty,
+    /// What was entered can be no part of an address, so nothing can be looked up.
+    Unreadable,
+}
+
+/// The form inside a page, with what was entered and what was wrong with it.
+struct Ask<'a> {
+    entered: &'a str,
+    problem: Option<String>,
+}
+
+impl Ask<'_> {
+    const BLANK: Self = Self { entered: "", problem: None };
+}
+
+#[derive(Template)]
+#[template(path = "start.html")]
+struct Start<'a> {
+    frame: Frame,
+    ask: Ask<'a>,
+    steps: [(String, String); 4],
+}
+
+#[derive(Template)]
+#[template(path = "form.html")]
+struct Form<'a> {
+    frame: Frame,
+    ask: Ask<'a>,
+}
+
+#[derive(Template)]
+#[template(path = "error.html")]
+struct Failure<'a> {
+    frame: Frame,
+    ask: Ask<'a>,
+    title: String,
+    text: String,
+    status: String,
+    retry: Option<String>,
+    request_id: &'a str,
+    may_ask: bool,
+}
+
+#[derive(Template)]
+#[template(path = "verification.html")]
+struct Answer<'a> {
+    frame: Frame,
+    ask: Ask<'a>,
+    title: String,
+    word: String,
+    message: &'a str,
+    verdict: &'static str,
+    mark: Mark,
+    /// The heading over what the buyer compares, or over what is recorded if there is no use in comparing.
+    compare: Option<Compare>,
+    origin: Vec<Row>,
+    last: Vec<Row>,
+    checks: Vec<Checked<'a>>,
+    register: Option<InRegister>,
+    /// Absent when the code could not be read: a slip of the finger is no reason to accuse anybody.
+    doubt_title: Option<String>,
+    /// Whether to try again is the first thing to do.
+    again_first: bool,
+    checked_at: String,
+    code: String,
+    /// Where no log is shown to compare with, and the code is not the number itself.
+    seal_number: Option<&'a str>,
+}
+
+/// What the register has of the log's newest record.
+struct InRegister {
+    line: String,
+    /// Where the proof is.
+    proof: String,
+    /// What it is called when it is kept.
+    file: String,
+}
+
+#[derive(Template)]
+#[template(path = "register.html")]
+struct Register {
+    frame: Frame,
+    now: Option<RegisterNow>,
+}
+
+/// What is published.
+struct RegisterNow {
+    line: String,
+    origin: String,
+    root: String,
+    keys: Vec<String>,
+    witnesses: Vec<String>,
+    receipts: Vec<String>,
+}
+
+/// The shape of the verdict's mark: told apart without colour.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Mark {
+    Tick,
+    Bar,
+    Cross,
+    Question,
+}
+
+struct Compare {
+    title: String,
+    lead: Option<String>,
+    rows: Vec<Measure>,
+}
+
+/// A row to compare, with the name of its picture.
+struct Measure {
+    picture: &'static str,
+    label: String,
+    value: String,
+    /// A second name, smaller, and its language.
+    also: Option<(String, &'static str)>,
+    hint: Option<String>,
+}
+
+struct Row {
+    label: String,
+    value: String,
+}
+
+struct Checked<'a> {
+    outcome: &'static str,
+    word: String,
+    text: &'a str,
+}
+
+/// The longest code a page repeats, in characters: a marking code has about 130.
+const SHOWN_CODE: usize = 160;
+/// The longest code that becomes part of an address, in bytes: a Digital Link URL fits several times.
+const LONGEST_CODE: usize = 1024;
+
+/// `GET /`: what this is, and the form.
+#[must_use]
+pub fn render_start(lang: Lang) -> String {
+    let step = |name: &str| {
+        (say(lang, &format!("start-step-{name}")), say(lang, &format!("start-step-{name}-text")))
+    };
+    let steps = ["seal", "record", "follow", "check"].map(step);
+    written(&Start { frame: Frame::new(lang), ask: Ask::BLANK, steps })
+}
+
+/// `GET /verify` without a usable `code`: the form, with `problem` and what was `entered` if it was tried.
+#[must_use]
+pub fn render_form(lang: Lang, entered: &str, problem: Option<FormProblem>) -> String {
+    let problem = problem.map(|problem| match problem {
+        FormProblem::Empty => say(lang, "ask-empty"),
+        FormProblem::Unreadable => say(lang, "ask-unreadable"),
+    });
+    written(&Form { frame: Frame::new(lang), ask: Ask { entered, problem } })
+}
+
+/// `GET /verify?code=…`: where the answer lives, with everything percent-encoded that could mean
+/// something in an address (GS is `%1D`); or why the form is shown again.
+///
+/// Dots alone are refused: browsers take `.` and `..`, encoded or not, as steps in a path.
+pub fn verify_path(code: &str, lang: Option<Lang>) -> Result<String, FormProblem> {
+    let code = code.trim_matches(|c: char| c.is_whitespace() && c != '\u{1d}');
+    if code.is_empty() {
+        return Err(FormProblem::Empty);
+    }
+    if code.len() > LONGEST_CODE || code == "." || code == ".." {
+        return Err(FormProblem::Unreadable);
+    }
+    let mut path = format!("/verify/{}", path_segment(code));
+    if let Some(lang) = lang {
+        path.push_str("?lang=");
+        path.push_str(lang.code());
+    }
+    Ok(path)
+}
+
+/// A text as one segment of a path.
+fn path_segment(text: &str) -> String {
+    let mut segment = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            segment.push(char::from(byte));
+        } else {
+            // Writing to a String cannot fail.
+            let _ = write!(segment, "%{byte:02X}");
+        }
+    }
+    segment
+}
+
+/// An error for people: 404, 429 and 503 have their own sentences, all else one for all.
+/// `retry_after` is in seconds, as in the header of that name.
+#[must_use]
+pub fn error_page(status: StatusCode, lang: Lang, request_id: &str, retry_after: Option<u32>) -> String {
+    let family = match status.as_u16() {
+        404 => "404",
+        429 => "429",
+        503 => "503",
+        _ => "other",
+    };
+    written(&Failure {
+        frame: Frame::new(lang),
+        ask: Ask::BLANK,
+        title: say(lang, &format!("error-{family}-title")),
+        text: say(lang, &format!("error-{family}-text")),
+        status: say_with(lang, "error-status", &[("status", status.as_str().into())]),
+        retry: retry_after.map(|seconds| say_with(lang, "error-retry", &[("seconds", seconds.into())])),
+        request_id,
+        may_ask: family == "404",
+    })
+}
+
+/// `GET /register`: what the register is, how it stands, and how anybody checks it.
+#[must_use]
+pub fn render_register(lang: Lang, said: Option<&Said>, receipts: &[VerifierKey]) -> String {
+    let now = said.map(|said| RegisterNow {
+        line: say_with(
+            lang,
+            "register-size",
+            &[
+                ("size", count(said.checkpoint.size)),
+                ("signed", signed(lang, said.witnesses, said.policy.witnesses.len()).into()),
+            ],
+        ),
+        origin: said.checkpoint.origin.clone(),
+        root: crate::evidence::tlog::to_base64(&said.checkpoint.root),
+        keys: said.policy.registers.iter().map(ToString::to_string).collect(),
+        witnesses: said.policy.witnesses.iter().map(ToString::to_string).collect(),
+        receipts: receipts.iter().map(ToString::to_string).collect(),
+    });
+    written(&Register { frame: Frame::new(lang), now })
+}
+
+/// A number that chooses no plural, digit by digit.
+fn count(number: u64) -> crate::base::i18n::text::Value<'static> {
+    number.to_string().into()
+}
+
+/// Who stands behind it.
+fn signed(lang: Lang, k: usize, n: usize) -> String {
+    say_with(lang, "register-signed", &[("k", k.into()), ("n", n.into())])
+}
+
+fn in_register(answer: &Verification, lang: Lang) -> Option<InRegister> {
+    let (Some(Some(registered)), Some(number)) = (&answer.register, &answer.seal_number) else { return None };
+    let line = say_with(
+        lang,
+        "register-line",
+        &[
+            ("received", lang.moment(registered.received_at).into()),
+            ("index", count(registered.index)),
+            ("size", count(registered.size)),
+            ("signed", signed(lang, registered.witnesses.k, registered.witnesses.n).into()),
+        ],
+    );
+    let segment = path_segment(number);
+    Some(InRegister {
+        line,
+        proof: format!("/v1/logs/{segment}/proof"),
+        file: format!("{number}.tlog-proof"),
+    })
+}
+
+/// `GET /verify/{code}`: the answer, checked at `now`.
+#[must_use]
+pub fn render_verification(answer: &Verification, lang: Lang, now: DateTime<Utc>) -> String {
+    let word = answer.verdict.word(lang);
+    let code = shown(&answer.code);
+    let mark = match answer.verdict {
+        Verdict::Valid => Mark::Tick,
+        Verdict::Closed | Verdict::Unused => Mark::Bar,
+        Verdict::Void => Mark::Cross,
+        Verdict::Unknown => Mark::Question,
+    };
+    let again_first = answer.verdict == Verdict::Unknown;
+    // What was mistyped is easier mended than typed anew.
+    let ask = Ask { entered: if again_first { &answer.code } else { "" }, problem: None };
+    let readable =
+        !answer.checks.iter().any(|check| check.code == "format" && check.outcome == Outcome::Fail);
+    let doubt = if answer.verdict == Verdict::Valid { "mismatch-title" } else { "doubt-title" };
+    written(&Answer {
+        frame: Frame::new(lang),
+        ask,
+        title: say_with(
+            lang,
+            "title-verdict",
+            &[("verdict", word.as_str().into()), ("code", code.as_str().into())],
+        ),
+        word,
+        message: answer.message.get(lang),
+        verdict: answer.verdict.as_str(),
+        mark,
+        compare: answer.log.as_ref().map(|log| compare(answer, log, lang)),
+        origin: answer.log.as_ref().map(|log| origin(log, lang)).unwrap_or_default(),
+        last: answer.log.as_ref().map(|log| last(log, lang)).unwrap_or_default(),
+        checks: answer
+            .checks
+            .iter()
+            .map(|check| Checked {
+                outcome: check.outcome.as_str(),
+                word: say(lang, &format!("outcome-{}", check.outcome.as_str())),
+                text: check.text.get(lang),
+            })
+            .collect(),
+        again_first,
+        register: in_register(answer, lang),
+        doubt_title: readable.then(|| say(lang, doubt)),
+        checked_at: say_with(lang, "checked-at", &[("when", lang.moment(now).into())]),
+        seal_number: answer
+            .seal_number
+            .as_deref()
+            .filter(|number| answer.log.is_none() && *number != answer.code),
+        code,
+    })
+}
+
+fn compare(answer: &Verification, log: &VerifiedLog, lang: Lang) -> Compare {
+    let valid = answer.verdict == Verdict::Valid;
+    let about = |key: &str| say_with(lang, key, &[("kind", log.kind.as_str().into())]);
+    let hint = |key: &str| valid.then(|| say(lang, key));
+    let amount = |key: &str, value| say_with(lang, key, &[("value", lang.decimal(value).into())]);
+    let measure = |picture, key: &str, value| Measure {
+        picture,
+        label: say(lang, key),
+        value,
+        also: None,
+        hint: hint(&format!("hint-{key}")),
+    };
+
+    let mut rows = Vec::new();
+    if let Some(number) = &answer.seal_number {
+        rows.push(measure("seal", "seal", number.clone()));
+    }
+    let (name, also) = species(log, lang);
+    rows.push(Measure { also, ..measure("species", "species", name) });
+    if let Some(length) = log.length_m {
+        rows.push(measure("length", "length", amount("metres", length)));
+    }
+    if let Some(diameter) = log.top_diameter_cm {
+        rows.push(measure("diameter", "diameter", amount("centimetres", diameter)));
+    }
+    if let Some(count) = log.pieces {
+        let count = say_with(lang, "pieces-count", &[("count", count.into())]);
+        rows.push(measure("pieces", "pieces", count));
+    }
+    let title = about(if valid { "compare-title" } else { "record-title" });
+    Compare { title, lead: valid.then(|| about("compare-lead")), rows }
+}
+
+/// The species in the visitor's language, and a second name that helps: the Latin one.
+fn species(log: &VerifiedLog, lang: Lang) -> (String, Option<(String, &'static str)>) {
+    let latin = Some((log.species_name.latin.clone(), "la"));
+    match lang {
+        Lang::Kk => (log.species_name.kk.clone(), latin),
+        Lang::Ru => (log.species_name.ru.clone(), latin),
+        Lang::En => match english_name(&log.species) {
+            Some(name) => (name.to_owned(), latin),
+            None => (log.species_name.latin.clone(), None),
+        },
+    }
+}
+
+/// The common English name of a species of the list, by its code. The list itself has Kazakh, Russian
+/// and Latin names; a species that comes later is shown in Latin.
+fn english_name(code: &str) -> Option<&'static str> {
+    Some(match code {
+        "pinus_sylvestris" => "Scots pine",
+        "pinus_sibirica" => "Siberian stone pine",
+        "picea_schrenkiana" => "Schrenk’s spruce",
+        "picea_obovata" => "Siberian spruce",
+        "abies_sibirica" => "Siberian fir",
+        "larix_sibirica" => "Siberian larch",
+        "juniperus" => "Juniper",
+        "quercus_robur" => "English oak",
+        "fraxinus" => "Ash",
+        "acer" => "Maple",
+        "ulmus_laevis" => "European white elm",
+        "ulmus_pumila" => "Siberian elm",
+        "haloxylon_aphyllum" => "Black saxaul",
+        "haloxylon_persicum" => "White saxaul",
+        "betula_pendula" => "Silver birch",
+        "populus_tremula" => "Aspen",
+        "populus_nigra" => "Black poplar",
+        "populus_alba" => "White poplar",
+        "populus_diversifolia" => "Turanga poplar",
+        "salix_alba" => "White willow",
+        "alnus_glutinosa" => "Black alder",
+        "tilia_cordata" => "Small-leaved lime",
+        _ => return None,
+    })
+}
+
+fn origin(log: &VerifiedLog, lang: Lang) -> Vec<Row> {
+    let row = |key: &str, value: String| Row { label: say(lang, key), value };
+    vec![
+        row("region", log.origin.region.name.get(lang).to_owned()),
+        row("forestry", log.origin.forestry.clone()),
+        row("ticket", log.felling_ticket.clone()),
+        row("felled-on", lang.date(log.felled_on)),
+        row("volume", say_with(lang, "cubic-metres", &[("value", lang.decimal(log.volume_m3).into())])),
+    ]
+}
+
+fn last(log: &VerifiedLog, lang: Lang) -> Vec<Row> {
+    let row = |key: &str, value: String| Row { label: say(lang, key), value };
+    let event = &log.last_event;
+    let mut rows = vec![
+        row("status", say_word(lang, "state", &log.status)),
+        row("last-event", format!("{}, {}", say_word(lang, "event", &event.kind), lang.date(event.on))),
+    ];
+    if let Some(region) = &event.region {
+        rows.push(row("region", region.name.get(lang).to_owned()));
+    }
+    if let Some(holder) = &log.holder_name {
+        rows.push(row("holder", holder.clone()));
+    }
+    rows
+}
+
+/// A code as a page repeats it: separators visible, other control characters replaced, cut if endless.
+fn shown(code: &str) -> String {
+    let mut shown: String = code
+        .chars()
+        .take(SHOWN_CODE)
+        .map(|c| match c {
+            '\u{1d}' => '␝',
+            c if c.is_control() => '\u{fffd}',
+            c => c,
+        })
+        .collect();
+    if code.chars().nth(SHOWN_CODE).is_some() {
+        shown.push('…');
+    }
+    shown
+}
+
+/// A template's text. Ours write into memory and call nothing that fails, so the error branch
+/// is only for a defect; it leaves a trace and half a page rather than no answer at all.
+fn written(template: &impl Template) -> String {
+    let mut page = String::with_capacity(16 * 1024);
+    if let Err(error) = template.render_into(&mut page) {
+        tracing::error!(%error, "a page could not be written");
+    }
+    page
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn everything_that_means_something_in_an_address_is_encoded() {
+        let code = "010487000000001421SN-1/2?\u{1d}91AB+C\u{1d}92x=&%#";
+        assert_eq!(
+            verify_path(code, None),
+            Ok("/verify/010487000000001421SN-1%2F2%3F%1D91AB%2BC%1D92x%3D%26%25%23".to_owned())
+        );
+        assert_eq!(verify_path(" KZ 12 \n", Some(Lang::Ru)), Ok("/verify/KZ%2012?lang=ru".to_owned()));
+        assert_eq!(verify_path("қ", None), Ok("/verify/%D2%9B".to_owned()));
+    }
+
+    #[test]
+    fn what_cannot_be_an_address_brings_the_form_back() {
+        assert_eq!(verify_path("", None), Err(FormProblem::Empty));
+        assert_eq!(verify_path(" \t\r\n", None), Err(FormProblem::Empty));
+        for dots in [".", "..", " .. "] {
+            assert_eq!(verify_path(dots, None), Err(FormProblem::Unreadable));
+        }
+        assert!(verify_path("...", None).is_ok());
+        assert!(verify_path(&"9".repeat(LONGEST_CODE), None).is_ok());
+        assert_eq!(verify_path(&"9".repeat(LONGEST_CODE + 1), None), Err(FormProblem::Unreadable));
+    }
+
+    proptest! {
+        #[test]
+        fn an_address_is_one_plain_segment_and_gives_the_code_back(code in "[^\\s\u{1c}-\u{1f}.](?s:.{0,60})[^\\s.]") {
+            let path = verify_path(&code, None).unwrap();
+            let segment = path.strip_prefix("/verify/").unwrap();
+            prop_assert!(segment.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._~%".contains(&b)));
+            let mut bytes = Vec::new();
+            let mut rest = segment;
+            while let Some(first) = rest.chars().next() {
+                if first == '%' {
+                    bytes.push(u8::from_str_radix(&rest[1..3], 16).unwrap());
+                    rest = &rest[3..];
+                } else {
+                    bytes.push(u8::try_from(first).unwrap());
+                    rest = &rest[1..];
+                }
+            }
+            prop_assert_eq!(String::from_utf8(bytes).unwrap(), code);
+        }
+    }
+
+    #[test]
+    fn a_code_is_shown_without_what_the_eye_cannot_see() {
+        assert_eq!(shown("21A\u{1d}91K\u{0}\u{1b}[2J"), "21A␝91K\u{fffd}\u{fffd}[2J");
+        let endless = "7".repeat(SHOWN_CODE + 1);
+        assert_eq!(shown(&endless), format!("{}…", "7".repeat(SHOWN_CODE)));
+    }
+
+    #[test]
+    fn every_outcome_has_its_word() {
+        for outcome in [Outcome::Pass, Outcome::Fail, Outcome::Unknown] {
+            for lang in Lang::ALL {
+                assert!(!say(lang, &format!("outcome-{}", outcome.as_str())).contains('⟦'));
+            }
+        }
+    }
+}

@@ -1,0 +1,9 @@
+//! What needs several nouns and no HTTP: batched reads, the public check, exports and proofs, the offline
+//! verifier, the group commit of custody events.
+
+pub mod export;
+pub mod group_commit;
+pub mod lookup;
+pub mod reads;
+pub mod verification;
+pub mod verifier;

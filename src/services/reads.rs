@@ -1,0 +1,205 @@
+//! What is read most, through readers that merge it ([`merge`]): whose a token is, what a seal says,
+//! how a log stands, what happened to it.
+//!
+//! They have connections of their own, so that no flood of reads takes one from the writes. Every
+//! answer is decided for its asker alone, from rows that were read after he asked; only the names of
+//! organisations are remembered, and said where a row of that kind proves them fresh.
+
+use crate::base::error::{Error, Result};
+use crate::base::token::Token;
+use crate::db::batching::{self, Bounds, Merged};
+use crate::services::verification::answer::Verification;
+use crate::services::verification::lookup::{Check, Found, Sought};
+use crate::timber::custody::history::{self, LogHistory};
+use crate::timber::custody::log::store::{LogRow, Look, Sight};
+use crate::timber::custody::telling::{Memory, Telling, Told};
+use crate::timber::party::key::{Caller, Presented};
+use crate::timber::party::reader::Reader;
+use crate::timber::seal::signing::KeyRing;
+use chrono::{DateTime, Utc};
+use sqlx::PgPool;
+use sqlx::postgres::PgConnectOptions;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::timeout;
+
+/// One statement of a merged reader takes milliseconds; one that takes this long is given up.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// The same for whoever is asked for alone, page by page.
+const LONG_PATIENCE: Duration = Duration::from_secs(20);
+/// How long one waits for room for a long history.
+const ROOM_WAIT: Duration = Duration::from_secs(2);
+/// A history of more events is a long one, and goes its own way.
+const SHORT: u32 = 100;
+/// Events of long histories that lie in memory at once. An event takes about 2 kB.
+const ROOM: u32 = 8_000;
+
+const CALLERS: Bounds =
+    Bounds { name: "callers", connections: 1, queue: 1_024, askers: 64, cost: 64, patience: PATIENCE };
+const SEALS: Bounds = Bounds { name: "seals", connections: 1, ..CALLERS };
+/// Checks of many seals at once: at most 1,000 codes each, one after the other.
+const MANY_SEALS: Bounds =
+    Bounds { name: "many_seals", queue: 64, askers: 1, patience: LONG_PATIENCE, ..CALLERS };
+const LOGS: Bounds = Bounds { name: "logs", ..CALLERS };
+/// Cost in events, of about 1 kB each.
+const TELLINGS: Bounds = Bounds { name: "histories", cost: 2_000, ..CALLERS };
+const LONG_TELLINGS: Bounds =
+    Bounds { name: "long_histories", queue: 64, askers: 1, patience: LONG_PATIENCE, ..CALLERS };
+
+/// The readers. Clones share them.
+#[derive(Clone)]
+pub struct Reads {
+    callers: Merged<Presented>,
+    seals: Merged<Sought>,
+    many_seals: Merged<Sought>,
+    logs: Merged<Look>,
+    tellings: Merged<Telling>,
+    long_tellings: Merged<Telling>,
+    room: Arc<Semaphore>,
+    names: Arc<Memory>,
+}
+
+impl Reads {
+    /// Readers of the database of `pool`, in the same role, on connections that are not the pool's.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime.
+    #[must_use]
+    pub fn of(pool: &PgPool) -> Self {
+        Self::new(pool.connect_options().as_ref().clone())
+    }
+
+    /// Readers of a database. Nothing is connected before it is needed.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime.
+    #[must_use]
+    pub fn new(database: PgConnectOptions) -> Self {
+        let database = Arc::new(of_readers(database));
+        Self {
+            callers: Merged::new(&database, CALLERS),
+            seals: Merged::new(&database, SEALS),
+            many_seals: Merged::new(&database, MANY_SEALS),
+            logs: Merged::new(&database, LOGS),
+            tellings: Merged::new(&database, TELLINGS),
+            long_tellings: Merged::new(&database, LONG_TELLINGS),
+            names: Arc::default(),
+            room: Arc::new(Semaphore::new(usize::try_from(ROOM).unwrap_or(Semaphore::MAX_PERMITS))),
+        }
+    }
+
+    /// Whose a token is, if it is valid now.
+    ///
+    /// # Errors
+    /// The database is away, or too many ask.
+    pub async fn caller(&self, token: &Token, now: DateTime<Utc>) -> Result<Option<Caller>> {
+        self.presented(Presented::new(token, now)).await
+    }
+
+    /// Whose a token is, if it is valid at the time of the call.
+    ///
+    /// # Errors
+    /// The database is away, or too many ask.
+    pub async fn presented(&self, token: Presented) -> Result<Option<Caller>> {
+        self.callers.ask(token).await
+    }
+
+    /// What is known of seals, in their order; nothing for who sends a bad token along.
+    ///
+    /// # Errors
+    /// The database is away, or too many ask.
+    pub async fn seals(&self, sought: Sought) -> Result<Option<Vec<Found>>> {
+        let many = batching::Question::cost(&sought) > SEALS.cost;
+        if many { self.many_seals.ask(sought).await } else { self.seals.ask(sought).await }
+    }
+
+    /// A log, and who asks; nothing if it is absent or the token is bad.
+    ///
+    /// # Errors
+    /// The database is away, or too many ask.
+    pub async fn log(&self, look: Look) -> Result<Option<(Caller, LogRow)>> {
+        self.logs.ask(look).await
+    }
+
+    /// What happened to a log. A long history waits for room in memory, and holds up no short one.
+    ///
+    /// # Errors
+    /// The database is away, or too many ask; a stored event that cannot be read.
+    pub async fn tell(&self, telling: Telling) -> Result<Told> {
+        let telling = telling.with(&self.names);
+        if let Some(told) = telling.remembered() {
+            return Ok(told);
+        }
+        match self.room(telling.events()).await? {
+            None => self.tellings.ask(telling).await,
+            room => Ok(Told { room, ..self.long_tellings.ask(telling).await? }),
+        }
+    }
+
+    /// The history of a log that `sight` leaves `reader`.
+    ///
+    /// # Errors
+    /// The database is away, or too many ask; a stored event that cannot be read.
+    pub async fn history(&self, row: &LogRow, sight: Sight, reader: Reader) -> Result<LogHistory> {
+        history::of(row, sight, reader, self.tell(history::query(row, sight, reader)?).await?)
+    }
+
+    /// Checks what somebody sent, in order: texts that cannot be read, too, get their verdict. Nothing, if he
+    /// sent a bad `token` with them. One question for all of it; none if there is nothing to look for.
+    ///
+    /// # Errors
+    /// The database is away, or too many ask.
+    pub async fn check(
+        &self,
+        texts: &[impl AsRef<str>],
+        token: Option<Presented>,
+        ring: &KeyRing,
+    ) -> Result<Option<Vec<Verification>>> {
+        let check = Check::of(texts);
+        let found = match token {
+            _ if !check.is_empty() => self.seals(check.sought(token)).await?,
+            Some(token) => self.presented(token).await?.map(|_| Vec::new()),
+            None => Some(Vec::new()),
+        };
+        found.map(|found| check.verdicts(found, ring)).transpose()
+    }
+
+    /// Room in memory for a history of so many events, to be held as long as it lies there; nothing for a
+    /// short one, which needs none.
+    ///
+    /// # Errors
+    /// Overloaded, if long histories take all of it.
+    pub async fn room(&self, events: u32) -> Result<Option<OwnedSemaphorePermit>> {
+        if events <= SHORT {
+            return Ok(None);
+        }
+        let room = Arc::clone(&self.room).acquire_many_owned(events.min(ROOM));
+        match timeout(ROOM_WAIT, room).await {
+            Ok(Ok(room)) => Ok(Some(room)),
+            _ => Err(Error::Overloaded),
+        }
+    }
+}
+
+/// For connections of a merging queue: every statement is a walk down primary keys for whatever was
+/// asked, so it is planned once and for all, and never as a scan of a table: not even of one that is
+/// small, or that nobody has analysed yet.
+#[must_use]
+pub fn planned_once(database: PgConnectOptions) -> PgConnectOptions {
+    database.options([
+        ("plan_cache_mode", "force_generic_plan"),
+        ("enable_hashjoin", "off"),
+        ("enable_mergejoin", "off"),
+        ("enable_seqscan", "off"),
+        ("enable_bitmapscan", "off"),
+        ("jit", "off"),
+    ])
+}
+
+/// A reader's connection. A commit here notes the use of a key and nothing else, so nobody waits for the
+/// disk.
+#[must_use]
+pub fn of_readers(database: PgConnectOptions) -> PgConnectOptions {
+    planned_once(database).application_name("ormantrace-reader").options([("synchronous_commit", "off")])
+}

@@ -1,0 +1,546 @@
+//! The answer of the public check, as `GET /v1/verify/{code}` gives it and as the page shows it.
+//!
+//! Every answer is made by one of the builders of [`Verification`], one a verdict, so that the
+//! sentences always fit the facts. It names no person, ever: there is no field for one.
+
+use super::kept::{Kept, Memo};
+use crate::base::error::Invalid;
+use crate::base::i18n::Lang;
+use crate::base::i18n::text::{say, say_with, say_word};
+use crate::services::lookup::Registered;
+use chrono::NaiveDate;
+use rust_decimal::{Decimal, prelude::ToPrimitive as _};
+use serde::{Serialize, Serializer};
+use utoipa::ToSchema;
+
+/// What a buyer may think of the timber that carries the seal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Verdict {
+    /// In circulation.
+    Valid,
+    /// Processed, exported, sold, destroyed or lost: should not be on offer.
+    Closed,
+    /// The seal is void.
+    Void,
+    /// The seal is issued, and recorded on no log.
+    Unused,
+    /// No such seal, a forged code, or nothing that could be read as a code.
+    Unknown,
+}
+
+impl Verdict {
+    /// Every verdict.
+    pub const ALL: [Self; 5] = [Self::Valid, Self::Closed, Self::Void, Self::Unused, Self::Unknown];
+
+    /// The verdict's name in JSON and in metrics.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Valid => "valid",
+            Self::Closed => "closed",
+            Self::Void => "void",
+            Self::Unused => "unused",
+            Self::Unknown => "unknown",
+        }
+    }
+
+    /// The one or two words that the page shows first.
+    #[must_use]
+    pub fn word(self, lang: Lang) -> String {
+        say(lang, &format!("verdict-{}", self.as_str()))
+    }
+}
+
+/// One thing said in three languages.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct Texts {
+    /// In Kazakh.
+    pub kk: String,
+    /// In Russian.
+    pub ru: String,
+    /// In English.
+    pub en: String,
+}
+
+impl Texts {
+    /// Says it once in each language.
+    pub fn of(mut in_language: impl FnMut(Lang) -> String) -> Self {
+        Self { kk: in_language(Lang::Kk), ru: in_language(Lang::Ru), en: in_language(Lang::En) }
+    }
+
+    /// The text in one language.
+    #[must_use]
+    pub fn get(&self, lang: Lang) -> &str {
+        match lang {
+            Lang::Kk => &self.kk,
+            Lang::Ru => &self.ru,
+            Lang::En => &self.en,
+        }
+    }
+}
+
+/// Why the verdict is what it is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct Reason {
+    /// Stable code: the state that closed the log, the reason of a void seal, `not-registered`,
+    /// `forged`, or the code of the parser that could not read what was sent.
+    pub code: String,
+    /// The reason in words.
+    #[serde(flatten)]
+    pub text: Texts,
+}
+
+/// How one check came out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// As it should be.
+    Pass,
+    /// Not as it should be.
+    Fail,
+    /// Could not be checked, or is for the buyer to check.
+    Unknown,
+}
+
+impl Outcome {
+    /// The outcome's name in JSON.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Pass => "pass",
+            Self::Fail => "fail",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
+/// One thing that was checked.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct Check {
+    /// `format`, `signature`, `registered`, `in-circulation` or `compare`. More may come.
+    pub code: String,
+    /// How it came out.
+    pub outcome: Outcome,
+    /// The outcome in words.
+    #[serde(flatten)]
+    pub text: Texts,
+}
+
+/// What the signature of a marking code (its `91` and `92` parts) said.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Signature {
+    /// Made with a key of ours, for this code.
+    Valid,
+    /// Claims a key of ours, and does not fit.
+    Forged,
+    /// Made with a key we do not know: registered by the operator from elsewhere, or invented.
+    UnknownKey,
+    /// None was sent: a seal number, or a code without its signature.
+    Absent,
+}
+
+impl Signature {
+    fn check(self) -> Kept<Check> {
+        let (outcome, how) = match self {
+            Self::Valid => (Outcome::Pass, "pass"),
+            Self::Forged => (Outcome::Fail, "fail"),
+            Self::UnknownKey => (Outcome::Unknown, "foreign"),
+            Self::Absent => (Outcome::Unknown, "absent"),
+        };
+        check("signature", outcome, how)
+    }
+}
+
+/// What was asked, once it could be read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Asked {
+    /// The code in its plain form: the seal number, or the identification part `01…21…`.
+    pub code: String,
+    /// The number printed on the seal, if the seal is known: what the buyer compares first.
+    pub seal_number: Option<String>,
+    /// What the code's signature said.
+    pub signature: Signature,
+}
+
+/// A species as both languages of the list name it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct SpeciesName {
+    /// In Kazakh.
+    pub kk: String,
+    /// In Russian.
+    pub ru: String,
+    /// In Latin.
+    pub latin: String,
+}
+
+/// A region by its ISO 3166-2 code, with its names.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct VerifiedRegion {
+    /// Such as `KZ-10`.
+    pub code: String,
+    /// The names.
+    #[serde(flatten)]
+    pub name: Texts,
+}
+
+/// Where the timber was felled.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct VerifiedOrigin {
+    /// The region.
+    #[schema(value_type = VerifiedRegion)]
+    pub region: Kept<VerifiedRegion>,
+    /// The forestry, as the felling ticket names it.
+    pub forestry: String,
+}
+
+/// The last thing that happened to the timber, as coarse as a stranger may know it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct VerifiedEvent {
+    /// Type of the event, such as `loaded`.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// The local date.
+    pub on: NaiveDate,
+    /// The region, if the event's place names one.
+    #[schema(value_type = Option<VerifiedRegion>)]
+    pub region: Option<Kept<VerifiedRegion>>,
+}
+
+/// What a stranger may know about the log or stack that carries the seal.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct VerifiedLog {
+    /// Code of the species, such as `pinus_sylvestris`.
+    pub species: String,
+    /// The names of the species.
+    #[schema(value_type = SpeciesName)]
+    pub species_name: Kept<SpeciesName>,
+    /// `log` or `stack`.
+    pub kind: String,
+    /// Length in metres; a stack may have none.
+    #[serde(serialize_with = "number_or_null")]
+    pub length_m: Option<Decimal>,
+    /// Diameter at the top end without bark, in centimetres; a stack may have none.
+    #[serde(serialize_with = "number_or_null")]
+    pub top_diameter_cm: Option<Decimal>,
+    /// How many pieces a stack has.
+    pub pieces: Option<u32>,
+    /// Volume in dense cubic metres.
+    #[serde(serialize_with = "number")]
+    pub volume_m3: Decimal,
+    /// Where it was felled.
+    pub origin: VerifiedOrigin,
+    /// The local date of felling.
+    pub felled_on: NaiveDate,
+    /// Series and number of the felling ticket.
+    pub felling_ticket: String,
+    /// The state now, such as `stored`.
+    pub status: String,
+    /// The organisation that holds it; null if the holder is a sole trader or a farm, whose name is a person's.
+    pub holder_name: Option<String>,
+    /// What happened last.
+    pub last_event: VerifiedEvent,
+}
+
+/// The answer of the public check.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct Verification {
+    /// What to think of it.
+    pub verdict: Verdict,
+    /// The code in its plain form; what was sent, if it could not be read.
+    pub code: String,
+    /// The number printed on the seal, if the seal is registered.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub seal_number: Option<String>,
+    /// Why, for every verdict that says no but `unused`, which has only one reason.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<Reason>,
+    /// The timber that carries, or for a void seal carried, the seal.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub log: Option<VerifiedLog>,
+    /// What was checked, in the order of checking.
+    #[schema(value_type = Vec<Check>)]
+    pub checks: Vec<Kept<Check>>,
+    /// The verdict in a few plain sentences.
+    #[schema(value_type = Texts)]
+    pub message: Kept<Texts>,
+    /// Where the newest record of the log is in the public register; null if it is not there yet.
+    /// Absent unless it was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Registered>)]
+    // Not asked, and asked without a find, are two answers.
+    pub register: Option<Option<Registered>>,
+}
+
+impl Verification {
+    /// The seal is on timber in circulation.
+    #[must_use]
+    pub fn valid(asked: Asked, log: VerifiedLog) -> Self {
+        let checks = vec![
+            check("format", Outcome::Pass, "pass"),
+            asked.signature.check(),
+            check("registered", Outcome::Pass, "pass"),
+            check("in-circulation", Outcome::Pass, "pass"),
+            check("compare", Outcome::Unknown, "unknown"),
+        ];
+        Self::new(Verdict::Valid, asked, None, Some(log), checks, said("message-valid"))
+    }
+
+    /// The seal is on timber that has left circulation; its `status` says how.
+    #[must_use]
+    pub fn closed(asked: Asked, log: VerifiedLog) -> Self {
+        let checks = registered(asked.signature, "closed");
+        let message =
+            Texts::of(|lang| say_with(lang, "message-closed", &[("reason", log.status.as_str().into())]))
+                .into();
+        let text = Texts::of(|lang| say_word(lang, "state", &log.status));
+        let reason = Reason { code: log.status.clone(), text };
+        Self::new(Verdict::Closed, asked, Some(reason), Some(log), checks, message)
+    }
+
+    /// The seal is void, for the `reason` recorded (`spoiled`, `lost`, `stolen`, `destroyed` or
+    /// `replaced`); with the log that carried it, if it ever was on one.
+    #[must_use]
+    pub fn void(asked: Asked, reason: &str, log: Option<VerifiedLog>) -> Self {
+        let checks = registered(asked.signature, "void");
+        let message = Texts::of(|lang| say_with(lang, "message-void", &[("reason", reason.into())])).into();
+        let text = Texts::of(|lang| say_word(lang, "void", reason));
+        let reason = Reason { code: reason.to_owned(), text };
+        Self::new(Verdict::Void, asked, Some(reason), log, checks, message)
+    }
+
+    /// The seal is issued and on no log.
+    #[must_use]
+    pub fn unused(asked: Asked) -> Self {
+        let checks = registered(asked.signature, "unused");
+        Self::new(Verdict::Unused, asked, None, None, checks, said("message-unused"))
+    }
+
+    /// The code reads well, and no such seal is registered. If its signature is forged, the
+    /// answer says that instead.
+    #[must_use]
+    pub fn not_registered(asked: Asked) -> Self {
+        let why = if asked.signature == Signature::Forged { "forged" } else { "not-registered" };
+        let checks = vec![
+            check("format", Outcome::Pass, "pass"),
+            asked.signature.check(),
+            check("registered", Outcome::Fail, "fail"),
+        ];
+        Self::unknown(asked, why, checks)
+    }
+
+    /// The code reads well, and its signature claims to be ours and is not: whatever is
+    /// registered under its number, the code is not that seal's.
+    #[must_use]
+    pub fn forged(asked: Asked) -> Self {
+        let checks = vec![
+            check("format", Outcome::Pass, "pass"),
+            Signature::Forged.check(),
+            check("registered", Outcome::Unknown, "unknown"),
+        ];
+        Self::unknown(Asked { seal_number: None, ..asked }, "forged", checks)
+    }
+
+    /// What was sent is neither a seal number nor a marking code, for the parser's reason.
+    #[must_use]
+    pub fn unreadable(sent: &str, why: &Invalid) -> Self {
+        let family = unreadable_family(why.code);
+        let text = Texts::of(|lang| say_word(lang, "unreadable", family));
+        let message =
+            Texts::of(|lang| say_with(lang, "message-unreadable", &[("reason", text.get(lang).into())]))
+                .into();
+        let checks =
+            vec![check("format", Outcome::Fail, "fail"), check("registered", Outcome::Unknown, "unknown")];
+        let asked = Asked { code: sent.to_owned(), seal_number: None, signature: Signature::Absent };
+        let reason = Reason { code: why.code.to_owned(), text };
+        Self::new(Verdict::Unknown, asked, Some(reason), None, checks, message)
+    }
+
+    fn unknown(asked: Asked, why: &'static str, checks: Vec<Kept<Check>>) -> Self {
+        let message = said(if why == "forged" { "message-forged" } else { "message-not-registered" });
+        let text = Texts::of(|lang| say(lang, &format!("unknown-{why}")));
+        let reason = Reason { code: why.to_owned(), text };
+        Self::new(Verdict::Unknown, asked, Some(reason), None, checks, message)
+    }
+
+    fn new(
+        verdict: Verdict,
+        asked: Asked,
+        reason: Option<Reason>,
+        log: Option<VerifiedLog>,
+        checks: Vec<Kept<Check>>,
+        message: Kept<Texts>,
+    ) -> Self {
+        Self {
+            verdict,
+            code: asked.code,
+            seal_number: asked.seal_number,
+            reason,
+            log,
+            checks,
+            message,
+            register: None,
+        }
+    }
+}
+
+/// The checks of a registered seal whose timber, for the reason `why`, is not in circulation.
+fn registered(signature: Signature, why: &'static str) -> Vec<Kept<Check>> {
+    vec![
+        check("format", Outcome::Pass, "pass"),
+        signature.check(),
+        check("registered", Outcome::Pass, "pass"),
+        check("in-circulation", Outcome::Fail, why),
+    ]
+}
+
+fn check(code: &'static str, outcome: Outcome, how: &'static str) -> Kept<Check> {
+    static CHECKS: Memo<(&str, &str, Outcome), Check> = Memo::new();
+    CHECKS.get((code, how, outcome), |_| {
+        let text = Texts::of(|lang| say(lang, &format!("check-{code}-{how}")));
+        Check { code: code.to_owned(), outcome, text }
+    })
+}
+
+/// A sentence that takes no values.
+fn said(key: &'static str) -> Kept<Texts> {
+    static SENTENCES: Memo<&str, Texts> = Memo::new();
+    SENTENCES.get(key, |key| Texts::of(|lang| say(lang, key)))
+}
+
+/// The sentence for a parser's code. A code that is not here gets the general sentence:
+/// a buyer is helped by "enter it again", not by the anatomy of an element string.
+fn unreadable_family(code: &str) -> &'static str {
+    match code {
+        "code-empty" | "seal-number-empty" => "empty",
+        "code-too-long" | "element-long" => "long",
+        "code-character" | "seal-number-character" | "gtin-digits" | "element-digits" => "characters",
+        "code-keyboard-layout" => "keyboard",
+        "gtin-check-digit" => "check-digit",
+        "separator-lost" | "separator-in-value" | "code-ambiguous" => "separator",
+        "gtin-missing"
+        | "serial-missing"
+        | "element-short"
+        | "key-id-length"
+        | "signature-length"
+        | "signature-incomplete" => "incomplete",
+        "link-without-code" | "link-percent-encoding" => "link",
+        "code-is-internal-id" => "internal",
+        _ => "other",
+    }
+}
+
+/// A decimal of at most 4 places and 15 digits as a JSON number. Such a decimal goes through a
+/// double and back unchanged, so the digits that are written are the digits that are stored.
+fn number<S: Serializer>(value: &Decimal, serializer: S) -> Result<S::Ok, S::Error> {
+    match value.to_f64() {
+        Some(value) => serializer.serialize_f64(value),
+        None => Err(serde::ser::Error::custom("a decimal beyond every double")),
+    }
+}
+
+#[expect(clippy::ref_option, reason = "the shape that serde calls")]
+fn number_or_null<S: Serializer>(value: &Option<Decimal>, serializer: S) -> Result<S::Ok, S::Error> {
+    match value {
+        Some(value) => number(value, serializer),
+        None => serializer.serialize_none(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn asked(signature: Signature) -> Asked {
+        Asked { code: "KZ00418826".into(), seal_number: Some("KZ00418826".into()), signature }
+    }
+
+    fn outcomes(answer: &Verification) -> Vec<(&str, &str)> {
+        answer.checks.iter().map(|check| (check.code.as_str(), check.outcome.as_str())).collect()
+    }
+
+    #[test]
+    fn the_parsers_reason_is_kept_and_told_in_each_language() {
+        let why = Invalid::new("gtin-check-digit", "The check digit is 3, not 4.");
+        let answer = Verification::unreadable("010487000000001321A", &why);
+        assert_eq!(answer.verdict, Verdict::Unknown);
+        let reason = answer.reason.unwrap();
+        assert_eq!(reason.code, "gtin-check-digit");
+        for lang in Lang::ALL {
+            assert!(answer.message.get(lang).starts_with(reason.text.get(lang)), "{lang:?}");
+        }
+        assert_eq!(answer.seal_number, None);
+    }
+
+    #[test]
+    fn a_parsers_new_reason_gets_the_general_sentence() {
+        let answer = Verification::unreadable("?", &Invalid::new("made-up-tomorrow", "No."));
+        assert_eq!(answer.reason.unwrap().text.en, say(Lang::En, "unreadable-other"));
+    }
+
+    #[test]
+    fn every_family_of_reasons_has_its_sentences() {
+        let codes = [
+            "code-empty",
+            "code-too-long",
+            "code-character",
+            "code-keyboard-layout",
+            "gtin-check-digit",
+            "separator-lost",
+            "serial-missing",
+            "link-without-code",
+            "code-is-internal-id",
+            "code-unrecognised",
+        ];
+        let mut told: Vec<String> = codes
+            .iter()
+            .map(|code| Verification::unreadable("x", &Invalid::new(code, "")).message.kk.clone())
+            .inspect(|message| assert!(!message.contains('⟦'), "{message}"))
+            .collect();
+        told.sort_unstable();
+        told.dedup();
+        assert_eq!(told.len(), codes.len(), "each its own");
+    }
+
+    #[test]
+    fn a_forged_code_is_told_as_such_and_gives_no_seal_away() {
+        let answer = Verification::forged(asked(Signature::Forged));
+        assert_eq!(answer.reason.as_ref().unwrap().code, "forged");
+        assert_eq!(answer.seal_number, None);
+        assert_eq!(outcomes(&answer), [("format", "pass"), ("signature", "fail"), ("registered", "unknown")]);
+        let absent = Verification::not_registered(asked(Signature::Forged));
+        assert_eq!(absent.reason.unwrap().code, "forged");
+    }
+
+    #[test]
+    fn a_void_seal_says_why_and_an_unknown_word_still_reads_well() {
+        let stolen = Verification::void(asked(Signature::Absent), "stolen", None);
+        assert!(stolen.message.ru.contains("украдена"));
+        let odd = Verification::void(asked(Signature::Absent), "eaten", None);
+        assert!(odd.message.en.starts_with("This seal is void. "), "{}", odd.message.en);
+        assert_eq!(odd.reason.unwrap().text.en, "The seal was withdrawn.");
+        let expected = [
+            ("format", "pass"),
+            ("signature", "unknown"),
+            ("registered", "pass"),
+            ("in-circulation", "fail"),
+        ];
+        assert_eq!(outcomes(&stolen), expected);
+    }
+
+    #[test]
+    fn numbers_in_json_are_the_stored_digits() {
+        #[derive(Serialize)]
+        struct One(#[serde(serialize_with = "number")] Decimal);
+        for (stored, written) in [
+            ("0.3300", "0.33"),
+            ("0.0001", "0.0001"),
+            ("999.9999", "999.9999"),
+            ("1000", "1000.0"),
+            ("0.1", "0.1"),
+            ("49.9999", "49.9999"),
+        ] {
+            assert_eq!(serde_json::to_string(&One(stored.parse().unwrap())).unwrap(), written);
+        }
+    }
+}

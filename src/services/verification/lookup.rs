@@ -1,0 +1,261 @@
+//! From a code to its verdict: one statement over primary keys, the same whatever is found, and for
+//! many askers at once.
+
+use super::answer::{
+    Asked, Signature, SpeciesName, Texts, Verification, VerifiedEvent, VerifiedLog, VerifiedOrigin,
+    VerifiedRegion,
+};
+use super::kept::{Kept, Memo};
+use crate::base::error::{Error, Invalid, Result};
+use crate::base::region::Region;
+use crate::base::units::{Diameter, Length, Volume};
+use crate::db::batching::Question;
+use crate::timber::event::words::{EventType, Status};
+use crate::timber::party::key::{KeyRow, Presented, Uses};
+use crate::timber::party::role::OrganizationKind;
+use crate::timber::seal::signing::{self, KeyRing};
+use crate::timber::seal::{Code, MarkingCode};
+use crate::timber::wood::species::{LogKind, Species};
+use chrono::{DateTime, NaiveDate, Utc};
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+/// What is known of one code.
+#[derive(Debug)]
+pub struct Found {
+    key_id: Option<Uuid>,
+    key_expires_at: Option<DateTime<Utc>>,
+    key_last_used_at: Option<DateTime<Utc>>,
+    number: Option<String>,
+    marking_code: Option<String>,
+    seal_status: Option<String>,
+    void_reason: Option<String>,
+    kind: Option<LogKind>,
+    species: Option<Species>,
+    length_m: Option<Length>,
+    top_diameter_cm: Option<Diameter>,
+    pieces: Option<i32>,
+    volume_m3: Option<Volume>,
+    felled_on: Option<NaiveDate>,
+    status: Option<Status>,
+    last_type: Option<EventType>,
+    last_on: Option<NaiveDate>,
+    last_region: Option<Region>,
+    series: Option<String>,
+    ticket_number: Option<String>,
+    region: Option<Region>,
+    forestry: Option<String>,
+    holder_name: Option<String>,
+    holder_kind: Option<OrganizationKind>,
+}
+
+/// Codes to look up, taken apart for SQL, at least one; and the token that came with them.
+#[derive(Debug, Default)]
+pub struct Sought {
+    numbers: Vec<Option<String>>,
+    identifications: Vec<Option<String>>,
+    token: Option<Presented>,
+}
+
+impl Sought {
+    fn of<'c>(codes: impl Iterator<Item = &'c Code>, token: Option<Presented>) -> Self {
+        let mut sought = Self { token, ..Self::default() };
+        for code in codes {
+            match code {
+                Code::SealNumber(number) => sought.add(Some(number.as_str().to_owned()), None),
+                code => sought.add(None, code.identification().map(|part| part.as_str().to_owned())),
+            }
+        }
+        sought
+    }
+
+    fn add(&mut self, number: Option<String>, identification: Option<String>) {
+        self.numbers.push(number);
+        self.identifications.push(identification);
+    }
+}
+
+impl Question for Sought {
+    /// Nothing, if the token is bad.
+    type Answer = Option<Vec<Found>>;
+
+    fn cost(&self) -> usize {
+        self.numbers.len()
+    }
+
+    async fn ask(db: &mut PgConnection, sought: &[&Self]) -> sqlx::Result<Vec<Result<Self::Answer>>> {
+        let numbers: Vec<_> = sought.iter().flat_map(|one| &one.numbers).map(Option::as_deref).collect();
+        let identifications: Vec<_> =
+            sought.iter().flat_map(|one| &one.identifications).map(Option::as_deref).collect();
+        let mut tokens = vec![None; numbers.len()];
+        let mut first = 0;
+        for one in sought {
+            tokens[first] = one.token.as_ref().map(Presented::hash);
+            first += one.cost();
+        }
+        let mut rows = sqlx::query_file_as!(
+            Found,
+            "src/services/verification/lookup.sql",
+            &numbers as &[Option<&str>],
+            &identifications as &[Option<&str>],
+            &tokens as &[Option<&[u8]>],
+        )
+        .fetch_all(&mut *db)
+        .await?
+        .into_iter();
+        let mut uses = Uses::default();
+        let answers = sought.iter().map(|one| {
+            let found: Vec<Found> = rows.by_ref().take(one.cost()).collect();
+            let admitted = one.token.as_ref().is_none_or(|token| {
+                let key = found.first().and_then(Found::key);
+                key.is_some_and(|key| uses.admit(token, key))
+            });
+            Ok(admitted.then_some(found))
+        });
+        let answers = answers.collect();
+        uses.note(db).await?;
+        Ok(answers)
+    }
+}
+
+/// Texts that somebody sent, taken as codes.
+pub struct Check<'t, T> {
+    texts: &'t [T],
+    read: Vec<Result<Code, Invalid>>,
+}
+
+impl<'t, T: AsRef<str>> Check<'t, T> {
+    /// Reads the texts.
+    #[must_use]
+    pub fn of(texts: &'t [T]) -> Self {
+        Self { texts, read: texts.iter().map(|text| Code::parse_public(text.as_ref())).collect() }
+    }
+
+    fn codes(&self) -> impl Iterator<Item = &Code> {
+        self.read.iter().filter_map(|code| code.as_ref().ok())
+    }
+
+    /// Whether there is nothing to look for.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.codes().next().is_none()
+    }
+
+    /// What to look for, and the token that came with it.
+    #[must_use]
+    pub fn sought(&self, token: Option<Presented>) -> Sought {
+        Sought::of(self.codes(), token)
+    }
+
+    /// A verdict for each text, in order, out of what was found for [`Check::sought`].
+    ///
+    /// # Errors
+    /// A stored row that cannot be.
+    pub fn verdicts(&self, found: Vec<Found>, ring: &KeyRing) -> Result<Vec<Verification>> {
+        let mut found = found.into_iter();
+        let missing = || Error::BadRow("verify: fewer rows than codes".into());
+        let verdicts = self.read.iter().zip(self.texts).map(|(code, text)| match code {
+            Ok(code) => found.next().ok_or_else(missing)?.verdict(code, ring),
+            Err(why) => Ok(Verification::unreadable(text.as_ref(), why)),
+        });
+        verdicts.collect()
+    }
+}
+
+impl Found {
+    fn key(&self) -> Option<KeyRow> {
+        let (expires_at, last_used_at) = (self.key_expires_at, self.key_last_used_at);
+        self.key_id.map(|id| KeyRow { id, expires_at, last_used_at })
+    }
+
+    fn verdict(mut self, code: &Code, ring: &KeyRing) -> Result<Verification> {
+        let signature = match code {
+            Code::MarkingCode(code) => match ring.verify(code) {
+                signing::Signature::Valid => Signature::Valid,
+                signing::Signature::Forged => Signature::Forged,
+                signing::Signature::UnknownKey => Signature::UnknownKey,
+                signing::Signature::Absent => Signature::Absent,
+            },
+            _ => Signature::Absent,
+        };
+        let plain = code.identification().map_or_else(|| code.to_string(), |part| part.as_str().to_owned());
+        let asked = Asked { code: plain, seal_number: self.number.take(), signature };
+        let Some(seal_status) = self.seal_status.take() else {
+            return Ok(Verification::not_registered(asked));
+        };
+        if self.is_forged(code, signature) {
+            return Ok(Verification::forged(asked));
+        }
+        let number = asked.seal_number.clone().unwrap_or_default();
+        let reason = self.void_reason.take();
+        let open = self.status.is_some_and(Status::is_open);
+        match (seal_status.as_str(), reason, self.log(&number)?) {
+            ("void", Some(reason), log) => Ok(Verification::void(asked, &reason, log)),
+            ("applied", None, Some(log)) if open => Ok(Verification::valid(asked, log)),
+            ("applied", None, Some(log)) => Ok(Verification::closed(asked, log)),
+            ("issued", None, None) => Ok(Verification::unused(asked)),
+            (status, _, _) => Err(Error::BadRow(format!("seal {number}: status {status}"))),
+        }
+    }
+
+    fn log(self, seal: &str) -> Result<Option<VerifiedLog>> {
+        let Some(kind) = self.kind else { return Ok(None) };
+        let missing = |what: &str| Error::BadRow(format!("log of seal {seal}: no {what}"));
+        let species = self.species.ok_or_else(|| missing("species"))?;
+        let ticket = self.series.zip(self.ticket_number).ok_or_else(|| missing("ticket"))?;
+        Ok(Some(VerifiedLog {
+            species: species.as_str().to_owned(),
+            species_name: species_name(species),
+            kind: kind.as_str().to_owned(),
+            length_m: self.length_m.map(Length::decimal),
+            top_diameter_cm: self.top_diameter_cm.map(Diameter::decimal),
+            pieces: self.pieces.and_then(|pieces| u32::try_from(pieces).ok()),
+            volume_m3: self.volume_m3.ok_or_else(|| missing("volume_m3"))?.decimal(),
+            origin: VerifiedOrigin {
+                region: region_name(self.region.ok_or_else(|| missing("region"))?),
+                forestry: self.forestry.ok_or_else(|| missing("forestry"))?,
+            },
+            felled_on: self.felled_on.ok_or_else(|| missing("felled_on"))?,
+            felling_ticket: format!("{} {}", ticket.0, ticket.1),
+            status: self.status.ok_or_else(|| missing("status"))?.as_str().to_owned(),
+            // A sole trader's or a farm's name is a person's.
+            holder_name: self.holder_name.filter(|_| self.holder_kind == Some(OrganizationKind::LegalEntity)),
+            last_event: VerifiedEvent {
+                kind: self.last_type.ok_or_else(|| missing("last_type"))?.as_str().to_owned(),
+                on: self.last_on.ok_or_else(|| missing("last_on"))?,
+                region: self.last_region.map(region_name),
+            },
+        }))
+    }
+
+    /// A signature that is ours and does not fit; or one of strangers, which we cannot check but by
+    /// comparing, and which is not the one that this seal was registered with.
+    fn is_forged(&self, code: &Code, signature: Signature) -> bool {
+        match (code, signature) {
+            (_, Signature::Forged) => true,
+            (Code::MarkingCode(code), Signature::UnknownKey) => self.differs(code),
+            _ => false,
+        }
+    }
+
+    fn differs(&self, code: &MarkingCode) -> bool {
+        self.marking_code.as_deref() != Some(code.as_str())
+    }
+}
+
+fn species_name(species: Species) -> Kept<SpeciesName> {
+    static NAMES: Memo<Species, SpeciesName> = Memo::new();
+    NAMES.get(species, |species| {
+        let row = species.row();
+        SpeciesName { kk: row.kk.into(), ru: row.ru.into(), latin: row.latin.into() }
+    })
+}
+
+fn region_name(region: Region) -> Kept<VerifiedRegion> {
+    static REGIONS: Memo<&str, VerifiedRegion> = Memo::new();
+    let names = region.names();
+    REGIONS.get(names.code, |code| {
+        let name = Texts { kk: names.kk.into(), ru: names.ru.into(), en: names.en.into() };
+        VerifiedRegion { code: (*code).into(), name }
+    })
+}

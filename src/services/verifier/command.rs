@@ -1,0 +1,201 @@
+//! `ormantrace verify`: the settings, the memory's file, the answer.
+
+use super::report::Report;
+use super::{Memory, Trust, Verified, mirror::Mirror, verify};
+use crate::base::config::shown;
+use crate::evidence::tlog::disk::Disk;
+use crate::evidence::tlog::note::Kind;
+use crate::evidence::tlog::{Checkpoint, Note, VerifierKey};
+use clap::Args;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+/// What `verify` can be told.
+#[derive(Args, Clone, Debug)]
+pub struct VerifyArgs {
+    /// An export, a proof, a receipt (the answer to a write) or a checkpoint
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+
+    /// The register's public key, or that of its receipts, from somewhere else than the file; several
+    /// while a key is being replaced
+    #[arg(long, value_name = "VKEY", value_parser = register_key)]
+    trust: Vec<VerifierKey>,
+
+    /// A witness's public key; without any, the file's own
+    #[arg(long, value_name = "VKEY", value_parser = witness_key)]
+    witness: Vec<VerifierKey>,
+
+    /// How many witnesses must have countersigned [default: all that --witness names, or what the file says]
+    #[arg(long, value_name = "NUMBER")]
+    quorum: Option<usize>,
+
+    /// Where the newest checkpoint seen is kept; what is checked must go on from it
+    #[arg(long, value_name = "FILE", requires = "trust")]
+    memory: Option<PathBuf>,
+
+    /// A copy of the published register: for consistency with the memory, and for what a file leaves off
+    #[arg(long, value_name = "FOLDER")]
+    register: Option<PathBuf>,
+
+    /// Answer with JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// Why there is no verdict, or not a good one. `Display` is the whole message.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    /// The file cannot be read.
+    #[error("{0} cannot be read: {1}.")]
+    File(String, #[source] io::Error),
+    /// The memory cannot be read or written.
+    #[error("The memory {0} cannot be kept: {1}.")]
+    Memory(String, #[source] io::Error),
+    /// Standard output cannot be written to.
+    #[error("{0}.")]
+    Output(#[from] io::Error),
+    /// A check failed; which, the answer has said.
+    #[error("{0} is not valid.")]
+    Invalid(String),
+}
+
+fn key(text: &str, kind: Kind, other: &str) -> Result<VerifierKey, String> {
+    let key: VerifierKey =
+        text.parse().map_err(|error: crate::evidence::tlog::note::NoteError| error.to_string())?;
+    if key.kind() == kind { Ok(key) } else { Err(other.to_owned()) }
+}
+
+/// A key that signs notes: a register's, or that of receipts.
+pub(crate) fn register_key(text: &str) -> Result<VerifierKey, String> {
+    key(text, Kind::Text, "this is a witness's key: it goes with --witness")
+}
+
+fn witness_key(text: &str) -> Result<VerifierKey, String> {
+    key(text, Kind::Cosignature, "this is not a witness's key; a register's goes with --trust")
+}
+
+impl VerifyArgs {
+    /// Checks the file, prints what was found, and remembers the checkpoint if everything held.
+    ///
+    /// # Errors
+    /// A sentence; also where a check failed.
+    pub fn run(self) -> Result<(), Failure> {
+        let name = shown(&self.file);
+        let data = std::fs::read(&self.file).map_err(|error| Failure::File(name.clone(), error))?;
+        let memory = match &self.memory {
+            None => Memory::None,
+            Some(path) => recall(path).map_err(|error| Failure::Memory(shown(path), error))?,
+        };
+        let trust = Trust {
+            keys: self.trust,
+            witnesses: self.witness,
+            quorum: self.quorum,
+            memory,
+            register: self.register.map(Mirror::new),
+        };
+        let Verified { report, checkpoint } = verify(&data, &trust);
+        print(&report, self.json)?;
+        if !report.holds() {
+            return Err(Failure::Invalid(name));
+        }
+        match (self.memory, checkpoint) {
+            (Some(path), Some(note)) if is_newer(&note, &trust.memory) => {
+                keep(&Disk::system(), &path, note).map_err(|error| Failure::Memory(shown(&path), error))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+fn print(report: &Report, json: bool) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    if json { writeln!(out, "{}", report.to_json()) } else { write!(out, "{report}") }
+}
+
+fn recall(path: &Path) -> io::Result<Memory> {
+    match std::fs::read(path) {
+        Ok(note) => Ok(Memory::Seen(note)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Memory::Fresh),
+        Err(error) => Err(error),
+    }
+}
+
+/// Whether a checkpoint goes beyond what is remembered. Both were read before.
+fn is_newer(note: &[u8], memory: &Memory) -> bool {
+    let size = |note: &[u8]| Some(Checkpoint::parse(Note::parse(note).ok()?.text()).ok()?.size);
+    match memory {
+        Memory::None => false,
+        Memory::Fresh => true,
+        Memory::Seen(seen) => size(note) > size(seen),
+    }
+}
+
+/// Once this returns it lasts: a checkpoint that was seen must not be forgotten with the power. Cut off, it
+/// leaves the memory whole, old or new.
+fn keep(disk: &Disk, path: &Path, note: Vec<u8>) -> io::Result<()> {
+    disk.put(&[(path.to_path_buf(), note)])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::evidence::tlog::disk::Call;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    const OLD: &[u8] = b"a checkpoint of 745 events\n";
+    const NEW: &[u8] = b"a checkpoint of 1045 events, which goes on from it\n";
+
+    /// Whichever call the disk fails at, for good: what is remembered is one checkpoint or the other, and
+    /// the newer one at the latest once it was said to be kept.
+    #[test]
+    fn a_memory_that_is_cut_off_is_whole() {
+        for (dies_at, call) in [
+            Some(Call::Create),
+            Some(Call::Write),
+            Some(Call::Sync),
+            Some(Call::Rename),
+            Some(Call::SyncDir),
+            None,
+        ]
+        .into_iter()
+        .enumerate()
+        {
+            let place = tempfile::tempdir().unwrap();
+            let path = place.path().join("seen");
+            keep(&Disk::system(), &path, OLD.to_vec()).unwrap();
+            let count = Arc::new(AtomicUsize::new(0));
+            let disk = Disk::gated(move |reached, _| {
+                let n = count.fetch_add(1, Ordering::SeqCst);
+                assert!(n != dies_at || call == Some(reached), "call {n} is {reached:?}, not {call:?}");
+                if n < dies_at { Ok(()) } else { Err(io::ErrorKind::StorageFull.into()) }
+            });
+            let kept = keep(&disk, &path, NEW.to_vec());
+            assert_eq!(kept.is_ok(), call.is_none(), "{call:?}: {kept:?}");
+            let whole = if matches!(call, None | Some(Call::SyncDir)) { NEW } else { OLD };
+            assert_eq!(recall(&path).unwrap(), Memory::Seen(whole.to_vec()), "{call:?}");
+            // What was left lying does not keep the next one from being written.
+            keep(&Disk::system(), &path, NEW.to_vec()).unwrap();
+            assert_eq!(recall(&path).unwrap(), Memory::Seen(NEW.to_vec()));
+            assert_eq!(std::fs::read_dir(place.path()).unwrap().count(), 1, "{call:?}");
+        }
+    }
+
+    #[test]
+    fn the_first_memory_lasts_with_its_folder() {
+        let place = tempfile::tempdir().unwrap();
+        let path = place.path().join("auditor/seen");
+        let calls = Arc::new(std::sync::Mutex::new(Vec::new()));
+        let told = Arc::clone(&calls);
+        let disk = Disk::gated(move |call, _| {
+            told.lock().unwrap().push(call);
+            Ok(())
+        });
+        assert_eq!(recall(&path).unwrap(), Memory::Fresh);
+        keep(&disk, &path, OLD.to_vec()).unwrap();
+        use Call::{Create, MakeDir, Rename, Sync, SyncDir, Write};
+        assert_eq!(*calls.lock().unwrap(), [MakeDir, Create, Write, Sync, Rename, SyncDir, SyncDir]);
+        assert_eq!(recall(&path).unwrap(), Memory::Seen(OLD.to_vec()));
+    }
+}

@@ -1,0 +1,201 @@
+//! The form of an export (`ormantrace/export/1`), and nothing of its meaning.
+//!
+//! The number in the format's name stands for every member on this page: another member, or another
+//! spelling of a value, is another format. So nothing in a file escapes the checks unseen.
+
+use super::json::{Json, Wrong};
+use crate::evidence::chain::bytes::{ENTRY_LEN, Hash, Part, Salt, SubjectKind, subject_ref};
+use crate::evidence::tlog::note::Kind;
+use crate::evidence::tlog::{VerifierKey, leaf_hash};
+use uuid::Uuid;
+
+/// The name and version of the format.
+pub const FORMAT: &str = "ormantrace/export/1";
+
+/// The three parts by their names in the file, in the order of their numbers.
+pub const PARTS: [(&str, Part); 3] =
+    [("public", Part::Public), ("business", Part::Business), ("personal", Part::Personal)];
+
+/// The kinds of chains that are exported, by their own names.
+pub const KINDS: [SubjectKind; 4] =
+    [SubjectKind::Log, SubjectKind::FellingTicket, SubjectKind::SealBatch, SubjectKind::Organization];
+
+/// A whole export.
+#[derive(Clone, Debug)]
+pub struct Export {
+    /// What the chain is about, by its name.
+    pub kind: String,
+    /// Its id.
+    pub id: Uuid,
+    /// What every entry must name as its subject.
+    pub subject: Hash,
+    /// The signed note.
+    pub checkpoint: String,
+    /// Keys of the register, as the file says.
+    pub keys: Vec<VerifierKey>,
+    /// Keys of witnesses, as the file says.
+    pub witnesses: Vec<VerifierKey>,
+    /// How many of them the register asks for, as the file says.
+    pub quorum: usize,
+    /// A proof that the tree of so many leaves is the beginning of the checkpoint's.
+    pub consistency: Option<(u64, Vec<Hash>)>,
+    /// The events in order, each for itself well-formed or not.
+    pub events: Vec<Result<Event, Wrong>>,
+}
+
+/// One event.
+#[derive(Clone, Debug)]
+pub struct Event {
+    /// The hashed bytes.
+    pub entry: [u8; ENTRY_LEN],
+    /// Their leaf hash.
+    pub hash: Hash,
+    /// Public, business and personal part.
+    pub parts: [ShownPart; 3],
+    /// Place in the register, and the way from there to the root; nothing while it has none.
+    pub proof: Option<(u64, Vec<Hash>)>,
+}
+
+/// A part of an event.
+#[derive(Clone, Debug)]
+pub struct ShownPart {
+    /// The commitment.
+    pub commitment: Hash,
+    /// Salt and text, if they are shown.
+    pub opening: Option<(Salt, String)>,
+    /// Whether the text is said to have been erased.
+    pub erased: bool,
+}
+
+impl Export {
+    /// Reads the file's JSON.
+    ///
+    /// # Errors
+    /// Whatever is not of the form, but for the events: these keep their own.
+    pub fn read(json: &Json) -> Result<Self, Wrong> {
+        let needed = ["format", "subject", "events", "checkpoint", "keys", "policy"];
+        let file = json.members(&needed, &["consistency"])?;
+        if file.need("format")?.text()? != FORMAT {
+            return Err(Wrong::new("not a format that is known here"));
+        }
+        let subject = file.need("subject")?.members(&["kind", "id", "salt"], &[])?;
+        let kind = subject.need("kind")?.text()?;
+        let number = KINDS
+            .into_iter()
+            .find(|known| known.name() == kind)
+            .ok_or_else(|| Wrong::new("a subject of a kind that is not known here"))?;
+        let id = id(subject.need("id")?.text()?).ok_or_else(|| Wrong::new("the subject's id is no id"))?;
+        let salt = Salt(subject.need("salt")?.hex()?);
+        let checkpoint = file.need("checkpoint")?.text()?.to_owned();
+        let keys = keys_of(file.need("keys")?, Kind::Text)?;
+        let policy = file.need("policy")?.members(&["quorum", "witnesses"], &[])?;
+        let witnesses = keys_of(policy.need("witnesses")?, Kind::Cosignature)?;
+        let quorum = usize::try_from(policy.need("quorum")?.count()?).unwrap_or(usize::MAX);
+        if quorum > witnesses.len() {
+            return Err(Wrong::new("a quorum of more witnesses than there are"));
+        }
+        let consistency = match file.get("consistency") {
+            Some(told) => {
+                let told = told.members(&["from", "proof"], &[])?;
+                Some((told.need("from")?.count()?, told.need("proof")?.hashes()?))
+            }
+            None => None,
+        };
+        let events = file.need("events")?.list()?;
+        if events.is_empty() {
+            return Err(Wrong::new("no events"));
+        }
+        Ok(Self {
+            kind: kind.to_owned(),
+            id,
+            subject: subject_ref(number, id, &salt),
+            checkpoint,
+            keys,
+            witnesses,
+            quorum,
+            consistency,
+            events: events.iter().map(Event::read).collect(),
+        })
+    }
+}
+
+/// An id in the one spelling that answers have.
+fn id(text: &str) -> Option<Uuid> {
+    Uuid::try_parse(text).ok().filter(|id| id.hyphenated().to_string() == text)
+}
+
+fn keys_of(json: &Json, kind: Kind) -> Result<Vec<VerifierKey>, Wrong> {
+    let key = |item: &Json| match item.text()?.parse::<VerifierKey>() {
+        Ok(key) if key.kind() == kind => Ok(key),
+        Ok(_) => Err(Wrong::new("a key of another kind than is needed")),
+        Err(error) => Err(Wrong(error.to_string())),
+    };
+    json.list()?.iter().map(key).collect()
+}
+
+impl Event {
+    fn read(json: &Json) -> Result<Self, Wrong> {
+        let event = json.members(&["entry", "parts"], &["index", "proof", "pending"])?;
+        let entry = event.need("entry")?.hex()?;
+        let parts = event.need("parts")?.members(&PARTS.map(|(name, _)| name), &[])?;
+        let part = |number: usize| ShownPart::read(parts.need(PARTS[number].0)?);
+        let proof = match (event.get("index"), event.get("proof"), event.mark("pending")?) {
+            (Some(index), Some(proof), false) => Some((index.count()?, proof.hashes()?)),
+            (None, None, true) => None,
+            _ => return Err(Wrong::new("an event has index and proof, or is pending")),
+        };
+        Ok(Self { entry, hash: leaf_hash(&entry), parts: [part(0)?, part(1)?, part(2)?], proof })
+    }
+
+    /// What its entry names as its subject.
+    #[must_use]
+    pub fn subject(&self) -> Hash {
+        self.hash_at(1)
+    }
+
+    /// Its place in the chain, as its entry says.
+    #[must_use]
+    pub fn seq(&self) -> u64 {
+        u64::from_be_bytes(self.bytes_at(33))
+    }
+
+    /// When it was received: microseconds since 1970, as its entry says.
+    #[must_use]
+    pub fn received_at(&self) -> i64 {
+        i64::from_be_bytes(self.bytes_at(41))
+    }
+
+    /// Hash of the event before it, as its entry says.
+    #[must_use]
+    pub fn prev(&self) -> Hash {
+        self.hash_at(49)
+    }
+
+    /// What it commits to, as its entry says.
+    #[must_use]
+    pub fn record(&self) -> Hash {
+        self.hash_at(81)
+    }
+
+    fn hash_at(&self, start: usize) -> Hash {
+        Hash(self.bytes_at(start))
+    }
+
+    /// Bytes of the entry from a place of docs/CHAIN.md on; all of those lie inside it.
+    fn bytes_at<const N: usize>(&self, start: usize) -> [u8; N] {
+        std::array::from_fn(|at| self.entry[start + at])
+    }
+}
+
+impl ShownPart {
+    fn read(json: &Json) -> Result<Self, Wrong> {
+        let part = json.members(&["commitment"], &["salt", "text", "erased"])?;
+        let erased = part.mark("erased")?;
+        let opening = match (part.get("salt"), part.get("text")) {
+            (Some(salt), Some(text)) if !erased => Some((Salt(salt.hex()?), text.text()?.to_owned())),
+            (None, None) => None,
+            _ => return Err(Wrong::new("a part is opened by salt and text, unless it is erased")),
+        };
+        Ok(Self { commitment: part.need("commitment")?.hash()?, opening, erased })
+    }
+}

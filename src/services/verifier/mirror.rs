@@ -1,0 +1,106 @@
+//! A copy of the published directory, read as it lies: nobody is asked for anything.
+
+use crate::evidence::chain::bytes::{ENTRY_LEN, Hash};
+use crate::evidence::tlog::tile::{self, ReadError, Row, TileReader, WIDTH};
+use crate::evidence::tlog::tree::NoProof;
+use crate::evidence::tlog::{Checkpoint, Frontier, Tile, leaf_hash};
+use std::io;
+use std::path::PathBuf;
+
+/// A folder with `checkpoint` and `tile/…`, as tlog-tiles lays them out.
+#[derive(Clone, Debug)]
+pub struct Mirror {
+    folder: PathBuf,
+}
+
+/// Why a copy does not show what was asked of it.
+#[derive(Debug, thiserror::Error)]
+pub enum MirrorError {
+    /// A file is missing, unreadable or damaged.
+    #[error("the register's copy: {0}")]
+    Read(#[from] ReadError<io::Error>),
+    /// A bundle has not the entries its name says.
+    #[error("the register's copy: {0} cannot be read")]
+    Bundle(Tile),
+    /// Its entries do not make up the tree.
+    #[error("the copy of the register is not what the checkpoint says")]
+    OtherTree,
+    /// The checkpoint is larger than the copy, or too large.
+    #[error("the register's copy: {0}")]
+    Beyond(String),
+}
+
+impl From<NoProof<ReadError<io::Error>>> for MirrorError {
+    fn from(error: NoProof<ReadError<io::Error>>) -> Self {
+        match error {
+            NoProof::Node(error) => Self::Read(error),
+            NoProof::OutOfRange { .. } => Self::Beyond(error.to_string()),
+        }
+    }
+}
+
+impl Mirror {
+    /// The copy in a folder.
+    pub fn new(folder: impl Into<PathBuf>) -> Self {
+        Self { folder: folder.into() }
+    }
+
+    /// The bytes of its newest checkpoint, nothing of it checked.
+    ///
+    /// # Errors
+    /// The system's own.
+    pub fn checkpoint(&self) -> io::Result<Vec<u8>> {
+        std::fs::read(self.folder.join("checkpoint"))
+    }
+
+    /// A proof that the tree of `old` leaves is the beginning of that of `new`, from its tiles.
+    ///
+    /// # Errors
+    /// If the tiles are not there.
+    pub fn consistency(&self, old: u64, new: u64) -> Result<Vec<Hash>, MirrorError> {
+        Ok(self.reader(new).consistency(old)?)
+    }
+
+    /// Reads every entry of the tree that `checkpoint` is of, in order, and recomputes its root.
+    ///
+    /// # Errors
+    /// If an entry is not there, or they are not those of the tree.
+    pub fn entries(
+        &self,
+        checkpoint: &Checkpoint,
+        mut see: impl FnMut(&[u8; ENTRY_LEN], Hash),
+    ) -> Result<(), MirrorError> {
+        let mut edge = Frontier::new();
+        while let Some(bundle) = Tile::holding(Row::Entries, edge.size(), checkpoint.size) {
+            let bytes = self.fetch(&bundle).map_err(|error| ReadError::Fetch(bundle, error))?;
+            let entries =
+                tile::entries(&bytes).filter(|entries| entries.len() == usize::from(bundle.width()));
+            for entry in entries.ok_or(MirrorError::Bundle(bundle))? {
+                let leaf = leaf_hash(&entry);
+                edge.push(leaf);
+                see(&entry, leaf);
+            }
+        }
+        if edge.root() == checkpoint.root { Ok(()) } else { Err(MirrorError::OtherTree) }
+    }
+
+    fn reader(&self, size: u64) -> TileReader<impl FnMut(&Tile) -> io::Result<Vec<u8>>> {
+        TileReader::new(size, |tile: &Tile| self.fetch(tile))
+    }
+
+    /// A tile's bytes. Where the tile of this width is gone, a wider one begins with the same bytes.
+    fn fetch(&self, tile: &Tile) -> io::Result<Vec<u8>> {
+        let mut found = std::fs::read(self.folder.join(tile.to_string()));
+        for width in tile.width() + 1..=WIDTH {
+            let Some(wider) = Tile::new(tile.row(), tile.index(), width) else { break };
+            if !matches!(&found, Err(error) if error.kind() == io::ErrorKind::NotFound) {
+                break;
+            }
+            found = std::fs::read(self.folder.join(wider.to_string())).map(|mut bytes| {
+                bytes.truncate(tile.byte_len());
+                bytes
+            });
+        }
+        found
+    }
+}

@@ -1,0 +1,200 @@
+//! Checking what somebody was handed, offline: an export, a proof, a receipt, a checkpoint.
+//!
+//! No SQL, no HTTP and no network: only the file, the keys that the reader trusts, what he saw last
+//! time, and, if he has one, a copy of the published register. Each check has a name and says at
+//! which event it failed. `tests/verify_export.py` does the same without any code of ours, and a test
+//! holds the two against each other.
+
+mod chain;
+pub mod command;
+pub mod export;
+pub mod json;
+pub mod mirror;
+mod receipt;
+pub mod report;
+mod sealed;
+
+use crate::evidence::chain::bytes::ENTRY_LEN;
+use crate::evidence::tlog::tree::is_included;
+use crate::evidence::tlog::{Checkpoint, Proof, VerifierKey, leaf_hash};
+use export::{Event, Export};
+use json::{Json, Wrong};
+use mirror::Mirror;
+use report::{Check, Kind, Report};
+pub use sealed::Memory;
+use sealed::{NO_CHECKPOINT, Told};
+
+/// What the reader brings along.
+#[derive(Clone, Debug, Default)]
+pub struct Trust {
+    /// Keys of the register, and of its receipts. Without any, only the file's own keys are left, and
+    /// a file by anybody can hold.
+    pub keys: Vec<VerifierKey>,
+    /// Keys of witnesses; the file's own if there are none.
+    pub witnesses: Vec<VerifierKey>,
+    /// How many of them must have countersigned; all of one's own, or what the file says, if not set.
+    pub quorum: Option<usize>,
+    /// The checkpoint seen last.
+    pub memory: Memory,
+    /// A copy of the register.
+    pub register: Option<Mirror>,
+}
+
+/// What a file turned out to hold.
+#[derive(Clone, Debug)]
+pub struct Verified {
+    /// The checks.
+    pub report: Report,
+    /// The signed note of the checkpoint that the file carries, for the memory.
+    pub checkpoint: Option<Vec<u8>>,
+}
+
+/// Checks a file, whichever of the four kinds it is.
+#[must_use]
+pub fn verify(data: &[u8], trust: &Trust) -> Verified {
+    if data.starts_with(b"c2sp.org/tlog-proof@v1\n") {
+        return proof(data, trust);
+    }
+    let begins = data.iter().find(|byte| !b" \t\r\n".contains(byte));
+    if begins != Some(&b'{') {
+        return checkpoint(data, trust);
+    }
+    match Json::read(data) {
+        Ok(answer) if answer.member("receipt").is_some() => receipt::check(&answer, trust),
+        Ok(file) => export(Export::read(&file), trust),
+        Err(wrong) => export(Err(wrong), trust),
+    }
+}
+
+fn export(file: Result<Export, Wrong>, trust: &Trust) -> Verified {
+    let mut report = Report::new(Kind::Export);
+    let file = match file {
+        Ok(file) => file,
+        Err(wrong) => {
+            report.failed(Check::Format, wrong.0);
+            return Verified { report, checkpoint: None };
+        }
+    };
+    let mut events = Vec::with_capacity(file.events.len());
+    for (at, event) in (1..).zip(file.events) {
+        match event {
+            Ok(event) => events.push(event),
+            Err(wrong) => report.failed_at(Check::Format, at, wrong.0),
+        }
+    }
+    if !report.holds() {
+        return Verified { report, checkpoint: None };
+    }
+    let form = format!("{}, {} {}, {} events", export::FORMAT, file.kind, file.id, events.len());
+    report.ok(Check::Format, form);
+    let told = Told {
+        keys: &file.keys,
+        witnesses: &file.witnesses,
+        quorum: file.quorum,
+        consistency: file.consistency.as_ref().map(|(from, proof)| (*from, proof.as_slice())),
+    };
+    let checkpoint = sealed::check(&mut report, trust, file.checkpoint.as_bytes(), told);
+    chain::check(&mut report, file.subject, &events);
+    included(&mut report, &events, checkpoint.as_ref());
+    complete(&mut report, trust, &events, checkpoint.as_ref());
+    Verified { report, checkpoint: Some(file.checkpoint.into_bytes()) }
+}
+
+fn included(report: &mut Report, events: &[Event], checkpoint: Option<&Checkpoint>) {
+    let Some(checkpoint) = checkpoint else {
+        return report.unchecked(Check::Inclusion, NO_CHECKPOINT);
+    };
+    let mut faults = Vec::new();
+    for (at, event) in (1..).zip(events) {
+        match &event.proof {
+            None => faults.push((at, "not yet in the register".to_owned())),
+            Some((index, proof)) => {
+                if !is_included(event.hash, *index, checkpoint.size, checkpoint.root, proof) {
+                    faults.push((at, format!("not in the register at {index}")));
+                }
+            }
+        }
+    }
+    report.over(Check::Inclusion, faults, format!("{} in the register", events.len()));
+}
+
+/// Whether later events of the chain were left off: every entry of the register is looked at.
+fn complete(report: &mut Report, trust: &Trust, events: &[Event], checkpoint: Option<&Checkpoint>) {
+    let (Some(mirror), Some(checkpoint), Some(subject)) =
+        (&trust.register, checkpoint, events.first().map(Event::subject))
+    else {
+        return report.unchecked(Check::Complete, "whether later events were left off: give --register");
+    };
+    let mut last = 0;
+    let read = mirror.entries(checkpoint, |entry, _| {
+        let (of, seq) = subject_and_seq(entry);
+        if of == subject.0 {
+            last = last.max(seq);
+        }
+    });
+    let shown = events.len();
+    match read {
+        Err(error) => report.failed(Check::Complete, error.to_string()),
+        Ok(()) if last > u64::try_from(shown).unwrap_or(u64::MAX) => report.failed_at(
+            Check::Complete,
+            shown + 1,
+            format!("the register has {last} events of this chain, the file shows {shown}"),
+        ),
+        Ok(()) => report.ok(Check::Complete, "the register has no later event of this chain"),
+    }
+}
+
+fn subject_and_seq(entry: &[u8; ENTRY_LEN]) -> ([u8; 32], u64) {
+    let subject = std::array::from_fn(|at| entry[1 + at]);
+    (subject, u64::from_be_bytes(std::array::from_fn(|at| entry[33 + at])))
+}
+
+fn proof(data: &[u8], trust: &Trust) -> Verified {
+    let mut report = Report::new(Kind::Proof);
+    let read = Proof::parse(data).map_err(|error| error.to_string()).and_then(|proof| {
+        let entry = proof.extra.as_deref().and_then(|extra| <[u8; ENTRY_LEN]>::try_from(extra).ok());
+        Ok((entry.ok_or("it does not carry the 113 bytes of an entry")?, proof))
+    });
+    let (entry, proof) = match read {
+        Ok(read) => read,
+        Err(wrong) => {
+            report.failed(Check::Format, wrong);
+            return Verified { report, checkpoint: None };
+        }
+    };
+    let (_, seq) = subject_and_seq(&entry);
+    report.ok(Check::Format, format!("tlog-proof of one entry, event {seq} of its chain"));
+    let note = proof.checkpoint.to_string().into_bytes();
+    let checkpoint = sealed::check(&mut report, trust, &note, Told::default());
+    if entry[0] == 1 {
+        report.ok(Check::Entry, format!("of version 1, received at {}", received_at(&entry)));
+    } else {
+        report.failed(Check::Entry, "the entry is not of version 1");
+    }
+    match checkpoint {
+        None => report.unchecked(Check::Inclusion, NO_CHECKPOINT),
+        Some(Checkpoint { size, root, .. }) => {
+            if is_included(leaf_hash(&entry), proof.index, size, root, &proof.hashes) {
+                report.ok(Check::Inclusion, format!("in the register at {}", proof.index));
+            } else {
+                report.failed(Check::Inclusion, format!("not in the register at {}", proof.index));
+            }
+        }
+    }
+    Verified { report, checkpoint: Some(note) }
+}
+
+/// The time of receipt in words; the number itself where no calendar has it.
+fn received_at(entry: &[u8; ENTRY_LEN]) -> String {
+    let micros = i64::from_be_bytes(std::array::from_fn(|at| entry[41 + at]));
+    chrono::DateTime::from_timestamp_micros(micros)
+        .map_or_else(|| format!("{micros} µs"), crate::base::units::utc_text)
+}
+
+fn checkpoint(data: &[u8], trust: &Trust) -> Verified {
+    let mut report = Report::new(Kind::Checkpoint);
+    if sealed::check(&mut report, trust, data, Told::default()).is_none() {
+        return Verified { report, checkpoint: None };
+    }
+    Verified { report, checkpoint: Some(data.to_owned()) }
+}

@@ -1,0 +1,115 @@
+//! The checks of a receipt: that it is the server's promise about just these events, and, with a copy
+//! of the register, that the promise was kept.
+
+use super::json::{Json, Wrong};
+use super::report::{Check, Kind, Report};
+use super::sealed::{self, NO_CHECKPOINT, Told};
+use super::{Trust, Verified};
+use crate::base::units::utc_text;
+use crate::evidence::chain::bytes::Hash;
+use crate::evidence::tlog::tree::root_of;
+use crate::evidence::tlog::{Note, VerifierKey, decimal, from_base64};
+use chrono::{DateTime, TimeDelta};
+use std::collections::HashSet;
+
+struct Receipt {
+    note: Note,
+    name: String,
+    /// Until when the events should be in the register, for a person.
+    due: String,
+    count: u64,
+    root: Hash,
+    leaves: Vec<Hash>,
+}
+
+pub(super) fn check(answer: &Json, trust: &Trust) -> Verified {
+    let mut report = Report::new(Kind::Receipt);
+    let receipt = match read(answer) {
+        Ok(receipt) => receipt,
+        Err(wrong) => {
+            report.failed(Check::Format, wrong.0);
+            return Verified { report, checkpoint: None };
+        }
+    };
+    let Receipt { note, name, due, count, root, leaves } = receipt;
+    report.ok(Check::Format, format!("receipt/1 of {} events, due in the register at {due}", leaves.len()));
+
+    let keys: Vec<VerifierKey> = trust.keys.iter().filter(|key| key.name() == name).cloned().collect();
+    if trust.keys.is_empty() {
+        report.unchecked(Check::Receipt, "no key to check the signature with: give --trust");
+    } else if let Err(error) = note.verify(&keys) {
+        report.failed(Check::Receipt, error.to_string());
+    } else {
+        report.trusted = true;
+        report.ok(Check::Receipt, format!("{name}, signed by your key"));
+    }
+    let promised = u64::try_from(leaves.len()) == Ok(count) && root_of(&leaves) == root;
+    if promised {
+        report.ok(Check::Leaves, format!("{count} promised"));
+    } else {
+        report.failed(Check::Leaves, "the receipt is of other events");
+    }
+    kept(&mut report, trust, &leaves);
+    Verified { report, checkpoint: None }
+}
+
+fn read(answer: &Json) -> Result<Receipt, Wrong> {
+    let receipt = answer.member("receipt").ok_or_else(|| Wrong::new("no receipt"))?;
+    let text = receipt.member("note").ok_or_else(|| Wrong::new("no note"))?.text()?;
+    let note = Note::parse(text.as_bytes()).map_err(|error| Wrong(error.to_string()))?;
+    let lines: Vec<&str> = note.text().split('\n').collect();
+    let [name, "receipt/1", received_at, count, root, "within 60", ""] = lines.as_slice() else {
+        return Err(Wrong::new("the note is no receipt"));
+    };
+    let at = DateTime::parse_from_rfc3339(received_at).ok().map(|at| at.to_utc());
+    let at = at.filter(|at| utc_text(*at) == *received_at);
+    let (Some(at), Some(count), Some(root)) = (at, decimal(count), from_base64(root)) else {
+        return Err(Wrong::new("the note is no receipt"));
+    };
+    let due = at.checked_add_signed(TimeDelta::seconds(60));
+    let leaves = match receipt.member("leaves") {
+        Some(leaves) => leaves.hashes()?,
+        None => listed(answer).iter().map(hash_of).collect::<Result<_, _>>()?,
+    };
+    let name = (*name).to_owned();
+    let due = due.map_or_else(|| "no time that a calendar has".to_owned(), utc_text);
+    Ok(Receipt { note, name, due, count, root, leaves })
+}
+
+/// The events that the answer itself lists: those of a harvest, or of a custody event.
+fn listed(answer: &Json) -> &[Json] {
+    let lists = ["logs", "events"].into_iter().filter_map(|name| answer.member(name)?.list().ok());
+    lists.into_iter().next().unwrap_or_default()
+}
+
+fn hash_of(item: &Json) -> Result<Hash, Wrong> {
+    item.member("hash").ok_or_else(|| Wrong::new("an event without its hash"))?.hash()
+}
+
+/// Whether every promised event is in the reader's copy of the register.
+fn kept(report: &mut Report, trust: &Trust, leaves: &[Hash]) {
+    let Some(mirror) = &trust.register else {
+        return report.unchecked(Check::Inclusion, "whether they are in the register: give --register");
+    };
+    let note = match mirror.checkpoint() {
+        Ok(note) => note,
+        Err(error) => return report.failed(Check::Inclusion, format!("the register's copy: {error}")),
+    };
+    // Without a key of the register among those of receipts the copy is believed as it lies.
+    let is_register = |key: &&VerifierKey| !key.name().ends_with("/receipts");
+    let keys = trust.keys.iter().filter(is_register).cloned().collect();
+    let of_register = Trust { keys, ..trust.clone() };
+    let trusted = report.trusted;
+    let checkpoint = sealed::check(report, &of_register, &note, Told::default());
+    report.trusted = trusted;
+    let Some(checkpoint) = checkpoint else { return report.unchecked(Check::Inclusion, NO_CHECKPOINT) };
+    let mut missing: HashSet<Hash> = leaves.iter().copied().collect();
+    if let Err(error) = mirror.entries(&checkpoint, |_, leaf| {
+        missing.remove(&leaf);
+    }) {
+        return report.failed(Check::Inclusion, error.to_string());
+    }
+    let faults = (1..).zip(leaves).filter(|(_, leaf)| missing.contains(leaf));
+    let faults = faults.map(|(at, _)| (at, "promised, and not in the register".to_owned())).collect();
+    report.over(Check::Inclusion, faults, format!("all in the register of size {}", checkpoint.size));
+}

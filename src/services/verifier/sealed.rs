@@ -1,0 +1,142 @@
+//! The checks of a checkpoint: who signed it, who countersigned it, and whether it goes on from the
+//! one that was seen last.
+
+use super::Trust;
+use super::report::{Check, Report};
+use crate::evidence::chain::bytes::Hash;
+use crate::evidence::tlog::note::NoteError;
+use crate::evidence::tlog::tree::is_consistent;
+use crate::evidence::tlog::{Checkpoint, Note, VerifierKey};
+
+/// What a file itself says about whom to believe: for readers who know nobody.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Told<'a> {
+    pub keys: &'a [VerifierKey],
+    pub witnesses: &'a [VerifierKey],
+    pub quorum: usize,
+    /// A proof from the tree of so many leaves to the checkpoint's.
+    pub consistency: Option<(u64, &'a [Hash])>,
+}
+
+/// Adds the lines `checkpoint`, `witnesses` and `memory`. Answers what the checkpoint says if it can
+/// be read at all, so that the rest can be checked against it.
+pub(super) fn check(report: &mut Report, trust: &Trust, note: &[u8], told: Told<'_>) -> Option<Checkpoint> {
+    let parsed = Note::parse(note).map_err(|error| error.to_string());
+    let parsed = parsed.and_then(|note| match Checkpoint::parse(note.text()) {
+        Ok(checkpoint) => Ok((note, checkpoint)),
+        Err(error) => Err(error.to_string()),
+    });
+    let (note, checkpoint) = match parsed {
+        Ok(parsed) => parsed,
+        Err(wrong) => {
+            report.failed(Check::Checkpoint, wrong);
+            report.unchecked(Check::Witnesses, NO_CHECKPOINT);
+            report.unchecked(Check::Memory, NO_CHECKPOINT);
+            return None;
+        }
+    };
+    signature(report, trust, &note, &checkpoint, told);
+    witnesses(report, trust, &note, told);
+    memory(report, trust, &checkpoint, told);
+    Some(checkpoint)
+}
+
+pub(super) const NO_CHECKPOINT: &str = "there is no checkpoint";
+
+fn signature(report: &mut Report, trust: &Trust, note: &Note, checkpoint: &Checkpoint, told: Told<'_>) {
+    let Checkpoint { origin, size, .. } = checkpoint;
+    let (keys, whose) = if trust.keys.is_empty() {
+        (told.keys, "a key from the file itself")
+    } else {
+        (trust.keys.as_slice(), "your key")
+    };
+    if keys.is_empty() {
+        return report
+            .unchecked(Check::Checkpoint, format!("{origin} of size {size}; no key to check it with"));
+    }
+    match Checkpoint::open(note, keys) {
+        Ok(_) => {
+            report.trusted = !trust.keys.is_empty();
+            report.ok(Check::Checkpoint, format!("{origin} of size {size}, signed by {whose}"));
+        }
+        Err(error) => report.failed(Check::Checkpoint, format!("{error} ({whose})")),
+    }
+}
+
+fn witnesses(report: &mut Report, trust: &Trust, note: &Note, told: Told<'_>) {
+    let own = !trust.witnesses.is_empty();
+    let witnesses = if own { trust.witnesses.as_slice() } else { told.witnesses };
+    let needed = trust.quorum.unwrap_or(if own { witnesses.len() } else { told.quorum });
+    let seen = match note.verify(witnesses) {
+        Ok(seen) => seen.len(),
+        Err(NoteError::Unsigned) => 0,
+        Err(error) => return report.failed(Check::Witnesses, error.to_string()),
+    };
+    let found = format!("witnessed by {seen} of {}, {needed} needed", witnesses.len());
+    if seen < needed {
+        report.failed(Check::Witnesses, found);
+    } else if witnesses.is_empty() {
+        report.unchecked(Check::Witnesses, "no witnesses are named");
+    } else {
+        let whose = if own { "" } else { "; their keys are from the file itself" };
+        report.ok(Check::Witnesses, found + whose);
+    }
+}
+
+fn memory(report: &mut Report, trust: &Trust, checkpoint: &Checkpoint, told: Told<'_>) {
+    let seen = match &trust.memory {
+        Memory::None => return report.unchecked(Check::Memory, "no --memory was given"),
+        Memory::Fresh => return report.ok(Check::Memory, "the first checkpoint seen"),
+        Memory::Seen(bytes) => bytes,
+    };
+    let read = Note::parse(seen).map_err(|error| error.to_string());
+    let read = read.and_then(|note| Checkpoint::parse(note.text()).map_err(|error| error.to_string()));
+    let seen = match read {
+        Ok(seen) => seen,
+        Err(wrong) => return report.failed(Check::Memory, format!("the memory cannot be read: {wrong}")),
+    };
+    let size = seen.size;
+    if seen.origin != checkpoint.origin {
+        return report.failed(Check::Memory, format!("the memory is of another register: {}", seen.origin));
+    }
+    if size == checkpoint.size {
+        return if seen.root == checkpoint.root {
+            report.ok(Check::Memory, "the same checkpoint as seen last");
+        } else {
+            report
+                .failed(Check::Memory, format!("two roots of size {size}: the register shows two histories"));
+        };
+    }
+    let newer = checkpoint.size > size;
+    let (old, new) = if newer { (&seen, checkpoint) } else { (checkpoint, &seen) };
+    let proof = match (told.consistency, &trust.register) {
+        (Some((from, proof)), _) if newer && from == size => Ok(proof.to_vec()),
+        (_, Some(mirror)) => mirror.consistency(old.size, new.size).map_err(|error| error.to_string()),
+        _ => Err(format!(
+            "no proof from size {} to {}: give --register, or export with ?since={}",
+            old.size, new.size, old.size
+        )),
+    };
+    match proof {
+        Ok(proof) if is_consistent(old.size, old.root, new.size, new.root, &proof) => {
+            report.ok(Check::Memory, format!("consistent with size {size}, seen last"));
+        }
+        Ok(_) => report.failed(
+            Check::Memory,
+            format!("not consistent with size {size}, seen last: history was rewritten"),
+        ),
+        Err(why) => report.failed(Check::Memory, why),
+    }
+}
+
+/// The checkpoint that was seen last.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Memory {
+    /// Nothing is remembered.
+    #[default]
+    None,
+    /// There is a place to remember it, still empty.
+    Fresh,
+    /// The signed note.
+    Seen(Vec<u8>),
+}

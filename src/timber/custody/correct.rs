@@ -1,0 +1,286 @@
+//! Corrections: they add, never edit. A correction sets values that were recorded
+//! wrongly, or reverses the last event that changed the log's state; the balance of
+//! the ticket's lines is checked again.
+
+use super::record::{Recorder, Sight, pointer};
+use super::request::Correction;
+use super::state::{LogState, last_reversible, replay};
+use crate::base::error::{Entry, Error, Result};
+use crate::base::ids::{LineId, LogId, TicketId};
+use crate::base::units::{Diameter, Length, Volume};
+use crate::evidence::chain::Hash;
+use crate::evidence::chain::Tx;
+use crate::timber::custody::harvest::balance::{Balance, Marked};
+use crate::timber::custody::harvest::record::{AHEAD, Faults};
+use crate::timber::custody::log::row::LogRow;
+use crate::timber::event::content::{Business, Content, Corrects, Public, Told};
+use crate::timber::finding::record::Found;
+use crate::timber::finding::rules;
+use crate::timber::party::role::Role;
+use crate::timber::ticket::{self, TicketForHarvest};
+use crate::timber::wood::species::Species;
+use crate::timber::wood::volume_table::gost_volume;
+use chrono::{DateTime, TimeDelta, Utc};
+use std::collections::HashMap;
+use uuid::Uuid;
+
+/// For so long the recorder may correct itself; afterwards an inspector does.
+pub const OWN_CORRECTION: TimeDelta = TimeDelta::hours(72);
+
+/// One stored event with its content.
+#[derive(Clone, Debug)]
+pub struct ChainEvent {
+    /// When the server took it.
+    pub received_at: DateTime<Utc>,
+    /// Its hash.
+    pub hash: Hash,
+    /// What it says.
+    pub content: Content,
+}
+
+/// The whole chains of logs by their contents.
+pub(super) async fn chains(tx: &mut Tx<'_>, logs: &[LogId]) -> Result<HashMap<LogId, Vec<ChainEvent>>> {
+    let ids: Vec<Uuid> = logs.iter().map(|log| log.0).collect();
+    let rows = sqlx::query!(
+        "SELECT subject_id, seq, received_at, hash, public, business FROM event
+         WHERE subject_id = ANY($1) ORDER BY subject_id, seq",
+        &ids
+    )
+    .fetch_all(&mut **tx)
+    .await?;
+    let mut chains: HashMap<LogId, Vec<ChainEvent>> = HashMap::with_capacity(logs.len());
+    for row in rows {
+        let bad = || Error::BadRow(format!("event {}/{}", row.subject_id, row.seq));
+        let seq = u32::try_from(row.seq).map_err(|_| bad())?;
+        let content =
+            Content { seq, public: Public::parse(&row.public)?, business: Business::parse(&row.business)? };
+        let hash = Hash::from_slice(&row.hash).ok_or_else(bad)?;
+        let event = ChainEvent { received_at: row.received_at, hash, content };
+        chains.entry(row.subject_id.into()).or_default().push(event);
+    }
+    Ok(chains)
+}
+
+/// What a correction needs before the log is locked: its ticket with the lines under lock.
+pub(super) struct Prepared {
+    ticket: TicketForHarvest,
+    chain: Vec<ChainEvent>,
+}
+
+/// Locks the ticket's lines (they come before logs in the lock order), then the log, then reads its chain.
+pub(super) async fn prepare(tx: &mut Tx<'_>, log: LogId) -> Result<Prepared> {
+    let ticket =
+        sqlx::query_scalar!("SELECT ticket_id FROM log WHERE id = $1", log.0).fetch_one(&mut **tx).await?;
+    let ticket = ticket::lock_for_harvest(tx, TicketId(ticket)).await?;
+    let ticket = ticket.ok_or_else(|| Error::BadRow(format!("log.ticket_id of {log}")))?;
+    crate::timber::custody::log::row::lock(tx, &[log]).await?;
+    let chain = chains(tx, &[log]).await?.remove(&log).unwrap_or_default();
+    Ok(Prepared { ticket, chain })
+}
+
+/// A correction that may be made.
+pub(crate) struct Decision {
+    corrects: Corrects,
+    reverse: bool,
+    set: Option<Set>,
+    contents: Vec<Content>,
+    marked: Marked,
+    found: Vec<rules::Draft>,
+    ticket: TicketId,
+}
+
+/// What it sets, resolved.
+struct Set {
+    correction: Correction,
+    line: Option<LineId>,
+    table: Option<(String, String)>,
+}
+
+/// Decides on a correction; every reason against it goes into `faults`.
+pub(super) fn decide(
+    prepared: &Prepared,
+    recorder: &Recorder<'_>,
+    row: &LogRow,
+    sight: Sight,
+    faults: &mut Faults,
+) -> Option<Decision> {
+    let request = recorder.request;
+    let target =
+        request.corrects.and_then(|seq| prepared.chain.iter().find(|event| event.content.seq == seq));
+    let own = |event: &&ChainEvent| {
+        event.content.business.organization == recorder.caller.organization
+            && recorder.now - event.received_at <= OWN_CORRECTION
+    };
+    let Some(target) = target.filter(|event| recorder.caller.is(Role::Inspector) || own(event)) else {
+        // Who sees only what was is told the same of what is not there as of what is not his: from the
+        // difference he could count the events since.
+        if target.is_none() && sight == Sight::Whole {
+            let detail = format!("The log has events 1 to {}.", prepared.chain.len());
+            faults.wrong.push(Entry::new(pointer("/corrects"), "unknown-event", detail));
+        } else {
+            let detail =
+                "Who recorded the event may correct it within 72 hours; afterwards an inspector does.";
+            faults.conflict.push(Entry::new(pointer("/corrects"), "correction-not-yours", detail));
+        }
+        return None;
+    };
+    let contents: Vec<Content> = prepared.chain.iter().map(|event| event.content.clone()).collect();
+    let reverse = request.reverse == Some(true);
+    if reverse && last_reversible(&contents) != Some(target.content.seq) {
+        let detail = match (last_reversible(&contents), sight) {
+            (_, Sight::Past) => "Only the last event that changed the state can be reversed.".to_owned(),
+            (Some(seq), Sight::Whole) => {
+                format!("Only the last event that changed the state can be reversed: {seq}.")
+            }
+            (None, Sight::Whole) => "No event of this log can be reversed.".to_owned(),
+        };
+        faults.conflict.push(Entry::new(pointer("/corrects"), "not-reversible", detail));
+        return None;
+    }
+    let before = (faults.wrong.len(), faults.conflict.len());
+    let mut balance = Balance::new(&prepared.ticket.lines, recorder.now.date_naive());
+    let mut found = Vec::new();
+    let set = request.set.as_ref().map(|correction| {
+        check_set(correction, target, prepared, recorder, faults);
+        resolve(correction, row, &mut balance, &mut found, faults)
+    });
+    if (faults.wrong.len(), faults.conflict.len()) != before {
+        return None;
+    }
+    Some(Decision {
+        corrects: Corrects { seq: target.content.seq, hash: target.hash.to_string() },
+        reverse,
+        set,
+        contents,
+        marked: balance.finish(),
+        found,
+        ticket: prepared.ticket.id,
+    })
+}
+
+fn check_set(
+    correction: &Correction,
+    target: &ChainEvent,
+    prepared: &Prepared,
+    recorder: &Recorder<'_>,
+    faults: &mut Faults,
+) {
+    if correction.is_of_harvest() && target.content.seq != 1 {
+        let detail = "Species, wood, measures, grade and assortment belong to the harvest: correct event 1.";
+        faults.wrong.push(Entry::new(pointer("/set"), "only-of-the-harvest", detail));
+    }
+    let Some(right) = correction.occurred_at else { return };
+    if right.instant() > recorder.now + AHEAD {
+        let detail = "This is more than five minutes in the future.";
+        faults.wrong.push(Entry::new(pointer("/set/occurred_at"), "in-the-future", detail));
+    }
+    let (ticket, day) = (&prepared.ticket, right.local_date());
+    if target.content.seq == 1 && (day < ticket.felling_from || day > ticket.felling_until) {
+        let detail = format!(
+            "{day} is outside the ticket's felling dates, {} to {}.",
+            ticket.felling_from, ticket.felling_until
+        );
+        faults.wrong.push(Entry::new(pointer("/set/occurred_at"), "outside-felling-dates", detail));
+    }
+}
+
+/// The line, table volume and balance of the corrected values.
+fn resolve(
+    correction: &Correction,
+    row: &LogRow,
+    balance: &mut Balance<'_>,
+    found: &mut Vec<rules::Draft>,
+    faults: &mut Faults,
+) -> Set {
+    let state = &row.state;
+    let wood = correction.wood.unwrap_or(state.wood);
+    let species = correction.species.or_else(|| Species::parse(&state.species).ok());
+    let declared = correction.volume_m3.or_else(|| Volume::parse(&state.volume_m3).ok());
+    let length =
+        correction.length_m.or_else(|| state.length_m.as_deref().and_then(|l| Length::parse(l).ok()));
+    let diameter = correction
+        .top_diameter_cm
+        .or_else(|| state.top_diameter_cm.as_deref().and_then(|d| Diameter::parse(d).ok()));
+    let measured = correction.length_m.is_some() || correction.top_diameter_cm.is_some();
+    let table = diameter.zip(length).filter(|_| measured).and_then(|(d, l)| gost_volume(d, l));
+    let table = table.map(|table| (table.volume.to_string(), table.version.to_owned()));
+    let mut line = None;
+    if let (Some(species), Some(volume), Ok(old)) = (species, declared, Volume::parse(&state.volume_m3)) {
+        if let Some(Err(invalid)) = correction.volume_m3.map(|volume| volume.fits(state.kind)) {
+            faults.wrong.push(Entry::invalid(pointer("/set/volume_m3"), invalid));
+        }
+        match balance.line(species, wood) {
+            None => {
+                let detail = format!("The ticket has no line for {species} {wood}.");
+                faults.wrong.push(Entry::new(pointer("/set/species"), "not-on-ticket", detail));
+            }
+            Some(index) => {
+                let id = balance.id(index);
+                if id != state.line || volume != old {
+                    balance.unmark(state.line, old);
+                    // Less than before never exceeds, whatever the line holds.
+                    if id != state.line || volume > old {
+                        faults.conflict.extend(balance.mark(index, volume, || pointer("/set/volume_m3")));
+                    } else {
+                        balance.lower(index, volume);
+                    }
+                }
+                line = (id != state.line).then_some(id);
+            }
+        }
+        // What the harvest said already was judged then.
+        if measured || wood != state.wood || volume != old {
+            found.extend(rules::volume_unlike_table(state.kind, state.method, diameter, length, volume));
+            found.extend(rules::commercial_as_firewood(state.kind, wood, diameter, length));
+        }
+    }
+    Set { correction: correction.clone(), line, table }
+}
+
+impl Decision {
+    /// Writes it into the parts of the event.
+    pub(super) fn put(&self, public: &mut Public, business: &mut Business) {
+        business.corrects = Some(self.corrects.clone());
+        business.reverse = self.reverse;
+        let Some(Set { correction, line, table }) = &self.set else { return };
+        public.species = correction.species.map(|species| species.as_str().to_owned());
+        public.length_m = correction.length_m.map(|length| length.to_string());
+        public.top_diameter_cm = correction.top_diameter_cm.map(|diameter| diameter.to_string());
+        public.pieces = correction.pieces.map(crate::base::units::Pieces::get);
+        public.volume_m3 = correction.volume_m3.map(|volume| volume.to_string());
+        business.wood = correction.wood;
+        business.assortment = correction.assortment;
+        business.grade = correction.grade.map(crate::timber::wood::species::Grade::get);
+        business.line = *line;
+        if let Some((volume, version)) = table {
+            business.table_volume_m3 = Some(volume.clone());
+            business.table = Some(version.clone());
+        }
+        business.right_occurred = correction.occurred_at.map(Told::of);
+        business.right_place = correction.place.as_ref().map(super::request::Place::part);
+    }
+
+    /// The state that the chain adds up to with this correction at its end.
+    pub(super) fn after(&self, correction: &Content) -> Result<LogState> {
+        let mut contents = self.contents.clone();
+        contents.push(correction.clone());
+        replay(&contents)
+    }
+
+    /// What changes on the ticket's lines.
+    pub(super) fn changes(&self) -> &[(LineId, Volume)] {
+        &self.marked.changes
+    }
+
+    /// What the rules noticed.
+    pub(super) fn found(&self, log: Option<(LogId, u32)>) -> Vec<Found> {
+        let of_log =
+            self.found.iter().map(|draft| Found { draft: draft.clone(), log, ticket: Some(self.ticket) });
+        let of_lines = self.marked.findings.iter().map(|draft| Found {
+            draft: draft.clone(),
+            log,
+            ticket: Some(self.ticket),
+        });
+        of_log.chain(of_lines).collect()
+    }
+}

@@ -1,0 +1,96 @@
+//! Whether a ticket's lines bear a harvest: exact sums, no SQL.
+
+use crate::base::error::{At, Entry};
+use crate::base::ids::LineId;
+use crate::base::units::Volume;
+use crate::timber::finding::rules::{self, Draft};
+use crate::timber::ticket::LockedLine;
+use crate::timber::wood::species::{Species, Wood};
+use crate::timber::wood::tolerance::{Standing, standing, tolerance};
+use chrono::NaiveDate;
+
+/// The running balance of a ticket's lines while volumes are marked on them.
+pub struct Balance<'t> {
+    lines: &'t [LockedLine],
+    on: NaiveDate,
+    marked: Vec<Volume>,
+    refused: Vec<bool>,
+}
+
+/// What marking came to: what to add to each line, and what the rules noticed.
+#[derive(Debug)]
+pub struct Marked {
+    /// Change of each line that changed; negative where a correction took wood off.
+    pub changes: Vec<(LineId, Volume)>,
+    /// Findings, one a line at most.
+    pub findings: Vec<Draft>,
+}
+
+impl<'t> Balance<'t> {
+    /// The lines as they stand, under lock; tolerances as of `on`.
+    #[must_use]
+    pub fn new(lines: &'t [LockedLine], on: NaiveDate) -> Self {
+        let marked = lines.iter().map(|line| line.marked).collect();
+        Self { lines, on, marked, refused: vec![false; lines.len()] }
+    }
+
+    /// The line for a species and kind of wood, if the ticket has one.
+    #[must_use]
+    pub fn line(&self, species: Species, wood: Wood) -> Option<usize> {
+        self.lines.iter().position(|line| line.species == species && line.wood == wood)
+    }
+
+    /// The id of a line by its index.
+    #[must_use]
+    pub fn id(&self, line: usize) -> LineId {
+        self.lines[line].id
+    }
+
+    /// Takes a volume off a line, as a correction does.
+    pub fn unmark(&mut self, line: LineId, volume: Volume) {
+        if let Some(index) = self.lines.iter().position(|known| known.id == line)
+            && let Some(less) = self.marked[index].checked_sub(volume)
+        {
+            self.marked[index] = less;
+        }
+    }
+
+    /// Marks a volume on a line; the first that a line cannot bear is refused, with what remains.
+    pub fn mark(&mut self, line: usize, volume: Volume, at: impl FnOnce() -> At) -> Option<Entry> {
+        let known = &self.lines[line];
+        let before = self.marked[line];
+        let after = before.checked_add(volume)?;
+        self.marked[line] = after;
+        if self.refused[line] || standing(after, known.permitted, self.on) != Standing::Exceeded {
+            return None;
+        }
+        self.refused[line] = true;
+        let allowed = tolerance(known.permitted, self.on);
+        let detail = format!(
+            "The line {} {} permits {} m³ (and {} % tolerance); {} m³ are marked with what stands before this one, {} m³ more are too much.",
+            known.species, known.wood, known.permitted, allowed.percent, before, volume
+        );
+        Some(Entry::new(at(), "line-exceeded", detail))
+    }
+
+    /// Marks a volume on a line without asking: for what lowers a balance.
+    pub fn lower(&mut self, line: usize, volume: Volume) {
+        if let Some(after) = self.marked[line].checked_add(volume) {
+            self.marked[line] = after;
+        }
+    }
+
+    /// What it came to.
+    #[must_use]
+    pub fn finish(self) -> Marked {
+        let mut marked = Marked { changes: Vec::new(), findings: Vec::new() };
+        for (line, after) in self.lines.iter().zip(self.marked) {
+            let Some(change) = after.checked_sub(line.marked).filter(|change| *change != Volume::ZERO) else {
+                continue;
+            };
+            marked.changes.push((line.id, change));
+            marked.findings.extend(rules::over_permitted(line.marked, after, line.permitted, self.on));
+        }
+        marked
+    }
+}

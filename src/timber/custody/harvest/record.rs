@@ -1,0 +1,529 @@
+//! Recording a harvest: all of it or none.
+//!
+//! Locks, in the house's order: operation id, the ticket (shared) and its lines, the
+//! seals. The logs are new, so nobody else can hold them. Round trips do not grow
+//! with the number of logs.
+
+use super::balance::Balance;
+use super::request::NewHarvest;
+use crate::base::clock::Clock;
+use crate::base::error::{At, Entry, Error, Result};
+use crate::base::ids::{HarvestId, LogId, OperationId, TicketId};
+use crate::base::units::{Volume, serialize_utc};
+use crate::evidence::chain::Tx;
+use crate::evidence::chain::append::{PIECE, Personal};
+use crate::evidence::chain::bytes::Secret;
+use crate::evidence::chain::size::{self, BUSINESS_BYTES, PUBLIC_BYTES};
+use crate::evidence::chain::{Draft, Hash, Head, SubjectKind, append, canonical};
+use crate::evidence::idempotency::{device, operation};
+use crate::timber::custody::log::row::{NewLog as NewLogRow, insert};
+use crate::timber::custody::request::position_part;
+use crate::timber::custody::state::LogState;
+use crate::timber::event::content::{Business, Content, Public, TicketHead, TicketName, Told};
+use crate::timber::event::words::EventType;
+use crate::timber::finding::record::{Finding, Found, store};
+use crate::timber::finding::rules;
+use crate::timber::party::key::Caller;
+use crate::timber::party::role::Role;
+use crate::timber::seal::Identification;
+use crate::timber::seal::marking_code::MarkingCode;
+use crate::timber::seal::number::SealNumber;
+use crate::timber::seal::stock::{self, SealRow, SealStatus};
+use crate::timber::ticket::{self, TicketForHarvest, TicketView};
+use crate::timber::wood::volume_table::gost_volume;
+use chrono::{DateTime, TimeDelta, Utc};
+use serde::Serialize;
+use sqlx::PgExecutor;
+use utoipa::ToSchema;
+
+/// How far ahead of the server's clock an event may claim to be.
+pub const AHEAD: TimeDelta = TimeDelta::minutes(5);
+
+/// Where in what was sent an item stands, for JSON and for CSV.
+#[derive(Clone, Debug)]
+pub enum Places {
+    /// A JSON body.
+    Json,
+    /// A CSV body: the line of each item.
+    Csv(Vec<u64>),
+}
+
+impl Places {
+    /// Where the ticket is named.
+    #[must_use]
+    pub fn ticket(&self) -> At {
+        match self {
+            Self::Json => At::Pointer("/felling_ticket_id".into()),
+            Self::Csv(_) => At::Query("felling_ticket_id".into()),
+        }
+    }
+
+    /// Where `field` of the `index`th log stands.
+    #[must_use]
+    pub fn of(&self, index: usize, field: &str) -> At {
+        match self {
+            Self::Json => At::Pointer(format!("/logs/{index}/{field}")),
+            Self::Csv(lines) => {
+                At::Cell { line: lines.get(index).copied().unwrap_or_default(), column: field.to_owned() }
+            }
+        }
+    }
+}
+
+/// A log or stack that a harvest made.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct HarvestedLog {
+    /// Its id.
+    pub id: LogId,
+    /// The seal hammered into it.
+    #[schema(value_type = String)]
+    pub seal_number: SealNumber,
+    /// That seal's marking code.
+    #[schema(value_type = String)]
+    pub marking_code: MarkingCode,
+    /// Its first event.
+    pub seq: u32,
+    /// That event's hash.
+    pub hash: Hash,
+}
+
+/// A harvest as it is answered.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct Harvest {
+    /// Its id.
+    pub id: HarvestId,
+    /// The posting's name.
+    pub operation_id: OperationId,
+    /// When the server took it.
+    #[schema(value_type = String, format = DateTime)]
+    #[serde(serialize_with = "serialize_utc")]
+    pub received_at: DateTime<Utc>,
+    /// What it made, in the order of the posting.
+    pub logs: Vec<HarvestedLog>,
+    /// The ticket and what remains on it.
+    pub ticket: TicketView,
+    /// What looked unusual.
+    pub findings: Vec<Finding>,
+}
+
+#[derive(Serialize)]
+struct PersonalPart<'a> {
+    v: u8,
+    name: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    iin: Option<&'a str>,
+}
+
+/// What recording came to.
+pub enum Recorded {
+    /// It is new.
+    New(Harvest),
+    /// The same posting was recorded before.
+    Before(Harvest),
+}
+
+/// Records a harvest for `caller`, who holds the ticket.
+///
+/// # Errors
+/// [`Error::Wrong`] for references and values that do not fit, [`Error::Conflict`] for what stands
+/// against the present state; all faults of the posting at once.
+pub async fn record(
+    tx: &mut Tx<'_>,
+    caller: &Caller,
+    request: &NewHarvest,
+    fingerprint: &[u8; 32],
+    places: &Places,
+    clock: &Clock,
+) -> Result<Recorded> {
+    let organization = caller.organization;
+    if let Some(id) = request.operation_id
+        && let operation::Claim::Existing { .. } = operation::claim(tx, organization, id, fingerprint).await?
+    {
+        let existing = sqlx::query_scalar!(
+            "SELECT id FROM harvest WHERE organization_id = $1 AND operation_id = $2",
+            organization.0,
+            id.0
+        )
+        .fetch_optional(&mut **tx)
+        .await?;
+        let Some(existing) = existing else {
+            let detail = "This operation id stands for another posting of yours; take a new one.";
+            return Err(Error::Conflict(vec![Entry::new(
+                At::Pointer("/operation_id".into()),
+                "operation-id-used",
+                detail,
+            )]));
+        };
+        return Ok(Recorded::Before(view(tx, existing.into()).await?.ok_or(Error::NotFound)?));
+    }
+    let operation = request.operation_id.unwrap_or_default();
+    let ticket = ticket::lock_for_harvest(tx, request.felling_ticket_id).await?;
+    let numbers: Vec<SealNumber> = request.logs.iter().map(|log| log.seal_number.clone()).collect();
+    let seals = stock::lock_for_use(tx, &numbers).await?;
+
+    // Read behind the locks: who waited did not receive before the one it waited for.
+    let now = clock.now();
+
+    let mut faults = Faults::default();
+    let ticket = ticket.filter(|ticket| ticket.holder == organization);
+    let seals = faults.check_seals(caller, request, places, seals);
+    let Some(ticket) = ticket else {
+        let detail = "There is no such felling ticket of yours.";
+        faults.wrong.push(Entry::new(places.ticket(), "unknown-felling-ticket", detail));
+        return Err(faults.into_error());
+    };
+    if ticket.cancelled {
+        let detail = "This felling ticket is cancelled; nothing more may be felled under it.";
+        faults.conflict.push(Entry::new(places.ticket(), "ticket-cancelled", detail));
+    }
+    let mut balance = Balance::new(&ticket.lines, now.date_naive());
+    let lines = faults.check_logs(request, places, &ticket, &mut balance, now);
+    if !faults.is_empty() {
+        return Err(faults.into_error());
+    }
+    let marked = balance.finish();
+
+    let harvest = HarvestId::new();
+    let person = PersonalPart {
+        v: 1,
+        name: request.responsible_person.name.as_str(),
+        iin: request.responsible_person.iin.as_ref().map(crate::timber::party::bin::Bin::as_str),
+    };
+    let personal = Personal { id: harvest.0, text: canonical::text(&person), secret: Secret::random() };
+    let personal = personal.store(tx, organization.0, now).await?;
+    let maker = Maker { caller, ticket: &ticket, request, operation };
+    let mut applied = Vec::with_capacity(seals.len());
+    let mut logs = Vec::with_capacity(seals.len());
+    let (mut seals, mut lines) = (seals.into_iter(), lines.iter().enumerate());
+    // A piece at a time, from the event's parts to the log's row: all of 5,000 logs in all their forms are tens of
+    // megabytes.
+    while lines.len() > 0 {
+        let piece: Vec<_> = lines.by_ref().take(PIECE).zip(seals.by_ref()).collect();
+        let mut contents = Vec::with_capacity(piece.len());
+        let mut drafts = Vec::with_capacity(piece.len());
+        for ((index, line), seal) in &piece {
+            let id = LogId::new();
+            let content = maker.content(id, *index, ticket.lines[**line].id, &seal.identification);
+            let (public, business) = (canonical::text(&content.public), canonical::text(&content.business));
+            // A ticket's names are measured when it is issued, and those of tickets before that was so are here.
+            size::check(&public, PUBLIC_BYTES, &[(places.ticket(), &ticket.forestry)])
+                .map_err(Error::Wrong)?;
+            size::check(&business, BUSINESS_BYTES, &[]).map_err(Error::Wrong)?;
+            drafts.push(Draft {
+                head: Head::fresh(SubjectKind::Log, id.0),
+                public,
+                business,
+                personal: Some(&personal),
+                event_type: EventType::Harvested.as_str(),
+                organization: organization.0,
+                operation: operation.0,
+                occurred_at: request.logs[*index].occurred_at.instant(),
+                region: Some(ticket.region.as_str()),
+            });
+            contents.push(content);
+        }
+        let heads = append(tx, now, drafts).await?;
+        let mut rows = Vec::with_capacity(heads.len());
+        for ((content, head), (_, seal)) in contents.iter().zip(heads).zip(piece) {
+            let id = LogId(head.id);
+            applied.push((seal.number.clone(), id));
+            logs.push(HarvestedLog {
+                id,
+                seal_number: seal.number,
+                marking_code: seal.marking_code,
+                seq: head.seq,
+                hash: head.hash,
+            });
+            let state = LogState::first(content)?;
+            rows.push(NewLogRow { head, state, harvest, ticket: ticket.id, issuer: ticket.issuer });
+        }
+        insert(tx, &rows).await?;
+    }
+    stock::apply(tx, &applied, 1).await?;
+    ticket::add_marked(tx, &marked.changes).await?;
+    let total = Volume::checked_sum(request.logs.iter().map(|log| log.volume_m3)).unwrap_or(Volume::ZERO);
+    sqlx::query!(
+        "INSERT INTO harvest (id, organization_id, ticket_id, operation_id, personal_id, log_count, volume_m3, received_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+        harvest.0,
+        organization.0,
+        ticket.id.0,
+        operation.0,
+        personal.id,
+        i32::try_from(logs.len()).unwrap_or(i32::MAX),
+        total.decimal(),
+        now
+    )
+    .execute(&mut **tx)
+    .await?;
+    if let Some(device) = &request.device {
+        let recorded_at = device.recorded_at.instant();
+        device::claim(tx, organization, device.id.as_str(), device.seq, recorded_at, operation).await?;
+    }
+    let mut found = maker.findings(&logs, now);
+    found.extend(marked.findings.into_iter().map(|draft| Found {
+        draft,
+        log: None,
+        ticket: Some(ticket.id),
+    }));
+    let findings = store(tx, organization, found, now).await?;
+    operation::record(
+        tx,
+        operation::Record {
+            organization,
+            operation,
+            kind: "harvest",
+            fingerprint: *fingerprint,
+            subjects: logs.iter().map(|log| log.id.0).collect(),
+            seqs: vec![1; logs.len()],
+        },
+        now,
+    )
+    .await?;
+    let ticket = ticket::view(tx, ticket.id).await?;
+    Ok(Recorded::New(Harvest {
+        id: harvest,
+        operation_id: operation,
+        received_at: now,
+        logs,
+        ticket,
+        findings,
+    }))
+}
+
+/// The faults of one posting, of both kinds.
+#[derive(Default)]
+pub struct Faults {
+    /// Well-formed but wrong: 422.
+    pub wrong: Vec<Entry>,
+    /// Against the present state: 409.
+    pub conflict: Vec<Entry>,
+}
+
+impl Faults {
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.wrong.is_empty() && self.conflict.is_empty()
+    }
+
+    /// 409 if all stand against the present state, else 422 with all.
+    #[must_use]
+    pub fn into_error(mut self) -> Error {
+        if self.wrong.is_empty() {
+            Error::Conflict(self.conflict)
+        } else {
+            self.wrong.append(&mut self.conflict);
+            Error::Wrong(self.wrong)
+        }
+    }
+
+    fn check_seals(
+        &mut self,
+        caller: &Caller,
+        request: &NewHarvest,
+        places: &Places,
+        seals: Vec<Option<SealRow>>,
+    ) -> Vec<SealRow> {
+        let mut usable = Vec::with_capacity(seals.len());
+        for (index, (seal, log)) in seals.into_iter().zip(&request.logs).enumerate() {
+            let number = &log.seal_number;
+            let at = || places.of(index, "seal_number");
+            match seal.filter(|seal| seal.holder == caller.organization) {
+                None => {
+                    let detail = format!("You have no seal {number}.");
+                    self.wrong.push(Entry::new(at(), "unknown-seal", detail));
+                }
+                Some(seal) => {
+                    match seal.status {
+                        SealStatus::Issued => {}
+                        SealStatus::Applied => {
+                            let detail =
+                                format!("Seal {number} is on a log already; a seal is applied once.");
+                            self.conflict.push(Entry::new(at(), "seal-applied", detail));
+                        }
+                        SealStatus::Void => {
+                            let detail = format!("Seal {number} is void.");
+                            self.conflict.push(Entry::new(at(), "seal-void", detail));
+                        }
+                    }
+                    usable.push(seal);
+                }
+            }
+        }
+        usable
+    }
+
+    /// Checks each log against the ticket and marks its volume; gives each log's line.
+    fn check_logs(
+        &mut self,
+        request: &NewHarvest,
+        places: &Places,
+        ticket: &TicketForHarvest,
+        balance: &mut Balance<'_>,
+        now: DateTime<Utc>,
+    ) -> Vec<usize> {
+        let mut lines = Vec::with_capacity(request.logs.len());
+        for (index, log) in request.logs.iter().enumerate() {
+            let day = log.occurred_at.local_date();
+            if day < ticket.felling_from || day > ticket.felling_until {
+                let detail = format!(
+                    "{day} is outside the ticket's felling dates, {} to {}.",
+                    ticket.felling_from, ticket.felling_until
+                );
+                self.wrong.push(Entry::new(places.of(index, "occurred_at"), "outside-felling-dates", detail));
+            }
+            if log.occurred_at.instant() > now + AHEAD {
+                let detail = "This is more than five minutes in the future.";
+                self.wrong.push(Entry::new(places.of(index, "occurred_at"), "in-the-future", detail));
+            }
+            if let Some(line) = balance.line(log.species, log.wood) {
+                let at = || places.of(index, "volume_m3");
+                self.conflict.extend(balance.mark(line, log.volume_m3, at));
+                lines.push(line);
+            } else {
+                let detail = format!("The ticket has no line for {} {}.", log.species, log.wood);
+                self.wrong.push(Entry::new(places.of(index, "species"), "not-on-ticket", detail));
+            }
+        }
+        lines
+    }
+}
+
+struct Maker<'r> {
+    caller: &'r Caller,
+    ticket: &'r TicketForHarvest,
+    request: &'r NewHarvest,
+    operation: OperationId,
+}
+
+impl Maker<'_> {
+    fn content(
+        &self,
+        id: LogId,
+        index: usize,
+        line: crate::base::ids::LineId,
+        identification: &Identification,
+    ) -> Content {
+        let log = &self.request.logs[index];
+        let table = log.top_diameter_cm.zip(log.length_m).and_then(|(d, l)| gost_volume(d, l));
+        let public = Public {
+            forestry: Some(self.ticket.forestry.clone()),
+            ticket: Some(TicketName {
+                series: self.ticket.series.clone(),
+                number: self.ticket.number.clone(),
+            }),
+            species: Some(log.species.as_str().to_owned()),
+            length_m: log.length_m.map(|length| length.to_string()),
+            top_diameter_cm: log.top_diameter_cm.map(|diameter| diameter.to_string()),
+            pieces: log.pieces.map(crate::base::units::Pieces::get),
+            volume_m3: Some(log.volume_m3.to_string()),
+            seal: Some(log.seal_number.as_str().to_owned()),
+            identification: Some(identification.as_str().to_owned()),
+            ..Public::bare(
+                EventType::Harvested,
+                log.kind,
+                log.occurred_at.local_date().day(),
+                Some(self.ticket.region.as_str().to_owned()),
+            )
+        };
+        let business = Business {
+            position: log.position.map(position_part),
+            device: self.request.device.as_ref().map(crate::timber::custody::request::Device::part),
+            wood: Some(log.wood),
+            assortment: log.assortment,
+            grade: log.grade.map(crate::timber::wood::species::Grade::get),
+            method: Some(log.measurement_method),
+            table_volume_m3: table.as_ref().map(|table| table.volume.to_string()),
+            table: table.map(|table| table.version.to_owned()),
+            ticket: Some(TicketHead {
+                id: self.ticket.id,
+                seq: self.ticket.head_seq,
+                hash: self.ticket.head_hash.to_string(),
+            }),
+            line: Some(line),
+            ..Business::bare(
+                id,
+                Told::of(log.occurred_at),
+                self.caller.organization,
+                self.caller.key,
+                self.operation,
+            )
+        };
+        Content { seq: 1, public, business }
+    }
+
+    fn findings(&self, logs: &[HarvestedLog], now: DateTime<Utc>) -> Vec<Found> {
+        let mut found = Vec::new();
+        for (log, made) in self.request.logs.iter().zip(logs) {
+            let (d, l) = (log.top_diameter_cm, log.length_m);
+            let drafts = [
+                rules::volume_unlike_table(log.kind, log.measurement_method, d, l, log.volume_m3),
+                rules::commercial_as_firewood(log.kind, log.wood, d, l),
+                rules::small_piece(log.kind, d, l),
+                log.position.and_then(|position| rules::outside(position, self.ticket.plot.as_ref())),
+                rules::late_entry(log.occurred_at, now),
+            ];
+            found.extend(drafts.into_iter().flatten().map(|draft| Found {
+                draft,
+                log: Some((made.id, 1)),
+                ticket: Some(self.ticket.id),
+            }));
+        }
+        found
+    }
+}
+
+/// Whether `caller` may see a harvest: its enterprise, the issuer of its ticket, an inspector.
+pub async fn is_visible(db: impl PgExecutor<'_>, caller: &Caller, id: HarvestId) -> Result<bool> {
+    let seen = sqlx::query_scalar!(
+        r#"SELECT (h.organization_id = $2 OR t.issuer_id = $2 OR $3) AS "seen!"
+           FROM harvest h JOIN felling_ticket t ON t.id = h.ticket_id WHERE h.id = $1"#,
+        id.0,
+        caller.organization.0,
+        caller.is(Role::Inspector)
+    )
+    .fetch_optional(db)
+    .await?;
+    Ok(seen == Some(true))
+}
+
+/// A harvest as recorded: who holds the ticket, who issued it and inspectors read it.
+pub async fn view(tx: &mut Tx<'_>, id: HarvestId) -> Result<Option<Harvest>> {
+    let Some(row) =
+        sqlx::query!("SELECT ticket_id, operation_id, received_at FROM harvest WHERE id = $1", id.0)
+            .fetch_optional(&mut **tx)
+            .await?
+    else {
+        return Ok(None);
+    };
+    let logs = logs_of(&mut **tx, id).await?;
+    let ticket = ticket::view(tx, TicketId(row.ticket_id)).await?;
+    let findings = crate::timber::finding::record::of_harvest(&mut **tx, id, row.received_at).await?;
+    let (operation_id, received_at) = (row.operation_id.into(), row.received_at);
+    Ok(Some(Harvest { id, operation_id, received_at, logs, ticket, findings }))
+}
+
+/// What a harvest made, in the order of its posting (ids are made in order).
+async fn logs_of(db: impl PgExecutor<'_>, harvest: HarvestId) -> Result<Vec<HarvestedLog>> {
+    let rows = sqlx::query!(
+        r#"SELECT log.id, s.seal_number AS "seal_number: SealNumber", seal.marking_code AS "marking_code: MarkingCode",
+                  event.hash
+           FROM log
+           JOIN log_seal s ON s.log_id = log.id AND s.from_seq = 1
+           JOIN seal ON seal.number = s.seal_number
+           JOIN event ON event.subject_id = log.id AND event.seq = 1
+           WHERE log.harvest_id = $1 ORDER BY log.id"#,
+        harvest.0
+    )
+    .fetch_all(db)
+    .await?;
+    rows.into_iter()
+        .map(|row| {
+            let hash = Hash::from_slice(&row.hash)
+                .ok_or_else(|| Error::BadRow(format!("event.hash of {}/1", row.id)))?;
+            let (id, seal_number, marking_code) = (row.id.into(), row.seal_number, row.marking_code);
+            Ok(HarvestedLog { id, seal_number, marking_code, seq: 1, hash })
+        })
+        .collect()
+}

@@ -1,0 +1,130 @@
+//! What an enterprise posts when it has felled and sealed.
+
+use crate::base::error::Invalid;
+use crate::base::geo::Position;
+use crate::base::ids::{OperationId, TicketId};
+use crate::base::input::{Errors, Layout, Node, input};
+use crate::base::units::{Diameter, Length, Moment, Pieces, Text, Volume};
+use crate::timber::custody::request::Device;
+use crate::timber::party::bin::Bin;
+use crate::timber::seal::number::SealNumber;
+use crate::timber::wood::species::{Assortment, Grade, LogKind, MeasurementMethod, Species, Wood};
+use std::collections::HashMap;
+
+/// Logs and stacks of one harvest at most.
+pub const MOST_LOGS: usize = 5_000;
+
+input! {
+    /// A posting of harvested timber.
+    pub struct NewHarvest {
+        /// The ticket it was felled under.
+        pub felling_ticket_id: TicketId,
+        /// Who answers for the harvest; kept apart, erasable.
+        pub responsible_person: ResponsiblePerson,
+        /// The logs and stacks.
+        pub logs: Vec<NewLog> [1..=5000],
+        /// The client's name for the posting.
+        pub operation_id: Option<OperationId>,
+        /// Sent by who records offline.
+        pub device: Option<Device>,
+    }
+    => NewHarvest::check;
+
+    /// Who answers for a harvest.
+    pub struct ResponsiblePerson {
+        /// Full name.
+        #[schema(example = "Ерлан Оспанов")]
+        pub name: Text<200>,
+        /// Individual identification number.
+        pub iin: Option<Bin>,
+    }
+
+    /// One log or stack, measured and sealed.
+    pub struct NewLog {
+        /// Number of the seal that was hammered into it.
+        pub seal_number: SealNumber,
+        /// A log, or a stack of small pieces.
+        pub kind: LogKind,
+        /// Species.
+        #[schema(value_type = String, example = "pinus_sylvestris")]
+        pub species: Species,
+        /// Kind of wood, as on the ticket.
+        pub wood: Wood,
+        /// What it was cut to be.
+        pub assortment: Option<Assortment>,
+        /// Quality grade.
+        pub grade: Option<Grade>,
+        /// Length; a log must have one.
+        pub length_m: Option<Length>,
+        /// Top-end diameter; a log must have one.
+        pub top_diameter_cm: Option<Diameter>,
+        /// Number of pieces in a stack.
+        pub pieces: Option<Pieces>,
+        /// Declared volume.
+        pub volume_m3: Volume,
+        /// How the volume was arrived at.
+        pub measurement_method: MeasurementMethod,
+        /// When it was felled, with the local offset.
+        pub occurred_at: Moment,
+        /// Where it was felled.
+        pub position: Option<Position>,
+    }
+    => NewLog::check;
+}
+
+impl NewLog {
+    fn check(&self, node: Node<'_>, errors: &mut Errors) {
+        if let Err(invalid) = self.volume_m3.fits(self.kind) {
+            errors.refuse_field(node, "volume_m3", invalid);
+        }
+        if self.kind == LogKind::Log {
+            let required =
+                |what| Invalid::new("required", format!("A log has a {what}; only a stack may do without."));
+            if self.length_m.is_none() {
+                errors.refuse_field(node, "length_m", required("length"));
+            }
+            if self.top_diameter_cm.is_none() {
+                errors.refuse_field(node, "top_diameter_cm", required("top diameter"));
+            }
+        }
+    }
+}
+
+impl NewHarvest {
+    fn check(&self, node: Node<'_>, errors: &mut Errors) {
+        let mut seen = HashMap::with_capacity(self.logs.len());
+        let Some(items) = node.get("logs").and_then(|logs| logs.items().ok()) else { return };
+        for (index, (log, item)) in self.logs.iter().zip(items).enumerate() {
+            if let Some(first) = seen.insert(&log.seal_number, index) {
+                let detail =
+                    format!("Seal {} stands already on item {first} of this harvest.", log.seal_number);
+                errors.refuse_field(item, "seal_number", Invalid::new("duplicate-in-batch", detail));
+            }
+        }
+    }
+}
+
+/// How a harvest looks as a table.
+#[must_use]
+pub fn layout() -> Layout {
+    Layout::rows("logs")
+        .columns(&[
+            "seal_number",
+            "kind",
+            "species",
+            "wood",
+            "assortment",
+            "grade",
+            "length_m",
+            "top_diameter_cm",
+            "pieces",
+            "volume_m3",
+            "measurement_method",
+            "occurred_at",
+        ])
+        .column("lat", &["position", "lat"])
+        .column("lon", &["position", "lon"])
+        .column("accuracy_m", &["position", "accuracy_m"])
+        .shared("responsible_name", &["responsible_person", "name"])
+        .shared("responsible_iin", &["responsible_person", "iin"])
+}

@@ -1,0 +1,245 @@
+//! The history of a log as one reader may see it.
+//!
+//! Parties of the present and inspectors see every event. Those whose log it was see the events up to
+//! their last. The issuer of the felling ticket sees what was harvested, and what corrected that; of
+//! events in between only what recomputing the hashes takes.
+
+use super::state::{LogState, replay};
+use super::telling::{Telling, Told};
+use crate::base::error::{Error, Result};
+use crate::base::region::Region;
+use crate::evidence::chain::history::{EventFields, Evidence, Openness, Said, ShownEvent, StoredEvent};
+use crate::evidence::chain::shown::{Answered, Whole, described_by};
+use crate::timber::custody::log::store::{
+    HeadView, LastEventView, LogRow, LogView, Names, PartyView, PendingView, SealState, Sight,
+};
+use crate::timber::event::content::{Business, Content, Parties, Public};
+use crate::timber::event::words::EventType;
+use crate::timber::party::reader::Reader;
+use crate::timber::wood::species::Species;
+use serde::ser::{Serialize, Serializer};
+use std::collections::BTreeSet;
+use tokio::sync::OwnedSemaphorePermit;
+use utoipa::ToSchema;
+
+/// A log and its events.
+#[derive(serde::Serialize, ToSchema)]
+pub struct LogHistory {
+    /// The log, as `GET /v1/logs/{code}` answers it.
+    pub log: LogView,
+    /// Its events in order of receipt, as far as the reader sees.
+    pub events: Vec<LogEvent>,
+    /// A long history's room in memory.
+    #[serde(skip)]
+    room: Option<OwnedSemaphorePermit>,
+}
+
+impl LogHistory {
+    /// Its events alone, and the room that they take.
+    #[must_use]
+    pub fn into_chain(self) -> (Vec<ShownEvent>, Option<OwnedSemaphorePermit>) {
+        (self.events.into_iter().map(|event| event.shown).collect(), self.room)
+    }
+}
+
+/// One event of a log. The fields from `type` to `details` are read out of the texts in `parts`, and
+/// null or absent where those are not the reader's to see.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "describes what is written from the stored texts")]
+struct LogEventShape {
+    /// What it says.
+    #[serde(flatten)]
+    said: LogEventFields<'static>,
+    /// What proves it.
+    #[serde(flatten)]
+    evidence: Evidence<'static>,
+}
+
+/// One event of a log, as it is stored until it is answered.
+#[derive(Clone)]
+pub struct LogEvent {
+    shown: ShownEvent,
+    parties: Parties,
+    names: Names,
+}
+
+impl Serialize for LogEvent {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let (event, open) = self.shown.stored();
+        let said = said(event, open, self.parties, &self.names);
+        Whole { said, evidence: self.shown.evidence() }.serialize(serializer)
+    }
+}
+
+described_by!(LogEvent, LogEventShape);
+
+/// What an event of a log says, its organisations named.
+pub type LogEventFields<'t> = EventFields<'t, EventType, PartyView>;
+
+/// What has to be read for the history that `sight` leaves `reader`.
+///
+/// # Errors
+/// A stored row that cannot be read.
+pub fn query(row: &LogRow, sight: Sight, reader: Reader) -> Result<Telling> {
+    // Not beyond the row that was read before: both answers then tell the same moment.
+    let up_to = match sight {
+        Sight::Part { until, harvest: false } => until,
+        _ => row.head_seq()?,
+    };
+    Ok(Telling::chain(row, up_to, reader, sees_persons(row, reader)))
+}
+
+/// Whether every personal part of a log is the reader's to see.
+fn sees_persons(row: &LogRow, reader: Reader) -> bool {
+    reader.inspector || row.issuer() == reader.organization
+}
+
+/// The history that `sight` leaves `reader`, out of what [`query`] asked for.
+///
+/// # Errors
+/// A stored event that cannot be read.
+pub fn of(row: &LogRow, sight: Sight, reader: Reader, told: Told) -> Result<LogHistory> {
+    let Told { mut events, parties, names, room } = told;
+    let persons = sees_persons(row, reader);
+    let (log, open) = match sight {
+        Sight::Whole => (row.view(&names)?, None),
+        Sight::Part { until, .. } => {
+            let mut contents = events.iter().map(content).collect::<Result<Vec<_>>>()?;
+            let open = opened(&contents, sight);
+            let seen = open.last().copied().unwrap_or(0);
+            events.truncate(seen as usize);
+            contents.truncate(seen as usize);
+            (part_view(row, &events, &contents, &open, until, &names)?, Some(open))
+        }
+    };
+    let subject = row.subject()?.reference();
+    let shown = events.into_iter().zip(parties).map(|(event, parties)| {
+        let public = open.as_ref().is_none_or(|open| open.contains(&event.seq));
+        let personal = public && (persons || parties.organization == reader.organization);
+        let open = Openness { public, business: public, personal };
+        LogEvent { shown: event.shown(subject, open), parties, names: names.clone() }
+    });
+    Ok(LogHistory { log, events: shown.collect(), room })
+}
+
+fn content(event: &StoredEvent) -> Result<Content> {
+    let (public, business) = (Public::parse(&event.public)?, Business::parse(&event.business)?);
+    Ok(Content { seq: event.seq, public, business })
+}
+
+/// What the open parts of an event say, its organisations named.
+pub(super) fn said<'t>(
+    event: &'t StoredEvent,
+    open: Openness,
+    parties: Parties,
+    names: &Names,
+) -> LogEventFields<'t> {
+    let mut said = Said::of(event, open);
+    let event_type = said.take("type").and_then(Answered::word).and_then(|word| EventType::parse(word).ok());
+    let organization = said.take("organization").map(|_| names.of(parties.organization));
+    if open.business {
+        said.hide(&["log", "subject", "key"]);
+        for (field, id) in [("to", parties.to), ("carrier", parties.carrier)] {
+            if let Some(id) = id {
+                said.put(field, names.of(id));
+            }
+        }
+        said.join("ticket");
+    }
+    said.fields(event, event_type, organization)
+}
+
+/// The events whose parts are open, in order.
+fn opened(events: &[Content], sight: Sight) -> BTreeSet<u32> {
+    let harvested = |event: &&Content| match sight {
+        Sight::Whole => true,
+        Sight::Part { until, harvest } => event.seq <= until || harvest && is_harvest_data(event),
+    };
+    events.iter().filter(harvested).map(|event| event.seq).collect()
+}
+
+/// What the ticket's issuer answers for: the harvest, and corrections of what it said of the timber.
+fn is_harvest_data(event: &Content) -> bool {
+    let Content { public, business, .. } = event;
+    match public.event_type {
+        EventType::Harvested => true,
+        EventType::Corrected => {
+            let of_harvest = business.corrects.as_ref().is_some_and(|corrects| corrects.seq == 1);
+            let of_timber = public.species.is_some()
+                || public.length_m.is_some()
+                || public.top_diameter_cm.is_some()
+                || public.pieces.is_some()
+                || public.volume_m3.is_some()
+                || business.wood.is_some()
+                || business.assortment.is_some()
+                || business.grade.is_some()
+                || business.line.is_some();
+            !business.reverse && (of_harvest || of_timber)
+        }
+        _ => false,
+    }
+}
+
+/// The log as the events that are open leave it.
+fn part_view(
+    row: &LogRow,
+    events: &[StoredEvent],
+    contents: &[Content],
+    open: &BTreeSet<u32>,
+    until: u32,
+    names: &Names,
+) -> Result<LogView> {
+    let bad = |what: &str| Error::BadRow(format!("chain of log {}: {what}", row.id));
+    let whole = contents.len().min((until as usize).max(1));
+    let mut state = replay(&contents[..whole])?;
+    for event in contents[whole..].iter().filter(|event| open.contains(&event.seq)) {
+        state.apply(event)?;
+    }
+    let last = events.last().ok_or_else(|| bad("no events"))?;
+    let mut view = row.view(names)?;
+    let present = view.seal.number == state.seal;
+    view.seal.status = if state.seal_void { SealState::Void } else { SealState::Applied };
+    view.seal.marking_code = view.seal.marking_code.filter(|_| present);
+    view.seal.number.clone_from(&state.seal);
+    measures(&mut view, &state).ok_or_else(|| bad("a measure cannot be read"))?;
+    let custody = until > 0;
+    view.status = custody.then_some(state.status);
+    view.holder = custody.then(|| names.of(state.holder));
+    view.owner = custody.then(|| names.of(state.owner));
+    view.carrier = state.carrier.filter(|_| custody).map(|carrier| names.of(carrier));
+    view.vehicle = state.vehicle.filter(|_| custody);
+    view.pending = state.pending.filter(|_| custody).map(|pending| PendingView {
+        from: names.of(pending.from),
+        to: names.of(pending.to),
+        of: pending.of,
+    });
+    view.last_event = custody.then_some(LastEventView {
+        event_type: state.last.event_type,
+        on: state.last.on,
+        region: state.last.region.and_then(|code| Region::parse(&code).ok()),
+    });
+    view.head = HeadView {
+        seq: last.seq,
+        hash: last.hash,
+        received_at: crate::base::units::utc_text(last.received_at),
+    };
+    Ok(view)
+}
+
+fn measures(view: &mut LogView, state: &LogState) -> Option<()> {
+    fn read<T: std::str::FromStr>(text: Option<&String>) -> Result<Option<T>, T::Err> {
+        text.map(|text| text.parse()).transpose()
+    }
+    view.species = Species::parse(&state.species).ok()?;
+    view.wood = state.wood;
+    view.assortment = state.assortment;
+    view.grade = state.grade;
+    view.length_m = read(state.length_m.as_ref()).ok()?;
+    view.top_diameter_cm = read(state.top_diameter_cm.as_ref()).ok()?;
+    view.pieces = state.pieces;
+    view.volume_m3 = state.volume_m3.parse().ok()?;
+    view.table_volume_m3 = read(state.table_volume_m3.as_ref()).ok()?;
+    view.measurement_method = state.method;
+    view.felled_on = state.felled_on;
+    Some(())
+}

@@ -1,0 +1,79 @@
+//! From whatever names a log to the log: a seal number, present or past, a marking
+//! code of either length, or the id.
+
+use crate::base::error::Result;
+use crate::base::ids::LogId;
+use crate::timber::seal::Code;
+use sqlx::PgExecutor;
+use uuid::Uuid;
+
+/// A code, taken apart for SQL: exactly one of the three is there.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Key {
+    pub id: Option<Uuid>,
+    pub number: Option<String>,
+    pub identification: Option<String>,
+}
+
+impl Key {
+    pub(crate) fn of(code: &Code) -> Self {
+        match code {
+            Code::LogId(id) => Self { id: Some(id.0), ..Self::default() },
+            Code::SealNumber(number) => Self { number: Some(number.as_str().to_owned()), ..Self::default() },
+            Code::Identification(identification) => {
+                Self { identification: Some(identification.as_str().to_owned()), ..Self::default() }
+            }
+            Code::MarkingCode(code) => {
+                Self { identification: Some(code.identification_str().to_owned()), ..Self::default() }
+            }
+        }
+    }
+}
+
+/// The logs that `codes` name, in their order; nothing for a code that names none
+/// (a seal on no log, too). One round trip, whatever their number. Says nothing
+/// about who may see them.
+///
+/// # Errors
+/// Those of the database.
+pub async fn resolve(db: impl PgExecutor<'_>, codes: &[Code]) -> Result<Vec<Option<LogId>>> {
+    let mut ids = Vec::with_capacity(codes.len());
+    let mut numbers = Vec::with_capacity(codes.len());
+    let mut identifications = Vec::with_capacity(codes.len());
+    for key in codes.iter().map(Key::of) {
+        ids.push(key.id);
+        numbers.push(key.number);
+        identifications.push(key.identification);
+    }
+    let logs = sqlx::query_scalar!(
+        r#"SELECT COALESCE(l.id, ls.log_id) AS "log: LogId"
+           FROM UNNEST($1::uuid[], $2::text[], $3::text[]) WITH ORDINALITY AS asked (id, number, identification, place)
+           LEFT JOIN log l ON l.id = asked.id
+           LEFT JOIN seal s ON s.identification = asked.identification
+           LEFT JOIN log_seal ls ON ls.seal_number = COALESCE(asked.number, s.number)
+           ORDER BY asked.place"#,
+        &ids as &[Option<Uuid>],
+        &numbers as &[Option<String>],
+        &identifications as &[Option<String>],
+    )
+    .fetch_all(db)
+    .await?;
+    Ok(logs)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_kind_of_code_is_looked_up_by_one_key() {
+        let key = |text: &str| Key::of(&Code::parse(text).unwrap());
+        let id = "0197a2c4-5d6e-7f80-9123-456789abcdef";
+        assert_eq!(key(id), Key { id: Uuid::parse_str(id).ok(), ..Key::default() });
+        assert_eq!(key("kz-00418826"), Key { number: Some("KZ-00418826".into()), ..Key::default() });
+        let identification = Key { identification: Some("010952000000001121A".into()), ..Key::default() };
+        assert_eq!(key("010952000000001121A"), identification);
+        let whole = format!("010952000000001121A\u{1d}91KZ01\u{1d}92{}", "s".repeat(44));
+        assert_eq!(key(&whole), identification);
+    }
+}

@@ -1,0 +1,480 @@
+//! Table `log`: locking rows with their heads, adding new ones, storing the state
+//! that an event left behind.
+
+use crate::base::error::{Error, Result};
+use crate::base::ids::{HarvestId, LogId, OperationId, OrganizationId, TicketId};
+use crate::evidence::chain::Tx;
+use crate::evidence::chain::{Head, NewHead, SubjectKind};
+use crate::timber::custody::log::find::Key;
+use crate::timber::custody::state::{Last, LogState, PendingTransfer};
+use crate::timber::event::words::{EventType, Status, TransferOf};
+use crate::timber::seal::Code;
+use crate::timber::wood::species::{Assortment, LogKind, MeasurementMethod, Wood};
+use chrono::{DateTime, NaiveDate, Utc};
+use uuid::Uuid;
+
+/// A log's row, held under lock.
+#[derive(Clone, Debug)]
+pub struct LogRow {
+    /// The log.
+    pub id: LogId,
+    /// The end of its chain.
+    pub head: Head,
+    /// Its state.
+    pub state: LogState,
+    /// The posting that recorded it.
+    pub harvest: HarvestId,
+    /// The ticket it was felled under.
+    pub ticket: TicketId,
+    /// Issuer of that ticket.
+    pub issuer: OrganizationId,
+}
+
+/// What a stored row says; decimals as minimal text.
+struct Stored {
+    place: i64,
+    id: Uuid,
+    salt: Vec<u8>,
+    head_seq: i32,
+    head_hash: Vec<u8>,
+    head_received_at: DateTime<Utc>,
+    kind: LogKind,
+    species: String,
+    wood: Wood,
+    assortment: Option<Assortment>,
+    grade: Option<i16>,
+    length_m: Option<String>,
+    top_diameter_cm: Option<String>,
+    pieces: Option<i32>,
+    volume_m3: String,
+    table_volume_m3: Option<String>,
+    measurement_method: MeasurementMethod,
+    felled_on: NaiveDate,
+    harvest_id: Uuid,
+    ticket_id: Uuid,
+    line_id: Uuid,
+    issuer_id: Uuid,
+    seal_number: String,
+    seal_void: bool,
+    status: Status,
+    holder_id: Uuid,
+    owner_id: Uuid,
+    pending_from: Option<Uuid>,
+    pending_to: Option<Uuid>,
+    pending_of: Option<TransferOf>,
+    carrier_id: Option<Uuid>,
+    vehicle: Option<String>,
+    last_type: EventType,
+    last_on: NaiveDate,
+    last_region: Option<String>,
+    last_occurred_at: DateTime<Utc>,
+}
+
+impl TryFrom<Stored> for LogRow {
+    type Error = Error;
+
+    fn try_from(row: Stored) -> Result<Self> {
+        let bad = |column: &str| Error::BadRow(format!("log.{column} of {}", row.id));
+        // Three nullable columns that mean one fact.
+        let pending = match (row.pending_from, row.pending_to, row.pending_of) {
+            (Some(from), Some(to), Some(of)) => {
+                Some(PendingTransfer { from: from.into(), to: to.into(), of })
+            }
+            (None, None, None) => None,
+            _ => return Err(bad("pending_from")),
+        };
+        let (id, at) = (row.id, row.head_received_at);
+        let head = Head::stored(SubjectKind::Log, id, &row.salt, row.head_seq, &row.head_hash, at)?;
+        let state = LogState {
+            kind: row.kind,
+            species: row.species,
+            wood: row.wood,
+            assortment: row.assortment,
+            grade: row.grade.map(u8::try_from).transpose().map_err(|_| Error::BadRow("log.grade".into()))?,
+            length_m: row.length_m,
+            top_diameter_cm: row.top_diameter_cm,
+            pieces: row.pieces,
+            volume_m3: row.volume_m3,
+            table_volume_m3: row.table_volume_m3,
+            method: row.measurement_method,
+            felled_on: row.felled_on,
+            line: row.line_id.into(),
+            seal: row.seal_number,
+            seal_void: row.seal_void,
+            status: row.status,
+            holder: row.holder_id.into(),
+            owner: row.owner_id.into(),
+            pending,
+            carrier: row.carrier_id.map(Into::into),
+            vehicle: row.vehicle,
+            last: Last {
+                event_type: row.last_type,
+                on: row.last_on,
+                occurred_at: row.last_occurred_at,
+                region: row.last_region,
+            },
+        };
+        Ok(Self {
+            id: row.id.into(),
+            head,
+            state,
+            harvest: row.harvest_id.into(),
+            ticket: row.ticket_id.into(),
+            issuer: row.issuer_id.into(),
+        })
+    }
+}
+
+/// Rows as [`Stored`], locked, with the place of each in what was asked for.
+macro_rules! locked {
+    ($place:literal, $which:literal, $($argument:expr),+ $(,)?) => {
+        sqlx::query_as!(
+            Stored,
+            "SELECT " + $place + r#" AS "place!", log.id, log.salt, log.head_seq, log.head_hash, log.head_received_at,
+                    log.kind AS "kind: LogKind", log.species, log.wood AS "wood: Wood",
+                    log.assortment AS "assortment: Assortment", log.grade,
+                    trim_scale(log.length_m)::text AS length_m,
+                    trim_scale(log.top_diameter_cm)::text AS top_diameter_cm,
+                    log.pieces, trim_scale(log.volume_m3)::text AS "volume_m3!",
+                    trim_scale(log.table_volume_m3)::text AS table_volume_m3,
+                    log.measurement_method AS "measurement_method: MeasurementMethod", log.felled_on,
+                    log.harvest_id, log.ticket_id, log.line_id, log.issuer_id, log.seal_number, log.seal_void,
+                    log.status AS "status: Status", log.holder_id, log.owner_id, log.pending_from, log.pending_to,
+                    log.pending_of AS "pending_of: TransferOf", log.carrier_id, log.vehicle,
+                    log.last_type AS "last_type: EventType", log.last_on, log.last_region, log.last_occurred_at
+             "# + $which,
+            $($argument),+
+        )
+    };
+}
+
+/// Locks logs by id and returns their rows in that order; absent ones are left out.
+pub async fn lock(tx: &mut Tx<'_>, ids: &[LogId]) -> Result<Vec<LogRow>> {
+    let ids: Vec<Uuid> = ids.iter().map(|id| id.0).collect();
+    let rows = locked!("0::bigint", "FROM log WHERE id = ANY($1) ORDER BY id FOR UPDATE", &ids)
+        .fetch_all(&mut **tx)
+        .await?;
+    rows.into_iter().map(LogRow::try_from).collect()
+}
+
+/// Logs that some postings name, a row for each naming: each column as one array.
+#[derive(Default)]
+pub(crate) struct Wanted {
+    codes: Vec<Key>,
+    organization: Vec<Uuid>,
+    operation: Vec<Option<Uuid>>,
+    operation_lock: Vec<Option<i64>>,
+    idempotency_key: Vec<Option<String>>,
+    idempotency_lock: Vec<Option<i64>>,
+}
+
+/// What a posting is known by, if it is: a name of the client's, and the lock that stands for it.
+pub(crate) type Name<'n, T> = Option<(&'n T, i64)>;
+
+impl Wanted {
+    /// Adds a log that a posting of `organization` names.
+    pub(crate) fn push(
+        &mut self,
+        code: &Code,
+        organization: OrganizationId,
+        operation: Name<'_, OperationId>,
+        idempotency_key: Name<'_, str>,
+    ) {
+        self.codes.push(Key::of(code));
+        self.organization.push(organization.0);
+        self.operation.push(operation.map(|(id, _)| id.0));
+        self.operation_lock.push(operation.map(|(_, lock)| lock));
+        self.idempotency_key.push(idempotency_key.map(|(key, _)| key.to_owned()));
+        self.idempotency_lock.push(idempotency_key.map(|(_, lock)| lock));
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.codes.len()
+    }
+}
+
+/// Locks those logs that are free this moment, of postings whose names are free: each with its place in
+/// what is wanted, from 0, in no order. Waits for nobody. Left out is whatever is absent, held by another
+/// transaction, or of a posting that is being made elsewhere or was made before.
+///
+/// Of a posting that another transaction commits while this statement begins it may not know yet: the
+/// primary keys of `operation` and `idempotency` refuse it then.
+pub(crate) async fn lock_free(tx: &mut Tx<'_>, wanted: Wanted) -> Result<Vec<(usize, LogRow)>> {
+    let mut ids = Vec::with_capacity(wanted.len());
+    let mut numbers = Vec::with_capacity(wanted.len());
+    let mut identifications = Vec::with_capacity(wanted.len());
+    for key in wanted.codes {
+        ids.push(key.id);
+        numbers.push(key.number);
+        identifications.push(key.identification);
+    }
+    let rows = locked!(
+        "asked.place",
+        "FROM UNNEST($1::uuid[], $2::text[], $3::text[], $4::uuid[], $5::uuid[], $6::bigint[], $7::text[], $8::bigint[])
+              WITH ORDINALITY AS asked (id, number, identification, organization, operation, operation_lock,
+                                        idempotency_key, idempotency_lock, place)
+         LEFT JOIN seal named ON named.identification = asked.identification
+         LEFT JOIN log_seal ON log_seal.seal_number = COALESCE(asked.number, named.number)
+         JOIN log ON log.id = COALESCE(asked.id, log_seal.log_id)
+         WHERE (asked.operation_lock IS NULL OR pg_try_advisory_xact_lock(asked.operation_lock))
+           AND (asked.idempotency_lock IS NULL OR pg_try_advisory_xact_lock(asked.idempotency_lock))
+           AND NOT EXISTS (SELECT FROM operation
+                           WHERE operation.organization_id = asked.organization AND operation.operation_id = asked.operation)
+           AND NOT EXISTS (SELECT FROM idempotency
+                           WHERE idempotency.organization_id = asked.organization AND idempotency.key = asked.idempotency_key)
+         FOR UPDATE OF log SKIP LOCKED",
+        &ids as &[Option<Uuid>],
+        &numbers as &[Option<String>],
+        &identifications as &[Option<String>],
+        &wanted.organization,
+        &wanted.operation as &[Option<Uuid>],
+        &wanted.operation_lock as &[Option<i64>],
+        &wanted.idempotency_key as &[Option<String>],
+        &wanted.idempotency_lock as &[Option<i64>],
+    )
+    .fetch_all(&mut **tx)
+    .await?;
+    let placed = |row: Stored| {
+        let place =
+            usize::try_from(row.place - 1).map_err(|_| Error::BadRow("a place before the first".into()))?;
+        Ok((place, LogRow::try_from(row)?))
+    };
+    rows.into_iter().map(placed).collect()
+}
+
+/// A new log: what its first event left behind.
+pub struct NewLog {
+    /// The head after the first event.
+    pub head: NewHead,
+    /// Its state.
+    pub state: LogState,
+    /// The posting.
+    pub harvest: HarvestId,
+    /// The ticket.
+    pub ticket: TicketId,
+    /// Its issuer.
+    pub issuer: OrganizationId,
+}
+
+/// Adds logs of a harvest, in one round trip; `seal::stock::apply` says which seal each bears.
+pub async fn insert(tx: &mut Tx<'_>, logs: &[NewLog]) -> Result<()> {
+    let mut columns = Columns::default();
+    for log in logs {
+        columns.push(&log.state, &log.head);
+    }
+    let salts: Vec<Vec<u8>> = logs.iter().map(|log| log.head.salt.0.to_vec()).collect();
+    let harvests: Vec<Uuid> = logs.iter().map(|log| log.harvest.0).collect();
+    let tickets: Vec<Uuid> = logs.iter().map(|log| log.ticket.0).collect();
+    let issuers: Vec<Uuid> = logs.iter().map(|log| log.issuer.0).collect();
+    let kinds: Vec<LogKind> = logs.iter().map(|log| log.state.kind).collect();
+    let methods: Vec<MeasurementMethod> = logs.iter().map(|log| log.state.method).collect();
+    sqlx::query!(
+        "INSERT INTO log (id, salt, head_seq, head_hash, head_received_at, kind, species, wood, assortment, grade,
+                          length_m, top_diameter_cm, pieces, volume_m3, table_volume_m3, measurement_method, felled_on,
+                          harvest_id, ticket_id, line_id, issuer_id, seal_number, status, holder_id, owner_id,
+                          last_type, last_on, last_region, last_occurred_at)
+         SELECT id, salt, head_seq, head_hash, head_received_at, kind, species, wood, assortment, grade,
+                length_m::numeric, top_diameter_cm::numeric, pieces, volume_m3::numeric, table_volume_m3::numeric,
+                measurement_method, felled_on, harvest_id, ticket_id, line_id, issuer_id, seal_number, status,
+                holder_id, owner_id, last_type, last_on, last_region, last_occurred_at
+         FROM UNNEST($1::uuid[], $2::bytea[], $3::int[], $4::bytea[], $5::timestamptz[], $6::text[], $7::text[],
+                     $8::text[], $9::text[], $10::smallint[], $11::text[], $12::text[], $13::int[], $14::text[],
+                     $15::text[], $16::text[], $17::date[], $18::uuid[], $19::uuid[], $20::uuid[], $21::uuid[],
+                     $22::text[], $23::text[], $24::uuid[], $25::uuid[], $26::text[], $27::date[], $28::text[],
+                     $29::timestamptz[])
+              AS new (id, salt, head_seq, head_hash, head_received_at, kind, species, wood, assortment, grade,
+                      length_m, top_diameter_cm, pieces, volume_m3, table_volume_m3, measurement_method, felled_on,
+                      harvest_id, ticket_id, line_id, issuer_id, seal_number, status, holder_id, owner_id,
+                      last_type, last_on, last_region, last_occurred_at)",
+        &columns.id,
+        &salts,
+        &columns.head_seq,
+        &columns.head_hash,
+        &columns.head_received_at,
+        &kinds as &[LogKind],
+        &columns.species,
+        &columns.wood as &[Wood],
+        &columns.assortment as &[Option<Assortment>],
+        &columns.grade as &[Option<i16>],
+        &columns.length_m as &[Option<String>],
+        &columns.top_diameter_cm as &[Option<String>],
+        &columns.pieces as &[Option<i32>],
+        &columns.volume_m3,
+        &columns.table_volume_m3 as &[Option<String>],
+        &methods as &[MeasurementMethod],
+        &columns.felled_on,
+        &harvests,
+        &tickets,
+        &columns.line_id,
+        &issuers,
+        &columns.seal_number,
+        &columns.status as &[Status],
+        &columns.holder_id,
+        &columns.owner_id,
+        &columns.last_type as &[EventType],
+        &columns.last_on,
+        &columns.last_region as &[Option<String>],
+        &columns.last_occurred_at,
+    )
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
+/// Stores what events left behind, and who may read a log no further than here.
+///
+/// `past`: organisation that no longer holds or owns the log, and the event that took it away.
+pub async fn save(
+    tx: &mut Tx<'_>,
+    logs: &[(LogState, NewHead)],
+    past: &[(LogId, OrganizationId, u32)],
+) -> Result<()> {
+    let mut columns = Columns::default();
+    for (state, head) in logs {
+        columns.push(state, head);
+    }
+    let stored = sqlx::query!(
+        "UPDATE log SET head_seq = new.head_seq, head_hash = new.head_hash, head_received_at = new.head_received_at,
+                species = new.species, wood = new.wood, assortment = new.assortment, grade = new.grade,
+                length_m = new.length_m::numeric, top_diameter_cm = new.top_diameter_cm::numeric, pieces = new.pieces,
+                volume_m3 = new.volume_m3::numeric, table_volume_m3 = new.table_volume_m3::numeric,
+                felled_on = new.felled_on, line_id = new.line_id, seal_number = new.seal_number,
+                seal_void = new.seal_void, status = new.status, holder_id = new.holder_id, owner_id = new.owner_id,
+                pending_from = new.pending_from, pending_to = new.pending_to, pending_of = new.pending_of,
+                carrier_id = new.carrier_id, vehicle = new.vehicle, last_type = new.last_type, last_on = new.last_on,
+                last_region = new.last_region, last_occurred_at = new.last_occurred_at
+         FROM UNNEST($1::uuid[], $2::int[], $3::bytea[], $4::timestamptz[], $5::text[], $6::text[], $7::text[],
+                     $8::smallint[], $9::text[], $10::text[], $11::int[], $12::text[], $13::text[], $14::date[],
+                     $15::uuid[], $16::text[], $17::boolean[], $18::text[], $19::uuid[], $20::uuid[], $21::uuid[],
+                     $22::uuid[], $23::text[], $24::uuid[], $25::text[], $26::text[], $27::date[], $28::text[],
+                     $29::timestamptz[])
+              AS new (id, head_seq, head_hash, head_received_at, species, wood, assortment, grade, length_m,
+                      top_diameter_cm, pieces, volume_m3, table_volume_m3, felled_on, line_id, seal_number, seal_void,
+                      status, holder_id, owner_id, pending_from, pending_to, pending_of, carrier_id, vehicle,
+                      last_type, last_on, last_region, last_occurred_at)
+         WHERE log.id = new.id",
+        &columns.id,
+        &columns.head_seq,
+        &columns.head_hash,
+        &columns.head_received_at,
+        &columns.species,
+        &columns.wood as &[Wood],
+        &columns.assortment as &[Option<Assortment>],
+        &columns.grade as &[Option<i16>],
+        &columns.length_m as &[Option<String>],
+        &columns.top_diameter_cm as &[Option<String>],
+        &columns.pieces as &[Option<i32>],
+        &columns.volume_m3,
+        &columns.table_volume_m3 as &[Option<String>],
+        &columns.felled_on,
+        &columns.line_id,
+        &columns.seal_number,
+        &columns.seal_void,
+        &columns.status as &[Status],
+        &columns.holder_id,
+        &columns.owner_id,
+        &columns.pending_from as &[Option<Uuid>],
+        &columns.pending_to as &[Option<Uuid>],
+        &columns.pending_of as &[Option<TransferOf>],
+        &columns.carrier_id as &[Option<Uuid>],
+        &columns.vehicle as &[Option<String>],
+        &columns.last_type as &[EventType],
+        &columns.last_on,
+        &columns.last_region as &[Option<String>],
+        &columns.last_occurred_at,
+    )
+    .execute(&mut **tx)
+    .await?
+    .rows_affected();
+    debug_assert_eq!(stored, logs.len() as u64);
+    leave(tx, past).await
+}
+
+/// Stores until which event those who hold or own a log no longer may read it; no round trip if nobody left.
+pub(crate) async fn leave(tx: &mut Tx<'_>, past: &[(LogId, OrganizationId, u32)]) -> Result<()> {
+    if past.is_empty() {
+        return Ok(());
+    }
+    let ids: Vec<Uuid> = past.iter().map(|(log, ..)| log.0).collect();
+    let organizations: Vec<Uuid> = past.iter().map(|(_, organization, _)| organization.0).collect();
+    let until: Vec<i32> = past.iter().map(|(.., seq)| i32::try_from(*seq).unwrap_or(i32::MAX)).collect();
+    sqlx::query!(
+        "INSERT INTO past_party (log_id, organization_id, until_seq)
+         SELECT * FROM UNNEST($1::uuid[], $2::uuid[], $3::int[])
+         ON CONFLICT (log_id, organization_id) DO UPDATE SET until_seq = EXCLUDED.until_seq",
+        &ids,
+        &organizations,
+        &until
+    )
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
+/// The changeable columns of some rows, each as one array.
+#[derive(Default)]
+pub(crate) struct Columns {
+    pub(crate) id: Vec<Uuid>,
+    pub(crate) head_seq: Vec<i32>,
+    pub(crate) head_hash: Vec<Vec<u8>>,
+    pub(crate) head_received_at: Vec<DateTime<Utc>>,
+    pub(crate) species: Vec<String>,
+    pub(crate) wood: Vec<Wood>,
+    pub(crate) assortment: Vec<Option<Assortment>>,
+    pub(crate) grade: Vec<Option<i16>>,
+    pub(crate) length_m: Vec<Option<String>>,
+    pub(crate) top_diameter_cm: Vec<Option<String>>,
+    pub(crate) pieces: Vec<Option<i32>>,
+    pub(crate) volume_m3: Vec<String>,
+    pub(crate) table_volume_m3: Vec<Option<String>>,
+    pub(crate) felled_on: Vec<NaiveDate>,
+    pub(crate) line_id: Vec<Uuid>,
+    pub(crate) seal_number: Vec<String>,
+    pub(crate) seal_void: Vec<bool>,
+    pub(crate) status: Vec<Status>,
+    pub(crate) holder_id: Vec<Uuid>,
+    pub(crate) owner_id: Vec<Uuid>,
+    pub(crate) pending_from: Vec<Option<Uuid>>,
+    pub(crate) pending_to: Vec<Option<Uuid>>,
+    pub(crate) pending_of: Vec<Option<TransferOf>>,
+    pub(crate) carrier_id: Vec<Option<Uuid>>,
+    pub(crate) vehicle: Vec<Option<String>>,
+    pub(crate) last_type: Vec<EventType>,
+    pub(crate) last_on: Vec<NaiveDate>,
+    pub(crate) last_region: Vec<Option<String>>,
+    pub(crate) last_occurred_at: Vec<DateTime<Utc>>,
+}
+
+impl Columns {
+    pub(crate) fn push(&mut self, state: &LogState, head: &NewHead) {
+        self.id.push(head.id);
+        self.head_seq.push(head.seq_i32());
+        self.head_hash.push(head.hash.0.to_vec());
+        self.head_received_at.push(head.received_at);
+        self.species.push(state.species.clone());
+        self.wood.push(state.wood);
+        self.assortment.push(state.assortment);
+        self.grade.push(state.grade.map(i16::from));
+        self.length_m.push(state.length_m.clone());
+        self.top_diameter_cm.push(state.top_diameter_cm.clone());
+        self.pieces.push(state.pieces);
+        self.volume_m3.push(state.volume_m3.clone());
+        self.table_volume_m3.push(state.table_volume_m3.clone());
+        self.felled_on.push(state.felled_on);
+        self.line_id.push(state.line.0);
+        self.seal_number.push(state.seal.clone());
+        self.seal_void.push(state.seal_void);
+        self.status.push(state.status);
+        self.holder_id.push(state.holder.0);
+        self.owner_id.push(state.owner.0);
+        self.pending_from.push(state.pending.map(|p| p.from.0));
+        self.pending_to.push(state.pending.map(|p| p.to.0));
+        self.pending_of.push(state.pending.map(|p| p.of));
+        self.carrier_id.push(state.carrier.map(|c| c.0));
+        self.vehicle.push(state.vehicle.clone());
+        self.last_type.push(state.last.event_type);
+        self.last_on.push(state.last.on);
+        self.last_region.push(state.last.region.clone());
+        self.last_occurred_at.push(state.last.occurred_at);
+    }
+}

@@ -1,0 +1,592 @@
+//! Recording custody events of up to 1,000 logs: all or none.
+//!
+//! Locks, in the house's order: operation id, a corrected log's ticket lines, seals
+//! of a replacement and the old one's batch, then the logs by id. Round trips do not
+//! grow with the number of logs. What is late and comes from a device takes one more:
+//! its logs' chains are read, to see whether it was true to its time.
+
+use super::correct;
+use super::request::{NewCustodyEvent, position_part};
+use super::state::{LogState, state_at};
+use super::table::{Asker, Refused, allowed, check, gives, has_part};
+use crate::base::clock::Clock;
+use crate::base::error::{At, Entry, Error, Result};
+use crate::base::ids::{LogId, OperationId, OrganizationId};
+use crate::base::units::Moment;
+use crate::evidence::chain::Tx;
+use crate::evidence::chain::{Draft, Hash, SubjectKind, append, canonical, size};
+use crate::evidence::idempotency::{device, operation};
+use crate::timber::custody::harvest::record::{AHEAD, Faults};
+use crate::timber::custody::log::find::resolve;
+use crate::timber::custody::log::row::{LogRow, lock, save};
+use crate::timber::event::content::{Business, Content, Public, Told};
+use crate::timber::event::words::{EventType, TransferOf};
+use crate::timber::finding::record::{Finding, Found, store};
+use crate::timber::finding::rules;
+use crate::timber::party::bin::Bin;
+use crate::timber::party::key::Caller;
+use crate::timber::party::role::Role;
+use crate::timber::seal::record::By;
+use crate::timber::seal::replace::Replacement;
+use crate::timber::seal::stock::SealStatus;
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use std::collections::HashMap;
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+/// One event that was recorded.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct RecordedEvent {
+    /// The log.
+    pub log: LogId,
+    /// Place in its chain.
+    pub seq: u32,
+    /// The event's hash.
+    pub hash: Hash,
+}
+
+/// What a posting made.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct CustodyAnswer {
+    /// The posting's name.
+    pub operation_id: OperationId,
+    /// One event a log, in the order of the posting.
+    pub events: Vec<RecordedEvent>,
+    /// What looked unusual.
+    pub findings: Vec<Finding>,
+}
+
+/// What recording came to.
+pub enum Recorded {
+    /// It is new.
+    New(CustodyAnswer),
+    /// The same posting was recorded before.
+    Before(CustodyAnswer),
+}
+
+/// Records a posting for `caller`.
+///
+/// # Errors
+/// [`Error::Wrong`] for references and values that do not fit, [`Error::Conflict`] for what the
+/// present state refuses; all faults of the posting at once.
+pub async fn record(
+    tx: &mut Tx<'_>,
+    caller: &Caller,
+    request: &NewCustodyEvent,
+    fingerprint: &[u8; 32],
+    clock: &Clock,
+) -> Result<Recorded> {
+    if let Some(id) = request.operation_id
+        && let operation::Claim::Existing { subjects, seqs } =
+            operation::claim(tx, caller.organization, id, fingerprint).await?
+    {
+        return Ok(Recorded::Before(before(tx, id, &subjects, &seqs).await?));
+    }
+    let mut faults = Faults::default();
+    if request.occurred_at.instant() > clock.now() + AHEAD {
+        let detail = "This is more than five minutes in the future.";
+        faults.wrong.push(Entry::new(pointer("/occurred_at"), "in-the-future", detail));
+    }
+    let known = organizations(tx, named(request)).await?;
+    let others = Others::of(caller, request, &known, &mut faults);
+    let ids = resolve(&mut **tx, &request.logs).await?;
+    let correction = match (request.r#type, ids.first()) {
+        (EventType::Corrected, Some(Some(log))) => Some(correct::prepare(tx, *log).await?),
+        _ => None,
+    };
+    let replacement = match (&request.new_seal_number, ids.first()) {
+        (Some(new), Some(Some(log))) => Some(Replacement::lock(tx, new, *log).await?),
+        _ => None,
+    };
+    let there: Vec<LogId> = ids.iter().flatten().copied().collect();
+    let mut rows: HashMap<LogId, LogRow> =
+        lock(tx, &there).await?.into_iter().map(|row| (row.id, row)).collect();
+    // Read behind the locks: a writer that waited did not receive before the one it waited for.
+    let now = clock.now();
+
+    let recorder = Recorder::new(caller, request, others, request.operation_id.unwrap_or_default(), now);
+    let mut thens = recorder.states_then(tx, &rows).await?;
+    let sights = sights(tx, caller, &rows, &thens).await?;
+    let mut plans = Vec::with_capacity(ids.len());
+    for (index, id) in ids.iter().enumerate() {
+        let at = || At::Pointer(format!("/logs/{index}"));
+        let Some((id, sight)) = id.and_then(|id| Some((id, *sights.get(&id)?))) else {
+            let detail = "There is no such log, or none that you may see.";
+            faults.wrong.push(Entry::new(at(), "unknown-log", detail));
+            continue;
+        };
+        let Some(row) = rows.remove(&id) else {
+            let detail = "This log is named twice in the batch.";
+            faults.wrong.push(Entry::new(at(), "duplicate-in-batch", detail));
+            continue;
+        };
+        let then = thens.remove(&id);
+        if let Err(entry) = recorder.check(then.as_ref().unwrap_or(&row.state), sight, at()) {
+            faults.conflict.push(entry);
+            continue;
+        }
+        plans.push(Plan { row, sight, late: then.is_some() });
+    }
+    if let Some(seals) = &replacement {
+        recorder.check_seals(seals, &mut faults);
+    }
+    let mut corrected = None;
+    if let (Some(prepared), Some(plan)) = (correction, plans.first()) {
+        corrected = correct::decide(&prepared, &recorder, &plan.row, plan.sight, &mut faults);
+    }
+    if !faults.is_empty() {
+        return Err(faults.into_error());
+    }
+    if let (Some(seals), Some(plan)) = (&replacement, plans.first())
+        && !seals.takes_off(&plan.row.state.seal)
+    {
+        // Somebody else replaced it between our reading and our locks, and the seal it bears now is not locked.
+        return Err(Error::Stale("log_seal"));
+    }
+    recorder.write(tx, plans, corrected, replacement, fingerprint).await.map(Recorded::New)
+}
+
+/// A log that passed, under lock.
+pub(crate) struct Plan {
+    pub(crate) row: LogRow,
+    pub(crate) sight: Sight,
+    /// True to its time but late: changes no present state.
+    pub(crate) late: bool,
+}
+
+/// Events that are decided, and what each does to its log; nothing of them is stored yet.
+pub(crate) struct Decided {
+    pub(crate) drafts: Vec<Draft<'static>>,
+    /// Log and state after each.
+    pub(crate) afters: Vec<(LogRow, LogState)>,
+    /// What looked unusual.
+    pub(crate) found: Vec<Found>,
+}
+
+/// How much of a log the caller may see, and so be told when he is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Sight {
+    /// Everything: he has a part in it now, or inspects.
+    Whole,
+    /// What was: he issued its ticket or had a part in it before. Of its present state he learns nothing.
+    Past,
+}
+
+/// The other organisations a posting names.
+#[derive(Default)]
+pub(crate) struct Others {
+    to: Option<OrganizationId>,
+    carrier: Option<OrganizationId>,
+}
+
+impl Others {
+    /// Looks them up in what is registered of [`named`].
+    pub(crate) fn of(
+        caller: &Caller,
+        request: &NewCustodyEvent,
+        known: &Organizations,
+        faults: &mut Faults,
+    ) -> Self {
+        let mut others = Self::default();
+        if let Some(bin) = &request.to_bin {
+            match known.get(bin.as_str()) {
+                None => faults.wrong.push(unknown("/to_bin")),
+                Some((id, _)) if *id == caller.organization => {
+                    let detail = "A transfer goes to another organisation.";
+                    faults.wrong.push(Entry::new(pointer("/to_bin"), "transfer-to-oneself", detail));
+                }
+                Some((_, roles)) if !roles.iter().any(|role| may_hold(*role)) => {
+                    let detail =
+                        "This organisation is neither an enterprise nor a forest owner; it holds no timber.";
+                    faults.wrong.push(Entry::new(pointer("/to_bin"), "holds-no-timber", detail));
+                }
+                Some((id, _)) => others.to = Some(*id),
+            }
+        }
+        if let Some(bin) = &request.carrier_bin {
+            match known.get(bin.as_str()) {
+                None => faults.wrong.push(unknown("/carrier_bin")),
+                Some((_, roles)) if !roles.contains(&Role::Carrier) => {
+                    let detail = "This organisation is no carrier.";
+                    faults.wrong.push(Entry::new(pointer("/carrier_bin"), "not-a-carrier", detail));
+                }
+                Some((id, _)) => others.carrier = Some(*id),
+            }
+        }
+        others
+    }
+}
+
+fn may_hold(role: Role) -> bool {
+    matches!(role, Role::Enterprise | Role::ForestOwner)
+}
+
+fn unknown(at: &str) -> Entry {
+    Entry::new(pointer(at), "unknown-organization", "No organisation with this BIN is registered.")
+}
+
+/// Registered organisations by BIN.
+pub(crate) type Organizations = HashMap<String, (OrganizationId, Vec<Role>)>;
+
+/// The BINs of other organisations that a posting names.
+pub(crate) fn named(request: &NewCustodyEvent) -> impl Iterator<Item = &Bin> {
+    request.to_bin.iter().chain(&request.carrier_bin)
+}
+
+/// Those of the named organisations that are registered; no round trip if none is named.
+pub(crate) async fn organizations<'b>(
+    tx: &mut Tx<'_>,
+    named: impl Iterator<Item = &'b Bin>,
+) -> Result<Organizations> {
+    let bins: Vec<&str> = named.map(Bin::as_str).collect();
+    if bins.is_empty() {
+        return Ok(Organizations::new());
+    }
+    let rows = sqlx::query!(
+        r#"SELECT bin AS "bin!", id, roles AS "roles: Vec<Role>" FROM organization WHERE bin = ANY($1)"#,
+        &bins as &[&str]
+    )
+    .fetch_all(&mut **tx)
+    .await?;
+    Ok(rows.into_iter().map(|row| (row.bin, (row.id.into(), row.roles))).collect())
+}
+
+/// Which of the locked logs the caller may see, and how much of each; past parties are looked up once.
+///
+/// Who was carrier or receiver has no part in a log any more. What his device recorded while he had one, and
+/// could not send, is taken from him all the same: `thens` are the states in which it happened.
+async fn sights(
+    tx: &mut Tx<'_>,
+    caller: &Caller,
+    rows: &HashMap<LogId, LogRow>,
+    thens: &HashMap<LogId, LogState>,
+) -> Result<HashMap<LogId, Sight>> {
+    let (me, inspector) = (caller.organization, caller.is(Role::Inspector));
+    let mut sights = HashMap::with_capacity(rows.len());
+    let mut unseen: Vec<Uuid> = Vec::new();
+    for (id, row) in rows {
+        if inspector || row.state.concerns(me) {
+            sights.insert(*id, Sight::Whole);
+        } else if row.issuer == me || thens.get(id).is_some_and(|then| then.concerns(me)) {
+            sights.insert(*id, Sight::Past);
+        } else {
+            unseen.push(id.0);
+        }
+    }
+    if !unseen.is_empty() {
+        let past = sqlx::query_scalar!(
+            "SELECT log_id FROM past_party WHERE organization_id = $1 AND log_id = ANY($2)",
+            me.0,
+            &unseen
+        )
+        .fetch_all(&mut **tx)
+        .await?;
+        sights.extend(past.into_iter().map(|id| (LogId(id), Sight::Past)));
+    }
+    Ok(sights)
+}
+
+/// Everything about a posting that is the same for all its logs.
+pub(crate) struct Recorder<'r> {
+    pub(crate) caller: &'r Caller,
+    pub(crate) request: &'r NewCustodyEvent,
+    others: Others,
+    operation: OperationId,
+    asker: Asker,
+    pub(crate) now: DateTime<Utc>,
+}
+
+impl<'r> Recorder<'r> {
+    pub(crate) fn new(
+        caller: &'r Caller,
+        request: &'r NewCustodyEvent,
+        others: Others,
+        operation: OperationId,
+        now: DateTime<Utc>,
+    ) -> Self {
+        let asker = Asker {
+            id: caller.organization,
+            inspector: caller.is(Role::Inspector),
+            operator: caller.is(Role::Operator),
+        };
+        Self { caller, request, others, operation, asker, now }
+    }
+
+    /// The states at the time that the posting claims, of those logs to which it comes late from a device.
+    async fn states_then(
+        &self,
+        tx: &mut Tx<'_>,
+        rows: &HashMap<LogId, LogRow>,
+    ) -> Result<HashMap<LogId, LogState>> {
+        let at = self.request.occurred_at.instant();
+        if self.request.device.is_none() || !self.request.r#type.may_be_late() {
+            return Ok(HashMap::new());
+        }
+        let late: Vec<LogId> =
+            rows.values().filter(|row| at < row.state.last.occurred_at).map(|row| row.id).collect();
+        if late.is_empty() {
+            return Ok(HashMap::new());
+        }
+        let chains = correct::chains(tx, &late).await?;
+        let then = |(id, chain): (LogId, Vec<correct::ChainEvent>)| {
+            let contents: Vec<Content> = chain.into_iter().map(|event| event.content).collect();
+            Ok((id, state_at(&contents, at)?))
+        };
+        chains.into_iter().map(then).collect()
+    }
+
+    pub(crate) fn check(&self, state: &LogState, sight: Sight, at: At) -> Result<(), Entry> {
+        let event = self.request.r#type;
+        // Of who sees only the past it is asked first whether he may: one answer then, whatever the state,
+        // which the table's own order would tell.
+        let verdict = match sight {
+            Sight::Past if !has_part(event, state, self.asker) => Err(Refused::NotYours),
+            _ => check(event, state, self.asker).and_then(|()| self.check_giver(state)),
+        };
+        verdict.map_err(|refused| {
+            let (code, detail) = match refused {
+                Refused::Transition if state.seal_void && !event.rule().with_void_seal => {
+                    ("seal-void", format!("The log's seal is void; `{event}` waits until it is replaced."))
+                }
+                Refused::Transition => {
+                    let pending = if state.pending.is_some() { ", with a transfer pending" } else { "" };
+                    let detail = format!("`{event}` does not follow on `{}`{pending}.", state.status);
+                    ("transition-not-allowed", detail)
+                }
+                Refused::NotYours => {
+                    let who: Vec<_> = event.rule().who.iter().map(|who| who.label()).collect();
+                    ("not-yours-to-record", format!("`{event}` is recorded by: {}.", who.join(", ")))
+                }
+            };
+            let allowed = match sight {
+                Sight::Whole => allowed(state, self.asker),
+                Sight::Past => Vec::new(),
+            };
+            Entry { allowed, ..Entry::new(at, code, detail) }
+        })
+    }
+
+    /// Holder for possession, owner for ownership, both for both.
+    fn check_giver(&self, state: &LogState) -> Result<(), Refused> {
+        let of = self.request.of.unwrap_or(TransferOf::Both);
+        let passes = self.request.r#type != EventType::Transferred || gives(of, state, self.asker);
+        if passes { Ok(()) } else { Err(Refused::NotYours) }
+    }
+
+    fn check_seals(&self, seals: &Replacement, faults: &mut Faults) {
+        let at = || pointer("/new_seal_number");
+        match seals.new.as_ref().filter(|seal| seal.holder == self.asker.id) {
+            None => faults.wrong.push(Entry::new(at(), "unknown-seal", "You have no such seal.")),
+            Some(seal) => match seal.status {
+                SealStatus::Issued => {}
+                SealStatus::Applied => {
+                    let detail = "This seal is on a log already; a seal is applied once.";
+                    faults.conflict.push(Entry::new(at(), "seal-applied", detail));
+                }
+                SealStatus::Void => faults.conflict.push(Entry::new(at(), "seal-void", "This seal is void.")),
+            },
+        }
+    }
+
+    /// The parts of one log's event.
+    fn content(
+        &self,
+        plan: &Plan,
+        corrected: Option<&correct::Decision>,
+        seals: Option<&Replacement>,
+    ) -> Content {
+        let request = self.request;
+        let place = request.place.as_ref().map(super::request::Place::part);
+        let mut public = Public::bare(
+            request.r#type,
+            plan.row.state.kind,
+            request.occurred_at.local_date().day(),
+            place.as_ref().and_then(|place| place.region.clone()),
+        );
+        if let Some(seal) = seals.and_then(|seals| seals.new.as_ref()) {
+            public.seal = Some(seal.number.as_str().to_owned());
+            public.identification = Some(seal.identification.as_str().to_owned());
+        }
+        let transferred = request.r#type == EventType::Transferred;
+        let mut business = Business {
+            place,
+            position: request.position.map(position_part),
+            document: request.document.as_ref().map(super::request::Document::part),
+            device: request.device.as_ref().map(super::request::Device::part),
+            to: self.others.to,
+            of: transferred.then(|| request.of.unwrap_or(TransferOf::Both)),
+            carrier: self.others.carrier,
+            vehicle: request.vehicle.as_ref().map(|vehicle| vehicle.as_str().to_owned()),
+            details: request.details.as_ref().map(super::request::Details::part),
+            reason: request.reason.as_ref().map(|reason| reason.as_str().to_owned()),
+            out_of_order: plan.late,
+            ..Business::bare(
+                plan.row.id,
+                Told::of(request.occurred_at),
+                self.caller.organization,
+                self.caller.key,
+                self.operation,
+            )
+        };
+        if let Some(decision) = corrected {
+            decision.put(&mut public, &mut business);
+        }
+        Content { seq: plan.row.head.seq + 1, public, business }
+    }
+
+    /// The events of all logs, and what each does to its log.
+    pub(crate) fn decide(
+        &self,
+        plans: Vec<Plan>,
+        corrected: Option<&correct::Decision>,
+        seals: Option<&Replacement>,
+    ) -> Result<Decided> {
+        let mut decided = Decided {
+            drafts: Vec::with_capacity(plans.len()),
+            afters: Vec::with_capacity(plans.len()),
+            found: Vec::new(),
+        };
+        for plan in plans {
+            let content = self.content(&plan, corrected, seals);
+            let (public, business) = (canonical::text(&content.public), canonical::text(&content.business));
+            self.check_size(&public, &business)?;
+            let after = if let Some(decision) = corrected {
+                decision.after(&content)?
+            } else {
+                let mut state = plan.row.state.clone();
+                state.apply(&content)?;
+                state
+            };
+            let last = plan.row.state.last.occurred_at;
+            let seq = content.seq;
+            let about = |draft| Found { draft, log: Some((plan.row.id, seq)), ticket: None };
+            decided.found.extend(rules::late_entry(self.request.occurred_at, self.now).map(about));
+            if let Ok(last) = Moment::new(last, self.request.occurred_at.offset_minutes()) {
+                decided.found.extend(rules::out_of_order(self.request.occurred_at, last).map(about));
+            }
+            let region = content
+                .public
+                .region
+                .as_deref()
+                .and_then(|code| crate::base::region::Region::parse(code).ok());
+            decided.drafts.push(Draft {
+                head: plan.row.head.clone(),
+                public,
+                business,
+                personal: None,
+                event_type: self.request.r#type.as_str(),
+                organization: self.caller.organization.0,
+                operation: self.operation.0,
+                occurred_at: self.request.occurred_at.instant(),
+                region: region.map(crate::base::region::Region::as_str),
+            });
+            decided.afters.push((plan.row, after));
+        }
+        Ok(decided)
+    }
+
+    async fn write(
+        self,
+        tx: &mut Tx<'_>,
+        plans: Vec<Plan>,
+        corrected: Option<correct::Decision>,
+        seals: Option<Replacement>,
+        fingerprint: &[u8; 32],
+    ) -> Result<CustodyAnswer> {
+        let Decided { drafts, afters, mut found } = self.decide(plans, corrected.as_ref(), seals.as_ref())?;
+        let heads = append(tx, self.now, drafts).await?;
+        let mut events = Vec::with_capacity(heads.len());
+        let mut past = Vec::new();
+        let mut rows = Vec::with_capacity(heads.len());
+        for ((row, after), head) in afters.into_iter().zip(heads) {
+            events.push(RecordedEvent { log: row.id, seq: head.seq, hash: head.hash });
+            past.extend(leaving(&row.state, &after).map(|left| (row.id, left, head.seq)));
+            rows.push((after, head));
+        }
+        save(tx, &rows, &past).await?;
+        let mut subjects: Vec<Uuid> = events.iter().map(|event| event.log.0).collect();
+        let mut seqs: Vec<i32> =
+            events.iter().map(|event| i32::try_from(event.seq).unwrap_or(i32::MAX)).collect();
+        if let (Some(seals), Some(event)) = (seals, events.first())
+            && let Some(batch) = seals.put(tx, &self.by(), event.log, event.seq).await?
+        {
+            subjects.push(batch.id);
+            seqs.push(batch.seq_i32());
+        }
+        if let Some(decision) = &corrected {
+            crate::timber::ticket::add_marked(tx, decision.changes()).await?;
+            found.extend(decision.found(events.first().map(|event| (event.log, event.seq))));
+        }
+        let (organization, operation) = (self.caller.organization, self.operation);
+        if let Some(device) = &self.request.device {
+            let recorded_at = device.recorded_at.instant();
+            device::claim(tx, organization, device.id.as_str(), device.seq, recorded_at, operation).await?;
+        }
+        let findings = store(tx, organization, found, self.now).await?;
+        let posting = operation::Record {
+            organization,
+            operation,
+            kind: "custody_event",
+            fingerprint: *fingerprint,
+            subjects,
+            seqs,
+        };
+        operation::record(tx, posting, self.now).await?;
+        Ok(CustodyAnswer { operation_id: operation, events, findings })
+    }
+
+    fn by(&self) -> By {
+        By {
+            organization: self.caller.organization,
+            key: self.caller.key,
+            operator: self.asker.operator,
+            operation: self.operation,
+            now: self.now,
+        }
+    }
+
+    /// The evidence row is bounded; each field is too, but not all of them together.
+    fn check_size(&self, public: &str, business: &str) -> Result<()> {
+        size::check(public, size::PUBLIC_BYTES, &[]).map_err(Error::Wrong)?;
+        size::check(business, size::BUSINESS_BYTES, &self.request.texts()).map_err(Error::Wrong)
+    }
+}
+
+/// Who has no part in a log any more after an event: its holder, its owner.
+pub(crate) fn leaving(before: &LogState, after: &LogState) -> impl Iterator<Item = OrganizationId> {
+    let left = |who: &OrganizationId| *who != after.holder && *who != after.owner;
+    let owner = Some(before.owner).filter(|owner| *owner != before.holder);
+    std::iter::once(before.holder).chain(owner).filter(left)
+}
+
+/// What a posting made of logs, as told when it is repeated.
+async fn before(tx: &mut Tx<'_>, id: OperationId, subjects: &[Uuid], seqs: &[i32]) -> Result<CustodyAnswer> {
+    let rows = sqlx::query!(
+        r#"SELECT event.subject_id, event.seq, event.hash FROM UNNEST($1::uuid[], $2::int[]) WITH ORDINALITY AS made (id, seq, place)
+           JOIN event ON event.subject_id = made.id AND event.seq = made.seq
+           WHERE event.subject_kind = $3 ORDER BY made.place"#,
+        subjects,
+        seqs,
+        i16::from(SubjectKind::Log.byte())
+    )
+    .fetch_all(&mut **tx)
+    .await?;
+    let events = rows
+        .into_iter()
+        .map(|row| {
+            let bad = || Error::BadRow(format!("event {}/{}", row.subject_id, row.seq));
+            Ok(RecordedEvent {
+                log: row.subject_id.into(),
+                seq: u32::try_from(row.seq).map_err(|_| bad())?,
+                hash: Hash::from_slice(&row.hash).ok_or_else(bad)?,
+            })
+        })
+        .collect::<Result<_>>()?;
+    let findings = crate::timber::finding::record::of_events(&mut **tx, subjects, seqs).await?;
+    Ok(CustodyAnswer { operation_id: id, events, findings })
+}
+
+pub(crate) fn pointer(text: &str) -> At {
+    At::Pointer(text.to_owned())
+}

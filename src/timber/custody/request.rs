@@ -1,0 +1,298 @@
+//! What a holder, carrier, receiver or inspector posts about logs.
+
+use crate::base::error::{At, Entry, Invalid};
+use crate::base::geo::Position;
+use crate::base::ids::OperationId;
+use crate::base::input::{Errors, Node, input};
+use crate::base::region::RegionCode;
+use crate::base::units::{Diameter, Length, LocalDate, Moment, Pieces, Text, Volume};
+use crate::timber::event::content::{
+    DetailsPart, DevicePart, DocumentPart, ObservedPart, PlacePart, PositionPart, Told,
+};
+use crate::timber::event::words::{DocumentKind, EventType, Outcome, PlaceKind, TransferOf};
+use crate::timber::party::bin::Bin;
+use crate::timber::seal::code::Code;
+use crate::timber::seal::number::SealNumber;
+use crate::timber::wood::species::{Assortment, Grade, Species, Wood};
+
+input! {
+    /// An event of up to 1,000 logs.
+    pub struct NewCustodyEvent {
+        /// What happened.
+        pub r#type: EventType,
+        /// To which logs: seal numbers, identification codes, marking codes or ids.
+        #[schema(value_type = Vec<String>)]
+        pub logs: Vec<Code> [1..=1000],
+        /// When, with the local offset.
+        pub occurred_at: Moment,
+        /// Where.
+        pub place: Option<Place>,
+        /// Where exactly.
+        pub position: Option<Position>,
+        /// Under which document.
+        pub document: Option<Document>,
+        /// Receiver of a transfer.
+        pub to_bin: Option<Bin>,
+        /// What a transfer hands over; both if nothing is said.
+        pub of: Option<TransferOf>,
+        /// Carrier, at loading.
+        pub carrier_bin: Option<Bin>,
+        /// Vehicle, at loading.
+        pub vehicle: Option<Text<40>>,
+        /// What an inspector saw, or a note.
+        pub details: Option<Details>,
+        /// The new seal, for `seal_replaced`.
+        pub new_seal_number: Option<SealNumber>,
+        /// Why, for `seal_replaced` and `corrected`.
+        pub reason: Option<Text<200>>,
+        /// The event to correct, for `corrected`.
+        pub corrects: Option<u32>,
+        /// How it is right, for `corrected`.
+        pub set: Option<Correction>,
+        /// That the corrected event did not happen, for `corrected`.
+        pub reverse: Option<bool>,
+        /// The client's name for the posting.
+        pub operation_id: Option<OperationId>,
+        /// Sent by who records offline.
+        pub device: Option<Device>,
+    }
+    => NewCustodyEvent::check;
+
+    /// A named place.
+    pub struct Place {
+        /// What it is called.
+        #[schema(example = "Нижний склад, с. Бородулиха")]
+        pub name: Text<100>,
+        /// Region.
+        pub region: Option<RegionCode>,
+        /// What kind of place it is.
+        pub kind: Option<PlaceKind>,
+    }
+
+    /// A document.
+    pub struct Document {
+        /// Kind.
+        pub kind: DocumentKind,
+        /// Number.
+        pub number: Text<40>,
+        /// Day of issue.
+        pub issued_on: Option<LocalDate>,
+    }
+
+    /// The device that recorded it, and the number it gave.
+    pub struct Device {
+        /// Its id within the organisation.
+        #[schema(example = "tablet-07")]
+        pub id: Text<40>,
+        /// A number it gives once.
+        pub seq: i64,
+        /// Its own time.
+        pub recorded_at: Moment,
+    }
+
+    /// What an inspector saw, or a note.
+    pub struct Details {
+        /// Result of an inspection.
+        pub outcome: Option<Outcome>,
+        /// What was observed.
+        pub observed: Option<Observed>,
+        /// A note.
+        pub note: Option<Text<150>>,
+    }
+
+    /// Measures as an inspector found them.
+    pub struct Observed {
+        /// Species.
+        #[schema(value_type = Option<String>)]
+        pub species: Option<Species>,
+        /// Length.
+        pub length_m: Option<Length>,
+        /// Top diameter.
+        pub top_diameter_cm: Option<Diameter>,
+    }
+
+    /// The right values of what was recorded wrongly.
+    pub struct Correction {
+        /// Species.
+        #[schema(value_type = Option<String>)]
+        pub species: Option<Species>,
+        /// Kind of wood.
+        pub wood: Option<Wood>,
+        /// Assortment.
+        pub assortment: Option<Assortment>,
+        /// Grade.
+        pub grade: Option<Grade>,
+        /// Length.
+        pub length_m: Option<Length>,
+        /// Top diameter.
+        pub top_diameter_cm: Option<Diameter>,
+        /// Pieces.
+        pub pieces: Option<Pieces>,
+        /// Volume.
+        pub volume_m3: Option<Volume>,
+        /// When it happened.
+        pub occurred_at: Option<Moment>,
+        /// Where it happened.
+        pub place: Option<Place>,
+    }
+    => Correction::check;
+}
+
+impl Correction {
+    fn check(&self, node: Node<'_>, errors: &mut Errors) {
+        if !self.is_of_harvest() && self.occurred_at.is_none() && self.place.is_none() {
+            errors.refuse(node, Invalid::new("required", "A correction sets at least one value."));
+        }
+    }
+
+    /// Whether it sets what only a harvest says.
+    #[must_use]
+    pub fn is_of_harvest(&self) -> bool {
+        self.species.is_some()
+            || self.wood.is_some()
+            || self.assortment.is_some()
+            || self.grade.is_some()
+            || self.length_m.is_some()
+            || self.top_diameter_cm.is_some()
+            || self.pieces.is_some()
+            || self.volume_m3.is_some()
+    }
+}
+
+impl NewCustodyEvent {
+    fn check(&self, node: Node<'_>, errors: &mut Errors) {
+        use EventType as E;
+        let event = self.r#type;
+        if !event.is_posted() {
+            let door =
+                if event == E::Harvested { "POST /v1/harvests" } else { "POST /v1/seals/{number}/void" };
+            errors.refuse_field(
+                node,
+                "type",
+                Invalid::new("not-posted-here", format!("`{event}` is recorded by {door}.")),
+            );
+            return;
+        }
+        let mut field = |name: &str, given: bool, wanted: bool, required: bool| {
+            if given && !wanted {
+                let detail = format!("`{name}` does not go with `{event}`.");
+                errors.refuse_field(node, name, Invalid::new("not-for-this-type", detail));
+            } else if required && !given {
+                errors.push(Entry::new(
+                    node.at_field(name),
+                    "required",
+                    format!("`{event}` needs `{name}`."),
+                ));
+            }
+        };
+        let transfer = event == E::Transferred;
+        let correction = event == E::Corrected;
+        let replacement = event == E::SealReplaced;
+        field("to_bin", self.to_bin.is_some(), transfer, transfer);
+        field("of", self.of.is_some(), transfer, false);
+        field("carrier_bin", self.carrier_bin.is_some(), event == E::Loaded, false);
+        field("vehicle", self.vehicle.is_some(), event == E::Loaded, false);
+        field("new_seal_number", self.new_seal_number.is_some(), replacement, replacement);
+        field("reason", self.reason.is_some(), replacement || correction, replacement || correction);
+        field("corrects", self.corrects.is_some(), correction, correction);
+        field("set", self.set.is_some(), correction, correction && self.reverse != Some(true));
+        field("reverse", self.reverse == Some(true), correction && self.set.is_none(), false);
+        let outcome = self.details.as_ref().is_some_and(|details| details.outcome.is_some());
+        let observed = self.details.as_ref().is_some_and(|details| details.observed.is_some());
+        let inspection = event == E::Inspected;
+        if inspection && !outcome {
+            let at = self.details.as_ref().map_or(node.at_field("details"), |_| pointer("/details/outcome"));
+            errors.push(Entry::new(at, "required", "`inspected` needs `details.outcome`."));
+        }
+        if !inspection && (outcome || observed) {
+            let detail = "`outcome` and `observed` go with `inspected` only.";
+            errors.push(Entry::new(pointer("/details"), "not-for-this-type", detail));
+        }
+        if (correction || replacement) && self.logs.len() > 1 {
+            let detail = format!("`{event}` is of one log at a time.");
+            errors.refuse_field(node, "logs", Invalid::new("too-many", detail));
+        }
+    }
+}
+
+impl NewCustodyEvent {
+    /// The free texts, and where they stand.
+    #[must_use]
+    pub fn texts(&self) -> Vec<(At, &str)> {
+        let place = self.place.as_ref().map(|place| place.name.as_str());
+        let set = self.set.as_ref().and_then(|set| set.place.as_ref()).map(|place| place.name.as_str());
+        let note = self.details.as_ref().and_then(|details| details.note.as_ref());
+        let texts = [
+            ("/place/name", place),
+            ("/document/number", self.document.as_ref().map(|document| document.number.as_str())),
+            ("/vehicle", self.vehicle.as_ref().map(Text::as_str)),
+            ("/details/note", note.map(Text::as_str)),
+            ("/reason", self.reason.as_ref().map(Text::as_str)),
+            ("/set/place/name", set),
+            ("/device/id", self.device.as_ref().map(|device| device.id.as_str())),
+        ];
+        texts.into_iter().filter_map(|(at, text)| Some((pointer(at), text?))).collect()
+    }
+}
+
+fn pointer(text: &str) -> At {
+    At::Pointer(text.to_owned())
+}
+
+impl Place {
+    /// As it is hashed.
+    #[must_use]
+    pub fn part(&self) -> PlacePart {
+        PlacePart {
+            name: self.name.as_str().to_owned(),
+            region: self.region.map(|region| region.0.as_str().to_owned()),
+            kind: self.kind,
+        }
+    }
+}
+
+impl Document {
+    /// As it is hashed.
+    #[must_use]
+    pub fn part(&self) -> DocumentPart {
+        DocumentPart {
+            kind: self.kind,
+            number: self.number.as_str().to_owned(),
+            issued_on: self.issued_on.map(LocalDate::day),
+        }
+    }
+}
+
+impl Device {
+    /// As it is hashed.
+    #[must_use]
+    pub fn part(&self) -> DevicePart {
+        DevicePart { id: self.id.as_str().to_owned(), seq: self.seq, recorded_at: Told::of(self.recorded_at) }
+    }
+}
+
+impl Details {
+    /// As it is hashed.
+    #[must_use]
+    pub fn part(&self) -> DetailsPart {
+        DetailsPart {
+            outcome: self.outcome,
+            observed: self.observed.as_ref().map(|seen| ObservedPart {
+                species: seen.species.map(|species| species.as_str().to_owned()),
+                length_m: seen.length_m.map(|length| length.to_string()),
+                top_diameter_cm: seen.top_diameter_cm.map(|diameter| diameter.to_string()),
+            }),
+            note: self.note.as_ref().map(|note| note.as_str().to_owned()),
+        }
+    }
+}
+
+/// A position as it is hashed.
+#[must_use]
+pub fn position_part(position: Position) -> PositionPart {
+    PositionPart {
+        lat: position.lat().decimal().to_string(),
+        lon: position.lon().decimal().to_string(),
+        accuracy_m: position.accuracy().map(|accuracy| accuracy.decimal().to_string()),
+    }
+}

@@ -1,0 +1,125 @@
+//! Events of all logs by region, type, time of receipt and recorder, for inspectors.
+
+use super::history::{LogEventFields, said};
+use crate::base::error::{Error, Result};
+use crate::base::ids::{LogId, OrganizationId};
+use crate::base::region::Region;
+use crate::evidence::chain::history::{Openness, StoredEvent};
+use crate::evidence::chain::shown::described_by;
+use crate::evidence::chain::{Hash, bytes::Secret};
+use crate::timber::custody::log::store::Names;
+use crate::timber::event::content::Parties;
+use crate::timber::event::words::EventType;
+use crate::timber::party::reader::Reader;
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use sqlx::PgConnection;
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+/// What is searched for; nothing narrows nothing.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Search {
+    /// The region it happened in.
+    pub region: Option<Region>,
+    /// What happened.
+    pub event_type: Option<EventType>,
+    /// Received at this time or later.
+    pub from: Option<DateTime<Utc>>,
+    /// Received before this time.
+    pub to: Option<DateTime<Utc>>,
+    /// Recorded by this organisation.
+    pub organization: Option<OrganizationId>,
+}
+
+/// Place of an event among all events, in order of receipt: what a cursor holds.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub struct Place(DateTime<Utc>, Uuid, i32);
+
+/// An event that was found. Its hashes are recomputed from the log's history.
+#[derive(serde::Serialize, ToSchema)]
+struct FoundEventShape<'t> {
+    /// The log it is about.
+    log: LogId,
+    /// What it says.
+    #[serde(flatten)]
+    said: LogEventFields<'t>,
+    /// Its hash.
+    hash: Hash,
+}
+
+/// An event that was found, as it is stored until it is answered.
+pub struct FoundEvent {
+    log: LogId,
+    event: StoredEvent,
+    parties: Parties,
+    names: Names,
+}
+
+impl serde::Serialize for FoundEvent {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let said = said(&self.event, Openness::BUSINESS, self.parties, &self.names);
+        FoundEventShape { log: self.log, said, hash: self.event.hash }.serialize(serializer)
+    }
+}
+
+described_by!(FoundEvent, FoundEventShape<'static>);
+
+/// A page of events in order of receipt, each with its place. Two round trips.
+///
+/// # Errors
+/// Those of the database; a stored event that cannot be read.
+pub async fn search(
+    db: &mut PgConnection,
+    reader: Reader,
+    wanted: Search,
+    after: Option<Place>,
+    limit: i64,
+) -> Result<Vec<(Place, FoundEvent)>> {
+    let Place(at, subject, seq) = after.unwrap_or(Place(DateTime::<Utc>::UNIX_EPOCH, Uuid::nil(), 0));
+    let rows = sqlx::query!(
+        "SELECT subject_id, seq, received_at, hash, secret, public, business
+         FROM event
+         WHERE (received_at, subject_id, seq) > ($1, $2, $3) AND subject_kind = 1
+           AND ($4::text IS NULL OR region = $4) AND ($5::text IS NULL OR type = $5)
+           AND ($6::timestamptz IS NULL OR received_at >= $6) AND ($7::timestamptz IS NULL OR received_at < $7)
+           AND ($8::uuid IS NULL OR organization_id = $8)
+         ORDER BY received_at, subject_id, seq LIMIT $9",
+        at,
+        subject,
+        seq,
+        wanted.region.map(Region::as_str),
+        wanted.event_type.map(EventType::as_str),
+        wanted.from,
+        wanted.to,
+        wanted.organization.map(|id| id.0),
+        limit
+    )
+    .fetch_all(&mut *db)
+    .await?;
+    let mut found = Vec::with_capacity(rows.len());
+    let mut parties = Vec::new();
+    for row in rows {
+        let bad = |column: &str| Error::BadRow(format!("event.{column} of {} {}", row.subject_id, row.seq));
+        let event = StoredEvent {
+            seq: u32::try_from(row.seq).map_err(|_| bad("seq"))?,
+            received_at: row.received_at,
+            hash: Hash::from_slice(&row.hash).ok_or_else(|| bad("hash"))?,
+            // Neither entry nor links are answered here.
+            prev: Hash::ZERO,
+            secret: Secret(row.secret.as_slice().try_into().map_err(|_| bad("secret"))?),
+            public: row.public,
+            business: row.business,
+            personal_commitment: None,
+            personal: None,
+        };
+        let named = Parties::parse(&event.business)?;
+        parties.extend(named.ids());
+        found.push((Place(row.received_at, row.subject_id, row.seq), event, named));
+    }
+    let names = Names::read(&mut *db, reader, parties).await?;
+    let answer = found.into_iter().map(|(place, event, parties)| {
+        (place, FoundEvent { log: place.1.into(), event, parties, names: names.clone() })
+    });
+    Ok(answer.collect())
+}

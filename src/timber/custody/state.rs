@@ -1,0 +1,334 @@
+//! The present state of a log, as a fold over its events. Table `log` keeps the
+//! result; it can be thrown away and computed again.
+
+use crate::base::error::{Error, Result};
+use crate::base::ids::{LineId, OrganizationId};
+use crate::timber::event::content::{Content, Corrects, Told};
+use crate::timber::event::words::{EventType, Status, TransferOf};
+use crate::timber::wood::species::{Assortment, LogKind, MeasurementMethod, Wood};
+use chrono::{DateTime, NaiveDate, Utc};
+use std::collections::BTreeMap;
+
+/// A transfer that waits for its other side.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PendingTransfer {
+    /// Who offered.
+    pub from: OrganizationId,
+    /// To whom.
+    pub to: OrganizationId,
+    /// What.
+    pub of: TransferOf,
+}
+
+/// The newest event that was not out of order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Last {
+    /// Its type.
+    pub event_type: EventType,
+    /// Its local day.
+    pub on: NaiveDate,
+    /// Its claimed time.
+    pub occurred_at: DateTime<Utc>,
+    /// The last region that any event named.
+    pub region: Option<String>,
+}
+
+/// What the events of a log add up to. Decimals in minimal text form, as hashed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogState {
+    /// Log or stack.
+    pub kind: LogKind,
+    /// Species code.
+    pub species: String,
+    /// Kind of wood.
+    pub wood: Wood,
+    /// Assortment.
+    pub assortment: Option<Assortment>,
+    /// Grade.
+    pub grade: Option<u8>,
+    /// Length in metres.
+    pub length_m: Option<String>,
+    /// Top diameter in centimetres.
+    pub top_diameter_cm: Option<String>,
+    /// Pieces of a stack.
+    pub pieces: Option<i32>,
+    /// Volume in cubic metres.
+    pub volume_m3: String,
+    /// Volume by the table, where it covers the piece.
+    pub table_volume_m3: Option<String>,
+    /// How the volume was arrived at.
+    pub method: MeasurementMethod,
+    /// Local day of the harvest.
+    pub felled_on: NaiveDate,
+    /// The ticket line that the volume counts against.
+    pub line: LineId,
+    /// The seal it bears now, or bore last.
+    pub seal: String,
+    /// Whether that seal is void.
+    pub seal_void: bool,
+    /// Status.
+    pub status: Status,
+    /// Who has it.
+    pub holder: OrganizationId,
+    /// Whose it is.
+    pub owner: OrganizationId,
+    /// Transfer that waits.
+    pub pending: Option<PendingTransfer>,
+    /// Carrier named at loading, until received.
+    pub carrier: Option<OrganizationId>,
+    /// Vehicle named at loading, until received.
+    pub vehicle: Option<String>,
+    /// Newest event.
+    pub last: Last,
+}
+
+impl LogState {
+    /// The state after the first event.
+    pub fn first(event: &Content) -> Result<Self> {
+        let Content { seq, public, business } = event;
+        let missing = |what: &str| Error::BadRow(format!("event {}/{seq}: no {what}", business.log));
+        if public.event_type != EventType::Harvested {
+            return Err(missing("harvest"));
+        }
+        Ok(Self {
+            kind: public.subject,
+            species: public.species.clone().ok_or_else(|| missing("species"))?,
+            wood: business.wood.ok_or_else(|| missing("wood"))?,
+            assortment: business.assortment,
+            grade: business.grade,
+            length_m: public.length_m.clone(),
+            top_diameter_cm: public.top_diameter_cm.clone(),
+            pieces: public.pieces,
+            volume_m3: public.volume_m3.clone().ok_or_else(|| missing("volume_m3"))?,
+            table_volume_m3: business.table_volume_m3.clone(),
+            method: business.method.ok_or_else(|| missing("method"))?,
+            felled_on: public.on,
+            line: business.line.ok_or_else(|| missing("line"))?,
+            seal: public.seal.clone().ok_or_else(|| missing("seal"))?,
+            seal_void: false,
+            status: Status::AtFelling,
+            holder: business.organization,
+            owner: business.organization,
+            pending: None,
+            carrier: None,
+            vehicle: None,
+            last: Last {
+                event_type: public.event_type,
+                on: public.on,
+                occurred_at: instant(&business.occurred)?,
+                region: public.region.clone(),
+            },
+        })
+    }
+
+    /// The state after one more event. A correction that reverses an earlier event
+    /// cannot be applied to a state alone: [`replay`] does it from the whole chain.
+    pub fn apply(&mut self, event: &Content) -> Result<()> {
+        let Content { public, business, .. } = event;
+        if business.out_of_order {
+            return Ok(());
+        }
+        if let Some(status) = becomes(public.event_type) {
+            self.status = status;
+        }
+        match public.event_type {
+            EventType::Stored
+            | EventType::Processed
+            | EventType::Exported
+            | EventType::Sold
+            | EventType::Found => {
+                self.leave_vehicle();
+            }
+            EventType::Loaded => {
+                self.carrier = business.carrier;
+                self.vehicle.clone_from(&business.vehicle);
+            }
+            EventType::Received => {
+                if self.pending.is_some_and(|p| p.to == business.organization) {
+                    self.settle();
+                }
+                self.leave_vehicle();
+            }
+            EventType::Transferred => {
+                let (Some(to), Some(of)) = (business.to, business.of) else {
+                    return Err(Error::BadRow(format!("event {}/{}: no receiver", business.log, event.seq)));
+                };
+                self.pending = Some(PendingTransfer { from: business.organization, to, of });
+            }
+            EventType::Accepted => self.settle(),
+            EventType::Rejected | EventType::Withdrawn => self.pending = None,
+            EventType::Lost | EventType::Destroyed => {
+                self.pending = None;
+                self.leave_vehicle();
+            }
+            EventType::SealReplaced => {
+                if let Some(seal) = &public.seal {
+                    self.seal.clone_from(seal);
+                }
+                self.seal_void = false;
+            }
+            EventType::SealVoided => self.seal_void = true,
+            EventType::Corrected => self.correct(event),
+            EventType::Harvested | EventType::Departed | EventType::Arrived | EventType::Inspected => {}
+        }
+        self.last = Last {
+            event_type: public.event_type,
+            on: public.on,
+            occurred_at: instant(&business.occurred)?,
+            region: public.region.clone().or_else(|| self.last.region.take()),
+        };
+        Ok(())
+    }
+
+    /// Whether `organization` has a part in it now, and so may see all of it.
+    #[must_use]
+    pub fn concerns(&self, organization: OrganizationId) -> bool {
+        self.holder == organization
+            || self.owner == organization
+            || self.carrier == Some(organization)
+            || self.pending.is_some_and(|p| p.to == organization || p.from == organization)
+    }
+
+    fn leave_vehicle(&mut self) {
+        self.carrier = None;
+        self.vehicle = None;
+    }
+
+    fn settle(&mut self) {
+        if let Some(transfer) = self.pending.take() {
+            if transfer.of.moves_possession() {
+                self.holder = transfer.to;
+            }
+            if transfer.of.moves_ownership() {
+                self.owner = transfer.to;
+            }
+        }
+    }
+
+    fn correct(&mut self, event: &Content) {
+        let Content { public, business, .. } = event;
+        fn put<T: Clone>(here: &mut T, there: Option<&T>) {
+            if let Some(right) = there {
+                here.clone_from(right);
+            }
+        }
+        put(&mut self.species, public.species.as_ref());
+        put(&mut self.wood, business.wood.as_ref());
+        put(&mut self.volume_m3, public.volume_m3.as_ref());
+        put(&mut self.line, business.line.as_ref());
+        self.length_m = public.length_m.clone().or_else(|| self.length_m.take());
+        self.top_diameter_cm = public.top_diameter_cm.clone().or_else(|| self.top_diameter_cm.take());
+        if public.length_m.is_some() || public.top_diameter_cm.is_some() {
+            self.table_volume_m3.clone_from(&business.table_volume_m3);
+        }
+        self.pieces = public.pieces.or(self.pieces);
+        self.assortment = business.assortment.or(self.assortment);
+        self.grade = business.grade.or(self.grade);
+        if let (Some(right), Some(Corrects { seq: 1, .. })) = (&business.right_occurred, &business.corrects)
+            && let Ok(moment) = right.moment()
+        {
+            self.felled_on = moment.local_date().day();
+        }
+    }
+}
+
+/// The status an event leads to, if it leads to one.
+fn becomes(event: EventType) -> Option<Status> {
+    match event.rule().to {
+        super::table::To::Becomes(status) => Some(status),
+        super::table::To::Unchanged | super::table::To::ByContent => None,
+    }
+}
+
+fn instant(told: &Told) -> Result<DateTime<Utc>> {
+    Ok(told.moment()?.instant())
+}
+
+/// Which events were reversed, each with the first event that reversed it: eight bytes for each. What is
+/// out of order changes nothing present, so it reverses nothing either.
+#[derive(Clone, Debug, Default)]
+pub struct Reversed(BTreeMap<u32, u32>);
+
+impl Reversed {
+    /// Those of a whole chain.
+    #[must_use]
+    pub fn of(events: &[Content]) -> Self {
+        let mut reversed = Self::default();
+        for event in events {
+            reversed.note(event);
+        }
+        reversed
+    }
+
+    /// Takes in the next event of a chain.
+    pub fn note(&mut self, event: &Content) {
+        if event.business.reverse
+            && !event.business.out_of_order
+            && let Some(corrects) = &event.business.corrects
+        {
+            self.0.entry(corrects.seq).or_insert(event.seq);
+        }
+    }
+
+    /// Whether the event `seq` was reversed by the event `by` or one before it.
+    #[must_use]
+    pub fn has(&self, seq: u32, by: u32) -> bool {
+        self.0.get(&seq).is_some_and(|first| *first <= by)
+    }
+}
+
+/// The state that a log was in at `time`, as far as is known by now: what arrived late counts from when it
+/// happened, so that a device may send several events of one journey after its end.
+pub fn state_at(events: &[Content], time: DateTime<Utc>) -> Result<LogState> {
+    let mut then = Vec::with_capacity(events.len());
+    for event in events {
+        let at = instant(&event.business.occurred)?;
+        if event.seq == 1 || at <= time {
+            let mut event = event.clone();
+            event.business.out_of_order = false;
+            then.push((event.seq != 1, at, event));
+        }
+    }
+    // Stable: what tells the same time follows in order of receipt.
+    then.sort_by_key(|(later, at, _)| (*later, *at));
+    let then: Vec<Content> = then.into_iter().map(|(.., event)| event).collect();
+    replay(&then)
+}
+
+/// The state that a whole chain adds up to, with what was reversed left out.
+pub fn replay(events: &[Content]) -> Result<LogState> {
+    go_on(None, events, &Reversed::of(events), u32::MAX)?
+        .ok_or_else(|| Error::BadRow("a chain without events".into()))
+}
+
+/// The state after more events of a chain, with those left out that were reversed by the event `by` or
+/// one before it. `state` is the one before the first of `events`; nothing at the chain's beginning.
+pub fn go_on<'e>(
+    mut state: Option<LogState>,
+    events: impl IntoIterator<Item = &'e Content>,
+    reversed: &Reversed,
+    by: u32,
+) -> Result<Option<LogState>> {
+    for event in events {
+        match &mut state {
+            None => state = Some(LogState::first(event)?),
+            Some(_) if reversed.has(event.seq, by) => {}
+            Some(state) => state.apply(event)?,
+        }
+    }
+    Ok(state)
+}
+
+/// The event that a reversal would undo now: the last one that changed the state,
+/// was not undone yet, and is of a reversible kind. Nothing leads back over a change of seal.
+#[must_use]
+pub fn last_reversible(events: &[Content]) -> Option<u32> {
+    let reversed = Reversed::of(events);
+    events
+        .iter()
+        .rev()
+        .filter(|event| !event.business.out_of_order && !reversed.has(event.seq, u32::MAX))
+        .find(|event| !matches!(event.public.event_type, EventType::Inspected | EventType::Corrected))
+        .filter(|event| event.public.event_type.rule().reversible)
+        .map(|event| event.seq)
+}

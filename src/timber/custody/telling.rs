@@ -1,0 +1,217 @@
+//! What it takes to tell a history, for many readers at once: chains with the personal parts that the
+//! reader may see, and the names of the organisations in them.
+//!
+//! Names are remembered. An organisation's name is written once, and taken away by the erasure of a
+//! person alone; each erasure changes a mark in its own transaction. The look at a log reads the mark
+//! along, so what was read under the same mark is what the database says at that moment.
+
+use crate::base::error::Result;
+use crate::base::ids::OrganizationId;
+use crate::db::batching::Question;
+use crate::evidence::chain::history::{self, Chain, PAGE, StoredEvent};
+use crate::timber::custody::log::store::{KnownNames, LogRow, Names};
+use crate::timber::event::content::Parties;
+use crate::timber::party::reader::Reader;
+use crate::timber::party::role::OrganizationKind;
+use sqlx::PgConnection;
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, PoisonError};
+use tokio::sync::OwnedSemaphorePermit;
+use uuid::Uuid;
+
+/// Names remembered at most; of about 200 bytes each.
+const REMEMBERED: usize = 10_000;
+
+/// Names of organisations, as they were under one mark of erasures.
+#[derive(Debug, Default)]
+pub struct Memory(Mutex<Remembered>);
+
+#[derive(Debug, Default)]
+struct Remembered {
+    mark: Option<Vec<u8>>,
+    names: Arc<KnownNames>,
+}
+
+impl Memory {
+    /// What is remembered, if it was read under `mark`.
+    fn under(&self, mark: Option<&Vec<u8>>) -> Option<Arc<KnownNames>> {
+        let remembered = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        (remembered.mark.as_ref() == mark).then(|| Arc::clone(&remembered.names))
+    }
+
+    /// Remembers what was read under `mark`, beside what is known under the same.
+    fn learn(&self, mark: Option<Vec<u8>>, names: &KnownNames) {
+        let mut remembered = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if remembered.mark != mark || remembered.names.len() + names.len() > REMEMBERED {
+            *remembered = Remembered { mark, names: Arc::default() };
+        }
+        Arc::make_mut(&mut remembered.names)
+            .extend(names.iter().take(REMEMBERED).map(|(id, name)| (*id, name.clone())));
+    }
+}
+
+/// What one reader needs of one log.
+#[derive(Debug)]
+pub struct Telling {
+    subject: Uuid,
+    /// Events, from the first; 0 if only names are needed.
+    up_to: u32,
+    parties: Vec<OrganizationId>,
+    reader: Reader,
+    /// Whether all personal parts are the reader's to see, or only those that he recorded.
+    persons: bool,
+    /// The mark of erasures when the log was looked at.
+    mark: Option<Vec<u8>>,
+    memory: Arc<Memory>,
+}
+
+/// The material of one answer.
+pub struct Told {
+    /// The events, with those personal parts that the reader may see.
+    pub events: Vec<StoredEvent>,
+    /// Whom each names.
+    pub parties: Vec<Parties>,
+    /// The names of everybody in them, as far as the reader may be told.
+    pub names: Names,
+    /// Held as long as a long history lies in memory.
+    pub room: Option<OwnedSemaphorePermit>,
+}
+
+impl Telling {
+    /// The names in the log's own row, and no event.
+    #[must_use]
+    pub fn names(row: &LogRow, reader: Reader) -> Self {
+        Self {
+            subject: row.id.0,
+            up_to: 0,
+            parties: row.parties().collect(),
+            reader,
+            persons: false,
+            mark: row.erasures().cloned(),
+            memory: Arc::default(),
+        }
+    }
+
+    /// Its chain up to and with event `up_to`. `persons`: whether every personal part in it is the
+    /// reader's to see; else only those that he recorded himself.
+    #[must_use]
+    pub fn chain(row: &LogRow, up_to: u32, reader: Reader, persons: bool) -> Self {
+        Self { up_to, persons, ..Self::names(row, reader) }
+    }
+
+    /// The same, by whoever remembers names.
+    #[must_use]
+    pub fn with(self, memory: &Arc<Memory>) -> Self {
+        Self { memory: Arc::clone(memory), ..self }
+    }
+
+    /// What is told without asking: names alone, all of them remembered.
+    #[must_use]
+    pub fn remembered(&self) -> Option<Told> {
+        let known = self.memory.under(self.mark.as_ref()).filter(|_| self.up_to == 0)?;
+        let all = self.parties.iter().all(|id| known.contains_key(&id.0));
+        let names = || Names::new(known, self.reader);
+        all.then(|| Told { events: Vec::new(), parties: Vec::new(), names: names(), room: None })
+    }
+
+    /// How many events.
+    #[must_use]
+    pub fn events(&self) -> u32 {
+        self.up_to
+    }
+
+    fn may_see(&self, parties: Parties) -> bool {
+        self.persons || parties.organization == self.reader.organization
+    }
+}
+
+type Parts = (Chain, Vec<Parties>);
+
+impl Question for Telling {
+    type Answer = Told;
+
+    fn cost(&self) -> usize {
+        usize::try_from(self.up_to).unwrap_or(usize::MAX)
+    }
+
+    /// One round trip: the chains. Another one for names that are not remembered.
+    async fn ask(db: &mut PgConnection, asked: &[&Self]) -> sqlx::Result<Vec<Result<Told>>> {
+        let mut parts: Vec<Result<Parts>> = Vec::with_capacity(asked.len());
+        for chain in chains(db, asked).await? {
+            parts.push(chain.and_then(|chain| {
+                let named = chain.events.iter().map(|event| Parties::parse(&event.business));
+                let named = named.collect::<Result<Vec<_>>>()?;
+                Ok((chain, named))
+            }));
+        }
+        let mut named: HashSet<Uuid> = HashSet::new();
+        for (telling, parts) in asked.iter().zip(&parts) {
+            named.extend(telling.parties.iter().map(|id| id.0));
+            if let Ok((_, parties)) = parts {
+                named.extend(parties.iter().flat_map(|parties| parties.ids()).map(|id| id.0));
+            }
+        }
+        let names = names(db, asked, named).await?;
+        let told = asked.iter().zip(parts).map(|(telling, parts)| {
+            let (mut chain, parties) = parts?;
+            chain.open(|place| parties.get(place).is_some_and(|of| telling.may_see(*of)));
+            let names = Names::new(Arc::clone(&names), telling.reader);
+            Ok(Told { events: chain.events, parties, names, room: None })
+        });
+        Ok(told.collect())
+    }
+}
+
+/// The names of `named`: those remembered, if all who ask looked at their logs under the mark that goes
+/// with them, and the others out of the database.
+async fn names(
+    db: &mut PgConnection,
+    asked: &[&Telling],
+    mut named: HashSet<Uuid>,
+) -> sqlx::Result<Arc<KnownNames>> {
+    let Some(Telling { memory, mark, .. }) = asked.first() else { return Ok(Arc::default()) };
+    let known = memory.under(mark.as_ref()).filter(|_| asked.iter().all(|telling| telling.mark == *mark));
+    let known = known.unwrap_or_default();
+    named.retain(|id| !known.contains_key(id));
+    if named.is_empty() {
+        return Ok(known);
+    }
+    let named: Vec<Uuid> = named.into_iter().collect();
+    let rows = sqlx::query_file!("src/timber/custody/names.sql", &named).fetch_all(db).await?;
+    let mark = rows.first().and_then(|row| row.erasures.clone());
+    let read: KnownNames = rows.into_iter().map(|row| (row.id, (row.name, row.kind))).collect();
+    memory.learn(mark, &read);
+    let mut names = Arc::unwrap_or_clone(known);
+    names.extend(read);
+    Ok(Arc::new(names))
+}
+
+/// The events that each asked for. A log that several ask for is read once.
+async fn chains(db: &mut PgConnection, asked: &[&Telling]) -> sqlx::Result<Vec<Result<Chain>>> {
+    if let [long] = asked
+        && long.up_to > PAGE
+    {
+        return Ok(vec![history::whole(db, long.subject, long.up_to).await?]);
+    }
+    let mut times: HashMap<Uuid, usize> = HashMap::with_capacity(asked.len());
+    for telling in asked.iter().filter(|telling| telling.up_to > 0) {
+        *times.entry(telling.subject).or_default() += 1;
+    }
+    if times.is_empty() {
+        return Ok(asked.iter().map(|_| Ok(Chain::default())).collect());
+    }
+    let subjects: Vec<Uuid> = times.keys().copied().collect();
+    let mut read = history::chains(db, &subjects).await?;
+    let chains = asked.iter().map(|telling| {
+        let Some(left) = times.get_mut(&telling.subject).filter(|_| telling.up_to > 0) else {
+            return Ok(Chain::default());
+        };
+        *left -= 1;
+        let rows = match *left {
+            0 => read.remove(&telling.subject),
+            _ => read.get(&telling.subject).cloned(),
+        };
+        rows.unwrap_or_default().chain(Some(telling.up_to))
+    });
+    Ok(chains.collect())
+}

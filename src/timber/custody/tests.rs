@@ -1,0 +1,340 @@
+//! The table walked whole, and random lives of logs against a model that knows
+//! nothing of the table.
+
+use super::state::{LogState, last_reversible, replay, state_at};
+use super::table::{Asker, From, Refused, TABLE, To, check, gives};
+use crate::base::ids::{KeyId, LineId, LogId, OperationId, OrganizationId};
+use crate::base::units::Moment;
+use crate::timber::event::content::{Business, Content, Public, TicketName, Told};
+use crate::timber::event::words::{EventType, Status, TransferOf};
+use crate::timber::wood::species::{LogKind, MeasurementMethod, Wood};
+use proptest::prelude::*;
+use uuid::Uuid;
+
+const HOLDER: u128 = 1;
+const BUYER: u128 = 2;
+const CARRIER: u128 = 3;
+const INSPECTOR: u128 = 4;
+
+fn org(n: u128) -> OrganizationId {
+    OrganizationId(Uuid::from_u128(n))
+}
+
+fn asker(n: u128) -> Asker {
+    Asker { id: org(n), inspector: n == INSPECTOR, operator: false }
+}
+
+fn event(seq: u32, by: u128, event_type: EventType) -> Content {
+    let moment = Moment::parse("2026-10-05T09:30:00+05:00").unwrap();
+    let public = Public::bare(event_type, LogKind::Log, moment.local_date().day(), None);
+    let business = Business::bare(
+        LogId(Uuid::from_u128(99)),
+        Told::of(moment),
+        org(by),
+        KeyId(Uuid::from_u128(7)),
+        OperationId(Uuid::from_u128(8)),
+    );
+    Content { seq, public, business }
+}
+
+fn harvested() -> Content {
+    let mut first = event(1, HOLDER, EventType::Harvested);
+    first.public.species = Some("pinus_sylvestris".into());
+    first.public.volume_m3 = Some("0.33".into());
+    first.public.seal = Some("KZ000000001".into());
+    first.public.ticket = Some(TicketName { number: "0001245".into(), series: "АБ".into() });
+    first.business.wood = Some(Wood::Commercial);
+    first.business.method = Some(MeasurementMethod::Gost2708_75);
+    first.business.line = Some(LineId(Uuid::from_u128(5)));
+    first
+}
+
+fn next(seq: u32, by: u128, event_type: EventType) -> Content {
+    let mut next = event(seq, by, event_type);
+    match event_type {
+        EventType::Transferred => {
+            next.business.to = Some(org(BUYER));
+            next.business.of = Some(TransferOf::Both);
+        }
+        EventType::Loaded => next.business.carrier = Some(org(CARRIER)),
+        EventType::SealReplaced => next.public.seal = Some("KZ000000002".into()),
+        _ => {}
+    }
+    next
+}
+
+/// The same, of a part of what can be handed over.
+fn offered(mut event: Content, of: TransferOf) -> Content {
+    event.business.of = event.business.of.map(|_| of);
+    event
+}
+
+#[test]
+fn every_event_type_has_one_line_and_a_status_only_where_the_table_says() {
+    for event_type in EventType::ALL {
+        assert_eq!(TABLE.iter().filter(|rule| rule.event == *event_type).count(), 1, "{event_type}");
+    }
+    for rule in TABLE.iter().filter(|rule| rule.event.is_posted() && rule.event != EventType::Corrected) {
+        for status in Status::ALL {
+            let mut state = LogState::first(&harvested()).unwrap();
+            state.status = *status;
+            let before = state.status;
+            state.apply(&next(2, HOLDER, rule.event)).unwrap();
+            let expected = if let To::Becomes(after) = rule.to { after } else { before };
+            assert_eq!(state.status, expected, "{} from {status}", rule.event);
+        }
+    }
+}
+
+#[test]
+fn with_a_void_seal_only_five_things_may_happen() {
+    let mut state = LogState::first(&harvested()).unwrap();
+    state.seal_void = true;
+    let mut may: Vec<EventType> = Vec::new();
+    for event_type in EventType::ALL.iter().copied().filter(|e| e.is_posted()) {
+        for n in [HOLDER, BUYER, CARRIER, INSPECTOR] {
+            if check(event_type, &state, asker(n)).is_ok() && !may.contains(&event_type) {
+                may.push(event_type);
+            }
+        }
+    }
+    let expected = [
+        EventType::Inspected,
+        EventType::Lost,
+        EventType::Destroyed,
+        EventType::SealReplaced,
+        EventType::Corrected,
+    ];
+    assert_eq!(may, expected);
+}
+
+#[test]
+fn a_stranger_may_nothing_but_try_to_correct() {
+    let state = LogState::first(&harvested()).unwrap();
+    for event_type in EventType::ALL.iter().copied().filter(|e| *e != EventType::Corrected) {
+        let refused = check(event_type, &state, asker(42));
+        assert!(matches!(refused, Err(Refused::NotYours | Refused::Transition)), "{event_type}");
+    }
+}
+
+/// What the model knows: status by hand-written words, and who has what.
+#[derive(Clone, Debug, PartialEq)]
+struct Model {
+    status: &'static str,
+    holder: u128,
+    owner: u128,
+    pending: Option<TransferOf>,
+    seal_void: bool,
+}
+
+impl Model {
+    /// What is offered becomes the buyer's.
+    fn settle(&mut self) {
+        match self.pending.take() {
+            Some(TransferOf::Both) => (self.holder, self.owner) = (BUYER, BUYER),
+            Some(TransferOf::Possession) => self.holder = BUYER,
+            Some(TransferOf::Ownership) => self.owner = BUYER,
+            None => {}
+        }
+    }
+
+    fn step(&mut self, event: EventType, by: u128, of: TransferOf) -> bool {
+        use EventType as E;
+        if self.seal_void && !matches!(event, E::Inspected | E::Lost | E::Destroyed | E::SealReplaced) {
+            return false;
+        }
+        let open = !["processed", "exported", "sold", "lost", "destroyed"].contains(&self.status);
+        let rest = ["at_felling", "stored", "received"].contains(&self.status);
+        let on_the_way = ["loaded", "in_transit", "arrived"].contains(&self.status);
+        let (mine, whole) = (by == self.holder, by == self.holder && by == self.owner);
+        let offered = self.pending.is_some();
+        let next = match event {
+            E::Stored if rest && mine => "stored",
+            E::Loaded if rest && mine => "loaded",
+            E::Departed if self.status == "loaded" && (mine || by == CARRIER) => "in_transit",
+            E::Arrived if self.status == "in_transit" && (mine || by == CARRIER) => "arrived",
+            E::Received if self.status == "arrived" && (mine || (offered && by == BUYER)) => {
+                if by == BUYER {
+                    self.settle();
+                }
+                "received"
+            }
+            E::Transferred
+                if open
+                    && !offered
+                    && match of {
+                        TransferOf::Both => whole,
+                        TransferOf::Possession => mine,
+                        TransferOf::Ownership => by == self.owner,
+                    } =>
+            {
+                self.pending = Some(of);
+                self.status
+            }
+            E::Accepted if open && offered && by == BUYER => {
+                self.settle();
+                self.status
+            }
+            E::Rejected if open && offered && by == BUYER => {
+                self.pending = None;
+                self.status
+            }
+            E::Withdrawn if open && offered && by == HOLDER => {
+                self.pending = None;
+                self.status
+            }
+            E::Processed if rest && !offered && whole => "processed",
+            E::Exported if rest && !offered && whole => "exported",
+            E::Sold if rest && !offered && whole => "sold",
+            E::Lost if open && (mine || (by == CARRIER && on_the_way)) => {
+                self.pending = None;
+                "lost"
+            }
+            E::Destroyed if open && (mine || (by == CARRIER && on_the_way)) => {
+                self.pending = None;
+                "destroyed"
+            }
+            E::SealReplaced if open && mine => {
+                self.seal_void = false;
+                self.status
+            }
+            E::SealVoided if open && mine => {
+                self.seal_void = true;
+                self.status
+            }
+            E::Found if self.status == "lost" && (mine || by == INSPECTOR) => "stored",
+            E::Inspected if by == INSPECTOR => self.status,
+            _ => return false,
+        };
+        self.status = next;
+        true
+    }
+}
+
+fn steps() -> impl Strategy<Value = Vec<(EventType, u128, TransferOf)>> {
+    use EventType as E;
+    // What ends a life or stops it is rare, or most lives are too short to hand anything over in parts.
+    let going_on = vec![
+        E::Stored,
+        E::Loaded,
+        E::Departed,
+        E::Arrived,
+        E::Received,
+        E::Transferred,
+        E::Transferred,
+        E::Accepted,
+        E::Accepted,
+        E::Rejected,
+        E::Withdrawn,
+        E::Found,
+        E::Inspected,
+        E::SealReplaced,
+    ];
+    let ending = vec![E::Processed, E::Exported, E::Sold, E::Lost, E::Destroyed, E::SealVoided];
+    let events = prop_oneof![12 => prop::sample::select(going_on), 1 => prop::sample::select(ending)];
+    let actors = prop::sample::select(vec![HOLDER, HOLDER, HOLDER, BUYER, BUYER, CARRIER, INSPECTOR]);
+    let of = prop::sample::select(TransferOf::ALL.to_vec());
+    prop::collection::vec((events, actors, of), 1..100)
+}
+
+proptest! {
+    #[test]
+    fn random_lives_agree_with_the_model(steps in steps()) {
+        let mut chain = vec![harvested()];
+        let mut state = LogState::first(&chain[0]).unwrap();
+        let mut model = Model { status: "at_felling", holder: HOLDER, owner: HOLDER, pending: None, seal_void: false };
+        for (event_type, by, of) in steps {
+            // The model has one buyer, who does not sell on.
+            if event_type == EventType::Transferred && by == BUYER {
+                continue;
+            }
+            // The carrier counts only while the log is loaded under his name.
+            let given = event_type != EventType::Transferred || gives(of, &state, asker(by));
+            let allowed = given && check(event_type, &state, asker(by)).is_ok();
+            let expected = model.step(event_type, by, of);
+            prop_assert_eq!(allowed, expected, "{} by {} in {:?}", event_type, by, state);
+            if allowed {
+                let seq = u32::try_from(chain.len()).unwrap() + 1;
+                let event = offered(next(seq, by, event_type), of);
+                state.apply(&event).unwrap();
+                chain.push(event);
+            }
+            prop_assert_eq!(state.status.as_str(), model.status);
+            prop_assert_eq!(state.holder, org(model.holder));
+            prop_assert_eq!(state.owner, org(model.owner));
+            prop_assert_eq!(state.pending.map(|pending| pending.of), model.pending);
+            prop_assert_eq!(state.seal_void, model.seal_void);
+        }
+        prop_assert_eq!(replay(&chain).unwrap(), state);
+    }
+
+    #[test]
+    fn reversing_the_last_event_gives_the_state_before_it(steps in steps()) {
+        let mut chain = vec![harvested()];
+        let mut before = vec![replay(&chain).unwrap()];
+        for (event_type, by, of) in steps {
+            let state = replay(&chain).unwrap();
+            if check(event_type, &state, asker(by)).is_ok() {
+                let event = offered(next(u32::try_from(chain.len()).unwrap() + 1, by, event_type), of);
+                chain.push(event);
+                before.push(state);
+            }
+        }
+        if let Some(seq) = last_reversible(&chain) {
+            let mut correction = event(u32::try_from(chain.len()).unwrap() + 1, HOLDER, EventType::Corrected);
+            correction.business.reverse = true;
+            correction.business.corrects = Some(crate::timber::event::content::Corrects { seq, hash: String::new() });
+            chain.push(correction);
+            let after = replay(&chain).unwrap();
+            let earlier = &before[seq as usize - 1];
+            prop_assert_eq!((after.status, after.holder, after.owner, after.pending, after.carrier),
+                            (earlier.status, earlier.holder, earlier.owner, earlier.pending, earlier.carrier));
+            prop_assert_ne!(last_reversible(&chain), Some(seq), "a second reversal goes one further back");
+        }
+    }
+}
+
+#[test]
+fn a_reversal_that_came_out_of_order_reverses_nothing() {
+    let mut late = event(3, HOLDER, EventType::Corrected);
+    late.business.reverse = true;
+    late.business.out_of_order = true;
+    late.business.corrects = Some(crate::timber::event::content::Corrects { seq: 2, hash: String::new() });
+    let chain = [harvested(), next(2, HOLDER, EventType::Stored), late];
+    assert_eq!(replay(&chain).unwrap().status, Status::Stored);
+    assert_eq!(last_reversible(&chain), Some(2), "it still can be");
+}
+
+#[test]
+fn the_state_at_a_time_takes_in_what_came_late() {
+    let told = |mut event: Content, minute: u32, late: bool| {
+        let moment = Moment::parse(&format!("2026-10-05T11:{minute:02}:00+05:00")).unwrap();
+        event.business.occurred = Told::of(moment);
+        event.business.out_of_order = late;
+        event
+    };
+    let at = |minute: u32| Moment::parse(&format!("2026-10-05T11:{minute:02}:00+05:00")).unwrap().instant();
+    // Departed by the carrier's tablet, which was heard last.
+    let chain = [
+        told(harvested(), 10, false),
+        told(next(2, HOLDER, EventType::Loaded), 20, false),
+        told(next(3, HOLDER, EventType::Stored), 50, false),
+        told(next(4, CARRIER, EventType::Departed), 30, true),
+    ];
+    let status = |minute| state_at(&chain, at(minute)).unwrap().status;
+    assert_eq!(
+        [5, 15, 25, 35, 55].map(status),
+        [Status::AtFelling, Status::AtFelling, Status::Loaded, Status::InTransit, Status::Stored]
+    );
+    assert_eq!(replay(&chain).unwrap().status, Status::Stored);
+}
+
+#[test]
+fn the_table_has_no_way_out_of_a_closed_status_but_found() {
+    for rule in TABLE {
+        if let From::These(these) = rule.from {
+            let closed: Vec<_> = these.iter().filter(|status| !status.is_open()).collect();
+            assert!(closed.is_empty() || rule.event == EventType::Found, "{}", rule.event);
+        }
+    }
+}

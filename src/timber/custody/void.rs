@@ -1,0 +1,181 @@
+//! Voiding a seal, on a log or not.
+
+use crate::base::error::{At, Entry, Error, Result};
+use crate::base::ids::{LogId, OperationId};
+use crate::base::units::Text;
+use crate::evidence::chain::Tx;
+use crate::evidence::chain::{self, Draft, NewHead};
+use crate::timber::custody::log::row;
+use crate::timber::custody::table::{self, Asker, Refused};
+use crate::timber::event::content;
+use crate::timber::event::words::EventType;
+use crate::timber::seal::number::SealNumber;
+use crate::timber::seal::record::{self, By, Done, MadeEvent, VOIDED};
+use crate::timber::seal::stock::{SealRow, SealStatus, VoidReason, lock_for_use};
+use serde::Serialize;
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+/// What voiding a seal did.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct Voided {
+    /// The posting.
+    pub operation_id: OperationId,
+    /// The seal.
+    pub number: SealNumber,
+    /// Its status now: `void`.
+    pub status: SealStatus,
+    /// Why.
+    pub void_reason: Option<VoidReason>,
+    /// The log that bears it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub log_id: Option<LogId>,
+    /// What was recorded: on the seal's batch, and on its log if it is on one.
+    pub events: Vec<MadeEvent>,
+}
+
+/// Why, as told.
+#[derive(Clone, Debug)]
+pub struct Why {
+    /// Reason.
+    pub reason: VoidReason,
+    /// Remark.
+    pub note: Option<Text>,
+}
+
+/// Voids a seal: its holder, the holder of the log that bears it, or the operator.
+///
+/// # Errors
+/// [`Error::NotFound`] for a seal that is not there for the caller; 409 `seal-void` if it is void already,
+/// `transition-not-allowed` if its log is closed, `not-the-holder` if its log is somebody else's by now.
+pub async fn void(tx: &mut Tx<'_>, by: &By, number: &SealNumber, why: &Why) -> Result<Voided> {
+    let seal = lock_visible(tx, by, number).await?;
+    if seal.status == SealStatus::Void {
+        return Err(conflict("seal-void", format!("{number} is void already.")));
+    }
+    let batch = [seal.batch.0];
+    let head = record::lock_heads(tx, &batch)
+        .await?
+        .pop()
+        .ok_or_else(|| Error::BadRow(format!("seal.batch_id of {number}: no such batch")))?;
+    let done = Done {
+        number: Some(number.to_string()),
+        reason: Some(why.reason.as_str().to_owned()),
+        note: why.note.as_ref().map(|note| note.as_str().to_owned()),
+        ..Done::default()
+    };
+    let heads = record::add(tx, by, VOIDED, vec![(head, done)]).await?;
+    record::save_heads(tx, &heads).await?;
+    let mut seqs: Vec<i32> = heads.iter().map(NewHead::seq_i32).collect();
+    let mut subjects: Vec<Uuid> = heads.iter().map(|head| head.id).collect();
+    record::remember_moves(tx, &[number.as_str()], &subjects, &seqs).await?;
+    let changed = sqlx::query!(
+        "UPDATE seal SET status = 'void', void_reason = $2 WHERE number = $1 AND status <> 'void'",
+        number.as_str(),
+        why.reason.as_str()
+    )
+    .execute(&mut **tx)
+    .await?;
+    if changed.rows_affected() != 1 {
+        return Err(Error::BadRow(format!("seal.status of {number}: changed under its lock")));
+    }
+    if let (SealStatus::Applied, Some(log)) = (seal.status, seal.log) {
+        let head = on_applied_seal_voided(tx, by, log, why).await?;
+        subjects.push(head.id);
+        seqs.push(head.seq_i32());
+    }
+    answer(tx, by.operation, number, &subjects, &seqs).await
+}
+
+/// The seal under lock, if the caller may see it.
+pub async fn lock_visible(tx: &mut Tx<'_>, by: &By, number: &SealNumber) -> Result<SealRow> {
+    let rows = lock_for_use(tx, std::slice::from_ref(number)).await?;
+    let seal = rows.into_iter().next().flatten().ok_or(Error::NotFound)?;
+    if by.operator || seal.holder == by.organization {
+        return Ok(seal);
+    }
+    let Some(log) = seal.log else { return Err(Error::NotFound) };
+    let holder = sqlx::query_scalar!("SELECT holder_id FROM log WHERE id = $1", log.0)
+        .fetch_optional(&mut **tx)
+        .await?;
+    if holder == Some(by.organization.0) { Ok(seal) } else { Err(Error::NotFound) }
+}
+
+/// The log's side: adds `seal_voided` to its chain, and notes that its seal is void.
+async fn on_applied_seal_voided(tx: &mut Tx<'_>, by: &By, log: LogId, why: &Why) -> Result<NewHead> {
+    let row = row::lock(tx, &[log]).await?.pop();
+    let row = row.ok_or_else(|| Error::BadRow(format!("seal.log_id: no log {log}")))?;
+    let asker = Asker { id: by.organization, inspector: false, operator: by.operator };
+    table::check(EventType::SealVoided, &row.state, asker).map_err(|refused| match refused {
+        Refused::Transition => conflict(
+            "transition-not-allowed",
+            format!("The log that bears it is `{}`: its seal can no longer be voided.", row.state.status),
+        ),
+        Refused::NotYours => conflict(
+            "not-the-holder",
+            "The log that bears it is somebody else's by now; its holder may void the seal.".to_owned(),
+        ),
+    })?;
+    let moment = by.moment()?;
+    let on = moment.local_date().day();
+    let public = content::Public::bare(EventType::SealVoided, row.state.kind, on, None);
+    let business = content::Business {
+        reason: Some(why.reason.as_str().to_owned()),
+        details: why.note.as_ref().map(|note| content::DetailsPart {
+            outcome: None,
+            observed: None,
+            note: Some(note.as_str().to_owned()),
+        }),
+        ..content::Business::bare(log, content::Told::of(moment), by.organization, by.key, by.operation)
+    };
+    let content = content::Content { seq: row.head.seq + 1, public, business };
+    let draft = Draft {
+        public: chain::canonical::text(&content.public),
+        business: chain::canonical::text(&content.business),
+        head: row.head,
+        personal: None,
+        event_type: EventType::SealVoided.as_str(),
+        organization: by.organization.0,
+        operation: by.operation.0,
+        occurred_at: moment.instant(),
+        region: None,
+    };
+    let head = chain::append(tx, by.now, vec![draft])
+        .await?
+        .pop()
+        .ok_or_else(|| Error::BadRow(format!("log {log}: nothing was added")))?;
+    let mut state = row.state;
+    state.apply(&content)?;
+    row::save(tx, &[(state, head.clone())], &[]).await?;
+    Ok(head)
+}
+
+/// The answer to a void, from the events that it made.
+pub async fn answer(
+    tx: &mut Tx<'_>,
+    operation: OperationId,
+    number: &SealNumber,
+    subjects: &[Uuid],
+    seqs: &[i32],
+) -> Result<Voided> {
+    let row = sqlx::query!(
+        r#"SELECT status AS "status: SealStatus", void_reason AS "void_reason: VoidReason", log_id
+           FROM seal WHERE number = $1"#,
+        number.as_str()
+    )
+    .fetch_one(&mut **tx)
+    .await?;
+    let events = record::made(tx, subjects, seqs).await?.into_iter().map(|(event, _)| event).collect();
+    Ok(Voided {
+        operation_id: operation,
+        number: number.clone(),
+        status: row.status,
+        void_reason: row.void_reason,
+        log_id: row.log_id.map(Into::into),
+        events,
+    })
+}
+
+fn conflict(code: &'static str, detail: String) -> Error {
+    Error::Conflict(vec![Entry::new(At::Pointer(String::new()), code, detail)])
+}

@@ -1,0 +1,419 @@
+//! What an event of a log says, in the two parts that are hashed: the table of
+//! `docs/CHAIN.md` in code. Every field stands in exactly one part.
+//!
+//! Decimals are strings in minimal form and instants are UTC with microseconds,
+//! because the text of these structs is hashed. A field once hashed never changes
+//! its meaning; new ones may be added, and are absent from old events.
+
+use super::words::{DocumentKind, EventType, Outcome, PlaceKind, TransferOf};
+use crate::base::error::{Error, Result};
+use crate::base::ids::{KeyId, LineId, LogId, OperationId, OrganizationId, TicketId};
+use crate::timber::wood::species::{Assortment, LogKind, MeasurementMethod, Species, Wood};
+use serde::{Deserialize, Serialize};
+
+/// Characters of the longest seal number that a public part can hold.
+pub const MAX_SEAL_NUMBER: usize = 20;
+
+/// Version of both parts.
+pub const VERSION: u8 = 1;
+
+/// Series and number of a felling ticket.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TicketName {
+    /// Number.
+    pub number: String,
+    /// Series.
+    pub series: String,
+}
+
+/// What a buyer may see of an event.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Public {
+    /// Version of this part.
+    pub v: u8,
+    /// `log` or `stack`.
+    pub subject: LogKind,
+    /// What happened.
+    #[serde(rename = "type")]
+    pub event_type: EventType,
+    /// The local day it happened.
+    pub on: chrono::NaiveDate,
+    /// Region it happened in, as an ISO 3166-2 code.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub region: Option<String>,
+    /// Forestry of origin (first event).
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub forestry: Option<String>,
+    /// The felling ticket (first event).
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub ticket: Option<TicketName>,
+    /// Species (first event, or corrected).
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub species: Option<String>,
+    /// Length in metres (first event, or corrected).
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub length_m: Option<String>,
+    /// Top diameter in centimetres (first event, or corrected).
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub top_diameter_cm: Option<String>,
+    /// Pieces (first event of a stack, or corrected).
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub pieces: Option<i32>,
+    /// Volume in dense cubic metres (first event, or corrected).
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub volume_m3: Option<String>,
+    /// Seal put on (first event, or replaced).
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub seal: Option<String>,
+    /// Identification part of that seal's marking code.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub identification: Option<String>,
+}
+
+impl Public {
+    /// The part of an event that says nothing but what, when and where.
+    #[must_use]
+    pub fn bare(
+        event_type: EventType,
+        subject: LogKind,
+        on: chrono::NaiveDate,
+        region: Option<String>,
+    ) -> Self {
+        Self {
+            v: VERSION,
+            subject,
+            event_type,
+            on,
+            region,
+            forestry: None,
+            ticket: None,
+            species: None,
+            length_m: None,
+            top_diameter_cm: None,
+            pieces: None,
+            volume_m3: None,
+            seal: None,
+            identification: None,
+        }
+    }
+
+    /// The longest public part of a harvest under this ticket: every field at its most.
+    #[must_use]
+    pub fn longest(forestry: &str, ticket: TicketName) -> Self {
+        let species = Species::all().map(Species::as_str).max_by_key(|code| code.len());
+        Self {
+            forestry: Some(forestry.to_owned()),
+            ticket: Some(ticket),
+            species: species.map(str::to_owned),
+            length_m: Some("29.99".to_owned()),
+            top_diameter_cm: Some("299.9".to_owned()),
+            pieces: Some(10_000),
+            volume_m3: Some("999.9999".to_owned()),
+            seal: Some("0".repeat(MAX_SEAL_NUMBER)),
+            // AI 01 with a GTIN, AI 21 with a serial of twenty.
+            identification: Some("0".repeat(2 + 14 + 2 + 20)),
+            ..Self::bare(
+                EventType::Harvested,
+                LogKind::Stack,
+                chrono::NaiveDate::default(),
+                Some("KZ-10".to_owned()),
+            )
+        }
+    }
+
+    /// Reads a stored public part.
+    pub fn parse(text: &str) -> Result<Self> {
+        serde_json::from_str(text).map_err(|error| Error::BadRow(format!("event.public: {error}: {text}")))
+    }
+}
+
+/// Who is named in a business part. Read where nothing else of it is needed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+pub struct Parties {
+    /// Who recorded it.
+    pub organization: OrganizationId,
+    /// The other side of a transfer.
+    #[serde(default)]
+    pub to: Option<OrganizationId>,
+    /// Carrier named at loading.
+    #[serde(default)]
+    pub carrier: Option<OrganizationId>,
+}
+
+impl Parties {
+    /// Reads them out of a stored business part.
+    pub fn parse(text: &str) -> Result<Self> {
+        serde_json::from_str(text).map_err(|error| Error::BadRow(format!("event.business: {error}: {text}")))
+    }
+
+    /// All of them.
+    pub fn ids(self) -> impl Iterator<Item = OrganizationId> {
+        [Some(self.organization), self.to, self.carrier].into_iter().flatten()
+    }
+}
+
+/// An instant, and the offset it was told with.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Told {
+    /// UTC with microseconds.
+    pub at: String,
+    /// Offset in minutes east of Greenwich.
+    pub offset_min: i16,
+}
+
+impl Told {
+    /// From a moment.
+    #[must_use]
+    pub fn of(moment: crate::base::units::Moment) -> Self {
+        Self { at: crate::base::units::utc_text(moment.instant()), offset_min: moment.offset_minutes() }
+    }
+
+    /// Back to a moment.
+    pub fn moment(&self) -> Result<crate::base::units::Moment> {
+        let bad = || Error::BadRow(format!("time {self:?}"));
+        let at = chrono::DateTime::parse_from_rfc3339(&self.at).map_err(|_| bad())?;
+        crate::base::units::Moment::new(at.to_utc(), self.offset_min).map_err(|_| bad())
+    }
+}
+
+/// A named place.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlacePart {
+    /// What it is called.
+    pub name: String,
+    /// Region, as an ISO 3166-2 code.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub region: Option<String>,
+    /// What kind of place it is.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub kind: Option<PlaceKind>,
+}
+
+/// A position in WGS 84.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PositionPart {
+    /// Degrees north.
+    pub lat: String,
+    /// Degrees east.
+    pub lon: String,
+    /// Accuracy in metres.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub accuracy_m: Option<String>,
+}
+
+/// A document that goes with an event.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DocumentPart {
+    /// Kind.
+    pub kind: DocumentKind,
+    /// Number.
+    pub number: String,
+    /// Day of issue.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub issued_on: Option<chrono::NaiveDate>,
+}
+
+/// The device that recorded an event, perhaps offline.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DevicePart {
+    /// Its id within the organisation.
+    pub id: String,
+    /// The number it gave.
+    pub seq: i64,
+    /// Its own time.
+    pub recorded_at: Told,
+}
+
+/// What an inspector saw, or a note.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DetailsPart {
+    /// Result of an inspection.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub outcome: Option<Outcome>,
+    /// What was observed where it differs.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub observed: Option<ObservedPart>,
+    /// A note.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub note: Option<String>,
+}
+
+/// Measures as an inspector found them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ObservedPart {
+    /// Species.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub species: Option<String>,
+    /// Length in metres.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub length_m: Option<String>,
+    /// Top diameter in centimetres.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub top_diameter_cm: Option<String>,
+}
+
+/// The state of a ticket's chain that a harvest was checked against.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TicketHead {
+    /// The ticket.
+    pub id: TicketId,
+    /// Its newest event then.
+    pub seq: u32,
+    /// That event's hash.
+    pub hash: String,
+}
+
+/// The event that a correction corrects.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Corrects {
+    /// Its seq in the same chain.
+    pub seq: u32,
+    /// Its hash.
+    pub hash: String,
+}
+
+/// What the parties and inspectors may see of an event.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Business {
+    /// Version of this part.
+    pub v: u8,
+    /// The log or stack, by our id.
+    pub log: LogId,
+    /// When it happened, as told.
+    pub occurred: Told,
+    /// Who recorded it.
+    pub organization: OrganizationId,
+    /// The key it was recorded with.
+    pub key: KeyId,
+    /// The posting.
+    pub operation: OperationId,
+    /// Where.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub place: Option<PlacePart>,
+    /// Where exactly.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub position: Option<PositionPart>,
+    /// Under which document.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub document: Option<DocumentPart>,
+    /// Recorded by which device.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub device: Option<DevicePart>,
+    /// The other side of a transfer.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub to: Option<OrganizationId>,
+    /// What the transfer hands over.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub of: Option<TransferOf>,
+    /// Carrier named at loading.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub carrier: Option<OrganizationId>,
+    /// Vehicle named at loading.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub vehicle: Option<String>,
+    /// Inspection or note.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub details: Option<DetailsPart>,
+    /// Kind of wood (first event, or corrected).
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub wood: Option<Wood>,
+    /// Assortment (first event, or corrected).
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub assortment: Option<Assortment>,
+    /// Grade (first event, or corrected).
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub grade: Option<u8>,
+    /// How the volume was arrived at (first event).
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub method: Option<MeasurementMethod>,
+    /// Volume by the table of GOST 2708-75, where it covers the piece.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub table_volume_m3: Option<String>,
+    /// Version of that table.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub table: Option<String>,
+    /// The ticket as it was checked (first event).
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub ticket: Option<TicketHead>,
+    /// The ticket's line the volume counts against (first event, or corrected).
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub line: Option<LineId>,
+    /// The event that this one corrects.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub corrects: Option<Corrects>,
+    /// Whether the corrected event is undone.
+    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+    pub reverse: bool,
+    /// The right time of the corrected event.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub right_occurred: Option<Told>,
+    /// The right place of the corrected event.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub right_place: Option<PlacePart>,
+    /// Why (correction, replacement or voiding of a seal).
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub reason: Option<String>,
+    /// True to its time but late: appended, and changes no present state.
+    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+    pub out_of_order: bool,
+}
+
+impl Business {
+    /// The part of an event of which only who, when and by what posting is known yet.
+    #[must_use]
+    pub fn bare(
+        log: LogId,
+        occurred: Told,
+        organization: OrganizationId,
+        key: KeyId,
+        operation: OperationId,
+    ) -> Self {
+        Self {
+            v: VERSION,
+            log,
+            occurred,
+            organization,
+            key,
+            operation,
+            place: None,
+            position: None,
+            document: None,
+            device: None,
+            to: None,
+            of: None,
+            carrier: None,
+            vehicle: None,
+            details: None,
+            wood: None,
+            assortment: None,
+            grade: None,
+            method: None,
+            table_volume_m3: None,
+            table: None,
+            ticket: None,
+            line: None,
+            corrects: None,
+            reverse: false,
+            right_occurred: None,
+            right_place: None,
+            reason: None,
+            out_of_order: false,
+        }
+    }
+
+    /// Reads a stored business part.
+    pub fn parse(text: &str) -> Result<Self> {
+        serde_json::from_str(text).map_err(|error| Error::BadRow(format!("event.business: {error}: {text}")))
+    }
+}
+
+/// One event of a log, as its parts say.
+#[derive(Clone, Debug)]
+pub struct Content {
+    /// Place in the chain.
+    pub seq: u32,
+    /// Public part.
+    pub public: Public,
+    /// Business part.
+    pub business: Business,
+}

@@ -1,0 +1,99 @@
+//! The first start: an empty database has nobody who could register anybody.
+
+use super::bin::Bin;
+use super::key_record::{self, NewKey};
+use super::organization::{NewOrganization, register};
+use super::role::{OrganizationKind, Role};
+use crate::base::clock::Clock;
+use crate::base::error::{Error, Result};
+use crate::base::ids::{KeyId, OrganizationId};
+use crate::base::token::Token;
+use crate::base::units::Text;
+use crate::evidence::chain::Tx;
+use crate::timber::event::act::Act;
+use sqlx::PgPool;
+
+/// BIN of the operator that a first start makes. A BIN begins with the year and month of registration, and
+/// month 00 is nobody's; its check digit is right.
+pub const DEMONSTRATION_BIN: &str = "000040000019";
+
+/// Name of the advisory lock under which instances that start together make one operator.
+const LOCK: i64 = 0x6f72_6d61_6e5f_6f70;
+
+/// What a start found or made.
+#[derive(Clone, Debug)]
+pub enum Bootstrap {
+    /// The operator got its first key.
+    Made {
+        /// The operator.
+        organization: OrganizationId,
+        /// The key.
+        key: KeyId,
+        /// The token, if it was made here: to be printed once.
+        token: Option<Token>,
+    },
+    /// The operator has keys already; nothing was changed.
+    Kept {
+        /// Whether a token was given, which is worth a warning: it is ignored.
+        token_ignored: bool,
+    },
+}
+
+/// Makes the operator's organisation and its first key, where they are missing. Safe to call at each
+/// start and by several instances at once.
+///
+/// `token` is the operator's own choice; without one, a random one is made. Its key never expires.
+///
+/// # Errors
+/// If the token is another organisation's already, or the database fails.
+pub async fn bootstrap_operator(
+    pool: &PgPool,
+    clock: &Clock,
+    token: Option<Token>,
+    name: &Text<200>,
+) -> Result<Bootstrap> {
+    let mut tx = Tx::begin(pool).await?;
+    sqlx::query!("SELECT pg_advisory_xact_lock($1)", LOCK).execute(&mut *tx).await?;
+    let operator = sqlx::query!(
+        r#"SELECT id, EXISTS (SELECT FROM api_key k WHERE k.organization_id = o.id) AS "has_keys!"
+           FROM organization o WHERE roles @> ARRAY['operator'] ORDER BY 2 DESC, id LIMIT 1"#
+    )
+    .fetch_optional(&mut *tx)
+    .await?;
+    if operator.as_ref().is_some_and(|operator| operator.has_keys) {
+        return Ok(Bootstrap::Kept { token_ignored: token.is_some() });
+    }
+    let now = clock.now();
+    let key = KeyId::new();
+    let organization: OrganizationId = if let Some(operator) = operator {
+        operator.id.into()
+    } else {
+        let id = OrganizationId::new();
+        let new = NewOrganization {
+            bin: Bin::parse(DEMONSTRATION_BIN).map_err(|refused| Error::BadRow(refused.to_string()))?,
+            name: name.clone(),
+            kind: OrganizationKind::LegalEntity,
+            roles: vec![Role::Operator],
+        };
+        // It registers itself: nobody else is there.
+        register(&mut tx, &Act::of(id, key, now)?, id, &new).await?.id
+    };
+    let made = if token.is_none() { Some(Token::random()) } else { None };
+    if let Some(token) = token.as_ref().or(made.as_ref()) {
+        let first = NewKey { id: key, label: "first key", token, expires_at: None };
+        key_record::make(&mut tx, &Act::of(organization, key, now)?, organization, first).await?;
+    }
+    tx.commit().await?;
+    Ok(Bootstrap::Made { organization, key, token: made })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_demonstration_bin_is_well_formed_and_nobodys() {
+        assert!(Bin::parse(DEMONSTRATION_BIN).is_ok());
+        assert_eq!(&DEMONSTRATION_BIN[2..4], "00", "no month");
+    }
+}

@@ -1,0 +1,175 @@
+//! What is left of an erasure: an event that says which events lost their personal part.
+//!
+//! Without it, an event whose personal part was made to lead nowhere would look like a lawful
+//! erasure. It stands on the chain of the organisation that had recorded the person, one event for
+//! each row of table `personal` that was deleted, in the transaction that deleted it.
+
+use super::head;
+use crate::base::error::{Error, Result};
+use crate::base::ids::{OperationId, OrganizationId};
+use crate::evidence::chain::Tx;
+use crate::evidence::chain::{Draft, Hash, Head, canonical};
+use crate::timber::event::act::desk_moment;
+use crate::timber::event::content::Told;
+use chrono::{DateTime, NaiveDate, Utc};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use sqlx::PgConnection;
+use std::collections::BTreeMap;
+use uuid::Uuid;
+
+/// Type of the event.
+pub const ERASED: &str = "personal_erased";
+
+/// Public part.
+#[derive(Serialize)]
+struct Public {
+    v: u8,
+    subject: &'static str,
+    #[serde(rename = "type")]
+    event_type: &'static str,
+    on: NaiveDate,
+}
+
+/// Business part.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Business {
+    /// Version of this part.
+    pub v: u8,
+    /// The organisation that had recorded the person, whose chain it stands on.
+    pub organization: OrganizationId,
+    /// Names the erasure: all its events have the same.
+    pub operation: OperationId,
+    /// When.
+    pub occurred: Told,
+    /// The row of table `personal` that was deleted.
+    pub personal: Uuid,
+    /// How many events had their personal part there.
+    pub events: u32,
+    /// SHA-256 in hex over their sorted lines `subject_id SPACE seq LF`.
+    pub digest: String,
+    /// The command that erased, without what it looked for.
+    pub command: String,
+}
+
+impl Business {
+    /// Reads a stored business part.
+    pub fn parse(text: &str) -> Result<Self> {
+        serde_json::from_str(text).map_err(|error| Error::BadRow(format!("event.business: {error}")))
+    }
+}
+
+/// SHA-256 over the lines `subject_id SPACE seq LF`, by subject and seq.
+#[must_use]
+pub fn events_digest(events: &[(Uuid, i32)]) -> Hash {
+    let mut sorted = events.to_vec();
+    sorted.sort_unstable();
+    let mut hasher = Sha256::new();
+    for (subject, seq) in sorted {
+        hasher.update(format!("{subject} {seq}\n"));
+    }
+    Hash(hasher.finalize().into())
+}
+
+/// The events that have their personal part in a row: the first ones of a harvest's logs, or of an organisation.
+pub async fn events_of(db: &mut PgConnection, personal: Uuid) -> Result<Vec<(Uuid, i32)>> {
+    let rows = sqlx::query_file!("src/timber/party/events_of.sql", personal).fetch_all(db).await?;
+    Ok(rows.into_iter().map(|row| (row.subject_id, row.seq)).collect())
+}
+
+/// A row of table `personal` that this transaction deleted.
+#[derive(Clone, Copy, Debug)]
+pub struct Deleted {
+    /// Its id.
+    pub personal: Uuid,
+    /// The organisation that had recorded it.
+    pub organization: Uuid,
+}
+
+/// Records what was deleted, on the chains of those who had recorded it.
+///
+/// # Errors
+/// From the database; [`Error::BadRow`] if a recording organisation has no row.
+pub async fn record(tx: &mut Tx<'_>, deleted: &[Deleted], command: &str, now: DateTime<Utc>) -> Result<()> {
+    let mut by_organization: BTreeMap<Uuid, Vec<Uuid>> = BTreeMap::new();
+    for row in deleted {
+        by_organization.entry(row.organization).or_default().push(row.personal);
+    }
+    let ids: Vec<Uuid> = by_organization.keys().copied().collect();
+    let mut heads = head::lock_all(tx, &ids).await?;
+    let operation = OperationId::new();
+    for (organization, mut rows) in by_organization {
+        let absent = || Error::BadRow(format!("personal.organization_id: there is no {organization}"));
+        let mut head = heads.remove(&organization).ok_or_else(absent)?;
+        rows.sort_unstable();
+        for personal in rows {
+            let events = events_of(&mut *tx, personal).await?;
+            head = add(tx, head, operation, personal, &events, command, now).await?;
+        }
+    }
+    Ok(())
+}
+
+async fn add(
+    tx: &mut Tx<'_>,
+    head: Head,
+    operation: OperationId,
+    personal: Uuid,
+    events: &[(Uuid, i32)],
+    command: &str,
+    now: DateTime<Utc>,
+) -> Result<Head> {
+    let moment = desk_moment(now)?;
+    let organization = head.id;
+    let public = Public { v: 1, subject: "organization", event_type: ERASED, on: moment.local_date().day() };
+    let business = Business {
+        v: 1,
+        organization: organization.into(),
+        operation,
+        occurred: Told::of(moment),
+        personal,
+        events: u32::try_from(events.len()).unwrap_or(u32::MAX),
+        digest: events_digest(events).to_string(),
+        command: command.to_owned(),
+    };
+    let draft = Draft {
+        head,
+        public: canonical::text(&public),
+        business: canonical::text(&business),
+        personal: None,
+        event_type: ERASED,
+        organization,
+        operation: operation.0,
+        occurred_at: moment.instant(),
+        region: None,
+    };
+    head::add(tx, now, draft).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_longest_record_fits_its_column() {
+        let business = Business {
+            v: 1,
+            organization: OrganizationId::new(),
+            operation: OperationId::new(),
+            occurred: Told { at: "2026-10-05T05:00:00.000000Z".into(), offset_min: 300 },
+            personal: OperationId::new().0,
+            events: u32::MAX,
+            digest: Hash::ZERO.to_string(),
+            command: "erase --harvest".into(),
+        };
+        assert!(canonical::text(&business).len() <= 1_300);
+    }
+
+    #[test]
+    fn the_digest_does_not_depend_on_the_order_found() {
+        let [a, b] = [1, 2].map(Uuid::from_u128);
+        assert_eq!(events_digest(&[(b, 1), (a, 10), (a, 9)]), events_digest(&[(a, 9), (a, 10), (b, 1)]));
+        let lines = format!("{a} 9\n{a} 10\n{b} 1\n");
+        assert_eq!(events_digest(&[(b, 1), (a, 10), (a, 9)]).0, <[u8; 32]>::from(Sha256::digest(lines)));
+    }
+}

@@ -1,0 +1,245 @@
+//! API keys: 256 random bits, stored as a hash, revoked at once. Making and revoking are in
+//! [`super::key_record`].
+
+use super::role::Role;
+use crate::base::error::{Error, Result};
+use crate::base::ids::{KeyId, OrganizationId};
+use crate::base::token::Token;
+use crate::base::units::utc_text;
+use crate::db::batching::Question;
+use crate::timber::event::act::Act;
+use chrono::{DateTime, TimeDelta, Utc};
+use serde::Serialize;
+use sqlx::{PgConnection, PgExecutor};
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+/// How stale `last_used_at` may be: a write per request would cost more than it tells.
+const LAST_USE_GRAIN: TimeDelta = TimeDelta::seconds(60);
+
+/// Who is calling, as the key says.
+#[derive(Clone, Debug)]
+pub struct Caller {
+    /// The organisation.
+    pub organization: OrganizationId,
+    /// The key it called with.
+    pub key: KeyId,
+    /// Its roles.
+    pub roles: Vec<Role>,
+}
+
+impl Caller {
+    /// Whether the organisation has a role.
+    #[must_use]
+    pub fn is(&self, role: Role) -> bool {
+        self.roles.contains(&role)
+    }
+
+    /// Something that it does now.
+    ///
+    /// # Errors
+    /// Unavailable, if the clock stands wrong.
+    pub fn act(&self, now: DateTime<Utc>) -> Result<Act> {
+        Act::of(self.organization, self.key, now)
+    }
+}
+
+/// A token that somebody calls with: whose it is.
+///
+/// A question of its own; or, for what is read most, a part of the question for what is read.
+#[derive(Clone, Copy, Debug)]
+pub struct Presented {
+    hash: [u8; 32],
+    now: DateTime<Utc>,
+}
+
+/// What the row of a key that is not revoked says of its use.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct KeyRow {
+    /// The key.
+    pub id: Uuid,
+    /// From when on it no longer works.
+    pub expires_at: Option<DateTime<Utc>>,
+    /// When it was last used, to within a minute.
+    pub last_used_at: Option<DateTime<Utc>>,
+}
+
+/// Keys found in use whose rows do not say so yet.
+#[derive(Debug, Default)]
+pub(crate) struct Uses {
+    keys: Vec<Uuid>,
+    now: Option<DateTime<Utc>>,
+}
+
+impl Uses {
+    /// Whether the key is good for the call; if so, its use is kept in mind.
+    pub(crate) fn admit(&mut self, token: &Presented, key: KeyRow) -> bool {
+        if key.expires_at.is_some_and(|end| end <= token.now) {
+            return false;
+        }
+        if key.last_used_at.is_none_or(|last| last < token.now - LAST_USE_GRAIN) {
+            self.keys.push(key.id);
+            self.now = self.now.max(Some(token.now));
+        }
+        true
+    }
+
+    /// Notes the uses, at most once a minute each: mostly there is none.
+    pub(crate) async fn note(self, db: &mut PgConnection) -> sqlx::Result<()> {
+        let Some(now) = self.now else { return Ok(()) };
+        // A row that somebody else has just locked is one that he notes, or revokes.
+        sqlx::query!(
+            "UPDATE api_key SET last_used_at = $2
+             WHERE id IN (SELECT id FROM api_key WHERE id = ANY($1) FOR UPDATE SKIP LOCKED)",
+            &self.keys,
+            now
+        )
+        .execute(db)
+        .await?;
+        Ok(())
+    }
+}
+
+impl Presented {
+    /// The token, at the time of the call.
+    #[must_use]
+    pub fn new(token: &Token, now: DateTime<Utc>) -> Self {
+        Self { hash: token.hash(), now }
+    }
+
+    /// As it is looked for.
+    #[must_use]
+    pub fn hash(&self) -> &[u8] {
+        &self.hash
+    }
+}
+
+impl Question for Presented {
+    type Answer = Option<Caller>;
+
+    fn cost(&self) -> usize {
+        1
+    }
+
+    /// One round trip; another one notes the use of keys, at most once a minute each.
+    async fn ask(db: &mut PgConnection, tokens: &[&Self]) -> sqlx::Result<Vec<Result<Option<Caller>>>> {
+        let hashes: Vec<&[u8]> = tokens.iter().map(|token| token.hash.as_slice()).collect();
+        let rows = sqlx::query!(
+            r#"SELECT k.token_hash, k.id, k.organization_id, o.roles AS "roles: Vec<Role>", k.expires_at, k.last_used_at
+               FROM api_key k JOIN organization o ON o.id = k.organization_id
+               WHERE k.token_hash = ANY($1) AND k.revoked_at IS NULL"#,
+            &hashes as &[&[u8]]
+        )
+        .fetch_all(&mut *db)
+        .await?;
+        let mut uses = Uses::default();
+        let callers = tokens
+            .iter()
+            .map(|token| {
+                let row = rows.iter().find(|row| row.token_hash == token.hash)?;
+                let key = KeyRow { id: row.id, expires_at: row.expires_at, last_used_at: row.last_used_at };
+                uses.admit(token, key).then(|| Caller {
+                    organization: row.organization_id.into(),
+                    key: row.id.into(),
+                    roles: row.roles.clone(),
+                })
+            })
+            .map(Ok)
+            .collect();
+        uses.note(db).await?;
+        Ok(callers)
+    }
+}
+
+/// A key as it is listed: everything but the token, which nobody has any more.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct Key {
+    /// Id.
+    pub id: KeyId,
+    /// What the organisation calls it.
+    #[schema(example = "Тірек №2 планшеті")]
+    pub label: String,
+    /// When it was made.
+    #[schema(value_type = DateTime<Utc>)]
+    pub created_at: String,
+    /// From when on it no longer works; null: never.
+    #[schema(value_type = Option<DateTime<Utc>>)]
+    pub expires_at: Option<String>,
+    /// When it was revoked.
+    #[schema(value_type = Option<DateTime<Utc>>)]
+    pub revoked_at: Option<String>,
+    /// When it was last used, to within a minute.
+    #[schema(value_type = Option<DateTime<Utc>>)]
+    pub last_used_at: Option<String>,
+}
+
+/// Whether `caller` may make, list and revoke the keys of an organisation: its own, and the operator anybody's.
+#[must_use]
+pub fn may_act(caller: &Caller, organization: OrganizationId) -> bool {
+    caller.organization == organization || caller.is(Role::Operator)
+}
+
+/// Refuses whoever may not act on the keys of an organisation, and what is no organisation, alike.
+///
+/// # Errors
+/// Not found.
+pub async fn of_organization(
+    db: impl PgExecutor<'_>,
+    caller: &Caller,
+    organization: OrganizationId,
+) -> Result<()> {
+    let exists = sqlx::query_scalar!(
+        r#"SELECT EXISTS (SELECT FROM organization WHERE id = $1) AS "exists!""#,
+        organization.0
+    )
+    .fetch_one(db)
+    .await?;
+    if exists && may_act(caller, organization) { Ok(()) } else { Err(Error::NotFound) }
+}
+
+/// Keys of an organisation, revoked ones too, in the order of their making, behind `after`.
+pub async fn list(
+    db: impl PgExecutor<'_>,
+    organization: OrganizationId,
+    after: Option<KeyId>,
+    limit: i64,
+) -> Result<Vec<Key>> {
+    let rows = sqlx::query!(
+        "SELECT id, label, created_at, expires_at, revoked_at, last_used_at FROM api_key
+         WHERE organization_id = $1 AND ($2::uuid IS NULL OR id > $2) ORDER BY id LIMIT $3",
+        organization.0,
+        after.map(|id| id.0),
+        limit
+    )
+    .fetch_all(db)
+    .await?;
+    let keys = rows.into_iter().map(|row| Key {
+        id: row.id.into(),
+        label: row.label,
+        created_at: utc_text(row.created_at),
+        expires_at: row.expires_at.map(utc_text),
+        revoked_at: row.revoked_at.map(utc_text),
+        last_used_at: row.last_used_at.map(utc_text),
+    });
+    Ok(keys.collect())
+}
+
+/// The key that a caller called with.
+pub async fn of_caller(db: impl PgExecutor<'_>, caller: &Caller) -> Result<KeyInUse> {
+    let row = sqlx::query!("SELECT label, expires_at FROM api_key WHERE id = $1", caller.key.0)
+        .fetch_one(db)
+        .await?;
+    Ok(KeyInUse { id: caller.key, label: row.label, expires_at: row.expires_at.map(utc_text) })
+}
+
+/// The key of the present call.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct KeyInUse {
+    /// Id.
+    pub id: KeyId,
+    /// What the organisation calls it.
+    pub label: String,
+    /// From when on it no longer works; null: never.
+    #[schema(value_type = Option<DateTime<Utc>>)]
+    pub expires_at: Option<String>,
+}

@@ -1,0 +1,142 @@
+//! Making and revoking keys. Both are events on the organisation's chain: whoever slips a key into the
+//! table, to write in another's name, leaves a key that no event tells of.
+
+use super::head;
+use super::key::{Caller, may_act};
+use crate::base::error::{Error, Result};
+use crate::base::ids::{KeyId, OrganizationId};
+use crate::base::token::Token;
+use crate::base::units::utc_text;
+use crate::evidence::chain::Tx;
+use crate::evidence::chain::{Draft, Hash, Head, canonical};
+use crate::timber::event::act::Act;
+use chrono::{DateTime, NaiveDate, Utc};
+use serde::Serialize;
+
+/// Type of the event by which a key begins.
+pub const MADE: &str = "key_made";
+/// Type of the event by which it ends.
+pub const REVOKED: &str = "key_revoked";
+
+/// A key that is to be.
+#[derive(Clone, Copy, Debug)]
+pub struct NewKey<'a> {
+    /// Its id.
+    pub id: KeyId,
+    /// What the organisation calls it. Not hashed: it may name a person.
+    pub label: &'a str,
+    /// Its token.
+    pub token: &'a Token,
+    /// From when on it no longer works.
+    pub expires_at: Option<DateTime<Utc>>,
+}
+
+/// Public part.
+#[derive(Serialize)]
+struct Public {
+    v: u8,
+    subject: &'static str,
+    #[serde(rename = "type")]
+    event_type: &'static str,
+    on: NaiveDate,
+}
+
+/// Business part. `of_key` is the key that is made or revoked; `key`, within `act`, the one it is done with.
+#[derive(Serialize)]
+struct Business<'a> {
+    v: u8,
+    #[serde(flatten)]
+    act: &'a Act,
+    of_key: KeyId,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    token_hash: Option<Hash>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    expires_at: Option<String>,
+}
+
+/// Makes a key of an organisation; when it was made.
+///
+/// # Errors
+/// Not found, if there is no such organisation.
+pub async fn make(
+    tx: &mut Tx<'_>,
+    act: &Act,
+    organization: OrganizationId,
+    key: NewKey<'_>,
+) -> Result<DateTime<Utc>> {
+    let head = head::lock(tx, organization).await?;
+    let hash = Hash(key.token.hash());
+    let business = Business {
+        v: 1,
+        act,
+        of_key: key.id,
+        token_hash: Some(hash),
+        expires_at: key.expires_at.map(utc_text),
+    };
+    let head = add(tx, act, head, MADE, &business).await?;
+    sqlx::query!(
+        "INSERT INTO api_key (id, organization_id, label, token_hash, created_at, expires_at)
+         VALUES ($1, $2, $3, $4, $5, $6)",
+        key.id.0,
+        organization.0,
+        key.label,
+        hash.0.as_slice(),
+        head.received_at,
+        key.expires_at
+    )
+    .execute(&mut **tx)
+    .await?;
+    Ok(head.received_at)
+}
+
+/// Revokes a key, from this moment on; a revoked one stays as it is.
+///
+/// # Errors
+/// Not found, also for a key that the caller may not act on.
+pub async fn revoke(tx: &mut Tx<'_>, caller: &Caller, act: &Act, key: KeyId) -> Result<()> {
+    let found = sqlx::query!("SELECT organization_id FROM api_key WHERE id = $1", key.0)
+        .fetch_optional(&mut **tx)
+        .await?
+        .map(|row| OrganizationId::from(row.organization_id))
+        .filter(|organization| may_act(caller, *organization));
+    let organization = found.ok_or(Error::NotFound)?;
+    let head = head::lock(tx, organization).await?;
+    // Read anew under the lock: of two who revoke at once, one records it.
+    let revoked = sqlx::query_scalar!(
+        r#"SELECT revoked_at IS NOT NULL AS "revoked!" FROM api_key WHERE id = $1"#,
+        key.0
+    )
+    .fetch_one(&mut **tx)
+    .await?;
+    if revoked {
+        return Ok(());
+    }
+    let business = Business { v: 1, act, of_key: key, token_hash: None, expires_at: None };
+    let head = add(tx, act, head, REVOKED, &business).await?;
+    sqlx::query!("UPDATE api_key SET revoked_at = $2 WHERE id = $1", key.0, head.received_at)
+        .execute(&mut **tx)
+        .await?;
+    Ok(())
+}
+
+async fn add(
+    tx: &mut Tx<'_>,
+    act: &Act,
+    head: Head,
+    event_type: &'static str,
+    business: &Business<'_>,
+) -> Result<Head> {
+    let public = Public { v: 1, subject: "organization", event_type, on: act.on() };
+    let draft = Draft {
+        head,
+        public: canonical::text(&public),
+        business: canonical::text(business),
+        personal: None,
+        event_type,
+        organization: act.organization.0,
+        operation: act.operation.0,
+        occurred_at: act.at(),
+        region: None,
+    };
+    head::add(tx, act.at(), draft).await
+}

@@ -1,0 +1,262 @@
+//! Organisations: registration, and reading as far as the reader may see.
+
+use super::bin::Bin;
+use super::erasure::ERASED;
+use super::key::{Caller, may_act};
+use super::role::{OrganizationKind, Role};
+use crate::base::error::{At, Entry, Error, Result};
+use crate::base::ids::OrganizationId;
+use crate::base::units::{Text, utc_text};
+use crate::evidence::chain::Tx;
+use crate::evidence::chain::append::Personal;
+use crate::evidence::chain::bytes::Secret;
+use crate::evidence::chain::history::{Openness, StoredEvent};
+use crate::evidence::chain::{Draft, Head, Subject, SubjectKind, append, canonical};
+use crate::timber::event::act::Act;
+use crate::timber::event::words::MARKING_KEY_KNOWN;
+use chrono::NaiveDate;
+use serde::{Deserialize, Serialize};
+use sqlx::PgExecutor;
+use std::borrow::Cow;
+use utoipa::ToSchema;
+
+/// What is said of an organisation when it is registered.
+#[derive(Clone, Debug)]
+pub struct NewOrganization {
+    /// BIN or IIN.
+    pub bin: Bin,
+    /// Name.
+    pub name: Text<200>,
+    /// What it is in law.
+    pub kind: OrganizationKind,
+    /// What it does: one role or more, none twice.
+    pub roles: Vec<Role>,
+}
+
+/// An organisation.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct Organization {
+    /// Id.
+    pub id: OrganizationId,
+    /// BIN or IIN; null once erased.
+    pub bin: Option<Bin>,
+    /// Name; null once erased.
+    #[schema(example = "«Семей орманы» МОТР")]
+    pub name: Option<String>,
+    /// What it is in law.
+    pub kind: OrganizationKind,
+    /// What it does.
+    pub roles: Vec<Role>,
+    /// When it was registered.
+    #[schema(value_type = DateTime<Utc>)]
+    pub created_at: String,
+}
+
+/// Public part of `organization_registered`.
+#[derive(Serialize)]
+struct Public<'a> {
+    v: u8,
+    subject: &'static str,
+    #[serde(rename = "type")]
+    event_type: &'static str,
+    on: NaiveDate,
+    roles: &'a [Role],
+    kind: OrganizationKind,
+}
+
+/// Business part of `organization_registered`.
+#[derive(Serialize)]
+struct Business<'a> {
+    v: u8,
+    #[serde(flatten)]
+    act: &'a Act,
+}
+
+/// Personal part of `organization_registered`.
+#[derive(Serialize)]
+struct Person<'a> {
+    v: u8,
+    bin: Bin,
+    name: &'a str,
+}
+
+const REGISTERED: &str = "organization_registered";
+
+/// Registers an organisation: its row and the first event of its chain.
+///
+/// # Errors
+/// Conflict `bin-taken` at `/bin` if an organisation with this BIN is there already.
+pub async fn register(
+    tx: &mut Tx<'_>,
+    act: &Act,
+    id: OrganizationId,
+    new: &NewOrganization,
+) -> Result<Organization> {
+    let mut roles = new.roles.clone();
+    roles.sort_unstable();
+    let public = Public {
+        v: 1,
+        subject: "organization",
+        event_type: REGISTERED,
+        on: act.on(),
+        roles: &roles,
+        kind: new.kind,
+    };
+    let person = Person { v: 1, bin: new.bin, name: new.name.as_str() };
+    let personal = Personal { id: id.0, text: canonical::text(&person), secret: Secret::random() };
+    let personal = personal.store(tx, act.organization.0, act.at()).await?;
+    let draft = Draft {
+        head: Head::fresh(SubjectKind::Organization, id.0),
+        public: canonical::text(&public),
+        business: canonical::text(&Business { v: 1, act }),
+        personal: Some(&personal),
+        event_type: REGISTERED,
+        organization: act.organization.0,
+        operation: act.operation.0,
+        occurred_at: act.at(),
+        region: None,
+    };
+    for head in append(tx, act.at(), vec![draft]).await? {
+        sqlx::query!(
+            "INSERT INTO organization (id, salt, head_seq, head_hash, head_received_at, bin, name, kind, roles, created_at)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $5)",
+            head.id,
+            head.salt.0.as_slice(),
+            head.seq_i32(),
+            head.hash.0.as_slice(),
+            head.received_at,
+            new.bin.as_str(),
+            new.name.as_str(),
+            new.kind.as_str(),
+            &roles as &[Role]
+        )
+        .execute(&mut **tx)
+        .await
+        .map_err(taken)?;
+    }
+    Ok(Organization {
+        id,
+        bin: Some(new.bin),
+        name: Some(new.name.as_str().to_owned()),
+        kind: new.kind,
+        roles,
+        created_at: utc_text(act.at()),
+    })
+}
+
+fn taken(error: sqlx::Error) -> Error {
+    let constraint = error.as_database_error().and_then(|refused| refused.constraint());
+    if constraint == Some("organization_bin_key") {
+        let detail = "An organisation with this BIN is registered already.";
+        return Error::Conflict(vec![Entry::new(At::Pointer("/bin".into()), "bin-taken", detail)]);
+    }
+    error.into()
+}
+
+/// Whether `caller` may see the organisation, if there is one: itself, the operator, an inspector.
+#[must_use]
+pub fn may_see(caller: &Caller, organization: OrganizationId) -> bool {
+    caller.organization == organization || sees_all(caller)
+}
+
+fn sees_all(caller: &Caller) -> bool {
+    caller.is(Role::Operator) || caller.is(Role::Inspector)
+}
+
+/// One organisation, if `caller` may see it.
+///
+/// # Errors
+/// Not found, also for what the caller may not see.
+pub async fn get(db: impl PgExecutor<'_>, caller: &Caller, id: OrganizationId) -> Result<Organization> {
+    // Asked for either way, so that what is foreign takes as long as what is absent.
+    let found = list_rows(db, Some(id), None, 1).await?.pop();
+    found.filter(|_| may_see(caller, id)).ok_or(Error::NotFound)
+}
+
+/// The chain of an organisation, whoever asks: for who was found to see the organisation ([`get`]).
+///
+/// # Errors
+/// Not found; a stored row that cannot be.
+pub async fn subject(db: impl PgExecutor<'_>, id: OrganizationId) -> Result<Subject> {
+    let row = sqlx::query!("SELECT salt, head_seq FROM organization WHERE id = $1", id.0)
+        .fetch_optional(db)
+        .await?
+        .ok_or(Error::NotFound)?;
+    Subject::stored(SubjectKind::Organization, id.0, &row.salt, row.head_seq)
+}
+
+/// How far `caller`, who may see the organisation, sees an event of its chain: what it is, and that a
+/// person was erased, as [`get`] tells it; of its keys nothing, unless he may list them ([`may_act`]).
+#[must_use]
+pub fn openness(caller: &Caller, id: OrganizationId, event: &StoredEvent) -> Openness {
+    #[derive(Deserialize)]
+    struct Typed<'t> {
+        #[serde(rename = "type", borrow)]
+        event_type: Cow<'t, str>,
+    }
+    // A type that came later, or cannot be read, stays closed like a key's.
+    let of_itself = || {
+        let typed: Option<Typed<'_>> = serde_json::from_str(&event.public).ok();
+        typed.is_some_and(|typed| [REGISTERED, ERASED, MARKING_KEY_KNOWN].contains(&&*typed.event_type))
+    };
+    if may_act(caller, id) || of_itself() { Openness::ALL } else { Openness::CLOSED }
+}
+
+/// Organisations that `caller` may see, in the order of their registration, behind `after`.
+pub async fn list(
+    db: impl PgExecutor<'_>,
+    caller: &Caller,
+    after: Option<OrganizationId>,
+    limit: i64,
+) -> Result<Vec<Organization>> {
+    let only = (!sees_all(caller)).then_some(caller.organization);
+    list_rows(db, only, after, limit).await
+}
+
+async fn list_rows(
+    db: impl PgExecutor<'_>,
+    only: Option<OrganizationId>,
+    after: Option<OrganizationId>,
+    limit: i64,
+) -> Result<Vec<Organization>> {
+    let rows = sqlx::query!(
+        r#"SELECT id, bin AS "bin: Bin", name, kind AS "kind: OrganizationKind", roles AS "roles: Vec<Role>", created_at
+           FROM organization
+           WHERE ($1::uuid IS NULL OR id = $1) AND ($2::uuid IS NULL OR id > $2)
+           ORDER BY id LIMIT $3"#,
+        only.map(|id| id.0),
+        after.map(|id| id.0),
+        limit
+    )
+    .fetch_all(db)
+    .await?;
+    let organizations = rows.into_iter().map(|row| Organization {
+        id: row.id.into(),
+        bin: row.bin,
+        name: row.name,
+        kind: row.kind,
+        roles: row.roles,
+        created_at: utc_text(row.created_at),
+    });
+    Ok(organizations.collect())
+}
+
+/// An organisation as another one names it by its BIN.
+#[derive(Clone, Debug)]
+pub struct Named {
+    /// Id.
+    pub id: OrganizationId,
+    /// Its roles.
+    pub roles: Vec<Role>,
+}
+
+/// The organisation with a BIN.
+pub async fn by_bin(db: impl PgExecutor<'_>, bin: Bin) -> Result<Option<Named>> {
+    let row = sqlx::query!(
+        r#"SELECT id, roles AS "roles: Vec<Role>" FROM organization WHERE bin = $1"#,
+        bin.as_str()
+    )
+    .fetch_optional(db)
+    .await?;
+    Ok(row.map(|row| Named { id: row.id.into(), roles: row.roles }))
+}

@@ -1,0 +1,347 @@
+//! Batches of seals: registering those that exist, and making new ones.
+
+use super::marking_code::MarkingCode;
+use super::number::{SealNumber, SealRange};
+use super::record::{self, By, Done, Faults, ListDigest, REGISTERED};
+use super::signing::{KeyRing, Signature};
+use crate::base::error::{At, Entry, Error, Result};
+use crate::base::ids::{OrganizationId, SealBatchId};
+use crate::base::input::{Errors, Node, Read, input};
+use crate::evidence::chain::Tx;
+use crate::evidence::chain::{Head, SubjectKind};
+use serde::Serialize;
+use std::collections::HashSet;
+use std::ops::Range;
+use std::sync::Arc;
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+/// Rows of one INSERT: bounds the memory of a batch, whatever its size.
+const CHUNK: u32 = 10_000;
+/// Prefix of the numbers we give; nine digits follow.
+const PREFIX: &str = "KZ";
+/// Advisory lock under which a run of numbers is taken; held for two statements.
+const NUMBERING: i64 = i64::from_be_bytes(*b"sealnumb");
+
+input! {
+    /// A seal that exists.
+    pub struct NewSeal {
+        /// The number printed on it.
+        #[schema(example = "KZ-0000417")]
+        pub number: SealNumber,
+        /// Its whole marking code, in any form that a scanner sends.
+        pub marking_code: MarkingCode,
+    }
+}
+
+/// A seal of a request, and where in it its fields stand.
+#[derive(Clone, Debug)]
+pub struct Offered {
+    /// The seal.
+    pub seal: NewSeal,
+    number_at: At,
+    code_at: At,
+}
+
+impl Read for Offered {
+    fn read(node: Node<'_>, errors: &mut Errors) -> Option<Self> {
+        let seal = NewSeal::read(node, errors)?;
+        let (number_at, code_at) = (node.at_field("number"), node.at_field("marking_code"));
+        Some(Self { seal, number_at, code_at })
+    }
+}
+
+impl utoipa::PartialSchema for Offered {
+    fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::schema::Schema> {
+        <NewSeal as utoipa::PartialSchema>::schema()
+    }
+}
+
+impl ToSchema for Offered {
+    fn name() -> std::borrow::Cow<'static, str> {
+        <NewSeal as ToSchema>::name()
+    }
+
+    fn schemas(schemas: &mut Vec<(String, utoipa::openapi::RefOr<utoipa::openapi::schema::Schema>)>) {
+        <NewSeal as ToSchema>::schemas(schemas);
+    }
+}
+
+/// A batch that was registered or made.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct NewBatch {
+    /// The batch.
+    pub id: SealBatchId,
+    /// How many seals it has.
+    pub quantity: u32,
+    /// Least number.
+    pub first_number: SealNumber,
+    /// Greatest number.
+    pub last_number: SealNumber,
+}
+
+/// What is wrong with seals by themselves: numbers or codes that come twice, and codes that name a key
+/// of ours which did not sign them. Takes some 50 µs for each code that names a key of ours.
+#[must_use]
+pub fn faults(ring: &KeyRing, seals: &[Offered]) -> Vec<Entry> {
+    let mut errors = Errors::new();
+    let mut numbers = HashSet::with_capacity(seals.len());
+    let mut codes = HashSet::with_capacity(seals.len());
+    for Offered { seal, number_at, code_at } in seals {
+        if !numbers.insert(seal.number.as_str()) {
+            let detail = "This number comes earlier in the same batch.";
+            errors.push(Entry::new(number_at.clone(), "duplicate-in-batch", detail));
+        }
+        if !codes.insert(seal.marking_code.identification_str()) {
+            let detail = "This identification comes earlier in the same batch.";
+            errors.push(Entry::new(code_at.clone(), "duplicate-in-batch", detail));
+        }
+        if ring.verify(&seal.marking_code) == Signature::Forged {
+            let detail = "The code names a signing key of this system, which did not sign it.";
+            errors.push(Entry::new(code_at.clone(), "forged-marking-code", detail));
+        }
+    }
+    errors.finish(Some(())).err().unwrap_or_default()
+}
+
+/// Registers seals that exist, without [`faults`], as a batch of `holder`.
+///
+/// # Errors
+/// [`Error::Conflict`] with an entry for each number (`seal-number-registered`) and identification
+/// (`marking-code-registered`) that is registered already.
+pub async fn register(
+    tx: &mut Tx<'_>,
+    by: &By,
+    holder: OrganizationId,
+    seals: &[Offered],
+) -> Result<NewBatch> {
+    refuse_registered(tx, seals).await?;
+    let mut sorted: Vec<&NewSeal> = seals.iter().map(|offered| &offered.seal).collect();
+    sorted.sort_by(|a, b| a.number.cmp(&b.number));
+    let (Some(first), Some(last)) = (sorted.first(), sorted.last()) else {
+        return Err(Error::Wrong(vec![Entry::new(At::Pointer("/seals".into()), "too-few", "No seals.")]));
+    };
+    let quantity = u32::try_from(sorted.len()).unwrap_or(u32::MAX);
+    let batch = NewBatch {
+        id: SealBatchId::new(),
+        quantity,
+        first_number: first.number.clone(),
+        last_number: last.number.clone(),
+    };
+    let mut digest = ListDigest::default();
+    let rows: Vec<(&SealNumber, &MarkingCode)> =
+        sorted.iter().map(|seal| (&seal.number, &seal.marking_code)).collect();
+    insert(tx, &batch, holder, &rows, &mut digest).await?;
+    begin(tx, by, &batch, holder, digest, None).await?;
+    Ok(batch)
+}
+
+async fn refuse_registered(tx: &mut Tx<'_>, seals: &[Offered]) -> Result<()> {
+    let numbers: Vec<&str> = seals.iter().map(|offered| offered.seal.number.as_str()).collect();
+    let codes: Vec<&str> =
+        seals.iter().map(|offered| offered.seal.marking_code.identification_str()).collect();
+    let known: HashSet<String> = sqlx::query_scalar!(
+        r#"SELECT number AS "known!" FROM seal WHERE number = ANY($1)
+           UNION ALL SELECT identification FROM seal WHERE identification = ANY($2)"#,
+        &numbers as &[&str],
+        &codes as &[&str]
+    )
+    .fetch_all(&mut **tx)
+    .await?
+    .into_iter()
+    .collect();
+    // A number never looks like an identification: its parser refuses that.
+    let mut faults = Faults::default();
+    for Offered { seal, number_at, code_at } in seals {
+        if known.contains(seal.number.as_str()) {
+            let detail = "A seal with this number is registered already.";
+            faults.conflict(Entry::new(number_at.clone(), "seal-number-registered", detail));
+        }
+        if known.contains(seal.marking_code.identification_str()) {
+            let detail = "A seal with this marking code is registered already.";
+            faults.conflict(Entry::new(code_at.clone(), "marking-code-registered", detail));
+        }
+    }
+    faults.finish()
+}
+
+/// Gives the signed codes of a run of ordinals, in their order.
+pub type Mint = Arc<dyn Fn(Range<u32>) -> Vec<MarkingCode> + Send + Sync>;
+
+/// Makes `quantity` seals with numbers of ours and the codes of `mint`, as a batch of `holder`. The
+/// batch's event names `key`, the public key that `mint` signs with: so no key in use can go unseen.
+///
+/// # Errors
+/// [`Error::Conflict`] with `seal-numbers-exhausted` if nine digits no longer suffice.
+pub async fn make(
+    tx: &mut Tx<'_>,
+    by: &By,
+    holder: OrganizationId,
+    quantity: u32,
+    mint: Mint,
+    key: &[u8; 32],
+) -> Result<NewBatch> {
+    let range = take_numbers(tx, quantity).await?;
+    let batch = NewBatch {
+        id: SealBatchId::new(),
+        quantity,
+        first_number: range.first().clone(),
+        last_number: range.last(),
+    };
+    let mut digest = ListDigest::default();
+    let sign = |from: u32| {
+        let mint = Arc::clone(&mint);
+        let to = from.saturating_add(CHUNK).min(quantity);
+        tokio::task::spawn_blocking(move || mint(from..to))
+    };
+    let mut from = 0;
+    let mut signing = sign(0);
+    while from < quantity {
+        let codes = signing.await.map_err(|error| Error::BadRow(format!("signing died: {error}")))?;
+        // The next chunk is signed while this one is stored.
+        let next = from.saturating_add(CHUNK).min(quantity);
+        signing = sign(next);
+        let numbers: Vec<SealNumber> = (from..next).filter_map(|ordinal| range.nth(ordinal)).collect();
+        if codes.len() != numbers.len() {
+            return Err(Error::BadRow(format!("made {} codes for {} seals", codes.len(), numbers.len())));
+        }
+        let rows: Vec<(&SealNumber, &MarkingCode)> = numbers.iter().zip(&codes).collect();
+        insert(tx, &batch, holder, &rows, &mut digest).await?;
+        from = next;
+    }
+    begin(tx, by, &batch, holder, digest, Some(key)).await?;
+    Ok(batch)
+}
+
+/// Takes the next run of numbers none of which is registered.
+///
+/// The sequence moves outside the transaction, so the lock around it need not last: it is let go
+/// with a savepoint, and the numbers of a batch that fails are skipped for ever.
+async fn take_numbers(tx: &mut Tx<'_>, quantity: u32) -> Result<SealRange> {
+    use sqlx::Connection as _;
+    let exhausted = || {
+        let detail = "The nine digits of the numbers we give do not suffice for this quantity.";
+        Error::Conflict(vec![Entry::new(At::Pointer("/quantity".into()), "seal-numbers-exhausted", detail)])
+    };
+    let mut turn = tx.begin().await?;
+    sqlx::query!("SELECT pg_advisory_xact_lock($1)", NUMBERING).execute(&mut *turn).await?;
+    let mut first =
+        sqlx::query_scalar!(r#"SELECT nextval('seal_number_seq') AS "next!""#).fetch_one(&mut *turn).await?;
+    let range = loop {
+        let run = u32::try_from(first)
+            .ok()
+            .and_then(|first| SealNumber::parse(&format!("{PREFIX}{first:09}")).ok())
+            .and_then(|first| SealRange::starting_at(first, quantity))
+            .ok_or_else(exhausted)?;
+        let last = run.last();
+        let taken = sqlx::query_scalar!(
+            "SELECT max(number) FROM seal WHERE number BETWEEN $1 AND $2 AND number ~ '^KZ[0-9]{9}$'",
+            run.first().as_str(),
+            last.as_str()
+        )
+        .fetch_one(&mut *turn)
+        .await?;
+        match taken.as_deref().and_then(|number| number.strip_prefix(PREFIX)?.parse::<i64>().ok()) {
+            Some(last) => first = last + 1,
+            None => break run,
+        }
+    };
+    sqlx::query_scalar!("SELECT setval('seal_number_seq', $1)", first + i64::from(quantity) - 1)
+        .fetch_one(&mut *turn)
+        .await?;
+    turn.rollback().await?;
+    Ok(range)
+}
+
+/// Stores seals in the order of their numbers and takes them into the digest.
+async fn insert(
+    tx: &mut Tx<'_>,
+    batch: &NewBatch,
+    holder: OrganizationId,
+    rows: &[(&SealNumber, &MarkingCode)],
+    digest: &mut ListDigest,
+) -> Result<()> {
+    let mut numbers = Vec::with_capacity(rows.len());
+    let mut identifications = Vec::with_capacity(rows.len());
+    let mut codes = Vec::with_capacity(rows.len());
+    for (number, code) in rows {
+        digest.add_seal(number.as_str(), code.identification_str());
+        numbers.push(number.as_str());
+        identifications.push(code.identification_str());
+        codes.push(code.as_str());
+    }
+    sqlx::query!(
+        "INSERT INTO seal (number, identification, marking_code, batch_id, holder_id)
+         SELECT n, i, m, $4, $5 FROM UNNEST($1::text[], $2::text[], $3::text[]) AS new (n, i, m)",
+        &numbers as &[&str],
+        &identifications as &[&str],
+        &codes as &[&str],
+        batch.id.0,
+        holder.0
+    )
+    .execute(&mut **tx)
+    .await
+    .map_err(registered_meanwhile)?;
+    Ok(())
+}
+
+/// The constraints are the net under the query before: somebody registered the same seals just now.
+fn registered_meanwhile(error: sqlx::Error) -> Error {
+    let constraint = error.as_database_error().and_then(|error| error.constraint());
+    let (code, detail) = match constraint {
+        Some("seal_pkey") => {
+            ("seal-number-registered", "A number of this batch was registered at this moment.")
+        }
+        Some("seal_identification_key") => {
+            ("marking-code-registered", "A marking code of this batch was registered at this moment.")
+        }
+        _ => return Error::Database(error),
+    };
+    Error::Conflict(vec![Entry::new(At::Pointer(String::new()), code, detail)])
+}
+
+/// Begins the chain of a batch whose seals are stored.
+async fn begin(
+    tx: &mut Tx<'_>,
+    by: &By,
+    batch: &NewBatch,
+    holder: OrganizationId,
+    digest: ListDigest,
+    key: Option<&[u8; 32]>,
+) -> Result<()> {
+    let digest = digest.finish();
+    let done = Done {
+        to: Some(holder),
+        quantity: Some(batch.quantity),
+        first: Some(batch.first_number.to_string()),
+        last: Some(batch.last_number.to_string()),
+        digest: Some(hex::encode(digest)),
+        marking_key: key.map(hex::encode),
+        ..Done::default()
+    };
+    let fresh = Head::fresh(SubjectKind::SealBatch, batch.id.0);
+    let heads = record::add(tx, by, REGISTERED, vec![(fresh, done)]).await?;
+    for head in heads {
+        let id: Uuid = head.id;
+        sqlx::query!(
+            "INSERT INTO seal_batch (id, salt, head_seq, head_hash, head_received_at, registered_by, allotted_to,
+                                     quantity, first_number, last_number, list_digest, created_at)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
+            id,
+            head.salt.0.as_slice(),
+            head.seq_i32(),
+            head.hash.0.as_slice(),
+            head.received_at,
+            by.organization.0,
+            holder.0,
+            i32::try_from(batch.quantity).unwrap_or(i32::MAX),
+            batch.first_number.as_str(),
+            batch.last_number.as_str(),
+            digest.as_slice(),
+            by.now
+        )
+        .execute(&mut **tx)
+        .await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,174 @@
+//! What may stand for `{code}` in an address: anything that names a seal or its log.
+
+use super::marking_code::{CodeError, Identification, MAX_INPUT, MarkingCode};
+use super::number::{MAX_LENGTH, SealNumber};
+use crate::base::error::Invalid;
+use crate::base::ids::LogId;
+use uuid::Uuid;
+
+/// A name by which a log or a seal is asked for.
+///
+/// The kinds cannot be confused, so the order in which they are tried decides
+/// nothing: an id has 36 characters with hyphens in their places and does not
+/// begin as a code does; a seal number has at most 20 characters and may not
+/// have the shape `01` + 14 digits + `21` + …, which is the shortest a code can
+/// be; all else is a code or nothing. A number of digits alone, `00471100` say,
+/// is therefore always a seal's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Code {
+    /// The number printed on a seal, present or past.
+    SealNumber(SealNumber),
+    /// `01…21…`, also from a Digital Link.
+    Identification(Identification),
+    /// A code with more than the identification.
+    MarkingCode(MarkingCode),
+    /// A log's id; never from [`Code::parse_public`].
+    LogId(LogId),
+}
+
+impl Code {
+    /// Reads whatever names a log, its id included.
+    pub fn parse(text: &str) -> Result<Self, Invalid> {
+        Self::read(text, true)
+    }
+
+    /// Reads what is on a seal. An internal id is refused: it would be a second
+    /// door to what the code alone should open.
+    pub fn parse_public(text: &str) -> Result<Self, Invalid> {
+        Self::read(text, false)
+    }
+
+    /// The identification, if it is a code of either length.
+    #[must_use]
+    pub fn identification(&self) -> Option<Identification> {
+        match self {
+            Self::Identification(identification) => Some(identification.clone()),
+            Self::MarkingCode(code) => Some(code.identification()),
+            Self::SealNumber(_) | Self::LogId(_) => None,
+        }
+    }
+
+    fn read(text: &str, ids: bool) -> Result<Self, Invalid> {
+        if text.len() > MAX_INPUT {
+            return Err(CodeError::TooLong.into());
+        }
+        if let Some(id) = uuid(text.trim()) {
+            return if ids { Ok(Self::LogId(id.into())) } else { Err(CodeError::InternalId.into()) };
+        }
+        let number = SealNumber::parse(text);
+        if let Ok(number) = number {
+            return Ok(Self::SealNumber(number));
+        }
+        match MarkingCode::parse(text) {
+            Ok(code) if code.is_identification() => Ok(Self::Identification(code.identification())),
+            Ok(code) => Ok(Self::MarkingCode(code)),
+            Err(error) => Err(match number {
+                // As short as a number, so meant as one, unless it begins as codes do.
+                Err(as_number) if text.trim().chars().count() <= MAX_LENGTH && !begins_as_code(text) => {
+                    as_number.into()
+                }
+                _ => error.into(),
+            }),
+        }
+    }
+}
+
+impl std::fmt::Display for Code {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::SealNumber(number) => number.fmt(f),
+            Self::Identification(identification) => identification.fmt(f),
+            Self::MarkingCode(code) => code.fmt(f),
+            Self::LogId(id) => id.fmt(f),
+        }
+    }
+}
+
+impl std::str::FromStr for Code {
+    type Err = Invalid;
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Self::parse(text)
+    }
+}
+
+/// Only the hyphenated form: 32 bare hexadecimal digits name nothing here.
+fn uuid(text: &str) -> Option<Uuid> {
+    (text.len() == 36).then(|| Uuid::try_parse(text).ok()).flatten()
+}
+
+fn begins_as_code(text: &str) -> bool {
+    let text = text.trim();
+    text.len() >= super::gs1::MIN_IDENTIFICATION && (text.starts_with("01") || text.starts_with("(01)"))
+}
+
+crate::base::input::parse_text!(Code);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const ID: &str = "0197a2c4-5d6e-7f80-9123-456789abcdef";
+
+    #[test]
+    fn each_kind_is_told_from_the_others() {
+        let signed = format!("010952000000001121A\u{1d}91KZ01\u{1d}92{}", "s".repeat(44));
+        assert!(matches!(Code::parse("ab-0001").unwrap(), Code::SealNumber(n) if n.as_str() == "AB-0001"));
+        assert!(matches!(Code::parse("00471100").unwrap(), Code::SealNumber(_)));
+        assert!(matches!(Code::parse("01095200000000112").unwrap(), Code::SealNumber(_)));
+        assert!(matches!(Code::parse("010952000000001121A").unwrap(), Code::Identification(_)));
+        assert!(matches!(Code::parse("0109520000000011211").unwrap(), Code::Identification(_)));
+        assert!(matches!(
+            Code::parse("https://x.kz/01/09520000000011/21/A").unwrap(),
+            Code::Identification(_)
+        ));
+        assert!(matches!(Code::parse(&signed).unwrap(), Code::MarkingCode(c) if c.as_str() == signed));
+        assert!(matches!(Code::parse(ID).unwrap(), Code::LogId(id) if id.to_string() == ID));
+        assert!(matches!(Code::parse(&ID.to_uppercase()).unwrap(), Code::LogId(_)));
+    }
+
+    #[test]
+    fn the_public_door_takes_no_id() {
+        for spelling in [ID.to_owned(), ID.to_uppercase(), format!(" {ID}\n")] {
+            assert_eq!(Code::parse_public(&spelling).unwrap_err().code, "code-is-internal-id");
+        }
+        for other in [ID.replace('-', ""), format!("{{{ID}}}"), format!("urn:uuid:{ID}")] {
+            assert!(Code::parse(&other).is_err(), "{other}");
+        }
+        assert!(Code::parse_public("AB-0001").is_ok());
+    }
+
+    #[test]
+    fn the_reason_fits_what_was_meant() {
+        for (text, code) in [
+            ("", "seal-number-empty"),
+            ("A1", "seal-number-length"),
+            ("AB_0001", "seal-number-character"),
+            ("0109520000000012211", "gtin-check-digit"),
+            ("01095200000000112\u{1d}A", "element-unknown"),
+            ("what is this thing on the log", "code-unrecognised"),
+        ] {
+            assert_eq!(Code::parse(text).unwrap_err().code, code, "{text}");
+        }
+        assert_eq!(Code::parse(&"9".repeat(513)).unwrap_err().code, "code-too-long");
+    }
+
+    proptest! {
+        #[test]
+        fn a_number_of_digits_is_a_seals_or_a_code_never_both(text in "[0-9]{4,20}|01[0-9]{14}21[0-9]{1,2}") {
+            match Code::parse(&text) {
+                Ok(Code::SealNumber(_)) => prop_assert!(MarkingCode::parse(&text).is_err()),
+                Ok(Code::Identification(_)) => prop_assert!(SealNumber::parse(&text).is_err()),
+                Ok(other) => prop_assert!(false, "{other:?}"),
+                Err(_) => prop_assert!(SealNumber::parse(&text).is_err()),
+            }
+        }
+
+        #[test]
+        fn anything_at_all_is_a_code_or_a_refusal(text in any::<String>()) {
+            if let Ok(code) = Code::parse(&text) {
+                prop_assert_eq!(Code::parse(&code.to_string()), Ok(code));
+            }
+        }
+    }
+}

@@ -1,0 +1,24 @@
+//! Seals: the number a person reads, the marking code a scanner reads, who
+//! signed the code, the label that carries both, and whose stock each is in.
+
+pub mod batch;
+pub mod code;
+mod column;
+pub mod gs1;
+pub mod label;
+pub mod marking_code;
+pub mod marking_key;
+pub mod number;
+pub mod record;
+pub mod replace;
+mod scan;
+pub mod signing;
+pub mod stock;
+pub mod transfer;
+pub mod view;
+
+pub use code::Code;
+pub use gs1::Gtin;
+pub use marking_code::{CodeError, Identification, MarkingCode};
+pub use number::{SealNumber, SealRange};
+pub use stock::{SealRow, SealStatus, VoidReason};

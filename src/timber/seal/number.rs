@@ -1,0 +1,433 @@
+//! The number printed on a seal's plastic, and runs of such numbers.
+//!
+//! The one normal form is 4–20 of `A–Z`, `0–9` and `-`, with a letter or digit
+//! at both ends. People type it from frozen plastic, so [`SealNumber::parse`]
+//! forgives case, surrounding space, typographic dashes and Cyrillic letters
+//! that look Latin; it guesses nothing beyond that.
+
+use super::column::text_type;
+use super::gs1;
+use crate::base::error::Invalid;
+use std::borrow::Cow;
+use unicode_normalization::UnicodeNormalization;
+
+/// Shortest seal number, in characters.
+pub const MIN_LENGTH: usize = 4;
+/// Longest seal number, in characters.
+pub const MAX_LENGTH: usize = crate::timber::event::content::MAX_SEAL_NUMBER;
+/// Most bytes looked at: room for 20 characters dressed in what a copy and paste adds.
+const MAX_INPUT: usize = 512;
+/// Most digits of a number that count within a range; more would let one request name a billion seals.
+const MAX_TAIL: usize = 9;
+
+/// A seal's visible number in its normal form.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, utoipa::ToSchema)]
+#[schema(
+    value_type = String,
+    min_length = 4,
+    max_length = 20,
+    pattern = "^[A-Z0-9][A-Z0-9-]{2,18}[A-Z0-9]$",
+    examples("AB-0004711")
+)]
+pub struct SealNumber(String);
+
+/// Why a text is no seal number.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NumberError {
+    /// Nothing, or only space.
+    #[error("a seal number is needed; nothing was given")]
+    Empty,
+    /// Fewer than 4 or more than 20 characters.
+    #[error("a seal number has {MIN_LENGTH} to {MAX_LENGTH} characters, this has {0}")]
+    Length(usize),
+    /// A character that is printed on no seal.
+    #[error("a seal number has Latin letters, digits and hyphens; {0:?} is none of them")]
+    Character(char),
+    /// It begins or ends with a hyphen.
+    #[error("a seal number begins and ends with a letter or a digit, not with a hyphen")]
+    Hyphen,
+    /// `01`, 14 digits, `21` and a serial: everybody would read a marking code.
+    #[error("this reads as the identification part of a marking code, so no seal may be numbered so")]
+    Identification,
+}
+
+impl NumberError {
+    /// The stable code that clients see.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Empty => "seal-number-empty",
+            Self::Length(_) => "seal-number-length",
+            Self::Character(_) => "seal-number-character",
+            Self::Hyphen => "seal-number-hyphen",
+            Self::Identification => "seal-number-is-marking-code",
+        }
+    }
+}
+
+impl From<NumberError> for Invalid {
+    fn from(error: NumberError) -> Self {
+        Self::new(error.code(), error.to_string())
+    }
+}
+
+impl SealNumber {
+    /// Reads a number as typed or scanned.
+    ///
+    /// Repairs, each without choice: NFC, surrounding space and invisible
+    /// characters dropped, lower case raised, `АВЕКМНОРСТУХ` and `І` taken for
+    /// the Latin letters they are drawn like, any dash taken for a hyphen.
+    pub fn parse(text: &str) -> Result<Self, NumberError> {
+        if text.len() > MAX_INPUT {
+            return Err(NumberError::Length(text.chars().count()));
+        }
+        let visible: String = text.chars().filter(|c| !gs1::is_invisible(*c)).collect();
+        let normal: String = visible.trim().nfc().map(repaired).collect();
+        Self::check(&normal)?;
+        Ok(Self(normal))
+    }
+
+    /// The number in its normal form.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    fn from_stored(text: String) -> Option<Self> {
+        Self::check(&text).is_ok().then_some(Self(text))
+    }
+
+    fn check(text: &str) -> Result<(), NumberError> {
+        if text.is_empty() {
+            return Err(NumberError::Empty);
+        }
+        let alien = |c: &char| !(c.is_ascii_uppercase() || c.is_ascii_digit() || *c == '-');
+        if let Some(c) = text.chars().find(alien) {
+            return Err(NumberError::Character(c));
+        }
+        if !(MIN_LENGTH..=MAX_LENGTH).contains(&text.len()) {
+            return Err(NumberError::Length(text.len()));
+        }
+        if text.starts_with('-') || text.ends_with('-') {
+            return Err(NumberError::Hyphen);
+        }
+        if gs1::has_identification_shape(text) {
+            return Err(NumberError::Identification);
+        }
+        Ok(())
+    }
+
+    /// What stays and what counts: the prefix, and at most nine last digits.
+    fn split(&self) -> (&str, &str) {
+        let digits = self.0.bytes().rev().take(MAX_TAIL).take_while(u8::is_ascii_digit).count();
+        self.0.split_at(self.0.len() - digits)
+    }
+}
+
+text_type!(SealNumber, "seal number");
+
+fn repaired(c: char) -> char {
+    match c.to_ascii_uppercase() {
+        'А' | 'а' => 'A',
+        'В' | 'в' => 'B',
+        'Е' | 'е' => 'E',
+        'К' | 'к' => 'K',
+        'М' | 'м' => 'M',
+        'Н' | 'н' => 'H',
+        'О' | 'о' => 'O',
+        'Р' | 'р' => 'P',
+        'С' | 'с' => 'C',
+        'Т' | 'т' => 'T',
+        'У' | 'у' => 'Y',
+        'Х' | 'х' => 'X',
+        'І' | 'і' => 'I',
+        // Hyphens, en and em dashes, the minus sign and their small and wide forms.
+        '\u{2010}'..='\u{2015}' | '\u{2212}' | '\u{2043}' | '\u{fe58}' | '\u{fe63}' | '\u{ff0d}' => '-',
+        c => c,
+    }
+}
+
+/// A run of seal numbers: equal length, equal prefix, the last digits counting up.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SealRange {
+    first: SealNumber,
+    prefix: String,
+    width: usize,
+    from: u32,
+    to: u32,
+}
+
+/// Why two numbers span no range.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RangeError {
+    /// `A-099` to `A-1000`: which numbers lie between is a matter of opinion.
+    #[error("the first and the last number of a range are equally long")]
+    Lengths,
+    /// They differ in more than the digits at the end.
+    #[error("a range's numbers differ only in their last digits, at most {MAX_TAIL} of them")]
+    Prefix,
+    /// The last comes before the first.
+    #[error("the last number of a range is not below the first")]
+    Order,
+    /// Some number inside would read as a marking code.
+    #[error("a number inside this range would read as a marking code")]
+    Identification,
+}
+
+impl RangeError {
+    /// The stable code that clients see.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Lengths => "seal-range-lengths",
+            Self::Prefix => "seal-range-prefix",
+            Self::Order => "seal-range-order",
+            Self::Identification => "seal-range-is-marking-code",
+        }
+    }
+}
+
+impl From<RangeError> for Invalid {
+    fn from(error: RangeError) -> Self {
+        Self::new(error.code(), Cow::Owned(error.to_string()))
+    }
+}
+
+impl SealRange {
+    /// The run from `first` to `last`, both included.
+    pub fn new(first: SealNumber, last: &SealNumber) -> Result<Self, RangeError> {
+        if first.0.len() != last.0.len() {
+            return Err(RangeError::Lengths);
+        }
+        let (prefix, tail) = first.split();
+        let (last_prefix, last_tail) = last.split();
+        if prefix != last_prefix {
+            return Err(RangeError::Prefix);
+        }
+        let width = tail.len();
+        let (from, to) = (counted(tail), counted(last_tail));
+        if to < from {
+            return Err(RangeError::Order);
+        }
+        // With the widest tail, positions 16 and 17 (`21`) can come and go inside a range.
+        let range = Self { prefix: prefix.to_owned(), width, from, to, first };
+        if range.crosses_identification() {
+            return Err(RangeError::Identification);
+        }
+        Ok(range)
+    }
+
+    /// The run of `quantity` numbers that begins with `first`; `None` if `quantity`
+    /// is 0 or the digits run out.
+    #[must_use]
+    pub fn starting_at(first: SealNumber, quantity: u32) -> Option<Self> {
+        let (prefix, tail) = first.split();
+        let from = counted(tail);
+        let to = from.checked_add(quantity.checked_sub(1)?)?;
+        let last = SealNumber(numbered(prefix, tail.len(), to));
+        if last.0.len() != first.0.len() || (tail.is_empty() && quantity > 1) {
+            return None;
+        }
+        Self::new(first, &last).ok()
+    }
+
+    /// The first number.
+    #[must_use]
+    pub fn first(&self) -> &SealNumber {
+        &self.first
+    }
+
+    /// The last number.
+    #[must_use]
+    pub fn last(&self) -> SealNumber {
+        self.number(self.to)
+    }
+
+    /// How many numbers; never 0.
+    #[must_use]
+    #[expect(clippy::len_without_is_empty, reason = "a range holds at least its first number")]
+    pub fn len(&self) -> u32 {
+        self.to - self.from + 1
+    }
+
+    /// The number `ordinal` steps after the first.
+    #[must_use]
+    pub fn nth(&self, ordinal: u32) -> Option<SealNumber> {
+        (ordinal < self.len()).then(|| self.number(self.from + ordinal))
+    }
+
+    /// Every number from the first to the last.
+    #[must_use]
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = SealNumber> + '_ {
+        (0..self.len() as usize).map(|n| self.number(self.from + u32::try_from(n).unwrap_or(u32::MAX)))
+    }
+
+    fn number(&self, value: u32) -> SealNumber {
+        SealNumber(numbered(&self.prefix, self.width, value))
+    }
+
+    fn crosses_identification(&self) -> bool {
+        let length = self.prefix.len() + self.width;
+        // Only 19 and 20 digits can be an identification; `01` stands in the prefix then.
+        // Digits 17 and 18 are in the tail, with one or two digits after them.
+        if length < gs1::MIN_IDENTIFICATION || !self.prefix.bytes().all(|b| b.is_ascii_digit()) {
+            return false;
+        }
+        if !self.prefix.starts_with("01") {
+            return false;
+        }
+        let after = 10_u32.pow(u32::try_from(length - 18).unwrap_or(0));
+        // The tail reads …21x: so the next value at or above `from` whose hundreds digits are 21.
+        let block = after * 100;
+        let wanted = 21 * after;
+        let base = self.from - self.from % block;
+        [base, base.saturating_add(block)]
+            .into_iter()
+            .map(|b| b.saturating_add(wanted))
+            .any(|low| low <= self.to && low + after > self.from)
+    }
+}
+
+/// The value of at most nine ASCII digits, which fits.
+fn counted(digits: &str) -> u32 {
+    digits.bytes().fold(0, |sum, d| sum * 10 + u32::from(d - b'0'))
+}
+
+fn numbered(prefix: &str, width: usize, value: u32) -> String {
+    if width == 0 { prefix.to_owned() } else { format!("{prefix}{value:0width$}") }
+}
+
+crate::base::input::parse_text!(SealNumber);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn number(text: &str) -> SealNumber {
+        SealNumber::parse(text).unwrap()
+    }
+
+    #[test]
+    fn what_a_person_types_becomes_what_the_plastic_says() {
+        for (typed, plastic) in [
+            ("AB-0001", "AB-0001"),
+            ("  ab-0001\r\n", "AB-0001"),
+            ("\u{feff}ab\u{200b}-0001\u{a0}", "AB-0001"),
+            ("АВЕКМНОРСТУХ", "ABEKMHOPCTYX"),
+            ("авекмнорстух-1", "ABEKMHOPCTYX-1"),
+            ("аb–0001", "AB-0001"),
+            ("AB—0001", "AB-0001"),
+            ("AB−0001", "AB-0001"),
+            ("\u{212a}Z-100", "KZ-100"),
+            ("00471100", "00471100"),
+        ] {
+            assert_eq!(number(typed).as_str(), plastic, "{typed:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_number_says_why() {
+        for (typed, code) in [
+            ("", "seal-number-empty"),
+            (" \u{feff}\u{a0}", "seal-number-empty"),
+            ("A-1", "seal-number-length"),
+            ("AB-000100010001000100", "seal-number-length"),
+            ("AB 0001", "seal-number-character"),
+            ("AB_0001", "seal-number-character"),
+            ("ЖБ-0001", "seal-number-character"),
+            ("stra\u{df}e", "seal-number-character"),
+            ("AB\u{0}001", "seal-number-character"),
+            ("-AB0001", "seal-number-hyphen"),
+            ("AB0001–", "seal-number-hyphen"),
+            ("0109520000000011217", "seal-number-is-marking-code"),
+            ("01999999999999992177", "seal-number-is-marking-code"),
+        ] {
+            assert_eq!(SealNumber::parse(typed).unwrap_err().code(), code, "{typed:?}");
+        }
+        assert_eq!(SealNumber::parse(&"A".repeat(10_000)).unwrap_err(), NumberError::Length(10_000));
+        assert_eq!(number("010952000000001122").as_str(), "010952000000001122");
+    }
+
+    #[test]
+    fn json_goes_through_the_parser_and_the_database_does_not_repair() {
+        assert_eq!(serde_json::from_str::<SealNumber>("\"ab-0001\"").unwrap(), number("AB-0001"));
+        assert!(serde_json::from_str::<SealNumber>("\"a\"").is_err());
+        assert_eq!(serde_json::to_string(&number("ab-0001")).unwrap(), "\"AB-0001\"");
+        assert_eq!(SealNumber::from_stored("ab-0001".into()), None);
+        assert_eq!(SealNumber::from_stored("AB-0001".into()), Some(number("AB-0001")));
+    }
+
+    #[test]
+    fn a_range_counts_its_last_digits() {
+        let range = SealRange::new(number("AB-0098"), &number("AB-0102")).unwrap();
+        let all: Vec<String> = range.iter().map(|n| n.to_string()).collect();
+        assert_eq!(all, ["AB-0098", "AB-0099", "AB-0100", "AB-0101", "AB-0102"]);
+        assert_eq!((range.len(), range.nth(2), range.nth(5)), (5, Some(number("AB-0100")), None));
+        assert_eq!((range.first(), range.last()), (&number("AB-0098"), number("AB-0102")));
+        let one = SealRange::new(number("ABCD"), &number("ABCD")).unwrap();
+        assert_eq!((one.len(), one.last()), (1, number("ABCD")));
+    }
+
+    #[test]
+    fn a_range_of_unlike_numbers_is_refused() {
+        for (first, last, code) in [
+            ("AB-099", "AB-0100", "seal-range-lengths"),
+            ("AB-001", "AC-002", "seal-range-prefix"),
+            ("AB-001", "AB-0A2", "seal-range-prefix"),
+            ("1000000001", "2000000001", "seal-range-prefix"),
+            ("AB-002", "AB-001", "seal-range-order"),
+            ("0109520000000011200", "0109520000000011220", "seal-range-is-marking-code"),
+            ("0109520000000011000", "0109520000000011999", "seal-range-is-marking-code"),
+        ] {
+            assert_eq!(SealRange::new(number(first), &number(last)).unwrap_err().code(), code, "{first}");
+        }
+        assert!(SealRange::new(number("0109520000000011220"), &number("0109520000000011299")).is_ok());
+    }
+
+    #[test]
+    fn a_range_begins_anywhere_and_ends_where_digits_do() {
+        let range = SealRange::starting_at(number("AB-0001"), 9_999).unwrap();
+        assert_eq!(range.last(), number("AB-9999"));
+        assert_eq!(SealRange::starting_at(number("AB-0001"), 10_000), None);
+        assert_eq!(SealRange::starting_at(number("AB-0001"), 0), None);
+        assert_eq!(SealRange::starting_at(number("ABCD"), 2), None);
+        assert_eq!(SealRange::starting_at(number("A999999999"), u32::MAX), None);
+    }
+
+    proptest! {
+        #[test]
+        fn the_normal_form_reads_as_itself(text in "[A-Z0-9][A-Z0-9-]{2,18}[A-Z0-9]") {
+            prop_assume!(!gs1::has_identification_shape(&text));
+            prop_assert_eq!(number(&text).to_string(), text.clone());
+            prop_assert_eq!(number(&text.to_lowercase()).to_string(), text);
+        }
+
+        #[test]
+        fn anything_at_all_is_a_number_or_a_refusal(text in any::<String>()) {
+            if let Ok(read) = SealNumber::parse(&text) {
+                prop_assert_eq!(SealNumber::parse(read.as_str()), Ok(read.clone()));
+                prop_assert_eq!(SealNumber::from_stored(read.to_string()), Some(read));
+            }
+        }
+
+        #[test]
+        fn every_number_of_a_range_reads_as_itself(prefix in "[A-Z]{2}-", from in 0_u32..9_000, more in 0_u32..900) {
+            let first = number(&format!("{prefix}{from:04}"));
+            let range = SealRange::new(first, &number(&format!("{prefix}{:04}", from + more))).unwrap();
+            prop_assert_eq!(range.len(), more + 1);
+            for read in range.iter() {
+                prop_assert_eq!(&number(read.as_str()), &read);
+            }
+        }
+
+        #[test]
+        fn no_range_holds_an_identification(from in 0_u32..9_000_000, more in 0_u32..300_000) {
+            let text = |n: u32| format!("010952000000{n:07}");
+            let (Ok(first), Ok(last)) = (SealNumber::parse(&text(from)), SealNumber::parse(&text(from + more)))
+            else { return Ok(()) };
+            let inside = (from..=from + more).any(|n| gs1::has_identification_shape(&text(n)));
+            prop_assert_eq!(SealRange::new(first, &last).is_err(), inside);
+        }
+    }
+}

@@ -1,0 +1,142 @@
+//! The stock of seals: rows under lock, and the ways a seal leaves it.
+//!
+//! Every change locks the seals first, in the order of their numbers, then the heads of their
+//! batches, then logs (the order of `chain::append`). A status only moves on:
+//! `issued` to `applied`, either to `void`.
+
+use super::marking_code::{Identification, MarkingCode};
+use super::number::SealNumber;
+use super::signing::KeyRing;
+use crate::base::error::{Error, Result};
+use crate::base::ids::{LogId, OrganizationId, SealBatchId};
+use crate::base::vocabulary::vocabulary;
+use crate::evidence::chain::Tx;
+use sqlx::PgPool;
+use std::collections::HashMap;
+
+vocabulary! {
+    /// Where a seal is in its life; nothing leads back.
+    pub enum SealStatus: "unknown-seal-status" {
+        /// In somebody's stock.
+        Issued = "issued",
+        /// On a log.
+        Applied = "applied",
+        /// Of no use any more.
+        Void = "void",
+    }
+}
+
+vocabulary! {
+    /// Why a seal became void.
+    pub enum VoidReason: "unknown-void-reason" {
+        /// Broken or unreadable before or on application.
+        Spoiled = "spoiled",
+        /// Nobody knows where it is.
+        Lost = "lost",
+        /// Taken by somebody.
+        Stolen = "stolen",
+        /// Broken up.
+        Destroyed = "destroyed",
+        /// Another seal took its place on its log; only a replacement says so.
+        Replaced = "replaced",
+    }
+}
+
+/// A seal under lock.
+#[derive(Clone, Debug)]
+pub struct SealRow {
+    /// The number printed on it.
+    pub number: SealNumber,
+    /// Identification part of its marking code.
+    pub identification: Identification,
+    /// Whole marking code.
+    pub marking_code: MarkingCode,
+    /// The batch it was registered in.
+    pub batch: SealBatchId,
+    /// Who may apply or void it.
+    pub holder: OrganizationId,
+    /// Status.
+    pub status: SealStatus,
+    /// The log it was hammered into.
+    pub log: Option<LogId>,
+}
+
+/// Locks seals for a change and returns them in the order of `numbers`; nothing for a number that is
+/// nobody's. Taken before any batch, ticket, organisation or log of the same transaction.
+pub async fn lock_for_use(tx: &mut Tx<'_>, numbers: &[SealNumber]) -> Result<Vec<Option<SealRow>>> {
+    let rows = sqlx::query!(
+        r#"SELECT number AS "number: SealNumber", identification AS "identification: Identification",
+                  marking_code AS "marking_code: MarkingCode", batch_id, holder_id, status AS "status: SealStatus", log_id
+           FROM seal WHERE number = ANY($1) ORDER BY number FOR UPDATE"#,
+        numbers as &[SealNumber],
+    )
+    .fetch_all(&mut **tx)
+    .await?;
+    let mut found: HashMap<SealNumber, SealRow> = HashMap::with_capacity(rows.len());
+    for row in rows {
+        let seal = SealRow {
+            number: row.number.clone(),
+            identification: row.identification,
+            marking_code: row.marking_code,
+            batch: row.batch_id.into(),
+            holder: row.holder_id.into(),
+            status: row.status,
+            log: row.log_id.map(Into::into),
+        };
+        found.insert(row.number, seal);
+    }
+    Ok(numbers.iter().map(|number| found.get(number).cloned()).collect())
+}
+
+/// Puts locked, issued seals on new logs, by the logs' event `seq`.
+///
+/// # Errors
+/// [`Error::BadRow`] if one of them is not issued: the caller did not look at what it had locked.
+pub async fn apply(tx: &mut Tx<'_>, seals: &[(SealNumber, LogId)], seq: u32) -> Result<()> {
+    let numbers: Vec<&str> = seals.iter().map(|(number, _)| number.as_str()).collect();
+    let logs: Vec<uuid::Uuid> = seals.iter().map(|(_, log)| log.0).collect();
+    let changed = sqlx::query!(
+        "UPDATE seal SET status = 'applied', log_id = new.log_id
+         FROM UNNEST($1::text[], $2::uuid[]) AS new (number, log_id)
+         WHERE seal.number = new.number AND seal.status = 'issued'",
+        &numbers as &[&str],
+        &logs
+    )
+    .execute(&mut **tx)
+    .await?;
+    if changed.rows_affected() != seals.len() as u64 {
+        return Err(Error::BadRow(format!(
+            "seal.status: {} of {} seals to apply are issued",
+            changed.rows_affected(),
+            seals.len()
+        )));
+    }
+    sqlx::query!(
+        "INSERT INTO log_seal (seal_number, log_id, from_seq) SELECT number, log_id, $3
+         FROM UNNEST($1::text[], $2::uuid[]) AS new (number, log_id)",
+        &numbers as &[&str],
+        &logs,
+        stored(seq),
+    )
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
+/// The public keys of all codes that were ever made here.
+pub async fn load_key_ring(pool: &PgPool) -> Result<KeyRing> {
+    let rows =
+        sqlx::query!("SELECT key_id, public_key FROM marking_key ORDER BY key_id").fetch_all(pool).await?;
+    let mut ring = KeyRing::new();
+    for row in rows {
+        let bad = || Error::BadRow(format!("marking_key.public_key of {}", row.key_id));
+        let key: [u8; 32] = row.public_key.as_slice().try_into().map_err(|_| bad())?;
+        ring.add(&key).map_err(|_| bad())?;
+    }
+    Ok(ring)
+}
+
+/// A seq as the column keeps it.
+pub(super) fn stored(seq: u32) -> i32 {
+    i32::try_from(seq).unwrap_or(i32::MAX)
+}

@@ -1,0 +1,153 @@
+//! Handing seals to another holder.
+
+use super::number::{SealNumber, SealRange};
+use super::record::{self, Business, By, Done, Faults, ListDigest, MadeEvent, TRANSFERRED};
+use super::stock::{SealStatus, lock_for_use};
+use crate::base::error::{At, Entry, Error, Result};
+use crate::base::ids::{OperationId, OrganizationId};
+use crate::evidence::chain::Tx;
+use serde::Serialize;
+use std::collections::{BTreeMap, HashMap};
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+/// Which seals to hand over.
+#[derive(Clone, Debug)]
+pub enum Which {
+    /// These, each once.
+    Numbers(Vec<SealNumber>),
+    /// A run of numbers, all of which must be there.
+    Range(SealRange),
+}
+
+impl Which {
+    fn numbers(&self) -> Vec<SealNumber> {
+        match self {
+            Self::Numbers(numbers) => numbers.clone(),
+            Self::Range(range) => range.iter().collect(),
+        }
+    }
+
+    /// Where a fault of the n-th number stands: a run is named by its ends.
+    fn at(&self, place: usize) -> At {
+        At::Pointer(match self {
+            Self::Numbers(_) => format!("/numbers/{place}"),
+            Self::Range(_) => "/first".to_owned(),
+        })
+    }
+}
+
+/// What a transfer did.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct Transferred {
+    /// The posting.
+    pub operation_id: OperationId,
+    /// How many seals.
+    pub transferred: u32,
+    /// Who holds them now.
+    pub to: Option<OrganizationId>,
+    /// One event for each batch.
+    pub events: Vec<MadeEvent>,
+}
+
+/// Hands issued seals to `to`: the operator any, a holder its own.
+///
+/// # Errors
+/// 422 `unknown-seal` for each number that is absent or not the caller's; 409 `seal-applied`, `seal-void`,
+/// `already-theirs` for those that cannot go. Both kinds: 422 with all.
+pub async fn transfer(tx: &mut Tx<'_>, by: &By, which: &Which, to: OrganizationId) -> Result<Transferred> {
+    let numbers = which.numbers();
+    let rows = lock_for_use(tx, &numbers).await?;
+    let mut faults = Faults::default();
+    let mut batches: BTreeMap<Uuid, Vec<&str>> = BTreeMap::new();
+    for (place, (number, row)) in numbers.iter().zip(&rows).enumerate() {
+        let Some(seal) = row.as_ref().filter(|seal| by.operator || seal.holder == by.organization) else {
+            let detail = format!("{number} is no seal of yours.");
+            faults.wrong(Entry::new(which.at(place), "unknown-seal", detail));
+            continue;
+        };
+        match seal.status {
+            SealStatus::Issued if seal.holder == to => {
+                let detail = format!("{number} is theirs already.");
+                faults.conflict(Entry::new(which.at(place), "already-theirs", detail));
+            }
+            SealStatus::Issued => batches.entry(seal.batch.0).or_default().push(number.as_str()),
+            SealStatus::Applied => {
+                let detail = format!("{number} is on a log.");
+                faults.conflict(Entry::new(which.at(place), "seal-applied", detail));
+            }
+            SealStatus::Void => {
+                let detail = format!("{number} is void.");
+                faults.conflict(Entry::new(which.at(place), "seal-void", detail));
+            }
+        }
+    }
+    faults.finish()?;
+    let ids: Vec<Uuid> = batches.keys().copied().collect();
+    let heads = record::lock_heads(tx, &ids).await?;
+    let mut events = Vec::with_capacity(heads.len());
+    for head in heads {
+        let moved = batches
+            .get_mut(&head.id)
+            .ok_or_else(|| Error::BadRow(format!("seal_batch {}: not asked for", head.id)))?;
+        moved.sort_unstable();
+        let mut digest = ListDigest::default();
+        for number in moved.iter() {
+            digest.add_number(number);
+        }
+        let done = Done {
+            to: Some(to),
+            quantity: Some(u32::try_from(moved.len()).unwrap_or(u32::MAX)),
+            first: moved.first().map(|number| (*number).to_owned()),
+            last: moved.last().map(|number| (*number).to_owned()),
+            digest: Some(hex::encode(digest.finish())),
+            ..Done::default()
+        };
+        events.push((head, done));
+    }
+    if events.len() != ids.len() {
+        return Err(Error::BadRow("seal.batch_id: a batch that is not there".into()));
+    }
+    let heads = record::add(tx, by, TRANSFERRED, events).await?;
+    record::save_heads(tx, &heads).await?;
+    let seq_of: HashMap<Uuid, i32> = heads.iter().map(|head| (head.id, head.seq_i32())).collect();
+    let mut moved = Vec::with_capacity(numbers.len());
+    let (mut of, mut seqs) = (Vec::with_capacity(numbers.len()), Vec::with_capacity(numbers.len()));
+    for (batch, numbers) in &batches {
+        for number in numbers {
+            moved.push(*number);
+            of.push(*batch);
+            seqs.push(seq_of.get(batch).copied().unwrap_or_default());
+        }
+    }
+    record::remember_moves(tx, &moved, &of, &seqs).await?;
+    let changed = sqlx::query!(
+        "UPDATE seal SET holder_id = $2 WHERE number = ANY($1) AND status = 'issued'",
+        &moved as &[&str],
+        to.0
+    )
+    .execute(&mut **tx)
+    .await?;
+    if changed.rows_affected() != moved.len() as u64 {
+        return Err(Error::BadRow("seal.status: changed under its lock".into()));
+    }
+    let seqs: Vec<i32> = heads.iter().map(crate::evidence::chain::NewHead::seq_i32).collect();
+    answer(tx, by.operation, &ids, &seqs).await
+}
+
+/// The answer to a transfer, from the events that it made.
+pub async fn answer(
+    tx: &mut Tx<'_>,
+    operation: OperationId,
+    subjects: &[Uuid],
+    seqs: &[i32],
+) -> Result<Transferred> {
+    let mut answer = Transferred { operation_id: operation, transferred: 0, to: None, events: Vec::new() };
+    for (event, business) in record::made(tx, subjects, seqs).await? {
+        let done = Business::parse(&business)?.done;
+        answer.transferred += done.quantity.unwrap_or_default();
+        answer.to = done.to;
+        answer.events.push(event);
+    }
+    Ok(answer)
+}

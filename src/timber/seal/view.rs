@@ -1,0 +1,384 @@
+//! Reading seals: one, many, how many, and what happened to one.
+
+use super::marking_code::MarkingCode;
+use super::number::SealNumber;
+use super::stock::{SealStatus, VoidReason};
+use crate::base::error::{Error, Result};
+use crate::base::ids::{LogId, OrganizationId, SealBatchId};
+use crate::evidence::chain::bytes::Secret;
+use crate::evidence::chain::history::{Openness, ShownEvent, StoredEvent};
+use crate::evidence::chain::{Hash, Subject, SubjectKind};
+use crate::timber::party::role::OrganizationKind;
+use serde::Serialize;
+use sqlx::{PgConnection, PgExecutor};
+use std::collections::BTreeSet;
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+/// Whose seals a reader sees.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sight {
+    /// Everybody's: the operator and inspectors.
+    All,
+    /// Those of one organisation.
+    Own(OrganizationId),
+}
+
+impl Sight {
+    fn own(self) -> Option<Uuid> {
+        match self {
+            Self::All => None,
+            Self::Own(organization) => Some(organization.0),
+        }
+    }
+}
+
+/// An organisation that holds seals.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct Holder {
+    /// The organisation.
+    pub id: OrganizationId,
+    /// BIN or IIN; absent once erased, and where it is a person's (a sole trader, a farm) and not the reader's
+    /// to see.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bin: Option<String>,
+    /// Name; null in the same cases.
+    pub name: Option<String>,
+}
+
+impl Holder {
+    /// As much as may be told: of a sole trader or a farm, whose BIN and name are a person's, nothing but the id,
+    /// except to itself, the operator and inspectors.
+    fn told(self, kind: OrganizationKind, sight: Sight) -> Self {
+        if kind == OrganizationKind::LegalEntity || sight == Sight::All || sight == Sight::Own(self.id) {
+            self
+        } else {
+            Self { bin: None, name: None, ..self }
+        }
+    }
+}
+
+/// A seal as it stands now.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct Seal {
+    /// The number printed on it.
+    pub number: SealNumber,
+    /// Whole marking code, GS as the character U+001D, without a leading FNC1.
+    pub marking_code: MarkingCode,
+    /// Status.
+    pub status: SealStatus,
+    /// Who holds it.
+    pub holder: Holder,
+    /// The batch it was registered in.
+    pub batch_id: SealBatchId,
+    /// The log it was hammered into.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub log_id: Option<LogId>,
+    /// Why it is void.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub void_reason: Option<VoidReason>,
+}
+
+/// A row of the three queries below, which select the same columns.
+struct Row {
+    number: SealNumber,
+    marking_code: MarkingCode,
+    status: SealStatus,
+    holder_id: Uuid,
+    bin: Option<String>,
+    name: Option<String>,
+    kind: OrganizationKind,
+    batch_id: Uuid,
+    log_id: Option<Uuid>,
+    void_reason: Option<VoidReason>,
+}
+
+impl Row {
+    fn seal(self, sight: Sight) -> Seal {
+        let row = self;
+        let holder = Holder { id: row.holder_id.into(), bin: row.bin, name: row.name };
+        Seal {
+            number: row.number,
+            marking_code: row.marking_code,
+            status: row.status,
+            holder: holder.told(row.kind, sight),
+            batch_id: row.batch_id.into(),
+            log_id: row.log_id.map(Into::into),
+            void_reason: row.void_reason,
+        }
+    }
+}
+
+/// A seal, if it is there for that reader. Whoever holds the log that bears it sees it too, since he may void it.
+pub async fn get(db: impl PgExecutor<'_>, number: &SealNumber, sight: Sight) -> Result<Option<Seal>> {
+    let row = sqlx::query_as!(
+        Row,
+        r#"SELECT s.number AS "number: SealNumber", s.marking_code AS "marking_code: MarkingCode",
+                  s.status AS "status: SealStatus", s.holder_id, o.bin, o.name,
+                  o.kind AS "kind: OrganizationKind", s.batch_id, s.log_id, s.void_reason AS "void_reason: VoidReason"
+           FROM seal s JOIN organization o ON o.id = s.holder_id
+           WHERE s.number = $1
+             AND ($2::uuid IS NULL OR s.holder_id = $2
+                  OR EXISTS (SELECT FROM log l WHERE l.id = s.log_id AND l.holder_id = $2))"#,
+        number.as_str(),
+        sight.own()
+    )
+    .fetch_optional(db)
+    .await?;
+    Ok(row.map(|row| row.seal(sight)))
+}
+
+/// What to list.
+#[derive(Clone, Debug)]
+pub struct Wanted<'w> {
+    /// Whose the reader sees.
+    pub sight: Sight,
+    /// Only of the holder with this BIN.
+    pub holder_bin: Option<&'w str>,
+    /// Only of this status.
+    pub status: Option<SealStatus>,
+    /// Only after this number.
+    pub after: Option<&'w str>,
+    /// At most so many.
+    pub limit: i64,
+}
+
+/// Seals in the order of their numbers.
+pub async fn list(db: impl PgExecutor<'_> + Copy, wanted: &Wanted<'_>) -> Result<Vec<Seal>> {
+    let named = match wanted.holder_bin {
+        None => None,
+        Some(bin) => {
+            let id = sqlx::query_scalar!("SELECT id FROM organization WHERE bin = $1", bin)
+                .fetch_optional(db)
+                .await?;
+            match id {
+                Some(id) => Some(id),
+                None => return Ok(Vec::new()),
+            }
+        }
+    };
+    let holder = match (wanted.sight.own(), named) {
+        (Some(own), Some(named)) if own != named => return Ok(Vec::new()),
+        (own, named) => own.or(named),
+    };
+    let after = wanted.after.unwrap_or_default();
+    let rows = if let Some(holder) = holder {
+        let statuses: Vec<&str> = SealStatus::ALL
+            .iter()
+            .filter(|status| wanted.status.is_none_or(|only| only == **status))
+            .map(|status| status.as_str())
+            .collect();
+        // A run of the index for each status, so that a page costs its own length, however many seals the holder has.
+        sqlx::query_as!(
+            Row,
+            r#"SELECT s.number AS "number!: SealNumber", s.marking_code AS "marking_code!: MarkingCode",
+                      s.status AS "status!: SealStatus", s.holder_id AS "holder_id!", o.bin, o.name,
+                      o.kind AS "kind: OrganizationKind", s.batch_id AS "batch_id!", s.log_id, s.void_reason AS "void_reason: VoidReason"
+               FROM UNNEST($2::text[]) AS of (status)
+               CROSS JOIN LATERAL (SELECT * FROM seal WHERE holder_id = $1 AND status = of.status AND number > $3
+                                   ORDER BY number LIMIT $4) s
+               JOIN organization o ON o.id = s.holder_id
+               ORDER BY s.number LIMIT $4"#,
+            holder,
+            &statuses as &[&str],
+            after,
+            wanted.limit
+        )
+        .fetch_all(db)
+        .await?
+    } else {
+        sqlx::query_as!(
+            Row,
+            r#"SELECT s.number AS "number: SealNumber", s.marking_code AS "marking_code: MarkingCode",
+                      s.status AS "status: SealStatus", s.holder_id, o.bin, o.name,
+                      o.kind AS "kind: OrganizationKind", s.batch_id, s.log_id, s.void_reason AS "void_reason: VoidReason"
+               FROM seal s JOIN organization o ON o.id = s.holder_id
+               WHERE s.number > $1 AND ($2::text IS NULL OR s.status = $2)
+               ORDER BY s.number LIMIT $3"#,
+            after,
+            wanted.status.map(SealStatus::as_str),
+            wanted.limit
+        )
+        .fetch_all(db)
+        .await?
+    };
+    Ok(rows.into_iter().map(|row| row.seal(wanted.sight)).collect())
+}
+
+/// How many seals somebody holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, ToSchema)]
+pub struct Counts {
+    /// In stock.
+    pub issued: i64,
+    /// On logs.
+    pub applied: i64,
+    /// Of no use any more.
+    pub void: i64,
+}
+
+/// One holder's stock.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct HolderStock {
+    /// The holder.
+    pub holder: Holder,
+    /// How many.
+    #[serde(flatten)]
+    pub counts: Counts,
+}
+
+/// Stocks of all holders that a reader sees, in the order of their ids.
+pub async fn stock(db: impl PgExecutor<'_>, sight: Sight) -> Result<Vec<HolderStock>> {
+    let rows = sqlx::query!(
+        r#"SELECT c.holder_id AS "holder_id!", o.bin, o.name, o.kind AS "kind: OrganizationKind",
+                  c.issued AS "issued!", c.applied AS "applied!", c.void AS "void!"
+           FROM (SELECT holder_id, count(*) FILTER (WHERE status = 'issued') AS issued,
+                        count(*) FILTER (WHERE status = 'applied') AS applied,
+                        count(*) FILTER (WHERE status = 'void') AS void
+                 FROM seal WHERE $1::uuid IS NULL OR holder_id = $1 GROUP BY holder_id) c
+           JOIN organization o ON o.id = c.holder_id ORDER BY c.holder_id"#,
+        sight.own()
+    )
+    .fetch_all(db)
+    .await?;
+    Ok(rows
+        .into_iter()
+        .map(|row| HolderStock {
+            holder: Holder { id: row.holder_id.into(), bin: row.bin, name: row.name }.told(row.kind, sight),
+            counts: Counts { issued: row.issued, applied: row.applied, void: row.void },
+        })
+        .collect())
+}
+
+/// A seal with what happened to it.
+#[derive(Serialize, ToSchema)]
+pub struct SealHistory {
+    /// The seal now.
+    pub seal: Seal,
+    /// Events of its batch's chain that concern it: the registration first.
+    pub events: Vec<ShownEvent>,
+}
+
+/// The events of its batch that concern a seal.
+pub async fn history(db: impl PgExecutor<'_>, seal: &Seal) -> Result<Vec<ShownEvent>> {
+    let rows = sqlx::query!(
+        r#"SELECT e.seq, e.received_at, e.hash, e.secret, e.public, e.business, b.salt, b.head_seq, p.hash AS "prev?"
+           FROM (SELECT 1 AS seq UNION ALL SELECT m.seq FROM seal_move m WHERE m.number = $1 AND m.batch_id = $2) w
+           JOIN seal_batch b ON b.id = $2
+           JOIN event e ON e.subject_id = $2 AND e.seq = w.seq
+           LEFT JOIN event p ON p.subject_id = $2 AND p.seq = w.seq - 1
+           ORDER BY e.seq"#,
+        seal.number.as_str(),
+        seal.batch_id.0
+    )
+    .fetch_all(db)
+    .await?;
+    rows.into_iter()
+        .map(|row| {
+            let read = || {
+                let event = StoredEvent {
+                    seq: u32::try_from(row.seq).ok()?,
+                    received_at: row.received_at,
+                    hash: Hash::from_slice(&row.hash)?,
+                    prev: match &row.prev {
+                        Some(prev) => Hash::from_slice(prev)?,
+                        None => Hash::ZERO,
+                    },
+                    secret: Secret(row.secret.as_slice().try_into().ok()?),
+                    public: row.public.clone(),
+                    business: row.business.clone(),
+                    personal_commitment: None,
+                    personal: None,
+                };
+                Some(event)
+            };
+            let batch = Subject::stored(SubjectKind::SealBatch, seal.batch_id.0, &row.salt, row.head_seq)?;
+            let event =
+                read().ok_or_else(|| Error::BadRow(format!("event {}/{}", seal.batch_id, row.seq)))?;
+            Ok(event.shown(batch.reference(), Openness::BUSINESS))
+        })
+        .collect()
+}
+
+/// The chain of a batch, for who sees everybody's seals and who holds one of its seals now, as its list
+/// has them ([`of_batch`]); nothing for anybody else, and where there is no such batch: one statement.
+///
+/// # Errors
+/// The database's own; a stored row that cannot be.
+pub async fn batch_subject(
+    db: impl PgExecutor<'_>,
+    batch: SealBatchId,
+    sight: Sight,
+) -> Result<Option<Subject>> {
+    let row = sqlx::query!(
+        "SELECT b.salt, b.head_seq FROM seal_batch b
+         WHERE b.id = $1
+           AND ($2::uuid IS NULL OR EXISTS (SELECT FROM seal s WHERE s.batch_id = b.id AND s.holder_id = $2))",
+        batch.0,
+        sight.own()
+    )
+    .fetch_optional(db)
+    .await?;
+    row.map(|row| Subject::stored(SubjectKind::SealBatch, batch.0, &row.salt, row.head_seq)).transpose()
+}
+
+/// Which events of a batch's chain concern a seal that the reader holds, as [`history`] tells them of one
+/// seal: the registration, and whatever moved or voided one of his. Nothing if that is all of them.
+///
+/// His seals are looked through `piece` at a time, and only until every event is found to concern him: a
+/// million seals that went from hand to hand together are two events.
+///
+/// # Errors
+/// The database's own.
+pub async fn concerning(
+    db: &mut PgConnection,
+    batch: &Subject,
+    sight: Sight,
+    piece: i64,
+) -> Result<Option<BTreeSet<u32>>> {
+    let Sight::Own(reader) = sight else { return Ok(None) };
+    let mut found = BTreeSet::from([1]);
+    let mut after = Some(String::new());
+    while let Some(last) = after {
+        if (1..=batch.events).all(|seq| found.contains(&seq)) {
+            return Ok(None);
+        }
+        let looked = sqlx::query!(
+            r#"WITH mine AS (
+                   SELECT s.number FROM seal s
+                   WHERE s.batch_id = $1 AND s.number > $3 AND s.holder_id = $2 ORDER BY s.number LIMIT $4)
+               SELECT max(mine.number) AS last, array_agg(DISTINCT m.seq) FILTER (WHERE m.seq IS NOT NULL) AS seqs
+               FROM mine LEFT JOIN seal_move m ON m.number = mine.number AND m.batch_id = $1"#,
+            batch.id,
+            reader.0,
+            last,
+            piece
+        )
+        .fetch_one(&mut *db)
+        .await?;
+        found.extend(looked.seqs.into_iter().flatten().filter_map(|seq| u32::try_from(seq).ok()));
+        after = looked.last;
+    }
+    Ok(Some(found))
+}
+
+/// Seals of a batch after a number, at most `limit`: their numbers and codes.
+pub async fn of_batch(
+    db: impl PgExecutor<'_>,
+    batch: SealBatchId,
+    sight: Sight,
+    after: &str,
+    limit: i64,
+) -> Result<Vec<(String, String)>> {
+    let rows = sqlx::query!(
+        "SELECT number, marking_code FROM seal
+         WHERE batch_id = $1 AND number > $2 AND ($3::uuid IS NULL OR holder_id = $3)
+         ORDER BY number LIMIT $4",
+        batch.0,
+        after,
+        sight.own(),
+        limit
+    )
+    .fetch_all(db)
+    .await?;
+    Ok(rows.into_iter().map(|row| (row.number, row.marking_code)).collect())
+}

@@ -1,0 +1,181 @@
+//! Extending and cancelling a ticket: its issuer alone.
+
+use super::content::{Changed, Public, texts};
+use crate::base::error::{At, Entry, Error, Result};
+use crate::base::ids::{OrganizationId, TicketId};
+use crate::base::region::Region;
+use crate::base::units::{LocalDate, Text};
+use crate::evidence::chain::Tx;
+use crate::evidence::chain::{Draft, Head, SubjectKind, append};
+use crate::timber::event::act::Act;
+use crate::timber::event::content::TicketName;
+use crate::timber::party::key::Caller;
+use crate::timber::party::role::Role;
+
+/// How a ticket shall change.
+#[derive(Clone, Debug)]
+pub enum Change {
+    /// Later dates; at least one of them.
+    Extend {
+        /// New last day of felling.
+        felling_until: Option<LocalDate>,
+        /// New last day of removal.
+        removal_until: Option<LocalDate>,
+    },
+    /// No more felling.
+    Cancel,
+}
+
+impl Change {
+    fn event_type(&self) -> &'static str {
+        match self {
+            Self::Extend { .. } => "ticket_extended",
+            Self::Cancel => "ticket_cancelled",
+        }
+    }
+}
+
+/// A ticket held for a change.
+struct Locked {
+    head: Head,
+    issuer: OrganizationId,
+    holder: OrganizationId,
+    name: TicketName,
+    region: Region,
+    forestry: String,
+    felling_until: LocalDate,
+    removal_until: Option<LocalDate>,
+    cancelled: bool,
+}
+
+/// Changes a ticket for its issuer, with an event.
+///
+/// # Errors
+/// Not found, also for what the caller may not see; forbidden for who sees it and is not the issuer.
+/// Conflict: `ticket-cancelled`, `not-later`, `removal-before-felling`.
+pub async fn change(
+    tx: &mut Tx<'_>,
+    caller: &Caller,
+    act: &Act,
+    ticket: TicketId,
+    change: &Change,
+    reason: &Text<200>,
+) -> Result<()> {
+    let locked = lock(tx, ticket).await?.ok_or(Error::NotFound)?;
+    if locked.issuer != caller.organization {
+        let seen = locked.holder == caller.organization || caller.is(Role::Inspector);
+        return Err(if seen {
+            Error::Forbidden("Only the issuer of a ticket changes it.".into())
+        } else {
+            Error::NotFound
+        });
+    }
+    if locked.cancelled {
+        let detail = "The ticket is cancelled.";
+        return Err(Error::Conflict(vec![Entry::new(
+            At::Pointer(String::new()),
+            "ticket-cancelled",
+            detail,
+        )]));
+    }
+    let (felling_until, removal_until) = match change {
+        Change::Extend { felling_until, removal_until } => (*felling_until, *removal_until),
+        Change::Cancel => (None, None),
+    };
+    extendable(&locked, felling_until, removal_until)?;
+    let public = Public {
+        v: 1,
+        subject: "felling_ticket",
+        event_type: change.event_type(),
+        on: act.on(),
+        region: locked.region.as_str(),
+        forestry: &locked.forestry,
+        ticket: &locked.name,
+    };
+    let business =
+        Changed { v: 1, act, ticket_id: ticket, felling_until, removal_until, reason: reason.as_str() };
+    let told = [(At::Pointer("/reason".into()), reason.as_str())];
+    let (public, business) = texts(&public, &business, &told)?;
+    let draft = Draft {
+        head: locked.head,
+        public,
+        business,
+        personal: None,
+        event_type: change.event_type(),
+        organization: act.organization.0,
+        operation: act.operation.0,
+        occurred_at: act.at(),
+        region: Some(locked.region.as_str()),
+    };
+    let cancelled_at = matches!(change, Change::Cancel).then(|| act.at());
+    for head in append(tx, act.at(), vec![draft]).await? {
+        sqlx::query!(
+            "UPDATE felling_ticket
+             SET head_seq = $2, head_hash = $3, head_received_at = $4, felling_until = COALESCE($5, felling_until),
+                 removal_until = COALESCE($6, removal_until), cancelled_at = $7
+             WHERE id = $1",
+            head.id,
+            head.seq_i32(),
+            head.hash.0.as_slice(),
+            head.received_at,
+            felling_until.map(LocalDate::day),
+            removal_until.map(LocalDate::day),
+            cancelled_at
+        )
+        .execute(&mut **tx)
+        .await?;
+    }
+    Ok(())
+}
+
+/// An extension moves dates later, and leaves the removal no earlier than the felling.
+fn extendable(locked: &Locked, felling: Option<LocalDate>, removal: Option<LocalDate>) -> Result<()> {
+    let mut refused = Vec::new();
+    let mut refuse = |pointer: &str, code, detail: String| {
+        refused.push(Entry::new(At::Pointer(pointer.into()), code, detail));
+    };
+    if felling.is_some_and(|day| day <= locked.felling_until) {
+        let detail = format!("An extension moves the day later; it is {} now.", locked.felling_until);
+        refuse("/felling_until", "not-later", detail);
+    }
+    if let (Some(day), Some(present)) = (removal, locked.removal_until)
+        && day <= present
+    {
+        let detail = format!("An extension moves the day later; it is {present} now.");
+        refuse("/removal_until", "not-later", detail);
+    }
+    let felling_until = felling.unwrap_or(locked.felling_until);
+    if let Some(removal_until) = removal.or(locked.removal_until)
+        && removal_until < felling_until
+    {
+        let pointer = if removal.is_some() { "/removal_until" } else { "/felling_until" };
+        let detail = format!("Removal would end on {removal_until}, before felling on {felling_until}.");
+        refuse(pointer, "removal-before-felling", detail);
+    }
+    if refused.is_empty() { Ok(()) } else { Err(Error::Conflict(refused)) }
+}
+
+async fn lock(tx: &mut Tx<'_>, id: TicketId) -> Result<Option<Locked>> {
+    let row = sqlx::query!(
+        r#"SELECT salt, head_seq, head_hash, head_received_at, issuer_id, holder_id, series, number,
+                  region AS "region: Region", forestry, felling_until AS "felling_until: LocalDate",
+                  removal_until AS "removal_until: LocalDate", cancelled_at
+           FROM felling_ticket WHERE id = $1 FOR UPDATE"#,
+        id.0
+    )
+    .fetch_optional(&mut **tx)
+    .await?;
+    let Some(row) = row else { return Ok(None) };
+    let (kind, at) = (SubjectKind::FellingTicket, row.head_received_at);
+    Ok(Some(Locked {
+        head: Head::stored(kind, id.0, &row.salt, row.head_seq, &row.head_hash, at)?,
+        issuer: row.issuer_id.into(),
+        holder: row.holder_id.into(),
+        name: TicketName { number: row.number, series: row.series },
+        region: row.region,
+        forestry: row.forestry,
+        felling_until: row.felling_until,
+        removal_until: row.removal_until,
+        cancelled: row.cancelled_at.is_some(),
+    }))
+}

@@ -1,0 +1,188 @@
+//! What the events of a ticket say, in the parts that are hashed.
+//!
+//! The list of lines and the plot's contour may be long, so the event carries a digest of each:
+//! - `lines_digest`: SHA-256 of the canonical text (JCS) of the list
+//!   `[{"id", "species", "volume_m3", "wood"}]` in the ticket's order, volumes as strings in minimal form;
+//! - `plot_digest`: SHA-256 of the GeoJSON text as it is stored and answered.
+
+use crate::base::error::{At, Error, Result};
+use crate::base::geo::Plot;
+use crate::base::ids::{LineId, OrganizationId, TicketId};
+use crate::base::units::{LocalDate, Volume};
+use crate::evidence::chain::size::{self, BUSINESS_BYTES, PUBLIC_BYTES};
+use crate::evidence::chain::{Hash, canonical};
+use crate::timber::event::act::Act;
+use crate::timber::event::content::{Public as Harvested, TicketName};
+use crate::timber::wood::species::{Species, Wood};
+use chrono::NaiveDate;
+use serde::Serialize;
+use sha2::{Digest, Sha256};
+
+/// Public part of every event of a ticket.
+#[derive(Serialize)]
+pub struct Public<'a> {
+    /// Version.
+    pub v: u8,
+    /// `felling_ticket`.
+    pub subject: &'static str,
+    /// What happened.
+    #[serde(rename = "type")]
+    pub event_type: &'static str,
+    /// The local day.
+    pub on: NaiveDate,
+    /// Region, as an ISO 3166-2 code.
+    pub region: &'a str,
+    /// Forestry.
+    pub forestry: &'a str,
+    /// Series and number.
+    pub ticket: &'a TicketName,
+}
+
+/// Business part of `ticket_issued`.
+#[derive(Serialize)]
+pub struct Issued<'a> {
+    /// Version.
+    pub v: u8,
+    /// Who, with which key, when.
+    #[serde(flatten)]
+    pub act: &'a Act,
+    /// The ticket.
+    pub ticket_id: TicketId,
+    /// Who may fell.
+    pub holder: OrganizationId,
+    /// Day of issue.
+    pub issued_on: LocalDate,
+    /// Kind of felling.
+    pub felling_kind: &'a str,
+    /// Forest category.
+    pub forest_category: &'a str,
+    /// Forest type.
+    pub forest_type: &'a str,
+    /// District.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub district: Option<&'a str>,
+    /// Compartment.
+    pub compartment: &'a str,
+    /// Sub-compartment.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub subcompartment: Option<&'a str>,
+    /// Cutting area.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cutting_area: Option<&'a str>,
+    /// Area in hectares.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub area_ha: Option<String>,
+    /// Digest of the contour.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub plot_digest: Option<Hash>,
+    /// First local day of felling.
+    pub felling_from: LocalDate,
+    /// Last local day of felling.
+    pub felling_until: LocalDate,
+    /// Last local day of removal.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub removal_until: Option<LocalDate>,
+    /// Digest of the lines.
+    pub lines_digest: Hash,
+}
+
+/// Business part of `ticket_extended` and `ticket_cancelled`.
+#[derive(Serialize)]
+pub struct Changed<'a> {
+    /// Version.
+    pub v: u8,
+    /// Who, with which key, when.
+    #[serde(flatten)]
+    pub act: &'a Act,
+    /// The ticket.
+    pub ticket_id: TicketId,
+    /// New last day of felling.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub felling_until: Option<LocalDate>,
+    /// New last day of removal.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub removal_until: Option<LocalDate>,
+    /// Why.
+    pub reason: &'a str,
+}
+
+/// One line, as its digest has it.
+#[derive(Serialize)]
+struct Line<'a> {
+    id: LineId,
+    species: &'a str,
+    wood: &'a str,
+    volume_m3: String,
+}
+
+/// Digest of a ticket's lines, in the ticket's order.
+pub fn lines_digest(lines: impl Iterator<Item = (LineId, Species, Wood, Volume)>) -> Hash {
+    let lines: Vec<_> = lines
+        .map(|(id, species, wood, volume)| Line {
+            id,
+            species: species.as_str(),
+            wood: wood.as_str(),
+            volume_m3: volume.to_string(),
+        })
+        .collect();
+    digest(&canonical::text(&lines))
+}
+
+/// Digest of a contour.
+#[must_use]
+pub fn plot_digest(plot: &Plot) -> Hash {
+    digest(plot.as_str())
+}
+
+fn digest(text: &str) -> Hash {
+    Hash(Sha256::digest(text.as_bytes()).into())
+}
+
+/// The canonical texts of both parts. `told` are the request's texts that the business part has.
+///
+/// # Errors
+/// `too-long-together` if the texts of the request, each within its bound, are too long together.
+pub fn texts(
+    public: &Public<'_>,
+    business: &impl Serialize,
+    told: &[(At, &str)],
+) -> Result<(String, String)> {
+    let (public, business) = (canonical::text(public), canonical::text(business));
+    // The names in it were measured when the ticket was issued, for the longest event that repeats them.
+    size::check(&public, PUBLIC_BYTES, &[]).map_err(Error::Wrong)?;
+    size::check(&business, BUSINESS_BYTES, told).map_err(Error::Wrong)?;
+    Ok((public, business))
+}
+
+/// Sees that every event that repeats a ticket's names has room for them: the longest is `harvested`.
+///
+/// # Errors
+/// `too-long-together` at the names.
+pub fn check_names(forestry: &str, name: &TicketName) -> Result<()> {
+    let longest = Harvested::longest(forestry, name.clone());
+    let at = |pointer: &str| At::Pointer(pointer.to_owned());
+    let told = [
+        (at("/origin/forestry"), forestry),
+        (at("/number"), name.number.as_str()),
+        (at("/series"), name.series.as_str()),
+    ];
+    size::check(&canonical::text(&longest), PUBLIC_BYTES, &told).map_err(Error::Wrong)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_digest_of_lines_by_hand() {
+        let id: LineId = "01999999-9999-7999-8999-999999999999".parse().unwrap();
+        let line = (
+            id,
+            Species::parse("pinus_sylvestris").unwrap(),
+            Wood::Commercial,
+            Volume::parse("120.50").unwrap(),
+        );
+        let text = r#"[{"id":"01999999-9999-7999-8999-999999999999","species":"pinus_sylvestris","volume_m3":"120.5","wood":"commercial"}]"#;
+        assert_eq!(lines_digest(std::iter::once(line)), digest(text));
+    }
+}

@@ -1,0 +1,236 @@
+//! Issuing a ticket.
+
+use super::content::{Issued, Public, check_names, lines_digest, plot_digest, texts};
+use super::words::FellingKind;
+use crate::base::error::{At, Entry, Error, Result};
+use crate::base::geo::Plot;
+use crate::base::ids::{LineId, OrganizationId, TicketId};
+use crate::base::region::Region;
+use crate::base::units::{Area, LocalDate, Text, Volume};
+use crate::evidence::chain::Tx;
+use crate::evidence::chain::{Draft, Head, SubjectKind, append};
+use crate::timber::event::act::Act;
+use crate::timber::event::content::TicketName;
+use crate::timber::party::bin::Bin;
+use crate::timber::party::organization::by_bin;
+use crate::timber::party::role::Role;
+use crate::timber::wood::species::{Species, Wood};
+use uuid::Uuid;
+
+/// Type of the first event of every ticket.
+const ISSUED: &str = "ticket_issued";
+
+/// A ticket to issue; whoever makes one has checked that its fields agree with each other.
+#[derive(Clone, Debug)]
+pub struct NewTicket {
+    /// Its id.
+    pub id: TicketId,
+    /// Series.
+    pub series: Text<20>,
+    /// Number.
+    pub number: Text<40>,
+    /// Day of issue.
+    pub issued_on: LocalDate,
+    /// Who may fell under it.
+    pub holder_bin: Bin,
+    /// Kind of felling.
+    pub felling_kind: FellingKind,
+    /// Forest category.
+    pub forest_category: Text<60>,
+    /// Forest type.
+    pub forest_type: Text<60>,
+    /// Region.
+    pub region: Region,
+    /// District.
+    pub district: Option<Text<60>>,
+    /// Forestry.
+    pub forestry: Text<100>,
+    /// Compartment.
+    pub compartment: Text<40>,
+    /// Sub-compartment.
+    pub subcompartment: Option<Text<40>>,
+    /// Cutting area.
+    pub cutting_area: Option<Text<40>>,
+    /// Area in hectares.
+    pub area_ha: Option<Area>,
+    /// Contour.
+    pub plot: Option<Plot>,
+    /// First local day of felling.
+    pub felling_from: LocalDate,
+    /// Last local day of felling.
+    pub felling_until: LocalDate,
+    /// Last local day of removal.
+    pub removal_until: Option<LocalDate>,
+    /// The lines: one or more, no species and wood twice.
+    pub lines: Vec<NewLine>,
+}
+
+/// A line of a ticket to issue.
+#[derive(Clone, Copy, Debug)]
+pub struct NewLine {
+    /// Its id.
+    pub id: LineId,
+    /// Species.
+    pub species: Species,
+    /// Kind of wood.
+    pub wood: Wood,
+    /// Permitted volume.
+    pub volume: Volume,
+}
+
+/// Issues a ticket in the name of the organisation of `act`. `faults` are entries that the caller found
+/// already and that shall be told together with those found here.
+///
+/// # Errors
+/// Wrong: `faults`, `unknown-organization` and `not-a-harvester` at `/holder_bin`, `too-long-together`.
+/// Conflict: `ticket-number-taken` at `/number`.
+pub async fn issue(tx: &mut Tx<'_>, act: &Act, new: &NewTicket, faults: &[Entry]) -> Result<()> {
+    let mut faults = faults.to_vec();
+    let holder = holder(tx, new.holder_bin, &mut faults).await?;
+    let Some(holder) = holder.filter(|_| faults.is_empty()) else { return Err(Error::Wrong(faults)) };
+    let name = TicketName { number: new.number.as_str().into(), series: new.series.as_str().into() };
+    let public = Public {
+        v: 1,
+        subject: "felling_ticket",
+        event_type: ISSUED,
+        on: act.on(),
+        region: new.region.as_str(),
+        forestry: new.forestry.as_str(),
+        ticket: &name,
+    };
+    let business = Issued {
+        v: 1,
+        act,
+        ticket_id: new.id,
+        holder,
+        issued_on: new.issued_on,
+        felling_kind: new.felling_kind.as_str(),
+        forest_category: new.forest_category.as_str(),
+        forest_type: new.forest_type.as_str(),
+        district: new.district.as_ref().map(Text::as_str),
+        compartment: new.compartment.as_str(),
+        subcompartment: new.subcompartment.as_ref().map(Text::as_str),
+        cutting_area: new.cutting_area.as_ref().map(Text::as_str),
+        area_ha: new.area_ha.map(|area| area.to_string()),
+        plot_digest: new.plot.as_ref().map(plot_digest),
+        felling_from: new.felling_from,
+        felling_until: new.felling_until,
+        removal_until: new.removal_until,
+        lines_digest: lines_digest(
+            new.lines.iter().map(|line| (line.id, line.species, line.wood, line.volume)),
+        ),
+    };
+    check_names(new.forestry.as_str(), &name)?;
+    let at = |pointer: &str| At::Pointer(pointer.to_owned());
+    let told = [
+        (at("/forest_category"), Some(&new.forest_category)),
+        (at("/forest_type"), Some(&new.forest_type)),
+        (at("/origin/district"), new.district.as_ref()),
+    ];
+    let places = [
+        (at("/origin/compartment"), Some(&new.compartment)),
+        (at("/origin/subcompartment"), new.subcompartment.as_ref()),
+        (at("/origin/cutting_area"), new.cutting_area.as_ref()),
+    ];
+    let told = told.into_iter().filter_map(|(at, text)| Some((at, text?.as_str())));
+    let places = places.into_iter().filter_map(|(at, text)| Some((at, text?.as_str())));
+    let (public, business) = texts(&public, &business, &told.chain(places).collect::<Vec<_>>())?;
+    let draft = Draft {
+        head: Head::fresh(SubjectKind::FellingTicket, new.id.0),
+        public,
+        business,
+        personal: None,
+        event_type: ISSUED,
+        organization: act.organization.0,
+        operation: act.operation.0,
+        occurred_at: act.at(),
+        region: Some(new.region.as_str()),
+    };
+    for head in append(tx, act.at(), vec![draft]).await? {
+        sqlx::query!(
+            "INSERT INTO felling_ticket (id, salt, head_seq, head_hash, head_received_at, issuer_id, holder_id, series,
+                 number, issued_on, felling_kind, forest_category, forest_type, region, district, forestry, compartment,
+                 subcompartment, cutting_area, area_ha, plot, felling_from, felling_until, removal_until)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22,
+                 $23, $24)",
+            head.id,
+            head.salt.0.as_slice(),
+            head.seq_i32(),
+            head.hash.0.as_slice(),
+            head.received_at,
+            act.organization.0,
+            holder.0,
+            new.series.as_str(),
+            new.number.as_str(),
+            new.issued_on.day(),
+            new.felling_kind.as_str(),
+            new.forest_category.as_str(),
+            new.forest_type.as_str(),
+            new.region.as_str(),
+            new.district.as_ref().map(Text::as_str),
+            new.forestry.as_str(),
+            new.compartment.as_str(),
+            new.subcompartment.as_ref().map(Text::as_str),
+            new.cutting_area.as_ref().map(Text::as_str),
+            new.area_ha.map(Area::decimal),
+            new.plot.as_ref().map(Plot::as_str),
+            new.felling_from.day(),
+            new.felling_until.day(),
+            new.removal_until.map(LocalDate::day)
+        )
+        .execute(&mut **tx)
+        .await
+        .map_err(taken)?;
+    }
+    insert_lines(tx, new).await
+}
+
+async fn insert_lines(tx: &mut Tx<'_>, new: &NewTicket) -> Result<()> {
+    let ids: Vec<Uuid> = new.lines.iter().map(|line| line.id.0).collect();
+    let positions: Vec<i16> = (0_i16..).take(new.lines.len()).collect();
+    let species: Vec<&str> = new.lines.iter().map(|line| line.species.as_str()).collect();
+    let wood: Vec<&str> = new.lines.iter().map(|line| line.wood.as_str()).collect();
+    let permitted: Vec<_> = new.lines.iter().map(|line| line.volume.decimal()).collect();
+    sqlx::query!(
+        "INSERT INTO ticket_line (id, ticket_id, position, species, wood, permitted_m3)
+         SELECT id, $2, position, species, wood, permitted
+         FROM UNNEST($1::uuid[], $3::smallint[], $4::text[], $5::text[], $6::numeric[])
+              AS line (id, position, species, wood, permitted)",
+        &ids,
+        new.id.0,
+        &positions,
+        &species as &[&str],
+        &wood as &[&str],
+        &permitted
+    )
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
+async fn holder(tx: &mut Tx<'_>, bin: Bin, faults: &mut Vec<Entry>) -> Result<Option<OrganizationId>> {
+    let at = || At::Pointer("/holder_bin".into());
+    let Some(named) = by_bin(&mut **tx, bin).await? else {
+        let detail = "No organisation with this BIN is registered; the operator registers it.";
+        faults.push(Entry::new(at(), "unknown-organization", detail));
+        return Ok(None);
+    };
+    if !named.roles.iter().any(|role| matches!(role, Role::Enterprise | Role::ForestOwner)) {
+        let detail = "A ticket is held by an enterprise or a forest owner; this organisation is neither.";
+        faults.push(Entry::new(at(), "not-a-harvester", detail));
+    }
+    Ok(Some(named.id))
+}
+
+fn taken(error: sqlx::Error) -> Error {
+    let constraint = error.as_database_error().and_then(|refused| refused.constraint());
+    if constraint == Some("felling_ticket_number_key") {
+        let detail = "You have issued a ticket of this series and number already.";
+        return Error::Conflict(vec![Entry::new(
+            At::Pointer("/number".into()),
+            "ticket-number-taken",
+            detail,
+        )]);
+    }
+    error.into()
+}

@@ -1,0 +1,259 @@
+//! Tickets as they are answered, to those who may see them.
+
+use super::words::{FellingKind, TicketStatus};
+use crate::base::error::{Error, Result};
+use crate::base::geo::Plot;
+use crate::base::ids::{LineId, OrganizationId, TicketId};
+use crate::base::region::{Region, RegionNames};
+use crate::base::units::{Area, LocalDate, Volume};
+use crate::evidence::chain::{Subject, SubjectKind};
+use crate::timber::party::bin::Bin;
+use crate::timber::party::key::Caller;
+use crate::timber::party::role::{OrganizationKind, Role};
+use crate::timber::wood::species::{Species, Wood};
+use serde::Serialize;
+use sqlx::{PgConnection, PgExecutor};
+use std::collections::HashMap;
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+/// A felling ticket as it stands now. Holds no personal data: of a sole trader or a farm it gives the id only.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct TicketView {
+    /// Id.
+    pub id: TicketId,
+    /// Series.
+    #[schema(example = "АБ")]
+    pub series: String,
+    /// Number.
+    #[schema(example = "0012345")]
+    pub number: String,
+    /// Day of issue.
+    pub issued_on: LocalDate,
+    /// Whether it is in force.
+    pub status: TicketStatus,
+    /// The forest owner that issued it.
+    pub issuer_id: OrganizationId,
+    /// Its name; null for a sole trader or a farm.
+    pub issuer_name: Option<String>,
+    /// Who may fell under it.
+    pub holder_id: OrganizationId,
+    /// The holder's BIN; null for a sole trader or a farm.
+    pub holder_bin: Option<Bin>,
+    /// The holder's name; null for a sole trader or a farm.
+    pub holder_name: Option<String>,
+    /// Kind of felling.
+    pub felling_kind: FellingKind,
+    /// Forest category.
+    pub forest_category: String,
+    /// Forest type.
+    pub forest_type: String,
+    /// Where the timber stands.
+    pub origin: Origin,
+    /// Area in hectares.
+    pub area_ha: Option<Area>,
+    /// Contour.
+    pub plot: Option<Plot>,
+    /// First local day of felling.
+    pub felling_from: LocalDate,
+    /// Last local day of felling, extensions included.
+    pub felling_until: LocalDate,
+    /// Last local day of removal, extensions included.
+    pub removal_until: Option<LocalDate>,
+    /// What may be felled, in the order of the ticket.
+    pub lines: Vec<LineView>,
+}
+
+/// Where the timber of a ticket stands.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct Origin {
+    /// Region.
+    pub region: &'static RegionNames,
+    /// District.
+    pub district: Option<String>,
+    /// Forestry.
+    pub forestry: String,
+    /// Compartment.
+    pub compartment: String,
+    /// Sub-compartment.
+    pub subcompartment: Option<String>,
+    /// Cutting area.
+    pub cutting_area: Option<String>,
+}
+
+/// One line of a ticket, and how far it is used.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct LineView {
+    /// Id.
+    pub id: LineId,
+    /// Species.
+    pub species: Species,
+    /// Kind of wood.
+    pub wood: Wood,
+    /// Permitted volume.
+    pub volume_m3: Volume,
+    /// Volume marked on it, corrections included.
+    pub marked_m3: Volume,
+    /// What remains; negative where more is marked, within the tolerance.
+    pub remaining_m3: Volume,
+}
+
+/// One ticket, whoever asks: for an answer to someone known to be a party of it.
+///
+/// # Errors
+/// Not found.
+pub async fn view(db: &mut PgConnection, id: TicketId) -> Result<TicketView> {
+    rows(db, &[id.0], None).await?.pop().ok_or(Error::NotFound)
+}
+
+/// One ticket, if `caller` may see it: its issuer, its holder, an inspector.
+///
+/// # Errors
+/// Not found, also for what the caller may not see.
+pub async fn get(db: &mut PgConnection, caller: &Caller, id: TicketId) -> Result<TicketView> {
+    rows(db, &[id.0], party(caller)).await?.pop().ok_or(Error::NotFound)
+}
+
+/// Tickets that `caller` may see, in the order they were entered, behind `after`.
+pub async fn list(
+    db: &mut PgConnection,
+    caller: &Caller,
+    after: Option<TicketId>,
+    limit: i64,
+) -> Result<Vec<TicketView>> {
+    let (party, after) = (party(caller), after.map_or(Uuid::nil(), |id| id.0));
+    // Each side by its own index: one condition over both would walk everybody's tickets.
+    let ids = match party {
+        None => {
+            sqlx::query_scalar!(
+                "SELECT id FROM felling_ticket WHERE id > $1 ORDER BY id LIMIT $2",
+                after,
+                limit
+            )
+            .fetch_all(&mut *db)
+            .await?
+        }
+        Some(party) => {
+            sqlx::query_scalar!(
+                r#"SELECT id AS "id!" FROM (
+                       (SELECT id FROM felling_ticket WHERE issuer_id = $1 AND id > $2 ORDER BY id LIMIT $3)
+                       UNION
+                       (SELECT id FROM felling_ticket WHERE holder_id = $1 AND id > $2 ORDER BY id LIMIT $3)
+                   ) either ORDER BY id LIMIT $3"#,
+                party.0,
+                after,
+                limit
+            )
+            .fetch_all(&mut *db)
+            .await?
+        }
+    };
+    rows(db, &ids, party).await
+}
+
+/// The chain of a ticket, whoever asks: for who was found to see the ticket ([`get`]).
+///
+/// # Errors
+/// Not found; a stored row that cannot be.
+pub async fn subject(db: impl PgExecutor<'_>, id: TicketId) -> Result<Subject> {
+    let row = sqlx::query!("SELECT salt, head_seq FROM felling_ticket WHERE id = $1", id.0)
+        .fetch_optional(db)
+        .await?
+        .ok_or(Error::NotFound)?;
+    Subject::stored(SubjectKind::FellingTicket, id.0, &row.salt, row.head_seq)
+}
+
+/// Whose tickets a caller sees: an inspector everybody's.
+fn party(caller: &Caller) -> Option<OrganizationId> {
+    (!caller.is(Role::Inspector)).then_some(caller.organization)
+}
+
+async fn rows(db: &mut PgConnection, ids: &[Uuid], party: Option<OrganizationId>) -> Result<Vec<TicketView>> {
+    let rows = sqlx::query!(
+        r#"SELECT t.id, t.issuer_id, t.holder_id, t.series, t.number, t.issued_on AS "issued_on: LocalDate",
+                  t.felling_kind AS "felling_kind: FellingKind", t.forest_category, t.forest_type,
+                  t.region AS "region: Region", t.district, t.forestry, t.compartment, t.subcompartment,
+                  t.cutting_area, t.area_ha AS "area_ha: Area", t.plot, t.felling_from AS "felling_from: LocalDate",
+                  t.felling_until AS "felling_until: LocalDate", t.removal_until AS "removal_until: LocalDate",
+                  t.cancelled_at, i.name AS issuer_name, i.kind AS "issuer_kind: OrganizationKind",
+                  h.name AS holder_name, h.bin AS "holder_bin: Bin", h.kind AS "holder_kind: OrganizationKind"
+           FROM felling_ticket t
+           JOIN organization i ON i.id = t.issuer_id
+           JOIN organization h ON h.id = t.holder_id
+           WHERE t.id = ANY($1) AND ($2::uuid IS NULL OR t.issuer_id = $2 OR t.holder_id = $2)
+           ORDER BY t.id"#,
+        ids,
+        party.map(|id| id.0)
+    )
+    .fetch_all(&mut *db)
+    .await?;
+    let ids: Vec<Uuid> = rows.iter().map(|row| row.id).collect();
+    let mut lines = lines(db, &ids).await?;
+    rows.into_iter()
+        .map(|row| {
+            let legal = |kind| kind == OrganizationKind::LegalEntity;
+            let plot = row.plot.as_deref().map(|text| stored_plot(row.id.into(), text)).transpose()?;
+            Ok(TicketView {
+                id: row.id.into(),
+                series: row.series,
+                number: row.number,
+                issued_on: row.issued_on,
+                status: if row.cancelled_at.is_some() { TicketStatus::Cancelled } else { TicketStatus::Open },
+                issuer_id: row.issuer_id.into(),
+                issuer_name: row.issuer_name.filter(|_| legal(row.issuer_kind)),
+                holder_id: row.holder_id.into(),
+                holder_bin: row.holder_bin.filter(|_| legal(row.holder_kind)),
+                holder_name: row.holder_name.filter(|_| legal(row.holder_kind)),
+                felling_kind: row.felling_kind,
+                forest_category: row.forest_category,
+                forest_type: row.forest_type,
+                origin: Origin {
+                    region: row.region.names(),
+                    district: row.district,
+                    forestry: row.forestry,
+                    compartment: row.compartment,
+                    subcompartment: row.subcompartment,
+                    cutting_area: row.cutting_area,
+                },
+                area_ha: row.area_ha,
+                plot,
+                felling_from: row.felling_from,
+                felling_until: row.felling_until,
+                removal_until: row.removal_until,
+                lines: lines.remove(&row.id).unwrap_or_default(),
+            })
+        })
+        .collect()
+}
+
+async fn lines(db: &mut PgConnection, tickets: &[Uuid]) -> Result<HashMap<Uuid, Vec<LineView>>> {
+    let rows = sqlx::query!(
+        r#"SELECT id, ticket_id, species AS "species: Species", wood AS "wood: Wood",
+                  permitted_m3 AS "permitted: Volume", marked_m3 AS "marked: Volume"
+           FROM ticket_line WHERE ticket_id = ANY($1) ORDER BY ticket_id, position"#,
+        tickets
+    )
+    .fetch_all(&mut *db)
+    .await?;
+    let mut found: HashMap<Uuid, Vec<LineView>> = HashMap::with_capacity(tickets.len());
+    for row in rows {
+        let remaining = row.permitted.checked_sub(row.marked);
+        let remaining_m3 =
+            remaining.ok_or_else(|| Error::BadRow(format!("ticket_line.marked_m3 of {}", row.id)))?;
+        found.entry(row.ticket_id).or_default().push(LineView {
+            id: row.id.into(),
+            species: row.species,
+            wood: row.wood,
+            volume_m3: row.permitted,
+            marked_m3: row.marked,
+            remaining_m3,
+        });
+    }
+    Ok(found)
+}
+
+/// A plot as the row keeps it.
+pub(super) fn stored_plot(ticket: TicketId, text: &str) -> Result<Plot> {
+    Plot::from_stored(text)
+        .map_err(|refused| Error::BadRow(format!("felling_ticket.plot of {ticket}: {refused}")))
+}

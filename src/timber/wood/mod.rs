@@ -1,0 +1,5 @@
+//! Wood itself: species and kinds, the volume table of GOST 2708-75, the tolerance of a ticket's volume.
+
+pub mod species;
+pub mod tolerance;
+pub mod volume_table;

@@ -1,0 +1,476 @@
+//! The floor plan of src, held by reading the source.
+//!
+//! A *node* is a direct child of a group: a folder (`src/timber/seal/**`) or a file (`src/base/error.rs`).
+//! `lib.rs` and `main.rs` belong to no node. Imports are read from `use` trees, and from paths in bodies,
+//! macros, attributes and the strings of attributes. Comments, other strings and what only tests compile are
+//! cut out first. A path that goes through a re-export imports both what it names and what that really is,
+//! so neither a `pub use` nor the root of a group can hide an import.
+//!
+//! Limits: a name that a glob import brings in counts for the module of the glob and for what that module
+//! re-exports, not for the single name; paths that a macro pastes together from pieces are not seen; a path
+//! in a `macro_rules!` body counts for the module that defines the macro.
+//!
+//! `cargo test --test architecture draw -- --ignored --nocapture` prints all imports between nodes.
+//! `ARCHITECTURE_SRC` reads another folder than src, `ARCHITECTURE_FILES=1` draws files instead of nodes.
+
+#[path = "architecture/imports.rs"]
+mod imports;
+#[path = "architecture/lex.rs"]
+mod lex;
+#[path = "architecture/snippets.rs"]
+mod snippets;
+
+use imports::{GROUPS, Import, Mention, Tree, files_below};
+use lex::{Kind, Token, behind_group, is_word};
+use std::cmp::Ordering;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::path::PathBuf;
+use std::sync::LazyLock;
+
+/// Imports that break a rule and are tolerated: node, imported node, reason. An entry that is no longer
+/// needed fails the test, so this list only gets shorter.
+const EXCEPTIONS: &[(&str, &str, &str)] = &[];
+
+/// Groups that may import every group right of them.
+const ORDER: [&str; 7] = ["commands", "http", "services", "timber", "evidence", "db", "base"];
+/// `net` stands beside `db`: it may import base only, and only these may import it.
+const IMPORT_NET: [&str; 4] = ["commands", "http", "services", "evidence"];
+/// A node of timber may import nodes of lower levels only.
+const TIMBER_LEVELS: [&[&str]; 8] = [
+    &["wood"],
+    &["event"],
+    &["party"],
+    &["finding"],
+    &["ticket", "seal"],
+    &["custody"],
+    &["waybill"],
+    &["track", "mill"],
+];
+/// Where axum may be named.
+const AXUM: [&str; 3] = ["src/http/", "src/net/", "src/commands/demo"];
+/// A position in a request body, and where it may be made.
+const LOCATION: [&str; 2] = ["At", "Pointer"];
+const MAKE_LOCATIONS: [&str; 2] = ["src/http/", "src/base/input"];
+const MAX_LINES: usize = 640;
+/// Words of a dialect that this project gives up; comments are to say what is meant in standard terms.
+const MAX_DIALECT_WORDS: usize = 405;
+const DIALECT: [&str; 10] =
+    ["told", "whoever", "whose", "nobody", "somebody", "stranger", "strangers", "he", "his", "him"];
+
+static TODAY: LazyLock<Tree> = LazyLock::new(|| {
+    let root = std::env::var_os("ARCHITECTURE_SRC").map_or_else(
+        || {
+            let root = std::env::var_os("CARGO_MANIFEST_DIR").map(PathBuf::from);
+            root.or_else(|| option_env!("CARGO_MANIFEST_DIR").map(PathBuf::from))
+                .unwrap_or_default()
+                .join("src")
+        },
+        PathBuf::from,
+    );
+    Tree::new(&files_below(&root))
+});
+
+fn report(rule: &str, problems: &[String]) {
+    assert!(problems.is_empty(), "{rule}: broken {} times\n{}", problems.len(), problems.join("\n"));
+}
+
+/// Every file is in a group, and the root of a group only declares modules and re-exports.
+fn misplaced(tree: &Tree) -> Vec<String> {
+    let mut problems = Vec::new();
+    for source in &tree.sources {
+        let path = &source.path;
+        let group = source.module.first().map_or("", String::as_str);
+        problems.extend(hidden_code(&source.tokens).map(|line| {
+            format!("{path}:{line} takes code from elsewhere, which hides imports: declare a plain module")
+        }));
+        if source.module.is_empty() {
+            continue;
+        }
+        if !GROUPS.contains(&group) {
+            problems.push(format!("{path}:1 is in none of {}: move it into one", GROUPS.join(", ")));
+        } else if let [group] = &source.module[..] {
+            problems.extend(not_a_declaration(&source.tokens).map(|line| {
+                format!("{path}:{line} has code: the root of {group} may only declare and re-export modules")
+            }));
+        }
+        if let ["timber", node, ..] = source.module.iter().map(String::as_str).collect::<Vec<_>>()[..]
+            && timber_level(node).is_none()
+        {
+            problems.push(format!("{path}:1: timber/{node} is in no level of TIMBER_LEVELS: give it one"));
+        }
+    }
+    problems
+}
+
+/// The line of the first item that is neither `mod name;` nor `use`.
+fn not_a_declaration(tokens: &[Token]) -> Option<usize> {
+    let mut at = 0;
+    while let Some(token) = tokens.get(at) {
+        match token.word() {
+            None if token.is('#') => {
+                at = behind_group(tokens, at + 1 + usize::from(tokens.get(at + 1)?.is('!')));
+            }
+            Some("pub") if tokens.get(at + 1)?.is('(') => at = behind_group(tokens, at + 1),
+            Some("pub") => at += 1,
+            Some("use") => at += 1 + tokens[at..].iter().position(|token| token.is(';'))?,
+            Some("mod") if tokens.get(at + 2).is_some_and(|token| token.is(';')) => at += 3,
+            _ => return Some(token.line),
+        }
+    }
+    None
+}
+
+/// The line of a `#[path]`, an `include!` or an `extern crate self as name`.
+fn hidden_code(tokens: &[Token]) -> Option<usize> {
+    let hides = |three: &&[Token]| {
+        three[0].is('[') && three[1].is_word("path") && three[2].is('=')
+            || three[0].is_word("include") && three[1].is('!')
+            || three[0].is_word("extern") && three[1].is_word("crate") && three[2].is_word("self")
+    };
+    tokens.windows(3).find(hides).map(|three| three[0].line)
+}
+
+fn timber_level(node: &str) -> Option<usize> {
+    TIMBER_LEVELS.iter().position(|level| level.contains(&node))
+}
+
+/// Why a node may not import another one, circles aside.
+fn forbidden(from: &str, to: &str) -> Option<String> {
+    let (from_group, from_node) = from.split_once('/').unwrap_or((from, ""));
+    let (to_group, to_node) = to.split_once('/').unwrap_or((to, ""));
+    if from_group == to_group {
+        let levels = (timber_level(from_node)?, timber_level(to_node)?);
+        return match levels.0.cmp(&levels.1) {
+            Ordering::Less if from_group == "timber" => Some(format!("{from} is below {to}")),
+            Ordering::Equal if from_group == "timber" => Some(format!("{from} and {to} are on one level")),
+            _ => None,
+        };
+    }
+    let place = |group: &str| ORDER.iter().position(|one| *one == group);
+    match (place(from_group), place(to_group)) {
+        (Some(from_place), Some(to_place)) if from_place < to_place => None,
+        (Some(_), Some(_)) => Some(format!("{from_group} is below {to_group}")),
+        (Some(_), None) if to_group == "net" && IMPORT_NET.contains(&from_group) => None,
+        (Some(_), None) if to_group == "net" => {
+            Some(format!("{from_group} may not import net, only {} may", IMPORT_NET.join(", ")))
+        }
+        (None, Some(_)) if from_group == "net" && to_group == "base" => None,
+        (None, Some(_)) if from_group == "net" => Some("net may import base only".to_owned()),
+        // From lib.rs or main.rs, or outside of the groups, which `misplaced` reports.
+        _ => None,
+    }
+}
+
+fn direction_problems(imports: &[Import]) -> Vec<(&Import, String)> {
+    let mut problems = Vec::new();
+    for import in imports {
+        let Import { from, to, at, what } = import;
+        if let Some(reason) = forbidden(from, to) {
+            let mend = "move the shared part down, or pass it in from above";
+            problems.push((import, format!("{at} imports {what}: {reason}; {mend}")));
+        }
+    }
+    problems
+}
+
+/// The imports between nodes of one group that are part of a circle.
+fn circle_problems(imports: &[Import]) -> Vec<(&Import, String)> {
+    let group = |node: &str| node.split_once('/').map(|(group, _)| group.to_owned());
+    let inside = |one: &&Import| {
+        group(&one.from).is_some_and(|from| GROUPS.contains(&from.as_str()) && group(&one.to) == Some(from))
+    };
+    let mut next: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+    for import in imports.iter().filter(inside) {
+        next.entry(&import.from).or_default().insert(&import.to);
+    }
+    let mut problems = Vec::new();
+    for import in imports.iter().filter(inside) {
+        let Import { from, to, at, what } = import;
+        if let Some(way) = shortest_way(&next, to, from) {
+            let circle = format!("{from} → {}", way.join(" → "));
+            let mend = "move the shared part below both";
+            problems.push((import, format!("{at} imports {what}: a circle {circle}; {mend}")));
+        }
+    }
+    problems
+}
+
+fn shortest_way<'a>(
+    next: &BTreeMap<&'a str, BTreeSet<&'a str>>,
+    from: &'a str,
+    to: &str,
+) -> Option<Vec<&'a str>> {
+    let (mut ways, mut seen) = (VecDeque::from([vec![from]]), BTreeSet::from([from]));
+    while let Some(way) = ways.pop_front() {
+        let here = *way.last()?;
+        if here == to {
+            return Some(way);
+        }
+        for there in next.get(here).into_iter().flatten().filter(|there| seen.insert(there)) {
+            ways.push_back([&way[..], &[*there]].concat());
+        }
+    }
+    None
+}
+
+fn is_excepted(import: &Import, exceptions: &[(&str, &str, &str)]) -> bool {
+    exceptions.iter().any(|(from, to, _)| *from == import.from && *to == import.to)
+}
+
+/// What is wrong after the exceptions; those for a circle take its imports out before circles are sought.
+fn import_problems(imports: &[Import], exceptions: &[(&str, &str, &str)]) -> [Vec<String>; 2] {
+    let rest: Vec<Import> = imports.iter().filter(|one| !is_excepted(one, exceptions)).cloned().collect();
+    [direction_problems(&rest), circle_problems(&rest)]
+        .map(|problems| problems.into_iter().map(|(_, problem)| problem).collect())
+}
+
+fn exception_problems(imports: &[Import], exceptions: &[(&str, &str, &str)]) -> Vec<String> {
+    let mut wrong = direction_problems(imports);
+    wrong.extend(circle_problems(imports));
+    let mut problems = Vec::new();
+    for exception in exceptions {
+        let (from, to, reason) = exception;
+        if reason.trim().is_empty() {
+            problems.push(format!("EXCEPTIONS: {from} → {to} has no reason: write one"));
+        }
+        if !wrong.iter().any(|(import, _)| is_excepted(import, std::slice::from_ref(exception))) {
+            problems.push(format!("EXCEPTIONS: {from} → {to} is no longer needed: strike it"));
+        }
+    }
+    problems
+}
+
+fn is_below(path: &str, places: &[&str]) -> bool {
+    places.iter().any(|place| path.starts_with(place))
+}
+
+fn axum_problems(tree: &Tree) -> Vec<String> {
+    let is_axum = |mention: &&Mention| {
+        tree.places(mention).iter().any(|place| place.len() > 1 && place[0].is_empty() && place[1] == "axum")
+    };
+    let wrong = tree.mentions.iter().filter(|mention| !is_below(&tree.sources[mention.source].path, &AXUM));
+    let at: BTreeSet<String> = wrong.filter(is_axum).map(|mention| tree.at(mention)).collect();
+    let mend = "return a value of this crate, and let http answer";
+    at.iter().map(|at| format!("{at} names axum: only http, net and commands/demo may; {mend}")).collect()
+}
+
+/// Whether a name of sqlx makes a statement: `query`, `query_as`, `query_file_scalar`, `raw_sql`, ..
+fn makes_statement(name: &str) -> bool {
+    name == "query" || name.starts_with("query_") || name == "raw_sql" || name == "QueryBuilder"
+}
+
+fn statement_problems(tree: &Tree, group: &str, mend: &str) -> Vec<String> {
+    let folder = format!("src/{group}/");
+    let mut at = BTreeSet::new();
+    for mention in tree.mentions.iter().filter(|one| tree.sources[one.source].path.starts_with(&folder)) {
+        let is_statement = |place: &Vec<String>| {
+            place.len() > 1
+                && place[..2] == ["", "sqlx"]
+                && (mention.is_glob() && place.len() == 2
+                    || place[2..].iter().any(|name| makes_statement(name)))
+        };
+        if tree.places(mention).iter().any(is_statement) {
+            at.insert(tree.at(mention));
+        }
+    }
+    for source in tree.sources.iter().filter(|source| source.path.starts_with(&folder)) {
+        for window in source.tokens.windows(4) {
+            let [first, second, third, fourth] = window else { continue };
+            let name = |token: &Token, test: fn(&str) -> bool| token.word().is_some_and(test);
+            let macro_call = name(first, makes_statement) && second.is('!');
+            // A text is a statement for `execute` and `fetch_*`.
+            let text = first.is('.')
+                && name(second, |name| name.starts_with("execute") || name.starts_with("fetch"))
+                && third.is('(')
+                && matches!(fourth.kind, Kind::Text(_));
+            if macro_call || text {
+                at.insert(format!("{}:{}", source.path, first.line));
+            }
+        }
+    }
+    at.into_iter().map(|at| format!("{at} makes an SQL statement: {mend}")).collect()
+}
+
+fn location_problems(tree: &Tree) -> Vec<String> {
+    let mut at = BTreeSet::new();
+    for source in tree.sources.iter().filter(|source| !is_below(&source.path, &MAKE_LOCATIONS)) {
+        let tokens = &source.tokens;
+        for here in 2..tokens.len() {
+            let own = tokens[here - 2].is_word("Self") && source.defines(LOCATION[0]);
+            let named = own || tokens[here - 2].is_word(LOCATION[0]);
+            let path = named && tokens[here - 1].kind == Kind::PathSep && tokens[here].is_word(LOCATION[1]);
+            if path && !is_pattern(tokens, here + 1) {
+                at.insert(format!("{}:{}", source.path, tokens[here].line));
+            }
+        }
+    }
+    // `use At::Pointer` and `use At::*` would hide the rest.
+    for mention in
+        tree.mentions.iter().filter(|one| !is_below(&tree.sources[one.source].path, &MAKE_LOCATIONS))
+    {
+        let place = tree.places(mention).pop().unwrap_or_default();
+        let hides = mention.is_use() && place.ends_with(&LOCATION.map(str::to_owned))
+            || mention.is_glob() && place.last().is_some_and(|last| last == LOCATION[0]);
+        if hides {
+            at.insert(tree.at(mention));
+        }
+    }
+    let [kind, variant] = LOCATION;
+    let mend = "return which value is wrong, and let the caller place it";
+    let rule = "only http and base/input know the body";
+    at.iter().map(|at| format!("{at} makes {kind}::{variant}: {rule}; {mend}")).collect()
+}
+
+/// Whether what ends before `from` is matched against, not made.
+fn is_pattern(tokens: &[Token], from: usize) -> bool {
+    let mut at = from;
+    if tokens.get(at).is_some_and(|token| token.is('(') || token.is('{')) {
+        at = behind_group(tokens, at);
+        let inner = &tokens[from..at];
+        if inner.iter().any(|token| token.is_word("_"))
+            || inner.windows(2).any(|two| two[0].is('.') && two[1].is('.'))
+        {
+            return true;
+        }
+    }
+    // Out of the enclosing patterns, as far as to what tells.
+    while let Some(token) = tokens.get(at) {
+        let next_is = |sign| tokens.get(at + 1).is_some_and(|token| token.is(sign));
+        match &token.kind {
+            Kind::FatArrow => return true,
+            Kind::Sign('=') => return !next_is('='),
+            Kind::Sign('|') => return !next_is('|'),
+            Kind::Word(word) => return word == "if",
+            Kind::Sign(')' | ']' | '}') => at += 1,
+            Kind::Sign(',') => {
+                while let Some(token) = tokens.get(at).filter(|token| !token.closes()) {
+                    if token.is(';') || token.kind == Kind::FatArrow {
+                        return false;
+                    }
+                    at = if token.opens() { behind_group(tokens, at) } else { at + 1 };
+                }
+            }
+            _ => return false,
+        }
+    }
+    false
+}
+
+fn size_problems(tree: &Tree) -> Vec<String> {
+    let long = tree.sources.iter().filter(|source| source.lines > MAX_LINES);
+    long.map(|source| format!("{}:{} of {MAX_LINES} lines: split it by subject", source.path, source.lines))
+        .collect()
+}
+
+/// The words of the dialect in a comment. The Unix user `nobody` stands in backticks.
+fn dialect_words(comment: &str) -> Vec<String> {
+    let comment = comment.to_lowercase();
+    let (mut words, mut before, mut start) = (Vec::new(), "", None);
+    for (at, sign) in comment.char_indices().chain([(comment.len(), ' ')]) {
+        match start {
+            None if is_word(sign) => start = Some(at),
+            Some(from) if !is_word(sign) => {
+                let word = &comment[from..at];
+                let quoted = word == "nobody" && comment[..from].ends_with('`') && sign == '`';
+                if DIALECT.contains(&word) && !quoted {
+                    words.push(word.to_owned());
+                } else if word == "house" && before == "the" && comment[..from].trim_end().ends_with("the") {
+                    words.push("the house".to_owned());
+                }
+                (before, start) = (word, None);
+            }
+            _ => {}
+        }
+    }
+    words
+}
+
+fn dialect(tree: &Tree) -> Vec<String> {
+    let mut found = Vec::new();
+    for source in &tree.sources {
+        for (line, comment) in &source.comments {
+            found.extend(
+                dialect_words(comment).iter().map(|word| format!("{}:{line} says \"{word}\"", source.path)),
+            );
+        }
+    }
+    found
+}
+
+#[test]
+fn every_file_has_its_place() {
+    report("every file is in a group, whose root only declares and re-exports modules", &misplaced(&TODAY));
+}
+
+#[test]
+fn imports_run_one_way() {
+    let [problems, _] = import_problems(&TODAY.imports(), EXCEPTIONS);
+    report(
+        "commands → http → services → timber → evidence → db → base, net beside db, timber by its levels",
+        &problems,
+    );
+}
+
+#[test]
+fn no_circles_within_a_group() {
+    let [_, problems] = import_problems(&TODAY.imports(), EXCEPTIONS);
+    report("no circles between the nodes of a group", &problems);
+}
+
+#[test]
+fn exceptions_are_needed() {
+    report("exceptions have reasons and are needed", &exception_problems(&TODAY.imports(), EXCEPTIONS));
+}
+
+#[test]
+fn only_http_names_axum() {
+    report("axum is named in http, net and commands/demo only", &axum_problems(&TODAY));
+}
+
+#[test]
+fn http_makes_no_statements() {
+    let mend = "move it to the module that owns the table, and call that";
+    report("no SQL in http", &statement_problems(&TODAY, "http", mend));
+}
+
+#[test]
+fn base_makes_no_statements() {
+    report("no SQL in base", &statement_problems(&TODAY, "base", "move it to db or above"));
+}
+
+#[test]
+fn only_http_and_input_make_locations() {
+    report("positions in a body are made in http and base/input only", &location_problems(&TODAY));
+}
+
+#[test]
+fn no_file_is_too_long() {
+    report("files have a length that can be read", &size_problems(&TODAY));
+}
+
+#[test]
+fn comments_speak_plainly() {
+    let found = dialect(&TODAY);
+    let count = found.len();
+    assert!(
+        count <= MAX_DIALECT_WORDS,
+        "{count} words in comments, of {MAX_DIALECT_WORDS}: name the caller, the client or the process instead\n{}",
+        found.join("\n")
+    );
+}
+
+/// Prints each import with its count and first line: from, to, count, example.
+#[test]
+#[ignore = "prints; asserts nothing"]
+fn draw() {
+    let tree = &*TODAY;
+    let files = std::env::var_os("ARCHITECTURE_FILES").is_some();
+    let imports = if files { tree.imports_between_files() } else { tree.imports() };
+    let mut edges: BTreeMap<(&str, &str), Vec<&Import>> = BTreeMap::new();
+    for import in &imports {
+        edges.entry((&import.from, &import.to)).or_default().push(import);
+    }
+    for ((from, to), imports) in edges {
+        println!("{from}\t{to}\t{}\t{} {}", imports.len(), imports[0].at, imports[0].what);
+    }
+}
