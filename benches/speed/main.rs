@@ -10,6 +10,8 @@
 
 mod bench;
 mod blocking;
+#[path = "../../tests/support/chain.rs"]
+mod chain;
 mod check;
 mod database;
 mod load;

@@ -12,6 +12,7 @@ use std::str::FromStr;
 use clap::Args;
 use hyper::http::Uri;
 
+use super::check_digit::mod10;
 use crate::base::error::Invalid;
 use crate::base::token::Token;
 
@@ -225,17 +226,12 @@ impl FromStr for PublicUrl {
     }
 }
 
-/// Fourteen digits, the last of them the mod-10 check digit of GS1's General Specifications:
-/// weights 3, 1, 3, … from the right, the check digit excluded.
+/// Fourteen digits, the last of them the check digit.
 fn gtin(text: &str) -> Result<String, Invalid> {
-    let digits: Option<Vec<u32>> = text.chars().map(|c| c.to_digit(10)).collect();
-    let sum = |digits: &[u32]| digits.iter().zip([3, 1].iter().cycle()).map(|(d, w)| d * w).sum::<u32>();
-    match digits.as_deref() {
-        Some([body @ .., check]) if body.len() == 13 && (sum(body) + check).is_multiple_of(10) => {
-            Ok(text.to_owned())
-        }
-        _ => Err(Invalid::new("bad-gtin", "A GTIN has 14 digits, the last of them its check digit.")),
-    }
+    let digits = text.len() == 14 && text.bytes().all(|byte| byte.is_ascii_digit());
+    let number = text.parse::<u64>().ok().filter(|number| digits && mod10(number / 10) == number % 10);
+    let refused = || Invalid::new("bad-gtin", "A GTIN has 14 digits, the last of them its check digit.");
+    number.map(|_| text.to_owned()).ok_or_else(refused)
 }
 
 /// `path` for a sentence: as the administrator would type it.

@@ -1,5 +1,6 @@
 //! What every other group uses: no SQL statement, no axum, no rule of timber.
 
+pub mod check_digit;
 pub mod clock;
 pub mod config;
 pub mod error;

@@ -93,8 +93,8 @@ macro_rules! vocabulary {
     };
 }
 
-/// sqlx as TEXT for a type with `as_str` (by reference or value) and `parse`.
-macro_rules! sqlx_as_text {
+/// sqlx as TEXT, on the way in, for a type with `as_str` (by reference or value).
+macro_rules! sqlx_text_in {
     ([$($generics:tt)*] $name:ty) => {
         impl<$($generics)*> sqlx::Type<sqlx::Postgres> for $name {
             fn type_info() -> sqlx::postgres::PgTypeInfo {
@@ -122,6 +122,13 @@ macro_rules! sqlx_as_text {
                 <&str as sqlx::Encode<'_, sqlx::Postgres>>::encode_by_ref(&self.as_str(), buffer)
             }
         }
+    };
+}
+
+/// sqlx as TEXT, both ways, for a type with `as_str` and `parse`.
+macro_rules! sqlx_as_text {
+    ([$($generics:tt)*] $name:ty) => {
+        $crate::base::vocabulary::sqlx_text_in!([$($generics)*] $name);
 
         impl<'r, $($generics)*> sqlx::Decode<'r, sqlx::Postgres> for $name {
             fn decode(value: sqlx::postgres::PgValueRef<'r>) -> Result<Self, sqlx::error::BoxDynError> {
@@ -135,7 +142,7 @@ macro_rules! sqlx_as_text {
     };
 }
 
-pub(crate) use {sqlx_as_text, vocabulary};
+pub(crate) use {sqlx_as_text, sqlx_text_in, vocabulary};
 
 /// The refusal of a word that is not in the list. The word itself is not repeated: it is a stranger's.
 pub(crate) fn unknown(code: &'static str, words: &[&str]) -> crate::base::error::Invalid {

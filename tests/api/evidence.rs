@@ -1,11 +1,11 @@
 //! Evidence stays as it was written, is read in one descent, and tells on an insider who edits it.
 
+use crate::support::chain::{Fault, Revealed, Shown, faults};
 use crate::timber::{Timber, log};
 use crate::world::{Org, World};
 use chrono::{DateTime, Utc};
 use ormantrace::base::token::Token;
 use ormantrace::evidence::chain::bytes::{Hash, Salt};
-use ormantrace::evidence::chain::verify::{Fault, Revealed, Shown, faults};
 use ormantrace::services::reads::of_readers;
 use serde_json::Value;
 use sqlx::postgres::{PgArguments, Postgres};

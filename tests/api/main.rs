@@ -5,6 +5,7 @@ mod support;
 
 mod asking;
 mod batch;
+mod chain;
 mod codes;
 mod custody;
 mod evidence;

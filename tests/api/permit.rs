@@ -1,5 +1,6 @@
 //! Felling tickets.
 
+use crate::support::chain::{Revealed, Shown, faults};
 use crate::world::{Answer, Org, World, bin};
 use axum::body::Body;
 use axum::http::{Method, Request};
@@ -7,7 +8,6 @@ use chrono::DateTime;
 use ormantrace::base::ids::TicketId;
 use ormantrace::base::units::Volume;
 use ormantrace::evidence::chain::Tx;
-use ormantrace::evidence::chain::verify::{Revealed, Shown, faults};
 use ormantrace::evidence::chain::{Hash, Salt};
 use ormantrace::timber::ticket::{add_marked, lock_for_harvest};
 use serde_json::{Value, json};

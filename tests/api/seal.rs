@@ -1,12 +1,12 @@
 //! Seals: registered, made, handed on, voided, read.
 
+use crate::support::chain::{Revealed, Shown, faults};
 use crate::world::{Answer, Org, World};
 use axum::body::Body;
 use axum::http::{Method, Request};
 use chrono::DateTime;
 use ormantrace::base::ids::LogId;
 use ormantrace::evidence::chain::Tx;
-use ormantrace::evidence::chain::verify::{Revealed, Shown, faults};
 use ormantrace::evidence::chain::{Hash, Salt};
 use ormantrace::timber::seal::gs1::Gtin;
 use ormantrace::timber::seal::marking_code::Identification;

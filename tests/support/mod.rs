@@ -1,6 +1,7 @@
 //! What the test binaries share. Each uses a part of it.
 #![allow(dead_code, reason = "every test binary takes what it needs")]
 
+pub mod chain;
 pub mod pg;
 pub mod process;
 pub mod remains;

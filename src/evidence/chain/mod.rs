@@ -15,7 +15,6 @@ pub mod shown;
 pub mod size;
 pub mod subject;
 pub mod tx;
-pub mod verify;
 
 pub use append::{Draft, Head, NewHead, append};
 pub use bytes::{Entry, Hash, Salt, SubjectKind};
