@@ -1,4 +1,4 @@
-//! Voiding a seal, on a log or not.
+//! Voids a seal, applied to a log or not.
 
 use crate::base::error::{At, Entry, Error, Result};
 use crate::base::ids::{LogId, OperationId};
@@ -16,25 +16,25 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-/// What voiding a seal did.
+/// The response to voiding a seal.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct Voided {
-    /// The posting.
+    /// The write request.
     pub operation_id: OperationId,
     /// The seal.
     pub number: SealNumber,
-    /// Its status now: `void`.
+    /// Its new status: `void`.
     pub status: SealStatus,
-    /// Why.
+    /// Reason of the void.
     pub void_reason: Option<VoidReason>,
     /// The log that bears it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub log_id: Option<LogId>,
-    /// What was recorded: on the seal's batch, and on its log if it is on one.
+    /// The recorded events: one of the seal's batch, and one of its log if it is on one.
     pub events: Vec<MadeEvent>,
 }
 
-/// Why, as told.
+/// Reason and remark of a void, as sent by the client.
 #[derive(Clone, Debug)]
 pub struct Why {
     /// Reason.
@@ -43,11 +43,12 @@ pub struct Why {
     pub note: Option<Text>,
 }
 
-/// Voids a seal: its holder, the holder of the log that bears it, or the operator.
+/// Voids a seal. The caller must be its holder, the holder of the log that bears it, or the operator.
 ///
 /// # Errors
-/// [`Error::NotFound`] for a seal that is not there for the caller; 409 `seal-void` if it is void already,
-/// `transition-not-allowed` if its log is closed, `not-the-holder` if its log is somebody else's by now.
+/// [`Error::NotFound`] if the seal does not exist or the caller may not see it; 409 `seal-void` if it is void
+/// already, `transition-not-allowed` if the log is closed, `not-the-holder` if another organisation now
+/// holds the log.
 pub async fn void(tx: &mut Tx<'_>, by: &By, number: &SealNumber, why: &Why) -> Result<Voided> {
     let seal = lock_visible(tx, by, number).await?;
     if seal.status == SealStatus::Void {
@@ -87,7 +88,7 @@ pub async fn void(tx: &mut Tx<'_>, by: &By, number: &SealNumber, why: &Why) -> R
     answer(tx, by.operation, number, &subjects, &seqs).await
 }
 
-/// The seal under lock, if the caller may see it.
+/// Locks and returns the seal, if the caller may see it.
 pub async fn lock_visible(tx: &mut Tx<'_>, by: &By, number: &SealNumber) -> Result<SealRow> {
     let rows = lock_for_use(tx, std::slice::from_ref(number)).await?;
     let seal = rows.into_iter().next().flatten().ok_or(Error::NotFound)?;
@@ -101,7 +102,7 @@ pub async fn lock_visible(tx: &mut Tx<'_>, by: &By, number: &SealNumber) -> Resu
     if holder == Some(by.organization.0) { Ok(seal) } else { Err(Error::NotFound) }
 }
 
-/// The log's side: adds `seal_voided` to its chain, and notes that its seal is void.
+/// Adds `seal_voided` to the log's chain and updates the log's present state: its seal is void.
 async fn on_applied_seal_voided(tx: &mut Tx<'_>, by: &By, log: LogId, why: &Why) -> Result<NewHead> {
     let row = row::lock(tx, &[log]).await?.pop();
     let row = row.ok_or_else(|| Error::BadRow(format!("seal.log_id: no log {log}")))?;
@@ -113,7 +114,7 @@ async fn on_applied_seal_voided(tx: &mut Tx<'_>, by: &By, log: LogId, why: &Why)
         ),
         Refused::NotYours => conflict(
             "not-the-holder",
-            "The log that bears it is somebody else's by now; its holder may void the seal.".to_owned(),
+            "Another organisation now holds the log of this seal and may void it.".to_owned(),
         ),
     })?;
     let moment = by.moment()?;
@@ -143,14 +144,14 @@ async fn on_applied_seal_voided(tx: &mut Tx<'_>, by: &By, log: LogId, why: &Why)
     let head = chain::append(tx, by.now, vec![draft])
         .await?
         .pop()
-        .ok_or_else(|| Error::BadRow(format!("log {log}: nothing was added")))?;
+        .ok_or_else(|| Error::BadRow(format!("log {log}: no event was added")))?;
     let mut state = row.state;
     state.apply(&content)?;
     row::save(tx, &[(state, head.clone())], &[]).await?;
     Ok(head)
 }
 
-/// The answer to a void, from the events that it made.
+/// The response to a void, built from its events.
 pub async fn answer(
     tx: &mut Tx<'_>,
     operation: OperationId,

@@ -1,4 +1,4 @@
-//! What every event of an organisation or a ticket says in its business part: who, with which key, when.
+//! The common fields of the business parts of organisation and ticket events: who, with which key, when.
 
 use super::content::Told;
 use crate::base::error::Result;
@@ -7,20 +7,20 @@ use crate::base::units::Moment;
 use chrono::{DateTime, NaiveDate, Utc};
 use serde::Serialize;
 
-/// Kazakhstan's offset from UTC in minutes, since 2024 the same everywhere: the local day of what is
-/// recorded at a desk, where nobody tells a time.
+/// Kazakhstan's offset from UTC in minutes, uniform since 2024. It gives the local day of events recorded at
+/// a desk, where requests contain no time.
 const DESK_OFFSET: i16 = 300;
 
-/// The common head of business parts, flattened into each.
+/// The fields common to these business parts, flattened into each.
 #[derive(Clone, Debug, Serialize)]
 pub struct Act {
-    /// The key it was recorded with.
+    /// The key with which it was recorded.
     pub key: KeyId,
-    /// When: the server's own time, since what is done at a desk is done as it is sent.
+    /// The server's time: an act at a desk happens when its request is sent.
     pub occurred: Told,
-    /// The posting.
+    /// The write request.
     pub operation: OperationId,
-    /// Who recorded it.
+    /// The organisation that recorded it.
     pub organization: OrganizationId,
     #[serde(skip)]
     moment: Moment,
@@ -47,9 +47,9 @@ impl Act {
     }
 }
 
-/// `now` as it is told at a desk.
+/// `now` with Kazakhstan's offset.
 pub(crate) fn desk_moment(now: DateTime<Utc>) -> Result<Moment> {
     Moment::new(now, DESK_OFFSET).map_err(|refused| {
-        crate::base::error::Error::Unavailable(format!("the clock stands wrong: {refused}").into())
+        crate::base::error::Error::Unavailable(format!("the server's clock is wrong: {refused}").into())
     })
 }

@@ -3,12 +3,12 @@
 use crate::base::error::Invalid;
 use crate::base::vocabulary::sqlx_as_text;
 
-/// A BIN or IIN: 12 digits, the last of which checks the others. Nothing more is assumed of it.
+/// A BIN or IIN: 12 digits, the last of which is a check digit. No other structure is assumed.
 ///
-/// Check digit: Σ digit·weight mod 11 over the first eleven with weights 1…11; if that is 10, again with
-/// 3…11, 1, 2; if it is 10 again, no such number is issued.
+/// Check digit: Σ digit·weight mod 11 over the first eleven with weights 1…11. If the result is 10, it is
+/// computed again with weights 3…11, 1, 2. If it is 10 again, no such number is issued.
 ///
-/// An IIN is personal data: `Debug` shows its last four digits only, so that no record of a failure holds one.
+/// An IIN is personal data: `Debug` shows its last four digits only, so that no error or trace contains it.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Bin([u8; 12]);
 
@@ -16,7 +16,7 @@ const FIRST: [u32; 11] = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11];
 const SECOND: [u32; 11] = [3, 4, 5, 6, 7, 8, 9, 10, 11, 1, 2];
 
 impl Bin {
-    /// Reads 12 digits; refused with `bin-malformed` or `bin-check-digit`.
+    /// Reads 12 digits. Errors: `bin-malformed`, `bin-check-digit`.
     pub fn parse(text: &str) -> Result<Self, Invalid> {
         let digits: [u8; 12] = text
             .as_bytes()
@@ -28,7 +28,7 @@ impl Bin {
             Some(check) if check == u32::from(digits[11] - b'0') => Ok(Self(digits)),
             _ => Err(Invalid::new(
                 "bin-check-digit",
-                "The last digit does not agree with the others: the BIN or IIN has a slip of the pen in it.",
+                "The last digit, a check digit, does not match the others: the BIN or IIN was mistyped.",
             )),
         }
     }
@@ -40,7 +40,7 @@ impl Bin {
     }
 }
 
-/// What the twelfth digit must be; none if no number begins with these eleven.
+/// The correct twelfth digit; `None` if no number begins with these eleven.
 fn check_digit(digits: &[u8; 12]) -> Option<u32> {
     let sum = |weights: [u32; 11]| {
         digits.iter().zip(weights).map(|(digit, weight)| u32::from(digit - b'0') * weight).sum::<u32>() % 11
@@ -102,7 +102,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// The eleven digits with the check digit they need, if there is one.
+    /// The eleven digits followed by their check digit, if there is one.
     fn completed(eleven: &str) -> Option<String> {
         let digits: [u8; 12] = format!("{eleven}0").into_bytes().try_into().unwrap();
         check_digit(&digits).map(|check| format!("{eleven}{check}"))
@@ -157,7 +157,8 @@ mod tests {
                 let mut wrong = good.into_bytes();
                 wrong[at] = b'0' + (wrong[at] - b'0' + step) % 10;
                 let wrong = String::from_utf8(wrong).unwrap();
-                // The second round of weights may by chance agree; the last digit never.
+                // The second set of weights may give the same check digit by chance. A wrong last digit
+                // is always detected.
                 if at == 11 {
                     prop_assert!(Bin::parse(&wrong).is_err());
                 } else if let Ok(bin) = Bin::parse(&wrong) {

@@ -1,4 +1,4 @@
-//! The first start: an empty database has nobody who could register anybody.
+//! The first start: creates the operator, because in an empty database no organisation could register it.
 
 use super::bin::Bin;
 use super::key_record::{self, NewKey};
@@ -13,39 +13,39 @@ use crate::evidence::chain::Tx;
 use crate::timber::event::act::Act;
 use sqlx::PgPool;
 
-/// BIN of the operator that a first start makes. A BIN begins with the year and month of registration, and
-/// month 00 is nobody's; its check digit is right.
+/// BIN of the operator that a first start creates. A BIN begins with the year and month of registration, so
+/// no organisation has a BIN with month 00. The check digit is valid.
 pub const DEMONSTRATION_BIN: &str = "000040000019";
 
-/// Name of the advisory lock under which instances that start together make one operator.
+/// Advisory lock that makes instances starting at once create only one operator.
 const LOCK: i64 = 0x6f72_6d61_6e5f_6f70;
 
-/// What a start found or made.
+/// Result of [`bootstrap_operator`].
 #[derive(Clone, Debug)]
 pub enum Bootstrap {
-    /// The operator got its first key.
+    /// The operator has received its first key.
     Made {
         /// The operator.
         organization: OrganizationId,
         /// The key.
         key: KeyId,
-        /// The token, if it was made here: to be printed once.
+        /// The token, if it was generated here; it must be printed once.
         token: Option<Token>,
     },
     /// The operator has keys already; nothing was changed.
     Kept {
-        /// Whether a token was given, which is worth a warning: it is ignored.
+        /// Whether a token was given. It is ignored, and the caller should warn.
         token_ignored: bool,
     },
 }
 
-/// Makes the operator's organisation and its first key, where they are missing. Safe to call at each
-/// start and by several instances at once.
+/// Creates the operator's organisation and its first key, if they are missing. Safe to call at each start
+/// and by several instances at once.
 ///
-/// `token` is the operator's own choice; without one, a random one is made. Its key never expires.
+/// `token` is the operator's own choice; without it, a random token is generated. The key never expires.
 ///
 /// # Errors
-/// If the token is another organisation's already, or the database fails.
+/// If the token already belongs to another organisation, or the database fails.
 pub async fn bootstrap_operator(
     pool: &PgPool,
     clock: &Clock,
@@ -75,7 +75,7 @@ pub async fn bootstrap_operator(
             kind: OrganizationKind::LegalEntity,
             roles: vec![Role::Operator],
         };
-        // It registers itself: nobody else is there.
+        // The operator registers itself: no other organisation exists.
         register(&mut tx, &Act::of(id, key, now)?, id, &new).await?.id
     };
     let made = if token.is_none() { Some(Token::random()) } else { None };

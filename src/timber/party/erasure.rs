@@ -1,8 +1,8 @@
-//! What is left of an erasure: an event that says which events lost their personal part.
+//! Records an erasure: an event that identifies the events that lost their personal part.
 //!
-//! Without it, an event whose personal part was made to lead nowhere would look like a lawful
-//! erasure. It stands on the chain of the organisation that had recorded the person, one event for
-//! each row of table `personal` that was deleted, in the transaction that deleted it.
+//! Without it, an event with a personal part removed by tampering would look like a lawful erasure. It is
+//! an event on the chain of the organisation that had recorded the person, one for each deleted row of
+//! table `personal`, in the transaction that deletes the row.
 
 use super::head;
 use crate::base::error::{Error, Result};
@@ -21,7 +21,7 @@ use uuid::Uuid;
 /// Type of the event.
 pub const ERASED: &str = "personal_erased";
 
-/// Public part.
+/// The public part of the event.
 #[derive(Serialize)]
 struct Public {
     v: u8,
@@ -31,24 +31,24 @@ struct Public {
     on: NaiveDate,
 }
 
-/// Business part.
+/// The business part of the event.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Business {
     /// Version of this part.
     pub v: u8,
-    /// The organisation that had recorded the person, whose chain it stands on.
+    /// The organisation that had recorded the person; the event is on its chain.
     pub organization: OrganizationId,
-    /// Names the erasure: all its events have the same.
+    /// Id of the erasure, the same in all its events.
     pub operation: OperationId,
-    /// When.
+    /// Time of the erasure.
     pub occurred: Told,
     /// The row of table `personal` that was deleted.
     pub personal: Uuid,
-    /// How many events had their personal part there.
+    /// Number of events that had their personal part in that row.
     pub events: u32,
     /// SHA-256 in hex over their sorted lines `subject_id SPACE seq LF`.
     pub digest: String,
-    /// The command that erased, without what it looked for.
+    /// The erase command, without its search terms.
     pub command: String,
 }
 
@@ -71,7 +71,8 @@ pub fn events_digest(events: &[(Uuid, i32)]) -> Hash {
     Hash(hasher.finalize().into())
 }
 
-/// The events that have their personal part in a row: the first ones of a harvest's logs, or of an organisation.
+/// The events that have their personal part in a row: the first events of a harvest's logs, or the first
+/// event of an organisation.
 pub async fn events_of(db: &mut PgConnection, personal: Uuid) -> Result<Vec<(Uuid, i32)>> {
     let rows = sqlx::query_file!("src/timber/party/events_of.sql", personal).fetch_all(db).await?;
     Ok(rows.into_iter().map(|row| (row.subject_id, row.seq)).collect())
@@ -82,14 +83,14 @@ pub async fn events_of(db: &mut PgConnection, personal: Uuid) -> Result<Vec<(Uui
 pub struct Deleted {
     /// Its id.
     pub personal: Uuid,
-    /// The organisation that had recorded it.
+    /// The organisation that had recorded the person.
     pub organization: Uuid,
 }
 
-/// Records what was deleted, on the chains of those who had recorded it.
+/// Records the deleted rows on the chains of the organisations that had recorded them.
 ///
 /// # Errors
-/// From the database; [`Error::BadRow`] if a recording organisation has no row.
+/// From the database; [`Error::BadRow`] if the row of a recording organisation is missing.
 pub async fn record(tx: &mut Tx<'_>, deleted: &[Deleted], command: &str, now: DateTime<Utc>) -> Result<()> {
     let mut by_organization: BTreeMap<Uuid, Vec<Uuid>> = BTreeMap::new();
     for row in deleted {
@@ -99,7 +100,7 @@ pub async fn record(tx: &mut Tx<'_>, deleted: &[Deleted], command: &str, now: Da
     let mut heads = head::lock_all(tx, &ids).await?;
     let operation = OperationId::new();
     for (organization, mut rows) in by_organization {
-        let absent = || Error::BadRow(format!("personal.organization_id: there is no {organization}"));
+        let absent = || Error::BadRow(format!("personal.organization_id: no organisation {organization}"));
         let mut head = heads.remove(&organization).ok_or_else(absent)?;
         rows.sort_unstable();
         for personal in rows {

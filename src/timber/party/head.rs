@@ -1,4 +1,4 @@
-//! The end of an organisation's own chain: keys, marking keys and erasures are events on it.
+//! The head of an organisation's chain. Keys, marking keys and erasures are events on it.
 
 use crate::base::error::{Error, Result};
 use crate::base::ids::OrganizationId;
@@ -8,7 +8,7 @@ use chrono::{DateTime, Utc};
 use std::collections::BTreeMap;
 use uuid::Uuid;
 
-/// The head of an organisation's chain, under lock.
+/// Locks and returns the head of an organisation's chain.
 ///
 /// # Errors
 /// Not found, if there is no such organisation.
@@ -16,10 +16,10 @@ pub(crate) async fn lock(tx: &mut Tx<'_>, id: OrganizationId) -> Result<Head> {
     lock_all(tx, &[id.0]).await?.remove(&id.0).ok_or(Error::NotFound)
 }
 
-/// The heads of those that there are, under locks that are taken in the order of their ids.
+/// Locks and returns the heads of the organisations that exist, in the order of their ids.
 ///
 /// # Errors
-/// From the database; [`Error::BadRow`] for a row that holds no head.
+/// From the database; [`Error::BadRow`] for a corrupt head.
 pub(crate) async fn lock_all(tx: &mut Tx<'_>, ids: &[Uuid]) -> Result<BTreeMap<Uuid, Head>> {
     let rows = sqlx::query!(
         "SELECT id, salt, head_seq, head_hash, head_received_at FROM organization
@@ -37,14 +37,14 @@ pub(crate) async fn lock_all(tx: &mut Tx<'_>, ids: &[Uuid]) -> Result<BTreeMap<U
         .collect()
 }
 
-/// Adds an event behind a head that is held under lock, and tells the organisation's row; the new head.
+/// Adds an event after a locked head, updates the organisation's row, and returns the new head.
 ///
 /// # Errors
 /// Those of [`append`].
 pub(crate) async fn add(tx: &mut Tx<'_>, now: DateTime<Utc>, draft: Draft<'_>) -> Result<Head> {
     let Head { kind, id, salt, .. } = draft.head;
     let added = append(tx, now, vec![draft]).await?.pop();
-    let new = added.ok_or_else(|| Error::BadRow(format!("organization {id}: nothing was added")))?;
+    let new = added.ok_or_else(|| Error::BadRow(format!("organization {id}: no event was added")))?;
     sqlx::query!(
         "UPDATE organization SET head_seq = $2, head_hash = $3, head_received_at = $4 WHERE id = $1",
         id,

@@ -1,5 +1,5 @@
-//! API keys: 256 random bits, stored as a hash, revoked at once. Making and revoking are in
-//! [`super::key_record`].
+//! API keys: 256 random bits, stored as a hash. Revocation takes effect at once. [`super::key_record`] makes
+//! and revokes them.
 
 use super::role::Role;
 use crate::base::error::{Error, Result};
@@ -14,7 +14,7 @@ use sqlx::{PgConnection, PgExecutor};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-/// How stale `last_used_at` may be: a write per request would cost more than it tells.
+/// Precision of `last_used_at`: a write per request would cost more than it is worth.
 const LAST_USE_GRAIN: TimeDelta = TimeDelta::seconds(60);
 
 /// Who is calling, as the key says.
@@ -22,7 +22,7 @@ const LAST_USE_GRAIN: TimeDelta = TimeDelta::seconds(60);
 pub struct Caller {
     /// The organisation.
     pub organization: OrganizationId,
-    /// The key it called with.
+    /// The key of the request.
     pub key: KeyId,
     /// Its roles.
     pub roles: Vec<Role>,
@@ -44,27 +44,27 @@ impl Caller {
     }
 }
 
-/// A token that somebody calls with: whose it is.
+/// The hash of a request's token, to be resolved to a [`Caller`].
 ///
-/// A question of its own; or, for what is read most, a part of the question for what is read.
+/// It is a batch query of its own; the most frequent reads resolve it within their own query instead.
 #[derive(Clone, Copy, Debug)]
 pub struct Presented {
     hash: [u8; 32],
     now: DateTime<Utc>,
 }
 
-/// What the row of a key that is not revoked says of its use.
+/// The expiry and last use of a key that is not revoked, from its row.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct KeyRow {
     /// The key.
     pub id: Uuid,
-    /// From when on it no longer works.
+    /// Time from which it is no longer valid.
     pub expires_at: Option<DateTime<Utc>>,
-    /// When it was last used, to within a minute.
+    /// Time of its last use, to within a minute.
     pub last_used_at: Option<DateTime<Utc>>,
 }
 
-/// Keys found in use whose rows do not say so yet.
+/// Keys used by these requests, with a last use that must be updated in the database.
 #[derive(Debug, Default)]
 pub(crate) struct Uses {
     keys: Vec<Uuid>,
@@ -72,7 +72,7 @@ pub(crate) struct Uses {
 }
 
 impl Uses {
-    /// Whether the key is good for the call; if so, its use is kept in mind.
+    /// Whether the key has not expired. If so, adds its use for [`Self::note`], unless stored recently.
     pub(crate) fn admit(&mut self, token: &Presented, key: KeyRow) -> bool {
         if key.expires_at.is_some_and(|end| end <= token.now) {
             return false;
@@ -84,10 +84,10 @@ impl Uses {
         true
     }
 
-    /// Notes the uses, at most once a minute each: mostly there is none.
+    /// Stores the uses. Usually there are none, because each key is updated at most once a minute.
     pub(crate) async fn note(self, db: &mut PgConnection) -> sqlx::Result<()> {
         let Some(now) = self.now else { return Ok(()) };
-        // A row that somebody else has just locked is one that he notes, or revokes.
+        // SKIP LOCKED: another request is already updating or revoking a locked row.
         sqlx::query!(
             "UPDATE api_key SET last_used_at = $2
              WHERE id IN (SELECT id FROM api_key WHERE id = ANY($1) FOR UPDATE SKIP LOCKED)",
@@ -101,13 +101,13 @@ impl Uses {
 }
 
 impl Presented {
-    /// The token, at the time of the call.
+    /// The token of a request at `now`.
     #[must_use]
     pub fn new(token: &Token, now: DateTime<Utc>) -> Self {
         Self { hash: token.hash(), now }
     }
 
-    /// As it is looked for.
+    /// The hash by which the key is found.
     #[must_use]
     pub fn hash(&self) -> &[u8] {
         &self.hash
@@ -121,7 +121,7 @@ impl Question for Presented {
         1
     }
 
-    /// One round trip; another one notes the use of keys, at most once a minute each.
+    /// One round trip, and a second one to store the use of keys, at most once a minute for each key.
     async fn ask(db: &mut PgConnection, tokens: &[&Self]) -> sqlx::Result<Vec<Result<Option<Caller>>>> {
         let hashes: Vec<&[u8]> = tokens.iter().map(|token| token.hash.as_slice()).collect();
         let rows = sqlx::query!(
@@ -151,38 +151,38 @@ impl Question for Presented {
     }
 }
 
-/// A key as it is listed: everything but the token, which nobody has any more.
+/// A key as listed: all its data except the token, which is not stored.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct Key {
     /// Id.
     pub id: KeyId,
-    /// What the organisation calls it.
+    /// The organisation's label for it.
     #[schema(example = "Тірек №2 планшеті")]
     pub label: String,
-    /// When it was made.
+    /// Time of its creation.
     #[schema(value_type = DateTime<Utc>)]
     pub created_at: String,
-    /// From when on it no longer works; null: never.
+    /// Time from which it is no longer valid; null if it never expires.
     #[schema(value_type = Option<DateTime<Utc>>)]
     pub expires_at: Option<String>,
-    /// When it was revoked.
+    /// Time of its revocation.
     #[schema(value_type = Option<DateTime<Utc>>)]
     pub revoked_at: Option<String>,
-    /// When it was last used, to within a minute.
+    /// Time of its last use, to within a minute.
     #[schema(value_type = Option<DateTime<Utc>>)]
     pub last_used_at: Option<String>,
 }
 
-/// Whether `caller` may make, list and revoke the keys of an organisation: its own, and the operator anybody's.
+/// Whether `caller` may make, list and revoke the keys of an organisation: its own, or any as the operator.
 #[must_use]
 pub fn may_act(caller: &Caller, organization: OrganizationId) -> bool {
     caller.organization == organization || caller.is(Role::Operator)
 }
 
-/// Refuses whoever may not act on the keys of an organisation, and what is no organisation, alike.
+/// Checks that an organisation exists and that `caller` may act on its keys ([`may_act`]).
 ///
 /// # Errors
-/// Not found.
+/// Not found, the same in both cases.
 pub async fn of_organization(
     db: impl PgExecutor<'_>,
     caller: &Caller,
@@ -197,7 +197,7 @@ pub async fn of_organization(
     if exists && may_act(caller, organization) { Ok(()) } else { Err(Error::NotFound) }
 }
 
-/// Keys of an organisation, revoked ones too, in the order of their making, behind `after`.
+/// Keys of an organisation, including revoked ones, in the order of their creation, after the key `after`.
 pub async fn list(
     db: impl PgExecutor<'_>,
     organization: OrganizationId,
@@ -224,7 +224,7 @@ pub async fn list(
     Ok(keys.collect())
 }
 
-/// The key that a caller called with.
+/// The key of the caller's request.
 pub async fn of_caller(db: impl PgExecutor<'_>, caller: &Caller) -> Result<KeyInUse> {
     let row = sqlx::query!("SELECT label, expires_at FROM api_key WHERE id = $1", caller.key.0)
         .fetch_one(db)
@@ -232,14 +232,14 @@ pub async fn of_caller(db: impl PgExecutor<'_>, caller: &Caller) -> Result<KeyIn
     Ok(KeyInUse { id: caller.key, label: row.label, expires_at: row.expires_at.map(utc_text) })
 }
 
-/// The key of the present call.
+/// The key of the present request.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct KeyInUse {
     /// Id.
     pub id: KeyId,
-    /// What the organisation calls it.
+    /// The organisation's label for it.
     pub label: String,
-    /// From when on it no longer works; null: never.
+    /// Time from which it is no longer valid; null if it never expires.
     #[schema(value_type = Option<DateTime<Utc>>)]
     pub expires_at: Option<String>,
 }

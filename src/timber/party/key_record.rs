@@ -1,5 +1,5 @@
-//! Making and revoking keys. Both are events on the organisation's chain: whoever slips a key into the
-//! table, to write in another's name, leaves a key that no event tells of.
+//! Makes and revokes keys. Both are events on the organisation's chain, so a key inserted directly into the
+//! table, to write in another organisation's name, is recognised by its missing event.
 
 use super::head;
 use super::key::{Caller, may_act};
@@ -13,25 +13,25 @@ use crate::timber::event::act::Act;
 use chrono::{DateTime, NaiveDate, Utc};
 use serde::Serialize;
 
-/// Type of the event by which a key begins.
+/// Type of the event that records a new key.
 pub const MADE: &str = "key_made";
-/// Type of the event by which it ends.
+/// Type of the event that records a revocation.
 pub const REVOKED: &str = "key_revoked";
 
-/// A key that is to be.
+/// A key to be created.
 #[derive(Clone, Copy, Debug)]
 pub struct NewKey<'a> {
     /// Its id.
     pub id: KeyId,
-    /// What the organisation calls it. Not hashed: it may name a person.
+    /// The organisation's label for it. Not hashed into the chain: it may name a person.
     pub label: &'a str,
     /// Its token.
     pub token: &'a Token,
-    /// From when on it no longer works.
+    /// Time from which it is no longer valid.
     pub expires_at: Option<DateTime<Utc>>,
 }
 
-/// Public part.
+/// The public part of both events.
 #[derive(Serialize)]
 struct Public {
     v: u8,
@@ -41,7 +41,8 @@ struct Public {
     on: NaiveDate,
 }
 
-/// Business part. `of_key` is the key that is made or revoked; `key`, within `act`, the one it is done with.
+/// The business part of both events. `of_key` is the key made or revoked; `key`, within `act`, is the key
+/// of the request.
 #[derive(Serialize)]
 struct Business<'a> {
     v: u8,
@@ -54,7 +55,7 @@ struct Business<'a> {
     expires_at: Option<String>,
 }
 
-/// Makes a key of an organisation; when it was made.
+/// Makes a key of an organisation and returns the time of its creation.
 ///
 /// # Errors
 /// Not found, if there is no such organisation.
@@ -89,7 +90,7 @@ pub async fn make(
     Ok(head.received_at)
 }
 
-/// Revokes a key, from this moment on; a revoked one stays as it is.
+/// Revokes a key from now on; does nothing if it is revoked already.
 ///
 /// # Errors
 /// Not found, also for a key that the caller may not act on.
@@ -101,7 +102,7 @@ pub async fn revoke(tx: &mut Tx<'_>, caller: &Caller, act: &Act, key: KeyId) -> 
         .filter(|organization| may_act(caller, *organization));
     let organization = found.ok_or(Error::NotFound)?;
     let head = head::lock(tx, organization).await?;
-    // Read anew under the lock: of two who revoke at once, one records it.
+    // Read again under the lock: if two requests revoke at once, only one records it.
     let revoked = sqlx::query_scalar!(
         r#"SELECT revoked_at IS NOT NULL AS "revoked!" FROM api_key WHERE id = $1"#,
         key.0

@@ -1,7 +1,7 @@
-//! Who takes part: organisations, their roles and their keys.
+//! The parties: organisations, their roles and their keys.
 //!
-//! An organisation is registered once, by the operator, as the first event of its own chain. Its BIN and
-//! name are in the personal part of that event, because a sole trader's are a person's.
+//! The operator registers an organisation once, as the first event of its own chain. Its BIN and name are in
+//! the personal part of that event, because those of a sole trader are personal data.
 
 pub mod bin;
 pub mod bootstrap;

@@ -1,4 +1,4 @@
-//! Organisations: registration, and reading as far as the reader may see.
+//! Organisations: registers them, and reads them as far as the caller may see them.
 
 use super::bin::Bin;
 use super::erasure::ERASED;
@@ -20,16 +20,16 @@ use sqlx::PgExecutor;
 use std::borrow::Cow;
 use utoipa::ToSchema;
 
-/// What is said of an organisation when it is registered.
+/// The data of an organisation to register.
 #[derive(Clone, Debug)]
 pub struct NewOrganization {
     /// BIN or IIN.
     pub bin: Bin,
     /// Name.
     pub name: Text<200>,
-    /// What it is in law.
+    /// Its legal kind.
     pub kind: OrganizationKind,
-    /// What it does: one role or more, none twice.
+    /// Its roles: at least one, without duplicates.
     pub roles: Vec<Role>,
 }
 
@@ -43,16 +43,16 @@ pub struct Organization {
     /// Name; null once erased.
     #[schema(example = "«Семей орманы» МОТР")]
     pub name: Option<String>,
-    /// What it is in law.
+    /// Its legal kind.
     pub kind: OrganizationKind,
-    /// What it does.
+    /// Its roles.
     pub roles: Vec<Role>,
     /// When it was registered.
     #[schema(value_type = DateTime<Utc>)]
     pub created_at: String,
 }
 
-/// Public part of `organization_registered`.
+/// The public part of `organization_registered`.
 #[derive(Serialize)]
 struct Public<'a> {
     v: u8,
@@ -64,7 +64,7 @@ struct Public<'a> {
     kind: OrganizationKind,
 }
 
-/// Business part of `organization_registered`.
+/// The business part of `organization_registered`.
 #[derive(Serialize)]
 struct Business<'a> {
     v: u8,
@@ -72,7 +72,7 @@ struct Business<'a> {
     act: &'a Act,
 }
 
-/// Personal part of `organization_registered`.
+/// The personal part of `organization_registered`.
 #[derive(Serialize)]
 struct Person<'a> {
     v: u8,
@@ -85,7 +85,7 @@ const REGISTERED: &str = "organization_registered";
 /// Registers an organisation: its row and the first event of its chain.
 ///
 /// # Errors
-/// Conflict `bin-taken` at `/bin` if an organisation with this BIN is there already.
+/// Conflict `bin-taken` at `/bin` if an organisation with this BIN is registered already.
 pub async fn register(
     tx: &mut Tx<'_>,
     act: &Act,
@@ -153,7 +153,8 @@ fn taken(error: sqlx::Error) -> Error {
     error.into()
 }
 
-/// Whether `caller` may see the organisation, if there is one: itself, the operator, an inspector.
+/// Whether `caller` may see the organisation, if it exists: as the organisation itself, the operator or an
+/// inspector.
 #[must_use]
 pub fn may_see(caller: &Caller, organization: OrganizationId) -> bool {
     caller.organization == organization || sees_all(caller)
@@ -166,17 +167,17 @@ fn sees_all(caller: &Caller) -> bool {
 /// One organisation, if `caller` may see it.
 ///
 /// # Errors
-/// Not found, also for what the caller may not see.
+/// Not found, also for an organisation that the caller may not see.
 pub async fn get(db: impl PgExecutor<'_>, caller: &Caller, id: OrganizationId) -> Result<Organization> {
-    // Asked for either way, so that what is foreign takes as long as what is absent.
+    // Queried in both cases, so that an organisation without access takes as long as a missing one.
     let found = list_rows(db, Some(id), None, 1).await?.pop();
     found.filter(|_| may_see(caller, id)).ok_or(Error::NotFound)
 }
 
-/// The chain of an organisation, whoever asks: for who was found to see the organisation ([`get`]).
+/// The chain of an organisation, without an access check: call [`get`] first.
 ///
 /// # Errors
-/// Not found; a stored row that cannot be.
+/// Not found, or a corrupt row.
 pub async fn subject(db: impl PgExecutor<'_>, id: OrganizationId) -> Result<Subject> {
     let row = sqlx::query!("SELECT salt, head_seq FROM organization WHERE id = $1", id.0)
         .fetch_optional(db)
@@ -185,8 +186,9 @@ pub async fn subject(db: impl PgExecutor<'_>, id: OrganizationId) -> Result<Subj
     Subject::stored(SubjectKind::Organization, id.0, &row.salt, row.head_seq)
 }
 
-/// How far `caller`, who may see the organisation, sees an event of its chain: what it is, and that a
-/// person was erased, as [`get`] tells it; of its keys nothing, unless he may list them ([`may_act`]).
+/// Which parts of an event of the organisation's chain are disclosed to `caller`, who may see the
+/// organisation. The registration, erasures and marking keys are disclosed in full, as in [`get`]; events of
+/// API keys only to a caller who may list the keys ([`may_act`]).
 #[must_use]
 pub fn openness(caller: &Caller, id: OrganizationId, event: &StoredEvent) -> Openness {
     #[derive(Deserialize)]
@@ -194,7 +196,7 @@ pub fn openness(caller: &Caller, id: OrganizationId, event: &StoredEvent) -> Ope
         #[serde(rename = "type", borrow)]
         event_type: Cow<'t, str>,
     }
-    // A type that came later, or cannot be read, stays closed like a key's.
+    // A newer or unreadable event type stays closed, like a key event.
     let of_itself = || {
         let typed: Option<Typed<'_>> = serde_json::from_str(&event.public).ok();
         typed.is_some_and(|typed| [REGISTERED, ERASED, MARKING_KEY_KNOWN].contains(&&*typed.event_type))
@@ -202,7 +204,7 @@ pub fn openness(caller: &Caller, id: OrganizationId, event: &StoredEvent) -> Ope
     if may_act(caller, id) || of_itself() { Openness::ALL } else { Openness::CLOSED }
 }
 
-/// Organisations that `caller` may see, in the order of their registration, behind `after`.
+/// Organisations that `caller` may see, in the order of their registration, after the organisation `after`.
 pub async fn list(
     db: impl PgExecutor<'_>,
     caller: &Caller,
@@ -241,7 +243,7 @@ async fn list_rows(
     Ok(organizations.collect())
 }
 
-/// An organisation as another one names it by its BIN.
+/// An organisation found by its BIN.
 #[derive(Clone, Debug)]
 pub struct Named {
     /// Id.

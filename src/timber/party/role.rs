@@ -1,9 +1,9 @@
-//! What an organisation may be.
+//! The roles and legal kinds of organisations.
 
 use crate::base::vocabulary::vocabulary;
 
 vocabulary! {
-    /// What an organisation does in the system; one or more.
+    /// A role of an organisation in the system. An organisation has at least one.
     pub enum Role: "unknown-role" {
         /// Registers organisations, registers and allots seals.
         Operator = "operator",
@@ -19,7 +19,7 @@ vocabulary! {
 }
 
 vocabulary! {
-    /// What an organisation is in law. A sole trader's or a farm's name is a person's.
+    /// Legal kind of an organisation. The name of a sole trader or a farm is personal data.
     pub enum OrganizationKind: "unknown-organization-kind" {
         /// A legal entity.
         LegalEntity = "legal_entity",

@@ -1,4 +1,4 @@
-//! Batches of seals: registering those that exist, and making new ones.
+//! Batches of seals: registers existing seals and makes new ones.
 
 use super::marking_code::MarkingCode;
 use super::number::{SealNumber, SealRange};
@@ -16,25 +16,26 @@ use std::sync::Arc;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-/// Rows of one INSERT: bounds the memory of a batch, whatever its size.
+/// Rows per INSERT: bounds memory independently of the batch size.
 const CHUNK: u32 = 10_000;
-/// Prefix of the numbers we give; nine digits follow.
+/// Prefix of generated seal numbers; nine digits follow.
 const PREFIX: &str = "KZ";
-/// Advisory lock under which a run of numbers is taken; held for two statements.
+/// Advisory lock held while a range of numbers is reserved: for three statements, or a few more if numbers
+/// of the range are registered already.
 const NUMBERING: i64 = i64::from_be_bytes(*b"sealnumb");
 
 input! {
-    /// A seal that exists.
+    /// An existing seal.
     pub struct NewSeal {
         /// The number printed on it.
         #[schema(example = "KZ-0000417")]
         pub number: SealNumber,
-        /// Its whole marking code, in any form that a scanner sends.
+        /// Its complete marking code, in any form that a scanner sends.
         pub marking_code: MarkingCode,
     }
 }
 
-/// A seal of a request, and where in it its fields stand.
+/// A seal of a request, with the locations of its fields.
 #[derive(Clone, Debug)]
 pub struct Offered {
     /// The seal.
@@ -80,8 +81,8 @@ pub struct NewBatch {
     pub last_number: SealNumber,
 }
 
-/// What is wrong with seals by themselves: numbers or codes that come twice, and codes that name a key
-/// of ours which did not sign them. Takes some 50 µs for each code that names a key of ours.
+/// Checks seals without the database. Reports duplicate numbers, duplicate codes, and codes that name a key
+/// of this system that did not sign them. Takes about 50 µs for each code that names a key of this system.
 #[must_use]
 pub fn faults(ring: &KeyRing, seals: &[Offered]) -> Vec<Entry> {
     let mut errors = Errors::new();
@@ -89,22 +90,22 @@ pub fn faults(ring: &KeyRing, seals: &[Offered]) -> Vec<Entry> {
     let mut codes = HashSet::with_capacity(seals.len());
     for Offered { seal, number_at, code_at } in seals {
         if !numbers.insert(seal.number.as_str()) {
-            let detail = "This number comes earlier in the same batch.";
+            let detail = "This number appears earlier in the same batch.";
             errors.push(Entry::new(number_at.clone(), "duplicate-in-batch", detail));
         }
         if !codes.insert(seal.marking_code.identification_str()) {
-            let detail = "This identification comes earlier in the same batch.";
+            let detail = "This identification appears earlier in the same batch.";
             errors.push(Entry::new(code_at.clone(), "duplicate-in-batch", detail));
         }
         if ring.verify(&seal.marking_code) == Signature::Forged {
-            let detail = "The code names a signing key of this system, which did not sign it.";
+            let detail = "The code names a signing key of this system, but that key did not sign it.";
             errors.push(Entry::new(code_at.clone(), "forged-marking-code", detail));
         }
     }
     errors.finish(Some(())).err().unwrap_or_default()
 }
 
-/// Registers seals that exist, without [`faults`], as a batch of `holder`.
+/// Registers existing seals as a batch of `holder`. The caller has checked them with [`faults`].
 ///
 /// # Errors
 /// [`Error::Conflict`] with an entry for each number (`seal-number-registered`) and identification
@@ -150,7 +151,7 @@ async fn refuse_registered(tx: &mut Tx<'_>, seals: &[Offered]) -> Result<()> {
     .await?
     .into_iter()
     .collect();
-    // A number never looks like an identification: its parser refuses that.
+    // One set holds both: `SealNumber` rejects every number with the shape of an identification.
     let mut faults = Faults::default();
     for Offered { seal, number_at, code_at } in seals {
         if known.contains(seal.number.as_str()) {
@@ -165,14 +166,14 @@ async fn refuse_registered(tx: &mut Tx<'_>, seals: &[Offered]) -> Result<()> {
     faults.finish()
 }
 
-/// Gives the signed codes of a run of ordinals, in their order.
+/// Returns the signed codes for a range of ordinals, in order.
 pub type Mint = Arc<dyn Fn(Range<u32>) -> Vec<MarkingCode> + Send + Sync>;
 
-/// Makes `quantity` seals with numbers of ours and the codes of `mint`, as a batch of `holder`. The
-/// batch's event names `key`, the public key that `mint` signs with: so no key in use can go unseen.
+/// Makes `quantity` seals with generated numbers and the codes of `mint`, as a batch of `holder`. The
+/// batch's event names `key`, the public key that `mint` signs with, so every key in use is on record.
 ///
 /// # Errors
-/// [`Error::Conflict`] with `seal-numbers-exhausted` if nine digits no longer suffice.
+/// [`Error::Conflict`] with `seal-numbers-exhausted` if too few nine-digit numbers are left.
 pub async fn make(
     tx: &mut Tx<'_>,
     by: &By,
@@ -197,7 +198,7 @@ pub async fn make(
     let mut from = 0;
     let mut signing = sign(0);
     while from < quantity {
-        let codes = signing.await.map_err(|error| Error::BadRow(format!("signing died: {error}")))?;
+        let codes = signing.await.map_err(|error| Error::BadRow(format!("signing failed: {error}")))?;
         // The next chunk is signed while this one is stored.
         let next = from.saturating_add(CHUNK).min(quantity);
         signing = sign(next);
@@ -213,14 +214,14 @@ pub async fn make(
     Ok(batch)
 }
 
-/// Takes the next run of numbers none of which is registered.
+/// Reserves the next range of numbers none of which is registered.
 ///
-/// The sequence moves outside the transaction, so the lock around it need not last: it is let go
-/// with a savepoint, and the numbers of a batch that fails are skipped for ever.
+/// `nextval` and `setval` are not transactional, so the lock need not last until the commit: rolling back
+/// to the savepoint releases it. The numbers of a batch that fails are never used.
 async fn take_numbers(tx: &mut Tx<'_>, quantity: u32) -> Result<SealRange> {
     use sqlx::Connection as _;
     let exhausted = || {
-        let detail = "The nine digits of the numbers we give do not suffice for this quantity.";
+        let detail = "Too few nine-digit seal numbers are left for this quantity.";
         Error::Conflict(vec![Entry::new(At::Pointer("/quantity".into()), "seal-numbers-exhausted", detail)])
     };
     let mut turn = tx.begin().await?;
@@ -253,7 +254,7 @@ async fn take_numbers(tx: &mut Tx<'_>, quantity: u32) -> Result<SealRange> {
     Ok(range)
 }
 
-/// Stores seals in the order of their numbers and takes them into the digest.
+/// Stores seals in the order of their numbers and adds them to the digest.
 async fn insert(
     tx: &mut Tx<'_>,
     batch: &NewBatch,
@@ -285,22 +286,23 @@ async fn insert(
     Ok(())
 }
 
-/// The constraints are the net under the query before: somebody registered the same seals just now.
+/// Maps a violated unique constraint to a conflict: another transaction registered the same seal after
+/// [`refuse_registered`] had checked.
 fn registered_meanwhile(error: sqlx::Error) -> Error {
     let constraint = error.as_database_error().and_then(|error| error.constraint());
     let (code, detail) = match constraint {
         Some("seal_pkey") => {
-            ("seal-number-registered", "A number of this batch was registered at this moment.")
+            ("seal-number-registered", "Another request has just registered a number of this batch.")
         }
         Some("seal_identification_key") => {
-            ("marking-code-registered", "A marking code of this batch was registered at this moment.")
+            ("marking-code-registered", "Another request has just registered a marking code of this batch.")
         }
         _ => return Error::Database(error),
     };
     Error::Conflict(vec![Entry::new(At::Pointer(String::new()), code, detail)])
 }
 
-/// Begins the chain of a batch whose seals are stored.
+/// Adds the first event of a batch and its row. The seals are stored already.
 async fn begin(
     tx: &mut Tx<'_>,
     by: &By,

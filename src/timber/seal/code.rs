@@ -1,4 +1,4 @@
-//! What may stand for `{code}` in an address: anything that names a seal or its log.
+//! The `{code}` of a URL: any text that identifies a seal or its log.
 
 use super::marking_code::{CodeError, Identification, MAX_INPUT, MarkingCode};
 use super::number::{MAX_LENGTH, SealNumber};
@@ -6,39 +6,39 @@ use crate::base::error::Invalid;
 use crate::base::ids::LogId;
 use uuid::Uuid;
 
-/// A name by which a log or a seal is asked for.
+/// A text by which a request names a log or a seal.
 ///
-/// The kinds cannot be confused, so the order in which they are tried decides
-/// nothing: an id has 36 characters with hyphens in their places and does not
+/// The kinds cannot be confused, so the order in which they are tried does not
+/// matter: an id has 36 characters with hyphens at fixed positions and does not
 /// begin as a code does; a seal number has at most 20 characters and may not
-/// have the shape `01` + 14 digits + `21` + …, which is the shortest a code can
-/// be; all else is a code or nothing. A number of digits alone, `00471100` say,
-/// is therefore always a seal's.
+/// have the shape `01` + 14 digits + `21` + …, which is the shortest code;
+/// any other text is a code or invalid. A number of digits alone, such as
+/// `00471100`, is therefore always a seal number.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Code {
     /// The number printed on a seal, present or past.
     SealNumber(SealNumber),
     /// `01…21…`, also from a Digital Link.
     Identification(Identification),
-    /// A code with more than the identification.
+    /// A code with elements beyond the identification.
     MarkingCode(MarkingCode),
     /// A log's id; never from [`Code::parse_public`].
     LogId(LogId),
 }
 
 impl Code {
-    /// Reads whatever names a log, its id included.
+    /// Reads any name of a log, including its id.
     pub fn parse(text: &str) -> Result<Self, Invalid> {
         Self::read(text, true)
     }
 
-    /// Reads what is on a seal. An internal id is refused: it would be a second
-    /// door to what the code alone should open.
+    /// Reads a seal number or a code. An internal id is rejected: public access
+    /// requires what is printed on the seal.
     pub fn parse_public(text: &str) -> Result<Self, Invalid> {
         Self::read(text, false)
     }
 
-    /// The identification, if it is a code of either length.
+    /// The identification, if this is a code, with or without a signature.
     #[must_use]
     pub fn identification(&self) -> Option<Identification> {
         match self {
@@ -63,7 +63,7 @@ impl Code {
             Ok(code) if code.is_identification() => Ok(Self::Identification(code.identification())),
             Ok(code) => Ok(Self::MarkingCode(code)),
             Err(error) => Err(match number {
-                // As short as a number, so meant as one, unless it begins as codes do.
+                // A text as short as a number was meant as one, unless it begins as a code does.
                 Err(as_number) if text.trim().chars().count() <= MAX_LENGTH && !begins_as_code(text) => {
                     as_number.into()
                 }
@@ -91,7 +91,7 @@ impl std::str::FromStr for Code {
     }
 }
 
-/// Only the hyphenated form: 32 bare hexadecimal digits name nothing here.
+/// Accepts only the hyphenated form: 32 bare hexadecimal digits are not an id here.
 fn uuid(text: &str) -> Option<Uuid> {
     (text.len() == 36).then(|| Uuid::try_parse(text).ok()).flatten()
 }

@@ -1,11 +1,11 @@
-//! How a parsed text type lives in a PostgreSQL `text` column and in JSON: one
-//! parser behind both, written once.
+//! Stores a parsed text type in a PostgreSQL `text` column and in JSON, with one
+//! implementation for all such types.
 
-/// Gives a type with `as_str`, `parse` and `from_stored` its sqlx and serde faces.
+/// Implements the sqlx and serde traits for a type with `as_str`, `parse` and `from_stored`.
 ///
-/// `from_stored(String) -> Option<Self>` is the cheap check of what we wrote
-/// ourselves; no repair happens on the way out of the database. JSON goes
-/// through `parse`, like everything a client sends.
+/// `from_stored(String) -> Option<Self>` only checks the normal form: values read
+/// from the database are never repaired. JSON is read with `parse`, like every
+/// other text from a client.
 macro_rules! text_type {
     ($name:ident, $what:literal) => {
         impl std::fmt::Display for $name {

@@ -1,28 +1,28 @@
-//! What a marking code needs of the GS1 General Specifications: the character
-//! set of values, the check digit of an article number, and the table by which
-//! an element string is cut into elements. Cutting goes by the table alone;
-//! looking for "21" or "91" in the text would find them inside values.
+//! The parts of the GS1 General Specifications that marking codes need: the
+//! character set of values, the check digit of an article number, and the table
+//! that splits an element string into elements. Only the table splits: searching
+//! the text for "21" or "91" would also find them inside values.
 
 use super::marking_code::CodeError;
 use crate::base::check_digit::mod10;
 use crate::base::error::Invalid;
 use std::borrow::Cow;
 
-/// The separator that closes an element of variable length: ASCII 29, what a
-/// reader gives for an FNC1 in the middle of a symbol.
+/// The separator that ends an element of variable length: ASCII 29, which a
+/// reader outputs for an FNC1 in the middle of a symbol.
 pub const GS: char = '\u{1d}';
 
 /// Shortest identification `01` + 14 digits + `21` + one character.
 pub const MIN_IDENTIFICATION: usize = 19;
 
-/// Whether a byte may stand in a value: "encodable character set 82" of the
+/// Whether a byte is allowed in a value: "encodable character set 82" of the
 /// General Specifications, which is the invariant part of ISO/IEC 646.
 #[must_use]
 pub const fn is_value_byte(byte: u8) -> bool {
     matches!(byte, b'!' | b'"' | b'%'..=b'?' | b'A'..=b'Z' | b'_' | b'a'..=b'z')
 }
 
-/// Characters that no eye sees and no code holds: zero-width ones, direction
+/// Invisible characters that no code contains: zero-width characters, direction
 /// marks, the byte-order mark, the soft hyphen, variation selectors.
 #[must_use]
 pub const fn is_invisible(c: char) -> bool {
@@ -50,8 +50,8 @@ pub fn has_identification_shape(text: &str) -> bool {
 pub struct Gtin(u64);
 
 impl Gtin {
-    /// What generated codes carry until the operator sets a number of his own:
-    /// prefix 952 is kept by GS1 for demonstrations and belongs to nobody's goods.
+    /// The GTIN of generated codes until the operator configures one: GS1
+    /// reserves prefix 952 for demonstrations, so no product has it.
     pub const DEMONSTRATION: Self = Self(9_520_000_000_011);
 
     /// Reads 8, 12, 13 or 14 digits and verifies the last of them.
@@ -95,16 +95,16 @@ impl<'de> serde::Deserialize<'de> for Gtin {
     }
 }
 
-/// One line of the table: which identifiers, and the shape of their values.
+/// One row of the table: a group of identifiers and the format of their values.
 struct Rule {
-    /// First digits of the identifiers meant.
+    /// First digits of these identifiers.
     prefix: &'static str,
-    /// Digits of the identifier itself.
+    /// Number of digits of the identifier itself.
     digits: usize,
-    /// Shortest and longest value.
+    /// Shortest and longest value, in characters.
     length: (usize, usize),
     numeric: bool,
-    /// Of the predefined lengths: such an element ends without a separator.
+    /// Whether GS1 predefines the length: such an element needs no separator after it.
     predefined: bool,
 }
 
@@ -120,9 +120,9 @@ const fn text(prefix: &'static str, min: usize, max: usize) -> Rule {
     Rule { prefix, digits: prefix.len(), length: (min, max), numeric: false, predefined: false }
 }
 
-/// Application identifiers that goods in trade carry (General Specifications,
-/// section 3), longer prefixes before shorter ones. One that is not here is
-/// refused by name rather than guessed at.
+/// Application identifiers used on trade items (General Specifications,
+/// section 3), longer prefixes before shorter ones. An identifier outside the
+/// table is rejected and named in the error, not guessed.
 const TABLE: &[Rule] = &[
     predefined("01", 2, 14),
     text("21", 1, 20),
@@ -194,7 +194,7 @@ pub struct Element<'a> {
 }
 
 impl Element<'_> {
-    /// Whether the element ends without a separator.
+    /// Whether the element needs no separator after it.
     #[must_use]
     pub fn is_predefined(&self) -> bool {
         rule_at(self.ai).is_some_and(|rule| rule.predefined)
@@ -207,13 +207,13 @@ fn rule_at(text: &str) -> Option<&'static Rule> {
     ai.iter().all(u8::is_ascii_digit).then_some(rule)
 }
 
-/// Cuts an element string by the table. Separators between elements and at the
-/// end may be more than needed, never fewer. Each identifier stands once.
+/// Splits an element string by the table. Extra separators between elements and at
+/// the end are ignored; a missing one is an error. Each identifier may occur once.
 pub fn elements(text: &str) -> Result<Vec<Element<'_>>, CodeError> {
     let mut found: Vec<Element<'_>> = Vec::new();
     let mut rest = text.trim_start_matches(GS);
     while !rest.is_empty() {
-        // A value begins at a character boundary, or its text would not be one.
+        // `rule_at` matches ASCII digits only, so the identifier ends at a character boundary.
         let rule = rule_at(rest).ok_or_else(|| CodeError::unknown_element(rest))?;
         let (ai, after) = rest.split_at(rule.digits);
         let run = after.find(GS).unwrap_or(after.len());

@@ -1,10 +1,10 @@
-//! The label of a seal: one SVG, to be printed at its own size.
+//! The label of a seal: one SVG, to be printed at its nominal size.
 //!
-//! On the left a GS1 DataMatrix with the whole marking code, for industrial
+//! On the left a GS1 DataMatrix with the complete marking code, for industrial
 //! readers; on the right a QR code with the Digital Link, for any phone; below,
-//! the number and the identification for eyes. 60 × 30 mm, larger only when a
-//! foreign code needs it to keep modules of at least 0.3 mm, below which
-//! hand-held readers and thermal printers begin to fail.
+//! the number and the identification as text. The label measures 60 × 30 mm. It is
+//! larger only if the symbols need it to keep modules of at least 0.3 mm; below
+//! that, hand-held readers and thermal printers begin to fail.
 
 use super::marking_code::MarkingCode;
 use super::number::SealNumber;
@@ -27,10 +27,10 @@ const WIDTH: f64 = 60.0;
 /// Why a label cannot be made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum LabelError {
-    /// The public address makes a link that no QR code holds.
+    /// The public address makes the link too long for a QR code.
     #[error("the public address is too long for a QR code")]
     Link,
-    /// The code does not fit a DataMatrix. No code within the bounds of the parser does this.
+    /// The code does not fit a DataMatrix. Every code that the parser accepts fits.
     #[error("the marking code is too long for a DataMatrix")]
     Code,
 }
@@ -45,7 +45,7 @@ impl From<LabelError> for Invalid {
     }
 }
 
-/// A square of modules, and how many light ones its surroundings need.
+/// A square of modules, and the width of its quiet zone in modules.
 struct Symbol {
     side: usize,
     quiet: usize,
@@ -74,10 +74,10 @@ impl Symbol {
     }
 }
 
-/// The label as a whole SVG document, sizes in mm, no script, nothing from outside.
+/// The label as a complete SVG document: sizes in mm, no script, no external resources.
 ///
-/// `public_url` is the server's own address as a buyer's phone reaches it,
-/// with or without a slash at the end.
+/// `public_url` is the server's address as a buyer's phone reaches it, with or
+/// without a trailing slash.
 pub fn label_svg(number: &SealNumber, code: &MarkingCode, public_url: &str) -> Result<String, LabelError> {
     let matrix = data_matrix(code)?;
     let qr = qr_code(&code.identification().link(public_url))?;
@@ -112,8 +112,8 @@ pub fn label_svg(number: &SealNumber, code: &MarkingCode, public_url: &str) -> R
 }
 
 fn data_matrix(code: &MarkingCode) -> Result<Symbol, LabelError> {
-    // FNC1 first marks it as GS1's; within, GS separates, as the General Specifications allow.
-    // Squares only: old readers do not know the long rectangles.
+    // A leading FNC1 marks the symbol as GS1; inside, GS separates, as the General Specifications allow.
+    // Squares only: old readers do not support the long rectangles.
     let symbols = SymbolList::default().enforce_square();
     let made = DataMatrix::encode_gs1(code.as_str().as_bytes(), symbols).map_err(|_| LabelError::Code)?;
     let bitmap = made.bitmap();
@@ -121,14 +121,14 @@ fn data_matrix(code: &MarkingCode) -> Result<Symbol, LabelError> {
 }
 
 fn qr_code(link: &str) -> Result<Symbol, LabelError> {
-    // Level M stands 15 % of damage; higher levels pay with smaller modules, which frost and
-    // resin harm more.
+    // Level M tolerates 15 % damage; higher levels need smaller modules, which frost and
+    // resin damage more.
     let made = QRBuilder::new(link).ecl(ECL::M).build().map_err(|_| LabelError::Link)?;
     let dark = made.data[..made.size * made.size].iter().map(|module| module.value()).collect();
     Ok(Symbol { side: made.size, quiet: 4, dark })
 }
 
-/// A length without the dust of binary fractions: to 0.1 µm.
+/// A length rounded to 0.1 µm, so that binary fractions print without trailing digits.
 fn plain(millimetres: f64) -> f64 {
     (millimetres * 10_000.0).round() / 10_000.0
 }

@@ -1,59 +1,59 @@
-//! The marking code: a GS1 element string that names one seal for machines.
+//! The marking code: a GS1 element string that identifies one seal to machines.
 //!
 //! `01` article number, `21` serial, `91` key id, `92` signature. The first two
-//! are the identification, what documents carry. One canonical form is stored,
+//! are the identification, which documents quote. One canonical form is stored,
 //! compared and returned: no leading FNC1 or GS; `01`, `21`, `91`, `92`, then
-//! whatever else the code held in the order of identifiers; GS after each
-//! element of variable length but the last.
+//! all other elements in the order of their identifiers; GS after each
+//! element of variable length except the last.
 
 use super::column::text_type;
 use super::gs1::{self, Element, GS, Gtin};
 use super::scan;
 use crate::base::error::Invalid;
 
-/// Most bytes that are looked at; nothing is done with a longer text.
+/// Longest accepted text, in bytes; a longer one is rejected without being read.
 pub const MAX_INPUT: usize = 512;
-/// Characters of a key id (`91`).
+/// Length of a key id (`91`), in characters.
 pub const KEY_ID_LENGTH: usize = 4;
-/// Characters a signature (`92`) may have.
+/// Allowed lengths of a signature (`92`), in characters.
 pub const SIGNATURE_LENGTHS: [usize; 2] = [44, 88];
-/// Most characters of a serial (`21`).
+/// Longest serial (`21`), in characters.
 pub const MAX_SERIAL: usize = 20;
 
-/// Where the serial begins in every code: after `01`, 14 digits and `21`.
+/// Offset of the serial in every code: after `01`, 14 digits and `21`.
 const SERIAL_AT: usize = 18;
 
-/// Why a text is no marking code.
+/// Why a text is not a marking code.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CodeError {
-    /// Nothing, or nothing visible.
-    #[error("a code is needed; nothing was given")]
+    /// No text, or no visible character.
+    #[error("the code is empty")]
     Empty,
     /// More than [`MAX_INPUT`] bytes.
-    #[error("no code is longer than {MAX_INPUT} bytes")]
+    #[error("a code has at most {MAX_INPUT} bytes")]
     TooLong,
-    /// Not an element string, nor anything that can be made one.
-    #[error("this is no code: a marking code begins with 01 and a 14-digit GTIN, then 21 and a serial")]
+    /// Not an element string, and no repair makes it one.
+    #[error("this is not a code: a marking code begins with 01 and a 14-digit GTIN, then 21 and a serial")]
     Unrecognised,
     /// A character outside GS1's set.
-    #[error("{0:?} stands in no marking code")]
+    #[error("a marking code cannot contain {0:?}")]
     Character(char),
-    /// Cyrillic letters that neither a Russian nor a Kazakh keyboard layout explains.
+    /// Cyrillic letters that neither a Russian nor a Kazakh keyboard layout can have produced.
     #[error(
-        "Cyrillic letters stand in this code and no keyboard layout explains them; scan again with a Latin layout"
+        "this code contains Cyrillic letters that no keyboard layout explains; scan again with a Latin layout"
     )]
     Layout,
     /// An identifier that is not in the table.
-    #[error("an element begins with {0:?}, which is no application identifier known here")]
+    #[error("an element begins with {0:?}, which is not a known application identifier")]
     UnknownElement(String),
     /// A value shorter than its identifier allows.
     #[error("the value of ({ai}) has at least {min} characters, this has {has}; the code may be cut off")]
     Short {
         /// The identifier.
         ai: String,
-        /// Least characters.
+        /// Minimum number of characters.
         min: usize,
-        /// Characters found.
+        /// Actual number of characters.
         has: usize,
     },
     /// A value longer than its identifier allows.
@@ -61,19 +61,19 @@ pub enum CodeError {
     Long {
         /// The identifier.
         ai: String,
-        /// Most characters.
+        /// Maximum number of characters.
         max: usize,
-        /// Characters found.
+        /// Actual number of characters.
         has: usize,
     },
-    /// A value of digits holds something else.
-    #[error("the value of ({ai}) is made of digits only")]
+    /// A numeric value contains another character.
+    #[error("the value of ({ai}) must contain digits only")]
     Digits {
         /// The identifier.
         ai: String,
     },
-    /// The same identifier again.
-    #[error("({ai}) stands twice")]
+    /// A repeated identifier.
+    #[error("({ai}) occurs twice")]
     Twice {
         /// The identifier.
         ai: String,
@@ -81,49 +81,49 @@ pub enum CodeError {
     /// No `01`.
     #[error("the article number (01) is missing")]
     GtinMissing,
-    /// An article number of another length, or not of digits.
+    /// An article number of invalid length, or with other characters than digits.
     #[error("a GTIN has 14 digits (or 8, 12 or 13, written without leading zeros)")]
     Gtin,
     /// The last digit of the article number is wrong.
-    #[error("the check digit of the GTIN would be {expected}; a digit was misread or mistyped")]
+    #[error("the check digit of the GTIN should be {expected}; a digit was misread or mistyped")]
     GtinCheckDigit {
-        /// What the last digit would be.
+        /// The correct last digit.
         expected: u64,
     },
     /// No `21`.
     #[error("the serial (21) is missing")]
     SerialMissing,
-    /// `91` of another length.
+    /// `91` of invalid length.
     #[error("the key id (91) has {KEY_ID_LENGTH} characters, this has {0}")]
     KeyIdLength(usize),
-    /// `92` of another length.
+    /// `92` of invalid length.
     #[error("the signature (92) has 44 or 88 characters, this has {0}; the code may be cut off")]
     SignatureLength(usize),
     /// `91` without `92` or the other way round.
-    #[error("key id (91) and signature (92) stand together or not at all; the code may be cut off")]
+    #[error("a code has both key id (91) and signature (92), or neither; the code may be cut off")]
     SignatureIncomplete,
-    /// A value that holds the words `<GS>` or `<FNC1>`.
-    #[error("a written separator such as <GS> stands inside a value")]
+    /// A value that contains the text `<GS>` or `<FNC1>`.
+    #[error("a value contains a written separator such as <GS>")]
     WrittenSeparator,
-    /// No GS where one must be, and no single way to put it back.
-    #[error("a separator (GS, ASCII 29) was lost and its place cannot be told; scan again")]
+    /// A required GS is missing, and its position is not unique.
+    #[error("a separator (GS, ASCII 29) was lost and its position is unknown; scan again")]
     SeparatorLost,
     /// More than one reading is possible.
     #[error("this can be read as more than one code; scan again")]
     Ambiguous,
     /// A web address without `/01/{gtin}/21/{serial}`.
-    #[error("this address holds no /01/{{gtin}}/21/{{serial}}")]
+    #[error("this address does not contain /01/{{gtin}}/21/{{serial}}")]
     Link,
-    /// `%` without two hexadecimal digits, or bytes that are no UTF-8.
-    #[error("this address is wrongly percent-encoded")]
+    /// `%` without two hexadecimal digits, or bytes that are not UTF-8.
+    #[error("the percent-encoding of this address is invalid")]
     PercentEncoding,
-    /// An internal id where only what is on the seal may stand.
+    /// An internal id where only a seal number or a marking code is accepted.
     #[error("an internal id is not accepted here; use the seal's number or its marking code")]
     InternalId,
 }
 
 impl CodeError {
-    /// The stable code that clients see.
+    /// The stable error code in responses.
     #[must_use]
     pub fn code(&self) -> &'static str {
         match self {
@@ -164,7 +164,7 @@ impl From<CodeError> for Invalid {
     }
 }
 
-/// The part of a marking code that names the seal: `01` GTIN `21` serial.
+/// The part of a marking code that identifies the seal: `01` GTIN `21` serial.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, utoipa::ToSchema)]
 #[schema(
     value_type = String,
@@ -176,18 +176,18 @@ impl From<CodeError> for Invalid {
 pub struct Identification(String);
 
 impl Identification {
-    /// From its parts. The serial is 1–20 characters of GS1's set of 82.
+    /// Builds it from its parts. The serial has 1–20 characters of GS1's set of 82.
     pub fn new(gtin: Gtin, serial: &str) -> Result<Self, CodeError> {
         check_serial(serial)?;
         Ok(Self(format!("01{gtin}21{serial}")))
     }
 
-    /// From the two parts of a Digital Link path, already percent-decoded.
+    /// Builds it from the two parts of a Digital Link path, already percent-decoded.
     pub fn from_parts(gtin: &str, serial: &str) -> Result<Self, CodeError> {
         Self::new(Gtin::parse(gtin)?, serial)
     }
 
-    /// Reads a code in any form [`MarkingCode::parse`] takes and keeps its identification.
+    /// Reads a code in any form that [`MarkingCode::parse`] accepts and returns its identification.
     pub fn parse(text: &str) -> Result<Self, CodeError> {
         MarkingCode::parse(text).map(|code| code.identification())
     }
@@ -232,7 +232,7 @@ impl Identification {
 
 text_type!(Identification, "identification code");
 
-/// A whole marking code in its canonical form.
+/// A complete marking code in its canonical form.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, utoipa::ToSchema)]
 #[schema(
     value_type = String,
@@ -243,19 +243,19 @@ text_type!(Identification, "identification code");
 pub struct MarkingCode(String);
 
 impl MarkingCode {
-    /// Reads a code as scanners, phones and people send it, or says why not.
+    /// Reads a code as scanners, phones and people send it.
     ///
-    /// A text that is right by the table is taken as it stands. Otherwise each
-    /// of these is undone, and the result counts only if exactly one code comes
-    /// of it: invisible and surrounding white characters, symbology prefixes,
-    /// written separators (`<GS>`, `\u001d`, `{GS}`, `␝` …), lost separators,
-    /// parentheses around identifiers, a Russian or Kazakh keyboard layout, a
-    /// Digital Link address.
+    /// A text that is valid by the table is accepted unchanged. Otherwise these
+    /// alterations are undone, and the result is accepted only if exactly one
+    /// code results: invisible characters and surrounding white space, symbology
+    /// prefixes, written separators (`<GS>`, `\u001d`, `{GS}`, `␝` …), lost
+    /// separators, parentheses around identifiers, a Russian or Kazakh keyboard
+    /// layout, a Digital Link address.
     pub fn parse(text: &str) -> Result<Self, CodeError> {
         scan::read(text)
     }
 
-    /// Reads an element string by the table, repairing nothing.
+    /// Reads an element string by the table, without repairs.
     pub fn parse_strict(text: &str) -> Result<Self, CodeError> {
         if text.len() > MAX_INPUT {
             return Err(CodeError::TooLong);
@@ -269,7 +269,7 @@ impl MarkingCode {
         Self(identification.0.clone())
     }
 
-    /// With key id and signature, whose characters and lengths are the signer's to keep.
+    /// A code with key id and signature. The caller ensures their characters and lengths.
     pub(super) fn signed(identification: &Identification, key_id: &str, signature: &str) -> Self {
         Self(format!("{}{GS}91{key_id}{GS}92{signature}", identification.0))
     }
@@ -304,32 +304,32 @@ impl MarkingCode {
         &self.identification_str()[SERIAL_AT..]
     }
 
-    /// The key id (`91`), four characters; none if the code is unsigned.
+    /// The key id (`91`), four characters; `None` if the code is unsigned.
     #[must_use]
     pub fn key_id(&self) -> Option<&str> {
         self.elements().nth(1)?.strip_prefix("91")
     }
 
-    /// The signature (`92`), 44 or 88 characters; none if the code is unsigned.
+    /// The signature (`92`), 44 or 88 characters; `None` if the code is unsigned.
     #[must_use]
     pub fn signature(&self) -> Option<&str> {
         self.key_id()?;
         self.elements().nth(2)?.strip_prefix("92")
     }
 
-    /// Whether the code is no more than its identification.
+    /// Whether the code consists of its identification only.
     #[must_use]
     pub fn is_identification(&self) -> bool {
         self.identification_str().len() == self.0.len()
     }
 
     /// The canonical form has a separator after the serial and after `91`, so
-    /// these runs are `01…21…`, `91…`, `92…`.
+    /// these parts are `01…21…`, `91…`, `92…`.
     fn elements(&self) -> std::str::Split<'_, char> {
         self.0.split(GS)
     }
 
-    /// The form people write, `(01)…(21)…`, of the identification.
+    /// The human-readable form of the identification: `(01)…(21)…`.
     #[must_use]
     pub fn human_readable(&self) -> String {
         format!("(01){}(21){}", self.gtin(), self.serial())
@@ -360,7 +360,7 @@ fn check_serial(serial: &str) -> Result<(), CodeError> {
     Ok(())
 }
 
-/// A code from its elements, in canonical order.
+/// Builds the canonical code from its elements, given in any order.
 pub(super) fn assemble(elements: &[Element<'_>]) -> Result<MarkingCode, CodeError> {
     let value = |ai: &str| elements.iter().find(|e| e.ai == ai).map(|e| e.value);
     let gtin = Gtin::parse(value("01").ok_or(CodeError::GtinMissing)?)?;
@@ -407,7 +407,7 @@ pub(super) mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// Any serial that a code may carry.
+    /// Any valid serial.
     pub(in crate::timber::seal) fn serials() -> impl Strategy<Value = String> {
         let any = r#"[!"%-?A-Z_a-z]{1,20}"#;
         // Values that look like the elements after them.

@@ -1,6 +1,6 @@
-//! The keys that sign marking codes, as everybody knows them. Each is an event on the operator's chain:
-//! whoever slips a key into the table, so that his codes count as made here, leaves one that no event tells
-//! of, and a key that is lost, with which its seals can no longer be checked, is missed.
+//! The public keys of marking codes. Each is recorded by an event on the operator's chain. A key inserted
+//! into the table by an attacker, to make foreign codes pass as issued here, therefore has no event; a key
+//! deleted from the table, which makes its seals uncheckable, is still named by its event.
 
 use super::signing::SigningKey;
 use super::stock::load_key_ring;
@@ -18,7 +18,7 @@ use sqlx::{PgExecutor, PgPool};
 
 pub use crate::timber::event::words::MARKING_KEY_KNOWN as KNOWN;
 
-/// Public part.
+/// The public part of the event.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Public {
     /// Version of this part.
@@ -34,27 +34,28 @@ pub struct Public {
     pub marking_key: String,
 }
 
-/// Business part. No key of the API is named: a server does this at its start.
+/// The business part of the event. It names no API key, because a server records it at its start.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Business {
     /// Version of this part.
     pub v: u8,
-    /// The operator, on whose chain it stands.
+    /// The operator, the organisation of this chain.
     pub organization: OrganizationId,
-    /// Names what was done: an event, or several at the first start that records keys.
+    /// Id of the operation: one event, or several at the first start that records keys.
     pub operation: OperationId,
-    /// When.
+    /// When it was recorded.
     pub occurred: Told,
-    /// Since when the table has a key that was there before its event.
+    /// Creation time of a key that was in the table before its event.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub known_since: Option<String>,
 }
 
-/// Makes the public half of a server's own key known for ever. Safe at each start, and by several instances
-/// at once.
+/// Records the public half of a server's key permanently. Safe to call at each start and by several
+/// instances at once.
 ///
-/// Keys may be in the table from before they were recorded. The first time that any is, all of them are,
-/// each with the time that the table has: from then on, one without an event was put there by nobody of ours.
+/// The table may hold keys from versions that did not record them. The first call that records a key records
+/// all of them, each with its creation time from the table. After that, a key without an event was not
+/// inserted by this program.
 ///
 /// # Errors
 /// If there is no operator, or another key has the same four-letter id: a new key must be made.
@@ -66,7 +67,7 @@ pub async fn register(pool: &PgPool, key: &SigningKey, now: DateTime<Utc>) -> Re
     let moment = desk_moment(now)?;
     let operation = OperationId::new();
     let mut tx = Tx::begin(pool).await?;
-    // Of several operators the first: whoever else starts locks the same one.
+    // The first of several operators: every instance locks the same one.
     let operator = sqlx::query_scalar!(
         "SELECT id FROM organization WHERE roles @> ARRAY['operator'] ORDER BY id LIMIT 1"
     )
@@ -74,7 +75,7 @@ pub async fn register(pool: &PgPool, key: &SigningKey, now: DateTime<Utc>) -> Re
     .await?
     .ok_or(Error::NotFound)?;
     let mut head = head::lock(&mut tx, operator.into()).await?;
-    // Read anew under the lock: of two that start at once, one records it.
+    // Read again under the lock: if two instances start at once, only one records the key.
     let recorded = recorded(&mut *tx).await?;
     let rows =
         sqlx::query!("SELECT key_id, public_key, created_at FROM marking_key ORDER BY created_at, key_id")
@@ -82,7 +83,7 @@ pub async fn register(pool: &PgPool, key: &SigningKey, now: DateTime<Utc>) -> Re
             .await?;
     let id = key.id();
     if rows.iter().any(|row| row.key_id == id.as_str() && row.public_key != key.public_key()) {
-        let text = format!("another marking key is already known as {id}, make a new key file");
+        let text = format!("another marking key already has the id {id}; make a new key file");
         return Err(Error::Unavailable(text.into()));
     }
     let mut keys: Vec<(String, Option<DateTime<Utc>>)> = rows
@@ -139,7 +140,7 @@ pub async fn register(pool: &PgPool, key: &SigningKey, now: DateTime<Utc>) -> Re
     Ok(tx.commit().await?)
 }
 
-/// The keys that events tell of, in hex.
+/// The keys that events record, in hex.
 async fn recorded(db: impl PgExecutor<'_>) -> Result<Vec<String>> {
     let texts = sqlx::query_scalar!(
         "SELECT public FROM event WHERE region IS NULL AND type = 'marking_key_known' ORDER BY received_at"

@@ -1,5 +1,5 @@
-//! Seals: the number a person reads, the marking code a scanner reads, who
-//! signed the code, the label that carries both, and whose stock each is in.
+//! Seals: the number for people, the marking code for scanners, the signatures
+//! of codes, the label that shows number and code, and the stock of each holder.
 
 pub mod batch;
 pub mod code;

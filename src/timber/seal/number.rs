@@ -1,9 +1,9 @@
-//! The number printed on a seal's plastic, and runs of such numbers.
+//! The number printed on a seal's plastic, and ranges of such numbers.
 //!
-//! The one normal form is 4–20 of `A–Z`, `0–9` and `-`, with a letter or digit
+//! The only normal form is 4–20 of `A–Z`, `0–9` and `-`, with a letter or digit
 //! at both ends. People type it from frozen plastic, so [`SealNumber::parse`]
-//! forgives case, surrounding space, typographic dashes and Cyrillic letters
-//! that look Latin; it guesses nothing beyond that.
+//! accepts either case, surrounding space, typographic dashes and Cyrillic
+//! letters that look Latin; it repairs nothing else.
 
 use super::column::text_type;
 use super::gs1;
@@ -15,9 +15,9 @@ use unicode_normalization::UnicodeNormalization;
 pub const MIN_LENGTH: usize = 4;
 /// Longest seal number, in characters.
 pub const MAX_LENGTH: usize = crate::timber::event::content::MAX_SEAL_NUMBER;
-/// Most bytes looked at: room for 20 characters dressed in what a copy and paste adds.
+/// Longest accepted text, in bytes: 20 characters and the invisible ones that copy and paste adds.
 const MAX_INPUT: usize = 512;
-/// Most digits of a number that count within a range; more would let one request name a billion seals.
+/// Most digits that vary within a range; more would let one request name over a billion seals.
 const MAX_TAIL: usize = 9;
 
 /// A seal's visible number in its normal form.
@@ -31,28 +31,28 @@ const MAX_TAIL: usize = 9;
 )]
 pub struct SealNumber(String);
 
-/// Why a text is no seal number.
+/// Why a text is not a seal number.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NumberError {
-    /// Nothing, or only space.
-    #[error("a seal number is needed; nothing was given")]
+    /// No text, or only white space.
+    #[error("the seal number is empty")]
     Empty,
     /// Fewer than 4 or more than 20 characters.
     #[error("a seal number has {MIN_LENGTH} to {MAX_LENGTH} characters, this has {0}")]
     Length(usize),
-    /// A character that is printed on no seal.
-    #[error("a seal number has Latin letters, digits and hyphens; {0:?} is none of them")]
+    /// A character that seal numbers do not contain.
+    #[error("a seal number contains only Latin letters, digits and hyphens, not {0:?}")]
     Character(char),
     /// It begins or ends with a hyphen.
     #[error("a seal number begins and ends with a letter or a digit, not with a hyphen")]
     Hyphen,
-    /// `01`, 14 digits, `21` and a serial: everybody would read a marking code.
-    #[error("this reads as the identification part of a marking code, so no seal may be numbered so")]
+    /// `01`, 14 digits, `21` and a serial: every reader would take it for a marking code.
+    #[error("this has the form of a marking code's identification, so it cannot be a seal number")]
     Identification,
 }
 
 impl NumberError {
-    /// The stable code that clients see.
+    /// The stable error code in responses.
     #[must_use]
     pub fn code(&self) -> &'static str {
         match self {
@@ -74,9 +74,9 @@ impl From<NumberError> for Invalid {
 impl SealNumber {
     /// Reads a number as typed or scanned.
     ///
-    /// Repairs, each without choice: NFC, surrounding space and invisible
-    /// characters dropped, lower case raised, `АВЕКМНОРСТУХ` and `І` taken for
-    /// the Latin letters they are drawn like, any dash taken for a hyphen.
+    /// Applies only unambiguous repairs: normalises to NFC, drops surrounding space
+    /// and invisible characters, converts to upper case, replaces `АВЕКМНОРСТУХ` and
+    /// `І` with the Latin letters of the same shape, and any dash with a hyphen.
     pub fn parse(text: &str) -> Result<Self, NumberError> {
         if text.len() > MAX_INPUT {
             return Err(NumberError::Length(text.chars().count()));
@@ -117,7 +117,7 @@ impl SealNumber {
         Ok(())
     }
 
-    /// What stays and what counts: the prefix, and at most nine last digits.
+    /// Splits the number into its prefix and its last digits, at most nine.
     fn split(&self) -> (&str, &str) {
         let digits = self.0.bytes().rev().take(MAX_TAIL).take_while(u8::is_ascii_digit).count();
         self.0.split_at(self.0.len() - digits)
@@ -147,7 +147,7 @@ fn repaired(c: char) -> char {
     }
 }
 
-/// A run of seal numbers: equal length, equal prefix, the last digits counting up.
+/// A range of consecutive seal numbers: same length, same prefix, last digits counting up.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SealRange {
     first: SealNumber,
@@ -157,25 +157,25 @@ pub struct SealRange {
     to: u32,
 }
 
-/// Why two numbers span no range.
+/// Why two numbers do not form a range.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RangeError {
-    /// `A-099` to `A-1000`: which numbers lie between is a matter of opinion.
-    #[error("the first and the last number of a range are equally long")]
+    /// `A-099` to `A-1000`: the numbers in between are ambiguous.
+    #[error("the first and the last number of a range must have the same length")]
     Lengths,
     /// They differ in more than the digits at the end.
-    #[error("a range's numbers differ only in their last digits, at most {MAX_TAIL} of them")]
+    #[error("the numbers of a range may differ only in their last digits, at most {MAX_TAIL} of them")]
     Prefix,
     /// The last comes before the first.
-    #[error("the last number of a range is not below the first")]
+    #[error("the last number of a range must not be below the first")]
     Order,
-    /// Some number inside would read as a marking code.
-    #[error("a number inside this range would read as a marking code")]
+    /// A number inside the range has the form of a marking code.
+    #[error("a number inside this range has the form of a marking code")]
     Identification,
 }
 
 impl RangeError {
-    /// The stable code that clients see.
+    /// The stable error code in responses.
     #[must_use]
     pub fn code(&self) -> &'static str {
         match self {
@@ -194,7 +194,7 @@ impl From<RangeError> for Invalid {
 }
 
 impl SealRange {
-    /// The run from `first` to `last`, both included.
+    /// The range from `first` to `last`, both included.
     pub fn new(first: SealNumber, last: &SealNumber) -> Result<Self, RangeError> {
         if first.0.len() != last.0.len() {
             return Err(RangeError::Lengths);
@@ -209,7 +209,7 @@ impl SealRange {
         if to < from {
             return Err(RangeError::Order);
         }
-        // With the widest tail, positions 16 and 17 (`21`) can come and go inside a range.
+        // With the widest tail, positions 16 and 17 can read `21` inside a range and not at its ends.
         let range = Self { prefix: prefix.to_owned(), width, from, to, first };
         if range.crosses_identification() {
             return Err(RangeError::Identification);
@@ -217,8 +217,8 @@ impl SealRange {
         Ok(range)
     }
 
-    /// The run of `quantity` numbers that begins with `first`; `None` if `quantity`
-    /// is 0 or the digits run out.
+    /// The range of `quantity` numbers that begins with `first`; `None` if `quantity`
+    /// is 0, the digits do not suffice, or a number would have the form of a marking code.
     #[must_use]
     pub fn starting_at(first: SealNumber, quantity: u32) -> Option<Self> {
         let (prefix, tail) = first.split();
@@ -268,8 +268,8 @@ impl SealRange {
 
     fn crosses_identification(&self) -> bool {
         let length = self.prefix.len() + self.width;
-        // Only 19 and 20 digits can be an identification; `01` stands in the prefix then.
-        // Digits 17 and 18 are in the tail, with one or two digits after them.
+        // Only 19 or 20 digits can form an identification. Then `01` is in the prefix, and
+        // digits 17 and 18 are in the tail, followed by one or two digits.
         if length < gs1::MIN_IDENTIFICATION || !self.prefix.bytes().all(|b| b.is_ascii_digit()) {
             return false;
         }
@@ -277,7 +277,7 @@ impl SealRange {
             return false;
         }
         let after = 10_u32.pow(u32::try_from(length - 18).unwrap_or(0));
-        // The tail reads …21x: so the next value at or above `from` whose hundreds digits are 21.
+        // Digits 17 and 18 are 21 once in every `block` values: check the block of `from` and the next.
         let block = after * 100;
         let wanted = 21 * after;
         let base = self.from - self.from % block;
@@ -288,7 +288,7 @@ impl SealRange {
     }
 }
 
-/// The value of at most nine ASCII digits, which fits.
+/// The value of at most nine ASCII digits, which fits into `u32`.
 fn counted(digits: &str) -> u32 {
     digits.bytes().fold(0, |sum, d| sum * 10 + u32::from(d - b'0'))
 }

@@ -1,7 +1,7 @@
-//! What the chain of a seal batch says: registration, transfers, voids.
+//! The events of a seal batch's chain: registration, transfers, voids.
 //!
-//! The subject is the batch, not the seal, so that a million seals cost one chain; table
-//! `seal_move` keeps which of its events concern which seal.
+//! The subject is the batch, not the seal, so that a million seals need only one chain. Table
+//! `seal_move` lists which events of the chain, after the registration, concern which seal.
 
 use crate::base::error::{At, Entry, Error, Result};
 use crate::base::ids::{KeyId, OperationId, OrganizationId, SealBatchId};
@@ -17,8 +17,8 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-/// Kazakhstan's offset in minutes. What is done to a batch is done at the server's own time, which
-/// comes without a place; its local day is the country's.
+/// Kazakhstan's offset from UTC, in minutes. Events of a batch use the server's clock, which has no
+/// location, so their local day is the country's.
 const OFFSET_MINUTES: i16 = 300;
 
 /// Seals were registered, or made: the first event.
@@ -28,7 +28,7 @@ pub const TRANSFERRED: &str = "seals_transferred";
 /// A seal became void.
 pub const VOIDED: &str = "seals_voided";
 
-/// Who posts, under which name, at which time.
+/// The caller of a write request, the operation's id and its time.
 #[derive(Clone, Copy, Debug)]
 pub struct By {
     /// The organisation.
@@ -37,20 +37,20 @@ pub struct By {
     pub key: KeyId,
     /// Whether it is the operator.
     pub operator: bool,
-    /// The posting.
+    /// The write request.
     pub operation: OperationId,
     /// The server's time.
     pub now: DateTime<Utc>,
 }
 
 impl By {
-    /// The time as events tell it.
+    /// The time as recorded in events.
     pub(in crate::timber) fn moment(&self) -> Result<Moment> {
         Moment::new(self.now, OFFSET_MINUTES).map_err(|error| Error::BadRow(format!("clock: {error}")))
     }
 }
 
-/// What anybody may see of a batch's event.
+/// The public part of a batch's event, which anyone may see.
 #[derive(Clone, Debug, Serialize)]
 struct Public {
     v: u8,
@@ -60,7 +60,7 @@ struct Public {
     on: NaiveDate,
 }
 
-/// What the parties may see of a batch's event.
+/// The business part of a batch's event, which only the parties may see.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Business {
     /// Version of this part.
@@ -69,44 +69,44 @@ pub struct Business {
     pub batch: SealBatchId,
     /// When it happened.
     pub occurred: Told,
-    /// Who recorded it.
+    /// The organisation that recorded it.
     pub organization: OrganizationId,
     /// The key it was recorded with.
     pub key: KeyId,
-    /// The posting.
+    /// The write request.
     pub operation: OperationId,
-    /// What was done.
+    /// The change.
     #[serde(flatten)]
     pub done: Done,
 }
 
-/// What was done to seals of a batch.
+/// A change of seals of a batch.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Done {
-    /// Who holds them from now on (registration, transfer).
+    /// The new holder (registration, transfer).
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub to: Option<OrganizationId>,
     /// How many seals (registration, transfer).
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub quantity: Option<u32>,
-    /// Least number (registration, transfer).
+    /// Lowest number (registration, transfer).
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub first: Option<String>,
-    /// Greatest number (registration, transfer).
+    /// Highest number (registration, transfer).
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub last: Option<String>,
     /// SHA-256 in hex over the sorted lines `number TAB identification LF` of a registration,
     /// `number LF` of a transfer.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub digest: Option<String>,
-    /// Public key (Ed25519, 32 bytes in hex) that signed the marking codes (registration of seals that
-    /// were made here). Older registrations do not name it, nor do those of other issuers' codes.
+    /// The public key (Ed25519, 32 bytes in hex) that signed the marking codes (registration of seals
+    /// made here). Absent in older registrations and in those of other issuers' codes.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub marking_key: Option<String>,
     /// The seal (void).
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub number: Option<String>,
-    /// Why (void).
+    /// Reason (void).
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub reason: Option<String>,
     /// A remark (void).
@@ -121,12 +121,12 @@ impl Business {
     }
 }
 
-/// Digest of sorted lines, taken in as they come.
+/// Digest of sorted lines, computed line by line.
 #[derive(Clone, Default)]
 pub struct ListDigest(Sha256);
 
 impl ListDigest {
-    /// A line of a registration.
+    /// Adds a line of a registration.
     pub fn add_seal(&mut self, number: &str, identification: &str) {
         self.0.update(number.as_bytes());
         self.0.update(b"\t");
@@ -134,7 +134,7 @@ impl ListDigest {
         self.0.update(b"\n");
     }
 
-    /// A line of a transfer.
+    /// Adds a line of a transfer.
     pub fn add_number(&mut self, number: &str) {
         self.0.update(number.as_bytes());
         self.0.update(b"\n");
@@ -164,7 +164,7 @@ pub(in crate::timber) async fn lock_heads(tx: &mut Tx<'_>, batches: &[Uuid]) -> 
         .collect()
 }
 
-/// Adds an event to each batch and returns the new heads; the rows are not yet told.
+/// Adds an event to each batch and returns the new heads. Does not update the rows of the batches.
 pub(in crate::timber) async fn add(
     tx: &mut Tx<'_>,
     by: &By,
@@ -201,7 +201,7 @@ pub(in crate::timber) async fn add(
     chain::append(tx, by.now, drafts).await
 }
 
-/// Writes new heads into the rows of batches that were there before.
+/// Writes new heads into the rows of existing batches.
 pub(in crate::timber) async fn save_heads(tx: &mut Tx<'_>, heads: &[NewHead]) -> Result<()> {
     let ids: Vec<Uuid> = heads.iter().map(|head| head.id).collect();
     let seqs: Vec<i32> = heads.iter().map(NewHead::seq_i32).collect();
@@ -221,7 +221,7 @@ pub(in crate::timber) async fn save_heads(tx: &mut Tx<'_>, heads: &[NewHead]) ->
     Ok(())
 }
 
-/// Remembers which seals an event of their batch concerns.
+/// Stores which event of its batch concerns each seal.
 pub(in crate::timber) async fn remember_moves(
     tx: &mut Tx<'_>,
     numbers: &[&str],
@@ -240,20 +240,20 @@ pub(in crate::timber) async fn remember_moves(
     Ok(())
 }
 
-/// An event that a posting made, as its answer names it.
+/// An event that a write request recorded, as its response names it.
 #[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
 pub struct MadeEvent {
     /// `seal_batch` or `log`.
     pub subject: &'static str,
     /// The batch or log.
     pub id: Uuid,
-    /// Place in its chain.
+    /// Position in its chain, from 1.
     pub seq: i32,
     /// Hash of the event.
     pub hash: Hash,
 }
 
-/// The events of a posting in its order, with their business parts.
+/// The events of a write request in its order, with their business parts.
 pub(in crate::timber) async fn made(
     tx: &mut Tx<'_>,
     subjects: &[Uuid],
@@ -279,7 +279,8 @@ pub(in crate::timber) async fn made(
         .collect()
 }
 
-/// Who shall get seals: an enterprise or a forest owner with that BIN, or why not.
+/// The enterprise or forest owner with this BIN, which is to receive seals; a field error at `at` if there is
+/// no such organisation or it may not hold seals.
 pub async fn receiver(tx: &mut Tx<'_>, bin: &Bin, at: At) -> Result<Result<OrganizationId, Entry>> {
     let row = sqlx::query!(
         r#"SELECT id, roles AS "roles: Vec<Role>" FROM organization WHERE bin = $1"#,
@@ -297,7 +298,8 @@ pub async fn receiver(tx: &mut Tx<'_>, bin: &Bin, at: At) -> Result<Result<Organ
     })
 }
 
-/// Faults of a request against what is stored: any that is wrong makes it 422 with all of them, else 409.
+/// Collects errors found while comparing a request with stored data. If at least one is an invalid field, all
+/// become one [`Error::Wrong`] (422), else one [`Error::Conflict`] (409).
 #[derive(Default)]
 pub(in crate::timber) struct Faults {
     all: Errors,
@@ -305,18 +307,18 @@ pub(in crate::timber) struct Faults {
 }
 
 impl Faults {
-    /// A fault that no state of ours would make right.
+    /// Adds a field that is invalid in every state of the database.
     pub(in crate::timber) fn wrong(&mut self, entry: Entry) {
         self.wrong = true;
         self.all.push(entry);
     }
 
-    /// A fault against the present state.
+    /// Adds a conflict with the present state.
     pub(in crate::timber) fn conflict(&mut self, entry: Entry) {
         self.all.push(entry);
     }
 
-    /// Nothing, or all of them.
+    /// Succeeds if no error was added.
     pub(in crate::timber) fn finish(self) -> Result<()> {
         match self.all.finish(Some(())) {
             Ok(()) => Ok(()),

@@ -1,7 +1,7 @@
-//! Another seal in the place of the one that a log bears.
+//! Replaces the seal of a log.
 //!
-//! The log's own event says which seal came on; that the old one is void from then on stands on the chain of its
-//! batch, like every void, so that a seal's history tells it without its log.
+//! The log's event records the new seal. The void of the old seal is recorded on the chain of its batch, like
+//! every void, so that a seal's history is complete without its log.
 
 use super::number::SealNumber;
 use super::record::{self, By, Done, VOIDED};
@@ -11,18 +11,18 @@ use crate::base::ids::LogId;
 use crate::evidence::chain::Tx;
 use crate::evidence::chain::{Head, NewHead};
 
-/// The seals of a replacement, under lock, before the log is.
+/// The seals of a replacement, locked before the log.
 pub struct Replacement {
-    /// The seal that shall come on; nothing if there is none of that number.
+    /// The new seal; `None` if no seal has that number.
     pub new: Option<SealRow>,
-    /// The log's seal as read before the locks.
+    /// The log's seal as read before the locks were taken.
     old: Option<SealRow>,
-    /// The chain of the old seal's batch; nothing if that seal was void before.
+    /// The chain head of the old seal's batch; `None` unless that seal is `applied`.
     batch: Option<Head>,
 }
 
 impl Replacement {
-    /// Locks the new seal, the one that `log` bears, and the latter's batch.
+    /// Locks the new seal, the present seal of `log`, and the batch of the latter.
     pub async fn lock(tx: &mut Tx<'_>, new: &SealNumber, log: LogId) -> Result<Self> {
         let old = sqlx::query_scalar!(
             r#"SELECT seal_number AS "number: SealNumber" FROM log_seal WHERE log_id = $1 AND until_seq IS NULL"#,
@@ -42,23 +42,23 @@ impl Replacement {
         Ok(Self { new, old, batch })
     }
 
-    /// Whether a log that bears `seal` is the one that was locked for: nobody replaced its seal between the
-    /// reading and the locks.
+    /// Whether `seal`, read under the log's lock, is the old seal that [`Self::lock`] locked. False if
+    /// another request has replaced it in between.
     #[must_use]
     pub fn takes_off(&self, seal: &str) -> bool {
         self.old.as_ref().is_some_and(|old| old.number.as_str() == seal)
     }
 
-    /// Puts the new seal, which is issued, on `log` by the log's event `seq`. The old one becomes void `replaced`,
-    /// by the event of its batch that is returned; if it was void before, it keeps its reason, and nothing is said
-    /// twice.
+    /// Applies the new seal, which is `issued`, to `log` with the log's event `seq`. The old seal becomes
+    /// void with reason `replaced`, and the event of its batch is returned. If it was void before, it keeps
+    /// its reason and no second event is recorded.
     ///
     /// # Errors
-    /// [`Error::BadRow`] if the new seal is not issued, or the old one not the log's: the caller did not look at
-    /// what it had locked.
+    /// [`Error::BadRow`] if the new seal is not `issued` or the old one is not the log's: the caller has not
+    /// checked the locked rows.
     pub async fn put(self, tx: &mut Tx<'_>, by: &By, log: LogId, seq: u32) -> Result<Option<NewHead>> {
         let (Some(new), Some(old)) = (self.new, self.old) else {
-            return Err(Error::BadRow(format!("log_seal: no seal to take off log {log}, or none to put on")));
+            return Err(Error::BadRow(format!("log_seal: the old or the new seal of log {log} is missing")));
         };
         let made = match self.batch {
             Some(head) => Some(void(tx, by, head, &old.number).await?),
@@ -80,7 +80,7 @@ impl Replacement {
     }
 }
 
-/// Voids the seal that was taken off, with an event behind its batch's `head`.
+/// Voids the old seal, with an event after its batch's `head`.
 async fn void(tx: &mut Tx<'_>, by: &By, head: Head, number: &SealNumber) -> Result<NewHead> {
     let done = Done {
         number: Some(number.to_string()),

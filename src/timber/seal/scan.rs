@@ -1,25 +1,25 @@
-//! What scanners, phones and people really send, undone.
+//! Reads marking codes as scanners, phones and people actually send them.
 //!
-//! No repair is a guess. Each turns one text into one or a few others; a code
-//! comes of it only if all that can be read as a code give the same code.
+//! No repair guesses. Each turns a text into one or a few candidates; a code is
+//! returned only if all candidates that are codes are the same code.
 
 use super::gs1::{self, Element, GS, Gtin};
 use super::marking_code::{
     CodeError, Identification, KEY_ID_LENGTH, MAX_INPUT, MAX_SERIAL, MarkingCode, SIGNATURE_LENGTHS, assemble,
 };
 
-/// The ways a separator is written out, in lower case. Only the first two are
-/// made of characters that may stand in a value, so values holding them are refused.
+/// Written forms of a separator, in lower case. Only the first two consist of
+/// characters allowed in a value, so a value that contains one of them is rejected.
 const WRITTEN: [&str; 14] = [
     "<gs>", "<fnc1>", "{gs}", "{fnc1}", "[gs]", "[fnc1]", "\\u001d", "\\u{1d}", "\\x1d", "\\x{1d}", "&#29;",
     "&#x1d;", "␝", "↔",
 ];
 
-/// What readers put before the data: symbology identifiers of GS1 DataMatrix,
-/// GS1-128 and GS1 QR (ISO/IEC 15424), and a bare FNC1 shown as a character.
+/// Prefixes that readers put before the data: symbology identifiers of GS1 DataMatrix,
+/// GS1-128 and GS1 QR (ISO/IEC 15424), and an FNC1 output as a character.
 const PREFIXES: [&str; 7] = ["]d2", "]C1", "]c1", "]Q3", "]q3", "]e0", "\u{e8}"];
 
-/// Whether a text of GS1's characters spells a separator out.
+/// Whether a text of GS1's characters contains a written separator.
 pub(super) fn holds_written_separator(value: &str) -> bool {
     value.contains('<') && {
         let lower = value.to_ascii_lowercase();
@@ -44,7 +44,7 @@ pub(super) fn read(text: &str) -> Result<MarkingCode, CodeError> {
     if plain.is_ok() || !seen.chars().any(is_cyrillic) {
         return plain;
     }
-    // Two letters of one alphabet beside the other's are no wrong layout.
+    // A wrong layout cannot produce Latin and Cyrillic letters in one text.
     if seen.chars().any(|c| c.is_ascii_alphabetic()) {
         return Err(CodeError::Layout);
     }
@@ -56,7 +56,7 @@ pub(super) fn read(text: &str) -> Result<MarkingCode, CodeError> {
     })
 }
 
-/// The one code among several readings; the first refusal if there is none.
+/// The one code that the readings agree on; the first error if no reading is a code.
 fn one_of(
     readings: impl IntoIterator<Item = Result<MarkingCode, CodeError>>,
 ) -> Result<MarkingCode, CodeError> {
@@ -72,15 +72,15 @@ fn one_of(
     found.ok_or(refusal.unwrap_or(CodeError::Unrecognised))
 }
 
-/// An address or an element string, in Latin letters.
+/// Reads an address or an element string, in Latin letters.
 fn read_form(text: &str) -> Result<MarkingCode, CodeError> {
     if let Some(path) = after_host(text) {
         return read_link(path);
     }
     let elements = read_elements(text);
     if elements.is_err() && !text.starts_with("01") && !text.contains("://") && text.contains("/01/") {
-        // An address without its scheme, or a path alone. A signature may hold `/01/` too,
-        // so this comes second.
+        // An address without its scheme, or only a path. A signature may contain `/01/` too,
+        // so the element string is tried first.
         return read_link(text);
     }
     elements
@@ -91,13 +91,13 @@ fn read_elements(text: &str) -> Result<MarkingCode, CodeError> {
     while let Some(rest) = PREFIXES.iter().find_map(|p| text.strip_prefix(p)).or(text.strip_prefix(GS)) {
         text = rest.to_owned();
     }
-    // A line break of a letter, or what became of the separator: both are tried.
+    // White space is either a line break within the code or a converted separator: try both.
     if text.contains(char::is_whitespace) {
         let joined: String = text.split_whitespace().collect();
         let parted: String = text.split_whitespace().collect::<Vec<_>>().join("\u{1d}");
         return match (read_placed(&joined), read_placed(&parted)) {
-            // The space stood for a separator and the code ends too soon: read as one word it
-            // would pass for a longer serial.
+            // The space stood for a separator and the code is cut off: joined, it would be
+            // accepted as a code with a longer serial.
             (
                 Ok(code),
                 Err(
@@ -131,9 +131,9 @@ fn read_placed(text: &str) -> Result<MarkingCode, CodeError> {
     })
 }
 
-/// Tries every way to cut a text into `01`, `21`, `91` and `92`, each at most
-/// once and of its own length, with or without separators between them. The
-/// lengths leave four ends for a serial of each length at most, so the search is small.
+/// Tries every way to split a text into `01`, `21`, `91` and `92`, each at most
+/// once and of its own length, with or without separators between them. For each
+/// serial length, the fixed lengths allow at most four endings, so the search is small.
 struct Search<'a> {
     text: &'a str,
     bracketed: bool,
@@ -179,7 +179,7 @@ impl<'a> Search<'a> {
     }
 }
 
-/// Every written separator made a real one.
+/// Replaces every written separator with a GS.
 fn separated(text: &str) -> String {
     let mut done = String::with_capacity(text.len());
     let mut rest = text;
@@ -197,7 +197,7 @@ fn separated(text: &str) -> String {
     done
 }
 
-/// What follows `http://host` or `https://host`, in any case.
+/// The rest of a URL after `http://host` or `https://host`, in either case.
 fn after_host(text: &str) -> Option<&str> {
     let (scheme, rest) = text.split_once("://")?;
     let web = scheme.eq_ignore_ascii_case("https") || scheme.eq_ignore_ascii_case("http");
@@ -205,8 +205,8 @@ fn after_host(text: &str) -> Option<&str> {
 }
 
 /// Finds `/01/{gtin}/21/{serial}` in the path of a GS1 Digital Link. Segments
-/// before it belong to the site; other qualifiers stand between; query and
-/// fragment carry nothing that names the seal.
+/// before it belong to the site; other qualifiers may be in between; query and
+/// fragment do not identify the seal.
 fn read_link(address: &str) -> Result<MarkingCode, CodeError> {
     let path = address.split(['?', '#']).next().unwrap_or_default();
     let segments: Vec<&str> = path.trim_end_matches('/').split('/').collect();
@@ -226,7 +226,7 @@ fn read_link(address: &str) -> Result<MarkingCode, CodeError> {
     one_of(readings).map_err(|error| if error == CodeError::Unrecognised { CodeError::Link } else { error })
 }
 
-/// RFC 3986 percent-decoding; `+` is itself in a path.
+/// RFC 3986 percent-decoding; in a path, `+` is a literal plus sign.
 fn percent_decoded(text: &str) -> Result<String, CodeError> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
@@ -249,13 +249,13 @@ fn is_cyrillic(c: char) -> bool {
     matches!(c, '\u{400}'..='\u{52f}')
 }
 
-/// A text typed under another layout, as the US layout would have typed it.
-/// `None` if some character has no key there.
+/// Converts a text typed under another layout to what the US layout would have typed.
+/// `None` if a character is on no key of that layout.
 fn retyped(text: &str, key: fn(char) -> Option<char>) -> Option<String> {
     text.chars().map(|c| if c == GS || c.is_whitespace() { Some(c) } else { key(c) }).collect()
 }
 
-/// The 33 letters lie on the same keys in both layouts.
+/// These 32 letters (all but `ё`) are on the same keys in both layouts.
 fn letter_key(c: char) -> Option<char> {
     const LOWER: &str = "йцукенгшщзхъфывапролджэячсмитьбю";
     const KEYS: &str = "qwertyuiop[]asdfghjkl;'zxcvbnm,.";
@@ -283,9 +283,9 @@ fn russian_key(c: char) -> Option<char> {
     })
 }
 
-/// The Kazakh layout of Windows and of X11's `kz`: letters take the number row.
-/// A scanner types that row, never the number pad, so a plain digit is not of this
-/// layout, and no text can be of both.
+/// The Kazakh layout of Windows and of X11's `kz`: the number row types letters.
+/// A scanner types that row, never the number pad, so a plain digit cannot come from
+/// this layout. A code contains digits, so it cannot come from both layouts.
 fn kazakh_key(c: char) -> Option<char> {
     const ROW: &str = "\"әіңғ,.үұқөһ";
     const SHIFTED_ROW: &str = "!ӘІҢҒ;:ҮҰҚӨҺ";
@@ -426,18 +426,18 @@ mod tests {
         }
     }
 
-    /// What a keyboard of that layout shows when a scanner types US keys.
+    /// The text that appears under that layout when a scanner types US keys.
     fn typed_under(text: &str, key: fn(char) -> Option<char>) -> Option<String> {
         let every = (0x20..0x530).filter_map(char::from_u32).chain(['№', GS]);
         let keys: Vec<(char, char)> =
             every.filter_map(|c| if c == GS { Some((c, c)) } else { key(c).map(|k| (k, c)) }).collect();
-        // Letters before the number pad: a scanner types the top row.
+        // Letters before digits: a scanner types the number row, not the number pad.
         text.chars().map(|c| keys.iter().rev().find(|(k, _)| *k == c).map(|(_, typed)| *typed)).collect()
     }
 
     #[test]
     fn a_scan_under_a_cyrillic_layout_is_retyped() {
-        // Typed by hand from the layouts' pictures, so that the table is not tested by itself.
+        // Typed by hand from pictures of the layouts, so that the table is not tested against itself.
         let bare = MarkingCode::parse_strict("010952000000001121Forest-7/x").unwrap();
         assert_eq!(read("010952000000001121Ащкуые-7.ч"), Ok(bare.clone()));
         assert_eq!(

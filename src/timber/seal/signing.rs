@@ -1,18 +1,18 @@
-//! Making marking codes and telling forged ones, without the database.
+//! Makes marking codes and detects forged ones, without the database.
 //!
-//! A code made here carries in `92` an Ed25519 signature (RFC 8032) and in `91`
-//! the id of the key that made it. Signed are these bytes:
+//! A code made here has in `92` an Ed25519 signature (RFC 8032) and in `91` the id
+//! of the signing key. The signature covers these bytes:
 //!
 //! ```text
 //! "ormantrace/marking-code/1" 0x00 || identification || 0x1D || "91" || key id
 //! ```
 //!
-//! where the identification is `01…21…` as it stands in the code and the key id
-//! its four characters. The signature stands in base64 with padding (RFC 4648,
+//! where the identification is `01…21…` as in the code and the key id its four
+//! characters. The signature is encoded in base64 with padding (RFC 4648,
 //! section 4), 88 characters. The key id is the base64url form of the first
 //! three bytes of `SHA-256("ormantrace/key-id/1" 0x00 || public key)`: four
-//! characters that every GS1 reader passes on. It is a label, not a proof: two
-//! keys may share one, and both are then tried.
+//! characters that every GS1 reader transmits. It is a label, not a proof: two
+//! keys may have the same id, and then both are tried.
 
 use super::gs1::{GS, Gtin};
 use super::marking_code::{Identification, KEY_ID_LENGTH, MarkingCode};
@@ -31,7 +31,7 @@ use std::path::Path;
 const CODE_DOMAIN: &[u8] = b"ormantrace/marking-code/1\0";
 const KEY_ID_DOMAIN: &[u8] = b"ormantrace/key-id/1\0";
 
-/// The four characters that name a key in `91`.
+/// The four-character id of a key, in `91`.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct SignerId([u8; KEY_ID_LENGTH]);
 
@@ -40,12 +40,12 @@ impl SignerId {
         let hash: [u8; 32] =
             Sha256::new().chain_update(KEY_ID_DOMAIN).chain_update(public.as_bytes()).finalize().into();
         let mut id = [0; KEY_ID_LENGTH];
-        // Three bytes are four characters, always: nothing can be left over or cut off.
+        // Three bytes always encode to four characters, so the buffer fits exactly.
         let _ = URL_SAFE_NO_PAD.encode_slice(&hash[..3], &mut id);
         Self(id)
     }
 
-    /// The id as it stands in a code.
+    /// The id as in a code.
     #[must_use]
     pub fn as_str(&self) -> &str {
         std::str::from_utf8(&self.0).unwrap_or_default()
@@ -77,7 +77,7 @@ impl fmt::Debug for SigningKey {
 }
 
 impl SigningKey {
-    /// From its 32-byte seed.
+    /// Builds the key from its 32-byte seed.
     #[must_use]
     pub fn from_seed(seed: &[u8; 32]) -> Self {
         let secret = ed25519_dalek::SigningKey::from_bytes(seed);
@@ -85,13 +85,13 @@ impl SigningKey {
         Self { secret, id }
     }
 
-    /// Reads the key file, or makes it if there is none.
+    /// Reads the key file, or creates it if there is none.
     ///
-    /// The file holds the seed in base64, one line, mode 0600; its folder is made
-    /// if need be. A new one is put there as [`Disk::put_secret`] does: of two
-    /// processes that start together one key wins and both use it, and no reader
-    /// ever sees half a key. A file that others may read, or that holds no key, is
-    /// an error.
+    /// The file contains the seed in base64, one line, mode 0600; its folder is
+    /// created if necessary. A new file is written with [`Disk::put_secret`]: if two
+    /// processes start at once, one key wins and both use it, and no reader sees a
+    /// partial key. A file that other users may read, or that contains no key, is an
+    /// error.
     pub fn load_or_create(path: &Path) -> io::Result<Self> {
         match Self::load(path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
@@ -125,19 +125,19 @@ impl SigningKey {
         Ok(Self::from_seed(&seed))
     }
 
-    /// What stands in `91` of every code this key signs.
+    /// The id in `91` of every code that this key signs.
     #[must_use]
     pub fn id(&self) -> SignerId {
         self.id
     }
 
-    /// The public half, 32 bytes, to be kept and shown.
+    /// The public half, 32 bytes; it is stored and published.
     #[must_use]
     pub fn public_key(&self) -> [u8; 32] {
         self.secret.verifying_key().to_bytes()
     }
 
-    /// The whole code for an identification.
+    /// The complete signed code for an identification.
     #[must_use]
     pub fn sign(&self, identification: &Identification) -> MarkingCode {
         let signature = self.secret.sign(&signed_bytes(identification.as_str(), self.id.as_str()));
@@ -149,7 +149,7 @@ fn create(disk: &Disk, path: &Path) -> io::Result<()> {
     let mut seed = [0_u8; 32];
     getrandom::fill(&mut seed).map_err(|error| io::Error::other(error.to_string()))?;
     match disk.put_secret(path, format!("{}\n", STANDARD.encode(seed)).as_bytes()) {
-        // Another process was first; its key is the key.
+        // Another process created the file first; its key is used.
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
         done => done,
     }
@@ -165,26 +165,26 @@ fn signed_bytes(identification: &str, key_id: &str) -> Vec<u8> {
     bytes
 }
 
-/// What a code's signature says.
+/// Result of checking a code's signature.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Signature {
-    /// Made by a key of ours over this very identification.
+    /// Made by a key of this system for this identification.
     Valid,
-    /// It names a key of ours, which did not make it: the code is forged or misread.
+    /// The code names a key of this system that did not make the signature: it is forged or misread.
     Forged,
-    /// It names no key of ours: another issuer's code, about which nothing is known here.
+    /// The code names no key of this system: it is another issuer's code and cannot be checked here.
     UnknownKey,
-    /// The code carries none.
+    /// The code has no signature.
     Absent,
 }
 
-/// The public keys that codes are verified with: the present one and those before it.
+/// The public keys that codes are verified with: the present one and all earlier ones.
 #[derive(Clone, Debug, Default)]
 pub struct KeyRing(Vec<(SignerId, ed25519_dalek::VerifyingKey)>);
 
-/// Why bytes are no public key.
+/// The bytes are not a usable public key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("not an Ed25519 public key, or one of the few under which anything can be signed")]
+#[error("not an Ed25519 public key, or a weak one, for which signatures can be forged")]
 pub struct NotAKey;
 
 impl KeyRing {
@@ -207,13 +207,13 @@ impl KeyRing {
         Ok(id)
     }
 
-    /// Whether a public key is in it.
+    /// Whether the ring contains a public key.
     #[must_use]
     pub fn has(&self, public: &[u8; 32]) -> bool {
         self.0.iter().any(|(_, key)| key.as_bytes() == public)
     }
 
-    /// What the code's signature says. Touches no database.
+    /// Checks a code's signature. Does not use the database.
     #[must_use]
     pub fn verify(&self, code: &MarkingCode) -> Signature {
         let (Some(key_id), Some(text)) = (code.key_id(), code.signature()) else { return Signature::Absent };
@@ -241,23 +241,23 @@ impl From<&SigningKey> for KeyRing {
     }
 }
 
-/// Most codes of one mint: its serials are told apart by 20 bits.
+/// Most codes of one mint: 20 bits of a serial identify the ordinal.
 pub const MAX_BATCH: u32 = 1 << ORDINAL_BITS;
 const ORDINAL_BITS: u32 = 20;
-/// Digits and capitals without I, L, O and U: no two are drawn alike, and none
-/// needs escaping in an address. 32 of them, five bits each.
+/// Digits and capital letters without I, L, O and U: no two look alike, and none
+/// needs escaping in a URL. 32 characters, five bits each.
 const ALPHABET: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
 const SERIAL_LENGTH: u32 = 13;
 
 /// Makes the serials of one batch of seals.
 ///
-/// A serial is 65 bits: 45 that only the mint's secret foretells, and 20 in
-/// which the seal's ordinal is hidden under a number that the secret makes of
-/// the 45. So no serial comes twice within a batch, whatever chance does; none
-/// can be worked out from its neighbours; and guessing one that exists takes
-/// 2⁶⁵ tries over the number of seals made. That two batches share a serial is
-/// possible and, with a thousand million seals made, about as likely as 1 in 40
-/// over all that time; the unique constraint then refuses the batch, and it is made anew.
+/// A serial has 65 bits: 45 derived from the mint's secret and the ordinal, and 20
+/// that are the ordinal plus a mask derived from the secret and the 45, modulo 2²⁰.
+/// So no serial can occur twice within a batch, and none can be computed from its
+/// neighbours; guessing an existing one takes on average 2⁶⁵ tries divided by the
+/// number of seals made. Two batches may share a serial: the probability that this
+/// ever happens among 10⁹ seals is about 1 in 74 (n²/2 ÷ 2⁶⁵). The unique constraint
+/// then rejects the batch, and the request must be repeated.
 pub struct Mint {
     gtin: Gtin,
     secret: [u8; 32],
@@ -270,14 +270,14 @@ impl fmt::Debug for Mint {
 }
 
 impl Mint {
-    /// A mint with a fresh secret. Fails if the system gives no randomness.
+    /// A mint with a random secret. Fails if the operating system provides no randomness.
     pub fn new(gtin: Gtin) -> io::Result<Self> {
         let mut secret = [0; 32];
         getrandom::fill(&mut secret).map_err(|error| io::Error::other(error.to_string()))?;
         Ok(Self::with_secret(gtin, secret))
     }
 
-    /// A mint with a given secret: the same serials again, for the demonstration's fixed data and tests.
+    /// A mint with a given secret, for reproducible serials in the demonstration's fixed data and in tests.
     #[must_use]
     pub fn with_secret(gtin: Gtin, secret: [u8; 32]) -> Self {
         Self { gtin, secret }
@@ -300,9 +300,9 @@ impl Mint {
         Identification::new(self.gtin, &serial).ok()
     }
 
-    /// The signed codes of a run of ordinals, in their order, made on `threads` threads.
-    /// Ordinals from [`MAX_BATCH`] on give nothing. All codes are held at once, some
-    /// 170 bytes each; a caller that streams a million asks for some ten thousand at a time.
+    /// The signed codes for a range of ordinals, in order, made on `threads` threads.
+    /// Ordinals from [`MAX_BATCH`] on yield no code. All codes are in memory at once, about
+    /// 170 bytes each; a caller that needs a million requests about ten thousand at a time.
     #[must_use]
     pub fn batch(&self, key: &SigningKey, ordinals: Range<u32>, threads: NonZeroUsize) -> Vec<MarkingCode> {
         let ordinals = ordinals.start.min(MAX_BATCH)..ordinals.end.min(MAX_BATCH);
@@ -315,7 +315,7 @@ impl Mint {
                 .map(|part| scope.spawn(move || part.iter().map(|i| key.sign(i)).collect::<Vec<_>>()))
                 .collect();
             let done = workers.into_iter().map(std::thread::ScopedJoinHandle::join);
-            // A worker cannot panic; if it did, the panic belongs to the caller.
+            // A worker does not panic; if it did, the panic would be passed to the caller.
             done.flat_map(|part| part.unwrap_or_else(|panic| std::panic::resume_unwind(panic))).collect()
         })
     }
@@ -358,7 +358,7 @@ mod tests {
 
     #[test]
     fn the_signed_bytes_are_the_documented_ones() {
-        // Another program would build them so.
+        // Builds the bytes as another program would.
         let code = code();
         let bytes = [
             &b"ormantrace/marking-code/1\x00010952000000001121K7M2Q9XJ4TZ0B\x1d91"[..],

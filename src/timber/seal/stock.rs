@@ -1,8 +1,8 @@
-//! The stock of seals: rows under lock, and the ways a seal leaves it.
+//! The stock of seals: locking their rows, and applying them to logs.
 //!
 //! Every change locks the seals first, in the order of their numbers, then the heads of their
-//! batches, then logs (the order of `chain::append`). A status only moves on:
-//! `issued` to `applied`, either to `void`.
+//! batches, then logs (the order of `chain::append`). A status changes in one direction only:
+//! `issued` to `applied`, and either of them to `void`.
 
 use super::marking_code::{Identification, MarkingCode};
 use super::number::SealNumber;
@@ -15,13 +15,13 @@ use sqlx::PgPool;
 use std::collections::HashMap;
 
 vocabulary! {
-    /// Where a seal is in its life; nothing leads back.
+    /// Status of a seal. It never changes back.
     pub enum SealStatus: "unknown-seal-status" {
-        /// In somebody's stock.
+        /// In the stock of its holder.
         Issued = "issued",
         /// On a log.
         Applied = "applied",
-        /// Of no use any more.
+        /// No longer usable.
         Void = "void",
     }
 }
@@ -31,13 +31,13 @@ vocabulary! {
     pub enum VoidReason: "unknown-void-reason" {
         /// Broken or unreadable before or on application.
         Spoiled = "spoiled",
-        /// Nobody knows where it is.
+        /// Lost; its location is unknown.
         Lost = "lost",
-        /// Taken by somebody.
+        /// Stolen.
         Stolen = "stolen",
         /// Broken up.
         Destroyed = "destroyed",
-        /// Another seal took its place on its log; only a replacement says so.
+        /// Replaced by another seal on its log; only a replacement sets this reason.
         Replaced = "replaced",
     }
 }
@@ -49,11 +49,11 @@ pub struct SealRow {
     pub number: SealNumber,
     /// Identification part of its marking code.
     pub identification: Identification,
-    /// Whole marking code.
+    /// Complete marking code.
     pub marking_code: MarkingCode,
     /// The batch it was registered in.
     pub batch: SealBatchId,
-    /// Who may apply or void it.
+    /// The organisation that holds it and may apply or void it.
     pub holder: OrganizationId,
     /// Status.
     pub status: SealStatus,
@@ -61,8 +61,8 @@ pub struct SealRow {
     pub log: Option<LogId>,
 }
 
-/// Locks seals for a change and returns them in the order of `numbers`; nothing for a number that is
-/// nobody's. Taken before any batch, ticket, organisation or log of the same transaction.
+/// Locks seals for a change and returns them in the order of `numbers`, with `None` for an unknown
+/// number. Must be called before the transaction locks any batch, ticket, organisation or log.
 pub async fn lock_for_use(tx: &mut Tx<'_>, numbers: &[SealNumber]) -> Result<Vec<Option<SealRow>>> {
     let rows = sqlx::query!(
         r#"SELECT number AS "number: SealNumber", identification AS "identification: Identification",
@@ -88,10 +88,10 @@ pub async fn lock_for_use(tx: &mut Tx<'_>, numbers: &[SealNumber]) -> Result<Vec
     Ok(numbers.iter().map(|number| found.get(number).cloned()).collect())
 }
 
-/// Puts locked, issued seals on new logs, by the logs' event `seq`.
+/// Applies locked, issued seals to logs, with the logs' event `seq`.
 ///
 /// # Errors
-/// [`Error::BadRow`] if one of them is not issued: the caller did not look at what it had locked.
+/// [`Error::BadRow`] if one of them is not `issued`: the caller has not checked the locked rows.
 pub async fn apply(tx: &mut Tx<'_>, seals: &[(SealNumber, LogId)], seq: u32) -> Result<()> {
     let numbers: Vec<&str> = seals.iter().map(|(number, _)| number.as_str()).collect();
     let logs: Vec<uuid::Uuid> = seals.iter().map(|(_, log)| log.0).collect();
@@ -123,7 +123,7 @@ pub async fn apply(tx: &mut Tx<'_>, seals: &[(SealNumber, LogId)], seq: u32) -> 
     Ok(())
 }
 
-/// The public keys of all codes that were ever made here.
+/// The public keys of all marking codes ever made by this system.
 pub async fn load_key_ring(pool: &PgPool) -> Result<KeyRing> {
     let rows =
         sqlx::query!("SELECT key_id, public_key FROM marking_key ORDER BY key_id").fetch_all(pool).await?;
@@ -136,7 +136,7 @@ pub async fn load_key_ring(pool: &PgPool) -> Result<KeyRing> {
     Ok(ring)
 }
 
-/// A seq as the column keeps it.
+/// A seq as the type of its column.
 pub(super) fn stored(seq: u32) -> i32 {
     i32::try_from(seq).unwrap_or(i32::MAX)
 }

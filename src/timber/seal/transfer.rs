@@ -1,4 +1,4 @@
-//! Handing seals to another holder.
+//! Transfers seals to another holder.
 
 use super::number::{SealNumber, SealRange};
 use super::record::{self, Business, By, Done, Faults, ListDigest, MadeEvent, TRANSFERRED};
@@ -11,12 +11,12 @@ use std::collections::{BTreeMap, HashMap};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-/// Which seals to hand over.
+/// The seals to transfer.
 #[derive(Clone, Debug)]
 pub enum Which {
     /// These, each once.
     Numbers(Vec<SealNumber>),
-    /// A run of numbers, all of which must be there.
+    /// A range of numbers, all of which must exist.
     Range(SealRange),
 }
 
@@ -28,7 +28,8 @@ impl Which {
         }
     }
 
-    /// Where a fault of the n-th number stands: a run is named by its ends.
+    /// Location of an error in the n-th number (from 0). For a range it is `/first`, because a request names
+    /// only the ends of a range.
     fn at(&self, place: usize) -> At {
         At::Pointer(match self {
             Self::Numbers(_) => format!("/numbers/{place}"),
@@ -37,24 +38,24 @@ impl Which {
     }
 }
 
-/// What a transfer did.
+/// The response to a transfer.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct Transferred {
-    /// The posting.
+    /// The write request.
     pub operation_id: OperationId,
     /// How many seals.
     pub transferred: u32,
-    /// Who holds them now.
+    /// The new holder.
     pub to: Option<OrganizationId>,
     /// One event for each batch.
     pub events: Vec<MadeEvent>,
 }
 
-/// Hands issued seals to `to`: the operator any, a holder its own.
+/// Transfers issued seals to `to`. The operator may transfer any seal, a holder only its own.
 ///
 /// # Errors
 /// 422 `unknown-seal` for each number that is absent or not the caller's; 409 `seal-applied`, `seal-void`,
-/// `already-theirs` for those that cannot go. Both kinds: 422 with all.
+/// `already-theirs` for each that cannot be transferred. If both kinds occur: 422 with all of them.
 pub async fn transfer(tx: &mut Tx<'_>, by: &By, which: &Which, to: OrganizationId) -> Result<Transferred> {
     let numbers = which.numbers();
     let rows = lock_for_use(tx, &numbers).await?;
@@ -62,13 +63,13 @@ pub async fn transfer(tx: &mut Tx<'_>, by: &By, which: &Which, to: OrganizationI
     let mut batches: BTreeMap<Uuid, Vec<&str>> = BTreeMap::new();
     for (place, (number, row)) in numbers.iter().zip(&rows).enumerate() {
         let Some(seal) = row.as_ref().filter(|seal| by.operator || seal.holder == by.organization) else {
-            let detail = format!("{number} is no seal of yours.");
+            let detail = format!("{number} is not a seal of yours.");
             faults.wrong(Entry::new(which.at(place), "unknown-seal", detail));
             continue;
         };
         match seal.status {
             SealStatus::Issued if seal.holder == to => {
-                let detail = format!("{number} is theirs already.");
+                let detail = format!("{number} already belongs to the receiver.");
                 faults.conflict(Entry::new(which.at(place), "already-theirs", detail));
             }
             SealStatus::Issued => batches.entry(seal.batch.0).or_default().push(number.as_str()),
@@ -89,7 +90,7 @@ pub async fn transfer(tx: &mut Tx<'_>, by: &By, which: &Which, to: OrganizationI
     for head in heads {
         let moved = batches
             .get_mut(&head.id)
-            .ok_or_else(|| Error::BadRow(format!("seal_batch {}: not asked for", head.id)))?;
+            .ok_or_else(|| Error::BadRow(format!("seal_batch {}: not requested", head.id)))?;
         moved.sort_unstable();
         let mut digest = ListDigest::default();
         for number in moved.iter() {
@@ -106,7 +107,7 @@ pub async fn transfer(tx: &mut Tx<'_>, by: &By, which: &Which, to: OrganizationI
         events.push((head, done));
     }
     if events.len() != ids.len() {
-        return Err(Error::BadRow("seal.batch_id: a batch that is not there".into()));
+        return Err(Error::BadRow("seal.batch_id: no such batch".into()));
     }
     let heads = record::add(tx, by, TRANSFERRED, events).await?;
     record::save_heads(tx, &heads).await?;
@@ -135,7 +136,7 @@ pub async fn transfer(tx: &mut Tx<'_>, by: &By, which: &Which, to: OrganizationI
     answer(tx, by.operation, &ids, &seqs).await
 }
 
-/// The answer to a transfer, from the events that it made.
+/// The response to a transfer, built from its events.
 pub async fn answer(
     tx: &mut Tx<'_>,
     operation: OperationId,

@@ -1,4 +1,4 @@
-//! Reading seals: one, many, how many, and what happened to one.
+//! Reads seals: one, a list, counts, and the history of one.
 
 use super::marking_code::MarkingCode;
 use super::number::SealNumber;
@@ -15,12 +15,12 @@ use std::collections::BTreeSet;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-/// Whose seals a reader sees.
+/// The seals that a caller may see.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sight {
-    /// Everybody's: the operator and inspectors.
+    /// All seals: for the operator and inspectors.
     All,
-    /// Those of one organisation.
+    /// The seals of one organisation.
     Own(OrganizationId),
 }
 
@@ -38,8 +38,8 @@ impl Sight {
 pub struct Holder {
     /// The organisation.
     pub id: OrganizationId,
-    /// BIN or IIN; absent once erased, and where it is a person's (a sole trader, a farm) and not the reader's
-    /// to see.
+    /// BIN or IIN. Absent once erased. For a sole trader or a farm it is personal data, and absent unless the
+    /// caller is that organisation, the operator or an inspector.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub bin: Option<String>,
     /// Name; null in the same cases.
@@ -47,8 +47,8 @@ pub struct Holder {
 }
 
 impl Holder {
-    /// As much as may be told: of a sole trader or a farm, whose BIN and name are a person's, nothing but the id,
-    /// except to itself, the operator and inspectors.
+    /// Removes what the caller may not see. The BIN and name of a sole trader or a farm are personal data:
+    /// only the organisation itself, the operator and inspectors see more than the id.
     fn told(self, kind: OrganizationKind, sight: Sight) -> Self {
         if kind == OrganizationKind::LegalEntity || sight == Sight::All || sight == Sight::Own(self.id) {
             self
@@ -58,23 +58,23 @@ impl Holder {
     }
 }
 
-/// A seal as it stands now.
+/// A seal in its present state.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct Seal {
     /// The number printed on it.
     pub number: SealNumber,
-    /// Whole marking code, GS as the character U+001D, without a leading FNC1.
+    /// Complete marking code, GS as the character U+001D, without a leading FNC1.
     pub marking_code: MarkingCode,
     /// Status.
     pub status: SealStatus,
-    /// Who holds it.
+    /// The organisation that holds it.
     pub holder: Holder,
     /// The batch it was registered in.
     pub batch_id: SealBatchId,
     /// The log it was hammered into.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub log_id: Option<LogId>,
-    /// Why it is void.
+    /// Reason of the void.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub void_reason: Option<VoidReason>,
 }
@@ -109,7 +109,8 @@ impl Row {
     }
 }
 
-/// A seal, if it is there for that reader. Whoever holds the log that bears it sees it too, since he may void it.
+/// A seal, if it exists and the caller may see it. The holder of its log may see it too, because that holder
+/// may void it.
 pub async fn get(db: impl PgExecutor<'_>, number: &SealNumber, sight: Sight) -> Result<Option<Seal>> {
     let row = sqlx::query_as!(
         Row,
@@ -128,18 +129,18 @@ pub async fn get(db: impl PgExecutor<'_>, number: &SealNumber, sight: Sight) -> 
     Ok(row.map(|row| row.seal(sight)))
 }
 
-/// What to list.
+/// Which seals to list.
 #[derive(Clone, Debug)]
 pub struct Wanted<'w> {
-    /// Whose the reader sees.
+    /// The seals that the caller may see.
     pub sight: Sight,
-    /// Only of the holder with this BIN.
+    /// Only seals of the holder with this BIN.
     pub holder_bin: Option<&'w str>,
-    /// Only of this status.
+    /// Only seals with this status.
     pub status: Option<SealStatus>,
-    /// Only after this number.
+    /// Only seals after this number.
     pub after: Option<&'w str>,
-    /// At most so many.
+    /// Maximum number of seals.
     pub limit: i64,
 }
 
@@ -168,7 +169,7 @@ pub async fn list(db: impl PgExecutor<'_> + Copy, wanted: &Wanted<'_>) -> Result
             .filter(|status| wanted.status.is_none_or(|only| only == **status))
             .map(|status| status.as_str())
             .collect();
-        // A run of the index for each status, so that a page costs its own length, however many seals the holder has.
+        // One index range per status, so that the cost depends on the page size, not on the holder's stock.
         sqlx::query_as!(
             Row,
             r#"SELECT s.number AS "number!: SealNumber", s.marking_code AS "marking_code!: MarkingCode",
@@ -205,14 +206,14 @@ pub async fn list(db: impl PgExecutor<'_> + Copy, wanted: &Wanted<'_>) -> Result
     Ok(rows.into_iter().map(|row| row.seal(wanted.sight)).collect())
 }
 
-/// How many seals somebody holds.
+/// How many seals a holder has, by status.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Counts {
     /// In stock.
     pub issued: i64,
     /// On logs.
     pub applied: i64,
-    /// Of no use any more.
+    /// No longer usable.
     pub void: i64,
 }
 
@@ -226,7 +227,7 @@ pub struct HolderStock {
     pub counts: Counts,
 }
 
-/// Stocks of all holders that a reader sees, in the order of their ids.
+/// Stocks of all holders that the caller may see, in the order of their ids.
 pub async fn stock(db: impl PgExecutor<'_>, sight: Sight) -> Result<Vec<HolderStock>> {
     let rows = sqlx::query!(
         r#"SELECT c.holder_id AS "holder_id!", o.bin, o.name, o.kind AS "kind: OrganizationKind",
@@ -249,16 +250,16 @@ pub async fn stock(db: impl PgExecutor<'_>, sight: Sight) -> Result<Vec<HolderSt
         .collect())
 }
 
-/// A seal with what happened to it.
+/// A seal with its history.
 #[derive(Serialize, ToSchema)]
 pub struct SealHistory {
-    /// The seal now.
+    /// The seal in its present state.
     pub seal: Seal,
-    /// Events of its batch's chain that concern it: the registration first.
+    /// The events of its batch's chain that concern it; the first is the registration.
     pub events: Vec<ShownEvent>,
 }
 
-/// The events of its batch that concern a seal.
+/// The events of a seal's batch that concern the seal.
 pub async fn history(db: impl PgExecutor<'_>, seal: &Seal) -> Result<Vec<ShownEvent>> {
     let rows = sqlx::query!(
         r#"SELECT e.seq, e.received_at, e.hash, e.secret, e.public, e.business, b.salt, b.head_seq, p.hash AS "prev?"
@@ -299,11 +300,11 @@ pub async fn history(db: impl PgExecutor<'_>, seal: &Seal) -> Result<Vec<ShownEv
         .collect()
 }
 
-/// The chain of a batch, for who sees everybody's seals and who holds one of its seals now, as its list
-/// has them ([`of_batch`]); nothing for anybody else, and where there is no such batch: one statement.
+/// The chain of a batch, if the caller may see all seals or holds one of its seals now, the same rule as in
+/// [`of_batch`]. `None` for any other caller and for a missing batch. One statement.
 ///
 /// # Errors
-/// The database's own; a stored row that cannot be.
+/// From the database, or a corrupt row.
 pub async fn batch_subject(
     db: impl PgExecutor<'_>,
     batch: SealBatchId,
@@ -321,14 +322,15 @@ pub async fn batch_subject(
     row.map(|row| Subject::stored(SubjectKind::SealBatch, batch.0, &row.salt, row.head_seq)).transpose()
 }
 
-/// Which events of a batch's chain concern a seal that the reader holds, as [`history`] tells them of one
-/// seal: the registration, and whatever moved or voided one of his. Nothing if that is all of them.
+/// Which events of a batch's chain concern the caller's seals, as [`history`] lists them for one seal: the
+/// registration, and every event that moved or voided one of them. `None` if that is every event, or if the
+/// caller may see all seals.
 ///
-/// His seals are looked through `piece` at a time, and only until every event is found to concern him: a
-/// million seals that went from hand to hand together are two events.
+/// Reads the caller's seals `piece` at a time, and stops as soon as every event is included: a million seals
+/// that were transferred in one request have only two events.
 ///
 /// # Errors
-/// The database's own.
+/// From the database.
 pub async fn concerning(
     db: &mut PgConnection,
     batch: &Subject,
@@ -361,7 +363,7 @@ pub async fn concerning(
     Ok(Some(found))
 }
 
-/// Seals of a batch after a number, at most `limit`: their numbers and codes.
+/// Numbers and marking codes of a batch's seals that the caller may see, after a number, at most `limit`.
 pub async fn of_batch(
     db: impl PgExecutor<'_>,
     batch: SealBatchId,

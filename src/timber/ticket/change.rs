@@ -1,4 +1,4 @@
-//! Extending and cancelling a ticket: its issuer alone.
+//! Extends and cancels a felling ticket. Only its issuer may do so.
 
 use super::content::{Changed, Public, texts};
 use crate::base::error::{At, Entry, Error, Result};
@@ -12,7 +12,7 @@ use crate::timber::event::content::TicketName;
 use crate::timber::party::key::Caller;
 use crate::timber::party::role::Role;
 
-/// How a ticket shall change.
+/// A change of a ticket.
 #[derive(Clone, Debug)]
 pub enum Change {
     /// Later dates; at least one of them.
@@ -22,7 +22,7 @@ pub enum Change {
         /// New last day of removal.
         removal_until: Option<LocalDate>,
     },
-    /// No more felling.
+    /// Ends the permission to fell.
     Cancel,
 }
 
@@ -35,7 +35,7 @@ impl Change {
     }
 }
 
-/// A ticket held for a change.
+/// A ticket locked for a change.
 struct Locked {
     head: Head,
     issuer: OrganizationId,
@@ -48,10 +48,11 @@ struct Locked {
     cancelled: bool,
 }
 
-/// Changes a ticket for its issuer, with an event.
+/// Changes a ticket on behalf of its issuer and records an event.
 ///
 /// # Errors
-/// Not found, also for what the caller may not see; forbidden for who sees it and is not the issuer.
+/// Not found, also for a ticket the caller may not see; forbidden if the caller may see it but is not its
+/// issuer.
 /// Conflict: `ticket-cancelled`, `not-later`, `removal-before-felling`.
 pub async fn change(
     tx: &mut Tx<'_>,
@@ -65,7 +66,7 @@ pub async fn change(
     if locked.issuer != caller.organization {
         let seen = locked.holder == caller.organization || caller.is(Role::Inspector);
         return Err(if seen {
-            Error::Forbidden("Only the issuer of a ticket changes it.".into())
+            Error::Forbidden("Only the issuer of a ticket may change it.".into())
         } else {
             Error::NotFound
         });
@@ -128,20 +129,20 @@ pub async fn change(
     Ok(())
 }
 
-/// An extension moves dates later, and leaves the removal no earlier than the felling.
+/// Checks an extension: dates must move later, and removal must not end before felling.
 fn extendable(locked: &Locked, felling: Option<LocalDate>, removal: Option<LocalDate>) -> Result<()> {
     let mut refused = Vec::new();
     let mut refuse = |pointer: &str, code, detail: String| {
         refused.push(Entry::new(At::Pointer(pointer.into()), code, detail));
     };
     if felling.is_some_and(|day| day <= locked.felling_until) {
-        let detail = format!("An extension moves the day later; it is {} now.", locked.felling_until);
+        let detail = format!("The new day must be later than the present one, {}.", locked.felling_until);
         refuse("/felling_until", "not-later", detail);
     }
     if let (Some(day), Some(present)) = (removal, locked.removal_until)
         && day <= present
     {
-        let detail = format!("An extension moves the day later; it is {present} now.");
+        let detail = format!("The new day must be later than the present one, {present}.");
         refuse("/removal_until", "not-later", detail);
     }
     let felling_until = felling.unwrap_or(locked.felling_until);
@@ -149,7 +150,7 @@ fn extendable(locked: &Locked, felling: Option<LocalDate>, removal: Option<Local
         && removal_until < felling_until
     {
         let pointer = if removal.is_some() { "/removal_until" } else { "/felling_until" };
-        let detail = format!("Removal would end on {removal_until}, before felling on {felling_until}.");
+        let detail = format!("Removal would end on {removal_until}, before felling ends on {felling_until}.");
         refuse(pointer, "removal-before-felling", detail);
     }
     if refused.is_empty() { Ok(()) } else { Err(Error::Conflict(refused)) }

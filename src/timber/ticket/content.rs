@@ -1,9 +1,9 @@
-//! What the events of a ticket say, in the parts that are hashed.
+//! The hashed parts of a ticket's events.
 //!
-//! The list of lines and the plot's contour may be long, so the event carries a digest of each:
+//! The list of lines and the plot's contour may be long, so the event contains a digest of each:
 //! - `lines_digest`: SHA-256 of the canonical text (JCS) of the list
 //!   `[{"id", "species", "volume_m3", "wood"}]` in the ticket's order, volumes as strings in minimal form;
-//! - `plot_digest`: SHA-256 of the GeoJSON text as it is stored and answered.
+//! - `plot_digest`: SHA-256 of the GeoJSON text as stored and returned.
 
 use crate::base::error::{At, Error, Result};
 use crate::base::geo::Plot;
@@ -18,7 +18,7 @@ use chrono::NaiveDate;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
-/// Public part of every event of a ticket.
+/// The public part of every event of a ticket.
 #[derive(Serialize)]
 pub struct Public<'a> {
     /// Version.
@@ -38,17 +38,17 @@ pub struct Public<'a> {
     pub ticket: &'a TicketName,
 }
 
-/// Business part of `ticket_issued`.
+/// The business part of `ticket_issued`.
 #[derive(Serialize)]
 pub struct Issued<'a> {
     /// Version.
     pub v: u8,
-    /// Who, with which key, when.
+    /// Recording organisation, its key, and the time.
     #[serde(flatten)]
     pub act: &'a Act,
     /// The ticket.
     pub ticket_id: TicketId,
-    /// Who may fell.
+    /// The organisation that may fell.
     pub holder: OrganizationId,
     /// Day of issue.
     pub issued_on: LocalDate,
@@ -86,12 +86,12 @@ pub struct Issued<'a> {
     pub lines_digest: Hash,
 }
 
-/// Business part of `ticket_extended` and `ticket_cancelled`.
+/// The business part of `ticket_extended` and `ticket_cancelled`.
 #[derive(Serialize)]
 pub struct Changed<'a> {
     /// Version.
     pub v: u8,
-    /// Who, with which key, when.
+    /// Recording organisation, its key, and the time.
     #[serde(flatten)]
     pub act: &'a Act,
     /// The ticket.
@@ -102,11 +102,11 @@ pub struct Changed<'a> {
     /// New last day of removal.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub removal_until: Option<LocalDate>,
-    /// Why.
+    /// Reason of the change.
     pub reason: &'a str,
 }
 
-/// One line, as its digest has it.
+/// One line, in the form that is hashed.
 #[derive(Serialize)]
 struct Line<'a> {
     id: LineId,
@@ -138,26 +138,27 @@ fn digest(text: &str) -> Hash {
     Hash(Sha256::digest(text.as_bytes()).into())
 }
 
-/// The canonical texts of both parts. `told` are the request's texts that the business part has.
+/// The canonical texts of both parts. The last parameter lists the request's texts that the business part
+/// contains, with their locations.
 ///
 /// # Errors
-/// `too-long-together` if the texts of the request, each within its bound, are too long together.
+/// `too-long-together` if these texts, each within its own limit, exceed the limit of the part in total.
 pub fn texts(
     public: &Public<'_>,
     business: &impl Serialize,
     told: &[(At, &str)],
 ) -> Result<(String, String)> {
     let (public, business) = (canonical::text(public), canonical::text(business));
-    // The names in it were measured when the ticket was issued, for the longest event that repeats them.
+    // When the ticket was issued, its names were checked against the longest event that repeats them.
     size::check(&public, PUBLIC_BYTES, &[]).map_err(Error::Wrong)?;
     size::check(&business, BUSINESS_BYTES, told).map_err(Error::Wrong)?;
     Ok((public, business))
 }
 
-/// Sees that every event that repeats a ticket's names has room for them: the longest is `harvested`.
+/// Checks that a ticket's names fit into every event that repeats them; the longest is `harvested`.
 ///
 /// # Errors
-/// `too-long-together` at the names.
+/// `too-long-together`, with the locations of the names.
 pub fn check_names(forestry: &str, name: &TicketName) -> Result<()> {
     let longest = Harvested::longest(forestry, name.clone());
     let at = |pointer: &str| At::Pointer(pointer.to_owned());

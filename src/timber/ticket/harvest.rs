@@ -1,4 +1,4 @@
-//! A ticket as a harvest needs it, held until the harvest is stored.
+//! Locks a ticket for a harvest, until the harvest is stored.
 
 use super::read::stored_plot;
 use crate::base::error::{Error, Result};
@@ -12,18 +12,18 @@ use crate::timber::wood::species::{Species, Wood};
 use rust_decimal::Decimal;
 use uuid::Uuid;
 
-/// A ticket whose lines this transaction holds, and which nobody extends or cancels meanwhile.
+/// A ticket with its lines locked by this transaction. It cannot be extended or cancelled meanwhile.
 #[derive(Clone, Debug)]
 pub struct TicketForHarvest {
     /// Id.
     pub id: TicketId,
     /// The forest owner that issued it.
     pub issuer: OrganizationId,
-    /// Who may fell under it.
+    /// The organisation that may fell under it.
     pub holder: OrganizationId,
     /// Number of its chain's events.
     pub head_seq: u32,
-    /// Hash of the newest of them.
+    /// Hash of the newest event.
     pub head_hash: Hash,
     /// Whether it is cancelled.
     pub cancelled: bool,
@@ -45,7 +45,7 @@ pub struct TicketForHarvest {
     pub lines: Vec<LockedLine>,
 }
 
-/// A line that this transaction holds.
+/// A line locked by this transaction.
 #[derive(Clone, Copy, Debug)]
 pub struct LockedLine {
     /// Id.
@@ -60,8 +60,9 @@ pub struct LockedLine {
     pub marked: Volume,
 }
 
-/// Holds a ticket's lines for this transaction alone, in the order of their ids, and its row against
-/// changes; harvests of other tickets, and readers, go on. `None` if there is no such ticket.
+/// Locks a ticket's lines exclusively, in the order of their ids, then its row shared, which prevents
+/// changes of the ticket. Harvests under other tickets and readers are not blocked. `None` if there is no
+/// such ticket.
 pub async fn lock_for_harvest(tx: &mut Tx<'_>, id: TicketId) -> Result<Option<TicketForHarvest>> {
     let lines = sqlx::query_as!(
         LockedLine,
@@ -100,11 +101,11 @@ pub async fn lock_for_harvest(tx: &mut Tx<'_>, id: TicketId) -> Result<Option<Ti
     }))
 }
 
-/// Adds to what is marked on lines that this transaction holds; a correction may take away. A line named
-/// twice gets the sum.
+/// Adds volumes to the marked volume of lines locked by this transaction; a correction may add a negative
+/// volume. A line named twice gets the sum.
 ///
 /// # Errors
-/// From the database, if a line would come to have less than nothing marked on it.
+/// From the database, if the marked volume of a line would become negative.
 pub async fn add_marked(tx: &mut Tx<'_>, marked: &[(LineId, Volume)]) -> Result<()> {
     let ids: Vec<Uuid> = marked.iter().map(|(id, _)| id.0).collect();
     let volumes: Vec<Decimal> = marked.iter().map(|(_, volume)| volume.decimal()).collect();

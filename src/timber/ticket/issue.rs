@@ -1,4 +1,4 @@
-//! Issuing a ticket.
+//! Issues a felling ticket.
 
 use super::content::{Issued, Public, check_names, lines_digest, plot_digest, texts};
 use super::words::FellingKind;
@@ -20,7 +20,7 @@ use uuid::Uuid;
 /// Type of the first event of every ticket.
 const ISSUED: &str = "ticket_issued";
 
-/// A ticket to issue; whoever makes one has checked that its fields agree with each other.
+/// A ticket to issue. The code that builds it has checked that its fields are consistent.
 #[derive(Clone, Debug)]
 pub struct NewTicket {
     /// Its id.
@@ -31,7 +31,7 @@ pub struct NewTicket {
     pub number: Text<40>,
     /// Day of issue.
     pub issued_on: LocalDate,
-    /// Who may fell under it.
+    /// BIN of the organisation that may fell under it.
     pub holder_bin: Bin,
     /// Kind of felling.
     pub felling_kind: FellingKind,
@@ -61,7 +61,7 @@ pub struct NewTicket {
     pub felling_until: LocalDate,
     /// Last local day of removal.
     pub removal_until: Option<LocalDate>,
-    /// The lines: one or more, no species and wood twice.
+    /// The lines: at least one, and each pair of species and wood at most once.
     pub lines: Vec<NewLine>,
 }
 
@@ -78,8 +78,8 @@ pub struct NewLine {
     pub volume: Volume,
 }
 
-/// Issues a ticket in the name of the organisation of `act`. `faults` are entries that the caller found
-/// already and that shall be told together with those found here.
+/// Issues a ticket in the name of the organisation of `act`. `faults` are errors that the caller has found
+/// already; they are reported together with those found here.
 ///
 /// # Errors
 /// Wrong: `faults`, `unknown-organization` and `not-a-harvester` at `/holder_bin`, `too-long-together`.
@@ -211,12 +211,12 @@ async fn insert_lines(tx: &mut Tx<'_>, new: &NewTicket) -> Result<()> {
 async fn holder(tx: &mut Tx<'_>, bin: Bin, faults: &mut Vec<Entry>) -> Result<Option<OrganizationId>> {
     let at = || At::Pointer("/holder_bin".into());
     let Some(named) = by_bin(&mut **tx, bin).await? else {
-        let detail = "No organisation with this BIN is registered; the operator registers it.";
+        let detail = "No organisation with this BIN is registered; only the operator can register it.";
         faults.push(Entry::new(at(), "unknown-organization", detail));
         return Ok(None);
     };
     if !named.roles.iter().any(|role| matches!(role, Role::Enterprise | Role::ForestOwner)) {
-        let detail = "A ticket is held by an enterprise or a forest owner; this organisation is neither.";
+        let detail = "Only an enterprise or a forest owner may hold a ticket; this organisation is neither.";
         faults.push(Entry::new(at(), "not-a-harvester", detail));
     }
     Ok(Some(named.id))
@@ -225,7 +225,7 @@ async fn holder(tx: &mut Tx<'_>, bin: Bin, faults: &mut Vec<Entry>) -> Result<Op
 fn taken(error: sqlx::Error) -> Error {
     let constraint = error.as_database_error().and_then(|refused| refused.constraint());
     if constraint == Some("felling_ticket_number_key") {
-        let detail = "You have issued a ticket of this series and number already.";
+        let detail = "You have already issued a ticket with this series and number.";
         return Error::Conflict(vec![Entry::new(
             At::Pointer("/number".into()),
             "ticket-number-taken",

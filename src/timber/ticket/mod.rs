@@ -1,8 +1,8 @@
 //! Felling tickets (лесорубочный билет): who may fell what, where, when, and how much of it is marked.
 //!
-//! A ticket is a subject with a chain of its own: issued, extended, cancelled. A harvest adds nothing to
-//! that chain (every writer would queue for one row): it holds the ticket's row shared and its lines for
-//! itself, in the order of the house: lines first, then the ticket.
+//! A ticket is a subject with its own chain: issued, extended, cancelled. A harvest adds no event to that
+//! chain, because all writers would queue for one row. It locks the ticket's lines exclusively, then the
+//! ticket's row shared; this order is part of the lock order of the crate.
 
 pub mod change;
 pub mod content;

@@ -1,4 +1,4 @@
-//! Tickets as they are answered, to those who may see them.
+//! Reads tickets, as far as the caller may see them.
 
 use super::words::{FellingKind, TicketStatus};
 use crate::base::error::{Error, Result};
@@ -17,7 +17,7 @@ use std::collections::HashMap;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-/// A felling ticket as it stands now. Holds no personal data: of a sole trader or a farm it gives the id only.
+/// A felling ticket in its present state. Contains no personal data: of a sole trader or a farm, only the id.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct TicketView {
     /// Id.
@@ -36,7 +36,7 @@ pub struct TicketView {
     pub issuer_id: OrganizationId,
     /// Its name; null for a sole trader or a farm.
     pub issuer_name: Option<String>,
-    /// Who may fell under it.
+    /// The organisation that may fell under it.
     pub holder_id: OrganizationId,
     /// The holder's BIN; null for a sole trader or a farm.
     pub holder_bin: Option<Bin>,
@@ -48,7 +48,7 @@ pub struct TicketView {
     pub forest_category: String,
     /// Forest type.
     pub forest_type: String,
-    /// Where the timber stands.
+    /// Where the trees stand.
     pub origin: Origin,
     /// Area in hectares.
     pub area_ha: Option<Area>,
@@ -60,11 +60,11 @@ pub struct TicketView {
     pub felling_until: LocalDate,
     /// Last local day of removal, extensions included.
     pub removal_until: Option<LocalDate>,
-    /// What may be felled, in the order of the ticket.
+    /// The permitted volumes, in the order of the ticket.
     pub lines: Vec<LineView>,
 }
 
-/// Where the timber of a ticket stands.
+/// Where the trees of a ticket stand.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct Origin {
     /// Region.
@@ -81,7 +81,7 @@ pub struct Origin {
     pub cutting_area: Option<String>,
 }
 
-/// One line of a ticket, and how far it is used.
+/// One line of a ticket, and the volume marked on it.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct LineView {
     /// Id.
@@ -94,11 +94,11 @@ pub struct LineView {
     pub volume_m3: Volume,
     /// Volume marked on it, corrections included.
     pub marked_m3: Volume,
-    /// What remains; negative where more is marked, within the tolerance.
+    /// Remaining volume; negative if more is marked than permitted, within the tolerance.
     pub remaining_m3: Volume,
 }
 
-/// One ticket, whoever asks: for an answer to someone known to be a party of it.
+/// One ticket without an access check, for a response to a known party of the ticket.
 ///
 /// # Errors
 /// Not found.
@@ -106,15 +106,15 @@ pub async fn view(db: &mut PgConnection, id: TicketId) -> Result<TicketView> {
     rows(db, &[id.0], None).await?.pop().ok_or(Error::NotFound)
 }
 
-/// One ticket, if `caller` may see it: its issuer, its holder, an inspector.
+/// One ticket, if `caller` may see it: as its issuer, its holder or an inspector.
 ///
 /// # Errors
-/// Not found, also for what the caller may not see.
+/// Not found, also for a ticket that the caller may not see.
 pub async fn get(db: &mut PgConnection, caller: &Caller, id: TicketId) -> Result<TicketView> {
     rows(db, &[id.0], party(caller)).await?.pop().ok_or(Error::NotFound)
 }
 
-/// Tickets that `caller` may see, in the order they were entered, behind `after`.
+/// Tickets that `caller` may see, after the ticket `after`, in the order of their entry (of their ids).
 pub async fn list(
     db: &mut PgConnection,
     caller: &Caller,
@@ -122,7 +122,7 @@ pub async fn list(
     limit: i64,
 ) -> Result<Vec<TicketView>> {
     let (party, after) = (party(caller), after.map_or(Uuid::nil(), |id| id.0));
-    // Each side by its own index: one condition over both would walk everybody's tickets.
+    // One index per side: a single condition over both columns would scan all tickets.
     let ids = match party {
         None => {
             sqlx::query_scalar!(
@@ -151,10 +151,10 @@ pub async fn list(
     rows(db, &ids, party).await
 }
 
-/// The chain of a ticket, whoever asks: for who was found to see the ticket ([`get`]).
+/// The chain of a ticket, without an access check: call [`get`] first.
 ///
 /// # Errors
-/// Not found; a stored row that cannot be.
+/// Not found, or a corrupt row.
 pub async fn subject(db: impl PgExecutor<'_>, id: TicketId) -> Result<Subject> {
     let row = sqlx::query!("SELECT salt, head_seq FROM felling_ticket WHERE id = $1", id.0)
         .fetch_optional(db)
@@ -163,7 +163,7 @@ pub async fn subject(db: impl PgExecutor<'_>, id: TicketId) -> Result<Subject> {
     Subject::stored(SubjectKind::FellingTicket, id.0, &row.salt, row.head_seq)
 }
 
-/// Whose tickets a caller sees: an inspector everybody's.
+/// The organisation that a ticket must involve for `caller` to see it; `None` for an inspector, who sees all.
 fn party(caller: &Caller) -> Option<OrganizationId> {
     (!caller.is(Role::Inspector)).then_some(caller.organization)
 }
@@ -252,7 +252,7 @@ async fn lines(db: &mut PgConnection, tickets: &[Uuid]) -> Result<HashMap<Uuid, 
     Ok(found)
 }
 
-/// A plot as the row keeps it.
+/// Reads a plot from its stored text.
 pub(super) fn stored_plot(ticket: TicketId, text: &str) -> Result<Plot> {
     Plot::from_stored(text)
         .map_err(|refused| Error::BadRow(format!("felling_ticket.plot of {ticket}: {refused}")))

@@ -1,27 +1,27 @@
-//! How far above its permitted volume a ticket line may be marked.
+//! How far the marked volume of a ticket line may exceed its permitted volume.
 //!
-//! The permitted volume is itself an estimate, so a small excess is no fraud: within the tolerance it is
-//! accepted with a finding, above it refused.
+//! The permitted volume is itself an estimate, so a small excess is not fraud: an excess within the tolerance
+//! is accepted with a finding, a larger one is rejected.
 
 use crate::base::units::Volume;
 use chrono::NaiveDate;
 use rust_decimal::Decimal;
 
-/// A tolerance table: percent by the least permitted volume it holds for, in force from a day on.
+/// A tolerance table: percentages by permitted volume, in force from a given day.
 struct Table {
     version: &'static str,
     from: NaiveDate,
-    /// (least permitted volume in m³, tolerance in tenths of a percent), ascending.
+    /// Steps, ascending: (lowest permitted volume in m³, tolerance in tenths of a percent).
     steps: &'static [(i64, i64)],
 }
 
-/// The tables, oldest first. A new rule is a new row with its day; an old one is never edited, because
-/// findings name the version they were made under.
+/// The tables, oldest first. A new rule is a new row with its own day; an old row is never edited, because
+/// findings name the version that was applied.
 ///
 /// **Placeholder.** Kazakhstan's own tolerance is not known to us. These are the permissible errors of
 /// measuring a batch piece by piece in the Russian rules for accounting of timber (government decree 2128
-/// of 2021, annex 1), taken as of the beginning of the pilot's records. That table begins at 10 m³; below
-/// it its first step, 12 %, is used.
+/// of 2021, annex 1), applied from the beginning of the pilot's records. That table begins at 10 m³; below
+/// that, its first step, 12 %, is used.
 static TABLES: [Table; 1] = [Table {
     version: "placeholder-ru-2128-2021-piece/1",
     from: NaiveDate::from_ymd_opt(1970, 1, 1).unwrap(),
@@ -33,7 +33,7 @@ static TABLES: [Table; 1] = [Table {
 pub struct Tolerance {
     /// Percent of the permitted volume.
     pub percent: Decimal,
-    /// Which table says so.
+    /// Version of the table.
     pub table_version: &'static str,
 }
 
@@ -50,18 +50,18 @@ pub fn tolerance(permitted: Volume, on: NaiveDate) -> Tolerance {
     Tolerance { percent: Decimal::new(tenths, 1).normalize(), table_version: table.version }
 }
 
-/// Where a line stands.
+/// The marked volume of a line, compared with its permitted volume.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Standing {
     /// Not above the permitted volume.
     Within,
-    /// Above it, by no more than the tolerance: accepted, with a finding.
+    /// Above it by at most the tolerance: accepted, with a finding.
     OverWithinTolerance,
-    /// Above permitted × (1 + tolerance): refused.
+    /// Above permitted × (1 + tolerance): rejected.
     Exceeded,
 }
 
-/// Where a line stands with so much marked (corrections included), exactly, to the last decimal.
+/// Compares the marked volume of a line (corrections included) with the permitted one, in exact decimals.
 #[must_use]
 pub fn standing(marked: Volume, permitted: Volume, on: NaiveDate) -> Standing {
     if marked <= permitted {
