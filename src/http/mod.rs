@@ -1,6 +1,5 @@
-//! HTTP, thin: what reaches us, who may, and how it is answered.
-//!
-//! [`router`] uses [`pages`] and [`api`], a file a noun; both use [`core`]. [`witness`] is a server of its own.
+//! HTTP: routes, permissions, request parsing, responses. The domain modules (seals, logs,
+//! custody and so on) do not depend on it.
 
 pub mod api;
 pub mod core;

@@ -1,4 +1,4 @@
-//! Every URL on one page.
+//! The router: every API operation, plus the routers of pages, register, problems, health and metrics.
 
 use super::api::{
     custody_events, events, felling_tickets, findings, harvests, keys, logs, organizations, proofs, register,
@@ -32,7 +32,7 @@ use utoipa_axum::routes;
         description = "Marking and tracing of timber: seals, felling tickets, harvests, custody, verification.",
         license(name = "Apache-2.0", identifier = "Apache-2.0")
     ),
-    // Named by query parameters only, which utoipa does not follow.
+    // Used by query parameters only; utoipa does not collect those schemas itself.
     components(schemas(
         crate::http::core::paging::Cursor,
         crate::http::core::paging::Limit,
@@ -54,13 +54,13 @@ impl utoipa::Modify for BearerToken {
     }
 }
 
-/// The API of api.md, each operation with its path, and the OpenAPI document made from the same list.
+/// The operations of docs/API.md with their paths; the OpenAPI document is made from the same list.
 #[must_use]
 pub fn api() -> OpenApiRouter<App> {
     callers().merge(visitors())
 }
 
-/// What is read most. Whose a token is, these ask for with the rest ([`crate::http::core::auth::Visitor`]).
+/// Hot reads; they resolve the token in the same query ([`super::auth::Visitor`]).
 fn visitors() -> OpenApiRouter<App> {
     OpenApiRouter::new()
         .routes(routes!(verify::verify_code))
@@ -69,7 +69,7 @@ fn visitors() -> OpenApiRouter<App> {
         .routes(routes!(proofs::export_log))
 }
 
-/// What stands behind [`refuse_bad_token`].
+/// The operations behind [`refuse_bad_token`].
 fn callers() -> OpenApiRouter<App> {
     OpenApiRouter::with_openapi(Head::openapi())
         // organisations and keys
@@ -124,18 +124,18 @@ pub fn openapi() -> utoipa::openapi::OpenApi {
     described(api().into_openapi())
 }
 
-/// What a process answers about itself.
+/// Endpoints of the process itself, which are not part of the API.
 #[derive(Clone, Debug)]
 pub struct Operations {
     /// `/healthz` and `/readyz`.
     pub health: Health,
-    /// `/metrics` for the operator's token; nothing if the figures have a listener of their own.
+    /// `/metrics` with the operator's token; `None` if the metrics have a listener of their own.
     pub metrics: Option<Exposition>,
     /// The published register, if this process serves it.
     pub register: Option<Folder>,
 }
 
-/// Ready while the database answers.
+/// Ready while the database responds.
 #[must_use]
 pub fn health(app: &App) -> Health {
     let pool = app.pool.clone();
@@ -144,7 +144,7 @@ pub fn health(app: &App) -> Health {
         let pool = pool.clone();
         async move { crate::db::ping(&pool).await.map_err(|error| error.to_string()) }
     };
-    // A register that is behind stops writes, not reads: it is told, and is no reason to look away.
+    // A lagging register stops writes, not reads: the lag is reported, but the process stays ready.
     Health::telling(ping, move || match queue.lag() {
         None => serde_json::Map::new(),
         Some(Lag { size, lag }) => {
@@ -154,13 +154,13 @@ pub fn health(app: &App) -> Health {
     })
 }
 
-/// Everything that is served, behind its layers, as a process of its own would.
+/// The complete router with its layers and the default endpoints: health and metrics, no register files.
 pub fn router(app: App, layers: &LayerSettings) -> Router {
     let operations = Operations { health: health(&app), metrics: Some(Exposition::new()), register: None };
     served(app, layers, &operations)
 }
 
-/// Everything that is served, behind its layers.
+/// The complete router with its layers.
 pub fn served(app: App, layers: &LayerSettings, operations: &Operations) -> Router {
     let (callers, mut document) = callers().split_for_parts();
     let (visitors, of_visitors) = visitors().split_for_parts();
@@ -173,12 +173,12 @@ pub fn served(app: App, layers: &LayerSettings, operations: &Operations) -> Rout
         router = router.merge(register::routes(register, &app.queue.receipt_keys()));
     }
     router = router
-        // Beneath the layer: a bad token is told before a wrong method.
+        // Inside the token layer: an invalid token (401) is reported before a wrong method (405).
         .method_not_allowed_fallback(not_this_method)
         .layer(from_fn_with_state(app.clone(), refuse_bad_token))
         .merge(visitors.method_not_allowed_fallback(not_visited_by))
-        // Outside of it: a probe is answered whatever it sends, for whether the process lives must not
-        // hang on the database that knows the tokens.
+        // Outside the token layer: a probe gets its response whatever token it sends, since the liveness of
+        // the process must not depend on the database that stores the keys.
         .merge(operations.health.routes());
     if let Some(exposition) = operations.metrics.clone() {
         let of = app.clone();
@@ -189,14 +189,14 @@ pub fn served(app: App, layers: &LayerSettings, operations: &Operations) -> Rout
         .with_state(app)
 }
 
-/// [`not_this_method`], where nobody asked yet whose the token is.
+/// [`not_this_method`] for routes outside [`refuse_bad_token`]: the extractor rejects an invalid token first.
 async fn not_visited_by(_caller: Option<Caller>, method: Method) -> Problem {
     not_this_method(method).await
 }
 
-/// `/openapi.json`, and at `/docs` a viewer of it that asks nobody else for anything.
+/// `/openapi.json`, and at `/docs` a viewer of it that loads nothing from other servers.
 fn documentation(document: utoipa::openapi::OpenApi) -> Router<App> {
-    // The viewer would otherwise send the document's address to a validator on the net.
+    // By default the viewer sends the document's URL to an online validator.
     let config = utoipa_swagger_ui::Config::default().validator_url("none");
     utoipa_swagger_ui::SwaggerUi::new("/docs").url("/openapi.json", document).config(config).into()
 }

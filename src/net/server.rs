@@ -1,12 +1,12 @@
 //! The listener: our own accept loop over hyper, because `axum::serve` has neither a
-//! header timeout nor a bound on connections.
+//! header timeout nor a limit on connections.
 //!
-//! It promises that a peer who does nothing, or next to nothing, is let go: one that
-//! sends its header slowly or idles between requests, and one that does not take its
-//! answer. (The body's times are `http::body`'s.) What is not HTTP gets a bare
-//! 400, 414 or 431 from hyper and is closed: no request reached us. When the shutdown begins,
-//! no connection is accepted any more, requests at work are finished, and after the
-//! drain time whatever is left is cut.
+//! It disconnects a peer that does nothing, or next to nothing: one that sends its
+//! header slowly or idles between requests, and one that does not read its response.
+//! (The timeouts of the body are in [`crate::http::body`].) Input that is not HTTP gets a
+//! bare 400, 414 or 431 from hyper, and the connection is closed; it does not reach the
+//! router. When the shutdown begins, no further connection is accepted and running
+//! requests are finished; after the drain time the remaining connections are cut.
 
 use axum::Router;
 use axum::body::Body;
@@ -30,20 +30,20 @@ use tokio::task::JoinSet;
 use tokio::time::Sleep;
 use tower::ServiceExt;
 
-/// How the listener treats its peers.
+/// Timeouts and limits of the listener.
 #[derive(Clone, Copy, Debug)]
 pub struct ServerSettings {
-    /// From the end of the last answer (or the connection) to the end of the next header, so
-    /// also how long a connection may idle. Default 10 s. A proxy in front should let go of
+    /// From the end of the last response (or from connecting) to the end of the next header,
+    /// so also how long a connection may idle. Default 10 s. A proxy in front should close
     /// idle connections sooner.
     pub header_timeout: Duration,
-    /// The most bytes of a request's line and headers; more is 431. Default 16 kB.
+    /// The maximum bytes of the request line and headers; more is 431. Default 16 kB.
     pub header_bytes: usize,
-    /// How long a peer may take nothing of its answer before it is cut. Default 30 s.
+    /// How long a peer may read nothing of its response before it is cut. Default 30 s.
     pub write_timeout: Duration,
-    /// Connections at once; further ones are told 503 and closed. Default 1,024.
+    /// Maximum concurrent connections; further ones get 503 and are closed. Default 1,024.
     pub connections: usize,
-    /// How long requests at work may take once the shutdown has begun. Default 30 s.
+    /// How long running requests may take once the shutdown has begun. Default 30 s.
     pub drain: Duration,
     /// The 503 of a connection beyond the limit. Default: one word of plain text.
     pub refusal: Refusal,
@@ -74,7 +74,7 @@ impl Default for ServerSettings {
 /// How a shutdown ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Drained {
-    /// Connections that were still at work when the drain time was over, and were cut.
+    /// Connections that were still open at the end of the drain time, and were cut.
     pub cut: usize,
 }
 
@@ -86,22 +86,22 @@ pub struct Server {
     settings: ServerSettings,
 }
 
-/// Peers that are being told that there is no room.
+/// Maximum concurrent connections that get a 503 above the limit; further ones are closed without it.
 const TURNED_AWAY: usize = 64;
 const TURN_AWAY_TIME: Duration = Duration::from_secs(1);
-/// After an error of `accept` that is not one peer's own (no file descriptors left, mostly).
+/// Pause after an error of `accept` that no single peer caused (mostly: no file descriptors left).
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 impl Server {
-    /// Binds `address`; port 0 takes a free one, which [`Server::local_addr`] tells.
+    /// Binds `address`; port 0 takes a free port, which [`Server::local_addr`] returns.
     ///
     /// # Errors
-    /// If the address is taken or not ours.
+    /// If the address is in use or not local.
     pub async fn bind(address: SocketAddr, settings: ServerSettings) -> io::Result<Self> {
         Self::new(TcpListener::bind(address).await?, settings)
     }
 
-    /// Takes a listener that somebody else bound.
+    /// Uses a listener that is already bound.
     ///
     /// # Errors
     /// If it has no address.
@@ -110,7 +110,7 @@ impl Server {
         Ok(Self { listener, address, settings })
     }
 
-    /// Where it listens.
+    /// The bound address.
     #[must_use]
     pub fn local_addr(&self) -> SocketAddr {
         self.address
@@ -118,8 +118,8 @@ impl Server {
 
     /// Serves until `shutdown` resolves, then drains.
     ///
-    /// Who wants `/readyz` to say no for a while before the door closes lets `shutdown` call
-    /// `http::health::Health::drain` and resolve later.
+    /// If `/readyz` shall fail for a while before the listener closes, `shutdown` can call
+    /// [`crate::http::health::Health::drain`] and resolve later.
     pub async fn serve(self, router: Router, shutdown: impl Future<Output = ()>) -> Drained {
         let Self { listener, settings, .. } = self;
         let http = protocol(&settings);
@@ -145,7 +145,7 @@ impl Server {
                     }
                 },
             };
-            // Small answers go out at once. A socket that refuses is about to fail anyway.
+            // Small responses are sent at once. A socket that rejects the option is about to fail anyway.
             let _ = stream.set_nodelay(true);
             let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
                 if let Ok(turn) = Arc::clone(&turned_away).try_acquire_owned() {
@@ -200,7 +200,7 @@ fn protocol(settings: &ServerSettings) -> http1::Builder {
     http
 }
 
-/// Whether the peer went away before it was accepted, which is nothing to pause for.
+/// Whether the peer disconnected before it was accepted, which needs no pause.
 fn is_the_peers(error: &io::Error) -> bool {
     use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
     matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
@@ -223,7 +223,7 @@ async fn turn_away(mut stream: TcpStream, refusal: Refusal) -> io::Result<()> {
     Ok(())
 }
 
-/// A stream that gives up on a peer who takes nothing for too long; hyper has no such timer.
+/// A stream that fails if the peer reads nothing for too long; hyper has no such timer.
 struct Socket {
     stream: TcpStream,
     patience: Duration,

@@ -1,4 +1,4 @@
-//! Custody events: what happened to logs, posted for up to 1,000 at once.
+//! Custody events: one request records what happened to up to 1,000 logs.
 
 use crate::evidence::register::Receipted;
 use crate::http::core::app::App;
@@ -14,14 +14,14 @@ use std::sync::Arc;
 
 /// Record an event of up to 1,000 logs, all or nothing.
 ///
-/// What may follow what, and who may say so, is the custody table of `docs/DOMAIN.md`. A refused
-/// transition says what would be allowed.
+/// The custody table of `docs/DOMAIN.md` defines the allowed transitions and who may record them. The error
+/// of a refused transition lists the event types that would be allowed.
 #[utoipa::path(
     post, path = "/v1/custody-events", tag = "custody", operation_id = "create_custody_event",
     security(("token" = [])), request_body = NewCustodyEvent,
     responses(
         (status = 201, description = "Recorded", body = Receipted<CustodyAnswer>),
-        (status = 200, description = "Recorded before by the same posting", body = Receipted<CustodyAnswer>),
+        (status = 200, description = "Recorded before by the same write request", body = Receipted<CustodyAnswer>),
         (status = 403, description = "Your role may never call this", body = Problem,
             content_type = "application/problem+json"),
     )

@@ -31,24 +31,24 @@ impl AskedOrganization {
 crate::base::input::parse_text!(AskedOrganization);
 
 input! {
-    /// Which events.
+    /// Filters of the events.
     #[derive(IntoParams)]
     #[into_params(parameter_in = Query)]
     pub struct EventQuery {
-        /// Only in this region, by its ISO 3166-2 code.
+        /// Only events in this region, by its ISO 3166-2 code.
         #[param(value_type = Option<String>)]
         pub region: Option<Region>,
-        /// Only of this type.
+        /// Only events of this type.
         pub r#type: Option<EventType>,
         /// Received at this time or later.
         pub from: Option<Moment>,
         /// Received before this time.
         pub to: Option<Moment>,
-        /// Only those recorded by this organisation.
+        /// Only events recorded by this organisation.
         pub organization: Option<AskedOrganization>,
-        /// Items a page.
+        /// Items per page.
         pub limit: Option<Limit>,
-        /// `next` of the page before.
+        /// `next` of the previous page.
         pub cursor: Option<Cursor>,
     }
 }

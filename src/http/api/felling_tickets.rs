@@ -37,12 +37,12 @@ input! {
         /// Series.
         #[schema(example = "АБ")]
         pub series: Text<20>,
-        /// Number; series and number are yours once.
+        /// Number; your organisation uses each series and number once.
         #[schema(example = "0012345")]
         pub number: Text<40>,
         /// Day of issue, not after the first day of felling.
         pub issued_on: LocalDate,
-        /// BIN of who may fell: an enterprise or a forest owner.
+        /// BIN of the organisation that may fell: an enterprise or a forest owner.
         pub holder_bin: Bin,
         /// Kind of felling.
         pub felling_kind: FellingKind,
@@ -62,9 +62,9 @@ input! {
         pub felling_from: LocalDate,
         /// Last local day of felling.
         pub felling_until: LocalDate,
-        /// Last local day of removal, not before the last of felling.
+        /// Last local day of removal, not before the last day of felling.
         pub removal_until: Option<LocalDate>,
-        /// What may be felled; a species and kind of wood stands in one line.
+        /// What may be felled: one line for each species and kind of wood.
         pub lines: Vec<LineRequest> [1..=50],
     }
     => TicketRequest::check;
@@ -142,7 +142,7 @@ impl TicketRequest {
         for ((place, line), node) in self.lines.iter().enumerate().zip(nodes) {
             let before = &self.lines[..place];
             if before.iter().any(|other| (other.species, other.wood) == (line.species, line.wood)) {
-                let detail = "This species and kind of wood has a line already; put the volumes together.";
+                let detail = "This species and kind of wood has a line already; add up the volumes.";
                 errors.refuse(node, Invalid::new("duplicate-line", detail));
             }
         }
@@ -184,7 +184,7 @@ impl ExtendRequest {
     fn check(&self, node: Node<'_>, errors: &mut Errors) {
         match (self.felling_until, self.removal_until) {
             (None, None) => {
-                let detail = "Say felling_until, removal_until or both.";
+                let detail = "Give felling_until, removal_until or both.";
                 errors.refuse(node, Invalid::new("nothing-to-extend", detail));
             }
             (Some(felling), Some(removal)) if removal < felling => {
@@ -231,15 +231,15 @@ pub async fn create_felling_ticket(
         .await
 }
 
-/// Looks for crossings in a contour: every edge is compared with every other, so not where requests are read.
+/// Checks a contour for crossings, on a blocking thread, since every edge is compared with every other.
 async fn crossings(plot: Option<Plot>) -> Result<Vec<Entry>, Problem> {
     let Some(plot) = plot else { return Ok(Vec::new()) };
     let checked = tokio::task::spawn_blocking(move || Plot::parse(plot.as_str()).err());
-    let refused = checked.await.map_err(|error| Problem::internal(format!("plot check died: {error}")))?;
+    let refused = checked.await.map_err(|error| Problem::internal(format!("plot check failed: {error}")))?;
     Ok(refused.map(|invalid| Entry::invalid(At::Pointer("/plot".into()), invalid)).into_iter().collect())
 }
 
-/// Tickets that you issued or hold; an inspector's list has all.
+/// Tickets that you issued or hold; inspectors see all tickets.
 #[utoipa::path(
     get,
     path = "/v1/felling-tickets",
@@ -247,7 +247,7 @@ async fn crossings(plot: Option<Plot>) -> Result<Vec<Entry>, Problem> {
     security(("token" = [])),
     params(PageQuery),
     responses(
-        (status = 200, description = "A page of them, in the order they were entered", body = Page<TicketView>),
+        (status = 200, description = "A page of tickets, in the order they were entered", body = Page<TicketView>),
     )
 )]
 pub async fn list_felling_tickets(
@@ -262,7 +262,7 @@ pub async fn list_felling_tickets(
     Ok(Page::of(rows, page.limit, |row| row.id, |row| row).answer(&uri))
 }
 
-/// One ticket, and what remains of its lines.
+/// One ticket, with the remaining volume of its lines.
 #[utoipa::path(
     get,
     path = "/v1/felling-tickets/{id}",
@@ -271,7 +271,7 @@ pub async fn list_felling_tickets(
     params(("id" = TicketId, Path, description = "The ticket")),
     responses(
         (status = 200, description = "The ticket", body = TicketView),
-        (status = 404, description = "Not there, or not yours to see", body = Problem,
+        (status = 404, description = "Absent, or you may not see it", body = Problem,
             content_type = "application/problem+json"),
     )
 )]
@@ -286,16 +286,16 @@ pub async fn get_felling_ticket(
     Ok(Json(get(&mut db, &caller, id).await?))
 }
 
-/// A ticket and everything that happened to it.
+/// A ticket and all its events.
 #[derive(Serialize, ToSchema)]
 pub struct TicketHistory {
-    /// The ticket as it stands now.
+    /// The present state of the ticket.
     ticket: TicketView,
     /// Its events, in order of receipt.
     events: Vec<ShownEvent>,
 }
 
-/// What happened to a ticket, with all that is needed to recompute every hash.
+/// The events of a ticket, with everything needed to recompute every hash.
 #[utoipa::path(
     get,
     path = "/v1/felling-tickets/{id}/history",
@@ -304,7 +304,7 @@ pub struct TicketHistory {
     params(("id" = TicketId, Path, description = "The ticket")),
     responses(
         (status = 200, description = "The ticket and its events", body = TicketHistory),
-        (status = 404, description = "Not there, or not yours to see", body = Problem,
+        (status = 404, description = "Absent, or you may not see it", body = Problem,
             content_type = "application/problem+json"),
     )
 )]
@@ -323,7 +323,7 @@ pub async fn get_felling_ticket_history(
     Ok(Json(TicketHistory { ticket, events }))
 }
 
-/// Moves the dates of a ticket later.
+/// Extends a ticket to later dates.
 #[utoipa::path(
     post,
     path = "/v1/felling-tickets/{id}/extend",
@@ -337,7 +337,7 @@ pub async fn get_felling_ticket_history(
         (status = 200, description = "Extended", body = Receipted<TicketView>),
         (status = 403, description = "Not a forest owner, or not the issuer", body = Problem,
             content_type = "application/problem+json"),
-        (status = 404, description = "Not there, or not yours to see", body = Problem,
+        (status = 404, description = "Absent, or you may not see it", body = Problem,
             content_type = "application/problem+json"),
         (status = 409, description = "`ticket-cancelled`, `not-later`, `removal-before-felling`", body = Problem,
             content_type = "application/problem+json"),
@@ -353,7 +353,7 @@ pub async fn extend_felling_ticket(
     changed(app, caller, &id, posting, "extend_felling_ticket", what, input.reason).await
 }
 
-/// Cancels a ticket: nothing more is felled under it.
+/// Cancels a ticket: no more timber may be felled under it.
 #[utoipa::path(
     post,
     path = "/v1/felling-tickets/{id}/cancel",
@@ -367,7 +367,7 @@ pub async fn extend_felling_ticket(
         (status = 200, description = "Cancelled", body = Receipted<TicketView>),
         (status = 403, description = "Not a forest owner, or not the issuer", body = Problem,
             content_type = "application/problem+json"),
-        (status = 404, description = "Not there, or not yours to see", body = Problem,
+        (status = 404, description = "Absent, or you may not see it", body = Problem,
             content_type = "application/problem+json"),
         (status = 409, description = "`ticket-cancelled`", body = Problem, content_type = "application/problem+json"),
     )

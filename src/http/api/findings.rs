@@ -1,4 +1,4 @@
-//! Findings: what looked wrong at recording.
+//! Findings: records that looked suspicious when they were written.
 
 use crate::base::ids::FindingId;
 use crate::base::input::input;
@@ -14,18 +14,18 @@ use axum::response::Response;
 use utoipa::IntoParams;
 
 input! {
-    /// Which findings.
+    /// Which page of the findings.
     #[derive(IntoParams)]
     #[into_params(parameter_in = Query)]
     pub struct FindingQuery {
-        /// Items a page.
+        /// Items per page.
         pub limit: Option<Limit>,
-        /// `next` of the page before.
+        /// `next` of the previous page.
         pub cursor: Option<Cursor>,
     }
 }
 
-/// Findings on one's own records; all for an inspector
+/// Findings on the caller's own records; all findings for an inspector
 #[utoipa::path(
     get, path = "/v1/findings", operation_id = "list_findings", tag = "logs", security(("token" = [])), params(FindingQuery),
     responses(

@@ -1,4 +1,4 @@
-//! Harvests: posted whole, as JSON or CSV, rehearsed with `dry_run`.
+//! Harvests: recorded as one batch, from JSON or CSV; `dry_run` stores nothing.
 
 use crate::base::error::{At, Entry, Error, Invalid};
 use crate::base::i18n::Lang;
@@ -21,35 +21,35 @@ use axum::response::{IntoResponse, Response};
 use std::sync::Arc;
 
 input! {
-    /// What a harvest's URL may say.
+    /// The query of a harvest.
     #[derive(utoipa::IntoParams)]
     #[into_params(parameter_in = Query)]
     pub struct HarvestQuery {
-        /// Rehearse: the same errors, findings and balance, and nothing is stored.
+        /// Dry run: the same errors, findings and balance, but nothing is stored.
         pub dry_run: Option<bool>,
         /// The ticket, for a CSV body.
-        // Read as a field of the harvest, so that it is refused once and as such.
+        // Parsed as a field of the harvest, so that an error in it is reported once, as that field's.
         #[param(value_type = Option<String>, format = Uuid)]
         pub felling_ticket_id: Option<String>,
     }
 
-    /// What a harvest's URL may say beside JSON, which names the ticket itself.
+    /// The query of a harvest in JSON; the body names the ticket.
     pub struct JsonHarvestQuery {
-        /// Rehearse.
+        /// Dry run.
         pub dry_run: Option<bool>,
-        /// Refused, whatever it says.
+        /// Always an error.
         #[schema(value_type = Option<String>)]
         pub felling_ticket_id: Option<CsvOnly>,
     }
 }
 
-/// A parameter that only goes with CSV: beside JSON it has no value.
+/// A parameter for a CSV body only: with JSON no value is valid.
 #[derive(Clone, Debug)]
 pub enum CsvOnly {}
 
 impl CsvOnly {
     fn parse(_: &str) -> Result<Self, Invalid> {
-        Err(Invalid::new("unknown-parameter", "This goes with a CSV body only."))
+        Err(Invalid::new("unknown-parameter", "This parameter is for a CSV body only."))
     }
 }
 
@@ -59,14 +59,14 @@ crate::base::input::parse_text!(CsvOnly);
 ///
 /// As JSON, or as CSV with the columns of `GET /v1/harvests/template.csv` (separator `,` `;` or tab,
 /// decimal comma or point, UTF-8 or windows-1251). The seals become applied and the ticket's lines
-/// are decreased in the same transaction. Every error of the batch is answered at once.
+/// are decreased in the same transaction. All errors of the batch are reported at once.
 #[utoipa::path(
     post, path = "/v1/harvests", tag = "harvests", operation_id = "create_harvest",
     security(("token" = [])), params(HarvestQuery),
     request_body(content((NewHarvest = "application/json"), (String = "text/csv"))),
     responses(
         (status = 201, description = "Recorded", body = Receipted<Harvest>),
-        (status = 200, description = "Recorded before by the same posting, or rehearsed", body = Receipted<Harvest>),
+        (status = 200, description = "Recorded before by the same write request, or a dry run", body = Receipted<Harvest>),
         (status = 403, description = "Your role may never call this", body = Problem,
             content_type = "application/problem+json"),
     )
@@ -83,7 +83,7 @@ pub async fn create_harvest(
         let Posted { input, asked, posting } = envelope.json::<NewHarvest, JsonHarvestQuery>(&app)?;
         (input, posting, asked.dry_run, Places::Json)
     };
-    // The posting as it was sent is not needed any more, and may be 5 MB.
+    // The body as sent is not needed any more, and may have 5 MB.
     drop(envelope);
     if dry_run == Some(true) {
         return rehearse(&app, &caller, &input, &posting.fingerprint, &places).await;
@@ -105,7 +105,7 @@ pub async fn create_harvest(
         .await
 }
 
-/// Does everything and keeps nothing.
+/// Records the harvest, then rolls back.
 async fn rehearse(
     app: &App,
     caller: &Caller,
@@ -136,7 +136,7 @@ fn read_csv(app: &App, envelope: &Envelope) -> Result<(Posted<NewHarvest, Harves
     params(("id" = HarvestId, Path, description = "The harvest")),
     responses(
         (status = 200, description = "The harvest", body = Harvest),
-        (status = 404, description = "Not there, or not yours to see", body = Problem,
+        (status = 404, description = "Absent, or you may not see it", body = Problem,
             content_type = "application/problem+json"),
     )
 )]
@@ -207,7 +207,7 @@ pub async fn get_harvest_template(
         }
         sheet.take()
     } else {
-        // A spreadsheet of these countries splits at semicolons; none stands in a cell of ours.
+        // Spreadsheets with these locales split at semicolons; no cell here contains one.
         let lines: Vec<String> = rows.iter().map(|row| row.join(";")).collect();
         format!("\u{feff}{}\r\n", lines.join("\r\n")).into_bytes()
     };
@@ -219,7 +219,7 @@ pub async fn get_harvest_template(
 }
 
 input! {
-    /// What the template's URL may say.
+    /// The query of the template.
     pub struct TemplateQuery {
         /// Language.
         pub lang: Option<String>,

@@ -1,4 +1,4 @@
-//! Keys: made and revoked by the organisation itself or the operator; the token is shown once.
+//! API keys: created and revoked by the organisation itself or the operator; the token is returned once.
 
 use crate::base::error::{At, Entry, Error};
 use crate::base::ids::{KeyId, OrganizationId};
@@ -26,35 +26,35 @@ use std::sync::Arc;
 use utoipa::ToSchema;
 
 input! {
-    /// A key to make.
+    /// A key to create.
     pub struct KeyRequest {
-        /// What you call it: the device or program that will use it.
+        /// Your name for it: the device or program that will use it.
         #[schema(example = "Тірек №2 планшеті")]
         pub label: Text<200>,
-        /// From when on it shall not work any more; never, if nothing is said.
+        /// When it expires; default: never.
         pub expires_at: Option<Moment>,
     }
 }
 
-/// A key just made.
+/// A newly created key.
 #[derive(Serialize, ToSchema)]
 pub struct NewKey {
     /// Id.
     id: KeyId,
-    /// What you call it.
+    /// Your name for it.
     label: String,
-    /// The token: keep it now, it is shown nowhere else and never again.
+    /// The token: save it now, it is never returned again.
     #[schema(example = "omt_…")]
     token: String,
-    /// When it was made.
+    /// When it was created.
     #[schema(value_type = DateTime<Utc>)]
     created_at: String,
-    /// From when on it no longer works; null: never.
+    /// When it expires; null: never.
     #[schema(value_type = Option<DateTime<Utc>>)]
     expires_at: Option<String>,
 }
 
-/// Makes a key. The token is shown only here; a repetition with the same `Idempotency-Key` is 409
+/// Creates a key. The token is returned only here; a repetition with the same `Idempotency-Key` gets 409
 /// `already-created`.
 #[utoipa::path(
     post,
@@ -62,14 +62,14 @@ pub struct NewKey {
     tag = "organizations",
     security(("token" = [])),
     params(
-        ("id" = OrganizationId, Path, description = "The organisation that shall call with it"),
+        ("id" = OrganizationId, Path, description = "The organisation that will use it"),
     ),
     request_body = KeyRequest,
     responses(
         (status = 201, description = "Made", body = Receipted<NewKey>),
-        (status = 404, description = "No such organisation, or not yours to act for", body = Problem,
+        (status = 404, description = "No such organisation, or you may not act for it", body = Problem,
             content_type = "application/problem+json"),
-        (status = 409, description = "Made already with this Idempotency-Key", body = Problem,
+        (status = 409, description = "Created already with this Idempotency-Key", body = Problem,
             content_type = "application/problem+json"),
     )
 )]
@@ -82,7 +82,7 @@ pub async fn create_key(
     let now = app.clock.now();
     if input.expires_at.is_some_and(|expiry| expiry.instant() <= now) {
         let at = At::Pointer("/expires_at".into());
-        return Err(Problem::wrong(vec![Entry::new(at, "not-in-future", "A key expires in the future.")]));
+        return Err(Problem::wrong(vec![Entry::new(at, "not-in-future", "The expiry is not in the future.")]));
     }
     let organization: OrganizationId = id_in_path(&organization)?;
     let asking = caller.clone();
@@ -112,7 +112,7 @@ pub async fn create_key(
         .await
 }
 
-/// Keys of an organisation, revoked ones too, without their tokens.
+/// Keys of an organisation, including revoked keys, without their tokens.
 #[utoipa::path(
     get,
     path = "/v1/organizations/{id}/keys",
@@ -120,8 +120,8 @@ pub async fn create_key(
     security(("token" = [])),
     params(("id" = OrganizationId, Path, description = "The organisation"), PageQuery),
     responses(
-        (status = 200, description = "A page of them, in the order of their making", body = Page<Key>),
-        (status = 404, description = "No such organisation, or not yours to act for", body = Problem,
+        (status = 200, description = "A page of keys, in the order of creation", body = Page<Key>),
+        (status = 404, description = "No such organisation, or you may not act for it", body = Problem,
             content_type = "application/problem+json"),
     )
 )]
@@ -139,7 +139,7 @@ pub async fn list_keys(
     Ok(Page::of(rows, page.limit, |row| row.id, |row| row).answer(&uri))
 }
 
-/// Revokes a key: whoever calls with it from now on gets 401. Revoking it again changes nothing.
+/// Revokes a key: from now on a request with it gets 401. Revoking it again changes nothing.
 #[utoipa::path(
     delete,
     path = "/v1/keys/{id}",
@@ -148,7 +148,7 @@ pub async fn list_keys(
     params(("id" = KeyId, Path, description = "The key")),
     responses(
         (status = 204, description = "Revoked"),
-        (status = 404, description = "No such key, or not yours to act on", body = Problem,
+        (status = 404, description = "No such key, or you may not act on it", body = Problem,
             content_type = "application/problem+json"),
     )
 )]
@@ -160,13 +160,13 @@ pub async fn revoke_key(
 ) -> Result<StatusCode, Problem> {
     let id = id_in_path(&id)?;
     let act = caller.act(app.clock.now())?;
-    // In a task of its own: a client that hangs up must not leave it open whether the key is revoked.
+    // In a task of its own: a client that disconnects must not leave it open whether the key is revoked.
     let revoking = tokio::spawn(async move {
         let mut tx = Tx::begin(&app.pool).await?;
         key_record::revoke(&mut tx, &caller, &act, id).await?;
         Ok::<_, Error>(tx.commit().await?)
     });
-    revoking.await.map_err(|error| Problem::internal(format!("revoke_key died: {error}")))??;
+    revoking.await.map_err(|error| Problem::internal(format!("revoke_key failed: {error}")))??;
     Ok(StatusCode::NO_CONTENT)
 }
 

@@ -24,13 +24,13 @@ use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
 use utoipa::{IntoParams, ToSchema};
 
-/// The log that the address names, with who reads it and as much of it as he may see; one 404 for all else.
+/// The log in the URL, with its reader and the reader's access; otherwise the error of [`refused`].
 pub(in crate::http) async fn seen(
     app: &App,
     visitor: Visitor,
     code: &str,
 ) -> Result<(Reader, LogRow, Sight), Problem> {
-    // A text that is no code names nothing.
+    // Text that is not a code names no log.
     if let (Ok(code), Some(token)) = (Code::parse(code), visitor.token())
         && let Some((caller, row)) = app.reads.log(Look::new(&code, token)).await?
         && let Ok(HistoryReader(caller)) = HistoryReader::of(caller)
@@ -43,30 +43,30 @@ pub(in crate::http) async fn seen(
     Err(refused(app, visitor, Problem::not_found()).await)
 }
 
-/// What somebody is told who gets no log: first that he may read none. Another's log and nobody's take the
-/// same statements to it: neither the answer nor what the database was asked tells them apart.
+/// The error for a caller without access: 401 or 403 first, otherwise `problem`. Missing and foreign logs run
+/// the same statements, so neither the response nor the load on the database distinguishes them.
 pub(in crate::http) async fn refused(app: &App, visitor: Visitor, problem: Problem) -> Problem {
     let caller = visitor.caller(app).await;
     let reader = caller.and_then(|caller| HistoryReader::of(caller.ok_or_else(Problem::unauthorized)?));
     reader.err().unwrap_or(problem)
 }
 
-/// A log as it stands now
+/// The present state of a log
 ///
-/// `{code}` is a seal number (old ones too), an identification code, a whole marking code, or the id.
-/// Past holders see it as it was at their last event; the ticket's issuer sees harvest data.
+/// `{code}` is a seal number (present or earlier), an identification code, a complete marking code, or the
+/// id. Past parties see the log as it was at their last event; the ticket's issuer sees harvest data.
 #[utoipa::path(
     get, path = "/v1/logs/{code}", operation_id = "get_log", tag = "logs", security(("token" = [])),
     params(
         ("code" = String, Path, description = "Seal number, marking code or id, percent-encoded"),
-        ("If-None-Match" = Option<String>, Header, description = "`ETag` of an answer that the caller has"),
+        ("If-None-Match" = Option<String>, Header, description = "`ETag` of a response that the client has"),
     ),
     responses(
         (status = 200, description = "The log", body = LogView,
-            headers(("ETag" = String, description = "Changes with the answer"))),
-        (status = 304, description = "The caller has this answer already"),
+            headers(("ETag" = String, description = "Changes with the response"))),
+        (status = 304, description = "The client has this response already"),
         (status = 403, description = "The operator reads no histories", body = Problem, content_type = "application/problem+json"),
-        (status = 404, description = "Absent, or not yours to see", body = Problem, content_type = "application/problem+json"),
+        (status = 404, description = "Absent, or you may not see it", body = Problem, content_type = "application/problem+json"),
     )
 )]
 pub async fn get_log(
@@ -96,20 +96,20 @@ pub async fn get_log(
 
 /// The history of a log
 ///
-/// Every event that the caller may see, in order of receipt, with what a stranger needs to recompute
-/// every hash.
+/// Every event that the caller may see, in order of receipt, with everything that a third party needs to
+/// recompute every hash.
 #[utoipa::path(
     get, path = "/v1/logs/{code}/history", operation_id = "get_log_history", tag = "logs", security(("token" = [])),
     params(
         ("code" = String, Path, description = "Seal number, marking code or id, percent-encoded"),
-        ("If-None-Match" = Option<String>, Header, description = "`ETag` of an answer that the caller has"),
+        ("If-None-Match" = Option<String>, Header, description = "`ETag` of a response that the client has"),
     ),
     responses(
         (status = 200, description = "The log and its events", body = LogHistory,
-            headers(("ETag" = String, description = "Changes with the answer"))),
-        (status = 304, description = "The caller has this answer already"),
+            headers(("ETag" = String, description = "Changes with the response"))),
+        (status = 304, description = "The client has this response already"),
         (status = 403, description = "The operator reads no histories", body = Problem, content_type = "application/problem+json"),
-        (status = 404, description = "Absent, or not yours to see", body = Problem, content_type = "application/problem+json"),
+        (status = 404, description = "Absent, or you may not see it", body = Problem, content_type = "application/problem+json"),
     )
 )]
 pub async fn get_log_history(
@@ -132,11 +132,11 @@ pub async fn get_log_history(
     Ok(mark.on(json(&history, length)?))
 }
 
-/// Whose logs a list shall have.
+/// Filter of the logs by holder.
 #[derive(Clone, Copy, Debug, ToSchema)]
 #[schema(rename_all = "snake_case")]
 pub enum AskedHolder {
-    /// Those that the caller holds.
+    /// Logs that the caller holds.
     Me,
 }
 
@@ -145,7 +145,7 @@ impl AskedHolder {
         if text == "me" {
             Ok(Self::Me)
         } else {
-            Err(Invalid::new("unknown-holder", "The only holder that can be asked for is `me`."))
+            Err(Invalid::new("unknown-holder", "The only valid holder is `me`."))
         }
     }
 }
@@ -164,26 +164,26 @@ impl AskedTicket {
 crate::base::input::parse_text!(AskedHolder, AskedTicket);
 
 input! {
-    /// Which logs.
+    /// Filters of the logs.
     #[derive(IntoParams)]
     #[into_params(parameter_in = Query)]
     pub struct LogQuery {
-        /// `me`: only what the caller holds; without it what he holds or owns, and all for an inspector.
+        /// `me`: only logs that the caller holds; default: logs it holds or owns, and all for an inspector.
         pub holder: Option<AskedHolder>,
-        /// Only of this status.
+        /// Only logs with this status.
         pub status: Option<Status>,
-        /// Only of this species.
+        /// Only logs of this species.
         pub species: Option<Species>,
-        /// Only of this felling ticket.
+        /// Only logs of this felling ticket.
         pub felling_ticket: Option<AskedTicket>,
-        /// Items a page.
+        /// Items per page.
         pub limit: Option<Limit>,
-        /// `next` of the page before.
+        /// `next` of the previous page.
         pub cursor: Option<Cursor>,
     }
 }
 
-/// One's logs
+/// The caller's logs
 #[utoipa::path(
     get, path = "/v1/logs", operation_id = "list_logs", tag = "logs", security(("token" = [])), params(LogQuery),
     responses(
@@ -210,7 +210,7 @@ pub async fn list_logs(
     let page = Page::of(ids, asked.limit, |id| *id, |id| id);
     let rows = store::fetch(&mut *app.pool.acquire().await?, &page.items).await?;
     let names = Names::read(&app.pool, reader, rows.iter().flat_map(LogRow::parties).collect()).await?;
-    // Between the two statements a log may have left the caller.
+    // Between the two statements the caller may have lost full access to a log.
     let seen = rows.iter().filter(|row| row.sight(reader) == Some(Sight::Whole));
     let items = seen.map(|row| row.view(&names)).collect::<Result<Vec<_>, _>>()?;
     Ok(Page { items, next: page.next }.answer(&uri))

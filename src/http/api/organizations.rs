@@ -1,4 +1,4 @@
-//! Organisations: the operator registers, everybody reads himself.
+//! Organisations: the operator registers them, and each may read its own record.
 
 use crate::base::error::Invalid;
 use crate::base::ids::OrganizationId;
@@ -29,9 +29,9 @@ input! {
         /// Name.
         #[schema(example = "ТОО «Ертіс ағаш»")]
         pub name: Text<200>,
-        /// What it is in law; a legal entity if nothing is said.
+        /// Legal form; default: a legal entity.
         pub kind: Option<OrganizationKind>,
-        /// What it does.
+        /// Its roles.
         pub roles: Vec<Role> [1..=5],
     }
     => OrganizationRequest::check;
@@ -40,9 +40,9 @@ input! {
     #[derive(utoipa::IntoParams)]
     #[into_params(parameter_in = Query)]
     pub struct PageQuery {
-        /// Items a page.
+        /// Items per page.
         pub limit: Option<Limit>,
-        /// Where it begins.
+        /// `next` of the previous page.
         pub cursor: Option<Cursor>,
     }
 }
@@ -52,7 +52,7 @@ impl OrganizationRequest {
         let nodes = node.get("roles").and_then(|roles| roles.items().ok()).into_iter().flatten();
         for ((place, role), node) in self.roles.iter().enumerate().zip(nodes) {
             if self.roles[..place].contains(role) {
-                errors.refuse(node, Invalid::new("duplicate-role", "A role is named once."));
+                errors.refuse(node, Invalid::new("duplicate-role", "Each role may be given once."));
             }
         }
     }
@@ -60,8 +60,8 @@ impl OrganizationRequest {
 
 /// Registers an organisation.
 ///
-/// The answer about a sole trader or a farm names a person, so it is not kept: with the same
-/// `Idempotency-Key` it is not given again, a 409 `already-done` names the organisation instead.
+/// The response for a sole trader or a farm names a person, so it is not stored: a repetition with the same
+/// `Idempotency-Key` gets 409 `already-done`, which names the organisation.
 #[utoipa::path(
     post,
     path = "/v1/organizations",
@@ -96,7 +96,7 @@ pub async fn create_organization(
         .await
 }
 
-/// Organisations that you may see: the operator and inspectors all, others themselves.
+/// Organisations that you may see: the operator and inspectors see all, others only themselves.
 #[utoipa::path(
     get,
     path = "/v1/organizations",
@@ -104,7 +104,7 @@ pub async fn create_organization(
     security(("token" = [])),
     params(PageQuery),
     responses(
-        (status = 200, description = "A page of them, in the order of registration", body = Page<Organization>),
+        (status = 200, description = "A page of organisations, in the order of registration", body = Page<Organization>),
     )
 )]
 pub async fn list_organizations(
@@ -127,7 +127,7 @@ pub async fn list_organizations(
     params(("id" = OrganizationId, Path, description = "The organisation")),
     responses(
         (status = 200, description = "The organisation", body = Organization),
-        (status = 404, description = "Not there, or not yours to see", body = Problem,
+        (status = 404, description = "Absent, or you may not see it", body = Problem,
             content_type = "application/problem+json"),
     )
 )]

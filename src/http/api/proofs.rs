@@ -1,5 +1,5 @@
-//! Proofs that a record is in the public register: one entry for anyone, a whole history for those
-//! who may read it.
+//! Proofs that a record is in the public register: of one entry for any client, of a complete
+//! history for callers that may read it.
 
 use crate::base::error::{At, Invalid};
 use crate::base::ids::{OrganizationId, SealBatchId, TicketId};
@@ -36,13 +36,13 @@ impl From<PublishedError> for Problem {
     }
 }
 
-/// The record is known, and the register does not have it yet.
+/// The record exists, but the register does not cover it yet.
 fn not_published_yet() -> Problem {
     let detail = "The public register does not cover this record yet; usually it does within a second.";
     Problem::new(Kind::NotPublishedYet, detail).retry_after(2)
 }
 
-/// Runs what reads the published files apart from the threads that serve.
+/// Runs `work`, which reads the published files, on a blocking thread.
 pub(in crate::http) async fn reading<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, PublishedError> + Send + 'static,
 ) -> Result<T, Problem> {
@@ -50,7 +50,7 @@ pub(in crate::http) async fn reading<T: Send + 'static>(
     Ok(done.map_err(|error| Problem::internal(error.to_string()))??)
 }
 
-/// What is published now.
+/// The published state of the register; `None` if nothing is published.
 pub(in crate::http) async fn said(app: &App) -> Result<Option<Arc<Said>>, Problem> {
     let published = app.register.clone();
     reading(move || published.read()).await
@@ -58,16 +58,16 @@ pub(in crate::http) async fn said(app: &App) -> Result<Option<Arc<Said>>, Proble
 
 /// Proof that a log's newest record is in the public register
 ///
-/// For anyone who may verify, with the same codes and the same limits. A `tlog-proof` (C2SP): the
-/// entry of the newest event that the published checkpoint covers, its place, and the way from there
-/// to the signed root. `ormantrace verify` checks it offline, and so do other programs.
+/// Public, with the same codes and the same limits as the check of a seal. A `tlog-proof` (C2SP): the
+/// entry of the newest event that the published checkpoint covers, its index, and the inclusion proof
+/// up to the signed root. `ormantrace verify` checks it offline, and so do other programs.
 #[utoipa::path(
     get, path = "/v1/logs/{code}/proof", operation_id = "get_log_proof", tag = "register",
     params(("code" = String, Path, description = "Seal number or marking code, percent-encoded")),
     security((), ("token" = [])),
     responses(
         (status = 200, description = "The proof", body = String, content_type = "text/plain; charset=utf-8"),
-        (status = 404, description = "On no log; or `not-published-yet`", body = Problem, content_type = "application/problem+json"),
+        (status = 404, description = "Not on a log; or `not-published-yet`", body = Problem, content_type = "application/problem+json"),
         (status = 429, description = "Too many checks from this address", body = Problem, content_type = "application/problem+json"),
     )
 )]
@@ -94,7 +94,7 @@ pub async fn get_log_proof(
     proven(&app, place, said).await
 }
 
-/// The proof of a place, under what is published.
+/// The proof of an entry against the published state.
 async fn proven(app: &App, place: Place, said: Option<Arc<Said>>) -> Result<Response, Problem> {
     match (place, said) {
         (Place::Unknown, _) => Err(Problem::not_found()),
@@ -107,7 +107,7 @@ async fn proven(app: &App, place: Place, said: Option<Arc<Said>>) -> Result<Resp
     }
 }
 
-/// The proof of the newest event of a subject that the caller was found to see.
+/// The proof of the newest event of a subject. The caller's access is checked before.
 async fn proven_of(app: &App, subject: &Subject) -> Result<Response, Problem> {
     let said = said(app).await?;
     let size = said.as_ref().map_or(0, |said| said.checkpoint.size);
@@ -115,7 +115,7 @@ async fn proven_of(app: &App, subject: &Subject) -> Result<Response, Problem> {
     proven(app, place, said).await
 }
 
-/// The ticket that a path names, if the caller sees it as `GET /v1/felling-tickets/{id}` does.
+/// The ticket in the path, with the access rule of `GET /v1/felling-tickets/{id}`.
 async fn seen_ticket(app: &App, caller: &Caller, id: &str) -> Result<Subject, Problem> {
     let id: TicketId = id_in_path(id)?;
     let mut db = app.pool.acquire().await?;
@@ -123,14 +123,14 @@ async fn seen_ticket(app: &App, caller: &Caller, id: &str) -> Result<Subject, Pr
     Ok(ticket::read::subject(&mut *db, id).await?)
 }
 
-/// The organisation that a path names, if the caller sees it as `GET /v1/organizations/{id}` does.
+/// The organisation in the path, with the access rule of `GET /v1/organizations/{id}`.
 async fn seen_organization(app: &App, caller: &Caller, id: &str) -> Result<Subject, Problem> {
     let id: OrganizationId = id_in_path(id)?;
     organization::get(&app.pool, caller, id).await?;
     Ok(organization::subject(&app.pool, id).await?)
 }
 
-/// The batch that a path names, if the caller sees one of its seals.
+/// The batch in the path, if the caller may see one of its seals.
 async fn seen_batch(app: &App, caller: &Caller, id: &str) -> Result<Subject, Problem> {
     let subject = view::batch_subject(&app.pool, id_in_path(id)?, sight(caller)).await?;
     subject.ok_or_else(Problem::not_found)
@@ -138,14 +138,14 @@ async fn seen_batch(app: &App, caller: &Caller, id: &str) -> Result<Subject, Pro
 
 /// Proof that a felling ticket's newest record is in the public register
 ///
-/// For who sees the ticket. The same form as a log's proof.
+/// For callers that may see the ticket. The same format as a log's proof.
 #[utoipa::path(
     get, path = "/v1/felling-tickets/{id}/proof", operation_id = "get_felling_ticket_proof", tag = "register",
     params(("id" = TicketId, Path, description = "The ticket")),
     security(("token" = [])),
     responses(
         (status = 200, description = "The proof", body = String, content_type = "text/plain; charset=utf-8"),
-        (status = 404, description = "Absent, or not yours to see; or `not-published-yet`", body = Problem, content_type = "application/problem+json"),
+        (status = 404, description = "Absent, or you may not see it; or `not-published-yet`", body = Problem, content_type = "application/problem+json"),
     )
 )]
 pub async fn get_felling_ticket_proof(
@@ -159,14 +159,14 @@ pub async fn get_felling_ticket_proof(
 
 /// Proof that a seal batch's newest record is in the public register
 ///
-/// For the operator, inspectors, and who holds one of its seals. The same form as a log's proof.
+/// For the operator, inspectors, and holders of one of its seals. The same format as a log's proof.
 #[utoipa::path(
     get, path = "/v1/seal-batches/{id}/proof", operation_id = "get_seal_batch_proof", tag = "register",
     params(("id" = SealBatchId, Path, description = "The batch")),
     security(("token" = [])),
     responses(
         (status = 200, description = "The proof", body = String, content_type = "text/plain; charset=utf-8"),
-        (status = 404, description = "Absent, or not yours to see; or `not-published-yet`", body = Problem, content_type = "application/problem+json"),
+        (status = 404, description = "Absent, or you may not see it; or `not-published-yet`", body = Problem, content_type = "application/problem+json"),
     )
 )]
 pub async fn get_seal_batch_proof(
@@ -180,14 +180,14 @@ pub async fn get_seal_batch_proof(
 
 /// Proof that an organisation's newest record is in the public register
 ///
-/// For who sees the organisation. The same form as a log's proof.
+/// For callers that may see the organisation. The same format as a log's proof.
 #[utoipa::path(
     get, path = "/v1/organizations/{id}/proof", operation_id = "get_organization_proof", tag = "register",
     params(("id" = OrganizationId, Path, description = "The organisation")),
     security(("token" = [])),
     responses(
         (status = 200, description = "The proof", body = String, content_type = "text/plain; charset=utf-8"),
-        (status = 404, description = "Absent, or not yours to see; or `not-published-yet`", body = Problem, content_type = "application/problem+json"),
+        (status = 404, description = "Absent, or you may not see it; or `not-published-yet`", body = Problem, content_type = "application/problem+json"),
     )
 )]
 pub async fn get_organization_proof(
@@ -200,18 +200,18 @@ pub async fn get_organization_proof(
 }
 
 input! {
-    /// What an export has besides.
+    /// Optional parts of an export.
     #[derive(IntoParams)]
     #[into_params(parameter_in = Query)]
     pub struct ExportQuery {
-        /// Size of a checkpoint seen earlier: the file then proves that the register went on from it.
+        /// Size of an earlier checkpoint: the file then has a consistency proof from that checkpoint.
         pub since: Option<u64>,
     }
 }
 
 /// A log's history with its proofs, in one file
 ///
-/// Every event that the caller may see, opened as far as the caller may see it, each with its proof
+/// Every event that the caller may see, disclosed as far as the caller may see it, each with its proof
 /// against one signed checkpoint. `ormantrace verify` checks the file offline. Events that the register
 /// does not cover yet are marked `pending`.
 #[utoipa::path(
@@ -220,7 +220,7 @@ input! {
     responses(
         (status = 200, description = "The file", body = Export),
         (status = 403, description = "The operator reads no histories", body = Problem, content_type = "application/problem+json"),
-        (status = 404, description = "Absent, or not yours to see; or `not-published-yet`", body = Problem, content_type = "application/problem+json"),
+        (status = 404, description = "Absent, or you may not see it; or `not-published-yet`", body = Problem, content_type = "application/problem+json"),
     )
 )]
 pub async fn export_log(
@@ -239,9 +239,9 @@ pub async fn export_log(
     exported(&app, Shown { subject, events, room }, since).await
 }
 
-/// The file of a chain.
+/// The export file of a chain.
 async fn exported(app: &App, shown: Shown, since: Option<u64>) -> Result<Json<Export>, Problem> {
-    // After the events, so that none is pending only for having been read early.
+    // Read after the events, so that no event is `pending` only because the checkpoint was read earlier.
     let Some(said) = said(app).await? else { return Err(not_published_yet()) };
     let size = said.checkpoint.size;
     if since.is_some_and(|since| since > size) {
@@ -254,7 +254,7 @@ async fn exported(app: &App, shown: Shown, since: Option<u64>) -> Result<Json<Ex
     Ok(Json(reading(move || export(shown, &leaves, &published, &said, since)).await?))
 }
 
-/// A subject's chain, each event as far as `open` says that the caller sees it.
+/// A subject's chain, each event disclosed as far as `open` returns for it.
 async fn told(
     app: &App,
     subject: Subject,
@@ -268,14 +268,14 @@ async fn told(
 
 /// A felling ticket's history with its proofs, in one file
 ///
-/// For who sees the ticket: every event with all that it says, in the form of a log's export.
+/// For callers that may see the ticket: every event in full, in the format of a log's export.
 #[utoipa::path(
     get, path = "/v1/felling-tickets/{id}/export", operation_id = "export_felling_ticket", tag = "register",
     security(("token" = [])),
     params(("id" = TicketId, Path, description = "The ticket"), ExportQuery),
     responses(
         (status = 200, description = "The file", body = Export),
-        (status = 404, description = "Absent, or not yours to see; or `not-published-yet`", body = Problem, content_type = "application/problem+json"),
+        (status = 404, description = "Absent, or you may not see it; or `not-published-yet`", body = Problem, content_type = "application/problem+json"),
     )
 )]
 pub async fn export_felling_ticket(
@@ -291,16 +291,16 @@ pub async fn export_felling_ticket(
 
 /// A seal batch's history with its proofs, in one file
 ///
-/// For the operator and inspectors every event with all that it says. For who holds one of its seals every
-/// event, opened where it concerns a seal that he holds. In the form of a log's export; it names no
-/// marking code.
+/// For the operator and inspectors, every event in full. For a holder of one of its seals, every event, but
+/// disclosed only if it concerns a seal that this holder has. In the format of a log's export; it contains
+/// no marking code.
 #[utoipa::path(
     get, path = "/v1/seal-batches/{id}/export", operation_id = "export_seal_batch", tag = "register",
     security(("token" = [])),
     params(("id" = SealBatchId, Path, description = "The batch"), ExportQuery),
     responses(
         (status = 200, description = "The file", body = Export),
-        (status = 404, description = "Absent, or not yours to see; or `not-published-yet`", body = Problem, content_type = "application/problem+json"),
+        (status = 404, description = "Absent, or you may not see it; or `not-published-yet`", body = Problem, content_type = "application/problem+json"),
     )
 )]
 pub async fn export_seal_batch(
@@ -322,16 +322,16 @@ pub async fn export_seal_batch(
 
 /// An organisation's history with its proofs, in one file
 ///
-/// For who sees the organisation: its registration, and that a person's data was erased. What it says of
-/// keys is opened for who may list them: the organisation itself and the operator. In the form of a log's
-/// export.
+/// For callers that may see the organisation: its registration, and erasures of a person's data. Events about
+/// keys are disclosed to callers that may list the keys: the organisation itself and the operator. In the
+/// format of a log's export.
 #[utoipa::path(
     get, path = "/v1/organizations/{id}/export", operation_id = "export_organization", tag = "register",
     security(("token" = [])),
     params(("id" = OrganizationId, Path, description = "The organisation"), ExportQuery),
     responses(
         (status = 200, description = "The file", body = Export),
-        (status = 404, description = "Absent, or not yours to see; or `not-published-yet`", body = Problem, content_type = "application/problem+json"),
+        (status = 404, description = "Absent, or you may not see it; or `not-published-yet`", body = Problem, content_type = "application/problem+json"),
     )
 )]
 pub async fn export_organization(

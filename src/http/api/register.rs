@@ -1,10 +1,10 @@
-//! The published register as it lies in its folder: `/checkpoint` and `/tile/…` (C2SP tlog-tiles),
-//! and `/keys.json`, which says who signs and who witnesses, and, added by this server, who signs its
-//! receipts: the publisher need not know that.
+//! The files of the published register: `/checkpoint` and `/tile/…` (C2SP tlog-tiles), and
+//! `/keys.json`, which lists the keys of the publisher and the witnesses. This server adds the keys
+//! of its receipts, which the publisher need not know.
 //!
-//! Any web server can do the same with the folder's files. A path is read as the name of a tile or
-//! not at all, so no other file can be reached; and only what the published checkpoint covers is
-//! shown, for a cache keeps a tile for good.
+//! Any web server can serve the folder's files instead. A path is parsed as the name of a tile or
+//! rejected, so no other file can be reached. Only tiles that the published checkpoint covers are
+//! served, because caches store a tile permanently.
 
 use crate::evidence::tlog::{Checkpoint, Folder, Note, Tile, VerifierKey};
 use axum::Router;
@@ -17,7 +17,7 @@ use serde_json::Value;
 use std::io;
 use std::sync::Arc;
 
-/// A checkpoint is a moment old at most: several are published a second.
+/// A checkpoint is cached for only 2 s: several are published per second.
 const MOMENT: HeaderValue = HeaderValue::from_static("public, max-age=2");
 /// A tile never changes.
 const FOR_GOOD: HeaderValue = HeaderValue::from_static("public, max-age=31536000, immutable");
@@ -25,8 +25,8 @@ const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
 const BYTES: HeaderValue = HeaderValue::from_static("application/octet-stream");
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
-/// `GET /checkpoint`, `GET /tile/…` and `GET /keys.json`, for anyone (`/register` is the page). Where
-/// nothing is published, all are absent.
+/// `GET /checkpoint`, `GET /tile/…` and `GET /keys.json`, public (`/register` is the page). All are 404 while
+/// nothing is published.
 pub fn routes<S: Clone + Send + Sync + 'static>(folder: &Folder, receipts: &[VerifierKey]) -> Router<S> {
     let receipts: Arc<[String]> = receipts.iter().map(ToString::to_string).collect();
     let (checkpoint, tiles, keys) = (folder.clone(), folder.clone(), folder.clone());
@@ -50,7 +50,7 @@ pub fn routes<S: Clone + Send + Sync + 'static>(folder: &Folder, receipts: &[Ver
         )
 }
 
-/// What the publisher says, with the keys of receipts beside it. What is no object is shown as it lies.
+/// The publisher's `keys.json` with the keys of receipts added. Text that is not a JSON object is unchanged.
 fn with_receipts(said: Vec<u8>, receipts: &[String]) -> Vec<u8> {
     match serde_json::from_slice::<serde_json::Map<String, Value>>(&said) {
         Ok(mut statement) if !receipts.is_empty() => {
@@ -91,11 +91,11 @@ async fn read(
 fn answer(kind: HeaderValue, kept: HeaderValue, read: io::Result<Option<Vec<u8>>>) -> Response {
     match read {
         Ok(Some(bytes)) => {
-            // Public to everybody: a checker that runs in somebody's page may read it too.
+            // Public: a checker that runs in a page of another origin may read it too.
             let open = (ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
             ([(CONTENT_TYPE, kind), (CACHE_CONTROL, kept), open], bytes).into_response()
         }
-        // Bare: the router makes its problem document of it.
+        // Without a body: the layers turn it into a problem document.
         Ok(None) => StatusCode::NOT_FOUND.into_response(),
         Err(error) => {
             tracing::error!(%error, "the register's folder cannot be read");

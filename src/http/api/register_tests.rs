@@ -64,7 +64,7 @@ async fn the_register_is_shown_as_it_lies_there() {
     let (status, headers, body) = ask(&folder, "/keys.json").await;
     assert_eq!((status, body.as_slice()), (200, b"{\"quorum\":0}".as_slice()));
     assert_eq!(headers[CONTENT_TYPE], "application/json");
-    // The keys of this server's receipts stand beside; what the publisher said stays as it was.
+    // The keys of this server's receipts are added; the publisher's members are unchanged.
     let receipts = [1, 2].map(|seed| Signer::from_seed("register.example/receipts", Kind::Text, &[seed; 32]));
     let receipts = receipts.map(|signer| signer.unwrap().verifier().clone());
     let whole = with_receipts(b"{\"quorum\":0}".to_vec(), &receipts.each_ref().map(ToString::to_string));
@@ -82,7 +82,7 @@ async fn nothing_else_is() {
     std::fs::create_dir_all(folder.root().join("state")).unwrap();
     std::fs::write(folder.root().join("state/checkpoint"), "secret").unwrap();
     std::fs::write(place.path().join("passwords"), "secret").unwrap();
-    // Drafts beyond the published size lie there too, and may still change.
+    // The folder also has tiles beyond the published size, which may still change.
     publish(&folder, &mut builder, 600, false);
     assert!(folder.root().join("tile/0/001").exists());
     for path in [

@@ -1,4 +1,4 @@
-//! Batches of seals: register, make, hand out the list.
+//! Batches of seals: register existing seals, make new ones, list them with their codes.
 
 use crate::base::error::{At, Error, Invalid};
 use crate::base::ids::{OperationId, SealBatchId};
@@ -25,25 +25,25 @@ use futures_util::stream;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 
-/// Most seals of one registration.
+/// Maximum seals of one registration.
 const MOST_REGISTERED: usize = 10_000;
-/// Most seals made at once.
+/// Maximum seals made at once.
 const MOST_MADE: u32 = 1_000_000;
-/// Seals of one piece of a streamed list.
+/// Seals per piece of a streamed list.
 pub(in crate::http) const PIECE: i64 = 2_000;
 
 input! {
-    /// Seals that exist, and who gets them.
+    /// Existing seals, and their holder.
     pub struct Registration {
-        /// Who gets them: an enterprise or a forest owner.
+        /// The holder: an enterprise or a forest owner.
         pub holder_bin: Bin,
         /// The seals.
         pub seals: Vec<Offered> [1..=10_000],
     }
 
-    /// How many seals to make, and who gets them.
+    /// How many seals to make, and for which holder.
     pub struct Order {
-        /// Who gets them: an enterprise or a forest owner.
+        /// The holder: an enterprise or a forest owner.
         pub holder_bin: Bin,
         /// How many, 1 to 1,000,000.
         pub quantity: Quantity,
@@ -53,7 +53,7 @@ input! {
     #[derive(utoipa::IntoParams)]
     #[into_params(parameter_in = Query)]
     pub struct RegistrationQuery {
-        /// With `text/csv` only: who gets the seals.
+        /// With `text/csv` only: the holder of the seals.
         pub holder_bin: Option<String>,
     }
 }
@@ -63,7 +63,7 @@ input! {
 pub struct Quantity(u32);
 
 impl Quantity {
-    /// Reads a whole number from 1 to 1,000,000.
+    /// Parses a whole number from 1 to 1,000,000.
     pub fn parse(digits: &str) -> Result<Self, Invalid> {
         match digits.parse() {
             Ok(quantity @ 1..=MOST_MADE) => Ok(Self(quantity)),
@@ -86,7 +86,7 @@ impl utoipa::PartialSchema for Quantity {
 
 impl utoipa::ToSchema for Quantity {}
 
-/// Who posts, for the noun.
+/// The actor of a change, for the `seal` module.
 pub(in crate::http) fn by(app: &App, caller: &Caller, operation: OperationId) -> By {
     By {
         organization: caller.organization,
@@ -97,7 +97,7 @@ pub(in crate::http) fn by(app: &App, caller: &Caller, operation: OperationId) ->
     }
 }
 
-/// Reads a registration from JSON or CSV.
+/// Parses a registration from JSON or CSV.
 fn read(app: &App, envelope: &Envelope) -> Result<Posted<Registration>, Problem> {
     if envelope.is_csv() {
         let layout = Layout::rows("seals").columns(&["number", "marking_code"]);
@@ -110,7 +110,7 @@ fn read(app: &App, envelope: &Envelope) -> Result<Posted<Registration>, Problem>
     envelope.json(app)
 }
 
-/// Registers seals that exist: all of them or none.
+/// Registers existing seals: all of them or none.
 #[utoipa::path(
     post, path = "/v1/seals", operation_id = "register_seals", tag = "seals", security(("token" = [])),
     params(RegistrationQuery),
@@ -132,11 +132,11 @@ pub async fn register_seals(
     let csv = envelope.is_csv();
     let Posted { input, posting, .. } = read(&app, &envelope)?;
     let input = Arc::new(input);
-    // Ten thousand signatures take half a second.
+    // On a blocking thread: checking ten thousand signatures takes half a second.
     let (ring, seals) = (app.clone(), Arc::clone(&input));
     let faults = tokio::task::spawn_blocking(move || batch::faults(&ring.key_ring, &seals.seals))
         .await
-        .map_err(|error| Problem::internal(format!("checking died: {error}")))?;
+        .map_err(|error| Problem::internal(format!("checking failed: {error}")))?;
     let (by_app, by_caller) = (app.clone(), caller.clone());
     posting
         .run(&app, &caller, "register_seals", move |tx| {
@@ -198,7 +198,7 @@ pub async fn make_seals(
         .await
 }
 
-/// The form of a streamed list.
+/// The format of a streamed list.
 #[derive(Clone, Copy)]
 enum Form {
     Lines,
@@ -206,7 +206,7 @@ enum Form {
 }
 
 impl Form {
-    /// Whichever of the two the caller names first; lines of JSON if neither.
+    /// The format that `Accept` names first; lines of JSON if it names neither.
     fn of(headers: &HeaderMap) -> Self {
         let accept = headers.get_all(ACCEPT).into_iter().filter_map(|value| value.to_str().ok());
         let mut named = accept.flat_map(|value| value.split(',')).filter_map(|range| {
@@ -251,10 +251,11 @@ impl Form {
     }
 }
 
-/// The seals of a batch with their marking codes, in the order of their numbers: all of them for the operator,
-/// those it holds now for their holder.
+/// The seals of a batch with their marking codes, ordered by number: for the operator all of them, for a
+/// holder those it holds now.
 ///
-/// GS stands for itself: in CSV as the byte 0x1D, in JSON as the character U+001D, which JSON writes `\u001d`.
+/// GS is included as such: in CSV as the byte 0x1D, in JSON as the character U+001D, which JSON writes
+/// `\u001d`.
 #[utoipa::path(
     get, path = "/v1/seal-batches/{id}/seals", operation_id = "list_batch_seals", tag = "seals",
     security(("token" = [])),
@@ -262,7 +263,7 @@ impl Form {
     responses(
         (status = 200, description = "The list, by `Accept`",
          content((String = "application/x-ndjson"), (String = "text/csv"))),
-        (status = 404, description = "Not there, or not yours to see", body = Problem,
+        (status = 404, description = "Absent, or you may not see it", body = Problem,
             content_type = "application/problem+json"),
     )
 )]
@@ -274,7 +275,8 @@ pub async fn list_batch_seals(
     _: NothingAsked,
 ) -> Result<Response, Problem> {
     let id: SealBatchId = id.parse().map_err(|_| Problem::not_found())?;
-    // Codes are for who hammers them in and who ordered them; an inspector reads seals one by one.
+    // Marking codes are for the holder, which applies the seals, and for the operator, which ordered them; an
+    // inspector reads seals one by one.
     let sight =
         if caller.is(Role::Operator) { view::Sight::All } else { view::Sight::Own(caller.organization) };
     let form = Form::of(&headers);

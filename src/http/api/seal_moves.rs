@@ -1,4 +1,4 @@
-//! What is done to seals: hand them on, void them.
+//! Changes to seals: transfer them, void them.
 
 use crate::base::error::{At, Entry, Error, Invalid, Result};
 use crate::base::ids::OperationId;
@@ -22,21 +22,21 @@ use axum::response::Response;
 use std::collections::HashSet;
 use std::sync::Arc;
 
-/// Most seals of one range.
+/// Maximum seals of one range.
 const MOST_IN_RANGE: u32 = 100_000;
 
 input! {
-    /// Seals, and who gets them: either `numbers`, or `first` and `last`.
+    /// Seals and their new holder: the seals are either `numbers`, or `first` and `last`.
     pub struct SealTransfer {
         /// The seals, each once.
         pub numbers: Option<Vec<SealNumber>> [1..=10_000],
-        /// First number of a run of up to 100,000.
+        /// First number of a range of up to 100,000.
         pub first: Option<SealNumber>,
-        /// Last number of that run.
+        /// Last number of that range.
         pub last: Option<SealNumber>,
-        /// Who gets them: an enterprise or a forest owner.
+        /// The new holder: an enterprise or a forest owner.
         pub to_bin: Bin,
-        /// The client's name for this posting.
+        /// The client's id for this write request.
         pub operation_id: Option<OperationId>,
     }
     => SealTransfer::check;
@@ -47,7 +47,7 @@ input! {
         pub reason: VoidReason,
         /// A remark.
         pub note: Option<Text>,
-        /// The client's name for this posting.
+        /// The client's id for this write request.
         pub operation_id: Option<OperationId>,
     }
     => SealVoid::check;
@@ -109,14 +109,14 @@ impl SealVoid {
     }
 }
 
-/// The events that an equal posting made before; nothing if there was none.
+/// The events of an earlier, identical write request; `None` if there was none.
 async fn earlier(
     tx: &mut Tx<'_>,
     by: &By,
     given: Option<OperationId>,
     fingerprint: &[u8; 32],
 ) -> Result<Option<(Vec<uuid::Uuid>, Vec<i32>)>> {
-    // A name that we made just now is nobody's.
+    // An id that this server has just generated was never used before.
     let Some(operation) = given else { return Ok(None) };
     match operation::claim(tx, by.organization, operation, fingerprint).await? {
         Claim::New => Ok(None),
@@ -124,7 +124,7 @@ async fn earlier(
     }
 }
 
-/// Hands issued seals to another holder: all of them or none.
+/// Transfers issued seals to another holder: all of them or none.
 #[utoipa::path(
     post, path = "/v1/seals/transfer", operation_id = "transfer_seals", tag = "seals",
     security(("token" = [])),
@@ -172,7 +172,7 @@ pub async fn transfer_seals(
         .await
 }
 
-/// Makes a seal void. On a log, the log learns of it.
+/// Makes a seal void. If it is on a log, the log's history gets an event, too.
 #[utoipa::path(
     post, path = "/v1/seals/{number}/void", operation_id = "void_seal", tag = "seals",
     security(("token" = [])),
@@ -182,7 +182,7 @@ pub async fn transfer_seals(
         (status = 200, description = "Void", body = Receipted<Voided>),
         (status = 403, description = "Your role may never call this", body = Problem,
             content_type = "application/problem+json"),
-        (status = 404, description = "Not there, or not yours to see", body = Problem,
+        (status = 404, description = "Absent, or you may not see it", body = Problem,
             content_type = "application/problem+json"),
     )
 )]

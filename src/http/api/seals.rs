@@ -1,4 +1,4 @@
-//! Seals one by one: read, list, count, hand on, void, print.
+//! Reading seals: one seal, its history and label, lists, stock.
 
 use crate::base::input::input;
 use crate::http::core::app::App;
@@ -20,7 +20,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-/// Whose seals a caller sees.
+/// Which seals a caller may see.
 pub(in crate::http) fn sight(caller: &Caller) -> Sight {
     if caller.is(Role::Operator) || caller.is(Role::Inspector) {
         Sight::All
@@ -29,7 +29,7 @@ pub(in crate::http) fn sight(caller: &Caller) -> Sight {
     }
 }
 
-/// The seal that a URL names, if the reader may see it. What is no number names none.
+/// The seal in the URL, if the caller may see it; else 404, also for text that is not a seal number.
 async fn find(app: &App, number: &str, sight: Sight) -> Result<Seal, Problem> {
     let number = SealNumber::parse(number).map_err(|_| Problem::not_found())?;
     view::get(&app.pool, &number, sight).await?.ok_or_else(Problem::not_found)
@@ -41,7 +41,7 @@ async fn find(app: &App, number: &str, sight: Sight) -> Result<Seal, Problem> {
     params(("number" = String, Path, description = "Seal number", example = "KZ-0000417")),
     responses(
         (status = 200, description = "The seal now", body = Seal),
-        (status = 404, description = "Not there, or not yours to see", body = Problem,
+        (status = 404, description = "Absent, or you may not see it", body = Problem,
             content_type = "application/problem+json"),
     )
 )]
@@ -61,7 +61,7 @@ pub async fn get_seal(
     params(("number" = String, Path, description = "Seal number", example = "KZ-0000417")),
     responses(
         (status = 200, description = "The seal and its events", body = SealHistory),
-        (status = 404, description = "Not there, or not yours to see", body = Problem,
+        (status = 404, description = "Absent, or you may not see it", body = Problem,
             content_type = "application/problem+json"),
     )
 )]
@@ -83,7 +83,7 @@ pub async fn get_seal_history(
     params(("number" = String, Path, description = "Seal number", example = "KZ-0000417")),
     responses(
         (status = 200, description = "The label, sizes in mm", body = String, content_type = "image/svg+xml"),
-        (status = 404, description = "Not there, or not yours to see", body = Problem,
+        (status = 404, description = "Absent, or you may not see it", body = Problem,
             content_type = "application/problem+json"),
     )
 )]
@@ -105,18 +105,18 @@ input! {
     #[derive(utoipa::IntoParams)]
     #[into_params(parameter_in = Query)]
     pub struct SealQuery {
-        /// Only of this status.
+        /// Only seals with this status.
         pub status: Option<SealStatus>,
-        /// Only of the holder with this BIN.
+        /// Only seals of the holder with this BIN.
         pub holder_bin: Option<Bin>,
-        /// Items a page.
+        /// Items per page.
         pub limit: Option<Limit>,
-        /// `next` of the page before.
+        /// `next` of the previous page.
         pub cursor: Option<Cursor>,
     }
 }
 
-/// Seals in the order of their numbers: one's own; all for the operator and inspectors.
+/// Seals ordered by number: the caller's own; all seals for the operator and inspectors.
 #[utoipa::path(
     get, path = "/v1/seals", operation_id = "list_seals", tag = "seals", security(("token" = [])),
     params(SealQuery),
@@ -142,15 +142,15 @@ pub async fn list_seals(State(app): State<App>, caller: Caller, uri: Uri) -> Res
 /// How many seals there are, by status.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Stock {
-    /// Of all that the caller sees.
+    /// Of all seals that the caller may see.
     #[serde(flatten)]
     pub total: Counts,
-    /// By holder; only for the operator.
+    /// By holder; only for callers that may see all seals.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub holders: Option<Vec<HolderStock>>,
 }
 
-/// How many seals of each status the caller holds; for the operator, everybody.
+/// How many seals of each status the caller holds; for the operator, the seals of all holders.
 #[utoipa::path(
     get, path = "/v1/seal-stock", operation_id = "get_seal_stock", tag = "seals", security(("token" = [])),
     responses(

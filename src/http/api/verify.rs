@@ -1,4 +1,4 @@
-//! The public check, for anyone, and for many codes at once with a token.
+//! The check of one code, public, and of many codes at once, with a token.
 
 use crate::base::error::Invalid;
 use crate::base::input::input;
@@ -19,10 +19,10 @@ use axum::response::Response;
 use serde::Serialize;
 use utoipa::{IntoParams, ToSchema};
 
-/// Longest text that is taken as a code, in characters; the parsers bound it further.
+/// Longest text accepted as a code, in characters; the parsers have stricter limits.
 const LONGEST: usize = 2_048;
 
-/// A code as it was sent, whatever it is: what cannot be read gets a verdict, too.
+/// A code as it was sent; a text that is not a valid code gets a verdict, too.
 #[derive(Clone, Debug, ToSchema)]
 #[schema(value_type = String, max_length = 2048)]
 pub struct SentCode(String);
@@ -53,11 +53,11 @@ input! {
 }
 
 input! {
-    /// What the answer shall have besides.
+    /// Optional parts of the response.
     #[derive(IntoParams)]
     #[into_params(parameter_in = Query)]
     pub struct VerifyQuery {
-        /// Whether to say where the log's newest record is in the public register.
+        /// Whether to include the position of the log's newest record in the public register.
         pub register: Option<bool>,
     }
 }
@@ -69,18 +69,18 @@ pub struct Verdicts {
     pub items: Vec<Verification>,
 }
 
-/// What the last segment of an address says.
+/// The last segment of a URL's path, percent-decoded.
 pub(in crate::http) fn last_segment(uri: &Uri) -> String {
     decoded(uri.path())
 }
 
-/// What the segment of an address says that stands before `last`, which is the rest of it.
+/// The path segment before `last`, percent-decoded; `last` is the end of the path.
 pub(in crate::http) fn segment_before(uri: &Uri, last: &str) -> String {
     decoded(uri.path().strip_suffix(last).unwrap_or_default())
 }
 
-/// What the last segment of a path says, percent-decoded; bytes that are no text become the replacement
-/// character, which no code has.
+/// The last segment of a path, percent-decoded; bytes that are not UTF-8 become the replacement character,
+/// which no code contains.
 fn decoded(path: &str) -> String {
     let segment = path.rsplit('/').next().unwrap_or_default();
     let mut bytes = Vec::with_capacity(segment.len());
@@ -96,14 +96,14 @@ fn decoded(path: &str) -> String {
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
-/// Checks one code for whoever asks; who sends a token is not limited by address.
+/// Checks one code for any client; a client with a token is not limited by address.
 pub(in crate::http) async fn check_one(
     app: &App,
     visitor: Visitor,
     client: ClientAddr,
     code: &str,
 ) -> Result<Verification, Problem> {
-    // Before any work: a flood costs no query.
+    // Before any query, so that a flood of checks costs the database nothing.
     let permit = match visitor.token() {
         Some(_) => None,
         None => Some(app.limiter.admit(client.0)?),
@@ -145,8 +145,8 @@ fn count(verification: &Verification) {
 
 /// Check a seal
 ///
-/// For anyone. Takes a seal number or a marking code in any form that scanners send, never an
-/// internal id. The answer names no person. Limited by address, unless a token is sent.
+/// Public. Accepts a seal number or a marking code in any form that scanners send, never an
+/// internal id. The response names no person. Limited by address, unless a token is sent.
 #[utoipa::path(
     get, path = "/v1/verify/{code}", operation_id = "verify_code", tag = "verification",
     params(("code" = String, Path, description = "Seal number or marking code, percent-encoded"), VerifyQuery),

@@ -1,6 +1,6 @@
-//! Who is calling, as an address: the peer of the connection, or what a proxy that
-//! the settings trust says in `X-Forwarded-For`. By default no proxy is trusted,
-//! because anybody can write that header.
+//! The client's address: the peer of the connection, or, if the peer is a trusted
+//! proxy, an address from `X-Forwarded-For`. By default no proxy is trusted, because
+//! any client can write that header.
 
 use crate::base::error::Invalid;
 use crate::http::core::problem::Problem;
@@ -10,7 +10,7 @@ use axum::http::request::Parts;
 use std::net::{IpAddr, Ipv6Addr};
 use std::str::FromStr;
 
-/// The caller's address, resolved by the layers; an extractor. Never logged.
+/// The client's address, resolved by the layers; an extractor. Never logged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ClientAddr(pub IpAddr);
 
@@ -19,11 +19,11 @@ impl<S: Sync> FromRequestParts<S> for ClientAddr {
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
         let known = parts.extensions.get::<Self>().copied();
-        known.ok_or_else(|| Problem::internal("the layers that resolve the client's address are not on"))
+        known.ok_or_else(|| Problem::internal("the layers that resolve the client's address are missing"))
     }
 }
 
-/// A block of addresses: `10.0.0.0/8`, `fd00::/8`, or one address alone.
+/// A block of addresses: `10.0.0.0/8`, `fd00::/8`, or a single address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Network {
     base: IpAddr,
@@ -34,8 +34,8 @@ impl Network {
     /// Reads CIDR notation (RFC 4632, RFC 4291 2.3) or a single address.
     ///
     /// # Errors
-    /// `bad-network` if it is neither, or bits are set behind the prefix, which is more
-    /// often a slip than meant.
+    /// `bad-network` if it is neither, or if bits after the prefix are set, which is
+    /// usually a mistake.
     pub fn parse(text: &str) -> Result<Self, Invalid> {
         let refused = || {
             Invalid::new(
@@ -57,13 +57,13 @@ impl Network {
         Ok(network)
     }
 
-    /// Whether `address` lies in it. An IPv4 address mapped into IPv6 counts as IPv4.
+    /// Whether the block contains `address`. An IPv4 address mapped into IPv6 counts as IPv4.
     #[must_use]
     pub fn contains(&self, address: IpAddr) -> bool {
         self.mask(address.to_canonical()) == Some(number(self.base))
     }
 
-    /// The address with everything behind the prefix cleared; nothing for the other family.
+    /// The address with the bits after the prefix cleared; `None` for the other address family.
     fn mask(&self, address: IpAddr) -> Option<u128> {
         if address.is_ipv4() != self.base.is_ipv4() {
             return None;
@@ -89,10 +89,10 @@ fn number(address: IpAddr) -> u128 {
     }
 }
 
-/// The caller: from the right, the first address that no trusted proxy has.
+/// The client's address: from the right, the first address that is not a trusted proxy.
 ///
-/// What stands left of it may have been written by the caller himself. An entry that is no
-/// address ends the walk at the proxy that passed it on.
+/// The client may have forged the entries to the left of it. An entry that is not an
+/// address ends the search; the result is then the proxy that passed it on.
 #[must_use]
 pub fn resolve(peer: IpAddr, headers: &HeaderMap, trusted: &[Network]) -> ClientAddr {
     let is_trusted = |address: IpAddr| trusted.iter().any(|network| network.contains(address));
@@ -109,7 +109,7 @@ pub fn resolve(peer: IpAddr, headers: &HeaderMap, trusted: &[Network]) -> Client
     ClientAddr(client)
 }
 
-/// What one subscriber can take on at will: an IPv4 address, or an IPv6 /64 (RFC 4291, 2.5.4).
+/// The addresses that one subscriber can use at will: an IPv4 address, or an IPv6 /64 (RFC 4291, 2.5.4).
 #[must_use]
 pub fn subscriber(address: IpAddr) -> IpAddr {
     match address.to_canonical() {

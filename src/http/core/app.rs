@@ -1,4 +1,4 @@
-//! What every handler can reach.
+//! Shared state of the handlers.
 
 use crate::base::clock::Clock;
 use crate::evidence::register::Queue;
@@ -13,7 +13,7 @@ use crate::timber::seal::signing::{KeyRing, SigningKey};
 use sqlx::PgPool;
 use std::sync::Arc;
 
-/// The server's own things, shared by all handlers.
+/// The state of the server, shared by all handlers.
 #[derive(Clone)]
 pub struct App(Arc<Inner>);
 
@@ -24,31 +24,31 @@ impl std::ops::Deref for App {
     }
 }
 
-/// What [`App`] shares.
+/// The content of [`App`].
 pub struct Inner {
-    /// Connections as the service role.
+    /// Connections with the service role.
     pub pool: PgPool,
-    /// What is read most, on connections of its own.
+    /// Hot reads, on connections of their own.
     pub reads: Reads,
-    /// Custody events that go into one transaction with others.
+    /// Group commit of custody events.
     pub writes: Writes,
-    /// The time.
+    /// The clock.
     pub clock: Clock,
-    /// Address that the public reaches us by, without a slash at the end.
+    /// The public URL of this server, without a trailing slash.
     pub public_url: String,
-    /// GTIN of the marking codes we make.
+    /// GTIN of the marking codes made here.
     pub gtin: Gtin,
-    /// Signs the marking codes we make.
+    /// Signs the marking codes made here.
     pub signing_key: SigningKey,
-    /// Public keys of all codes ever made here, this server's own included.
+    /// Public keys of all marking codes ever made here, including this server's own key.
     pub key_ring: KeyRing,
-    /// Bounds the guessing of codes by address.
+    /// Limits the guessing of codes, by client address.
     pub limiter: PublicLimiter,
     /// How far the register is behind, and the key of its receipts.
     pub queue: Queue,
-    /// The published register, where there is one.
+    /// The published register, if there is one.
     pub register: Published,
-    /// Key of idempotency fingerprints, the same for all instances.
+    /// Key of the request fingerprints, the same for all instances.
     pub fingerprint_key: [u8; 32],
 }
 

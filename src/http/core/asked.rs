@@ -1,8 +1,8 @@
-//! What a GET asks for beside its path: the query, read as strictly as a body; and ids in paths.
+//! Query parameters, parsed as strictly as a body, and ids in paths.
 //!
-//! Every handler under `/v1` that has no body takes [`Asked`], [`NothingAsked`] or [`query`], so that an
-//! unknown parameter is refused (422) and never ignored. Pages for people ignore what they do not know:
-//! links that are passed on gather parameters on their way.
+//! Every handler under `/v1` without a body uses [`Asked`], [`NothingAsked`] or [`query`], so that an
+//! unknown parameter is rejected (422) and never ignored. HTML pages ignore unknown parameters, because
+//! shared links collect extra parameters on their way.
 
 use crate::base::input::{Document, Errors, Fields, Node, ParseText, Read};
 use crate::http::core::app::App;
@@ -11,7 +11,7 @@ use axum::extract::FromRequestParts;
 use axum::http::Uri;
 use axum::http::request::Parts;
 
-/// A query that was read and understood; every fault of it at once (422).
+/// A parsed query; all its errors are reported at once (422).
 #[derive(Debug)]
 pub struct Asked<T>(pub T);
 
@@ -23,8 +23,8 @@ impl<T: Read> FromRequestParts<App> for Asked<T> {
     }
 }
 
-/// A request of a call that takes no query parameters. An extractor: it stands behind whoever
-/// calls, whose refusals come first, and in front of what the path names.
+/// An extractor for operations without query parameters. It comes after the caller's extractor, so that
+/// 401 and 403 come first, and before the path's resource is looked up.
 #[derive(Clone, Copy, Debug)]
 pub struct NothingAsked;
 
@@ -42,14 +42,14 @@ impl FromRequestParts<App> for NothingAsked {
     }
 }
 
-/// The query of an address, for handlers that need the address too.
+/// The query of a URL, for handlers that need the URL too.
 pub fn query<T: Read>(uri: &Uri) -> Result<T, Problem> {
     let document = Document::query(uri.query()).map_err(|fault| Problem::malformed_at(fault.into()))?;
     document.read().map_err(Problem::wrong)
 }
 
-/// The id in a path. What is no id names nothing: 404. Handlers ask after they have read the body,
-/// whose faults come first.
+/// The id in a path. Text that is not an id names nothing: 404. Handlers call this after they have read
+/// the body, so that errors in the body come first.
 pub fn id_in_path<T: ParseText>(text: &str) -> Result<T, Problem> {
     T::parse_text(text).map_err(|_| Problem::not_found())
 }

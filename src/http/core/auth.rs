@@ -1,5 +1,5 @@
-//! Who is calling, and whether their role may. Permission is an argument type: a
-//! handler that takes no [`Caller`] or role does not look authorised.
+//! Authentication and role checks. A permission is an argument type: a handler without
+//! a [`Caller`] or role argument visibly checks nothing.
 
 use crate::base::token::Token;
 use crate::http::core::app::App;
@@ -12,7 +12,7 @@ use axum::http::request::Parts;
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
-/// The token of the request, if it carries one. A header that is no bearer token is a bad token.
+/// The token of the request, if there is one. An `Authorization` header without a bearer token is invalid.
 fn token(parts: &Parts) -> Result<Option<Token>, Problem> {
     let mut values = parts.headers.get_all(AUTHORIZATION).iter();
     let Some(value) = values.next() else { return Ok(None) };
@@ -30,7 +30,7 @@ fn token(parts: &Parts) -> Result<Option<Token>, Problem> {
 impl OptionalFromRequestParts<App> for Caller {
     type Rejection = Problem;
 
-    /// For what is public: no token is nobody, a bad one is 401 even here.
+    /// For public routes: no token gives `None`, an invalid token is 401 even here.
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Option<Self>, Problem> {
         if let Some(caller) = parts.extensions.get::<Self>() {
             return Ok(Some(caller.clone()));
@@ -39,9 +39,9 @@ impl OptionalFromRequestParts<App> for Caller {
     }
 }
 
-/// Whoever calls, before it is known who: for reads that ask for the key with what is asked for, in one
-/// statement. Their routes do not stand behind [`refuse_bad_token`], so that whatever else is wrong has
-/// to be told by [`Visitor::refused`].
+/// A caller with a token that is not resolved yet: for reads that resolve the key and load the data in one
+/// statement. Their routes are outside [`refuse_bad_token`], so their handlers must return other errors
+/// through [`Visitor::refused`], which checks the token first.
 #[derive(Clone, Copy, Debug)]
 pub struct Visitor(Option<Presented>);
 
@@ -60,20 +60,20 @@ impl Visitor {
         self.0
     }
 
-    /// Who it is, by a statement of its own; nobody, if no token was sent.
+    /// Resolves the token with a separate statement; `None` if no token was sent.
     pub async fn caller(self, app: &App) -> Result<Option<Caller>, Problem> {
         let Some(token) = self.0 else { return Ok(None) };
         app.reads.presented(token).await?.map(Some).ok_or_else(Problem::invalid_token)
     }
 
-    /// What he is told: a bad token comes before all else.
+    /// The problem to return: 401 for an invalid token, else `problem`.
     pub async fn refused(self, app: &App, problem: Problem) -> Problem {
         self.caller(app).await.err().unwrap_or(problem)
     }
 }
 
-/// Answers a bad token with 401 wherever it is sent: on pages and lists that ask for none, and before
-/// a method that a route does not take. Whoever calls is left for the handler, which need not ask again.
+/// Rejects an invalid token with 401 on every route: also on pages and lists that need no token, and before
+/// 405. The resolved caller is stored in the request's extensions, so the handler need not resolve it again.
 pub async fn refuse_bad_token(State(app): State<App>, request: Request, next: Next) -> Response {
     if !request.headers().contains_key(AUTHORIZATION) {
         return next.run(request).await;
@@ -114,7 +114,7 @@ macro_rules! permissions {
         }
 
         impl $name {
-            /// The caller, if he is one.
+            /// The caller, if it has the role.
             pub fn of(caller: Caller) -> Result<Self, Problem> {
                 if $(caller.is(Role::$role))||+ {
                     Ok(Self(caller))
@@ -133,13 +133,13 @@ permissions! {
     ForestOwner: ForestOwner, "Only a forest owner may do this.";
     /// An inspector.
     Inspector: Inspector, "Only an inspector may do this.";
-    /// Who may harvest: an enterprise, or a forest owner that holds a ticket itself.
+    /// May harvest: an enterprise, or a forest owner that holds a ticket itself.
     Harvester: Enterprise | ForestOwner, "Only an enterprise or a forest owner may record a harvest.";
-    /// Who takes part in custody: everyone but the operator, who writes nothing in another's name.
+    /// Takes part in custody: every role but the operator, which records nothing in another's name.
     Custodian: Enterprise | ForestOwner | Carrier | Inspector,
         "Only an enterprise, a forest owner, a carrier or an inspector may do this.";
-    /// Who may read what happened to timber: everyone but the operator.
+    /// May read the history of timber: every role but the operator.
     HistoryReader: Enterprise | ForestOwner | Carrier | Inspector, "The operator reads no histories.";
-    /// Who may hold seals, or allot them.
+    /// May hold seals, or allot them.
     SealHolder: Operator | Enterprise | ForestOwner, "Only the operator, an enterprise or a forest owner has seals.";
 }

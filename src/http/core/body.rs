@@ -1,9 +1,9 @@
-//! A request body with its bounds: bytes (after unpacking), time, encoding.
+//! Limits on a request body: bytes (after decompression), time, encoding.
 //!
-//! The bounds hold while a handler reads, not before: a caller without a token is
-//! refused before a byte of his body is taken. What a bound refused is also noted
-//! beside the body, so that the layers answer 408, 413 or 415 whatever the handler
-//! made of its broken stream.
+//! The limits apply while a handler reads, not before: a client without a token is
+//! rejected before any byte of the body is read. The reason of a rejection is also
+//! stored outside the body, so that the layers send 408, 413 or 415 whatever error
+//! the handler made of its broken stream.
 
 use axum::BoxError;
 use axum::body::{Body, Bytes, HttpBody};
@@ -21,39 +21,39 @@ use std::time::Duration;
 use tokio::time::{Instant, Sleep};
 use tower::util::MapRequestLayer;
 
-/// Why a body was not read to its end. The client's fault, each with its own status.
+/// Why a body was not read to its end. A client error; each variant has its own status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BodyFault {
-    /// More bytes than the call takes, packed or unpacked: 413.
+    /// More bytes than the call accepts, compressed or decompressed: 413.
     #[error("the body has more than {limit} bytes")]
     TooLarge {
         /// The call's limit in bytes.
         limit: u64,
     },
-    /// No byte for too long, or not complete in time: 408.
+    /// No bytes for too long, or not complete in time: 408.
     #[error("the body did not arrive in time")]
     TooSlow,
-    /// A `Content-Encoding` this call does not take: 415.
-    #[error("the body's encoding is not taken")]
+    /// A `Content-Encoding` that this call does not accept: 415.
+    #[error("the body's encoding is not accepted")]
     Encoding {
-        /// Whether gzip would have been taken.
+        /// Whether gzip would have been accepted.
         gzip: bool,
     },
-    /// Said to be gzip, and is not, or breaks off: 400.
+    /// Declared as gzip, but it is not gzip or is truncated: 400.
     #[error("the body is not gzip")]
     BadGzip,
 }
 
-/// How much of a body is taken, and how slowly.
+/// Limits on the size and time of a body.
 #[derive(Clone, Copy, Debug)]
 pub struct BodySettings {
     /// Bytes of an ordinary body. Default 256 kB.
     pub limit: u64,
-    /// Bytes of a batch, after unpacking; the packed form has the same bound. Default 5 MB.
+    /// Bytes of a batch after decompression; the compressed form has the same limit. Default 5 MB.
     pub batch_limit: u64,
     /// The longest pause between two pieces. Default 10 s.
     pub idle: Duration,
-    /// The longest time for the whole body, from the handler's first look at it. Default 30 s.
+    /// The longest time for the complete body, from the handler's first read. Default 30 s.
     pub total: Duration,
 }
 
@@ -68,7 +68,7 @@ impl Default for BodySettings {
     }
 }
 
-/// The bounds of one request's body, shared by the layers, the route and the body itself.
+/// The limits on one request's body, shared by the layers, the route and the body itself.
 #[derive(Debug)]
 pub struct BodyRules {
     settings: BodySettings,
@@ -87,7 +87,7 @@ impl BodyRules {
         }
     }
 
-    /// What the body was refused for, if it was.
+    /// Why the body was rejected, if it was.
     #[must_use]
     pub fn fault(&self) -> Option<BodyFault> {
         self.fault.get().copied()
@@ -99,10 +99,10 @@ impl BodyRules {
     }
 }
 
-/// Lets one route take a batch: 5 MB, packed with gzip or not.
+/// Lets one route accept a batch: 5 MB, with or without gzip.
 ///
-/// `post(create_harvest).layer(batch_body())`. The bounds themselves are set where the
-/// layers are put on; without them it does nothing.
+/// `post(create_harvest).layer(batch_body())`. The layers apply the limits; without the
+/// layers this does nothing.
 #[must_use]
 pub fn batch_body() -> MapRequestLayer<fn(Request) -> Request> {
     fn take_batch(request: Request) -> Request {
@@ -114,7 +114,7 @@ pub fn batch_body() -> MapRequestLayer<fn(Request) -> Request> {
     MapRequestLayer::new(take_batch)
 }
 
-/// Puts the bounds around a request's body and returns them.
+/// Applies the limits to a request's body and returns them.
 #[must_use]
 pub fn guard(request: Request, settings: BodySettings) -> (Request, Arc<BodyRules>) {
     let rules = Arc::new(BodyRules::new(settings));
@@ -152,14 +152,14 @@ struct Guarded {
     inner: Body,
     rules: Arc<BodyRules>,
     encoding: Encoding,
-    /// The client sends nothing before we ask for it (RFC 9110, 10.1.1).
+    /// The client sends its body only after 100 Continue (RFC 9110, 10.1.1).
     waits_for_continue: bool,
     received: u64,
     reading: Option<Reading>,
     over: bool,
 }
 
-/// What exists once somebody reads.
+/// State that exists from the first read on.
 struct Reading {
     limit: u64,
     deadline: Instant,
@@ -197,7 +197,7 @@ impl Guarded {
                 Poll::Ready(Some(Ok(frame))) => {
                     let alarm_at = reading.deadline.min(Instant::now() + self.rules.settings.idle);
                     reading.alarm.as_mut().reset(alarm_at);
-                    // Trailers: nothing here has a use for them.
+                    // Trailers are ignored.
                     let Ok(piece) = frame.into_data() else { continue };
                     self.received = self.received.saturating_add(piece.len() as u64);
                     if self.received > reading.limit {
@@ -267,19 +267,19 @@ impl HttpBody for Guarded {
     }
 }
 
-/// What is still read of a body nobody wants, so that the answer is not lost: closing a
-/// socket with unread bytes makes the peer's kernel throw away what it has not yet read.
+/// A rejected body is drained up to these limits, so that the response is not lost: closing a socket
+/// with unread bytes resets the connection, and the client's kernel then discards unread data.
 const DRAIN_BYTES: u64 = 8 * 1024 * 1024;
 const DRAIN_TIME: Duration = Duration::from_secs(5);
 
 impl Guarded {
-    /// Ends the reading and lets the rest of the body run into the sand, within bounds.
+    /// Ends the reading and drains the rest of the body, within limits.
     fn end(&mut self) {
         if std::mem::replace(&mut self.over, true) || self.inner.is_end_stream() {
             return;
         }
         let too_slow = self.rules.fault() == Some(BodyFault::TooSlow);
-        // To poll would be to ask for a body that has not been sent yet.
+        // Polling would send 100 Continue and so request a body that has not been sent yet.
         let not_sent = self.waits_for_continue && self.reading.is_none();
         if too_slow || not_sent {
             return;
@@ -308,7 +308,7 @@ impl Drop for Guarded {
     }
 }
 
-/// Takes so many bytes and no more, so that a bomb is noticed where it goes off.
+/// Accepts a limited number of bytes, so that a decompression bomb is stopped while it is unpacked.
 struct Bounded {
     bytes: Vec<u8>,
     left: u64,
@@ -351,7 +351,7 @@ mod tests {
         encoder.finish().unwrap()
     }
 
-    /// Sends `bytes` in pieces of `piece`, as a batch or not, and reads it all.
+    /// Sends `bytes` in pieces of `piece` bytes, as a batch or not, and reads everything.
     fn read(
         bytes: &[u8],
         piece: usize,
@@ -386,7 +386,7 @@ mod tests {
     #[test]
     fn a_bomb_is_counted_unpacked() {
         let bomb = pack(&vec![0; 50_000_000]);
-        assert!(bomb.len() > 4096, "the packed form alone is over the limit");
+        assert!(bomb.len() > 4096, "the compressed form alone exceeds the limit");
         let bomb = pack(&vec![0; 1_000_000]);
         assert!(bomb.len() < 4096);
         assert_eq!(

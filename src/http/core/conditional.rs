@@ -1,21 +1,21 @@
-//! Answers that the caller may have already (RFC 9110, section 13).
+//! Conditional requests: `ETag` and `If-None-Match` (RFC 9110, section 13).
 
 use axum::http::header::{CACHE_CONTROL, ETAG, IF_NONE_MATCH, VARY};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 
-/// The state of what was asked for, as this caller sees it: equal marks, equal answers.
+/// An ETag: equal ETags mean equal responses. Valid only for the same caller and URL.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mark(String);
 
 impl Mark {
-    /// `mark` is of letters and digits. The tag is a weak one: packed or not, the answer is the same.
+    /// `mark` consists of letters and digits. The ETag is weak: it is the same with and without compression.
     #[must_use]
     pub fn new(mark: &str) -> Self {
         Self(format!("W/\"{mark}\""))
     }
 
-    /// Whether the caller says that he has just that.
+    /// Whether `If-None-Match` names this ETag or `*`, so that the client has this response already.
     #[must_use]
     pub fn is_known(&self, headers: &HeaderMap) -> bool {
         let opaque = |tag: &str| tag.trim().strip_prefix("W/").unwrap_or(tag.trim()).to_owned();
@@ -24,13 +24,13 @@ impl Mark {
         lists.flat_map(|list| list.split(',')).any(|tag| tag.trim() == "*" || opaque(tag) == own)
     }
 
-    /// 304: nothing new.
+    /// The 304 response.
     #[must_use]
     pub fn unchanged(&self) -> Response {
         self.on(StatusCode::NOT_MODIFIED.into_response())
     }
 
-    /// The answer, marked. It may be kept by the caller alone, and is asked for again each time.
+    /// The response with this ETag. Only the client may cache it, and must revalidate it each time.
     #[must_use]
     pub fn on(&self, mut answer: Response) -> Response {
         let headers = answer.headers_mut();

@@ -1,6 +1,6 @@
-//! What every operation of the OpenAPI document has in common, said once: the refusals of the layers
-//! and of the readers in front of the handlers, and the header of a posting. A handler's own
-//! description lists what it answers itself, and wins where both name a status.
+//! What all operations of the OpenAPI document have in common: the error responses of the layers and
+//! extractors, and the `Idempotency-Key` header of write requests. A handler's own description lists
+//! its own responses, and takes precedence where both name a status.
 
 use crate::http::core::problem::PROBLEM_JSON;
 use utoipa::openapi::path::{Operation, Parameter, ParameterBuilder, ParameterIn};
@@ -9,25 +9,25 @@ use utoipa::openapi::{ContentBuilder, ObjectBuilder, OpenApi, Ref, RefOr, Requir
 
 const IDEMPOTENCY_KEY: &str = "Idempotency-Key";
 
-/// Any operation may answer these.
+/// Any operation may return these.
 const ALWAYS: [(&str, &str); 5] = [
-    ("400", "The query, a header or the body cannot be read"),
-    ("401", "No valid token where one is needed, or a bad one anywhere"),
-    ("422", "Read, and wrong: each entry of `errors` says where; unknown parameters and fields too"),
-    ("500", "A fault of ours"),
-    ("503", "Not just now: `Retry-After` says when to try again"),
+    ("400", "The query, a header or the body cannot be parsed"),
+    ("401", "A token is needed and missing, or the token is invalid"),
+    ("422", "Invalid values, unknown parameters or fields: each entry of `errors` has its location"),
+    ("500", "An internal error"),
+    ("503", "Unavailable: `Retry-After` says when to try again"),
 ];
-/// Any operation with a body may answer these too.
+/// Any operation with a body may also return these.
 const WITH_BODY: [(&str, &str); 3] = [
     ("408", "The body did not arrive in time"),
-    ("413", "The body has more bytes than this call takes"),
-    ("415", "The body is of a type or in an encoding that this call does not take"),
+    ("413", "The body has more bytes than this call accepts"),
+    ("415", "The body is of a type or in an encoding that this call does not accept"),
 ];
-/// Any posting may answer this too.
+/// Any write request may also return this.
 const POSTED: (&str, &str) =
-    ("409", "Against the present state, or the first request with this `Idempotency-Key` is still at work");
+    ("409", "Against the present state, or the first request with this `Idempotency-Key` is still running");
 
-/// The document with what all its operations share.
+/// Adds to the document what all its operations have in common.
 #[must_use]
 pub fn described(mut document: OpenApi) -> OpenApi {
     for item in document.paths.paths.values_mut() {
@@ -64,7 +64,7 @@ fn idempotency_key() -> Parameter {
         .parameter_in(ParameterIn::Header)
         .required(Required::False)
         .description(Some(
-            "8 to 128 visible ASCII characters: the same key and content are answered the same",
+            "8 to 128 visible ASCII characters: the same key and content get the same response",
         ))
         .schema(Some(text))
         .build()

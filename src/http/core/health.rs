@@ -1,5 +1,5 @@
-//! `/healthz`: the process lives. `/readyz`: send it requests; not while it drains,
-//! and not while what it needs does not answer.
+//! `/healthz`: the process is alive. `/readyz`: it can take requests, that is, it is not
+//! draining and its dependencies respond.
 
 use crate::http::core::problem::{Kind, Problem};
 use axum::Router;
@@ -17,7 +17,7 @@ use tokio::time::Instant;
 
 /// How long a check may take before it counts as failed.
 const CHECK_TIME: Duration = Duration::from_secs(1);
-/// How long an outcome is believed, so that probing costs the database nothing.
+/// How long a check result is reused, so that probes cost the database next to nothing.
 const BELIEVED: Duration = Duration::from_secs(1);
 
 type Check = Box<dyn Fn() -> BoxFuture<'static, Result<(), String>> + Send + Sync>;
@@ -40,19 +40,19 @@ impl fmt::Debug for Health {
     }
 }
 
-/// Why no requests should be sent here.
+/// Why this process should get no requests.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Unready {
-    /// It is shutting down.
+    /// The process is shutting down.
     #[error("draining")]
     Draining,
-    /// What it needs does not answer; the reason is for the log.
+    /// A dependency does not respond; the reason is for the trace.
     #[error("{0}")]
     Check(String),
 }
 
 impl Health {
-    /// Ready whenever `check` says so within a second: a ping of the database.
+    /// Ready while `check`, such as a ping of the database, succeeds within a second.
     pub fn new<F>(check: impl Fn() -> F + Send + Sync + 'static) -> Self
     where
         F: Future<Output = Result<(), String>> + Send + 'static,
@@ -60,7 +60,7 @@ impl Health {
         Self::telling(check, Map::new)
     }
 
-    /// The same, with what else `/readyz` tells of a ready process.
+    /// As [`Health::new`], with further members that `/readyz` returns while the process is ready.
     pub fn telling<F>(
         check: impl Fn() -> F + Send + Sync + 'static,
         figures: impl Fn() -> Map<String, Value> + Send + Sync + 'static,
@@ -76,8 +76,8 @@ impl Health {
         }))
     }
 
-    /// From now on not ready, for good. Called when the shutdown begins, before the
-    /// listener closes, so that whoever balances load can look away first.
+    /// Makes the process permanently not ready. Called when the shutdown begins, before
+    /// the listener closes, so that a load balancer stops sending requests first.
     pub fn drain(&self) {
         self.0.draining.store(true, Ordering::SeqCst);
     }
@@ -96,7 +96,7 @@ impl Health {
         if self.is_draining() {
             return Err(Unready::Draining);
         }
-        // Held over the check: a crowd of probes makes one ping.
+        // The lock is held during the check, so that concurrent probes make one ping.
         let mut last = self.0.last.lock().await;
         if let Some((at, outcome)) = &*last
             && at.elapsed() < BELIEVED
@@ -105,7 +105,7 @@ impl Health {
         }
         let outcome = match tokio::time::timeout(CHECK_TIME, (self.0.check)()).await {
             Ok(outcome) => outcome,
-            Err(_) => Err(format!("no answer within {CHECK_TIME:?}")),
+            Err(_) => Err(format!("no response within {CHECK_TIME:?}")),
         };
         *last = Some((Instant::now(), outcome.clone()));
         outcome.map_err(Unready::Check)
@@ -126,7 +126,7 @@ impl Health {
                 .retry_after(1)
                 .into_response(),
             Err(Unready::Check(cause)) => {
-                Problem::new(Kind::Unavailable, "What this server needs does not answer.")
+                Problem::new(Kind::Unavailable, "A dependency of this server does not respond.")
                     .retry_after(1)
                     .caused_by(cause)
                     .into_response()

@@ -1,16 +1,16 @@
-//! The table of everything that can go wrong. `docs/PROBLEMS.md` and the pages under
-//! `/problems` are printed from it.
+//! The table of all problem types. `docs/PROBLEMS.md` and the pages under `/problems` are
+//! generated from it.
 
 use axum::http::StatusCode;
 
 macro_rules! kinds {
     ($($(#[$doc:meta])* $name:ident, $slug:literal, $status:ident, $title:literal, $meaning:literal;)+) => {
-        /// Every kind of failure: its stable slug, status, title and what to do about it.
+        /// Every problem type: its stable slug, status, title and what to do about it.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         pub enum Kind { $(#[doc = $title] $name,)+ }
 
         impl Kind {
-            /// All kinds, by status.
+            /// All types, by status.
             pub const ALL: &[Self] = &[$(Self::$name,)+];
 
             /// The stable last part of `type`; kebab-case, never changed, never reused.
@@ -19,7 +19,7 @@ macro_rules! kinds {
                 match self { $(Self::$name => $slug,)+ }
             }
 
-            /// The HTTP status it is answered with.
+            /// The HTTP status of the response.
             #[must_use]
             pub const fn status(self) -> StatusCode {
                 match self { $(Self::$name => StatusCode::$status,)+ }
@@ -31,7 +31,7 @@ macro_rules! kinds {
                 match self { $(Self::$name => $title,)+ }
             }
 
-            /// What it means and what the caller does about it, for the documentation.
+            /// What it means and what the client does about it, for the documentation.
             #[must_use]
             pub const fn meaning(self) -> &'static str {
                 match self { $(Self::$name => $meaning,)+ }
@@ -42,45 +42,45 @@ macro_rules! kinds {
 
 kinds! {
     Malformed, "malformed-request", BAD_REQUEST, "The request cannot be read",
-        "The body is not the JSON or CSV it says it is, or the URL is not readable text. The same bytes will be refused again.";
+        "The body is not valid JSON or CSV, or the URL is not valid text. The same bytes will be refused again.";
     Unauthorized, "unauthorized", UNAUTHORIZED, "A valid token is needed",
-        "The call needs `Authorization: Bearer TOKEN`, or the token sent is unknown, expired or revoked. A bad token is refused on public routes too.";
+        "The call needs `Authorization: Bearer TOKEN`, or the token sent is unknown, expired or revoked. An invalid token is refused on public routes too.";
     Forbidden, "forbidden", FORBIDDEN, "Your role may never call this",
-        "The token is good, but no organisation with your roles may make this call, whatever it names.";
+        "The token is valid, but no organisation with your roles may make this call, on any resource.";
     NotFound, "not-found", NOT_FOUND, "Nothing is here for you",
-        "What the URL names does not exist, or you may not see it. The answer is the same for both.";
+        "What the URL names does not exist, or you may not see it. The response is the same for both.";
     NotPublishedYet, "not-published-yet", NOT_FOUND, "Not in the public register yet",
-        "The record is there, and the published register does not cover it yet. Ask again after `Retry-After` seconds; where no register is published, there are no proofs.";
+        "The record exists, but the published register does not cover it yet. Try again after `Retry-After` seconds; where no register is published, there are no proofs.";
     MethodNotAllowed, "method-not-allowed", METHOD_NOT_ALLOWED, "The method is not for this URL",
-        "The URL exists; the `Allow` header lists the methods it takes.";
+        "The URL exists; the `Allow` header lists the methods it supports.";
     RequestTimeout, "request-timeout", REQUEST_TIMEOUT, "The body came too slowly",
-        "The body stopped arriving, or was not complete in time. Nothing was stored. Send it again, smaller or over a better line.";
+        "The body stopped arriving, or was not complete in time. Nothing was stored. Send it again, smaller or over a better connection.";
     Conflict, "conflict", CONFLICT, "Against the present state",
-        "The request is well-formed, but what it names is not in a state that allows it. `errors` says what and, for custody events, what would be allowed.";
+        "The request is well-formed, but what it names is not in a state that allows it. `errors` lists the conflicts and, for custody events, the event types that would be allowed.";
     InProgress, "in-progress", CONFLICT, "An equal request is being worked on",
-        "A request with this idempotency key is still running. Ask again after `Retry-After` seconds with the same key and body.";
+        "A request with this idempotency key is still running. Send it again after `Retry-After` seconds with the same key and body.";
     AlreadyDone, "already-done", CONFLICT, "Done already",
-        "This was done before, but its answer is no longer kept. `detail` names what was made; read it there.";
+        "This was done before, but its response is not stored. `detail` names the resource that was made; read that.";
     AlreadyCreated, "already-created", CONFLICT, "Made already, and shown only once",
-        "A key was made with this idempotency key. Its token is never stored and cannot be shown again: revoke it and make another.";
+        "A key was created with this idempotency key. Its token is never stored and cannot be shown again: revoke the key and create another.";
     TooLarge, "too-large", PAYLOAD_TOO_LARGE, "The body is too large",
-        "A body may have 256 kB, that of a batch 5 MB, counted after unpacking. Divide it.";
+        "A body may have 256 kB, that of a batch 5 MB, counted after decompression. Split it.";
     UnsupportedMediaType, "unsupported-media-type", UNSUPPORTED_MEDIA_TYPE, "The body's type is not taken here",
-        "Send `Content-Type: application/json` (or `text/csv` where the call says so), and no `Content-Encoding` but gzip, on batches.";
+        "Send `Content-Type: application/json` (or `text/csv` where the call accepts it), and no `Content-Encoding` but gzip, on batches.";
     Wrong, "unprocessable", UNPROCESSABLE_ENTITY, "Well-formed but wrong",
-        "The request can be read, but values in it are wrong. `errors` lists every one of them with its place. Correct them and send again.";
+        "The request can be read, but values in it are wrong. `errors` lists every one of them with its location. Correct them and send again.";
     KeyReused, "idempotency-key-reused", UNPROCESSABLE_ENTITY, "The idempotency key belongs to another request",
-        "This key was sent before with another method, URL or body. Take a fresh key for a new request.";
+        "This key was sent before with another method, URL or body. Use a new key for a new request.";
     TooManyRequests, "too-many-requests", TOO_MANY_REQUESTS, "Too many requests from your address",
         "The public check is limited by address. Wait `Retry-After` seconds; callers with a token are not limited by address.";
     Internal, "internal", INTERNAL_SERVER_ERROR, "A fault of ours",
-        "Something went wrong that should not. Give `request_id` when you report it. A write may be repeated safely with the same idempotency key.";
+        "An error in the server. Give `request_id` when you report it. A write may be repeated safely with the same idempotency key.";
     Unavailable, "unavailable", SERVICE_UNAVAILABLE, "Not available just now",
-        "A part the server needs is away. Nothing was stored. Send again after `Retry-After` seconds.";
+        "A dependency of the server is unavailable. Nothing was stored. Send again after `Retry-After` seconds.";
     Overloaded, "overloaded", SERVICE_UNAVAILABLE, "Too busy just now",
-        "More requests wait than can be answered within a second. Nothing was done. Send again after `Retry-After` seconds.";
+        "More requests wait than can be served within a second. Nothing was done. Send again after `Retry-After` seconds.";
     OutcomeUnknown, "outcome-unknown", SERVICE_UNAVAILABLE, "Whether it was stored is not known",
-        "The connection to the database broke while the result was being confirmed. Send the same request with the same idempotency key: it is done once, whichever way it went.";
+        "The connection to the database broke while the result was being confirmed. Send the same request with the same idempotency key: it is done exactly once in either case.";
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
-//! What stands around every handler, in this order from the outside: packing of
-//! answers; the frame (request id, span, figures, panics, problems made whole,
-//! security headers, the one line in the log); a place among the requests at work;
-//! the bounds of the body.
+//! The layers around every handler, from the outside in: compression of responses;
+//! the request frame (request id, span, metrics, panics, completed problems, security
+//! headers, one trace event per request); limits on concurrent requests; limits on
+//! the body.
 
 use crate::http::core::address::{Network, resolve};
 use crate::http::core::body::{BodySettings, guard};
@@ -29,52 +29,52 @@ use tower_http::compression::CompressionLayer;
 use tower_http::compression::predicate::{Predicate, SizeAbove};
 use tracing::Instrument;
 
-/// The id a request is known by, in the answer, in problems and in the log.
+/// The id of a request, in the response header, in problems and in the trace.
 pub const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 const PERMISSIONS_POLICY: HeaderName = HeaderName::from_static("permissions-policy");
 
-/// For pages: no script at all, nothing from elsewhere, in nobody's frame.
+/// For pages: no scripts, nothing from other origins, no embedding in frames.
 const PAGE_CSP: &str = "default-src 'none'; style-src 'self'; img-src 'self' data:; form-action 'self'; \
                         base-uri 'none'; frame-ancestors 'none'";
-/// For what is not a page: if a browser shows it, it may do nothing.
+/// For all other content: if a browser shows it, it may load and run nothing.
 const DATA_CSP: &str = "default-src 'none'; frame-ancestors 'none'";
-/// For the API's own documentation under `/docs`, whose viewer is a script of ours.
+/// For the API documentation under `/docs`: its viewer is a script from this server.
 const DOCS_CSP: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; \
                         img-src 'self' data:; font-src 'self'; connect-src 'self'; base-uri 'none'; \
                         form-action 'self'; frame-ancestors 'none'";
 
-/// What the layers need to know.
+/// Settings of the layers.
 #[derive(Clone, Debug, Default)]
 pub struct LayerSettings {
-    /// The URL under which the public reaches us. Without one, problems name their type by
-    /// path alone; HSTS is sent only if it is https.
+    /// The public URL of this server. Without it, `type` in problems is only a path. HSTS is
+    /// sent only if the URL is https.
     pub public_url: Option<String>,
-    /// Whose `X-Forwarded-For` is believed. Default: nobody's.
+    /// Proxies that may set `X-Forwarded-For`. Default: none, the header is ignored.
     pub trusted_proxies: Vec<Network>,
-    /// The bounds of bodies.
+    /// Limits on request bodies.
     pub body: BodySettings,
-    /// How many requests of each class are worked on at once.
+    /// How many requests of each class run concurrently.
     pub places: Places,
-    /// How long an answer is held back that says that an address asks too much. Whoever asks as fast as he
-    /// is answered then costs next to nothing; the others are not kept waiting, since the answer holds no
-    /// place. Default: not at all.
+    /// How long a 429 response is delayed. A client that sends its next request right after the response then
+    /// costs next to nothing. Other clients do not wait, since the delayed response holds no concurrency
+    /// permit. Default: no delay.
     pub refusal_pause: Duration,
 }
 
-/// How many requests of each class are worked on at once, so that a flood of one leaves
-/// the others their room. In the database the reserve holds because what is asked for most
-/// (callers, verifications, logs and histories) goes through [`crate::services::reads`], which takes
-/// nothing from the pool. Their answers lie in memory meanwhile: `read` bounds that, too.
+/// How many requests of each class run concurrently, so that a flood of one class leaves
+/// capacity for the others. The reserve also holds in the database: the hot reads
+/// (callers, verifications, logs and histories) use [`crate::read`], which takes no
+/// connection from the pool. `read` also limits the memory of their responses.
 #[derive(Clone, Copy, Debug)]
 pub struct Places {
-    /// The public check, pages, lists for anyone. Default 32.
+    /// The public check, pages, public lists. Default 32.
     pub public: usize,
     /// Reads of the API. Default 64.
     pub read: usize,
     /// Writes of the API. Default 64.
     pub write: usize,
-    /// How long a request waits for a place before it is turned away. Default 1 s.
+    /// How long a request waits for a permit before it gets 503. Default 1 s.
     pub wait: Duration,
 }
 
@@ -84,21 +84,21 @@ impl Default for Places {
     }
 }
 
-/// Classes of traffic that do not take each other's room.
+/// Classes of traffic with separate concurrency limits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TrafficClass {
-    /// Anyone's: the public check and the pages.
+    /// Open to any client: the public check and the pages.
     Public,
     /// An organisation's reads, and checks of many codes.
     Read,
     /// An organisation's writes.
     Write,
-    /// Probes, figures, and what no route takes: never turned away, costs nothing.
+    /// Probes, metrics and requests without a matching route: cheap, so never limited.
     Probe,
 }
 
 impl TrafficClass {
-    /// By the route's pattern (nothing if none matched) and the method.
+    /// By the method and the pattern of the matched route (`None` if no route matched).
     #[must_use]
     pub fn of(method: &Method, route: Option<&str>) -> Self {
         let Some(route) = route else { return Self::Probe };
@@ -123,25 +123,25 @@ impl TrafficClass {
     }
 }
 
-/// The id of the request at hand; an extractor.
+/// The id of the current request; an extractor.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RequestId(Arc<str>);
 
 impl RequestId {
-    /// As the header, the problem and the log have it.
+    /// As in the header, the problem and the trace.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// The caller's own, if it is 8 to 64 letters, digits, `-`, `_` or `.`; else a new one.
+    /// The client's own id, if it is 8 to 64 letters, digits, `-`, `_` or `.`; else a new one.
     fn of(headers: &HeaderMap) -> Self {
         let sane = |text: &&str| {
             (8..=64).contains(&text.len())
                 && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'))
         };
         let given = headers.get(X_REQUEST_ID).and_then(|id| id.to_str().ok()).filter(sane);
-        // Any id of the house would do: it is made here and looked up nowhere.
+        // Any id type would do: the id is not stored and never looked up.
         Self(given.map_or_else(|| crate::base::ids::OperationId::new().to_string().into(), Into::into))
     }
 }
@@ -154,7 +154,7 @@ impl<S: Sync> FromRequestParts<S> for RequestId {
     }
 }
 
-/// Puts everything around `router`, which has all its routes by now.
+/// Adds all layers to `router`, which must have all its routes already.
 pub fn with_layers<S>(router: Router<S>, settings: &LayerSettings) -> Router<S>
 where
     S: Clone + Send + Sync + 'static,
@@ -166,11 +166,11 @@ where
         .method_not_allowed_fallback(not_this_method)
         .layer(DefaultBodyLimit::disable())
         .layer(from_fn_with_state(frame, around))
-        // Speed over size: the two cores are for the database.
+        // Speed over size: the machine's two cores are needed by the database.
         .layer(CompressionLayer::new().quality(CompressionLevel::Fastest).compress_when(packs))
 }
 
-/// A route of ours, asked by a method that it does not take. axum adds `Allow`.
+/// 405 for a known route with a method that it does not support. axum adds `Allow`.
 pub(in crate::http) async fn not_this_method(method: Method) -> Problem {
     Problem::method_not_allowed(&method, None)
 }
@@ -196,7 +196,7 @@ struct Frame {
     write: Semaphore,
 }
 
-/// What is known of a request before it is worked on.
+/// What is known of a request before its handler runs.
 struct Asked {
     id: RequestId,
     method: &'static str,
@@ -216,7 +216,7 @@ async fn around(State(frame): State<Arc<Frame>>, mut request: Request, next: Nex
         path: request.uri().path().to_owned(),
         class,
         quiet: matched.is_some() && class == TrafficClass::Probe,
-        // A pattern of ours, never what was asked for: paths carry codes.
+        // The route's pattern, never the requested path: paths contain codes.
         route: matched.unwrap_or_else(|| "none".to_owned()),
         started: Instant::now(),
     };
@@ -269,7 +269,7 @@ impl Frame {
         }
     }
 
-    /// Finds a place and lets the handler work; a panic in it is a problem like any other.
+    /// Waits for a concurrency permit and runs the handler; a panic in it becomes a 500 problem.
     async fn work(&self, class: TrafficClass, request: Request, next: Next) -> Response {
         let places = match class {
             TrafficClass::Public => Some(&self.public),
@@ -287,7 +287,7 @@ impl Frame {
                 Some(place)
             }
         };
-        // Handlers leave shared state whole or poisoned; nothing here is touched by them.
+        // Unwind safety: a panicking handler leaves shared state consistent or poisoned, and nothing here.
         match AssertUnwindSafe(next.run(request)).catch_unwind().await {
             Ok(answer) => answer,
             Err(payload) => {
@@ -300,7 +300,7 @@ impl Frame {
         }
     }
 
-    /// Makes problems whole, adds what every answer has, and writes the one line.
+    /// Completes problems, adds the common headers, and records the request in trace and metrics.
     fn finish(&self, asked: &Asked, mut answer: Response) -> Response {
         let cause = answer.extensions_mut().remove::<Cause>();
         let problem = answer.extensions_mut().remove::<Arc<Problem>>().or_else(|| of_framework(&answer));
@@ -357,8 +357,8 @@ impl Frame {
     }
 }
 
-/// A failure in plain text or without a body is the framework's or a library's own: its status is kept,
-/// its text is not. A failure that is a page is somebody's page.
+/// An error response in plain text or without a body comes from the framework or a library: a problem with
+/// the same status replaces it. HTML error responses are left as they are.
 fn of_framework(answer: &Response) -> Option<Arc<Problem>> {
     let kind = answer.headers().get(CONTENT_TYPE).map_or(&b""[..], HeaderValue::as_bytes);
     if !is_failure(answer) || !(kind.is_empty() || kind.starts_with(b"text/plain")) {
@@ -435,9 +435,9 @@ mod tests {
         assert_eq!(at_once("/v1/verify/KZ-0000417").await.unwrap().status(), 429);
         let held = ask(Duration::from_hours(1));
         let mut refused = std::pin::pin!(held("/v1/verify/KZ-0000417"));
-        // As far as it gets without waiting: to the pause.
+        // One poll takes the request as far as the pause.
         assert!(refused.as_mut().now_or_never().is_none());
-        assert_eq!(held("/verify").await.unwrap().status(), 200, "the only place is free");
+        assert_eq!(held("/verify").await.unwrap().status(), 200, "the only permit is free");
         assert!(refused.as_mut().now_or_never().is_none());
     }
 

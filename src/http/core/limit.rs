@@ -1,13 +1,13 @@
-//! The public check, limited by address, so that codes cannot be guessed and one
-//! caller cannot take all there is.
+//! The rate limit of the public check by client address, so that codes cannot be
+//! guessed and one client cannot use all capacity.
 //!
 //! Two meters run per subscriber (an IPv4 address or an IPv6 /64): every check
-//! counts against the hits, and a check that found nothing also against the misses.
-//! A caller whose misses are used up is refused before any work is done. A miss is
-//! known only afterwards, when several of a caller's checks may be under way; all
-//! of them are charged, so that asking side by side gains nothing. That is why the
-//! meter is our own: the rate-limiting crates have no way to look without taking,
-//! and none to go into debt.
+//! counts as a hit, and a check that finds nothing also counts as a miss. A client
+//! that has used up its misses is rejected before any work is done. A miss is known
+//! only after the check, when several checks of a client may be running; all of
+//! them are charged, so that concurrent checks gain nothing. That is why the meter
+//! is our own: the rate-limiting crates can neither test a limit without consuming
+//! from it nor go into debt.
 
 use crate::http::core::address::subscriber;
 use crate::http::core::problem::Problem;
@@ -18,18 +18,18 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// How often: so many at once, and as many again evenly over `per`.
+/// A rate: `count` at once, and as many again spread evenly over `per`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rate {
     /// How many; at least 1.
     pub count: u32,
-    /// In what time.
+    /// The period.
     pub per: Duration,
 }
 
 impl Rate {
-    /// The generic cell rate algorithm: `at` is the moment at which all that was taken is
-    /// paid off. Answers how long until one more may be taken.
+    /// The generic cell rate algorithm: `at` is the time at which everything taken so far is
+    /// paid off. Returns how long to wait for the next one; `None` if there is no wait.
     fn wait(self, at: Duration, now: Duration) -> Option<Duration> {
         let burst = self.step() * (self.count.max(1) - 1);
         at.checked_sub(now + burst).filter(|wait| !wait.is_zero())
@@ -44,15 +44,15 @@ impl Rate {
     }
 }
 
-/// How often an address without a token may check.
+/// How often a client address without a token may check.
 #[derive(Clone, Copy, Debug)]
 pub struct LimitSettings {
     /// Checks that find nothing. Default 30 a minute.
     pub misses: Rate,
     /// Checks of any outcome. Default 20 a second.
     pub hits: Rate,
-    /// How many subscribers are remembered; strangers beyond that share meters. Default 262,144,
-    /// which is about 20 MB.
+    /// How many subscribers have meters of their own; further subscribers share meters. Default
+    /// 262,144, which is about 20 MB.
     pub remembered: usize,
 }
 
@@ -85,7 +85,7 @@ const SWEEP_FROM: usize = 256;
 #[derive(Debug)]
 struct Shard {
     meters: HashMap<IpAddr, Meters>,
-    /// For those who come when the shard is full.
+    /// Shared by subscribers that arrive when the shard is full.
     shared: Meters,
     sweep_at: usize,
 }
@@ -96,7 +96,7 @@ struct Meters {
     misses: Duration,
 }
 
-/// A check that may go ahead. Call [`Permit::miss`] if it finds nothing.
+/// A check that may proceed. Call [`Permit::miss`] if it finds nothing.
 #[derive(Debug)]
 #[must_use = "a check that finds nothing has to be counted"]
 pub struct Permit {
@@ -104,7 +104,7 @@ pub struct Permit {
     subscriber: IpAddr,
 }
 
-/// Too many; when the next one will be taken.
+/// The limit is reached; says when the next check is accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RetryAfter {
     /// Whole seconds, rounded up, at least 1.
@@ -124,7 +124,7 @@ impl From<RetryAfter> for Problem {
 }
 
 impl PublicLimiter {
-    /// A limiter that has seen nobody yet.
+    /// A limiter without any meters yet.
     #[must_use]
     pub fn new(settings: LimitSettings) -> Self {
         let shard = || Shard { meters: HashMap::new(), shared: Meters::default(), sweep_at: SWEEP_FROM };
@@ -136,10 +136,10 @@ impl PublicLimiter {
         }))
     }
 
-    /// Takes one check, unless the caller's hits or misses are used up.
+    /// Takes one check, unless the subscriber's hits or misses are used up.
     ///
     /// # Errors
-    /// When to come back, if they are.
+    /// When to try again, if they are used up.
     pub fn admit(&self, address: IpAddr) -> Result<Permit, RetryAfter> {
         self.admit_at(address, self.0.start.elapsed())
     }
@@ -170,11 +170,11 @@ impl PublicLimiter {
 
     fn shard(&self, subscriber: IpAddr) -> MutexGuard<'_, Shard> {
         let [low, ..] = self.0.hasher.hash_one(subscriber).to_le_bytes();
-        // Meters are whole after every step, so a panic elsewhere leaves nothing to distrust.
+        // A poisoned lock is harmless: meters are consistent after every step.
         self.0.shards[usize::from(low) % SHARDS].lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// How many subscribers are remembered now.
+    /// How many subscribers have meters of their own now.
     #[must_use]
     pub fn remembered(&self) -> usize {
         let len = |shard: &Mutex<Shard>| shard.lock().unwrap_or_else(PoisonError::into_inner).meters.len();
@@ -197,7 +197,7 @@ impl Permit {
 impl Shard {
     fn meters(&mut self, subscriber: IpAddr, now: Duration, room: usize) -> &mut Meters {
         if self.meters.len() >= self.sweep_at.min(room) && !self.meters.contains_key(&subscriber) {
-            // Who has paid off everything is as good as never seen.
+            // A subscriber that has paid off everything is the same as a new one.
             self.meters.retain(|_, meters| meters.hits > now || meters.misses > now);
             self.meters.shrink_to(2 * self.meters.len());
             self.sweep_at = (2 * self.meters.len()).max(SWEEP_FROM);
@@ -232,7 +232,7 @@ mod tests {
     fn thirty_misses_a_minute_and_then_one_every_two_seconds() {
         let limiter = PublicLimiter::new(LimitSettings::default());
         for n in 0..30 {
-            // Ten at a time, so that the hits are not what stops it.
+            // One every 50 ms, so that the limit on hits (20 a second) is not reached.
             assert_eq!(
                 miss(&limiter, "192.0.2.1", s(10) + Duration::from_millis(50) * n),
                 Ok(()),
@@ -242,7 +242,7 @@ mod tests {
         let now = s(10) + Duration::from_millis(1450);
         let refused = miss(&limiter, "192.0.2.1", now).unwrap_err();
         assert_eq!(refused.seconds, 1);
-        assert_eq!(miss(&limiter, "192.0.2.2", now), Ok(()), "another address is not concerned");
+        assert_eq!(miss(&limiter, "192.0.2.2", now), Ok(()), "another address is not affected");
         assert_eq!(miss(&limiter, "192.0.2.1", now + s(1)), Ok(()), "Retry-After is honest");
         assert!(miss(&limiter, "192.0.2.1", now + s(1)).is_err());
     }
@@ -290,10 +290,10 @@ mod tests {
             refused += u32::from(limiter.admit_at(address, s(1)).is_err());
         }
         assert!(limiter.remembered() <= 16 * 64);
-        assert!(refused > 0, "strangers beyond the room share meters");
+        assert!(refused > 0, "subscribers beyond the limit share meters");
         for n in 0..2_000_u32 {
             let address = IpAddr::V4((0x0b00_0000 + n).into());
-            assert!(limiter.admit_at(address, s(100 + u64::from(n))).is_ok(), "the crowd is forgotten");
+            assert!(limiter.admit_at(address, s(100 + u64::from(n))).is_ok(), "idle meters are dropped");
         }
         assert!(limiter.remembered() <= 16 * 64);
     }

@@ -1,7 +1,6 @@
-//! What Prometheus may ask: requests by matched route, method and status class, how
-//! many are in hand, how many were turned away, and gauges that others lend (the
-//! pool's connections). Nothing of a label comes from a caller: not a path, not a
-//! code, not a name.
+//! Prometheus metrics: requests by matched route, method and status class, requests in
+//! flight, requests shed, and gauges of other modules (the pool's connections). No
+//! label value comes from a client: no path, no code, no name.
 
 use crate::http::core::problem::Problem;
 use axum::Router;
@@ -21,17 +20,17 @@ const SECONDS: &str = "ormantrace_http_request_seconds";
 const IN_FLIGHT: &str = "ormantrace_http_requests_in_flight";
 const SHED: &str = "ormantrace_http_requests_shed_total";
 
-/// Upper bounds of the latency histogram in seconds; the goals of the product lie between.
+/// Upper bounds of the latency histogram in seconds; they span the product's latency targets.
 const BUCKETS: &[f64] =
     &[0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
 
-/// How often samples are folded into their buckets if nobody asks.
+/// How often samples are folded into their buckets between scrapes.
 const UPKEEP: Duration = Duration::from_secs(5);
 
-/// The process's recorder, put in once however many servers a process (a test) starts.
+/// The process's recorder, installed once however many servers a process (a test) starts.
 ///
-/// Nothing is recorded before the first call. Answers nothing if another recorder was
-/// there before, which then has the figures.
+/// Nothing is recorded before the first call. Returns `None` if another recorder was
+/// installed before; that one then has the metrics.
 pub fn install() -> Option<&'static PrometheusHandle> {
     static HANDLE: OnceLock<Option<PrometheusHandle>> = OnceLock::new();
     HANDLE
@@ -41,16 +40,16 @@ pub fn install() -> Option<&'static PrometheusHandle> {
                 .ok()?;
             let handle = builder.install_recorder().ok()?;
             describe_counter!(REQUESTS, "Requests answered, by matched route, method and status class.");
-            describe_histogram!(SECONDS, "Seconds from the head of a request to the head of its answer.");
-            describe_gauge!(IN_FLIGHT, "Requests that are being worked on.");
+            describe_histogram!(SECONDS, "Seconds from the head of a request to the head of its response.");
+            describe_gauge!(IN_FLIGHT, "Requests in progress.");
             describe_counter!(
                 "ormantrace_merged_statements_total",
-                "Statements of the merging readers, by reader; tries after a failure not counted."
+                "Statements of the batch loaders, by loader; retries are not counted."
             );
-            describe_counter!("ormantrace_merged_askers_total", "Requests that those statements answered.");
+            describe_counter!("ormantrace_merged_askers_total", "Requests served by those statements.");
             crate::evidence::register::describe_figures();
-            describe_counter!(SHED, "Requests answered 503 because no place came free, by class.");
-            // Samples wait in memory until they are folded; a server that nobody scrapes must not grow.
+            describe_counter!(SHED, "Requests answered 503 because no permit came free, by class.");
+            // Samples stay in memory until they are folded; without scrapes the memory must not grow.
             let folding = handle.clone();
             let spawned = std::thread::Builder::new().name("metrics".into()).spawn(move || {
                 loop {
@@ -63,7 +62,7 @@ pub fn install() -> Option<&'static PrometheusHandle> {
         .as_ref()
 }
 
-/// Only methods we know become labels.
+/// Only known methods become labels.
 pub(in crate::http) fn method_label(method: &Method) -> &'static str {
     match method.as_str() {
         "GET" => "GET",
@@ -98,7 +97,7 @@ pub(in crate::http) fn shed(class: &'static str) {
     counter!(SHED, "class" => class).increment(1);
 }
 
-/// Counts one request as in hand until dropped, however it ends.
+/// Counts one request as in flight until dropped, however it ends.
 pub(in crate::http) struct InFlight(());
 
 impl InFlight {
@@ -116,7 +115,7 @@ impl Drop for InFlight {
 
 type Reading = Arc<dyn Fn() -> f64 + Send + Sync>;
 
-/// What `/metrics` answers, with the gauges that are read at that moment.
+/// The content of `/metrics`, with the gauges that are read at each scrape.
 #[derive(Clone, Default)]
 pub struct Exposition {
     readings: Vec<(&'static str, Reading)>,
@@ -129,14 +128,14 @@ impl fmt::Debug for Exposition {
 }
 
 impl Exposition {
-    /// The process's figures; installs the recorder.
+    /// The process's metrics; installs the recorder.
     #[must_use]
     pub fn new() -> Self {
         install();
         Self::default()
     }
 
-    /// With a gauge that is read whenever somebody asks, such as the pool's idle connections.
+    /// With a gauge that is read at each scrape, such as the pool's idle connections.
     #[must_use]
     pub fn with_gauge(
         mut self,
@@ -149,7 +148,7 @@ impl Exposition {
         self
     }
 
-    /// The figures as Prometheus text (exposition format 0.0.4).
+    /// The metrics as Prometheus text (exposition format 0.0.4).
     #[must_use]
     pub fn render(&self) -> String {
         for (name, read) in &self.readings {
@@ -158,7 +157,7 @@ impl Exposition {
         install().map(PrometheusHandle::render).unwrap_or_default()
     }
 
-    /// `GET /metrics` for whom `guard` lets in: the operator's token is its business.
+    /// `GET /metrics` for requests that `guard` accepts; `guard` checks the operator's token.
     pub fn routes<S, G, F>(self, guard: G) -> Router<S>
     where
         S: Clone + Send + Sync + 'static,
@@ -176,7 +175,7 @@ impl Exposition {
         Router::new().route("/metrics", get(show))
     }
 
-    /// `GET /metrics` for anyone, for a listener of its own (`--metrics-listen`).
+    /// `GET /metrics` without a token, for a listener of its own (`--metrics-listen`).
     pub fn open_routes<S: Clone + Send + Sync + 'static>(self) -> Router<S> {
         self.routes(async |_| Ok(()))
     }

@@ -1,5 +1,5 @@
-//! Lists by keyset: a page is what comes after the last item of the one before, so
-//! that rows added meanwhile move nothing.
+//! Keyset pagination: a page starts after the last item of the previous page, so that
+//! rows added in between shift nothing.
 
 use crate::base::error::{At, Invalid};
 use crate::http::core::problem::Problem;
@@ -11,17 +11,17 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use utoipa::ToSchema;
 
-/// How many items a page has if nothing is said.
+/// Default number of items per page.
 pub const DEFAULT_LIMIT: i64 = 100;
-/// How many it has at most.
+/// Maximum number of items per page.
 pub const MOST: i64 = 1_000;
 
-/// How many items a page shall have, 1 to 1,000.
+/// Items per page, 1 to 1,000.
 #[derive(Clone, Copy, Debug)]
 pub struct Limit(i64);
 
 impl Limit {
-    /// Reads a number from 1 to 1,000.
+    /// Parses a number from 1 to 1,000.
     pub fn parse(digits: &str) -> Result<Self, Invalid> {
         match digits.parse() {
             Ok(limit @ 1..=MOST) => Ok(Self(limit)),
@@ -29,7 +29,7 @@ impl Limit {
         }
     }
 
-    /// One more row than the page has, which tells whether another page follows.
+    /// One row more than the page holds, which shows whether another page follows.
     #[must_use]
     pub fn probe(limit: Option<Self>) -> i64 {
         Self::of(limit) + 1
@@ -49,7 +49,7 @@ impl utoipa::PartialSchema for Limit {
             .minimum(Some(1))
             .maximum(Some(1_000))
             .default(Some(100.into()))
-            .description(Some("Items a page"))
+            .description(Some("Items per page"))
             .build()
             .into()
     }
@@ -59,19 +59,19 @@ impl ToSchema for Limit {}
 
 crate::base::input::parse_number!(Limit);
 
-/// Where a page begins: opaque to clients, the last key of the page before to us.
+/// Where a page starts: opaque to clients, the last key of the previous page to the server.
 #[derive(Clone, Debug)]
 pub struct Cursor(String);
 
 impl Cursor {
-    /// Takes any text of cursor form; [`Cursor::key`] tells whether it is one of ours.
+    /// Accepts any text in the form of a cursor; [`Cursor::key`] checks whether it is valid.
     pub fn parse(text: &str) -> Result<Self, Invalid> {
         let fits =
             text.len() <= 512 && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
         if fits { Ok(Self(text.to_owned())) } else { Err(foreign()) }
     }
 
-    /// The key that it holds.
+    /// The key in the cursor.
     pub fn key<K: DeserializeOwned>(cursor: Option<&Self>) -> Result<Option<K>, Problem> {
         let Some(cursor) = cursor else { return Ok(None) };
         let key =
@@ -85,7 +85,7 @@ impl Cursor {
 }
 
 fn foreign() -> Invalid {
-    Invalid::new("bad-cursor", "This is no cursor that we gave; take `next` of the page before.")
+    Invalid::new("bad-cursor", "This is not a cursor of this server; use `next` of the previous page.")
 }
 
 impl utoipa::PartialSchema for Cursor {
@@ -93,7 +93,7 @@ impl utoipa::PartialSchema for Cursor {
         utoipa::openapi::ObjectBuilder::new()
             .schema_type(utoipa::openapi::schema::Type::String)
             .pattern(Some("^[A-Za-z0-9_-]{1,512}$"))
-            .description(Some("`next` of the page before"))
+            .description(Some("`next` of the previous page"))
             .build()
             .into()
     }
@@ -113,7 +113,7 @@ pub struct Page<T> {
 }
 
 impl<T: Serialize> Page<T> {
-    /// A page of rows that were asked for with [`Limit::probe`]: drops the probe and remembers the last key.
+    /// A page of rows that were read with [`Limit::probe`]: drops the extra row and keeps the last key.
     pub fn of<R, K: Serialize>(
         mut rows: Vec<R>,
         limit: Option<Limit>,
@@ -127,7 +127,7 @@ impl<T: Serialize> Page<T> {
         Self { items: rows.into_iter().map(item).collect(), next }
     }
 
-    /// The answer, with `Link: rel="next"`; `uri` is the request's own.
+    /// The response, with `Link: rel="next"`; `uri` is the request's own.
     #[must_use]
     pub fn answer(self, uri: &axum::http::Uri) -> Response {
         let link = self.next.as_ref().and_then(|next| {

@@ -1,7 +1,7 @@
-//! How every write reaches the database: read whole, fingerprinted, run in a task of
-//! its own (a client that hangs up cancels its handler, and a write must not stop
-//! half way), in one transaction with its idempotency answer, tried again where
-//! PostgreSQL asks for it.
+//! The path of every write to the database: the request is read completely and
+//! fingerprinted; it runs in a task of its own (a client that disconnects cancels its
+//! handler, and a write must not stop half way), in one transaction with its stored
+//! response; it is retried after a conflict with another transaction.
 
 use crate::base::error::{At, Entry, Error};
 use crate::base::ids::OrganizationId;
@@ -30,36 +30,36 @@ use sha2::Sha256;
 use std::io::{Read as _, Write as _};
 use std::time::Duration;
 
-/// Header that says that an answer is a repeated one.
+/// Header that marks a replayed response.
 pub const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
-/// Tries of one transaction, the first included.
+/// Maximum attempts of one transaction, including the first.
 const TRIES: u32 = 4;
-/// Answers up to this size are kept 90 days, larger ones 7.
+/// Responses up to this size in bytes are stored for 90 days, larger ones for 7.
 const LARGE_ANSWER: usize = 64 * 1024;
 
-/// What names a posting besides its content: its idempotency key and its fingerprint.
+/// What identifies a write request besides its content: its idempotency key and its fingerprint.
 #[derive(Clone, Debug)]
 pub struct Posting {
-    /// The client's key, if it gave one.
+    /// The client's key, if it sent one.
     pub idempotency_key: Option<String>,
     /// HMAC-SHA-256 under a server secret over method, route, path, query and canonical
-    /// body. Unkeyed, it would let an erased IIN be guessed.
+    /// body. Without the secret, an erased IIN could be guessed from it.
     pub fingerprint: [u8; 32],
 }
 
-/// A request that was read and understood.
+/// A parsed write request.
 #[derive(Debug)]
 pub struct Posted<T, Q = NothingAsked> {
-    /// What its body says.
+    /// The parsed body.
     pub input: T,
-    /// What its query asks for.
+    /// The parsed query.
     pub asked: Q,
-    /// What names it.
+    /// Its idempotency key and fingerprint.
     pub posting: Posting,
 }
 
-/// A write's answer, before it is sent.
+/// The response to a write, before it is sent.
 pub struct Done {
     status: StatusCode,
     body: Vec<u8>,
@@ -69,35 +69,36 @@ pub struct Done {
 }
 
 impl Done {
-    /// 201 with what was made; `id` is what a late repetition is told.
+    /// 201 with the new resource; `id` names it in the 409 for a repetition without a stored response.
     pub fn created<T: Serialize>(body: &T, id: impl std::fmt::Display) -> Self {
         Self::new(StatusCode::CREATED, body, id)
     }
 
-    /// 200 with what was done.
+    /// 200 with the result; `id` as in [`Done::created`].
     pub fn ok<T: Serialize>(body: &T, id: impl std::fmt::Display) -> Self {
         Self::new(StatusCode::OK, body, id)
     }
 
-    /// Keeps the answer out of the database: it holds a secret. A repetition gets 409.
+    /// Keeps the response out of the database, because it contains a secret or a person's name. A repetition
+    /// gets 409.
     #[must_use]
     pub fn unrepeatable(mut self) -> Self {
         self.stored = false;
         self
     }
 
-    /// Says that the answer gives the hash of each event that was made, so that its receipt need not.
+    /// Declares that the response contains the hash of each new event, so that the receipt can omit them.
     #[must_use]
     pub fn with_hashes(mut self) -> Self {
         self.hashes = true;
         self
     }
 
-    /// Puts the receipt behind the answer's own members.
+    /// Adds the receipt after the response's own members.
     pub(in crate::http) fn receipted(mut self, receipt: Receipt) -> Self {
         let leaves = receipt.leaves.filter(|_| !self.hashes);
         let receipt = serde_json::to_vec(&Receipt { leaves, ..receipt }).expect("receipts serialise");
-        // Every answer of a write is an object that says something; its members stay as they were written.
+        // The response of every write is a non-empty JSON object; its members are not serialised again.
         debug_assert!(self.body.starts_with(b"{\"") && self.body.ends_with(b"}"));
         self.body.pop();
         self.body.extend_from_slice(b",\"receipt\":");
@@ -106,7 +107,7 @@ impl Done {
         self
     }
 
-    /// The answer as it is kept under the client's key.
+    /// The stored response under the client's key.
     pub(in crate::http) fn kept(
         &self,
         organization: OrganizationId,
@@ -128,7 +129,7 @@ impl Done {
     }
 
     fn new<T: Serialize>(status: StatusCode, body: &T, id: impl std::fmt::Display) -> Self {
-        let body = serde_json::to_vec(body).expect("answers serialise");
+        let body = serde_json::to_vec(body).expect("responses serialise");
         Self { status, body, stored: true, hashes: false, already_done: id.to_string() }
     }
 
@@ -138,19 +139,19 @@ impl Done {
     }
 }
 
-/// The whole of a request that a write is made of: read within the bounds of its route.
+/// A complete write request, read within the limits of its route.
 ///
-/// What is wrong in its head but readable (the idempotency key, parameters of the query) waits for the
-/// body: a body that is too large, of another type or no JSON is told first (413, 415, 400), and what is
-/// wrong in both (422) is told together.
+/// Invalid values in the head (the idempotency key, parameters of the query) are reported after the body is
+/// parsed: a body that is too large, of another type or not JSON comes first (413, 415, 400). Errors in key,
+/// query and body are reported in one 422.
 pub struct Envelope {
-    /// Media type without parameters, lower case; nothing if none was sent.
+    /// Media type without parameters, lower case; `None` if none was sent.
     pub media_type: Option<String>,
     /// `charset` parameter of the media type.
     pub charset: Option<String>,
     /// Query as sent.
     pub query: Option<String>,
-    /// The body, unpacked.
+    /// The body, decompressed.
     pub body: Bytes,
     idempotency_key: Result<Option<String>, Entry>,
     scope: Vec<u8>,
@@ -189,30 +190,30 @@ impl FromRequest<App> for Envelope {
 }
 
 impl Envelope {
-    /// Whether the body says it is CSV.
+    /// Whether the body is declared as CSV.
     #[must_use]
     pub fn is_csv(&self) -> bool {
         self.media_type.as_deref() == Some("text/csv")
     }
 
-    /// Refuses what is neither JSON nor nothing said.
+    /// Rejects every media type but JSON; a missing one counts as JSON.
     pub fn require_json(&self) -> Result<(), Problem> {
         match self.media_type.as_deref() {
             None | Some("application/json") => Ok(()),
             Some(media) if media.starts_with("application/") && media.ends_with("+json") => Ok(()),
-            Some(_) => Err(Problem::unsupported_media_type("This call takes application/json.")),
+            Some(_) => Err(Problem::unsupported_media_type("This call accepts application/json.")),
         }
     }
 
-    /// Reads the body as JSON.
+    /// Parses the body as JSON.
     pub fn json<T: Read, Q: Read>(&self, app: &App) -> Result<Posted<T, Q>, Problem> {
         self.require_json()?;
         let document = Document::parse(&self.body).map_err(|fault| Problem::malformed_at(fault.into()))?;
         self.understand(app, &document)
     }
 
-    /// The body as a table of at most `rows` rows, and beside it, by `layout`, the query's `parameter`,
-    /// which is a fault of the body like any other if it is not there. `use_it` gets the document.
+    /// Parses the body as a table of at most `rows` rows. By `layout`, the query's `parameter` becomes part
+    /// of the document, so that its absence is reported like an error in the body. `use_it` gets it.
     pub fn csv<R>(
         &self,
         layout: &Layout,
@@ -231,8 +232,8 @@ impl Envelope {
         Document::query(self.query.as_deref()).map_err(|fault| Problem::malformed_at(fault.into()))
     }
 
-    /// Reads the query and a document made of the body, tells every fault of head and body at once, and
-    /// fingerprints the request.
+    /// Parses the query and the document made of the body, reports all errors of key, query and body at once,
+    /// and computes the request's fingerprint.
     pub fn understand<T: Read, Q: Read>(
         &self,
         app: &App,
@@ -267,7 +268,7 @@ fn read_key(value: &HeaderValue) -> Result<String, Entry> {
     })
 }
 
-/// `FromRequest` for the usual case: a JSON body and nothing in the query.
+/// `FromRequest` for the usual case: a JSON body and no query parameters.
 impl<T: Read> FromRequest<App> for Posted<T> {
     type Rejection = Problem;
 
@@ -278,7 +279,7 @@ impl<T: Read> FromRequest<App> for Posted<T> {
 
 /// The work of one write: everything between BEGIN and COMMIT. May run more than once.
 pub trait Work: Send + Sync + 'static {
-    /// Does it.
+    /// Runs the work.
     fn run<'t>(&'t self, tx: &'t mut Tx<'static>) -> BoxFuture<'t, Result<Done, Error>>;
 }
 
@@ -293,13 +294,13 @@ where
 
 impl Posting {
     /// Runs `work` for `caller` as a transaction named `name` (in metrics), with the
-    /// promises of this module.
+    /// guarantees of this module.
     pub async fn run(
         self,
         app: &App,
         caller: &Caller,
         name: &'static str,
-        // Spelled out, because a closure's lifetimes are not inferred through `Work`.
+        // The bound is written out because a closure's lifetimes are not inferred through `Work`.
         work: impl for<'t> Fn(&'t mut Tx<'static>) -> BoxFuture<'t, Result<Done, Error>> + Send + Sync + 'static,
     ) -> Result<Response, Problem> {
         let task = Task { app: app.clone(), organization: caller.organization, posting: self, name };
@@ -308,7 +309,7 @@ impl Posting {
             tokio::spawn(tracing::Instrument::instrument(async move { task.run(&work).await }, span));
         match running.await {
             Ok(result) => result,
-            Err(error) => Err(Problem::internal(format!("write {name} died: {error}"))),
+            Err(error) => Err(Problem::internal(format!("write {name} failed: {error}"))),
         }
     }
 }
@@ -348,8 +349,8 @@ impl Task {
         let done = match self.within(&mut tx, work).await {
             Ok(Outcome::New(done)) => done,
             other => {
-                // Waited for, not left to the drop: the claim would outlive the answer, and whoever repeats
-                // the request on the strength of it would be told that it is still running.
+                // Awaited, not left to the drop: otherwise the reservation outlives the response, and a
+                // client that repeats the request after the response gets 409 because it is "still running".
                 let _ = tx.rollback().await;
                 return other.map(|outcome| match outcome {
                     Outcome::New(done) => done.answer(),
@@ -391,14 +392,14 @@ impl Task {
         Ok(Outcome::New(done))
     }
 
-    /// The first answer to the same key, if there was one.
+    /// The stored response to the same key, if there is one.
     async fn earlier(&self, tx: &mut Tx<'static>, key: &str) -> Result<Option<Response>, Attempt> {
         let Some(row) = stored::find(tx, self.organization, key).await? else { return Ok(None) };
         if row.fingerprint != self.posting.fingerprint {
             return Err(Attempt::Told(Problem::key_reused()));
         }
         let Some(packed) = row.body else {
-            let detail = format!("This was done already, and its answer is not kept: {}.", row.already_done);
+            let detail = format!("This was done already; its response is not stored: {}.", row.already_done);
             let kind =
                 if row.already_done.starts_with("key ") { Kind::AlreadyCreated } else { Kind::AlreadyDone };
             return Err(Attempt::Told(Problem::new(kind, detail)));
@@ -421,7 +422,7 @@ impl Task {
     }
 }
 
-/// What a try came to, before COMMIT.
+/// The result of an attempt, before COMMIT.
 enum Outcome {
     New(Done),
     Earlier(Response),
@@ -443,7 +444,7 @@ fn pack(body: &[u8]) -> Vec<u8> {
     encoder.write_all(body).and_then(|()| encoder.finish()).expect("writing to memory")
 }
 
-/// Up to as long again, so that those who collided once do not collide twice.
+/// A random extra pause, up to the same length, so that two writes that collided do not collide again.
 fn jitter(pause: Duration) -> Duration {
     let mut byte = [0];
     let _ = getrandom::fill(&mut byte);

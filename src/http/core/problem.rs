@@ -1,11 +1,11 @@
-//! The one answer for everything that fails: `application/problem+json` (RFC 9457).
+//! The one format of all error responses: `application/problem+json` (RFC 9457).
 //!
-//! A [`Problem`] has two texts. What the client reads is ours, written here or by
-//! the rule that refused. The cause (an SQL error, a panic) travels beside it in
-//! the response's extensions as [`Cause`], and [`crate::http::core::layers`] logs it
-//! once with the request id. Neither ever becomes the other.
+//! A [`Problem`] has two texts. The text for the client is ours, written here or by
+//! the rule that was violated. The cause (an SQL error, a panic) is in the response's
+//! extensions as [`Cause`], and [`crate::http::layers`] logs it once with the request
+//! id. Neither text is ever used as the other.
 //!
-//! [`Kind`] is the table of everything that can go wrong.
+//! [`Kind`] is the table of all problem types.
 
 pub use crate::http::core::kind::Kind;
 
@@ -19,13 +19,13 @@ use std::error::Error as StdError;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// The media type of every failure.
+/// The media type of every problem.
 pub const PROBLEM_JSON: &str = "application/problem+json";
 
-/// Where the types of problems are described; `type` is this and the slug, on the public URL.
+/// Path of the problem types' descriptions; `type` is the public URL, this path and the slug.
 pub const PROBLEMS_PATH: &str = "/problems";
 
-/// A failure on its way to the client.
+/// An error response on its way to the client.
 ///
 /// Build it with a helper ([`Problem::not_found`] …) or from an [`Error`]; turn it
 /// into a response with `?`. Path and request id are added by the layers.
@@ -38,7 +38,7 @@ pub struct Problem {
     cause: Option<String>,
 }
 
-/// What really happened, for the log only. Found in a response's extensions.
+/// The internal cause of a problem, for the trace only. It is in the response's extensions.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cause(pub Arc<str>);
 
@@ -46,19 +46,19 @@ pub struct Cause(pub Arc<str>);
 pub type Answer<T> = std::result::Result<T, Problem>;
 
 impl Problem {
-    /// A problem of this kind; `detail` is for the client and must be ours, never an error's text.
+    /// A problem of this type; `detail` is for the client and must be our own text, never an error's.
     pub fn new(kind: Kind, detail: impl Into<Cow<'static, str>>) -> Self {
         Self { kind, detail: detail.into(), errors: Vec::new(), headers: HeaderMap::new(), cause: None }
     }
 
-    /// With what really happened, which only the log sees.
+    /// With the internal cause, for the trace only.
     #[must_use]
     pub fn caused_by(mut self, cause: impl Into<String>) -> Self {
         self.cause = Some(cause.into());
         self
     }
 
-    /// With faults and their places.
+    /// With field errors.
     #[must_use]
     pub fn with_errors(mut self, errors: Vec<Entry>) -> Self {
         self.errors = errors;
@@ -78,25 +78,25 @@ impl Problem {
         self.with_header(RETRY_AFTER, HeaderValue::from(seconds.max(1)))
     }
 
-    /// 400: the bytes cannot be read as what they should be.
+    /// 400: the bytes cannot be parsed.
     pub fn malformed(detail: impl Into<Cow<'static, str>>) -> Self {
         Self::new(Kind::Malformed, detail)
     }
 
-    /// 400 with the one place where reading stopped.
+    /// 400 with the location where parsing stopped.
     #[must_use]
     pub fn malformed_at(entry: Entry) -> Self {
         Self::new(Kind::Malformed, entry.detail.clone()).with_errors(vec![entry])
     }
 
-    /// 401: no token where one is needed.
+    /// 401: no token, and the call needs one.
     #[must_use]
     pub fn unauthorized() -> Self {
         Self::new(Kind::Unauthorized, "This call needs a token: Authorization: Bearer TOKEN.")
             .with_header(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))
     }
 
-    /// 401: a token that is unknown, expired, revoked or not readable, one answer for all (RFC 6750, 3.1).
+    /// 401: an unknown, expired, revoked or malformed token; the same response for all (RFC 6750, 3.1).
     #[must_use]
     pub fn invalid_token() -> Self {
         Self::new(Kind::Unauthorized, "The token is not valid: unknown, expired or revoked.")
@@ -108,46 +108,46 @@ impl Problem {
         Self::new(Kind::Forbidden, detail)
     }
 
-    /// 404, the same for what is absent and what is not yours.
+    /// 404, the same for an absent resource and for one that the caller may not see.
     #[must_use]
     pub fn not_found() -> Self {
         Self::new(Kind::NotFound, "What the URL names does not exist, or you may not see it.")
     }
 
-    /// 405. Where the route is ours, axum adds `Allow`; elsewhere pass `allow`.
+    /// 405. For a known route axum adds `Allow`; elsewhere pass `allow`.
     #[must_use]
     pub fn method_not_allowed(method: &Method, allow: Option<HeaderValue>) -> Self {
-        let problem = Self::new(Kind::MethodNotAllowed, format!("{method} is not taken at this URL."));
+        let problem = Self::new(Kind::MethodNotAllowed, format!("{method} is not supported at this URL."));
         match allow {
             Some(allow) => problem.with_header(ALLOW, allow),
             None => problem,
         }
     }
 
-    /// 409 with what stands against it.
+    /// 409 with the conflicts.
     #[must_use]
     pub fn conflict(errors: Vec<Entry>) -> Self {
-        Self::new(Kind::Conflict, summary(&errors, "stand against the present state")).with_errors(errors)
+        Self::new(Kind::Conflict, summary(&errors, "conflict with the present state")).with_errors(errors)
     }
 
-    /// 413: more than `limit` bytes, unpacked.
+    /// 413: more than `limit` bytes after decompression.
     #[must_use]
     pub fn too_large(limit: u64) -> Self {
-        Self::new(Kind::TooLarge, format!("The body has more than the {limit} bytes this call takes."))
+        Self::new(Kind::TooLarge, format!("The body has more than the {limit} bytes this call accepts."))
     }
 
-    /// 415, with what would be taken.
+    /// 415, with the types that are accepted.
     pub fn unsupported_media_type(detail: impl Into<Cow<'static, str>>) -> Self {
         Self::new(Kind::UnsupportedMediaType, detail)
     }
 
-    /// 422 with every fault.
+    /// 422 with every field error.
     #[must_use]
     pub fn wrong(errors: Vec<Entry>) -> Self {
         Self::new(Kind::Wrong, summary(&errors, "are wrong")).with_errors(errors)
     }
 
-    /// 422 with one fault.
+    /// 422 with one field error.
     #[must_use]
     pub fn wrong_at(at: At, invalid: Invalid) -> Self {
         Self::wrong(vec![Entry::invalid(at, invalid)])
@@ -164,7 +164,7 @@ impl Problem {
         Self::new(Kind::KeyReused, entry.detail.clone()).with_errors(vec![entry])
     }
 
-    /// 429, to be tried again after so many seconds.
+    /// 429; the client may try again after `seconds`.
     #[must_use]
     pub fn too_many_requests(seconds: u64) -> Self {
         let seconds = seconds.max(1);
@@ -172,42 +172,42 @@ impl Problem {
         Self::new(Kind::TooManyRequests, detail).retry_after(seconds)
     }
 
-    /// 500; the cause is for the log.
+    /// 500; the cause is for the trace.
     pub fn internal(cause: impl Into<String>) -> Self {
-        let detail = "The server met a fault of its own. Report the request_id.";
+        let detail = "An internal error occurred. Report the request_id.";
         Self::new(Kind::Internal, detail).caused_by(cause)
     }
 
-    /// 503: something needed is away; the cause is for the log.
+    /// 503: a dependency is unavailable; the cause is for the trace.
     pub fn unavailable(cause: impl Into<String>) -> Self {
         let detail = "The server cannot do this just now. Nothing was stored; send it again.";
         Self::new(Kind::Unavailable, detail).retry_after(2).caused_by(cause)
     }
 
-    /// 503: the register is too far behind for more evidence to be taken.
+    /// 503: the register lags too far behind to accept more events.
     #[must_use]
     pub fn register_behind(lag: Duration) -> Self {
         let detail =
-            "The register is behind and takes no more records just now. Nothing was stored; send it again.";
+            "The register lags behind and accepts no records just now. Nothing was stored; send it again.";
         Self::new(Kind::Unavailable, detail)
             .retry_after(5)
-            .caused_by(format!("the oldest event in the register's queue waits for {} s", lag.as_secs()))
+            .caused_by(format!("the oldest event in the register's queue has waited {} s", lag.as_secs()))
     }
 
-    /// 503: no place came free in time.
+    /// 503: no concurrency permit came free in time.
     #[must_use]
     pub fn overloaded() -> Self {
         let detail = "The server is busy. Nothing was done; send it again.";
         Self::new(Kind::Overloaded, detail).retry_after(1)
     }
 
-    /// Its kind.
+    /// Its type.
     #[must_use]
     pub fn kind(&self) -> Kind {
         self.kind
     }
 
-    /// What really happened, for the log alone.
+    /// The internal cause, for the trace only.
     #[must_use]
     pub fn cause(&self) -> Option<&str> {
         self.cause.as_deref()
@@ -219,7 +219,7 @@ impl Problem {
         self.kind.status()
     }
 
-    /// Its faults.
+    /// Its field errors.
     #[must_use]
     pub fn errors(&self) -> &[Entry] {
         &self.errors
@@ -241,7 +241,7 @@ impl Problem {
         serde_json::to_vec(&document).unwrap_or_default()
     }
 
-    /// The finished answer; the arguments are those of [`Problem::to_json`].
+    /// The complete response; the arguments are those of [`Problem::to_json`].
     #[must_use]
     pub fn render(&self, base: &str, instance: Option<&str>, request_id: Option<&str>) -> Response {
         let body = self.to_json(base, instance, request_id);
@@ -253,8 +253,8 @@ impl Problem {
 }
 
 impl IntoResponse for Problem {
-    /// Readable as it stands; the layers take the [`Problem`] out of the extensions
-    /// and render it again with path and request id.
+    /// A valid response without the layers; the layers take the [`Problem`] out of the
+    /// extensions and render it again with path and request id.
     fn into_response(self) -> Response {
         let mut response = self.render("", None, None);
         if let Some(cause) = &self.cause {
@@ -265,39 +265,40 @@ impl IntoResponse for Problem {
     }
 }
 
-/// One sentence over all: the only fault's own, or how many there are.
+/// One sentence for all errors: the detail of a single error, or their number.
 fn summary(errors: &[Entry], many: &str) -> Cow<'static, str> {
     match errors {
-        [] => "The request as a whole is refused.".into(),
+        [] => "The request is refused.".into(),
         [only] => only.detail.clone(),
         several => format!("{} values {many}; errors lists each.", several.len()).into(),
     }
 }
 
-/// The body of every failure (RFC 9457).
+/// The body of every error response (RFC 9457).
 #[derive(Serialize, utoipa::ToSchema)]
 struct Document<'a> {
-    /// A URL that names the kind of problem and describes it. Its last part is stable: compare that.
+    /// A URL that names the problem type and leads to its description. Its last part is stable: compare that.
     #[serde(rename = "type")]
     kind: String,
-    /// The kind in a few words, the same each time.
+    /// The type in a few words, always the same.
     title: &'a str,
     /// The HTTP status.
     status: u16,
-    /// What is wrong this time, for a person.
+    /// What is wrong in this case, for a person.
     detail: &'a str,
-    /// The path that was called.
+    /// The path of the request.
     #[serde(skip_serializing_if = "Option::is_none")]
     instance: Option<&'a str>,
-    /// What our log knows this request by; also in the X-Request-Id header.
+    /// The id of this request in the server's trace; also in the X-Request-Id header.
     #[serde(skip_serializing_if = "Option::is_none")]
     request_id: Option<&'a str>,
-    /// Every fault that was found, all at once; absent if there is nothing to point at.
+    /// Every field error, all at once; absent if there is none.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     errors: Vec<Fault<'a>>,
 }
 
-/// One fault: where it is (`pointer`, or `line` and `column`, or `parameter`, or `header`), and what.
+/// One field error: its location (`pointer`, or `line` and `column`, or `parameter`, or `header`), code and
+/// detail.
 #[derive(Serialize, utoipa::ToSchema)]
 struct Fault<'a> {
     /// A JSON pointer (RFC 6901) into the request's body.
@@ -374,13 +375,13 @@ impl From<Error> for Problem {
             Error::Conflict(errors) => Self::conflict(errors),
             Error::InProgress => Self::new(
                 Kind::InProgress,
-                "A request with this idempotency key is still running; ask again with the same key and body.",
+                "A request with this idempotency key is still running; retry with the same key and body.",
             )
             .retry_after(1),
             stale @ Error::Stale(_) => Self::unavailable(stale.to_string()),
             Error::AlreadyDone(what) => Self::new(Kind::AlreadyDone, what),
             Error::Overloaded => Self::overloaded(),
-            // Callers wrap driver errors in it, so its text is a cause, never the client's.
+            // Some modules put driver errors into it, so its text is a cause, never shown to the client.
             Error::Unavailable(cause) => Self::unavailable(cause),
             Error::OutcomeUnknown(cause) => Self::new(
                 Kind::OutcomeUnknown,
@@ -389,7 +390,7 @@ impl From<Error> for Problem {
             .retry_after(1)
             .caused_by(chain(&cause)),
             Error::Database(error) => Self::from(error),
-            Error::BadRow(row) => Self::internal(format!("bad row: {row}")),
+            Error::BadRow(row) => Self::internal(format!("corrupt row: {row}")),
         }
     }
 }
@@ -401,8 +402,8 @@ impl From<sqlx::Error> for Problem {
     }
 }
 
-/// Whether the database is away or overloaded rather than at odds with us, so that the
-/// same request may well succeed in a moment.
+/// Whether the database is unavailable or overloaded, rather than rejecting the statement,
+/// so that the same request may well succeed in a moment.
 fn is_passing(error: &sqlx::Error) -> bool {
     match error {
         sqlx::Error::PoolTimedOut
@@ -417,8 +418,8 @@ fn is_passing(error: &sqlx::Error) -> bool {
 }
 
 /// By SQLSTATE (PostgreSQL manual, appendix A): 08 connection, 53 resources, 57P shutdown
-/// and start; cancelled by a timeout, lock not got, serialisation and deadlock after our own
-/// retries, and a server that only reads because it is a standby.
+/// and start; cancelled by a timeout, lock not available, serialisation failure and deadlock
+/// after our own retries, and a server that is read-only because it is a standby.
 fn is_passing_state(state: &str) -> bool {
     state.starts_with("08")
         || state.starts_with("53")
@@ -426,7 +427,7 @@ fn is_passing_state(state: &str) -> bool {
         || matches!(state, "57014" | "55P03" | "40001" | "40P01" | "25006")
 }
 
-/// An error and all its sources in one line, for the log.
+/// An error and all its sources in one line, for the trace.
 pub(in crate::http) fn chain(error: &dyn StdError) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
@@ -467,7 +468,7 @@ mod tests {
         assert_eq!(response.headers()[CONTENT_TYPE], PROBLEM_JSON);
         insta::assert_json_snapshot!(body_of(response).await, @r#"
         {
-          "detail": "4 values stand against the present state; errors lists each.",
+          "detail": "4 values conflict with the present state; errors lists each.",
           "errors": [
             {
               "allowed": [

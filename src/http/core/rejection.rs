@@ -1,4 +1,4 @@
-//! What the framework refuses, and what a body's bounds refuse, said as a [`Problem`].
+//! Rejections by the framework and by the limits on a body, converted to a [`Problem`].
 
 use crate::http::core::body::BodyFault;
 use crate::http::core::problem::{Kind, Problem, chain};
@@ -9,8 +9,8 @@ use axum::extract::rejection::{
 use std::error::Error as StdError;
 
 impl Problem {
-    /// What a failure to read the body means: too large, too slow, an encoding we do not
-    /// take, or simply broken off. Handlers that read the body themselves use this.
+    /// The problem for a body that could not be read: too large, too slow, an unsupported
+    /// encoding, or incomplete. Handlers that read the body themselves use this.
     #[must_use]
     pub fn from_body_error(error: &(dyn StdError + 'static)) -> Self {
         let mut next = Some(error);
@@ -19,11 +19,11 @@ impl Problem {
                 return Self::from(*fault);
             }
             if inner.is::<http_body_util::LengthLimitError>() {
-                return Self::new(Kind::TooLarge, "The body has more bytes than this call takes.");
+                return Self::new(Kind::TooLarge, "The body has more bytes than this call accepts.");
             }
             next = inner.source();
         }
-        Self::malformed("The body broke off before its end.").caused_by(chain(error))
+        Self::malformed("The body is incomplete.").caused_by(chain(error))
     }
 }
 
@@ -35,12 +35,12 @@ impl From<BodyFault> for Problem {
                 Self::new(Kind::RequestTimeout, "The body did not arrive in time. Nothing was stored.")
             }
             BodyFault::Encoding { gzip: true } => {
-                Self::unsupported_media_type("The body's Content-Encoding is not taken; gzip or none is.")
+                Self::unsupported_media_type("The Content-Encoding is not supported; use gzip or none.")
             }
             BodyFault::Encoding { gzip: false } => {
-                Self::unsupported_media_type("This call takes no Content-Encoding; gzip is for batches.")
+                Self::unsupported_media_type("This call accepts no Content-Encoding; gzip is for batches.")
             }
-            BodyFault::BadGzip => Self::malformed("The body says it is gzip and is not, or breaks off."),
+            BodyFault::BadGzip => Self::malformed("The body is declared as gzip but is invalid or cut off."),
         }
     }
 }
@@ -72,10 +72,10 @@ impl From<JsonRejection> for Problem {
             JsonRejection::MissingJsonContentType(_) => {
                 Self::unsupported_media_type("Send Content-Type: application/json.")
             }
-            // serde's sentences quote what was sent, which may be a person's name: not even for the log.
+            // serde's messages quote the input, which may contain a person's name: not even for the trace.
             JsonRejection::JsonSyntaxError(_) => Self::malformed("The body is not JSON."),
             JsonRejection::JsonDataError(_) => {
-                Self::new(Kind::Wrong, "The JSON has not the shape this call takes.")
+                Self::new(Kind::Wrong, "The JSON does not have the structure that this call expects.")
             }
             other => Self::from_body_error(&other),
         }
@@ -89,7 +89,7 @@ impl From<QueryRejection> for Problem {
 }
 
 impl From<PathRejection> for Problem {
-    /// An id that cannot be one names nothing; a path that is not text is malformed.
+    /// An invalid id names nothing (404); a path that is not UTF-8 is malformed (400).
     fn from(rejection: PathRejection) -> Self {
         use axum::extract::path::ErrorKind;
         match rejection {

@@ -1,5 +1,5 @@
-//! Custody events on their way into one transaction with others: [`crate::services::group_commit`], asked
-//! through a merging queue like the hot reads, on connections that are not the pool's.
+//! Group commit of custody events ([`crate::custody::together`]): through a batch loader like the hot
+//! reads, on a connection that is not the pool's.
 
 use crate::base::error::{Error, Result};
 use crate::db::batching::{Bounds, Merged, Question};
@@ -22,26 +22,26 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::timeout;
 
-/// What two statements may take; after that the database is asked once more.
+/// Timeout of the two statements; after it the batch is retried once on a new connection.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// How long COMMIT is waited for before it is said that nobody knows.
+/// Timeout of COMMIT; after it the outcome is unknown.
 const COMMIT: Duration = Duration::from_secs(15);
 
-/// Cost in logs.
+/// Limits of a batch; the cost is in logs.
 const WRITES: Bounds = Bounds {
     name: "custody_events",
     connections: 1,
     queue: 1_024,
     askers: 64,
     cost: 500,
-    // What it waits for has bounds of its own, so that no COMMIT is asked for a second time.
+    // Statements and COMMIT have timeouts of their own; this one is longer, so that no COMMIT is retried.
     patience: Duration::from_mins(1),
 };
 
-/// The queue of postings that may go with others. Clones share it.
+/// The queue of batchable writes. Clones share it.
 pub type Writes = Merged<Plain>;
 
-/// A queue to the database of `pool`, in the same role.
+/// A queue to the database of `pool`, with the same role.
 ///
 /// # Panics
 /// Outside a tokio runtime.
@@ -52,18 +52,18 @@ pub fn writes(pool: &PgPool) -> Writes {
     Merged::new(&Arc::new(options), WRITES)
 }
 
-/// A posting that waits for others to go with.
+/// A batchable write in the queue.
 pub struct Plain {
     app: App,
     content: Arc<(NewCustodyEvent, Caller)>,
     posting: Posting,
 }
 
-/// Records a posting together with whatever comes at the same time; nothing, if it has to go alone, and then
-/// nothing of it was done.
+/// Records a custody event in a batch with the writes that arrive at the same time. `None` if it needs a
+/// transaction of its own; then nothing of it was written.
 ///
 /// # Errors
-/// The database is away, or too many wait; nobody knows what became of the COMMIT.
+/// The database is unavailable, too many writes wait, or the outcome of COMMIT is unknown.
 pub async fn record(
     app: &App,
     content: &Arc<(NewCustodyEvent, Caller)>,
@@ -88,7 +88,7 @@ impl Plain {
         }
     }
 
-    /// The answer, and what is kept of it.
+    /// The response, and the stored response if the client sent an idempotency key.
     fn done(&self, made: &Made, now: chrono::DateTime<chrono::Utc>) -> (Done, Option<Kept>) {
         let (request, caller) = &*self.content;
         let mut done = done(request, &made.answer);
@@ -102,14 +102,14 @@ impl Plain {
 }
 
 impl Question for Plain {
-    /// Nothing for a posting that has to go alone.
+    /// `None` for a write that needs a transaction of its own.
     type Answer = Option<Done>;
 
     fn cost(&self) -> usize {
         self.content.0.logs.len().min(MOST_LOGS)
     }
 
-    /// Fails only as long as nothing can have been committed: whoever fails is asked once more.
+    /// Fails only while nothing can have been committed, because the batch loader retries a failed batch.
     async fn ask(db: &mut PgConnection, questions: &[&Self]) -> sqlx::Result<Vec<Result<Option<Done>>>> {
         let Some(app) = questions.first().map(|question| question.app.clone()) else { return Ok(Vec::new()) };
         let mut tx = Tx::on(db).await?;
@@ -119,7 +119,7 @@ impl Question for Plain {
             Ok(done) => done,
             Err(Error::Database(fault)) if is_down(&fault) => return Err(fault),
             Err(fault) => {
-                tracing::warn!(postings = questions.len(), error = %fault, "postings go one by one");
+                tracing::warn!(postings = questions.len(), error = %fault, "batch failed; run one by one");
                 Vec::new()
             }
         };
@@ -136,7 +136,7 @@ impl Question for Plain {
                     .increment(postings);
                 |done| Ok(Some(done))
             }
-            // PostgreSQL said no: nothing was done.
+            // PostgreSQL rejected the COMMIT: nothing was written.
             Ok(Err(fault)) if !is_down(&fault) => |_| Ok(None),
             Ok(Err(_)) | Err(_) => {
                 |_| Err(Error::OutcomeUnknown(sqlx::Error::Io(std::io::ErrorKind::ConnectionAborted.into())))
@@ -146,7 +146,7 @@ impl Question for Plain {
     }
 }
 
-/// Everything between BEGIN and COMMIT; an answer for each that goes through.
+/// Everything between BEGIN and COMMIT; a response for each write that succeeds in the batch.
 async fn within(tx: &mut Tx<'_>, app: &App, questions: &[&Plain]) -> Result<Vec<Option<Done>>> {
     let postings: Vec<_> = questions.iter().map(|question| question.posting()).collect();
     let (together, made) = Together::decide(tx, &postings, &app.clock).await?;

@@ -1,6 +1,6 @@
-//! The kinds of problems, described where their `type` points: `/problems` and
+//! The descriptions of the problem types at the URL in `type`: `/problems` and
 //! `/problems/{slug}` (HTML for a browser, else JSON), and `docs/PROBLEMS.md`,
-//! all printed from [`Kind`].
+//! all generated from [`Kind`].
 
 use crate::http::core::problem::{Kind, PROBLEMS_PATH, Problem};
 use axum::Router;
@@ -74,7 +74,7 @@ fn escape(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }
 
-/// `docs/PROBLEMS.md`, whole.
+/// The complete text of `docs/PROBLEMS.md`.
 #[must_use]
 pub fn markdown() -> String {
     let mut text = String::from(
@@ -127,7 +127,7 @@ mod tests {
         assert_eq!(
             std::fs::read_to_string(path).unwrap(),
             markdown(),
-            "docs/PROBLEMS.md says how to print it again"
+            "docs/PROBLEMS.md says how to generate it again"
         );
     }
 

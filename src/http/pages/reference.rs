@@ -1,4 +1,4 @@
-//! The lists that codes come from. Public, the same for everybody.
+//! Reference lists of codes: species and regions. Public, the same for every client.
 
 use crate::base::region::{Region, RegionNames};
 use crate::http::core::asked::NothingAsked;

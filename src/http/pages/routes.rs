@@ -1,4 +1,4 @@
-//! The pages for people with a browser. Each asks the same code as the API does and renders it.
+//! The HTML pages. Each calls the same code as the API and renders the result.
 
 use crate::base::i18n::Lang;
 use crate::base::input::Document;
@@ -23,7 +23,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
 
-/// The pages' addresses.
+/// The routes of the pages.
 pub fn routes() -> Router<App> {
     Router::new()
         .route("/", get(start))
@@ -34,13 +34,13 @@ pub fn routes() -> Router<App> {
         .route("/assets/{file}", get(assets::get_asset))
 }
 
-/// The language: by the query's `lang`, else the header. A query that cannot be read has none.
+/// The language: by the query's `lang`, else by `Accept-Language`. An invalid query has no `lang`.
 fn language(uri: &Uri, headers: &HeaderMap) -> Lang {
     let asked = parameter(uri, "lang");
     Lang::choose(asked.as_deref(), headers.get(ACCEPT_LANGUAGE).and_then(|header| header.to_str().ok()))
 }
 
-/// A parameter as it was entered, if it is there; one that cannot be read is as good as absent.
+/// A query parameter as entered, if it is present; an invalid one counts as absent.
 fn parameter(uri: &Uri, name: &str) -> Option<String> {
     let query = Document::query(uri.query()).ok()?;
     let text = query.root().get(name)?.text().ok()?;
@@ -55,8 +55,8 @@ fn html(page: String) -> Response {
     response
 }
 
-/// Whether the client would rather have `text/html` than JSON: it names it, and before any JSON.
-/// Browsers name it first; programs that say nothing get JSON where there is any.
+/// Whether the client prefers `text/html` to JSON: `Accept` names it, and before any JSON type.
+/// Browsers name it first; programs that name neither get JSON where there is any.
 fn prefers_html(headers: &HeaderMap) -> bool {
     let accept = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
     let types = accept.flat_map(|value| value.split(','));
@@ -85,7 +85,7 @@ async fn start(OriginalUri(uri): OriginalUri, headers: HeaderMap) -> Response {
 async fn form(OriginalUri(uri): OriginalUri, headers: HeaderMap) -> Response {
     let lang = language(&uri, &headers);
     let Some(code) = parameter(&uri, "code") else {
-        // A code was sent, and is not even text.
+        // A code was sent, but it is not valid text.
         let unreadable = uri.query().is_some_and(|query| query.contains("code="));
         return html(render_form(lang, "", unreadable.then_some(FormProblem::Unreadable)));
     };
@@ -104,11 +104,11 @@ async fn answer(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let verification = check_one(&app, visitor, client, &last_segment(&uri)).await?;
-    // Whether it is in the register is not worth a verdict: without an answer the page says nothing of it.
+    // The register must not cost the client the verdict: if it cannot be read, the page omits it.
     let verification = match with_register(&app, verification.clone()).await {
         Ok(with_register) => with_register,
         Err(problem) => {
-            tracing::warn!(cause = problem.cause().unwrap_or_default(), "the page does without the register");
+            tracing::warn!(cause = problem.cause().unwrap_or_default(), "the page omits the register");
             verification
         }
     };
@@ -125,8 +125,8 @@ async fn register(
     Ok(html(render_register(language(&uri, &headers), said.as_deref(), &receipts)))
 }
 
-/// What the label's QR code carries (GS1 Digital Link): leads people to the page, and answers
-/// programs that ask for JSON at once.
+/// The URL in the label's QR code (GS1 Digital Link): redirects people to the page, and returns
+/// the verdict directly to programs that accept JSON.
 async fn digital_link(
     State(app): State<App>,
     visitor: Visitor,
@@ -135,7 +135,7 @@ async fn digital_link(
     OriginalUri(uri): OriginalUri,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    // A link that is wrong leads to the page that says what is wrong with it.
+    // An invalid link leads to the page that explains what is wrong with it.
     let code = Identification::from_parts(&gtin, &serial)
         .map_or_else(|_| format!("01{gtin}21{serial}"), |code| code.as_str().to_owned());
     let json = headers
@@ -152,8 +152,8 @@ async fn digital_link(
     Ok(response)
 }
 
-/// Turns problems into pages for those who asked for a page, everywhere but under the API. Stands
-/// outside all other layers, so that a request shed for want of a place is told so as well.
+/// Turns problems into HTML pages for clients that prefer HTML, everywhere but under `/v1/`. It is the
+/// outermost layer, so that a request shed for lack of a concurrency permit gets a page as well.
 pub async fn problems_as_pages(request: Request, next: Next) -> Response {
     let for_people = !request.uri().path().starts_with("/v1/") && prefers_html(request.headers());
     if !for_people {
@@ -170,7 +170,7 @@ pub async fn problems_as_pages(request: Request, next: Next) -> Response {
     let id = text(crate::http::core::layers::X_REQUEST_ID).unwrap_or_default();
     let page = html(error_page(parts.status, lang, id, retry));
     let (told, body) = page.into_parts();
-    // The problem's own length and packing are not the page's.
+    // The length and encoding are those of the problem, not of the page.
     parts.headers.remove(CONTENT_LENGTH);
     parts.headers.remove(CONTENT_ENCODING);
     for (name, value) in &told.headers {
