@@ -1,11 +1,11 @@
-//! Tells cargo that a new migration is a change of the program: `sqlx::migrate!` reads the folder
-//! while compiling, and cargo would otherwise only notice edits of files it has seen before.
+//! Makes cargo rebuild when a migration is added: `sqlx::migrate!` reads the folder while compiling,
+//! and cargo would otherwise only notice edits of files it has seen before.
 //!
-//! Queries are checked against the committed `.sqlx/`, unless `.env` names a developer's database:
-//! the `DATABASE_URL` of a server to run tests on is no database to check queries against.
+//! Queries are checked against the committed `.sqlx/`, unless `.env` names a developer's database.
+//! A `DATABASE_URL` in the environment names a server for tests, not a database to check queries against.
 
 fn main() {
-    // A test that needs strace is reported as ignored where there is none, not as passed.
+    // Without strace, a test that needs it is reported as ignored, not as passed.
     println!("cargo:rustc-check-cfg=cfg(has_strace)");
     if std::process::Command::new("strace").arg("-V").output().is_ok_and(|said| said.status.success()) {
         println!("cargo:rustc-cfg=has_strace");

@@ -1,4 +1,4 @@
-//! The program: reads settings, sets up telemetry, calls the library.
+//! The program: parses the command line and calls the library.
 
 use ormantrace::commands::cli::Cli;
 use std::process::ExitCode;

@@ -1,11 +1,11 @@
-//! Time, passed in. Nothing outside this file asks the system what time it is
-//! (`clippy.toml` forbids it), so that tests can hold the clock or set it back.
+//! Time is passed in. No other file reads the system clock (`clippy.toml` forbids it), so that
+//! tests can stop the clock or set it back.
 
 use chrono::{DateTime, Utc};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
-/// Where the time comes from: the system, or a test's hand.
+/// The source of the time: the system clock, or a clock that a test sets.
 #[derive(Clone, Debug, Default)]
 pub struct Clock(Source);
 
@@ -17,19 +17,19 @@ enum Source {
 }
 
 impl Clock {
-    /// The machine's own clock.
+    /// The system clock.
     #[must_use]
     pub fn system() -> Self {
         Self(Source::System)
     }
 
-    /// A clock that stands at `at` until [`Clock::set`] moves it; clones share its hands.
+    /// A clock that stays at `at` until [`Clock::set`] moves it; clones share it.
     #[must_use]
     pub fn held(at: DateTime<Utc>) -> Self {
         Self(Source::Held(Arc::new(AtomicI64::new(at.timestamp_micros()))))
     }
 
-    /// The time now, cut to the microsecond that PostgreSQL and the chain keep.
+    /// The time now, truncated to microseconds, the precision of PostgreSQL and the chain.
     #[must_use]
     #[expect(clippy::disallowed_methods, reason = "the one place that may")]
     pub fn now(&self) -> DateTime<Utc> {

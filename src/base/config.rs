@@ -1,8 +1,8 @@
-//! What an administrator may set: flags, each with an environment twin.
+//! Settings for the administrator: each is set by a flag or an environment variable.
 //!
-//! A subcommand flattens what it needs and no more: all of them [`DatabaseSettings`],
-//! `serve` and `demo` also [`ServeSettings`]. Nothing here shows a secret in `Debug` output
-//! or, as a default taken from the environment, in the help text.
+//! Each subcommand flattens only the settings that it needs: [`DatabaseSettings`], and for `serve`
+//! and `demo` also [`ServeSettings`]. No secret appears in `Debug` output or, as a default taken from
+//! the environment, in the help text.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -16,7 +16,7 @@ use super::check_digit::mod10;
 use crate::base::error::Invalid;
 use crate::base::token::Token;
 
-/// Where the data lives.
+/// Where the data is stored.
 #[derive(Args, Clone, Debug)]
 pub struct DatabaseSettings {
     /// PostgreSQL server to use, as postgres://USER:PASSWORD@HOST:PORT/DATABASE. Without it, a
@@ -36,16 +36,16 @@ pub struct DatabaseSettings {
 }
 
 impl DatabaseSettings {
-    /// The private PostgreSQL in `data_dir`, everything else as by default.
+    /// The private PostgreSQL in `data_dir`, with all other settings at their defaults.
     #[must_use]
     pub fn private(data_dir: impl Into<PathBuf>) -> Self {
         Self { database_url: None, data_dir: Some(data_dir.into()), database_connections: 8 }
     }
 
-    /// The data directory, absolute: the one that was set, else the default of this user.
+    /// The data directory as an absolute path: the one that was set, otherwise the default of this user.
     ///
     /// # Errors
-    /// `no-data-dir` where nothing is set and the environment names no home.
+    /// `no-data-dir` if none is set and the environment names no home folder.
     pub fn data_dir(&self) -> Result<PathBuf, Invalid> {
         let env = |name: &str| std::env::var_os(name).map(PathBuf::from);
         let chosen = match &self.data_dir {
@@ -55,14 +55,14 @@ impl DatabaseSettings {
         chosen.and_then(|dir| std::path::absolute(dir).ok()).ok_or_else(|| {
             Invalid::new(
                 "no-data-dir",
-                "There is no home folder to keep the data in: say where with --data-dir.",
+                "There is no home folder to store the data in: set a folder with --data-dir.",
             )
         })
     }
 }
 
-/// Where a program of this user keeps its data: the XDG base directory specification, Apple's
-/// `Application Support`, and the file hierarchy standard's `/var/lib` for root.
+/// The default data directory of this user: by the XDG base directory specification, in Apple's
+/// `Application Support`, and for root in `/var/lib` (file hierarchy standard).
 fn default_data_dir(root: bool, mac: bool, env: impl Fn(&str) -> Option<PathBuf>) -> Option<PathBuf> {
     if root {
         return Some(PathBuf::from("/var/lib/ormantrace"));
@@ -76,38 +76,38 @@ fn default_data_dir(root: bool, mac: bool, env: impl Fn(&str) -> Option<PathBuf>
     Some(base.join("ormantrace"))
 }
 
-/// How the server listens and what it calls itself.
+/// How the server listens, and its public identity.
 #[derive(Args, Clone, Debug)]
 pub struct ServeSettings {
-    /// Address and port to listen on; port 0 takes a free one and says which
+    /// Address and port to listen on; port 0 takes a free port and logs it
     #[arg(long, env = "ORMANTRACE_LISTEN", value_name = "ADDRESS:PORT")]
     #[arg(default_value_t = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8080))]
     pub listen: SocketAddr,
 
-    /// Address that the public reaches this server by, for labels and links, such as
-    /// <https://wood.example> [default: http:// and the address listened on]
+    /// Public address of this server, for labels and links, such as <https://wood.example>
+    /// [default: http:// and the listen address]
     #[arg(long, env = "ORMANTRACE_PUBLIC_URL", value_name = "URL")]
     pub public_url: Option<PublicUrl>,
 
-    /// The operator's first token, 32 to 1,024 visible ASCII characters. If absent, an empty
-    /// database gets a fresh one, printed once; ignored once the operator has keys
+    /// The operator's first token, 32 to 1,024 visible ASCII characters. Without it, a random one is
+    /// made for an empty database and printed once; ignored once the operator has keys
     #[arg(long, env = "ORMANTRACE_OPERATOR_TOKEN", value_name = "TOKEN", hide_env_values = true)]
     pub operator_token: Option<OperatorToken>,
 
-    /// GTIN of the marking codes this server makes. The default is of GS1's demonstration range:
-    /// a real one belongs to somebody
+    /// GTIN of the marking codes that this server makes. The default is from GS1's demonstration
+    /// range; a real GTIN must be registered with GS1
     #[arg(long, env = "ORMANTRACE_GTIN", value_name = "14 DIGITS", default_value = DEMONSTRATION_GTIN)]
     #[arg(value_parser = gtin)]
     pub gtin: String,
 }
 
-/// A GTIN under prefix 952, which GS1 keeps for demonstrations and examples.
+/// A GTIN under prefix 952, which GS1 reserves for demonstrations and examples.
 pub const DEMONSTRATION_GTIN: &str = "09521234543213";
 
-/// Everything `serve` and `demo` can be told.
+/// All settings of `serve` and `demo`.
 #[derive(Args, Clone, Debug)]
 pub struct Settings {
-    /// Where the data lives.
+    /// Where the data is stored.
     #[command(flatten)]
     pub database: DatabaseSettings,
     /// How the server listens.
@@ -115,12 +115,12 @@ pub struct Settings {
     pub serve: ServeSettings,
 }
 
-/// The address of a PostgreSQL server, password and all; `Debug` keeps it to itself.
+/// The URL of a PostgreSQL server, with its password; `Debug` does not show it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct DatabaseUrl(String);
 
 impl DatabaseUrl {
-    /// The whole address. It may hold a password: never print it.
+    /// The complete URL. It may contain a password: never print it.
     #[must_use]
     pub fn expose(&self) -> &str {
         &self.0
@@ -135,13 +135,13 @@ impl FromStr for DatabaseUrl {
         if !matches!(scheme, "postgres" | "postgresql") || scheme == text {
             return Err(Invalid::new(
                 "bad-database-url",
-                "A database URL begins with postgres:// (only PostgreSQL will do).",
+                "A database URL begins with postgres:// (only PostgreSQL is supported).",
             ));
         }
         text.parse::<sqlx::postgres::PgConnectOptions>().map_err(|_| {
             Invalid::new(
                 "bad-database-url",
-                "That is no database URL; the form is postgres://USER:PASSWORD@HOST:PORT/DATABASE.",
+                "Not a database URL; the form is postgres://USER:PASSWORD@HOST:PORT/DATABASE.",
             )
         })?;
         Ok(Self(text.to_owned()))
@@ -154,7 +154,7 @@ impl fmt::Debug for DatabaseUrl {
     }
 }
 
-/// The operator's first token; `Debug` keeps it to itself.
+/// The operator's first token; `Debug` does not show it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct OperatorToken(Token);
 
@@ -186,8 +186,8 @@ impl fmt::Debug for OperatorToken {
     }
 }
 
-/// The address that the public reaches this server by: http or https, a host, perhaps a path,
-/// never a slash at the end, so that `{url}/01/…` is right.
+/// The public address of this server: http or https, a host, perhaps a path, never a slash at the
+/// end, so that `{url}/01/…` is a valid link.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PublicUrl(String);
 
@@ -234,7 +234,7 @@ fn gtin(text: &str) -> Result<String, Invalid> {
     number.map(|_| text.to_owned()).ok_or_else(refused)
 }
 
-/// `path` for a sentence: as the administrator would type it.
+/// `path` as text for a message, as the administrator would type it.
 pub(crate) fn shown(path: &Path) -> String {
     path.display().to_string()
 }
@@ -353,7 +353,7 @@ mod tests {
         assert_eq!(
             dir(false, false, &env(relative)).as_deref(),
             Some("/home/saule/.local/share/ormantrace"),
-            "the specification ignores a relative one"
+            "the specification ignores a relative path"
         );
         assert_eq!(
             dir(false, true, &env(home)).as_deref(),

@@ -1,21 +1,21 @@
-//! What can go wrong in the house, without a word of HTTP. `http::problem`
-//! turns each into an `application/problem+json` answer.
+//! The errors of this crate, independent of HTTP. `http::problem` turns each into an
+//! `application/problem+json` response.
 
 use std::borrow::Cow;
 
-/// Why one value is refused: a stable, documented code and a sentence for a person.
+/// Why one value is invalid: a stable, documented code and a sentence for a person.
 ///
-/// Every `parse` in the house fails with this, or with an enum that turns into it.
+/// Every `parse` in this crate fails with this, or with an enum that converts into it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Invalid {
     /// Stable kebab-case code, listed in `docs/API.md`.
     pub code: &'static str,
-    /// One English sentence that says what is wrong and what would be right.
+    /// One English sentence: what is wrong, and what would be valid.
     pub detail: Cow<'static, str>,
 }
 
 impl Invalid {
-    /// A refusal with its code and sentence.
+    /// An error with its code and sentence.
     pub fn new(code: &'static str, detail: impl Into<Cow<'static, str>>) -> Self {
         Self { code, detail: detail.into() }
     }
@@ -29,96 +29,96 @@ impl std::fmt::Display for Invalid {
 
 impl std::error::Error for Invalid {}
 
-/// Where in what was sent a fault lies.
+/// The location of an error in a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum At {
-    /// A JSON pointer (RFC 6901) into the body; the empty one is the whole body.
+    /// A JSON pointer (RFC 6901) into the body; the empty one is the body itself.
     Pointer(String),
-    /// A cell of a CSV body: its line (the header is line 1) and its column's name. Also a place in
-    /// a body that cannot be read at all: its line and character.
+    /// A cell of a CSV body: its line (the header is line 1) and its column's name. Also a location
+    /// in a body that cannot be parsed at all: its line and character.
     Cell {
         /// Line in the file as an editor counts, from 1.
         line: u64,
-        /// The column's name as the contract gives it; the number of the character, from 1, in a
-        /// body that cannot be read; empty if the whole line is meant.
+        /// The column's name as documented; the number of the character, from 1, in a body that
+        /// cannot be parsed; empty if the error concerns the entire line.
         column: String,
     },
-    /// A query parameter, as it was sent: an unknown one is refused under its own name.
+    /// A query parameter, named as sent: an unknown one is refused under its own name.
     Query(Cow<'static, str>),
     /// A request header.
     Header(&'static str),
 }
 
-/// One fault of a request, with its place.
+/// A field error: one invalid member of a request, with its location.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
-    /// Where.
+    /// The location.
     pub at: At,
     /// Stable code, listed in `docs/API.md`.
     pub code: &'static str,
     /// One sentence.
     pub detail: Cow<'static, str>,
-    /// For a refused transition: the event types that would be allowed now.
+    /// For a refused transition: the event types that are allowed in the present state.
     pub allowed: Vec<&'static str>,
 }
 
 impl Entry {
-    /// A fault at `at`.
+    /// A field error at `at`.
     pub fn new(at: At, code: &'static str, detail: impl Into<Cow<'static, str>>) -> Self {
         Self { at, code, detail: detail.into(), allowed: Vec::new() }
     }
 
-    /// A parse refusal, placed.
+    /// An [`Invalid`] value with its location.
     #[must_use]
     pub fn invalid(at: At, invalid: Invalid) -> Self {
         Self::new(at, invalid.code, invalid.detail)
     }
 }
 
-/// Why the house did not do what was asked.
+/// Why a request failed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// What the URL names does not exist, or the caller may not see it: one answer for both.
+    /// The resource does not exist, or the caller may not see it: the response is the same.
     #[error("not found")]
     NotFound,
     /// The caller's role may never do this.
     #[error("forbidden: {0}")]
     Forbidden(Cow<'static, str>),
-    /// Well-formed but wrong: 422, every fault at once.
-    #[error("{} faults in the request", .0.len())]
+    /// Well-formed but invalid: 422, with every field error at once.
+    #[error("{} errors in the request", .0.len())]
     Wrong(Vec<Entry>),
-    /// Against the present state: 409.
+    /// In conflict with the present state: 409.
     #[error("{} conflicts with the present state", .0.len())]
     Conflict(Vec<Entry>),
-    /// What was read before the locks is no longer so: the whole transaction is tried again; 503 if that
-    /// goes on.
+    /// Data that was read before the locks has changed: the entire transaction is retried; 503 if that
+    /// keeps happening.
     #[error("stale: {0} changed between reading and lock")]
     Stale(&'static str),
-    /// An equal request is being worked on: 409.
+    /// A request with the same idempotency key or operation id is running: 409.
     #[error("in progress")]
     InProgress,
-    /// Done already, but the answer is no longer kept (or never could be): 409.
+    /// Executed before, but the response is no longer stored (or never was): 409.
     #[error("already done: {0}")]
     AlreadyDone(String),
-    /// Too many wait for the same already: 503.
+    /// Too many requests wait for the same resource: 503.
     #[error("overloaded")]
     Overloaded,
-    /// Cannot now; the caller may try again after so many seconds: 503.
+    /// Temporarily impossible; the client may retry after the seconds in `Retry-After`: 503.
     #[error("unavailable: {0}")]
     Unavailable(Cow<'static, str>),
-    /// The connection broke while COMMIT was on its way: 503, settled by the same idempotency key.
+    /// The connection broke during COMMIT: 503. A retry with the same idempotency key settles it.
     #[error("outcome unknown")]
     OutcomeUnknown(#[source] sqlx::Error),
-    /// The database said no in a way nobody expected, or is gone.
+    /// An unexpected error from the database, or the database is down.
     #[error(transparent)]
     Database(#[from] sqlx::Error),
-    /// A stored row that our own rules say cannot be: names table, column and row.
-    #[error("bad row: {0}")]
+    /// A corrupt row, which our own rules exclude: names table, column and row.
+    #[error("corrupt row: {0}")]
     BadRow(String),
 }
 
 impl Error {
-    /// Whether the same transaction may well succeed if it is tried again at once.
+    /// Whether the same transaction may succeed if it is retried at once.
     #[must_use]
     pub fn is_retryable(&self) -> bool {
         match self {
@@ -129,7 +129,7 @@ impl Error {
     }
 }
 
-/// What most of the house returns.
+/// The result type of most functions in this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// Whether the whole transaction may simply be tried again: it lost to another (serialisation

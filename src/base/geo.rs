@@ -1,8 +1,8 @@
-//! Where: positions to seven decimals of a degree, plots from GeoJSON, and the outline of Kazakhstan.
+//! Positions to seven decimals of a degree, plots from GeoJSON, and the outline of Kazakhstan.
 //!
-//! Everything stored is a whole number of 10⁻⁷ degrees (about a centimetre), so that what is hashed never
-//! depends on how a float prints. Distances are for findings, not for land surveying: a sphere, and
-//! straight edges in longitude and latitude as RFC 7946 has them.
+//! Every stored coordinate is a whole number of 10⁻⁷ degrees (about a centimetre), so that hashes never
+//! depend on how a float prints. Distances are for findings, not for land surveying: on a sphere, and
+//! with straight edges in longitude and latitude as in RFC 7946.
 
 mod country;
 mod plot;
@@ -14,7 +14,7 @@ use crate::base::error::Invalid;
 use crate::base::units::{rounded, serialize_decimal};
 use rust_decimal::Decimal;
 
-/// Decimals of a degree that are kept.
+/// Decimals of a degree that are stored.
 const DEGREE_SCALE: u32 = 7;
 
 /// Reads one coordinate, rounded half away from zero to seven decimals.
@@ -32,7 +32,7 @@ fn longitude(text: &str) -> Result<i32, Invalid> {
     coordinate(text, 180, "longitude-invalid", "A longitude is a number of degrees from -180 to 180.")
 }
 
-/// A count of 10⁻⁷ degrees as the decimal number of degrees, minimal form.
+/// A count of 10⁻⁷ degrees as a decimal number of degrees, in minimal form.
 fn degrees(count: i32) -> Decimal {
     Decimal::new(count.into(), DEGREE_SCALE).normalize()
 }
@@ -75,7 +75,7 @@ impl Longitude {
     }
 }
 
-/// How far from the told position the true one may be: metres, 0 to 100,000, to one decimal.
+/// How far the true position may be from the reported one: metres, 0 to 100,000, to one decimal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Accuracy(i32);
 
@@ -111,13 +111,13 @@ pub struct Position {
 }
 
 impl Position {
-    /// A position of its parts, which were parsed one by one so that each fault has its own place.
+    /// A position of its parts, which are parsed one by one so that each field error has its own location.
     #[must_use]
     pub const fn new(lat: Latitude, lon: Longitude, accuracy: Option<Accuracy>) -> Self {
         Self { lat, lon, accuracy }
     }
 
-    /// From decimals, as the database holds them.
+    /// From decimals, as stored in the database.
     pub fn from_decimals(lat: Decimal, lon: Decimal, accuracy_m: Option<Decimal>) -> Result<Self, Invalid> {
         Ok(Self {
             lat: Latitude::parse(&lat.to_string())?,
@@ -207,8 +207,8 @@ impl utoipa::ToSchema for Position {}
 
 /// The nearest distance in metres from a point to a line of vertices, straight in longitude and latitude.
 ///
-/// The nearest point is found on a plane laid at the position's latitude, the distance to it on the
-/// sphere: within half a percent up to 100 km, coarser beyond.
+/// The nearest point is computed on a plane at the position's latitude, the distance to it on the sphere:
+/// accurate to half a percent up to 100 km, coarser beyond.
 fn distance_to_line_m(from: geo::Point, line: &geo::LineString) -> f64 {
     use geo::{Distance as _, Haversine};
     let east = from.y().to_radians().cos();

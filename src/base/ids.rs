@@ -1,5 +1,5 @@
-//! Every kind of id in the house, so that one cannot be taken for another.
-//! All are UUIDs of version 7: sortable by making, and makeable on a phone.
+//! Every kind of id in this crate, each a type of its own, so that the kinds cannot be mixed up.
+//! New ids are UUIDs of version 7: sortable by time of creation, and a phone can create them offline.
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -13,7 +13,7 @@ macro_rules! ids {
         pub struct $name(pub Uuid);
 
         impl $name {
-            /// A fresh id.
+            /// A new id.
             #[must_use]
             #[expect(clippy::disallowed_methods, reason = "the one place that makes ids")]
             pub fn new() -> Self {
@@ -57,13 +57,13 @@ ids! {
     TicketId,
     /// One species line of a felling ticket.
     LineId,
-    /// A batch of seals that were registered or made together.
+    /// A batch of seals that were registered or made in one request.
     SealBatchId,
-    /// One posting of harvested timber.
+    /// One harvest: the timber recorded in one write request.
     HarvestId,
     /// A log or a stack.
     LogId,
-    /// A client's or our own name for one posting, unique per organisation for ever.
+    /// Identifies one write request, unique per organisation for ever; chosen by the client or by the server.
     OperationId,
     /// A finding.
     FindingId,

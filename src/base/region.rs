@@ -6,12 +6,12 @@
 use crate::base::error::Invalid;
 use crate::base::vocabulary::sqlx_as_text;
 
-/// A region, known by its code. Answered as the object `{code, kk, ru, en}`; stored, hashed and sent in as
-/// the code alone.
+/// A region, identified by its code. In responses it is the object `{code, kk, ru, en}`; in requests, in the
+/// database and in hashed bytes it is the code alone.
 #[derive(Clone, Copy)]
 pub struct Region(&'static RegionNames);
 
-/// A region as it is answered.
+/// A region in a response.
 #[derive(Debug, serde::Serialize, utoipa::ToSchema)]
 #[schema(as = Region)]
 pub struct RegionNames {
@@ -135,7 +135,7 @@ impl<'de> serde::Deserialize<'de> for Region {
 sqlx_as_text!(Region);
 
 impl utoipa::PartialSchema for Region {
-    /// The answered object; a request writes the code, a string.
+    /// The object in responses; a request has the code, a string.
     fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::schema::Schema> {
         RegionNames::schema()
     }
@@ -199,7 +199,7 @@ mod tests {
 
     #[test]
     fn other_codes_are_refused() {
-        // Letters before 2022, other countries, other writing.
+        // Letter codes from before 2022, other countries, other spellings.
         for code in ["KZ-VOS", "KZ-12", "RU-NVS", "kz-10", "KZ10", "", "KZ-10 ", "Абай"] {
             assert_eq!(Region::parse(code).unwrap_err().code, "unknown-region", "{code}");
         }

@@ -1,10 +1,10 @@
-//! What the server tells its keeper: lines on standard error, as text or as JSON, each
-//! with the request id of the span it was written in.
+//! The trace for the administrator: log lines on standard error, as text or as JSON, each with the
+//! request id of its span.
 //!
-//! A line stays a line: whatever a value contains, control characters, line and
-//! paragraph separators and direction marks arrive escaped, so nothing that a caller
-//! sends can look like a line of ours or steer a terminal. Personal data and tokens
-//! are the writer's business: they are never given to a field.
+//! An event is always one line: control characters, line and paragraph separators and direction
+//! marks in values are escaped, so a value that a client sends can neither imitate a log line nor
+//! control a terminal. Personal data and tokens are not filtered here: code must never put them
+//! into a field.
 
 use std::io::{self, Write};
 use std::panic::PanicHookInfo;
@@ -13,42 +13,42 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer, Registry, fmt};
 
-/// How lines look.
+/// Format of the log lines.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub enum Format {
     /// For people.
     #[default]
     Text,
-    /// One JSON object a line, for collectors.
+    /// One JSON object per line, for collectors.
     Json,
 }
 
-/// What is told unless the settings say otherwise.
+/// The filter that applies if the settings contain none.
 pub const DEFAULT_FILTER: &str = "info,sqlx=warn,hyper=info";
 
-/// What keeps telemetry from starting.
+/// Why telemetry could not be set up.
 #[derive(Debug, thiserror::Error)]
 pub enum TelemetryError {
-    /// The filter cannot be read.
+    /// The filter cannot be parsed.
     #[error("the filter {filter:?} cannot be read: {source}")]
     Filter {
-        /// As it was given.
+        /// The filter as given.
         filter: String,
-        /// Why not.
+        /// The parse error.
         source: tracing_subscriber::filter::ParseError,
     },
-    /// Another subscriber is there already.
+    /// Another subscriber is already set.
     #[error("telemetry is already set up")]
     Twice,
 }
 
-/// Sets up the process's lines on standard error, panics included. Once, from `main`.
+/// Sets up the process's log lines on standard error, panics included. Called once per process.
 ///
 /// `filter` is in the syntax of `tracing_subscriber::EnvFilter`, such as
 /// `info,ormantrace=debug`; empty means [`DEFAULT_FILTER`].
 ///
 /// # Errors
-/// If the filter cannot be read, or it was set up before.
+/// If the filter cannot be parsed, or telemetry was set up before.
 pub fn init(format: Format, filter: &str) -> Result<(), TelemetryError> {
     let lines = lines(format, filter, io::stderr)?;
     tracing_subscriber::registry().with(lines).try_init().map_err(|_| TelemetryError::Twice)?;
@@ -74,14 +74,14 @@ where
     })
 }
 
-/// A panic is a line like any other, so that it carries the request id and stays one line.
+/// Traces a panic as an event, so that it has the request id and is one line.
 fn tell_panic(info: &PanicHookInfo<'_>) {
     let message = info.payload_as_str().unwrap_or("no message");
     let place = info.location().map(ToString::to_string).unwrap_or_default();
     tracing::error!(panic = message, place, "panicked");
 }
 
-/// Escapes what could break out of a line. The subscriber hands over one whole line at a time.
+/// Escapes characters that could break out of a line. The subscriber writes one complete line at a time.
 struct Escaping<W>(W);
 
 impl<'w, W: MakeWriter<'w>> MakeWriter<'w> for Escaping<W> {
@@ -116,7 +116,7 @@ fn breaks_out(c: char) -> bool {
         || matches!(c, '\u{2028}' | '\u{2029}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
-/// As `\u` and four digits, which is also JSON; none of them lies beyond the first plane.
+/// Escapes as `\u` and four digits, which is valid JSON too; all these characters are in the first plane.
 fn escape(text: &str) -> String {
     use std::fmt::Write;
 
@@ -185,8 +185,9 @@ mod tests {
         assert_eq!(line["level"], "INFO");
     }
 
-    /// sqlx asks, by way of the crate `log`, before it tells what PostgreSQL mentions. A filter of one layer
-    /// kept the answer for the next line of the thread, and a server that started again said no word of it.
+    /// Through the crate `log`, sqlx checks whether a PostgreSQL notice is enabled before it traces it. A
+    /// per-layer filter kept the result of that check for the thread's next event, and the "serving" line
+    /// of a restarted server was lost.
     #[test]
     fn what_is_not_to_be_told_takes_no_other_line_with_it() {
         let all = tracing_subscriber::registry();

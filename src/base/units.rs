@@ -1,11 +1,11 @@
-//! Quantities, times and texts, parsed once at the edge and exact for ever.
+//! Quantities, times and texts, parsed once at the edge and exact.
 //!
-//! Volumes and the like are decimals, never floats: [`Volume`] m³ (4 decimals), [`Length`] m (2),
-//! [`Diameter`] cm (1), [`Area`] ha (4), [`Pieces`]. Digits beyond those are refused, never rounded, so
-//! that what is stored, summed and hashed is what was sent. `Display` is the minimal form of the chain
-//! (`0.33`, `5`); JSON answers are numbers of the same digits.
+//! Quantities are decimals, never floats: [`Volume`] m³ (4 decimals), [`Length`] m (2), [`Diameter`] cm
+//! (1), [`Area`] ha (4), and the integer [`Pieces`]. More decimals are refused, never rounded, so that
+//! the value that is stored, summed and hashed is the value that was sent. `Display` is the minimal form
+//! of the chain (`0.33`, `5`); JSON responses are numbers of the same digits.
 //!
-//! Refusals carry the quantity's own codes: `volume-not-a-number`, `volume-too-precise`,
+//! Errors have codes of the quantity: `volume-not-a-number`, `volume-too-precise`,
 //! `volume-too-small`, `volume-too-large`, and so on for `length`, `diameter`, `area`, `pieces`.
 
 mod text;
@@ -17,10 +17,10 @@ pub use time::{LocalDate, Moment, serialize_utc, utc_text};
 use crate::base::error::Invalid;
 use rust_decimal::Decimal;
 
-/// The largest amount any quantity can hold, in whole units; sums beyond are refused, not wrapped.
+/// The largest amount of any quantity, in whole units; larger sums are refused, not wrapped.
 const CEILING: i64 = 1_000_000_000;
 
-/// What is wrong with a number's text.
+/// Why the text of a number is invalid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Fault {
     NotANumber,
@@ -28,17 +28,17 @@ enum Fault {
     TooLarge,
 }
 
-/// The digits of a number's text: `significant × 10^shift`, no zero at either end, none at all for zero.
+/// The digits of a number: `significant × 10^shift`, no zero at either end, no digits for zero.
 struct Digits {
     negative: bool,
     significant: Vec<u8>,
     shift: i64,
 }
 
-/// Takes a JSON number's text apart.
+/// Splits the text of a JSON number into its digits.
 ///
-/// Leading zeros are let through (spreadsheets write them). Costs nothing for `1e999999999`: the exponent
-/// is compared, never expanded.
+/// Leading zeros are accepted (spreadsheets write them). `1e999999999` is cheap: the exponent is
+/// compared, never expanded.
 fn read(text: &str) -> Option<Digits> {
     let (negative, rest) = match text.strip_prefix('-') {
         Some(rest) => (true, rest),
@@ -68,7 +68,7 @@ fn read(text: &str) -> Option<Digits> {
             if magnitude.is_empty() || !all_digits(magnitude) {
                 return None;
             }
-            // An exponent beyond i32 outweighs any mantissa a body has room for.
+            // An exponent beyond i32 outweighs any mantissa that fits in a request body.
             sign * magnitude.parse::<i32>().map_or(i64::from(i32::MAX), i64::from)
         }
     };
@@ -87,7 +87,7 @@ fn read(text: &str) -> Option<Digits> {
 }
 
 impl Digits {
-    /// As a count of `10^-scale`; digits beyond are a fault.
+    /// As a count of `10^-scale`; further digits are an error.
     fn exactly(&self, scale: u32) -> Result<i64, Fault> {
         let shift = self.shift + i64::from(scale);
         if self.significant.is_empty() {
@@ -113,7 +113,7 @@ impl Digits {
         Ok(if self.negative { -magnitude } else { magnitude })
     }
 
-    /// The digits followed by so many zeros, if they fit.
+    /// The digits followed by `zeros` zeros, if they fit.
     fn count(&self, zeros: i64) -> Result<i64, Fault> {
         let length = i64::try_from(self.significant.len()).map_err(|_| Fault::TooLarge)?;
         if length.saturating_add(zeros) > 17 {
@@ -132,7 +132,7 @@ fn exact(text: &str, scale: u32) -> Result<i64, Fault> {
 }
 
 /// The value of a JSON number's text as a count of `10^-scale`, rounded half away from zero, within what
-/// an `i32` holds; `None` if it is no number or larger.
+/// an `i32` holds; `None` if it is not a number, or larger.
 pub(crate) fn rounded(text: &str, scale: u32) -> Option<i32> {
     read(text)?.rounded(scale).ok()?.try_into().ok()
 }
@@ -152,8 +152,8 @@ pub(crate) fn serialize_decimal<S: serde::Serializer>(
     }
 }
 
-/// A decimal quantity with its unit, scale and bounds. The bounds are those of what people may send;
-/// sums and what the database holds may go from `-CEILING` to `CEILING`.
+/// A decimal quantity with its unit, scale and bounds. The bounds apply to input; sums and stored values
+/// may range from `-CEILING` to `CEILING`.
 macro_rules! quantity {
     (
         $(#[$meta:meta])*
@@ -165,9 +165,9 @@ macro_rules! quantity {
         pub struct $name(Decimal);
 
         impl $name {
-            /// Decimals kept.
+            /// Number of decimals.
             pub const SCALE: u32 = $scale;
-            /// Nothing.
+            /// Zero.
             pub const ZERO: Self = Self(Decimal::ZERO);
 
             /// Reads the exact decimal text of a JSON number (`0.33`, `1e-2`).
@@ -180,7 +180,7 @@ macro_rules! quantity {
                 Self::bounded(Decimal::new(units, $scale))
             }
 
-            /// Takes a decimal that is within the bounds and has no more than the decimals kept.
+            /// Accepts a decimal that is within the bounds and has at most [`Self::SCALE`] decimals.
             pub fn new(value: Decimal) -> Result<Self, Invalid> {
                 if value.normalize().scale() > $scale {
                     return Err(Self::too_precise());
@@ -262,7 +262,7 @@ macro_rules! quantity {
         }
 
         impl<'r> sqlx::Decode<'r, sqlx::Postgres> for $name {
-            /// Takes any sum the database holds, not only what a client may send.
+            /// Accepts any stored sum, not only the values that a client may send.
             fn decode(value: sqlx::postgres::PgValueRef<'r>) -> Result<Self, sqlx::error::BoxDynError> {
                 let value = <Decimal as sqlx::Decode<'r, sqlx::Postgres>>::decode(value)?.normalize();
                 if value.scale() > $scale {
@@ -324,7 +324,7 @@ impl Volume {
         Self::within(self.0.checked_sub(other.0)?)
     }
 
-    /// The exact sum of many; `None` beyond a thousand million m³.
+    /// The exact sum; `None` beyond a thousand million m³.
     #[must_use]
     pub fn checked_sum(volumes: impl IntoIterator<Item = Self>) -> Option<Self> {
         volumes.into_iter().try_fold(Self::ZERO, Self::checked_add)
@@ -333,11 +333,11 @@ impl Volume {
     /// Whether `self > base × (1 + percent / 100)`, exactly.
     #[must_use]
     pub fn exceeds(self, base: Self, percent: Decimal) -> bool {
-        // 10^9 with 4 decimals times a percentage of a few digits stays far inside 28 digits.
+        // 10^9 with 4 decimals times a percentage of a few digits has far fewer than 28 digits.
         self.0 * Decimal::ONE_HUNDRED > base.0 * (Decimal::ONE_HUNDRED + percent)
     }
 
-    /// Whether it is below nothing.
+    /// Whether it is below zero.
     #[must_use]
     pub fn is_negative(self) -> bool {
         self.0 < Decimal::ZERO
@@ -367,7 +367,7 @@ impl Pieces {
         }
     }
 
-    /// Takes a number within the bounds.
+    /// Accepts a number within the bounds.
     pub fn new(number: i64) -> Result<Self, Invalid> {
         match i32::try_from(number) {
             Ok(number @ 1..=10_000) => Ok(Self(number)),

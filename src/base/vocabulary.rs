@@ -1,13 +1,13 @@
-//! Closed vocabularies: enums whose every word is written once and means the
-//! same in JSON, in CSV, in PostgreSQL and in the hashed bytes.
+//! Closed vocabularies: enums with words that are defined once and mean the same in JSON, in CSV, in
+//! PostgreSQL and in the hashed bytes.
 //!
 //! # Syntax
 //! ```ignore
 //! use crate::base::vocabulary::vocabulary;
 //!
 //! vocabulary! {
-//!     /// What a ticket line permits to be taken.        (docs of the enum, also its OpenAPI description)
-//!     pub enum Wood: "unknown-wood" {                     // the code a refused word answers with
+//!     /// The wood that a ticket line permits to take.   (docs of the enum, also its OpenAPI description)
+//!     pub enum Wood: "unknown-wood" {                     // the error code of a refused word
 //!         /// Timber sold as such.
 //!         Commercial = "commercial",                      // variant = its word
 //!         /// Fuel wood.
@@ -15,12 +15,12 @@
 //!     }
 //! }
 //! ```
-//! gives a `Copy`, ordered, hashable enum with
+//! declares a `Copy`, ordered, hashable enum with
 //!
 //! - `ALL: &'static [Self]` in the order written, and `WORDS: &'static [&'static str]`;
 //! - `as_str(self) -> &'static str` and `Display`, the word;
 //! - `parse(&str) -> Result<Self, error::Invalid>` and `FromStr`: the exact word, nothing trimmed, no
-//!   other case; the refusal carries the code given above and lists the words;
+//!   other case; the error has the code given above and lists the words;
 //! - serde both ways, as the word, through `parse`;
 //! - sqlx `Type`, `Encode`, `Decode` and arrays as TEXT (in `query!` write `wood as "wood: Wood"`); a stored
 //!   word that is not in the list is a decode error;
@@ -144,7 +144,7 @@ macro_rules! sqlx_as_text {
 
 pub(crate) use {sqlx_as_text, sqlx_text_in, vocabulary};
 
-/// The refusal of a word that is not in the list. The word itself is not repeated: it is a stranger's.
+/// The error for a word that is not in the list. It does not repeat the word, which the client chose.
 pub(crate) fn unknown(code: &'static str, words: &[&str]) -> crate::base::error::Invalid {
     crate::base::error::Invalid::new(code, format!("Not a known value; write one of: {}.", words.join(", ")))
 }
@@ -170,7 +170,7 @@ mod tests {
             assert_eq!(json, format!("\"{lie}\""));
             assert_eq!(serde_json::from_str::<Lie>(&json).unwrap(), lie);
         }
-        // A reader or an escape hands serde an owned string instead of a borrowed one.
+        // From a reader, or with an escape, serde gets an owned string instead of a borrowed one.
         assert_eq!(serde_json::from_reader::<_, Lie>(&br#""across""#[..]).unwrap(), Lie::Across);
         assert_eq!(serde_json::from_str::<Lie>(r#""\u0061cross""#).unwrap(), Lie::Across);
     }

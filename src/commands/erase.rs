@@ -1,11 +1,12 @@
-//! Erasing a person for good, at a court's or the person's word.
+//! Erasing a person's data for good, on a court's order or the person's request.
 //!
-//! Personal parts lie in a table of their own and enter the chain only as salted commitments;
-//! when the row goes, with it goes the secret of the salt, and every chain still verifies. An
-//! event says what was erased ([`erasure`]), so that nobody can make an alteration look like it.
-//! But a deleted row is only marked as such: its bytes stay in the table's file, in its indexes
-//! and in the write-ahead log. So the tables are written anew, and in a private cluster the log
-//! that told of the person is removed. Run again after it was cut off anywhere, it finishes.
+//! Personal parts are in a table of their own and enter the chain only as salted commitments.
+//! Deleting the row also deletes the secret of the salt, and every chain still verifies. An event
+//! records what was erased ([`erasure`]), so that an alteration cannot be passed off as an erasure.
+//! But PostgreSQL only marks a deleted row: its bytes stay in the table's file, in its indexes and
+//! in the write-ahead log. So the tables are rewritten, and in a private cluster the write-ahead
+//! log with the person's data is removed. If an erasure was interrupted anywhere, run it again to
+//! complete it.
 
 use crate::base::clock::Clock;
 use crate::base::error::Error;
@@ -24,41 +25,41 @@ use std::io::Read;
 use std::time::{Duration, Instant};
 use uuid::Uuid;
 
-/// Tables that hold what is erased. They are written anew; nobody reads or writes one meanwhile.
+/// Tables that hold data to be erased. Each is rewritten, and can be neither read nor written meanwhile.
 const REWRITTEN: [&str; 3] = ["personal", "idempotency", "organization"];
-/// How long one try may queue for a table, since everybody else queues behind it.
+/// How long one attempt may wait for the lock of a table, because all other statements queue behind it.
 const LOCK_TIMEOUT: &str = "SET lock_timeout = '3s'";
-/// How long transactions that may still see what was deleted, and locks, are waited for.
+/// How long to wait for locks, and for transactions that may still see deleted rows.
 const PATIENCE: Duration = Duration::from_mins(2);
-/// SQLSTATE of what the role may not do.
+/// SQLSTATE of a statement that the role may not run.
 const FORBIDDEN: &str = "42501";
 const PAUSE: Duration = Duration::from_millis(200);
 
-/// Whose data.
+/// The person that is erased.
 #[derive(Clone, Debug)]
 pub enum Whose {
     /// The responsible person of one harvest.
     Harvest(HarvestId),
-    /// A person by IIN: responsible in harvests, and as a sole trader or farm.
+    /// A person by IIN: as the responsible person of harvests, and as a sole trader or farm.
     Iin(Bin),
 }
 
-/// Why it was not done, or not to the end.
+/// Why the erasure failed or is incomplete.
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
     /// No such harvest.
     #[error("There is no harvest {0}.")]
     NoHarvest(HarvestId),
-    /// The database said no.
-    #[error("Erasing did not come to its end, run it again: {0}.")]
+    /// An error from the database.
+    #[error("The erasure is not complete, run it again: {0}.")]
     Database(#[from] sqlx::Error),
-    /// It could not be recorded; nothing was deleted.
-    #[error("Nothing was erased, since it could not be recorded: {0}.")]
+    /// The erasure could not be recorded; nothing was deleted.
+    #[error("Nothing was erased, because the erasure could not be recorded: {0}.")]
     Record(Error),
-    /// Somebody holds on to old rows.
+    /// Another transaction can still see the deleted rows.
     #[error(
-        "The data is deleted, but its bytes are still in the files: for two minutes another transaction held on \
-         to them. Run it again."
+        "The data is deleted, but its bytes are still in the files: for two minutes another transaction \
+         could still read them. Run the erasure again."
     )]
     Held,
 }
@@ -72,16 +73,16 @@ impl From<Error> for Failure {
     }
 }
 
-/// What was erased. `Display` is the report for whoever asked.
+/// What was erased. `Display` is the report for the administrator.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Erased {
     /// Personal parts.
     pub parts: u64,
-    /// Sole traders and farms whose name and number are gone.
+    /// Sole traders and farms, of which the name and number were erased.
     pub organizations: u64,
-    /// Stored answers to repeated requests.
+    /// Stored responses.
     pub answers: u64,
-    /// What is left to the administrator of a server that is not ours.
+    /// What the administrator of a given server still has to do.
     pub left: Option<String>,
 }
 
@@ -89,8 +90,8 @@ impl fmt::Display for Erased {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "Erased: {} personal parts, {} organisations' names and numbers, {} stored answers. Every chain still \
-             verifies. Backups hold the data until they are removed.",
+            "Erased: {} personal parts, {} organisations' names and numbers, {} stored responses. Every \
+             chain still verifies. Backups contain the data until they are removed.",
             self.parts, self.organizations, self.answers
         )?;
         if let Some(left) = &self.left {
@@ -100,10 +101,10 @@ impl fmt::Display for Erased {
     }
 }
 
-/// Erases. Works beside a server that runs; requests wait for some moments.
+/// Erases a person's data. A server may be running; its requests wait for some moments.
 ///
 /// # Errors
-/// A sentence that says how far it came.
+/// A sentence that states how far the erasure got.
 pub async fn erase(database: &Database, whose: &Whose, clock: &Clock) -> Result<Erased, Failure> {
     let mut owner = database.owner().await?;
     let mut erased = delete(&mut owner, whose, clock).await?;
@@ -122,15 +123,15 @@ pub async fn erase(database: &Database, whose: &Whose, clock: &Clock) -> Result<
     Ok(erased)
 }
 
-/// All that goes, in one transaction, with the record of it. The bytes stay in the files until the
-/// tables are written anew, which [`erase`] does.
+/// Deletes all the data and records the erasure, in one transaction. The bytes stay in the files until
+/// [`erase`] rewrites the tables.
 ///
 /// # Errors
 /// As [`erase`].
 pub async fn delete(owner: &mut PgConnection, whose: &Whose, clock: &Clock) -> Result<Erased, Failure> {
     let mut tx = Tx::on(owner).await?;
     let mut personal: Vec<Uuid> = Vec::new();
-    // What the answers to the postings say they made.
+    // Ids of the harvests and organisations: the requests that created them have stored responses.
     let mut made: Vec<Uuid> = Vec::new();
     let mut words: Vec<String> = Vec::new();
     let mut erased = Erased::default();
@@ -183,7 +184,7 @@ pub async fn delete(owner: &mut PgConnection, whose: &Whose, clock: &Clock) -> R
         Whose::Iin(_) => "erase --iin",
     };
     erasure::record(&mut tx, &deleted, command, clock.now()).await?;
-    // A fingerprint is a hash under a key that lies in the same database: whoever has both could guess.
+    // A fingerprint is a hash under a key that is in the same database: with both, the data can be guessed.
     let harvests = sqlx::query!(
         "UPDATE operation o SET fingerprint = NULL FROM harvest h
          WHERE h.personal_id = ANY ($1) AND o.organization_id = h.organization_id AND o.operation_id = h.operation_id
@@ -203,7 +204,7 @@ pub async fn delete(owner: &mut PgConnection, whose: &Whose, clock: &Clock) -> R
     if !words.is_empty() {
         erased.answers += forget_answers_with(&mut tx, &words).await?;
     }
-    // Whoever keeps an answer that was given before may be told no more that it still holds.
+    // A new erasure epoch changes every ETag: a response from before the erasure no longer gets 304.
     let mark = Salt::random().0;
     sqlx::query!(
         "INSERT INTO server_secret (name, value) VALUES ('erasures', $1)
@@ -216,7 +217,8 @@ pub async fn delete(owner: &mut PgConnection, whose: &Whose, clock: &Clock) -> R
     Ok(erased)
 }
 
-/// Answers of others may name a trader, such as a ticket its holder.
+/// Deletes stored responses that contain one of `words`: responses to other organisations may name a
+/// trader too, such as the holder of a ticket.
 async fn forget_answers_with(tx: &mut PgConnection, words: &[String]) -> sqlx::Result<u64> {
     let mut naming: Vec<(Uuid, String)> = Vec::new();
     let mut answers = sqlx::query!(
@@ -225,7 +227,7 @@ async fn forget_answers_with(tx: &mut PgConnection, words: &[String]) -> sqlx::R
     .fetch(&mut *tx);
     while let Some(answer) = answers.try_next().await? {
         let mut text = String::new();
-        // What cannot be unpacked cannot be searched: it goes too.
+        // A body that cannot be unpacked cannot be searched, so it is deleted too.
         let unpacked = GzDecoder::new(answer.body.as_slice()).read_to_string(&mut text);
         if unpacked.is_err() || words.iter().any(|word| text.contains(&json_text(word))) {
             naming.push((answer.organization_id, answer.key));
@@ -246,14 +248,15 @@ async fn forget_answers_with(tx: &mut PgConnection, words: &[String]) -> sqlx::R
     Ok(forgotten)
 }
 
-/// `word` as it stands within a JSON string.
+/// `word` as it is written inside a JSON string.
 fn json_text(word: &str) -> String {
     let quoted = serde_json::Value::from(word).to_string();
     quoted.trim_matches('"').to_owned()
 }
 
-/// Forgets the planner's samples of stored answers, which may be whole short ones; whether that
-/// was possible. Of the other two tables it never samples what names somebody.
+/// Deletes the planner's statistics of `idempotency`, which may contain samples of its values. Returns
+/// whether that was permitted. In the other two tables the planner never samples columns that name a
+/// person.
 async fn forget_samples(maintenance: &mut PgConnection, private: bool) -> Result<bool, Failure> {
     match maintenance.execute("DELETE FROM pg_statistic WHERE starelid = 'idempotency'::regclass").await {
         Ok(_) => Ok(true),
@@ -264,8 +267,8 @@ async fn forget_samples(maintenance: &mut PgConnection, private: bool) -> Result
     }
 }
 
-/// Waits until no transaction can see what was deleted: a rewritten table keeps what somebody may
-/// still see.
+/// Waits until no transaction can see the deleted rows: a rewrite keeps rows that are still visible to
+/// one.
 async fn wait_for_readers(maintenance: &mut PgConnection) -> Result<(), Failure> {
     let since = sqlx::query_scalar!(r#"SELECT pg_current_xact_id()::text AS "xid!""#)
         .fetch_one(&mut *maintenance)
@@ -292,7 +295,7 @@ async fn wait_for_readers(maintenance: &mut PgConnection) -> Result<(), Failure>
     }
 }
 
-/// Writes a table and its indexes anew, without what was deleted.
+/// Rewrites a table and its indexes without the deleted rows.
 async fn rewrite(maintenance: &mut PgConnection, table: &'static str) -> Result<(), Failure> {
     let start = Instant::now();
     maintenance.execute(LOCK_TIMEOUT).await?;
@@ -300,7 +303,7 @@ async fn rewrite(maintenance: &mut PgConnection, table: &'static str) -> Result<
         let sql = AssertSqlSafe(format!("VACUUM (FULL, ANALYZE) {table}"));
         match maintenance.execute(sqlx::raw_sql(sql)).await {
             Ok(_) => return Ok(()),
-            // 55P03: the table could not be had in time. Let the others through first.
+            // 55P03: the lock was not available in time. Let the other statements run first.
             Err(sqlx::Error::Database(error))
                 if error.code().as_deref() == Some("55P03") && start.elapsed() < PATIENCE =>
             {
@@ -311,11 +314,11 @@ async fn rewrite(maintenance: &mut PgConnection, table: &'static str) -> Result<
     }
 }
 
-/// Removes the write-ahead log so far, and the tables' old files with it. On a server that is not
-/// ours this may not be ours to do: then what is left, in a sentence.
+/// Removes the write-ahead log so far, and with it the tables' old files. For a given server, where the
+/// role may lack the right to do so, returns a sentence about what is left to its administrator.
 async fn forget_log(maintenance: &mut PgConnection, private: bool) -> Result<Option<String>, Failure> {
-    // The checkpoint after the switch begins in a new file, and removes those before it. A second
-    // round removes the one that the first was still writing to.
+    // The checkpoint after the switch begins in a new file and removes the files before it. A second
+    // round removes the file that the first was still writing to.
     for _ in 0..2 {
         for statement in ["SELECT pg_switch_wal()", "CHECKPOINT"] {
             match maintenance.execute(statement).await {
@@ -324,8 +327,8 @@ async fn forget_log(maintenance: &mut PgConnection, private: bool) -> Result<Opt
                     if !private && error.code().as_deref() == Some(FORBIDDEN) =>
                 {
                     return Ok(Some(
-                        "The write-ahead log still holds it: the server's administrator has to run CHECKPOINT, and \
-                         to see to archived log and replicas."
+                        "The write-ahead log still contains the data: the server's administrator has to run \
+                         CHECKPOINT, and to clean archived log and replicas."
                             .to_owned(),
                     ));
                 }
@@ -333,7 +336,7 @@ async fn forget_log(maintenance: &mut PgConnection, private: bool) -> Result<Opt
             }
         }
     }
-    let left = "The server's administrator has to see to recycled and archived log, and to replicas.";
+    let left = "The server's administrator has to clean recycled and archived log, and replicas.";
     Ok((!private).then(|| left.to_owned()))
 }
 

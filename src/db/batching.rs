@@ -1,14 +1,14 @@
-//! Many askers, one statement.
+//! Batch loader: merges concurrent reads into one SQL statement.
 //!
-//! Whatever waits when a connection comes free is asked at once, and each asker gets his own part of
-//! the answer. There is no timer: an asker who is alone is served at once, and the more there are, the
-//! more of them share the price of a round trip.
+//! When a connection becomes free, all waiting queries run in one statement, and each caller gets its own
+//! part of the result. There is no timer: a single query runs at once, and the more queries wait, the
+//! more of them share the cost of a round trip.
 //!
-//! What it promises. A statement begins after the last of its askers came, so none gets an answer older
-//! than his question, whichever instance wrote last; nothing is kept from one statement to the next.
-//! The queue is bounded, and who finds it full is turned away at once. An asker who gives up takes
-//! nothing from the others. A connection that fails is thrown away; its askers are asked for once more
-//! on a fresh one, and are refused after that. Nobody waits for ever.
+//! Promises. A statement begins after the last of its queries arrived, so no result is older than its
+//! query, whichever instance wrote last; nothing is cached from one statement to the next. The queue is
+//! bounded, and a query that finds it full is refused at once. A caller that gives up does not affect
+//! the others. A connection that fails is discarded; its queries run once more on a new one, and are
+//! refused after that. No query waits for ever.
 
 use crate::base::error::{Error, Result};
 use crate::db::is_down;
@@ -23,41 +23,41 @@ use std::time::Duration;
 use tokio::sync::{Mutex, mpsc, oneshot};
 use tokio::time::{Instant, sleep, timeout};
 
-/// How long a server that does not answer is knocked at before its askers are refused.
+/// How long to try to connect before the waiting queries are refused.
 const CONNECT: Duration = Duration::from_secs(2);
-/// Between two knocks.
+/// Pause between two attempts to connect.
 const PAUSE: Duration = Duration::from_millis(25);
 
-/// A kind of question that can be asked for many at once.
+/// A query that can be merged with others of its kind.
 pub trait Question: Send + Sync + 'static {
-    /// What one asker gets.
+    /// The result of one query.
     type Answer: Send + 'static;
 
-    /// What it costs beside others, in the unit of [`Bounds::cost`].
+    /// The cost of this query, in the unit of [`Bounds::cost`].
     fn cost(&self) -> usize;
 
-    /// Asks for all of them and answers in their order. An asker's own fault stays his own: the outer
-    /// error is the database's.
+    /// Runs all queries and returns their results in the same order. An inner error concerns one query
+    /// only; the outer error is the database's.
     fn ask(
         db: &mut PgConnection,
         questions: &[&Self],
     ) -> impl Future<Output = sqlx::Result<Vec<Result<Self::Answer>>>> + Send;
 }
 
-/// How much is taken at once.
+/// Limits of a batch loader.
 #[derive(Clone, Copy, Debug)]
 pub struct Bounds {
-    /// For the figures.
+    /// Label in the metrics.
     pub name: &'static str,
     /// Connections, each opened when it is first needed.
     pub connections: usize,
-    /// Askers that wait at most; the next is refused.
+    /// Maximum number of waiting queries; the next one is refused.
     pub queue: usize,
-    /// Askers merged at most.
+    /// Maximum number of queries in one statement.
     pub askers: usize,
-    /// Their cost together at most; one who costs more is asked for alone.
+    /// Maximum total cost of one statement; a query that costs more runs alone.
     pub cost: usize,
-    /// How long one try may take.
+    /// Timeout of one attempt.
     pub patience: Duration,
 }
 
@@ -66,7 +66,7 @@ struct Waiting<Q: Question> {
     answer: oneshot::Sender<Result<Q::Answer>>,
 }
 
-/// Asks questions of one kind, merged. Ends, with its connections, when the last clone is dropped.
+/// Runs queries of one kind, merged. Its connections close when the last clone is dropped.
 pub struct Merged<Q: Question> {
     name: &'static str,
     queue: mpsc::Sender<Waiting<Q>>,
@@ -79,7 +79,7 @@ impl<Q: Question> Clone for Merged<Q> {
 }
 
 impl<Q: Question> Merged<Q> {
-    /// Sets it up; nothing is connected yet.
+    /// Starts the workers; no connection is opened yet.
     ///
     /// # Panics
     /// Outside a tokio runtime.
@@ -100,10 +100,11 @@ impl<Q: Question> Merged<Q> {
         Self { name: bounds.name, queue }
     }
 
-    /// Asks, and waits for the answer.
+    /// Queues a query and waits for its result.
     ///
     /// # Errors
-    /// Overloaded, if too many wait already; unavailable, if the database is away; the answer's own.
+    /// Overloaded, if the queue is full; unavailable or the database's error, if the database fails; the
+    /// query's own error.
     pub async fn ask(&self, question: Q) -> Result<Q::Answer> {
         let (answer, answered) = oneshot::channel();
         match self.queue.try_send(Waiting { question, answer }) {
@@ -115,7 +116,7 @@ impl<Q: Question> Merged<Q> {
     }
 
     fn ended(&self) -> Error {
-        Error::Unavailable(format!("the reader of {} has ended", self.name).into())
+        Error::Unavailable(format!("the batch loader of {} has ended", self.name).into())
     }
 }
 
@@ -146,7 +147,7 @@ impl<Q: Question> Worker<Q> {
                     break;
                 }
                 cost = more;
-                // Who gave up is not asked for.
+                // A query that its caller gave up is dropped.
                 together.extend(self.taken.pop_front().filter(|next| !next.answer.is_closed()));
             }
             self.answer(&mut together).await;
@@ -156,8 +157,8 @@ impl<Q: Question> Worker<Q> {
         }
     }
 
-    /// Asks for all, and once more if that fails: all of them where the connection was at fault, else
-    /// each alone, so that one whom the database refuses spoils nobody else's answer.
+    /// Runs all queries, and once more if that fails: merged again if the failure concerns all of them,
+    /// otherwise each alone, so that a query that the database rejects does not fail the others.
     async fn answer(&mut self, together: &mut Vec<Waiting<Q>>) {
         if together.is_empty() {
             return;
@@ -169,15 +170,15 @@ impl<Q: Question> Worker<Q> {
             Ok(answers) => return hand_out(together, answers),
             Err(fault) => fault,
         };
-        tracing::warn!(reader = self.bounds.name, error = %fault, "merged reads failed and are tried again");
-        // Where one question may be at fault, each is asked alone.
+        tracing::warn!(reader = self.bounds.name, error = %fault, "merged queries failed; retrying");
+        // If a single query may be the cause, each runs alone.
         let size = if is_everybodys(&fault) { together.len() } else { 1 };
         while !together.is_empty() {
             let mut part: Vec<_> = together.drain(..size.min(together.len())).collect();
             match self.attempt(&part).await {
                 Ok(answers) => hand_out(&mut part, answers),
                 Err(fault) => {
-                    let told = format!("merged reads: {fault}");
+                    let told = format!("merged queries: {fault}");
                     let one = (part.len() == 1).then(|| Error::from(fault));
                     let each = one
                         .into_iter()
@@ -188,7 +189,7 @@ impl<Q: Question> Worker<Q> {
         }
     }
 
-    /// One try. Whatever goes wrong, its connection is not used again.
+    /// One attempt. After any failure its connection is not used again.
     async fn attempt(&mut self, askers: &[Waiting<Q>]) -> sqlx::Result<Vec<Result<Q::Answer>>> {
         let mut db = match self.db.take() {
             Some(db) => db,
@@ -198,11 +199,11 @@ impl<Q: Question> Worker<Q> {
         let asking = AssertUnwindSafe(Q::ask(&mut db, &questions)).catch_unwind();
         let answers = match timeout(self.bounds.patience, asking).await {
             Ok(Ok(answers)) => answers?,
-            Ok(Err(_)) => return Err(sqlx::Error::Protocol("merged reads panicked".into())),
+            Ok(Err(_)) => return Err(sqlx::Error::Protocol("merged queries panicked".into())),
             Err(_) => return Err(late()),
         };
         if answers.len() != askers.len() {
-            return Err(sqlx::Error::Protocol("merged reads: not an answer for each".into()));
+            return Err(sqlx::Error::Protocol("merged queries: not one result for each".into()));
         }
         self.db = Some(db);
         Ok(answers)
@@ -211,12 +212,12 @@ impl<Q: Question> Worker<Q> {
 
 fn hand_out<Q: Question>(askers: &mut Vec<Waiting<Q>>, answers: impl IntoIterator<Item = Result<Q::Answer>>) {
     for (asker, answer) in askers.drain(..).zip(answers) {
-        // Nobody may be waiting any more.
+        // The caller may have stopped waiting.
         let _ = asker.answer.send(answer);
     }
 }
 
-/// Whether the failure says nothing about any one question: the database is away, or too slow.
+/// Whether the failure is not due to a single query: the database is down, out of resources or too slow.
 fn is_everybodys(fault: &sqlx::Error) -> bool {
     let code = fault.as_database_error().and_then(sqlx::error::DatabaseError::code);
     is_down(fault) || code.is_some_and(|code| code.starts_with("53") || code == "57014")
@@ -226,7 +227,7 @@ fn late() -> sqlx::Error {
     sqlx::Error::Io(std::io::ErrorKind::TimedOut.into())
 }
 
-/// A connection, as soon as the server gives one.
+/// Connects, retrying for [`CONNECT`] while the server is down.
 async fn connect(database: &PgConnectOptions) -> sqlx::Result<PgConnection> {
     let until = Instant::now() + CONNECT;
     loop {

@@ -1,39 +1,39 @@
-//! One process works on a data directory: it holds a lock on a file there.
+//! Only one process works on a data directory: it holds a lock on a file in it.
 //!
-//! The kernel lets go of the lock when the process ends, however it ends, so a lock that is held
-//! is proof that the holder lives. The file says who holds it, for the message to a second one.
+//! The kernel releases the lock when the process ends, however it ends, so a held lock proves that
+//! its holder is alive. The file names the holder, for the error message of a second process.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
-/// A held lock: whoever must have the directory alone takes one of these as an argument.
+/// A held lock. Code that needs the directory for itself takes a `Lock` as an argument.
 #[derive(Debug)]
 pub struct Lock {
-    /// Held for its lock alone.
+    /// Open only for its lock.
     file: File,
 }
 
 impl Drop for Lock {
     fn drop(&mut self) {
-        // Closing alone lets go only when nobody else has the file open, and a child that another thread
-        // is just starting has it, until it becomes its program.
+        // Closing releases the lock only when no other process has the file open, and a child that another
+        // thread is starting has it open until its exec.
         let _ = self.file.unlock();
     }
 }
 
-/// Why there is no lock.
+/// Why the lock was not taken.
 #[derive(Debug)]
 pub enum Denied {
-    /// Another process holds it; who, as far as the file says.
+    /// Another process holds it; the holder as named in the file, empty if not yet written.
     Held(String),
     /// The file cannot be opened or locked at all.
     Io(io::Error),
 }
 
 impl Lock {
-    /// Takes the lock at once or not at all.
+    /// Takes the lock without waiting for it.
     ///
     /// # Errors
     /// [`Denied::Held`] while another process, or another lock of this one, has it.
@@ -45,7 +45,7 @@ impl Lock {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
                 let mut holder = String::new();
-                // A holder that has not yet written its name is no reason to fail otherwise.
+                // A holder that has not written its name yet must not cause a different error.
                 let _ = (&mut file).take(200).read_to_string(&mut holder);
                 return Err(Denied::Held(holder.trim().to_owned()));
             }

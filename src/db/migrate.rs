@@ -1,4 +1,4 @@
-//! Bringing a database to this program's shape, under a lock, so that several may start at once.
+//! Migrating a database to this program's schema, under a lock, so that several processes may start at once.
 
 use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::postgres::PgConnection;
@@ -11,16 +11,16 @@ use futures_util::future::BoxFuture;
 /// The migrations that this program was built with.
 pub static MIGRATOR: Migrator = sqlx::migrate!("./migrations");
 
-/// Key of the advisory lock around everything a start changes: migrations and rights. (The
-/// migrator's own lock covers only itself.) The bytes spell `ormantr1`.
+/// Key of the advisory lock around everything that a start changes: migrations and rights. (The
+/// migrator's own lock covers only the migrations.) The bytes spell `ormantr1`.
 const LOCK: i64 = i64::from_be_bytes(*b"ormantr1");
 
 /// Whether requests have a role of their own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Service {
-    /// It is there, and its rights are set.
+    /// The role exists, and its rights are set.
     Apart,
-    /// The connected role has to do.
+    /// Requests use the connected role.
     Same,
 }
 
@@ -31,12 +31,12 @@ pub type Backfill = for<'c> fn(&'c mut PgConnection) -> BoxFuture<'c, crate::bas
 /// The migration that makes the tables of the register.
 const REGISTER: i64 = 8;
 
-/// Applies what is missing, puts older events into the register, then sets the rights of service and
-/// publisher. `private` says that the roles are
-/// ours, hence there already. The lock goes with the connection, should anything fail.
+/// Applies missing migrations, adds older events to the register, then sets the rights of service and
+/// publisher. `private` means a private cluster, in which these roles already exist. If anything fails,
+/// closing the connection releases the lock.
 ///
 /// # Errors
-/// A database that a newer program migrated, or whose migrations differ, is refused.
+/// A database that a newer program migrated, or that has different migrations, is refused.
 pub async fn migrate(
     owner: &mut PgConnection,
     migrator: &Migrator,

@@ -1,7 +1,7 @@
-//! The database: somebody's PostgreSQL, or a private one of our own.
+//! The database: a given PostgreSQL server, or a private cluster that this program runs.
 //!
 //! [`open`] returns it migrated and ready, with a pool that may read and add but not change
-//! evidence, and [`Database::close`] leaves nothing running.
+//! evidence. [`Database::close`] stops every process that [`open`] started.
 
 pub mod batching;
 mod errors;

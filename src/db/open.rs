@@ -1,4 +1,4 @@
-//! Opening and closing the database, whichever it is.
+//! Opening and closing the database, given or private.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -16,29 +16,29 @@ use super::programs::OLDEST;
 use super::roles::{self, DATABASE, OWNER, PUBLISHER, SERVICE, SUPERUSER};
 use crate::base::config::{DatabaseSettings, DatabaseUrl, shown};
 
-/// How long a server that is not up yet is waited for.
+/// How long to wait for a server that is not up yet.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// How long a request waits for a free connection.
 const ACQUIRE: Duration = Duration::from_secs(2);
 /// How long one statement of a request may take.
 const STATEMENT: &str = "10s";
-/// How long a transaction of a request may sit idle: its task is gone, or hangs.
+/// How long a transaction of a request may be idle. After that, its task has ended or hangs.
 const IDLE: &str = "30s";
 
-/// What for the database is opened.
+/// What the database is opened for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
-    /// To serve: a private cluster is ours alone; while another process has it, refuse.
+    /// To serve: takes the private cluster for this process alone; refused while another process has it.
     Serve,
-    /// For a task beside a server that may be running (migrate, erase, publish, fsck): join its
-    /// private cluster, or start it where none runs.
+    /// For a command that may run next to a server (migrate, erase, fsck): joins the server's private
+    /// cluster, or starts the cluster if no process runs it.
     Attach,
 }
 
 /// An open database.
 #[derive(Debug)]
 pub struct Database {
-    /// Connections for requests, in the service's role: reads and adds, never changes evidence.
+    /// Connections for requests, in the service role: it reads and adds evidence, and never changes it.
     pub pool: PgPool,
     service: PgConnectOptions,
     publisher: PgConnectOptions,
@@ -48,45 +48,45 @@ pub struct Database {
 }
 
 impl Database {
-    /// How the pool connects: for a pool or a connection of one's own (a merging reader).
+    /// Connection options of the pool, for code that opens its own connections (a batch loader).
     #[must_use]
     pub fn service_options(&self) -> PgConnectOptions {
         self.service.clone()
     }
 
-    /// How the register's publisher connects: a private cluster's role for it, or the given role
-    /// switched to it where that may be.
+    /// Connection options of the register's publisher: its own role in a private cluster; on a given
+    /// server the given role, switched to the publisher's role if that is permitted.
     #[must_use]
     pub fn publisher_options(&self) -> PgConnectOptions {
         self.publisher.clone()
     }
 
-    /// A connection in the role that owns the tables, with no limit on a statement's time.
+    /// A connection in the role that owns the tables, without a statement timeout.
     ///
     /// # Errors
-    /// The database's own.
+    /// Errors from the database.
     pub async fn owner(&self) -> sqlx::Result<PgConnection> {
         self.owner.connect().await
     }
 
-    /// A connection with the most rights we have, for maintenance (VACUUM, CHECKPOINT, WAL
-    /// removal): a private cluster's superuser, else the given role. No limit on a statement's time.
+    /// A connection with the most rights available, for maintenance (VACUUM, CHECKPOINT, WAL
+    /// removal): the superuser of a private cluster, otherwise the given role. No statement timeout.
     ///
     /// # Errors
-    /// The database's own.
+    /// Errors from the database.
     pub async fn maintenance(&self) -> sqlx::Result<PgConnection> {
         self.superuser.as_ref().unwrap_or(&self.owner).connect().await
     }
 
-    /// Whether the cluster is private, be it ours or one that we joined.
+    /// Whether the cluster is private, started by this process or joined.
     #[must_use]
     pub fn is_private(&self) -> bool {
         self.superuser.is_some()
     }
 
-    /// Closes every connection, and stops a private cluster that we started, cleanly.
+    /// Closes every connection, and cleanly stops a private cluster that this process started.
     pub async fn close(self) {
-        // A connection that somebody holds on to must not keep the server from stopping.
+        // A connection that is still in use must not keep the server from stopping.
         let _ = tokio::time::timeout(Duration::from_secs(5), self.pool.close()).await;
         if let Some(cluster) = self.cluster {
             cluster.stop().await;
@@ -94,7 +94,7 @@ impl Database {
     }
 }
 
-/// Opens the database, migrates it with `backfill` and fills in what is missing of roles and rights.
+/// Opens the database, migrates it and adds missing roles and rights.
 ///
 /// # Errors
 /// A message for the administrator; nothing is left running.
@@ -109,13 +109,13 @@ pub async fn open(
     }
 }
 
-/// The pool's options, without saying to whom: for the pool of requests, and for tests.
+/// Pool options without a connection target, for the pool of requests and for tests.
 #[must_use]
 pub fn pool_options(connections: u32) -> PgPoolOptions {
     PgPoolOptions::new()
         .max_connections(connections)
         .acquire_timeout(ACQUIRE)
-        // One round trip less a request; a dead connection shows at the first statement anyway.
+        // Saves one round trip per request; a dead connection fails at its first statement anyway.
         .test_before_acquire(false)
 }
 
@@ -131,7 +131,7 @@ fn for_requests(options: PgConnectOptions) -> PgConnectOptions {
     let settings = [
         ("statement_timeout", STATEMENT),
         ("idle_in_transaction_session_timeout", IDLE),
-        // What is acknowledged is on disk, whatever the server's own default.
+        // An acknowledged write is on disk, whatever the server's default.
         ("synchronous_commit", "on"),
     ];
     quiet(options).application_name("ormantrace").options(settings)
@@ -146,13 +146,13 @@ fn for_publisher(options: PgConnectOptions) -> PgConnectOptions {
     quiet(options).application_name("ormantrace-publisher").options(limits)
 }
 
-/// Statements are not for the records: they are many, and a slow one shows in the metrics.
+/// Turns statement traces off: there are too many statements, and a slow one shows in the metrics.
 fn quiet(options: PgConnectOptions) -> PgConnectOptions {
     options.disable_statement_logging()
 }
 
-/// Opens a private cluster that survives no power cut and admits many connections: for tests and
-/// measurements, never for data.
+/// Opens a private cluster that loses its data at a power cut and accepts many connections: for tests
+/// and measurements, never for real data.
 ///
 /// # Errors
 /// As [`open`].
@@ -181,14 +181,14 @@ async fn open_given(url: &DatabaseUrl, connections: u32, backfill: Backfill) -> 
     match service {
         Service::Apart => service_options = service_options.options([("role", SERVICE)]),
         Service::Same => tracing::warn!(
-            "the database role may make no other: requests use it too, and only triggers guard the evidence"
+            "there is no separate service role: requests run as the owner, and only triggers guard evidence"
         ),
     }
     let pool = pool_options(connections).connect_lazy_with(service_options.clone());
     Ok(Database { pool, service: service_options, publisher, owner, superuser: None, cluster: None })
 }
 
-/// How the publisher connects to a given server: in its own role, if the given one may.
+/// Connection options of the publisher on a given server: switched to its own role, if the given role may.
 async fn publisher_of(
     given: PgConnectOptions,
     connection: &mut PgConnection,
@@ -201,11 +201,11 @@ async fn publisher_of(
     })
 }
 
-/// How the register's publisher connects, without opening the database: it has no business with
-/// the owner's rights. A private cluster is joined, never started.
+/// Connection options of the register's publisher. The database is not opened for it, because the
+/// publisher must not have the owner's rights. A private cluster is joined, never started.
 ///
 /// # Errors
-/// A sentence: no server within half a minute, or none that has been set up.
+/// A sentence: no server was ready and set up within 30 seconds.
 pub async fn open_for_publisher(settings: &DatabaseSettings) -> Result<PgConnectOptions, OpenError> {
     if let Some(url) = &settings.database_url {
         let given: PgConnectOptions = url.expose().parse().map_err(OpenError::Database)?;
@@ -228,14 +228,14 @@ pub async fn open_for_publisher(settings: &DatabaseSettings) -> Result<PgConnect
                     connection.close().await.map_err(OpenError::Database)?;
                     return Ok(options);
                 }
-                // Its server is still setting it up.
+                // The server is still setting up the cluster.
                 Err(error) if is_unfinished(&error) || is_down(&error) => {}
                 Err(error) => return Err(OpenError::Database(error)),
             }
         }
         if since.elapsed() > PATIENCE {
             return Err(OpenError::Folder(format!(
-                "No server runs the database of {}: start `ormantrace serve` there, and this again.",
+                "No server runs the database of {}: start `ormantrace serve` there, then run this again.",
                 shown(folder.root())
             )));
         }
@@ -243,7 +243,7 @@ pub async fn open_for_publisher(settings: &DatabaseSettings) -> Result<PgConnect
     }
 }
 
-/// Connects, again and again while the server is not up.
+/// Connects, retrying while the server is not up.
 async fn connect_patiently(options: &PgConnectOptions) -> Result<PgConnection, OpenError> {
     let (since, mut pause) = (Instant::now(), Duration::from_millis(50));
     loop {
@@ -272,7 +272,7 @@ async fn open_private(
     finish(&folder, cluster, base, settings.database_connections, backfill).await
 }
 
-/// Sets up and migrates; a cluster of ours that this fails on is stopped again.
+/// Sets up and migrates a cluster. If that fails, a cluster that this process started is stopped.
 async fn finish(
     folder: &Folder,
     cluster: Option<Cluster>,
@@ -307,7 +307,7 @@ fn denial(folder: &Folder, denied: Denied) -> OpenError {
     }
 }
 
-/// Joins the cluster of whoever holds the lock, once it is up; or becomes the holder.
+/// Joins the cluster of the lock holder once it is ready, or takes the lock and starts the cluster.
 async fn attach(folder: &Folder, tuning: Tuning) -> Result<(Option<Cluster>, PgConnectOptions), OpenError> {
     let since = Instant::now();
     loop {
@@ -324,7 +324,7 @@ async fn attach(folder: &Folder, tuning: Tuning) -> Result<(Option<Cluster>, PgC
     }
 }
 
-/// Sets a running private cluster up, as far as that is not done, and migrates it.
+/// Completes the setup of a running private cluster, and migrates it.
 async fn open_cluster(
     folder: &Folder,
     base: PgConnectOptions,
@@ -349,7 +349,8 @@ async fn open_cluster(
     };
     let mut connection = match owner.connect().await {
         Ok(connection) => connection,
-        // No such role, wrong password, no such database: fresh, or an earlier start was cut off.
+        // No such role, wrong password or no such database: the cluster is new, or an earlier setup was
+        // interrupted.
         Err(error) if is_unfinished(&error) => {
             set_up().await?;
             owner.connect().await.map_err(OpenError::Database)?
@@ -359,7 +360,7 @@ async fn open_cluster(
     let publisher = for_publisher(login(PUBLISHER, &folder.password(PUBLISHER, true)?));
     match publisher.connect().await {
         Ok(connection) => connection.close().await.map_err(OpenError::Database)?,
-        // A cluster from before there was a publisher, or its password was lost and made anew.
+        // The cluster is older than the publisher's role, or the publisher's password was lost and replaced.
         Err(error) if is_unfinished(&error) => set_up().await?,
         Err(error) => return Err(OpenError::Database(error)),
     }

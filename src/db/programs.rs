@@ -1,15 +1,15 @@
 //! Finding PostgreSQL's programs on this machine.
 //!
-//! `postgres` and `initdb` have to come from one folder. Folders are tried in the order in which
-//! an administrator would expect: what `PG_BINDIR` says (and then nothing else), PATH,
-//! `pg_config --bindir`, and the places where packages of various systems put them.
+//! `postgres` and `initdb` must come from one folder. Folders are tried in this order: `PG_BINDIR`
+//! (if it is set, nothing else), PATH, `pg_config --bindir`, and the folders that the packages of
+//! various systems use.
 
 use std::ffi::OsString;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-/// The oldest major version that will do.
+/// The oldest supported major version.
 pub const OLDEST: u32 = 14;
 
 /// A folder with PostgreSQL's server programs.
@@ -21,25 +21,25 @@ pub struct Programs {
     pub major: u32,
 }
 
-/// Why no programs will do. `Display` is the whole message for the administrator.
+/// Why no usable programs were found. `Display` is the complete message for the administrator.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NoPrograms {
-    /// The major version that the data directory asks for, if it is there already.
+    /// The major version that an existing data directory requires.
     wanted: Option<u32>,
-    /// What is there but will not do.
+    /// Installed versions that are not usable.
     found: Vec<Programs>,
-    /// `PG_BINDIR`, if that is what was looked at.
+    /// `PG_BINDIR`, if it was set, so that no other folder was searched.
     bindir: Option<PathBuf>,
-    /// What to type on this system.
+    /// The install command of this system.
     install: String,
 }
 
 impl Programs {
-    /// The programs of this machine, of the `wanted` major version (that of an existing data
-    /// directory), or of any from [`OLDEST`].
+    /// Finds the programs on this machine: those of the `wanted` major version (that of an existing
+    /// data directory), or of any version from [`OLDEST`].
     ///
     /// # Errors
-    /// [`NoPrograms`], a message with the line that installs them.
+    /// [`NoPrograms`], a message with the install command.
     pub fn find(wanted: Option<u32>) -> Result<Self, NoPrograms> {
         Places::of_this_machine().find(wanted)
     }
@@ -50,7 +50,7 @@ impl Programs {
         self.bindir.join(program)
     }
 
-    /// What is in `dir`, if `postgres` and `initdb` are and `postgres` says its version.
+    /// The programs in `dir`, if it has `postgres` and `initdb`, and `postgres` prints its version.
     fn in_folder(dir: &Path) -> Option<Self> {
         let postgres = std::fs::canonicalize(dir.join("postgres")).ok()?;
         let bindir = postgres.parent()?.to_path_buf();
@@ -63,18 +63,18 @@ impl Programs {
     }
 }
 
-/// The major version in what `postgres --version` says, such as `postgres (PostgreSQL) 15.8 (Debian …)`.
+/// The major version in the output of `postgres --version`, such as `postgres (PostgreSQL) 15.8 (Debian …)`.
 fn major(said: &str) -> Option<u32> {
     let number = said.split_once("(PostgreSQL)")?.1.trim_start();
     let digits: String = number.chars().take_while(char::is_ascii_digit).collect();
     digits.parse().ok()
 }
 
-/// Where to look: the part of the environment that matters, so that tests can give another.
+/// Where to look: the relevant part of the environment, as a value so that tests can replace it.
 struct Places {
     bindir: Option<PathBuf>,
     path: Option<OsString>,
-    /// Patterns with at most one `*` a component.
+    /// Patterns with at most one `*` per component.
     usual: &'static [&'static str],
     os_release: String,
     mac: bool,
@@ -126,7 +126,7 @@ impl Places {
         Err(NoPrograms { wanted, found, bindir: self.bindir.clone(), install })
     }
 
-    /// Lazily, because every folder looked into costs a process or two.
+    /// The folders to search. Lazy, because checking a folder may start a process or two.
     fn folders(&self) -> Box<dyn Iterator<Item = PathBuf> + '_> {
         if let Some(dir) = &self.bindir {
             return Box::new(std::iter::once(dir.clone()));
@@ -137,7 +137,7 @@ impl Places {
         Box::new(path.chain(configured).chain(usual))
     }
 
-    /// What `pg_config` of PATH says; Debian's names the newest installed version's folder.
+    /// The folder that `pg_config` in PATH prints; Debian's prints that of the newest installed version.
     fn configured(&self) -> Option<PathBuf> {
         let pg_config = std::env::split_paths(self.path.as_ref()?)
             .map(|dir| dir.join("pg_config"))
@@ -148,7 +148,7 @@ impl Places {
     }
 }
 
-/// The folders that a pattern stands for, the highest number first (`16` before `9.6`).
+/// The folders that match a pattern, the highest number first (`16` before `9.6`).
 fn expand(pattern: &str) -> Vec<PathBuf> {
     let mut found = vec![PathBuf::from("/")];
     for part in pattern.split('/').filter(|part| !part.is_empty()) {
@@ -174,7 +174,7 @@ fn expand(pattern: &str) -> Vec<PathBuf> {
     found
 }
 
-/// What to type to install PostgreSQL's server on this system.
+/// The command that installs the PostgreSQL server on this system.
 fn install_line(os_release: &str, mac: bool, wanted: Option<u32>) -> String {
     let field = |name: &str| {
         let line = os_release.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('='));
@@ -220,23 +220,23 @@ impl std::fmt::Display for NoPrograms {
             )?,
             (Some(wanted), false) => write!(
                 f,
-                "The data directory was made by PostgreSQL {wanted}, and that version is not found on this \
-                 machine (there is {there})."
+                "The data directory was made by PostgreSQL {wanted}, and that version is not installed here \
+                 (found: {there})."
             )?,
             (None, true) => f.write_str("No PostgreSQL is found on this machine.")?,
             (None, false) => write!(
                 f,
-                "The PostgreSQL on this machine is too old: {OLDEST} or later is needed (there is {there})."
+                "The PostgreSQL on this machine is too old: {OLDEST} or later is required (found: {there})."
             )?,
         }
         if let Some(dir) = &self.bindir {
-            write!(f, " Only {} was looked into, because PG_BINDIR says so.", dir.display())?;
+            write!(f, " Only {} was searched, because PG_BINDIR is set.", dir.display())?;
         }
         write!(
             f,
             "\nOne of these helps:\n  \
              - install it:                    {}\n  \
-             - use a server that runs:        DATABASE_URL=postgres://USER:PASSWORD@HOST/DATABASE\n  \
+             - use a running server:          DATABASE_URL=postgres://USER:PASSWORD@HOST/DATABASE\n  \
              - run both in containers:        docker compose up",
             self.install
         )
@@ -250,7 +250,7 @@ mod tests {
     use super::*;
     use std::os::unix::fs::PermissionsExt;
 
-    /// A folder with a `postgres` that claims a version.
+    /// A folder with a `postgres` that prints a version.
     fn fake(root: &Path, name: &str, version: &str) -> PathBuf {
         let dir = root.join(name);
         std::fs::create_dir_all(&dir).expect("a folder");

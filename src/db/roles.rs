@@ -1,13 +1,13 @@
-//! Who may do what in the database.
+//! The database roles and their rights.
 //!
 //! - the superuser sets a private cluster up, and does what only a superuser may (WAL removal);
 //! - the owner owns the tables and migrates;
-//! - the service answers requests. It reads and adds; it changes and deletes only what is no
-//!   evidence. Triggers say the same; this holds even where somebody drops a trigger;
-//! - the publisher reads two columns of one table: what the register publishes anyway.
+//! - the service handles requests. It reads and adds rows; it changes and deletes only rows that are
+//!   not evidence. Triggers enforce the same; the rights hold even if a trigger is dropped;
+//! - the publisher reads two columns of one table, which the register publishes anyway.
 //!
-//! On somebody else's server the given role is the owner, and service and publisher are roles that
-//! connections switch to, where the given role may make them.
+//! On a given server the given role is the owner. Service and publisher are roles that connections
+//! switch to, if the given role may create them.
 
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Executor};
@@ -18,37 +18,37 @@ use super::scram::Verifier;
 pub const SUPERUSER: &str = "ormantrace_superuser";
 /// Role that owns the tables of a private cluster.
 pub const OWNER: &str = "ormantrace_owner";
-/// Role that answers requests.
+/// Role that handles requests.
 pub const SERVICE: &str = "ormantrace_service";
 /// Role that publishes the register.
 pub const PUBLISHER: &str = "ormantrace_publisher";
 /// Database of a private cluster.
 pub const DATABASE: &str = "ormantrace";
 
-/// Tables whose rows are evidence: the service adds rows and can never change or delete one.
-/// Whoever adds an append-only table adds its name here; `tests/append_only.rs` tries them.
+/// Tables of evidence: the service adds rows and can never change or delete one. A new append-only
+/// table must be listed here; `tests/cluster.rs` and `tests/api/register.rs` try to change them.
 pub const EVIDENCE: &[&str] = &["event", "leaf"];
 
 /// Tables that only the owner writes.
 const OWNERS_OWN: &[&str] = &["_sqlx_migrations"];
 
-/// Key of the advisory lock around setting up. The bytes spell `ormantr0`.
+/// Key of the advisory lock around the setup. The bytes spell `ormantr0`.
 const SETTING_UP: i64 = i64::from_be_bytes(*b"ormantr0");
 
-/// Makes roles and database of a private cluster, or puts their passwords right, given as
-/// verifiers. May be run again after it was cut off anywhere.
+/// Creates the roles and the database of a private cluster, and sets the roles' passwords, given as
+/// verifiers. May be run again after an interruption anywhere.
 pub(super) async fn set_up(
     superuser: &PgConnectOptions,
     passwords: [(&str, Verifier); 3],
 ) -> sqlx::Result<()> {
     let mut postgres = superuser.clone().database("postgres").connect().await?;
-    // A task that joins may find the same unfinished. The lock goes with the connection.
+    // A command that joins may find the same unfinished setup. Closing the connection releases the lock.
     sqlx::query("SELECT pg_advisory_lock($1)").bind(SETTING_UP).execute(&mut postgres).await?;
     for (role, verifier) in passwords {
         if !exists(&mut postgres, "SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = $1)", role).await? {
             run(&mut postgres, format!("CREATE ROLE {role}")).await?;
         }
-        // A verifier has no character that SQL would take for the end of it.
+        // A verifier has no quote, which would end the SQL string.
         run(
             &mut postgres,
             format!(
@@ -59,22 +59,23 @@ pub(super) async fn set_up(
         .await?;
     }
     if !exists(&mut postgres, "SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)", DATABASE).await? {
-        // A copy of the C library's or the builtin sorting that initdb chose.
+        // template0 has the locale that initdb was given.
         run(&mut postgres, format!("CREATE DATABASE {DATABASE} OWNER {OWNER} TEMPLATE template0")).await?;
     }
-    // Who has the owner's rights has the others' anyway, and may show that they can do no more.
+    // The owner has the rights of both anyway, and as a member can switch to them to show that they have
+    // no more.
     run(&mut postgres, format!("GRANT {SERVICE}, {PUBLISHER} TO {OWNER}")).await?;
     run(&mut postgres, format!("REVOKE ALL ON DATABASE {DATABASE} FROM PUBLIC")).await?;
     run(&mut postgres, format!("GRANT CONNECT ON DATABASE {DATABASE} TO {SERVICE}, {PUBLISHER}")).await?;
     let mut database = superuser.clone().database(DATABASE).connect().await?;
-    // Up to PostgreSQL 14 everybody may make tables in the schema `public`.
+    // Up to PostgreSQL 14 every role may create tables in the schema `public`.
     run(&mut database, format!("ALTER SCHEMA public OWNER TO {OWNER}")).await?;
     run(&mut database, "REVOKE ALL ON SCHEMA public FROM PUBLIC".to_owned()).await?;
     database.close().await?;
     postgres.close().await
 }
 
-/// Makes a role to switch to on a server that is not ours, if the connected role may; whether
+/// Creates a role to switch to on a given server, if the connected role may. Returns whether
 /// connections can switch to it.
 pub(super) async fn ensure(owner: &mut PgConnection, role: &'static str) -> sqlx::Result<bool> {
     let row: (bool, bool, bool) = sqlx::query_as(
@@ -95,7 +96,8 @@ pub(super) async fn ensure(owner: &mut PgConnection, role: &'static str) -> sqlx
             return Ok(false);
         }
         let created = run(owner, format!("CREATE ROLE {role} NOLOGIN")).await;
-        // Roles belong to the whole server: an instance on another of its databases may be quicker.
+        // Roles belong to the server, not to one database: an instance on another of its databases may
+        // have created the role first.
         if let Err(error) = created
             && !matches!(code(&error).as_deref(), Some("42710" | "23505"))
         {
@@ -106,13 +108,13 @@ pub(super) async fn ensure(owner: &mut PgConnection, role: &'static str) -> sqlx
         if !may_create {
             return Ok(false);
         }
-        // Refused where another administrator made the role: then the given role has to do.
+        // Refused if another administrator created the role: then the given role is used.
         let _ = run(owner, format!("GRANT {role} TO CURRENT_USER")).await;
     }
     may_switch(owner, role).await
 }
 
-/// Whether this connection's role may become `role`, which is another that there is.
+/// Whether this connection's role may switch to `role`, which must exist and be another role.
 pub(super) async fn may_switch(connection: &mut PgConnection, role: &'static str) -> sqlx::Result<bool> {
     sqlx::query_scalar(
         "SELECT coalesce((SELECT pg_has_role(current_user, oid, 'MEMBER') AND rolname <> current_user
@@ -123,10 +125,10 @@ pub(super) async fn may_switch(connection: &mut PgConnection, role: &'static str
     .await
 }
 
-/// Gives the publisher the two columns of `leaf` that are public anyway, and nothing else of it.
+/// Grants the publisher SELECT on the two columns of `leaf` that are public anyway, and nothing else.
 ///
 /// # Errors
-/// The database's own.
+/// Errors from the database.
 pub(super) async fn grant_publisher(owner: &mut PgConnection) -> sqlx::Result<()> {
     let right: bool = sqlx::query_scalar(
         "SELECT has_schema_privilege($1, 'public', 'USAGE')
@@ -152,11 +154,11 @@ pub(super) async fn grant_publisher(owner: &mut PgConnection) -> sqlx::Result<()
     .await
 }
 
-/// Gives the service what it may do with every table, view and sequence that there is, and takes
-/// what it may not. Only what differs is touched: a start without migrations changes nothing.
+/// Grants the service its rights on every table, view and sequence, and revokes all others. Only
+/// rights that differ are changed: a start without migrations changes nothing.
 ///
 /// # Errors
-/// The database's own.
+/// Errors from the database.
 pub async fn grant_service(owner: &mut PgConnection) -> sqlx::Result<()> {
     let schema: bool = sqlx::query_scalar("SELECT has_schema_privilege($1, 'public', 'USAGE')")
         .bind(SERVICE)
@@ -165,7 +167,7 @@ pub async fn grant_service(owner: &mut PgConnection) -> sqlx::Result<()> {
     if !schema {
         run(owner, format!("GRANT USAGE ON SCHEMA public TO {SERVICE}")).await?;
     }
-    // The name comes quoted from PostgreSQL itself.
+    // PostgreSQL itself quotes the name.
     let relations: Vec<(String, String, bool, bool, bool, bool, bool)> = sqlx::query_as(
         "SELECT c.oid::regclass::text, c.relname::text, c.relkind = 'S',
                 has_table_privilege($1, c.oid, 'SELECT'),
@@ -197,7 +199,7 @@ pub async fn grant_service(owner: &mut PgConnection) -> sqlx::Result<()> {
     Ok(())
 }
 
-/// What the service may do with a table or sequence of that name.
+/// The rights of the service on a table or sequence of that name.
 fn rights(name: &str, sequence: bool) -> &'static [&'static str] {
     if sequence {
         &["SELECT", "UPDATE"]
@@ -210,7 +212,7 @@ fn rights(name: &str, sequence: bool) -> &'static [&'static str] {
     }
 }
 
-/// SQL that we composed from our own constants, and from names that PostgreSQL quoted.
+/// Runs SQL that is composed of constants, verifiers, and names that PostgreSQL quoted.
 async fn run(connection: &mut PgConnection, sql: String) -> sqlx::Result<()> {
     connection.execute(sqlx::raw_sql(AssertSqlSafe(sql))).await.map(drop)
 }

@@ -1,27 +1,28 @@
-//! What PostgreSQL keeps instead of a password (RFC 5803, as its `scram-common.c` writes it).
+//! The verifier that PostgreSQL stores instead of a password (RFC 5803, as its `scram-common.c` writes it).
 //!
-//! Made here, so that no password of a role ever travels in SQL, and with few iterations: they
-//! slow guessing down, and nobody guesses 256 random bits, while every new connection pays.
+//! It is computed here, so that no password of a role is ever sent in SQL. It has few iterations:
+//! they only slow guessing down, 256 random bits cannot be guessed, and every new connection
+//! would pay for them.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::{Digest, Sha256};
 
-/// PostgreSQL takes any number from 1.
+/// PostgreSQL accepts any number from 1.
 const ITERATIONS: u32 = 16;
 
-/// What PostgreSQL keeps of a password: a type, so that no password is taken for one.
+/// A SCRAM verifier. A type of its own, so that a password cannot be passed in its place.
 #[derive(Debug)]
 pub struct Verifier(String);
 
 impl Verifier {
-    /// Of a password of ASCII characters (others would need `SASLprep` first).
+    /// The verifier of an ASCII password (other characters would need `SASLprep` first).
     pub(in crate::db) fn new(password: &str, salt: [u8; 16]) -> Self {
         Self(verifier(password, salt))
     }
 
-    /// As it goes into SQL: of letters, digits and `$:+/=-`.
+    /// The text for SQL; it has only letters, digits and `$:+/=-`.
     pub(in crate::db) fn as_str(&self) -> &str {
         &self.0
     }
@@ -58,7 +59,7 @@ fn hmac(key: &[u8], message: &[u8]) -> [u8; 32] {
 mod tests {
     use super::*;
 
-    /// Made by Python: `hashlib.pbkdf2_hmac("sha256", b"pencil", bytes(range(16)), 16)`, then `hmac`.
+    /// Computed by Python: `hashlib.pbkdf2_hmac("sha256", b"pencil", bytes(range(16)), 16)`, then `hmac`.
     #[test]
     fn agrees_with_another_implementation() {
         let salt: [u8; 16] = std::array::from_fn(|n| u8::try_from(n).expect("small"));

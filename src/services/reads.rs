@@ -1,9 +1,8 @@
-//! What is read most, through readers that merge it ([`merge`]): whose a token is, what a seal says,
-//! how a log stands, what happened to it.
+//! Hot reads, through batch loaders ([`merge`]): the caller of a token, seals, a log, and its history.
 //!
-//! They have connections of their own, so that no flood of reads takes one from the writes. Every
-//! answer is decided for its asker alone, from rows that were read after he asked; only the names of
-//! organisations are remembered, and said where a row of that kind proves them fresh.
+//! The loaders have their own connections, so that a flood of reads takes none from the writes. Every
+//! response is decided for its caller alone, from rows that were read after the query arrived. Only
+//! organisation names are cached, and only used while the row's erasure epoch is unchanged.
 
 use crate::base::error::{Error, Result};
 use crate::base::token::Token;
@@ -24,21 +23,21 @@ use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
-/// One statement of a merged reader takes milliseconds; one that takes this long is given up.
+/// Timeout of one merged statement, which normally takes milliseconds.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// The same for whoever is asked for alone, page by page.
+/// The same for a query that runs alone, page by page.
 const LONG_PATIENCE: Duration = Duration::from_secs(20);
-/// How long one waits for room for a long history.
+/// How long a long history waits for its memory permits.
 const ROOM_WAIT: Duration = Duration::from_secs(2);
-/// A history of more events is a long one, and goes its own way.
+/// Maximum number of events of a short history. A longer one has its own loader and memory permits.
 const SHORT: u32 = 100;
-/// Events of long histories that lie in memory at once. An event takes about 2 kB.
+/// Maximum number of events of long histories in memory at once. An event takes about 2 kB.
 const ROOM: u32 = 8_000;
 
 const CALLERS: Bounds =
     Bounds { name: "callers", connections: 1, queue: 1_024, askers: 64, cost: 64, patience: PATIENCE };
 const SEALS: Bounds = Bounds { name: "seals", connections: 1, ..CALLERS };
-/// Checks of many seals at once: at most 1,000 codes each, one after the other.
+/// Checks of many seals: at most 1,000 codes each, one check after the other.
 const MANY_SEALS: Bounds =
     Bounds { name: "many_seals", queue: 64, askers: 1, patience: LONG_PATIENCE, ..CALLERS };
 const LOGS: Bounds = Bounds { name: "logs", ..CALLERS };
@@ -47,7 +46,7 @@ const TELLINGS: Bounds = Bounds { name: "histories", cost: 2_000, ..CALLERS };
 const LONG_TELLINGS: Bounds =
     Bounds { name: "long_histories", queue: 64, askers: 1, patience: LONG_PATIENCE, ..CALLERS };
 
-/// The readers. Clones share them.
+/// The batch loaders. Clones share them.
 #[derive(Clone)]
 pub struct Reads {
     callers: Merged<Presented>,
@@ -61,7 +60,7 @@ pub struct Reads {
 }
 
 impl Reads {
-    /// Readers of the database of `pool`, in the same role, on connections that are not the pool's.
+    /// Loaders for the database of `pool`, in the same role, on connections of their own.
     ///
     /// # Panics
     /// Outside a tokio runtime.
@@ -70,7 +69,7 @@ impl Reads {
         Self::new(pool.connect_options().as_ref().clone())
     }
 
-    /// Readers of a database. Nothing is connected before it is needed.
+    /// Loaders for a database. Each connection is opened when it is first needed.
     ///
     /// # Panics
     /// Outside a tokio runtime.
@@ -89,43 +88,43 @@ impl Reads {
         }
     }
 
-    /// Whose a token is, if it is valid now.
+    /// The caller that a token belongs to, if the token is valid at `now`.
     ///
     /// # Errors
-    /// The database is away, or too many ask.
+    /// The database is unavailable, or too many queries wait.
     pub async fn caller(&self, token: &Token, now: DateTime<Utc>) -> Result<Option<Caller>> {
         self.presented(Presented::new(token, now)).await
     }
 
-    /// Whose a token is, if it is valid at the time of the call.
+    /// The caller that a token belongs to, if the token is valid at the time of the request.
     ///
     /// # Errors
-    /// The database is away, or too many ask.
+    /// The database is unavailable, or too many queries wait.
     pub async fn presented(&self, token: Presented) -> Result<Option<Caller>> {
         self.callers.ask(token).await
     }
 
-    /// What is known of seals, in their order; nothing for who sends a bad token along.
+    /// The data of seals, in their order; `None` if the request's token is invalid.
     ///
     /// # Errors
-    /// The database is away, or too many ask.
+    /// The database is unavailable, or too many queries wait.
     pub async fn seals(&self, sought: Sought) -> Result<Option<Vec<Found>>> {
         let many = batching::Question::cost(&sought) > SEALS.cost;
         if many { self.many_seals.ask(sought).await } else { self.seals.ask(sought).await }
     }
 
-    /// A log, and who asks; nothing if it is absent or the token is bad.
+    /// A log, and the caller; `None` if there is no such log or the token is invalid.
     ///
     /// # Errors
-    /// The database is away, or too many ask.
+    /// The database is unavailable, or too many queries wait.
     pub async fn log(&self, look: Look) -> Result<Option<(Caller, LogRow)>> {
         self.logs.ask(look).await
     }
 
-    /// What happened to a log. A long history waits for room in memory, and holds up no short one.
+    /// The history of a log. A long history waits for memory permits, and does not delay short ones.
     ///
     /// # Errors
-    /// The database is away, or too many ask; a stored event that cannot be read.
+    /// The database is unavailable, or too many queries wait; a stored event that cannot be decoded.
     pub async fn tell(&self, telling: Telling) -> Result<Told> {
         let telling = telling.with(&self.names);
         if let Some(told) = telling.remembered() {
@@ -169,7 +168,7 @@ impl Reads {
     /// short one, which needs none.
     ///
     /// # Errors
-    /// Overloaded, if long histories take all of it.
+    /// Overloaded, if other long histories hold the permits.
     pub async fn room(&self, events: u32) -> Result<Option<OwnedSemaphorePermit>> {
         if events <= SHORT {
             return Ok(None);
@@ -182,9 +181,9 @@ impl Reads {
     }
 }
 
-/// For connections of a merging queue: every statement is a walk down primary keys for whatever was
-/// asked, so it is planned once and for all, and never as a scan of a table: not even of one that is
-/// small, or that nobody has analysed yet.
+/// Options for the connections of a batch loader. Every statement looks rows up by primary key, so it is
+/// planned once, whatever its parameters, and never as a table scan: not even for a table that is small
+/// or not yet analysed.
 #[must_use]
 pub fn planned_once(database: PgConnectOptions) -> PgConnectOptions {
     database.options([
@@ -197,8 +196,8 @@ pub fn planned_once(database: PgConnectOptions) -> PgConnectOptions {
     ])
 }
 
-/// A reader's connection. A commit here notes the use of a key and nothing else, so nobody waits for the
-/// disk.
+/// Options for a connection of the read loaders. Their only write is the time of
+/// a key's last use, so commits do not wait for the disk.
 #[must_use]
 pub fn of_readers(database: PgConnectOptions) -> PgConnectOptions {
     planned_once(database).application_name("ormantrace-reader").options([("synchronous_commit", "off")])

@@ -1,14 +1,14 @@
-//! Whether a position can be in Kazakhstan at all.
+//! Checks whether a position can be in Kazakhstan.
 
 use super::{Position, distance_to_line_m};
 use geo::Intersects as _;
 use std::sync::LazyLock;
 
-/// How far outside the outline a position still passes, in metres.
+/// How far outside the outline a position is still accepted, in metres.
 ///
 /// The outline has one vertex for some 130 km of border, mostly to a tenth of a degree, so it may be off by
-/// about as much. It is there to notice a position in another country or on another continent, not to
-/// judge the border; Bishkek and Tashkent, just across it, are told apart.
+/// about as much. Its purpose is to notice a position in another country or on another continent, not to
+/// decide the border; Bishkek and Tashkent, just across it, are recognised as outside.
 pub const OUTLINE_MARGIN_M: f64 = 12_000.0;
 
 /// The outline, longitude and latitude, closed: the land border and the Caspian shore, entered by hand
@@ -34,8 +34,8 @@ const OUTLINE: [(f64, f64); 112] = [
 static COUNTRY: LazyLock<geo::Polygon> =
     LazyLock::new(|| geo::Polygon::new(OUTLINE.into_iter().collect(), Vec::new()));
 
-/// Whether a position lies in Kazakhstan, or near enough to its coarse outline not to be sure that it does
-/// not: within [`OUTLINE_MARGIN_M`] and the position's own accuracy.
+/// Whether a position is in Kazakhstan, or so near to the coarse outline that it may be: within
+/// [`OUTLINE_MARGIN_M`] plus the position's own accuracy.
 #[must_use]
 pub fn within_kazakhstan(position: Position) -> bool {
     let point = position.point();

@@ -5,23 +5,23 @@ use crate::base::error::Invalid;
 use geo::{Intersects as _, Validation as _};
 use serde_json::value::RawValue;
 
-/// The most vertices a plot may have, all rings together.
+/// Maximum number of vertices of a plot, in all its rings.
 pub const MAX_VERTICES: usize = 2_000;
 
-/// The most polygons a plot may have; checking that they do not overlap is quadratic.
+/// Maximum number of polygons of a plot; checking that they do not overlap is quadratic.
 pub const MAX_POLYGONS: usize = 32;
 
 /// A felling site on the map: a `Polygon` or `MultiPolygon` of RFC 7946, WGS 84, longitude first.
 ///
-/// Coordinates are rounded to seven decimals; the canonical text keeps rings and their order as they were
-/// sent, has no spaces, and minimal numbers.
+/// Coordinates are rounded to seven decimals. The canonical text has the rings in the order in which they
+/// were sent, no spaces, and minimal numbers.
 #[derive(Clone, Debug)]
 pub struct Plot {
     text: String,
     shape: geo::MultiPolygon,
 }
 
-/// Only these two members: what we would have to ignore is refused.
+/// Only these two members: any other would have to be ignored, so it is refused.
 #[derive(serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Geometry<'a> {
@@ -35,7 +35,7 @@ type Ring<'a> = Vec<Vec<&'a RawValue>>;
 impl Plot {
     /// Reads GeoJSON text.
     ///
-    /// Refusals: `plot-malformed` (not a bare `Polygon` or `MultiPolygon` geometry; a height is not taken),
+    /// Errors: `plot-malformed` (not a bare `Polygon` or `MultiPolygon` geometry; heights are not accepted),
     /// `plot-too-large` (more than [`MAX_VERTICES`] or [`MAX_POLYGONS`]), `plot-ring` (fewer than four
     /// positions, or not closed), `latitude-invalid`, `longitude-invalid`, `plot-invalid` (crosses itself,
     /// a hole outside, polygons that overlap).
@@ -49,7 +49,7 @@ impl Plot {
         }
     }
 
-    /// Reads a canonical text that [`Plot::parse`] once made, without looking for crossings again: that check
+    /// Reads a canonical text that [`Plot::parse`] made, without checking for crossings again: that check
     /// compares every edge with every other.
     pub fn from_stored(text: &str) -> Result<Self, Invalid> {
         Self::read(text)
@@ -126,14 +126,14 @@ impl Plot {
         Ok(Self { text, shape })
     }
 
-    /// The canonical GeoJSON text: what is stored, answered and hashed.
+    /// The canonical GeoJSON text, which is stored, hashed and returned in responses.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.text
     }
 
-    /// How far outside the plot a position lies, in metres; 0 inside and on the border. Its accuracy is
-    /// not taken off.
+    /// How far outside the plot a position is, in metres; 0 inside and on the border. Its accuracy is not
+    /// subtracted.
     #[must_use]
     pub fn distance_outside_m(&self, position: Position) -> f64 {
         let point = position.point();
@@ -224,8 +224,8 @@ impl utoipa::PartialSchema for Plot {
 impl utoipa::ToSchema for Plot {}
 
 impl crate::base::input::Read for Plot {
-    /// Reads the shape without looking for crossings, which takes too long for where requests are read:
-    /// whoever stores it has it checked by [`Plot::parse`] on a thread that may be busy.
+    /// Reads the shape without checking for crossings, which takes too long on the threads that parse
+    /// requests. Code that stores the plot must check it with [`Plot::parse`] on a blocking thread.
     fn read(node: crate::base::input::Node<'_>, errors: &mut crate::base::input::Errors) -> Option<Self> {
         let read = node.json().and_then(|text| Self::from_stored(&text));
         read.map_err(|invalid| errors.refuse(node, invalid)).ok()
@@ -336,7 +336,7 @@ mod tests {
 
     #[test]
     fn vertices_and_polygons_are_bounded() {
-        // A circle of so many corners, 1 km wide.
+        // A circle with `corners` corners, 1 km wide.
         let circle = |corners: i32| {
             let mut ring: Vec<String> = (0..corners)
                 .map(|at| {

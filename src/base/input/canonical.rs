@@ -1,4 +1,4 @@
-//! One byte form per content, to tell whether two requests say the same.
+//! One byte form per content, to decide whether two requests are equal.
 
 use super::tree::Kind;
 use super::{Document, Node, number};
@@ -6,9 +6,9 @@ use crate::base::error::Invalid;
 use std::fmt::Write as _;
 
 impl Document<'_> {
-    /// Writes the content without what does not matter: the order of keys, spaces, escapes, and how
-    /// a number is written (`0.330` and `33e-2` are one). It is JSON, but made to be hashed, not read:
-    /// numbers look odd. The order of a list and the difference of `null` from absence matter.
+    /// Writes the content so that insignificant differences vanish: the order of keys, spaces, escapes,
+    /// and how a number is written (`0.330` and `33e-2` are equal). It is JSON, but made for hashing, not
+    /// for people: numbers look odd. The order of a list, and `null` against absence, are significant.
     pub fn write_canonical(&self, out: &mut Vec<u8>) {
         let mut text = String::with_capacity(self.source.len() + self.decoded.len());
         write(self.root(), &mut text);

@@ -1,14 +1,14 @@
-//! Faults: the one that stops a body from being read at all, and the many that do not.
+//! Errors of a request: the one that makes a body unreadable, and the field errors of a readable one.
 
 use crate::base::error::{At, Entry, Invalid};
 use crate::base::input::Node;
 use std::borrow::Cow;
 
-/// So many entries an answer holds at most. A hostile batch could otherwise be answered with
-/// more bytes than it has; a person mends a thousand faults before asking for the next.
+/// Maximum number of field errors in a response. Otherwise the response to a hostile batch could have
+/// more bytes than the batch; a person corrects a thousand errors before needing to see more.
 pub const MOST_ENTRIES: usize = 1_000;
 
-/// The body (or query) is not what it says it is, so that nothing in it has a place: 400.
+/// The body (or query) does not have the declared format, so no field in it has a location: 400.
 ///
 /// Codes: `not-json`, `not-utf8`, `nul-character`, `lone-surrogate`, `duplicate-key`, `too-deep`,
 /// `too-many-values`, `too-large`, `not-csv`, `unknown-charset`, `not-a-query`.
@@ -23,7 +23,7 @@ pub struct Malformed {
 }
 
 impl Malformed {
-    /// A fault at byte `offset` of `source`.
+    /// An error at byte `offset` of `source`.
     pub(super) fn in_text(
         source: &[u8],
         offset: usize,
@@ -33,7 +33,7 @@ impl Malformed {
         let before = &source[..offset.min(source.len())];
         let line_start = before.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
         let line = before.split(|byte| *byte == b'\n').count();
-        // Bytes that continue a character do not move an editor's column.
+        // Continuation bytes of a UTF-8 character do not count as columns in an editor.
         let characters = before[line_start..].iter().filter(|byte| **byte & 0xC0 != 0x80).count();
         let at =
             At::Cell { line: u64::try_from(line).unwrap_or(u64::MAX), column: (characters + 1).to_string() };
@@ -55,7 +55,7 @@ impl From<Malformed> for Entry {
     }
 }
 
-/// Gathers the faults of one request. Beyond [`MOST_ENTRIES`] it only counts.
+/// Collects the field errors of one request. Beyond [`MOST_ENTRIES`] it only counts.
 #[derive(Debug, Default)]
 pub struct Errors {
     entries: Vec<Entry>,
@@ -69,25 +69,25 @@ impl Errors {
         Self::default()
     }
 
-    /// How many faults were found, those beyond the cap included.
+    /// Number of errors, including those beyond the limit.
     #[must_use]
     pub fn count(&self) -> usize {
         self.entries.len() + self.more
     }
 
-    /// Whether nothing is wrong so far.
+    /// Whether there are no errors so far.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty()
     }
 
-    /// Whether a further fault will only be counted, so that its sentence need not be worked out.
+    /// Whether a further error is only counted, so that its sentence need not be composed.
     #[must_use]
     pub fn is_full(&self) -> bool {
         self.entries.len() >= MOST_ENTRIES
     }
 
-    /// Adds a fault whose place is known.
+    /// Adds an error that has its location.
     pub fn push(&mut self, entry: Entry) {
         self.add(|| entry);
     }
@@ -97,31 +97,31 @@ impl Errors {
         self.add(|| Entry::invalid(node.at(), invalid));
     }
 
-    /// Refuses the member `name` of the object `node`, which need not be there.
+    /// Refuses the member `name` of the object `node`; the member may be absent.
     pub fn refuse_field(&mut self, node: Node<'_>, name: &str, invalid: Invalid) {
         self.add(|| Entry::invalid(node.at_field(name), invalid));
     }
 
-    /// What was read, if nothing at all was wrong; else every fault, and if there were more than
-    /// [`MOST_ENTRIES`], a last one of code `too-many-errors` that says how many more.
+    /// The value, if there were no errors; otherwise all errors, and if there were more than
+    /// [`MOST_ENTRIES`], a last one with code `too-many-errors` and the number of the others.
     pub fn finish<T>(self, read: Option<T>) -> Result<T, Vec<Entry>> {
         let Self { mut entries, more } = self;
         match read {
             Some(value) if entries.is_empty() => return Ok(value),
             None if entries.is_empty() => {
-                let detail = "This cannot be read.";
+                let detail = "The request cannot be read.";
                 entries.push(Entry::new(At::Pointer(String::new()), "unreadable", detail));
             }
             _ => {}
         }
         if more > 0 {
-            let detail = format!("{more} more faults are not listed.");
+            let detail = format!("{more} more errors are not listed.");
             entries.push(Entry::new(At::Pointer(String::new()), "too-many-errors", detail));
         }
         Err(entries)
     }
 
-    /// The place is worked out only for faults that are kept.
+    /// Takes a closure, so that the location is computed only for errors that are listed.
     fn add(&mut self, entry: impl FnOnce() -> Entry) {
         if self.is_full() {
             self.more += 1;

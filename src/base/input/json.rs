@@ -1,28 +1,28 @@
 //! JSON (RFC 8259), one strict pass over the bytes.
 //!
-//! Written here because neither serde's data model nor `serde_json::Value` keeps what the contract
-//! needs: digits as written, keys that came twice, and the place of every value.
+//! Our own parser, because neither serde's data model nor `serde_json::Value` preserves what the API
+//! promises: digits as written, duplicate keys, and the location of every value.
 
 use super::tree::{Builder, Kind, Origin, u32_of, usize_of};
 use super::{Document, Malformed};
 use std::borrow::Cow;
 
-/// A list or object may stand in so many others, itself included. The deepest request (a plot's
-/// multipolygon in a batch) needs 8.
+/// Maximum nesting of lists and objects. The deepest request (a plot's multipolygon in a batch) needs 8.
 const DEPTH: u32 = 32;
 
-/// The most values, keys included, of one body: twice a batch of 10,000 seals or 5,000 logs, and
-/// under 15 MB of memory.
+/// Maximum number of values, keys included, in one body: twice those of a batch of 10,000 seals or 5,000
+/// logs, and under 15 MB of memory.
 const VALUES: usize = 500_000;
 
-/// Up to so many keys an object's new key is compared with each; beyond, they are sorted at its end.
+/// Up to so many keys, each new key of an object is compared with all others; if there are more, the keys
+/// are sorted at the end of the object.
 const FEW_KEYS: usize = 32;
 
 impl<'s> Document<'s> {
     /// Reads a JSON body: UTF-8, with or without a byte order mark.
     ///
     /// # Errors
-    /// [`Malformed`], the first fault of form, with its line and character.
+    /// [`Malformed`], the first syntax error, with its line and character.
     pub fn parse(body: &'s [u8]) -> Result<Self, Malformed> {
         let bytes = body.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(body);
         if u32::try_from(bytes.len()).is_err() {
@@ -31,7 +31,7 @@ impl<'s> Document<'s> {
         let source = std::str::from_utf8(bytes).map_err(|error| {
             Malformed::in_text(bytes, error.valid_up_to(), "not-utf8", "The body is not valid UTF-8.")
         })?;
-        // A value takes some 16 bytes in the bodies we know.
+        // A value takes some 16 bytes in typical bodies.
         let items = Vec::with_capacity((bytes.len() / 16).min(VALUES));
         let mut parser =
             Parser { source, at: 0, built: Builder { items, decoded: String::new() }, keys: Vec::new() };
@@ -49,7 +49,7 @@ struct Parser<'s> {
     source: &'s str,
     at: usize,
     built: Builder,
-    /// Keys of the objects that are open now, innermost last.
+    /// Keys of the currently open objects, innermost last.
     keys: Vec<u32>,
 }
 
@@ -233,7 +233,7 @@ impl Parser<'_> {
             return Ok(());
         }
         let mut keys = self.keys.split_off(first);
-        // By text, then by place, so that the second of two equal ones is the one told.
+        // By text, then by position, so that the second of two equal keys is reported.
         keys.sort_unstable_by(|a, b| self.key_text(*a).cmp(self.key_text(*b)).then(a.cmp(b)));
         match keys.windows(2).find(|pair| self.key_text(pair[0]) == self.key_text(pair[1])) {
             Some(pair) => Err(self.duplicate(pair[1])),
@@ -243,7 +243,7 @@ impl Parser<'_> {
 
     fn duplicate(&self, key: u32) -> Malformed {
         let name: String = self.key_text(key).chars().take(50).collect();
-        let detail = format!("The key `{}` is there twice in one object.", name.escape_debug());
+        let detail = format!("The key `{}` appears twice in one object.", name.escape_debug());
         self.fault(usize_of(self.built.items[usize_of(key)].place), "duplicate-key", detail)
     }
 
@@ -281,7 +281,7 @@ impl Parser<'_> {
         Ok(self.built.leaf(Kind::Decoded, parent, start..self.built.decoded.len(), place))
     }
 
-    /// Goes on to what ends a plain stretch of a string: a quote, a backslash, a control character.
+    /// Skips to the end of a plain stretch of a string: a quote, a backslash or a control character.
     fn run(&mut self) {
         let rest = &self.source.as_bytes()[self.at..];
         let plain = rest.iter().position(|byte| matches!(byte, b'"' | b'\\' | 0..=0x1F));
@@ -312,7 +312,7 @@ impl Parser<'_> {
 
     fn unicode(&mut self, backslash: usize) -> Result<char, Malformed> {
         let lone = |parser: &Self| {
-            parser.fault(backslash, "lone-surrogate", "Half of a surrogate pair stands without the other.")
+            parser.fault(backslash, "lone-surrogate", "Half of a surrogate pair is missing.")
         };
         let code = match self.hex()? {
             0 => return Err(self.nul(backslash)),

@@ -1,15 +1,15 @@
-//! The macros that declare request types and hook in domain types.
+//! The macros that declare request types and make domain types readable.
 
 /// Declares request types: the struct (`Clone`, `Debug`), its OpenAPI schema with its docs and
-/// without additional properties, and [`Read`](crate::base::input::Read) that finds every fault in it.
+/// without additional properties, and [`Read`](crate::input::Read), which finds every error in it.
 ///
-/// - `Option<T>` may be absent or `null`; all else is `required`.
-/// - `Vec<T> [1..=5000]` (or `Option<Vec<T>>`) bounds a list, in the schema too.
-/// - A field named by a keyword is written `r#type`.
+/// - `Option<T>` may be absent or `null`; every other field is `required`.
+/// - `Vec<T> [1..=5000]` (or `Option<Vec<T>>`) limits the length of a list, in the schema too.
+/// - A field with a keyword as its name is written `r#type`.
 /// - Attributes are passed on: `#[schema(example = "...")]` on a field,
 ///   `#[derive(utoipa::IntoParams)] #[into_params(parameter_in = Query)]` on a query's struct.
-/// - `=> Path;` after the struct names a `fn(&Self, Node<'_>, &mut Errors)` for what concerns
-///   more than one field; it runs if every field could be read.
+/// - `=> Path;` after the struct names a `fn(&Self, Node<'_>, &mut Errors)` for rules about more than
+///   one field; it runs if every field could be read.
 macro_rules! input {
     ($(
         $(#[$attr:meta])*
@@ -62,7 +62,7 @@ macro_rules! read_field {
     };
 }
 
-/// Hooks in domain types that are strings: each has `parse(&str) -> Result<Self, E>` with `E: Into<Invalid>`.
+/// Makes string domain types readable: each has `parse(&str) -> Result<Self, E>` with `E: Into<Invalid>`.
 macro_rules! parse_text {
     ($($type:ty),+ $(,)?) => {$(
         impl $crate::base::input::ParseText for $type {
@@ -82,8 +82,8 @@ macro_rules! parse_text {
     )+};
 }
 
-/// Hooks in domain types that are JSON numbers: each has `parse(&str) -> Result<Self, E>` with
-/// `E: Into<Invalid>`, which gets plain digits as they were sent and must refuse what it would round.
+/// Makes domain types that are JSON numbers readable: each has `parse(&str) -> Result<Self, E>` with
+/// `E: Into<Invalid>`, which gets plain digits as sent, and must refuse a number that it would round.
 macro_rules! parse_number {
     ($($type:ty),+ $(,)?) => {$(
         impl $crate::base::input::ParseNumber for $type {

@@ -1,25 +1,25 @@
-//! Reading what a stranger sent: JSON, CSV and query strings, through one door.
+//! Reading untrusted requests: JSON, CSV and query strings, through one interface.
 //!
-//! What the door promises:
-//! - every fault of a request at once, each with its place, code and sentence,
-//! - numbers reach their parser digit by digit as they were written; there is no `f64` on the way,
-//! - unknown fields, fields given twice, NUL characters and wrong types are refused, never ignored,
-//! - work and memory are bounded by the size of the body, whatever is in it.
+//! Promises:
+//! - all field errors of a request at once, each with its location, code and sentence,
+//! - numbers reach their parser digit by digit as they were written, and never as `f64`,
+//! - unknown fields, duplicate fields, NUL characters and wrong types are refused, never ignored,
+//! - work and memory are bounded by the size of the body, whatever it contains.
 //!
-//! [`Document::parse`], [`Document::query`] and [`Table::document`] each make a [`Document`];
-//! what cannot become one is [`Malformed`] (400). A type that implements [`Read`] is then read
-//! from it with all faults gathered (422). A request type is declared once, with `input!`;
-//! a domain type is hooked in with one line, `parse_text!(SealNumber)` or `parse_number!(Volume)`.
+//! [`Document::parse`], [`Document::query`] and [`Table::document`] each make a [`Document`]; input
+//! that cannot become one is [`Malformed`] (400). A type that implements [`Read`] is then read from it,
+//! and all field errors are collected (422). A request type is declared once, with `input!`; a domain
+//! type is added with one line, `parse_text!(SealNumber)` or `parse_number!(Volume)`.
 //!
 //! ```text
 //! input! {
 //!     /// One load of seals.
 //!     pub struct Delivery {
-//!         /// Whose they become.
+//!         /// The new holder.
 //!         pub holder_bin: Bin,
 //!         /// The seals, in the order of their numbers.
 //!         pub seals: Vec<NewSeal> [1..=10_000],
-//!         /// Anything worth saying.
+//!         /// A remark.
 //!         pub note: Option<Note>,
 //!     }
 //!     => Delivery::check;
@@ -45,7 +45,7 @@ pub use sheet::{Sheet, csv_safe};
 pub use table::{Layout, Table};
 pub use tree::{Document, Items, Members, Node};
 
-/// The name of a field as it is sent: without the `r#` of a Rust keyword.
+/// The name of a field as sent: without the `r#` of a Rust keyword.
 #[doc(hidden)]
 #[must_use]
 pub const fn field_name(ident: &'static str) -> &'static str {

@@ -4,8 +4,8 @@ use crate::base::error::Invalid;
 use std::borrow::Cow;
 use std::fmt::Write as _;
 
-/// A number has at most so many characters, also when it is written without its exponent. The
-/// longest the contract knows has 12; `1e999999999` must not become a gigabyte.
+/// Maximum number of characters of a number, also when it is written without its exponent. The longest
+/// number in the API has 12; `1e999999999` must not become a gigabyte.
 const LONGEST: usize = 64;
 
 fn too_long() -> Invalid {
@@ -24,11 +24,11 @@ pub(super) fn plain(text: &str) -> Result<Cow<'_, str>, Invalid> {
     let exponent = parts.exponent.ok_or_else(too_long)?;
     let (whole, fraction) = (parts.whole, parts.fraction);
     let mut digits = format!("{whole}{fraction}");
-    // Where the point comes to stand, counted from the left of `digits`.
+    // Position of the decimal point, counted from the left of `digits`.
     let point = i64::try_from(whole.len()).unwrap_or(i64::MAX).saturating_add(exponent);
     let longest = i64::try_from(LONGEST).unwrap_or(i64::MAX);
     if !(-longest..=longest).contains(&point) {
-        // Zero is zero whatever its exponent, but who writes 0e999 has no honest reason to.
+        // Zero is zero whatever its exponent, but there is no honest reason to write 0e999.
         return Err(too_long());
     }
     let plain = if let Ok(point @ 1..) = usize::try_from(point) {
@@ -51,7 +51,7 @@ pub(super) fn plain(text: &str) -> Result<Cow<'_, str>, Invalid> {
 
 /// A number in a cell or query parameter: `-`, digits, a point (in a table also a comma), digits.
 ///
-/// No exponent: a spreadsheet shows one where it has dropped digits. No sign between thousands.
+/// No exponent: a spreadsheet writes one where it has dropped digits. No thousands separator.
 pub(super) fn cell(text: &str, comma: bool) -> Result<Cow<'_, str>, Invalid> {
     if text.len() > LONGEST {
         return Err(too_long());
@@ -65,7 +65,7 @@ pub(super) fn cell(text: &str, comma: bool) -> Result<Cow<'_, str>, Invalid> {
     if !all_digits(whole) || !fraction.is_none_or(all_digits) {
         let signs = if comma { "a decimal comma or point" } else { "a decimal point" };
         let detail = format!(
-            "Expected a number: digits, perhaps {signs}, no spaces, no signs between thousands, no exponent."
+            "Expected a number: digits, perhaps {signs}, no spaces, no thousands separators, no exponent."
         );
         return Err(Invalid::new("not-a-number", detail));
     }
@@ -89,7 +89,7 @@ pub(super) fn cell(text: &str, comma: bool) -> Result<Cow<'_, str>, Invalid> {
 }
 
 /// Writes a JSON number so that equal values are equal bytes: `1.50`, `15e-1` and `0.15E1` all `15e-1`.
-/// One that no reader would take for its length is written as it stands.
+/// A number that is too long to be valid is written unchanged.
 pub(super) fn write_normal(text: &str, out: &mut String) {
     let parts = Parts::of(text).unwrap_or_else(|| Parts::without_exponent(text));
     let Some(exponent) = parts.exponent.filter(|_| text.len() <= LONGEST) else {
@@ -104,7 +104,7 @@ pub(super) fn write_normal(text: &str, out: &mut String) {
         out.push('0');
         return;
     }
-    // At most 64 characters, so that neither length can bring the sum past an i128.
+    // At most 64 characters, so neither length can overflow the i128.
     let exponent = i128::from(exponent) - i128::try_from(parts.fraction.len()).unwrap_or_default()
         + i128::try_from(dropped).unwrap_or_default();
     if parts.negative {
@@ -121,7 +121,7 @@ struct Parts<'t> {
     negative: bool,
     whole: &'t str,
     fraction: &'t str,
-    /// `None` if it is beyond an i64.
+    /// `None` if it does not fit in an i64.
     exponent: Option<i64>,
 }
 

@@ -5,12 +5,12 @@ use super::{Document, Malformed};
 use crate::base::error::{At, Entry};
 use std::borrow::Cow;
 
-/// No route knows more than ten; each new one is compared with all before it.
+/// Maximum number of parameters. No route has more than ten; each is compared with all before it.
 const MOST_PARAMETERS: usize = 100;
 
 impl Document<'_> {
     /// Reads the query of a URL (`application/x-www-form-urlencoded`, without the `?`). A parameter
-    /// that is there twice is a fault of the later reading (422, `duplicate-parameter`).
+    /// that appears twice is reported when the document is read (422, `duplicate-parameter`).
     ///
     /// # Errors
     /// [`Malformed`]: a broken percent escape or bytes that are not UTF-8 (`not-a-query`), a NUL (`nul-character`),
@@ -30,7 +30,7 @@ impl Document<'_> {
             let name = decode(name, "")?;
             let value = decode(value, &name)?;
             if names.contains(&name) {
-                let detail = "This parameter is there twice.";
+                let detail = "This parameter appears twice.";
                 faults.push(Entry::new(At::Query(Cow::Owned(name)), "duplicate-parameter", detail));
                 continue;
             }

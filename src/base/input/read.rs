@@ -1,4 +1,4 @@
-//! How a Rust value is read from a [`Node`].
+//! Reading Rust values from a [`Node`].
 
 use super::{Errors, Node};
 use crate::base::error::Invalid;
@@ -7,16 +7,16 @@ use chrono::{DateTime, Datelike, FixedOffset, NaiveDate, SubsecRound, Timelike};
 use rust_decimal::Decimal;
 use uuid::{Uuid, Variant};
 
-/// A value that can be read from what a stranger sent.
+/// A value that can be read from untrusted input.
 ///
-/// `None` always comes with at least one fault in `errors`; `Some` may too, if what is wrong does
-/// not hinder making the value, so that later checks can find more. Only [`Errors::finish`] decides.
+/// `None` always comes with at least one error in `errors`. `Some` may too, if the error does not
+/// prevent making the value, so that later checks can find more. Only [`Errors::finish`] decides.
 pub trait Read: Sized {
-    /// Reads the value of `node`, adding every fault in it.
+    /// Reads the value of `node`, and adds every error in it.
     fn read(node: Node<'_>, errors: &mut Errors) -> Option<Self>;
 
-    /// What it means that `object` has no member `name`, or `null` there: a fault `required`,
-    /// except for what is optional.
+    /// The value if `object` has no member `name`, or `null` there: the error `required`, except for
+    /// optional types.
     fn absent(object: Node<'_>, name: &'static str, errors: &mut Errors) -> Option<Self> {
         errors.refuse_field(object, name, Invalid::new("required", format!("`{name}` is required.")));
         None
@@ -25,13 +25,13 @@ pub trait Read: Sized {
 
 /// A domain type with one parser for its text. `parse_text!` implements it by the type's `parse`.
 pub trait ParseText: Sized {
-    /// The value, or why not.
+    /// The value, or why the text is invalid.
     fn parse_text(text: &str) -> Result<Self, Invalid>;
 }
 
 /// A domain type that is a JSON number. `parse_number!` implements it by the type's `parse`.
 pub trait ParseNumber: Sized {
-    /// Gets the digits as they were sent (see [`Node::number`]); must never round them.
+    /// Parses the digits as sent (see [`Node::number`]); must never round them.
     fn parse_number(digits: &str) -> Result<Self, Invalid>;
 }
 
@@ -47,7 +47,7 @@ pub fn read_number<T: ParseNumber>(node: Node<'_>, errors: &mut Errors) -> Optio
     read.map_err(|invalid| errors.refuse(node, invalid)).ok()
 }
 
-/// Absent and `null` are the same: nothing.
+/// Absent and `null` both mean `None`.
 impl<T: Read> Read for Option<T> {
     fn read(node: Node<'_>, errors: &mut Errors) -> Option<Self> {
         if node.is_null() { Some(None) } else { T::read(node, errors).map(Some) }
@@ -58,7 +58,7 @@ impl<T: Read> Read for Option<T> {
     }
 }
 
-/// Reads every item, so that the faults of all are told. A `null` item is a fault of its type.
+/// Reads every item, so that the errors of all are reported. A `null` item is an error of its type.
 impl<T: Read> Read for Vec<T> {
     fn read(node: Node<'_>, errors: &mut Errors) -> Option<Self> {
         let items = node.items().map_err(|invalid| errors.refuse(node, invalid)).ok()?;
@@ -74,10 +74,10 @@ impl<T: Read> Read for Vec<T> {
     }
 }
 
-/// What has a number of items that the contract bounds: `[1..=5000]` in `input!`.
+/// A list with limits on its number of items: `[1..=5000]` in `input!`.
 pub trait Bounded: Read {
-    /// Reads if there are `min` to `max` items, else refuses with `too-few` or `too-many`. Of a
-    /// list that is too long no item is looked at.
+    /// Reads if there are `min` to `max` items, else refuses with `too-few` or `too-many`. The items of
+    /// a refused list are not read.
     fn read_bounded(node: Node<'_>, min: usize, max: usize, errors: &mut Errors) -> Option<Self>;
 }
 
@@ -107,8 +107,8 @@ impl Read for bool {
     }
 }
 
-/// As it stands, untrimmed, up to 1,000 characters (`too-long`): for what is shown back or looked
-/// up whatever it is, such as a code to verify. Everything else has a type of its own.
+/// The text unchanged, untrimmed, up to 1,000 characters (`too-long`): for texts that are echoed or
+/// looked up whatever they contain, such as a code to verify. All other texts have types of their own.
 impl ParseText for String {
     fn parse_text(text: &str) -> Result<Self, Invalid> {
         if text.chars().nth(1_000).is_some() {
@@ -118,9 +118,9 @@ impl ParseText for String {
     }
 }
 
-/// RFC 3339 with its offset (`not-a-time`). Finer than a microsecond is cut off: that is what the
-/// chain and the database keep, and clocks send more than they know. No leap seconds, which
-/// neither of the two has; years 1 to 9999.
+/// RFC 3339 with its offset (`not-a-time`). Truncated to microseconds, the precision of the chain and the
+/// database: clocks send more digits than they measure. No leap seconds, which neither of the two
+/// supports; years 1 to 9999.
 impl ParseText for DateTime<FixedOffset> {
     fn parse_text(text: &str) -> Result<Self, Invalid> {
         DateTime::parse_from_rfc3339(text)
@@ -160,7 +160,7 @@ impl ParseText for Uuid {
     }
 }
 
-/// A client makes these: version 4 or 7 (`wrong-uuid-version`), or two clients' might meet.
+/// Clients choose these: only version 4 or 7 (`wrong-uuid-version`), so that two clients' ids do not collide.
 impl ParseText for ids::OperationId {
     fn parse_text(text: &str) -> Result<Self, Invalid> {
         let id = Uuid::parse_text(text)?;
@@ -204,11 +204,11 @@ macro_rules! whole_numbers {
 
 whole_numbers!(u16, u32, u64, i16, i32, i64);
 
-/// Exactly as sent, trailing zeros kept as scale; more than a decimal holds (28 digits) is `too-many-digits`.
+/// Exactly as sent, trailing zeros count as scale; more digits than a decimal has (28) are `too-many-digits`.
 impl ParseNumber for Decimal {
     fn parse_number(digits: &str) -> Result<Self, Invalid> {
         Self::from_str_exact(digits)
-            .map_err(|_| Invalid::new("too-many-digits", "This number has more digits than can be kept."))
+            .map_err(|_| Invalid::new("too-many-digits", "This number has more digits than can be stored."))
     }
 }
 
@@ -244,7 +244,7 @@ impl<'d, const N: usize> Fields<'d, N> {
     pub fn open(node: Node<'d>, names: &'static [&'static str; N], errors: &mut Errors) -> Option<Self> {
         let members = node.members().map_err(|invalid| errors.refuse(node, invalid)).ok()?;
         let mut values = [None; N];
-        // People and programs send fields in the order of the documentation: look there first.
+        // Most clients send fields in the documented order, so the next documented name is tried first.
         let mut expected = 0;
         for (key, value) in members {
             let found = (expected..N).chain(0..expected).find(|place| names[*place] == key);
@@ -291,7 +291,7 @@ fn refuse_unknown(object: Node<'_>, key: &str, names: &[&'static str], errors: &
         detail = format!("{detail} Did you mean `{near}`?");
     }
     let invalid = Invalid::new(object.unknown_code(), detail);
-    // The name goes back to who sent it, but not by the megabyte.
+    // The response contains the name only if it is short, so that a megabyte of it is not echoed.
     if shown.len() == key.len() {
         errors.refuse_field(object, key, invalid);
     } else {
@@ -299,7 +299,7 @@ fn refuse_unknown(object: Node<'_>, key: &str, names: &[&'static str], errors: &
     }
 }
 
-/// The one of `names` that `word` was probably meant to be: at most a third of it mistyped.
+/// The one of `names` that `word` probably means: at most a third of its letters mistyped.
 #[must_use]
 pub fn did_you_mean(word: &str, names: &[&'static str]) -> Option<&'static str> {
     if word.len() > 100 {
@@ -310,7 +310,7 @@ pub fn did_you_mean(word: &str, names: &[&'static str]) -> Option<&'static str> 
     (near.0 <= near.1.len() / 3).then_some(near.1)
 }
 
-/// How many letters must be put in, left out, changed or swapped with their neighbour.
+/// The number of letters to insert, delete, change or swap with their neighbour.
 fn distance(a: &str, b: &str) -> usize {
     let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
     let mut older = vec![0; b.len() + 1];

@@ -1,10 +1,10 @@
-//! CSV that we hand out, safe to open in a spreadsheet.
+//! CSV output that is safe to open in a spreadsheet.
 
 use std::borrow::Cow;
 
-/// A cell that a spreadsheet will show and not run. One that begins like a formula (`=`, `+`, `-`,
-/// `@`, tab, carriage return; the OWASP list, and their full-width twins) gets an apostrophe in
-/// front, unless it is a plain number.
+/// Makes a cell that a spreadsheet shows and does not execute. A text that begins like a formula
+/// (`=`, `+`, `-`, `@`, tab, carriage return; the OWASP list, and the full-width forms) gets an
+/// apostrophe in front, unless it is a plain number.
 #[must_use]
 pub fn csv_safe(text: &str) -> Cow<'_, str> {
     let formula = text
@@ -23,13 +23,13 @@ pub struct Sheet {
 }
 
 impl Sheet {
-    /// Nothing yet, not even a header.
+    /// An empty sheet, without a header.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Begins with a byte order mark, without which spreadsheets take Cyrillic for something else.
+    /// A sheet that begins with a byte order mark, without which spreadsheets misread Cyrillic.
     #[must_use]
     pub fn with_mark() -> Self {
         Self { bytes: b"\xEF\xBB\xBF".to_vec() }
@@ -40,12 +40,12 @@ impl Sheet {
         self.write(cells, csv_safe);
     }
 
-    /// Adds a row of cells as they stand: for our own codes, which a machine must read back unchanged.
+    /// Adds a row of unchanged cells: for our own codes, which a machine must read back exactly.
     pub fn exact_row<C: AsRef<str>>(&mut self, cells: impl IntoIterator<Item = C>) {
         self.write(cells, |text| Cow::Borrowed(text));
     }
 
-    /// What was written since the last time; for streaming.
+    /// The bytes written since the last call; for streaming.
     pub fn take(&mut self) -> Vec<u8> {
         std::mem::take(&mut self.bytes)
     }

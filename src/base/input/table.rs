@@ -1,14 +1,15 @@
-//! CSV bodies, made into the same documents as JSON, so that one reader serves both.
+//! CSV bodies, converted to the same documents as JSON, so that one reader serves both.
 
 use super::tree::{Builder, Kind, Origin, u32_of};
 use super::{Document, Malformed, did_you_mean};
 use crate::base::error::{At, Entry};
 use std::borrow::Cow;
 
-/// No template has more than 30; a header line of a million names would be compared with all of them.
+/// Maximum number of columns. No template has more than 30; a header of a million names would be compared
+/// with all of them.
 const MOST_COLUMNS: usize = 1_000;
 
-/// What a CSV body must look like, and where its columns go in the JSON it stands for.
+/// The columns of a CSV body, and where each goes in the equivalent JSON.
 ///
 /// ```text
 /// Layout::rows("logs")
@@ -52,7 +53,7 @@ impl Layout {
         self
     }
 
-    /// A column that says the same in every row (or nothing), and belongs to the whole.
+    /// A column with the same value in every row (or none), which is a field of the request, not of a row.
     #[must_use]
     pub fn shared(mut self, name: &'static str, path: &[&'static str]) -> Self {
         self.columns.push(Column { name, path: path.to_vec(), shared: true });
@@ -65,7 +66,7 @@ impl Layout {
     }
 }
 
-/// Tells the name of a column (or parameter) from the path of the field it became.
+/// Finds the name of a column (or parameter) by the path of the field that was made from it.
 #[derive(Debug)]
 pub(super) struct Places {
     layout: Layout,
@@ -94,12 +95,12 @@ impl Places {
 
 /// A CSV body, read as text but not yet matched to a [`Layout`].
 ///
-/// - Separator `,`, `;` or tab: whichever the header line has most of.
-/// - UTF-8 with or without a byte order mark; what is no UTF-8 is taken as windows-1251, unless
-///   the content type said `utf-8`.
+/// - Separator `,`, `;` or tab: the most frequent one in the header line.
+/// - UTF-8 with or without a byte order mark; a body that is not UTF-8 is read as windows-1251, unless
+///   the content type is `utf-8`.
 /// - The first line names the columns, in any order and case.
 /// - Cells are trimmed; an empty one is an absent field. A line break inside a cell is refused: no
-///   field has one, and a quote that was never closed looks just so. Empty lines are passed over.
+///   field has one, and a quote that is not closed looks the same. Empty lines are skipped.
 #[derive(Debug)]
 pub struct Table {
     header: Vec<String>,
@@ -111,7 +112,7 @@ pub struct Table {
 }
 
 impl Table {
-    /// Reads up to `limit` rows; `charset` is that of the content type, if it names one.
+    /// Reads up to `limit` rows; `charset` is that of the content type, if it has one.
     ///
     /// # Errors
     /// [`Malformed`]: `unknown-charset`, `not-utf8`, `nul-character`, `not-csv` (no header, a line break in a cell, over 1,000 columns).
@@ -119,7 +120,7 @@ impl Table {
         let text = decode(bytes, charset)?;
         if let Some(nul) = text.find('\0') {
             let detail =
-                "NUL characters are not accepted; a spreadsheet's \"Unicode text\" (UTF-16) has them.";
+                "NUL characters are not accepted; a spreadsheet's \"Unicode text\" (UTF-16) contains them.";
             return Err(Malformed::in_text(text.as_bytes(), nul, "nul-character", detail));
         }
         let mut reader = csv::ReaderBuilder::new()
@@ -140,7 +141,7 @@ impl Table {
             }
             let line = lines.start_of(&record);
             if record.iter().any(|cell| cell.contains(['\n', '\r'])) {
-                let detail = "A cell that begins here has a line break in it, or a quote is not closed.";
+                let detail = "The cell that begins here contains a line break, or a quote is not closed.";
                 return Err(Malformed::in_text(text.as_bytes(), lines.at, "not-csv", detail));
             }
             record.trim();
@@ -165,10 +166,10 @@ impl Table {
         Ok(Self { header, header_line, rows: records.collect(), over_limit, limit })
     }
 
-    /// Makes the JSON that the rows stand for. `parameters` are fields of the whole that came in
-    /// the URL, or did not: faults in them are told as the query's.
+    /// Makes the JSON that the rows represent. `parameters` are fields of the request that are sent in the
+    /// URL, present or not: errors in them are located in the query.
     ///
-    /// Faults that the later reading tells (422): `unknown-field`, `duplicate-column`,
+    /// Errors that are reported when the document is read (422): `unknown-field`, `duplicate-column`,
     /// `wrong-cell-count`, `too-many`, `differs` (in a shared column).
     #[must_use]
     pub fn document(
@@ -231,7 +232,7 @@ impl Table {
         built.finish("", Origin::Table(Places { layout: layout.clone(), parameters }), faults)
     }
 
-    /// For each column of the layout, which cell of a row it is.
+    /// For each column of the layout, the index of its cell in a row.
     fn match_columns(&self, layout: &Layout, faults: &mut Vec<Entry>) -> Vec<Option<usize>> {
         let mut places = vec![None; layout.columns.len()];
         for (cell, name) in self.header.iter().enumerate() {
@@ -240,13 +241,13 @@ impl Table {
             let known = layout.columns.iter().position(|column| column.name == name);
             match known.map(|column| &mut places[column]) {
                 Some(Some(_)) => {
-                    faults.push(Entry::new(at, "duplicate-column", "This column is there twice."));
+                    faults.push(Entry::new(at, "duplicate-column", "This column appears twice."));
                 }
                 Some(place) => *place = Some(cell),
                 None if name.is_empty()
                     && self.rows.iter().all(|(_, row)| row.get(cell).is_none_or(str::is_empty)) =>
                 {
-                    // Spreadsheets export the empty columns beside a table.
+                    // Spreadsheets export empty columns next to a table.
                 }
                 None => {
                     let names: Vec<_> = layout.header().collect();
@@ -261,14 +262,14 @@ impl Table {
         places
     }
 
-    /// What a column that belongs to the whole says, and the first line that says it.
+    /// The value of a shared column, and the first line that has it.
     fn shared_cell(&self, cell: usize, name: &str, faults: &mut Vec<Entry>) -> Option<(u32, &str)> {
         let mut said = self.rows.iter().filter_map(|(line, row)| {
             row.get(cell).filter(|text| !text.is_empty()).map(|text| (*line, text))
         });
         let first = said.next()?;
         if let Some((line, _)) = said.find(|(_, text)| *text != first.1) {
-            let detail = format!("One file has one `{name}`; line {} says something else.", first.0);
+            let detail = format!("A file has one `{name}`; line {} has a different value.", first.0);
             let at = At::Cell { line: u64::from(line), column: name.to_owned() };
             faults.push(Entry::new(at, "differs", detail));
         }
@@ -276,7 +277,7 @@ impl Table {
     }
 }
 
-/// A cell on its way to the place its path names.
+/// A cell, with the path of the field that it becomes.
 struct Leaf<'t> {
     path: &'t [&'static str],
     line: u32,
@@ -284,7 +285,7 @@ struct Leaf<'t> {
 }
 
 /// Writes the leaves as members of `object`, those with a longer path inside objects of their own.
-/// Answers how many members that made.
+/// Returns how many members that made.
 fn write_members(built: &mut Builder, object: u32, leaves: &[Leaf<'_>]) -> u32 {
     let mut names: Vec<&str> = Vec::new();
     for leaf in leaves {
@@ -310,7 +311,7 @@ fn write_members(built: &mut Builder, object: u32, leaves: &[Leaf<'_>]) -> u32 {
     u32_of(names.len())
 }
 
-/// Follows the reader through the text, because it counts from before the empty lines it skips.
+/// Finds the line of each record: the CSV reader's position is before the empty lines that it skips.
 struct Lines<'t> {
     text: &'t [u8],
     at: usize,
@@ -356,7 +357,7 @@ fn decode<'b>(bytes: &'b [u8], charset: Option<&str>) -> Result<Cow<'b, str>, Ma
     }
 }
 
-/// Whichever of the three the header line has most of, outside quotes.
+/// The separator: the most frequent of the three in the header line, outside quotes.
 fn separator(text: &str) -> u8 {
     let mut quoted = false;
     let mut seen = [(b',', 0), (b';', 0), (b'\t', 0)];
@@ -372,6 +373,6 @@ fn separator(text: &str) -> u8 {
             }
         }
     }
-    // The first of equals, so that a single column is read with commas.
+    // The first of equally frequent ones, so that a single column is read with commas.
     seen.into_iter().rev().max_by_key(|(_, count)| *count).map_or(b',', |(sign, _)| sign)
 }

@@ -1,7 +1,7 @@
-//! What was sent, as a flat list of values in the order they came, and views into it.
+//! A request's content as a flat list of values in the order in which they were sent, and views into it.
 //!
-//! One flat list instead of nested maps: a body of 5 MB costs one allocation that grows, and a
-//! value knows its parent, so that a pointer is worked out only for what is refused.
+//! One flat list instead of nested maps: a body of 5 MB costs one growing allocation, and a value
+//! refers to its parent, so that a pointer is computed only for a refused value.
 
 use crate::base::error::{At, Entry, Invalid};
 use crate::base::input::{Errors, Read, number, table::Places};
@@ -18,7 +18,7 @@ pub(super) enum Kind {
     Text,
     /// A text that had escapes; the span in the decoded text.
     Decoded,
-    /// A cell of a table or a query parameter, text or number as its reader wishes; the span in the decoded text.
+    /// A cell of a table or a query parameter, read as text or as number; the span in the decoded text.
     Cell,
     List,
     /// Members follow as key (a `Text` or `Decoded`), value, key, value.
@@ -29,7 +29,7 @@ pub(super) enum Kind {
 pub(super) struct Item {
     pub kind: Kind,
     pub parent: u32,
-    /// Where the value after this one and all that is in it begins.
+    /// Index of the value after this one and its contents.
     pub next: u32,
     pub start: u32,
     /// Bytes of a text or number, children of a container.
@@ -38,7 +38,7 @@ pub(super) struct Item {
     pub place: u32,
 }
 
-/// From what a document was made, and so how a place in it is called.
+/// The source of a document, which determines how locations in it are named.
 #[derive(Debug)]
 pub(super) enum Origin {
     Json,
@@ -46,32 +46,32 @@ pub(super) enum Origin {
     Table(Places),
 }
 
-/// A request's content, read once and checked for form but not for meaning.
+/// A request's content, parsed once: its syntax is checked, its meaning is not.
 #[derive(Debug)]
 pub struct Document<'s> {
     pub(super) source: &'s str,
     pub(super) decoded: String,
     pub(super) items: Vec<Item>,
     pub(super) origin: Origin,
-    /// Faults of form that do not hinder reading on: a column twice, a row too long.
+    /// Errors of form that do not prevent reading on: a duplicate column, a row that is too long.
     pub(super) faults: Vec<Entry>,
 }
 
 impl Document<'_> {
-    /// The whole of it.
+    /// The root value.
     #[must_use]
     pub fn root(&self) -> Node<'_> {
         Node { document: self, index: 0 }
     }
 
-    /// Reads a `T`, or tells every fault there is.
+    /// Reads a `T`, or returns all errors.
     pub fn read<T: Read>(&self) -> Result<T, Vec<Entry>> {
         let mut errors = Errors::new();
         let read = self.read_into(&mut errors);
         errors.finish(read)
     }
 
-    /// Reads a `T` beside others, as a query beside a body: all their faults are gathered in one place.
+    /// Reads a `T` in addition to others, such as a query and a body: `errors` collects the errors of all.
     pub fn read_into<T: Read>(&self, errors: &mut Errors) -> Option<T> {
         for fault in &self.faults {
             errors.push(fault.clone());
@@ -81,7 +81,7 @@ impl Document<'_> {
     }
 
     fn item(&self, index: u32) -> Item {
-        // Every index in the tree is made by the builders below and lies inside it.
+        // The builders below make every index in the tree, and all are within bounds.
         self.items[usize_of(index)]
     }
 
@@ -99,12 +99,12 @@ pub(super) fn usize_of(value: u32) -> usize {
     usize::try_from(value).unwrap_or(usize::MAX)
 }
 
-/// The other way; sources beyond 4 GiB are refused before any span is made.
+/// The inverse; sources beyond 4 GiB are refused before any span is made.
 pub(super) fn u32_of(value: usize) -> u32 {
     u32::try_from(value).unwrap_or(u32::MAX)
 }
 
-/// One value in a [`Document`], and where it stands.
+/// One value in a [`Document`], and its location.
 #[derive(Clone, Copy, Debug)]
 pub struct Node<'d> {
     document: &'d Document<'d>,
@@ -126,7 +126,7 @@ impl<'d> Node<'d> {
         self.item().kind == Kind::Null
     }
 
-    /// What is there, for a sentence: "a number".
+    /// The kind of value, for a sentence: "a number".
     #[must_use]
     pub fn found(self) -> &'static str {
         match self.item().kind {
@@ -140,7 +140,7 @@ impl<'d> Node<'d> {
         }
     }
 
-    /// The refusal of what is there where `expected` ("a number") was wanted: `wrong-type`.
+    /// The error for a value that is not what was `expected` ("a number"): `wrong-type`.
     #[must_use]
     pub fn wrong_type(self, expected: &str) -> Invalid {
         Invalid::new("wrong-type", format!("Expected {expected}, found {}.", self.found()))
@@ -158,8 +158,8 @@ impl<'d> Node<'d> {
     /// The number as it was written, in plain form: `-`, digits, perhaps a point and digits, no
     /// exponent, at most 64 characters. A zero at the end stays: it is a digit that was sent.
     ///
-    /// In a table the decimal sign may be a comma. A space between thousands is refused there: it
-    /// cannot be told from two numbers that ran together.
+    /// In a table the decimal sign may be a comma. A space between thousands is refused there: two
+    /// numbers in one cell would look the same.
     ///
     /// Codes: `wrong-type`, `number-too-long`, `not-a-number` (cells).
     pub fn number(self) -> Result<Cow<'d, str>, Invalid> {
@@ -198,7 +198,7 @@ impl<'d> Node<'d> {
         }
     }
 
-    /// The members of an object, in the order they came; no key is there twice. Else `wrong-type`.
+    /// The members of an object, in the order sent; no key appears twice. Else `wrong-type`.
     pub fn members(self) -> Result<Members<'d>, Invalid> {
         let item = self.item();
         match item.kind {
@@ -207,25 +207,25 @@ impl<'d> Node<'d> {
         }
     }
 
-    /// The member `name` of an object; `None` if there is none, or this is no object.
+    /// The member `name` of an object; `None` if there is none, or this is not an object.
     #[must_use]
     pub fn get(self, name: &str) -> Option<Self> {
         self.members().ok()?.find(|(key, _)| *key == name).map(|(_, value)| value)
     }
 
-    /// Where this value stands.
+    /// The location of this value.
     #[must_use]
     pub fn at(self) -> At {
         self.place(None)
     }
 
-    /// Where the member `name` of this object stands, or would stand.
+    /// The location of the member `name` of this object, present or absent.
     #[must_use]
     pub fn at_field(self, name: &str) -> At {
         self.place(Some(name))
     }
 
-    /// What a member that nobody knows is called.
+    /// The error code of an unknown member.
     pub(super) fn unknown_code(self) -> &'static str {
         match self.document.origin {
             Origin::Query => "unknown-parameter",
@@ -233,12 +233,12 @@ impl<'d> Node<'d> {
         }
     }
 
-    /// Whether this is a value of JSON (or a cell, of which none has parts).
+    /// The kind of this value.
     pub(super) fn kind(self) -> Kind {
         self.item().kind
     }
 
-    /// The text of any scalar as it stands in the source.
+    /// The text of any scalar as in the source.
     pub(super) fn raw(self) -> &'d str {
         self.document.text_of(self.item())
     }
@@ -247,7 +247,7 @@ impl<'d> Node<'d> {
         (self.index != 0).then(|| self.child(self.item().parent))
     }
 
-    /// The steps from the root to here: keys, and `None` for a place in a list.
+    /// The steps from the root to this value: keys, and `None` for an item of a list.
     fn path(self) -> Vec<(Option<&'d str>, u32)> {
         let mut path = Vec::new();
         let mut node = self;
@@ -348,7 +348,7 @@ pub(super) struct Builder {
 }
 
 impl Builder {
-    /// Adds a value that has no parts.
+    /// Adds a value without children.
     pub fn leaf(&mut self, kind: Kind, parent: u32, span: std::ops::Range<usize>, place: u32) -> u32 {
         let index = u32_of(self.items.len());
         let start = u32_of(span.start);
@@ -356,7 +356,7 @@ impl Builder {
         index
     }
 
-    /// Adds a text that has no place in the source.
+    /// Adds a text that is not in the source.
     pub fn decoded(&mut self, kind: Kind, parent: u32, text: &str, place: u32) -> u32 {
         let start = self.decoded.len();
         self.decoded.push_str(text);
@@ -368,7 +368,7 @@ impl Builder {
         self.leaf(kind, parent, 0..0, place)
     }
 
-    /// Ends a container that has got `len` items or members.
+    /// Ends a container with `len` items or members.
     pub fn close(&mut self, container: u32, len: u32) {
         let next = u32_of(self.items.len());
         let item = &mut self.items[usize_of(container)];

@@ -148,7 +148,7 @@ fn positions_round_half_away_from_zero() {
     }
 }
 
-/// Compiles only if everything binds and reads alone, nullable and as an array.
+/// Compiles only if every quantity binds and decodes as a single value, as a nullable one and as an array.
 #[test]
 fn every_type_binds_to_postgres() {
     fn binds<T>()

@@ -17,7 +17,7 @@ pub type Note = Text<1_000>;
 impl<const MAX: usize> Text<MAX> {
     /// Normalises and checks.
     pub fn parse(text: &str) -> Result<Self, Invalid> {
-        // Composition joins at most four characters into one, so longer cannot fit and is not worth composing.
+        // Composition joins at most four characters into one, so a longer text cannot fit.
         if text.trim().chars().nth(MAX * 4).is_some() {
             return Err(Self::too_long());
         }
@@ -55,7 +55,7 @@ impl<const MAX: usize> Text<MAX> {
     }
 }
 
-/// What has no place in a name or a remark, and would let one look like another or break a line.
+/// Characters that would make one name or remark look like another, or break a line.
 fn forbidden(character: char) -> bool {
     character.is_control()
         || matches!(u32::from(character),
@@ -171,7 +171,7 @@ mod tests {
         assert!(Text::<200>::parse(&"и\u{306}".repeat(200)).is_ok());
         assert!(Note::parse(&"ә".repeat(1_000)).is_ok());
         assert_eq!(Text::<200>::parse(&"x".repeat(1_000_000)).unwrap_err().code, "text-too-long");
-        // Spaces around are no part of the text.
+        // Surrounding spaces do not count.
         assert!(Text::<5>::parse(&format!("{0}pine{0}", " ".repeat(1_000))).is_ok());
     }
 

@@ -1,16 +1,16 @@
-//! Instants with the local offset beside them, and calendar days.
+//! Instants with their local offset, and calendar days.
 
 use crate::base::error::Invalid;
 use chrono::{DateTime, Datelike, FixedOffset, NaiveDate, NaiveTime, SecondsFormat, Utc};
 
-/// An instant as RFC 3339 in UTC with microseconds (`2026-05-14T03:20:00.000000Z`), the one form of
-/// answers and of hashed bytes.
+/// An instant as RFC 3339 in UTC with microseconds (`2026-05-14T03:20:00.000000Z`), the only form in
+/// responses and hashed bytes.
 #[must_use]
 pub fn utc_text(instant: DateTime<Utc>) -> String {
     instant.to_rfc3339_opts(SecondsFormat::Micros, true)
 }
 
-/// An instant in an answer, as [`utc_text`] writes it; for `#[serde(serialize_with)]`.
+/// An instant in a response, as [`utc_text`] writes it; for `#[serde(serialize_with)]`.
 pub fn serialize_utc<S: serde::Serializer>(
     instant: &DateTime<Utc>,
     serializer: S,
@@ -18,8 +18,8 @@ pub fn serialize_utc<S: serde::Serializer>(
     serializer.serialize_str(&utc_text(*instant))
 }
 
-/// When something happened, as told from the place: the instant, and the local offset beside it, from
-/// which the local day follows (felling dates are days in the forest, not in Greenwich).
+/// When something happened: the instant, and the local offset as sent, which determines the local day
+/// (felling dates are days in the forest, not in Greenwich).
 ///
 /// Equal and ordered by the instant first, then the offset.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -32,7 +32,7 @@ impl Moment {
     /// Reads RFC 3339 with an offset.
     ///
     /// Refused: no offset or the unknown one `-00:00` (`time-without-offset`), a leap second and anything
-    /// else that is no time (`time-malformed`), digits beyond the microsecond unless they are zeros
+    /// else that is not a time (`time-malformed`), digits beyond the microsecond unless they are zeros
     /// (`time-too-precise`), a year outside 1970–2200 (`time-out-of-range`).
     pub fn parse(text: &str) -> Result<Self, Invalid> {
         let malformed = || {
@@ -75,7 +75,7 @@ impl Moment {
             [] | [b'-', b'0', b'0', b':', b'0', b'0'] => {
                 return Err(Invalid::new(
                     "time-without-offset",
-                    "The time does not say its offset from UTC; Kazakhstan's is +05:00.",
+                    "The time has no offset from UTC; Kazakhstan's is +05:00.",
                 ));
             }
             b"Z" | b"z" => 0,
@@ -99,7 +99,7 @@ impl Moment {
     }
 
     /// An instant with its local offset in minutes; the same ranges as [`Moment::parse`]. The instant is
-    /// cut to the microsecond, which is all that the database and the chain keep.
+    /// truncated to microseconds, the precision of the database and the chain.
     pub fn new(instant: DateTime<Utc>, offset_minutes: i16) -> Result<Self, Invalid> {
         let instant = DateTime::from_timestamp_micros(instant.timestamp_micros()).unwrap_or_default();
         match zone(offset_minutes) {
@@ -120,20 +120,20 @@ impl Moment {
         self.offset_minutes
     }
 
-    /// The day it was at the place.
+    /// The local day.
     #[must_use]
     pub fn local_date(self) -> LocalDate {
         LocalDate(self.local().date_naive())
     }
 
-    /// RFC 3339 at the place's own offset with microseconds (`2026-05-14T08:20:00.000000+05:00`).
+    /// RFC 3339 at the local offset with microseconds (`2026-05-14T08:20:00.000000+05:00`).
     #[must_use]
     pub fn local_text(self) -> String {
         self.local().to_rfc3339_opts(SecondsFormat::Micros, false)
     }
 
     fn local(self) -> DateTime<FixedOffset> {
-        // The offset was checked when this was made.
+        // `new` has checked the offset.
         let zone = zone(self.offset_minutes).unwrap_or(const { FixedOffset::east_opt(0).unwrap() });
         self.instant.with_timezone(&zone)
     }
@@ -217,7 +217,7 @@ impl LocalDate {
         Self::new(day)
     }
 
-    /// Takes a day within 1970 to 2200.
+    /// Accepts a day within 1970 to 2200.
     pub fn new(day: NaiveDate) -> Result<Self, Invalid> {
         if (1970..=2200).contains(&day.year()) {
             Ok(Self(day))
@@ -302,7 +302,7 @@ mod tests {
             Moment::parse("2023-10-27T09:44:23.205+02:00").unwrap().to_string(),
             "2023-10-27T07:44:23.205000Z"
         );
-        // Java writes nanoseconds; zeros lose nothing.
+        // Java writes nanoseconds; dropping zeros loses nothing.
         assert!(Moment::parse("2023-10-27T09:44:23.205000000+02:00").is_ok());
     }
 

@@ -1,9 +1,9 @@
-//! The private PostgreSQL: made on first use, started and stopped with this process.
+//! The private PostgreSQL: created on first use, started and stopped with this process.
 //!
-//! Promises: the cluster exists whole or not at all (`initdb` works beside it, then a rename);
-//! nothing listens on a network; nobody gets in without a password; when this process ends,
-//! however it ends, the server ends too; and whatever an end with everything killed has left
-//! behind, the next start clears up by itself.
+//! Promises: the cluster exists completely or not at all (`initdb` works in another folder, which is
+//! then renamed); the server listens on no network; every connection needs a password; when this
+//! process ends, however it ends, the server ends too; and after a hard kill of all processes the
+//! next start cleans up what they left.
 
 use std::fs::{self, File};
 use std::io;
@@ -26,18 +26,19 @@ use crate::db::lock::Lock;
 use crate::db::programs::Programs;
 use crate::db::roles::{OWNER, PUBLISHER, SERVICE, SUPERUSER};
 
-/// How long leftovers of a hard end may take to go away.
+/// How long leftover processes of a killed server may take to end.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// How long a shutdown may take before it is made an immediate one (which the next start repairs).
+/// How long a fast shutdown may take before an immediate one (after which the next start recovers).
 const SHUTDOWN: Duration = Duration::from_secs(15);
-/// How often a starting server is looked at.
+/// How often a starting server is polled.
 const LOOK: Duration = Duration::from_millis(3);
 
-/// What the watcher does. The shell that becomes the server first leaves a child of its own
-/// behind, doubly forked so that the server does not take it for one of its workers. That one
-/// reads from a pipe whose other end only we hold. End of file means that we are gone, whoever
-/// killed us; then it asks the server for a fast shutdown. A line means: the server has ended, the
-/// number is nobody's, do nothing. (`$$` stays the number of the first shell, which is the server.)
+/// Starts the server with a watcher. The shell that becomes the server first starts the watcher, a
+/// child forked twice so that the server does not take it for one of its workers. The watcher
+/// reads from a pipe; only this process holds the other end. End of file means that this process
+/// has ended, however it was killed: the watcher sends the server a fast shutdown. One line on the
+/// pipe means that the server exited and its pid may be reused: the watcher exits. (`$$` remains
+/// the pid of the first shell, which is now the server.)
 const WATCHED: &str = r#"
 exec 3<&0 </dev/null
 ( (trap '' HUP INT QUIT TERM; read -r _ <&3 || kill -INT $$) >/dev/null 2>&1 & )
@@ -45,18 +46,18 @@ exec 3<&-
 exec "$@"
 "#;
 
-/// How much the data is worth, and how many come at once.
+/// Durability and number of connections.
 #[derive(Clone, Copy, Debug)]
 pub struct Tuning {
-    /// Connections that the server admits.
+    /// Connections that the server accepts.
     pub max_connections: u32,
-    /// False only in tests: survives no power cut, and is quicker for it.
+    /// False only in tests and measurements: faster, but the data does not survive a power cut.
     pub durable: bool,
 }
 
 impl Tuning {
-    /// For real data, and a pool of so many connections; the rest is for readers of their own,
-    /// other commands and an administrator.
+    /// For real data, with a pool of `pool` connections; 32 more are for batch loaders, other
+    /// commands and an administrator.
     #[must_use]
     pub fn durable(pool: u32) -> Self {
         Self { max_connections: pool.saturating_add(32), durable: true }
@@ -65,7 +66,7 @@ impl Tuning {
     fn settings(self) -> String {
         let Self { max_connections, durable } = self;
         let mut text = format!(
-            "# Written by Ormantrace at every start; your own settings belong into postgresql.conf.\n\
+            "# Written by Ormantrace at every start; put your own settings into postgresql.conf.\n\
              max_connections = {max_connections}\n\
              password_encryption = 'scram-sha-256'\n\
              ssl = off\n\
@@ -91,7 +92,7 @@ impl Tuning {
              shared_buffers = '192MB'\n\
              max_wal_size = '1GB'\n\
              wal_compression = on\n\
-             # A recycled file would keep what was erased.\n\
+             # A recycled file would still contain erased data.\n\
              wal_recycle = off\n\
              autovacuum = on\n\
              logging_collector = on\n\
@@ -115,16 +116,16 @@ impl Tuning {
     }
 }
 
-/// What an administrator finds in the cluster as `postgresql.conf`.
-const CONF: &str = "# Ormantrace's own settings come first; what you set below them counts.\n\
+/// The cluster's `postgresql.conf`, for the administrator to edit.
+const CONF: &str = "# Ormantrace's settings come first; settings below override them.\n\
                     include 'ormantrace.conf'\n";
 
-/// Who gets in: everybody with a password, through the socket, which only one user can reach.
+/// Every role needs its password, and connects through the socket, which only one user can reach.
 const HBA: &str = "# type  database     user  method\n\
                    local   all          all   scram-sha-256\n\
                    local   replication  all   scram-sha-256\n";
 
-/// A running private PostgreSQL. Dropping it stops the server too, but waits for nothing.
+/// A running private PostgreSQL. Dropping it also stops the server, without waiting for it.
 #[derive(Debug)]
 pub struct Cluster {
     socket_dir: PathBuf,
@@ -133,8 +134,8 @@ pub struct Cluster {
 }
 
 impl Cluster {
-    /// Makes the cluster if there is none, clears up after a hard end, starts the server and
-    /// waits until it takes connections. `lock` is held until the server has ended.
+    /// Creates the cluster if there is none, cleans up after a hard kill, starts the server and
+    /// waits until it accepts connections. `lock` is held until the server has ended.
     ///
     /// # Errors
     /// A sentence of [`OpenError`].
@@ -142,7 +143,7 @@ impl Cluster {
         let wanted = match fs::read_to_string(folder.cluster().join("PG_VERSION")) {
             Ok(text) => Some(text.trim().parse().map_err(|_| {
                 OpenError::Folder(format!(
-                    "{} is no cluster of a PostgreSQL that will do.",
+                    "{} is not a cluster of a supported PostgreSQL.",
                     shown(&folder.cluster())
                 ))
             })?),
@@ -155,7 +156,7 @@ impl Cluster {
             }
         };
         let programs = Programs::find(wanted)?;
-        // Made before anybody can connect, by the one who holds the lock: whoever joins finds them.
+        // Created before any connection is possible, by the lock holder: a process that joins finds them.
         for role in [OWNER, SERVICE, PUBLISHER] {
             folder.password(role, true)?;
         }
@@ -170,7 +171,7 @@ impl Cluster {
         Ok(Self { socket_dir, stop: Some(stop), keeper })
     }
 
-    /// How to reach the server, without a user or a database.
+    /// Connection options of the server, without a user or a database.
     #[must_use]
     pub fn connection(&self) -> PgConnectOptions {
         connection(&self.socket_dir, PORT)
@@ -186,7 +187,8 @@ impl Cluster {
     }
 }
 
-/// How to reach a server through its socket. Nothing of the environment (`PGPASSWORD`, …) counts.
+/// Connection options for a server's socket. They override `PGHOST`, `PGPORT` and `PGSSLMODE`; callers
+/// set user, password and database.
 pub(in crate::db) fn connection(socket_dir: &Path, port: u16) -> PgConnectOptions {
     PgConnectOptions::new_without_pgpass()
         .socket(socket_dir)
@@ -194,7 +196,7 @@ pub(in crate::db) fn connection(socket_dir: &Path, port: u16) -> PgConnectOption
         .ssl_mode(sqlx::postgres::PgSslMode::Disable)
 }
 
-/// Runs `initdb` beside the place of the cluster, then renames.
+/// Runs `initdb` in a folder next to the cluster's, then renames it.
 async fn make(folder: &Folder, programs: &Programs, tuning: Tuning) -> Result<(), OpenError> {
     let (new, password_file) = (folder.unfinished(), folder.root().join("postgres-password"));
     let failed = |error: io::Error| OpenError::Initdb(format!("{}: {error}", shown(&new)));
@@ -204,7 +206,7 @@ async fn make(folder: &Folder, programs: &Programs, tuning: Tuning) -> Result<()
     let mut made = false;
     for locale in locales(programs.major) {
         remove(&new).map_err(failed)?;
-        // Made here, because the data directory may be root's, where initdb could make nothing.
+        // Created here, because the data directory may belong to root, and initdb could not create it there.
         folder.make_for_postgres(&new).map_err(failed)?;
         let mut initdb = folder.command(&programs.path("initdb"));
         initdb.arg("--pgdata").arg(&new).arg("--pwfile").arg(&password_file);
@@ -232,8 +234,9 @@ async fn make(folder: &Folder, programs: &Programs, tuning: Tuning) -> Result<()
     sync_dir(folder.root()).map_err(failed)
 }
 
-/// UTF-8 text sorted by code point on every system. From 17 PostgreSQL brings that along;
-/// before, the C library may, and if it does not, plain C only leaves case in Cyrillic alone.
+/// Locales for UTF-8 text that is sorted by code point on every system, the best first. PostgreSQL 17
+/// has one built in; before that the C library may have one. With plain C as the last resort, only
+/// case mapping of Cyrillic letters is missing.
 fn locales(major: u32) -> Vec<&'static [&'static str]> {
     let mut locales: Vec<&[&str]> = Vec::new();
     if major >= 17 {
@@ -251,7 +254,7 @@ fn remove(dir: &Path) -> io::Result<()> {
     }
 }
 
-/// All it takes to start the server, and to start it again.
+/// Everything needed to start the server, and to restart it.
 struct Server {
     folder: Folder,
     programs: Programs,
@@ -259,15 +262,15 @@ struct Server {
     tuning: Tuning,
 }
 
-/// A server that we started: our child, and the pipe whose end its watcher waits for.
+/// A server that this process started: the child process, and the pipe to its watcher.
 struct Running {
     child: Child,
     watcher: ChildStdin,
 }
 
 impl Server {
-    /// Starts the server, again and again for a while where something of an earlier one is in
-    /// its way, and waits until it is ready.
+    /// Starts the server and waits until it is ready. While processes of an earlier server are in
+    /// the way, retries for [`PATIENCE`].
     async fn start(&self) -> Result<Running, OpenError> {
         let since = Instant::now();
         loop {
@@ -275,7 +278,7 @@ impl Server {
             match self.try_start().await? {
                 Ok(running) => return Ok(running),
                 Err(said) => {
-                    // Two ways of PostgreSQL to say that an earlier server's processes still live.
+                    // PostgreSQL's two messages for processes of an earlier server that are still alive.
                     let in_the_way = said.contains("postmaster.pid") || said.contains("shared memory");
                     if !in_the_way || since.elapsed() > PATIENCE {
                         return Err(OpenError::Start(said));
@@ -286,7 +289,7 @@ impl Server {
         }
     }
 
-    /// We hold the lock, so whatever runs on the cluster has lost its master.
+    /// Cleans up before a start. This process holds the lock, so a server on the cluster is orphaned.
     async fn clear_up(&self) -> Result<(), OpenError> {
         let cluster = self.folder.cluster();
         let unreadable =
@@ -295,13 +298,13 @@ impl Server {
             Found::Nothing | Found::Dead => Ok(()),
             Found::Deceptive => fs::remove_file(postmaster::pid_file(&cluster)).map_err(unreadable),
             Found::Live(orphan) => {
-                tracing::warn!(pid = orphan.pid, "a private PostgreSQL has lost its master; it is stopped");
+                tracing::warn!(pid = orphan.pid, "an orphaned private PostgreSQL is running; stopping it");
                 postmaster::stop_orphan(&cluster, PATIENCE).await.map_err(OpenError::Start)
             }
         }
     }
 
-    /// One try; within, `Err` is what the server said before it ended.
+    /// One attempt. The inner `Err` is the server's output before it exited.
     async fn try_start(&self) -> Result<Result<Running, String>, OpenError> {
         let cluster = self.folder.cluster();
         let failed = |error: io::Error| OpenError::Start(error.to_string());
@@ -312,14 +315,14 @@ impl Server {
         let messages = File::create(&said).map_err(failed)?;
         let mut shell = self.folder.command(Path::new("/bin/sh"));
         shell.args(["-c", WATCHED, "sh"]).arg(self.programs.path("postgres")).arg("-D").arg(&cluster);
-        // On the command line, where no file can change them.
+        // Set on the command line, so that no configuration file can change them.
         let set = |name: &str, value: &str| ["-c".to_owned(), format!("{name}={value}")];
         shell.args(set("listen_addresses", "")).args(set("port", &PORT.to_string()));
         shell.args(set("unix_socket_permissions", "0700"));
         shell.args(set("unix_socket_directories", &list_item(&self.socket_dir)));
         shell.stdout(messages.try_clone().map_err(failed)?).stderr(messages).stdin(Stdio::piped());
         let mut command = Command::from(shell);
-        // Else a Ctrl-C in the terminal would stop the server while we still drain.
+        // Otherwise Ctrl-C in the terminal would stop the server while requests are still being drained.
         command.process_group(0);
         let mut child = command.spawn().map_err(failed)?;
         let watcher =
@@ -338,7 +341,7 @@ impl Server {
             {
                 return Ok(Ok(running));
             }
-            // After a hard end it first replays what was written: that is work, not a fault.
+            // After a hard kill the server first replays its write-ahead log, which is no error.
             if since.elapsed().as_secs() / 5 > told {
                 told += 1;
                 tracing::info!("the private PostgreSQL is recovering; waiting for it");
@@ -347,7 +350,7 @@ impl Server {
         }
     }
 
-    /// The end of what the server said, of the records it keeps itself too.
+    /// The last lines of the server's output and of its newest log file.
     fn last_words(&self) -> String {
         let mut files = vec![self.folder.start_messages()];
         if let Ok(entries) = fs::read_dir(self.folder.cluster().join("log")) {
@@ -377,25 +380,25 @@ fn list_item(dir: &Path) -> String {
 }
 
 impl Running {
-    /// Tells the watcher that its work is done, before the server's number can be another's.
+    /// Makes the watcher exit, before the server's pid is reused.
     async fn dismiss(&mut self) {
-        // A watcher that somebody killed cannot be told; no matter.
+        // The write fails if the watcher was killed, which is harmless.
         let _ = self.watcher.write_all(b"done\n").await;
     }
 
     async fn stop(mut self) {
         for signal in [Signal::INT, Signal::QUIT] {
-            // Not yet waited for, so the number is still our child's.
+            // The child has not been waited for, so its pid cannot have been reused.
             if let Some(pid) = self.child.id().and_then(|id| i32::try_from(id).ok())
                 && let Err(error) = postmaster::send(pid, signal)
             {
-                tracing::error!(%error, "the private PostgreSQL cannot be told to stop");
+                tracing::error!(%error, "the private PostgreSQL cannot be signalled to stop");
             }
             if let Ok(ended) = tokio::time::timeout(SHUTDOWN, self.child.wait()).await {
                 report(&ended);
                 break;
             }
-            tracing::warn!("the private PostgreSQL takes long to stop");
+            tracing::warn!("the private PostgreSQL did not stop in time");
         }
         self.dismiss().await;
     }
@@ -404,13 +407,13 @@ impl Running {
 fn report(ended: &io::Result<ExitStatus>) {
     match ended {
         Ok(status) if status.success() => tracing::debug!("the private PostgreSQL has stopped"),
-        Ok(status) => tracing::warn!(%status, "the private PostgreSQL has stopped, not cleanly"),
-        Err(error) => tracing::error!(%error, "the private PostgreSQL cannot be waited for"),
+        Ok(status) => tracing::warn!(%status, "the private PostgreSQL has stopped with an error"),
+        Err(error) => tracing::error!(%error, "waiting for the private PostgreSQL to stop failed"),
     }
 }
 
-/// Keeps the server running until told to stop, or until the [`Cluster`] is dropped: a server
-/// that somebody killed is started again.
+/// Keeps the server running until [`Cluster::stop`] is called or the [`Cluster`] is dropped: a
+/// server that exits by itself or is killed is restarted.
 async fn keep(server: Server, running: Running, stopped: oneshot::Receiver<()>, lock: Lock) {
     keep_running(&server, running, stopped).await;
     server.folder.remove_socket_dir(&server.socket_dir);
@@ -424,7 +427,7 @@ async fn keep_running(server: &Server, mut running: Running, mut stopped: onesho
             ended = running.child.wait() => ended,
         };
         running.dismiss().await;
-        tracing::error!(status = ?ended.ok(), "the private PostgreSQL has ended by itself; starting it again");
+        tracing::error!(status = ?ended.ok(), "the private PostgreSQL exited unexpectedly; restarting it");
         let mut pause = Duration::from_millis(100);
         running = loop {
             let again = tokio::select! {
@@ -433,14 +436,14 @@ async fn keep_running(server: &Server, mut running: Running, mut stopped: onesho
             };
             match again {
                 Ok(running) => break running,
-                Err(error) => tracing::error!(%error, "the private PostgreSQL does not start"),
+                Err(error) => tracing::error!(%error, "the private PostgreSQL did not start"),
             }
             tokio::select! {
                 _ = &mut stopped => return,
                 () = tokio::time::sleep(pause) => pause = (pause * 2).min(Duration::from_secs(5)),
             }
         };
-        tracing::info!("the private PostgreSQL runs again");
+        tracing::info!("the private PostgreSQL is running again");
     }
 }
 

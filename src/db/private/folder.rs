@@ -1,14 +1,15 @@
-//! The data directory: what lies where in it, and to whom it belongs.
+//! The data directory: its layout, and the owner of each part.
 //!
 //! ```text
 //! DATA/            0700
 //!   lock           held by the one process that runs the cluster
-//!   passwords/     0700, ours: one file a role, 0600
+//!   passwords/     0700, of this program's user: one file per role, 0600
 //!   postgres/      0700, the cluster (PostgreSQL's own data directory)
 //!   run/           0700, the Unix socket
 //! ```
-//! PostgreSQL refuses to run as root. Then the cluster and the socket belong to the system user
-//! `postgres`, or `nobody`, and its programs run as that user; the passwords stay root's.
+//! PostgreSQL refuses to run as root. If this program runs as root, the cluster and the socket belong
+//! to the system user `postgres`, or `nobody`, and PostgreSQL's programs run as that user; root keeps
+//! the passwords.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Write};
@@ -23,13 +24,13 @@ use crate::base::config::shown;
 use crate::db::errors::OpenError;
 use crate::db::scram::Verifier;
 
-/// The port in the name of the socket. Nothing listens on a network, so it is free to be fixed.
+/// The port in the name of the socket. It can be fixed, because the server listens on no network.
 pub const PORT: u16 = 5432;
 
-/// The longest path of a Unix socket that every system takes (Linux 107 bytes, macOS 103).
+/// The longest path of a Unix socket, in bytes, below the limit of every system (Linux 107, macOS 103).
 const LONGEST_SOCKET: usize = 100;
 
-/// The system user that PostgreSQL runs as where we are root.
+/// The system user that PostgreSQL runs as if this program runs as root.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Account {
     uid: u32,
@@ -44,10 +45,10 @@ pub struct Folder {
 }
 
 impl Folder {
-    /// Opens the data directory, making it and what belongs in it where it is not there.
+    /// Opens the data directory, creating it and its folders if they are missing.
     ///
     /// # Errors
-    /// A sentence: no right to it, or the user that PostgreSQL must run as cannot enter it.
+    /// A sentence: no permission, or the user that PostgreSQL must run as cannot enter it.
     pub fn open(data_dir: &Path) -> Result<Self, OpenError> {
         let made = make(data_dir).map_err(|e| refused("cannot be made", data_dir, &e))?;
         let root = fs::canonicalize(data_dir).map_err(|e| refused("cannot be opened", data_dir, &e))?;
@@ -73,19 +74,19 @@ impl Folder {
         self.root.join("postgres")
     }
 
-    /// A cluster in the making; it counts only once renamed.
+    /// A cluster that is being created; it is renamed to [`Folder::cluster`] when it is complete.
     #[must_use]
     pub fn unfinished(&self) -> PathBuf {
         self.root.join("postgres.new")
     }
 
-    /// The file whose lock says who runs the cluster.
+    /// The lock file: the process that holds its lock runs the cluster.
     #[must_use]
     pub fn lock(&self) -> PathBuf {
         self.root.join("lock")
     }
 
-    /// What the programs say before their own records begin.
+    /// Output of the server before its own log files begin.
     #[must_use]
     pub fn start_messages(&self) -> PathBuf {
         self.root.join("postgres-start.txt")
@@ -99,11 +100,11 @@ impl Folder {
         self.root.join("passwords")
     }
 
-    /// Where the socket lies: in the data directory, or, where that path is too long for a
-    /// socket's address, in a short one that only this data directory's name leads to.
+    /// The folder of the socket: in the data directory or, if that path is too long for a socket's
+    /// address, a short folder named by a hash of the data directory's path.
     ///
     /// # Errors
-    /// A sentence, where somebody else sits on the short folder.
+    /// A sentence, if the short folder cannot be created, or belongs to another user.
     pub fn socket_dir(&self) -> Result<PathBuf, OpenError> {
         let fits = |dir: &Path| dir.as_os_str().len() + format!("/.s.PGSQL.{PORT}").len() <= LONGEST_SOCKET;
         if fits(&self.run()) {
@@ -123,33 +124,33 @@ impl Folder {
                 shown(&self.root)
             )));
         };
-        // In a folder that everybody may write to, somebody may have been there first.
+        // Every user may write to `/tmp`, so another user may have created the folder first.
         let there = fs::symlink_metadata(&dir).map_err(|e| refused("cannot be opened", &dir, &e))?;
         let ours = rustix::process::geteuid().as_raw();
         let owner = self.account.map_or(ours, |account| account.uid);
         if !there.is_dir() || (there.uid() != ours && there.uid() != owner) || there.mode() & 0o077 != 0 {
             return Err(OpenError::Folder(format!(
-                "{} is needed for the database's socket, and somebody else made it: remove it, or choose a \
-                 data directory with a shorter path.",
+                "{} is needed for the database's socket, but it is not a private folder of this user: remove \
+                 it, or choose a data directory with a shorter path.",
                 shown(&dir)
             )));
         }
-        self.give(&dir).map_err(|e| refused("cannot be given away", &dir, &e))?;
+        self.give(&dir).map_err(|e| refused("cannot be given to PostgreSQL", &dir, &e))?;
         Ok(dir)
     }
 
-    /// Removes a folder that was only for the socket, once the server has left it.
+    /// Removes a short folder that was only for the socket, after the server has stopped.
     pub(in crate::db) fn remove_socket_dir(&self, dir: &Path) {
         if dir != self.run() {
-            // Not empty or not there: then it is not ours to insist.
+            // If it is missing or contains other files, it is left as it is.
             let _ = fs::remove_dir(dir);
         }
     }
 
-    /// The password of a role, made if it is not there and `make` says so.
+    /// The password of a role; if it is missing and `make` is set, creates it.
     ///
     /// # Errors
-    /// A sentence: the file is gone, or not ours to read.
+    /// A sentence: the file is missing, or may not be read.
     pub fn password(&self, role: &str, make: bool) -> Result<String, OpenError> {
         let path = self.passwords_dir().join(role);
         match fs::read_to_string(&path) {
@@ -159,7 +160,7 @@ impl Folder {
             }
             _ if !make => {
                 return Err(OpenError::Folder(format!(
-                    "{} is gone, and with it the way into the database of {}: bring it back from a backup.",
+                    "{} is missing, and without it the database of {} cannot be opened: restore a backup.",
                     shown(&path),
                     shown(&self.root)
                 )));
@@ -168,7 +169,7 @@ impl Folder {
         }
         let mut bytes = [0_u8; 32];
         getrandom::fill(&mut bytes)
-            .map_err(|e| OpenError::Folder(format!("This system gives no random bytes: {e}.")))?;
+            .map_err(|e| OpenError::Folder(format!("The system provides no random bytes: {e}.")))?;
         let password = hex::encode(bytes);
         let new = path.with_extension("new");
         write_private(&new, &password)
@@ -178,7 +179,7 @@ impl Folder {
         Ok(password)
     }
 
-    /// What PostgreSQL is to keep of a role's password, which is made if it is not there.
+    /// The SCRAM verifier of a role's password, for PostgreSQL to store. Creates a missing password.
     ///
     /// # Errors
     /// As [`Folder::password`].
@@ -186,13 +187,13 @@ impl Folder {
         Ok(Verifier::new(&self.password(role, true)?, random()?))
     }
 
-    /// A command that runs as the user that PostgreSQL runs as, with nothing of our environment,
-    /// which may hold the operator's token or a database's password.
+    /// A command that runs as PostgreSQL's user, without this process's environment, which may
+    /// contain the operator's token or a database password.
     #[must_use]
     pub fn command(&self, program: &Path) -> Command {
         let mut command = Command::new(program);
         command.env_clear().current_dir("/").stdin(Stdio::null());
-        // What a PostgreSQL outside the system's folders needs in order to run at all.
+        // A PostgreSQL outside the system's folders needs these variables to run.
         for name in ["PATH", "LD_LIBRARY_PATH", "LOCALE_ARCHIVE"] {
             if let Some(value) = std::env::var_os(name) {
                 command.env(name, value);
@@ -205,19 +206,19 @@ impl Folder {
         command
     }
 
-    /// Writes a file that PostgreSQL reads, for its user alone.
+    /// Writes a file for PostgreSQL that only its user can read.
     pub(in crate::db) fn write_for_postgres(&self, path: &Path, text: &str) -> io::Result<()> {
         write_private(path, text)?;
         self.give(path)
     }
 
-    /// Makes a folder that PostgreSQL works in, for its user alone.
+    /// Creates a folder for PostgreSQL that only its user can enter.
     pub(in crate::db) fn make_for_postgres(&self, dir: &Path) -> io::Result<()> {
         make(dir)?;
         self.give(dir)
     }
 
-    /// Gives what lies at `path` to the user that PostgreSQL runs as.
+    /// Makes PostgreSQL's user the owner of `path`.
     fn give(&self, path: &Path) -> io::Result<()> {
         match self.account {
             Some(Account { uid, gid }) => std::os::unix::fs::lchown(path, Some(uid), Some(gid)),
@@ -225,7 +226,7 @@ impl Folder {
         }
     }
 
-    /// Whoever an existing cluster belongs to; else `postgres`, else `nobody`.
+    /// The owner of an existing cluster; otherwise `postgres`, otherwise `nobody`.
     fn find_account(&self) -> Result<Account, OpenError> {
         if let Ok(cluster) = fs::metadata(self.cluster()) {
             if cluster.uid() == 0 {
@@ -247,15 +248,15 @@ impl Folder {
         })
     }
 
-    /// Lets PostgreSQL's user into the data directory, by giving it the directory where that is
-    /// ours to give: fresh, or root's and with nothing of anybody else's in it.
+    /// Lets PostgreSQL's user enter the data directory, by changing the directory's owner. Does so
+    /// only if the directory is new, or belongs to root and contains only files of this program.
     fn hand_over(&self, made: bool) -> Result<(), OpenError> {
-        // PostgreSQL has worked here before; if that has changed, it says so itself.
+        // PostgreSQL has run here before; if it no longer can, it reports that itself.
         if self.cluster().exists() {
             return Ok(());
         }
         if made || (!self.enterable() && self.is_ours()) {
-            self.give(&self.root).map_err(|e| refused("cannot be given away", &self.root, &e))?;
+            self.give(&self.root).map_err(|e| refused("cannot be given to PostgreSQL", &self.root, &e))?;
         }
         if self.enterable() {
             return Ok(());
@@ -267,7 +268,7 @@ impl Folder {
         )))
     }
 
-    /// Tried, not computed: access lists and mount options count too.
+    /// Tries to enter instead of comparing modes: access lists and mount options count too.
     fn enterable(&self) -> bool {
         let mut try_it = self.command(Path::new("/bin/sh"));
         try_it.args(["-c", "cd \"$0\""]).arg(&self.root).stdout(Stdio::null()).stderr(Stdio::null());
@@ -285,7 +286,7 @@ impl Folder {
 }
 
 impl Account {
-    /// Asks `id`, because a user may come from elsewhere than `/etc/passwd`.
+    /// Looks the user up with `id`, because not all users are in `/etc/passwd`.
     fn named(name: &str) -> Option<Self> {
         let ask = |what: &str| -> Option<u32> {
             let said = Command::new("id").args([what, name]).stdin(Stdio::null()).output().ok()?;
@@ -300,11 +301,11 @@ fn random<const N: usize>() -> Result<[u8; N], OpenError> {
     let mut bytes = [0; N];
     match getrandom::fill(&mut bytes) {
         Ok(()) => Ok(bytes),
-        Err(error) => Err(OpenError::Folder(format!("This system gives no random bytes: {error}."))),
+        Err(error) => Err(OpenError::Folder(format!("The system provides no random bytes: {error}."))),
     }
 }
 
-/// Makes `dir`, for us alone, and its parents as usual. Whether it was not there before.
+/// Creates `dir` with mode 0700, and its parents with the default mode. Returns whether `dir` is new.
 fn make(dir: &Path) -> io::Result<bool> {
     if let Some(parent) = dir.parent() {
         fs::create_dir_all(parent)?;
@@ -323,7 +324,7 @@ fn write_private(path: &Path, text: &str) -> io::Result<()> {
     file.sync_all()
 }
 
-/// Makes a rename in `dir` last through a power cut.
+/// Syncs `dir`, so that a rename in it survives a power cut.
 pub(in crate::db) fn sync_dir(dir: &Path) -> io::Result<()> {
     File::open(dir)?.sync_all()
 }
@@ -360,7 +361,7 @@ mod tests {
         fs::set_permissions(parent.path(), fs::Permissions::from_mode(0o755)).expect("mode");
         let folder = Folder::open(&parent.path().join("data")).expect("made");
         let refusal = folder.password("owner", false).expect_err("never made").to_string();
-        assert!(refusal.contains("passwords/owner is gone"), "{refusal}");
+        assert!(refusal.contains("passwords/owner is missing"), "{refusal}");
     }
 
     #[test]

@@ -1,9 +1,8 @@
-//! Is there a server on this cluster? What `postmaster.pid` claims, held against what is so.
+//! Finds out whether a server runs on this cluster, by checking the process named in `postmaster.pid`.
 //!
-//! PostgreSQL takes any living process of that number for a server and refuses to start. After a
-//! hard kill the number may be a zombie's, or, most of all in a container, that of something else
-//! altogether; so the process is looked at: it must live, and its working directory must be the
-//! cluster.
+//! PostgreSQL takes any live process with that pid for a server and refuses to start. After a hard
+//! kill the pid may belong to a zombie or, above all in a container, to an unrelated process. So
+//! the process is checked: it must be alive, and its working directory must be the cluster.
 
 use std::fs;
 use std::io;
@@ -13,39 +12,39 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 
-/// How often a process that is not our child is looked at.
+/// How often a process that is not our child is polled.
 const LOOK: Duration = Duration::from_millis(5);
 
-/// A server that lives.
+/// A running server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Postmaster {
-    /// Its process.
+    /// Its process id.
     pub pid: i32,
     /// The folder of its Unix socket.
     pub socket_dir: PathBuf,
     /// The port in the socket's name.
     pub port: u16,
-    /// Whether it takes connections: it may be starting, recovering or stopping.
+    /// Whether it accepts connections; if not, it is starting, recovering or stopping.
     pub ready: bool,
 }
 
-/// What `postmaster.pid` comes to.
+/// The result of checking `postmaster.pid`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Found {
-    /// No such file: nobody runs here.
+    /// No such file: no server runs here.
     Nothing,
-    /// The file names a dead process, or somebody's single-user session (a negative number):
-    /// PostgreSQL itself knows what to do.
+    /// The file names a dead process, or a single-user session (a negative number): PostgreSQL
+    /// handles both itself.
     Dead,
-    /// The file names a zombie, a living process that is no server of this cluster, or nothing
-    /// that could be a process. PostgreSQL would be deceived, or refuse to read it.
+    /// The file names a zombie, a live process that is not a server of this cluster, or no valid
+    /// pid. PostgreSQL would take the process for a server, or fail to read the file.
     Deceptive,
     /// A server.
     Live(Postmaster),
 }
 
 /// The lines of `postmaster.pid` that matter, in PostgreSQL's order (its `pidfile.h`):
-/// process, cluster, start time, port, socket folder, address, shared memory, state.
+/// pid, cluster, start time, port, socket folder, address, shared memory, state.
 #[derive(Debug, PartialEq, Eq)]
 struct Claim {
     cluster: PathBuf,
@@ -65,16 +64,16 @@ fn parse(text: &str) -> Option<Claim> {
     })
 }
 
-/// The file in which a server says that it runs.
+/// The file in which a running server writes its pid.
 #[must_use]
 pub fn pid_file(cluster: &Path) -> PathBuf {
     cluster.join("postmaster.pid")
 }
 
-/// Looks whether a server runs on `cluster` (an absolute path, symbolic links resolved).
+/// Checks whether a server runs on `cluster` (an absolute path, symbolic links resolved).
 ///
 /// # Errors
-/// Where the file is there and cannot be read.
+/// If the pid file exists and cannot be read.
 pub fn look(cluster: &Path) -> io::Result<Found> {
     let text = match fs::read_to_string(pid_file(cluster)) {
         Ok(text) => text,
@@ -88,7 +87,7 @@ pub fn look(cluster: &Path) -> io::Result<Found> {
         Process::Gone => return Ok(Found::Dead),
         Process::Zombie => return Ok(Found::Deceptive),
         Process::In(dir) => dir == cluster,
-        // Without /proc the claim's own second line has to do.
+        // Without /proc, the cluster path in the pid file's second line is the best evidence.
         Process::Server => claim.cluster == cluster,
         Process::Other => false,
     };
@@ -100,9 +99,9 @@ enum Process {
     Zombie,
     /// Alive, and this is its working directory.
     In(PathBuf),
-    /// Alive and called postgres; its working directory cannot be seen.
+    /// Alive and named postgres; its working directory cannot be read.
     Server,
-    /// Alive and called something else.
+    /// Alive and named something else; its working directory cannot be read.
     Other,
 }
 
@@ -113,7 +112,7 @@ fn process(number: i32) -> Process {
     }
     let proc = PathBuf::from(format!("/proc/{number}"));
     let Ok(stat) = fs::read_to_string(proc.join("stat")) else { return by_ps(number) };
-    // The name, in parentheses, may itself hold anything; the state follows the last of them.
+    // The name, in parentheses, may contain any character; the state follows the last `)`.
     let state = stat.rsplit_once(')').and_then(|(_, rest)| rest.trim_start().chars().next());
     if matches!(state, Some('Z' | 'X' | 'x')) {
         return Process::Zombie;
@@ -138,11 +137,11 @@ fn by_ps(number: i32) -> Process {
     }
 }
 
-/// Stops a server that nobody holds any more: politely, so that the next start need not recover,
+/// Stops an orphaned server: first by a fast shutdown, so that the next start needs no recovery,
 /// and after `patience` by an immediate shutdown.
 ///
 /// # Errors
-/// A sentence, where it lives on.
+/// A sentence, if the server is still running.
 pub async fn stop_orphan(cluster: &Path, patience: Duration) -> Result<(), String> {
     for signal in [Signal::INT, Signal::QUIT] {
         let since = Instant::now();
@@ -150,10 +149,11 @@ pub async fn stop_orphan(cluster: &Path, patience: Duration) -> Result<(), Strin
         while since.elapsed() < patience {
             let found = look(cluster).map_err(|e| e.to_string())?;
             let Found::Live(postmaster) = found else { return Ok(()) };
-            // Once each: a second SIGINT does nothing, but another process's number would be a mistake.
+            // Each pid is signalled once: a second SIGINT does nothing, and by then the pid may belong to
+            // another process.
             if signalled.replace(postmaster.pid) != Some(postmaster.pid) {
                 send(postmaster.pid, signal).map_err(|e| {
-                    format!("A server without a master (process {}) cannot be stopped: {e}.", postmaster.pid)
+                    format!("An orphaned PostgreSQL (process {}) cannot be stopped: {e}.", postmaster.pid)
                 })?;
             }
             tokio::time::sleep(LOOK).await;
@@ -161,13 +161,13 @@ pub async fn stop_orphan(cluster: &Path, patience: Duration) -> Result<(), Strin
     }
     match look(cluster) {
         Ok(Found::Live(postmaster)) => {
-            Err(format!("A server without a master (process {}) does not stop.", postmaster.pid))
+            Err(format!("An orphaned PostgreSQL (process {}) does not stop.", postmaster.pid))
         }
         _ => Ok(()),
     }
 }
 
-/// Sends a signal; that the process is gone already is as good.
+/// Sends a signal. A process that no longer exists is a success too.
 pub(in crate::db) fn send(pid: i32, signal: Signal) -> io::Result<()> {
     match Pid::from_raw(pid).map(|pid| kill_process(pid, signal)) {
         None | Some(Ok(()) | Err(rustix::io::Errno::SRCH)) => Ok(()),
@@ -208,7 +208,7 @@ mod tests {
         assert_eq!(
             look(&cluster).expect("readable"),
             Found::Dead,
-            "a single-user session is PostgreSQL's to judge"
+            "PostgreSQL handles a single-user session itself"
         );
     }
 
@@ -217,11 +217,11 @@ mod tests {
         let (_dir, cluster) = folder();
         let mut child =
             Command::new("true").current_dir(&cluster).stdout(Stdio::piped()).spawn().expect("runs");
-        // End of file on its output: it has ended, and as nobody has waited for it, it is a zombie.
+        // End of file on its output: it has exited and has not been waited for, so it is a zombie.
         let mut said = Vec::new();
         io::Read::read_to_end(&mut child.stdout.take().expect("piped"), &mut said).expect("read");
         claim(&cluster, child.id(), "ready");
-        // Between closing its files and becoming a zombie it has left its folder already.
+        // Between closing its files and becoming a zombie, it already has no working directory.
         assert!(matches!(look(&cluster).expect("readable"), Found::Deceptive | Found::Dead));
         child.wait().expect("reaped");
         assert_eq!(look(&cluster).expect("readable"), Found::Dead);

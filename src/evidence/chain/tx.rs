@@ -1,4 +1,4 @@
-//! A write transaction, and the leaves that its events will have in the register.
+//! A write transaction, and the leaves that its events will get in the transparency log.
 
 use crate::evidence::chain::bytes::Hash;
 use chrono::{DateTime, Utc};
@@ -6,26 +6,26 @@ use sqlx::Connection;
 use sqlx::postgres::{PgConnection, PgPool};
 use std::ops::{Deref, DerefMut};
 
-/// Begins a write. Its statements take whole columns as arrays; left to itself PostgreSQL plans them anew
-/// each time, which takes twice as long as running them. And a plan that was made while a table was small
-/// must not scan it when it has grown. Lists want plans of their own for what they are asked, so this is
-/// said with BEGIN, in the same message, and not of the connection.
+/// Begins a write transaction. Its statements take columns as arrays; by default PostgreSQL would plan
+/// them anew each time, which takes twice as long as running them. And a plan made while a table was
+/// small must not scan the table when it has grown. List queries need plans for their own parameters,
+/// so these settings are not made for the connection, but sent with BEGIN in the same message.
 const BEGIN: &str = "BEGIN; SET LOCAL plan_cache_mode = force_generic_plan; SET LOCAL enable_seqscan = off";
 
 /// A write transaction. Writes take `&mut Tx`, so "not in a transaction" does not compile.
 ///
-/// It remembers what was added to the evidence in it, so that whoever commits it can give one
-/// receipt for all of it, whichever noun's code did the adding.
+/// It records the events that were appended in it, so that the code that commits it can issue one
+/// receipt for all of them, whichever module appended them.
 #[derive(Debug)]
 pub struct Tx<'c> {
     inner: sqlx::Transaction<'c, sqlx::Postgres>,
     leaves: Leaves,
 }
 
-/// Events of one posting, in the order of its answer.
+/// Events of one write request, in the order of its response.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Leaves {
-    /// Their hashes, which are their leaf hashes too.
+    /// Their hashes, which are also their leaf hashes.
     pub hashes: Vec<Hash>,
     /// When the last of them was received.
     pub received_at: DateTime<Utc>,
@@ -43,47 +43,47 @@ impl Tx<'static> {
     /// Begins a transaction on a connection of the pool.
     ///
     /// # Errors
-    /// The database's own.
+    /// Errors from the database.
     pub async fn begin(pool: &PgPool) -> sqlx::Result<Self> {
         Ok(Self { inner: pool.begin_with(BEGIN).await?, leaves: Leaves::default() })
     }
 }
 
 impl<'c> Tx<'c> {
-    /// Begins a transaction on a connection that is not the pool's, and has its own settings.
+    /// Begins a transaction on a connection outside the pool, with that connection's planner settings.
     ///
     /// # Errors
-    /// The database's own.
+    /// Errors from the database.
     pub async fn on(db: &'c mut PgConnection) -> sqlx::Result<Self> {
         Ok(Self { inner: db.begin().await?, leaves: Leaves::default() })
     }
 }
 
 impl Tx<'_> {
-    /// What was added to the evidence, or found to have been added by the same posting before.
+    /// The events that were appended in this transaction, or earlier by the same write request.
     #[must_use]
     pub fn leaves(&self) -> &Leaves {
         &self.leaves
     }
 
-    /// Remembers an event of this posting: for [`crate::evidence::chain::append()`], and for whoever finds
-    /// that the posting was made before.
+    /// Records an event of this write request: for [`crate::chain::append()`], and for a request that
+    /// was already executed.
     pub fn remember(&mut self, hash: Hash, received_at: DateTime<Utc>) {
         self.leaves.push(hash, received_at);
     }
 
-    /// Ends it, with all that it did.
+    /// Commits the transaction.
     ///
     /// # Errors
-    /// The database's own.
+    /// Errors from the database.
     pub async fn commit(self) -> sqlx::Result<()> {
         self.inner.commit().await
     }
 
-    /// Ends it, with nothing done.
+    /// Rolls the transaction back.
     ///
     /// # Errors
-    /// The database's own.
+    /// Errors from the database.
     pub async fn rollback(self) -> sqlx::Result<()> {
         self.inner.rollback().await
     }

@@ -1,9 +1,9 @@
-//! Postings by their names: `operation_id` names a whole posting, `device` numbers
-//! the records of one device. Each is unique per organisation for ever.
+//! Ids of write requests: `operation_id` identifies a write request, `device` numbers the
+//! records of one device. Each is unique per organisation for ever.
 //!
-//! A posting claims its name first, after the idempotency key and before any row
-//! lock, and is recorded at the end with the events it made: the same content sent
-//! again finds those events and does nothing.
+//! A write request first reserves its operation id, after the idempotency key and before any row
+//! lock. At the end it is recorded with the events it made: the same content sent again finds those
+//! events and does nothing.
 
 use crate::base::error::{At, Entry, Error, Result};
 use crate::base::ids::{OperationId, OrganizationId};
@@ -13,15 +13,15 @@ use chrono::{DateTime, Utc};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-/// Sets this lock's keys apart from those of idempotency keys.
+/// Domain separator: keeps this lock's keys apart from those of idempotency keys.
 const LOCK: &[u8] = b"ormantrace/operation\0";
 
-/// What is known of an operation id.
+/// The state of an operation id: the reservation, or the earlier request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Claim {
-    /// Nobody used it: it is held for this transaction.
+    /// It was never used, and is now reserved for this transaction.
     New,
-    /// The same posting was done before, and made these events, in the order of the request.
+    /// The same write request was executed before, and made these events, in the order of the request.
     Existing {
         /// Their subjects.
         subjects: Vec<Uuid>,
@@ -30,14 +30,14 @@ pub enum Claim {
     },
 }
 
-/// Claims `operation` for this transaction.
+/// Reserves `operation` for this transaction.
 ///
-/// `fingerprint` is the posting's own. A posting whose fingerprint was erased with its
-/// personal data can no longer be compared and counts as the same.
+/// `fingerprint` is that of the write request. If the stored fingerprint was erased with the personal
+/// data, the requests can no longer be compared and count as the same.
 ///
 /// # Errors
-/// [`Error::InProgress`] if a posting of that name is running; [`Error::Conflict`] with
-/// `operation-id-used` if the name stands for another content.
+/// [`Error::InProgress`] if a request with that id is running; [`Error::Conflict`] with
+/// `operation-id-used` if the id was used for different content.
 pub async fn claim(
     tx: &mut Tx<'_>,
     organization: OrganizationId,
@@ -45,7 +45,7 @@ pub async fn claim(
     fingerprint: &[u8; 32],
 ) -> Result<Claim> {
     let lock = lock_of(organization, operation);
-    // Not waiting: waiters would hold the pool's connections.
+    // Does not wait: waiting requests would hold the pool's connections.
     let taken = sqlx::query_scalar!(r#"SELECT pg_try_advisory_xact_lock($1) AS "taken!""#, lock)
         .fetch_one(&mut **tx)
         .await?;
@@ -68,12 +68,12 @@ pub async fn claim(
         Some(_) => Err(Error::Conflict(vec![Entry::new(
             At::Pointer("/operation_id".into()),
             "operation-id-used",
-            "This operation id stands for another posting of yours; take a new one.",
+            "Your organisation used this operation id for another request; send a new one.",
         )])),
     }
 }
 
-/// Key of the advisory lock that is held for a posting's name.
+/// Key of the advisory lock on an operation id.
 pub(crate) fn lock_of(organization: OrganizationId, operation: OperationId) -> i64 {
     let mut hasher = Sha256::new();
     hasher.update(LOCK);
@@ -83,7 +83,7 @@ pub(crate) fn lock_of(organization: OrganizationId, operation: OperationId) -> i
     digest.iter().take(8).fold(0_i64, |lock, byte| lock << 8 | i64::from(*byte))
 }
 
-/// Lets the transaction remember the events of an earlier posting, so that its answer has the same receipt.
+/// Records the events of an earlier request in the transaction, so that its response has the same receipt.
 async fn remember(tx: &mut Tx<'_>, subjects: &[Uuid], seqs: &[i32]) -> Result<()> {
     let rows = sqlx::query!(
         "SELECT event.subject_id, event.hash, event.received_at
@@ -102,24 +102,24 @@ async fn remember(tx: &mut Tx<'_>, subjects: &[Uuid], seqs: &[i32]) -> Result<()
     Ok(())
 }
 
-/// What a posting did, to be remembered for ever.
+/// An executed write request, recorded for ever.
 #[derive(Clone, Debug)]
 pub struct Record {
-    /// Who posted.
+    /// The caller's organisation.
     pub organization: OrganizationId,
-    /// The posting's name.
+    /// The operation id.
     pub operation: OperationId,
-    /// What kind of posting: `harvest`, `custody_event`, `seal_transfer`, `seal_void`.
+    /// The kind of request: `harvest`, `custody_event`, `seal_transfer`, `seal_void`.
     pub kind: &'static str,
     /// Its fingerprint.
     pub fingerprint: [u8; 32],
-    /// Subjects of the events it made, in the request's order.
+    /// Subjects of the events that it made, in the order of the request.
     pub subjects: Vec<Uuid>,
     /// Their seqs, in the same order.
     pub seqs: Vec<i32>,
 }
 
-/// Records a posting under its name.
+/// Records an executed write request under its operation id.
 pub async fn record(tx: &mut Tx<'_>, record: Record, now: DateTime<Utc>) -> Result<()> {
     sqlx::query!(
         "INSERT INTO operation (organization_id, operation_id, kind, fingerprint, subjects, seqs, created_at)

@@ -100,7 +100,7 @@ fn entries_are_capped_and_the_rest_counted() {
     let faults = document.read::<Vec<bool>>().expect_err("faulty");
     assert_eq!(faults.len(), MOST_ENTRIES + 1);
     let last = faults.last().expect("some");
-    assert_eq!((last.code, last.detail.as_ref()), ("too-many-errors", "7 more faults are not listed."));
+    assert_eq!((last.code, last.detail.as_ref()), ("too-many-errors", "7 more errors are not listed."));
     let exactly = format!("[{}]", vec!["1"; MOST_ENTRIES].join(","));
     let document = Document::parse(exactly.as_bytes()).expect("well-formed");
     assert_eq!(document.read::<Vec<bool>>().expect_err("faulty").len(), MOST_ENTRIES);
@@ -214,7 +214,7 @@ fn the_schema_says_what_the_reader_does() {
     assert_eq!(schema["required"], serde_json::json!(["logs"]));
     assert_eq!(schema["properties"]["logs"]["minItems"], 1);
     assert_eq!(schema["properties"]["logs"]["maxItems"], 3);
-    assert_eq!(schema["properties"]["logs"]["description"], "What was cut.");
+    assert_eq!(schema["properties"]["logs"]["description"], "The pieces.");
     let piece = serde_json::to_value(super::Piece::schema()).expect("a schema");
     assert!(piece["properties"]["type"].is_object(), "{piece}");
 }

@@ -1,4 +1,4 @@
-//! The JSON parser: its rules at their edges, and beside `serde_json`.
+//! The JSON parser: its rules at their limits, and compared with `serde_json`.
 
 use crate::base::error::{At, Entry};
 use crate::base::input::{Document, Malformed};
@@ -71,7 +71,7 @@ fn faults_of_form_have_line_character_and_code() {
 #[test]
 fn a_fault_of_form_becomes_an_entry() {
     let entry = Entry::from(Document::parse(b"{\"a\":1,\"a\":2}").expect_err("twice"));
-    assert_eq!(entry.detail, "The key `a` is there twice in one object.");
+    assert_eq!(entry.detail, "The key `a` appears twice in one object.");
     assert_eq!(entry.at, At::Cell { line: 1, column: "8".to_owned() });
 }
 
@@ -197,8 +197,8 @@ fn json() -> impl Strategy<Value = String> {
     })
 }
 
-/// Where we mean to differ: stricter for keys twice, NUL, nesting beyond 32; looser for numbers
-/// beyond f64, which `serde_json` refuses, and a byte order mark.
+/// Intended differences from `serde_json`: duplicate keys, NUL and nesting beyond 32 are refused; numbers
+/// beyond f64 and a byte order mark are accepted.
 fn compare(body: &[u8]) -> Result<(), TestCaseError> {
     let reference = serde_json::from_slice::<Value>(body);
     match (Document::parse(body), reference) {
@@ -221,7 +221,7 @@ fn compare(body: &[u8]) -> Result<(), TestCaseError> {
     Ok(())
 }
 
-/// Numbers may differ in their last binary digit, since ours were written with another exponent.
+/// Numbers may differ in their last binary digit, because ours were written with another exponent.
 fn same(one: &Value, other: &Value) -> bool {
     match (one, other) {
         (Value::Number(one), Value::Number(other)) => match (one.as_f64(), other.as_f64()) {

@@ -1,4 +1,4 @@
-//! A small request, felt from every side, and the parser against its references.
+//! A small request type, tested through every kind of input, and the parser against its references.
 
 mod body;
 mod json;
@@ -24,7 +24,7 @@ impl Seal {
     }
 }
 
-/// Keeps its digits; at most four of them after the point.
+/// Stores its digits; at most four of them after the point.
 #[derive(Clone, Debug, PartialEq, Eq, utoipa::ToSchema)]
 pub(super) struct Cubic(String);
 
@@ -43,7 +43,7 @@ parse_text!(Seal);
 parse_number!(Cubic);
 
 input! {
-    /// Where it lay.
+    /// Position where the piece was.
     pub(super) struct Spot {
         /// Degrees north.
         pub lat: Cubic,
@@ -64,12 +64,12 @@ input! {
         pub pieces: Option<u32>,
         /// Log or stack.
         pub r#type: Option<String>,
-        /// Where it lay.
+        /// Position where the piece was.
         pub position: Option<Spot>,
     }
     => Piece::check;
 
-    /// Who answers for it.
+    /// The responsible person.
     pub(super) struct Person {
         /// Name.
         pub name: String,
@@ -79,13 +79,13 @@ input! {
 
     /// A load.
     pub(super) struct Load {
-        /// From which ticket.
+        /// The ticket.
         pub ticket: Option<crate::base::ids::TicketId>,
-        /// Who answers.
+        /// The responsible person.
         pub responsible_person: Option<Person>,
-        /// What was cut.
+        /// The pieces.
         pub logs: Vec<Piece> [1..=3],
-        /// Whether to only try.
+        /// Whether this is a dry run.
         pub dry: Option<bool>,
     }
 }
@@ -98,7 +98,7 @@ impl Piece {
     }
 }
 
-/// Place and code of each fault, one a line.
+/// Location and code of each error, one per line.
 pub(super) fn told(faults: &[Entry]) -> String {
     let lines: Vec<String> = faults
         .iter()

@@ -5,17 +5,17 @@ use crate::base::error::At;
 use crate::base::input::{Document, input};
 
 input! {
-    /// Which logs.
+    /// A filter for logs.
     #[derive(utoipa::IntoParams)]
     #[into_params(parameter_in = Query)]
     pub(super) struct Filter {
-        /// Whose.
+        /// The holder.
         pub holder: Option<String>,
-        /// How many.
+        /// Maximum number of logs.
         pub limit: Option<u32>,
-        /// Whether to only try.
+        /// Whether this is a dry run.
         pub dry_run: Option<bool>,
-        /// Those of one ticket.
+        /// Only logs of one ticket.
         pub felling_ticket: Option<crate::base::ids::TicketId>,
     }
 }

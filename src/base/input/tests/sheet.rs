@@ -1,4 +1,4 @@
-//! CSV that we write.
+//! CSV output.
 
 use crate::base::input::{Sheet, csv_safe};
 

@@ -75,7 +75,7 @@ fn windows_1251_is_told_from_utf8_and_can_be_named() {
     assert_eq!(name(Some("Windows-1251"), &bytes), "Иванов");
     assert_eq!(name(None, text.as_bytes()), "Иванов");
     assert_eq!(name(Some("utf-8"), text.as_bytes()), "Иванов");
-    // The mark at the front is stronger than a wrong content type.
+    // A byte order mark takes precedence over a wrong content type.
     assert_eq!(name(Some("cp1251"), format!("\u{FEFF}{text}").as_bytes()), "Иванов");
     assert_eq!(malformed(&bytes, Some("utf-8")).0, "not-utf8");
     assert_eq!(malformed(text, Some("koi8-r")).0, "unknown-charset");
@@ -111,7 +111,7 @@ fn rows_have_as_many_cells_as_the_header() {
         read("seal_number,volume_m3\nKZ-000001,1,\nKZ-000002\n").expect_err("faulty"),
         "2: wrong-cell-count\n3: wrong-cell-count\n3:volume_m3 required"
     );
-    // The nameless empty columns that spreadsheets export are no fault; a nameless full one is.
+    // The nameless empty columns that spreadsheets export are no error; a nameless column with values is.
     assert!(read("seal_number,volume_m3,,\nKZ-000001,1,,\n").is_ok());
     assert_eq!(read("seal_number,volume_m3,\nKZ-000001,1,2\n").expect_err("faulty"), "1: unknown-field");
 }
