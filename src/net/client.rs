@@ -1,4 +1,4 @@
-//! One request over http or https, small and in time: what the publisher says to witnesses.
+//! A small HTTP and HTTPS client with a timeout; the publisher uses it to call witnesses.
 
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Bytes;
@@ -16,67 +16,67 @@ use tokio_rustls::rustls::pki_types::pem::{self, PemObject as _};
 use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
 use tokio_rustls::rustls::{self, ClientConfig, RootCertStore, crypto};
 
-/// Longest answer that is read, in bytes.
+/// Maximum length of a response body, in bytes.
 const MAX_ANSWER: usize = 256 * 1024;
 
-/// What came back.
+/// A response.
 #[derive(Clone, Debug)]
 pub struct Answer {
     /// Its status.
     pub status: StatusCode,
-    /// Its content type, empty if it has none.
+    /// Its content type; empty if it has none.
     pub content_type: String,
     /// Its body.
     pub body: Bytes,
 }
 
-/// Why nothing came back.
+/// Why there is no response.
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
-    /// Not an address that can be called.
+    /// The address cannot be used.
     #[error("the address is not http:// or https:// with a host")]
     Address,
-    /// Not in time.
-    #[error("no answer in time")]
+    /// No response before the timeout.
+    #[error("no response in time")]
     Late,
-    /// The connection, or what came over it.
+    /// An I/O error of the connection, or a TLS error.
     #[error("{0}")]
     Io(#[from] std::io::Error),
-    /// Not HTTP.
+    /// An HTTP error.
     #[error("{0}")]
     Http(#[from] hyper::Error),
-    /// Too long, or cut off.
-    #[error("the answer cannot be read: {0}")]
+    /// The body is too long or incomplete.
+    #[error("the response cannot be read: {0}")]
     Body(Box<dyn std::error::Error + Send + Sync>),
 }
 
-/// Whose certificates are taken over https: those of the authorities that browsers know, and of others
-/// that one was told of.
+/// Certificate authorities that are trusted over HTTPS: those that browsers trust, and those in a
+/// configured file.
 #[derive(Clone)]
 pub struct Authorities(TlsConnector);
 
-/// Why certificates of authorities cannot be taken.
+/// Why the certificates of authorities cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum AuthorityError {
     /// The file cannot be read.
     #[error("{0}")]
     Read(#[from] std::io::Error),
-    /// It is not of the form.
+    /// The file is not PEM.
     #[error("it is not PEM: {0}")]
     Pem(#[from] pem::Error),
     /// It holds no certificate.
     #[error("there is no certificate in it")]
     Nothing,
-    /// A certificate cannot be an authority's, or TLS cannot be set up.
+    /// A certificate cannot be used as a trust anchor, or TLS cannot be set up.
     #[error("{0}")]
     Tls(#[from] rustls::Error),
 }
 
 impl Authorities {
-    /// The web's, and those whose certificates are in `file`, as PEM.
+    /// The authorities of the web, and those with certificates in `file`, as PEM.
     ///
     /// # Errors
-    /// If the file holds no certificate that can be an authority's.
+    /// If the file has no certificate, or one that cannot be used as a trust anchor.
     pub fn with(file: Option<&Path>) -> Result<Self, AuthorityError> {
         let mut roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
         if let Some(file) = file {
@@ -103,10 +103,10 @@ impl fmt::Debug for Authorities {
     }
 }
 
-/// Sends one request over a connection of its own; redirections are not followed.
+/// Sends one request over a connection of its own; redirects are not followed.
 ///
 /// # Errors
-/// If there is no answer, not in time, or not one of bounded size.
+/// If there is no response before the timeout, or its body is too long.
 pub async fn send(
     authorities: &Authorities,
     method: Method,
@@ -164,7 +164,7 @@ where
         Ok(Answer { status, content_type, body: body.to_bytes() })
     };
     let mut read = std::pin::pin!(read);
-    // The connection works only while it is polled; it ends by itself after the answer.
+    // The connection makes progress only while it is polled; it ends after the response.
     tokio::select! {
         answer = &mut read => answer,
         ended = connection => { ended?; read.await }

@@ -1,8 +1,8 @@
-//! The whole history of one subject in one file that anybody checks offline (`ormantrace/export/1`).
+//! The complete history of one subject in one file that can be checked offline (`ormantrace/export/1`).
 //!
-//! A log or stack, a felling ticket, a batch of seals, an organisation: the file is made in one way for
-//! all of them. It holds only what can be checked: the hashed bytes, what opens them as far as the reader
-//! may see it, proofs, and one signed checkpoint. What a person reads stands in the texts that were hashed.
+//! A log or stack, a felling ticket, a batch of seals, an organisation: all have the same format. The
+//! file contains only data that can be checked: the hashed bytes, salt and text of the parts that the
+//! reader may see, proofs, and one signed checkpoint. Readable data is in the texts that were hashed.
 
 use crate::base::error::{Error, Result};
 use crate::evidence::chain::history::{Evidence, ShownEvent, ShownParts};
@@ -17,13 +17,13 @@ use tokio::sync::OwnedSemaphorePermit;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-/// A chain as far as a reader sees it: what a file is made of.
+/// A chain with the events and parts that a reader may see: the input of [`export`].
 pub struct Shown {
-    /// What it is about.
+    /// Its subject.
     pub subject: Subject,
     /// Its events from the first.
     pub events: Vec<ShownEvent>,
-    /// A long chain's room in memory.
+    /// The memory permit of a long chain.
     pub room: Option<OwnedSemaphorePermit>,
 }
 
@@ -33,25 +33,25 @@ pub struct Export {
     /// `ormantrace/export/1`. It fixes every member and every spelling.
     #[schema(value_type = String, example = "ormantrace/export/1")]
     pub format: &'static str,
-    /// What the chain is about, and what makes the ref in its entries.
+    /// The subject of the chain: the inputs of the ref in its entries.
     pub subject: ExportSubject,
-    /// The events in order, as many as the reader sees.
+    /// The events in order, up to the last one that the reader may see.
     pub events: Vec<ExportEvent>,
     /// The published checkpoint, a signed note (C2SP tlog-checkpoint).
     pub checkpoint: String,
-    /// A proof from an earlier checkpoint, if `since` asked for it.
+    /// A proof from an earlier checkpoint, if requested with `since`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub consistency: Option<Consistency>,
-    /// The register's public keys, for readers who have none from elsewhere.
+    /// The register's public keys, for readers without keys from another source.
     pub keys: Vec<String>,
-    /// Which witnesses the register asks, and how many of them it waits for.
+    /// The register's witnesses and quorum.
     pub policy: ExportPolicy,
-    /// A long chain's room in memory, kept until the file is written.
+    /// The memory permit of a long chain, held until the file is written.
     #[serde(skip)]
     _room: Option<OwnedSemaphorePermit>,
 }
 
-/// What the chain is about.
+/// The subject of the chain.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct ExportSubject {
     /// `log` (for a stack too), `felling_ticket`, `seal_batch` or `organization`.
@@ -72,18 +72,18 @@ pub struct ExportEvent {
     pub entry: Entry,
     /// The parts it commits to.
     pub parts: ShownParts<'static>,
-    /// Its place in the register, from 0.
+    /// Its leaf index in the register, from 0.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub index: Option<u64>,
     /// The inclusion proof (RFC 6962, 2.1.1), from the leaf's sibling up.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub proof: Option<Vec<Hash>>,
-    /// `true` if the checkpoint does not cover it yet.
+    /// `true` if it is not in the tree of the checkpoint yet.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pending: Option<bool>,
 }
 
-/// That an earlier register is the beginning of this one.
+/// Proof that an earlier tree of the register is the beginning of this one.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct Consistency {
     /// The earlier size.
@@ -92,19 +92,19 @@ pub struct Consistency {
     pub proof: Vec<Hash>,
 }
 
-/// Whom the register asks to countersign.
+/// The register's witnesses and quorum.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct ExportPolicy {
-    /// How many of the witnesses it waits for.
+    /// How many of the witnesses should cosign a checkpoint.
     pub quorum: usize,
     /// Their public keys.
     pub witnesses: Vec<String>,
 }
 
-/// The leaves of a chain's first `events` events that a register of `size` has: index by seq. One statement.
+/// The leaf indexes, by seq, of a chain's first `events` events in a register of `size`. One statement.
 ///
 /// # Errors
-/// Those of the database; a leaf that cannot be read.
+/// A database error, or a corrupt row.
 pub async fn leaves(
     db: impl PgExecutor<'_>,
     subject: Uuid,
@@ -127,7 +127,7 @@ pub async fn leaves(
         .collect()
 }
 
-/// Puts the file together. Reads tiles; not for an async thread.
+/// Builds the file. Reads tiles from disk: do not call it on an async thread.
 ///
 /// # Errors
 /// If the published tiles cannot be read.

@@ -1,4 +1,4 @@
-//! Where a record is in the register: for proofs, and for the line on the buyer's page.
+//! Looks up records in the register: for proofs, and for the register's line on the buyer's page.
 
 use crate::base::error::{Error, Result};
 use crate::evidence::chain::bytes::ENTRY_LEN;
@@ -13,14 +13,14 @@ use sqlx::PgExecutor;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-/// What the register has of a subject.
+/// The newest leaf of a subject in the register.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Place {
-    /// Nothing is named: no seal of this code, or one that was never on a log.
+    /// No subject: there is no seal with this code, or it was never on a log.
     Unknown,
-    /// It is recorded, and no event of it is among the leaves asked about.
+    /// The subject is recorded, but none of its events is in the register of this size.
     NotYet,
-    /// Its newest event among them.
+    /// Its newest event in the register of this size.
     At {
         /// The leaf's index.
         index: u64,
@@ -29,13 +29,14 @@ pub enum Place {
     },
 }
 
-/// Finds the newest event that a register of `size` leaves has of the log that `code` is on: one
-/// statement, the same whatever is found.
+/// Finds the newest event, in a register of `size` leaves, of the log that carries, or carried, the seal
+/// of `code`: one statement, the same for every result.
 ///
-/// A code whose signature claims to be ours and is not names nothing, as in the public check.
+/// As in the public check, a marking code gives [`Place::Unknown`] if its signature is forged, or if its
+/// key is unknown here and it is not the registered code.
 ///
 /// # Errors
-/// Those of the database; a leaf that cannot be read.
+/// A database error, or a corrupt row.
 pub async fn newest(db: impl PgExecutor<'_>, code: &Code, ring: &KeyRing, size: u64) -> Result<Place> {
     let number = match code {
         Code::SealNumber(number) => Some(number.as_str()),
@@ -64,10 +65,10 @@ pub async fn newest(db: impl PgExecutor<'_>, code: &Code, ring: &KeyRing, size: 
     Place::stored(found.index.zip(found.entry))
 }
 
-/// Finds the newest event that a register of `size` leaves has of a subject, whoever asks: one statement.
+/// Finds the newest event of a subject in a register of `size` leaves; checks no access. One statement.
 ///
 /// # Errors
-/// Those of the database; a leaf that cannot be read.
+/// A database error, or a corrupt row.
 pub async fn newest_of(db: impl PgExecutor<'_>, subject: Uuid, size: u64) -> Result<Place> {
     let found = sqlx::query!(
         "SELECT index, entry FROM leaf WHERE subject_id = $1 AND index < $2 ORDER BY seq DESC LIMIT 1",
@@ -99,7 +100,7 @@ fn is_forged(code: &Code, registered: &str, ring: &KeyRing) -> bool {
     }
 }
 
-/// The proof of a place, under the published checkpoint.
+/// The inclusion proof of a leaf, under the published checkpoint.
 ///
 /// # Errors
 /// If the published tiles cannot be read.
@@ -113,46 +114,46 @@ pub fn proof(
     Ok(Proof { extra: Some(entry.to_vec()), index, hashes, checkpoint: said.note.clone() })
 }
 
-/// That a record is in the public register.
+/// The place of a record in the public register.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Registered {
-    /// Its newest event's place in the register, from 0.
+    /// Leaf index of its newest event in the register, from 0.
     pub index: u64,
-    /// When the server received that event, by its own clock: the time in the entry that the register has.
-    /// Since when the entry has been there, no proof says.
+    /// When the server received that event, by its own clock: the time in the register's entry.
+    /// It does not prove since when the entry has been in the register.
     #[serde(serialize_with = "crate::base::units::serialize_utc")]
     pub received_at: DateTime<Utc>,
     /// How many entries the published register has.
     pub size: u64,
-    /// Who countersigned it.
+    /// How many witnesses have cosigned it.
     pub witnesses: Witnesses,
 }
 
-/// How many witnesses have countersigned, of how many that are asked.
+/// How many of the register's witnesses have cosigned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Witnesses {
-    /// So many have.
+    /// Witnesses that have cosigned.
     pub k: usize,
-    /// So many are asked.
+    /// Witnesses of the register.
     pub n: usize,
 }
 
-/// What the database has about the place of a log's newest event in the published register. Whoever
-/// can write there can write this, too: it says nothing before [`Claim::hold`].
+/// The leaf of a log's newest event according to the database. The database administrator can change it:
+/// do not trust it before [`Claim::hold`].
 #[derive(Clone, Debug)]
 pub struct Claim {
     index: u64,
     size: u64,
     witnesses: Witnesses,
     entry: Vec<u8>,
-    /// The event's hash and the one that the log has of its newest event.
+    /// The event's hash, and the hash in the log's head.
     hashes: [Vec<u8>; 2],
 }
 
 impl Claim {
-    /// The claim, if the published register has that entry at that place and the record is the one
-    /// that the entry is of; else nothing, and a line in the log. All that is said of the record is read
-    /// out of that entry. Reads tiles; not for an async thread.
+    /// Checks the claim against the published register: the same entry must be at that index, and both
+    /// hashes of the record must be its leaf hash. Otherwise returns `None` and logs a warning. The time in
+    /// the result is read from that entry. Reads tiles from disk: do not call it on an async thread.
     #[must_use]
     pub fn hold(self, published: &Published) -> Option<Registered> {
         let Self { index, size, witnesses, .. } = self;
@@ -168,11 +169,11 @@ impl Claim {
                 }
                 tracing::warn!(
                     index,
-                    "a record is not the one in the published register; `ormantrace fsck` tells more"
+                    "a record differs from the published register; run `ormantrace fsck` for details"
                 );
             }
             Err(error) => {
-                tracing::warn!(index, %error, "a record cannot be held against the published register");
+                tracing::warn!(index, %error, "a record cannot be checked against the published register");
             }
         }
         None
@@ -180,10 +181,10 @@ impl Claim {
 }
 
 /// Where the newest event of the log that carries, or carried, a seal should be in the published
-/// register; nothing if it has not got there yet. One statement.
+/// register; `None` if it is not there yet. One statement.
 ///
 /// # Errors
-/// Those of the database.
+/// A database error, or a corrupt row.
 pub async fn claim(db: impl PgExecutor<'_>, seal_number: &str, said: &Said) -> Result<Option<Claim>> {
     let size = said.checkpoint.size;
     let found = sqlx::query!(

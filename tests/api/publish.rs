@@ -257,7 +257,7 @@ async fn a_lost_folder_is_not_begun_again_unasked() {
     for _ in 0..2 {
         let refused = refusal(&world, dir, false).await;
         assert!(matches!(refused, PublishError::Begun { leaves: 300, .. }), "{refused}");
-        assert!(refused.to_string().contains("say --begin"), "{refused}");
+        assert!(refused.to_string().contains("give --begin"), "{refused}");
         assert_eq!(folder(dir).signed().unwrap(), None, "nothing was signed");
     }
     // What was lost is brought back …

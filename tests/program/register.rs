@@ -226,7 +226,7 @@ fn what_is_published_is_served_and_a_lost_database_refused() {
     assert!(told.contains("The database has 251 leaves, and 300 were signed"), "{told}");
     let (status, told) = publish(data.path(), &["--quorum", "1"]).end();
     assert_eq!(status.code(), Some(1), "{told}");
-    assert!(told.contains("--quorum asks for 1 witnesses, and there are 0"), "{told}");
+    assert!(told.contains("--quorum is 1, but the number of witnesses is 0"), "{told}");
 }
 
 /// Status, headers in small letters, and body of a request, byte for byte.
@@ -375,7 +375,7 @@ fn a_witness_of_its_own_countersigns() {
         &register,
     ]);
     assert_eq!(output.status.code(), Some(1));
-    assert!(text(&output.stderr).contains("is no witness's key"), "{}", text(&output.stderr));
+    assert!(text(&output.stderr).contains("is not a witness's key"), "{}", text(&output.stderr));
 }
 
 /// A proxy that ends TLS before a witness, with a certificate for 127.0.0.1 by an authority that only the
@@ -434,7 +434,7 @@ fn a_witness_over_https_is_known_by_its_offices_own_authority() {
         more.extend(authorities);
         let mut publisher = publish(data.path(), &more);
         if let Some(refused) = refused {
-            let why = publisher.told("a witness does not countersign")["error"].to_string();
+            let why = publisher.told("a witness does not cosign")["error"].to_string();
             let spoken = why.replace("not valid for name", "NotValidForName");
             assert!(spoken.contains(refused), "{why}");
             until(data.path(), "unwitnessed", |note, checkpoint| {

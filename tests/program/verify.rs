@@ -374,11 +374,11 @@ fn verify_checks_what_a_server_answers_and_nothing_that_was_altered() {
     let file = desk.path("newest.checkpoint").to_str().expect("text").to_owned();
     for (arguments, code, words) in [
         (vec!["--memory", "seen"], 2, "--trust"),
-        (vec!["--trust", &witness], 2, "goes with --witness"),
-        (vec!["--witness", &register], 2, "goes with --trust"),
+        (vec!["--trust", &witness], 2, "give it with --witness"),
+        (vec!["--witness", &register], 2, "register's key with --trust"),
         (vec!["--trust", "no key"], 2, "--trust"),
         (vec!["--quorum", "many"], 2, "--quorum"),
-        (vec!["--trust", &register, "--memory", "/dev/null/seen"], 1, "cannot be kept"),
+        (vec!["--trust", &register, "--memory", "/dev/null/seen"], 1, "cannot be read or written"),
     ] {
         let output = run(&[&["verify"], &arguments[..], &[file.as_str()]].concat());
         let said = text(&output.stderr);

@@ -1,19 +1,19 @@
-//! Checking a chain from what was handed out, as a stranger would.
+//! Checks a chain from disclosed data alone, as a third party would.
 
 use chrono::{DateTime, Utc};
 use ormantrace::evidence::chain::bytes::{Entry, Hash, Part, Salt, commit, record};
 
-/// One part of an event as handed out: the commitment always, the rest as far as
-/// the reader may see it.
+/// One disclosed part of an event: the commitment always, salt and text if the
+/// reader may see them.
 #[derive(Clone, Debug)]
 pub struct Revealed<'a> {
     /// The commitment; zero for a part that the event does not have.
     pub commitment: Hash,
-    /// Salt and text, if they were shown.
+    /// Salt and text, if they were disclosed.
     pub opening: Option<(Salt, &'a str)>,
 }
 
-/// One event as handed out.
+/// One disclosed event.
 #[derive(Clone, Debug)]
 pub struct Shown<'a> {
     /// Place in the chain, from 1.
@@ -30,15 +30,15 @@ pub struct Shown<'a> {
     pub parts: [Revealed<'a>; 3],
 }
 
-/// What is wrong with a chain, and at which event.
+/// An error in a chain, and the event it is at.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Fault {
     /// The events do not run 1…n without a gap.
     #[error("event {found} stands where event {expected} belongs")]
     Gap {
-        /// What should stand there.
+        /// The `seq` that belongs there.
         expected: u32,
-        /// What does.
+        /// The `seq` that is there.
         found: u32,
     },
     /// An event does not name the hash of the one before it.
@@ -47,7 +47,7 @@ pub enum Fault {
     /// An event's hash is not that of its entry.
     #[error("event {0} has been altered: its hash does not fit")]
     Altered(u32),
-    /// A shown text is not what was committed to.
+    /// A disclosed text does not match its commitment.
     #[error("event {seq}: the {part:?} part is not what was committed to")]
     WrongPart {
         /// The event.
@@ -55,7 +55,7 @@ pub enum Fault {
         /// The part.
         part: Part,
     },
-    /// An event was received before the one in front of it.
+    /// An event was received earlier than the event before it.
     #[error("event {0} was received before the one in front of it")]
     TimeFell(u32),
     /// An event belongs to another subject.
@@ -63,7 +63,7 @@ pub enum Fault {
     OtherSubject(u32),
 }
 
-/// Checks a whole chain from its first event; all faults, in order.
+/// Checks a complete chain from its first event; returns all errors in order.
 #[must_use]
 pub fn faults(events: &[Shown<'_>]) -> Vec<Fault> {
     let mut found = Vec::new();

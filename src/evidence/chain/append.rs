@@ -1,13 +1,13 @@
-//! Adding events behind heads that the caller holds under lock.
+//! Appends events to chains. The caller holds the head of each chain under lock.
 //!
-//! Lock doctrine of the house. Every write transaction runs under READ COMMITTED
+//! Lock doctrine of this crate. Every write transaction runs under READ COMMITTED
 //! and takes its locks in one order: idempotency key, operation id, ticket lines,
-//! seals, seal batches, tickets, organisations, logs; within each by id. Whoever
-//! locks a subject's row gets its [`Head`] from that same `SELECT … FOR UPDATE`:
-//! PostgreSQL hands out the row as it is after the wait, never an older one. An
-//! advisory lock gives no such row, so there the read is a statement of its own.
-//! Whoever writes for many postings at once waits for nobody's locks ([`crate::services::group_commit`]).
-//! `event_pkey` is the net under all of it: a fork cannot be stored.
+//! seals, seal batches, tickets, organisations, logs; within each by id. Code that
+//! locks a subject's row reads its [`Head`] in the same `SELECT … FOR UPDATE`:
+//! PostgreSQL returns the row as it is after the wait, never an older version. An
+//! advisory lock returns no row, so there the read is a separate statement.
+//! Group commit ([`crate::custody::together`]) never waits for another transaction's locks.
+//! The primary key `event_pkey` is the last safeguard: a fork cannot be stored.
 
 use super::bytes::{Entry, Hash, Part, Salt, Secret, SubjectKind, commit, record, subject_ref};
 use super::subject::Subject;
@@ -19,9 +19,9 @@ use uuid::Uuid;
 /// The end of a subject's chain, held under the subject's row lock.
 #[derive(Clone, Debug)]
 pub struct Head {
-    /// What the chain is about.
+    /// Kind of the subject.
     pub kind: SubjectKind,
-    /// The subject.
+    /// Id of the subject.
     pub id: Uuid,
     /// Salt of the subject's ref.
     pub salt: Salt,
@@ -47,10 +47,10 @@ impl Head {
         }
     }
 
-    /// What the columns `salt` and `head_…` of a subject's row say.
+    /// Decodes the columns `salt` and `head_…` of a subject's row.
     ///
     /// # Errors
-    /// [`Error::BadRow`] if they cannot be that.
+    /// [`Error::BadRow`] if one of them cannot be decoded.
     pub fn stored(
         kind: SubjectKind,
         id: Uuid,
@@ -66,7 +66,7 @@ impl Head {
     }
 }
 
-/// A posting's personal data, in its own table so that deleting one row erases it.
+/// Personal data of a write request, in its own table so that deleting one row erases it.
 #[derive(Clone)]
 pub struct Personal {
     /// Row of table `personal`.
@@ -78,7 +78,7 @@ pub struct Personal {
 }
 
 impl Personal {
-    /// Stores the personal part of a posting, once for all its events.
+    /// Stores the personal part of a write request, once for all its events.
     pub async fn store(self, tx: &mut Tx<'_>, organization: Uuid, now: DateTime<Utc>) -> Result<Self> {
         sqlx::query!(
             "INSERT INTO personal (id, organization_id, text, secret, created_at) VALUES ($1, $2, $3, $4, $5)",
@@ -94,9 +94,9 @@ impl Personal {
     }
 }
 
-/// An event ready to be added: its parts in canonical text, and copies for search.
+/// An event ready to append: its parts as canonical text, and copies of some members as columns for search.
 pub struct Draft<'p> {
-    /// The head it goes behind.
+    /// The head it is appended to.
     pub head: Head,
     /// Public part.
     pub public: String,
@@ -106,9 +106,9 @@ pub struct Draft<'p> {
     pub personal: Option<&'p Personal>,
     /// Type, as in the public part.
     pub event_type: &'static str,
-    /// Who records it, as in the business part.
+    /// The organisation that records it, as in the business part.
     pub organization: Uuid,
-    /// The posting, as in the business part.
+    /// The operation id of the write request, as in the business part.
     pub operation: Uuid,
     /// The claimed time, as in the business part.
     pub occurred_at: DateTime<Utc>,
@@ -116,8 +116,8 @@ pub struct Draft<'p> {
     pub region: Option<&'static str>,
 }
 
-/// The head after an append. Whoever gets one writes it into the subject's row.
-#[must_use = "the subject's row must learn its new head"]
+/// The head after an append. The caller must write it into the subject's row.
+#[must_use = "the new head must be written into the subject's row"]
 #[derive(Clone, Debug)]
 pub struct NewHead {
     /// The subject.
@@ -128,26 +128,26 @@ pub struct NewHead {
     pub seq: u32,
     /// Hash of the event just added.
     pub hash: Hash,
-    /// When it was received: never before the one in front of it.
+    /// When it was received; never earlier than the event before it.
     pub received_at: DateTime<Utc>,
 }
 
 impl NewHead {
-    /// `seq` as the column keeps it.
+    /// `seq` in the type of its column.
     #[must_use]
     pub fn seq_i32(&self) -> i32 {
         i32::try_from(self.seq).unwrap_or(i32::MAX)
     }
 }
 
-/// Events of one statement. A connection keeps buffers as large as the largest statement that went
-/// through it, for ever: a harvest of 5,000 in one piece would leave each some ten megabytes.
+/// Maximum number of events in one statement. A connection never shrinks its buffers below the largest
+/// statement it has sent: a harvest of 5,000 in one statement would leave each connection some ten megabytes.
 pub const PIECE: usize = 500;
 
-/// Adds one event behind each head and returns the new heads in the same order.
+/// Appends one event to each head and returns the new heads in the same order.
 ///
-/// The same statement puts the entries into the queue of the register, in the order of the
-/// drafts, and so no event is without its place in the queue. One round trip for every 500.
+/// The same statement inserts the entries into the register's queue, in the order of the
+/// drafts, so that no event is missing from the queue. One round trip for every 500.
 pub async fn append(tx: &mut Tx<'_>, now: DateTime<Utc>, drafts: Vec<Draft<'_>>) -> Result<Vec<NewHead>> {
     let mut heads = Vec::with_capacity(drafts.len());
     let mut drafts = drafts.into_iter();
@@ -203,7 +203,7 @@ async fn store(tx: &mut Tx<'_>, rows: &Rows<'_>) -> Result<()> {
     Ok(())
 }
 
-/// A draft bound to the head it goes behind; the database knows nothing of it yet.
+/// A draft bound to its head; not stored yet.
 pub(crate) struct Linked {
     pub(crate) head: NewHead,
     entry: Entry,
@@ -211,8 +211,8 @@ pub(crate) struct Linked {
     personal_commitment: Option<Hash>,
 }
 
-/// Binds a draft to its head. `received_at` is the later of `now` and the head's, so that it never falls
-/// within a chain, whatever the clock does.
+/// Binds a draft to its head. `received_at` is the later of `now` and the head's, so that it never
+/// decreases within a chain, whatever the clock does.
 pub(crate) fn link(draft: &Draft<'_>, now: DateTime<Utc>) -> Linked {
     let Head { kind, id, salt, seq, hash: prev, received_at: last } = &draft.head;
     let seq = seq + 1;
@@ -230,7 +230,7 @@ pub(crate) fn link(draft: &Draft<'_>, now: DateTime<Utc>) -> Linked {
     Linked { head, entry, secret, personal_commitment }
 }
 
-/// Rows of events, each column as one array.
+/// Event rows as one array per column.
 #[derive(Default)]
 pub(crate) struct Rows<'p> {
     pub(crate) subject: Vec<Uuid>,

@@ -1,5 +1,5 @@
 //! The byte form of commitments, records, refs and entries, frozen by the first
-//! migration. `docs/CHAIN.md` says the same in words and test vectors.
+//! migration. `docs/CHAIN.md` specifies the same in words, with test vectors.
 //!
 //! `H` is SHA-256, integers are big-endian, a UUID is its 16 bytes, a time is
 //! microseconds since 1970-01-01T00:00:00Z without leap seconds.
@@ -21,7 +21,7 @@ impl Hash {
     /// `prev` of a chain's first event, and the commitment of an absent part.
     pub const ZERO: Self = Self([0; 32]);
 
-    /// The hash stored in a column of 32 bytes; `None` if it is of another length.
+    /// The hash stored in a column of 32 bytes; `None` for any other length.
     #[must_use]
     pub fn from_slice(bytes: &[u8]) -> Option<Self> {
         bytes.try_into().ok().map(Self)
@@ -54,7 +54,7 @@ impl Serialize for Hash {
     }
 }
 
-/// Writes bytes as `N` hex digits, without asking for memory.
+/// Serialises bytes as `N` hex digits without allocating.
 fn in_hex<const N: usize, S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
     let mut text = [0; N];
     hex::encode_to_slice(bytes, &mut text).map_err(serde::ser::Error::custom)?;
@@ -74,7 +74,7 @@ impl utoipa::PartialSchema for Hash {
 
 impl utoipa::ToSchema for Hash {}
 
-/// What kind of thing a chain is about. The numbers are hashed and never change.
+/// The kind of a chain's subject. The numbers are hashed and never change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum SubjectKind {
@@ -99,7 +99,7 @@ impl SubjectKind {
         self as u8
     }
 
-    /// The kind that a byte stands for; `None` if it stands for none.
+    /// The kind with this byte; `None` if there is none.
     #[must_use]
     pub fn from_byte(byte: u8) -> Option<Self> {
         use SubjectKind::{FellingTicket, Finding, Log, Organization, SealBatch, Waybill};
@@ -108,8 +108,8 @@ impl SubjectKind {
             .find(|kind| kind.byte() == byte)
     }
 
-    /// Its word: in an export, and as the name of the table that holds such subjects. A log's also
-    /// stands for stacks.
+    /// Its name in an export, which is also the name of the table of such subjects. `log` includes
+    /// stacks.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -123,8 +123,8 @@ impl SubjectKind {
     }
 }
 
-/// The three parts of an event that are committed to apart, so that each can be
-/// shown, withheld or erased without the others.
+/// The three parts of an event. Each has a commitment of its own, so that each can be
+/// disclosed, withheld or erased without the others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Part {
@@ -136,11 +136,11 @@ pub enum Part {
     Personal = 3,
 }
 
-/// 32 secret bytes from which an event's salts are made. Stored, never shown.
+/// 32 secret bytes from which an event's salts are derived. Stored, never disclosed.
 #[derive(Clone, Copy)]
 pub struct Secret(pub [u8; 32]);
 
-/// 32 bytes that keep a commitment from being guessed; shown with the text it salts.
+/// 32 bytes without which the text behind a commitment cannot be guessed; disclosed with that text.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Salt(pub [u8; 32]);
 
@@ -177,7 +177,7 @@ impl Secret {
         self.derive(part, &[])
     }
 
-    /// The salt of a personal part, when one secret serves several events of a posting.
+    /// The salt of a personal part: one secret serves several events of a write request.
     #[must_use]
     pub fn personal_salt(&self, subject: Uuid, seq: u32) -> Salt {
         let mut scope = [0; 24];
@@ -225,7 +225,7 @@ pub fn record(public: Hash, business: Hash, personal: Hash) -> Hash {
 }
 
 /// `H("ormantrace/ref/1" 0x00 || kind || subject_id || subject_salt)`: names the
-/// subject in every entry without giving its id away.
+/// subject in every entry without disclosing its id.
 #[must_use]
 pub fn subject_ref(kind: SubjectKind, id: Uuid, salt: &Salt) -> Hash {
     let mut hasher = Sha256::new();

@@ -1,7 +1,7 @@
-//! The one text form of hashed content: JCS (RFC 8785) over typed structs.
+//! The canonical text of hashed content: JCS (RFC 8785) over typed structs.
 //!
 //! Numbers in hashed content are small integers only; decimals are strings in
-//! minimal form, because JCS numbers are doubles. A float is refused here, so a
+//! minimal form, because JCS numbers are doubles. A float panics here, so a
 //! struct that holds one fails its first test.
 
 use serde::Serialize;
@@ -11,8 +11,8 @@ use std::fmt::Write;
 /// Writes `content` in canonical form: members sorted, no spaces, minimal escapes.
 ///
 /// # Panics
-/// If `content` holds a float or a map with keys that are no strings: a fault of
-/// the program, not of anybody's data.
+/// If `content` holds a float or a map with keys that are not strings: a bug in
+/// the program; input data cannot cause it.
 #[must_use]
 pub fn text<T: Serialize>(content: &T) -> String {
     let value = serde_json::to_value(content).expect("hashed content serialises");
@@ -41,7 +41,7 @@ fn write_value(value: &Value, out: &mut String) {
             out.push(']');
         }
         Value::Object(members) => {
-            // Explicit, because serde_json keeps insertion order if any crate asks it to.
+            // Sorted here, because serde_json keeps insertion order if any crate enables that feature.
             let mut members: Vec<_> = members.iter().collect();
             members.sort_by(|a, b| a.0.encode_utf16().cmp(b.0.encode_utf16()));
             out.push('{');

@@ -1,4 +1,4 @@
-//! Reading chains whole, one or many, whatever their subjects.
+//! Reads complete chains, one or many, of any kind of subject.
 
 use super::bytes::{Hash, Salt, Secret};
 pub use super::shown::{EventFields, Evidence, Said, ShownEvent, ShownPart, ShownParts};
@@ -9,7 +9,7 @@ use sqlx::PgConnection;
 use std::collections::HashMap;
 use uuid::Uuid;
 
-/// An event as the table keeps it, linked to the one before.
+/// An event as stored, with the hash of the event before it.
 #[derive(Clone)]
 pub struct StoredEvent {
     /// Place in the chain, from 1.
@@ -20,7 +20,7 @@ pub struct StoredEvent {
     pub hash: Hash,
     /// Hash of the event before it; zero for the first.
     pub prev: Hash,
-    /// What the salts of the public and the business part are made from. Never shown.
+    /// The secret from which the salts of the public and business part are derived. Never disclosed.
     pub secret: Secret,
     /// Canonical text of the public part.
     pub public: String,
@@ -28,21 +28,21 @@ pub struct StoredEvent {
     pub business: String,
     /// Commitment to the personal part, if there is, or was, one.
     pub personal_commitment: Option<Hash>,
-    /// The personal part; nothing if there never was one, or it was not asked for.
+    /// The personal part; `None` if there never was one, or before [`Chain::open`] adds it.
     pub personal: Option<Personal>,
 }
 
-/// What is left of a personal part.
+/// A personal part: stored or erased.
 #[derive(Clone)]
 pub enum Personal {
-    /// It is there.
+    /// Its text is stored.
     Opened {
         /// Its salt for this event.
         salt: Salt,
         /// Its canonical text.
         text: String,
     },
-    /// It was erased; only the commitment is left.
+    /// It was erased; only the commitment remains.
     Erased,
 }
 
@@ -60,22 +60,22 @@ pub struct Openness {
 impl Openness {
     /// Everything.
     pub const ALL: Self = Self { public: true, business: true, personal: true };
-    /// Everything but persons.
+    /// Everything except the personal part.
     pub const BUSINESS: Self = Self { public: true, business: true, personal: false };
-    /// Only what recomputing the hashes takes.
+    /// Only the commitments, which are enough to recompute the hashes.
     pub const CLOSED: Self = Self { public: false, business: false, personal: false };
 }
 
-/// Events of a chain that are read at once; a longer one is read page by page.
+/// Maximum number of events per query; a longer chain is read page by page.
 pub const PAGE: u32 = 500;
 
-/// The chain of a subject in order, as long as it was when it was looked at, each event as far as `open`
-/// says that the reader sees it.
+/// The events of a subject in order, up to the count in `subject`, each with the parts that `open` allows
+/// the reader to see.
 ///
-/// A descent of `event_pkey` for each [`PAGE`] of events; one query more if some event has a personal part.
+/// One index scan of `event_pkey` for each [`PAGE`] of events; one more query if any has a personal part.
 ///
 /// # Errors
-/// The database's own; a stored row that cannot be.
+/// A database error, or a corrupt row.
 pub async fn shown(
     db: &mut PgConnection,
     subject: &Subject,
@@ -91,11 +91,12 @@ pub async fn shown(
     Ok(shown.collect())
 }
 
-/// A chain up to and with event `up_to`, with its personal parts, still closed; page by page. The outer
-/// error is the database's, the inner one a stored row's that cannot be.
+/// Reads a chain page by page, up to and including event `up_to`, with its personal parts, not yet opened.
+/// The outer error is a database error while reading events. The inner one is a corrupt row, or a database
+/// error while reading personal parts.
 ///
 /// # Errors
-/// Both of them.
+/// As above.
 pub async fn whole(db: &mut PgConnection, subject: Uuid, up_to: u32) -> sqlx::Result<Result<Chain>> {
     let mut chain = Chain { subject, ..Chain::default() };
     loop {
@@ -117,7 +118,7 @@ pub async fn whole(db: &mut PgConnection, subject: Uuid, up_to: u32) -> sqlx::Re
     }
 }
 
-/// Rows of one chain as they came from the table, in order.
+/// Rows of one chain, not decoded yet, in order.
 #[derive(Clone, Default)]
 pub struct Rows {
     subject: Uuid,
@@ -135,15 +136,15 @@ struct Row {
     business: String,
     personal_commitment: Option<Vec<u8>>,
     personal_id: Option<Uuid>,
-    /// The personal part and its secret; nothing if it was erased, or was not asked for.
+    /// The personal part and its secret; `None` if it was erased, or was not queried.
     person: Option<String>,
     person_secret: Option<Vec<u8>>,
 }
 
-/// The events of a chain behind `after`, up to and with `up_to`. One round trip.
+/// The events of a chain after `after`, up to and including `up_to`. One round trip.
 ///
 /// # Errors
-/// The database's own.
+/// A database error.
 pub async fn page(db: &mut PgConnection, subject: Uuid, after: u32, up_to: u32) -> sqlx::Result<Rows> {
     let [after, up_to] = [after, up_to].map(|seq| i32::try_from(seq).unwrap_or(i32::MAX));
     let rows = sqlx::query_as!(
@@ -160,11 +161,11 @@ pub async fn page(db: &mut PgConnection, subject: Uuid, after: u32, up_to: u32) 
     Ok(Rows { subject, rows })
 }
 
-/// The chains of many subjects. One round trip, one index-only scan of `event_pkey`, sorted by nobody
-/// but us: the planner does not know that the rows come in order.
+/// The chains of many subjects. One round trip and one index-only scan of `event_pkey`. The rows are sorted
+/// here, not by `ORDER BY`: the planner does not know that they come in order and would sort all of them.
 ///
 /// # Errors
-/// The database's own.
+/// A database error.
 pub async fn chains(db: &mut PgConnection, subjects: &[Uuid]) -> sqlx::Result<HashMap<Uuid, Rows>> {
     let rows = sqlx::query_file_as!(Row, "src/evidence/chain/chains.sql", subjects).fetch_all(db).await?;
     let mut chains: HashMap<Uuid, Rows> = HashMap::with_capacity(subjects.len());
@@ -185,10 +186,10 @@ impl Rows {
         self.rows.is_empty()
     }
 
-    /// The rows as events, those behind `up_to` left out; personal parts are still closed.
+    /// Decodes the rows as events and drops those after `up_to`; personal parts are not opened yet.
     ///
     /// # Errors
-    /// A stored row that cannot be.
+    /// A corrupt row.
     pub fn chain(self, up_to: Option<u32>) -> Result<Chain> {
         let mut chain = Chain { subject: self.subject, ..Chain::default() };
         chain.grow(self, up_to)?;
@@ -196,7 +197,7 @@ impl Rows {
     }
 }
 
-/// Events of one chain from its first, and where their personal parts lie, or lay.
+/// Events of one chain from the first, and the ids of the `personal` rows that they have, or had.
 #[derive(Default)]
 pub struct Chain {
     subject: Uuid,
@@ -204,15 +205,15 @@ pub struct Chain {
     pub events: Vec<StoredEvent>,
     /// For each event its row of table `personal`.
     pub personal: Vec<Option<Uuid>>,
-    /// The personal parts that came with the events, whoever may see them.
+    /// The personal parts read so far; access to them is not checked here.
     persons: Persons,
 }
 
 impl Chain {
-    /// Adds the rows that follow, those behind `up_to` left out.
+    /// Appends the next rows and drops those after `up_to`.
     ///
     /// # Errors
-    /// A stored row that cannot be.
+    /// A corrupt row.
     pub fn grow(&mut self, rows: Rows, up_to: Option<u32>) -> Result<()> {
         let Rows { subject, rows } = rows;
         let last = up_to.unwrap_or(u32::MAX);
@@ -247,10 +248,10 @@ impl Chain {
         Ok(())
     }
 
-    /// Reads the personal parts of events that came without. One round trip, none if no event has one.
+    /// Reads the personal parts of all events. One round trip, none if no event has one.
     ///
     /// # Errors
-    /// The database's own; a stored row that cannot be.
+    /// A database error, or a corrupt row.
     pub async fn read_persons(&mut self, db: &mut PgConnection) -> Result<()> {
         let wanted: Vec<Uuid> = self.personal.iter().flatten().copied().collect();
         if !wanted.is_empty() {
@@ -264,8 +265,8 @@ impl Chain {
         Ok(())
     }
 
-    /// Puts the personal parts into those events that have one and that `whose` says: what was not found
-    /// was erased. `whose` is asked by place, from 0.
+    /// Sets the personal part of each event that has one and that the filter selects by its position,
+    /// from 0. A part that was not found counts as erased.
     pub fn open(&mut self, whose: impl Fn(usize) -> bool) {
         let parts = self.events.iter_mut().zip(&self.personal).enumerate();
         for (_, (event, id)) in parts.filter(|(place, _)| whose(*place)) {
@@ -288,7 +289,7 @@ impl Persons {
     /// Adds a row of table `personal`.
     ///
     /// # Errors
-    /// A secret that is none.
+    /// [`Error::BadRow`] if the secret is not 32 bytes.
     fn add(&mut self, id: Uuid, text: String, secret: &[u8]) -> Result<()> {
         let secret = secret.try_into();
         let secret = secret.map_err(|_| Error::BadRow(format!("personal.secret of {id}: not 32 bytes")))?;

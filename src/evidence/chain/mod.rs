@@ -1,10 +1,10 @@
 //! The chain: how one event of a subject is bound to the one before it.
 //!
 //! What this folder promises, with the bytes of `docs/CHAIN.md`:
-//! - a stranger recomputes every hash from what the API returned ([`bytes`]);
-//! - what is hashed is the exact text that is stored and handed out ([`canonical`]);
+//! - a third party can recompute every hash from what the API returned ([`bytes`]);
+//! - the hashed text is exactly the text that is stored and returned ([`canonical`]);
 //! - the value that links an event to the next is its RFC 6962 leaf hash;
-//! - an event is only ever added behind a head that its writer holds under lock
+//! - an event is only appended to a head that its writer holds under lock
 //!   ([`mod@append`]), so a chain has no fork and no gap.
 
 pub mod append;

@@ -1,9 +1,9 @@
-//! An event as answers tell it, as much of it as a reader may see, whatever its subject.
+//! An event in API responses, with the parts that the reader may see; for all kinds of subjects.
 //!
-//! What is shown is always enough to recompute every hash: the entry, and for each part its commitment.
-//! Salt and text come with the parts that are open to the reader; the fields beside them are read out
-//! of those very texts, so that they can say nothing that was not hashed. Of the texts only what has
-//! another form in answers is taken apart: all else goes out as it was stored.
+//! A response always has enough to recompute every hash: the entry, and the commitment of each part.
+//! Salt and text are added for the parts that the reader may see. The other fields of the response are
+//! read from these same texts, so they cannot contain anything that was not hashed. Only values that
+//! have another form in responses are parsed: everything else is written as it was stored.
 
 use super::bytes::{Entry, Hash, Part, Salt, commit, record};
 use super::history::{Openness, Personal, StoredEvent};
@@ -17,7 +17,7 @@ use std::fmt;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-/// What an event says. `T`: its types; `O`: how organisations are answered.
+/// The fields of an event. `T`: the type of its event type; `O`: the JSON form of organisations.
 #[derive(Debug, serde::Serialize, ToSchema)]
 pub struct EventFields<'t, T, O: Serialize> {
     /// Place in the chain, from 1.
@@ -25,39 +25,39 @@ pub struct EventFields<'t, T, O: Serialize> {
     /// What happened.
     #[serde(rename = "type")]
     pub event_type: Option<T>,
-    /// The posting that it came with.
+    /// The operation that recorded it.
     #[schema(value_type = Option<Uuid>)]
     pub operation_id: Option<Answered<'t>>,
-    /// When it happened, as told; UTC with microseconds.
+    /// When it happened, as reported by the client; UTC with microseconds.
     #[schema(value_type = Option<DateTime<Utc>>)]
     pub occurred_at: Option<Answered<'t>>,
-    /// When the server received it; UTC with microseconds; never falls within a chain.
+    /// When the server received it; UTC with microseconds; never decreases within a chain.
     #[schema(value_type = DateTime<Utc>)]
     pub received_at: String,
     /// The organisation that recorded it.
     pub organization: Option<O>,
-    /// Where.
+    /// Place where it happened.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Object>)]
     pub place: Option<Answered<'t>>,
-    /// Where exactly.
+    /// Coordinates where it happened.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Object>)]
     pub position: Option<Answered<'t>>,
-    /// Under which document.
+    /// Document that covers it.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Object>)]
     pub document: Option<Answered<'t>>,
-    /// Recorded by which device.
+    /// Device that recorded it.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Object>)]
     pub device: Option<Answered<'t>>,
-    /// Whatever else the open public and business parts say, by the names they were hashed under.
+    /// All other members of the disclosed public and business parts, under the names that were hashed.
     #[schema(value_type = Object)]
     pub details: Said<'t, O>,
 }
 
-/// What a stranger recomputes an event's hash from.
+/// Everything a third party needs to recompute an event's hash.
 #[derive(Clone, Debug, serde::Serialize, ToSchema)]
 pub struct Evidence<'t> {
     /// Hash of the event before it; 64 zeros for the first.
@@ -71,19 +71,19 @@ pub struct Evidence<'t> {
     pub parts: ShownParts<'t>,
 }
 
-/// One event as a history answers it.
+/// One event of a history.
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "describes what is written from the stored texts")]
 struct ShownEventShape {
-    /// What it says.
+    /// Its fields.
     #[serde(flatten)]
     said: EventFields<'static, String, Uuid>,
-    /// What proves it.
+    /// Its evidence.
     #[serde(flatten)]
     evidence: Evidence<'static>,
 }
 
-/// One event of any subject, as it is stored until it is answered.
+/// One event of any kind of subject, kept in stored form until it is serialised.
 #[derive(Clone)]
 pub struct ShownEvent {
     event: StoredEvent,
@@ -98,12 +98,12 @@ impl ShownEvent {
         self.event.seq
     }
 
-    /// What it was made of.
+    /// The stored event, and which of its parts are disclosed.
     pub(crate) fn stored(&self) -> (&StoredEvent, Openness) {
         (&self.event, self.open)
     }
 
-    /// What proves it.
+    /// Its evidence.
     #[must_use]
     pub fn evidence(&self) -> Evidence<'_> {
         self.event.evidence(self.subject_ref, self.open)
@@ -119,7 +119,8 @@ impl Serialize for ShownEvent {
     }
 }
 
-/// Describes an answer that is written straight from what is stored by the shape of what is written.
+/// Gives a type that is serialised directly from stored text the OpenAPI schema of another type, which
+/// has the shape of its JSON.
 macro_rules! described_by {
     ($answer:ty, $shape:ty) => {
         impl utoipa::PartialSchema for $answer {
@@ -139,7 +140,7 @@ pub(crate) use described_by;
 
 described_by!(ShownEvent, ShownEventShape);
 
-/// What an event says, and what proves it.
+/// Fields and evidence of an event.
 #[derive(serde::Serialize)]
 pub(crate) struct Whole<'t, T: Serialize, O: Serialize> {
     #[serde(flatten)]
@@ -159,7 +160,7 @@ pub struct ShownParts<'t> {
     pub personal: ShownPart<'t>,
 }
 
-/// One part: its commitment, and what opens it where the reader may see it.
+/// One part: its commitment, and its salt and text if the reader may see them.
 #[derive(Clone, Debug, serde::Serialize, ToSchema)]
 pub struct ShownPart<'t> {
     /// The commitment; 64 zeros if the event has no such part.
@@ -172,7 +173,7 @@ pub struct ShownPart<'t> {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
     pub text: Option<Cow<'t, str>>,
-    /// `true` if the text was erased: the commitment is all that is left.
+    /// `true` if the text was erased: only the commitment remains.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub erased: Option<bool>,
 }
@@ -193,7 +194,7 @@ impl<'t> ShownPart<'t> {
 }
 
 impl Evidence<'_> {
-    /// The same with texts of its own.
+    /// The same with owned texts.
     #[must_use]
     pub fn into_owned(self) -> Evidence<'static> {
         let ShownParts { public, business, personal } = self.parts;
@@ -203,7 +204,7 @@ impl Evidence<'_> {
 }
 
 impl StoredEvent {
-    /// The bytes that its hash covers, laid out anew from what is stored; `subject_ref` names its subject.
+    /// The bytes that its hash covers, recomputed from the stored row; `subject_ref` names its subject.
     #[must_use]
     pub fn entry(&self, subject_ref: Hash) -> Entry {
         let own = |part, text: &str| commit(part, &self.secret.salt(part), text);
@@ -215,13 +216,13 @@ impl StoredEvent {
         Entry::new(subject_ref, self.seq, self.received_at, self.prev, record)
     }
 
-    /// The event for a reader who may see the parts of `open`; `subject_ref` names its subject in every entry.
+    /// The event for a reader who may see the parts of `open`; `subject_ref` names its subject in its entry.
     #[must_use]
     pub fn shown(self, subject_ref: Hash, open: Openness) -> ShownEvent {
         ShownEvent { event: self, subject_ref, open }
     }
 
-    /// What it takes to recompute its hash, with the parts of `open` opened.
+    /// Everything needed to recompute its hash, with the parts of `open` disclosed.
     #[must_use]
     pub fn evidence(&self, subject_ref: Hash, open: Openness) -> Evidence<'_> {
         fn own<'t>(event: &StoredEvent, part: Part, text: &'t str, open: bool) -> ShownPart<'t> {
@@ -257,8 +258,8 @@ impl StoredEvent {
     }
 }
 
-/// Members of a canonical object in their order, which is that of their names; the names are ours and
-/// need no escapes.
+/// Members of a canonical object in their order, which is the order of their names. This crate defines
+/// the names, and none needs escapes.
 struct Members<'t>(Vec<(&'t str, &'t RawValue)>);
 
 impl<'de: 't, 't> Deserialize<'de> for Members<'t> {
@@ -291,8 +292,8 @@ impl<'t> Members<'t> {
     }
 }
 
-/// A stored value under its name, in the form of answers: hashed decimals are strings and hashed times
-/// keep their offset apart; answers have numbers and UTC. All else goes out as it was stored.
+/// A stored value under its name, serialised in API form: hashed decimals are strings and hashed times
+/// have a separate offset; responses have numbers and UTC. Everything else is written as it was stored.
 #[derive(Clone, Copy, Debug)]
 pub struct Answered<'t> {
     name: &'t str,
@@ -300,7 +301,7 @@ pub struct Answered<'t> {
 }
 
 impl<'t> Answered<'t> {
-    /// A text of ours, which needs no escapes.
+    /// The value as a string; `None` if it is no string or has escapes. This crate's words never have any.
     #[must_use]
     pub fn word(self) -> Option<&'t str> {
         serde_json::from_str(self.value.get()).ok()
@@ -354,23 +355,23 @@ fn is_decimal(name: &str) -> bool {
 #[derive(Debug)]
 enum Told<'t, O> {
     Stored(&'t RawValue),
-    /// Objects of one name in both parts; the members of the first go before those of the second.
+    /// Objects of one name in both parts; if both have a member, the second one's is used.
     Joined(&'t RawValue, &'t RawValue),
     Put(O),
 }
 
-/// What the open parts of an event say, still as it was stored. `O`: how organisations are answered.
+/// Members of the disclosed parts of an event, in stored form. `O`: the JSON form of organisations.
 ///
-/// What is not taken out of it is written as one object, in the order of the names.
+/// Members that are not taken out are serialised as one object, in the order of their names.
 #[derive(Debug)]
 pub struct Said<'t, O> {
     members: Vec<(&'t str, Told<'t, O>)>,
-    /// What the one part says under a name that the other uses too.
+    /// Values of the part read first that the other part has replaced under the same name.
     covered: Vec<(&'t str, &'t RawValue)>,
 }
 
 impl<'t, O: Serialize> Said<'t, O> {
-    /// What the parts of `open` say.
+    /// The members of the parts of `open`.
     #[must_use]
     pub fn of(event: &'t StoredEvent, open: Openness) -> Self {
         let mut said = Self { members: Vec::new(), covered: Vec::new() };
@@ -408,19 +409,19 @@ impl<'t, O: Serialize> Said<'t, O> {
         Some(self.members.swap_remove(place).1)
     }
 
-    /// Leaves out what is told elsewhere.
+    /// Drops members that the response has elsewhere.
     pub fn hide(&mut self, names: &[&str]) {
         for name in names {
             self.remove(name);
         }
     }
 
-    /// Says `value` under `name`.
+    /// Sets the member `name` to `value`.
     pub fn put(&mut self, name: &'t str, value: O) {
         self.insert(name, Told::Put(value));
     }
 
-    /// Joins what both parts say in an object of one name.
+    /// Merges the objects that both parts have under `name`.
     pub fn join(&mut self, name: &str) {
         let under = self.covered.iter().find(|(its, _)| *its == name).map(|(_, value)| *value);
         let told = self.members.iter_mut().find(|(its, _)| *its == name).map(|(_, told)| told);
@@ -431,7 +432,7 @@ impl<'t, O: Serialize> Said<'t, O> {
         }
     }
 
-    /// Takes a value out, to be told elsewhere.
+    /// Takes a value out, for another place in the response.
     pub fn take(&mut self, name: &'t str) -> Option<Answered<'t>> {
         match self.remove(name)? {
             Told::Stored(value) => Some(Answered { name, value }),
@@ -439,7 +440,8 @@ impl<'t, O: Serialize> Said<'t, O> {
         }
     }
 
-    /// What is left, under the names of answers. A part's own `details` are laid open among the others.
+    /// The fields of the event in API form. The members of a part's own `details` are moved up among the
+    /// remaining members.
     #[must_use]
     pub fn fields<T>(
         mut self,
@@ -490,7 +492,7 @@ impl<O: Serialize> Serialize for Said<'_, O> {
     }
 }
 
-/// Two objects as one; what both say is the second's.
+/// Two objects serialised as one; if both have a member, the second one's is used.
 struct Joined<'t>(&'t RawValue, &'t RawValue);
 
 impl Serialize for Joined<'_> {

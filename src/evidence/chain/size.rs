@@ -1,29 +1,29 @@
-//! How long the texts of an event may be.
+//! Length limits for the texts of an event.
 //!
-//! The index that answers a history holds both parts of an event, and a row of it at most 2,704 bytes
-//! (PostgreSQL's third of a page), so the parts are bounded, in the table by a CHECK and here, where a
-//! stranger can still be told which of his texts to shorten.
+//! The index that serves histories includes both parts of an event, and an index row has at most 2,704
+//! bytes (PostgreSQL's third of a page). So the parts are limited: in the table by a CHECK, and here, where
+//! the error can still name the texts to shorten.
 
 use crate::base::error::{At, Entry};
 use std::cmp::Reverse;
 
-/// Most bytes (UTF-8) of a public part.
+/// Maximum bytes (UTF-8) of a public part.
 pub const PUBLIC_BYTES: usize = 700;
-/// Most bytes (UTF-8) of a business part.
+/// Maximum bytes (UTF-8) of a business part.
 pub const BUSINESS_BYTES: usize = 1_300;
 
-/// Sees that `part`, of at most `bound` bytes, is not too long. `texts` are what a stranger put into
-/// it, and where; each is within its own bound in characters, and of a Cyrillic letter two bytes are made.
+/// Checks that `part` has at most `bound` bytes. `texts` are the client's texts in it, with their
+/// locations; each is within its own limit in characters, but a Cyrillic letter takes two bytes.
 ///
 /// # Errors
-/// `too-long-together` at the longest of the texts, as many of them as could make up for the excess.
+/// `too-long-together` at the longest texts, as many as are needed to make up for the excess.
 pub fn check(part: &str, bound: usize, texts: &[(At, &str)]) -> Result<(), Vec<Entry>> {
     let excess = part.len().saturating_sub(bound);
     if excess == 0 {
         return Ok(());
     }
     let detail = format!(
-        "The texts of one record are {excess} bytes too long together (a Cyrillic letter is two); shorten the longest."
+        "The texts of one record are {excess} bytes too long in total (a Cyrillic letter is two); shorten the longest."
     );
     let mut longest: Vec<&(At, &str)> = texts.iter().collect();
     longest.sort_by_key(|(_, text)| Reverse(text.len()));

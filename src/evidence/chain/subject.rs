@@ -1,27 +1,27 @@
-//! What a chain is about, as the row says that is its head.
+//! The subject of a chain, read from the row that holds the chain's head.
 
 use super::bytes::{Hash, Salt, SubjectKind, subject_ref};
 use crate::base::error::{Error, Result};
 use uuid::Uuid;
 
-/// A subject as it was when somebody looked. It is not held under lock: nothing is added behind it.
+/// A subject read without a lock. For reading only: appending needs a locked [`Head`](super::Head).
 #[derive(Clone, Copy, Debug)]
 pub struct Subject {
-    /// What kind of thing it is.
+    /// Its kind.
     pub kind: SubjectKind,
     /// Its id.
     pub id: Uuid,
     /// Salt of its ref.
     pub salt: Salt,
-    /// How many events its chain had.
+    /// Number of events in its chain when it was read.
     pub events: u32,
 }
 
 impl Subject {
-    /// What the columns `salt` and `head_seq` of its row say.
+    /// Decodes the columns `salt` and `head_seq` of its row.
     ///
     /// # Errors
-    /// [`Error::BadRow`] if they cannot be that.
+    /// [`Error::BadRow`] if one of them cannot be decoded.
     pub fn stored(kind: SubjectKind, id: Uuid, salt: &[u8], head_seq: i32) -> Result<Self> {
         let bad = |column: &str| Error::BadRow(format!("{}.{column} of {id}", kind.name()));
         let salt = salt.try_into().map(Salt).map_err(|_| bad("salt"))?;
@@ -29,7 +29,7 @@ impl Subject {
         Ok(Self { kind, id, salt, events })
     }
 
-    /// What names it in each entry of its chain.
+    /// Its ref, which names it in each entry of its chain.
     #[must_use]
     pub fn reference(&self) -> Hash {
         subject_ref(self.kind, self.id, &self.salt)

@@ -1,7 +1,7 @@
-//! Events from before the register get their leaves, once, when a database is migrated.
+//! Adds leaves for events from before the register existed, once, when a database is migrated.
 //!
-//! They go into the tree directly, not through the queue, whose age would hold up new writes.
-//! All of it is one transaction: cut off anywhere, it was never begun.
+//! They are inserted into the tree directly, not through the queue: the queue's lag would block new
+//! writes. All of it is one transaction: if it is interrupted, nothing has changed.
 
 use crate::base::error::{Error, Result};
 use crate::evidence::chain::bytes::{Entry, Hash, Salt, Secret, SubjectKind, subject_ref};
@@ -11,9 +11,9 @@ use sqlx::{Connection, PgConnection};
 use std::collections::HashMap;
 use uuid::Uuid;
 
-/// Events that suit the memory of a small server: about 10 MB of them.
+/// Events per batch: about 10 MB, which suits the memory of a small server.
 pub const BATCH: i64 = 5_000;
-/// A line of progress every so many events.
+/// Progress is logged every so many events.
 const TELL_EVERY: i64 = 500_000;
 
 /// [`backfill`], as the database's migration calls it.
@@ -26,18 +26,18 @@ pub fn on_migration(owner: &mut PgConnection) -> BoxFuture<'_, Result<()>> {
 /// migrates, under the lock of the migrations; a second call does nothing. `batch` events are held
 /// in memory at a time.
 ///
-/// Each entry is laid out anew from its row and must have the stored hash: the register never
-/// vouches for a record that was altered before it. Older programs must not write any more.
+/// Each entry is recomputed from its row and must have the stored hash: the register must not
+/// prove a record that was altered before. Older versions of the program must no longer write.
 ///
 /// # Errors
-/// [`Error::BadRow`] for the first event whose hash does not fit; nothing was changed then.
+/// [`Error::BadRow`] for the first event with another hash than its row gives; nothing has changed then.
 pub async fn backfill(owner: &mut PgConnection, batch: i64) -> Result<()> {
     let complete = sqlx::query_scalar!("SELECT complete FROM register").fetch_one(&mut *owner).await?;
     if complete {
         return Ok(());
     }
     let mut tx = owner.begin().await?;
-    // Locked before anything else is read: what was done meanwhile is seen.
+    // Locked before anything else is read, so that a backfill by another process meanwhile is seen.
     let register = sqlx::query!("SELECT size, complete FROM register FOR UPDATE").fetch_one(&mut *tx).await?;
     if register.complete {
         return Ok(());
@@ -64,7 +64,7 @@ pub async fn backfill(owner: &mut PgConnection, batch: i64) -> Result<()> {
         last = events.last;
         if size - told >= TELL_EVERY {
             told = size;
-            tracing::info!(leaves = size, "older events go into the register");
+            tracing::info!(leaves = size, "adding older events to the register");
         }
     }
     sqlx::query!(
@@ -76,12 +76,12 @@ pub async fn backfill(owner: &mut PgConnection, batch: i64) -> Result<()> {
     .await?;
     tx.commit().await?;
     if size > register.size {
-        tracing::info!(leaves = size, "older events are in the register");
+        tracing::info!(leaves = size, "all older events are in the register");
     }
     Ok(())
 }
 
-/// The event that was read last.
+/// The last event that was read.
 struct Place {
     subject: Uuid,
     seq: i32,
@@ -95,7 +95,7 @@ struct Batch {
     last: Place,
 }
 
-/// The next events after `last`, chain by chain; nothing if there are no more.
+/// The next events after `last`, chain by chain; `None` if there are no more.
 async fn read(tx: &mut PgConnection, last: &Place, most: i64) -> Result<Option<Batch>> {
     let rows = sqlx::query!(
         "SELECT subject_id, seq, subject_kind, received_at, hash, secret, public, business, personal_commitment
@@ -123,7 +123,7 @@ async fn read(tx: &mut PgConnection, last: &Place, most: i64) -> Result<Option<B
         let bad = |what: &str| Error::BadRow(format!("event {seq} of {id}: {what}"));
         let follows = if seq == 1 { previous.0 != id } else { previous == (id, seq - 1) };
         if !follows {
-            return Err(bad("the one before it is missing"));
+            return Err(bad("the event before it is missing"));
         }
         if seq == 1 {
             prev = Hash::ZERO;
@@ -131,7 +131,7 @@ async fn read(tx: &mut PgConnection, last: &Place, most: i64) -> Result<Option<B
         let hash = |bytes: &[u8], column| Hash::from_slice(bytes).ok_or_else(|| bad(column));
         let kind = u8::try_from(row.subject_kind).ok().and_then(SubjectKind::from_byte);
         let kind = kind.ok_or_else(|| bad("subject_kind"))?;
-        let salt = salts.get(&id).ok_or_else(|| bad("what it is about is missing"))?;
+        let salt = salts.get(&id).ok_or_else(|| bad("its subject is missing"))?;
         let personal_commitment = row.personal_commitment.as_deref();
         let event = StoredEvent {
             seq: u32::try_from(seq).map_err(|_| bad("seq"))?,
@@ -148,7 +148,7 @@ async fn read(tx: &mut PgConnection, last: &Place, most: i64) -> Result<Option<B
         };
         let entry: Entry = event.entry(subject_ref(kind, id, salt));
         if entry.link() != event.hash {
-            return Err(bad("altered since it was recorded, its hash does not fit"));
+            return Err(bad("altered since it was recorded: its hash does not match"));
         }
         batch.entries.push(entry.as_bytes().to_vec());
         batch.subjects.push(id);

@@ -1,9 +1,10 @@
-//! Asking witnesses to countersign a checkpoint (C2SP tlog-witness, the log's side).
+//! The witness client: requests cosignatures for a checkpoint (C2SP tlog-witness, the log's side).
 //!
-//! Each is asked in a task of its own. A checkpoint waits, for a moment, only for those that answered
-//! the last time: it is worth more with their signatures, and they give them. One that fails or is late
-//! is not waited for until it has answered again, and is asked less often each time. So a witness that
-//! hangs delays nothing: the register goes on without it and says so.
+//! Each witness has its own task. Before a checkpoint is published, the publisher waits up to one second
+//! for witnesses that responded the last time: their signatures make the checkpoint worth more. It does
+//! not wait for a witness that failed or was late, until that witness responds again, and it retries a
+//! failing witness with a growing backoff. So a witness that hangs delays nothing: the register is
+//! published without its signature and reports that.
 
 use crate::evidence::tlog::checkpoint::Checkpoint;
 use crate::evidence::tlog::note::{Kind, Note, SignatureLine, VerifierKey};
@@ -17,17 +18,17 @@ use std::time::Duration;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
-/// How long a witness may take over one request.
+/// Timeout of one request to a witness.
 const WITHIN: Duration = Duration::from_secs(2);
-/// How long is waited for those that are waited for. Who has not answered by then is late.
+/// How long a round waits for responsive witnesses. A witness that has not responded by then is late.
 const MOMENT: Duration = Duration::from_secs(1);
-/// How long a witness that failed is left alone at first, and at most.
+/// Backoff after a witness has failed: the first, and the maximum.
 const REST: (Duration, Duration) = (Duration::from_secs(1), Duration::from_mins(1));
 
-/// A witness and where it is asked; written `URL=VKEY`.
+/// URL and public key of a witness; written `URL=VKEY`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WitnessAddress {
-    /// Its address, to which `/add-checkpoint` is added.
+    /// Its base URL, without `/add-checkpoint`.
     pub url: String,
     /// Its public key.
     pub key: VerifierKey,
@@ -35,19 +36,19 @@ pub struct WitnessAddress {
 }
 
 impl WitnessAddress {
-    /// The witness with that key behind that address.
+    /// The witness with this key at this URL.
     ///
     /// # Errors
-    /// A sentence, if the address cannot be called or the key is no witness's.
+    /// A message, if the URL cannot be used or the key is not a witness's.
     pub fn new(url: &str, key: VerifierKey) -> Result<Self, String> {
         let url = url.trim_end_matches('/');
         let endpoint: Uri =
-            format!("{url}/add-checkpoint").parse().map_err(|_| format!("{url} is no address."))?;
+            format!("{url}/add-checkpoint").parse().map_err(|_| format!("{url} is not a URL."))?;
         if !matches!(endpoint.scheme_str(), Some("http" | "https")) || endpoint.authority().is_none() {
             return Err(format!("{url} is not http:// or https:// with a host."));
         }
         if key.kind() != Kind::Cosignature {
-            return Err(format!("{key} is not a witness's key: those are made with `key make --witness`."));
+            return Err(format!("{key} is not a witness's key: make one with `key make --witness`."));
         }
         Ok(Self { url: url.to_owned(), key, endpoint })
     }
@@ -57,47 +58,47 @@ impl FromStr for WitnessAddress {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let (url, key) = text.split_once('=').ok_or("The form of a witness is URL=VKEY.")?;
+        let (url, key) = text.split_once('=').ok_or("A witness is written URL=VKEY.")?;
         Self::new(url, key.parse().map_err(|error| format!("{key}: {error}."))?)
     }
 }
 
-/// Why a witness did not countersign.
+/// Why a witness has not cosigned.
 #[derive(Debug, thiserror::Error)]
 pub enum Refused {
-    /// It does not answer.
+    /// There is no response.
     #[error("{0}")]
     Call(#[from] ClientError),
-    /// It answers no.
-    #[error("it answers {0}")]
+    /// It returned an error status.
+    #[error("it returned {0}")]
     Status(StatusCode),
-    /// It has countersigned a larger tree of this register than there is here.
+    /// It has cosigned a larger tree of this register than there is here.
     #[error(
-        "it has seen {theirs} leaves of this register, and here are {ours}: an older copy of the register's \
-         folder, or a second history"
+        "it has cosigned {theirs} leaves of this register, but there are only {ours} here: an older copy of the \
+         register's folder, or a second history"
     )]
     Ahead {
-        /// Its size.
+        /// The size that the witness has cosigned.
         theirs: u64,
-        /// Ours.
+        /// The size here.
         ours: u64,
     },
-    /// Its answer is not a countersignature by its key.
-    #[error("its answer is not its signature")]
+    /// Its response is not a cosignature by its key.
+    #[error("its response is not a cosignature by its key")]
     Answer,
     /// The proof cannot be made.
-    #[error("the tiles give no proof: {0}")]
+    #[error("the proof cannot be made from the tiles: {0}")]
     Proof(String),
 }
 
-/// What is to be expected of a witness.
+/// The state of a witness after its last request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Expected {
-    /// It answered the last time.
+    /// It responded the last time.
     Prompt,
-    /// Nothing is known of it yet.
+    /// It has not responded or failed yet.
     New,
-    /// It failed, or was late: it may be that nothing comes.
+    /// It failed or was late, and may not respond.
     Nothing,
 }
 
@@ -111,7 +112,7 @@ struct Witness {
     asking: Option<JoinHandle<Asked>>,
 }
 
-/// What came of asking: the size that the witness has seen, and its line.
+/// Outcome of a request: the size that the witness has cosigned, and its signature line or an error.
 type Asked = (u64, Result<SignatureLine, Refused>);
 
 /// The witnesses of a register.
@@ -122,7 +123,7 @@ pub struct Witnesses {
 }
 
 impl Witnesses {
-    /// Witnesses that nothing is known of yet; those over https show certificates of `authorities`.
+    /// Witnesses in state [`Expected::New`]; over HTTPS, certificates of `authorities` are trusted.
     #[must_use]
     pub fn new(addresses: Vec<WitnessAddress>, authorities: Authorities) -> Self {
         Self { all: addresses.into_iter().map(Witness::new).collect(), authorities }
@@ -145,7 +146,8 @@ impl Witnesses {
         self.all.is_empty()
     }
 
-    /// Begins to ask all that have not signed `note`, are not resting and are not being asked.
+    /// Starts a request to each witness that has not signed `note`, has no request running and is not in
+    /// backoff.
     pub fn ask(&mut self, note: &Note, folder: &Folder) {
         for witness in self.all.iter_mut().filter(|witness| witness.is_due() && !witness.has_signed(note)) {
             let (address, authorities) = (witness.address.clone(), self.authorities.clone());
@@ -154,8 +156,8 @@ impl Witnesses {
         }
     }
 
-    /// Adds to `note` what has come, and waits a moment for those of which `expected` is to be
-    /// expected. An answer about an earlier checkpoint says that the witness is there, no more.
+    /// Adds the received cosignatures to `note`, and waits up to one second for the witnesses in state
+    /// `expected`. A response for an earlier checkpoint only shows that the witness responds.
     pub async fn gather(&mut self, note: &mut Note, expected: Expected) {
         let until = Instant::now() + MOMENT;
         let gathering = self.all.iter_mut().map(|witness| {
@@ -170,9 +172,9 @@ impl Witnesses {
         }
     }
 
-    /// Adds to `note` those lines under `published` that witnesses of ours have really made under it.
-    /// Whoever can write the file must not be able to make a witness unasked, or a checkpoint that
-    /// every reader refuses.
+    /// Adds to `note` those lines of `published` that are valid cosignatures of `note` by these witnesses.
+    /// They are verified because another process may have written the file: an invalid line would make
+    /// readers reject the checkpoint, and no request would be sent to that witness.
     pub fn keep(&self, note: &mut Note, published: &Note) {
         for line in published.signatures() {
             if self.all.iter().any(|witness| witness.address.has_made(line, note)) {
@@ -195,7 +197,7 @@ impl Witness {
         note.signatures().iter().any(|line| line.is_by(&self.address.key))
     }
 
-    /// What it answered, if it has by `until`, or already.
+    /// The cosignature of the running request, if it has arrived, or arrives by `until`.
     async fn answer(&mut self, until: Option<Instant>) -> Option<SignatureLine> {
         let asking = self.asking.as_mut()?;
         let came = match until {
@@ -205,7 +207,7 @@ impl Witness {
         let name = self.address.key.name();
         let Some(came) = came else {
             if until.is_some() {
-                tracing::warn!(witness = name, "a witness is late and is not waited for now");
+                tracing::warn!(witness = name, "a witness is late; not waiting for it until it responds");
                 self.expected = Expected::Nothing;
             }
             return None;
@@ -216,14 +218,14 @@ impl Witness {
         match outcome {
             Ok(line) => {
                 if self.expected == Expected::Nothing {
-                    tracing::info!(witness = name, "the witness countersigns again");
+                    tracing::info!(witness = name, "the witness cosigns again");
                 }
                 (self.expected, self.rest, self.until) = (Expected::Prompt, REST.0, None);
                 Some(line)
             }
             Err(error) => {
                 if self.until.is_none() || matches!(error, Refused::Ahead { .. }) {
-                    tracing::warn!(witness = name, %error, "a witness does not countersign");
+                    tracing::warn!(witness = name, %error, "a witness does not cosign");
                 }
                 self.expected = Expected::Nothing;
                 self.until = Some(Instant::now() + self.rest);
@@ -234,7 +236,7 @@ impl Witness {
     }
 }
 
-/// Asks one witness, which is thought to have seen `seen` leaves.
+/// Sends a request to one witness, which is assumed to have cosigned `seen` leaves.
 async fn countersigned(
     authorities: Authorities,
     address: WitnessAddress,
@@ -256,8 +258,8 @@ async fn countersign(
     let size = Checkpoint::parse(note.text()).map_err(|error| Refused::Proof(error.to_string()))?.size;
     for first in [true, false] {
         if *seen > size {
-            // Forgotten again, so that it is asked the next time: it may have spoken wrongly, or may
-            // have been set right since, and a process lives for months.
+            // Reset, so that the next round sends a request again: the witness may have reported a wrong
+            // size, or may be corrected later, and this process runs for months.
             let theirs = std::mem::take(seen);
             return Err(Refused::Ahead { theirs, ours: size });
         }
@@ -269,7 +271,7 @@ async fn countersign(
                 *seen = size;
                 return Ok(line);
             }
-            // It remembers another size than we thought, and says which.
+            // It has stored another size than assumed, and returns that size.
             StatusCode::CONFLICT if first => {
                 let theirs = std::str::from_utf8(&answer.body).ok();
                 let theirs = theirs.and_then(|text| decimal(text.strip_suffix('\n').unwrap_or(text)));
@@ -282,14 +284,14 @@ async fn countersign(
 }
 
 impl WitnessAddress {
-    /// The line by its key among those that it answered, if it is good.
+    /// The line by its key in the response body, if it is valid.
     fn signature(&self, note: &Note, body: &[u8]) -> Option<SignatureLine> {
         let mut lines =
             std::str::from_utf8(body).ok()?.lines().filter_map(|line| SignatureLine::parse(line).ok());
         lines.find(|line| line.is_by(&self.key)).filter(|line| self.has_made(line, note))
     }
 
-    /// Whether a line is this witness's signature over that note's text.
+    /// Whether a line is this witness's valid signature over the note's text.
     fn has_made(&self, line: &SignatureLine, note: &Note) -> bool {
         let alone = Note::from_parts(note.text(), line.clone());
         alone.verify(std::slice::from_ref(&self.key)).is_ok()

@@ -21,7 +21,7 @@ fn empty() -> Note {
     Note::sign(text, &[&register], DateTime::UNIX_EPOCH).unwrap()
 }
 
-/// Where a witness answers that it has seen nine leaves, until it is set right.
+/// URL of a witness that first claims to have cosigned nine leaves, and later is corrected.
 async fn mistaken() -> (WitnessAddress, Arc<AtomicBool>) {
     let server = Server::bind("127.0.0.1:0".parse().unwrap(), ServerSettings::default()).await.unwrap();
     let url = format!("http://{}", server.local_addr());

@@ -1,9 +1,10 @@
-//! The publisher's own copy of the tree: opened from its folder, extended, signed, published.
+//! The tree writer: opens the publisher's copy of the tree in its folder, extends, signs and publishes it.
 //!
-//! The order of every extension is: tiles, then the signed checkpoint in `state/`, then (after the
-//! witnesses) the published one; each lasts on disk before the next begins. So whatever a crash cuts
-//! off, what was signed can be proved from the tiles, and nothing is signed twice for one size.
-//! Tiles beyond the last signed checkpoint are drafts, and written over.
+//! Every extension writes first the tiles, then the signed checkpoint in `state/`, then (after the
+//! witnesses) the published checkpoint; each is synced to disk before the next is written. So after a
+//! crash at any point, every signed checkpoint can be proved from the tiles, and no two different
+//! checkpoints of one size are signed. Tiles beyond the last signed checkpoint are drafts that may be
+//! overwritten.
 
 use crate::base::clock::Clock;
 use crate::base::config::shown;
@@ -17,51 +18,51 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-/// The keys that sign a register, one or, while one is replaced, several, all of one name.
+/// The keys that sign a register, all of one name: one, or several during a key rotation.
 #[derive(Debug)]
 pub struct Keys(Vec<Signer>);
 
-/// Why the folder's register is not extended. `Display` is the whole message.
+/// Why the register in the folder is not extended. `Display` is the complete message.
 #[derive(Debug, thiserror::Error)]
 pub enum KeepError {
-    /// Keys that cannot sign together.
-    #[error("The keys of a register sign under one name and are made without --witness: {0}.")]
+    /// The keys cannot sign one register.
+    #[error("All keys of a register must have one name and be made without --witness: {0}.")]
     Keys(String),
-    /// There is a published checkpoint and no memory of having signed it.
+    /// There is a published checkpoint, but no last signed checkpoint.
     #[error(
-        "{} holds a published checkpoint, and its state/checkpoint is gone: bring the folder back from a copy, \
-         for to begin anew would be a second history.", shown(.0)
+        "{} has a published checkpoint but no state/checkpoint: restore the folder from a copy. Starting again \
+         would create a second history.", shown(.0)
     )]
     Forgotten(PathBuf),
-    /// What was signed last is of another register, or by none of the keys.
+    /// The last signed checkpoint is of another register, or not signed by any of the keys.
     #[error(
-        "The last checkpoint in {} is not signed by this key ({error}): give the old key too until the new one has \
-         signed beside it.", shown(.dir)
+        "The last checkpoint in {} is not signed by this key ({error}): give the old key too until both keys have \
+         signed.", shown(.dir)
     )]
     NotOurs {
         /// The folder.
         dir: PathBuf,
-        /// What is wrong with it.
+        /// Why the checkpoint is not accepted.
         error: CheckpointError,
     },
-    /// Tiles or checkpoint do not belong together.
-    #[error("The register in {} is damaged ({what}): bring the folder back from a copy.", shown(.dir))]
+    /// A tile or checkpoint is damaged, or they do not match.
+    #[error("The register in {} is damaged ({what}): restore the folder from a copy.", shown(.dir))]
     Damaged {
         /// The folder.
         dir: PathBuf,
-        /// What is wrong.
+        /// Description of the damage.
         what: String,
     },
-    /// Somebody else signed in the folder meanwhile.
-    #[error("Another publisher has signed in {}: only one may, and this one stops.", shown(.0))]
+    /// Another publisher has signed in the folder meanwhile.
+    #[error("Another publisher has signed in {}. Only one may, so this one stops.", shown(.0))]
     Overtaken(PathBuf),
-    /// The disk's own; the next try may go better.
+    /// An I/O error; a retry may succeed.
     #[error("The register's folder cannot be written: {0}.")]
     Disk(#[from] io::Error),
 }
 
 impl KeepError {
-    /// Whether trying again may help: the disk was full, or failed once.
+    /// Whether a retry may help: the disk was full, or had a temporary error.
     #[must_use]
     pub fn is_passing(&self) -> bool {
         matches!(self, Self::Disk(_))
@@ -69,18 +70,18 @@ impl KeepError {
 }
 
 impl Keys {
-    /// Keys that sign together.
+    /// Checks the keys of a register.
     ///
     /// # Errors
     /// If there is none, their names differ, or one is a witness's.
     pub fn new(keys: Vec<Signer>) -> Result<Self, KeepError> {
-        let Some(first) = keys.first() else { return Err(KeepError::Keys("there is none".to_owned())) };
+        let Some(first) = keys.first() else { return Err(KeepError::Keys("no key is given".to_owned())) };
         let name = first.verifier().name();
         let other =
             keys.iter().find(|key| key.verifier().name() != name || key.verifier().kind() != Kind::Text);
         match other {
             Some(other) => {
-                Err(KeepError::Keys(format!("{} is not like {}", other.verifier(), first.verifier())))
+                Err(KeepError::Keys(format!("{} does not match {}", other.verifier(), first.verifier())))
             }
             None => Ok(Self(keys)),
         }
@@ -92,7 +93,7 @@ impl Keys {
         self.0.first().map(|key| key.verifier().name()).unwrap_or_default()
     }
 
-    /// Their public halves.
+    /// Their public keys.
     pub fn verifiers(&self) -> impl Iterator<Item = &VerifierKey> {
         self.0.iter().map(Signer::verifier)
     }
@@ -102,7 +103,7 @@ impl Keys {
     }
 }
 
-/// A register's folder in the hands of the one that extends it.
+/// A register's folder, opened for writing.
 #[derive(Debug)]
 pub struct Keeper {
     folder: Folder,
@@ -115,8 +116,8 @@ pub struct Keeper {
 }
 
 impl Keeper {
-    /// Opens the folder, signs the empty tree if nothing was ever signed there, and signs the last
-    /// checkpoint again if the keys are others than those under it. The caller holds the folder's lock.
+    /// Opens the folder. Signs the empty tree if nothing was ever signed there; signs the last checkpoint
+    /// again if the keys are not those that signed it. The caller holds the folder's lock.
     ///
     /// # Errors
     /// See [`KeepError`].
@@ -181,7 +182,7 @@ impl Keeper {
         self.builder.root()
     }
 
-    /// What was signed last, without countersignatures.
+    /// The last signed checkpoint, without cosignatures.
     #[must_use]
     pub fn note(&self) -> &Note {
         &self.note
@@ -199,8 +200,8 @@ impl Keeper {
         &self.keys
     }
 
-    /// Adds entries and signs the longer tree: after this, [`Keeper::note`] is the new checkpoint.
-    /// If it fails, the keeper is to be opened again: the disk alone knows how far it came.
+    /// Appends entries and signs the larger tree: after this, [`Keeper::note`] is the new checkpoint.
+    /// After an error, open the folder again: only the disk shows which files were written.
     ///
     /// # Errors
     /// See [`KeepError`].
@@ -231,30 +232,30 @@ impl Keeper {
         Ok(())
     }
 
-    /// Shows a checkpoint, which is [`Keeper::note`] with countersignatures, to everybody, and lets go
-    /// of the tiles that it made superfluous.
+    /// Publishes a checkpoint, which is [`Keeper::note`] with cosignatures, and removes the partial tiles
+    /// that it has made obsolete.
     ///
     /// # Errors
-    /// The disk's own.
+    /// An I/O error.
     pub fn publish(&mut self, note: &Note) -> Result<(), KeepError> {
         self.folder.publish(note)?;
         Ok(self.folder.forget_partials(&std::mem::take(&mut self.filled))?)
     }
 
-    /// The leaf hashes of one tile of the tree, to hold something else against.
+    /// The leaf hashes of one tile, for comparison with the database.
     ///
     /// # Errors
-    /// If the tile is gone or damaged.
+    /// If the tile is missing or damaged.
     pub fn leaf_hashes(&self, tile: Tile) -> Result<Vec<crate::evidence::chain::Hash>, KeepError> {
         let damaged = |what: String| KeepError::Damaged { dir: self.folder.root().to_path_buf(), what };
         let bytes = self.folder.tile(&tile).map_err(|error| damaged(format!("{tile}: {error}")))?;
         crate::evidence::tlog::tile::hashes(&bytes).ok_or_else(|| damaged(format!("{tile} holds no hashes")))
     }
 
-    /// The right edge of the first `size` leaves, from the tiles.
+    /// The right edge of the tree of the first `size` leaves, from the tiles.
     ///
     /// # Errors
-    /// If a tile is gone or damaged.
+    /// If a tile is missing or damaged.
     pub fn edge_at(&self, size: u64) -> Result<Frontier, KeepError> {
         let damaged = |what: String| KeepError::Damaged { dir: self.folder.root().to_path_buf(), what };
         self.folder.tree(size).edge().map_err(|error| damaged(error.to_string()))

@@ -31,7 +31,7 @@ fn open(folder: Folder, seeds: &[u8]) -> Result<Keeper, KeepError> {
     Keeper::open(folder, Arc::new(keys), Clock::held(DateTime::UNIX_EPOCH))
 }
 
-/// One publication: the tree grows to `size` and is shown.
+/// One publication: the tree grows to `size` and is published.
 fn grow(keeper: &mut Keeper, size: u64) -> Result<(), KeepError> {
     keeper.extend(&entries(keeper.size(), size))?;
     let note = keeper.note().clone();
@@ -59,8 +59,8 @@ fn it_goes_on_where_it_ended() {
     assert_eq!(kept.len(), 3, "short tiles that became whole are gone");
 }
 
-/// The disk fails at any one call, for good (a crash) or once (a full disk that was cleared); after
-/// it the register opens, has a size that was signed, and goes on to the same end.
+/// The disk fails at one call, for each call in turn: for good (a crash) or once (a full disk that was
+/// cleared). Then the register opens, has a size that was signed, and grows to the same final tree.
 #[test]
 fn every_file_call_may_fail() {
     for once in [false, true] {
@@ -83,7 +83,7 @@ fn every_file_call_may_fail() {
                 grow(&mut keeper, 300)?;
                 grow(&mut keeper, 520)
             });
-            // What is shown was signed, and is the true tree.
+            // The published checkpoint was signed, and is of the correct tree.
             let shown = published(&healthy).unwrap();
             assert_eq!(shown.root, root(shown.size), "call {fails_at}");
             if let Err(error) = &outcome {
@@ -107,7 +107,7 @@ fn every_file_call_may_fail() {
     }
 }
 
-/// Drafts beyond what was signed are no promise: other leaves may come to be there.
+/// Drafts beyond the last signed checkpoint are not binding: other leaves may replace them.
 #[test]
 fn drafts_are_written_over() {
     let place = tempfile::tempdir().unwrap();
@@ -131,10 +131,10 @@ fn keys_change_with_an_overlap() {
     let folder = Folder::new(place.path());
     grow(&mut open(folder.clone(), &[1]).unwrap(), 3).unwrap();
     let old = folder.published().unwrap();
-    // Without an overlap the new key has nothing to do with what was signed.
+    // Without an overlap, the new key does not verify the last checkpoint.
     let refused = open(folder.clone(), &[2]).unwrap_err();
     assert!(refused.to_string().contains("give the old key too"), "{refused}");
-    // Both sign, also what was signed last, though nothing is new.
+    // Both keys sign, including the last checkpoint, although there are no new leaves.
     let both = open(folder.clone(), &[1, 2]).unwrap();
     let keys = [key(1).verifier().clone(), key(2).verifier().clone()];
     assert_eq!(both.note().verify(&keys).unwrap().len(), 2);
@@ -144,7 +144,7 @@ fn keys_change_with_an_overlap() {
     let note = Note::parse(&folder.published().unwrap().unwrap()).unwrap();
     assert_eq!(note.verify(&keys[1..]).unwrap().len(), 1);
     assert_eq!(note.verify(&keys[..1]), Err(NoteError::Unsigned));
-    // What the old key signed holds still.
+    // Checkpoints signed by the old key remain valid.
     let old = Note::parse(&old.unwrap()).unwrap();
     let before = Checkpoint::open(&old, &keys[..1]).unwrap();
     let proof = folder.tree(9).consistency(before.size).unwrap();
@@ -184,7 +184,7 @@ fn a_folder_that_is_not_whole_is_refused() {
     assert!(other.contains("another root than was signed at size 300"), "{other}");
     let text = damage(&|dir| std::fs::write(dir.join("state/checkpoint"), "birch\n").unwrap());
     assert!(text.contains("is damaged"), "{text}");
-    // An older copy of the state beside what was published since.
+    // An older copy of the state next to a newer published checkpoint.
     let older = damage(&|dir| {
         let early = tempfile::tempdir().unwrap();
         grow(&mut open(Folder::new(early.path()), &[1]).unwrap(), 256).unwrap();

@@ -1,4 +1,4 @@
-//! The two columns of `leaf` that the publisher may read.
+//! Reads the two columns of `leaf` that the publisher may read.
 
 use crate::evidence::chain::bytes::ENTRY_LEN;
 use sqlx::PgConnection;
@@ -6,18 +6,18 @@ use sqlx::PgConnection;
 /// First byte of every entry; it fixes all algorithms and the layout.
 const LAYOUT: u8 = 1;
 
-/// Why leaves cannot be taken as they are.
+/// Why leaves cannot be read or used.
 #[derive(Debug, thiserror::Error)]
 pub enum LeafError {
-    /// The database's own.
+    /// A database error.
     #[error("{0}")]
     Database(#[from] sqlx::Error),
-    /// The numbers have a hole.
+    /// The indexes have a gap.
     #[error("leaf {wanted} is not there, and leaf {found} is")]
     Missing {
-        /// The next number.
+        /// The expected index.
         wanted: u64,
-        /// The one found.
+        /// The index of the next row.
         found: u64,
     },
     /// Not 113 bytes beginning with 1.
@@ -25,10 +25,10 @@ pub enum LeafError {
     NoEntry(u64),
 }
 
-/// Up to `count` entries from leaf `from` on, in order and without a hole; fewer at the end.
+/// Up to `count` entries from leaf `from` on, in order and without a gap; fewer at the end.
 ///
 /// # Errors
-/// If a number is left out, an entry is none, or the database says no.
+/// If an index is missing, an entry is not valid, or a database error.
 pub async fn read(
     connection: &mut PgConnection,
     from: u64,
@@ -54,10 +54,10 @@ pub async fn read(
     Ok(entries)
 }
 
-/// How many leaves the database has, judged by the highest number.
+/// Number of leaves in the database, computed from the highest index.
 ///
 /// # Errors
-/// The database's own.
+/// A database error.
 pub async fn count(connection: &mut PgConnection) -> sqlx::Result<u64> {
     let highest = sqlx::query_scalar!("SELECT max(index) FROM leaf").fetch_one(connection).await?;
     Ok(highest.and_then(|index| u64::try_from(index).ok()).map_or(0, |index| index + 1))

@@ -1,15 +1,16 @@
-//! The register: one Merkle tree over all events, signed by its publisher, seen by witnesses.
+//! The register: one Merkle tree over all events, signed by its publisher, cosigned by witnesses.
 //!
-//! The tree's own bytes are [`crate::evidence::tlog`]'s. Here is what reads the database, calls others and
-//! runs. An event enters the queue in its own transaction ([`mod@crate::evidence::chain::append`]); the
-//! sequencer numbers it afterwards, so that no write waits for another's place in the tree.
-//! - [`queue`]: how far that is behind, and what follows from it;
-//! - [`sequencer`]: gives events their places;
-//! - [`receipt`]: what a writer holds until then;
-//! - [`backfill`]: events from before the register get their leaves;
-//! - [`lookup`], [`export`]: proofs and whole histories under what is [`published`];
-//! - [`publish`]: takes new leaves, keeps its own copy of the tree, signs and publishes;
-//! - [`witness`]: countersigns somebody's checkpoints, each consistent with the one before.
+//! Formats and proofs are in [`crate::ledger`]. This folder has the parts that read the database, send
+//! requests or run as processes. An event enters the queue in its own transaction
+//! ([`mod@crate::chain::append`]); the sequencer numbers it afterwards, so that concurrent writes do not
+//! wait for each other's leaf indexes.
+//! - [`queue`]: the lag of the sequencer, and when writes are refused because of it;
+//! - [`sequencer`]: gives events their leaf indexes;
+//! - [`receipt`]: signed promises that the client holds until then;
+//! - [`backfill`]: leaves for events from before the register existed;
+//! - [`lookup`], [`export`]: proofs and complete histories under the [`published`] checkpoint;
+//! - [`publish`]: reads new leaves, keeps its own copy of the tree, signs and publishes;
+//! - [`witness`]: cosigns checkpoints of registers, each only if consistent with the one before.
 
 pub mod backfill;
 pub mod countersign;
@@ -29,13 +30,13 @@ pub use queue::Queue;
 pub use receipt::{Receipt, Receipted};
 pub use sequencer::Sequencer;
 
-/// Says to the recorder what the register's figures are.
+/// Describes the register's metrics to the recorder.
 pub(crate) fn describe_figures() {
     describe_histogram!(sequencer::ROUND, "Seconds that a round of the sequencer took.");
     describe_histogram!(
         sequencer::WAITED,
-        "Seconds that the oldest leaf of a round had waited for its place."
+        "Seconds that the oldest leaf of a round had waited in the queue."
     );
-    describe_counter!(sequencer::LEAVES, "Leaves to which this process gave their places.");
-    describe_counter!(sequencer::FAILURES, "Attempts at a round that failed.");
+    describe_counter!(sequencer::LEAVES, "Leaves that this process has sequenced.");
+    describe_counter!(sequencer::FAILURES, "Rounds of the sequencer that failed.");
 }

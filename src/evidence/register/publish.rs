@@ -1,10 +1,10 @@
-//! `ormantrace publish`: takes new leaves from the database, signs the longer tree, asks the
-//! witnesses and publishes.
+//! `ormantrace publish`: reads new leaves from the database, signs the larger tree, requests
+//! cosignatures and publishes.
 //!
-//! It holds what the database's administrator does not: the key and a tree of its own. It reads
-//! only leaves that it does not have yet, so what is changed behind them can get no signature; and
-//! before it begins, and whenever it had to connect anew, it holds the database against its tree.
-//! A database that is shorter, or has other leaves, is refused.
+//! It has what the database's administrator does not have: the key, and its own copy of the tree. It
+//! reads only leaves that it does not have yet, so a change to older leaves never gets a signature.
+//! Before it starts, and after each new connection, it compares the database with its tree, and
+//! refuses a database that has fewer leaves, or other ones.
 
 use super::countersign::{Expected, WitnessAddress, Witnesses};
 use super::keeper::{KeepError, Keeper, Keys};
@@ -29,13 +29,13 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// Most leaves that are taken at once.
+/// Maximum number of leaves in one round.
 const BATCH: u32 = 8192;
-/// Leaves that are compared at once: 16 tiles.
+/// Leaves per query of a comparison: 16 tiles.
 const COMPARED: u32 = 4096;
-/// How long is waited after a disk or a database that failed, at first and at most.
+/// Backoff after a failure of the disk or the database: the first, and the maximum.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
-/// How often a long comparison tells how far it is, and a long wait how far it is behind.
+/// Interval at which a long comparison logs its progress, and a long wait updates the lag.
 const TELL: Duration = Duration::from_secs(5);
 
 const SIZE: &str = "ormantrace_publish_size";
@@ -43,54 +43,54 @@ const LAG: &str = "ormantrace_publish_lag_seconds";
 const ROUND: &str = "ormantrace_publish_round_seconds";
 const WITNESSED: &str = "ormantrace_publish_witnessed";
 
-/// How a register is published.
+/// Settings of the publisher.
 #[derive(Clone, Debug)]
 pub struct PublishSettings {
-    /// Files of the keys that sign; several while one is replaced. The first is made if it is the
-    /// only one, is not there and nothing was ever signed.
+    /// Files of the keys that sign; several during a key rotation. A single key is created if its file
+    /// does not exist and nothing was ever signed.
     pub keys: Vec<PathBuf>,
-    /// The register's name, for a key that is made.
+    /// The register's name, for a key that is created.
     pub origin: Option<String>,
-    /// Whom to ask for countersignatures.
+    /// The witnesses of the register.
     pub witnesses: Vec<WitnessAddress>,
-    /// Certificates of further authorities, as PEM, for witnesses over https.
+    /// Certificates of additional authorities, as PEM, for witnesses over HTTPS.
     pub witness_ca: Option<PathBuf>,
-    /// How many of them a checkpoint should have.
+    /// How many of the witnesses should cosign a checkpoint.
     pub quorum: usize,
-    /// Compare the last tile only, not every leaf, before beginning.
+    /// Compare only the last tile, not every leaf, before starting.
     pub quick: bool,
-    /// Begin the register although its key is older than this run and the database has leaves.
+    /// Start the register although its key is older than this run and the database has leaves.
     pub begin: bool,
-    /// How long to wait when there is nothing new.
+    /// Time between rounds when there is nothing new.
     pub poll: Duration,
 }
 
-/// Why publishing ended. `Display` is the whole message.
+/// Why publishing has ended. `Display` is the complete message.
 #[derive(Debug, thiserror::Error)]
 pub enum PublishError {
-    /// No key and no name to make one for.
+    /// There is no key, and no name to create one with.
     #[error(
-        "There is no key {} to sign the register with: say --origin NAME, the register's name (such as \
-         wood.example/register), and one is made.", shown(.0)
+        "There is no key {} to sign the register with: give --origin NAME, the register's name (such as \
+         wood.example/register), to create one.", shown(.0)
     )]
     NoKey(PathBuf),
     /// A key file cannot be used.
     #[error("The key that signs the register cannot be used: {0}.")]
     Key(io::Error),
-    /// The certificates of witnesses' authorities cannot be taken.
-    #[error("The certificates in {} cannot be taken: {error}.", shown(.file))]
+    /// The certificates of the witnesses' authorities cannot be used.
+    #[error("The certificates in {} cannot be used: {error}.", shown(.file))]
     WitnessCa {
         /// The file.
         file: PathBuf,
-        /// What is wrong with it.
+        /// The cause.
         error: AuthorityError,
     },
-    /// Fewer witnesses than the quorum asks for.
-    #[error("--quorum asks for {quorum} witnesses, and there are {witnesses}.")]
+    /// There are fewer witnesses than the quorum.
+    #[error("--quorum is {quorum}, but the number of witnesses is {witnesses}.")]
     Quorum {
-        /// How many are asked for.
+        /// The quorum.
         quorum: usize,
-        /// How many there are.
+        /// The number of witnesses.
         witnesses: usize,
     },
     /// Another process publishes in the folder.
@@ -98,46 +98,46 @@ pub enum PublishError {
     InUse {
         /// The folder.
         dir: PathBuf,
-        /// Who, as the lock file says.
+        /// The lock holder, from the lock file.
         holder: String,
     },
-    /// The folder refuses.
+    /// The register in the folder cannot be extended.
     #[error("{0}")]
     Keep(#[from] KeepError),
-    /// A key that may have signed before, leaves that may have been signed, and no memory of it.
+    /// The key may have signed these leaves before, but there is no last signed checkpoint.
     #[error(
-        "Nothing is signed in {} yet, the key was there before, and the database has {leaves} leaves: if the \
-         register was published before, its folder is lost, and to begin anew would be a second history. Bring the \
-         folder back from a copy. If it never was, say --begin, once.", shown(.dir)
+        "Nothing is signed in {} yet, but the key existed before and the database has {leaves} leaves. If the \
+         register was published before, its folder is lost, and starting again would create a second history: \
+         restore the folder from a copy. If it was never published, give --begin once.", shown(.dir)
     )]
     Begun {
         /// The folder.
         dir: PathBuf,
-        /// What the database has.
+        /// Number of leaves in the database.
         leaves: u64,
     },
     /// The database has fewer leaves than were signed.
     #[error(
         "The database has {database} leaves, and {ours} were signed and published: an old backup was restored, or \
-         records were deleted. Nothing is signed; see \"A restored database\" in docs/OPERATIONS.md."
+         records were deleted. Nothing more is signed; see \"A restored database\" in docs/OPERATIONS.md."
     )]
     Shorter {
-        /// What the database has.
+        /// Number of leaves in the database.
         database: u64,
-        /// What was signed.
+        /// Number of signed leaves.
         ours: u64,
     },
-    /// The database has another leaf than was signed.
+    /// A leaf in the database differs from the signed one.
     #[error(
-        "Leaf {0} of the database is not the one that was signed and published: records were rewritten. Nothing is \
-         signed; `ormantrace fsck` names the event."
+        "Leaf {0} of the database is not the one that was signed and published: records were rewritten. Nothing more \
+         is signed; `ormantrace fsck` names the event."
     )]
     Rewritten(u64),
-    /// The database's leaves are not as the sequencer makes them.
-    #[error("The database's register is damaged: {0}. Nothing more is signed; `ormantrace fsck` tells more.")]
+    /// The database's leaves cannot come from the sequencer.
+    #[error("The database's register is damaged: {0}. Nothing more is signed; see `ormantrace fsck`.")]
     Damaged(LeafError),
-    /// The database says no, and waiting does not help.
-    #[error("The database refuses: {0}.")]
+    /// A database error that a retry does not help.
+    #[error("The database returned an error: {0}.")]
     Database(#[source] sqlx::Error),
 }
 
@@ -151,12 +151,12 @@ impl From<LeafError> for PublishError {
 }
 
 impl PublishError {
-    /// Whether trying again may help: the disk, or the way to the database.
+    /// Whether a retry may help: an I/O error of the disk, or a database error other than missing rights.
     fn is_passing(&self) -> bool {
         match self {
             Self::Keep(error) => error.is_passing(),
             Self::Database(error) => {
-                // No right to the columns stays so; whatever else a server says may pass.
+                // insufficient_privilege on the columns is permanent; any other error may be temporary.
                 error.as_database_error().and_then(sqlx::error::DatabaseError::code).as_deref()
                     != Some("42501")
             }
@@ -165,11 +165,11 @@ impl PublishError {
     }
 }
 
-/// A register that is ready to be published.
+/// The publisher of a register.
 #[derive(Debug)]
 pub struct Publisher {
     keeper: Option<Keeper>,
-    /// Whether nothing may be signed before the database is seen to have no leaves.
+    /// Whether the first signature must wait until the database is known to have no leaves.
     unbegun: bool,
     folder: Folder,
     keys: Arc<Keys>,
@@ -182,21 +182,21 @@ pub struct Publisher {
     _lock: Lock,
 }
 
-/// Since when the published register is behind, so that the figure grows while nothing succeeds.
+/// Since when the published register is behind, so that the lag grows while nothing succeeds.
 #[derive(Clone, Copy, Debug)]
 struct Behind {
-    /// In µs since 1970: when the oldest event that is not published was received, or the last look at
-    /// the database after which everything in it was published.
+    /// In µs since 1970: when the oldest unpublished event was received; if all are published, the start of
+    /// the last read of the database.
     since: i64,
 }
 
 impl Behind {
-    /// These were read and are not published yet.
+    /// These entries were read and are not published yet.
     fn found(&mut self, entries: &[[u8; ENTRY_LEN]]) {
         self.since = entries.iter().map(leaves::received_at).min().unwrap_or(self.since);
     }
 
-    /// All that was there at `looked` is published; or only these, and there are more.
+    /// These entries are published. If there are no `more`, so is everything that was there at `looked`.
     fn published(&mut self, entries: &[[u8; ENTRY_LEN]], more: bool, looked: i64) {
         let newest = entries.iter().map(leaves::received_at).max();
         self.since = newest.filter(|_| more).unwrap_or(looked);
@@ -211,20 +211,20 @@ impl Behind {
     }
 }
 
-/// What one round came to.
+/// The result of one round.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Round {
-    /// Nothing was new.
+    /// There were no new leaves.
     Idle,
-    /// So many leaves were added; whether there are more.
+    /// Number of leaves that were added, and whether there may be more.
     Added(usize, bool),
 }
 
 impl Publisher {
-    /// Takes the folder and its keys. Touches no database yet.
+    /// Opens the folder and the keys. Does not connect to the database yet.
     ///
     /// # Errors
-    /// A sentence for the administrator.
+    /// A message for the administrator.
     pub fn open(
         settings: PublishSettings,
         folder: Folder,
@@ -248,7 +248,7 @@ impl Publisher {
             || folder.published().map_err(KeepError::Disk)?.is_some();
         let (keys, made) = load_keys(&settings, &folder)?;
         let keys = Arc::new(Keys::new(keys)?);
-        // A key that was made just now has signed nothing before.
+        // A key that has just been created has signed nothing before.
         let unbegun = !(begun || made || settings.begin);
         let keeper = if unbegun {
             None
@@ -261,7 +261,7 @@ impl Publisher {
             LAG,
             "Seconds since receiving the oldest event that is not published; if none is known, since all were."
         );
-        describe_gauge!(WITNESSED, "Witnesses that have countersigned the published checkpoint.");
+        describe_gauge!(WITNESSED, "Witnesses that have cosigned the published checkpoint.");
         describe_histogram!(ROUND, "Seconds from reading new leaves to publishing them.");
         tracing::info!(origin = keys.origin(), size = keeper.as_ref().map(Keeper::size), dir = %shown(folder.root()), "the register is open");
         Ok(Self {
@@ -285,16 +285,16 @@ impl Publisher {
         self.keeper.as_ref().map_or(0, Keeper::size)
     }
 
-    /// The keys that sign, their public halves as others are given them.
+    /// The keys that sign.
     #[must_use]
     pub fn keys(&self) -> &Keys {
         &self.keys
     }
 
-    /// Connects, and holds the database against the tree: all leaves, or those of the last tile.
+    /// Connects, and compares the database with the tree: all leaves, or those of the last tile.
     ///
     /// # Errors
-    /// If it does not have them all as they were signed.
+    /// If a leaf is missing or differs from the signed one.
     pub async fn connect(&self, whole: bool) -> Result<PgConnection, PublishError> {
         let mut connection = self.database.connect().await.map_err(PublishError::Database)?;
         if let Some(keeper) = &self.keeper {
@@ -303,12 +303,12 @@ impl Publisher {
         Ok(connection)
     }
 
-    /// Publishes until `stop` resolves or something must not go on. What is being written when it
-    /// resolves is finished.
+    /// Publishes until `stop` resolves or a permanent error occurs. A round that is being written when
+    /// `stop` resolves is finished.
     ///
     /// # Errors
-    /// A sentence for the administrator: the database is not the one that was signed, or another
-    /// publisher has been here.
+    /// A message for the administrator: for example, the database differs from what was signed, or another
+    /// publisher has signed in the folder.
     pub async fn run(mut self, stop: impl Future<Output = ()>) -> Result<(), PublishError> {
         let mut stop = pin!(stop);
         let mut connection = None;
@@ -325,13 +325,13 @@ impl Publisher {
                         biased;
                         () = &mut stop => break None,
                         taken = &mut taking => break Some(taken),
-                        // A database that does not answer is when the figure is looked at.
+                        // The lag matters most while the database does not respond.
                         () = tokio::time::sleep(TELL) => behind.tell(&clock),
                     }
                 }
             };
             let Some(next) = next else { break };
-            // From here to the publication nothing is cut off.
+            // From here to the publication, `stop` interrupts nothing.
             let round = match next {
                 Ok(entries) => {
                     behind.found(&entries);
@@ -349,7 +349,7 @@ impl Publisher {
                 Ok(Round::Added(_, true)) => Duration::ZERO,
                 Ok(_) => self.settings.poll,
                 Err(error) if error.is_passing() => {
-                    tracing::warn!(%error, "nothing is published now; trying again");
+                    tracing::warn!(%error, "publishing failed; trying again");
                     connection = None;
                     pause
                 }
@@ -367,7 +367,7 @@ impl Publisher {
         Ok(())
     }
 
-    /// New entries. What is cut off here is only reading.
+    /// Reads new entries. May be cancelled at any time: it writes only when it first opens the folder.
     async fn take(
         &mut self,
         connection: &mut Option<PgConnection>,
@@ -400,8 +400,8 @@ impl Publisher {
         Ok(entries)
     }
 
-    /// Extends, signs, asks the witnesses and publishes. Waits a moment for witnesses, and not for one
-    /// that failed or was late the last time.
+    /// Extends, signs, requests cosignatures and publishes. Waits up to one second for witnesses, but not
+    /// for one that failed or was late the last time.
     ///
     /// # Errors
     /// See [`PublishError`].
@@ -413,7 +413,7 @@ impl Publisher {
             keeper = blocking(move || keeper.extend(&owned).map(|()| keeper)).await?;
         }
         let mut note = keeper.note().clone();
-        // What was published before a restart has its countersignatures already.
+        // A checkpoint published before a restart already has its cosignatures.
         if self.published.is_none()
             && let Some(bytes) = keeper.folder().published().map_err(KeepError::Disk)?
         {
@@ -425,8 +425,8 @@ impl Publisher {
         self.witnesses.ask(&note, keeper.folder());
         self.witnesses.gather(&mut note, Expected::Prompt).await;
         keeper = self.show(keeper, &note).await?;
-        // A witness that never answered yet may be none: what is signed is published before it is
-        // waited for, and once more with its line.
+        // A witness that has never responded may not exist: the checkpoint is published before waiting
+        // for it, and again with its cosignature.
         self.witnesses.gather(&mut note, Expected::New).await;
         self.keeper = Some(self.show(keeper, &note).await?);
         if entries.is_empty() {
@@ -436,7 +436,7 @@ impl Publisher {
         Ok(Round::Added(entries.len(), entries.len() == BATCH as usize))
     }
 
-    /// Publishes a checkpoint, and how it stands with the witnesses, where either is new.
+    /// Publishes the checkpoint and `keys.json`, each if it has changed.
     async fn show(&mut self, mut keeper: Keeper, note: &Note) -> Result<Keeper, PublishError> {
         let standing = self.standing(note);
         let changed = self.published.as_ref() != Some(note);
@@ -468,7 +468,7 @@ impl Publisher {
 
     fn measure(&self, began: Instant) {
         let took = began.elapsed();
-        // A gauge is a double; sizes stay exact in it up to 2^53 leaves.
+        // A gauge is a double, which is exact up to 2^53 leaves.
         #[expect(clippy::cast_precision_loss, reason = "a gauge holds doubles")]
         gauge!(SIZE).set(self.size() as f64);
         histogram!(ROUND).record(took.as_secs_f64());
@@ -490,7 +490,7 @@ fn tell(standing: &Statement, size: u64) {
     gauge!(WITNESSED).set(f64::from(u32::try_from(standing.witnessed_by.len()).unwrap_or(u32::MAX)));
 }
 
-/// Runs what waits for the disk where it holds nobody up.
+/// Runs blocking disk work on the blocking thread pool.
 async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, KeepError> + Send + 'static,
 ) -> Result<T, KeepError> {
@@ -500,7 +500,7 @@ async fn blocking<T: Send + 'static>(
     }
 }
 
-/// The keys, and whether they were made just now.
+/// The keys, and whether they have just been created.
 fn load_keys(settings: &PublishSettings, folder: &Folder) -> Result<(Vec<Signer>, bool), PublishError> {
     if let [only] = settings.keys.as_slice()
         && !only.exists()
@@ -517,14 +517,14 @@ fn load_keys(settings: &PublishSettings, folder: &Folder) -> Result<(Vec<Signer>
             });
         };
         let made = Signer::load_or_create(only, origin, Kind::Text).map_err(PublishError::Key)?;
-        tracing::info!(key = %made.verifier(), file = %shown(only), "a key for the register was made");
+        tracing::info!(key = %made.verifier(), file = %shown(only), "created a key for the register");
         return Ok((vec![made], true));
     }
     let load = |path: &PathBuf| Signer::load(path).map_err(PublishError::Key);
     Ok((settings.keys.iter().map(load).collect::<Result<_, _>>()?, false))
 }
 
-/// Holds the database's leaves against the tree's: every one, or those of the last tile.
+/// Compares the database's leaves with the tree: all of them, or those of the last tile.
 async fn compare(keeper: &Keeper, connection: &mut PgConnection, whole: bool) -> Result<(), PublishError> {
     let size = keeper.size();
     let database = leaves::count(connection).await.map_err(PublishError::Database)?;
@@ -542,7 +542,7 @@ async fn compare(keeper: &Keeper, connection: &mut PgConnection, whole: bool) ->
         }
         at = compare_batch(keeper, &mut edge, &entries)?;
         if told.elapsed() > TELL {
-            tracing::info!(leaves = at, of = size, "the database is held against the register");
+            tracing::info!(leaves = at, of = size, "comparing the database with the register");
             told = Instant::now();
         }
     }
@@ -555,7 +555,7 @@ async fn compare(keeper: &Keeper, connection: &mut PgConnection, whole: bool) ->
     }))
 }
 
-/// Adds a batch to the edge, each leaf held against its tile; how far that leads.
+/// Compares each leaf of a batch with its tile and appends it to the edge; returns the edge's new size.
 fn compare_batch(
     keeper: &Keeper,
     edge: &mut Frontier,

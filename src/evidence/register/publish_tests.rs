@@ -34,13 +34,13 @@ fn settings(dir: &Path, witnesses: Vec<WitnessAddress>, quorum: usize) -> Publis
         witness_ca: None,
         quorum,
         quick: false,
-        // Some keys here are made before their publisher, which has no database to ask.
+        // Some keys here are created before their publisher, which has no database to compare with.
         begin: true,
         poll: Duration::from_millis(10),
     }
 }
 
-/// A publisher that never comes to need its database.
+/// A publisher that never connects to its database.
 fn open(dir: &Path, settings: PublishSettings) -> Result<Publisher, PublishError> {
     Publisher::open(
         settings,
@@ -90,7 +90,7 @@ async fn with_too_few_witnesses_it_signs_and_says_so() {
         WitnessAddress::new(&second_url, witnesses[1].key().clone()).unwrap(),
     ];
     let serving = listen(&witnesses[0], first);
-    // Nobody answers at the second address yet.
+    // No witness listens at the second address yet.
     drop(second);
     let mut publisher = open(dir, settings(dir, addresses.clone(), 2)).unwrap();
     publisher.round(&entries(0, 300)).await.unwrap();
@@ -104,7 +104,7 @@ async fn with_too_few_witnesses_it_signs_and_says_so() {
     let published = || Note::parse(&Folder::new(dir.join("register")).published().unwrap().unwrap()).unwrap();
     let seen = policy.check(&published()).unwrap();
     assert_eq!((seen.checkpoint.size, seen.witnesses.len(), seen.quorum), (300, 1, false));
-    // It comes up: the same checkpoint gets its signature, without a new leaf.
+    // It starts: the same checkpoint gets its signature, without a new leaf.
     let again = std::net::TcpListener::bind(second_url.trim_start_matches("http://")).unwrap();
     let second = listen(&witnesses[1], again);
     while !policy.check(&published()).unwrap().quorum {
@@ -112,7 +112,7 @@ async fn with_too_few_witnesses_it_signs_and_says_so() {
         tokio::task::yield_now().await;
     }
     assert_eq!(standing(dir)["standing"], "signed, witnessed by 2 of 2");
-    // A start anew keeps what the witnesses gave, though none answers now.
+    // A restart keeps the witnesses' cosignatures, although no witness responds now.
     serving.abort();
     second.abort();
     let _ = (serving.await, second.await);
@@ -123,7 +123,7 @@ async fn with_too_few_witnesses_it_signs_and_says_so() {
     assert_eq!(witnesses[1].size_of(ORIGIN), 300);
 }
 
-/// A witness that the publisher does not remember says where it is, and gets a proof from there.
+/// If the publisher does not know a witness's size, the witness returns it and gets a proof from that size.
 #[tokio::test]
 async fn a_witness_is_met_where_it_is() {
     let place = tempfile::tempdir().unwrap();
@@ -138,7 +138,7 @@ async fn a_witness_is_met_where_it_is() {
         assert_eq!(witness.size_of(ORIGIN), to);
         assert_eq!(standing(dir)["witnessed_by"], serde_json::json!(["witness2.example"]));
     }
-    // Two histories: the folder and the database of before, both restored, and other records since.
+    // Two histories: folder and database were both restored from a backup, and other records added since.
     let elsewhere = tempfile::tempdir().unwrap();
     std::fs::copy(dir.join("register.key"), elsewhere.path().join("register.key")).unwrap();
     let mut other = open(elsewhere.path(), settings(elsewhere.path(), vec![address.clone()], 1)).unwrap();
@@ -154,7 +154,7 @@ async fn a_witness_is_met_where_it_is() {
     assert_eq!(witness.size_of(ORIGIN), 701);
 }
 
-/// Takes every connection, reads what is said and never answers; whether somebody has given it up.
+/// Accepts every connection, reads requests and never responds; returns whether a client has disconnected.
 fn black_hole(listener: std::net::TcpListener) -> Arc<AtomicBool> {
     let given_up = Arc::new(AtomicBool::new(false));
     let told = Arc::clone(&given_up);
@@ -201,14 +201,14 @@ async fn a_witness_that_never_answers_delays_nothing() {
             round.await;
         }
     }
-    // It is still being asked, and holds up no later leaf either.
+    // Its request is still running, and does not delay later leaves either.
     publisher.round(&entries(300, 301)).await.unwrap();
     assert_eq!(size(), Some(301));
     assert!(!given_up.load(Ordering::SeqCst), "it was waited for to its end");
     assert_eq!(standing(dir)["standing"], "signed, witnessed by 0 of 1; 1 are asked for");
 }
 
-/// A line that only looks like a witness's is not taken over from what was published.
+/// A forged cosignature in the published checkpoint is not copied into the next one.
 #[tokio::test]
 async fn a_forged_countersignature_is_not_kept() {
     let place = tempfile::tempdir().unwrap();
@@ -259,7 +259,7 @@ fn how_far_it_is_behind() {
     assert_eq!(behind.lag(at(113)), Duration::from_secs(1), "only publishing brings it nearer");
 }
 
-/// Every folder that is made lasts before anything is written into it.
+/// Every created folder is synced before anything is written into it.
 #[tokio::test]
 async fn the_folder_is_made_to_last() {
     let place = tempfile::tempdir().unwrap();
@@ -294,7 +294,7 @@ fn settings_that_cannot_be() {
     let dir = place.path();
     let nameless = PublishSettings { origin: None, ..settings(dir, vec![], 0) };
     let refused = open(dir, nameless.clone()).unwrap_err();
-    assert!(refused.to_string().contains("say --origin NAME"), "{refused}");
+    assert!(refused.to_string().contains("give --origin NAME"), "{refused}");
     assert!(matches!(
         open(dir, settings(dir, vec![], 1)),
         Err(PublishError::Quorum { quorum: 1, witnesses: 0 })
@@ -303,7 +303,7 @@ fn settings_that_cannot_be() {
     let second = open(dir, settings(dir, vec![], 0)).unwrap_err();
     assert!(matches!(second, PublishError::InUse { .. }), "{second}");
     drop(first);
-    // Once made, the key needs no name; once lost, none is made in its place.
+    // Once created, the key needs no --origin; once lost, it is not replaced.
     drop(open(dir, nameless).unwrap());
     std::fs::remove_file(dir.join("register.key")).unwrap();
     let lost = open(dir, settings(dir, vec![], 0)).unwrap_err().to_string();

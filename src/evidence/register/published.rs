@@ -1,7 +1,7 @@
-//! What the publisher has published, as a server reads it from the same disk to make proofs.
+//! Reads the published register from the disk, so that a server can make proofs.
 //!
-//! The files are small and are read for each proof; what they say is worked out again only when they
-//! have changed. A server without a publisher has none of them, and says that nothing is published.
+//! The files are small and are read for each proof; they are parsed and verified again only when they
+//! have changed. Without a publisher there are no files, and nothing is published.
 
 use crate::evidence::chain::bytes::Hash;
 use crate::evidence::tlog::tile::ReadError;
@@ -25,26 +25,26 @@ struct Kept {
     said: Arc<Said>,
 }
 
-/// What is published, all of one moment.
+/// The published checkpoint and its keys, read at the same time.
 #[derive(Debug)]
 pub struct Said {
     /// The signed checkpoint.
     pub note: Note,
-    /// What it says.
+    /// Its content.
     pub checkpoint: Checkpoint,
-    /// Who signs, and which witnesses are asked.
+    /// The register's keys, witnesses and quorum.
     pub policy: Policy,
-    /// How many of the witnesses have countersigned it.
+    /// How many of the witnesses have cosigned it.
     pub witnesses: usize,
 }
 
-/// Why nothing could be proven. The text is for the log.
+/// Why no proof can be made. The message is for the program's log.
 #[derive(Debug, thiserror::Error)]
 pub enum PublishedError {
     /// A file cannot be read.
     #[error("the register's folder: {0}")]
     Io(#[from] io::Error),
-    /// A file does not say what it should.
+    /// A file is not valid, or a proof cannot be made from the tiles.
     #[error("the register's folder: {0}")]
     Damaged(String),
 }
@@ -56,7 +56,7 @@ impl From<NoProof<ReadError<io::Error>>> for PublishedError {
 }
 
 impl Published {
-    /// What is published in this folder, which need not be there yet.
+    /// The register in this folder, which need not exist yet.
     #[must_use]
     pub fn new(folder: Folder) -> Self {
         Self { folder, kept: Arc::default() }
@@ -68,12 +68,12 @@ impl Published {
         &self.folder
     }
 
-    /// What is published now; nothing before the first time.
+    /// The current state; `None` before the first publication.
     ///
     /// # Errors
-    /// If the files cannot be read, or do not go together.
+    /// If the files cannot be read, or do not match each other.
     pub fn read(&self) -> Result<Option<Arc<Said>>, PublishedError> {
-        // Between the two reads a key may be replaced; then they fit the second time.
+        // A key may be replaced between reading the two files; then they match on the second try.
         self.read_once().or_else(|_| self.read_once())
     }
 
@@ -96,12 +96,12 @@ impl Published {
     /// The proof that leaf `index` is in the published tree of `size` leaves.
     ///
     /// # Errors
-    /// If the tree does not reach there, or its tiles cannot be read.
+    /// If the tree has no such leaf, or its tiles cannot be read.
     pub fn inclusion(&self, index: u64, size: u64) -> Result<Vec<Hash>, PublishedError> {
         Ok(self.folder.tree(size).inclusion(index)?)
     }
 
-    /// The proofs for several leaves, in order; tiles that they share are read once.
+    /// The proofs for several leaves, in order; recently read tiles are cached.
     ///
     /// # Errors
     /// As [`Published::inclusion`].
@@ -117,7 +117,7 @@ impl Published {
     /// The proof that the tree of `old` leaves is the beginning of the published one of `size`.
     ///
     /// # Errors
-    /// If it is larger, or the tiles cannot be read.
+    /// If `old` is larger than `size`, or the tiles cannot be read.
     pub fn consistency(&self, old: u64, size: u64) -> Result<Vec<Hash>, PublishedError> {
         Ok(self.folder.tree(size).consistency(old)?)
     }

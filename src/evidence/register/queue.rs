@@ -1,8 +1,8 @@
-//! How far the register is behind, as this process knows it, and what follows from that.
+//! The lag of the register as this process knows it, and the limit at which writes are refused.
 //!
-//! The sequencer of the process notes a reading at each of its rounds; whoever asks (a write,
-//! `/readyz`, `/metrics`) gets it from memory. A reading that grows old counts as lag: where
-//! nothing is known of the queue, nothing good is assumed.
+//! The sequencer of the process stores a reading at each of its rounds; writes, `/readyz` and
+//! `/metrics` read it from memory. The age of a reading is added to the lag, because the state of
+//! the queue since then is unknown.
 
 use super::receipt::Receipt;
 use crate::evidence::chain::Leaves;
@@ -13,11 +13,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 
-/// With so many leaves waiting, a round begins before its time; also the most of one round.
+/// With so many committed leaves, a round starts early; also the maximum number of leaves of one round.
 pub const FULL: usize = 1_000;
-/// A queue whose oldest leaf waits longer takes no more: the receipts promise a minute.
+/// If the oldest leaf waits longer, new writes are refused: the receipts promise one minute.
 pub const MOST_LAG: Duration = Duration::from_secs(30);
-/// How long a reading of an empty queue is believed.
+/// How long a reading of an empty queue is valid.
 const BELIEVED: Duration = Duration::from_secs(5);
 
 /// The queue as one process knows it. Clones share it.
@@ -38,16 +38,16 @@ struct Inner {
 pub struct Reading {
     /// Leaves of the register.
     pub size: u64,
-    /// How long the oldest leaf in the queue waits; nothing if the queue is empty.
+    /// How long the oldest leaf in the queue has waited; `None` if the queue is empty.
     pub oldest: Option<Duration>,
 }
 
-/// How far the register is behind.
+/// The lag of the register.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Lag {
     /// Leaves of the register.
     pub size: u64,
-    /// How long the oldest leaf has been waiting.
+    /// How long the oldest leaf has waited, with the age of the reading.
     pub lag: Duration,
 }
 
@@ -58,19 +58,20 @@ impl fmt::Debug for Queue {
 }
 
 impl Queue {
-    /// One of which nothing is known yet, which is believed for [`MOST_LAG`]; that key signs the receipts.
+    /// A queue without a reading yet; writes are accepted without one for [`MOST_LAG`]. `signer` signs the
+    /// receipts.
     #[must_use]
     pub fn new(signer: Signer) -> Self {
         Self::begun_at(signer, Instant::now())
     }
 
-    /// The same, of which nothing has been known since that moment, which may be still to come.
+    /// As [`Queue::new`], with the time without a reading counted from `begun`, which may be in the future.
     #[must_use]
     pub fn begun_at(signer: Signer, begun: Instant) -> Self {
         Self::told(signer, Vec::new(), begun)
     }
 
-    /// The same, with the public keys that signed receipts before this one: receipts outlive their key.
+    /// As [`Queue::new`], with the public keys that signed receipts earlier: receipts outlive their key.
     #[must_use]
     pub fn after(signer: Signer, former: Vec<VerifierKey>) -> Self {
         Self::told(signer, former, Instant::now())
@@ -93,7 +94,7 @@ impl Queue {
         &self.0.signer
     }
 
-    /// The public keys that receipts are checked with: the one that signs now, then those of before.
+    /// The public keys to verify receipts with: the current one, then the earlier ones.
     #[must_use]
     pub fn receipt_keys(&self) -> Vec<VerifierKey> {
         let now = self.0.signer.verifier();
@@ -101,13 +102,13 @@ impl Queue {
         std::iter::once(now).chain(former).cloned().collect()
     }
 
-    /// The receipt for a posting; nothing if it added no evidence.
+    /// The receipt for a write request; `None` if it added no events.
     #[must_use]
     pub fn receipt(&self, leaves: &Leaves) -> Option<Receipt> {
         Receipt::sign(&self.0.signer, leaves)
     }
 
-    /// How far the register is behind; nothing before the sequencer's first reading.
+    /// The lag of the register; `None` before the sequencer's first reading.
     #[must_use]
     pub fn lag(&self) -> Option<Lag> {
         let (at, reading) = (*self.0.reading.lock().unwrap_or_else(PoisonError::into_inner))?;
@@ -120,15 +121,15 @@ impl Queue {
         Some(Lag { size: reading.size, lag })
     }
 
-    /// The lag, if it is too long for more evidence to be taken. Without any reading it counts from
-    /// the beginning: a sequencer that never gets to the database must not leave writes open for ever.
+    /// The lag, if it is so long that writes must be refused. Without any reading, the time since the
+    /// start counts: a sequencer that never reaches the database must not leave writes open for ever.
     #[must_use]
     pub fn behind(&self) -> Option<Duration> {
         let lag = self.lag().map_or_else(|| self.0.begun.elapsed(), |lag| lag.lag);
         Some(lag).filter(|lag| *lag > MOST_LAG)
     }
 
-    /// Says that so many leaves were committed to the queue.
+    /// Counts leaves that were committed to the queue.
     pub fn committed(&self, leaves: usize) {
         if self.0.committed.fetch_add(leaves, Ordering::Relaxed) + leaves >= FULL {
             self.0.full.notify_one();
@@ -140,12 +141,12 @@ impl Queue {
         self.0.full.notified().await;
     }
 
-    /// Says that a round begins.
+    /// Resets the count of committed leaves at the start of a round.
     pub(super) fn begins(&self) {
         self.0.committed.store(0, Ordering::Relaxed);
     }
 
-    /// Notes what was read just now.
+    /// Stores a reading made now.
     pub(super) fn note(&self, reading: Reading) {
         *self.0.reading.lock().unwrap_or_else(PoisonError::into_inner) = Some((Instant::now(), reading));
     }
@@ -158,7 +159,7 @@ mod tests {
 
     fn begun(before: Duration) -> Queue {
         let signer = Signer::from_seed("orman.test/receipts", Kind::Text, &[9; 32]).unwrap();
-        // The machine has been up for longer than that.
+        // `checked_sub` succeeds, because the machine has been up for longer.
         Queue::begun_at(signer, Instant::now().checked_sub(before).unwrap())
     }
 

@@ -1,15 +1,15 @@
-//! Receipts: what a writer holds in hand if his record never reaches the register.
+//! Receipts: the client's proof of an accepted record, in case the record never reaches the register.
 //!
-//! A receipt is a note, signed by a key of its own, that says: these leaves, received then, will be in
-//! the register within a minute. It is signed before COMMIT and kept with the posting's answer, so
-//! that a repeated answer repeats it; it is sent only after.
+//! A receipt is a note, signed by a separate key, which promises that these leaves, received at that time,
+//! will be in the register within a minute. It is signed before COMMIT and stored with the response, so
+//! that a replay includes it; it is sent only after COMMIT.
 //!
 //! ```text
 //! <name of the key>
 //! receipt/1
 //! <when the last of them was received, RFC 3339 in UTC with microseconds>
 //! <number of leaves>
-//! <base64 of the RFC 6962 root over the leaf hashes, in the order of the answer>
+//! <base64 of the RFC 6962 root over the leaf hashes, in the order of the response>
 //! within 60
 //!
 //! — <name of the key> <signature>
@@ -31,11 +31,11 @@ const FORMAT: &str = "receipt/1";
 /// Seconds within which the leaves will be in the register.
 const WITHIN: i64 = 60;
 
-/// The evidence of a posting: keep it with your records.
+/// The receipt of a write: keep it with your records.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Receipt {
-    /// Leaf hashes of the events that the posting made, where the answer does not give each event's
-    /// `hash` itself, in its order.
+    /// Leaf hashes of the events that the write has added, in the order of the response; absent if the
+    /// response has each event's `hash`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub leaves: Option<Vec<Hash>>,
     /// A signed note: these leaves will be in the register within 60 seconds.
@@ -45,19 +45,19 @@ pub struct Receipt {
     pub note: String,
 }
 
-/// A write's answer with its receipt.
+/// The response to a write, with its receipt.
 #[derive(Serialize, ToSchema)]
 pub struct Receipted<T> {
-    /// The answer.
+    /// The response.
     #[serde(flatten)]
     pub answer: T,
-    /// The receipt for what it added to the evidence; absent if it only rehearsed.
+    /// The receipt for the events that the write has added; absent for a dry run.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub receipt: Option<Receipt>,
 }
 
 impl Receipt {
-    /// Signs for leaves; nothing to sign where there are none.
+    /// Signs a receipt for leaves; `None` if there are no leaves.
     pub(super) fn sign(signer: &Signer, leaves: &Leaves) -> Option<Self> {
         if leaves.hashes.is_empty() {
             return None;
@@ -73,7 +73,7 @@ impl Receipt {
     }
 }
 
-/// What a receipt promises.
+/// The promise in a receipt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Promise {
     /// When the last of the leaves was received.
@@ -84,13 +84,13 @@ pub struct Promise {
     pub root: Hash,
 }
 
-/// Why a receipt is none, or not for these leaves.
+/// Why a receipt is not valid, or not for these leaves.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ReceiptError {
-    /// Not a note, or not signed by a key that one knows.
+    /// Not a note, or not validly signed by a known key.
     #[error(transparent)]
     Note(#[from] NoteError),
-    /// A note that says something else.
+    /// A note that is not a receipt.
     #[error("not a receipt: {0}")]
     Malformed(&'static str),
     /// The receipt is for other leaves.
@@ -104,10 +104,10 @@ impl Promise {
         format!("{name}\n{FORMAT}\n{at}\n{}\n{root}\nwithin {WITHIN}\n", self.count)
     }
 
-    /// Reads a receipt that one of `keys` has signed for exactly these leaves, in this order.
+    /// Parses and verifies a receipt that one of `keys` has signed for exactly these leaves, in this order.
     ///
     /// # Errors
-    /// If it is no receipt, nobody known has signed it, or it is for other leaves.
+    /// If it is not a receipt, no known key has signed it, or it is for other leaves.
     pub fn open(note: &str, keys: &[VerifierKey], leaves: &[Hash]) -> Result<Self, ReceiptError> {
         let note = Note::parse(note.as_bytes())?;
         let verified = note.verify(keys)?;
@@ -125,7 +125,7 @@ impl Promise {
         let count = decimal(line()?).ok_or(wrong("its number of leaves"))?;
         let root = from_base64(line()?).ok_or(wrong("its root"))?;
         let promise = Self { received_at, count, root };
-        // Any other spelling, and any line more, is not what we sign.
+        // The signer never writes another spelling, or additional lines.
         if promise.text(name) != note.text() {
             return Err(wrong("its lines are not those of a receipt"));
         }
@@ -135,16 +135,16 @@ impl Promise {
         Ok(promise)
     }
 
-    /// By when the leaves must be in the register.
+    /// The time by which the leaves must be in the register.
     #[must_use]
     pub fn due(&self) -> DateTime<Utc> {
         self.received_at + TimeDelta::seconds(WITHIN)
     }
 }
 
-/// Which of a receipt's leaves are not in the register: `register` gives the leaf hashes of its
-/// published entries. Once the promise is due, each of them is a record that was dropped, and the
-/// receipt is the proof.
+/// The leaves of a receipt that are not in the register; `register` yields the leaf hashes of its
+/// published entries. Once the promise is due, each of these is a dropped record, and the receipt
+/// proves it.
 #[must_use]
 pub fn absent(leaves: &[Hash], register: impl IntoIterator<Item = Hash>) -> Vec<Hash> {
     let mut wanted: HashSet<Hash> = leaves.iter().copied().collect();

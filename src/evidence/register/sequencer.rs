@@ -1,16 +1,16 @@
-//! Giving events their places in the register, after their transactions.
+//! The sequencer: gives events their leaf indexes in the register, after their transactions.
 //!
-//! Every instance runs one; the lock of the row of table `register` lets one work at a time. A round
-//! is one transaction: rows leave the queue, get the next indices in the order of their ids, and
-//! become leaves. So an event is in the queue or in the register, never in both or in neither,
-//! wherever the process or the database is killed.
+//! Every instance runs one; a lock on the row of table `register` lets only one work at a time. A round
+//! is one transaction: rows are deleted from the queue, get the next indexes in the order of their ids,
+//! and are inserted as leaves. So an event is either in the queue or in the register, even if the process
+//! or the database is killed.
 //!
-//! Ids of the queue are taken before commit, so a lower one may be seen later than a higher one:
-//! whoever reads on from the last id that he saw loses it for ever. Here a round takes whatever is
-//! there from the register's floor upwards, and the floor follows the ids only once every
-//! transaction that was at work when they were seen has ended. It spares a round the dead index
-//! entries in front of it, which PostgreSQL keeps as long as anybody's snapshot may see them. The
-//! floor is a hint: every few seconds a round begins at zero.
+//! Queue ids are assigned before commit, so a lower id may become visible later than a higher one: a
+//! reader that continues after the last id it has seen would lose that row for ever. So a round takes all
+//! rows from the register's floor upwards. The floor advances past ids only after all transactions have
+//! ended that were running when those ids were seen. The floor lets a round skip the dead index entries
+//! below it, which PostgreSQL keeps as long as any snapshot may see them. It is only an optimisation:
+//! every few seconds a round starts at zero.
 
 use super::queue::{FULL, Queue, Reading};
 use chrono::{DateTime, Utc};
@@ -23,59 +23,59 @@ use std::time::{Duration, Instant};
 
 /// Time between rounds.
 const EVERY: Duration = Duration::from_millis(200);
-/// Time between rounds that begin at zero.
+/// Time between rounds that start at zero.
 const FROM_ZERO_EVERY: Duration = Duration::from_secs(5);
-/// Rounds that follow one another without a look at the clock while the queue is full.
+/// Maximum number of rounds without a pause while the queue is full.
 const IN_A_ROW: u32 = 50;
-/// How long the database may take for what one awakening asks of it.
+/// Timeout of all database work of one tick.
 const PATIENCE: Duration = Duration::from_secs(15);
-/// Longest pause after a failure.
+/// Maximum backoff after a failure.
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
-/// How long the last rounds of a process may take.
+/// Timeout of the final rounds at shutdown.
 const LAST: Duration = Duration::from_secs(5);
-/// How often a failure that lasts is told again.
+/// Minimum interval between log lines about a lasting failure.
 const TELL_EVERY: Duration = Duration::from_secs(10);
 
-/// Seconds a round took.
+/// Seconds that a round took.
 pub(crate) const ROUND: &str = "ormantrace_sequencer_round_seconds";
-/// Seconds the oldest leaf of a round had waited.
+/// Seconds that the oldest leaf of a round had waited.
 pub(crate) const WAITED: &str = "ormantrace_sequencer_waited_seconds";
-/// Leaves that got their place.
+/// Leaves that were sequenced.
 pub(crate) const LEAVES: &str = "ormantrace_sequencer_leaves_total";
 /// Rounds that failed.
 pub(crate) const FAILURES: &str = "ormantrace_sequencer_failures_total";
 
-/// Where in the queue a round begins.
+/// Where in the queue a round starts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Start {
     /// At the register's floor.
     Floor,
-    /// At the very beginning.
+    /// At id zero.
     Zero,
 }
 
-/// What a round came to.
+/// The result of a round.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Round {
-    /// Another sequencer is at work.
+    /// Another sequencer holds the lock.
     Elsewhere,
-    /// So many leaves got their places.
+    /// Leaves were sequenced, or the queue was empty.
     Placed {
-        /// How many, at most [`FULL`].
+        /// Number of leaves, at most [`FULL`].
         leaves: usize,
-        /// Leaves of the register now.
+        /// Size of the register now.
         size: u64,
         /// How long the oldest of them had waited.
         waited: Duration,
     },
 }
 
-/// Where the floor may go, once nobody can any more commit a row below.
+/// The next floor, once no running transaction can commit a row below it.
 #[derive(Clone, Copy, Debug)]
 struct Candidate {
     below: i64,
-    /// Transactions from this number on began after the rows below were seen. Asked a round later:
-    /// an id may be taken a moment before its transaction has a number.
+    /// Transactions from this number on started after the rows below were seen. Read one round later,
+    /// because a transaction may take a queue id shortly before it has a number.
     until: Option<i64>,
 }
 
@@ -88,14 +88,14 @@ pub struct Sequencer {
 }
 
 impl Sequencer {
-    /// One that tells `queue` what it reads.
+    /// A sequencer that stores its readings in `queue`.
     #[must_use]
     pub fn new(queue: Queue) -> Self {
         Self { queue, candidate: None, from_zero: None }
     }
 
-    /// Works until `stop` resolves, then empties the queue and ends. It has a connection of its own
-    /// and makes a new one when that breaks.
+    /// Runs until `stop` resolves, then empties the queue and returns. It has a connection of its own
+    /// and opens a new one when that breaks.
     pub async fn run(mut self, options: PgConnectOptions, stop: impl Future<Output = ()>) {
         let options = of_sequencer(options);
         let mut stop = pin!(stop);
@@ -112,12 +112,12 @@ impl Sequencer {
                     connection = Some(kept);
                     pause = EVERY;
                     if told.take().is_some() {
-                        tracing::info!("the register is written again");
+                        tracing::info!("the register can be written again");
                     }
                 }
                 Err(error) => {
                     counter!(FAILURES).increment(1);
-                    // What was seen in a round that failed may still be in the queue.
+                    // Rows seen in a failed round may still be in the queue.
                     self.candidate = None;
                     pause = (pause * 2).min(LONGEST_PAUSE);
                     if told.is_none_or(|at| at.elapsed() >= TELL_EVERY) {
@@ -130,13 +130,13 @@ impl Sequencer {
         match tokio::time::timeout(LAST, self.empty(&options, connection)).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => {
-                tracing::warn!(%error, "events stay in the register's queue: the next start takes them");
+                tracing::warn!(%error, "events stay in the register's queue until the next start");
             }
-            Err(_) => tracing::warn!("events stay in the register's queue: the next start takes them"),
+            Err(_) => tracing::warn!("events stay in the register's queue until the next start"),
         }
     }
 
-    /// One awakening, on the connection there is or a new one.
+    /// One tick with a timeout, on the existing connection or a new one.
     async fn awake(
         &mut self,
         options: &PgConnectOptions,
@@ -150,7 +150,7 @@ impl Sequencer {
             self.tick(&mut db).await?;
             Ok(db)
         };
-        // A peer that went without a word would hold this for a quarter of an hour.
+        // Without a timeout, a peer that vanished would block this for a quarter of an hour.
         let late = |_| sqlx::Error::Io(std::io::ErrorKind::TimedOut.into());
         tokio::time::timeout(PATIENCE, work).await.map_err(late)?
     }
@@ -168,10 +168,10 @@ impl Sequencer {
         db.close().await
     }
 
-    /// Reads how far the queue is, and gives what is in it its places.
+    /// Reads the state of the queue, and sequences what is in it.
     ///
     /// # Errors
-    /// The database's own.
+    /// A database error.
     pub async fn tick(&mut self, db: &mut PgConnection) -> sqlx::Result<()> {
         self.queue.begins();
         let from_zero = self.from_zero.is_none_or(|at| at.elapsed() >= FROM_ZERO_EVERY);
@@ -180,7 +180,7 @@ impl Sequencer {
         self.queue.note(reading);
         let rounds = if reading.oldest.is_some() { IN_A_ROW } else { 0 };
         for _ in 0..rounds {
-            // Where another works, the reading stands: should it hang, the lag is seen to grow.
+            // If another sequencer holds the lock, the reading stays: if that one hangs, the lag grows.
             let Round::Placed { leaves, size, waited } = self.round(db, start).await? else { return Ok(()) };
             let more = leaves == FULL;
             self.queue.note(Reading { size, oldest: more.then_some(waited) });
@@ -197,11 +197,11 @@ impl Sequencer {
     /// One round: one transaction of up to [`FULL`] leaves.
     ///
     /// # Errors
-    /// The database's own.
+    /// A database error.
     pub async fn round(&mut self, db: &mut PgConnection, start: Start) -> sqlx::Result<Round> {
         let began = Instant::now();
         let mut tx = db.begin().await?;
-        // A statement of its own: what follows must see the rows as they are once the lock is held.
+        // A separate statement: the next one must see the rows as they are once the lock is held.
         let held = sqlx::query!(
             r#"SELECT size, floor, sequenced_at,
                       pg_snapshot_xmin(pg_current_snapshot())::text::bigint AS "oldest_running!",
@@ -244,12 +244,12 @@ impl Sequencer {
 #[derive(Default)]
 struct Placed {
     leaves: usize,
-    /// The highest id that was taken.
+    /// The highest queue id of the round.
     last: Option<i64>,
     waited: Duration,
 }
 
-/// Moves what waits from `from` upwards behind the `size` leaves that there are.
+/// Moves queue rows with ids from `from` upwards to the end of the `size` existing leaves.
 async fn place(
     tx: &mut PgConnection,
     from: i64,
@@ -291,7 +291,7 @@ async fn place(
     }))
 }
 
-/// How far the queue is. No lock and nothing written: what an idle server does five times a second.
+/// Reads the state of the queue without locks or writes: an idle server does this five times a second.
 async fn read(db: &mut PgConnection, start: Start) -> sqlx::Result<Reading> {
     let row = sqlx::query!(
         r#"SELECT size,
@@ -309,8 +309,9 @@ fn seconds(seconds: f64) -> Duration {
     Duration::try_from_secs_f64(seconds).unwrap_or_default()
 }
 
-/// The connection of a sequencer. A leaf that was seen may be signed, so it must be on disk by then,
-/// whatever the server's own setting; and whoever hangs lets go of the lock before writes must stop.
+/// Connection settings of a sequencer. A visible leaf may be signed, so its commit must be on disk,
+/// whatever the server's own setting. The timeouts make a sequencer that hangs release the lock before the
+/// lag blocks writes.
 fn of_sequencer(options: PgConnectOptions) -> PgConnectOptions {
     options.application_name("ormantrace-sequencer").options([
         ("synchronous_commit", "on"),

@@ -1,34 +1,34 @@
-//! `keys.json`: who signs the register, who witnesses it, and how it stands with them.
+//! `keys.json`: the keys of the register and its witnesses, and which witnesses have cosigned.
 //!
-//! It is told by the operator and signed by nobody: a stranger gets the keys once from somewhere
-//! else, and compares.
+//! The operator writes it and it is not signed: a third party should get the keys once from another
+//! source and compare.
 
 use crate::evidence::tlog::note::{Note, VerifierKey};
 use serde::Serialize;
 
-/// What the operator says of its register.
+/// The content of `keys.json`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Statement {
     /// `ormantrace/register/1`.
     pub format: &'static str,
     /// The register's name, the first line of its checkpoints.
     pub origin: String,
-    /// Public keys that sign now; while one is replaced, two.
+    /// Public keys that sign now; two during a key rotation.
     pub keys: Vec<String>,
-    /// Public keys of the witnesses that are asked for their signature.
+    /// Public keys of the register's witnesses.
     pub witnesses: Vec<String>,
-    /// How many of them a checkpoint should have.
+    /// How many of the witnesses should cosign a checkpoint.
     pub quorum: usize,
-    /// Names of those that have countersigned the published checkpoint.
+    /// Names of the witnesses that have cosigned the published checkpoint.
     pub witnessed_by: Vec<String>,
-    /// Whether those are enough.
+    /// Whether `witnessed_by` reaches the quorum.
     pub quorum_reached: bool,
-    /// The same in words.
+    /// The same as a sentence.
     pub standing: String,
 }
 
 impl Statement {
-    /// How the register stands, by what is under its published checkpoint.
+    /// The state of the register, computed from the signature lines of its published checkpoint.
     #[must_use]
     pub fn new<'a>(
         origin: &str,

@@ -1,9 +1,9 @@
-//! A witness: countersigns the checkpoints of registers it was told to watch, each only if
-//! it is consistent with the one before (C2SP tlog-witness, tlog-cosignature).
+//! `ormantrace witness`: cosigns checkpoints of the configured registers, each only if it is
+//! consistent with the one before (C2SP tlog-witness, tlog-cosignature).
 //!
-//! It remembers one checkpoint a register, on disk before it answers. Two histories of one register
-//! cannot both get its signature, whatever the register's operator does. A checkpoint that is rightly
-//! signed and does not follow from the remembered one is kept too: together they prove the fraud.
+//! It stores one checkpoint per register, on disk before it responds. Two histories of one register
+//! cannot both get its signature, whatever the register's operator does. A checkpoint that is validly
+//! signed but not consistent with the stored one is stored too: the two of them prove the fraud.
 
 use crate::base::clock::Clock;
 use crate::base::config::shown;
@@ -20,60 +20,63 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
-/// Longest request in bytes: 63 hashes and a checkpoint with many signatures.
+/// Maximum length of a request in bytes: 63 hashes and a checkpoint with many signatures.
 pub const MAX_REQUEST: usize = 64 * 1024;
-/// Most hashes in a request, by the specification.
+/// Maximum number of hashes in a request, by the specification.
 const MAX_PROOF: usize = 63;
 
-/// Why a witness does not start. `Display` is the whole message.
+/// Why a witness does not start. `Display` is the complete message.
 #[derive(Debug, thiserror::Error)]
 pub enum WitnessError {
     /// The key cannot be used.
     #[error("The witness's key cannot be used: {0}.")]
     Key(io::Error),
     /// The key is a register's.
-    #[error("{0} is no witness's key: those are made with `ormantrace key make --witness`.")]
+    #[error("{0} is not a witness's key: make one with `ormantrace key make --witness`.")]
     NoWitness(VerifierKey),
     /// A key to watch is a witness's.
-    #[error("{0} is no register's key, but a witness's.")]
+    #[error("{0} is a witness's key, not a register's.")]
     NoRegister(VerifierKey),
-    /// Another process witnesses here.
+    /// Another process runs the witness in this folder.
     #[error("The witness in {} is run by another process ({holder}).", shown(.dir))]
     InUse {
         /// The folder.
         dir: PathBuf,
-        /// Who, as the lock file says.
+        /// The lock holder, from the lock file.
         holder: String,
     },
-    /// What was remembered is damaged.
-    #[error("{} is damaged ({what}): bring it back from a copy; without its memory a witness is none.", shown(.file))]
+    /// A stored checkpoint is damaged.
+    #[error(
+        "{} is damaged ({what}): restore it from a copy; without it the witness might sign a second history.",
+        shown(.file)
+    )]
     Damaged {
         /// The file.
         file: PathBuf,
-        /// What is wrong.
+        /// Description of the damage.
         what: String,
     },
-    /// The disk's own.
+    /// An I/O error.
     #[error("The witness's folder cannot be used: {0}.")]
     Disk(#[from] io::Error),
 }
 
-/// What a witness answers to a checkpoint.
+/// The response of a witness to a checkpoint.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// 200: countersigned; the line, with its newline.
+    /// 200: cosigned; the signature line, with its newline.
     Signed(String),
-    /// 400: not the form of a request, or its old size is larger than the new.
+    /// 400: not in the format of a request, or its old size is larger than the new.
     Malformed(&'static str),
-    /// 403: no signature by a key of the register.
+    /// 403: no valid signature by a key of the register.
     Unsigned,
-    /// 404: not a register that is watched.
+    /// 404: this witness does not watch the register.
     Unknown,
-    /// 409: the remembered size is another, which is told, or the remembered root of that size is.
+    /// 409: the old size is not the stored size, or the root of the same size differs; with the stored size.
     Conflict(u64),
-    /// 422: it does not follow from what is remembered.
+    /// 422: not consistent with the stored checkpoint.
     Inconsistent,
-    /// 500: it cannot be remembered now, so it is not signed.
+    /// 500: the checkpoint cannot be stored now, so it is not signed.
     Forgetful,
 }
 
@@ -85,14 +88,14 @@ pub struct Witness {
     signer: Signer,
     registers: Vec<VerifierKey>,
     clock: Clock,
-    /// The last checkpoint of each register. Held while one is judged and written, so that two
-    /// requests cannot both follow from the same one.
+    /// The last checkpoint of each register. Locked while a new one is checked and written, so that two
+    /// requests cannot both extend the same one.
     seen: Mutex<BTreeMap<String, Checkpoint>>,
     _lock: Lock,
 }
 
 impl Witness {
-    /// Opens the folder and what it remembers.
+    /// Opens the folder and reads the stored checkpoints.
     ///
     /// # Errors
     /// See [`WitnessError`].
@@ -121,7 +124,7 @@ impl Witness {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
                 other => other?,
             };
-            // Signed by a key of then, which may have been replaced since: only its form is checked.
+            // The key that signed it may have been replaced since: only the format is checked.
             let read = Note::parse(&bytes)
                 .map_err(CheckpointError::from)
                 .and_then(|note| Checkpoint::parse(note.text()))
@@ -149,14 +152,14 @@ impl Witness {
         self.signer.verifier()
     }
 
-    /// How many leaves of a register it has countersigned.
+    /// How many leaves of a register it has cosigned.
     #[must_use]
     pub fn size_of(&self, origin: &str) -> u64 {
         let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         seen.get(origin).map_or(0, |last| last.size)
     }
 
-    /// Judges a request of tlog-witness, the body of `POST /add-checkpoint`. Waits for the disk.
+    /// Processes a request of tlog-witness, the body of `POST /add-checkpoint`. Blocks on disk I/O.
     #[must_use]
     pub fn add_checkpoint(&self, request: &[u8]) -> Verdict {
         let (old, proof, note) = match parse(request) {
@@ -164,7 +167,7 @@ impl Witness {
             Err(what) => return Verdict::Malformed(what),
         };
         let Ok(claimed) = Checkpoint::parse(note.text()) else {
-            return Verdict::Malformed("that is no checkpoint");
+            return Verdict::Malformed("not a checkpoint");
         };
         let keys: Vec<VerifierKey> =
             self.registers.iter().filter(|key| key.name() == claimed.origin).cloned().collect();
@@ -182,45 +185,45 @@ impl Witness {
         }
         if !is_consistent(size, root, new.size, new.root, &proof) {
             if new.size == size && root == new.root {
-                // The same tree, and a proof where none belongs.
+                // The same tree, with a proof although it must be empty.
                 return Verdict::Inconsistent;
             }
             self.keep_evidence(&new, root, &note);
             return if new.size == size { Verdict::Conflict(size) } else { Verdict::Inconsistent };
         }
         if let Err(error) = self.remember(&new, &note, &keys) {
-            tracing::error!(%error, "a checkpoint cannot be remembered, and is not countersigned");
+            tracing::error!(%error, "a checkpoint cannot be stored, so it is not cosigned");
             return Verdict::Forgetful;
         }
         let line = self.signer.sign(note.text(), self.clock.now());
-        tracing::debug!(origin = new.origin, size = new.size, "countersigned");
+        tracing::debug!(origin = new.origin, size = new.size, "cosigned");
         seen.insert(new.origin.clone(), new);
         Verdict::Signed(format!("{line}\n"))
     }
 
-    /// Only what the register's own keys have signed is kept: other lines are anybody's.
+    /// Stores the checkpoint with only the lines of the register's own keys: any client can add other lines.
     fn remember(&self, new: &Checkpoint, note: &Note, keys: &[VerifierKey]) -> io::Result<()> {
         let own = note.only_by(keys);
         self.disk.put(&[(file_of(&self.dir, &new.origin), own.to_string().into_bytes())])
     }
 
-    /// Keeps the newest checkpoint that is rightly signed and contradicts the remembered one.
+    /// Stores the newest checkpoint that is validly signed and contradicts the stored one.
     fn keep_evidence(&self, new: &Checkpoint, root: Hash, note: &Note) {
         tracing::warn!(
             origin = new.origin,
             size = new.size,
             root = %new.root,
             remembered = %root,
-            "a signed checkpoint does not follow from the remembered one"
+            "a signed checkpoint is not consistent with the stored one"
         );
         let file = file_of(&self.dir, &new.origin).with_extension("refused");
         if let Err(error) = self.disk.put(&[(file, note.to_string().into_bytes())]) {
-            tracing::warn!(%error, "it cannot be kept as evidence");
+            tracing::warn!(%error, "the inconsistent checkpoint cannot be stored as evidence");
         }
     }
 }
 
-/// Where the last checkpoint of a register is remembered; an origin may hold any character.
+/// The file of a register's last checkpoint. Its name is a hash, because an origin may have any character.
 fn file_of(dir: &Path, origin: &str) -> PathBuf {
     dir.join(hex::encode(Sha256::digest(origin.as_bytes())))
 }
@@ -240,7 +243,7 @@ fn parse(request: &[u8]) -> Result<(u64, Vec<Hash>, Note), &'static str> {
         .ok_or("the proof is not at most 63 hashes")?;
     let note = Note::parse(note.as_bytes()).map_err(|error| match error {
         NoteError::Malformed(what) => what,
-        _ => "that is no signed note",
+        _ => "not a signed note",
     })?;
     Ok((old, proof, note))
 }

@@ -26,7 +26,7 @@ fn open(dir: &Path) -> Result<Witness, WitnessError> {
     Witness::open(dir, Disk::system(), witness_key(), watched, Clock::held(now()))
 }
 
-/// A register of its own; `first` makes its leaves others than another's.
+/// A register; another value of `first` gives other leaves.
 struct Log {
     builder: Builder,
     tiles: HashMap<String, Vec<u8>>,
@@ -83,12 +83,12 @@ fn what_follows_is_countersigned() {
         let Verdict::Signed(line) = witness.add_checkpoint(&log.request(old, &register())) else {
             panic!("{old} to {size}")
         };
-        // Its answer, put under the checkpoint, is a good note.
+        // Its response, appended to the checkpoint, is a valid note.
         let note = Note::parse(format!("{}{line}", log.note(&register())).as_bytes()).unwrap();
         let keys = [witness_key().verifier().clone()];
         assert_eq!(note.verify(&keys).unwrap()[0].time, Some(now()));
     }
-    // It remembers across its end.
+    // The stored checkpoint survives a restart.
     drop(witness);
     let witness = open(dir.path()).unwrap();
     assert_eq!(witness.size_of(ORIGIN), 1000);
@@ -100,7 +100,7 @@ fn a_fork_and_a_rollback_are_not() {
     let dir = tempfile::tempdir().unwrap();
     let witness = open(dir.path()).unwrap();
     assert!(is_signed(&witness.add_checkpoint(&Log::new(1).at(300).request(0, &register()))));
-    // Back to an earlier size, however it is put.
+    // An earlier size, with different claims of the old size.
     let early = Log::new(1).at(200);
     assert_eq!(witness.add_checkpoint(&early.request(0, &register())), Verdict::Conflict(300));
     assert_eq!(witness.add_checkpoint(&early.request(200, &register())), Verdict::Conflict(300));
@@ -114,7 +114,7 @@ fn a_fork_and_a_rollback_are_not() {
     let other = other.at(400);
     assert_eq!(witness.add_checkpoint(&other.request(300, &register())), Verdict::Inconsistent);
     assert_eq!(std::fs::read(&evidence).unwrap(), other.note(&register()).to_string().into_bytes());
-    // None of it was remembered: the true history goes on.
+    // None of it was stored: the true history can continue.
     assert!(is_signed(&witness.add_checkpoint(&Log::new(1).at(400).request(300, &register()))));
 }
 
@@ -194,8 +194,8 @@ fn what_cannot_be_remembered_is_not_signed() {
     assert_eq!(witness.size_of(ORIGIN), 0);
 }
 
-/// Whichever call the disk fails at, and every one after it: what is countersigned was remembered before,
-/// so that it lasts; and the witness opens again with the one checkpoint or the other.
+/// The disk fails at one call and all after it, for each call in turn: a cosigned checkpoint was synced to
+/// disk before, and the witness opens again with the old checkpoint or the new.
 #[test]
 fn what_is_signed_was_remembered_whatever_call_fails() {
     use crate::evidence::tlog::disk::Call::{self, Create, Rename, Sync, SyncDir, Write};
@@ -226,7 +226,7 @@ fn what_is_signed_was_remembered_whatever_call_fails() {
     }
 }
 
-/// The folder itself, and evidence against a register, last too.
+/// The folder itself, and evidence against a register, are synced too.
 #[test]
 fn a_folder_and_evidence_last() {
     use crate::evidence::tlog::disk::Call::{Create, MakeDir, Rename, Sync, SyncDir, Write};
@@ -256,7 +256,7 @@ fn a_witness_is_one_process_with_its_memory_and_its_own_key() {
     drop(witness);
     std::fs::write(file_of(dir.path(), ORIGIN), "birch").unwrap();
     let damaged = open(dir.path()).unwrap_err().to_string();
-    assert!(damaged.contains("without its memory a witness is none"), "{damaged}");
+    assert!(damaged.contains("the witness might sign a second history"), "{damaged}");
     let elsewhere = tempfile::tempdir().unwrap();
     let open = |signer, watched| {
         Witness::open(elsewhere.path(), Disk::system(), signer, watched, Clock::held(now())).map(drop)

@@ -1,4 +1,4 @@
-//! Checkpoints: how large a register is, its root, and who says so (C2SP tlog-checkpoint).
+//! Checkpoints: the size and root of a register, signed (C2SP tlog-checkpoint).
 
 use super::note::{Kind, Note, NoteError, VerifierKey, is_name};
 use super::{MAX_SIZE, decimal, from_base64, to_base64};
@@ -6,32 +6,32 @@ use crate::evidence::chain::bytes::Hash;
 use chrono::{DateTime, Utc};
 use std::fmt;
 
-/// What a checkpoint says.
+/// The content of a checkpoint.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Checkpoint {
     /// The register's name.
     pub origin: String,
     /// Number of leaves.
     pub size: u64,
-    /// Root over them.
+    /// Root hash over the leaves.
     pub root: Hash,
-    /// Lines after these three. We write none and read them as they are.
+    /// Lines after these three. Never written here, but preserved when read.
     pub extensions: Vec<String>,
 }
 
-/// Why something is no checkpoint one may rely on.
+/// Why a checkpoint is not accepted.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CheckpointError {
-    /// Not a note, or not rightly signed.
+    /// Not a note, or not validly signed.
     #[error("{0}")]
     Note(#[from] NoteError),
-    /// Not the form of a checkpoint.
+    /// Not in the format of a checkpoint.
     #[error("not a checkpoint: {0}")]
     Malformed(&'static str),
     /// Signed, but not by the register's key.
     #[error("the register itself has not signed it")]
     NotByRegister,
-    /// The key's name is another register's.
+    /// The origin is not the name of the key that signed it.
     #[error("it is of the register {0}, whose key this is not")]
     OtherOrigin(String),
 }
@@ -40,7 +40,7 @@ impl Checkpoint {
     /// A checkpoint without extensions.
     ///
     /// # Errors
-    /// If the origin cannot be a register's name here, or the size is beyond [`MAX_SIZE`].
+    /// If the origin is not a valid register name here, or the size is above [`MAX_SIZE`].
     pub fn new(origin: &str, size: u64, root: Hash) -> Result<Self, CheckpointError> {
         if !is_name(origin) {
             return Err(CheckpointError::Malformed("an origin is a name without spaces and +"));
@@ -51,10 +51,10 @@ impl Checkpoint {
         Ok(Self { origin: origin.to_owned(), size, root, extensions: Vec::new() })
     }
 
-    /// Reads a note's text.
+    /// Parses a note's text.
     ///
     /// # Errors
-    /// If it has not exactly the form.
+    /// If it is not exactly in the format.
     pub fn parse(text: &str) -> Result<Self, CheckpointError> {
         let wrong = CheckpointError::Malformed;
         let mut lines = text.strip_suffix('\n').ok_or(wrong("its last line does not end"))?.split('\n');
@@ -68,12 +68,12 @@ impl Checkpoint {
         Ok(Self { origin: origin.to_owned(), size, root, extensions })
     }
 
-    /// What a note says that one of `registers` has signed. Keys whose signatures are over a time
-    /// too do not count: they are witnesses'.
+    /// The checkpoint in a note that one of `registers` has signed. Keys for cosignatures do not
+    /// count: they belong to witnesses.
     ///
     /// # Errors
     /// If it is not a checkpoint, no key of the register has signed it, or one of its signatures by
-    /// a known key is wrong.
+    /// a known key is invalid.
     pub fn open(note: &Note, registers: &[VerifierKey]) -> Result<Self, CheckpointError> {
         let verified = note.verify(registers)?;
         let checkpoint = Self::parse(note.text())?;
@@ -95,26 +95,26 @@ impl fmt::Display for Checkpoint {
     }
 }
 
-/// Whom somebody believes about a register: its keys, its witnesses, and how many of these must
-/// have seen a checkpoint.
+/// The trusted keys for a register: its own, those of its witnesses, and how many witnesses must
+/// have cosigned a checkpoint.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Policy {
-    /// Keys of the register; while one is replaced, two sign. Any one of them is enough.
+    /// Keys of the register; two during a key rotation. A signature by any one of them is enough.
     pub registers: Vec<VerifierKey>,
     /// Keys of the witnesses.
     pub witnesses: Vec<VerifierKey>,
-    /// How many witnesses are asked for.
+    /// Number of cosignatures that are required.
     pub quorum: usize,
 }
 
-/// A checkpoint that the register has signed, and who else has.
+/// A checkpoint with verified signatures: the register's, and those of witnesses.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Seen {
-    /// What it says.
+    /// Its content.
     pub checkpoint: Checkpoint,
-    /// Witnesses of the policy that have countersigned, and when.
+    /// Names of the policy's witnesses that have cosigned it, with the times of their cosignatures.
     pub witnesses: Vec<(String, DateTime<Utc>)>,
-    /// Whether those are as many as the policy asks for.
+    /// Whether the policy's quorum is reached.
     pub quorum: bool,
 }
 
@@ -122,8 +122,8 @@ impl Policy {
     /// Checks a checkpoint's signatures.
     ///
     /// # Errors
-    /// If the register has not signed it, or a signature by a known key is wrong. Too few witnesses
-    /// are no error: [`Seen::quorum`] says so.
+    /// If the register has not signed it, or a signature by a known key is invalid. Too few witnesses
+    /// are not an error: see [`Seen::quorum`].
     pub fn check(&self, note: &Note) -> Result<Seen, CheckpointError> {
         let checkpoint = Checkpoint::open(note, &self.registers)?;
         let verified = match note.verify(&self.witnesses) {

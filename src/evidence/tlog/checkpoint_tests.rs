@@ -14,7 +14,7 @@ fn signer(name: &str, kind: Kind, seed: u8) -> Signer {
     Signer::from_seed(name, kind, &[seed; 32]).unwrap()
 }
 
-/// The example of the specification, whose key is not published: only its text can be read.
+/// The example of the specification. Its key is not published, so only the text can be parsed.
 #[test]
 fn the_example_of_the_specification() {
     let text = "example.com/behind-the-sofa\n20852163\nCsUYapGGPo4dkMgIAUqom/Xajj7h2fB2MPA3j2jxq2I=\n";
@@ -73,16 +73,16 @@ fn who_has_signed_and_who_has_witnessed() {
         seen.witnesses,
         [("witness4.example".to_owned(), now()), ("witness2.example".to_owned(), now())]
     );
-    // Witnesses alone are no register.
+    // Without the register's signature, witnesses are not enough.
     let only = Note::sign(text.clone(), &[&witnesses[0], &witnesses[1]], now()).unwrap();
     assert_eq!(policy.check(&only), Err(NoteError::Unsigned.into()));
     let confused = Policy { registers: policy.witnesses.clone(), ..policy.clone() };
     assert_eq!(confused.check(&only), Err(CheckpointError::NotByRegister));
-    // A key signs for its own register only.
+    // A key is valid only for the register of its name.
     let other = Checkpoint::new("other.example", 0, empty_root()).unwrap().to_string();
     let other = Note::sign(other, &[&register], now()).unwrap();
     assert_eq!(policy.check(&other), Err(CheckpointError::OtherOrigin("other.example".into())));
-    // A countersignature over another checkpoint spoils the note.
+    // A cosignature over another checkpoint makes the note invalid.
     let mut spoilt = Note::sign(text, &[&register], now()).unwrap();
     spoilt.add(witnesses[0].sign("elsewhere\n", now()));
     assert_eq!(policy.check(&spoilt), Err(NoteError::Forged("witness2.example".into()).into()));

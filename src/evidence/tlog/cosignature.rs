@@ -1,11 +1,11 @@
-//! What a witness signs: a time and a checkpoint (C2SP tlog-cosignature, `cosignature/v1`).
+//! Cosignatures: a witness signs a time and a checkpoint (C2SP tlog-cosignature, `cosignature/v1`).
 //!
 //! ```text
 //! cosignature/v1
 //! time 1679315147
 //! the checkpoint's text
 //! ```
-//! The signature stands in a note as its time in eight bytes, big-endian, and the 64 of Ed25519.
+//! In a note, the signature is the time in eight bytes, big-endian, then the 64 bytes of Ed25519.
 
 use chrono::{DateTime, Utc};
 use ed25519_dalek::Signer as _;
@@ -16,14 +16,14 @@ fn message(time: u64, text: &str) -> Vec<u8> {
     format!("cosignature/v1\ntime {time}\n{text}").into_bytes()
 }
 
-/// Signs a checkpoint's text at a time, cut to the second; a time before 1970 counts as 1970.
+/// Signs a checkpoint's text at a time, truncated to seconds; a time before 1970 counts as 1970.
 #[must_use]
 pub(super) fn sign(secret: &ed25519_dalek::SigningKey, text: &str, now: DateTime<Utc>) -> Vec<u8> {
     let time = u64::try_from(now.timestamp()).unwrap_or_default();
     [time.to_be_bytes().as_slice(), &secret.sign(&message(time, text)).to_bytes()].concat()
 }
 
-/// The time of a good countersignature; `None` if it is not by this key over this text.
+/// The time of a valid cosignature; `None` if it is not by this key over this text.
 #[must_use]
 pub(super) fn verify(
     key: &ed25519_dalek::VerifyingKey,

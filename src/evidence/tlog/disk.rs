@@ -1,7 +1,7 @@
-//! Writing files so that a crash at any moment leaves the old content or the new.
+//! Writes files so that a crash at any moment leaves either the old content or the new.
 //!
-//! Every call that changes something passes one gate, where a test lets the disk fail or the process
-//! end; in production the gate is open.
+//! Every call that changes the disk passes a gate, where a test can make the disk fail or end the
+//! process; in production there is no gate.
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
@@ -11,27 +11,27 @@ use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// The mode of folders that others may read; the user's mask takes from it.
+/// The mode of folders that other users may read, before the umask is applied.
 const EVERYBODY: u32 = 0o777;
 
 /// A call that changes the disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Call {
-    /// A folder is made.
+    /// Create a folder.
     MakeDir,
-    /// A file is made or emptied.
+    /// Create or truncate a file.
     Create,
-    /// Bytes are written.
+    /// Write bytes to a file.
     Write,
-    /// A file's bytes are made to last.
+    /// Sync a file.
     Sync,
-    /// A file takes its place.
+    /// Rename a file to its final path, which may exist.
     Rename,
-    /// A file takes a place where none is.
+    /// Hard-link a file to its final path, which must not exist.
     Link,
-    /// A folder's names are made to last.
+    /// Sync a folder.
     SyncDir,
-    /// A file or folder goes.
+    /// Remove a file or folder.
     Remove,
 }
 
@@ -56,7 +56,7 @@ impl Disk {
         Self::default()
     }
 
-    /// The machine's disk behind a gate: what it refuses fails, a refused write half done.
+    /// The machine's disk behind a gate. A call that the gate refuses fails; a refused write is half done.
     #[must_use]
     pub fn gated(gate: impl Fn(Call, &Path) -> io::Result<()> + Send + Sync + 'static) -> Self {
         Self { gate: Some(Arc::new(gate)) }
@@ -66,12 +66,12 @@ impl Disk {
         self.gate.as_ref().map_or(Ok(()), |gate| gate(call, path))
     }
 
-    /// Puts files into their places: each written beside its place, synced and renamed, then every
-    /// folder that changed synced. Once this has returned they last through a power cut; if it fails
-    /// or is cut off, each place has its old content or its new.
+    /// Writes files to their paths: each is written to a temporary file next to it, synced and renamed;
+    /// then every changed folder is synced. Once this returns, they survive a power cut; if it fails or
+    /// is interrupted, each path has its old content or its new.
     ///
     /// # Errors
-    /// The system's own, naming the file.
+    /// An I/O error that names the file.
     pub fn put(&self, files: &[(PathBuf, Vec<u8>)]) -> io::Result<()> {
         let mut changed = BTreeSet::new();
         for (path, bytes) in files {
@@ -85,7 +85,7 @@ impl Disk {
     }
 
     fn put_one(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
-        // The same name every time: what a crash leaves behind is written over.
+        // The same name every time, so that a leftover of a crash is overwritten.
         let mut name = OsString::from(".");
         name.push(path.file_name().unwrap_or_default());
         name.push(".new");
@@ -97,16 +97,16 @@ impl Disk {
         fs::rename(&draft, path)
     }
 
-    /// Puts a secret into a file that is not there yet, for this user alone; its folder is made if need
-    /// be. It is written beside its place, synced and linked there: nobody ever sees half of it, of two that
-    /// write at once one is refused, and once this has returned it lasts through a power cut.
+    /// Writes a secret to a new file that only this user may read, and creates its folder if needed. It is
+    /// written to a temporary file, synced and hard-linked to its path: no reader ever sees half of it, of
+    /// two concurrent writers one gets an error, and once this returns it survives a power cut.
     ///
     /// # Errors
-    /// `AlreadyExists` if there is a file, or the system's own.
+    /// `AlreadyExists` if the file exists, or another I/O error.
     pub fn put_secret(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
         let folder = path.parent().unwrap_or(Path::new("."));
         self.make_private_dir(folder)?;
-        // Another name each time: of two that write at once neither may write into the other's draft.
+        // A random name, so that two concurrent writers do not write to the same temporary file.
         let mut nonce = [0; 8];
         getrandom::fill(&mut nonce).map_err(|error| io::Error::other(error.to_string()))?;
         let draft = folder.join(format!(".key-{}", hex::encode(nonce)));
@@ -125,7 +125,7 @@ impl Disk {
         fs::hard_link(draft, path)
     }
 
-    /// Writes bytes and makes them last.
+    /// Writes bytes and syncs the file.
     fn write(&self, file: &mut File, path: &Path, bytes: &[u8]) -> io::Result<()> {
         if let Err(refused) = self.pass(Call::Write, path) {
             file.write_all(&bytes[..bytes.len() / 2])?;
@@ -136,16 +136,16 @@ impl Disk {
         file.sync_all()
     }
 
-    /// Makes a folder and those above it, so that they last before this returns: without their names
-    /// in the folders above, a power cut takes everything in them along.
+    /// Creates a folder and its parents, and syncs each parent before it returns: without the synced
+    /// names, a power cut would lose everything in the new folders.
     ///
     /// # Errors
-    /// The system's own, naming the folder.
+    /// An I/O error that names the folder.
     pub fn make_dir(&self, folder: &Path) -> io::Result<()> {
         self.make_dir_for(folder, EVERYBODY)
     }
 
-    /// The same for this user alone, as for keys.
+    /// As [`Disk::make_dir`], but only this user may read the folder; for keys.
     ///
     /// # Errors
     /// As [`Disk::make_dir`].
@@ -181,10 +181,10 @@ impl Disk {
         File::open(folder)?.sync_all()
     }
 
-    /// Removes a folder and all in it. One that is not there is no error.
+    /// Removes a folder and its content. A missing folder is not an error.
     ///
     /// # Errors
-    /// The system's own.
+    /// An I/O error.
     pub fn remove_dir(&self, folder: &Path) -> io::Result<()> {
         self.pass(Call::Remove, folder)?;
         match fs::remove_dir_all(folder) {

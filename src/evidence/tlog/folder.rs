@@ -1,14 +1,14 @@
-//! A register's folder: what is published, and what its publisher must never forget.
+//! A register's folder: the published files, and the state that its publisher must never lose.
 //!
 //! ```text
 //! REGISTER/
-//!   checkpoint          what is published, with the witnesses' countersignatures
-//!   keys.json           who signs, who witnesses, and how the register stands with them
+//!   checkpoint          the published checkpoint, with the cosignatures of witnesses
+//!   keys.json           keys of the register and its witnesses, and which witnesses have cosigned
 //!   tile/               the tree and the entries (C2SP tlog-tiles)
-//!   state/checkpoint    what was last signed, written before it was shown to anybody
-//!   state/lock          held by the one publisher
+//!   state/checkpoint    the last signed checkpoint, written before it is published
+//!   state/lock          locked by the only publisher
 //! ```
-//! Everything but `state/` may be served to everybody as it lies there.
+//! Everything except `state/` may be served to the public as static files.
 
 use super::disk::Disk;
 use super::note::Note;
@@ -18,7 +18,7 @@ use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-/// A register's folder. Reading needs no lock: every file is replaced whole.
+/// A register's folder. Reading needs no lock: every file is replaced atomically.
 #[derive(Clone, Debug)]
 pub struct Folder {
     root: PathBuf,
@@ -28,16 +28,16 @@ pub struct Folder {
 /// Why the last signed checkpoint was not replaced.
 #[derive(Debug, thiserror::Error)]
 pub enum SwapError {
-    /// It is not the one that was expected: somebody else signs here too.
+    /// It is not the expected one: another publisher signs in this folder too.
     #[error("another publisher has signed in this folder")]
     Changed,
-    /// The disk's own.
+    /// An I/O error.
     #[error("{0}")]
     Io(#[from] io::Error),
 }
 
 impl Folder {
-    /// The folder at `root`, which need not be there yet.
+    /// The folder at `root`, which need not exist yet.
     #[must_use]
     pub fn new(root: impl Into<PathBuf>) -> Self {
         Self::on(root, Disk::system())
@@ -49,22 +49,22 @@ impl Folder {
         Self { root: root.into(), disk }
     }
 
-    /// Where it lies.
+    /// Its path.
     #[must_use]
     pub fn root(&self) -> &Path {
         &self.root
     }
 
-    /// The file that one publisher at a time holds.
+    /// The file that the publisher locks, so that only one runs at a time.
     #[must_use]
     pub fn lock_file(&self) -> PathBuf {
         self.root.join("state/lock")
     }
 
-    /// Makes the place of that file, so that it lasts.
+    /// Creates and syncs the folder of the lock file.
     ///
     /// # Errors
-    /// The system's own.
+    /// An I/O error.
     pub fn make_state(&self) -> io::Result<()> {
         self.disk.make_dir(&self.root.join("state"))
     }
@@ -72,7 +72,7 @@ impl Folder {
     /// The published checkpoint's bytes; `None` before the first.
     ///
     /// # Errors
-    /// The system's own.
+    /// An I/O error.
     pub fn published(&self) -> io::Result<Option<Vec<u8>>> {
         read(&self.root.join("checkpoint"))
     }
@@ -80,7 +80,7 @@ impl Folder {
     /// The last signed checkpoint's bytes; `None` before the first.
     ///
     /// # Errors
-    /// The system's own.
+    /// An I/O error.
     pub fn signed(&self) -> io::Result<Option<Vec<u8>>> {
         read(&self.root.join("state/checkpoint"))
     }
@@ -88,15 +88,16 @@ impl Folder {
     /// `keys.json`; `None` before the first publication.
     ///
     /// # Errors
-    /// The system's own.
+    /// An I/O error.
     pub fn keys(&self) -> io::Result<Option<Vec<u8>>> {
         read(&self.root.join("keys.json"))
     }
 
-    /// A tile's bytes. Where a tile has since become whole, the shorter one is its beginning.
+    /// A tile's bytes. If a partial tile has been replaced by the full one, this returns the beginning
+    /// of the full one.
     ///
     /// # Errors
-    /// `NotFound` if it is not there, `InvalidData` if it has another length than its name says.
+    /// `NotFound` if it does not exist, `InvalidData` if its length does not match its name.
     pub fn tile(&self, tile: &Tile) -> io::Result<Vec<u8>> {
         let mut bytes = match fs::read(self.root.join(tile.to_string())) {
             Err(error) if error.kind() == io::ErrorKind::NotFound && !tile.is_whole() => {
@@ -108,7 +109,7 @@ impl Folder {
             other => other?,
         };
         if bytes.len() != tile.byte_len() {
-            return Err(io::Error::new(io::ErrorKind::InvalidData, "it has not the length its name says"));
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "its length does not match its name"));
         }
         bytes.shrink_to_fit();
         Ok(bytes)
@@ -123,7 +124,7 @@ impl Folder {
     /// Entry `index` of the tree of `size` leaves.
     ///
     /// # Errors
-    /// `NotFound` if the tree does not reach there or the bundle is gone, `InvalidData` if it is damaged.
+    /// `NotFound` if `index` is not in the tree or the bundle is missing, `InvalidData` if it is damaged.
     pub fn entry(&self, index: u64, size: u64) -> io::Result<[u8; ENTRY_LEN]> {
         let bundle = Tile::holding(Row::Entries, index, size).ok_or(io::ErrorKind::NotFound)?;
         let entries = entries(&self.tile(&bundle)?);
@@ -132,20 +133,20 @@ impl Folder {
         found.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, format!("{bundle} is damaged")))
     }
 
-    /// Writes tiles, so that they last before this returns.
+    /// Writes tiles and syncs them before it returns.
     ///
     /// # Errors
-    /// The system's own.
+    /// An I/O error.
     pub fn write_tiles(&self, tiles: Vec<(Tile, Vec<u8>)>) -> io::Result<()> {
         let files: Vec<_> =
             tiles.into_iter().map(|(tile, bytes)| (self.root.join(tile.to_string()), bytes)).collect();
         self.disk.put(&files)
     }
 
-    /// Replaces the last signed checkpoint, if it is still the one that `expected` says.
+    /// Replaces the last signed checkpoint, if it is still `expected`.
     ///
     /// # Errors
-    /// If it is not, or the disk's own.
+    /// If it is not, or an I/O error.
     pub fn swap_signed(&self, expected: Option<&[u8]>, new: &Note) -> Result<(), SwapError> {
         if self.signed()?.as_deref() != expected {
             return Err(SwapError::Changed);
@@ -153,27 +154,27 @@ impl Folder {
         Ok(self.disk.put(&[(self.root.join("state/checkpoint"), new.to_string().into_bytes())])?)
     }
 
-    /// Shows a checkpoint to everybody.
+    /// Publishes a checkpoint.
     ///
     /// # Errors
-    /// The system's own.
+    /// An I/O error.
     pub fn publish(&self, note: &Note) -> io::Result<()> {
         self.disk.put(&[(self.root.join("checkpoint"), note.to_string().into_bytes())])
     }
 
-    /// Says who signs and who witnesses.
+    /// Publishes `keys.json`.
     ///
     /// # Errors
-    /// The system's own.
+    /// An I/O error.
     pub fn publish_keys(&self, json: Vec<u8>) -> io::Result<()> {
         self.disk.put(&[(self.root.join("keys.json"), json)])
     }
 
-    /// Removes the shorter forms of tiles that have become whole; whoever asks for one still gets it
-    /// (see [`Folder::tile`]). To be done once a checkpoint that needs the whole ones is published.
+    /// Removes the partial tiles of tiles that are now full; a request for one still gets it from the full
+    /// tile (see [`Folder::tile`]). Call this after a checkpoint that includes the full tiles is published.
     ///
     /// # Errors
-    /// The system's own.
+    /// An I/O error.
     pub fn forget_partials(&self, whole: &[Tile]) -> io::Result<()> {
         whole.iter().try_for_each(|tile| self.disk.remove_dir(&self.root.join(tile.partial_dir())))
     }

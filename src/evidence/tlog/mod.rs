@@ -1,15 +1,15 @@
-//! The register's own bytes: a Merkle tree over the events and notes signed about it.
+//! The transparency log (tlog) of the register: a Merkle tree over all events, and signed notes about it.
 //!
-//! No SQL and no HTTP: what a stranger with public data computes, computed the same way.
-//! The formats are those of C2SP, so that other programs read what this one writes:
+//! No SQL and no HTTP: everything here can be computed by third parties from public data.
+//! The formats are those of C2SP, so that other programs can read them:
 //! - hashes and proofs: RFC 6962, section 2.1 ([`tree`]);
-//! - what lies where on disk and behind a URL: tlog-tiles ([`tile`], [`folder`]);
-//! - who says so: signed-note ([`note`]), tlog-checkpoint ([`checkpoint`]),
+//! - paths on disk and in URLs: tlog-tiles ([`tile`], [`folder`]);
+//! - signatures: signed-note ([`note`]), tlog-checkpoint ([`checkpoint`]),
 //!   tlog-cosignature ([`cosignature`]);
-//! - a record's place, to be checked offline: tlog-proof ([`proof`]).
+//! - offline inclusion proofs: tlog-proof ([`proof`]).
 //!
-//! Every parser here reads what strangers send: it bounds what it takes, never panics, and accepts
-//! one spelling of each thing.
+//! Every parser here reads untrusted input: it limits the input size, never panics, and accepts
+//! only one spelling of each value.
 
 pub mod checkpoint;
 pub mod cosignature;
@@ -34,22 +34,22 @@ use crate::evidence::chain::bytes::Hash;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-/// Largest size a tree may have here: what fits PostgreSQL's `bigint` and Go's `int64`.
+/// Maximum number of leaves: the largest value of PostgreSQL's `bigint` and Go's `int64`.
 pub const MAX_SIZE: u64 = i64::MAX.unsigned_abs();
 
-/// A hash as notes and proofs write it: base64 with padding (RFC 4648, section 4).
+/// A hash as written in notes and proofs: base64 with padding (RFC 4648, section 4).
 #[must_use]
 pub fn to_base64(hash: &Hash) -> String {
     STANDARD.encode(hash.0)
 }
 
-/// The hash that 44 characters of base64 stand for; `None` for any other text.
+/// Decodes a hash from 44 characters of base64; `None` for any other text.
 #[must_use]
 pub fn from_base64(text: &str) -> Option<Hash> {
     Hash::from_slice(&STANDARD.decode(text).ok()?)
 }
 
-/// A number as these formats write it: ASCII digits, no leading zero, at most [`MAX_SIZE`].
+/// Parses a number of these formats: ASCII digits, no leading zero, at most [`MAX_SIZE`].
 #[must_use]
 pub fn decimal(text: &str) -> Option<u64> {
     let plain = text.bytes().all(|byte| byte.is_ascii_digit()) && (text == "0" || !text.starts_with('0'));

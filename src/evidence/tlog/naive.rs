@@ -1,4 +1,4 @@
-//! RFC 6962, section 2.1, word by word and as slow as it reads: what the rest is tested against.
+//! RFC 6962, section 2.1, implemented literally and slowly: the reference for tests.
 
 use super::tree::{empty_root, leaf_hash, node_hash};
 use crate::evidence::chain::bytes::Hash;
@@ -42,7 +42,7 @@ pub fn path(index: usize, leaves: &[Hash]) -> Vec<Hash> {
     }
 }
 
-/// `PROOF(m, D[n])`, and nothing for the empty tree.
+/// `PROOF(m, D[n])`; empty if the older tree is empty.
 pub fn proof(old: usize, leaves: &[Hash]) -> Vec<Hash> {
     if old == 0 { Vec::new() } else { subproof(old, leaves, true) }
 }

@@ -1,13 +1,13 @@
-//! Signed notes: a text and signatures under it (C2SP signed-note).
+//! Signed notes: a text followed by signatures (C2SP signed-note).
 //!
 //! ```text
 //! text, ending in a newline
 //!
 //! — key name base64(key id[4] || signature)
 //! ```
-//! A signature by a key one does not know is passed over; one by a known key that does not verify
-//! makes the whole note worthless. Public keys are written `name+id+base64(type || key)`, secret ones
-//! `PRIVATE+KEY+name+id+base64(type || seed)`, as Go's `golang.org/x/mod/sumdb/note` writes them.
+//! A signature by an unknown key is ignored; an invalid signature by a known key makes the complete
+//! note invalid. Public keys are written `name+id+base64(type || key)`, secret keys
+//! `PRIVATE+KEY+name+id+base64(type || seed)`, as in Go's `golang.org/x/mod/sumdb/note`.
 
 use super::cosignature;
 use super::disk::Disk;
@@ -22,22 +22,22 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::str::FromStr;
 
-/// Longest note that is read, in bytes.
+/// Maximum length of a note, in bytes.
 pub const MAX_LENGTH: usize = 1_000_000;
-/// Most signatures that a note may carry here; the specification asks for 16 at least.
+/// Maximum number of signatures of a note; the specification requires support for at least 16.
 pub const MAX_SIGNATURES: usize = 100;
-/// Longest name of a key, in bytes: a checkpoint's first line and a URL must hold it.
+/// Maximum length of a key's name, in bytes: it must fit a checkpoint's first line and a URL.
 pub const MAX_NAME: usize = 255;
 
 const SECRET: &str = "PRIVATE+KEY+";
 
-/// What a key's signatures are over.
+/// The type of a key: what its signatures cover.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub enum Kind {
-    /// The note's text: a log's signature.
+    /// The note's text: the register's own signature.
     Text = 1,
-    /// A time and the note's text: a witness's countersignature.
+    /// A time and the note's text: a witness's cosignature.
     Cosignature = 4,
 }
 
@@ -47,16 +47,16 @@ impl Kind {
     }
 }
 
-/// Why something is no note, no key, or not signed.
+/// Why a note or key is not valid, or a note is not signed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NoteError {
-    /// Not the form of a note.
+    /// Not in the format of a note.
     #[error("not a signed note: {0}")]
     Malformed(&'static str),
-    /// Not the form of a key.
+    /// Not in the format of a key.
     #[error("not a key: {0}")]
     NotAKey(&'static str),
-    /// A known key's signature is wrong.
+    /// A known key's signature is invalid.
     #[error("the signature by {0} is not over this text")]
     Forged(String),
     /// No known key has signed.
@@ -64,8 +64,8 @@ pub enum NoteError {
     Unsigned,
 }
 
-/// Whether a name may be a key's, and a register's origin: not empty, no space, no `+`, no control
-/// character, at most [`MAX_NAME`] bytes.
+/// Whether a name is valid for a key, and as a register's origin: not empty, no space, no `+`, no
+/// control character, at most [`MAX_NAME`] bytes.
 #[must_use]
 pub fn is_name(name: &str) -> bool {
     let never = |c: char| c.is_whitespace() || c.is_control() || c == '+';
@@ -81,7 +81,7 @@ fn key_id(name: &str, kind: Kind, public: &[u8; 32]) -> u32 {
     u32::from_be_bytes([digest[0], digest[1], digest[2], digest[3]])
 }
 
-/// `name+id+material` taken apart: name, id, kind, 32 bytes.
+/// Parses `name+id+material` into name, id, kind and 32 bytes.
 fn parse_key(text: &str) -> Result<(&str, u32, Kind, [u8; 32]), NoteError> {
     let wrong = NoteError::NotAKey;
     let mut parts = text.splitn(3, '+');
@@ -100,7 +100,7 @@ fn parse_key(text: &str) -> Result<(&str, u32, Kind, [u8; 32]), NoteError> {
     Ok((name, id, kind, bytes))
 }
 
-/// A public key and the name it signs under.
+/// A public key and its name.
 #[derive(Clone, PartialEq, Eq)]
 pub struct VerifierKey {
     name: String,
@@ -113,7 +113,7 @@ impl VerifierKey {
     /// A public key under a name.
     ///
     /// # Errors
-    /// If the name cannot be one, or the bytes are no key that can be trusted.
+    /// If the name is not valid, or the bytes are not an Ed25519 key, or a weak one.
     pub fn new(name: &str, kind: Kind, public: &[u8; 32]) -> Result<Self, NoteError> {
         if !is_name(name) {
             return Err(NoteError::NotAKey("the name is empty, too long or has a space in it"));
@@ -125,7 +125,7 @@ impl VerifierKey {
         Ok(Self { name: name.to_owned(), id: key_id(name, kind, public), kind, key })
     }
 
-    /// The name it signs under.
+    /// Its name.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
@@ -137,7 +137,7 @@ impl VerifierKey {
         self.id
     }
 
-    /// What its signatures are over.
+    /// What its signatures cover.
     #[must_use]
     pub fn kind(&self) -> Kind {
         self.kind
@@ -149,7 +149,7 @@ impl VerifierKey {
         self.key.to_bytes()
     }
 
-    /// What it vouches for with this signature, if it made it over this text.
+    /// The verified signature, if this key made it over this text.
     fn verify<'a>(&'a self, text: &str, signature: &[u8]) -> Option<Verified<'a>> {
         let time = match self.kind {
             Kind::Text => {
@@ -186,7 +186,7 @@ impl FromStr for VerifierKey {
     }
 }
 
-/// A secret key and the name it signs under; `Debug` shows the public half.
+/// A secret key and its name; `Debug` prints the public key.
 pub struct Signer {
     secret: ed25519_dalek::SigningKey,
     verifier: VerifierKey,
@@ -202,7 +202,7 @@ impl Signer {
     /// From a seed of 32 bytes.
     ///
     /// # Errors
-    /// If the name cannot be one.
+    /// If the name is not valid.
     pub fn from_seed(name: &str, kind: Kind, seed: &[u8; 32]) -> Result<Self, NoteError> {
         let secret = ed25519_dalek::SigningKey::from_bytes(seed);
         let verifier = VerifierKey::new(name, kind, secret.verifying_key().as_bytes())?;
@@ -212,7 +212,7 @@ impl Signer {
     /// A fresh key.
     ///
     /// # Errors
-    /// If the name cannot be one.
+    /// If the name is not valid.
     ///
     /// # Panics
     /// If the operating system gives no randomness: no key can be made then.
@@ -222,10 +222,10 @@ impl Signer {
         Self::from_seed(name, kind, &seed)
     }
 
-    /// Reads the text form of a secret key.
+    /// Parses the text form of a secret key.
     ///
     /// # Errors
-    /// If it is none, or its id is not that of the key in it.
+    /// If it is not in the format, or its id does not match the key.
     pub fn parse(text: &str) -> Result<Self, NoteError> {
         let rest =
             text.strip_prefix(SECRET).ok_or(NoteError::NotAKey("it does not begin with PRIVATE+KEY+"))?;
@@ -234,10 +234,10 @@ impl Signer {
         if signer.verifier.id == id { Ok(signer) } else { Err(NoteError::NotAKey("its id is another key's")) }
     }
 
-    /// Reads a key file: the text form on one line, readable by its user alone.
+    /// Reads a key file: the text form on one line. Only its owner may have access to the file.
     ///
     /// # Errors
-    /// If it cannot be read, others may read it, or it holds no key. The message names the file.
+    /// If it cannot be read, other users may read it, or it holds no valid key. The message names the file.
     pub fn load(path: &Path) -> io::Result<Self> {
         let wrong = |what: String| {
             io::Error::new(io::ErrorKind::InvalidData, format!("key file {}: {what}", path.display()))
@@ -257,8 +257,8 @@ impl Signer {
         Self::parse(text.trim_end()).map_err(|error| wrong(error.to_string()))
     }
 
-    /// Writes a key file that is not there yet, for this user alone; its folder is made if need be.
-    /// Lasting, too: what a lost key has signed can never be gone on with.
+    /// Writes a new key file that only this user may read, and creates its folder if needed. The file is
+    /// synced: without its key a register or witness cannot continue what it has signed.
     ///
     /// # Errors
     /// As [`Disk::put_secret`].
@@ -270,7 +270,7 @@ impl Signer {
         disk.put_secret(path, format!("{}\n", self.secret_text()).as_bytes())
     }
 
-    /// Reads the key file, or makes it, with a key of that name, if there is none.
+    /// Reads the key file; if it does not exist, creates it with a new key of that name.
     ///
     /// # Errors
     /// As [`Signer::load`] and [`Signer::save`].
@@ -280,7 +280,7 @@ impl Signer {
                 let made = Self::generate(name, kind)
                     .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error.to_string()))?;
                 match made.save(path) {
-                    // Another process was first; its key is the key.
+                    // Another process has created the file first: use its key.
                     Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
                     _ => Self::load(path),
                 }
@@ -289,21 +289,21 @@ impl Signer {
         }
     }
 
-    /// The public half, as others are given it.
+    /// The public key.
     #[must_use]
     pub fn verifier(&self) -> &VerifierKey {
         &self.verifier
     }
 
-    /// The text form of the secret: never print it.
+    /// The text form of the secret key: never print it.
     fn secret_text(&self) -> String {
         let VerifierKey { name, id, kind, .. } = &self.verifier;
         let material = [&[*kind as u8], self.secret.as_bytes().as_slice()].concat();
         format!("{SECRET}{name}+{id:08x}+{}", STANDARD.encode(material))
     }
 
-    /// The signature line over a text. `now` is the time of a countersignature; a log's own
-    /// signature says none.
+    /// The signature line over a text. `now` is the time of a cosignature; the register's own
+    /// signature has no time.
     #[must_use]
     pub fn sign(&self, text: &str, now: DateTime<Utc>) -> SignatureLine {
         let bytes = match self.verifier.kind {
@@ -314,7 +314,7 @@ impl Signer {
     }
 }
 
-/// One line under a note.
+/// One signature line of a note.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SignatureLine {
     name: String,
@@ -323,10 +323,10 @@ pub struct SignatureLine {
 }
 
 impl SignatureLine {
-    /// Reads one line, without its newline.
+    /// Parses one line, without its newline.
     ///
     /// # Errors
-    /// If it is none.
+    /// If it is not a signature line.
     pub fn parse(line: &str) -> Result<Self, NoteError> {
         let wrong = || NoteError::Malformed("a signature line is not `— name base64`");
         let (name, text) = line.strip_prefix("— ").and_then(|rest| rest.split_once(' ')).ok_or_else(wrong)?;
@@ -338,13 +338,13 @@ impl SignatureLine {
         Ok(Self { name: name.to_owned(), id: u32::from_be_bytes(*id), bytes: bytes.to_vec() })
     }
 
-    /// Whose it claims to be.
+    /// Name of the key that it claims to be by; not verified.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// Whether it claims to be by this key.
+    /// Whether it claims to be by this key; not verified.
     #[must_use]
     pub fn is_by(&self, key: &VerifierKey) -> bool {
         self.id == key.id && self.name == key.name
@@ -358,19 +358,19 @@ impl fmt::Display for SignatureLine {
     }
 }
 
-/// A text and signatures under it, none of them checked.
+/// A text and its signatures, none of them verified.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Note {
     text: String,
     signatures: Vec<SignatureLine>,
 }
 
-/// A known key's good signature.
+/// A valid signature by a known key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Verified<'a> {
-    /// Whose.
+    /// The key.
     pub key: &'a VerifierKey,
-    /// When, as a countersignature says; a log's own signature does not.
+    /// The time in a cosignature; the register's own signature has none.
     pub time: Option<DateTime<Utc>>,
 }
 
@@ -378,23 +378,23 @@ impl Note {
     /// Signs a text, which must end in a newline and have no control characters.
     ///
     /// # Errors
-    /// If the text cannot be a note's.
+    /// If the text is not valid for a note.
     pub fn sign(text: String, signers: &[&Signer], now: DateTime<Utc>) -> Result<Self, NoteError> {
         check_text(&text)?;
         let signatures = signers.iter().map(|signer| signer.sign(&text, now)).collect();
         Ok(Self { text, signatures })
     }
 
-    /// A text with one line under it, as received apart from each other.
+    /// A text with one signature line, received separately.
     #[must_use]
     pub fn from_parts(text: &str, line: SignatureLine) -> Self {
         Self { text: text.to_owned(), signatures: vec![line] }
     }
 
-    /// Reads a note as it was received.
+    /// Parses a received note.
     ///
     /// # Errors
-    /// If it has not exactly the form.
+    /// If it is not exactly in the format.
     pub fn parse(bytes: &[u8]) -> Result<Self, NoteError> {
         let wrong = NoteError::Malformed;
         if bytes.len() > MAX_LENGTH {
@@ -412,26 +412,26 @@ impl Note {
         Ok(Self { text: text.to_owned(), signatures })
     }
 
-    /// The text, its last newline included. Not to be believed before [`Note::verify`].
+    /// The text, with its last newline. Do not trust it before [`Note::verify`].
     #[must_use]
     pub fn text(&self) -> &str {
         &self.text
     }
 
-    /// The lines under it.
+    /// The signature lines.
     #[must_use]
     pub fn signatures(&self) -> &[SignatureLine] {
         &self.signatures
     }
 
-    /// Adds a line; a second one by the same name and id is left out.
+    /// Adds a signature line, unless there is one with the same name and id.
     pub fn add(&mut self, line: SignatureLine) {
         if !self.signatures.iter().any(|known| known.name == line.name && known.id == line.id) {
             self.signatures.push(line);
         }
     }
 
-    /// The note with the lines of these keys alone.
+    /// The note with only the signature lines of these keys.
     #[must_use]
     pub fn only_by(&self, keys: &[VerifierKey]) -> Self {
         let lines = self.signatures.iter().filter(|line| keys.iter().any(|key| line.is_by(key)));
@@ -441,7 +441,7 @@ impl Note {
     /// The known keys that have signed, each once, in the order of the lines.
     ///
     /// # Errors
-    /// If a known key's signature is wrong, or no known key has signed.
+    /// If a known key's signature is invalid, or no known key has signed.
     pub fn verify<'a>(&self, keys: &'a [VerifierKey]) -> Result<Vec<Verified<'a>>, NoteError> {
         let mut verified: Vec<Verified<'a>> = Vec::new();
         for line in &self.signatures {
@@ -449,7 +449,7 @@ impl Note {
             if claimed.peek().is_none() || verified.iter().any(|known| line.is_by(known.key)) {
                 continue;
             }
-            // An id has 32 bits: two known keys may share one, and either may be meant.
+            // An id has only 32 bits: two known keys may share one, so try both.
             let good = claimed.find_map(|key| key.verify(&self.text, &line.bytes));
             verified.push(good.ok_or_else(|| NoteError::Forged(line.name.clone()))?);
         }

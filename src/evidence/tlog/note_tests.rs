@@ -34,7 +34,7 @@ fn the_vectors_of_gos_reference_code() {
     // Ed25519 signatures are deterministic: the same bytes as Go's.
     let signed = Note::sign(note.text().to_owned(), &[&secret], now()).unwrap();
     assert_eq!(signed.to_string(), PETERS_NOTE);
-    // A signature by a stranger is passed over.
+    // A signature by an unknown key is ignored.
     let note = Note::parse(ENOCHS_NOTE.as_bytes()).unwrap();
     assert_eq!(note.to_string(), ENOCHS_NOTE);
     assert_eq!(note.verify(&[peter]).unwrap().len(), 1);
@@ -52,12 +52,12 @@ fn countersignatures_are_over_their_time() {
     assert_eq!(line.bytes[..8], now().timestamp().to_be_bytes());
     let bare = cosignature::verify(&witness.verifier().key, text, &line.bytes);
     assert_eq!(bare, Some(now()));
-    // Another time is another statement.
+    // With another time the signature is not valid.
     line.bytes[7] ^= 1;
     let mut forged = Note::sign(text.to_owned(), &[&log], now()).unwrap();
     forged.add(line);
     assert_eq!(forged.verify(&keys), Err(NoteError::Forged("witness.example/w1".into())));
-    // The signed bytes, put together by hand.
+    // The signed bytes, written by hand.
     let signed = format!("cosignature/v1\ntime {}\n{text}", now().timestamp());
     let secret = ed25519_dalek::SigningKey::from_bytes(&[3; 32]);
     assert_eq!(note.signatures()[1].bytes[8..], secret.sign(signed.as_bytes()).to_bytes());
@@ -77,7 +77,7 @@ fn one_known_key_is_enough_and_a_forged_one_too_much() {
     let other = note.to_string().replace("spruce", "birch!");
     let other = Note::parse(other.as_bytes()).unwrap();
     assert_eq!(other.verify(&keys(&[&old])), Err(NoteError::Forged("timber.example".into())));
-    // The same line twice is one signature.
+    // The same line twice counts as one signature.
     let mut twice = note.clone();
     twice.add(note.signatures()[0].clone());
     assert_eq!(twice, note);
@@ -88,7 +88,7 @@ fn one_known_key_is_enough_and_a_forged_one_too_much() {
 
 #[test]
 fn a_signature_that_any_text_has_is_none() {
-    // The neutral point as key: without strictness, zeros sign everything.
+    // The neutral point as key: without strict verification, a signature of zeros is valid for any text.
     let mut weak = [0; 32];
     weak[0] = 1;
     assert!(VerifierKey::new("timber.example", Kind::Text, &weak).is_err());
@@ -130,7 +130,7 @@ fn what_is_no_note() {
     assert!(
         Note::parse(format!("text\n\n{}", format!("{line}\n").repeat(MAX_SIGNATURES)).as_bytes()).is_ok()
     );
-    // The last empty line parts text and signatures: a text may have empty lines.
+    // The last empty line separates text and signatures: a text may have empty lines.
     let peter = Signer::parse(PETER_SECRET).unwrap();
     let note = Note::sign("one\n\ntwo\n".into(), &[&peter], now()).unwrap();
     assert_eq!(Note::parse(note.to_string().as_bytes()).unwrap(), note);
@@ -172,7 +172,7 @@ fn key_files_are_for_one_user() {
     let path = folder.path().join("keys/register.key");
     let made = Signer::load_or_create(&path, "timber.example/register", Kind::Text).unwrap();
     assert_eq!(std::fs::metadata(&path).unwrap().mode() & 0o777, 0o600);
-    // What is there stays, whatever name is asked for.
+    // An existing key stays, whatever name is requested.
     let again = Signer::load_or_create(&path, "other", Kind::Text).unwrap();
     assert_eq!(again.verifier(), made.verifier());
     assert_eq!(made.save(&path).unwrap_err().kind(), io::ErrorKind::AlreadyExists);

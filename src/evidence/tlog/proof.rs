@@ -1,8 +1,8 @@
-//! A record's place in the register, in one text that can be checked offline (C2SP tlog-proof).
+//! Inclusion proof of one record, as a text that can be checked offline (C2SP tlog-proof).
 //!
 //! ```text
 //! c2sp.org/tlog-proof@v1
-//! extra base64          (here the 113 bytes of the entry, so that the text stands alone)
+//! extra base64          (here the 113 bytes of the entry, so that the text is self-contained)
 //! index 73894
 //! base64                (the inclusion proof, a hash a line)
 //!
@@ -18,35 +18,35 @@ use base64::engine::general_purpose::STANDARD;
 use std::fmt;
 
 const FIRST: &str = "c2sp.org/tlog-proof@v1";
-/// Longest proof in hashes: no tree has more levels.
+/// Maximum number of hashes in a proof: no tree has more levels.
 pub const MAX_HASHES: usize = 63;
 
-/// A record's place, nothing of it checked.
+/// A parsed inclusion proof, not verified.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Proof {
-    /// Bytes that travel along and are not signed; ours are the entry.
+    /// Additional bytes that are not signed; this crate puts the entry here.
     pub extra: Option<Vec<u8>>,
-    /// Place in the tree, from 0.
+    /// Index of the leaf, from 0.
     pub index: u64,
     /// From the leaf's sibling up to the root's child.
     pub hashes: Vec<Hash>,
-    /// The checkpoint that it leads to.
+    /// The checkpoint that it proves inclusion in.
     pub checkpoint: Note,
 }
 
-/// Why a proof proves nothing.
+/// Why a proof is not valid.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ProofError {
-    /// Not the form of a proof.
+    /// Not in the format of a proof.
     #[error("not a proof: {0}")]
     Malformed(&'static str),
-    /// Its checkpoint is not one to rely on.
+    /// Its checkpoint is not accepted.
     #[error("{0}")]
     Checkpoint(#[from] CheckpointError),
     /// The hashes do not lead from the record to the checkpoint's root.
     #[error("the record is not number {index} of the register at size {size}")]
     NotIncluded {
-        /// The place it claims.
+        /// The index that it claims.
         index: u64,
         /// The checkpoint's size.
         size: u64,
@@ -60,10 +60,10 @@ impl From<NoteError> for ProofError {
 }
 
 impl Proof {
-    /// Reads a proof as it was received.
+    /// Parses a received proof.
     ///
     /// # Errors
-    /// If it has not exactly the form.
+    /// If it is not exactly in the format.
     pub fn parse(bytes: &[u8]) -> Result<Self, ProofError> {
         let wrong = ProofError::Malformed;
         if bytes.len() > super::note::MAX_LENGTH {
@@ -99,10 +99,10 @@ impl Proof {
         Ok(Self { extra, index, hashes, checkpoint })
     }
 
-    /// Checks that a record's leaf hash is where this says, under a checkpoint that `policy` accepts.
+    /// Verifies that the leaf is at this index in the tree of a checkpoint that `policy` accepts.
     ///
     /// # Errors
-    /// If it is not. Too few witnesses are no error: [`Seen::quorum`] says so.
+    /// If it is not. Too few witnesses are not an error: see [`Seen::quorum`].
     pub fn verify(&self, leaf: Hash, policy: &Policy) -> Result<Seen, ProofError> {
         let seen = policy.check(&self.checkpoint)?;
         let (size, root) = (seen.checkpoint.size, seen.checkpoint.root);

@@ -1,8 +1,8 @@
-//! Tiles: the tree cut into files that never change (C2SP tlog-tiles).
+//! Tiles: the tree in files that never change (C2SP tlog-tiles).
 //!
-//! A tile holds 256 hashes of one row: row 0 has the leaves, row `r` the roots over whole tiles of
-//! row `r - 1`. The last tile of a row has fewer, its number written into its name, so that a longer
-//! one is another file. Entries lie beside the leaves in bundles of the same numbering.
+//! A tile holds 256 hashes of one row: row 0 has the leaves, row `r` the roots over full tiles of
+//! row `r - 1`. The last tile of a row may be partial. Its name contains its width, so that a wider
+//! one is another file. Entries are stored in bundles with the same numbering as the tiles of row 0.
 
 use super::tree::{Frontier, root_of};
 use super::{MAX_SIZE, decimal};
@@ -11,23 +11,23 @@ use std::fmt;
 
 /// Levels of the tree in a tile.
 pub const HEIGHT: u32 = 8;
-/// Hashes, or entries, in a whole tile.
+/// Hashes, or entries, in a full tile.
 pub const WIDTH: u16 = 256;
 /// Highest row that a tree of [`MAX_SIZE`] leaves has.
 const TOP_ROW: u8 = 7;
-/// Bytes of an entry in a bundle: its length in two bytes, and itself.
+/// Bytes of an entry in a bundle: its length in two bytes, then the entry.
 pub const BUNDLED: usize = 2 + ENTRY_LEN;
 
-/// What a tile holds.
+/// The row of a tile.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Row {
-    /// Entries, one after the other.
+    /// Entries of the leaves.
     Entries,
     /// Hashes of this row, 0 to 7.
     Hashes(u8),
 }
 
-/// One file of the tree: which row, which of the row's tiles, how many of its 256 places are taken.
+/// One file of the tree: its row, its index in the row, and how many of its 256 places are taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Tile {
     row: Row,
@@ -36,7 +36,7 @@ pub struct Tile {
 }
 
 impl Tile {
-    /// The tile, if there can be one: rows up to 7, 1 to 256 places, within [`MAX_SIZE`] leaves.
+    /// The tile, if it is valid: rows up to 7, 1 to 256 places, within [`MAX_SIZE`] leaves.
     #[must_use]
     pub fn new(row: Row, index: u64, width: u16) -> Option<Self> {
         let level = match row {
@@ -48,8 +48,8 @@ impl Tile {
         ((1..=WIDTH).contains(&width) && index <= most).then_some(Self { row, index, width })
     }
 
-    /// The tile of a row that holds the row's place `place`, in a tree of `size` leaves; `None` if
-    /// the tree does not reach there.
+    /// The tile with place `place` of a row, in a tree of `size` leaves; `None` if the tree has no
+    /// such place.
     #[must_use]
     pub fn holding(row: Row, place: u64, size: u64) -> Option<Self> {
         let width = u64::from(WIDTH);
@@ -66,7 +66,7 @@ impl Tile {
         Self::new(row, index, u16::try_from(taken).ok()?)
     }
 
-    /// Every tile that a tree of `size` leaves ends with, row by row: those not whole, entries first.
+    /// The partial tiles of a tree of `size` leaves, at most one for each row, entries first.
     #[must_use]
     pub fn edge(size: u64) -> Vec<Self> {
         let rows = std::iter::once(Row::Entries).chain((0..=TOP_ROW).map(Row::Hashes));
@@ -87,13 +87,13 @@ impl Tile {
         Self::holding(self.row, last, size).is_some()
     }
 
-    /// Which row.
+    /// Its row.
     #[must_use]
     pub fn row(&self) -> Row {
         self.row
     }
 
-    /// Which of the row's tiles, from 0.
+    /// Its index in the row, from 0.
     #[must_use]
     pub fn index(&self) -> u64 {
         self.index
@@ -105,19 +105,19 @@ impl Tile {
         self.width
     }
 
-    /// Whether all places are taken, so that nothing is ever added.
+    /// Whether it is full: all 256 places are taken.
     #[must_use]
     pub fn is_whole(&self) -> bool {
         self.width == WIDTH
     }
 
-    /// The same place with all places taken.
+    /// The full tile with the same row and index.
     #[must_use]
     pub fn whole(&self) -> Self {
         Self { width: WIDTH, ..*self }
     }
 
-    /// How many bytes such a tile has.
+    /// Its length in bytes.
     #[must_use]
     pub fn byte_len(&self) -> usize {
         let each = match self.row {
@@ -127,14 +127,14 @@ impl Tile {
         usize::from(self.width) * each
     }
 
-    /// The folder of this place's tiles that are not whole, relative to the register's.
+    /// The folder of the partial tiles with this row and index, relative to the register's folder.
     #[must_use]
     pub fn partial_dir(&self) -> String {
         format!("{}.p", self.whole())
     }
 
-    /// The tile that a path of the register names, such as `tile/0/x001/x234/067.p/8`; `None` for
-    /// anything but the one spelling of a tile that can be.
+    /// Parses a path such as `tile/0/x001/x234/067.p/8`; `None` unless it is the only spelling of a
+    /// valid tile.
     #[must_use]
     pub fn parse(path: &str) -> Option<Self> {
         let rest = path.strip_prefix("tile/")?;
@@ -182,14 +182,14 @@ impl fmt::Display for Tile {
     }
 }
 
-/// The hashes in a tile's bytes; `None` if they are not whole hashes.
+/// The hashes in a tile's bytes; `None` if the length is not a multiple of 32.
 #[must_use]
 pub fn hashes(bytes: &[u8]) -> Option<Vec<Hash>> {
     let (hashes, rest) = bytes.as_chunks::<32>();
     rest.is_empty().then(|| hashes.iter().map(|hash| Hash(*hash)).collect())
 }
 
-/// Adds an entry to a bundle: its length in two bytes, big-endian, and itself.
+/// Adds an entry to a bundle: its length in two bytes, big-endian, then the entry.
 pub fn bundle(bytes: &mut Vec<u8>, entry: &[u8; ENTRY_LEN]) {
     bytes.extend_from_slice(&LENGTH.to_be_bytes());
     bytes.extend_from_slice(entry);
@@ -211,33 +211,33 @@ pub fn entries(bytes: &[u8]) -> Option<Vec<[u8; ENTRY_LEN]>> {
 /// Why a tree cannot be read from tiles.
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError<E> {
-    /// A tile cannot be had.
+    /// A tile cannot be fetched.
     #[error("{0}: {1}")]
     Fetch(Tile, E),
-    /// A tile has not the length its name says, or its entries have not theirs.
+    /// The length of a tile does not match its name, or an entry of it has a wrong length.
     #[error("{0} is damaged")]
     Damaged(Tile),
-    /// The tree does not reach there.
+    /// The tree has no such node.
     #[error("a tree of {size} leaves has no node {index} on level {level}")]
     Beyond {
-        /// Level asked for.
+        /// Level of the node.
         level: u32,
-        /// Index asked for.
+        /// Index of the node.
         index: u64,
         /// The tree's size.
         size: u64,
     },
 }
 
-/// A tree of known size, read tile by tile as its nodes are asked for. `fetch` gets a tile's bytes;
-/// the last one of each row is kept, which makes one proof a handful of fetches.
+/// A tree of known size that reads tiles when their nodes are needed. `fetch` gets a tile's bytes;
+/// the last 16 tiles are cached, so one proof takes a handful of fetches.
 pub struct TileReader<F> {
     size: u64,
     fetch: F,
     kept: Vec<(Tile, Vec<Hash>)>,
 }
 
-/// Most tiles that a reader keeps: two for each row serve any two proofs of one tree.
+/// Maximum number of cached tiles: two for each row are enough for any two proofs of one tree.
 const KEPT: usize = 16;
 
 impl<E, F: FnMut(&Tile) -> Result<Vec<u8>, E>> TileReader<F> {
@@ -249,7 +249,7 @@ impl<E, F: FnMut(&Tile) -> Result<Vec<u8>, E>> TileReader<F> {
     /// The hash over the leaves `index·2^level … (index+1)·2^level - 1`.
     ///
     /// # Errors
-    /// If the tree does not have them all, or a tile cannot be had or is damaged.
+    /// If the tree does not have them all, or a tile cannot be fetched or is damaged.
     pub fn node(&mut self, level: u32, index: u64) -> Result<Hash, ReadError<E>> {
         let beyond = ReadError::Beyond { level, index, size: self.size };
         let within = level % HEIGHT;
@@ -267,10 +267,10 @@ impl<E, F: FnMut(&Tile) -> Result<Vec<u8>, E>> TileReader<F> {
         hashes.get(from..=to).map(root_of).ok_or(ReadError::Damaged(tile))
     }
 
-    /// A tile's hashes, as many as its name says.
+    /// A tile's hashes; their number is the width in its name.
     ///
     /// # Errors
-    /// If it cannot be had or is damaged.
+    /// If it cannot be fetched or is damaged.
     pub fn tile(&mut self, tile: Tile) -> Result<&[Hash], ReadError<E>> {
         if let Some(at) = self.kept.iter().position(|(kept, _)| *kept == tile) {
             return Ok(&self.kept[at].1);
@@ -285,7 +285,7 @@ impl<E, F: FnMut(&Tile) -> Result<Vec<u8>, E>> TileReader<F> {
         Ok(self.kept.last().map(|(_, hashes)| hashes.as_slice()).unwrap_or_default())
     }
 
-    /// The root over all leaves, from the last tiles alone.
+    /// The root over all leaves, computed from the tiles at the right edge.
     ///
     /// # Errors
     /// As [`TileReader::node`].
@@ -310,8 +310,8 @@ impl<E, F: FnMut(&Tile) -> Result<Vec<u8>, E>> TileReader<F> {
     }
 }
 
-/// A tree that grows, and the tiles that it grows by. It keeps the last tile of each row, and hands
-/// out those that changed.
+/// A growing tree and its new tiles. It keeps the last tile of each row in memory, and returns the
+/// tiles that have changed.
 #[derive(Clone, Debug, Default)]
 pub struct Builder {
     edge: Frontier,
@@ -326,10 +326,10 @@ impl Builder {
         Self::default()
     }
 
-    /// The tree of `size` leaves whose last tiles `fetch` gets.
+    /// The tree of `size` leaves; `fetch` gets its last tiles.
     ///
     /// # Errors
-    /// If a tile cannot be had or is damaged.
+    /// If a tile cannot be fetched or is damaged.
     pub fn resume<E>(
         size: u64,
         mut fetch: impl FnMut(&Tile) -> Result<Vec<u8>, E>,
@@ -366,7 +366,7 @@ impl Builder {
         self.edge.root()
     }
 
-    /// Adds an entry; every tile that this fills goes to `filled`.
+    /// Appends an entry; calls `filled` with every tile that is now full.
     pub fn push(&mut self, entry: &[u8; ENTRY_LEN], mut filled: impl FnMut(Tile, Vec<u8>)) {
         let place = self.edge.size();
         bundle(&mut self.entries, entry);
@@ -394,7 +394,7 @@ impl Builder {
         });
     }
 
-    /// The last tile of each row that is not whole: with what `push` handed out, all of the tree.
+    /// The partial last tile of each row: with the tiles from `push`, the complete tree.
     #[must_use]
     pub fn unfilled(&self) -> Vec<(Tile, Vec<u8>)> {
         let content = |tile: Tile| match tile.row() {
@@ -522,7 +522,7 @@ mod tests {
         assert_eq!(hashes(&[0; 33]), None);
     }
 
-    /// A tree grown in steps, its files kept as a folder keeps them.
+    /// A tree grown in steps, its files stored by name as in a folder.
     fn grown(steps: &[u64]) -> (Builder, BTreeMap<String, Vec<u8>>) {
         let mut files = BTreeMap::new();
         let mut builder = Builder::new();
@@ -557,11 +557,11 @@ mod tests {
             }
             prop_assert!(reader.node(0, size).is_err());
             prop_assert!(reader.node(63, u64::MAX).is_err());
-            // Every name leads back, every length is what the name says.
+            // Every name parses, and every length matches the name.
             for (name, bytes) in &files {
                 prop_assert_eq!(Tile::parse(name).unwrap().byte_len(), bytes.len());
             }
-            // What was begun again from the files goes on as if it had never ended.
+            // A builder resumed from the files behaves as the original one.
             let mut resumed = Builder::resume(size, fetch).unwrap();
             let mut went_on = builder;
             for _ in 0..300 {

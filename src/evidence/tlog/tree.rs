@@ -1,8 +1,8 @@
-//! The Merkle tree of RFC 6962, section 2.1: hashes, and the two proofs about it.
+//! The Merkle tree of RFC 6962, section 2.1: hashes, inclusion proofs and consistency proofs.
 //!
 //! A node is named by its level and its index in that level: node `(l, i)` is the hash over the
-//! leaves `i·2^l … (i+1)·2^l - 1`, all of which exist. Proofs are made from such nodes alone,
-//! wherever they lie; checking them needs nothing but the proof.
+//! leaves `i·2^l … (i+1)·2^l - 1`, all of which exist. Proofs are made from such nodes only,
+//! wherever these are stored; checking a proof needs no nodes.
 
 use crate::evidence::chain::bytes::Hash;
 use sha2::{Digest, Sha256};
@@ -19,14 +19,14 @@ pub fn node_hash(left: &Hash, right: &Hash) -> Hash {
     Hash(Sha256::new().chain_update([1]).chain_update(left.0).chain_update(right.0).finalize().into())
 }
 
-/// The root of the tree without leaves: the hash of nothing.
+/// The root of the tree without leaves: the hash of the empty string.
 #[must_use]
 pub fn empty_root() -> Hash {
     Hash(Sha256::digest([]).into())
 }
 
-/// The right edge of a tree: all that is needed to add leaves and know the root. It holds at most
-/// 64 hashes whatever the size.
+/// The right edge of a tree: everything needed to append leaves and compute the root. It holds at
+/// most 64 hashes, whatever the size.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Frontier {
     size: u64,
@@ -41,15 +41,15 @@ impl Frontier {
         Self::default()
     }
 
-    /// The edge of a tree of `size` leaves, its nodes fetched one by one.
+    /// The edge of a tree of `size` leaves; `node` fetches its nodes one by one.
     ///
     /// # Errors
-    /// Whatever `node` fails with.
+    /// The error of `node`.
     pub fn at<E>(size: u64, mut node: impl FnMut(u32, u64) -> Result<Hash, E>) -> Result<Self, E> {
         let mut nodes = Vec::new();
         for level in (0..u64::BITS).rev() {
             if size >> level & 1 == 1 {
-                // All bits above are leaves to the left: an even count of nodes of this level.
+                // The higher bits of `size` count leaves to the left: an even number of nodes of this level.
                 nodes.push(node(level, (size >> level) - 1)?);
             }
         }
@@ -62,12 +62,12 @@ impl Frontier {
         self.size
     }
 
-    /// Adds a leaf.
+    /// Appends a leaf.
     pub fn push(&mut self, leaf: Hash) {
         self.push_and_tell(leaf, |_, _| {});
     }
 
-    /// Adds a leaf and tells of every node that it completes, its own first: level and hash.
+    /// Appends a leaf and calls `tell` with level and hash of every node that it completes, first its own.
     pub fn push_and_tell(&mut self, leaf: Hash, mut tell: impl FnMut(u32, Hash)) {
         let mut node = leaf;
         tell(0, node);
@@ -90,7 +90,7 @@ impl Frontier {
     }
 }
 
-/// The root over leaf hashes in order.
+/// The root over these leaf hashes.
 #[must_use]
 pub fn root_of<'a>(leaves: impl IntoIterator<Item = &'a Hash>) -> Hash {
     let mut edge = Frontier::new();
@@ -100,18 +100,18 @@ pub fn root_of<'a>(leaves: impl IntoIterator<Item = &'a Hash>) -> Hash {
     edge.root()
 }
 
-/// Why there can be no such proof.
+/// Why a proof cannot be made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NoProof<E> {
-    /// The tree has no such leaf, or is smaller than its earlier self.
+    /// The tree has no such leaf, or is smaller than the earlier size.
     #[error("a tree of {size} leaves has no place {asked}")]
     OutOfRange {
-        /// The leaf, or the earlier size.
+        /// The requested leaf or earlier size.
         asked: u64,
-        /// The size.
+        /// The size of the tree.
         size: u64,
     },
-    /// A node cannot be had.
+    /// A node cannot be fetched.
     #[error("{0}")]
     Node(E),
 }
@@ -120,7 +120,7 @@ pub enum NoProof<E> {
 /// root's child (RFC 6962, section 2.1.1).
 ///
 /// # Errors
-/// If `index` is not below `size`, or a node cannot be had.
+/// If `index` is not below `size`, or a node cannot be fetched.
 pub fn inclusion<E>(
     index: u64,
     size: u64,
@@ -146,7 +146,7 @@ pub fn inclusion<E>(
 /// 2.1.2). Empty where `old` is 0 or `new`.
 ///
 /// # Errors
-/// If `old` is larger than `new`, or a node cannot be had.
+/// If `old` is larger than `new`, or a node cannot be fetched.
 pub fn consistency<E>(
     old: u64,
     new: u64,
@@ -166,7 +166,7 @@ pub fn consistency<E>(
         path.push(range(aside.0, aside.1, &mut node).map_err(NoProof::Node)?);
         (from, to) = if old <= middle { (from, middle) } else { (middle, to) };
     }
-    // What both trees share whole; the checker knows it already where it is all of the old tree.
+    // The subtree that both trees share. If it is the complete old tree, the verifier knows its root.
     if from != 0 {
         path.push(range(from, to, &mut node).map_err(NoProof::Node)?);
     }
@@ -179,7 +179,7 @@ fn split(from: u64, to: u64) -> u64 {
     from + (1 << (to - from - 1).ilog2())
 }
 
-/// The hash over the leaves `from … to - 1`, a range that [`split`] has led to.
+/// The hash over the leaves `from … to - 1`, a range made by [`split`].
 fn range<E>(from: u64, to: u64, node: &mut impl FnMut(u32, u64) -> Result<Hash, E>) -> Result<Hash, E> {
     let mut complete = Vec::new();
     let mut from = from;
@@ -193,8 +193,8 @@ fn range<E>(from: u64, to: u64, node: &mut impl FnMut(u32, u64) -> Result<Hash, 
     Ok(from_right.fold(last, |right, left| node_hash(left, &right)))
 }
 
-/// The root that an inclusion proof leads to; `None` if the proof has not the length that place and
-/// size ask for. The proof holds if that is the root one trusts.
+/// The root that an inclusion proof leads to; `None` if the proof does not have the length for this
+/// index and size. The proof is valid if this is a trusted root.
 #[must_use]
 pub fn root_from_inclusion(leaf: Hash, index: u64, size: u64, path: &[Hash]) -> Option<Hash> {
     if index >= size {
@@ -207,7 +207,7 @@ pub fn root_from_inclusion(leaf: Hash, index: u64, size: u64, path: &[Hash]) -> 
         }
         if place & 1 == 1 || place == last {
             hash = node_hash(sibling, &hash);
-            // Without a sibling on these levels, the node stands for itself.
+            // On these levels the node has no sibling and moves up unchanged.
             let alone = place.trailing_zeros().min(u64::BITS - 1);
             if place & 1 == 0 {
                 place >>= alone;
@@ -222,7 +222,7 @@ pub fn root_from_inclusion(leaf: Hash, index: u64, size: u64, path: &[Hash]) -> 
     (last == 0).then_some(hash)
 }
 
-/// Whether `path` proves that the leaf is number `index` of the tree with this size and root
+/// Whether `path` proves that the leaf has this index in the tree with this size and root
 /// (RFC 9162, section 2.1.3.2).
 #[must_use]
 pub fn is_included(leaf: Hash, index: u64, size: u64, root: Hash, path: &[Hash]) -> bool {
@@ -242,7 +242,7 @@ pub fn is_consistent(old: u64, old_root: Hash, new: u64, new_root: Hash, path: &
     if old > new {
         return false;
     }
-    // A complete older tree is itself the first node, and left out of the proof.
+    // If the older tree is one complete subtree, its root is the first node and the proof omits it.
     let (first, rest) = match path.split_first() {
         _ if old.is_power_of_two() && !path.is_empty() => (old_root, path),
         Some((first, rest)) => (*first, rest),
@@ -286,7 +286,7 @@ mod tests {
         }
     }
 
-    /// The tree of the reference code of Certificate Transparency: roots by size, and a proof.
+    /// Test vectors of Certificate Transparency's reference code: roots by size, and one proof of each kind.
     #[test]
     fn known_vectors() {
         let inputs = [
@@ -348,7 +348,7 @@ mod tests {
             let (tree, root) = (&leaves[..size], naive::root(&leaves[..size]));
             assert_eq!(edge.root(), root);
             assert_eq!(Frontier::at(size as u64, nodes(tree)).unwrap(), edge);
-            // All places of small trees; of larger ones a spread that moves with the size.
+            // All indexes of small trees; of larger ones a sample that shifts with the size.
             for index in (0..size).filter(|index| size < 40 || (index + size) % 19 == 0) {
                 let path = inclusion(index as u64, size as u64, nodes(tree)).unwrap();
                 assert_eq!(path, naive::path(index, tree), "{index} of {size}");
@@ -393,7 +393,7 @@ mod tests {
             prop_assert!(is_consistent(old as u64, naive::root(&leaves[..old]), size as u64, root, &proof));
         }
 
-        /// Any one change to a valid proof, or to what it is about, makes it invalid.
+        /// Any one change to a valid proof, or to the values it is checked against, makes it invalid.
         #[test]
         fn a_changed_proof_proves_nothing(
             size in 2_usize..600,
@@ -433,7 +433,7 @@ mod tests {
             prop_assert!(!is_consistent(old as u64, old_root, size as u64, root, &proof));
         }
 
-        /// Whatever a stranger claims, the answer is an answer.
+        /// Arbitrary input never makes a check panic.
         #[test]
         fn checking_never_panics(
             index in any::<u64>(), size in any::<u64>(),

@@ -1,10 +1,10 @@
-//! The checks of one chain in itself, as docs/CHAIN.md lists them.
+//! The checks of one chain that need only the chain, as listed in docs/CHAIN.md.
 
 use super::export::{Event, PARTS};
 use super::report::{Check, Report};
 use crate::evidence::chain::bytes::{Hash, commit, record};
 
-/// Checks events that should be the beginning of the chain of `subject`.
+/// Checks events, which should be the first events of the chain of `subject`.
 pub(super) fn check(report: &mut Report, subject: Hash, events: &[Event]) {
     let placed = || (1..).zip(events);
     let pairs = || (2..).zip(events.windows(2));

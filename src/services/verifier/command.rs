@@ -1,4 +1,4 @@
-//! `ormantrace verify`: the settings, the memory's file, the answer.
+//! `ormantrace verify`: options, the file of the memory, the output.
 
 use super::report::Report;
 use super::{Memory, Trust, Verified, mirror::Mirror, verify};
@@ -10,52 +10,52 @@ use clap::Args;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-/// What `verify` can be told.
+/// Options of `verify`.
 #[derive(Args, Clone, Debug)]
 pub struct VerifyArgs {
-    /// An export, a proof, a receipt (the answer to a write) or a checkpoint
+    /// An export, a proof, a receipt (the response to a write) or a checkpoint
     #[arg(value_name = "FILE")]
     file: PathBuf,
 
-    /// The register's public key, or that of its receipts, from somewhere else than the file; several
+    /// Public key of the register, or of its receipts, from a source other than the file; give several
     /// while a key is being replaced
     #[arg(long, value_name = "VKEY", value_parser = register_key)]
     trust: Vec<VerifierKey>,
 
-    /// A witness's public key; without any, the file's own
+    /// Public key of a witness [default: the keys in the file]
     #[arg(long, value_name = "VKEY", value_parser = witness_key)]
     witness: Vec<VerifierKey>,
 
-    /// How many witnesses must have countersigned [default: all that --witness names, or what the file says]
+    /// How many witnesses must have cosigned [default: all given with --witness, or the file's quorum]
     #[arg(long, value_name = "NUMBER")]
     quorum: Option<usize>,
 
-    /// Where the newest checkpoint seen is kept; what is checked must go on from it
+    /// File that stores the newest checkpoint seen; a new checkpoint must be consistent with it
     #[arg(long, value_name = "FILE", requires = "trust")]
     memory: Option<PathBuf>,
 
-    /// A copy of the published register: for consistency with the memory, and for what a file leaves off
+    /// A copy of the published register: to check consistency with the memory, and completeness of a file
     #[arg(long, value_name = "FOLDER")]
     register: Option<PathBuf>,
 
-    /// Answer with JSON
+    /// Print JSON
     #[arg(long)]
     json: bool,
 }
 
-/// Why there is no verdict, or not a good one. `Display` is the whole message.
+/// Why there is no result, or the file is not valid. `Display` is the complete message.
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
     /// The file cannot be read.
     #[error("{0} cannot be read: {1}.")]
     File(String, #[source] io::Error),
     /// The memory cannot be read or written.
-    #[error("The memory {0} cannot be kept: {1}.")]
+    #[error("The memory {0} cannot be read or written: {1}.")]
     Memory(String, #[source] io::Error),
     /// Standard output cannot be written to.
     #[error("{0}.")]
     Output(#[from] io::Error),
-    /// A check failed; which, the answer has said.
+    /// A check failed; the printed report shows which.
     #[error("{0} is not valid.")]
     Invalid(String),
 }
@@ -68,18 +68,18 @@ fn key(text: &str, kind: Kind, other: &str) -> Result<VerifierKey, String> {
 
 /// A key that signs notes: a register's, or that of receipts.
 pub(crate) fn register_key(text: &str) -> Result<VerifierKey, String> {
-    key(text, Kind::Text, "this is a witness's key: it goes with --witness")
+    key(text, Kind::Text, "this is a witness's key: give it with --witness")
 }
 
 fn witness_key(text: &str) -> Result<VerifierKey, String> {
-    key(text, Kind::Cosignature, "this is not a witness's key; a register's goes with --trust")
+    key(text, Kind::Cosignature, "this is not a witness's key; give a register's key with --trust")
 }
 
 impl VerifyArgs {
-    /// Checks the file, prints what was found, and remembers the checkpoint if everything held.
+    /// Checks the file, prints the report, and stores the checkpoint in the memory if no check failed.
     ///
     /// # Errors
-    /// A sentence; also where a check failed.
+    /// A message for the user, also if a check failed.
     pub fn run(self) -> Result<(), Failure> {
         let name = shown(&self.file);
         let data = std::fs::read(&self.file).map_err(|error| Failure::File(name.clone(), error))?;
@@ -121,7 +121,7 @@ fn recall(path: &Path) -> io::Result<Memory> {
     }
 }
 
-/// Whether a checkpoint goes beyond what is remembered. Both were read before.
+/// Whether a checkpoint is larger than the stored one. Both have been parsed before.
 fn is_newer(note: &[u8], memory: &Memory) -> bool {
     let size = |note: &[u8]| Some(Checkpoint::parse(Note::parse(note).ok()?.text()).ok()?.size);
     match memory {
@@ -131,8 +131,8 @@ fn is_newer(note: &[u8], memory: &Memory) -> bool {
     }
 }
 
-/// Once this returns it lasts: a checkpoint that was seen must not be forgotten with the power. Cut off, it
-/// leaves the memory whole, old or new.
+/// Stores the memory. It is synced to disk, because a power cut must not lose a checkpoint that was seen. If
+/// interrupted, the file has its old content or its new.
 fn keep(disk: &Disk, path: &Path, note: Vec<u8>) -> io::Result<()> {
     disk.put(&[(path.to_path_buf(), note)])
 }
@@ -147,8 +147,8 @@ mod tests {
     const OLD: &[u8] = b"a checkpoint of 745 events\n";
     const NEW: &[u8] = b"a checkpoint of 1045 events, which goes on from it\n";
 
-    /// Whichever call the disk fails at, for good: what is remembered is one checkpoint or the other, and
-    /// the newer one at the latest once it was said to be kept.
+    /// The disk fails for good at one call, for each call in turn: the memory has the old checkpoint or the
+    /// new, and the new one if storing it has succeeded.
     #[test]
     fn a_memory_that_is_cut_off_is_whole() {
         for (dies_at, call) in [
@@ -175,7 +175,7 @@ mod tests {
             assert_eq!(kept.is_ok(), call.is_none(), "{call:?}: {kept:?}");
             let whole = if matches!(call, None | Some(Call::SyncDir)) { NEW } else { OLD };
             assert_eq!(recall(&path).unwrap(), Memory::Seen(whole.to_vec()), "{call:?}");
-            // What was left lying does not keep the next one from being written.
+            // Leftover files do not prevent the next write.
             keep(&Disk::system(), &path, NEW.to_vec()).unwrap();
             assert_eq!(recall(&path).unwrap(), Memory::Seen(NEW.to_vec()));
             assert_eq!(std::fs::read_dir(place.path()).unwrap().count(), 1, "{call:?}");

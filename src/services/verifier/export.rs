@@ -1,7 +1,7 @@
-//! The form of an export (`ormantrace/export/1`), and nothing of its meaning.
+//! Parses the format of an export (`ormantrace/export/1`); its content is checked elsewhere.
 //!
-//! The number in the format's name stands for every member on this page: another member, or another
-//! spelling of a value, is another format. So nothing in a file escapes the checks unseen.
+//! The version number in the format's name fixes every member in this file: another member, or another
+//! spelling of a value, is another format. So no data in a file can escape the checks.
 
 use super::json::{Json, Wrong};
 use crate::evidence::chain::bytes::{ENTRY_LEN, Hash, Part, Salt, SubjectKind, subject_ref};
@@ -16,30 +16,30 @@ pub const FORMAT: &str = "ormantrace/export/1";
 pub const PARTS: [(&str, Part); 3] =
     [("public", Part::Public), ("business", Part::Business), ("personal", Part::Personal)];
 
-/// The kinds of chains that are exported, by their own names.
+/// The kinds of subjects that have an export.
 pub const KINDS: [SubjectKind; 4] =
     [SubjectKind::Log, SubjectKind::FellingTicket, SubjectKind::SealBatch, SubjectKind::Organization];
 
-/// A whole export.
+/// A parsed export.
 #[derive(Clone, Debug)]
 pub struct Export {
-    /// What the chain is about, by its name.
+    /// Name of the subject's kind.
     pub kind: String,
-    /// Its id.
+    /// Id of the subject.
     pub id: Uuid,
-    /// What every entry must name as its subject.
+    /// The subject's ref, which every entry must have.
     pub subject: Hash,
     /// The signed note.
     pub checkpoint: String,
-    /// Keys of the register, as the file says.
+    /// Keys of the register in the file.
     pub keys: Vec<VerifierKey>,
-    /// Keys of witnesses, as the file says.
+    /// Keys of witnesses in the file.
     pub witnesses: Vec<VerifierKey>,
-    /// How many of them the register asks for, as the file says.
+    /// The register's quorum in the file.
     pub quorum: usize,
-    /// A proof that the tree of so many leaves is the beginning of the checkpoint's.
+    /// A size, and a proof that the tree of that size is the beginning of the checkpoint's tree.
     pub consistency: Option<(u64, Vec<Hash>)>,
-    /// The events in order, each for itself well-formed or not.
+    /// The events in order, each parsed separately.
     pub events: Vec<Result<Event, Wrong>>,
 }
 
@@ -52,7 +52,7 @@ pub struct Event {
     pub hash: Hash,
     /// Public, business and personal part.
     pub parts: [ShownPart; 3],
-    /// Place in the register, and the way from there to the root; nothing while it has none.
+    /// Leaf index and inclusion proof; `None` if the event is pending.
     pub proof: Option<(u64, Vec<Hash>)>,
 }
 
@@ -61,17 +61,17 @@ pub struct Event {
 pub struct ShownPart {
     /// The commitment.
     pub commitment: Hash,
-    /// Salt and text, if they are shown.
+    /// Salt and text, if they are disclosed.
     pub opening: Option<(Salt, String)>,
-    /// Whether the text is said to have been erased.
+    /// Whether the file marks the text as erased.
     pub erased: bool,
 }
 
 impl Export {
-    /// Reads the file's JSON.
+    /// Parses the file's JSON.
     ///
     /// # Errors
-    /// Whatever is not of the form, but for the events: these keep their own.
+    /// The first difference from the format. Errors in events are stored in `events` instead.
     pub fn read(json: &Json) -> Result<Self, Wrong> {
         let needed = ["format", "subject", "events", "checkpoint", "keys", "policy"];
         let file = json.members(&needed, &["consistency"])?;
@@ -119,7 +119,7 @@ impl Export {
     }
 }
 
-/// An id in the one spelling that answers have.
+/// Parses an id in the only accepted spelling, that of the API.
 fn id(text: &str) -> Option<Uuid> {
     Uuid::try_parse(text).ok().filter(|id| id.hyphenated().to_string() == text)
 }
@@ -147,31 +147,31 @@ impl Event {
         Ok(Self { entry, hash: leaf_hash(&entry), parts: [part(0)?, part(1)?, part(2)?], proof })
     }
 
-    /// What its entry names as its subject.
+    /// The ref of its subject, from its entry.
     #[must_use]
     pub fn subject(&self) -> Hash {
         self.hash_at(1)
     }
 
-    /// Its place in the chain, as its entry says.
+    /// Its place in the chain, from its entry.
     #[must_use]
     pub fn seq(&self) -> u64 {
         u64::from_be_bytes(self.bytes_at(33))
     }
 
-    /// When it was received: microseconds since 1970, as its entry says.
+    /// When it was received, in microseconds since 1970, from its entry.
     #[must_use]
     pub fn received_at(&self) -> i64 {
         i64::from_be_bytes(self.bytes_at(41))
     }
 
-    /// Hash of the event before it, as its entry says.
+    /// Hash of the event before it, from its entry.
     #[must_use]
     pub fn prev(&self) -> Hash {
         self.hash_at(49)
     }
 
-    /// What it commits to, as its entry says.
+    /// The record that commits to its parts, from its entry.
     #[must_use]
     pub fn record(&self) -> Hash {
         self.hash_at(81)
@@ -181,7 +181,7 @@ impl Event {
         Hash(self.bytes_at(start))
     }
 
-    /// Bytes of the entry from a place of docs/CHAIN.md on; all of those lie inside it.
+    /// `N` bytes of the entry from an offset in docs/CHAIN.md; all such ranges are inside the entry.
     fn bytes_at<const N: usize>(&self, start: usize) -> [u8; N] {
         std::array::from_fn(|at| self.entry[start + at])
     }

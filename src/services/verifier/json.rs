@@ -1,8 +1,8 @@
-//! JSON as a file that is to be believed must have it: every member once, and only those that the
-//! format has.
+//! A strict JSON parser for files that must have only one meaning: every member occurs once, and only
+//! members of the format are accepted.
 //!
-//! A parser that takes the last of two members with one name, and another that takes the first, would
-//! show two readers two histories out of one file.
+//! Otherwise, of two parsers, one could use the first of two members with one name and the other the
+//! last, and one file would show two histories to two readers.
 
 use crate::evidence::chain::bytes::Hash;
 use crate::evidence::tlog::MAX_SIZE;
@@ -14,9 +14,9 @@ use std::fmt;
 pub enum Json {
     /// `true` or `false`.
     Bool(bool),
-    /// A whole number from 0 on.
+    /// An integer from 0 to 2^64 - 1.
     Count(u64),
-    /// Null, or any other number: no format here has them.
+    /// Null, or any other number: no format here uses them.
     Other,
     /// A text.
     Text(String),
@@ -26,13 +26,13 @@ pub enum Json {
     Object(Vec<(String, Json)>),
 }
 
-/// Why a value is not what the format has there.
+/// Why a value does not match the format.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct Wrong(pub String);
 
 impl Wrong {
-    /// With this sentence.
+    /// An error with this message.
     pub fn new(sentence: impl Into<String>) -> Self {
         Self(sentence.into())
     }
@@ -42,7 +42,7 @@ impl Json {
     /// Reads a file.
     ///
     /// # Errors
-    /// If it is not JSON in UTF-8, or has a member twice.
+    /// If it is not JSON in UTF-8, or an object has a member twice.
     pub fn read(data: &[u8]) -> Result<Self, Wrong> {
         serde_json::from_slice(data).map_err(|error| Wrong(format!("not JSON: {error}")))
     }
@@ -50,7 +50,7 @@ impl Json {
     /// The members of an object that must have each of `needed` and may have those of `optional`.
     ///
     /// # Errors
-    /// If it is no object, lacks a member or has another.
+    /// If it is not an object, lacks a needed member or has an unknown one.
     pub fn members(&self, needed: &[&str], optional: &[&str]) -> Result<Members<'_>, Wrong> {
         let Self::Object(members) = self else { return Err(Wrong::new("not an object")) };
         if let Some(absent) = needed.iter().find(|name| !members.iter().any(|(has, _)| has == *name)) {
@@ -63,7 +63,7 @@ impl Json {
         }
     }
 
-    /// The member of an object, whatever else it has.
+    /// A member of an object; other members are allowed.
     #[must_use]
     pub fn member(&self, name: &str) -> Option<&Self> {
         match self {
@@ -75,7 +75,7 @@ impl Json {
     /// A text.
     ///
     /// # Errors
-    /// If it is none.
+    /// If it is not a text.
     pub fn text(&self) -> Result<&str, Wrong> {
         if let Self::Text(text) = self { Ok(text) } else { Err(Wrong::new("not a text")) }
     }
@@ -83,7 +83,7 @@ impl Json {
     /// A list.
     ///
     /// # Errors
-    /// If it is none.
+    /// If it is not a list.
     pub fn list(&self) -> Result<&[Self], Wrong> {
         if let Self::List(items) = self { Ok(items) } else { Err(Wrong::new("not a list")) }
     }
@@ -91,7 +91,7 @@ impl Json {
     /// A number from 0 to [`MAX_SIZE`].
     ///
     /// # Errors
-    /// If it is none.
+    /// If it is anything else.
     pub fn count(&self) -> Result<u64, Wrong> {
         match self {
             Self::Count(count) if *count <= MAX_SIZE => Ok(*count),
@@ -130,7 +130,7 @@ impl Json {
     }
 }
 
-/// Members of an object that were found to be those of the format.
+/// Members of an object, with their names checked against the format.
 #[derive(Clone, Copy, Debug)]
 pub struct Members<'j>(&'j [(String, Json)]);
 
@@ -141,15 +141,15 @@ impl<'j> Members<'j> {
         self.0.iter().find(|(has, _)| has == name).map(|(_, value)| value)
     }
 
-    /// A member that must be there.
+    /// A member that must be present.
     ///
     /// # Errors
-    /// If it is not.
+    /// If it is absent.
     pub fn need(&self, name: &str) -> Result<&'j Json, Wrong> {
         self.get(name).ok_or_else(|| Wrong(format!("no member {name}")))
     }
 
-    /// Whether a mark is there, which is `true` or absent.
+    /// The value of a flag, which is `true` or absent.
     ///
     /// # Errors
     /// If it is anything else.

@@ -1,4 +1,4 @@
-//! A copy of the published directory, read as it lies: nobody is asked for anything.
+//! A local copy of the published folder, read without any network request.
 
 use crate::evidence::chain::bytes::{ENTRY_LEN, Hash};
 use crate::evidence::tlog::tile::{self, ReadError, Row, TileReader, WIDTH};
@@ -13,19 +13,19 @@ pub struct Mirror {
     folder: PathBuf,
 }
 
-/// Why a copy does not show what was asked of it.
+/// Why a copy cannot be used for a check.
 #[derive(Debug, thiserror::Error)]
 pub enum MirrorError {
     /// A file is missing, unreadable or damaged.
     #[error("the register's copy: {0}")]
     Read(#[from] ReadError<io::Error>),
-    /// A bundle has not the entries its name says.
+    /// A bundle does not have the number of entries in its name.
     #[error("the register's copy: {0} cannot be read")]
     Bundle(Tile),
-    /// Its entries do not make up the tree.
+    /// The root over its entries is not the checkpoint's.
     #[error("the copy of the register is not what the checkpoint says")]
     OtherTree,
-    /// The checkpoint is larger than the copy, or too large.
+    /// The sizes are out of range for a consistency proof.
     #[error("the register's copy: {0}")]
     Beyond(String),
 }
@@ -45,26 +45,26 @@ impl Mirror {
         Self { folder: folder.into() }
     }
 
-    /// The bytes of its newest checkpoint, nothing of it checked.
+    /// The bytes of its newest checkpoint, not verified.
     ///
     /// # Errors
-    /// The system's own.
+    /// An I/O error.
     pub fn checkpoint(&self) -> io::Result<Vec<u8>> {
         std::fs::read(self.folder.join("checkpoint"))
     }
 
-    /// A proof that the tree of `old` leaves is the beginning of that of `new`, from its tiles.
+    /// A proof, from its tiles, that the tree of `old` leaves is the beginning of the tree of `new`.
     ///
     /// # Errors
-    /// If the tiles are not there.
+    /// If `old` is larger than `new`, or a tile cannot be read.
     pub fn consistency(&self, old: u64, new: u64) -> Result<Vec<Hash>, MirrorError> {
         Ok(self.reader(new).consistency(old)?)
     }
 
-    /// Reads every entry of the tree that `checkpoint` is of, in order, and recomputes its root.
+    /// Calls `see` with every entry of the checkpoint's tree, in order, and recomputes the root.
     ///
     /// # Errors
-    /// If an entry is not there, or they are not those of the tree.
+    /// If a bundle is missing or damaged, or the root is not the checkpoint's.
     pub fn entries(
         &self,
         checkpoint: &Checkpoint,
@@ -88,7 +88,7 @@ impl Mirror {
         TileReader::new(size, |tile: &Tile| self.fetch(tile))
     }
 
-    /// A tile's bytes. Where the tile of this width is gone, a wider one begins with the same bytes.
+    /// A tile's bytes. If the tile of this width is missing, a wider one begins with the same bytes.
     fn fetch(&self, tile: &Tile) -> io::Result<Vec<u8>> {
         let mut found = std::fs::read(self.folder.join(tile.to_string()));
         for width in tile.width() + 1..=WIDTH {

@@ -1,9 +1,9 @@
-//! Checking what somebody was handed, offline: an export, a proof, a receipt, a checkpoint.
+//! Verifies a file offline: an export, a proof, a receipt or a checkpoint.
 //!
-//! No SQL, no HTTP and no network: only the file, the keys that the reader trusts, what he saw last
-//! time, and, if he has one, a copy of the published register. Each check has a name and says at
-//! which event it failed. `tests/verify_export.py` does the same without any code of ours, and a test
-//! holds the two against each other.
+//! No SQL, no HTTP and no network: only the file, the keys that the user trusts, the checkpoint seen
+//! last, and optionally a copy of the published register. Each check has a name and reports the event
+//! at which it failed. `tests/verify_export.py` does the same without any code of this crate, and a
+//! test compares the results of the two.
 
 mod chain;
 pub mod command;
@@ -24,15 +24,15 @@ use report::{Check, Kind, Report};
 pub use sealed::Memory;
 use sealed::{NO_CHECKPOINT, Told};
 
-/// What the reader brings along.
+/// The trust anchors and other inputs of the user.
 #[derive(Clone, Debug, Default)]
 pub struct Trust {
-    /// Keys of the register, and of its receipts. Without any, only the file's own keys are left, and
-    /// a file by anybody can hold.
+    /// Trusted keys of the register, and of its receipts. If empty, the file's own keys are used, and
+    /// a file by any third party can pass.
     pub keys: Vec<VerifierKey>,
-    /// Keys of witnesses; the file's own if there are none.
+    /// Trusted keys of witnesses; if empty, the file's own are used.
     pub witnesses: Vec<VerifierKey>,
-    /// How many of them must have countersigned; all of one's own, or what the file says, if not set.
+    /// How many witnesses must have cosigned. If `None`: all in `witnesses`, or the file's quorum.
     pub quorum: Option<usize>,
     /// The checkpoint seen last.
     pub memory: Memory,
@@ -40,16 +40,16 @@ pub struct Trust {
     pub register: Option<Mirror>,
 }
 
-/// What a file turned out to hold.
+/// The result of verifying a file.
 #[derive(Clone, Debug)]
 pub struct Verified {
     /// The checks.
     pub report: Report,
-    /// The signed note of the checkpoint that the file carries, for the memory.
+    /// The signed note of the file's checkpoint, to store in the memory.
     pub checkpoint: Option<Vec<u8>>,
 }
 
-/// Checks a file, whichever of the four kinds it is.
+/// Checks a file of any of the four kinds.
 #[must_use]
 pub fn verify(data: &[u8], trust: &Trust) -> Verified {
     if data.starts_with(b"c2sp.org/tlog-proof@v1\n") {
@@ -118,7 +118,7 @@ fn included(report: &mut Report, events: &[Event], checkpoint: Option<&Checkpoin
     report.over(Check::Inclusion, faults, format!("{} in the register", events.len()));
 }
 
-/// Whether later events of the chain were left off: every entry of the register is looked at.
+/// Checks that no later events of the chain were left off: reads every entry of the register.
 fn complete(report: &mut Report, trust: &Trust, events: &[Event], checkpoint: Option<&Checkpoint>) {
     let (Some(mirror), Some(checkpoint), Some(subject)) =
         (&trust.register, checkpoint, events.first().map(Event::subject))
@@ -184,7 +184,7 @@ fn proof(data: &[u8], trust: &Trust) -> Verified {
     Verified { report, checkpoint: Some(note) }
 }
 
-/// The time of receipt in words; the number itself where no calendar has it.
+/// The time of receipt as text; as a number of µs if it is outside the calendar's range.
 fn received_at(entry: &[u8; ENTRY_LEN]) -> String {
     let micros = i64::from_be_bytes(std::array::from_fn(|at| entry[41 + at]));
     chrono::DateTime::from_timestamp_micros(micros)

@@ -1,5 +1,5 @@
-//! The checks of a receipt: that it is the server's promise about just these events, and, with a copy
-//! of the register, that the promise was kept.
+//! The checks of a receipt: that the server has promised exactly these events, and, with a copy of the
+//! register, that the register has them.
 
 use super::json::{Json, Wrong};
 use super::report::{Check, Kind, Report};
@@ -15,7 +15,7 @@ use std::collections::HashSet;
 struct Receipt {
     note: Note,
     name: String,
-    /// Until when the events should be in the register, for a person.
+    /// The time by which the events should be in the register, as text for people.
     due: String,
     count: u64,
     root: Hash,
@@ -76,7 +76,7 @@ fn read(answer: &Json) -> Result<Receipt, Wrong> {
     Ok(Receipt { note, name, due, count, root, leaves })
 }
 
-/// The events that the answer itself lists: those of a harvest, or of a custody event.
+/// The events listed in the response: those of a harvest, or of a custody event.
 fn listed(answer: &Json) -> &[Json] {
     let lists = ["logs", "events"].into_iter().filter_map(|name| answer.member(name)?.list().ok());
     lists.into_iter().next().unwrap_or_default()
@@ -86,7 +86,7 @@ fn hash_of(item: &Json) -> Result<Hash, Wrong> {
     item.member("hash").ok_or_else(|| Wrong::new("an event without its hash"))?.hash()
 }
 
-/// Whether every promised event is in the reader's copy of the register.
+/// Checks that every promised event is in the user's copy of the register.
 fn kept(report: &mut Report, trust: &Trust, leaves: &[Hash]) {
     let Some(mirror) = &trust.register else {
         return report.unchecked(Check::Inclusion, "whether they are in the register: give --register");
@@ -95,7 +95,7 @@ fn kept(report: &mut Report, trust: &Trust, leaves: &[Hash]) {
         Ok(note) => note,
         Err(error) => return report.failed(Check::Inclusion, format!("the register's copy: {error}")),
     };
-    // Without a key of the register among those of receipts the copy is believed as it lies.
+    // If all given keys are for receipts, the signature of the copy's checkpoint is not checked.
     let is_register = |key: &&VerifierKey| !key.name().ends_with("/receipts");
     let keys = trust.keys.iter().filter(is_register).cloned().collect();
     let of_register = Trust { keys, ..trust.clone() };

@@ -1,46 +1,46 @@
-//! What was checked, and how each check came out.
+//! The report: every check with its outcome.
 
 use serde::Serialize;
 use std::fmt;
 
-/// A thing that is checked. The names are stable: programs may compare them.
+/// A check. The names are stable: programs may compare them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Check {
-    /// The file is of a known form, with nothing missing and nothing besides.
+    /// The file is in a known format, without missing or additional members.
     Format,
     /// The checkpoint is signed by the register's key.
     Checkpoint,
-    /// Enough witnesses countersigned the checkpoint.
+    /// Enough witnesses have cosigned the checkpoint.
     Witnesses,
-    /// The checkpoint and the one seen last time are of one history.
+    /// The checkpoint is consistent with the one seen last.
     Memory,
-    /// Every entry is of the version that is known here.
+    /// Every entry has the version that is known here.
     Entry,
-    /// Every entry is of the subject that the file names.
+    /// Every entry has the ref of the file's subject.
     Subject,
-    /// Events run from 1 without a gap.
+    /// Events are numbered from 1 without a gap.
     Sequence,
-    /// Time of receipt never falls.
+    /// The time of receipt never decreases.
     Time,
-    /// Each event follows from the one before it.
+    /// Each event has the hash of the event before it.
     Link,
-    /// Every part that is shown is what was committed to.
+    /// Every disclosed part matches its commitment.
     Parts,
     /// Every entry commits to its three parts.
     Record,
-    /// Every event is in the tree that the checkpoint is of.
+    /// Every event is in the checkpoint's tree.
     Inclusion,
     /// The register has no later event of this chain.
     Complete,
-    /// The receipt is signed by the key of receipts.
+    /// The receipt is signed by a trusted key.
     Receipt,
-    /// The receipt is of these events.
+    /// The receipt is for exactly these events.
     Leaves,
 }
 
 impl Check {
-    /// Its name in the answer's lines and in JSON.
+    /// Its name in the report's lines and in JSON.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -63,20 +63,20 @@ impl Check {
     }
 }
 
-/// How a check came out.
+/// The outcome of a check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
-    /// It holds.
+    /// The check passed.
     Ok,
-    /// It does not hold, or what was asked for could not be shown.
+    /// The check failed, or a requested check could not be made.
     Failed,
-    /// Nothing was given to check it with, or nothing asked for it.
+    /// The input for the check was not given.
     Unchecked,
 }
 
 impl Outcome {
-    /// The word of the answer's line.
+    /// The word in the report's line.
     #[must_use]
     pub const fn word(self) -> &'static str {
         match self {
@@ -87,20 +87,20 @@ impl Outcome {
     }
 }
 
-/// One line of the answer.
+/// One line of the report.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Line {
-    /// What was checked.
+    /// The check.
     pub check: Check,
-    /// The event that it failed at, from 1; nothing where it is about the whole file.
+    /// The event at which it failed, from 1; `None` if the line is about the complete file.
     pub event: Option<usize>,
-    /// How it came out.
+    /// The outcome.
     pub outcome: Outcome,
-    /// What was found, for a person.
+    /// Details for people.
     pub detail: String,
 }
 
-/// What a file turned out to be.
+/// The kind of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Kind {
@@ -108,20 +108,20 @@ pub enum Kind {
     Export,
     /// A tlog-proof of one entry.
     Proof,
-    /// An answer to a write, with its receipt.
+    /// The response to a write, with its receipt.
     Receipt,
     /// A bare checkpoint.
     Checkpoint,
 }
 
-/// Everything that was checked, in order.
+/// All checks of a file, in order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Report {
-    /// What the file is.
+    /// The kind of the file.
     pub kind: Kind,
-    /// One or more lines a check: one if it holds, one an event if it does not.
+    /// One line for each check that passed; for a failed one, a line for each failing event.
     pub lines: Vec<Line>,
-    /// Whether a signature was checked with a key that the reader brought along.
+    /// Whether a signature was verified with a key that the user trusts.
     pub trusted: bool,
 }
 
@@ -136,7 +136,7 @@ impl Report {
         self.lines.iter().all(|line| line.outcome != Outcome::Failed)
     }
 
-    /// The first event that a check failed at.
+    /// The first event at which a check failed.
     #[must_use]
     pub fn first_event(&self) -> Option<usize> {
         let failed = self.lines.iter().filter(|line| line.outcome == Outcome::Failed);
@@ -159,7 +159,7 @@ impl Report {
         self.line(check, Outcome::Failed, Some(event), detail.into());
     }
 
-    /// A line for each event at fault, or one that says `ok`.
+    /// A failed line for each event in `faults`, or one `ok` line if there are none.
     pub(super) fn over(&mut self, check: Check, faults: Vec<(usize, String)>, ok: impl Into<String>) {
         if faults.is_empty() {
             self.ok(check, ok);
@@ -173,7 +173,7 @@ impl Report {
         self.lines.push(Line { check, event, outcome, detail });
     }
 
-    /// The answer as one JSON object: `kind`, `valid`, `trusted`, `checks`.
+    /// The report as one JSON object: `kind`, `valid`, `trusted`, `checks`.
     #[must_use]
     pub fn to_json(&self) -> serde_json::Value {
         serde_json::json!({"kind": self.kind, "valid": self.holds(), "trusted": self.trusted, "checks": self.lines})
@@ -181,8 +181,8 @@ impl Report {
 }
 
 impl fmt::Display for Report {
-    /// A line a check, then what follows from them. Whatever came out of the file is made harmless
-    /// for a terminal.
+    /// The lines of the checks, then the verdict. Control characters, which may come from the file, are
+    /// replaced, so that they cannot reach a terminal.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for Line { check, event, outcome, detail } in &self.lines {
             write!(f, "{:<12} {:<11} ", outcome.word(), check.name())?;
@@ -200,10 +200,10 @@ impl fmt::Display for Report {
     }
 }
 
-/// Said where everything fits together, and nothing says by whom it was made.
+/// The verdict if no check failed, but no trusted key was used.
 const UNTRUSTED: &str = "\
-Sound in itself. Who signed it was not checked with a key of yours: anybody can make such a file with
-keys of his own. Give --trust with the register's key, taken from somewhere else than this file.
+Sound in itself. The signature was not checked with a key that you trust: anyone can make such a file
+with keys of their own. Give --trust with the register's key, from a source other than this file.
 ";
 
 fn harmless(text: &str) -> String {

@@ -1,5 +1,5 @@
-//! The checks of a checkpoint: who signed it, who countersigned it, and whether it goes on from the
-//! one that was seen last.
+//! The checks of a checkpoint: its signature, its cosignatures, and consistency with the checkpoint
+//! seen last.
 
 use super::Trust;
 use super::report::{Check, Report};
@@ -8,18 +8,18 @@ use crate::evidence::tlog::note::NoteError;
 use crate::evidence::tlog::tree::is_consistent;
 use crate::evidence::tlog::{Checkpoint, Note, VerifierKey};
 
-/// What a file itself says about whom to believe: for readers who know nobody.
+/// The keys, quorum and proof in the file itself, used where the user has given none.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Told<'a> {
     pub keys: &'a [VerifierKey],
     pub witnesses: &'a [VerifierKey],
     pub quorum: usize,
-    /// A proof from the tree of so many leaves to the checkpoint's.
+    /// A size, and a consistency proof from the tree of that size to the checkpoint's tree.
     pub consistency: Option<(u64, &'a [Hash])>,
 }
 
-/// Adds the lines `checkpoint`, `witnesses` and `memory`. Answers what the checkpoint says if it can
-/// be read at all, so that the rest can be checked against it.
+/// Adds the lines `checkpoint`, `witnesses` and `memory`. Returns the checkpoint if it can be parsed,
+/// even if a check has failed, so that the other checks can use it.
 pub(super) fn check(report: &mut Report, trust: &Trust, note: &[u8], told: Told<'_>) -> Option<Checkpoint> {
     let parsed = Note::parse(note).map_err(|error| error.to_string());
     let parsed = parsed.and_then(|note| match Checkpoint::parse(note.text()) {
@@ -129,13 +129,13 @@ fn memory(report: &mut Report, trust: &Trust, checkpoint: &Checkpoint, told: Tol
     }
 }
 
-/// The checkpoint that was seen last.
+/// The checkpoint seen last.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Memory {
-    /// Nothing is remembered.
+    /// No memory is used.
     #[default]
     None,
-    /// There is a place to remember it, still empty.
+    /// There is no checkpoint in the memory yet.
     Fresh,
     /// The signed note.
     Seen(Vec<u8>),
