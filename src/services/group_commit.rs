@@ -1,13 +1,14 @@
-//! Plain events of many postings in one transaction.
+//! Group commit: batchable events of many write requests in one transaction.
 //!
-//! Most of what a custody event costs is not its rows: it is the statements around them and the wait for
-//! the disk. So postings that come at the same time share them, and go to the database in two statements
-//! between BEGIN and COMMIT, whatever their number.
+//! Most of the cost of a custody event is not its rows but the statements around them and the wait for the
+//! disk. So concurrent requests share these costs: a batch of any size takes two statements between BEGIN
+//! and COMMIT, and up to three more (organisations named by BIN, past parties, stored responses).
 //!
-//! Only what plainly goes through is taken: no correction and no new seal, logs that nobody holds, a
-//! caller who has a part in them, no fault, nothing unusual, no name that was given before. Whatever is
-//! anything else is left, and nothing of it is written; [`crate::timber::custody::record::record`] makes of it what it is,
-//! in a transaction of its own. So no rule stands here, and no posting waits for another's locks.
+//! Only requests that would succeed without findings are grouped: no correction, no new seal and no device,
+//! logs that no other transaction has locked, a caller with access to them by their rows, no errors, and no
+//! operation id or idempotency key that was used before. Any other request is left out, and nothing of it is
+//! written; [`super::record::record`] handles it in a transaction of its own. So all rules stay in `record`,
+//! and no request waits for another's locks.
 
 use crate::base::clock::Clock;
 use crate::base::error::{At, Result};
@@ -30,38 +31,38 @@ use chrono::{DateTime, Utc};
 use std::collections::{HashMap, HashSet};
 use uuid::Uuid;
 
-/// A posting that may go with others.
+/// A write request that may be batched.
 #[derive(Clone, Copy)]
 pub struct Posting<'p> {
-    /// Who posts.
+    /// The caller.
     pub caller: &'p Caller,
-    /// What.
+    /// The request's body.
     pub request: &'p NewCustodyEvent,
     /// Its fingerprint.
     pub fingerprint: &'p [u8; 32],
-    /// The client's idempotency key, and the lock that stands for it.
+    /// The client's idempotency key, and the number of its advisory lock.
     pub key: Option<(&'p str, i64)>,
 }
 
-/// Logs of a posting that goes with others, at most: one of a whole pile has enough to do of its own.
+/// Maximum number of logs in a batchable request; a larger one has enough rows for its own transaction.
 pub const MOST_LOGS: usize = 100;
 
-/// Whether a posting may go with others, as far as it says itself.
+/// Whether a request may be batched, judging by the request alone.
 #[must_use]
 pub fn is_plain(request: &NewCustodyEvent) -> bool {
     let special = matches!(request.r#type, EventType::Corrected | EventType::SealReplaced);
     !special && request.device.is_none() && request.logs.len() <= MOST_LOGS
 }
 
-/// What a posting makes, once it is committed.
+/// The result of one request, valid once it is committed.
 pub struct Made {
-    /// What to answer.
+    /// The response.
     pub answer: CustodyAnswer,
-    /// Its events.
+    /// Its events, as leaves of the transparency log.
     pub leaves: Leaves,
 }
 
-/// Postings that go through, decided under lock and not yet stored.
+/// The accepted requests of a batch, decided under lock and not yet stored.
 #[derive(Default)]
 pub struct Together {
     events: Rows<'static>,
@@ -81,11 +82,11 @@ struct Operations {
 }
 
 impl Together {
-    /// Locks what is free and decides; what each posting makes, in their order, nothing for those that
-    /// are left.
+    /// Locks the logs that are free and decides each request. Returns their results in order; `None` for each
+    /// request that is left out.
     ///
     /// # Errors
-    /// The database's own, and rows that cannot be.
+    /// Database errors and corrupt rows.
     pub async fn decide(
         tx: &mut Tx<'_>,
         postings: &[Posting<'_>],
@@ -102,21 +103,21 @@ impl Together {
             spans.push(first..wanted.len());
         }
         let mut rows: HashMap<usize, LogRow> = lock_free(tx, wanted).await?.into_iter().collect();
-        // Read behind the locks, as for one posting alone.
+        // Read after taking the locks, as for a single request.
         let mut together = Self { now: clock.now(), ..Self::default() };
         let mut taken = HashSet::new();
         let mut made = Vec::with_capacity(postings.len());
         for (posting, span) in postings.iter().zip(spans) {
             let rows: Vec<LogRow> = span.filter_map(|place| rows.remove(&place)).collect();
             let whole = rows.len() == posting.request.logs.len();
-            // A log of two postings, or twice in one, goes with the first.
+            // A log in two requests goes to the first. A request that names a log twice is left out.
             let free = whole && rows.iter().all(|row| taken.insert(row.id));
             made.push(if free { together.take(posting, rows, &known) } else { None });
         }
         Ok((together, made))
     }
 
-    /// Adds a posting, if it goes through.
+    /// Adds a request, if it succeeds without findings.
     fn take(&mut self, posting: &Posting<'_>, rows: Vec<LogRow>, known: &Organizations) -> Option<Made> {
         let Posting { caller, request, fingerprint, .. } = posting;
         let mut faults = Faults::default();
@@ -171,23 +172,24 @@ impl Together {
         Made { answer: CustodyAnswer { operation_id: operation, events, findings: Vec::new() }, leaves }
     }
 
-    /// When they were received.
+    /// When the batch's events were received.
     #[must_use]
     pub fn now(&self) -> DateTime<Utc> {
         self.now
     }
 
-    /// Whether no posting goes through.
+    /// Whether no request was accepted.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.operations.operation.is_empty()
     }
 
-    /// Stores all of it, and the answers that are kept, in one statement; in one more each if a log leaves
-    /// somebody, and if an answer is kept.
+    /// Stores the batch in one statement; one more if there are new past parties, and one more if responses
+    /// are stored under idempotency keys.
     ///
     /// # Errors
-    /// The database's own: among them, that a name was given in the meantime.
+    /// Database errors; among them a unique violation if an operation id or idempotency key was used in the
+    /// meantime.
     pub async fn store(self, tx: &mut Tx<'_>, kept: Vec<Kept>) -> Result<()> {
         let Self { events, logs, past, operations, now } = self;
         let stored = sqlx::query_file!(
@@ -235,7 +237,7 @@ impl Together {
 }
 
 impl Posting<'_> {
-    /// The lock that stands for the client's name of the posting, if it gave one.
+    /// The client's operation id and the number of its advisory lock, if the client sent one.
     fn operation(&self) -> Option<(&OperationId, i64)> {
         let id = self.request.operation_id.as_ref()?;
         Some((id, operation::lock_of(self.caller.organization, *id)))
@@ -249,7 +251,7 @@ impl Posting<'_> {
     }
 }
 
-/// Names of postings, of which a second one of the same name is not new.
+/// Operation ids and idempotency keys of a batch; a second request with the same one is left out.
 #[derive(Default)]
 struct Names<'p> {
     operations: HashSet<(OrganizationId, OperationId)>,
@@ -266,8 +268,8 @@ impl<'p> Names<'p> {
     }
 }
 
-/// How much of a log the caller may see, as far as its row tells; whether he had a part in it before is
-/// asked elsewhere.
+/// The caller's access to a log as far as the log's row shows it. Past parties are not in that row; `record`
+/// looks them up.
 fn sight(caller: &Caller, row: &LogRow) -> Option<Sight> {
     let me = caller.organization;
     if caller.is(Role::Inspector) || row.state.concerns(me) {

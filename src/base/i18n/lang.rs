@@ -1,12 +1,12 @@
-//! The three languages: which one a visitor gets, and how each writes numbers, dates and times.
+//! The three languages: how a visitor's language is chosen, and how each writes numbers, dates and times.
 
 use chrono::{DateTime, Datelike as _, FixedOffset, NaiveDate, Utc};
 use rust_decimal::Decimal;
 
-/// A language of the pages and of the public answer.
+/// A language of the pages and of the public check.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Lang {
-    /// Kazakh, in Cyrillic letters; what a visitor gets who asks for nothing we have.
+    /// Kazakh, in Cyrillic letters; the default if the visitor prefers none of ours.
     #[default]
     Kk,
     /// Russian.
@@ -85,22 +85,24 @@ impl Lang {
         }
     }
 
-    /// The language of a tag such as `ru`, `RU` or `ru-KZ`; nothing if it is not one of ours.
+    /// The language of a tag such as `ru`, `RU` or `ru-KZ`; `None` if it is not one of ours.
     #[must_use]
     pub fn from_tag(tag: &str) -> Option<Self> {
         let primary = tag.split(['-', '_']).next().unwrap_or(tag);
         Self::ALL.into_iter().find(|lang| lang.code().eq_ignore_ascii_case(primary))
     }
 
-    /// What a visitor gets: by the query's `lang`, else by `Accept-Language` (RFC 9110, 12.5.4), else Kazakh.
+    /// The visitor's language: by the query's `lang`, else by `Accept-Language` (RFC 9110, 12.5.4), else
+    /// Kazakh.
     ///
-    /// Never fails: a tag we do not have, or a header that cannot be read, is passed over.
+    /// Never fails: an unknown tag, or a header that cannot be parsed, is ignored.
     #[must_use]
     pub fn choose(query: Option<&str>, accept_language: Option<&str>) -> Self {
         query.and_then(Self::from_tag).or_else(|| accept_language.and_then(preferred)).unwrap_or_default()
     }
 
-    /// A decimal as the language writes it, without trailing zeros: `0,33` in Kazakh and Russian, `0.33` in English.
+    /// A decimal as the language writes it, without trailing zeros: `0,33` in Kazakh and Russian, `0.33` in
+    /// English.
     #[must_use]
     pub fn decimal(self, value: Decimal) -> String {
         let text = value.normalize().to_string();
@@ -111,7 +113,7 @@ impl Lang {
     }
 
     /// A date in words: `2026 жылғы 3 қазан`, `3 октября 2026 г.`, `3 October 2026`.
-    /// Day and month stay together on one line.
+    /// No-break spaces keep day and month on one line.
     #[must_use]
     pub fn date(self, date: NaiveDate) -> String {
         let (year, day) = (date.year(), date.day());
@@ -138,7 +140,7 @@ impl Lang {
     }
 }
 
-/// The language of ours that an `Accept-Language` header likes best; of equals the first.
+/// Our language with the highest weight in an `Accept-Language` header; among equals the first.
 fn preferred(header: &str) -> Option<Lang> {
     let mut best: Option<(u16, Lang)> = None;
     for range in header.split(',') {

@@ -1,6 +1,6 @@
-//! The sentences of the house in three languages, from `locales/`, compiled in.
+//! The sentences of the pages and of the public check in three languages, from `locales/`, compiled in.
 //!
-//! A key that is missing shows as `⟦key⟧`; tests see to it that no page ever does.
+//! A missing key shows as `⟦key⟧`; tests check that no page contains one.
 
 use super::Lang;
 use fluent_templates::{LanguageIdentifier, fluent_bundle::FluentValue, langid, static_loader};
@@ -11,13 +11,13 @@ static_loader! {
     static LOCALES = {
         locales: "./locales",
         fallback_language: "kk",
-        // Isolating marks are for mixed directions of writing; ours all run left to right, and the
-        // JSON answer should hold no invisible characters. Pages isolate strangers' text with <bdi>.
+        // Isolation characters are for mixed directions of writing; our languages are all left to right, and
+        // the JSON response should contain no invisible characters. Pages isolate untrusted text with <bdi>.
         customise: |bundle| bundle.set_use_isolating(false),
     };
 }
 
-/// What may be put into a sentence: a text, or a number that chooses the plural.
+/// A value in a sentence: a text, or a number that selects the plural form.
 pub type Value<'a> = FluentValue<'a>;
 
 const KK: LanguageIdentifier = langid!("kk");
@@ -36,14 +36,14 @@ pub fn say_with(lang: Lang, key: &str, values: &[(&str, Value<'_>)]) -> String {
     find(lang, key, values).unwrap_or_else(|| format!("⟦{key}⟧"))
 }
 
-/// The sentence `{family}-{word}`, or `{family}-other` for a word that came after this page was written.
+/// The sentence `{family}-{word}`, or `{family}-other` for a word that has no sentence of its own yet.
 #[must_use]
 pub fn say_word(lang: Lang, family: &str, word: &str) -> String {
     find(lang, &format!("{family}-{word}"), &[]).unwrap_or_else(|| say(lang, &format!("{family}-other")))
 }
 
-/// Sentences without values, once they were looked up: most of what pages say, and as many
-/// as the files have, since only what is found is kept.
+/// Cache of the sentences without values, which are most of a page's text. It cannot hold more than the
+/// files do, since only existing keys are inserted.
 static PLAIN: [RwLock<BTreeMap<Box<str>, Box<str>>>; 3] = [const { RwLock::new(BTreeMap::new()) }; 3];
 
 fn find(lang: Lang, key: &str, values: &[(&str, Value<'_>)]) -> Option<String> {
@@ -51,7 +51,7 @@ fn find(lang: Lang, key: &str, values: &[(&str, Value<'_>)]) -> Option<String> {
         return look_up(lang, key, values);
     }
     let plain = &PLAIN[lang as usize];
-    // A map of texts is whole whoever died beside it.
+    // A poisoned lock is harmless: an entry is inserted completely or not at all.
     if let Some(text) = plain.read().unwrap_or_else(PoisonError::into_inner).get(key) {
         return Some(text.as_ref().to_owned());
     }
@@ -68,9 +68,9 @@ fn look_up(lang: Lang, key: &str, values: &[(&str, Value<'_>)]) -> Option<String
     };
     let values: HashMap<&str, Value<'_>> =
         values.iter().map(|(name, value)| (*name, value.clone())).collect();
-    // No fallback to another language: half a page in a foreign tongue is worse than a failing test.
+    // No fallback to another language: a page in two languages is worse than a failing test.
     let text = LOCALES.lookup_single_language(id, key, Some(&values)).ok()?;
-    // Long sentences are wrapped in the files; nobody wants the line breaks.
+    // Long sentences are wrapped in the files; the line breaks are not part of the text.
     Some(text.replace('\n', " "))
 }
 
@@ -95,7 +95,8 @@ mod tests {
         ),
     ];
 
-    /// The names of the values, and the cases a sentence tells apart (but for the plural's, which are a language's own).
+    /// The names of the values, and the cases a sentence distinguishes (except plural forms, which depend
+    /// on the language).
     fn inputs(pattern: &Pattern<&str>, into: &mut BTreeSet<String>) {
         for element in &pattern.elements {
             let PatternElement::Placeable { expression } = element else { continue };
@@ -124,7 +125,7 @@ mod tests {
                     let mut values = BTreeSet::new();
                     inputs(message.value.as_ref().unwrap(), &mut values);
                     let twice = all.insert(message.id.name.to_owned(), values);
-                    assert!(twice.is_none(), "{} is said twice in {lang:?}", message.id.name);
+                    assert!(twice.is_none(), "{} is defined twice in {lang:?}", message.id.name);
                 }
             }
         }

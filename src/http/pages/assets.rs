@@ -1,5 +1,5 @@
-//! The style sheet and the icon, compiled in, under names that hold a hash of their content:
-//! a browser may keep them for a year, and a new release is a new name.
+//! The style sheet and the icon, compiled in, under names that contain a hash of their content: a browser
+//! may cache them for a year, and changed content gets a new name.
 
 use axum::{
     extract::Path,
@@ -44,8 +44,8 @@ pub fn icon_path() -> String {
     ICON.path()
 }
 
-/// `GET /assets/{file}`: the file, to be kept for a year; or a bare 404, which the router turns
-/// into its problem document.
+/// `GET /assets/{file}`: the file, cacheable for a year; or a bare 404, which the router turns into its
+/// problem document.
 pub async fn get_asset(Path(file): Path<String>) -> Response {
     let Some(asset) = [&STYLE, &ICON].into_iter().find(|asset| asset.name == file) else {
         return StatusCode::NOT_FOUND.into_response();

@@ -1,8 +1,8 @@
-//! What people see in a browser: the start page, the form, the answer of a check, errors.
+//! The HTML pages: start page, form, result of a check, public register, errors.
 //!
-//! Pages are pure functions from facts to HTML. They carry no script and no inline style, ask
-//! nothing of any other host, and read top-down: verdict first. Strangers' text is escaped by the
-//! templates and isolated by `<bdi>`.
+//! Pages are pure functions from data to HTML. They contain no script and no inline style, load nothing
+//! from any other host, and show the verdict first. Untrusted text is escaped by the templates and isolated
+//! by `<bdi>`.
 
 pub mod assets;
 pub mod problems;
@@ -17,7 +17,7 @@ pub use view::{
 /// The headers that every page needs, names in lower case: the router sets them on HTML answers.
 ///
 /// The policy allows our own style sheet, images and form, and nothing else. `no-store`, because a
-/// verdict is true only when it is given; `vary`, because the language comes from the header.
+/// verdict is valid only at the moment it is given; `vary`, because the language comes from the header.
 pub const PAGE_HEADERS: [(&str, &str); 7] = [
     ("content-type", "text/html; charset=utf-8"),
     (

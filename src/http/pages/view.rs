@@ -1,4 +1,4 @@
-//! From facts to HTML.
+//! Renders data as HTML.
 
 use super::assets;
 use crate::base::i18n::Lang;
@@ -11,7 +11,7 @@ use axum::http::StatusCode;
 use chrono::{DateTime, Utc};
 use std::fmt::Write as _;
 
-/// What every page has: its language and the frame around its content.
+/// The parts of every page: its language and the frame around its content.
 struct Frame {
     lang: Lang,
     style: String,
@@ -36,16 +36,16 @@ impl Frame {
     }
 }
 
-/// Why the form is shown again instead of an answer.
+/// Why the form is shown again instead of a result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FormProblem {
     /// Nothing was entered.
     Empty,
-    /// What was entered can be no part of an address, so nothing can be looked up.
+    /// The input cannot be part of a URL, so nothing can be looked up.
     Unreadable,
 }
 
-/// The form inside a page, with what was entered and what was wrong with it.
+/// The form inside a page, with the text that was entered and the problem with it.
 struct Ask<'a> {
     entered: &'a str,
     problem: Option<String>,
@@ -93,28 +93,28 @@ struct Answer<'a> {
     message: &'a str,
     verdict: &'static str,
     mark: Mark,
-    /// The heading over what the buyer compares, or over what is recorded if there is no use in comparing.
+    /// The values that the buyer compares, or that are recorded if there is no use in comparing.
     compare: Option<Compare>,
     origin: Vec<Row>,
     last: Vec<Row>,
     checks: Vec<Checked<'a>>,
     register: Option<InRegister>,
-    /// Absent when the code could not be read: a slip of the finger is no reason to accuse anybody.
+    /// Absent if the input is not a code: a typing error is no reason for suspicion.
     doubt_title: Option<String>,
-    /// Whether to try again is the first thing to do.
+    /// Whether the advice to try again comes first.
     again_first: bool,
     checked_at: String,
     code: String,
-    /// Where no log is shown to compare with, and the code is not the number itself.
+    /// Set if no log is shown to compare with and the code is not the number itself.
     seal_number: Option<&'a str>,
 }
 
-/// What the register has of the log's newest record.
+/// The log's newest event in the public register.
 struct InRegister {
     line: String,
-    /// Where the proof is.
+    /// URL of the proof.
     proof: String,
-    /// What it is called when it is kept.
+    /// File name for saving the proof.
     file: String,
 }
 
@@ -125,7 +125,7 @@ struct Register {
     now: Option<RegisterNow>,
 }
 
-/// What is published.
+/// The published state of the public register.
 struct RegisterNow {
     line: String,
     origin: String,
@@ -135,7 +135,7 @@ struct RegisterNow {
     receipts: Vec<String>,
 }
 
-/// The shape of the verdict's mark: told apart without colour.
+/// The shape of the verdict's symbol; the shapes differ without colour.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Mark {
     Tick,
@@ -155,7 +155,7 @@ struct Measure {
     picture: &'static str,
     label: String,
     value: String,
-    /// A second name, smaller, and its language.
+    /// A second name, shown smaller, and its language.
     also: Option<(String, &'static str)>,
     hint: Option<String>,
 }
@@ -171,12 +171,12 @@ struct Checked<'a> {
     text: &'a str,
 }
 
-/// The longest code a page repeats, in characters: a marking code has about 130.
+/// Maximum length of a code shown on a page, in characters: a marking code has about 130.
 const SHOWN_CODE: usize = 160;
-/// The longest code that becomes part of an address, in bytes: a Digital Link URL fits several times.
+/// Maximum length of a code that becomes part of a URL, in bytes: several times that of a Digital Link URL.
 const LONGEST_CODE: usize = 1024;
 
-/// `GET /`: what this is, and the form.
+/// `GET /`: what this service does, and the form.
 #[must_use]
 pub fn render_start(lang: Lang) -> String {
     let step = |name: &str| {
@@ -186,7 +186,7 @@ pub fn render_start(lang: Lang) -> String {
     written(&Start { frame: Frame::new(lang), ask: Ask::BLANK, steps })
 }
 
-/// `GET /verify` without a usable `code`: the form, with `problem` and what was `entered` if it was tried.
+/// `GET /verify` without a usable `code`: the form, with the `problem` and the text `entered`, if any.
 #[must_use]
 pub fn render_form(lang: Lang, entered: &str, problem: Option<FormProblem>) -> String {
     let problem = problem.map(|problem| match problem {
@@ -196,10 +196,10 @@ pub fn render_form(lang: Lang, entered: &str, problem: Option<FormProblem>) -> S
     written(&Form { frame: Frame::new(lang), ask: Ask { entered, problem } })
 }
 
-/// `GET /verify?code=…`: where the answer lives, with everything percent-encoded that could mean
-/// something in an address (GS is `%1D`); or why the form is shown again.
+/// `GET /verify?code=…`: the URL of the result, with every character percent-encoded that could have a
+/// meaning in a URL (GS is `%1D`); or the reason to show the form again.
 ///
-/// Dots alone are refused: browsers take `.` and `..`, encoded or not, as steps in a path.
+/// `.` and `..` are refused: browsers treat them, encoded or not, as steps in a path.
 pub fn verify_path(code: &str, lang: Option<Lang>) -> Result<String, FormProblem> {
     let code = code.trim_matches(|c: char| c.is_whitespace() && c != '\u{1d}');
     if code.is_empty() {
@@ -230,7 +230,7 @@ fn path_segment(text: &str) -> String {
     segment
 }
 
-/// An error for people: 404, 429 and 503 have their own sentences, all else one for all.
+/// An error page: 404, 429 and 503 have their own sentences, all other statuses share one.
 /// `retry_after` is in seconds, as in the header of that name.
 #[must_use]
 pub fn error_page(status: StatusCode, lang: Lang, request_id: &str, retry_after: Option<u32>) -> String {
@@ -252,7 +252,7 @@ pub fn error_page(status: StatusCode, lang: Lang, request_id: &str, retry_after:
     })
 }
 
-/// `GET /register`: what the register is, how it stands, and how anybody checks it.
+/// `GET /register`: what the public register is, its present state, and how to check it.
 #[must_use]
 pub fn render_register(lang: Lang, said: Option<&Said>, receipts: &[VerifierKey]) -> String {
     let now = said.map(|said| RegisterNow {
@@ -273,12 +273,12 @@ pub fn render_register(lang: Lang, said: Option<&Said>, receipts: &[VerifierKey]
     written(&Register { frame: Frame::new(lang), now })
 }
 
-/// A number that chooses no plural, digit by digit.
+/// A number as plain digits, without a plural form.
 fn count(number: u64) -> crate::base::i18n::text::Value<'static> {
     number.to_string().into()
 }
 
-/// Who stands behind it.
+/// How many of the witnesses have cosigned.
 fn signed(lang: Lang, k: usize, n: usize) -> String {
     say_with(lang, "register-signed", &[("k", k.into()), ("n", n.into())])
 }
@@ -303,7 +303,7 @@ fn in_register(answer: &Verification, lang: Lang) -> Option<InRegister> {
     })
 }
 
-/// `GET /verify/{code}`: the answer, checked at `now`.
+/// `GET /verify/{code}`: the result of a check made at `now`.
 #[must_use]
 pub fn render_verification(answer: &Verification, lang: Lang, now: DateTime<Utc>) -> String {
     let word = answer.verdict.word(lang);
@@ -315,7 +315,7 @@ pub fn render_verification(answer: &Verification, lang: Lang, now: DateTime<Utc>
         Verdict::Unknown => Mark::Question,
     };
     let again_first = answer.verdict == Verdict::Unknown;
-    // What was mistyped is easier mended than typed anew.
+    // A mistyped code is easier to correct than to type again.
     let ask = Ask { entered: if again_first { &answer.code } else { "" }, problem: None };
     let readable =
         !answer.checks.iter().any(|check| check.code == "format" && check.outcome == Outcome::Fail);
@@ -459,7 +459,8 @@ fn last(log: &VerifiedLog, lang: Lang) -> Vec<Row> {
     rows
 }
 
-/// A code as a page repeats it: separators visible, other control characters replaced, cut if endless.
+/// A code as a page shows it: separators visible, other control characters replaced, truncated after
+/// [`SHOWN_CODE`] characters.
 fn shown(code: &str) -> String {
     let mut shown: String = code
         .chars()
@@ -476,12 +477,12 @@ fn shown(code: &str) -> String {
     shown
 }
 
-/// A template's text. Ours write into memory and call nothing that fails, so the error branch
-/// is only for a defect; it leaves a trace and half a page rather than no answer at all.
+/// Renders a template. Our templates write into memory and call nothing that fails, so only a defect
+/// reaches the error branch; it logs the error and returns the partial page rather than no response.
 fn written(template: &impl Template) -> String {
     let mut page = String::with_capacity(16 * 1024);
     if let Err(error) = template.render_into(&mut page) {
-        tracing::error!(%error, "a page could not be written");
+        tracing::error!(%error, "rendering a page failed");
     }
     page
 }

@@ -1,7 +1,7 @@
-//! The answer of the public check, as `GET /v1/verify/{code}` gives it and as the page shows it.
+//! The response of the public check, as `GET /v1/verify/{code}` returns it and as the page shows it.
 //!
-//! Every answer is made by one of the builders of [`Verification`], one a verdict, so that the
-//! sentences always fit the facts. It names no person, ever: there is no field for one.
+//! Every response comes from one of the builders of [`Verification`], each for one verdict, so that the
+//! sentences always match the facts. It names no person: there is no field for one.
 
 use super::kept::{Kept, Memo};
 use crate::base::error::Invalid;
@@ -13,19 +13,19 @@ use rust_decimal::{Decimal, prelude::ToPrimitive as _};
 use serde::{Serialize, Serializer};
 use utoipa::ToSchema;
 
-/// What a buyer may think of the timber that carries the seal.
+/// The verdict on the timber that carries the seal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
     /// In circulation.
     Valid,
-    /// Processed, exported, sold, destroyed or lost: should not be on offer.
+    /// Processed, exported, sold, destroyed or lost: it should not be on offer.
     Closed,
     /// The seal is void.
     Void,
-    /// The seal is issued, and recorded on no log.
+    /// The seal is issued, but on no log.
     Unused,
-    /// No such seal, a forged code, or nothing that could be read as a code.
+    /// No such seal, a forged code, or input that is not a code.
     Unknown,
 }
 
@@ -52,7 +52,7 @@ impl Verdict {
     }
 }
 
-/// One thing said in three languages.
+/// One text in three languages.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Texts {
     /// In Kazakh.
@@ -64,7 +64,7 @@ pub struct Texts {
 }
 
 impl Texts {
-    /// Says it once in each language.
+    /// Calls `in_language` for each language.
     pub fn of(mut in_language: impl FnMut(Lang) -> String) -> Self {
         Self { kk: in_language(Lang::Kk), ru: in_language(Lang::Ru), en: in_language(Lang::En) }
     }
@@ -80,26 +80,26 @@ impl Texts {
     }
 }
 
-/// Why the verdict is what it is.
+/// The reason for the verdict.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Reason {
     /// Stable code: the state that closed the log, the reason of a void seal, `not-registered`,
-    /// `forged`, or the code of the parser that could not read what was sent.
+    /// `forged`, or the parser's error code for input that is not a code.
     pub code: String,
     /// The reason in words.
     #[serde(flatten)]
     pub text: Texts,
 }
 
-/// How one check came out.
+/// The outcome of one check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
-    /// As it should be.
+    /// The check passed.
     Pass,
-    /// Not as it should be.
+    /// The check failed.
     Fail,
-    /// Could not be checked, or is for the buyer to check.
+    /// It could not be checked, or the buyer has to check it.
     Unknown,
 }
 
@@ -115,26 +115,26 @@ impl Outcome {
     }
 }
 
-/// One thing that was checked.
+/// One check.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Check {
     /// `format`, `signature`, `registered`, `in-circulation` or `compare`. More may come.
     pub code: String,
-    /// How it came out.
+    /// Its outcome.
     pub outcome: Outcome,
     /// The outcome in words.
     #[serde(flatten)]
     pub text: Texts,
 }
 
-/// What the signature of a marking code (its `91` and `92` parts) said.
+/// The result of verifying the signature of a marking code (its `91` and `92` parts).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Signature {
     /// Made with a key of ours, for this code.
     Valid,
-    /// Claims a key of ours, and does not fit.
+    /// Names a key of ours, and does not verify.
     Forged,
-    /// Made with a key we do not know: registered by the operator from elsewhere, or invented.
+    /// Made with a key that we do not know: registered by the operator from elsewhere, or invented.
     UnknownKey,
     /// None was sent: a seal number, or a code without its signature.
     Absent,
@@ -152,18 +152,18 @@ impl Signature {
     }
 }
 
-/// What was asked, once it could be read.
+/// The code that was sent, parsed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Asked {
     /// The code in its plain form: the seal number, or the identification part `01…21…`.
     pub code: String,
     /// The number printed on the seal, if the seal is known: what the buyer compares first.
     pub seal_number: Option<String>,
-    /// What the code's signature said.
+    /// The result of verifying the code's signature.
     pub signature: Signature,
 }
 
-/// A species as both languages of the list name it.
+/// The names of a species in the list.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct SpeciesName {
     /// In Kazakh.
@@ -194,7 +194,7 @@ pub struct VerifiedOrigin {
     pub forestry: String,
 }
 
-/// The last thing that happened to the timber, as coarse as a stranger may know it.
+/// The last event of the timber, in the detail that is public.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct VerifiedEvent {
     /// Type of the event, such as `loaded`.
@@ -207,7 +207,7 @@ pub struct VerifiedEvent {
     pub region: Option<Kept<VerifiedRegion>>,
 }
 
-/// What a stranger may know about the log or stack that carries the seal.
+/// The public data of the log or stack that carries the seal.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct VerifiedLog {
     /// Code of the species, such as `pinus_sylvestris`.
@@ -234,25 +234,26 @@ pub struct VerifiedLog {
     pub felled_on: NaiveDate,
     /// Series and number of the felling ticket.
     pub felling_ticket: String,
-    /// The state now, such as `stored`.
+    /// The present status, such as `stored`.
     pub status: String,
-    /// The organisation that holds it; null if the holder is a sole trader or a farm, whose name is a person's.
+    /// The organisation that holds it; null if the holder is a sole trader or a farm, because that name is a
+    /// person's.
     pub holder_name: Option<String>,
-    /// What happened last.
+    /// The last event.
     pub last_event: VerifiedEvent,
 }
 
-/// The answer of the public check.
+/// The response of the public check.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Verification {
-    /// What to think of it.
+    /// The verdict.
     pub verdict: Verdict,
-    /// The code in its plain form; what was sent, if it could not be read.
+    /// The code in its plain form; the input as it was sent, if it is not a code.
     pub code: String,
     /// The number printed on the seal, if the seal is registered.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub seal_number: Option<String>,
-    /// Why, for every verdict that says no but `unused`, which has only one reason.
+    /// The reason; absent for `valid`, and for `unused`, which has only one possible reason.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<Reason>,
     /// The timber that carries, or for a void seal carried, the seal.
@@ -264,11 +265,11 @@ pub struct Verification {
     /// The verdict in a few plain sentences.
     #[schema(value_type = Texts)]
     pub message: Kept<Texts>,
-    /// Where the newest record of the log is in the public register; null if it is not there yet.
-    /// Absent unless it was asked for.
+    /// Where the newest event of the log is in the public register; null if it is not there yet.
+    /// Absent unless requested.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Registered>)]
-    // Not asked, and asked without a find, are two answers.
+    // Absent means not requested; null means requested and not there.
     pub register: Option<Option<Registered>>,
 }
 
@@ -286,7 +287,7 @@ impl Verification {
         Self::new(Verdict::Valid, asked, None, Some(log), checks, said("message-valid"))
     }
 
-    /// The seal is on timber that has left circulation; its `status` says how.
+    /// The seal is on timber that has left circulation; the log's `status` is the reason.
     #[must_use]
     pub fn closed(asked: Asked, log: VerifiedLog) -> Self {
         let checks = registered(asked.signature, "closed");
@@ -316,8 +317,8 @@ impl Verification {
         Self::new(Verdict::Unused, asked, None, None, checks, said("message-unused"))
     }
 
-    /// The code reads well, and no such seal is registered. If its signature is forged, the
-    /// answer says that instead.
+    /// The code is valid in form, but no such seal is registered. If its signature is forged, the reason is
+    /// `forged` instead.
     #[must_use]
     pub fn not_registered(asked: Asked) -> Self {
         let why = if asked.signature == Signature::Forged { "forged" } else { "not-registered" };
@@ -329,8 +330,8 @@ impl Verification {
         Self::unknown(asked, why, checks)
     }
 
-    /// The code reads well, and its signature claims to be ours and is not: whatever is
-    /// registered under its number, the code is not that seal's.
+    /// The code is valid in form, but forged: whatever is registered under its number, the code does not
+    /// belong to that seal.
     #[must_use]
     pub fn forged(asked: Asked) -> Self {
         let checks = vec![
@@ -341,7 +342,7 @@ impl Verification {
         Self::unknown(Asked { seal_number: None, ..asked }, "forged", checks)
     }
 
-    /// What was sent is neither a seal number nor a marking code, for the parser's reason.
+    /// The input is neither a seal number nor a marking code; `why` is the parser's error.
     #[must_use]
     pub fn unreadable(sent: &str, why: &Invalid) -> Self {
         let family = unreadable_family(why.code);
@@ -384,7 +385,7 @@ impl Verification {
     }
 }
 
-/// The checks of a registered seal whose timber, for the reason `why`, is not in circulation.
+/// The checks of a registered seal on timber that is not in circulation, for the reason `why`.
 fn registered(signature: Signature, why: &'static str) -> Vec<Kept<Check>> {
     vec![
         check("format", Outcome::Pass, "pass"),
@@ -402,14 +403,14 @@ fn check(code: &'static str, outcome: Outcome, how: &'static str) -> Kept<Check>
     })
 }
 
-/// A sentence that takes no values.
+/// A sentence without values.
 fn said(key: &'static str) -> Kept<Texts> {
     static SENTENCES: Memo<&str, Texts> = Memo::new();
     SENTENCES.get(key, |key| Texts::of(|lang| say(lang, key)))
 }
 
-/// The sentence for a parser's code. A code that is not here gets the general sentence:
-/// a buyer is helped by "enter it again", not by the anatomy of an element string.
+/// The sentence for a parser's error code. A code that is not listed gets the general sentence: "enter it
+/// again" helps a buyer, the anatomy of an element string does not.
 fn unreadable_family(code: &str) -> &'static str {
     match code {
         "code-empty" | "seal-number-empty" => "empty",
@@ -430,12 +431,12 @@ fn unreadable_family(code: &str) -> &'static str {
     }
 }
 
-/// A decimal of at most 4 places and 15 digits as a JSON number. Such a decimal goes through a
-/// double and back unchanged, so the digits that are written are the digits that are stored.
+/// A decimal of at most 4 places and 15 digits as a JSON number. Such a decimal is unchanged by conversion
+/// to a double and back, so the digits written are the digits stored.
 fn number<S: Serializer>(value: &Decimal, serializer: S) -> Result<S::Ok, S::Error> {
     match value.to_f64() {
         Some(value) => serializer.serialize_f64(value),
-        None => Err(serde::ser::Error::custom("a decimal beyond every double")),
+        None => Err(serde::ser::Error::custom("decimal outside the range of a double")),
     }
 }
 

@@ -1,4 +1,4 @@
-//! What is said to everybody in the same words: made once, with the JSON that it is written as.
+//! Values that are the same in every response: built once, with their JSON.
 
 use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::ops::Deref;
 use std::sync::{Arc, PoisonError, RwLock};
 
-/// A value with its JSON, which is written again and again. Clones share both.
+/// A value with its serialised JSON, for use in many responses. Clones share both.
 #[derive(Debug)]
 pub struct Kept<T>(Arc<Written<T>>);
 
@@ -18,9 +18,9 @@ struct Written<T> {
 
 impl<T: Serialize> From<T> for Kept<T> {
     /// # Panics
-    /// If the value cannot be JSON: a map whose keys are no texts.
+    /// If the value cannot be JSON: a map with keys that are not strings.
     fn from(value: T) -> Self {
-        let json = serde_json::value::to_raw_value(&value).expect("a value of ours is JSON");
+        let json = serde_json::value::to_raw_value(&value).expect("the value serialises to JSON");
         Self(Arc::new(Written { value, json }))
     }
 }
@@ -53,8 +53,8 @@ impl<T> Serialize for Kept<T> {
     }
 }
 
-/// Everything of a kind that was said so far, by what it is about. It has no bound: what it is about is
-/// one of a few things that the program knows.
+/// A cache of values by key. It has no size limit: the keys are a small fixed set that the program
+/// knows.
 pub(super) struct Memo<K, T>(RwLock<BTreeMap<K, Kept<T>>>);
 
 impl<K: Ord, T: Serialize> Memo<K, T> {
@@ -62,9 +62,9 @@ impl<K: Ord, T: Serialize> Memo<K, T> {
         Self(RwLock::new(BTreeMap::new()))
     }
 
-    /// What is said of `about`; the first time, `make` says it.
+    /// The value for the key `about`; `make` builds it the first time.
     pub(super) fn get(&self, about: K, make: impl FnOnce(&K) -> T) -> Kept<T> {
-        // A map is whole whoever died beside it.
+        // A poisoned lock is harmless: an entry is inserted completely or not at all.
         if let Some(kept) = self.0.read().unwrap_or_else(PoisonError::into_inner).get(&about) {
             return kept.clone();
         }

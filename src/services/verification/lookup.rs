@@ -1,5 +1,5 @@
-//! From a code to its verdict: one statement over primary keys, the same whatever is found, and for
-//! many askers at once.
+//! From codes to verdicts: one statement over unique keys, the same for every verdict, and batched for many
+//! requests.
 
 use super::answer::{
     Asked, Signature, SpeciesName, Texts, Verification, VerifiedEvent, VerifiedLog, VerifiedOrigin,
@@ -20,7 +20,7 @@ use chrono::{DateTime, NaiveDate, Utc};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-/// What is known of one code.
+/// The row for one code.
 #[derive(Debug)]
 pub struct Found {
     key_id: Option<Uuid>,
@@ -49,7 +49,7 @@ pub struct Found {
     holder_kind: Option<OrganizationKind>,
 }
 
-/// Codes to look up, taken apart for SQL, at least one; and the token that came with them.
+/// Codes to look up, split into columns for SQL, at least one; and the token sent with them.
 #[derive(Debug, Default)]
 pub struct Sought {
     numbers: Vec<Option<String>>,
@@ -76,7 +76,7 @@ impl Sought {
 }
 
 impl Question for Sought {
-    /// Nothing, if the token is bad.
+    /// `None` if the token is not valid.
     type Answer = Option<Vec<Found>>;
 
     fn cost(&self) -> usize {
@@ -228,8 +228,8 @@ impl Found {
         }))
     }
 
-    /// A signature that is ours and does not fit; or one of strangers, which we cannot check but by
-    /// comparing, and which is not the one that this seal was registered with.
+    /// True if the signature names a key of ours and does not verify. Also true if it names an unknown key,
+    /// which allows only a comparison, and the code differs from the one that this seal was registered with.
     fn is_forged(&self, code: &Code, signature: Signature) -> bool {
         match (code, signature) {
             (_, Signature::Forged) => true,

@@ -1,4 +1,4 @@
-//! The public check of a seal: what a buyer without an account is told.
+//! The public check of a seal, for buyers without an account.
 
 pub mod answer;
 pub mod kept;

@@ -1,6 +1,5 @@
-//! Corrections: they add, never edit. A correction sets values that were recorded
-//! wrongly, or reverses the last event that changed the log's state; the balance of
-//! the ticket's lines is checked again.
+//! Corrections: appended events, never edits. A correction replaces values that were recorded wrongly, or
+//! reverses the last event that changed the log's state; the balance of the ticket's lines is checked again.
 
 use super::record::{Recorder, Sight, pointer};
 use super::request::Correction;
@@ -24,21 +23,21 @@ use chrono::{DateTime, TimeDelta, Utc};
 use std::collections::HashMap;
 use uuid::Uuid;
 
-/// For so long the recorder may correct itself; afterwards an inspector does.
+/// How long an organisation may correct its own event; after that only an inspector may.
 pub const OWN_CORRECTION: TimeDelta = TimeDelta::hours(72);
 
 /// One stored event with its content.
 #[derive(Clone, Debug)]
 pub struct ChainEvent {
-    /// When the server took it.
+    /// When the server received it.
     pub received_at: DateTime<Utc>,
     /// Its hash.
     pub hash: Hash,
-    /// What it says.
+    /// Its content.
     pub content: Content,
 }
 
-/// The whole chains of logs by their contents.
+/// The complete chains of logs, with parsed contents.
 pub(super) async fn chains(tx: &mut Tx<'_>, logs: &[LogId]) -> Result<HashMap<LogId, Vec<ChainEvent>>> {
     let ids: Vec<Uuid> = logs.iter().map(|log| log.0).collect();
     let rows = sqlx::query!(
@@ -61,7 +60,7 @@ pub(super) async fn chains(tx: &mut Tx<'_>, logs: &[LogId]) -> Result<HashMap<Lo
     Ok(chains)
 }
 
-/// What a correction needs before the log is locked: its ticket with the lines under lock.
+/// What a correction is decided on: the log's ticket with its lines under lock, and the log's chain.
 pub(super) struct Prepared {
     ticket: TicketForHarvest,
     chain: Vec<ChainEvent>,
@@ -78,7 +77,7 @@ pub(super) async fn prepare(tx: &mut Tx<'_>, log: LogId) -> Result<Prepared> {
     Ok(Prepared { ticket, chain })
 }
 
-/// A correction that may be made.
+/// An accepted correction, not yet stored.
 pub(crate) struct Decision {
     corrects: Corrects,
     reverse: bool,
@@ -89,14 +88,14 @@ pub(crate) struct Decision {
     ticket: TicketId,
 }
 
-/// What it sets, resolved.
+/// The values that it sets, resolved.
 struct Set {
     correction: Correction,
     line: Option<LineId>,
     table: Option<(String, String)>,
 }
 
-/// Decides on a correction; every reason against it goes into `faults`.
+/// Decides on a correction; adds every reason against it to `faults`.
 pub(super) fn decide(
     prepared: &Prepared,
     recorder: &Recorder<'_>,
@@ -112,14 +111,14 @@ pub(super) fn decide(
             && recorder.now - event.received_at <= OWN_CORRECTION
     };
     let Some(target) = target.filter(|event| recorder.caller.is(Role::Inspector) || own(event)) else {
-        // Who sees only what was is told the same of what is not there as of what is not his: from the
-        // difference he could count the events since.
+        // A past party gets the same error for a missing event as for someone else's, so it cannot count
+        // later events.
         if target.is_none() && sight == Sight::Whole {
             let detail = format!("The log has events 1 to {}.", prepared.chain.len());
             faults.wrong.push(Entry::new(pointer("/corrects"), "unknown-event", detail));
         } else {
             let detail =
-                "Who recorded the event may correct it within 72 hours; afterwards an inspector does.";
+                "An event is corrected by its recorder within 72 hours, after that only by an inspector.";
             faults.conflict.push(Entry::new(pointer("/corrects"), "correction-not-yours", detail));
         }
         return None;
@@ -218,7 +217,7 @@ fn resolve(
                 let id = balance.id(index);
                 if id != state.line || volume != old {
                     balance.unmark(state.line, old);
-                    // Less than before never exceeds, whatever the line holds.
+                    // A smaller volume is never refused, even on a line that is over its limit.
                     if id != state.line || volume > old {
                         faults.conflict.extend(balance.mark(index, volume, || pointer("/set/volume_m3")));
                     } else {
@@ -228,7 +227,7 @@ fn resolve(
                 line = (id != state.line).then_some(id);
             }
         }
-        // What the harvest said already was judged then.
+        // Unchanged values were checked when they were recorded.
         if measured || wood != state.wood || volume != old {
             found.extend(rules::volume_unlike_table(state.kind, state.method, diameter, length, volume));
             found.extend(rules::commercial_as_firewood(state.kind, wood, diameter, length));
@@ -260,19 +259,19 @@ impl Decision {
         business.right_place = correction.place.as_ref().map(super::request::Place::part);
     }
 
-    /// The state that the chain adds up to with this correction at its end.
+    /// The state after the chain with this correction at its end.
     pub(super) fn after(&self, correction: &Content) -> Result<LogState> {
         let mut contents = self.contents.clone();
         contents.push(correction.clone());
         replay(&contents)
     }
 
-    /// What changes on the ticket's lines.
+    /// The changes on the ticket's lines.
     pub(super) fn changes(&self) -> &[(LineId, Volume)] {
         &self.marked.changes
     }
 
-    /// What the rules noticed.
+    /// The findings of the rules.
     pub(super) fn found(&self, log: Option<(LogId, u32)>) -> Vec<Found> {
         let of_log =
             self.found.iter().map(|draft| Found { draft: draft.clone(), log, ticket: Some(self.ticket) });

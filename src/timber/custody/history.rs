@@ -1,8 +1,8 @@
-//! The history of a log as one reader may see it.
+//! The history of a log, limited to what one reader may see.
 //!
-//! Parties of the present and inspectors see every event. Those whose log it was see the events up to
-//! their last. The issuer of the felling ticket sees what was harvested, and what corrected that; of
-//! events in between only what recomputing the hashes takes.
+//! Present parties and inspectors see every event. Past parties see the events up to their last. The
+//! issuer of the felling ticket sees the harvest and its corrections; of the events in between, only what
+//! is needed to recompute the hashes.
 
 use super::state::{LogState, replay};
 use super::telling::{Telling, Told};
@@ -25,37 +25,37 @@ use utoipa::ToSchema;
 /// A log and its events.
 #[derive(serde::Serialize, ToSchema)]
 pub struct LogHistory {
-    /// The log, as `GET /v1/logs/{code}` answers it.
+    /// The log, as `GET /v1/logs/{code}` returns it.
     pub log: LogView,
-    /// Its events in order of receipt, as far as the reader sees.
+    /// Its events in order of receipt, up to the last one that the reader may see.
     pub events: Vec<LogEvent>,
-    /// A long history's room in memory.
+    /// Memory permit of a long history.
     #[serde(skip)]
     room: Option<OwnedSemaphorePermit>,
 }
 
 impl LogHistory {
-    /// Its events alone, and the room that they take.
+    /// Its events alone, and the memory permit that they need.
     #[must_use]
     pub fn into_chain(self) -> (Vec<ShownEvent>, Option<OwnedSemaphorePermit>) {
         (self.events.into_iter().map(|event| event.shown).collect(), self.room)
     }
 }
 
-/// One event of a log. The fields from `type` to `details` are read out of the texts in `parts`, and
-/// null or absent where those are not the reader's to see.
+/// One event of a log. The fields from `type` to `details` are read from the texts in `parts`, and are null
+/// or absent if the reader may not see those parts.
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "describes what is written from the stored texts")]
 struct LogEventShape {
-    /// What it says.
+    /// Its members, read from the parts.
     #[serde(flatten)]
     said: LogEventFields<'static>,
-    /// What proves it.
+    /// The evidence for it.
     #[serde(flatten)]
     evidence: Evidence<'static>,
 }
 
-/// One event of a log, as it is stored until it is answered.
+/// One event of a log, held in its stored form until it is serialised.
 #[derive(Clone)]
 pub struct LogEvent {
     shown: ShownEvent,
@@ -73,15 +73,15 @@ impl Serialize for LogEvent {
 
 described_by!(LogEvent, LogEventShape);
 
-/// What an event of a log says, its organisations named.
+/// The members of a log event, with the names of its organisations.
 pub type LogEventFields<'t> = EventFields<'t, EventType, PartyView>;
 
-/// What has to be read for the history that `sight` leaves `reader`.
+/// Reads the part of the history that `sight` gives `reader` access to.
 ///
 /// # Errors
-/// A stored row that cannot be read.
+/// Database errors; [`Error::Overloaded`]; a stored event that cannot be decoded.
 pub fn query(row: &LogRow, sight: Sight, reader: Reader) -> Result<Telling> {
-    // Not beyond the row that was read before: both answers then tell the same moment.
+    // Not beyond the row that was read before, so that the log and its events describe the same moment.
     let up_to = match sight {
         Sight::Part { until, harvest: false } => until,
         _ => row.head_seq()?,
@@ -127,7 +127,7 @@ fn content(event: &StoredEvent) -> Result<Content> {
     Ok(Content { seq: event.seq, public, business })
 }
 
-/// What the open parts of an event say, its organisations named.
+/// The members of an event's disclosed parts, with the names of its organisations.
 pub(super) fn said<'t>(
     event: &'t StoredEvent,
     open: Openness,
@@ -149,7 +149,7 @@ pub(super) fn said<'t>(
     said.fields(event, event_type, organization)
 }
 
-/// The events whose parts are open, in order.
+/// The seqs of the events with disclosed parts, in order.
 fn opened(events: &[Content], sight: Sight) -> BTreeSet<u32> {
     let harvested = |event: &&Content| match sight {
         Sight::Whole => true,
@@ -158,7 +158,8 @@ fn opened(events: &[Content], sight: Sight) -> BTreeSet<u32> {
     events.iter().filter(harvested).map(|event| event.seq).collect()
 }
 
-/// What the ticket's issuer answers for: the harvest, and corrections of what it said of the timber.
+/// Whether an event is harvest data, which the ticket's issuer is responsible for: the harvest itself, or a
+/// correction of the timber data that it recorded.
 fn is_harvest_data(event: &Content) -> bool {
     let Content { public, business, .. } = event;
     match public.event_type {
@@ -180,7 +181,7 @@ fn is_harvest_data(event: &Content) -> bool {
     }
 }
 
-/// The log as the events that are open leave it.
+/// The log in the state after its disclosed events only.
 fn part_view(
     row: &LogRow,
     events: &[StoredEvent],

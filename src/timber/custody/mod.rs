@@ -1,10 +1,10 @@
-//! Chain of custody: what can happen to a log, what may follow what, how it is
-//! recorded and how it is read.
+//! Chain of custody: the events that a log can have, which event may follow which state, how events are
+//! recorded and how they are read.
 //!
-//! Every write locks the log's row, decides on its state, adds an event behind
-//! its head and stores the new state, in one transaction. Plain events
-//! of many postings share one ([`together`]); whatever is not plain has its own ([`record`]), with
-//! round trips that do not grow with the number of logs: resolve, lock, append, save.
+//! Every write locks the log's row, checks the request against its state, appends an event after the
+//! chain's head and stores the new state, in one transaction. Batchable events of many requests share one
+//! transaction ([`together`]); every other request has its own ([`record`]), with round trips that do not
+//! grow with the number of logs: resolve, lock, append, save.
 
 pub mod correct;
 pub mod harvest;

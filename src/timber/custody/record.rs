@@ -1,9 +1,9 @@
 //! Recording custody events of up to 1,000 logs: all or none.
 //!
-//! Locks, in the house's order: operation id, a corrected log's ticket lines, seals
-//! of a replacement and the old one's batch, then the logs by id. Round trips do not
-//! grow with the number of logs. What is late and comes from a device takes one more:
-//! its logs' chains are read, to see whether it was true to its time.
+//! Lock order: operation id, a corrected log's ticket lines, the seals of a replacement and the old seal's
+//! batch, then the logs by id. The number of round trips does not grow with the number of logs. A late event
+//! from a device takes one more: the chains of its logs are read, to check whether the event was allowed at
+//! the moment it happened.
 
 use super::correct;
 use super::request::{NewCustodyEvent, position_part};
@@ -40,36 +40,36 @@ use uuid::Uuid;
 pub struct RecordedEvent {
     /// The log.
     pub log: LogId,
-    /// Place in its chain.
+    /// Seq in its chain.
     pub seq: u32,
     /// The event's hash.
     pub hash: Hash,
 }
 
-/// What a posting made.
+/// The result of a custody request.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct CustodyAnswer {
-    /// The posting's name.
+    /// The request's operation id.
     pub operation_id: OperationId,
-    /// One event a log, in the order of the posting.
+    /// One event per log, in the order of the request.
     pub events: Vec<RecordedEvent>,
-    /// What looked unusual.
+    /// Findings: what looked unusual.
     pub findings: Vec<Finding>,
 }
 
-/// What recording came to.
+/// The result of recording.
 pub enum Recorded {
-    /// It is new.
+    /// The request is recorded now.
     New(CustodyAnswer),
-    /// The same posting was recorded before.
+    /// The same request was recorded before.
     Before(CustodyAnswer),
 }
 
-/// Records a posting for `caller`.
+/// Records a request of `caller`.
 ///
 /// # Errors
-/// [`Error::Wrong`] for references and values that do not fit, [`Error::Conflict`] for what the
-/// present state refuses; all faults of the posting at once.
+/// [`Error::Wrong`] for invalid references and values, [`Error::Conflict`] for events that the present
+/// state does not allow; all errors of the request at once.
 pub async fn record(
     tx: &mut Tx<'_>,
     caller: &Caller,
@@ -102,7 +102,8 @@ pub async fn record(
     let there: Vec<LogId> = ids.iter().flatten().copied().collect();
     let mut rows: HashMap<LogId, LogRow> =
         lock(tx, &there).await?.into_iter().map(|row| (row.id, row)).collect();
-    // Read behind the locks: a writer that waited did not receive before the one it waited for.
+    // Read after taking the locks: a request that waited must not get an earlier time of receipt than the one
+    // it waited for.
     let now = clock.now();
 
     let recorder = Recorder::new(caller, request, others, request.operation_id.unwrap_or_default(), now);
@@ -141,39 +142,40 @@ pub async fn record(
     if let (Some(seals), Some(plan)) = (&replacement, plans.first())
         && !seals.takes_off(&plan.row.state.seal)
     {
-        // Somebody else replaced it between our reading and our locks, and the seal it bears now is not locked.
+        // Another request replaced the seal between our read and our locks; the present seal is not locked.
         return Err(Error::Stale("log_seal"));
     }
     recorder.write(tx, plans, corrected, replacement, fingerprint).await.map(Recorded::New)
 }
 
-/// A log that passed, under lock.
+/// A log that passed the checks, under lock.
 pub(crate) struct Plan {
     pub(crate) row: LogRow,
     pub(crate) sight: Sight,
-    /// True to its time but late: changes no present state.
+    /// Late, but allowed at the moment it happened: does not change the present state.
     pub(crate) late: bool,
 }
 
-/// Events that are decided, and what each does to its log; nothing of them is stored yet.
+/// Decided events, the new states of their logs and the findings; nothing is stored yet.
 pub(crate) struct Decided {
     pub(crate) drafts: Vec<Draft<'static>>,
     /// Log and state after each.
     pub(crate) afters: Vec<(LogRow, LogState)>,
-    /// What looked unusual.
+    /// The findings.
     pub(crate) found: Vec<Found>,
 }
 
-/// How much of a log the caller may see, and so be told when he is refused.
+/// How much of a log the caller may see, which also limits the details of an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Sight {
-    /// Everything: he has a part in it now, or inspects.
+    /// Everything: the caller is a present party or an inspector.
     Whole,
-    /// What was: he issued its ticket or had a part in it before. Of its present state he learns nothing.
+    /// The past only: the caller issued its ticket or is a past party. Errors reveal nothing of the log's
+    /// present state.
     Past,
 }
 
-/// The other organisations a posting names.
+/// The other organisations that a request names.
 #[derive(Default)]
 pub(crate) struct Others {
     to: Option<OrganizationId>,
@@ -181,7 +183,7 @@ pub(crate) struct Others {
 }
 
 impl Others {
-    /// Looks them up in what is registered of [`named`].
+    /// Looks them up in `known`; adds an error to `faults` for each that is not acceptable.
     pub(crate) fn of(
         caller: &Caller,
         request: &NewCustodyEvent,
@@ -208,7 +210,7 @@ impl Others {
             match known.get(bin.as_str()) {
                 None => faults.wrong.push(unknown("/carrier_bin")),
                 Some((_, roles)) if !roles.contains(&Role::Carrier) => {
-                    let detail = "This organisation is no carrier.";
+                    let detail = "This organisation is not a carrier.";
                     faults.wrong.push(Entry::new(pointer("/carrier_bin"), "not-a-carrier", detail));
                 }
                 Some((id, _)) => others.carrier = Some(*id),
@@ -229,12 +231,12 @@ fn unknown(at: &str) -> Entry {
 /// Registered organisations by BIN.
 pub(crate) type Organizations = HashMap<String, (OrganizationId, Vec<Role>)>;
 
-/// The BINs of other organisations that a posting names.
+/// The BINs of other organisations that a request names.
 pub(crate) fn named(request: &NewCustodyEvent) -> impl Iterator<Item = &Bin> {
     request.to_bin.iter().chain(&request.carrier_bin)
 }
 
-/// Those of the named organisations that are registered; no round trip if none is named.
+/// The registered ones of the named organisations; no round trip if none is named.
 pub(crate) async fn organizations<'b>(
     tx: &mut Tx<'_>,
     named: impl Iterator<Item = &'b Bin>,
@@ -252,10 +254,10 @@ pub(crate) async fn organizations<'b>(
     Ok(rows.into_iter().map(|row| (row.bin, (row.id.into(), row.roles))).collect())
 }
 
-/// Which of the locked logs the caller may see, and how much of each; past parties are looked up once.
+/// The caller's access to each of the locked logs; past parties are looked up in one query.
 ///
-/// Who was carrier or receiver has no part in a log any more. What his device recorded while he had one, and
-/// could not send, is taken from him all the same: `thens` are the states in which it happened.
+/// A former carrier or receiver is no longer a party. An event that its device recorded while it was one,
+/// but could not send, is still accepted: `thens` are the states of the logs when the event happened.
 async fn sights(
     tx: &mut Tx<'_>,
     caller: &Caller,
@@ -287,7 +289,7 @@ async fn sights(
     Ok(sights)
 }
 
-/// Everything about a posting that is the same for all its logs.
+/// The parts of a request that are the same for all its logs.
 pub(crate) struct Recorder<'r> {
     pub(crate) caller: &'r Caller,
     pub(crate) request: &'r NewCustodyEvent,
@@ -313,7 +315,7 @@ impl<'r> Recorder<'r> {
         Self { caller, request, others, operation, asker, now }
     }
 
-    /// The states at the time that the posting claims, of those logs to which it comes late from a device.
+    /// For a late event from a device: the states of the affected logs at the event's stated time.
     async fn states_then(
         &self,
         tx: &mut Tx<'_>,
@@ -338,8 +340,8 @@ impl<'r> Recorder<'r> {
 
     pub(crate) fn check(&self, state: &LogState, sight: Sight, at: At) -> Result<(), Entry> {
         let event = self.request.r#type;
-        // Of who sees only the past it is asked first whether he may: one answer then, whatever the state,
-        // which the table's own order would tell.
+        // For a past party the role is checked first, so that the error is the same in every state. The
+        // table's own order, state first, would reveal the state.
         let verdict = match sight {
             Sight::Past if !has_part(event, state, self.asker) => Err(Refused::NotYours),
             _ => check(event, state, self.asker).and_then(|()| self.check_giver(state)),
@@ -347,7 +349,7 @@ impl<'r> Recorder<'r> {
         verdict.map_err(|refused| {
             let (code, detail) = match refused {
                 Refused::Transition if state.seal_void && !event.rule().with_void_seal => {
-                    ("seal-void", format!("The log's seal is void; `{event}` waits until it is replaced."))
+                    ("seal-void", format!("The log's seal is void; replace it before `{event}`."))
                 }
                 Refused::Transition => {
                     let pending = if state.pending.is_some() { ", with a transfer pending" } else { "" };
@@ -367,7 +369,7 @@ impl<'r> Recorder<'r> {
         })
     }
 
-    /// Holder for possession, owner for ownership, both for both.
+    /// A transfer needs the holder for possession, the owner for ownership, and both in one for both.
     fn check_giver(&self, state: &LogState) -> Result<(), Refused> {
         let of = self.request.of.unwrap_or(TransferOf::Both);
         let passes = self.request.r#type != EventType::Transferred || gives(of, state, self.asker);
@@ -389,7 +391,7 @@ impl<'r> Recorder<'r> {
         }
     }
 
-    /// The parts of one log's event.
+    /// The content of one log's event.
     fn content(
         &self,
         plan: &Plan,
@@ -435,7 +437,7 @@ impl<'r> Recorder<'r> {
         Content { seq: plan.row.head.seq + 1, public, business }
     }
 
-    /// The events of all logs, and what each does to its log.
+    /// The events of all logs, the new states of the logs, and the findings.
     pub(crate) fn decide(
         &self,
         plans: Vec<Plan>,
@@ -546,21 +548,21 @@ impl<'r> Recorder<'r> {
         }
     }
 
-    /// The evidence row is bounded; each field is too, but not all of them together.
+    /// Limits the size of an event's parts. Each field has a limit too, but their sum can exceed this one.
     fn check_size(&self, public: &str, business: &str) -> Result<()> {
         size::check(public, size::PUBLIC_BYTES, &[]).map_err(Error::Wrong)?;
         size::check(business, size::BUSINESS_BYTES, &self.request.texts()).map_err(Error::Wrong)
     }
 }
 
-/// Who has no part in a log any more after an event: its holder, its owner.
+/// The previous holder and owner that are neither holder nor owner after an event.
 pub(crate) fn leaving(before: &LogState, after: &LogState) -> impl Iterator<Item = OrganizationId> {
     let left = |who: &OrganizationId| *who != after.holder && *who != after.owner;
     let owner = Some(before.owner).filter(|owner| *owner != before.holder);
     std::iter::once(before.holder).chain(owner).filter(left)
 }
 
-/// What a posting made of logs, as told when it is repeated.
+/// The result of an earlier request, returned when the request is repeated.
 async fn before(tx: &mut Tx<'_>, id: OperationId, subjects: &[Uuid], seqs: &[i32]) -> Result<CustodyAnswer> {
     let rows = sqlx::query!(
         r#"SELECT event.subject_id, event.seq, event.hash FROM UNNEST($1::uuid[], $2::int[]) WITH ORDINALITY AS made (id, seq, place)

@@ -1,4 +1,4 @@
-//! What a holder, carrier, receiver or inspector posts about logs.
+//! The request body of a custody event, sent by a holder, carrier, receiver or inspector.
 
 use crate::base::error::{At, Entry, Invalid};
 use crate::base::geo::Position;
@@ -16,56 +16,56 @@ use crate::timber::seal::number::SealNumber;
 use crate::timber::wood::species::{Assortment, Grade, Species, Wood};
 
 input! {
-    /// An event of up to 1,000 logs.
+    /// One event for up to 1,000 logs.
     pub struct NewCustodyEvent {
-        /// What happened.
+        /// Type of the event.
         pub r#type: EventType,
-        /// To which logs: seal numbers, identification codes, marking codes or ids.
+        /// The logs: seal numbers, identification codes, marking codes or ids.
         #[schema(value_type = Vec<String>)]
         pub logs: Vec<Code> [1..=1000],
-        /// When, with the local offset.
+        /// When it happened, with the local UTC offset.
         pub occurred_at: Moment,
-        /// Where.
+        /// Where it happened.
         pub place: Option<Place>,
-        /// Where exactly.
+        /// The exact position.
         pub position: Option<Position>,
-        /// Under which document.
+        /// Document that goes with the event.
         pub document: Option<Document>,
         /// Receiver of a transfer.
         pub to_bin: Option<Bin>,
-        /// What a transfer hands over; both if nothing is said.
+        /// What a transfer hands over; `both` by default.
         pub of: Option<TransferOf>,
         /// Carrier, at loading.
         pub carrier_bin: Option<Bin>,
         /// Vehicle, at loading.
         pub vehicle: Option<Text<40>>,
-        /// What an inspector saw, or a note.
+        /// The result of an inspection, or a note.
         pub details: Option<Details>,
         /// The new seal, for `seal_replaced`.
         pub new_seal_number: Option<SealNumber>,
-        /// Why, for `seal_replaced` and `corrected`.
+        /// The reason, for `seal_replaced` and `corrected`.
         pub reason: Option<Text<200>>,
         /// The event to correct, for `corrected`.
         pub corrects: Option<u32>,
-        /// How it is right, for `corrected`.
+        /// The correct values, for `corrected`.
         pub set: Option<Correction>,
-        /// That the corrected event did not happen, for `corrected`.
+        /// True if the corrected event did not happen, for `corrected`.
         pub reverse: Option<bool>,
-        /// The client's name for the posting.
+        /// The client's own id for this request.
         pub operation_id: Option<OperationId>,
-        /// Sent by who records offline.
+        /// The device, if it records offline.
         pub device: Option<Device>,
     }
     => NewCustodyEvent::check;
 
     /// A named place.
     pub struct Place {
-        /// What it is called.
+        /// Its name.
         #[schema(example = "Нижний склад, с. Бородулиха")]
         pub name: Text<100>,
         /// Region.
         pub region: Option<RegionCode>,
-        /// What kind of place it is.
+        /// The kind of place.
         pub kind: Option<PlaceKind>,
     }
 
@@ -79,18 +79,18 @@ input! {
         pub issued_on: Option<LocalDate>,
     }
 
-    /// The device that recorded it, and the number it gave.
+    /// The device that recorded the event, and the number that it assigned.
     pub struct Device {
         /// Its id within the organisation.
         #[schema(example = "tablet-07")]
         pub id: Text<40>,
-        /// A number it gives once.
+        /// A number that the device assigns only once.
         pub seq: i64,
-        /// Its own time.
+        /// The device's own time.
         pub recorded_at: Moment,
     }
 
-    /// What an inspector saw, or a note.
+    /// The result of an inspection, or a note.
     pub struct Details {
         /// Result of an inspection.
         pub outcome: Option<Outcome>,
@@ -100,7 +100,7 @@ input! {
         pub note: Option<Text<150>>,
     }
 
-    /// Measures as an inspector found them.
+    /// Species and measures as observed by an inspector.
     pub struct Observed {
         /// Species.
         #[schema(value_type = Option<String>)]
@@ -111,7 +111,7 @@ input! {
         pub top_diameter_cm: Option<Diameter>,
     }
 
-    /// The right values of what was recorded wrongly.
+    /// The correct values in place of wrongly recorded ones.
     pub struct Correction {
         /// Species.
         #[schema(value_type = Option<String>)]
@@ -145,7 +145,7 @@ impl Correction {
         }
     }
 
-    /// Whether it sets what only a harvest says.
+    /// Whether it sets a value that only a harvest records.
     #[must_use]
     pub fn is_of_harvest(&self) -> bool {
         self.species.is_some()
@@ -209,14 +209,14 @@ impl NewCustodyEvent {
             errors.push(Entry::new(pointer("/details"), "not-for-this-type", detail));
         }
         if (correction || replacement) && self.logs.len() > 1 {
-            let detail = format!("`{event}` is of one log at a time.");
+            let detail = format!("`{event}` applies to one log at a time.");
             errors.refuse_field(node, "logs", Invalid::new("too-many", detail));
         }
     }
 }
 
 impl NewCustodyEvent {
-    /// The free texts, and where they stand.
+    /// The free texts and their locations.
     #[must_use]
     pub fn texts(&self) -> Vec<(At, &str)> {
         let place = self.place.as_ref().map(|place| place.name.as_str());

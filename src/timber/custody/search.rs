@@ -1,4 +1,4 @@
-//! Events of all logs by region, type, time of receipt and recorder, for inspectors.
+//! Search over the events of all logs by region, type, time of receipt and recorder, for inspectors.
 
 use super::history::{LogEventFields, said};
 use crate::base::error::{Error, Result};
@@ -17,12 +17,12 @@ use sqlx::PgConnection;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-/// What is searched for; nothing narrows nothing.
+/// The filters of a search; an absent filter matches every event.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Search {
     /// The region it happened in.
     pub region: Option<Region>,
-    /// What happened.
+    /// The event type.
     pub event_type: Option<EventType>,
     /// Received at this time or later.
     pub from: Option<DateTime<Utc>>,
@@ -32,23 +32,23 @@ pub struct Search {
     pub organization: Option<OrganizationId>,
 }
 
-/// Place of an event among all events, in order of receipt: what a cursor holds.
+/// Position of an event among all events in order of receipt; the content of a page cursor.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub struct Place(DateTime<Utc>, Uuid, i32);
 
-/// An event that was found. Its hashes are recomputed from the log's history.
+/// A matching event. To recompute its hash, read the log's history.
 #[derive(serde::Serialize, ToSchema)]
 struct FoundEventShape<'t> {
     /// The log it is about.
     log: LogId,
-    /// What it says.
+    /// Its members, read from its parts.
     #[serde(flatten)]
     said: LogEventFields<'t>,
     /// Its hash.
     hash: Hash,
 }
 
-/// An event that was found, as it is stored until it is answered.
+/// A matching event, held in its stored form until it is serialised.
 pub struct FoundEvent {
     log: LogId,
     event: StoredEvent,
@@ -65,10 +65,10 @@ impl serde::Serialize for FoundEvent {
 
 described_by!(FoundEvent, FoundEventShape<'static>);
 
-/// A page of events in order of receipt, each with its place. Two round trips.
+/// A page of matching events in order of receipt, each with its cursor position. Two round trips.
 ///
 /// # Errors
-/// Those of the database; a stored event that cannot be read.
+/// Database errors; a stored event that cannot be decoded.
 pub async fn search(
     db: &mut PgConnection,
     reader: Reader,
@@ -105,7 +105,7 @@ pub async fn search(
             seq: u32::try_from(row.seq).map_err(|_| bad("seq"))?,
             received_at: row.received_at,
             hash: Hash::from_slice(&row.hash).ok_or_else(|| bad("hash"))?,
-            // Neither entry nor links are answered here.
+            // The response contains neither the hashed entry nor the link to the previous event.
             prev: Hash::ZERO,
             secret: Secret(row.secret.as_slice().try_into().map_err(|_| bad("secret"))?),
             public: row.public,

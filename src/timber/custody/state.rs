@@ -1,5 +1,5 @@
-//! The present state of a log, as a fold over its events. Table `log` keeps the
-//! result; it can be thrown away and computed again.
+//! The present state of a log, as a fold over its events. Table `log` stores the result, which can be
+//! deleted and recomputed.
 
 use crate::base::error::{Error, Result};
 use crate::base::ids::{LineId, OrganizationId};
@@ -9,14 +9,14 @@ use crate::timber::wood::species::{Assortment, LogKind, MeasurementMethod, Wood}
 use chrono::{DateTime, NaiveDate, Utc};
 use std::collections::BTreeMap;
 
-/// A transfer that waits for its other side.
+/// A transfer that was offered and is not yet accepted, rejected or withdrawn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PendingTransfer {
-    /// Who offered.
+    /// The organisation that offered it.
     pub from: OrganizationId,
-    /// To whom.
+    /// The organisation it is offered to.
     pub to: OrganizationId,
-    /// What.
+    /// What it hands over.
     pub of: TransferOf,
 }
 
@@ -27,13 +27,13 @@ pub struct Last {
     pub event_type: EventType,
     /// Its local day.
     pub on: NaiveDate,
-    /// Its claimed time.
+    /// Its time, as the client stated.
     pub occurred_at: DateTime<Utc>,
     /// The last region that any event named.
     pub region: Option<String>,
 }
 
-/// What the events of a log add up to. Decimals in minimal text form, as hashed.
+/// The state of a log after its events. Decimals in minimal text form, as hashed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogState {
     /// Log or stack.
@@ -56,7 +56,7 @@ pub struct LogState {
     pub volume_m3: String,
     /// Volume by the table, where it covers the piece.
     pub table_volume_m3: Option<String>,
-    /// How the volume was arrived at.
+    /// How the volume was determined.
     pub method: MeasurementMethod,
     /// Local day of the harvest.
     pub felled_on: NaiveDate,
@@ -68,11 +68,11 @@ pub struct LogState {
     pub seal_void: bool,
     /// Status.
     pub status: Status,
-    /// Who has it.
+    /// The organisation that holds it.
     pub holder: OrganizationId,
-    /// Whose it is.
+    /// The organisation that owns it.
     pub owner: OrganizationId,
-    /// Transfer that waits.
+    /// Pending transfer.
     pub pending: Option<PendingTransfer>,
     /// Carrier named at loading, until received.
     pub carrier: Option<OrganizationId>,
@@ -122,7 +122,7 @@ impl LogState {
     }
 
     /// The state after one more event. A correction that reverses an earlier event
-    /// cannot be applied to a state alone: [`replay`] does it from the whole chain.
+    /// cannot be applied to a state alone: [`replay`] applies it from the complete chain.
     pub fn apply(&mut self, event: &Content) -> Result<()> {
         let Content { public, business, .. } = event;
         if business.out_of_order {
@@ -180,7 +180,7 @@ impl LogState {
         Ok(())
     }
 
-    /// Whether `organization` has a part in it now, and so may see all of it.
+    /// Whether `organization` is a present party to the log, and so may see all of it.
     #[must_use]
     pub fn concerns(&self, organization: OrganizationId) -> bool {
         self.holder == organization
@@ -232,7 +232,7 @@ impl LogState {
     }
 }
 
-/// The status an event leads to, if it leads to one.
+/// The status after an event, if the event sets one.
 fn becomes(event: EventType) -> Option<Status> {
     match event.rule().to {
         super::table::To::Becomes(status) => Some(status),
@@ -244,13 +244,13 @@ fn instant(told: &Told) -> Result<DateTime<Utc>> {
     Ok(told.moment()?.instant())
 }
 
-/// Which events were reversed, each with the first event that reversed it: eight bytes for each. What is
-/// out of order changes nothing present, so it reverses nothing either.
+/// The reversed events, each with the first event that reversed it; eight bytes each. An out-of-order event
+/// does not change the present state, so it reverses nothing either.
 #[derive(Clone, Debug, Default)]
 pub struct Reversed(BTreeMap<u32, u32>);
 
 impl Reversed {
-    /// Those of a whole chain.
+    /// The reversed events of a complete chain.
     #[must_use]
     pub fn of(events: &[Content]) -> Self {
         let mut reversed = Self::default();
@@ -260,7 +260,7 @@ impl Reversed {
         reversed
     }
 
-    /// Takes in the next event of a chain.
+    /// Adds the next event of a chain.
     pub fn note(&mut self, event: &Content) {
         if event.business.reverse
             && !event.business.out_of_order
@@ -277,8 +277,8 @@ impl Reversed {
     }
 }
 
-/// The state that a log was in at `time`, as far as is known by now: what arrived late counts from when it
-/// happened, so that a device may send several events of one journey after its end.
+/// The state of a log at `time`, as far as it is known now. A late event counts from the time it happened,
+/// so that a device may send several events of one journey after the journey has ended.
 pub fn state_at(events: &[Content], time: DateTime<Utc>) -> Result<LogState> {
     let mut then = Vec::with_capacity(events.len());
     for event in events {
@@ -289,20 +289,20 @@ pub fn state_at(events: &[Content], time: DateTime<Utc>) -> Result<LogState> {
             then.push((event.seq != 1, at, event));
         }
     }
-    // Stable: what tells the same time follows in order of receipt.
+    // Stable sort: events with the same time stay in order of receipt.
     then.sort_by_key(|(later, at, _)| (*later, *at));
     let then: Vec<Content> = then.into_iter().map(|(.., event)| event).collect();
     replay(&then)
 }
 
-/// The state that a whole chain adds up to, with what was reversed left out.
+/// The state after a complete chain, without the reversed events.
 pub fn replay(events: &[Content]) -> Result<LogState> {
     go_on(None, events, &Reversed::of(events), u32::MAX)?
         .ok_or_else(|| Error::BadRow("a chain without events".into()))
 }
 
-/// The state after more events of a chain, with those left out that were reversed by the event `by` or
-/// one before it. `state` is the one before the first of `events`; nothing at the chain's beginning.
+/// The state after more events of a chain, without those that event `by` or an earlier one reversed.
+/// `state` is the state before the first of `events`; `None` at the beginning of the chain.
 pub fn go_on<'e>(
     mut state: Option<LogState>,
     events: impl IntoIterator<Item = &'e Content>,
@@ -319,8 +319,8 @@ pub fn go_on<'e>(
     Ok(state)
 }
 
-/// The event that a reversal would undo now: the last one that changed the state,
-/// was not undone yet, and is of a reversible kind. Nothing leads back over a change of seal.
+/// The event that a reversal would undo now: the last event that changed the state and is not reversed yet,
+/// if its type is reversible. A change of seal is not, so nothing before it can be reversed.
 #[must_use]
 pub fn last_reversible(events: &[Content]) -> Option<u32> {
     let reversed = Reversed::of(events);

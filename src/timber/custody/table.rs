@@ -1,14 +1,14 @@
-//! What may follow what, and who may say so: the one table that the server
-//! obeys, `docs/DOMAIN.md` prints and the tests walk.
+//! Which event may follow which state, and who may record it. The server enforces this one table,
+//! `docs/DOMAIN.md` prints it and the tests walk it.
 
 use super::state::LogState;
 use crate::base::ids::OrganizationId;
 use crate::timber::event::words::{EventType, Status, TransferOf};
 
-/// From which states an event may happen.
+/// The statuses from which an event may happen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum From {
-    /// Before anything else.
+    /// Only as the first event.
     Nothing,
     /// From one of these.
     These(&'static [Status]),
@@ -18,7 +18,7 @@ pub enum From {
     Any,
 }
 
-/// What an event makes of the status.
+/// The effect of an event on the status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum To {
     /// It becomes this.
@@ -29,54 +29,54 @@ pub enum To {
     ByContent,
 }
 
-/// What an event asks of the pending transfer.
+/// What an event requires of the pending transfer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pending {
     /// Nothing.
     Whatever,
     /// That none is pending.
     None,
-    /// That one is.
+    /// That one is pending.
     Some,
 }
 
-/// In what part an organisation may record an event of a log.
+/// The role in which an organisation may record an event of a log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Who {
-    /// Who holds the felling ticket (checked at the harvest).
+    /// The holder of the felling ticket (checked at the harvest).
     TicketHolder,
-    /// Who has the log.
+    /// The holder of the log.
     Holder,
-    /// Whose it is.
+    /// The owner of the log.
     Owner,
-    /// Who has it, if it is theirs too.
+    /// The holder, if it is also the owner.
     HolderWhoIsOwner,
-    /// Holder for possession, owner for ownership, both for both.
+    /// The holder for possession, the owner for ownership, an organisation that is both for both.
     Giver,
     /// The carrier named at loading, until received.
     NamedCarrier,
-    /// The other side of a pending transfer.
+    /// The receiver of a pending transfer.
     PendingReceiver,
-    /// The side that offered.
+    /// The sender of a pending transfer.
     PendingSender,
     /// An inspector.
     Inspector,
     /// The operator.
     Operator,
-    /// Who recorded the event that is corrected, within 72 hours; else an inspector.
+    /// The recorder of the corrected event, within 72 hours; or an inspector.
     RecorderOrInspector,
 }
 
-/// One line of the custody table.
+/// One row of the custody table.
 #[derive(Clone, Copy, Debug)]
 pub struct Rule {
     /// The event.
     pub event: EventType,
-    /// From which status.
+    /// The statuses it may follow.
     pub from: From,
-    /// To which.
+    /// The status after it.
     pub to: To,
-    /// What it asks of a pending transfer.
+    /// What it requires of the pending transfer.
     pub pending: Pending,
     /// Who may record it.
     pub who: &'static [Who],
@@ -97,7 +97,7 @@ const fn rule(event: E, from: From, to: To, who: &'static [Who]) -> Rule {
 const AT_REST: From = From::These(&[S::AtFelling, S::Stored, S::Received]);
 const CARRIED: &[Who] = &[Who::Holder, Who::NamedCarrier];
 
-/// The custody table. Order is that of a log's life, and of the documents.
+/// The custody table, in the order of a log's life, which is also the order in the documents.
 pub const TABLE: &[Rule] = &[
     Rule {
         reversible: false,
@@ -156,33 +156,34 @@ pub const TABLE: &[Rule] = &[
 ];
 
 impl EventType {
-    /// This event's line of the table.
+    /// This event's row of the table.
     ///
     /// # Panics
-    /// Never: a test walks all event types.
+    /// Never: a test checks that every event type has a row.
     #[must_use]
     pub fn rule(self) -> &'static Rule {
         TABLE.iter().find(|rule| rule.event == self).expect("every event type has a line in the table")
     }
 
-    /// Whether `POST /v1/custody-events` takes it; the others have a door of their own.
+    /// Whether `POST /v1/custody-events` accepts it; the others have endpoints of their own.
     #[must_use]
     pub fn is_posted(self) -> bool {
         !matches!(self, E::Harvested | E::SealVoided)
     }
 
-    /// Whether it may be kept for its own time alone, and change nothing present, if it arrives late.
+    /// Whether the event, if it arrives late, may be appended without changing the present state.
     ///
-    /// Not what acts on more than its log: a correction moves wood between a ticket's lines, a replacement
-    /// takes a seal out of the stock. Kept without effect on the log, they would still have it there; so
-    /// they are judged by the present state and take effect when received, whatever time they tell.
+    /// Not for events that act on more than their log: a correction moves wood between a ticket's lines, a
+    /// replacement takes a seal out of the stock. Appended without effect on the log, they would still take
+    /// effect there; so they are checked against the present state and take effect when received, whatever
+    /// time they state.
     #[must_use]
     pub fn may_be_late(self) -> bool {
         !matches!(self, E::Corrected | E::SealReplaced)
     }
 }
 
-/// Who asks.
+/// The caller, with the roles that the table distinguishes.
 #[derive(Clone, Copy, Debug)]
 pub struct Asker {
     /// The organisation.
@@ -198,7 +199,7 @@ pub struct Asker {
 pub enum Refused {
     /// The log's state does not allow it.
     Transition,
-    /// The state would, but not to this organisation.
+    /// The state allows it, but not for this organisation.
     NotYours,
 }
 
@@ -220,7 +221,7 @@ impl Rule {
 
     fn asker_may(&self, state: &LogState, asker: Asker) -> bool {
         self.who.iter().any(|who| match who {
-            // A harvest makes the log: its door checks the ticket.
+            // A harvest creates the log; its own endpoint checks the ticket.
             Who::TicketHolder => false,
             Who::Holder => state.holder == asker.id,
             Who::Owner => state.owner == asker.id,
@@ -231,13 +232,14 @@ impl Rule {
             Who::PendingSender => state.pending.is_some_and(|p| p.from == asker.id),
             Who::Inspector => asker.inspector,
             Who::Operator => asker.operator,
-            // The event to correct decides; the correction's own check does it.
+            // It depends on the corrected event; `correct::decide` checks it.
             Who::RecorderOrInspector => true,
         })
     }
 }
 
-/// Whether `asker` has the part in a log in `state` that `event` asks for, whatever it may follow on.
+/// Whether `asker` has the role that `event` requires on a log in `state`, whether or not the state allows
+/// the event.
 #[must_use]
 pub fn has_part(event: EventType, state: &LogState, asker: Asker) -> bool {
     event.rule().asker_may(state, asker)
@@ -255,8 +257,8 @@ pub fn check(event: EventType, state: &LogState, asker: Asker) -> Result<(), Ref
     Ok(())
 }
 
-/// Whether `asker` has what a transfer `of` it would hand over: possession is the holder's to give, ownership
-/// the owner's.
+/// Whether `asker` may hand over what a transfer `of` covers: the holder hands over possession, the owner
+/// ownership.
 #[must_use]
 pub fn gives(of: TransferOf, state: &LogState, asker: Asker) -> bool {
     (!of.moves_possession() || state.holder == asker.id) && (!of.moves_ownership() || state.owner == asker.id)
@@ -297,7 +299,7 @@ impl std::fmt::Display for To {
 }
 
 impl Who {
-    /// How the documents name it.
+    /// Its name in the documents and in error details.
     #[must_use]
     pub fn label(self) -> &'static str {
         match self {
@@ -311,7 +313,7 @@ impl Who {
             Self::PendingSender => "sender of the pending transfer",
             Self::Inspector => "inspector",
             Self::Operator => "operator",
-            Self::RecorderOrInspector => "who recorded it, within 72 h; else an inspector",
+            Self::RecorderOrInspector => "its recorder within 72 h, or an inspector",
         }
     }
 }

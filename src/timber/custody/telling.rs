@@ -1,9 +1,9 @@
-//! What it takes to tell a history, for many readers at once: chains with the personal parts that the
+//! The rows for a history response, read for many readers at once: chains with the personal parts that the
 //! reader may see, and the names of the organisations in them.
 //!
-//! Names are remembered. An organisation's name is written once, and taken away by the erasure of a
-//! person alone; each erasure changes a mark in its own transaction. The look at a log reads the mark
-//! along, so what was read under the same mark is what the database says at that moment.
+//! Names are cached. An organisation's name is written once and removed only by the erasure of a person;
+//! each erasure changes the erasure epoch in its own transaction. The log lookup reads the epoch in the
+//! same statement, so a name cached under that epoch is the name in the database at that moment.
 
 use crate::base::error::Result;
 use crate::base::ids::OrganizationId;
@@ -19,10 +19,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::OwnedSemaphorePermit;
 use uuid::Uuid;
 
-/// Names remembered at most; of about 200 bytes each.
+/// Maximum number of cached names; about 200 bytes each.
 const REMEMBERED: usize = 10_000;
 
-/// Names of organisations, as they were under one mark of erasures.
+/// Names of organisations, all read under one erasure epoch.
 #[derive(Debug, Default)]
 pub struct Memory(Mutex<Remembered>);
 
@@ -33,13 +33,14 @@ struct Remembered {
 }
 
 impl Memory {
-    /// What is remembered, if it was read under `mark`.
+    /// The cached names, if they were read under erasure epoch `mark`.
     fn under(&self, mark: Option<&Vec<u8>>) -> Option<Arc<KnownNames>> {
         let remembered = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         (remembered.mark.as_ref() == mark).then(|| Arc::clone(&remembered.names))
     }
 
-    /// Remembers what was read under `mark`, beside what is known under the same.
+    /// Adds names read under erasure epoch `mark`. Clears the cache first if its epoch differs or it would
+    /// exceed [`REMEMBERED`] names.
     fn learn(&self, mark: Option<Vec<u8>>, names: &KnownNames) {
         let mut remembered = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if remembered.mark != mark || remembered.names.len() + names.len() > REMEMBERED {
@@ -50,35 +51,35 @@ impl Memory {
     }
 }
 
-/// What one reader needs of one log.
+/// A query for what one reader needs of one log.
 #[derive(Debug)]
 pub struct Telling {
     subject: Uuid,
-    /// Events, from the first; 0 if only names are needed.
+    /// Number of events, from the first; 0 if only names are needed.
     up_to: u32,
     parties: Vec<OrganizationId>,
     reader: Reader,
-    /// Whether all personal parts are the reader's to see, or only those that he recorded.
+    /// Whether the reader may see all personal parts, or only those that it recorded.
     persons: bool,
-    /// The mark of erasures when the log was looked at.
+    /// The erasure epoch when the log's row was read.
     mark: Option<Vec<u8>>,
     memory: Arc<Memory>,
 }
 
-/// The material of one answer.
+/// The rows for one response.
 pub struct Told {
     /// The events, with those personal parts that the reader may see.
     pub events: Vec<StoredEvent>,
-    /// Whom each names.
+    /// The organisations that each event names.
     pub parties: Vec<Parties>,
-    /// The names of everybody in them, as far as the reader may be told.
+    /// The names of these organisations, limited to what the reader may see.
     pub names: Names,
-    /// Held as long as a long history lies in memory.
+    /// Memory permit, held while a long history is in memory.
     pub room: Option<OwnedSemaphorePermit>,
 }
 
 impl Telling {
-    /// The names in the log's own row, and no event.
+    /// Query for the names of the organisations in the log's own row, without events.
     #[must_use]
     pub fn names(row: &LogRow, reader: Reader) -> Self {
         Self {
@@ -92,20 +93,20 @@ impl Telling {
         }
     }
 
-    /// Its chain up to and with event `up_to`. `persons`: whether every personal part in it is the
-    /// reader's to see; else only those that he recorded himself.
+    /// Query for the chain up to and including event `up_to`. `persons`: whether the reader may see every
+    /// personal part in it; otherwise only those that it recorded.
     #[must_use]
     pub fn chain(row: &LogRow, up_to: u32, reader: Reader, persons: bool) -> Self {
         Self { up_to, persons, ..Self::names(row, reader) }
     }
 
-    /// The same, by whoever remembers names.
+    /// The same query with the name cache `memory`.
     #[must_use]
     pub fn with(self, memory: &Arc<Memory>) -> Self {
         Self { memory: Arc::clone(memory), ..self }
     }
 
-    /// What is told without asking: names alone, all of them remembered.
+    /// The response without a database query: if only names are needed and all of them are cached.
     #[must_use]
     pub fn remembered(&self) -> Option<Told> {
         let known = self.memory.under(self.mark.as_ref()).filter(|_| self.up_to == 0)?;
@@ -114,7 +115,7 @@ impl Telling {
         all.then(|| Told { events: Vec::new(), parties: Vec::new(), names: names(), room: None })
     }
 
-    /// How many events.
+    /// Number of events in the query.
     #[must_use]
     pub fn events(&self) -> u32 {
         self.up_to
@@ -134,7 +135,7 @@ impl Question for Telling {
         usize::try_from(self.up_to).unwrap_or(usize::MAX)
     }
 
-    /// One round trip: the chains. Another one for names that are not remembered.
+    /// One round trip for the chains (one per page for a long chain), one more for names that are not cached.
     async fn ask(db: &mut PgConnection, asked: &[&Self]) -> sqlx::Result<Vec<Result<Told>>> {
         let mut parts: Vec<Result<Parts>> = Vec::with_capacity(asked.len());
         for chain in chains(db, asked).await? {
@@ -162,8 +163,8 @@ impl Question for Telling {
     }
 }
 
-/// The names of `named`: those remembered, if all who ask looked at their logs under the mark that goes
-/// with them, and the others out of the database.
+/// The names of the organisations `named`: from the cache if all queries of the batch read their logs under
+/// the cache's erasure epoch, the others from the database.
 async fn names(
     db: &mut PgConnection,
     asked: &[&Telling],
@@ -186,7 +187,7 @@ async fn names(
     Ok(Arc::new(names))
 }
 
-/// The events that each asked for. A log that several ask for is read once.
+/// The chain for each query. A log that several queries need is read once.
 async fn chains(db: &mut PgConnection, asked: &[&Telling]) -> sqlx::Result<Vec<Result<Chain>>> {
     if let [long] = asked
         && long.up_to > PAGE

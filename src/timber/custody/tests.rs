@@ -1,5 +1,4 @@
-//! The table walked whole, and random lives of logs against a model that knows
-//! nothing of the table.
+//! Tests of the complete table, and of random event sequences against a model that does not use the table.
 
 use super::state::{LogState, last_reversible, replay, state_at};
 use super::table::{Asker, From, Refused, TABLE, To, check, gives};
@@ -63,7 +62,7 @@ fn next(seq: u32, by: u128, event_type: EventType) -> Content {
     next
 }
 
-/// The same, of a part of what can be handed over.
+/// The same event; if it is a transfer, it hands over `of`.
 fn offered(mut event: Content, of: TransferOf) -> Content {
     event.business.of = event.business.of.map(|_| of);
     event
@@ -117,7 +116,7 @@ fn a_stranger_may_nothing_but_try_to_correct() {
     }
 }
 
-/// What the model knows: status by hand-written words, and who has what.
+/// The model's state: the status as a literal, and who holds and owns the log.
 #[derive(Clone, Debug, PartialEq)]
 struct Model {
     status: &'static str,
@@ -128,7 +127,7 @@ struct Model {
 }
 
 impl Model {
-    /// What is offered becomes the buyer's.
+    /// Hands over to the buyer what was offered.
     fn settle(&mut self) {
         match self.pending.take() {
             Some(TransferOf::Both) => (self.holder, self.owner) = (BUYER, BUYER),
@@ -213,7 +212,7 @@ impl Model {
 
 fn steps() -> impl Strategy<Value = Vec<(EventType, u128, TransferOf)>> {
     use EventType as E;
-    // What ends a life or stops it is rare, or most lives are too short to hand anything over in parts.
+    // Events that close or block a log are rare, or most sequences are too short for partial transfers.
     let going_on = vec![
         E::Stored,
         E::Loaded,
@@ -244,11 +243,11 @@ proptest! {
         let mut state = LogState::first(&chain[0]).unwrap();
         let mut model = Model { status: "at_felling", holder: HOLDER, owner: HOLDER, pending: None, seal_void: false };
         for (event_type, by, of) in steps {
-            // The model has one buyer, who does not sell on.
+            // The model has one buyer, which does not transfer the log on.
             if event_type == EventType::Transferred && by == BUYER {
                 continue;
             }
-            // The carrier counts only while the log is loaded under his name.
+            // What a transfer may hand over depends on `of`, which `check` does not look at.
             let given = event_type != EventType::Transferred || gives(of, &state, asker(by));
             let allowed = given && check(event_type, &state, asker(by)).is_ok();
             let expected = model.step(event_type, by, of);
@@ -289,7 +288,7 @@ proptest! {
             let earlier = &before[seq as usize - 1];
             prop_assert_eq!((after.status, after.holder, after.owner, after.pending, after.carrier),
                             (earlier.status, earlier.holder, earlier.owner, earlier.pending, earlier.carrier));
-            prop_assert_ne!(last_reversible(&chain), Some(seq), "a second reversal goes one further back");
+            prop_assert_ne!(last_reversible(&chain), Some(seq), "an event is reversed only once");
         }
     }
 }
@@ -302,7 +301,7 @@ fn a_reversal_that_came_out_of_order_reverses_nothing() {
     late.business.corrects = Some(crate::timber::event::content::Corrects { seq: 2, hash: String::new() });
     let chain = [harvested(), next(2, HOLDER, EventType::Stored), late];
     assert_eq!(replay(&chain).unwrap().status, Status::Stored);
-    assert_eq!(last_reversible(&chain), Some(2), "it still can be");
+    assert_eq!(last_reversible(&chain), Some(2), "the event can still be reversed");
 }
 
 #[test]
@@ -314,7 +313,7 @@ fn the_state_at_a_time_takes_in_what_came_late() {
         event
     };
     let at = |minute: u32| Moment::parse(&format!("2026-10-05T11:{minute:02}:00+05:00")).unwrap().instant();
-    // Departed by the carrier's tablet, which was heard last.
+    // The carrier's tablet sent its `departed` last.
     let chain = [
         told(harvested(), 10, false),
         told(next(2, HOLDER, EventType::Loaded), 20, false),

@@ -1,9 +1,9 @@
-//! What an event of a log says, in the two parts that are hashed: the table of
-//! `docs/CHAIN.md` in code. Every field stands in exactly one part.
+//! The content of a log event in its two hashed parts: the table of `docs/CHAIN.md` as code. Every fact is
+//! in exactly one part.
 //!
-//! Decimals are strings in minimal form and instants are UTC with microseconds,
-//! because the text of these structs is hashed. A field once hashed never changes
-//! its meaning; new ones may be added, and are absent from old events.
+//! Decimals are strings in minimal form and instants are UTC with microseconds, because the text of these
+//! structs is hashed. A hashed field never changes its meaning; new fields may be added and are absent from
+//! old events.
 
 use super::words::{DocumentKind, EventType, Outcome, PlaceKind, TransferOf};
 use crate::base::error::{Error, Result};
@@ -26,17 +26,17 @@ pub struct TicketName {
     pub series: String,
 }
 
-/// What a buyer may see of an event.
+/// The part of an event that a buyer may see.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Public {
     /// Version of this part.
     pub v: u8,
     /// `log` or `stack`.
     pub subject: LogKind,
-    /// What happened.
+    /// Type of the event.
     #[serde(rename = "type")]
     pub event_type: EventType,
-    /// The local day it happened.
+    /// The local day on which it happened.
     pub on: chrono::NaiveDate,
     /// Region it happened in, as an ISO 3166-2 code.
     #[serde(skip_serializing_if = "Option::is_none", default)]
@@ -71,7 +71,7 @@ pub struct Public {
 }
 
 impl Public {
-    /// The part of an event that says nothing but what, when and where.
+    /// A public part with only event type, kind, day and region.
     #[must_use]
     pub fn bare(
         event_type: EventType,
@@ -97,7 +97,7 @@ impl Public {
         }
     }
 
-    /// The longest public part of a harvest under this ticket: every field at its most.
+    /// The longest public part of a harvest under this ticket: every field at its maximum length.
     #[must_use]
     pub fn longest(forestry: &str, ticket: TicketName) -> Self {
         let species = Species::all().map(Species::as_str).max_by_key(|code| code.len());
@@ -127,10 +127,10 @@ impl Public {
     }
 }
 
-/// Who is named in a business part. Read where nothing else of it is needed.
+/// The organisations named in a business part. Read where no other member of it is needed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 pub struct Parties {
-    /// Who recorded it.
+    /// The organisation that recorded it.
     pub organization: OrganizationId,
     /// The other side of a transfer.
     #[serde(default)]
@@ -141,7 +141,7 @@ pub struct Parties {
 }
 
 impl Parties {
-    /// Reads them out of a stored business part.
+    /// Reads them from a stored business part.
     pub fn parse(text: &str) -> Result<Self> {
         serde_json::from_str(text).map_err(|error| Error::BadRow(format!("event.business: {error}: {text}")))
     }
@@ -152,7 +152,7 @@ impl Parties {
     }
 }
 
-/// An instant, and the offset it was told with.
+/// An instant, and the UTC offset that the client sent with it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Told {
     /// UTC with microseconds.
@@ -179,12 +179,12 @@ impl Told {
 /// A named place.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PlacePart {
-    /// What it is called.
+    /// Its name.
     pub name: String,
     /// Region, as an ISO 3166-2 code.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub region: Option<String>,
-    /// What kind of place it is.
+    /// The kind of place.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub kind: Option<PlaceKind>,
 }
@@ -218,19 +218,19 @@ pub struct DocumentPart {
 pub struct DevicePart {
     /// Its id within the organisation.
     pub id: String,
-    /// The number it gave.
+    /// The number that the device assigned.
     pub seq: i64,
     /// Its own time.
     pub recorded_at: Told,
 }
 
-/// What an inspector saw, or a note.
+/// The result of an inspection, or a note.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DetailsPart {
     /// Result of an inspection.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub outcome: Option<Outcome>,
-    /// What was observed where it differs.
+    /// The observed values that differ from the record.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub observed: Option<ObservedPart>,
     /// A note.
@@ -238,7 +238,7 @@ pub struct DetailsPart {
     pub note: Option<String>,
 }
 
-/// Measures as an inspector found them.
+/// Species and measures as observed by an inspector.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ObservedPart {
     /// Species.
@@ -257,7 +257,7 @@ pub struct ObservedPart {
 pub struct TicketHead {
     /// The ticket.
     pub id: TicketId,
-    /// Its newest event then.
+    /// Its newest event at that time.
     pub seq: u32,
     /// That event's hash.
     pub hash: String,
@@ -272,20 +272,20 @@ pub struct Corrects {
     pub hash: String,
 }
 
-/// What the parties and inspectors may see of an event.
+/// The part of an event that the parties and inspectors may see.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Business {
     /// Version of this part.
     pub v: u8,
-    /// The log or stack, by our id.
+    /// Id of the log or stack.
     pub log: LogId,
-    /// When it happened, as told.
+    /// When it happened, as the client stated.
     pub occurred: Told,
-    /// Who recorded it.
+    /// The organisation that recorded it.
     pub organization: OrganizationId,
     /// The key it was recorded with.
     pub key: KeyId,
-    /// The posting.
+    /// Operation id of the write request.
     pub operation: OperationId,
     /// Where.
     #[serde(skip_serializing_if = "Option::is_none", default)]
@@ -293,10 +293,10 @@ pub struct Business {
     /// Where exactly.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub position: Option<PositionPart>,
-    /// Under which document.
+    /// Document that goes with the event.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub document: Option<DocumentPart>,
-    /// Recorded by which device.
+    /// Device that recorded it.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub device: Option<DevicePart>,
     /// The other side of a transfer.
@@ -323,7 +323,7 @@ pub struct Business {
     /// Grade (first event, or corrected).
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub grade: Option<u8>,
-    /// How the volume was arrived at (first event).
+    /// How the volume was determined (first event).
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub method: Option<MeasurementMethod>,
     /// Volume by the table of GOST 2708-75, where it covers the piece.
@@ -332,7 +332,7 @@ pub struct Business {
     /// Version of that table.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub table: Option<String>,
-    /// The ticket as it was checked (first event).
+    /// The state of the ticket that the harvest was checked against (first event).
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub ticket: Option<TicketHead>,
     /// The ticket's line the volume counts against (first event, or corrected).
@@ -344,22 +344,22 @@ pub struct Business {
     /// Whether the corrected event is undone.
     #[serde(skip_serializing_if = "std::ops::Not::not", default)]
     pub reverse: bool,
-    /// The right time of the corrected event.
+    /// The correct time of the corrected event.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub right_occurred: Option<Told>,
-    /// The right place of the corrected event.
+    /// The correct place of the corrected event.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub right_place: Option<PlacePart>,
-    /// Why (correction, replacement or voiding of a seal).
+    /// Reason (correction, replacement or voiding of a seal).
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub reason: Option<String>,
-    /// True to its time but late: appended, and changes no present state.
+    /// Late, but allowed at the moment it happened: appended without a change of the present state.
     #[serde(skip_serializing_if = "std::ops::Not::not", default)]
     pub out_of_order: bool,
 }
 
 impl Business {
-    /// The part of an event of which only who, when and by what posting is known yet.
+    /// A business part with only log, time, organisation, key and operation id.
     #[must_use]
     pub fn bare(
         log: LogId,
@@ -407,10 +407,10 @@ impl Business {
     }
 }
 
-/// One event of a log, as its parts say.
+/// One event of a log, parsed from its parts.
 #[derive(Clone, Debug)]
 pub struct Content {
-    /// Place in the chain.
+    /// Seq in the chain.
     pub seq: u32,
     /// Public part.
     pub public: Public,

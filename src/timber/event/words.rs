@@ -25,7 +25,7 @@ vocabulary! {
         Rejected = "rejected",
         /// The offer was taken back.
         Withdrawn = "withdrawn",
-        /// Looked at by an inspector.
+        /// Checked by an inspector.
         Inspected = "inspected",
         /// Sawn or otherwise used up.
         Processed = "processed",
@@ -43,19 +43,19 @@ vocabulary! {
         SealReplaced = "seal_replaced",
         /// The seal on it was declared void.
         SealVoided = "seal_voided",
-        /// An earlier event was wrong; this one says how it is right.
+        /// An earlier event was wrong; this one states the correct values.
         Corrected = "corrected",
     }
 }
 
 vocabulary! {
-    /// Where a log stands.
+    /// Status of a log.
     pub enum Status: "unknown-status" {
         /// Where it was felled.
         AtFelling = "at_felling",
         /// At a place of storage.
         Stored = "stored",
-        /// On a vehicle that stands.
+        /// On a vehicle that has not left yet.
         Loaded = "loaded",
         /// On the road.
         InTransit = "in_transit",
@@ -71,13 +71,13 @@ vocabulary! {
         Sold = "sold",
         /// Missing.
         Lost = "lost",
-        /// Gone.
+        /// Burnt, rotten or broken.
         Destroyed = "destroyed",
     }
 }
 
 impl Status {
-    /// Whether the log is in circulation; a closed one should not be on offer.
+    /// Whether the log is in circulation; a closed log should not be on offer.
     #[must_use]
     pub fn is_open(self) -> bool {
         match self {
@@ -119,7 +119,7 @@ impl TransferOf {
 }
 
 vocabulary! {
-    /// What kind of place an event happened at.
+    /// Kind of place where an event happened.
     pub enum PlaceKind: "unknown-place-kind" {
         /// A cutting area.
         FellingSite = "felling_site",
@@ -139,7 +139,7 @@ vocabulary! {
 }
 
 vocabulary! {
-    /// What kind of document goes with an event.
+    /// Kind of document that goes with an event.
     pub enum DocumentKind: "unknown-document-kind" {
         /// Waybill.
         Waybill = "waybill",
@@ -157,11 +157,11 @@ vocabulary! {
 }
 
 vocabulary! {
-    /// What an inspector found.
+    /// Result of an inspection.
     pub enum Outcome: "unknown-outcome" {
         /// The log is the one recorded.
         Match = "match",
-        /// It is not.
+        /// The log is not the one recorded.
         Mismatch = "mismatch",
         /// It bears no seal.
         SealMissing = "seal_missing",

@@ -1,4 +1,4 @@
-//! Keeping what the rules found, in the transaction of the record it is about.
+//! Stores the findings of the rules, in the transaction of the record that they are about.
 
 use super::rules::Draft;
 use crate::base::error::Result;
@@ -12,7 +12,7 @@ use uuid::Uuid;
 /// A rule's finding and what it is about.
 #[derive(Clone, Debug)]
 pub struct Found {
-    /// What was found.
+    /// The finding.
     pub draft: Draft,
     /// The log and its event, if it is about one.
     pub log: Option<(LogId, u32)>,
@@ -20,7 +20,7 @@ pub struct Found {
     pub ticket: Option<TicketId>,
 }
 
-/// A finding as it is answered.
+/// A finding, as returned to the client.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct Finding {
     /// Its id.
@@ -37,13 +37,13 @@ pub struct Finding {
     pub ticket: Option<TicketId>,
     /// One sentence with the figures.
     pub detail: String,
-    /// When it was found.
+    /// When the finding was made.
     #[schema(value_type = String, format = DateTime)]
     #[serde(serialize_with = "crate::base::units::serialize_utc")]
     pub created_at: DateTime<Utc>,
 }
 
-/// Stores findings about `organization`'s records, in one round trip, and returns them as answered.
+/// Stores findings about `organization`'s records, in one round trip, and returns them for the response.
 pub async fn store(
     tx: &mut Tx<'_>,
     organization: OrganizationId,
@@ -99,7 +99,7 @@ pub async fn store(
     Ok(findings)
 }
 
-/// What was found when a harvest was recorded.
+/// The findings made when a harvest was recorded.
 pub async fn of_harvest(
     db: impl sqlx::PgExecutor<'_>,
     harvest: crate::base::ids::HarvestId,
@@ -119,7 +119,7 @@ pub async fn of_harvest(
     Ok(findings)
 }
 
-/// What was found at certain events of logs.
+/// The findings about the given events of logs.
 pub async fn of_events(db: impl sqlx::PgExecutor<'_>, logs: &[Uuid], seqs: &[i32]) -> Result<Vec<Finding>> {
     let findings = sqlx::query_as!(
         Finding,

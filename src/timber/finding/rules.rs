@@ -1,9 +1,9 @@
-//! What looks wrong: one rule, one function.
+//! The rules that detect suspicious records, one function each.
 //!
-//! A finding is a question to a person, never a verdict, and refuses nothing. Every rule is pure: it is given
-//! what it needs and gives a [`Draft`] or nothing. Rule ids with an L are the laundering patterns of the
-//! domain's list (L6, L8, …). A rule whose meaning or threshold changes gets a new version; findings keep the one
-//! they were made under.
+//! A finding is a question to a person, never a verdict, and refuses nothing. Every rule is pure: it takes
+//! its input as arguments and returns a [`Draft`] or `None`. Rule ids with an L are the laundering patterns
+//! of the domain's list (L6, L8, …). If the meaning or threshold of a rule changes, it gets a new version;
+//! each finding has the version that produced it.
 
 use crate::base::geo::{OUTLINE_MARGIN_M, Plot, Position, within_kazakhstan};
 use crate::base::units::{Diameter, Length, Moment, Volume};
@@ -15,13 +15,13 @@ use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use rust_decimal::Decimal;
 
 vocabulary! {
-    /// How much attention a finding asks for.
+    /// How much attention a finding needs.
     pub enum Severity: "unknown-severity" {
-        /// Worth knowing; nothing need be wrong.
+        /// For information; the record may be correct.
         Notice = "notice",
-        /// Somebody should look.
+        /// An inspector should check the record.
         Warning = "warning",
-        /// Somebody should look first here.
+        /// An inspector should check this record first.
         Serious = "serious",
     }
 }
@@ -33,11 +33,11 @@ pub struct Rule {
     pub id: &'static str,
     /// Grows when the rule's meaning or threshold changes.
     pub version: u16,
-    /// The most it asks for.
+    /// The highest severity of its findings.
     pub severity: Severity,
     /// The law it can be based on, where one is known.
     pub legal_basis: Option<&'static str>,
-    /// What it notices, in one sentence.
+    /// What it detects, in one sentence.
     pub about: &'static str,
 }
 
@@ -55,14 +55,14 @@ pub struct Draft {
     pub rule: &'static str,
     /// The rule's version.
     pub version: u16,
-    /// How much attention it asks for.
+    /// How much attention it needs.
     pub severity: Severity,
     /// One English sentence with the figures.
     pub detail: String,
 }
 
-/// Breach of a ticket's terms in use and harvesting. The Forest Code's Art. 4(4) speaks of the annual allowable
-/// cut, which is not one ticket's volume, so it is not named here.
+/// Breach of a ticket's terms in use and harvesting. Art. 4(4) of the Forest Code is about the annual
+/// allowable cut, which is not one ticket's volume, so it is not cited here.
 const TICKET_BREACH: Option<&str> = Some("Code of Administrative Offences of Kazakhstan, art. 368");
 
 /// L6.
@@ -139,14 +139,14 @@ pub static RULES: [Rule; 7] = [
     OUT_OF_ORDER,
 ];
 
-/// Shares of the permitted volume, in percent, that are announced when a harvest first passes them.
+/// Shares of the permitted volume, in percent, that give a finding when a harvest first reaches them.
 const FILLING: [i64; 2] = [95, 80];
 
 /// L6: a harvest brings a line's marked volume from `before` to `after`.
 ///
-/// 80 and 95 % are told by the harvest that reaches them, not by every one after it; a line above 100 % is told
-/// by every harvest that adds to it. A line above its tolerance was refused before it comes here and is
-/// told the same way (a correction may lead there).
+/// For 80 and 95 %, only the harvest that first reaches them gives a finding; above 100 %, every harvest that
+/// adds to the line gives one. A harvest above the tolerance is refused before this rule runs. If a line is
+/// above it all the same, which a correction may cause, the finding is the same as above 100 %.
 #[must_use]
 pub fn over_permitted(before: Volume, after: Volume, permitted: Volume, on: NaiveDate) -> Option<Draft> {
     if after <= before {
@@ -173,7 +173,7 @@ pub fn over_permitted(before: Volume, after: Volume, permitted: Volume, on: Naiv
     ))
 }
 
-/// L13: what is declared firewood could be sawn.
+/// L13: a log declared as firewood could be sawn.
 #[must_use]
 pub fn commercial_as_firewood(
     kind: LogKind,
@@ -189,20 +189,21 @@ pub fn commercial_as_firewood(
     })
 }
 
-/// By how many percent a volume that was read from the GOST table may differ from our reading of it.
+/// By how many percent a volume declared from the GOST table may differ from our value of that table.
 ///
 /// The table's last digit is 0.01 m³ from 0.2 m³ on: 5 % of the smallest volume it is used for.
 pub const TABLE_METHOD_PERCENT: i64 = 5;
-/// By how many percent any other method may give more than the table.
+/// By how many percent a volume by any other method may exceed the table's.
 ///
 /// Measured on 144 harvester logs (five machines in northern Europe, under bark) that fall into the table:
 /// median +7 %, 5th to 95th percentile −10 to +44 %, extremes −19 and +75 %: a butt log flares below its top,
-/// the table has one taper for all. 6 of 144 lie above +50 %.
+/// the table has one taper for all. 6 of 144 are above +50 %.
 pub const OTHER_METHODS_MORE_PERCENT: i64 = 50;
-/// By how many percent any other method may give less than the table; none of the 144 did by more than 20.
+/// By how many percent a volume by any other method may be below the table's; none of the 144 was by more
+/// than 20.
 pub const OTHER_METHODS_LESS_PERCENT: i64 = 25;
 
-/// L14: the declared volume beside the table's. No opinion where the table has no cell.
+/// L14: compares the declared volume with the table's. No finding where the table has no cell.
 #[must_use]
 pub fn volume_unlike_table(
     kind: LogKind,
@@ -253,10 +254,10 @@ pub fn small_piece(kind: LogKind, top_diameter: Option<Diameter>, length: Option
     )
 }
 
-/// By how many metres, besides its own accuracy, a position may lie outside the plot.
+/// By how many metres, in addition to its own accuracy, a position may be outside the plot.
 ///
-/// Plots are surveyed by compass and tape or by receivers under a canopy, and their borders do not match the map;
-/// inspectors ask not to be shown that. Twice the 10–15 m that a phone is wrong by under trees.
+/// Plots are surveyed by compass and tape or by receivers under a canopy, and their borders do not match the
+/// map; inspectors do not want findings for that. Twice the 10–15 m error of a phone under trees.
 pub const PLOT_MARGIN_M: f64 = 30.0;
 
 /// L8: a position outside the country or the plot.
@@ -287,7 +288,7 @@ pub const LATE_AFTER_HOURS: i64 = 72;
 pub fn late_entry(occurred: Moment, received: DateTime<Utc>) -> Option<Draft> {
     let lag = received - occurred.instant();
     (lag > TimeDelta::hours(LATE_AFTER_HOURS)).then(|| {
-        // Thirty days late is no longer a matter of networks.
+        // A missing network does not explain a delay of thirty days.
         let severity = if lag.num_days() >= 30 { Severity::Warning } else { Severity::Notice };
         LATE_ENTRY.draft(
             severity,
@@ -302,7 +303,7 @@ pub fn out_of_order(occurred: Moment, last_recorded: Moment) -> Option<Draft> {
     (occurred.instant() < last_recorded.instant()).then(|| {
         OUT_OF_ORDER.draft(
             Severity::Notice,
-            // Not when that one happened: who had a part in the log before may be told that he was late, and
+            // Without the time of that last event: a past party may learn that its event was late, but
             // nothing of what came after.
             format!("It happened {occurred}, before the last event recorded of this log."),
         )

@@ -9,7 +9,7 @@ use sqlx::PgExecutor;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-/// A finding as it is answered.
+/// A finding, as returned to the client.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 #[schema(as = Finding)]
 pub struct FindingView {
@@ -20,26 +20,26 @@ pub struct FindingView {
     pub rule: String,
     /// The rule's version.
     pub version: i16,
-    /// How much attention it asks for.
+    /// How much attention it needs.
     pub severity: Severity,
     /// The log it is about.
     pub log: Option<LogId>,
-    /// The event of that log that gave rise to it.
+    /// The event of that log that caused it.
     pub seq: Option<i32>,
     /// The felling ticket it is about.
     pub ticket: Option<TicketId>,
     /// One sentence with the figures.
     pub detail: String,
-    /// When it was found; UTC with microseconds.
+    /// When the finding was made; UTC with microseconds.
     #[schema(value_type = String, format = DateTime)]
     pub created_at: String,
 }
 
-/// A page of findings in the order in which they were made: on the reader's own records, all for an
-/// inspector. One round trip.
+/// A page of findings in order of creation: those about the reader's own records, or all for an inspector.
+/// One round trip.
 ///
 /// # Errors
-/// Those of the database.
+/// Database errors.
 pub async fn list(
     db: impl PgExecutor<'_>,
     reader: Reader,

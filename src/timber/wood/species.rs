@@ -1,7 +1,7 @@
-//! What a log is: its species, what it may be sold as, and how it was measured.
+//! Classification of logs: kind, species, wood, assortment, grade, and method of measurement.
 //!
-//! Every list here is closed within a release; answers may grow within v1.
-//! A Kazakh forester should read the Kazakh names once.
+//! Every list here is closed within a release; responses may contain new values within v1.
+//! The Kazakh names have not been reviewed by a Kazakh forester yet.
 
 use crate::base::error::Invalid;
 use crate::base::units::Volume;
@@ -11,8 +11,8 @@ use rust_decimal::Decimal;
 vocabulary! {
     /// A traced unit: one log with its own seal, or a stack of small pieces under one seal.
     ///
-    /// GOST 2292-88 marks a piece singly from 14 cm thickness and more than 2 m length; what is smaller
-    /// moves as a stack.
+    /// GOST 2292-88 marks a piece singly from 14 cm thickness and more than 2 m length; smaller pieces move
+    /// as a stack.
     pub enum LogKind: "unknown-log-kind" {
         /// A single log.
         Log = "log",
@@ -42,7 +42,7 @@ impl Volume {
 }
 
 vocabulary! {
-    /// The three kinds of wood that a felling ticket's lines tell apart.
+    /// The three kinds of wood that a felling ticket's lines distinguish.
     pub enum Wood: "unknown-wood" {
         /// Commercial wood (деловая, іскерлік).
         Commercial = "commercial",
@@ -54,7 +54,7 @@ vocabulary! {
 }
 
 vocabulary! {
-    /// What a log was cut to be.
+    /// The product that a log was cut for.
     pub enum Assortment: "unknown-assortment" {
         /// For sawing.
         SawLog = "saw_log",
@@ -74,7 +74,7 @@ vocabulary! {
 }
 
 vocabulary! {
-    /// How a volume was arrived at.
+    /// How a volume was determined.
     pub enum MeasurementMethod: "unknown-measurement-method" {
         /// Read from the table of GOST 2708-75 by top diameter and length.
         Gost2708_75 = "gost_2708_75",
@@ -105,7 +105,7 @@ impl Grade {
     /// The last grade.
     pub const LAST: Self = Self(4);
 
-    /// A grade from its number; refused outside 1–4 with `grade-out-of-range`.
+    /// A grade from its number; outside 1–4 the error is `grade-out-of-range`.
     pub fn new(number: i64) -> Result<Self, Invalid> {
         match u8::try_from(number) {
             Ok(grade @ 1..=4) => Ok(Self(grade)),
@@ -203,7 +203,7 @@ vocabulary! {
 #[derive(Clone, Copy)]
 pub struct Species(&'static SpeciesRow);
 
-/// One row of the list, as `GET /v1/species` answers it.
+/// One row of the list, as `GET /v1/species` returns it.
 #[derive(Debug, serde::Serialize, utoipa::ToSchema)]
 pub struct SpeciesRow {
     /// The Latin name in `snake_case`.
@@ -231,7 +231,7 @@ const fn row(
 
 use SpeciesGroup::{Conifer, HardLeaved, SoftLeaved};
 
-/// The list, in the order it is answered.
+/// The list, in the order of the response.
 static SPECIES: [SpeciesRow; 22] = [
     row("pinus_sylvestris", Conifer, "Pinus sylvestris", "Сосна обыкновенная", "Кәдімгі қарағай"),
     row("pinus_sibirica", Conifer, "Pinus sibirica", "Сосна сибирская (кедр)", "Сібір самырсын қарағайы"),
@@ -258,12 +258,12 @@ static SPECIES: [SpeciesRow; 22] = [
 ];
 
 impl Species {
-    /// The whole list, in its own order.
+    /// All species, in the order of the list.
     pub fn all() -> impl ExactSizeIterator<Item = Self> {
         SPECIES.iter().map(Self)
     }
 
-    /// Reads the exact code; refused with `unknown-species`.
+    /// Parses the exact code; for any other text the error is `unknown-species`.
     pub fn parse(code: &str) -> Result<Self, Invalid> {
         SPECIES.iter().find(|row| row.code == code).map(Self).ok_or_else(|| {
             Invalid::new(
@@ -279,7 +279,7 @@ impl Species {
         self.0.code
     }
 
-    /// The whole row: code, group, names.
+    /// The row of the list: code, group, names.
     #[must_use]
     pub const fn row(self) -> &'static SpeciesRow {
         self.0

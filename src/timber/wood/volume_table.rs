@@ -3,34 +3,35 @@
 //! # What is covered
 //! Lengths 3.0 to 6.9 m in the standard's own columns (every 0.1 m, and 3.25, 3.75, … 6.75) and diameters
 //! 10 to 13 cm by 1 cm and 14 to 60 cm by 2 cm: 1,336 of 1,344 cells. The standard goes further (1.0–9.5 m,
-//! 3–120 cm); what is not covered, and the eight cells below, have no answer rather than a guessed one.
+//! 3–120 cm); for sizes that are not covered, and for the eight cells below, there is no value rather than a
+//! guessed one.
 //!
 //! # How far the numbers can be trusted
-//! The printed standard was not at hand; public transcriptions were compared.
+//! The printed standard was not available; public transcriptions were compared.
 //! - Half-metre columns 3.0 to 6.5 m, 10 to 38 cm: two or three transcriptions of different form (two short
-//!   tables by half metres, seen to 29 and to 38 cm, and a full one) agree on every cell. Column 6.0 m to
-//!   60 cm: a fourth agrees.
-//! - The other cells stand in two full transcriptions that agree, but share slips of the pen and so have
-//!   one source. Each was kept only if it lies where its neighbours say: between the confirmed half metres,
-//!   within about one unit of the table's last digit of the straight line between them, or, above 38 cm, of
-//!   the line through its neighbours.
-//! - Left out by that test: 14 cm × 6.7 m, 18 × 5.3, 22 × 5.1, 34 × 6.9, 40 × 4.1, 48 × 6.9, 56 × 5.5,
+//!   tables by half metres, one to 29 cm and one to 38 cm, and a full table) agree on every cell. Column
+//!   6.0 m up to 60 cm: a fourth transcription agrees.
+//! - The other cells are in two full transcriptions that agree, but share copying errors and so have one
+//!   source. A cell was included only if it fits its neighbours: between the confirmed half metres, within
+//!   about one unit of the table's last digit of the straight line between them, or, above 38 cm, of the
+//!   line through its neighbours.
+//! - Excluded by that test: 14 cm × 6.7 m, 18 × 5.3, 22 × 5.1, 34 × 6.9, 40 × 4.1, 48 × 6.9, 56 × 5.5,
 //!   58 × 5.9.
 //!
-//! The tests repeat what can be repeated: growth with diameter and with length, taper, and anchor values.
+//! The tests check what can be checked: growth with diameter and with length, taper, and anchor values.
 //!
 //! # Which row and column
 //! Diameter: below 14 cm to the nearest centimetre, half a centimetre up; from 14 cm in steps of 2 cm: a
-//! part that does not reach the odd centimetre is dropped, the odd centimetre and more counts as the next even
-//! one (14.9 → 14, 15.0 → 16). Length: the longest column that is not longer than the log, so that the
-//! trimming allowance is no wood. That is the practice of GOST 2292-88 as public calculators apply it; the
-//! text of that standard was not at hand.
+//! part below the odd centimetre is dropped, the odd centimetre and more counts as the next even one
+//! (14.9 → 14, 15.0 → 16). Length: the longest column that is not longer than the log, so that the trimming
+//! allowance does not count as wood. That is the practice of GOST 2292-88 as public calculators apply it;
+//! the text of that standard was not available.
 
 use crate::base::units::{Diameter, Length, Volume};
 use rust_decimal::Decimal;
 use std::sync::LazyLock;
 
-/// The version written beside every measurement that was compared with the table.
+/// The version stored with every measurement that was compared with the table.
 pub const VERSION: &str = "gost-2708-75/1";
 
 /// Rows by diameter in cm, columns by length in cm, cells in litres (m³ ÷ 1,000); empty: not established.
@@ -48,12 +49,12 @@ static TABLE: LazyLock<Table> = LazyLock::new(|| {
     Table { lengths_cm, rows }
 });
 
-/// What the table says of one log.
+/// The table's volume for one log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TableVolume {
     /// Solid volume, m³.
     pub volume: Volume,
-    /// Which entry of the table it was read from.
+    /// Version of the table.
     pub version: &'static str,
 }
 
@@ -74,7 +75,7 @@ fn grade_length(length: Length) -> i64 {
     (cm - cm % 10).max(cm - cm % 25)
 }
 
-/// A quantity as a whole number of its last decimal.
+/// A quantity as an integer number of units of 10^-`scale`.
 fn count(value: Decimal, scale: u32) -> i64 {
     let mut value = value;
     value.rescale(scale);
@@ -92,7 +93,8 @@ pub fn gost_volume(top_diameter: Diameter, length: Length) -> Option<TableVolume
     Some(TableVolume { volume, version: VERSION })
 }
 
-/// By how many percent of the table's volume a declared one differs, to one decimal; positive is more.
+/// The difference of a declared volume from the table's, in percent of the table's, to one decimal;
+/// positive if the declared volume is larger.
 #[must_use]
 pub fn deviation_percent(declared: Volume, table: Volume) -> Option<Decimal> {
     let difference = declared.decimal() - table.decimal();

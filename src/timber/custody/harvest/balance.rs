@@ -1,4 +1,4 @@
-//! Whether a ticket's lines bear a harvest: exact sums, no SQL.
+//! Whether a ticket's lines have enough volume left for a harvest: exact sums, no SQL.
 
 use crate::base::error::{At, Entry};
 use crate::base::ids::LineId;
@@ -17,17 +17,17 @@ pub struct Balance<'t> {
     refused: Vec<bool>,
 }
 
-/// What marking came to: what to add to each line, and what the rules noticed.
+/// The result of marking: the change of each line, and the findings of the rules.
 #[derive(Debug)]
 pub struct Marked {
-    /// Change of each line that changed; negative where a correction took wood off.
+    /// Change of each line that changed; negative where a correction removed volume.
     pub changes: Vec<(LineId, Volume)>,
-    /// Findings, one a line at most.
+    /// Findings, at most one per line.
     pub findings: Vec<Draft>,
 }
 
 impl<'t> Balance<'t> {
-    /// The lines as they stand, under lock; tolerances as of `on`.
+    /// The present balance of the locked lines; tolerances as of `on`.
     #[must_use]
     pub fn new(lines: &'t [LockedLine], on: NaiveDate) -> Self {
         let marked = lines.iter().map(|line| line.marked).collect();
@@ -46,7 +46,7 @@ impl<'t> Balance<'t> {
         self.lines[line].id
     }
 
-    /// Takes a volume off a line, as a correction does.
+    /// Subtracts a volume from a line, for corrections.
     pub fn unmark(&mut self, line: LineId, volume: Volume) {
         if let Some(index) = self.lines.iter().position(|known| known.id == line)
             && let Some(less) = self.marked[index].checked_sub(volume)
@@ -55,7 +55,8 @@ impl<'t> Balance<'t> {
         }
     }
 
-    /// Marks a volume on a line; the first that a line cannot bear is refused, with what remains.
+    /// Marks a volume on a line. Returns an error for the first volume that exceeds the line's limit; later
+    /// volumes on the same line give no further error.
     pub fn mark(&mut self, line: usize, volume: Volume, at: impl FnOnce() -> At) -> Option<Entry> {
         let known = &self.lines[line];
         let before = self.marked[line];
@@ -67,20 +68,20 @@ impl<'t> Balance<'t> {
         self.refused[line] = true;
         let allowed = tolerance(known.permitted, self.on);
         let detail = format!(
-            "The line {} {} permits {} m³ (and {} % tolerance); {} m³ are marked with what stands before this one, {} m³ more are too much.",
+            "The line {} {} permits {} m³ (plus {} % tolerance); {} m³ are marked, including the items before this one, and {} m³ more would exceed it.",
             known.species, known.wood, known.permitted, allowed.percent, before, volume
         );
         Some(Entry::new(at(), "line-exceeded", detail))
     }
 
-    /// Marks a volume on a line without asking: for what lowers a balance.
+    /// Marks a volume on a line without a check, for corrections that lower the balance.
     pub fn lower(&mut self, line: usize, volume: Volume) {
         if let Some(after) = self.marked[line].checked_add(volume) {
             self.marked[line] = after;
         }
     }
 
-    /// What it came to.
+    /// The changes and the findings.
     #[must_use]
     pub fn finish(self) -> Marked {
         let mut marked = Marked { changes: Vec::new(), findings: Vec::new() };

@@ -1,5 +1,5 @@
-//! A harvest: logs and stacks, felled under one ticket, measured and sealed, posted
-//! together. It makes the logs; their custody begins with it.
+//! A harvest: logs and stacks, felled under one ticket, measured and sealed, sent in one request. It creates
+//! the logs; their chains of custody begin with it.
 
 pub mod balance;
 pub mod record;

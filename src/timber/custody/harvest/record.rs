@@ -1,8 +1,7 @@
 //! Recording a harvest: all of it or none.
 //!
-//! Locks, in the house's order: operation id, the ticket (shared) and its lines, the
-//! seals. The logs are new, so nobody else can hold them. Round trips do not grow
-//! with the number of logs.
+//! Lock order: operation id, the ticket (shared) and its lines, the seals. The logs are new, so no other
+//! transaction can hold a lock on them. Round trips: a fixed number, and two for each [`PIECE`] logs.
 
 use super::balance::Balance;
 use super::request::NewHarvest;
@@ -36,10 +35,10 @@ use serde::Serialize;
 use sqlx::PgExecutor;
 use utoipa::ToSchema;
 
-/// How far ahead of the server's clock an event may claim to be.
+/// How far ahead of the server's clock the time of an event may be.
 pub const AHEAD: TimeDelta = TimeDelta::minutes(5);
 
-/// Where in what was sent an item stands, for JSON and for CSV.
+/// Locations in the request body, for JSON and for CSV.
 #[derive(Clone, Debug)]
 pub enum Places {
     /// A JSON body.
@@ -49,7 +48,7 @@ pub enum Places {
 }
 
 impl Places {
-    /// Where the ticket is named.
+    /// Location of the ticket's id.
     #[must_use]
     pub fn ticket(&self) -> At {
         match self {
@@ -58,7 +57,7 @@ impl Places {
         }
     }
 
-    /// Where `field` of the `index`th log stands.
+    /// Location of `field` of the log at `index`.
     #[must_use]
     pub fn of(&self, index: usize, field: &str) -> At {
         match self {
@@ -70,7 +69,7 @@ impl Places {
     }
 }
 
-/// A log or stack that a harvest made.
+/// A log or stack that a harvest created.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct HarvestedLog {
     /// Its id.
@@ -81,28 +80,28 @@ pub struct HarvestedLog {
     /// That seal's marking code.
     #[schema(value_type = String)]
     pub marking_code: MarkingCode,
-    /// Its first event.
+    /// Seq of its first event.
     pub seq: u32,
     /// That event's hash.
     pub hash: Hash,
 }
 
-/// A harvest as it is answered.
+/// A harvest, as returned to the client.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct Harvest {
     /// Its id.
     pub id: HarvestId,
-    /// The posting's name.
+    /// The request's operation id.
     pub operation_id: OperationId,
-    /// When the server took it.
+    /// When the server received it.
     #[schema(value_type = String, format = DateTime)]
     #[serde(serialize_with = "serialize_utc")]
     pub received_at: DateTime<Utc>,
-    /// What it made, in the order of the posting.
+    /// The logs that it created, in the order of the request.
     pub logs: Vec<HarvestedLog>,
-    /// The ticket and what remains on it.
+    /// The ticket with its remaining volumes.
     pub ticket: TicketView,
-    /// What looked unusual.
+    /// Findings: what looked unusual.
     pub findings: Vec<Finding>,
 }
 
@@ -114,19 +113,19 @@ struct PersonalPart<'a> {
     iin: Option<&'a str>,
 }
 
-/// What recording came to.
+/// The result of recording.
 pub enum Recorded {
-    /// It is new.
+    /// The request is recorded now.
     New(Harvest),
-    /// The same posting was recorded before.
+    /// The same request was recorded before.
     Before(Harvest),
 }
 
-/// Records a harvest for `caller`, who holds the ticket.
+/// Records a harvest of `caller`, which must hold the ticket.
 ///
 /// # Errors
-/// [`Error::Wrong`] for references and values that do not fit, [`Error::Conflict`] for what stands
-/// against the present state; all faults of the posting at once.
+/// [`Error::Wrong`] for invalid references and values, [`Error::Conflict`] for conflicts with the present
+/// state; all errors of the request at once.
 pub async fn record(
     tx: &mut Tx<'_>,
     caller: &Caller,
@@ -147,7 +146,7 @@ pub async fn record(
         .fetch_optional(&mut **tx)
         .await?;
         let Some(existing) = existing else {
-            let detail = "This operation id stands for another posting of yours; take a new one.";
+            let detail = "This operation id belongs to another request of yours; use a new one.";
             return Err(Error::Conflict(vec![Entry::new(
                 At::Pointer("/operation_id".into()),
                 "operation-id-used",
@@ -161,14 +160,15 @@ pub async fn record(
     let numbers: Vec<SealNumber> = request.logs.iter().map(|log| log.seal_number.clone()).collect();
     let seals = stock::lock_for_use(tx, &numbers).await?;
 
-    // Read behind the locks: who waited did not receive before the one it waited for.
+    // Read after taking the locks: a request that waited must not get an earlier time of receipt than the one
+    // it waited for.
     let now = clock.now();
 
     let mut faults = Faults::default();
     let ticket = ticket.filter(|ticket| ticket.holder == organization);
     let seals = faults.check_seals(caller, request, places, seals);
     let Some(ticket) = ticket else {
-        let detail = "There is no such felling ticket of yours.";
+        let detail = "You have no such felling ticket.";
         faults.wrong.push(Entry::new(places.ticket(), "unknown-felling-ticket", detail));
         return Err(faults.into_error());
     };
@@ -195,8 +195,8 @@ pub async fn record(
     let mut applied = Vec::with_capacity(seals.len());
     let mut logs = Vec::with_capacity(seals.len());
     let (mut seals, mut lines) = (seals.into_iter(), lines.iter().enumerate());
-    // A piece at a time, from the event's parts to the log's row: all of 5,000 logs in all their forms are tens of
-    // megabytes.
+    // One piece at a time, from the event's parts to the log's row: all forms of 5,000 logs at once would
+    // take tens of megabytes.
     while lines.len() > 0 {
         let piece: Vec<_> = lines.by_ref().take(PIECE).zip(seals.by_ref()).collect();
         let mut contents = Vec::with_capacity(piece.len());
@@ -205,7 +205,8 @@ pub async fn record(
             let id = LogId::new();
             let content = maker.content(id, *index, ticket.lines[**line].id, &seal.identification);
             let (public, business) = (canonical::text(&content.public), canonical::text(&content.business));
-            // A ticket's names are measured when it is issued, and those of tickets before that was so are here.
+            // The lengths of a ticket's names are checked when it is issued; for tickets issued before that
+            // check existed, they are checked here.
             size::check(&public, PUBLIC_BYTES, &[(places.ticket(), &ticket.forestry)])
                 .map_err(Error::Wrong)?;
             size::check(&business, BUSINESS_BYTES, &[]).map_err(Error::Wrong)?;
@@ -291,12 +292,12 @@ pub async fn record(
     }))
 }
 
-/// The faults of one posting, of both kinds.
+/// The errors of one request, of both kinds.
 #[derive(Default)]
 pub struct Faults {
-    /// Well-formed but wrong: 422.
+    /// Well-formed but invalid: 422.
     pub wrong: Vec<Entry>,
-    /// Against the present state: 409.
+    /// In conflict with the present state: 409.
     pub conflict: Vec<Entry>,
 }
 
@@ -307,7 +308,7 @@ impl Faults {
         self.wrong.is_empty() && self.conflict.is_empty()
     }
 
-    /// 409 if all stand against the present state, else 422 with all.
+    /// 409 if all are conflicts with the present state, otherwise 422 with all of them.
     #[must_use]
     pub fn into_error(mut self) -> Error {
         if self.wrong.is_empty() {
@@ -354,7 +355,7 @@ impl Faults {
         usable
     }
 
-    /// Checks each log against the ticket and marks its volume; gives each log's line.
+    /// Checks each log against the ticket and marks its volume; returns the index of each log's line.
     fn check_logs(
         &mut self,
         request: &NewHarvest,
@@ -504,7 +505,7 @@ pub async fn view(tx: &mut Tx<'_>, id: HarvestId) -> Result<Option<Harvest>> {
     Ok(Some(Harvest { id, operation_id, received_at, logs, ticket, findings }))
 }
 
-/// What a harvest made, in the order of its posting (ids are made in order).
+/// The logs that a harvest created, in the order of its request (ids are generated in order).
 async fn logs_of(db: impl PgExecutor<'_>, harvest: HarvestId) -> Result<Vec<HarvestedLog>> {
     let rows = sqlx::query!(
         r#"SELECT log.id, s.seal_number AS "seal_number: SealNumber", seal.marking_code AS "marking_code: MarkingCode",

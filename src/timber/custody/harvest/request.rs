@@ -1,4 +1,4 @@
-//! What an enterprise posts when it has felled and sealed.
+//! The request body that an enterprise sends after felling and sealing.
 
 use crate::base::error::Invalid;
 use crate::base::geo::Position;
@@ -11,26 +11,26 @@ use crate::timber::seal::number::SealNumber;
 use crate::timber::wood::species::{Assortment, Grade, LogKind, MeasurementMethod, Species, Wood};
 use std::collections::HashMap;
 
-/// Logs and stacks of one harvest at most.
+/// Maximum number of logs and stacks of one harvest.
 pub const MOST_LOGS: usize = 5_000;
 
 input! {
-    /// A posting of harvested timber.
+    /// A harvest of timber.
     pub struct NewHarvest {
         /// The ticket it was felled under.
         pub felling_ticket_id: TicketId,
-        /// Who answers for the harvest; kept apart, erasable.
+        /// The person responsible for the harvest; stored separately and erasable.
         pub responsible_person: ResponsiblePerson,
         /// The logs and stacks.
         pub logs: Vec<NewLog> [1..=5000],
-        /// The client's name for the posting.
+        /// The client's own id for this request.
         pub operation_id: Option<OperationId>,
-        /// Sent by who records offline.
+        /// The device, if it records offline.
         pub device: Option<Device>,
     }
     => NewHarvest::check;
 
-    /// Who answers for a harvest.
+    /// The person responsible for a harvest.
     pub struct ResponsiblePerson {
         /// Full name.
         #[schema(example = "Ерлан Оспанов")]
@@ -50,7 +50,7 @@ input! {
         pub species: Species,
         /// Kind of wood, as on the ticket.
         pub wood: Wood,
-        /// What it was cut to be.
+        /// The product that it was cut for.
         pub assortment: Option<Assortment>,
         /// Quality grade.
         pub grade: Option<Grade>,
@@ -62,9 +62,9 @@ input! {
         pub pieces: Option<Pieces>,
         /// Declared volume.
         pub volume_m3: Volume,
-        /// How the volume was arrived at.
+        /// How the volume was determined.
         pub measurement_method: MeasurementMethod,
-        /// When it was felled, with the local offset.
+        /// When it was felled, with the local UTC offset.
         pub occurred_at: Moment,
         /// Where it was felled.
         pub position: Option<Position>,
@@ -79,7 +79,7 @@ impl NewLog {
         }
         if self.kind == LogKind::Log {
             let required =
-                |what| Invalid::new("required", format!("A log has a {what}; only a stack may do without."));
+                |what| Invalid::new("required", format!("A log needs a {what}; only a stack may omit it."));
             if self.length_m.is_none() {
                 errors.refuse_field(node, "length_m", required("length"));
             }
@@ -97,14 +97,14 @@ impl NewHarvest {
         for (index, (log, item)) in self.logs.iter().zip(items).enumerate() {
             if let Some(first) = seen.insert(&log.seal_number, index) {
                 let detail =
-                    format!("Seal {} stands already on item {first} of this harvest.", log.seal_number);
+                    format!("Seal {} is already used by item {first} of this harvest.", log.seal_number);
                 errors.refuse_field(item, "seal_number", Invalid::new("duplicate-in-batch", detail));
             }
         }
     }
 }
 
-/// How a harvest looks as a table.
+/// The columns of a harvest sent as CSV.
 #[must_use]
 pub fn layout() -> Layout {
     Layout::rows("logs")

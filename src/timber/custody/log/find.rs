@@ -1,5 +1,5 @@
-//! From whatever names a log to the log: a seal number, present or past, a marking
-//! code of either length, or the id.
+//! Resolves a code to a log. A code is a seal number, present or past, a marking code, complete or only its
+//! identification part, or the log's id.
 
 use crate::base::error::Result;
 use crate::base::ids::LogId;
@@ -7,7 +7,7 @@ use crate::timber::seal::Code;
 use sqlx::PgExecutor;
 use uuid::Uuid;
 
-/// A code, taken apart for SQL: exactly one of the three is there.
+/// A code split into columns for SQL: exactly one of the three is set.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Key {
     pub id: Option<Uuid>,
@@ -30,12 +30,11 @@ impl Key {
     }
 }
 
-/// The logs that `codes` name, in their order; nothing for a code that names none
-/// (a seal on no log, too). One round trip, whatever their number. Says nothing
-/// about who may see them.
+/// The logs that `codes` name, in their order; `None` for a code that names no log, which includes a seal
+/// that is on no log. One round trip for any number of codes. Does not check access.
 ///
 /// # Errors
-/// Those of the database.
+/// Database errors.
 pub async fn resolve(db: impl PgExecutor<'_>, codes: &[Code]) -> Result<Vec<Option<LogId>>> {
     let mut ids = Vec::with_capacity(codes.len());
     let mut numbers = Vec::with_capacity(codes.len());

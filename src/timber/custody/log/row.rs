@@ -1,5 +1,4 @@
-//! Table `log`: locking rows with their heads, adding new ones, storing the state
-//! that an event left behind.
+//! Table `log`: locks rows with their heads, inserts new rows, and stores the state after an event.
 
 use crate::base::error::{Error, Result};
 use crate::base::ids::{HarvestId, LogId, OperationId, OrganizationId, TicketId};
@@ -22,7 +21,7 @@ pub struct LogRow {
     pub head: Head,
     /// Its state.
     pub state: LogState,
-    /// The posting that recorded it.
+    /// The harvest that recorded it.
     pub harvest: HarvestId,
     /// The ticket it was felled under.
     pub ticket: TicketId,
@@ -30,7 +29,7 @@ pub struct LogRow {
     pub issuer: OrganizationId,
 }
 
-/// What a stored row says; decimals as minimal text.
+/// A row of the table; decimals as minimal text.
 struct Stored {
     place: i64,
     id: Uuid,
@@ -75,7 +74,7 @@ impl TryFrom<Stored> for LogRow {
 
     fn try_from(row: Stored) -> Result<Self> {
         let bad = |column: &str| Error::BadRow(format!("log.{column} of {}", row.id));
-        // Three nullable columns that mean one fact.
+        // Three nullable columns that hold one fact: all set or all null.
         let pending = match (row.pending_from, row.pending_to, row.pending_of) {
             (Some(from), Some(to), Some(of)) => {
                 Some(PendingTransfer { from: from.into(), to: to.into(), of })
@@ -125,7 +124,7 @@ impl TryFrom<Stored> for LogRow {
     }
 }
 
-/// Rows as [`Stored`], locked, with the place of each in what was asked for.
+/// Locked rows as [`Stored`], each with its position in the input of the query.
 macro_rules! locked {
     ($place:literal, $which:literal, $($argument:expr),+ $(,)?) => {
         sqlx::query_as!(
@@ -157,7 +156,7 @@ pub async fn lock(tx: &mut Tx<'_>, ids: &[LogId]) -> Result<Vec<LogRow>> {
     rows.into_iter().map(LogRow::try_from).collect()
 }
 
-/// Logs that some postings name, a row for each naming: each column as one array.
+/// The logs that some requests name, one row for each time a log is named; each column as one array.
 #[derive(Default)]
 pub(crate) struct Wanted {
     codes: Vec<Key>,
@@ -168,11 +167,11 @@ pub(crate) struct Wanted {
     idempotency_lock: Vec<Option<i64>>,
 }
 
-/// What a posting is known by, if it is: a name of the client's, and the lock that stands for it.
+/// An id that the client gave a request, if it did, and the number of its advisory lock.
 pub(crate) type Name<'n, T> = Option<(&'n T, i64)>;
 
 impl Wanted {
-    /// Adds a log that a posting of `organization` names.
+    /// Adds a log that a request of `organization` names.
     pub(crate) fn push(
         &mut self,
         code: &Code,
@@ -193,12 +192,13 @@ impl Wanted {
     }
 }
 
-/// Locks those logs that are free this moment, of postings whose names are free: each with its place in
-/// what is wanted, from 0, in no order. Waits for nobody. Left out is whatever is absent, held by another
-/// transaction, or of a posting that is being made elsewhere or was made before.
+/// Locks the logs that no other transaction has locked, for requests with an unused operation id and
+/// idempotency key. Returns each row with its index in `wanted`, from 0, in no order. Never waits. Skips a
+/// log that is absent or locked by another transaction, and the logs of a request that is in progress
+/// elsewhere or was recorded before.
 ///
-/// Of a posting that another transaction commits while this statement begins it may not know yet: the
-/// primary keys of `operation` and `idempotency` refuse it then.
+/// It may miss a request that another transaction commits while this statement starts; the primary keys of
+/// `operation` and `idempotency` then reject the duplicate.
 pub(crate) async fn lock_free(tx: &mut Tx<'_>, wanted: Wanted) -> Result<Vec<(usize, LogRow)>> {
     let mut ids = Vec::with_capacity(wanted.len());
     let mut numbers = Vec::with_capacity(wanted.len());
@@ -242,13 +242,13 @@ pub(crate) async fn lock_free(tx: &mut Tx<'_>, wanted: Wanted) -> Result<Vec<(us
     rows.into_iter().map(placed).collect()
 }
 
-/// A new log: what its first event left behind.
+/// A new log, in the state after its first event.
 pub struct NewLog {
     /// The head after the first event.
     pub head: NewHead,
     /// Its state.
     pub state: LogState,
-    /// The posting.
+    /// The harvest.
     pub harvest: HarvestId,
     /// The ticket.
     pub ticket: TicketId,
@@ -256,7 +256,7 @@ pub struct NewLog {
     pub issuer: OrganizationId,
 }
 
-/// Adds logs of a harvest, in one round trip; `seal::stock::apply` says which seal each bears.
+/// Inserts logs of a harvest, in one round trip; `seal::stock::apply` records which seal each log bears.
 pub async fn insert(tx: &mut Tx<'_>, logs: &[NewLog]) -> Result<()> {
     let mut columns = Columns::default();
     for log in logs {
@@ -321,9 +321,9 @@ pub async fn insert(tx: &mut Tx<'_>, logs: &[NewLog]) -> Result<()> {
     Ok(())
 }
 
-/// Stores what events left behind, and who may read a log no further than here.
+/// Stores the states after events, and the new past parties.
 ///
-/// `past`: organisation that no longer holds or owns the log, and the event that took it away.
+/// `past`: an organisation that no longer holds or owns the log, and the event that ended that.
 pub async fn save(
     tx: &mut Tx<'_>,
     logs: &[(LogState, NewHead)],
@@ -390,7 +390,7 @@ pub async fn save(
     leave(tx, past).await
 }
 
-/// Stores until which event those who hold or own a log no longer may read it; no round trip if nobody left.
+/// Stores past parties, each with the last event that it may read; no round trip if there are none.
 pub(crate) async fn leave(tx: &mut Tx<'_>, past: &[(LogId, OrganizationId, u32)]) -> Result<()> {
     if past.is_empty() {
         return Ok(());

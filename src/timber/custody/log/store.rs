@@ -1,4 +1,4 @@
-//! Reading logs: the row as it stands, who may see how much of it, and its answer.
+//! Reading logs: the row, a reader's access to it, and the response.
 
 use super::find::Key;
 use crate::base::error::{Error, Result};
@@ -26,10 +26,10 @@ use uuid::Uuid;
 /// How much of a log a reader may see.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sight {
-    /// Holder, owner, pending receiver, named carrier, inspector: everything there is.
+    /// Holder, owner, pending receiver, named carrier, inspector: everything.
     Whole,
-    /// Those whose log it was, up to event `until` (0: never theirs), and, with `harvest`,
-    /// the issuer of the ticket: what was harvested.
+    /// A past party: events up to `until` (0: never a party). With `harvest`, the issuer of the ticket:
+    /// harvest data.
     Part {
         /// Last event that may be read.
         until: u32,
@@ -38,7 +38,7 @@ pub enum Sight {
     },
 }
 
-/// A log's row with its ticket and seal, before anybody was asked whether he may see it.
+/// A log's row with its ticket and seal, before access is checked.
 #[derive(Clone, Debug)]
 pub struct LogRow {
     place: i64,
@@ -85,9 +85,10 @@ pub struct LogRow {
     subcompartment: Option<String>,
     cutting_area: Option<String>,
     until_seq: Option<i32>,
-    /// Changes with every erasure of a person.
+    /// The erasure epoch: changes with every erasure of a person.
     erasures: Option<Vec<u8>>,
-    /// The key whose token came with the question, and whose it is; none where none came or it is bad.
+    /// The key of the token in the query, with its organisation; `None` if there was no token or it is
+    /// unknown or revoked.
     key_id: Option<Uuid>,
     key_organization: Option<Uuid>,
     key_expires_at: Option<DateTime<Utc>>,
@@ -96,7 +97,7 @@ pub struct LogRow {
 }
 
 impl LogRow {
-    /// How much of it `reader` may see; nothing if it is as good as absent to him.
+    /// How much of it `reader` may see; `None` if the reader gets the same response as for a missing log.
     #[must_use]
     pub fn sight(&self, reader: Reader) -> Option<Sight> {
         let me = reader.organization;
@@ -115,12 +116,12 @@ impl LogRow {
         self.issuer_id
     }
 
-    /// What its chain is about.
+    /// The subject of its chain.
     pub(crate) fn subject(&self) -> Result<Subject> {
         Subject::stored(SubjectKind::Log, self.id.0, &self.salt, self.head_seq)
     }
 
-    /// The mark of erasures when it was read.
+    /// The erasure epoch when it was read.
     pub(crate) fn erasures(&self) -> Option<&Vec<u8>> {
         self.erasures.as_ref()
     }
@@ -130,11 +131,12 @@ impl LogRow {
         u32::try_from(self.head_seq).map_err(|_| self.bad("head_seq"))
     }
 
-    /// What the answer `what` to `reader` hangs on, in few characters: equal marks, equal answers.
+    /// ETag input: a digest of everything that the response `what` to `reader` depends on. Equal digests mean
+    /// equal responses.
     ///
-    /// The chain's head stands for everything that events say; the columns that answers show are taken
-    /// in beside it, so that a row that is put right says so. Names and personal parts change by erasures
-    /// alone. What of all that is shown follows from the reader and the end of his sight.
+    /// The chain's head covers the content of all events. The columns shown in responses are included too, so
+    /// that the repair of a row changes the digest. Names and personal parts change only by erasures. Which
+    /// parts are shown follows from the reader and the last event that it may see.
     #[must_use]
     pub fn mark(&self, reader: Reader, what: &str) -> String {
         struct Digest(Sha256);
@@ -157,7 +159,7 @@ impl LogRow {
         hex::encode(&to.0.finalize()[..16])
     }
 
-    /// Who asks for it, if his token is good now.
+    /// The caller, if its token is valid now.
     fn caller(&mut self, token: &Presented, uses: &mut Uses) -> Option<Caller> {
         let (expires_at, last_used_at) = (self.key_expires_at, self.key_last_used_at);
         let key = self.key_id.map(|id| KeyRow { id, expires_at, last_used_at })?;
@@ -170,14 +172,14 @@ impl LogRow {
         Error::BadRow(format!("log.{column} of {}", self.id))
     }
 
-    /// Every organisation that the whole answer names.
+    /// Every organisation that the complete response names.
     pub(crate) fn parties(&self) -> impl Iterator<Item = OrganizationId> {
         let named =
             [Some(self.holder_id), Some(self.owner_id), self.pending_from, self.pending_to, self.carrier_id];
         named.into_iter().flatten()
     }
 
-    /// The answer for who may see all of it.
+    /// The response for a reader that may see all of it.
     pub(crate) fn view(&self, names: &Names) -> Result<LogView> {
         let pending = match (self.pending_from, self.pending_to, self.pending_of) {
             (Some(from), Some(to), Some(of)) => {
@@ -239,12 +241,13 @@ impl LogRow {
     }
 }
 
-/// An organisation by id and, where it may be told, name.
+/// An organisation by id and, if the reader may see it, name.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct PartyView {
     /// Its id.
     pub id: OrganizationId,
-    /// Its name; null where it is a person's (a sole trader, a farm) and neither one's own nor an inspector's to see.
+    /// Its name; null if it is a person's name (a sole trader, a farm) and the reader is neither that
+    /// organisation nor an inspector.
     pub name: Option<String>,
 }
 
@@ -255,12 +258,12 @@ pub struct SealView {
     pub number: String,
     /// `applied`, or `void` until it is replaced.
     pub status: SealState,
-    /// The whole marking code; null where the reader's sight ends before the seal that is on it now.
+    /// The complete marking code; null if the reader's access ends before the seal that is on the log now.
     pub marking_code: Option<String>,
 }
 
 crate::base::vocabulary::vocabulary! {
-    /// What a seal that was put on a log can be.
+    /// Status of a seal that was put on a log.
     pub enum SealState: "unknown-seal-status" {
         /// On the log.
         Applied = "applied",
@@ -269,7 +272,7 @@ crate::base::vocabulary::vocabulary! {
     }
 }
 
-/// Where the timber was felled, as the ticket says.
+/// Where the timber was felled, according to the ticket.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct OriginView {
     #[serde(serialize_with = "region_names")]
@@ -287,10 +290,10 @@ pub struct OriginView {
     pub cutting_area: Option<String>,
 }
 
-/// The felling ticket by its names.
+/// The felling ticket by id, series and number.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct TicketView {
-    /// Our id.
+    /// Its id.
     pub id: TicketId,
     /// Series.
     pub series: String,
@@ -298,34 +301,34 @@ pub struct TicketView {
     pub number: String,
 }
 
-/// A transfer that waits for the other side.
+/// A transfer that was offered and is not yet accepted, rejected or withdrawn.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct PendingView {
-    /// Who offered.
+    /// The organisation that offered it.
     pub from: PartyView,
-    /// To whom.
+    /// The organisation it is offered to.
     pub to: PartyView,
-    /// What.
+    /// What it hands over.
     pub of: TransferOf,
 }
 
-/// The last thing that happened.
+/// The last event.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct LastEventView {
-    /// What.
+    /// Its type.
     #[serde(rename = "type")]
     pub event_type: EventType,
-    /// On which local day.
+    /// Its local day.
     pub on: NaiveDate,
     /// The last region that any event named.
     #[serde(serialize_with = "region_names_or_null")]
     pub region: Option<Region>,
 }
 
-/// The end of the chain as far as the reader sees it.
+/// The last event of the chain that the reader may see.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct HeadView {
-    /// The event's place.
+    /// The event's seq.
     pub seq: u32,
     /// Its hash.
     pub hash: Hash,
@@ -334,7 +337,8 @@ pub struct HeadView {
     pub received_at: String,
 }
 
-/// A log or stack as it stands now, or, for who may see a part, as that part leaves it.
+/// A log or stack in its present state; for a reader that may see only some of its events, in the state
+/// after those.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 #[schema(as = Log)]
 pub struct LogView {
@@ -362,31 +366,32 @@ pub struct LogView {
     pub volume_m3: Volume,
     /// Volume of GOST 2708-75 for the same diameter and length, where the table covers it.
     pub table_volume_m3: Option<Volume>,
-    /// How the volume was arrived at.
+    /// How the volume was determined.
     pub measurement_method: MeasurementMethod,
     /// Local day of felling.
     pub felled_on: NaiveDate,
-    /// The posting that recorded it.
+    /// The harvest that recorded it.
     pub harvest_id: HarvestId,
     /// Where it was felled.
     pub origin: OriginView,
-    /// Under which ticket.
+    /// The ticket it was felled under.
     pub felling_ticket: TicketView,
-    /// Where it stands; null, like all of custody below, for a ticket's issuer, who sees harvest data.
+    /// Its status; null, like the other custody fields below, for a ticket's issuer, which sees only harvest
+    /// data.
     pub status: Option<Status>,
-    /// Who has it.
+    /// The organisation that holds it.
     pub holder: Option<PartyView>,
-    /// Whose it is.
+    /// The organisation that owns it.
     pub owner: Option<PartyView>,
-    /// A transfer that waits.
+    /// The pending transfer.
     pub pending: Option<PendingView>,
     /// The carrier named at loading, until received.
     pub carrier: Option<PartyView>,
     /// The vehicle named at loading, until received.
     pub vehicle: Option<String>,
-    /// What happened last.
+    /// The last event.
     pub last_event: Option<LastEventView>,
-    /// The end of its chain, as far as the reader sees.
+    /// The last event of its chain that the reader may see.
     pub head: HeadView,
 }
 
@@ -400,10 +405,10 @@ fn region_names_or_null<S: serde::Serializer>(region: &Option<Region>, to: S) ->
     region.map(Region::names).serialize(to)
 }
 
-/// What organisations are called, before anybody was asked whether he may be told.
+/// Names of organisations, before access is checked.
 pub type KnownNames = HashMap<Uuid, (Option<String>, OrganizationKind)>;
 
-/// Names of organisations, as one reader may be told them.
+/// Names of organisations, limited to those that one reader may see.
 #[derive(Clone, Debug)]
 pub struct Names {
     known: Arc<KnownNames>,
@@ -411,7 +416,7 @@ pub struct Names {
 }
 
 impl Names {
-    /// Of what is known, as much as `reader` may be told.
+    /// The names in `known`, limited to those that `reader` may see.
     #[must_use]
     pub fn new(known: Arc<KnownNames>, reader: Reader) -> Self {
         Self { known, reader }
@@ -420,7 +425,7 @@ impl Names {
     /// Reads the names of `ids`. One round trip.
     ///
     /// # Errors
-    /// Those of the database.
+    /// Database errors.
     pub async fn read(db: impl PgExecutor<'_>, reader: Reader, ids: Vec<OrganizationId>) -> Result<Self> {
         let mut ids: Vec<Uuid> = ids.into_iter().map(|id| id.0).collect();
         ids.sort_unstable();
@@ -435,7 +440,7 @@ impl Names {
         Ok(Self::new(Arc::new(known.collect()), reader))
     }
 
-    /// The organisation with its name, if that may be told.
+    /// The organisation, with its name if the reader may see it.
     #[must_use]
     pub fn of(&self, id: OrganizationId) -> PartyView {
         let own = self.reader.inspector || id == self.reader.organization;
@@ -447,10 +452,10 @@ impl Names {
     }
 }
 
-/// A log that somebody asks for, by whatever names it; and who asks.
+/// A lookup of a log by any of its codes, with the caller's token.
 ///
-/// One statement, the same for a log that is not there and for one that is not his. How much of it he may
-/// see says [`LogRow::sight`].
+/// A missing log and one that the caller may not see run the same statement. [`LogRow::sight`] returns the
+/// caller's access.
 #[derive(Debug)]
 pub struct Look {
     key: Key,
@@ -458,7 +463,7 @@ pub struct Look {
 }
 
 impl Look {
-    /// The log that `code` names, for whoever holds `token`.
+    /// Looks up the log that `code` names, for the holder of `token`.
     #[must_use]
     pub fn new(code: &Code, token: Presented) -> Self {
         Self { key: Key::of(code), token }
@@ -466,7 +471,7 @@ impl Look {
 }
 
 impl Question for Look {
-    /// Nothing, if there is no such log, or if the token is bad.
+    /// `None` if there is no such log or the token is not valid.
     type Answer = Option<(Caller, LogRow)>;
 
     fn cost(&self) -> usize {
@@ -488,11 +493,11 @@ impl Question for Look {
     }
 }
 
-/// The rows of `ids`, in their order, for present parties and inspectors; ids of no log are passed over.
+/// The rows of `ids`, in their order, for present parties and inspectors; ids without a log are skipped.
 /// One round trip.
 ///
 /// # Errors
-/// Those of the database.
+/// Database errors.
 pub async fn fetch(db: &mut PgConnection, ids: &[LogId]) -> Result<Vec<LogRow>> {
     let keys: Vec<Key> = ids.iter().map(|id| Key::of(&Code::LogId(*id))).collect();
     Ok(rows(db, keys.iter().map(|key| (key, None))).await?)
@@ -524,27 +529,27 @@ async fn rows<'k>(
     .await
 }
 
-/// Which logs a list shall have.
+/// The filters of a list of logs.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Wanted {
-    /// Only those the reader holds; else those he holds or owns, and all for an inspector.
+    /// Only logs that the reader holds; otherwise those that it holds or owns, and all logs for an inspector.
     pub held: bool,
-    /// Only of this status.
+    /// Only logs with this status.
     pub status: Option<Status>,
-    /// Only of this species.
+    /// Only logs of this species.
     pub species: Option<Species>,
-    /// Only of this felling ticket.
+    /// Only logs of this felling ticket.
     pub ticket: Option<TicketId>,
-    /// Only those after this one.
+    /// Only logs after this one, for paging.
     pub after: Option<LogId>,
-    /// At most so many.
+    /// Maximum number of logs.
     pub limit: i64,
 }
 
 /// The ids of a page of logs, in the order of their ids. One round trip.
 ///
 /// # Errors
-/// Those of the database.
+/// Database errors.
 pub async fn list(db: impl PgExecutor<'_>, reader: Reader, wanted: Wanted) -> Result<Vec<LogId>> {
     let after = wanted.after.map_or(Uuid::nil(), |id| id.0);
     let (status, species) = (wanted.status.map(Status::as_str), wanted.species.map(Species::as_str));
@@ -563,7 +568,7 @@ pub async fn list(db: impl PgExecutor<'_>, reader: Reader, wanted: Wanted) -> Re
         );
         return Ok(ids.fetch_all(db).await?);
     }
-    // Two sets without overlap, each in the order of an index of its own.
+    // Two disjoint sets, each in the order of its own index.
     let ids = sqlx::query_scalar!(
         r#"SELECT id AS "id!: LogId" FROM (
                (SELECT id FROM log

@@ -87,7 +87,7 @@ fn a_volume_is_compared_by_its_method() {
     assert!(told(Harvester, "0.2474").unwrap().contains("(-25 %)"));
     // A decimal point in the wrong place.
     assert!(told(Harvester, "3.3").unwrap().contains("(+900 %)"));
-    // No cell, no opinion.
+    // No cell, no finding.
     assert_eq!(volume_unlike_table(LogKind::Log, Harvester, cm("24"), m("12"), volume("9")), None);
     assert_eq!(volume_unlike_table(LogKind::Stack, Harvester, cm("24"), m("6"), volume("9")), None);
     assert_eq!(volume_unlike_table(LogKind::Log, Harvester, None, m("6"), volume("9")), None);
@@ -147,8 +147,8 @@ fn order_is_of_instants() {
     assert_eq!(out_of_order(moment("2026-05-14T07:00:00Z"), stored), None);
 }
 
-/// The measured logs that the thresholds were set by, where they are at hand: nothing absurd among them, and
-/// L14 speaks up for few.
+/// The measured logs that the thresholds are based on, if the data set is present: every value is accepted,
+/// and L14 gives findings for few.
 #[test]
 fn real_harvester_logs_are_mostly_unremarkable() {
     let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
