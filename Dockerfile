@@ -1,4 +1,4 @@
-# Built in one stage, run in another that has the program and nothing to build with.
+# One stage builds; the other contains the program without build tools.
 FROM rust:1.95-slim-trixie AS build
 WORKDIR /source
 # The allocator and the TLS library contain some C.
@@ -17,7 +17,7 @@ FROM debian:13-slim
 RUN useradd --system --uid 10001 --create-home --home-dir /var/lib/ormantrace ormantrace
 COPY --from=build /source/target/release/ormantrace /usr/local/bin/ormantrace
 USER 10001
-# Keeps the key that signs marking codes; the data is in PostgreSQL.
+# Stores the key that signs marking codes; the data is in PostgreSQL.
 VOLUME /var/lib/ormantrace
 ENV ORMANTRACE_DATA_DIR=/var/lib/ormantrace ORMANTRACE_LISTEN=0.0.0.0:8080
 EXPOSE 8080

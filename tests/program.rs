@@ -78,7 +78,7 @@ fn figures_on_a_listener_of_their_own_are_on_no_other() {
     let data = data();
     let server = Running::start(data.path(), &["--operator-token", TOKEN, "--metrics-listen", "127.0.0.1:0"]);
     let told: Vec<Value> = server.told.iter().filter_map(|line| serde_json::from_str(line).ok()).collect();
-    let figures = told.iter().find(|event| event["message"] == "figures are at /metrics").expect("told");
+    let figures = told.iter().find(|event| event["message"] == "metrics are at /metrics").expect("told");
     let address = figures["address"].as_str().and_then(|text| text.parse().ok()).expect("an address");
     assert_eq!(get(address, "/metrics", None).0, 200);
     assert_eq!(get(address, "/v1/me", None).0, 404);

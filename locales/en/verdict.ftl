@@ -1,4 +1,4 @@
-### What a check of a seal answers. Used by the JSON answer and by the page alike.
+### Results of checking a seal. Used in the JSON response and on the page.
 
 verdict-valid = Valid
 verdict-closed = Out of circulation
@@ -67,7 +67,7 @@ check-format-pass = The number or code is written correctly.
 check-format-fail = The number or code could not be read.
 check-signature-pass = The signature in the code is genuine.
 check-signature-fail = The signature in the code is not genuine.
-check-signature-foreign = The code was signed by somebody else, so its signature could not be checked here.
+check-signature-foreign = The code was signed by another issuer, so its signature could not be checked here.
 check-signature-absent = No signature to check: only the full marking code carries one.
 check-registered-pass = The seal is registered.
 check-registered-fail = The seal is not registered.

@@ -1,7 +1,7 @@
-//! The command line: which command, with which settings.
+//! The command line: commands and their settings.
 //!
-//! A fault of the command line itself ends with exit code 2 and the usage, everything
-//! else that keeps a command from its end with exit code 1 and a sentence.
+//! An error in the command line itself ends the process with exit code 2 and the usage. Any other failure
+//! ends it with exit code 1 and a message; [`Failure::exit_code`] has the exception.
 
 use crate::base::clock::Clock;
 use crate::base::config::{DatabaseSettings, Settings};
@@ -35,14 +35,14 @@ mod register;
 /// Marking and tracing of timber: seals, felling tickets, harvests, custody, verification.
 #[derive(Debug, Parser)]
 #[command(name = "ormantrace", version, arg_required_else_help = false)]
-#[command(after_help = "Without a command, `serve` is meant: `ormantrace --listen 0.0.0.0:8080` serves.")]
+#[command(after_help = "The default command is `serve`: `ormantrace --listen 0.0.0.0:8080` serves.")]
 pub struct Cli {
-    /// How the lines on standard error look
+    /// Format of the log lines on standard error
     #[arg(long, env = "ORMANTRACE_LOG_FORMAT", value_name = "FORMAT", global = true)]
     #[arg(value_enum, default_value_t = Format::Text)]
     log_format: Format,
 
-    /// Which lines are told, such as info,ormantrace=debug
+    /// Filter for the log lines, such as info,ormantrace=debug
     #[arg(long = "log", env = "ORMANTRACE_LOG", value_name = "FILTER", global = true)]
     #[arg(default_value = telemetry::DEFAULT_FILTER)]
     log: String,
@@ -55,15 +55,15 @@ pub struct Cli {
 enum Command {
     /// Migrate the database and serve (the default)
     Serve(Box<ServeArgs>),
-    /// Serve a small believable world with fixed demo keys, made on first start; never for real data
+    /// Serve realistic sample data with fixed demo keys, created on first start; never for real data
     Demo(Box<ServeArgs>),
-    /// Bring the database to this program's shape, and end
+    /// Apply the pending migrations to the database, and exit
     Migrate(DatabaseSettings),
-    /// Print the OpenAPI document, and end
+    /// Print the OpenAPI document, and exit
     Openapi,
-    /// Ask a server on this machine whether it is ready; exit code 0 if it is (for container health checks)
+    /// Check that a server on this machine is ready; exit code 0 if it is (for container health checks)
     Probe {
-        /// Where it listens
+        /// Address the server listens on
         #[arg(
             long,
             env = "ORMANTRACE_LISTEN",
@@ -72,24 +72,24 @@ enum Command {
         )]
         listen: SocketAddr,
     },
-    /// Check an export, a proof, a receipt or a checkpoint offline; exit code 0 if every check holds
+    /// Check an export, a proof, a receipt or a checkpoint offline; exit code 0 if every check passes
     Verify(Box<VerifyArgs>),
-    /// Erase a person's data for good: from the tables, the indexes and a private cluster's files
+    /// Erase a person's data permanently: from the tables, the indexes and the files of a private cluster
     Erase(EraseArgs),
-    /// Sign the register of all events and publish it; a process apart from the server, with a key that
-    /// the database's administrator does not have
+    /// Sign and publish the register of all events; a process separate from the server, with a key that the
+    /// database's administrator does not have
     Publish(Box<register::PublishArgs>),
-    /// Countersign somebody's register, each checkpoint only if it follows from the one before
+    /// Cosign the checkpoints of a register, each only if it is consistent with the previous one
     Witness(Box<register::WitnessArgs>),
-    /// Make or show a key of a register or a witness
+    /// Make or show the key of a register or a witness
     #[command(subcommand)]
     Key(register::KeyCommand),
-    /// Check the whole database against its evidence and the register; exit code 0 if nothing is wrong,
-    /// 1 with a line for each finding, 2 if it could not be checked
+    /// Check the entire database against its evidence and the register; exit code 0 if there are no errors,
+    /// 1 with one line per error, 2 if the check could not be completed
     Fsck(check::FsckArgs),
 }
 
-/// What `serve` and `demo` can be told.
+/// Settings of `serve` and `demo`.
 #[derive(Args, Clone, Debug)]
 pub struct ServeArgs {
     #[command(flatten)]
@@ -99,76 +99,77 @@ pub struct ServeArgs {
     operation: OperationArgs,
 }
 
-/// Limits and ways of running it.
+/// Keys, limits and timeouts of a server.
 #[derive(Args, Clone, Debug)]
 struct OperationArgs {
-    /// File of the key that signs marking codes; made if there is none. All instances share one
+    /// File of the key that signs marking codes; created if missing. All instances must share one key
     /// [default: keys/marking.key in the data directory]
     #[arg(long, env = "ORMANTRACE_MARKING_KEY", value_name = "FILE")]
     marking_key: Option<std::path::PathBuf>,
 
-    /// Folder of the published register, which `publish` writes and this serves
+    /// Folder of the published register, which `publish` writes and the server serves
     /// [default: register in the data directory]
     #[arg(long, env = "ORMANTRACE_REGISTER_DIR", value_name = "FOLDER")]
     register_dir: Option<std::path::PathBuf>,
-    /// File of the key that signs receipts; made if there is none [default: keys/receipt.key in the data
+    /// File of the key that signs receipts; created if missing [default: keys/receipt.key in the data
     /// directory]
     #[arg(long, env = "ORMANTRACE_RECEIPT_KEY", value_name = "FILE")]
     receipt_key: Option<std::path::PathBuf>,
 
-    /// Public key that signed receipts before the present one, to be shown beside it for as long as anybody
-    /// may check such a receipt; several by commas
+    /// Public key of earlier receipts, shown in addition to the current one for as long as such receipts may
+    /// be checked; separate several with commas
     #[arg(long, env = "ORMANTRACE_FORMER_RECEIPT_KEY", value_name = "VKEY", value_delimiter = ',')]
     #[arg(value_parser = command::register_key)]
     former_receipt_key: Vec<VerifierKey>,
 
-    /// Name of the register in the keys that are made for it, such as wood.example [default: the public
+    /// Name of the register in the keys that are created for it, such as wood.example [default: the public
     /// address]
     #[arg(long, env = "ORMANTRACE_ORIGIN", value_name = "NAME", value_parser = origin)]
     origin: Option<String>,
 
-    /// Public checks of codes that find nothing, per minute and address without a token
+    /// Limit of public checks of unknown codes, per minute and client address, without a token
     #[arg(long, env = "ORMANTRACE_MISSES_PER_MINUTE", value_name = "NUMBER", default_value_t = 30)]
     #[arg(value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     misses_per_minute: u32,
 
-    /// Public checks of any outcome, per second and address without a token
+    /// Limit of public checks with any result, per second and client address, without a token
     #[arg(long, env = "ORMANTRACE_HITS_PER_SECOND", value_name = "NUMBER", default_value_t = 20)]
     #[arg(value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     hits_per_second: u32,
 
-    /// Networks of proxies whose X-Forwarded-For is believed, such as 10.0.0.0/8; several by commas
+    /// Networks of proxies from which X-Forwarded-For is accepted, such as 10.0.0.0/8; separate several with
+    /// commas
     #[arg(long, env = "ORMANTRACE_TRUSTED_PROXY", value_name = "NETWORK", value_delimiter = ',')]
     #[arg(value_parser = Network::parse)]
     trusted_proxy: Vec<Network>,
 
-    /// Address of a listener of its own for /metrics, open to whoever reaches it; without one,
-    /// /metrics asks for the operator's token
+    /// Address of a separate listener for /metrics, without authentication; if not set, /metrics requires the
+    /// operator's token
     #[arg(long, env = "ORMANTRACE_METRICS_LISTEN", value_name = "ADDRESS:PORT")]
     metrics_listen: Option<SocketAddr>,
 
-    /// Seconds in which a request's header must be complete, and how long a connection may idle
+    /// Time limit in seconds for a complete request header, and for an idle connection
     #[arg(long, env = "ORMANTRACE_HEADER_SECONDS", value_name = "SECONDS", default_value_t = 10)]
     #[arg(value_parser = clap::value_parser!(u16).range(1..=300))]
     header_seconds: u16,
 
-    /// Seconds in which a request's body must be complete; no pause in it may be longer than 10
+    /// Time limit in seconds for a complete request body; no pause in it may be longer than 10 seconds
     #[arg(long, env = "ORMANTRACE_BODY_SECONDS", value_name = "SECONDS", default_value_t = 30)]
     #[arg(value_parser = clap::value_parser!(u16).range(1..=300))]
     body_seconds: u16,
 
-    /// Seconds that requests at work have left once the server was told to stop
+    /// Time limit in seconds for the requests in progress when the server receives a stop signal
     #[arg(long, env = "ORMANTRACE_DRAIN_SECONDS", value_name = "SECONDS", default_value_t = 30)]
     #[arg(value_parser = clap::value_parser!(u16).range(1..=30))]
     drain_seconds: u16,
 
-    /// Seconds between saying no to /readyz and closing the door, for balancers to look away
+    /// Seconds between failing /readyz and closing the listener, so that load balancers stop sending requests
     #[arg(long, env = "ORMANTRACE_LEAVE_SECONDS", value_name = "SECONDS", default_value_t = 0)]
     #[arg(value_parser = clap::value_parser!(u16).range(0..=60))]
     leave_seconds: u16,
 }
 
-/// Whose data is erased.
+/// Settings of `erase`.
 #[derive(Args, Clone, Debug)]
 struct EraseArgs {
     #[command(flatten)]
@@ -190,19 +191,19 @@ struct WhoseArgs {
     iin: Option<Bin>,
 }
 
-/// Why a command did not come to its end. `Display` is the whole message.
+/// Why a command failed. `Display` is the complete message.
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
     /// Telemetry cannot be set up.
     #[error("{0}.")]
     Telemetry(#[from] TelemetryError),
-    /// The runtime cannot be started, or standard output be written to.
+    /// The runtime cannot be started, or standard output cannot be written.
     #[error("{0}.")]
     Io(#[from] std::io::Error),
-    /// A setting is wrong.
+    /// A setting is invalid.
     #[error("{0}")]
     Settings(#[from] Invalid),
-    /// The database does not open.
+    /// The database cannot be opened.
     #[error("{0}")]
     Open(#[from] OpenError),
     /// Serving failed.
@@ -214,28 +215,28 @@ pub enum Failure {
     /// No server, or one that is not ready.
     #[error("The server at {0} is not ready.")]
     NotReady(SocketAddr),
-    /// What was to be verified does not hold, or cannot be read.
+    /// The file to verify is not valid, or cannot be read.
     #[error("{0}")]
     Verify(#[from] command::Failure),
-    /// Publishing ended.
+    /// Publishing failed.
     #[error("{0}")]
     Publish(#[from] PublishError),
-    /// Witnessing did not start.
+    /// The witness cannot start.
     #[error("{0}")]
     Witness(#[from] WitnessError),
     /// Erasing failed.
     #[error("{0}")]
     Erase(#[from] erase::Failure),
-    /// The check did not come to its end.
+    /// The check could not be completed.
     #[error("{0}")]
     Unchecked(String),
-    /// The check came to its end and found something.
-    #[error("The database and its evidence do not agree: see the lines on standard output.")]
+    /// The check was completed and found errors.
+    #[error("The database does not match its evidence: see the errors on standard output.")]
     Findings,
 }
 
 impl Failure {
-    /// The exit code: 1, but 2 for a check that could not be done, since its 1 says that something is wrong.
+    /// The exit code: 1, but 2 for an `fsck` that could not be completed: its 1 means that it found errors.
     #[must_use]
     pub fn exit_code(&self) -> u8 {
         if matches!(self, Self::Unchecked(_)) { 2 } else { 1 }
@@ -243,16 +244,16 @@ impl Failure {
 }
 
 impl Cli {
-    /// What this process was called with. Ends the process if that makes no sense, or only asks for help.
+    /// Parses the arguments of this process. Ends the process if they are invalid or only request help.
     #[must_use]
     pub fn from_command_line() -> Self {
         Self::parse_from(with_command(std::env::args_os()))
     }
 
-    /// Does it.
+    /// Runs the command.
     ///
     /// # Errors
-    /// A sentence for the administrator.
+    /// A message for the administrator.
     pub fn run(self) -> Result<(), Failure> {
         if matches!(self.command, Command::Openapi) {
             let mut document = router::openapi().to_pretty_json().map_err(std::io::Error::other)?;
@@ -288,7 +289,7 @@ impl Command {
                     db::open(&settings, Mode::Attach, crate::evidence::register::backfill::on_migration)
                         .await?;
                 database.close().await;
-                tracing::info!("the database has this program's shape");
+                tracing::info!("the database schema is up to date");
                 Ok(())
             }
             Self::Publish(args) => args.run().await,
@@ -349,8 +350,8 @@ fn origin(text: &str) -> Result<String, Invalid> {
     Err(Invalid::new("bad-origin", "A register's name has no space and no `+`, and at most 255 bytes."))
 }
 
-/// The arguments with `serve` put where a command would stand, if none stands there: a flag
-/// that is none of every command's begins `serve`'s own.
+/// Inserts `serve` into the arguments where the command belongs, if there is none: the first flag that is not
+/// common to all commands is a flag of `serve`.
 fn with_command(arguments: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
     let mut arguments: Vec<OsString> = arguments.into_iter().collect();
     let mut at = 1;

@@ -1,4 +1,4 @@
-//! The demonstration's keys: fixed, known to everybody, and saying so.
+//! The demonstration's keys: fixed and public, and recognisable as such.
 
 use crate::base::error::Result;
 use crate::base::token::Token;
@@ -25,7 +25,7 @@ pub enum Who {
 }
 
 impl Who {
-    /// Everybody, in the order in which they are shown.
+    /// All participants, in the order in which they are shown.
     pub const ALL: [Self; 7] = [
         Self::Operator,
         Self::ForestOwner,
@@ -36,7 +36,7 @@ impl Who {
         Self::Inspector,
     ];
 
-    /// What it is called.
+    /// Its name.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -62,7 +62,8 @@ impl Who {
         }
     }
 
-    /// Its BIN: well formed, and nobody's, because month 00 is in no BIN. The operator's is the library's.
+    /// Its BIN: valid in form, but of no real organisation, because no BIN contains month 00. The operator
+    /// has the BIN of `party::bootstrap` instead.
     #[must_use]
     pub fn bin(self) -> String {
         let mut stem = 1 + Self::ALL.iter().position(|who| *who == self).unwrap_or_default();
@@ -90,7 +91,7 @@ impl Who {
     }
 }
 
-/// All of them, as keys are stored.
+/// The tokens of all participants.
 pub fn all() -> impl Iterator<Item = Token> {
     Who::ALL.into_iter().filter_map(|who| Token::from_text(who.token()))
 }

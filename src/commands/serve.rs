@@ -1,9 +1,8 @@
-//! One server from its start to its end: the database, the keys, the listener, what runs
-//! beside it, and the shutdown.
+//! The life of one server: the database, the keys, the listener, the background tasks, and the shutdown.
 //!
-//! It promises that nothing is left running or half done: told to stop (SIGTERM, Ctrl-C), it
-//! says no to `/readyz`, takes no new connection, finishes the requests at work within the
-//! drain time, closes its connections and stops a private PostgreSQL cleanly.
+//! It leaves nothing running or half done. On a stop signal (SIGTERM, Ctrl-C) it fails `/readyz`, accepts no
+//! new connection, finishes the requests in progress within the drain timeout, closes its connections and
+//! stops a private PostgreSQL cleanly.
 
 use crate::base::clock::Clock;
 use crate::base::config::{OperatorToken, Settings};
@@ -42,16 +41,16 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 
-/// What the operator that a first start makes is called.
+/// Name of the operator that the first start creates.
 const OPERATOR: &str = "Орман таңбалау операторы";
-/// How often answers whose time is over are forgotten.
+/// Interval at which expired stored responses are deleted.
 const FORGET_EVERY: Duration = Duration::from_hours(1);
 
-/// How long an address that asks too much waits for being told so. Answered at once, 32 connections of
-/// one address took so much of two cores that the 99th percentile of appends grew to five times the idle one.
+/// Delay before the 429 response to an address over its limit. Without the delay, 32 connections of one
+/// address used so much of two cores that the 99th percentile of appends grew to five times its idle value.
 const REFUSAL_PAUSE: Duration = Duration::from_millis(200);
 
-/// How long a probe waits for each step.
+/// Timeout of a probe, for each step.
 const PROBE_TIME: Duration = Duration::from_secs(2);
 
 /// How a server runs, beyond [`Settings`].
@@ -63,66 +62,66 @@ pub struct Operation {
     pub register_dir: Option<PathBuf>,
     /// File of the key that signs receipts; by default `keys/receipt.key` in the data directory.
     pub receipt_key: Option<PathBuf>,
-    /// Public keys that signed receipts before: shown beside the present one.
+    /// Public keys of earlier receipts: shown in addition to the current one.
     pub former_receipt_keys: Vec<VerifierKey>,
-    /// Name of the register, for the keys that are made; by default the public address.
+    /// Name of the register in the keys that are created for it; by default the public address.
     pub origin: Option<String>,
     /// Limits of the public check.
     pub limits: LimitSettings,
-    /// Whose `X-Forwarded-For` is believed.
+    /// Networks of proxies from which `X-Forwarded-For` is accepted.
     pub trusted_proxies: Vec<Network>,
-    /// A listener of its own for the figures.
+    /// Address of a separate listener for the metrics.
     pub metrics_listen: Option<SocketAddr>,
-    /// How long `/readyz` says no before the door closes.
+    /// How long `/readyz` fails before the listener is closed.
     pub leave: Duration,
-    /// The listener's bounds.
+    /// Limits and timeouts of the listener.
     pub server: ServerSettings,
-    /// The bounds of bodies.
+    /// Limits and timeouts of request bodies.
     pub body: BodySettings,
 }
 
-/// Why a server did not start. `Display` is the whole message.
+/// Why a server did not start. `Display` is the complete message.
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
-    /// The database does not open.
+    /// The database cannot be opened.
     #[error("{0}")]
     Open(#[from] OpenError),
     /// The address cannot be listened on.
     #[error("{address} cannot be listened on: {cause}.")]
     Listen {
-        /// Which.
+        /// The address.
         address: SocketAddr,
-        /// Why not.
+        /// The error of the system.
         cause: std::io::Error,
     },
-    /// The signing key cannot be read or made.
+    /// The key of marking codes cannot be read or created.
     #[error("The key that signs marking codes cannot be used: {0}.")]
     MarkingKey(std::io::Error),
-    /// The key of the receipts cannot be read or made.
+    /// The key of receipts cannot be read or created.
     #[error("The key that signs receipts cannot be used: {0}.")]
     ReceiptKey(std::io::Error),
-    /// A setting is wrong.
+    /// A setting is invalid.
     #[error("{0}")]
     Settings(#[from] Invalid),
-    /// The database said no while starting.
+    /// The database returned an error during start.
     #[error("The server cannot start: {0}.")]
     Start(#[from] Error),
-    /// The system gives no signals, or no standard output.
+    /// Signals cannot be received, or standard output cannot be written.
     #[error("{0}.")]
     Io(#[from] std::io::Error),
 }
 
 /// A server that is set up and bound, but does not serve yet.
 pub struct Ready {
-    /// What handlers reach.
+    /// The state that handlers share.
     pub app: App,
-    /// What stands around them.
+    /// Settings of the middleware around the handlers.
     pub layers: LayerSettings,
-    /// Where it listens.
+    /// The address it listens on.
     pub address: SocketAddr,
     server: Server,
     figures: Option<Server>,
-    /// The published register.
+    /// The folder of the published transparency log.
     pub register: Folder,
     database: Database,
     leave: Duration,
@@ -143,11 +142,11 @@ pub async fn serve(settings: &Settings, operation: Operation) -> Result<(), Fail
     Ok(())
 }
 
-/// Resolves at the first SIGTERM or Ctrl-C from now on. Listened for from the very start, so
-/// that a stop during a long recovery is not lost.
+/// Resolves at the first SIGTERM or Ctrl-C after this call. Callers register it before anything else, so that
+/// a signal during a long recovery is not lost.
 ///
 /// # Errors
-/// If the system refuses.
+/// If the signal handlers cannot be installed.
 pub fn told_to_stop() -> std::io::Result<impl Future<Output = ()>> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
@@ -164,7 +163,7 @@ pub fn told_to_stop() -> std::io::Result<impl Future<Output = ()>> {
 /// # Errors
 /// A sentence for the administrator; nothing is left running.
 pub async fn prepare(settings: &Settings, operation: Operation) -> Result<Ready, Failure> {
-    // Bound first: a taken port is told before a database is made.
+    // Bound first, so that a port in use is reported before a database is created.
     let server = bind(settings.serve.listen, operation.server).await?;
     let figures = match operation.metrics_listen {
         Some(address) => Some(bind(address, operation.server).await?),
@@ -202,7 +201,7 @@ async fn bind(address: SocketAddr, settings: ServerSettings) -> Result<Server, F
     Server::bind(address, settings).await.map_err(|cause| Failure::Listen { address, cause })
 }
 
-/// An address that a browser on this machine can go to.
+/// The address as a browser on this machine can open it.
 pub(crate) fn reachable(mut address: SocketAddr) -> SocketAddr {
     if address.ip().is_unspecified() {
         let local: std::net::IpAddr = if address.is_ipv4() {
@@ -215,10 +214,10 @@ pub(crate) fn reachable(mut address: SocketAddr) -> SocketAddr {
     address
 }
 
-/// Asks the server that listens on `address` whether it is ready.
+/// Requests `/readyz` from the server at `address`.
 ///
 /// # Errors
-/// If there is none, or it is not.
+/// If there is no server, or it is not ready.
 pub fn probe(address: SocketAddr) -> std::io::Result<()> {
     let address = reachable(address);
     let mut stream = TcpStream::connect_timeout(&address, PROBE_TIME)?;
@@ -257,14 +256,14 @@ async fn make_app(
     }))
 }
 
-/// Sees that there is an operator who can call, and that the marking key is known.
+/// Ensures that an operator with a key exists, and that the marking key is recorded.
 ///
 /// # Errors
-/// If the token is another organisation's, or another marking key has the id of this server's.
+/// If the token belongs to another organisation, or another marking key has the same id as this server's.
 pub async fn bootstrap(app: &App, token: Option<&OperatorToken>) -> Result<Bootstrap, Failure> {
     let token = token.map(|given| given.token().clone());
     let made = bootstrap_operator(&app.pool, &app.clock, token, &Text::parse(OPERATOR)?).await?;
-    // On whose chain the key stands that this server signs marking codes with.
+    // The marking key is recorded on the operator's chain, so the operator must exist first.
     marking_key::register(&app.pool, &app.signing_key, app.clock.now()).await?;
     Ok(made)
 }
@@ -277,7 +276,7 @@ fn signing_key(settings: &Settings, file: Option<&Path>) -> Result<SigningKey, F
     SigningKey::load_or_create(&path).map_err(Failure::MarkingKey)
 }
 
-/// The address without its scheme: what tlog-checkpoint advises as a register's name.
+/// The URL without its scheme, as tlog-checkpoint recommends for an origin.
 fn origin_of(public_url: &str) -> &str {
     public_url.split_once("://").map_or(public_url, |(_, rest)| rest)
 }
@@ -290,8 +289,8 @@ fn receipt_key(settings: &Settings, file: Option<&Path>, origin: &str) -> Result
     Signer::load_or_create(&path, &format!("{origin}/receipts"), Kind::Text).map_err(Failure::ReceiptKey)
 }
 
-/// The public halves of all keys that ever signed here, and this server's own, which [`bootstrap`] makes
-/// known for ever.
+/// The public keys of all recorded marking keys, and this server's own, which [`bootstrap`] records
+/// permanently.
 async fn key_ring(pool: &PgPool, own: &SigningKey) -> Result<KeyRing, Error> {
     let mut ring = load_key_ring(pool).await?;
     ring.add(&own.public_key()).map_err(|refused| Error::BadRow(refused.to_string()))?;
@@ -299,7 +298,7 @@ async fn key_ring(pool: &PgPool, own: &SigningKey) -> Result<KeyRing, Error> {
 }
 
 impl Ready {
-    /// Sees that the operator can call, and says what an administrator should know.
+    /// Runs [`bootstrap`], and prints or logs what an administrator should know.
     async fn introduce(&self, settings: &Settings) -> Result<(), Failure> {
         match bootstrap(&self.app, settings.serve.operator_token.as_ref()).await? {
             Bootstrap::Made { token: Some(token), .. } => {
@@ -308,29 +307,29 @@ impl Ready {
                 out.flush()?;
             }
             Bootstrap::Made { token: None, .. } => {
-                tracing::info!("the operator has the token of the settings");
+                tracing::info!("the operator's first key has the configured token");
             }
             Bootstrap::Kept { token_ignored: true } => {
-                tracing::warn!("the operator has keys already: the token of the settings is not used");
+                tracing::warn!("the operator already has keys: the configured token is ignored");
             }
             Bootstrap::Kept { token_ignored: false } => {}
         }
         if demo_keys::are_in(&self.app.pool).await? {
             tracing::warn!(
-                "THIS DATABASE HAS DEMO KEYS, WHICH EVERYBODY KNOWS: whoever reaches this server may write \
-                 in every name; never put real data into it"
+                "THIS DATABASE HAS DEMO KEYS, WHICH ARE PUBLIC: any client that reaches this server can \
+                 write in the name of every organisation; never put real data into it"
             );
         }
         Ok(())
     }
 
-    /// How the register's publisher connects to the database.
+    /// Connection options of the publisher, with its own database role.
     #[must_use]
     pub fn publisher_options(&self) -> PgConnectOptions {
         self.database.publisher_options()
     }
 
-    /// Closes what is open, without having served.
+    /// Closes the database of a server that never served.
     pub async fn abandon(self) {
         self.database.close().await;
     }
@@ -342,14 +341,14 @@ impl Ready {
         let (sequenced, last_round) = oneshot::channel();
         let sequencer =
             tokio::spawn(Sequencer::new(app.queue.clone()).run(database.service_options(), async {
-                // Resolves too when the sender is dropped: then there is nothing more to wait for.
+                // Also resolves if the sender is dropped: then there is nothing left to wait for.
                 let _ = last_round.await;
             }));
         let mut beside = JoinSet::new();
         let metrics = match figures {
             None => Some(exposition),
             Some(figures) => {
-                tracing::info!(address = %figures.local_addr(), "figures are at /metrics");
+                tracing::info!(address = %figures.local_addr(), "metrics are at /metrics");
                 let routes = exposition.open_routes();
                 beside.spawn(async move {
                     figures.serve(routes, std::future::pending()).await;
@@ -368,33 +367,33 @@ impl Ready {
         let drained = server
             .serve(router, async {
                 stop.await;
-                tracing::info!("told to stop: requests at work are finished");
+                tracing::info!("stop signal received: finishing the requests in progress");
                 health.drain();
                 tokio::time::sleep(leave).await;
             })
             .await;
         if drained.cut > 0 {
-            tracing::warn!(connections = drained.cut, "the drain time is over: connections were cut");
+            tracing::warn!(connections = drained.cut, "drain timeout: open connections were closed");
         }
         beside.shutdown().await;
-        // After the last write was answered: its events get their places too.
+        // Stopped after the last response, so that the events of the last write request are sequenced too.
         let _ = sequenced.send(());
         if let Err(error) = sequencer.await {
-            tracing::error!(%error, "the sequencer died; the next start goes on with the queue");
+            tracing::error!(%error, "the sequencer failed; the next start continues with the queue");
         }
         database.close().await;
         tracing::info!("stopped");
     }
 }
 
-/// The process's figures with those of its pool and of the register that it serves.
+/// The metrics of the process, of its connection pool and of the transparency log that it serves.
 fn exposition(app: &App, register: &Folder) -> Exposition {
     let (all, idle, register) = (app.pool.clone(), app.pool.clone(), register.clone());
     let (lag, size) = (app.queue.clone(), app.queue.clone());
     Exposition::new()
         .with_gauge(
             "ormantrace_sequencer_lag_seconds",
-            "How long the oldest event in the register's queue waits; NaN while nothing is known.",
+            "Time the oldest event has waited in the sequencer's queue; NaN if unknown.",
             move || lag.lag().map_or(f64::NAN, |lag| lag.lag.as_secs_f64()),
         )
         .with_gauge("ormantrace_sequencer_size", "Leaves of the register.", move || {
@@ -404,7 +403,7 @@ fn exposition(app: &App, register: &Folder) -> Exposition {
         .with_gauge("ormantrace_pool_connections", "Open connections to the database.", move || {
             f64::from(all.size())
         })
-        .with_gauge("ormantrace_pool_idle", "Connections to the database that nobody uses.", move || {
+        .with_gauge("ormantrace_pool_idle", "Idle connections to the database.", move || {
             f64::from(u32::try_from(idle.num_idle()).unwrap_or(u32::MAX))
         })
         .with_gauge(
@@ -414,7 +413,7 @@ fn exposition(app: &App, register: &Folder) -> Exposition {
         )
 }
 
-/// As a gauge holds it: a double, exact up to 2^53 leaves.
+/// The published size as a gauge needs it: a double, exact up to 2^53 leaves.
 #[expect(clippy::cast_precision_loss, reason = "a gauge holds doubles")]
 fn published_size(register: &Folder) -> Option<f64> {
     let note = Note::parse(&register.published().ok()??).ok()?;
@@ -428,8 +427,8 @@ async fn forget_hourly(app: App) {
         hours.tick().await;
         match stored::forget_old(&app.pool, app.clock.now()).await {
             Ok(0) => {}
-            Ok(rows) => tracing::info!(rows, "old answers forgotten"),
-            Err(error) => tracing::warn!(%error, "old answers cannot be forgotten now"),
+            Ok(rows) => tracing::info!(rows, "expired stored responses deleted"),
+            Err(error) => tracing::warn!(%error, "expired stored responses cannot be deleted now"),
         }
     }
 }

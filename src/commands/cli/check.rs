@@ -9,19 +9,19 @@ use clap::Args;
 use std::io::Write;
 use std::path::PathBuf;
 
-/// What is checked.
+/// Settings of `fsck`.
 #[derive(Args, Clone, Debug)]
 pub struct FsckArgs {
     #[command(flatten)]
     database: DatabaseSettings,
 
     /// Folder of the published register to compare with [default: register in the data directory,
-    /// if it is there]
+    /// if it exists]
     #[arg(long, env = "ORMANTRACE_REGISTER_DIR", value_name = "FOLDER")]
     register_dir: Option<PathBuf>,
 
-    /// Key that the published register must be signed with, as NAME+ID+KEY; any one of several by
-    /// commas. Without one, the keys that the register's folder names are believed
+    /// Key that the published register must be signed with, as NAME+ID+KEY; separate several with commas,
+    /// any one of them suffices. Without one, the keys that the register's folder names are trusted
     #[arg(long, env = "ORMANTRACE_TRUST", value_name = "VKEY", value_delimiter = ',')]
     trust: Vec<VerifierKey>,
 }
@@ -34,7 +34,7 @@ impl FsckArgs {
         Scope { published, ..Scope::default() }
     }
 
-    /// Checks and tells.
+    /// Runs the check and prints its result.
     pub(super) async fn run(&self) -> Result<(), Failure> {
         match self.is_clean().await {
             Ok(true) => Ok(()),

@@ -1,4 +1,4 @@
-//! `publish`, `witness` and `key`: what runs beside the server, with keys of its own.
+//! `publish`, `witness` and `key`: the commands that run separately from the server, with their own keys.
 
 use super::Failure;
 use crate::base::clock::Clock;
@@ -22,59 +22,59 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// What `publish` can be told.
+/// Settings of `publish`.
 #[derive(Args, Clone, Debug)]
 pub struct PublishArgs {
     #[command(flatten)]
     database: DatabaseSettings,
 
-    /// Folder of the register: what is published, and what was signed last
+    /// Folder of the register: the published files and the last signed checkpoint
     /// [default: register in the data directory]
     #[arg(long, env = "ORMANTRACE_REGISTER_DIR", value_name = "FOLDER")]
     register_dir: Option<PathBuf>,
 
-    /// File of the key that signs the register; while one key takes another's place both, by a comma
+    /// File of the key that signs the register; during a change of keys both files, separated by a comma
     /// [default: keys/register.key in the data directory]
     #[arg(long, env = "ORMANTRACE_REGISTER_KEY", value_name = "FILE", value_delimiter = ',')]
     register_key: Vec<PathBuf>,
 
-    /// Name of the register, such as wood.example/register, for the key that the first start makes
+    /// Name of the register, such as wood.example/register, for the key that the first start creates
     #[arg(long, env = "ORMANTRACE_ORIGIN", value_name = "NAME", value_parser = name)]
     origin: Option<String>,
 
-    /// A witness: its address, an equals sign, its public key; several by commas
+    /// A witness: its address, an equals sign, its public key; separate several with commas
     #[arg(long, env = "ORMANTRACE_WITNESS", value_name = "URL=VKEY", value_delimiter = ',')]
     witness: Vec<WitnessAddress>,
 
-    /// Certificates (PEM) of an authority of one's own, for witnesses over https; those that browsers know are
-    /// known besides
+    /// Certificates (PEM) of a private certificate authority, for witnesses over https, in addition to those
+    /// that browsers trust
     #[arg(long, env = "ORMANTRACE_WITNESS_CA", value_name = "FILE")]
     witness_ca: Option<PathBuf>,
 
-    /// How many of the witnesses a checkpoint should have; with fewer it is published too, and that is said
+    /// Number of witnesses that should cosign a checkpoint; with fewer it is published too, with a warning
     #[arg(long, env = "ORMANTRACE_QUORUM", value_name = "NUMBER", default_value_t = 0)]
     quorum: usize,
 
-    /// Hold only the newest leaves of the database against the register before beginning, not every one
+    /// At start, compare only the newest leaves of the database with the register, not all of them
     #[arg(long, env = "ORMANTRACE_QUICK_START")]
     quick_start: bool,
 
-    /// Begin the register though its key was made earlier and there are records already; for one start,
-    /// never in a unit file: where the folder was lost, it would begin a second history
+    /// Begin a new register although its key is older and the database has records already; for a single
+    /// start, never in a unit file: if the folder was lost, it would begin a second history
     #[arg(long)]
     begin: bool,
 
-    /// Milliseconds between looks for new leaves
+    /// Milliseconds between two queries for new leaves
     #[arg(long, env = "ORMANTRACE_POLL_MILLISECONDS", value_name = "NUMBER", default_value_t = 200)]
     #[arg(value_parser = clap::value_parser!(u16).range(10..=10_000))]
     poll_milliseconds: u16,
 
-    /// Address of a listener for /metrics, open to whoever reaches it
+    /// Address of a listener for /metrics, without authentication
     #[arg(long, env = "ORMANTRACE_METRICS_LISTEN", value_name = "ADDRESS:PORT")]
     metrics_listen: Option<SocketAddr>,
 }
 
-/// What `witness` can be told.
+/// Settings of `witness`.
 #[derive(Args, Clone, Debug)]
 pub struct WitnessArgs {
     /// Address and port to listen on
@@ -86,15 +86,15 @@ pub struct WitnessArgs {
     )]
     listen: SocketAddr,
 
-    /// Folder of what the witness remembers; whoever loses it must make a new key
+    /// Folder of the witness's state; if it is lost, the witness needs a new key
     #[arg(long, env = "ORMANTRACE_WITNESS_DIR", value_name = "FOLDER")]
     dir: PathBuf,
 
-    /// File of its key, made with `key make --witness`
+    /// File of the witness's key, made with `key make --witness`
     #[arg(long, env = "ORMANTRACE_WITNESS_KEY", value_name = "FILE")]
     key: PathBuf,
 
-    /// Public key of a register to watch; several by commas, and several of one register while it
+    /// Public key of a register to watch; separate several with commas; both keys of a register while it
     /// replaces its key
     #[arg(long, env = "ORMANTRACE_WATCH", value_name = "VKEY", value_delimiter = ',', required = true)]
     register: Vec<VerifierKey>,
@@ -105,18 +105,18 @@ pub struct WitnessArgs {
 pub enum KeyCommand {
     /// Make a key, and print its public half
     Make {
-        /// What it signs as: a register's or a witness's name, such as wood.example/register
+        /// Name of the register or witness that signs with it, such as wood.example/register
         #[arg(long, value_name = "NAME", value_parser = name)]
         name: String,
-        /// A witness's key, which signs what it has seen and when
+        /// Make a witness's key, which signs cosignatures with their time
         #[arg(long)]
         witness: bool,
-        /// Where to put it; must not be there yet
+        /// File to create; must not exist yet
         file: PathBuf,
     },
     /// Print a key's public half
     Show {
-        /// Which
+        /// File of the key
         file: PathBuf,
     },
 }
@@ -130,7 +130,7 @@ fn name(text: &str) -> Result<String, &'static str> {
 }
 
 impl PublishArgs {
-    /// Publishes until told to stop.
+    /// Publishes until `SIGTERM` or Ctrl-C.
     pub(super) async fn run(self) -> Result<(), Failure> {
         let mut stop = Box::pin(told_to_stop()?);
         let (settings, folder) = self.settings()?;
@@ -148,7 +148,7 @@ impl PublishArgs {
             tracing::info!(%key, "signing with");
         }
         let beside = figures.map(|server| {
-            tracing::info!(address = %server.local_addr(), "figures are at /metrics");
+            tracing::info!(address = %server.local_addr(), "metrics are at /metrics");
             tokio::spawn(server.serve(exposition.open_routes(), std::future::pending()))
         });
         let ended = publisher.run(stop).await;
@@ -184,7 +184,7 @@ impl PublishArgs {
 }
 
 impl WitnessArgs {
-    /// Witnesses until told to stop.
+    /// Cosigns checkpoints until `SIGTERM` or Ctrl-C.
     pub(super) async fn run(self) -> Result<(), Failure> {
         let stop = told_to_stop()?;
         let server = bind(self.listen).await?;

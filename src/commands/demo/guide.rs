@@ -1,4 +1,4 @@
-//! What `ormantrace demo` prints: keys, codes, lines to paste.
+//! The guide that `ormantrace demo` prints: keys, codes, commands to paste.
 
 use super::histories::{
     AT_THE_SAWMILL, MISMATCHED, NEW_SEAL, OFFERED, ON_THE_ROAD, RESEALED, SAWN, SOLD, UNSEALED,
@@ -8,14 +8,14 @@ use super::world::SPARE;
 use crate::commands::demo_keys::Who;
 use std::fmt::Write;
 
-/// The guide, for a server at `url` (no slash at its end) whose program is called by `program`, which
-/// after `cargo run` is in no PATH. The same at every start.
+/// The guide for a server at `url` (without a trailing slash). `program` is the path of the executable, since
+/// after `cargo run` it is not in PATH. The text is the same at every start.
 pub fn text(url: &str, program: &str) -> String {
     let mut out =
-        String::from("\nThe demonstration is ready. Everybody knows its keys: put no real data into it.\n");
+        String::from("\nThe demonstration is ready. Its keys are public: never put real data into it.\n");
     out.push_str("\nKeys\n");
     for who in Who::ALL {
-        // A column of its own for what is pasted, the name last: it may be wider than it counts.
+        // The token has its own column for pasting; the name is last, as its width may exceed its char count.
         let _ = writeln!(out, "  {:<50} {:<13} {}", who.token(), who.roles().join(", "), who.name());
     }
     out.push_str("\nCodes to verify, as a buyer would, on a phone or here\n");
@@ -34,7 +34,7 @@ pub fn text(url: &str, program: &str) -> String {
     ] {
         let _ = writeln!(out, "  {url}/verify/{}   {what}", seal(n));
     }
-    out.push_str("\nLines to paste\n");
+    out.push_str("\nCommands to paste\n");
     let line = |out: &mut String, comment: &str, line: &str| {
         let _ = writeln!(out, "  # {comment}\n  {line}");
     };
@@ -52,7 +52,7 @@ pub fn text(url: &str, program: &str) -> String {
     );
     line(
         &mut out,
-        "The log that is not what was recorded.",
+        "A log that does not match its record.",
         &authorized(Who::Inspector, &format!("{url}/v1/logs/{}", seal(MISMATCHED))),
     );
     line(
@@ -77,9 +77,9 @@ pub fn text(url: &str, program: &str) -> String {
     );
     let _ = writeln!(
         out,
-        "\nThe register of all records, signed and witnessed; it cannot be rewritten unseen\n  \
+        "\nThe register of all records, signed and witnessed; it cannot be rewritten unnoticed\n  \
          {url}/checkpoint   how many there are, the root over them, and who signed\n  \
-         {url}/keys.json   the public keys, and how many witnesses have countersigned"
+         {url}/keys.json   the public keys, and how many witnesses have cosigned it"
     );
     line(
         &mut out,

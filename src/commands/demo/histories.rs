@@ -1,4 +1,4 @@
-//! What happened to the logs: histories of every kind.
+//! Histories of the logs, of every kind.
 
 use super::Failure;
 use super::script::Script;
@@ -23,12 +23,12 @@ pub const NEW_SEAL: u32 = 186;
 pub const UNSEALED: u32 = 111;
 /// Inspected: not what was recorded.
 pub const MISMATCHED: u32 = 114;
-/// Waits for the sawmill's word.
+/// Offered to the sawmill, which has not answered yet.
 pub const OFFERED: u32 = 117;
 
-/// Makes them.
+/// Makes the histories.
 pub async fn make(script: &mut Script) -> Result<(), Failure> {
-    // First, because a voiding happens now and what follows it has to come after.
+    // First, because a seal is voided at the current time, and the events after it must have later times.
     seals_change(script).await?;
     storage(script).await?;
     to_the_sawmill(script).await?;
@@ -84,7 +84,7 @@ async fn seals_change(script: &mut Script) -> Result<(), Failure> {
         script.post("void a seal on a log", Who::Harvester, &path, json!({ "reason": "lost" })).await?;
     }
     let more = json!({ "new_seal_number": seal(NEW_SEAL), "reason": "Тасығанда түсіп қалды" });
-    // Within the five minutes that a clock may be ahead.
+    // Three minutes in the future: within the five that a client's clock may be ahead.
     event(script, Who::Harvester, "seal_replaced", RESEALED..=RESEALED, -0.05, more).await?;
     let more = json!({ "new_seal_number": seal(NEW_SEAL + 1), "reason": "Шытынаған" });
     event(script, Who::Harvester, "seal_replaced", 112..=112, 20.0, more).await

@@ -1,8 +1,7 @@
-//! The demonstration: a small believable world, made once through the public API, with keys that
-//! everybody knows.
+//! The demonstration: realistic sample data, created once through the public API, with public keys.
 //!
-//! The world fills only an empty database. Each of its calls has an idempotency key of its own and
-//! the same content every time, so a start after one that was cut off goes on where that ended.
+//! The sample data is created only in an empty database. Each call has its own idempotency key and the same
+//! content every time, so after an interrupted start the next start continues where the first one ended.
 
 use crate::base::config::{OperatorToken, Settings};
 use crate::commands::serve::{self, Operation, Ready};
@@ -21,26 +20,26 @@ mod world;
 pub use crate::commands::demo_keys::Who;
 pub use script::Script;
 
-/// Why the demonstration cannot be shown. `Display` is the whole message.
+/// Why the demonstration cannot be set up. `Display` is the complete message.
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
-    /// The database holds something else.
+    /// The database contains other data.
     #[error(
-        "This database holds data of its own, and the demonstration fills only an empty one: choose another \
+        "This database contains other data, and the demonstration fills only an empty one: choose another \
          --data-dir (or database)."
     )]
     NotEmpty,
-    /// A step of the world was refused.
-    #[error("The demonstration's step \"{step}\" was answered {status}: {problem}")]
+    /// A step was rejected.
+    #[error("The demonstration's step \"{step}\" failed with status {status}: {problem}")]
     Step {
-        /// Which.
+        /// The step.
         step: String,
-        /// Status of the answer.
+        /// Status of the response.
         status: u16,
-        /// The answer.
+        /// Body of the response.
         problem: String,
     },
-    /// The database said no.
+    /// The library or the database returned an error.
     #[error("The demonstration cannot be made: {0}.")]
     House(#[from] crate::base::error::Error),
     /// The server does not start.
@@ -61,7 +60,7 @@ pub enum Failure {
 pub async fn serve(settings: &Settings, operation: Operation) -> Result<(), Failure> {
     let mut stop = Box::pin(serve::told_to_stop()?);
     let ready = serve::prepare(settings, operation).await?;
-    // Cut off by a signal, the next start goes on with it.
+    // If a signal interrupts this, the next start continues it.
     let shown = tokio::select! {
         shown = show(&ready) => shown,
         () = &mut stop => {
@@ -86,7 +85,7 @@ pub async fn serve(settings: &Settings, operation: Operation) -> Result<(), Fail
     Ok(())
 }
 
-/// The world is worth seeing without its register, too; why there is none is told.
+/// Starts the demonstration's register. The demonstration works without it too, so a failure is only logged.
 async fn start_register(ready: &Ready, settings: &Settings) -> Option<register::Register> {
     let url = ready.layers.public_url.as_deref().unwrap_or_default();
     let origin = url.split_once("://").map_or(url, |(_, name)| name);
@@ -109,7 +108,7 @@ async fn show(ready: &Ready) -> Result<(), Failure> {
     Ok(out.flush()?)
 }
 
-/// This program, as a shell takes it: its file, or where the system does not say which, its name.
+/// This program's path, quoted for a shell; `ormantrace` if the system does not give the path.
 fn program() -> String {
     let file = std::env::current_exe().ok().and_then(|file| file.into_os_string().into_string().ok());
     let file = file.unwrap_or_else(|| "ormantrace".to_owned());
@@ -117,10 +116,10 @@ fn program() -> String {
     if file.chars().all(plain) { file } else { format!("'{}'", file.replace('\'', r"'\''")) }
 }
 
-/// Makes the world, as far as it is not there.
+/// Creates the part of the sample data that is missing.
 ///
 /// # Errors
-/// If the database holds other data, or a step is refused.
+/// If the database contains other data, or a step is rejected.
 pub async fn fill(app: &App) -> Result<(), Failure> {
     let operator: OperatorToken = Who::Operator.token().parse()?;
     if let Bootstrap::Kept { .. } = serve::bootstrap(app, Some(&operator)).await? {
@@ -130,7 +129,7 @@ pub async fn fill(app: &App) -> Result<(), Failure> {
     let router = router::router(app.clone(), &crate::http::core::layers::LayerSettings::default());
     let mut script = Script::new(app, router).await?;
     if !world::is_whole(&script).await? {
-        tracing::info!("the demonstration's world is being made");
+        tracing::info!("creating the data of the demonstration");
         world::make(&mut script).await?;
     }
     Ok(())

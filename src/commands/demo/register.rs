@@ -1,6 +1,6 @@
-//! The demonstration's register: a publisher and one witness in the server's own process, each with
-//! its own key and folder, the publisher with its own database role. In earnest they are processes
-//! of their own, the witness another office's.
+//! The demonstration's register: a publisher and one witness in the process of the server, each with its own
+//! key and folder, the publisher with its own database role. In production they are separate processes, and
+//! another office runs the witness.
 
 use crate::base::clock::Clock;
 use crate::evidence::register::countersign::WitnessAddress;
@@ -21,17 +21,17 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
-/// A publisher and a witness at work.
+/// A running publisher and a running witness.
 pub struct Register {
     stop: Vec<oneshot::Sender<()>>,
     tasks: Vec<JoinHandle<()>>,
 }
 
 impl Register {
-    /// Starts both; `data_dir` holds their keys and the witness's memory.
+    /// Starts both; `data_dir` contains their keys and the state of the witness.
     ///
     /// # Errors
-    /// Why there is no register: most of all, a folder that belongs to another database.
+    /// Why there is no register; the likely cause is a folder that belongs to another database.
     pub async fn start(
         data_dir: &Path,
         folder: Folder,
@@ -66,7 +66,7 @@ impl Register {
         let (stop_witness, witness_stops) = oneshot::channel();
         let publishing = tokio::spawn(async move {
             if let Err(error) = publisher.run(async { drop(publisher_stops.await) }).await {
-                tracing::error!(%error, "the demonstration's register is published no more");
+                tracing::error!(%error, "the demonstration's publisher has stopped");
             }
         });
         let witnessing =
@@ -74,10 +74,10 @@ impl Register {
         Ok(Self { stop: vec![stop_publisher, stop_witness], tasks: vec![publishing, witnessing] })
     }
 
-    /// Ends both; what is being written is finished.
+    /// Stops both, after they finish the writes in progress.
     pub async fn stop(self) {
         for (stop, task) in self.stop.into_iter().zip(self.tasks) {
-            // Whoever has ended already need not be told.
+            // Sending fails if the task has ended already.
             let _ = stop.send(());
             let _ = task.await;
         }

@@ -1,4 +1,4 @@
-//! How the world is made: calls of the public API, one after another, each of which must succeed.
+//! Creates the sample data by calls of the public API, one after another; each must succeed.
 
 use super::Failure;
 use crate::base::error::Error;
@@ -25,7 +25,7 @@ use tracing::subscriber::NoSubscriber;
 /// The local offset of Abay oblast, seconds east of Greenwich.
 const OFFSET: i32 = 5 * 3600;
 
-/// The calls, and the day they are told of.
+/// Makes the calls, with times relative to a fixed day.
 pub struct Script {
     pub(super) app: App,
     router: Router,
@@ -34,7 +34,7 @@ pub struct Script {
 }
 
 impl Script {
-    /// A script of a world that began when its first organisation was made: on a later run the same.
+    /// A script with times relative to the creation of the first organisation: the same on a later run.
     pub(super) async fn new(app: &App, router: Router) -> Result<Self, Error> {
         let day = sqlx::query_scalar!(r#"SELECT min(created_at) AS "day!" FROM organization"#)
             .fetch_one(&app.pool)
@@ -42,22 +42,22 @@ impl Script {
         Ok(Self { app: app.clone(), router, day, calls: 0 })
     }
 
-    /// So many hours before the world began, as a local time with its offset.
+    /// The local time, with its offset, `hours` before the fixed day; after it, if negative.
     #[must_use]
     pub fn hours_ago(&self, hours: f64) -> String {
         let apart = TimeDelta::from_std(Duration::from_secs_f64(hours.abs() * 3600.0)).unwrap_or_default();
         let at = if hours < 0.0 { self.day + apart } else { self.day - apart };
-        // Whole seconds: enough for a story.
+        // Seconds are precise enough.
         local(at).format("%Y-%m-%dT%H:%M:%S%:z").to_string()
     }
 
-    /// The local date so many days after the world began; before it, if negative.
+    /// The local date `days` after the fixed day; before it, if negative.
     #[must_use]
     pub fn date(&self, days: i64) -> String {
         local(self.day + TimeDelta::days(days)).format("%Y-%m-%d").to_string()
     }
 
-    /// A POST that must succeed; gives the answer.
+    /// Sends a POST that must succeed, and returns the body of the response.
     pub(super) async fn post(
         &mut self,
         step: &str,
@@ -81,7 +81,7 @@ impl Script {
         }
     }
 
-    /// Status and body of a GET.
+    /// Sends a GET, and returns the status and the body of the response.
     pub(super) async fn get(&self, who: Who, path: &str) -> Result<(u16, Value), Failure> {
         let request = Request::get(path).header(AUTHORIZATION, format!("Bearer {}", who.token()));
         self.send(request.body(Body::empty())).await
@@ -90,7 +90,7 @@ impl Script {
     async fn send(&self, request: axum::http::Result<Request<Body>>) -> Result<(u16, Value), Failure> {
         let broken = |why: String| Failure::House(Error::Unavailable(why.into()));
         let request = request.map_err(|error| broken(error.to_string()))?;
-        // Its lines would bury the guide; a refusal is told by the step.
+        // Without a subscriber: log lines would hide the guide, and a rejection is reported with its step.
         let answering = self.router.clone().oneshot(request).with_subscriber(NoSubscriber::default());
         let answer = match answering.await {
             Ok(answer) => answer,
@@ -101,8 +101,7 @@ impl Script {
         Ok((status, serde_json::from_slice(&body.to_bytes()).unwrap_or_default()))
     }
 
-    /// Gives an organisation its fixed key: the one thing that the API never does, since it makes
-    /// keys only at random.
+    /// Gives an organisation its fixed key. The one step without the API, which makes only random keys.
     pub(super) async fn give_key(&self, who: Who, organization: OrganizationId) -> Result<(), Failure> {
         let now = self.app.clock.now();
         if let Some(token) = Token::from_text(who.token())
@@ -119,7 +118,7 @@ impl Script {
 }
 
 fn local(at: DateTime<Utc>) -> DateTime<FixedOffset> {
-    // An offset of five hours exists; UTC would do for a story too.
+    // An offset of five hours is always valid; the fallback to UTC only avoids a panic.
     let offset = FixedOffset::east_opt(OFFSET).unwrap_or_else(|| chrono::Offset::fix(&Utc));
     at.with_timezone(&offset)
 }

@@ -1,12 +1,12 @@
-//! The wood of the demonstration: seals and logs, the same in every world.
+//! The timber of the demonstration: seals and logs, the same in every database.
 
 use crate::base::units::{Diameter, Length, Volume};
 use crate::timber::wood::volume_table::gost_volume;
 use serde_json::{Value, json};
 
-/// Lengths that are cut, in metres.
+/// Lengths of saw logs, in metres.
 const LENGTHS: [&str; 4] = ["4", "6", "6", "5"];
-/// Top diameters in centimetres, as a stand gives them.
+/// Top diameters in centimetres, as distributed in a real stand.
 const DIAMETERS: [&str; 11] = ["22", "18", "26", "20", "30", "24", "16", "28", "20", "34", "24"];
 
 /// Number of the n-th seal of the demonstration, from 1.
@@ -15,7 +15,7 @@ pub fn seal(n: u32) -> String {
     format!("DEMO-{n:06}")
 }
 
-/// A saw log of a species under seal `n`, with the volume of the standard's table.
+/// A saw log of a species under seal `n`, with the volume from the table of GOST 2708-75.
 #[must_use]
 pub fn saw_log(n: u32, species: &str, occurred_at: &str) -> Value {
     let (length, diameter) = measures(n);
@@ -31,7 +31,7 @@ pub fn saw_log(n: u32, species: &str, occurred_at: &str) -> Value {
         "volume_m3": volume(n),
         "measurement_method": "gost_2708_75",
         "occurred_at": occurred_at,
-        // Some metres from stump to stump, all within the plot.
+        // Stumps some metres apart, all within the plot.
         "position": {
             "lat": number(&format!("{:.4}", 50.7 + f64::from(n % 20) * 0.000_2)),
             "lon": number(&format!("{:.4}", 80.93 + f64::from(n / 20) * 0.000_3)),
@@ -76,7 +76,7 @@ fn measures(n: u32) -> (&'static str, &'static str) {
     (LENGTHS[at % LENGTHS.len()], DIAMETERS[at % DIAMETERS.len()])
 }
 
-/// A decimal as the JSON number that it is.
+/// A decimal text as a JSON number.
 #[must_use]
 pub fn number(text: &str) -> Value {
     serde_json::from_str(text).unwrap_or_default()

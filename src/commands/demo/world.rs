@@ -1,4 +1,4 @@
-//! The world: who is there, tickets, seals, harvests; the histories come after.
+//! Creates the organisations, seals, tickets and harvests, and then the histories of the logs.
 
 use super::script::Script;
 use super::timber::{number, saw_log, seal, stack, sum};
@@ -19,7 +19,7 @@ pub const PINE: RangeInclusive<u32> = 1..=150;
 pub const BIRCH: RangeInclusive<u32> = 151..=180;
 /// Stacks of firewood.
 pub const STACKS: RangeInclusive<u32> = 181..=185;
-/// Seals of the harvester that are on no log; the last of them becomes void at the very end.
+/// Seals of the harvester that are on no log; the last one is voided in the last step.
 pub const SPARE: RangeInclusive<u32> = 186..=200;
 /// Aspen logs of the trader.
 pub const ASPEN: RangeInclusive<u32> = 201..=280;
@@ -28,17 +28,18 @@ pub const SANITARY: RangeInclusive<u32> = 301..=330;
 /// Seals allotted: to the harvester, the trader and the forest owner.
 const ALLOTTED: [(Who, RangeInclusive<u32>); 3] =
     [(Who::Harvester, 1..=200), (Who::Trader, 201..=300), (Who::ForestOwner, 301..=340)];
-/// Serials of the demonstration's marking codes are the same everywhere; their signatures are not.
+/// Secret of the serials: the demonstration's marking codes have the same serials in every database, but
+/// different signatures.
 const MINT: [u8; 32] = *b"ormantrace demonstration serials";
 
-/// Whether the last step was done.
+/// Whether the last step was done, and so all of them.
 pub async fn is_whole(script: &Script) -> Result<bool, Failure> {
     let last = seal(*SPARE.end());
     let (status, answer) = script.get(Who::Operator, &format!("/v1/seals/{last}")).await?;
     Ok(status == 200 && answer["status"] == "void")
 }
 
-/// Makes it.
+/// Runs all steps.
 pub async fn make(script: &mut Script) -> Result<(), Failure> {
     organizations(script).await?;
     seals(script).await?;
@@ -79,7 +80,7 @@ async fn seals(script: &mut Script) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Ids of the tickets that are harvested on.
+/// Ids of the tickets with harvests.
 struct Tickets {
     harvester: String,
     trader: String,
@@ -89,7 +90,7 @@ struct Tickets {
 async fn tickets(script: &mut Script) -> Result<Tickets, Failure> {
     let line = |species: &str, wood: &str, volume_m3: Value| json!({ "species": species, "wood": wood, "volume_m3": volume_m3 });
     let pine = line("pinus_sylvestris", "commercial", share_of(PINE, "1.3"));
-    // 3 % more than permitted is marked: an estimate's error, not a fraud.
+    // The marked volume is 3 % more than permitted: an error of estimation, not fraud.
     let birch = line("betula_pendula", "commercial", share_of(BIRCH, "0.97"));
     let firewood = line("betula_pendula", "firewood", json!(40));
     let aspen = line("populus_tremula", "commercial", share_of(ASPEN, "1.15"));
@@ -168,7 +169,7 @@ async fn harvests(script: &mut Script, tickets: &Tickets) -> Result<(), Failure>
     let of_trader = ASPEN.map(|n| saw_log(n, "populus_tremula", &at(n, 65.0))).collect();
     let (early, late) = (*SANITARY.start()..=SANITARY.end() - 2, SANITARY.end() - 1..=*SANITARY.end());
     let of_owner = early.map(|n| saw_log(n, "pinus_sylvestris", &at(n, 62.0))).collect();
-    // Written down nine days after they were felled.
+    // Recorded nine days after the felling.
     let entered_late = late.map(|n| saw_log(n, "pinus_sylvestris", &script.hours_ago(216.0))).collect();
     let postings = [
         (Who::Harvester, &tickets.harvester, "Ерлан Жүнісов", of_harvester),
@@ -191,7 +192,7 @@ fn id_of(made: &Value) -> Result<String, Failure> {
 }
 
 fn no_id(made: &Value) -> Failure {
-    Failure::House(Error::BadRow(format!("an answer without an id: {made}")))
+    Failure::House(Error::BadRow(format!("a response without an id: {made}")))
 }
 
 #[cfg(test)]

@@ -1,15 +1,15 @@
-//! The lists of seals that the events of a batch tell of, made again from the seals as they come.
+//! Rebuilds the lists of seals that the events of a batch commit to, from rows of `seal` and `seal_move`.
 //!
-//! A batch may have a million seals, and as many events. So its events are not held: those that seals
-//! name are read with these, and all of them once more at the end. What is held of each is one bit, and
-//! a digest of those lists that are begun and not at their end.
+//! A batch may have a million seals and as many events, so its events are not kept in memory: the events that
+//! a page of seals refers to are read with that page, and all events once more at the end. Memory holds one
+//! bit for each event that was confirmed, and one digest for each list that is begun but not complete.
 
 use super::report::{Code, Report};
 use crate::timber::seal::record::{Business, Done, ListDigest, REGISTERED, TRANSFERRED, VOIDED};
 use std::collections::BTreeMap;
 use uuid::Uuid;
 
-/// A list of seals as an event tells it and as the rows give it.
+/// A list of seals, built from the rows and comparable with the digest in an event.
 #[derive(Default)]
 struct List {
     digest: ListDigest,
@@ -37,7 +37,7 @@ impl List {
     }
 }
 
-/// Events of a chain that are as they should be: one bit for each.
+/// The events of a chain that the rows confirm: one bit per event.
 #[derive(Default)]
 struct Marks(BTreeMap<i32, u64>);
 
@@ -51,41 +51,41 @@ impl Marks {
     }
 }
 
-/// A batch, as far as its seals were gone through, in the order of their numbers.
+/// A batch of which some seals were read, in the order of their numbers.
 #[derive(Default)]
 pub(super) struct Batch {
-    /// What its first event says, if that is there and can be read.
+    /// The content of its first event, if that exists and can be read.
     pub first: Option<Done>,
-    /// The lists of events some of whose seals were seen and others not yet: as many as there are
-    /// transfers that reach over the present number.
+    /// Lists of which some seals were read and others not yet, by seq of their event: one for each transfer
+    /// with seals on both sides of the current number.
     open: BTreeMap<i32, List>,
-    /// Events whose list is whole, and voids that a seal's moves name.
+    /// Events with a complete list, and voiding events that the moves of a seal name.
     whole: Marks,
 }
 
 impl Batch {
-    /// Before its first seal.
+    /// The batch before its first seal.
     pub(super) fn new(first: Option<Done>) -> Self {
         Self { first, ..Self::default() }
     }
 
-    /// Takes a seal into the list of an event. A list that is as the event says is let go.
+    /// Adds a seal to the list of an event. The list is dropped once it matches the event.
     pub(super) fn list(&mut self, seq: i32, done: &Done, number: &str, identification: Option<&str>) {
         let list = self.open.entry(seq).or_default();
         list.add(number, identification);
-        // Once it is let go, one seal more begins another, which stays.
+        // One more seal after that begins a new list, which stays open and so is reported by `finish`.
         if done.quantity == Some(list.count) && list.is(done) && !self.whole.has(seq) {
             self.whole.set(seq);
             self.open.remove(&seq);
         }
     }
 
-    /// A seal's moves name the event that voids it.
+    /// Notes that the moves of a seal name the event that voids it.
     pub(super) fn voided(&mut self, seq: i32) {
         self.whole.set(seq);
     }
 
-    /// Compares what an event tells of with the seals, all of which were seen.
+    /// Compares an event with the seals, once all seals of the batch were read.
     pub(super) fn finish(&self, report: &mut Report<'_>, id: Uuid, event: &Told) {
         let Some((what, done)) = &event.said else {
             report.event(Code::EventUnreadable, id, event.seq, "its parts cannot be read");
@@ -100,7 +100,7 @@ impl Batch {
                 report.find(Code::StateDiffers, "seal", format!("of batch {id}"), at, detail);
             }
             TRANSFERRED if !is_whole => {
-                let detail = "the seals it is kept for are not those that the event transferred";
+                let detail = "the seals that have this move are not those that the event transferred";
                 report.find(Code::StateDiffers, "seal_move", format!("of batch {id} {seq}"), at, detail);
             }
             VOIDED if !is_whole => {
@@ -113,7 +113,7 @@ impl Batch {
     }
 }
 
-/// An event of a batch: what it is and what was done, if it can be read.
+/// An event of a batch: its type and what was done to the seals, if it can be read.
 pub(super) struct Told {
     pub batch: Uuid,
     pub seq: i32,
@@ -164,16 +164,16 @@ mod tests {
         batch.list(2, &done, "SE-00001", None);
         assert!(!is_whole(&batch, &done) && batch.open.len() == 1);
         batch.list(2, &done, "SE-00004", None);
-        assert!(is_whole(&batch, &done) && batch.open.is_empty(), "nothing of it is held any more");
+        assert!(is_whole(&batch, &done) && batch.open.is_empty(), "the list is dropped");
         batch.list(2, &done, "SE-00007", None);
         assert!(!is_whole(&batch, &done), "one seal more");
-        // Even where the further ones would be a list of their own.
+        // Even where the additional seals would form a matching list of their own.
         let mut batch = Batch::default();
         for number in ["SE-00001", "SE-00004", "SE-00001", "SE-00004"] {
             batch.list(2, &done, number, None);
         }
         assert!(!is_whole(&batch, &done));
-        // Or another came first.
+        // Or where a seal that is not in the list came first.
         let one = transfer(&["SE-00004"]);
         let mut batch = Batch::default();
         batch.list(2, &one, "SE-00001", None);

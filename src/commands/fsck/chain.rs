@@ -1,4 +1,4 @@
-//! One chain recomputed: every event's entry and hash, its place in the register, its personal part.
+//! Recomputes one chain: each event's entry and hash, its leaf in the transparency log, its personal part.
 
 use super::load::{EventRow, Loaded, Place};
 use super::report::{Code, Report};
@@ -9,23 +9,23 @@ use chrono::{DateTime, Utc};
 use std::collections::HashMap;
 use uuid::Uuid;
 
-/// Events whose personal part is gone, by the row that held it.
+/// Events that have lost their personal part, by the id of the row that held it.
 pub(super) type Missing = HashMap<Uuid, Vec<(Uuid, i32)>>;
 
-/// A chain, as far as it was gone through: what the check of its next event needs of those before.
+/// A partly checked chain: what the check of the next event needs to know about the events before it.
 pub(super) struct Chain {
     subject: Uuid,
     kind: SubjectKind,
-    /// The seq that comes next.
+    /// The seq expected next.
     expected: i32,
-    /// When the event before was received.
+    /// When the previous event was received.
     before: Option<DateTime<Utc>>,
-    /// The hash of the event before, as stored and as recomputed.
+    /// The hash of the previous event, as stored and as recomputed.
     prevs: Vec<Hash>,
     salt_fits: bool,
 }
 
-/// Part of an entry that another one can be laid out from.
+/// The parts of a stored leaf's entry from which an event's entry can be rebuilt.
 struct Told {
     subject: Hash,
     prev: Hash,
@@ -42,15 +42,15 @@ impl Told {
 }
 
 impl Chain {
-    /// Before its first event.
+    /// The chain before its first event.
     pub(super) fn new(subject: Uuid, kind: SubjectKind) -> Self {
         Self { subject, kind, expected: 1, before: None, prevs: vec![Hash::ZERO], salt_fits: true }
     }
 
-    /// Checks its next events, in order. A fault is told of the event where it is, not of all that
-    /// follow on it: what is before is believed if either the stored or the recomputed hash of it fits.
+    /// Checks the next events of the chain, in order. An error is reported for the event it is in and not for
+    /// the events after it: an event may link to the stored or to the recomputed hash of its predecessor.
     ///
-    /// `salt` is that of its ref; nothing if its row is missing or the salt is none.
+    /// `salt` is the salt of the chain's ref; `None` if the subject's row is missing or its salt is invalid.
     pub(super) fn check(
         &mut self,
         report: &mut Report<'_>,
@@ -65,7 +65,7 @@ impl Chain {
             let told = Told::of(place);
             if event.seq != self.expected {
                 for gone in self.expected..event.seq.min(self.expected.saturating_add(1_000)) {
-                    report.event(Code::EventMissing, self.subject, gone, "it is not in its chain");
+                    report.event(Code::EventMissing, self.subject, gone, "it is missing from its chain");
                 }
                 self.prevs = told.iter().map(|told| told.prev).collect();
             }
@@ -76,15 +76,14 @@ impl Chain {
                 self.salt_fits &= *by == 0 || own.is_none();
                 self.compare_place(report, event, place, entry);
             } else if !self.prevs.is_empty() || place.is_some() {
-                let detail =
-                    "its hash is not that of what it says, when it was received and what it follows on";
+                let detail = "its hash does not match its content, time of receipt and previous hash";
                 report.event(Code::EventAltered, self.subject, event.seq, detail);
                 if let (Some(entry), Some(_)) = (entry_of(event, &refs, &self.prevs), place) {
                     self.compare_place(report, event, place, &entry);
                 }
             }
             if place.is_none() {
-                let detail = "it is neither in the register nor on its way there";
+                let detail = "it is neither in the register nor in its queue";
                 report.find(
                     Code::LeafMissing,
                     "event",
@@ -99,7 +98,7 @@ impl Chain {
             if let (Some(before), Some(received)) = (self.before, received)
                 && received < before
             {
-                let detail = "it was received before the one in front of it";
+                let detail = "it was received before the previous event";
                 report.event(Code::TimeFell, self.subject, event.seq, detail);
             }
             self.check_personal(report, loaded, event, missing);
@@ -107,11 +106,11 @@ impl Chain {
         }
     }
 
-    /// Once all its events were seen.
+    /// Reports what only all events of the chain show: whether the subject's salt fits them.
     pub(super) fn finish(&self, report: &mut Report<'_>) {
         if !self.salt_fits {
             let event = Some((self.subject, 1));
-            let detail = "salt is not the one that its events were recorded with";
+            let detail = "salt is not the one its events were recorded with";
             report.find(Code::StateDiffers, self.kind.name(), self.subject, event, detail);
         }
     }
@@ -120,7 +119,7 @@ impl Chain {
         let Some(place) = place.filter(|place| place.entry != entry.as_bytes()) else { return };
         let at = (self.subject, event.seq);
         let (table, detail) = if place.queued {
-            ("leaf_queue", "what waits for the register is not this event")
+            ("leaf_queue", "the entry in the register's queue is not this event's")
         } else {
             ("leaf", "the register's entry is not this event's")
         };
@@ -137,7 +136,7 @@ impl Chain {
         let at = (self.subject, event.seq);
         let Some(id) = event.personal_id else {
             if event.personal_commitment.is_some() {
-                let detail = "personal_id is missing: it has a personal part, or had one";
+                let detail = "personal_id is missing, but the event has or had a personal part";
                 report.event(Code::PersonalMissing, at.0, at.1, detail);
             }
             return;
@@ -151,10 +150,11 @@ impl Chain {
             commit(Part::Personal, &secret.personal_salt(self.subject, seq), &kept.text)
         });
         if commitment.is_none() || commitment != recomputed {
-            let detail = "text or secret are not what the event committed to";
+            let detail = "text or secret do not match the commitment of the event";
             report.find(Code::PersonalDiffers, "personal", id, Some(at), detail);
         }
-        // The server's time of the posting, unless the chain was ahead of it.
+        // `created_at` is the server's time of the write request. The event was received at the same time,
+        // unless the previous event of the chain has a later time, which the event then takes over.
         let created = event.received().filter(|received| self.before.is_none_or(|before| before < *received));
         let wants = [
             ("id", Want::Elsewhere),
@@ -167,7 +167,7 @@ impl Chain {
     }
 }
 
-/// The entry whose hash is the stored one, and which of `refs` it takes.
+/// The entry that hashes to the stored hash, and the index of the ref in `refs` that it uses.
 fn lay_out(event: &EventRow, refs: &[Hash], prevs: &[Hash]) -> Option<(Entry, usize)> {
     let stored = event.hash()?;
     let (record, received) = (record_of(event)?, event.received()?);
@@ -178,13 +178,13 @@ fn lay_out(event: &EventRow, refs: &[Hash], prevs: &[Hash]) -> Option<(Entry, us
     })
 }
 
-/// The entry as it would be, whatever the stored hash says.
+/// The entry from the first ref and the first previous hash, without regard to the stored hash.
 fn entry_of(event: &EventRow, refs: &[Hash], prevs: &[Hash]) -> Option<Entry> {
     let seq = u32::try_from(event.seq).ok()?;
     Some(Entry::new(*refs.first()?, seq, event.received()?, *prevs.first()?, record_of(event)?))
 }
 
-/// The record that an event's parts give.
+/// The record hash computed from an event's parts.
 fn record_of(event: &EventRow) -> Option<Hash> {
     let secret = Secret(event.secret.as_deref()?.try_into().ok()?);
     let public = commit(Part::Public, &secret.salt(Part::Public), event.public.as_deref()?);

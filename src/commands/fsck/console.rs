@@ -1,18 +1,18 @@
-//! What a person at a terminal sees of a check: findings on standard output, a line each; how far it
-//! is on standard error.
+//! Output of a check for a person at a terminal: one line per fsck error on standard output, progress on
+//! standard error.
 
 use super::report::{Finding, Step, Watch};
 use std::io::{IsTerminal, Write};
 use std::time::{Duration, Instant};
 
-/// How often a terminal's line is written anew, and how often a line is added elsewhere.
+/// How often the progress line is rewritten on a terminal, and how often a line is added elsewhere.
 const LIVE: Duration = Duration::from_millis(200);
 const LINES: Duration = Duration::from_secs(10);
 
-/// Tells a person.
+/// Prints fsck errors and progress.
 pub struct Console {
     live: bool,
-    /// The pass that goes on, since when.
+    /// The current pass, and when it began.
     pass: Option<(&'static str, Instant)>,
     told: Option<Instant>,
 }
@@ -24,7 +24,7 @@ impl Default for Console {
 }
 
 impl Console {
-    /// Clears a terminal's line.
+    /// Clears the progress line of a terminal.
     pub fn finish(&self) {
         if self.live {
             let _ = write!(std::io::stderr(), "\r\x1b[K");
@@ -35,7 +35,7 @@ impl Console {
 impl Watch for Console {
     fn found(&mut self, finding: Finding) {
         self.finish();
-        // A closed pipe must not end the check: its exit code still tells.
+        // A closed pipe must not end the check: the exit code still reports the result.
         let _ = writeln!(std::io::stdout(), "{finding}");
     }
 

@@ -1,5 +1,5 @@
-//! The copies for the search in table `event`, compared with its texts in the order of the table's
-//! pages: in any other order a table larger than memory would be read a page an event.
+//! Compares the search columns of table `event` with the event's texts, in the order of the table's pages:
+//! in any other order, a table larger than memory would cost one page read per event.
 
 use super::Failure;
 use super::report::{Code, Report};
@@ -8,7 +8,7 @@ use super::snapshot::Reader;
 use serde::Deserialize;
 use uuid::Uuid;
 
-/// Pages a snapshot: 8 MB.
+/// Pages per snapshot: 8 MB.
 const PAGES: i64 = 1_000;
 
 #[derive(Deserialize)]
@@ -23,7 +23,7 @@ struct Occurred {
     at: String,
 }
 
-/// Compares them all.
+/// Compares the search columns of all events.
 pub(super) async fn check(reader: &mut Reader<'_>, report: &mut Report<'_>) -> Result<(), Failure> {
     let (mut page, mut seen) = (0, 0);
     loop {
@@ -80,7 +80,7 @@ async fn check_pages(reader: &mut Reader<'_>, report: &mut Report<'_>, page: i64
         ];
         for (column, same) in same {
             if !same {
-                report.event(Code::CopyDiffers, subject, seq, format!("{column} is not what its text says"));
+                report.event(Code::CopyDiffers, subject, seq, format!("{column} differs from its text"));
             }
         }
     }

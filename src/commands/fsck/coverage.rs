@@ -1,12 +1,12 @@
-//! What the check does not look at, and why. Everything else in the database, column by column, is
-//! recomputed from the events; a test holds this list against the database's own catalogue.
+//! The columns that `fsck` does not check, and why. Every other column of the database is recomputed from the
+//! events; a test compares this list with the database's catalogue.
 
-/// A column, or with `*` a whole table, that no event says anything about.
+/// A column, or with `*` an entire table, that no event gives evidence for.
 #[derive(Clone, Copy, Debug)]
 pub struct NoEvidence {
     /// The table.
     pub table: &'static str,
-    /// The column; `*` for all.
+    /// The column; `*` for all columns.
     pub column: &'static str,
     /// Why.
     pub because: &'static str,
@@ -16,29 +16,29 @@ const fn no(table: &'static str, column: &'static str, because: &'static str) ->
     NoEvidence { table, column, because }
 }
 
-/// All of them.
+/// All columns without evidence.
 pub const NO_EVIDENCE: &[NoEvidence] = &[
     no("_sqlx_migrations", "*", "the program's own; compared at each start"),
     no(
         "api_key",
         "label",
-        "the organisation's own word for the key, which may name a person; not recorded by an event",
+        "the organisation's own name for the key, which may name a person; not recorded by an event",
     ),
-    no("api_key", "last_used_at", "for the key's owner to look at"),
-    no("device_record", "*", "keeps a device from giving a number twice; the number itself is in the event"),
-    no("finding", "*", "what a rule thought of an event; it decides nothing"),
-    no("idempotency", "*", "answers kept for repeated requests, for some days"),
-    no("leaf", "sequenced_at", "when the register got to it; the promise of a receipt is kept elsewhere"),
-    no("leaf_queue", "id", "only an order of work"),
-    no("leaf_queue", "queued_at", "only how far the register is behind"),
-    no("operation", "fingerprint", "keeps a posting from being recorded twice; of a body that is not kept"),
+    no("api_key", "last_used_at", "information for the key's owner"),
+    no("device_record", "*", "prevents a device from using a number twice; the number is in the event"),
+    no("finding", "*", "what a rule concluded from an event; nothing depends on it"),
+    no("idempotency", "*", "stored responses for repeated requests, for some days"),
+    no("leaf", "sequenced_at", "when the sequencer added it; receipts are checked with the published files"),
+    no("leaf_queue", "id", "only the order of processing"),
+    no("leaf_queue", "queued_at", "only the lag of the register"),
+    no("operation", "fingerprint", "prevents recording a write request twice; of a body that is not stored"),
     no("register", "one", "the table has one row"),
     no("register", "floor", "a hint for the sequencer"),
     no("register", "sequenced_at", "when the sequencer last worked"),
-    no("server_secret", "*", "secrets of the server; nothing that was recorded rests on them"),
+    no("server_secret", "*", "secrets of the server; no record depends on them"),
 ];
 
-/// Whether no event says anything about a column.
+/// Whether no event gives evidence for a column.
 #[must_use]
 pub fn is_no_evidence(table: &str, column: &str) -> bool {
     NO_EVIDENCE.iter().any(|no| no.table == table && (no.column == "*" || no.column == column))

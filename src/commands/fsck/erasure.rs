@@ -1,4 +1,4 @@
-//! A personal part may be gone only if an erasure was recorded that covers exactly its event.
+//! Checks that a personal part is missing only where a recorded erasure covers exactly its event.
 
 use super::Failure;
 use super::chain::Missing;
@@ -8,12 +8,12 @@ use crate::base::error::Error;
 use crate::timber::party::erasure::{Business, events_digest, events_of};
 use uuid::Uuid;
 
-/// Records, and personal parts, a snapshot.
+/// Erasure records per snapshot, and personal parts per snapshot.
 const RECORDS: i64 = 500;
 const PARTS: i64 = 10_000;
 
-/// Holds the recorded erasures against what is gone, and `missing` against both. Read after the
-/// chains, so that an erasure made meanwhile is among the records.
+/// Compares the recorded erasures with the personal parts that are gone, and `missing` with the records.
+/// Runs after the chains, so that an erasure made in the meantime is among the records.
 pub(super) async fn check(
     reader: &mut Reader<'_>,
     report: &mut Report<'_>,
@@ -65,7 +65,7 @@ async fn events_with(reader: &mut Reader<'_>, personal: Uuid) -> Result<Vec<(Uui
     Ok(events)
 }
 
-/// Compares one record, and takes what it covers from what is missing.
+/// Compares one record, and removes the events it covers from `missing`.
 async fn check_record(
     reader: &mut Reader<'_>,
     report: &mut Report<'_>,
@@ -85,14 +85,14 @@ async fn check_record(
     .fetch_one(&mut *reader.db)
     .await?;
     if there {
-        let detail = "the personal part that it erased is there";
+        let detail = "the personal part that it erased still exists";
         report.event(Code::ErasureDiffers, at.0, at.1, detail);
     }
     let same = u32::try_from(events.len()) == Ok(said.events)
         && events_digest(&events).to_string() == said.digest
         && said.organization.0 == at.0;
     if !same {
-        let detail = "the events that had their personal part there are not those it erased";
+        let detail = "the events that had this personal part are not those it erased";
         report.event(Code::ErasureDiffers, at.0, at.1, detail);
     }
     if let Some(gone) = missing.get_mut(&said.personal) {
@@ -101,8 +101,8 @@ async fn check_record(
     Ok(())
 }
 
-/// Personal parts of no event. A harvest's has the harvest's id, an organisation's the organisation's;
-/// only where that finds nothing are the events asked.
+/// Reports personal parts that belong to no event. A personal part usually has the id of its harvest or of
+/// its organisation; only where neither exists are the events searched.
 async fn strays(reader: &mut Reader<'_>, report: &mut Report<'_>) -> Result<(), Failure> {
     let of = reader.about("personal").await?;
     let mut after = Uuid::nil();
@@ -125,7 +125,7 @@ async fn strays(reader: &mut Reader<'_>, report: &mut Report<'_>) -> Result<(), 
                     "personal",
                     part.id,
                     None,
-                    "no event has its personal part there",
+                    "no event has this personal part",
                 );
             }
         }

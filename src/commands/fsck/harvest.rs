@@ -1,4 +1,4 @@
-//! Harvests made again from the first events of the logs that came of them.
+//! Rebuilds harvests from the first events of their logs.
 
 use super::Failure;
 use super::report::{Code, Report};
@@ -11,10 +11,10 @@ use rust_decimal::Decimal;
 use std::collections::BTreeMap;
 use uuid::Uuid;
 
-/// Harvests a snapshot; one may have 5,000 logs.
+/// Harvests per snapshot; one harvest may have 5,000 logs.
 const HARVESTS: i64 = 50;
 
-/// What the first events of a harvest's logs say together.
+/// The values and totals that the first events of a harvest's logs give.
 struct Sum {
     /// One of the logs.
     log: Uuid,
@@ -92,7 +92,7 @@ async fn check_range(
     let count = rows.len();
     for row in rows {
         let Some(sum) = sums.remove(&row.id) else {
-            report.find(Code::RowUnexplained, "harvest", row.id, None, "no log with an event came of it");
+            report.find(Code::RowUnexplained, "harvest", row.id, None, "no log with an event belongs to it");
             continue;
         };
         let wants = [

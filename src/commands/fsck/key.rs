@@ -1,4 +1,4 @@
-//! An organisation's keys made again from its chain: `api_key`.
+//! Rebuilds the keys of an organisation (`api_key`) from its chain.
 
 use super::load::EventRow;
 use super::report::{Code, Report};
@@ -9,7 +9,7 @@ use serde::Deserialize;
 use std::collections::BTreeMap;
 use uuid::Uuid;
 
-/// What the making or the revocation of a key says.
+/// The business part of an event that makes or revokes a key.
 #[derive(Deserialize)]
 struct Business {
     of_key: Uuid,
@@ -20,7 +20,7 @@ struct Business {
 }
 
 struct Key {
-    /// The newest event about it.
+    /// Seq of the newest event about it.
     seq: i32,
     token_hash: Option<String>,
     created_at: Option<DateTime<Utc>>,
@@ -28,12 +28,12 @@ struct Key {
     revoked_at: Option<DateTime<Utc>>,
 }
 
-/// The keys that an organisation's chain tells of, as far as it was gone through: one for each that was
-/// made, which has a row of its own, however many events there are besides.
+/// The keys that the events of an organisation's chain made so far. It holds one entry per key, and each key
+/// has a row of its own; other events need no memory.
 #[derive(Default)]
 pub(super) struct Keys(BTreeMap<Uuid, Key>);
 
-/// Compares the keys of an organisation. `rows` are those that name it.
+/// Compares the keys of an organisation. `rows` are the rows of `api_key` that name the organisation.
 pub(super) fn compare_keys(report: &mut Report<'_>, organization: Uuid, keys: Keys, rows: Vec<Row>) {
     let mut rows: BTreeMap<Option<Uuid>, Row> = rows.into_iter().map(|row| (row.uuid("id"), row)).collect();
     for (id, key) in keys.0 {
@@ -60,7 +60,7 @@ pub(super) fn compare_keys(report: &mut Report<'_>, organization: Uuid, keys: Ke
 }
 
 impl Keys {
-    /// Takes in the next events.
+    /// Applies the next events.
     pub(super) fn go_on(&mut self, report: &mut Report<'_>, events: &[EventRow]) {
         for event in events {
             let what = event.named().map(|named| named.event_type).unwrap_or_default();
@@ -68,7 +68,7 @@ impl Keys {
                 continue;
             }
             let Ok(said) = serde_json::from_str::<Business>(event.business()) else {
-                let detail = "it does not say of which key it is";
+                let detail = "it does not name its key";
                 report.event(Code::EventUnreadable, event.subject, event.seq, detail);
                 continue;
             };

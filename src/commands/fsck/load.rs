@@ -1,4 +1,4 @@
-//! What one page of subjects has in the database, read in one snapshot.
+//! Reads the rows of one page of subjects, in one snapshot.
 
 use super::row::{Row, Stored};
 use super::snapshot::{Range, Reader};
@@ -9,8 +9,8 @@ use sqlx::PgConnection;
 use std::collections::{BTreeMap, HashMap};
 use uuid::Uuid;
 
-/// An event as stored, without the copies for the search. Nothing where a value is missing, which
-/// the table's constraints forbid but an owner of the table can bring about.
+/// An event as stored, without the search columns. A value is `None` where it is NULL: the table's
+/// constraints forbid that, but an owner of the table can drop them.
 #[derive(Clone)]
 pub(super) struct EventRow {
     pub subject: Uuid,
@@ -50,7 +50,7 @@ impl EventRow {
     }
 }
 
-/// What every business part says.
+/// The members that every business part has.
 #[derive(Clone, Copy, Deserialize)]
 pub(super) struct Said {
     pub organization: Uuid,
@@ -59,7 +59,7 @@ pub(super) struct Said {
     pub key: Option<Uuid>,
 }
 
-/// What every public part says.
+/// The members that every public part has.
 #[derive(Clone, Deserialize)]
 pub(super) struct Named {
     pub subject: String,
@@ -95,42 +95,42 @@ pub(super) struct PersonalRow {
     pub row: Row,
 }
 
-/// A place in the register, or on the way there.
+/// An event's leaf in the transparency log, or its row in the queue of the sequencer.
 pub(super) struct Place {
     pub entry: Vec<u8>,
     /// Whether it is still queued.
     pub queued: bool,
 }
 
-/// All of a page.
+/// All rows of a page.
 pub(super) struct Loaded {
     pub events: Vec<EventRow>,
     pub subjects: BTreeMap<Uuid, SubjectRow>,
     pub personal: HashMap<Uuid, PersonalRow>,
     pub places: BTreeMap<(Uuid, i32), Place>,
-    /// Events that have more than one place.
+    /// Events that have more than one leaf or queue row.
     pub twice: Vec<(Uuid, i32)>,
 }
 
-/// What is read in one snapshot: whole chains, or a piece of one that is longer.
+/// What is read in one snapshot: complete chains, or a section of a chain that is longer than a page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Page {
     /// The subjects.
     pub range: Range,
     /// The seqs, both included.
     pub seqs: (i32, i32),
-    /// Whether the next page goes on with the same chain.
+    /// Whether the next page continues the same chain.
     pub goes_on: bool,
 }
 
-/// Where a page begins: with this subject, at this seq.
+/// Where a page begins: the subject and the seq.
 pub(super) type From = (Uuid, i32);
 
 impl Page {
     /// Where the first page begins.
     pub(super) const START: From = (Uuid::nil(), i32::MIN);
 
-    /// Where the next page begins; nothing after the last.
+    /// Where the next page begins; `None` after the last page.
     pub(super) fn next(self) -> Option<From> {
         if self.goes_on {
             return Some((self.range.low, self.seqs.1.saturating_add(1)));
@@ -139,7 +139,7 @@ impl Page {
     }
 }
 
-/// The next page of at most `reader.rows` events and as many leaves.
+/// The next page, with at most `reader.rows` events and as many leaves.
 pub(super) async fn page(reader: &mut Reader<'_>, (low, seq): From) -> sqlx::Result<Page> {
     let offset = reader.rows;
     if seq == i32::MIN {
@@ -160,7 +160,7 @@ pub(super) async fn page(reader: &mut Reader<'_>, (low, seq): From) -> sqlx::Res
             return Ok(Page { range: Range::before(low, next), seqs: (seq, i32::MAX), goes_on: false });
         }
     }
-    // One chain alone is as long, or what is left of it.
+    // This chain alone, or what is left of it, fills a page.
     let next = sqlx::query_scalar!(
         r#"SELECT LEAST(
                (SELECT seq FROM event WHERE subject_id = $1 AND seq >= $2 ORDER BY seq OFFSET $3 LIMIT 1),
@@ -171,7 +171,7 @@ pub(super) async fn page(reader: &mut Reader<'_>, (low, seq): From) -> sqlx::Res
     )
     .fetch_one(&mut *reader.db)
     .await?;
-    // A seq that is there often, the table's key taken away, must not keep the check where it is.
+    // Without its primary key, the table may have a page full of one seq: the check must still advance.
     if let Some(high) = next.map(|next| next.saturating_sub(1).max(seq)).filter(|high| *high < i32::MAX) {
         return Ok(Page { range: Range { low, high: low }, seqs: (seq, high), goes_on: true });
     }
@@ -190,14 +190,14 @@ pub(super) async fn page(reader: &mut Reader<'_>, (low, seq): From) -> sqlx::Res
     Ok(Page { range: Range::before(low, next), seqs: (seq, i32::MAX), goes_on: false })
 }
 
-/// Reads a page. `first` is the first event of a chain that goes on on it: its personal part is read again,
-/// since what follows from it is compared in this snapshot.
+/// Reads a page. `first` is the first event of the chain that this page continues, if there is one: its
+/// personal part is read again, so that the rows derived from it are compared within this snapshot.
 pub(super) async fn load(
     db: &mut PgConnection,
     page: Page,
     first: Option<&EventRow>,
 ) -> sqlx::Result<Loaded> {
-    // From the primary key alone: it includes all that a chain needs.
+    // The primary key's index includes all columns that a chain needs: an index-only scan suffices.
     let events = sqlx::query_as!(
         EventRow,
         r#"SELECT subject_id AS "subject!", seq AS "seq!", received_at AS "received_at?: Stored", hash AS "hash?",
@@ -265,9 +265,9 @@ async fn personal(
 
 type Places = (BTreeMap<(Uuid, i32), Place>, Vec<(Uuid, i32)>);
 
-/// The leaves of a page, and of events that have none, what waits in the queue.
+/// The leaves of a page, and the queue rows of events that have no leaf.
 async fn places(db: &mut PgConnection, page: Page, events: &[EventRow]) -> sqlx::Result<Places> {
-    // One without a seq, its constraint taken away, is told where the events' leaves are missed.
+    // A leaf without a seq (its constraint dropped) is reported through the event that then has no leaf.
     let leaves = sqlx::query!(
         r#"SELECT subject_id AS "subject!", seq AS "seq!", entry AS "entry?" FROM leaf
            WHERE subject_id BETWEEN $1 AND $2 AND seq BETWEEN $3 AND $4 ORDER BY subject_id, seq"#,

@@ -1,4 +1,4 @@
-//! A log's rows made again from its chain: `log`, `log_seal`, `past_party`.
+//! Rebuilds the rows of a log from its chain: `log`, `log_seal`, `past_party`.
 
 use super::load::EventRow;
 use super::report::{Code, Report};
@@ -12,36 +12,36 @@ use sqlx::PgConnection;
 use std::collections::{BTreeMap, HashMap};
 use uuid::Uuid;
 
-/// What a chain adds up to.
+/// The state that a chain results in.
 pub(super) struct History {
     pub state: LogState,
-    /// Seals in the order they were on it: number, first event, event that replaced it.
+    /// Seals in the order in which the log had them: number, seq of the first event, seq of the replacement.
     pub seals: Vec<(String, i32, Option<i32>)>,
-    /// Who held or owned it before, and the event by which it left them.
+    /// Organisations that held or owned the log earlier, each with the seq of the event that ended it.
     pub past: BTreeMap<Uuid, i32>,
     /// The ticket that the harvest was checked against: id, seq, hash.
     pub ticket: Option<(Uuid, i32, String)>,
 }
 
-/// A chain as far as it was gone through, as the server did when it recorded it. It holds the present
-/// state, and eight bytes for each reversal; what it holds besides is as much as the log has seals and
-/// parties, each of which has a row of its own.
+/// Folds the events of a chain into its state, with the code that the server uses to record them. Memory: the
+/// present state, eight bytes per reversal, and one entry for each seal and each past party of the log, which
+/// have a row each.
 #[derive(Default)]
 pub(super) struct Fold {
-    /// What the events so far add up to; nothing before the first, or where they do not add up.
+    /// The result of the events so far; `None` before the first event, or if the first seq is not 1.
     history: Option<History>,
     reversed: Reversed,
-    /// Whether an event could not be read, or could not follow: then they give no state.
+    /// Whether an event could not be read or applied: then the chain gives no state.
     broken: bool,
 }
 
-/// States before the first event of a page, without what was reversed by an event of it, by that event.
+/// For each reversal on a page, by its seq: the state before the page, without the events reversed by then.
 pub(super) type Rewound = BTreeMap<u32, LogState>;
 
 impl Fold {
-    /// Takes in the next events, in order.
+    /// Applies the next events, in order.
     ///
-    /// `rewound` are the states from which the reversals go on that undo something before `events`.
+    /// `rewound` holds the start states of those reversals that undo an event before `events`.
     pub(super) fn go_on(
         &mut self,
         report: &mut Report<'_>,
@@ -69,7 +69,7 @@ impl Fold {
         }
     }
 
-    /// Adds an event. `page` are those since the state `begun`, this one included.
+    /// Applies one event. `page` holds the events since the state `begun`, this one included.
     fn add(&mut self, begun: Option<&LogState>, event: &Content, page: &[Content]) -> Result<()> {
         let Some(history) = &mut self.history else {
             if event.seq != 1 {
@@ -104,13 +104,13 @@ impl Fold {
         Ok(())
     }
 
-    /// What they add up to; nothing if they do not.
+    /// The result of all events; `None` if one could not be read or applied.
     pub(super) fn history(&self) -> Option<&History> {
         self.history.as_ref().filter(|_| !self.broken)
     }
 
-    /// The states that [`Fold::go_on`] needs for `events`, those before them read again: all in one go,
-    /// a row at a time.
+    /// The states that [`Fold::go_on`] needs for `events`. Reads the events before them again, once for all
+    /// states, one row at a time.
     pub(super) async fn rewind(
         &self,
         db: &mut PgConnection,
@@ -147,7 +147,7 @@ impl Fold {
         while let Some(row) = before.try_next().await? {
             let content = content(row.seq, row.public.as_deref(), row.business.as_deref());
             for (by, state) in &mut states {
-                // What was read before can be read again; if somebody altered it since, no state is given.
+                // These events were readable before. If one was altered since, there is no state.
                 let next = content
                     .as_ref()
                     .ok()
@@ -169,7 +169,7 @@ impl History {
     }
 }
 
-/// The events as their texts say, if all can be read.
+/// The content of the events, if all of them can be read.
 fn contents(report: &mut Report<'_>, events: &[EventRow]) -> Option<Vec<Content>> {
     let mut contents = Vec::with_capacity(events.len());
     for event in events {
@@ -193,10 +193,10 @@ fn content(seq: i32, public: Option<&str>, business: Option<&str>) -> Result<Con
     })
 }
 
-/// Hashes of events that others name, by subject and seq; in hex.
+/// Hashes, in hex, of events that other events refer to, by subject and seq.
 pub(super) type Hashes = HashMap<(Uuid, i32), String>;
 
-/// The events before `events` that these correct, by seq.
+/// The earlier events, before the first of `events`, that these events correct.
 pub(super) fn corrected_before(events: &[EventRow]) -> impl Iterator<Item = (Uuid, i32)> {
     let first = events.first().map_or(i32::MIN, |first| first.seq);
     events.iter().filter_map(move |event| {
@@ -206,7 +206,7 @@ pub(super) fn corrected_before(events: &[EventRow]) -> impl Iterator<Item = (Uui
     })
 }
 
-/// Corrections name the event that was wrong by its hash.
+/// Checks that each correction names the corrected event by its hash.
 fn check_corrections(
     report: &mut Report<'_>,
     subject: Uuid,
@@ -220,14 +220,14 @@ fn check_corrections(
         let hash = target.and_then(EventRow::hash).map(|hash| hash.to_string());
         let before = || before.get(&(subject, i32::try_from(corrects.seq).ok()?)).cloned();
         if hash.or_else(before).as_deref() != Some(corrects.hash.as_str()) {
-            let detail = format!("the event {} that it corrects has another hash", corrects.seq);
+            let detail = format!("event {}, which it corrects, has another hash", corrects.seq);
             let seq = i32::try_from(content.seq).unwrap_or(i32::MAX);
             report.event(Code::ReferenceDiffers, subject, seq, detail);
         }
     }
 }
 
-/// What a log's row shall say, but for its head.
+/// The expected values of a log's row, except for its head.
 pub(super) fn wants(
     history: &History,
     harvest: Option<Uuid>,
@@ -269,17 +269,17 @@ pub(super) fn wants(
     ]
 }
 
-/// Rows of a table that belong to logs, by log; or to other subjects.
+/// Rows that belong to logs, by log id; also used for rows of other subjects.
 pub(super) type OfLogs = HashMap<Uuid, Vec<Row>>;
 
-/// Compares the seals that were on a log. `rows` are those that name the log.
+/// Compares the seals that a log has or had. `rows` are the rows of `log_seal` that name the log.
 pub(super) fn compare_seals(report: &mut Report<'_>, log: Uuid, history: Option<&History>, rows: Vec<Row>) {
     let mut rows: BTreeMap<String, Row> =
         rows.into_iter().map(|row| (row.text("seal_number").unwrap_or_default().to_owned(), row)).collect();
     for (number, from, until) in history.map(|history| history.seals.as_slice()).unwrap_or_default() {
         let event = Some((log, until.unwrap_or(*from)));
         let Some(row) = rows.remove(number) else {
-            report.find(Code::RowMissing, "log_seal", number, event, "its log's chain puts it on the log");
+            report.find(Code::RowMissing, "log_seal", number, event, "the log's chain has this seal");
             continue;
         };
         let wants = [
@@ -302,14 +302,14 @@ pub(super) fn compare_seals(report: &mut Report<'_>, log: Uuid, history: Option<
     }
 }
 
-/// Compares who had a log before. `rows` are those that name the log.
+/// Compares the past parties of a log. `rows` are the rows of `past_party` that name the log.
 pub(super) fn compare_past(report: &mut Report<'_>, log: Uuid, history: Option<&History>, rows: Vec<Row>) {
     let mut rows: BTreeMap<Option<Uuid>, Row> =
         rows.into_iter().map(|row| (row.uuid("organization_id"), row)).collect();
     for (organization, until) in history.map(|history| &history.past).into_iter().flatten() {
         let (key, event) = (format!("{log}/{organization}"), Some((log, *until)));
         let Some(row) = rows.remove(&Some(*organization)) else {
-            report.find(Code::RowMissing, "past_party", key, event, "by this event the log left them");
+            report.find(Code::RowMissing, "past_party", key, event, "by this event it became a past party");
             continue;
         };
         let wants = [
@@ -321,6 +321,6 @@ pub(super) fn compare_past(report: &mut Report<'_>, log: Uuid, history: Option<&
     }
     for (organization, _) in rows {
         let key = format!("{log}/{}", organization.unwrap_or_default());
-        report.find(Code::RowUnexplained, "past_party", key, Some((log, 1)), "the log never left them");
+        report.find(Code::RowUnexplained, "past_party", key, Some((log, 1)), "it is not a past party");
     }
 }

@@ -1,4 +1,4 @@
-//! The public keys that marking codes are checked with, made again from the operator's chain: `marking_key`.
+//! Rebuilds `marking_key`, the public keys that marking codes are verified with, from the operator's chain.
 
 use super::Failure;
 use super::report::{Code, Report};
@@ -10,17 +10,17 @@ use chrono::{DateTime, Utc};
 use std::collections::BTreeMap;
 use uuid::Uuid;
 
-/// A key that an event tells of.
+/// A key that an event records.
 struct Known {
     at: (Uuid, i32),
     public: [u8; 32],
     since: Option<DateTime<Utc>>,
 }
 
-/// Compares them, and gives those that the table has.
+/// Compares the keys, and returns those that the table has.
 ///
-/// A database that no server of this kind was started on yet has keys and no event of any: then only
-/// each one's id, which follows from itself, is looked at.
+/// In a database that was last used by a server which did not record marking keys, keys exist without events:
+/// then only the id of each key is checked, which is derived from the key.
 pub(super) async fn check(reader: &mut Reader<'_>, report: &mut Report<'_>) -> Result<KeyRing, Failure> {
     reader.begin().await?;
     let events = sqlx::query!(
@@ -44,7 +44,7 @@ pub(super) async fn check(reader: &mut Reader<'_>, report: &mut Report<'_>) -> R
         let key = public.and_then(|public| <[u8; 32]>::try_from(hex::decode(public.marking_key).ok()?).ok());
         let id = key.and_then(|key| KeyRing::new().add(&key).ok());
         let (Some(key), Some(id), Some(business)) = (key, id, business) else {
-            let detail = "it does not say which marking key is known";
+            let detail = "it names no valid marking key";
             report.event(Code::EventUnreadable, event.subject, event.seq, detail);
             continue;
         };
@@ -69,16 +69,16 @@ pub(super) async fn check(reader: &mut Reader<'_>, report: &mut Report<'_>) -> R
             ];
             compare(report, "marking_key", &key_id, Some(key.at), &wants, &row);
         } else if !nothing_recorded {
-            let detail = "no event made this key known";
+            let detail = "no event records this key";
             report.find(Code::RowUnexplained, "marking_key", key_id.to_owned(), None, detail);
         } else if id.as_deref() != Some(key_id) {
             let given = id.map(|id| format!(" or {id}")).unwrap_or_default();
-            let detail = "the public key is not the one that its id was made from";
+            let detail = "the public key is not the one that its id was derived from";
             report.find(Code::StateDiffers, "marking_key", format!("{key_id}{given}"), None, detail);
         }
     }
     for (id, key) in known {
-        let detail = "the operator made this key known for ever";
+        let detail = "the operator's chain records this key";
         report.find(Code::RowMissing, "marking_key", id, Some(key.at), detail);
     }
     Ok(ring)

@@ -1,16 +1,16 @@
-//! The whole database against its own evidence: every chain recomputed, every table of present state
-//! made again from the events and compared, every event found in the register, and the register's
-//! published files made again from its leaves.
+//! Checks the entire database against its own evidence: recomputes every chain, rebuilds every table of
+//! present state from the events and compares it, looks up every event in the transparency log (tlog), and
+//! rebuilds the published files of the tlog from its leaves.
 //!
-//! It only reads, in snapshots of a few thousand rows each, so that a check of hours holds back
-//! neither vacuum nor the sequencer; what is compared with each other is read in the same snapshot.
-//! Memory does not grow with the number of events: each pass goes through its tables in the order of
-//! an index, and rows meet in the program, not by a query a subject. A chain that is longer than a
-//! page is carried on to the next (`subject`), a batch of seals too (`batch`, `seal`). No value in the
-//! database can make it fail: what cannot be read is a finding.
+//! `fsck` only reads, in snapshots of a few thousand rows each, so that a check that takes hours delays
+//! neither vacuum nor the sequencer. Values that are compared with each other come from the same snapshot.
+//! Memory does not grow with the number of events: each pass reads its tables in index order and joins rows
+//! in the program, not with one query per subject. The state of a chain that is longer than a page is carried
+//! over to the next page (`subject`), and so is that of a batch of seals (`batch`, `seal`). No value in the
+//! database makes the check fail: an unreadable value is reported as an fsck error.
 //!
-//! Passes: subjects in the order of their ids (`sweep`), the copies for the search in the order of
-//! the table's own pages (`copies`), harvests, ticket lines, seals, postings, erasures, leaves.
+//! Passes: subjects in the order of their ids (`sweep`), the search columns of `event` in the order of the
+//! table's pages (`copies`), harvests, ticket lines, seals, write requests, erasures, leaves.
 
 mod batch;
 mod chain;
@@ -42,14 +42,14 @@ use report::Report;
 use snapshot::Reader;
 use sqlx::PgConnection;
 
-/// What is checked, and how.
+/// What `fsck` checks, and how.
 #[derive(Clone, Debug)]
 pub struct Scope {
-    /// Whose snapshots.
+    /// Which snapshots it reads in.
     pub snapshots: Snapshots,
-    /// About so many rows of the largest table are held in memory, and read in one snapshot.
+    /// Approximate number of rows of the largest table that are read in one snapshot and held in memory.
     pub rows: i64,
-    /// The published register, if there is one to compare with.
+    /// The published transparency log to compare with, if there is one.
     pub published: Option<Published>,
 }
 
@@ -59,22 +59,22 @@ impl Default for Scope {
     }
 }
 
-/// Why the check did not come to its end.
+/// Why the check could not be completed.
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
-    /// The database said no.
-    #[error("The check did not come to its end: {0}.")]
+    /// The database returned an error.
+    #[error("The check could not be completed: {0}.")]
     Database(#[from] sqlx::Error),
-    /// The published register cannot be read.
+    /// The published transparency log cannot be read.
     #[error("The published register in {0} cannot be read: {1}.")]
     Published(String, std::io::Error),
 }
 
-/// Checks everything and tells `watch` of each finding as it is made.
+/// Runs all passes and reports each fsck error to `watch` as it is found.
 ///
 /// # Errors
-/// If the database or the published register cannot be read to the end. What is wrong in either is
-/// no error but a finding.
+/// If the database or the published transparency log cannot be read to the end. Differences within either
+/// are reported to `watch`; they do not make this function fail.
 pub async fn check(db: &mut PgConnection, scope: &Scope, watch: &mut dyn Watch) -> Result<Summary, Failure> {
     let mut report = Report::new(watch);
     let mut reader = Reader::new(db, scope.snapshots, scope.rows);
@@ -91,8 +91,8 @@ pub async fn check(db: &mut PgConnection, scope: &Scope, watch: &mut dyn Watch) 
     Ok(report.finish())
 }
 
-/// Rows are told apart by their tables' keys, and with its key in place no row is there twice. An owner
-/// of the table can take it away.
+/// Checks that every table has a valid primary key. The passes identify rows by it and rely on its excluding
+/// duplicates, but an owner of the table can drop it.
 async fn check_keys(db: &mut PgConnection, report: &mut Report<'_>) -> sqlx::Result<()> {
     let without = sqlx::query_scalar!(
         r#"SELECT c.relname::text AS "table!" FROM pg_class c
@@ -104,7 +104,7 @@ async fn check_keys(db: &mut PgConnection, report: &mut Report<'_>) -> sqlx::Res
     .fetch_all(db)
     .await?;
     for table in without {
-        let detail = "it has no primary key any more: a row may be there twice";
+        let detail = "it has no primary key any more: rows may be duplicated";
         report.find(Code::KeyMissing, "pg_class", table, None, detail);
     }
     Ok(())

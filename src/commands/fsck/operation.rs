@@ -1,5 +1,5 @@
-//! Postings: every event that a row of `operation` names is there and came with it. That every event
-//! is named by its posting is checked with the events.
+//! Checks write requests: every event that a row of `operation` names exists and was recorded by it. That
+//! every event is named by its write request is checked with the events (`sweep`).
 
 use super::Failure;
 use super::report::{Code, Report};
@@ -7,10 +7,10 @@ use super::row::{Row, Want, compare};
 use super::snapshot::Reader;
 use uuid::Uuid;
 
-/// Postings a snapshot; one may name 5,000 events.
+/// Write requests per snapshot; one may name 5,000 events.
 const POSTINGS: i64 = 500;
 
-/// Checks all postings.
+/// Checks all write requests.
 pub(super) async fn check(reader: &mut Reader<'_>, report: &mut Report<'_>) -> Result<(), Failure> {
     let of = reader.about("operation").await?;
     let mut after = (Uuid::nil(), Uuid::nil());
@@ -55,7 +55,7 @@ pub(super) async fn check(reader: &mut Reader<'_>, report: &mut Report<'_>) -> R
                 let detail = "subjects and seqs name no events";
                 report.find(Code::StateDiffers, "operation", &key, None, detail);
             }
-            // All but the key is compared where its events are.
+            // `sweep` compares the columns other than the key, with the events.
             let wants =
                 ["organization_id", "operation_id", "kind", "created_at"].map(|name| (name, Want::Elsewhere));
             compare(report, "operation", &key, None, &wants, &Row::parse(&row.row));
@@ -68,10 +68,10 @@ pub(super) async fn check(reader: &mut Reader<'_>, report: &mut Report<'_>) -> R
                 "operation",
                 key,
                 at,
-                "it names an event that did not come with it",
+                "it names an event that was not recorded by it",
             );
         }
-        report.went_on("postings", rows.len(), of);
+        report.went_on("write requests", rows.len(), of);
         after = end;
     }
 }

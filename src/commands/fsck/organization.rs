@@ -1,4 +1,4 @@
-//! An organisation's row made again from its first event.
+//! Rebuilds the row of an organisation from its first event.
 
 use super::load::{EventRow, PersonalRow};
 use super::row::Want;
@@ -20,9 +20,9 @@ struct Person {
     name: String,
 }
 
-/// What an organisation's row shall say, but for its head; nothing if the event cannot be read.
+/// The expected values of an organisation's row, except for its head; `None` if the event cannot be read.
 ///
-/// `personal` is the personal part of its first event; nothing once that was erased.
+/// `personal` is the personal part of its first event; `None` once that was erased.
 pub(super) fn wants(first: &EventRow, personal: Option<&PersonalRow>) -> Option<Vec<(&'static str, Want)>> {
     let public: Public = serde_json::from_str(first.public()).ok()?;
     let person = match personal {
@@ -38,7 +38,7 @@ pub(super) fn wants(first: &EventRow, personal: Option<&PersonalRow>) -> Option<
     ])
 }
 
-/// Whether an organisation's chain may have an event of this type at this place.
+/// Whether an organisation's chain may have an event of this type at this seq.
 pub(super) fn may_be(event_type: &str, seq: i32) -> bool {
     if seq == 1 {
         event_type == "organization_registered"
@@ -47,7 +47,7 @@ pub(super) fn may_be(event_type: &str, seq: i32) -> bool {
     }
 }
 
-/// A time as a business part tells it.
+/// The time of an event's occurrence, from its business part.
 pub(super) fn occurred(business: &Value) -> Option<chrono::DateTime<chrono::Utc>> {
     let at = business.get("occurred")?.get("at")?.as_str()?;
     chrono::DateTime::parse_from_rfc3339(at).ok().map(|at| at.to_utc())

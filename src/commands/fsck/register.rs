@@ -1,4 +1,4 @@
-//! The register: its leaves run without a gap, and the published files are made of them.
+//! Checks the transparency log: its leaves have no gaps, and the published files are built from them.
 
 use super::Failure;
 use super::report::{Code, Report};
@@ -13,19 +13,20 @@ use std::io;
 use std::path::PathBuf;
 use uuid::Uuid;
 
-/// Most missing leaves in a row that are told one by one.
+/// Longest run of missing leaves that is reported leaf by leaf. A longer gap is one error, and ends the
+/// comparison with the published files.
 const LONGEST_GAP: i64 = 10_000;
 
-/// A published register to compare with.
+/// A published transparency log to compare with.
 #[derive(Clone, Debug)]
 pub struct Published {
     /// Its folder.
     pub folder: PathBuf,
-    /// Keys one of which must have signed its checkpoint; with none, those that the folder itself names.
+    /// One of these keys must have signed its checkpoint; if empty, one of the keys that the folder names.
     pub keys: Vec<VerifierKey>,
 }
 
-/// Checks the leaves, and with them the published register.
+/// Checks the leaves, and compares the published files with them.
 pub(super) async fn check(
     reader: &mut Reader<'_>,
     report: &mut Report<'_>,
@@ -51,7 +52,7 @@ pub(super) async fn check(
         reader.end().await?;
         let Some(last) = leaves.last() else {
             if size.is_some_and(|size| size != next) {
-                let detail = format!("size is {}, there are leaves to {next}", size.unwrap_or_default());
+                let detail = format!("size is {}, leaf indexes end before {next}", size.unwrap_or_default());
                 report.find(Code::LeafGap, "register", "size", None, detail);
             }
             break;
@@ -61,11 +62,11 @@ pub(super) async fn check(
         for leaf in leaves {
             let at = leaf.subject.zip(leaf.seq);
             if leaf.index < next {
-                report.find(Code::LeafUnexplained, "leaf", leaf.index, at, "leaves begin with 0");
+                report.find(Code::LeafUnexplained, "leaf", leaf.index, at, "leaf indexes begin with 0");
                 continue;
             }
             if size.is_some_and(|size| leaf.index >= size) {
-                let detail = "it lies beyond the register's size";
+                let detail = "its index is beyond the register's size";
                 report.find(Code::LeafUnexplained, "leaf", leaf.index, at, detail);
             }
             if leaf.index - next > LONGEST_GAP {
@@ -74,7 +75,7 @@ pub(super) async fn check(
                 (next, files) = (leaf.index, None);
             }
             while next < leaf.index {
-                report.find(Code::LeafGap, "leaf", next, None, "there is no leaf of this index");
+                report.find(Code::LeafGap, "leaf", next, None, "there is no leaf with this index");
                 if let Some(files) = &mut files {
                     files.pass(report, next);
                 }
@@ -98,7 +99,8 @@ pub(super) async fn check(
     Ok(())
 }
 
-/// What the register's one row says; told once if older events are missing from it.
+/// The size in the one row of table `register`. Errors of that row are reported once, although the row is
+/// read with every page of leaves.
 async fn size(db: &mut PgConnection, report: &mut Report<'_>) -> Result<Option<i64>, Failure> {
     let mut rows = sqlx::query!(r#"SELECT size AS "size?", complete AS "complete?" FROM register LIMIT 2"#)
         .fetch_all(db)
@@ -118,7 +120,7 @@ async fn size(db: &mut PgConnection, report: &mut Report<'_>) -> Result<Option<i
     Ok(size)
 }
 
-/// What waits for the register without an event, or has its place there already.
+/// Reports queue rows without an event, and queue rows of events that already have a leaf.
 async fn strays(reader: &mut Reader<'_>, report: &mut Report<'_>) -> Result<(), Failure> {
     reader.begin().await?;
     let strays = sqlx::query!(
@@ -140,19 +142,19 @@ async fn strays(reader: &mut Reader<'_>, report: &mut Report<'_>) -> Result<(), 
     Ok(())
 }
 
-/// The published files, compared as the leaves come.
+/// The published files, compared leaf by leaf.
 struct Files {
     folder: Folder,
     size: u64,
-    /// Sizes and roots that were signed: published, or about to be.
+    /// Signed checkpoints: the published one and the one to be published next.
     signed: Vec<Checkpoint>,
     builder: Builder,
-    /// The events of the last tile's leaves.
+    /// The events of the newest leaves, as many as a tile is wide.
     recent: VecDeque<Option<(Uuid, i32)>>,
 }
 
 impl Files {
-    /// Nothing if nothing was published yet.
+    /// Reads the signed checkpoints; `None` if nothing was published yet.
     fn open(published: &Published, report: &mut Report<'_>) -> io::Result<Option<Self>> {
         let folder = Folder::new(&published.folder);
         let mut keys = published.keys.clone();
@@ -188,7 +190,7 @@ impl Files {
         Ok(Some(Self { folder, size, signed, builder: Builder::new(), recent: VecDeque::new() }))
     }
 
-    /// The next leaf; those that were not published yet are passed over.
+    /// Adds the next leaf and compares the tiles that it fills, up to the published size.
     fn add(&mut self, report: &mut Report<'_>, at: Option<(Uuid, i32)>, entry: &[u8; ENTRY_LEN]) {
         self.compare_roots(report);
         self.recent.push_back(at);
@@ -209,8 +211,8 @@ impl Files {
         }
     }
 
-    /// A leaf that the database has lost: the published entry stands in, so that those behind it can be
-    /// compared.
+    /// Adds a leaf that the database has lost: the published entry replaces it, so that the leaves after it
+    /// can be compared.
     fn pass(&mut self, report: &mut Report<'_>, index: i64) {
         let entry = u64::try_from(index).ok().and_then(|index| self.folder.entry(index, self.size).ok());
         self.add(report, None, &entry.unwrap_or([0; ENTRY_LEN]));
@@ -225,7 +227,7 @@ impl Files {
         }
     }
 
-    /// Compares a published tile with what it is made of. Where it differs, the leaf's event is named.
+    /// Compares a published tile with one built from the leaves. If a leaf differs, its event is reported.
     fn compare(&self, report: &mut Report<'_>, tile: Tile, bytes: &[u8]) {
         let found = match self.folder.tile(&tile) {
             Ok(found) => found,
@@ -237,7 +239,7 @@ impl Files {
             if found == made {
                 continue;
             }
-            let detail = format!("place {place} is not what the leaves in the database give");
+            let detail = format!("element {place} does not match the leaves in the database");
             let leaf = matches!(tile.row(), Row::Entries | Row::Hashes(0));
             let back = usize::try_from(self.builder.size() - first).unwrap_or_default();
             let at = (self.recent.len() + place).checked_sub(back).filter(|_| leaf);
@@ -250,7 +252,7 @@ impl Files {
         self.compare_roots(report);
         let leaves = u64::try_from(leaves).unwrap_or_default();
         for checkpoint in self.signed.iter().filter(|signed| signed.size > leaves) {
-            let detail = format!("{} events were signed for, the database has {leaves}", checkpoint.size);
+            let detail = format!("{} events were signed, the database has {leaves}", checkpoint.size);
             report.find(Code::PublishedLarger, "published", checkpoint.size, None, detail);
         }
     }

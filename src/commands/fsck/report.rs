@@ -1,4 +1,4 @@
-//! What was found, and how far the check is.
+//! The errors that `fsck` finds, its progress and its summary.
 
 use crate::base::vocabulary::vocabulary;
 use std::collections::BTreeMap;
@@ -6,70 +6,70 @@ use std::fmt;
 use uuid::Uuid;
 
 vocabulary! {
-    /// What is wrong. The words are stable: scripts may rest on them.
+    /// Kind of an fsck error. The words are stable: scripts may rely on them.
     pub enum Code: "unknown-finding-code" {
-        /// An event's hash is not that of what it says, when it was received and what it follows on.
+        /// An event's hash does not match its content, its time of receipt and the previous hash.
         EventAltered = "event-altered",
-        /// An event that must be there is not.
+        /// An event is missing.
         EventMissing = "event-missing",
-        /// An event says what no program of ours writes.
+        /// An event has content that no version of this program writes.
         EventUnreadable = "event-unreadable",
-        /// An event was received before the one in front of it.
+        /// An event was received before the previous event of its chain.
         TimeFell = "time-fell",
-        /// A column of an event that copies its text for the search says something else.
+        /// A search column of an event differs from the text it copies.
         CopyDiffers = "copy-differs",
-        /// An event names another one by a hash that is not its.
+        /// An event refers to another event by a hash that is not that event's.
         ReferenceDiffers = "reference-differs",
-        /// A personal part is not what its event committed to.
+        /// A personal part does not match the commitment of its event.
         PersonalDiffers = "personal-differs",
-        /// A personal part is gone, and no erasure was recorded that covers its event.
+        /// A personal part is gone, and no recorded erasure covers its event.
         PersonalMissing = "personal-missing",
-        /// A recorded erasure is not what was erased.
+        /// A recorded erasure differs from what was erased.
         ErasureDiffers = "erasure-differs",
-        /// A column says something else than the events.
+        /// A column of present state differs from the events.
         StateDiffers = "state-differs",
-        /// The events give a row that is not there.
+        /// A row that follows from the events is missing.
         RowMissing = "row-missing",
-        /// A row is there that no event gives.
+        /// A row exists that follows from no event.
         RowUnexplained = "row-unexplained",
-        /// The table has lost its primary key: a row may be there twice.
+        /// The table has lost its primary key: rows may be duplicated.
         KeyMissing = "key-missing",
-        /// The table has a column that this program knows no rule for.
+        /// The table has a column that this program has no rule for.
         ColumnUnknown = "column-unknown",
-        /// An event is neither in the register nor on its way there.
+        /// An event has neither a leaf in the transparency log nor a row in its queue.
         LeafMissing = "leaf-missing",
-        /// The register holds another entry for an event.
+        /// An event's leaf or queue row holds another entry.
         LeafDiffers = "leaf-differs",
-        /// The register has an entry that no event gives.
+        /// A leaf or queue row follows from no event, or is a duplicate.
         LeafUnexplained = "leaf-unexplained",
-        /// The register's leaves do not run 0, 1, 2 … to its size.
+        /// The indexes of the leaves are not 0, 1, 2 … up to the size of the tlog.
         LeafGap = "leaf-gap",
-        /// Older events were not yet taken into the register.
+        /// Events from before the transparency log was introduced are not yet in it.
         RegisterIncomplete = "register-incomplete",
-        /// The published register is larger than the database's.
+        /// The published transparency log is larger than that of the database.
         PublishedLarger = "published-larger",
-        /// A published file is not made of the leaves in the database.
+        /// A published file does not match the leaves in the database.
         TileDiffers = "tile-differs",
-        /// The signed root is not that of the leaves in the database.
+        /// The signed root does not match the leaves in the database.
         RootDiffers = "root-differs",
-        /// The published checkpoint is not signed by a key that was given.
+        /// The published checkpoint is not signed by any of the expected keys.
         SignatureInvalid = "signature-invalid",
     }
 }
 
-/// Something that is wrong. `Display` is its line: `CODE TABLE KEY [event SUBJECT/SEQ]: DETAIL`,
-/// without personal data.
+/// An fsck error. `Display` gives its line: `CODE TABLE KEY [event SUBJECT/SEQ]: DETAIL`, without personal
+/// data.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
-    /// What.
+    /// The kind of error.
     pub code: Code,
-    /// The table, or `published` for a file of the register.
+    /// The table, or `published` for a file of the transparency log.
     pub table: &'static str,
-    /// The row's key there, its columns separated by `/`.
+    /// The row's primary key, its columns separated by `/`; or the file's name.
     pub key: String,
-    /// The event that is wrong, or that contradicts the row: subject and seq.
+    /// The event that has the error, or that contradicts the row: subject and seq.
     pub event: Option<(Uuid, i32)>,
-    /// A sentence.
+    /// What differs, in words.
     pub detail: String,
 }
 
@@ -83,23 +83,23 @@ impl fmt::Display for Finding {
     }
 }
 
-/// How far a pass is.
+/// Progress of a pass.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Step {
-    /// Which pass.
+    /// Name of the pass.
     pub pass: &'static str,
-    /// Rows it has checked.
+    /// Rows checked so far.
     pub done: u64,
-    /// Rows there are, as far as that is known; 0 if not.
+    /// Estimated number of rows to check; 0 if unknown.
     pub of: u64,
 }
 
-/// Who is told.
+/// Receives errors and progress while the check runs.
 pub trait Watch: Send {
-    /// Something is wrong.
+    /// Called for each error.
     fn found(&mut self, finding: Finding);
 
-    /// A pass went on; called once a snapshot.
+    /// Called with the progress of a pass, once per snapshot.
     fn went_on(&mut self, step: Step) {
         let _ = step;
     }
@@ -111,19 +111,19 @@ impl Watch for Vec<Finding> {
     }
 }
 
-/// What a check came to.
+/// The result of a check.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Summary {
-    /// Rows checked, by pass.
+    /// Rows checked, per pass.
     pub checked: Vec<(&'static str, u64)>,
-    /// Events of the published register that were compared; nothing without one.
+    /// Size of the published transparency log that was compared; `None` without one.
     pub published: Option<u64>,
-    /// Findings by code.
+    /// Number of errors, by code.
     pub findings: BTreeMap<Code, u64>,
 }
 
 impl Summary {
-    /// Whether nothing is wrong.
+    /// Whether the check found no errors.
     #[must_use]
     pub fn is_clean(&self) -> bool {
         self.findings.is_empty()
@@ -135,7 +135,10 @@ impl fmt::Display for Summary {
         let checked: Vec<String> = self.checked.iter().map(|(pass, rows)| format!("{rows} {pass}")).collect();
         write!(f, "Checked: {}.", checked.join(", "))?;
         match self.published {
-            Some(size) => write!(f, " The published register agrees or is told of above, to {size} events.")?,
+            Some(size) => write!(
+                f,
+                " Compared with the published register ({size} events); any differences are listed above."
+            )?,
             None => f.write_str(" There was no published register to compare with.")?,
         }
         if self.is_clean() {
@@ -147,7 +150,7 @@ impl fmt::Display for Summary {
     }
 }
 
-/// Passes findings on and counts them.
+/// Passes errors to the [`Watch`] and counts them.
 pub(super) struct Report<'w> {
     watch: &'w mut dyn Watch,
     summary: Summary,
@@ -158,7 +161,7 @@ impl<'w> Report<'w> {
         Self { watch, summary: Summary::default() }
     }
 
-    /// Something is wrong with a row.
+    /// Reports an error in a row or file.
     pub(super) fn find(
         &mut self,
         code: Code,
@@ -171,19 +174,19 @@ impl<'w> Report<'w> {
         self.watch.found(Finding { code, table, key: key.to_string(), event, detail: detail.into() });
     }
 
-    /// Something is wrong with an event.
+    /// Reports an error in an event.
     pub(super) fn event(&mut self, code: Code, subject: Uuid, seq: i32, detail: impl Into<String>) {
         self.find(code, "event", format_args!("{subject}/{seq}"), Some((subject, seq)), detail);
     }
 
-    /// Something that is wrong once, however often it is looked at.
+    /// Reports an error unless one of the same code was reported already.
     pub(super) fn once(&mut self, code: Code, table: &'static str, key: &str, detail: &str) {
         if !self.summary.findings.contains_key(&code) {
             self.find(code, table, key, None, detail);
         }
     }
 
-    /// A pass went on by so many rows.
+    /// Reports that a pass has checked `rows` more rows.
     pub(super) fn went_on(&mut self, pass: &'static str, rows: usize, of: u64) {
         let rows = rows as u64;
         let done = match self.summary.checked.iter_mut().find(|(known, _)| *known == pass) {

@@ -1,7 +1,7 @@
-//! Rows as the database tells them, column by column, and what the events want of each.
+//! Stored rows as JSON, and the value expected from the events for each column.
 //!
-//! A row comes as the JSON that PostgreSQL makes of all its columns: a column that is new is there
-//! too, and a value that our types refuse is a text like any other.
+//! PostgreSQL converts a row to JSON with all its columns. So a new column is included too, and a value that
+//! the types of this program would reject can still be read and compared.
 
 use super::coverage;
 use super::report::{Code, Report};
@@ -17,7 +17,7 @@ use uuid::Uuid;
 /// Microseconds from 1970-01-01 to PostgreSQL's own epoch, 2000-01-01.
 const POSTGRES_EPOCH: i64 = 946_684_800_000_000;
 
-/// A time as stored; nothing for one that is none (`infinity`) or beyond all calendars.
+/// A time as stored; `None` for `infinity` or a time outside chrono's range.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Stored(pub Option<DateTime<Utc>>);
 
@@ -34,7 +34,7 @@ impl<'r> sqlx::Decode<'r, Postgres> for Stored {
     }
 }
 
-/// A row.
+/// A stored row.
 pub(super) struct Row(Map<String, Value>);
 
 impl Row {
@@ -60,10 +60,10 @@ impl Row {
     }
 }
 
-/// What the events want of a column.
+/// The value that the events require in a column.
 #[derive(Clone, Debug)]
 pub(super) enum Want {
-    /// Anything: another comparison sees to it.
+    /// Any value: another comparison checks it.
     Elsewhere,
     /// NULL.
     Null,
@@ -73,13 +73,13 @@ pub(super) enum Want {
     Number(Decimal),
     /// This time.
     Time(DateTime<Utc>),
-    /// This.
+    /// This truth value.
     Bool(bool),
     /// This list of words.
     Words(Vec<String>),
     /// A text with this SHA-256, in hex.
     Digest(String),
-    /// A time that no event can give.
+    /// A value that the events should give but do not: no stored value matches.
     Never,
 }
 
@@ -152,18 +152,18 @@ impl fmt::Display for Want {
             Self::Bool(flag) => flag.fmt(f),
             Self::Words(words) => write!(f, "{words:?}"),
             Self::Digest(digest) => write!(f, "a text with the digest {digest}"),
-            Self::Never => f.write_str("a time"),
+            Self::Never => f.write_str("no valid value"),
         }
     }
 }
 
-/// Columns whose values are never told: they name persons.
+/// Columns with values that are never printed, since they name persons.
 const UNTOLD: [&str; 3] = ["bin", "name", "text"];
-/// Most of a value that is told.
+/// Longest part of a value that is printed, in characters.
 const TOLD: usize = 120;
 
-/// Compares a row with what the events want of it; every column has to be among `wants` or among
-/// those that are no evidence.
+/// Compares a row with the values that the events require. Every column must be in `wants` or in
+/// [`coverage::NO_EVIDENCE`].
 pub(super) fn compare(
     report: &mut Report<'_>,
     table: &'static str,
@@ -196,7 +196,7 @@ pub(super) fn compare(
     }
 }
 
-/// A JSON number as a decimal; the columns have at most 14 digits, which a double keeps.
+/// A JSON number as a decimal. The columns have at most 14 digits, which a double represents exactly.
 fn decimal(value: &Value) -> Option<Decimal> {
     let Value::Number(number) = value else { return None };
     let text = number.to_string();

@@ -1,5 +1,5 @@
-//! Seals made again from the chains of their batches and of the logs that bear them: `seal_batch`,
-//! `seal`, `seal_move`.
+//! Rebuilds seals from the chains of their batches and of the logs that bear them: `seal_batch`, `seal`,
+//! `seal_move`.
 
 use super::Failure;
 use super::batch::{Batch, Told};
@@ -16,16 +16,17 @@ use crate::timber::seal::stock::VoidReason;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use uuid::Uuid;
 
-/// Batches looked at for one snapshot, and seals with their moves. What has more of them is compared page
-/// by page, and begun again if it was changed between two: a transfer changes many seals at once.
+/// Most batches per range, and most rows (a seal with one of its moves) per page. A range with more rows is
+/// compared page by page, and started again if a batch changed between two pages: a transfer changes many
+/// seals at once.
 const BATCHES: i64 = 200;
 const SEALS: i64 = 10_000;
-/// How often such a one is begun; the last time in one snapshot, so that it comes to its end.
+/// Attempts for such a range. The last one uses a single snapshot, so that it always completes.
 const TRIES: u32 = 3;
-/// Moves a snapshot, looked through for those of no seal.
+/// Moves per snapshot when moves without a seal are searched.
 const MOVES: i64 = 50_000;
 
-/// What a batch's row shall say, but for its head; nothing if the event cannot be read.
+/// The expected values of a batch's row, except for its head; `None` if the event cannot be read.
 pub(super) fn wants(first: &EventRow) -> Option<Vec<(&'static str, Want)>> {
     let said = Business::parse(first.business()).ok()?;
     let done = said.done;
@@ -51,7 +52,7 @@ pub(super) async fn check(reader: &mut Reader<'_>, report: &mut Report<'_>) -> R
         let range = next_range(reader, from, rows).await?;
         reader.end().await?;
         for attempt in 1..=TRIES {
-            // What is found is told once the whole was seen unchanged.
+            // Errors are reported only if the range did not change during the attempt.
             let mut found: Vec<Finding> = Vec::new();
             let mut own = Report::new(&mut found);
             let whole = Pass { range, rows, renews: attempt < TRIES, begun: 0 };
@@ -67,7 +68,7 @@ pub(super) async fn check(reader: &mut Reader<'_>, report: &mut Report<'_>) -> R
     strays(reader, report).await
 }
 
-/// The next batches, of about as many seals as `rows`; one of more comes alone.
+/// The next batches, with at most `rows` seals in total; a batch with more is a range of its own.
 async fn next_range(reader: &mut Reader<'_>, low: Uuid, rows: i64) -> Result<Range, Failure> {
     let batches = sqlx::query!(
         r#"SELECT id AS "id!", quantity AS "quantity?" FROM seal_batch WHERE id >= $1 ORDER BY id LIMIT $2"#,
@@ -89,7 +90,7 @@ async fn next_range(reader: &mut Reader<'_>, low: Uuid, rows: i64) -> Result<Ran
     Ok(Range::before(low, None))
 }
 
-/// A seal and one of its moves, if it has any; and what else there is about it.
+/// A row of `seal`, with one of its moves, if it has any, and its row in `log_seal`.
 struct Found {
     batch: Uuid,
     number: String,
@@ -100,20 +101,20 @@ struct Found {
     seq: Option<i32>,
 }
 
-/// A way through the batches of a range and their seals.
+/// One attempt to check the batches of a range and their seals.
 struct Pass {
     range: Range,
-    /// Seals with their moves, or events, a page.
+    /// Rows or events per page.
     rows: i64,
-    /// Whether each page has a snapshot of its own.
+    /// Whether each page gets a new snapshot.
     renews: bool,
-    /// How many events the batches had when it began.
+    /// Number of events the batches had when the attempt began.
     begun: i64,
 }
 
 impl Pass {
-    /// Compares the seals, then the lists of the events; how many seals. Nothing if a batch was changed
-    /// between two pages.
+    /// Compares the seals, then the lists of the events. Returns the number of seals; `None` if a batch
+    /// changed between two pages.
     async fn check(
         mut self,
         reader: &mut Reader<'_>,
@@ -148,7 +149,7 @@ impl Pass {
             if is_last || self.renews {
                 reader.end().await?;
             }
-            // Signatures take time: no snapshot waits for them, if it need not last.
+            // Verifying signatures takes time, so it runs outside the snapshot where each page has its own.
             for seal in &seen {
                 seal.check_code(report, rings.get(&seal.batch), ring);
             }
@@ -161,7 +162,7 @@ impl Pass {
         }
     }
 
-    /// A fresh snapshot; whether no batch was changed in the meantime. If one was, it is let go.
+    /// Begins a new snapshot. Returns whether the batches are unchanged; if not, the snapshot is ended.
     async fn renew(&self, reader: &mut Reader<'_>) -> Result<bool, Failure> {
         reader.begin().await?;
         let same = self.heads(reader).await? == self.begun;
@@ -171,7 +172,7 @@ impl Pass {
         Ok(same)
     }
 
-    /// How many events the batches have: with each change of a seal that its batch tells, one more.
+    /// Number of events of the batches. Each change of a seal that its batch records adds one.
     async fn heads(&self, reader: &mut Reader<'_>) -> Result<i64, Failure> {
         let heads = sqlx::query_scalar!(
             r#"SELECT COALESCE(sum(head_seq), 0)::bigint AS "heads!" FROM seal_batch WHERE id BETWEEN $1 AND $2"#,
@@ -181,7 +182,7 @@ impl Pass {
         Ok(heads.fetch_one(&mut *reader.db).await?)
     }
 
-    /// The batches that have an event.
+    /// The batches that have at least one event.
     async fn batches(&self, reader: &mut Reader<'_>) -> Result<BTreeMap<Uuid, Batch>, Failure> {
         let rows = sqlx::query!(
             r#"SELECT b.id AS "batch!", e.public AS "public?", e.business AS "business?" FROM seal_batch b
@@ -199,7 +200,7 @@ impl Pass {
         Ok(batches.collect())
     }
 
-    /// The seals after a move of one of them, one row a move.
+    /// The next page of seals, after the given seal and move; one row per move.
     async fn seals(
         &self,
         reader: &mut Reader<'_>,
@@ -227,7 +228,7 @@ impl Pass {
         Ok(seals.fetch_all(&mut *reader.db).await?)
     }
 
-    /// The events that moves name.
+    /// The events that the moves of a page name.
     async fn moved(
         &self,
         reader: &mut Reader<'_>,
@@ -252,8 +253,8 @@ impl Pass {
         Ok(told.collect())
     }
 
-    /// Compares what the batches' events tell of with the seals that were seen; whether no batch was
-    /// changed in the meantime.
+    /// Compares the events of the batches with the seals that were read. Returns whether the batches are
+    /// unchanged.
     async fn finish(
         &self,
         reader: &mut Reader<'_>,
@@ -296,8 +297,8 @@ impl Pass {
     }
 }
 
-/// The key that each batch's codes were signed with, where its event names one. Whether it is known is
-/// told here; the codes are checked with it all the same.
+/// The key that signed each batch's codes, where its event names one. A key that is missing from
+/// `marking_key` is reported here; the codes are checked with it nevertheless.
 fn rings(report: &mut Report<'_>, batches: &BTreeMap<Uuid, Batch>, ring: &KeyRing) -> HashMap<Uuid, KeyRing> {
     let mut rings = HashMap::new();
     for (id, batch) in batches {
@@ -319,14 +320,14 @@ fn rings(report: &mut Report<'_>, batches: &BTreeMap<Uuid, Batch>, ring: &KeyRin
     rings
 }
 
-/// On which log a seal is, or was.
+/// The log that has or had a seal.
 struct Hammered {
     log: Uuid,
     from: Option<i32>,
     until: Option<i32>,
 }
 
-/// A seal, as far as its moves were gone through.
+/// A seal, and the result of its moves so far.
 struct Seal {
     batch: Uuid,
     number: String,
@@ -334,12 +335,12 @@ struct Seal {
     hammered: Option<Hammered>,
     holder: Option<OrganizationId>,
     void: Option<String>,
-    /// The newest event about it.
+    /// The newest event about the seal.
     event: (Uuid, i32),
 }
 
-/// Takes in a row: the next seal, or one more move of the present one, which goes to `seen` when the next
-/// begins.
+/// Applies a row: the next seal, or one more move of the current seal. The current seal goes to `seen` when
+/// the next one begins.
 fn take(
     report: &mut Report<'_>,
     batches: &mut BTreeMap<Uuid, Batch>,
@@ -358,7 +359,7 @@ fn take(
 }
 
 impl Seal {
-    /// As it was registered; takes it into its batch's list.
+    /// The seal as registered; adds it to the list of its batch.
     fn begin(found: &Found, batch: Option<&mut Batch>) -> Self {
         let row = Row::parse(&found.row);
         let mut holder = None;
@@ -375,7 +376,7 @@ impl Seal {
         Self { batch, number, row, hammered, holder, void: None, event: (batch, 1) }
     }
 
-    /// Takes in one of its moves: the event `seq` of its batch, which says `told`.
+    /// Applies one of its moves: the event `seq` of its batch, and the content of that event.
     fn moved(&mut self, report: &mut Report<'_>, batch: &mut Batch, seq: i32, told: Option<&(String, Done)>) {
         let at = (self.batch, seq);
         match told {
@@ -397,7 +398,7 @@ impl Seal {
         }
     }
 
-    /// Compares its row, once all its moves were seen.
+    /// Compares its row, once all its moves were read.
     fn finish(&self, report: &mut Report<'_>, has_batch: bool) {
         let (number, void) = (&self.number, &self.void);
         if !has_batch {
@@ -406,17 +407,16 @@ impl Seal {
         }
         let mut event = self.event;
         match &self.hammered {
-            // Its log says that it was taken off: then its batch says that it is void, by this or before.
+            // A log records its replacement: then its batch must record that it is void, by then or earlier.
             Some(Hammered { log, until: Some(until), .. }) if void.is_none() => {
                 event = (*log, *until);
-                let detail =
-                    "another seal took its place on its log, and its batch has no event that it is void";
+                let detail = "another seal replaced it on its log, but no event of its batch voids it";
                 report.find(Code::EventMissing, "seal", number, Some(event), detail);
             }
             Some(Hammered { until: Some(_), .. }) => {}
-            // And the other way round.
+            // Conversely, a seal void as replaced must be replaced on a log.
             _ if void.as_deref() == Some(VoidReason::Replaced.as_str()) => {
-                let detail = "its batch says that another seal took its place, and no log says so";
+                let detail = "its batch records that another seal replaced it, but no log does";
                 report.find(Code::EventMissing, "seal", number, Some(event), detail);
             }
             Some(Hammered { log, from: Some(from), .. }) if void.is_none() => event = (*log, *from),
@@ -440,8 +440,9 @@ impl Seal {
         compare(report, "seal", number, Some(event), &wants, &self.row);
     }
 
-    /// A code has its seal's identification. It is signed by the key that its batch's event names, `own`; and
-    /// where that names none, by the key that it names itself, if that is one of ours.
+    /// Checks the marking code: it must have the identification of its seal, and be signed with the key that
+    /// the batch's event names (`own`). If the event names no key, a code that names a key of `ring` must be
+    /// signed with that key.
     fn check_code(&self, report: &mut Report<'_>, own: Option<&KeyRing>, ring: &KeyRing) {
         let text = self.row.text("marking_code").unwrap_or_default();
         let code = MarkingCode::parse(text).ok().filter(|code| code.as_str() == text);
@@ -462,7 +463,7 @@ impl Seal {
     }
 }
 
-/// Moves that are of no seal of the batch they name.
+/// Reports moves for which the named batch has no such seal.
 async fn strays(reader: &mut Reader<'_>, report: &mut Report<'_>) -> Result<(), Failure> {
     let of = reader.about("seal_move").await?;
     let mut from = String::new();

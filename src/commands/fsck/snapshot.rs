@@ -1,18 +1,18 @@
-//! Reading in short snapshots, from range to range of ids.
+//! Reads in short snapshots, one range of ids after another.
 
 use sqlx::{Executor, PgConnection};
 use uuid::Uuid;
 
-/// Whose snapshots a check reads in.
+/// Which snapshots a check reads in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Snapshots {
     /// Its own: a read-only transaction for every few thousand rows.
     Short,
-    /// The caller's transaction, which has begun already: nothing changes meanwhile.
+    /// The caller's transaction, which has begun already: nothing changes during the check.
     Callers,
 }
 
-/// Ids from `low` to `high`, both included. Between them they cover every id there can be.
+/// Ids from `low` to `high`, both included. Successive ranges cover every possible id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Range {
     pub low: Uuid,
@@ -20,14 +20,14 @@ pub(super) struct Range {
 }
 
 impl Range {
-    /// From `low` up to, but not with, `next`; to the end if there is no next.
+    /// From `low` up to `next`, excluded; to the greatest id if `next` is `None`.
     pub(super) fn before(low: Uuid, next: Option<Uuid>) -> Self {
         let high = next.map_or(Uuid::max(), |next| Uuid::from_u128(next.as_u128().saturating_sub(1)));
-        // An id that is there twice, its table's key taken away, must not keep the check where it is.
+        // Without its primary key, a table may have one id several times: the check must still advance.
         Self { low, high: high.max(low) }
     }
 
-    /// Where the next range begins; nothing after the last.
+    /// Where the next range begins; `None` after the last range.
     pub(super) fn next(self) -> Option<Uuid> {
         self.high.as_u128().checked_add(1).map(Uuid::from_u128)
     }
@@ -37,7 +37,7 @@ impl Range {
 pub(super) struct Reader<'c> {
     pub db: &'c mut PgConnection,
     snapshots: Snapshots,
-    /// Rows a snapshot.
+    /// Rows per snapshot.
     pub rows: i64,
 }
 
@@ -46,11 +46,11 @@ impl<'c> Reader<'c> {
         Self { db, snapshots, rows: rows.max(1) }
     }
 
-    /// Makes the texts of values what the comparisons expect, and the plans what the passes are: every
-    /// statement takes a few thousand rows by an index and looks up what they name.
+    /// Sets the text format that the comparisons expect, and restricts the planner to plans that fit the
+    /// passes: every statement reads a few thousand rows by an index and looks up the rows they refer to.
     ///
-    /// Where the planner takes a page for a larger part of its table than it is, it reads the whole table
-    /// instead, and hashes it, for each page anew: at three million events a second a page.
+    /// Without the restrictions, the planner may overestimate the share of a page in its table. Then it reads
+    /// and hashes the entire table for each page, which takes a second per page at three million events.
     pub(super) async fn prepare(&mut self) -> sqlx::Result<()> {
         self.db
             .execute(
@@ -63,7 +63,7 @@ impl<'c> Reader<'c> {
         Ok(())
     }
 
-    /// A fresh snapshot.
+    /// Begins a new snapshot.
     pub(super) async fn begin(&mut self) -> sqlx::Result<()> {
         if self.snapshots == Snapshots::Short {
             self.db.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
@@ -71,7 +71,7 @@ impl<'c> Reader<'c> {
         Ok(())
     }
 
-    /// About how many rows a table has, as far as PostgreSQL knows without counting; 0 if it does not.
+    /// PostgreSQL's estimate of the number of rows in a table, without counting; 0 if it has none.
     pub(super) async fn about(&mut self, table: &str) -> sqlx::Result<u64> {
         let rows = sqlx::query_scalar!(
             r#"SELECT GREATEST(reltuples, 0)::bigint AS "rows!" FROM pg_class WHERE oid = to_regclass($1)"#,
@@ -82,7 +82,7 @@ impl<'c> Reader<'c> {
         Ok(rows.unwrap_or_default().unsigned_abs())
     }
 
-    /// Lets go of the snapshot.
+    /// Ends the snapshot.
     pub(super) async fn end(&mut self) -> sqlx::Result<()> {
         if self.snapshots == Snapshots::Short {
             self.db.execute("COMMIT").await?;

@@ -1,9 +1,9 @@
-//! A subject as far as its chain was gone through: what is carried from page to page of one that is
-//! longer than a page.
+//! The state of a partly checked subject, which is carried over from page to page if its chain is longer than
+//! a page.
 //!
-//! Events are only added behind those that were read, so what was read stays true whatever is written
-//! meanwhile. What changes (the subject's row and all that follows from its chain) is read with the
-//! chain's last page, in the same snapshot, and compared then.
+//! Events are only appended to a chain, so writes during the check do not invalidate what was read of it. The
+//! subject's row and the other rows derived from the chain do change: they are read with the last page of the
+//! chain, in the same snapshot, and compared then.
 
 use super::chain::Chain;
 use super::load::EventRow;
@@ -12,14 +12,14 @@ use crate::evidence::chain::bytes::SubjectKind;
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-/// What the events add up to. Nothing of it grows with their number alone: see each.
+/// The result of the events so far. Its size does not depend on the number of events alone; see each type.
 pub(super) enum State {
     Log(Box<log::Fold>),
     Ticket(ticket::Changes),
-    /// A batch's row follows from its first event; its seals are gone through by themselves.
+    /// The row of a batch follows from its first event; a pass of their own checks its seals.
     Batch,
     Organization(key::Keys),
-    /// No program of ours keeps a row of them.
+    /// This program keeps no row for such subjects.
     None,
 }
 
@@ -35,7 +35,7 @@ impl State {
     }
 }
 
-/// What is known of a subject once its row or its first event is.
+/// The parts of a subject that depend on its kind, which its row or its first event gives.
 pub(super) struct Known {
     pub kind: SubjectKind,
     pub chain: Chain,
@@ -48,29 +48,30 @@ impl Known {
     }
 }
 
-/// The newest event that was read.
+/// The newest event read so far.
 pub(super) struct Last {
     pub seq: i32,
     pub hash: Option<Vec<u8>>,
     pub received: Option<DateTime<Utc>>,
 }
 
-/// A subject.
+/// A partly checked subject.
 pub(super) struct Subject {
     pub id: Uuid,
-    /// Its first event and the newest one that was read; nothing before any was.
+    /// Its first event; `None` before any was read.
     pub first: Option<EventRow>,
+    /// The newest event read so far.
     pub last: Option<Last>,
     pub known: Option<Known>,
 }
 
 impl Subject {
-    /// Before its first event.
+    /// The subject before its first event.
     pub(super) fn new(id: Uuid) -> Self {
         Self { id, first: None, last: None, known: None }
     }
 
-    /// Remembers which events were read.
+    /// Notes the first and the newest of the events read.
     pub(super) fn passed(&mut self, events: &[EventRow]) {
         if let (None, Some(first)) = (&self.first, events.first()) {
             self.first = Some(first.clone());
@@ -81,7 +82,7 @@ impl Subject {
         }
     }
 
-    /// The newest event that was read, as findings name it.
+    /// The newest event read so far, as fsck errors refer to it.
     pub(super) fn at(&self) -> Option<(Uuid, i32)> {
         self.last.as_ref().map(|last| (self.id, last.seq))
     }

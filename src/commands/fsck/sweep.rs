@@ -1,4 +1,4 @@
-//! All subjects in the order of their ids: chains, heads, rows, and what the events name.
+//! Checks all subjects in the order of their ids: chains, heads, rows, and the rows that events refer to.
 
 use super::Failure;
 use super::chain::Missing;
@@ -18,7 +18,7 @@ use sqlx::PgConnection;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use uuid::Uuid;
 
-/// Checks all subjects; gives the events whose personal part is gone.
+/// Checks all subjects. Returns the events that have lost their personal part.
 pub(super) async fn check(reader: &mut Reader<'_>, report: &mut Report<'_>) -> Result<Missing, Failure> {
     let of = reader.about("event").await?;
     let mut missing = Missing::new();
@@ -39,26 +39,26 @@ pub(super) async fn check(reader: &mut Reader<'_>, report: &mut Report<'_>) -> R
     Ok(missing)
 }
 
-/// What the events of a page name, read in their snapshot; and the rows that belong to its subjects, once
-/// all their events were read.
+/// The rows that the events of a page refer to, read in the snapshot of the page. After the last page of a
+/// chain, also the rows that belong to its subject.
 struct Names {
     /// Rows of `log_seal` and `past_party`, by log.
     seals: OfLogs,
     past: OfLogs,
     /// Rows of `api_key`, by organisation.
     keys_of: OfLogs,
-    /// Harvests by posting: id and personal row.
+    /// Harvests by write request: id and id of the personal part.
     harvests: HashMap<(Uuid, Uuid), (Uuid, Option<Uuid>)>,
-    /// Issuers of tickets.
+    /// Issuers by ticket.
     issuers: HashMap<Uuid, Option<Uuid>>,
-    /// Hashes of the ticket events that harvests were checked against, and of those on earlier pages
-    /// that were corrected.
+    /// Hashes of the ticket events that harvests were checked against, and of the events on earlier pages
+    /// that this page corrects.
     hashes: Hashes,
-    /// States that reversals go back to, over the beginning of the page.
+    /// Start states of the reversals that undo an event on an earlier page.
     rewound: Rewound,
-    /// Organisations of keys.
+    /// Organisations by key.
     keys: HashMap<Uuid, Option<Uuid>>,
-    /// Postings that do not name their event, or differ from it: what is wrong.
+    /// Errors in the row of an event's write request, by event: `absent`, `unnamed` or `differs`.
     postings: HashMap<(Uuid, i32), &'static str>,
 }
 
@@ -74,7 +74,7 @@ async fn names(
     let mut corrected = Vec::new();
     let mut rewound = Rewound::new();
     keys.extend(loaded.events.iter().filter_map(|event| event.said()?.key));
-    // What the first event names is compared with what all of them give.
+    // The first event of a continued chain too: the rows it refers to are compared on the last page.
     let begun_first = begun.and_then(|begun| begun.first.as_ref());
     for event in loaded.events.iter().chain(begun_first).filter(|event| event.seq == 1) {
         if let Some(said) = event.said()
@@ -148,7 +148,7 @@ async fn names(
 }
 
 impl Names {
-    /// The rows that belong to the subjects of a range.
+    /// Reads the rows that belong to the subjects of a range.
     async fn belongings(&mut self, db: &mut PgConnection, range: Range) -> sqlx::Result<()> {
         let seals = sqlx::query!(
             r#"SELECT log_id AS "log!", row_to_json(t)::text AS "row!" FROM log_seal t WHERE log_id BETWEEN $1 AND $2"#,
@@ -186,12 +186,12 @@ impl Names {
     }
 }
 
-/// What kind of posting makes an event of this type; nothing for those that leave no row in `operation`.
+/// The kind of write request that records an event of this type; `None` if it leaves no row in `operation`.
 fn posting(event: &EventRow) -> Option<&'static str> {
     match event.named()?.event_type.as_str() {
         "harvested" => Some("harvest"),
         "seals_transferred" => Some("seal_transfer"),
-        // A seal that was replaced on its log is voided by the posting that says so of the log.
+        // A seal that is replaced on its log is voided by the write request that records the replacement.
         "seals_voided" if is_replacement(event) => Some("custody_event"),
         "seals_voided" | "seal_voided" => Some("seal_void"),
         "seals_registered" => None,
@@ -205,7 +205,7 @@ fn is_replacement(event: &EventRow) -> bool {
     said.is_ok_and(|said| said.done.reason.as_deref() == Some(VoidReason::Replaced.as_str()))
 }
 
-/// Looks for each event in the row of its posting.
+/// Compares each event with the row of its write request, and returns the errors.
 async fn postings_of(
     db: &mut PgConnection,
     loaded: &Loaded,
@@ -229,7 +229,7 @@ async fn postings_of(
         received.push(at);
         before.push(prev);
     }
-    // The posting's own time is its events' unless a chain was ahead of it.
+    // The events have the time of their write request, unless the previous event of a chain has a later one.
     let rows = sqlx::query!(
         r#"SELECT u.subject AS "subject!", u.seq AS "seq!", o.operation_id IS NULL AS "absent!",
                   o.seqs[array_position(o.subjects, u.subject)] IS DISTINCT FROM u.seq AS "unnamed!"
@@ -261,7 +261,7 @@ async fn postings_of(
     Ok(wrong.collect())
 }
 
-/// The check of one page.
+/// Checks one page.
 struct Sweep<'l, 'r, 'w> {
     page: Page,
     loaded: &'l Loaded,
@@ -271,7 +271,7 @@ struct Sweep<'l, 'r, 'w> {
 }
 
 impl Sweep<'_, '_, '_> {
-    /// `begun` is the subject whose chain goes on on this page; gives the one whose chain goes on after it.
+    /// `begun` is the subject that this page continues. Returns the subject that the next page continues.
     fn run(mut self, begun: Option<Subject>) -> Option<Subject> {
         for at in &self.loaded.twice {
             let key = format!("{}/{}", at.0, at.1);
@@ -288,7 +288,7 @@ impl Sweep<'_, '_, '_> {
         for (at, place) in &self.loaded.places {
             let events = of_subject.get(&at.0).copied().unwrap_or_default();
             if !place.queued && events.binary_search_by_key(&at.1, |event| event.seq).is_err() {
-                let detail = "the register has this event, the database has not";
+                let detail = "the register has a leaf for this event, but table event lacks it";
                 self.report.find(Code::EventMissing, "leaf", format!("{}/{}", at.0, at.1), Some(*at), detail);
             }
         }
@@ -319,7 +319,7 @@ impl Sweep<'_, '_, '_> {
         None
     }
 
-    /// Goes on with a subject by its next events.
+    /// Checks the next events of a subject.
     fn go_on(&mut self, subject: &mut Subject, events: &[EventRow]) {
         let row = self.loaded.subjects.get(&subject.id);
         let is_first = subject.first.is_none();
@@ -331,7 +331,7 @@ impl Sweep<'_, '_, '_> {
         subject.passed(events);
         let Some(known) = &mut subject.known else {
             for event in events {
-                let detail = "it does not say what kind of subject it is about";
+                let detail = "the kind of its subject cannot be read";
                 self.report.event(Code::EventUnreadable, subject.id, event.seq, detail);
             }
             return;
@@ -348,7 +348,7 @@ impl Sweep<'_, '_, '_> {
                 for event in events {
                     let of = event.named().map(|named| named.event_type).unwrap_or_default();
                     if !organization::may_be(&of, event.seq) {
-                        let detail = "no organisation has such an event there";
+                        let detail = "an organisation has no event of this type here";
                         self.report.event(Code::EventUnreadable, subject.id, event.seq, detail);
                     }
                 }
@@ -361,7 +361,7 @@ impl Sweep<'_, '_, '_> {
         }
     }
 
-    /// Compares what belongs to a subject, once all its events were read.
+    /// Compares the rows that belong to a subject, once all its events were read.
     fn finish(&mut self, subject: Subject) {
         let (id, at) = (subject.id, subject.at());
         let Subject { first, last, known: Some(known), .. } = subject else { return };
@@ -378,13 +378,13 @@ impl Sweep<'_, '_, '_> {
             (Some(row), ..) => {
                 let detail = "no event is about it";
                 self.report.find(Code::RowUnexplained, row.kind.name(), id, Some((id, 1)), detail);
-                // What belongs to it has no event either; it is told at the end of the page.
+                // The rows that belong to it have no event either; `run` reports them at the end of the page.
             }
             (None, ..) => {}
         }
     }
 
-    /// What an event names: its key, its posting.
+    /// Checks the key and the write request that an event refers to.
     fn event(&mut self, event: &EventRow) {
         let at = (event.subject, event.seq);
         let Some(said) = event.said() else {
@@ -408,11 +408,11 @@ impl Sweep<'_, '_, '_> {
         match self.named.postings.get(&at) {
             None => {}
             Some(&"absent") => {
-                let detail = "an event says that it came with this posting";
+                let detail = "an event was recorded by this write request";
                 self.report.find(Code::RowMissing, "operation", key(), Some(at), detail);
             }
             Some(&"unnamed") => {
-                let detail = "subjects and seqs do not name an event that came with this posting";
+                let detail = "subjects and seqs do not name an event that it recorded";
                 self.report.find(Code::StateDiffers, "operation", key(), Some(at), detail);
             }
             Some(_) => {
@@ -444,7 +444,7 @@ impl Sweep<'_, '_, '_> {
         };
         let at = Some((subject, last.seq));
         let Some(state) = state else {
-            // Whatever made them unreadable is told; the head can be compared all the same.
+            // The event that causes this has an error of its own. No column of the row is compared then.
             let detail = "its events do not give a state to compare it with";
             self.report.find(Code::EventUnreadable, row.kind.name(), subject, at, detail);
             return;
@@ -468,7 +468,7 @@ impl Sweep<'_, '_, '_> {
         Some(log::wants(history, harvest, issuer))
     }
 
-    /// The harvest and the ticket's issuer of a log, by what its first event names.
+    /// The harvest and the ticket's issuer of a log, looked up from its first event.
     fn origin(&mut self, log: Uuid, first: &EventRow, history: &History) -> (Option<Uuid>, Option<Uuid>) {
         let at = Some((log, 1));
         let said = first.said();
@@ -477,11 +477,11 @@ impl Sweep<'_, '_, '_> {
         match harvest {
             None => {
                 let key = posting.map(|(by, operation)| format!("{by}/{operation}")).unwrap_or_default();
-                let detail = "the log's first event came with a harvest, and there is none of that posting";
+                let detail = "there is no harvest for the write request of the log's first event";
                 self.report.find(Code::RowMissing, "harvest", key, at, detail);
             }
             Some((id, personal)) if personal != first.personal_id => {
-                let detail = format!("personal_id is not that of harvest {id}, which it came with");
+                let detail = format!("personal_id is not that of harvest {id}, with which it was recorded");
                 self.report.event(Code::PersonalDiffers, log, 1, detail);
             }
             Some(_) => {}

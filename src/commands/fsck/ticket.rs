@@ -1,4 +1,4 @@
-//! A felling ticket's row made again from its chain, and its lines from the chains of its logs.
+//! Rebuilds the row of a felling ticket from its chain, and its lines from the rows of its logs.
 
 use super::Failure;
 use super::load::EventRow;
@@ -15,22 +15,22 @@ use serde_json::Value;
 use std::collections::BTreeMap;
 use uuid::Uuid;
 
-/// Tickets a snapshot.
+/// Tickets per snapshot.
 const TICKETS: i64 = 100;
 
-/// What the events of a ticket after its first one changed.
+/// The changes by the events of a ticket after its first event.
 #[derive(Default)]
 pub(super) struct Changes {
     felling_until: Option<String>,
     removal_until: Option<String>,
-    /// When it was cancelled, in the newest event that does so.
+    /// When it was cancelled, from the newest event that cancels it.
     cancelled: Option<Want>,
     /// Whether one of them could not be read.
     broken: bool,
 }
 
 impl Changes {
-    /// Takes in the next events.
+    /// Applies the next events.
     pub(super) fn go_on(&mut self, events: &[EventRow]) {
         for event in events {
             let Some(changed) = read(event.business()) else {
@@ -54,7 +54,7 @@ fn word(part: &Value, name: &str) -> Option<String> {
     part.get(name).and_then(Value::as_str).map(str::to_owned)
 }
 
-/// What a ticket's row shall say, but for its head; nothing if the events cannot be read.
+/// The expected values of a ticket's row, except for its head; `None` if the events cannot be read.
 pub(super) fn wants(first: &EventRow, changes: &Changes) -> Option<Vec<(&'static str, Want)>> {
     let (public, business) = (read(first.public())?, read(first.business())?);
     if changes.broken {
@@ -89,8 +89,8 @@ pub(super) fn wants(first: &EventRow, changes: &Changes) -> Option<Vec<(&'static
     ])
 }
 
-/// Compares the lines of all tickets: what was permitted with the ticket's first event, what is
-/// marked with the sum over its logs, whose rows were compared with their chains before.
+/// Compares the lines of all tickets: the permitted volume with the ticket's first event, the marked volume
+/// with the sum over its logs. The rows of the logs were compared with their chains in an earlier pass.
 pub(super) async fn check_lines(reader: &mut Reader<'_>, report: &mut Report<'_>) -> Result<(), Failure> {
     let of = reader.about("ticket_line").await?;
     let mut low = Some(Uuid::nil());
@@ -143,7 +143,7 @@ async fn check_range(
     .await?;
     let mut marked: BTreeMap<(Uuid, Uuid), Decimal> = BTreeMap::new();
     for row in sums {
-        // A sum that is no number (NaN) is equal to none.
+        // A sum of NaN does not parse; -1 is equal to no valid volume.
         let sum = row.sum.parse().unwrap_or(Decimal::NEGATIVE_ONE);
         marked.insert((row.ticket, row.line_id.unwrap_or_default()), sum);
     }
@@ -181,13 +181,13 @@ async fn check_range(
         }
     }
     for (ticket, line) in marked.into_keys() {
-        let detail = format!("logs count against it, and it is no line of ticket {ticket}");
+        let detail = format!("logs count against it, but it is no line of ticket {ticket}");
         report.find(Code::RowMissing, "ticket_line", line, Some((ticket, 1)), detail);
     }
     Ok(count)
 }
 
-/// The digest of lines in their order; nothing if a value is none of ours.
+/// The digest of the lines in their order; `None` if a value cannot be read.
 fn digest(lines: &[(Uuid, Row)]) -> Option<String> {
     let read: Option<Vec<_>> = lines
         .iter()
