@@ -1,5 +1,5 @@
-//! What no call knows is refused, never ignored: every operation of the OpenAPI document is asked with a
-//! parameter that nobody has heard of.
+//! Unknown parameters are refused, never ignored: every operation of the OpenAPI document is called with
+//! some.
 
 use crate::world::{Answer, Org, World};
 use axum::http::Method;
@@ -7,12 +7,12 @@ use serde_json::{Value, json};
 
 const ALL_ROLES: [&str; 5] = ["operator", "forest_owner", "enterprise", "carrier", "inspector"];
 
-/// An operation of the API, with something in place of what its path names.
+/// An operation of the API, with the placeholders of its path filled in.
 #[derive(Debug)]
 struct Operation {
     method: Method,
     path: String,
-    /// Whether it asks for no token.
+    /// Whether it needs no token.
     public: bool,
 }
 
@@ -26,9 +26,9 @@ fn operations() -> Vec<Operation> {
             plain => plain,
         });
         let path = parts.collect::<Vec<_>>().join("/");
-        assert!(!path.contains('{'), "{path}: what stands there?");
+        assert!(!path.contains('{'), "{path}: unknown placeholder");
         for (method, operation) in methods.as_object().unwrap() {
-            // Nothing said, or an alternative that needs nothing.
+            // No security requirement, or an empty alternative among several.
             let public = operation["security"].as_array().is_none_or(|ways| ways.contains(&json!({})));
             let method = method.to_uppercase().parse::<Method>().unwrap();
             operations.push(Operation { method, path: path.clone(), public });
@@ -70,7 +70,7 @@ async fn an_unknown_parameter_is_refused_by_every_operation_and_named() {
 }
 
 #[tokio::test]
-async fn who_may_not_call_is_told_so_before_what_is_wrong_with_the_call() {
+async fn missing_and_invalid_tokens_are_refused_before_unknown_parameters() {
     let world = World::new().await;
     for operation in operations() {
         let expected = if operation.public { 422 } else { 401 };
@@ -82,7 +82,7 @@ async fn who_may_not_call_is_told_so_before_what_is_wrong_with_the_call() {
 }
 
 #[tokio::test]
-async fn pages_for_people_overlook_what_links_gather_on_their_way() {
+async fn html_pages_ignore_unknown_parameters() {
     let world = World::new().await;
     for path in ["/", "/verify", "/verify/KZ999999999", "/01/09521234543213/21/ABC"] {
         let answer = world.call(Method::GET, &format!("{path}?utm_source=qr"), None, Value::Null).await;

@@ -8,7 +8,7 @@ use flate2::write::GzEncoder;
 use serde_json::{Value, json};
 use std::io::Write;
 
-/// Logs of one harvest at most.
+/// Maximum number of logs in one harvest.
 const MOST: usize = 5_000;
 
 struct Stand {
@@ -18,7 +18,7 @@ struct Stand {
     seals: Vec<String>,
 }
 
-/// An enterprise with a ticket for a whole winter's felling and so many seals.
+/// An enterprise with a ticket for a winter's felling (2,000 m³) and so many seals.
 async fn stand(seals: u32) -> Stand {
     let world = World::new().await;
     let (operator, owner, enterprise) =
@@ -59,7 +59,7 @@ impl Stand {
     }
 }
 
-/// Every log in the order of its request, each with its own id and hash.
+/// Asserts that the answer lists every log in the order of the request, each with its own id and hash.
 fn are_all_there(harvest: &Value, seals: &[String]) {
     let logs = harvest["logs"].as_array().unwrap();
     let numbers: Vec<&str> = logs.iter().map(|log| log["seal_number"].as_str().unwrap()).collect();
@@ -117,14 +117,14 @@ async fn every_batch_may_be_large_and_packed() {
                        "place": {"name": "Жоғарғы қойма", "region": "KZ-10", "kind": "storage"}});
     let answer = send("/v1/custody-events", packed(&event), "gzip").await;
     assert_eq!(answer.expect(201)["events"].as_array().unwrap().len(), 2);
-    // A thousand codes as scanners may send them: more than the 256 kB of an ordinary body.
+    // A thousand codes as long as scanners may send them: more than the 256 kB of an ordinary body.
     let codes = json!({"codes": vec!["0".repeat(2_048); 1_000]});
     assert!(codes.to_string().len() > 2_000_000);
     for (body, encoding) in [(packed(&codes), "gzip"), (codes.to_string().into_bytes(), "identity")] {
         let answer = send("/v1/verify", body, encoding).await;
         assert_eq!(answer.expect(200)["items"].as_array().unwrap().len(), 1_000, "{encoding}");
     }
-    // No batch: a ticket is written by hand.
+    // Not batches, so no gzip; for the ticket the role is checked first.
     send("/v1/felling-tickets", packed(&json!({})), "gzip").await.expect(403);
     let answer = send("/v1/seals/KZ999999999/void", packed(&json!({"reason": "lost"})), "gzip").await;
     answer.expect(415);

@@ -1,4 +1,4 @@
-//! Marking codes on their way in and out: whose signature they bear, and how GS is written.
+//! Marking codes in requests and responses: which key signed them, and how GS is written.
 
 use crate::timber::encoded;
 use crate::world::{Answer, Org, World};
@@ -36,7 +36,7 @@ async fn signature_check(world: &World, code: &MarkingCode) -> (Value, Value) {
 }
 
 impl World {
-    /// A caller whom no address limits.
+    /// A caller with a token, so that limits by address do not apply.
     async fn operator_of(&self) -> Org {
         self.organization(40, "«Ағаш бақылау»", &["inspector"]).await
     }
@@ -47,7 +47,7 @@ async fn seals_of_other_makers_are_registered_with_their_own_codes() {
     let (world, operator, enterprise) = parties().await;
     let unsigned = identification("UNSIGNED1").as_str().to_owned();
     let foreign = SigningKey::from_seed(&[9; 32]).sign(&identification("FOREIGN1"));
-    // A crypto part of the other length that GS1 codes of this kind have.
+    // A crypto part of the second length that GS1 codes of this kind may have.
     let short = format!("{}\u{1d}91QQQQ\u{1d}92{}", identification("SHORT1").as_str(), "A".repeat(44));
     let body = json!({"holder_bin": enterprise.bin, "seals": [
         {"number": "PL-00001", "marking_code": unsigned},
@@ -57,11 +57,11 @@ async fn seals_of_other_makers_are_registered_with_their_own_codes() {
     world.post("/v1/seals", &operator, body).await.expect(201);
     for (number, code) in [("PL-00001", &*unsigned), ("PL-00002", foreign.as_str()), ("PL-00003", &*short)] {
         let seal = world.get(&format!("/v1/seals/{number}"), &enterprise).await.expect(200);
-        assert_eq!(seal["marking_code"], code, "kept as it is");
+        assert_eq!(seal["marking_code"], code, "stored unchanged");
         let verdict = world.get(&format!("/v1/verify/{number}"), &enterprise).await.expect(200);
         assert_eq!(verdict["verdict"], "unused");
     }
-    // Nothing is known of a foreign signature, and nothing is claimed.
+    // A foreign signature cannot be checked, so the answer claims nothing about it.
     let (verdict, outcome) = signature_check(&world, &foreign).await;
     assert_eq!((verdict, outcome), (json!("unused"), json!("unknown")));
 }
@@ -140,7 +140,7 @@ async fn gs_is_an_escape_in_json_and_a_byte_in_csv_and_both_come_back() {
         assert!(MarkingCode::parse_strict(code).is_ok(), "no leading separator: {code:?}");
     }
 
-    // Another server takes either form as it is.
+    // Another server accepts either form unchanged.
     let (other, operator, enterprise) = parties().await;
     let body = format!(
         r#"{{"holder_bin":"{}","seals":[{}]}}"#,
@@ -152,7 +152,7 @@ async fn gs_is_an_escape_in_json_and_a_byte_in_csv_and_both_come_back() {
     let (third, operator, enterprise) = parties().await;
     let path = format!("/v1/seals?holder_bin={}", enterprise.bin);
     send(&third, &operator, &path, "text/csv", sheet.into_bytes()).await.expect(201);
-    // A raw control byte in a string is no JSON, whoever sends it.
+    // A raw control byte in a string is invalid JSON.
     let raw = body.replace(r"\u001d", "\u{1d}").into_bytes();
     send(&third, &operator, "/v1/seals", "application/json", raw).await.expect(400);
 }

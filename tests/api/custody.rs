@@ -1,4 +1,4 @@
-//! Custody: what may follow what, transfers with two sides, corrections that add.
+//! Custody: which event may follow which, transfers with two sides, corrections that add events.
 
 use crate::world::{Felled, World};
 use serde_json::{Value, json};
@@ -52,7 +52,7 @@ async fn a_log_travels_from_the_felling_site_to_the_sawmill() {
 }
 
 #[tokio::test]
-async fn what_is_absent_and_what_is_not_yours_look_alike() {
+async fn missing_and_foreign_logs_are_refused_alike() {
     let world = World::new().await;
     let felled = world.felled(1).await;
     let foreign = world.event(&felled.sawmill, "stored", &felled.logs, json!({})).await;
@@ -86,7 +86,7 @@ async fn a_transfer_takes_two_sides_and_can_be_refused_or_withdrawn() {
     world.event(to, "accepted", logs, json!({})).await.expect(201);
     let now = status(&world, &felled, &logs[0]).await;
     assert_eq!((&now["holder"]["id"], &now["owner"]["id"]), (&json!(to.id), &json!(from.id)));
-    // Possession without ownership does not sell.
+    // A holder that is not the owner cannot sell.
     world.event(to, "sold", logs, json!({})).await.expect(409);
 }
 
@@ -124,12 +124,12 @@ async fn sixteen_writers_on_one_log_make_one_chain() {
 }
 
 #[tokio::test]
-async fn batches_that_overlap_never_deadlock_anybody() {
+async fn overlapping_batches_never_deadlock() {
     const LOGS: usize = 200;
     let world = World::new().await;
     let felled = world.felled(LOGS).await;
-    // Eight writers, batches of twenty logs in an order of their own: lists that differ in which logs and in
-    // which order they have, and events of which some cannot follow what another has just written.
+    // Eight writers, each with batches of twenty logs: the lists differ in their logs and in the order, and
+    // some events may not follow what another writer has just recorded.
     let writers = (0..8_usize).map(async |writer| {
         let (mut recorded, mut refused) = (0, 0);
         for round in 0..12_usize {
@@ -242,7 +242,7 @@ async fn the_last_event_can_be_reversed_by_its_recorder_for_72_hours_then_by_an_
 }
 
 #[tokio::test]
-async fn what_a_device_recorded_late_is_kept_and_changes_nothing_present() {
+async fn a_late_device_event_is_accepted_and_the_present_state_is_unchanged() {
     let world = World::new().await;
     let felled = world.felled(1).await;
     world.event(&felled.enterprise, "loaded", &felled.logs, json!({})).await.expect(201);
@@ -291,7 +291,8 @@ async fn a_carrier_reports_a_loss_and_the_last_holder_or_an_inspector_finds() {
         (&json!("lost"), &Value::Null, &Value::Null)
     );
     assert_eq!(now["holder"]["id"], json!(by.id));
-    // Released by the loss, the carrier finds nothing, nor does who was to receive.
+    // The loss releases the carrier and ends the pending transfer, so neither carrier nor receiver may record
+    // `found`.
     for who in [carrier, &felled.sawmill] {
         world.event(who, "found", logs, json!({})).await.expect(422);
     }
@@ -312,14 +313,14 @@ async fn what_is_exported_or_destroyed_is_closed_for_good() {
     let (by, carrier, logs) = (&felled.enterprise, &felled.carrier, &felled.logs[..]);
     let port = json!({"place": {"name": "Достық шекара бекеті", "region": "KZ-33", "kind": "checkpoint"},
                       "document": {"kind": "customs", "number": "50611/051026/0001"}});
-    // Offered to somebody, it is not his alone to export.
+    // While a transfer is pending, the holder alone may not export the log.
     world.event(by, "transferred", &logs[..1], json!({"to_bin": felled.sawmill.bin})).await.expect(201);
     let refused = world.event(by, "exported", &logs[..1], port.clone()).await;
     refused.expect(409);
     assert_eq!(refused.codes(), ["transition-not-allowed"]);
     world.event(by, "withdrawn", &logs[..1], json!({})).await.expect(201);
     world.event(by, "exported", &logs[..1], port).await.expect(201);
-    // On the road by the carrier, in the yard by the holder.
+    // On the road the carrier records the destruction, in the yard the holder does.
     world.event(by, "loaded", &logs[1..2], json!({"carrier_bin": carrier.bin})).await.expect(201);
     let fire = json!({"details": {"note": "Өртенді"}});
     world.event(carrier, "destroyed", &logs[1..2], fire.clone()).await.expect(201);
@@ -337,7 +338,7 @@ async fn what_is_exported_or_destroyed_is_closed_for_good() {
 }
 
 #[tokio::test]
-async fn a_correction_speaks_of_measures_only_where_it_changes_them() {
+async fn a_correction_checks_measures_only_if_it_changes_them() {
     let world = World::new().await;
     let felled = world.felled(1).await;
     let rules = async |set: Value| {

@@ -1,4 +1,4 @@
-//! Evidence stays as it was written, is read in one descent, and tells on an insider who edits it.
+//! Events cannot be changed, a history is read in one index-only scan, and an insider's edit is detected.
 
 use crate::support::chain::{Fault, Revealed, Shown, faults};
 use crate::timber::{Timber, log};
@@ -33,7 +33,7 @@ fn refusal(done: sqlx::Result<u64>, of: &str) -> String {
     error.as_database_error().and_then(sqlx::error::DatabaseError::code).expect("a refusal").into_owned()
 }
 
-/// A world with one log of so many events, and who may read all of it.
+/// A world with one log of so many events, and an inspector, who may read all of it.
 async fn one_log(events: u32) -> (World, Timber, Org) {
     let world = World::new().await;
     let (issuer, holder, inspector) =
@@ -43,7 +43,7 @@ async fn one_log(events: u32) -> (World, Timber, Org) {
 }
 
 #[tokio::test]
-async fn nobody_changes_removes_or_truncates_events() {
+async fn events_cannot_be_changed_removed_or_truncated() {
     let (world, _, _) = one_log(3).await;
     let mut service = world.app.pool.acquire().await.unwrap();
     for change in CHANGES {
@@ -53,7 +53,7 @@ async fn nobody_changes_removes_or_truncates_events() {
     for change in CHANGES {
         assert_eq!(refusal(run(&mut owner, change).await, change), "23001", "{change}");
     }
-    // As a replica applies changes, ordinary triggers are silent.
+    // With the role of a replica, ordinary triggers do not fire.
     for role in ["service", "owner"] {
         let db: &mut PgConnection = if role == "service" { &mut service } else { &mut owner };
         match run(db, "SET session_replication_role = replica").await {
@@ -73,13 +73,13 @@ async fn nobody_changes_removes_or_truncates_events() {
     assert_eq!(left, 3);
 }
 
-/// The plan of a statement of the readers, as their connections have it made.
+/// The plan of a readers' statement, as PostgreSQL makes it on a connection of the readers.
 async fn explained(
     reader: &mut PgConnection,
     statement: &str,
     bind: impl FnOnce(Query<'static, Postgres, PgArguments>) -> Query<'static, Postgres, PgArguments>,
 ) -> Value {
-    // Without the comment at its head, which would swallow the first line.
+    // Without the comment lines at its head.
     let statement: Vec<_> = statement.lines().filter(|line| !line.starts_with("--")).collect();
     let explain = format!("EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {}", statement.join("\n"));
     let told: Value = bind(sqlx::query(AssertSqlSafe(explain))).fetch_one(reader).await.unwrap().get(0);
@@ -113,9 +113,9 @@ async fn a_history_is_one_index_only_descent() {
         }
     }
     let mut owner = world.owner().await;
-    // Vacuum holds no row for visible to all before its commit is on disk.
+    // VACUUM marks no row visible to all before its commit is on disk.
     run(&mut owner, "SET synchronous_commit = on").await.unwrap();
-    // As many more as it takes that reading the whole table would be a bad plan.
+    // Enough further events to make a scan of the table a bad plan.
     run(
         &mut owner,
         "INSERT INTO event SELECT md5(copy.n || e.subject_id::text)::uuid, e.seq, e.subject_kind, e.received_at, e.hash,
@@ -130,11 +130,11 @@ async fn a_history_is_one_index_only_descent() {
 
     let mut reader = of_readers(world.database()).connect().await.unwrap();
     let chain = include_str!("../../src/evidence/chain/chains.sql");
-    // The person of the harvest is one more walk down a key.
+    // The person of the harvest takes one more index scan.
     for ((subject, events), most) in chains.into_iter().zip([15, 123]) {
         let plan = explained(&mut reader, chain, |query| query.bind(vec![subject.0])).await;
         let scan = nodes(&plan).into_iter().find(|node| node["Index Name"] == "event_pkey");
-        let scan = scan.unwrap_or_else(|| panic!("no walk down the chain's key: {plan:#}"));
+        let scan = scan.unwrap_or_else(|| panic!("no scan of the chain's key: {plan:#}"));
         assert_eq!(scan["Node Type"], "Index Only Scan", "{plan:#}");
         assert_eq!(scan["Actual Rows"].as_f64(), Some(f64::from(u32::try_from(events).unwrap())));
         assert_eq!(scan["Heap Fetches"], 0, "{plan:#}");
@@ -142,10 +142,10 @@ async fn a_history_is_one_index_only_descent() {
     }
 }
 
-/// What a check and a look at a log may touch, alone and merged: index walks, whatever the tables hold
-/// and whether anybody has analysed them.
+/// A check and a lookup of a log, alone and batched, use only index scans and few buffers, whatever the
+/// tables hold and whether or not they have been analysed.
 #[tokio::test]
-async fn a_look_is_a_few_buffers_and_never_a_scan() {
+async fn a_lookup_takes_few_buffers_and_never_a_scan() {
     let world = World::new().await;
     let (issuer, holder) = (world.forest_owner().await, world.enterprise().await);
     let mut numbers = Vec::new();
@@ -182,14 +182,14 @@ async fn a_look_is_a_few_buffers_and_never_a_scan() {
                     assert!(!matches!(kind, "Seq Scan" | "Hash Join" | "Merge Join"), "{plan:#}");
                 }
                 let each = buffers(plan) / u64::try_from(askers).unwrap();
-                assert!(each <= most, "{each} buffers an asker, {askers} askers: {plan:#}");
+                assert!(each <= most, "{each} buffers a caller, {askers} callers: {plan:#}");
             }
         }
     }
 }
 
-/// `fsck` asks for each recorded erasure, and an erasure for itself, which events had their personal part
-/// there: by an index, however many harvests there are.
+/// `fsck`, for each recorded erasure, and an erasure itself look up the events of a personal part: by an
+/// index, however many harvests there are.
 #[tokio::test]
 async fn events_of_a_personal_part_are_found_by_an_index() {
     let world = World::new().await;
@@ -220,7 +220,7 @@ fn hash(value: &Value) -> Hash {
     Hash::from_hex(value.as_str().unwrap()).unwrap()
 }
 
-/// The recomputation of an answered history, from nothing but the answer.
+/// Errors found by recomputing a history from the response alone.
 fn recomputed(history: &Value) -> Vec<Fault> {
     let shown: Vec<Shown<'_>> = history["events"]
         .as_array()
@@ -247,7 +247,8 @@ fn recomputed(history: &Value) -> Vec<Fault> {
     faults(&shown)
 }
 
-/// What an inspector finds wrong in a log: by recomputation, and by the head that the log's row names.
+/// Errors that an inspector finds in a log: by recomputation, and by comparison with the head in the log's
+/// row.
 async fn found(world: &World, timber: &Timber, inspector: &Org) -> Vec<String> {
     let history = world.get(&format!("/v1/logs/{}/history", timber.seal), inspector).await.expect(200);
     let mut found: Vec<String> = recomputed(&history).iter().map(ToString::to_string).collect();
@@ -263,7 +264,7 @@ async fn found(world: &World, timber: &Timber, inspector: &Org) -> Vec<String> {
     found
 }
 
-/// The columns of a log's events that are copies for the search and differ from the texts.
+/// Columns of a log's events that are copies for the search and differ from the hashed texts.
 async fn stale_copies(db: &mut PgConnection, subject: Uuid) -> Vec<(i32, &'static str)> {
     let rows = sqlx::query(
         "SELECT seq, public, business, subject_kind, type, organization_id, operation_id, occurred_at, region
@@ -296,15 +297,15 @@ async fn stale_copies(db: &mut PgConnection, subject: Uuid) -> Vec<(i32, &'stati
     stale
 }
 
-/// How an insider's edit of a column comes to light.
+/// How an insider's edit of a column is detected.
 enum Light {
-    /// Who recomputes the history finds a fault.
+    /// A recomputation of the history finds an error.
     Recomputation,
     /// The copy differs from the text that was hashed.
     Copy,
 }
 
-/// The edit of a column, and what it comes to light by.
+/// An edit of a column, and how it is detected.
 fn edit(column: &str) -> (&'static str, Light) {
     let recomputation = |edit| (edit, Light::Recomputation);
     let copy = |edit| (edit, Light::Copy);
@@ -317,7 +318,7 @@ fn edit(column: &str) -> (&'static str, Light) {
         "public" => recomputation("public = replace(public, '6.5', '7.5')"),
         "business" => recomputation("business = replace(business, 'commercial', 'firewood')"),
         "personal_commitment" => recomputation("personal_commitment = sha256(personal_commitment)"),
-        // The person of another posting. (A row that is not there reads as erased, and is counted so.)
+        // The person of another write. (A missing row reads as erased and is counted as erased.)
         "personal_id" => {
             recomputation("personal_id = (SELECT id FROM personal WHERE id <> personal_id LIMIT 1)")
         }
@@ -327,11 +328,11 @@ fn edit(column: &str) -> (&'static str, Light) {
         "operation_id" => copy("operation_id = subject_id"),
         "occurred_at" => copy("occurred_at = occurred_at - interval '1 day'"),
         "region" => copy("region = 'KZ-71'"),
-        other => panic!("event.{other} has no case: how does an edit of it come to light?"),
+        other => panic!("event.{other} has no case: how is an edit of it detected?"),
     }
 }
 
-/// An insider at the keyboard: the owner, triggers off, and a copy to put everything back from.
+/// An insider with the owner's connection: triggers off, and a copy of the events to restore them from.
 async fn insider(world: &World) -> PgConnection {
     let mut owner = world.owner().await;
     run(&mut owner, "ALTER TABLE event DISABLE TRIGGER USER").await.unwrap();

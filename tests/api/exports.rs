@@ -1,4 +1,4 @@
-//! Exports and proofs of what is no log: a felling ticket, a batch of seals, an organisation.
+//! Exports and proofs of subjects other than logs: felling tickets, seal batches, organisations.
 
 use crate::proofs::{failed, publish, trust};
 use crate::world::{Answer, Felled, Org, World};
@@ -19,7 +19,7 @@ async fn batch_of(world: &World, seal: &str, reader: &Org) -> String {
     seal["batch_id"].as_str().unwrap().to_owned()
 }
 
-/// The file, checked by a reader who has the register's keys and a copy of it.
+/// The file, and the report of a verifier that has the register's keys and a copy of the register.
 async fn export(world: &World, path: &str, reader: &Org) -> (Value, Report) {
     let answer = world.get(&format!("{path}/export"), reader).await;
     let register = Some(Mirror::new(world.app.register.folder().root()));
@@ -27,13 +27,13 @@ async fn export(world: &World, path: &str, reader: &Org) -> (Value, Report) {
     (answer.expect(200), report)
 }
 
-/// For each event the names of the parts that are open.
+/// For each event the names of the parts that are disclosed.
 fn opened(file: &Value) -> Vec<Vec<&str>> {
     let events = file["events"].as_array().unwrap().iter();
     events
         .map(|event| {
             let parts = event["parts"].as_object().unwrap();
-            // In the order of the alphabet, as the reader of a map has them.
+            // In alphabetical order, which is that of the JSON map.
             parts
                 .iter()
                 .filter(|(_, part)| part.get("text").is_some())
@@ -47,7 +47,7 @@ const BOTH: [&str; 2] = ["business", "public"];
 const ALL: [&str; 3] = ["business", "personal", "public"];
 const NONE: [&str; 0] = [];
 
-/// What an answer says, apart from what the request alone makes different.
+/// The body of a response without the parts that differ only because the requests do.
 fn said(answer: &Answer, name: &str) -> String {
     let mut body = answer.json();
     body["request_id"].take();
@@ -101,7 +101,7 @@ async fn a_ticket_a_batch_and_an_organisation_have_what_a_log_has() {
             assert_eq!(file["events"].as_array().unwrap().len(), 2, "{kind}");
             assert_eq!(file["format"], "ormantrace/export/1");
 
-            // The proof is of the newest of these events, at the same place.
+            // The proof is of the newest of these events, at the same index.
             let proof = world.get(&format!("{path}/proof"), reader).await;
             assert_eq!(proof.status, 200, "{proof:?}");
             assert_eq!(proof.headers["content-type"], "text/plain; charset=utf-8");
@@ -110,7 +110,7 @@ async fn a_ticket_a_batch_and_an_organisation_have_what_a_log_has() {
             assert_eq!(json!(hex::encode(proof.extra.unwrap())), file["events"][1]["entry"]);
             assert_eq!(json!(proof.index), file["events"][1]["index"]);
         }
-        // A file of one kind says nothing of another.
+        // A file of one kind does not verify as another kind.
         let (mut file, _) = export(&world, &path, readers[0]).await;
         for other in ["log", "felling_ticket", "seal_batch", "organization"] {
             file["subject"]["kind"] = json!(other);
@@ -119,7 +119,7 @@ async fn a_ticket_a_batch_and_an_organisation_have_what_a_log_has() {
         }
     }
 
-    // What came after the checkpoint is named as pending, and the proof is of the event before.
+    // An event after the checkpoint is marked as pending, and the proof is of the event before.
     let path = format!("/v1/felling-tickets/{}", felled.ticket);
     world.post(&format!("{path}/cancel"), forest_owner, json!({"reason": "Өрт"})).await.expect(200);
     let (file, report) = export(&world, &path, enterprise).await;
@@ -158,7 +158,7 @@ async fn a_tickets_file_says_what_its_history_says() {
 }
 
 #[tokio::test]
-async fn what_is_absent_and_what_is_not_yours_answer_alike() {
+async fn missing_and_foreign_subjects_are_answered_alike() {
     let world = World::new().await;
     let felled = worked(&world).await;
     publish(&world).await;
@@ -174,7 +174,7 @@ async fn what_is_absent_and_what_is_not_yours_answer_alike() {
             let (foreign, nothing) = (ask(id).await, ask(absent).await);
             assert_eq!(foreign.status, 404, "{noun}/{file}");
             assert_eq!(said(&foreign, id), said(&nothing, absent), "{noun}/{file}");
-            // An id of another kind, a code, and what is no id.
+            // An id of another kind, a code, and texts that are not ids.
             let others =
                 [felled.carrier.id.to_string(), felled.seals[0].clone(), "қарағай".into(), "%00".into()];
             for other in others.iter().filter(|other| noun != "organizations" || other.len() < 36) {
@@ -190,7 +190,7 @@ async fn what_is_absent_and_what_is_not_yours_answer_alike() {
 }
 
 #[tokio::test]
-async fn who_holds_a_part_of_a_batch_is_told_what_concerns_it() {
+async fn a_holder_of_part_of_a_batch_sees_only_the_events_of_its_seals() {
     let world = World::new().await;
     let felled = worked(&world).await;
     let Felled { operator, enterprise, sawmill, inspector, seals, .. } = &felled;
@@ -210,7 +210,7 @@ async fn who_holds_a_part_of_a_batch_is_told_what_concerns_it() {
         assert!(report.holds(), "{report}");
         assert_eq!(opened(&file), expected, "{}", reader.bin);
     }
-    // As the histories of the seals tell it, and no marking code.
+    // The parts are those of the seals' histories, and the file has no marking code.
     let seal = world.get(&format!("/v1/seals/{}", seals[1]), sawmill).await.expect(200);
     let (file, _) = export(&world, &path, sawmill).await;
     let history = world.get(&format!("/v1/seals/{}/history", seals[1]), sawmill).await.expect(200);
@@ -220,7 +220,8 @@ async fn who_holds_a_part_of_a_batch_is_told_what_concerns_it() {
     let code = seal["marking_code"].as_str().unwrap();
     assert!(!file.to_string().contains(&code[..31]), "{file}");
 
-    // Whoever has given away his last seal of it is nobody to it; so is who never had one.
+    // An organisation that gave away its last seal of the batch has no access; neither has one that never had
+    // a seal of it.
     world
         .post("/v1/seals/transfer", sawmill, json!({"numbers": seals[1..3], "to_bin": enterprise.bin}))
         .await
@@ -232,11 +233,11 @@ async fn who_holds_a_part_of_a_batch_is_told_what_concerns_it() {
     }
     publish(&world).await;
     let (file, _) = export(&world, &path, enterprise).await;
-    assert_eq!(opened(&file), [BOTH; 4], "they came back, and with them what happened to them");
+    assert_eq!(opened(&file), [BOTH; 4], "the seals came back, and with them their events");
 }
 
 #[tokio::test]
-async fn however_few_seals_are_looked_at_together_the_same_events_concern_their_holder() {
+async fn the_events_that_concern_a_holder_do_not_depend_on_the_page_size() {
     let world = World::new().await;
     let felled = worked(&world).await;
     let Felled { operator, enterprise, sawmill, seals, .. } = &felled;
@@ -248,7 +249,8 @@ async fn however_few_seals_are_looked_at_together_the_same_events_concern_their_
         let batch = view::batch_subject(&mut *db, batch, sight).await.unwrap().unwrap();
         view::concerning(&mut db, &batch, sight, piece).await.unwrap()
     };
-    // He holds nine of eleven, between and around those that he gave away; the sawmill two.
+    // The enterprise holds nine of eleven seals, between and around those that it gave away; the sawmill
+    // holds two.
     for piece in [1, 2, 3, 8, 9, 10, 10_000] {
         assert_eq!(
             concerning(Sight::Own(enterprise.id), piece).await,
@@ -265,7 +267,7 @@ async fn however_few_seals_are_looked_at_together_the_same_events_concern_their_
 }
 
 #[tokio::test]
-async fn keys_are_told_of_to_those_who_may_list_them() {
+async fn key_events_are_disclosed_to_those_who_may_list_the_keys() {
     let world = World::new().await;
     let felled = world.felled(1).await;
     let Felled { operator, enterprise, inspector, .. } = &felled;
@@ -283,7 +285,7 @@ async fn keys_are_told_of_to_those_who_may_list_them() {
         let registered = file["events"][0]["parts"]["personal"]["text"].as_str().unwrap();
         assert!(registered.contains(&enterprise.bin) && registered.contains("Ертіс ағаш"), "{registered}");
     }
-    // An inspector's own keys are his.
+    // An inspector sees the events of its own keys.
     let (file, _) = export(&world, &format!("/v1/organizations/{}", inspector.id), inspector).await;
     assert_eq!(opened(&file), [&ALL[..], &BOTH]);
 }
@@ -312,7 +314,8 @@ async fn an_erased_trader_leaves_a_registration_that_holds() {
         assert_eq!(after["events"][0]["entry"], before["events"][0]["entry"]);
         assert!(!after.to_string().contains("Айгүл") && !after.to_string().contains(&iin), "{after}");
     }
-    // That it was erased stands on the chain of who had registered it, without a name.
+    // The erasure is recorded, without a name, on the chain of the organisation that had registered the
+    // trader.
     let (recorder, report) = export(&world, &format!("/v1/organizations/{}", operator.id), &inspector).await;
     assert!(report.holds(), "{report}");
     assert_eq!(opened(&recorder), [&ALL[..], &NONE, &BOTH]);
@@ -320,9 +323,9 @@ async fn an_erased_trader_leaves_a_registration_that_holds() {
     assert!(erased.contains("personal_erased"), "{erased}");
 }
 
-/// A chain longer than a page of the database, beside long histories that take all the room there is.
+/// A chain longer than a page of 500 events, also while long histories take all memory permits.
 #[tokio::test]
-async fn a_long_chain_is_whole_and_waits_for_room() {
+async fn a_long_chain_is_complete_and_waits_for_memory() {
     let world = World::new().await;
     let (operator, enterprise) = (world.operator().await, world.enterprise().await);
     let path = format!("/v1/organizations/{}", enterprise.id);
@@ -337,7 +340,7 @@ async fn a_long_chain_is_whole_and_waits_for_room() {
     let room = world.app.reads.room(u32::MAX).await.unwrap();
     assert!(room.is_some());
     world.get(&format!("{path}/export"), &operator).await.expect(503);
-    // A short one needs none; nor does a proof.
+    // A short chain needs no memory permit; nor does a proof.
     world.get(&format!("/v1/organizations/{}/export", operator.id), &operator).await.expect(200);
     assert_eq!(world.get(&format!("{path}/proof"), &operator).await.status, 200);
     drop(room);

@@ -1,5 +1,5 @@
-//! A client that hangs up in the middle of a write, over a real port: the write is done once or not at
-//! all, and the idempotency key tells which.
+//! A client that hangs up in the middle of a write, over a real port: the write is done once or not at all,
+//! and a request with the same idempotency key shows which.
 
 use crate::world::{Felled, World};
 use axum::extract::Request;
@@ -13,10 +13,10 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 
-/// Far beyond what any step takes: a hang becomes a failure.
+/// Far longer than any step takes, so that a hang becomes a failure.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Tells when the handler of a request is dropped before it has answered.
+/// Sends a message when the handler of a request is dropped before it has answered.
 struct Watch(Option<mpsc::UnboundedSender<()>>);
 
 impl Drop for Watch {
@@ -27,13 +27,14 @@ impl Drop for Watch {
     }
 }
 
-/// The world's router on a port; each message is a handler that was left by its client.
+/// Serves the world's router on a port; each message is a handler that was dropped because its client hung
+/// up.
 async fn listen(world: &World) -> (SocketAddr, mpsc::UnboundedReceiver<()>) {
     let (tell, left) = mpsc::unbounded_channel();
     let router = world.router.clone().layer(from_fn(move |request: Request, next: Next| {
         let watch = Watch(Some(tell.clone()));
         async move {
-            // All of it is moved in here: its field alone would leave the rest to be dropped at once.
+            // Moves all of `watch` in: capturing only its field would drop the rest at once.
             let mut watch = watch;
             let answer = next.run(request).await;
             watch.0 = None;
@@ -75,7 +76,7 @@ async fn until(what: &str, mut reached: impl AsyncFnMut() -> bool) {
     tokio::time::timeout(PATIENCE, waiting).await.unwrap_or_else(|_| panic!("never: {what}"));
 }
 
-/// The same posting in process, with the same key: its status, and whether it is a repeated answer.
+/// Sends the same request in process, with the same key: its status, and whether the response is a replay.
 async fn again(world: &World, felled: &Felled, key: &str) -> (u16, bool) {
     let raw = String::from_utf8(posting(felled, key)).unwrap();
     let body = raw.split_once("\r\n\r\n").unwrap().1.to_owned();
@@ -94,7 +95,7 @@ async fn a_write_whose_client_hangs_up_is_done_once_and_its_key_says_so() {
     let world = World::new().await;
     let felled = world.felled(3).await;
     let (address, mut left) = listen(&world).await;
-    // Somebody else holds a log of the batch: the write stands in the middle of its transaction.
+    // Another transaction locks the logs of the batch, so the write waits in the middle of its own.
     let mut owner = world.owner().await;
     let mut holding = owner.begin().await.unwrap();
     sqlx::query("SELECT id FROM log FOR UPDATE").execute(&mut *holding).await.unwrap();
@@ -113,7 +114,7 @@ async fn a_write_whose_client_hangs_up_is_done_once_and_its_key_says_so() {
     .await;
     drop(client);
     tokio::time::timeout(PATIENCE, left.recv()).await.expect("the server notices").unwrap();
-    // Its first request is still at work, though nobody waits for it any more.
+    // The first request is still at work, although its client is gone.
     assert_eq!(again(&world, &felled, "rain-of-october-1").await, (409, false));
     assert_eq!(events(&world).await, 0);
 
@@ -132,7 +133,7 @@ async fn a_client_that_hangs_up_before_its_body_is_whole_has_done_nothing() {
     let (address, mut left) = listen(&world).await;
     let whole = posting(&felled, "rain-of-october-2");
     let head = whole.windows(4).position(|bytes| bytes == b"\r\n\r\n").unwrap() + 4;
-    // Behind the header, in the middle of the body, one byte before its end; with and without a reset.
+    // After the header, in the middle of the body, one byte before its end; with and without a reset.
     for cut in [head, head + 40, whole.len() - 1] {
         for reset in [false, true] {
             let mut client = TcpStream::connect(address).await.unwrap();
@@ -148,10 +149,10 @@ async fn a_client_that_hangs_up_before_its_body_is_whole_has_done_nothing() {
             drop(client);
         }
     }
-    // Whoever left before the handler had begun left no trace of it; the others are noticed or answered.
+    // A client that hangs up before its handler begins leaves no message, so messages are not counted here.
     left.close();
     assert_eq!(events(&world).await, 0);
-    // The key is free: what nobody did is done now, for the first time.
+    // The key is free: the write is done now, for the first time.
     until("the key is free", async || again(&world, &felled, "rain-of-october-2").await.0 == 201).await;
     assert_eq!(again(&world, &felled, "rain-of-october-2").await, (201, true));
     assert_eq!(events(&world).await, 3);

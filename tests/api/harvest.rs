@@ -1,4 +1,4 @@
-//! What an enterprise meets when it posts its harvest.
+//! Harvest requests of an enterprise.
 
 use crate::world::World;
 use axum::body::Body;
@@ -24,7 +24,7 @@ async fn a_harvest_makes_sealed_logs_and_takes_from_the_ticket() {
 }
 
 #[tokio::test]
-async fn every_fault_of_a_batch_is_told_at_once() {
+async fn all_errors_of_a_batch_are_reported_at_once() {
     let world = World::new().await;
     let felled = world.felled(1).await;
     let mut body = World::harvest_of(&felled.ticket, &felled.seals[..5]);
@@ -49,7 +49,7 @@ async fn every_fault_of_a_batch_is_told_at_once() {
     ] {
         assert!(pointers.contains(&expected), "{expected:?} in {pointers:?}");
     }
-    // A batch whose only faults stand against the present state is a conflict.
+    // A batch with no errors but conflicts with the present state gets 409.
     let again = World::harvest_of(&felled.ticket, &felled.logs);
     let answer = world.post("/v1/harvests", &felled.enterprise, again).await;
     assert_eq!(answer.status, StatusCode::CONFLICT);
@@ -57,7 +57,7 @@ async fn every_fault_of_a_batch_is_told_at_once() {
 }
 
 #[tokio::test]
-async fn a_rehearsal_tells_the_same_and_keeps_nothing() {
+async fn a_dry_run_answers_the_same_and_stores_nothing() {
     let world = World::new().await;
     let felled = world.felled(1).await;
     let body = World::harvest_of(&felled.ticket, &felled.seals[..2]);
@@ -74,7 +74,7 @@ async fn a_rehearsal_tells_the_same_and_keeps_nothing() {
 async fn a_line_bears_its_permitted_volume_and_tolerance_to_the_last_decimal() {
     let world = World::new().await;
     let felled = world.felled(1).await;
-    // 20 m³ of firewood with 8 %: 21.6 m³ and no drop more.
+    // 20 m³ of firewood with 8 % tolerance: 21.6 m³ and not 0.0001 m³ more.
     let stack = |seal: &str, volume: f64| {
         json!({"seal_number": seal, "kind": "stack", "species": "pinus_sylvestris", "wood": "firewood",
                "volume_m3": volume, "measurement_method": "stack_geometric", "occurred_at": "2026-10-05T09:30:00+05:00"})
@@ -149,7 +149,7 @@ async fn sixty_four_harvests_with_one_seal_make_one_log() {
 }
 
 #[tokio::test]
-async fn a_posting_is_done_once_however_often_it_is_sent() {
+async fn a_harvest_with_an_operation_id_is_recorded_once() {
     let world = World::new().await;
     let felled = world.felled(1).await;
     let mut body = World::harvest_of(&felled.ticket, &felled.seals[..1]);
@@ -186,7 +186,7 @@ async fn an_idempotency_key_gives_the_first_answer_byte_for_byte() {
     let mut other = body.clone();
     other["logs"][0]["volume_m3"] = json!(0.34);
     send(other.to_string()).await.expect(422);
-    // Stored answers hold no personal data.
+    // Stored responses contain no personal data.
     let packed: Vec<u8> =
         sqlx::query_scalar("SELECT body FROM idempotency").fetch_one(&world.app.pool).await.unwrap();
     let mut text = String::new();
@@ -198,7 +198,8 @@ async fn an_idempotency_key_gives_the_first_answer_byte_for_byte() {
 async fn harvests_and_corrections_at_once_never_overdraw_a_line() {
     let world = World::new().await;
     let felled = world.felled(1).await;
-    // 20 m³ of firewood, and 8 % above it. Four stacks of 1 m³ that will turn out to have 4, eight more of 3.
+    // 20 m³ of firewood and 8 % tolerance. Four stacks of 1 m³ are corrected to 4 m³ while eight more of 3 m³
+    // are harvested.
     let stack = |seal: &str, volume: f64| {
         json!({"seal_number": seal, "kind": "stack", "species": "pinus_sylvestris", "wood": "firewood",
                "volume_m3": volume, "measurement_method": "stack_geometric", "occurred_at": "2026-10-05T09:30:00+05:00"})
@@ -228,7 +229,7 @@ async fn harvests_and_corrections_at_once_never_overdraw_a_line() {
             assert_eq!(answer.codes(), ["line-exceeded"]);
         }
     }
-    // 4 m³ and five times 3 are 19; a sixth would be 22.
+    // The line has 4 m³, and each accepted write adds 3 m³: five make 19 m³, a sixth would make 22 m³.
     assert_eq!(made, 5);
     let path = format!("/v1/felling-tickets/{}", felled.ticket);
     let ticket = world.get(&path, &felled.enterprise).await.expect(200);

@@ -1,5 +1,5 @@
-//! The main job on real input: logs as forest machines measured them, recorded as
-//! harvests, one of them followed to a buyer's verdict.
+//! The main job on real input: logs as forest machines measured them, recorded as harvests; one log of each
+//! file is followed to a buyer's verdict.
 
 use crate::world::World;
 use axum::http::Method;
@@ -8,15 +8,15 @@ use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-/// Where the measurements lie: beside the project, not in it, or where `ORMANTRACE_HARVESTER_DATA` says.
-/// A folder that was named has to be there.
+/// The folder of the measurements: `ORMANTRACE_HARVESTER_DATA`, or else a folder next to the project, which
+/// does not contain them. A folder named by the variable must exist.
 #[expect(
     clippy::explicit_write,
-    reason = "what a test prints is shown only if it fails; this is for everybody"
+    reason = "test output is shown only on failure, but this notice must always appear"
 )]
 fn folder() -> Option<PathBuf> {
     if let Some(named) = std::env::var_os("ORMANTRACE_HARVESTER_DATA").map(PathBuf::from) {
-        assert!(named.is_dir(), "ORMANTRACE_HARVESTER_DATA: {} is no folder", named.display());
+        assert!(named.is_dir(), "ORMANTRACE_HARVESTER_DATA: {} is not a folder", named.display());
         return Some(named);
     }
     let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data/harvester");
@@ -28,7 +28,7 @@ fn folder() -> Option<PathBuf> {
     None
 }
 
-/// Each file's rows by column.
+/// Rows of a file, as pairs of column and cell.
 fn measured(path: &Path) -> Vec<Vec<(String, String)>> {
     let mut reader = csv::Reader::from_path(path).unwrap();
     let header = reader.headers().unwrap().clone();
@@ -67,7 +67,7 @@ async fn measured_logs_are_recorded_and_followed_to_a_buyer() {
             .map(|(row, seal)| {
                 let cell = |name: &str| row.iter().find(|(known, _)| known == name).map_or("", |(_, cell)| cell);
                 let told = cell("felled_at");
-                // Older machines write local time without an offset, and some none at all.
+                // Older machines write local time without an offset, and some write no time at all.
                 let offset = told.len() > 19 && (told.ends_with('Z') || told[19..].contains(['+', '-']));
                 let occurred_at = if offset { told } else { "2021-02-11T10:00:00+01:00" };
                 json!({"seal_number": seal, "kind": "log", "species": cell("species"), "wood": "commercial",

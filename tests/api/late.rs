@@ -1,9 +1,10 @@
-//! What a device recorded out of reach and sends late: kept for its time, or in force when it comes.
+//! Events that a device recorded offline and sends late: accepted for the time they happened, or in force on
+//! arrival.
 
 use crate::world::{Answer, Felled, Org, World};
 use serde_json::{Value, json};
 
-/// Members of a posting that a tablet recorded at a local time of the world's day.
+/// Members of a request that a tablet recorded at a local time of the world's day.
 fn at(time: &str, seq: u32) -> Value {
     let at = format!("2026-10-05T{time}:00+05:00");
     json!({"occurred_at": at, "device": {"id": "tablet-07", "seq": seq, "recorded_at": at}})
@@ -48,7 +49,8 @@ async fn a_late_correction_is_in_force_when_it_comes_for_line_and_log_alike() {
     assert_eq!(marked, [&json!(0), &json!(0.3)]);
     assert_eq!(events(&world, &felled).await[2]["details"].get("out_of_order"), None);
     assert_eq!(world.unsound().await, [""; 0]);
-    // Again and again, the line follows the log, and is never drained.
+    // After each further correction the ticket line agrees with the log, and volume does not leak from the
+    // line.
     for (seq, volume) in [(42, 0.28), (43, 0.28), (44, 0.31)] {
         let right = json!({"corrects": 1, "reason": "қайта өлшенді", "set": {"volume_m3": volume}});
         let right = with(right, &at("09:46", seq));
@@ -97,8 +99,8 @@ async fn a_late_replacement_changes_the_seal_everywhere() {
     assert_eq!(world.unsound().await, [""; 0]);
 }
 
-/// Loaded at 10:00 on the carrier's lorry; the journey was told by the holder, and ended, while the carrier's
-/// tablet was out of reach.
+/// Loaded at 10:00 on the carrier's lorry. The holder recorded the journey, and it ended, while the carrier's
+/// tablet was offline.
 async fn driven() -> (World, Felled) {
     let world = World::new().await;
     let felled = world.felled(1).await;
@@ -115,14 +117,14 @@ async fn driven() -> (World, Felled) {
 }
 
 #[tokio::test]
-async fn the_journey_that_a_carriers_tablet_sends_after_its_end_is_kept() {
+async fn a_carriers_late_events_of_a_past_journey_are_accepted() {
     let (world, felled) = driven().await;
     let carrier = &felled.carrier;
     world.get(&format!("/v1/logs/{}", felled.logs[0]), carrier).await.expect(404);
     let answer = world.event(carrier, "departed", &felled.logs, at("10:20", 1)).await.expect(201);
     assert_eq!(rules(&answer), ["out-of-order"]);
-    assert!(!answer.to_string().contains("12:05"), "when the last event was is not his to know: {answer}");
-    // It follows on what came late before it.
+    assert!(!answer.to_string().contains("12:05"), "the time of the last event is disclosed: {answer}");
+    // A late event may follow an earlier late event.
     world.event(carrier, "arrived", &felled.logs, at("11:40", 2)).await.expect(201);
     let told: Vec<_> = events(&world, &felled).await;
     let late: Vec<_> =
@@ -148,7 +150,7 @@ async fn a_past_receiver_may_be_late_too() {
 }
 
 #[tokio::test]
-async fn what_was_not_true_to_its_time_is_no_log_of_the_callers() {
+async fn a_late_event_not_allowed_at_its_time_gets_unknown_log() {
     let (world, felled) = driven().await;
     let stranger = world.organization(7, "ТОО «Алтай тасымал»", &["carrier"]).await;
     let absent = ["KZ999999999".to_owned()];
@@ -159,19 +161,19 @@ async fn what_was_not_true_to_its_time_is_no_log_of_the_callers() {
     };
     let unknown = told(&felled.carrier, "departed", &absent, at("10:20", 1)).await.json()["errors"].clone();
     assert_eq!(unknown[0]["code"], "unknown-log");
-    // Before he was named, after he was released, and without a device's word.
+    // Before the carrier was named, after it was released, and without a device record.
     for more in
         [at("09:40", 2), at("12:30", 3), json!({}), json!({"occurred_at": "2026-10-05T10:20:00+05:00"})]
     {
         let answer = told(&felled.carrier, "departed", &felled.logs, more.clone()).await;
         assert_eq!(answer.json()["errors"], unknown, "{more}");
     }
-    // Who never had a part in it, whatever he claims; and a correction is of the present.
+    // An organisation that never was a party, and a correction, which is judged by present access.
     assert_eq!(told(&stranger, "departed", &felled.logs, at("10:20", 4)).await.json()["errors"], unknown);
     let right =
         with(json!({"corrects": 2, "reason": "?", "set": {"place": {"name": "Қойма"}}}), &at("10:20", 5));
     assert_eq!(told(&felled.carrier, "corrected", &felled.logs, right).await.json()["errors"], unknown);
-    // In the middle of his journey nothing is unloaded.
+    // During its journey the carrier may not record `stored`.
     let stored = world.event(&felled.carrier, "stored", &felled.logs, at("10:20", 6)).await;
     stored.expect(409);
     assert_eq!(stored.codes(), ["not-yours-to-record"]);

@@ -1,5 +1,5 @@
-//! Every text at its longest at once: it fits, or the request is told which of its texts to shorten.
-//! In Cyrillic, of two bytes a letter, and in letters of four.
+//! Every text at its maximum length at once: the request is accepted, or the errors name the texts to
+//! shorten. In Cyrillic (two bytes a letter) and in letters of four bytes.
 
 use crate::world::{Answer, Felled, Org, World};
 use serde_json::{Value, json};
@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 /// A Cyrillic letter, and the longest a character can be in UTF-8.
 const LETTERS: [&str; 2] = ["Ж", "𐊀"];
 
-/// The places that a refusal names; panics if it is anything but texts that are too long together.
+/// Pointers of a refusal; panics if it has any error other than `too-long-together`.
 #[track_caller]
 fn too_long(answer: &Answer) -> Vec<String> {
     let body = answer.expect(422);
@@ -16,7 +16,7 @@ fn too_long(answer: &Answer) -> Vec<String> {
     entries.iter().map(|entry| entry["pointer"].as_str().unwrap_or_default().to_owned()).collect()
 }
 
-/// 201, or a 422 whose every entry names one of the request's own texts.
+/// True for 201; false for a 422 in which every error names one of the texts of the request.
 #[track_caller]
 fn fits_or_names(answer: &Answer, request: &Value) -> bool {
     if answer.status.as_u16() == 201 {
@@ -30,7 +30,7 @@ fn fits_or_names(answer: &Answer, request: &Value) -> bool {
     false
 }
 
-/// Each of these texts by a quarter.
+/// Shortens each of these texts by a quarter.
 fn shorten(body: &mut Value, places: &[String]) {
     for place in places {
         let text = body.pointer_mut(place).unwrap();
@@ -54,7 +54,7 @@ fn ticket(holder: &Org, letter: &str, number: usize) -> Value {
     })
 }
 
-/// A stack of which everything is as long as it can be.
+/// A stack with every member at its maximum length.
 fn stack(seal: &str) -> Value {
     json!({
         "seal_number": seal, "kind": "stack", "species": "populus_diversifolia", "wood": "brushwood",
@@ -74,10 +74,10 @@ async fn the_longest_ticket_and_the_longest_harvest_under_it() {
         let mut body = ticket(&holder, letter, 1);
         let mut issued = world.post("/v1/felling-tickets", &owner, body.clone()).await;
         if letter == "Ж" {
-            // What people write, at its longest, must not be refused where it can be avoided.
+            // People write Cyrillic: a ticket with all texts at their maximum length must fit.
             assert_eq!(issued.status.as_u16(), 201, "{issued:?}");
         }
-        // A client that follows what it is told arrives.
+        // A client that shortens the named texts succeeds in the end.
         let mut tries = 0;
         while !fits_or_names(&issued, &body) {
             tries += 1;
@@ -114,7 +114,7 @@ async fn the_longest_ticket_and_the_longest_harvest_under_it() {
     }
 }
 
-/// An event with every text that goes with its type, each as long as it can be.
+/// An event with every text that its type allows, each at its maximum length.
 fn event(event: &str, felled: &Felled, letter: &str) -> Value {
     let long = |count: usize| json!(letter.repeat(count));
     let mut body = json!({
@@ -171,8 +171,8 @@ async fn every_custody_event_at_its_longest() {
                 fitted.push(kind);
                 continue;
             }
-            // A client that follows what it is told arrives, and the refusals have used up nothing: the
-            // device's number is still free.
+            // A client that shortens the named texts succeeds in the end, and the refusals have used up
+            // nothing: the device's sequence number is still free.
             let (mut shorter, mut answer, mut tries) = (body, answer, 0);
             while !fits_or_names(&answer, &shorter) {
                 tries += 1;

@@ -1,4 +1,4 @@
-//! The API as its users meet it: the real router, a real database, one each test.
+//! Tests of the API from the outside: the real router, and a real database for each test.
 
 #[path = "../support/mod.rs"]
 mod support;

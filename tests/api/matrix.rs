@@ -1,4 +1,4 @@
-//! Who may call what: every route × every role × what is one's own, another's, and absent.
+//! Access by role: every route × every role × an own, a foreign and an absent object.
 //!
 //! The routes come from the OpenAPI document, so a route without a row fails the test.
 
@@ -23,13 +23,13 @@ type Statuses = [u16; 6];
 const ANYONE: Statuses = [200, 200, 200, 200, 200, 200];
 const TOKEN: Statuses = [200, 200, 200, 200, 200, 401];
 const ABSENT: Statuses = [404, 404, 404, 404, 404, 401];
-/// A body of `{}` is read, and found wrong, only for those whose role may post.
+/// A body of `{}` is validated, and so refused with 422, only if the caller's role may write.
 const OPERATOR: Statuses = [422, 403, 403, 403, 403, 401];
 const FOREST_OWNER: Statuses = [403, 422, 403, 403, 403, 401];
 const SEAL_HOLDER: Statuses = [422, 422, 422, 403, 403, 401];
 const ANY_ROLE: Statuses = [422, 422, 422, 422, 422, 401];
 
-/// A route without an object in its path, and the answers to an empty body (GET: to none).
+/// A route without an object in its path, and the statuses for an empty body (GET: for no body).
 const PLAIN: [(&str, &str, Statuses); 19] = [
     ("GET", "/v1/organizations", TOKEN),
     ("POST", "/v1/organizations", OPERATOR),
@@ -57,11 +57,11 @@ const PLAIN: [(&str, &str, Statuses); 19] = [
 enum Object {
     /// The caller's own organisation.
     Organization,
-    /// A key of it.
+    /// A key of that organisation.
     Key,
     /// The ticket that the forest owner issued to the enterprise.
     Ticket,
-    /// A free seal of the enterprise, another one for each role.
+    /// A free seal of the enterprise, a different one for each role.
     Seal,
     /// The batch of these seals.
     Batch,
@@ -76,7 +76,7 @@ struct Named {
     method: &'static str,
     path: &'static str,
     object: Object,
-    /// Answers to a body of `{}`, for routes that take one.
+    /// Statuses for a body of `{}`, for routes that take a body.
     empty: Option<Statuses>,
     own: Statuses,
     foreign: Statuses,
@@ -87,7 +87,7 @@ const fn get(path: &'static str, object: Object, own: Statuses, foreign: Statuse
     Named { method: "GET", path, object, empty: None, own, foreign, absent: ABSENT }
 }
 
-/// In an order in which no row takes from a later one what it needs.
+/// Ordered so that no row uses up what a later row needs.
 const NAMED: [Named; 25] = [
     get("/v1/organizations/{id}", Object::Organization, TOKEN, [200, 404, 404, 404, 200, 401]),
     get("/v1/organizations/{id}/proof", Object::Organization, TOKEN, [200, 404, 404, 404, 200, 401]),
@@ -181,7 +181,7 @@ const NAMED: [Named; 25] = [
         [200, 404, 200, 404, 404, 401],
         [200, 404, 404, 404, 404, 401],
     ),
-    // No code is in them, so inspectors see them as they see seals one by one.
+    // They contain no marking code, so inspectors see them as they see single seals.
     get(
         "/v1/seal-batches/{id}/proof",
         Object::Batch,
@@ -217,13 +217,13 @@ const NAMED: [Named; 25] = [
             [403, 404, 404, 404, 200, 401],
         )
     },
-    // For anybody who has the seal's code.
+    // Public: the seal's code is enough.
     Named { absent: [404; 6], ..get("/v1/logs/{code}/proof", Object::Log, ANYONE, ANYONE) },
-    // For anybody, of whatever seal, and what is absent is an answer too.
+    // Public for any seal; an absent seal gets a verdict too.
     Named { absent: ANYONE, ..get("/v1/verify/{code}", Object::Seal, ANYONE, ANYONE) },
 ];
 
-/// A body by which a route that is allowed does something.
+/// A valid body for a route.
 fn body(path: &str) -> Value {
     match path.rsplit('/').next() {
         Some("keys") => json!({"label": "Планшет 1"}),
@@ -249,7 +249,7 @@ impl Cast {
         world.event(&ours.enterprise, "loaded", &ours.logs, loaded).await.expect(201);
         let forest_owner = forest_owner(&world).await;
 
-        // Others, of whom nobody of the cast is a party.
+        // Other organisations, with objects to which no caller of the cast is a party.
         let issuer = world.organization(30, "«Ертіс орманы» МОТР", &["forest_owner"]).await;
         let enterprise = world.organization(31, "ТОО «Қарағай»", &["enterprise"]).await;
         let ticket = world.ticket(&issuer, &enterprise, "0001246").await;
@@ -272,7 +272,7 @@ impl Cast {
         Self { world, callers, ours, theirs }
     }
 
-    /// What a path of the object says: of the caller's side, or of the others'.
+    /// The name of an object in a path: an own object of the caller's side, or a foreign one.
     async fn name(&self, object: Object, role: usize, own: bool) -> String {
         let of = if own { &self.ours } else { &self.theirs };
         let party = self.callers[role].as_ref().filter(|_| own).unwrap_or(&self.theirs.enterprise);
@@ -326,7 +326,7 @@ async fn forest_owner(world: &World) -> Org {
     Org { id, bin, token: token.expose().to_owned() }
 }
 
-/// A name of that kind that names nothing.
+/// A name of that kind without an object.
 fn absent(object: Object) -> &'static str {
     match object {
         Object::Seal | Object::Log => "KZ999999999",
@@ -334,12 +334,12 @@ fn absent(object: Object) -> &'static str {
     }
 }
 
-/// An answer without what the request alone makes different.
+/// A response without the parts that differ only because the requests do.
 fn plain(answer: &Answer, name: &str) -> (String, Vec<(String, String)>) {
     let mut body = answer.json();
     body["request_id"].take();
     let headers = answer.headers.iter().filter(|(header, _)| *header != "x-request-id");
-    // The name and with it the length of the body are the request's.
+    // The body repeats the name, so its length depends on the request.
     let headers = headers.filter(|(header, _)| *header != "content-length");
     let headers = headers.map(|(name, value)| (name.to_string(), format!("{value:?}"))).collect();
     (body.to_string().replace(name, "N"), headers)
@@ -398,16 +398,16 @@ async fn each_role_gets_what_the_contract_says() {
             for name in [&own, &foreign, absent] {
                 if let Some(statuses) = row.empty {
                     let answer = cast.call(row.method, &at(name), role, json!({})).await;
-                    check(what("whomever, empty body"), &answer, statuses[role]);
+                    check(what("any object, empty body"), &answer, statuses[role]);
                 }
             }
             let full = if row.method == "POST" { body(row.path) } else { Value::Null };
             let call = async |name: &str| cast.call(row.method, &at(name), role, full.clone()).await;
             let answers = [call(absent).await, call(&foreign).await, call(&own).await];
-            check(what("nobody (absent)"), &answers[0], row.absent[role]);
+            check(what("an absent object"), &answers[0], row.absent[role]);
             check(what("others"), &answers[1], row.foreign[role]);
             check(what("its own side"), &answers[2], row.own[role]);
-            // A refusal says nothing about whether the thing is there.
+            // A refusal does not disclose whether the object exists.
             for (answer, name) in [(&answers[1], &foreign), (&answers[2], &own)] {
                 if answer.status.as_u16() >= 400 && answer.status == answers[0].status {
                     let (nothing, hidden) = (plain(&answers[0], absent), plain(answer, name));
@@ -432,7 +432,7 @@ async fn a_bad_token_is_401_on_every_route() {
         let answer = world.call(method.clone(), &path, Some(Token::random().expose()), body).await;
         assert_eq!(answer.status, 401, "{method} {path}");
     }
-    // What asks for no token and is no part of the API, and methods that a route does not take.
+    // Routes outside the API that need no token, and methods that a route does not take.
     world.router = everything(&world);
     let bad = [format!("Bearer {}", Token::random().expose()), "Basic b3JtYW46b3JtYW4=".into()];
     for (method, path) in [
@@ -463,7 +463,7 @@ async fn a_bad_token_is_401_on_every_route() {
     }
 }
 
-/// The router as `serve` has it, with figures and a register.
+/// The router as `serve` builds it, with metrics and a register.
 fn everything(world: &World) -> axum::Router {
     let operations = Operations {
         health: health(&world.app),
@@ -474,7 +474,7 @@ fn everything(world: &World) -> axum::Router {
 }
 
 #[tokio::test]
-async fn probes_look_at_no_token_and_public_routes_take_a_good_one() {
+async fn probes_ignore_tokens_and_public_routes_accept_valid_ones() {
     let mut world = World::new().await;
     world.router = everything(&world);
     let enterprise = world.enterprise().await;

@@ -1,12 +1,13 @@
-//! In which order a posting is refused: what cannot be taken (413, 415) before what cannot be read (400),
-//! that before what is wrong (422), and all that is wrong at once, wherever it stands.
+//! The order in which a write request is refused: bodies that are not accepted (413, 415) before bodies that
+//! cannot be parsed (400), those before field errors (422), and all field errors at once, in head and body
+//! alike.
 
 use crate::world::{Answer, Org, World};
 use axum::body::Body;
 use axum::http::Request;
 use serde_json::{Value, json};
 
-/// A posting whose head is wrong in two places: its key is too short, its query asks for bark.
+/// Sends a write request with two errors in its head: its key is too short, and `bark` is no parameter.
 async fn post(world: &World, org: &Org, path: &str, media_type: &str, body: impl Into<Body>) -> Answer {
     let request = Request::post(format!("{path}bark=2"))
         .header("authorization", format!("Bearer {}", org.token))
@@ -17,13 +18,13 @@ async fn post(world: &World, org: &Org, path: &str, media_type: &str, body: impl
     world.send(request).await
 }
 
-/// Where each fault lies, a parameter with a question mark, and what it is.
+/// Location and code of each field error; a parameter is written with a question mark.
 fn told(answer: &Answer) -> Vec<(String, String)> {
     let body: Value = answer.expect(422);
     let place = |entry: &Value| {
         let at = |name: &str| entry[name].as_str().map(str::to_owned);
         let parameter = at("parameter").map(|name| format!("?{name}"));
-        parameter.or(at("pointer")).or(at("header")).or(at("column")).expect("a place")
+        parameter.or(at("pointer")).or(at("header")).or(at("column")).expect("a location")
     };
     let code = |entry: &Value| entry["code"].as_str().expect("a code").to_owned();
     body["errors"].as_array().unwrap().iter().map(|entry| (place(entry), code(entry))).collect()
@@ -36,7 +37,7 @@ fn pairs(expected: &[(&str, &str)]) -> Vec<(String, String)> {
 const HEAD: [(&str, &str); 2] = [("Idempotency-Key", "bad-idempotency-key"), ("?bark", "unknown-parameter")];
 
 #[tokio::test]
-async fn a_posting_is_refused_in_the_order_of_the_contract() {
+async fn a_write_request_is_refused_in_the_order_of_the_contract() {
     let world = World::new().await;
     let anybody = world.organization(1, "Барлық рөлдер", &["operator", "enterprise"]).await;
     let large = vec![b' '; 6 * 1024 * 1024];
@@ -75,7 +76,7 @@ async fn a_table_is_refused_in_the_same_order_and_its_parameter_once() {
         assert_eq!(told[..2], pairs(&HEAD), "{path}");
         let of_parameter: Vec<_> = told.iter().filter(|(place, _)| place == parameter).collect();
         assert_eq!(of_parameter, [&(parameter.to_owned(), code.to_owned())], "{told:?}");
-        // Not said at all: a fault of the query, for that is where it belongs.
+        // A missing parameter is an error of the query, where it belongs.
         let path = format!("{}?", path.split('?').next().unwrap());
         let without = self::told(&post(&world, &anybody, &path, "text/csv", table).await);
         assert!(without.contains(&(parameter.to_owned(), "required".to_owned())), "{without:?}");
@@ -83,7 +84,7 @@ async fn a_table_is_refused_in_the_same_order_and_its_parameter_once() {
 }
 
 #[tokio::test]
-async fn what_goes_with_a_table_does_not_go_with_json() {
+async fn parameters_of_a_table_are_refused_with_json() {
     let world = World::new().await;
     let felled = world.felled(1).await;
     let body = World::harvest_of(&felled.ticket, &felled.seals[..1]);

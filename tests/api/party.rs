@@ -31,7 +31,7 @@ async fn the_operator_registers_and_the_new_organisation_calls_with_its_key() {
     let world = World::new().await;
     let operator = world.operator().await;
     let mut made = world.post("/v1/organizations", &operator, enterprise(20)).await.expect(201);
-    // Only who writes gets a receipt; the rest of the answer is what anybody reads later.
+    // Only the writer gets a receipt; the rest of the answer is what readers get later.
     assert!(made.as_object_mut().unwrap().remove("receipt").is_some());
     assert_eq!(made["bin"], bin(20));
     assert_eq!(made["kind"], "legal_entity");
@@ -52,7 +52,7 @@ async fn the_operator_registers_and_the_new_organisation_calls_with_its_key() {
     assert_eq!(me["key"]["label"], "Планшет 1");
     assert_eq!(me["roles"], json!(["enterprise"]));
 
-    // It sees itself and nobody else.
+    // It sees itself and no other organisation.
     assert_eq!(get("/v1/organizations").await.expect(200)["items"], json!([made]));
     assert_eq!(get(&path).await.expect(200), made);
     get(&format!("/v1/organizations/{}", operator.id)).await.expect(404);
@@ -65,7 +65,7 @@ async fn the_operator_registers_and_the_new_organisation_calls_with_its_key() {
 }
 
 #[tokio::test]
-async fn registration_is_an_event_that_names_nobody_but_in_its_personal_part() {
+async fn a_registration_event_has_names_only_in_its_personal_part() {
     let world = World::new().await;
     let operator = world.operator().await;
     let made = world.post("/v1/organizations", &operator, enterprise(20)).await.expect(201);
@@ -119,7 +119,7 @@ async fn making_and_revoking_a_key_are_events_of_its_organisation() {
     let token = Token::from_text(key["token"].as_str().unwrap()).unwrap();
     assert_eq!(said["token_hash"], hex::encode(token.hash()));
     assert_eq!(revoked.0, "key_revoked");
-    // A label may be a person's name: it is hashed nowhere.
+    // A label may be a person's name, so it is in no hashed text.
     assert!(events.iter().all(|event| !event.2.contains("Айгүл") && !event.1.contains("Айгүл")));
 }
 
@@ -145,7 +145,7 @@ async fn of_many_registrations_of_one_bin_at_once_one_wins() {
 }
 
 #[tokio::test]
-async fn everything_wrong_with_an_organisation_is_said_at_once() {
+async fn all_errors_of_an_organisation_are_reported_at_once() {
     let world = World::new().await;
     let operator = world.operator().await;
     let body = json!({"bin": "123456789012", "name": "  ", "kind": "guild", "roles": ["enterprise", "king"], "iban": 1});
@@ -186,7 +186,7 @@ async fn a_repeated_registration_is_answered_byte_for_byte() {
 }
 
 #[tokio::test]
-async fn what_names_a_person_is_kept_in_no_stored_answer() {
+async fn a_response_that_names_a_person_is_not_stored() {
     let world = World::new().await;
     let operator = world.operator().await;
     let body =
@@ -209,7 +209,7 @@ async fn a_token_is_shown_once_and_stored_nowhere() {
     let again = post_once(&world, &path, &owner.token, "key-request-1", &body).await;
     assert!(again.expect(409)["type"].as_str().unwrap().ends_with("/already-created"));
     let listed = world.get(&path, &owner).await.expect(200);
-    assert_eq!(listed["items"].as_array().unwrap().len(), 2, "the replay made no second one");
+    assert_eq!(listed["items"].as_array().unwrap().len(), 2, "the replay made no second key");
     assert!(!listed.to_string().contains(token));
     let stored: i64 = sqlx::query_scalar(
         "SELECT count(*) FROM idempotency i, api_key k WHERE i::text LIKE '%' || $1 || '%' OR k::text LIKE '%' || $1 || '%'
@@ -234,7 +234,7 @@ async fn a_revoked_key_fails_at_once_and_an_expired_one_on_time() {
         world.call(Method::GET, path, key["token"].as_str(), Value::Null).await
     };
     let me = async |key: &Value| call("/v1/me", key).await;
-    // What is read most looks at the token on its way, whether it finds anything or not.
+    // Hot reads resolve the token in the same query; they check it whether they find an object or not.
     let timber = crate::timber::log(&world, &owner, &world.enterprise().await, "KZ-0001", 3).await;
     let on_its_way = async |key: &Value, good: bool| {
         for (path, status) in [
@@ -266,7 +266,7 @@ async fn a_revoked_key_fails_at_once_and_an_expired_one_on_time() {
     revoke().await.expect(204);
     me(&made).await.expect(401);
     on_its_way(&made, false).await;
-    // A bad token is refused where none is needed.
+    // An invalid token is refused also where none is needed.
     world.call(Method::GET, "/v1/species", made["token"].as_str(), Value::Null).await.expect(401);
     let listed = world.get(&path, &owner).await.expect(200);
     world.clock.set(morning() + TimeDelta::minutes(30));
@@ -283,7 +283,7 @@ async fn a_revoked_key_fails_at_once_and_an_expired_one_on_time() {
 }
 
 #[tokio::test]
-async fn keys_are_the_organisations_own_and_the_operators_business() {
+async fn keys_are_managed_by_their_organisation_and_the_operator_only() {
     let world = World::new().await;
     let [operator, owner, inspector] =
         [world.operator().await, world.forest_owner().await, world.inspector().await];
@@ -294,7 +294,7 @@ async fn keys_are_the_organisations_own_and_the_operators_business() {
     for stranger in [world.enterprise().await, inspector] {
         world.get(&path, &stranger).await.expect(404);
         world.post(&path, &stranger, body.clone()).await.expect(404);
-        // What is wrong with the body is said before what the path names.
+        // Field errors of the body come before the 404 for the organisation in the path.
         world.post(&path, &stranger, json!({"label": 1})).await.expect(422);
         world
             .call(Method::DELETE, &format!("/v1/keys/{id}"), Some(&stranger.token), Value::Null)
@@ -352,7 +352,7 @@ async fn pages_follow_each_other_while_rows_are_added() {
 }
 
 #[tokio::test]
-async fn species_and_regions_are_anybodys() {
+async fn species_and_regions_need_no_token() {
     let world = World::new().await;
     let get = async |path: &str| world.call(Method::GET, path, None, Value::Null).await.expect(200);
     let species = get("/v1/species").await;

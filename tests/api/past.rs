@@ -1,9 +1,9 @@
-//! Who had a log before, or issued its ticket, is told nothing of what became of it.
+//! A past party of a log, or the issuer of its ticket, learns nothing of what happened to it later.
 
 use crate::world::{Felled, Org, World};
 use serde_json::{Value, json};
 
-/// What each refusal of `who` says, but for names of the request.
+/// The field errors of each custody event that `who` attempts, all of which are refused.
 async fn refusals(world: &World, felled: &Felled, who: &Org) -> Value {
     let to = if who.id == felled.forest_owner.id { &felled.enterprise } else { &felled.forest_owner };
     let posts = [
@@ -65,21 +65,21 @@ async fn a_refusal_is_the_same_whatever_became_of_the_log() {
             world.event(buyer, what, logs, more).await.expect(201);
         }
         for (who, first) in watchers.iter().zip(&first) {
-            // To whom it is offered, it is his to see.
+            // While a transfer to the forest owner is pending, it sees the log.
             if what == "transferred" && who.id == felled.forest_owner.id {
                 continue;
             }
             assert_eq!(&refusals(&world, &felled, who).await, first, "after {what}");
         }
     }
-    // Its present parties are told what would be right.
+    // A present party gets the events that are allowed.
     let refused = world.event(buyer, "stored", logs, json!({})).await;
     assert_eq!(refused.codes(), ["seal-void"]);
     assert_eq!(refused.json()["errors"][0]["allowed"], json!(["corrected"]));
 }
 
 #[tokio::test]
-async fn who_has_it_no_more_still_corrects_what_he_recorded() {
+async fn a_past_holder_can_still_correct_its_own_events() {
     let world = World::new().await;
     let felled = world.felled(1).await;
     let (seller, buyer, logs) = (&felled.enterprise, &felled.sawmill, &felled.logs[..]);
@@ -97,9 +97,9 @@ async fn who_has_it_no_more_still_corrects_what_he_recorded() {
     let detail = refused.json()["errors"][0]["detail"].as_str().unwrap().to_owned();
     assert!(
         !detail.contains(|c: char| c.is_ascii_digit()),
-        "which event is the last is not his to know: {detail}"
+        "the number of the last event is disclosed: {detail}"
     );
-    // Who has it is told.
+    // The present holder gets that number.
     let refused = world.event(buyer, "corrected", logs, undo(4)).await;
     assert!(refused.json()["errors"][0]["detail"].as_str().unwrap().contains(": 5."), "{refused:?}");
     let refused = world.event(buyer, "corrected", logs, undo(99)).await;

@@ -59,7 +59,7 @@ impl Parties {
     }
 }
 
-/// What a write answered, as a reader finds it: without the receipt, which is the writer's alone.
+/// A write response as a reader gets it later: without the receipt, which only the writer gets.
 fn read_later(mut answer: Value) -> Value {
     assert!(answer.as_object_mut().unwrap().remove("receipt").is_some());
     answer
@@ -105,7 +105,7 @@ async fn a_ticket_is_issued_and_read_by_its_parties_alone() {
 }
 
 #[tokio::test]
-async fn a_series_and_number_is_an_issuers_once() {
+async fn a_series_and_number_is_unique_to_its_issuer() {
     let p = parties().await;
     let answers = futures_util::future::join_all((0..8).map(|_| p.issue(ticket(&p.holder)))).await;
     assert_eq!(answers.iter().filter(|answer| answer.status == 201).count(), 1);
@@ -119,7 +119,7 @@ async fn a_series_and_number_is_an_issuers_once() {
 }
 
 #[tokio::test]
-async fn what_does_not_agree_is_refused_with_its_place() {
+async fn an_invalid_ticket_is_refused_with_the_location_of_the_error() {
     let p = parties().await;
     let line = json!({"species": "pinus_sylvestris", "wood": "commercial", "volume_m3": 1});
     for (pointer, value, code, at) in [
@@ -149,7 +149,7 @@ async fn what_does_not_agree_is_refused_with_its_place() {
     let carrier = p.world.carrier().await;
     let crossed = with(ticket(&carrier), "/plot/coordinates/0/1", json!([80.10, 50.62]));
     assert_eq!(p.issue(crossed).await.codes(), ["plot-invalid", "not-a-harvester"], "both at once");
-    // The first and last day may be one; a day of issue too.
+    // The first and the last day may be the same day, and so may the day of issue.
     let one_day = with(ticket(&p.holder), "/felling_until", json!("2026-10-01"));
     p.issue(with(one_day, "/issued_on", json!("2026-10-01"))).await.expect(201);
 }
@@ -205,7 +205,7 @@ async fn an_extension_moves_dates_later_only() {
     assert_eq!(extended["removal_until"], "2027-02-28");
     assert_eq!(p.world.get(&path, &p.holder).await.expect(200), extended);
 
-    // Whoever sees it and is not the issuer may not; who does not see it is told nothing.
+    // The holder sees the ticket but is not its issuer: 403. A forest owner without access gets 404.
     let body = json!({"felling_until": "2027-02-01", "reason": "Қар"});
     p.world.post(&format!("{path}/extend"), &p.holder, body.clone()).await.expect(403);
     let stranger = p.world.organization(30, "«Ертіс орманы» МОТР", &["forest_owner"]).await;
@@ -234,7 +234,7 @@ async fn a_cancelled_ticket_stays_cancelled() {
     assert_eq!(history["events"].as_array().unwrap().len(), 2);
 }
 
-/// The chain as a stranger reads it out of the answer.
+/// The chain as a third party reads it from the response.
 fn chain(events: &[Value]) -> Vec<Shown<'_>> {
     let hash = |value: &Value| Hash::from_hex(value.as_str().unwrap()).unwrap();
     events
@@ -264,7 +264,7 @@ async fn the_history_can_be_recomputed_from_what_is_answered() {
     let p = parties().await;
     let (made, path) = p.issued().await;
     p.extend(&path, json!({"felling_until": "2027-01-31", "reason": "Қар"})).await.expect(200);
-    // A clock set back does not make time fall in the chain.
+    // A clock that is set back does not make `received_at` decrease in the chain.
     p.world.clock.set(p.world.clock.now() - chrono::TimeDelta::hours(3));
     p.world.post(&format!("{path}/cancel"), &p.owner, json!({"reason": "Өрт"})).await.expect(200);
     let history = p.world.get(&format!("{path}/history"), &p.holder).await.expect(200);
@@ -293,7 +293,7 @@ async fn the_history_can_be_recomputed_from_what_is_answered() {
     assert_eq!(events[0]["details"]["lines_digest"], hex::encode(digest));
     let plot = <sha2::Sha256 as sha2::Digest>::digest(history["ticket"]["plot"].to_string());
     assert_eq!(events[0]["details"]["plot_digest"], hex::encode(plot));
-    // A change to any hashed text shows.
+    // A change to a hashed text is found.
     let mut forged = events.clone();
     let text = forged[0]["parts"]["business"]["text"].as_str().unwrap().replace("2026-12-31", "2027-12-31");
     forged[0]["parts"]["business"]["text"] = text.into();
@@ -335,7 +335,7 @@ async fn a_sole_traders_name_and_number_are_not_in_a_ticket() {
 }
 
 #[tokio::test]
-async fn what_is_marked_is_what_remains_no_more() {
+async fn marked_volume_is_subtracted_from_the_remaining() {
     let p = parties().await;
     let (made, path) = p.issued().await;
     let id: TicketId = made["id"].as_str().unwrap().parse().unwrap();
@@ -350,7 +350,7 @@ async fn what_is_marked_is_what_remains_no_more() {
     let line = held.lines.iter().find(|line| line.permitted == Volume::parse("120.5").unwrap()).unwrap();
     let more = Volume::parse("0.33").unwrap();
     add_marked(&mut tx, &[(line.id, more), (line.id, more)]).await.unwrap();
-    // A correction takes away.
+    // A correction subtracts volume.
     add_marked(&mut tx, &[(line.id, Volume::ZERO.checked_sub(more).unwrap())]).await.unwrap();
     tx.commit().await.unwrap();
     let seen = p.world.get(&path, &p.holder).await.expect(200);
@@ -360,7 +360,7 @@ async fn what_is_marked_is_what_remains_no_more() {
     let mut tx = Tx::begin(&p.world.app.pool).await.unwrap();
     assert!(lock_for_harvest(&mut tx, TicketId::new()).await.unwrap().is_none());
     let below = Volume::ZERO.checked_sub(Volume::parse("1").unwrap()).unwrap();
-    assert!(add_marked(&mut tx, &[(line.id, below)]).await.is_err(), "never less than nothing");
+    assert!(add_marked(&mut tx, &[(line.id, below)]).await.is_err(), "never below zero");
 }
 
 #[tokio::test]
@@ -381,7 +381,7 @@ async fn tickets_come_in_pages() {
     assert_eq!(numbers, ["1", "2", "3"]);
     assert_eq!(rest["next"], Value::Null);
 
-    // What a forest owner fells itself stands once in its list.
+    // A ticket that a forest owner issues to itself is listed once.
     p.issue(with(ticket(&p.owner), "/number", json!("4"))).await.expect(201);
     let all = p.world.get("/v1/felling-tickets", &p.owner).await.expect(200);
     assert_eq!(all["items"].as_array().unwrap().len(), 4);

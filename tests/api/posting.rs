@@ -1,4 +1,4 @@
-//! Doing something once: keys of different organisations, and how long answers are kept.
+//! Idempotency: keys of different organisations, and how long responses are stored.
 
 use crate::world::{Answer, Org, World};
 use axum::body::Body;
@@ -17,7 +17,7 @@ async fn post(world: &World, org: &Org, path: &str, key: &str, body: &Value) -> 
     world.send(request).await
 }
 
-/// Forgets what is to be forgotten so many days after the first morning and some time.
+/// Sets the clock to this long after the first morning and deletes what has expired by then.
 async fn later(world: &World, after: TimeDelta) -> u64 {
     world.clock.set(crate::world::morning() + after);
     forget_old(&world.app.pool, world.app.clock.now()).await.unwrap()
@@ -28,7 +28,7 @@ fn is_replayed(answer: &Answer) -> bool {
 }
 
 #[tokio::test]
-async fn equal_keys_of_two_organisations_have_nothing_to_do_with_each_other() {
+async fn equal_keys_of_two_organisations_are_independent() {
     let world = World::new().await;
     let enterprise = world.enterprise().await;
     let (semey, borodulikha) =
@@ -38,20 +38,20 @@ async fn equal_keys_of_two_organisations_have_nothing_to_do_with_each_other() {
     let second = post(&world, &borodulikha, "/v1/felling-tickets", "ticket-0001245", &ticket).await;
     assert_ne!(first.expect(201)["id"], second.expect(201)["id"]);
     assert!(!is_replayed(&second));
-    // Nor if one of them says something else under it.
+    // Nor do they interfere when the contents under one key differ.
     let other = World::ticket_of(&enterprise, "0001246", 40);
     post(&world, &semey, "/v1/felling-tickets", "ticket-0001246", &ticket).await.expect(409);
     post(&world, &semey, "/v1/felling-tickets", "ticket-0001247", &other).await.expect(201);
     let third = World::ticket_of(&enterprise, "0001300", 40);
     post(&world, &borodulikha, "/v1/felling-tickets", "ticket-0001247", &third).await.expect(201);
-    // Each has its own answer again.
+    // A repeated request gets the response stored for its own organisation.
     let again = post(&world, &borodulikha, "/v1/felling-tickets", "ticket-0001245", &ticket).await;
     assert!(is_replayed(&again));
     assert_eq!(again.bytes, second.bytes);
 }
 
 #[tokio::test]
-async fn an_answer_is_kept_for_ninety_days() {
+async fn a_response_is_stored_for_ninety_days() {
     let world = World::new().await;
     let (owner, enterprise) = (world.forest_owner().await, world.enterprise().await);
     let ticket = World::ticket_of(&enterprise, "0001245", 100);
@@ -65,14 +65,14 @@ async fn an_answer_is_kept_for_ninety_days() {
     let again = send(ticket.clone()).await;
     assert!(is_replayed(&again));
     assert_eq!((again.status, &again.bytes), (first.status, &first.bytes));
-    // Its body goes by the same hour as the row itself.
+    // The body and the row itself expire at the same moment.
     assert_ne!(later(&world, TimeDelta::days(90) + TimeDelta::seconds(1)).await, 0);
     let kept: i64 = sqlx::query_scalar("SELECT count(*) FROM idempotency WHERE key = 'ticket-0001245'")
         .fetch_one(&world.app.pool)
         .await
         .unwrap();
     assert_eq!(kept, 0);
-    // The key is a new one; that the ticket exists is another matter.
+    // The key is free again; the 409 is due to the ticket, which exists.
     let refused = send(ticket).await;
     refused.expect(409);
     assert_eq!(refused.codes(), ["ticket-number-taken"]);
@@ -80,7 +80,7 @@ async fn an_answer_is_kept_for_ninety_days() {
 }
 
 #[tokio::test]
-async fn a_large_answer_is_kept_for_seven_days_and_what_it_made_is_named_after() {
+async fn a_large_response_is_stored_for_seven_days_and_its_result_is_named_later() {
     let world = World::new().await;
     let (operator, owner, enterprise) =
         (world.operator().await, world.forest_owner().await, world.enterprise().await);
@@ -106,7 +106,7 @@ async fn a_large_answer_is_kept_for_seven_days_and_what_it_made_is_named_after()
     let id = harvest["id"].as_str().unwrap();
     assert!(told["detail"].as_str().unwrap().contains(&format!("harvest {id}")), "{told}");
     assert!(!is_replayed(&late));
-    // The key still stands for that content alone.
+    // The key is still bound to that content.
     let mut other = body;
     other["logs"][0]["volume_m3"] = json!(0.34);
     let reused = send(other).await;
@@ -115,7 +115,7 @@ async fn a_large_answer_is_kept_for_seven_days_and_what_it_made_is_named_after()
 }
 
 #[tokio::test]
-async fn a_rehearsal_has_the_faults_of_the_harvest_and_takes_no_key() {
+async fn a_dry_run_has_the_errors_of_the_harvest_and_takes_no_key() {
     let world = World::new().await;
     let felled = world.felled(1).await;
     let rehearse = async |body: &Value| {
@@ -135,7 +135,7 @@ async fn a_rehearsal_has_the_faults_of_the_harvest_and_takes_no_key() {
     let rehearsed = rehearse(&over).await;
     rehearsed.expect(409);
     assert_eq!(rehearsed.codes(), ["line-exceeded"]);
-    // Neither the key nor the seals were taken by any of it.
+    // None of these requests took the key or the seals.
     let right = World::harvest_of(&felled.ticket, &felled.seals[..3]);
     rehearse(&right).await.expect(200);
     assert!(!is_replayed(&rehearse(&right).await));

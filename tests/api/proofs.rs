@@ -1,4 +1,4 @@
-//! Proofs and exports, as their users get them and as the offline verifier reads them.
+//! Proofs and exports, as clients get them and as the offline verifier reads them.
 
 use crate::timber::encoded;
 use crate::world::{Answer, Felled, World, morning};
@@ -23,7 +23,7 @@ fn witness() -> Signer {
     Signer::from_seed("witness.example/office", Kind::Cosignature, &[2; 32]).unwrap()
 }
 
-/// Gives every queued event its place and publishes the tree, countersigned by one witness of two.
+/// Gives every queued event its index and publishes the tree, cosigned by one witness of two.
 pub async fn publish(world: &World) -> Note {
     sqlx::query(
         "WITH waiting AS (DELETE FROM leaf_queue RETURNING id, entry, subject_id, seq)
@@ -57,7 +57,7 @@ pub async fn publish(world: &World) -> Note {
     note
 }
 
-/// A reader with the keys of the register and of the one witness.
+/// The trust settings of a verifier with the keys of the register and of the one witness.
 pub fn trust() -> Trust {
     Trust {
         keys: vec![signer().verifier().clone()],
@@ -84,7 +84,7 @@ async fn page(world: &World, path: &str) -> String {
     String::from_utf8(answer.bytes).unwrap()
 }
 
-/// Stored and loaded, so that there are three events.
+/// A log that was stored and loaded, so that it has three events.
 async fn moved(world: &World) -> Felled {
     let felled = world.felled(1).await;
     world.event(&felled.enterprise, "stored", &felled.logs, json!({})).await.expect(201);
@@ -92,7 +92,7 @@ async fn moved(world: &World) -> Felled {
     felled
 }
 
-/// The event that a proof is of.
+/// The number of the event that a proof is of.
 fn seq(proof: &Answer) -> u64 {
     let report = verify(&proof.bytes, &trust()).report;
     assert!(report.holds() && report.trusted, "{report}");
@@ -120,7 +120,7 @@ async fn anyone_gets_the_proof_by_what_is_on_the_seal() {
         assert_eq!(answer.headers["content-type"], "text/plain; charset=utf-8");
         assert_eq!(seq(&answer), 3);
     }
-    // What came after the checkpoint waits for the next.
+    // An event after the checkpoint has no proof before the next one.
     world.event(&felled.enterprise, "departed", &felled.logs, json!({})).await.expect(201);
     assert_eq!(seq(&proof(&world, &felled.logs[0]).await), 3);
     publish(&world).await;
@@ -128,7 +128,7 @@ async fn anyone_gets_the_proof_by_what_is_on_the_seal() {
 }
 
 #[tokio::test]
-async fn what_is_no_code_of_a_log_is_one_404_and_counts_as_a_miss() {
+async fn all_but_codes_of_logs_get_the_same_404_and_count_as_misses() {
     let world = World::new().await;
     let felled = moved(&world).await;
     publish(&world).await;
@@ -139,7 +139,7 @@ async fn what_is_no_code_of_a_log_is_one_404_and_counts_as_a_miss() {
     };
     let other = if signature.starts_with('A') { 'B' } else { 'A' };
     let forged = format!("{head}{other}{}", &signature[1..]);
-    // An id (no second door), nothing, a free seal, a forged code, something unreadable.
+    // An id (ids are not codes), an absent seal, a free seal, a forged code, an unreadable text.
     let names = [log["id"].as_str().unwrap(), "KZ999999999", &felled.seals[0], &forged, "қарағай"];
     let mut answers = Vec::new();
     for name in names {
@@ -197,7 +197,7 @@ async fn an_export_holds_and_what_is_pending_is_named() {
 }
 
 #[tokio::test]
-async fn a_past_holder_exports_his_part_and_the_register_shows_that_it_is_one() {
+async fn a_past_holders_export_is_partial_and_the_register_shows_it() {
     let world = World::new().await;
     let felled = moved(&world).await;
     let to = json!({"to_bin": felled.sawmill.bin});
@@ -260,7 +260,7 @@ async fn an_insiders_edit_of_a_published_event_is_named_by_the_verifier() {
 }
 
 #[tokio::test]
-async fn the_buyers_page_and_answer_say_what_the_entry_says_and_who_saw_it() {
+async fn the_check_shows_the_register_entry_and_its_witnesses() {
     let world = World::new().await;
     let felled = moved(&world).await;
     let path = format!("/v1/verify/{}", felled.logs[0]);
@@ -271,15 +271,15 @@ async fn the_buyers_page_and_answer_say_what_the_entry_says_and_who_saw_it() {
     assert!(!page(&world, &format!("/verify/{}", felled.logs[0])).await.contains("public register"));
     assert!(page(&world, "/register").await.contains("publishes no register yet"));
 
-    // The register gets to it later, and when is no matter of proof.
+    // The register includes the events later; the time of inclusion is not part of the proof.
     world.later(7);
     publish(&world).await;
     let plain = read(&path).await;
-    assert!(!plain.as_object().unwrap().contains_key("register"), "only for who asks: {plain}");
+    assert!(!plain.as_object().unwrap().contains_key("register"), "only on request: {plain}");
     let register = read(&asked).await["register"].clone();
     assert_eq!(register["witnesses"], json!({"k": 1, "n": 2}));
     assert_eq!(register["received_at"], "2026-10-05T05:00:00.000000Z");
-    assert!(register.get("since").is_none(), "no proof says since when: {register}");
+    assert!(register.get("since").is_none(), "no proof has a time of inclusion: {register}");
     assert_eq!(register["index"].as_u64().unwrap() + 1, register["size"].as_u64().unwrap());
     let wrong = world.call(Method::GET, &format!("{path}?register=perhaps"), None, Value::Null).await;
     assert_eq!(wrong.status, 422);
@@ -290,11 +290,11 @@ async fn the_buyers_page_and_answer_say_what_the_entry_says_and_who_saw_it() {
     assert!(html.contains("witnessed by 1 of 2"), "{html}");
     assert!(html.contains(&format!("href=\"/v1/logs/{}/proof\"", felled.logs[0])), "{html}");
     let how = page(&world, "/register").await;
-    // An escaped + is still the key to a reader of the page.
+    // The page escapes `+`; a browser still shows the key.
     assert!(how.replace("&#43;", "+").contains(&signer().verifier().to_string()), "{how}");
     assert!(how.contains("witnessed by 1 of 2"));
 
-    // Whoever writes the database can date its columns back; the answer takes none of them.
+    // An insider who can write to the database can back-date its columns; the answer uses none of them.
     let mut owner = world.owner().await;
     for sql in [
         "ALTER TABLE leaf DISABLE TRIGGER USER",
@@ -304,17 +304,17 @@ async fn the_buyers_page_and_answer_say_what_the_entry_says_and_who_saw_it() {
     }
     assert_eq!(read(&asked).await["register"], register);
 
-    // Newer than what is published: the page does not speak of the older event.
+    // The newest event is not published yet; the answer does not show the entry of an older event instead.
     world.event(&felled.enterprise, "departed", &felled.logs, json!({})).await.expect(201);
     assert_eq!(read(&asked).await["register"], Value::Null);
     let unused = read(&format!("/v1/verify/{}?register=true", felled.seals[0])).await;
     assert_eq!(unused["register"], Value::Null);
 }
 
-/// The buyer is told of the register only what it holds itself: whoever writes the database can put
-/// any place beside any record.
+/// The check reports only what the published register itself contains: an insider who can write to the
+/// database can put any index next to any record.
 #[tokio::test]
-async fn an_insider_who_rewrote_event_and_leaf_loses_the_buyers_line() {
+async fn the_check_shows_no_register_entry_after_event_and_leaf_are_rewritten() {
     let world = World::new().await;
     let felled = moved(&world).await;
     publish(&world).await;
@@ -343,7 +343,8 @@ async fn an_insider_who_rewrote_event_and_leaf_loses_the_buyers_line() {
     let leaf = "UPDATE leaf SET entry = $2 WHERE index = $1";
     let hash = |entry: &[u8]| leaf_hash(entry).0.to_vec();
     let (rewritten, true_one) = (hash(&other), hash(&entry));
-    // The event alone; its head with it; the leaf too, after which the database fits together again.
+    // The event alone; then its head as well; then the leaf too, after which the database is consistent
+    // again.
     for (sql, value) in [(event, &rewritten), (head, &rewritten), (leaf, &other)] {
         assert_eq!(
             sqlx::query(sql).bind(index).bind(value).execute(&mut owner).await.unwrap().rows_affected(),

@@ -41,7 +41,7 @@ async fn sequence(owner: &mut PgConnection, history: u8, from: u64, to: u64) {
     .unwrap();
 }
 
-/// What only somebody does who owns the tables: past the triggers.
+/// Runs SQL that only the owner of the tables can run, with triggers disabled.
 async fn meddle(owner: &mut PgConnection, sql: &'static str) {
     owner.execute("ALTER TABLE leaf DISABLE TRIGGER USER").await.unwrap();
     owner.execute(sql).await.unwrap();
@@ -107,14 +107,14 @@ fn published(dir: &Path) -> Option<Checkpoint> {
     Some(Checkpoint::open(&note, &[key(dir)]).unwrap())
 }
 
-/// Publishes what there is, and ends.
+/// Publishes the leaves up to `size`, and stops.
 async fn publish(world: &World, dir: &Path, size: u64) {
     let running = Running::start(world, dir);
     running.until(dir, size).await;
     running.stop().await;
 }
 
-/// Why a publisher on this database ends by itself.
+/// The error with which a publisher on this database ends.
 async fn refusal(world: &World, dir: &Path, quick: bool) -> PublishError {
     let publisher = open(world, dir, PublishSettings { quick, ..settings(dir) }).unwrap();
     let ended = tokio::time::timeout(Duration::from_mins(2), publisher.run(std::future::pending())).await;
@@ -180,7 +180,7 @@ async fn what_is_sequenced_is_published() {
         assert_eq!(folder(dir).entry(index, 700).unwrap().to_vec(), leaf(1, index));
     }
     running.stop().await;
-    // A start anew holds every leaf against its tree and goes on.
+    // A restart compares every leaf with its tree and goes on.
     sequence(&mut owner, 1, 700, 9000).await;
     publish(&world, dir, 9000).await;
     assert_eq!(published(dir).unwrap().root, root(9000));
@@ -194,7 +194,7 @@ async fn two_publishers_do_not_share_a_folder() {
     let second = open(&world, place.path(), settings(place.path())).unwrap_err();
     assert!(matches!(second, PublishError::InUse { .. }), "{second}");
     running.stop().await;
-    // Where locks do not hold (some network disks), the one that is overtaken stops.
+    // Where file locks do not work (some network disks), the publisher that is overtaken stops.
     let folder_of_both = folder(place.path());
     publish(&world, place.path(), 0).await;
     let running = Running::start(&world, place.path());
@@ -235,20 +235,20 @@ async fn an_old_backup_is_refused() {
         assert!(matches!(error, PublishError::Rewritten(leaf) if leaf == first_told), "{error}");
     }
     assert_eq!(published(dir).unwrap().size, 300, "nothing more was signed");
-    // What was lost is brought back: it goes on.
+    // The lost leaves are restored: it goes on.
     meddle(&mut owner, "DELETE FROM leaf WHERE index >= 200").await;
     sequence(&mut owner, 1, 200, 310).await;
     publish(&world, dir, 310).await;
     assert_eq!(published(dir).unwrap().root, root(310));
 }
 
-/// The key is there, its folder is not, and there are leaves: it may be a second beginning.
+/// The key exists, its folder does not, and the database has leaves: a start could begin the register twice.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_lost_folder_is_not_begun_again_unasked() {
+async fn a_lost_folder_is_begun_again_only_on_purpose() {
     let world = World::new().await;
     let place = tempfile::tempdir().unwrap();
     let dir = place.path();
-    // A key made beforehand, for the witnesses: with an empty database it is a beginning.
+    // A key made beforehand, for the witnesses: with an empty database this is a first start.
     Signer::load_or_create(&dir.join("register.key"), ORIGIN, Kind::Text).unwrap();
     publish(&world, dir, 0).await;
     sequence(&mut world.owner().await, 1, 0, 300).await;
@@ -260,11 +260,11 @@ async fn a_lost_folder_is_not_begun_again_unasked() {
         assert!(refused.to_string().contains("give --begin"), "{refused}");
         assert_eq!(folder(dir).signed().unwrap(), None, "nothing was signed");
     }
-    // What was lost is brought back …
+    // The lost folder is restored …
     std::fs::remove_dir_all(dir.join("register")).unwrap();
     std::fs::rename(dir.join("elsewhere"), dir.join("register")).unwrap();
     publish(&world, dir, 300).await;
-    // … or it is begun on purpose, and goes on without being told again.
+    // … or a register is begun on purpose with `begin`, and later starts need no `begin`.
     std::fs::remove_dir_all(dir.join("register")).unwrap();
     let publisher = open(&world, dir, PublishSettings { begin: true, ..settings(dir) }).unwrap();
     assert_eq!(publisher.size(), 0);
@@ -305,7 +305,7 @@ async fn rewritten_rows_are_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_changed_behind_its_back_gets_no_signature() {
+async fn rows_altered_while_it_runs_are_not_signed() {
     let world = World::new().await;
     let mut owner = world.owner().await;
     let place = tempfile::tempdir().unwrap();
@@ -316,7 +316,7 @@ async fn what_is_changed_behind_its_back_gets_no_signature() {
     meddle(&mut owner, "UPDATE leaf SET entry = set_byte(entry, 112, 0) WHERE index IN (17, 299)").await;
     sequence(&mut owner, 1, 300, 310).await;
     let now = running.until(dir, 310).await;
-    // The tree is that of the records as they were, and says so to everybody.
+    // The tree is that of the original records, and its consistency proof holds.
     assert_eq!(now.root, root(310));
     let proof = folder(dir).tree(310).consistency(300).unwrap();
     assert!(is_consistent(300, before.root, 310, now.root, &proof));
@@ -339,7 +339,7 @@ async fn a_leaf_that_is_no_entry_is_not_signed() {
     let refused = running.ended.await.unwrap().unwrap_err();
     assert!(refused.to_string().contains("leaf 0 is no entry"), "{refused}");
     assert_eq!(published(place.path()).unwrap().size, 0);
-    // A hole in the numbers neither.
+    // Nor is a gap in the indices signed.
     meddle(&mut owner, "DELETE FROM leaf").await;
     sequence(&mut owner, 1, 1, 2).await;
     let refused = refusal(&world, place.path(), false).await;
@@ -347,7 +347,7 @@ async fn a_leaf_that_is_no_entry_is_not_signed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_lost_connection_is_made_anew_and_the_database_looked_at_again() {
+async fn after_a_reconnect_the_database_is_checked_again() {
     let world = World::new().await;
     let mut owner = world.owner().await;
     let place = tempfile::tempdir().unwrap();
@@ -361,7 +361,7 @@ async fn a_lost_connection_is_made_anew_and_the_database_looked_at_again() {
     assert!(cut_off > 0);
     sequence(&mut owner, 1, 300, 301).await;
     running.until(dir, 301).await;
-    // Restored meanwhile: as long as before, and other records.
+    // Restored meanwhile: the same length, but other records.
     let mut busy = owner.begin().await.unwrap();
     busy.execute("ALTER TABLE leaf DISABLE TRIGGER USER").await.unwrap();
     busy.execute("UPDATE leaf SET entry = set_byte(entry, 112, 0) WHERE index = 300").await.unwrap();

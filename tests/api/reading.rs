@@ -1,4 +1,4 @@
-//! Who reads what of a log, and that a history recomputes.
+//! What each caller may read of a log, and that a history can be recomputed.
 
 use crate::timber::{encoded, log, seal, set};
 use crate::world::{Answer, World};
@@ -6,7 +6,7 @@ use serde_json::Value;
 use std::io::Write;
 use std::process::{Command, Stdio};
 
-/// Runs the recomputation of `docs/CHAIN.md` in another language; its output, and whether it found no fault.
+/// Runs the recomputation of `docs/CHAIN.md` in Python. Returns whether it found no error, and its output.
 fn recompute(history: &[u8]) -> (bool, String) {
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/recompute.py");
     let mut python = Command::new("python3")
@@ -63,14 +63,15 @@ async fn rights_end_where_the_contract_says() {
     world.get(&path, &other).await.expect(404);
     world.get(&path, &carrier).await.expect(404);
 
-    // Holder and inspector see all, the inspector persons too; the holder recorded them itself.
+    // Holder and inspector see all; persons are disclosed to inspectors and to the organisation that recorded
+    // them.
     for org in [&holder, &inspector] {
         let history = world.get(&path, org).await.expect(200);
         assert_eq!(opened(&history, "business"), [1, 2, 3, 4]);
         assert_eq!(opened(&history, "personal"), [1]);
     }
 
-    // The issuer: the harvest with its person, and no custody.
+    // The issuer sees the harvest with its person, and no custody events.
     let history = world.get(&path, &issuer).await.expect(200);
     assert_eq!(opened(&history, "business"), [1]);
     assert_eq!(opened(&history, "personal"), [1]);
@@ -80,7 +81,7 @@ async fn rights_end_where_the_contract_says() {
     assert_eq!(history["log"]["volume_m3"], 0.36);
     assert_eq!(history["log"]["head"]["seq"], 1);
 
-    // Pending receiver and named carrier: all, but no persons.
+    // The pending receiver and the named carrier see all but persons.
     set(&world, &timber, "pending_from = holder_id, pending_to = $2, pending_of = 'both'", &other).await;
     set(&world, &timber, "carrier_id = $2, vehicle = '123 ABC 16'", &carrier).await;
     for org in [&other, &carrier] {
@@ -90,7 +91,7 @@ async fn rights_end_where_the_contract_says() {
         assert_eq!(history["log"]["pending"]["of"], "both");
     }
 
-    // It moved on: the former holder sees his time and nothing of the next one's.
+    // After a transfer the former holder sees events up to its last one, and none of the next holder's.
     set(
         &world,
         &timber,
@@ -117,13 +118,13 @@ async fn rights_end_where_the_contract_says() {
 }
 
 #[tokio::test]
-async fn a_log_that_is_not_there_and_one_that_is_not_yours_answer_the_same_bytes() {
+async fn missing_and_foreign_logs_get_the_same_bytes() {
     let world = World::new().await;
     let (issuer, holder, stranger) =
         (world.forest_owner().await, world.enterprise().await, world.sawmill().await);
     log(&world, &issuer, &holder, "KZ-0001", 2).await;
     seal(&world, &holder, "KZ-0003").await;
-    // Number and request id differ by the request alone.
+    // Number and request id differ only because the requests do.
     let plain = |answer: &Answer, number: &str| {
         let mut body = answer.expect(404);
         body["request_id"].take();
@@ -182,7 +183,7 @@ async fn the_python_finds_each_alteration() {
 }
 
 #[tokio::test]
-async fn lists_are_of_ones_own_in_pages() {
+async fn lists_contain_own_logs_in_pages() {
     let world = World::new().await;
     let (issuer, holder, other) =
         (world.forest_owner().await, world.enterprise().await, world.sawmill().await);
@@ -191,7 +192,7 @@ async fn lists_are_of_ones_own_in_pages() {
     for n in 1..=5 {
         ids.push(log(&world, &issuer, &holder, &format!("KZ-000{n}"), n).await);
     }
-    // The second is still owned, but held by another.
+    // The second log still belongs to the organisation, but another one holds it.
     set(&world, &ids[1], "holder_id = $2", &other).await;
     let of = |page: &Value| -> Vec<String> {
         page["items"].as_array().unwrap().iter().map(|log| log["id"].as_str().unwrap().into()).collect()
@@ -216,7 +217,7 @@ async fn lists_are_of_ones_own_in_pages() {
 }
 
 #[tokio::test]
-async fn inspectors_search_all_events_and_nobody_else_does() {
+async fn only_inspectors_search_all_events() {
     let world = World::new().await;
     let (issuer, holder, inspector) =
         (world.forest_owner().await, world.enterprise().await, world.inspector().await);
@@ -245,13 +246,13 @@ async fn inspectors_search_all_events_and_nobody_else_does() {
     assert_eq!(count("region=KZ-11".into()).await, 0);
     assert_eq!(count(format!("organization={}", holder.id)).await, 6);
     assert_eq!(count(format!("organization={}", issuer.id)).await, 0);
-    // Everything was received at 05:00 UTC sharp: `from` counts it in, `to` does not.
+    // Everything was received at exactly 05:00 UTC: `from` is inclusive, `to` is exclusive.
     assert_eq!(count("from=2026-10-05T10:00:00%2B05:00".into()).await, 6);
     assert_eq!(count("to=2026-10-05T05:00:00Z".into()).await, 0);
 }
 
 #[tokio::test]
-async fn findings_are_told_to_those_they_are_about() {
+async fn findings_are_visible_to_their_organisation_and_to_inspectors() {
     let world = World::new().await;
     let (holder, other, inspector) =
         (world.enterprise().await, world.sawmill().await, world.inspector().await);
@@ -275,7 +276,7 @@ async fn findings_are_told_to_those_they_are_about() {
 }
 
 #[test]
-fn the_specification_has_the_vector_that_the_code_is_held_to() {
+fn the_specification_contains_the_test_vector_of_the_code() {
     let page = include_str!("../../docs/CHAIN.md");
     for value in include_str!("../../src/evidence/chain/vector.txt").lines() {
         assert!(page.contains(value), "{value}");

@@ -1,4 +1,4 @@
-//! What is read most, and by many at once: round trips, freshness, and what a failure may cost.
+//! Hot reads, also many at once: round trips, freshness, and the effects of a failure.
 
 use crate::timber::{encoded, log, seal};
 use crate::wired::{Wired, ask, poll, send, soon};
@@ -36,14 +36,14 @@ async fn round_trips_of_each_read() {
 
     assert_eq!(server.statements(&verify("KZ-0001"), None, 200).await, 1);
     assert_eq!(server.statements(&verify("no code at all"), None, 200).await, 0);
-    assert_eq!(server.statements(&verify("KZ-0001"), Some(&holder), 200).await, 1, "the caller comes along");
-    assert_eq!(server.statements(&verify("no code at all"), Some(&holder), 200).await, 1, "the caller alone");
-    // Caller and log together; for a history the chain too. Names are remembered.
+    assert_eq!(server.statements(&verify("KZ-0001"), Some(&holder), 200).await, 1, "the same with a caller");
+    assert_eq!(server.statements(&verify("no code at all"), Some(&holder), 200).await, 1, "only the caller");
+    // One statement for caller and log, and for a history one for the chain. Names come from the cache.
     assert_eq!(server.statements("/v1/logs/KZ-0001", Some(&holder), 200).await, 1);
     assert_eq!(server.statements(&history("KZ-0001"), Some(&holder), 200).await, 2);
-    // In pages of 500, and the persons.
+    // Caller and log, the events in three pages of 500, and the persons.
     assert_eq!(server.statements(&history("KZ-0002"), Some(&holder), 200).await, 5);
-    // Another's and nobody's take the same, of those who may read none, too.
+    // Foreign and missing logs take the same number of statements, also for a role that may read no logs.
     for (org, status) in [(&stranger, 404), (&world.operator().await, 403)] {
         for log in ["/v1/logs/KZ-0001", "/v1/logs/KZ-0003"] {
             for path in [log.to_owned(), format!("{log}/history"), format!("{log}/export")] {
@@ -53,9 +53,10 @@ async fn round_trips_of_each_read() {
     }
 }
 
-/// Proofs and exports of what is no log: whether it is there, the number of statements does not tell.
+/// Proofs and exports of subjects other than logs: the number of statements does not disclose whether one
+/// exists.
 #[tokio::test]
-async fn anothers_ticket_batch_and_organisation_take_the_statements_of_nobodys() {
+async fn foreign_and_missing_subjects_take_the_same_number_of_statements() {
     let world = World::new().await;
     let felled = world.felled(1).await;
     let batch: uuid::Uuid = sqlx::query_scalar("SELECT batch_id FROM seal WHERE number = $1")
@@ -80,7 +81,7 @@ async fn anothers_ticket_batch_and_organisation_take_the_statements_of_nobodys()
 }
 
 #[tokio::test]
-async fn many_askers_share_a_statement_and_each_gets_his_own_answer() {
+async fn concurrent_reads_share_a_statement_and_each_gets_its_own_answer() {
     let world = World::new().await;
     let (issuer, holder, stranger) =
         (world.forest_owner().await, world.enterprise().await, world.sawmill().await);
@@ -91,7 +92,7 @@ async fn many_askers_share_a_statement_and_each_gets_his_own_answer() {
         numbers.push(format!("KZ-{n:04}"));
     }
     let server = Wired::to(&world);
-    // Connections and statements are there.
+    // Opens connections and prepares statements.
     for org in [&holder, &inspector] {
         server.ask(&history("KZ-0000"), Some(org)).await.expect(200);
     }
@@ -102,7 +103,7 @@ async fn many_askers_share_a_statement_and_each_gets_his_own_answer() {
     });
     let before = server.wire.statements();
     let answers = server.together(asking.collect()).await;
-    // The first may have gone alone.
+    // The first query may have been sent alone.
     assert!(server.wire.statements() - before <= 2);
     for (number, pair) in numbers.iter().zip(answers.chunks(2)) {
         let (known, unknown) = (pair[0].expect(200), pair[1].expect(200));
@@ -113,7 +114,8 @@ async fn many_askers_share_a_statement_and_each_gets_his_own_answer() {
         );
     }
 
-    // One log, four readers, in one statement: all, the harvest, persons or none, and nothing.
+    // Four readers of each log share statements, with different access: holder (all), issuer (the harvest),
+    // inspector (all, with persons) and a third party (none).
     let readers = [&holder, &issuer, &inspector, &stranger];
     let asking = numbers.iter().flat_map(|number| readers.map(|org| server.ask(&history(number), Some(org))));
     let before = server.wire.statements();
@@ -123,20 +125,20 @@ async fn many_askers_share_a_statement_and_each_gets_his_own_answer() {
         let whole = of[0].expect(200);
         assert_eq!(whole["log"]["seal"]["number"], json!(numbers[n]));
         assert_eq!(whole["events"].as_array().unwrap().len(), 1 + n % 4);
-        assert_eq!(of[2].expect(200)["events"], whole["events"], "the holder recorded the person himself");
+        assert_eq!(of[2].expect(200)["events"], whole["events"], "the holder recorded the person");
         assert_eq!(of[1].expect(200)["events"].as_array().unwrap().len(), 1, "the issuer sees the harvest");
         of[3].expect(404);
     }
 }
 
 #[tokio::test]
-async fn who_gives_up_or_is_refused_spoils_nobody_elses_answer() {
+async fn a_cancelled_or_failed_read_does_not_affect_the_others() {
     let world = World::new().await;
     let (issuer, holder) = (world.forest_owner().await, world.enterprise().await);
     for n in 0..6 {
         log(&world, &issuer, &holder, &format!("KZ-{n:04}"), 2).await;
     }
-    // A row that cannot be, as a fault of ours might leave it.
+    // A corrupt row, as a bug of ours might leave it.
     sqlx::query("UPDATE log SET species = 'picea_lapidea' WHERE seal_number = 'KZ-0003'")
         .execute(&world.app.pool)
         .await
@@ -165,7 +167,7 @@ async fn an_answer_is_never_older_than_a_write_whichever_instance_took_it() {
     let world = World::new().await;
     let felled = world.felled(3).await;
     let other = router(world.instance(), &LayerSettings::default());
-    // The other instance is never idle: its readers are at work whenever a write is told of.
+    // Keeps the other instance busy, so that its readers are at work whenever a write is acknowledged.
     let flood: Vec<_> = (0..8)
         .map(|n| {
             let (router, org) = (other.clone(), felled.inspector.clone());
@@ -197,7 +199,7 @@ async fn an_answer_is_never_older_than_a_write_whichever_instance_took_it() {
 }
 
 #[tokio::test]
-async fn a_mark_holds_until_something_that_is_shown_changes() {
+async fn an_etag_holds_until_the_response_changes() {
     let world = World::new().await;
     let felled = world.felled(2).await;
     let server = Wired::to(&world);
@@ -220,10 +222,10 @@ async fn a_mark_holds_until_something_that_is_shown_changes() {
         assert_eq!(server.wire.statements() - before, 1, "the caller with the log, and no event");
         assert_eq!(same.headers["etag"], first.as_str());
         assert_eq!(same.headers["cache-control"], "private, no-cache");
-        // Another reader may be shown another answer.
+        // Another caller may get another response, so the ETag differs.
         assert_ne!(tag(path, inspector).await, first);
         known(path, inspector, &first).await.expect(200);
-        // Neither tells a stranger that it is there.
+        // A third party cannot find out with `*` that the log exists.
         known(path, &felled.carrier, "*").await.expect(404);
     }
     assert_ne!(tag(&log, &felled.enterprise).await, tag(&story, &felled.enterprise).await);
@@ -240,11 +242,11 @@ async fn a_mark_holds_until_something_that_is_shown_changes() {
     world.event(&felled.enterprise, "transferred", &felled.logs[..1], more).await.expect(201);
     changed("a transfer waits", &mut tags).await;
     world.event(&felled.sawmill, "accepted", &felled.logs[..1], json!({})).await.expect(201);
-    changed("it is another's", &mut tags).await;
+    changed("the holder changed", &mut tags).await;
     let void = json!({"reason": "destroyed"});
     world.post(&format!("/v1/seals/{}/void", felled.logs[0]), &felled.operator, void).await.expect(200);
     changed("the seal is void", &mut tags).await;
-    // As an erasure says that it happened.
+    // Changes the erasure epoch, as an erasure does.
     let mut owner = world.owner().await;
     sqlx::query("INSERT INTO server_secret (name, value) VALUES ('erasures', 'x')")
         .execute(&mut owner)
@@ -254,7 +256,7 @@ async fn a_mark_holds_until_something_that_is_shown_changes() {
 }
 
 #[tokio::test]
-async fn a_remembered_name_is_gone_with_the_erasure() {
+async fn a_cached_name_is_gone_after_the_erasure() {
     let world = World::new().await;
     let felled = world.felled(2).await;
     let server = Wired::to(&world);
@@ -264,7 +266,7 @@ async fn a_remembered_name_is_gone_with_the_erasure() {
         [&told["events"][0]["organization"], &told["log"]["holder"], &now["holder"]]
             .map(|org| org["name"].clone())
     };
-    // Known from one log, remembered for the other.
+    // Read for one log, taken from the cache for the other.
     let [before, again] = [harvester(&felled.logs[0]).await, harvester(&felled.logs[1]).await];
     assert!(before.iter().all(Value::is_string), "{before:?}");
     assert_eq!(before, again);
@@ -287,13 +289,13 @@ async fn a_remembered_name_is_gone_with_the_erasure() {
     }
 }
 
-/// Asks again and again; every answer is right or a 503.
+/// Sends a check again and again; every response is right or a 503.
 fn load(app: &App, number: &str, seen: &Arc<Semaphore>) -> tokio::task::JoinHandle<()> {
     let (router, number) = (router(app.clone(), &LayerSettings::default()), number.to_owned());
     let seen = Arc::clone(seen);
     tokio::spawn(async move {
         let (mut right, mut refused) = (0, 0);
-        // Until it has seen the failure and what comes after.
+        // Until it has got a 503 and, after the last one, 100 right responses.
         while refused == 0 || right < 100 {
             let answer = soon(ask(&router, &verify(&number), None)).await;
             match answer.status.as_u16() {
@@ -314,7 +316,7 @@ fn load(app: &App, number: &str, seen: &Arc<Semaphore>) -> tokio::task::JoinHand
 }
 
 #[tokio::test]
-async fn a_database_that_goes_and_comes_costs_503_and_no_wrong_answer() {
+async fn a_database_outage_gives_503_and_no_wrong_answer() {
     let world = World::new().await;
     let holder = world.enterprise().await;
     let (mut askers, seen) = (Vec::new(), Arc::new(Semaphore::new(0)));
@@ -324,7 +326,7 @@ async fn a_database_that_goes_and_comes_costs_503_and_no_wrong_answer() {
         askers.push(load(&server.app, &format!("KZ-{n:04}"), &seen));
     }
     server.wire.down(true);
-    // Longer away than a reader knocks, so that each of them is refused.
+    // The outage lasts longer than a reader retries, until each of the tasks has got a 503.
     let _each = soon(seen.acquire_many(16)).await.unwrap();
     server.wire.down(false);
     for asker in askers {
@@ -333,7 +335,7 @@ async fn a_database_that_goes_and_comes_costs_503_and_no_wrong_answer() {
 }
 
 #[tokio::test]
-async fn a_connection_that_breaks_is_replaced_and_nobody_notices() {
+async fn a_broken_connection_is_replaced_without_an_error() {
     let world = World::new().await;
     let holder = world.enterprise().await;
     seal(&world, &holder, "KZ-0001").await;
@@ -342,7 +344,7 @@ async fn a_connection_that_breaks_is_replaced_and_nobody_notices() {
         assert_eq!(server.ask(&verify("KZ-0001"), Some(&holder)).await.expect(200)["verdict"], "unused");
         server.wire.cut();
         assert_eq!(server.ask(&verify("KZ-0001"), Some(&holder)).await.expect(200)["verdict"], "unused");
-        // The server's end of it, as an administrator ends it.
+        // Ends the readers' backends, as an administrator would.
         let ended: i64 = sqlx::query_scalar(
             "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
              WHERE datname = current_database() AND application_name = 'ormantrace-reader'",
@@ -350,7 +352,7 @@ async fn a_connection_that_breaks_is_replaced_and_nobody_notices() {
         .fetch_one(&world.app.pool)
         .await
         .unwrap();
-        assert!(ended >= 1, "readers have connections of their own");
+        assert!(ended >= 1, "readers have their own connections");
     }
 }
 
@@ -369,5 +371,5 @@ async fn a_full_queue_turns_away_at_once() {
             refused += 1;
         }
     }
-    assert_eq!(refused, 1_200 - 1_024, "the queue holds so many, and not one more");
+    assert_eq!(refused, 1_200 - 1_024, "the queue holds 1,024 and not one more");
 }

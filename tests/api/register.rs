@@ -1,4 +1,4 @@
-//! How events get their place in the register.
+//! How events get their index in the register.
 
 use crate::world::{Org, World, bin, morning};
 use axum::http::{Method, Request};
@@ -29,7 +29,7 @@ pub async fn run(db: &mut PgConnection, sql: &str) -> u64 {
         .rows_affected()
 }
 
-/// One number.
+/// Runs a query that returns one number.
 pub async fn number(pool: &PgPool, sql: &str) -> i64 {
     sqlx::query_scalar(AssertSqlSafe(sql.to_owned()))
         .fetch_one(pool)
@@ -37,7 +37,7 @@ pub async fn number(pool: &PgPool, sql: &str) -> i64 {
         .unwrap_or_else(|e| panic!("{sql}: {e}"))
 }
 
-/// What every entry hashes to, of a table in the order of a column.
+/// Leaf hashes of all entries of a table, ordered by a column.
 async fn hashes(pool: &PgPool, table: &str, order: &str) -> Vec<Hash> {
     let sql = format!("SELECT entry FROM {table} ORDER BY {order}");
     let entries: Vec<Vec<u8>> = sqlx::query_scalar(AssertSqlSafe(sql)).fetch_all(pool).await.unwrap();
@@ -47,7 +47,8 @@ async fn hashes(pool: &PgPool, table: &str, order: &str) -> Vec<Hash> {
         .collect()
 }
 
-/// Events that have no leaf, leaves that are no event's, and whether the indices run without a gap.
+/// Number of events without their leaf, number of leaves without an event, and whether the indices have no
+/// gap.
 pub async fn faults(pool: &PgPool) -> (i64, i64, bool) {
     let without = "SELECT count(*) FROM event e LEFT JOIN leaf l USING (subject_id, seq)
                    WHERE l.index IS NULL OR sha256('\\x00' || l.entry) <> e.hash";
@@ -74,10 +75,10 @@ async fn every_event_is_queued_with_it_and_in_the_order_of_the_answer() {
 
     let rehearsed = World::harvest_of(&felled.ticket, &felled.seals[..2]);
     world.post("/v1/harvests?dry_run=true", &felled.enterprise, rehearsed).await.expect(200);
-    assert_eq!(hashes(&world.app.pool, "leaf_queue", "id").await, queued, "a rehearsal leaves nothing");
+    assert_eq!(hashes(&world.app.pool, "leaf_queue", "id").await, queued, "a dry run leaves nothing");
 }
 
-/// A world with chains of one to three events, as a server without a register left it.
+/// A world with chains of one to three events and no leaves, as a server without a register left it.
 async fn before_the_register() -> (World, i64) {
     let world = World::new().await;
     let felled = world.felled(9).await;
@@ -110,7 +111,7 @@ async fn older_events_go_into_the_register_once() {
     );
     run(&mut owner, "UPDATE register SET complete = false").await;
     backfill(&mut owner, 1_000).await.unwrap();
-    assert_eq!(faults(&world.app.pool).await, (0, 0, true), "nor does one that finds all of them there");
+    assert_eq!(faults(&world.app.pool).await, (0, 0, true), "nor does one that finds all leaves there");
 }
 
 #[tokio::test]
@@ -130,7 +131,7 @@ async fn an_event_altered_before_the_register_stops_it() {
     assert_eq!(number(&world.app.pool, "SELECT count(*) FROM register WHERE complete").await, 0);
 }
 
-/// A register's own view of one world, on a connection of the service.
+/// A sequencer that the test runs round by round, on a connection of the service.
 struct Watch {
     sequencer: Sequencer,
     db: PoolConnection<Postgres>,
@@ -145,7 +146,7 @@ impl Watch {
     async fn round(&mut self, start: Start) -> usize {
         match self.sequencer.round(&mut self.db, start).await.unwrap() {
             Round::Placed { leaves, .. } => leaves,
-            Round::Elsewhere => panic!("nobody else is here"),
+            Round::Elsewhere => panic!("no other sequencer runs"),
         }
     }
 
@@ -154,7 +155,7 @@ impl Watch {
     }
 }
 
-/// The first event of a chain of its own.
+/// The first event of a new chain.
 fn event(of: &Org) -> Draft<'static> {
     Draft {
         head: Head::fresh(SubjectKind::Log, LogId::new().0),
@@ -188,7 +189,7 @@ async fn a_round_numbers_what_is_committed_and_nothing_else() {
     let held = number(&world.app.pool, "SELECT last_value FROM leaf_queue_id_seq").await;
     let mut never = Tx::begin(&world.app.pool).await.unwrap();
     append(&mut never, morning(), vec![event(&of), event(&of)]).await.unwrap();
-    // However many rounds pass it by, none goes on without it.
+    // However many rounds run meanwhile, the floor does not pass the uncommitted rows.
     for _ in 0..6 {
         let mut quick = Tx::begin(&world.app.pool).await.unwrap();
         append(&mut quick, morning(), vec![event(&of), event(&of), event(&of)]).await.unwrap();
@@ -203,13 +204,13 @@ async fn a_round_numbers_what_is_committed_and_nothing_else() {
 }
 
 #[tokio::test]
-async fn what_the_floor_has_passed_a_round_from_zero_finds() {
+async fn a_round_from_zero_finds_rows_below_the_floor() {
     let world = World::new().await;
     let of = world.enterprise().await;
     let mut watch = Watch::over(&world).await;
     let first = watch.round(Start::Zero).await;
     let mut rounds = 0;
-    // Other tests' transactions hold it up as long as they last.
+    // The floor waits for open transactions, also for those of other tests.
     while number(&world.app.pool, "SELECT floor FROM register").await <= i64::try_from(first).unwrap() + 1 {
         let mut tx = Tx::begin(&world.app.pool).await.unwrap();
         append(&mut tx, morning(), vec![event(&of), event(&of)]).await.unwrap();
@@ -222,7 +223,7 @@ async fn what_the_floor_has_passed_a_round_from_zero_finds() {
     let mut tx = Tx::begin(&world.app.pool).await.unwrap();
     append(&mut tx, morning(), vec![event(&of)]).await.unwrap();
     tx.commit().await.unwrap();
-    // As if its id had been taken before all others.
+    // Gives the row the lowest id, as if it had been taken before all others.
     let mut owner = world.owner().await;
     let moved = "WITH late AS (DELETE FROM leaf_queue RETURNING entry, subject_id, seq)
                  INSERT INTO leaf_queue (id, entry, subject_id, seq) OVERRIDING SYSTEM VALUE SELECT 0, entry, subject_id, seq FROM late";
@@ -319,18 +320,18 @@ async fn a_sequencer_outlives_its_connection_and_waits_while_another_works() {
     assert_eq!(faults(&world.app.pool).await, (0, 0, true));
 }
 
-/// Waits for a condition, not for a time.
+/// Waits for a condition instead of a fixed time.
 async fn until(mut condition: impl AsyncFnMut() -> bool) {
     let wait = async {
         while !condition().await {
             tokio::task::yield_now().await;
         }
     };
-    tokio::time::timeout(std::time::Duration::from_mins(1), wait).await.expect("it never comes to that");
+    tokio::time::timeout(std::time::Duration::from_mins(1), wait).await.expect("condition not reached");
 }
 
 #[tokio::test]
-async fn a_register_too_far_behind_takes_no_more_evidence_and_says_so() {
+async fn writes_are_refused_while_the_register_is_too_far_behind() {
     let world = World::new().await;
     let felled = world.felled(2).await;
     let mut watch = Watch::over(&world).await;
@@ -355,7 +356,7 @@ async fn a_register_too_far_behind_takes_no_more_evidence_and_says_so() {
     };
     let first = keyed("before-it-fell-behind", &felled.logs[..1]).await;
     first.expect(201);
-    // A sequencer hangs with the lock, and its queue grows old.
+    // A sequencer hangs while it holds the lock, and the queued leaves grow older than the limit.
     let mut owner = world.owner().await;
     run(&mut owner, "UPDATE leaf_queue SET queued_at = queued_at - interval '31 seconds'").await;
     let mut other = owner.begin().await.unwrap();
@@ -373,7 +374,7 @@ async fn a_register_too_far_behind_takes_no_more_evidence_and_says_so() {
     let revoked = world.call(Method::DELETE, &path, Some(&felled.carrier.token), Value::Null).await;
     assert_eq!(revoked.status, 204, "a stolen key cannot wait");
     let again = keyed("before-it-fell-behind", &felled.logs[..1]).await;
-    assert_eq!((again.status.as_u16(), &again.bytes), (201, &first.bytes), "what is done is told again");
+    assert_eq!((again.status.as_u16(), &again.bytes), (201, &first.bytes), "a stored response is replayed");
     let ready = world.get("/readyz", &felled.inspector).await.expect(200);
     assert!(ready["register"]["lag_seconds"].as_f64() > Some(30.0), "{ready}");
 
@@ -385,7 +386,7 @@ async fn a_register_too_far_behind_takes_no_more_evidence_and_says_so() {
 }
 
 #[tokio::test]
-async fn nobody_changes_removes_or_truncates_leaves() {
+async fn leaves_cannot_be_changed_removed_or_truncated() {
     let world = World::new().await;
     let felled = world.felled(1).await;
     Watch::over(&world).await.tick().await;
@@ -402,12 +403,12 @@ async fn nobody_changes_removes_or_truncates_leaves() {
     assert_eq!(felled.logs.len(), 1);
 }
 
-/// The key whose receipts a world gives.
+/// The key that signs the receipts of a world.
 fn keys(world: &World) -> [VerifierKey; 1] {
     [world.app.queue.receipt_key().verifier().clone()]
 }
 
-/// Hashes of the events that an answer says it made.
+/// Hashes of the events that a response lists as new.
 fn made(answer: &Value) -> Vec<Hash> {
     let hash = |text: &Value| Hash::from_hex(text.as_str().unwrap()).unwrap();
     if let Some(leaves) = answer["receipt"]["leaves"].as_array() {
@@ -473,7 +474,7 @@ async fn every_write_that_adds_evidence_is_answered_with_its_receipt() {
         let promise =
             Promise::open(note, &keys(&world), &leaves).unwrap_or_else(|error| panic!("{error}: {answer}"));
         assert_eq!(promise.received_at, world.clock.now());
-        // The hashes are given once: by the answer, or by the receipt.
+        // The hashes are given once: in the answer or in the receipt.
         assert_eq!(
             answer["receipt"].get("leaves").is_none(),
             answer.get("logs").or(answer.get("events")).is_some()
@@ -486,7 +487,7 @@ async fn every_write_that_adds_evidence_is_answered_with_its_receipt() {
 
     let rehearsed = World::harvest_of(&id, &[seal(7)]);
     let rehearsed = world.post("/v1/harvests?dry_run=true", &holder, rehearsed).await;
-    assert!(rehearsed.json().get("receipt").is_none(), "what was only rehearsed is no evidence");
+    assert!(rehearsed.json().get("receipt").is_none(), "a dry run makes no evidence");
 }
 
 #[tokio::test]
@@ -510,7 +511,7 @@ async fn a_repeated_answer_repeats_its_receipt() {
     world.clock.set(morning() + chrono::TimeDelta::hours(3));
     assert_eq!(send(Some("stored-2026-10-05")).await.bytes, first.bytes, "byte for byte");
     let known = send(None).await.expect(200);
-    assert_eq!(known["receipt"], answer["receipt"], "found by the posting's own name, the same again");
+    assert_eq!(known["receipt"], answer["receipt"], "the same receipt, found by the operation id");
 }
 
 /// Threat: record dropped before sequencing.
@@ -525,7 +526,7 @@ async fn record_dropped_before_sequencing() {
         .await
         .expect(201);
     let leaves = made(&answer);
-    // The operator's own administrator removes one of the three, and every trace of it.
+    // An administrator of the operator removes one of the three events and every trace of it.
     let mut owner = world.owner().await;
     run(&mut owner, "ALTER TABLE event DISABLE TRIGGER USER").await;
     let (hash, subject) = (leaves[1], answer["events"][1]["log"].as_str().unwrap());

@@ -1,5 +1,5 @@
-//! Another seal in the place of a log's own: on its log, on the old seal's batch, for a buyer; and what a seal
-//! tells of its holder.
+//! Replacement of a log's seal: its effect on the log, on the old seal's batch and on a buyer's check; and
+//! what a seal discloses about its holder.
 
 use crate::world::{Felled, World};
 use ormantrace::evidence::chain::Hash;
@@ -32,18 +32,18 @@ async fn a_replaced_seal_is_void_by_an_event_of_its_batch() {
     assert_eq!((&seal["status"], &seal["void_reason"]), (&json!("void"), &json!("replaced")));
     assert_eq!(history(&world, &felled, &felled.seals[0]).await.len(), 1, "the new one is in force");
 
-    // What is void already is not voided again, and keeps its reason.
+    // A seal that is void already is not voided again and keeps its reason.
     world.post(&format!("/v1/seals/{}/void", logs[1]), by, json!({"reason": "stolen"})).await.expect(200);
     world.event(by, "seal_replaced", &logs[1..], new_seal(&felled, 1)).await.expect(201);
     let told = history(&world, &felled, &logs[1]).await;
     let reasons: Vec<_> = told[1..].iter().map(|event| &event["details"]["reason"]).collect();
     assert_eq!(reasons, ["stolen"]);
-    // And the one that came on can be replaced in its turn.
+    // The new seal can be replaced in turn.
     world.event(by, "seal_replaced", &logs[..1], new_seal(&felled, 2)).await.expect(201);
     assert_eq!(history(&world, &felled, &felled.seals[0]).await[1]["details"]["reason"], "replaced");
     assert_eq!(world.unsound().await, [""; 0]);
 
-    // Without the batch's word the log's own would not do.
+    // Without the batch's event `fsck` reports an error, although the log has its own event.
     let mut owner = world.owner().await;
     for table in ["event", "seal_move"] {
         let sql = format!("ALTER TABLE {table} DISABLE TRIGGER USER");
@@ -74,13 +74,13 @@ async fn the_receipt_of_a_replacement_covers_both_of_its_events() {
     assert_eq!(json!(told), json!([answer["events"][0]["hash"], of_batch]));
     let key = world.app.queue.receipt_key().verifier().clone();
     Promise::open(answer["receipt"]["note"].as_str().unwrap(), &[key], &leaves).unwrap();
-    // The same posting again: its events of logs, and the same receipt.
+    // The same request again returns the events of its logs and the same receipt.
     let again = world.event(&felled.enterprise, "seal_replaced", &felled.logs, body).await.expect(200);
     assert_eq!((&again["events"], &again["receipt"]), (&answer["events"], &answer["receipt"]));
 }
 
 #[tokio::test]
-async fn a_buyer_is_told_that_the_old_seal_is_void() {
+async fn a_check_of_the_old_seal_reports_it_void() {
     let world = World::new().await;
     let felled = world.felled(1).await;
     let old = world.get(&format!("/v1/seals/{}", felled.logs[0]), &felled.enterprise).await.expect(200);
@@ -100,7 +100,7 @@ async fn a_buyer_is_told_that_the_old_seal_is_void() {
 }
 
 #[tokio::test]
-async fn of_eight_replacements_by_one_seal_one_is_made_and_the_others_hear_why_not() {
+async fn of_eight_replacements_by_one_seal_one_succeeds_and_the_others_are_refused() {
     let world = World::new().await;
     let felled = world.felled(1).await;
     let posts =
@@ -119,7 +119,7 @@ async fn of_eight_replacements_by_one_seal_one_is_made_and_the_others_hear_why_n
 async fn replacements_by_different_seals_follow_on_each_other() {
     let world = World::new().await;
     let felled = world.felled(1).await;
-    // Each that comes too late is tried again; a posting has four tries.
+    // A replacement that conflicts with another is retried; a write request has four tries.
     let posts =
         (0..4).map(|n| world.event(&felled.enterprise, "seal_replaced", &felled.logs, new_seal(&felled, n)));
     for answer in futures_util::future::join_all(posts).await {
@@ -149,7 +149,7 @@ async fn a_log_lost_with_a_void_seal_comes_back_by_reversing_its_loss() {
 }
 
 #[tokio::test]
-async fn a_sole_traders_name_and_number_are_his_own_the_operators_and_inspectors() {
+async fn a_sole_traders_name_and_number_are_hidden_from_a_later_holder() {
     let world = World::new().await;
     let felled = world.felled(1).await;
     let (seller, buyer, logs) = (&felled.enterprise, &felled.sawmill, &felled.logs);

@@ -1,4 +1,4 @@
-//! Seals: registered, made, handed on, voided, read.
+//! Seals: registered, made, transferred, voided, read.
 
 use crate::support::chain::{Revealed, Shown, faults};
 use crate::world::{Answer, Org, World};
@@ -53,7 +53,7 @@ fn pairs(expected: &[(&str, &str)]) -> Vec<(String, String)> {
 }
 
 #[tokio::test]
-async fn registers_a_batch_and_tells_all_that_is_wrong_with_another() {
+async fn a_batch_is_registered_and_all_errors_of_another_are_reported() {
     let world = World::new().await;
     let (operator, enterprise) = (world.operator().await, world.enterprise().await);
     let batch = registered(&world, &operator, &enterprise, 1..4).await;
@@ -96,7 +96,7 @@ async fn registers_a_batch_and_tells_all_that_is_wrong_with_another() {
             ("/seals/3/marking_code", "forged-marking-code"),
         ])
     );
-    // All or nothing: the fresh ones of the refused batches are not there.
+    // All or nothing: the valid seals of the refused batches are not registered.
     for number in ["SE-00010", "SE-00011", "SE-00020", "SE-00021"] {
         world.get(&format!("/v1/seals/{number}"), &operator).await.expect(404);
     }
@@ -181,7 +181,7 @@ async fn made_seals_are_signed_numbered_in_a_run_and_handed_out_to_those_concern
     let world = World::new().await;
     let (operator, enterprise, sawmill, inspector) =
         (world.operator().await, world.enterprise().await, world.sawmill().await, world.inspector().await);
-    // A number of the run to come exists already: the run begins behind it.
+    // A number of the next run exists already: the run begins after it.
     let taken =
         json!({"holder_bin": sawmill.bin, "seals": [{"number": "KZ000000005", "marking_code": code("T5")}]});
     world.post("/v1/seals", &operator, taken).await.expect(201);
@@ -245,7 +245,7 @@ async fn two_orders_at_once_get_runs_apart() {
 }
 
 #[tokio::test]
-async fn a_stranger_sees_nothing() {
+async fn a_third_party_sees_nothing() {
     let world = World::new().await;
     let (operator, enterprise, sawmill, carrier, inspector) = (
         world.operator().await,
@@ -309,7 +309,7 @@ async fn lists_page_by_number_whatever_the_status() {
 }
 
 #[tokio::test]
-async fn a_transfer_moves_all_or_tells_why_not() {
+async fn a_transfer_moves_all_seals_or_is_refused() {
     let world = World::new().await;
     let (operator, enterprise, sawmill, carrier) =
         (world.operator().await, world.enterprise().await, world.sawmill().await, world.carrier().await);
@@ -358,7 +358,7 @@ async fn a_transfer_moves_all_or_tells_why_not() {
     assert_eq!(types, ["seals_registered", "seals_transferred"]);
     let numbers = "SE-00005\nSE-00006\nSE-00007\nSE-00008\nSE-00009\nSE-00010\n";
     assert_eq!(history["events"][1]["details"]["digest"], hex::encode(Sha256::digest(numbers)));
-    // The operator moves anybody's.
+    // The operator may transfer seals of any holder.
     let body = json!({"numbers": ["SE-00010", "SE-00021"], "to_bin": enterprise.bin});
     world.post("/v1/seals/transfer", &operator, body).await.expect(200);
 }
@@ -380,7 +380,7 @@ async fn an_operation_id_names_a_posting_for_ever() {
     assert_eq!(entries(&answer), pairs(&[("/operation_id", "operation-id-used")]));
     let void = json!({"reason": "lost", "operation_id": id});
     world.post("/v1/seals/SE-00003/void", &enterprise, void.clone()).await.expect(409);
-    // Another organisation's equal id is its own.
+    // An equal id of another organisation is independent.
     let voided = world.post("/v1/seals/SE-00002/void", &sawmill, void.clone()).await.expect(200);
     assert_eq!(world.post("/v1/seals/SE-00002/void", &sawmill, void).await.expect(200), voided);
     let answer = world.post("/v1/seals/SE-00002/void", &sawmill, json!({"reason": "lost"})).await;
@@ -413,7 +413,7 @@ async fn of_64_at_once_one_wins_and_the_chain_holds() {
     let answers = futures_util::future::join_all(moves).await;
     assert!(answers.iter().all(|answer| matches!(answer.status.as_u16(), 200 | 409)));
 
-    // The whole chain of the batch, put together from the histories of its seals.
+    // The complete chain of the batch, assembled from the histories of its seals.
     let mut events: Vec<Value> = Vec::new();
     for number in ["SE-00001", "SE-00002", "SE-00004"] {
         let history = world.get(&format!("/v1/seals/{number}/history"), &operator).await.expect(200);
@@ -480,7 +480,7 @@ async fn on_a_log(world: &World, number: &str, holder: &Org, status: &str) -> Lo
         ormantrace::timber::seal::stock::lock_for_use(&mut tx, std::slice::from_ref(&number)).await.unwrap();
     assert!(rows[0].is_some());
     ormantrace::timber::seal::stock::apply(&mut tx, &[(number.clone(), id)], 1).await.unwrap();
-    // Applied once, ever.
+    // A seal is applied only once.
     tx.commit().await.unwrap();
     let mut tx = Tx::begin(&world.app.pool).await.unwrap();
     assert!(ormantrace::timber::seal::stock::apply(&mut tx, &[(number, id)], 1).await.is_err());
@@ -488,7 +488,7 @@ async fn on_a_log(world: &World, number: &str, holder: &Org, status: &str) -> Lo
 }
 
 #[tokio::test]
-async fn voiding_an_applied_seal_is_told_to_its_log() {
+async fn voiding_an_applied_seal_adds_an_event_to_its_log() {
     let world = World::new().await;
     let (operator, enterprise, sawmill) =
         (world.operator().await, world.enterprise().await, world.sawmill().await);
@@ -499,7 +499,7 @@ async fn voiding_an_applied_seal_is_told_to_its_log() {
     let body = json!({"numbers": ["SE-00001"], "to_bin": sawmill.bin});
     let answer = world.post("/v1/seals/transfer", &enterprise, body).await;
     assert_eq!(answer.codes(), ["seal-applied"]);
-    // Sold on: the log is the sawmill's, the seal was the enterprise's.
+    // The log was sold: the sawmill holds it, the enterprise held the seal before.
     let void = json!({"reason": "destroyed", "note": "Қабығымен бірге сыпырылды 🌲"});
     let answer = world.post("/v1/seals/SE-00001/void", &enterprise, void.clone()).await;
     assert_eq!((answer.status.as_u16(), answer.codes()), (409, vec!["not-the-holder".to_owned()]));
@@ -516,7 +516,7 @@ async fn voiding_an_applied_seal_is_told_to_its_log() {
             .await
             .unwrap();
     assert_eq!(row, (true, 2, "seal_voided".to_owned()));
-    // The refused ones left no trace.
+    // The refused requests changed nothing.
     let left: (String, i64) = sqlx::query_as(
         "SELECT status, (SELECT count(*) FROM seal_move WHERE number = 'SE-00002') FROM seal WHERE number = 'SE-00002'",
     )
@@ -539,7 +539,7 @@ async fn the_longest_note_fits_its_events() {
 }
 
 #[tokio::test]
-async fn keys_of_old_codes_are_kept() {
+async fn codes_signed_with_old_keys_still_verify() {
     let world = World::new().await;
     world.operator().await;
     let old = SigningKey::from_seed(&[9; 32]);

@@ -1,5 +1,5 @@
-//! Threats of the design, each by its name: what an attacker tries, and what he gets. `tests/threats` lists
-//! them all, with those that are shown elsewhere.
+//! Threats of the design, one test each, named after the threat: what an attacker tries, and the result.
+//! `tests/threats.rs` lists all threats, also those tested elsewhere.
 
 use crate::timber::encoded;
 use crate::world::{Answer, Org, World};
@@ -25,7 +25,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tower::ServiceExt;
 
-/// A request to one of several servers over one database.
+/// Sends a request to one of several servers over one database.
 async fn at(server: &Router, method: Method, path: &str, token: Option<&str>, body: Value) -> Answer {
     let mut request = Request::builder().method(method).uri(path).header("content-type", "application/json");
     if let Some(token) = token {
@@ -66,7 +66,7 @@ async fn cloned_seal() {
     onto.expect(409);
     assert_eq!(onto.codes(), ["seal-applied"]);
 
-    // A copied code registered once more, under a number of its own or its old one.
+    // A copied code registered once more, under a new number or its old one.
     for (number, refusal) in [("SE-77777", "marking-code-registered"), (original, "seal-number-registered")] {
         let seals = json!([{"number": number, "marking_code": code}]);
         let copied = world.post("/v1/seals", operator, json!({"holder_bin": by.bin, "seals": seals})).await;
@@ -74,15 +74,15 @@ async fn cloned_seal() {
         assert!(copied.codes().contains(&refusal.to_owned()), "{:?}", copied.codes());
     }
 
-    // An imitation with the code's identification and a signature by who has not the key.
-    let genuine = MarkingCode::parse_strict(&code).expect("of the server's making");
+    // An imitation: the code's identification, signed with another key.
+    let genuine = MarkingCode::parse_strict(&code).expect("a code of the server");
     let forged = SigningKey::from_seed(&[8; 32]).sign(&genuine.identification());
     let told = verdict(&world, forged.as_str()).await;
     assert_eq!((&told["verdict"], &told["reason"]["code"]), (&json!("unknown"), &json!("forged")));
-    assert_eq!(told["log"], Value::Null, "nothing is lent to a forgery");
+    assert_eq!(told["log"], Value::Null, "a forgery shows no log");
 
-    // A faithful copy reads as the log that it was taken from: species and measures, to be compared with the
-    // wood in hand; and once that log is sawn, as closed.
+    // A faithful copy shows the log that it was taken from: species and measures, to be compared with the
+    // wood in hand. Once that log is sawn, the verdict is `closed`.
     let told = verdict(&world, &code).await;
     assert_eq!(told["verdict"], "valid");
     assert_eq!(
@@ -99,7 +99,8 @@ async fn seal_replayed_after_removal() {
     let world = World::new().await;
     let felled = world.felled(3).await;
     let by = &felled.enterprise;
-    // Taken off three logs: replaced, voided while it hung, and left over from a sawn one.
+    // Seals removed from three logs: one replaced, one voided while on its log, one left over from a sawn
+    // log.
     let more = json!({"new_seal_number": felled.seals[0], "reason": "пломба зақымдалды"});
     world.event(by, "seal_replaced", &felled.logs[..1], more).await.expect(201);
     let void = format!("/v1/seals/{}/void", felled.logs[1]);
@@ -121,7 +122,7 @@ async fn seal_replayed_after_removal() {
         let told = verdict(&world, removed).await;
         assert_eq!((&told["verdict"], &told["reason"]["code"]), (&json!(shown), &json!(why)));
     }
-    // It is not handed on as if it were unused either.
+    // Nor can a removed seal be transferred as if it were unused.
     let (first, to) = (&felled.logs[0], &felled.sawmill.bin);
     let handed = world.post("/v1/seals/transfer", by, json!({"first": first, "last": first, "to_bin": to}));
     handed.await.expect(409);
@@ -148,14 +149,14 @@ async fn stolen_or_revoked_key() {
     for (revoked_at, used_at) in [(&here, &there), (&there, &here)] {
         let (id, stolen) = world.key(victim.id).await;
         let stolen = stolen.expose();
-        // While it is good, both servers know it, and one has given it an answer to keep.
+        // While the key is valid, both servers know it, and a response is stored under its idempotency key.
         for server in [revoked_at, used_at] {
             at(server, Method::GET, &history, Some(stolen), Value::Null).await.expect(200);
             answer(server, keyed(stolen)).await.expect(201);
         }
         let revoke = format!("/v1/keys/{id}");
         at(revoked_at, Method::DELETE, &revoke, Some(&victim.token), Value::Null).await.expect(204);
-        // The very next request, and whatever is tried after it.
+        // The next request and all later ones are refused.
         at(used_at, Method::GET, &history, Some(stolen), Value::Null).await.expect(401);
         at(used_at, Method::GET, &check, Some(stolen), Value::Null).await.expect(401);
         answer(used_at, keyed(stolen)).await.expect(401);
@@ -167,7 +168,7 @@ async fn stolen_or_revoked_key() {
         at(used_at, Method::POST, &keys, Some(stolen), json!({"label": "thief's own"})).await.expect(401);
         at(revoked_at, Method::GET, &history, Some(stolen), Value::Null).await.expect(401);
     }
-    // Nothing of it was recorded, and the owner's other key is as good as before.
+    // No refused request was recorded, and the owner's other key still works.
     let seen = at(&there, Method::GET, &history, Some(&victim.token), Value::Null).await.expect(200);
     assert_eq!(seen["events"].as_array().map(Vec::len), Some(1));
     let path = format!("/v1/logs/{}/history", felled.logs[1]);
@@ -190,29 +191,29 @@ async fn back_dating() {
         let findings = answer["findings"].as_array().expect("findings").iter();
         findings.filter_map(|finding| finding["rule"].as_str().map(str::to_owned)).collect()
     };
-    // Within three days it is work in the forest; beyond, it is asked about.
+    // Up to three days back is normal for work in the forest; beyond that there is a finding.
     let prompt = world.post("/v1/harvests", by, harvest(0, &claimed(71))).await.expect(201);
     assert!(!rules(&prompt).contains(&"L23".to_owned()), "{prompt}");
     let late = world.post("/v1/harvests", by, harvest(1, &claimed(80))).await.expect(201);
     assert!(rules(&late).contains(&"L23".to_owned()), "{late}");
-    // What was claimed stands beside what the server's clock said, in the answer and in what was hashed.
+    // The claimed time is shown next to that of the server's clock, in the response and in the hashed entry.
     let path = format!("/v1/logs/{}/history", felled.seals[1]);
     let event = world.get(&path, by).await.expect(200)["events"][0].clone();
     assert_eq!(event["received_at"], utc_text(world.clock.now()));
     let instant =
         |text: &Value| chrono::DateTime::parse_from_rfc3339(text.as_str().expect("a time")).unwrap();
     assert_eq!(instant(&event["occurred_at"]), instant(&json!(claimed(80))));
-    // Nobody says when the server received it.
+    // A client cannot set the time of receipt.
     let mut told = harvest(2, &claimed(1));
     told["logs"][0]["received_at"] = json!(claimed(80));
     let told = world.post("/v1/harvests", by, told).await;
     told.expect(422);
     assert_eq!(told.codes(), ["unknown-field"]);
-    // Before the ticket allowed it, it was not felled under the ticket.
+    // A felling time before the ticket's first day is refused.
     let early = world.post("/v1/harvests", by, harvest(2, "2026-08-31T09:00:00+05:00")).await;
     early.expect(422);
     assert_eq!(early.codes(), ["outside-felling-dates"]);
-    // Ahead of the server's clock: five minutes are a clock's fault, more is not.
+    // Ahead of the server's clock: up to five minutes are accepted as clock error, more are refused.
     let ahead = |seconds: i64| utc_text(world.clock.now() + TimeDelta::seconds(seconds));
     let refused = world.post("/v1/harvests", by, harvest(2, &ahead(301))).await;
     refused.expect(422);
@@ -222,7 +223,8 @@ async fn back_dating() {
     let refused = world.event(by, "stored", &felled.logs, stored(ahead(301))).await;
     refused.expect(422);
     assert_eq!(refused.codes(), ["in-the-future"]);
-    // A custody event slipped in behind a later one is kept, asked about, and changes nothing present.
+    // A custody event dated before a later one is accepted with a finding, and the present state does not
+    // change.
     world.event(by, "loaded", &felled.logs, json!({})).await.expect(201);
     let slipped = json!({
         "occurred_at": "2026-10-05T09:40:00+05:00",
@@ -234,7 +236,7 @@ async fn back_dating() {
     assert_eq!(log["status"], "loaded");
 }
 
-/// What a spreadsheet takes for a formula at the beginning of a cell (OWASP).
+/// Whether a spreadsheet takes the cell for a formula because of its first character (OWASP).
 fn is_formula(cell: &str) -> bool {
     cell.starts_with(['=', '+', '-', '@', '\t', '\r'])
 }
@@ -262,14 +264,14 @@ async fn csv_formula_injection() {
     let code = |serial: &str| {
         signer.sign(&Identification::new(Gtin::DEMONSTRATION, serial).expect("a serial")).as_str().to_owned()
     };
-    // A number that a spreadsheet would run is no seal's number, however it comes.
+    // A number that a spreadsheet would run as a formula is refused as a seal number.
     for number in ["=1+1", "-0000417", "+0000417", "@SUM(A1)", "\t=0000417", "\r-0000417", "KZ=1", "–0000417"]
     {
         let seals = json!([{"number": number, "marking_code": code("H1")}]);
         let refused = world.post("/v1/seals", &operator, json!({"holder_bin": holder.bin, "seals": seals}));
         refused.await.expect(422);
     }
-    // Codes with all that GS1 allows in a serial, signs of formulas first.
+    // Serials with all the characters that GS1 allows, beginning with those of formulas.
     let serials = ["=1+1", "+7A", "-2", "@", "\"=1+1", ",=1+1", "A,-2", "A\",\"=1", "%&'()*/:;<>?_!"];
     let seals: Vec<Value> = (1..)
         .zip(serials.iter().filter(|serial| !serial.contains('@')))
@@ -288,7 +290,7 @@ async fn csv_formula_injection() {
         assert_eq!(table.status, 200);
         assert_eq!(no_formula(&table.bytes, b','), 2 * (seals.len() + 1));
     }
-    // The table to fill in.
+    // The CSV template of a harvest.
     for (lang, separator) in [("kk", b';'), ("ru", b';'), ("en", b',')] {
         let table = world.get(&format!("/v1/harvests/template.csv?lang={lang}"), &holder).await;
         assert_eq!(table.status, 200);
@@ -296,7 +298,7 @@ async fn csv_formula_injection() {
     }
 }
 
-/// One asker of the flood: as many checks as asked for, and on while `writing` goes on.
+/// One client of the flood: checks all of `codes`, and goes on in a loop while `writing` is set.
 async fn asker(server: Router, from: SocketAddr, codes: Vec<String>, writing: Arc<AtomicBool>) -> Vec<u16> {
     let mut statuses = Vec::new();
     for code in codes.iter().cycle() {
@@ -310,7 +312,7 @@ async fn asker(server: Router, from: SocketAddr, codes: Vec<String>, writing: Ar
     statuses
 }
 
-/// One writer: a log stored again and again.
+/// One writer: records `stored` for a log `appends` times.
 async fn writer(server: Router, by: Org, log: String, at: String, appends: usize) -> Vec<u16> {
     let mut statuses = Vec::new();
     for _ in 0..appends {
@@ -328,12 +330,12 @@ async fn flood_of_the_public_check() {
     const ASKERS: usize = 80;
     let world = World::new().await;
     let felled = world.felled(WRITERS).await;
-    // No patience: who finds no place is turned away at once, whatever the machine's speed.
+    // No waiting: a request beyond the limit is refused at once, whatever the machine's speed.
     let places = Places { public: 8, wait: Duration::ZERO, ..Places::default() };
     let server = router(world.app.clone(), &LayerSettings { places, ..LayerSettings::default() });
     let writing = Arc::new(AtomicBool::new(true));
-    // Ten checks for every append, of seals that are there and of some that are not; half of the askers share
-    // an address.
+    // Ten checks for every append, of existing seals and of some missing ones; half of the clients share an
+    // address.
     let codes: Vec<String> = (0..10 * WRITERS * APPENDS / ASKERS)
         .map(|n| felled.logs.get(n % 10).cloned().unwrap_or_else(|| format!("KZ-9{n:05}")))
         .collect();
@@ -360,9 +362,10 @@ async fn flood_of_the_public_check() {
         *counted.entry(status).or_insert(0_usize) += 1;
     }
     assert!(counted.values().sum::<usize>() >= 10 * appended.len(), "{counted:?}");
-    // Some are answered, who asks too much is told so, and who finds no place too; nothing else.
+    // Some checks succeed, some exceed the rate (429), some exceed the concurrency limit (503); nothing else
+    // occurs.
     assert_eq!(counted.keys().copied().collect::<Vec<_>>(), [200, 429, 503], "{counted:?}");
-    // And each append is there once.
+    // Each append is there once.
     for log in &felled.logs {
         let path = format!("/v1/logs/{log}/history");
         let seen = world.get(&path, &felled.enterprise).await.expect(200);

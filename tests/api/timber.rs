@@ -39,7 +39,7 @@ pub async fn seal(world: &World, holder: &Org, number: &str) -> MarkingCode {
     code
 }
 
-/// A log of `holder` with so many events: harvested, then stored again and again.
+/// A log of `holder` with so many events: one `harvested`, then `stored` for the rest.
 pub async fn log(world: &World, issuer: &Org, holder: &Org, number: &str, events: u32) -> Timber {
     let code = seal(world, holder, number).await;
     let (id, ticket, line, now) = (LogId::new(), TicketId::new(), LineId::new(), world.clock.now());
@@ -140,7 +140,7 @@ pub async fn log(world: &World, issuer: &Org, holder: &Org, number: &str, events
     Timber { id, seal: number.into(), code }
 }
 
-/// Changes a log's row past the API: `set` is a piece of SQL with `$2` for the organisation.
+/// Changes a log's row past the API: `set` is a piece of SQL, with `$2` for the organisation.
 pub async fn set(world: &World, timber: &Timber, set: &str, org: &Org) {
     sqlx::query(sqlx::AssertSqlSafe(format!("UPDATE log SET {set} WHERE id = $1 AND $2::uuid IS NOT NULL")))
         .bind(timber.id)
@@ -150,7 +150,7 @@ pub async fn set(world: &World, timber: &Timber, set: &str, org: &Org) {
         .unwrap();
 }
 
-/// Percent-encodes everything that is no letter or digit.
+/// Percent-encodes every byte but ASCII letters and digits.
 pub fn encoded(code: &str) -> String {
     code.bytes()
         .map(|b| if b.is_ascii_alphanumeric() { char::from(b).to_string() } else { format!("%{b:02X}") })

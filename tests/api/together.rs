@@ -1,4 +1,5 @@
-//! Custody events that come at the same time share a transaction, and none of them notices.
+//! Group commit: custody events that arrive at the same time share a transaction, with the same results as
+//! alone.
 
 use crate::wired::{Asking, Wired, poll, post, soon};
 use crate::world::{Answer, Felled, Org, World};
@@ -10,7 +11,7 @@ use sqlx::{AssertSqlSafe, Connection};
 
 const PATH: &str = "/v1/custody-events";
 
-/// What is posted of logs at the world's time; `more` is laid over it.
+/// The body of a custody event at the world's time; members of `more` override its own.
 fn event(world: &World, what: &str, logs: &[String], more: Value) -> Value {
     let at = ormantrace::base::units::utc_text(world.clock.now());
     let mut body = json!({"type": what, "logs": logs, "occurred_at": at});
@@ -27,7 +28,7 @@ impl Wired {
         post(&self.router, PATH, org, None, body)
     }
 
-    /// A server whose writer has prepared its statements.
+    /// A server with a writer that has prepared its statements.
     async fn warm(world: &World, felled: &Felled) -> Self {
         let server = Self::to(world);
         let warming = event(world, "stored", &felled.logs[felled.logs.len() - 1..], json!({}));
@@ -36,7 +37,8 @@ impl Wired {
     }
 }
 
-/// Waits until a connection of a writer to this database, or none, is as `condition` says.
+/// Waits until a writer's connection to this database meets `condition` (`is`), or until none does (not
+/// `is`).
 async fn until_a_writer(world: &World, is: bool, condition: &str) {
     let mut watching = world.owner().await;
     let asked = format!(
@@ -53,7 +55,7 @@ async fn until_a_writer(world: &World, is: bool, condition: &str) {
     }
 }
 
-/// How many events a log has, its chain having been looked at link by link.
+/// Number of events of a log; checks each link of its chain.
 async fn events(world: &World, felled: &Felled, log: &str) -> usize {
     let told = world.get(&format!("/v1/logs/{log}/history"), &felled.inspector).await.expect(200);
     let events = told["events"].as_array().unwrap();
@@ -75,7 +77,7 @@ fn codes(answer: &Answer) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn postings_that_come_together_take_the_statements_of_one() {
+async fn concurrent_writes_take_the_statements_of_one() {
     let world = World::new().await;
     let felled = world.felled(12).await;
     let server = Wired::warm(&world, &felled).await;
@@ -83,14 +85,14 @@ async fn postings_that_come_together_take_the_statements_of_one() {
 
     let before = server.wire.statements();
     server.event(&felled.enterprise, &stored(11)).await.expect(201);
-    assert_eq!(server.wire.statements() - before, 5, "the caller; BEGIN, look, store, COMMIT");
+    assert_eq!(server.wire.statements() - before, 5, "the caller; BEGIN, check, insert, COMMIT");
 
     let before = server.wire.statements();
     let answers =
         server.together((0..11).map(|n| server.event(&felled.enterprise, &stored(n))).collect()).await;
-    // Two connections, and the first of a queue may go without company.
+    // There are two queues, callers and writes; the first request of each may be sent alone.
     let took = server.wire.statements() - before;
-    assert!(took <= 2 + 2 * 4, "eleven postings took {took} statements");
+    assert!(took <= 2 + 2 * 4, "eleven writes took {took} statements");
     for (answer, log) in answers.iter().zip(&felled.logs) {
         let told = answer.expect(201);
         assert_eq!(told["events"].as_array().unwrap().len(), 1);
@@ -109,7 +111,7 @@ async fn postings_that_come_together_take_the_statements_of_one() {
 }
 
 #[tokio::test]
-async fn each_posting_of_a_company_gets_the_answer_it_would_have_got_alone() {
+async fn each_write_of_a_batch_gets_the_answer_it_would_get_alone() {
     let world = World::new().await;
     let felled = world.felled(12).await;
     let (holder, stranger) = (&felled.enterprise, &felled.sawmill);
@@ -129,7 +131,7 @@ async fn each_posting_of_a_company_gets_the_answer_it_would_have_got_alone() {
         (holder, of("stored", &[6], future), 422, "in-the-future"),
         (holder, of("transferred", &[7, 8], json!({"to_bin": stranger.bin})), 201, ""),
         (&felled.inspector, of("inspected", &[9], json!({"details": {"outcome": "match"}})), 201, ""),
-        // One log of two postings: both, one after the other.
+        // Two write requests for one log: both succeed, one after the other.
         (holder, of("stored", &[10], json!({"place": {"name": "Семей, жоғарғы қойма"}})), 201, ""),
         (holder, of("stored", &[10], json!({"place": {"name": "Семей, төменгі қойма"}})), 201, ""),
     ];
@@ -149,11 +151,11 @@ async fn each_posting_of_a_company_gets_the_answer_it_would_have_got_alone() {
         + answers[10].json()["events"][0]["seq"].as_u64().unwrap();
     assert_eq!(both, 2 + 3);
     let waiting = world.get(&format!("/v1/logs/{}", felled.logs[8]), stranger).await.expect(200);
-    assert_eq!(waiting["pending"]["of"], "both", "the receiver sees what waits for him");
+    assert_eq!(waiting["pending"]["of"], "both", "the receiver sees the pending transfer");
 }
 
 #[tokio::test]
-async fn a_log_that_is_held_elsewhere_holds_up_its_own_posting_alone() {
+async fn a_locked_log_delays_only_its_own_write() {
     let world = World::new().await;
     let felled = world.felled(3).await;
     let server = Wired::warm(&world, &felled).await;
@@ -174,7 +176,7 @@ async fn a_log_that_is_held_elsewhere_holds_up_its_own_posting_alone() {
 }
 
 #[tokio::test]
-async fn a_name_stands_for_one_posting_however_many_come_at_once() {
+async fn concurrent_writes_with_one_id_or_key_are_recorded_once() {
     let world = World::new().await;
     let felled = world.felled(6).await;
     let server = Wired::warm(&world, &felled).await;
@@ -190,7 +192,7 @@ async fn a_name_stands_for_one_posting_however_many_come_at_once() {
     for pair in answers.chunks(2) {
         let statuses = [pair[0].status.as_u16(), pair[1].status.as_u16()];
         assert!(statuses.contains(&201), "{statuses:?}");
-        // The other is told the same, or to ask again.
+        // The other one gets the same events, or a 409 and has to be sent again.
         for again in pair.iter().filter(|answer| answer.status != 409) {
             assert_eq!(
                 again.json()["events"],
@@ -201,7 +203,7 @@ async fn a_name_stands_for_one_posting_however_many_come_at_once() {
     for log in [0, 2] {
         assert_eq!(events(&world, &felled, &felled.logs[log]).await, 2);
     }
-    // And ever after: by name of the posting, by the client's key, with another content.
+    // Later repeats: by operation id, by the client's key, and with other contents.
     assert_eq!(server.event(holder, &first).await.expect(200)["events"], answers[0].json()["events"]);
     assert_eq!(codes(&server.event(holder, &other).await), ["operation-id-used"]);
     let replayed = keyed(&plain).await;
@@ -213,9 +215,10 @@ async fn a_name_stands_for_one_posting_however_many_come_at_once() {
     }
 }
 
-/// The look sees no name that another transaction commits a moment later; the key of the table does.
+/// The check does not see an operation id that another transaction commits a moment later; the table's
+/// primary key does.
 #[tokio::test]
-async fn a_name_that_is_given_between_look_and_store_spoils_nobody_elses_posting() {
+async fn an_id_taken_between_check_and_insert_fails_only_its_own_write() {
     let world = World::new().await;
     let felled = world.felled(4).await;
     let server = Wired::warm(&world, &felled).await;
@@ -236,7 +239,7 @@ async fn a_name_that_is_given_between_look_and_store_spoils_nobody_elses_posting
     let bystander = event(&world, "stored", &felled.logs[1..2], json!({}));
     let together = server.together(vec![server.event(holder, &named), server.event(holder, &bystander)]);
     let (answers, ()) = tokio::join!(together, async {
-        // Long enough for both to lie with the database, where they wait for the name.
+        // By now both requests are in the database and wait for the operation id.
         until_a_writer(&world, true, "wait_event_type = 'Lock'").await;
         giving.commit().await.unwrap();
     });
@@ -247,7 +250,7 @@ async fn a_name_that_is_given_between_look_and_store_spoils_nobody_elses_posting
 }
 
 #[tokio::test]
-async fn a_connection_that_breaks_before_commit_costs_nothing_and_at_commit_is_owned_up_to() {
+async fn a_connection_lost_before_commit_is_retried_and_at_commit_is_reported() {
     let world = World::new().await;
     let felled = world.felled(9).await;
     let server = Wired::warm(&world, &felled).await;
@@ -260,7 +263,8 @@ async fn a_connection_that_breaks_before_commit_costs_nothing_and_at_commit_is_o
         answer.expect(201);
     }
     assert!(server.wire.has_broken());
-    // Nobody can know, so nobody is told a lie, and nothing is done a second time.
+    // The outcome of a lost COMMIT is unknown, so the answer is `outcome-unknown`, and nothing is done a
+    // second time.
     for (passes, logs, events_then) in [(false, 2..5, 1), (true, 5..8, 2)] {
         server.wire.break_at("COMMIT", passes);
         let answers = server.together(asking(logs.clone())).await;
@@ -274,7 +278,7 @@ async fn a_connection_that_breaks_before_commit_costs_nothing_and_at_commit_is_o
             })
             .collect();
         assert!(!unknown.is_empty());
-        // A COMMIT that came through is still at work when its answer is lost.
+        // A COMMIT that reached the database may still run when its reply is lost.
         soon(until_a_writer(&world, false, "xact_start IS NOT NULL")).await;
         for log in unknown {
             assert_eq!(events(&world, &felled, &felled.logs[log]).await, events_then, "log {log}, {passes}");
@@ -291,7 +295,7 @@ async fn writers_of_two_instances_fork_no_chain() {
         router(world.instance(), &LayerSettings::default()),
     ];
     let asking = (0..48).map(|n| {
-        // Three of four logs each time, in another order.
+        // Up to three of the four logs each time, in varying order.
         let logs: Vec<String> = (0..3).map(|k| felled.logs[(n + k * (1 + n % 3)) % 4].clone()).collect();
         let logs: Vec<String> = logs
             .iter()

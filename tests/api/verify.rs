@@ -1,4 +1,4 @@
-//! What a stranger is told.
+//! The public check.
 
 use crate::timber::{encoded, log, seal, set};
 use crate::world::{Answer, World};
@@ -28,7 +28,7 @@ async fn each_verdict() {
         assert_eq!(answer["log"]["origin"]["region"]["code"], "KZ-10");
         assert_eq!(answer["log"]["holder_name"], "ТОО «Ертіс ағаш»");
     }
-    // A sole trader's name is a person's.
+    // A sole trader's name is that of a person.
     sqlx::query("UPDATE organization SET kind = 'sole_trader' WHERE id = $1")
         .bind(holder.id)
         .execute(&world.app.pool)
@@ -50,16 +50,16 @@ async fn each_verdict() {
         (&json!("unknown"), &json!("not-registered"))
     );
     let id = verify(&world, &timber.id.to_string()).await;
-    assert_eq!(id["reason"]["code"], "code-is-internal-id", "no second door");
+    assert_eq!(id["reason"]["code"], "code-is-internal-id", "an id is not a code");
 
-    // Our key's name over an identification that exists, with a signature that does not fit.
+    // Our key id and an identification that exists, with a signature that does not match.
     let (head, signature) = timber.code.as_str().split_at(timber.code.as_str().len() - 88);
     let other = if signature.starts_with('A') { 'B' } else { 'A' };
     let forged = format!("{head}{other}{}", &signature[1..]);
     let answer = verify(&world, &forged).await;
     assert_eq!((&answer["verdict"], &answer["reason"]["code"]), (&json!("unknown"), &json!("forged")));
     assert_eq!(answer["log"], Value::Null);
-    // Another's key: the seal was registered with a code of ours.
+    // A foreign key: the seal was registered with a code signed by us.
     let stranger = ormantrace::timber::seal::signing::SigningKey::from_seed(&[8; 32]);
     let invented = stranger.sign(&timber.code.identification());
     assert_eq!(verify(&world, invented.as_str()).await["reason"]["code"], "forged");
@@ -89,7 +89,7 @@ async fn an_old_seal_finds_the_log_and_is_void() {
 }
 
 #[tokio::test]
-async fn anything_at_all_is_answered() {
+async fn any_input_gets_a_verdict() {
     let world = World::new().await;
     for path in ["%00", "%FF%FE", "%", "..%2F..%2Fetc", "%F0%9F%8C%B2", &"9".repeat(2_000), "%27%3B--"] {
         let answer = world.call(Method::GET, &format!("/v1/verify/{path}"), None, Value::Null).await;
@@ -104,7 +104,7 @@ async fn misses_are_limited_by_address_and_not_for_callers_with_a_token() {
     let world = World::new().await;
     let enterprise = world.enterprise().await;
     let mut refused = None;
-    // 20 checks a second and 30 misses a minute: one of them stops it.
+    // 20 checks a second and 30 misses a minute: one of these limits is reached.
     for n in 0..60 {
         let answer = world.call(Method::GET, &format!("/v1/verify/KZ-{n:04}"), None, Value::Null).await;
         if answer.status == 429 {
@@ -113,7 +113,7 @@ async fn misses_are_limited_by_address_and_not_for_callers_with_a_token() {
         }
         answer.expect(200);
     }
-    let refused = refused.expect("guessing goes on for ever");
+    let refused = refused.expect("guessing is never limited");
     assert!(refused.headers["retry-after"].to_str().unwrap().parse::<u64>().unwrap() >= 1);
     assert_eq!(refused.headers["content-type"], "application/problem+json");
     for n in 0..60 {

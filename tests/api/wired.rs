@@ -1,4 +1,4 @@
-//! A server over a wire to its database, and asking it much at once.
+//! A server that reaches its database over a wire that the test controls, and concurrent requests to it.
 
 use crate::support::wire::Wire;
 use crate::world::{Answer, Org, World};
@@ -19,7 +19,7 @@ use tower::ServiceExt;
 
 pub type Asking = Pin<Box<dyn Future<Output = Answer> + Send>>;
 
-/// A server over a wire.
+/// A server that reaches its database over a wire.
 pub struct Wired {
     pub wire: Wire,
     pub app: App,
@@ -46,11 +46,11 @@ impl Wired {
         self.wire.statements() - before
     }
 
-    /// Asks all of it while the wire is held, so that whatever can be merged is.
+    /// Sends all requests while the wire is held, so that all queries that can be batched are.
     pub async fn together(&self, asking: Vec<Asking>) -> Vec<Answer> {
         self.wire.hold();
         let mut asking = join_all(asking);
-        // One poll takes each of them to where it waits for the database.
+        // One poll takes each request to the point where it waits for the database.
         assert!(poll(&mut asking).await.is_pending());
         self.wire.release();
         soon(asking).await
@@ -65,7 +65,7 @@ pub fn ask(router: &Router, path: &str, org: Option<&Org>) -> Asking {
     send(router, request.body(Body::empty()).unwrap())
 }
 
-/// A posting, on its way.
+/// A write request as a future.
 pub fn post(router: &Router, path: &str, org: &Org, key: Option<&str>, body: &Value) -> Asking {
     let mut request = Request::post(path)
         .header("authorization", format!("Bearer {}", org.token))
@@ -86,12 +86,12 @@ pub fn send(router: &Router, request: Request<Body>) -> Asking {
     })
 }
 
-/// Takes a request as far as it goes for now.
+/// Polls a request once.
 pub async fn poll<F: Future + Unpin>(asking: &mut F) -> Poll<F::Output> {
     std::future::poll_fn(|context| Poll::Ready(Pin::new(&mut *asking).poll(context))).await
 }
 
-/// Nothing hangs: what takes a minute never comes.
+/// Panics after a minute, so that a hang fails the test.
 pub async fn soon<F: Future>(future: F) -> F::Output {
     tokio::time::timeout(Duration::from_mins(1), future).await.expect("an answer within a minute")
 }

@@ -1,5 +1,5 @@
-//! A small world for the tests: the real router over a database of its own, a clock
-//! that the test holds, and organisations with tokens.
+//! A small world for the tests: the real router over a database of its own, a clock that the test sets, and
+//! organisations with tokens.
 
 use crate::support::pg::TestDb;
 use axum::Router;
@@ -37,7 +37,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 use tower::ServiceExt;
 
-/// An answer, read whole.
+/// A response with its complete body.
 #[derive(Debug)]
 pub struct Answer {
     pub status: StatusCode,
@@ -52,7 +52,7 @@ impl Answer {
         serde_json::from_slice(&self.bytes).unwrap_or_else(|error| panic!("{error}: {self:?}"))
     }
 
-    /// Fails the test unless the status is this; gives the body.
+    /// Fails the test unless the status is this; returns the body.
     #[track_caller]
     pub fn expect(&self, status: u16) -> Value {
         let body = String::from_utf8_lossy(&self.bytes);
@@ -60,7 +60,7 @@ impl Answer {
         if self.bytes.is_empty() { Value::Null } else { self.json() }
     }
 
-    /// Codes of the errors, in order.
+    /// Codes of the field errors, in order.
     #[track_caller]
     pub fn codes(&self) -> Vec<String> {
         let body = self.json();
@@ -87,7 +87,7 @@ pub struct World {
     _register_dir: tempfile::TempDir,
 }
 
-/// What the clock of a new world says: a working day in autumn, 10:00 in Semey.
+/// The time in a new world: a working day in autumn, 10:00 in Semey.
 pub fn morning() -> DateTime<Utc> {
     "2026-10-05T05:00:00Z".parse().unwrap()
 }
@@ -115,7 +115,7 @@ impl World {
 
     fn inner(pool: PgPool, clock: &Clock, register_dir: &Path) -> Inner {
         let signing_key = SigningKey::from_seed(&[7; 32]);
-        // Tests of anything else ask as often as they like.
+        // So high that only tests of the limit itself, which set their own, ever reach it.
         let often = Rate { count: 1_000_000, per: Duration::from_secs(1) };
         Inner {
             reads: Reads::of(&pool),
@@ -128,7 +128,8 @@ impl World {
             signing_key,
             register: Published::new(Folder::new(register_dir)),
             fingerprint_key: [1; 32],
-            // Without a sequencer, however long the test takes.
+            // Lag counts from a day ahead: without a sequencer the queue is never behind, however long the
+            // test takes.
             queue: Queue::begun_at(
                 Signer::from_seed("orman.test/receipts", Kind::Text, &[9; 32]).unwrap(),
                 Instant::now() + Duration::from_hours(24),
@@ -141,7 +142,7 @@ impl World {
         }
     }
 
-    /// A world whose public check is not limited, over a database that may be behind something.
+    /// An instance that does not limit the public check; `database` may point to a proxy.
     pub fn instance_at(database: PgConnectOptions, clock: &Clock) -> App {
         let pool = ormantrace::db::pool_options(4).connect_lazy_with(database);
         App::new(Self::inner(pool, clock, Path::new("/nothing-is-published")))
@@ -152,7 +153,7 @@ impl World {
         Self::instance_at(self.database(), &self.clock)
     }
 
-    /// How requests reach the database.
+    /// Connect options of the service, for the world's database.
     pub fn database(&self) -> PgConnectOptions {
         self.app.pool.connect_options().as_ref().clone()
     }
@@ -167,7 +168,7 @@ impl World {
         self.db.publisher()
     }
 
-    /// Adds an organisation with a key, as the first start adds the operator.
+    /// Registers an organisation and a key past the API, as the first start registers the operator.
     pub async fn organization(&self, n: u32, name: &str, roles: &[&str]) -> Org {
         let id = OrganizationId::new();
         let act = Act::of(id, KeyId::new(), self.clock.now()).unwrap();
@@ -184,7 +185,7 @@ impl World {
         Org { id, bin: bin(n), token: token.expose().to_owned() }
     }
 
-    /// One more key of an organisation, which it makes itself.
+    /// Makes another key of an organisation, in that organisation's own name.
     pub async fn key(&self, organization: OrganizationId) -> (KeyId, Token) {
         let (id, token) = (KeyId::new(), Token::random());
         let act = Act::of(organization, id, self.clock.now()).unwrap();
@@ -214,8 +215,8 @@ impl World {
         self.organization(6, "Абай облыстық орман инспекциясы", &["inspector"]).await
     }
 
-    /// What `fsck` finds wrong with logs, seals, tickets and postings. Not with organisations and their keys: those
-    /// of a world come past the API.
+    /// The `fsck` errors of logs, seals, tickets and operations. Those of organisations and keys are left
+    /// out: a world makes these past the API.
     pub async fn unsound(&self) -> Vec<String> {
         let mut found: Vec<fsck::Finding> = Vec::new();
         fsck::check(&mut self.owner().await, &fsck::Scope::default(), &mut found).await.unwrap();
@@ -234,7 +235,7 @@ impl World {
         found.iter().map(ToString::to_string).collect()
     }
 
-    /// Any request.
+    /// Sends any request.
     pub async fn send(&self, request: Request<Body>) -> Answer {
         let response = self.router.clone().oneshot(request).await.unwrap();
         let (status, headers) = (response.status(), response.headers().clone());
@@ -242,7 +243,7 @@ impl World {
         Answer { status, headers, bytes }
     }
 
-    /// A request with a token and a JSON body (null: none).
+    /// Sends a request with a token and a JSON body (null: no body).
     pub async fn call(&self, method: Method, path: &str, token: Option<&str>, body: Value) -> Answer {
         let mut request = Request::builder().method(method).uri(path);
         if let Some(token) = token {
@@ -261,7 +262,7 @@ impl World {
     }
 }
 
-/// Logs that are felled, sealed and recorded, and who had a hand in it.
+/// Logs that are felled, sealed and recorded, and the organisations involved.
 pub struct Felled {
     pub operator: Org,
     pub forest_owner: Org,
@@ -278,13 +279,13 @@ pub struct Felled {
 }
 
 impl World {
-    /// A ticket of 100 m³ of pine, commercial, and 20 m³ of it as firewood, felled in autumn 2026.
+    /// Issues a ticket: 100 m³ of commercial pine and 20 m³ of pine firewood, felled in autumn 2026.
     pub async fn ticket(&self, issuer: &Org, holder: &Org, number: &str) -> Value {
         let body = Self::ticket_of(holder, number, 100);
         self.post("/v1/felling-tickets", issuer, body).await.expect(201)
     }
 
-    /// A ticket as a forest owner posts it, of so many m³ of pine, commercial.
+    /// A ticket as a forest owner posts it: so many m³ of commercial pine, and 20 m³ of firewood.
     pub fn ticket_of(holder: &Org, number: &str, volume_m3: u32) -> Value {
         serde_json::json!({
             "series": "АБ", "number": number, "issued_on": "2026-08-20", "holder_bin": holder.bin,
@@ -319,7 +320,7 @@ impl World {
         })
     }
 
-    /// A posting of such logs.
+    /// A harvest request with such logs.
     pub fn harvest_of(ticket: &str, seals: &[String]) -> Value {
         serde_json::json!({
             "felling_ticket_id": ticket,
@@ -328,7 +329,7 @@ impl World {
         })
     }
 
-    /// The usual cast, a ticket, ten seals of which `n` are on logs.
+    /// The usual organisations, a ticket, `n` sealed logs and ten free seals.
     pub async fn felled(&self, n: usize) -> Felled {
         let (operator, forest_owner, enterprise) =
             (self.operator().await, self.forest_owner().await, self.enterprise().await);
@@ -354,12 +355,12 @@ impl World {
         }
     }
 
-    /// Time goes by.
+    /// Sets the clock forward.
     pub fn later(&self, minutes: i64) {
         self.clock.set(self.clock.now() + chrono::TimeDelta::minutes(minutes));
     }
 
-    /// A custody event at the world's time; `more` is laid over it.
+    /// Posts a custody event at the world's time; members of `more` override those of the body.
     pub async fn event(&self, who: &Org, event: &str, logs: &[String], more: Value) -> Answer {
         let mut body = serde_json::json!({
             "type": event, "logs": logs, "occurred_at": ormantrace::base::units::utc_text(self.clock.now())
