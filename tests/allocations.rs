@@ -1,5 +1,5 @@
-//! How often a request of the hot paths asks for memory, its part of the database driver included. No
-//! clock is needed to see that somebody put work back that was taken out.
+//! Number of memory allocations of the most frequent requests, including the database driver's. Counting
+//! them detects lost optimisations without measuring time.
 
 #[path = "support/mod.rs"]
 mod support;
@@ -18,8 +18,8 @@ use tower::ServiceExt;
 use world::World;
 
 #[test]
-fn a_request_of_the_hot_paths_allocates_so_often_at_most() {
-    // One thread: what the readers allocate in their own tasks counts too.
+fn hot_requests_stay_within_their_allocation_limits() {
+    // One thread, so that allocations of the batch loaders' tasks count too.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let (world, inspector) = runtime.block_on(async {
         let world = World::new().await;
@@ -62,12 +62,12 @@ fn a_request_of_the_hot_paths_allocates_so_often_at_most() {
             ask(path, token, tag);
         });
         println!("{name}: {} allocations, {} bytes", counted.count_total, counted.bytes_total);
-        assert!(counted.count_total <= most, "{name}: {} allocations, {most} at most", counted.count_total);
+        assert!(counted.count_total <= most, "{name}: {} allocations, limit {most}", counted.count_total);
     }
 }
 
 #[test]
-fn a_large_harvest_holds_so_much_memory_at_most() {
+fn a_large_harvest_stays_within_its_memory_limit() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let (world, enterprise, bodies) = runtime.block_on(async {
         let world = World::new().await;
@@ -103,14 +103,14 @@ fn a_large_harvest_holds_so_much_memory_at_most() {
         post(body);
     });
     println!("harvest of 5,000: {} bytes at once", counted.bytes_max);
-    assert!(counted.bytes_max <= HARVEST, "{} bytes, {HARVEST} at most", counted.bytes_max);
+    assert!(counted.bytes_max <= HARVEST, "{} bytes, the limit is {HARVEST}", counted.bytes_max);
 }
 
-/// Bytes that a harvest of 5,000 logs holds at once, beside its body.
+/// Most bytes that a harvest of 5,000 logs may hold at once, in addition to its body.
 const HARVEST: u64 = 12_000_000;
-/// A verification of a log's seal: driver, row, answer in three languages, the layers' headers.
+/// A verification of a log's seal: driver, row, response in three languages, headers of the layers.
 const VERIFY: u64 = 170;
 /// A history of ten events.
 const HISTORY: u64 = 400;
-/// One that the caller has already.
+/// A history whose ETag the caller already has.
 const UNCHANGED: u64 = 170;

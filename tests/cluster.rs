@@ -1,6 +1,6 @@
-//! The private PostgreSQL through its life: made, started, stopped, killed in every way, and the
-//! ways of refusing. Each test has a data directory of its own; what has to be killed runs in a
-//! process of its own, this binary re-executed.
+//! The private PostgreSQL through its life: created, started, stopped, killed in every way, and the cases
+//! in which it refuses to start. Each test has its own data directory; a process that has to be killed is
+//! this binary, executed again.
 
 mod support;
 
@@ -23,18 +23,18 @@ use sqlx::migrate::{Migration, MigrationType, Migrator};
 use sqlx::{Connection, SqlSafeStr};
 use support::pg::TestDb;
 
-/// A data directory, gone with the test.
+/// A data directory, removed at the end of the test.
 struct Data {
     dir: tempfile::TempDir,
 }
 
 impl Data {
-    /// With nothing in it.
+    /// Empty.
     fn new() -> Self {
         Self { dir: tempfile::tempdir_in(support::pg::scratch()).expect("a folder") }
     }
 
-    /// With a cluster in it that was set up and stopped: a copy, which is much quicker to have.
+    /// With an initialised and stopped cluster: a copy, which is much faster than creating one.
     async fn made() -> Self {
         let data = Self::new();
         let into = data.path().to_path_buf();
@@ -97,18 +97,18 @@ async fn remembered(database: &Database) -> Vec<String> {
     sqlx::query_scalar("SELECT name FROM test_stack ORDER BY name").fetch_all(&mut owner).await.expect("read")
 }
 
-/// Waits until something is so that nothing but looking can tell.
+/// Polls until the condition holds; for conditions that send no notification.
 async fn until(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
     let since = Instant::now();
     while !is_so().await {
-        assert!(since.elapsed() < Duration::from_mins(1), "still not so: {what}");
+        assert!(since.elapsed() < Duration::from_mins(1), "timed out waiting until {what}");
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }
 
 const AS_SERVER: &str = "ORMANTRACE_TEST_SERVE";
 
-/// No test: a process that serves a data directory until its input ends.
+/// Not a test: a process that serves a data directory until its standard input ends.
 #[test]
 #[ignore = "run by the tests that kill it"]
 fn serving_process() {
@@ -131,7 +131,7 @@ fn serving_process() {
     }
 }
 
-/// Starts such a process; what it said, and the process.
+/// Starts `serving_process`; returns its first status line and the process.
 fn serve(dir: &Path, set: &[(&str, &str)]) -> (String, Child) {
     let mut command = Command::new(std::env::current_exe().expect("this binary"));
     command.args(["serving_process", "--exact", "--ignored", "--nocapture"]).env(AS_SERVER, dir);
@@ -139,7 +139,7 @@ fn serve(dir: &Path, set: &[(&str, &str)]) -> (String, Child) {
     let mut child = command.process_group(0).spawn().expect("starts");
     let lines = BufReader::new(child.stdout.take().expect("piped")).lines();
     let said = lines.map_while(Result::ok).find_map(|line| Some(line.split_once("serving: ")?.1.to_owned()));
-    (said.expect("it says something"), child)
+    (said.expect("a status line"), child)
 }
 
 fn kill(pid: i32) {
@@ -170,7 +170,7 @@ async fn what_was_written_is_there_after_a_restart() {
     );
     let lower: String =
         sqlx::query_scalar("SELECT lower('ОРМАН ӘІҢҒҮҰҚӨҺ')").fetch_one(&first.pool).await.expect("lower");
-    assert_eq!(lower, "орман әіңғүұқөһ", "the alphabet of this country has its case");
+    assert_eq!(lower, "орман әіңғүұқөһ", "lower() handles Kazakh letters");
     for dir in ["postgres", "run", "passwords"] {
         let mode = fs::metadata(data.path().join(dir)).expect("there").mode() & 0o777;
         assert_eq!(mode, 0o700, "{dir}");
@@ -224,13 +224,13 @@ async fn a_second_one_is_refused_and_a_task_joins() {
             .expect("joins");
     remember(&task, "birch, Abai").await;
     task.close().await;
-    assert_eq!(data.postmaster(), running, "closing a task leaves the server of another alone");
+    assert_eq!(data.postmaster(), running, "closing a task does not stop another process's server");
     assert_eq!(remembered(&first).await, ["birch, Abai"]);
     first.close().await;
 }
 
 #[tokio::test]
-async fn a_task_with_nobody_to_join_starts_the_server_for_itself() {
+async fn a_task_without_a_running_server_starts_its_own() {
     let data = Data::new();
     let task =
         db::open(&data.settings(), Mode::Attach, ormantrace::evidence::register::backfill::on_migration)
@@ -259,7 +259,7 @@ async fn a_task_waits_for_a_server_that_is_just_starting() {
 }
 
 #[tokio::test]
-async fn when_we_are_killed_the_server_goes_and_the_next_start_recovers() {
+async fn when_the_program_is_killed_postgresql_stops_and_the_next_start_recovers() {
     let data = Data::made().await;
     let (said, mut child) = serve(data.path(), &[]);
     assert_eq!(said, "ready");
@@ -295,7 +295,7 @@ async fn when_the_watcher_is_killed_too_the_orphan_is_stopped() {
     kill(watcher(&data.cluster()));
     child.kill().expect("SIGKILL");
     child.wait().expect("reaped");
-    assert_eq!(data.postmaster(), Some(orphan), "nobody is left to stop it");
+    assert_eq!(data.postmaster(), Some(orphan), "no process is left to stop it");
 
     let next = data.open().await;
     assert_ne!(data.postmaster().expect("runs"), orphan);
@@ -303,7 +303,7 @@ async fn when_the_watcher_is_killed_too_the_orphan_is_stopped() {
     next.close().await;
 }
 
-/// The shell that waits for the end of whoever started the server.
+/// The shell that waits for the end of the process that started the server.
 #[cfg(target_os = "linux")]
 fn watcher(cluster: &Path) -> i32 {
     let cluster = cluster.to_str().expect("text");
@@ -318,13 +318,13 @@ fn watcher(cluster: &Path) -> i32 {
 }
 
 #[tokio::test]
-async fn a_server_that_somebody_kills_comes_back_by_itself() {
+async fn a_killed_postgresql_restarts_by_itself() {
     let data = Data::made().await;
     let database = data.open().await;
     remember(&database, "aspen, Borodulikha").await;
     let before = data.postmaster().expect("runs");
     kill(before);
-    until("the pool answers again", async || match sqlx::query("SELECT 1").execute(&database.pool).await {
+    until("the pool works again", async || match sqlx::query("SELECT 1").execute(&database.pool).await {
         Ok(_) => data.postmaster().is_some_and(|now| now != before),
         Err(error) => {
             assert!(db::is_down(&error), "{error}");
@@ -343,7 +343,7 @@ async fn a_stale_pid_file_is_no_hindrance() {
     data.open().await.close().await;
     let mut dead = Command::new("true").spawn().expect("runs");
     dead.wait().expect("ended");
-    // A dead process; one that lives, but is something else; and no number at all.
+    // A dead process, a live process that is not PostgreSQL, and no number at all.
     for pid in [dead.id().to_string(), std::process::id().to_string(), "x".to_owned()] {
         let stale = format!("{pid}\n{}\n1767225600\n5432\n/tmp\n\n\nready\n", data.cluster().display());
         fs::write(postmaster::pid_file(&data.cluster()), stale).expect("written");
@@ -352,7 +352,7 @@ async fn a_stale_pid_file_is_no_hindrance() {
 }
 
 #[tokio::test]
-async fn what_an_interrupted_first_start_left_is_made_good() {
+async fn an_interrupted_first_start_is_completed() {
     let data = Data::new();
     let half = data.path().join("postgres.new/base");
     fs::create_dir_all(&half).expect("made");
@@ -360,7 +360,8 @@ async fn what_an_interrupted_first_start_left_is_made_good() {
     let database = data.open().await;
     assert!(!data.path().join("postgres.new").exists());
 
-    // Cut off between making the cluster and setting it up: no database, no roles.
+    // As if interrupted between creating the cluster and setting it up: the service role and the owner's
+    // password are missing.
     database.pool.close().await;
     let mut superuser = database.maintenance().await.expect("connects");
     sqlx::raw_sql("ALTER ROLE ormantrace_service RENAME TO nobody_knows")
@@ -378,7 +379,7 @@ async fn what_an_interrupted_first_start_left_is_made_good() {
 }
 
 #[tokio::test]
-async fn a_path_too_long_for_a_socket_will_do() {
+async fn a_path_too_long_for_a_socket_works() {
     let data = Data::new();
     let deep = data.path().join("ағаш-деректері".repeat(5)).join("x".repeat(60));
     let settings = DatabaseSettings::private(&deep);
@@ -394,7 +395,7 @@ async fn a_path_too_long_for_a_socket_will_do() {
         .expect("finds it");
     task.close().await;
     database.close().await;
-    assert!(!socket.exists(), "the short folder is gone again");
+    assert!(!socket.exists(), "the short folder is removed");
 }
 
 #[test]
@@ -426,7 +427,7 @@ async fn the_service_adds_evidence_and_cannot_change_it() {
     let data = Data::made().await;
     let database = data.open().await;
     let mut owner = database.owner().await.expect("connects");
-    // `event` is there as soon as the migrations make it; the rule goes by name.
+    // `event` may already exist from the migrations; its privileges depend on its name alone.
     sqlx::raw_sql(
         "CREATE TABLE IF NOT EXISTS event (n int); CREATE TABLE test_state (n int, who text UNIQUE)",
     )
@@ -461,7 +462,7 @@ async fn the_service_adds_evidence_and_cannot_change_it() {
     .expect("answers");
     assert_eq!(rights, (true, false));
 
-    // PostgreSQL's own records say that it happened, never what was in the row.
+    // PostgreSQL's own log reports the error, never the contents of the row.
     let again = "INSERT INTO test_state VALUES (3, 'IIN 900101300007')";
     sqlx::query(again).execute(&database.pool).await.expect_err("unique");
     database.close().await;
@@ -582,7 +583,7 @@ async fn a_wrong_password_is_not_waited_for() {
 }
 
 #[tokio::test]
-async fn errors_tell_down_from_retryable() {
+async fn errors_distinguish_down_from_retryable() {
     let test = TestDb::new().await;
     let (mut one, mut other) = (test.owner().await, test.owner().await);
     let number: i32 = sqlx::query_scalar("SELECT pg_backend_pid()").fetch_one(&mut one).await.expect("asks");

@@ -1,4 +1,4 @@
-//! What the documents list is what the source says.
+//! The lists in the documents match the source.
 
 use clap::CommandFactory;
 use ormantrace::commands::cli::Cli;
@@ -6,8 +6,8 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
-/// What speaks of other things than a client's request: the command line and what an administrator
-/// reads, the texts and headers of pages, slugs of problems, names of rules and roles, checks of a verdict.
+/// Sources that do not concern a client's request: the command line and its messages, texts and headers
+/// of pages, slugs of problems, names of rules and roles, checks of a verdict.
 const OTHER_THINGS: [&str; 16] = [
     "base/config.rs",
     "base/i18n/",
@@ -27,23 +27,24 @@ const OTHER_THINGS: [&str; 16] = [
     "timber/finding/rules.rs",
 ];
 
-/// Kebab-case words elsewhere that are no codes of entries: headers, examples, and what only the command
-/// line answers. Each has to occur, so that the list does not outlive its reasons.
+/// Kebab-case words elsewhere that are not error codes: headers, examples, and codes that only the
+/// command line reports. Each must occur in the source, so that this list stays current.
 const NO_CODES: [&str; 9] = [
     "bad-network",
     "idempotency-key",
     "idempotency-replayed",
-    // A fault of our own settings: 500.
+    // An error in the server's own settings: 500.
     "label-code-too-long",
     "label-link-too-long",
     "label-title",
-    // The name of a connection.
+    // An application name of a connection.
     "ormantrace-writer",
     "tablet-07",
     "x-forwarded-for",
 ];
 
-/// The sources that answer requests, without their unit tests, which stand at a file's end, and without comments.
+/// The sources that answer requests, without comments and without their unit tests, which come last in a
+/// file.
 fn sources(root: &Path, folder: &Path, into: &mut Vec<String>) {
     for entry in fs::read_dir(folder).expect("readable").flatten() {
         let path = entry.path();
@@ -65,9 +66,9 @@ fn sources(root: &Path, folder: &Path, into: &mut Vec<String>) {
     }
 }
 
-/// Every quoted word of several parts, wherever it stands: in a call, a tuple, a table, a `match`. What is
-/// no code has to be said to be none, so a new one cannot be overlooked. A code of one word is found where
-/// it is the code of an `Invalid` or an `Entry`.
+/// Every quoted kebab-case word, anywhere: in a call, a tuple, a table, a `match`. A word that is not a
+/// code must be in `NO_CODES`, so no new code can be missed. A code of one word is found only as the code
+/// of an `Invalid` or an `Entry`.
 fn codes_in(text: &str) -> BTreeSet<String> {
     let mut codes: BTreeSet<String> =
         quoted(text).filter(|word| word.contains('-') && is_kebab(word)).map(str::to_owned).collect();
@@ -82,14 +83,14 @@ fn codes_in(text: &str) -> BTreeSet<String> {
     codes
 }
 
-/// What stands between each quote and the next: strings, and what lies between two of them.
+/// The text between each quote and the next: strings, and the text between two strings.
 fn quoted(text: &str) -> impl Iterator<Item = &str> {
     let quotes: Vec<usize> = text.match_indices('"').map(|(at, _)| at).collect();
     (1..quotes.len()).map(move |n| &text[quotes[n - 1] + 1..quotes[n]])
 }
 
-/// The arguments of a call, from behind its bracket: split at commas that stand in no further bracket
-/// and in no string.
+/// The arguments of a call, from after its opening bracket: split at commas outside further brackets and
+/// strings.
 fn arguments_of(text: &str) -> impl Iterator<Item = &str> {
     let (mut depth, mut string, mut from, mut pieces) = (0_u32, false, 0, Vec::new());
     for (at, sign) in text.char_indices() {
@@ -124,10 +125,10 @@ fn codes() -> BTreeSet<String> {
     sources(&root, &root, &mut texts);
     let mut codes: BTreeSet<String> = texts.iter().flat_map(|text| codes_in(text)).collect();
     for other in OTHER_THINGS {
-        assert!(root.join(other).exists(), "{other} is gone: strike it from the list");
+        assert!(root.join(other).exists(), "{other} does not exist: remove it from the list");
     }
     for word in NO_CODES {
-        assert!(codes.remove(word), "{word} is nowhere in the source any more: strike it from the list");
+        assert!(codes.remove(word), "{word} does not occur in the source any more: remove it from the list");
     }
     codes
 }
@@ -158,14 +159,14 @@ fn the_codes_of_entries_are_those_of_the_source() {
     } else {
         assert!(
             text == whole,
-            "docs/API.md is behind the source: ORMANTRACE_PRINT_DOCS=1 cargo test --test docs"
+            "docs/API.md is outdated; run: ORMANTRACE_PRINT_DOCS=1 cargo test --test docs"
         );
     }
 }
 
-/// Every command, every flag and every twin in the environment has its place in the README.
+/// The README names every command, every flag and its environment variable.
 #[test]
-fn the_readme_names_what_can_be_said_to_the_program() {
+fn the_readme_names_every_command_flag_and_variable() {
     let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).expect("text");
     let mut words = Vec::new();
     let mut commands = vec![("ormantrace".to_owned(), Cli::command())];
@@ -193,7 +194,7 @@ fn the_readme_names_what_can_be_said_to_the_program() {
     assert!(words.is_empty(), "README.md lacks {words:?}");
 }
 
-/// Sections of `docs/DOMAIN.md` that the source prints: between a mark and `<!-- end -->`.
+/// Sections of `docs/DOMAIN.md` that the source generates: between a marker and `<!-- end -->`.
 #[test]
 fn the_domain_document_shows_the_tables_of_the_source() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/DOMAIN.md");
@@ -222,6 +223,6 @@ fn the_domain_document_shows_the_tables_of_the_source() {
     assert_eq!(
         fs::read_to_string(&path).expect("docs/DOMAIN.md"),
         document,
-        "ORMANTRACE_PRINT_DOCS=1 writes it anew"
+        "docs/DOMAIN.md is outdated; run with ORMANTRACE_PRINT_DOCS=1"
     );
 }

@@ -1,5 +1,5 @@
-//! Erased means gone: from the tables, from a dump, and from every file of the private cluster,
-//! while a server runs on it; and the chain still verifies.
+//! Erasure removes personal data completely: from the tables, from a dump, and from every file of the
+//! private cluster, while a server runs on it; and the chain still verifies.
 
 mod support;
 
@@ -28,7 +28,7 @@ fn now() -> DateTime<Utc> {
     "2026-10-05T05:00:00Z".parse().expect("a time")
 }
 
-/// A valid number, whatever its check digit.
+/// A valid BIN or IIN: the stem with its check digit.
 fn number(stem: &str) -> String {
     (0..10).map(|check| format!("{stem}{check}")).find(|text| Bin::parse(text).is_ok()).expect("one is valid")
 }
@@ -51,7 +51,7 @@ async fn organization(database: &Database, bin: &str, name: &str, kind: &str) ->
     id
 }
 
-/// A harvest with one event and a stored answer, as the server would leave it.
+/// A harvest with one event and a stored response, as the server would leave it.
 struct Harvest {
     id: HarvestId,
     log: Uuid,
@@ -136,7 +136,7 @@ async fn ticket(database: &Database, owner: Uuid) -> Uuid {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_erased_name_is_nowhere() {
+async fn an_erased_name_is_in_no_file() {
     let data = tempfile::tempdir_in(support::pg::scratch()).expect("a folder");
     let settings = DatabaseSettings::private(data.path());
     let served = db::open(&settings, Mode::Serve, ormantrace::evidence::register::backfill::on_migration)
@@ -154,7 +154,7 @@ async fn an_erased_name_is_nowhere() {
     let mut connection = served.pool.acquire().await.expect("connects");
     answer(&mut connection, owner, "ticket-000117", "ticket", &format!(r#"{{"holder":"{TRADER}"}}"#)).await;
     drop(connection);
-    // The bytes reach the files, or the test would show nothing.
+    // The bytes must have reached the files, or the test would prove nothing.
     let mut maintenance = served.maintenance().await.expect("connects");
     sqlx::query("CHECKPOINT").execute(&mut maintenance).await.expect("done");
     for word in [NAME, &person_iin, TRADER, &trader_iin, OTHER] {
@@ -166,7 +166,7 @@ async fn an_erased_name_is_nowhere() {
         .unwrap_or_else(|error| panic!("{error}"));
     let erased = erase::erase(&task, &Whose::Harvest(first.id), &clock).await.expect("erased");
     assert_eq!(erased, Erased { parts: 1, organizations: 0, answers: 1, left: None });
-    assert!(dump(data.path()).contains(NAME), "of the other harvest");
+    assert!(dump(data.path()).contains(NAME), "the other harvest still has the name");
     let person = Whose::Iin(Bin::parse(&person_iin).expect("valid"));
     let erased = erase::erase(&task, &person, &clock).await.expect("erased");
     assert_eq!(erased, Erased { parts: 1, organizations: 0, answers: 1, left: None });
@@ -185,7 +185,7 @@ async fn an_erased_name_is_nowhere() {
         .fetch_one(&served.pool)
         .await
         .expect("read");
-    assert_eq!(fingerprints, 1, "the kept one's");
+    assert_eq!(fingerprints, 1, "only the fingerprint of the person who was not erased");
 
     let records: Vec<(Uuid, i32, String)> = sqlx::query_as(
         "SELECT subject_id, seq, business FROM event WHERE type = 'personal_erased' ORDER BY received_at, subject_id",
@@ -217,7 +217,7 @@ async fn an_erased_name_is_nowhere() {
     served.close().await;
 }
 
-/// The hash of the event as it is stored, from what is left.
+/// The hash of the stored event, recomputed from the remaining rows.
 async fn recomputed(database: &Database, harvest: &Harvest) -> Hash {
     let row: (String, String, Vec<u8>, Vec<u8>, DateTime<Utc>) = sqlx::query_as(
         "SELECT public, business, secret, personal_commitment, received_at FROM event WHERE subject_id = $1",

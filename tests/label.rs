@@ -1,7 +1,6 @@
-//! A seal's label is read back by decoders that know nothing of the crates that
-//! drew it: always by a port of `ZXing` in Rust, from pixels drawn here; and, where
-//! `ORMANTRACE_PYTOOLS` names a Python environment with `zxing-cpp`, `resvg_py`
-//! and `pillow`, by those too, which render the SVG as a browser would.
+//! A seal's label is read back by decoders that are independent of the crates that drew it: always by a
+//! Rust port of `ZXing`, from pixels drawn here; and, if `ORMANTRACE_PYTOOLS` names a Python environment
+//! with `zxing-cpp`, `resvg_py` and `pillow`, also by those, which render the SVG as a browser does.
 
 use ormantrace::timber::seal::gs1::Gtin;
 use ormantrace::timber::seal::label::label_svg;
@@ -12,7 +11,7 @@ use std::path::PathBuf;
 use std::process::Command;
 
 const BASE: &str = "https://ormantrace.example";
-/// Pixels to a millimetre: a printer of 300 dpi.
+/// Pixels per millimetre: a printer of 300 dpi.
 const RESOLUTION: f64 = 12.0;
 
 struct Label {
@@ -21,7 +20,7 @@ struct Label {
     svg: String,
 }
 
-/// Labels as we make them, and the hardest that may be registered.
+/// Labels as the program prints them, and the most difficult that may be registered.
 fn labels() -> Vec<Label> {
     let key = SigningKey::from_seed(&[7; 32]);
     let mint = Mint::with_secret(Gtin::DEMONSTRATION, [1; 32]);
@@ -49,7 +48,7 @@ fn attribute<'a>(svg: &'a str, id: &str, name: &str) -> &'a str {
     element.split_once(&format!(" {name}=\"")).unwrap().1.split_once('"').unwrap().0
 }
 
-/// Draws what the two paths say: `M x y h w v 1 h -w z` under `translate(..) scale(..)`.
+/// Draws the two paths: `M x y h w v 1 h -w z` under `translate(..) scale(..)`.
 fn pixels(svg: &str) -> (Vec<u8>, u32, u32) {
     let millimetres = |name| attribute(svg, "svg", name).trim_end_matches("mm").parse::<f64>().unwrap();
     #[expect(
@@ -90,7 +89,7 @@ fn an_independent_decoder_reads_both_symbols() {
         };
         let matrix = read(BarcodeFormat::DATA_MATRIX);
         let metadata = matrix.getRXingResultMetadata();
-        // Without FNC1 first this would be `]d1`: a DataMatrix, but none of GS1's.
+        // Without a leading FNC1 this would be `]d1`: a DataMatrix, but not a GS1 DataMatrix.
         let Some(RXingResultMetadataValue::SymbologyIdentifier(symbology)) =
             metadata.get(&RXingResultMetadataType::SYMBOLOGY_IDENTIFIER)
         else {

@@ -1,5 +1,5 @@
-//! What the measurements of `benches/speed` load is what the server would have written: every
-//! chain holds, the custody table allows every step, and the server answers from it.
+//! The data that `benches/speed` loads equals what the server would have written: every chain links, the
+//! custody table allows every step, and the server's responses match.
 
 #![allow(dead_code, reason = "the measurements use all of what they share with this")]
 
@@ -29,7 +29,7 @@ use support::pg::TestDb;
 const LOGS: u64 = 1_000;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_loaded_is_what_the_server_would_have_written() {
+async fn loaded_data_equals_what_the_server_would_have_written() {
     let db = TestDb::new().await;
     let data = tempfile::tempdir().expect("a folder");
     let pool = PgPool::connect(&db.url()).await.expect("the owner may connect");
@@ -39,7 +39,7 @@ async fn what_is_loaded_is_what_the_server_would_have_written() {
     let from = until - TimeDelta::days(300);
     let mut owner = pool.acquire().await.expect("a connection");
     let parties = world::make(server.address, &mut owner, LOGS, from).await.expect("a world");
-    // Nobody numbers leaves while leaves are loaded.
+    // No sequencer may run while the loader writes leaves.
     drop(server);
     let load = load::Load { parties: &parties, logs: 0..LOGS, from, until, leaves: true };
     let shown = std::sync::atomic::AtomicU64::new(0);
@@ -52,17 +52,17 @@ async fn what_is_loaded_is_what_the_server_would_have_written() {
         let number = timber::seal_number(log);
         let path = format!("/v1/verify/{number}");
         let (status, body) =
-            blocking::call(server.address, "GET", &path, Some(&inspector), None).expect("an answer");
+            blocking::call(server.address, "GET", &path, Some(&inspector), None).expect("a response");
         assert_eq!(status, 200);
         check::verification(&pool, log, &body).await.expect("a true verdict");
         let path = format!("/v1/logs/{number}/history");
         let (status, body) =
-            blocking::call(server.address, "GET", &path, Some(&inspector), None).expect("an answer");
+            blocking::call(server.address, "GET", &path, Some(&inspector), None).expect("a response");
         assert_eq!(status, 200);
         check::history(&pool, log, &body).await.expect("a true history");
         walked(&pool, &parties, log).await;
     }
-    // A log whose hash was changed by one bit is found out.
+    // A history with one changed word is detected.
     let (_, body) = blocking::call(
         server.address,
         "GET",
@@ -70,11 +70,11 @@ async fn what_is_loaded_is_what_the_server_would_have_written() {
         Some(&inspector),
         None,
     )
-    .expect("an answer");
+    .expect("a response");
     let forged = String::from_utf8(body).expect("text").replace("Таңба анық", "Таңба анықсыз");
     assert!(check::history(&pool, 3, forged.as_bytes()).await.is_err());
 
-    // Nothing is loaded that the server would not go on from.
+    // The server can continue from the loaded data.
     let at = (until + TimeDelta::minutes(1)).to_rfc3339();
     let body = serde_json::json!({
         "type": "stored", "logs": [timber::seal_number(5)], "occurred_at": at.replace("+00:00", "Z"),
@@ -132,7 +132,7 @@ async fn walked(pool: &PgPool, parties: &timber::Parties, log: u64) {
     assert!(row.get::<bool, _>("at_head") && row.get::<bool, _>("on_time"));
 }
 
-/// What the tables say of each other.
+/// The tables agree with each other.
 async fn consistent(pool: &PgPool) {
     for (what, sql) in [
         (

@@ -1,4 +1,4 @@
-//! The committed OpenAPI document is the one of this program.
+//! The committed OpenAPI document equals the one that this program generates.
 
 #[test]
 fn the_committed_document_is_the_programs() {
@@ -6,6 +6,6 @@ fn the_committed_document_is_the_programs() {
     let committed = include_str!("../openapi.json");
     assert!(
         committed.trim_end() == made.trim_end(),
-        "openapi.json is not this program's; make it anew: cargo run -- openapi > openapi.json"
+        "openapi.json is outdated; run: cargo run -- openapi > openapi.json"
     );
 }

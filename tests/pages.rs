@@ -1,7 +1,7 @@
-//! The pages that buyers see: what stands first, that strangers' text stays text, that the markup
-//! is sound and the colours can be read in sunlight.
+//! The pages that buyers see: the order of their content, that user text stays text, that the markup is
+//! sound, and that the colours are readable in sunlight.
 //!
-//! `PAGES_DIR=some/folder cargo test --test pages` leaves every page there, to be looked at.
+//! `PAGES_DIR=some/folder cargo test --test pages` writes every page there, for inspection.
 
 use axum::http::StatusCode;
 use chrono::{DateTime, NaiveDate, Utc};
@@ -85,7 +85,7 @@ fn asked(signature: Signature) -> Asked {
     Asked { code: IDENTIFICATION.into(), seal_number: Some("KZ00418826".into()), signature }
 }
 
-/// A valid answer whose record is in the register, seen by `k` witnesses of `n`.
+/// A valid verdict with a record in the register, cosigned by `k` of `n` witnesses.
 fn registered(k: usize, n: usize) -> Verification {
     let register =
         Registered { index: 48_211, received_at: now(), size: 48_213, witnesses: Witnesses { k, n } };
@@ -107,7 +107,7 @@ fn said() -> Said {
     Said { note, checkpoint, policy, witnesses: 1 }
 }
 
-/// One answer of every kind.
+/// One verdict of every kind.
 fn answers() -> Vec<(&'static str, Verification)> {
     let unregistered = Asked { seal_number: None, ..asked(Signature::UnknownKey) };
     vec![
@@ -154,7 +154,7 @@ fn pages(lang: Lang) -> Vec<(String, String)> {
     pages
 }
 
-/// What is between the tags, in order, without the empty pieces.
+/// The texts between the tags, in order, without the empty ones.
 fn texts(html: &str) -> Vec<&str> {
     html.split('>')
         .map(|piece| piece.split('<').next().unwrap().trim())
@@ -165,7 +165,7 @@ fn texts(html: &str) -> Vec<&str> {
 /// A tag's name, its attributes, and whether it closes.
 type Tag<'a> = (&'a str, Vec<(&'a str, &'a str)>, bool);
 
-/// The tags of a page in order. Panics if a tag is not sound.
+/// The tags of a page in order. Panics if the markup is not well-formed.
 fn tags(html: &str) -> Vec<Tag<'_>> {
     let mut tags = Vec::new();
     let mut rest = html;
@@ -223,7 +223,7 @@ fn every_page_is_sound_and_does_nothing_by_itself() {
                     assert!(!key.starts_with("on") && key != "style", "{name}: {key} in <{tag}>");
                     assert!(!value.contains("//") && !value.contains("javascript:"), "{name}: {key}={value}");
                     if key == "id" {
-                        assert!(!ids.contains(&value), "{name}: two times id {value}");
+                        assert!(!ids.contains(&value), "{name}: duplicate id {value}");
                         ids.push(value);
                     }
                 }
@@ -278,7 +278,7 @@ fn the_verdict_is_the_first_word_of_title_and_content() {
             assert_eq!(texts(main).first(), Some(&word.as_str()), "{name}");
             let title = html.split_once("<title>").unwrap().1.split_once("</title>").unwrap().0;
             assert!(title.starts_with(&word), "{name}: {title}");
-            // The page says what the JSON says.
+            // The page has the same message as the JSON.
             assert!(texts(main).contains(&answer.message.get(lang)), "{name}");
         }
     }
@@ -289,7 +289,7 @@ fn no_two_verdicts_look_or_read_alike() {
     for lang in Lang::ALL {
         let words = Verdict::ALL.map(|verdict| verdict.word(lang));
         for (at, word) in words.iter().enumerate() {
-            // A hurried reader may see only part of a word: "действительна" must not stand in another.
+            // A hurried reader may see only part of a word: "действительна" must not be part of another.
             assert!(
                 words
                     .iter()
@@ -324,14 +324,14 @@ fn a_valid_log_shows_what_to_compare_before_all_else() {
         let answer = Verification::valid(asked(Signature::Valid), log("stored", "stored"));
         texts(&render_verification(&answer, lang, now())).join("|").replace('\u{a0}', " ")
     };
-    // Pieces are looked for with their borders, and a border may belong to two neighbours.
+    // Texts are searched with their `|` borders, which two neighbours may share, so each is doubled.
     let in_order = |page: &str, expected: &[&str]| {
         let page = page.replace('|', "||");
         let mut rest = page.as_str();
         for text in expected {
             rest = rest
                 .split_once(text)
-                .unwrap_or_else(|| panic!("{text} is not where it should be in {page}"))
+                .unwrap_or_else(|| panic!("{text} is not in its place in {page}"))
                 .1;
         }
     };
@@ -402,7 +402,7 @@ fn script_in_any_text_is_only_text() {
         for html in pages {
             assert!(html.contains("alert(1)"), "the text is shown");
             for (tag, attributes, _) in tags(&html) {
-                assert!(tag != "script" && tag != "img", "a stranger's <{tag}>");
+                assert!(tag != "script" && tag != "img", "<{tag}> from user text");
                 assert!(attributes.iter().all(|(key, _)| !key.starts_with("on")));
             }
         }

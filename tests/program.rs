@@ -1,5 +1,5 @@
-//! The built program as an administrator meets it: processes, signals, exit codes, a real port
-//! and a private PostgreSQL of its own.
+//! The built program as an administrator uses it: processes, signals, exit codes, a real port and a
+//! private PostgreSQL.
 
 mod support;
 
@@ -74,7 +74,7 @@ fn an_operator_without_a_token_gets_one_once() {
 }
 
 #[test]
-fn figures_on_a_listener_of_their_own_are_on_no_other() {
+fn metrics_on_a_separate_listener_are_on_no_other() {
     let data = data();
     let server = Running::start(data.path(), &["--operator-token", TOKEN, "--metrics-listen", "127.0.0.1:0"]);
     let told: Vec<Value> = server.told.iter().filter_map(|line| serde_json::from_str(line).ok()).collect();
@@ -109,14 +109,14 @@ fn killed_hard_it_starts_again_with_its_data() {
     assert_eq!(first.get("/metrics", Some(TOKEN)).0, 200);
     first.signal(Signal::KILL);
     assert_eq!(first.end().0.code(), None);
-    // Without the token in its settings: it can only come from the data.
+    // Started without the token: it can only come from the data.
     let again = Running::start(data.path(), &[]);
     assert_eq!(again.get("/metrics", Some(TOKEN)).0, 200);
     assert_eq!(again.get("/metrics", Some("another-token-of-the-tests-in-Semey")).0, 401);
 }
 
 #[test]
-fn what_is_wrong_with_the_command_line_is_said_in_a_sentence() {
+fn command_line_errors_are_one_sentence() {
     for (arguments, code, words) in [
         (vec!["--no-such-flag"], 2, "--no-such-flag"),
         (vec!["fell"], 2, "fell"),
@@ -136,7 +136,7 @@ fn what_is_wrong_with_the_command_line_is_said_in_a_sentence() {
 }
 
 #[test]
-fn a_taken_port_is_told_before_anything_is_made() {
+fn a_taken_port_is_reported_before_anything_is_created() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("bound");
     let address = taken.local_addr().expect("an address").to_string();
     let data = data();
@@ -148,7 +148,7 @@ fn a_taken_port_is_told_before_anything_is_made() {
 }
 
 #[test]
-fn it_tells_what_it_can_do_without_a_database() {
+fn help_version_and_openapi_need_no_database() {
     for arguments in [["--help"], ["--version"]] {
         assert!(run(&arguments).status.success());
     }
@@ -161,7 +161,7 @@ fn it_tells_what_it_can_do_without_a_database() {
 }
 
 #[test]
-fn the_demonstration_is_made_once_and_said_twice() {
+fn the_demonstration_is_created_once_and_printed_at_each_start() {
     let data = data();
     let told = || {
         let mut command = program();

@@ -1,8 +1,8 @@
-//! The listener and the layers over a real port, spoken to byte by byte: what a slow,
-//! greedy, clumsy or hostile peer gets, and what the others get meanwhile.
+//! The listener and the layers over a real port, tested byte by byte: how slow, greedy or malformed
+//! requests are treated, and how the other clients are served meanwhile.
 //!
-//! Where a test needs a timeout to run out, the settings make it short and the test
-//! waits for its effect; nothing is slept for.
+//! Where a test needs a timeout to expire, the settings make it short and the test waits for its effect;
+//! no test sleeps for a fixed time.
 
 use axum::Router;
 use axum::body::{Body, Bytes};
@@ -29,7 +29,7 @@ use tokio::net::TcpStream;
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::task::JoinHandle;
 
-/// Far beyond what any test takes: a hang becomes a failure.
+/// Far longer than any test takes, so that a hang becomes a failure.
 const PATIENCE: Duration = Duration::from_secs(20);
 const SHORT: Duration = Duration::from_millis(400);
 
@@ -67,7 +67,7 @@ struct Answer {
 
 impl Answer {
     fn parse(bytes: &[u8]) -> Self {
-        let end = bytes.windows(4).position(|w| w == b"\r\n\r\n").expect("no whole answer") + 4;
+        let end = bytes.windows(4).position(|w| w == b"\r\n\r\n").expect("a complete response") + 4;
         let head = String::from_utf8(bytes[..end].to_vec()).unwrap();
         let status = head.split(' ').nth(1).unwrap().parse().unwrap();
         Self { status, head, body: bytes[end..].to_vec() }
@@ -84,7 +84,7 @@ impl Answer {
         serde_json::from_slice(&self.body).expect("not JSON")
     }
 
-    /// Checks that it is a whole problem of this kind.
+    /// Checks that it is a complete problem document with this status and type.
     fn is_problem(&self, status: u16, slug: &str) -> &Self {
         assert_eq!(self.header("content-type"), Some(PROBLEM_JSON), "{}", self.head);
         let problem = self.json();
@@ -101,18 +101,18 @@ impl Running {
         TcpStream::connect(self.address).await.unwrap()
     }
 
-    /// Sends what it can of these bytes and reads until the server closes.
+    /// Sends as many of these bytes as possible and reads until the server closes.
     async fn raw(&self, bytes: &[u8]) -> Vec<u8> {
         let mut stream = self.connect().await;
-        // Hostile bytes may be cut off before they are all sent.
+        // The server may close before all bytes are sent.
         let _ = stream.write_all(bytes).await;
         let mut answer = Vec::new();
         let _ = soon(stream.read_to_end(&mut answer)).await;
         answer
     }
 
-    /// Sends all of a request, then reads the answer: what most clients do, and lose the
-    /// answer if the server closes on what it has not read.
+    /// Sends a complete request, then reads the response, as most clients do. They lose the response if
+    /// the server closes the connection with unread data.
     async fn whole(&self, bytes: &[u8]) -> Answer {
         let mut stream = self.connect().await;
         soon(stream.write_all(bytes)).await.expect("cut off while sending");
@@ -143,7 +143,7 @@ impl Running {
     }
 }
 
-/// A small piece of the world: a read, a write, a batch.
+/// A small API: reads, writes, a batch.
 fn forest() -> Router {
     async fn count(body: Bytes) -> Result<(StatusCode, String), Problem> {
         Ok((StatusCode::CREATED, body.len().to_string()))
@@ -185,7 +185,7 @@ async fn head_is_get_without_its_body() {
 }
 
 #[tokio::test]
-async fn a_panic_is_a_500_that_tells_nothing_and_ends_nothing() {
+async fn a_panic_is_a_500_without_details_and_the_server_goes_on() {
     let server = usual(forest()).await;
     let answer = server.get("/v1/broken").await;
     answer.is_problem(500, "internal");
@@ -212,7 +212,7 @@ async fn a_body_has_its_limit_and_a_batch_a_larger_one() {
     server.send("POST /v1/felling-tickets", &[], &large).await.is_problem(413, "too-large");
     assert_eq!(server.send("POST /v1/harvests", &[], &large).await.status, 201);
     server.send("POST /v1/harvests", &[], &huge).await.is_problem(413, "too-large");
-    // Without a length it is found while it arrives.
+    // Without a Content-Length the limit applies while the body arrives.
     let mut chunked = b"POST /v1/felling-tickets HTTP/1.1\r\nhost: orman\r\nconnection: close\r\n\
                         transfer-encoding: chunked\r\n\r\n"
         .to_vec();
@@ -223,13 +223,13 @@ async fn a_body_has_its_limit_and_a_batch_a_larger_one() {
 }
 
 #[tokio::test]
-async fn who_is_refused_is_not_asked_for_his_body() {
+async fn a_refused_request_is_answered_without_its_body() {
     let server = usual(forest()).await;
     let expect = [("expect", "100-continue"), ("content-length", "200000")];
     let answer = server.send("POST /v1/refused", &expect, b"").await;
     answer.is_problem(401, "unauthorized");
     assert_eq!(answer.header("www-authenticate"), Some("Bearer"));
-    // And one who sends it all the same still gets to read why.
+    // A client that sends its body anyway still receives the reason.
     server.send("POST /v1/refused", &[], &vec![b'1'; 3_000_000]).await.is_problem(401, "unauthorized");
 }
 
@@ -257,7 +257,7 @@ async fn gzip_is_unpacked_for_batches_and_a_bomb_does_not_go_off() {
 }
 
 #[tokio::test]
-async fn large_answers_are_packed_for_who_takes_it() {
+async fn large_responses_are_compressed_for_clients_that_accept_gzip() {
     let server = usual(forest()).await;
     let takes = [("accept-encoding", "gzip")];
     let packed = server.send("GET /v1/regions", &takes, b"").await;
@@ -268,7 +268,7 @@ async fn large_answers_are_packed_for_who_takes_it() {
 }
 
 #[tokio::test]
-async fn answers_carry_the_headers_that_keep_browsers_tame() {
+async fn responses_carry_the_security_headers() {
     let https =
         LayerSettings { public_url: Some("https://orman.example/".into()), ..LayerSettings::default() };
     let plain = usual(forest()).await;
@@ -301,7 +301,7 @@ async fn an_address_is_believed_from_a_trusted_proxy_only() {
     assert_eq!(server.send("GET /v1/me", &forwarded, b"").await.body, b"198.51.100.7");
 }
 
-/// Writes one byte after the other until the server has answered or closed; what it said.
+/// Writes one byte after another until the server responds or closes; returns the response.
 async fn drip(server: &Running, start: &[u8]) -> Vec<u8> {
     let (mut read, mut write) = server.connect().await.into_split();
     write.write_all(start).await.unwrap();
@@ -322,7 +322,7 @@ async fn dripped_headers_and_idle_connections_are_let_go() {
     let settings = ServerSettings { header_timeout: SHORT, ..ServerSettings::default() };
     let server = start(forest(), LayerSettings::default(), settings).await;
     assert_eq!(drip(&server, b"GET /v1/me HTTP/1.1\r\nhost: orman\r\nx-drip: ").await, b"");
-    assert_eq!(server.raw(b"").await, b"", "a connection on which nothing comes");
+    assert_eq!(server.raw(b"").await, b"", "a connection without any byte");
     let answer = server.raw(b"GET /v1/me HTTP/1.1\r\nhost: orman\r\n\r\n").await;
     assert_eq!(Answer::parse(&answer).status, 200, "and closed after it idled");
 }
@@ -341,7 +341,7 @@ async fn a_body_that_stops_or_drips_is_408() {
 }
 
 #[tokio::test]
-async fn a_peer_that_takes_nothing_is_cut() {
+async fn a_peer_that_reads_nothing_is_disconnected() {
     let (dropped, mut was_dropped) = mpsc::channel::<()>(1);
     let endless = move || {
         let held = dropped.clone();
@@ -359,14 +359,14 @@ async fn a_peer_that_takes_nothing_is_cut() {
     let mut stream = server.connect().await;
     stream.write_all(b"GET /v1/logs HTTP/1.1\r\nhost: orman\r\n\r\n").await.unwrap();
     soon(stream.read_exact(&mut [0; 64])).await.unwrap();
-    // The drain time is longer than our patience: it is the peer's stalling that ends this.
+    // The drain time is longer than PATIENCE, so the write timeout ends this connection.
     assert_eq!(server.stop().await, Drained { cut: 0 });
     assert_eq!(soon(was_dropped.recv()).await, None);
     drop(stream);
 }
 
 #[tokio::test]
-async fn what_is_no_http_is_refused_and_harms_nobody() {
+async fn malformed_http_is_refused_and_harms_no_other_client() {
     let settings = ServerSettings { header_timeout: SHORT, ..ServerSettings::default() };
     let server = start(forest(), LayerSettings::default(), settings).await;
     let long = format!("GET /v1/me HTTP/1.1\r\nhost: orman\r\nx-long: {}\r\n\r\n", "a".repeat(20_000));
@@ -395,7 +395,7 @@ async fn what_is_no_http_is_refused_and_harms_nobody() {
     assert_eq!(server.get("/v1/logs/7").await.status, 200);
 }
 
-/// Handlers that say when they have begun and wait to be let go.
+/// Handlers that report when they start and then wait for `open`.
 #[derive(Clone)]
 struct Gate {
     begun: mpsc::UnboundedSender<()>,
@@ -430,7 +430,7 @@ async fn a_shutdown_finishes_what_was_begun() {
     begun.write_all(b"GET /v1/logs/7 HTTP/1.1\r\nhost: orman\r\n\r\n").await.unwrap();
     soon(has_begun.recv()).await.unwrap();
     server.stop.take().unwrap().send(()).unwrap();
-    // The door closes while the work goes on.
+    // The listener closes while the request is still running.
     soon(async { while TcpStream::connect(server.address).await.is_ok() {} }).await;
     assert!(!server.served.is_finished());
     gate.open.notify_waiters();
@@ -454,7 +454,7 @@ async fn a_shutdown_does_not_wait_for_ever() {
 }
 
 #[tokio::test]
-async fn a_flood_of_public_checks_leaves_the_others_their_room() {
+async fn a_flood_of_public_checks_leaves_capacity_for_other_requests() {
     let (gate, mut has_begun) = Gate::new();
     let places = Places { public: 2, wait: SHORT, ..Places::default() };
     let layers = LayerSettings { places, ..LayerSettings::default() };
@@ -469,13 +469,13 @@ async fn a_flood_of_public_checks_leaves_the_others_their_room() {
     for _ in 0..2 {
         soon(has_begun.recv()).await.unwrap();
     }
-    // Every public place is taken, and stays so.
+    // Every public slot is taken, and stays taken.
     assert_eq!(server.send("POST /v1/felling-tickets", &[], b"{}").await.status, 201);
     assert_eq!(server.get("/v1/logs/7").await.status, 200);
     let refused = server.get("/v1/verify/8").await;
     refused.is_problem(503, "overloaded");
     assert_eq!(refused.header("retry-after"), Some("1"));
-    // Two of the flood were let in and hold their places; all the others are answered.
+    // Two requests of the flood hold the slots; all others get a response.
     let (answered, mut all) = (mpsc::unbounded_channel::<u16>(), Vec::new());
     let (tell, mut told) = answered;
     for one in flood {
@@ -491,7 +491,7 @@ async fn a_flood_of_public_checks_leaves_the_others_their_room() {
 }
 
 #[tokio::test]
-async fn a_connection_too_many_is_told_so() {
+async fn a_connection_over_the_limit_gets_503() {
     let settings = ServerSettings { connections: 1, ..server_settings() };
     let server = start(forest(), LayerSettings::default(), settings).await;
     let mut first = server.connect().await;
@@ -502,7 +502,7 @@ async fn a_connection_too_many_is_told_so() {
     assert_eq!((refused.status, refused.header("retry-after")), (503, Some("1")));
     assert_eq!(refused.json()["type"], "/problems/overloaded");
     drop(first);
-    // The place is free again as soon as the server has noticed.
+    // The slot is free again as soon as the server notices the closed connection.
     soon(async { while server.get("/v1/me").await.status != 200 {} }).await;
 }
 

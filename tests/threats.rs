@@ -1,12 +1,12 @@
-//! Where each threat of docs/TRUST.md is tried: the one place to begin for who doubts a defence.
+//! The tests of each threat of docs/TRUST.md: the place to start when reviewing a defence.
 //!
-//! A test that is renamed or removed is missed here, and so is a threat that no test tries.
+//! This file fails if a listed test is renamed or removed, and if a threat has no test.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 
-/// Each threat, and the tests that try it: file, test.
+/// Each threat, and its tests: file, test.
 const THREATS: [(&str, &[(&str, &str)]); 19] = [
     (
         "cloned seal",
@@ -54,7 +54,7 @@ const THREATS: [(&str, &[(&str, &str)]); 19] = [
         &[
             ("tests/alterations/insider.rs", "old_backup_restored"),
             ("tests/api/publish.rs", "an_old_backup_is_refused"),
-            ("tests/program/register.rs", "what_is_published_is_served_and_a_lost_database_refused"),
+            ("tests/program/register.rs", "the_published_register_is_served_and_a_lost_database_refused"),
         ],
     ),
     (
@@ -62,7 +62,7 @@ const THREATS: [(&str, &[(&str, &str)]); 19] = [
         &[
             ("tests/verifier/main.rs", "two_histories_shown"),
             ("tests/alterations/insider.rs", "two_histories_shown"),
-            ("tests/program/verify.rs", "verify_checks_what_a_server_answers_and_nothing_that_was_altered"),
+            ("tests/program/verify.rs", "verify_accepts_what_a_server_returns_and_nothing_altered"),
             ("src/evidence/register/witness_tests.rs", "a_fork_and_a_rollback_are_not"),
         ],
     ),
@@ -71,7 +71,7 @@ const THREATS: [(&str, &[(&str, &str)]); 19] = [
         &[
             ("tests/api/register.rs", "record_dropped_before_sequencing"),
             ("tests/verifier/main.rs", "a_receipt_shows_what_was_dropped_before_it_was_sequenced"),
-            ("tests/program/verify.rs", "verify_checks_what_a_server_answers_and_nothing_that_was_altered"),
+            ("tests/program/verify.rs", "verify_accepts_what_a_server_returns_and_nothing_altered"),
         ],
     ),
     (
@@ -106,7 +106,7 @@ const THREATS: [(&str, &[(&str, &str)]); 19] = [
         "flood of the public check",
         &[
             ("tests/api/threats.rs", "flood_of_the_public_check"),
-            ("tests/server.rs", "a_flood_of_public_checks_leaves_the_others_their_room"),
+            ("tests/server.rs", "a_flood_of_public_checks_leaves_capacity_for_other_requests"),
         ],
     ),
     (
@@ -164,15 +164,15 @@ const THREATS: [(&str, &[(&str, &str)]); 19] = [
         &[
             ("tests/server.rs", "dripped_headers_and_idle_connections_are_let_go"),
             ("tests/server.rs", "a_body_that_stops_or_drips_is_408"),
-            ("tests/server.rs", "a_peer_that_takes_nothing_is_cut"),
-            ("tests/whole/peers.rs", "slow_peers_are_let_go_and_the_others_do_not_notice"),
+            ("tests/server.rs", "a_peer_that_reads_nothing_is_disconnected"),
+            ("tests/whole/peers.rs", "slow_peers_are_disconnected_and_others_are_served"),
         ],
     ),
     (
         "error leaks",
         &[
             ("src/http/core/problem.rs", "a_cause_is_for_the_log_alone"),
-            ("tests/server.rs", "a_panic_is_a_500_that_tells_nothing_and_ends_nothing"),
+            ("tests/server.rs", "a_panic_is_a_500_without_details_and_the_server_goes_on"),
             ("tests/server.rs", "what_the_framework_refuses_is_a_problem_too"),
         ],
     ),
@@ -185,8 +185,7 @@ const THREATS: [(&str, &[(&str, &str)]); 19] = [
     ),
 ];
 
-/// The tests of a source: functions right beneath an attribute that makes them one, and that are not
-/// unconditionally left out.
+/// The tests in a source: functions directly below a test attribute, without `#[ignore]`.
 fn tests_in(source: &str) -> BTreeSet<&str> {
     let mut found = BTreeSet::new();
     let (mut is_test, mut left_out) = (false, false);
@@ -213,10 +212,10 @@ fn read(path: &str) -> String {
 }
 
 #[test]
-fn every_test_of_a_threat_is_there() {
+fn every_test_of_a_threat_exists() {
     let mut sources: BTreeMap<&str, String> = BTreeMap::new();
     for (threat, tests) in THREATS {
-        assert!(!tests.is_empty(), "{threat}: no test tries it");
+        assert!(!tests.is_empty(), "{threat}: has no test");
         for (file, test) in tests {
             let source = sources.entry(file).or_insert_with(|| read(file));
             assert!(tests_in(source).contains(test), "{threat}: {file} has no test {test}");
@@ -225,7 +224,7 @@ fn every_test_of_a_threat_is_there() {
 }
 
 #[test]
-fn every_threat_of_the_page_is_tried_and_none_besides() {
+fn every_threat_of_the_page_has_tests_and_no_other_is_listed() {
     let page = read("docs/TRUST.md");
     let section = page.split("\n## Threats\n").nth(1).expect("the section");
     let section = section.split("\n## ").next().expect("its end");
@@ -236,7 +235,7 @@ fn every_threat_of_the_page_is_tried_and_none_besides() {
 }
 
 #[test]
-fn what_only_looks_like_a_test_is_none() {
+fn only_functions_with_a_test_attribute_count() {
     let source = "\
 #[test]
 fn a_fork_is_found() {}

@@ -1,4 +1,4 @@
-//! All that a measurement needs at hand, and how two sides are measured in turn.
+//! The state of a run, and how two sides are measured in turn.
 
 use super::check;
 use super::database::Cluster;
@@ -22,39 +22,39 @@ use std::time::{Duration, Instant};
 
 type Failure = Box<dyn Error + Send + Sync>;
 
-/// Where a run stands.
+/// The state of a run.
 pub struct Bench {
-    /// What was asked for.
+    /// The settings.
     pub settings: Settings,
     /// Folder of the database.
     pub dir: PathBuf,
     /// The database.
     pub cluster: Cluster,
-    /// Connections with every right.
+    /// Superuser connections.
     pub pool: PgPool,
     /// The measured server.
     pub server: Server,
     /// PostgreSQL's own load generator.
     pub pgbench: Pgbench,
-    /// What it runs.
+    /// Scripts of pgbench.
     pub scripts: Scripts,
-    /// Whether the server puts what it records into the register's queue.
+    /// Whether the server puts its events into the register's queue.
     pub queues: bool,
-    /// Who takes part.
+    /// The organisations and tickets.
     pub parties: Parties,
-    /// How many logs are loaded.
+    /// Number of loaded logs.
     pub logs: u64,
     /// When the first event was received.
     pub from: DateTime<Utc>,
-    /// When the last was.
+    /// When the last event was received.
     pub until: DateTime<Utc>,
-    /// How many answers were compared with SQL.
+    /// Number of responses compared with SQL.
     pub checked: usize,
     /// Seed of the next round.
     pub seed: u64,
 }
 
-/// What the two sides of a comparison ask.
+/// The read that both sides of a comparison perform.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Read {
     /// The public check of one seal number.
@@ -64,10 +64,10 @@ pub enum Read {
 }
 
 impl Bench {
-    /// pgbench in the role that the server's requests have.
+    /// pgbench in the database role of the server's requests.
     ///
     /// # Errors
-    /// There is none.
+    /// pgbench is not installed.
     pub fn pgbench(cluster: &Cluster, scratch: &Path) -> Result<Pgbench, Failure> {
         let beside = ormantrace::db::programs::Programs::find(None)?.path("pgbench");
         let program = if beside.is_file() { beside } else { PathBuf::from("pgbench") };
@@ -88,14 +88,15 @@ impl Bench {
         0..self.logs / 10 * 9
     }
 
-    /// Logs that the server appends to, and that pgbench does, whose chains are none afterwards.
+    /// Logs that the server appends to, and logs that pgbench appends to. The chains of the latter are
+    /// invalid afterwards.
     #[must_use]
     pub fn append_logs(&self) -> [Range<u64>; 2] {
         let (from, middle) = (self.logs / 10 * 9, self.logs / 20 * 19);
         [from..middle, middle..self.logs]
     }
 
-    /// Variables of the scripts: the logs to choose from.
+    /// Variables of the scripts: the range of logs to choose from.
     #[must_use]
     pub fn variables(logs: &Range<u64>) -> Vec<(&'static str, String)> {
         let text = |first: u64, log: u64| (first + log).to_string();
@@ -107,7 +108,7 @@ impl Bench {
         ]
     }
 
-    /// Time of one round.
+    /// Length of one round.
     #[must_use]
     pub fn round(&self) -> Duration {
         Duration::from_secs(self.settings.seconds)
@@ -157,10 +158,10 @@ impl Bench {
             };
         let postmaster = self.cluster.postmaster()?;
         let others = process::children(postmaster)?;
-        // To connect so many takes its time, by SCRAM, and counts as part of the run's.
+        // Connecting this many sessions with SCRAM takes time, which counts as part of the run.
         let seconds = seconds + connections as u64 / 64;
         let run = self.pgbench.run(script, connections, seconds, sample, variables)?;
-        // What a session has used counts as PostgreSQL's once the postmaster has seen it end.
+        // A session's processor time counts as PostgreSQL's once the postmaster has reaped it.
         let since = Instant::now();
         while process::children(postmaster)? > others && since.elapsed() < Duration::from_secs(2) {
             std::thread::sleep(Duration::from_millis(5));
@@ -168,10 +169,10 @@ impl Bench {
         Ok((run, self.cpu()? - before))
     }
 
-    /// A round of a read by the server, with its answers compared.
+    /// A round of reads by the server; samples of the responses are compared with SQL.
     ///
     /// # Errors
-    /// A wrong answer.
+    /// A wrong response.
     pub async fn read(
         &mut self,
         read: Read,
@@ -193,10 +194,10 @@ impl Bench {
         Ok((traffic, cpu))
     }
 
-    /// The server beside the database alone, in turn.
+    /// Compares the server with the database alone, in turns.
     ///
     /// # Errors
-    /// A wrong answer, or either side fails.
+    /// A wrong response, or either side fails.
     pub async fn compare(&mut self, read: Read, connections: usize) -> Result<Line, Failure> {
         let (name, file) = match read {
             Read::Check => ("verify", self.scripts.check.clone()),
@@ -213,7 +214,7 @@ impl Bench {
         Ok(told(Line::of(name, connections, &alone, &server)))
     }
 
-    /// The public check by the server's own statement, sent by pgbench for one code at a time.
+    /// The public check by the server's own statement, as pgbench sends it for one code at a time.
     ///
     /// # Errors
     /// As [`Bench::compare`].
@@ -228,7 +229,7 @@ impl Bench {
         Ok(told(Line::of("verify, as sent", connections, &alone, &server)))
     }
 
-    /// Stops the server and PostgreSQL, and starts both again with so much memory.
+    /// Stops the server and PostgreSQL, and starts both again with this much shared memory.
     ///
     /// # Errors
     /// Either does not start.
@@ -245,7 +246,7 @@ impl Bench {
         Ok((bench, forgotten))
     }
 
-    /// Reads every page that the reads may touch once.
+    /// Reads once every page that the reads may use.
     ///
     /// # Errors
     /// Those of the database.
@@ -275,13 +276,13 @@ pub fn start(cluster: &Cluster, dir: &Path) -> Result<Server, Failure> {
     Server::start(&cluster.url()?, dir, &[])
 }
 
-/// The span of time that the loaded events come from: long enough that felling tickets hold.
+/// The time span of the loaded events: short enough that felling tickets are still valid.
 #[must_use]
 pub fn span(now: DateTime<Utc>) -> (DateTime<Utc>, DateTime<Utc>) {
     (now - TimeDelta::days(300), now - TimeDelta::hours(1))
 }
 
-/// Says how a comparison came out, for who waits.
+/// Prints the result of a comparison as progress.
 fn told(line: Line) -> Line {
     eprintln!(
         "  {:<22} {:>4} connections: pgbench {:>7.0}/s, server {:>7.0}/s, ratio {:.2}",

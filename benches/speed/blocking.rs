@@ -1,4 +1,4 @@
-//! One HTTP request at a time, for what prepares the measurements and is not measured.
+//! One HTTP request at a time, for preparations that are not measured.
 
 use serde_json::Value;
 use std::error::Error;
@@ -8,11 +8,11 @@ use std::time::Duration;
 
 type Failure = Box<dyn Error + Send + Sync>;
 
-/// Calls `method path` of the server, with a token and a body if there are any; the status and
-/// the body of the answer.
+/// Calls `method path` of the server, with a token and a body if given; returns the status and the body
+/// of the response.
 ///
 /// # Errors
-/// No connection, no answer in two minutes, or none that is HTTP.
+/// No connection, no response within two minutes, or a malformed one.
 pub fn call(
     server: SocketAddr,
     method: &str,
@@ -40,10 +40,10 @@ pub fn call(
     Ok((status, answer.split_off(head + 4)))
 }
 
-/// Posts JSON that must be taken, and answers what it made.
+/// Posts JSON and returns the JSON of the response.
 ///
 /// # Errors
-/// As [`call`]; any status but 2xx, with the answer.
+/// As [`call`]; any status except 2xx, with the response.
 pub fn post(server: SocketAddr, token: &str, path: &str, body: &Value) -> Result<Value, Failure> {
     let sent = serde_json::to_vec(body)?;
     let (status, answer) = call(server, "POST", path, Some(token), Some(&sent))?;

@@ -1,4 +1,4 @@
-//! Whether the answers are right: samples of them beside SQL, and their chains recomputed.
+//! Checks responses: samples are compared with SQL, and their chains recomputed.
 
 use super::timber::{EVENTS, log_id, seal_number};
 use crate::chain::{Revealed, Shown, faults};
@@ -10,10 +10,10 @@ use std::error::Error;
 
 type Failure = Box<dyn Error + Send + Sync>;
 
-/// Compares the answer of a public check with the rows.
+/// Compares the response of a public check with the rows.
 ///
 /// # Errors
-/// What differs.
+/// The first difference.
 pub async fn verification(pool: &PgPool, log: u64, body: &[u8]) -> Result<(), Failure> {
     let answer: Value = serde_json::from_slice(body)?;
     let number = seal_number(log);
@@ -48,10 +48,10 @@ pub async fn verification(pool: &PgPool, log: u64, body: &[u8]) -> Result<(), Fa
     Ok(())
 }
 
-/// Compares a history with the rows, and recomputes its chain from what was handed out alone.
+/// Compares a history with the rows, and recomputes its chain from the response alone.
 ///
 /// # Errors
-/// What differs, or is wrong with the chain.
+/// The first difference, or the error in the chain.
 pub async fn history(pool: &PgPool, log: u64, body: &[u8]) -> Result<(), Failure> {
     let answer: Value = serde_json::from_slice(body)?;
     let id = log_id(log);
@@ -80,7 +80,7 @@ pub async fn history(pool: &PgPool, log: u64, body: &[u8]) -> Result<(), Failure
     if faults.is_empty() { Ok(()) } else { Err(format!("{id}: {faults:?}").into()) }
 }
 
-/// An event of an answer, as a stranger reads it.
+/// An event in a response, as an outside verifier reads it.
 fn as_shown(event: &Value) -> Result<Shown<'_>, Failure> {
     let text = |value: &'_ Value| value.as_str().map(str::to_owned).ok_or("no text");
     let hash = |value: &Value| Hash::from_hex(value.as_str().unwrap_or_default()).ok_or("no hash");

@@ -1,5 +1,5 @@
-//! The measured PostgreSQL: a private cluster of the program's own making, durable as in
-//! operation, with room for more connections.
+//! The measured PostgreSQL: a private cluster created by the program, durable as in operation, with more
+//! connections.
 
 use ormantrace::base::config::DatabaseSettings;
 use ormantrace::db::private::folder::{Folder, PORT};
@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 
 type Failure = Box<dyn Error + Send + Sync>;
 
-/// File of settings beside the program's own.
+/// Name of a settings file in addition to the program's own.
 const SETTINGS: &str = "measurements.conf";
 
 /// A running cluster.
@@ -24,7 +24,7 @@ pub struct Cluster {
 }
 
 impl Cluster {
-    /// Opens the cluster in `dir`, made on first use, with so much memory for shared buffers.
+    /// Opens the cluster in `dir`, creating it on first use, with this much memory for shared buffers.
     ///
     /// # Errors
     /// Those of opening a database.
@@ -41,7 +41,7 @@ impl Cluster {
         let mut settings = String::new();
         writeln!(settings, "shared_buffers = '{shared_buffers_mb}MB'")?;
         writeln!(settings, "max_connections = 300")?;
-        // So that the whole text of a statement can be read from a session.
+        // So that the complete text of a statement can be read from a session.
         writeln!(settings, "track_activity_query_size = '32kB'")?;
         std::fs::write(folder.cluster().join(SETTINGS), settings)?;
         let database = Self::database(dir).await?;
@@ -62,7 +62,7 @@ impl Cluster {
         self.database.close().await;
     }
 
-    /// Where its socket is.
+    /// The folder of its socket.
     ///
     /// # Errors
     /// Those of the file system.
@@ -86,7 +86,7 @@ impl Cluster {
         Ok(options.username(role).password(&self.password(role)?).database(roles::DATABASE))
     }
 
-    /// What to give the server as `DATABASE_URL`.
+    /// The server's `DATABASE_URL`.
     ///
     /// # Errors
     /// Those of the file system.
@@ -94,7 +94,7 @@ impl Cluster {
         Ok(self.login(roles::OWNER)?.to_url_lossy().to_string())
     }
 
-    /// Connections with every right, without a limit on a statement's time.
+    /// Superuser connections, without a statement timeout.
     ///
     /// # Errors
     /// Those of the file system.
@@ -103,7 +103,7 @@ impl Cluster {
         Ok(PgPoolOptions::new().max_connections(4).test_before_acquire(false).connect_lazy_with(options))
     }
 
-    /// Connections that plan as the server's readers do.
+    /// Connections with the planner settings of the server's readers.
     ///
     /// # Errors
     /// Those of the file system.
@@ -112,17 +112,17 @@ impl Cluster {
         Ok(PgPoolOptions::new().max_connections(1).test_before_acquire(false).connect_lazy_with(options))
     }
 
-    /// The process that all others of this PostgreSQL are children of.
+    /// The postmaster: the parent of all processes of this PostgreSQL.
     ///
     /// # Errors
-    /// None is running.
+    /// No server is running.
     pub fn postmaster(&self) -> Result<u32, Failure> {
         let text = std::fs::read_to_string(self.folder.cluster().join("postmaster.pid"))?;
         Ok(text.lines().next().ok_or("an empty file")?.parse()?)
     }
 }
 
-/// What the tables take.
+/// Disk use of the tables.
 #[derive(Clone, Copy, Debug, serde::Serialize)]
 pub struct Sizes {
     /// Rows of table `event`.
@@ -137,11 +137,11 @@ pub struct Sizes {
     pub leaf: i64,
     /// Everything else, bytes.
     pub rest: i64,
-    /// The heap is all visible so far: the part of its pages.
+    /// The all-visible fraction of its heap pages.
     pub all_visible: f64,
 }
 
-/// Measures them.
+/// Measures the disk use.
 ///
 /// # Errors
 /// Those of the database.
@@ -174,16 +174,16 @@ pub async fn wal(pool: &PgPool) -> Result<i64, Failure> {
     Ok(sqlx::query_scalar(sql).fetch_one(pool).await?)
 }
 
-/// What a statement touches.
+/// What a statement reads.
 #[derive(Clone, Copy, Debug, Default, serde::Serialize)]
 pub struct Touched {
-    /// Pages, found in shared buffers or not.
+    /// Pages, in shared buffers or not.
     pub buffers: f64,
     /// Visits to the heap by index-only scans.
     pub heap_fetches: f64,
 }
 
-/// Runs a statement for each of `values` in the place of `$1` and averages what it touches.
+/// Runs a statement with each of `values` in place of `$1` and returns the averages.
 ///
 /// # Errors
 /// Those of the database.

@@ -1,8 +1,8 @@
-//! Loads logs with their events by COPY, in scattered order of arrival: the chain is computed by
-//! the server's own code, the rows are those that the server would have written.
+//! Loads logs with their events by COPY, in scattered order of arrival: the server's own code computes
+//! the chain, and the rows are those that the server would have written.
 //!
-//! Rounds: first every log's first event, then every log's second, and so on, each round over the
-//! trucks in another order. So the ten events of a log lie far apart in the heap.
+//! In rounds: first the first event of every log, then the second of every log, and so on, each round
+//! with the trucks in another order. So the ten events of a log are far apart in the heap.
 
 use super::timber::{EVENTS, HARVEST, Parties, Party, TICKET, TRUCK, log_id, seal_number, volume};
 use chrono::{DateTime, TimeDelta, Utc};
@@ -22,32 +22,32 @@ use std::ops::Range;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use uuid::Uuid;
 
-/// Events of one COPY.
+/// Number of events per COPY.
 const CHUNK: usize = 20_000;
 
 type Failure = Box<dyn Error + Send + Sync>;
 
-/// What is loaded.
+/// A load.
 pub struct Load<'p> {
-    /// Who takes part.
+    /// The organisations and tickets.
     pub parties: &'p Parties,
-    /// Which logs; a multiple of [`HARVEST`] at both ends.
+    /// The range of logs; both ends are multiples of [`HARVEST`].
     pub logs: Range<u64>,
     /// When the first event was received; the last is received before `until`.
     pub from: DateTime<Utc>,
-    /// Until when.
+    /// End of the period.
     pub until: DateTime<Utc>,
-    /// Whether the events are in the register already; else the register knows nothing of them.
+    /// Whether the events have leaves in the register; otherwise the register does not contain them.
     pub leaves: bool,
 }
 
-/// A log under way.
+/// The state of a log while its events are created.
 struct Chain {
     salt: Salt,
     head: Hash,
 }
 
-/// A harvest: the posting and the person.
+/// A harvest: its operation and the person.
 #[derive(Clone, Copy)]
 struct Harvest {
     id: Uuid,
@@ -61,7 +61,7 @@ impl Harvest {
     }
 }
 
-/// Rows of some events, as COPY takes them.
+/// Rows of some events, in the format of COPY.
 #[derive(Default)]
 struct Chunk {
     events: usize,
@@ -75,7 +75,7 @@ impl Load<'_> {
         self.logs.end - self.logs.start
     }
 
-    /// When the `place`th of all events of this load is received.
+    /// The time of receipt of the `place`th of all events of this load.
     fn received_at(&self, place: u64) -> DateTime<Utc> {
         let span = (self.until - self.from).num_microseconds().unwrap_or(i64::MAX);
         let step = span / i64::try_from(self.count() * u64::from(EVENTS) + 1).unwrap_or(i64::MAX);
@@ -85,18 +85,18 @@ impl Load<'_> {
     /// The `place`th log of a round.
     fn visited(&self, seq: u32, place: u64) -> u64 {
         let trucks = self.count() / TRUCK;
-        // Harvests are recorded in the order of their ids; what follows is scattered.
+        // Harvests are recorded in the order of their ids; all later events are scattered.
         let truck = if seq == 1 { place / TRUCK } else { scattered(place / TRUCK, trucks, seq) };
         self.logs.start + truck * TRUCK + place % TRUCK
     }
 
-    /// Where among all events the `place`th of a round stands.
+    /// The position of a round's `place`th event among all events.
     fn place_of(&self, seq: u32, place: u64) -> u64 {
         u64::from(seq - 1) * self.count() + place
     }
 
-    /// Loads it all and makes the tables as autovacuum would leave them. `shown` is told how many
-    /// events are loaded.
+    /// Loads everything and leaves the tables as autovacuum would. `shown` is called with the number of
+    /// events loaded so far.
     ///
     /// # Errors
     /// Those of the database.
@@ -181,7 +181,7 @@ impl Load<'_> {
         Ok(harvests)
     }
 
-    /// Makes all events in order of arrival.
+    /// Creates all events in order of arrival.
     fn make(
         &self,
         chains: &mut [Chain],
@@ -199,7 +199,7 @@ impl Load<'_> {
                 let log = self.visited(seq, place);
                 let index = index_of(log - self.logs.start);
                 let harvest = &harvests[index / index_of(HARVEST)];
-                // One posting a truck, and one a harvest, each received at one moment.
+                // One request per truck, and one per harvest; its events have the same time of receipt.
                 let unit = if seq == 1 { HARVEST } else { TRUCK };
                 let at = self.received_at(self.place_of(seq, place - place % unit));
                 if seq == 1 {
@@ -221,11 +221,11 @@ impl Load<'_> {
                 }
             }
         }
-        // The receiver is gone only where it failed, and says so.
+        // The receiver is dropped only after it failed, and then it reports the error itself.
         let _ = send.send(chunk);
     }
 
-    /// The logs as their events leave them, their seals, and who had them before.
+    /// The logs in their state after all events, their seals, and their past parties.
     async fn logs_and_seals(
         &self,
         pool: &PgPool,
@@ -265,7 +265,7 @@ impl Load<'_> {
         Ok(())
     }
 
-    /// What the harvests marked on their tickets.
+    /// The volumes that the harvests used of their tickets.
     async fn balances(&self, pool: &PgPool) -> Result<(), Failure> {
         for ticket in self.logs.start / TICKET..self.logs.end.div_ceil(TICKET) {
             let logs = self.logs.start.max(ticket * TICKET)..self.logs.end.min((ticket + 1) * TICKET);
@@ -294,7 +294,7 @@ const OPERATION_COLUMNS: &str =
     "operation (organization_id, operation_id, kind, fingerprint, subjects, seqs, created_at)";
 
 impl Chunk {
-    /// Adds an event behind the head of its chain.
+    /// Adds an event after the head of its chain.
     fn event(
         &mut self,
         chain: &mut Chain,
@@ -366,7 +366,7 @@ fn log_row(
     identification: &str,
 ) -> Result<(), Failure> {
     let ticket = load.parties.ticket(log);
-    // Of the times, the row keeps only the first event's day and the last event's.
+    // The row depends only on the times of the first and the last event.
     let place = log - load.logs.start;
     let at = |seq| if seq == 1 { load.received_at(place - place % HARVEST) } else { head };
     let contents: Vec<Content> = (1..=EVENTS)
@@ -422,11 +422,11 @@ fn row_of(
     Ok(())
 }
 
-/// The rows of one harvest as the server would write them, to be copied as they are: tables with
-/// columns, and rows. The logs must be no others' and their seals' numbers free.
+/// The rows of one harvest as the server would write them, ready for COPY: tables with columns, and rows.
+/// The logs and the seal numbers must be unused.
 ///
 /// # Errors
-/// Those of the domain, of contents that make no log.
+/// Errors of the domain, for contents that make no valid log.
 pub fn raw_harvest(
     parties: &Parties,
     logs: Range<u64>,
@@ -437,7 +437,7 @@ pub fn raw_harvest(
     let mut chunk = Chunk::default();
     let (mut rows, mut seals) = (String::new(), String::new());
     for log in logs {
-        // Any ticket will do: nothing refers to it.
+        // Any ticket is suitable: nothing refers to it.
         let content = parties.content(log % TICKET, 1, at, harvest.operation, "010952123454321321000000000");
         let mut content = content;
         content.business.log = log_id(log);
@@ -472,7 +472,7 @@ async fn copy(pool: &PgPool, table: &str, rows: String) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Copies rows within whatever transaction is open.
+/// Copies rows within the current transaction.
 ///
 /// # Errors
 /// Those of the database.
@@ -502,8 +502,8 @@ fn ranges(logs: &Range<u64>, step: u64) -> impl Iterator<Item = Range<u64>> {
     (logs.start..end).step_by(index_of(step)).map(move |from| from..end.min(from + step))
 }
 
-/// The `place`th of `count` in an order of its own for each `round`: a step that shares no factor
-/// with `count` visits each once.
+/// The `place`th of `count` in a different order for each `round`: a step that is coprime to `count`
+/// visits each once.
 fn scattered(place: u64, count: u64, round: u32) -> u64 {
     let mut step = (count / 3 + 7_919 * u64::from(round)) | 1;
     while gcd(step, count) != 1 {

@@ -1,5 +1,5 @@
-//! Measures the server beside PostgreSQL itself: `cargo bench --bench speed`. What each figure is
-//! and how to read it says docs/PERFORMANCE.md.
+//! Compares the server with PostgreSQL alone: `cargo bench --bench speed`. docs/PERFORMANCE.md explains
+//! each figure and how to read it.
 
 #![allow(
     clippy::cast_precision_loss,
@@ -46,14 +46,15 @@ use std::time::Instant;
 
 type Failure = Box<dyn Error + Send + Sync>;
 
-/// Bytes that an event takes with everything that belongs to it: for the question whether the disk will do.
+/// Bytes per event with all its rows and indexes: used to check the free disk space.
 const EVENT_BYTES: u64 = 2_400;
-/// Of these its leaf in the register.
+/// Of these, bytes of its leaf in the register.
 const LEAF_BYTES: u64 = 260;
-/// Events that are loaded in one go: what is loaded is scattered over its own chains, whose index fits the
-/// memory of the machine that way. Above, each event costs a page read and a page written.
+/// Number of events loaded in one go. The events of one go are scattered over its own chains only, so
+/// that their index fits into the machine's memory. With more, each event costs a page read and a page
+/// write.
 const GO: u64 = 10_000_000;
-/// Shared buffers of a private cluster as installed, in MB.
+/// Shared buffers of a private cluster as installed, MB.
 const AS_INSTALLED: u64 = 192;
 
 fn main() -> ExitCode {
@@ -90,7 +91,7 @@ async fn run(settings: Settings) -> Result<(), Failure> {
         server::complaints(&dir);
     }
     if settings.keep {
-        eprintln!("the database stays in {}", dir.display());
+        eprintln!("the database is kept in {}", dir.display());
     } else {
         std::fs::remove_dir_all(&dir)?;
     }
@@ -120,7 +121,7 @@ async fn measure_in(settings: Settings, dir: &Path) -> Result<Report, Failure> {
     let parties = world::make(server.address, &mut owner, last / u64::from(timber::EVENTS), from).await?;
     drop(owner);
     let pgbench = Bench::pgbench(&cluster, &scratch)?;
-    // The organisations have their events already, in the queue or behind it.
+    // Events of the organisations exist already, in the queue or in the register.
     let queues: bool =
         sqlx::query_scalar("SELECT EXISTS (SELECT FROM leaf_queue) OR EXISTS (SELECT FROM leaf)")
             .fetch_one(&pool)
@@ -170,8 +171,8 @@ async fn measure_in(settings: Settings, dir: &Path) -> Result<Report, Failure> {
     Ok(report)
 }
 
-/// Loads up to so many events, and measures. What writes comes last, and only where nothing is
-/// to be loaded afterwards.
+/// Loads up to this many events, and measures. Parts that write come last, and only if nothing is loaded
+/// afterwards.
 async fn measure_at(
     mut bench: Bench,
     events: u64,
@@ -223,7 +224,7 @@ async fn measure_at(
 
 async fn writes(mut bench: Bench, stage: &mut Stage, shared_buffers: u64) -> Result<Bench, Failure> {
     (bench, _) = bench.restart(shared_buffers, false).await?;
-    // First: what pgbench appends is no event of a true chain.
+    // First, because the rows that pgbench appends form no valid chain.
     if bench.settings.wants(Part::Register) {
         eprintln!("the register");
         stage.register = stage.kept(Box::pin(register::register(&mut bench)).await.map(Some));
@@ -246,7 +247,7 @@ async fn writes(mut bench: Bench, stage: &mut Stage, shared_buffers: u64) -> Res
     Ok(bench)
 }
 
-/// Loads some more logs while no server runs.
+/// Loads more logs while no server runs.
 async fn load(bench: Bench, logs: Range<u64>, shared_buffers: u64) -> Result<(Bench, f64, f64), Failure> {
     let Bench { server, .. } = bench;
     drop(server);
@@ -255,7 +256,7 @@ async fn load(bench: Bench, logs: Range<u64>, shared_buffers: u64) -> Result<(Be
     let events = (logs.end - logs.start) * u64::from(timber::EVENTS);
     let (from, until) = (bench.from, bench.until);
     let leaves = !bench.settings.without_leaves;
-    // Nothing of it has to survive a crash, and most of what it writes would be pages of the chain's index.
+    // The load need not survive a crash, and most full-page writes would be pages of the chain's index.
     full_page_writes(&bench.pool, false).await?;
     for first in logs.clone().step_by(usize::try_from(GO / u64::from(timber::EVENTS))?) {
         let end = logs.end.min(first + GO / u64::from(timber::EVENTS));
@@ -273,13 +274,13 @@ async fn load(bench: Bench, logs: Range<u64>, shared_buffers: u64) -> Result<(Be
     let server = bench::start(&bench.cluster, &bench.dir)?;
     let bench = Bench { server, logs: logs.end, ..bench };
     full_page_writes(&bench.pool, true).await?;
-    // So that nothing that loading left behind is measured.
+    // So that the measurements do not include work left over from loading.
     sqlx::query("CHECKPOINT").execute(&bench.pool).await?;
     let (bench, _) = bench.restart(shared_buffers, false).await?;
     Ok((bench, seconds, written))
 }
 
-/// Whether PostgreSQL writes whole pages to its WAL, as installed, or none.
+/// Sets whether PostgreSQL writes full pages to its WAL, as installed, or not.
 async fn full_page_writes(pool: &PgPool, on: bool) -> Result<(), Failure> {
     let set = if on { "RESET full_page_writes" } else { "SET full_page_writes = off" };
     sqlx::query(AssertSqlSafe(format!("ALTER SYSTEM {set}"))).execute(pool).await?;
@@ -287,7 +288,7 @@ async fn full_page_writes(pool: &PgPool, on: bool) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Each side right after a start, with nothing in any cache where that is permitted.
+/// Each side right after a start, with empty caches if dropping them is permitted.
 async fn cold(mut bench: Bench, read: Read, shared_buffers: u64) -> Result<(Bench, Line, bool), Failure> {
     let (name, file) = match read {
         Read::Check => ("verify", bench.scripts.check.clone()),
@@ -305,11 +306,11 @@ async fn cold(mut bench: Bench, read: Read, shared_buffers: u64) -> Result<(Benc
     Ok((bench, Line::of(name, 8, &alone, &server), forgotten))
 }
 
-/// Refuses what the disk will not hold.
+/// Fails if the disk has too little space for this many events.
 fn enough_room(dir: &Path, events: u64, without_leaves: bool) -> Result<(), Failure> {
     let stat = rustix::fs::statvfs(dir)?;
     let each = EVENT_BYTES - if without_leaves { LEAF_BYTES } else { 0 };
-    // And room for WAL.
+    // Plus space for WAL.
     let (free, needed) = (stat.f_bavail * stat.f_frsize, events * each + (2 << 30));
     if free < needed {
         let gb = |bytes: u64| bytes as f64 / 1e9;

@@ -1,4 +1,4 @@
-//! Two sides in turn, A B A B, so that whatever else the machine does falls on both.
+//! Two sides in turns, A B A B, so that other load on the machine affects both.
 
 use super::pgbench::Run;
 use super::process::Cpu;
@@ -8,12 +8,12 @@ use std::error::Error;
 
 type Failure = Box<dyn Error + Send + Sync>;
 
-/// What one side came to, all its rounds together.
+/// The results of one side, all rounds together.
 #[derive(Clone, Debug, Default)]
 pub struct Side {
     /// Requests, or transactions.
     pub done: u64,
-    /// Seconds of all rounds.
+    /// Total seconds of all rounds.
     pub seconds: f64,
     /// Each round's rate.
     pub rates: Vec<f64>,
@@ -24,13 +24,13 @@ pub struct Side {
 }
 
 impl Side {
-    /// Adds a round of traffic; any answer that was not good is a failure.
+    /// Adds a round of traffic; any response except 2xx is a failure.
     ///
     /// # Errors
-    /// An answer that was not 2xx.
+    /// A response that was not 2xx.
     pub fn add_traffic(&mut self, traffic: &Traffic, cpu: Cpu) -> Result<(), Failure> {
         if let Some(bad) = &traffic.first_bad {
-            return Err(format!("{} answers were refused, the first: {bad}", traffic.bad).into());
+            return Err(format!("{} responses were not 2xx, the first: {bad}", traffic.bad).into());
         }
         if traffic.good == 0 {
             return Err("no answer at all".into());
@@ -52,18 +52,18 @@ impl Side {
         self.cpu = self.cpu + cpu;
     }
 
-    /// Done a second.
+    /// Operations per second.
     #[must_use]
     pub fn rate(&self) -> f64 {
         self.done as f64 / self.seconds
     }
 
-    /// The time within which `part` of all are answered, in microseconds.
+    /// The time within which the fraction `part` of all requests is answered, in microseconds.
     #[must_use]
     pub fn percentile(&self, part: f64) -> f64 {
         let mut sorted = self.latencies.clone();
         sorted.sort_unstable();
-        // Rounding down: of an empty or a single one, that one.
+        // Rounded down, so that a single sample is its own percentile.
         let at = (sorted.len().saturating_sub(1)) as f64 * part;
         sorted.get(at as usize).copied().map_or(0.0, f64::from)
     }
@@ -86,39 +86,39 @@ impl Side {
 /// Figures of one side.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub struct Figures {
-    /// Done a second.
+    /// Operations per second.
     pub per_second: f64,
     /// Median, microseconds.
     pub p50_us: f64,
     /// 99th percentile, microseconds.
     pub p99_us: f64,
-    /// Processor time of the server for each, microseconds.
+    /// Processor time of the server per request, microseconds.
     pub cpu_server_us: f64,
-    /// Of PostgreSQL.
+    /// The same of PostgreSQL.
     pub cpu_postgres_us: f64,
-    /// Of the load generator: this program, or pgbench.
+    /// The same of the load generator: this program, or pgbench.
     pub cpu_generator_us: f64,
 }
 
-/// The server beside the database alone.
+/// A comparison of the server with the database alone.
 #[derive(Clone, Debug, Serialize)]
 pub struct Line {
-    /// What is done.
+    /// The operation measured.
     pub what: String,
     /// Connections.
     pub connections: usize,
-    /// The database alone.
+    /// Figures of the database alone.
     pub alone: Figures,
-    /// The server.
+    /// Figures of the server.
     pub server: Figures,
-    /// The server's rate as a part of the database's.
+    /// The server's rate divided by the database's.
     pub ratio: f64,
-    /// The least and the greatest ratio of one round.
+    /// The lowest and the highest ratio of a round.
     pub spread: [f64; 2],
 }
 
 impl Line {
-    /// Of two sides.
+    /// Builds the comparison of two sides.
     #[must_use]
     pub fn of(what: impl Into<String>, connections: usize, alone: &Side, server: &Side) -> Self {
         let pairs = alone.rates.iter().zip(&server.rates).map(|(a, b)| b / a);

@@ -19,10 +19,10 @@ use std::time::{Duration, Instant};
 
 type Failure = Box<dyn Error + Send + Sync>;
 
-/// A list without a counterpart.
+/// A list; pgbench has no counterpart.
 #[derive(Clone, Debug, Serialize)]
 pub struct List {
-    /// What is listed.
+    /// The list measured.
     pub what: &'static str,
     /// Connections.
     pub connections: usize,
@@ -33,42 +33,42 @@ pub struct List {
 /// Appends with and without a flood of public checks.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub struct Flood {
-    /// Connections that append, one event after the other.
+    /// Number of connections that append, one event after the other.
     pub appending: usize,
-    /// Connections that check.
+    /// Number of connections that check.
     pub flooding: usize,
-    /// Appends when nobody checks.
+    /// Appends without a flood.
     pub idle: Figures,
-    /// Appends while strangers check, whom the limiter stops.
+    /// Appends while clients without a token check; the limiter stops them.
     pub strangers: Figures,
-    /// Their checks a second, nearly all answered with 429.
+    /// Their checks per second, nearly all answered with 429.
     pub strangers_per_second: f64,
-    /// Appends while somebody with a token checks as quickly as the server answers.
+    /// Appends while a client with a token checks as quickly as the server responds.
     pub flooded: Figures,
-    /// Those checks a second.
+    /// Those checks per second.
     pub checks_per_second: f64,
-    /// p99 under the stopped flood beside the idle one.
+    /// p99 under the limited flood, divided by the p99 without a flood.
     pub ratio_strangers: f64,
-    /// p99 under the unstopped flood beside the idle one.
+    /// p99 under the unlimited flood, divided by the p99 without a flood.
     pub ratio: f64,
 }
 
-/// Harvests beside COPY.
+/// Harvests compared with COPY.
 #[derive(Clone, Debug, Serialize)]
 pub struct Harvests {
-    /// Logs of one.
+    /// Logs per harvest.
     pub logs: usize,
     /// Seconds of each COPY.
     pub copy_seconds: Vec<f64>,
     /// Seconds of each harvest.
     pub server_seconds: Vec<f64>,
-    /// The least time of COPY beside the server's least, and middle beside middle.
+    /// COPY's shortest time divided by the server's shortest.
     pub ratio_best: f64,
-    /// See `ratio_best`.
+    /// COPY's median time divided by the server's median.
     pub ratio: f64,
 }
 
-/// What one read touches in the database.
+/// Pages that one read uses in the database.
 #[derive(Clone, Copy, Debug, Default, Serialize)]
 pub struct Buffers {
     /// A chain of ten events.
@@ -82,7 +82,7 @@ pub struct Buffers {
 /// The reads at each number of connections.
 ///
 /// # Errors
-/// A wrong answer, or either side fails.
+/// A wrong response, or either side fails.
 pub async fn reads(bench: &mut Bench, connections: &[usize]) -> Result<Vec<Line>, Failure> {
     let mut lines = Vec::new();
     for read in [Read::Check, Read::History] {
@@ -96,8 +96,8 @@ pub async fn reads(bench: &mut Bench, connections: &[usize]) -> Result<Vec<Line>
     Ok(lines)
 }
 
-/// The public check at 32 connections asked by this program's load generator and by wrk, each in
-/// requests a second: whether ours is as cheap. Nothing where there is no wrk.
+/// The public check at 32 connections by this program's load generator and by wrk, each in requests per
+/// second: shows whether ours is as cheap. `None` without wrk.
 ///
 /// # Errors
 /// wrk fails.
@@ -147,7 +147,7 @@ pub fn lists(bench: &mut Bench) -> Result<Vec<List>, Failure> {
     Ok(lists)
 }
 
-/// What reads touch, averaged over random logs.
+/// Pages that reads use, averaged over random logs.
 ///
 /// # Errors
 /// Those of the database.
@@ -177,8 +177,8 @@ pub async fn buffers(bench: &Bench) -> Result<Buffers, Failure> {
     Ok(buffers)
 }
 
-/// Durable custody events, one by one: the server, the same statements, and the same in one
-/// statement. Also the bytes of WAL an event.
+/// Durable custody events, one by one: the server, the same statements in pgbench, and the same in one
+/// statement. Also the bytes of WAL per event.
 ///
 /// # Errors
 /// Either side fails.
@@ -226,7 +226,7 @@ pub async fn appends(bench: &mut Bench) -> Result<(Vec<Line>, f64), Failure> {
     Ok((lines, written as f64 / events.max(1) as f64))
 }
 
-/// Waits until the sequencer has placed what a turn left in the queue: its work is not the next turn's.
+/// Waits until the sequencer has emptied the queue, so that its work does not count in the next turn.
 async fn drained(bench: &Bench) -> Result<(), Failure> {
     let since = Instant::now();
     while sqlx::query_scalar("SELECT EXISTS (SELECT FROM leaf_queue)").fetch_one(&bench.pool).await? {
@@ -238,7 +238,7 @@ async fn drained(bench: &Bench) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Appends while the public check is flooded, by strangers and by somebody with a token.
+/// Appends while the public check is flooded, by clients without a token and by one with a token.
 ///
 /// # Errors
 /// An append is refused.
@@ -257,7 +257,7 @@ pub fn flood(bench: &mut Bench) -> Result<Flood, Failure> {
             let ((traffic, cpu), flooded) = std::thread::scope(|scope| {
                 let flood = (kind > 0).then(|| {
                     let (token, logs) = ((kind == 2).then_some(token.as_str()), reads.clone());
-                    // It begins before and ends after what is measured.
+                    // It begins before and ends after the measured time.
                     scope.spawn(move || {
                         let longer = time + Duration::from_millis(600);
                         traffic::run(address, flooding, longer, 7, &mut Checks { logs, token })
@@ -291,7 +291,7 @@ pub fn flood(bench: &mut Bench) -> Result<Flood, Failure> {
     })
 }
 
-/// Harvests of 5,000 logs beside COPY of as many rows into the same tables, each in one durable
+/// Harvests of 5,000 logs compared with COPY of as many rows into the same tables, each in one durable
 /// transaction.
 ///
 /// # Errors
@@ -304,7 +304,7 @@ pub async fn harvests(bench: &mut Bench) -> Result<Harvests, Failure> {
     let first: u64 = first.trim_start_matches("KZ").parse()?;
     let (mut copy_seconds, mut server_seconds) = (Vec::new(), Vec::new());
     for round in 0..rounds {
-        // Far beyond the logs that there are.
+        // Numbers far above those of existing logs.
         let logs = 800_000_000 + round * size..800_000_000 + (round + 1) * size;
         let tables = raw_harvest(&bench.parties, logs, Clock::system().now(), bench.queues)?;
         let mut connection = bench.pool.acquire().await?;

@@ -1,5 +1,5 @@
-//! PostgreSQL's own load generator, on the same socket with prepared statements: what the
-//! database gives without us.
+//! PostgreSQL's own load generator, on the same socket with prepared statements: the speed of the
+//! database alone.
 
 use std::error::Error;
 use std::path::{Path, PathBuf};
@@ -7,11 +7,11 @@ use std::process::Command;
 
 type Failure = Box<dyn Error + Send + Sync>;
 
-/// As on the connections of the server's readers: planned once, by primary keys.
+/// The planner settings of the server's readers: generic plans, by primary keys.
 const PLANS: &str = "-c plan_cache_mode=force_generic_plan -c enable_hashjoin=off -c enable_mergejoin=off \
                      -c enable_seqscan=off -c enable_bitmapscan=off -c jit=off";
 
-/// How pgbench reaches the database.
+/// How pgbench connects to the database.
 #[derive(Clone, Debug)]
 pub struct Pgbench {
     /// The program.
@@ -26,18 +26,18 @@ pub struct Pgbench {
     pub password: String,
     /// Database.
     pub database: String,
-    /// Where its files of latencies go.
+    /// Folder for its latency files.
     pub scratch: PathBuf,
 }
 
-/// What came of a run.
+/// The results of a run.
 #[derive(Clone, Debug)]
 pub struct Run {
     /// Transactions.
     pub done: u64,
-    /// A second, without the time to connect.
+    /// Transactions per second, without the time to connect.
     pub rate: f64,
-    /// Times of a sample of them in microseconds.
+    /// Latencies of a sample of them in microseconds.
     pub latencies: Vec<u32>,
 }
 
@@ -45,7 +45,7 @@ impl Pgbench {
     /// Runs a script for some seconds.
     ///
     /// # Errors
-    /// It cannot be run, a statement fails, or what it says cannot be read.
+    /// It cannot be run, a statement fails, or its output cannot be parsed.
     pub fn run(
         &self,
         script: &Path,
@@ -82,7 +82,7 @@ impl Pgbench {
         Ok(Run { done, rate, latencies: self.latencies()? })
     }
 
-    /// Reads and removes its files of latencies.
+    /// Reads and removes its latency files.
     fn latencies(&self) -> Result<Vec<u32>, Failure> {
         let mut found = Vec::new();
         for entry in std::fs::read_dir(&self.scratch)? {

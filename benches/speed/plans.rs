@@ -1,4 +1,4 @@
-//! What is asked of the server.
+//! The requests of each measurement.
 
 use super::timber::{FIRST_SEAL, Parties};
 use super::traffic::{Dice, Plan};
@@ -9,46 +9,46 @@ use std::ops::Range;
 
 /// The public check of a random log by its seal's number.
 pub struct Checks<'t> {
-    /// Which logs.
+    /// The range of logs.
     pub logs: Range<u64>,
-    /// Who asks; nobody is limited by address.
+    /// The token, with which the address limit does not apply; or none.
     pub token: Option<&'t str>,
 }
 
 /// The history of a random log by its seal's number.
 pub struct Histories<'t> {
-    /// Which logs.
+    /// The range of logs.
     pub logs: Range<u64>,
-    /// Who asks.
+    /// The token.
     pub token: &'t str,
 }
 
-/// A custody event of a random log, recorded by who has it.
+/// A custody event of a random log, recorded by its holder.
 pub struct Appends<'p> {
-    /// Which logs.
+    /// The range of logs.
     pub logs: Range<u64>,
-    /// Who has them.
+    /// The organisations, among them the holders.
     pub parties: &'p Parties,
     /// When it happened.
     pub occurred_at: String,
     body: String,
 }
 
-/// Events by region, type and time: a page from a random moment on, then the next, in turn.
+/// Events by region, type and time: a page from a random time, then the next page, in turns.
 pub struct Searches<'t> {
-    /// Who asks: an inspector.
+    /// An inspector's token.
     pub token: &'t str,
-    /// From when on there are events.
+    /// Time of the first event.
     pub from: DateTime<Utc>,
-    /// Until when.
+    /// Time of the last event.
     pub until: DateTime<Utc>,
     next: Vec<String>,
     last: String,
 }
 
-/// One's logs, page after page.
+/// A holder's logs, page after page.
 pub struct Holdings<'t> {
-    /// Who asks: a holder.
+    /// The holder's token.
     pub token: &'t str,
     next: Vec<String>,
 }
@@ -114,7 +114,7 @@ impl Plan for Appends<'_> {
 }
 
 impl<'t> Searches<'t> {
-    /// Searches for what was received in a span of time.
+    /// Searches for events received in a time span.
     #[must_use]
     pub fn new(token: &'t str, from: DateTime<Utc>, until: DateTime<Utc>) -> Self {
         Self { token, from, until, next: Vec::new(), last: String::new() }
@@ -142,7 +142,7 @@ impl Plan for Searches<'_> {
     }
 
     fn answered(&mut self, body: &[u8]) {
-        // Every other request goes on where an earlier one ended; a cursor does not need `from`.
+        // Every second request continues where an earlier one ended; a cursor does not need `from`.
         if self.next.is_empty()
             && let Some(next) = next(body)
         {
@@ -152,7 +152,7 @@ impl Plan for Searches<'_> {
 }
 
 impl<'t> Holdings<'t> {
-    /// The logs of whoever has the token.
+    /// The logs of the token's owner.
     #[must_use]
     pub fn new(token: &'t str) -> Self {
         Self { token, next: Vec::new() }

@@ -1,4 +1,4 @@
-//! What processes use, as Linux tells in `/proc`.
+//! Processor time and memory of processes, from Linux's `/proc`.
 
 use std::error::Error;
 use std::fs;
@@ -7,17 +7,17 @@ use std::time::Duration;
 
 type Failure = Box<dyn Error + Send + Sync>;
 
-/// Ticks a second in `/proc/*/stat`: `USER_HZ`, the same on every Linux that Rust runs on.
+/// Ticks per second in `/proc/*/stat`: `USER_HZ`, the same on every Linux that Rust supports.
 const TICKS: u64 = 100;
 
-/// Processor time by who used it.
+/// Processor time by process.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Cpu {
     /// The server.
     pub server: Duration,
-    /// PostgreSQL, all its processes, those that have ended too.
+    /// PostgreSQL: all its processes, including ended ones.
     pub postgres: Duration,
-    /// This process, which generates the load, and the pgbench that it has run.
+    /// This process, which generates the load, and the pgbench processes that it has run.
     pub generator: Duration,
 }
 
@@ -46,10 +46,10 @@ impl Add for Cpu {
 }
 
 impl Cpu {
-    /// What was used up to now.
+    /// The time used up to now.
     ///
     /// # Errors
-    /// Where `/proc` is not as on Linux.
+    /// No Linux `/proc`.
     pub fn now(server: Option<u32>, postmaster: u32) -> Result<Self, Failure> {
         let used = |pid: u32| Stat::of(&pid.to_string());
         let server = match server {
@@ -64,7 +64,7 @@ impl Cpu {
             else {
                 continue;
             };
-            // Gone between the list and the look.
+            // The process ended after the folder was listed.
             let Ok(stat) = Stat::of(pid) else { continue };
             if stat.parent == postmaster {
                 postgres += stat.whole();
@@ -83,7 +83,7 @@ struct Stat {
 impl Stat {
     fn of(pid: &str) -> Result<Self, Failure> {
         let text = fs::read_to_string(format!("/proc/{pid}/stat"))?;
-        // The name in brackets may hold anything.
+        // The process name in parentheses may contain any character.
         let (_, rest) = text.rsplit_once(')').ok_or("no name")?;
         let fields: Vec<&str> = rest.split_ascii_whitespace().collect();
         let number = |at: usize| -> Result<u64, Failure> { Ok(fields.get(at).ok_or("too short")?.parse()?) };
@@ -103,15 +103,15 @@ impl Stat {
 /// Processor time that a process has used.
 ///
 /// # Errors
-/// Where `/proc` is not as on Linux, or the process is gone.
+/// No Linux `/proc`, or the process is gone.
 pub fn used(pid: u32) -> Result<Duration, Failure> {
     Ok(Stat::of(&pid.to_string())?.own)
 }
 
-/// How many children a process has.
+/// Number of children of a process.
 ///
 /// # Errors
-/// Where `/proc` is not as on Linux.
+/// No Linux `/proc`.
 pub fn children(parent: u32) -> Result<usize, Failure> {
     let mut count = 0;
     for entry in fs::read_dir("/proc")? {
@@ -122,10 +122,10 @@ pub fn children(parent: u32) -> Result<usize, Failure> {
     Ok(count)
 }
 
-/// Resident memory of a process in bytes: now, and at its highest.
+/// Resident memory of a process in bytes: now, and its peak.
 ///
 /// # Errors
-/// Where `/proc` is not as on Linux.
+/// No Linux `/proc`.
 pub fn resident(pid: u32) -> Result<(u64, u64), Failure> {
     let text = fs::read_to_string(format!("/proc/{pid}/status"))?;
     let of = |name: &str| -> Result<u64, Failure> {
@@ -138,23 +138,23 @@ pub fn resident(pid: u32) -> Result<(u64, u64), Failure> {
 /// Memory of the machine in bytes.
 ///
 /// # Errors
-/// Where `/proc` is not as on Linux.
+/// No Linux `/proc`.
 pub fn memory() -> Result<u64, Failure> {
     let text = fs::read_to_string("/proc/meminfo")?;
     let line = text.lines().find_map(|line| line.strip_prefix("MemTotal:")).ok_or("no MemTotal")?;
     Ok(line.trim().trim_end_matches(" kB").parse::<u64>()? * 1024)
 }
 
-/// How busy the machine is with what is not ours: the load average of the last minute.
+/// How busy the machine was before this run: the load average of the last minute.
 ///
 /// # Errors
-/// Where `/proc` is not as on Linux.
+/// No Linux `/proc`.
 pub fn load_average() -> Result<f64, Failure> {
     let text = fs::read_to_string("/proc/loadavg")?;
     Ok(text.split_ascii_whitespace().next().ok_or("empty")?.parse()?)
 }
 
-/// Writes back and forgets what the kernel keeps of files; whether it may.
+/// Writes back and drops the kernel's file caches; returns whether this was permitted.
 pub fn drop_caches() -> bool {
     let synced = std::process::Command::new("sync").status().is_ok_and(|status| status.success());
     synced && fs::write("/proc/sys/vm/drop_caches", "3").is_ok()

@@ -1,9 +1,9 @@
-//! The register beside the writes: how far it is behind, what it costs them, whether `fsck` holds it
-//! up, and what a check of a history takes.
+//! The cost of the register: its lag, its cost for writes, whether `fsck` delays it, and the time of a
+//! check of a history.
 //!
-//! Without the register means: the sequencer finds its row locked, and the publisher is stopped. Both
-//! are what the server meets in life, so nothing in it knows of being measured. Writes are refused
-//! once the queue is 30 s old, so no turn without is as long.
+//! "Without the register" means that the sequencer finds its row locked, and the publisher is stopped.
+//! Both occur in operation, so the server needs no code for measuring. Writes are refused once the oldest
+//! queued event is 30 s old, so each turn without the register is shorter than that.
 
 use super::bench::Bench;
 use super::blocking::{call, post};
@@ -26,47 +26,50 @@ use std::time::{Duration, Instant};
 
 type Failure = Box<dyn Error + Send + Sync>;
 
-/// Events a second of the goals.
+/// Events per second in the goals.
 const RATE: u64 = 2_000;
-/// Connections that keep up that rate.
+/// Number of connections that produce that rate.
 const CONNECTIONS: u64 = 8;
-/// Connections that write as fast as they are answered.
+/// Number of connections that write as fast as they get responses.
 const SATURATED: usize = 32;
-/// Checks of one history.
+/// Number of checks of one history.
 const CHECKS: usize = 50;
 
-/// What came out.
+/// The results.
 #[derive(Clone, Debug, Serialize)]
 pub struct Register {
-    /// Events a second that were asked for, in postings of twenty, and that came.
+    /// Target and actual events per second, in requests of twenty events.
     pub rate: [f64; 2],
-    /// From receipt to the published checkpoint, of the oldest event of each: middle, 99th percentile, longest; ms.
+    /// Lag: from receipt to the published checkpoint, for the oldest event of each checkpoint: median,
+    /// 99th percentile, maximum; ms.
     pub lag_ms: [f64; 3],
-    /// Processor time of server, PostgreSQL and publisher for an event at that rate, without the register and with it; µs.
+    /// Processor time of server, PostgreSQL and publisher per event at that rate, without the register
+    /// and with it; µs.
     pub cpu_us: [f64; 2],
-    /// The second beside the first.
+    /// The second divided by the first.
     pub cpu_ratio: f64,
-    /// Events a second, posted one by one as fast as they are answered, without the register and with it.
+    /// Events per second at full speed, one per request, without the register and with it.
     pub saturated: [f64; 2],
-    /// The second beside the first.
+    /// The second divided by the first.
     pub saturated_ratio: f64,
-    /// A round of the sequencer at that rate, alone and while `fsck` runs; ms.
+    /// Time of a round of the sequencer at that rate, alone and while `fsck` runs; ms.
     pub round_ms: [f64; 2],
-    /// The second beside the first.
+    /// The second divided by the first.
     pub round_ratio: f64,
-    /// Resident memory of that `fsck` at its highest, bytes.
+    /// Peak resident memory of that `fsck`, bytes.
     pub fsck_peak: u64,
-    /// A check of a history of twelve events by `ormantrace verify`, the program's start included: middle and longest; ms.
+    /// Time of a check of a history of twelve events by `ormantrace verify`, including the program's
+    /// start: median and maximum; ms.
     pub verify_ms: [f64; 2],
 }
 
-/// Measures it. The database must hold only what the server and the loader wrote.
+/// Measures the register. The database must contain only data written by the server and the loader.
 ///
 /// # Errors
-/// A write is refused, or a program does not do its work.
+/// A write is refused, or a program fails.
 pub async fn register(bench: &mut Bench) -> Result<Register, Failure> {
     let time = bench.round().max(Duration::from_secs(2)) * if bench.settings.quick { 1 } else { 3 };
-    // A quick run is of a build that is not optimised, which would not keep up.
+    // A quick run uses an unoptimised build, which would not reach the rate.
     let rate = if bench.settings.quick { RATE / 10 } else { RATE };
     let publisher = Publisher::start(bench)?;
     publisher.caught_up(bench).await?;
@@ -120,14 +123,14 @@ pub async fn register(bench: &mut Bench) -> Result<Register, Failure> {
     })
 }
 
-/// Turns of one kind.
+/// The turns without the register, or with it.
 #[derive(Default)]
 struct Turn {
     events: u64,
     seconds: f64,
     cpu: Duration,
-    /// When a checkpoint of so many leaves was first seen, µs since 1970; each turn's apart, since what was
-    /// published between two turns was seen late.
+    /// The times (µs since 1970) at which checkpoints were first seen, and their sizes; separately for
+    /// each turn, because checkpoints published between two turns are seen late.
     seen: Vec<Vec<(i64, u64)>>,
 }
 
@@ -143,7 +146,8 @@ impl Turn {
         self.cpu.as_secs_f64() * 1e6 / self.events.max(1) as f64
     }
 
-    /// From the receipt of the oldest event that a checkpoint is the first to cover, to the look that saw it.
+    /// Lag from the receipt of the oldest event that a checkpoint is the first to cover, until the
+    /// checkpoint is first seen.
     async fn lag(&self, bench: &Bench) -> Result<[f64; 3], Failure> {
         let mut lags = Vec::new();
         for two in self.seen.iter().flat_map(|turn| turn.windows(2)) {
@@ -168,7 +172,7 @@ impl Turn {
     }
 }
 
-/// Events at a rate, in postings of a truck each, for so long.
+/// Records events at a rate, one truck per request, for this long.
 fn paced(bench: &Bench, publisher: &Publisher, rate: u64, time: Duration) -> Result<Turn, Failure> {
     let [logs, _] = bench.append_logs();
     let trucks = logs.start.div_ceil(TRUCK)..logs.end / TRUCK;
@@ -198,7 +202,8 @@ fn paced(bench: &Bench, publisher: &Publisher, rate: u64, time: Duration) -> Res
     Ok(Turn { events: posted?, seconds, cpu: used()?.saturating_sub(before), seen: vec![seen?] })
 }
 
-/// One writer's part of the rate; how many events it recorded. Whoever is late goes on at once.
+/// One writer's part of the rate; returns the number of events it recorded. A late writer continues
+/// without a pause.
 fn keep_up(
     server: SocketAddr,
     parties: &Parties,
@@ -223,7 +228,7 @@ fn keep_up(
     Ok(events)
 }
 
-/// Records that logs of one truck were stored.
+/// Records that the logs of one truck were stored.
 fn store(server: SocketAddr, parties: &Parties, logs: Range<u64>) -> Result<(), Failure> {
     let token = &parties.sawmill(logs.start).token;
     let numbers: Vec<String> = logs.map(|log| format!("KZ{}", FIRST_SEAL + log)).collect();
@@ -234,7 +239,7 @@ fn store(server: SocketAddr, parties: &Parties, logs: Range<u64>) -> Result<(), 
     post(server, token, "/v1/custody-events", &body).map(drop)
 }
 
-/// Events one by one, as fast as they are answered; how many a second.
+/// Records events one by one, as fast as responses arrive; returns events per second.
 fn flat_out(bench: &mut Bench) -> Result<f64, Failure> {
     let [logs, _] = bench.append_logs();
     let parties = bench.parties.clone();
@@ -247,7 +252,7 @@ fn flat_out(bench: &mut Bench) -> Result<f64, Failure> {
     }
 }
 
-/// Seconds and number of the sequencer's rounds so far, as the server tells them.
+/// Total seconds and number of the sequencer's rounds so far, from `/metrics`.
 fn rounds(bench: &Bench) -> Result<[f64; 2], Failure> {
     let (_, told) = call(bench.server.address, "GET", "/metrics", Some(OPERATOR_TOKEN), None)?;
     let told = String::from_utf8(told)?;
@@ -258,7 +263,7 @@ fn rounds(bench: &Bench) -> Result<[f64; 2], Failure> {
     Ok([of("ormantrace_sequencer_round_seconds_sum")?, of("ormantrace_sequencer_round_seconds_count")?])
 }
 
-/// A log gets two more events, its history is exported, and checked again and again.
+/// Adds two events to a log, exports its history, and checks the export repeatedly.
 async fn verify(bench: &Bench, publisher: &Publisher) -> Result<[f64; 2], Failure> {
     let log = bench.read_logs().start;
     for _ in 0..2 {
@@ -313,13 +318,13 @@ impl Publisher {
         Ok(Self { child, checkpoint: bench.dir.join("register/checkpoint") })
     }
 
-    /// Leaves of the published checkpoint.
+    /// Number of leaves of the published checkpoint.
     fn size(checkpoint: &Path) -> u64 {
         let text = std::fs::read_to_string(checkpoint).unwrap_or_default();
         text.lines().nth(1).and_then(|size| size.parse().ok()).unwrap_or_default()
     }
 
-    /// When checkpoints were first seen, until it is told to stop.
+    /// Records when checkpoints are first seen, until `stop` is set.
     fn look(&self, stop: &AtomicBool) -> Vec<(i64, u64)> {
         let mut seen: Vec<(i64, u64)> = Vec::new();
         while !stop.load(Ordering::Relaxed) {
@@ -356,7 +361,7 @@ impl Publisher {
         Ok(kill_process(pid, signal)?)
     }
 
-    /// Holds the register: from here on nothing is sequenced or published.
+    /// Holds the register: from now on nothing is sequenced or published.
     async fn hold(&self, bench: &Bench) -> Result<Held, Failure> {
         let mut tx = bench.pool.begin().await?;
         sqlx::query("SELECT size FROM register FOR UPDATE").execute(&mut *tx).await?;
@@ -373,7 +378,7 @@ impl Drop for Publisher {
     }
 }
 
-/// The register, held.
+/// Holds the register as long as the transaction is open.
 struct Held(sqlx::Transaction<'static, sqlx::Postgres>);
 
 impl Held {
@@ -383,7 +388,7 @@ impl Held {
     }
 }
 
-/// `fsck` at work beside the server.
+/// `fsck` running while the server works.
 struct Fsck {
     child: Child,
 }
@@ -398,7 +403,7 @@ impl Fsck {
         Ok(Self { child })
     }
 
-    /// Waits for its end, which must find nothing; its memory at its highest.
+    /// Waits for its end, which must report no finding; returns its peak memory.
     fn end(mut self) -> Result<u64, Failure> {
         let mut peak = 0;
         loop {

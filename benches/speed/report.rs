@@ -1,4 +1,4 @@
-//! What came out, as a table to read and as JSON to keep.
+//! The results, as a table to read and as JSON to store.
 
 use super::database::Sizes;
 use super::measure::Line;
@@ -12,13 +12,13 @@ use std::fmt::Write as _;
 pub struct Report {
     /// Version of the program.
     pub version: &'static str,
-    /// Of PostgreSQL.
+    /// Version of PostgreSQL.
     pub postgresql: String,
     /// Processors that this program may use.
     pub cores: usize,
     /// Memory of the machine, bytes.
     pub memory: u64,
-    /// Load average of the minute before the first measurement: above 0.5 somebody else was busy.
+    /// Load average of the minute before the first measurement: above 0.5, other programs were running.
     pub load_average: f64,
     /// Shared buffers, MB.
     pub shared_buffers_mb: u64,
@@ -26,9 +26,9 @@ pub struct Report {
     pub round_seconds: u64,
     /// Rounds of each side.
     pub rounds: usize,
-    /// Whether the figures mean nothing, because the run was a quick one.
+    /// Whether the run was a quick one, with meaningless figures.
     pub quick: bool,
-    /// One for each number of events.
+    /// One stage for each number of events.
     pub stages: Vec<Stage>,
 }
 
@@ -37,43 +37,43 @@ pub struct Report {
 pub struct Stage {
     /// Events loaded.
     pub events: u64,
-    /// Seconds that took.
+    /// Seconds that loading took.
     pub load_seconds: f64,
-    /// WAL bytes of a loaded event, with its part of the log's row and all.
+    /// WAL bytes per loaded event, including its share of the log's row and other tables.
     pub load_wal_per_event: f64,
-    /// What the tables take after loading.
+    /// Disk use of the tables after loading.
     pub sizes: Option<Sizes>,
-    /// What a read touches after loading.
+    /// Pages that a read uses after loading.
     pub buffers: Buffers,
-    /// What a read touches after the appends, before the next vacuum.
+    /// Pages that a read uses after the appends, before the next vacuum.
     pub buffers_after_appends: Option<Buffers>,
-    /// Everything in shared buffers.
+    /// Reads with everything in shared buffers.
     pub warm: Vec<Line>,
-    /// Public checks a second at 32 connections, asked by our load generator and by wrk.
+    /// Public checks per second at 32 connections, by our load generator and by wrk.
     pub generators: Option<[f64; 2]>,
     /// Lists.
     pub lists: Vec<List>,
-    /// The register beside the writes.
+    /// The cost of the register.
     pub register: Option<Register>,
     /// Custody events.
     pub appends: Vec<Line>,
-    /// WAL bytes of one that the server recorded.
+    /// WAL bytes per event recorded by the server.
     pub append_wal_per_event: f64,
     /// Custody events under a flood.
     pub flood: Option<Flood>,
     /// Harvests.
     pub harvests: Option<Harvests>,
-    /// Shared buffers as installed (192 MB), the rest in the kernel's cache.
+    /// Reads with shared buffers as installed (192 MB), the rest in the kernel's cache.
     pub small: Vec<Line>,
-    /// Right after a start; with the kernel's cache dropped, where that is permitted.
+    /// Reads right after a start, with the kernel's cache dropped if permitted.
     pub cold: Vec<Line>,
-    /// Whether it was.
+    /// Whether the kernel's cache was dropped.
     pub caches_dropped: bool,
     /// Resident memory of the server after the reads at 128 connections, and its peak; bytes.
     pub resident: [u64; 2],
     /// The same after harvests and appends.
     pub resident_after_writes: [u64; 2],
-    /// Answers compared with SQL, all of them right.
+    /// Number of responses compared with SQL, all of them correct.
     pub checked: usize,
     /// Parts that failed, and why: their figures are missing.
     pub failed: Vec<String>,
@@ -104,7 +104,7 @@ impl Report {
         );
         let _ = writeln!(
             out,
-            "load average at the start: {:.2} (above 0.5: the machine was not ours alone)",
+            "load average at the start: {:.2} (above 0.5: other programs were running)",
             self.load_average
         );
         for stage in &self.stages {
@@ -126,7 +126,7 @@ impl Report {
         }
         if self.quick {
             let _ =
-                writeln!(out, "\nA quick run: it shows that everything works, and says nothing of speed.");
+                writeln!(out, "\nA quick run: it shows that everything works, but does not measure speed.");
         }
         out
     }
@@ -137,7 +137,8 @@ fn find<'l>(lines: &'l [Line], what: &str, connections: usize) -> Option<&'l Lin
 }
 
 impl Stage {
-    /// What a part came to. One that failed is noted and leaves the others their figures.
+    /// Returns the result of a part. If it failed, the error is recorded and the other parts keep their
+    /// figures.
     pub fn kept<T: Default>(&mut self, part: Result<T, Box<dyn std::error::Error + Send + Sync>>) -> T {
         part.unwrap_or_else(|error| {
             eprintln!("  failed: {error}");
@@ -152,7 +153,7 @@ impl Stage {
         if let Some(sizes) = &self.sizes {
             let _ = writeln!(
                 out,
-                "loaded in {:.0} s; bytes an event: heap {:.0}, chain index {:.0}, other indexes {:.0}, register {:.0}, all else {:.0}; \
+                "loaded in {:.0} s; bytes per event: heap {:.0}, chain index {:.0}, other indexes {:.0}, register {:.0}, all else {:.0}; \
                  WAL {:.0} loaded, {:.0} appended; heap {:.0} % all-visible",
                 self.load_seconds,
                 each(sizes.event_heap),
@@ -185,7 +186,7 @@ impl Stage {
             mb(self.resident_after_writes[0]),
             mb(self.resident_after_writes[1])
         );
-        let _ = writeln!(out, "answers compared with SQL: {}, all right", self.checked);
+        let _ = writeln!(out, "responses compared with SQL: {}, all correct", self.checked);
         for failed in &self.failed {
             let _ = writeln!(out, "FAILED: {failed}");
         }
@@ -193,9 +194,9 @@ impl Stage {
         lines(out, "durable appends", &self.appends);
         lines(out, "data larger than shared buffers (192 MB)", &self.small);
         let cold = if self.caches_dropped {
-            "cold: started anew, caches dropped"
+            "cold: restarted, caches dropped"
         } else {
-            "cold: started anew, caches not dropped"
+            "cold: restarted, caches not dropped"
         };
         lines(out, cold, &self.cold);
         self.write_rest(out);
@@ -230,8 +231,8 @@ impl Stage {
         if let Some(flood) = &self.flood {
             let _ = writeln!(
                 out,
-                "\nappends at {} connections: idle {:.0}/s p99 {:.0} µs; flooded by strangers ({:.0} checks/s, stopped by the limiter) {:.0}/s p99 {:.0} µs = {:.2}; \
-                 flooded by a token ({:.0} checks/s) {:.0}/s p99 {:.0} µs = {:.2}",
+                "\nappends at {} connections: idle {:.0}/s p99 {:.0} µs; flooded without a token ({:.0} checks/s, stopped by the limiter) {:.0}/s p99 {:.0} µs = {:.2}; \
+                 flooded with a token ({:.0} checks/s) {:.0}/s p99 {:.0} µs = {:.2}",
                 flood.appending,
                 flood.idle.per_second,
                 flood.idle.p99_us,
@@ -248,8 +249,8 @@ impl Stage {
         if let Some(register) = &self.register {
             let _ = writeln!(
                 out,
-                "\nregister at {:.0} of {:.0} events/s: lag p50 {:.0}, p99 {:.0}, longest {:.0} ms; CPU an event without {:.0}, with {:.0} µs = {:.2}; \
-                 flat out at 32 connections without {:.0}/s, with {:.0}/s = {:.2}; a round {:.1} ms, beside fsck {:.1} ms = {:.2}; \
+                "\nregister at {:.0} of {:.0} events/s: lag p50 {:.0}, p99 {:.0}, longest {:.0} ms; CPU per event without {:.0}, with {:.0} µs = {:.2}; \
+                 at full speed with 32 connections without {:.0}/s, with {:.0}/s = {:.2}; a round {:.1} ms, while fsck runs {:.1} ms = {:.2}; \
                  fsck's memory {:.0} MiB; verify of 12 events p50 {:.1}, longest {:.1} ms",
                 register.rate[1],
                 register.rate[0],
@@ -274,7 +275,7 @@ impl Stage {
             let list = |times: &[f64]| times.iter().map(|t| format!("{t:.2}")).collect::<Vec<_>>().join(" ");
             let _ = writeln!(
                 out,
-                "\nharvest of {} logs: COPY {} s, server {} s: middle {:.2}, best {:.2}",
+                "\nharvest of {} logs: COPY {} s, server {} s: median {:.2}, best {:.2}",
                 harvests.logs,
                 list(&harvests.copy_seconds),
                 list(&harvests.server_seconds),
@@ -310,35 +311,35 @@ impl Stage {
             goal(format!("register's lag ≤ 1 s at 2,000 events/s: {lag:.0} ms"), kept && lag <= 1_000.0);
             let cpu = register.cpu_ratio;
             goal(
-                format!("CPU an event with the register ≤ 1.3 of that without: {cpu:.2}"),
+                format!("CPU per event with the register ≤ 1.3 of that without: {cpu:.2}"),
                 kept && cpu <= 1.3,
             );
             let flat = register.saturated_ratio;
-            goal(format!("appends flat out ≥ 0.75 of those without the register: {flat:.2}"), flat >= 0.75);
+            goal(format!("appends at full speed ≥ 0.75 of those without it: {flat:.2}"), flat >= 0.75);
             let round = register.round_ratio;
-            goal(format!("a round beside fsck < 2 × its usual time: {round:.2}"), round < 2.0);
+            goal(format!("a sequencer round while fsck runs < 2 × its usual time: {round:.2}"), round < 2.0);
             let [_, longest] = register.verify_ms;
             goal(format!("a check of 12 events ≤ 20 ms: {longest:.1}"), longest <= 20.0);
         }
         if let Some(flood) = &self.flood {
             goal(
-                format!("append p99 under a stopped flood < 2 × idle: {:.2}", flood.ratio_strangers),
+                format!("append p99 under a flood without a token < 2 × idle: {:.2}", flood.ratio_strangers),
                 flood.ratio_strangers < 2.0,
             );
             goal(
-                format!("append p99 under an unstopped flood < 2 × idle: {:.2}", flood.ratio),
+                format!("append p99 under a flood with a token < 2 × idle: {:.2}", flood.ratio),
                 flood.ratio < 2.0,
             );
         }
         for (load, [_, peak]) in
             [("reads", self.resident), ("harvests and appends", self.resident_after_writes)]
         {
-            // Decimal megabytes, as the goal is said. Nothing was looked at where that part was left out.
+            // Decimal megabytes, as in the goal. Zero if the part was left out.
             let peak = peak as f64 / 1e6;
             if peak == 0.0 {
                 continue;
             }
-            goal(format!("server's memory under {load} ≤ 64 MB: {peak:.0} MB at most"), peak <= 64.0);
+            goal(format!("server's memory under {load} ≤ 64 MB: peak {peak:.0} MB"), peak <= 64.0);
         }
         let _ = writeln!(out, "\ngoals");
         for (what, met) in goals {

@@ -1,5 +1,5 @@
-//! The scripts of pgbench. Those of the reads are made of the server's own statements, so that
-//! both sides ask for the same columns of the same rows, also after the next change.
+//! The scripts of pgbench. The read scripts are derived from the server's own statements, so that both
+//! sides select the same columns of the same rows, also after future changes.
 
 use super::timber::ID_PREFIX;
 use std::error::Error;
@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 type Failure = Box<dyn Error + Send + Sync>;
 
-/// Where the server keeps its statements.
+/// Files of the server's statements.
 const CHECK: &str = "src/services/verification/lookup.sql";
 const CHAINS: &str = "src/evidence/chain/chains.sql";
 
@@ -16,11 +16,11 @@ const CHAINS: &str = "src/evidence/chain/chains.sql";
 pub struct Scripts {
     /// The public check of one seal number: the server's statement in its single-row form.
     pub check: PathBuf,
-    /// The same by the statement that the server sends, for a single code.
+    /// The same with the statement that the server sends, for a single code.
     pub check_as_sent: PathBuf,
     /// The chain of one log by its id: the server's statement in its single-row form.
     pub chain: PathBuf,
-    /// A custody event, the server's statements one after the other.
+    /// A custody event: the server's statements one after the other.
     pub append: PathBuf,
     /// A custody event in one statement.
     pub append_once: PathBuf,
@@ -29,10 +29,10 @@ pub struct Scripts {
 /// The statement of a check by the seal number `number`, which is SQL.
 ///
 /// # Errors
-/// The server's statement has another form than this knows.
+/// The server's statement has an unknown form.
 pub fn check(number: &str) -> Result<String, Failure> {
     let text = statement(CHECK)?;
-    // The key is the server's own question. pgbench asks for the check alone.
+    // The server's statement also resolves the key; pgbench performs the check alone.
     let (_, text) = text.split_once("s.number AS").ok_or_else(|| unknown(CHECK))?;
     let (head, rest) = text.split_once("FROM UNNEST").ok_or_else(|| unknown(CHECK))?;
     let (_, joins) = rest.split_once("LEFT JOIN log l").ok_or_else(|| unknown(CHECK))?;
@@ -43,7 +43,7 @@ pub fn check(number: &str) -> Result<String, Failure> {
 /// The statement of a chain by the log's id, which is SQL.
 ///
 /// # Errors
-/// The server's statement has another form than this knows.
+/// The server's statement has an unknown form.
 pub fn chain(id: &str) -> Result<String, Failure> {
     let text = statement(CHAINS)?;
     if !text.contains("subject_id = ANY($1)") || text.contains("ORDER BY") {
@@ -63,8 +63,8 @@ fn unknown(path: &str) -> Failure {
 }
 
 impl Scripts {
-    /// Writes the scripts into a folder. `queues`: whether the server puts what it records into
-    /// the register's queue.
+    /// Writes the scripts into a folder. `queues`: whether the server puts its events into the register's
+    /// queue.
     ///
     /// # Errors
     /// Those of the file system; a statement of another form.
@@ -98,7 +98,7 @@ impl Scripts {
     }
 }
 
-/// A script with or without what stands between the marks of the queue.
+/// A script with or without the lines between the queue markers.
 fn marked(text: &str, queues: bool) -> String {
     let mut inside = false;
     let mut kept = String::new();

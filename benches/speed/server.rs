@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 type Failure = Box<dyn Error + Send + Sync>;
 
-/// Repeats what the server complained of last, before its records go with the database.
+/// Prints the server's last warnings and errors, before its log is deleted with the database.
 pub fn complaints(data: &Path) {
     let said = std::fs::read_to_string(data.join("server.txt")).unwrap_or_default();
     let complaints: Vec<_> = said.lines().filter(|line| !line.contains(" INFO ")).collect();
@@ -20,7 +20,7 @@ pub fn complaints(data: &Path) {
     }
 }
 
-/// A running server, told to stop when dropped.
+/// A running server, stopped when dropped.
 pub struct Server {
     child: Child,
     /// Where it listens.
@@ -28,12 +28,12 @@ pub struct Server {
 }
 
 impl Server {
-    /// Starts the server on somebody's database and waits until it is ready.
+    /// Starts the server on a given database and waits until it is ready.
     ///
     /// # Errors
     /// It ends, or is not ready within a minute.
     pub fn start(database_url: &str, data: &Path, arguments: &[&str]) -> Result<Self, Failure> {
-        // A free port, free again for the server.
+        // A free port, released for the server.
         let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
         let said = File::create(data.join("server.txt"))?;
         let child = Command::new(env!("CARGO_BIN_EXE_ormantrace"))

@@ -1,39 +1,39 @@
-//! What a measurement can be told.
+//! Settings of a measurement.
 
 use clap::{Parser, ValueEnum};
 use std::path::PathBuf;
 
-/// Measures the server beside PostgreSQL itself, on a database of its own.
+/// Compares the server with PostgreSQL alone, on a separate database
 #[derive(Clone, Debug, Parser)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag")]
 #[command(name = "speed")]
 pub struct Settings {
-    /// Events to load, in whole tens of thousands
+    /// Number of events to load, rounded up to 10,000
     #[arg(long, default_value_t = 1_000_000)]
     pub events: u64,
 
-    /// Load more up to so many events afterwards, and measure the reads again
+    /// Afterwards load more, up to this number of events, and measure the reads again
     #[arg(long, value_name = "EVENTS")]
     pub grow_to: Option<u64>,
 
-    /// Load no leaves of the register, which no read touches: an event takes a ninth less disk. Only for
-    /// reads and lists
+    /// Load no leaves of the register, which no read uses: an event takes a ninth less disk space. Only
+    /// for reads and lists
     #[arg(long)]
     pub without_leaves: bool,
 
-    /// Seconds of one round of one side
+    /// Seconds per round and side
     #[arg(long, default_value_t = 4)]
     pub seconds: u64,
 
-    /// Rounds of each side, in turn
+    /// Rounds of each side, in turns
     #[arg(long, default_value_t = 2)]
     pub rounds: usize,
 
-    /// Few events and short rounds: shows that everything works, and says nothing of speed
+    /// Few events and short rounds: shows that everything works, but measures no speed
     #[arg(long)]
     pub quick: bool,
 
-    /// Only these parts
+    /// Measure only these parts
     #[arg(long, value_enum, value_delimiter = ',')]
     pub only: Vec<Part>,
 
@@ -49,15 +49,15 @@ pub struct Settings {
     #[arg(long)]
     pub shared_buffers: Option<u64>,
 
-    /// Where the figures go as JSON [default: target/speed.json]
+    /// File for the figures as JSON [default: target/speed.json]
     #[arg(long)]
     pub json: Option<PathBuf>,
 
-    /// Compare the load generator with wrk, where that is installed
+    /// Compare the load generator with wrk, if wrk is installed
     #[arg(long)]
     pub wrk: bool,
 
-    /// Given by cargo
+    /// Passed by cargo
     #[arg(long, hide = true)]
     bench: bool,
 }
@@ -69,7 +69,7 @@ pub enum Part {
     Reads,
     /// Search over events and lists of holdings
     Lists,
-    /// What the register costs, and how far it is behind
+    /// The cost of the register, and its lag
     Register,
     /// Custody events one by one
     Appends,
@@ -77,14 +77,14 @@ pub enum Part {
     Flood,
     /// Harvests of 5,000 logs
     Harvests,
-    /// The reads with less memory for PostgreSQL than there are data
+    /// The reads with less memory for PostgreSQL than the size of the data
     Small,
-    /// The reads after everything was forgotten
+    /// The reads with empty caches
     Cold,
 }
 
 impl Settings {
-    /// As on the command line.
+    /// Reads the command line.
     #[must_use]
     pub fn read() -> Self {
         let mut settings = Self::parse();
@@ -94,15 +94,15 @@ impl Settings {
             settings.rounds = 1;
             settings.shared_buffers.get_or_insert(128);
         }
-        // Whole tickets' worth of trucks and harvests.
+        // A whole number of tickets, hence of trucks and harvests.
         settings.events = settings.events.div_ceil(10_000) * 10_000;
         settings
     }
 
-    /// Whether the parts that are wanted can be measured in a database as it is wanted.
+    /// Checks that the chosen parts can be measured with the chosen settings.
     ///
     /// # Errors
-    /// In words.
+    /// A message for the user.
     pub fn fit(&self) -> Result<(), String> {
         let writing = [Part::Register, Part::Appends, Part::Flood, Part::Harvests];
         if self.without_leaves && self.grow_to.is_none() && writing.iter().any(|part| self.wants(*part)) {
@@ -111,7 +111,7 @@ impl Settings {
         Ok(())
     }
 
-    /// Whether a part is wanted.
+    /// Whether a part is to be measured.
     #[must_use]
     pub fn wants(&self, part: Part) -> bool {
         self.only.is_empty() || self.only.contains(&part)

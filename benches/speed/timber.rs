@@ -1,5 +1,5 @@
-//! What happens to the logs of the measurements: ten events each, from the stump to a sawmill's
-//! yard, told in the very structs that the server hashes.
+//! The life of the measured logs: ten events each, from felling to a sawmill's yard, in the structs that
+//! the server hashes.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use ormantrace::base::ids::{KeyId, LineId, LogId, OperationId, OrganizationId, TicketId};
@@ -17,7 +17,7 @@ use uuid::Uuid;
 pub const EVENTS: u32 = 10;
 /// Logs of one harvest; each has one responsible person.
 pub const HARVEST: u64 = 500;
-/// Logs that are loaded, carried and recorded together.
+/// Logs that are loaded, transported and recorded in one request.
 pub const TRUCK: u64 = 20;
 /// Logs felled under one ticket.
 pub const TICKET: u64 = 10_000;
@@ -27,14 +27,14 @@ const OFFSET: i16 = 300;
 pub const FIRST_SEAL: u64 = 100_000_001;
 /// Added to a log's index to make the last twelve digits of its id.
 pub const FIRST_ID: u64 = 100_000_000_000;
-/// What stands before those digits: a UUID of version 7, of August 2025.
+/// The first part of the id: a UUID of version 7, of August 2025.
 pub const ID_PREFIX: &str = "01990000-0000-7000-8000-";
 
 const LENGTHS: [&str; 4] = ["4", "6", "5.5", "6.5"];
 const DIAMETERS: [&str; 11] = ["22", "18", "26", "20", "30", "24", "16", "28", "20", "34", "24"];
 const SPECIES: [&str; 4] = ["pinus_sylvestris", "betula_pendula", "populus_tremula", "pinus_sylvestris"];
 
-/// Who calls in whose name.
+/// An organisation and its key.
 #[derive(Clone, Debug)]
 pub struct Party {
     /// The organisation.
@@ -47,14 +47,14 @@ pub struct Party {
     pub token: String,
 }
 
-/// A felling ticket with its one line.
+/// A felling ticket with a single line.
 #[derive(Clone, Debug)]
 pub struct Ticket {
     /// The ticket.
     pub id: TicketId,
     /// The line.
     pub line: LineId,
-    /// Number; the series is [`SERIES`].
+    /// Its number; the series is [`SERIES`].
     pub number: String,
     /// Newest event of its chain.
     pub head_seq: u32,
@@ -69,18 +69,18 @@ pub const REGION: &str = "KZ-10";
 /// Forestry of all tickets.
 pub const FORESTRY: &str = "Бородулиха орманшылығы";
 
-/// Everybody who has a part in the life of a log.
+/// All organisations in the life of a log.
 #[derive(Clone, Debug)]
 pub struct Parties {
-    /// Who fells; a log's harvester is that of its ticket.
+    /// The harvesters; a log's harvester is the holder of its ticket.
     pub harvesters: Vec<Party>,
-    /// Who receives; a truck goes to one of them.
+    /// The receivers; each truck goes to one of them.
     pub sawmills: Vec<Party>,
-    /// Who drives.
+    /// The carrier.
     pub carrier: Party,
-    /// Who inspects.
+    /// The inspector.
     pub inspector: Party,
-    /// Who issues tickets.
+    /// The issuer of tickets.
     pub forest_owner: Party,
     /// One for every [`TICKET`] logs.
     pub tickets: Vec<Ticket>,
@@ -104,14 +104,14 @@ pub fn species(ticket: usize) -> &'static str {
     SPECIES[ticket % SPECIES.len()]
 }
 
-/// Length and top diameter of a log, in metres and centimetres, as they are typed.
+/// Length and top diameter of a log, in metres and centimetres, as written in a request.
 #[must_use]
 pub fn measures(log: u64) -> (&'static str, &'static str) {
     let at = |count: usize| usize::try_from(log % count as u64).unwrap_or_default();
     (LENGTHS[at(LENGTHS.len())], DIAMETERS[at(DIAMETERS.len())])
 }
 
-/// Declared volume of a log, in cubic metres: the standard's.
+/// Declared volume of a log, in cubic metres, as the standard's table gives it.
 #[must_use]
 pub fn volume(log: u64) -> String {
     let (length, diameter) = measures(log);
@@ -130,31 +130,31 @@ impl Parties {
         &self.tickets[Self::ticket_index(log)]
     }
 
-    /// Its place among the tickets.
+    /// Index of a log's ticket.
     #[must_use]
     pub fn ticket_index(log: u64) -> usize {
         usize::try_from(log / TICKET).unwrap_or(usize::MAX)
     }
 
-    /// Who felled a log: the holder of its ticket.
+    /// The harvester of a log: the holder of its ticket.
     #[must_use]
     pub fn harvester(&self, log: u64) -> &Party {
         self.holder_of(Self::ticket_index(log))
     }
 
-    /// Who holds the `ticket`th ticket.
+    /// The holder of the `ticket`th ticket.
     #[must_use]
     pub fn holder_of(&self, ticket: usize) -> &Party {
         &self.harvesters[ticket % self.harvesters.len()]
     }
 
-    /// Who has a log after its ten events.
+    /// The holder of a log after its ten events.
     #[must_use]
     pub fn sawmill(&self, log: u64) -> &Party {
         &self.sawmills[usize::try_from(log / TRUCK).unwrap_or_default() % self.sawmills.len()]
     }
 
-    /// Who records the `seq`th event of a log.
+    /// The recorder of the `seq`th event of a log.
     #[must_use]
     pub fn recorder(&self, log: u64, seq: u32) -> &Party {
         match seq {
@@ -165,8 +165,8 @@ impl Parties {
         }
     }
 
-    /// What the `seq`th event of a log says, recorded at `received_at` under `operation`.
-    /// `identification` is the one of the log's seal.
+    /// The content of the `seq`th event of a log, recorded at `received_at` under `operation`.
+    /// `identification` is that of the log's seal.
     #[must_use]
     pub fn content(
         &self,
@@ -240,7 +240,7 @@ impl Parties {
     }
 }
 
-/// What happens `seq`th.
+/// The type of the `seq`th event.
 #[must_use]
 pub fn event_type(seq: u32) -> EventType {
     match seq {

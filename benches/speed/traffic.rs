@@ -1,6 +1,6 @@
-//! The load generator: one thread, one epoll, keep-alive connections that each ask again as soon
-//! as they are answered. It shares the machine with what it measures, so it does as little as an
-//! HTTP client can: no parsing beyond the status and the length.
+//! The load generator: one thread, one epoll, keep-alive connections that each send the next request as
+//! soon as the response arrives. It shares the machine with the measured server, so it does as little as
+//! an HTTP client can: it parses only the status and the length.
 
 use rustix::buffer::spare_capacity;
 use rustix::event::epoll;
@@ -11,12 +11,12 @@ use std::time::{Duration, Instant};
 
 type Failure = Box<dyn Error + Send + Sync>;
 
-/// Random numbers that need not be good, but quick and repeatable (splitmix64).
+/// Pseudo-random numbers: fast and repeatable rather than of high quality (splitmix64).
 #[derive(Clone, Debug)]
 pub struct Dice(u64);
 
 impl Dice {
-    /// Dice that fall the same for the same seed.
+    /// Dice with the same sequence for the same seed.
     #[must_use]
     pub fn new(seed: u64) -> Self {
         Self(seed)
@@ -32,37 +32,37 @@ impl Dice {
     }
 }
 
-/// What is asked.
+/// The requests of a load.
 pub trait Plan {
-    /// Writes the next request; the number that the asked thing has, for who checks the answer.
+    /// Writes the next request; returns the number of the requested item, for checking the response.
     fn request(&mut self, dice: &mut Dice, out: &mut Vec<u8>) -> u64;
 
-    /// Hears of the answer before the connection asks again.
+    /// Called with the response before the connection sends the next request.
     fn answered(&mut self, _body: &[u8]) {}
 }
 
-/// What came of it.
+/// The results of a load.
 #[derive(Clone, Debug, Default)]
 pub struct Traffic {
-    /// Answers with a status of 2xx.
+    /// Responses with status 2xx.
     pub good: u64,
-    /// Others.
+    /// Other responses.
     pub bad: u64,
-    /// The first of those, for the message.
+    /// The first of those, for the error message.
     pub first_bad: Option<String>,
-    /// Time of each answer in microseconds, in order of arrival.
+    /// Time of each response in microseconds, in order of arrival.
     pub latencies: Vec<u32>,
-    /// Bytes of the bodies of all good answers.
+    /// Total bytes of the bodies of all 2xx responses.
     pub bytes: u64,
-    /// Some of the answers: what was asked, and the body.
+    /// Samples of the responses: the number requested, and the body.
     pub samples: Vec<(u64, Vec<u8>)>,
-    /// How long it took.
+    /// Duration.
     pub seconds: f64,
 }
 
-/// One answer in so many is kept to be checked.
+/// One response in this many is sampled for checking.
 const SAMPLE: u64 = 997;
-/// At most so many.
+/// Most samples.
 const SAMPLES: usize = 60;
 
 struct Connection {
@@ -74,10 +74,10 @@ struct Connection {
     what: u64,
 }
 
-/// Asks `server` over `connections` for so long.
+/// Sends requests to `server` over `connections` for this long.
 ///
 /// # Errors
-/// A connection that cannot be made or ends.
+/// A connection fails or ends.
 pub fn run(
     server: SocketAddr,
     connections: usize,
@@ -130,7 +130,7 @@ impl Connection {
         self.what = plan.request(dice, &mut self.out);
         self.sent = 0;
         self.asked = Instant::now();
-        // What is asked fits a socket's buffer: the measured postings are small.
+        // Requests fit a socket's buffer: the measured ones are small.
         while self.sent < self.out.len() {
             match self.stream.write(&self.out[self.sent..]) {
                 Ok(0) => return Err("the server closed a connection".into()),
@@ -142,7 +142,7 @@ impl Connection {
         Ok(())
     }
 
-    /// Reads what there is; whether the answer is whole.
+    /// Reads available bytes; returns whether the response is complete.
     fn hear(
         &mut self,
         scratch: &mut [u8],
@@ -155,7 +155,7 @@ impl Connection {
             Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(false),
             Err(error) => return Err(error.into()),
         };
-        // Most answers come whole in one piece, and need no copy.
+        // Most responses arrive in one piece, and need no copy.
         if self.read.is_empty()
             && let Some(answer) = Answer::read(&scratch[..count])?
         {
@@ -195,14 +195,14 @@ impl Connection {
     }
 }
 
-/// One whole answer.
+/// A complete response.
 struct Answer<'b> {
     status: u16,
     body: &'b [u8],
 }
 
 impl<'b> Answer<'b> {
-    /// The answer in `bytes`, if all of it is there.
+    /// Parses the response in `bytes`, if it is complete.
     fn read(bytes: &'b [u8]) -> Result<Option<Self>, Failure> {
         let Some(head) = find(bytes, b"\r\n\r\n") else { return Ok(None) };
         let headers = &bytes[..head];

@@ -1,5 +1,5 @@
-//! Everybody and everything that the logs need before they are felled, made through the API:
-//! organisations with keys, felling tickets, seals.
+//! Everything that the logs need before they are felled, created through the API: organisations with
+//! keys, felling tickets, seals.
 
 use super::blocking::post;
 use super::timber::{FIRST_SEAL, FORESTRY, Parties, Party, REGION, SERIES, TICKET, Ticket, species};
@@ -13,12 +13,12 @@ use std::net::SocketAddr;
 
 /// The operator's token of the measured server.
 pub const OPERATOR_TOKEN: &str = "a-token-of-the-measurements-and-of-nothing-else";
-/// Seals of one posting.
+/// Most seals in one request.
 const BATCH: u64 = 100_000;
 
 type Failure = Box<dyn Error + Send + Sync>;
 
-/// Lets the numbers of seals begin with [`FIRST_SEAL`]. To be called before the first is made.
+/// Sets the first seal number to [`FIRST_SEAL`]. Must be called before the first seal is created.
 ///
 /// # Errors
 /// Those of the database.
@@ -30,10 +30,10 @@ pub async fn number_seals(owner: &mut PgConnection) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Makes the parties, tickets for `logs` logs felled from `from` on, and `logs` seals.
+/// Creates the parties, tickets for `logs` logs felled from `from` on, and `logs` seals.
 ///
 /// # Errors
-/// Whatever the server refuses.
+/// Any request that the server refuses.
 pub async fn make(
     server: SocketAddr,
     owner: &mut PgConnection,
@@ -67,7 +67,7 @@ pub async fn make(
         ticket.head_seq = u32::try_from(row.try_get::<i32, _>(0)?)?;
         ticket.head_hash = Hash::from_slice(row.try_get(1)?).ok_or("a ticket's hash")?;
     }
-    // Seals of one ticket's logs are its holder's.
+    // The seals for the logs of one ticket belong to the ticket's holder.
     let mut first = 0;
     while first < logs {
         let holder = parties.harvester(first);
@@ -78,19 +78,19 @@ pub async fn make(
     Ok(parties)
 }
 
-/// Makes seals for somebody; the number of the first.
+/// Creates seals for a holder; returns the number of the first.
 ///
 /// # Errors
-/// Whatever the server refuses.
+/// Any request that the server refuses.
 pub fn seals(server: SocketAddr, holder: &Party, quantity: u64) -> Result<String, Failure> {
-    assert!(quantity <= BATCH, "one posting is enough");
+    assert!(quantity <= BATCH, "more seals than one request may create");
     let body = json!({ "holder_bin": holder.bin, "quantity": quantity });
     let made = post(server, OPERATOR_TOKEN, "/v1/seal-batches", &body)?;
     Ok(text(&made, "first_number")?.to_owned())
 }
 
 fn organization(server: SocketAddr, number: u32, name: &str, role: &str) -> Result<Party, Failure> {
-    // The last digit is a check digit, and some numbers have none.
+    // The last digit is a check digit, and some stems have no valid one.
     let bin = (0..100)
         .map(|n| format!("1401400{:05}", number * 100 + n))
         .find(|text| Bin::parse(text).is_ok())

@@ -1,4 +1,4 @@
-//! A check beside writers that go on: what they do meanwhile is checked or not, and never a finding.
+//! A check while writers continue: whether or not it sees their new events, it reports no finding.
 
 use crate::scene::{Scene, run};
 use crate::world::World;
@@ -8,11 +8,11 @@ use serde_json::{Value, json};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-/// Rounds of each writer; and checks that must come to their end beside what it does then.
+/// Rounds of each writer; and the number of checks that must end during its last phase.
 const ROUNDS: u32 = 6;
 const CHECKS: u32 = 3;
 
-/// A batch of seals that takes several pages; harvested from, transferred, voided, replaced.
+/// A batch of seals that spans several pages; harvested with, transferred, voided, replaced.
 async fn write(scene: &Scene) -> Vec<String> {
     let Scene { world, operator, enterprise, sawmill, .. } = scene;
     let post = async |path: &str, by, body: Value| {
@@ -37,7 +37,7 @@ async fn write(scene: &Scene) -> Vec<String> {
     seals
 }
 
-/// What waits gets its place, as the sequencer gives it.
+/// Moves queued leaves to the register, as the sequencer does.
 pub async fn sequence(scene: &Scene) {
     run(
         &mut scene.world.owner().await,
@@ -60,8 +60,8 @@ async fn a_check_beside_writers_finds_nothing() {
         for _ in 0..ROUNDS {
             seals = write(&scene).await;
         }
-        // Then, for some checks more, seals of two pages go to and fro, and the chain of a log grows over
-        // several: what is undone was read with an earlier page.
+        // Then, for CHECKS more checks, seals of two pages are transferred back and forth, and the chain
+        // of a log grows over several pages: an undone event is on an earlier page.
         let enough = checks.load(Ordering::SeqCst) + CHECKS;
         let Scene { world, enterprise, sawmill, inspector, .. } = &scene;
         let log = &seals[1..2];
@@ -94,7 +94,7 @@ async fn a_check_beside_writers_finds_nothing() {
     let checking = async {
         let mut db = scene.world.owner().await;
         while writes() {
-            // Few rows a snapshot: as many moments as can be in which a writer comes between.
+            // Few rows per snapshot, so that writers get in between as often as possible.
             let rows = if checks.load(Ordering::SeqCst) % 2 == 0 { 20 } else { 6 };
             let scope = Scope { snapshots: Snapshots::Short, rows, published: Some(scene.published.clone()) };
             let mut found: Vec<Finding> = Vec::new();

@@ -1,4 +1,4 @@
-//! Every column of every table, out of the database's own catalogue.
+//! Every column of every table, from the database's own catalogue.
 
 use crate::scene::{Scene, run};
 use ormantrace::commands::fsck::Finding;
@@ -16,7 +16,7 @@ pub struct Column {
 }
 
 impl Column {
-    /// What an insider may set it to, in the row `t`.
+    /// Expressions that an insider may set it to, in the row `t`.
     pub fn changes(&self) -> impl Iterator<Item = String> {
         changes(&self.of_type).iter().copied().chain(["NULL"]).map(|change| {
             let value = change.replace("x.$", &format!("x.{}", self.name));
@@ -37,7 +37,7 @@ pub async fn columns(db: &mut PgConnection) -> Vec<Column> {
     rows.iter().map(|row| Column { table: row.get(0), name: row.get(1), of_type: row.get(2) }).collect()
 }
 
-/// What an insider may make of a value of a type; `$` is the column, `@` its table.
+/// Altered values by type; `$` is the column, `@` its table.
 fn changes(of_type: &str) -> &'static [&'static str] {
     match of_type {
         "uuid" => &[
@@ -50,7 +50,7 @@ fn changes(of_type: &str) -> &'static [&'static str] {
         "text" => &[
             "$ || 'x'",
             "reverse($)",
-            // Other bytes that say the same.
+            // Other bytes with the same JSON value.
             "regexp_replace($, ':', ': ')",
             "''",
             "(SELECT x.$ FROM @ x WHERE x.$ <> t.$ ORDER BY x.$ LIMIT 1)",
@@ -71,8 +71,8 @@ fn changes(of_type: &str) -> &'static [&'static str] {
     }
 }
 
-/// Whether a finding names the row that was altered: an event by subject and seq, any other row by its
-/// key or by an event that it belongs to.
+/// Whether a finding names the altered row: an event by subject and seq, any other row by its key or by
+/// an event that it belongs to.
 pub fn names(finding: &Finding, table: &str, before: &Value) -> bool {
     let text = |column: &str| before[column].as_str().unwrap_or_default().to_owned();
     if table == "event" {
@@ -101,7 +101,7 @@ pub fn names(finding: &Finding, table: &str, before: &Value) -> bool {
     };
     by.iter().any(|by| {
         if by.is_empty() {
-            // An empty key is told as it is.
+            // An empty key is printed as it is.
             finding.table == table && told.starts_with(' ')
         } else {
             told.contains(by.as_str())
@@ -140,7 +140,7 @@ async fn insider_edits_of_every_column_are_found_and_named() {
                     );
                     let done: sqlx::Result<Option<(Option<String>, Value)>> =
                         sqlx::query_as(AssertSqlSafe(sql)).fetch_optional(&mut db).await;
-                    // Some values no row can have: a key's column without one, a key twice.
+                    // Some values are refused: a reference without a target, a duplicate key.
                     if let Ok(Some((is, after))) = done
                         && is != was
                     {
@@ -148,7 +148,7 @@ async fn insider_edits_of_every_column_are_found_and_named() {
                         columns_tried.insert((table.clone(), name.clone()));
                         let found = scene.found(&mut db).await;
                         let named = |finding: &Finding| {
-                            // By the key that the row has now, where it is not an event's.
+                            // By its new key, if the row is not an event.
                             names(finding, table, &before)
                                 || table != "event" && names(finding, table, &after)
                         };
@@ -171,11 +171,11 @@ async fn insider_edits_of_every_column_are_found_and_named() {
         .map(|column| (column.table, column.name))
         .collect();
     assert_eq!(columns_tried, all, "a column without a row to alter: record one in the scene");
-    assert_eq!(scene.found(&mut db).await, [], "all was put back");
+    assert_eq!(scene.found(&mut db).await, [], "every edit was rolled back");
 }
 
 #[tokio::test]
-async fn what_is_no_evidence_is_there_and_has_a_reason() {
+async fn every_column_without_evidence_exists_and_has_a_reason() {
     let db = crate::support::pg::TestDb::new().await;
     let all = columns(&mut db.owner().await).await;
     for no in NO_EVIDENCE {

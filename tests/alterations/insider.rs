@@ -1,4 +1,4 @@
-//! One test a threat: what an insider with every right in the database may try.
+//! One test per threat: what an insider with every right in the database may try.
 
 use crate::scene::{Scene, run};
 use ormantrace::commands::fsck::{Code, Finding, Published};
@@ -11,7 +11,7 @@ use ormantrace::evidence::tlog::note::Kind;
 use sqlx::{AssertSqlSafe, PgConnection, Row};
 use uuid::Uuid;
 
-/// The log that bears, or bore first, a seal.
+/// The log that carries this seal, or carried it first.
 pub async fn log(db: &mut PgConnection, seal: &str) -> Uuid {
     sqlx::query_scalar("SELECT log_id FROM log_seal WHERE seal_number = $1")
         .bind(seal)
@@ -66,7 +66,7 @@ async fn insider_deletes_the_last_event() {
     let subject = log(&mut db, &scene.logs[0]).await;
     let last = last_seq(&mut db, subject).await;
     of(&mut db, "DELETE FROM event WHERE subject_id = $1 AND seq = $2", subject, last).await;
-    // The row that was its head is put back too, as if it had never been.
+    // The log's row is set back too, as if the event had never existed.
     of(
         &mut db,
         "UPDATE log SET head_seq = $2 - 1, head_hash = e.hash, head_received_at = e.received_at
@@ -76,7 +76,7 @@ async fn insider_deletes_the_last_event() {
     )
     .await;
     assert_named(&scene.found(&mut db).await, Code::EventMissing, (subject, last));
-    // And its leaf: then the published register still has it.
+    // And its leaf: the published register still has it.
     of(&mut db, "DELETE FROM leaf WHERE subject_id = $1 AND seq = $2", subject, last).await;
     let found = scene.found(&mut db).await;
     assert!(found.iter().any(|finding| finding.code == Code::LeafGap), "{found:?}");
@@ -91,7 +91,7 @@ async fn insider_deletes_an_event_in_the_middle() {
     let found = scene.found(&mut db).await;
     assert_named(&found, Code::EventMissing, (subject, 3));
     let altered: Vec<_> = found.iter().filter(|finding| finding.code == Code::EventAltered).collect();
-    assert!(altered.is_empty(), "the others were not touched: {altered:?}");
+    assert!(altered.is_empty(), "other events are reported: {altered:?}");
 }
 
 #[tokio::test]
@@ -109,7 +109,7 @@ async fn insider_inserts_an_event() {
         behind,
     )
     .await;
-    // Made to look right: linked, with its head, its posting.
+    // Made consistent: linked, with the right head and operation.
     rehash(&mut db, subject, behind, false).await;
     let found = scene.found(&mut db).await;
     assert_named(&found, Code::LeafMissing, (subject, behind));
@@ -128,7 +128,7 @@ async fn insider_swaps_two_events() {
     assert_named(&found, Code::EventAltered, (subject, 4));
 }
 
-/// Makes a chain fit again from event `from`, head and all; with `leaves`, the register's too.
+/// Recomputes a chain from event `from`, including the head; with `leaves`, also the register's leaves.
 pub async fn rehash(db: &mut PgConnection, subject: Uuid, from: i32, leaves: bool) {
     let salt: Vec<u8> = sqlx::query_scalar("SELECT salt FROM log WHERE id = $1")
         .bind(subject)
@@ -186,7 +186,8 @@ async fn insider_recomputes_a_chain() {
         3,
     )
     .await;
-    // The vehicle is forgotten once the log is received: no row of present state contradicts.
+    // The vehicle is removed from the present state once the log is received, so no row contradicts the
+    // edit.
     run(&mut db, "SAVEPOINT edited").await;
     rehash(&mut db, subject, 3, false).await;
     let found = scene.found(&mut db).await;
@@ -198,7 +199,7 @@ async fn insider_recomputes_a_chain() {
     assert!(found.iter().all(|finding| finding.code != Code::LeafDiffers), "{found:?}");
     assert_named(&found, Code::TileDiffers, (subject, 3));
     assert!(found.iter().any(|finding| finding.code == Code::RootDiffers), "{found:?}");
-    // Without the published register it cannot be seen: that is what it is published for.
+    // Without the published register the edit cannot be detected: this is the reason for publishing it.
     assert_eq!(scene.found_beside(&mut db, None).await, []);
 }
 
@@ -221,7 +222,7 @@ async fn insider_unvoids_a_seal() {
         found.iter().any(|f| f.code == Code::StateDiffers && f.table == "seal" && f.key == number),
         "{found:?}"
     );
-    // With the note of which event voided it.
+    // Including the record of the event that voided it.
     let seq: i32 = sqlx::query_scalar("SELECT seq FROM seal_move WHERE number = $1")
         .bind(&number)
         .fetch_one(&mut db)
@@ -248,7 +249,7 @@ async fn insider_raises_a_ticket_line() {
 }
 
 #[tokio::test]
-async fn insider_points_a_person_nowhere() {
+async fn insider_removes_or_redirects_a_person() {
     let scene = Scene::new().await;
     let mut db = scene.insider().await;
     let subject = log(&mut db, &scene.logs[1]).await;
@@ -262,7 +263,7 @@ async fn insider_points_a_person_nowhere() {
         format!(
             "UPDATE event SET personal_id = gen_random_uuid() WHERE subject_id = '{subject}' AND seq = 1"
         ),
-        // Where a lawful erasure left nothing.
+        // Pointing to a person who was lawfully erased.
         format!("UPDATE event SET personal_id = '{erased}' WHERE subject_id = '{subject}' AND seq = 1"),
         format!(
             "DELETE FROM personal WHERE id = (SELECT personal_id FROM event WHERE subject_id = '{subject}' AND seq = 1)"
@@ -288,7 +289,7 @@ async fn insider_drops_a_leaf() {
     let found = scene.found(&mut db).await;
     assert_named(&found, Code::LeafMissing, event);
     assert!(found.iter().any(|f| f.code == Code::LeafGap && f.key == "11"), "{found:?}");
-    // Those behind it moved up, as if it had never been there.
+    // The following leaves moved up, as if it had never existed.
     run(&mut db, "UPDATE leaf SET index = -index WHERE index > 11; UPDATE leaf SET index = -index - 1 WHERE index < 0; UPDATE register SET size = size - 1").await;
     let found = scene.found(&mut db).await;
     assert_named(&found, Code::LeafMissing, event);

@@ -1,5 +1,5 @@
-//! Chains longer than a page, of each kind of subject: what is carried from page to page, and what an
-//! insider does at the edges of pages.
+//! Chains longer than a page, of each kind of subject: the state carried from page to page, and edits by
+//! an insider at the edges of pages.
 
 use crate::beside::sequence;
 use crate::insider::{assert_named, log, rehash};
@@ -10,7 +10,7 @@ use serde_json::json;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-/// Events a page. Chains have four pages and more.
+/// Events per page. Each chain has four pages or more.
 const PAGE: i64 = 7;
 
 /// A subject with a long chain.
@@ -20,16 +20,17 @@ struct Chain {
     length: i32,
 }
 
-/// Four chains of four pages and more, one of each kind; their events, but for the last, are in the register.
+/// Four chains of at least four pages, one of each kind; their events are in the register, except the
+/// last.
 async fn long() -> (Scene, [Chain; 4], Vec<String>) {
     let scene = Scene::new().await;
     let Scene { world, operator, forest_owner, enterprise, sawmill, carrier, inspector, .. } = &scene;
 
-    // A batch: four of its seals go to and fro, some become void.
+    // A batch: four of its seals are transferred back and forth, some become void.
     let seals = world.seals(operator, enterprise, 12).await;
     for n in 0..24 {
         let (from, to) = if n % 2 == 0 { (enterprise, sawmill) } else { (sawmill, enterprise) };
-        // Not always the same ones, so that lists end at different numbers.
+        // Different seals each time, so that the lists end at different numbers.
         let body = json!({"numbers": seals[4 + n % 4 / 2..8 + n % 4 / 2], "to_bin": to.bin});
         post(world, "/v1/seals/transfer", from, body).await;
     }
@@ -37,7 +38,7 @@ async fn long() -> (Scene, [Chain; 4], Vec<String>) {
         post(world, &format!("/v1/seals/{seal}/void"), enterprise, json!({"reason": reason})).await;
     }
 
-    // A log: what it goes back to lies on earlier pages.
+    // A log: the events that its reversals refer to are on earlier pages.
     let logs = &seals[..1];
     let ticket = scene.ticket.to_string();
     post(world, "/v1/harvests", enterprise, crate::world::World::harvest_of(&ticket, logs)).await;
@@ -75,7 +76,7 @@ async fn long() -> (Scene, [Chain; 4], Vec<String>) {
         .await;
     seen(3).await;
 
-    // An organisation: keys made and revoked, persons erased.
+    // An organisation: keys created and revoked, persons erased.
     for n in 0..12 {
         let path = format!("/v1/organizations/{}/keys", enterprise.id);
         let key = post(world, &path, operator, json!({"label": format!("{n}-планшет")})).await;
@@ -128,7 +129,7 @@ async fn long() -> (Scene, [Chain; 4], Vec<String>) {
     (scene, chains, seals)
 }
 
-/// First and last of each page, one in the middle, and the chain's own last.
+/// The first and last event of each page, one in the middle, and the last of the chain.
 fn places(chain: &Chain) -> impl Iterator<Item = i32> + use<> {
     let page = i32::try_from(PAGE).unwrap();
     let length = chain.length;
@@ -139,7 +140,7 @@ fn told(found: &[Finding]) -> String {
     found.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n    ")
 }
 
-/// Remembers how many rows were held at most between two snapshots.
+/// Records the largest number of events read between two snapshots.
 #[derive(Default)]
 struct Most {
     found: Vec<Finding>,
@@ -170,13 +171,13 @@ async fn honest_long_chains_have_no_findings_wherever_their_pages_end() {
         let mut most = Most::default();
         fsck::check(&mut db, &scope, &mut most).await.unwrap();
         assert!(most.found.is_empty(), "{rows} rows a page: {}", told(&most.found));
-        // However long the chains are: no page is longer.
+        // No page is longer, however long the chains are.
         let rows = u64::try_from(rows).unwrap();
         assert!(most.events <= rows, "{} events in one of {} pages of {rows}", most.events, most.pages);
     }
 }
 
-/// What an insider may do to one event.
+/// Edits of one event by an insider, and the findings that name it.
 const EDITS: [(&str, &[Code]); 6] = [
     (
         "UPDATE event SET business = regexp_replace(business, ':', ': ') WHERE subject_id = $s AND seq = $n",
@@ -198,7 +199,7 @@ const EDITS: [(&str, &[Code]); 6] = [
     ),
 ];
 
-/// Makes room behind an event, and puts another like it there.
+/// Shifts the events after one, and inserts a copy of it there.
 const DOUBLED: &str = "UPDATE event SET seq = -seq WHERE subject_id = $s AND seq > $n;
     UPDATE event SET seq = 1 - seq WHERE subject_id = $s AND seq < 0;
     INSERT INTO event SELECT subject_id, seq + 1, subject_kind, received_at, hash, secret, public, business,
@@ -217,7 +218,7 @@ async fn an_event_altered_lost_or_doubled_at_the_edge_of_a_page_is_named() {
     let found = async |db: &mut PgConnection| Scene::found_by(db, PAGE, Some(scene.published.clone())).await;
     assert_eq!(found(&mut db).await, []);
     for chain in &chains {
-        // What is said of an event is the same for all kinds of subjects; that it is found, is tried for each.
+        // All kinds of subjects share the code that names an event, so the other kinds try fewer edits.
         let edits = if chain.table == "log" { &EDITS[..] } else { &EDITS[3..5] };
         for seq in places(chain) {
             for (sql, codes) in edits {
@@ -227,7 +228,7 @@ async fn an_event_altered_lost_or_doubled_at_the_edge_of_a_page_is_named() {
                 for code in *codes {
                     assert_named(&all, *code, (chain.id, seq));
                 }
-                // And no other is said to be altered.
+                // And no other event is reported as altered.
                 let others = all.iter().filter(|finding| {
                     matches!(finding.code, Code::EventAltered | Code::EventMissing | Code::LeafDiffers)
                         && finding.event != Some((chain.id, seq))
@@ -245,7 +246,7 @@ async fn an_event_altered_lost_or_doubled_at_the_edge_of_a_page_is_named() {
             run(&mut db, "ROLLBACK TO unaltered").await;
         }
     }
-    assert_eq!(found(&mut db).await, [], "all was put back");
+    assert_eq!(found(&mut db).await, [], "every edit was rolled back");
 }
 
 #[tokio::test]
@@ -256,7 +257,7 @@ async fn an_event_invented_at_the_edge_of_a_page_is_named() {
     for seq in places(chain) {
         run(&mut db, "SAVEPOINT unaltered").await;
         edit(&mut db, DOUBLED, chain.id, seq).await;
-        // The chain fits again, its head too: what the register holds does not.
+        // The chain is consistent again, including its head; only the register contradicts it.
         rehash(&mut db, chain.id, seq + 1, false).await;
         let all = Scene::found_by(&mut db, PAGE, Some(scene.published.clone())).await;
         assert!(all.iter().all(|finding| finding.code != Code::EventAltered), "{}", told(&all));
@@ -267,7 +268,7 @@ async fn an_event_invented_at_the_edge_of_a_page_is_named() {
 }
 
 #[tokio::test]
-async fn what_follows_from_a_long_chain_is_compared_with_all_of_it() {
+async fn present_state_is_compared_with_every_page_of_a_long_chain() {
     let (scene, chains, seals) = long().await;
     let mut db = scene.insider().await;
     let [log, ticket, batch, organization] = chains.each_ref().map(|chain| chain.id);
@@ -314,7 +315,7 @@ async fn what_follows_from_a_long_chain_is_compared_with_all_of_it() {
         assert!(all.iter().any(named), "{sql}: {}", told(&all));
         run(&mut db, "ROLLBACK TO unaltered").await;
     }
-    // Each key that the organisation made, revoked or not, on whichever page.
+    // Every key of the organisation, revoked or not, on whichever page its event is.
     let sql = "SELECT id FROM api_key WHERE organization_id = $1";
     let keys: Vec<Uuid> = sqlx::query_scalar(sql).bind(organization).fetch_all(&mut db).await.unwrap();
     assert!(keys.len() > 20);
@@ -345,7 +346,8 @@ async fn seals_of_a_long_batch_are_compared_with_each_of_its_events() {
             .await
             .unwrap();
     assert!(moves.len() > 90, "{} moves", moves.len());
-    // First and last rows of pages, which hold twice as many seals' moves, and what lies between now and then.
+    // The first and last rows of pages (a page holds twice as many rows of seal moves as events), and
+    // some rows in between.
     let page = usize::try_from(2 * PAGE).unwrap();
     let mut edits: Vec<(&str, String)> = Vec::new();
     for (place, (number, seq)) in moves.iter().enumerate() {
@@ -355,7 +357,7 @@ async fn seals_of_a_long_batch_are_compared_with_each_of_its_events() {
         }
     }
     for seal in &seals {
-        // One more seal in a list that was whole before it, or that it makes whole in another's place.
+        // One more seal in a list that was complete without it, or in place of another.
         for seq in [1, 2, 3, 25, 28] {
             if !moves.contains(&(seal.clone(), seq)) {
                 edits.push((seal, format!("INSERT INTO seal_move VALUES ('{seal}', '{batch}', {seq})")));
@@ -369,7 +371,8 @@ async fn seals_of_a_long_batch_are_compared_with_each_of_its_events() {
             [holder, code, format!("DELETE FROM seal WHERE number = '{seal}'")].map(|sql| (&**seal, sql)),
         );
     }
-    // There and back, as if they had never moved: only the events tell, on whichever page of theirs.
+    // Moved back and forth, as if they had never moved: only the events show it, on whichever of their
+    // pages.
     for (there, back) in [(2, 3), (14, 15), (24, 25)] {
         run(&mut db, "SAVEPOINT unaltered").await;
         let sql = format!("DELETE FROM seal_move WHERE batch_id = '{batch}' AND seq IN ({there}, {back})");
@@ -407,7 +410,7 @@ async fn a_marking_key_in_use_is_missed() {
     let all = Scene::found_by(&mut db, PAGE, None).await;
     missed(&all);
     assert!(all.iter().all(|finding| finding.table == "marking_key"), "{}", told(&all));
-    // Codes are checked with it all the same, and another key in its place signs nothing.
+    // Codes are still checked with it, and another key in its place has signed nothing.
     let other = ormantrace::timber::seal::signing::SigningKey::from_seed(&[8; 32]);
     let identification: String = sqlx::query_scalar("SELECT identification FROM seal WHERE number = $1")
         .bind(&seals[6])

@@ -1,7 +1,7 @@
-//! Whatever an insider alters behind the program's back, `fsck` finds it and names the event.
+//! Whatever an insider alters directly in the database, `fsck` finds it and names the event.
 //!
-//! A small but complete world is recorded through the API, sequenced and published. Then the
-//! owner of the tables, triggers and constraints out of the way, alters one thing at a time.
+//! A small but complete world is recorded through the API, sequenced and published. Then the owner of the
+//! tables, with triggers and constraints disabled, alters one thing at a time.
 
 #[path = "../support/mod.rs"]
 mod support;

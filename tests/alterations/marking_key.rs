@@ -1,4 +1,4 @@
-//! Keys of marking codes that are in the table from before keys were recorded.
+//! Marking keys that were in the table before marking keys were recorded as events.
 
 use crate::scene::{Scene, run};
 use crate::world::World;
@@ -48,7 +48,7 @@ async fn marking_keys_from_before_are_taken_in_once() {
     let mut db = world.owner().await;
     let [old, slipped] = [[8; 32], [9; 32]].map(|seed| SigningKey::from_seed(&seed));
     put(&mut db, &old).await;
-    // No server recorded any yet: nothing is said of keys that no event tells of.
+    // No server has recorded any key yet: keys without an event are not reported.
     assert_eq!(found(&mut db).await, []);
     let own = &world.app.signing_key;
     for _ in 0..2 {
@@ -60,7 +60,7 @@ async fn marking_keys_from_before_are_taken_in_once() {
     assert_eq!(told, [(hex::encode(old.public_key()), since), (hex::encode(own.public_key()), None)]);
     assert_eq!(found(&mut db).await, []);
 
-    // From then on a key without an event is found, and no start of a server makes it known.
+    // From then on a key without an event is a finding, and no server start records it.
     put(&mut db, &slipped).await;
     let next = SigningKey::from_seed(&[10; 32]);
     marking_key::register(&world.app.pool, &next, world.clock.now()).await.unwrap();
@@ -69,7 +69,8 @@ async fn marking_keys_from_before_are_taken_in_once() {
     let [only] = all.as_slice() else { panic!("{all:#?}") };
     assert_eq!((only.code, only.table), (Code::RowUnexplained, "marking_key"));
     assert_eq!(only.key, slipped.id().to_string());
-    // A server that holds its secret signs with it: that is recorded, wherever the row came from.
+    // A server that holds the secret key signs with it, so the key is recorded, however its row was
+    // inserted.
     marking_key::register(&world.app.pool, &slipped, world.clock.now()).await.unwrap();
     assert_eq!(found(&mut db).await, []);
 
@@ -85,9 +86,9 @@ async fn marking_keys_from_before_are_taken_in_once() {
     }
 }
 
-/// Many instances start at once: one records the key that all share.
+/// Many instances start at once: only one records the key that all share.
 #[tokio::test]
-async fn a_marking_key_is_recorded_once_whoever_starts() {
+async fn a_marking_key_is_recorded_once_by_many_instances() {
     let world = World::new().await;
     with_operator(&world).await;
     let (pool, own, now) = (&world.app.pool, &world.app.signing_key, world.clock.now());
@@ -100,7 +101,7 @@ async fn a_marking_key_is_recorded_once_whoever_starts() {
     assert_eq!(found(&mut db).await, []);
 }
 
-/// Of the operator's own keys an inspector is told nothing; of those that sign marking codes, all.
+/// An inspector sees nothing of the operator's API keys, and all of the marking keys.
 #[tokio::test]
 async fn an_inspector_is_shown_every_marking_key() {
     let scene = Scene::new().await;

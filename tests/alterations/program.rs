@@ -1,4 +1,4 @@
-//! The command as an administrator or a script meets it.
+//! The `fsck` command as an administrator or a script uses it.
 
 use crate::support::pg::TestDb;
 use std::process::{Command, Output};
@@ -14,7 +14,7 @@ fn fsck(url: &str) -> Output {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_exit_code_tells_clean_from_wrong_from_unchecked() {
+async fn the_exit_code_distinguishes_clean_wrong_and_unchecked() {
     let db = TestDb::new().await;
     let clean = fsck(&db.url());
     let told = String::from_utf8_lossy(&clean.stdout).into_owned();

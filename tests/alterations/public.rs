@@ -1,6 +1,6 @@
-//! Every column of every published record, altered past the program, and looked at from outside: what
-//! the API hands out then, against a copy of the register from before. No database. Logs and stacks,
-//! felling tickets, batches of seals, organisations.
+//! Every column of every published record, altered directly in the database and then checked from
+//! outside: the API's responses against an earlier copy of the register, without access to the database.
+//! Logs and stacks, felling tickets, batches of seals, organisations.
 
 use crate::columns::{Column, columns};
 use crate::scene::{Scene, run};
@@ -16,18 +16,18 @@ use uuid::Uuid;
 enum Seen {
     /// The verifier names the event.
     Named,
-    /// It names the event behind it, which does not follow on it any more.
+    /// It names the next event, which does not link to it any more.
     NextNamed,
-    /// Nobody is shown another byte.
+    /// No response changes.
     NotShown,
-    /// The personal part is not shown any more, as if it had been erased: the commitment holds.
+    /// The personal part is missing, as if it had been erased: the commitment holds.
     Withheld,
-    /// The server hands out no history of it.
+    /// The server returns no history of it.
     Refused,
 }
 
-/// What an outsider cannot put a name to, by column, and why not. Each is seen below: one that is
-/// named in every row has to go from here.
+/// Alterations that an outsider cannot attribute to an event, by column, and the reason. Each must occur
+/// below: a column that is named in every row has to be removed here.
 const NOT_NAMED: &[(&str, &str, Seen, &str)] = &[
     ("event", "business", Seen::Refused, UNREADABLE),
     ("event", "hash", Seen::NextNamed, "shown only as what the next event follows on"),
@@ -76,13 +76,14 @@ const ERASED: &str =
 const UNREADABLE: &str =
     "a value that no program of ours writes: the server answers 500 and logs which, it makes nothing up";
 
-/// Who looks from outside: with the keys, and with what was published before the alteration.
+/// An outsider: has the keys, and what was published before the alteration.
 struct Outsider<'s> {
     scene: &'s Scene,
     trust: Trust,
 }
 
-/// The tables of subjects, in the order of the kinds of docs/CHAIN.md, and what their paths begin with.
+/// The tables of subjects, in the order of the kinds in docs/CHAIN.md, and the first segment of their
+/// paths.
 const SUBJECTS: [(&str, &str); 4] = [
     ("log", "logs"),
     ("felling_ticket", "felling-tickets"),
@@ -97,17 +98,17 @@ struct Event {
     seq: usize,
     /// Its type.
     what: String,
-    /// Where its chain's export is, and the proof of its chain's newest event.
+    /// Paths of its chain's export, and of the proof of its chain's newest event.
     paths: [String; 2],
-    /// Its row, by table: where it lies, and which of the saved rows it was.
+    /// Its rows, by table: the position (ctid), and the number of the saved row.
     rows: BTreeMap<&'static str, (String, i64)>,
 }
 
-/// What is given about a subject: its export, and the proof of its newest event; or the status.
+/// The responses about a subject: its export, and the proof of its newest event; or the status.
 type Shown = [Result<Vec<u8>, u16>; 2];
 
 impl Outsider<'_> {
-    /// To an inspector, who sees every subject, and of organisations' keys only what the hashes take.
+    /// The responses to an inspector, who sees every subject, and of API keys only their commitments.
     async fn shown(&self, event: &Event) -> Shown {
         let [export, proof] = &event.paths;
         let mut shown = [Err(0), Err(0)];
@@ -118,7 +119,7 @@ impl Outsider<'_> {
         shown
     }
 
-    /// What he sees of an alteration of an event; in words, if nothing that there is a name for.
+    /// The effect of an alteration on these responses; an error text if it has no name.
     fn sees(&self, event: &Event, before: &Shown, after: &Shown) -> Result<Seen, String> {
         if before == after {
             return Ok(Seen::NotShown);
@@ -126,7 +127,7 @@ impl Outsider<'_> {
         let [export, proof] = after;
         let Ok(export) = export else { return Ok(Seen::Refused) };
         let report = verify(export, &self.trust).report;
-        // What was wrong with it before, as an event that is not published yet is, is not found now.
+        // Failures from before the alteration, such as an unpublished event, do not count.
         let failed = |report: &Report| -> Vec<Line> {
             report.lines.iter().filter(|line| line.outcome == Outcome::Failed).cloned().collect()
         };
@@ -143,7 +144,7 @@ impl Outsider<'_> {
             return Ok(Seen::NextNamed);
         }
         if before[0].as_ref() != Ok(export) {
-            // Nothing new is wrong, and nothing new is told: only less.
+            // No new failure and no new text: the response only contains less.
             let same = |before: &Vec<u8>| {
                 let had = personal_texts(before);
                 found.is_empty() && personal_texts(export).iter().all(|text| had.contains(text))
@@ -158,7 +159,7 @@ impl Outsider<'_> {
     }
 }
 
-/// The personal texts that an export opens.
+/// The personal texts in an export.
 fn personal_texts(export: &[u8]) -> Vec<String> {
     let export: Value = serde_json::from_slice(export).unwrap();
     let events = export["events"].as_array().unwrap();
@@ -197,14 +198,14 @@ async fn events(db: &mut PgConnection, size: i64) -> Vec<Event> {
             let (kind, noun) = SUBJECTS[usize::try_from(kind).unwrap() - 1];
             let mut rows = BTreeMap::new();
             for (place, table) in [(3, "event"), (5, "leaf"), (7, "personal"), (9, kind)] {
-                // The row of the chain's head is about its first event.
+                // The subject's own row counts for its first event.
                 if let Some(at) = row.get::<Option<String>, _>(place)
                     && (table != kind || seq == 1)
                 {
                     rows.insert(table, (at, row.get(place + 1)));
                 }
             }
-            // A log's proof is for anybody who has the seal, by what is on it.
+            // A log's proof is public for anyone with the seal number.
             let seal = row.get::<Option<String>, _>(2).unwrap_or_else(|| subject.to_string());
             let paths = [format!("/v1/{noun}/{subject}/export"), format!("/v1/{noun}/{seal}/proof")];
             Event { subject, kind, seq: usize::try_from(seq).unwrap(), what: row.get(12), paths, rows }
@@ -212,7 +213,7 @@ async fn events(db: &mut PgConnection, size: i64) -> Vec<Event> {
         .collect()
 }
 
-/// Alters a row; where it lies now, unless no row can have the value or had another.
+/// Alters a row; returns its new position, or `None` if the value is refused or unchanged.
 async fn alter(db: &mut PgConnection, column: &Column, at: &str, value: &str) -> Option<String> {
     let Column { table, name, .. } = column;
     let sql = format!(
@@ -254,15 +255,16 @@ async fn every_altered_column_of_every_published_record_is_named_from_public_dat
         let there = events.iter().filter(|event| event.kind == kind).count();
         assert!(there >= least, "{there} events of a {kind}");
     }
-    // Whatever kind of event there is.
+    // Every type of event.
     let recorded: Vec<String> =
         sqlx::query_scalar("SELECT DISTINCT type FROM event ORDER BY type").fetch_all(&mut db).await.unwrap();
     let altered: BTreeSet<&String> = events.iter().map(|event| &event.what).collect();
-    assert_eq!(altered, recorded.iter().collect(), "a kind of event that is not published");
+    assert_eq!(altered, recorded.iter().collect(), "a type of event that is not published");
     let columns: Vec<Column> = columns(&mut db)
         .await
         .into_iter()
-        // Of the head's row only the salt is shown: the rest is present state, which is no evidence.
+        // Of the subject's row only the salt is disclosed; the rest is present state, which is no
+        // evidence.
         .filter(|c| {
             ["event", "leaf", "personal"].contains(&c.table.as_str())
                 || c.name == "salt" && SUBJECTS.iter().any(|(table, _)| *table == c.table)
@@ -297,7 +299,7 @@ async fn every_altered_column_of_every_published_record_is_named_from_public_dat
                 }
             }
         }
-        assert_eq!(outsider.shown(event).await, before, "all was put back");
+        assert_eq!(outsider.shown(event).await, before, "every edit was rolled back");
     }
     println!("{tried} alterations of {} columns of {} events", seen_of.len(), events.len());
     assert!(missed.is_empty(), "{} of {tried} missed:\n{}", missed.len(), missed.join("\n"));

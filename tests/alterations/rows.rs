@@ -1,5 +1,5 @@
-//! Rows that an insider deletes, doubles or invents, in every table that is evidence or follows from it;
-//! which tables those are, the database's own catalogue says.
+//! Rows that an insider deletes, duplicates or invents, in every table that is evidence or follows from
+//! it. The database's own catalogue lists these tables.
 
 use crate::columns::{Column, columns, names};
 use crate::scene::{Scene, run};
@@ -10,10 +10,10 @@ use sqlx::{AssertSqlSafe, PgConnection, Row};
 use std::collections::{BTreeMap, BTreeSet};
 use uuid::Uuid;
 
-/// Rows of a table that are tried; spread over it.
+/// Number of rows tried per table, spread over it.
 const ROWS: usize = 12;
 
-/// All tables but those of which nothing is evidence.
+/// All tables, without those that hold no evidence.
 async fn tables(db: &mut PgConnection) -> BTreeMap<String, Vec<Column>> {
     let mut tables: BTreeMap<String, Vec<Column>> = BTreeMap::new();
     for column in columns(db).await {
@@ -33,7 +33,7 @@ async fn key_of(db: &mut PgConnection, table: &str) -> BTreeSet<String> {
     sqlx::query_scalar(sql).bind(table).fetch_all(db).await.unwrap().into_iter().collect()
 }
 
-/// Some rows of a table: where they lie, and what they say.
+/// Some rows of a table: their position (ctid) and content.
 async fn some_rows(db: &mut PgConnection, table: &str) -> Vec<(String, Value)> {
     let sql = format!(
         "SELECT ctid::text, row_to_json(t)::jsonb || jsonb_build_object('of',
@@ -72,8 +72,8 @@ async fn insider_deletes_any_row_of_any_table() {
     println!("{tried} deletions");
 }
 
-/// With its table's key in place a row is there once, whoever inserts it; and that the key is in place,
-/// fsck looks.
+/// While the primary key exists, a second copy of a row is refused; and `fsck` checks that the key
+/// exists.
 #[tokio::test]
 async fn insider_doubles_any_row_of_any_table() {
     let scene = Scene::new().await;
@@ -108,7 +108,7 @@ async fn insider_invents_a_row_of_any_table() {
         let list: Vec<&str> = columns.iter().map(|column| column.name.as_str()).collect();
         let list = list.join(", ");
         for (at, _) in some_rows(&mut db, &table).await {
-            // Like one that is there, under another key.
+            // A copy of an existing row under another key.
             for column in columns.iter().filter(|column| key.contains(&column.name)) {
                 for value in column.changes() {
                     let name = &column.name;
@@ -123,7 +123,7 @@ async fn insider_invents_a_row_of_any_table() {
                     );
                     let done: sqlx::Result<Option<Value>> =
                         sqlx::query_scalar(AssertSqlSafe(sql)).fetch_optional(&mut db).await;
-                    // Some keys no row can have, or another one has.
+                    // Some keys are refused: invalid, or already taken.
                     if let Ok(Some(row)) = done {
                         *keys_tried.entry(table.clone()).or_insert(0) += 1;
                         let found = scene.found(&mut db).await;
@@ -139,7 +139,7 @@ async fn insider_invents_a_row_of_any_table() {
     let tried: i32 = keys_tried.values().sum();
     assert!(missed.is_empty(), "{} of {tried} missed:\n{}", missed.len(), missed.join("\n"));
     let all: BTreeSet<String> = tables(&mut db).await.into_keys().collect();
-    assert_eq!(keys_tried.into_keys().collect::<BTreeSet<_>>(), all, "a table in which none was invented");
+    assert_eq!(keys_tried.into_keys().collect::<BTreeSet<_>>(), all, "a table in which no row was invented");
     println!("{tried} inventions");
 }
 
@@ -147,8 +147,8 @@ async fn insider_invents_a_row_of_any_table() {
 async fn insider_inserts_a_leaf_below_the_published_size() {
     let scene = Scene::new().await;
     let mut db = scene.insider().await;
-    // Room is made for it, as if it had always been there; of an event that is in the register already,
-    // of one that waits, and of one that there never was.
+    // The later leaves are shifted, as if it had always been there: a leaf of an event already in the
+    // register, of a queued event, and of an event that never existed.
     let entries = [
         "SELECT entry, subject_id, seq FROM leaf WHERE index = 3",
         "SELECT entry, subject_id, seq FROM leaf_queue ORDER BY id LIMIT 1",

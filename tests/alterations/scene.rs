@@ -1,4 +1,4 @@
-//! The world that is altered, and its register.
+//! The world that the tests alter, and its register.
 
 use crate::world::{Answer, Org, World, bin};
 use axum::http::Method;
@@ -28,13 +28,13 @@ pub struct Scene {
     pub published: Published,
     /// Seals of the logs, in the order of their harvests.
     pub logs: Vec<String>,
-    /// A felling ticket that was harvested under.
+    /// A felling ticket with harvests.
     pub ticket: Uuid,
-    /// Who issued it.
+    /// The issuer of the ticket.
     pub forest_owner: Org,
-    /// Who may export any history.
+    /// An inspector, who may export any history.
     pub inspector: Org,
-    /// Who makes seals, who fells, who buys, who drives.
+    /// The organisations that issue seals, fell, buy and transport.
     pub operator: Org,
     pub enterprise: Org,
     pub sawmill: Org,
@@ -55,7 +55,7 @@ async fn organization(world: &World, operator: &Org, n: u32, name: &str, roles: 
     Org { id: id.parse().unwrap(), bin: bin(n), token: key["token"].as_str().unwrap().to_owned() }
 }
 
-/// Posts a minute later.
+/// Sends a write request one minute later.
 pub async fn post(world: &World, path: &str, by: &Org, body: Value) -> Value {
     world.clock.set(world.clock.now() + TimeDelta::minutes(1));
     let answer: Answer = world.post(path, by, body).await;
@@ -63,7 +63,8 @@ pub async fn post(world: &World, path: &str, by: &Org, body: Value) -> Value {
     if answer.bytes.is_empty() { Value::Null } else { answer.json() }
 }
 
-/// Seals with codes of another issuer, unsigned: a signature is checked at leisure without optimisation.
+/// Registers seals with unsigned codes of another issuer: checking a signature is slow without
+/// optimisation.
 async fn registered(world: &World, operator: &Org, holder: &Org, quantity: u32) -> Vec<String> {
     let numbers: Vec<String> = (1..=quantity).map(|n| format!("SE-{n:05}")).collect();
     let code = |n: &String| Identification::new(Gtin::DEMONSTRATION, &n.replace('-', "")).unwrap();
@@ -73,7 +74,7 @@ async fn registered(world: &World, operator: &Org, holder: &Org, quantity: u32) 
     numbers
 }
 
-/// Records a custody event a minute later.
+/// Records a custody event one minute later.
 pub async fn event(world: &World, by: &Org, what: &str, logs: &[String], more: Value) {
     world.clock.set(world.clock.now() + TimeDelta::minutes(1));
     let answer = world.event(by, what, logs, more).await;
@@ -81,8 +82,8 @@ pub async fn event(world: &World, by: &Org, what: &str, logs: &[String], more: V
 }
 
 impl Scene {
-    /// Records everything that can be recorded, sequences all but the last events and publishes all
-    /// but the last leaves.
+    /// Records at least one event of every type, sequences all but the last events, and publishes all but
+    /// the last leaves.
     pub async fn new() -> Self {
         let world = World::new().await;
         let token = Token::random();
@@ -90,7 +91,7 @@ impl Scene {
         let made =
             bootstrap_operator(&world.app.pool, &world.clock, Some(token.clone()), &name).await.unwrap();
         let Bootstrap::Made { organization: id, .. } = made else { panic!("{made:?}") };
-        // One that signs, and one that the operator only tried.
+        // One key that signs, and one that the operator only tried.
         for key in [&world.app.signing_key, &SigningKey::from_seed(&[9; 32])] {
             marking_key::register(&world.app.pool, key, world.clock.now()).await.unwrap();
         }
@@ -148,14 +149,15 @@ impl Scene {
         }
         let erased = post(&world, "/v1/harvests", &enterprise, stacks).await;
 
-        // Early, so that the records of it are published.
+        // Early, so that the erasure events are published.
         let mut owner = world.owner().await;
         let whose = Whose::Harvest(erased["id"].as_str().unwrap().parse().unwrap());
         erase::delete(&mut owner, &whose, &world.clock).await.unwrap();
         let whose = Whose::Iin(ormantrace::timber::party::bin::Bin::parse(&trader.bin).unwrap());
         erase::delete(&mut owner, &whose, &world.clock).await.unwrap();
 
-        // Log 0: the whole road. Log 1: its seal voided, replaced. Log 2: corrected, reversed.
+        // Log 0: every step from the forest to the sawmill. Log 1: its seal voided and replaced. Log 2:
+        // corrected and reversed.
         let yard = json!({"place": {"name": "Төменгі қойма", "region": "KZ-10", "kind": "storage"}});
         event(&world, &enterprise, "stored", &logs[..3], yard.clone()).await;
         let vehicle = json!({"carrier_bin": carrier.bin, "vehicle": "123 ABC 10"});
@@ -177,16 +179,17 @@ impl Scene {
         event(&world, &enterprise, "lost", &logs[2..3], json!({})).await;
         let undo = json!({"corrects": 4, "reason": "Табылды", "reverse": true});
         event(&world, &enterprise, "corrected", &logs[2..3], undo).await;
-        // Log 4: on offer, its possession only.
+        // Log 4: offered for transfer of possession only.
         let offer = json!({"to_bin": sawmill.bin, "of": "possession"});
         event(&world, &enterprise, "transferred", &logs[4..5], offer).await;
-        // From a device that was out of reach: it happened before what is recorded already.
+        // From a device that was offline: it happened before events that are already recorded.
         let late = json!({
             "occurred_at": "2026-10-05T10:10:00+05:00",
             "device": {"id": "tablet-07", "seq": 2, "recorded_at": "2026-10-05T10:10:01+05:00"}
         });
         event(&world, &enterprise, "stored", &logs[2..3], late).await;
-        // Kinds that were there before: the last events are not sequenced, the last leaves not published.
+        // Event types that occurred before: the last events are not sequenced, and the last leaves not
+        // published.
         event(&world, &enterprise, "stored", &logs[5..8], yard).await;
         event(&world, &inspector, "inspected", &logs[5..7], seen).await;
 
@@ -207,8 +210,8 @@ impl Scene {
         }
     }
 
-    /// An insider: owner of the tables, in a transaction that is never committed, with triggers and
-    /// constraints out of the way.
+    /// An insider: the owner of the tables, in a transaction that is never committed, with triggers and
+    /// constraints disabled.
     pub async fn insider(&self) -> PgConnection {
         let mut owner = self.world.owner().await;
         run(&mut owner, "BEGIN").await;
@@ -238,14 +241,14 @@ impl Scene {
         owner
     }
 
-    /// The same insider, whose edits the server sees.
+    /// The same insider, with edits that the server sees (no open transaction).
     pub async fn seen_insider(&self) -> PgConnection {
         let mut owner = self.insider().await;
         run(&mut owner, "COMMIT").await;
         owner
     }
 
-    /// Serves what was published, as `publish` leaves it to the server.
+    /// Copies the published register to where the server serves it, as `publish` does.
     pub fn serve_register(&self) {
         copy(&self.published.folder, self.world.app.register.folder().root());
         let keys: Vec<String> = self.published.keys.iter().map(ToString::to_string).collect();
@@ -253,18 +256,18 @@ impl Scene {
         self.world.app.register.folder().publish_keys(keys.to_string().into_bytes()).unwrap();
     }
 
-    /// What `fsck` finds in the insider's transaction.
+    /// The findings of `fsck` in the insider's transaction.
     pub async fn found(&self, db: &mut PgConnection) -> Vec<Finding> {
         self.found_beside(db, Some(self.published.clone())).await
     }
 
-    /// The same with another published register, or none.
+    /// The same with another published register, or `None`.
     pub async fn found_beside(&self, db: &mut PgConnection, published: Option<Published>) -> Vec<Finding> {
-        // Few rows a snapshot, so that there are many pages, and a batch of seals that takes two.
+        // Few rows per snapshot, so that there are many pages, and a batch of seals spans two.
         Self::found_by(db, 7, published).await
     }
 
-    /// The same with so many rows a snapshot.
+    /// The same with this many rows per snapshot.
     pub async fn found_by(db: &mut PgConnection, rows: i64, published: Option<Published>) -> Vec<Finding> {
         let scope = Scope { snapshots: Snapshots::Callers, rows, published };
         let mut found = Vec::new();
@@ -274,7 +277,7 @@ impl Scene {
     }
 }
 
-/// Copies a folder with all that is in it.
+/// Copies a folder recursively.
 pub fn copy(from: &Path, to: &Path) {
     std::fs::create_dir_all(to).unwrap();
     for entry in std::fs::read_dir(from).unwrap() {
@@ -288,7 +291,7 @@ pub fn copy(from: &Path, to: &Path) {
     }
 }
 
-/// Any statement.
+/// Runs any statement; returns the number of rows affected.
 pub async fn run(db: &mut PgConnection, sql: &str) -> u64 {
     let done = sqlx::raw_sql(AssertSqlSafe(sql.to_owned())).execute(db).await;
     done.unwrap_or_else(|error| panic!("{error}: {sql}")).rows_affected()

@@ -1,14 +1,14 @@
-//! Which way `fsck` takes through the tables: its time must grow with them, not with their square.
+//! How `fsck` reads the tables: its time must grow linearly with them, not quadratically.
 
 use crate::scene::{Scene, run};
 use sqlx::{PgConnection, Row as _};
 
-/// What is read whole: the queue, in which next to nothing waits, and a table of one row.
+/// Tables that may be read in full: the queue, which is nearly empty, and a table of one row.
 const WHOLE: [&str; 2] = ["leaf_queue", "register"];
-/// How often a row of the largest tables may be fetched by an index, all passes together.
+/// How often each row of the largest tables may be fetched by an index, in all passes together.
 const TIMES: i64 = 10;
 
-/// Of each table, whole reads and rows fetched by an index in this transaction.
+/// For each table, the number of sequential scans and of rows fetched by an index in this transaction.
 async fn reads(db: &mut PgConnection) -> Vec<(String, i64, i64)> {
     let rows = sqlx::query(
         "SELECT relname::text, seq_scan, COALESCE(idx_tup_fetch, 0) FROM pg_stat_xact_user_tables
@@ -22,7 +22,7 @@ async fn reads(db: &mut PgConnection) -> Vec<(String, i64, i64)> {
 async fn no_table_is_read_whole_for_a_page_of_it() {
     let scene = Scene::new().await;
     let mut db = scene.world.owner().await;
-    // So that the planner knows how small each table is: it would read all of them whole.
+    // With statistics the planner knows how small each table is, and would prefer full scans.
     run(&mut db, "ANALYZE").await;
     run(&mut db, "BEGIN").await;
     let found = Scene::found_by(&mut db, 7, Some(scene.published.clone())).await;
@@ -31,11 +31,11 @@ async fn no_table_is_read_whole_for_a_page_of_it() {
     run(&mut db, "ROLLBACK").await;
     assert!(read.len() > 15, "{read:?}");
     for (table, whole, fetched) in read {
-        assert!(whole == 0 || WHOLE.contains(&table.as_str()), "{table} was read whole {whole} times");
+        assert!(whole == 0 || WHOLE.contains(&table.as_str()), "{table} was read in full {whole} times");
         if ["event", "leaf"].contains(&table.as_str()) {
             let count = format!("SELECT count(*) FROM {table}");
             let rows: i64 = sqlx::query_scalar(sqlx::AssertSqlSafe(count)).fetch_one(&mut db).await.unwrap();
-            assert!(rows > 40, "{table}: several pages");
+            assert!(rows > 40, "{table}: fewer than several pages");
             let most = TIMES * rows;
             assert!((1..most).contains(&fetched), "{table}: {fetched} fetched of {rows}");
         }

@@ -1,4 +1,4 @@
-//! What must hold after every round, recomputed from the rows.
+//! Conditions that must hold after every round, recomputed from the rows.
 
 use crate::client::Acknowledged;
 use ormantrace::evidence::chain::bytes::{Hash, Salt, Secret, SubjectKind, subject_ref};
@@ -10,16 +10,16 @@ use sqlx::{AssertSqlSafe, Row};
 use std::collections::{HashMap, HashSet};
 use uuid::Uuid;
 
-/// What was seen of the register so far.
+/// The state of the register as seen so far.
 pub struct Seen {
     /// Every leaf, in order: none may ever change.
     leaves: Vec<Hash>,
-    /// Leaves before the first writer wrote, and acknowledged ones since.
+    /// Number of leaves before the writers started, plus the acknowledged ones since.
     expected: usize,
     acknowledged: HashSet<Hash>,
-    /// The tree of the last published checkpoint, made of the leaves.
+    /// The tree of the last published checkpoint, computed from the leaves.
     published: Frontier,
-    /// Checkpoints that were looked at.
+    /// Number of checkpoints that were checked.
     pub checkpoints: u32,
 }
 
@@ -38,23 +38,23 @@ async fn number(db: &mut PgConnection, sql: &str) -> i64 {
 }
 
 impl Seen {
-    /// Leaves so far.
+    /// Number of leaves so far.
     pub fn size(&self) -> usize {
         self.leaves.len()
     }
 
-    /// Leaves of the last published checkpoint.
+    /// Number of leaves in the last published checkpoint.
     pub fn published_size(&self) -> usize {
         usize::try_from(self.published.size()).expect("seen")
     }
 
-    /// Takes what is there before the first writer as given.
+    /// Sets the number of leaves that exist before the writers start.
     pub fn begin(&mut self, size: usize) {
         self.expected = size;
     }
 
-    /// Holds a settled round against the database; everything that does not fit.
-    /// `whole` recomputes every event, else only those that are new.
+    /// Compares a settled round with the database; returns all errors. `whole` recomputes every event,
+    /// otherwise only the new ones.
     pub async fn round(&mut self, db: &mut PgConnection, done: &[Acknowledged], whole: bool) -> Vec<String> {
         let mut faults = Vec::new();
         let from = if whole { 0 } else { self.leaves.len() };
@@ -65,20 +65,21 @@ impl Seen {
             self.expected += posting.leaves.len();
             for leaf in &posting.leaves {
                 if !present.contains(leaf) {
-                    faults.push(format!("LOST: {leaf} of the acknowledged posting {}", posting.key));
+                    faults.push(format!("LOST: {leaf} of the acknowledged request {}", posting.key));
                 }
                 if !self.acknowledged.insert(*leaf) {
                     faults.push(format!(
-                        "DOUBLED: {leaf} was acknowledged to two postings, the last {}",
+                        "DOUBLED: {leaf} was acknowledged for two requests, the last {}",
                         posting.key
                     ));
                 }
             }
         }
         if self.expected != self.leaves.len() {
-            // Every posting was settled, so whatever else is there was done twice, or for nobody.
+            // Every write request is settled, so any other leaf was written twice, or for no acknowledged
+            // request.
             faults.push(format!(
-                "DOUBLED or LOST: {} leaves, and {} acknowledged",
+                "DOUBLED or LOST: {} leaves, but {} acknowledged",
                 self.leaves.len(),
                 self.expected
             ));
@@ -99,14 +100,14 @@ impl Seen {
         for (place, row) in rows.iter().enumerate() {
             let (index, leaf) = (row.get::<i64, _>(0), leaf_hash(row.get::<&[u8], _>(1)));
             if usize::try_from(index) != Ok(place) {
-                faults.push(format!("GAP: leaf {index} stands at {place}"));
+                faults.push(format!("GAP: leaf {index} is at position {place}"));
             }
             if !all.insert(leaf) {
-                faults.push(format!("DOUBLED: leaf {index} is an earlier one"));
+                faults.push(format!("DOUBLED: leaf {index} equals an earlier one"));
             }
             match self.leaves.get(place) {
                 Some(known) if *known != leaf => {
-                    faults.push(format!("FORK: leaf {index} is another than before"));
+                    faults.push(format!("FORK: leaf {index} has changed"));
                 }
                 Some(_) => {}
                 None => self.leaves.push(leaf),
@@ -114,26 +115,26 @@ impl Seen {
         }
         let size = number(db, "SELECT size FROM register").await;
         if usize::try_from(size) != Ok(rows.len()) {
-            faults.push(format!("register.size is {size}, and there are {} leaves", rows.len()));
+            faults.push(format!("register.size is {size}, but there are {} leaves", rows.len()));
         }
         let backwards =
             "SELECT count(*) FROM leaf a JOIN leaf b ON b.subject_id = a.subject_id AND b.seq = a.seq + 1
                          WHERE b.index < a.index";
         let backwards = number(db, backwards).await;
         if backwards != 0 {
-            faults.push(format!("{backwards} leaves stand before their predecessors"));
+            faults.push(format!("{backwards} leaves come before their predecessors"));
         }
         let falling =
             "SELECT count(*) FROM event a JOIN event b ON b.subject_id = a.subject_id AND b.seq = a.seq + 1
                        WHERE b.received_at < a.received_at";
         let falling = number(db, falling).await;
         if falling != 0 {
-            faults.push(format!("{falling} events were received before their predecessors"));
+            faults.push(format!("{falling} events have an earlier received_at than their predecessors"));
         }
     }
 
-    /// Holds a published checkpoint against the leaves and the one before it. Its leaves
-    /// must have been seen.
+    /// Checks a published checkpoint against the leaves and the previous checkpoint. Its leaves must have
+    /// been seen.
     pub fn published(&mut self, bytes: &[u8], keys: &[VerifierKey]) -> Result<(), String> {
         let note = Note::parse(bytes).map_err(|error| format!("checkpoint: {error}"))?;
         let Checkpoint { size, root, .. } =
@@ -142,7 +143,7 @@ impl Seen {
         if size < before {
             return Err(format!("FORK: checkpoint {size} after {before}"));
         }
-        // Sizes never fall, so one tree that only grows has been every published one.
+        // Sizes never fall, so one growing tree can compute the root of every checkpoint.
         let (from, until) = (before, usize::try_from(size).map_err(|error| error.to_string())?);
         let Some(more) = self.leaves.get(usize::try_from(from).expect("seen")..until) else {
             return Err(format!("FORK: a checkpoint of {size} leaves, and there are {}", self.leaves.len()));
@@ -158,11 +159,12 @@ impl Seen {
     }
 }
 
-/// Every event has its leaf, its hash and its predecessor, and is its subject's head or has a successor.
+/// Every event has a leaf, a correct hash and its predecessor, and is either the head of its subject or
+/// has a successor.
 async fn events(db: &mut PgConnection, leaves: &[Hash], from: usize, faults: &mut Vec<String>) {
     let count = number(db, "SELECT count(*) FROM event").await;
     if usize::try_from(count) != Ok(leaves.len()) {
-        faults.push(format!("{count} events, and {} leaves", leaves.len()));
+        faults.push(format!("{count} events, but {} leaves", leaves.len()));
     }
     let mut salts: HashMap<Uuid, Salt> = HashMap::new();
     for table in ["log", "felling_ticket", "seal_batch", "organization"] {
@@ -180,7 +182,7 @@ async fn events(db: &mut PgConnection, leaves: &[Hash], from: usize, faults: &mu
         );
         let wrong = number(db, &heads).await;
         if wrong != 0 {
-            faults.push(format!("{wrong} rows of {table} do not know their newest event"));
+            faults.push(format!("{wrong} rows of {table} have a head that is not their newest event"));
         }
     }
     let rows = sqlx::query(
@@ -210,7 +212,7 @@ async fn events(db: &mut PgConnection, leaves: &[Hash], from: usize, faults: &mu
         };
         let kind = u8::try_from(row.get::<i16, _>(2)).ok().and_then(SubjectKind::from_byte).expect("a kind");
         let Some(salt) = salts.get(&subject) else {
-            faults.push(format!("event {seq} of {subject} is about nothing"));
+            faults.push(format!("event {seq} of {subject} has no subject row"));
             continue;
         };
         let entry = event.entry(subject_ref(kind, subject, salt));
@@ -223,7 +225,7 @@ async fn events(db: &mut PgConnection, leaves: &[Hash], from: usize, faults: &mu
     }
 }
 
-/// The watch over checkpoints finds what it is there to find.
+/// The checkpoint check detects each kind of error.
 #[test]
 fn a_checkpoint_that_does_not_follow_is_found() {
     let signer = Signer::from_seed("orman.test/register", Kind::Text, &[7; 32]).expect("a key");

@@ -1,4 +1,4 @@
-//! Writers who remember every acknowledged answer.
+//! Writers that remember every acknowledged response.
 
 use crate::random::Random;
 use crate::servers::until;
@@ -15,21 +15,21 @@ use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-/// How long a posting may remain unsettled, whatever happens meanwhile.
+/// How long a write request may remain unsettled, whatever fails meanwhile.
 const PATIENCE: Duration = Duration::from_mins(2);
-/// Seals that a writer registers at once.
+/// Number of seals that a writer registers at once.
 const BATCH: usize = 30;
-/// How long an answer may take.
+/// Read timeout of a response.
 const ANSWER: Duration = Duration::from_secs(20);
 
-/// What came of a request.
+/// The result of a request.
 pub enum Outcome {
     Answered(u16, Vec<u8>),
-    /// No answer, or not the whole of one.
+    /// No response, or an incomplete one.
     Lost,
 }
 
-/// Sends one request; with `deaf`, without listening for the answer.
+/// Sends one request; with `deaf`, without reading the response.
 pub fn send(port: u16, path: &str, token: &str, key: &str, body: &Value, deaf: bool) -> Outcome {
     ask(port, path, token, key, body, deaf).unwrap_or(Outcome::Lost)
 }
@@ -63,41 +63,41 @@ fn ask(port: u16, path: &str, token: &str, key: &str, body: &Value, deaf: bool) 
     })
 }
 
-/// A posting that was acknowledged.
+/// A write request that was acknowledged.
 pub struct Acknowledged {
     pub key: String,
     pub leaves: Vec<Hash>,
     pub answer: Value,
 }
 
-/// What all writers share.
+/// State shared by all writers.
 pub struct Forest {
-    /// Ports of the servers, in the order of their names.
+    /// Ports of the first and the second server.
     pub ports: [AtomicU16; 2],
-    /// Whose receipts are believed.
+    /// Keys that may sign receipts.
     pub keys: Vec<VerifierKey>,
     pub operator: String,
     pub enterprise: String,
     pub bin: String,
     pub ticket: String,
-    /// Seals of logs, for events by whoever comes.
+    /// Seal numbers of logs, for custody events by any writer.
     pub logs: Mutex<Vec<String>>,
-    /// Seals of batches, which no writer has now.
+    /// Unused seal numbers that no writer holds at the moment.
     pub seals: Mutex<Vec<String>>,
     pub stop: AtomicBool,
-    /// So many answers are still to be thrown away unheard.
+    /// This many more responses are not read.
     pub deaf: AtomicU32,
     pub acknowledged: AtomicU32,
-    /// Of these, by each server.
+    /// The same, by server.
     pub by: [AtomicU32; 2],
-    /// Sent again because nothing, or a 503, was heard.
+    /// Requests sent again after no response, a 429, a 503 or a 409 "in progress".
     pub repeated: AtomicU32,
-    /// What a writer met that must not be.
+    /// Errors that writers met.
     pub wrong: Mutex<Vec<String>>,
 }
 
 impl Forest {
-    /// Sends until it is settled what became of it.
+    /// Sends a request until its result is known.
     pub fn settle(
         &self,
         random: &mut Random,
@@ -149,7 +149,7 @@ impl Forest {
         Ok(Acknowledged { key: key.to_owned(), leaves, answer })
     }
 
-    /// Waits until so many more answers are acknowledged, some of them by each server.
+    /// Waits until this many more responses are acknowledged, some of them by each server.
     pub fn more(&self, count: u32) {
         let all = || self.acknowledged.load(Ordering::SeqCst);
         let by = || self.by.each_ref().map(|by| by.load(Ordering::SeqCst));
@@ -161,11 +161,12 @@ impl Forest {
         });
     }
 
-    /// Posts until told to stop, then settles what is open; all that was acknowledged.
+    /// Sends write requests until `stop`, and settles each; returns the acknowledged ones.
     pub fn write(self: &Arc<Self>, name: &str, seed: u64) -> Vec<Acknowledged> {
         let mut random = Random::new(seed);
         let mut all = Vec::new();
-        // Seals that an earlier round has left: fresh ones for every round would be most of what `fsck` reads.
+        // Uses seals left over from earlier rounds: new ones in every round would be most of the data
+        // that `fsck` reads.
         let mut seals = {
             let mut left = self.seals.lock().expect("no panic");
             let keep = left.len().saturating_sub(BATCH);
@@ -191,7 +192,7 @@ impl Forest {
         seals: &mut Vec<String>,
         all: &mut Vec<Acknowledged>,
     ) -> Result<(), String> {
-        // Past by every server's clock, those too that are set back.
+        // In the past by every server's clock, including those set back.
         let now = utc_text(Clock::system().now() - chrono::TimeDelta::hours(2));
         let some = usize::try_from(1 + random.below(3)).expect("small");
         if seals.len() < 4 {
@@ -233,7 +234,7 @@ impl Forest {
         if random.below(8) == 0 {
             let again = self.settle(random, &path, &self.enterprise, key, &body)?;
             if again.answer != done.answer {
-                return Err(format!("{key}: repeated otherwise: {} and {}", done.answer, again.answer));
+                return Err(format!("{key}: the replay differs: {} and {}", done.answer, again.answer));
             }
         }
         self.logs.lock().expect("no panic").extend(used);

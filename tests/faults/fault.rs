@@ -1,4 +1,4 @@
-//! What is done to it.
+//! The faults that are injected.
 
 use std::fmt;
 
@@ -27,7 +27,7 @@ pub enum Fault {
 }
 
 impl Fault {
-    /// Those of every run; a full disk has a ground of its own.
+    /// The faults of every run; a full disk needs its own folder.
     pub const ALL: [Self; 19] = [
         Self::KillFirst,
         Self::KillSecond,
@@ -50,7 +50,7 @@ impl Fault {
         Self::ClockBehind,
     ];
 
-    /// Whether it needs a clock that can be set.
+    /// Whether the fault needs faketime.
     pub fn is_of_the_clock(self) -> bool {
         matches!(self, Self::ClockAhead | Self::ClockBehind)
     }

@@ -1,12 +1,12 @@
-//! Nothing that was acknowledged is lost or done twice, whatever fails.
+//! No acknowledged write is lost or done twice, whatever fails.
 //!
-//! Two servers, a publisher and writers who remember every acknowledged answer; a fault at a moment
-//! that a seed decides, counted in acknowledged answers; then every posting is settled and all of it
-//! is held against the database, recomputed, and every checkpoint that was published meanwhile
-//! against the leaves. Each fault once as an ordinary test, more with
-//! `ORMANTRACE_FAULT_ROUNDS=200 cargo test --test faults -- --nocapture`; `ORMANTRACE_FAULT_SEED`
-//! repeats a run's choices (its races are the machine's), and `ORMANTRACE_FAULT_REPORT` names a file
-//! for what it came to.
+//! Two servers, a publisher, and writers that remember every acknowledged response. A fault is injected
+//! at a moment that the seed decides, counted in acknowledged responses. Then every write request is
+//! settled, and the acknowledged events are compared with the recomputed database, and every checkpoint
+//! published meanwhile with the leaves. As an ordinary test each fault runs once;
+//! `ORMANTRACE_FAULT_ROUNDS=200 cargo test --test faults -- --nocapture` runs more.
+//! `ORMANTRACE_FAULT_SEED` repeats the choices of a run (not its races, which depend on the machine), and
+//! `ORMANTRACE_FAULT_REPORT` names a file for the results.
 
 #[path = "../support/mod.rs"]
 mod support;
@@ -38,14 +38,14 @@ use std::sync::{Arc, Mutex};
 use std::time::Instant;
 use watch::Watcher;
 
-/// Writers of a round.
+/// Writers in a round.
 const WRITERS: u64 = 5;
-/// Every so many rounds everything is recomputed, and `fsck` run.
+/// After this many rounds everything is recomputed, and `fsck` is run.
 const WHOLE_EVERY: u64 = 20;
-/// A disk that PostgreSQL, its log and a few rounds fit on.
+/// In bytes: a disk that holds PostgreSQL, its log and a few rounds.
 const SMALL_DISK: u64 = 320 << 20;
 
-/// One ground with everything on it.
+/// One folder with all its processes.
 struct Trial {
     servers: Servers,
     forest: Arc<Forest>,
@@ -77,13 +77,13 @@ impl Trial {
         trial.settled();
         let mut db = trial.servers.superuser();
         let first = trial.runtime.block_on(trial.seen.round(&mut db, &[], true));
-        // Only the count can be off: nobody counted what the preparations made.
+        // Only the count may differ: the events of the preparation are not counted as acknowledged.
         assert!(first.iter().all(|fault| fault.starts_with("DOUBLED or LOST")), "{first:#?}");
         trial.seen.begin(trial.seen.size());
         trial
     }
 
-    /// One round; what it came to, or what was found wrong.
+    /// Runs one round; returns its figures, or the errors found.
     fn round(&mut self, fault: Fault, whole: bool) -> Result<Figures, Vec<String>> {
         self.round += 1;
         let forest = Arc::clone(&self.forest);
@@ -101,7 +101,7 @@ impl Trial {
         forest.more(u32::try_from(3 + self.random.below(25)).expect("small"));
         let since = Instant::now();
         let mut wrong = self.inject(fault);
-        // It goes on, by both servers.
+        // Both servers must continue to work.
         forest.more(12);
         let took = since.elapsed().as_millis();
         forest.stop.store(true, Ordering::SeqCst);
@@ -131,7 +131,7 @@ impl Trial {
         })
     }
 
-    /// Does it, and brings back what it took away.
+    /// Injects the fault, and restarts what it stopped.
     fn inject(&mut self, fault: Fault) -> Vec<String> {
         let mut wrong = Vec::new();
         let ports = &self.forest.ports;
@@ -200,26 +200,27 @@ impl Trial {
         wrong
     }
 
-    /// Waits for PostgreSQL to be started again.
+    /// Waits until PostgreSQL runs again under another process number.
     fn other_postmaster(&self, pid: i32) {
         until("PostgreSQL runs again", || self.servers.postmaster().is_some_and(|other| other != pid));
     }
 
-    /// The next commits of the second server, its sequencer's among them, meet this.
+    /// Applies `mode` to the next four commits of the second server, including its sequencer's.
     fn at_commit(&self, mode: Commit) {
         self.servers.proxy.order(mode, 0, 4);
         until("commits were met", || self.servers.proxy.left() == 0);
     }
 
-    /// Returns when one commit of the second server is on its way to PostgreSQL, or its answer back.
+    /// Returns when one commit of the second server, or the reply to it, is held back in the proxy.
     fn hold_a_commit(&mut self, before: bool) {
         let mode = if before { Commit::Held } else { Commit::AnswerHeld };
-        // A writer's or its sequencer's, as it happens.
+        // Either a writer's or the sequencer's, at random.
         self.servers.proxy.order(mode, self.random.below(8), 1);
         until("a commit is held back", || self.servers.proxy.holds());
     }
 
-    /// The second server and the publisher come back at another time, work, and come back at the real one.
+    /// Restarts the second server and the publisher with another time, lets them work, and restarts them
+    /// with the real one.
     fn jump(&mut self, there: Time) -> Vec<String> {
         let mut wrong = Vec::new();
         for time in [there, Time::Real] {
@@ -235,7 +236,7 @@ impl Trial {
         wrong
     }
 
-    /// Until writes are refused, and then not any more.
+    /// Fills the disk until writes are refused, then frees it.
     fn fill_the_disk(&self) {
         let path = self.ground.path().join("filler");
         let mut file = std::fs::File::create(&path).expect("made");
@@ -258,13 +259,13 @@ impl Trial {
         self.runtime.block_on(db.close()).expect("closed");
     }
 
-    /// The folder that is published.
+    /// The folder of the published register.
     fn register(&self) -> Folder {
         Folder::new(self.servers.register())
     }
 
-    /// Every checkpoint that was seen is one of the leaves, and the last is that of all of them, once
-    /// the publisher has caught up.
+    /// Every checkpoint seen matches the leaves, and the last one covers all of them once the publisher
+    /// has caught up.
     fn published(&mut self, met: &[Vec<u8>]) -> Option<String> {
         let (folder, keys) = (self.register(), [self.register_key.clone()]);
         let seen = &mut self.seen;
@@ -288,7 +289,7 @@ impl Trial {
     }
 }
 
-/// Stops it with SIGTERM; what is wrong with how it ended.
+/// Stops it with SIGTERM; returns an error unless it exits with 0.
 fn ended_well(process: Option<Process>) -> Option<String> {
     let mut process = process.expect("runs");
     let status = process.stop();
@@ -296,14 +297,14 @@ fn ended_well(process: Option<Process>) -> Option<String> {
 }
 
 impl Trial {
-    /// Everything ends as it should.
+    /// Every process ends cleanly.
     fn end(self, report: &mut Report) {
         report.events = (report.events.0 + self.seen.size(), 0);
         assert_eq!(self.servers.end(), Vec::<String>::new());
     }
 }
 
-/// A ticket and whoever works under it.
+/// A felling ticket and the organisations and keys that work under it.
 fn prepared(ports: [u16; 2], keys: Vec<VerifierKey>, random: &mut Random) -> Arc<Forest> {
     let bin = |n: u32| {
         let number = |check: u32| format!("04064000{n:03}{check}");
@@ -399,7 +400,7 @@ fn nothing_acknowledged_is_lost_or_doubled() {
     trial.end(&mut report);
 
     match Ground::new(Some(SMALL_DISK)) {
-        None => report.skipped.push("disk full: this user may mount no disk of its own".to_owned()),
+        None => report.skipped.push("disk full: this user may not mount a file system".to_owned()),
         Some(ground) => {
             let mut trial = Trial::begin(ground, order.next(), runtime.handle());
             let rounds = (rounds / 20).max(1);
@@ -415,7 +416,7 @@ fn nothing_acknowledged_is_lost_or_doubled() {
     }
 }
 
-/// A round that must find nothing.
+/// Runs a round that must find no error.
 fn play(trial: &mut Trial, report: &mut Report, fault: Fault, round: u64, rounds: u64) {
     let whole = round.is_multiple_of(WHOLE_EVERY) || round == rounds;
     match trial.round(fault, whole) {

@@ -1,4 +1,4 @@
-//! A TCP proxy in front of PostgreSQL that knows one word of its protocol: COMMIT.
+//! A TCP proxy in front of PostgreSQL that recognises one word of its protocol: COMMIT.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -9,42 +9,42 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream, UnixStream};
 use tokio::runtime::Handle;
 
-/// What happens to a COMMIT on its way.
+/// What the proxy does with a COMMIT.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Commit {
-    /// It passes.
+    /// It is passed on.
     #[default]
     Passes,
-    /// The connection is reset before PostgreSQL hears of it.
+    /// The connection is reset before PostgreSQL receives it.
     Never,
-    /// PostgreSQL does it, and the connection is reset in place of its answer.
+    /// PostgreSQL executes it, and the connection is reset instead of passing on the reply.
     Unheard,
-    /// It is held back for a while.
+    /// It is delayed by 0.7 s.
     Late,
     /// It is held back until released.
     Held,
-    /// PostgreSQL does it, and its answer is held back until released.
+    /// PostgreSQL executes it, and its reply is held back until released.
     AnswerHeld,
 }
 
 #[derive(Default)]
 struct Orders {
     next: Mutex<Next>,
-    /// One is held back now.
+    /// A COMMIT or its reply is held back now.
     holds: AtomicBool,
 }
 
-/// What the next commits meet.
+/// What is done with the next commits.
 #[derive(Default)]
 struct Next {
     mode: Commit,
-    /// So many pass before.
+    /// This many are passed on first.
     pass: u64,
     left: u64,
 }
 
 impl Orders {
-    /// What happens to this COMMIT.
+    /// What to do with this COMMIT.
     fn take(&self) -> Commit {
         let mut next = self.next.lock().expect("no panic");
         if next.left == 0 {
@@ -73,7 +73,7 @@ pub struct Proxy {
 }
 
 impl Proxy {
-    /// In front of the server that listens on this socket, whenever it does.
+    /// Starts it in front of the server at this socket, which may start and stop later.
     pub fn start(runtime: &Handle, socket: PathBuf) -> Self {
         let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).expect("a port");
         let address = listener.local_addr().expect("bound");
@@ -92,28 +92,28 @@ impl Proxy {
         Self { address, orders }
     }
 
-    /// The next `count` commits meet this, after `pass` that do not.
+    /// Applies `mode` to `count` commits, after passing on `pass` others.
     pub fn order(&self, mode: Commit, pass: u64, count: u64) {
         *self.orders.next.lock().expect("no panic") = Next { mode, pass, left: count };
     }
 
-    /// How many of them have not come by yet.
+    /// How many of these commits have not been seen yet.
     pub fn left(&self) -> u64 {
         self.orders.next.lock().expect("no panic").left
     }
 
-    /// Whether a commit, or its answer, is held back now.
+    /// Whether a commit or its reply is held back now.
     pub fn holds(&self) -> bool {
         self.orders.holds.load(Ordering::SeqCst)
     }
 
-    /// Lets what is held back go on.
+    /// Releases what is held back.
     pub fn release(&self) {
         self.orders.holds.store(false, Ordering::SeqCst);
     }
 }
 
-/// Carries bytes both ways until one side ends, or a COMMIT is met.
+/// Copies bytes both ways until one side ends, or a COMMIT ends the connection.
 async fn between(mut client: TcpStream, mut server: UnixStream, orders: &Orders) {
     let (mut asked, mut told) = (vec![0; 65_536], vec![0; 65_536]);
     let (mut unheard, mut held) = (false, false);
@@ -121,7 +121,7 @@ async fn between(mut client: TcpStream, mut server: UnixStream, orders: &Orders)
         tokio::select! {
             read = client.read(&mut asked) => {
                 let Ok(count @ 1..) = read else { return };
-                // A simple query, as its message carries it: sent whole, in a piece of its own.
+                // COMMIT is a simple query, which sqlx sends in one write of its own.
                 let fate = if asked[..count].windows(7).any(|bytes| bytes == b"COMMIT\0") { orders.take() } else { Commit::Passes };
                 match fate {
                     Commit::Passes => {}
@@ -147,7 +147,7 @@ async fn between(mut client: TcpStream, mut server: UnixStream, orders: &Orders)
     }
 }
 
-/// Ends a connection with a reset, not with a farewell.
+/// Ends a connection with a reset (RST), not with an orderly close (FIN).
 #[expect(clippy::needless_pass_by_value, reason = "dropping it is what ends the connection")]
 fn reset(client: TcpStream) {
     client.set_zero_linger().expect("a socket");

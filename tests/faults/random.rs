@@ -1,6 +1,6 @@
-//! Numbers that a seed decides.
+//! Random numbers determined by a seed.
 
-/// `SplitMix64`: small, and the same everywhere.
+/// `SplitMix64`: small, and the same on every platform.
 pub struct Random(u64);
 
 impl Random {

@@ -1,4 +1,4 @@
-//! What a run came to, as a table; and as a file, where one is asked for.
+//! The results of a run: a table, and a file if one is named.
 
 use crate::fault::Fault;
 use ormantrace::base::clock::Clock;
@@ -8,13 +8,13 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::time::Instant;
 
-/// What the rounds of one kind came to.
+/// The figures of all rounds of one fault.
 #[derive(Default)]
 pub struct Figures {
     pub rounds: u32,
     pub acknowledged: u32,
     pub repeated: u32,
-    /// Published checkpoints that were held against the leaves.
+    /// Published checkpoints that were checked against the leaves.
     pub checkpoints: u32,
     pub slowest_ms: u128,
 }
@@ -23,7 +23,7 @@ pub struct Figures {
 pub struct Report {
     path: Option<PathBuf>,
     seed: u64,
-    /// Rounds that were asked for, without those of the full disk.
+    /// Rounds requested, without those of the full disk.
     asked: u64,
     began: Instant,
     date: String,
@@ -31,23 +31,23 @@ pub struct Report {
     kernel: String,
     pub postgres: String,
     figures: BTreeMap<Fault, Figures>,
-    /// Events of the grounds that are done, and of the one that is used.
+    /// Events of the finished trials, and of the one in progress.
     pub events: (usize, usize),
     /// Rounds after which everything was recomputed, and `fsck` run.
     pub whole: u32,
     pub skipped: Vec<String>,
-    /// What was found wrong: the run ends with it.
+    /// The errors found, which end the run.
     found: Option<String>,
     done: bool,
 }
 
-/// What a program says, in one line; nothing where there is none such.
+/// The output of a program; `None` if it fails or is missing.
 fn said(program: &str, arguments: &[&str]) -> Option<String> {
     let said = Command::new(program).args(arguments).output().ok().filter(|said| said.status.success())?;
     Some(String::from_utf8_lossy(&said.stdout).trim().to_owned())
 }
 
-/// The commit that is tried, and whether it is all of it. The report itself does not count.
+/// The commit under test, and whether there are uncommitted changes. The report itself does not count.
 fn commit() -> String {
     let Some(commit) = said("git", &["rev-parse", "--short=12", "HEAD"]) else { return "unknown".to_owned() };
     let changed = said("git", &["status", "--porcelain", "--", ".", ":!docs/FAULTS.md"]);
@@ -88,20 +88,20 @@ impl Report {
         self.write();
     }
 
-    /// A round that found something: the file says so too.
+    /// A round that found an error, which is written to the file too.
     pub fn fail(&mut self, fault: Fault, found: &str) {
         self.found = Some(format!("{fault}: {found}"));
         self.write();
     }
 
-    /// Everything that was asked for has run.
+    /// All requested rounds have run.
     pub fn end(&mut self) -> String {
         self.done = true;
         self.write();
         self.table()
     }
 
-    /// After every round, so that a run that is broken off has told what it came to.
+    /// Runs after every round, so that an interrupted run leaves its results so far.
     fn write(&self) {
         if let Some(path) = &self.path {
             std::fs::write(path, self.text()).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
@@ -124,7 +124,7 @@ impl Report {
         }
         let lost = match &self.found {
             None => "Lost 0, doubled 0, forks 0, inconsistent checkpoints 0.".to_owned(),
-            Some(found) => format!("FOUND, and the run ended with it:\n```\n{found}\n```"),
+            Some(found) => format!("ERRORS, which ended the run:\n```\n{found}\n```"),
         };
         write!(
             text,
@@ -148,7 +148,7 @@ impl Report {
         let broken_off = if self.done || self.found.is_some() {
             ""
         } else {
-            "\n**Not all of it: the run was broken off after the rounds below.**\n"
+            "\n**Incomplete: the run was interrupted after the rounds below.**\n"
         };
         let mut skipped = self.skipped.clone();
         if !self.done {
@@ -156,9 +156,9 @@ impl Report {
                 self.figures.iter().partition(|(fault, _)| **fault == Fault::DiskFull);
             let count =
                 |some: &[(&Fault, &Figures)]| some.iter().map(|(_, of)| u64::from(of.rounds)).sum::<u64>();
-            skipped.push(format!("{} of the {asked} rounds, which were not reached", asked - count(&others)));
+            skipped.push(format!("{} of the {asked} rounds, which did not run", asked - count(&others)));
             if full.is_empty() {
-                skipped.push("the disk full, which comes last".to_owned());
+                skipped.push("the rounds with the disk full, which come last".to_owned());
             }
         }
         let skipped = if skipped.is_empty() {
@@ -167,15 +167,16 @@ impl Report {
             skipped.iter().map(|what| format!("- {what}")).collect::<Vec<_>>().join("\n")
         };
         format!(
-            "# Faults: what was done, and what was found
+            "# Faults: what was injected, and what was found
 
-Written by the fault harness (`tests/faults`); not edited. In every round five writers post to two servers and remember
-every acknowledged answer; a fault is done at a moment that the seed decides; everything goes on by both servers; what
-was unheard is sent again under its idempotency key until it is settled. Then each acknowledged event must be there
-once and nothing else, every chain linked, no time falling, the register's leaves those of before and more, and every
-checkpoint that was published meanwhile (looked at every 5 ms) no smaller than the one before, with the root of just
-those leaves. \"Until served again\" is from the fault to twelve more answers, some by each server, so it is the time
-of a program's start where one is started, and of everything the fault itself waits for.
+Written by the fault harness (`tests/faults`); not edited. In every round five writers send write requests to two
+servers and remember every acknowledged response; a fault is injected at a moment that the seed decides; then both
+servers must continue to work; a request without a response is sent again under its idempotency key until its result
+is known. Afterwards each acknowledged event must exist exactly once, and no other event; every chain must link, no
+time may decrease, the register must keep its earlier leaves in place, and every checkpoint published meanwhile
+(polled every 5 ms) must be at least as large as the one before, with the root of exactly its leaves. \"Until served
+again\" is the time from the fault to twelve more responses, some by each server; it includes the start of a program
+where one is started, and everything that the fault itself waits for.
 
 | | |
 |---|---|
@@ -198,7 +199,7 @@ Two sequencers run in every round, one in each server. Elsewhere: the publisher 
 ORMANTRACE_FAULT_SEED={seed} ORMANTRACE_FAULT_ROUNDS={asked} ORMANTRACE_FAULT_REPORT=docs/FAULTS.md \\
     cargo test --locked --test faults -- --nocapture
 ```
-The seed repeats the choices; the races are the machine's.
+The seed repeats the choices, not the races, which depend on the machine.
 ",
             self.date,
             self.commit,

@@ -1,4 +1,4 @@
-//! The processes that faults are done to: two servers and a publisher on one private PostgreSQL.
+//! The processes under test: two servers and a publisher on one private PostgreSQL.
 
 use crate::proxy::Proxy;
 use crate::support;
@@ -23,34 +23,34 @@ use tokio::runtime::Handle;
 
 /// The operator's token.
 pub const TOKEN: &str = "operator-token-of-the-faults-in-Semey";
-/// Far beyond what anything takes: a hang becomes a failure.
+/// Far longer than any step takes, so that a hang becomes a failure.
 pub const PATIENCE: Duration = Duration::from_mins(2);
 
 /// Waits for a condition.
 pub fn until(what: &str, mut is_so: impl FnMut() -> bool) {
     let since = Instant::now();
     while !is_so() {
-        assert!(since.elapsed() < PATIENCE, "still not so: {what}");
+        assert!(since.elapsed() < PATIENCE, "timed out waiting until {what}");
         std::thread::sleep(Duration::from_millis(2));
     }
 }
 
-/// Kills a process by its number.
+/// Sends a signal to a process by its number.
 pub fn kill(pid: i32, signal: Signal) {
-    // It may have ended by itself just now.
+    // The process may have ended by itself in the meantime.
     let _ = Pid::from_raw(pid).map(|pid| kill_process(pid, signal));
 }
 
-/// What a process takes the time to be.
+/// The time that a process sees.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Time {
     Real,
-    /// So many hours from it.
+    /// Real time plus this many hours.
     Off(i64),
 }
 
-/// What makes a process see another time, where faketime is installed: its library, as it says
-/// itself. Its own program would stand between us and the process that is to be killed.
+/// The preload library of faketime, if it is installed, as `faketime` itself reports it. The `faketime`
+/// program is not used: it would run between this process and the one to be killed.
 pub fn faketime() -> Option<&'static str> {
     static LIBRARY: OnceLock<Option<String>> = OnceLock::new();
     let find = || {
@@ -63,10 +63,11 @@ pub fn faketime() -> Option<&'static str> {
 }
 
 impl Time {
-    /// Sets the clock of what is to be started; timers go by another clock, and files keep the real time.
+    /// Sets the clock of the process to be started. Timers use the monotonic clock, and files keep the
+    /// real time.
     fn set(self, command: &mut Command) {
         if let Self::Off(hours) = self {
-            command.env("LD_PRELOAD", faketime().expect("asked for before"));
+            command.env("LD_PRELOAD", faketime().expect("checked before"));
             command.env("FAKETIME", format!("{hours:+}h"));
             for name in [
                 "FAKETIME_DONT_FAKE_MONOTONIC",
@@ -79,7 +80,7 @@ impl Time {
         }
     }
 
-    /// Holds the time of something that was just said against it.
+    /// Checks that the timestamp of an event just logged has the expected offset.
     fn check(self, event: &Value) {
         let said = event["timestamp"].as_str().and_then(|text| DateTime::parse_from_rfc3339(text).ok());
         let off = said.expect("a time").to_utc() - Clock::system().now();
@@ -88,7 +89,7 @@ impl Time {
     }
 }
 
-/// A process of the program, and what it says.
+/// A process of the program, and its log lines.
 pub struct Process {
     child: Child,
     lines: Arc<Mutex<Vec<String>>>,
@@ -96,7 +97,7 @@ pub struct Process {
 }
 
 impl Process {
-    /// Starts it; whatever it says as JSON is received.
+    /// Starts it; each log line is sent to the receiver as JSON.
     fn spawn(mut command: Command) -> (Self, mpsc::Receiver<Value>) {
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
         let mut child = command.spawn().expect("starts");
@@ -105,7 +106,7 @@ impl Process {
         let (kept, (say, said)) = (Arc::clone(&lines), mpsc::channel());
         let reader = std::thread::spawn(move || {
             for line in errors.lines().map_while(Result::ok) {
-                // Nobody listens once it has started.
+                // The receiver is dropped once the process has started.
                 let _ = say.send(serde_json::from_str(&line).unwrap_or_default());
                 kept.lock().expect("no panic").push(line);
             }
@@ -113,7 +114,7 @@ impl Process {
         (Self { child, lines, reader: Some(reader) }, said)
     }
 
-    /// Starts it and waits for the line of that message; the line.
+    /// Starts it, waits for the log line with this message, and returns that line.
     fn start(command: Command, message: &str) -> (Self, Value) {
         let (process, said) = Self::spawn(command);
         let since = Instant::now();
@@ -122,7 +123,7 @@ impl Process {
                 Ok(event) if event["message"] == message => return (process, event),
                 Ok(_) => {}
                 Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {
-                    panic!("never says {message:?}: {:#?}", process.said())
+                    panic!("never logs {message:?}: {:#?}", process.said())
                 }
             }
         }
@@ -132,19 +133,19 @@ impl Process {
         Pid::from_child(&self.child)
     }
 
-    /// SIGSTOP: when this returns, none of it runs.
+    /// SIGSTOP: when this returns, all threads of the process are stopped.
     pub fn freeze(&self) {
         kill_process(self.pid(), Signal::STOP).expect("it runs");
         let how = waitpid(Some(self.pid()), WaitOptions::UNTRACED).expect("waited for");
         assert!(how.is_some_and(|(_, status)| status.stopped()), "it ended: {:#?}", self.said());
     }
 
-    /// Lets a frozen one go on.
+    /// Continues a frozen process.
     pub fn thaw(&self) {
         kill_process(self.pid(), Signal::CONT).expect("it is frozen");
     }
 
-    /// Waits until it ends by itself; how, and all that it said.
+    /// Waits until it ends by itself; returns its exit status and all that it logged.
     fn ended(mut self) -> (ExitStatus, String) {
         let mut status = None;
         until("it ends", || {
@@ -155,7 +156,7 @@ impl Process {
         (status.expect("ended"), self.lines.lock().expect("no panic").join("\n"))
     }
 
-    /// What it has said.
+    /// Its last 40 log lines.
     pub fn said(&self) -> Vec<String> {
         let lines = self.lines.lock().expect("no panic");
         lines[lines.len().saturating_sub(40)..].to_vec()
@@ -167,7 +168,7 @@ impl Process {
         let _ = self.child.wait();
     }
 
-    /// SIGTERM; how it ended.
+    /// Sends SIGTERM and returns the exit status.
     pub fn stop(&mut self) -> ExitStatus {
         kill(i32::try_from(self.child.id()).expect("a number"), Signal::TERM);
         let mut status = None;
@@ -185,7 +186,7 @@ impl Drop for Process {
     }
 }
 
-/// The program, with no setting of whoever runs the tests.
+/// The program, without any setting from the environment of the tests.
 fn program() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_ormantrace"));
     for (name, _) in std::env::vars_os() {
@@ -197,14 +198,14 @@ fn program() -> Command {
     command
 }
 
-/// A folder for one private PostgreSQL, in memory of a given size where this user may mount.
+/// A folder for one private PostgreSQL; on a tmpfs of limited size if this user may mount one.
 pub struct Ground {
     folder: Option<tempfile::TempDir>,
     mounted: bool,
 }
 
 impl Ground {
-    /// A folder; with `bytes`, on a disk of its own of that size, or nothing where that cannot be had.
+    /// A folder; with `bytes`, on a file system of that size, or `None` if it cannot be mounted.
     pub fn new(bytes: Option<u64>) -> Option<Self> {
         let folder = tempfile::tempdir_in(support::pg::scratch()).expect("a folder");
         let Some(bytes) = bytes else { return Some(Self { folder: Some(folder), mounted: false }) };
@@ -230,7 +231,7 @@ impl Drop for Ground {
     }
 }
 
-/// Everything that runs.
+/// All processes of a trial.
 pub struct Servers {
     pub first: Option<Process>,
     pub second: Option<Process>,
@@ -241,7 +242,7 @@ pub struct Servers {
 }
 
 impl Servers {
-    /// On that ground, nothing of it running yet but the first server.
+    /// Starts both servers and the publisher in that folder; returns the servers' ports.
     pub fn begin(ground: &Ground, runtime: &Handle) -> (Self, [u16; 2]) {
         let data = ground.path().join("data");
         let (first, port) = Self::serve_first(&data);
@@ -270,21 +271,21 @@ impl Servers {
         (process, port(&event))
     }
 
-    /// The server with the private PostgreSQL; its port.
+    /// Starts the server that owns the private PostgreSQL; returns its port.
     pub fn start_first(&mut self) -> u16 {
         let (process, port) = Self::serve_first(&self.data);
         self.first = Some(process);
         port
     }
 
-    /// What the others are given: the way through the proxy.
+    /// The database URL of the other processes: it leads through the proxy.
     fn url(&self) -> String {
         let password =
             Folder::open(&self.data).and_then(|folder| folder.password(OWNER, false)).expect("a password");
         format!("postgres://{OWNER}:{password}@{}/{DATABASE}?sslmode=disable", self.proxy.address)
     }
 
-    /// The server on somebody's PostgreSQL; its port.
+    /// Starts the server that uses the PostgreSQL of the first; returns its port.
     pub fn start_second(&mut self, time: Time) -> u16 {
         let mut command = program();
         time.set(&mut command);
@@ -316,10 +317,11 @@ impl Servers {
         self.publisher = Some(process);
     }
 
-    /// Another publisher on the same folder, which must refuse and change nothing; what was wrong.
+    /// Starts another publisher on the same folder, which must refuse and change nothing; returns the
+    /// errors.
     pub fn publish_beside(&self) -> Vec<String> {
         let publisher = self.publisher.as_ref().expect("runs");
-        // So that nothing else changes the folder meanwhile.
+        // No other process may change the folder meanwhile.
         publisher.freeze();
         let before = everything_in(&self.register());
         let (status, said) = Process::spawn(self.publish()).0.ended();
@@ -337,7 +339,7 @@ impl Servers {
         wrong
     }
 
-    /// Where the register is published.
+    /// The folder in which the register is published.
     pub fn register(&self) -> PathBuf {
         self.data.join("register")
     }
@@ -346,7 +348,7 @@ impl Servers {
         self.data.join("keys").join(name)
     }
 
-    /// Number of the PostgreSQL server.
+    /// Process number of the PostgreSQL server.
     pub fn postmaster(&self) -> Option<i32> {
         let folder = Folder::open(&self.data).expect("there");
         match postmaster::look(&folder.cluster()) {
@@ -355,7 +357,7 @@ impl Servers {
         }
     }
 
-    /// A connection of the superuser past the proxy, once there is one to be had.
+    /// A superuser connection that bypasses the proxy, once PostgreSQL accepts connections.
     pub fn superuser(&self) -> PgConnection {
         let folder = Folder::open(&self.data).expect("there");
         let options = PgConnectOptions::new()
@@ -373,7 +375,7 @@ impl Servers {
         connection.expect("connected")
     }
 
-    /// What PostgreSQL calls itself.
+    /// PostgreSQL's version.
     pub fn version_of_postgres(&self) -> String {
         let mut db = self.superuser();
         self.runtime
@@ -381,7 +383,7 @@ impl Servers {
             .expect("a version")
     }
 
-    /// The numbers of the servers' backends.
+    /// Process numbers of the servers' backends.
     pub fn backends(&self) -> Vec<i32> {
         let mut db = self.superuser();
         self.runtime.block_on(async {
@@ -394,7 +396,7 @@ impl Servers {
         })
     }
 
-    /// What `fsck` says, where this program has one.
+    /// The result of `fsck`, if this program has that command.
     pub fn fsck(&self) -> Option<Result<(), String>> {
         let help = program().arg("--help").output().expect("runs");
         if !String::from_utf8_lossy(&help.stdout).lines().any(|line| line.trim_start().starts_with("fsck")) {
@@ -408,7 +410,7 @@ impl Servers {
         Some(if done.status.success() { Ok(()) } else { Err(said()) })
     }
 
-    /// Stops everything cleanly; what did not end as it should.
+    /// Stops everything cleanly; returns the processes that ended badly.
     pub fn end(mut self) -> Vec<String> {
         let mut wrong = Vec::new();
         for (name, process) in
@@ -433,7 +435,7 @@ impl Drop for Servers {
         for process in [&mut self.publisher, &mut self.second, &mut self.first] {
             drop(process.take());
         }
-        // Its watcher has seen the first server's end; whatever is left must not outlive the test.
+        // The watcher notices that the first server has ended; no PostgreSQL may outlive the test.
         let since = Instant::now();
         while let Some(pid) = self.postmaster() {
             if since.elapsed() > Duration::from_secs(5) {
@@ -447,7 +449,7 @@ impl Drop for Servers {
     }
 }
 
-/// What is in a folder: when each was changed, and the bytes of files.
+/// The contents of a folder: when each entry was changed, and the bytes of files.
 fn everything_in(folder: &Path) -> BTreeMap<PathBuf, (SystemTime, Vec<u8>)> {
     let (mut all, mut folders) = (BTreeMap::new(), vec![folder.to_owned()]);
     while let Some(folder) = folders.pop() {

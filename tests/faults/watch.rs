@@ -1,4 +1,4 @@
-//! An outsider who looks at the published checkpoint all the time.
+//! An outside observer that polls the published checkpoint.
 
 use ormantrace::evidence::tlog::Folder;
 use std::sync::Arc;
@@ -6,14 +6,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-/// Keeps every checkpoint it sees, until asked for them.
+/// Collects every checkpoint it sees.
 pub struct Watcher {
     stop: Arc<AtomicBool>,
     looking: JoinHandle<Vec<Vec<u8>>>,
 }
 
 impl Watcher {
-    /// Looks far more often than anything is published.
+    /// Polls far more often than checkpoints are published.
     pub fn start(folder: Folder) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let told = Arc::clone(&stop);
@@ -31,7 +31,7 @@ impl Watcher {
         Self { stop, looking }
     }
 
-    /// What was seen, in order, each once unless another came between.
+    /// The checkpoints in order, without consecutive repeats.
     pub fn end(self) -> Vec<Vec<u8>> {
         self.stop.store(true, Ordering::SeqCst);
         self.looking.join().expect("no panic")

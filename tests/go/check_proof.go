@@ -1,5 +1,5 @@
-// Checks a tlog-proof, and a consistency proof, with Go's own implementation of transparency logs:
-// golang.org/x/mod/sumdb, of which Debian has golang-golang-x-mod-dev.
+// Checks a tlog-proof and a consistency proof with Go's own implementation of transparency logs:
+// golang.org/x/mod/sumdb (Debian package golang-golang-x-mod-dev).
 //
 //	check_proof VKEY WITNESS_VKEY PROOF OLD_CHECKPOINT CONSISTENCY
 //

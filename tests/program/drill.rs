@@ -1,5 +1,5 @@
-//! The drills of changing keys (docs/OPERATIONS.md) on a register with a past: what was handed out before holds
-//! after, and the witness follows.
+//! The drills of changing keys (docs/OPERATIONS.md) on a register with a history: files handed out before
+//! stay valid afterwards, and the witness accepts the new key.
 
 use crate::register::{Beside, key, until};
 use crate::support::process::{Running, data, program, run, text};
@@ -54,7 +54,7 @@ fn after_the_drill_old_files_hold_and_the_witness_knows_the_new_key() {
         crate::verify::until(server, path, who, whole).into_bytes()
     };
 
-    // A world with its first key, and what was handed out under it.
+    // A register with its first key, and the files handed out under it.
     let server = Running::start_as("demo", data.path(), &[]);
     let old_proof = put("old.tlog-proof", &read(&server, "/v1/logs/DEMO-000001/proof"));
     let old_export = put("old.json", &read(&server, "/v1/logs/DEMO-000076/export"));
@@ -69,13 +69,13 @@ fn after_the_drill_old_files_hold_and_the_witness_knows_the_new_key() {
     let seen_by: VerifierKey = shown(data.path(), "witness.key").parse().expect("a key");
     let old_receipts = shown(data.path(), "receipt.key");
 
-    // The key of receipts is replaced at the next start: the one before stands beside the new one.
+    // The receipt key is replaced at the next start: `keys.json` lists the old key next to the new one.
     fs::rename(path("keys/receipt.key"), path("keys/receipt-1.key")).expect("put away");
     let server = Running::start(data.path(), &["--former-receipt-key", &old_receipts]);
     let new_receipts = shown(data.path(), "receipt.key");
     assert_ne!(new_receipts, old_receipts);
 
-    // Both sign; the witness, which knows the old key alone, goes on countersigning.
+    // Both keys sign; the witness, which knows only the old key, continues to cosign.
     let (watching, address) = witness(data.path(), "127.0.0.1:0", &[&old]);
     let at = format!("http://{address}={seen_by}");
     let all = [old.clone(), new.clone(), seen_by.clone()];
@@ -103,7 +103,7 @@ fn after_the_drill_old_files_hold_and_the_witness_knows_the_new_key() {
     let size = reached(vec!["old", "new", "witness"], 1);
     both.stop();
 
-    // The new one alone: who was not told of it does not countersign, and does once he was.
+    // The new key signs alone: a witness that does not know it does not cosign, and cosigns once it does.
     fs::rename(&old_file, path("keys/register-1.key")).expect("put away");
     let alone = publish(data.path(), &new_file, &at);
     let new_receipt = put("new-receipt.json", &store(&server, "drilled-storing-0002", &["DEMO-000001"]));
@@ -119,20 +119,20 @@ fn after_the_drill_old_files_hold_and_the_witness_knows_the_new_key() {
     server.signal(Signal::TERM);
     assert_eq!(server.end().0.code(), Some(0));
 
-    // What the old key signed holds by the old key, witness and all, and by no other.
+    // Files signed by the old key verify with the old key and the witness, and with no other key.
     let (old, new, seen_by) = (old.to_string(), new.to_string(), seen_by.to_string());
     for file in [&old_proof, &old_export, &old_checkpoint] {
         assert!(checked(file, &["--trust", &old, "--witness", &seen_by]), "{}", file.display());
         assert!(!checked(file, &["--trust", &new]), "{}", file.display());
         assert!(checked(file, &["--trust", &old, "--trust", &new]), "{}", file.display());
     }
-    // The history of today goes on from the checkpoint that was seen then.
+    // Today's history is consistent with the checkpoint remembered then.
     let register = desk.join("register");
     let going_on =
         ["--register", register.to_str().expect("text"), "--memory", old_checkpoint.to_str().expect("text")];
     assert!(checked(&new_export, &[&["--trust", &new, "--witness", &seen_by][..], &going_on].concat()));
     assert!(!checked(&new_export, &["--trust", &old]));
-    // Receipts of before and after, each by its key, both of which anybody can read.
+    // Receipts from before and after, each with its key; `keys.json` publishes both keys.
     let told: Value = serde_json::from_str(&told).expect("JSON");
     assert_eq!(told["receipts"], json!([new_receipts, old_receipts]));
     assert!(checked(&old_receipt, &["--trust", &old_receipts]));

@@ -1,5 +1,5 @@
-//! Erasure with all of it: the served API, the publisher, an `Idempotency-Key`, saved proofs, and what
-//! every process has said and written.
+//! Erasure end to end: the served API, the publisher, an `Idempotency-Key`, saved proofs, and everything
+//! that each process has logged and written.
 
 use super::register::{key, publish};
 use crate::support::process::{PATIENCE, Running, TOKEN, data, post, program, run, text};
@@ -20,15 +20,15 @@ use std::time::{Duration, Instant};
 
 const PERSON: &str = "Жүнісбеков Ерлан";
 const TRADER: &str = "ЖК «Сүлейменова Айгүл»";
-/// Stays, so that the search is seen to find.
+/// This name is not erased, which shows that the search finds names.
 const OTHER: &str = "Ахметов Бауыржан";
 
-/// A valid BIN or IIN, whatever its check digit.
+/// A valid BIN or IIN: the stem with its check digit.
 fn number(stem: &str) -> String {
     (0..10).map(|check| format!("{stem}{check}")).find(|text| Bin::parse(text).is_ok()).expect("one is valid")
 }
 
-/// An organisation with a key, as the operator makes it: its BIN and its token.
+/// Creates an organisation with a key, as the operator does; returns the token.
 fn organization(server: SocketAddr, bin: &str, name: &str, roles: &[&str], kind: &str) -> String {
     let body = json!({"bin": bin, "name": name, "roles": roles, "kind": kind});
     let id = made(server, "/v1/organizations", TOKEN, None, &body)["id"].as_str().expect("an id").to_owned();
@@ -43,7 +43,7 @@ fn made(server: SocketAddr, path: &str, token: &str, key: Option<&str>, body: &V
     serde_json::from_str(&answer).expect("JSON")
 }
 
-/// A ticket of today, and a harvest under it by a person.
+/// A felling ticket that is valid today.
 fn ticket(holder: &str, now: DateTime<Utc>) -> Value {
     let day = |days: i64| (now + TimeDelta::days(days)).date_naive().to_string();
     json!({
@@ -66,7 +66,7 @@ fn harvest(ticket: &str, seal: &str, name: &str, iin: Option<&str>, at: DateTime
     })
 }
 
-/// What `path` gives, once the register covers all of it.
+/// The response of `path`, once the register covers all of it.
 fn published(server: &Running, path: &str, token: Option<&str>) -> String {
     let since = Instant::now();
     loop {
@@ -79,7 +79,7 @@ fn published(server: &Running, path: &str, token: Option<&str>) -> String {
     }
 }
 
-/// What the verifier says of a file, which holds for it.
+/// The verifier's output for a file, which must be valid.
 fn verified(file: &Path, trust: &str, more: &[&str]) -> String {
     let output = run(&[&["verify", file.to_str().expect("text"), "--trust", trust], more].concat());
     let said = text(&output.stdout);
@@ -87,7 +87,7 @@ fn verified(file: &Path, trust: &str, more: &[&str]) -> String {
     said
 }
 
-/// All answers that are kept for repeated requests, unpacked.
+/// All stored responses, unpacked.
 fn kept_answers(data: &Path) -> Vec<String> {
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     runtime.block_on(async {
@@ -113,13 +113,13 @@ fn kept_answers(data: &Path) -> Vec<String> {
 }
 
 #[test]
-fn erasure_leaves_proofs_that_hold_and_a_name_that_is_nowhere() {
+fn erasure_removes_the_name_everywhere_and_proofs_stay_valid() {
     let data = data();
-    // Outside the data directory: the old export holds the name, and its reader keeps it.
+    // Outside the data directory: the old export contains the name, and its reader keeps it.
     let saved = tempfile::tempdir().expect("a folder");
     let (iin, trader_iin) = (number("85010130000"), number("91020345055"));
     let words = [PERSON, iin.as_str(), TRADER, trader_iin.as_str()];
-    // With everything that the program can say.
+    // With the most verbose log settings.
     let server = Running::start(data.path(), &["--operator-token", TOKEN, "--log", "ormantrace=trace,debug"]);
     let publisher = publish(data.path(), &[]);
     let at = server.address;
@@ -171,7 +171,7 @@ fn erasure_leaves_proofs_that_hold_and_a_name_that_is_nowhere() {
     let said = verified(&new_export, &trust, &register);
     assert!(said.contains("1 erased, commitment intact"), "{said}");
     let said = verified(&old_export, &trust, &register);
-    assert!(!said.contains("erased"), "it still opens what it was given: {said}");
+    assert!(!said.contains("erased"), "the old export still opens its parts: {said}");
     verified(&old_proof, &trust, &[]);
     verified(&keep("new.tlog-proof", published(&server, &format!("{path}/proof"), None)), &trust, &[]);
 
@@ -181,25 +181,25 @@ fn erasure_leaves_proofs_that_hold_and_a_name_that_is_nowhere() {
     assert_eq!(fsck.status.code(), Some(0), "{said}{}", text(&fsck.stderr));
     assert!(said.contains("2 erasures"), "{said}");
 
-    // Repeated, the posting is recorded no second time, and nothing of it tells the name.
+    // Sent again, the request is not recorded a second time, and the response does not contain the name.
     let (status, again) = post(at, "/v1/harvests", &trader, Some("harvest-1"), &body);
     assert!((400..500).contains(&status), "{status} {again}");
     let answers = kept_answers(data.path());
-    assert!(!answers.is_empty(), "some are kept");
+    assert!(!answers.is_empty(), "responses are stored");
     let dumped = dump(data.path());
     assert!(dumped.contains(OTHER) && !files_with(data.path(), OTHER).is_empty());
     server.signal(Signal::TERM);
     let (status, log) = server.end();
     assert_eq!(status.code(), Some(0), "{log}");
-    assert!(log.contains("/v1/harvests"), "the log tells of requests: {log}");
+    assert!(log.contains("/v1/harvests"), "the log contains requests: {log}");
     publisher.signal(Signal::TERM);
     let (_, told) = publisher.end();
     for word in words {
         assert!(!dumped.contains(word), "{word} is in the dump");
         assert!(!log.contains(word), "{word} is in the server's log");
         assert!(!told.contains(word), "{word} is in the publisher's log");
-        assert!(!again.contains(word), "{word} is in the repeated answer: {again}");
-        assert!(answers.iter().all(|answer| !answer.contains(word)), "{word} is in an answer that is kept");
+        assert!(!again.contains(word), "{word} is in the response to the repetition: {again}");
+        assert!(answers.iter().all(|answer| !answer.contains(word)), "{word} is in a stored response");
         // Tiles, keys.json, tables, indexes, the write-ahead log, PostgreSQL's own log.
         assert_eq!(files_with(data.path(), word), Vec::<PathBuf>::new(), "{word}");
     }

@@ -1,5 +1,5 @@
-//! A publisher that the kernel ends at each of its file calls, one after the other: whatever calls it
-//! makes in the register's folder, from its start to its end, by what strace saw of one that nobody ended.
+//! A publisher that the kernel kills at each of its file calls in turn: every call that it makes in the
+//! register's folder, from its start to its end, as recorded by strace in a run without a kill.
 
 use super::register::{Beside, Data, ORIGIN, folder, key, leaf, publish, publish_command, root};
 use crate::support::process::{PATIENCE, data, wait};
@@ -15,13 +15,14 @@ use std::path::Path;
 use std::process::{Command, ExitStatus};
 use std::time::{Duration, Instant};
 
-/// A call as strace finds it again: which, on which path, and which of those of one thread. Where two
-/// threads make the same (both read the checkpoint that was signed last), it ends at the first's.
+/// A call as strace identifies it: its name, its path, and its number among the same calls of one thread.
+/// If two threads make the same call (both read the last signed checkpoint), the process is killed at the
+/// first thread's.
 type At = (String, String, u32);
 /// Files by their paths below the folder.
 type Files = BTreeMap<String, Vec<u8>>;
 
-/// The publisher under strace.
+/// The command line of the publisher under strace.
 fn traced(data: &Path, options: &[String]) -> Command {
     let plain = publish_command(data, &["--begin"]);
     let mut command = Command::new("strace");
@@ -35,7 +36,7 @@ fn traced(data: &Path, options: &[String]) -> Command {
     command
 }
 
-/// Lets it publish, and end when it has, or before.
+/// Waits until it has published `next` leaves, then ends it, or until it ends before.
 fn ended(data: &Path, command: Command, next: u64) -> ExitStatus {
     let mut traced = Beside::start(command);
     let since = Instant::now();
@@ -46,17 +47,19 @@ fn ended(data: &Path, command: Command, next: u64) -> ExitStatus {
         assert!(since.elapsed() < PATIENCE, "neither ended nor published");
         std::thread::sleep(Duration::from_millis(2));
     }
-    // strace's end would leave it running: it is told itself, by the number in its lock.
+    // Ending strace would leave the publisher running, so the signal goes to the publisher itself, by the
+    // process number in its lock file.
     let holder = std::fs::read_to_string(folder(data).lock_file()).expect("a holder");
     let number = holder.trim().trim_start_matches("process ").parse().ok().and_then(Pid::from_raw);
-    // What is published is not at its end: the call may still come that ends it, also just now.
+    // After publishing, the publisher is not at its end: the call that kills it may still come, even at
+    // this moment.
     match kill_process(number.expect("a number"), Signal::TERM) {
         Ok(()) | Err(Errno::SRCH) => wait(&mut traced.child),
         Err(error) => panic!("not signalled: {error}"),
     }
 }
 
-/// The calls that a trace tells of below a folder, in their order.
+/// The calls below a folder that a trace contains, in order.
 fn calls(trace: &str, below: &Path) -> Vec<At> {
     let mut counts: BTreeMap<(&str, &str, &str), u32> = BTreeMap::new();
     let mut seen = BTreeSet::new();
@@ -64,7 +67,7 @@ fn calls(trace: &str, below: &Path) -> Vec<At> {
     for line in trace.lines() {
         let Some((thread, said)) = line.split_once(' ') else { continue };
         let Some((call, arguments)) = said.trim_start().split_once('(') else { continue };
-        // The standard library's own look at a descriptor, in a debug build alone.
+        // The standard library checks descriptors with fcntl in debug builds only.
         if call == "fcntl" {
             continue;
         }
@@ -111,7 +114,7 @@ fn files(below: &Path) -> Files {
     }
     let mut files = Files::new();
     collect(below, below, &mut files);
-    // Its holder's number is another each time.
+    // The lock file contains the process number, which differs in each run.
     files.remove("state/lock");
     files
 }
@@ -128,7 +131,7 @@ fn restore(root: &Path, files: &Files) {
     }
 }
 
-/// That the folder shows the first `size` leaves and no other.
+/// Asserts that the folder publishes exactly the first `size` leaves.
 fn shows(folder: &Folder, size: u64) {
     assert_eq!(shown(folder).map(|shown| (shown.size, shown.root)), Some((size, root(size))));
     assert_eq!(folder.tree(size).edge().expect("tiles").root(), root(size));
@@ -141,8 +144,8 @@ fn shows(folder: &Folder, size: u64) {
     }
 }
 
-/// Publishes from one size to another, once for each file call, which is then the publisher's last.
-/// Answers the calls.
+/// Publishes from one size to another, once for each file call, killing the publisher at this call.
+/// Returns the calls.
 fn killed_at_each(database: &Data, data: &Path, before: u64, next: u64) -> Vec<At> {
     let folder = folder(data);
     let old = files(folder.root());
@@ -169,10 +172,11 @@ fn killed_at_each(database: &Data, data: &Path, before: u64, next: u64) -> Vec<A
             "-e".to_owned(),
             format!("inject={call}:signal=KILL:when={nth}"),
         ];
-        // strace ends as what it watched ended.
+        // strace ends with the same status as the process that it traces.
         let status = ended(data, traced(data, &options), next);
         assert_eq!(status.signal(), Some(Signal::KILL.as_raw()), "{at:?}: {status}");
-        // What is shown is the old or the new, whole, and nothing is shown that was not signed first.
+        // The published tree is the old one or the new one, complete, and no checkpoint is published that
+        // was not signed first.
         let there = shown(&folder).map_or(0, |shown| shown.size);
         assert!(there == before || there == next, "{at:?}: {there} leaves");
         if there > 0 {
@@ -181,16 +185,16 @@ fn killed_at_each(database: &Data, data: &Path, before: u64, next: u64) -> Vec<A
         let last = signed(&folder);
         assert!(there <= last.as_ref().map_or(0, |last| last.size), "{at:?}");
         assert!(last.is_none_or(|last| last.root == root(last.size)), "{at:?}");
-        // The next one publishes to the end; the strace that was killed may leave the publisher it
-        // watched for a moment.
+        // The next publisher completes the work. After its strace was killed, the old publisher may run
+        // for a moment more.
         let since = Instant::now();
         let mut again = loop {
             let mut again = publish(data, &["--begin"]);
-            let message = again.lines.recv_timeout(PATIENCE).expect("it tells something");
+            let message = again.lines.recv_timeout(PATIENCE).expect("a log line");
             if !message.contains("is published by another process") {
                 break again;
             }
-            assert!(since.elapsed() < PATIENCE, "{at:?}: the killed one lives");
+            assert!(since.elapsed() < PATIENCE, "{at:?}: the killed publisher still runs");
             let _ = wait(&mut again.child);
         };
         while shown(&folder).is_none_or(|shown| shown.size != next) {
@@ -203,7 +207,7 @@ fn killed_at_each(database: &Data, data: &Path, before: u64, next: u64) -> Vec<A
         for (name, bytes) in &new {
             assert!(there.remove(name).as_ref() == Some(bytes), "{at:?}: {name}");
         }
-        // What is left over is only what was there before: shorter forms of tiles.
+        // Only files that existed before may be left over: partial tiles.
         assert!(there.iter().all(|(name, bytes)| old.get(name) == Some(bytes)), "{at:?}: {:?}", there.keys());
     }
     all
@@ -211,19 +215,21 @@ fn killed_at_each(database: &Data, data: &Path, before: u64, next: u64) -> Vec<A
 
 #[test]
 #[cfg_attr(not(has_strace), ignore = "strace is not installed")]
-fn killed_at_any_file_call_it_goes_on() {
+fn killed_at_any_file_call_the_publisher_recovers() {
     let data = data();
     let database = Data::alone(data.path());
     let file = data.path().join("keys/register.key");
     key(&["make", "--name", ORIGIN, file.to_str().expect("text")]);
-    // A register's beginning, and a round across a tile's end: whole tiles, and short ones that go.
+    // The first publication, and one across the end of a tile: full tiles, and partial ones that are
+    // removed.
     let mut all = killed_at_each(&database, data.path(), 0, 250);
     all.extend(killed_at_each(&database, data.path(), 250, 300));
     let mut kinds: BTreeMap<&str, u32> = BTreeMap::new();
     for (call, ..) in &all {
         *kinds.entry(call).or_default() += 1;
     }
-    // Whatever changes a disk was among them, or strace did not see what is to be seen.
+    // Every kind of call that changes a disk must be among them; otherwise strace did not record
+    // everything.
     for call in ["mkdir", "openat", "write", "fsync", "rename", "unlinkat", "ftruncate", "flock", "read"] {
         assert!(kinds.contains_key(call), "{call}: {kinds:?}");
     }

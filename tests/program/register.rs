@@ -1,4 +1,4 @@
-//! `publish`, `witness` and `key` as processes: their ends, their refusals, the drills of
+//! `publish`, `witness` and `key` as processes: how they end, when they refuse, and the drills of
 //! docs/OPERATIONS.md.
 
 use crate::support::process::{PATIENCE, Running, TOKEN, data, get, program, run, text, wait};
@@ -25,7 +25,7 @@ use tokio_rustls::rustls::{ServerConfig, crypto};
 
 pub const ORIGIN: &str = "orman.test/register";
 
-/// A command beside the server, and the lines that it tells.
+/// A command that runs next to the server, and its log lines.
 pub struct Beside {
     pub child: Child,
     pub lines: mpsc::Receiver<String>,
@@ -42,11 +42,11 @@ impl Beside {
         Self { child, lines, told: Vec::new() }
     }
 
-    /// The event of that message, once it is told.
+    /// Waits for the event with this message.
     pub fn told(&mut self, message: &str) -> Value {
         loop {
             let line = self.lines.recv_timeout(PATIENCE);
-            let line = line.unwrap_or_else(|_| panic!("never told {message:?}: {:#?}", self.told));
+            let line = line.unwrap_or_else(|_| panic!("never logged {message:?}: {:#?}", self.told));
             let event: Value = serde_json::from_str(&line).unwrap_or_default();
             self.told.push(line);
             if event["message"] == message {
@@ -66,7 +66,7 @@ impl Beside {
         (status, self.told.join("\n"))
     }
 
-    /// Ended as an administrator ends it: cleanly.
+    /// Ends it as an administrator does: cleanly, with SIGTERM.
     pub fn stop(self) {
         self.signal(Signal::TERM);
         let (status, told) = self.end();
@@ -92,7 +92,7 @@ pub fn publish(data: &Path, more: &[&str]) -> Beside {
     Beside::start(publish_command(data, more))
 }
 
-/// The private database of a data directory: run by this test, or by a server beside which it works.
+/// The private database of a data directory: run by this test, or by a server that is running.
 pub struct Data {
     runtime: tokio::runtime::Runtime,
     database: Option<db::Database>,
@@ -111,12 +111,12 @@ impl Data {
         Self { runtime, database: Some(database) }
     }
 
-    /// Without a server, hence without anybody else's leaves.
+    /// Without a server, so that no sequencer adds leaves.
     pub fn alone(dir: &Path) -> Self {
         Self::open(dir, Mode::Serve)
     }
 
-    /// Does something as the owner of the tables; answers a number.
+    /// Runs a statement as the owner of the tables; returns a number.
     fn ask(&self, sql: String) -> i64 {
         let database = self.database.as_ref().expect("open");
         self.runtime.block_on(async {
@@ -126,7 +126,7 @@ impl Data {
         })
     }
 
-    /// Puts leaves into the database, as the sequencer does.
+    /// Inserts leaves into the database, as the sequencer does.
     pub fn sequence(&self, from: u64, to: u64) {
         let rows: Vec<String> = (from..to)
             .map(|n| format!("({n}, '\\x{}', gen_random_uuid(), 1, now())", hex::encode(leaf(n).as_bytes())))
@@ -162,7 +162,7 @@ pub fn published(data: &Path) -> Option<(Note, Checkpoint)> {
     Some((note, checkpoint))
 }
 
-/// Waits until what is published is as `is_so` wants it.
+/// Waits until the published checkpoint satisfies `is_so`.
 pub fn until(data: &Path, what: &str, is_so: impl Fn(&Note, &Checkpoint) -> bool) -> (Note, Checkpoint) {
     let since = Instant::now();
     loop {
@@ -176,7 +176,7 @@ pub fn until(data: &Path, what: &str, is_so: impl Fn(&Note, &Checkpoint) -> bool
     }
 }
 
-/// `key make` or `key show`; the public half.
+/// Runs `key make` or `key show`; returns the public key.
 pub fn key(arguments: &[&str]) -> VerifierKey {
     let output = run(&[&["key"], arguments].concat());
     assert!(output.status.success(), "{}", text(&output.stderr));
@@ -184,13 +184,14 @@ pub fn key(arguments: &[&str]) -> VerifierKey {
 }
 
 #[test]
-fn what_is_published_is_served_and_a_lost_database_refused() {
+fn the_published_register_is_served_and_a_lost_database_refused() {
     let data = data();
     let server = Running::start(data.path(), &["--operator-token", TOKEN]);
     assert_eq!(server.get("/checkpoint", None).0, 404);
     let publisher = publish(data.path(), &[]);
     let beside = Data::open(data.path(), Mode::Attach);
-    // The operator's own event comes first; once the sequencer has nothing to do, the test does its work.
+    // The operator's own event comes first; once the sequencer is idle, the test adds leaves in its
+    // place.
     let since = Instant::now();
     while beside.ask("SELECT count(*) FROM leaf_queue".to_owned()) != 0
         || beside.ask("SELECT count(*) FROM leaf".to_owned()) == 0
@@ -208,7 +209,7 @@ fn what_is_published_is_served_and_a_lost_database_refused() {
     assert_eq!((status, &told["standing"]), (200, &Value::from("signed, witnessed by 0 of 0")));
     let shown = key(&["show", data.path().join("keys/register.key").to_str().expect("text")]);
     assert_eq!(told["keys"][0], shown.to_string());
-    assert_eq!(server.get("/tile/0/001.p/9", None).0, 404, "never published, and not whole");
+    assert_eq!(server.get("/tile/0/001.p/9", None).0, 404, "never published as a partial tile");
     assert_eq!(server.get("/tile/entries/x000/000", None).0, 404);
     caches_may_keep_what_never_changes_and_nothing_else(server.address);
     let figures = server.get("/metrics", Some(TOKEN)).1;
@@ -229,7 +230,7 @@ fn what_is_published_is_served_and_a_lost_database_refused() {
     assert!(told.contains("--quorum is 1, but the number of witnesses is 0"), "{told}");
 }
 
-/// Status, headers in small letters, and body of a request, byte for byte.
+/// Status, headers in lower case, and body of a response, byte for byte.
 fn answered(address: SocketAddr, request: &str, more: &str) -> (String, Vec<String>, Vec<u8>) {
     let mut stream = std::net::TcpStream::connect(address).expect("connects");
     write!(stream, "{request} HTTP/1.1\r\nhost: orman.test\r\n{more}connection: close\r\n\r\n")
@@ -244,8 +245,8 @@ fn answered(address: SocketAddr, request: &str, more: &str) -> (String, Vec<Stri
     (status, lines.filter(|line| !line.is_empty()).collect(), body)
 }
 
-/// What stands before a cache, with every layer around it: a checkpoint for a moment, a tile of whatever
-/// width for good, both the same bytes for everybody; and what is not there is not remembered as absent.
+/// What a cache may store, through every layer: a checkpoint for two seconds, a tile of any width for a
+/// year, both the same bytes for every client; a missing tile must not be cached.
 fn caches_may_keep_what_never_changes_and_nothing_else(address: SocketAddr) {
     const FOR_GOOD: &str = "cache-control: public, max-age=31536000, immutable";
     let (packed, page) = ("accept-encoding: gzip, br\r\n", "accept: text/html\r\naccept-language: kk\r\n");
@@ -263,7 +264,7 @@ fn caches_may_keep_what_never_changes_and_nothing_else(address: SocketAddr) {
             let (status, head, body) = answered(address, &format!("GET {path}"), more);
             assert_eq!((status.as_str(), &body), ("200", &bytes), "{path} {more}");
             assert!(head.iter().any(|line| line == kept), "{path}: {head:#?}");
-            // One copy for everybody: it depends on nothing that was asked, and is nobody's own.
+            // One copy serves every client: the response depends on no request header and sets no cookie.
             for other in ["vary:", "content-encoding:", "set-cookie:", "transfer-encoding:"] {
                 assert!(!head.iter().any(|line| line.starts_with(other)), "{path}: {head:#?}");
             }
@@ -272,7 +273,7 @@ fn caches_may_keep_what_never_changes_and_nothing_else(address: SocketAddr) {
         assert_eq!((status.as_str(), body.len()), ("200", 0), "{path}");
         assert!(head.iter().any(|line| line == kept), "{path}: {head:#?}");
     }
-    // Tomorrow they may be there.
+    // These tiles may exist later.
     for path in ["/tile/0/001", "/tile/0/001.p/45", "/tile/1/000.p/2", "/tile/no"] {
         let (status, head, _) = answered(address, &format!("GET {path}"), packed);
         assert_eq!(status, "404", "{path}");
@@ -283,7 +284,7 @@ fn caches_may_keep_what_never_changes_and_nothing_else(address: SocketAddr) {
     assert!(head.iter().any(|line| line == "cache-control: public, max-age=2"), "{head:#?}");
 }
 
-/// The drill of docs/OPERATIONS.md, with the commands that stand there.
+/// The drill of docs/OPERATIONS.md, with the commands given there.
 #[test]
 fn the_drill_of_changing_a_key() {
     let data = data();
@@ -299,7 +300,7 @@ fn the_drill_of_changing_a_key() {
     assert_eq!(
         run(&["key", "make", "--name", ORIGIN, &new_file]).status.code(),
         Some(1),
-        "never over another"
+        "an existing key file is never overwritten"
     );
     // The new key alone is refused; both sign; then the new one signs alone.
     let (status, told) = publish(data.path(), &["--register-key", &new_file]).end();
@@ -317,14 +318,14 @@ fn the_drill_of_changing_a_key() {
     let (last, after) = until(data.path(), "by the new key alone", only_new);
     alone.stop();
     assert_eq!(last.verify(&keys).expect("signed")[0].key, &new);
-    // What the old key has signed holds, and the later tree follows from it.
+    // The old key's signatures stay valid, and the later tree is consistent with the earlier one.
     assert_eq!(Checkpoint::open(&first, std::slice::from_ref(&old)).expect("signed"), before);
     let proof = folder(data.path()).tree(20).consistency(10).expect("a proof");
     assert!(is_consistent(10, before.root, 20, after.root, &proof));
 }
 
 #[test]
-fn a_witness_of_its_own_countersigns() {
+fn a_separate_witness_cosigns() {
     let data = data();
     let database = Data::alone(data.path());
     let path = |name: &str| data.path().join(name).to_str().expect("text").to_owned();
@@ -341,7 +342,8 @@ fn a_witness_of_its_own_countersigns() {
     };
     let (witness, address) = start("127.0.0.1:0");
     let at = format!("http://{address}={witness_key}");
-    // The key is older than its register, and the leaves may be sooner in the database than it looks.
+    // `--begin`: the key exists before the register, and the leaves may be in the database before the
+    // publisher starts.
     let publisher = publish(data.path(), &["--witness", &at, "--quorum", "1", "--begin"]);
     database.sequence(0, 5);
     let keys = [witness_key.clone()];
@@ -351,7 +353,7 @@ fn a_witness_of_its_own_countersigns() {
         }
     };
     until(data.path(), "witnessed", |note, checkpoint| seen(5)(note, checkpoint, &keys));
-    // Killed hard, both go on where they were.
+    // After SIGKILL both continue from where they were.
     witness.signal(Signal::KILL);
     publisher.signal(Signal::KILL);
     drop((witness.end(), publisher.end()));
@@ -362,7 +364,7 @@ fn a_witness_of_its_own_countersigns() {
     assert_eq!(get(address.parse().expect("an address"), "/healthz", None), (200, "ok\n".to_owned()));
     publisher.stop();
     witness.stop();
-    // A register's key witnesses nothing.
+    // A register's key cannot be a witness's key.
     let output = run(&[
         "witness",
         "--listen",
@@ -378,8 +380,8 @@ fn a_witness_of_its_own_countersigns() {
     assert!(text(&output.stderr).contains("is not a witness's key"), "{}", text(&output.stderr));
 }
 
-/// A proxy that ends TLS before a witness, with a certificate for 127.0.0.1 by an authority that only the
-/// test knows.
+/// A proxy that terminates TLS in front of a witness, with a certificate for 127.0.0.1 by an authority
+/// that only this test trusts.
 fn over_tls(runtime: &tokio::runtime::Runtime, witness: SocketAddr) -> SocketAddr {
     let certificate =
         CertificateDer::from_pem_slice(include_bytes!("tls/witness.pem")).expect("a certificate");
@@ -397,7 +399,7 @@ fn over_tls(runtime: &tokio::runtime::Runtime, witness: SocketAddr) -> SocketAdd
         while let Ok((near, _)) = listener.accept().await {
             let acceptor = acceptor.clone();
             tokio::spawn(async move {
-                // Who does not like the certificate ends it here.
+                // A client that rejects the certificate ends the connection here.
                 let Ok(mut near) = acceptor.accept(near).await else { return };
                 let mut far = TcpStream::connect(witness).await.expect("the witness");
                 let _ = tokio::io::copy_bidirectional(&mut near, &mut far).await;
@@ -408,7 +410,7 @@ fn over_tls(runtime: &tokio::runtime::Runtime, witness: SocketAddr) -> SocketAdd
 }
 
 #[test]
-fn a_witness_over_https_is_known_by_its_offices_own_authority() {
+fn a_witness_over_https_is_verified_with_a_private_authority() {
     let data = data();
     let database = Data::alone(data.path());
     database.sequence(0, 5);
@@ -423,7 +425,7 @@ fn a_witness_over_https_is_known_by_its_offices_own_authority() {
     let port = over_tls(&database.runtime, plain.expect("an address")).port();
     let authority = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/program/tls/authority.pem");
     let asked = |host: &str| format!("https://{host}:{port}={witness_key}");
-    // Unknown authority; known, but for another name than was asked; and, last, both right.
+    // An unknown authority; a known one, but a certificate for another host name; and both right.
     let known = ["--witness-ca", authority];
     for (at, authorities, refused) in [
         (asked("127.0.0.1"), &known[..0], Some("UnknownIssuer")),
@@ -448,7 +450,7 @@ fn a_witness_over_https_is_known_by_its_offices_own_authority() {
         publisher.stop();
     }
     witness.stop();
-    // What holds no certificate is no authority.
+    // A file without a certificate is refused as an authority.
     for (file, words) in [(path("witness.key"), "no certificate"), (path("nowhere.pem"), "No such file")] {
         let (status, told) = publish(data.path(), &["--witness-ca", &file]).end();
         assert_eq!(status.code(), Some(1), "{told}");

@@ -1,5 +1,5 @@
-//! `verify` as a program: over the files that a server of ours really answers with, good and altered, with
-//! each flag, held against the twin in Python.
+//! `verify` as a program: over files that our server really returns, valid and altered, with each flag,
+//! compared with the twin in Python.
 
 use crate::support::process::{PATIENCE, Running, data, run, text};
 use crate::twins::{essence, python, twin};
@@ -16,12 +16,12 @@ use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-/// What a check is given besides the file.
+/// Flags of a check.
 type Flags<'a> = &'a [(&'a str, &'a str)];
 /// The checks that fail, each with its event.
 type Failing<'a> = &'a [(&'a str, Option<u64>)];
 
-/// The reader's desk: files that he was handed, and the two programs.
+/// A reader's folder of received files, and the Python twin.
 struct Desk {
     folder: PathBuf,
     python: Option<OsString>,
@@ -40,8 +40,8 @@ impl Desk {
         fs::read(self.path(name)).expect("read")
     }
 
-    /// The arguments, with a memory of the call's own, so that what one program remembers is not seen by
-    /// the next.
+    /// The command's arguments, with a separate memory file for each call, so that no call sees what
+    /// another remembers.
     fn arguments(&self, flags: Flags<'_>, memory: &str) -> Vec<String> {
         let mut arguments = Vec::new();
         for (flag, value) in flags {
@@ -61,8 +61,8 @@ impl Desk {
         arguments
     }
 
-    /// Checks a file in both ways of answering and with the twin: exit code, failing checks, and, where
-    /// there is a memory, what is remembered afterwards, which then is in its place. Answers the text.
+    /// Checks a file with text output, with JSON output and with the twin: exit code, failing checks and,
+    /// with `--memory`, the remembered checkpoint, which then becomes the memory. Returns the text.
     #[track_caller]
     fn check(&self, name: &str, flags: Flags<'_>, failing: Failing<'_>) -> String {
         let file = self.path(name);
@@ -106,7 +106,7 @@ impl Desk {
             let ours = kept("memory.json");
             assert_eq!(kept("memory.text"), ours, "{name}");
             if let Some(theirs) = by_python {
-                assert_eq!(kept(theirs), ours, "{name}: the twin remembers something else");
+                assert_eq!(kept(theirs), ours, "{name}: the twin remembers another checkpoint");
             }
             match ours {
                 Some(bytes) => self.put(memory, bytes),
@@ -116,7 +116,7 @@ impl Desk {
         said
     }
 
-    /// A file with one thing changed.
+    /// Copies a file with one change.
     fn altered(&self, name: &str, from: &str, to: &str) -> String {
         let good = String::from_utf8(self.read(name)).expect("text");
         assert!(good.contains(from), "{name} has no {from:?}");
@@ -126,7 +126,7 @@ impl Desk {
     }
 }
 
-/// The answer to a posting, as it came.
+/// The response body of a write request, byte for byte.
 pub fn post(server: &Running, who: Who, path: &str, key: &str, body: &Value) -> Vec<u8> {
     let (token, body) = (who.token(), body.to_string());
     let mut stream = TcpStream::connect(server.address).expect("connects");
@@ -145,7 +145,7 @@ pub fn post(server: &Running, who: Who, path: &str, key: &str, body: &Value) -> 
     body.as_bytes().to_owned()
 }
 
-/// What a path answers once it answers 200 and is as wanted.
+/// The response body of a path, once it is a 200 and satisfies `wanted`.
 pub fn until(server: &Running, path: &str, who: Option<Who>, wanted: impl Fn(&str) -> bool) -> String {
     let since = Instant::now();
     loop {
@@ -170,7 +170,7 @@ fn copy(from: &Path, to: &Path) {
     }
 }
 
-/// The published register as it stood at one moment.
+/// Copies the published register as of one moment.
 pub fn copy_register(data: &Path, to: &Path) {
     let from = data.join("register");
     let checkpoint = || fs::read(from.join("checkpoint")).expect("published");
@@ -184,14 +184,15 @@ pub fn copy_register(data: &Path, to: &Path) {
     }
 }
 
-/// The public half of one of the server's keys, as its administrator tells it.
+/// The public half of one of the server's keys, as `key show` prints it.
 pub fn shown(data: &Path, name: &str) -> String {
     let output = run(&["key", "show", data.join("keys").join(name).to_str().expect("text")]);
     assert!(output.status.success(), "{}", text(&output.stderr));
     text(&output.stdout).trim().to_owned()
 }
 
-/// A harvest of three pines on the demonstration's ticket, and their way to the yard; both answers.
+/// Records a harvest of three pines on the demonstration's ticket, and their storage in the yard; returns
+/// both responses.
 fn fell_and_store(server: &Running) -> (Vec<u8>, Vec<u8>) {
     let (_, tickets) = server.get("/v1/felling-tickets?limit=100", Some(Who::Harvester.token()));
     let tickets: Value = serde_json::from_str(&tickets).expect("JSON");
@@ -216,7 +217,7 @@ fn fell_and_store(server: &Running) -> (Vec<u8>, Vec<u8>) {
     (harvested, store(server, "verified-storing-0001", &["DEMO-000188", "DEMO-000189", "DEMO-000190"]))
 }
 
-/// Those logs are stored; the answer.
+/// Records that these logs are stored; returns the response.
 pub fn store(server: &Running, key: &str, logs: &[&str]) -> Vec<u8> {
     let now = Clock::system().now().format("%Y-%m-%dT%H:%M:%SZ").to_string();
     let stored = json!({
@@ -227,14 +228,14 @@ pub fn store(server: &Running, key: &str, logs: &[&str]) -> Vec<u8> {
 }
 
 #[test]
-fn verify_checks_what_a_server_answers_and_nothing_that_was_altered() {
+fn verify_accepts_what_a_server_returns_and_nothing_altered() {
     let data = data();
     let server = Running::start_as("demo", data.path(), &[]);
     let witnessed = |body: &str| body.contains("/witness ");
     let desk = Desk { folder: data.path().join("desk"), python: python() };
     fs::create_dir(&desk.folder).expect("a folder");
 
-    // Whatever was there before the harvest: the register as a stranger copies it, and its checkpoint.
+    // The state before the harvest: a copy of the register as a third party makes it, and its checkpoint.
     until(&server, "/v1/logs/DEMO-000330/proof", Some(Who::Inspector), witnessed);
     copy_register(data.path(), &desk.path("earlier-register"));
     fs::copy(desk.path("earlier-register/checkpoint"), desk.path("earlier.checkpoint")).expect("copied");
@@ -247,7 +248,7 @@ fn verify_checks_what_a_server_answers_and_nothing_that_was_altered() {
     let (harvested, stored) = fell_and_store(&server);
     desk.put("harvested.json", &harvested);
     desk.put("stored.json", &stored);
-    // Both events of the log are in: then the register stands still.
+    // Both events of the log are in the register, which does not grow any more.
     let second = |body: &str| body.matches("\"index\":").count() == 2 && !body.contains("\"pending\"");
     let path = format!("/v1/logs/DEMO-000188/export?since={earlier}");
     let export = until(&server, &path, Some(Who::Inspector), |body| second(body) && witnessed(body));
@@ -259,7 +260,7 @@ fn verify_checks_what_a_server_answers_and_nothing_that_was_altered() {
     let register = shown(data.path(), "register.key");
     let witness = shown(data.path(), "witness.key");
     let receipts = shown(data.path(), "receipt.key");
-    // A stranger finds each of them beside the register, that of receipts too.
+    // A third party can read every key at the register, including the receipt key.
     let told: Value = serde_json::from_str(&server.get("/keys.json", None).1).expect("JSON");
     assert_eq!(told["keys"], json!([register]));
     assert_eq!(told["witnesses"], json!([witness]));
@@ -271,20 +272,20 @@ fn verify_checks_what_a_server_answers_and_nothing_that_was_altered() {
     let newest = size_of("newest.checkpoint");
     assert!(newest >= earlier + 6, "{earlier} to {newest}");
 
-    // Nothing is asked of a server from here on: it is gone.
+    // From here on no server runs.
     let trust = ("--trust", register.as_str());
     let receipted = ("--trust", receipts.as_str());
     let seen_by = ("--witness", witness.as_str());
     let mirror = ("--register", "register");
 
-    // Receipts, kept as they came.
+    // Receipts, saved as received.
     for name in ["harvested.json", "stored.json"] {
         assert!(desk.check(name, &[], &[]).contains("Sound in itself."), "{name}");
         assert!(desk.check(name, &[receipted], &[]).ends_with("Valid.\n"), "{name}");
         let whole = [receipted, trust, seen_by, ("--quorum", "1"), mirror];
         assert!(desk.check(name, &whole, &[]).contains("all in the register"), "{name}");
         desk.check(name, &[trust], &[("receipt", None)]);
-        // A register without what was promised: the operator dropped it before it was sequenced.
+        // A register without the promised leaves: the operator dropped them before sequencing.
         let dropped = [("inclusion", Some(1)), ("inclusion", Some(2)), ("inclusion", Some(3))];
         desk.check(name, &[receipted, trust, ("--register", "earlier-register")], &dropped);
         let later = desk.altered(name, "\\nreceipt/1\\n20", "\\nreceipt/1\\n21");
@@ -308,49 +309,52 @@ fn verify_checks_what_a_server_answers_and_nothing_that_was_altered() {
     desk.check("a.tlog-proof", &[receipted], &[("checkpoint", None)]);
     let moved = desk.altered("a.tlog-proof", "\nindex ", "\nindex 1");
     desk.check(&moved, &[trust], &[("inclusion", None)]);
-    // Another letter in the middle of the entry: another record, at the same place.
+    // Another letter in the middle of the entry makes another record at the same position.
     let good = String::from_utf8(desk.read("a.tlog-proof")).expect("text");
     let entry = good.lines().find(|line| line.starts_with("extra ")).expect("an entry");
     let letter = if entry.as_bytes()[80] == b'k' { "m" } else { "k" };
     let other = desk.altered("a.tlog-proof", entry, &format!("{}{letter}{}", &entry[..80], &entry[81..]));
     desk.check(&other, &[trust], &[("inclusion", None)]);
 
-    // Exports, with everything a reader can bring along.
+    // Exports, with every flag.
     desk.put("seen", desk.read("earlier.checkpoint"));
     let all = [trust, seen_by, ("--quorum", "1"), mirror, ("--memory", "seen")];
     let said = desk.check("export.json", &all, &[]);
     assert!(said.contains(&format!("consistent with size {earlier}, seen last")), "{said}");
     assert!(said.contains("the register has no later event of this chain"), "{said}");
-    assert_eq!(size_of("seen"), newest, "what was checked last is remembered");
+    assert_eq!(size_of("seen"), newest, "the last checkpoint checked is remembered");
     desk.check("long.json", &all, &[]);
     let told = desk.altered("long.json", "\\\"type\\\":\\\"stored\\\"", "\\\"type\\\":\\\"sold\\\"");
     let doubt = desk.check(&told, &[trust, ("--memory", "fresh")], &[("parts", Some(2))]);
     assert!(doubt.contains("NOT VALID. The first event in doubt is 2."), "{doubt}");
-    assert!(!desk.path("fresh").exists(), "what does not hold is not remembered");
+    assert!(!desk.path("fresh").exists(), "an invalid checkpoint is not remembered");
     let mut cut: Value = serde_json::from_slice(&desk.read("long.json")).expect("JSON");
     cut["events"].as_array_mut().expect("events").pop();
     let left = cut["events"].as_array().map(Vec::len).expect("events") as u64;
     desk.put("cut.json", cut.to_string());
     desk.check("cut.json", &[trust], &[]);
     desk.check("cut.json", &[trust, mirror], &[("complete", Some(left + 1))]);
-    // Without the copy the file's own proof has to lead on from what was seen, and only the true one does.
+    // Without the copy, the file's own proof has to lead from the remembered checkpoint to the new one;
+    // only the true proof does.
     desk.put("seen", desk.read("earlier.checkpoint"));
     desk.check("long.json", &[trust, ("--memory", "seen")], &[("memory", None)]);
     let mut wrong: Value = serde_json::from_slice(&desk.read("export.json")).expect("JSON");
     wrong["consistency"]["proof"][0] = json!("11".repeat(32));
     desk.put("wrong.json", wrong.to_string());
     desk.check("wrong.json", &[trust, ("--memory", "seen")], &[("memory", None)]);
-    assert_eq!(size_of("seen"), earlier, "and what was seen is still remembered");
+    assert_eq!(size_of("seen"), earlier, "the earlier checkpoint is still remembered");
     desk.check("export.json", &[trust, ("--memory", "seen")], &[]);
 
-    // Checkpoints: an empty memory takes the first, and then refuses what is older or of another history.
+    // Checkpoints: an empty memory takes the first, and then refuses an older one and one of another
+    // history.
     assert!(desk.check("newest.checkpoint", &[], &[]).contains("no key to check it with"));
     desk.check("newest.checkpoint", &[trust, seen_by, ("--memory", "first")], &[]);
     assert_eq!(desk.read("first"), desk.read("newest.checkpoint"));
     desk.check("newest.checkpoint", &[trust, ("--memory", "first")], &[]);
     let remembered = desk.read("first");
     desk.check("earlier.checkpoint", &[trust, ("--memory", "first")], &[("memory", None)]);
-    // Its place in the same history can be shown by the copy; the newer one stays remembered.
+    // The copy of the register proves that the older one belongs to the same history; the newer one stays
+    // remembered.
     desk.check("earlier.checkpoint", &[trust, mirror, ("--memory", "first")], &[]);
     let signer = Signer::load(&data.path().join("keys/register.key")).expect("the operator's own key");
     let origin = signer.verifier().name().to_owned();
@@ -366,11 +370,11 @@ fn verify_checks_what_a_server_answers_and_nothing_that_was_altered() {
         let said = desk.check(name, &flags, &[("memory", None)]);
         assert_eq!(said.contains("two histories"), name == "same-size", "{said}");
     }
-    assert_eq!(desk.read("first"), remembered, "nothing refused is remembered");
+    assert_eq!(desk.read("first"), remembered, "no refused checkpoint is remembered");
     let larger = desk.altered("newest.checkpoint", &format!("\n{newest}\n"), &format!("\n{}\n", newest + 1));
     desk.check(&larger, &[trust, seen_by], &[("checkpoint", None), ("witnesses", None)]);
 
-    // What makes no sense to ask, and what is not there.
+    // Contradictory arguments, and a missing file.
     let file = desk.path("newest.checkpoint").to_str().expect("text").to_owned();
     for (arguments, code, words) in [
         (vec!["--memory", "seen"], 2, "--trust"),

@@ -1,4 +1,4 @@
-//! What the test binaries share. Each uses a part of it.
+//! Code shared by the test binaries; each uses a part of it.
 #![allow(dead_code, reason = "every test binary takes what it needs")]
 
 pub mod chain;

@@ -1,15 +1,15 @@
-//! A throw-away PostgreSQL for tests: one server for all test processes, one database a test,
-//! cloned from a migrated template.
+//! A throw-away PostgreSQL for tests: one server for all test processes, one database per test, cloned
+//! from a migrated template.
 //!
-//! The server belongs to a keeper, a process that the first test starts. Every test process holds
-//! a shared lock on a file while it lives, which the kernel lets go of however it ends; the keeper
-//! waits for the exclusive one, and when it has that, nobody is left: it stops the server and
-//! removes every file. As long as the cargo that runs the tests lives, it does not even try, so
-//! one server serves a whole run. If the keeper itself is killed, PostgreSQL's own watcher stops
-//! the server, and the next run removes the files.
+//! The server belongs to the keeper, a process that the first test starts. Every test process holds a
+//! shared lock on a file as long as it lives; the kernel releases it however the process ends. The keeper
+//! waits for the exclusive lock; once it has it, no test process is left, and it stops the server and
+//! removes every file. It does not try while the cargo that runs the tests lives, so one server serves a
+//! whole run. If the keeper itself is killed, PostgreSQL's own watcher stops the server, and the next run
+//! removes the files.
 //!
-//! With `DATABASE_URL` set, that server is used, whose user must be allowed to make databases;
-//! it keeps one template, and nothing else.
+//! With `DATABASE_URL` set, that server is used instead. Its user must be allowed to create databases;
+//! one template stays there, and nothing else.
 
 use std::fs::{self, File, OpenOptions};
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -28,18 +28,18 @@ use ormantrace::evidence::register::backfill::on_migration;
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Executor};
 
-/// Tells a re-executed test binary that it is the keeper, and of which folder.
+/// Set in a re-executed test binary that is the keeper: the path of its folder.
 const KEEPER: &str = "ORMANTRACE_TEST_KEEPER";
-/// The process to outlive.
+/// The process number of cargo, which the keeper outlives.
 const RUNNER: &str = "ORMANTRACE_TEST_RUNNER";
-/// First word of what the keeper says to whoever started it.
+/// First word of the lines that the keeper prints for the process that started it.
 const SAYS: &str = "keeper:";
-/// Advisory lock held while a template is made and leftovers are dropped.
+/// Advisory lock held while a template is created and leftovers are dropped.
 const SETTING_UP: i64 = i64::from_be_bytes(*b"ormantst");
-/// First half of the advisory lock that a living test process holds; the second is its number.
+/// First half of the advisory lock that a living test process holds; the second is its process number.
 const ALIVE: i32 = 0x6f72_6d61;
 
-/// A database for one test, dropped with this.
+/// A database for one test, dropped with this value.
 pub struct TestDb {
     name: String,
     server: &'static Server,
@@ -47,15 +47,15 @@ pub struct TestDb {
 }
 
 impl TestDb {
-    /// A fresh database with every migration applied.
+    /// A new database with every migration applied.
     ///
     /// # Panics
-    /// With a sentence, if there is no PostgreSQL to be had.
+    /// With a message, if no PostgreSQL is available.
     pub async fn new() -> Self {
         Self::create(Contents::Migrated).await
     }
 
-    /// A fresh database with nothing in it, for tests of migrating.
+    /// A new, empty database, for tests of migrations.
     ///
     /// # Panics
     /// As [`TestDb::new`].
@@ -64,7 +64,7 @@ impl TestDb {
     }
 
     async fn create(contents: Contents) -> Self {
-        // The first one waits for the whole server: not on a thread that other tasks need.
+        // The first call waits until the server is up: not on a thread that other tasks need.
         let made = tokio::task::spawn_blocking(move || {
             let server = SERVER.get_or_init(|| Server::join().unwrap_or_else(|why| panic!("{why}")));
             let name = server.next_name();
@@ -75,12 +75,12 @@ impl TestDb {
         Self { name, server, pool }
     }
 
-    /// Eight connections in the service's role, as requests have them.
+    /// A pool of eight connections in the service's role, as requests use them.
     pub fn pool(&self) -> &PgPool {
         &self.pool
     }
 
-    /// A pool of its own with so many connections in the service's role, for tests of concurrency.
+    /// A separate pool of this many connections in the service's role, for tests of concurrency.
     pub fn pool_of(&self, connections: u32) -> PgPool {
         db::pool_options(connections)
             .acquire_timeout(Duration::from_mins(1))
@@ -92,39 +92,39 @@ impl TestDb {
         self.server.owner(&self.name).connect().await.expect("the owner may connect")
     }
 
-    /// How the register's publisher connects.
+    /// Connection options of the register's publisher.
     pub fn publisher(&self) -> PgConnectOptions {
         self.server.owner(&self.name).options([("role", roles::PUBLISHER)])
     }
 
-    /// What to give a program as `DATABASE_URL`: the role that owns the tables.
+    /// The `DATABASE_URL` for a program: in the role that owns the tables.
     pub fn url(&self) -> String {
         let url = self.server.owner(&self.name).to_url_lossy().to_string();
-        // A parameter that only sqlx knows; psql and Python shall be able to use the address too.
+        // This parameter is known to sqlx only; psql and Python must be able to use the URL too.
         url.split('&').filter(|part| !part.starts_with("statement-cache")).collect::<Vec<_>>().join("&")
     }
 }
 
 impl Drop for TestDb {
     fn drop(&mut self) {
-        // Whoever is still connected is cut off. A failure would leave a database that the next
-        // run drops; it is no reason to fail a test that has passed.
+        // Remaining connections are cut off. A failure would leave a database that the next run drops; it
+        // is no reason to fail a test that has passed.
         if let Err(why) = self.server.ask(Job::Drop(self.name.clone())) {
-            eprintln!("the test's database {} stays: {why}", self.name);
+            eprintln!("the test's database {} is not dropped: {why}", self.name);
         }
     }
 }
 
 static SERVER: OnceLock<Server> = OnceLock::new();
 
-/// The server as one test process sees it.
+/// The server as used by one test process.
 struct Server {
     owner: PgConnectOptions,
     service: PgConnectOptions,
     jobs: mpsc::Sender<(Job, mpsc::Sender<Result<(), String>>)>,
     number: i32,
     count: AtomicU32,
-    /// Held as long as this process lives: the kernel tells the keeper when it is gone.
+    /// Locked as long as this process lives: the keeper waits for its release.
     _present: Option<File>,
 }
 
@@ -148,7 +148,7 @@ impl Server {
     }
 
     fn given(url: &str) -> Result<Self, String> {
-        let given: PgConnectOptions = url.parse().map_err(|e| format!("DATABASE_URL is no address: {e}"))?;
+        let given: PgConnectOptions = url.parse().map_err(|e| format!("DATABASE_URL is not a URL: {e}"))?;
         let template = format!("ormantrace_test_template_{:08x}", short_hash(&migrations()));
         Self::connect(given.clone(), given.clone(), given, template, None)
     }
@@ -178,7 +178,7 @@ impl Server {
         let (jobs, work) = mpsc::channel();
         let (say, said) = mpsc::channel();
         let number = i32::try_from(std::process::id()).unwrap_or(0);
-        // A thread with a runtime of its own: every test has another, which dies with the test.
+        // A thread with its own runtime: each test has another one, which ends with the test.
         let thread = std::thread::Builder::new().name("test databases".to_owned());
         thread
             .spawn(move || administrate(&administrator, &template, number, &say, &work))
@@ -209,7 +209,7 @@ impl Server {
     }
 }
 
-/// Makes and drops databases, one after the other, for all tests of this process.
+/// Creates and drops databases, one after the other, for all tests of this process.
 fn administrate(
     options: &PgConnectOptions,
     template: &str,
@@ -236,7 +236,7 @@ fn administrate(
             return;
         }
     };
-    // Without durability copying files is quicker than copying blocks through the WAL.
+    // Without durability, copying files is faster than copying blocks through the WAL.
     let strategy = if version >= 150_000 { " STRATEGY file_copy" } else { "" };
     while let Ok((job, reply)) = work.recv() {
         let done = runtime.block_on(async {
@@ -256,8 +256,8 @@ fn administrate(
     }
 }
 
-/// Cuts off whoever is connected, then drops. (`WITH (FORCE)` alone does too, but looks only every
-/// tenth of a second whether they are gone.)
+/// Terminates all connections, then drops the database. (`WITH (FORCE)` does both, but checks only every
+/// tenth of a second whether they have ended.)
 async fn drop_database(connection: &mut PgConnection, name: &str) -> sqlx::Result<()> {
     for _ in 0..500 {
         let cut: i64 = sqlx::query_scalar(
@@ -274,7 +274,7 @@ async fn drop_database(connection: &mut PgConnection, name: &str) -> sqlx::Resul
     run(connection, format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)")).await
 }
 
-/// Drops what crashed runs have left, and makes the template where there is none; whether
+/// Drops databases left by crashed runs, and creates the template if there is none. Returns whether
 /// connections of requests have to switch to the service's role.
 async fn set_up(
     connection: &mut PgConnection,
@@ -316,7 +316,7 @@ async fn set_up(
     }
     let own = template == roles::DATABASE;
     if !own && !databases.iter().any(|name| name == template) {
-        // Under another name until it is whole.
+        // Under another name until it is complete.
         let unfinished = format!("{template}_unfinished");
         run(connection, format!("CREATE DATABASE {unfinished}")).await?;
         let mut fresh = options.clone().database(&unfinished).disable_statement_logging().connect().await?;
@@ -346,7 +346,7 @@ fn base() -> PathBuf {
     scratch().join(format!("ormantrace-test-{:08x}", short_hash(&key)))
 }
 
-/// Where tests put files of a database: what TMPDIR says, else in memory where there is room
+/// The folder for database files of tests: TMPDIR if set, else `/dev/shm` if at least 1 GiB is free there
 /// (a clone is several hundred files, and takes ten times as long on a slow disk), else `/tmp`.
 pub fn scratch() -> PathBuf {
     const ROOM: u64 = 1 << 30;
@@ -369,15 +369,15 @@ fn short_hash(what: &impl Hash) -> u32 {
     u32::try_from(hasher.finish() >> 32).unwrap_or_default()
 }
 
-/// A folder that is made once for all test processes, and goes with the server.
+/// A folder that is created once for all test processes, and removed with the server.
 ///
 /// # Panics
-/// With a sentence, if it cannot be made.
+/// With a message, if it cannot be created.
 pub fn shared_folder(name: &str, make: impl FnOnce(&Path)) -> PathBuf {
     static JOINED: OnceLock<(PathBuf, File)> = OnceLock::new();
     let (base, _) = JOINED.get_or_init(|| join_keeper().unwrap_or_else(|why| panic!("{why}")));
     let lock =
-        open(base, &format!("{name}.lock")).expect("opened").expect("the server is ours as long as we live");
+        open(base, &format!("{name}.lock")).expect("opened").expect("the folder outlives this test process");
     lock.lock().expect("locked");
     let folder = base.join(name);
     if !folder.exists() {
@@ -389,16 +389,17 @@ pub fn shared_folder(name: &str, make: impl FnOnce(&Path)) -> PathBuf {
     folder
 }
 
-/// Joins the server of a living keeper, or starts one. What is returned is held while we live.
+/// Joins the server of a living keeper, or starts one. The caller must hold the returned file as long as
+/// the process lives.
 fn join_keeper() -> Result<(PathBuf, File), String> {
     let base = base();
     let explain = |error: io::Error| format!("{}: {error}", base.display());
     loop {
         fs::create_dir_all(&base).map_err(explain)?;
         if fs::metadata(&base).map_err(explain)?.uid() != rustix::process::geteuid().as_raw() {
-            return Err(format!("{} belongs to somebody else: remove it", base.display()));
+            return Err(format!("{} belongs to another user: remove it", base.display()));
         }
-        // One at a time through the door; a keeper that goes takes both files with it.
+        // The lock on `door` admits one process at a time; a keeper that ends removes both files.
         let (Some(door), Some(present)) = (open(&base, "door")?, open(&base, "present")?) else { continue };
         door.lock().map_err(explain)?;
         present.lock_shared().map_err(explain)?;
@@ -422,13 +423,13 @@ fn open(base: &Path, name: &str) -> Result<Option<File>, String> {
     let path = base.join(name);
     match OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path) {
         Ok(file) => Ok(Some(file)),
-        // The folder has gone between making it and this.
+        // The folder was removed after it was created.
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(format!("{}: {error}", path.display())),
     }
 }
 
-/// Whether a file that we have open is still the one of that name.
+/// Whether an open file is still the one of that name.
 fn is_at(file: &File, base: &Path, name: &str) -> bool {
     match (file.metadata(), fs::metadata(base.join(name))) {
         (Ok(open), Ok(there)) => (open.dev(), open.ino()) == (there.dev(), there.ino()),
@@ -436,8 +437,8 @@ fn is_at(file: &File, base: &Path, name: &str) -> bool {
     }
 }
 
-/// A keeper that was killed while removing has left a folder by another name. (What one that was
-/// killed earlier has left, the next keeper clears.)
+/// A keeper that was killed while removing files has left a renamed folder. (The next keeper clears
+/// leftovers of one that was killed earlier.)
 fn remove_leftovers(base: &Path) -> io::Result<()> {
     match fs::remove_dir_all(gone(base)) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
@@ -454,7 +455,7 @@ fn start_keeper(base: &Path) -> Result<(), String> {
     let mut command = Command::new(std::env::current_exe().map_err(|e| e.to_string())?);
     command.args([&format!("{module}::keeper"), "--exact", "--ignored", "--nocapture", "--test-threads=1"]);
     command.env(KEEPER, base).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
-    // A Ctrl-C is for the tests; the keeper clears up after them.
+    // Ctrl-C must reach the tests only; the keeper cleans up after them.
     command.process_group(0).current_dir("/");
     if let Some(runner) = runner() {
         command.env(RUNNER, runner.to_string());
@@ -494,14 +495,14 @@ fn lives(pid: u32) -> bool {
     }
 }
 
-/// No test: the process that owns the server, when the first test has re-executed this binary.
+/// Not a test: the process that owns the server, started by the first test from this binary.
 #[test]
 #[ignore = "the process that owns the test server"]
 fn keeper() {
     let Some(base) = std::env::var_os(KEEPER).map(PathBuf::from) else { return };
     let say = |what: &str| {
         let mut out = io::stdout().lock();
-        // Whoever started us may be gone already; then nobody needs to hear it.
+        // The process that started the keeper may have ended; then no process reads this.
         let _ = writeln!(out, "\n{SAYS} {}", what.replace('\n', "\u{1}")).and_then(|()| out.flush());
     };
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -510,7 +511,7 @@ fn keeper() {
         .build()
         .expect("a runtime");
     let held = open(&base, "keeper").ok().flatten().filter(|file| file.try_lock().is_ok());
-    let Some(held) = held else { return say("another keeper is there") };
+    let Some(held) = held else { return say("another keeper is running") };
     if let Err(error) = clear(&base, &runtime) {
         return say(&error.to_string());
     }
@@ -528,10 +529,10 @@ fn keeper() {
             std::thread::sleep(Duration::from_millis(50));
         }
     }
-    // Given when the last process that shares it has let go.
+    // Locked once the last process that shares it has ended.
     let present = open(&base, "present").ok().flatten().filter(|file| file.lock().is_ok());
     runtime.block_on(database.close());
-    // By another name first, so that nobody meets half of it.
+    // Renamed first, so that no process meets a half-removed folder.
     let gone = gone(&base);
     let _ = fs::remove_dir_all(&gone);
     let _ = fs::rename(&base, &gone).and_then(|()| fs::remove_dir_all(&gone));
@@ -539,7 +540,7 @@ fn keeper() {
     std::process::exit(0);
 }
 
-/// Removes what a keeper that was killed has left; a server of its that still lives first.
+/// Removes what a killed keeper has left; first stops its server, if it still runs.
 fn clear(base: &Path, runtime: &tokio::runtime::Runtime) -> io::Result<()> {
     if let Ok(cluster) = fs::canonicalize(base.join("data/postgres")) {
         let stopped =

@@ -1,4 +1,4 @@
-//! The built program as a process of its own, and requests to it byte by byte.
+//! The built program as a separate process, and requests to it byte by byte.
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
@@ -11,10 +11,10 @@ use std::time::{Duration, Instant};
 
 /// The operator's first token.
 pub const TOKEN: &str = "operator-token-of-the-tests-in-Semey";
-/// Long enough for the slowest machine; nothing waits for it to pass.
+/// A timeout long enough for the slowest machine; no test waits for it to expire.
 pub const PATIENCE: Duration = Duration::from_mins(1);
 
-/// The program, with no setting of whoever runs the tests.
+/// The program, without any setting from the environment of the tests.
 pub fn program() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_ormantrace"));
     for (name, _) in std::env::vars_os() {
@@ -39,7 +39,7 @@ pub fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-/// A server that was started and says where it listens.
+/// A running server, and the address it listens on.
 pub struct Running {
     pub child: Child,
     pub address: SocketAddr,
@@ -48,12 +48,12 @@ pub struct Running {
 }
 
 impl Running {
-    /// `ormantrace serve`, once it serves.
+    /// Starts `ormantrace serve` and waits until it serves.
     pub fn start(data: &Path, more: &[&str]) -> Self {
         Self::start_as("serve", data, more)
     }
 
-    /// `ormantrace demo` or another command that serves, once it does.
+    /// Starts `ormantrace demo` or another command that serves, and waits until it does.
     #[expect(
         clippy::zombie_processes,
         reason = "a start that fails ends the test, and the process ends it then"
@@ -94,7 +94,7 @@ impl Running {
         kill_process(pid, signal).expect("signalled");
     }
 
-    /// How it ended, and all that it told.
+    /// Its exit status, and everything that it logged.
     pub fn end(mut self) -> (ExitStatus, String) {
         let status = wait(&mut self.child);
         self.told.extend(self.lines.iter());
@@ -104,7 +104,7 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        // A test that failed must leave nothing running; its PostgreSQL ends with it.
+        // A failed test must leave no process running; the server's PostgreSQL ends with it.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

@@ -1,11 +1,11 @@
-//! What is left of a word: in a dump, and in every file of a folder.
+//! Searches for a word in a dump and in every file of a folder.
 
 use ormantrace::db::private::folder::{Folder, PORT};
 use ormantrace::db::programs::Programs;
 use ormantrace::db::roles::{DATABASE, OWNER};
 use std::path::{Path, PathBuf};
 
-/// Files below `folder` that hold `word`.
+/// Files below `folder` that contain `word`.
 pub fn files_with(folder: &Path, word: &str) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(folder).expect("readable").flatten() {
@@ -21,7 +21,7 @@ pub fn files_with(folder: &Path, word: &str) -> Vec<PathBuf> {
     found
 }
 
-/// The database of a private cluster that runs, as `pg_dump` tells it.
+/// A `pg_dump` of the database of a running private cluster.
 pub fn dump(data: &Path) -> String {
     let folder = Folder::open(data).expect("opens");
     let output = std::process::Command::new(Programs::find(None).expect("installed").path("pg_dump"))

@@ -1,5 +1,5 @@
-//! A wire between a server and its database that can be listened to, held, and cut: it counts the
-//! statements that go over it, as PostgreSQL's own messages tell them.
+//! A proxy between a server and its database that counts statements (by the messages of PostgreSQL's
+//! protocol) and can be held and cut.
 
 use sqlx::postgres::{PgConnectOptions, PgSslMode};
 use std::path::{Path, PathBuf};
@@ -10,7 +10,7 @@ use tokio::net::{TcpStream, UnixListener, UnixStream};
 use tokio::sync::{Notify, watch};
 use tokio::task::{JoinHandle, JoinSet};
 
-/// The wire. Cut for good when dropped.
+/// The proxy; it stops when dropped.
 pub struct Wire {
     state: Arc<State>,
     folder: tempfile::TempDir,
@@ -26,15 +26,15 @@ struct State {
     trap: Mutex<Option<Trap>>,
 }
 
-/// A statement at which a connection breaks, once.
+/// A statement at which the connection breaks, once.
 struct Trap {
     statement: &'static str,
-    /// Whether the database still gets it; its answer is lost then.
+    /// Whether the database still receives it; then only its reply is lost.
     passes: bool,
 }
 
 impl Wire {
-    /// A wire to a database.
+    /// Starts a proxy to a database.
     pub fn to(database: &PgConnectOptions) -> Self {
         let folder = tempfile::tempdir_in("/tmp").unwrap();
         let socket = |dir: &Path| dir.join(format!(".s.PGSQL.{}", database.get_port()));
@@ -52,7 +52,7 @@ impl Wire {
         let listening = tokio::spawn(async move {
             let mut carried = JoinSet::new();
             while let Ok((near, _)) = listener.accept().await {
-                // Whoever knocks at a server that is down finds nobody.
+                // A server that is down accepts no connection.
                 if of.down.load(Ordering::SeqCst) {
                     continue;
                 }
@@ -76,22 +76,22 @@ impl Wire {
         Self { state, folder, database: database.clone(), listening }
     }
 
-    /// How to reach the database over the wire.
+    /// Connection options that lead through the proxy.
     pub fn database(&self) -> PgConnectOptions {
         self.database.clone().socket(self.folder.path()).ssl_mode(PgSslMode::Disable)
     }
 
-    /// Statements that were executed so far.
+    /// Number of statements executed so far.
     pub fn statements(&self) -> usize {
         self.state.statements.load(Ordering::SeqCst)
     }
 
-    /// Lets nothing through to the database until [`Wire::release`].
+    /// Holds back everything to the database until [`Wire::release`].
     pub fn hold(&self) {
         self.state.held.send_replace(true);
     }
 
-    /// Lets everything through again.
+    /// Passes everything on again.
     pub fn release(&self) {
         self.state.held.send_replace(false);
     }
@@ -101,18 +101,18 @@ impl Wire {
         self.state.cut.notify_waiters();
     }
 
-    /// Breaks the next connection that says this in a simple query: before the database gets it, or
-    /// after, so that only the answer is lost.
+    /// Breaks the next connection that sends this simple query: before the database receives it, or
+    /// after, so that only the reply is lost.
     pub fn break_at(&self, statement: &'static str, passes: bool) {
         *self.state.trap.lock().unwrap() = Some(Trap { statement, passes });
     }
 
-    /// Whether a connection broke where it was to.
+    /// Whether the connection has been broken as ordered.
     pub fn has_broken(&self) -> bool {
         self.state.trap.lock().unwrap().is_none()
     }
 
-    /// Cuts every connection and lets none be made, or lets them again.
+    /// Cuts every connection and refuses new ones, or accepts them again.
     pub fn down(&self, down: bool) {
         self.state.down.store(down, Ordering::SeqCst);
         self.cut();
@@ -134,7 +134,7 @@ async fn carry(near: UnixStream, up: impl AsyncRead + Unpin, down: impl AsyncWri
     }
 }
 
-/// Carries what a client says, message by message, and counts those that execute a statement.
+/// Passes on a client's messages one by one, and counts those that execute a statement.
 async fn listen(
     asked: &mut (impl AsyncRead + Unpin),
     down: &mut (impl AsyncWrite + Unpin),

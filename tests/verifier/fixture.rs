@@ -1,4 +1,4 @@
-//! A small register with one subject's history in it, made from nothing but the formats.
+//! A small register with one subject's history, built from the documented formats alone.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use ormantrace::evidence::chain::bytes::{
@@ -17,21 +17,21 @@ pub const ORIGIN: &str = "timber.example/register";
 pub const EVENTS: usize = 12;
 const OTHERS: u64 = 700;
 
-/// What a history is about, and what its reader is shown of it.
+/// The subject of a history, and the parts disclosed to its reader.
 pub struct Story {
     pub kind: SubjectKind,
-    /// Types of the first event and of those behind it, again and again.
+    /// Types of the first event and of the following ones, which repeat.
     types: &'static [&'static str],
-    /// The event whose personal part he sees.
+    /// The event with a personal part that the reader sees.
     person: Option<u32>,
-    /// The event whose personal part was erased.
+    /// The event with an erased personal part.
     pub erased: Option<u32>,
-    /// The event of which he sees no part.
+    /// The event without any part that the reader sees.
     closed: Option<u32>,
 }
 
-/// One of each kind of subject: a log as its holder sees it, a ticket, a batch as who holds a part of it
-/// does, an organisation whose registration was erased as an inspector does, who sees nothing of its keys.
+/// One per kind of subject: a log as its holder sees it, a ticket, a batch as the holder of a part of it
+/// sees it, and an organisation with an erased registration as an inspector sees it, without its keys.
 pub const STORIES: [Story; 4] = [
     Story {
         kind: SubjectKind::Log,
@@ -81,14 +81,14 @@ pub fn morning() -> DateTime<Utc> {
     "2026-10-05T05:00:00Z".parse().unwrap()
 }
 
-/// An event with what opens it.
+/// An event with its disclosed parts.
 pub struct Made {
     pub entry: Entry,
     pub parts: Value,
     pub index: u64,
 }
 
-/// A register: its keys, its folder, and what it has the history of.
+/// A register: its keys, its folder, and one history.
 pub struct Register {
     pub story: &'static Story,
     pub folder: Folder,
@@ -102,7 +102,7 @@ pub struct Register {
 }
 
 impl Register {
-    /// One with a log's history.
+    /// A register with a log's history.
     pub fn new() -> Self {
         Self::of(&STORIES[0])
     }
@@ -111,7 +111,7 @@ impl Register {
         Self::among(story, 0)
     }
 
-    /// The log's history among other entries of strangers: another register under the same key.
+    /// The log's history among other, unrelated entries: another register under the same key.
     pub fn with_stranger(stranger: u8) -> Self {
         Self::among(&STORIES[0], stranger)
     }
@@ -134,17 +134,17 @@ impl Register {
             let subject = Hash([u8::try_from(other % 251).unwrap().wrapping_add(stranger); 32]);
             entries.push(*Entry::new(subject, 1, morning(), Hash::ZERO, subject).as_bytes());
         }
-        assert!(events.iter().all(|event| event.index > 0), "room for all");
+        assert!(events.iter().all(|event| event.index > 0), "too few entries for all events");
         let note = publish(&folder, &entries, &[&signer, &witness]);
         Self { story, folder, signer, witness, receipts, events, note, entries, _dir: dir }
     }
 
-    /// The signed checkpoint of the register's first `size` leaves.
+    /// A signed checkpoint of the register's first `size` leaves.
     pub fn earlier(&self, size: usize) -> Note {
         sign(&self.entries[..size], &[&self.signer])
     }
 
-    /// What a reader has who has taken care.
+    /// The keys and policy of a careful reader.
     pub fn trust(&self) -> Trust {
         Trust {
             keys: vec![self.signer.verifier().clone()],
@@ -192,7 +192,7 @@ impl Register {
         Proof { extra, index: *index, hashes, checkpoint: self.note.clone() }.to_string()
     }
 
-    /// The answer to a posting of the first two events, with its receipt.
+    /// The response to a write request with the first two events, including its receipt.
     pub fn receipt(&self) -> Value {
         let hashes: Vec<Hash> = self.events[..2].iter().map(|event| event.entry.link()).collect();
         let root = ormantrace::evidence::tlog::to_base64(&ormantrace::evidence::tlog::tree::root_of(&hashes));

@@ -1,4 +1,4 @@
-//! The offline verifier: what it finds, whatever is altered; and that others find the same.
+//! The offline verifier: it detects every alteration, and other programs agree with it.
 
 mod fixture;
 mod mutation;
@@ -26,18 +26,18 @@ fn failed_at(report: &Report, check: Check) -> Vec<Option<usize>> {
 }
 
 #[test]
-fn a_history_holds_and_says_whom_it_trusts() {
+fn a_valid_history_reports_whose_key_it_trusts() {
     let register = Register::new();
     let report = check(&register.export(), &register.trust());
     assert!(report.holds() && report.trusted, "{report}");
     assert!(report.to_string().ends_with("Valid.\n"), "{report}");
 
-    // Everything fits, and nothing says who made it.
+    // The file is consistent, but no trusted key signed it.
     let alone = check(&register.export(), &Trust::default());
     assert!(alone.holds() && !alone.trusted, "{alone}");
     assert!(alone.to_string().contains("signed by a key from the file itself"), "{alone}");
 
-    // A register of one's own making, under the same name.
+    // A register with another key under the same name.
     let stranger = Trust { keys: vec![register.receipts.verifier().clone()], ..register.trust() };
     let report = check(&register.export(), &stranger);
     assert_eq!(failed_at(&report, Check::Checkpoint), [None], "{report}");
@@ -61,7 +61,7 @@ fn too_few_witnesses_are_a_failure() {
     assert_eq!(failed_at(&report, Check::Witnesses), [None], "{report}");
     trust.quorum = None;
     let report = check(&register.export(), &trust);
-    assert_eq!(failed_at(&report, Check::Witnesses), [None], "all that were named: {report}");
+    assert_eq!(failed_at(&report, Check::Witnesses), [None], "more than all named witnesses: {report}");
 }
 
 #[test]
@@ -91,7 +91,7 @@ fn events_left_off_the_end_show_in_the_register() {
     let report = check(&export, &trust);
     assert_eq!(failed_at(&report, Check::Complete), [Some(10)], "{report}");
 
-    // A copy that hides the rest is not the tree that was signed.
+    // A copy of the register without the last entries is not the signed tree.
     let other = Register::with_stranger(1);
     let trust = Trust { register: Some(other.mirror()), ..register.trust() };
     assert_eq!(failed_at(&check(&export, &trust), Check::Complete), [None]);
@@ -108,7 +108,7 @@ fn two_histories_shown() {
     assert_eq!(failed_at(&report, Check::Memory), [None], "{report}");
     assert!(report.to_string().contains("two histories"), "{report}");
 
-    // Of different sizes: the tiles, or a proof in the file, must lead from one to the other.
+    // For different sizes, the tiles or a proof in the file must show consistency.
     let earlier = |of: &Register| Memory::Seen(of.earlier(400).to_string().into_bytes());
     let without = check(&register.export(), &with(earlier(&register)));
     assert_eq!(failed_at(&without, Check::Memory), [None], "{without}");
@@ -124,7 +124,7 @@ fn two_histories_shown() {
     assert!(check(&export, &with(earlier(&register))).holds());
     assert!(!check(&export, &with(earlier(&fork))).holds());
 
-    // An old file beside a newer memory.
+    // An old file with a newer memory.
     let mut old = register.export();
     old["events"].as_array_mut().unwrap().truncate(1);
     old["checkpoint"] = json!(register.earlier(400).to_string());
@@ -164,7 +164,7 @@ fn a_receipt_shows_what_was_dropped_before_it_was_sequenced() {
     other["events"].as_array_mut().unwrap().swap(0, 1);
     assert_eq!(failed_at(&check(&other, &trust), Check::Leaves), [None]);
 
-    // The register of an operator who dropped the posting.
+    // The register of an operator who dropped the write.
     let dropped = Register::with_stranger(1);
     let mut promised = receipt.clone();
     let ghost = dropped.events[0].entry.link();

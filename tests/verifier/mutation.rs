@@ -1,5 +1,5 @@
-//! Every value, member, event and many bytes of an export altered in turn: each alteration is found,
-//! the right event is named, and the twin finds the same.
+//! Every value, member and event of an export, and many of its bytes, altered in turn: each alteration is
+//! detected, the right event is named, and the twin agrees.
 
 use crate::fixture::{EVENTS, Register, STORIES, Story};
 use crate::twins;
@@ -10,15 +10,15 @@ use serde_json::{Value, json};
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-/// An altered file, what was done to it, and at which event that should show (nothing: about the file).
+/// An altered file, the alteration, and the event at which it must be detected (`None`: not at an event).
 struct Altered {
     what: String,
     file: Vec<u8>,
     event: Option<usize>,
 }
 
-/// Alterations that tell a reader less and nothing false, or concern only readers without keys of their
-/// own: they do not have to be found, only to be read alike by both programs.
+/// Alterations that disclose less and nothing false, or affect only readers without their own keys: they
+/// need not be detected, but both programs must agree on them.
 fn harmless(story: &Story) -> Vec<String> {
     let always = [
         "less asked: /policy/quorum",
@@ -35,7 +35,7 @@ fn event_of(pointer: &str) -> Option<usize> {
     rest.split('/').next()?.parse::<usize>().ok().map(|at| at + 1)
 }
 
-/// Pointers to every value of a document, the root left out.
+/// Pointers to every value of a document, except the root.
 fn pointers(value: &Value, here: &str, found: &mut Vec<String>) {
     let mut child = |name: &str, value: &Value| {
         let pointer = format!("{here}/{name}");
@@ -97,7 +97,7 @@ fn altered(register: &Register) -> Vec<Altered> {
     pointers(&export, "", &mut places);
     for place in &places {
         let value = export.pointer(place).unwrap();
-        // All of a kind need not be tried in each of twelve events: the first three, and the last.
+        // To save time only the first three of the twelve events and the last are tried.
         let event = event_of(place);
         if event.is_some_and(|event| (4..EVENTS).contains(&event)) {
             continue;
@@ -116,7 +116,7 @@ fn altered(register: &Register) -> Vec<Altered> {
             Value::Array(items) => drop(items.remove(name.parse().unwrap())),
             _ => unreachable!("a parent"),
         }
-        // Without the last event a file still holds; tests of `complete` see to that.
+        // Without its last event a file is still valid; the tests of `complete` cover this.
         if *place != format!("/events/{}", EVENTS - 1) {
             add(format!("without {place}"), file, event);
         }
@@ -142,7 +142,8 @@ fn altered(register: &Register) -> Vec<Altered> {
     proofs["events"][6]["index"] = export["events"][7]["index"].clone();
     add("proof of event 8 in event 7".into(), proofs, Some(7));
 
-    // The same chain said to be of something else: known, reserved, and the other word of a log.
+    // The same chain with another kind of subject: each known kind, a reserved one, and the other word
+    // for a log.
     for kind in KINDS.map(SubjectKind::name) {
         let mut other = export.clone();
         other["subject"]["kind"] = json!(kind);
@@ -174,7 +175,7 @@ fn altered(register: &Register) -> Vec<Altered> {
     found
 }
 
-/// Single bytes altered, spread over the whole file; the quorum's digit is left alone.
+/// Single altered bytes, spread over the whole file, except the quorum's digit.
 fn bytes(register: &Register) -> Vec<Altered> {
     let whole = register.export().to_string().into_bytes();
     let quorum = String::from_utf8_lossy(&whole).find("\"quorum\":").unwrap() + "\"quorum\":".len();
@@ -211,7 +212,7 @@ fn alterations_are_found(story: &'static Story) {
         if is_harmless {
             assert!(report.holds(), "{what}:\n{report}");
         } else {
-            assert!(!report.holds(), "{what} was not found");
+            assert!(!report.holds(), "{what} was not detected");
         }
         if let Some(event) = event
             && !report.holds()
@@ -248,7 +249,7 @@ fn alterations_are_found(story: &'static Story) {
 }
 
 #[test]
-fn both_programs_say_the_same_of_what_is_whole() {
+fn both_programs_agree_on_valid_files() {
     let Some(python) = twins::python() else { return };
     for story in &STORIES {
         both_say_the_same(&python, story);
@@ -283,7 +284,7 @@ fn both_say_the_same(python: &OsString, story: &'static Story) {
     trust.quorum = None;
     trust.register = Some(register.mirror());
     for file in &files {
-        // Each file is checked from the same memory; the twin remembers the newer one.
+        // Each file is checked with the same memory; the twin stores the newer checkpoint.
         std::fs::write(&memory, register.earlier(400).to_string()).unwrap();
         trust.memory =
             ormantrace::services::verifier::Memory::Seen(register.earlier(400).to_string().into_bytes());

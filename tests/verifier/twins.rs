@@ -1,4 +1,4 @@
-//! Other people's programs that check the same: the twin in Python, and Go's reference code.
+//! Independent programs that check the same: the twin in Python, and Go's reference implementation.
 
 use ormantrace::services::verifier::report::Report;
 use serde_json::Value;
@@ -6,7 +6,8 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// A Python that has an Ed25519 package. Where the tools of CI are, it must; elsewhere its absence is told.
+/// A Python with an Ed25519 package. It is required where `ORMANTRACE_PYTOOLS` is set (CI); elsewhere the
+/// test prints that it is missing.
 pub fn python() -> Option<OsString> {
     let tools = std::env::var_os("ORMANTRACE_PYTOOLS").map(|tools| PathBuf::from(tools).join("bin/python"));
     let python = tools.clone().map_or_else(|| OsString::from("python3"), PathBuf::into_os_string);
@@ -19,7 +20,7 @@ pub fn python() -> Option<OsString> {
     None
 }
 
-/// What the twin says of files, one report each.
+/// The twin's reports on files, one per file.
 pub fn twin(python: &OsString, arguments: &[String], files: &[PathBuf]) -> Vec<Value> {
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/verify_export.py");
     let output =
@@ -33,7 +34,7 @@ pub fn twin(python: &OsString, arguments: &[String], files: &[PathBuf]) -> Vec<V
     reports
 }
 
-/// What two programs must agree on: everything but the sentences.
+/// The parts of a report on which two programs must agree: everything except the sentences.
 pub fn essence(report: &Value) -> Value {
     let mut report = report.clone();
     for line in report["checks"].as_array_mut().expect("checks") {
@@ -42,12 +43,12 @@ pub fn essence(report: &Value) -> Value {
     report
 }
 
-/// Ours, in the same form.
+/// Our report, in the same form.
 pub fn ours(report: &Report) -> Value {
     essence(&report.to_json())
 }
 
-/// Go's reference implementation, where it is installed.
+/// Go's reference implementation, if it is installed.
 pub fn go(arguments: &[&str]) -> Option<Result<String, String>> {
     const PATH: &str = "/usr/share/gocode";
     let there = Path::new(PATH).join("src/golang.org/x/mod/sumdb/tlog").is_dir();

@@ -1,8 +1,8 @@
-//! The pages in a real browser: whatever people wrote into the register runs nowhere, and nothing is
-//! wider than a phone, in any of the three languages.
+//! The pages in a real browser: no script in user text runs, and no page is wider than a phone, in any of
+//! the three languages.
 //!
-//! Needs a Chromium. Where there is none the tests say so and pass, unless `ORMANTRACE_CHROMIUM_NEEDED`
-//! is set, as in CI.
+//! Needs Chromium. Without it the tests print a note and pass, unless `ORMANTRACE_CHROMIUM_NEEDED` is
+//! set, as in CI.
 
 use crate::devtools::{Browser, installed};
 use crate::support::process::{Running, TOKEN, data};
@@ -10,7 +10,7 @@ use crate::wire::{Answer, get, percent, request, send};
 use serde_json::{Value, json};
 use std::net::SocketAddr;
 
-/// Exactly as many characters as the shortest text field takes; it opens a dialog if it is ever parsed.
+/// As long as the shortest text field allows; it opens a dialog if it is ever parsed as markup.
 const SCRIPT: &str = "<svg onload=alert()>";
 
 fn browser(folder: &std::path::Path) -> Option<Browser> {
@@ -25,7 +25,7 @@ fn browser(folder: &std::path::Path) -> Option<Browser> {
     Some(Browser::start(&program, folder))
 }
 
-/// What shows that something ran, or was kept from running: a dialog, an exception, a line of the console.
+/// Signs that a script ran or was blocked: a dialog, an exception, a console line.
 fn ran(events: &[Value]) -> Vec<String> {
     let told = [
         "Page.javascriptDialogOpening",
@@ -34,7 +34,7 @@ fn ran(events: &[Value]) -> Vec<String> {
         "Log.entryAdded",
     ];
     let of = events.iter().filter(|event| told.iter().any(|name| event["method"] == *name));
-    // The browser itself notes each answer that is no success.
+    // The browser itself logs each unsuccessful response.
     let of = of.filter(|event| {
         let text = event["params"]["entry"]["text"].as_str().unwrap_or_default();
         !text.starts_with("Failed to load resource: the server responded with a status of")
@@ -42,17 +42,17 @@ fn ran(events: &[Value]) -> Vec<String> {
     of.map(Value::to_string).collect()
 }
 
-/// Fails if the browser asked anybody but this server.
+/// Fails if the browser sent a request to any other server.
 #[track_caller]
 fn only_us(events: &[Value], address: SocketAddr) {
     for event in events.iter().filter(|event| event["method"] == "Network.requestWillBeSent") {
         let url = event["params"]["request"]["url"].as_str().unwrap_or_default();
         let ours = url.starts_with(&format!("http://{address}/")) || url.starts_with("data:");
-        assert!(ours, "asked elsewhere: {url}");
+        assert!(ours, "a request to another server: {url}");
     }
 }
 
-/// The parties of a small world in which every text is script.
+/// The organisations of a small world in which every text is script.
 struct Scripted {
     address: SocketAddr,
     next: std::cell::Cell<u32>,
@@ -67,7 +67,7 @@ impl Scripted {
         answer.json()
     }
 
-    /// An organisation and its token. Its name is script, and so is its key's.
+    /// Creates an organisation; returns its token. Its name is script, and so is its key's label.
     fn party(&self, bin: &str, role: &str) -> String {
         let body = json!({"bin": bin, "name": SCRIPT, "kind": "legal_entity", "roles": [role]});
         let made = self.post("/v1/organizations", TOKEN, &body);
@@ -77,7 +77,7 @@ impl Scripted {
     }
 }
 
-/// Valid BINs: made up, with right check digits.
+/// Invented BINs with valid check digits.
 fn bin(n: u32) -> String {
     let bin = (0..10).map(|check| format!("04064000{n:03}{check}"));
     bin.into_iter()
@@ -113,7 +113,7 @@ fn script_in_every_text_runs_nowhere() {
         }),
     );
     let seals: Vec<String> = (1..=5).map(|n| format!("PL-{n:05}")).collect();
-    // A code of somebody else's, with all that GS1 lets stand in a serial.
+    // A code of another issuer, with every character that GS1 allows in a serial number.
     let offered: Vec<Value> = seals
         .iter()
         .enumerate()
@@ -191,7 +191,7 @@ fn script_in_every_text_runs_nowhere() {
     let (mut opened, mut shown) = (0, 0);
     let mut look = |browser: &mut Browser, path: &str| {
         let mut told = browser.open(&format!("http://{address}{path}"));
-        // The policy stands: not even script that stands in the page already gets to run.
+        // The policy is in force: even script already in the page may not run.
         browser.value(
             "(() => { const make = name => document.createElementNS('http://www.w3.org/1999/xhtml', name); \
              const s = make('script'), i = make('img'); s.textContent = 'window.ran = 1'; \
@@ -206,7 +206,7 @@ fn script_in_every_text_runs_nowhere() {
         let kept = browser.events();
         assert!(
             ran(&kept).iter().any(|line| line.contains("Content Security Policy")),
-            "{path}: the policy kept nothing from running: {kept:?}"
+            "{path}: the policy blocked nothing: {kept:?}"
         );
         opened += 1;
     };
@@ -215,7 +215,7 @@ fn script_in_every_text_runs_nowhere() {
         let text = browser.value("document.documentElement.textContent");
         shown += usize::from(text.as_str().is_some_and(|text| text.contains(SCRIPT)));
     }
-    // Data that a browser is led to, with the inspector's token.
+    // API responses opened in the browser, with the inspector's token.
     browser.ask(
         "Network.setExtraHTTPHeaders",
         &json!({"headers": {"authorization": format!("Bearer {inspector}")}}),
@@ -229,8 +229,8 @@ fn script_in_every_text_runs_nowhere() {
     );
     look(&mut browser, &format!("/v1/seals/{}/label.svg", seals[0]));
     assert_eq!(opened, open.len() + as_data.len() + 1);
-    // It did stand on pages, as text: else nothing was tried.
-    assert!(shown >= 5, "script stood on {shown} pages only");
+    // The script must have been displayed as text; otherwise the test proves nothing.
+    assert!(shown >= 5, "script was shown on only {shown} pages");
 }
 
 #[test]
@@ -251,7 +251,7 @@ fn pages_fit_a_phone_and_a_desk_in_three_languages() {
         "/verify/KZ999999999",
         "/verify/WWWWWWWWWWWWWWWWWWWW",
         "/nowhere",
-        // As long as a code can be, and without a place to break it.
+        // The longest possible code, without any place for a line break.
         "/verify/01095212345432132100000000000000000WWW",
     ];
     let mut wide = Vec::new();
@@ -267,7 +267,7 @@ fn pages_fit_a_phone_and_a_desk_in_three_languages() {
                 let metrics =
                     json!({"width": width, "height": 800, "deviceScaleFactor": 1, "mobile": mobile});
                 browser.ask("Emulation.setDeviceMetricsOverride", &metrics);
-                // Ornament may reach over the edge, where it is cut off.
+                // Decoration may extend over the edge, where it is clipped.
                 let seen = browser.value(
                     "(() => { const w = document.documentElement.clientWidth; \
                      const over = [...document.querySelectorAll('body *')].filter(e => { \
@@ -287,7 +287,7 @@ fn pages_fit_a_phone_and_a_desk_in_three_languages() {
 }
 
 #[test]
-fn the_viewer_of_the_document_works_and_asks_nobody_else() {
+fn the_api_viewer_works_and_contacts_only_this_server() {
     let data = data();
     let profile = tempfile::tempdir().expect("a folder");
     let Some(mut browser) = browser(profile.path()) else { return };

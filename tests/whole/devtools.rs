@@ -1,4 +1,4 @@
-//! Chromium without a window, spoken to by the `DevTools` protocol over a pipe: no port, no driver.
+//! Headless Chromium, controlled by the `DevTools` protocol over a pipe: no port, no driver.
 
 use crate::support::process::PATIENCE;
 use serde_json::{Value, json};
@@ -9,7 +9,7 @@ use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc;
 use std::time::Instant;
 
-/// Where a Chromium may be.
+/// Paths where Chromium may be installed.
 const PLACES: [&str; 4] = [
     "/usr/bin/chromium",
     "/usr/bin/chromium-browser",
@@ -22,29 +22,29 @@ pub struct Browser {
     child: Child,
     commands: ChildStdin,
     messages: mpsc::Receiver<Value>,
-    /// Events that came while something else was waited for.
+    /// Events received while waiting for something else.
     events: VecDeque<Value>,
     session: Option<String>,
     next: u64,
 }
 
-/// The browser of this machine. `ORMANTRACE_CHROMIUM` names another.
+/// The installed browser. `ORMANTRACE_CHROMIUM` overrides the path.
 pub fn installed() -> Option<PathBuf> {
     let named = std::env::var_os("ORMANTRACE_CHROMIUM").map(PathBuf::from);
     named.into_iter().chain(PLACES.map(PathBuf::from)).find(|path| path.is_file())
 }
 
 impl Browser {
-    /// Starts it, with a profile of its own in `folder`.
+    /// Starts it with a new profile in `folder`.
     pub fn start(program: &Path, folder: &Path) -> Self {
-        // The protocol is on the descriptors 3 and 4, which a shell can set and safe Rust cannot.
+        // The protocol uses the descriptors 3 and 4, which a shell can set and safe Rust cannot.
         let script = "exec \"$@\" 3<&0 4>&1 </dev/null >/dev/null 2>&1";
         let mut command = Command::new("/bin/sh");
         command.args(["-c", script, "sh"]).arg(program).arg(format!("--user-data-dir={}", folder.display()));
         command.args([
             "--headless=new",
             "--remote-debugging-pipe",
-            // As root, in CI, there is no sandbox; the pages are ours.
+            // CI runs as root, where the sandbox does not work; the pages are our own.
             "--no-sandbox",
             "--disable-gpu",
             "--disable-dev-shm-usage",
@@ -81,10 +81,10 @@ impl Browser {
     }
 
     fn message(&mut self) -> Value {
-        self.messages.recv_timeout(PATIENCE).expect("the browser says nothing any more")
+        self.messages.recv_timeout(PATIENCE).expect("the browser sends no message any more")
     }
 
-    /// One command; its result.
+    /// Sends one command; returns its result.
     #[track_caller]
     pub fn ask(&mut self, method: &str, parameters: &Value) -> Value {
         self.next += 1;
@@ -103,7 +103,7 @@ impl Browser {
                 assert!(message["error"].is_null(), "{method}: {message}");
                 return message["result"].take();
             }
-            // A dialog holds everything up until somebody answers it.
+            // A dialog blocks the page until it is answered.
             if message["method"] == "Page.javascriptDialogOpening" {
                 self.events.push_back(message);
                 self.next += 1;
@@ -120,7 +120,7 @@ impl Browser {
         }
     }
 
-    /// Opens an address and waits until it is loaded; what happened meanwhile, events of `DevTools`.
+    /// Opens an address and waits until it is loaded; returns the `DevTools` events received meanwhile.
     #[track_caller]
     pub fn open(&mut self, url: &str) -> Vec<Value> {
         self.events.clear();
@@ -132,7 +132,7 @@ impl Browser {
             self.events.push_back(message);
             assert!(since.elapsed() < PATIENCE, "{url}: never loaded");
         }
-        // What a handler or a timer of the page would do, it has done before this is answered.
+        // Handlers and zero-delay timers of the page have run before this is answered.
         let settled = "new Promise(done => requestAnimationFrame(() => setTimeout(() => done(true), 0)))";
         assert_eq!(self.value(settled), json!(true));
         self.events.drain(..).collect()
@@ -147,7 +147,7 @@ impl Browser {
         answer["result"]["value"].take()
     }
 
-    /// What happened since it was last asked for.
+    /// Events since the last call.
     pub fn events(&mut self) -> Vec<Value> {
         self.events.drain(..).collect()
     }
@@ -155,7 +155,7 @@ impl Browser {
 
 impl Drop for Browser {
     fn drop(&mut self) {
-        // It ends when its pipe does; killed, its own children would outlive it.
+        // It is asked to close first: if it were killed, its child processes would outlive it.
         self.session = None;
         let _ = self.commands.write_all(b"{\"id\":0,\"method\":\"Browser.close\"}\0");
         let since = Instant::now();

@@ -1,5 +1,5 @@
-//! The built program in hard circumstances: its database is cut off under load, its peers are slow or
-//! hostile, and what people wrote into it is opened in a real browser.
+//! The built program under difficult conditions: its database fails under load, its peers are slow or
+//! hostile, and user text is displayed in a real browser.
 
 #[path = "../support/mod.rs"]
 mod support;

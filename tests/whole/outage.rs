@@ -1,5 +1,5 @@
-//! The database goes away under load and comes back: nobody is left waiting, nobody gets a wrong answer,
-//! and everything acknowledged is there once.
+//! The database fails under load and comes back: no request hangs, no response is wrong, and every
+//! acknowledged event is stored exactly once.
 
 use crate::support::pg::TestDb;
 use crate::support::process::{PATIENCE, Running, data};
@@ -20,14 +20,14 @@ const READERS: usize = 3;
 const HARVESTER: &str = "demo-harvester-key-not-for-production-0000001";
 const INSPECTOR: &str = "demo-inspector-key-not-for-production-0000001";
 
-/// Where the database really is.
+/// The real address of the database.
 #[derive(Clone)]
 enum Target {
     Socket(PathBuf),
     Tcp(String),
 }
 
-/// A way to the database that can be cut: connections die, and new ones are turned away.
+/// A proxy to the database that can be cut: its connections break, and new ones are refused.
 struct Way {
     port: u16,
     open: Arc<AtomicBool>,
@@ -43,7 +43,7 @@ impl Way {
         std::thread::spawn(move || {
             for client in listener.incoming().map_while(Result::ok) {
                 if open.load(Ordering::SeqCst) {
-                    // A connection that cannot be made is one that is turned away.
+                    // If connecting fails, the client's connection is refused too.
                     let _ = join(&client, &target);
                     streams.lock().expect("no panic").push(client);
                 }
@@ -64,7 +64,7 @@ impl Way {
     }
 }
 
-/// Copies both ways until either side ends, then ends the other.
+/// Copies both ways until one side ends, then ends the other.
 fn join(client: &TcpStream, target: &Target) -> io::Result<()> {
     client.set_nodelay(true)?;
     let (there, back): (Box<dyn Read + Send>, Box<dyn Write + Send>);
@@ -95,7 +95,7 @@ fn join(client: &TcpStream, target: &Target) -> io::Result<()> {
     Ok(())
 }
 
-/// The way to a test's database, and its address by that way.
+/// A proxy to a test's database, and the database URL through it.
 fn way_to(db: &TestDb) -> (Way, String) {
     let url = db.url();
     let options: PgConnectOptions = url.parse().expect("an address");
@@ -116,13 +116,13 @@ fn way_to(db: &TestDb) -> (Way, String) {
     (way, url)
 }
 
-/// What the load has seen.
+/// Counts of the load.
 #[derive(Default)]
 struct Seen {
     stop: AtomicBool,
-    /// Rounds of each worker that came to their end with a good answer.
+    /// Successful rounds of each worker.
     good: [AtomicUsize; WRITERS + READERS],
-    /// Answers of each worker that said: not now.
+    /// 503 responses of each worker (and 409 `in-progress`).
     unavailable: [AtomicUsize; WRITERS + READERS],
 }
 
@@ -132,7 +132,7 @@ impl Seen {
     }
 }
 
-/// 503 as it has to be, else a failure.
+/// Fails unless this is a 503 of the right form.
 #[track_caller]
 fn not_now(answer: &Answer) {
     let kind = answer.problem(503);
@@ -141,7 +141,8 @@ fn not_now(answer: &Answer) {
     assert!((1..=60).contains(&after), "{answer:?}");
 }
 
-/// Stores one log again and again. What was not done is asked for again with its own key, until it is.
+/// Records that one log is stored, again and again. A request that was not done is repeated with its own
+/// key until it is.
 fn write(address: SocketAddr, worker: usize, seen: &Seen) -> usize {
     let log = format!("DEMO-{:06}", worker + 1);
     let mut done = 0;
@@ -155,7 +156,8 @@ fn write(address: SocketAddr, worker: usize, seen: &Seen) -> usize {
                 assert_eq!(answer.json()["events"].as_array().map(Vec::len), Some(1), "{answer:?}");
                 break;
             }
-            // The first try of this key may still be at work, or undone by its broken connection.
+            // The first attempt with this key may still be running, or being rolled back after its
+            // connection broke.
             if answer.status == 409 {
                 assert_eq!(answer.problem(409), "in-progress", "{answer:?}");
             } else {
@@ -192,12 +194,13 @@ fn read(address: SocketAddr, worker: usize, seen: &Seen) {
 fn until(what: &str, reached: impl Fn() -> bool) {
     let since = Instant::now();
     while !reached() {
-        assert!(since.elapsed() < PATIENCE, "never: {what}");
+        assert!(since.elapsed() < PATIENCE, "timed out waiting until {what}");
         std::thread::sleep(Duration::from_millis(5));
     }
 }
 
-/// Puts the server under load, lets `fault` do its worst and undo it, and sees that all goes on.
+/// Puts the server under load, runs `fault`, which breaks something and repairs it, and checks that all
+/// work continues.
 fn endure(server: &Running, fault: impl FnOnce(&Seen)) {
     let (address, seen) = (server.address, Seen::default());
     let events = || {
@@ -221,7 +224,7 @@ fn endure(server: &Running, fault: impl FnOnce(&Seen)) {
         for worker in WRITERS..WRITERS + READERS {
             scope.spawn(move || read(address, worker, seen));
         }
-        // However this ends, the workers end.
+        // The workers end even if this panics.
         struct Stop<'a>(&'a Seen);
         impl Drop for Stop<'_> {
             fn drop(&mut self) {
@@ -229,22 +232,22 @@ fn endure(server: &Running, fault: impl FnOnce(&Seen)) {
             }
         }
         let stop = Stop(seen);
-        until("everybody is at work", || Seen::counts(&seen.good).iter().all(|count| *count >= 2));
+        until("every worker succeeds", || Seen::counts(&seen.good).iter().all(|count| *count >= 2));
         fault(seen);
-        until("ready again", || get(address, "/readyz", None).status == 200);
+        until("the server is ready again", || get(address, "/readyz", None).status == 200);
         let then = Seen::counts(&seen.good);
-        until("everybody goes on", || {
+        until("every worker succeeds again", || {
             Seen::counts(&seen.good).iter().zip(&then).all(|(now, then)| now >= &(then + 2))
         });
         drop(stop);
         writers.into_iter().map(|writer| writer.join().expect("no panic")).collect::<Vec<_>>()
     });
     let expected: Vec<usize> = before.iter().zip(&done).map(|(before, done)| before + done).collect();
-    assert_eq!(events(), expected, "each acknowledged write is there once");
+    assert_eq!(events(), expected, "each acknowledged write is stored once");
 }
 
 #[test]
-fn a_database_that_is_cut_off_under_load_is_missed_politely_and_found_again() {
+fn a_database_outage_under_load_gives_503_until_it_ends() {
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     let db = runtime.block_on(TestDb::new());
     let (way, url) = way_to(&db);
@@ -253,14 +256,14 @@ fn a_database_that_is_cut_off_under_load_is_missed_politely_and_found_again() {
     endure(&server, |seen| {
         way.cut();
         let before = Seen::counts(&seen.unavailable);
-        until("everybody is told", || {
+        until("every worker gets a 503", || {
             Seen::counts(&seen.unavailable).iter().zip(&before).all(|(now, before)| now > before)
         });
-        until("not ready", || get(server.address, "/readyz", None).status == 503);
+        until("the server is not ready", || get(server.address, "/readyz", None).status == 503);
         not_now(&get(server.address, "/readyz", None));
         assert_eq!(get(server.address, "/healthz", None).status, 200);
-        assert_eq!(get(server.address, "/v1/species", None).status, 200, "this takes no database");
-        // A page says it to people in their language.
+        assert_eq!(get(server.address, "/v1/species", None).status, 200, "this needs no database");
+        // A page reports the outage in the reader's language.
         let page = request("GET /verify/DEMO-000041?lang=ru", None, None);
         let page =
             String::from_utf8(page).expect("text").replace("connection:", "accept: text/html\r\nconnection:");
@@ -284,6 +287,6 @@ fn a_private_database_that_is_killed_under_load_is_started_again() {
     endure(&server, |_| {
         let killed = postmaster().expect("a server");
         kill_process(Pid::from_raw(killed).expect("a number"), Signal::KILL).expect("killed");
-        until("another server is there", || postmaster().is_some_and(|pid| pid != killed));
+        until("another server is running", || postmaster().is_some_and(|pid| pid != killed));
     });
 }

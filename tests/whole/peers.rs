@@ -1,5 +1,5 @@
-//! Peers that are slow, greedy or odd, and what the others get meanwhile: the built program with its
-//! settings, over its real port.
+//! Peers that are slow, greedy or odd, and how other clients are served meanwhile: the built program with
+//! its settings, over its real port.
 
 use crate::support::process::{PATIENCE, Running, TOKEN, data};
 use crate::wire::{Answer, connect, get, request, rest};
@@ -8,10 +8,10 @@ use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-/// Between two bytes of who drips: far below any pause that is minded.
+/// Time between two bytes of a slow sender: far below every idle timeout.
 const DRIP: Duration = Duration::from_millis(20);
 
-/// Sends the start, then byte after byte until the server has had enough; what it said.
+/// Sends the start, then one byte after another until the server closes; returns the response.
 fn drip(address: SocketAddr, start: &[u8]) -> Vec<u8> {
     let stream = connect(address);
     let mut write = stream.try_clone().expect("cloned");
@@ -19,9 +19,9 @@ fn drip(address: SocketAddr, start: &[u8]) -> Vec<u8> {
     std::thread::scope(|scope| {
         scope.spawn(move || {
             let since = Instant::now();
-            // The first write behind the end of the connection may still succeed; a later one fails.
+            // The first write after the end of the connection may still succeed; a later one fails.
             while write.write_all(b"a").is_ok() {
-                assert!(since.elapsed() < PATIENCE, "dripped on and on");
+                assert!(since.elapsed() < PATIENCE, "the server never closes");
                 std::thread::sleep(DRIP);
             }
         });
@@ -29,7 +29,7 @@ fn drip(address: SocketAddr, start: &[u8]) -> Vec<u8> {
     })
 }
 
-/// Sends this and nothing more.
+/// Sends these bytes and nothing more; returns the response.
 fn stall(address: SocketAddr, bytes: &[u8]) -> Vec<u8> {
     let mut stream = connect(address);
     stream.write_all(bytes).expect("sent");
@@ -50,7 +50,7 @@ fn answer(said: &[u8]) -> Answer {
 }
 
 #[test]
-fn slow_peers_are_let_go_and_the_others_do_not_notice() {
+fn slow_peers_are_disconnected_and_others_are_served() {
     let data = data();
     let settings = ["--operator-token", TOKEN, "--header-seconds", "1", "--body-seconds", "1"];
     let server = Running::start(data.path(), &settings);
@@ -66,7 +66,7 @@ fn slow_peers_are_let_go_and_the_others_do_not_notice() {
             }
             served
         });
-        // Each of them many times at once, as an attacker would.
+        // Each of them eight times at once, as an attacker would.
         let mut peers = Vec::new();
         for _ in 0..8 {
             peers.push(scope.spawn(move || assert_eq!(stall(address, b""), b"", "nothing sent")));
@@ -86,7 +86,7 @@ fn slow_peers_are_let_go_and_the_others_do_not_notice() {
                 assert_eq!(answer(&drip(address, &start)).problem(408), "request-timeout");
             }));
             peers.push(scope.spawn(move || {
-                // A chunk that never comes to its end.
+                // A chunk that never ends.
                 let start = [head("transfer-encoding: chunked\r\n"), b"ffff\r\n{".to_vec()].concat();
                 assert_eq!(answer(&drip(address, &start)).problem(408), "request-timeout");
             }));
@@ -108,7 +108,7 @@ fn odd_but_lawful_requests_are_served_and_greedy_ones_refused() {
     let server = Running::start(data.path(), &["--operator-token", TOKEN]);
     let address = server.address;
 
-    // Three requests in one piece: three answers in their order.
+    // Three requests in one write: three responses in their order.
     let one = |path: &str, end: &str| format!("GET {path} HTTP/1.1\r\nhost: orman.test\r\n{end}\r\n");
     let piped = one("/healthz", "") + &one("/v1/me", "") + &one("/v1/regions", "connection: close\r\n");
     let said = String::from_utf8(stall(address, piped.as_bytes())).expect("text");
@@ -116,7 +116,7 @@ fn odd_but_lawful_requests_are_served_and_greedy_ones_refused() {
     assert_eq!(statuses, ["200", "401", "200"], "{said}");
     assert!(said.ends_with('}') && said.contains("KZ-10"), "{said}");
 
-    // Who asks before he sends is told to go on; or not, if he may not call at all.
+    // A client that sends `Expect: 100-continue` gets 100 Continue, or 401 if its token is not valid.
     let body = br#"{"bin": "not digits", "name": "", "roles": []}"#;
     let expects = |token: &str| {
         String::from_utf8(head(&format!(
@@ -129,20 +129,20 @@ fn odd_but_lawful_requests_are_served_and_greedy_ones_refused() {
     let mut stream = connect(address);
     stream.write_all(expects(TOKEN).as_bytes()).expect("sent");
     let mut first = [0; 25];
-    std::io::Read::read_exact(&mut stream, &mut first).expect("told to go on");
+    std::io::Read::read_exact(&mut stream, &mut first).expect("100 Continue");
     assert_eq!(&first, b"HTTP/1.1 100 Continue\r\n\r\n");
     stream.write_all(body).expect("sent");
     assert_eq!(answer(&rest(stream)).problem(422), "unprocessable");
     let refused = stall(address, expects("felled-in-the-winter-of-2026-at-Semei").as_bytes());
     assert_eq!(answer(&refused).problem(401), "unauthorized");
 
-    // Greedy ones.
+    // Requests over the limits.
     let long = format!("GET /v1/me HTTP/1.1\r\nhost: orman.test\r\nx-long: {}\r\n\r\n", "a".repeat(40_000));
     let many = format!("GET /v1/me HTTP/1.1\r\nhost: orman.test\r\n{}\r\n", "a: b\r\n".repeat(2_000));
     let far = format!("GET /{} HTTP/1.1\r\nhost: orman.test\r\n\r\n", "a".repeat(100_000));
     for bytes in [long, many, far] {
         let mut stream = connect(address);
-        // It may be cut off before all is sent.
+        // The server may close before all bytes are sent.
         let _ = stream.write_all(bytes.as_bytes());
         let said = rest(stream);
         if let Some(answer) = Answer::parse(&said) {

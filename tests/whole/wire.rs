@@ -1,4 +1,4 @@
-//! Requests byte by byte, each on a connection of its own.
+//! Requests byte by byte, each on a new connection.
 
 use crate::support::process::PATIENCE;
 use serde_json::Value;
@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 
-/// An answer, read whole.
+/// A complete response.
 #[derive(Debug)]
 pub struct Answer {
     pub status: u16,
@@ -15,7 +15,7 @@ pub struct Answer {
 }
 
 impl Answer {
-    /// The first answer in these bytes; nothing if they begin with none.
+    /// The first response in these bytes; `None` if they do not begin with one.
     pub fn parse(bytes: &[u8]) -> Option<Self> {
         let end = bytes.windows(4).position(|window| window == b"\r\n\r\n")? + 4;
         let head = String::from_utf8(bytes[..end].to_vec()).ok()?;
@@ -35,7 +35,7 @@ impl Answer {
         serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error}: {self:?}"))
     }
 
-    /// Fails unless this is a whole problem of this status; its type's last part.
+    /// Fails unless this is a problem document with this status; returns the last segment of its type.
     #[track_caller]
     pub fn problem(&self, status: u16) -> String {
         assert_eq!(self.header("content-type"), Some("application/problem+json"), "{self:?}");
@@ -45,7 +45,7 @@ impl Answer {
     }
 }
 
-/// A connection on which nobody waits for ever.
+/// A connection with read and write timeouts.
 pub fn connect(address: SocketAddr) -> TcpStream {
     let stream = TcpStream::connect(address).expect("connects");
     stream.set_read_timeout(Some(PATIENCE)).expect("set");
@@ -53,7 +53,7 @@ pub fn connect(address: SocketAddr) -> TcpStream {
     stream
 }
 
-/// Everything until the server closes. An end by reset counts as one, silence does not.
+/// Reads until the server closes. A reset counts as a close, a read timeout does not.
 #[track_caller]
 pub fn rest(mut stream: TcpStream) -> Vec<u8> {
     let mut said = Vec::new();
@@ -65,7 +65,7 @@ pub fn rest(mut stream: TcpStream) -> Vec<u8> {
     }
 }
 
-/// A request with the token and, where there is one, a JSON body and its idempotency key.
+/// A request with the token and, if given, a JSON body and its idempotency key.
 pub fn request(line: &str, token: Option<&str>, posted: Option<(&str, &Value)>) -> Vec<u8> {
     let mut head = format!("{line} HTTP/1.1\r\nhost: orman.test\r\nconnection: close\r\n");
     if let Some(token) = token {
@@ -82,7 +82,7 @@ pub fn request(line: &str, token: Option<&str>, posted: Option<(&str, &Value)>) 
     (head + "\r\n" + &body).into_bytes()
 }
 
-/// Sends all of it and reads the answer.
+/// Sends all bytes and reads the response.
 #[track_caller]
 pub fn send(address: SocketAddr, bytes: &[u8]) -> Answer {
     let mut stream = connect(address);
