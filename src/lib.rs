@@ -1,7 +1,7 @@
 //! Ormantrace: the central server for marking and tracing timber.
 //!
-//! Each folder is one noun of the domain, with its types, its rules and its SQL. [`http`] is a thin
-//! layer, and no other module depends on it.
+//! [`timber`] is the domain: one folder for each noun, with its types, its rules and its SQL. [`http`] is a
+//! thin layer; only [`commands`] depends on it. `tests/architecture.rs` checks which module may import which.
 
 pub mod base;
 pub mod commands;

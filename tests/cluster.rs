@@ -248,7 +248,7 @@ async fn a_task_waits_for_a_server_that_is_just_starting() {
     let (serving, task) = tokio::join!(
         db::open(&settings, Mode::Serve, ormantrace::evidence::register::backfill::on_migration),
         async {
-            // Whoever comes first, both end with a database: the lock decides, never luck.
+            // Both calls succeed in either order: the lock decides, not timing.
             db::open(&settings, Mode::Attach, ormantrace::evidence::register::backfill::on_migration).await
         }
     );
@@ -552,7 +552,7 @@ async fn a_server_that_is_not_up_yet_is_waited_for() {
         data_dir: None,
         database_connections: 2,
     };
-    // Both on this thread: the first is refused at least once before the second has started anything.
+    // Both run on this thread: the first is refused at least once before the second has started anything.
     let (waited, server) = tokio::join!(
         db::open(&settings, Mode::Serve, ormantrace::evidence::register::backfill::on_migration),
         data.open()

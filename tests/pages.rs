@@ -329,10 +329,7 @@ fn a_valid_log_shows_what_to_compare_before_all_else() {
         let page = page.replace('|', "||");
         let mut rest = page.as_str();
         for text in expected {
-            rest = rest
-                .split_once(text)
-                .unwrap_or_else(|| panic!("{text} is not in its place in {page}"))
-                .1;
+            rest = rest.split_once(text).unwrap_or_else(|| panic!("{text} is not in its place in {page}")).1;
         }
     };
     in_order(
@@ -522,7 +519,7 @@ fn every_message_is_used() {
         include_str!("../templates/part/ask.html"),
     ]
     .concat();
-    // Families are looked up by a word that comes from the record.
+    // The keys of families end in a word that comes from the data.
     let families = [
         "state-",
         "event-",

@@ -1,6 +1,6 @@
 //! Check digits of numbers.
 
-/// The mod-10 check digit of GTIN, SSCC and their kin: weights 3, 1, 3, … from
+/// The mod-10 check digit of GTIN, SSCC and similar numbers: weights 3, 1, 3, … from
 /// the right over the digits before it (General Specifications, 7.9).
 #[must_use]
 pub const fn mod10(mut body: u64) -> u64 {
@@ -19,7 +19,7 @@ mod tests {
 
     #[test]
     fn check_digits_of_known_numbers() {
-        // 4006381333931 is the worked example most textbooks print; 629104150021 is GS1's own.
+        // 4006381333931 is the usual textbook example; 629104150021 is GS1's own.
         assert_eq!(mod10(400_638_133_393), 1);
         assert_eq!(mod10(629_104_150_021), 3);
     }

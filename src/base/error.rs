@@ -132,8 +132,8 @@ impl Error {
 /// The result type of most functions in this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// Whether the whole transaction may simply be tried again: it lost to another (serialisation
-/// failure, deadlock), or another appended to the same chain first.
+/// Whether the whole transaction may be retried: it lost to another one (serialisation failure,
+/// deadlock), or another one appended to the same chain first.
 #[must_use]
 pub fn is_retryable(error: &sqlx::Error) -> bool {
     let Some(error) = error.as_database_error() else { return false };

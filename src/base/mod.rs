@@ -1,4 +1,4 @@
-//! What every other group uses: no SQL statement, no axum, no rule of timber.
+//! Modules that every other group uses. They contain no SQL statement, no axum and no rule of the domain.
 
 pub mod check_digit;
 pub mod clock;

@@ -209,10 +209,10 @@ pub enum Failure {
     /// Serving failed.
     #[error("{0}")]
     Serve(#[from] serve::Failure),
-    /// Showing the demonstration failed.
+    /// The demonstration cannot be set up or served.
     #[error("{0}")]
     Demo(#[from] demo::Failure),
-    /// No server, or one that is not ready.
+    /// There is no server at the address, or it is not ready.
     #[error("The server at {0} is not ready.")]
     NotReady(SocketAddr),
     /// The file to verify is not valid, or cannot be read.

@@ -96,7 +96,7 @@ pub fn all() -> impl Iterator<Item = Token> {
     Who::ALL.into_iter().filter_map(|who| Token::from_text(who.token()))
 }
 
-/// Whether a database lets anybody call with a key of the demonstration.
+/// Whether a key of the demonstration is in the database and is not revoked.
 pub async fn are_in(pool: &PgPool) -> Result<bool> {
     let hashes: Vec<Vec<u8>> = all().map(|token| token.hash().to_vec()).collect();
     let found = sqlx::query_scalar!(

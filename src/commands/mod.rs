@@ -1,4 +1,4 @@
-//! What the program can be asked to do.
+//! The commands of the program.
 
 pub mod cli;
 pub mod demo;

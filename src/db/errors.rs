@@ -1,11 +1,11 @@
-//! Why the database is not open, and what its errors mean for a caller.
+//! Why the database could not be opened, and which of its errors mean that it is unreachable.
 
 use super::programs::{NoPrograms, OLDEST};
 use crate::base::config::shown;
 use crate::base::error::Invalid;
 use std::path::PathBuf;
 
-/// Why the database is not open. `Display` is the whole message for an administrator.
+/// Why the database could not be opened. `Display` is the complete message for an administrator.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     /// A setting is wrong.
@@ -22,23 +22,23 @@ pub enum OpenError {
     InUse {
         /// The data directory.
         dir: PathBuf,
-        /// Who, as the lock file says.
+        /// The lock holder, as named in the lock file.
         holder: String,
     },
-    /// Something about the data directory: a sentence.
+    /// An error of the data directory, as a sentence.
     #[error("{0}")]
     Folder(String),
-    /// `initdb` failed; what it said.
-    #[error("A private PostgreSQL could not be made: {0}")]
+    /// `initdb` failed; its output.
+    #[error("The private PostgreSQL could not be created: {0}")]
     Initdb(String),
-    /// The private server did not start; what it said.
-    #[error("The private PostgreSQL does not start: {0}")]
+    /// The private server did not start; its output.
+    #[error("The private PostgreSQL did not start: {0}")]
     Start(String),
-    /// The given server stays out of reach.
-    #[error("The database cannot be reached, tried for half a minute: {0}")]
+    /// The given server cannot be reached.
+    #[error("The database could not be reached within 30 seconds: {0}")]
     Unreachable(#[source] sqlx::Error),
     /// The given server is too old.
-    #[error("The database server is PostgreSQL {0}, and {OLDEST} or later is needed.")]
+    #[error("The database server is PostgreSQL {0}; {OLDEST} or later is required.")]
     TooOld(u32),
     /// A newer program has migrated the database.
     #[error(
@@ -48,23 +48,23 @@ pub enum OpenError {
     Newer(i64),
     /// A migration was changed after it had been applied.
     #[error(
-        "Migration {0} of the database is not the one of this program: they were not made by the same \
-         Ormantrace, and nothing was changed."
+        "Migration {0} of the database differs from that of this program: another version of Ormantrace \
+         applied it. Nothing was changed."
     )]
     Changed(i64),
     /// A migration failed.
     #[error("The database cannot be migrated: {0}")]
     Migration(#[source] sqlx::migrate::MigrateError),
-    /// The events from before the register cannot be put into it.
-    #[error("The older events cannot be put into the register, and nothing was changed: {0}.")]
+    /// Events from before the register existed cannot be added to it.
+    #[error("The older events could not be added to the register, and nothing was changed: {0}.")]
     Register(#[source] crate::base::error::Error),
-    /// The database said no.
-    #[error("The database refuses: {0}")]
+    /// An error from the database.
+    #[error("The database returned an error: {0}")]
     Database(#[source] sqlx::Error),
 }
 
-/// Whether the database is out of reach rather than unwilling: refused or broken connections, no
-/// connection free in time, a server that starts, stops or was told to cut us off. Answer 503.
+/// Whether the database is unreachable: a connection was refused or broke, none became free in time, or the
+/// server is starting, stopping or closing the connection. The response is 503.
 #[must_use]
 pub fn is_down(error: &sqlx::Error) -> bool {
     use sqlx::Error;

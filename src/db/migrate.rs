@@ -24,11 +24,11 @@ pub enum Service {
     Same,
 }
 
-/// Puts events from before the register into it, once its tables are there. Handed in, because the
-/// register is built on the database, and run here, because it belongs under the same lock.
+/// Adds the events from before the register existed to it, after its tables were created. It is a parameter
+/// because the register's code depends on `db`, and it runs here because it needs the migration lock.
 pub type Backfill = for<'c> fn(&'c mut PgConnection) -> BoxFuture<'c, crate::base::error::Result<()>>;
 
-/// The migration that makes the tables of the register.
+/// The migration that creates the tables of the register.
 const REGISTER: i64 = 8;
 
 /// Applies missing migrations, adds older events to the register, then sets the rights of service and

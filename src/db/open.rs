@@ -97,7 +97,7 @@ impl Database {
 /// Opens the database, migrates it and adds missing roles and rights.
 ///
 /// # Errors
-/// A message for the administrator; nothing is left running.
+/// A message for the administrator; no process is left running.
 pub async fn open(
     settings: &DatabaseSettings,
     mode: Mode,

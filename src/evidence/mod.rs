@@ -1,5 +1,5 @@
-//! What makes records evidence: the chain of each subject's events, the transparency log over all of them,
-//! and writes that are safe to repeat.
+//! Modules that make records evidence: the chain of each subject's events, the transparency log over all of
+//! them, and write requests that are safe to repeat.
 
 pub mod chain;
 pub mod idempotency;

@@ -1,4 +1,4 @@
-//! The network below HTTP's routes: the accept loop of a server, and a small client.
+//! The network layer below the HTTP routes: the accept loop of a server, and a small client.
 
 pub mod client;
 pub mod server;

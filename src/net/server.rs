@@ -3,7 +3,7 @@
 //!
 //! It disconnects a peer that does nothing, or next to nothing: one that sends its
 //! header slowly or idles between requests, and one that does not read its response.
-//! (The timeouts of the body are in [`crate::http::body`].) Input that is not HTTP gets a
+//! (The timeouts of the body are in [`crate::http::core::body`].) Input that is not HTTP gets a
 //! bare 400, 414 or 431 from hyper, and the connection is closed; it does not reach the
 //! router. When the shutdown begins, no further connection is accepted and running
 //! requests are finished; after the drain time the remaining connections are cut.
@@ -119,7 +119,7 @@ impl Server {
     /// Serves until `shutdown` resolves, then drains.
     ///
     /// If `/readyz` shall fail for a while before the listener closes, `shutdown` can call
-    /// [`crate::http::health::Health::drain`] and resolve later.
+    /// [`crate::http::core::health::Health::drain`] and resolve later.
     pub async fn serve(self, router: Router, shutdown: impl Future<Output = ()>) -> Drained {
         let Self { listener, settings, .. } = self;
         let http = protocol(&settings);
@@ -206,7 +206,7 @@ fn is_the_peers(error: &io::Error) -> bool {
     matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
 }
 
-/// 503 without reading the request, then a moment for the peer to take it.
+/// Sends 503 without reading the request, then waits until the peer closes; the caller limits the time.
 async fn turn_away(mut stream: TcpStream, refusal: Refusal) -> io::Result<()> {
     let body = (refusal.body)();
     let head = format!(

@@ -7,8 +7,8 @@
 //! Only requests that would succeed without findings are grouped: no correction, no new seal and no device,
 //! logs that no other transaction has locked, a caller with access to them by their rows, no errors, and no
 //! operation id or idempotency key that was used before. Any other request is left out, and nothing of it is
-//! written; [`super::record::record`] handles it in a transaction of its own. So all rules stay in `record`,
-//! and no request waits for another's locks.
+//! written; [`crate::timber::custody::record::record`] handles it in a transaction of its own. So all rules
+//! stay in `record`, and no request waits for another's locks.
 
 use crate::base::clock::Clock;
 use crate::base::error::{At, Result};

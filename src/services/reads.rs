@@ -136,19 +136,20 @@ impl Reads {
         }
     }
 
-    /// The history of a log that `sight` leaves `reader`.
+    /// The part of a log's history that `reader` may see: `sight` is its access.
     ///
     /// # Errors
-    /// The database is away, or too many ask; a stored event that cannot be read.
+    /// The database is unavailable, or too many queries wait; a stored event that cannot be decoded.
     pub async fn history(&self, row: &LogRow, sight: Sight, reader: Reader) -> Result<LogHistory> {
         history::of(row, sight, reader, self.tell(history::query(row, sight, reader)?).await?)
     }
 
-    /// Checks what somebody sent, in order: texts that cannot be read, too, get their verdict. Nothing, if he
-    /// sent a bad `token` with them. One question for all of it; none if there is nothing to look for.
+    /// Checks the texts of a request, in order; a text that is not a code gets a verdict too. `None` if the
+    /// request has a `token` that is not valid. One query for all texts; none if there is neither a code nor
+    /// a token.
     ///
     /// # Errors
-    /// The database is away, or too many ask.
+    /// The database is unavailable, or too many queries wait; a stored row that cannot be decoded.
     pub async fn check(
         &self,
         texts: &[impl AsRef<str>],
@@ -164,8 +165,8 @@ impl Reads {
         found.map(|found| check.verdicts(found, ring)).transpose()
     }
 
-    /// Room in memory for a history of so many events, to be held as long as it lies there; nothing for a
-    /// short one, which needs none.
+    /// Memory permits for a history of so many events, to be held as long as it is in memory; `None` for a
+    /// short history, which needs none.
     ///
     /// # Errors
     /// Overloaded, if other long histories hold the permits.

@@ -1,4 +1,4 @@
-//! The domain, a folder a noun: its types, its rules and its SQL.
+//! The domain: one folder for each noun, with its types, its rules and its SQL.
 //!
 //! Each folder uses only those before it: [`wood`], [`event`], [`party`], [`finding`], then [`ticket`] and
 //! [`seal`], which do not use each other, then [`custody`].

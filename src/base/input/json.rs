@@ -311,9 +311,8 @@ impl Parser<'_> {
     }
 
     fn unicode(&mut self, backslash: usize) -> Result<char, Malformed> {
-        let lone = |parser: &Self| {
-            parser.fault(backslash, "lone-surrogate", "Half of a surrogate pair is missing.")
-        };
+        let lone =
+            |parser: &Self| parser.fault(backslash, "lone-surrogate", "Half of a surrogate pair is missing.");
         let code = match self.hex()? {
             0 => return Err(self.nul(backslash)),
             high @ 0xD800..=0xDBFF => {

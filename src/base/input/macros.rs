@@ -1,7 +1,7 @@
 //! The macros that declare request types and make domain types readable.
 
 /// Declares request types: the struct (`Clone`, `Debug`), its OpenAPI schema with its docs and
-/// without additional properties, and [`Read`](crate::input::Read), which finds every error in it.
+/// without additional properties, and [`Read`](crate::base::input::Read), which finds every error in it.
 ///
 /// - `Option<T>` may be absent or `null`; every other field is `required`.
 /// - `Vec<T> [1..=5000]` (or `Option<Vec<T>>`) limits the length of a list, in the schema too.

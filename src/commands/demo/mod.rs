@@ -40,7 +40,7 @@ pub enum Failure {
         problem: String,
     },
     /// The library or the database returned an error.
-    #[error("The demonstration cannot be made: {0}.")]
+    #[error("The demonstration cannot be set up: {0}.")]
     House(#[from] crate::base::error::Error),
     /// The server does not start.
     #[error("{0}")]
@@ -48,7 +48,7 @@ pub enum Failure {
     /// A setting is wrong.
     #[error("{0}")]
     Settings(#[from] crate::base::error::Invalid),
-    /// The system gives no signals, or no standard output.
+    /// The signal handlers cannot be installed, or standard output cannot be written.
     #[error("{0}.")]
     Io(#[from] std::io::Error),
 }

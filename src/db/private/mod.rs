@@ -1,4 +1,4 @@
-//! The private PostgreSQL in the data directory: its folder, its process, its start and stop.
+//! The private cluster in the data directory: its folder, its process, its start and stop.
 
 pub mod cluster;
 pub mod folder;

@@ -6,7 +6,7 @@
 //! locks a subject's row reads its [`Head`] in the same `SELECT … FOR UPDATE`:
 //! PostgreSQL returns the row as it is after the wait, never an older version. An
 //! advisory lock returns no row, so there the read is a separate statement.
-//! Group commit ([`crate::custody::together`]) never waits for another transaction's locks.
+//! Group commit ([`crate::services::group_commit`]) never waits for another transaction's locks.
 //! The primary key `event_pkey` is the last safeguard: a fork cannot be stored.
 
 use super::bytes::{Entry, Hash, Part, Salt, Secret, SubjectKind, commit, record, subject_ref};

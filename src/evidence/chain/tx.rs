@@ -66,8 +66,8 @@ impl Tx<'_> {
         &self.leaves
     }
 
-    /// Records an event of this write request: for [`crate::chain::append()`], and for a request that
-    /// was already executed.
+    /// Records an event of this write request: for [`crate::evidence::chain::append()`], and for a request
+    /// that was already executed.
     pub fn remember(&mut self, hash: Hash, received_at: DateTime<Utc>) {
         self.leaves.push(hash, received_at);
     }

@@ -5,10 +5,10 @@ use crate::base::ids::{OperationId, OrganizationId};
 use crate::evidence::chain::Tx;
 use chrono::{DateTime, Utc};
 
-/// Takes a device's number for a posting; a replayed posting must not come this far.
+/// Reserves a device's number for a write request; a repeated request must not get this far.
 ///
 /// # Errors
-/// [`Error::Conflict`] with `device-seq-used` if the device gave that number before.
+/// [`Error::Conflict`] with `device-seq-used` if the device used that number before.
 pub async fn claim(
     tx: &mut Tx<'_>,
     organization: OrganizationId,
@@ -34,6 +34,6 @@ pub async fn claim(
     Err(Error::Conflict(vec![Entry::new(
         At::Pointer("/device/seq".into()),
         "device-seq-used",
-        "This device has given that number to another record.",
+        "This device used that number for another record.",
     )]))
 }

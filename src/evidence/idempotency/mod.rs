@@ -1,6 +1,6 @@
-//! What makes a write safe to repeat: the client's idempotency key with the first answer ([`stored`]), the
-//! posting's own name ([`operation`]), a device's numbers ([`device`]), and the secret that fingerprints
-//! are made with ([`secret`]).
+//! Makes write requests safe to repeat: the response stored under the client's idempotency key ([`stored`]),
+//! the operation id of a write request ([`operation`]), the numbers of a device's records ([`device`]), and
+//! the secret key of the requests' fingerprints ([`secret`]).
 
 pub mod device;
 pub mod operation;

@@ -3,7 +3,7 @@
 use crate::base::error::{Error, Result};
 use sqlx::PgPool;
 
-/// A secret that all instances share, made by the first that asks.
+/// A secret that all instances share; the first instance that needs it creates it.
 pub async fn shared(pool: &PgPool, name: &str) -> Result<[u8; 32]> {
     let fresh = crate::evidence::chain::Salt::random().0;
     sqlx::query!(

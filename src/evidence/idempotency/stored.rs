@@ -1,4 +1,4 @@
-//! First answers, kept under the clients' idempotency keys.
+//! The responses stored under the clients' idempotency keys.
 
 use crate::base::error::{Error, Result};
 use crate::base::ids::OrganizationId;
@@ -8,8 +8,8 @@ use sha2::{Digest, Sha256};
 use sqlx::PgPool;
 use uuid::Uuid;
 
-/// Takes the key for this transaction, or says that its first request is still running.
-/// Not waiting: waiters would hold the pool's connections.
+/// Reserves the key for this transaction, or fails because its first request is still
+/// running. It does not wait: waiting requests would hold the pool's connections.
 pub async fn claim(tx: &mut Tx<'_>, organization: OrganizationId, name: &str) -> Result<()> {
     let lock = lock_of(organization, name);
     let taken = sqlx::query_scalar!(r#"SELECT pg_try_advisory_xact_lock($1) AS "taken!""#, lock)
@@ -18,7 +18,7 @@ pub async fn claim(tx: &mut Tx<'_>, organization: OrganizationId, name: &str) ->
     if taken { Ok(()) } else { Err(Error::InProgress) }
 }
 
-/// Key of the advisory lock that is held for a client's key.
+/// Key of the advisory lock for a client's idempotency key.
 pub(crate) fn lock_of(organization: OrganizationId, name: &str) -> i64 {
     let mut hasher = Sha256::new();
     hasher.update(organization.0.as_bytes());
@@ -27,28 +27,28 @@ pub(crate) fn lock_of(organization: OrganizationId, name: &str) -> i64 {
     i64::from_be_bytes(digest[..8].try_into().expect("eight of 32 bytes"))
 }
 
-/// A first answer, kept under the client's idempotency key.
+/// The response stored under the client's idempotency key.
 #[derive(Clone, Debug)]
 pub struct Kept {
-    /// Whose key.
+    /// The organisation of the caller.
     pub organization: OrganizationId,
     /// The key.
     pub key: String,
-    /// The posting's fingerprint.
+    /// Fingerprint of the write request.
     pub fingerprint: [u8; 32],
-    /// Status of the answer.
+    /// HTTP status of the response.
     pub status: i16,
-    /// The answer, gzip; nothing if it may not be kept.
+    /// The response body, gzip; `None` if it must not be stored.
     pub body: Option<Vec<u8>>,
-    /// What to tell when it is no longer kept.
+    /// Text for the problem once the body is no longer stored.
     pub already_done: String,
-    /// When it was given.
+    /// When the response was made.
     pub created_at: DateTime<Utc>,
-    /// Until when it is kept.
+    /// Until when the body is stored.
     pub body_until: DateTime<Utc>,
 }
 
-/// Keeps first answers; no round trip for none.
+/// Stores responses; makes no round trip if there are none.
 pub async fn keep(tx: &mut Tx<'_>, kept: Vec<Kept>) -> Result<()> {
     if kept.is_empty() {
         return Ok(());
@@ -79,20 +79,20 @@ pub async fn keep(tx: &mut Tx<'_>, kept: Vec<Kept>) -> Result<()> {
     Ok(())
 }
 
-/// What is kept under a key.
+/// The row stored under an idempotency key.
 #[derive(Clone, Debug)]
 pub struct Stored {
-    /// The posting's fingerprint.
+    /// Fingerprint of the write request.
     pub fingerprint: Vec<u8>,
-    /// Status of the answer.
+    /// HTTP status of the response.
     pub status: i16,
-    /// The answer, gzip; nothing if it is not kept.
+    /// The response body, gzip; `None` if it is not stored.
     pub body: Option<Vec<u8>>,
-    /// What to tell when it is no longer kept.
+    /// Text for the problem if the body is not stored.
     pub already_done: String,
 }
 
-/// What is kept under a client's key, if anything is.
+/// The row stored under a client's idempotency key; `None` if there is none.
 pub async fn find(tx: &mut Tx<'_>, organization: OrganizationId, key: &str) -> Result<Option<Stored>> {
     let row = sqlx::query_as!(
         Stored,
@@ -103,7 +103,7 @@ pub async fn find(tx: &mut Tx<'_>, organization: OrganizationId, key: &str) -> R
     Ok(row.fetch_optional(&mut **tx).await?)
 }
 
-/// Forgets answers whose time is over: bodies first, rows after 90 days.
+/// Deletes expired stored responses: bodies first, rows after 90 days.
 pub async fn forget_old(pool: &PgPool, now: DateTime<Utc>) -> Result<u64> {
     let bodies =
         sqlx::query!("UPDATE idempotency SET body = NULL WHERE body IS NOT NULL AND body_until < $1", now)

@@ -22,8 +22,8 @@ pub fn on_migration(owner: &mut PgConnection) -> BoxFuture<'_, Result<()>> {
     Box::pin(backfill(owner, BATCH))
 }
 
-/// Gives every event that has none a leaf, and remembers that it was done. Called by whoever
-/// migrates, under the lock of the migrations; a second call does nothing. `batch` events are held
+/// Adds a leaf for every event without one, and records in the database that this is complete. The
+/// migration calls it under the migration lock; a second call does nothing. `batch` events are held
 /// in memory at a time.
 ///
 /// Each entry is recomputed from its row and must have the stored hash: the register must not

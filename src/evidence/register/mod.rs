@@ -1,14 +1,14 @@
 //! The register: one Merkle tree over all events, signed by its publisher, cosigned by witnesses.
 //!
-//! Formats and proofs are in [`crate::ledger`]. This folder has the parts that read the database, send
-//! requests or run as processes. An event enters the queue in its own transaction
-//! ([`mod@crate::chain::append`]); the sequencer numbers it afterwards, so that concurrent writes do not
-//! wait for each other's leaf indexes.
+//! Formats and proofs are in [`crate::evidence::tlog`]. This folder has the parts that read the database,
+//! send requests or run as processes. An event enters the queue in its own transaction
+//! ([`mod@crate::evidence::chain::append`]); the sequencer numbers it afterwards, so that concurrent writes
+//! do not wait for each other's leaf indexes.
 //! - [`queue`]: the lag of the sequencer, and when writes are refused because of it;
 //! - [`sequencer`]: gives events their leaf indexes;
 //! - [`receipt`]: signed promises that the client holds until then;
 //! - [`backfill`]: leaves for events from before the register existed;
-//! - [`lookup`], [`export`]: proofs and complete histories under the [`published`] checkpoint;
+//! - [`published`]: the published files, read for proofs and exports;
 //! - [`publish`]: reads new leaves, keeps its own copy of the tree, signs and publishes;
 //! - [`witness`]: cosigns checkpoints of registers, each only if consistent with the one before.
 

@@ -218,7 +218,7 @@ impl Signer {
     /// If the operating system gives no randomness: no key can be made then.
     pub fn generate(name: &str, kind: Kind) -> Result<Self, NoteError> {
         let mut seed = [0; 32];
-        getrandom::fill(&mut seed).expect("the operating system gives randomness");
+        getrandom::fill(&mut seed).expect("the operating system provides randomness");
         Self::from_seed(name, kind, &seed)
     }
 

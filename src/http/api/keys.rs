@@ -82,7 +82,11 @@ pub async fn create_key(
     let now = app.clock.now();
     if input.expires_at.is_some_and(|expiry| expiry.instant() <= now) {
         let at = At::Pointer("/expires_at".into());
-        return Err(Problem::wrong(vec![Entry::new(at, "not-in-future", "The expiry is not in the future.")]));
+        return Err(Problem::wrong(vec![Entry::new(
+            at,
+            "not-in-future",
+            "The expiry is not in the future.",
+        )]));
     }
     let organization: OrganizationId = id_in_path(&organization)?;
     let asking = caller.clone();

@@ -1,4 +1,4 @@
-//! The endpoints of the API, a file a noun.
+//! The endpoints of the API, one file for each resource.
 
 pub mod custody_events;
 pub mod events;

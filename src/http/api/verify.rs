@@ -120,7 +120,7 @@ pub(in crate::http) async fn check_one(
     Ok(verification)
 }
 
-/// With where the log's newest record is in the public register: one statement more, for logs alone.
+/// Adds the position of the log's newest record in the public register: one more query, for logs only.
 pub(in crate::http) async fn with_register(
     app: &App,
     verification: Verification,

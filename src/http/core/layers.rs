@@ -64,7 +64,7 @@ pub struct LayerSettings {
 
 /// How many requests of each class run concurrently, so that a flood of one class leaves
 /// capacity for the others. The reserve also holds in the database: the hot reads
-/// (callers, verifications, logs and histories) use [`crate::read`], which takes no
+/// (callers, verifications, logs and histories) use [`crate::services::reads`], which takes no
 /// connection from the pool. `read` also limits the memory of their responses.
 #[derive(Clone, Copy, Debug)]
 pub struct Places {

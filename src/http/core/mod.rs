@@ -1,4 +1,5 @@
-//! What every endpoint is made of: the application's state, who calls, bodies, limits, problems, writes.
+//! The parts that all endpoints share: the application's state, authentication, bodies, limits, problems,
+//! writes.
 
 pub mod address;
 pub mod app;

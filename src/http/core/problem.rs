@@ -2,7 +2,7 @@
 //!
 //! A [`Problem`] has two texts. The text for the client is ours, written here or by
 //! the rule that was violated. The cause (an SQL error, a panic) is in the response's
-//! extensions as [`Cause`], and [`crate::http::layers`] logs it once with the request
+//! extensions as [`Cause`], and [`crate::http::core::layers`] logs it once with the request
 //! id. Neither text is ever used as the other.
 //!
 //! [`Kind`] is the table of all problem types.

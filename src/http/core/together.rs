@@ -1,4 +1,4 @@
-//! Group commit of custody events ([`crate::custody::together`]): through a batch loader like the hot
+//! Group commit of custody events ([`crate::services::group_commit`]): through a batch loader like the hot
 //! reads, on a connection that is not the pool's.
 
 use crate::base::error::{Error, Result};
@@ -167,12 +167,12 @@ async fn within(tx: &mut Tx<'_>, app: &App, questions: &[&Plain]) -> Result<Vec<
     Ok(done)
 }
 
-/// The answer to a posting that was recorded.
+/// The response to a recorded event.
 pub(in crate::http) fn done(request: &NewCustodyEvent, answer: &CustodyAnswer) -> Done {
     with_hashes(request, Done::created(answer, format_args!("operation {}", answer.operation_id)))
 }
 
-/// A replacement adds an event to the old seal's batch too, of which the answer says nothing.
+/// A replacement also adds an event to the old seal's batch; its hash is not in the response.
 pub(in crate::http) fn with_hashes(request: &NewCustodyEvent, done: Done) -> Done {
     if request.r#type == EventType::SealReplaced { done } else { done.with_hashes() }
 }

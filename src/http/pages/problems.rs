@@ -79,13 +79,14 @@ fn escape(text: &str) -> String {
 pub fn markdown() -> String {
     let mut text = String::from(
         "# Problems\n\n\
-         Everything that fails is answered as `application/problem+json` (RFC 9457). `type` is a URL on the\n\
-         server's public address that leads to the text below; compare its last part, the slug, which never\n\
-         changes. `detail` is for a person and may change. `errors` lists every fault at once, each with a\n\
-         stable `code` and its place: `pointer` into a JSON body, `line` and `column` of a CSV body,\n\
-         `parameter` of the query, or `header`. `request_id` is what our log knows the request by.\n\n\
-         Printed from `src/http/core/kind.rs`; do not edit. To print again:\n\
-         `ORMANTRACE_PRINT_DOCS=1 cargo test --lib problem_pages`.\n\n\
+         Every error response is `application/problem+json` (RFC 9457). `type` is a URL on the server's\n\
+         public address that leads to the text below; compare its last part, the slug, which never\n\
+         changes. `detail` is for a person and may change. `errors` lists every field error at once, each\n\
+         with a stable `code` and its location: `pointer` into a JSON body, `line` and `column` of a CSV\n\
+         body, `parameter` of the query, or `header`. `request_id` identifies the request in the server's\n\
+         trace.\n\n\
+         Generated from `src/http/core/kind.rs`; do not edit. To generate it again:\n\
+         `ORMANTRACE_PRINT_DOCS=1 cargo test --lib pages::problems`.\n\n\
          | status | slug | title |\n|---|---|---|\n",
     );
     for kind in Kind::ALL {

@@ -39,7 +39,7 @@ impl IntoResponse for Verdict {
             Self::Signed(lines) => ([(CONTENT_TYPE, "text/plain; charset=utf-8")], lines).into_response(),
             Self::Malformed(what) => (StatusCode::BAD_REQUEST, format!("{what}\n")).into_response(),
             Self::Unsigned => (StatusCode::FORBIDDEN, "not signed by a known key\n").into_response(),
-            Self::Unknown => (StatusCode::NOT_FOUND, "not a register that is watched here\n").into_response(),
+            Self::Unknown => (StatusCode::NOT_FOUND, "this witness does not watch it\n").into_response(),
             Self::Conflict(size) => {
                 (StatusCode::CONFLICT, [(CONTENT_TYPE, "text/x.tlog.size")], format!("{size}\n"))
                     .into_response()

@@ -118,14 +118,14 @@ impl Question for Sought {
     }
 }
 
-/// Texts that somebody sent, taken as codes.
+/// The texts of a request, parsed as codes.
 pub struct Check<'t, T> {
     texts: &'t [T],
     read: Vec<Result<Code, Invalid>>,
 }
 
 impl<'t, T: AsRef<str>> Check<'t, T> {
-    /// Reads the texts.
+    /// Parses the texts.
     #[must_use]
     pub fn of(texts: &'t [T]) -> Self {
         Self { texts, read: texts.iter().map(|text| Code::parse_public(text.as_ref())).collect() }
@@ -135,22 +135,22 @@ impl<'t, T: AsRef<str>> Check<'t, T> {
         self.read.iter().filter_map(|code| code.as_ref().ok())
     }
 
-    /// Whether there is nothing to look for.
+    /// Whether none of the texts is a code.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.codes().next().is_none()
     }
 
-    /// What to look for, and the token that came with it.
+    /// The query for all codes, with the token of the request.
     #[must_use]
     pub fn sought(&self, token: Option<Presented>) -> Sought {
         Sought::of(self.codes(), token)
     }
 
-    /// A verdict for each text, in order, out of what was found for [`Check::sought`].
+    /// A verdict for each text, in order. `found` is the result of the query [`Check::sought`].
     ///
     /// # Errors
-    /// A stored row that cannot be.
+    /// [`Error::BadRow`] if a stored row cannot be decoded, or there are fewer rows than codes.
     pub fn verdicts(&self, found: Vec<Found>, ring: &KeyRing) -> Result<Vec<Verification>> {
         let mut found = found.into_iter();
         let missing = || Error::BadRow("verify: fewer rows than codes".into());

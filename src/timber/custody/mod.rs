@@ -3,8 +3,8 @@
 //!
 //! Every write locks the log's row, checks the request against its state, appends an event after the
 //! chain's head and stores the new state, in one transaction. Batchable events of many requests share one
-//! transaction ([`together`]); every other request has its own ([`record`]), with round trips that do not
-//! grow with the number of logs: resolve, lock, append, save.
+//! transaction ([`crate::services::group_commit`]); every other request has its own ([`record`]), with round
+//! trips that do not grow with the number of logs: resolve, lock, append, save.
 
 pub mod correct;
 pub mod harvest;

@@ -27,7 +27,7 @@ pub struct Act {
 }
 
 impl Act {
-    /// Something that an organisation does now with a key of its own.
+    /// An act of an organisation at `now`, with one of its keys.
     pub fn of(organization: OrganizationId, key: KeyId, now: DateTime<Utc>) -> Result<Self> {
         let moment = desk_moment(now)?;
         let occurred = Told::of(moment);

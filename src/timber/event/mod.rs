@@ -1,4 +1,5 @@
-//! What events say: the closed vocabularies, the parts that are hashed, and who recorded them when.
+//! The content of events: the closed vocabularies, the parts that are hashed, and the common fields (who
+//! recorded the event, with which key, when).
 
 pub mod act;
 pub mod content;

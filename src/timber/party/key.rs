@@ -17,7 +17,7 @@ use uuid::Uuid;
 /// Precision of `last_used_at`: a write per request would cost more than it is worth.
 const LAST_USE_GRAIN: TimeDelta = TimeDelta::seconds(60);
 
-/// Who is calling, as the key says.
+/// The caller, resolved from its key.
 #[derive(Clone, Debug)]
 pub struct Caller {
     /// The organisation.
@@ -35,10 +35,10 @@ impl Caller {
         self.roles.contains(&role)
     }
 
-    /// Something that it does now.
+    /// An act of the caller at `now`.
     ///
     /// # Errors
-    /// Unavailable, if the clock stands wrong.
+    /// [`Error::Unavailable`] if the server's clock is wrong.
     pub fn act(&self, now: DateTime<Utc>) -> Result<Act> {
         Act::of(self.organization, self.key, now)
     }

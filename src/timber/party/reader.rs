@@ -1,15 +1,15 @@
-//! Who reads, as far as rights to read depend on it.
+//! The reader of a log, with the data on which its access depends.
 
 use super::key::Caller;
 use super::role::Role;
 use crate::base::ids::OrganizationId;
 
-/// Who reads: rights follow from this and the log's row alone.
+/// The reader. Its access follows from this and the log's row alone.
 #[derive(Clone, Copy, Debug)]
 pub struct Reader {
     /// The organisation.
     pub organization: OrganizationId,
-    /// Whether it inspects, and so sees everything.
+    /// Whether it is an inspector, which may see everything.
     pub inspector: bool,
 }
 

@@ -22,7 +22,7 @@ vocabulary! {
 }
 
 impl Volume {
-    /// Whether one log (to 50 m³) or one stack (to 1,000 m³) can have this volume; else `volume-too-large`.
+    /// Checks that a log (to 50 m³) or stack (to 1,000 m³) can have this volume; else `volume-too-large`.
     pub fn fits(self, kind: LogKind) -> Result<Self, Invalid> {
         let (most, what) = match kind {
             LogKind::Log => (50, "log"),

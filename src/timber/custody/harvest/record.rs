@@ -475,7 +475,8 @@ impl Maker<'_> {
     }
 }
 
-/// Whether `caller` may see a harvest: its enterprise, the issuer of its ticket, an inspector.
+/// Whether `caller` may see a harvest: the enterprise that recorded it, the issuer of its ticket, and
+/// inspectors may.
 pub async fn is_visible(db: impl PgExecutor<'_>, caller: &Caller, id: HarvestId) -> Result<bool> {
     let seen = sqlx::query_scalar!(
         r#"SELECT (h.organization_id = $2 OR t.issuer_id = $2 OR $3) AS "seen!"
@@ -489,7 +490,7 @@ pub async fn is_visible(db: impl PgExecutor<'_>, caller: &Caller, id: HarvestId)
     Ok(seen == Some(true))
 }
 
-/// A harvest as recorded: who holds the ticket, who issued it and inspectors read it.
+/// A harvest as recorded. The caller of this function checks access with [`is_visible`].
 pub async fn view(tx: &mut Tx<'_>, id: HarvestId) -> Result<Option<Harvest>> {
     let Some(row) =
         sqlx::query!("SELECT ticket_id, operation_id, received_at FROM harvest WHERE id = $1", id.0)

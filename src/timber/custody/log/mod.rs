@@ -1,4 +1,4 @@
-//! The row of a log: found by its codes, read with what a caller may see of it, written with its state.
+//! The row of a log: looked up by the log's codes, read with the access of a caller, written with its state.
 
 pub mod find;
 pub mod row;
