@@ -15,12 +15,12 @@ use ormantrace::http::pages::{
     FormProblem, PAGE_HEADERS, assets, error_page, render_form, render_register, render_start,
     render_verification,
 };
-use ormantrace::services::lookup::{Registered, Witnesses};
+use ormantrace::services::register_lookup::{Registered, Witnesses};
 use ormantrace::services::verification::answer::{
     Asked, Signature, SpeciesName, Texts, Verdict, Verification, VerifiedEvent, VerifiedLog, VerifiedOrigin,
     VerifiedRegion,
 };
-use ormantrace::services::verification::kept::Kept;
+use ormantrace::services::verification::cached_json::Kept;
 
 const IDENTIFICATION: &str = "0104870000000014215QK7ZT2M";
 

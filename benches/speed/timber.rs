@@ -8,7 +8,7 @@ use ormantrace::evidence::chain::bytes::Hash;
 use ormantrace::timber::event::content::{
     Business, Content, DetailsPart, DocumentPart, PlacePart, Public, TicketHead, TicketName, Told,
 };
-use ormantrace::timber::event::words::{DocumentKind, EventType, Outcome, PlaceKind, TransferOf};
+use ormantrace::timber::event::vocabulary::{DocumentKind, EventType, Outcome, PlaceKind, TransferOf};
 use ormantrace::timber::wood::species::{Assortment, LogKind, MeasurementMethod, Wood};
 use ormantrace::timber::wood::volume_table::gost_volume;
 use uuid::Uuid;

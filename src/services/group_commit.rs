@@ -18,13 +18,13 @@ use crate::evidence::chain::{Leaves, Tx};
 use crate::evidence::idempotency::operation;
 use crate::evidence::idempotency::stored::{self, Kept};
 use crate::timber::custody::harvest::record::{AHEAD, Faults};
-use crate::timber::custody::log::row::{self, Columns, LogRow, Wanted, lock_free};
+use crate::timber::custody::log::write::{self, Columns, LogRow, Wanted, lock_free};
 use crate::timber::custody::record::{
     CustodyAnswer, Decided, Organizations, Others, Plan, RecordedEvent, Recorder, Sight, leaving, named,
     organizations,
 };
 use crate::timber::custody::request::NewCustodyEvent;
-use crate::timber::event::words::{EventType, Status, TransferOf};
+use crate::timber::event::vocabulary::{EventType, Status, TransferOf};
 use crate::timber::party::key::Caller;
 use crate::timber::party::role::Role;
 use chrono::{DateTime, Utc};
@@ -231,7 +231,7 @@ impl Together {
         .await?
         .rows_affected();
         debug_assert_eq!(stored, events.subject.len() as u64);
-        row::leave(tx, &past).await?;
+        write::leave(tx, &past).await?;
         stored::keep(tx, kept).await
     }
 }

@@ -3,7 +3,7 @@
 
 pub mod export;
 pub mod group_commit;
-pub mod lookup;
 pub mod reads;
+pub mod register_lookup;
 pub mod verification;
 pub mod verifier;

@@ -2,8 +2,8 @@
 
 use crate::world::World;
 use ormantrace::evidence::chain::bytes::{Entry, Hash};
-use ormantrace::evidence::register::keeper::KeepError;
 use ormantrace::evidence::register::publish::{PublishError, PublishSettings, Publisher};
+use ormantrace::evidence::register::tree_writer::KeepError;
 use ormantrace::evidence::tlog::note::{Kind, Note, Signer, VerifierKey};
 use ormantrace::evidence::tlog::tree::{is_consistent, leaf_hash, root_of};
 use ormantrace::evidence::tlog::{Checkpoint, Folder};

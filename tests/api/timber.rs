@@ -7,7 +7,7 @@ use ormantrace::evidence::chain::append::{Head, Personal};
 use ormantrace::evidence::chain::bytes::Secret;
 use ormantrace::evidence::chain::{Draft, SubjectKind, append, canonical};
 use ormantrace::timber::event::content::{Business, Public, TicketName, Told};
-use ormantrace::timber::event::words::EventType;
+use ormantrace::timber::event::vocabulary::EventType;
 use ormantrace::timber::seal::{Identification, MarkingCode};
 use ormantrace::timber::wood::species::{LogKind, MeasurementMethod, Wood};
 use uuid::Uuid;

@@ -3,9 +3,9 @@
 //! another office runs the witness.
 
 use crate::base::clock::Clock;
-use crate::evidence::register::countersign::WitnessAddress;
 use crate::evidence::register::publish::{PublishSettings, Publisher};
 use crate::evidence::register::witness::Witness;
+use crate::evidence::register::witness_client::WitnessAddress;
 use crate::evidence::tlog::Folder;
 use crate::evidence::tlog::disk::Disk;
 use crate::evidence::tlog::note::{Kind, Signer};

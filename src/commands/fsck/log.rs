@@ -6,7 +6,7 @@ use super::row::{Row, Want, compare};
 use crate::base::error::Result;
 use crate::timber::custody::state::{LogState, Reversed, go_on};
 use crate::timber::event::content::{Business, Content, Public};
-use crate::timber::event::words::EventType;
+use crate::timber::event::vocabulary::EventType;
 use futures_util::TryStreamExt;
 use sqlx::PgConnection;
 use std::collections::{BTreeMap, HashMap};

@@ -15,7 +15,6 @@
 mod batch;
 mod chain;
 pub mod console;
-mod copies;
 pub mod coverage;
 mod erasure;
 mod harvest;
@@ -29,6 +28,7 @@ mod register;
 mod report;
 mod row;
 mod seal;
+mod search_columns;
 mod snapshot;
 mod subject;
 mod sweep;
@@ -81,7 +81,7 @@ pub async fn check(db: &mut PgConnection, scope: &Scope, watch: &mut dyn Watch) 
     reader.prepare().await?;
     check_keys(reader.db, &mut report).await?;
     let missing = sweep::check(&mut reader, &mut report).await?;
-    copies::check(&mut reader, &mut report).await?;
+    search_columns::check(&mut reader, &mut report).await?;
     harvest::check(&mut reader, &mut report).await?;
     ticket::check_lines(&mut reader, &mut report).await?;
     seal::check(&mut reader, &mut report).await?;

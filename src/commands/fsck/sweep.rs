@@ -195,7 +195,7 @@ fn posting(event: &EventRow) -> Option<&'static str> {
         "seals_voided" if is_replacement(event) => Some("custody_event"),
         "seals_voided" | "seal_voided" => Some("seal_void"),
         "seals_registered" => None,
-        other if crate::timber::event::words::EventType::parse(other).is_ok() => Some("custody_event"),
+        other if crate::timber::event::vocabulary::EventType::parse(other).is_ok() => Some("custody_event"),
         _ => None,
     }
 }

@@ -1,7 +1,7 @@
 //! Reads complete chains, one or many, of any kind of subject.
 
 use super::bytes::{Hash, Salt, Secret};
-pub use super::shown::{EventFields, Evidence, Said, ShownEvent, ShownPart, ShownParts};
+pub use super::disclosure::{EventFields, Evidence, Said, ShownEvent, ShownPart, ShownParts};
 use super::subject::Subject;
 use crate::base::error::{Error, Result};
 use chrono::{DateTime, Utc};

@@ -10,8 +10,8 @@
 pub mod append;
 pub mod bytes;
 pub mod canonical;
+pub mod disclosure;
 pub mod history;
-pub mod shown;
 pub mod size;
 pub mod subject;
 pub mod tx;

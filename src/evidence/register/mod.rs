@@ -13,16 +13,16 @@
 //! - [`witness`]: cosigns checkpoints of registers, each only if consistent with the one before.
 
 pub mod backfill;
-pub mod countersign;
-pub mod keeper;
+pub mod keys_json;
 pub mod leaves;
 pub mod publish;
 pub mod published;
 pub mod queue;
 pub mod receipt;
 pub mod sequencer;
-pub mod statement;
+pub mod tree_writer;
 pub mod witness;
+pub mod witness_client;
 
 use metrics::{describe_counter, describe_histogram};
 

@@ -6,10 +6,10 @@
 //! Before it starts, and after each new connection, it compares the database with its tree, and
 //! refuses a database that has fewer leaves, or other ones.
 
-use super::countersign::{Expected, WitnessAddress, Witnesses};
-use super::keeper::{KeepError, Keeper, Keys};
+use super::keys_json::Statement;
 use super::leaves::{self, LeafError};
-use super::statement::Statement;
+use super::tree_writer::{KeepError, Keeper, Keys};
+use super::witness_client::{Expected, WitnessAddress, Witnesses};
 use crate::base::clock::Clock;
 use crate::base::config::shown;
 use crate::db::lock::{Denied, Lock};

@@ -3,9 +3,9 @@
 use crate::evidence::register::Receipted;
 use crate::http::core::app::App;
 use crate::http::core::auth::Custodian;
-use crate::http::core::posting::{Done, Posted};
+use crate::http::core::group_commit::{self, done, with_hashes};
 use crate::http::core::problem::Problem;
-use crate::http::core::together::{self, done, with_hashes};
+use crate::http::core::write::{Done, Posted};
 use crate::timber::custody::record::{CustodyAnswer, Recorded, record};
 use crate::timber::custody::request::NewCustodyEvent;
 use axum::extract::State;
@@ -32,7 +32,7 @@ pub async fn create_custody_event(
     Posted { input, posting, .. }: Posted<NewCustodyEvent>,
 ) -> Result<Response, Problem> {
     let content = Arc::new((input, caller));
-    if let Some(response) = together::record(&app, &content, &posting).await? {
+    if let Some(response) = group_commit::record(&app, &content, &posting).await? {
         return Ok(response);
     }
     let (shared, fingerprint, clock) = (Arc::clone(&content), posting.fingerprint, app.clock.clone());

@@ -3,10 +3,10 @@
 use crate::base::ids::FindingId;
 use crate::base::input::input;
 use crate::http::core::app::App;
-use crate::http::core::asked::query;
 use crate::http::core::paging::{Cursor, Limit, Page};
 use crate::http::core::problem::Problem;
-use crate::timber::finding::store::{FindingView, list};
+use crate::http::core::query::query;
+use crate::timber::finding::read::{FindingView, list};
 use crate::timber::party::key::Caller;
 use crate::timber::party::reader::Reader;
 use axum::extract::{OriginalUri, State};

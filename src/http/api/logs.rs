@@ -5,16 +5,16 @@ use crate::base::ids::{LogId, TicketId};
 use crate::base::input::input;
 use crate::http::api::verify::{last_segment, segment_before};
 use crate::http::core::app::App;
-use crate::http::core::asked::{NothingAsked, query};
 use crate::http::core::auth::{HistoryReader, Visitor};
 use crate::http::core::conditional::Mark;
 use crate::http::core::paging::{Cursor, Limit, Page};
 use crate::http::core::problem::Problem;
-use crate::http::core::sized::json;
+use crate::http::core::query::{NothingAsked, query};
+use crate::http::core::response::json;
 use crate::timber::custody::history::LogHistory;
-use crate::timber::custody::log::store::{self, LogRow, LogView, Look, Names, Sight, Wanted};
-use crate::timber::custody::telling::Telling;
-use crate::timber::event::words::Status;
+use crate::timber::custody::history_query::Telling;
+use crate::timber::custody::log::read::{self, LogRow, LogView, Look, Names, Sight, Wanted};
+use crate::timber::event::vocabulary::Status;
 use crate::timber::party::reader::Reader;
 use crate::timber::seal::Code;
 use crate::timber::wood::species::Species;
@@ -206,9 +206,9 @@ pub async fn list_logs(
         after: Cursor::key::<LogId>(asked.cursor.as_ref())?,
         limit: Limit::probe(asked.limit),
     };
-    let ids = store::list(&app.pool, reader, wanted).await?;
+    let ids = read::list(&app.pool, reader, wanted).await?;
     let page = Page::of(ids, asked.limit, |id| *id, |id| id);
-    let rows = store::fetch(&mut *app.pool.acquire().await?, &page.items).await?;
+    let rows = read::fetch(&mut *app.pool.acquire().await?, &page.items).await?;
     let names = Names::read(&app.pool, reader, rows.iter().flat_map(LogRow::parties).collect()).await?;
     // Between the two statements the caller may have lost full access to a log.
     let seen = rows.iter().filter(|row| row.sight(reader) == Some(Sight::Whole));

@@ -2,10 +2,10 @@
 
 use crate::base::input::input;
 use crate::http::core::app::App;
-use crate::http::core::asked::{NothingAsked, query};
 use crate::http::core::auth::SealHolder;
 use crate::http::core::paging::{Cursor, Limit, Page};
 use crate::http::core::problem::Problem;
+use crate::http::core::query::{NothingAsked, query};
 use crate::timber::party::bin::Bin;
 use crate::timber::party::key::Caller;
 use crate::timber::party::role::Role;

@@ -5,11 +5,11 @@ use crate::base::input::input;
 use crate::http::api::proofs::{reading, said};
 use crate::http::core::address::ClientAddr;
 use crate::http::core::app::App;
-use crate::http::core::asked::Asked;
 use crate::http::core::auth::Visitor;
 use crate::http::core::problem::Problem;
-use crate::http::core::sized::json;
-use crate::services::lookup::claim;
+use crate::http::core::query::Asked;
+use crate::http::core::response::json;
+use crate::services::register_lookup::claim;
 use crate::services::verification::answer::{Verdict, Verification};
 use crate::timber::party::key::Caller;
 use axum::Json;
@@ -184,7 +184,7 @@ pub async fn verify_code(
 pub async fn verify_codes(
     State(app): State<App>,
     _caller: Caller,
-    posted: crate::http::core::posting::Posted<Codes>,
+    posted: crate::http::core::write::Posted<Codes>,
 ) -> Result<Json<Verdicts>, Problem> {
     let items = app.reads.check(&posted.input.codes, None, &app.key_ring).await?.unwrap_or_default();
     items.iter().for_each(count);

@@ -3,19 +3,19 @@
 
 pub mod address;
 pub mod app;
-pub mod asked;
 pub mod auth;
 pub mod body;
 pub mod conditional;
-pub mod described;
+pub mod group_commit;
 pub mod health;
-pub mod kind;
 pub mod layers;
 pub mod limit;
 pub mod metrics;
+pub mod openapi_common;
 pub mod paging;
-pub mod posting;
 pub mod problem;
+pub mod problem_type;
+pub mod query;
 pub mod rejection;
-pub mod sized;
-pub mod together;
+pub mod response;
+pub mod write;

@@ -7,7 +7,7 @@
 //!
 //! [`Kind`] is the table of all problem types.
 
-pub use crate::http::core::kind::Kind;
+pub use crate::http::core::problem_type::Kind;
 
 use crate::base::error::{At, Entry, Error, Invalid};
 use axum::http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};

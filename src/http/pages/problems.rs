@@ -85,7 +85,7 @@ pub fn markdown() -> String {
          with a stable `code` and its location: `pointer` into a JSON body, `line` and `column` of a CSV\n\
          body, `parameter` of the query, or `header`. `request_id` identifies the request in the server's\n\
          trace.\n\n\
-         Generated from `src/http/core/kind.rs`; do not edit. To generate it again:\n\
+         Generated from `src/http/core/problem_type.rs`; do not edit. To generate it again:\n\
          `ORMANTRACE_PRINT_DOCS=1 cargo test --lib pages::problems`.\n\n\
          | status | slug | title |\n|---|---|---|\n",
     );

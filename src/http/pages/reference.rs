@@ -1,7 +1,7 @@
 //! Reference lists of codes: species and regions. Public, the same for every client.
 
 use crate::base::region::{Region, RegionNames};
-use crate::http::core::asked::NothingAsked;
+use crate::http::core::query::NothingAsked;
 use crate::timber::party::key::Caller;
 use crate::timber::wood::species::{Species, SpeciesRow};
 use axum::Json;

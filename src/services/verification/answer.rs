@@ -3,11 +3,11 @@
 //! Every response comes from one of the builders of [`Verification`], each for one verdict, so that the
 //! sentences always match the facts. It names no person: there is no field for one.
 
-use super::kept::{Kept, Memo};
+use super::cached_json::{Kept, Memo};
 use crate::base::error::Invalid;
 use crate::base::i18n::Lang;
 use crate::base::i18n::text::{say, say_with, say_word};
-use crate::services::lookup::Registered;
+use crate::services::register_lookup::Registered;
 use chrono::NaiveDate;
 use rust_decimal::{Decimal, prelude::ToPrimitive as _};
 use serde::{Serialize, Serializer};

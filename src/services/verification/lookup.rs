@@ -5,12 +5,12 @@ use super::answer::{
     Asked, Signature, SpeciesName, Texts, Verification, VerifiedEvent, VerifiedLog, VerifiedOrigin,
     VerifiedRegion,
 };
-use super::kept::{Kept, Memo};
+use super::cached_json::{Kept, Memo};
 use crate::base::error::{Error, Invalid, Result};
 use crate::base::region::Region;
 use crate::base::units::{Diameter, Length, Volume};
 use crate::db::batching::Question;
-use crate::timber::event::words::{EventType, Status};
+use crate::timber::event::vocabulary::{EventType, Status};
 use crate::timber::party::key::{KeyRow, Presented, Uses};
 use crate::timber::party::role::OrganizationKind;
 use crate::timber::seal::signing::{self, KeyRing};

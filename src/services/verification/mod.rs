@@ -1,5 +1,5 @@
 //! The public check of a seal, for buyers without an account.
 
 pub mod answer;
-pub mod kept;
+pub mod cached_json;
 pub mod lookup;

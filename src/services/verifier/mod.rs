@@ -6,23 +6,23 @@
 //! test compares the results of the two.
 
 mod chain;
+mod checkpoint;
 pub mod command;
 pub mod export;
 pub mod json;
 pub mod mirror;
 mod receipt;
 pub mod report;
-mod sealed;
 
 use crate::evidence::chain::bytes::ENTRY_LEN;
 use crate::evidence::tlog::tree::is_included;
 use crate::evidence::tlog::{Checkpoint, Proof, VerifierKey, leaf_hash};
+pub use checkpoint::Memory;
+use checkpoint::{NO_CHECKPOINT, Told};
 use export::{Event, Export};
 use json::{Json, Wrong};
 use mirror::Mirror;
 use report::{Check, Kind, Report};
-pub use sealed::Memory;
-use sealed::{NO_CHECKPOINT, Told};
 
 /// The trust anchors and other inputs of the user.
 #[derive(Clone, Debug, Default)]
@@ -93,7 +93,7 @@ fn export(file: Result<Export, Wrong>, trust: &Trust) -> Verified {
         quorum: file.quorum,
         consistency: file.consistency.as_ref().map(|(from, proof)| (*from, proof.as_slice())),
     };
-    let checkpoint = sealed::check(&mut report, trust, file.checkpoint.as_bytes(), told);
+    let checkpoint = checkpoint::check(&mut report, trust, file.checkpoint.as_bytes(), told);
     chain::check(&mut report, file.subject, &events);
     included(&mut report, &events, checkpoint.as_ref());
     complete(&mut report, trust, &events, checkpoint.as_ref());
@@ -165,7 +165,7 @@ fn proof(data: &[u8], trust: &Trust) -> Verified {
     let (_, seq) = subject_and_seq(&entry);
     report.ok(Check::Format, format!("tlog-proof of one entry, event {seq} of its chain"));
     let note = proof.checkpoint.to_string().into_bytes();
-    let checkpoint = sealed::check(&mut report, trust, &note, Told::default());
+    let checkpoint = checkpoint::check(&mut report, trust, &note, Told::default());
     if entry[0] == 1 {
         report.ok(Check::Entry, format!("of version 1, received at {}", received_at(&entry)));
     } else {
@@ -193,7 +193,7 @@ fn received_at(entry: &[u8; ENTRY_LEN]) -> String {
 
 fn checkpoint(data: &[u8], trust: &Trust) -> Verified {
     let mut report = Report::new(Kind::Checkpoint);
-    if sealed::check(&mut report, trust, data, Told::default()).is_none() {
+    if checkpoint::check(&mut report, trust, data, Told::default()).is_none() {
         return Verified { report, checkpoint: None };
     }
     Verified { report, checkpoint: Some(data.to_owned()) }

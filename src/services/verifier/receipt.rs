@@ -1,9 +1,9 @@
 //! The checks of a receipt: that the server has promised exactly these events, and, with a copy of the
 //! register, that the register has them.
 
+use super::checkpoint::{self, NO_CHECKPOINT, Told};
 use super::json::{Json, Wrong};
 use super::report::{Check, Kind, Report};
-use super::sealed::{self, NO_CHECKPOINT, Told};
 use super::{Trust, Verified};
 use crate::base::units::utc_text;
 use crate::evidence::chain::bytes::Hash;
@@ -100,7 +100,7 @@ fn kept(report: &mut Report, trust: &Trust, leaves: &[Hash]) {
     let keys = trust.keys.iter().filter(is_register).cloned().collect();
     let of_register = Trust { keys, ..trust.clone() };
     let trusted = report.trusted;
-    let checkpoint = sealed::check(report, &of_register, &note, Told::default());
+    let checkpoint = checkpoint::check(report, &of_register, &note, Told::default());
     report.trusted = trusted;
     let Some(checkpoint) = checkpoint else { return report.unchecked(Check::Inclusion, NO_CHECKPOINT) };
     let mut missing: HashSet<Hash> = leaves.iter().copied().collect();

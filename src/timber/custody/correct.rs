@@ -11,10 +11,10 @@ use crate::evidence::chain::Hash;
 use crate::evidence::chain::Tx;
 use crate::timber::custody::harvest::balance::{Balance, Marked};
 use crate::timber::custody::harvest::record::{AHEAD, Faults};
-use crate::timber::custody::log::row::LogRow;
+use crate::timber::custody::log::write::LogRow;
 use crate::timber::event::content::{Business, Content, Corrects, Public, Told};
-use crate::timber::finding::record::Found;
 use crate::timber::finding::rules;
+use crate::timber::finding::write::Found;
 use crate::timber::party::role::Role;
 use crate::timber::ticket::{self, TicketForHarvest};
 use crate::timber::wood::species::Species;
@@ -72,7 +72,7 @@ pub(super) async fn prepare(tx: &mut Tx<'_>, log: LogId) -> Result<Prepared> {
         sqlx::query_scalar!("SELECT ticket_id FROM log WHERE id = $1", log.0).fetch_one(&mut **tx).await?;
     let ticket = ticket::lock_for_harvest(tx, TicketId(ticket)).await?;
     let ticket = ticket.ok_or_else(|| Error::BadRow(format!("log.ticket_id of {log}")))?;
-    crate::timber::custody::log::row::lock(tx, &[log]).await?;
+    crate::timber::custody::log::write::lock(tx, &[log]).await?;
     let chain = chains(tx, &[log]).await?.remove(&log).unwrap_or_default();
     Ok(Prepared { ticket, chain })
 }

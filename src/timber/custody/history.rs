@@ -4,17 +4,17 @@
 //! issuer of the felling ticket sees the harvest and its corrections; of the events in between, only what
 //! is needed to recompute the hashes.
 
+use super::history_query::{Telling, Told};
 use super::state::{LogState, replay};
-use super::telling::{Telling, Told};
 use crate::base::error::{Error, Result};
 use crate::base::region::Region;
+use crate::evidence::chain::disclosure::{Answered, Whole, described_by};
 use crate::evidence::chain::history::{EventFields, Evidence, Openness, Said, ShownEvent, StoredEvent};
-use crate::evidence::chain::shown::{Answered, Whole, described_by};
-use crate::timber::custody::log::store::{
+use crate::timber::custody::log::read::{
     HeadView, LastEventView, LogRow, LogView, Names, PartyView, PendingView, SealState, Sight,
 };
 use crate::timber::event::content::{Business, Content, Parties, Public};
-use crate::timber::event::words::EventType;
+use crate::timber::event::vocabulary::EventType;
 use crate::timber::party::reader::Reader;
 use crate::timber::wood::species::Species;
 use serde::ser::{Serialize, Serializer};

@@ -9,13 +9,13 @@
 pub mod correct;
 pub mod harvest;
 pub mod history;
+pub mod history_query;
 pub mod log;
 pub mod record;
 pub mod request;
 pub mod search;
 pub mod state;
 pub mod table;
-pub mod telling;
 pub mod void;
 
 #[cfg(test)]

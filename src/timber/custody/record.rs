@@ -18,11 +18,11 @@ use crate::evidence::chain::{Draft, Hash, SubjectKind, append, canonical, size};
 use crate::evidence::idempotency::{device, operation};
 use crate::timber::custody::harvest::record::{AHEAD, Faults};
 use crate::timber::custody::log::find::resolve;
-use crate::timber::custody::log::row::{LogRow, lock, save};
+use crate::timber::custody::log::write::{LogRow, lock, save};
 use crate::timber::event::content::{Business, Content, Public, Told};
-use crate::timber::event::words::{EventType, TransferOf};
-use crate::timber::finding::record::{Finding, Found, store};
+use crate::timber::event::vocabulary::{EventType, TransferOf};
 use crate::timber::finding::rules;
+use crate::timber::finding::write::{Finding, Found, store};
 use crate::timber::party::bin::Bin;
 use crate::timber::party::key::Caller;
 use crate::timber::party::role::Role;
@@ -585,7 +585,7 @@ async fn before(tx: &mut Tx<'_>, id: OperationId, subjects: &[Uuid], seqs: &[i32
             })
         })
         .collect::<Result<_>>()?;
-    let findings = crate::timber::finding::record::of_events(&mut **tx, subjects, seqs).await?;
+    let findings = crate::timber::finding::write::of_events(&mut **tx, subjects, seqs).await?;
     Ok(CustodyAnswer { operation_id: id, events, findings })
 }
 

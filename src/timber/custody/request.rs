@@ -9,7 +9,7 @@ use crate::base::units::{Diameter, Length, LocalDate, Moment, Pieces, Text, Volu
 use crate::timber::event::content::{
     DetailsPart, DevicePart, DocumentPart, ObservedPart, PlacePart, PositionPart, Told,
 };
-use crate::timber::event::words::{DocumentKind, EventType, Outcome, PlaceKind, TransferOf};
+use crate::timber::event::vocabulary::{DocumentKind, EventType, Outcome, PlaceKind, TransferOf};
 use crate::timber::party::bin::Bin;
 use crate::timber::seal::code::Code;
 use crate::timber::seal::number::SealNumber;

@@ -4,7 +4,7 @@
 use crate::base::error::{Error, Result};
 use crate::base::ids::{LineId, OrganizationId};
 use crate::timber::event::content::{Content, Corrects, Told};
-use crate::timber::event::words::{EventType, Status, TransferOf};
+use crate::timber::event::vocabulary::{EventType, Status, TransferOf};
 use crate::timber::wood::species::{Assortment, LogKind, MeasurementMethod, Wood};
 use chrono::{DateTime, NaiveDate, Utc};
 use std::collections::BTreeMap;

@@ -3,7 +3,7 @@
 
 use super::state::LogState;
 use crate::base::ids::OrganizationId;
-use crate::timber::event::words::{EventType, Status, TransferOf};
+use crate::timber::event::vocabulary::{EventType, Status, TransferOf};
 
 /// The statuses from which an event may happen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -5,7 +5,7 @@ use super::table::{Asker, From, Refused, TABLE, To, check, gives};
 use crate::base::ids::{KeyId, LineId, LogId, OperationId, OrganizationId};
 use crate::base::units::Moment;
 use crate::timber::event::content::{Business, Content, Public, TicketName, Told};
-use crate::timber::event::words::{EventType, Status, TransferOf};
+use crate::timber::event::vocabulary::{EventType, Status, TransferOf};
 use crate::timber::wood::species::{LogKind, MeasurementMethod, Wood};
 use proptest::prelude::*;
 use uuid::Uuid;

@@ -5,10 +5,10 @@ use crate::base::ids::{LogId, OperationId};
 use crate::base::units::Text;
 use crate::evidence::chain::Tx;
 use crate::evidence::chain::{self, Draft, NewHead};
-use crate::timber::custody::log::row;
+use crate::timber::custody::log::write;
 use crate::timber::custody::table::{self, Asker, Refused};
 use crate::timber::event::content;
-use crate::timber::event::words::EventType;
+use crate::timber::event::vocabulary::EventType;
 use crate::timber::seal::number::SealNumber;
 use crate::timber::seal::record::{self, By, Done, MadeEvent, VOIDED};
 use crate::timber::seal::stock::{SealRow, SealStatus, VoidReason, lock_for_use};
@@ -104,7 +104,7 @@ pub async fn lock_visible(tx: &mut Tx<'_>, by: &By, number: &SealNumber) -> Resu
 
 /// Adds `seal_voided` to the log's chain and updates the log's present state: its seal is void.
 async fn on_applied_seal_voided(tx: &mut Tx<'_>, by: &By, log: LogId, why: &Why) -> Result<NewHead> {
-    let row = row::lock(tx, &[log]).await?.pop();
+    let row = write::lock(tx, &[log]).await?.pop();
     let row = row.ok_or_else(|| Error::BadRow(format!("seal.log_id: no log {log}")))?;
     let asker = Asker { id: by.organization, inspector: false, operator: by.operator };
     table::check(EventType::SealVoided, &row.state, asker).map_err(|refused| match refused {
@@ -147,7 +147,7 @@ async fn on_applied_seal_voided(tx: &mut Tx<'_>, by: &By, log: LogId, why: &Why)
         .ok_or_else(|| Error::BadRow(format!("log {log}: no event was added")))?;
     let mut state = row.state;
     state.apply(&content)?;
-    row::save(tx, &[(state, head.clone())], &[]).await?;
+    write::save(tx, &[(state, head.clone())], &[]).await?;
     Ok(head)
 }
 

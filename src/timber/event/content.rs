@@ -5,7 +5,7 @@
 //! structs is hashed. A hashed field never changes its meaning; new fields may be added and are absent from
 //! old events.
 
-use super::words::{DocumentKind, EventType, Outcome, PlaceKind, TransferOf};
+use super::vocabulary::{DocumentKind, EventType, Outcome, PlaceKind, TransferOf};
 use crate::base::error::{Error, Result};
 use crate::base::ids::{KeyId, LineId, LogId, OperationId, OrganizationId, TicketId};
 use crate::timber::wood::species::{Assortment, LogKind, MeasurementMethod, Species, Wood};

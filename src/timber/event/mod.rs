@@ -3,4 +3,4 @@
 
 pub mod act;
 pub mod content;
-pub mod words;
+pub mod vocabulary;

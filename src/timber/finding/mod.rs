@@ -1,5 +1,5 @@
 //! Findings: suspicious records, for an inspector. Rules produce them; they refuse nothing.
 
-pub mod record;
+pub mod read;
 pub mod rules;
-pub mod store;
+pub mod write;

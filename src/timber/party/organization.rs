@@ -13,7 +13,7 @@ use crate::evidence::chain::bytes::Secret;
 use crate::evidence::chain::history::{Openness, StoredEvent};
 use crate::evidence::chain::{Draft, Head, Subject, SubjectKind, append, canonical};
 use crate::timber::event::act::Act;
-use crate::timber::event::words::MARKING_KEY_KNOWN;
+use crate::timber::event::vocabulary::MARKING_KEY_KNOWN;
 use chrono::NaiveDate;
 use serde::{Deserialize, Serialize};
 use sqlx::PgExecutor;

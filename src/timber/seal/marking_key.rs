@@ -16,7 +16,7 @@ use chrono::{DateTime, NaiveDate, Utc};
 use serde::{Deserialize, Serialize};
 use sqlx::{PgExecutor, PgPool};
 
-pub use crate::timber::event::words::MARKING_KEY_KNOWN as KNOWN;
+pub use crate::timber::event::vocabulary::MARKING_KEY_KNOWN as KNOWN;
 
 /// The public part of the event.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,7 +1,7 @@
 //! Issues a felling ticket.
 
 use super::content::{Issued, Public, check_names, lines_digest, plot_digest, texts};
-use super::words::FellingKind;
+use super::vocabulary::FellingKind;
 use crate::base::error::{At, Entry, Error, Result};
 use crate::base::geo::Plot;
 use crate::base::ids::{LineId, OrganizationId, TicketId};

@@ -9,7 +9,7 @@ pub mod content;
 pub mod harvest;
 pub mod issue;
 pub mod read;
-pub mod words;
+pub mod vocabulary;
 
 pub use harvest::{LockedLine, TicketForHarvest, add_marked, lock_for_harvest};
 pub use read::{TicketView, view};

@@ -1,6 +1,6 @@
 //! Reads tickets, as far as the caller may see them.
 
-use super::words::{FellingKind, TicketStatus};
+use super::vocabulary::{FellingKind, TicketStatus};
 use crate::base::error::{Error, Result};
 use crate::base::geo::Plot;
 use crate::base::ids::{LineId, OrganizationId, TicketId};

@@ -15,13 +15,13 @@ use crate::evidence::chain::bytes::Secret;
 use crate::evidence::chain::size::{self, BUSINESS_BYTES, PUBLIC_BYTES};
 use crate::evidence::chain::{Draft, Hash, Head, SubjectKind, append, canonical};
 use crate::evidence::idempotency::{device, operation};
-use crate::timber::custody::log::row::{NewLog as NewLogRow, insert};
+use crate::timber::custody::log::write::{NewLog as NewLogRow, insert};
 use crate::timber::custody::request::position_part;
 use crate::timber::custody::state::LogState;
 use crate::timber::event::content::{Business, Content, Public, TicketHead, TicketName, Told};
-use crate::timber::event::words::EventType;
-use crate::timber::finding::record::{Finding, Found, store};
+use crate::timber::event::vocabulary::EventType;
 use crate::timber::finding::rules;
+use crate::timber::finding::write::{Finding, Found, store};
 use crate::timber::party::key::Caller;
 use crate::timber::party::role::Role;
 use crate::timber::seal::Identification;
@@ -501,7 +501,7 @@ pub async fn view(tx: &mut Tx<'_>, id: HarvestId) -> Result<Option<Harvest>> {
     };
     let logs = logs_of(&mut **tx, id).await?;
     let ticket = ticket::view(tx, TicketId(row.ticket_id)).await?;
-    let findings = crate::timber::finding::record::of_harvest(&mut **tx, id, row.received_at).await?;
+    let findings = crate::timber::finding::write::of_harvest(&mut **tx, id, row.received_at).await?;
     let (operation_id, received_at) = (row.operation_id.into(), row.received_at);
     Ok(Some(Harvest { id, operation_id, received_at, logs, ticket, findings }))
 }

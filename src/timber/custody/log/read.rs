@@ -7,7 +7,7 @@ use crate::base::region::Region;
 use crate::base::units::{Diameter, Length, Volume};
 use crate::db::batching::Question;
 use crate::evidence::chain::{Hash, Subject, SubjectKind};
-use crate::timber::event::words::{EventType, Status, TransferOf};
+use crate::timber::event::vocabulary::{EventType, Status, TransferOf};
 use crate::timber::party::key::{Caller, KeyRow, Presented, Uses};
 use crate::timber::party::reader::Reader;
 use crate::timber::party::role::{OrganizationKind, Role};

@@ -275,5 +275,5 @@ fn swap(folder: &Folder, expected: Option<&[u8]>, note: &Note) -> Result<(), Kee
 }
 
 #[cfg(test)]
-#[path = "keeper_tests.rs"]
+#[path = "tree_writer_tests.rs"]
 mod tests;

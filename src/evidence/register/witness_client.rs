@@ -309,5 +309,5 @@ fn request(old: u64, size: u64, note: &Note, folder: &Folder) -> Result<String, 
 }
 
 #[cfg(test)]
-#[path = "countersign_tests.rs"]
+#[path = "witness_client_tests.rs"]
 mod tests;

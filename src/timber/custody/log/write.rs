@@ -6,7 +6,7 @@ use crate::evidence::chain::Tx;
 use crate::evidence::chain::{Head, NewHead, SubjectKind};
 use crate::timber::custody::log::find::Key;
 use crate::timber::custody::state::{Last, LogState, PendingTransfer};
-use crate::timber::event::words::{EventType, Status, TransferOf};
+use crate::timber::event::vocabulary::{EventType, Status, TransferOf};
 use crate::timber::seal::Code;
 use crate::timber::wood::species::{Assortment, LogKind, MeasurementMethod, Wood};
 use chrono::{DateTime, NaiveDate, Utc};

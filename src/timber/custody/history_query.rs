@@ -9,7 +9,7 @@ use crate::base::error::Result;
 use crate::base::ids::OrganizationId;
 use crate::db::batching::Question;
 use crate::evidence::chain::history::{self, Chain, PAGE, StoredEvent};
-use crate::timber::custody::log::store::{KnownNames, LogRow, Names};
+use crate::timber::custody::log::read::{KnownNames, LogRow, Names};
 use crate::timber::event::content::Parties;
 use crate::timber::party::reader::Reader;
 use crate::timber::party::role::OrganizationKind;
