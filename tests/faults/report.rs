@@ -110,7 +110,7 @@ impl Report {
 
     fn table(&self) -> String {
         let mut text = String::from(
-            "| fault | rounds | acknowledged answers | sent again | checkpoints seen | until served again, slowest |\n\
+            "| fault | rounds | acknowledged writes | requests sent again | checkpoints seen | slowest recovery |\n\
              |---|--:|--:|--:|--:|--:|\n",
         );
         let mut all = Figures::default();
@@ -123,13 +123,13 @@ impl Report {
             all.checkpoints += checkpoints;
         }
         let lost = match &self.found {
-            None => "Lost 0, doubled 0, forks 0, inconsistent checkpoints 0.".to_owned(),
-            Some(found) => format!("ERRORS, which ended the run:\n```\n{found}\n```"),
+            None => "Lost 0, duplicated 0, forks 0, inconsistent checkpoints 0.".to_owned(),
+            Some(found) => format!("FOUND, and the run ended with it:\n```\n{found}\n```"),
         };
         write!(
             text,
-            "\n{} rounds in {} s: {} acknowledged answers, {} requests sent again, {} events, {} published checkpoints \
-             held against the leaves, {} times everything recomputed and `fsck` run. {lost}\n",
+            "\n{} rounds in {} s: {} acknowledged writes, {} requests sent again, {} events, {} published checkpoints \
+             compared with the leaves, everything recomputed and `fsck` run {} times. {lost}\n",
             all.rounds,
             self.began.elapsed().as_secs(),
             all.acknowledged,
@@ -148,7 +148,7 @@ impl Report {
         let broken_off = if self.done || self.found.is_some() {
             ""
         } else {
-            "\n**Incomplete: the run was interrupted after the rounds below.**\n"
+            "\n**Incomplete: the run was stopped after the rounds below.**\n"
         };
         let mut skipped = self.skipped.clone();
         if !self.done {
@@ -156,9 +156,9 @@ impl Report {
                 self.figures.iter().partition(|(fault, _)| **fault == Fault::DiskFull);
             let count =
                 |some: &[(&Fault, &Figures)]| some.iter().map(|(_, of)| u64::from(of.rounds)).sum::<u64>();
-            skipped.push(format!("{} of the {asked} rounds, which did not run", asked - count(&others)));
+            skipped.push(format!("{} of the {asked} rounds: not reached", asked - count(&others)));
             if full.is_empty() {
-                skipped.push("the rounds with the disk full, which come last".to_owned());
+                skipped.push("the full disk, which comes last".to_owned());
             }
         }
         let skipped = if skipped.is_empty() {
@@ -167,39 +167,39 @@ impl Report {
             skipped.iter().map(|what| format!("- {what}")).collect::<Vec<_>>().join("\n")
         };
         format!(
-            "# Faults: what was injected, and what was found
+            "# Fault injection: faults and results
 
-Written by the fault harness (`tests/faults`); not edited. In every round five writers send write requests to two
-servers and remember every acknowledged response; a fault is injected at a moment that the seed decides; then both
-servers must continue to work; a request without a response is sent again under its idempotency key until its result
-is known. Afterwards each acknowledged event must exist exactly once, and no other event; every chain must link, no
-time may decrease, the register must keep its earlier leaves in place, and every checkpoint published meanwhile
-(polled every 5 ms) must be at least as large as the one before, with the root of exactly its leaves. \"Until served
-again\" is the time from the fault to twelve more responses, some by each server; it includes the start of a program
-where one is started, and everything that the fault itself waits for.
+The fault harness (`tests/faults`) writes this page; do not edit it. In each round five writers send requests to two
+servers and remember every acknowledged write. A fault is injected at a moment that the seed decides, and both
+servers go on. Requests without a response are sent again under their idempotency key until they are settled. Then
+each acknowledged event must be stored exactly once, and no other event; every chain must be linked; `received_at`
+must not decrease within a chain; the register must have its earlier leaves unchanged; and each checkpoint that was
+published during the round (polled every 5 ms) must be no smaller than the one before, with the root of exactly those
+leaves. \"Recovery\" is the time from the fault to twelve more responses, at least one by each server. It includes the
+start of a program, if one is started, and everything that the fault itself waits for.
 
 | | |
 |---|---|
-| begun | {} |
+| started | {} |
 | commit | {} |
 | program | ormantrace {} |
 | PostgreSQL | {} |
 | kernel, cores | {}, {cores} |
-| seed, rounds | {seed}, {asked} and a twentieth of that with the disk full |
+| seed, rounds | {seed}, {asked} and a twentieth as many with a full disk |
 {broken_off}
 {}
 ## Skipped
 {skipped}
 
-Two sequencers run in every round, one in each server. Elsewhere: the publisher killed at each of its 238 file calls
-(`tests/program/killed.rs`), a restored backup (`tests/api/publish.rs`).
+Two sequencers run in every round, one in each server. Other tests kill the publisher at each of its 238 file calls
+(`tests/program/killed.rs`) and restore an old backup (`tests/api/publish.rs`).
 
-## Again
+## To repeat the run
 ```sh
 ORMANTRACE_FAULT_SEED={seed} ORMANTRACE_FAULT_ROUNDS={asked} ORMANTRACE_FAULT_REPORT=docs/FAULTS.md \\
     cargo test --locked --test faults -- --nocapture
 ```
-The seed repeats the choices, not the races, which depend on the machine.
+The seed repeats the choices, but not the timing of races.
 ",
             self.date,
             self.commit,
