@@ -8,14 +8,14 @@ use chrono::{DateTime, NaiveDate, Utc};
 use ormantrace::base::error::Invalid;
 use ormantrace::base::i18n::Lang;
 use ormantrace::evidence::chain::Hash;
-use ormantrace::evidence::register::published::Said;
+use ormantrace::evidence::register::published::PublishedState;
 use ormantrace::evidence::tlog::note::Kind;
 use ormantrace::evidence::tlog::{Checkpoint, Note, Policy, Signer};
 use ormantrace::http::pages::{
     FormProblem, PAGE_HEADERS, assets, error_page, render_form, render_register, render_start,
     render_verification,
 };
-use ormantrace::services::register_lookup::{Registered, Witnesses};
+use ormantrace::services::register_lookup::{RegisterEntry, Witnesses};
 use ormantrace::services::verification::answer::{
     Asked, Signature, SpeciesName, Texts, Verdict, Verification, VerifiedEvent, VerifiedLog, VerifiedOrigin,
     VerifiedRegion,
@@ -88,13 +88,13 @@ fn asked(signature: Signature) -> Asked {
 /// A valid verdict with a record in the register, cosigned by `k` of `n` witnesses.
 fn registered(k: usize, n: usize) -> Verification {
     let register =
-        Registered { index: 48_211, received_at: now(), size: 48_213, witnesses: Witnesses { k, n } };
+        RegisterEntry { index: 48_211, received_at: now(), size: 48_213, witnesses: Witnesses { k, n } };
     let answer = Verification::valid(asked(Signature::Valid), log("stored", "stored"));
     Verification { register: Some(Some(register)), ..answer }
 }
 
 /// A published register.
-fn said() -> Said {
+fn said() -> PublishedState {
     let signer = Signer::from_seed("timber.example/register", Kind::Text, &[1; 32]).unwrap();
     let witness = Signer::from_seed("witness.example/office", Kind::Cosignature, &[2; 32]).unwrap();
     let checkpoint = Checkpoint::new("timber.example/register", 48_213, Hash([7; 32])).unwrap();
@@ -104,7 +104,7 @@ fn said() -> Said {
         witnesses: vec![witness.verifier().clone()],
         quorum: 1,
     };
-    Said { note, checkpoint, policy, witnesses: 1 }
+    PublishedState { note, checkpoint, policy, witnesses: 1 }
 }
 
 /// One verdict of every kind.

@@ -1,7 +1,7 @@
 //! Checks responses: samples are compared with SQL, and their chains recomputed.
 
 use super::timber::{EVENTS, log_id, seal_number};
-use crate::chain::{Revealed, Shown, faults};
+use crate::chain::{ChainEvent, Revealed, chain_errors};
 use chrono::{DateTime, Utc};
 use ormantrace::evidence::chain::bytes::{Hash, Salt};
 use serde_json::Value;
@@ -76,12 +76,12 @@ pub async fn history(pool: &PgPool, log: u64, body: &[u8]) -> Result<(), Failure
         }
     }
     let shown = events.iter().map(as_shown).collect::<Result<Vec<_>, _>>()?;
-    let faults = faults(&shown);
-    if faults.is_empty() { Ok(()) } else { Err(format!("{id}: {faults:?}").into()) }
+    let errors = chain_errors(&shown);
+    if errors.is_empty() { Ok(()) } else { Err(format!("{id}: {errors:?}").into()) }
 }
 
 /// An event in a response, as an outside verifier reads it.
-fn as_shown(event: &Value) -> Result<Shown<'_>, Failure> {
+fn as_shown(event: &Value) -> Result<ChainEvent<'_>, Failure> {
     let text = |value: &'_ Value| value.as_str().map(str::to_owned).ok_or("no text");
     let hash = |value: &Value| Hash::from_hex(value.as_str().unwrap_or_default()).ok_or("no hash");
     let entry = hex::decode(text(&event["entry"])?)?;
@@ -93,7 +93,7 @@ fn as_shown(event: &Value) -> Result<Shown<'_>, Failure> {
         };
         Ok(Revealed { commitment: hash(&part["commitment"])?, opening })
     };
-    Ok(Shown {
+    Ok(ChainEvent {
         seq: u32::try_from(event["seq"].as_u64().ok_or("no seq")?)?,
         received_at: text(&event["received_at"])?.parse::<DateTime<Utc>>()?,
         subject: Hash::from_slice(entry.get(1..33).ok_or("a short entry")?).ok_or("no subject")?,

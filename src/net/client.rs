@@ -17,11 +17,11 @@ use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
 use tokio_rustls::rustls::{self, ClientConfig, RootCertStore, crypto};
 
 /// Maximum length of a response body, in bytes.
-const MAX_ANSWER: usize = 256 * 1024;
+const MAX_RESPONSE: usize = 256 * 1024;
 
 /// A response.
 #[derive(Clone, Debug)]
-pub struct Answer {
+pub struct Response {
     /// Its status.
     pub status: StatusCode,
     /// Its content type; empty if it has none.
@@ -38,7 +38,7 @@ pub enum ClientError {
     Address,
     /// No response before the timeout.
     #[error("no response in time")]
-    Late,
+    Timeout,
     /// An I/O error of the connection, or a TLS error.
     #[error("{0}")]
     Io(#[from] std::io::Error),
@@ -113,9 +113,9 @@ pub async fn send(
     url: &Uri,
     body: String,
     within: Duration,
-) -> Result<Answer, ClientError> {
+) -> Result<Response, ClientError> {
     let exchange = exchange(authorities, method, url, body);
-    tokio::time::timeout(within, exchange).await.map_err(|_| ClientError::Late)?
+    tokio::time::timeout(within, exchange).await.map_err(|_| ClientError::Timeout)?
 }
 
 async fn exchange(
@@ -123,7 +123,7 @@ async fn exchange(
     method: Method,
     url: &Uri,
     body: String,
-) -> Result<Answer, ClientError> {
+) -> Result<Response, ClientError> {
     let authority = url.authority().ok_or(ClientError::Address)?;
     let host = authority.host().trim_start_matches('[').trim_end_matches(']');
     let secure = match url.scheme_str() {
@@ -151,7 +151,7 @@ async fn exchange(
     }
 }
 
-async fn talk<S>(stream: S, request: Request<Full<Bytes>>) -> Result<Answer, ClientError>
+async fn talk<S>(stream: S, request: Request<Full<Bytes>>) -> Result<Response, ClientError>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -160,8 +160,9 @@ where
         let answer = sender.send_request(request).await?;
         let content_type = answer.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
         let (status, content_type) = (answer.status(), content_type.unwrap_or_default().to_owned());
-        let body = Limited::new(answer.into_body(), MAX_ANSWER).collect().await.map_err(ClientError::Body)?;
-        Ok(Answer { status, content_type, body: body.to_bytes() })
+        let body =
+            Limited::new(answer.into_body(), MAX_RESPONSE).collect().await.map_err(ClientError::Body)?;
+        Ok(Response { status, content_type, body: body.to_bytes() })
     };
     let mut read = std::pin::pin!(read);
     // The connection makes progress only while it is polled; it ends after the response.

@@ -5,9 +5,9 @@
 //! reader may see, proofs, and one signed checkpoint. Readable data is in the texts that were hashed.
 
 use crate::base::error::{Error, Result};
-use crate::evidence::chain::history::{Evidence, ShownEvent, ShownParts};
+use crate::evidence::chain::history::{DisclosedEvent, DisclosedParts, Evidence};
 use crate::evidence::chain::{Entry, Hash, Salt, Subject};
-use crate::evidence::register::published::{Published, PublishedError, Said};
+use crate::evidence::register::published::{Published, PublishedError, PublishedState};
 use crate::services::verifier::export::FORMAT;
 use serde::Serialize;
 use sqlx::PgExecutor;
@@ -18,11 +18,11 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 /// A chain with the events and parts that a reader may see: the input of [`export`].
-pub struct Shown {
+pub struct DisclosedChain {
     /// Its subject.
     pub subject: Subject,
     /// Its events from the first.
-    pub events: Vec<ShownEvent>,
+    pub events: Vec<DisclosedEvent>,
     /// The memory permit of a long chain.
     pub room: Option<OwnedSemaphorePermit>,
 }
@@ -71,7 +71,7 @@ pub struct ExportEvent {
     #[schema(value_type = String, pattern = "^01[0-9a-f]{224}$")]
     pub entry: Entry,
     /// The parts it commits to.
-    pub parts: ShownParts<'static>,
+    pub parts: DisclosedParts<'static>,
     /// Its leaf index in the register, from 0.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub index: Option<u64>,
@@ -132,13 +132,13 @@ pub async fn leaves(
 /// # Errors
 /// If the published tiles cannot be read.
 pub fn export(
-    shown: Shown,
+    shown: DisclosedChain,
     leaves: &HashMap<u32, u64, impl BuildHasher>,
     published: &Published,
-    said: &Said,
+    said: &PublishedState,
     since: Option<u64>,
 ) -> std::result::Result<Export, PublishedError> {
-    let Shown { subject, events, room } = shown;
+    let DisclosedChain { subject, events, room } = shown;
     let size = said.checkpoint.size;
     let places: Vec<Option<u64>> = events.iter().map(|event| leaves.get(&event.seq()).copied()).collect();
     let mut proofs = published.inclusions(places.iter().copied().flatten(), size)?.into_iter();

@@ -3,7 +3,7 @@
 use crate::base::error::{Error, Result};
 use crate::evidence::chain::bytes::ENTRY_LEN;
 use crate::evidence::register::leaves;
-use crate::evidence::register::published::{Published, PublishedError, Said};
+use crate::evidence::register::published::{Published, PublishedError, PublishedState};
 use crate::evidence::tlog::{Proof, leaf_hash};
 use crate::timber::seal::Code;
 use crate::timber::seal::signing::{KeyRing, Signature};
@@ -15,7 +15,7 @@ use uuid::Uuid;
 
 /// The newest leaf of a subject in the register.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Place {
+pub enum SubjectLeaf {
     /// No subject: there is no seal with this code, or it was never on a log.
     Unknown,
     /// The subject is recorded, but none of its events is in the register of this size.
@@ -32,12 +32,12 @@ pub enum Place {
 /// Finds the newest event, in a register of `size` leaves, of the log that carries, or carried, the seal
 /// of `code`: one statement, the same for every result.
 ///
-/// As in the public check, a marking code gives [`Place::Unknown`] if its signature is forged, or if its
+/// As in the public check, a marking code gives [`SubjectLeaf::Unknown`] if its signature is forged, or if its
 /// key is unknown here and it is not the registered code.
 ///
 /// # Errors
 /// A database error, or a corrupt row.
-pub async fn newest(db: impl PgExecutor<'_>, code: &Code, ring: &KeyRing, size: u64) -> Result<Place> {
+pub async fn newest(db: impl PgExecutor<'_>, code: &Code, ring: &KeyRing, size: u64) -> Result<SubjectLeaf> {
     let number = match code {
         Code::SealNumber(number) => Some(number.as_str()),
         _ => None,
@@ -60,16 +60,16 @@ pub async fn newest(db: impl PgExecutor<'_>, code: &Code, ring: &KeyRing, size: 
     .await?;
     let Some(found) = found.filter(|found| found.recorded && !is_forged(code, &found.marking_code, ring))
     else {
-        return Ok(Place::Unknown);
+        return Ok(SubjectLeaf::Unknown);
     };
-    Place::stored(found.index.zip(found.entry))
+    SubjectLeaf::stored(found.index.zip(found.entry))
 }
 
 /// Finds the newest event of a subject in a register of `size` leaves; checks no access. One statement.
 ///
 /// # Errors
 /// A database error, or a corrupt row.
-pub async fn newest_of(db: impl PgExecutor<'_>, subject: Uuid, size: u64) -> Result<Place> {
+pub async fn newest_of(db: impl PgExecutor<'_>, subject: Uuid, size: u64) -> Result<SubjectLeaf> {
     let found = sqlx::query!(
         "SELECT index, entry FROM leaf WHERE subject_id = $1 AND index < $2 ORDER BY seq DESC LIMIT 1",
         subject,
@@ -77,10 +77,10 @@ pub async fn newest_of(db: impl PgExecutor<'_>, subject: Uuid, size: u64) -> Res
     )
     .fetch_optional(db)
     .await?;
-    Place::stored(found.map(|found| (found.index, found.entry)))
+    SubjectLeaf::stored(found.map(|found| (found.index, found.entry)))
 }
 
-impl Place {
+impl SubjectLeaf {
     fn stored(leaf: Option<(i64, Vec<u8>)>) -> Result<Self> {
         let Some((index, entry)) = leaf else { return Ok(Self::NotYet) };
         let index = u64::try_from(index).map_err(|_| Error::BadRow(format!("leaf.index {index}")))?;
@@ -106,7 +106,7 @@ fn is_forged(code: &Code, registered: &str, ring: &KeyRing) -> bool {
 /// If the published tiles cannot be read.
 pub fn proof(
     published: &Published,
-    said: &Said,
+    said: &PublishedState,
     index: u64,
     entry: &[u8; ENTRY_LEN],
 ) -> std::result::Result<Proof, PublishedError> {
@@ -116,7 +116,7 @@ pub fn proof(
 
 /// The place of a record in the public register.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
-pub struct Registered {
+pub struct RegisterEntry {
     /// Leaf index of its newest event in the register, from 0.
     pub index: u64,
     /// When the server received that event, by its own clock: the time in the register's entry.
@@ -139,7 +139,7 @@ pub struct Witnesses {
 }
 
 /// The leaf of a log's newest event according to the database. The database administrator can change it:
-/// do not trust it before [`Claim::hold`].
+/// do not trust it before [`Claim::check_against`].
 #[derive(Clone, Debug)]
 pub struct Claim {
     index: u64,
@@ -155,7 +155,7 @@ impl Claim {
     /// hashes of the record must be its leaf hash. Otherwise returns `None` and logs a warning. The time in
     /// the result is read from that entry. Reads tiles from disk: do not call it on an async thread.
     #[must_use]
-    pub fn hold(self, published: &Published) -> Option<Registered> {
+    pub fn check_against(self, published: &Published) -> Option<RegisterEntry> {
         let Self { index, size, witnesses, .. } = self;
         match published.folder().entry(index, size) {
             Ok(entry) => {
@@ -165,7 +165,7 @@ impl Claim {
                     && self.hashes.iter().all(|hash| *hash == leaf.0)
                     && let Some(received_at) = received_at
                 {
-                    return Some(Registered { index, received_at, size, witnesses });
+                    return Some(RegisterEntry { index, received_at, size, witnesses });
                 }
                 tracing::warn!(
                     index,
@@ -185,7 +185,11 @@ impl Claim {
 ///
 /// # Errors
 /// A database error, or a corrupt row.
-pub async fn claim(db: impl PgExecutor<'_>, seal_number: &str, said: &Said) -> Result<Option<Claim>> {
+pub async fn claim(
+    db: impl PgExecutor<'_>,
+    seal_number: &str,
+    said: &PublishedState,
+) -> Result<Option<Claim>> {
     let size = said.checkpoint.size;
     let found = sqlx::query!(
         "SELECT f.index, f.entry, e.hash, l.head_hash

@@ -1,6 +1,6 @@
 //! Events cannot be changed, a history is read in one index-only scan, and an insider's edit is detected.
 
-use crate::support::chain::{Fault, Revealed, Shown, faults};
+use crate::support::chain::{ChainError, ChainEvent, Revealed, chain_errors};
 use crate::timber::{Timber, log};
 use crate::world::{Org, World};
 use chrono::{DateTime, Utc};
@@ -221,14 +221,14 @@ fn hash(value: &Value) -> Hash {
 }
 
 /// Errors found by recomputing a history from the response alone.
-fn recomputed(history: &Value) -> Vec<Fault> {
-    let shown: Vec<Shown<'_>> = history["events"]
+fn recomputed(history: &Value) -> Vec<ChainError> {
+    let shown: Vec<ChainEvent<'_>> = history["events"]
         .as_array()
         .unwrap()
         .iter()
         .map(|event| {
             let entry = event["entry"].as_str().unwrap();
-            Shown {
+            ChainEvent {
                 seq: event["seq"].as_u64().unwrap().try_into().unwrap(),
                 received_at: event["received_at"].as_str().unwrap().parse().unwrap(),
                 subject: Hash::from_hex(&entry[2..66]).unwrap(),
@@ -244,7 +244,7 @@ fn recomputed(history: &Value) -> Vec<Fault> {
             }
         })
         .collect();
-    faults(&shown)
+    chain_errors(&shown)
 }
 
 /// Errors that an inspector finds in a log: by recomputation, and by comparison with the head in the log's

@@ -1,6 +1,6 @@
 //! Felling tickets.
 
-use crate::support::chain::{Revealed, Shown, faults};
+use crate::support::chain::{ChainEvent, Revealed, chain_errors};
 use crate::world::{Answer, Org, World, bin};
 use axum::body::Body;
 use axum::http::{Method, Request};
@@ -235,7 +235,7 @@ async fn a_cancelled_ticket_stays_cancelled() {
 }
 
 /// The chain as a third party reads it from the response.
-fn chain(events: &[Value]) -> Vec<Shown<'_>> {
+fn chain(events: &[Value]) -> Vec<ChainEvent<'_>> {
     let hash = |value: &Value| Hash::from_hex(value.as_str().unwrap()).unwrap();
     events
         .iter()
@@ -245,7 +245,7 @@ fn chain(events: &[Value]) -> Vec<Shown<'_>> {
                 let opening = part["text"].as_str().map(|text| (Salt(hash(&part["salt"]).0), text));
                 Revealed { commitment: hash(&part["commitment"]), opening }
             });
-            Shown {
+            ChainEvent {
                 seq: u32::try_from(event["seq"].as_u64().unwrap()).unwrap(),
                 received_at: DateTime::parse_from_rfc3339(event["received_at"].as_str().unwrap())
                     .unwrap()
@@ -269,7 +269,7 @@ async fn the_history_can_be_recomputed_from_what_is_answered() {
     p.world.post(&format!("{path}/cancel"), &p.owner, json!({"reason": "Өрт"})).await.expect(200);
     let history = p.world.get(&format!("{path}/history"), &p.holder).await.expect(200);
     let events = history["events"].as_array().unwrap();
-    assert_eq!(faults(&chain(events)), []);
+    assert_eq!(chain_errors(&chain(events)), []);
     let types: Vec<_> = events.iter().map(|event| event["type"].as_str().unwrap()).collect();
     assert_eq!(types, ["ticket_issued", "ticket_extended", "ticket_cancelled"]);
     assert_eq!(events[1]["details"]["reason"], "Қар");
@@ -297,7 +297,7 @@ async fn the_history_can_be_recomputed_from_what_is_answered() {
     let mut forged = events.clone();
     let text = forged[0]["parts"]["business"]["text"].as_str().unwrap().replace("2026-12-31", "2027-12-31");
     forged[0]["parts"]["business"]["text"] = text.into();
-    assert!(!faults(&chain(&forged)).is_empty());
+    assert!(!chain_errors(&chain(&forged)).is_empty());
 }
 
 #[tokio::test]

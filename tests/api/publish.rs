@@ -3,7 +3,7 @@
 use crate::world::World;
 use ormantrace::evidence::chain::bytes::{Entry, Hash};
 use ormantrace::evidence::register::publish::{PublishError, PublishSettings, Publisher};
-use ormantrace::evidence::register::tree_writer::KeepError;
+use ormantrace::evidence::register::tree_writer::TreeWriterError;
 use ormantrace::evidence::tlog::note::{Kind, Note, Signer, VerifierKey};
 use ormantrace::evidence::tlog::tree::{is_consistent, leaf_hash, root_of};
 use ormantrace::evidence::tlog::{Checkpoint, Folder};
@@ -205,7 +205,7 @@ async fn two_publishers_do_not_share_a_folder() {
     folder_of_both.swap_signed(Some(signed.to_string().as_bytes()), &other).unwrap();
     sequence(&mut world.owner().await, 1, 0, 1).await;
     let overtaken = running.ended.await.unwrap().unwrap_err();
-    assert!(matches!(overtaken, PublishError::Keep(KeepError::Overtaken(_))), "{overtaken}");
+    assert!(matches!(overtaken, PublishError::Keep(TreeWriterError::Overtaken(_))), "{overtaken}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

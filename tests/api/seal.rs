@@ -1,6 +1,6 @@
 //! Seals: registered, made, transferred, voided, read.
 
-use crate::support::chain::{Revealed, Shown, faults};
+use crate::support::chain::{ChainEvent, Revealed, chain_errors};
 use crate::world::{Answer, Org, World};
 use axum::body::Body;
 use axum::http::{Method, Request};
@@ -422,7 +422,7 @@ async fn of_64_at_once_one_wins_and_the_chain_holds() {
     events.sort_by_key(|event| event["seq"].as_u64());
     events.dedup();
     assert_eq!(events.len(), 4);
-    assert_eq!(faults(&events.iter().map(shown).collect::<Vec<_>>()), []);
+    assert_eq!(chain_errors(&events.iter().map(shown).collect::<Vec<_>>()), []);
     let head: (i32, Vec<u8>) =
         sqlx::query_as("SELECT head_seq, head_hash FROM seal_batch WHERE id = $1::uuid")
             .bind(batch["id"].as_str().unwrap())
@@ -432,7 +432,7 @@ async fn of_64_at_once_one_wins_and_the_chain_holds() {
     assert_eq!((head.0, hex::encode(head.1)), (4, events[3]["hash"].as_str().unwrap().to_owned()));
 }
 
-fn shown(event: &Value) -> Shown<'_> {
+fn shown(event: &Value) -> ChainEvent<'_> {
     let hash = |value: &Value| Hash::from_hex(value.as_str().unwrap()).unwrap();
     let entry = hex::decode(event["entry"].as_str().unwrap()).unwrap();
     let parts = ["public", "business", "personal"].map(|name| {
@@ -443,7 +443,7 @@ fn shown(event: &Value) -> Shown<'_> {
         });
         Revealed { commitment: hash(&part["commitment"]), opening }
     });
-    Shown {
+    ChainEvent {
         seq: u32::try_from(event["seq"].as_u64().unwrap()).unwrap(),
         received_at: DateTime::parse_from_rfc3339(event["received_at"].as_str().unwrap()).unwrap().to_utc(),
         subject: Hash::from_slice(&entry[1..33]).unwrap(),

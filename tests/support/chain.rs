@@ -15,7 +15,7 @@ pub struct Revealed<'a> {
 
 /// One disclosed event.
 #[derive(Clone, Debug)]
-pub struct Shown<'a> {
+pub struct ChainEvent<'a> {
     /// Place in the chain, from 1.
     pub seq: u32,
     /// When the server received it.
@@ -32,7 +32,7 @@ pub struct Shown<'a> {
 
 /// An error in a chain, and the event it is at.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Fault {
+pub enum ChainError {
     /// The events do not run 1…n without a gap.
     #[error("event {found} stands where event {expected} belongs")]
     Gap {
@@ -65,35 +65,35 @@ pub enum Fault {
 
 /// Checks a complete chain from its first event; returns all errors in order.
 #[must_use]
-pub fn faults(events: &[Shown<'_>]) -> Vec<Fault> {
+pub fn chain_errors(events: &[ChainEvent<'_>]) -> Vec<ChainError> {
     let mut found = Vec::new();
     let mut prev = Hash::ZERO;
     for (event, expected) in events.iter().zip(1_u32..) {
         let seq = event.seq;
         if seq != expected {
-            found.push(Fault::Gap { expected, found: seq });
+            found.push(ChainError::Gap { expected, found: seq });
         }
         if event.prev != prev {
-            found.push(Fault::Unlinked(seq));
+            found.push(ChainError::Unlinked(seq));
         }
         for (revealed, part) in event.parts.iter().zip([Part::Public, Part::Business, Part::Personal]) {
             if let Some((salt, text)) = &revealed.opening
                 && commit(part, salt, text) != revealed.commitment
             {
-                found.push(Fault::WrongPart { seq, part });
+                found.push(ChainError::WrongPart { seq, part });
             }
         }
         let record = record(event.parts[0].commitment, event.parts[1].commitment, event.parts[2].commitment);
         if Entry::new(event.subject, seq, event.received_at, event.prev, record).link() != event.hash {
-            found.push(Fault::Altered(seq));
+            found.push(ChainError::Altered(seq));
         }
         if expected > 1 {
             let before = &events[expected as usize - 2];
             if event.received_at < before.received_at {
-                found.push(Fault::TimeFell(seq));
+                found.push(ChainError::TimeFell(seq));
             }
             if event.subject != before.subject {
-                found.push(Fault::OtherSubject(seq));
+                found.push(ChainError::OtherSubject(seq));
             }
         }
         prev = event.hash;

@@ -142,7 +142,7 @@ impl NewHead {
 
 /// Maximum number of events in one statement. A connection never shrinks its buffers below the largest
 /// statement it has sent: a harvest of 5,000 in one statement would leave each connection some ten megabytes.
-pub const PIECE: usize = 500;
+pub const MAX_EVENTS_PER_STATEMENT: usize = 500;
 
 /// Appends one event to each head and returns the new heads in the same order.
 ///
@@ -152,8 +152,8 @@ pub async fn append(tx: &mut Tx<'_>, now: DateTime<Utc>, drafts: Vec<Draft<'_>>)
     let mut heads = Vec::with_capacity(drafts.len());
     let mut drafts = drafts.into_iter();
     while drafts.len() > 0 {
-        let mut rows = Rows::with_capacity(drafts.len().min(PIECE));
-        for draft in drafts.by_ref().take(PIECE) {
+        let mut rows = Rows::with_capacity(drafts.len().min(MAX_EVENTS_PER_STATEMENT));
+        for draft in drafts.by_ref().take(MAX_EVENTS_PER_STATEMENT) {
             let head = link(&draft, now);
             rows.push(draft, &head);
             heads.push(head.head);

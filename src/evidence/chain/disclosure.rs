@@ -6,7 +6,7 @@
 //! have another form in responses are parsed: everything else is written as it was stored.
 
 use super::bytes::{Entry, Hash, Part, Salt, commit, record};
-use super::history::{Openness, Personal, StoredEvent};
+use super::history::{Disclosure, Personal, StoredEvent};
 use crate::base::units::{serialize_decimal, utc_text};
 use rust_decimal::Decimal;
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
@@ -27,10 +27,10 @@ pub struct EventFields<'t, T, O: Serialize> {
     pub event_type: Option<T>,
     /// The operation that recorded it.
     #[schema(value_type = Option<Uuid>)]
-    pub operation_id: Option<Answered<'t>>,
+    pub operation_id: Option<ApiValue<'t>>,
     /// When it happened, as reported by the client; UTC with microseconds.
     #[schema(value_type = Option<DateTime<Utc>>)]
-    pub occurred_at: Option<Answered<'t>>,
+    pub occurred_at: Option<ApiValue<'t>>,
     /// When the server received it; UTC with microseconds; never decreases within a chain.
     #[schema(value_type = DateTime<Utc>)]
     pub received_at: String,
@@ -39,22 +39,22 @@ pub struct EventFields<'t, T, O: Serialize> {
     /// Place where it happened.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Object>)]
-    pub place: Option<Answered<'t>>,
+    pub place: Option<ApiValue<'t>>,
     /// Coordinates where it happened.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Object>)]
-    pub position: Option<Answered<'t>>,
+    pub position: Option<ApiValue<'t>>,
     /// Document that covers it.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Object>)]
-    pub document: Option<Answered<'t>>,
+    pub document: Option<ApiValue<'t>>,
     /// Device that recorded it.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Object>)]
-    pub device: Option<Answered<'t>>,
+    pub device: Option<ApiValue<'t>>,
     /// All other members of the disclosed public and business parts, under the names that were hashed.
     #[schema(value_type = Object)]
-    pub details: Said<'t, O>,
+    pub details: EventMembers<'t, O>,
 }
 
 /// Everything a third party needs to recompute an event's hash.
@@ -68,13 +68,13 @@ pub struct Evidence<'t> {
     #[schema(value_type = String, pattern = "^01[0-9a-f]{224}$")]
     pub entry: Entry,
     /// The three parts that the entry commits to.
-    pub parts: ShownParts<'t>,
+    pub parts: DisclosedParts<'t>,
 }
 
 /// One event of a history.
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "describes what is written from the stored texts")]
-struct ShownEventShape {
+struct DisclosedEventShape {
     /// Its fields.
     #[serde(flatten)]
     said: EventFields<'static, String, Uuid>,
@@ -85,13 +85,13 @@ struct ShownEventShape {
 
 /// One event of any kind of subject, kept in stored form until it is serialised.
 #[derive(Clone)]
-pub struct ShownEvent {
+pub struct DisclosedEvent {
     event: StoredEvent,
     subject_ref: Hash,
-    open: Openness,
+    open: Disclosure,
 }
 
-impl ShownEvent {
+impl DisclosedEvent {
     /// Its place in the chain, from 1.
     #[must_use]
     pub fn seq(&self) -> u32 {
@@ -99,7 +99,7 @@ impl ShownEvent {
     }
 
     /// The stored event, and which of its parts are disclosed.
-    pub(crate) fn stored(&self) -> (&StoredEvent, Openness) {
+    pub(crate) fn stored(&self) -> (&StoredEvent, Disclosure) {
         (&self.event, self.open)
     }
 
@@ -110,12 +110,12 @@ impl ShownEvent {
     }
 }
 
-impl Serialize for ShownEvent {
+impl Serialize for DisclosedEvent {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut said = Said::<Answered<'_>>::of(&self.event, self.open);
+        let mut said = EventMembers::<ApiValue<'_>>::of(&self.event, self.open);
         let (event_type, organization) = (said.take("type"), said.take("organization"));
         let said = said.fields(&self.event, event_type, organization);
-        Whole { said, evidence: self.evidence() }.serialize(serializer)
+        EventBody { said, evidence: self.evidence() }.serialize(serializer)
     }
 }
 
@@ -138,11 +138,11 @@ macro_rules! described_by {
 }
 pub(crate) use described_by;
 
-described_by!(ShownEvent, ShownEventShape);
+described_by!(DisclosedEvent, DisclosedEventShape);
 
 /// Fields and evidence of an event.
 #[derive(serde::Serialize)]
-pub(crate) struct Whole<'t, T: Serialize, O: Serialize> {
+pub(crate) struct EventBody<'t, T: Serialize, O: Serialize> {
     #[serde(flatten)]
     pub(crate) said: EventFields<'t, T, O>,
     #[serde(flatten)]
@@ -151,18 +151,18 @@ pub(crate) struct Whole<'t, T: Serialize, O: Serialize> {
 
 /// The parts of an event.
 #[derive(Clone, Debug, serde::Serialize, ToSchema)]
-pub struct ShownParts<'t> {
+pub struct DisclosedParts<'t> {
     /// What a buyer may see.
-    pub public: ShownPart<'t>,
+    pub public: DisclosedPart<'t>,
     /// What the parties and inspectors may see.
-    pub business: ShownPart<'t>,
+    pub business: DisclosedPart<'t>,
     /// Names and IIN.
-    pub personal: ShownPart<'t>,
+    pub personal: DisclosedPart<'t>,
 }
 
 /// One part: its commitment, and its salt and text if the reader may see them.
 #[derive(Clone, Debug, serde::Serialize, ToSchema)]
-pub struct ShownPart<'t> {
+pub struct DisclosedPart<'t> {
     /// The commitment; 64 zeros if the event has no such part.
     pub commitment: Hash,
     /// The salt, 32 bytes in hex.
@@ -178,7 +178,7 @@ pub struct ShownPart<'t> {
     pub erased: Option<bool>,
 }
 
-impl<'t> ShownPart<'t> {
+impl<'t> DisclosedPart<'t> {
     fn closed(commitment: Hash) -> Self {
         Self { commitment, salt: None, text: None, erased: None }
     }
@@ -187,9 +187,9 @@ impl<'t> ShownPart<'t> {
         Self { salt: Some(salt), text: Some(text), ..Self::closed(commitment) }
     }
 
-    fn into_owned(self) -> ShownPart<'static> {
+    fn into_owned(self) -> DisclosedPart<'static> {
         let Self { commitment, salt, text, erased } = self;
-        ShownPart { commitment, salt, text: text.map(|text| Cow::Owned(text.into_owned())), erased }
+        DisclosedPart { commitment, salt, text: text.map(|text| Cow::Owned(text.into_owned())), erased }
     }
 }
 
@@ -197,9 +197,9 @@ impl Evidence<'_> {
     /// The same with owned texts.
     #[must_use]
     pub fn into_owned(self) -> Evidence<'static> {
-        let ShownParts { public, business, personal } = self.parts;
-        let [public, business, personal] = [public, business, personal].map(ShownPart::into_owned);
-        Evidence { parts: ShownParts { public, business, personal }, ..self }
+        let DisclosedParts { public, business, personal } = self.parts;
+        let [public, business, personal] = [public, business, personal].map(DisclosedPart::into_owned);
+        Evidence { parts: DisclosedParts { public, business, personal }, ..self }
     }
 }
 
@@ -218,23 +218,23 @@ impl StoredEvent {
 
     /// The event for a reader who may see the parts of `open`; `subject_ref` names its subject in its entry.
     #[must_use]
-    pub fn shown(self, subject_ref: Hash, open: Openness) -> ShownEvent {
-        ShownEvent { event: self, subject_ref, open }
+    pub fn shown(self, subject_ref: Hash, open: Disclosure) -> DisclosedEvent {
+        DisclosedEvent { event: self, subject_ref, open }
     }
 
     /// Everything needed to recompute its hash, with the parts of `open` disclosed.
     #[must_use]
-    pub fn evidence(&self, subject_ref: Hash, open: Openness) -> Evidence<'_> {
-        fn own<'t>(event: &StoredEvent, part: Part, text: &'t str, open: bool) -> ShownPart<'t> {
+    pub fn evidence(&self, subject_ref: Hash, open: Disclosure) -> Evidence<'_> {
+        fn own<'t>(event: &StoredEvent, part: Part, text: &'t str, open: bool) -> DisclosedPart<'t> {
             let salt = event.secret.salt(part);
             let commitment = commit(part, &salt, text);
             if open {
-                ShownPart::opened(commitment, salt, Cow::Borrowed(text))
+                DisclosedPart::opened(commitment, salt, Cow::Borrowed(text))
             } else {
-                ShownPart::closed(commitment)
+                DisclosedPart::closed(commitment)
             }
         }
-        let parts = ShownParts {
+        let parts = DisclosedParts {
             public: own(self, Part::Public, &self.public, open.public),
             business: own(self, Part::Business, &self.business, open.business),
             personal: self.personal_part(open.personal),
@@ -244,16 +244,16 @@ impl StoredEvent {
         Evidence { prev_hash: self.prev, hash: self.hash, entry, parts }
     }
 
-    fn personal_part(&self, open: bool) -> ShownPart<'_> {
+    fn personal_part(&self, open: bool) -> DisclosedPart<'_> {
         let commitment = self.personal_commitment.unwrap_or(Hash::ZERO);
         match &self.personal {
             Some(Personal::Opened { salt, text }) if open => {
-                ShownPart::opened(commitment, *salt, Cow::Borrowed(text))
+                DisclosedPart::opened(commitment, *salt, Cow::Borrowed(text))
             }
             Some(Personal::Erased) if open => {
-                ShownPart { erased: Some(true), ..ShownPart::closed(commitment) }
+                DisclosedPart { erased: Some(true), ..DisclosedPart::closed(commitment) }
             }
-            _ => ShownPart::closed(commitment),
+            _ => DisclosedPart::closed(commitment),
         }
     }
 }
@@ -295,12 +295,12 @@ impl<'t> Members<'t> {
 /// A stored value under its name, serialised in API form: hashed decimals are strings and hashed times
 /// have a separate offset; responses have numbers and UTC. Everything else is written as it was stored.
 #[derive(Clone, Copy, Debug)]
-pub struct Answered<'t> {
+pub struct ApiValue<'t> {
     name: &'t str,
     value: &'t RawValue,
 }
 
-impl<'t> Answered<'t> {
+impl<'t> ApiValue<'t> {
     /// The value as a string; `None` if it is no string or has escapes. This crate's words never have any.
     #[must_use]
     pub fn word(self) -> Option<&'t str> {
@@ -308,7 +308,7 @@ impl<'t> Answered<'t> {
     }
 }
 
-impl Serialize for Answered<'_> {
+impl Serialize for ApiValue<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let Self { name, value } = *self;
         let text = value.get();
@@ -324,7 +324,7 @@ impl Serialize for Answered<'_> {
                 Some(members) => {
                     let mut map = serializer.serialize_map(Some(members.0.len()))?;
                     for (name, value) in members.0 {
-                        map.serialize_entry(name, &Answered { name, value })?;
+                        map.serialize_entry(name, &ApiValue { name, value })?;
                     }
                     map.end()
                 }
@@ -334,7 +334,7 @@ impl Serialize for Answered<'_> {
                 Ok(items) => {
                     let mut list = serializer.serialize_seq(Some(items.len()))?;
                     for value in items {
-                        list.serialize_element(&Answered { name, value })?;
+                        list.serialize_element(&ApiValue { name, value })?;
                     }
                     list.end()
                 }
@@ -353,7 +353,7 @@ fn is_decimal(name: &str) -> bool {
 }
 
 #[derive(Debug)]
-enum Told<'t, O> {
+enum Member<'t, O> {
     Stored(&'t RawValue),
     /// Objects of one name in both parts; if both have a member, the second one's is used.
     Joined(&'t RawValue, &'t RawValue),
@@ -364,37 +364,37 @@ enum Told<'t, O> {
 ///
 /// Members that are not taken out are serialised as one object, in the order of their names.
 #[derive(Debug)]
-pub struct Said<'t, O> {
-    members: Vec<(&'t str, Told<'t, O>)>,
+pub struct EventMembers<'t, O> {
+    members: Vec<(&'t str, Member<'t, O>)>,
     /// Values of the part read first that the other part has replaced under the same name.
     covered: Vec<(&'t str, &'t RawValue)>,
 }
 
-impl<'t, O: Serialize> Said<'t, O> {
+impl<'t, O: Serialize> EventMembers<'t, O> {
     /// The members of the parts of `open`.
     #[must_use]
-    pub fn of(event: &'t StoredEvent, open: Openness) -> Self {
+    pub fn of(event: &'t StoredEvent, open: Disclosure) -> Self {
         let mut said = Self { members: Vec::new(), covered: Vec::new() };
         if open.public {
-            said.hear(&event.public);
+            said.read_members(&event.public);
         }
         if open.business {
-            said.hear(&event.business);
+            said.read_members(&event.business);
         }
         said
     }
 
-    fn hear(&mut self, text: &'t str) {
+    fn read_members(&mut self, text: &'t str) {
         let Some(Members(heard)) = Members::read(text) else { return };
         self.members.reserve(heard.len());
         for (name, value) in heard {
-            if let Some(Told::Stored(covered)) = self.insert(name, Told::Stored(value)) {
+            if let Some(Member::Stored(covered)) = self.insert(name, Member::Stored(value)) {
                 self.covered.push((name, covered));
             }
         }
     }
 
-    fn insert(&mut self, name: &'t str, told: Told<'t, O>) -> Option<Told<'t, O>> {
+    fn insert(&mut self, name: &'t str, told: Member<'t, O>) -> Option<Member<'t, O>> {
         match self.members.iter_mut().find(|(its, _)| *its == name) {
             Some((_, before)) => Some(std::mem::replace(before, told)),
             None => {
@@ -404,7 +404,7 @@ impl<'t, O: Serialize> Said<'t, O> {
         }
     }
 
-    fn remove(&mut self, name: &str) -> Option<Told<'t, O>> {
+    fn remove(&mut self, name: &str) -> Option<Member<'t, O>> {
         let place = self.members.iter().position(|(its, _)| *its == name)?;
         Some(self.members.swap_remove(place).1)
     }
@@ -418,7 +418,7 @@ impl<'t, O: Serialize> Said<'t, O> {
 
     /// Sets the member `name` to `value`.
     pub fn put(&mut self, name: &'t str, value: O) {
-        self.insert(name, Told::Put(value));
+        self.insert(name, Member::Put(value));
     }
 
     /// Merges the objects that both parts have under `name`.
@@ -426,17 +426,17 @@ impl<'t, O: Serialize> Said<'t, O> {
         let under = self.covered.iter().find(|(its, _)| *its == name).map(|(_, value)| *value);
         let told = self.members.iter_mut().find(|(its, _)| *its == name).map(|(_, told)| told);
         if let (Some(under), Some(told)) = (under, told)
-            && let Told::Stored(over) = told
+            && let Member::Stored(over) = told
         {
-            *told = Told::Joined(under, over);
+            *told = Member::Joined(under, over);
         }
     }
 
     /// Takes a value out, for another place in the response.
-    pub fn take(&mut self, name: &'t str) -> Option<Answered<'t>> {
+    pub fn take(&mut self, name: &'t str) -> Option<ApiValue<'t>> {
         match self.remove(name)? {
-            Told::Stored(value) => Some(Answered { name, value }),
-            Told::Joined(..) | Told::Put(_) => None,
+            Member::Stored(value) => Some(ApiValue { name, value }),
+            Member::Joined(..) | Member::Put(_) => None,
         }
     }
 
@@ -453,12 +453,12 @@ impl<'t, O: Serialize> Said<'t, O> {
         let [place, position, document, device] =
             ["place", "position", "document", "device"].map(|name| self.take(name));
         self.remove("v");
-        if let Some((_, Told::Stored(details))) = self.members.iter().find(|(name, _)| *name == "details")
+        if let Some((_, Member::Stored(details))) = self.members.iter().find(|(name, _)| *name == "details")
             && let Some(Members(inner)) = Members::read(details.get())
         {
             self.remove("details");
             for (name, value) in inner {
-                self.insert(name, Told::Stored(value));
+                self.insert(name, Member::Stored(value));
             }
         }
         self.members.sort_unstable_by_key(|(name, _)| *name);
@@ -478,14 +478,14 @@ impl<'t, O: Serialize> Said<'t, O> {
     }
 }
 
-impl<O: Serialize> Serialize for Said<'_, O> {
+impl<O: Serialize> Serialize for EventMembers<'_, O> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(Some(self.members.len()))?;
         for (name, told) in &self.members {
             match told {
-                Told::Stored(value) => map.serialize_entry(name, &Answered { name, value })?,
-                Told::Joined(under, over) => map.serialize_entry(name, &Joined(under, over))?,
-                Told::Put(value) => map.serialize_entry(name, value)?,
+                Member::Stored(value) => map.serialize_entry(name, &ApiValue { name, value })?,
+                Member::Joined(under, over) => map.serialize_entry(name, &Joined(under, over))?,
+                Member::Put(value) => map.serialize_entry(name, value)?,
             }
         }
         map.end()
@@ -505,7 +505,7 @@ impl Serialize for Joined<'_> {
         members.sort_unstable_by_key(|(name, _)| *name);
         let mut map = serializer.serialize_map(Some(members.len()))?;
         for (name, value) in members {
-            map.serialize_entry(name, &Answered { name, value })?;
+            map.serialize_entry(name, &ApiValue { name, value })?;
         }
         map.end()
     }
@@ -542,7 +542,7 @@ mod tests {
 
     #[test]
     fn fields_say_what_was_hashed_in_the_forms_of_answers() {
-        let shown = serde_json::to_value(event().shown(subject(), Openness::ALL)).unwrap();
+        let shown = serde_json::to_value(event().shown(subject(), Disclosure::ALL)).unwrap();
         assert_eq!(shown["type"], "harvested");
         assert_eq!(shown["occurred_at"], "2026-10-05T04:00:00.000000Z");
         assert_eq!(shown["received_at"], "2026-10-05T05:00:00.000000Z");
@@ -558,8 +558,8 @@ mod tests {
 
     #[test]
     fn what_is_closed_shows_its_commitment_and_nothing_else() {
-        let nothing = Openness { public: false, business: false, personal: false };
-        let [open, closed] = [Openness::ALL, nothing]
+        let nothing = Disclosure { public: false, business: false, personal: false };
+        let [open, closed] = [Disclosure::ALL, nothing]
             .map(|openness| serde_json::to_value(event().shown(subject(), openness)).unwrap());
         assert_eq!(open["entry"], closed["entry"]);
         assert_eq!(closed["details"], serde_json::json!({}));
@@ -572,7 +572,7 @@ mod tests {
     #[test]
     fn an_opened_part_is_what_was_committed_to() {
         let event = event();
-        let parts = event.evidence(subject(), Openness::ALL).parts;
+        let parts = event.evidence(subject(), Disclosure::ALL).parts;
         let parts = [
             (Part::Public, parts.public),
             (Part::Business, parts.business),
@@ -587,12 +587,12 @@ mod tests {
     fn an_erased_part_says_so_to_those_who_could_see_it() {
         let erased = StoredEvent { personal: Some(Personal::Erased), ..event() };
         let commitment = event().personal_commitment.unwrap();
-        let shown = erased.evidence(subject(), Openness::ALL);
+        let shown = erased.evidence(subject(), Disclosure::ALL);
         assert_eq!(
             serde_json::to_value(&shown.parts.personal).unwrap(),
             serde_json::json!({"commitment": commitment, "erased": true})
         );
-        assert_eq!(shown.entry, event().evidence(subject(), Openness::ALL).entry);
-        assert_eq!(erased.evidence(subject(), Openness::BUSINESS).parts.personal.erased, None);
+        assert_eq!(shown.entry, event().evidence(subject(), Disclosure::ALL).entry);
+        assert_eq!(erased.evidence(subject(), Disclosure::BUSINESS).parts.personal.erased, None);
     }
 }

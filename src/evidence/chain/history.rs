@@ -1,7 +1,9 @@
 //! Reads complete chains, one or many, of any kind of subject.
 
 use super::bytes::{Hash, Salt, Secret};
-pub use super::disclosure::{EventFields, Evidence, Said, ShownEvent, ShownPart, ShownParts};
+pub use super::disclosure::{
+    DisclosedEvent, DisclosedPart, DisclosedParts, EventFields, EventMembers, Evidence,
+};
 use super::subject::Subject;
 use crate::base::error::{Error, Result};
 use chrono::{DateTime, Utc};
@@ -48,7 +50,7 @@ pub enum Personal {
 
 /// Which parts a reader may see.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Openness {
+pub struct Disclosure {
     /// What a buyer may see.
     pub public: bool,
     /// What the parties and inspectors may see.
@@ -57,7 +59,7 @@ pub struct Openness {
     pub personal: bool,
 }
 
-impl Openness {
+impl Disclosure {
     /// Everything.
     pub const ALL: Self = Self { public: true, business: true, personal: true };
     /// Everything except the personal part.
@@ -79,9 +81,9 @@ pub const PAGE: u32 = 500;
 pub async fn shown(
     db: &mut PgConnection,
     subject: &Subject,
-    open: impl Fn(&StoredEvent) -> Openness,
-) -> Result<Vec<ShownEvent>> {
-    let mut chain = whole(db, subject.id, subject.events).await??;
+    open: impl Fn(&StoredEvent) -> Disclosure,
+) -> Result<Vec<DisclosedEvent>> {
+    let mut chain = read_chain(db, subject.id, subject.events).await??;
     chain.open(|_| true);
     let reference = subject.reference();
     let shown = chain.events.into_iter().map(|event| {
@@ -97,7 +99,7 @@ pub async fn shown(
 ///
 /// # Errors
 /// As above.
-pub async fn whole(db: &mut PgConnection, subject: Uuid, up_to: u32) -> sqlx::Result<Result<Chain>> {
+pub async fn read_chain(db: &mut PgConnection, subject: Uuid, up_to: u32) -> sqlx::Result<Result<Chain>> {
     let mut chain = Chain { subject, ..Chain::default() };
     loop {
         let last = chain.events.last().map_or(0, |last| last.seq);

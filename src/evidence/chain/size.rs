@@ -8,9 +8,9 @@ use crate::base::error::{At, Entry};
 use std::cmp::Reverse;
 
 /// Maximum bytes (UTF-8) of a public part.
-pub const PUBLIC_BYTES: usize = 700;
+pub const MAX_PUBLIC_BYTES: usize = 700;
 /// Maximum bytes (UTF-8) of a business part.
-pub const BUSINESS_BYTES: usize = 1_300;
+pub const MAX_BUSINESS_BYTES: usize = 1_300;
 
 /// Checks that `part` has at most `bound` bytes. `texts` are the client's texts in it, with their
 /// locations; each is within its own limit in characters, but a Cyrillic letter takes two bytes.
@@ -51,7 +51,7 @@ mod tests {
         let (note, reason) = ("ж".repeat(150), "ж".repeat(200));
         let texts = [(at("vehicle"), "123 ABC 10"), (at("note"), &*note), (at("reason"), &*reason)];
         let named = |excess: usize| -> Vec<At> {
-            let told = check(&"x".repeat(1_300 + excess), BUSINESS_BYTES, &texts);
+            let told = check(&"x".repeat(1_300 + excess), MAX_BUSINESS_BYTES, &texts);
             told.err().unwrap_or_default().into_iter().map(|entry| entry.at).collect()
         };
         assert_eq!(named(0), []);

@@ -14,7 +14,7 @@ use uuid::Uuid;
 /// Events per batch: about 10 MB, which suits the memory of a small server.
 pub const BATCH: i64 = 5_000;
 /// Progress is logged every so many events.
-const TELL_EVERY: i64 = 500_000;
+const LOG_EVERY: i64 = 500_000;
 
 /// [`backfill`], as the database's migration calls it.
 #[must_use]
@@ -44,7 +44,7 @@ pub async fn backfill(owner: &mut PgConnection, batch: i64) -> Result<()> {
     }
     let mut size = register.size;
     let mut told = size;
-    let mut last = Place { subject: Uuid::nil(), seq: 0, hash: Hash::ZERO };
+    let mut last = LastEvent { subject: Uuid::nil(), seq: 0, hash: Hash::ZERO };
     while let Some(events) = read(&mut tx, &last, batch).await? {
         let added = sqlx::query!(
             "INSERT INTO leaf (index, entry, subject_id, seq, sequenced_at)
@@ -62,7 +62,7 @@ pub async fn backfill(owner: &mut PgConnection, batch: i64) -> Result<()> {
         .rows_affected();
         size += i64::try_from(added).unwrap_or(0);
         last = events.last;
-        if size - told >= TELL_EVERY {
+        if size - told >= LOG_EVERY {
             told = size;
             tracing::info!(leaves = size, "adding older events to the register");
         }
@@ -82,7 +82,7 @@ pub async fn backfill(owner: &mut PgConnection, batch: i64) -> Result<()> {
 }
 
 /// The last event that was read.
-struct Place {
+struct LastEvent {
     subject: Uuid,
     seq: i32,
     hash: Hash,
@@ -92,11 +92,11 @@ struct Batch {
     entries: Vec<Vec<u8>>,
     subjects: Vec<Uuid>,
     seqs: Vec<i32>,
-    last: Place,
+    last: LastEvent,
 }
 
 /// The next events after `last`, chain by chain; `None` if there are no more.
-async fn read(tx: &mut PgConnection, last: &Place, most: i64) -> Result<Option<Batch>> {
+async fn read(tx: &mut PgConnection, last: &LastEvent, most: i64) -> Result<Option<Batch>> {
     let rows = sqlx::query!(
         "SELECT subject_id, seq, subject_kind, received_at, hash, secret, public, business, personal_commitment
          FROM event WHERE (subject_id, seq) > ($1, $2) ORDER BY subject_id, seq LIMIT $3",
@@ -116,7 +116,7 @@ async fn read(tx: &mut PgConnection, last: &Place, most: i64) -> Result<Option<B
         entries: Vec::with_capacity(rows.len()),
         subjects: Vec::with_capacity(rows.len()),
         seqs: Vec::with_capacity(rows.len()),
-        last: Place { subject: last_of_batch.0, seq: last_of_batch.1, hash: Hash::ZERO },
+        last: LastEvent { subject: last_of_batch.0, seq: last_of_batch.1, hash: Hash::ZERO },
     };
     for row in rows {
         let (id, seq) = (row.subject_id, row.seq);

@@ -8,7 +8,7 @@ use serde::Serialize;
 
 /// The content of `keys.json`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Statement {
+pub struct KeysJson {
     /// `ormantrace/register/1`.
     pub format: &'static str,
     /// The register's name, the first line of its checkpoints.
@@ -27,7 +27,7 @@ pub struct Statement {
     pub standing: String,
 }
 
-impl Statement {
+impl KeysJson {
     /// The state of the register, computed from the signature lines of its published checkpoint.
     #[must_use]
     pub fn new<'a>(

@@ -6,10 +6,10 @@
 //! Before it starts, and after each new connection, it compares the database with its tree, and
 //! refuses a database that has fewer leaves, or other ones.
 
-use super::keys_json::Statement;
+use super::keys_json::KeysJson;
 use super::leaves::{self, LeafError};
-use super::tree_writer::{KeepError, Keeper, Keys};
-use super::witness_client::{Expected, WitnessAddress, Witnesses};
+use super::tree_writer::{Keys, TreeWriter, TreeWriterError};
+use super::witness_client::{WitnessAddress, WitnessState, Witnesses};
 use crate::base::clock::Clock;
 use crate::base::config::shown;
 use crate::db::lock::{Denied, Lock};
@@ -34,9 +34,9 @@ const BATCH: u32 = 8192;
 /// Leaves per query of a comparison: 16 tiles.
 const COMPARED: u32 = 4096;
 /// Backoff after a failure of the disk or the database: the first, and the maximum.
-const PAUSE: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
+const BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
 /// Interval at which a long comparison logs its progress, and a long wait updates the lag.
-const TELL: Duration = Duration::from_secs(5);
+const LOG_EVERY: Duration = Duration::from_secs(5);
 
 const SIZE: &str = "ormantrace_publish_size";
 const LAG: &str = "ormantrace_publish_lag_seconds";
@@ -103,7 +103,7 @@ pub enum PublishError {
     },
     /// The register in the folder cannot be extended.
     #[error("{0}")]
-    Keep(#[from] KeepError),
+    Keep(#[from] TreeWriterError),
     /// The key may have signed these leaves before, but there is no last signed checkpoint.
     #[error(
         "Nothing is signed in {} yet, but the key existed before and the database has {leaves} leaves. If the \
@@ -168,9 +168,9 @@ impl PublishError {
 /// The publisher of a register.
 #[derive(Debug)]
 pub struct Publisher {
-    keeper: Option<Keeper>,
+    keeper: Option<TreeWriter>,
     /// Whether the first signature must wait until the database is known to have no leaves.
-    unbegun: bool,
+    needs_empty_database: bool,
     folder: Folder,
     keys: Arc<Keys>,
     clock: Clock,
@@ -178,7 +178,7 @@ pub struct Publisher {
     witnesses: Witnesses,
     settings: PublishSettings,
     published: Option<Note>,
-    stated: Option<Statement>,
+    stated: Option<KeysJson>,
     _lock: Lock,
 }
 
@@ -239,21 +239,21 @@ impl Publisher {
             PublishError::WitnessCa { file: settings.witness_ca.clone().unwrap_or_default(), error }
         })?;
         let lock_file = folder.lock_file();
-        folder.make_state().map_err(KeepError::Disk)?;
+        folder.make_state().map_err(TreeWriterError::Disk)?;
         let lock = Lock::take(&lock_file).map_err(|denied| match denied {
             Denied::Held(holder) => PublishError::InUse { dir: folder.root().to_path_buf(), holder },
-            Denied::Io(error) => PublishError::Keep(KeepError::Disk(error)),
+            Denied::Io(error) => PublishError::Keep(TreeWriterError::Disk(error)),
         })?;
-        let begun = folder.signed().map_err(KeepError::Disk)?.is_some()
-            || folder.published().map_err(KeepError::Disk)?.is_some();
+        let begun = folder.signed().map_err(TreeWriterError::Disk)?.is_some()
+            || folder.published().map_err(TreeWriterError::Disk)?.is_some();
         let (keys, made) = load_keys(&settings, &folder)?;
         let keys = Arc::new(Keys::new(keys)?);
         // A key that has just been created has signed nothing before.
-        let unbegun = !(begun || made || settings.begin);
-        let keeper = if unbegun {
+        let needs_empty_database = !(begun || made || settings.begin);
+        let keeper = if needs_empty_database {
             None
         } else {
-            Some(Keeper::open(folder.clone(), Arc::clone(&keys), clock.clone())?)
+            Some(TreeWriter::open(folder.clone(), Arc::clone(&keys), clock.clone())?)
         };
         let witnesses = Witnesses::new(settings.witnesses.clone(), authorities);
         describe_gauge!(SIZE, "Leaves of the register that are published.");
@@ -263,10 +263,10 @@ impl Publisher {
         );
         describe_gauge!(WITNESSED, "Witnesses that have cosigned the published checkpoint.");
         describe_histogram!(ROUND, "Seconds from reading new leaves to publishing them.");
-        tracing::info!(origin = keys.origin(), size = keeper.as_ref().map(Keeper::size), dir = %shown(folder.root()), "the register is open");
+        tracing::info!(origin = keys.origin(), size = keeper.as_ref().map(TreeWriter::size), dir = %shown(folder.root()), "the register is open");
         Ok(Self {
             keeper,
-            unbegun,
+            needs_empty_database,
             folder,
             keys,
             clock,
@@ -282,7 +282,7 @@ impl Publisher {
     /// Number of leaves that are signed.
     #[must_use]
     pub fn size(&self) -> u64 {
-        self.keeper.as_ref().map_or(0, Keeper::size)
+        self.keeper.as_ref().map_or(0, TreeWriter::size)
     }
 
     /// The keys that sign.
@@ -313,7 +313,7 @@ impl Publisher {
         let mut stop = pin!(stop);
         let mut connection = None;
         let mut whole = !self.settings.quick;
-        let mut pause = PAUSE.0;
+        let mut pause = BACKOFF.0;
         let clock = self.clock.clone();
         let mut behind = Behind { since: clock.now().timestamp_micros() };
         loop {
@@ -326,7 +326,7 @@ impl Publisher {
                         () = &mut stop => break None,
                         taken = &mut taking => break Some(taken),
                         // The lag matters most while the database does not respond.
-                        () = tokio::time::sleep(TELL) => behind.tell(&clock),
+                        () = tokio::time::sleep(LOG_EVERY) => behind.tell(&clock),
                     }
                 }
             };
@@ -356,7 +356,7 @@ impl Publisher {
                 Err(error) => return Err(error),
             };
             whole &= connection.is_none();
-            pause = if connection.is_some() { PAUSE.0 } else { (pause * 2).min(PAUSE.1) };
+            pause = if connection.is_some() { BACKOFF.0 } else { (pause * 2).min(BACKOFF.1) };
             tokio::select! {
                 biased;
                 () = &mut stop => break,
@@ -373,17 +373,17 @@ impl Publisher {
         connection: &mut Option<PgConnection>,
         whole: bool,
     ) -> Result<Vec<[u8; ENTRY_LEN]>, PublishError> {
-        if self.unbegun {
+        if self.needs_empty_database {
             let mut open = self.connect(whole).await?;
             let leaves = leaves::count(&mut open).await.map_err(PublishError::Database)?;
             if leaves > 0 {
                 return Err(PublishError::Begun { dir: self.folder.root().to_path_buf(), leaves });
             }
-            self.unbegun = false;
+            self.needs_empty_database = false;
         }
         if self.keeper.is_none() {
             let (folder, keys, clock) = (self.folder.clone(), Arc::clone(&self.keys), self.clock.clone());
-            let opened = blocking(move || Keeper::open(folder, keys, clock)).await?;
+            let opened = blocking(move || TreeWriter::open(folder, keys, clock)).await?;
             self.keeper = Some(opened);
         }
         if connection.is_none() {
@@ -415,19 +415,19 @@ impl Publisher {
         let mut note = keeper.note().clone();
         // A checkpoint published before a restart already has its cosignatures.
         if self.published.is_none()
-            && let Some(bytes) = keeper.folder().published().map_err(KeepError::Disk)?
+            && let Some(bytes) = keeper.folder().published().map_err(TreeWriterError::Disk)?
         {
             self.published = Note::parse(&bytes).ok();
         }
         if let Some(published) = self.published.as_ref().filter(|published| published.text() == note.text()) {
             self.witnesses.keep(&mut note, published);
         }
-        self.witnesses.ask(&note, keeper.folder());
-        self.witnesses.gather(&mut note, Expected::Prompt).await;
+        self.witnesses.request_cosignatures(&note, keeper.folder());
+        self.witnesses.collect_cosignatures(&mut note, WitnessState::Prompt).await;
         keeper = self.show(keeper, &note).await?;
         // A witness that has never responded may not exist: the checkpoint is published before waiting
         // for it, and again with its cosignature.
-        self.witnesses.gather(&mut note, Expected::New).await;
+        self.witnesses.collect_cosignatures(&mut note, WitnessState::New).await;
         self.keeper = Some(self.show(keeper, &note).await?);
         if entries.is_empty() {
             return Ok(Round::Idle);
@@ -437,7 +437,7 @@ impl Publisher {
     }
 
     /// Publishes the checkpoint and `keys.json`, each if it has changed.
-    async fn show(&mut self, mut keeper: Keeper, note: &Note) -> Result<Keeper, PublishError> {
+    async fn show(&mut self, mut keeper: TreeWriter, note: &Note) -> Result<TreeWriter, PublishError> {
         let standing = self.standing(note);
         let changed = self.published.as_ref() != Some(note);
         let newly_stated = self.stated.as_ref() != Some(&standing);
@@ -461,9 +461,9 @@ impl Publisher {
         Ok(keeper)
     }
 
-    fn standing(&self, note: &Note) -> Statement {
+    fn standing(&self, note: &Note) -> KeysJson {
         let witnesses: Vec<_> = self.witnesses.addresses().map(|witness| &witness.key).collect();
-        Statement::new(self.keys.origin(), self.keys.verifiers(), &witnesses, self.settings.quorum, note)
+        KeysJson::new(self.keys.origin(), self.keys.verifiers(), &witnesses, self.settings.quorum, note)
     }
 
     fn measure(&self, began: Instant) {
@@ -480,7 +480,7 @@ impl Publisher {
     }
 }
 
-fn tell(standing: &Statement, size: u64) {
+fn tell(standing: &KeysJson, size: u64) {
     let told = standing.standing.as_str();
     if standing.quorum_reached {
         tracing::info!(size, standing = told, "the register is published");
@@ -492,11 +492,11 @@ fn tell(standing: &Statement, size: u64) {
 
 /// Runs blocking disk work on the blocking thread pool.
 async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, KeepError> + Send + 'static,
-) -> Result<T, KeepError> {
+    work: impl FnOnce() -> Result<T, TreeWriterError> + Send + 'static,
+) -> Result<T, TreeWriterError> {
     match tokio::task::spawn_blocking(work).await {
         Ok(done) => done,
-        Err(ended) => Err(KeepError::Disk(io::Error::other(ended))),
+        Err(ended) => Err(TreeWriterError::Disk(io::Error::other(ended))),
     }
 }
 
@@ -505,7 +505,7 @@ fn load_keys(settings: &PublishSettings, folder: &Folder) -> Result<(Vec<Signer>
     if let [only] = settings.keys.as_slice()
         && !only.exists()
     {
-        let begun = folder.signed().map_err(KeepError::Disk)?.is_some();
+        let begun = folder.signed().map_err(TreeWriterError::Disk)?.is_some();
         let Some(origin) = settings.origin.as_deref().filter(|_| !begun) else {
             return Err(if begun {
                 PublishError::Key(io::Error::new(
@@ -525,7 +525,11 @@ fn load_keys(settings: &PublishSettings, folder: &Folder) -> Result<(Vec<Signer>
 }
 
 /// Compares the database's leaves with the tree: all of them, or those of the last tile.
-async fn compare(keeper: &Keeper, connection: &mut PgConnection, whole: bool) -> Result<(), PublishError> {
+async fn compare(
+    keeper: &TreeWriter,
+    connection: &mut PgConnection,
+    whole: bool,
+) -> Result<(), PublishError> {
     let size = keeper.size();
     let database = leaves::count(connection).await.map_err(PublishError::Database)?;
     if database < size {
@@ -541,7 +545,7 @@ async fn compare(keeper: &Keeper, connection: &mut PgConnection, whole: bool) ->
             return Err(PublishError::Shorter { database: at, ours: size });
         }
         at = compare_batch(keeper, &mut edge, &entries)?;
-        if told.elapsed() > TELL {
+        if told.elapsed() > LOG_EVERY {
             tracing::info!(leaves = at, of = size, "comparing the database with the register");
             told = Instant::now();
         }
@@ -549,7 +553,7 @@ async fn compare(keeper: &Keeper, connection: &mut PgConnection, whole: bool) ->
     if edge.root() == keeper.root() {
         return Ok(());
     }
-    Err(PublishError::Keep(KeepError::Damaged {
+    Err(PublishError::Keep(TreeWriterError::Damaged {
         dir: keeper.folder().root().to_path_buf(),
         what: "its tiles have other leaves than were signed".to_owned(),
     }))
@@ -557,7 +561,7 @@ async fn compare(keeper: &Keeper, connection: &mut PgConnection, whole: bool) ->
 
 /// Compares each leaf of a batch with its tile and appends it to the edge; returns the edge's new size.
 fn compare_batch(
-    keeper: &Keeper,
+    keeper: &TreeWriter,
     edge: &mut Frontier,
     entries: &[[u8; ENTRY_LEN]],
 ) -> Result<u64, PublishError> {

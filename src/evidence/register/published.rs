@@ -15,19 +15,19 @@ use std::sync::{Arc, Mutex, PoisonError};
 #[derive(Clone, Debug)]
 pub struct Published {
     folder: Folder,
-    kept: Arc<Mutex<Option<Kept>>>,
+    cached: Arc<Mutex<Option<CachedState>>>,
 }
 
 #[derive(Debug)]
-struct Kept {
+struct CachedState {
     checkpoint: Vec<u8>,
     keys: Vec<u8>,
-    said: Arc<Said>,
+    said: Arc<PublishedState>,
 }
 
 /// The published checkpoint and its keys, read at the same time.
 #[derive(Debug)]
-pub struct Said {
+pub struct PublishedState {
     /// The signed checkpoint.
     pub note: Note,
     /// Its content.
@@ -59,7 +59,7 @@ impl Published {
     /// The register in this folder, which need not exist yet.
     #[must_use]
     pub fn new(folder: Folder) -> Self {
-        Self { folder, kept: Arc::default() }
+        Self { folder, cached: Arc::default() }
     }
 
     /// The folder.
@@ -72,24 +72,24 @@ impl Published {
     ///
     /// # Errors
     /// If the files cannot be read, or do not match each other.
-    pub fn read(&self) -> Result<Option<Arc<Said>>, PublishedError> {
+    pub fn read(&self) -> Result<Option<Arc<PublishedState>>, PublishedError> {
         // A key may be replaced between reading the two files; then they match on the second try.
         self.read_once().or_else(|_| self.read_once())
     }
 
-    fn read_once(&self) -> Result<Option<Arc<Said>>, PublishedError> {
+    fn read_once(&self) -> Result<Option<Arc<PublishedState>>, PublishedError> {
         let (Some(checkpoint), Some(keys)) = (self.folder.published()?, self.folder.keys()?) else {
             return Ok(None);
         };
-        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(kept) = &*kept
-            && kept.checkpoint == checkpoint
-            && kept.keys == keys
+        let mut cached = self.cached.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(cached) = &*cached
+            && cached.checkpoint == checkpoint
+            && cached.keys == keys
         {
-            return Ok(Some(Arc::clone(&kept.said)));
+            return Ok(Some(Arc::clone(&cached.said)));
         }
-        let said = Arc::new(Said::parse(&checkpoint, &keys)?);
-        *kept = Some(Kept { checkpoint, keys, said: Arc::clone(&said) });
+        let said = Arc::new(PublishedState::parse(&checkpoint, &keys)?);
+        *cached = Some(CachedState { checkpoint, keys, said: Arc::clone(&said) });
         Ok(Some(said))
     }
 
@@ -123,7 +123,7 @@ impl Published {
     }
 }
 
-impl Said {
+impl PublishedState {
     fn parse(checkpoint: &[u8], keys: &[u8]) -> Result<Self, PublishedError> {
         let damaged = |error: &dyn std::fmt::Display| PublishedError::Damaged(error.to_string());
         let policy = policy(keys).map_err(|error| damaged(&error))?;

@@ -16,9 +16,9 @@ use tokio::sync::Notify;
 /// With so many committed leaves, a round starts early; also the maximum number of leaves of one round.
 pub const FULL: usize = 1_000;
 /// If the oldest leaf waits longer, new writes are refused: the receipts promise one minute.
-pub const MOST_LAG: Duration = Duration::from_secs(30);
+pub const MAX_LAG: Duration = Duration::from_secs(30);
 /// How long a reading of an empty queue is valid.
-const BELIEVED: Duration = Duration::from_secs(5);
+const EMPTY_READING_TTL: Duration = Duration::from_secs(5);
 
 /// The queue as one process knows it. Clones share it.
 #[derive(Clone)]
@@ -58,7 +58,7 @@ impl fmt::Debug for Queue {
 }
 
 impl Queue {
-    /// A queue without a reading yet; writes are accepted without one for [`MOST_LAG`]. `signer` signs the
+    /// A queue without a reading yet; writes are accepted without one for [`MAX_LAG`]. `signer` signs the
     /// receipts.
     #[must_use]
     pub fn new(signer: Signer) -> Self {
@@ -68,16 +68,16 @@ impl Queue {
     /// As [`Queue::new`], with the time without a reading counted from `begun`, which may be in the future.
     #[must_use]
     pub fn begun_at(signer: Signer, begun: Instant) -> Self {
-        Self::told(signer, Vec::new(), begun)
+        Self::build(signer, Vec::new(), begun)
     }
 
     /// As [`Queue::new`], with the public keys that signed receipts earlier: receipts outlive their key.
     #[must_use]
     pub fn after(signer: Signer, former: Vec<VerifierKey>) -> Self {
-        Self::told(signer, former, Instant::now())
+        Self::build(signer, former, Instant::now())
     }
 
-    fn told(signer: Signer, former: Vec<VerifierKey>, begun: Instant) -> Self {
+    fn build(signer: Signer, former: Vec<VerifierKey>, begun: Instant) -> Self {
         Self(Arc::new(Inner {
             signer,
             former,
@@ -115,7 +115,7 @@ impl Queue {
         let since = at.elapsed();
         let lag = match reading.oldest {
             Some(age) => age + since,
-            None if since > BELIEVED => since,
+            None if since > EMPTY_READING_TTL => since,
             None => Duration::ZERO,
         };
         Some(Lag { size: reading.size, lag })
@@ -126,7 +126,7 @@ impl Queue {
     #[must_use]
     pub fn behind(&self) -> Option<Duration> {
         let lag = self.lag().map_or_else(|| self.0.begun.elapsed(), |lag| lag.lag);
-        Some(lag).filter(|lag| *lag > MOST_LAG)
+        Some(lag).filter(|lag| *lag > MAX_LAG)
     }
 
     /// Counts leaves that were committed to the queue.
@@ -142,7 +142,7 @@ impl Queue {
     }
 
     /// Resets the count of committed leaves at the start of a round.
-    pub(super) fn begins(&self) {
+    pub(super) fn round_started(&self) {
         self.0.committed.store(0, Ordering::Relaxed);
     }
 
@@ -165,9 +165,9 @@ mod tests {
 
     #[test]
     fn a_queue_of_which_nothing_was_ever_read_takes_no_more_after_a_while() {
-        assert_eq!(begun(MOST_LAG / 2).behind(), None, "a start takes its time");
-        let queue = begun(MOST_LAG + Duration::from_secs(1));
-        assert!(queue.behind().is_some_and(|lag| lag > MOST_LAG));
+        assert_eq!(begun(MAX_LAG / 2).behind(), None, "a start takes its time");
+        let queue = begun(MAX_LAG + Duration::from_secs(1));
+        assert!(queue.behind().is_some_and(|lag| lag > MAX_LAG));
         assert_eq!(queue.lag(), None, "no figure is made up");
         queue.note(Reading { size: 3, oldest: None });
         assert_eq!(queue.behind(), None, "the first reading ends it");

@@ -22,19 +22,19 @@ use std::pin::pin;
 use std::time::{Duration, Instant};
 
 /// Time between rounds.
-const EVERY: Duration = Duration::from_millis(200);
+const ROUND_INTERVAL: Duration = Duration::from_millis(200);
 /// Time between rounds that start at zero.
-const FROM_ZERO_EVERY: Duration = Duration::from_secs(5);
+const FROM_ZERO_INTERVAL: Duration = Duration::from_secs(5);
 /// Maximum number of rounds without a pause while the queue is full.
-const IN_A_ROW: u32 = 50;
+const MAX_CONSECUTIVE_ROUNDS: u32 = 50;
 /// Timeout of all database work of one tick.
-const PATIENCE: Duration = Duration::from_secs(15);
+const TICK_TIMEOUT: Duration = Duration::from_secs(15);
 /// Maximum backoff after a failure.
-const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+const MAX_BACKOFF: Duration = Duration::from_secs(2);
 /// Timeout of the final rounds at shutdown.
-const LAST: Duration = Duration::from_secs(5);
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(5);
 /// Minimum interval between log lines about a lasting failure.
-const TELL_EVERY: Duration = Duration::from_secs(10);
+const LOG_EVERY: Duration = Duration::from_secs(10);
 
 /// Seconds that a round took.
 pub(crate) const ROUND: &str = "ormantrace_sequencer_round_seconds";
@@ -100,17 +100,17 @@ impl Sequencer {
         let options = of_sequencer(options);
         let mut stop = pin!(stop);
         let mut connection: Option<PgConnection> = None;
-        let (mut pause, mut told): (_, Option<Instant>) = (EVERY, None);
+        let (mut pause, mut told): (_, Option<Instant>) = (ROUND_INTERVAL, None);
         loop {
             tokio::select! {
                 () = &mut stop => break,
                 () = tokio::time::sleep(pause) => {}
                 () = self.queue.full(), if connection.is_some() => {}
             }
-            match self.awake(&options, connection.take()).await {
+            match self.tick_with_timeout(&options, connection.take()).await {
                 Ok(kept) => {
                     connection = Some(kept);
-                    pause = EVERY;
+                    pause = ROUND_INTERVAL;
                     if told.take().is_some() {
                         tracing::info!("the register can be written again");
                     }
@@ -119,15 +119,15 @@ impl Sequencer {
                     counter!(FAILURES).increment(1);
                     // Rows seen in a failed round may still be in the queue.
                     self.candidate = None;
-                    pause = (pause * 2).min(LONGEST_PAUSE);
-                    if told.is_none_or(|at| at.elapsed() >= TELL_EVERY) {
+                    pause = (pause * 2).min(MAX_BACKOFF);
+                    if told.is_none_or(|at| at.elapsed() >= LOG_EVERY) {
                         tracing::warn!(%error, "the register cannot be written now; events wait in its queue");
                         told = Some(Instant::now());
                     }
                 }
             }
         }
-        match tokio::time::timeout(LAST, self.empty(&options, connection)).await {
+        match tokio::time::timeout(SHUTDOWN_TIMEOUT, self.empty(&options, connection)).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => {
                 tracing::warn!(%error, "events stay in the register's queue until the next start");
@@ -137,7 +137,7 @@ impl Sequencer {
     }
 
     /// One tick with a timeout, on the existing connection or a new one.
-    async fn awake(
+    async fn tick_with_timeout(
         &mut self,
         options: &PgConnectOptions,
         connection: Option<PgConnection>,
@@ -152,7 +152,7 @@ impl Sequencer {
         };
         // Without a timeout, a peer that vanished would block this for a quarter of an hour.
         let late = |_| sqlx::Error::Io(std::io::ErrorKind::TimedOut.into());
-        tokio::time::timeout(PATIENCE, work).await.map_err(late)?
+        tokio::time::timeout(TICK_TIMEOUT, work).await.map_err(late)?
     }
 
     async fn empty(
@@ -173,12 +173,12 @@ impl Sequencer {
     /// # Errors
     /// A database error.
     pub async fn tick(&mut self, db: &mut PgConnection) -> sqlx::Result<()> {
-        self.queue.begins();
-        let from_zero = self.from_zero.is_none_or(|at| at.elapsed() >= FROM_ZERO_EVERY);
+        self.queue.round_started();
+        let from_zero = self.from_zero.is_none_or(|at| at.elapsed() >= FROM_ZERO_INTERVAL);
         let start = if from_zero { Start::Zero } else { Start::Floor };
         let reading = read(db, start).await?;
         self.queue.note(reading);
-        let rounds = if reading.oldest.is_some() { IN_A_ROW } else { 0 };
+        let rounds = if reading.oldest.is_some() { MAX_CONSECUTIVE_ROUNDS } else { 0 };
         for _ in 0..rounds {
             // If another sequencer holds the lock, the reading stays: if that one hangs, the lag grows.
             let Round::Placed { leaves, size, waited } = self.round(db, start).await? else { return Ok(()) };

@@ -24,7 +24,7 @@ pub struct Keys(Vec<Signer>);
 
 /// Why the register in the folder is not extended. `Display` is the complete message.
 #[derive(Debug, thiserror::Error)]
-pub enum KeepError {
+pub enum TreeWriterError {
     /// The keys cannot sign one register.
     #[error("All keys of a register must have one name and be made without --witness: {0}.")]
     Keys(String),
@@ -61,7 +61,7 @@ pub enum KeepError {
     Disk(#[from] io::Error),
 }
 
-impl KeepError {
+impl TreeWriterError {
     /// Whether a retry may help: the disk was full, or had a temporary error.
     #[must_use]
     pub fn is_passing(&self) -> bool {
@@ -74,15 +74,19 @@ impl Keys {
     ///
     /// # Errors
     /// If there is none, their names differ, or one is a witness's.
-    pub fn new(keys: Vec<Signer>) -> Result<Self, KeepError> {
-        let Some(first) = keys.first() else { return Err(KeepError::Keys("no key is given".to_owned())) };
+    pub fn new(keys: Vec<Signer>) -> Result<Self, TreeWriterError> {
+        let Some(first) = keys.first() else {
+            return Err(TreeWriterError::Keys("no key is given".to_owned()));
+        };
         let name = first.verifier().name();
         let other =
             keys.iter().find(|key| key.verifier().name() != name || key.verifier().kind() != Kind::Text);
         match other {
-            Some(other) => {
-                Err(KeepError::Keys(format!("{} does not match {}", other.verifier(), first.verifier())))
-            }
+            Some(other) => Err(TreeWriterError::Keys(format!(
+                "{} does not match {}",
+                other.verifier(),
+                first.verifier()
+            ))),
             None => Ok(Self(keys)),
         }
     }
@@ -105,7 +109,7 @@ impl Keys {
 
 /// A register's folder, opened for writing.
 #[derive(Debug)]
-pub struct Keeper {
+pub struct TreeWriter {
     folder: Folder,
     keys: Arc<Keys>,
     clock: Clock,
@@ -115,19 +119,19 @@ pub struct Keeper {
     filled: Vec<Tile>,
 }
 
-impl Keeper {
+impl TreeWriter {
     /// Opens the folder. Signs the empty tree if nothing was ever signed there; signs the last checkpoint
     /// again if the keys are not those that signed it. The caller holds the folder's lock.
     ///
     /// # Errors
-    /// See [`KeepError`].
-    pub fn open(folder: Folder, keys: Arc<Keys>, clock: Clock) -> Result<Self, KeepError> {
+    /// See [`TreeWriterError`].
+    pub fn open(folder: Folder, keys: Arc<Keys>, clock: Clock) -> Result<Self, TreeWriterError> {
         let dir = || folder.root().to_path_buf();
-        let damaged = |what: String| KeepError::Damaged { dir: dir(), what };
+        let damaged = |what: String| TreeWriterError::Damaged { dir: dir(), what };
         let signed = folder.signed()?;
         let Some(bytes) = signed else {
             if folder.published()?.is_some() {
-                return Err(KeepError::Forgotten(dir()));
+                return Err(TreeWriterError::Forgotten(dir()));
             }
             let builder = Builder::new();
             let note = sign(&keys, &clock, &builder).map_err(|error| damaged(error.to_string()))?;
@@ -136,7 +140,7 @@ impl Keeper {
             return Ok(Self { folder, keys, clock, builder, note, signed, filled: Vec::new() });
         };
         let verifiers: Vec<VerifierKey> = keys.verifiers().cloned().collect();
-        let not_ours = |error: CheckpointError| KeepError::NotOurs { dir: dir(), error };
+        let not_ours = |error: CheckpointError| TreeWriterError::NotOurs { dir: dir(), error };
         let note = Note::parse(&bytes).map_err(|error| damaged(format!("state/checkpoint: {error}")))?;
         let last = Checkpoint::open(&note, &verifiers).map_err(not_ours)?;
         let builder = Builder::resume(last.size, |tile| folder.tile(tile))
@@ -162,8 +166,8 @@ impl Keeper {
         let mut keeper = Self { folder, keys, clock, builder, note, signed: bytes, filled: Vec::new() };
         let again =
             keeper.keys.sign(keeper.note.text().to_owned(), &keeper.clock).map_err(CheckpointError::from);
-        let again =
-            again.map_err(|error| KeepError::NotOurs { dir: keeper.folder.root().to_path_buf(), error })?;
+        let again = again
+            .map_err(|error| TreeWriterError::NotOurs { dir: keeper.folder.root().to_path_buf(), error })?;
         if again != keeper.note {
             keeper.replace(again)?;
         }
@@ -200,12 +204,12 @@ impl Keeper {
         &self.keys
     }
 
-    /// Appends entries and signs the larger tree: after this, [`Keeper::note`] is the new checkpoint.
+    /// Appends entries and signs the larger tree: after this, [`TreeWriter::note`] is the new checkpoint.
     /// After an error, open the folder again: only the disk shows which files were written.
     ///
     /// # Errors
-    /// See [`KeepError`].
-    pub fn extend(&mut self, entries: &[[u8; ENTRY_LEN]]) -> Result<(), KeepError> {
+    /// See [`TreeWriterError`].
+    pub fn extend(&mut self, entries: &[[u8; ENTRY_LEN]]) -> Result<(), TreeWriterError> {
         let there = Tile::edge(self.size());
         let mut next = self.builder.clone();
         let mut tiles = Vec::new();
@@ -215,7 +219,7 @@ impl Keeper {
         let filled: Vec<Tile> = tiles.iter().map(|(tile, _)| *tile).collect();
         tiles.extend(next.unfilled().into_iter().filter(|(tile, _)| !there.contains(tile)));
         self.folder.write_tiles(tiles)?;
-        let note = sign(&self.keys, &self.clock, &next).map_err(|error| KeepError::Damaged {
+        let note = sign(&self.keys, &self.clock, &next).map_err(|error| TreeWriterError::Damaged {
             dir: self.folder.root().to_path_buf(),
             what: error.to_string(),
         })?;
@@ -225,29 +229,29 @@ impl Keeper {
         Ok(())
     }
 
-    fn replace(&mut self, note: Note) -> Result<(), KeepError> {
+    fn replace(&mut self, note: Note) -> Result<(), TreeWriterError> {
         swap(&self.folder, Some(&self.signed), &note)?;
         self.signed = note.to_string().into_bytes();
         self.note = note;
         Ok(())
     }
 
-    /// Publishes a checkpoint, which is [`Keeper::note`] with cosignatures, and removes the partial tiles
+    /// Publishes a checkpoint, which is [`TreeWriter::note`] with cosignatures, and removes the partial tiles
     /// that it has made obsolete.
     ///
     /// # Errors
     /// An I/O error.
-    pub fn publish(&mut self, note: &Note) -> Result<(), KeepError> {
+    pub fn publish(&mut self, note: &Note) -> Result<(), TreeWriterError> {
         self.folder.publish(note)?;
-        Ok(self.folder.forget_partials(&std::mem::take(&mut self.filled))?)
+        Ok(self.folder.remove_partials(&std::mem::take(&mut self.filled))?)
     }
 
     /// The leaf hashes of one tile, for comparison with the database.
     ///
     /// # Errors
     /// If the tile is missing or damaged.
-    pub fn leaf_hashes(&self, tile: Tile) -> Result<Vec<crate::evidence::chain::Hash>, KeepError> {
-        let damaged = |what: String| KeepError::Damaged { dir: self.folder.root().to_path_buf(), what };
+    pub fn leaf_hashes(&self, tile: Tile) -> Result<Vec<crate::evidence::chain::Hash>, TreeWriterError> {
+        let damaged = |what: String| TreeWriterError::Damaged { dir: self.folder.root().to_path_buf(), what };
         let bytes = self.folder.tile(&tile).map_err(|error| damaged(format!("{tile}: {error}")))?;
         crate::evidence::tlog::tile::hashes(&bytes).ok_or_else(|| damaged(format!("{tile} holds no hashes")))
     }
@@ -256,8 +260,8 @@ impl Keeper {
     ///
     /// # Errors
     /// If a tile is missing or damaged.
-    pub fn edge_at(&self, size: u64) -> Result<Frontier, KeepError> {
-        let damaged = |what: String| KeepError::Damaged { dir: self.folder.root().to_path_buf(), what };
+    pub fn edge_at(&self, size: u64) -> Result<Frontier, TreeWriterError> {
+        let damaged = |what: String| TreeWriterError::Damaged { dir: self.folder.root().to_path_buf(), what };
         self.folder.tree(size).edge().map_err(|error| damaged(error.to_string()))
     }
 }
@@ -267,10 +271,10 @@ fn sign(keys: &Keys, clock: &Clock, tree: &Builder) -> Result<Note, CheckpointEr
     Ok(keys.sign(text, clock)?)
 }
 
-fn swap(folder: &Folder, expected: Option<&[u8]>, note: &Note) -> Result<(), KeepError> {
+fn swap(folder: &Folder, expected: Option<&[u8]>, note: &Note) -> Result<(), TreeWriterError> {
     folder.swap_signed(expected, note).map_err(|error| match error {
-        SwapError::Changed => KeepError::Overtaken(folder.root().to_path_buf()),
-        SwapError::Io(error) => KeepError::Disk(error),
+        SwapError::Changed => TreeWriterError::Overtaken(folder.root().to_path_buf()),
+        SwapError::Io(error) => TreeWriterError::Disk(error),
     })
 }
 

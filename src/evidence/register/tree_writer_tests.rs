@@ -26,13 +26,13 @@ fn key(seed: u8) -> Signer {
     Signer::from_seed(ORIGIN, Kind::Text, &[seed; 32]).unwrap()
 }
 
-fn open(folder: Folder, seeds: &[u8]) -> Result<Keeper, KeepError> {
+fn open(folder: Folder, seeds: &[u8]) -> Result<TreeWriter, TreeWriterError> {
     let keys = Keys::new(seeds.iter().map(|seed| key(*seed)).collect()).unwrap();
-    Keeper::open(folder, Arc::new(keys), Clock::held(DateTime::UNIX_EPOCH))
+    TreeWriter::open(folder, Arc::new(keys), Clock::held(DateTime::UNIX_EPOCH))
 }
 
 /// One publication: the tree grows to `size` and is published.
-fn grow(keeper: &mut Keeper, size: u64) -> Result<(), KeepError> {
+fn grow(keeper: &mut TreeWriter, size: u64) -> Result<(), TreeWriterError> {
     keeper.extend(&entries(keeper.size(), size))?;
     let note = keeper.note().clone();
     keeper.publish(&note)
@@ -156,7 +156,7 @@ fn keys_of_two_names_do_not_sign_together() {
     let other = Signer::from_seed("other.example", Kind::Text, &[3; 32]).unwrap();
     let witness = Signer::from_seed(ORIGIN, Kind::Cosignature, &[3; 32]).unwrap();
     for keys in [vec![], vec![key(1), other], vec![key(1), witness]] {
-        assert!(matches!(Keys::new(keys), Err(KeepError::Keys(_))));
+        assert!(matches!(Keys::new(keys), Err(TreeWriterError::Keys(_))));
     }
 }
 
@@ -200,5 +200,5 @@ fn who_is_overtaken_stops() {
     let (mut one, mut two) = (open(folder.clone(), &[1]).unwrap(), open(folder.clone(), &[1]).unwrap());
     grow(&mut one, 3).unwrap();
     let overtaken = two.extend(&entries(0, 4)).unwrap_err();
-    assert!(matches!(overtaken, KeepError::Overtaken(_)) && !overtaken.is_passing(), "{overtaken}");
+    assert!(matches!(overtaken, TreeWriterError::Overtaken(_)) && !overtaken.is_passing(), "{overtaken}");
 }

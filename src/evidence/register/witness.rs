@@ -77,7 +77,7 @@ pub enum Verdict {
     /// 422: not consistent with the stored checkpoint.
     Inconsistent,
     /// 500: the checkpoint cannot be stored now, so it is not signed.
-    Forgetful,
+    NotStored,
 }
 
 /// A witness.
@@ -188,12 +188,12 @@ impl Witness {
                 // The same tree, with a proof although it must be empty.
                 return Verdict::Inconsistent;
             }
-            self.keep_evidence(&new, root, &note);
+            self.store_evidence(&new, root, &note);
             return if new.size == size { Verdict::Conflict(size) } else { Verdict::Inconsistent };
         }
-        if let Err(error) = self.remember(&new, &note, &keys) {
+        if let Err(error) = self.store_checkpoint(&new, &note, &keys) {
             tracing::error!(%error, "a checkpoint cannot be stored, so it is not cosigned");
-            return Verdict::Forgetful;
+            return Verdict::NotStored;
         }
         let line = self.signer.sign(note.text(), self.clock.now());
         tracing::debug!(origin = new.origin, size = new.size, "cosigned");
@@ -202,13 +202,13 @@ impl Witness {
     }
 
     /// Stores the checkpoint with only the lines of the register's own keys: any client can add other lines.
-    fn remember(&self, new: &Checkpoint, note: &Note, keys: &[VerifierKey]) -> io::Result<()> {
+    fn store_checkpoint(&self, new: &Checkpoint, note: &Note, keys: &[VerifierKey]) -> io::Result<()> {
         let own = note.only_by(keys);
         self.disk.put(&[(file_of(&self.dir, &new.origin), own.to_string().into_bytes())])
     }
 
     /// Stores the newest checkpoint that is validly signed and contradicts the stored one.
-    fn keep_evidence(&self, new: &Checkpoint, root: Hash, note: &Note) {
+    fn store_evidence(&self, new: &Checkpoint, root: Hash, note: &Note) {
         tracing::warn!(
             origin = new.origin,
             size = new.size,

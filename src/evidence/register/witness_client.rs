@@ -19,11 +19,11 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 /// Timeout of one request to a witness.
-const WITHIN: Duration = Duration::from_secs(2);
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long a round waits for responsive witnesses. A witness that has not responded by then is late.
-const MOMENT: Duration = Duration::from_secs(1);
+const ROUND_TIMEOUT: Duration = Duration::from_secs(1);
 /// Backoff after a witness has failed: the first, and the maximum.
-const REST: (Duration, Duration) = (Duration::from_secs(1), Duration::from_mins(1));
+const BACKOFF: (Duration, Duration) = (Duration::from_secs(1), Duration::from_mins(1));
 
 /// URL and public key of a witness; written `URL=VKEY`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -65,7 +65,7 @@ impl FromStr for WitnessAddress {
 
 /// Why a witness has not cosigned.
 #[derive(Debug, thiserror::Error)]
-pub enum Refused {
+pub enum CosignError {
     /// There is no response.
     #[error("{0}")]
     Call(#[from] ClientError),
@@ -93,7 +93,7 @@ pub enum Refused {
 
 /// The state of a witness after its last request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Expected {
+pub enum WitnessState {
     /// It responded the last time.
     Prompt,
     /// It has not responded or failed yet.
@@ -106,14 +106,14 @@ pub enum Expected {
 struct Witness {
     address: WitnessAddress,
     seen: u64,
-    expected: Expected,
-    rest: Duration,
+    expected: WitnessState,
+    backoff: Duration,
     until: Option<Instant>,
-    asking: Option<JoinHandle<Asked>>,
+    request: Option<JoinHandle<RequestOutcome>>,
 }
 
 /// Outcome of a request: the size that the witness has cosigned, and its signature line or an error.
-type Asked = (u64, Result<SignatureLine, Refused>);
+type RequestOutcome = (u64, Result<SignatureLine, CosignError>);
 
 /// The witnesses of a register.
 #[derive(Debug)]
@@ -123,7 +123,7 @@ pub struct Witnesses {
 }
 
 impl Witnesses {
-    /// Witnesses in state [`Expected::New`]; over HTTPS, certificates of `authorities` are trusted.
+    /// Witnesses in state [`WitnessState::New`]; over HTTPS, certificates of `authorities` are trusted.
     #[must_use]
     pub fn new(addresses: Vec<WitnessAddress>, authorities: Authorities) -> Self {
         Self { all: addresses.into_iter().map(Witness::new).collect(), authorities }
@@ -148,18 +148,18 @@ impl Witnesses {
 
     /// Starts a request to each witness that has not signed `note`, has no request running and is not in
     /// backoff.
-    pub fn ask(&mut self, note: &Note, folder: &Folder) {
+    pub fn request_cosignatures(&mut self, note: &Note, folder: &Folder) {
         for witness in self.all.iter_mut().filter(|witness| witness.is_due() && !witness.has_signed(note)) {
             let (address, authorities) = (witness.address.clone(), self.authorities.clone());
             let asked = countersigned(authorities, address, witness.seen, note.clone(), folder.clone());
-            witness.asking = Some(tokio::spawn(asked));
+            witness.request = Some(tokio::spawn(asked));
         }
     }
 
     /// Adds the received cosignatures to `note`, and waits up to one second for the witnesses in state
     /// `expected`. A response for an earlier checkpoint only shows that the witness responds.
-    pub async fn gather(&mut self, note: &mut Note, expected: Expected) {
-        let until = Instant::now() + MOMENT;
+    pub async fn collect_cosignatures(&mut self, note: &mut Note, expected: WitnessState) {
+        let until = Instant::now() + ROUND_TIMEOUT;
         let gathering = self.all.iter_mut().map(|witness| {
             let waited = if witness.expected == expected { Some(until) } else { None };
             witness.answer(waited)
@@ -186,11 +186,11 @@ impl Witnesses {
 
 impl Witness {
     fn new(address: WitnessAddress) -> Self {
-        Self { address, seen: 0, expected: Expected::New, rest: REST.0, until: None, asking: None }
+        Self { address, seen: 0, expected: WitnessState::New, backoff: BACKOFF.0, until: None, request: None }
     }
 
     fn is_due(&self) -> bool {
-        self.asking.is_none() && self.until.is_none_or(|until| until <= Instant::now())
+        self.request.is_none() && self.until.is_none_or(|until| until <= Instant::now())
     }
 
     fn has_signed(&self, note: &Note) -> bool {
@@ -199,37 +199,37 @@ impl Witness {
 
     /// The cosignature of the running request, if it has arrived, or arrives by `until`.
     async fn answer(&mut self, until: Option<Instant>) -> Option<SignatureLine> {
-        let asking = self.asking.as_mut()?;
+        let request = self.request.as_mut()?;
         let came = match until {
-            Some(until) => tokio::time::timeout_at(until, asking).await.ok(),
-            None => asking.now_or_never(),
+            Some(until) => tokio::time::timeout_at(until, request).await.ok(),
+            None => request.now_or_never(),
         };
         let name = self.address.key.name();
         let Some(came) = came else {
             if until.is_some() {
                 tracing::warn!(witness = name, "a witness is late; not waiting for it until it responds");
-                self.expected = Expected::Nothing;
+                self.expected = WitnessState::Nothing;
             }
             return None;
         };
-        self.asking = None;
-        let (seen, outcome) = came.unwrap_or((0, Err(Refused::Answer)));
+        self.request = None;
+        let (seen, outcome) = came.unwrap_or((0, Err(CosignError::Answer)));
         self.seen = seen;
         match outcome {
             Ok(line) => {
-                if self.expected == Expected::Nothing {
+                if self.expected == WitnessState::Nothing {
                     tracing::info!(witness = name, "the witness cosigns again");
                 }
-                (self.expected, self.rest, self.until) = (Expected::Prompt, REST.0, None);
+                (self.expected, self.backoff, self.until) = (WitnessState::Prompt, BACKOFF.0, None);
                 Some(line)
             }
             Err(error) => {
-                if self.until.is_none() || matches!(error, Refused::Ahead { .. }) {
+                if self.until.is_none() || matches!(error, CosignError::Ahead { .. }) {
                     tracing::warn!(witness = name, %error, "a witness does not cosign");
                 }
-                self.expected = Expected::Nothing;
-                self.until = Some(Instant::now() + self.rest);
-                self.rest = (self.rest * 2).min(REST.1);
+                self.expected = WitnessState::Nothing;
+                self.until = Some(Instant::now() + self.backoff);
+                self.backoff = (self.backoff * 2).min(BACKOFF.1);
                 None
             }
         }
@@ -243,7 +243,7 @@ async fn countersigned(
     mut seen: u64,
     note: Note,
     folder: Folder,
-) -> Asked {
+) -> RequestOutcome {
     let outcome = countersign(&authorities, &address, &mut seen, &note, &folder).await;
     (seen, outcome)
 }
@@ -254,20 +254,21 @@ async fn countersign(
     seen: &mut u64,
     note: &Note,
     folder: &Folder,
-) -> Result<SignatureLine, Refused> {
-    let size = Checkpoint::parse(note.text()).map_err(|error| Refused::Proof(error.to_string()))?.size;
+) -> Result<SignatureLine, CosignError> {
+    let size = Checkpoint::parse(note.text()).map_err(|error| CosignError::Proof(error.to_string()))?.size;
     for first in [true, false] {
         if *seen > size {
             // Reset, so that the next round sends a request again: the witness may have reported a wrong
             // size, or may be corrected later, and this process runs for months.
             let theirs = std::mem::take(seen);
-            return Err(Refused::Ahead { theirs, ours: size });
+            return Err(CosignError::Ahead { theirs, ours: size });
         }
         let body = request(*seen, size, note, folder)?;
-        let answer = client::send(authorities, Method::POST, &address.endpoint, body, WITHIN).await?;
+        let answer =
+            client::send(authorities, Method::POST, &address.endpoint, body, REQUEST_TIMEOUT).await?;
         match answer.status {
             StatusCode::OK => {
-                let line = address.signature(note, &answer.body).ok_or(Refused::Answer)?;
+                let line = address.signature(note, &answer.body).ok_or(CosignError::Answer)?;
                 *seen = size;
                 return Ok(line);
             }
@@ -275,12 +276,12 @@ async fn countersign(
             StatusCode::CONFLICT if first => {
                 let theirs = std::str::from_utf8(&answer.body).ok();
                 let theirs = theirs.and_then(|text| decimal(text.strip_suffix('\n').unwrap_or(text)));
-                *seen = theirs.ok_or(Refused::Answer)?;
+                *seen = theirs.ok_or(CosignError::Answer)?;
             }
-            other => return Err(Refused::Status(other)),
+            other => return Err(CosignError::Status(other)),
         }
     }
-    Err(Refused::Answer)
+    Err(CosignError::Answer)
 }
 
 impl WitnessAddress {
@@ -298,8 +299,8 @@ impl WitnessAddress {
     }
 }
 
-fn request(old: u64, size: u64, note: &Note, folder: &Folder) -> Result<String, Refused> {
-    let proof = folder.tree(size).consistency(old).map_err(|error| Refused::Proof(error.to_string()))?;
+fn request(old: u64, size: u64, note: &Note, folder: &Folder) -> Result<String, CosignError> {
+    let proof = folder.tree(size).consistency(old).map_err(|error| CosignError::Proof(error.to_string()))?;
     let mut body = format!("old {old}\n");
     for hash in &proof {
         let _ = writeln!(body, "{}", to_base64(hash));

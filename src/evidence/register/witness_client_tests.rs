@@ -49,7 +49,7 @@ async fn a_witness_that_was_ahead_is_asked_again() {
     let mut seen = 0;
     for _ in 0..2 {
         let refused = countersign(&authorities, &address, &mut seen, &empty(), &folder).await.unwrap_err();
-        assert!(matches!(refused, Refused::Ahead { theirs: 9, ours: 0 }), "{refused}");
+        assert!(matches!(refused, CosignError::Ahead { theirs: 9, ours: 0 }), "{refused}");
     }
     right.store(true, Ordering::SeqCst);
     let line = countersign(&authorities, &address, &mut seen, &empty(), &folder).await.unwrap();

@@ -190,7 +190,7 @@ fn what_cannot_be_remembered_is_not_signed() {
     let full = Disk::gated(|_, _| Err(io::Error::from(io::ErrorKind::StorageFull)));
     let watched = vec![register().verifier().clone()];
     let witness = Witness::open(dir.path(), full, witness_key(), watched, Clock::held(now())).unwrap();
-    assert_eq!(witness.add_checkpoint(&Log::new(1).at(3).request(0, &register())), Verdict::Forgetful);
+    assert_eq!(witness.add_checkpoint(&Log::new(1).at(3).request(0, &register())), Verdict::NotStored);
     assert_eq!(witness.size_of(ORIGIN), 0);
 }
 

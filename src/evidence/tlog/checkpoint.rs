@@ -109,7 +109,7 @@ pub struct Policy {
 
 /// A checkpoint with verified signatures: the register's, and those of witnesses.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Seen {
+pub struct VerifiedCheckpoint {
     /// Its content.
     pub checkpoint: Checkpoint,
     /// Names of the policy's witnesses that have cosigned it, with the times of their cosignatures.
@@ -123,8 +123,8 @@ impl Policy {
     ///
     /// # Errors
     /// If the register has not signed it, or a signature by a known key is invalid. Too few witnesses
-    /// are not an error: see [`Seen::quorum`].
-    pub fn check(&self, note: &Note) -> Result<Seen, CheckpointError> {
+    /// are not an error: see [`VerifiedCheckpoint::quorum`].
+    pub fn check(&self, note: &Note) -> Result<VerifiedCheckpoint, CheckpointError> {
         let checkpoint = Checkpoint::open(note, &self.registers)?;
         let verified = match note.verify(&self.witnesses) {
             Err(NoteError::Unsigned) => Vec::new(),
@@ -133,7 +133,7 @@ impl Policy {
         let witnesses: Vec<_> =
             verified.iter().filter_map(|by| Some((by.key.name().to_owned(), by.time?))).collect();
         let quorum = witnesses.len() >= self.quorum;
-        Ok(Seen { checkpoint, witnesses, quorum })
+        Ok(VerifiedCheckpoint { checkpoint, witnesses, quorum })
     }
 }
 

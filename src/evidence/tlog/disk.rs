@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// The mode of folders that other users may read, before the umask is applied.
-const EVERYBODY: u32 = 0o777;
+const SHARED_DIR_MODE: u32 = 0o777;
 
 /// A call that changes the disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,7 +76,7 @@ impl Disk {
         let mut changed = BTreeSet::new();
         for (path, bytes) in files {
             let folder = path.parent().unwrap_or(Path::new("."));
-            self.make_dirs(folder, EVERYBODY, &mut changed)?;
+            self.make_dirs(folder, SHARED_DIR_MODE, &mut changed)?;
             self.put_one(path, bytes)
                 .map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", path.display())))?;
             changed.insert(folder.to_path_buf());
@@ -142,7 +142,7 @@ impl Disk {
     /// # Errors
     /// An I/O error that names the folder.
     pub fn make_dir(&self, folder: &Path) -> io::Result<()> {
-        self.make_dir_for(folder, EVERYBODY)
+        self.make_dir_for(folder, SHARED_DIR_MODE)
     }
 
     /// As [`Disk::make_dir`], but only this user may read the folder; for keys.

@@ -100,7 +100,7 @@ impl Folder {
     /// `NotFound` if it does not exist, `InvalidData` if its length does not match its name.
     pub fn tile(&self, tile: &Tile) -> io::Result<Vec<u8>> {
         let mut bytes = match fs::read(self.root.join(tile.to_string())) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound && !tile.is_whole() => {
+            Err(error) if error.kind() == io::ErrorKind::NotFound && !tile.is_full() => {
                 let mut bytes = Vec::with_capacity(tile.byte_len());
                 let whole = File::open(self.root.join(tile.whole().to_string()))?;
                 whole.take(tile.byte_len() as u64).read_to_end(&mut bytes)?;
@@ -175,7 +175,7 @@ impl Folder {
     ///
     /// # Errors
     /// An I/O error.
-    pub fn forget_partials(&self, whole: &[Tile]) -> io::Result<()> {
+    pub fn remove_partials(&self, whole: &[Tile]) -> io::Result<()> {
         whole.iter().try_for_each(|tile| self.disk.remove_dir(&self.root.join(tile.partial_dir())))
     }
 }

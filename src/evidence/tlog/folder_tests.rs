@@ -46,7 +46,7 @@ fn what_is_written_is_read_again() {
     let whole = Tile::parse("tile/0/000").unwrap();
     let short = Tile::parse("tile/0/000.p/200").unwrap();
     let before = folder.tile(&short).unwrap();
-    folder.forget_partials(&[whole, whole]).unwrap();
+    folder.remove_partials(&[whole, whole]).unwrap();
     assert!(!folder.root().join(short.to_string()).exists());
     assert_eq!(folder.tile(&short).unwrap(), before);
     assert_eq!(folder.tree(200).root().unwrap(), early);
@@ -125,7 +125,7 @@ fn every_kind_of_call_passes_the_gate() {
         }),
     );
     folder.publish_keys(b"{}".to_vec()).unwrap();
-    folder.forget_partials(&[Tile::parse("tile/0/000").unwrap()]).unwrap();
+    folder.remove_partials(&[Tile::parse("tile/0/000").unwrap()]).unwrap();
     use Call::{Create, MakeDir, Remove, Rename, Sync, SyncDir, Write};
     assert_eq!(*seen.lock().unwrap(), [MakeDir, Create, Write, Sync, Rename, SyncDir, SyncDir, Remove]);
     assert_eq!(folder.keys().unwrap(), Some(b"{}".to_vec()));

@@ -23,7 +23,7 @@ pub mod tree;
 #[cfg(test)]
 mod naive;
 
-pub use checkpoint::{Checkpoint, Policy, Seen};
+pub use checkpoint::{Checkpoint, Policy, VerifiedCheckpoint};
 pub use folder::Folder;
 pub use note::{Note, Signer, VerifierKey};
 pub use proof::Proof;

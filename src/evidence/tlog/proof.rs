@@ -9,7 +9,7 @@
 //! the checkpoint
 //! ```
 
-use super::checkpoint::{Checkpoint, CheckpointError, Policy, Seen};
+use super::checkpoint::{Checkpoint, CheckpointError, Policy, VerifiedCheckpoint};
 use super::note::{Note, NoteError};
 use super::{MAX_SIZE, decimal, from_base64, to_base64, tree};
 use crate::evidence::chain::bytes::Hash;
@@ -102,8 +102,8 @@ impl Proof {
     /// Verifies that the leaf is at this index in the tree of a checkpoint that `policy` accepts.
     ///
     /// # Errors
-    /// If it is not. Too few witnesses are not an error: see [`Seen::quorum`].
-    pub fn verify(&self, leaf: Hash, policy: &Policy) -> Result<Seen, ProofError> {
+    /// If it is not. Too few witnesses are not an error: see [`VerifiedCheckpoint::quorum`].
+    pub fn verify(&self, leaf: Hash, policy: &Policy) -> Result<VerifiedCheckpoint, ProofError> {
         let seen = policy.check(&self.checkpoint)?;
         let (size, root) = (seen.checkpoint.size, seen.checkpoint.root);
         if tree::is_included(leaf, self.index, size, root, &self.hashes) {

@@ -75,7 +75,7 @@ impl Tile {
                 Row::Entries => size,
                 Row::Hashes(row) => size >> (HEIGHT * u32::from(row)),
             };
-            Self::holding(row, places.checked_sub(1)?, size).filter(|tile| !tile.is_whole())
+            Self::holding(row, places.checked_sub(1)?, size).filter(|tile| !tile.is_full())
         })
         .collect()
     }
@@ -107,7 +107,7 @@ impl Tile {
 
     /// Whether it is full: all 256 places are taken.
     #[must_use]
-    pub fn is_whole(&self) -> bool {
+    pub fn is_full(&self) -> bool {
         self.width == WIDTH
     }
 
@@ -178,7 +178,7 @@ impl fmt::Display for Tile {
         while let Some(group) = groups.pop() {
             if groups.is_empty() { write!(f, "{group:03}")? } else { write!(f, "x{group:03}/")? }
         }
-        if self.is_whole() { Ok(()) } else { write!(f, ".p/{}", self.width) }
+        if self.is_full() { Ok(()) } else { write!(f, ".p/{}", self.width) }
     }
 }
 
@@ -234,16 +234,16 @@ pub enum ReadError<E> {
 pub struct TileReader<F> {
     size: u64,
     fetch: F,
-    kept: Vec<(Tile, Vec<Hash>)>,
+    cached: Vec<(Tile, Vec<Hash>)>,
 }
 
 /// Maximum number of cached tiles: two for each row are enough for any two proofs of one tree.
-const KEPT: usize = 16;
+const MAX_CACHED_TILES: usize = 16;
 
 impl<E, F: FnMut(&Tile) -> Result<Vec<u8>, E>> TileReader<F> {
     /// Reads a tree of `size` leaves.
     pub fn new(size: u64, fetch: F) -> Self {
-        Self { size, fetch, kept: Vec::new() }
+        Self { size, fetch, cached: Vec::new() }
     }
 
     /// The hash over the leaves `index·2^level … (index+1)·2^level - 1`.
@@ -272,17 +272,17 @@ impl<E, F: FnMut(&Tile) -> Result<Vec<u8>, E>> TileReader<F> {
     /// # Errors
     /// If it cannot be fetched or is damaged.
     pub fn tile(&mut self, tile: Tile) -> Result<&[Hash], ReadError<E>> {
-        if let Some(at) = self.kept.iter().position(|(kept, _)| *kept == tile) {
-            return Ok(&self.kept[at].1);
+        if let Some(at) = self.cached.iter().position(|(cached, _)| *cached == tile) {
+            return Ok(&self.cached[at].1);
         }
         let bytes = (self.fetch)(&tile).map_err(|error| ReadError::Fetch(tile, error))?;
         let hashes =
             hashes(&bytes).filter(|_| bytes.len() == tile.byte_len()).ok_or(ReadError::Damaged(tile))?;
-        if self.kept.len() == KEPT {
-            self.kept.remove(0);
+        if self.cached.len() == MAX_CACHED_TILES {
+            self.cached.remove(0);
         }
-        self.kept.push((tile, hashes));
-        Ok(self.kept.last().map(|(_, hashes)| hashes.as_slice()).unwrap_or_default())
+        self.cached.push((tile, hashes));
+        Ok(self.cached.last().map(|(_, hashes)| hashes.as_slice()).unwrap_or_default())
     }
 
     /// The root over all leaves, computed from the tiles at the right edge.
@@ -376,7 +376,7 @@ impl Builder {
             filled(tile, std::mem::take(&mut self.entries));
         }
         let rows = &mut self.rows;
-        self.edge.push_and_tell(super::leaf_hash(entry), |level, hash| {
+        self.edge.push_with(super::leaf_hash(entry), |level, hash| {
             if !level.is_multiple_of(HEIGHT) {
                 return;
             }

@@ -64,11 +64,11 @@ impl Frontier {
 
     /// Appends a leaf.
     pub fn push(&mut self, leaf: Hash) {
-        self.push_and_tell(leaf, |_, _| {});
+        self.push_with(leaf, |_, _| {});
     }
 
     /// Appends a leaf and calls `tell` with level and hash of every node that it completes, first its own.
-    pub fn push_and_tell(&mut self, leaf: Hash, mut tell: impl FnMut(u32, Hash)) {
+    pub fn push_with(&mut self, leaf: Hash, mut tell: impl FnMut(u32, Hash)) {
         let mut node = leaf;
         tell(0, node);
         for level in 1..=self.size.trailing_ones() {

@@ -6,7 +6,7 @@ use crate::base::ids::{LineId, TicketId};
 use crate::base::input::{Errors, Node, input};
 use crate::base::region::Region;
 use crate::base::units::{Area, LocalDate, Text, Volume};
-use crate::evidence::chain::history::{self, Openness, ShownEvent};
+use crate::evidence::chain::history::{self, DisclosedEvent, Disclosure};
 use crate::evidence::register::Receipted;
 use crate::http::api::organizations::PageQuery;
 use crate::http::core::app::App;
@@ -292,7 +292,7 @@ pub struct TicketHistory {
     /// The present state of the ticket.
     ticket: TicketView,
     /// Its events, in order of receipt.
-    events: Vec<ShownEvent>,
+    events: Vec<DisclosedEvent>,
 }
 
 /// The events of a ticket, with everything needed to recompute every hash.
@@ -319,7 +319,7 @@ pub async fn get_felling_ticket_history(
     let ticket = get(&mut db, &caller, id).await?;
     let subject = subject(&mut *db, id).await?;
     // A ticket's events have no personal part, so there is none to withhold.
-    let events = history::shown(&mut db, &subject, |_| Openness::ALL).await?;
+    let events = history::shown(&mut db, &subject, |_| Disclosure::ALL).await?;
     Ok(Json(TicketHistory { ticket, events }))
 }
 

@@ -4,9 +4,9 @@
 use crate::base::error::{At, Invalid};
 use crate::base::ids::{OrganizationId, SealBatchId, TicketId};
 use crate::base::input::input;
-use crate::evidence::chain::history::{Openness, StoredEvent};
+use crate::evidence::chain::history::{Disclosure, StoredEvent};
 use crate::evidence::chain::{self, Subject};
-use crate::evidence::register::published::{PublishedError, Said};
+use crate::evidence::register::published::{PublishedError, PublishedState};
 use crate::http::api::logs::{refused, seen};
 use crate::http::api::seal_batches::PIECE;
 use crate::http::api::seals::sight;
@@ -17,8 +17,8 @@ use crate::http::core::auth::Visitor;
 use crate::http::core::problem::Problem;
 use crate::http::core::problem_type::Kind;
 use crate::http::core::query::{Asked, NothingAsked, id_in_path};
-use crate::services::export::{Export, Shown, export, leaves};
-use crate::services::register_lookup::{Place, newest, newest_of, proof};
+use crate::services::export::{DisclosedChain, Export, export, leaves};
+use crate::services::register_lookup::{SubjectLeaf, newest, newest_of, proof};
 use crate::timber::party::key::Caller;
 use crate::timber::party::organization;
 use crate::timber::seal::{Code, view};
@@ -51,7 +51,7 @@ pub(in crate::http) async fn reading<T: Send + 'static>(
 }
 
 /// The published state of the register; `None` if nothing is published.
-pub(in crate::http) async fn said(app: &App) -> Result<Option<Arc<Said>>, Problem> {
+pub(in crate::http) async fn said(app: &App) -> Result<Option<Arc<PublishedState>>, Problem> {
     let published = app.register.clone();
     reading(move || published.read()).await
 }
@@ -86,19 +86,23 @@ pub async fn get_log_proof(
     let size = said.as_ref().map_or(0, |said| said.checkpoint.size);
     let place = match Code::parse_public(&segment_before(&uri, "/proof")) {
         Ok(code) => newest(&app.pool, &code, &app.key_ring, size).await?,
-        Err(_) => Place::Unknown,
+        Err(_) => SubjectLeaf::Unknown,
     };
-    if let (Place::Unknown, Some(permit)) = (&place, permit) {
+    if let (SubjectLeaf::Unknown, Some(permit)) = (&place, permit) {
         permit.miss();
     }
     proven(&app, place, said).await
 }
 
 /// The proof of an entry against the published state.
-async fn proven(app: &App, place: Place, said: Option<Arc<Said>>) -> Result<Response, Problem> {
+async fn proven(
+    app: &App,
+    place: SubjectLeaf,
+    said: Option<Arc<PublishedState>>,
+) -> Result<Response, Problem> {
     match (place, said) {
-        (Place::Unknown, _) => Err(Problem::not_found()),
-        (Place::At { index, entry }, Some(said)) => {
+        (SubjectLeaf::Unknown, _) => Err(Problem::not_found()),
+        (SubjectLeaf::At { index, entry }, Some(said)) => {
             let published = app.register.clone();
             let text = reading(move || Ok(proof(&published, &said, index, &entry)?.to_string())).await?;
             Ok(([(CONTENT_TYPE, "text/plain; charset=utf-8")], text).into_response())
@@ -236,11 +240,11 @@ pub async fn export_log(
     let (reader, row, sight) = seen(&app, visitor, &segment_before(&uri, "/export")).await?;
     let subject = row.subject()?;
     let (events, room) = app.reads.history(&row, sight, reader).await?.into_chain();
-    exported(&app, Shown { subject, events, room }, since).await
+    exported(&app, DisclosedChain { subject, events, room }, since).await
 }
 
 /// The export file of a chain.
-async fn exported(app: &App, shown: Shown, since: Option<u64>) -> Result<Json<Export>, Problem> {
+async fn exported(app: &App, shown: DisclosedChain, since: Option<u64>) -> Result<Json<Export>, Problem> {
     // Read after the events, so that no event is `pending` only because the checkpoint was read earlier.
     let Some(said) = said(app).await? else { return Err(not_published_yet()) };
     let size = said.checkpoint.size;
@@ -258,12 +262,12 @@ async fn exported(app: &App, shown: Shown, since: Option<u64>) -> Result<Json<Ex
 async fn told(
     app: &App,
     subject: Subject,
-    open: impl Fn(&StoredEvent) -> Openness,
-) -> Result<Shown, Problem> {
+    open: impl Fn(&StoredEvent) -> Disclosure,
+) -> Result<DisclosedChain, Problem> {
     let room = app.reads.room(subject.events).await?;
     let mut db = app.pool.acquire().await?;
     let events = chain::history::shown(&mut db, &subject, open).await?;
-    Ok(Shown { subject, events, room })
+    Ok(DisclosedChain { subject, events, room })
 }
 
 /// A felling ticket's history with its proofs, in one file
@@ -286,7 +290,7 @@ pub async fn export_felling_ticket(
 ) -> Result<Json<Export>, Problem> {
     let subject = seen_ticket(&app, &caller, &id).await?;
     // A ticket's events have no personal part, so there is none to withhold.
-    exported(&app, told(&app, subject, |_| Openness::ALL).await?, since).await
+    exported(&app, told(&app, subject, |_| Disclosure::ALL).await?, since).await
 }
 
 /// A seal batch's history with its proofs, in one file
@@ -314,8 +318,8 @@ pub async fn export_seal_batch(
     let concerning = view::concerning(&mut db, &subject, sight(&caller), PIECE).await?;
     drop(db);
     let open = |event: &StoredEvent| match &concerning {
-        Some(concerning) if !concerning.contains(&event.seq) => Openness::CLOSED,
-        _ => Openness::BUSINESS,
+        Some(concerning) if !concerning.contains(&event.seq) => Disclosure::CLOSED,
+        _ => Disclosure::BUSINESS,
     };
     exported(&app, told(&app, subject, open).await?, since).await
 }

@@ -28,7 +28,7 @@ fn publish(folder: &Folder, builder: &mut Builder, size: u64, shown: bool) {
         let signer = Signer::from_seed("register.example/timber", Kind::Text, &[1; 32]).unwrap();
         let text = Checkpoint::new("register.example/timber", size, builder.root()).unwrap().to_string();
         folder.publish(&Note::sign(text, &[&signer], DateTime::UNIX_EPOCH).unwrap()).unwrap();
-        folder.forget_partials(&whole).unwrap();
+        folder.remove_partials(&whole).unwrap();
     }
 }
 

@@ -132,7 +132,7 @@ pub(in crate::http) async fn with_register(
     let register = match claim {
         Some(claim) => {
             let published = app.register.clone();
-            reading(move || Ok(claim.hold(&published))).await?
+            reading(move || Ok(claim.check_against(&published))).await?
         }
         None => None,
     };

@@ -3,7 +3,7 @@
 use super::assets;
 use crate::base::i18n::Lang;
 use crate::base::i18n::text::{say, say_with, say_word};
-use crate::evidence::register::published::Said;
+use crate::evidence::register::published::PublishedState;
 use crate::evidence::tlog::VerifierKey;
 use crate::services::verification::answer::{Outcome, Verdict, Verification, VerifiedLog};
 use askama::Template;
@@ -254,7 +254,7 @@ pub fn error_page(status: StatusCode, lang: Lang, request_id: &str, retry_after:
 
 /// `GET /register`: what the public register is, its present state, and how to check it.
 #[must_use]
-pub fn render_register(lang: Lang, said: Option<&Said>, receipts: &[VerifierKey]) -> String {
+pub fn render_register(lang: Lang, said: Option<&PublishedState>, receipts: &[VerifierKey]) -> String {
     let now = said.map(|said| RegisterNow {
         line: say_with(
             lang,

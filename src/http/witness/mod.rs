@@ -30,7 +30,7 @@ pub async fn serve(witness: Arc<Witness>, server: Server, stop: impl Future<Outp
 
 async fn add_checkpoint(State(witness): State<Arc<Witness>>, request: Bytes) -> Verdict {
     let judged = tokio::task::spawn_blocking(move || witness.add_checkpoint(&request)).await;
-    judged.unwrap_or(Verdict::Forgetful)
+    judged.unwrap_or(Verdict::NotStored)
 }
 
 impl IntoResponse for Verdict {
@@ -45,7 +45,7 @@ impl IntoResponse for Verdict {
                     .into_response()
             }
             Self::Inconsistent => (StatusCode::UNPROCESSABLE_ENTITY, "not consistent\n").into_response(),
-            Self::Forgetful => (StatusCode::INTERNAL_SERVER_ERROR, "not now\n").into_response(),
+            Self::NotStored => (StatusCode::INTERNAL_SERVER_ERROR, "not now\n").into_response(),
         }
     }
 }

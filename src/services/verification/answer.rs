@@ -7,7 +7,7 @@ use super::cached_json::{Kept, Memo};
 use crate::base::error::Invalid;
 use crate::base::i18n::Lang;
 use crate::base::i18n::text::{say, say_with, say_word};
-use crate::services::register_lookup::Registered;
+use crate::services::register_lookup::RegisterEntry;
 use chrono::NaiveDate;
 use rust_decimal::{Decimal, prelude::ToPrimitive as _};
 use serde::{Serialize, Serializer};
@@ -268,9 +268,9 @@ pub struct Verification {
     /// Where the newest event of the log is in the public register; null if it is not there yet.
     /// Absent unless requested.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<Registered>)]
+    #[schema(value_type = Option<RegisterEntry>)]
     // Absent means not requested; null means requested and not there.
-    pub register: Option<Option<Registered>>,
+    pub register: Option<Option<RegisterEntry>>,
 }
 
 impl Verification {

@@ -10,7 +10,7 @@ use crate::evidence::tlog::{Checkpoint, Note, VerifierKey};
 
 /// The keys, quorum and proof in the file itself, used where the user has given none.
 #[derive(Clone, Copy, Default)]
-pub(super) struct Told<'a> {
+pub(super) struct FileClaims<'a> {
     pub keys: &'a [VerifierKey],
     pub witnesses: &'a [VerifierKey],
     pub quorum: usize,
@@ -20,7 +20,12 @@ pub(super) struct Told<'a> {
 
 /// Adds the lines `checkpoint`, `witnesses` and `memory`. Returns the checkpoint if it can be parsed,
 /// even if a check has failed, so that the other checks can use it.
-pub(super) fn check(report: &mut Report, trust: &Trust, note: &[u8], told: Told<'_>) -> Option<Checkpoint> {
+pub(super) fn check(
+    report: &mut Report,
+    trust: &Trust,
+    note: &[u8],
+    told: FileClaims<'_>,
+) -> Option<Checkpoint> {
     let parsed = Note::parse(note).map_err(|error| error.to_string());
     let parsed = parsed.and_then(|note| match Checkpoint::parse(note.text()) {
         Ok(checkpoint) => Ok((note, checkpoint)),
@@ -43,7 +48,7 @@ pub(super) fn check(report: &mut Report, trust: &Trust, note: &[u8], told: Told<
 
 pub(super) const NO_CHECKPOINT: &str = "there is no checkpoint";
 
-fn signature(report: &mut Report, trust: &Trust, note: &Note, checkpoint: &Checkpoint, told: Told<'_>) {
+fn signature(report: &mut Report, trust: &Trust, note: &Note, checkpoint: &Checkpoint, told: FileClaims<'_>) {
     let Checkpoint { origin, size, .. } = checkpoint;
     let (keys, whose) = if trust.keys.is_empty() {
         (told.keys, "a key from the file itself")
@@ -63,7 +68,7 @@ fn signature(report: &mut Report, trust: &Trust, note: &Note, checkpoint: &Check
     }
 }
 
-fn witnesses(report: &mut Report, trust: &Trust, note: &Note, told: Told<'_>) {
+fn witnesses(report: &mut Report, trust: &Trust, note: &Note, told: FileClaims<'_>) {
     let own = !trust.witnesses.is_empty();
     let witnesses = if own { trust.witnesses.as_slice() } else { told.witnesses };
     let needed = trust.quorum.unwrap_or(if own { witnesses.len() } else { told.quorum });
@@ -83,7 +88,7 @@ fn witnesses(report: &mut Report, trust: &Trust, note: &Note, told: Told<'_>) {
     }
 }
 
-fn memory(report: &mut Report, trust: &Trust, checkpoint: &Checkpoint, told: Told<'_>) {
+fn memory(report: &mut Report, trust: &Trust, checkpoint: &Checkpoint, told: FileClaims<'_>) {
     let seen = match &trust.memory {
         Memory::None => return report.unchecked(Check::Memory, "no --memory was given"),
         Memory::Fresh => return report.ok(Check::Memory, "the first checkpoint seen"),

@@ -85,7 +85,7 @@ impl VerifyArgs {
         let data = std::fs::read(&self.file).map_err(|error| Failure::File(name.clone(), error))?;
         let memory = match &self.memory {
             None => Memory::None,
-            Some(path) => recall(path).map_err(|error| Failure::Memory(shown(path), error))?,
+            Some(path) => load_memory(path).map_err(|error| Failure::Memory(shown(path), error))?,
         };
         let trust = Trust {
             keys: self.trust,
@@ -101,7 +101,8 @@ impl VerifyArgs {
         }
         match (self.memory, checkpoint) {
             (Some(path), Some(note)) if is_newer(&note, &trust.memory) => {
-                keep(&Disk::system(), &path, note).map_err(|error| Failure::Memory(shown(&path), error))
+                store_memory(&Disk::system(), &path, note)
+                    .map_err(|error| Failure::Memory(shown(&path), error))
             }
             _ => Ok(()),
         }
@@ -113,7 +114,7 @@ fn print(report: &Report, json: bool) -> io::Result<()> {
     if json { writeln!(out, "{}", report.to_json()) } else { write!(out, "{report}") }
 }
 
-fn recall(path: &Path) -> io::Result<Memory> {
+fn load_memory(path: &Path) -> io::Result<Memory> {
     match std::fs::read(path) {
         Ok(note) => Ok(Memory::Seen(note)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Memory::Fresh),
@@ -133,7 +134,7 @@ fn is_newer(note: &[u8], memory: &Memory) -> bool {
 
 /// Stores the memory. It is synced to disk, because a power cut must not lose a checkpoint that was seen. If
 /// interrupted, the file has its old content or its new.
-fn keep(disk: &Disk, path: &Path, note: Vec<u8>) -> io::Result<()> {
+fn store_memory(disk: &Disk, path: &Path, note: Vec<u8>) -> io::Result<()> {
     disk.put(&[(path.to_path_buf(), note)])
 }
 
@@ -164,20 +165,20 @@ mod tests {
         {
             let place = tempfile::tempdir().unwrap();
             let path = place.path().join("seen");
-            keep(&Disk::system(), &path, OLD.to_vec()).unwrap();
+            store_memory(&Disk::system(), &path, OLD.to_vec()).unwrap();
             let count = Arc::new(AtomicUsize::new(0));
             let disk = Disk::gated(move |reached, _| {
                 let n = count.fetch_add(1, Ordering::SeqCst);
                 assert!(n != dies_at || call == Some(reached), "call {n} is {reached:?}, not {call:?}");
                 if n < dies_at { Ok(()) } else { Err(io::ErrorKind::StorageFull.into()) }
             });
-            let kept = keep(&disk, &path, NEW.to_vec());
+            let kept = store_memory(&disk, &path, NEW.to_vec());
             assert_eq!(kept.is_ok(), call.is_none(), "{call:?}: {kept:?}");
             let whole = if matches!(call, None | Some(Call::SyncDir)) { NEW } else { OLD };
-            assert_eq!(recall(&path).unwrap(), Memory::Seen(whole.to_vec()), "{call:?}");
+            assert_eq!(load_memory(&path).unwrap(), Memory::Seen(whole.to_vec()), "{call:?}");
             // Leftover files do not prevent the next write.
-            keep(&Disk::system(), &path, NEW.to_vec()).unwrap();
-            assert_eq!(recall(&path).unwrap(), Memory::Seen(NEW.to_vec()));
+            store_memory(&Disk::system(), &path, NEW.to_vec()).unwrap();
+            assert_eq!(load_memory(&path).unwrap(), Memory::Seen(NEW.to_vec()));
             assert_eq!(std::fs::read_dir(place.path()).unwrap().count(), 1, "{call:?}");
         }
     }
@@ -192,10 +193,10 @@ mod tests {
             told.lock().unwrap().push(call);
             Ok(())
         });
-        assert_eq!(recall(&path).unwrap(), Memory::Fresh);
-        keep(&disk, &path, OLD.to_vec()).unwrap();
+        assert_eq!(load_memory(&path).unwrap(), Memory::Fresh);
+        store_memory(&disk, &path, OLD.to_vec()).unwrap();
         use Call::{Create, MakeDir, Rename, Sync, SyncDir, Write};
         assert_eq!(*calls.lock().unwrap(), [MakeDir, Create, Write, Sync, Rename, SyncDir, SyncDir]);
-        assert_eq!(recall(&path).unwrap(), Memory::Seen(OLD.to_vec()));
+        assert_eq!(load_memory(&path).unwrap(), Memory::Seen(OLD.to_vec()));
     }
 }

@@ -3,7 +3,7 @@
 //! The version number in the format's name fixes every member in this file: another member, or another
 //! spelling of a value, is another format. So no data in a file can escape the checks.
 
-use super::json::{Json, Wrong};
+use super::json::{FormatError, Json};
 use crate::evidence::chain::bytes::{ENTRY_LEN, Hash, Part, Salt, SubjectKind, subject_ref};
 use crate::evidence::tlog::note::Kind;
 use crate::evidence::tlog::{VerifierKey, leaf_hash};
@@ -40,7 +40,7 @@ pub struct Export {
     /// A size, and a proof that the tree of that size is the beginning of the checkpoint's tree.
     pub consistency: Option<(u64, Vec<Hash>)>,
     /// The events in order, each parsed separately.
-    pub events: Vec<Result<Event, Wrong>>,
+    pub events: Vec<Result<Event, FormatError>>,
 }
 
 /// One event.
@@ -51,14 +51,14 @@ pub struct Event {
     /// Their leaf hash.
     pub hash: Hash,
     /// Public, business and personal part.
-    pub parts: [ShownPart; 3],
+    pub parts: [DisclosedPart; 3],
     /// Leaf index and inclusion proof; `None` if the event is pending.
     pub proof: Option<(u64, Vec<Hash>)>,
 }
 
 /// A part of an event.
 #[derive(Clone, Debug)]
-pub struct ShownPart {
+pub struct DisclosedPart {
     /// The commitment.
     pub commitment: Hash,
     /// Salt and text, if they are disclosed.
@@ -72,19 +72,20 @@ impl Export {
     ///
     /// # Errors
     /// The first difference from the format. Errors in events are stored in `events` instead.
-    pub fn read(json: &Json) -> Result<Self, Wrong> {
+    pub fn read(json: &Json) -> Result<Self, FormatError> {
         let needed = ["format", "subject", "events", "checkpoint", "keys", "policy"];
         let file = json.members(&needed, &["consistency"])?;
         if file.need("format")?.text()? != FORMAT {
-            return Err(Wrong::new("not a format that is known here"));
+            return Err(FormatError::new("not a format that is known here"));
         }
         let subject = file.need("subject")?.members(&["kind", "id", "salt"], &[])?;
         let kind = subject.need("kind")?.text()?;
         let number = KINDS
             .into_iter()
             .find(|known| known.name() == kind)
-            .ok_or_else(|| Wrong::new("a subject of a kind that is not known here"))?;
-        let id = id(subject.need("id")?.text()?).ok_or_else(|| Wrong::new("the subject's id is no id"))?;
+            .ok_or_else(|| FormatError::new("a subject of a kind that is not known here"))?;
+        let id =
+            id(subject.need("id")?.text()?).ok_or_else(|| FormatError::new("the subject's id is no id"))?;
         let salt = Salt(subject.need("salt")?.hex()?);
         let checkpoint = file.need("checkpoint")?.text()?.to_owned();
         let keys = keys_of(file.need("keys")?, Kind::Text)?;
@@ -92,7 +93,7 @@ impl Export {
         let witnesses = keys_of(policy.need("witnesses")?, Kind::Cosignature)?;
         let quorum = usize::try_from(policy.need("quorum")?.count()?).unwrap_or(usize::MAX);
         if quorum > witnesses.len() {
-            return Err(Wrong::new("a quorum of more witnesses than there are"));
+            return Err(FormatError::new("a quorum of more witnesses than there are"));
         }
         let consistency = match file.get("consistency") {
             Some(told) => {
@@ -103,7 +104,7 @@ impl Export {
         };
         let events = file.need("events")?.list()?;
         if events.is_empty() {
-            return Err(Wrong::new("no events"));
+            return Err(FormatError::new("no events"));
         }
         Ok(Self {
             kind: kind.to_owned(),
@@ -124,25 +125,25 @@ fn id(text: &str) -> Option<Uuid> {
     Uuid::try_parse(text).ok().filter(|id| id.hyphenated().to_string() == text)
 }
 
-fn keys_of(json: &Json, kind: Kind) -> Result<Vec<VerifierKey>, Wrong> {
+fn keys_of(json: &Json, kind: Kind) -> Result<Vec<VerifierKey>, FormatError> {
     let key = |item: &Json| match item.text()?.parse::<VerifierKey>() {
         Ok(key) if key.kind() == kind => Ok(key),
-        Ok(_) => Err(Wrong::new("a key of another kind than is needed")),
-        Err(error) => Err(Wrong(error.to_string())),
+        Ok(_) => Err(FormatError::new("a key of another kind than is needed")),
+        Err(error) => Err(FormatError(error.to_string())),
     };
     json.list()?.iter().map(key).collect()
 }
 
 impl Event {
-    fn read(json: &Json) -> Result<Self, Wrong> {
+    fn read(json: &Json) -> Result<Self, FormatError> {
         let event = json.members(&["entry", "parts"], &["index", "proof", "pending"])?;
         let entry = event.need("entry")?.hex()?;
         let parts = event.need("parts")?.members(&PARTS.map(|(name, _)| name), &[])?;
-        let part = |number: usize| ShownPart::read(parts.need(PARTS[number].0)?);
-        let proof = match (event.get("index"), event.get("proof"), event.mark("pending")?) {
+        let part = |number: usize| DisclosedPart::read(parts.need(PARTS[number].0)?);
+        let proof = match (event.get("index"), event.get("proof"), event.flag("pending")?) {
             (Some(index), Some(proof), false) => Some((index.count()?, proof.hashes()?)),
             (None, None, true) => None,
-            _ => return Err(Wrong::new("an event has index and proof, or is pending")),
+            _ => return Err(FormatError::new("an event has index and proof, or is pending")),
         };
         Ok(Self { entry, hash: leaf_hash(&entry), parts: [part(0)?, part(1)?, part(2)?], proof })
     }
@@ -187,14 +188,14 @@ impl Event {
     }
 }
 
-impl ShownPart {
-    fn read(json: &Json) -> Result<Self, Wrong> {
+impl DisclosedPart {
+    fn read(json: &Json) -> Result<Self, FormatError> {
         let part = json.members(&["commitment"], &["salt", "text", "erased"])?;
-        let erased = part.mark("erased")?;
+        let erased = part.flag("erased")?;
         let opening = match (part.get("salt"), part.get("text")) {
             (Some(salt), Some(text)) if !erased => Some((Salt(salt.hex()?), text.text()?.to_owned())),
             (None, None) => None,
-            _ => return Err(Wrong::new("a part is opened by salt and text, unless it is erased")),
+            _ => return Err(FormatError::new("a part is opened by salt and text, unless it is erased")),
         };
         Ok(Self { commitment: part.need("commitment")?.hash()?, opening, erased })
     }

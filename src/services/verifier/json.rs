@@ -29,9 +29,9 @@ pub enum Json {
 /// Why a value does not match the format.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
-pub struct Wrong(pub String);
+pub struct FormatError(pub String);
 
-impl Wrong {
+impl FormatError {
     /// An error with this message.
     pub fn new(sentence: impl Into<String>) -> Self {
         Self(sentence.into())
@@ -43,22 +43,22 @@ impl Json {
     ///
     /// # Errors
     /// If it is not JSON in UTF-8, or an object has a member twice.
-    pub fn read(data: &[u8]) -> Result<Self, Wrong> {
-        serde_json::from_slice(data).map_err(|error| Wrong(format!("not JSON: {error}")))
+    pub fn read(data: &[u8]) -> Result<Self, FormatError> {
+        serde_json::from_slice(data).map_err(|error| FormatError(format!("not JSON: {error}")))
     }
 
     /// The members of an object that must have each of `needed` and may have those of `optional`.
     ///
     /// # Errors
     /// If it is not an object, lacks a needed member or has an unknown one.
-    pub fn members(&self, needed: &[&str], optional: &[&str]) -> Result<Members<'_>, Wrong> {
-        let Self::Object(members) = self else { return Err(Wrong::new("not an object")) };
+    pub fn members(&self, needed: &[&str], optional: &[&str]) -> Result<Members<'_>, FormatError> {
+        let Self::Object(members) = self else { return Err(FormatError::new("not an object")) };
         if let Some(absent) = needed.iter().find(|name| !members.iter().any(|(has, _)| has == *name)) {
-            return Err(Wrong(format!("no member {absent}")));
+            return Err(FormatError(format!("no member {absent}")));
         }
         let known = |name: &str| needed.contains(&name) || optional.contains(&name);
         match members.iter().find(|(name, _)| !known(name)) {
-            Some((name, _)) => Err(Wrong(format!("the format has no member {name:?} here"))),
+            Some((name, _)) => Err(FormatError(format!("the format has no member {name:?} here"))),
             None => Ok(Members(members)),
         }
     }
@@ -76,26 +76,26 @@ impl Json {
     ///
     /// # Errors
     /// If it is not a text.
-    pub fn text(&self) -> Result<&str, Wrong> {
-        if let Self::Text(text) = self { Ok(text) } else { Err(Wrong::new("not a text")) }
+    pub fn text(&self) -> Result<&str, FormatError> {
+        if let Self::Text(text) = self { Ok(text) } else { Err(FormatError::new("not a text")) }
     }
 
     /// A list.
     ///
     /// # Errors
     /// If it is not a list.
-    pub fn list(&self) -> Result<&[Self], Wrong> {
-        if let Self::List(items) = self { Ok(items) } else { Err(Wrong::new("not a list")) }
+    pub fn list(&self) -> Result<&[Self], FormatError> {
+        if let Self::List(items) = self { Ok(items) } else { Err(FormatError::new("not a list")) }
     }
 
     /// A number from 0 to [`MAX_SIZE`].
     ///
     /// # Errors
     /// If it is anything else.
-    pub fn count(&self) -> Result<u64, Wrong> {
+    pub fn count(&self) -> Result<u64, FormatError> {
         match self {
             Self::Count(count) if *count <= MAX_SIZE => Ok(*count),
-            _ => Err(Wrong::new("not a number of things")),
+            _ => Err(FormatError::new("not a number of things")),
         }
     }
 
@@ -103,13 +103,13 @@ impl Json {
     ///
     /// # Errors
     /// If it is anything else.
-    pub fn hex<const N: usize>(&self) -> Result<[u8; N], Wrong> {
+    pub fn hex<const N: usize>(&self) -> Result<[u8; N], FormatError> {
         let text = self.text()?;
         let mut bytes = [0; N];
         let lower = text.bytes().all(|byte| !byte.is_ascii_uppercase());
         match hex::decode_to_slice(text, &mut bytes) {
             Ok(()) if lower => Ok(bytes),
-            _ => Err(Wrong(format!("not {N} bytes in hex"))),
+            _ => Err(FormatError(format!("not {N} bytes in hex"))),
         }
     }
 
@@ -117,7 +117,7 @@ impl Json {
     ///
     /// # Errors
     /// If it is anything else.
-    pub fn hash(&self) -> Result<Hash, Wrong> {
+    pub fn hash(&self) -> Result<Hash, FormatError> {
         self.hex().map(Hash)
     }
 
@@ -125,7 +125,7 @@ impl Json {
     ///
     /// # Errors
     /// If it is anything else.
-    pub fn hashes(&self) -> Result<Vec<Hash>, Wrong> {
+    pub fn hashes(&self) -> Result<Vec<Hash>, FormatError> {
         self.list()?.iter().map(Self::hash).collect()
     }
 }
@@ -145,19 +145,19 @@ impl<'j> Members<'j> {
     ///
     /// # Errors
     /// If it is absent.
-    pub fn need(&self, name: &str) -> Result<&'j Json, Wrong> {
-        self.get(name).ok_or_else(|| Wrong(format!("no member {name}")))
+    pub fn need(&self, name: &str) -> Result<&'j Json, FormatError> {
+        self.get(name).ok_or_else(|| FormatError(format!("no member {name}")))
     }
 
     /// The value of a flag, which is `true` or absent.
     ///
     /// # Errors
     /// If it is anything else.
-    pub fn mark(&self, name: &str) -> Result<bool, Wrong> {
+    pub fn flag(&self, name: &str) -> Result<bool, FormatError> {
         match self.get(name) {
             None => Ok(false),
             Some(Json::Bool(true)) => Ok(true),
-            Some(_) => Err(Wrong(format!("{name} is true or absent"))),
+            Some(_) => Err(FormatError(format!("{name} is true or absent"))),
         }
     }
 }
@@ -251,7 +251,7 @@ mod tests {
         assert!(Json::read(b"null").unwrap().text().is_err());
         let marks = Json::read(br#"{"t":true,"f":false,"n":null}"#).unwrap();
         let marks = marks.members(&["t", "f", "n"], &[]).unwrap();
-        assert_eq!((marks.mark("t"), marks.mark("absent")), (Ok(true), Ok(false)));
-        assert!(marks.mark("f").is_err() && marks.mark("n").is_err());
+        assert_eq!((marks.flag("t"), marks.flag("absent")), (Ok(true), Ok(false)));
+        assert!(marks.flag("f").is_err() && marks.flag("n").is_err());
     }
 }

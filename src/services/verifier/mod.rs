@@ -18,9 +18,9 @@ use crate::evidence::chain::bytes::ENTRY_LEN;
 use crate::evidence::tlog::tree::is_included;
 use crate::evidence::tlog::{Checkpoint, Proof, VerifierKey, leaf_hash};
 pub use checkpoint::Memory;
-use checkpoint::{NO_CHECKPOINT, Told};
+use checkpoint::{FileClaims, NO_CHECKPOINT};
 use export::{Event, Export};
-use json::{Json, Wrong};
+use json::{FormatError, Json};
 use mirror::Mirror;
 use report::{Check, Kind, Report};
 
@@ -66,7 +66,7 @@ pub fn verify(data: &[u8], trust: &Trust) -> Verified {
     }
 }
 
-fn export(file: Result<Export, Wrong>, trust: &Trust) -> Verified {
+fn export(file: Result<Export, FormatError>, trust: &Trust) -> Verified {
     let mut report = Report::new(Kind::Export);
     let file = match file {
         Ok(file) => file,
@@ -87,7 +87,7 @@ fn export(file: Result<Export, Wrong>, trust: &Trust) -> Verified {
     }
     let form = format!("{}, {} {}, {} events", export::FORMAT, file.kind, file.id, events.len());
     report.ok(Check::Format, form);
-    let told = Told {
+    let told = FileClaims {
         keys: &file.keys,
         witnesses: &file.witnesses,
         quorum: file.quorum,
@@ -165,7 +165,7 @@ fn proof(data: &[u8], trust: &Trust) -> Verified {
     let (_, seq) = subject_and_seq(&entry);
     report.ok(Check::Format, format!("tlog-proof of one entry, event {seq} of its chain"));
     let note = proof.checkpoint.to_string().into_bytes();
-    let checkpoint = checkpoint::check(&mut report, trust, &note, Told::default());
+    let checkpoint = checkpoint::check(&mut report, trust, &note, FileClaims::default());
     if entry[0] == 1 {
         report.ok(Check::Entry, format!("of version 1, received at {}", received_at(&entry)));
     } else {
@@ -193,7 +193,7 @@ fn received_at(entry: &[u8; ENTRY_LEN]) -> String {
 
 fn checkpoint(data: &[u8], trust: &Trust) -> Verified {
     let mut report = Report::new(Kind::Checkpoint);
-    if checkpoint::check(&mut report, trust, data, Told::default()).is_none() {
+    if checkpoint::check(&mut report, trust, data, FileClaims::default()).is_none() {
         return Verified { report, checkpoint: None };
     }
     Verified { report, checkpoint: Some(data.to_owned()) }

@@ -1,8 +1,8 @@
 //! The checks of a receipt: that the server has promised exactly these events, and, with a copy of the
 //! register, that the register has them.
 
-use super::checkpoint::{self, NO_CHECKPOINT, Told};
-use super::json::{Json, Wrong};
+use super::checkpoint::{self, FileClaims, NO_CHECKPOINT};
+use super::json::{FormatError, Json};
 use super::report::{Check, Kind, Report};
 use super::{Trust, Verified};
 use crate::base::units::utc_text;
@@ -49,22 +49,22 @@ pub(super) fn check(answer: &Json, trust: &Trust) -> Verified {
     } else {
         report.failed(Check::Leaves, "the receipt is of other events");
     }
-    kept(&mut report, trust, &leaves);
+    promised_included(&mut report, trust, &leaves);
     Verified { report, checkpoint: None }
 }
 
-fn read(answer: &Json) -> Result<Receipt, Wrong> {
-    let receipt = answer.member("receipt").ok_or_else(|| Wrong::new("no receipt"))?;
-    let text = receipt.member("note").ok_or_else(|| Wrong::new("no note"))?.text()?;
-    let note = Note::parse(text.as_bytes()).map_err(|error| Wrong(error.to_string()))?;
+fn read(answer: &Json) -> Result<Receipt, FormatError> {
+    let receipt = answer.member("receipt").ok_or_else(|| FormatError::new("no receipt"))?;
+    let text = receipt.member("note").ok_or_else(|| FormatError::new("no note"))?.text()?;
+    let note = Note::parse(text.as_bytes()).map_err(|error| FormatError(error.to_string()))?;
     let lines: Vec<&str> = note.text().split('\n').collect();
     let [name, "receipt/1", received_at, count, root, "within 60", ""] = lines.as_slice() else {
-        return Err(Wrong::new("the note is no receipt"));
+        return Err(FormatError::new("the note is no receipt"));
     };
     let at = DateTime::parse_from_rfc3339(received_at).ok().map(|at| at.to_utc());
     let at = at.filter(|at| utc_text(*at) == *received_at);
     let (Some(at), Some(count), Some(root)) = (at, decimal(count), from_base64(root)) else {
-        return Err(Wrong::new("the note is no receipt"));
+        return Err(FormatError::new("the note is no receipt"));
     };
     let due = at.checked_add_signed(TimeDelta::seconds(60));
     let leaves = match receipt.member("leaves") {
@@ -82,12 +82,12 @@ fn listed(answer: &Json) -> &[Json] {
     lists.into_iter().next().unwrap_or_default()
 }
 
-fn hash_of(item: &Json) -> Result<Hash, Wrong> {
-    item.member("hash").ok_or_else(|| Wrong::new("an event without its hash"))?.hash()
+fn hash_of(item: &Json) -> Result<Hash, FormatError> {
+    item.member("hash").ok_or_else(|| FormatError::new("an event without its hash"))?.hash()
 }
 
 /// Checks that every promised event is in the user's copy of the register.
-fn kept(report: &mut Report, trust: &Trust, leaves: &[Hash]) {
+fn promised_included(report: &mut Report, trust: &Trust, leaves: &[Hash]) {
     let Some(mirror) = &trust.register else {
         return report.unchecked(Check::Inclusion, "whether they are in the register: give --register");
     };
@@ -100,7 +100,7 @@ fn kept(report: &mut Report, trust: &Trust, leaves: &[Hash]) {
     let keys = trust.keys.iter().filter(is_register).cloned().collect();
     let of_register = Trust { keys, ..trust.clone() };
     let trusted = report.trusted;
-    let checkpoint = checkpoint::check(report, &of_register, &note, Told::default());
+    let checkpoint = checkpoint::check(report, &of_register, &note, FileClaims::default());
     report.trusted = trusted;
     let Some(checkpoint) = checkpoint else { return report.unchecked(Check::Inclusion, NO_CHECKPOINT) };
     let mut missing: HashSet<Hash> = leaves.iter().copied().collect();

@@ -8,8 +8,10 @@ use super::history_query::{Telling, Told};
 use super::state::{LogState, replay};
 use crate::base::error::{Error, Result};
 use crate::base::region::Region;
-use crate::evidence::chain::disclosure::{Answered, Whole, described_by};
-use crate::evidence::chain::history::{EventFields, Evidence, Openness, Said, ShownEvent, StoredEvent};
+use crate::evidence::chain::disclosure::{ApiValue, EventBody, described_by};
+use crate::evidence::chain::history::{
+    DisclosedEvent, Disclosure, EventFields, EventMembers, Evidence, StoredEvent,
+};
 use crate::timber::custody::log::read::{
     HeadView, LastEventView, LogRow, LogView, Names, PartyView, PendingView, SealState, Sight,
 };
@@ -37,7 +39,7 @@ pub struct LogHistory {
 impl LogHistory {
     /// Its events alone, and the memory permit that they need.
     #[must_use]
-    pub fn into_chain(self) -> (Vec<ShownEvent>, Option<OwnedSemaphorePermit>) {
+    pub fn into_chain(self) -> (Vec<DisclosedEvent>, Option<OwnedSemaphorePermit>) {
         (self.events.into_iter().map(|event| event.shown).collect(), self.room)
     }
 }
@@ -58,7 +60,7 @@ struct LogEventShape {
 /// One event of a log, held in its stored form until it is serialised.
 #[derive(Clone)]
 pub struct LogEvent {
-    shown: ShownEvent,
+    shown: DisclosedEvent,
     parties: Parties,
     names: Names,
 }
@@ -67,7 +69,7 @@ impl Serialize for LogEvent {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let (event, open) = self.shown.stored();
         let said = said(event, open, self.parties, &self.names);
-        Whole { said, evidence: self.shown.evidence() }.serialize(serializer)
+        EventBody { said, evidence: self.shown.evidence() }.serialize(serializer)
     }
 }
 
@@ -116,7 +118,7 @@ pub fn of(row: &LogRow, sight: Sight, reader: Reader, told: Told) -> Result<LogH
     let shown = events.into_iter().zip(parties).map(|(event, parties)| {
         let public = open.as_ref().is_none_or(|open| open.contains(&event.seq));
         let personal = public && (persons || parties.organization == reader.organization);
-        let open = Openness { public, business: public, personal };
+        let open = Disclosure { public, business: public, personal };
         LogEvent { shown: event.shown(subject, open), parties, names: names.clone() }
     });
     Ok(LogHistory { log, events: shown.collect(), room })
@@ -130,12 +132,12 @@ fn content(event: &StoredEvent) -> Result<Content> {
 /// The members of an event's disclosed parts, with the names of its organisations.
 pub(super) fn said<'t>(
     event: &'t StoredEvent,
-    open: Openness,
+    open: Disclosure,
     parties: Parties,
     names: &Names,
 ) -> LogEventFields<'t> {
-    let mut said = Said::of(event, open);
-    let event_type = said.take("type").and_then(Answered::word).and_then(|word| EventType::parse(word).ok());
+    let mut said = EventMembers::of(event, open);
+    let event_type = said.take("type").and_then(ApiValue::word).and_then(|word| EventType::parse(word).ok());
     let organization = said.take("organization").map(|_| names.of(parties.organization));
     if open.business {
         said.hide(&["log", "subject", "key"]);

@@ -192,7 +192,7 @@ async fn chains(db: &mut PgConnection, asked: &[&Telling]) -> sqlx::Result<Vec<R
     if let [long] = asked
         && long.up_to > PAGE
     {
-        return Ok(vec![history::whole(db, long.subject, long.up_to).await?]);
+        return Ok(vec![history::read_chain(db, long.subject, long.up_to).await?]);
     }
     let mut times: HashMap<Uuid, usize> = HashMap::with_capacity(asked.len());
     for telling in asked.iter().filter(|telling| telling.up_to > 0) {

@@ -550,8 +550,8 @@ impl<'r> Recorder<'r> {
 
     /// Limits the size of an event's parts. Each field has a limit too, but their sum can exceed this one.
     fn check_size(&self, public: &str, business: &str) -> Result<()> {
-        size::check(public, size::PUBLIC_BYTES, &[]).map_err(Error::Wrong)?;
-        size::check(business, size::BUSINESS_BYTES, &self.request.texts()).map_err(Error::Wrong)
+        size::check(public, size::MAX_PUBLIC_BYTES, &[]).map_err(Error::Wrong)?;
+        size::check(business, size::MAX_BUSINESS_BYTES, &self.request.texts()).map_err(Error::Wrong)
     }
 }
 

@@ -5,7 +5,7 @@ use crate::base::error::{Error, Result};
 use crate::base::ids::{LogId, OrganizationId};
 use crate::base::region::Region;
 use crate::evidence::chain::disclosure::described_by;
-use crate::evidence::chain::history::{Openness, StoredEvent};
+use crate::evidence::chain::history::{Disclosure, StoredEvent};
 use crate::evidence::chain::{Hash, bytes::Secret};
 use crate::timber::custody::log::read::Names;
 use crate::timber::event::content::Parties;
@@ -58,7 +58,7 @@ pub struct FoundEvent {
 
 impl serde::Serialize for FoundEvent {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let said = said(&self.event, Openness::BUSINESS, self.parties, &self.names);
+        let said = said(&self.event, Disclosure::BUSINESS, self.parties, &self.names);
         FoundEventShape { log: self.log, said, hash: self.event.hash }.serialize(serializer)
     }
 }

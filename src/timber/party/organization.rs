@@ -10,7 +10,7 @@ use crate::base::units::{Text, utc_text};
 use crate::evidence::chain::Tx;
 use crate::evidence::chain::append::Personal;
 use crate::evidence::chain::bytes::Secret;
-use crate::evidence::chain::history::{Openness, StoredEvent};
+use crate::evidence::chain::history::{Disclosure, StoredEvent};
 use crate::evidence::chain::{Draft, Head, Subject, SubjectKind, append, canonical};
 use crate::timber::event::act::Act;
 use crate::timber::event::vocabulary::MARKING_KEY_KNOWN;
@@ -190,7 +190,7 @@ pub async fn subject(db: impl PgExecutor<'_>, id: OrganizationId) -> Result<Subj
 /// organisation. The registration, erasures and marking keys are disclosed in full, as in [`get`]; events of
 /// API keys only to a caller who may list the keys ([`may_act`]).
 #[must_use]
-pub fn openness(caller: &Caller, id: OrganizationId, event: &StoredEvent) -> Openness {
+pub fn openness(caller: &Caller, id: OrganizationId, event: &StoredEvent) -> Disclosure {
     #[derive(Deserialize)]
     struct Typed<'t> {
         #[serde(rename = "type", borrow)]
@@ -201,7 +201,7 @@ pub fn openness(caller: &Caller, id: OrganizationId, event: &StoredEvent) -> Ope
         let typed: Option<Typed<'_>> = serde_json::from_str(&event.public).ok();
         typed.is_some_and(|typed| [REGISTERED, ERASED, MARKING_KEY_KNOWN].contains(&&*typed.event_type))
     };
-    if may_act(caller, id) || of_itself() { Openness::ALL } else { Openness::CLOSED }
+    if may_act(caller, id) || of_itself() { Disclosure::ALL } else { Disclosure::CLOSED }
 }
 
 /// Organisations that `caller` may see, in the order of their registration, after the organisation `after`.

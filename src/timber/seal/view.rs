@@ -6,7 +6,7 @@ use super::stock::{SealStatus, VoidReason};
 use crate::base::error::{Error, Result};
 use crate::base::ids::{LogId, OrganizationId, SealBatchId};
 use crate::evidence::chain::bytes::Secret;
-use crate::evidence::chain::history::{Openness, ShownEvent, StoredEvent};
+use crate::evidence::chain::history::{DisclosedEvent, Disclosure, StoredEvent};
 use crate::evidence::chain::{Hash, Subject, SubjectKind};
 use crate::timber::party::role::OrganizationKind;
 use serde::Serialize;
@@ -256,11 +256,11 @@ pub struct SealHistory {
     /// The seal in its present state.
     pub seal: Seal,
     /// The events of its batch's chain that concern it; the first is the registration.
-    pub events: Vec<ShownEvent>,
+    pub events: Vec<DisclosedEvent>,
 }
 
 /// The events of a seal's batch that concern the seal.
-pub async fn history(db: impl PgExecutor<'_>, seal: &Seal) -> Result<Vec<ShownEvent>> {
+pub async fn history(db: impl PgExecutor<'_>, seal: &Seal) -> Result<Vec<DisclosedEvent>> {
     let rows = sqlx::query!(
         r#"SELECT e.seq, e.received_at, e.hash, e.secret, e.public, e.business, b.salt, b.head_seq, p.hash AS "prev?"
            FROM (SELECT 1 AS seq UNION ALL SELECT m.seq FROM seal_move m WHERE m.number = $1 AND m.batch_id = $2) w
@@ -295,7 +295,7 @@ pub async fn history(db: impl PgExecutor<'_>, seal: &Seal) -> Result<Vec<ShownEv
             let batch = Subject::stored(SubjectKind::SealBatch, seal.batch_id.0, &row.salt, row.head_seq)?;
             let event =
                 read().ok_or_else(|| Error::BadRow(format!("event {}/{}", seal.batch_id, row.seq)))?;
-            Ok(event.shown(batch.reference(), Openness::BUSINESS))
+            Ok(event.shown(batch.reference(), Disclosure::BUSINESS))
         })
         .collect()
 }

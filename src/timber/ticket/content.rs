@@ -9,7 +9,7 @@ use crate::base::error::{At, Error, Result};
 use crate::base::geo::Plot;
 use crate::base::ids::{LineId, OrganizationId, TicketId};
 use crate::base::units::{LocalDate, Volume};
-use crate::evidence::chain::size::{self, BUSINESS_BYTES, PUBLIC_BYTES};
+use crate::evidence::chain::size::{self, MAX_BUSINESS_BYTES, MAX_PUBLIC_BYTES};
 use crate::evidence::chain::{Hash, canonical};
 use crate::timber::event::act::Act;
 use crate::timber::event::content::{Public as Harvested, TicketName};
@@ -150,8 +150,8 @@ pub fn texts(
 ) -> Result<(String, String)> {
     let (public, business) = (canonical::text(public), canonical::text(business));
     // When the ticket was issued, its names were checked against the longest event that repeats them.
-    size::check(&public, PUBLIC_BYTES, &[]).map_err(Error::Wrong)?;
-    size::check(&business, BUSINESS_BYTES, told).map_err(Error::Wrong)?;
+    size::check(&public, MAX_PUBLIC_BYTES, &[]).map_err(Error::Wrong)?;
+    size::check(&business, MAX_BUSINESS_BYTES, told).map_err(Error::Wrong)?;
     Ok((public, business))
 }
 
@@ -167,7 +167,7 @@ pub fn check_names(forestry: &str, name: &TicketName) -> Result<()> {
         (at("/number"), name.number.as_str()),
         (at("/series"), name.series.as_str()),
     ];
-    size::check(&canonical::text(&longest), PUBLIC_BYTES, &told).map_err(Error::Wrong)
+    size::check(&canonical::text(&longest), MAX_PUBLIC_BYTES, &told).map_err(Error::Wrong)
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! Recording a harvest: all of it or none.
 //!
 //! Lock order: operation id, the ticket (shared) and its lines, the seals. The logs are new, so no other
-//! transaction can hold a lock on them. Round trips: a fixed number, and two for each [`PIECE`] logs.
+//! transaction can hold a lock on them. Round trips: a fixed number, and two for each [`MAX_EVENTS_PER_STATEMENT`] logs.
 
 use super::balance::Balance;
 use super::request::NewHarvest;
@@ -10,9 +10,9 @@ use crate::base::error::{At, Entry, Error, Result};
 use crate::base::ids::{HarvestId, LogId, OperationId, TicketId};
 use crate::base::units::{Volume, serialize_utc};
 use crate::evidence::chain::Tx;
-use crate::evidence::chain::append::{PIECE, Personal};
+use crate::evidence::chain::append::{MAX_EVENTS_PER_STATEMENT, Personal};
 use crate::evidence::chain::bytes::Secret;
-use crate::evidence::chain::size::{self, BUSINESS_BYTES, PUBLIC_BYTES};
+use crate::evidence::chain::size::{self, MAX_BUSINESS_BYTES, MAX_PUBLIC_BYTES};
 use crate::evidence::chain::{Draft, Hash, Head, SubjectKind, append, canonical};
 use crate::evidence::idempotency::{device, operation};
 use crate::timber::custody::log::write::{NewLog as NewLogRow, insert};
@@ -198,7 +198,7 @@ pub async fn record(
     // One piece at a time, from the event's parts to the log's row: all forms of 5,000 logs at once would
     // take tens of megabytes.
     while lines.len() > 0 {
-        let piece: Vec<_> = lines.by_ref().take(PIECE).zip(seals.by_ref()).collect();
+        let piece: Vec<_> = lines.by_ref().take(MAX_EVENTS_PER_STATEMENT).zip(seals.by_ref()).collect();
         let mut contents = Vec::with_capacity(piece.len());
         let mut drafts = Vec::with_capacity(piece.len());
         for ((index, line), seal) in &piece {
@@ -207,9 +207,9 @@ pub async fn record(
             let (public, business) = (canonical::text(&content.public), canonical::text(&content.business));
             // The lengths of a ticket's names are checked when it is issued; for tickets issued before that
             // check existed, they are checked here.
-            size::check(&public, PUBLIC_BYTES, &[(places.ticket(), &ticket.forestry)])
+            size::check(&public, MAX_PUBLIC_BYTES, &[(places.ticket(), &ticket.forestry)])
                 .map_err(Error::Wrong)?;
-            size::check(&business, BUSINESS_BYTES, &[]).map_err(Error::Wrong)?;
+            size::check(&business, MAX_BUSINESS_BYTES, &[]).map_err(Error::Wrong)?;
             drafts.push(Draft {
                 head: Head::fresh(SubjectKind::Log, id.0),
                 public,
