@@ -20,8 +20,8 @@ mod world;
 use chrono::TimeDelta;
 use ormantrace::base::clock::Clock;
 use ormantrace::timber::custody::state::{LogState, replay};
-use ormantrace::timber::custody::table::{Asker, check as allowed};
-use ormantrace::timber::event::content::{Business, Content, Public};
+use ormantrace::timber::custody::table::{CallerRoles, check as allowed};
+use ormantrace::timber::event::content::{Content, LogBusiness, LogPublic};
 use sqlx::{PgPool, Row as _};
 use support::chain;
 use support::pg::TestDb;
@@ -97,15 +97,15 @@ async fn walked(pool: &PgPool, parties: &timber::Parties, log: u64) {
     for row in rows {
         let content = Content {
             seq: u32::try_from(row.get::<i32, _>("seq")).expect("a seq"),
-            public: Public::parse(row.get("public")).expect("a public part"),
-            business: Business::parse(row.get("business")).expect("a business part"),
+            public: LogPublic::parse(row.get("public")).expect("a public part"),
+            business: LogBusiness::parse(row.get("business")).expect("a business part"),
         };
         if content.seq > 1 {
             let state: LogState = replay(&contents).expect("a state");
             let who = content.business.organization;
             let inspector = who == parties.inspector.id;
-            let asker = Asker { id: who, inspector, operator: false };
-            let verdict = allowed(content.public.event_type, &state, asker);
+            let roles = CallerRoles { id: who, inspector, operator: false };
+            let verdict = allowed(content.public.event_type, &state, roles);
             assert!(verdict.is_ok(), "{} after {}: {verdict:?}", content.public.event_type, state.status);
         }
         contents.push(content);

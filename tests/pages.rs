@@ -17,10 +17,10 @@ use ormantrace::http::pages::{
 };
 use ormantrace::services::register_lookup::{RegisterEntry, Witnesses};
 use ormantrace::services::verification::answer::{
-    Asked, Signature, SpeciesName, Texts, Verdict, Verification, VerifiedEvent, VerifiedLog, VerifiedOrigin,
-    VerifiedRegion,
+    ParsedCode, Signature, SpeciesName, Texts, Verdict, Verification, VerifiedEvent, VerifiedLog,
+    VerifiedOrigin, VerifiedRegion,
 };
-use ormantrace::services::verification::cached_json::Kept;
+use ormantrace::services::verification::cached_json::CachedJson;
 
 const IDENTIFICATION: &str = "0104870000000014215QK7ZT2M";
 
@@ -28,7 +28,7 @@ fn now() -> DateTime<Utc> {
     "2026-11-24T05:20:00Z".parse().unwrap()
 }
 
-fn abai() -> Kept<VerifiedRegion> {
+fn abai() -> CachedJson<VerifiedRegion> {
     let name = Texts {
         kk: "Абай облысы".into(), ru: "Абайская область".into(), en: "Abai Region".into()
     };
@@ -81,8 +81,8 @@ fn stack() -> VerifiedLog {
     }
 }
 
-fn asked(signature: Signature) -> Asked {
-    Asked { code: IDENTIFICATION.into(), seal_number: Some("KZ00418826".into()), signature }
+fn asked(signature: Signature) -> ParsedCode {
+    ParsedCode { code: IDENTIFICATION.into(), seal_number: Some("KZ00418826".into()), signature }
 }
 
 /// A valid verdict with a record in the register, cosigned by `k` of `n` witnesses.
@@ -109,7 +109,7 @@ fn said() -> PublishedState {
 
 /// One verdict of every kind.
 fn answers() -> Vec<(&'static str, Verification)> {
-    let unregistered = Asked { seal_number: None, ..asked(Signature::UnknownKey) };
+    let unregistered = ParsedCode { seal_number: None, ..asked(Signature::UnknownKey) };
     vec![
         ("valid", Verification::valid(asked(Signature::Valid), log("stored", "stored"))),
         ("valid-registered", registered(2, 3)),
@@ -369,7 +369,7 @@ fn script_in_any_text_is_only_text() {
     const EVIL: &str = "\"><script>alert(1)</script><img src=x onerror='alert(2)'>&{{7*7}}";
     let evil = || EVIL.to_owned();
     let name = Texts { kk: evil(), ru: evil(), en: evil() };
-    let region = || Kept::from(VerifiedRegion { code: evil(), name: name.clone() });
+    let region = || CachedJson::from(VerifiedRegion { code: evil(), name: name.clone() });
     let log = || VerifiedLog {
         species: evil(),
         species_name: SpeciesName { kk: evil(), ru: evil(), latin: evil() }.into(),
@@ -381,7 +381,7 @@ fn script_in_any_text_is_only_text() {
         last_event: VerifiedEvent { kind: evil(), on: now().date_naive(), region: Some(region()) },
         ..stack()
     };
-    let asked = || Asked { code: evil(), seal_number: Some(evil()), signature: Signature::Forged };
+    let asked = || ParsedCode { code: evil(), seal_number: Some(evil()), signature: Signature::Forged };
     let all = [
         Verification::valid(asked(), log()),
         Verification::closed(asked(), log()),

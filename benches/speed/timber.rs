@@ -6,7 +6,7 @@ use ormantrace::base::ids::{KeyId, LineId, LogId, OperationId, OrganizationId, T
 use ormantrace::base::units::{Diameter, Length, Moment};
 use ormantrace::evidence::chain::bytes::Hash;
 use ormantrace::timber::event::content::{
-    Business, Content, DetailsPart, DocumentPart, PlacePart, Public, TicketHead, TicketName, Told,
+    Content, DetailsPart, DocumentPart, LocalTime, LogBusiness, LogPublic, PlacePart, TicketHead, TicketName,
 };
 use ormantrace::timber::event::vocabulary::{DocumentKind, EventType, Outcome, PlaceKind, TransferOf};
 use ormantrace::timber::wood::species::{Assortment, LogKind, MeasurementMethod, Wood};
@@ -180,9 +180,14 @@ impl Parties {
             Moment::new(received_at - TimeDelta::minutes(10), OFFSET).expect("an offset of five hours");
         let recorder = self.recorder(log, seq);
         let mut public =
-            Public::bare(event_type(seq), LogKind::Log, told.local_date().day(), Some(REGION.to_owned()));
-        let mut business =
-            Business::bare(log_id(log), Told::of(told), recorder.id, recorder.key, OperationId(operation));
+            LogPublic::bare(event_type(seq), LogKind::Log, told.local_date().day(), Some(REGION.to_owned()));
+        let mut business = LogBusiness::bare(
+            log_id(log),
+            LocalTime::of(told),
+            recorder.id,
+            recorder.key,
+            OperationId(operation),
+        );
         match seq {
             1 => self.harvested(log, identification, &mut public, &mut business),
             2 => business.place = Some(place("Нижний склад, с. Бородулиха", PlaceKind::Storage)),
@@ -216,7 +221,7 @@ impl Parties {
         Content { seq, public, business }
     }
 
-    fn harvested(&self, log: u64, identification: &str, public: &mut Public, business: &mut Business) {
+    fn harvested(&self, log: u64, identification: &str, public: &mut LogPublic, business: &mut LogBusiness) {
         let ticket = self.ticket(log);
         let (length, diameter) = measures(log);
         let volume = volume(log);

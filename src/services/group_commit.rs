@@ -17,11 +17,11 @@ use crate::evidence::chain::append::{Rows, link};
 use crate::evidence::chain::{Leaves, Tx};
 use crate::evidence::idempotency::operation;
 use crate::evidence::idempotency::stored::{self, Kept};
-use crate::timber::custody::harvest::record::{AHEAD, Faults};
-use crate::timber::custody::log::write::{self, Columns, LogRow, Wanted, lock_free};
+use crate::timber::custody::harvest::record::{MAX_CLOCK_SKEW, RequestErrors};
+use crate::timber::custody::log::write::{self, Columns, LockedLog, LogsToLock, lock_free};
 use crate::timber::custody::record::{
-    CustodyAnswer, Decided, Organizations, Others, Plan, RecordedEvent, Recorder, Sight, leaving, named,
-    organizations,
+    Access, CustodyResponse, Decided, Organizations, OtherParties, Plan, RecordedEvent, Recorder, named,
+    new_past_parties, organizations,
 };
 use crate::timber::custody::request::NewCustodyEvent;
 use crate::timber::event::vocabulary::{EventType, Status, TransferOf};
@@ -33,7 +33,7 @@ use uuid::Uuid;
 
 /// A write request that may be batched.
 #[derive(Clone, Copy)]
-pub struct Posting<'p> {
+pub struct BatchableWrite<'p> {
     /// The caller.
     pub caller: &'p Caller,
     /// The request's body.
@@ -45,35 +45,35 @@ pub struct Posting<'p> {
 }
 
 /// Maximum number of logs in a batchable request; a larger one has enough rows for its own transaction.
-pub const MOST_LOGS: usize = 100;
+pub const MAX_LOGS: usize = 100;
 
 /// Whether a request may be batched, judging by the request alone.
 #[must_use]
-pub fn is_plain(request: &NewCustodyEvent) -> bool {
+pub fn is_batchable(request: &NewCustodyEvent) -> bool {
     let special = matches!(request.r#type, EventType::Corrected | EventType::SealReplaced);
-    !special && request.device.is_none() && request.logs.len() <= MOST_LOGS
+    !special && request.device.is_none() && request.logs.len() <= MAX_LOGS
 }
 
 /// The result of one request, valid once it is committed.
-pub struct Made {
+pub struct BatchedWrite {
     /// The response.
-    pub answer: CustodyAnswer,
+    pub answer: CustodyResponse,
     /// Its events, as leaves of the transparency log.
     pub leaves: Leaves,
 }
 
 /// The accepted requests of a batch, decided under lock and not yet stored.
 #[derive(Default)]
-pub struct Together {
+pub struct GroupCommit {
     events: Rows<'static>,
     logs: Columns,
     past: Vec<(LogId, OrganizationId, u32)>,
-    operations: Operations,
+    operations: OperationRows,
     now: DateTime<Utc>,
 }
 
 #[derive(Default)]
-struct Operations {
+struct OperationRows {
     organization: Vec<Uuid>,
     operation: Vec<Uuid>,
     fingerprint: Vec<Vec<u8>>,
@@ -81,7 +81,7 @@ struct Operations {
     last: Vec<i32>,
 }
 
-impl Together {
+impl GroupCommit {
     /// Locks the logs that are free and decides each request. Returns their results in order; `None` for each
     /// request that is left out.
     ///
@@ -89,26 +89,26 @@ impl Together {
     /// Database errors and corrupt rows.
     pub async fn decide(
         tx: &mut Tx<'_>,
-        postings: &[Posting<'_>],
+        postings: &[BatchableWrite<'_>],
         clock: &Clock,
-    ) -> Result<(Self, Vec<Option<Made>>)> {
+    ) -> Result<(Self, Vec<Option<BatchedWrite>>)> {
         let known = organizations(tx, postings.iter().flat_map(|posting| named(posting.request))).await?;
-        let (mut wanted, mut spans) = (Wanted::default(), Vec::with_capacity(postings.len()));
-        let mut names = Names::default();
+        let (mut wanted, mut spans) = (LogsToLock::default(), Vec::with_capacity(postings.len()));
+        let mut names = RequestIds::default();
         for posting in postings {
             let first = wanted.len();
             if names.are_new(posting) {
-                posting.want(&mut wanted);
+                posting.add_logs_to(&mut wanted);
             }
             spans.push(first..wanted.len());
         }
-        let mut rows: HashMap<usize, LogRow> = lock_free(tx, wanted).await?.into_iter().collect();
+        let mut rows: HashMap<usize, LockedLog> = lock_free(tx, wanted).await?.into_iter().collect();
         // Read after taking the locks, as for a single request.
         let mut together = Self { now: clock.now(), ..Self::default() };
         let mut taken = HashSet::new();
         let mut made = Vec::with_capacity(postings.len());
         for (posting, span) in postings.iter().zip(spans) {
-            let rows: Vec<LogRow> = span.filter_map(|place| rows.remove(&place)).collect();
+            let rows: Vec<LockedLog> = span.filter_map(|place| rows.remove(&place)).collect();
             let whole = rows.len() == posting.request.logs.len();
             // A log in two requests goes to the first. A request that names a log twice is left out.
             let free = whole && rows.iter().all(|row| taken.insert(row.id));
@@ -118,20 +118,25 @@ impl Together {
     }
 
     /// Adds a request, if it succeeds without findings.
-    fn take(&mut self, posting: &Posting<'_>, rows: Vec<LogRow>, known: &Organizations) -> Option<Made> {
-        let Posting { caller, request, fingerprint, .. } = posting;
-        let mut faults = Faults::default();
-        let others = Others::of(caller, request, known, &mut faults);
-        if !faults.is_empty() || request.occurred_at.instant() > self.now + AHEAD {
+    fn take(
+        &mut self,
+        posting: &BatchableWrite<'_>,
+        rows: Vec<LockedLog>,
+        known: &Organizations,
+    ) -> Option<BatchedWrite> {
+        let BatchableWrite { caller, request, fingerprint, .. } = posting;
+        let mut faults = RequestErrors::default();
+        let others = OtherParties::of(caller, request, known, &mut faults);
+        if !faults.is_empty() || request.occurred_at.instant() > self.now + MAX_CLOCK_SKEW {
             return None;
         }
         let operation = request.operation_id.unwrap_or_default();
         let recorder = Recorder::new(caller, request, others, operation, self.now);
         let mut plans = Vec::with_capacity(rows.len());
         for row in rows {
-            let sight = sight(caller, &row)?;
-            recorder.check(&row.state, sight, At::Pointer(String::new())).ok()?;
-            plans.push(Plan { row, sight, late: false });
+            let access = access(caller, &row)?;
+            recorder.check(&row.state, access, At::Pointer(String::new())).ok()?;
+            plans.push(Plan { row, access, late: false });
         }
         let Decided { drafts, afters, found } = recorder.decide(plans, None, None).ok()?;
         if !found.is_empty() {
@@ -148,10 +153,10 @@ impl Together {
         decided: impl Iterator<
             Item = (
                 crate::evidence::chain::Draft<'static>,
-                (LogRow, crate::timber::custody::state::LogState),
+                (LockedLog, crate::timber::custody::state::LogState),
             ),
         >,
-    ) -> Made {
+    ) -> BatchedWrite {
         let first = self.events.subject.len() + 1;
         let (mut leaves, mut events) = (Leaves::default(), Vec::new());
         for (draft, (row, after)) in decided {
@@ -159,7 +164,7 @@ impl Together {
             let head = &linked.head;
             leaves.push(head.hash, head.received_at);
             events.push(RecordedEvent { log: row.id, seq: head.seq, hash: head.hash });
-            self.past.extend(leaving(&row.state, &after).map(|left| (row.id, left, head.seq)));
+            self.past.extend(new_past_parties(&row.state, &after).map(|left| (row.id, left, head.seq)));
             self.logs.push(&after, head);
             self.events.push(draft, &linked);
         }
@@ -169,7 +174,10 @@ impl Together {
         operations.fingerprint.push(fingerprint.to_vec());
         operations.first.push(i32::try_from(first).unwrap_or(i32::MAX));
         operations.last.push(i32::try_from(self.events.subject.len()).unwrap_or(i32::MAX));
-        Made { answer: CustodyAnswer { operation_id: operation, events, findings: Vec::new() }, leaves }
+        BatchedWrite {
+            answer: CustodyResponse { operation_id: operation, events, findings: Vec::new() },
+            leaves,
+        }
     }
 
     /// When the batch's events were received.
@@ -231,19 +239,19 @@ impl Together {
         .await?
         .rows_affected();
         debug_assert_eq!(stored, events.subject.len() as u64);
-        write::leave(tx, &past).await?;
+        write::record_past_parties(tx, &past).await?;
         stored::keep(tx, kept).await
     }
 }
 
-impl Posting<'_> {
+impl BatchableWrite<'_> {
     /// The client's operation id and the number of its advisory lock, if the client sent one.
     fn operation(&self) -> Option<(&OperationId, i64)> {
         let id = self.request.operation_id.as_ref()?;
         Some((id, operation::lock_of(self.caller.organization, *id)))
     }
 
-    fn want(&self, wanted: &mut Wanted) {
+    fn add_logs_to(&self, wanted: &mut LogsToLock) {
         let operation = self.operation();
         for code in &self.request.logs {
             wanted.push(code, self.caller.organization, operation, self.key);
@@ -253,13 +261,13 @@ impl Posting<'_> {
 
 /// Operation ids and idempotency keys of a batch; a second request with the same one is left out.
 #[derive(Default)]
-struct Names<'p> {
+struct RequestIds<'p> {
     operations: HashSet<(OrganizationId, OperationId)>,
     keys: HashSet<(OrganizationId, &'p str)>,
 }
 
-impl<'p> Names<'p> {
-    fn are_new(&mut self, posting: &Posting<'p>) -> bool {
+impl<'p> RequestIds<'p> {
+    fn are_new(&mut self, posting: &BatchableWrite<'p>) -> bool {
         let organization = posting.caller.organization;
         let operation = posting.request.operation_id;
         let operation = operation.is_none_or(|id| self.operations.insert((organization, id)));
@@ -270,11 +278,11 @@ impl<'p> Names<'p> {
 
 /// The caller's access to a log as far as the log's row shows it. Past parties are not in that row; `record`
 /// looks them up.
-fn sight(caller: &Caller, row: &LogRow) -> Option<Sight> {
+fn access(caller: &Caller, row: &LockedLog) -> Option<Access> {
     let me = caller.organization;
     if caller.is(Role::Inspector) || row.state.concerns(me) {
-        Some(Sight::Whole)
+        Some(Access::Full)
     } else {
-        (row.issuer == me).then_some(Sight::Past)
+        (row.issuer == me).then_some(Access::Past)
     }
 }

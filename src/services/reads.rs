@@ -8,10 +8,10 @@ use crate::base::error::{Error, Result};
 use crate::base::token::Token;
 use crate::db::batching::{self, Bounds, Merged};
 use crate::services::verification::answer::Verification;
-use crate::services::verification::lookup::{Check, Found, Sought};
+use crate::services::verification::lookup::{Check, CodeRow, SealLookup};
 use crate::timber::custody::history::{self, LogHistory};
-use crate::timber::custody::history_query::{Memory, Telling, Told};
-use crate::timber::custody::log::read::{LogRow, Look, Sight};
+use crate::timber::custody::history_query::{HistoryQuery, HistoryRows, NameCache};
+use crate::timber::custody::log::read::{Access, LogLookup, LogRow};
 use crate::timber::party::key::{Caller, Presented};
 use crate::timber::party::reader::Reader;
 use crate::timber::seal::signing::KeyRing;
@@ -50,13 +50,13 @@ const LONG_TELLINGS: Bounds =
 #[derive(Clone)]
 pub struct Reads {
     callers: Merged<Presented>,
-    seals: Merged<Sought>,
-    many_seals: Merged<Sought>,
-    logs: Merged<Look>,
-    tellings: Merged<Telling>,
-    long_tellings: Merged<Telling>,
+    seals: Merged<SealLookup>,
+    many_seals: Merged<SealLookup>,
+    logs: Merged<LogLookup>,
+    tellings: Merged<HistoryQuery>,
+    long_tellings: Merged<HistoryQuery>,
     room: Arc<Semaphore>,
-    names: Arc<Memory>,
+    names: Arc<NameCache>,
 }
 
 impl Reads {
@@ -108,7 +108,7 @@ impl Reads {
     ///
     /// # Errors
     /// The database is unavailable, or too many queries wait.
-    pub async fn seals(&self, sought: Sought) -> Result<Option<Vec<Found>>> {
+    pub async fn seals(&self, sought: SealLookup) -> Result<Option<Vec<CodeRow>>> {
         let many = batching::Question::cost(&sought) > SEALS.cost;
         if many { self.many_seals.ask(sought).await } else { self.seals.ask(sought).await }
     }
@@ -117,7 +117,7 @@ impl Reads {
     ///
     /// # Errors
     /// The database is unavailable, or too many queries wait.
-    pub async fn log(&self, look: Look) -> Result<Option<(Caller, LogRow)>> {
+    pub async fn log(&self, look: LogLookup) -> Result<Option<(Caller, LogRow)>> {
         self.logs.ask(look).await
     }
 
@@ -125,23 +125,23 @@ impl Reads {
     ///
     /// # Errors
     /// The database is unavailable, or too many queries wait; a stored event that cannot be decoded.
-    pub async fn tell(&self, telling: Telling) -> Result<Told> {
+    pub async fn tell(&self, telling: HistoryQuery) -> Result<HistoryRows> {
         let telling = telling.with(&self.names);
-        if let Some(told) = telling.remembered() {
+        if let Some(told) = telling.from_cache() {
             return Ok(told);
         }
         match self.room(telling.events()).await? {
             None => self.tellings.ask(telling).await,
-            room => Ok(Told { room, ..self.long_tellings.ask(telling).await? }),
+            permit => Ok(HistoryRows { permit, ..self.long_tellings.ask(telling).await? }),
         }
     }
 
-    /// The part of a log's history that `reader` may see: `sight` is its access.
+    /// The part of a log's history that `reader` may see: `access` is its access.
     ///
     /// # Errors
     /// The database is unavailable, or too many queries wait; a stored event that cannot be decoded.
-    pub async fn history(&self, row: &LogRow, sight: Sight, reader: Reader) -> Result<LogHistory> {
-        history::of(row, sight, reader, self.tell(history::query(row, sight, reader)?).await?)
+    pub async fn history(&self, row: &LogRow, access: Access, reader: Reader) -> Result<LogHistory> {
+        history::of(row, access, reader, self.tell(history::query(row, access, reader)?).await?)
     }
 
     /// Checks the texts of a request, in order; a text that is not a code gets a verdict too. `None` if the

@@ -6,7 +6,7 @@ use ormantrace::evidence::chain::Tx;
 use ormantrace::evidence::chain::append::{Head, Personal};
 use ormantrace::evidence::chain::bytes::Secret;
 use ormantrace::evidence::chain::{Draft, SubjectKind, append, canonical};
-use ormantrace::timber::event::content::{Business, Public, TicketName, Told};
+use ormantrace::timber::event::content::{LocalTime, LogBusiness, LogPublic, TicketName};
 use ormantrace::timber::event::vocabulary::EventType;
 use ormantrace::timber::seal::{Identification, MarkingCode};
 use ormantrace::timber::wood::species::{LogKind, MeasurementMethod, Wood};
@@ -71,9 +71,10 @@ pub async fn log(world: &World, issuer: &Org, holder: &Org, number: &str, events
         let first = seq == 1;
         let event_type = if first { EventType::Harvested } else { EventType::Stored };
         let day = ormantrace::base::units::Moment::parse("2026-10-04T15:00:00+05:00").unwrap();
-        let mut public = Public::bare(event_type, LogKind::Log, day.local_date().day(), Some("KZ-10".into()));
+        let mut public =
+            LogPublic::bare(event_type, LogKind::Log, day.local_date().day(), Some("KZ-10".into()));
         let operation = OperationId::new();
-        let mut business = Business::bare(id, Told::of(day), holder.id, KeyId::new(), operation);
+        let mut business = LogBusiness::bare(id, LocalTime::of(day), holder.id, KeyId::new(), operation);
         if first {
             public.forestry = Some("Бородулиха".into());
             public.ticket = Some(TicketName { series: "АБ".into(), number: number.into() });

@@ -4,8 +4,8 @@ use super::load::EventRow;
 use super::report::{Code, Report};
 use super::row::{Row, Want, compare};
 use crate::base::error::Result;
-use crate::timber::custody::state::{LogState, Reversed, go_on};
-use crate::timber::event::content::{Business, Content, Public};
+use crate::timber::custody::state::{LogState, Reversed, replay_from};
+use crate::timber::event::content::{Content, LogBusiness, LogPublic};
 use crate::timber::event::vocabulary::EventType;
 use futures_util::TryStreamExt;
 use sqlx::PgConnection;
@@ -82,7 +82,7 @@ impl Fold {
         let seq = i32::try_from(event.seq).unwrap_or(i32::MAX);
         let (holder, owner) = (history.state.holder, history.state.owner);
         if event.business.reverse && !event.business.out_of_order {
-            if let Some(state) = go_on(begun.cloned(), page, &self.reversed, event.seq)? {
+            if let Some(state) = replay_from(begun.cloned(), page, &self.reversed, event.seq)? {
                 history.state = state;
             }
         } else {
@@ -125,7 +125,7 @@ impl Fold {
         for event in events {
             let Ok(content) = read(event) else { continue };
             reversed.note(&content);
-            let Business { reverse: true, out_of_order: false, corrects: Some(corrects), .. } =
+            let LogBusiness { reverse: true, out_of_order: false, corrects: Some(corrects), .. } =
                 content.business
             else {
                 continue;
@@ -151,7 +151,7 @@ impl Fold {
                 let next = content
                     .as_ref()
                     .ok()
-                    .and_then(|content| go_on(state.take(), [content], &reversed, *by).ok());
+                    .and_then(|content| replay_from(state.take(), [content], &reversed, *by).ok());
                 *state = next.flatten();
             }
         }
@@ -188,8 +188,8 @@ fn read(event: &EventRow) -> Result<Content> {
 fn content(seq: i32, public: Option<&str>, business: Option<&str>) -> Result<Content> {
     Ok(Content {
         seq: u32::try_from(seq).unwrap_or_default(),
-        public: Public::parse(public.unwrap_or_default())?,
-        business: Business::parse(business.unwrap_or_default())?,
+        public: LogPublic::parse(public.unwrap_or_default())?,
+        business: LogBusiness::parse(business.unwrap_or_default())?,
     })
 }
 

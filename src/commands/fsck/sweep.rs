@@ -78,7 +78,7 @@ async fn names(
     let begun_first = begun.and_then(|begun| begun.first.as_ref());
     for event in loaded.events.iter().chain(begun_first).filter(|event| event.seq == 1) {
         if let Some(said) = event.said()
-            && let Ok(business) = crate::timber::event::content::Business::parse(event.business())
+            && let Ok(business) = crate::timber::event::content::LogBusiness::parse(event.business())
             && let Some(head) = business.ticket
         {
             postings.insert((said.organization, said.operation));

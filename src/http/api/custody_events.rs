@@ -6,7 +6,7 @@ use crate::http::core::auth::Custodian;
 use crate::http::core::group_commit::{self, done, with_hashes};
 use crate::http::core::problem::Problem;
 use crate::http::core::write::{Done, Posted};
-use crate::timber::custody::record::{CustodyAnswer, Recorded, record};
+use crate::timber::custody::record::{CustodyResponse, Recorded, record};
 use crate::timber::custody::request::NewCustodyEvent;
 use axum::extract::State;
 use axum::response::Response;
@@ -20,8 +20,8 @@ use std::sync::Arc;
     post, path = "/v1/custody-events", tag = "custody", operation_id = "create_custody_event",
     security(("token" = [])), request_body = NewCustodyEvent,
     responses(
-        (status = 201, description = "Recorded", body = Receipted<CustodyAnswer>),
-        (status = 200, description = "Recorded before by the same write request", body = Receipted<CustodyAnswer>),
+        (status = 201, description = "Recorded", body = Receipted<CustodyResponse>),
+        (status = 200, description = "Recorded before by the same write request", body = Receipted<CustodyResponse>),
         (status = 403, description = "Your role may never call this", body = Problem,
             content_type = "application/problem+json"),
     )

@@ -10,7 +10,7 @@ use crate::http::core::auth::Inspector;
 use crate::http::core::paging::{Cursor, Limit, Page};
 use crate::http::core::problem::Problem;
 use crate::http::core::query::query;
-use crate::timber::custody::search::{FoundEvent, Place, Search, search};
+use crate::timber::custody::search::{EventCursor, EventFilter, FoundEvent, search};
 use crate::timber::event::vocabulary::EventType;
 use crate::timber::party::reader::Reader;
 use axum::extract::{OriginalUri, State};
@@ -67,14 +67,14 @@ pub async fn list_events(
     OriginalUri(uri): OriginalUri,
 ) -> Result<Response, Problem> {
     let asked: EventQuery = query(&uri)?;
-    let wanted = Search {
+    let wanted = EventFilter {
         region: asked.region,
         event_type: asked.r#type,
         from: asked.from.map(Moment::instant),
         to: asked.to.map(Moment::instant),
         organization: asked.organization.map(|id| id.0),
     };
-    let after = Cursor::key::<Place>(asked.cursor.as_ref())?;
+    let after = Cursor::key::<EventCursor>(asked.cursor.as_ref())?;
     let mut db = app.pool.acquire().await?;
     let rows = search(&mut db, Reader::from(&caller), wanted, after, Limit::probe(asked.limit)).await?;
     Ok(Page::of(rows, asked.limit, |(place, _)| *place, |(_, event)| event).answer(&uri))

@@ -11,8 +11,8 @@ use crate::http::core::auth::Harvester;
 use crate::http::core::problem::Problem;
 use crate::http::core::query::{NothingAsked, query};
 use crate::http::core::write::{Done, Envelope, Posted};
-use crate::timber::custody::harvest::record::{Harvest, Places, Recorded, is_visible, record, view};
-use crate::timber::custody::harvest::request::{MOST_LOGS, NewHarvest, layout};
+use crate::timber::custody::harvest::record::{Harvest, Locations, Recorded, is_visible, record, view};
+use crate::timber::custody::harvest::request::{MAX_LOGS, NewHarvest, layout};
 use crate::timber::party::key::Caller;
 use axum::extract::{Path, State};
 use axum::http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
@@ -76,26 +76,26 @@ pub async fn create_harvest(
     Harvester(caller): Harvester,
     envelope: Envelope,
 ) -> Result<Response, Problem> {
-    let (input, posting, dry_run, places) = if envelope.is_csv() {
-        let (Posted { input, asked, posting }, places) = read_csv(&app, &envelope)?;
-        (input, posting, asked.dry_run, places)
+    let (input, posting, dry_run, locations) = if envelope.is_csv() {
+        let (Posted { input, asked, posting }, locations) = read_csv(&app, &envelope)?;
+        (input, posting, asked.dry_run, locations)
     } else {
         let Posted { input, asked, posting } = envelope.json::<NewHarvest, JsonHarvestQuery>(&app)?;
-        (input, posting, asked.dry_run, Places::Json)
+        (input, posting, asked.dry_run, Locations::Json)
     };
     // The body as sent is not needed any more, and may have 5 MB.
     drop(envelope);
     if dry_run == Some(true) {
-        return rehearse(&app, &caller, &input, &posting.fingerprint, &places).await;
+        return rehearse(&app, &caller, &input, &posting.fingerprint, &locations).await;
     }
     let (shared, fingerprint, clock) =
-        (Arc::new((input, places, caller.clone())), posting.fingerprint, app.clock.clone());
+        (Arc::new((input, locations, caller.clone())), posting.fingerprint, app.clock.clone());
     posting
         .run(&app, &caller, "record_harvest", move |tx| {
             let (shared, clock) = (Arc::clone(&shared), clock.clone());
             Box::pin(async move {
-                let (input, places, caller) = &*shared;
-                let done = match record(tx, caller, input, &fingerprint, places, &clock).await? {
+                let (input, locations, caller) = &*shared;
+                let done = match record(tx, caller, input, &fingerprint, locations, &clock).await? {
                     Recorded::New(harvest) => Done::created(&harvest, format_args!("harvest {}", harvest.id)),
                     Recorded::Before(harvest) => Done::ok(&harvest, format_args!("harvest {}", harvest.id)),
                 };
@@ -111,22 +111,25 @@ async fn rehearse(
     caller: &Caller,
     input: &NewHarvest,
     fingerprint: &[u8; 32],
-    places: &Places,
+    locations: &Locations,
 ) -> Result<Response, Problem> {
     let mut tx = Tx::begin(&app.pool).await.map_err(Error::from)?;
-    let recorded = record(&mut tx, caller, input, fingerprint, places, &app.clock).await;
+    let recorded = record(&mut tx, caller, input, fingerprint, locations, &app.clock).await;
     tx.rollback().await.map_err(Error::from)?;
     let (Recorded::New(harvest) | Recorded::Before(harvest)) = recorded?;
     Ok((StatusCode::OK, axum::Json(harvest)).into_response())
 }
 
-fn read_csv(app: &App, envelope: &Envelope) -> Result<(Posted<NewHarvest, HarvestQuery>, Places), Problem> {
-    envelope.csv(&layout(), MOST_LOGS, "felling_ticket_id", |document| {
+fn read_csv(
+    app: &App,
+    envelope: &Envelope,
+) -> Result<(Posted<NewHarvest, HarvestQuery>, Locations), Problem> {
+    envelope.csv(&layout(), MAX_LOGS, "felling_ticket_id", |document| {
         let lines = document.root().get("logs").and_then(|logs| logs.items().ok()).map(|items| {
             let line = |at| if let At::Cell { line, .. } = at { line } else { 0 };
             items.map(|item| line(item.at())).collect()
         });
-        Ok((envelope.understand(app, document)?, Places::Csv(lines.unwrap_or_default())))
+        Ok((envelope.understand(app, document)?, Locations::Csv(lines.unwrap_or_default())))
     })
 }
 

@@ -12,8 +12,8 @@ use crate::http::core::problem::Problem;
 use crate::http::core::query::{NothingAsked, query};
 use crate::http::core::response::json;
 use crate::timber::custody::history::LogHistory;
-use crate::timber::custody::history_query::Telling;
-use crate::timber::custody::log::read::{self, LogRow, LogView, Look, Names, Sight, Wanted};
+use crate::timber::custody::history_query::HistoryQuery;
+use crate::timber::custody::log::read::{self, Access, LogFilter, LogLookup, LogRow, LogView, Names};
 use crate::timber::event::vocabulary::Status;
 use crate::timber::party::reader::Reader;
 use crate::timber::seal::Code;
@@ -29,15 +29,15 @@ pub(in crate::http) async fn seen(
     app: &App,
     visitor: Visitor,
     code: &str,
-) -> Result<(Reader, LogRow, Sight), Problem> {
+) -> Result<(Reader, LogRow, Access), Problem> {
     // Text that is not a code names no log.
     if let (Ok(code), Some(token)) = (Code::parse(code), visitor.token())
-        && let Some((caller, row)) = app.reads.log(Look::new(&code, token)).await?
+        && let Some((caller, row)) = app.reads.log(LogLookup::new(&code, token)).await?
         && let Ok(HistoryReader(caller)) = HistoryReader::of(caller)
     {
         let reader = Reader::from(&caller);
-        if let Some(sight) = row.sight(reader) {
-            return Ok((reader, row, sight));
+        if let Some(access) = row.access(reader) {
+            return Ok((reader, row, access));
         }
     }
     Err(refused(app, visitor, Problem::not_found()).await)
@@ -79,17 +79,17 @@ pub async fn get_log(
     if let Err(problem) = asked {
         return Err(refused(&app, visitor, problem).await);
     }
-    let (reader, row, sight) = seen(&app, visitor, &last_segment(&uri)).await?;
-    let mark = Mark::new(&row.mark(reader, "log"));
+    let (reader, row, access) = seen(&app, visitor, &last_segment(&uri)).await?;
+    let mark = Mark::new(&row.etag_input(reader, "log"));
     if mark.is_known(&headers) {
         return Ok(mark.unchanged());
     }
-    let view = match sight {
-        Sight::Whole => {
-            let told = app.reads.tell(Telling::names(&row, reader)).await?;
+    let view = match access {
+        Access::Full => {
+            let told = app.reads.tell(HistoryQuery::names(&row, reader)).await?;
             row.view(&told.names)?
         }
-        Sight::Part { .. } => app.reads.history(&row, sight, reader).await?.log,
+        Access::Partial { .. } => app.reads.history(&row, access, reader).await?.log,
     };
     Ok(mark.on(Json(view).into_response()))
 }
@@ -122,12 +122,12 @@ pub async fn get_log_history(
     if let Err(problem) = asked {
         return Err(refused(&app, visitor, problem).await);
     }
-    let (reader, row, sight) = seen(&app, visitor, &segment_before(&uri, "/history")).await?;
-    let mark = Mark::new(&row.mark(reader, "history"));
+    let (reader, row, access) = seen(&app, visitor, &segment_before(&uri, "/history")).await?;
+    let mark = Mark::new(&row.etag_input(reader, "history"));
     if mark.is_known(&headers) {
         return Ok(mark.unchanged());
     }
-    let history = app.reads.history(&row, sight, reader).await?;
+    let history = app.reads.history(&row, access, reader).await?;
     let length = (history.events.len() + 1) * 2_048;
     Ok(mark.on(json(&history, length)?))
 }
@@ -198,7 +198,7 @@ pub async fn list_logs(
 ) -> Result<Response, Problem> {
     let asked: LogQuery = query(&uri)?;
     let reader = Reader::from(&caller);
-    let wanted = Wanted {
+    let wanted = LogFilter {
         held: asked.holder.is_some(),
         status: asked.status,
         species: asked.species,
@@ -211,7 +211,7 @@ pub async fn list_logs(
     let rows = read::fetch(&mut *app.pool.acquire().await?, &page.items).await?;
     let names = Names::read(&app.pool, reader, rows.iter().flat_map(LogRow::parties).collect()).await?;
     // Between the two statements the caller may have lost full access to a log.
-    let seen = rows.iter().filter(|row| row.sight(reader) == Some(Sight::Whole));
+    let seen = rows.iter().filter(|row| row.access(reader) == Some(Access::Full));
     let items = seen.map(|row| row.view(&names)).collect::<Result<Vec<_>, _>>()?;
     Ok(Page { items, next: page.next }.answer(&uri))
 }

@@ -237,9 +237,9 @@ pub async fn export_log(
         Ok(asked) => asked,
         Err(problem) => return Err(refused(&app, visitor, problem).await),
     };
-    let (reader, row, sight) = seen(&app, visitor, &segment_before(&uri, "/export")).await?;
+    let (reader, row, access) = seen(&app, visitor, &segment_before(&uri, "/export")).await?;
     let subject = row.subject()?;
-    let (events, room) = app.reads.history(&row, sight, reader).await?.into_chain();
+    let (events, room) = app.reads.history(&row, access, reader).await?.into_chain();
     exported(&app, DisclosedChain { subject, events, room }, since).await
 }
 

@@ -9,9 +9,9 @@ use crate::evidence::idempotency::stored::{Kept, lock_of};
 use crate::http::core::app::App;
 use crate::http::core::problem::Problem;
 use crate::http::core::write::{Done, Posting};
-use crate::services::group_commit::{self, MOST_LOGS, Made, Together, is_plain};
+use crate::services::group_commit::{self, BatchedWrite, GroupCommit, MAX_LOGS, is_batchable};
 use crate::services::reads::planned_once;
-use crate::timber::custody::record::CustodyAnswer;
+use crate::timber::custody::record::CustodyResponse;
 use crate::timber::custody::request::NewCustodyEvent;
 use crate::timber::event::vocabulary::EventType;
 use crate::timber::party::key::Caller;
@@ -69,7 +69,7 @@ pub async fn record(
     content: &Arc<(NewCustodyEvent, Caller)>,
     posting: &Posting,
 ) -> Result<Option<Response>, Problem> {
-    if !is_plain(&content.0) || app.queue.behind().is_some() {
+    if !is_batchable(&content.0) || app.queue.behind().is_some() {
         return Ok(None);
     }
     let plain = Plain { app: app.clone(), content: Arc::clone(content), posting: posting.clone() };
@@ -77,10 +77,10 @@ pub async fn record(
 }
 
 impl Plain {
-    fn posting(&self) -> group_commit::Posting<'_> {
+    fn posting(&self) -> group_commit::BatchableWrite<'_> {
         let (request, caller) = &*self.content;
         let key = self.posting.idempotency_key.as_deref();
-        group_commit::Posting {
+        group_commit::BatchableWrite {
             caller,
             request,
             fingerprint: &self.posting.fingerprint,
@@ -89,7 +89,7 @@ impl Plain {
     }
 
     /// The response, and the stored response if the client sent an idempotency key.
-    fn done(&self, made: &Made, now: chrono::DateTime<chrono::Utc>) -> (Done, Option<Kept>) {
+    fn done(&self, made: &BatchedWrite, now: chrono::DateTime<chrono::Utc>) -> (Done, Option<Kept>) {
         let (request, caller) = &*self.content;
         let mut done = done(request, &made.answer);
         if let Some(receipt) = self.app.queue.receipt(&made.leaves) {
@@ -106,7 +106,7 @@ impl Question for Plain {
     type Answer = Option<Done>;
 
     fn cost(&self) -> usize {
-        self.content.0.logs.len().min(MOST_LOGS)
+        self.content.0.logs.len().min(MAX_LOGS)
     }
 
     /// Fails only while nothing can have been committed, because the batch loader retries a failed batch.
@@ -149,7 +149,7 @@ impl Question for Plain {
 /// Everything between BEGIN and COMMIT; a response for each write that succeeds in the batch.
 async fn within(tx: &mut Tx<'_>, app: &App, questions: &[&Plain]) -> Result<Vec<Option<Done>>> {
     let postings: Vec<_> = questions.iter().map(|question| question.posting()).collect();
-    let (together, made) = Together::decide(tx, &postings, &app.clock).await?;
+    let (together, made) = GroupCommit::decide(tx, &postings, &app.clock).await?;
     let mut kept = Vec::new();
     let done = questions.iter().zip(made).map(|(question, made)| {
         let made = made?;
@@ -168,7 +168,7 @@ async fn within(tx: &mut Tx<'_>, app: &App, questions: &[&Plain]) -> Result<Vec<
 }
 
 /// The response to a recorded event.
-pub(in crate::http) fn done(request: &NewCustodyEvent, answer: &CustodyAnswer) -> Done {
+pub(in crate::http) fn done(request: &NewCustodyEvent, answer: &CustodyResponse) -> Done {
     with_hashes(request, Done::created(answer, format_args!("operation {}", answer.operation_id)))
 }
 

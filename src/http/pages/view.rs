@@ -46,12 +46,12 @@ pub enum FormProblem {
 }
 
 /// The form inside a page, with the text that was entered and the problem with it.
-struct Ask<'a> {
+struct FormState<'a> {
     entered: &'a str,
     problem: Option<String>,
 }
 
-impl Ask<'_> {
+impl FormState<'_> {
     const BLANK: Self = Self { entered: "", problem: None };
 }
 
@@ -59,7 +59,7 @@ impl Ask<'_> {
 #[template(path = "start.html")]
 struct Start<'a> {
     frame: Frame,
-    ask: Ask<'a>,
+    ask: FormState<'a>,
     steps: [(String, String); 4],
 }
 
@@ -67,14 +67,14 @@ struct Start<'a> {
 #[template(path = "form.html")]
 struct Form<'a> {
     frame: Frame,
-    ask: Ask<'a>,
+    ask: FormState<'a>,
 }
 
 #[derive(Template)]
 #[template(path = "error.html")]
 struct Failure<'a> {
     frame: Frame,
-    ask: Ask<'a>,
+    ask: FormState<'a>,
     title: String,
     text: String,
     status: String,
@@ -87,12 +87,12 @@ struct Failure<'a> {
 #[template(path = "verification.html")]
 struct Answer<'a> {
     frame: Frame,
-    ask: Ask<'a>,
+    ask: FormState<'a>,
     title: String,
     word: String,
     message: &'a str,
     verdict: &'static str,
-    mark: Mark,
+    mark: Symbol,
     /// The values that the buyer compares, or that are recorded if there is no use in comparing.
     compare: Option<Compare>,
     origin: Vec<Row>,
@@ -137,7 +137,7 @@ struct RegisterNow {
 
 /// The shape of the verdict's symbol; the shapes differ without colour.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Mark {
+enum Symbol {
     Tick,
     Bar,
     Cross,
@@ -172,9 +172,9 @@ struct Checked<'a> {
 }
 
 /// Maximum length of a code shown on a page, in characters: a marking code has about 130.
-const SHOWN_CODE: usize = 160;
+const MAX_SHOWN_CODE: usize = 160;
 /// Maximum length of a code that becomes part of a URL, in bytes: several times that of a Digital Link URL.
-const LONGEST_CODE: usize = 1024;
+const MAX_CODE_BYTES: usize = 1024;
 
 /// `GET /`: what this service does, and the form.
 #[must_use]
@@ -183,7 +183,7 @@ pub fn render_start(lang: Lang) -> String {
         (say(lang, &format!("start-step-{name}")), say(lang, &format!("start-step-{name}-text")))
     };
     let steps = ["seal", "record", "follow", "check"].map(step);
-    written(&Start { frame: Frame::new(lang), ask: Ask::BLANK, steps })
+    written(&Start { frame: Frame::new(lang), ask: FormState::BLANK, steps })
 }
 
 /// `GET /verify` without a usable `code`: the form, with the `problem` and the text `entered`, if any.
@@ -193,7 +193,7 @@ pub fn render_form(lang: Lang, entered: &str, problem: Option<FormProblem>) -> S
         FormProblem::Empty => say(lang, "ask-empty"),
         FormProblem::Unreadable => say(lang, "ask-unreadable"),
     });
-    written(&Form { frame: Frame::new(lang), ask: Ask { entered, problem } })
+    written(&Form { frame: Frame::new(lang), ask: FormState { entered, problem } })
 }
 
 /// `GET /verify?code=…`: the URL of the result, with every character percent-encoded that could have a
@@ -205,7 +205,7 @@ pub fn verify_path(code: &str, lang: Option<Lang>) -> Result<String, FormProblem
     if code.is_empty() {
         return Err(FormProblem::Empty);
     }
-    if code.len() > LONGEST_CODE || code == "." || code == ".." {
+    if code.len() > MAX_CODE_BYTES || code == "." || code == ".." {
         return Err(FormProblem::Unreadable);
     }
     let mut path = format!("/verify/{}", path_segment(code));
@@ -242,7 +242,7 @@ pub fn error_page(status: StatusCode, lang: Lang, request_id: &str, retry_after:
     };
     written(&Failure {
         frame: Frame::new(lang),
-        ask: Ask::BLANK,
+        ask: FormState::BLANK,
         title: say(lang, &format!("error-{family}-title")),
         text: say(lang, &format!("error-{family}-text")),
         status: say_with(lang, "error-status", &[("status", status.as_str().into())]),
@@ -309,14 +309,14 @@ pub fn render_verification(answer: &Verification, lang: Lang, now: DateTime<Utc>
     let word = answer.verdict.word(lang);
     let code = shown(&answer.code);
     let mark = match answer.verdict {
-        Verdict::Valid => Mark::Tick,
-        Verdict::Closed | Verdict::Unused => Mark::Bar,
-        Verdict::Void => Mark::Cross,
-        Verdict::Unknown => Mark::Question,
+        Verdict::Valid => Symbol::Tick,
+        Verdict::Closed | Verdict::Unused => Symbol::Bar,
+        Verdict::Void => Symbol::Cross,
+        Verdict::Unknown => Symbol::Question,
     };
     let again_first = answer.verdict == Verdict::Unknown;
     // A mistyped code is easier to correct than to type again.
-    let ask = Ask { entered: if again_first { &answer.code } else { "" }, problem: None };
+    let ask = FormState { entered: if again_first { &answer.code } else { "" }, problem: None };
     let readable =
         !answer.checks.iter().any(|check| check.code == "format" && check.outcome == Outcome::Fail);
     let doubt = if answer.verdict == Verdict::Valid { "mismatch-title" } else { "doubt-title" };
@@ -460,18 +460,18 @@ fn last(log: &VerifiedLog, lang: Lang) -> Vec<Row> {
 }
 
 /// A code as a page shows it: separators visible, other control characters replaced, truncated after
-/// [`SHOWN_CODE`] characters.
+/// [`MAX_SHOWN_CODE`] characters.
 fn shown(code: &str) -> String {
     let mut shown: String = code
         .chars()
-        .take(SHOWN_CODE)
+        .take(MAX_SHOWN_CODE)
         .map(|c| match c {
             '\u{1d}' => '␝',
             c if c.is_control() => '\u{fffd}',
             c => c,
         })
         .collect();
-    if code.chars().nth(SHOWN_CODE).is_some() {
+    if code.chars().nth(MAX_SHOWN_CODE).is_some() {
         shown.push('…');
     }
     shown
@@ -511,8 +511,8 @@ mod tests {
             assert_eq!(verify_path(dots, None), Err(FormProblem::Unreadable));
         }
         assert!(verify_path("...", None).is_ok());
-        assert!(verify_path(&"9".repeat(LONGEST_CODE), None).is_ok());
-        assert_eq!(verify_path(&"9".repeat(LONGEST_CODE + 1), None), Err(FormProblem::Unreadable));
+        assert!(verify_path(&"9".repeat(MAX_CODE_BYTES), None).is_ok());
+        assert_eq!(verify_path(&"9".repeat(MAX_CODE_BYTES + 1), None), Err(FormProblem::Unreadable));
     }
 
     proptest! {
@@ -539,8 +539,8 @@ mod tests {
     #[test]
     fn a_code_is_shown_without_what_the_eye_cannot_see() {
         assert_eq!(shown("21A\u{1d}91K\u{0}\u{1b}[2J"), "21A␝91K\u{fffd}\u{fffd}[2J");
-        let endless = "7".repeat(SHOWN_CODE + 1);
-        assert_eq!(shown(&endless), format!("{}…", "7".repeat(SHOWN_CODE)));
+        let endless = "7".repeat(MAX_SHOWN_CODE + 1);
+        assert_eq!(shown(&endless), format!("{}…", "7".repeat(MAX_SHOWN_CODE)));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //! Every response comes from one of the builders of [`Verification`], each for one verdict, so that the
 //! sentences always match the facts. It names no person: there is no field for one.
 
-use super::cached_json::{Kept, Memo};
+use super::cached_json::{CachedJson, JsonCache};
 use crate::base::error::Invalid;
 use crate::base::i18n::Lang;
 use crate::base::i18n::text::{say, say_with, say_word};
@@ -141,7 +141,7 @@ pub enum Signature {
 }
 
 impl Signature {
-    fn check(self) -> Kept<Check> {
+    fn check(self) -> CachedJson<Check> {
         let (outcome, how) = match self {
             Self::Valid => (Outcome::Pass, "pass"),
             Self::Forged => (Outcome::Fail, "fail"),
@@ -154,7 +154,7 @@ impl Signature {
 
 /// The code that was sent, parsed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Asked {
+pub struct ParsedCode {
     /// The code in its plain form: the seal number, or the identification part `01…21…`.
     pub code: String,
     /// The number printed on the seal, if the seal is known: what the buyer compares first.
@@ -189,7 +189,7 @@ pub struct VerifiedRegion {
 pub struct VerifiedOrigin {
     /// The region.
     #[schema(value_type = VerifiedRegion)]
-    pub region: Kept<VerifiedRegion>,
+    pub region: CachedJson<VerifiedRegion>,
     /// The forestry, as the felling ticket names it.
     pub forestry: String,
 }
@@ -204,7 +204,7 @@ pub struct VerifiedEvent {
     pub on: NaiveDate,
     /// The region, if the event's place names one.
     #[schema(value_type = Option<VerifiedRegion>)]
-    pub region: Option<Kept<VerifiedRegion>>,
+    pub region: Option<CachedJson<VerifiedRegion>>,
 }
 
 /// The public data of the log or stack that carries the seal.
@@ -214,7 +214,7 @@ pub struct VerifiedLog {
     pub species: String,
     /// The names of the species.
     #[schema(value_type = SpeciesName)]
-    pub species_name: Kept<SpeciesName>,
+    pub species_name: CachedJson<SpeciesName>,
     /// `log` or `stack`.
     pub kind: String,
     /// Length in metres; a stack may have none.
@@ -261,10 +261,10 @@ pub struct Verification {
     pub log: Option<VerifiedLog>,
     /// What was checked, in the order of checking.
     #[schema(value_type = Vec<Check>)]
-    pub checks: Vec<Kept<Check>>,
+    pub checks: Vec<CachedJson<Check>>,
     /// The verdict in a few plain sentences.
     #[schema(value_type = Texts)]
-    pub message: Kept<Texts>,
+    pub message: CachedJson<Texts>,
     /// Where the newest event of the log is in the public register; null if it is not there yet.
     /// Absent unless requested.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -276,7 +276,7 @@ pub struct Verification {
 impl Verification {
     /// The seal is on timber in circulation.
     #[must_use]
-    pub fn valid(asked: Asked, log: VerifiedLog) -> Self {
+    pub fn valid(asked: ParsedCode, log: VerifiedLog) -> Self {
         let checks = vec![
             check("format", Outcome::Pass, "pass"),
             asked.signature.check(),
@@ -289,7 +289,7 @@ impl Verification {
 
     /// The seal is on timber that has left circulation; the log's `status` is the reason.
     #[must_use]
-    pub fn closed(asked: Asked, log: VerifiedLog) -> Self {
+    pub fn closed(asked: ParsedCode, log: VerifiedLog) -> Self {
         let checks = registered(asked.signature, "closed");
         let message =
             Texts::of(|lang| say_with(lang, "message-closed", &[("reason", log.status.as_str().into())]))
@@ -302,7 +302,7 @@ impl Verification {
     /// The seal is void, for the `reason` recorded (`spoiled`, `lost`, `stolen`, `destroyed` or
     /// `replaced`); with the log that carried it, if it ever was on one.
     #[must_use]
-    pub fn void(asked: Asked, reason: &str, log: Option<VerifiedLog>) -> Self {
+    pub fn void(asked: ParsedCode, reason: &str, log: Option<VerifiedLog>) -> Self {
         let checks = registered(asked.signature, "void");
         let message = Texts::of(|lang| say_with(lang, "message-void", &[("reason", reason.into())])).into();
         let text = Texts::of(|lang| say_word(lang, "void", reason));
@@ -312,7 +312,7 @@ impl Verification {
 
     /// The seal is issued and on no log.
     #[must_use]
-    pub fn unused(asked: Asked) -> Self {
+    pub fn unused(asked: ParsedCode) -> Self {
         let checks = registered(asked.signature, "unused");
         Self::new(Verdict::Unused, asked, None, None, checks, said("message-unused"))
     }
@@ -320,7 +320,7 @@ impl Verification {
     /// The code is valid in form, but no such seal is registered. If its signature is forged, the reason is
     /// `forged` instead.
     #[must_use]
-    pub fn not_registered(asked: Asked) -> Self {
+    pub fn not_registered(asked: ParsedCode) -> Self {
         let why = if asked.signature == Signature::Forged { "forged" } else { "not-registered" };
         let checks = vec![
             check("format", Outcome::Pass, "pass"),
@@ -333,13 +333,13 @@ impl Verification {
     /// The code is valid in form, but forged: whatever is registered under its number, the code does not
     /// belong to that seal.
     #[must_use]
-    pub fn forged(asked: Asked) -> Self {
+    pub fn forged(asked: ParsedCode) -> Self {
         let checks = vec![
             check("format", Outcome::Pass, "pass"),
             Signature::Forged.check(),
             check("registered", Outcome::Unknown, "unknown"),
         ];
-        Self::unknown(Asked { seal_number: None, ..asked }, "forged", checks)
+        Self::unknown(ParsedCode { seal_number: None, ..asked }, "forged", checks)
     }
 
     /// The input is neither a seal number nor a marking code; `why` is the parser's error.
@@ -352,12 +352,12 @@ impl Verification {
                 .into();
         let checks =
             vec![check("format", Outcome::Fail, "fail"), check("registered", Outcome::Unknown, "unknown")];
-        let asked = Asked { code: sent.to_owned(), seal_number: None, signature: Signature::Absent };
+        let asked = ParsedCode { code: sent.to_owned(), seal_number: None, signature: Signature::Absent };
         let reason = Reason { code: why.code.to_owned(), text };
         Self::new(Verdict::Unknown, asked, Some(reason), None, checks, message)
     }
 
-    fn unknown(asked: Asked, why: &'static str, checks: Vec<Kept<Check>>) -> Self {
+    fn unknown(asked: ParsedCode, why: &'static str, checks: Vec<CachedJson<Check>>) -> Self {
         let message = said(if why == "forged" { "message-forged" } else { "message-not-registered" });
         let text = Texts::of(|lang| say(lang, &format!("unknown-{why}")));
         let reason = Reason { code: why.to_owned(), text };
@@ -366,11 +366,11 @@ impl Verification {
 
     fn new(
         verdict: Verdict,
-        asked: Asked,
+        asked: ParsedCode,
         reason: Option<Reason>,
         log: Option<VerifiedLog>,
-        checks: Vec<Kept<Check>>,
-        message: Kept<Texts>,
+        checks: Vec<CachedJson<Check>>,
+        message: CachedJson<Texts>,
     ) -> Self {
         Self {
             verdict,
@@ -386,7 +386,7 @@ impl Verification {
 }
 
 /// The checks of a registered seal on timber that is not in circulation, for the reason `why`.
-fn registered(signature: Signature, why: &'static str) -> Vec<Kept<Check>> {
+fn registered(signature: Signature, why: &'static str) -> Vec<CachedJson<Check>> {
     vec![
         check("format", Outcome::Pass, "pass"),
         signature.check(),
@@ -395,8 +395,8 @@ fn registered(signature: Signature, why: &'static str) -> Vec<Kept<Check>> {
     ]
 }
 
-fn check(code: &'static str, outcome: Outcome, how: &'static str) -> Kept<Check> {
-    static CHECKS: Memo<(&str, &str, Outcome), Check> = Memo::new();
+fn check(code: &'static str, outcome: Outcome, how: &'static str) -> CachedJson<Check> {
+    static CHECKS: JsonCache<(&str, &str, Outcome), Check> = JsonCache::new();
     CHECKS.get((code, how, outcome), |_| {
         let text = Texts::of(|lang| say(lang, &format!("check-{code}-{how}")));
         Check { code: code.to_owned(), outcome, text }
@@ -404,8 +404,8 @@ fn check(code: &'static str, outcome: Outcome, how: &'static str) -> Kept<Check>
 }
 
 /// A sentence without values.
-fn said(key: &'static str) -> Kept<Texts> {
-    static SENTENCES: Memo<&str, Texts> = Memo::new();
+fn said(key: &'static str) -> CachedJson<Texts> {
+    static SENTENCES: JsonCache<&str, Texts> = JsonCache::new();
     SENTENCES.get(key, |key| Texts::of(|lang| say(lang, key)))
 }
 
@@ -452,8 +452,8 @@ fn number_or_null<S: Serializer>(value: &Option<Decimal>, serializer: S) -> Resu
 mod tests {
     use super::*;
 
-    fn asked(signature: Signature) -> Asked {
-        Asked { code: "KZ00418826".into(), seal_number: Some("KZ00418826".into()), signature }
+    fn asked(signature: Signature) -> ParsedCode {
+        ParsedCode { code: "KZ00418826".into(), seal_number: Some("KZ00418826".into()), signature }
     }
 
     fn outcomes(answer: &Verification) -> Vec<(&str, &str)> {

@@ -8,7 +8,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 /// A value with its serialised JSON, for use in many responses. Clones share both.
 #[derive(Debug)]
-pub struct Kept<T>(Arc<Written<T>>);
+pub struct CachedJson<T>(Arc<Written<T>>);
 
 #[derive(Debug)]
 struct Written<T> {
@@ -16,7 +16,7 @@ struct Written<T> {
     json: Box<RawValue>,
 }
 
-impl<T: Serialize> From<T> for Kept<T> {
+impl<T: Serialize> From<T> for CachedJson<T> {
     /// # Panics
     /// If the value cannot be JSON: a map with keys that are not strings.
     fn from(value: T) -> Self {
@@ -25,13 +25,13 @@ impl<T: Serialize> From<T> for Kept<T> {
     }
 }
 
-impl<T> Clone for Kept<T> {
+impl<T> Clone for CachedJson<T> {
     fn clone(&self) -> Self {
         Self(Arc::clone(&self.0))
     }
 }
 
-impl<T> Deref for Kept<T> {
+impl<T> Deref for CachedJson<T> {
     type Target = T;
 
     fn deref(&self) -> &T {
@@ -39,15 +39,15 @@ impl<T> Deref for Kept<T> {
     }
 }
 
-impl<T: PartialEq> PartialEq for Kept<T> {
+impl<T: PartialEq> PartialEq for CachedJson<T> {
     fn eq(&self, other: &Self) -> bool {
         self.0.value == other.0.value
     }
 }
 
-impl<T: Eq> Eq for Kept<T> {}
+impl<T: Eq> Eq for CachedJson<T> {}
 
-impl<T> Serialize for Kept<T> {
+impl<T> Serialize for CachedJson<T> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         self.0.json.serialize(serializer)
     }
@@ -55,20 +55,20 @@ impl<T> Serialize for Kept<T> {
 
 /// A cache of values by key. It has no size limit: the keys are a small fixed set that the program
 /// knows.
-pub(super) struct Memo<K, T>(RwLock<BTreeMap<K, Kept<T>>>);
+pub(super) struct JsonCache<K, T>(RwLock<BTreeMap<K, CachedJson<T>>>);
 
-impl<K: Ord, T: Serialize> Memo<K, T> {
+impl<K: Ord, T: Serialize> JsonCache<K, T> {
     pub(super) const fn new() -> Self {
         Self(RwLock::new(BTreeMap::new()))
     }
 
     /// The value for the key `about`; `make` builds it the first time.
-    pub(super) fn get(&self, about: K, make: impl FnOnce(&K) -> T) -> Kept<T> {
+    pub(super) fn get(&self, about: K, make: impl FnOnce(&K) -> T) -> CachedJson<T> {
         // A poisoned lock is harmless: an entry is inserted completely or not at all.
         if let Some(kept) = self.0.read().unwrap_or_else(PoisonError::into_inner).get(&about) {
             return kept.clone();
         }
-        let kept = Kept::from(make(&about));
+        let kept = CachedJson::from(make(&about));
         self.0.write().unwrap_or_else(PoisonError::into_inner).entry(about).or_insert(kept).clone()
     }
 }
@@ -83,7 +83,7 @@ mod tests {
         struct Forestry {
             name: String,
         }
-        static NAMES: Memo<u8, Forestry> = Memo::new();
+        static NAMES: JsonCache<u8, Forestry> = JsonCache::new();
         let name = |n: u8| NAMES.get(n, |n| Forestry { name: format!("«Бөкебай» {n}") });
         assert_eq!(name(1).name, "«Бөкебай» 1");
         assert_eq!(NAMES.get(1, |_| unreachable!()), name(1));

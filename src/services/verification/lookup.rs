@@ -2,10 +2,10 @@
 //! requests.
 
 use super::answer::{
-    Asked, Signature, SpeciesName, Texts, Verification, VerifiedEvent, VerifiedLog, VerifiedOrigin,
+    ParsedCode, Signature, SpeciesName, Texts, Verification, VerifiedEvent, VerifiedLog, VerifiedOrigin,
     VerifiedRegion,
 };
-use super::cached_json::{Kept, Memo};
+use super::cached_json::{CachedJson, JsonCache};
 use crate::base::error::{Error, Invalid, Result};
 use crate::base::region::Region;
 use crate::base::units::{Diameter, Length, Volume};
@@ -22,7 +22,7 @@ use uuid::Uuid;
 
 /// The row for one code.
 #[derive(Debug)]
-pub struct Found {
+pub struct CodeRow {
     key_id: Option<Uuid>,
     key_expires_at: Option<DateTime<Utc>>,
     key_last_used_at: Option<DateTime<Utc>>,
@@ -51,13 +51,13 @@ pub struct Found {
 
 /// Codes to look up, split into columns for SQL, at least one; and the token sent with them.
 #[derive(Debug, Default)]
-pub struct Sought {
+pub struct SealLookup {
     numbers: Vec<Option<String>>,
     identifications: Vec<Option<String>>,
     token: Option<Presented>,
 }
 
-impl Sought {
+impl SealLookup {
     fn of<'c>(codes: impl Iterator<Item = &'c Code>, token: Option<Presented>) -> Self {
         let mut sought = Self { token, ..Self::default() };
         for code in codes {
@@ -75,9 +75,9 @@ impl Sought {
     }
 }
 
-impl Question for Sought {
+impl Question for SealLookup {
     /// `None` if the token is not valid.
-    type Answer = Option<Vec<Found>>;
+    type Answer = Option<Vec<CodeRow>>;
 
     fn cost(&self) -> usize {
         self.numbers.len()
@@ -94,7 +94,7 @@ impl Question for Sought {
             first += one.cost();
         }
         let mut rows = sqlx::query_file_as!(
-            Found,
+            CodeRow,
             "src/services/verification/lookup.sql",
             &numbers as &[Option<&str>],
             &identifications as &[Option<&str>],
@@ -105,9 +105,9 @@ impl Question for Sought {
         .into_iter();
         let mut uses = Uses::default();
         let answers = sought.iter().map(|one| {
-            let found: Vec<Found> = rows.by_ref().take(one.cost()).collect();
+            let found: Vec<CodeRow> = rows.by_ref().take(one.cost()).collect();
             let admitted = one.token.as_ref().is_none_or(|token| {
-                let key = found.first().and_then(Found::key);
+                let key = found.first().and_then(CodeRow::key);
                 key.is_some_and(|key| uses.admit(token, key))
             });
             Ok(admitted.then_some(found))
@@ -143,15 +143,15 @@ impl<'t, T: AsRef<str>> Check<'t, T> {
 
     /// The query for all codes, with the token of the request.
     #[must_use]
-    pub fn sought(&self, token: Option<Presented>) -> Sought {
-        Sought::of(self.codes(), token)
+    pub fn sought(&self, token: Option<Presented>) -> SealLookup {
+        SealLookup::of(self.codes(), token)
     }
 
     /// A verdict for each text, in order. `found` is the result of the query [`Check::sought`].
     ///
     /// # Errors
     /// [`Error::BadRow`] if a stored row cannot be decoded, or there are fewer rows than codes.
-    pub fn verdicts(&self, found: Vec<Found>, ring: &KeyRing) -> Result<Vec<Verification>> {
+    pub fn verdicts(&self, found: Vec<CodeRow>, ring: &KeyRing) -> Result<Vec<Verification>> {
         let mut found = found.into_iter();
         let missing = || Error::BadRow("verify: fewer rows than codes".into());
         let verdicts = self.read.iter().zip(self.texts).map(|(code, text)| match code {
@@ -162,7 +162,7 @@ impl<'t, T: AsRef<str>> Check<'t, T> {
     }
 }
 
-impl Found {
+impl CodeRow {
     fn key(&self) -> Option<KeyRow> {
         let (expires_at, last_used_at) = (self.key_expires_at, self.key_last_used_at);
         self.key_id.map(|id| KeyRow { id, expires_at, last_used_at })
@@ -179,7 +179,7 @@ impl Found {
             _ => Signature::Absent,
         };
         let plain = code.identification().map_or_else(|| code.to_string(), |part| part.as_str().to_owned());
-        let asked = Asked { code: plain, seal_number: self.number.take(), signature };
+        let asked = ParsedCode { code: plain, seal_number: self.number.take(), signature };
         let Some(seal_status) = self.seal_status.take() else {
             return Ok(Verification::not_registered(asked));
         };
@@ -243,16 +243,16 @@ impl Found {
     }
 }
 
-fn species_name(species: Species) -> Kept<SpeciesName> {
-    static NAMES: Memo<Species, SpeciesName> = Memo::new();
+fn species_name(species: Species) -> CachedJson<SpeciesName> {
+    static NAMES: JsonCache<Species, SpeciesName> = JsonCache::new();
     NAMES.get(species, |species| {
         let row = species.row();
         SpeciesName { kk: row.kk.into(), ru: row.ru.into(), latin: row.latin.into() }
     })
 }
 
-fn region_name(region: Region) -> Kept<VerifiedRegion> {
-    static REGIONS: Memo<&str, VerifiedRegion> = Memo::new();
+fn region_name(region: Region) -> CachedJson<VerifiedRegion> {
+    static REGIONS: JsonCache<&str, VerifiedRegion> = JsonCache::new();
     let names = region.names();
     REGIONS.get(names.code, |code| {
         let name = Texts { kk: names.kk.into(), ru: names.ru.into(), en: names.en.into() };

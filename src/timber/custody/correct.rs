@@ -1,7 +1,7 @@
 //! Corrections: appended events, never edits. A correction replaces values that were recorded wrongly, or
 //! reverses the last event that changed the log's state; the balance of the ticket's lines is checked again.
 
-use super::record::{Recorder, Sight, pointer};
+use super::record::{Access, Recorder, pointer};
 use super::request::Correction;
 use super::state::{LogState, last_reversible, replay};
 use crate::base::error::{Entry, Error, Result};
@@ -10,11 +10,11 @@ use crate::base::units::{Diameter, Length, Volume};
 use crate::evidence::chain::Hash;
 use crate::evidence::chain::Tx;
 use crate::timber::custody::harvest::balance::{Balance, Marked};
-use crate::timber::custody::harvest::record::{AHEAD, Faults};
-use crate::timber::custody::log::write::LogRow;
-use crate::timber::event::content::{Business, Content, Corrects, Public, Told};
+use crate::timber::custody::harvest::record::{MAX_CLOCK_SKEW, RequestErrors};
+use crate::timber::custody::log::write::LockedLog;
+use crate::timber::event::content::{Content, Corrects, LocalTime, LogBusiness, LogPublic};
 use crate::timber::finding::rules;
-use crate::timber::finding::write::Found;
+use crate::timber::finding::write::NewFinding;
 use crate::timber::party::role::Role;
 use crate::timber::ticket::{self, TicketForHarvest};
 use crate::timber::wood::species::Species;
@@ -24,7 +24,7 @@ use std::collections::HashMap;
 use uuid::Uuid;
 
 /// How long an organisation may correct its own event; after that only an inspector may.
-pub const OWN_CORRECTION: TimeDelta = TimeDelta::hours(72);
+pub const OWN_CORRECTION_PERIOD: TimeDelta = TimeDelta::hours(72);
 
 /// One stored event with its content.
 #[derive(Clone, Debug)]
@@ -51,8 +51,11 @@ pub(super) async fn chains(tx: &mut Tx<'_>, logs: &[LogId]) -> Result<HashMap<Lo
     for row in rows {
         let bad = || Error::BadRow(format!("event {}/{}", row.subject_id, row.seq));
         let seq = u32::try_from(row.seq).map_err(|_| bad())?;
-        let content =
-            Content { seq, public: Public::parse(&row.public)?, business: Business::parse(&row.business)? };
+        let content = Content {
+            seq,
+            public: LogPublic::parse(&row.public)?,
+            business: LogBusiness::parse(&row.business)?,
+        };
         let hash = Hash::from_slice(&row.hash).ok_or_else(bad)?;
         let event = ChainEvent { received_at: row.received_at, hash, content };
         chains.entry(row.subject_id.into()).or_default().push(event);
@@ -99,21 +102,21 @@ struct Set {
 pub(super) fn decide(
     prepared: &Prepared,
     recorder: &Recorder<'_>,
-    row: &LogRow,
-    sight: Sight,
-    faults: &mut Faults,
+    row: &LockedLog,
+    access: Access,
+    faults: &mut RequestErrors,
 ) -> Option<Decision> {
     let request = recorder.request;
     let target =
         request.corrects.and_then(|seq| prepared.chain.iter().find(|event| event.content.seq == seq));
     let own = |event: &&ChainEvent| {
         event.content.business.organization == recorder.caller.organization
-            && recorder.now - event.received_at <= OWN_CORRECTION
+            && recorder.now - event.received_at <= OWN_CORRECTION_PERIOD
     };
     let Some(target) = target.filter(|event| recorder.caller.is(Role::Inspector) || own(event)) else {
         // A past party gets the same error for a missing event as for someone else's, so it cannot count
         // later events.
-        if target.is_none() && sight == Sight::Whole {
+        if target.is_none() && access == Access::Full {
             let detail = format!("The log has events 1 to {}.", prepared.chain.len());
             faults.wrong.push(Entry::new(pointer("/corrects"), "unknown-event", detail));
         } else {
@@ -126,12 +129,12 @@ pub(super) fn decide(
     let contents: Vec<Content> = prepared.chain.iter().map(|event| event.content.clone()).collect();
     let reverse = request.reverse == Some(true);
     if reverse && last_reversible(&contents) != Some(target.content.seq) {
-        let detail = match (last_reversible(&contents), sight) {
-            (_, Sight::Past) => "Only the last event that changed the state can be reversed.".to_owned(),
-            (Some(seq), Sight::Whole) => {
+        let detail = match (last_reversible(&contents), access) {
+            (_, Access::Past) => "Only the last event that changed the state can be reversed.".to_owned(),
+            (Some(seq), Access::Full) => {
                 format!("Only the last event that changed the state can be reversed: {seq}.")
             }
-            (None, Sight::Whole) => "No event of this log can be reversed.".to_owned(),
+            (None, Access::Full) => "No event of this log can be reversed.".to_owned(),
         };
         faults.conflict.push(Entry::new(pointer("/corrects"), "not-reversible", detail));
         return None;
@@ -162,14 +165,14 @@ fn check_set(
     target: &ChainEvent,
     prepared: &Prepared,
     recorder: &Recorder<'_>,
-    faults: &mut Faults,
+    faults: &mut RequestErrors,
 ) {
     if correction.is_of_harvest() && target.content.seq != 1 {
         let detail = "Species, wood, measures, grade and assortment belong to the harvest: correct event 1.";
         faults.wrong.push(Entry::new(pointer("/set"), "only-of-the-harvest", detail));
     }
     let Some(right) = correction.occurred_at else { return };
-    if right.instant() > recorder.now + AHEAD {
+    if right.instant() > recorder.now + MAX_CLOCK_SKEW {
         let detail = "This is more than five minutes in the future.";
         faults.wrong.push(Entry::new(pointer("/set/occurred_at"), "in-the-future", detail));
     }
@@ -186,10 +189,10 @@ fn check_set(
 /// The line, table volume and balance of the corrected values.
 fn resolve(
     correction: &Correction,
-    row: &LogRow,
+    row: &LockedLog,
     balance: &mut Balance<'_>,
     found: &mut Vec<rules::Draft>,
-    faults: &mut Faults,
+    faults: &mut RequestErrors,
 ) -> Set {
     let state = &row.state;
     let wood = correction.wood.unwrap_or(state.wood);
@@ -238,7 +241,7 @@ fn resolve(
 
 impl Decision {
     /// Writes it into the parts of the event.
-    pub(super) fn put(&self, public: &mut Public, business: &mut Business) {
+    pub(super) fn put(&self, public: &mut LogPublic, business: &mut LogBusiness) {
         business.corrects = Some(self.corrects.clone());
         business.reverse = self.reverse;
         let Some(Set { correction, line, table }) = &self.set else { return };
@@ -255,7 +258,7 @@ impl Decision {
             business.table_volume_m3 = Some(volume.clone());
             business.table = Some(version.clone());
         }
-        business.right_occurred = correction.occurred_at.map(Told::of);
+        business.right_occurred = correction.occurred_at.map(LocalTime::of);
         business.right_place = correction.place.as_ref().map(super::request::Place::part);
     }
 
@@ -272,10 +275,13 @@ impl Decision {
     }
 
     /// The findings of the rules.
-    pub(super) fn found(&self, log: Option<(LogId, u32)>) -> Vec<Found> {
-        let of_log =
-            self.found.iter().map(|draft| Found { draft: draft.clone(), log, ticket: Some(self.ticket) });
-        let of_lines = self.marked.findings.iter().map(|draft| Found {
+    pub(super) fn found(&self, log: Option<(LogId, u32)>) -> Vec<NewFinding> {
+        let of_log = self.found.iter().map(|draft| NewFinding {
+            draft: draft.clone(),
+            log,
+            ticket: Some(self.ticket),
+        });
+        let of_lines = self.marked.findings.iter().map(|draft| NewFinding {
             draft: draft.clone(),
             log,
             ticket: Some(self.ticket),

@@ -4,7 +4,7 @@
 //! issuer of the felling ticket sees the harvest and its corrections; of the events in between, only what
 //! is needed to recompute the hashes.
 
-use super::history_query::{Telling, Told};
+use super::history_query::{HistoryQuery, HistoryRows};
 use super::state::{LogState, replay};
 use crate::base::error::{Error, Result};
 use crate::base::region::Region;
@@ -13,9 +13,9 @@ use crate::evidence::chain::history::{
     DisclosedEvent, Disclosure, EventFields, EventMembers, Evidence, StoredEvent,
 };
 use crate::timber::custody::log::read::{
-    HeadView, LastEventView, LogRow, LogView, Names, PartyView, PendingView, SealState, Sight,
+    Access, HeadView, LastEventView, LogRow, LogView, Names, PartyView, PendingView, SealState,
 };
-use crate::timber::event::content::{Business, Content, Parties, Public};
+use crate::timber::event::content::{Content, LogBusiness, LogPublic, Parties};
 use crate::timber::event::vocabulary::EventType;
 use crate::timber::party::reader::Reader;
 use crate::timber::wood::species::Species;
@@ -33,14 +33,14 @@ pub struct LogHistory {
     pub events: Vec<LogEvent>,
     /// Memory permit of a long history.
     #[serde(skip)]
-    room: Option<OwnedSemaphorePermit>,
+    permit: Option<OwnedSemaphorePermit>,
 }
 
 impl LogHistory {
     /// Its events alone, and the memory permit that they need.
     #[must_use]
     pub fn into_chain(self) -> (Vec<DisclosedEvent>, Option<OwnedSemaphorePermit>) {
-        (self.events.into_iter().map(|event| event.shown).collect(), self.room)
+        (self.events.into_iter().map(|event| event.shown).collect(), self.permit)
     }
 }
 
@@ -78,17 +78,17 @@ described_by!(LogEvent, LogEventShape);
 /// The members of a log event, with the names of its organisations.
 pub type LogEventFields<'t> = EventFields<'t, EventType, PartyView>;
 
-/// Reads the part of the history that `sight` gives `reader` access to.
+/// Reads the part of the history that `access` gives `reader` access to.
 ///
 /// # Errors
 /// Database errors; [`Error::Overloaded`]; a stored event that cannot be decoded.
-pub fn query(row: &LogRow, sight: Sight, reader: Reader) -> Result<Telling> {
+pub fn query(row: &LogRow, access: Access, reader: Reader) -> Result<HistoryQuery> {
     // Not beyond the row that was read before, so that the log and its events describe the same moment.
-    let up_to = match sight {
-        Sight::Part { until, harvest: false } => until,
+    let up_to = match access {
+        Access::Partial { until, harvest: false } => until,
         _ => row.head_seq()?,
     };
-    Ok(Telling::chain(row, up_to, reader, sees_persons(row, reader)))
+    Ok(HistoryQuery::chain(row, up_to, reader, sees_persons(row, reader)))
 }
 
 /// Whether every personal part of a log is the reader's to see.
@@ -96,18 +96,18 @@ fn sees_persons(row: &LogRow, reader: Reader) -> bool {
     reader.inspector || row.issuer() == reader.organization
 }
 
-/// The history that `sight` leaves `reader`, out of what [`query`] asked for.
+/// The history that `access` leaves `reader`, out of what [`query`] asked for.
 ///
 /// # Errors
 /// A stored event that cannot be read.
-pub fn of(row: &LogRow, sight: Sight, reader: Reader, told: Told) -> Result<LogHistory> {
-    let Told { mut events, parties, names, room } = told;
+pub fn of(row: &LogRow, access: Access, reader: Reader, told: HistoryRows) -> Result<LogHistory> {
+    let HistoryRows { mut events, parties, names, permit } = told;
     let persons = sees_persons(row, reader);
-    let (log, open) = match sight {
-        Sight::Whole => (row.view(&names)?, None),
-        Sight::Part { until, .. } => {
+    let (log, open) = match access {
+        Access::Full => (row.view(&names)?, None),
+        Access::Partial { until, .. } => {
             let mut contents = events.iter().map(content).collect::<Result<Vec<_>>>()?;
-            let open = opened(&contents, sight);
+            let open = opened(&contents, access);
             let seen = open.last().copied().unwrap_or(0);
             events.truncate(seen as usize);
             contents.truncate(seen as usize);
@@ -121,11 +121,11 @@ pub fn of(row: &LogRow, sight: Sight, reader: Reader, told: Told) -> Result<LogH
         let open = Disclosure { public, business: public, personal };
         LogEvent { shown: event.shown(subject, open), parties, names: names.clone() }
     });
-    Ok(LogHistory { log, events: shown.collect(), room })
+    Ok(LogHistory { log, events: shown.collect(), permit })
 }
 
 fn content(event: &StoredEvent) -> Result<Content> {
-    let (public, business) = (Public::parse(&event.public)?, Business::parse(&event.business)?);
+    let (public, business) = (LogPublic::parse(&event.public)?, LogBusiness::parse(&event.business)?);
     Ok(Content { seq: event.seq, public, business })
 }
 
@@ -152,10 +152,10 @@ pub(super) fn said<'t>(
 }
 
 /// The seqs of the events with disclosed parts, in order.
-fn opened(events: &[Content], sight: Sight) -> BTreeSet<u32> {
-    let harvested = |event: &&Content| match sight {
-        Sight::Whole => true,
-        Sight::Part { until, harvest } => event.seq <= until || harvest && is_harvest_data(event),
+fn opened(events: &[Content], access: Access) -> BTreeSet<u32> {
+    let harvested = |event: &&Content| match access {
+        Access::Full => true,
+        Access::Partial { until, harvest } => event.seq <= until || harvest && is_harvest_data(event),
     };
     events.iter().filter(harvested).map(|event| event.seq).collect()
 }

@@ -20,40 +20,40 @@ use tokio::sync::OwnedSemaphorePermit;
 use uuid::Uuid;
 
 /// Maximum number of cached names; about 200 bytes each.
-const REMEMBERED: usize = 10_000;
+const MAX_NAMES: usize = 10_000;
 
 /// Names of organisations, all read under one erasure epoch.
 #[derive(Debug, Default)]
-pub struct Memory(Mutex<Remembered>);
+pub struct NameCache(Mutex<CachedNames>);
 
 #[derive(Debug, Default)]
-struct Remembered {
-    mark: Option<Vec<u8>>,
+struct CachedNames {
+    epoch: Option<Vec<u8>>,
     names: Arc<KnownNames>,
 }
 
-impl Memory {
-    /// The cached names, if they were read under erasure epoch `mark`.
-    fn under(&self, mark: Option<&Vec<u8>>) -> Option<Arc<KnownNames>> {
+impl NameCache {
+    /// The cached names, if they were read under erasure epoch `epoch`.
+    fn at_epoch(&self, epoch: Option<&Vec<u8>>) -> Option<Arc<KnownNames>> {
         let remembered = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        (remembered.mark.as_ref() == mark).then(|| Arc::clone(&remembered.names))
+        (remembered.epoch.as_ref() == epoch).then(|| Arc::clone(&remembered.names))
     }
 
-    /// Adds names read under erasure epoch `mark`. Clears the cache first if its epoch differs or it would
-    /// exceed [`REMEMBERED`] names.
-    fn learn(&self, mark: Option<Vec<u8>>, names: &KnownNames) {
+    /// Adds names read under erasure epoch `epoch`. Clears the cache first if its epoch differs or it would
+    /// exceed [`MAX_NAMES`] names.
+    fn learn(&self, epoch: Option<Vec<u8>>, names: &KnownNames) {
         let mut remembered = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if remembered.mark != mark || remembered.names.len() + names.len() > REMEMBERED {
-            *remembered = Remembered { mark, names: Arc::default() };
+        if remembered.epoch != epoch || remembered.names.len() + names.len() > MAX_NAMES {
+            *remembered = CachedNames { epoch, names: Arc::default() };
         }
         Arc::make_mut(&mut remembered.names)
-            .extend(names.iter().take(REMEMBERED).map(|(id, name)| (*id, name.clone())));
+            .extend(names.iter().take(MAX_NAMES).map(|(id, name)| (*id, name.clone())));
     }
 }
 
 /// A query for what one reader needs of one log.
 #[derive(Debug)]
-pub struct Telling {
+pub struct HistoryQuery {
     subject: Uuid,
     /// Number of events, from the first; 0 if only names are needed.
     up_to: u32,
@@ -62,12 +62,12 @@ pub struct Telling {
     /// Whether the reader may see all personal parts, or only those that it recorded.
     persons: bool,
     /// The erasure epoch when the log's row was read.
-    mark: Option<Vec<u8>>,
-    memory: Arc<Memory>,
+    epoch: Option<Vec<u8>>,
+    memory: Arc<NameCache>,
 }
 
 /// The rows for one response.
-pub struct Told {
+pub struct HistoryRows {
     /// The events, with those personal parts that the reader may see.
     pub events: Vec<StoredEvent>,
     /// The organisations that each event names.
@@ -75,10 +75,10 @@ pub struct Told {
     /// The names of these organisations, limited to what the reader may see.
     pub names: Names,
     /// Memory permit, held while a long history is in memory.
-    pub room: Option<OwnedSemaphorePermit>,
+    pub permit: Option<OwnedSemaphorePermit>,
 }
 
-impl Telling {
+impl HistoryQuery {
     /// Query for the names of the organisations in the log's own row, without events.
     #[must_use]
     pub fn names(row: &LogRow, reader: Reader) -> Self {
@@ -88,7 +88,7 @@ impl Telling {
             parties: row.parties().collect(),
             reader,
             persons: false,
-            mark: row.erasures().cloned(),
+            epoch: row.erasures().cloned(),
             memory: Arc::default(),
         }
     }
@@ -102,17 +102,17 @@ impl Telling {
 
     /// The same query with the name cache `memory`.
     #[must_use]
-    pub fn with(self, memory: &Arc<Memory>) -> Self {
+    pub fn with(self, memory: &Arc<NameCache>) -> Self {
         Self { memory: Arc::clone(memory), ..self }
     }
 
     /// The response without a database query: if only names are needed and all of them are cached.
     #[must_use]
-    pub fn remembered(&self) -> Option<Told> {
-        let known = self.memory.under(self.mark.as_ref()).filter(|_| self.up_to == 0)?;
+    pub fn from_cache(&self) -> Option<HistoryRows> {
+        let known = self.memory.at_epoch(self.epoch.as_ref()).filter(|_| self.up_to == 0)?;
         let all = self.parties.iter().all(|id| known.contains_key(&id.0));
         let names = || Names::new(known, self.reader);
-        all.then(|| Told { events: Vec::new(), parties: Vec::new(), names: names(), room: None })
+        all.then(|| HistoryRows { events: Vec::new(), parties: Vec::new(), names: names(), permit: None })
     }
 
     /// Number of events in the query.
@@ -128,15 +128,15 @@ impl Telling {
 
 type Parts = (Chain, Vec<Parties>);
 
-impl Question for Telling {
-    type Answer = Told;
+impl Question for HistoryQuery {
+    type Answer = HistoryRows;
 
     fn cost(&self) -> usize {
         usize::try_from(self.up_to).unwrap_or(usize::MAX)
     }
 
     /// One round trip for the chains (one per page for a long chain), one more for names that are not cached.
-    async fn ask(db: &mut PgConnection, asked: &[&Self]) -> sqlx::Result<Vec<Result<Told>>> {
+    async fn ask(db: &mut PgConnection, asked: &[&Self]) -> sqlx::Result<Vec<Result<HistoryRows>>> {
         let mut parts: Vec<Result<Parts>> = Vec::with_capacity(asked.len());
         for chain in chains(db, asked).await? {
             parts.push(chain.and_then(|chain| {
@@ -157,7 +157,7 @@ impl Question for Telling {
             let (mut chain, parties) = parts?;
             chain.open(|place| parties.get(place).is_some_and(|of| telling.may_see(*of)));
             let names = Names::new(Arc::clone(&names), telling.reader);
-            Ok(Told { events: chain.events, parties, names, room: None })
+            Ok(HistoryRows { events: chain.events, parties, names, permit: None })
         });
         Ok(told.collect())
     }
@@ -167,11 +167,12 @@ impl Question for Telling {
 /// the cache's erasure epoch, the others from the database.
 async fn names(
     db: &mut PgConnection,
-    asked: &[&Telling],
+    asked: &[&HistoryQuery],
     mut named: HashSet<Uuid>,
 ) -> sqlx::Result<Arc<KnownNames>> {
-    let Some(Telling { memory, mark, .. }) = asked.first() else { return Ok(Arc::default()) };
-    let known = memory.under(mark.as_ref()).filter(|_| asked.iter().all(|telling| telling.mark == *mark));
+    let Some(HistoryQuery { memory, epoch, .. }) = asked.first() else { return Ok(Arc::default()) };
+    let known =
+        memory.at_epoch(epoch.as_ref()).filter(|_| asked.iter().all(|telling| telling.epoch == *epoch));
     let known = known.unwrap_or_default();
     named.retain(|id| !known.contains_key(id));
     if named.is_empty() {
@@ -179,16 +180,16 @@ async fn names(
     }
     let named: Vec<Uuid> = named.into_iter().collect();
     let rows = sqlx::query_file!("src/timber/custody/names.sql", &named).fetch_all(db).await?;
-    let mark = rows.first().and_then(|row| row.erasures.clone());
+    let epoch = rows.first().and_then(|row| row.erasures.clone());
     let read: KnownNames = rows.into_iter().map(|row| (row.id, (row.name, row.kind))).collect();
-    memory.learn(mark, &read);
+    memory.learn(epoch, &read);
     let mut names = Arc::unwrap_or_clone(known);
     names.extend(read);
     Ok(Arc::new(names))
 }
 
 /// The chain for each query. A log that several queries need is read once.
-async fn chains(db: &mut PgConnection, asked: &[&Telling]) -> sqlx::Result<Vec<Result<Chain>>> {
+async fn chains(db: &mut PgConnection, asked: &[&HistoryQuery]) -> sqlx::Result<Vec<Result<Chain>>> {
     if let [long] = asked
         && long.up_to > PAGE
     {

@@ -8,7 +8,7 @@
 use super::correct;
 use super::request::{NewCustodyEvent, position_part};
 use super::state::{LogState, state_at};
-use super::table::{Asker, Refused, allowed, check, gives, has_part};
+use super::table::{CallerRoles, Refused, allowed, check, gives, has_part};
 use crate::base::clock::Clock;
 use crate::base::error::{At, Entry, Error, Result};
 use crate::base::ids::{LogId, OperationId, OrganizationId};
@@ -16,13 +16,13 @@ use crate::base::units::Moment;
 use crate::evidence::chain::Tx;
 use crate::evidence::chain::{Draft, Hash, SubjectKind, append, canonical, size};
 use crate::evidence::idempotency::{device, operation};
-use crate::timber::custody::harvest::record::{AHEAD, Faults};
+use crate::timber::custody::harvest::record::{MAX_CLOCK_SKEW, RequestErrors};
 use crate::timber::custody::log::find::resolve;
-use crate::timber::custody::log::write::{LogRow, lock, save};
-use crate::timber::event::content::{Business, Content, Public, Told};
+use crate::timber::custody::log::write::{LockedLog, lock, save};
+use crate::timber::event::content::{Content, LocalTime, LogBusiness, LogPublic};
 use crate::timber::event::vocabulary::{EventType, TransferOf};
 use crate::timber::finding::rules;
-use crate::timber::finding::write::{Finding, Found, store};
+use crate::timber::finding::write::{Finding, NewFinding, store};
 use crate::timber::party::bin::Bin;
 use crate::timber::party::key::Caller;
 use crate::timber::party::role::Role;
@@ -48,7 +48,7 @@ pub struct RecordedEvent {
 
 /// The result of a custody request.
 #[derive(Clone, Debug, Serialize, ToSchema)]
-pub struct CustodyAnswer {
+pub struct CustodyResponse {
     /// The request's operation id.
     pub operation_id: OperationId,
     /// One event per log, in the order of the request.
@@ -60,9 +60,9 @@ pub struct CustodyAnswer {
 /// The result of recording.
 pub enum Recorded {
     /// The request is recorded now.
-    New(CustodyAnswer),
+    New(CustodyResponse),
     /// The same request was recorded before.
-    Before(CustodyAnswer),
+    Before(CustodyResponse),
 }
 
 /// Records a request of `caller`.
@@ -83,13 +83,13 @@ pub async fn record(
     {
         return Ok(Recorded::Before(before(tx, id, &subjects, &seqs).await?));
     }
-    let mut faults = Faults::default();
-    if request.occurred_at.instant() > clock.now() + AHEAD {
+    let mut faults = RequestErrors::default();
+    if request.occurred_at.instant() > clock.now() + MAX_CLOCK_SKEW {
         let detail = "This is more than five minutes in the future.";
         faults.wrong.push(Entry::new(pointer("/occurred_at"), "in-the-future", detail));
     }
     let known = organizations(tx, named(request)).await?;
-    let others = Others::of(caller, request, &known, &mut faults);
+    let others = OtherParties::of(caller, request, &known, &mut faults);
     let ids = resolve(&mut **tx, &request.logs).await?;
     let correction = match (request.r#type, ids.first()) {
         (EventType::Corrected, Some(Some(log))) => Some(correct::prepare(tx, *log).await?),
@@ -100,19 +100,19 @@ pub async fn record(
         _ => None,
     };
     let there: Vec<LogId> = ids.iter().flatten().copied().collect();
-    let mut rows: HashMap<LogId, LogRow> =
+    let mut rows: HashMap<LogId, LockedLog> =
         lock(tx, &there).await?.into_iter().map(|row| (row.id, row)).collect();
     // Read after taking the locks: a request that waited must not get an earlier time of receipt than the one
     // it waited for.
     let now = clock.now();
 
     let recorder = Recorder::new(caller, request, others, request.operation_id.unwrap_or_default(), now);
-    let mut thens = recorder.states_then(tx, &rows).await?;
-    let sights = sights(tx, caller, &rows, &thens).await?;
+    let mut states_then = recorder.states_at_event(tx, &rows).await?;
+    let accesses = accesses(tx, caller, &rows, &states_then).await?;
     let mut plans = Vec::with_capacity(ids.len());
     for (index, id) in ids.iter().enumerate() {
         let at = || At::Pointer(format!("/logs/{index}"));
-        let Some((id, sight)) = id.and_then(|id| Some((id, *sights.get(&id)?))) else {
+        let Some((id, access)) = id.and_then(|id| Some((id, *accesses.get(&id)?))) else {
             let detail = "There is no such log, or none that you may see.";
             faults.wrong.push(Entry::new(at(), "unknown-log", detail));
             continue;
@@ -122,19 +122,19 @@ pub async fn record(
             faults.wrong.push(Entry::new(at(), "duplicate-in-batch", detail));
             continue;
         };
-        let then = thens.remove(&id);
-        if let Err(entry) = recorder.check(then.as_ref().unwrap_or(&row.state), sight, at()) {
+        let then = states_then.remove(&id);
+        if let Err(entry) = recorder.check(then.as_ref().unwrap_or(&row.state), access, at()) {
             faults.conflict.push(entry);
             continue;
         }
-        plans.push(Plan { row, sight, late: then.is_some() });
+        plans.push(Plan { row, access, late: then.is_some() });
     }
     if let Some(seals) = &replacement {
         recorder.check_seals(seals, &mut faults);
     }
     let mut corrected = None;
     if let (Some(prepared), Some(plan)) = (correction, plans.first()) {
-        corrected = correct::decide(&prepared, &recorder, &plan.row, plan.sight, &mut faults);
+        corrected = correct::decide(&prepared, &recorder, &plan.row, plan.access, &mut faults);
     }
     if !faults.is_empty() {
         return Err(faults.into_error());
@@ -150,8 +150,8 @@ pub async fn record(
 
 /// A log that passed the checks, under lock.
 pub(crate) struct Plan {
-    pub(crate) row: LogRow,
-    pub(crate) sight: Sight,
+    pub(crate) row: LockedLog,
+    pub(crate) access: Access,
     /// Late, but allowed at the moment it happened: does not change the present state.
     pub(crate) late: bool,
 }
@@ -160,16 +160,16 @@ pub(crate) struct Plan {
 pub(crate) struct Decided {
     pub(crate) drafts: Vec<Draft<'static>>,
     /// Log and state after each.
-    pub(crate) afters: Vec<(LogRow, LogState)>,
+    pub(crate) afters: Vec<(LockedLog, LogState)>,
     /// The findings.
-    pub(crate) found: Vec<Found>,
+    pub(crate) found: Vec<NewFinding>,
 }
 
 /// How much of a log the caller may see, which also limits the details of an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Sight {
+pub(crate) enum Access {
     /// Everything: the caller is a present party or an inspector.
-    Whole,
+    Full,
     /// The past only: the caller issued its ticket or is a past party. Errors reveal nothing of the log's
     /// present state.
     Past,
@@ -177,18 +177,18 @@ pub(crate) enum Sight {
 
 /// The other organisations that a request names.
 #[derive(Default)]
-pub(crate) struct Others {
+pub(crate) struct OtherParties {
     to: Option<OrganizationId>,
     carrier: Option<OrganizationId>,
 }
 
-impl Others {
+impl OtherParties {
     /// Looks them up in `known`; adds an error to `faults` for each that is not acceptable.
     pub(crate) fn of(
         caller: &Caller,
         request: &NewCustodyEvent,
         known: &Organizations,
-        faults: &mut Faults,
+        faults: &mut RequestErrors,
     ) -> Self {
         let mut others = Self::default();
         if let Some(bin) = &request.to_bin {
@@ -257,21 +257,21 @@ pub(crate) async fn organizations<'b>(
 /// The caller's access to each of the locked logs; past parties are looked up in one query.
 ///
 /// A former carrier or receiver is no longer a party. An event that its device recorded while it was one,
-/// but could not send, is still accepted: `thens` are the states of the logs when the event happened.
-async fn sights(
+/// but could not send, is still accepted: `states_then` are the states of the logs when the event happened.
+async fn accesses(
     tx: &mut Tx<'_>,
     caller: &Caller,
-    rows: &HashMap<LogId, LogRow>,
-    thens: &HashMap<LogId, LogState>,
-) -> Result<HashMap<LogId, Sight>> {
+    rows: &HashMap<LogId, LockedLog>,
+    states_then: &HashMap<LogId, LogState>,
+) -> Result<HashMap<LogId, Access>> {
     let (me, inspector) = (caller.organization, caller.is(Role::Inspector));
-    let mut sights = HashMap::with_capacity(rows.len());
+    let mut accesses = HashMap::with_capacity(rows.len());
     let mut unseen: Vec<Uuid> = Vec::new();
     for (id, row) in rows {
         if inspector || row.state.concerns(me) {
-            sights.insert(*id, Sight::Whole);
-        } else if row.issuer == me || thens.get(id).is_some_and(|then| then.concerns(me)) {
-            sights.insert(*id, Sight::Past);
+            accesses.insert(*id, Access::Full);
+        } else if row.issuer == me || states_then.get(id).is_some_and(|then| then.concerns(me)) {
+            accesses.insert(*id, Access::Past);
         } else {
             unseen.push(id.0);
         }
@@ -284,18 +284,18 @@ async fn sights(
         )
         .fetch_all(&mut **tx)
         .await?;
-        sights.extend(past.into_iter().map(|id| (LogId(id), Sight::Past)));
+        accesses.extend(past.into_iter().map(|id| (LogId(id), Access::Past)));
     }
-    Ok(sights)
+    Ok(accesses)
 }
 
 /// The parts of a request that are the same for all its logs.
 pub(crate) struct Recorder<'r> {
     pub(crate) caller: &'r Caller,
     pub(crate) request: &'r NewCustodyEvent,
-    others: Others,
+    others: OtherParties,
     operation: OperationId,
-    asker: Asker,
+    roles: CallerRoles,
     pub(crate) now: DateTime<Utc>,
 }
 
@@ -303,23 +303,23 @@ impl<'r> Recorder<'r> {
     pub(crate) fn new(
         caller: &'r Caller,
         request: &'r NewCustodyEvent,
-        others: Others,
+        others: OtherParties,
         operation: OperationId,
         now: DateTime<Utc>,
     ) -> Self {
-        let asker = Asker {
+        let roles = CallerRoles {
             id: caller.organization,
             inspector: caller.is(Role::Inspector),
             operator: caller.is(Role::Operator),
         };
-        Self { caller, request, others, operation, asker, now }
+        Self { caller, request, others, operation, roles, now }
     }
 
     /// For a late event from a device: the states of the affected logs at the event's stated time.
-    async fn states_then(
+    async fn states_at_event(
         &self,
         tx: &mut Tx<'_>,
-        rows: &HashMap<LogId, LogRow>,
+        rows: &HashMap<LogId, LockedLog>,
     ) -> Result<HashMap<LogId, LogState>> {
         let at = self.request.occurred_at.instant();
         if self.request.device.is_none() || !self.request.r#type.may_be_late() {
@@ -338,13 +338,13 @@ impl<'r> Recorder<'r> {
         chains.into_iter().map(then).collect()
     }
 
-    pub(crate) fn check(&self, state: &LogState, sight: Sight, at: At) -> Result<(), Entry> {
+    pub(crate) fn check(&self, state: &LogState, access: Access, at: At) -> Result<(), Entry> {
         let event = self.request.r#type;
         // For a past party the role is checked first, so that the error is the same in every state. The
         // table's own order, state first, would reveal the state.
-        let verdict = match sight {
-            Sight::Past if !has_part(event, state, self.asker) => Err(Refused::NotYours),
-            _ => check(event, state, self.asker).and_then(|()| self.check_giver(state)),
+        let verdict = match access {
+            Access::Past if !has_part(event, state, self.roles) => Err(Refused::NotYours),
+            _ => check(event, state, self.roles).and_then(|()| self.check_giver(state)),
         };
         verdict.map_err(|refused| {
             let (code, detail) = match refused {
@@ -361,9 +361,9 @@ impl<'r> Recorder<'r> {
                     ("not-yours-to-record", format!("`{event}` is recorded by: {}.", who.join(", ")))
                 }
             };
-            let allowed = match sight {
-                Sight::Whole => allowed(state, self.asker),
-                Sight::Past => Vec::new(),
+            let allowed = match access {
+                Access::Full => allowed(state, self.roles),
+                Access::Past => Vec::new(),
             };
             Entry { allowed, ..Entry::new(at, code, detail) }
         })
@@ -372,13 +372,13 @@ impl<'r> Recorder<'r> {
     /// A transfer needs the holder for possession, the owner for ownership, and both in one for both.
     fn check_giver(&self, state: &LogState) -> Result<(), Refused> {
         let of = self.request.of.unwrap_or(TransferOf::Both);
-        let passes = self.request.r#type != EventType::Transferred || gives(of, state, self.asker);
+        let passes = self.request.r#type != EventType::Transferred || gives(of, state, self.roles);
         if passes { Ok(()) } else { Err(Refused::NotYours) }
     }
 
-    fn check_seals(&self, seals: &Replacement, faults: &mut Faults) {
+    fn check_seals(&self, seals: &Replacement, faults: &mut RequestErrors) {
         let at = || pointer("/new_seal_number");
-        match seals.new.as_ref().filter(|seal| seal.holder == self.asker.id) {
+        match seals.new.as_ref().filter(|seal| seal.holder == self.roles.id) {
             None => faults.wrong.push(Entry::new(at(), "unknown-seal", "You have no such seal.")),
             Some(seal) => match seal.status {
                 SealStatus::Issued => {}
@@ -400,7 +400,7 @@ impl<'r> Recorder<'r> {
     ) -> Content {
         let request = self.request;
         let place = request.place.as_ref().map(super::request::Place::part);
-        let mut public = Public::bare(
+        let mut public = LogPublic::bare(
             request.r#type,
             plan.row.state.kind,
             request.occurred_at.local_date().day(),
@@ -411,7 +411,7 @@ impl<'r> Recorder<'r> {
             public.identification = Some(seal.identification.as_str().to_owned());
         }
         let transferred = request.r#type == EventType::Transferred;
-        let mut business = Business {
+        let mut business = LogBusiness {
             place,
             position: request.position.map(position_part),
             document: request.document.as_ref().map(super::request::Document::part),
@@ -423,9 +423,9 @@ impl<'r> Recorder<'r> {
             details: request.details.as_ref().map(super::request::Details::part),
             reason: request.reason.as_ref().map(|reason| reason.as_str().to_owned()),
             out_of_order: plan.late,
-            ..Business::bare(
+            ..LogBusiness::bare(
                 plan.row.id,
-                Told::of(request.occurred_at),
+                LocalTime::of(request.occurred_at),
                 self.caller.organization,
                 self.caller.key,
                 self.operation,
@@ -462,7 +462,7 @@ impl<'r> Recorder<'r> {
             };
             let last = plan.row.state.last.occurred_at;
             let seq = content.seq;
-            let about = |draft| Found { draft, log: Some((plan.row.id, seq)), ticket: None };
+            let about = |draft| NewFinding { draft, log: Some((plan.row.id, seq)), ticket: None };
             decided.found.extend(rules::late_entry(self.request.occurred_at, self.now).map(about));
             if let Ok(last) = Moment::new(last, self.request.occurred_at.offset_minutes()) {
                 decided.found.extend(rules::out_of_order(self.request.occurred_at, last).map(about));
@@ -495,7 +495,7 @@ impl<'r> Recorder<'r> {
         corrected: Option<correct::Decision>,
         seals: Option<Replacement>,
         fingerprint: &[u8; 32],
-    ) -> Result<CustodyAnswer> {
+    ) -> Result<CustodyResponse> {
         let Decided { drafts, afters, mut found } = self.decide(plans, corrected.as_ref(), seals.as_ref())?;
         let heads = append(tx, self.now, drafts).await?;
         let mut events = Vec::with_capacity(heads.len());
@@ -503,7 +503,7 @@ impl<'r> Recorder<'r> {
         let mut rows = Vec::with_capacity(heads.len());
         for ((row, after), head) in afters.into_iter().zip(heads) {
             events.push(RecordedEvent { log: row.id, seq: head.seq, hash: head.hash });
-            past.extend(leaving(&row.state, &after).map(|left| (row.id, left, head.seq)));
+            past.extend(new_past_parties(&row.state, &after).map(|left| (row.id, left, head.seq)));
             rows.push((after, head));
         }
         save(tx, &rows, &past).await?;
@@ -535,14 +535,14 @@ impl<'r> Recorder<'r> {
             seqs,
         };
         operation::record(tx, posting, self.now).await?;
-        Ok(CustodyAnswer { operation_id: operation, events, findings })
+        Ok(CustodyResponse { operation_id: operation, events, findings })
     }
 
     fn by(&self) -> By {
         By {
             organization: self.caller.organization,
             key: self.caller.key,
-            operator: self.asker.operator,
+            operator: self.roles.operator,
             operation: self.operation,
             now: self.now,
         }
@@ -556,14 +556,19 @@ impl<'r> Recorder<'r> {
 }
 
 /// The previous holder and owner that are neither holder nor owner after an event.
-pub(crate) fn leaving(before: &LogState, after: &LogState) -> impl Iterator<Item = OrganizationId> {
+pub(crate) fn new_past_parties(before: &LogState, after: &LogState) -> impl Iterator<Item = OrganizationId> {
     let left = |who: &OrganizationId| *who != after.holder && *who != after.owner;
     let owner = Some(before.owner).filter(|owner| *owner != before.holder);
     std::iter::once(before.holder).chain(owner).filter(left)
 }
 
 /// The result of an earlier request, returned when the request is repeated.
-async fn before(tx: &mut Tx<'_>, id: OperationId, subjects: &[Uuid], seqs: &[i32]) -> Result<CustodyAnswer> {
+async fn before(
+    tx: &mut Tx<'_>,
+    id: OperationId,
+    subjects: &[Uuid],
+    seqs: &[i32],
+) -> Result<CustodyResponse> {
     let rows = sqlx::query!(
         r#"SELECT event.subject_id, event.seq, event.hash FROM UNNEST($1::uuid[], $2::int[]) WITH ORDINALITY AS made (id, seq, place)
            JOIN event ON event.subject_id = made.id AND event.seq = made.seq
@@ -586,7 +591,7 @@ async fn before(tx: &mut Tx<'_>, id: OperationId, subjects: &[Uuid], seqs: &[i32
         })
         .collect::<Result<_>>()?;
     let findings = crate::timber::finding::write::of_events(&mut **tx, subjects, seqs).await?;
-    Ok(CustodyAnswer { operation_id: id, events, findings })
+    Ok(CustodyResponse { operation_id: id, events, findings })
 }
 
 pub(crate) fn pointer(text: &str) -> At {

@@ -7,7 +7,7 @@ use crate::base::input::{Errors, Node, input};
 use crate::base::region::RegionCode;
 use crate::base::units::{Diameter, Length, LocalDate, Moment, Pieces, Text, Volume};
 use crate::timber::event::content::{
-    DetailsPart, DevicePart, DocumentPart, ObservedPart, PlacePart, PositionPart, Told,
+    DetailsPart, DevicePart, DocumentPart, LocalTime, ObservedPart, PlacePart, PositionPart,
 };
 use crate::timber::event::vocabulary::{DocumentKind, EventType, Outcome, PlaceKind, TransferOf};
 use crate::timber::party::bin::Bin;
@@ -267,7 +267,11 @@ impl Device {
     /// As it is hashed.
     #[must_use]
     pub fn part(&self) -> DevicePart {
-        DevicePart { id: self.id.as_str().to_owned(), seq: self.seq, recorded_at: Told::of(self.recorded_at) }
+        DevicePart {
+            id: self.id.as_str().to_owned(),
+            seq: self.seq,
+            recorded_at: LocalTime::of(self.recorded_at),
+        }
     }
 }
 

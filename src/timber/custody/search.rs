@@ -19,7 +19,7 @@ use uuid::Uuid;
 
 /// The filters of a search; an absent filter matches every event.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Search {
+pub struct EventFilter {
     /// The region it happened in.
     pub region: Option<Region>,
     /// The event type.
@@ -34,7 +34,7 @@ pub struct Search {
 
 /// Position of an event among all events in order of receipt; the content of a page cursor.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
-pub struct Place(DateTime<Utc>, Uuid, i32);
+pub struct EventCursor(DateTime<Utc>, Uuid, i32);
 
 /// A matching event. To recompute its hash, read the log's history.
 #[derive(serde::Serialize, ToSchema)]
@@ -72,11 +72,12 @@ described_by!(FoundEvent, FoundEventShape<'static>);
 pub async fn search(
     db: &mut PgConnection,
     reader: Reader,
-    wanted: Search,
-    after: Option<Place>,
+    wanted: EventFilter,
+    after: Option<EventCursor>,
     limit: i64,
-) -> Result<Vec<(Place, FoundEvent)>> {
-    let Place(at, subject, seq) = after.unwrap_or(Place(DateTime::<Utc>::UNIX_EPOCH, Uuid::nil(), 0));
+) -> Result<Vec<(EventCursor, FoundEvent)>> {
+    let EventCursor(at, subject, seq) =
+        after.unwrap_or(EventCursor(DateTime::<Utc>::UNIX_EPOCH, Uuid::nil(), 0));
     let rows = sqlx::query!(
         "SELECT subject_id, seq, received_at, hash, secret, public, business
          FROM event
@@ -115,7 +116,7 @@ pub async fn search(
         };
         let named = Parties::parse(&event.business)?;
         parties.extend(named.ids());
-        found.push((Place(row.received_at, row.subject_id, row.seq), event, named));
+        found.push((EventCursor(row.received_at, row.subject_id, row.seq), event, named));
     }
     let names = Names::read(&mut *db, reader, parties).await?;
     let answer = found.into_iter().map(|(place, event, parties)| {

@@ -3,7 +3,7 @@
 
 use crate::base::error::{Error, Result};
 use crate::base::ids::{LineId, OrganizationId};
-use crate::timber::event::content::{Content, Corrects, Told};
+use crate::timber::event::content::{Content, Corrects, LocalTime};
 use crate::timber::event::vocabulary::{EventType, Status, TransferOf};
 use crate::timber::wood::species::{Assortment, LogKind, MeasurementMethod, Wood};
 use chrono::{DateTime, NaiveDate, Utc};
@@ -22,7 +22,7 @@ pub struct PendingTransfer {
 
 /// The newest event that was not out of order.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Last {
+pub struct LastEvent {
     /// Its type.
     pub event_type: EventType,
     /// Its local day.
@@ -79,7 +79,7 @@ pub struct LogState {
     /// Vehicle named at loading, until received.
     pub vehicle: Option<String>,
     /// Newest event.
-    pub last: Last,
+    pub last: LastEvent,
 }
 
 impl LogState {
@@ -112,7 +112,7 @@ impl LogState {
             pending: None,
             carrier: None,
             vehicle: None,
-            last: Last {
+            last: LastEvent {
                 event_type: public.event_type,
                 on: public.on,
                 occurred_at: instant(&business.occurred)?,
@@ -171,7 +171,7 @@ impl LogState {
             EventType::Corrected => self.correct(event),
             EventType::Harvested | EventType::Departed | EventType::Arrived | EventType::Inspected => {}
         }
-        self.last = Last {
+        self.last = LastEvent {
             event_type: public.event_type,
             on: public.on,
             occurred_at: instant(&business.occurred)?,
@@ -240,7 +240,7 @@ fn becomes(event: EventType) -> Option<Status> {
     }
 }
 
-fn instant(told: &Told) -> Result<DateTime<Utc>> {
+fn instant(told: &LocalTime) -> Result<DateTime<Utc>> {
     Ok(told.moment()?.instant())
 }
 
@@ -297,13 +297,13 @@ pub fn state_at(events: &[Content], time: DateTime<Utc>) -> Result<LogState> {
 
 /// The state after a complete chain, without the reversed events.
 pub fn replay(events: &[Content]) -> Result<LogState> {
-    go_on(None, events, &Reversed::of(events), u32::MAX)?
+    replay_from(None, events, &Reversed::of(events), u32::MAX)?
         .ok_or_else(|| Error::BadRow("a chain without events".into()))
 }
 
 /// The state after more events of a chain, without those that event `by` or an earlier one reversed.
 /// `state` is the state before the first of `events`; `None` at the beginning of the chain.
-pub fn go_on<'e>(
+pub fn replay_from<'e>(
     mut state: Option<LogState>,
     events: impl IntoIterator<Item = &'e Content>,
     reversed: &Reversed,

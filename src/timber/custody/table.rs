@@ -33,7 +33,7 @@ pub enum To {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pending {
     /// Nothing.
-    Whatever,
+    Any,
     /// That none is pending.
     None,
     /// That one is pending.
@@ -91,7 +91,7 @@ use EventType as E;
 use Status as S;
 
 const fn rule(event: E, from: From, to: To, who: &'static [Who]) -> Rule {
-    Rule { event, from, to, pending: Pending::Whatever, who, with_void_seal: false, reversible: true }
+    Rule { event, from, to, pending: Pending::Any, who, with_void_seal: false, reversible: true }
 }
 
 const AT_REST: From = From::These(&[S::AtFelling, S::Stored, S::Received]);
@@ -185,7 +185,7 @@ impl EventType {
 
 /// The caller, with the roles that the table distinguishes.
 #[derive(Clone, Copy, Debug)]
-pub struct Asker {
+pub struct CallerRoles {
     /// The organisation.
     pub id: OrganizationId,
     /// Whether it is an inspector.
@@ -212,64 +212,64 @@ impl Rule {
             From::Any => true,
         };
         let pending = match self.pending {
-            Pending::Whatever => true,
+            Pending::Any => true,
             Pending::None => state.pending.is_none(),
             Pending::Some => state.pending.is_some(),
         };
         status && pending && (self.with_void_seal || !state.seal_void)
     }
 
-    fn asker_may(&self, state: &LogState, asker: Asker) -> bool {
+    fn caller_may(&self, state: &LogState, roles: CallerRoles) -> bool {
         self.who.iter().any(|who| match who {
             // A harvest creates the log; its own endpoint checks the ticket.
             Who::TicketHolder => false,
-            Who::Holder => state.holder == asker.id,
-            Who::Owner => state.owner == asker.id,
-            Who::HolderWhoIsOwner => state.holder == asker.id && state.owner == asker.id,
-            Who::Giver => state.holder == asker.id || state.owner == asker.id,
-            Who::NamedCarrier => state.carrier == Some(asker.id),
-            Who::PendingReceiver => state.pending.is_some_and(|p| p.to == asker.id),
-            Who::PendingSender => state.pending.is_some_and(|p| p.from == asker.id),
-            Who::Inspector => asker.inspector,
-            Who::Operator => asker.operator,
+            Who::Holder => state.holder == roles.id,
+            Who::Owner => state.owner == roles.id,
+            Who::HolderWhoIsOwner => state.holder == roles.id && state.owner == roles.id,
+            Who::Giver => state.holder == roles.id || state.owner == roles.id,
+            Who::NamedCarrier => state.carrier == Some(roles.id),
+            Who::PendingReceiver => state.pending.is_some_and(|p| p.to == roles.id),
+            Who::PendingSender => state.pending.is_some_and(|p| p.from == roles.id),
+            Who::Inspector => roles.inspector,
+            Who::Operator => roles.operator,
             // It depends on the corrected event; `correct::decide` checks it.
             Who::RecorderOrInspector => true,
         })
     }
 }
 
-/// Whether `asker` has the role that `event` requires on a log in `state`, whether or not the state allows
+/// Whether `roles` has the role that `event` requires on a log in `state`, whether or not the state allows
 /// the event.
 #[must_use]
-pub fn has_part(event: EventType, state: &LogState, asker: Asker) -> bool {
-    event.rule().asker_may(state, asker)
+pub fn has_part(event: EventType, state: &LogState, roles: CallerRoles) -> bool {
+    event.rule().caller_may(state, roles)
 }
 
-/// Whether `asker` may record `event` on a log in `state`.
-pub fn check(event: EventType, state: &LogState, asker: Asker) -> Result<(), Refused> {
+/// Whether `roles` may record `event` on a log in `state`.
+pub fn check(event: EventType, state: &LogState, roles: CallerRoles) -> Result<(), Refused> {
     let rule = event.rule();
     if !rule.state_allows(state) {
         return Err(Refused::Transition);
     }
-    if !rule.asker_may(state, asker) {
+    if !rule.caller_may(state, roles) {
         return Err(Refused::NotYours);
     }
     Ok(())
 }
 
-/// Whether `asker` may hand over what a transfer `of` covers: the holder hands over possession, the owner
+/// Whether `roles` may hand over what a transfer `of` covers: the holder hands over possession, the owner
 /// ownership.
 #[must_use]
-pub fn gives(of: TransferOf, state: &LogState, asker: Asker) -> bool {
-    (!of.moves_possession() || state.holder == asker.id) && (!of.moves_ownership() || state.owner == asker.id)
+pub fn gives(of: TransferOf, state: &LogState, roles: CallerRoles) -> bool {
+    (!of.moves_possession() || state.holder == roles.id) && (!of.moves_ownership() || state.owner == roles.id)
 }
 
-/// The events that `asker` could record on a log in `state` through `POST /v1/custody-events`.
+/// The events that `roles` could record on a log in `state` through `POST /v1/custody-events`.
 #[must_use]
-pub fn allowed(state: &LogState, asker: Asker) -> Vec<&'static str> {
+pub fn allowed(state: &LogState, roles: CallerRoles) -> Vec<&'static str> {
     TABLE
         .iter()
-        .filter(|rule| rule.event.is_posted() && check(rule.event, state, asker).is_ok())
+        .filter(|rule| rule.event.is_posted() && check(rule.event, state, roles).is_ok())
         .map(|rule| rule.event.as_str())
         .collect()
 }
@@ -327,7 +327,7 @@ pub fn markdown() -> String {
     let yes = |flag: bool| if flag { "yes" } else { "no" };
     for rule in TABLE {
         let pending = match rule.pending {
-            Pending::Whatever => "",
+            Pending::Any => "",
             Pending::None => "none",
             Pending::Some => "one",
         };

@@ -1,10 +1,10 @@
 //! Tests of the complete table, and of random event sequences against a model that does not use the table.
 
 use super::state::{LogState, last_reversible, replay, state_at};
-use super::table::{Asker, From, Refused, TABLE, To, check, gives};
+use super::table::{CallerRoles, From, Refused, TABLE, To, check, gives};
 use crate::base::ids::{KeyId, LineId, LogId, OperationId, OrganizationId};
 use crate::base::units::Moment;
-use crate::timber::event::content::{Business, Content, Public, TicketName, Told};
+use crate::timber::event::content::{Content, LocalTime, LogBusiness, LogPublic, TicketName};
 use crate::timber::event::vocabulary::{EventType, Status, TransferOf};
 use crate::timber::wood::species::{LogKind, MeasurementMethod, Wood};
 use proptest::prelude::*;
@@ -19,16 +19,16 @@ fn org(n: u128) -> OrganizationId {
     OrganizationId(Uuid::from_u128(n))
 }
 
-fn asker(n: u128) -> Asker {
-    Asker { id: org(n), inspector: n == INSPECTOR, operator: false }
+fn roles(n: u128) -> CallerRoles {
+    CallerRoles { id: org(n), inspector: n == INSPECTOR, operator: false }
 }
 
 fn event(seq: u32, by: u128, event_type: EventType) -> Content {
     let moment = Moment::parse("2026-10-05T09:30:00+05:00").unwrap();
-    let public = Public::bare(event_type, LogKind::Log, moment.local_date().day(), None);
-    let business = Business::bare(
+    let public = LogPublic::bare(event_type, LogKind::Log, moment.local_date().day(), None);
+    let business = LogBusiness::bare(
         LogId(Uuid::from_u128(99)),
-        Told::of(moment),
+        LocalTime::of(moment),
         org(by),
         KeyId(Uuid::from_u128(7)),
         OperationId(Uuid::from_u128(8)),
@@ -92,7 +92,7 @@ fn with_a_void_seal_only_five_things_may_happen() {
     let mut may: Vec<EventType> = Vec::new();
     for event_type in EventType::ALL.iter().copied().filter(|e| e.is_posted()) {
         for n in [HOLDER, BUYER, CARRIER, INSPECTOR] {
-            if check(event_type, &state, asker(n)).is_ok() && !may.contains(&event_type) {
+            if check(event_type, &state, roles(n)).is_ok() && !may.contains(&event_type) {
                 may.push(event_type);
             }
         }
@@ -111,7 +111,7 @@ fn with_a_void_seal_only_five_things_may_happen() {
 fn a_stranger_may_nothing_but_try_to_correct() {
     let state = LogState::first(&harvested()).unwrap();
     for event_type in EventType::ALL.iter().copied().filter(|e| *e != EventType::Corrected) {
-        let refused = check(event_type, &state, asker(42));
+        let refused = check(event_type, &state, roles(42));
         assert!(matches!(refused, Err(Refused::NotYours | Refused::Transition)), "{event_type}");
     }
 }
@@ -248,8 +248,8 @@ proptest! {
                 continue;
             }
             // What a transfer may hand over depends on `of`, which `check` does not look at.
-            let given = event_type != EventType::Transferred || gives(of, &state, asker(by));
-            let allowed = given && check(event_type, &state, asker(by)).is_ok();
+            let given = event_type != EventType::Transferred || gives(of, &state, roles(by));
+            let allowed = given && check(event_type, &state, roles(by)).is_ok();
             let expected = model.step(event_type, by, of);
             prop_assert_eq!(allowed, expected, "{} by {} in {:?}", event_type, by, state);
             if allowed {
@@ -273,7 +273,7 @@ proptest! {
         let mut before = vec![replay(&chain).unwrap()];
         for (event_type, by, of) in steps {
             let state = replay(&chain).unwrap();
-            if check(event_type, &state, asker(by)).is_ok() {
+            if check(event_type, &state, roles(by)).is_ok() {
                 let event = offered(next(u32::try_from(chain.len()).unwrap() + 1, by, event_type), of);
                 chain.push(event);
                 before.push(state);
@@ -308,7 +308,7 @@ fn a_reversal_that_came_out_of_order_reverses_nothing() {
 fn the_state_at_a_time_takes_in_what_came_late() {
     let told = |mut event: Content, minute: u32, late: bool| {
         let moment = Moment::parse(&format!("2026-10-05T11:{minute:02}:00+05:00")).unwrap();
-        event.business.occurred = Told::of(moment);
+        event.business.occurred = LocalTime::of(moment);
         event.business.out_of_order = late;
         event
     };

@@ -6,7 +6,7 @@ use crate::base::units::Text;
 use crate::evidence::chain::Tx;
 use crate::evidence::chain::{self, Draft, NewHead};
 use crate::timber::custody::log::write;
-use crate::timber::custody::table::{self, Asker, Refused};
+use crate::timber::custody::table::{self, CallerRoles, Refused};
 use crate::timber::event::content;
 use crate::timber::event::vocabulary::EventType;
 use crate::timber::seal::number::SealNumber;
@@ -106,8 +106,8 @@ pub async fn lock_visible(tx: &mut Tx<'_>, by: &By, number: &SealNumber) -> Resu
 async fn on_applied_seal_voided(tx: &mut Tx<'_>, by: &By, log: LogId, why: &Why) -> Result<NewHead> {
     let row = write::lock(tx, &[log]).await?.pop();
     let row = row.ok_or_else(|| Error::BadRow(format!("seal.log_id: no log {log}")))?;
-    let asker = Asker { id: by.organization, inspector: false, operator: by.operator };
-    table::check(EventType::SealVoided, &row.state, asker).map_err(|refused| match refused {
+    let roles = CallerRoles { id: by.organization, inspector: false, operator: by.operator };
+    table::check(EventType::SealVoided, &row.state, roles).map_err(|refused| match refused {
         Refused::Transition => conflict(
             "transition-not-allowed",
             format!("The log that bears it is `{}`: its seal can no longer be voided.", row.state.status),
@@ -119,15 +119,21 @@ async fn on_applied_seal_voided(tx: &mut Tx<'_>, by: &By, log: LogId, why: &Why)
     })?;
     let moment = by.moment()?;
     let on = moment.local_date().day();
-    let public = content::Public::bare(EventType::SealVoided, row.state.kind, on, None);
-    let business = content::Business {
+    let public = content::LogPublic::bare(EventType::SealVoided, row.state.kind, on, None);
+    let business = content::LogBusiness {
         reason: Some(why.reason.as_str().to_owned()),
         details: why.note.as_ref().map(|note| content::DetailsPart {
             outcome: None,
             observed: None,
             note: Some(note.as_str().to_owned()),
         }),
-        ..content::Business::bare(log, content::Told::of(moment), by.organization, by.key, by.operation)
+        ..content::LogBusiness::bare(
+            log,
+            content::LocalTime::of(moment),
+            by.organization,
+            by.key,
+            by.operation,
+        )
     };
     let content = content::Content { seq: row.head.seq + 1, public, business };
     let draft = Draft {

@@ -1,6 +1,6 @@
 //! The common fields of the business parts of organisation and ticket events: who, with which key, when.
 
-use super::content::Told;
+use super::content::LocalTime;
 use crate::base::error::Result;
 use crate::base::ids::{KeyId, OperationId, OrganizationId};
 use crate::base::units::Moment;
@@ -17,7 +17,7 @@ pub struct Act {
     /// The key with which it was recorded.
     pub key: KeyId,
     /// The server's time: an act at a desk happens when its request is sent.
-    pub occurred: Told,
+    pub occurred: LocalTime,
     /// The write request.
     pub operation: OperationId,
     /// The organisation that recorded it.
@@ -30,7 +30,7 @@ impl Act {
     /// An act of an organisation at `now`, with one of its keys.
     pub fn of(organization: OrganizationId, key: KeyId, now: DateTime<Utc>) -> Result<Self> {
         let moment = desk_moment(now)?;
-        let occurred = Told::of(moment);
+        let occurred = LocalTime::of(moment);
         Ok(Self { key, occurred, operation: OperationId::new(), organization, moment })
     }
 

@@ -28,7 +28,7 @@ pub struct TicketName {
 
 /// The part of an event that a buyer may see.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Public {
+pub struct LogPublic {
     /// Version of this part.
     pub v: u8,
     /// `log` or `stack`.
@@ -70,7 +70,7 @@ pub struct Public {
     pub identification: Option<String>,
 }
 
-impl Public {
+impl LogPublic {
     /// A public part with only event type, kind, day and region.
     #[must_use]
     pub fn bare(
@@ -154,14 +154,14 @@ impl Parties {
 
 /// An instant, and the UTC offset that the client sent with it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Told {
+pub struct LocalTime {
     /// UTC with microseconds.
     pub at: String,
     /// Offset in minutes east of Greenwich.
     pub offset_min: i16,
 }
 
-impl Told {
+impl LocalTime {
     /// From a moment.
     #[must_use]
     pub fn of(moment: crate::base::units::Moment) -> Self {
@@ -221,7 +221,7 @@ pub struct DevicePart {
     /// The number that the device assigned.
     pub seq: i64,
     /// Its own time.
-    pub recorded_at: Told,
+    pub recorded_at: LocalTime,
 }
 
 /// The result of an inspection, or a note.
@@ -274,13 +274,13 @@ pub struct Corrects {
 
 /// The part of an event that the parties and inspectors may see.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Business {
+pub struct LogBusiness {
     /// Version of this part.
     pub v: u8,
     /// Id of the log or stack.
     pub log: LogId,
     /// When it happened, as the client stated.
-    pub occurred: Told,
+    pub occurred: LocalTime,
     /// The organisation that recorded it.
     pub organization: OrganizationId,
     /// The key it was recorded with.
@@ -346,7 +346,7 @@ pub struct Business {
     pub reverse: bool,
     /// The correct time of the corrected event.
     #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub right_occurred: Option<Told>,
+    pub right_occurred: Option<LocalTime>,
     /// The correct place of the corrected event.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub right_place: Option<PlacePart>,
@@ -358,12 +358,12 @@ pub struct Business {
     pub out_of_order: bool,
 }
 
-impl Business {
+impl LogBusiness {
     /// A business part with only log, time, organisation, key and operation id.
     #[must_use]
     pub fn bare(
         log: LogId,
-        occurred: Told,
+        occurred: LocalTime,
         organization: OrganizationId,
         key: KeyId,
         operation: OperationId,
@@ -413,7 +413,7 @@ pub struct Content {
     /// Seq in the chain.
     pub seq: u32,
     /// Public part.
-    pub public: Public,
+    pub public: LogPublic,
     /// Business part.
-    pub business: Business,
+    pub business: LogBusiness,
 }

@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 /// A rule's finding and what it is about.
 #[derive(Clone, Debug)]
-pub struct Found {
+pub struct NewFinding {
     /// The finding.
     pub draft: Draft,
     /// The log and its event, if it is about one.
@@ -47,7 +47,7 @@ pub struct Finding {
 pub async fn store(
     tx: &mut Tx<'_>,
     organization: OrganizationId,
-    found: Vec<Found>,
+    found: Vec<NewFinding>,
     now: DateTime<Utc>,
 ) -> Result<Vec<Finding>> {
     if found.is_empty() {

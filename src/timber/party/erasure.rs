@@ -10,7 +10,7 @@ use crate::base::ids::{OperationId, OrganizationId};
 use crate::evidence::chain::Tx;
 use crate::evidence::chain::{Draft, Hash, Head, canonical};
 use crate::timber::event::act::desk_moment;
-use crate::timber::event::content::Told;
+use crate::timber::event::content::LocalTime;
 use chrono::{DateTime, NaiveDate, Utc};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -41,7 +41,7 @@ pub struct Business {
     /// Id of the erasure, the same in all its events.
     pub operation: OperationId,
     /// Time of the erasure.
-    pub occurred: Told,
+    pub occurred: LocalTime,
     /// The row of table `personal` that was deleted.
     pub personal: Uuid,
     /// Number of events that had their personal part in that row.
@@ -127,7 +127,7 @@ async fn add(
         v: 1,
         organization: organization.into(),
         operation,
-        occurred: Told::of(moment),
+        occurred: LocalTime::of(moment),
         personal,
         events: u32::try_from(events.len()).unwrap_or(u32::MAX),
         digest: events_digest(events).to_string(),
@@ -157,7 +157,7 @@ mod tests {
             v: 1,
             organization: OrganizationId::new(),
             operation: OperationId::new(),
-            occurred: Told { at: "2026-10-05T05:00:00.000000Z".into(), offset_min: 300 },
+            occurred: LocalTime { at: "2026-10-05T05:00:00.000000Z".into(), offset_min: 300 },
             personal: OperationId::new().0,
             events: u32::MAX,
             digest: Hash::ZERO.to_string(),

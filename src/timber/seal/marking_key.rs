@@ -10,7 +10,7 @@ use crate::base::units::utc_text;
 use crate::evidence::chain::Tx;
 use crate::evidence::chain::{Draft, canonical};
 use crate::timber::event::act::desk_moment;
-use crate::timber::event::content::Told;
+use crate::timber::event::content::LocalTime;
 use crate::timber::party::head;
 use chrono::{DateTime, NaiveDate, Utc};
 use serde::{Deserialize, Serialize};
@@ -44,7 +44,7 @@ pub struct Business {
     /// Id of the operation: one event, or several at the first start that records keys.
     pub operation: OperationId,
     /// When it was recorded.
-    pub occurred: Told,
+    pub occurred: LocalTime,
     /// Creation time of a key that was in the table before its event.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub known_since: Option<String>,
@@ -110,7 +110,7 @@ pub async fn register(pool: &PgPool, key: &SigningKey, now: DateTime<Utc>) -> Re
             v: 1,
             organization: operator.into(),
             operation,
-            occurred: Told::of(moment),
+            occurred: LocalTime::of(moment),
             known_since: since.map(utc_text),
         };
         let draft = Draft {

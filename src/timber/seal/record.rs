@@ -9,7 +9,7 @@ use crate::base::input::Errors;
 use crate::base::units::Moment;
 use crate::evidence::chain::Tx;
 use crate::evidence::chain::{self, Draft, Hash, Head, NewHead, SubjectKind};
-use crate::timber::event::content::Told;
+use crate::timber::event::content::LocalTime;
 use crate::timber::party::bin::Bin;
 use crate::timber::party::role::Role;
 use chrono::{DateTime, NaiveDate, Utc};
@@ -68,7 +68,7 @@ pub struct Business {
     /// The batch.
     pub batch: SealBatchId,
     /// When it happened.
-    pub occurred: Told,
+    pub occurred: LocalTime,
     /// The organisation that recorded it.
     pub organization: OrganizationId,
     /// The key it was recorded with.
@@ -179,7 +179,7 @@ pub(in crate::timber) async fn add(
             let business = Business {
                 v: 1,
                 batch: head.id.into(),
-                occurred: Told::of(moment),
+                occurred: LocalTime::of(moment),
                 organization: by.organization,
                 key: by.key,
                 operation: by.operation,

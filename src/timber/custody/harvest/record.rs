@@ -18,10 +18,10 @@ use crate::evidence::idempotency::{device, operation};
 use crate::timber::custody::log::write::{NewLog as NewLogRow, insert};
 use crate::timber::custody::request::position_part;
 use crate::timber::custody::state::LogState;
-use crate::timber::event::content::{Business, Content, Public, TicketHead, TicketName, Told};
+use crate::timber::event::content::{Content, LocalTime, LogBusiness, LogPublic, TicketHead, TicketName};
 use crate::timber::event::vocabulary::EventType;
 use crate::timber::finding::rules;
-use crate::timber::finding::write::{Finding, Found, store};
+use crate::timber::finding::write::{Finding, NewFinding, store};
 use crate::timber::party::key::Caller;
 use crate::timber::party::role::Role;
 use crate::timber::seal::Identification;
@@ -36,18 +36,18 @@ use sqlx::PgExecutor;
 use utoipa::ToSchema;
 
 /// How far ahead of the server's clock the time of an event may be.
-pub const AHEAD: TimeDelta = TimeDelta::minutes(5);
+pub const MAX_CLOCK_SKEW: TimeDelta = TimeDelta::minutes(5);
 
 /// Locations in the request body, for JSON and for CSV.
 #[derive(Clone, Debug)]
-pub enum Places {
+pub enum Locations {
     /// A JSON body.
     Json,
     /// A CSV body: the line of each item.
     Csv(Vec<u64>),
 }
 
-impl Places {
+impl Locations {
     /// Location of the ticket's id.
     #[must_use]
     pub fn ticket(&self) -> At {
@@ -131,7 +131,7 @@ pub async fn record(
     caller: &Caller,
     request: &NewHarvest,
     fingerprint: &[u8; 32],
-    places: &Places,
+    locations: &Locations,
     clock: &Clock,
 ) -> Result<Recorded> {
     let organization = caller.organization;
@@ -164,20 +164,20 @@ pub async fn record(
     // it waited for.
     let now = clock.now();
 
-    let mut faults = Faults::default();
+    let mut faults = RequestErrors::default();
     let ticket = ticket.filter(|ticket| ticket.holder == organization);
-    let seals = faults.check_seals(caller, request, places, seals);
+    let seals = faults.check_seals(caller, request, locations, seals);
     let Some(ticket) = ticket else {
         let detail = "You have no such felling ticket.";
-        faults.wrong.push(Entry::new(places.ticket(), "unknown-felling-ticket", detail));
+        faults.wrong.push(Entry::new(locations.ticket(), "unknown-felling-ticket", detail));
         return Err(faults.into_error());
     };
     if ticket.cancelled {
         let detail = "This felling ticket is cancelled; nothing more may be felled under it.";
-        faults.conflict.push(Entry::new(places.ticket(), "ticket-cancelled", detail));
+        faults.conflict.push(Entry::new(locations.ticket(), "ticket-cancelled", detail));
     }
     let mut balance = Balance::new(&ticket.lines, now.date_naive());
-    let lines = faults.check_logs(request, places, &ticket, &mut balance, now);
+    let lines = faults.check_logs(request, locations, &ticket, &mut balance, now);
     if !faults.is_empty() {
         return Err(faults.into_error());
     }
@@ -207,7 +207,7 @@ pub async fn record(
             let (public, business) = (canonical::text(&content.public), canonical::text(&content.business));
             // The lengths of a ticket's names are checked when it is issued; for tickets issued before that
             // check existed, they are checked here.
-            size::check(&public, MAX_PUBLIC_BYTES, &[(places.ticket(), &ticket.forestry)])
+            size::check(&public, MAX_PUBLIC_BYTES, &[(locations.ticket(), &ticket.forestry)])
                 .map_err(Error::Wrong)?;
             size::check(&business, MAX_BUSINESS_BYTES, &[]).map_err(Error::Wrong)?;
             drafts.push(Draft {
@@ -262,7 +262,7 @@ pub async fn record(
         device::claim(tx, organization, device.id.as_str(), device.seq, recorded_at, operation).await?;
     }
     let mut found = maker.findings(&logs, now);
-    found.extend(marked.findings.into_iter().map(|draft| Found {
+    found.extend(marked.findings.into_iter().map(|draft| NewFinding {
         draft,
         log: None,
         ticket: Some(ticket.id),
@@ -294,14 +294,14 @@ pub async fn record(
 
 /// The errors of one request, of both kinds.
 #[derive(Default)]
-pub struct Faults {
+pub struct RequestErrors {
     /// Well-formed but invalid: 422.
     pub wrong: Vec<Entry>,
     /// In conflict with the present state: 409.
     pub conflict: Vec<Entry>,
 }
 
-impl Faults {
+impl RequestErrors {
     /// Whether there are none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
@@ -323,13 +323,13 @@ impl Faults {
         &mut self,
         caller: &Caller,
         request: &NewHarvest,
-        places: &Places,
+        locations: &Locations,
         seals: Vec<Option<SealRow>>,
     ) -> Vec<SealRow> {
         let mut usable = Vec::with_capacity(seals.len());
         for (index, (seal, log)) in seals.into_iter().zip(&request.logs).enumerate() {
             let number = &log.seal_number;
-            let at = || places.of(index, "seal_number");
+            let at = || locations.of(index, "seal_number");
             match seal.filter(|seal| seal.holder == caller.organization) {
                 None => {
                     let detail = format!("You have no seal {number}.");
@@ -359,7 +359,7 @@ impl Faults {
     fn check_logs(
         &mut self,
         request: &NewHarvest,
-        places: &Places,
+        locations: &Locations,
         ticket: &TicketForHarvest,
         balance: &mut Balance<'_>,
         now: DateTime<Utc>,
@@ -372,19 +372,23 @@ impl Faults {
                     "{day} is outside the ticket's felling dates, {} to {}.",
                     ticket.felling_from, ticket.felling_until
                 );
-                self.wrong.push(Entry::new(places.of(index, "occurred_at"), "outside-felling-dates", detail));
+                self.wrong.push(Entry::new(
+                    locations.of(index, "occurred_at"),
+                    "outside-felling-dates",
+                    detail,
+                ));
             }
-            if log.occurred_at.instant() > now + AHEAD {
+            if log.occurred_at.instant() > now + MAX_CLOCK_SKEW {
                 let detail = "This is more than five minutes in the future.";
-                self.wrong.push(Entry::new(places.of(index, "occurred_at"), "in-the-future", detail));
+                self.wrong.push(Entry::new(locations.of(index, "occurred_at"), "in-the-future", detail));
             }
             if let Some(line) = balance.line(log.species, log.wood) {
-                let at = || places.of(index, "volume_m3");
+                let at = || locations.of(index, "volume_m3");
                 self.conflict.extend(balance.mark(line, log.volume_m3, at));
                 lines.push(line);
             } else {
                 let detail = format!("The ticket has no line for {} {}.", log.species, log.wood);
-                self.wrong.push(Entry::new(places.of(index, "species"), "not-on-ticket", detail));
+                self.wrong.push(Entry::new(locations.of(index, "species"), "not-on-ticket", detail));
             }
         }
         lines
@@ -408,7 +412,7 @@ impl Maker<'_> {
     ) -> Content {
         let log = &self.request.logs[index];
         let table = log.top_diameter_cm.zip(log.length_m).and_then(|(d, l)| gost_volume(d, l));
-        let public = Public {
+        let public = LogPublic {
             forestry: Some(self.ticket.forestry.clone()),
             ticket: Some(TicketName {
                 series: self.ticket.series.clone(),
@@ -421,14 +425,14 @@ impl Maker<'_> {
             volume_m3: Some(log.volume_m3.to_string()),
             seal: Some(log.seal_number.as_str().to_owned()),
             identification: Some(identification.as_str().to_owned()),
-            ..Public::bare(
+            ..LogPublic::bare(
                 EventType::Harvested,
                 log.kind,
                 log.occurred_at.local_date().day(),
                 Some(self.ticket.region.as_str().to_owned()),
             )
         };
-        let business = Business {
+        let business = LogBusiness {
             position: log.position.map(position_part),
             device: self.request.device.as_ref().map(crate::timber::custody::request::Device::part),
             wood: Some(log.wood),
@@ -443,9 +447,9 @@ impl Maker<'_> {
                 hash: self.ticket.head_hash.to_string(),
             }),
             line: Some(line),
-            ..Business::bare(
+            ..LogBusiness::bare(
                 id,
-                Told::of(log.occurred_at),
+                LocalTime::of(log.occurred_at),
                 self.caller.organization,
                 self.caller.key,
                 self.operation,
@@ -454,7 +458,7 @@ impl Maker<'_> {
         Content { seq: 1, public, business }
     }
 
-    fn findings(&self, logs: &[HarvestedLog], now: DateTime<Utc>) -> Vec<Found> {
+    fn findings(&self, logs: &[HarvestedLog], now: DateTime<Utc>) -> Vec<NewFinding> {
         let mut found = Vec::new();
         for (log, made) in self.request.logs.iter().zip(logs) {
             let (d, l) = (log.top_diameter_cm, log.length_m);
@@ -465,7 +469,7 @@ impl Maker<'_> {
                 log.position.and_then(|position| rules::outside(position, self.ticket.plot.as_ref())),
                 rules::late_entry(log.occurred_at, now),
             ];
-            found.extend(drafts.into_iter().flatten().map(|draft| Found {
+            found.extend(drafts.into_iter().flatten().map(|draft| NewFinding {
                 draft,
                 log: Some((made.id, 1)),
                 ticket: Some(self.ticket.id),

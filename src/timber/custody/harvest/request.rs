@@ -12,7 +12,7 @@ use crate::timber::wood::species::{Assortment, Grade, LogKind, MeasurementMethod
 use std::collections::HashMap;
 
 /// Maximum number of logs and stacks of one harvest.
-pub const MOST_LOGS: usize = 5_000;
+pub const MAX_LOGS: usize = 5_000;
 
 input! {
     /// A harvest of timber.

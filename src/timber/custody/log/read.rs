@@ -25,12 +25,12 @@ use uuid::Uuid;
 
 /// How much of a log a reader may see.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Sight {
+pub enum Access {
     /// Holder, owner, pending receiver, named carrier, inspector: everything.
-    Whole,
+    Full,
     /// A past party: events up to `until` (0: never a party). With `harvest`, the issuer of the ticket:
     /// harvest data.
-    Part {
+    Partial {
         /// Last event that may be read.
         until: u32,
         /// Whether harvest data may be read whenever it was recorded.
@@ -99,15 +99,15 @@ pub struct LogRow {
 impl LogRow {
     /// How much of it `reader` may see; `None` if the reader gets the same response as for a missing log.
     #[must_use]
-    pub fn sight(&self, reader: Reader) -> Option<Sight> {
+    pub fn access(&self, reader: Reader) -> Option<Access> {
         let me = reader.organization;
         let concerned = [Some(self.holder_id), Some(self.owner_id), self.pending_to, self.carrier_id];
         if reader.inspector || concerned.contains(&Some(me)) {
-            return Some(Sight::Whole);
+            return Some(Access::Full);
         }
         let until = self.until_seq.and_then(|seq| u32::try_from(seq).ok()).unwrap_or(0);
         let harvest = self.issuer_id == me;
-        (until > 0 || harvest).then_some(Sight::Part { until, harvest })
+        (until > 0 || harvest).then_some(Access::Partial { until, harvest })
     }
 
     /// The issuer of its ticket.
@@ -138,7 +138,7 @@ impl LogRow {
     /// that the repair of a row changes the digest. Names and personal parts change only by erasures. Which
     /// parts are shown follows from the reader and the last event that it may see.
     #[must_use]
-    pub fn mark(&self, reader: Reader, what: &str) -> String {
+    pub fn etag_input(&self, reader: Reader, what: &str) -> String {
         struct Digest(Sha256);
         impl Hasher for Digest {
             fn write(&mut self, bytes: &[u8]) {
@@ -454,15 +454,15 @@ impl Names {
 
 /// A lookup of a log by any of its codes, with the caller's token.
 ///
-/// A missing log and one that the caller may not see run the same statement. [`LogRow::sight`] returns the
+/// A missing log and one that the caller may not see run the same statement. [`LogRow::access`] returns the
 /// caller's access.
 #[derive(Debug)]
-pub struct Look {
+pub struct LogLookup {
     key: Key,
     token: Presented,
 }
 
-impl Look {
+impl LogLookup {
     /// Looks up the log that `code` names, for the holder of `token`.
     #[must_use]
     pub fn new(code: &Code, token: Presented) -> Self {
@@ -470,7 +470,7 @@ impl Look {
     }
 }
 
-impl Question for Look {
+impl Question for LogLookup {
     /// `None` if there is no such log or the token is not valid.
     type Answer = Option<(Caller, LogRow)>;
 
@@ -531,7 +531,7 @@ async fn rows<'k>(
 
 /// The filters of a list of logs.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Wanted {
+pub struct LogFilter {
     /// Only logs that the reader holds; otherwise those that it holds or owns, and all logs for an inspector.
     pub held: bool,
     /// Only logs with this status.
@@ -550,7 +550,7 @@ pub struct Wanted {
 ///
 /// # Errors
 /// Database errors.
-pub async fn list(db: impl PgExecutor<'_>, reader: Reader, wanted: Wanted) -> Result<Vec<LogId>> {
+pub async fn list(db: impl PgExecutor<'_>, reader: Reader, wanted: LogFilter) -> Result<Vec<LogId>> {
     let after = wanted.after.map_or(Uuid::nil(), |id| id.0);
     let (status, species) = (wanted.status.map(Status::as_str), wanted.species.map(Species::as_str));
     let ticket = wanted.ticket.map(|ticket| ticket.0);

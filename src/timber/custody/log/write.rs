@@ -5,7 +5,7 @@ use crate::base::ids::{HarvestId, LogId, OperationId, OrganizationId, TicketId};
 use crate::evidence::chain::Tx;
 use crate::evidence::chain::{Head, NewHead, SubjectKind};
 use crate::timber::custody::log::find::Key;
-use crate::timber::custody::state::{Last, LogState, PendingTransfer};
+use crate::timber::custody::state::{LastEvent, LogState, PendingTransfer};
 use crate::timber::event::vocabulary::{EventType, Status, TransferOf};
 use crate::timber::seal::Code;
 use crate::timber::wood::species::{Assortment, LogKind, MeasurementMethod, Wood};
@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 /// A log's row, held under lock.
 #[derive(Clone, Debug)]
-pub struct LogRow {
+pub struct LockedLog {
     /// The log.
     pub id: LogId,
     /// The end of its chain.
@@ -69,7 +69,7 @@ struct Stored {
     last_occurred_at: DateTime<Utc>,
 }
 
-impl TryFrom<Stored> for LogRow {
+impl TryFrom<Stored> for LockedLog {
     type Error = Error;
 
     fn try_from(row: Stored) -> Result<Self> {
@@ -106,7 +106,7 @@ impl TryFrom<Stored> for LogRow {
             pending,
             carrier: row.carrier_id.map(Into::into),
             vehicle: row.vehicle,
-            last: Last {
+            last: LastEvent {
                 event_type: row.last_type,
                 on: row.last_on,
                 occurred_at: row.last_occurred_at,
@@ -148,17 +148,17 @@ macro_rules! locked {
 }
 
 /// Locks logs by id and returns their rows in that order; absent ones are left out.
-pub async fn lock(tx: &mut Tx<'_>, ids: &[LogId]) -> Result<Vec<LogRow>> {
+pub async fn lock(tx: &mut Tx<'_>, ids: &[LogId]) -> Result<Vec<LockedLog>> {
     let ids: Vec<Uuid> = ids.iter().map(|id| id.0).collect();
     let rows = locked!("0::bigint", "FROM log WHERE id = ANY($1) ORDER BY id FOR UPDATE", &ids)
         .fetch_all(&mut **tx)
         .await?;
-    rows.into_iter().map(LogRow::try_from).collect()
+    rows.into_iter().map(LockedLog::try_from).collect()
 }
 
 /// The logs that some requests name, one row for each time a log is named; each column as one array.
 #[derive(Default)]
-pub(crate) struct Wanted {
+pub(crate) struct LogsToLock {
     codes: Vec<Key>,
     organization: Vec<Uuid>,
     operation: Vec<Option<Uuid>>,
@@ -168,16 +168,16 @@ pub(crate) struct Wanted {
 }
 
 /// An id that the client gave a request, if it did, and the number of its advisory lock.
-pub(crate) type Name<'n, T> = Option<(&'n T, i64)>;
+pub(crate) type ClientId<'n, T> = Option<(&'n T, i64)>;
 
-impl Wanted {
+impl LogsToLock {
     /// Adds a log that a request of `organization` names.
     pub(crate) fn push(
         &mut self,
         code: &Code,
         organization: OrganizationId,
-        operation: Name<'_, OperationId>,
-        idempotency_key: Name<'_, str>,
+        operation: ClientId<'_, OperationId>,
+        idempotency_key: ClientId<'_, str>,
     ) {
         self.codes.push(Key::of(code));
         self.organization.push(organization.0);
@@ -199,7 +199,7 @@ impl Wanted {
 ///
 /// It may miss a request that another transaction commits while this statement starts; the primary keys of
 /// `operation` and `idempotency` then reject the duplicate.
-pub(crate) async fn lock_free(tx: &mut Tx<'_>, wanted: Wanted) -> Result<Vec<(usize, LogRow)>> {
+pub(crate) async fn lock_free(tx: &mut Tx<'_>, wanted: LogsToLock) -> Result<Vec<(usize, LockedLog)>> {
     let mut ids = Vec::with_capacity(wanted.len());
     let mut numbers = Vec::with_capacity(wanted.len());
     let mut identifications = Vec::with_capacity(wanted.len());
@@ -237,7 +237,7 @@ pub(crate) async fn lock_free(tx: &mut Tx<'_>, wanted: Wanted) -> Result<Vec<(us
     let placed = |row: Stored| {
         let place =
             usize::try_from(row.place - 1).map_err(|_| Error::BadRow("a place before the first".into()))?;
-        Ok((place, LogRow::try_from(row)?))
+        Ok((place, LockedLog::try_from(row)?))
     };
     rows.into_iter().map(placed).collect()
 }
@@ -387,11 +387,14 @@ pub async fn save(
     .await?
     .rows_affected();
     debug_assert_eq!(stored, logs.len() as u64);
-    leave(tx, past).await
+    record_past_parties(tx, past).await
 }
 
 /// Stores past parties, each with the last event that it may read; no round trip if there are none.
-pub(crate) async fn leave(tx: &mut Tx<'_>, past: &[(LogId, OrganizationId, u32)]) -> Result<()> {
+pub(crate) async fn record_past_parties(
+    tx: &mut Tx<'_>,
+    past: &[(LogId, OrganizationId, u32)],
+) -> Result<()> {
     if past.is_empty() {
         return Ok(());
     }
