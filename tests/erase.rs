@@ -196,7 +196,7 @@ async fn an_erased_name_is_in_no_file() {
     assert_eq!(records.len(), 2, "{records:?}");
     for (harvest, recorder) in [(&first, owner), (&second, trader)] {
         let (_, seq, business) = records.iter().find(|record| record.0 == recorder).expect("a record");
-        let said = erasure::Business::parse(business).expect("readable");
+        let said = erasure::ErasureBusiness::parse(business).expect("readable");
         let events = erasure::events_digest(&[(harvest.log, 1)]).to_string();
         assert_eq!((*seq, said.events, said.digest, said.personal), (1, 1, events, harvest.personal.id));
     }

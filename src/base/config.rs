@@ -242,7 +242,7 @@ pub(crate) fn shown(path: &Path) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::token::LONGEST_TOKEN;
+    use crate::base::token::MAX_TOKEN_LENGTH;
     use clap::{Command, FromArgMatches};
 
     fn parse(args: &[&str]) -> Result<Settings, clap::Error> {
@@ -290,8 +290,8 @@ mod tests {
             assert!(bad.parse::<OperatorToken>().is_err(), "{bad}");
         }
         assert!("x".repeat(32).parse::<OperatorToken>().is_ok());
-        assert!("x".repeat(LONGEST_TOKEN).parse::<OperatorToken>().is_ok());
-        assert!("x".repeat(LONGEST_TOKEN + 1).parse::<OperatorToken>().is_err());
+        assert!("x".repeat(MAX_TOKEN_LENGTH).parse::<OperatorToken>().is_ok());
+        assert!("x".repeat(MAX_TOKEN_LENGTH + 1).parse::<OperatorToken>().is_err());
     }
 
     #[test]

@@ -6,7 +6,7 @@ use sha2::{Digest, Sha256};
 
 /// Longest token, in characters. Generated tokens have 47. An administrator may choose the operator's first
 /// token, so other lengths are accepted, but a header beyond this limit is rejected without hashing it.
-pub const LONGEST_TOKEN: usize = 1_024;
+pub const MAX_TOKEN_LENGTH: usize = 1_024;
 
 /// A bearer token. `Debug` does not print it.
 #[derive(Clone, PartialEq, Eq)]
@@ -24,11 +24,11 @@ impl Token {
         Self(format!("omt_{}", URL_SAFE_NO_PAD.encode(bytes)))
     }
 
-    /// A token as sent or configured: 32 to [`LONGEST_TOKEN`] visible ASCII characters, else `None`.
+    /// A token as sent or configured: 32 to [`MAX_TOKEN_LENGTH`] visible ASCII characters, else `None`.
     #[must_use]
     pub fn from_text(text: &str) -> Option<Self> {
         let fits =
-            (32..=LONGEST_TOKEN).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic());
+            (32..=MAX_TOKEN_LENGTH).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic());
         fits.then(|| Self(text.to_owned()))
     }
 

@@ -301,18 +301,18 @@ impl Ready {
     /// Runs [`bootstrap`], and prints or logs what an administrator should know.
     async fn introduce(&self, settings: &Settings) -> Result<(), Failure> {
         match bootstrap(&self.app, settings.serve.operator_token.as_ref()).await? {
-            Bootstrap::Made { token: Some(token), .. } => {
+            Bootstrap::Created { token: Some(token), .. } => {
                 let mut out = std::io::stdout().lock();
                 writeln!(out, "The operator's first token, shown only this once:\n{}", token.expose())?;
                 out.flush()?;
             }
-            Bootstrap::Made { token: None, .. } => {
+            Bootstrap::Created { token: None, .. } => {
                 tracing::info!("the operator's first key has the configured token");
             }
-            Bootstrap::Kept { token_ignored: true } => {
+            Bootstrap::AlreadyPresent { token_ignored: true } => {
                 tracing::warn!("the operator already has keys: the configured token is ignored");
             }
-            Bootstrap::Kept { token_ignored: false } => {}
+            Bootstrap::AlreadyPresent { token_ignored: false } => {}
         }
         if demo_keys::are_in(&self.app.pool).await? {
             tracing::warn!(

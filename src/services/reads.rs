@@ -12,7 +12,7 @@ use crate::services::verification::lookup::{Check, CodeRow, SealLookup};
 use crate::timber::custody::history::{self, LogHistory};
 use crate::timber::custody::history_query::{HistoryQuery, HistoryRows, NameCache};
 use crate::timber::custody::log::read::{Access, LogLookup, LogRow};
-use crate::timber::party::key::{Caller, Presented};
+use crate::timber::party::key::{Caller, TokenHash};
 use crate::timber::party::reader::Reader;
 use crate::timber::seal::signing::KeyRing;
 use chrono::{DateTime, Utc};
@@ -49,7 +49,7 @@ const LONG_TELLINGS: Bounds =
 /// The batch loaders. Clones share them.
 #[derive(Clone)]
 pub struct Reads {
-    callers: Merged<Presented>,
+    callers: Merged<TokenHash>,
     seals: Merged<SealLookup>,
     many_seals: Merged<SealLookup>,
     logs: Merged<LogLookup>,
@@ -93,14 +93,14 @@ impl Reads {
     /// # Errors
     /// The database is unavailable, or too many queries wait.
     pub async fn caller(&self, token: &Token, now: DateTime<Utc>) -> Result<Option<Caller>> {
-        self.presented(Presented::new(token, now)).await
+        self.presented(TokenHash::new(token, now)).await
     }
 
     /// The caller that a token belongs to, if the token is valid at the time of the request.
     ///
     /// # Errors
     /// The database is unavailable, or too many queries wait.
-    pub async fn presented(&self, token: Presented) -> Result<Option<Caller>> {
+    pub async fn presented(&self, token: TokenHash) -> Result<Option<Caller>> {
         self.callers.ask(token).await
     }
 
@@ -153,7 +153,7 @@ impl Reads {
     pub async fn check(
         &self,
         texts: &[impl AsRef<str>],
-        token: Option<Presented>,
+        token: Option<TokenHash>,
         ring: &KeyRing,
     ) -> Result<Option<Vec<Verification>>> {
         let check = Check::of(texts);

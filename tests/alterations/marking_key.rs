@@ -5,7 +5,7 @@ use crate::world::World;
 use ormantrace::base::units::Text;
 use ormantrace::commands::fsck::{Code, Finding};
 use ormantrace::timber::party::bootstrap::bootstrap_operator;
-use ormantrace::timber::seal::marking_key::{self, Business, KNOWN, Public};
+use ormantrace::timber::seal::marking_key::{self, KNOWN, MarkingKeyBusiness, MarkingKeyPublic};
 use ormantrace::timber::seal::signing::SigningKey;
 use serde_json::Value;
 use sqlx::PgConnection;
@@ -24,7 +24,7 @@ async fn put(db: &mut PgConnection, key: &SigningKey) {
         .unwrap();
 }
 
-async fn recorded(db: &mut PgConnection) -> Vec<(Public, Business)> {
+async fn recorded(db: &mut PgConnection) -> Vec<(MarkingKeyPublic, MarkingKeyBusiness)> {
     let texts: Vec<(String, String)> =
         sqlx::query_as("SELECT public, business FROM event WHERE type = $1 ORDER BY subject_id, seq")
             .bind(KNOWN)
@@ -112,11 +112,12 @@ async fn an_inspector_is_shown_every_marking_key() {
     let events = export["events"].as_array().unwrap();
     let mut keys = Vec::new();
     for event in events {
-        let public = text(event, "public").and_then(|text| serde_json::from_str::<Public>(&text).ok());
+        let public =
+            text(event, "public").and_then(|text| serde_json::from_str::<MarkingKeyPublic>(&text).ok());
         let business = text(event, "business");
         assert!(business.as_ref().is_none_or(|text| !text.contains("token_hash")));
         if let Some(public) = public {
-            serde_json::from_str::<Business>(&business.unwrap()).unwrap();
+            serde_json::from_str::<MarkingKeyBusiness>(&business.unwrap()).unwrap();
             keys.push(public.marking_key);
         }
     }

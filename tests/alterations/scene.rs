@@ -90,7 +90,7 @@ impl Scene {
         let name = Text::parse("Орман таңбалау операторы").unwrap();
         let made =
             bootstrap_operator(&world.app.pool, &world.clock, Some(token.clone()), &name).await.unwrap();
-        let Bootstrap::Made { organization: id, .. } = made else { panic!("{made:?}") };
+        let Bootstrap::Created { organization: id, .. } = made else { panic!("{made:?}") };
         // One key that signs, and one that the operator only tried.
         for key in [&world.app.signing_key, &SigningKey::from_seed(&[9; 32])] {
             marking_key::register(&world.app.pool, key, world.clock.now()).await.unwrap();

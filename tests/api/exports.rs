@@ -9,7 +9,7 @@ use ormantrace::evidence::tlog::{Checkpoint, Proof};
 use ormantrace::services::verifier::report::{Check, Report};
 use ormantrace::services::verifier::{Memory, Trust, mirror::Mirror, verify};
 use ormantrace::timber::party::bin::Bin;
-use ormantrace::timber::seal::view::{self, Sight};
+use ormantrace::timber::seal::view::{self, Access};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
@@ -244,25 +244,25 @@ async fn the_events_that_concern_a_holder_do_not_depend_on_the_page_size() {
     let batch: SealBatchId = batch_of(&world, &seals[0], operator).await.parse().unwrap();
     let given = |to: &Org| json!({"numbers": [seals[1], seals[8]], "to_bin": to.bin});
     world.post("/v1/seals/transfer", enterprise, given(sawmill)).await.expect(200);
-    let concerning = async |sight: Sight, piece: i64| {
+    let concerning = async |access: Access, piece: i64| {
         let mut db = world.app.pool.acquire().await.unwrap();
-        let batch = view::batch_subject(&mut *db, batch, sight).await.unwrap().unwrap();
-        view::concerning(&mut db, &batch, sight, piece).await.unwrap()
+        let batch = view::batch_subject(&mut *db, batch, access).await.unwrap().unwrap();
+        view::concerning(&mut db, &batch, access, piece).await.unwrap()
     };
     // The enterprise holds nine of eleven seals, between and around those that it gave away; the sawmill
     // holds two.
     for piece in [1, 2, 3, 8, 9, 10, 10_000] {
         assert_eq!(
-            concerning(Sight::Own(enterprise.id), piece).await,
+            concerning(Access::Own(enterprise.id), piece).await,
             Some(BTreeSet::from([1, 2])),
             "{piece}"
         );
-        assert_eq!(concerning(Sight::Own(sawmill.id), piece).await, Some(BTreeSet::from([1, 3])), "{piece}");
-        assert_eq!(concerning(Sight::All, piece).await, None);
+        assert_eq!(concerning(Access::Own(sawmill.id), piece).await, Some(BTreeSet::from([1, 3])), "{piece}");
+        assert_eq!(concerning(Access::All, piece).await, None);
     }
     world.post("/v1/seals/transfer", sawmill, given(enterprise)).await.expect(200);
     for piece in [1, 11] {
-        assert_eq!(concerning(Sight::Own(enterprise.id), piece).await, None, "all of them");
+        assert_eq!(concerning(Access::Own(enterprise.id), piece).await, None, "all of them");
     }
 }
 

@@ -377,8 +377,8 @@ async fn instances_that_start_together_make_one_operator() {
     let made: Vec<_> = starts
         .into_iter()
         .filter_map(|start| match start.unwrap() {
-            Bootstrap::Made { token, .. } => Some(token.unwrap()),
-            Bootstrap::Kept { token_ignored } => {
+            Bootstrap::Created { token, .. } => Some(token.unwrap()),
+            Bootstrap::AlreadyPresent { token_ignored } => {
                 assert!(!token_ignored);
                 None
             }
@@ -395,5 +395,5 @@ async fn instances_that_start_together_make_one_operator() {
     assert_eq!(counts, (1, 1, 2));
     let own = Token::from_text("an-operator-token-of-my-own-choice").unwrap();
     let later = bootstrap_operator(&pool, &clock, Some(own), &name).await.unwrap();
-    assert!(matches!(later, Bootstrap::Kept { token_ignored: true }));
+    assert!(matches!(later, Bootstrap::AlreadyPresent { token_ignored: true }));
 }

@@ -23,7 +23,7 @@ use ormantrace::http::core::layers::LayerSettings;
 use ormantrace::http::core::limit::{LimitSettings, PublicLimiter, Rate};
 use ormantrace::http::router::router;
 use ormantrace::services::reads::Reads;
-use ormantrace::timber::event::act::Act;
+use ormantrace::timber::event::act::Actor;
 use ormantrace::timber::party::bin::Bin;
 use ormantrace::timber::party::key_record::{self, NewKey};
 use ormantrace::timber::party::organization::{NewOrganization, register};
@@ -171,7 +171,7 @@ impl World {
     /// Registers an organisation and a key past the API, as the first start registers the operator.
     pub async fn organization(&self, n: u32, name: &str, roles: &[&str]) -> Org {
         let id = OrganizationId::new();
-        let act = Act::of(id, KeyId::new(), self.clock.now()).unwrap();
+        let act = Actor::of(id, KeyId::new(), self.clock.now()).unwrap();
         let new = NewOrganization {
             bin: Bin::parse(&bin(n)).unwrap(),
             name: Text::parse(name).unwrap(),
@@ -188,7 +188,7 @@ impl World {
     /// Makes another key of an organisation, in that organisation's own name.
     pub async fn key(&self, organization: OrganizationId) -> (KeyId, Token) {
         let (id, token) = (KeyId::new(), Token::random());
-        let act = Act::of(organization, id, self.clock.now()).unwrap();
+        let act = Actor::of(organization, id, self.clock.now()).unwrap();
         let key = NewKey { id, label: "test", token: &token, expires_at: None };
         let mut tx = Tx::begin(&self.app.pool).await.unwrap();
         key_record::make(&mut tx, &act, organization, key).await.unwrap();

@@ -122,7 +122,7 @@ fn program() -> String {
 /// If the database contains other data, or a step is rejected.
 pub async fn fill(app: &App) -> Result<(), Failure> {
     let operator: OperatorToken = Who::Operator.token().parse()?;
-    if let Bootstrap::Kept { .. } = serve::bootstrap(app, Some(&operator)).await? {
+    if let Bootstrap::AlreadyPresent { .. } = serve::bootstrap(app, Some(&operator)).await? {
         let known = app.reads.caller(operator.token(), app.clock.now()).await?;
         known.ok_or(Failure::NotEmpty)?;
     }

@@ -8,7 +8,7 @@ use crate::base::token::Token;
 use crate::commands::demo_keys::Who;
 use crate::evidence::chain::Tx;
 use crate::http::core::app::App;
-use crate::timber::event::act::Act;
+use crate::timber::event::act::Actor;
 use crate::timber::party::key_record::{self, NewKey};
 use axum::Router;
 use axum::body::Body;
@@ -110,7 +110,7 @@ impl Script {
             let id = KeyId::new();
             let mut tx = Tx::begin(&self.app.pool).await.map_err(Error::from)?;
             let key = NewKey { id, label: "demo", token: &token, expires_at: None };
-            key_record::make(&mut tx, &Act::of(organization, id, now)?, organization, key).await?;
+            key_record::make(&mut tx, &Actor::of(organization, id, now)?, organization, key).await?;
             tx.commit().await.map_err(Error::from)?;
         }
         Ok(())

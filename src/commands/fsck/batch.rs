@@ -5,7 +5,7 @@
 //! bit for each event that was confirmed, and one digest for each list that is begun but not complete.
 
 use super::report::{Code, Report};
-use crate::timber::seal::record::{Business, Done, ListDigest, REGISTERED, TRANSFERRED, VOIDED};
+use crate::timber::seal::record::{BatchBusiness, BatchChange, ListDigest, REGISTERED, TRANSFERRED, VOIDED};
 use std::collections::BTreeMap;
 use uuid::Uuid;
 
@@ -29,7 +29,7 @@ impl List {
         self.last = Some(number.to_owned());
     }
 
-    fn is(&self, done: &Done) -> bool {
+    fn is(&self, done: &BatchChange) -> bool {
         done.quantity == Some(self.count)
             && done.first == self.first
             && done.last == self.last
@@ -55,7 +55,7 @@ impl Marks {
 #[derive(Default)]
 pub(super) struct Batch {
     /// The content of its first event, if that exists and can be read.
-    pub first: Option<Done>,
+    pub first: Option<BatchChange>,
     /// Lists of which some seals were read and others not yet, by seq of their event: one for each transfer
     /// with seals on both sides of the current number.
     open: BTreeMap<i32, List>,
@@ -65,12 +65,12 @@ pub(super) struct Batch {
 
 impl Batch {
     /// The batch before its first seal.
-    pub(super) fn new(first: Option<Done>) -> Self {
+    pub(super) fn new(first: Option<BatchChange>) -> Self {
         Self { first, ..Self::default() }
     }
 
     /// Adds a seal to the list of an event. The list is dropped once it matches the event.
-    pub(super) fn list(&mut self, seq: i32, done: &Done, number: &str, identification: Option<&str>) {
+    pub(super) fn list(&mut self, seq: i32, done: &BatchChange, number: &str, identification: Option<&str>) {
         let list = self.open.entry(seq).or_default();
         list.add(number, identification);
         // One more seal after that begins a new list, which stays open and so is reported by `finish`.
@@ -117,13 +117,13 @@ impl Batch {
 pub(super) struct Told {
     pub batch: Uuid,
     pub seq: i32,
-    pub said: Option<(String, Done)>,
+    pub said: Option<(String, BatchChange)>,
 }
 
 impl Told {
     pub(super) fn read(batch: Uuid, seq: i32, public: Option<&str>, business: Option<&str>) -> Self {
         let named = serde_json::from_str::<super::load::Named>(public.unwrap_or_default());
-        let business = Business::parse(business.unwrap_or_default());
+        let business = BatchBusiness::parse(business.unwrap_or_default());
         Self {
             batch,
             seq,
@@ -136,21 +136,21 @@ impl Told {
 mod tests {
     use super::*;
 
-    fn transfer(numbers: &[&str]) -> Done {
+    fn transfer(numbers: &[&str]) -> BatchChange {
         let mut list = List::default();
         for number in numbers {
             list.add(number, None);
         }
-        Done {
+        BatchChange {
             quantity: Some(list.count),
             first: list.first.clone(),
             last: list.last.clone(),
             digest: Some(hex::encode(list.digest.finish())),
-            ..Done::default()
+            ..BatchChange::default()
         }
     }
 
-    fn is_whole(batch: &Batch, done: &Done) -> bool {
+    fn is_whole(batch: &Batch, done: &BatchChange) -> bool {
         let mut found = Vec::new();
         let event = Told { batch: Uuid::nil(), seq: 2, said: Some((TRANSFERRED.to_owned(), done.clone())) };
         batch.finish(&mut Report::new(&mut found), Uuid::nil(), &event);

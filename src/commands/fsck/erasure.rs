@@ -5,7 +5,7 @@ use super::chain::Missing;
 use super::report::{Code, Report};
 use super::snapshot::Reader;
 use crate::base::error::Error;
-use crate::timber::party::erasure::{Business, events_digest, events_of};
+use crate::timber::party::erasure::{ErasureBusiness, events_digest, events_of};
 use uuid::Uuid;
 
 /// Erasure records per snapshot, and personal parts per snapshot.
@@ -40,7 +40,7 @@ pub(super) async fn check(
         let count = records.len();
         let last = records.last().map(|last| (last.subject, last.seq));
         for record in records {
-            let said = Business::parse(record.business.as_deref().unwrap_or_default());
+            let said = ErasureBusiness::parse(record.business.as_deref().unwrap_or_default());
             check_record(reader, report, (record.subject, record.seq), said.ok(), &mut missing).await?;
         }
         reader.end().await?;
@@ -70,7 +70,7 @@ async fn check_record(
     reader: &mut Reader<'_>,
     report: &mut Report<'_>,
     at: (Uuid, i32),
-    said: Option<Business>,
+    said: Option<ErasureBusiness>,
     missing: &mut Missing,
 ) -> Result<(), Failure> {
     let Some(said) = said else {

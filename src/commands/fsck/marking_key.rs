@@ -4,7 +4,7 @@ use super::Failure;
 use super::report::{Code, Report};
 use super::row::{Row, Stored, Want, compare};
 use super::snapshot::Reader;
-use crate::timber::seal::marking_key::{Business, Public};
+use crate::timber::seal::marking_key::{MarkingKeyBusiness, MarkingKeyPublic};
 use crate::timber::seal::signing::KeyRing;
 use chrono::{DateTime, Utc};
 use std::collections::BTreeMap;
@@ -39,8 +39,10 @@ pub(super) async fn check(reader: &mut Reader<'_>, report: &mut Report<'_>) -> R
     let nothing_recorded = events.is_empty();
     let mut known: BTreeMap<String, Known> = BTreeMap::new();
     for event in events {
-        let public = event.public.as_deref().and_then(|text| serde_json::from_str::<Public>(text).ok());
-        let business = event.business.as_deref().and_then(|text| serde_json::from_str::<Business>(text).ok());
+        let public =
+            event.public.as_deref().and_then(|text| serde_json::from_str::<MarkingKeyPublic>(text).ok());
+        let business =
+            event.business.as_deref().and_then(|text| serde_json::from_str::<MarkingKeyBusiness>(text).ok());
         let key = public.and_then(|public| <[u8; 32]>::try_from(hex::decode(public.marking_key).ok()?).ok());
         let id = key.and_then(|key| KeyRing::new().add(&key).ok());
         let (Some(key), Some(id), Some(business)) = (key, id, business) else {

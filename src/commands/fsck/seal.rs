@@ -10,7 +10,7 @@ use super::row::{Row, Want, compare};
 use super::snapshot::{Range, Reader};
 use crate::base::ids::OrganizationId;
 use crate::timber::seal::marking_code::MarkingCode;
-use crate::timber::seal::record::{Business, Done, TRANSFERRED, VOIDED};
+use crate::timber::seal::record::{BatchBusiness, BatchChange, TRANSFERRED, VOIDED};
 use crate::timber::seal::signing::{KeyRing, Signature};
 use crate::timber::seal::stock::VoidReason;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -28,7 +28,7 @@ const MOVES: i64 = 50_000;
 
 /// The expected values of a batch's row, except for its head; `None` if the event cannot be read.
 pub(super) fn wants(first: &EventRow) -> Option<Vec<(&'static str, Want)>> {
-    let said = Business::parse(first.business()).ok()?;
+    let said = BatchBusiness::parse(first.business()).ok()?;
     let done = said.done;
     Some(vec![
         ("registered_by", Want::text(said.organization)),
@@ -233,7 +233,7 @@ impl Pass {
         &self,
         reader: &mut Reader<'_>,
         page: &[Found],
-    ) -> Result<HashMap<(Uuid, i32), (String, Done)>, Failure> {
+    ) -> Result<HashMap<(Uuid, i32), (String, BatchChange)>, Failure> {
         let named: BTreeSet<(Uuid, i32)> =
             page.iter().filter_map(|found| Some((found.batch, found.seq?))).collect();
         let (batches, seqs): (Vec<Uuid>, Vec<i32>) = named.into_iter().unzip();
@@ -344,7 +344,7 @@ struct Seal {
 fn take(
     report: &mut Report<'_>,
     batches: &mut BTreeMap<Uuid, Batch>,
-    events: &HashMap<(Uuid, i32), (String, Done)>,
+    events: &HashMap<(Uuid, i32), (String, BatchChange)>,
     present: &mut Option<Seal>,
     found: &Found,
     seen: &mut Vec<Seal>,
@@ -377,7 +377,13 @@ impl Seal {
     }
 
     /// Applies one of its moves: the event `seq` of its batch, and the content of that event.
-    fn moved(&mut self, report: &mut Report<'_>, batch: &mut Batch, seq: i32, told: Option<&(String, Done)>) {
+    fn moved(
+        &mut self,
+        report: &mut Report<'_>,
+        batch: &mut Batch,
+        seq: i32,
+        told: Option<&(String, BatchChange)>,
+    ) {
         let at = (self.batch, seq);
         match told {
             Some((what, done)) if what == TRANSFERRED => {

@@ -201,7 +201,7 @@ fn posting(event: &EventRow) -> Option<&'static str> {
 }
 
 fn is_replacement(event: &EventRow) -> bool {
-    let said = crate::timber::seal::record::Business::parse(event.business());
+    let said = crate::timber::seal::record::BatchBusiness::parse(event.business());
     said.is_ok_and(|said| said.done.reason.as_deref() == Some(VoidReason::Replaced.as_str()))
 }
 

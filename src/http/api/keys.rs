@@ -95,7 +95,7 @@ pub async fn create_key(
         .run(&app, &caller, "create_key", move |tx| {
             let (input, caller) = (Arc::clone(&input), asking.clone());
             Box::pin(async move {
-                key::of_organization(&mut **tx, &caller, organization).await?;
+                key::check_may_manage_keys(&mut **tx, &caller, organization).await?;
                 let token = Token::random();
                 let expires_at = input.expires_at.map(Moment::instant);
                 let label = input.label.as_str();
@@ -138,7 +138,7 @@ pub async fn list_keys(
 ) -> Result<Response, Problem> {
     let after = Cursor::key(page.cursor.as_ref())?;
     let organization = id_in_path(&organization)?;
-    key::of_organization(&app.pool, &caller, organization).await?;
+    key::check_may_manage_keys(&app.pool, &caller, organization).await?;
     let rows = key::list(&app.pool, organization, after, Limit::probe(page.limit)).await?;
     Ok(Page::of(rows, page.limit, |row| row.id, |row| row).answer(&uri))
 }

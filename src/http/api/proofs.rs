@@ -9,7 +9,7 @@ use crate::evidence::chain::{self, Subject};
 use crate::evidence::register::published::{PublishedError, PublishedState};
 use crate::http::api::logs::{refused, seen};
 use crate::http::api::seal_batches::PIECE;
-use crate::http::api::seals::sight;
+use crate::http::api::seals::access;
 use crate::http::api::verify::segment_before;
 use crate::http::core::address::ClientAddr;
 use crate::http::core::app::App;
@@ -136,7 +136,7 @@ async fn seen_organization(app: &App, caller: &Caller, id: &str) -> Result<Subje
 
 /// The batch in the path, if the caller may see one of its seals.
 async fn seen_batch(app: &App, caller: &Caller, id: &str) -> Result<Subject, Problem> {
-    let subject = view::batch_subject(&app.pool, id_in_path(id)?, sight(caller)).await?;
+    let subject = view::batch_subject(&app.pool, id_in_path(id)?, access(caller)).await?;
     subject.ok_or_else(Problem::not_found)
 }
 
@@ -315,7 +315,7 @@ pub async fn export_seal_batch(
 ) -> Result<Json<Export>, Problem> {
     let subject = seen_batch(&app, &caller, &id).await?;
     let mut db = app.pool.acquire().await?;
-    let concerning = view::concerning(&mut db, &subject, sight(&caller), PIECE).await?;
+    let concerning = view::concerning(&mut db, &subject, access(&caller), PIECE).await?;
     drop(db);
     let open = |event: &StoredEvent| match &concerning {
         Some(concerning) if !concerning.contains(&event.seq) => Disclosure::CLOSED,
@@ -345,6 +345,6 @@ pub async fn export_organization(
     Asked(ExportQuery { since }): Asked<ExportQuery>,
 ) -> Result<Json<Export>, Problem> {
     let subject = seen_organization(&app, &caller, &id).await?;
-    let open = |event: &StoredEvent| organization::openness(&caller, subject.id.into(), event);
+    let open = |event: &StoredEvent| organization::disclosure(&caller, subject.id.into(), event);
     exported(&app, told(&app, subject, open).await?, since).await
 }

@@ -12,8 +12,8 @@ use crate::http::core::write::{Done, Envelope, Posted};
 use crate::timber::party::bin::Bin;
 use crate::timber::party::key::Caller;
 use crate::timber::party::role::Role;
-use crate::timber::seal::batch::{self, NewBatch, Offered};
-use crate::timber::seal::record::{By, receiver};
+use crate::timber::seal::batch::{self, LocatedSeal, NewBatch};
+use crate::timber::seal::record::{Actor, receiver};
 use crate::timber::seal::signing::Mint;
 use crate::timber::seal::view;
 use axum::body::{Body, Bytes};
@@ -38,7 +38,7 @@ input! {
         /// The holder: an enterprise or a forest owner.
         pub holder_bin: Bin,
         /// The seals.
-        pub seals: Vec<Offered> [1..=10_000],
+        pub seals: Vec<LocatedSeal> [1..=10_000],
     }
 
     /// How many seals to make, and for which holder.
@@ -87,8 +87,8 @@ impl utoipa::PartialSchema for Quantity {
 impl utoipa::ToSchema for Quantity {}
 
 /// The actor of a change, for the `seal` module.
-pub(in crate::http) fn by(app: &App, caller: &Caller, operation: OperationId) -> By {
-    By {
+pub(in crate::http) fn by(app: &App, caller: &Caller, operation: OperationId) -> Actor {
+    Actor {
         organization: caller.organization,
         key: caller.key,
         operator: caller.is(Role::Operator),
@@ -189,7 +189,7 @@ pub async fn make_seals(
                     .map_err(|error| Error::Unavailable(format!("no randomness: {error}").into()))?;
                 let threads = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
                 let key = app.signing_key.public_key();
-                let mint: batch::Mint =
+                let mint: batch::CodeSource =
                     Arc::new(move |ordinals| mint.batch(&app.signing_key, ordinals, threads));
                 let made = batch::make(tx, &by, holder, input.quantity.0, mint, &key).await?;
                 Ok(Done::created(&made, format!("seal batch {}", made.id)))
@@ -277,10 +277,10 @@ pub async fn list_batch_seals(
     let id: SealBatchId = id.parse().map_err(|_| Problem::not_found())?;
     // Marking codes are for the holder, which applies the seals, and for the operator, which ordered them; an
     // inspector reads seals one by one.
-    let sight =
-        if caller.is(Role::Operator) { view::Sight::All } else { view::Sight::Own(caller.organization) };
+    let access =
+        if caller.is(Role::Operator) { view::Access::All } else { view::Access::Own(caller.organization) };
     let form = Form::of(&headers);
-    let rows = view::of_batch(&app.pool, id, sight, "", PIECE).await?;
+    let rows = view::of_batch(&app.pool, id, access, "", PIECE).await?;
     if rows.is_empty() {
         return Err(Problem::not_found());
     }
@@ -288,7 +288,7 @@ pub async fn list_batch_seals(
     let last = rows.last().map(|(number, _)| number.clone());
     let pieces = stream::try_unfold((app, last), move |(app, after)| async move {
         let Some(after) = after else { return Ok::<_, Error>(None) };
-        let rows = view::of_batch(&app.pool, id, sight, &after, PIECE).await?;
+        let rows = view::of_batch(&app.pool, id, access, &after, PIECE).await?;
         let last = rows.last().map(|(number, _)| number.clone());
         Ok((!rows.is_empty()).then(|| (form.write(&rows, false), (app, last))))
     });

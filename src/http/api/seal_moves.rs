@@ -12,10 +12,10 @@ use crate::http::core::app::App;
 use crate::http::core::auth::SealHolder;
 use crate::http::core::problem::Problem;
 use crate::http::core::write::{Done, Posted};
-use crate::timber::custody::void::{self, Voided, Why};
+use crate::timber::custody::void::{self, VoidCause, Voided};
 use crate::timber::party::bin::Bin;
-use crate::timber::seal::record::{By, receiver};
-use crate::timber::seal::transfer::{self, Transferred, Which};
+use crate::timber::seal::record::{Actor, receiver};
+use crate::timber::seal::transfer::{self, SealSelection, Transferred};
 use crate::timber::seal::{SealNumber, SealRange, VoidReason};
 use axum::extract::{Path, State};
 use axum::response::Response;
@@ -81,14 +81,14 @@ impl SealTransfer {
         }
     }
 
-    fn which(&self) -> Result<Which> {
+    fn which(&self) -> Result<SealSelection> {
         match (&self.numbers, &self.first, &self.last) {
-            (Some(numbers), _, _) => Ok(Which::Numbers(numbers.clone())),
+            (Some(numbers), _, _) => Ok(SealSelection::Numbers(numbers.clone())),
             (None, Some(first), Some(last)) => {
                 let range = SealRange::new(first.clone(), last);
                 let at = || At::Pointer("/last".into());
                 range
-                    .map(Which::Range)
+                    .map(SealSelection::Range)
                     .map_err(|error| Error::Wrong(vec![Entry::invalid(at(), error.into())]))
             }
             _ => Err(Error::Wrong(vec![Entry::new(
@@ -112,7 +112,7 @@ impl SealVoid {
 /// The events of an earlier, identical write request; `None` if there was none.
 async fn earlier(
     tx: &mut Tx<'_>,
-    by: &By,
+    by: &Actor,
     given: Option<OperationId>,
     fingerprint: &[u8; 32],
 ) -> Result<Option<(Vec<uuid::Uuid>, Vec<i32>)>> {
@@ -195,7 +195,7 @@ pub async fn void_seal(
     let number = SealNumber::parse(&number).map_err(|_| Problem::not_found())?;
     let fingerprint = posting.fingerprint;
     let operation = input.operation_id.unwrap_or_default();
-    let why = Why { reason: input.reason, note: input.note };
+    let why = VoidCause { reason: input.reason, note: input.note };
     let work = Arc::new((app.clone(), caller.clone(), number, why, input.operation_id));
     posting
         .run(&app, &caller, "void_seal", move |tx| {

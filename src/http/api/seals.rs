@@ -10,7 +10,7 @@ use crate::timber::party::bin::Bin;
 use crate::timber::party::key::Caller;
 use crate::timber::party::role::Role;
 use crate::timber::seal::label::label_svg;
-use crate::timber::seal::view::{self, Counts, HolderStock, Seal, SealHistory, Sight, Wanted};
+use crate::timber::seal::view::{self, Access, Counts, HolderStock, Seal, SealFilter, SealHistory};
 use crate::timber::seal::{SealNumber, SealStatus};
 use axum::Json;
 use axum::extract::{Path, State};
@@ -21,18 +21,18 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 /// Which seals a caller may see.
-pub(in crate::http) fn sight(caller: &Caller) -> Sight {
+pub(in crate::http) fn access(caller: &Caller) -> Access {
     if caller.is(Role::Operator) || caller.is(Role::Inspector) {
-        Sight::All
+        Access::All
     } else {
-        Sight::Own(caller.organization)
+        Access::Own(caller.organization)
     }
 }
 
 /// The seal in the URL, if the caller may see it; else 404, also for text that is not a seal number.
-async fn find(app: &App, number: &str, sight: Sight) -> Result<Seal, Problem> {
+async fn find(app: &App, number: &str, access: Access) -> Result<Seal, Problem> {
     let number = SealNumber::parse(number).map_err(|_| Problem::not_found())?;
-    view::get(&app.pool, &number, sight).await?.ok_or_else(Problem::not_found)
+    view::get(&app.pool, &number, access).await?.ok_or_else(Problem::not_found)
 }
 
 /// One seal.
@@ -51,7 +51,7 @@ pub async fn get_seal(
     Path(number): Path<String>,
     _: NothingAsked,
 ) -> Result<Json<Seal>, Problem> {
-    Ok(Json(find(&app, &number, sight(&caller)).await?))
+    Ok(Json(find(&app, &number, access(&caller)).await?))
 }
 
 /// What happened to a seal: the events of its batch that concern it.
@@ -71,7 +71,7 @@ pub async fn get_seal_history(
     Path(number): Path<String>,
     _: NothingAsked,
 ) -> Result<Json<SealHistory>, Problem> {
-    let seal = find(&app, &number, sight(&caller)).await?;
+    let seal = find(&app, &number, access(&caller)).await?;
     let events = view::history(&app.pool, &seal).await?;
     Ok(Json(SealHistory { seal, events }))
 }
@@ -93,8 +93,8 @@ pub async fn get_seal_label(
     Path(number): Path<String>,
     _: NothingAsked,
 ) -> Result<Response, Problem> {
-    let sight = if caller.is(Role::Operator) { Sight::All } else { Sight::Own(caller.organization) };
-    let seal = find(&app, &number, sight).await?;
+    let access = if caller.is(Role::Operator) { Access::All } else { Access::Own(caller.organization) };
+    let seal = find(&app, &number, access).await?;
     let svg = label_svg(&seal.number, &seal.marking_code, &app.public_url)
         .map_err(|error| Problem::internal(format!("label of {}: {error}", seal.number)))?;
     Ok(([(CONTENT_TYPE, HeaderValue::from_static("image/svg+xml"))], svg).into_response())
@@ -127,14 +127,14 @@ input! {
 pub async fn list_seals(State(app): State<App>, caller: Caller, uri: Uri) -> Result<Response, Problem> {
     let asked: SealQuery = query(&uri)?;
     let after: Option<String> = Cursor::key(asked.cursor.as_ref())?;
-    let wanted = Wanted {
-        sight: sight(&caller),
+    let filter = SealFilter {
+        access: access(&caller),
         holder_bin: asked.holder_bin.as_ref().map(Bin::as_str),
         status: asked.status,
         after: after.as_deref(),
         limit: Limit::probe(asked.limit),
     };
-    let rows = view::list(&app.pool, &wanted).await?;
+    let rows = view::list(&app.pool, &filter).await?;
     let page = Page::of(rows, asked.limit, |seal| seal.number.to_string(), |seal| seal);
     Ok(page.answer(&uri))
 }
@@ -164,12 +164,12 @@ pub async fn get_seal_stock(
     SealHolder(caller): SealHolder,
     _: NothingAsked,
 ) -> Result<Json<Stock>, Problem> {
-    let sight = sight(&caller);
-    let holders = view::stock(&app.pool, sight).await?;
+    let access = access(&caller);
+    let holders = view::stock(&app.pool, access).await?;
     let total = holders.iter().fold(Counts::default(), |sum, stock| Counts {
         issued: sum.issued + stock.counts.issued,
         applied: sum.applied + stock.counts.applied,
         void: sum.void + stock.counts.void,
     });
-    Ok(Json(Stock { total, holders: (sight == Sight::All).then_some(holders) }))
+    Ok(Json(Stock { total, holders: (access == Access::All).then_some(holders) }))
 }

@@ -4,7 +4,7 @@
 use crate::base::token::Token;
 use crate::http::core::app::App;
 use crate::http::core::problem::Problem;
-use crate::timber::party::key::{Caller, Presented};
+use crate::timber::party::key::{Caller, TokenHash};
 use crate::timber::party::role::Role;
 use axum::extract::{FromRequestParts, OptionalFromRequestParts, Request, State};
 use axum::http::header::AUTHORIZATION;
@@ -43,20 +43,20 @@ impl OptionalFromRequestParts<App> for Caller {
 /// statement. Their routes are outside [`refuse_bad_token`], so their handlers must return other errors
 /// through [`Visitor::refused`], which checks the token first.
 #[derive(Clone, Copy, Debug)]
-pub struct Visitor(Option<Presented>);
+pub struct Visitor(Option<TokenHash>);
 
 impl FromRequestParts<App> for Visitor {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
-        Ok(Self(token(parts)?.map(|token| Presented::new(&token, app.clock.now()))))
+        Ok(Self(token(parts)?.map(|token| TokenHash::new(&token, app.clock.now()))))
     }
 }
 
 impl Visitor {
     /// The token, if one was sent.
     #[must_use]
-    pub fn token(self) -> Option<Presented> {
+    pub fn token(self) -> Option<TokenHash> {
         self.0
     }
 

@@ -11,7 +11,7 @@ use crate::base::region::Region;
 use crate::base::units::{Diameter, Length, Volume};
 use crate::db::batching::Question;
 use crate::timber::event::vocabulary::{EventType, Status};
-use crate::timber::party::key::{KeyRow, Presented, Uses};
+use crate::timber::party::key::{KeyRow, KeyUsage, TokenHash};
 use crate::timber::party::role::OrganizationKind;
 use crate::timber::seal::signing::{self, KeyRing};
 use crate::timber::seal::{Code, MarkingCode};
@@ -54,11 +54,11 @@ pub struct CodeRow {
 pub struct SealLookup {
     numbers: Vec<Option<String>>,
     identifications: Vec<Option<String>>,
-    token: Option<Presented>,
+    token: Option<TokenHash>,
 }
 
 impl SealLookup {
-    fn of<'c>(codes: impl Iterator<Item = &'c Code>, token: Option<Presented>) -> Self {
+    fn of<'c>(codes: impl Iterator<Item = &'c Code>, token: Option<TokenHash>) -> Self {
         let mut sought = Self { token, ..Self::default() };
         for code in codes {
             match code {
@@ -90,7 +90,7 @@ impl Question for SealLookup {
         let mut tokens = vec![None; numbers.len()];
         let mut first = 0;
         for one in sought {
-            tokens[first] = one.token.as_ref().map(Presented::hash);
+            tokens[first] = one.token.as_ref().map(TokenHash::hash);
             first += one.cost();
         }
         let mut rows = sqlx::query_file_as!(
@@ -103,7 +103,7 @@ impl Question for SealLookup {
         .fetch_all(&mut *db)
         .await?
         .into_iter();
-        let mut uses = Uses::default();
+        let mut uses = KeyUsage::default();
         let answers = sought.iter().map(|one| {
             let found: Vec<CodeRow> = rows.by_ref().take(one.cost()).collect();
             let admitted = one.token.as_ref().is_none_or(|token| {
@@ -143,7 +143,7 @@ impl<'t, T: AsRef<str>> Check<'t, T> {
 
     /// The query for all codes, with the token of the request.
     #[must_use]
-    pub fn sought(&self, token: Option<Presented>) -> SealLookup {
+    pub fn sought(&self, token: Option<TokenHash>) -> SealLookup {
         SealLookup::of(self.codes(), token)
     }
 

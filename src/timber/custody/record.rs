@@ -26,7 +26,7 @@ use crate::timber::finding::write::{Finding, NewFinding, store};
 use crate::timber::party::bin::Bin;
 use crate::timber::party::key::Caller;
 use crate::timber::party::role::Role;
-use crate::timber::seal::record::By;
+use crate::timber::seal::record::Actor;
 use crate::timber::seal::replace::Replacement;
 use crate::timber::seal::stock::SealStatus;
 use chrono::{DateTime, Utc};
@@ -140,7 +140,7 @@ pub async fn record(
         return Err(faults.into_error());
     }
     if let (Some(seals), Some(plan)) = (&replacement, plans.first())
-        && !seals.takes_off(&plan.row.state.seal)
+        && !seals.is_old_seal(&plan.row.state.seal)
     {
         // Another request replaced the seal between our read and our locks; the present seal is not locked.
         return Err(Error::Stale("log_seal"));
@@ -538,8 +538,8 @@ impl<'r> Recorder<'r> {
         Ok(CustodyResponse { operation_id: operation, events, findings })
     }
 
-    fn by(&self) -> By {
-        By {
+    fn by(&self) -> Actor {
+        Actor {
             organization: self.caller.organization,
             key: self.caller.key,
             operator: self.roles.operator,

@@ -10,7 +10,7 @@ use crate::timber::custody::table::{self, CallerRoles, Refused};
 use crate::timber::event::content;
 use crate::timber::event::vocabulary::EventType;
 use crate::timber::seal::number::SealNumber;
-use crate::timber::seal::record::{self, By, Done, MadeEvent, VOIDED};
+use crate::timber::seal::record::{self, Actor, BatchChange, MadeEvent, VOIDED};
 use crate::timber::seal::stock::{SealRow, SealStatus, VoidReason, lock_for_use};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -36,7 +36,7 @@ pub struct Voided {
 
 /// Reason and remark of a void, as sent by the client.
 #[derive(Clone, Debug)]
-pub struct Why {
+pub struct VoidCause {
     /// Reason.
     pub reason: VoidReason,
     /// Remark.
@@ -49,7 +49,7 @@ pub struct Why {
 /// [`Error::NotFound`] if the seal does not exist or the caller may not see it; 409 `seal-void` if it is void
 /// already, `transition-not-allowed` if the log is closed, `not-the-holder` if another organisation now
 /// holds the log.
-pub async fn void(tx: &mut Tx<'_>, by: &By, number: &SealNumber, why: &Why) -> Result<Voided> {
+pub async fn void(tx: &mut Tx<'_>, by: &Actor, number: &SealNumber, why: &VoidCause) -> Result<Voided> {
     let seal = lock_visible(tx, by, number).await?;
     if seal.status == SealStatus::Void {
         return Err(conflict("seal-void", format!("{number} is void already.")));
@@ -59,17 +59,17 @@ pub async fn void(tx: &mut Tx<'_>, by: &By, number: &SealNumber, why: &Why) -> R
         .await?
         .pop()
         .ok_or_else(|| Error::BadRow(format!("seal.batch_id of {number}: no such batch")))?;
-    let done = Done {
+    let done = BatchChange {
         number: Some(number.to_string()),
         reason: Some(why.reason.as_str().to_owned()),
         note: why.note.as_ref().map(|note| note.as_str().to_owned()),
-        ..Done::default()
+        ..BatchChange::default()
     };
     let heads = record::add(tx, by, VOIDED, vec![(head, done)]).await?;
     record::save_heads(tx, &heads).await?;
     let mut seqs: Vec<i32> = heads.iter().map(NewHead::seq_i32).collect();
     let mut subjects: Vec<Uuid> = heads.iter().map(|head| head.id).collect();
-    record::remember_moves(tx, &[number.as_str()], &subjects, &seqs).await?;
+    record::insert_moves(tx, &[number.as_str()], &subjects, &seqs).await?;
     let changed = sqlx::query!(
         "UPDATE seal SET status = 'void', void_reason = $2 WHERE number = $1 AND status <> 'void'",
         number.as_str(),
@@ -89,7 +89,7 @@ pub async fn void(tx: &mut Tx<'_>, by: &By, number: &SealNumber, why: &Why) -> R
 }
 
 /// Locks and returns the seal, if the caller may see it.
-pub async fn lock_visible(tx: &mut Tx<'_>, by: &By, number: &SealNumber) -> Result<SealRow> {
+pub async fn lock_visible(tx: &mut Tx<'_>, by: &Actor, number: &SealNumber) -> Result<SealRow> {
     let rows = lock_for_use(tx, std::slice::from_ref(number)).await?;
     let seal = rows.into_iter().next().flatten().ok_or(Error::NotFound)?;
     if by.operator || seal.holder == by.organization {
@@ -103,7 +103,7 @@ pub async fn lock_visible(tx: &mut Tx<'_>, by: &By, number: &SealNumber) -> Resu
 }
 
 /// Adds `seal_voided` to the log's chain and updates the log's present state: its seal is void.
-async fn on_applied_seal_voided(tx: &mut Tx<'_>, by: &By, log: LogId, why: &Why) -> Result<NewHead> {
+async fn on_applied_seal_voided(tx: &mut Tx<'_>, by: &Actor, log: LogId, why: &VoidCause) -> Result<NewHead> {
     let row = write::lock(tx, &[log]).await?.pop();
     let row = row.ok_or_else(|| Error::BadRow(format!("seal.log_id: no log {log}")))?;
     let roles = CallerRoles { id: by.organization, inspector: false, operator: by.operator };

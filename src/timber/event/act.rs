@@ -13,7 +13,7 @@ const DESK_OFFSET: i16 = 300;
 
 /// The fields common to these business parts, flattened into each.
 #[derive(Clone, Debug, Serialize)]
-pub struct Act {
+pub struct Actor {
     /// The key with which it was recorded.
     pub key: KeyId,
     /// The server's time: an act at a desk happens when its request is sent.
@@ -26,7 +26,7 @@ pub struct Act {
     moment: Moment,
 }
 
-impl Act {
+impl Actor {
     /// An act of an organisation at `now`, with one of its keys.
     pub fn of(organization: OrganizationId, key: KeyId, now: DateTime<Utc>) -> Result<Self> {
         let moment = desk_moment(now)?;

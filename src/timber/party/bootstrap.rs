@@ -10,7 +10,7 @@ use crate::base::ids::{KeyId, OrganizationId};
 use crate::base::token::Token;
 use crate::base::units::Text;
 use crate::evidence::chain::Tx;
-use crate::timber::event::act::Act;
+use crate::timber::event::act::Actor;
 use sqlx::PgPool;
 
 /// BIN of the operator that a first start creates. A BIN begins with the year and month of registration, so
@@ -24,7 +24,7 @@ const LOCK: i64 = 0x6f72_6d61_6e5f_6f70;
 #[derive(Clone, Debug)]
 pub enum Bootstrap {
     /// The operator has received its first key.
-    Made {
+    Created {
         /// The operator.
         organization: OrganizationId,
         /// The key.
@@ -33,7 +33,7 @@ pub enum Bootstrap {
         token: Option<Token>,
     },
     /// The operator has keys already; nothing was changed.
-    Kept {
+    AlreadyPresent {
         /// Whether a token was given. It is ignored, and the caller should warn.
         token_ignored: bool,
     },
@@ -61,7 +61,7 @@ pub async fn bootstrap_operator(
     .fetch_optional(&mut *tx)
     .await?;
     if operator.as_ref().is_some_and(|operator| operator.has_keys) {
-        return Ok(Bootstrap::Kept { token_ignored: token.is_some() });
+        return Ok(Bootstrap::AlreadyPresent { token_ignored: token.is_some() });
     }
     let now = clock.now();
     let key = KeyId::new();
@@ -76,15 +76,15 @@ pub async fn bootstrap_operator(
             roles: vec![Role::Operator],
         };
         // The operator registers itself: no other organisation exists.
-        register(&mut tx, &Act::of(id, key, now)?, id, &new).await?.id
+        register(&mut tx, &Actor::of(id, key, now)?, id, &new).await?.id
     };
     let made = if token.is_none() { Some(Token::random()) } else { None };
     if let Some(token) = token.as_ref().or(made.as_ref()) {
         let first = NewKey { id: key, label: "first key", token, expires_at: None };
-        key_record::make(&mut tx, &Act::of(organization, key, now)?, organization, first).await?;
+        key_record::make(&mut tx, &Actor::of(organization, key, now)?, organization, first).await?;
     }
     tx.commit().await?;
-    Ok(Bootstrap::Made { organization, key, token: made })
+    Ok(Bootstrap::Created { organization, key, token: made })
 }
 
 #[cfg(test)]

@@ -23,7 +23,7 @@ pub const ERASED: &str = "personal_erased";
 
 /// The public part of the event.
 #[derive(Serialize)]
-struct Public {
+struct ErasurePublic {
     v: u8,
     subject: &'static str,
     #[serde(rename = "type")]
@@ -33,7 +33,7 @@ struct Public {
 
 /// The business part of the event.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Business {
+pub struct ErasureBusiness {
     /// Version of this part.
     pub v: u8,
     /// The organisation that had recorded the person; the event is on its chain.
@@ -52,7 +52,7 @@ pub struct Business {
     pub command: String,
 }
 
-impl Business {
+impl ErasureBusiness {
     /// Reads a stored business part.
     pub fn parse(text: &str) -> Result<Self> {
         serde_json::from_str(text).map_err(|error| Error::BadRow(format!("event.business: {error}")))
@@ -122,8 +122,9 @@ async fn add(
 ) -> Result<Head> {
     let moment = desk_moment(now)?;
     let organization = head.id;
-    let public = Public { v: 1, subject: "organization", event_type: ERASED, on: moment.local_date().day() };
-    let business = Business {
+    let public =
+        ErasurePublic { v: 1, subject: "organization", event_type: ERASED, on: moment.local_date().day() };
+    let business = ErasureBusiness {
         v: 1,
         organization: organization.into(),
         operation,
@@ -153,7 +154,7 @@ mod tests {
 
     #[test]
     fn the_longest_record_fits_its_column() {
-        let business = Business {
+        let business = ErasureBusiness {
             v: 1,
             organization: OrganizationId::new(),
             operation: OperationId::new(),

@@ -7,7 +7,7 @@ use crate::base::ids::{KeyId, OrganizationId};
 use crate::base::token::Token;
 use crate::base::units::utc_text;
 use crate::db::batching::Question;
-use crate::timber::event::act::Act;
+use crate::timber::event::act::Actor;
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::Serialize;
 use sqlx::{PgConnection, PgExecutor};
@@ -15,7 +15,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 /// Precision of `last_used_at`: a write per request would cost more than it is worth.
-const LAST_USE_GRAIN: TimeDelta = TimeDelta::seconds(60);
+const LAST_USED_PRECISION: TimeDelta = TimeDelta::seconds(60);
 
 /// The caller, resolved from its key.
 #[derive(Clone, Debug)]
@@ -39,8 +39,8 @@ impl Caller {
     ///
     /// # Errors
     /// [`Error::Unavailable`] if the server's clock is wrong.
-    pub fn act(&self, now: DateTime<Utc>) -> Result<Act> {
-        Act::of(self.organization, self.key, now)
+    pub fn act(&self, now: DateTime<Utc>) -> Result<Actor> {
+        Actor::of(self.organization, self.key, now)
     }
 }
 
@@ -48,7 +48,7 @@ impl Caller {
 ///
 /// It is a batch query of its own; the most frequent reads resolve it within their own query instead.
 #[derive(Clone, Copy, Debug)]
-pub struct Presented {
+pub struct TokenHash {
     hash: [u8; 32],
     now: DateTime<Utc>,
 }
@@ -66,18 +66,18 @@ pub(crate) struct KeyRow {
 
 /// Keys used by these requests, with a last use that must be updated in the database.
 #[derive(Debug, Default)]
-pub(crate) struct Uses {
+pub(crate) struct KeyUsage {
     keys: Vec<Uuid>,
     now: Option<DateTime<Utc>>,
 }
 
-impl Uses {
+impl KeyUsage {
     /// Whether the key has not expired. If so, adds its use for [`Self::note`], unless stored recently.
-    pub(crate) fn admit(&mut self, token: &Presented, key: KeyRow) -> bool {
+    pub(crate) fn admit(&mut self, token: &TokenHash, key: KeyRow) -> bool {
         if key.expires_at.is_some_and(|end| end <= token.now) {
             return false;
         }
-        if key.last_used_at.is_none_or(|last| last < token.now - LAST_USE_GRAIN) {
+        if key.last_used_at.is_none_or(|last| last < token.now - LAST_USED_PRECISION) {
             self.keys.push(key.id);
             self.now = self.now.max(Some(token.now));
         }
@@ -100,7 +100,7 @@ impl Uses {
     }
 }
 
-impl Presented {
+impl TokenHash {
     /// The token of a request at `now`.
     #[must_use]
     pub fn new(token: &Token, now: DateTime<Utc>) -> Self {
@@ -114,7 +114,7 @@ impl Presented {
     }
 }
 
-impl Question for Presented {
+impl Question for TokenHash {
     type Answer = Option<Caller>;
 
     fn cost(&self) -> usize {
@@ -132,7 +132,7 @@ impl Question for Presented {
         )
         .fetch_all(&mut *db)
         .await?;
-        let mut uses = Uses::default();
+        let mut uses = KeyUsage::default();
         let callers = tokens
             .iter()
             .map(|token| {
@@ -175,15 +175,15 @@ pub struct Key {
 
 /// Whether `caller` may make, list and revoke the keys of an organisation: its own, or any as the operator.
 #[must_use]
-pub fn may_act(caller: &Caller, organization: OrganizationId) -> bool {
+pub fn may_manage_keys(caller: &Caller, organization: OrganizationId) -> bool {
     caller.organization == organization || caller.is(Role::Operator)
 }
 
-/// Checks that an organisation exists and that `caller` may act on its keys ([`may_act`]).
+/// Checks that an organisation exists and that `caller` may act on its keys ([`may_manage_keys`]).
 ///
 /// # Errors
 /// Not found, the same in both cases.
-pub async fn of_organization(
+pub async fn check_may_manage_keys(
     db: impl PgExecutor<'_>,
     caller: &Caller,
     organization: OrganizationId,
@@ -194,7 +194,7 @@ pub async fn of_organization(
     )
     .fetch_one(db)
     .await?;
-    if exists && may_act(caller, organization) { Ok(()) } else { Err(Error::NotFound) }
+    if exists && may_manage_keys(caller, organization) { Ok(()) } else { Err(Error::NotFound) }
 }
 
 /// Keys of an organisation, including revoked ones, in the order of their creation, after the key `after`.

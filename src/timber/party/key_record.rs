@@ -2,14 +2,14 @@
 //! table, to write in another organisation's name, is recognised by its missing event.
 
 use super::head;
-use super::key::{Caller, may_act};
+use super::key::{Caller, may_manage_keys};
 use crate::base::error::{Error, Result};
 use crate::base::ids::{KeyId, OrganizationId};
 use crate::base::token::Token;
 use crate::base::units::utc_text;
 use crate::evidence::chain::Tx;
 use crate::evidence::chain::{Draft, Hash, Head, canonical};
-use crate::timber::event::act::Act;
+use crate::timber::event::act::Actor;
 use chrono::{DateTime, NaiveDate, Utc};
 use serde::Serialize;
 
@@ -33,7 +33,7 @@ pub struct NewKey<'a> {
 
 /// The public part of both events.
 #[derive(Serialize)]
-struct Public {
+struct KeyPublic {
     v: u8,
     subject: &'static str,
     #[serde(rename = "type")]
@@ -44,10 +44,10 @@ struct Public {
 /// The business part of both events. `of_key` is the key made or revoked; `key`, within `act`, is the key
 /// of the request.
 #[derive(Serialize)]
-struct Business<'a> {
+struct KeyBusiness<'a> {
     v: u8,
     #[serde(flatten)]
-    act: &'a Act,
+    act: &'a Actor,
     of_key: KeyId,
     #[serde(skip_serializing_if = "Option::is_none")]
     token_hash: Option<Hash>,
@@ -61,13 +61,13 @@ struct Business<'a> {
 /// Not found, if there is no such organisation.
 pub async fn make(
     tx: &mut Tx<'_>,
-    act: &Act,
+    act: &Actor,
     organization: OrganizationId,
     key: NewKey<'_>,
 ) -> Result<DateTime<Utc>> {
     let head = head::lock(tx, organization).await?;
     let hash = Hash(key.token.hash());
-    let business = Business {
+    let business = KeyBusiness {
         v: 1,
         act,
         of_key: key.id,
@@ -94,12 +94,12 @@ pub async fn make(
 ///
 /// # Errors
 /// Not found, also for a key that the caller may not act on.
-pub async fn revoke(tx: &mut Tx<'_>, caller: &Caller, act: &Act, key: KeyId) -> Result<()> {
+pub async fn revoke(tx: &mut Tx<'_>, caller: &Caller, act: &Actor, key: KeyId) -> Result<()> {
     let found = sqlx::query!("SELECT organization_id FROM api_key WHERE id = $1", key.0)
         .fetch_optional(&mut **tx)
         .await?
         .map(|row| OrganizationId::from(row.organization_id))
-        .filter(|organization| may_act(caller, *organization));
+        .filter(|organization| may_manage_keys(caller, *organization));
     let organization = found.ok_or(Error::NotFound)?;
     let head = head::lock(tx, organization).await?;
     // Read again under the lock: if two requests revoke at once, only one records it.
@@ -112,7 +112,7 @@ pub async fn revoke(tx: &mut Tx<'_>, caller: &Caller, act: &Act, key: KeyId) -> 
     if revoked {
         return Ok(());
     }
-    let business = Business { v: 1, act, of_key: key, token_hash: None, expires_at: None };
+    let business = KeyBusiness { v: 1, act, of_key: key, token_hash: None, expires_at: None };
     let head = add(tx, act, head, REVOKED, &business).await?;
     sqlx::query!("UPDATE api_key SET revoked_at = $2 WHERE id = $1", key.0, head.received_at)
         .execute(&mut **tx)
@@ -122,12 +122,12 @@ pub async fn revoke(tx: &mut Tx<'_>, caller: &Caller, act: &Act, key: KeyId) -> 
 
 async fn add(
     tx: &mut Tx<'_>,
-    act: &Act,
+    act: &Actor,
     head: Head,
     event_type: &'static str,
-    business: &Business<'_>,
+    business: &KeyBusiness<'_>,
 ) -> Result<Head> {
-    let public = Public { v: 1, subject: "organization", event_type, on: act.on() };
+    let public = KeyPublic { v: 1, subject: "organization", event_type, on: act.on() };
     let draft = Draft {
         head,
         public: canonical::text(&public),

@@ -2,7 +2,7 @@
 
 use super::bin::Bin;
 use super::erasure::ERASED;
-use super::key::{Caller, may_act};
+use super::key::{Caller, may_manage_keys};
 use super::role::{OrganizationKind, Role};
 use crate::base::error::{At, Entry, Error, Result};
 use crate::base::ids::OrganizationId;
@@ -12,7 +12,7 @@ use crate::evidence::chain::append::Personal;
 use crate::evidence::chain::bytes::Secret;
 use crate::evidence::chain::history::{Disclosure, StoredEvent};
 use crate::evidence::chain::{Draft, Head, Subject, SubjectKind, append, canonical};
-use crate::timber::event::act::Act;
+use crate::timber::event::act::Actor;
 use crate::timber::event::vocabulary::MARKING_KEY_KNOWN;
 use chrono::NaiveDate;
 use serde::{Deserialize, Serialize};
@@ -54,7 +54,7 @@ pub struct Organization {
 
 /// The public part of `organization_registered`.
 #[derive(Serialize)]
-struct Public<'a> {
+struct OrganizationPublic<'a> {
     v: u8,
     subject: &'static str,
     #[serde(rename = "type")]
@@ -66,15 +66,15 @@ struct Public<'a> {
 
 /// The business part of `organization_registered`.
 #[derive(Serialize)]
-struct Business<'a> {
+struct OrganizationBusiness<'a> {
     v: u8,
     #[serde(flatten)]
-    act: &'a Act,
+    act: &'a Actor,
 }
 
 /// The personal part of `organization_registered`.
 #[derive(Serialize)]
-struct Person<'a> {
+struct OrganizationPersonal<'a> {
     v: u8,
     bin: Bin,
     name: &'a str,
@@ -88,13 +88,13 @@ const REGISTERED: &str = "organization_registered";
 /// Conflict `bin-taken` at `/bin` if an organisation with this BIN is registered already.
 pub async fn register(
     tx: &mut Tx<'_>,
-    act: &Act,
+    act: &Actor,
     id: OrganizationId,
     new: &NewOrganization,
 ) -> Result<Organization> {
     let mut roles = new.roles.clone();
     roles.sort_unstable();
-    let public = Public {
+    let public = OrganizationPublic {
         v: 1,
         subject: "organization",
         event_type: REGISTERED,
@@ -102,13 +102,13 @@ pub async fn register(
         roles: &roles,
         kind: new.kind,
     };
-    let person = Person { v: 1, bin: new.bin, name: new.name.as_str() };
+    let person = OrganizationPersonal { v: 1, bin: new.bin, name: new.name.as_str() };
     let personal = Personal { id: id.0, text: canonical::text(&person), secret: Secret::random() };
     let personal = personal.store(tx, act.organization.0, act.at()).await?;
     let draft = Draft {
         head: Head::fresh(SubjectKind::Organization, id.0),
         public: canonical::text(&public),
-        business: canonical::text(&Business { v: 1, act }),
+        business: canonical::text(&OrganizationBusiness { v: 1, act }),
         personal: Some(&personal),
         event_type: REGISTERED,
         organization: act.organization.0,
@@ -188,9 +188,9 @@ pub async fn subject(db: impl PgExecutor<'_>, id: OrganizationId) -> Result<Subj
 
 /// Which parts of an event of the organisation's chain are disclosed to `caller`, who may see the
 /// organisation. The registration, erasures and marking keys are disclosed in full, as in [`get`]; events of
-/// API keys only to a caller who may list the keys ([`may_act`]).
+/// API keys only to a caller who may list the keys ([`may_manage_keys`]).
 #[must_use]
-pub fn openness(caller: &Caller, id: OrganizationId, event: &StoredEvent) -> Disclosure {
+pub fn disclosure(caller: &Caller, id: OrganizationId, event: &StoredEvent) -> Disclosure {
     #[derive(Deserialize)]
     struct Typed<'t> {
         #[serde(rename = "type", borrow)]
@@ -201,7 +201,7 @@ pub fn openness(caller: &Caller, id: OrganizationId, event: &StoredEvent) -> Dis
         let typed: Option<Typed<'_>> = serde_json::from_str(&event.public).ok();
         typed.is_some_and(|typed| [REGISTERED, ERASED, MARKING_KEY_KNOWN].contains(&&*typed.event_type))
     };
-    if may_act(caller, id) || of_itself() { Disclosure::ALL } else { Disclosure::CLOSED }
+    if may_manage_keys(caller, id) || of_itself() { Disclosure::ALL } else { Disclosure::CLOSED }
 }
 
 /// Organisations that `caller` may see, in the order of their registration, after the organisation `after`.
@@ -245,7 +245,7 @@ async fn list_rows(
 
 /// An organisation found by its BIN.
 #[derive(Clone, Debug)]
-pub struct Named {
+pub struct OrganizationRef {
     /// Id.
     pub id: OrganizationId,
     /// Its roles.
@@ -253,12 +253,12 @@ pub struct Named {
 }
 
 /// The organisation with a BIN.
-pub async fn by_bin(db: impl PgExecutor<'_>, bin: Bin) -> Result<Option<Named>> {
+pub async fn by_bin(db: impl PgExecutor<'_>, bin: Bin) -> Result<Option<OrganizationRef>> {
     let row = sqlx::query!(
         r#"SELECT id, roles AS "roles: Vec<Role>" FROM organization WHERE bin = $1"#,
         bin.as_str()
     )
     .fetch_optional(db)
     .await?;
-    Ok(row.map(|row| Named { id: row.id.into(), roles: row.roles }))
+    Ok(row.map(|row| OrganizationRef { id: row.id.into(), roles: row.roles }))
 }

@@ -2,7 +2,7 @@
 
 use super::marking_code::MarkingCode;
 use super::number::{SealNumber, SealRange};
-use super::record::{self, By, Done, Faults, ListDigest, REGISTERED};
+use super::record::{self, Actor, BatchChange, Faults, ListDigest, REGISTERED};
 use super::signing::{KeyRing, Signature};
 use crate::base::error::{At, Entry, Error, Result};
 use crate::base::ids::{OrganizationId, SealBatchId};
@@ -37,14 +37,14 @@ input! {
 
 /// A seal of a request, with the locations of its fields.
 #[derive(Clone, Debug)]
-pub struct Offered {
+pub struct LocatedSeal {
     /// The seal.
     pub seal: NewSeal,
     number_at: At,
     code_at: At,
 }
 
-impl Read for Offered {
+impl Read for LocatedSeal {
     fn read(node: Node<'_>, errors: &mut Errors) -> Option<Self> {
         let seal = NewSeal::read(node, errors)?;
         let (number_at, code_at) = (node.at_field("number"), node.at_field("marking_code"));
@@ -52,13 +52,13 @@ impl Read for Offered {
     }
 }
 
-impl utoipa::PartialSchema for Offered {
+impl utoipa::PartialSchema for LocatedSeal {
     fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::schema::Schema> {
         <NewSeal as utoipa::PartialSchema>::schema()
     }
 }
 
-impl ToSchema for Offered {
+impl ToSchema for LocatedSeal {
     fn name() -> std::borrow::Cow<'static, str> {
         <NewSeal as ToSchema>::name()
     }
@@ -84,11 +84,11 @@ pub struct NewBatch {
 /// Checks seals without the database. Reports duplicate numbers, duplicate codes, and codes that name a key
 /// of this system that did not sign them. Takes about 50 µs for each code that names a key of this system.
 #[must_use]
-pub fn faults(ring: &KeyRing, seals: &[Offered]) -> Vec<Entry> {
+pub fn faults(ring: &KeyRing, seals: &[LocatedSeal]) -> Vec<Entry> {
     let mut errors = Errors::new();
     let mut numbers = HashSet::with_capacity(seals.len());
     let mut codes = HashSet::with_capacity(seals.len());
-    for Offered { seal, number_at, code_at } in seals {
+    for LocatedSeal { seal, number_at, code_at } in seals {
         if !numbers.insert(seal.number.as_str()) {
             let detail = "This number appears earlier in the same batch.";
             errors.push(Entry::new(number_at.clone(), "duplicate-in-batch", detail));
@@ -112,9 +112,9 @@ pub fn faults(ring: &KeyRing, seals: &[Offered]) -> Vec<Entry> {
 /// (`marking-code-registered`) that is registered already.
 pub async fn register(
     tx: &mut Tx<'_>,
-    by: &By,
+    by: &Actor,
     holder: OrganizationId,
-    seals: &[Offered],
+    seals: &[LocatedSeal],
 ) -> Result<NewBatch> {
     refuse_registered(tx, seals).await?;
     let mut sorted: Vec<&NewSeal> = seals.iter().map(|offered| &offered.seal).collect();
@@ -137,7 +137,7 @@ pub async fn register(
     Ok(batch)
 }
 
-async fn refuse_registered(tx: &mut Tx<'_>, seals: &[Offered]) -> Result<()> {
+async fn refuse_registered(tx: &mut Tx<'_>, seals: &[LocatedSeal]) -> Result<()> {
     let numbers: Vec<&str> = seals.iter().map(|offered| offered.seal.number.as_str()).collect();
     let codes: Vec<&str> =
         seals.iter().map(|offered| offered.seal.marking_code.identification_str()).collect();
@@ -153,7 +153,7 @@ async fn refuse_registered(tx: &mut Tx<'_>, seals: &[Offered]) -> Result<()> {
     .collect();
     // One set holds both: `SealNumber` rejects every number with the shape of an identification.
     let mut faults = Faults::default();
-    for Offered { seal, number_at, code_at } in seals {
+    for LocatedSeal { seal, number_at, code_at } in seals {
         if known.contains(seal.number.as_str()) {
             let detail = "A seal with this number is registered already.";
             faults.conflict(Entry::new(number_at.clone(), "seal-number-registered", detail));
@@ -167,7 +167,7 @@ async fn refuse_registered(tx: &mut Tx<'_>, seals: &[Offered]) -> Result<()> {
 }
 
 /// Returns the signed codes for a range of ordinals, in order.
-pub type Mint = Arc<dyn Fn(Range<u32>) -> Vec<MarkingCode> + Send + Sync>;
+pub type CodeSource = Arc<dyn Fn(Range<u32>) -> Vec<MarkingCode> + Send + Sync>;
 
 /// Makes `quantity` seals with generated numbers and the codes of `mint`, as a batch of `holder`. The
 /// batch's event names `key`, the public key that `mint` signs with, so every key in use is on record.
@@ -176,10 +176,10 @@ pub type Mint = Arc<dyn Fn(Range<u32>) -> Vec<MarkingCode> + Send + Sync>;
 /// [`Error::Conflict`] with `seal-numbers-exhausted` if too few nine-digit numbers are left.
 pub async fn make(
     tx: &mut Tx<'_>,
-    by: &By,
+    by: &Actor,
     holder: OrganizationId,
     quantity: u32,
-    mint: Mint,
+    mint: CodeSource,
     key: &[u8; 32],
 ) -> Result<NewBatch> {
     let range = take_numbers(tx, quantity).await?;
@@ -305,21 +305,21 @@ fn registered_meanwhile(error: sqlx::Error) -> Error {
 /// Adds the first event of a batch and its row. The seals are stored already.
 async fn begin(
     tx: &mut Tx<'_>,
-    by: &By,
+    by: &Actor,
     batch: &NewBatch,
     holder: OrganizationId,
     digest: ListDigest,
     key: Option<&[u8; 32]>,
 ) -> Result<()> {
     let digest = digest.finish();
-    let done = Done {
+    let done = BatchChange {
         to: Some(holder),
         quantity: Some(batch.quantity),
         first: Some(batch.first_number.to_string()),
         last: Some(batch.last_number.to_string()),
         digest: Some(hex::encode(digest)),
         marking_key: key.map(hex::encode),
-        ..Done::default()
+        ..BatchChange::default()
     };
     let fresh = Head::fresh(SubjectKind::SealBatch, batch.id.0);
     let heads = record::add(tx, by, REGISTERED, vec![(fresh, done)]).await?;

@@ -20,7 +20,7 @@ pub use crate::timber::event::vocabulary::MARKING_KEY_KNOWN as KNOWN;
 
 /// The public part of the event.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Public {
+pub struct MarkingKeyPublic {
     /// Version of this part.
     pub v: u8,
     /// `organization`.
@@ -36,7 +36,7 @@ pub struct Public {
 
 /// The business part of the event. It names no API key, because a server records it at its start.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Business {
+pub struct MarkingKeyBusiness {
     /// Version of this part.
     pub v: u8,
     /// The operator, the organisation of this chain.
@@ -99,14 +99,14 @@ pub async fn register(pool: &PgPool, key: &SigningKey, now: DateTime<Utc>) -> Re
         if recorded.contains(&marking_key) {
             continue;
         }
-        let public = Public {
+        let public = MarkingKeyPublic {
             v: 1,
             subject: "organization".to_owned(),
             event_type: KNOWN.to_owned(),
             on: moment.local_date().day(),
             marking_key,
         };
-        let business = Business {
+        let business = MarkingKeyBusiness {
             v: 1,
             organization: operator.into(),
             operation,
@@ -148,7 +148,7 @@ async fn recorded(db: impl PgExecutor<'_>) -> Result<Vec<String>> {
     .fetch_all(db)
     .await?;
     let read = |text: String| {
-        let public: Public =
+        let public: MarkingKeyPublic =
             serde_json::from_str(&text).map_err(|error| Error::BadRow(format!("event.public: {error}")))?;
         Ok(public.marking_key)
     };

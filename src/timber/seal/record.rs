@@ -30,7 +30,7 @@ pub const VOIDED: &str = "seals_voided";
 
 /// The caller of a write request, the operation's id and its time.
 #[derive(Clone, Copy, Debug)]
-pub struct By {
+pub struct Actor {
     /// The organisation.
     pub organization: OrganizationId,
     /// The key it called with.
@@ -43,7 +43,7 @@ pub struct By {
     pub now: DateTime<Utc>,
 }
 
-impl By {
+impl Actor {
     /// The time as recorded in events.
     pub(in crate::timber) fn moment(&self) -> Result<Moment> {
         Moment::new(self.now, OFFSET_MINUTES).map_err(|error| Error::BadRow(format!("clock: {error}")))
@@ -52,7 +52,7 @@ impl By {
 
 /// The public part of a batch's event, which anyone may see.
 #[derive(Clone, Debug, Serialize)]
-struct Public {
+struct BatchPublic {
     v: u8,
     subject: &'static str,
     #[serde(rename = "type")]
@@ -62,7 +62,7 @@ struct Public {
 
 /// The business part of a batch's event, which only the parties may see.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Business {
+pub struct BatchBusiness {
     /// Version of this part.
     pub v: u8,
     /// The batch.
@@ -77,12 +77,12 @@ pub struct Business {
     pub operation: OperationId,
     /// The change.
     #[serde(flatten)]
-    pub done: Done,
+    pub done: BatchChange,
 }
 
 /// A change of seals of a batch.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub struct Done {
+pub struct BatchChange {
     /// The new holder (registration, transfer).
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub to: Option<OrganizationId>,
@@ -114,7 +114,7 @@ pub struct Done {
     pub note: Option<String>,
 }
 
-impl Business {
+impl BatchBusiness {
     /// Reads a stored business part.
     pub fn parse(text: &str) -> Result<Self> {
         serde_json::from_str(text).map_err(|error| Error::BadRow(format!("event.business: {error}: {text}")))
@@ -167,16 +167,17 @@ pub(in crate::timber) async fn lock_heads(tx: &mut Tx<'_>, batches: &[Uuid]) -> 
 /// Adds an event to each batch and returns the new heads. Does not update the rows of the batches.
 pub(in crate::timber) async fn add(
     tx: &mut Tx<'_>,
-    by: &By,
+    by: &Actor,
     event_type: &'static str,
-    events: Vec<(Head, Done)>,
+    events: Vec<(Head, BatchChange)>,
 ) -> Result<Vec<NewHead>> {
     let moment = by.moment()?;
     let drafts = events
         .into_iter()
         .map(|(head, done)| {
-            let public = Public { v: 1, subject: "seal_batch", event_type, on: moment.local_date().day() };
-            let business = Business {
+            let public =
+                BatchPublic { v: 1, subject: "seal_batch", event_type, on: moment.local_date().day() };
+            let business = BatchBusiness {
                 v: 1,
                 batch: head.id.into(),
                 occurred: LocalTime::of(moment),
@@ -222,7 +223,7 @@ pub(in crate::timber) async fn save_heads(tx: &mut Tx<'_>, heads: &[NewHead]) ->
 }
 
 /// Stores which event of its batch concerns each seal.
-pub(in crate::timber) async fn remember_moves(
+pub(in crate::timber) async fn insert_moves(
     tx: &mut Tx<'_>,
     numbers: &[&str],
     batches: &[Uuid],

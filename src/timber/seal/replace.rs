@@ -4,7 +4,7 @@
 //! every void, so that a seal's history is complete without its log.
 
 use super::number::SealNumber;
-use super::record::{self, By, Done, VOIDED};
+use super::record::{self, Actor, BatchChange, VOIDED};
 use super::stock::{SealRow, SealStatus, VoidReason, apply, lock_for_use, stored};
 use crate::base::error::{Error, Result};
 use crate::base::ids::LogId;
@@ -45,7 +45,7 @@ impl Replacement {
     /// Whether `seal`, read under the log's lock, is the old seal that [`Self::lock`] locked. False if
     /// another request has replaced it in between.
     #[must_use]
-    pub fn takes_off(&self, seal: &str) -> bool {
+    pub fn is_old_seal(&self, seal: &str) -> bool {
         self.old.as_ref().is_some_and(|old| old.number.as_str() == seal)
     }
 
@@ -56,7 +56,7 @@ impl Replacement {
     /// # Errors
     /// [`Error::BadRow`] if the new seal is not `issued` or the old one is not the log's: the caller has not
     /// checked the locked rows.
-    pub async fn put(self, tx: &mut Tx<'_>, by: &By, log: LogId, seq: u32) -> Result<Option<NewHead>> {
+    pub async fn put(self, tx: &mut Tx<'_>, by: &Actor, log: LogId, seq: u32) -> Result<Option<NewHead>> {
         let (Some(new), Some(old)) = (self.new, self.old) else {
             return Err(Error::BadRow(format!("log_seal: the old or the new seal of log {log} is missing")));
         };
@@ -81,16 +81,16 @@ impl Replacement {
 }
 
 /// Voids the old seal, with an event after its batch's `head`.
-async fn void(tx: &mut Tx<'_>, by: &By, head: Head, number: &SealNumber) -> Result<NewHead> {
-    let done = Done {
+async fn void(tx: &mut Tx<'_>, by: &Actor, head: Head, number: &SealNumber) -> Result<NewHead> {
+    let done = BatchChange {
         number: Some(number.to_string()),
         reason: Some(VoidReason::Replaced.as_str().to_owned()),
-        ..Done::default()
+        ..BatchChange::default()
     };
     let heads = record::add(tx, by, VOIDED, vec![(head, done)]).await?;
     record::save_heads(tx, &heads).await?;
     for head in &heads {
-        record::remember_moves(tx, &[number.as_str()], &[head.id], &[head.seq_i32()]).await?;
+        record::insert_moves(tx, &[number.as_str()], &[head.id], &[head.seq_i32()]).await?;
     }
     let changed = sqlx::query!(
         "UPDATE seal SET status = 'void', void_reason = 'replaced' WHERE number = $1 AND status = 'applied'",

@@ -185,7 +185,7 @@ pub struct KeyRing(Vec<(SignerId, ed25519_dalek::VerifyingKey)>);
 /// The bytes are not a usable public key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("not an Ed25519 public key, or a weak one, for which signatures can be forged")]
-pub struct NotAKey;
+pub struct InvalidPublicKey;
 
 impl KeyRing {
     /// A ring with no key.
@@ -195,10 +195,10 @@ impl KeyRing {
     }
 
     /// Adds a public key; adding it again changes nothing.
-    pub fn add(&mut self, public: &[u8; 32]) -> Result<SignerId, NotAKey> {
-        let key = ed25519_dalek::VerifyingKey::from_bytes(public).map_err(|_| NotAKey)?;
+    pub fn add(&mut self, public: &[u8; 32]) -> Result<SignerId, InvalidPublicKey> {
+        let key = ed25519_dalek::VerifyingKey::from_bytes(public).map_err(|_| InvalidPublicKey)?;
         if key.is_weak() {
-            return Err(NotAKey);
+            return Err(InvalidPublicKey);
         }
         let id = SignerId::of(&key);
         if self.0.iter().all(|(_, known)| *known != key) {
@@ -399,7 +399,7 @@ mod tests {
         assert_eq!(ring.verify(&code()), Signature::Valid);
         let mut neutral = [0; 32];
         neutral[0] = 1;
-        assert_eq!(ring.add(&neutral), Err(NotAKey));
+        assert_eq!(ring.add(&neutral), Err(InvalidPublicKey));
     }
 
     #[test]

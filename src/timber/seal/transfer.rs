@@ -1,7 +1,7 @@
 //! Transfers seals to another holder.
 
 use super::number::{SealNumber, SealRange};
-use super::record::{self, Business, By, Done, Faults, ListDigest, MadeEvent, TRANSFERRED};
+use super::record::{self, Actor, BatchBusiness, BatchChange, Faults, ListDigest, MadeEvent, TRANSFERRED};
 use super::stock::{SealStatus, lock_for_use};
 use crate::base::error::{At, Entry, Error, Result};
 use crate::base::ids::{OperationId, OrganizationId};
@@ -13,14 +13,14 @@ use uuid::Uuid;
 
 /// The seals to transfer.
 #[derive(Clone, Debug)]
-pub enum Which {
+pub enum SealSelection {
     /// These, each once.
     Numbers(Vec<SealNumber>),
     /// A range of numbers, all of which must exist.
     Range(SealRange),
 }
 
-impl Which {
+impl SealSelection {
     fn numbers(&self) -> Vec<SealNumber> {
         match self {
             Self::Numbers(numbers) => numbers.clone(),
@@ -56,7 +56,12 @@ pub struct Transferred {
 /// # Errors
 /// 422 `unknown-seal` for each number that is absent or not the caller's; 409 `seal-applied`, `seal-void`,
 /// `already-theirs` for each that cannot be transferred. If both kinds occur: 422 with all of them.
-pub async fn transfer(tx: &mut Tx<'_>, by: &By, which: &Which, to: OrganizationId) -> Result<Transferred> {
+pub async fn transfer(
+    tx: &mut Tx<'_>,
+    by: &Actor,
+    which: &SealSelection,
+    to: OrganizationId,
+) -> Result<Transferred> {
     let numbers = which.numbers();
     let rows = lock_for_use(tx, &numbers).await?;
     let mut faults = Faults::default();
@@ -96,13 +101,13 @@ pub async fn transfer(tx: &mut Tx<'_>, by: &By, which: &Which, to: OrganizationI
         for number in moved.iter() {
             digest.add_number(number);
         }
-        let done = Done {
+        let done = BatchChange {
             to: Some(to),
             quantity: Some(u32::try_from(moved.len()).unwrap_or(u32::MAX)),
             first: moved.first().map(|number| (*number).to_owned()),
             last: moved.last().map(|number| (*number).to_owned()),
             digest: Some(hex::encode(digest.finish())),
-            ..Done::default()
+            ..BatchChange::default()
         };
         events.push((head, done));
     }
@@ -121,7 +126,7 @@ pub async fn transfer(tx: &mut Tx<'_>, by: &By, which: &Which, to: OrganizationI
             seqs.push(seq_of.get(batch).copied().unwrap_or_default());
         }
     }
-    record::remember_moves(tx, &moved, &of, &seqs).await?;
+    record::insert_moves(tx, &moved, &of, &seqs).await?;
     let changed = sqlx::query!(
         "UPDATE seal SET holder_id = $2 WHERE number = ANY($1) AND status = 'issued'",
         &moved as &[&str],
@@ -145,7 +150,7 @@ pub async fn answer(
 ) -> Result<Transferred> {
     let mut answer = Transferred { operation_id: operation, transferred: 0, to: None, events: Vec::new() };
     for (event, business) in record::made(tx, subjects, seqs).await? {
-        let done = Business::parse(&business)?.done;
+        let done = BatchBusiness::parse(&business)?.done;
         answer.transferred += done.quantity.unwrap_or_default();
         answer.to = done.to;
         answer.events.push(event);

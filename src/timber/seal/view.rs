@@ -17,14 +17,14 @@ use uuid::Uuid;
 
 /// The seals that a caller may see.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Sight {
+pub enum Access {
     /// All seals: for the operator and inspectors.
     All,
     /// The seals of one organisation.
     Own(OrganizationId),
 }
 
-impl Sight {
+impl Access {
     fn own(self) -> Option<Uuid> {
         match self {
             Self::All => None,
@@ -49,8 +49,8 @@ pub struct Holder {
 impl Holder {
     /// Removes what the caller may not see. The BIN and name of a sole trader or a farm are personal data:
     /// only the organisation itself, the operator and inspectors see more than the id.
-    fn told(self, kind: OrganizationKind, sight: Sight) -> Self {
-        if kind == OrganizationKind::LegalEntity || sight == Sight::All || sight == Sight::Own(self.id) {
+    fn disclosed(self, kind: OrganizationKind, access: Access) -> Self {
+        if kind == OrganizationKind::LegalEntity || access == Access::All || access == Access::Own(self.id) {
             self
         } else {
             Self { bin: None, name: None, ..self }
@@ -80,7 +80,7 @@ pub struct Seal {
 }
 
 /// A row of the three queries below, which select the same columns.
-struct Row {
+struct SealColumns {
     number: SealNumber,
     marking_code: MarkingCode,
     status: SealStatus,
@@ -93,15 +93,15 @@ struct Row {
     void_reason: Option<VoidReason>,
 }
 
-impl Row {
-    fn seal(self, sight: Sight) -> Seal {
+impl SealColumns {
+    fn seal(self, access: Access) -> Seal {
         let row = self;
         let holder = Holder { id: row.holder_id.into(), bin: row.bin, name: row.name };
         Seal {
             number: row.number,
             marking_code: row.marking_code,
             status: row.status,
-            holder: holder.told(row.kind, sight),
+            holder: holder.disclosed(row.kind, access),
             batch_id: row.batch_id.into(),
             log_id: row.log_id.map(Into::into),
             void_reason: row.void_reason,
@@ -111,9 +111,9 @@ impl Row {
 
 /// A seal, if it exists and the caller may see it. The holder of its log may see it too, because that holder
 /// may void it.
-pub async fn get(db: impl PgExecutor<'_>, number: &SealNumber, sight: Sight) -> Result<Option<Seal>> {
+pub async fn get(db: impl PgExecutor<'_>, number: &SealNumber, access: Access) -> Result<Option<Seal>> {
     let row = sqlx::query_as!(
-        Row,
+        SealColumns,
         r#"SELECT s.number AS "number: SealNumber", s.marking_code AS "marking_code: MarkingCode",
                   s.status AS "status: SealStatus", s.holder_id, o.bin, o.name,
                   o.kind AS "kind: OrganizationKind", s.batch_id, s.log_id, s.void_reason AS "void_reason: VoidReason"
@@ -122,18 +122,18 @@ pub async fn get(db: impl PgExecutor<'_>, number: &SealNumber, sight: Sight) -> 
              AND ($2::uuid IS NULL OR s.holder_id = $2
                   OR EXISTS (SELECT FROM log l WHERE l.id = s.log_id AND l.holder_id = $2))"#,
         number.as_str(),
-        sight.own()
+        access.own()
     )
     .fetch_optional(db)
     .await?;
-    Ok(row.map(|row| row.seal(sight)))
+    Ok(row.map(|row| row.seal(access)))
 }
 
 /// Which seals to list.
 #[derive(Clone, Debug)]
-pub struct Wanted<'w> {
+pub struct SealFilter<'w> {
     /// The seals that the caller may see.
-    pub sight: Sight,
+    pub access: Access,
     /// Only seals of the holder with this BIN.
     pub holder_bin: Option<&'w str>,
     /// Only seals with this status.
@@ -145,8 +145,8 @@ pub struct Wanted<'w> {
 }
 
 /// Seals in the order of their numbers.
-pub async fn list(db: impl PgExecutor<'_> + Copy, wanted: &Wanted<'_>) -> Result<Vec<Seal>> {
-    let named = match wanted.holder_bin {
+pub async fn list(db: impl PgExecutor<'_> + Copy, filter: &SealFilter<'_>) -> Result<Vec<Seal>> {
+    let named = match filter.holder_bin {
         None => None,
         Some(bin) => {
             let id = sqlx::query_scalar!("SELECT id FROM organization WHERE bin = $1", bin)
@@ -158,20 +158,20 @@ pub async fn list(db: impl PgExecutor<'_> + Copy, wanted: &Wanted<'_>) -> Result
             }
         }
     };
-    let holder = match (wanted.sight.own(), named) {
+    let holder = match (filter.access.own(), named) {
         (Some(own), Some(named)) if own != named => return Ok(Vec::new()),
         (own, named) => own.or(named),
     };
-    let after = wanted.after.unwrap_or_default();
+    let after = filter.after.unwrap_or_default();
     let rows = if let Some(holder) = holder {
         let statuses: Vec<&str> = SealStatus::ALL
             .iter()
-            .filter(|status| wanted.status.is_none_or(|only| only == **status))
+            .filter(|status| filter.status.is_none_or(|only| only == **status))
             .map(|status| status.as_str())
             .collect();
         // One index range per status, so that the cost depends on the page size, not on the holder's stock.
         sqlx::query_as!(
-            Row,
+            SealColumns,
             r#"SELECT s.number AS "number!: SealNumber", s.marking_code AS "marking_code!: MarkingCode",
                       s.status AS "status!: SealStatus", s.holder_id AS "holder_id!", o.bin, o.name,
                       o.kind AS "kind: OrganizationKind", s.batch_id AS "batch_id!", s.log_id, s.void_reason AS "void_reason: VoidReason"
@@ -183,13 +183,13 @@ pub async fn list(db: impl PgExecutor<'_> + Copy, wanted: &Wanted<'_>) -> Result
             holder,
             &statuses as &[&str],
             after,
-            wanted.limit
+            filter.limit
         )
         .fetch_all(db)
         .await?
     } else {
         sqlx::query_as!(
-            Row,
+            SealColumns,
             r#"SELECT s.number AS "number: SealNumber", s.marking_code AS "marking_code: MarkingCode",
                       s.status AS "status: SealStatus", s.holder_id, o.bin, o.name,
                       o.kind AS "kind: OrganizationKind", s.batch_id, s.log_id, s.void_reason AS "void_reason: VoidReason"
@@ -197,13 +197,13 @@ pub async fn list(db: impl PgExecutor<'_> + Copy, wanted: &Wanted<'_>) -> Result
                WHERE s.number > $1 AND ($2::text IS NULL OR s.status = $2)
                ORDER BY s.number LIMIT $3"#,
             after,
-            wanted.status.map(SealStatus::as_str),
-            wanted.limit
+            filter.status.map(SealStatus::as_str),
+            filter.limit
         )
         .fetch_all(db)
         .await?
     };
-    Ok(rows.into_iter().map(|row| row.seal(wanted.sight)).collect())
+    Ok(rows.into_iter().map(|row| row.seal(filter.access)).collect())
 }
 
 /// How many seals a holder has, by status.
@@ -228,7 +228,7 @@ pub struct HolderStock {
 }
 
 /// Stocks of all holders that the caller may see, in the order of their ids.
-pub async fn stock(db: impl PgExecutor<'_>, sight: Sight) -> Result<Vec<HolderStock>> {
+pub async fn stock(db: impl PgExecutor<'_>, access: Access) -> Result<Vec<HolderStock>> {
     let rows = sqlx::query!(
         r#"SELECT c.holder_id AS "holder_id!", o.bin, o.name, o.kind AS "kind: OrganizationKind",
                   c.issued AS "issued!", c.applied AS "applied!", c.void AS "void!"
@@ -237,14 +237,15 @@ pub async fn stock(db: impl PgExecutor<'_>, sight: Sight) -> Result<Vec<HolderSt
                         count(*) FILTER (WHERE status = 'void') AS void
                  FROM seal WHERE $1::uuid IS NULL OR holder_id = $1 GROUP BY holder_id) c
            JOIN organization o ON o.id = c.holder_id ORDER BY c.holder_id"#,
-        sight.own()
+        access.own()
     )
     .fetch_all(db)
     .await?;
     Ok(rows
         .into_iter()
         .map(|row| HolderStock {
-            holder: Holder { id: row.holder_id.into(), bin: row.bin, name: row.name }.told(row.kind, sight),
+            holder: Holder { id: row.holder_id.into(), bin: row.bin, name: row.name }
+                .disclosed(row.kind, access),
             counts: Counts { issued: row.issued, applied: row.applied, void: row.void },
         })
         .collect())
@@ -308,14 +309,14 @@ pub async fn history(db: impl PgExecutor<'_>, seal: &Seal) -> Result<Vec<Disclos
 pub async fn batch_subject(
     db: impl PgExecutor<'_>,
     batch: SealBatchId,
-    sight: Sight,
+    access: Access,
 ) -> Result<Option<Subject>> {
     let row = sqlx::query!(
         "SELECT b.salt, b.head_seq FROM seal_batch b
          WHERE b.id = $1
            AND ($2::uuid IS NULL OR EXISTS (SELECT FROM seal s WHERE s.batch_id = b.id AND s.holder_id = $2))",
         batch.0,
-        sight.own()
+        access.own()
     )
     .fetch_optional(db)
     .await?;
@@ -334,10 +335,10 @@ pub async fn batch_subject(
 pub async fn concerning(
     db: &mut PgConnection,
     batch: &Subject,
-    sight: Sight,
+    access: Access,
     piece: i64,
 ) -> Result<Option<BTreeSet<u32>>> {
-    let Sight::Own(reader) = sight else { return Ok(None) };
+    let Access::Own(reader) = access else { return Ok(None) };
     let mut found = BTreeSet::from([1]);
     let mut after = Some(String::new());
     while let Some(last) = after {
@@ -367,7 +368,7 @@ pub async fn concerning(
 pub async fn of_batch(
     db: impl PgExecutor<'_>,
     batch: SealBatchId,
-    sight: Sight,
+    access: Access,
     after: &str,
     limit: i64,
 ) -> Result<Vec<(String, String)>> {
@@ -377,7 +378,7 @@ pub async fn of_batch(
          ORDER BY number LIMIT $4",
         batch.0,
         after,
-        sight.own(),
+        access.own(),
         limit
     )
     .fetch_all(db)

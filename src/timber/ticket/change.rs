@@ -1,13 +1,13 @@
 //! Extends and cancels a felling ticket. Only its issuer may do so.
 
-use super::content::{Changed, Public, texts};
+use super::content::{Changed, TicketPublic, texts};
 use crate::base::error::{At, Entry, Error, Result};
 use crate::base::ids::{OrganizationId, TicketId};
 use crate::base::region::Region;
 use crate::base::units::{LocalDate, Text};
 use crate::evidence::chain::Tx;
 use crate::evidence::chain::{Draft, Head, SubjectKind, append};
-use crate::timber::event::act::Act;
+use crate::timber::event::act::Actor;
 use crate::timber::event::content::TicketName;
 use crate::timber::party::key::Caller;
 use crate::timber::party::role::Role;
@@ -57,7 +57,7 @@ struct Locked {
 pub async fn change(
     tx: &mut Tx<'_>,
     caller: &Caller,
-    act: &Act,
+    act: &Actor,
     ticket: TicketId,
     change: &Change,
     reason: &Text<200>,
@@ -84,7 +84,7 @@ pub async fn change(
         Change::Cancel => (None, None),
     };
     extendable(&locked, felling_until, removal_until)?;
-    let public = Public {
+    let public = TicketPublic {
         v: 1,
         subject: "felling_ticket",
         event_type: change.event_type(),
@@ -95,8 +95,8 @@ pub async fn change(
     };
     let business =
         Changed { v: 1, act, ticket_id: ticket, felling_until, removal_until, reason: reason.as_str() };
-    let told = [(At::Pointer("/reason".into()), reason.as_str())];
-    let (public, business) = texts(&public, &business, &told)?;
+    let request_texts = [(At::Pointer("/reason".into()), reason.as_str())];
+    let (public, business) = texts(&public, &business, &request_texts)?;
     let draft = Draft {
         head: locked.head,
         public,

@@ -11,7 +11,7 @@ use crate::base::ids::{LineId, OrganizationId, TicketId};
 use crate::base::units::{LocalDate, Volume};
 use crate::evidence::chain::size::{self, MAX_BUSINESS_BYTES, MAX_PUBLIC_BYTES};
 use crate::evidence::chain::{Hash, canonical};
-use crate::timber::event::act::Act;
+use crate::timber::event::act::Actor;
 use crate::timber::event::content::{LogPublic as Harvested, TicketName};
 use crate::timber::wood::species::{Species, Wood};
 use chrono::NaiveDate;
@@ -20,7 +20,7 @@ use sha2::{Digest, Sha256};
 
 /// The public part of every event of a ticket.
 #[derive(Serialize)]
-pub struct Public<'a> {
+pub struct TicketPublic<'a> {
     /// Version.
     pub v: u8,
     /// `felling_ticket`.
@@ -45,7 +45,7 @@ pub struct Issued<'a> {
     pub v: u8,
     /// Recording organisation, its key, and the time.
     #[serde(flatten)]
-    pub act: &'a Act,
+    pub act: &'a Actor,
     /// The ticket.
     pub ticket_id: TicketId,
     /// The organisation that may fell.
@@ -93,7 +93,7 @@ pub struct Changed<'a> {
     pub v: u8,
     /// Recording organisation, its key, and the time.
     #[serde(flatten)]
-    pub act: &'a Act,
+    pub act: &'a Actor,
     /// The ticket.
     pub ticket_id: TicketId,
     /// New last day of felling.
@@ -144,14 +144,14 @@ fn digest(text: &str) -> Hash {
 /// # Errors
 /// `too-long-together` if these texts, each within its own limit, exceed the limit of the part in total.
 pub fn texts(
-    public: &Public<'_>,
+    public: &TicketPublic<'_>,
     business: &impl Serialize,
-    told: &[(At, &str)],
+    request_texts: &[(At, &str)],
 ) -> Result<(String, String)> {
     let (public, business) = (canonical::text(public), canonical::text(business));
     // When the ticket was issued, its names were checked against the longest event that repeats them.
     size::check(&public, MAX_PUBLIC_BYTES, &[]).map_err(Error::Wrong)?;
-    size::check(&business, MAX_BUSINESS_BYTES, told).map_err(Error::Wrong)?;
+    size::check(&business, MAX_BUSINESS_BYTES, request_texts).map_err(Error::Wrong)?;
     Ok((public, business))
 }
 
@@ -162,12 +162,12 @@ pub fn texts(
 pub fn check_names(forestry: &str, name: &TicketName) -> Result<()> {
     let longest = Harvested::longest(forestry, name.clone());
     let at = |pointer: &str| At::Pointer(pointer.to_owned());
-    let told = [
+    let request_texts = [
         (at("/origin/forestry"), forestry),
         (at("/number"), name.number.as_str()),
         (at("/series"), name.series.as_str()),
     ];
-    size::check(&canonical::text(&longest), MAX_PUBLIC_BYTES, &told).map_err(Error::Wrong)
+    size::check(&canonical::text(&longest), MAX_PUBLIC_BYTES, &request_texts).map_err(Error::Wrong)
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! Issues a felling ticket.
 
-use super::content::{Issued, Public, check_names, lines_digest, plot_digest, texts};
+use super::content::{Issued, TicketPublic, check_names, lines_digest, plot_digest, texts};
 use super::vocabulary::FellingKind;
 use crate::base::error::{At, Entry, Error, Result};
 use crate::base::geo::Plot;
@@ -9,7 +9,7 @@ use crate::base::region::Region;
 use crate::base::units::{Area, LocalDate, Text, Volume};
 use crate::evidence::chain::Tx;
 use crate::evidence::chain::{Draft, Head, SubjectKind, append};
-use crate::timber::event::act::Act;
+use crate::timber::event::act::Actor;
 use crate::timber::event::content::TicketName;
 use crate::timber::party::bin::Bin;
 use crate::timber::party::organization::by_bin;
@@ -84,12 +84,12 @@ pub struct NewLine {
 /// # Errors
 /// Wrong: `faults`, `unknown-organization` and `not-a-harvester` at `/holder_bin`, `too-long-together`.
 /// Conflict: `ticket-number-taken` at `/number`.
-pub async fn issue(tx: &mut Tx<'_>, act: &Act, new: &NewTicket, faults: &[Entry]) -> Result<()> {
+pub async fn issue(tx: &mut Tx<'_>, act: &Actor, new: &NewTicket, faults: &[Entry]) -> Result<()> {
     let mut faults = faults.to_vec();
     let holder = holder(tx, new.holder_bin, &mut faults).await?;
     let Some(holder) = holder.filter(|_| faults.is_empty()) else { return Err(Error::Wrong(faults)) };
     let name = TicketName { number: new.number.as_str().into(), series: new.series.as_str().into() };
-    let public = Public {
+    let public = TicketPublic {
         v: 1,
         subject: "felling_ticket",
         event_type: ISSUED,
@@ -122,7 +122,7 @@ pub async fn issue(tx: &mut Tx<'_>, act: &Act, new: &NewTicket, faults: &[Entry]
     };
     check_names(new.forestry.as_str(), &name)?;
     let at = |pointer: &str| At::Pointer(pointer.to_owned());
-    let told = [
+    let request_texts = [
         (at("/forest_category"), Some(&new.forest_category)),
         (at("/forest_type"), Some(&new.forest_type)),
         (at("/origin/district"), new.district.as_ref()),
@@ -132,9 +132,9 @@ pub async fn issue(tx: &mut Tx<'_>, act: &Act, new: &NewTicket, faults: &[Entry]
         (at("/origin/subcompartment"), new.subcompartment.as_ref()),
         (at("/origin/cutting_area"), new.cutting_area.as_ref()),
     ];
-    let told = told.into_iter().filter_map(|(at, text)| Some((at, text?.as_str())));
+    let request_texts = request_texts.into_iter().filter_map(|(at, text)| Some((at, text?.as_str())));
     let places = places.into_iter().filter_map(|(at, text)| Some((at, text?.as_str())));
-    let (public, business) = texts(&public, &business, &told.chain(places).collect::<Vec<_>>())?;
+    let (public, business) = texts(&public, &business, &request_texts.chain(places).collect::<Vec<_>>())?;
     let draft = Draft {
         head: Head::fresh(SubjectKind::FellingTicket, new.id.0),
         public,

@@ -8,7 +8,7 @@ use crate::base::units::{Diameter, Length, Volume};
 use crate::db::batching::Question;
 use crate::evidence::chain::{Hash, Subject, SubjectKind};
 use crate::timber::event::vocabulary::{EventType, Status, TransferOf};
-use crate::timber::party::key::{Caller, KeyRow, Presented, Uses};
+use crate::timber::party::key::{Caller, KeyRow, KeyUsage, TokenHash};
 use crate::timber::party::reader::Reader;
 use crate::timber::party::role::{OrganizationKind, Role};
 use crate::timber::seal::Code;
@@ -160,7 +160,7 @@ impl LogRow {
     }
 
     /// The caller, if its token is valid now.
-    fn caller(&mut self, token: &Presented, uses: &mut Uses) -> Option<Caller> {
+    fn caller(&mut self, token: &TokenHash, uses: &mut KeyUsage) -> Option<Caller> {
         let (expires_at, last_used_at) = (self.key_expires_at, self.key_last_used_at);
         let key = self.key_id.map(|id| KeyRow { id, expires_at, last_used_at })?;
         let (organization, roles) = self.key_organization.zip(self.key_roles.take())?;
@@ -459,13 +459,13 @@ impl Names {
 #[derive(Debug)]
 pub struct LogLookup {
     key: Key,
-    token: Presented,
+    token: TokenHash,
 }
 
 impl LogLookup {
     /// Looks up the log that `code` names, for the holder of `token`.
     #[must_use]
-    pub fn new(code: &Code, token: Presented) -> Self {
+    pub fn new(code: &Code, token: TokenHash) -> Self {
         Self { key: Key::of(code), token }
     }
 }
@@ -480,7 +480,7 @@ impl Question for LogLookup {
 
     async fn ask(db: &mut PgConnection, looks: &[&Self]) -> sqlx::Result<Vec<Result<Self::Answer>>> {
         let mut found: Vec<_> = looks.iter().map(|_| Ok(None)).collect();
-        let mut uses = Uses::default();
+        let mut uses = KeyUsage::default();
         for mut row in rows(db, looks.iter().map(|look| (&look.key, Some(&look.token)))).await? {
             let place = usize::try_from(row.place - 1).ok();
             let asked = place.and_then(|place| looks.get(place).zip(found.get_mut(place)));
@@ -505,7 +505,7 @@ pub async fn fetch(db: &mut PgConnection, ids: &[LogId]) -> Result<Vec<LogRow>> 
 
 async fn rows<'k>(
     db: &mut PgConnection,
-    asked: impl ExactSizeIterator<Item = (&'k Key, Option<&'k Presented>)>,
+    asked: impl ExactSizeIterator<Item = (&'k Key, Option<&'k TokenHash>)>,
 ) -> sqlx::Result<Vec<LogRow>> {
     let mut ids = Vec::with_capacity(asked.len());
     let mut numbers = Vec::with_capacity(asked.len());
@@ -515,7 +515,7 @@ async fn rows<'k>(
         ids.push(key.id);
         numbers.push(key.number.as_deref());
         identifications.push(key.identification.as_deref());
-        tokens.push(token.map(Presented::hash));
+        tokens.push(token.map(TokenHash::hash));
     }
     sqlx::query_file_as!(
         LogRow,
