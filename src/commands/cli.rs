@@ -9,7 +9,7 @@ use crate::base::error::Invalid;
 use crate::base::telemetry::{self, Format, TelemetryError};
 use crate::commands::demo;
 use crate::commands::erase::{self, Whose};
-use crate::commands::serve::{self, Operation};
+use crate::commands::serve::{self, ServeOptions};
 use crate::db::{self, Mode, OpenError};
 use crate::http::core::app::server_settings;
 use crate::http::core::body::BodySettings;
@@ -96,12 +96,12 @@ pub struct ServeArgs {
     settings: Settings,
 
     #[command(flatten)]
-    operation: OperationArgs,
+    operation: ServeOptionArgs,
 }
 
 /// Keys, limits and timeouts of a server.
 #[derive(Args, Clone, Debug)]
-struct OperationArgs {
+struct ServeOptionArgs {
     /// File of the key that signs marking codes; created if missing. All instances must share one key
     /// [default: keys/marking.key in the data directory]
     #[arg(long, env = "ORMANTRACE_MARKING_KEY", value_name = "FILE")]
@@ -176,12 +176,12 @@ struct EraseArgs {
     database: DatabaseSettings,
 
     #[command(flatten)]
-    whose: WhoseArgs,
+    whose: EraseTargetArgs,
 }
 
 #[derive(Args, Clone, Debug)]
 #[group(required = true, multiple = false)]
-struct WhoseArgs {
+struct EraseTargetArgs {
     /// The responsible person of one harvest, by the harvest's id
     #[arg(long, value_name = "ID")]
     harvest: Option<HarvestId>,
@@ -232,7 +232,7 @@ pub enum Failure {
     Unchecked(String),
     /// The check was completed and found errors.
     #[error("The database does not match its evidence: see the errors on standard output.")]
-    Findings,
+    FsckErrors,
 }
 
 impl Failure {
@@ -314,9 +314,9 @@ impl Command {
 }
 
 impl ServeArgs {
-    fn split(self) -> (Settings, Operation) {
+    fn split(self) -> (Settings, ServeOptions) {
         let (given, body) = (self.operation, BodySettings::default());
-        let mut operation = Operation {
+        let mut operation = ServeOptions {
             marking_key: given.marking_key,
             register_dir: given.register_dir,
             receipt_key: given.receipt_key,
@@ -335,7 +335,7 @@ impl ServeArgs {
                 total: Duration::from_secs(given.body_seconds.into()),
                 ..body
             },
-            ..Operation::default()
+            ..ServeOptions::default()
         };
         operation.limits.misses.count = given.misses_per_minute;
         operation.limits.hits.count = given.hits_per_second;

@@ -7,7 +7,7 @@ use sqlx::PgPool;
 
 /// A participant of the demonstration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Who {
+pub enum Participant {
     /// Registers and allots.
     Operator,
     /// Issues felling tickets.
@@ -24,7 +24,7 @@ pub enum Who {
     Inspector,
 }
 
-impl Who {
+impl Participant {
     /// All participants, in the order in which they are shown.
     pub const ALL: [Self; 7] = [
         Self::Operator,
@@ -93,7 +93,7 @@ impl Who {
 
 /// The tokens of all participants.
 pub fn all() -> impl Iterator<Item = Token> {
-    Who::ALL.into_iter().filter_map(|who| Token::from_text(who.token()))
+    Participant::ALL.into_iter().filter_map(|who| Token::from_text(who.token()))
 }
 
 /// Whether a key of the demonstration is in the database and is not revoked.
@@ -113,9 +113,9 @@ mod tests {
 
     #[test]
     fn every_key_can_be_used_and_says_what_it_is() {
-        assert_eq!(all().map(|token| token.hash()).collect::<HashSet<_>>().len(), Who::ALL.len());
+        assert_eq!(all().map(|token| token.hash()).collect::<HashSet<_>>().len(), Participant::ALL.len());
         assert!(
-            Who::ALL
+            Participant::ALL
                 .iter()
                 .all(|who| who.token().starts_with("demo-") && who.token().contains("not-for-production"))
         );

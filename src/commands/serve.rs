@@ -44,18 +44,18 @@ use tokio::task::JoinSet;
 /// Name of the operator that the first start creates.
 const OPERATOR: &str = "Орман таңбалау операторы";
 /// Interval at which expired stored responses are deleted.
-const FORGET_EVERY: Duration = Duration::from_hours(1);
+const EXPIRY_INTERVAL: Duration = Duration::from_hours(1);
 
 /// Delay before the 429 response to an address over its limit. Without the delay, 32 connections of one
 /// address used so much of two cores that the 99th percentile of appends grew to five times its idle value.
-const REFUSAL_PAUSE: Duration = Duration::from_millis(200);
+const REJECTION_DELAY: Duration = Duration::from_millis(200);
 
 /// Timeout of a probe, for each step.
-const PROBE_TIME: Duration = Duration::from_secs(2);
+const PROBE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// How a server runs, beyond [`Settings`].
 #[derive(Clone, Debug, Default)]
-pub struct Operation {
+pub struct ServeOptions {
     /// File of the key that signs marking codes; by default `keys/marking.key` in the data directory.
     pub marking_key: Option<PathBuf>,
     /// Folder of the published register; by default `register` in the data directory.
@@ -131,10 +131,10 @@ pub struct Ready {
 ///
 /// # Errors
 /// A sentence for the administrator; nothing is left running.
-pub async fn serve(settings: &Settings, operation: Operation) -> Result<(), Failure> {
-    let stop = told_to_stop()?;
+pub async fn serve(settings: &Settings, operation: ServeOptions) -> Result<(), Failure> {
+    let stop = shutdown_signal()?;
     let ready = prepare(settings, operation).await?;
-    if let Err(failure) = ready.introduce(settings).await {
+    if let Err(failure) = ready.announce(settings).await {
         ready.database.close().await;
         return Err(failure);
     }
@@ -147,7 +147,7 @@ pub async fn serve(settings: &Settings, operation: Operation) -> Result<(), Fail
 ///
 /// # Errors
 /// If the signal handlers cannot be installed.
-pub fn told_to_stop() -> std::io::Result<impl Future<Output = ()>> {
+pub fn shutdown_signal() -> std::io::Result<impl Future<Output = ()>> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     Ok(async move {
@@ -162,7 +162,7 @@ pub fn told_to_stop() -> std::io::Result<impl Future<Output = ()>> {
 ///
 /// # Errors
 /// A sentence for the administrator; nothing is left running.
-pub async fn prepare(settings: &Settings, operation: Operation) -> Result<Ready, Failure> {
+pub async fn prepare(settings: &Settings, operation: ServeOptions) -> Result<Ready, Failure> {
     // Bound first, so that a port in use is reported before a database is created.
     let server = bind(settings.serve.listen, operation.server).await?;
     let figures = match operation.metrics_listen {
@@ -191,7 +191,7 @@ pub async fn prepare(settings: &Settings, operation: Operation) -> Result<Ready,
         public_url: Some(public_url),
         trusted_proxies: operation.trusted_proxies,
         body: operation.body,
-        refusal_pause: REFUSAL_PAUSE,
+        refusal_pause: REJECTION_DELAY,
         ..LayerSettings::default()
     };
     Ok(Ready { app, layers, address, server, figures, register, database, leave: operation.leave })
@@ -220,8 +220,8 @@ pub(crate) fn reachable(mut address: SocketAddr) -> SocketAddr {
 /// If there is no server, or it is not ready.
 pub fn probe(address: SocketAddr) -> std::io::Result<()> {
     let address = reachable(address);
-    let mut stream = TcpStream::connect_timeout(&address, PROBE_TIME)?;
-    stream.set_read_timeout(Some(PROBE_TIME))?;
+    let mut stream = TcpStream::connect_timeout(&address, PROBE_TIMEOUT)?;
+    stream.set_read_timeout(Some(PROBE_TIMEOUT))?;
     write!(stream, "GET /readyz HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n")?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer)?;
@@ -231,7 +231,7 @@ pub fn probe(address: SocketAddr) -> std::io::Result<()> {
 async fn make_app(
     pool: &PgPool,
     settings: &Settings,
-    operation: &Operation,
+    operation: &ServeOptions,
     register: &Folder,
     public_url: String,
 ) -> Result<App, Failure> {
@@ -299,7 +299,7 @@ async fn key_ring(pool: &PgPool, own: &SigningKey) -> Result<KeyRing, Error> {
 
 impl Ready {
     /// Runs [`bootstrap`], and prints or logs what an administrator should know.
-    async fn introduce(&self, settings: &Settings) -> Result<(), Failure> {
+    async fn announce(&self, settings: &Settings) -> Result<(), Failure> {
         match bootstrap(&self.app, settings.serve.operator_token.as_ref()).await? {
             Bootstrap::Created { token: Some(token), .. } => {
                 let mut out = std::io::stdout().lock();
@@ -330,7 +330,7 @@ impl Ready {
     }
 
     /// Closes the database of a server that never served.
-    pub async fn abandon(self) {
+    pub async fn close_unserved(self) {
         self.database.close().await;
     }
 
@@ -356,7 +356,7 @@ impl Ready {
                 None
             }
         };
-        beside.spawn(forget_hourly(app.clone()));
+        beside.spawn(delete_expired_responses(app.clone()));
         let health = router::health(&app);
         let router = router::served(
             app,
@@ -420,8 +420,8 @@ fn published_size(register: &Folder) -> Option<f64> {
     Some(Checkpoint::parse(note.text()).ok()?.size as f64)
 }
 
-async fn forget_hourly(app: App) {
-    let mut hours = tokio::time::interval(FORGET_EVERY);
+async fn delete_expired_responses(app: App) {
+    let mut hours = tokio::time::interval(EXPIRY_INTERVAL);
     hours.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         hours.tick().await;

@@ -3,7 +3,7 @@
 use crate::scene::{Scene, run};
 use crate::world::World;
 use ormantrace::commands::erase::{self, Whose};
-use ormantrace::commands::fsck::{self, Finding, Scope, Snapshots};
+use ormantrace::commands::fsck::{self, FsckError, Scope, Snapshots};
 use serde_json::{Value, json};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -97,7 +97,7 @@ async fn a_check_beside_writers_finds_nothing() {
             // Few rows per snapshot, so that writers get in between as often as possible.
             let rows = if checks.load(Ordering::SeqCst) % 2 == 0 { 20 } else { 6 };
             let scope = Scope { snapshots: Snapshots::Short, rows, published: Some(scene.published.clone()) };
-            let mut found: Vec<Finding> = Vec::new();
+            let mut found: Vec<FsckError> = Vec::new();
             fsck::check(&mut db, &scope, &mut found).await.unwrap();
             let told: Vec<_> = found.iter().map(ToString::to_string).collect();
             assert!(told.is_empty(), "{told:#?}");

@@ -1,7 +1,7 @@
 //! Every column of every table, from the database's own catalogue.
 
 use crate::scene::{Scene, run};
-use ormantrace::commands::fsck::Finding;
+use ormantrace::commands::fsck::FsckError;
 use ormantrace::commands::fsck::coverage::{NO_EVIDENCE, is_no_evidence};
 use serde_json::Value;
 use sqlx::{AssertSqlSafe, PgConnection, Row};
@@ -73,7 +73,7 @@ fn changes(of_type: &str) -> &'static [&'static str] {
 
 /// Whether a finding names the altered row: an event by subject and seq, any other row by its key or by
 /// an event that it belongs to.
-pub fn names(finding: &Finding, table: &str, before: &Value) -> bool {
+pub fn names(finding: &FsckError, table: &str, before: &Value) -> bool {
     let text = |column: &str| before[column].as_str().unwrap_or_default().to_owned();
     if table == "event" {
         let subject: Uuid = text("subject_id").parse().unwrap();
@@ -147,7 +147,7 @@ async fn insider_edits_of_every_column_are_found_and_named() {
                         tried += 1;
                         columns_tried.insert((table.clone(), name.clone()));
                         let found = scene.found(&mut db).await;
-                        let named = |finding: &Finding| {
+                        let named = |finding: &FsckError| {
                             // By its new key, if the row is not an event.
                             names(finding, table, &before)
                                 || table != "event" && names(finding, table, &after)

@@ -1,7 +1,7 @@
 //! One test per threat: what an insider with every right in the database may try.
 
 use crate::scene::{Scene, run};
-use ormantrace::commands::fsck::{Code, Finding, Published};
+use ormantrace::commands::fsck::{Code, FsckError, Published};
 use ormantrace::evidence::chain::Hash;
 use ormantrace::evidence::chain::bytes::{
     Entry, Part, Salt, Secret, SubjectKind, commit, record, subject_ref,
@@ -29,7 +29,7 @@ async fn last_seq(db: &mut PgConnection, subject: Uuid) -> i32 {
 }
 
 #[track_caller]
-pub fn assert_named(found: &[Finding], code: Code, event: (Uuid, i32)) {
+pub fn assert_named(found: &[FsckError], code: Code, event: (Uuid, i32)) {
     let told: Vec<_> = found.iter().map(ToString::to_string).collect();
     assert!(
         found.iter().any(|finding| finding.code == code && finding.event == Some(event)),

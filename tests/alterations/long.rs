@@ -5,7 +5,7 @@ use crate::beside::sequence;
 use crate::insider::{assert_named, log, rehash};
 use crate::scene::{Scene, event, post, run};
 use ormantrace::commands::erase::{self, Whose};
-use ormantrace::commands::fsck::{self, Code, Finding, Scope, Snapshots, Step, Watch};
+use ormantrace::commands::fsck::{self, Code, FsckError, Scope, Snapshots, Step, Watch};
 use serde_json::json;
 use sqlx::PgConnection;
 use uuid::Uuid;
@@ -136,25 +136,25 @@ fn places(chain: &Chain) -> impl Iterator<Item = i32> + use<> {
     (2..=length).filter(move |seq| seq % page < 2 || *seq == 11 || *seq >= length - 1)
 }
 
-fn told(found: &[Finding]) -> String {
+fn told(found: &[FsckError]) -> String {
     found.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n    ")
 }
 
 /// Records the largest number of events read between two snapshots.
 #[derive(Default)]
 struct Most {
-    found: Vec<Finding>,
+    found: Vec<FsckError>,
     pages: u64,
     events: u64,
     done: u64,
 }
 
 impl Watch for Most {
-    fn found(&mut self, finding: Finding) {
+    fn found(&mut self, finding: FsckError) {
         self.found.push(finding);
     }
 
-    fn went_on(&mut self, step: Step) {
+    fn progress(&mut self, step: Step) {
         if step.pass == "events" {
             self.events = self.events.max(step.done - self.done);
             (self.pages, self.done) = (self.pages + 1, step.done);
@@ -311,7 +311,7 @@ async fn present_state_is_compared_with_every_page_of_a_long_chain() {
         run(&mut db, "SAVEPOINT unaltered").await;
         assert!(run(&mut db, &sql).await > 0, "{sql}");
         let all = Scene::found_by(&mut db, PAGE, Some(scene.published.clone())).await;
-        let named = |finding: &Finding| finding.table == table && finding.key.contains(&key);
+        let named = |finding: &FsckError| finding.table == table && finding.key.contains(&key);
         assert!(all.iter().any(named), "{sql}: {}", told(&all));
         run(&mut db, "ROLLBACK TO unaltered").await;
     }
@@ -386,7 +386,7 @@ async fn seals_of_a_long_batch_are_compared_with_each_of_its_events() {
         run(&mut db, "SAVEPOINT unaltered").await;
         assert_eq!(run(&mut db, &sql).await, 1, "{sql}");
         let all = Scene::found_by(&mut db, PAGE, Some(scene.published.clone())).await;
-        let named = |finding: &Finding| {
+        let named = |finding: &FsckError| {
             let of_batch = finding.event.is_some_and(|(subject, _)| subject == batch);
             ["seal", "seal_move"].contains(&finding.table) && (of_batch || finding.key.contains(number))
         };
@@ -402,8 +402,9 @@ async fn a_marking_key_in_use_is_missed() {
     assert_eq!(run(&mut db, "DELETE FROM marking_key").await, 2);
     let key = scene.world.app.signing_key.id().to_string();
     let batch = chains[2].id;
-    let missed = |all: &[Finding]| {
-        let missed = |finding: &&Finding| finding.table == "marking_key" && finding.event == Some((batch, 1));
+    let missed = |all: &[FsckError]| {
+        let missed =
+            |finding: &&FsckError| finding.table == "marking_key" && finding.event == Some((batch, 1));
         let missed = all.iter().find(missed).unwrap_or_else(|| panic!("{}", told(all)));
         assert_eq!((missed.code, &missed.key), (Code::RowMissing, &key));
     };

@@ -3,7 +3,7 @@
 use crate::scene::{Scene, run};
 use crate::world::World;
 use ormantrace::base::units::Text;
-use ormantrace::commands::fsck::{Code, Finding};
+use ormantrace::commands::fsck::{Code, FsckError};
 use ormantrace::timber::party::bootstrap::bootstrap_operator;
 use ormantrace::timber::seal::marking_key::{self, KNOWN, MarkingKeyBusiness, MarkingKeyPublic};
 use ormantrace::timber::seal::signing::SigningKey;
@@ -37,7 +37,7 @@ async fn recorded(db: &mut PgConnection) -> Vec<(MarkingKeyPublic, MarkingKeyBus
     texts.into_iter().map(read).collect()
 }
 
-async fn found(db: &mut PgConnection) -> Vec<Finding> {
+async fn found(db: &mut PgConnection) -> Vec<FsckError> {
     Scene::found_by(db, 100, None).await
 }
 

@@ -4,7 +4,7 @@
 use crate::columns::{Column, columns, names};
 use crate::scene::{Scene, run};
 use ormantrace::commands::fsck::coverage::NO_EVIDENCE;
-use ormantrace::commands::fsck::{Code, Finding};
+use ormantrace::commands::fsck::{Code, FsckError};
 use serde_json::Value;
 use sqlx::{AssertSqlSafe, PgConnection, Row};
 use std::collections::{BTreeMap, BTreeSet};
@@ -45,7 +45,7 @@ async fn some_rows(db: &mut PgConnection, table: &str) -> Vec<(String, Value)> {
     rows.iter().step_by(step).map(|row| (row.get(0), row.get(1))).collect()
 }
 
-fn told(found: &[Finding]) -> String {
+fn told(found: &[FsckError]) -> String {
     found.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n    ")
 }
 
@@ -91,7 +91,7 @@ async fn insider_doubles_any_row_of_any_table() {
         let key: String = sqlx::query_scalar(sql).bind(&table).fetch_one(&mut db).await.unwrap();
         run(&mut db, &format!("ALTER TABLE {table} DROP CONSTRAINT {key}; {twice}")).await;
         let found = scene.found(&mut db).await;
-        let named = |finding: &Finding| finding.code == Code::KeyMissing && finding.key == table;
+        let named = |finding: &FsckError| finding.code == Code::KeyMissing && finding.key == table;
         assert!(found.iter().any(named), "{table} twice {row}:{}", told(&found));
         run(&mut db, "ROLLBACK TO unaltered").await;
     }
@@ -166,7 +166,7 @@ async fn insider_inserts_a_leaf_below_the_published_size() {
         .unwrap();
         let at: (Uuid, i32) = (row.get(0), row.get(1));
         let found = scene.found(&mut db).await;
-        let tile = |finding: &Finding| finding.code == Code::TileDiffers && finding.event == Some(at);
+        let tile = |finding: &FsckError| finding.code == Code::TileDiffers && finding.event == Some(at);
         assert!(found.iter().any(tile), "{entry} {at:?}:{}", told(&found));
         assert!(found.iter().any(|finding| finding.code == Code::RootDiffers), "{entry}:{}", told(&found));
         run(&mut db, "ROLLBACK TO unaltered").await;

@@ -6,7 +6,7 @@ use chrono::TimeDelta;
 use ormantrace::base::token::Token;
 use ormantrace::base::units::Text;
 use ormantrace::commands::erase::{self, Whose};
-use ormantrace::commands::fsck::{self, Finding, Published, Scope, Snapshots};
+use ormantrace::commands::fsck::{self, FsckError, Published, Scope, Snapshots};
 use ormantrace::evidence::tlog::note::Kind;
 use ormantrace::evidence::tlog::tile::Builder;
 use ormantrace::evidence::tlog::{Checkpoint, Folder, Note, Signer};
@@ -257,18 +257,18 @@ impl Scene {
     }
 
     /// The findings of `fsck` in the insider's transaction.
-    pub async fn found(&self, db: &mut PgConnection) -> Vec<Finding> {
+    pub async fn found(&self, db: &mut PgConnection) -> Vec<FsckError> {
         self.found_beside(db, Some(self.published.clone())).await
     }
 
     /// The same with another published register, or `None`.
-    pub async fn found_beside(&self, db: &mut PgConnection, published: Option<Published>) -> Vec<Finding> {
+    pub async fn found_beside(&self, db: &mut PgConnection, published: Option<Published>) -> Vec<FsckError> {
         // Few rows per snapshot, so that there are many pages, and a batch of seals spans two.
         Self::found_by(db, 7, published).await
     }
 
     /// The same with this many rows per snapshot.
-    pub async fn found_by(db: &mut PgConnection, rows: i64, published: Option<Published>) -> Vec<Finding> {
+    pub async fn found_by(db: &mut PgConnection, rows: i64, published: Option<Published>) -> Vec<FsckError> {
         let scope = Scope { snapshots: Snapshots::Callers, rows, published };
         let mut found = Vec::new();
         let summary = fsck::check(db, &scope, &mut found).await.unwrap_or_else(|error| panic!("{error}"));

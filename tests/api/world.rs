@@ -23,7 +23,7 @@ use ormantrace::http::core::layers::LayerSettings;
 use ormantrace::http::core::limit::{LimitSettings, PublicLimiter, Rate};
 use ormantrace::http::router::router;
 use ormantrace::services::reads::Reads;
-use ormantrace::timber::event::act::Actor;
+use ormantrace::timber::event::actor::Actor;
 use ormantrace::timber::party::bin::Bin;
 use ormantrace::timber::party::key_record::{self, NewKey};
 use ormantrace::timber::party::organization::{NewOrganization, register};
@@ -218,7 +218,7 @@ impl World {
     /// The `fsck` errors of logs, seals, tickets and operations. Those of organisations and keys are left
     /// out: a world makes these past the API.
     pub async fn unsound(&self) -> Vec<String> {
-        let mut found: Vec<fsck::Finding> = Vec::new();
+        let mut found: Vec<fsck::FsckError> = Vec::new();
         fsck::check(&mut self.owner().await, &fsck::Scope::default(), &mut found).await.unwrap();
         let timber = [
             "log",

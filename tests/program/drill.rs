@@ -4,7 +4,7 @@
 use crate::register::{Beside, key, until};
 use crate::support::process::{Running, data, program, run, text};
 use crate::verify::{copy_register, shown, store};
-use ormantrace::commands::demo::Who;
+use ormantrace::commands::demo::Participant;
 use ormantrace::evidence::tlog::note::VerifierKey;
 use rustix::process::Signal;
 use serde_json::{Value, json};
@@ -49,7 +49,7 @@ fn after_the_drill_old_files_hold_and_the_witness_knows_the_new_key() {
         file
     };
     let read = |server: &Running, path: &str| {
-        let who = Some(Who::Inspector);
+        let who = Some(Participant::Inspector);
         let whole = |body: &str| !body.contains("\"pending\"") && body.contains("/witness ");
         crate::verify::until(server, path, who, whole).into_bytes()
     };

@@ -4,7 +4,7 @@
 use crate::support::process::{PATIENCE, Running, data, run, text};
 use crate::twins::{essence, python, twin};
 use ormantrace::base::clock::Clock;
-use ormantrace::commands::demo::Who;
+use ormantrace::commands::demo::Participant;
 use ormantrace::evidence::chain::bytes::Hash;
 use ormantrace::evidence::tlog::{Checkpoint, Note, Signer};
 use rustix::process::Signal;
@@ -127,7 +127,7 @@ impl Desk {
 }
 
 /// The response body of a write request, byte for byte.
-pub fn post(server: &Running, who: Who, path: &str, key: &str, body: &Value) -> Vec<u8> {
+pub fn post(server: &Running, who: Participant, path: &str, key: &str, body: &Value) -> Vec<u8> {
     let (token, body) = (who.token(), body.to_string());
     let mut stream = TcpStream::connect(server.address).expect("connects");
     write!(
@@ -146,10 +146,15 @@ pub fn post(server: &Running, who: Who, path: &str, key: &str, body: &Value) -> 
 }
 
 /// The response body of a path, once it is a 200 and satisfies `wanted`.
-pub fn until(server: &Running, path: &str, who: Option<Who>, wanted: impl Fn(&str) -> bool) -> String {
+pub fn until(
+    server: &Running,
+    path: &str,
+    who: Option<Participant>,
+    wanted: impl Fn(&str) -> bool,
+) -> String {
     let since = Instant::now();
     loop {
-        let (status, body) = server.get(path, who.map(Who::token));
+        let (status, body) = server.get(path, who.map(Participant::token));
         if status == 200 && wanted(&body) {
             return body;
         }
@@ -194,7 +199,7 @@ pub fn shown(data: &Path, name: &str) -> String {
 /// Records a harvest of three pines on the demonstration's ticket, and their storage in the yard; returns
 /// both responses.
 fn fell_and_store(server: &Running) -> (Vec<u8>, Vec<u8>) {
-    let (_, tickets) = server.get("/v1/felling-tickets?limit=100", Some(Who::Harvester.token()));
+    let (_, tickets) = server.get("/v1/felling-tickets?limit=100", Some(Participant::Harvester.token()));
     let tickets: Value = serde_json::from_str(&tickets).expect("JSON");
     let mut tickets = tickets["items"].as_array().expect("tickets").iter();
     let ticket = tickets.find(|ticket| ticket["number"] == "000117").expect("the harvester's ticket");
@@ -213,7 +218,7 @@ fn fell_and_store(server: &Running) -> (Vec<u8>, Vec<u8>) {
     let harvest = json!({
         "felling_ticket_id": ticket["id"], "responsible_person": {"name": "Ерлан Жүнісов"}, "logs": logs
     });
-    let harvested = post(server, Who::Harvester, "/v1/harvests", "verified-harvest-0001", &harvest);
+    let harvested = post(server, Participant::Harvester, "/v1/harvests", "verified-harvest-0001", &harvest);
     (harvested, store(server, "verified-storing-0001", &["DEMO-000188", "DEMO-000189", "DEMO-000190"]))
 }
 
@@ -224,7 +229,7 @@ pub fn store(server: &Running, key: &str, logs: &[&str]) -> Vec<u8> {
         "type": "stored", "logs": logs, "occurred_at": now,
         "place": {"name": "Төменгі қойма, Бородулиха", "region": "KZ-10", "kind": "storage"}
     });
-    post(server, Who::Harvester, "/v1/custody-events", key, &stored)
+    post(server, Participant::Harvester, "/v1/custody-events", key, &stored)
 }
 
 #[test]
@@ -236,7 +241,7 @@ fn verify_accepts_what_a_server_returns_and_nothing_altered() {
     fs::create_dir(&desk.folder).expect("a folder");
 
     // The state before the harvest: a copy of the register as a third party makes it, and its checkpoint.
-    until(&server, "/v1/logs/DEMO-000330/proof", Some(Who::Inspector), witnessed);
+    until(&server, "/v1/logs/DEMO-000330/proof", Some(Participant::Inspector), witnessed);
     copy_register(data.path(), &desk.path("earlier-register"));
     fs::copy(desk.path("earlier-register/checkpoint"), desk.path("earlier.checkpoint")).expect("copied");
     let size_of = |name: &str| {
@@ -251,10 +256,16 @@ fn verify_accepts_what_a_server_returns_and_nothing_altered() {
     // Both events of the log are in the register, which does not grow any more.
     let second = |body: &str| body.matches("\"index\":").count() == 2 && !body.contains("\"pending\"");
     let path = format!("/v1/logs/DEMO-000188/export?since={earlier}");
-    let export = until(&server, &path, Some(Who::Inspector), |body| second(body) && witnessed(body));
+    let export = until(&server, &path, Some(Participant::Inspector), |body| second(body) && witnessed(body));
     desk.put("export.json", export);
-    desk.put("long.json", until(&server, "/v1/logs/DEMO-000076/export", Some(Who::Inspector), witnessed));
-    desk.put("a.tlog-proof", until(&server, "/v1/logs/DEMO-000188/proof", Some(Who::Inspector), witnessed));
+    desk.put(
+        "long.json",
+        until(&server, "/v1/logs/DEMO-000076/export", Some(Participant::Inspector), witnessed),
+    );
+    desk.put(
+        "a.tlog-proof",
+        until(&server, "/v1/logs/DEMO-000188/proof", Some(Participant::Inspector), witnessed),
+    );
     desk.put("newest.checkpoint", until(&server, "/checkpoint", None, witnessed));
     copy_register(data.path(), &desk.path("register"));
     let register = shown(data.path(), "register.key");

@@ -38,7 +38,7 @@ impl FsckArgs {
     pub(super) async fn run(&self) -> Result<(), Failure> {
         match self.is_clean().await {
             Ok(true) => Ok(()),
-            Ok(false) => Err(Failure::Findings),
+            Ok(false) => Err(Failure::FsckErrors),
             Err(other) => Err(Failure::Unchecked(other.to_string())),
         }
     }

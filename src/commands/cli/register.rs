@@ -3,7 +3,7 @@
 use super::Failure;
 use crate::base::clock::Clock;
 use crate::base::config::{DatabaseSettings, shown};
-use crate::commands::serve::{self, told_to_stop};
+use crate::commands::serve::{self, shutdown_signal};
 use crate::db;
 use crate::evidence::register::publish::{PublishSettings, Publisher};
 use crate::evidence::register::witness::{Witness, WitnessError};
@@ -132,7 +132,7 @@ fn name(text: &str) -> Result<String, &'static str> {
 impl PublishArgs {
     /// Publishes until `SIGTERM` or Ctrl-C.
     pub(super) async fn run(self) -> Result<(), Failure> {
-        let mut stop = Box::pin(told_to_stop()?);
+        let mut stop = Box::pin(shutdown_signal()?);
         let (settings, folder) = self.settings()?;
         let database = tokio::select! {
             () = &mut stop => return Ok(()),
@@ -186,7 +186,7 @@ impl PublishArgs {
 impl WitnessArgs {
     /// Cosigns checkpoints until `SIGTERM` or Ctrl-C.
     pub(super) async fn run(self) -> Result<(), Failure> {
-        let stop = told_to_stop()?;
+        let stop = shutdown_signal()?;
         let server = bind(self.listen).await?;
         let signer = Signer::load(&self.key).map_err(WitnessError::Key)?;
         let witness = Witness::open(&self.dir, Disk::system(), signer, self.register, Clock::system())?;

@@ -5,7 +5,7 @@ use super::histories::{
 };
 use super::timber::seal;
 use super::world::SPARE;
-use crate::commands::demo_keys::Who;
+use crate::commands::demo_keys::Participant;
 use std::fmt::Write;
 
 /// The guide for a server at `url` (without a trailing slash). `program` is the path of the executable, since
@@ -14,7 +14,7 @@ pub fn text(url: &str, program: &str) -> String {
     let mut out =
         String::from("\nThe demonstration is ready. Its keys are public: never put real data into it.\n");
     out.push_str("\nKeys\n");
-    for who in Who::ALL {
+    for who in Participant::ALL {
         // The token has its own column for pasting; the name is last, as its width may exceed its char count.
         let _ = writeln!(out, "  {:<50} {:<13} {}", who.token(), who.roles().join(", "), who.name());
     }
@@ -39,7 +39,7 @@ pub fn text(url: &str, program: &str) -> String {
         let _ = writeln!(out, "  # {comment}\n  {line}");
     };
     let authorized =
-        |who: Who, rest: &str| format!("curl -sS -H 'Authorization: Bearer {}' {rest}", who.token());
+        |who: Participant, rest: &str| format!("curl -sS -H 'Authorization: Bearer {}' {rest}", who.token());
     line(
         &mut out,
         "A buyer checks a code.",
@@ -48,17 +48,20 @@ pub fn text(url: &str, program: &str) -> String {
     line(
         &mut out,
         "An inspector reads a log's whole history, with the hashes to recompute.",
-        &authorized(Who::Inspector, &format!("{url}/v1/logs/{}/history", seal(*SAWN.start()))),
+        &authorized(Participant::Inspector, &format!("{url}/v1/logs/{}/history", seal(*SAWN.start()))),
     );
     line(
         &mut out,
         "A log that does not match its record.",
-        &authorized(Who::Inspector, &format!("{url}/v1/logs/{}", seal(MISMATCHED))),
+        &authorized(Participant::Inspector, &format!("{url}/v1/logs/{}", seal(MISMATCHED))),
     );
     line(
         &mut out,
         "What the harvester holds; its tickets, one line of which is exceeded within tolerance.",
-        &authorized(Who::Harvester, &format!("'{url}/v1/logs?holder=me&limit=5' {url}/v1/felling-tickets")),
+        &authorized(
+            Participant::Harvester,
+            &format!("'{url}/v1/logs?holder=me&limit=5' {url}/v1/felling-tickets"),
+        ),
     );
     let event = format!(
         "-H 'Content-Type: application/json' -d '{{\"type\":\"stored\",\"logs\":[\"{}\"],\"occurred_at\":\"'$(date -u \
@@ -66,12 +69,12 @@ pub fn text(url: &str, program: &str) -> String {
          {url}/v1/custody-events",
         seal(1)
     );
-    line(&mut out, "The harvester stores a log.", &authorized(Who::Harvester, &event));
+    line(&mut out, "The harvester stores a log.", &authorized(Participant::Harvester, &event));
     line(
         &mut out,
         "A label to print.",
         &authorized(
-            Who::Harvester,
+            Participant::Harvester,
             &format!("-o label.svg {url}/v1/seals/{}/label.svg", seal(*SPARE.start())),
         ),
     );
@@ -87,7 +90,10 @@ pub fn text(url: &str, program: &str) -> String {
         &format!(
             "{}\n  {program} verify log.json --trust \"$(curl -sS {url}/keys.json | grep -om1 \
              '[^\"]*+[0-9a-f]\\{{8\\}}+[^\"]*')\"",
-            authorized(Who::Inspector, &format!("-o log.json {url}/v1/logs/{}/export", seal(*SAWN.start())))
+            authorized(
+                Participant::Inspector,
+                &format!("-o log.json {url}/v1/logs/{}/export", seal(*SAWN.start()))
+            )
         ),
     );
     let _ = writeln!(out, "\nPages\n  {url}/verify   verify a code\n  {url}/docs/   the API\n");
@@ -103,7 +109,7 @@ mod tests {
         let guide = text("http://127.0.0.1:8080", "/opt/ormantrace");
         assert_eq!(guide, text("http://127.0.0.1:8080", "/opt/ormantrace"));
         assert!(guide.contains("\n  /opt/ormantrace verify log.json --trust "), "{guide}");
-        assert!(Who::ALL.iter().all(|who| guide.contains(who.token())));
+        assert!(Participant::ALL.iter().all(|who| guide.contains(who.token())));
         assert!(guide.contains("http://127.0.0.1:8080/verify/DEMO-000041"), "{guide}");
     }
 }

@@ -3,7 +3,7 @@
 use super::Failure;
 use super::script::Script;
 use super::timber::seal;
-use crate::commands::demo_keys::Who;
+use crate::commands::demo_keys::Participant;
 use serde_json::{Value, json};
 use std::ops::RangeInclusive;
 
@@ -42,7 +42,7 @@ pub async fn make(script: &mut Script) -> Result<(), Failure> {
 /// A custody event of some logs.
 async fn event(
     script: &mut Script,
-    who: Who,
+    who: Participant,
     event: &str,
     logs: RangeInclusive<u32>,
     hours: f64,
@@ -67,89 +67,138 @@ fn sawmill() -> Value {
 /// Loading with a carrier, under a waybill.
 fn waybill(script: &Script, named: &str) -> Value {
     json!({
-        "carrier_bin": Who::Carrier.bin(),
+        "carrier_bin": Participant::Carrier.bin(),
         "vehicle": "KAMAZ 123 ABC 18",
         "place": { "name": "41-орам, кеспеағаш", "region": "KZ-10", "kind": "felling_site" },
         "document": { "kind": "waybill", "number": named, "issued_on": script.date(-1) }
     })
 }
 
-fn offer_to(who: Who, of: &str) -> Value {
+fn offer_to(who: Participant, of: &str) -> Value {
     json!({ "to_bin": who.bin(), "of": of, "document": { "kind": "contract", "number": "2026/41" } })
 }
 
 async fn seals_change(script: &mut Script) -> Result<(), Failure> {
     for n in [RESEALED, UNSEALED] {
         let path = format!("/v1/seals/{}/void", seal(n));
-        script.post("void a seal on a log", Who::Harvester, &path, json!({ "reason": "lost" })).await?;
+        script
+            .post("void a seal on a log", Participant::Harvester, &path, json!({ "reason": "lost" }))
+            .await?;
     }
     let more = json!({ "new_seal_number": seal(NEW_SEAL), "reason": "Тасығанда түсіп қалды" });
     // Three minutes in the future: within the five that a client's clock may be ahead.
-    event(script, Who::Harvester, "seal_replaced", RESEALED..=RESEALED, -0.05, more).await?;
+    event(script, Participant::Harvester, "seal_replaced", RESEALED..=RESEALED, -0.05, more).await?;
     let more = json!({ "new_seal_number": seal(NEW_SEAL + 1), "reason": "Шытынаған" });
-    event(script, Who::Harvester, "seal_replaced", 112..=112, 20.0, more).await
+    event(script, Participant::Harvester, "seal_replaced", 112..=112, 20.0, more).await
 }
 
 async fn storage(script: &mut Script) -> Result<(), Failure> {
-    event(script, Who::Harvester, "stored", 21..=109, 48.0, lower_yard()).await?;
-    event(script, Who::Harvester, "stored", 113..=120, 47.5, lower_yard()).await?;
-    event(script, Who::Trader, "stored", 201..=240, 48.5, lower_yard()).await
+    event(script, Participant::Harvester, "stored", 21..=109, 48.0, lower_yard()).await?;
+    event(script, Participant::Harvester, "stored", 113..=120, 47.5, lower_yard()).await?;
+    event(script, Participant::Trader, "stored", 201..=240, 48.5, lower_yard()).await
 }
 
 async fn to_the_sawmill(script: &mut Script) -> Result<(), Failure> {
     let loaded = waybill(script, "ТТН-000411");
-    event(script, Who::Harvester, "loaded", ON_THE_ROAD, 3.0, loaded).await?;
-    event(script, Who::Carrier, "departed", ON_THE_ROAD, 2.5, json!({})).await?;
+    event(script, Participant::Harvester, "loaded", ON_THE_ROAD, 3.0, loaded).await?;
+    event(script, Participant::Carrier, "departed", ON_THE_ROAD, 2.5, json!({})).await?;
 
     let logs = *AT_THE_SAWMILL.start()..=*SAWN.end();
-    event(script, Who::Harvester, "transferred", logs.clone(), 40.0, offer_to(Who::Sawmill, "both")).await?;
+    event(
+        script,
+        Participant::Harvester,
+        "transferred",
+        logs.clone(),
+        40.0,
+        offer_to(Participant::Sawmill, "both"),
+    )
+    .await?;
     let loaded = waybill(script, "ТТН-000398");
-    event(script, Who::Harvester, "loaded", logs.clone(), 39.0, loaded).await?;
-    event(script, Who::Carrier, "departed", logs.clone(), 38.5, json!({})).await?;
-    event(script, Who::Carrier, "arrived", logs.clone(), 35.0, sawmill()).await?;
-    event(script, Who::Sawmill, "received", logs, 34.5, sawmill()).await?;
-    event(script, Who::Sawmill, "processed", SAWN, 20.0, sawmill()).await
+    event(script, Participant::Harvester, "loaded", logs.clone(), 39.0, loaded).await?;
+    event(script, Participant::Carrier, "departed", logs.clone(), 38.5, json!({})).await?;
+    event(script, Participant::Carrier, "arrived", logs.clone(), 35.0, sawmill()).await?;
+    event(script, Participant::Sawmill, "received", logs, 34.5, sawmill()).await?;
+    event(script, Participant::Sawmill, "processed", SAWN, 20.0, sawmill()).await
 }
 
 async fn sales(script: &mut Script) -> Result<(), Failure> {
-    event(script, Who::Harvester, "transferred", SOLD, 30.0, offer_to(Who::Trader, "both")).await?;
-    event(script, Who::Trader, "accepted", SOLD, 29.0, json!({})).await?;
-    event(script, Who::Trader, "stored", SOLD, 28.0, lower_yard()).await?;
+    event(script, Participant::Harvester, "transferred", SOLD, 30.0, offer_to(Participant::Trader, "both"))
+        .await?;
+    event(script, Participant::Trader, "accepted", SOLD, 29.0, json!({})).await?;
+    event(script, Participant::Trader, "stored", SOLD, 28.0, lower_yard()).await?;
     let sold = json!({ "document": { "kind": "invoice", "number": "ЭСФ-7741" } });
-    event(script, Who::Trader, "sold", SOLD, 10.0, sold).await
+    event(script, Participant::Trader, "sold", SOLD, 10.0, sold).await
 }
 
 async fn losses(script: &mut Script) -> Result<(), Failure> {
     let loaded = waybill(script, "ТТН-000405");
-    event(script, Who::Harvester, "loaded", 106..=107, 26.0, loaded).await?;
-    event(script, Who::Carrier, "departed", 106..=107, 25.5, json!({})).await?;
+    event(script, Participant::Harvester, "loaded", 106..=107, 26.0, loaded).await?;
+    event(script, Participant::Carrier, "departed", 106..=107, 25.5, json!({})).await?;
     let note = json!({ "details": { "note": "Өткелде суға кетті" } });
-    event(script, Who::Carrier, "lost", 106..=107, 23.0, note).await?;
-    event(script, Who::Harvester, "lost", 108..=108, 24.0, json!({})).await?;
-    event(script, Who::Harvester, "found", 108..=108, 12.0, lower_yard()).await?;
+    event(script, Participant::Carrier, "lost", 106..=107, 23.0, note).await?;
+    event(script, Participant::Harvester, "lost", 108..=108, 24.0, json!({})).await?;
+    event(script, Participant::Harvester, "found", 108..=108, 12.0, lower_yard()).await?;
     let note = json!({ "details": { "note": "Өртенді" } });
-    event(script, Who::Harvester, "destroyed", 109..=109, 22.0, note).await
+    event(script, Participant::Harvester, "destroyed", 109..=109, 22.0, note).await
 }
 
 async fn offers(script: &mut Script) -> Result<(), Failure> {
-    event(script, Who::Harvester, "transferred", 101..=103, 27.0, offer_to(Who::Trader, "both")).await?;
-    event(script, Who::Trader, "rejected", 101..=103, 26.0, json!({})).await?;
-    event(script, Who::Harvester, "transferred", 104..=105, 27.0, offer_to(Who::Sawmill, "both")).await?;
-    event(script, Who::Harvester, "withdrawn", 104..=105, 21.0, json!({})).await?;
-    event(script, Who::Harvester, "transferred", OFFERED..=OFFERED, 5.0, offer_to(Who::Sawmill, "both"))
-        .await?;
+    event(
+        script,
+        Participant::Harvester,
+        "transferred",
+        101..=103,
+        27.0,
+        offer_to(Participant::Trader, "both"),
+    )
+    .await?;
+    event(script, Participant::Trader, "rejected", 101..=103, 26.0, json!({})).await?;
+    event(
+        script,
+        Participant::Harvester,
+        "transferred",
+        104..=105,
+        27.0,
+        offer_to(Participant::Sawmill, "both"),
+    )
+    .await?;
+    event(script, Participant::Harvester, "withdrawn", 104..=105, 21.0, json!({})).await?;
+    event(
+        script,
+        Participant::Harvester,
+        "transferred",
+        OFFERED..=OFFERED,
+        5.0,
+        offer_to(Participant::Sawmill, "both"),
+    )
+    .await?;
     // Sold but left in the yard; and lent to be sorted, but not sold.
-    event(script, Who::Harvester, "transferred", 118..=118, 19.0, offer_to(Who::Trader, "ownership")).await?;
-    event(script, Who::Trader, "accepted", 118..=118, 18.0, json!({})).await?;
-    event(script, Who::Harvester, "transferred", 119..=119, 19.0, offer_to(Who::Sawmill, "possession"))
-        .await?;
-    event(script, Who::Sawmill, "accepted", 119..=119, 18.0, json!({})).await
+    event(
+        script,
+        Participant::Harvester,
+        "transferred",
+        118..=118,
+        19.0,
+        offer_to(Participant::Trader, "ownership"),
+    )
+    .await?;
+    event(script, Participant::Trader, "accepted", 118..=118, 18.0, json!({})).await?;
+    event(
+        script,
+        Participant::Harvester,
+        "transferred",
+        119..=119,
+        19.0,
+        offer_to(Participant::Sawmill, "possession"),
+    )
+    .await?;
+    event(script, Participant::Sawmill, "accepted", 119..=119, 18.0, json!({})).await
 }
 
 async fn inspections(script: &mut Script) -> Result<(), Failure> {
     let as_recorded = json!({ "details": { "outcome": "match" }, "place": checkpoint() });
-    event(script, Who::Inspector, "inspected", 113..=113, 15.0, as_recorded.clone()).await?;
-    event(script, Who::Inspector, "inspected", 41..=45, 1.0, as_recorded).await?;
+    event(script, Participant::Inspector, "inspected", 113..=113, 15.0, as_recorded.clone()).await?;
+    event(script, Participant::Inspector, "inspected", 41..=45, 1.0, as_recorded).await?;
     let other = json!({
         "details": {
             "outcome": "mismatch",
@@ -158,9 +207,9 @@ async fn inspections(script: &mut Script) -> Result<(), Failure> {
         },
         "place": checkpoint()
     });
-    event(script, Who::Inspector, "inspected", MISMATCHED..=MISMATCHED, 14.0, other).await?;
+    event(script, Participant::Inspector, "inspected", MISMATCHED..=MISMATCHED, 14.0, other).await?;
     let bare = json!({ "details": { "outcome": "seal_missing" } });
-    event(script, Who::Inspector, "inspected", 120..=120, 13.0, bare).await
+    event(script, Participant::Inspector, "inspected", 120..=120, 13.0, bare).await
 }
 
 fn checkpoint() -> Value {
@@ -169,10 +218,10 @@ fn checkpoint() -> Value {
 
 async fn corrections(script: &mut Script) -> Result<(), Failure> {
     let grade = json!({ "corrects": 1, "reason": "Сорты қате жазылған", "set": { "grade": 2 } });
-    event(script, Who::Harvester, "corrected", 115..=115, 11.0, grade).await?;
+    event(script, Participant::Harvester, "corrected", 115..=115, 11.0, grade).await?;
     let place = json!({ "name": "Жоғарғы қойма, Бородулиха", "region": "KZ-10", "kind": "storage" });
     let moved = json!({ "corrects": 2, "reason": "Қойма шатастырылған", "set": { "place": place } });
-    event(script, Who::Harvester, "corrected", 116..=116, 11.0, moved).await?;
+    event(script, Participant::Harvester, "corrected", 116..=116, 11.0, moved).await?;
     let undone = json!({ "corrects": 2, "reason": "Басқа бөрене болды", "reverse": true });
-    event(script, Who::Trader, "corrected", 240..=240, 11.0, undone).await
+    event(script, Participant::Trader, "corrected", 240..=240, 11.0, undone).await
 }

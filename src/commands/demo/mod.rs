@@ -4,7 +4,7 @@
 //! content every time, so after an interrupted start the next start continues where the first one ended.
 
 use crate::base::config::{OperatorToken, Settings};
-use crate::commands::serve::{self, Operation, Ready};
+use crate::commands::serve::{self, Ready, ServeOptions};
 use crate::http::core::app::App;
 use crate::http::router;
 use crate::timber::party::bootstrap::Bootstrap;
@@ -17,7 +17,7 @@ mod script;
 mod timber;
 mod world;
 
-pub use crate::commands::demo_keys::Who;
+pub use crate::commands::demo_keys::Participant;
 pub use script::Script;
 
 /// Why the demonstration cannot be set up. `Display` is the complete message.
@@ -41,7 +41,7 @@ pub enum Failure {
     },
     /// The library or the database returned an error.
     #[error("The demonstration cannot be set up: {0}.")]
-    House(#[from] crate::base::error::Error),
+    Library(#[from] crate::base::error::Error),
     /// The server does not start.
     #[error("{0}")]
     Serve(#[from] serve::Failure),
@@ -57,19 +57,19 @@ pub enum Failure {
 ///
 /// # Errors
 /// A sentence for the administrator; nothing is left running.
-pub async fn serve(settings: &Settings, operation: Operation) -> Result<(), Failure> {
-    let mut stop = Box::pin(serve::told_to_stop()?);
+pub async fn serve(settings: &Settings, operation: ServeOptions) -> Result<(), Failure> {
+    let mut stop = Box::pin(serve::shutdown_signal()?);
     let ready = serve::prepare(settings, operation).await?;
     // If a signal interrupts this, the next start continues it.
     let shown = tokio::select! {
         shown = show(&ready) => shown,
         () = &mut stop => {
-            ready.abandon().await;
+            ready.close_unserved().await;
             return Ok(());
         }
     };
     if let Err(failure) = shown {
-        ready.abandon().await;
+        ready.close_unserved().await;
         return Err(failure);
     }
     let Some(register) = start_register(&ready, settings).await else {
@@ -121,14 +121,14 @@ fn program() -> String {
 /// # Errors
 /// If the database contains other data, or a step is rejected.
 pub async fn fill(app: &App) -> Result<(), Failure> {
-    let operator: OperatorToken = Who::Operator.token().parse()?;
+    let operator: OperatorToken = Participant::Operator.token().parse()?;
     if let Bootstrap::AlreadyPresent { .. } = serve::bootstrap(app, Some(&operator)).await? {
         let known = app.reads.caller(operator.token(), app.clock.now()).await?;
         known.ok_or(Failure::NotEmpty)?;
     }
     let router = router::router(app.clone(), &crate::http::core::layers::LayerSettings::default());
     let mut script = Script::new(app, router).await?;
-    if !world::is_whole(&script).await? {
+    if !world::is_complete(&script).await? {
         tracing::info!("creating the data of the demonstration");
         world::make(&mut script).await?;
     }

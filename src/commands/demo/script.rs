@@ -5,10 +5,10 @@ use crate::base::error::Error;
 use crate::base::ids::KeyId;
 use crate::base::ids::OrganizationId;
 use crate::base::token::Token;
-use crate::commands::demo_keys::Who;
+use crate::commands::demo_keys::Participant;
 use crate::evidence::chain::Tx;
 use crate::http::core::app::App;
-use crate::timber::event::act::Actor;
+use crate::timber::event::actor::Actor;
 use crate::timber::party::key_record::{self, NewKey};
 use axum::Router;
 use axum::body::Body;
@@ -61,7 +61,7 @@ impl Script {
     pub(super) async fn post(
         &mut self,
         step: &str,
-        who: Who,
+        who: Participant,
         path: &str,
         body: Value,
     ) -> Result<Value, Failure> {
@@ -82,13 +82,13 @@ impl Script {
     }
 
     /// Sends a GET, and returns the status and the body of the response.
-    pub(super) async fn get(&self, who: Who, path: &str) -> Result<(u16, Value), Failure> {
+    pub(super) async fn get(&self, who: Participant, path: &str) -> Result<(u16, Value), Failure> {
         let request = Request::get(path).header(AUTHORIZATION, format!("Bearer {}", who.token()));
         self.send(request.body(Body::empty())).await
     }
 
     async fn send(&self, request: axum::http::Result<Request<Body>>) -> Result<(u16, Value), Failure> {
-        let broken = |why: String| Failure::House(Error::Unavailable(why.into()));
+        let broken = |why: String| Failure::Library(Error::Unavailable(why.into()));
         let request = request.map_err(|error| broken(error.to_string()))?;
         // Without a subscriber: log lines would hide the guide, and a rejection is reported with its step.
         let answering = self.router.clone().oneshot(request).with_subscriber(NoSubscriber::default());
@@ -102,7 +102,11 @@ impl Script {
     }
 
     /// Gives an organisation its fixed key. The one step without the API, which makes only random keys.
-    pub(super) async fn give_key(&self, who: Who, organization: OrganizationId) -> Result<(), Failure> {
+    pub(super) async fn give_key(
+        &self,
+        who: Participant,
+        organization: OrganizationId,
+    ) -> Result<(), Failure> {
         let now = self.app.clock.now();
         if let Some(token) = Token::from_text(who.token())
             && self.app.reads.caller(&token, now).await?.is_none()

@@ -6,7 +6,7 @@ use super::{Failure, histories};
 use crate::base::error::Error;
 use crate::base::ids::OrganizationId;
 use crate::base::units::Volume;
-use crate::commands::demo_keys::Who;
+use crate::commands::demo_keys::Participant;
 use crate::timber::seal::signing::Mint;
 use rust_decimal::{Decimal, RoundingStrategy};
 use serde_json::{Value, json};
@@ -26,16 +26,19 @@ pub const ASPEN: RangeInclusive<u32> = 201..=280;
 /// Sanitary fellings of the forest owner.
 pub const SANITARY: RangeInclusive<u32> = 301..=330;
 /// Seals allotted: to the harvester, the trader and the forest owner.
-const ALLOTTED: [(Who, RangeInclusive<u32>); 3] =
-    [(Who::Harvester, 1..=200), (Who::Trader, 201..=300), (Who::ForestOwner, 301..=340)];
+const ALLOTTED: [(Participant, RangeInclusive<u32>); 3] = [
+    (Participant::Harvester, 1..=200),
+    (Participant::Trader, 201..=300),
+    (Participant::ForestOwner, 301..=340),
+];
 /// Secret of the serials: the demonstration's marking codes have the same serials in every database, but
 /// different signatures.
 const MINT: [u8; 32] = *b"ormantrace demonstration serials";
 
 /// Whether the last step was done, and so all of them.
-pub async fn is_whole(script: &Script) -> Result<bool, Failure> {
+pub async fn is_complete(script: &Script) -> Result<bool, Failure> {
     let last = seal(*SPARE.end());
-    let (status, answer) = script.get(Who::Operator, &format!("/v1/seals/{last}")).await?;
+    let (status, answer) = script.get(Participant::Operator, &format!("/v1/seals/{last}")).await?;
     Ok(status == 200 && answer["status"] == "void")
 }
 
@@ -48,13 +51,14 @@ pub async fn make(script: &mut Script) -> Result<(), Failure> {
     histories::make(script).await?;
     let path = format!("/v1/seals/{}/void", seal(*SPARE.end()));
     let body = json!({ "reason": "spoiled", "note": "Қағу кезінде сынды" });
-    script.post("void a spoiled seal", Who::Harvester, &path, body).await.map(drop)
+    script.post("void a spoiled seal", Participant::Harvester, &path, body).await.map(drop)
 }
 
 async fn organizations(script: &mut Script) -> Result<(), Failure> {
-    for who in Who::ALL.into_iter().filter(|who| *who != Who::Operator) {
+    for who in Participant::ALL.into_iter().filter(|who| *who != Participant::Operator) {
         let body = json!({ "bin": who.bin(), "name": who.name(), "roles": who.roles() });
-        let made = script.post("register an organisation", Who::Operator, "/v1/organizations", body).await?;
+        let made =
+            script.post("register an organisation", Participant::Operator, "/v1/organizations", body).await?;
         let id: OrganizationId = id_of(&made)?.parse().map_err(|_| no_id(&made))?;
         script.give_key(who, id).await?;
     }
@@ -71,12 +75,12 @@ async fn seals(script: &mut Script) -> Result<(), Failure> {
             .map(|(n, code)| json!({ "number": seal(n), "marking_code": code.as_str() }))
             .collect();
         let body = json!({ "holder_bin": who.bin(), "seals": seals });
-        script.post("register seals", Who::Operator, "/v1/seals", body).await?;
+        script.post("register seals", Participant::Operator, "/v1/seals", body).await?;
     }
-    let body = json!({ "holder_bin": Who::Sawmill.bin(), "quantity": 50 });
-    script.post("make a batch of seals", Who::Operator, "/v1/seal-batches", body).await?;
-    let body = json!({ "first": seal(191), "last": seal(194), "to_bin": Who::Trader.bin() });
-    script.post("hand seals on", Who::Harvester, "/v1/seals/transfer", body).await?;
+    let body = json!({ "holder_bin": Participant::Sawmill.bin(), "quantity": 50 });
+    script.post("make a batch of seals", Participant::Operator, "/v1/seal-batches", body).await?;
+    let body = json!({ "first": seal(191), "last": seal(194), "to_bin": Participant::Trader.bin() });
+    script.post("hand seals on", Participant::Harvester, "/v1/seals/transfer", body).await?;
     Ok(())
 }
 
@@ -97,22 +101,23 @@ async fn tickets(script: &mut Script) -> Result<Tickets, Failure> {
     let sanitary = line("pinus_sylvestris", "commercial", share_of(SANITARY, "2"));
     let small = line("pinus_sylvestris", "commercial", json!(85.5));
 
-    let harvester = ticket(script, "000117", Who::Harvester, "main", vec![pine, birch, firewood]).await?;
-    let trader = ticket(script, "000118", Who::Trader, "intermediate", vec![aspen]).await?;
-    let owner = ticket(script, "000119", Who::ForestOwner, "sanitary", vec![sanitary]).await?;
-    let cancelled = ticket(script, "000120", Who::Trader, "main", vec![small.clone()]).await?;
-    let extended = ticket(script, "000121", Who::Harvester, "main", vec![small]).await?;
+    let harvester =
+        ticket(script, "000117", Participant::Harvester, "main", vec![pine, birch, firewood]).await?;
+    let trader = ticket(script, "000118", Participant::Trader, "intermediate", vec![aspen]).await?;
+    let owner = ticket(script, "000119", Participant::ForestOwner, "sanitary", vec![sanitary]).await?;
+    let cancelled = ticket(script, "000120", Participant::Trader, "main", vec![small.clone()]).await?;
+    let extended = ticket(script, "000121", Participant::Harvester, "main", vec![small]).await?;
 
     let body = json!({ "reason": "Учаскеде құстар ұялайды" });
     let path = format!("/v1/felling-tickets/{cancelled}/cancel");
-    script.post("cancel a ticket", Who::ForestOwner, &path, body).await?;
+    script.post("cancel a ticket", Participant::ForestOwner, &path, body).await?;
     let body = json!({
         "felling_until": script.date(120),
         "removal_until": script.date(150),
         "reason": "Жол бұзылды"
     });
     let path = format!("/v1/felling-tickets/{extended}/extend");
-    script.post("extend a ticket", Who::ForestOwner, &path, body).await?;
+    script.post("extend a ticket", Participant::ForestOwner, &path, body).await?;
     Ok(Tickets { harvester, trader, owner })
 }
 
@@ -126,7 +131,7 @@ fn share_of(seals: RangeInclusive<u32>, factor: &str) -> Value {
 async fn ticket(
     script: &mut Script,
     named: &str,
-    holder: Who,
+    holder: Participant,
     felling_kind: &str,
     lines: Vec<Value>,
 ) -> Result<String, Failure> {
@@ -156,7 +161,8 @@ async fn ticket(
         "removal_until": script.date(90),
         "lines": lines,
     });
-    let made = script.post("issue a felling ticket", Who::ForestOwner, "/v1/felling-tickets", body).await?;
+    let made =
+        script.post("issue a felling ticket", Participant::ForestOwner, "/v1/felling-tickets", body).await?;
     id_of(&made)
 }
 
@@ -172,11 +178,11 @@ async fn harvests(script: &mut Script, tickets: &Tickets) -> Result<(), Failure>
     // Recorded nine days after the felling.
     let entered_late = late.map(|n| saw_log(n, "pinus_sylvestris", &script.hours_ago(216.0))).collect();
     let postings = [
-        (Who::Harvester, &tickets.harvester, "Ерлан Жүнісов", of_harvester),
-        (Who::Harvester, &tickets.harvester, "Ерлан Жүнісов", stacks),
-        (Who::Trader, &tickets.trader, "Светлана Ким", of_trader),
-        (Who::ForestOwner, &tickets.owner, "Айдос Серіков", of_owner),
-        (Who::ForestOwner, &tickets.owner, "Айдос Серіков", entered_late),
+        (Participant::Harvester, &tickets.harvester, "Ерлан Жүнісов", of_harvester),
+        (Participant::Harvester, &tickets.harvester, "Ерлан Жүнісов", stacks),
+        (Participant::Trader, &tickets.trader, "Светлана Ким", of_trader),
+        (Participant::ForestOwner, &tickets.owner, "Айдос Серіков", of_owner),
+        (Participant::ForestOwner, &tickets.owner, "Айдос Серіков", entered_late),
     ];
     for (who, ticket, person, logs) in postings {
         let logs: Vec<Value> = logs;
@@ -192,7 +198,7 @@ fn id_of(made: &Value) -> Result<String, Failure> {
 }
 
 fn no_id(made: &Value) -> Failure {
-    Failure::House(Error::BadRow(format!("a response without an id: {made}")))
+    Failure::Library(Error::BadRow(format!("a response without an id: {made}")))
 }
 
 #[cfg(test)]

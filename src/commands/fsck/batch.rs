@@ -39,9 +39,9 @@ impl List {
 
 /// The events of a chain that the rows confirm: one bit per event.
 #[derive(Default)]
-struct Marks(BTreeMap<i32, u64>);
+struct SeqSet(BTreeMap<i32, u64>);
 
-impl Marks {
+impl SeqSet {
     fn set(&mut self, seq: i32) {
         *self.0.entry(seq.div_euclid(64)).or_default() |= 1 << seq.rem_euclid(64);
     }
@@ -60,7 +60,7 @@ pub(super) struct Batch {
     /// with seals on both sides of the current number.
     open: BTreeMap<i32, List>,
     /// Events with a complete list, and voiding events that the moves of a seal name.
-    whole: Marks,
+    confirmed: SeqSet,
 }
 
 impl Batch {
@@ -74,25 +74,25 @@ impl Batch {
         let list = self.open.entry(seq).or_default();
         list.add(number, identification);
         // One more seal after that begins a new list, which stays open and so is reported by `finish`.
-        if done.quantity == Some(list.count) && list.is(done) && !self.whole.has(seq) {
-            self.whole.set(seq);
+        if done.quantity == Some(list.count) && list.is(done) && !self.confirmed.has(seq) {
+            self.confirmed.set(seq);
             self.open.remove(&seq);
         }
     }
 
     /// Notes that the moves of a seal name the event that voids it.
     pub(super) fn voided(&mut self, seq: i32) {
-        self.whole.set(seq);
+        self.confirmed.set(seq);
     }
 
     /// Compares an event with the seals, once all seals of the batch were read.
-    pub(super) fn finish(&self, report: &mut Report<'_>, id: Uuid, event: &Told) {
+    pub(super) fn finish(&self, report: &mut Report<'_>, id: Uuid, event: &BatchEvent) {
         let Some((what, done)) = &event.said else {
             report.event(Code::EventUnreadable, id, event.seq, "its parts cannot be read");
             return;
         };
         let (seq, at) = (event.seq, Some((id, event.seq)));
-        let is_whole = self.whole.has(seq) && !self.open.contains_key(&seq);
+        let is_whole = self.confirmed.has(seq) && !self.open.contains_key(&seq);
         match what.as_str() {
             REGISTERED if seq == 1 && !is_whole => {
                 let detail =
@@ -114,15 +114,15 @@ impl Batch {
 }
 
 /// An event of a batch: its type and what was done to the seals, if it can be read.
-pub(super) struct Told {
+pub(super) struct BatchEvent {
     pub batch: Uuid,
     pub seq: i32,
     pub said: Option<(String, BatchChange)>,
 }
 
-impl Told {
+impl BatchEvent {
     pub(super) fn read(batch: Uuid, seq: i32, public: Option<&str>, business: Option<&str>) -> Self {
-        let named = serde_json::from_str::<super::load::Named>(public.unwrap_or_default());
+        let named = serde_json::from_str::<super::load::PublicMembers>(public.unwrap_or_default());
         let business = BatchBusiness::parse(business.unwrap_or_default());
         Self {
             batch,
@@ -152,7 +152,8 @@ mod tests {
 
     fn is_whole(batch: &Batch, done: &BatchChange) -> bool {
         let mut found = Vec::new();
-        let event = Told { batch: Uuid::nil(), seq: 2, said: Some((TRANSFERRED.to_owned(), done.clone())) };
+        let event =
+            BatchEvent { batch: Uuid::nil(), seq: 2, said: Some((TRANSFERRED.to_owned(), done.clone())) };
         batch.finish(&mut Report::new(&mut found), Uuid::nil(), &event);
         found.is_empty()
     }
@@ -183,7 +184,7 @@ mod tests {
 
     #[test]
     fn marks_are_kept_for_every_seq_there_can_be() {
-        let mut marks = Marks::default();
+        let mut marks = SeqSet::default();
         for seq in [i32::MIN, -65, -64, -1, 0, 1, 63, 64, i32::MAX] {
             assert!(!marks.has(seq));
             marks.set(seq);
@@ -192,7 +193,7 @@ mod tests {
         assert!(!marks.has(2) && !marks.has(-2));
         assert_eq!(
             (0..1_000_000)
-                .fold(Marks::default(), |mut marks, seq| {
+                .fold(SeqSet::default(), |mut marks, seq| {
                     marks.set(seq);
                     marks
                 })

@@ -1,8 +1,8 @@
 //! Recomputes one chain: each event's entry and hash, its leaf in the transparency log, its personal part.
 
-use super::load::{EventRow, Loaded, Place};
+use super::load::{EventRow, LeafRow, Loaded};
 use super::report::{Code, Report};
-use super::row::{Want, compare};
+use super::row::{Expected, compare};
 use crate::evidence::chain::Hash;
 use crate::evidence::chain::bytes::{Entry, Part, Salt, Secret, SubjectKind, commit, record, subject_ref};
 use chrono::{DateTime, Utc};
@@ -26,13 +26,13 @@ pub(super) struct Chain {
 }
 
 /// The parts of a stored leaf's entry from which an event's entry can be rebuilt.
-struct Told {
+struct EntryLinks {
     subject: Hash,
     prev: Hash,
 }
 
-impl Told {
-    fn of(place: Option<&Place>) -> Option<Self> {
+impl EntryLinks {
+    fn of(place: Option<&LeafRow>) -> Option<Self> {
         let entry = &place?.entry;
         Some(Self {
             subject: Hash::from_slice(entry.get(1..33)?)?,
@@ -62,7 +62,7 @@ impl Chain {
         let own = salt.map(|salt| subject_ref(self.kind, self.subject, &Salt(salt)));
         for event in events {
             let place = loaded.places.get(&(self.subject, event.seq));
-            let told = Told::of(place);
+            let told = EntryLinks::of(place);
             if event.seq != self.expected {
                 for gone in self.expected..event.seq.min(self.expected.saturating_add(1_000)) {
                     report.event(Code::EventMissing, self.subject, gone, "it is missing from its chain");
@@ -115,7 +115,13 @@ impl Chain {
         }
     }
 
-    fn compare_place(&self, report: &mut Report<'_>, event: &EventRow, place: Option<&Place>, entry: &Entry) {
+    fn compare_place(
+        &self,
+        report: &mut Report<'_>,
+        event: &EventRow,
+        place: Option<&LeafRow>,
+        entry: &Entry,
+    ) {
         let Some(place) = place.filter(|place| place.entry != entry.as_bytes()) else { return };
         let at = (self.subject, event.seq);
         let (table, detail) = if place.queued {
@@ -156,14 +162,14 @@ impl Chain {
         // `created_at` is the server's time of the write request. The event was received at the same time,
         // unless the previous event of the chain has a later time, which the event then takes over.
         let created = event.received().filter(|received| self.before.is_none_or(|before| before < *received));
-        let wants = [
-            ("id", Want::Elsewhere),
-            ("text", Want::Elsewhere),
-            ("secret", Want::Elsewhere),
-            ("organization_id", Want::maybe(event.said().map(|said| said.organization))),
-            ("created_at", created.map_or(Want::Elsewhere, Want::Time)),
+        let expected_row = [
+            ("id", Expected::CheckedElsewhere),
+            ("text", Expected::CheckedElsewhere),
+            ("secret", Expected::CheckedElsewhere),
+            ("organization_id", Expected::maybe(event.said().map(|said| said.organization))),
+            ("created_at", created.map_or(Expected::CheckedElsewhere, Expected::Time)),
         ];
-        compare(report, "personal", &id, Some(at), &wants, &kept.row);
+        compare(report, "personal", &id, Some(at), &expected_row, &kept.row);
     }
 }
 

@@ -1,7 +1,7 @@
 //! Output of a check for a person at a terminal: one line per fsck error on standard output, progress on
 //! standard error.
 
-use super::report::{Finding, Step, Watch};
+use super::report::{FsckError, Step, Watch};
 use std::io::{IsTerminal, Write};
 use std::time::{Duration, Instant};
 
@@ -33,13 +33,13 @@ impl Console {
 }
 
 impl Watch for Console {
-    fn found(&mut self, finding: Finding) {
+    fn found(&mut self, finding: FsckError) {
         self.finish();
         // A closed pipe must not end the check: the exit code still reports the result.
         let _ = writeln!(std::io::stdout(), "{finding}");
     }
 
-    fn went_on(&mut self, step: Step) {
+    fn progress(&mut self, step: Step) {
         let now = Instant::now();
         let since = match self.pass {
             Some((pass, since)) if pass == step.pass => since,

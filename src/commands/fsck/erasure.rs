@@ -46,7 +46,7 @@ pub(super) async fn check(
         reader.end().await?;
         let Some(last) = last else { break };
         after = last;
-        report.went_on("erasures", count, of.unsigned_abs());
+        report.progress("erasures", count, of.unsigned_abs());
     }
     for (personal, events) in missing {
         for at in events {
@@ -132,6 +132,6 @@ async fn strays(reader: &mut Reader<'_>, report: &mut Report<'_>) -> Result<(), 
         reader.end().await?;
         let Some(last) = parts.last() else { return Ok(()) };
         after = last.id;
-        report.went_on("personal parts", parts.len(), of);
+        report.progress("personal parts", parts.len(), of);
     }
 }

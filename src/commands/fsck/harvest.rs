@@ -2,7 +2,7 @@
 
 use super::Failure;
 use super::report::{Code, Report};
-use super::row::{Row, Stored, Want, compare};
+use super::row::{Expected, Row, Stored, compare};
 use super::snapshot::{Range, Reader};
 use crate::timber::event::content::{LogBusiness, LogPublic};
 use chrono::{DateTime, Utc};
@@ -43,7 +43,7 @@ pub(super) async fn check(reader: &mut Reader<'_>, report: &mut Report<'_>) -> R
         let range = Range::before(from, next);
         let harvests = check_range(reader, report, range).await?;
         reader.end().await?;
-        report.went_on("harvests", harvests, of);
+        report.progress("harvests", harvests, of);
         low = range.next();
     }
     Ok(())
@@ -95,17 +95,17 @@ async fn check_range(
             report.find(Code::RowUnexplained, "harvest", row.id, None, "no log with an event belongs to it");
             continue;
         };
-        let wants = [
-            ("id", Want::Elsewhere),
-            ("organization_id", Want::maybe(sum.organization)),
-            ("ticket_id", Want::maybe(sum.ticket)),
-            ("operation_id", Want::maybe(sum.operation)),
-            ("personal_id", Want::maybe(sum.personal)),
-            ("log_count", Want::int(sum.logs)),
-            ("volume_m3", sum.volume.map_or(Want::Never, Want::Number)),
-            ("received_at", Want::time(sum.received_at)),
+        let expected_row = [
+            ("id", Expected::CheckedElsewhere),
+            ("organization_id", Expected::maybe(sum.organization)),
+            ("ticket_id", Expected::maybe(sum.ticket)),
+            ("operation_id", Expected::maybe(sum.operation)),
+            ("personal_id", Expected::maybe(sum.personal)),
+            ("log_count", Expected::int(sum.logs)),
+            ("volume_m3", sum.volume.map_or(Expected::Never, Expected::Number)),
+            ("received_at", Expected::time(sum.received_at)),
         ];
-        compare(report, "harvest", &row.id, Some((sum.log, 1)), &wants, &Row::parse(&row.row));
+        compare(report, "harvest", &row.id, Some((sum.log, 1)), &expected_row, &Row::parse(&row.row));
     }
     Ok(count)
 }

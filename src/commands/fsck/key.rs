@@ -2,7 +2,7 @@
 
 use super::load::EventRow;
 use super::report::{Code, Report};
-use super::row::{Row, Want, compare};
+use super::row::{Expected, Row, compare};
 use crate::timber::party::key_record::{MADE, REVOKED};
 use chrono::{DateTime, Utc};
 use serde::Deserialize;
@@ -42,15 +42,15 @@ pub(super) fn compare_keys(report: &mut Report<'_>, organization: Uuid, keys: Ke
             report.find(Code::RowMissing, "api_key", id, at, "the organisation made this key");
             continue;
         };
-        let wants = [
-            ("id", Want::Elsewhere),
-            ("organization_id", Want::text(organization)),
-            ("token_hash", Want::maybe(key.token_hash.map(|hash| format!("\\x{hash}")))),
-            ("created_at", Want::time(key.created_at)),
-            ("expires_at", key.expires_at.map_or(Want::Null, Want::Time)),
-            ("revoked_at", key.revoked_at.map_or(Want::Null, Want::Time)),
+        let expected_row = [
+            ("id", Expected::CheckedElsewhere),
+            ("organization_id", Expected::text(organization)),
+            ("token_hash", Expected::maybe(key.token_hash.map(|hash| format!("\\x{hash}")))),
+            ("created_at", Expected::time(key.created_at)),
+            ("expires_at", key.expires_at.map_or(Expected::Null, Expected::Time)),
+            ("revoked_at", key.revoked_at.map_or(Expected::Null, Expected::Time)),
         ];
-        compare(report, "api_key", &id, at, &wants, &row);
+        compare(report, "api_key", &id, at, &expected_row, &row);
     }
     for (id, _) in rows {
         let id = id.unwrap_or_default();

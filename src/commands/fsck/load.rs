@@ -41,18 +41,18 @@ impl EventRow {
         self.business.as_deref().unwrap_or_default()
     }
 
-    pub(super) fn said(&self) -> Option<Said> {
+    pub(super) fn said(&self) -> Option<BusinessMembers> {
         serde_json::from_str(self.business()).ok()
     }
 
-    pub(super) fn named(&self) -> Option<Named> {
+    pub(super) fn named(&self) -> Option<PublicMembers> {
         serde_json::from_str(self.public()).ok()
     }
 }
 
 /// The members that every business part has.
 #[derive(Clone, Copy, Deserialize)]
-pub(super) struct Said {
+pub(super) struct BusinessMembers {
     pub organization: Uuid,
     pub operation: Uuid,
     #[serde(default)]
@@ -61,7 +61,7 @@ pub(super) struct Said {
 
 /// The members that every public part has.
 #[derive(Clone, Deserialize)]
-pub(super) struct Named {
+pub(super) struct PublicMembers {
     pub subject: String,
     #[serde(rename = "type")]
     pub event_type: String,
@@ -69,7 +69,7 @@ pub(super) struct Named {
     pub region: Option<String>,
 }
 
-impl Named {
+impl PublicMembers {
     pub(super) fn kind(&self) -> Option<SubjectKind> {
         Some(match self.subject.as_str() {
             "log" | "stack" => SubjectKind::Log,
@@ -96,7 +96,7 @@ pub(super) struct PersonalRow {
 }
 
 /// An event's leaf in the transparency log, or its row in the queue of the sequencer.
-pub(super) struct Place {
+pub(super) struct LeafRow {
     pub entry: Vec<u8>,
     /// Whether it is still queued.
     pub queued: bool,
@@ -107,7 +107,7 @@ pub(super) struct Loaded {
     pub events: Vec<EventRow>,
     pub subjects: BTreeMap<Uuid, SubjectRow>,
     pub personal: HashMap<Uuid, PersonalRow>,
-    pub places: BTreeMap<(Uuid, i32), Place>,
+    pub places: BTreeMap<(Uuid, i32), LeafRow>,
     /// Events that have more than one leaf or queue row.
     pub twice: Vec<(Uuid, i32)>,
 }
@@ -120,19 +120,19 @@ pub(super) struct Page {
     /// The seqs, both included.
     pub seqs: (i32, i32),
     /// Whether the next page continues the same chain.
-    pub goes_on: bool,
+    pub continues: bool,
 }
 
 /// Where a page begins: the subject and the seq.
-pub(super) type From = (Uuid, i32);
+pub(super) type PageStart = (Uuid, i32);
 
 impl Page {
     /// Where the first page begins.
-    pub(super) const START: From = (Uuid::nil(), i32::MIN);
+    pub(super) const START: PageStart = (Uuid::nil(), i32::MIN);
 
     /// Where the next page begins; `None` after the last page.
-    pub(super) fn next(self) -> Option<From> {
-        if self.goes_on {
+    pub(super) fn next(self) -> Option<PageStart> {
+        if self.continues {
             return Some((self.range.low, self.seqs.1.saturating_add(1)));
         }
         Some((self.range.next()?, i32::MIN))
@@ -140,7 +140,7 @@ impl Page {
 }
 
 /// The next page, with at most `reader.rows` events and as many leaves.
-pub(super) async fn page(reader: &mut Reader<'_>, (low, seq): From) -> sqlx::Result<Page> {
+pub(super) async fn page(reader: &mut Reader<'_>, (low, seq): PageStart) -> sqlx::Result<Page> {
     let offset = reader.rows;
     if seq == i32::MIN {
         let next = sqlx::query_scalar!(
@@ -157,7 +157,7 @@ pub(super) async fn page(reader: &mut Reader<'_>, (low, seq): From) -> sqlx::Res
         .fetch_one(&mut *reader.db)
         .await?;
         if next != Some(low) {
-            return Ok(Page { range: Range::before(low, next), seqs: (seq, i32::MAX), goes_on: false });
+            return Ok(Page { range: Range::before(low, next), seqs: (seq, i32::MAX), continues: false });
         }
     }
     // This chain alone, or what is left of it, fills a page.
@@ -173,7 +173,7 @@ pub(super) async fn page(reader: &mut Reader<'_>, (low, seq): From) -> sqlx::Res
     .await?;
     // Without its primary key, the table may have a page full of one seq: the check must still advance.
     if let Some(high) = next.map(|next| next.saturating_sub(1).max(seq)).filter(|high| *high < i32::MAX) {
-        return Ok(Page { range: Range { low, high: low }, seqs: (seq, high), goes_on: true });
+        return Ok(Page { range: Range { low, high: low }, seqs: (seq, high), continues: true });
     }
     let next = sqlx::query_scalar!(
         r#"SELECT LEAST(
@@ -187,7 +187,7 @@ pub(super) async fn page(reader: &mut Reader<'_>, (low, seq): From) -> sqlx::Res
     )
     .fetch_one(&mut *reader.db)
     .await?;
-    Ok(Page { range: Range::before(low, next), seqs: (seq, i32::MAX), goes_on: false })
+    Ok(Page { range: Range::before(low, next), seqs: (seq, i32::MAX), continues: false })
 }
 
 /// Reads a page. `first` is the first event of the chain that this page continues, if there is one: its
@@ -263,7 +263,7 @@ async fn personal(
     Ok(rows.collect())
 }
 
-type Places = (BTreeMap<(Uuid, i32), Place>, Vec<(Uuid, i32)>);
+type Places = (BTreeMap<(Uuid, i32), LeafRow>, Vec<(Uuid, i32)>);
 
 /// The leaves of a page, and the queue rows of events that have no leaf.
 async fn places(db: &mut PgConnection, page: Page, events: &[EventRow]) -> sqlx::Result<Places> {
@@ -280,7 +280,7 @@ async fn places(db: &mut PgConnection, page: Page, events: &[EventRow]) -> sqlx:
     .await?;
     let (mut places, mut twice) = (BTreeMap::new(), Vec::new());
     let mut put = |at: (Uuid, i32), entry: Option<Vec<u8>>, queued: bool| {
-        if places.insert(at, Place { entry: entry.unwrap_or_default(), queued }).is_some() {
+        if places.insert(at, LeafRow { entry: entry.unwrap_or_default(), queued }).is_some() {
             twice.push(at);
         }
     };

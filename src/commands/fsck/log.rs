@@ -2,7 +2,7 @@
 
 use super::load::EventRow;
 use super::report::{Code, Report};
-use super::row::{Row, Want, compare};
+use super::row::{Expected, Row, compare};
 use crate::base::error::Result;
 use crate::timber::custody::state::{LogState, Reversed, replay_from};
 use crate::timber::event::content::{Content, LogBusiness, LogPublic};
@@ -36,7 +36,7 @@ pub(super) struct Fold {
 }
 
 /// For each reversal on a page, by its seq: the state before the page, without the events reversed by then.
-pub(super) type Rewound = BTreeMap<u32, LogState>;
+pub(super) type ReversalStates = BTreeMap<u32, LogState>;
 
 impl Fold {
     /// Applies the next events, in order.
@@ -48,7 +48,7 @@ impl Fold {
         subject: Uuid,
         events: &[EventRow],
         names: &Hashes,
-        rewound: &Rewound,
+        rewound: &ReversalStates,
     ) {
         let Some(contents) = contents(report, events).filter(|_| !self.broken) else {
             self.broken = true;
@@ -116,9 +116,9 @@ impl Fold {
         db: &mut PgConnection,
         subject: Uuid,
         events: &[EventRow],
-    ) -> sqlx::Result<Rewound> {
+    ) -> sqlx::Result<ReversalStates> {
         let Some(first) = events.first().map(|first| first.seq).filter(|_| self.history().is_some()) else {
-            return Ok(Rewound::new());
+            return Ok(ReversalStates::new());
         };
         let mut reversed = self.reversed.clone();
         let mut states: BTreeMap<u32, Option<LogState>> = BTreeMap::new();
@@ -135,7 +135,7 @@ impl Fold {
             }
         }
         if states.is_empty() {
-            return Ok(Rewound::new());
+            return Ok(ReversalStates::new());
         }
         let mut before = sqlx::query!(
             r#"SELECT seq AS "seq!", public AS "public?", business AS "business?" FROM event
@@ -228,49 +228,49 @@ fn check_corrections(
 }
 
 /// The expected values of a log's row, except for its head.
-pub(super) fn wants(
+pub(super) fn expected_row(
     history: &History,
     harvest: Option<Uuid>,
     issuer: Option<Uuid>,
-) -> Vec<(&'static str, Want)> {
+) -> Vec<(&'static str, Expected)> {
     let state = &history.state;
     let pending = state.pending;
     vec![
-        ("kind", Want::text(state.kind)),
-        ("species", Want::text(&state.species)),
-        ("wood", Want::text(state.wood)),
-        ("assortment", Want::maybe(state.assortment)),
-        ("grade", state.grade.map_or(Want::Null, Want::int)),
-        ("length_m", Want::maybe_decimal(state.length_m.as_deref())),
-        ("top_diameter_cm", Want::maybe_decimal(state.top_diameter_cm.as_deref())),
-        ("pieces", state.pieces.map_or(Want::Null, Want::int)),
-        ("volume_m3", Want::decimal(&state.volume_m3)),
-        ("table_volume_m3", Want::maybe_decimal(state.table_volume_m3.as_deref())),
-        ("measurement_method", Want::text(state.method)),
-        ("felled_on", Want::date(state.felled_on)),
-        ("harvest_id", Want::maybe(harvest)),
-        ("ticket_id", Want::maybe(history.ticket.as_ref().map(|(id, ..)| id))),
-        ("line_id", Want::text(state.line)),
-        ("issuer_id", Want::maybe(issuer)),
-        ("seal_number", Want::text(&state.seal)),
-        ("seal_void", Want::Bool(state.seal_void)),
-        ("status", Want::text(state.status)),
-        ("holder_id", Want::text(state.holder)),
-        ("owner_id", Want::text(state.owner)),
-        ("pending_from", Want::maybe(pending.map(|pending| pending.from))),
-        ("pending_to", Want::maybe(pending.map(|pending| pending.to))),
-        ("pending_of", Want::maybe(pending.map(|pending| pending.of))),
-        ("carrier_id", Want::maybe(state.carrier)),
-        ("vehicle", Want::maybe(state.vehicle.as_ref())),
-        ("last_type", Want::text(state.last.event_type)),
-        ("last_on", Want::date(state.last.on)),
-        ("last_region", Want::maybe(state.last.region.as_ref())),
-        ("last_occurred_at", Want::Time(state.last.occurred_at)),
+        ("kind", Expected::text(state.kind)),
+        ("species", Expected::text(&state.species)),
+        ("wood", Expected::text(state.wood)),
+        ("assortment", Expected::maybe(state.assortment)),
+        ("grade", state.grade.map_or(Expected::Null, Expected::int)),
+        ("length_m", Expected::maybe_decimal(state.length_m.as_deref())),
+        ("top_diameter_cm", Expected::maybe_decimal(state.top_diameter_cm.as_deref())),
+        ("pieces", state.pieces.map_or(Expected::Null, Expected::int)),
+        ("volume_m3", Expected::decimal(&state.volume_m3)),
+        ("table_volume_m3", Expected::maybe_decimal(state.table_volume_m3.as_deref())),
+        ("measurement_method", Expected::text(state.method)),
+        ("felled_on", Expected::date(state.felled_on)),
+        ("harvest_id", Expected::maybe(harvest)),
+        ("ticket_id", Expected::maybe(history.ticket.as_ref().map(|(id, ..)| id))),
+        ("line_id", Expected::text(state.line)),
+        ("issuer_id", Expected::maybe(issuer)),
+        ("seal_number", Expected::text(&state.seal)),
+        ("seal_void", Expected::Bool(state.seal_void)),
+        ("status", Expected::text(state.status)),
+        ("holder_id", Expected::text(state.holder)),
+        ("owner_id", Expected::text(state.owner)),
+        ("pending_from", Expected::maybe(pending.map(|pending| pending.from))),
+        ("pending_to", Expected::maybe(pending.map(|pending| pending.to))),
+        ("pending_of", Expected::maybe(pending.map(|pending| pending.of))),
+        ("carrier_id", Expected::maybe(state.carrier)),
+        ("vehicle", Expected::maybe(state.vehicle.as_ref())),
+        ("last_type", Expected::text(state.last.event_type)),
+        ("last_on", Expected::date(state.last.on)),
+        ("last_region", Expected::maybe(state.last.region.as_ref())),
+        ("last_occurred_at", Expected::Time(state.last.occurred_at)),
     ]
 }
 
 /// Rows that belong to logs, by log id; also used for rows of other subjects.
-pub(super) type OfLogs = HashMap<Uuid, Vec<Row>>;
+pub(super) type RowsBySubject = HashMap<Uuid, Vec<Row>>;
 
 /// Compares the seals that a log has or had. `rows` are the rows of `log_seal` that name the log.
 pub(super) fn compare_seals(report: &mut Report<'_>, log: Uuid, history: Option<&History>, rows: Vec<Row>) {
@@ -282,13 +282,13 @@ pub(super) fn compare_seals(report: &mut Report<'_>, log: Uuid, history: Option<
             report.find(Code::RowMissing, "log_seal", number, event, "the log's chain has this seal");
             continue;
         };
-        let wants = [
-            ("seal_number", Want::text(number)),
-            ("log_id", Want::text(log)),
-            ("from_seq", Want::int(*from)),
-            ("until_seq", until.map_or(Want::Null, Want::int)),
+        let expected_row = [
+            ("seal_number", Expected::text(number)),
+            ("log_id", Expected::text(log)),
+            ("from_seq", Expected::int(*from)),
+            ("until_seq", until.map_or(Expected::Null, Expected::int)),
         ];
-        compare(report, "log_seal", number, event, &wants, &row);
+        compare(report, "log_seal", number, event, &expected_row, &row);
     }
     for (number, row) in rows {
         let event = row.int("from_seq").and_then(|seq| i32::try_from(seq).ok()).map(|seq| (log, seq));
@@ -312,12 +312,12 @@ pub(super) fn compare_past(report: &mut Report<'_>, log: Uuid, history: Option<&
             report.find(Code::RowMissing, "past_party", key, event, "by this event it became a past party");
             continue;
         };
-        let wants = [
-            ("log_id", Want::text(log)),
-            ("organization_id", Want::text(organization)),
-            ("until_seq", Want::int(*until)),
+        let expected_row = [
+            ("log_id", Expected::text(log)),
+            ("organization_id", Expected::text(organization)),
+            ("until_seq", Expected::int(*until)),
         ];
-        compare(report, "past_party", &key, event, &wants, &row);
+        compare(report, "past_party", &key, event, &expected_row, &row);
     }
     for (organization, _) in rows {
         let key = format!("{log}/{}", organization.unwrap_or_default());

@@ -2,7 +2,7 @@
 
 use super::Failure;
 use super::report::{Code, Report};
-use super::row::{Row, Stored, Want, compare};
+use super::row::{Expected, Row, Stored, compare};
 use super::snapshot::Reader;
 use crate::timber::seal::marking_key::{MarkingKeyBusiness, MarkingKeyPublic};
 use crate::timber::seal::signing::KeyRing;
@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use uuid::Uuid;
 
 /// A key that an event records.
-struct Known {
+struct RecordedKey {
     at: (Uuid, i32),
     public: [u8; 32],
     since: Option<DateTime<Utc>>,
@@ -37,7 +37,7 @@ pub(super) async fn check(reader: &mut Reader<'_>, report: &mut Report<'_>) -> R
     .await?;
     reader.end().await?;
     let nothing_recorded = events.is_empty();
-    let mut known: BTreeMap<String, Known> = BTreeMap::new();
+    let mut known: BTreeMap<String, RecordedKey> = BTreeMap::new();
     for event in events {
         let public =
             event.public.as_deref().and_then(|text| serde_json::from_str::<MarkingKeyPublic>(text).ok());
@@ -54,7 +54,7 @@ pub(super) async fn check(reader: &mut Reader<'_>, report: &mut Report<'_>) -> R
             Some(text) => DateTime::parse_from_rfc3339(&text).ok().map(|at| at.to_utc()),
             None => event.received_at.and_then(|at| at.0),
         };
-        let new = Known { at: (event.subject, event.seq), public: key, since };
+        let new = RecordedKey { at: (event.subject, event.seq), public: key, since };
         known.entry(id.to_string()).or_insert(new);
     }
     let mut ring = KeyRing::new();
@@ -64,12 +64,12 @@ pub(super) async fn check(reader: &mut Reader<'_>, report: &mut Report<'_>) -> R
         let row = Row::parse(&row.row);
         let key_id = row.text("key_id").unwrap_or_default();
         if let Some(key) = known.remove(key_id) {
-            let wants = [
-                ("key_id", Want::Elsewhere),
-                ("public_key", Want::bytes(&key.public)),
-                ("created_at", key.since.map_or(Want::Null, Want::Time)),
+            let expected_row = [
+                ("key_id", Expected::CheckedElsewhere),
+                ("public_key", Expected::bytes(&key.public)),
+                ("created_at", key.since.map_or(Expected::Null, Expected::Time)),
             ];
-            compare(report, "marking_key", &key_id, Some(key.at), &wants, &row);
+            compare(report, "marking_key", &key_id, Some(key.at), &expected_row, &row);
         } else if !nothing_recorded {
             let detail = "no event records this key";
             report.find(Code::RowUnexplained, "marking_key", key_id.to_owned(), None, detail);

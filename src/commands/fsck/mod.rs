@@ -35,7 +35,7 @@ mod sweep;
 mod ticket;
 
 pub use register::Published;
-pub use report::{Code, Finding, Step, Summary, Watch};
+pub use report::{Code, FsckError, Step, Summary, Watch};
 pub use snapshot::Snapshots;
 
 use report::Report;

@@ -3,12 +3,12 @@
 
 use super::Failure;
 use super::report::{Code, Report};
-use super::row::{Row, Want, compare};
+use super::row::{Expected, Row, compare};
 use super::snapshot::Reader;
 use uuid::Uuid;
 
 /// Write requests per snapshot; one may name 5,000 events.
-const POSTINGS: i64 = 500;
+const WRITE_REQUESTS: i64 = 500;
 
 /// Checks all write requests.
 pub(super) async fn check(reader: &mut Reader<'_>, report: &mut Report<'_>) -> Result<(), Failure> {
@@ -24,7 +24,7 @@ pub(super) async fn check(reader: &mut Reader<'_>, report: &mut Report<'_>) -> R
                ORDER BY organization_id, operation_id LIMIT $3"#,
             after.0,
             after.1,
-            POSTINGS
+            WRITE_REQUESTS
         )
         .fetch_all(&mut *reader.db)
         .await?;
@@ -56,9 +56,9 @@ pub(super) async fn check(reader: &mut Reader<'_>, report: &mut Report<'_>) -> R
                 report.find(Code::StateDiffers, "operation", &key, None, detail);
             }
             // `sweep` compares the columns other than the key, with the events.
-            let wants =
-                ["organization_id", "operation_id", "kind", "created_at"].map(|name| (name, Want::Elsewhere));
-            compare(report, "operation", &key, None, &wants, &Row::parse(&row.row));
+            let expected_row = ["organization_id", "operation_id", "kind", "created_at"]
+                .map(|name| (name, Expected::CheckedElsewhere));
+            compare(report, "operation", &key, None, &expected_row, &Row::parse(&row.row));
         }
         for stray in strays {
             let key = format!("{}/{}", stray.organization, stray.operation);
@@ -71,7 +71,7 @@ pub(super) async fn check(reader: &mut Reader<'_>, report: &mut Report<'_>) -> R
                 "it names an event that was not recorded by it",
             );
         }
-        report.went_on("write requests", rows.len(), of);
+        report.progress("write requests", rows.len(), of);
         after = end;
     }
 }

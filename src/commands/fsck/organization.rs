@@ -1,7 +1,7 @@
 //! Rebuilds the row of an organisation from its first event.
 
 use super::load::{EventRow, PersonalRow};
-use super::row::Want;
+use super::row::Expected;
 use crate::timber::party::erasure::ERASED;
 use crate::timber::party::key_record::{MADE, REVOKED};
 use crate::timber::seal::marking_key::KNOWN;
@@ -23,23 +23,26 @@ struct Person {
 /// The expected values of an organisation's row, except for its head; `None` if the event cannot be read.
 ///
 /// `personal` is the personal part of its first event; `None` once that was erased.
-pub(super) fn wants(first: &EventRow, personal: Option<&PersonalRow>) -> Option<Vec<(&'static str, Want)>> {
+pub(super) fn expected_row(
+    first: &EventRow,
+    personal: Option<&PersonalRow>,
+) -> Option<Vec<(&'static str, Expected)>> {
     let public: Public = serde_json::from_str(first.public()).ok()?;
     let person = match personal {
         Some(kept) => Some(serde_json::from_str::<Person>(&kept.text).ok()?),
         None => None,
     };
     Some(vec![
-        ("kind", Want::text(public.kind)),
-        ("roles", Want::Words(public.roles)),
-        ("bin", Want::maybe(person.as_ref().map(|person| &person.bin))),
-        ("name", Want::maybe(person.as_ref().map(|person| &person.name))),
-        ("created_at", Want::time(first.received())),
+        ("kind", Expected::text(public.kind)),
+        ("roles", Expected::Words(public.roles)),
+        ("bin", Expected::maybe(person.as_ref().map(|person| &person.bin))),
+        ("name", Expected::maybe(person.as_ref().map(|person| &person.name))),
+        ("created_at", Expected::time(first.received())),
     ])
 }
 
 /// Whether an organisation's chain may have an event of this type at this seq.
-pub(super) fn may_be(event_type: &str, seq: i32) -> bool {
+pub(super) fn is_allowed(event_type: &str, seq: i32) -> bool {
     if seq == 1 {
         event_type == "organization_registered"
     } else {

@@ -15,7 +15,7 @@ use uuid::Uuid;
 
 /// Longest run of missing leaves that is reported leaf by leaf. A longer gap is one error, and ends the
 /// comparison with the published files.
-const LONGEST_GAP: i64 = 10_000;
+const MAX_REPORTED_GAP: i64 = 10_000;
 
 /// A published transparency log to compare with.
 #[derive(Clone, Debug)]
@@ -69,7 +69,7 @@ pub(super) async fn check(
                 let detail = "its index is beyond the register's size";
                 report.find(Code::LeafUnexplained, "leaf", leaf.index, at, detail);
             }
-            if leaf.index - next > LONGEST_GAP {
+            if leaf.index - next > MAX_REPORTED_GAP {
                 let detail = format!("there are no leaves from here to {}", leaf.index);
                 report.find(Code::LeafGap, "leaf", next, None, detail);
                 (next, files) = (leaf.index, None);
@@ -90,7 +90,7 @@ pub(super) async fn check(
                 files.add(report, at, &entry.unwrap_or([0; ENTRY_LEN]));
             }
         }
-        report.went_on("leaves", count, size.unwrap_or_default().unsigned_abs());
+        report.progress("leaves", count, size.unwrap_or_default().unsigned_abs());
     }
     strays(reader, report).await?;
     if let Some(files) = files {

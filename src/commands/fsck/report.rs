@@ -60,7 +60,7 @@ vocabulary! {
 /// An fsck error. `Display` gives its line: `CODE TABLE KEY [event SUBJECT/SEQ]: DETAIL`, without personal
 /// data.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Finding {
+pub struct FsckError {
     /// The kind of error.
     pub code: Code,
     /// The table, or `published` for a file of the transparency log.
@@ -73,7 +73,7 @@ pub struct Finding {
     pub detail: String,
 }
 
-impl fmt::Display for Finding {
+impl fmt::Display for FsckError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {} {}", self.code, self.table, self.key)?;
         if let Some((subject, seq)) = self.event {
@@ -97,16 +97,16 @@ pub struct Step {
 /// Receives errors and progress while the check runs.
 pub trait Watch: Send {
     /// Called for each error.
-    fn found(&mut self, finding: Finding);
+    fn found(&mut self, finding: FsckError);
 
     /// Called with the progress of a pass, once per snapshot.
-    fn went_on(&mut self, step: Step) {
+    fn progress(&mut self, step: Step) {
         let _ = step;
     }
 }
 
-impl Watch for Vec<Finding> {
-    fn found(&mut self, finding: Finding) {
+impl Watch for Vec<FsckError> {
+    fn found(&mut self, finding: FsckError) {
         self.push(finding);
     }
 }
@@ -119,14 +119,14 @@ pub struct Summary {
     /// Size of the published transparency log that was compared; `None` without one.
     pub published: Option<u64>,
     /// Number of errors, by code.
-    pub findings: BTreeMap<Code, u64>,
+    pub errors: BTreeMap<Code, u64>,
 }
 
 impl Summary {
     /// Whether the check found no errors.
     #[must_use]
     pub fn is_clean(&self) -> bool {
-        self.findings.is_empty()
+        self.errors.is_empty()
     }
 }
 
@@ -144,8 +144,7 @@ impl fmt::Display for Summary {
         if self.is_clean() {
             return f.write_str(" Nothing is wrong.");
         }
-        let found: Vec<String> =
-            self.findings.iter().map(|(code, count)| format!("{count} {code}")).collect();
+        let found: Vec<String> = self.errors.iter().map(|(code, count)| format!("{count} {code}")).collect();
         write!(f, " WRONG: {}.", found.join(", "))
     }
 }
@@ -170,8 +169,8 @@ impl<'w> Report<'w> {
         event: Option<(Uuid, i32)>,
         detail: impl Into<String>,
     ) {
-        *self.summary.findings.entry(code).or_default() += 1;
-        self.watch.found(Finding { code, table, key: key.to_string(), event, detail: detail.into() });
+        *self.summary.errors.entry(code).or_default() += 1;
+        self.watch.found(FsckError { code, table, key: key.to_string(), event, detail: detail.into() });
     }
 
     /// Reports an error in an event.
@@ -181,13 +180,13 @@ impl<'w> Report<'w> {
 
     /// Reports an error unless one of the same code was reported already.
     pub(super) fn once(&mut self, code: Code, table: &'static str, key: &str, detail: &str) {
-        if !self.summary.findings.contains_key(&code) {
+        if !self.summary.errors.contains_key(&code) {
             self.find(code, table, key, None, detail);
         }
     }
 
     /// Reports that a pass has checked `rows` more rows.
-    pub(super) fn went_on(&mut self, pass: &'static str, rows: usize, of: u64) {
+    pub(super) fn progress(&mut self, pass: &'static str, rows: usize, of: u64) {
         let rows = rows as u64;
         let done = match self.summary.checked.iter_mut().find(|(known, _)| *known == pass) {
             Some((_, done)) => {
@@ -199,7 +198,7 @@ impl<'w> Report<'w> {
                 rows
             }
         };
-        self.watch.went_on(Step { pass, done, of });
+        self.watch.progress(Step { pass, done, of });
     }
 
     pub(super) fn published(&mut self, size: u64) {

@@ -62,9 +62,9 @@ impl Row {
 
 /// The value that the events require in a column.
 #[derive(Clone, Debug)]
-pub(super) enum Want {
+pub(super) enum Expected {
     /// Any value: another comparison checks it.
-    Elsewhere,
+    CheckedElsewhere,
     /// NULL.
     Null,
     /// This text, id, date or word.
@@ -83,7 +83,7 @@ pub(super) enum Want {
     Never,
 }
 
-impl Want {
+impl Expected {
     pub(super) fn text(value: impl fmt::Display) -> Self {
         Self::Text(value.to_string())
     }
@@ -121,7 +121,7 @@ impl Want {
 
     fn is(&self, found: &Value) -> bool {
         match self {
-            Self::Elsewhere => true,
+            Self::CheckedElsewhere => true,
             Self::Null => found.is_null(),
             Self::Text(text) => found.as_str() == Some(text),
             Self::Number(number) => decimal(found) == Some(*number),
@@ -141,10 +141,10 @@ impl Want {
     }
 }
 
-impl fmt::Display for Want {
+impl fmt::Display for Expected {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Elsewhere => f.write_str("anything"),
+            Self::CheckedElsewhere => f.write_str("anything"),
             Self::Null => f.write_str("nothing"),
             Self::Text(text) => write!(f, "{text:?}"),
             Self::Number(number) => number.fmt(f),
@@ -158,38 +158,39 @@ impl fmt::Display for Want {
 }
 
 /// Columns with values that are never printed, since they name persons.
-const UNTOLD: [&str; 3] = ["bin", "name", "text"];
+const PERSONAL_COLUMNS: [&str; 3] = ["bin", "name", "text"];
 /// Longest part of a value that is printed, in characters.
-const TOLD: usize = 120;
+const MAX_PRINTED_CHARS: usize = 120;
 
-/// Compares a row with the values that the events require. Every column must be in `wants` or in
+/// Compares a row with the values that the events require. Every column must be in `expected_row` or in
 /// [`coverage::NO_EVIDENCE`].
 pub(super) fn compare(
     report: &mut Report<'_>,
     table: &'static str,
     key: &dyn fmt::Display,
     event: Option<(Uuid, i32)>,
-    wants: &[(&'static str, Want)],
+    expected_row: &[(&'static str, Expected)],
     row: &Row,
 ) {
-    for (column, want) in wants {
+    for (column, want) in expected_row {
         let found = row.0.get(*column).unwrap_or(&Value::Null);
         if want.is(found) {
             continue;
         }
-        let detail = if UNTOLD.contains(column) {
+        let detail = if PERSONAL_COLUMNS.contains(column) {
             format!("{column} is not what the events give")
         } else {
             let mut told = found.to_string();
-            if told.len() > TOLD {
-                told = format!("{}…", told.chars().take(TOLD).collect::<String>());
+            if told.len() > MAX_PRINTED_CHARS {
+                told = format!("{}…", told.chars().take(MAX_PRINTED_CHARS).collect::<String>());
             }
             format!("{column} is {told}, the events give {want}")
         };
         report.find(Code::StateDiffers, table, key, event, detail);
     }
     for column in row.0.keys() {
-        if !wants.iter().any(|(known, _)| known == column) && !coverage::is_no_evidence(table, column) {
+        if !expected_row.iter().any(|(known, _)| known == column) && !coverage::is_no_evidence(table, column)
+        {
             let detail = format!("this program has no rule for column {column}");
             report.find(Code::ColumnUnknown, table, key, event, detail);
         }
@@ -207,27 +208,27 @@ fn decimal(value: &Value) -> Option<Decimal> {
 mod tests {
     use super::*;
 
-    fn found(want: &Want, json: &str) -> bool {
+    fn found(want: &Expected, json: &str) -> bool {
         want.is(&serde_json::from_str(json).expect("JSON"))
     }
 
     #[test]
     fn values_are_compared_as_what_they_mean() {
-        assert!(found(&Want::decimal("0.33"), "0.3300"));
-        assert!(found(&Want::decimal("9999999999.9999"), "9999999999.9999"));
-        assert!(!found(&Want::decimal("9999999999.9999"), "9999999999.9998"));
-        assert!(!found(&Want::decimal("0.33"), "\"NaN\""));
-        assert!(found(&Want::int(3_i32), "3.0000"));
+        assert!(found(&Expected::decimal("0.33"), "0.3300"));
+        assert!(found(&Expected::decimal("9999999999.9999"), "9999999999.9999"));
+        assert!(!found(&Expected::decimal("9999999999.9999"), "9999999999.9998"));
+        assert!(!found(&Expected::decimal("0.33"), "\"NaN\""));
+        assert!(found(&Expected::int(3_i32), "3.0000"));
         let at = "2026-10-05T05:00:00.000001Z".parse().expect("a time");
-        assert!(found(&Want::Time(at), "\"2026-10-05T10:00:00.000001+05:00\""));
+        assert!(found(&Expected::Time(at), "\"2026-10-05T10:00:00.000001+05:00\""));
         assert!(
-            !found(&Want::Time(at), "\"2026-10-05T10:00:00+05:00\"")
-                && !found(&Want::Time(at), "\"infinity\"")
+            !found(&Expected::Time(at), "\"2026-10-05T10:00:00+05:00\"")
+                && !found(&Expected::Time(at), "\"infinity\"")
         );
-        assert!(found(&Want::Null, "null") && !found(&Want::Null, "\"\""));
-        assert!(found(&Want::Words(vec!["a".into(), "b".into()]), r#"["a","b"]"#));
-        assert!(!found(&Want::Words(vec!["a".into()]), r#"["a",null]"#));
-        assert!(!found(&Want::time(None), "null"));
+        assert!(found(&Expected::Null, "null") && !found(&Expected::Null, "\"\""));
+        assert!(found(&Expected::Words(vec!["a".into(), "b".into()]), r#"["a","b"]"#));
+        assert!(!found(&Expected::Words(vec!["a".into()]), r#"["a",null]"#));
+        assert!(!found(&Expected::time(None), "null"));
     }
 
     #[test]
@@ -235,8 +236,9 @@ mod tests {
         let mut found = Vec::new();
         let mut report = Report::new(&mut found);
         let row = Row::parse(r#"{"id":"1","species":"pinus_sylvestris","hue":"brown"}"#);
-        let wants = [("id", Want::Elsewhere), ("species", Want::text("betula_pendula"))];
-        compare(&mut report, "log", &"1", None, &wants, &row);
+        let expected_row =
+            [("id", Expected::CheckedElsewhere), ("species", Expected::text("betula_pendula"))];
+        compare(&mut report, "log", &"1", None, &expected_row, &row);
         let codes: Vec<Code> = found.iter().map(|finding| finding.code).collect();
         assert_eq!(codes, [Code::StateDiffers, Code::ColumnUnknown]);
     }

@@ -2,11 +2,11 @@
 //! `seal_move`.
 
 use super::Failure;
-use super::batch::{Batch, Told};
+use super::batch::{Batch, BatchEvent};
 use super::load::EventRow;
 use super::marking_key;
-use super::report::{Code, Finding, Report};
-use super::row::{Row, Want, compare};
+use super::report::{Code, FsckError, Report};
+use super::row::{Expected, Row, compare};
 use super::snapshot::{Range, Reader};
 use crate::base::ids::OrganizationId;
 use crate::timber::seal::marking_code::MarkingCode;
@@ -22,22 +22,22 @@ use uuid::Uuid;
 const BATCHES: i64 = 200;
 const SEALS: i64 = 10_000;
 /// Attempts for such a range. The last one uses a single snapshot, so that it always completes.
-const TRIES: u32 = 3;
+const MAX_ATTEMPTS: u32 = 3;
 /// Moves per snapshot when moves without a seal are searched.
 const MOVES: i64 = 50_000;
 
 /// The expected values of a batch's row, except for its head; `None` if the event cannot be read.
-pub(super) fn wants(first: &EventRow) -> Option<Vec<(&'static str, Want)>> {
+pub(super) fn expected_row(first: &EventRow) -> Option<Vec<(&'static str, Expected)>> {
     let said = BatchBusiness::parse(first.business()).ok()?;
     let done = said.done;
     Some(vec![
-        ("registered_by", Want::text(said.organization)),
-        ("allotted_to", Want::maybe(done.to)),
-        ("quantity", done.quantity.map_or(Want::Null, Want::int)),
-        ("first_number", Want::maybe(done.first)),
-        ("last_number", Want::maybe(done.last)),
-        ("list_digest", Want::maybe(done.digest.map(|digest| format!("\\x{digest}")))),
-        ("created_at", Want::time(first.received())),
+        ("registered_by", Expected::text(said.organization)),
+        ("allotted_to", Expected::maybe(done.to)),
+        ("quantity", done.quantity.map_or(Expected::Null, Expected::int)),
+        ("first_number", Expected::maybe(done.first)),
+        ("last_number", Expected::maybe(done.last)),
+        ("list_digest", Expected::maybe(done.digest.map(|digest| format!("\\x{digest}")))),
+        ("created_at", Expected::time(first.received())),
     ])
 }
 
@@ -51,16 +51,16 @@ pub(super) async fn check(reader: &mut Reader<'_>, report: &mut Report<'_>) -> R
         reader.begin().await?;
         let range = next_range(reader, from, rows).await?;
         reader.end().await?;
-        for attempt in 1..=TRIES {
+        for attempt in 1..=MAX_ATTEMPTS {
             // Errors are reported only if the range did not change during the attempt.
-            let mut found: Vec<Finding> = Vec::new();
+            let mut found: Vec<FsckError> = Vec::new();
             let mut own = Report::new(&mut found);
-            let whole = Pass { range, rows, renews: attempt < TRIES, begun: 0 };
+            let whole = Pass { range, rows, renews: attempt < MAX_ATTEMPTS, begun: 0 };
             let Some(seals) = whole.check(reader, &mut own, &ring).await? else { continue };
             for finding in found {
                 report.find(finding.code, finding.table, finding.key, finding.event, finding.detail);
             }
-            report.went_on("seals", seals, of);
+            report.progress("seals", seals, of);
             break;
         }
         low = range.next();
@@ -91,7 +91,7 @@ async fn next_range(reader: &mut Reader<'_>, low: Uuid, rows: i64) -> Result<Ran
 }
 
 /// A row of `seal`, with one of its moves, if it has any, and its row in `log_seal`.
-struct Found {
+struct SealRow {
     batch: Uuid,
     number: String,
     row: String,
@@ -194,7 +194,7 @@ impl Pass {
         .fetch_all(&mut *reader.db)
         .await?;
         let batches = rows.into_iter().map(|row| {
-            let first = Told::read(row.batch, 1, row.public.as_deref(), row.business.as_deref());
+            let first = BatchEvent::read(row.batch, 1, row.public.as_deref(), row.business.as_deref());
             (row.batch, Batch::new(first.said.map(|(_, done)| done)))
         });
         Ok(batches.collect())
@@ -205,13 +205,13 @@ impl Pass {
         &self,
         reader: &mut Reader<'_>,
         after: Option<(Uuid, String, Option<i32>)>,
-    ) -> Result<Vec<Found>, Failure> {
+    ) -> Result<Vec<SealRow>, Failure> {
         let (low, number, seq) = after
             .map_or((self.range.low, String::new(), i32::MIN), |(batch, number, seq)| {
                 (batch, number, seq.unwrap_or(i32::MAX))
             });
         let seals = sqlx::query_as!(
-            Found,
+            SealRow,
             r#"SELECT s.batch_id AS "batch!", s.number AS "number!", row_to_json(s)::text AS "row!", ls.log_id AS "log?",
                       ls.from_seq AS "from?", ls.until_seq AS "until?", m.seq AS "seq?"
                FROM seal s LEFT JOIN log_seal ls ON ls.seal_number = s.number
@@ -232,7 +232,7 @@ impl Pass {
     async fn moved(
         &self,
         reader: &mut Reader<'_>,
-        page: &[Found],
+        page: &[SealRow],
     ) -> Result<HashMap<(Uuid, i32), (String, BatchChange)>, Failure> {
         let named: BTreeSet<(Uuid, i32)> =
             page.iter().filter_map(|found| Some((found.batch, found.seq?))).collect();
@@ -247,7 +247,8 @@ impl Pass {
         .fetch_all(&mut *reader.db)
         .await?;
         let told = events.into_iter().filter_map(|event| {
-            let told = Told::read(event.batch, event.seq, event.public.as_deref(), event.business.as_deref());
+            let told =
+                BatchEvent::read(event.batch, event.seq, event.public.as_deref(), event.business.as_deref());
             Some(((told.batch, told.seq), told.said?))
         });
         Ok(told.collect())
@@ -279,8 +280,12 @@ impl Pass {
             .fetch_all(&mut *reader.db)
             .await?;
             for event in &events {
-                let told =
-                    Told::read(event.batch, event.seq, event.public.as_deref(), event.business.as_deref());
+                let told = BatchEvent::read(
+                    event.batch,
+                    event.seq,
+                    event.public.as_deref(),
+                    event.business.as_deref(),
+                );
                 if let Some(batch) = batches.get(&event.batch) {
                     batch.finish(report, event.batch, &told);
                 }
@@ -321,7 +326,7 @@ fn rings(report: &mut Report<'_>, batches: &BTreeMap<Uuid, Batch>, ring: &KeyRin
 }
 
 /// The log that has or had a seal.
-struct Hammered {
+struct LogOfSeal {
     log: Uuid,
     from: Option<i32>,
     until: Option<i32>,
@@ -332,7 +337,7 @@ struct Seal {
     batch: Uuid,
     number: String,
     row: Row,
-    hammered: Option<Hammered>,
+    on_log: Option<LogOfSeal>,
     holder: Option<OrganizationId>,
     void: Option<String>,
     /// The newest event about the seal.
@@ -346,7 +351,7 @@ fn take(
     batches: &mut BTreeMap<Uuid, Batch>,
     events: &HashMap<(Uuid, i32), (String, BatchChange)>,
     present: &mut Option<Seal>,
-    found: &Found,
+    found: &SealRow,
     seen: &mut Vec<Seal>,
 ) {
     let mut batch = batches.get_mut(&found.batch);
@@ -360,7 +365,7 @@ fn take(
 
 impl Seal {
     /// The seal as registered; adds it to the list of its batch.
-    fn begin(found: &Found, batch: Option<&mut Batch>) -> Self {
+    fn begin(found: &SealRow, batch: Option<&mut Batch>) -> Self {
         let row = Row::parse(&found.row);
         let mut holder = None;
         if let Some(batch) = batch
@@ -371,9 +376,9 @@ impl Seal {
             holder = first.to;
             batch.first = Some(first);
         }
-        let hammered = found.log.map(|log| Hammered { log, from: found.from, until: found.until });
+        let on_log = found.log.map(|log| LogOfSeal { log, from: found.from, until: found.until });
         let (batch, number) = (found.batch, found.number.clone());
-        Self { batch, number, row, hammered, holder, void: None, event: (batch, 1) }
+        Self { batch, number, row, on_log, holder, void: None, event: (batch, 1) }
     }
 
     /// Applies one of its moves: the event `seq` of its batch, and the content of that event.
@@ -412,38 +417,38 @@ impl Seal {
             return report.find(Code::RowUnexplained, "seal", number, None, detail);
         }
         let mut event = self.event;
-        match &self.hammered {
+        match &self.on_log {
             // A log records its replacement: then its batch must record that it is void, by then or earlier.
-            Some(Hammered { log, until: Some(until), .. }) if void.is_none() => {
+            Some(LogOfSeal { log, until: Some(until), .. }) if void.is_none() => {
                 event = (*log, *until);
                 let detail = "another seal replaced it on its log, but no event of its batch voids it";
                 report.find(Code::EventMissing, "seal", number, Some(event), detail);
             }
-            Some(Hammered { until: Some(_), .. }) => {}
+            Some(LogOfSeal { until: Some(_), .. }) => {}
             // Conversely, a seal void as replaced must be replaced on a log.
             _ if void.as_deref() == Some(VoidReason::Replaced.as_str()) => {
                 let detail = "its batch records that another seal replaced it, but no log does";
                 report.find(Code::EventMissing, "seal", number, Some(event), detail);
             }
-            Some(Hammered { log, from: Some(from), .. }) if void.is_none() => event = (*log, *from),
+            Some(LogOfSeal { log, from: Some(from), .. }) if void.is_none() => event = (*log, *from),
             _ => {}
         }
-        let status = match (void, &self.hammered) {
+        let status = match (void, &self.on_log) {
             (Some(_), _) => "void",
             (None, Some(_)) => "applied",
             (None, None) => "issued",
         };
-        let wants = [
-            ("number", Want::Elsewhere),
-            ("identification", Want::Elsewhere),
-            ("marking_code", Want::Elsewhere),
-            ("batch_id", Want::Elsewhere),
-            ("holder_id", Want::maybe(self.holder)),
-            ("status", Want::text(status)),
-            ("log_id", Want::maybe(self.hammered.as_ref().map(|on| on.log))),
-            ("void_reason", Want::maybe(void.as_ref())),
+        let expected_row = [
+            ("number", Expected::CheckedElsewhere),
+            ("identification", Expected::CheckedElsewhere),
+            ("marking_code", Expected::CheckedElsewhere),
+            ("batch_id", Expected::CheckedElsewhere),
+            ("holder_id", Expected::maybe(self.holder)),
+            ("status", Expected::text(status)),
+            ("log_id", Expected::maybe(self.on_log.as_ref().map(|on| on.log))),
+            ("void_reason", Expected::maybe(void.as_ref())),
         ];
-        compare(report, "seal", number, Some(event), &wants, &self.row);
+        compare(report, "seal", number, Some(event), &expected_row, &self.row);
     }
 
     /// Checks the marking code: it must have the identification of its seal, and be signed with the key that
@@ -500,7 +505,7 @@ async fn strays(reader: &mut Reader<'_>, report: &mut Report<'_>) -> Result<(), 
         .fetch_one(&mut *reader.db)
         .await?;
         reader.end().await?;
-        report.went_on("seal moves", usize::try_from(moves).unwrap_or_default(), of);
+        report.progress("seal moves", usize::try_from(moves).unwrap_or_default(), of);
         for stray in strays {
             let at = stray.batch.map(|batch| (batch, stray.seq));
             let key = format!("{}/{}", stray.number, stray.seq);

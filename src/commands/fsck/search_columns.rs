@@ -43,7 +43,7 @@ pub(super) async fn check(reader: &mut Reader<'_>, report: &mut Report<'_>) -> R
         let all = u64::try_from(pages).unwrap_or_default();
         let done = u64::try_from(page).unwrap_or_default();
         seen += rows as u64;
-        report.went_on("search copies", rows, seen * all / done.max(1));
+        report.progress("search copies", rows, seen * all / done.max(1));
     }
 }
 
@@ -61,7 +61,8 @@ async fn check_pages(reader: &mut Reader<'_>, report: &mut Report<'_>, page: i64
     let count = rows.len();
     for row in rows {
         let (subject, seq) = (row.subject.unwrap_or_default(), row.seq.unwrap_or_default());
-        let public = serde_json::from_str::<super::load::Named>(row.public.as_deref().unwrap_or_default());
+        let public =
+            serde_json::from_str::<super::load::PublicMembers>(row.public.as_deref().unwrap_or_default());
         let business = serde_json::from_str::<Business>(row.business.as_deref().unwrap_or_default());
         let (Ok(public), Ok(business)) = (public, business) else {
             report.event(Code::EventUnreadable, subject, seq, "its parts cannot be read");

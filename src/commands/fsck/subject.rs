@@ -36,13 +36,13 @@ impl State {
 }
 
 /// The parts of a subject that depend on its kind, which its row or its first event gives.
-pub(super) struct Known {
+pub(super) struct KindState {
     pub kind: SubjectKind,
     pub chain: Chain,
     pub state: State,
 }
 
-impl Known {
+impl KindState {
     pub(super) fn new(subject: Uuid, kind: SubjectKind) -> Self {
         Self { kind, chain: Chain::new(subject, kind), state: State::of(kind) }
     }
@@ -62,7 +62,7 @@ pub(super) struct Subject {
     pub first: Option<EventRow>,
     /// The newest event read so far.
     pub last: Option<Last>,
-    pub known: Option<Known>,
+    pub known: Option<KindState>,
 }
 
 impl Subject {

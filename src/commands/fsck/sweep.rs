@@ -4,13 +4,13 @@ use super::Failure;
 use super::chain::Missing;
 use super::key;
 use super::load::{self, EventRow, Loaded, Page, SubjectRow};
-use super::log::{self, Hashes, History, OfLogs, Rewound};
+use super::log::{self, Hashes, History, ReversalStates, RowsBySubject};
 use super::organization;
 use super::report::{Code, Report};
-use super::row::{Row, Want, compare};
+use super::row::{Expected, Row, compare};
 use super::seal;
 use super::snapshot::{Range, Reader};
-use super::subject::{Known, Last, State, Subject};
+use super::subject::{KindState, Last, State, Subject};
 use super::ticket;
 use crate::timber::seal::stock::VoidReason;
 use chrono::{DateTime, Utc};
@@ -33,7 +33,7 @@ pub(super) async fn check(reader: &mut Reader<'_>, report: &mut Report<'_>) -> R
         reader.end().await?;
         let events = loaded.events.len();
         begun = Sweep { page, loaded: &loaded, named, report, missing: &mut missing }.run(begun);
-        report.went_on("events", events, of);
+        report.progress("events", events, of);
         from = page.next();
     }
     Ok(missing)
@@ -43,10 +43,10 @@ pub(super) async fn check(reader: &mut Reader<'_>, report: &mut Report<'_>) -> R
 /// chain, also the rows that belong to its subject.
 struct Names {
     /// Rows of `log_seal` and `past_party`, by log.
-    seals: OfLogs,
-    past: OfLogs,
+    seals: RowsBySubject,
+    past: RowsBySubject,
     /// Rows of `api_key`, by organisation.
-    keys_of: OfLogs,
+    keys_of: RowsBySubject,
     /// Harvests by write request: id and id of the personal part.
     harvests: HashMap<(Uuid, Uuid), (Uuid, Option<Uuid>)>,
     /// Issuers by ticket.
@@ -55,11 +55,11 @@ struct Names {
     /// that this page corrects.
     hashes: Hashes,
     /// Start states of the reversals that undo an event on an earlier page.
-    rewound: Rewound,
+    rewound: ReversalStates,
     /// Organisations by key.
     keys: HashMap<Uuid, Option<Uuid>>,
     /// Errors in the row of an event's write request, by event: `absent`, `unnamed` or `differs`.
-    postings: HashMap<(Uuid, i32), &'static str>,
+    write_requests: HashMap<(Uuid, i32), &'static str>,
 }
 
 async fn names(
@@ -68,11 +68,11 @@ async fn names(
     loaded: &Loaded,
     begun: Option<&Subject>,
 ) -> sqlx::Result<Names> {
-    let mut postings = BTreeSet::new();
+    let mut write_requests = BTreeSet::new();
     let mut tickets = BTreeSet::new();
     let mut keys: BTreeSet<Uuid> = BTreeSet::new();
     let mut corrected = Vec::new();
-    let mut rewound = Rewound::new();
+    let mut rewound = ReversalStates::new();
     keys.extend(loaded.events.iter().filter_map(|event| event.said()?.key));
     // The first event of a continued chain too: the rows it refers to are compared on the last page.
     let begun_first = begun.and_then(|begun| begun.first.as_ref());
@@ -81,7 +81,7 @@ async fn names(
             && let Ok(business) = crate::timber::event::content::LogBusiness::parse(event.business())
             && let Some(head) = business.ticket
         {
-            postings.insert((said.organization, said.operation));
+            write_requests.insert((said.organization, said.operation));
             tickets.insert((head.id.0, i32::try_from(head.seq).unwrap_or_default()));
         }
     }
@@ -98,7 +98,7 @@ async fn names(
     )
     .fetch_all(&mut *db)
     .await?;
-    let (organizations, operations): (Vec<Uuid>, Vec<Uuid>) = postings.into_iter().unzip();
+    let (organizations, operations): (Vec<Uuid>, Vec<Uuid>) = write_requests.into_iter().unzip();
     let harvests = sqlx::query!(
         r#"SELECT h.id AS "id!", h.organization_id AS "organization!", h.operation_id AS "operation!",
                   h.personal_id AS "personal?"
@@ -126,11 +126,11 @@ async fn names(
     )
     .fetch_all(&mut *db)
     .await?;
-    let postings = postings_of(db, loaded, begun).await?;
+    let write_requests = write_request_errors(db, loaded, begun).await?;
     let mut names = Names {
-        seals: OfLogs::new(),
-        past: OfLogs::new(),
-        keys_of: OfLogs::new(),
+        seals: RowsBySubject::new(),
+        past: RowsBySubject::new(),
+        keys_of: RowsBySubject::new(),
         harvests: harvests
             .into_iter()
             .map(|row| ((row.organization, row.operation), (row.id, row.personal)))
@@ -139,9 +139,9 @@ async fn names(
         hashes: hashes.into_iter().filter_map(|row| Some(((row.id, row.seq), row.hash?))).collect(),
         rewound,
         keys: keys.into_iter().map(|row| (row.id, row.organization)).collect(),
-        postings,
+        write_requests,
     };
-    if !page.goes_on {
+    if !page.continues {
         names.belongings(db, page.range).await?;
     }
     Ok(names)
@@ -173,7 +173,7 @@ impl Names {
         .fetch_all(&mut *db)
         .await?;
         let of_subjects = |rows: Vec<(Uuid, String)>| {
-            let mut by_subject = OfLogs::new();
+            let mut by_subject = RowsBySubject::new();
             for (subject, row) in rows {
                 by_subject.entry(subject).or_default().push(Row::parse(&row));
             }
@@ -187,7 +187,7 @@ impl Names {
 }
 
 /// The kind of write request that records an event of this type; `None` if it leaves no row in `operation`.
-fn posting(event: &EventRow) -> Option<&'static str> {
+fn write_request_kind(event: &EventRow) -> Option<&'static str> {
     match event.named()?.event_type.as_str() {
         "harvested" => Some("harvest"),
         "seals_transferred" => Some("seal_transfer"),
@@ -206,7 +206,7 @@ fn is_replacement(event: &EventRow) -> bool {
 }
 
 /// Compares each event with the row of its write request, and returns the errors.
-async fn postings_of(
+async fn write_request_errors(
     db: &mut PgConnection,
     loaded: &Loaded,
     begun: Option<&Subject>,
@@ -219,7 +219,7 @@ async fn postings_of(
     for event in &loaded.events {
         let prev = last.filter(|(subject, _)| *subject == event.subject).map(|(_, at)| at);
         last = event.received().map(|at| (event.subject, at));
-        let kind = posting(event);
+        let kind = write_request_kind(event);
         let (Some(kind), Some(said), Some(at)) = (kind, event.said(), event.received()) else { continue };
         subjects.push(event.subject);
         seqs.push(event.seq);
@@ -292,7 +292,7 @@ impl Sweep<'_, '_, '_> {
                 self.report.find(Code::EventMissing, "leaf", format!("{}/{}", at.0, at.1), Some(*at), detail);
             }
         }
-        if self.page.goes_on {
+        if self.page.continues {
             let mut subject = begun.unwrap_or_else(|| Subject::new(self.page.range.low));
             self.go_on(&mut subject, &self.loaded.events);
             return Some(subject);
@@ -326,7 +326,7 @@ impl Sweep<'_, '_, '_> {
         if is_first && subject.known.is_none() {
             let told = events.first().and_then(|first| first.named()?.kind());
             let kind = row.map(|row| row.kind).or(told);
-            subject.known = kind.map(|kind| Known::new(subject.id, kind));
+            subject.known = kind.map(|kind| KindState::new(subject.id, kind));
         }
         subject.passed(events);
         let Some(known) = &mut subject.known else {
@@ -347,7 +347,7 @@ impl Sweep<'_, '_, '_> {
             State::Organization(keys) => {
                 for event in events {
                     let of = event.named().map(|named| named.event_type).unwrap_or_default();
-                    if !organization::may_be(&of, event.seq) {
+                    if !organization::is_allowed(&of, event.seq) {
                         let detail = "an organisation has no event of this type here";
                         self.report.event(Code::EventUnreadable, subject.id, event.seq, detail);
                     }
@@ -405,7 +405,7 @@ impl Sweep<'_, '_, '_> {
             }
         }
         let key = || format!("{}/{}", said.organization, said.operation);
-        match self.named.postings.get(&at) {
+        match self.named.write_requests.get(&at) {
             None => {}
             Some(&"absent") => {
                 let detail = "an event was recorded by this write request";
@@ -424,21 +424,21 @@ impl Sweep<'_, '_, '_> {
 
     fn row(&mut self, subject: Uuid, row: &SubjectRow, state: State, first: &EventRow, last: &Last) {
         let head = [
-            ("id", Want::Elsewhere),
-            ("salt", Want::Elsewhere),
-            ("head_seq", Want::int(last.seq)),
-            ("head_hash", last.hash.as_deref().map_or(Want::Null, Want::bytes)),
-            ("head_received_at", Want::time(last.received)),
+            ("id", Expected::CheckedElsewhere),
+            ("salt", Expected::CheckedElsewhere),
+            ("head_seq", Expected::int(last.seq)),
+            ("head_hash", last.hash.as_deref().map_or(Expected::Null, Expected::bytes)),
+            ("head_received_at", Expected::time(last.received)),
         ];
         let state = match state {
             State::Log(fold) => self.log(subject, &fold, first),
-            State::Ticket(changes) => ticket::wants(first, &changes),
-            State::Batch => seal::wants(first),
+            State::Ticket(changes) => ticket::expected_row(first, &changes),
+            State::Batch => seal::expected_row(first),
             State::Organization(keys) => {
                 let rows = self.named.keys_of.remove(&subject).unwrap_or_default();
                 key::compare_keys(self.report, subject, keys, rows);
                 let personal = first.personal_id.and_then(|id| self.loaded.personal.get(&id));
-                organization::wants(first, personal)
+                organization::expected_row(first, personal)
             }
             State::None => None,
         };
@@ -449,8 +449,8 @@ impl Sweep<'_, '_, '_> {
             self.report.find(Code::EventUnreadable, row.kind.name(), subject, at, detail);
             return;
         };
-        let wants: Vec<_> = head.into_iter().chain(state).collect();
-        compare(self.report, row.kind.name(), &subject, at, &wants, &row.row);
+        let expected_row: Vec<_> = head.into_iter().chain(state).collect();
+        compare(self.report, row.kind.name(), &subject, at, &expected_row, &row.row);
     }
 
     fn log(
@@ -458,25 +458,27 @@ impl Sweep<'_, '_, '_> {
         subject: Uuid,
         fold: &log::Fold,
         first: &EventRow,
-    ) -> Option<Vec<(&'static str, Want)>> {
+    ) -> Option<Vec<(&'static str, Expected)>> {
         let seals = self.named.seals.remove(&subject).unwrap_or_default();
         let past = self.named.past.remove(&subject).unwrap_or_default();
         let history = fold.history()?;
         log::compare_seals(self.report, subject, Some(history), seals);
         log::compare_past(self.report, subject, Some(history), past);
         let (harvest, issuer) = self.origin(subject, first, history);
-        Some(log::wants(history, harvest, issuer))
+        Some(log::expected_row(history, harvest, issuer))
     }
 
     /// The harvest and the ticket's issuer of a log, looked up from its first event.
     fn origin(&mut self, log: Uuid, first: &EventRow, history: &History) -> (Option<Uuid>, Option<Uuid>) {
         let at = Some((log, 1));
         let said = first.said();
-        let posting = said.map(|said| (said.organization, said.operation));
-        let harvest = posting.and_then(|posting| self.named.harvests.get(&posting)).copied();
+        let write_request = said.map(|said| (said.organization, said.operation));
+        let harvest =
+            write_request.and_then(|write_request| self.named.harvests.get(&write_request)).copied();
         match harvest {
             None => {
-                let key = posting.map(|(by, operation)| format!("{by}/{operation}")).unwrap_or_default();
+                let key =
+                    write_request.map(|(by, operation)| format!("{by}/{operation}")).unwrap_or_default();
                 let detail = "there is no harvest for the write request of the log's first event";
                 self.report.find(Code::RowMissing, "harvest", key, at, detail);
             }

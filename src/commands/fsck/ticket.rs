@@ -4,7 +4,7 @@ use super::Failure;
 use super::load::EventRow;
 use super::organization::occurred;
 use super::report::{Code, Report};
-use super::row::{Row, Want, compare};
+use super::row::{Expected, Row, compare};
 use super::snapshot::{Range, Reader};
 use crate::base::ids::LineId;
 use crate::base::units::Volume;
@@ -24,7 +24,7 @@ pub(super) struct Changes {
     felling_until: Option<String>,
     removal_until: Option<String>,
     /// When it was cancelled, from the newest event that cancels it.
-    cancelled: Option<Want>,
+    cancelled: Option<Expected>,
     /// Whether one of them could not be read.
     broken: bool,
 }
@@ -40,7 +40,7 @@ impl Changes {
             self.felling_until = word(&changed, "felling_until").or(self.felling_until.take());
             self.removal_until = word(&changed, "removal_until").or(self.removal_until.take());
             if event.named().is_some_and(|named| named.event_type == "ticket_cancelled") {
-                self.cancelled = Some(Want::time(occurred(&changed)));
+                self.cancelled = Some(Expected::time(occurred(&changed)));
             }
         }
     }
@@ -55,36 +55,36 @@ fn word(part: &Value, name: &str) -> Option<String> {
 }
 
 /// The expected values of a ticket's row, except for its head; `None` if the events cannot be read.
-pub(super) fn wants(first: &EventRow, changes: &Changes) -> Option<Vec<(&'static str, Want)>> {
+pub(super) fn expected_row(first: &EventRow, changes: &Changes) -> Option<Vec<(&'static str, Expected)>> {
     let (public, business) = (read(first.public())?, read(first.business())?);
     if changes.broken {
         return None;
     }
     let felling_until = changes.felling_until.clone().or_else(|| word(&business, "felling_until"));
     let removal_until = changes.removal_until.clone().or_else(|| word(&business, "removal_until"));
-    let cancelled = changes.cancelled.clone().unwrap_or(Want::Null);
-    let said = |name| Want::maybe(word(&business, name));
+    let cancelled = changes.cancelled.clone().unwrap_or(Expected::Null);
+    let said = |name| Expected::maybe(word(&business, name));
     let name = public.get("ticket")?;
     Some(vec![
         ("issuer_id", said("organization")),
         ("holder_id", said("holder")),
-        ("series", Want::maybe(word(name, "series"))),
-        ("number", Want::maybe(word(name, "number"))),
+        ("series", Expected::maybe(word(name, "series"))),
+        ("number", Expected::maybe(word(name, "number"))),
         ("issued_on", said("issued_on")),
         ("felling_kind", said("felling_kind")),
         ("forest_category", said("forest_category")),
         ("forest_type", said("forest_type")),
-        ("region", Want::maybe(word(&public, "region"))),
+        ("region", Expected::maybe(word(&public, "region"))),
         ("district", said("district")),
-        ("forestry", Want::maybe(word(&public, "forestry"))),
+        ("forestry", Expected::maybe(word(&public, "forestry"))),
         ("compartment", said("compartment")),
         ("subcompartment", said("subcompartment")),
         ("cutting_area", said("cutting_area")),
-        ("area_ha", Want::maybe_decimal(word(&business, "area_ha").as_deref())),
-        ("plot", word(&business, "plot_digest").map_or(Want::Null, Want::Digest)),
+        ("area_ha", Expected::maybe_decimal(word(&business, "area_ha").as_deref())),
+        ("plot", word(&business, "plot_digest").map_or(Expected::Null, Expected::Digest)),
         ("felling_from", said("felling_from")),
-        ("felling_until", Want::maybe(felling_until)),
-        ("removal_until", Want::maybe(removal_until)),
+        ("felling_until", Expected::maybe(felling_until)),
+        ("removal_until", Expected::maybe(removal_until)),
         ("cancelled_at", cancelled),
     ])
 }
@@ -106,7 +106,7 @@ pub(super) async fn check_lines(reader: &mut Reader<'_>, report: &mut Report<'_>
         let range = Range::before(from, next);
         let lines = check_range(reader, report, range).await?;
         reader.end().await?;
-        report.went_on("ticket lines", lines, of);
+        report.progress("ticket lines", lines, of);
         low = range.next();
     }
     Ok(())
@@ -162,16 +162,16 @@ async fn check_range(
         }
         for (position, (id, row)) in own.iter().enumerate() {
             let sum = marked.remove(&(ticket.ticket, *id)).unwrap_or(Decimal::ZERO);
-            let wants = [
-                ("id", Want::Elsewhere),
-                ("ticket_id", Want::text(ticket.ticket)),
-                ("position", Want::int(i64::try_from(position).unwrap_or(i64::MAX))),
-                ("species", Want::Elsewhere),
-                ("wood", Want::Elsewhere),
-                ("permitted_m3", Want::Elsewhere),
-                ("marked_m3", Want::Number(sum)),
+            let expected_row = [
+                ("id", Expected::CheckedElsewhere),
+                ("ticket_id", Expected::text(ticket.ticket)),
+                ("position", Expected::int(i64::try_from(position).unwrap_or(i64::MAX))),
+                ("species", Expected::CheckedElsewhere),
+                ("wood", Expected::CheckedElsewhere),
+                ("permitted_m3", Expected::CheckedElsewhere),
+                ("marked_m3", Expected::Number(sum)),
             ];
-            compare(report, "ticket_line", id, Some((ticket.ticket, 1)), &wants, row);
+            compare(report, "ticket_line", id, Some((ticket.ticket, 1)), &expected_row, row);
         }
     }
     for (ticket, own) in lines {

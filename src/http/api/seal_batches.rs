@@ -13,7 +13,7 @@ use crate::timber::party::bin::Bin;
 use crate::timber::party::key::Caller;
 use crate::timber::party::role::Role;
 use crate::timber::seal::batch::{self, LocatedSeal, NewBatch};
-use crate::timber::seal::record::{Actor, receiver};
+use crate::timber::seal::record::{BatchActor, receiver};
 use crate::timber::seal::signing::Mint;
 use crate::timber::seal::view;
 use axum::body::{Body, Bytes};
@@ -87,8 +87,8 @@ impl utoipa::PartialSchema for Quantity {
 impl utoipa::ToSchema for Quantity {}
 
 /// The actor of a change, for the `seal` module.
-pub(in crate::http) fn by(app: &App, caller: &Caller, operation: OperationId) -> Actor {
-    Actor {
+pub(in crate::http) fn by(app: &App, caller: &Caller, operation: OperationId) -> BatchActor {
+    BatchActor {
         organization: caller.organization,
         key: caller.key,
         operator: caller.is(Role::Operator),

@@ -14,7 +14,7 @@ use crate::http::core::problem::Problem;
 use crate::http::core::write::{Done, Posted};
 use crate::timber::custody::void::{self, VoidCause, Voided};
 use crate::timber::party::bin::Bin;
-use crate::timber::seal::record::{Actor, receiver};
+use crate::timber::seal::record::{BatchActor, receiver};
 use crate::timber::seal::transfer::{self, SealSelection, Transferred};
 use crate::timber::seal::{SealNumber, SealRange, VoidReason};
 use axum::extract::{Path, State};
@@ -112,7 +112,7 @@ impl SealVoid {
 /// The events of an earlier, identical write request; `None` if there was none.
 async fn earlier(
     tx: &mut Tx<'_>,
-    by: &Actor,
+    by: &BatchActor,
     given: Option<OperationId>,
     fingerprint: &[u8; 32],
 ) -> Result<Option<(Vec<uuid::Uuid>, Vec<i32>)>> {

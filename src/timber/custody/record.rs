@@ -26,7 +26,7 @@ use crate::timber::finding::write::{Finding, NewFinding, store};
 use crate::timber::party::bin::Bin;
 use crate::timber::party::key::Caller;
 use crate::timber::party::role::Role;
-use crate::timber::seal::record::Actor;
+use crate::timber::seal::record::BatchActor;
 use crate::timber::seal::replace::Replacement;
 use crate::timber::seal::stock::SealStatus;
 use chrono::{DateTime, Utc};
@@ -538,8 +538,8 @@ impl<'r> Recorder<'r> {
         Ok(CustodyResponse { operation_id: operation, events, findings })
     }
 
-    fn by(&self) -> Actor {
-        Actor {
+    fn by(&self) -> BatchActor {
+        BatchActor {
             organization: self.caller.organization,
             key: self.caller.key,
             operator: self.roles.operator,

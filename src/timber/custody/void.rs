@@ -10,7 +10,7 @@ use crate::timber::custody::table::{self, CallerRoles, Refused};
 use crate::timber::event::content;
 use crate::timber::event::vocabulary::EventType;
 use crate::timber::seal::number::SealNumber;
-use crate::timber::seal::record::{self, Actor, BatchChange, MadeEvent, VOIDED};
+use crate::timber::seal::record::{self, BatchActor, BatchChange, MadeEvent, VOIDED};
 use crate::timber::seal::stock::{SealRow, SealStatus, VoidReason, lock_for_use};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -49,7 +49,7 @@ pub struct VoidCause {
 /// [`Error::NotFound`] if the seal does not exist or the caller may not see it; 409 `seal-void` if it is void
 /// already, `transition-not-allowed` if the log is closed, `not-the-holder` if another organisation now
 /// holds the log.
-pub async fn void(tx: &mut Tx<'_>, by: &Actor, number: &SealNumber, why: &VoidCause) -> Result<Voided> {
+pub async fn void(tx: &mut Tx<'_>, by: &BatchActor, number: &SealNumber, why: &VoidCause) -> Result<Voided> {
     let seal = lock_visible(tx, by, number).await?;
     if seal.status == SealStatus::Void {
         return Err(conflict("seal-void", format!("{number} is void already.")));
@@ -89,7 +89,7 @@ pub async fn void(tx: &mut Tx<'_>, by: &Actor, number: &SealNumber, why: &VoidCa
 }
 
 /// Locks and returns the seal, if the caller may see it.
-pub async fn lock_visible(tx: &mut Tx<'_>, by: &Actor, number: &SealNumber) -> Result<SealRow> {
+pub async fn lock_visible(tx: &mut Tx<'_>, by: &BatchActor, number: &SealNumber) -> Result<SealRow> {
     let rows = lock_for_use(tx, std::slice::from_ref(number)).await?;
     let seal = rows.into_iter().next().flatten().ok_or(Error::NotFound)?;
     if by.operator || seal.holder == by.organization {
@@ -103,7 +103,12 @@ pub async fn lock_visible(tx: &mut Tx<'_>, by: &Actor, number: &SealNumber) -> R
 }
 
 /// Adds `seal_voided` to the log's chain and updates the log's present state: its seal is void.
-async fn on_applied_seal_voided(tx: &mut Tx<'_>, by: &Actor, log: LogId, why: &VoidCause) -> Result<NewHead> {
+async fn on_applied_seal_voided(
+    tx: &mut Tx<'_>,
+    by: &BatchActor,
+    log: LogId,
+    why: &VoidCause,
+) -> Result<NewHead> {
     let row = write::lock(tx, &[log]).await?.pop();
     let row = row.ok_or_else(|| Error::BadRow(format!("seal.log_id: no log {log}")))?;
     let roles = CallerRoles { id: by.organization, inspector: false, operator: by.operator };

@@ -10,7 +10,7 @@ use crate::base::ids::{KeyId, OrganizationId};
 use crate::base::token::Token;
 use crate::base::units::Text;
 use crate::evidence::chain::Tx;
-use crate::timber::event::act::Actor;
+use crate::timber::event::actor::Actor;
 use sqlx::PgPool;
 
 /// BIN of the operator that a first start creates. A BIN begins with the year and month of registration, so

@@ -9,7 +9,7 @@ use crate::base::error::{Error, Result};
 use crate::base::ids::{OperationId, OrganizationId};
 use crate::evidence::chain::Tx;
 use crate::evidence::chain::{Draft, Hash, Head, canonical};
-use crate::timber::event::act::desk_moment;
+use crate::timber::event::actor::desk_moment;
 use crate::timber::event::content::LocalTime;
 use chrono::{DateTime, NaiveDate, Utc};
 use serde::{Deserialize, Serialize};

@@ -7,7 +7,7 @@ use crate::base::ids::{KeyId, OrganizationId};
 use crate::base::token::Token;
 use crate::base::units::utc_text;
 use crate::db::batching::Question;
-use crate::timber::event::act::Actor;
+use crate::timber::event::actor::Actor;
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::Serialize;
 use sqlx::{PgConnection, PgExecutor};

@@ -9,7 +9,7 @@ use crate::base::token::Token;
 use crate::base::units::utc_text;
 use crate::evidence::chain::Tx;
 use crate::evidence::chain::{Draft, Hash, Head, canonical};
-use crate::timber::event::act::Actor;
+use crate::timber::event::actor::Actor;
 use chrono::{DateTime, NaiveDate, Utc};
 use serde::Serialize;
 

@@ -12,7 +12,7 @@ use crate::evidence::chain::append::Personal;
 use crate::evidence::chain::bytes::Secret;
 use crate::evidence::chain::history::{Disclosure, StoredEvent};
 use crate::evidence::chain::{Draft, Head, Subject, SubjectKind, append, canonical};
-use crate::timber::event::act::Actor;
+use crate::timber::event::actor::Actor;
 use crate::timber::event::vocabulary::MARKING_KEY_KNOWN;
 use chrono::NaiveDate;
 use serde::{Deserialize, Serialize};

@@ -2,7 +2,7 @@
 
 use super::marking_code::MarkingCode;
 use super::number::{SealNumber, SealRange};
-use super::record::{self, Actor, BatchChange, Faults, ListDigest, REGISTERED};
+use super::record::{self, BatchActor, BatchChange, Faults, ListDigest, REGISTERED};
 use super::signing::{KeyRing, Signature};
 use crate::base::error::{At, Entry, Error, Result};
 use crate::base::ids::{OrganizationId, SealBatchId};
@@ -112,7 +112,7 @@ pub fn faults(ring: &KeyRing, seals: &[LocatedSeal]) -> Vec<Entry> {
 /// (`marking-code-registered`) that is registered already.
 pub async fn register(
     tx: &mut Tx<'_>,
-    by: &Actor,
+    by: &BatchActor,
     holder: OrganizationId,
     seals: &[LocatedSeal],
 ) -> Result<NewBatch> {
@@ -176,7 +176,7 @@ pub type CodeSource = Arc<dyn Fn(Range<u32>) -> Vec<MarkingCode> + Send + Sync>;
 /// [`Error::Conflict`] with `seal-numbers-exhausted` if too few nine-digit numbers are left.
 pub async fn make(
     tx: &mut Tx<'_>,
-    by: &Actor,
+    by: &BatchActor,
     holder: OrganizationId,
     quantity: u32,
     mint: CodeSource,
@@ -305,7 +305,7 @@ fn registered_meanwhile(error: sqlx::Error) -> Error {
 /// Adds the first event of a batch and its row. The seals are stored already.
 async fn begin(
     tx: &mut Tx<'_>,
-    by: &Actor,
+    by: &BatchActor,
     batch: &NewBatch,
     holder: OrganizationId,
     digest: ListDigest,

@@ -9,7 +9,7 @@ use crate::base::ids::{OperationId, OrganizationId};
 use crate::base::units::utc_text;
 use crate::evidence::chain::Tx;
 use crate::evidence::chain::{Draft, canonical};
-use crate::timber::event::act::desk_moment;
+use crate::timber::event::actor::desk_moment;
 use crate::timber::event::content::LocalTime;
 use crate::timber::party::head;
 use chrono::{DateTime, NaiveDate, Utc};

@@ -30,7 +30,7 @@ pub const VOIDED: &str = "seals_voided";
 
 /// The caller of a write request, the operation's id and its time.
 #[derive(Clone, Copy, Debug)]
-pub struct Actor {
+pub struct BatchActor {
     /// The organisation.
     pub organization: OrganizationId,
     /// The key it called with.
@@ -43,7 +43,7 @@ pub struct Actor {
     pub now: DateTime<Utc>,
 }
 
-impl Actor {
+impl BatchActor {
     /// The time as recorded in events.
     pub(in crate::timber) fn moment(&self) -> Result<Moment> {
         Moment::new(self.now, OFFSET_MINUTES).map_err(|error| Error::BadRow(format!("clock: {error}")))
@@ -167,7 +167,7 @@ pub(in crate::timber) async fn lock_heads(tx: &mut Tx<'_>, batches: &[Uuid]) -> 
 /// Adds an event to each batch and returns the new heads. Does not update the rows of the batches.
 pub(in crate::timber) async fn add(
     tx: &mut Tx<'_>,
-    by: &Actor,
+    by: &BatchActor,
     event_type: &'static str,
     events: Vec<(Head, BatchChange)>,
 ) -> Result<Vec<NewHead>> {

@@ -4,7 +4,7 @@
 //! every void, so that a seal's history is complete without its log.
 
 use super::number::SealNumber;
-use super::record::{self, Actor, BatchChange, VOIDED};
+use super::record::{self, BatchActor, BatchChange, VOIDED};
 use super::stock::{SealRow, SealStatus, VoidReason, apply, lock_for_use, stored};
 use crate::base::error::{Error, Result};
 use crate::base::ids::LogId;
@@ -56,7 +56,13 @@ impl Replacement {
     /// # Errors
     /// [`Error::BadRow`] if the new seal is not `issued` or the old one is not the log's: the caller has not
     /// checked the locked rows.
-    pub async fn put(self, tx: &mut Tx<'_>, by: &Actor, log: LogId, seq: u32) -> Result<Option<NewHead>> {
+    pub async fn put(
+        self,
+        tx: &mut Tx<'_>,
+        by: &BatchActor,
+        log: LogId,
+        seq: u32,
+    ) -> Result<Option<NewHead>> {
         let (Some(new), Some(old)) = (self.new, self.old) else {
             return Err(Error::BadRow(format!("log_seal: the old or the new seal of log {log} is missing")));
         };
@@ -81,7 +87,7 @@ impl Replacement {
 }
 
 /// Voids the old seal, with an event after its batch's `head`.
-async fn void(tx: &mut Tx<'_>, by: &Actor, head: Head, number: &SealNumber) -> Result<NewHead> {
+async fn void(tx: &mut Tx<'_>, by: &BatchActor, head: Head, number: &SealNumber) -> Result<NewHead> {
     let done = BatchChange {
         number: Some(number.to_string()),
         reason: Some(VoidReason::Replaced.as_str().to_owned()),

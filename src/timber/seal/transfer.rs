@@ -1,7 +1,9 @@
 //! Transfers seals to another holder.
 
 use super::number::{SealNumber, SealRange};
-use super::record::{self, Actor, BatchBusiness, BatchChange, Faults, ListDigest, MadeEvent, TRANSFERRED};
+use super::record::{
+    self, BatchActor, BatchBusiness, BatchChange, Faults, ListDigest, MadeEvent, TRANSFERRED,
+};
 use super::stock::{SealStatus, lock_for_use};
 use crate::base::error::{At, Entry, Error, Result};
 use crate::base::ids::{OperationId, OrganizationId};
@@ -58,7 +60,7 @@ pub struct Transferred {
 /// `already-theirs` for each that cannot be transferred. If both kinds occur: 422 with all of them.
 pub async fn transfer(
     tx: &mut Tx<'_>,
-    by: &Actor,
+    by: &BatchActor,
     which: &SealSelection,
     to: OrganizationId,
 ) -> Result<Transferred> {

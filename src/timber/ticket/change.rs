@@ -7,7 +7,7 @@ use crate::base::region::Region;
 use crate::base::units::{LocalDate, Text};
 use crate::evidence::chain::Tx;
 use crate::evidence::chain::{Draft, Head, SubjectKind, append};
-use crate::timber::event::act::Actor;
+use crate::timber::event::actor::Actor;
 use crate::timber::event::content::TicketName;
 use crate::timber::party::key::Caller;
 use crate::timber::party::role::Role;

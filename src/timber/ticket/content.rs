@@ -11,7 +11,7 @@ use crate::base::ids::{LineId, OrganizationId, TicketId};
 use crate::base::units::{LocalDate, Volume};
 use crate::evidence::chain::size::{self, MAX_BUSINESS_BYTES, MAX_PUBLIC_BYTES};
 use crate::evidence::chain::{Hash, canonical};
-use crate::timber::event::act::Actor;
+use crate::timber::event::actor::Actor;
 use crate::timber::event::content::{LogPublic as Harvested, TicketName};
 use crate::timber::wood::species::{Species, Wood};
 use chrono::NaiveDate;

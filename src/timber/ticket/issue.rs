@@ -9,7 +9,7 @@ use crate::base::region::Region;
 use crate::base::units::{Area, LocalDate, Text, Volume};
 use crate::evidence::chain::Tx;
 use crate::evidence::chain::{Draft, Head, SubjectKind, append};
-use crate::timber::event::act::Actor;
+use crate::timber::event::actor::Actor;
 use crate::timber::event::content::TicketName;
 use crate::timber::party::bin::Bin;
 use crate::timber::party::organization::by_bin;
