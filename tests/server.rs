@@ -15,7 +15,7 @@ use flate2::write::GzEncoder;
 use ormantrace::http::core::address::{ClientAddr, Network};
 use ormantrace::http::core::app::server_settings;
 use ormantrace::http::core::body::{BodySettings, batch_body};
-use ormantrace::http::core::layers::{LayerSettings, Places, with_layers};
+use ormantrace::http::core::layers::{ConcurrencyLimits, LayerSettings, with_layers};
 use ormantrace::http::core::problem::{PROBLEM_JSON, Problem};
 use ormantrace::net::server::{Drained, Server, ServerSettings};
 use serde_json::Value;
@@ -456,8 +456,8 @@ async fn a_shutdown_does_not_wait_for_ever() {
 #[tokio::test]
 async fn a_flood_of_public_checks_leaves_capacity_for_other_requests() {
     let (gate, mut has_begun) = Gate::new();
-    let places = Places { public: 2, wait: SHORT, ..Places::default() };
-    let layers = LayerSettings { places, ..LayerSettings::default() };
+    let limits = ConcurrencyLimits { public: 2, wait: SHORT, ..ConcurrencyLimits::default() };
+    let layers = LayerSettings { limits, ..LayerSettings::default() };
     let router = forest().merge(gate.route("/v1/verify/{code}"));
     let server = Arc::new(start(router, layers, ServerSettings::default()).await);
     let flood: Vec<_> = (0..30)

@@ -22,7 +22,7 @@ use crate::http::core::group_commit;
 use crate::http::core::layers::LayerSettings;
 use crate::http::core::limit::{LimitSettings, PublicLimiter};
 use crate::http::core::metrics::Exposition;
-use crate::http::router::{self, Operations};
+use crate::http::router::{self, OpsEndpoints};
 use crate::net::server::{Server, ServerSettings};
 use crate::services::reads::Reads;
 use crate::timber::party::bootstrap::{Bootstrap, bootstrap_operator};
@@ -361,7 +361,7 @@ impl Ready {
         let router = router::served(
             app,
             &layers,
-            &Operations { health: health.clone(), metrics, register: Some(register) },
+            &OpsEndpoints { health: health.clone(), metrics, register: Some(register) },
         );
         tracing::info!(%address, url = %layers.public_url.as_deref().unwrap_or_default(), "serving");
         let drained = server

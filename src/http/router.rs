@@ -11,9 +11,9 @@ use crate::http::core::app::App;
 use crate::http::core::auth::{Operator, refuse_bad_token};
 use crate::http::core::body::batch_body;
 use crate::http::core::health::Health;
-use crate::http::core::layers::{LayerSettings, not_this_method, with_layers};
+use crate::http::core::layers::{LayerSettings, method_not_allowed, with_layers};
 use crate::http::core::metrics::Exposition;
-use crate::http::core::openapi_common::described;
+use crate::http::core::openapi_common::with_common_responses;
 use crate::http::core::problem::Problem;
 use crate::timber::party::key::Caller;
 use axum::Router;
@@ -36,9 +36,9 @@ use utoipa_axum::routes;
     components(schemas(
         crate::http::core::paging::Cursor,
         crate::http::core::paging::Limit,
-        crate::http::api::events::AskedOrganization,
-        crate::http::api::logs::AskedHolder,
-        crate::http::api::logs::AskedTicket
+        crate::http::api::events::OrganizationFilter,
+        crate::http::api::logs::HolderFilter,
+        crate::http::api::logs::TicketFilter
     )),
     modifiers(&BearerToken)
 )]
@@ -57,11 +57,11 @@ impl utoipa::Modify for BearerToken {
 /// The operations of docs/API.md with their paths; the OpenAPI document is made from the same list.
 #[must_use]
 pub fn api() -> OpenApiRouter<App> {
-    callers().merge(visitors())
+    callers().merge(hot_reads())
 }
 
-/// Hot reads; they resolve the token in the same query ([`super::auth::Visitor`]).
-fn visitors() -> OpenApiRouter<App> {
+/// Hot reads; they resolve the token in the same query ([`super::auth::UnresolvedCaller`]).
+fn hot_reads() -> OpenApiRouter<App> {
     OpenApiRouter::new()
         .routes(routes!(verify::verify_code))
         .routes(routes!(logs::get_log))
@@ -121,12 +121,12 @@ fn callers() -> OpenApiRouter<App> {
 /// The OpenAPI document.
 #[must_use]
 pub fn openapi() -> utoipa::openapi::OpenApi {
-    described(api().into_openapi())
+    with_common_responses(api().into_openapi())
 }
 
 /// Endpoints of the process itself, which are not part of the API.
 #[derive(Clone, Debug)]
-pub struct Operations {
+pub struct OpsEndpoints {
     /// `/healthz` and `/readyz`.
     pub health: Health,
     /// `/metrics` with the operator's token; `None` if the metrics have a listener of their own.
@@ -145,7 +145,7 @@ pub fn health(app: &App) -> Health {
         async move { crate::db::ping(&pool).await.map_err(|error| error.to_string()) }
     };
     // A lagging register stops writes, not reads: the lag is reported, but the process stays ready.
-    Health::telling(ping, move || match queue.lag() {
+    Health::with_members(ping, move || match queue.lag() {
         None => serde_json::Map::new(),
         Some(Lag { size, lag }) => {
             let figures = serde_json::json!({"size": size, "lag_seconds": lag.as_secs_f64()});
@@ -156,27 +156,27 @@ pub fn health(app: &App) -> Health {
 
 /// The complete router with its layers and the default endpoints: health and metrics, no register files.
 pub fn router(app: App, layers: &LayerSettings) -> Router {
-    let operations = Operations { health: health(&app), metrics: Some(Exposition::new()), register: None };
+    let operations = OpsEndpoints { health: health(&app), metrics: Some(Exposition::new()), register: None };
     served(app, layers, &operations)
 }
 
 /// The complete router with its layers.
-pub fn served(app: App, layers: &LayerSettings, operations: &Operations) -> Router {
+pub fn served(app: App, layers: &LayerSettings, operations: &OpsEndpoints) -> Router {
     let (callers, mut document) = callers().split_for_parts();
-    let (visitors, of_visitors) = visitors().split_for_parts();
+    let (hot_reads, of_visitors) = hot_reads().split_for_parts();
     document.merge(of_visitors);
     let mut router = callers
         .merge(problems::routes())
         .merge(pages::routes::routes())
-        .merge(documentation(described(document)));
+        .merge(documentation(with_common_responses(document)));
     if let Some(register) = &operations.register {
         router = router.merge(register::routes(register, &app.queue.receipt_keys()));
     }
     router = router
         // Inside the token layer: an invalid token (401) is reported before a wrong method (405).
-        .method_not_allowed_fallback(not_this_method)
+        .method_not_allowed_fallback(method_not_allowed)
         .layer(from_fn_with_state(app.clone(), refuse_bad_token))
-        .merge(visitors.method_not_allowed_fallback(not_visited_by))
+        .merge(hot_reads.method_not_allowed_fallback(hot_read_method_not_allowed))
         // Outside the token layer: a probe gets its response whatever token it sends, since the liveness of
         // the process must not depend on the database that stores the keys.
         .merge(operations.health.routes());
@@ -189,9 +189,9 @@ pub fn served(app: App, layers: &LayerSettings, operations: &Operations) -> Rout
         .with_state(app)
 }
 
-/// [`not_this_method`] for routes outside [`refuse_bad_token`]: the extractor rejects an invalid token first.
-async fn not_visited_by(_caller: Option<Caller>, method: Method) -> Problem {
-    not_this_method(method).await
+/// [`method_not_allowed`] for routes outside [`refuse_bad_token`]: the extractor rejects an invalid token first.
+async fn hot_read_method_not_allowed(_caller: Option<Caller>, method: Method) -> Problem {
+    method_not_allowed(method).await
 }
 
 /// `/openapi.json`, and at `/docs` a viewer of it that loads nothing from other servers.

@@ -87,10 +87,10 @@ pub struct Server {
 }
 
 /// Maximum concurrent connections that get a 503 above the limit; further ones are closed without it.
-const TURNED_AWAY: usize = 64;
-const TURN_AWAY_TIME: Duration = Duration::from_secs(1);
+const MAX_REJECTING: usize = 64;
+const REJECT_TIMEOUT: Duration = Duration::from_secs(1);
 /// Pause after an error of `accept` that no single peer caused (mostly: no file descriptors left).
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+const ACCEPT_BACKOFF: Duration = Duration::from_millis(100);
 
 impl Server {
     /// Binds `address`; port 0 takes a free port, which [`Server::local_addr`] returns.
@@ -124,7 +124,7 @@ impl Server {
         let Self { listener, settings, .. } = self;
         let http = protocol(&settings);
         let places = Arc::new(Semaphore::new(settings.connections));
-        let turned_away = Arc::new(Semaphore::new(TURNED_AWAY));
+        let turned_away = Arc::new(Semaphore::new(MAX_REJECTING));
         let graceful = GracefulShutdown::new();
         let mut peers = JoinSet::new();
         let mut shutdown = pin!(shutdown);
@@ -139,7 +139,7 @@ impl Server {
                     Err(error) => {
                         if !is_the_peers(&error) {
                             tracing::error!(%error, "cannot accept connections");
-                            tokio::time::sleep(ACCEPT_PAUSE).await;
+                            tokio::time::sleep(ACCEPT_BACKOFF).await;
                         }
                         continue;
                     }
@@ -150,8 +150,7 @@ impl Server {
             let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
                 if let Ok(turn) = Arc::clone(&turned_away).try_acquire_owned() {
                     peers.spawn(async move {
-                        let _ =
-                            tokio::time::timeout(TURN_AWAY_TIME, turn_away(stream, settings.refusal)).await;
+                        let _ = tokio::time::timeout(REJECT_TIMEOUT, reject(stream, settings.refusal)).await;
                         drop(turn);
                     });
                 }
@@ -207,7 +206,7 @@ fn is_the_peers(error: &io::Error) -> bool {
 }
 
 /// Sends 503 without reading the request, then waits until the peer closes; the caller limits the time.
-async fn turn_away(mut stream: TcpStream, refusal: Refusal) -> io::Result<()> {
+async fn reject(mut stream: TcpStream, refusal: Refusal) -> io::Result<()> {
     let body = (refusal.body)();
     let head = format!(
         "HTTP/1.1 503 Service Unavailable\r\ncontent-type: {}\r\nretry-after: 1\r\n\
@@ -226,13 +225,13 @@ async fn turn_away(mut stream: TcpStream, refusal: Refusal) -> io::Result<()> {
 /// A stream that fails if the peer reads nothing for too long; hyper has no such timer.
 struct Socket {
     stream: TcpStream,
-    patience: Duration,
+    write_timeout: Duration,
     stalled: Option<Pin<Box<Sleep>>>,
 }
 
 impl Socket {
-    fn new(stream: TcpStream, patience: Duration) -> Self {
-        Self { stream, patience, stalled: None }
+    fn new(stream: TcpStream, write_timeout: Duration) -> Self {
+        Self { stream, write_timeout, stalled: None }
     }
 
     fn timed<T>(&mut self, cx: &mut Context<'_>, written: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
@@ -240,8 +239,8 @@ impl Socket {
             self.stalled = None;
             return written;
         }
-        let patience = self.patience;
-        let alarm = self.stalled.get_or_insert_with(|| Box::pin(tokio::time::sleep(patience)));
+        let write_timeout = self.write_timeout;
+        let alarm = self.stalled.get_or_insert_with(|| Box::pin(tokio::time::sleep(write_timeout)));
         ready!(alarm.as_mut().poll(cx));
         Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
     }

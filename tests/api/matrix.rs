@@ -10,7 +10,7 @@ use ormantrace::base::token::Token;
 use ormantrace::evidence::tlog::Folder;
 use ormantrace::http::core::layers::LayerSettings;
 use ormantrace::http::core::metrics::Exposition;
-use ormantrace::http::router::{Operations, health, served};
+use ormantrace::http::router::{OpsEndpoints, health, served};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
@@ -465,7 +465,7 @@ async fn a_bad_token_is_401_on_every_route() {
 
 /// The router as `serve` builds it, with metrics and a register.
 fn everything(world: &World) -> axum::Router {
-    let operations = Operations {
+    let operations = OpsEndpoints {
         health: health(&world.app),
         metrics: Some(Exposition::new()),
         register: Some(Folder::new("/nothing-is-published")),

@@ -11,7 +11,7 @@ use chrono::TimeDelta;
 use futures_util::future::join_all;
 use http_body_util::BodyExt;
 use ormantrace::base::units::utc_text;
-use ormantrace::http::core::layers::{LayerSettings, Places};
+use ormantrace::http::core::layers::{ConcurrencyLimits, LayerSettings};
 use ormantrace::http::router::router;
 use ormantrace::timber::seal::MarkingCode;
 use ormantrace::timber::seal::gs1::Gtin;
@@ -331,8 +331,8 @@ async fn flood_of_the_public_check() {
     let world = World::new().await;
     let felled = world.felled(WRITERS).await;
     // No waiting: a request beyond the limit is refused at once, whatever the machine's speed.
-    let places = Places { public: 8, wait: Duration::ZERO, ..Places::default() };
-    let server = router(world.app.clone(), &LayerSettings { places, ..LayerSettings::default() });
+    let limits = ConcurrencyLimits { public: 8, wait: Duration::ZERO, ..ConcurrencyLimits::default() };
+    let server = router(world.app.clone(), &LayerSettings { limits, ..LayerSettings::default() });
     let writing = Arc::new(AtomicBool::new(true));
     // Ten checks for every append, of existing seals and of some missing ones; half of the clients share an
     // address.

@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 /// Reserves the key for this transaction, or fails because its first request is still
 /// running. It does not wait: waiting requests would hold the pool's connections.
-pub async fn claim(tx: &mut Tx<'_>, organization: OrganizationId, name: &str) -> Result<()> {
+pub async fn reserve(tx: &mut Tx<'_>, organization: OrganizationId, name: &str) -> Result<()> {
     let lock = lock_of(organization, name);
     let taken = sqlx::query_scalar!(r#"SELECT pg_try_advisory_xact_lock($1) AS "taken!""#, lock)
         .fetch_one(&mut **tx)

@@ -5,7 +5,7 @@ use crate::http::core::app::App;
 use crate::http::core::auth::Custodian;
 use crate::http::core::group_commit::{self, done, with_hashes};
 use crate::http::core::problem::Problem;
-use crate::http::core::write::{Done, Posted};
+use crate::http::core::write::{ParsedWrite, WriteResponse};
 use crate::timber::custody::record::{CustodyResponse, Recorded, record};
 use crate::timber::custody::request::NewCustodyEvent;
 use axum::extract::State;
@@ -29,14 +29,14 @@ use std::sync::Arc;
 pub async fn create_custody_event(
     State(app): State<App>,
     Custodian(caller): Custodian,
-    Posted { input, posting, .. }: Posted<NewCustodyEvent>,
+    ParsedWrite { input, write, .. }: ParsedWrite<NewCustodyEvent>,
 ) -> Result<Response, Problem> {
     let content = Arc::new((input, caller));
-    if let Some(response) = group_commit::record(&app, &content, &posting).await? {
+    if let Some(response) = group_commit::record(&app, &content, &write).await? {
         return Ok(response);
     }
-    let (shared, fingerprint, clock) = (Arc::clone(&content), posting.fingerprint, app.clock.clone());
-    posting
+    let (shared, fingerprint, clock) = (Arc::clone(&content), write.fingerprint, app.clock.clone());
+    write
         .run(&app, &content.1, "record_custody_event", move |tx| {
             let (shared, clock) = (Arc::clone(&shared), clock.clone());
             Box::pin(async move {
@@ -45,7 +45,7 @@ pub async fn create_custody_event(
                     Recorded::New(answer) => done(input, &answer),
                     Recorded::Before(answer) => with_hashes(
                         input,
-                        Done::ok(&answer, format_args!("operation {}", answer.operation_id)),
+                        WriteResponse::ok(&answer, format_args!("operation {}", answer.operation_id)),
                     ),
                 })
             })

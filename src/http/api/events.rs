@@ -20,15 +20,15 @@ use utoipa::{IntoParams, ToSchema};
 /// The id of an organisation in a query.
 #[derive(Clone, Copy, Debug, ToSchema)]
 #[schema(value_type = uuid::Uuid)]
-pub struct AskedOrganization(OrganizationId);
+pub struct OrganizationFilter(OrganizationId);
 
-impl AskedOrganization {
+impl OrganizationFilter {
     fn parse(text: &str) -> Result<Self, Invalid> {
         text.parse().map(Self).map_err(|_| Invalid::new("bad-id", "An id is a UUID."))
     }
 }
 
-crate::base::input::parse_text!(AskedOrganization);
+crate::base::input::parse_text!(OrganizationFilter);
 
 input! {
     /// Filters of the events.
@@ -45,7 +45,7 @@ input! {
         /// Received before this time.
         pub to: Option<Moment>,
         /// Only events recorded by this organisation.
-        pub organization: Option<AskedOrganization>,
+        pub organization: Option<OrganizationFilter>,
         /// Items per page.
         pub limit: Option<Limit>,
         /// `next` of the previous page.

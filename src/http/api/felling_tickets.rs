@@ -13,8 +13,8 @@ use crate::http::core::app::App;
 use crate::http::core::auth::ForestOwner;
 use crate::http::core::paging::{Cursor, Limit, Page};
 use crate::http::core::problem::Problem;
-use crate::http::core::query::{Asked, NothingAsked, id_in_path};
-use crate::http::core::write::{Done, Posted, Posting};
+use crate::http::core::query::{NoQuery, Query, id_in_path};
+use crate::http::core::write::{ParsedWrite, WriteRequest, WriteResponse};
 use crate::timber::party::bin::Bin;
 use crate::timber::party::key::Caller;
 use crate::timber::ticket::change::{Change, change};
@@ -212,20 +212,20 @@ impl ExtendRequest {
 pub async fn create_felling_ticket(
     ForestOwner(caller): ForestOwner,
     State(app): State<App>,
-    Posted { input, posting, .. }: Posted<TicketRequest>,
+    ParsedWrite { input, write, .. }: ParsedWrite<TicketRequest>,
 ) -> Result<Response, Problem> {
     let now = app.clock.now();
     let act = caller.act(now)?;
     let new = input.ticket();
     let faults = crossings(new.plot.clone()).await?;
     let work = Arc::new((act, new, faults));
-    posting
+    write
         .run(&app, &caller, "create_felling_ticket", move |tx| {
             let work = Arc::clone(&work);
             Box::pin(async move {
                 let (act, new, faults) = &*work;
                 issue(tx, act, new, faults).await?;
-                Ok(Done::created(&view(tx, new.id).await?, format!("felling ticket {}", new.id)))
+                Ok(WriteResponse::created(&view(tx, new.id).await?, format!("felling ticket {}", new.id)))
             })
         })
         .await
@@ -254,7 +254,7 @@ pub async fn list_felling_tickets(
     caller: Caller,
     State(app): State<App>,
     uri: Uri,
-    Asked(page): Asked<PageQuery>,
+    Query(page): Query<PageQuery>,
 ) -> Result<Response, Problem> {
     let after = Cursor::key(page.cursor.as_ref())?;
     let mut db = app.pool.acquire().await?;
@@ -279,7 +279,7 @@ pub async fn get_felling_ticket(
     caller: Caller,
     State(app): State<App>,
     Path(id): Path<String>,
-    _: NothingAsked,
+    _: NoQuery,
 ) -> Result<Json<TicketView>, Problem> {
     let id = id_in_path(&id)?;
     let mut db = app.pool.acquire().await?;
@@ -312,7 +312,7 @@ pub async fn get_felling_ticket_history(
     caller: Caller,
     State(app): State<App>,
     Path(id): Path<String>,
-    _: NothingAsked,
+    _: NoQuery,
 ) -> Result<Json<TicketHistory>, Problem> {
     let id: TicketId = id_in_path(&id)?;
     let mut db = app.pool.acquire().await?;
@@ -347,10 +347,10 @@ pub async fn extend_felling_ticket(
     ForestOwner(caller): ForestOwner,
     State(app): State<App>,
     Path(id): Path<String>,
-    Posted { input, posting, .. }: Posted<ExtendRequest>,
+    ParsedWrite { input, write, .. }: ParsedWrite<ExtendRequest>,
 ) -> Result<Response, Problem> {
     let what = Change::Extend { felling_until: input.felling_until, removal_until: input.removal_until };
-    changed(app, caller, &id, posting, "extend_felling_ticket", what, input.reason).await
+    changed(app, caller, &id, write, "extend_felling_ticket", what, input.reason).await
 }
 
 /// Cancels a ticket: no more timber may be felled under it.
@@ -376,16 +376,16 @@ pub async fn cancel_felling_ticket(
     ForestOwner(caller): ForestOwner,
     State(app): State<App>,
     Path(id): Path<String>,
-    Posted { input, posting, .. }: Posted<CancelRequest>,
+    ParsedWrite { input, write, .. }: ParsedWrite<CancelRequest>,
 ) -> Result<Response, Problem> {
-    changed(app, caller, &id, posting, "cancel_felling_ticket", Change::Cancel, input.reason).await
+    changed(app, caller, &id, write, "cancel_felling_ticket", Change::Cancel, input.reason).await
 }
 
 async fn changed(
     app: App,
     caller: Caller,
     id: &str,
-    posting: Posting,
+    write: WriteRequest,
     name: &'static str,
     what: Change,
     reason: Text<200>,
@@ -393,13 +393,13 @@ async fn changed(
     let id: TicketId = id_in_path(id)?;
     let act = caller.act(app.clock.now())?;
     let work = Arc::new((caller.clone(), act, what, reason));
-    posting
+    write
         .run(&app, &caller, name, move |tx| {
             let work = Arc::clone(&work);
             Box::pin(async move {
                 let (caller, act, what, reason) = &*work;
                 change(tx, caller, act, id, what, reason).await?;
-                Ok::<_, Error>(Done::ok(&view(tx, id).await?, format!("felling ticket {id}")))
+                Ok::<_, Error>(WriteResponse::ok(&view(tx, id).await?, format!("felling ticket {id}")))
             })
         })
         .await

@@ -9,8 +9,8 @@ use crate::evidence::register::Receipted;
 use crate::http::core::app::App;
 use crate::http::core::auth::Harvester;
 use crate::http::core::problem::Problem;
-use crate::http::core::query::{NothingAsked, query};
-use crate::http::core::write::{Done, Envelope, Posted};
+use crate::http::core::query::{NoQuery, query};
+use crate::http::core::write::{Envelope, ParsedWrite, WriteResponse};
 use crate::timber::custody::harvest::record::{Harvest, Locations, Recorded, is_visible, record, view};
 use crate::timber::custody::harvest::request::{MAX_LOGS, NewHarvest, layout};
 use crate::timber::party::key::Caller;
@@ -76,28 +76,32 @@ pub async fn create_harvest(
     Harvester(caller): Harvester,
     envelope: Envelope,
 ) -> Result<Response, Problem> {
-    let (input, posting, dry_run, locations) = if envelope.is_csv() {
-        let (Posted { input, asked, posting }, locations) = read_csv(&app, &envelope)?;
-        (input, posting, asked.dry_run, locations)
+    let (input, write, dry_run, locations) = if envelope.is_csv() {
+        let (ParsedWrite { input, parameters, write }, locations) = read_csv(&app, &envelope)?;
+        (input, write, parameters.dry_run, locations)
     } else {
-        let Posted { input, asked, posting } = envelope.json::<NewHarvest, JsonHarvestQuery>(&app)?;
-        (input, posting, asked.dry_run, Locations::Json)
+        let ParsedWrite { input, parameters, write } = envelope.json::<NewHarvest, JsonHarvestQuery>(&app)?;
+        (input, write, parameters.dry_run, Locations::Json)
     };
     // The body as sent is not needed any more, and may have 5 MB.
     drop(envelope);
     if dry_run == Some(true) {
-        return rehearse(&app, &caller, &input, &posting.fingerprint, &locations).await;
+        return rehearse(&app, &caller, &input, &write.fingerprint, &locations).await;
     }
     let (shared, fingerprint, clock) =
-        (Arc::new((input, locations, caller.clone())), posting.fingerprint, app.clock.clone());
-    posting
+        (Arc::new((input, locations, caller.clone())), write.fingerprint, app.clock.clone());
+    write
         .run(&app, &caller, "record_harvest", move |tx| {
             let (shared, clock) = (Arc::clone(&shared), clock.clone());
             Box::pin(async move {
                 let (input, locations, caller) = &*shared;
                 let done = match record(tx, caller, input, &fingerprint, locations, &clock).await? {
-                    Recorded::New(harvest) => Done::created(&harvest, format_args!("harvest {}", harvest.id)),
-                    Recorded::Before(harvest) => Done::ok(&harvest, format_args!("harvest {}", harvest.id)),
+                    Recorded::New(harvest) => {
+                        WriteResponse::created(&harvest, format_args!("harvest {}", harvest.id))
+                    }
+                    Recorded::Before(harvest) => {
+                        WriteResponse::ok(&harvest, format_args!("harvest {}", harvest.id))
+                    }
                 };
                 Ok(done.with_hashes())
             })
@@ -123,7 +127,7 @@ async fn rehearse(
 fn read_csv(
     app: &App,
     envelope: &Envelope,
-) -> Result<(Posted<NewHarvest, HarvestQuery>, Locations), Problem> {
+) -> Result<(ParsedWrite<NewHarvest, HarvestQuery>, Locations), Problem> {
     envelope.csv(&layout(), MAX_LOGS, "felling_ticket_id", |document| {
         let lines = document.root().get("logs").and_then(|logs| logs.items().ok()).map(|items| {
             let line = |at| if let At::Cell { line, .. } = at { line } else { 0 };
@@ -147,7 +151,7 @@ pub async fn get_harvest(
     State(app): State<App>,
     caller: Caller,
     Path(id): Path<String>,
-    _: NothingAsked,
+    _: NoQuery,
 ) -> Result<axum::Json<Harvest>, Problem> {
     let id: HarvestId = id.parse().map_err(|_| Problem::not_found())?;
     let mut tx = Tx::begin(&app.pool).await.map_err(Error::from)?;
@@ -173,13 +177,13 @@ pub async fn get_harvest_template(
     uri: Uri,
     headers: axum::http::HeaderMap,
 ) -> Result<Response, Problem> {
-    let asked = query::<TemplateQuery>(&uri)?.lang;
-    if let Some(lang) = asked.as_deref().filter(|lang| !["kk", "ru", "en"].contains(lang)) {
+    let parameters = query::<TemplateQuery>(&uri)?.lang;
+    if let Some(lang) = parameters.as_deref().filter(|lang| !["kk", "ru", "en"].contains(lang)) {
         let detail = format!("There is no template in `{lang}`; there is one in kk, ru and en.");
         return Err(Problem::wrong(vec![Entry::new(At::Query("lang".into()), "unknown-language", detail)]));
     }
     let accept = headers.get(axum::http::header::ACCEPT_LANGUAGE).and_then(|value| value.to_str().ok());
-    let lang = Lang::choose(asked.as_deref(), accept);
+    let lang = Lang::choose(parameters.as_deref(), accept);
     let name = if lang == Lang::En { "Yerlan Ospanov" } else { "Ерлан Оспанов" };
     let point = |text: &str| if lang == Lang::En { text.to_owned() } else { text.replace('.', ",") };
     let example = |column: &str| match column {

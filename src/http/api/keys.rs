@@ -11,8 +11,8 @@ use crate::http::api::organizations::PageQuery;
 use crate::http::core::app::App;
 use crate::http::core::paging::{Cursor, Limit, Page};
 use crate::http::core::problem::Problem;
-use crate::http::core::query::{Asked, NothingAsked, id_in_path};
-use crate::http::core::write::{Done, Posted};
+use crate::http::core::query::{NoQuery, Query, id_in_path};
+use crate::http::core::write::{ParsedWrite, WriteResponse};
 use crate::timber::party::key::{self, Caller, Key, KeyInUse};
 use crate::timber::party::key_record;
 use crate::timber::party::organization::{self, Organization};
@@ -77,7 +77,7 @@ pub async fn create_key(
     caller: Caller,
     State(app): State<App>,
     Path(organization): Path<String>,
-    Posted { input, posting, .. }: Posted<KeyRequest>,
+    ParsedWrite { input, write, .. }: ParsedWrite<KeyRequest>,
 ) -> Result<Response, Problem> {
     let now = app.clock.now();
     if input.expires_at.is_some_and(|expiry| expiry.instant() <= now) {
@@ -91,7 +91,7 @@ pub async fn create_key(
     let organization: OrganizationId = id_in_path(&organization)?;
     let asking = caller.clone();
     let input = Arc::new(input);
-    posting
+    write
         .run(&app, &caller, "create_key", move |tx| {
             let (input, caller) = (Arc::clone(&input), asking.clone());
             Box::pin(async move {
@@ -110,7 +110,7 @@ pub async fn create_key(
                     expires_at: expires_at.map(utc_text),
                 };
                 let done = format!("key {}", made.id);
-                Ok(Done::created(&made, done).unrepeatable())
+                Ok(WriteResponse::created(&made, done).do_not_store())
             })
         })
         .await
@@ -134,7 +134,7 @@ pub async fn list_keys(
     State(app): State<App>,
     Path(organization): Path<String>,
     uri: Uri,
-    Asked(page): Asked<PageQuery>,
+    Query(page): Query<PageQuery>,
 ) -> Result<Response, Problem> {
     let after = Cursor::key(page.cursor.as_ref())?;
     let organization = id_in_path(&organization)?;
@@ -160,7 +160,7 @@ pub async fn revoke_key(
     caller: Caller,
     State(app): State<App>,
     Path(id): Path<String>,
-    _: NothingAsked,
+    _: NoQuery,
 ) -> Result<StatusCode, Problem> {
     let id = id_in_path(&id)?;
     let act = caller.act(app.clock.now())?;
@@ -195,7 +195,7 @@ pub struct Me {
         (status = 200, description = "You", body = Me),
     )
 )]
-pub async fn get_me(caller: Caller, State(app): State<App>, _: NothingAsked) -> Result<Json<Me>, Problem> {
+pub async fn get_me(caller: Caller, State(app): State<App>, _: NoQuery) -> Result<Json<Me>, Problem> {
     let organization = organization::get(&app.pool, &caller, caller.organization).await?;
     let key = key::of_caller(&app.pool, &caller).await?;
     Ok(Json(Me { organization, key, roles: caller.roles }))

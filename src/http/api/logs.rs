@@ -5,12 +5,12 @@ use crate::base::ids::{LogId, TicketId};
 use crate::base::input::input;
 use crate::http::api::verify::{last_segment, segment_before};
 use crate::http::core::app::App;
-use crate::http::core::auth::{HistoryReader, Visitor};
-use crate::http::core::conditional::Mark;
+use crate::http::core::auth::{HistoryReader, UnresolvedCaller};
+use crate::http::core::conditional::ETag;
 use crate::http::core::paging::{Cursor, Limit, Page};
 use crate::http::core::problem::Problem;
-use crate::http::core::query::{NothingAsked, query};
-use crate::http::core::response::json;
+use crate::http::core::query::{NoQuery, query};
+use crate::http::core::response::json_with_capacity;
 use crate::timber::custody::history::LogHistory;
 use crate::timber::custody::history_query::HistoryQuery;
 use crate::timber::custody::log::read::{self, Access, LogFilter, LogLookup, LogRow, LogView, Names};
@@ -25,13 +25,13 @@ use axum::response::{IntoResponse, Response};
 use utoipa::{IntoParams, ToSchema};
 
 /// The log in the URL, with its reader and the reader's access; otherwise the error of [`refused`].
-pub(in crate::http) async fn seen(
+pub(in crate::http) async fn visible_log(
     app: &App,
-    visitor: Visitor,
+    unresolved: UnresolvedCaller,
     code: &str,
 ) -> Result<(Reader, LogRow, Access), Problem> {
     // Text that is not a code names no log.
-    if let (Ok(code), Some(token)) = (Code::parse(code), visitor.token())
+    if let (Ok(code), Some(token)) = (Code::parse(code), unresolved.token())
         && let Some((caller, row)) = app.reads.log(LogLookup::new(&code, token)).await?
         && let Ok(HistoryReader(caller)) = HistoryReader::of(caller)
     {
@@ -40,13 +40,13 @@ pub(in crate::http) async fn seen(
             return Ok((reader, row, access));
         }
     }
-    Err(refused(app, visitor, Problem::not_found()).await)
+    Err(refused(app, unresolved, Problem::not_found()).await)
 }
 
 /// The error for a caller without access: 401 or 403 first, otherwise `problem`. Missing and foreign logs run
 /// the same statements, so neither the response nor the load on the database distinguishes them.
-pub(in crate::http) async fn refused(app: &App, visitor: Visitor, problem: Problem) -> Problem {
-    let caller = visitor.caller(app).await;
+pub(in crate::http) async fn refused(app: &App, unresolved: UnresolvedCaller, problem: Problem) -> Problem {
+    let caller = unresolved.caller(app).await;
     let reader = caller.and_then(|caller| HistoryReader::of(caller.ok_or_else(Problem::unauthorized)?));
     reader.err().unwrap_or(problem)
 }
@@ -71,18 +71,18 @@ pub(in crate::http) async fn refused(app: &App, visitor: Visitor, problem: Probl
 )]
 pub async fn get_log(
     State(app): State<App>,
-    visitor: Visitor,
+    unresolved: UnresolvedCaller,
     OriginalUri(uri): OriginalUri,
-    asked: Result<NothingAsked, Problem>,
+    asked: Result<NoQuery, Problem>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     if let Err(problem) = asked {
-        return Err(refused(&app, visitor, problem).await);
+        return Err(refused(&app, unresolved, problem).await);
     }
-    let (reader, row, access) = seen(&app, visitor, &last_segment(&uri)).await?;
-    let mark = Mark::new(&row.etag_input(reader, "log"));
-    if mark.is_known(&headers) {
-        return Ok(mark.unchanged());
+    let (reader, row, access) = visible_log(&app, unresolved, &last_segment(&uri)).await?;
+    let mark = ETag::new(&row.etag_input(reader, "log"));
+    if mark.matches(&headers) {
+        return Ok(mark.not_modified());
     }
     let view = match access {
         Access::Full => {
@@ -114,33 +114,33 @@ pub async fn get_log(
 )]
 pub async fn get_log_history(
     State(app): State<App>,
-    visitor: Visitor,
+    unresolved: UnresolvedCaller,
     OriginalUri(uri): OriginalUri,
-    asked: Result<NothingAsked, Problem>,
+    asked: Result<NoQuery, Problem>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     if let Err(problem) = asked {
-        return Err(refused(&app, visitor, problem).await);
+        return Err(refused(&app, unresolved, problem).await);
     }
-    let (reader, row, access) = seen(&app, visitor, &segment_before(&uri, "/history")).await?;
-    let mark = Mark::new(&row.etag_input(reader, "history"));
-    if mark.is_known(&headers) {
-        return Ok(mark.unchanged());
+    let (reader, row, access) = visible_log(&app, unresolved, &segment_before(&uri, "/history")).await?;
+    let mark = ETag::new(&row.etag_input(reader, "history"));
+    if mark.matches(&headers) {
+        return Ok(mark.not_modified());
     }
     let history = app.reads.history(&row, access, reader).await?;
     let length = (history.events.len() + 1) * 2_048;
-    Ok(mark.on(json(&history, length)?))
+    Ok(mark.on(json_with_capacity(&history, length)?))
 }
 
 /// Filter of the logs by holder.
 #[derive(Clone, Copy, Debug, ToSchema)]
 #[schema(rename_all = "snake_case")]
-pub enum AskedHolder {
+pub enum HolderFilter {
     /// Logs that the caller holds.
     Me,
 }
 
-impl AskedHolder {
+impl HolderFilter {
     fn parse(text: &str) -> Result<Self, Invalid> {
         if text == "me" {
             Ok(Self::Me)
@@ -153,15 +153,15 @@ impl AskedHolder {
 /// The id of a felling ticket in a query.
 #[derive(Clone, Copy, Debug, ToSchema)]
 #[schema(value_type = uuid::Uuid)]
-pub struct AskedTicket(TicketId);
+pub struct TicketFilter(TicketId);
 
-impl AskedTicket {
+impl TicketFilter {
     fn parse(text: &str) -> Result<Self, Invalid> {
         text.parse().map(Self).map_err(|_| Invalid::new("bad-id", "An id is a UUID."))
     }
 }
 
-crate::base::input::parse_text!(AskedHolder, AskedTicket);
+crate::base::input::parse_text!(HolderFilter, TicketFilter);
 
 input! {
     /// Filters of the logs.
@@ -169,13 +169,13 @@ input! {
     #[into_params(parameter_in = Query)]
     pub struct LogQuery {
         /// `me`: only logs that the caller holds; default: logs it holds or owns, and all for an inspector.
-        pub holder: Option<AskedHolder>,
+        pub holder: Option<HolderFilter>,
         /// Only logs with this status.
         pub status: Option<Status>,
         /// Only logs of this species.
         pub species: Option<Species>,
         /// Only logs of this felling ticket.
-        pub felling_ticket: Option<AskedTicket>,
+        pub felling_ticket: Option<TicketFilter>,
         /// Items per page.
         pub limit: Option<Limit>,
         /// `next` of the previous page.

@@ -9,8 +9,8 @@ use crate::http::core::app::App;
 use crate::http::core::auth::Operator;
 use crate::http::core::paging::{Cursor, Limit, Page};
 use crate::http::core::problem::Problem;
-use crate::http::core::query::{Asked, NothingAsked, id_in_path};
-use crate::http::core::write::{Done, Posted};
+use crate::http::core::query::{NoQuery, Query, id_in_path};
+use crate::http::core::write::{ParsedWrite, WriteResponse};
 use crate::timber::party::bin::Bin;
 use crate::timber::party::key::Caller;
 use crate::timber::party::organization::{NewOrganization, Organization, get, list, register};
@@ -77,20 +77,20 @@ impl OrganizationRequest {
 pub async fn create_organization(
     Operator(caller): Operator,
     State(app): State<App>,
-    Posted { input, posting, .. }: Posted<OrganizationRequest>,
+    ParsedWrite { input, write, .. }: ParsedWrite<OrganizationRequest>,
 ) -> Result<Response, Problem> {
     let act = caller.act(app.clock.now())?;
     let kind = input.kind.unwrap_or(OrganizationKind::LegalEntity);
     let new = NewOrganization { bin: input.bin, name: input.name, kind, roles: input.roles };
     let work = Arc::new((act, OrganizationId::new(), new));
-    posting
+    write
         .run(&app, &caller, "create_organization", move |tx| {
             let work = Arc::clone(&work);
             Box::pin(async move {
                 let (act, id, new) = &*work;
                 let made = register(tx, act, *id, new).await?;
-                let done = Done::created(&made, format!("organization {id}"));
-                Ok(if new.kind == OrganizationKind::LegalEntity { done } else { done.unrepeatable() })
+                let done = WriteResponse::created(&made, format!("organization {id}"));
+                Ok(if new.kind == OrganizationKind::LegalEntity { done } else { done.do_not_store() })
             })
         })
         .await
@@ -111,7 +111,7 @@ pub async fn list_organizations(
     caller: Caller,
     State(app): State<App>,
     uri: Uri,
-    Asked(page): Asked<PageQuery>,
+    Query(page): Query<PageQuery>,
 ) -> Result<Response, Problem> {
     let after = Cursor::key(page.cursor.as_ref())?;
     let rows = list(&app.pool, &caller, after, Limit::probe(page.limit)).await?;
@@ -135,7 +135,7 @@ pub async fn get_organization(
     caller: Caller,
     State(app): State<App>,
     Path(id): Path<String>,
-    _: NothingAsked,
+    _: NoQuery,
 ) -> Result<Json<Organization>, Problem> {
     Ok(Json(get(&app.pool, &caller, id_in_path(&id)?).await?))
 }

@@ -7,16 +7,16 @@ use crate::base::input::input;
 use crate::evidence::chain::history::{Disclosure, StoredEvent};
 use crate::evidence::chain::{self, Subject};
 use crate::evidence::register::published::{PublishedError, PublishedState};
-use crate::http::api::logs::{refused, seen};
+use crate::http::api::logs::{refused, visible_log};
 use crate::http::api::seal_batches::PIECE;
 use crate::http::api::seals::access;
 use crate::http::api::verify::segment_before;
 use crate::http::core::address::ClientAddr;
 use crate::http::core::app::App;
-use crate::http::core::auth::Visitor;
+use crate::http::core::auth::UnresolvedCaller;
 use crate::http::core::problem::Problem;
-use crate::http::core::problem_type::Kind;
-use crate::http::core::query::{Asked, NothingAsked, id_in_path};
+use crate::http::core::problem_type::ProblemType;
+use crate::http::core::query::{NoQuery, Query, id_in_path};
 use crate::services::export::{DisclosedChain, Export, export, leaves};
 use crate::services::register_lookup::{SubjectLeaf, newest, newest_of, proof};
 use crate::timber::party::key::Caller;
@@ -39,7 +39,7 @@ impl From<PublishedError> for Problem {
 /// The record exists, but the register does not cover it yet.
 fn not_published_yet() -> Problem {
     let detail = "The public register does not cover this record yet; usually it does within a second.";
-    Problem::new(Kind::NotPublishedYet, detail).retry_after(2)
+    Problem::new(ProblemType::NotPublishedYet, detail).retry_after(2)
 }
 
 /// Runs `work`, which reads the published files, on a blocking thread.
@@ -51,7 +51,7 @@ pub(in crate::http) async fn reading<T: Send + 'static>(
 }
 
 /// The published state of the register; `None` if nothing is published.
-pub(in crate::http) async fn said(app: &App) -> Result<Option<Arc<PublishedState>>, Problem> {
+pub(in crate::http) async fn published_state(app: &App) -> Result<Option<Arc<PublishedState>>, Problem> {
     let published = app.register.clone();
     reading(move || published.read()).await
 }
@@ -76,14 +76,14 @@ pub async fn get_log_proof(
     caller: Option<Caller>,
     client: ClientAddr,
     OriginalUri(uri): OriginalUri,
-    _: NothingAsked,
+    _: NoQuery,
 ) -> Result<Response, Problem> {
     let permit = match caller {
         Some(_) => None,
         None => Some(app.limiter.admit(client.0)?),
     };
-    let said = said(&app).await?;
-    let size = said.as_ref().map_or(0, |said| said.checkpoint.size);
+    let published_state = published_state(&app).await?;
+    let size = published_state.as_ref().map_or(0, |published_state| published_state.checkpoint.size);
     let place = match Code::parse_public(&segment_before(&uri, "/proof")) {
         Ok(code) => newest(&app.pool, &code, &app.key_ring, size).await?,
         Err(_) => SubjectLeaf::Unknown,
@@ -91,20 +91,21 @@ pub async fn get_log_proof(
     if let (SubjectLeaf::Unknown, Some(permit)) = (&place, permit) {
         permit.miss();
     }
-    proven(&app, place, said).await
+    proven(&app, place, published_state).await
 }
 
 /// The proof of an entry against the published state.
 async fn proven(
     app: &App,
     place: SubjectLeaf,
-    said: Option<Arc<PublishedState>>,
+    published_state: Option<Arc<PublishedState>>,
 ) -> Result<Response, Problem> {
-    match (place, said) {
+    match (place, published_state) {
         (SubjectLeaf::Unknown, _) => Err(Problem::not_found()),
-        (SubjectLeaf::At { index, entry }, Some(said)) => {
+        (SubjectLeaf::At { index, entry }, Some(published_state)) => {
             let published = app.register.clone();
-            let text = reading(move || Ok(proof(&published, &said, index, &entry)?.to_string())).await?;
+            let text =
+                reading(move || Ok(proof(&published, &published_state, index, &entry)?.to_string())).await?;
             Ok(([(CONTENT_TYPE, "text/plain; charset=utf-8")], text).into_response())
         }
         _ => Err(not_published_yet()),
@@ -113,14 +114,14 @@ async fn proven(
 
 /// The proof of the newest event of a subject. The caller's access is checked before.
 async fn proven_of(app: &App, subject: &Subject) -> Result<Response, Problem> {
-    let said = said(app).await?;
-    let size = said.as_ref().map_or(0, |said| said.checkpoint.size);
+    let published_state = published_state(app).await?;
+    let size = published_state.as_ref().map_or(0, |published_state| published_state.checkpoint.size);
     let place = newest_of(&app.pool, subject.id, size).await?;
-    proven(app, place, said).await
+    proven(app, place, published_state).await
 }
 
 /// The ticket in the path, with the access rule of `GET /v1/felling-tickets/{id}`.
-async fn seen_ticket(app: &App, caller: &Caller, id: &str) -> Result<Subject, Problem> {
+async fn visible_ticket(app: &App, caller: &Caller, id: &str) -> Result<Subject, Problem> {
     let id: TicketId = id_in_path(id)?;
     let mut db = app.pool.acquire().await?;
     ticket::read::get(&mut db, caller, id).await?;
@@ -128,14 +129,14 @@ async fn seen_ticket(app: &App, caller: &Caller, id: &str) -> Result<Subject, Pr
 }
 
 /// The organisation in the path, with the access rule of `GET /v1/organizations/{id}`.
-async fn seen_organization(app: &App, caller: &Caller, id: &str) -> Result<Subject, Problem> {
+async fn visible_organization(app: &App, caller: &Caller, id: &str) -> Result<Subject, Problem> {
     let id: OrganizationId = id_in_path(id)?;
     organization::get(&app.pool, caller, id).await?;
     Ok(organization::subject(&app.pool, id).await?)
 }
 
 /// The batch in the path, if the caller may see one of its seals.
-async fn seen_batch(app: &App, caller: &Caller, id: &str) -> Result<Subject, Problem> {
+async fn visible_batch(app: &App, caller: &Caller, id: &str) -> Result<Subject, Problem> {
     let subject = view::batch_subject(&app.pool, id_in_path(id)?, access(caller)).await?;
     subject.ok_or_else(Problem::not_found)
 }
@@ -156,9 +157,9 @@ pub async fn get_felling_ticket_proof(
     State(app): State<App>,
     caller: Caller,
     Path(id): Path<String>,
-    _: NothingAsked,
+    _: NoQuery,
 ) -> Result<Response, Problem> {
-    proven_of(&app, &seen_ticket(&app, &caller, &id).await?).await
+    proven_of(&app, &visible_ticket(&app, &caller, &id).await?).await
 }
 
 /// Proof that a seal batch's newest record is in the public register
@@ -177,9 +178,9 @@ pub async fn get_seal_batch_proof(
     State(app): State<App>,
     caller: Caller,
     Path(id): Path<String>,
-    _: NothingAsked,
+    _: NoQuery,
 ) -> Result<Response, Problem> {
-    proven_of(&app, &seen_batch(&app, &caller, &id).await?).await
+    proven_of(&app, &visible_batch(&app, &caller, &id).await?).await
 }
 
 /// Proof that an organisation's newest record is in the public register
@@ -198,9 +199,9 @@ pub async fn get_organization_proof(
     State(app): State<App>,
     caller: Caller,
     Path(id): Path<String>,
-    _: NothingAsked,
+    _: NoQuery,
 ) -> Result<Response, Problem> {
-    proven_of(&app, &seen_organization(&app, &caller, &id).await?).await
+    proven_of(&app, &visible_organization(&app, &caller, &id).await?).await
 }
 
 input! {
@@ -229,15 +230,15 @@ input! {
 )]
 pub async fn export_log(
     State(app): State<App>,
-    visitor: Visitor,
+    unresolved: UnresolvedCaller,
     OriginalUri(uri): OriginalUri,
-    asked: Result<Asked<ExportQuery>, Problem>,
+    asked: Result<Query<ExportQuery>, Problem>,
 ) -> Result<Json<Export>, Problem> {
-    let Asked(ExportQuery { since }) = match asked {
+    let Query(ExportQuery { since }) = match asked {
         Ok(asked) => asked,
-        Err(problem) => return Err(refused(&app, visitor, problem).await),
+        Err(problem) => return Err(refused(&app, unresolved, problem).await),
     };
-    let (reader, row, access) = seen(&app, visitor, &segment_before(&uri, "/export")).await?;
+    let (reader, row, access) = visible_log(&app, unresolved, &segment_before(&uri, "/export")).await?;
     let subject = row.subject()?;
     let (events, room) = app.reads.history(&row, access, reader).await?.into_chain();
     exported(&app, DisclosedChain { subject, events, room }, since).await
@@ -246,8 +247,8 @@ pub async fn export_log(
 /// The export file of a chain.
 async fn exported(app: &App, shown: DisclosedChain, since: Option<u64>) -> Result<Json<Export>, Problem> {
     // Read after the events, so that no event is `pending` only because the checkpoint was read earlier.
-    let Some(said) = said(app).await? else { return Err(not_published_yet()) };
-    let size = said.checkpoint.size;
+    let Some(published_state) = published_state(app).await? else { return Err(not_published_yet()) };
+    let size = published_state.checkpoint.size;
     if since.is_some_and(|since| since > size) {
         let wrong =
             Invalid::new("since-beyond-register", format!("The published register has {size} entries."));
@@ -255,11 +256,11 @@ async fn exported(app: &App, shown: DisclosedChain, since: Option<u64>) -> Resul
     }
     let leaves = leaves(&app.pool, shown.subject.id, shown.events.len(), size).await?;
     let published = app.register.clone();
-    Ok(Json(reading(move || export(shown, &leaves, &published, &said, since)).await?))
+    Ok(Json(reading(move || export(shown, &leaves, &published, &published_state, since)).await?))
 }
 
 /// A subject's chain, each event disclosed as far as `open` returns for it.
-async fn told(
+async fn disclosed_chain(
     app: &App,
     subject: Subject,
     open: impl Fn(&StoredEvent) -> Disclosure,
@@ -286,11 +287,11 @@ pub async fn export_felling_ticket(
     State(app): State<App>,
     caller: Caller,
     Path(id): Path<String>,
-    Asked(ExportQuery { since }): Asked<ExportQuery>,
+    Query(ExportQuery { since }): Query<ExportQuery>,
 ) -> Result<Json<Export>, Problem> {
-    let subject = seen_ticket(&app, &caller, &id).await?;
+    let subject = visible_ticket(&app, &caller, &id).await?;
     // A ticket's events have no personal part, so there is none to withhold.
-    exported(&app, told(&app, subject, |_| Disclosure::ALL).await?, since).await
+    exported(&app, disclosed_chain(&app, subject, |_| Disclosure::ALL).await?, since).await
 }
 
 /// A seal batch's history with its proofs, in one file
@@ -311,9 +312,9 @@ pub async fn export_seal_batch(
     State(app): State<App>,
     caller: Caller,
     Path(id): Path<String>,
-    Asked(ExportQuery { since }): Asked<ExportQuery>,
+    Query(ExportQuery { since }): Query<ExportQuery>,
 ) -> Result<Json<Export>, Problem> {
-    let subject = seen_batch(&app, &caller, &id).await?;
+    let subject = visible_batch(&app, &caller, &id).await?;
     let mut db = app.pool.acquire().await?;
     let concerning = view::concerning(&mut db, &subject, access(&caller), PIECE).await?;
     drop(db);
@@ -321,7 +322,7 @@ pub async fn export_seal_batch(
         Some(concerning) if !concerning.contains(&event.seq) => Disclosure::CLOSED,
         _ => Disclosure::BUSINESS,
     };
-    exported(&app, told(&app, subject, open).await?, since).await
+    exported(&app, disclosed_chain(&app, subject, open).await?, since).await
 }
 
 /// An organisation's history with its proofs, in one file
@@ -342,9 +343,9 @@ pub async fn export_organization(
     State(app): State<App>,
     caller: Caller,
     Path(id): Path<String>,
-    Asked(ExportQuery { since }): Asked<ExportQuery>,
+    Query(ExportQuery { since }): Query<ExportQuery>,
 ) -> Result<Json<Export>, Problem> {
-    let subject = seen_organization(&app, &caller, &id).await?;
+    let subject = visible_organization(&app, &caller, &id).await?;
     let open = |event: &StoredEvent| organization::disclosure(&caller, subject.id.into(), event);
-    exported(&app, told(&app, subject, open).await?, since).await
+    exported(&app, disclosed_chain(&app, subject, open).await?, since).await
 }

@@ -18,9 +18,9 @@ use std::io;
 use std::sync::Arc;
 
 /// A checkpoint is cached for only 2 s: several are published per second.
-const MOMENT: HeaderValue = HeaderValue::from_static("public, max-age=2");
+const SHORT_CACHE: HeaderValue = HeaderValue::from_static("public, max-age=2");
 /// A tile never changes.
-const FOR_GOOD: HeaderValue = HeaderValue::from_static("public, max-age=31536000, immutable");
+const IMMUTABLE_CACHE: HeaderValue = HeaderValue::from_static("public, max-age=31536000, immutable");
 const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
 const BYTES: HeaderValue = HeaderValue::from_static("application/octet-stream");
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
@@ -33,19 +33,19 @@ pub fn routes<S: Clone + Send + Sync + 'static>(folder: &Folder, receipts: &[Ver
     Router::new()
         .route(
             "/checkpoint",
-            get(async move || answer(TEXT, MOMENT, read(move || checkpoint.published()).await)),
+            get(async move || answer(TEXT, SHORT_CACHE, read(move || checkpoint.published()).await)),
         )
         .route(
             "/tile/{*path}",
             get(async move |Path(path): Path<String>| {
-                answer(BYTES, FOR_GOOD, read(move || tile(&tiles, &path)).await)
+                answer(BYTES, IMMUTABLE_CACHE, read(move || tile(&tiles, &path)).await)
             }),
         )
         .route(
             "/keys.json",
             get(async move || {
                 let said = read(move || Ok(keys.keys()?.map(|said| with_receipts(said, &receipts)))).await;
-                answer(JSON, MOMENT, said)
+                answer(JSON, SHORT_CACHE, said)
             }),
         )
 }

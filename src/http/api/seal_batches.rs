@@ -7,8 +7,8 @@ use crate::evidence::register::Receipted;
 use crate::http::core::app::App;
 use crate::http::core::auth::Operator;
 use crate::http::core::problem::Problem;
-use crate::http::core::query::NothingAsked;
-use crate::http::core::write::{Done, Envelope, Posted};
+use crate::http::core::query::NoQuery;
+use crate::http::core::write::{Envelope, ParsedWrite, WriteResponse};
 use crate::timber::party::bin::Bin;
 use crate::timber::party::key::Caller;
 use crate::timber::party::role::Role;
@@ -26,9 +26,9 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 /// Maximum seals of one registration.
-const MOST_REGISTERED: usize = 10_000;
+const MAX_REGISTERED: usize = 10_000;
 /// Maximum seals made at once.
-const MOST_MADE: u32 = 1_000_000;
+const MAX_MADE: u32 = 1_000_000;
 /// Seals per piece of a streamed list.
 pub(in crate::http) const PIECE: i64 = 2_000;
 
@@ -66,7 +66,7 @@ impl Quantity {
     /// Parses a whole number from 1 to 1,000,000.
     pub fn parse(digits: &str) -> Result<Self, Invalid> {
         match digits.parse() {
-            Ok(quantity @ 1..=MOST_MADE) => Ok(Self(quantity)),
+            Ok(quantity @ 1..=MAX_MADE) => Ok(Self(quantity)),
             _ => Err(Invalid::new("bad-quantity", "The quantity is a whole number from 1 to 1,000,000.")),
         }
     }
@@ -79,7 +79,7 @@ impl utoipa::PartialSchema for Quantity {
         utoipa::openapi::ObjectBuilder::new()
             .schema_type(utoipa::openapi::schema::Type::Integer)
             .minimum(Some(1))
-            .maximum(Some(MOST_MADE))
+            .maximum(Some(MAX_MADE))
             .into()
     }
 }
@@ -98,13 +98,13 @@ pub(in crate::http) fn by(app: &App, caller: &Caller, operation: OperationId) ->
 }
 
 /// Parses a registration from JSON or CSV.
-fn read(app: &App, envelope: &Envelope) -> Result<Posted<Registration>, Problem> {
+fn read(app: &App, envelope: &Envelope) -> Result<ParsedWrite<Registration>, Problem> {
     if envelope.is_csv() {
         let layout = Layout::rows("seals").columns(&["number", "marking_code"]);
-        let Posted { input, asked: RegistrationQuery { .. }, posting } =
+        let ParsedWrite { input, parameters: RegistrationQuery { .. }, write } =
             envelope
-                .csv(&layout, MOST_REGISTERED, "holder_bin", |document| envelope.understand(app, document))?;
-        return Ok(Posted { input, asked: NothingAsked, posting });
+                .csv(&layout, MAX_REGISTERED, "holder_bin", |document| envelope.understand(app, document))?;
+        return Ok(ParsedWrite { input, parameters: NoQuery, write });
     }
     // With JSON the holder is in the body.
     envelope.json(app)
@@ -130,7 +130,7 @@ pub async fn register_seals(
     envelope: Envelope,
 ) -> Result<Response, Problem> {
     let csv = envelope.is_csv();
-    let Posted { input, posting, .. } = read(&app, &envelope)?;
+    let ParsedWrite { input, write, .. } = read(&app, &envelope)?;
     let input = Arc::new(input);
     // On a blocking thread: checking ten thousand signatures takes half a second.
     let (ring, seals) = (app.clone(), Arc::clone(&input));
@@ -138,7 +138,7 @@ pub async fn register_seals(
         .await
         .map_err(|error| Problem::internal(format!("checking failed: {error}")))?;
     let (by_app, by_caller) = (app.clone(), caller.clone());
-    posting
+    write
         .run(&app, &caller, "register_seals", move |tx| {
             let (input, mut faults) = (Arc::clone(&input), faults.clone());
             let by = by(&by_app, &by_caller, OperationId::new());
@@ -147,7 +147,7 @@ pub async fn register_seals(
                 match receiver(tx, &input.holder_bin, at).await? {
                     Ok(holder) if faults.is_empty() => {
                         let made = batch::register(tx, &by, holder, &input.seals).await?;
-                        Ok(Done::created(&made, format!("seal batch {}", made.id)))
+                        Ok(WriteResponse::created(&made, format!("seal batch {}", made.id)))
                     }
                     Ok(_) => Err(Error::Wrong(faults)),
                     Err(entry) => {
@@ -173,11 +173,11 @@ pub async fn register_seals(
 pub async fn make_seals(
     State(app): State<App>,
     Operator(caller): Operator,
-    Posted { input, posting, .. }: Posted<Order>,
+    ParsedWrite { input, write, .. }: ParsedWrite<Order>,
 ) -> Result<Response, Problem> {
     let input = Arc::new(input);
     let (by_app, by_caller) = (app.clone(), caller.clone());
-    posting
+    write
         .run(&app, &caller, "make_seals", move |tx| {
             let (input, app) = (Arc::clone(&input), by_app.clone());
             let by = by(&app, &by_caller, OperationId::new());
@@ -192,7 +192,7 @@ pub async fn make_seals(
                 let mint: batch::CodeSource =
                     Arc::new(move |ordinals| mint.batch(&app.signing_key, ordinals, threads));
                 let made = batch::make(tx, &by, holder, input.quantity.0, mint, &key).await?;
-                Ok(Done::created(&made, format!("seal batch {}", made.id)))
+                Ok(WriteResponse::created(&made, format!("seal batch {}", made.id)))
             })
         })
         .await
@@ -272,7 +272,7 @@ pub async fn list_batch_seals(
     caller: Caller,
     Path(id): Path<String>,
     headers: HeaderMap,
-    _: NothingAsked,
+    _: NoQuery,
 ) -> Result<Response, Problem> {
     let id: SealBatchId = id.parse().map_err(|_| Problem::not_found())?;
     // Marking codes are for the holder, which applies the seals, and for the operator, which ordered them; an

@@ -11,7 +11,7 @@ use crate::http::api::seal_batches::by;
 use crate::http::core::app::App;
 use crate::http::core::auth::SealHolder;
 use crate::http::core::problem::Problem;
-use crate::http::core::write::{Done, Posted};
+use crate::http::core::write::{ParsedWrite, WriteResponse};
 use crate::timber::custody::void::{self, VoidCause, Voided};
 use crate::timber::party::bin::Bin;
 use crate::timber::seal::record::{BatchActor, receiver};
@@ -23,7 +23,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 /// Maximum seals of one range.
-const MOST_IN_RANGE: u32 = 100_000;
+const MAX_IN_RANGE: u32 = 100_000;
 
 input! {
     /// Seals and their new holder: the seals are either `numbers`, or `first` and `last`.
@@ -68,8 +68,8 @@ impl SealTransfer {
             }
             (None, Some(first), Some(last)) => match SealRange::new(first.clone(), last) {
                 Err(error) => errors.refuse_field(node, "last", error.into()),
-                Ok(range) if range.len() > MOST_IN_RANGE => {
-                    let detail = format!("A range has at most {MOST_IN_RANGE} numbers.");
+                Ok(range) if range.len() > MAX_IN_RANGE => {
+                    let detail = format!("A range has at most {MAX_IN_RANGE} numbers.");
                     errors.refuse_field(node, "last", Invalid::new("too-many", detail));
                 }
                 Ok(_) => {}
@@ -138,12 +138,12 @@ async fn earlier(
 pub async fn transfer_seals(
     State(app): State<App>,
     SealHolder(caller): SealHolder,
-    Posted { input, posting, .. }: Posted<SealTransfer>,
+    ParsedWrite { input, write, .. }: ParsedWrite<SealTransfer>,
 ) -> Result<Response, Problem> {
-    let fingerprint = posting.fingerprint;
+    let fingerprint = write.fingerprint;
     let operation = input.operation_id.unwrap_or_default();
     let work = Arc::new((app.clone(), caller.clone(), input));
-    posting
+    write
         .run(&app, &caller, "transfer_seals", move |tx| {
             let work = Arc::clone(&work);
             Box::pin(async move {
@@ -151,7 +151,7 @@ pub async fn transfer_seals(
                 let by = by(app, caller, operation);
                 if let Some((subjects, seqs)) = earlier(tx, &by, input.operation_id, &fingerprint).await? {
                     let answer = transfer::answer(tx, operation, &subjects, &seqs).await?;
-                    return Ok(Done::ok(&answer, format!("operation {operation}")).with_hashes());
+                    return Ok(WriteResponse::ok(&answer, format!("operation {operation}")).with_hashes());
                 }
                 let to = receiver(tx, &input.to_bin, At::Pointer("/to_bin".into()))
                     .await?
@@ -166,7 +166,7 @@ pub async fn transfer_seals(
                     seqs: answer.events.iter().map(|event| event.seq).collect(),
                 };
                 operation::record(tx, record, by.now).await?;
-                Ok(Done::ok(&answer, format!("operation {operation}")).with_hashes())
+                Ok(WriteResponse::ok(&answer, format!("operation {operation}")).with_hashes())
             })
         })
         .await
@@ -190,14 +190,14 @@ pub async fn void_seal(
     State(app): State<App>,
     SealHolder(caller): SealHolder,
     Path(number): Path<String>,
-    Posted { input, posting, .. }: Posted<SealVoid>,
+    ParsedWrite { input, write, .. }: ParsedWrite<SealVoid>,
 ) -> Result<Response, Problem> {
     let number = SealNumber::parse(&number).map_err(|_| Problem::not_found())?;
-    let fingerprint = posting.fingerprint;
+    let fingerprint = write.fingerprint;
     let operation = input.operation_id.unwrap_or_default();
     let why = VoidCause { reason: input.reason, note: input.note };
     let work = Arc::new((app.clone(), caller.clone(), number, why, input.operation_id));
-    posting
+    write
         .run(&app, &caller, "void_seal", move |tx| {
             let work = Arc::clone(&work);
             Box::pin(async move {
@@ -205,7 +205,7 @@ pub async fn void_seal(
                 let by = by(app, caller, operation);
                 if let Some((subjects, seqs)) = earlier(tx, &by, *given, &fingerprint).await? {
                     let answer = void::answer(tx, operation, number, &subjects, &seqs).await?;
-                    return Ok(Done::ok(&answer, format!("operation {operation}")).with_hashes());
+                    return Ok(WriteResponse::ok(&answer, format!("operation {operation}")).with_hashes());
                 }
                 let answer = void::void(tx, &by, number, why).await?;
                 let record = Record {
@@ -217,7 +217,7 @@ pub async fn void_seal(
                     seqs: answer.events.iter().map(|event| event.seq).collect(),
                 };
                 operation::record(tx, record, by.now).await?;
-                Ok(Done::ok(&answer, format!("operation {operation}")).with_hashes())
+                Ok(WriteResponse::ok(&answer, format!("operation {operation}")).with_hashes())
             })
         })
         .await

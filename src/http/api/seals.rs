@@ -5,7 +5,7 @@ use crate::http::core::app::App;
 use crate::http::core::auth::SealHolder;
 use crate::http::core::paging::{Cursor, Limit, Page};
 use crate::http::core::problem::Problem;
-use crate::http::core::query::{NothingAsked, query};
+use crate::http::core::query::{NoQuery, query};
 use crate::timber::party::bin::Bin;
 use crate::timber::party::key::Caller;
 use crate::timber::party::role::Role;
@@ -49,7 +49,7 @@ pub async fn get_seal(
     State(app): State<App>,
     caller: Caller,
     Path(number): Path<String>,
-    _: NothingAsked,
+    _: NoQuery,
 ) -> Result<Json<Seal>, Problem> {
     Ok(Json(find(&app, &number, access(&caller)).await?))
 }
@@ -69,7 +69,7 @@ pub async fn get_seal_history(
     State(app): State<App>,
     caller: Caller,
     Path(number): Path<String>,
-    _: NothingAsked,
+    _: NoQuery,
 ) -> Result<Json<SealHistory>, Problem> {
     let seal = find(&app, &number, access(&caller)).await?;
     let events = view::history(&app.pool, &seal).await?;
@@ -91,7 +91,7 @@ pub async fn get_seal_label(
     State(app): State<App>,
     caller: Caller,
     Path(number): Path<String>,
-    _: NothingAsked,
+    _: NoQuery,
 ) -> Result<Response, Problem> {
     let access = if caller.is(Role::Operator) { Access::All } else { Access::Own(caller.organization) };
     let seal = find(&app, &number, access).await?;
@@ -162,7 +162,7 @@ pub struct Stock {
 pub async fn get_seal_stock(
     State(app): State<App>,
     SealHolder(caller): SealHolder,
-    _: NothingAsked,
+    _: NoQuery,
 ) -> Result<Json<Stock>, Problem> {
     let access = access(&caller);
     let holders = view::stock(&app.pool, access).await?;

@@ -2,13 +2,13 @@
 
 use crate::base::error::Invalid;
 use crate::base::input::input;
-use crate::http::api::proofs::{reading, said};
+use crate::http::api::proofs::{published_state, reading};
 use crate::http::core::address::ClientAddr;
 use crate::http::core::app::App;
-use crate::http::core::auth::Visitor;
+use crate::http::core::auth::UnresolvedCaller;
 use crate::http::core::problem::Problem;
-use crate::http::core::query::Asked;
-use crate::http::core::response::json;
+use crate::http::core::query::Query;
+use crate::http::core::response::json_with_capacity;
 use crate::services::register_lookup::claim;
 use crate::services::verification::answer::{Verdict, Verification};
 use crate::timber::party::key::Caller;
@@ -20,7 +20,7 @@ use serde::Serialize;
 use utoipa::{IntoParams, ToSchema};
 
 /// Longest text accepted as a code, in characters; the parsers have stricter limits.
-const LONGEST: usize = 2_048;
+const MAX_CODE_CHARS: usize = 2_048;
 
 /// A code as it was sent; a text that is not a valid code gets a verdict, too.
 #[derive(Clone, Debug, ToSchema)]
@@ -29,7 +29,7 @@ pub struct SentCode(String);
 
 impl SentCode {
     fn parse(text: &str) -> Result<Self, Invalid> {
-        if text.chars().count() > LONGEST {
+        if text.chars().count() > MAX_CODE_CHARS {
             return Err(Invalid::new("code-too-long", "A code has at most 2,048 characters."));
         }
         Ok(Self(text.to_owned()))
@@ -99,16 +99,16 @@ fn decoded(path: &str) -> String {
 /// Checks one code for any client; a client with a token is not limited by address.
 pub(in crate::http) async fn check_one(
     app: &App,
-    visitor: Visitor,
+    unresolved: UnresolvedCaller,
     client: ClientAddr,
     code: &str,
 ) -> Result<Verification, Problem> {
     // Before any query, so that a flood of checks costs the database nothing.
-    let permit = match visitor.token() {
+    let permit = match unresolved.token() {
         Some(_) => None,
         None => Some(app.limiter.admit(client.0)?),
     };
-    let checked = app.reads.check(&[code], visitor.token(), &app.key_ring).await?;
+    let checked = app.reads.check(&[code], unresolved.token(), &app.key_ring).await?;
     let mut checked = checked.ok_or_else(Problem::invalid_token)?;
     let verification = checked.pop().ok_or_else(|| Problem::internal("a check without a verdict"))?;
     if verification.verdict == Verdict::Unknown
@@ -125,8 +125,8 @@ pub(in crate::http) async fn with_register(
     app: &App,
     verification: Verification,
 ) -> Result<Verification, Problem> {
-    let claim = match (&verification.log, &verification.seal_number, said(app).await?) {
-        (Some(_), Some(number), Some(said)) => claim(&app.pool, number, &said).await?,
+    let claim = match (&verification.log, &verification.seal_number, published_state(app).await?) {
+        (Some(_), Some(number), Some(published_state)) => claim(&app.pool, number, &published_state).await?,
         _ => None,
     };
     let register = match claim {
@@ -158,19 +158,19 @@ fn count(verification: &Verification) {
 )]
 pub async fn verify_code(
     State(app): State<App>,
-    visitor: Visitor,
+    unresolved: UnresolvedCaller,
     client: ClientAddr,
     OriginalUri(uri): OriginalUri,
-    asked: Result<Asked<VerifyQuery>, Problem>,
+    asked: Result<Query<VerifyQuery>, Problem>,
 ) -> Result<Response, Problem> {
-    let Asked(VerifyQuery { register }) = match asked {
+    let Query(VerifyQuery { register }) = match asked {
         Ok(asked) => asked,
-        Err(problem) => return Err(visitor.refused(&app, problem).await),
+        Err(problem) => return Err(unresolved.refused(&app, problem).await),
     };
-    let verification = check_one(&app, visitor, client, &last_segment(&uri)).await?;
+    let verification = check_one(&app, unresolved, client, &last_segment(&uri)).await?;
     let verification =
         if register == Some(true) { with_register(&app, verification).await? } else { verification };
-    json(&verification, 4_096)
+    json_with_capacity(&verification, 4_096)
 }
 
 /// Check many seals
@@ -184,7 +184,7 @@ pub async fn verify_code(
 pub async fn verify_codes(
     State(app): State<App>,
     _caller: Caller,
-    posted: crate::http::core::write::Posted<Codes>,
+    posted: crate::http::core::write::ParsedWrite<Codes>,
 ) -> Result<Json<Verdicts>, Problem> {
     let items = app.reads.check(&posted.input.codes, None, &app.key_ring).await?.unwrap_or_default();
     items.iter().for_each(count);

@@ -35,17 +35,17 @@ impl OptionalFromRequestParts<App> for Caller {
         if let Some(caller) = parts.extensions.get::<Self>() {
             return Ok(Some(caller.clone()));
         }
-        Visitor::from_request_parts(parts, app).await?.caller(app).await
+        UnresolvedCaller::from_request_parts(parts, app).await?.caller(app).await
     }
 }
 
 /// A caller with a token that is not resolved yet: for reads that resolve the key and load the data in one
 /// statement. Their routes are outside [`refuse_bad_token`], so their handlers must return other errors
-/// through [`Visitor::refused`], which checks the token first.
+/// through [`UnresolvedCaller::refused`], which checks the token first.
 #[derive(Clone, Copy, Debug)]
-pub struct Visitor(Option<TokenHash>);
+pub struct UnresolvedCaller(Option<TokenHash>);
 
-impl FromRequestParts<App> for Visitor {
+impl FromRequestParts<App> for UnresolvedCaller {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
@@ -53,7 +53,7 @@ impl FromRequestParts<App> for Visitor {
     }
 }
 
-impl Visitor {
+impl UnresolvedCaller {
     /// The token, if one was sent.
     #[must_use]
     pub fn token(self) -> Option<TokenHash> {

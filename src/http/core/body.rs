@@ -23,7 +23,7 @@ use tower::util::MapRequestLayer;
 
 /// Why a body was not read to its end. A client error; each variant has its own status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum BodyFault {
+pub enum BodyError {
     /// More bytes than the call accepts, compressed or decompressed: 413.
     #[error("the body has more than {limit} bytes")]
     TooLarge {
@@ -74,7 +74,7 @@ pub struct BodyRules {
     settings: BodySettings,
     limit: AtomicU64,
     gzip: AtomicBool,
-    fault: OnceLock<BodyFault>,
+    fault: OnceLock<BodyError>,
 }
 
 impl BodyRules {
@@ -89,7 +89,7 @@ impl BodyRules {
 
     /// Why the body was rejected, if it was.
     #[must_use]
-    pub fn fault(&self) -> Option<BodyFault> {
+    pub fn fault(&self) -> Option<BodyError> {
         self.fault.get().copied()
     }
 
@@ -168,17 +168,17 @@ struct Reading {
 }
 
 impl Guarded {
-    fn begin(&mut self) -> Result<(), BodyFault> {
+    fn begin(&mut self) -> Result<(), BodyError> {
         let settings = self.rules.settings;
         let limit = self.rules.limit.load(Ordering::Relaxed);
         let gzip = self.rules.gzip.load(Ordering::Relaxed);
         let unpacker = match self.encoding {
             Encoding::Plain => None,
             Encoding::Gzip if gzip => Some(MultiGzDecoder::new(Bounded { bytes: Vec::new(), left: limit })),
-            Encoding::Gzip | Encoding::Other => return Err(BodyFault::Encoding { gzip }),
+            Encoding::Gzip | Encoding::Other => return Err(BodyError::Encoding { gzip }),
         };
         if self.inner.size_hint().lower() > limit {
-            return Err(BodyFault::TooLarge { limit });
+            return Err(BodyError::TooLarge { limit });
         }
         let now = Instant::now();
         let deadline = now + settings.total;
@@ -201,7 +201,7 @@ impl Guarded {
                     let Ok(piece) = frame.into_data() else { continue };
                     self.received = self.received.saturating_add(piece.len() as u64);
                     if self.received > reading.limit {
-                        return Poll::Ready(Err(BodyFault::TooLarge { limit: reading.limit }.into()));
+                        return Poll::Ready(Err(BodyError::TooLarge { limit: reading.limit }.into()));
                     }
                     let Some(unpacker) = &mut reading.unpacker else {
                         return Poll::Ready(Ok(Some(piece)));
@@ -222,7 +222,7 @@ impl Guarded {
                 }
                 Poll::Pending => {
                     return match reading.alarm.as_mut().poll(cx) {
-                        Poll::Ready(()) => Poll::Ready(Err(BodyFault::TooSlow.into())),
+                        Poll::Ready(()) => Poll::Ready(Err(BodyError::TooSlow.into())),
                         Poll::Pending => Poll::Pending,
                     };
                 }
@@ -246,7 +246,7 @@ impl HttpBody for Guarded {
         match std::task::ready!(this.poll_piece(cx)) {
             Ok(piece) => Poll::Ready(piece.map(|bytes| Ok(Frame::data(bytes)))),
             Err(error) => {
-                if let Some(fault) = error.downcast_ref::<BodyFault>() {
+                if let Some(fault) = error.downcast_ref::<BodyError>() {
                     let _ = this.rules.fault.set(*fault);
                 }
                 this.end();
@@ -278,7 +278,7 @@ impl Guarded {
         if std::mem::replace(&mut self.over, true) || self.inner.is_end_stream() {
             return;
         }
-        let too_slow = self.rules.fault() == Some(BodyFault::TooSlow);
+        let too_slow = self.rules.fault() == Some(BodyError::TooSlow);
         // Polling would send 100 Continue and so request a body that has not been sent yet.
         let not_sent = self.waits_for_continue && self.reading.is_none();
         if too_slow || not_sent {
@@ -326,10 +326,10 @@ impl Write for Bounded {
     }
 }
 
-fn unpack_fault(error: &io::Error, limit: u64) -> BodyFault {
+fn unpack_fault(error: &io::Error, limit: u64) -> BodyError {
     match error.kind() {
-        io::ErrorKind::FileTooLarge => BodyFault::TooLarge { limit },
-        _ => BodyFault::BadGzip,
+        io::ErrorKind::FileTooLarge => BodyError::TooLarge { limit },
+        _ => BodyError::BadGzip,
     }
 }
 
@@ -357,7 +357,7 @@ mod tests {
         piece: usize,
         encoding: Option<&str>,
         batch: bool,
-    ) -> (Option<Vec<u8>>, Option<BodyFault>) {
+    ) -> (Option<Vec<u8>>, Option<BodyError>) {
         tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
             let pieces: Vec<_> =
                 bytes.chunks(piece.max(1)).map(|p| Ok::<_, io::Error>(Bytes::copy_from_slice(p))).collect();
@@ -378,9 +378,9 @@ mod tests {
     #[test]
     fn the_limit_itself_is_taken_and_one_more_is_not() {
         assert_eq!(read(&[b'p'; 64], 7, None, false), (Some(vec![b'p'; 64]), None));
-        assert_eq!(read(&[b'p'; 65], 7, None, false), (None, Some(BodyFault::TooLarge { limit: 64 })));
+        assert_eq!(read(&[b'p'; 65], 7, None, false), (None, Some(BodyError::TooLarge { limit: 64 })));
         assert_eq!(read(&[b'p'; 4096], 700, None, true).1, None);
-        assert_eq!(read(&[b'p'; 4097], 700, None, true).1, Some(BodyFault::TooLarge { limit: 4096 }));
+        assert_eq!(read(&[b'p'; 4097], 700, None, true).1, Some(BodyError::TooLarge { limit: 4096 }));
     }
 
     #[test]
@@ -391,7 +391,7 @@ mod tests {
         assert!(bomb.len() < 4096);
         assert_eq!(
             read(&bomb, 100_000, Some("gzip"), true),
-            (None, Some(BodyFault::TooLarge { limit: 4096 }))
+            (None, Some(BodyError::TooLarge { limit: 4096 }))
         );
         assert_eq!(read(&pack(&[0; 4096]), 9, Some("gzip"), true), (Some(vec![0; 4096]), None));
     }
@@ -399,21 +399,21 @@ mod tests {
     #[test]
     fn gzip_is_for_batches_and_nothing_else_is_for_anyone() {
         let packed = pack(b"{}");
-        assert_eq!(read(&packed, 5, Some("gzip"), false).1, Some(BodyFault::Encoding { gzip: false }));
-        assert_eq!(read(&packed, 5, Some("br"), true).1, Some(BodyFault::Encoding { gzip: true }));
-        assert_eq!(read(&packed, 5, Some("gzip, gzip"), true).1, Some(BodyFault::Encoding { gzip: true }));
+        assert_eq!(read(&packed, 5, Some("gzip"), false).1, Some(BodyError::Encoding { gzip: false }));
+        assert_eq!(read(&packed, 5, Some("br"), true).1, Some(BodyError::Encoding { gzip: true }));
+        assert_eq!(read(&packed, 5, Some("gzip, gzip"), true).1, Some(BodyError::Encoding { gzip: true }));
         assert_eq!(read(b"{}", 5, Some("identity"), false), (Some(b"{}".to_vec()), None));
         assert_eq!(read(&packed, 5, Some("GZIP"), true), (Some(b"{}".to_vec()), None));
     }
 
     #[test]
     fn what_is_not_gzip_or_breaks_off_is_said_to_be() {
-        assert_eq!(read(b"pinus_sylvestris", 5, Some("gzip"), true), (None, Some(BodyFault::BadGzip)));
+        assert_eq!(read(b"pinus_sylvestris", 5, Some("gzip"), true), (None, Some(BodyError::BadGzip)));
         let packed = pack(b"seal_number,species\n1,pinus_sylvestris\n");
         for cut in 1..packed.len() {
             assert_eq!(
                 read(&packed[..cut], 5, Some("gzip"), true),
-                (None, Some(BodyFault::BadGzip)),
+                (None, Some(BodyError::BadGzip)),
                 "at {cut}"
             );
         }

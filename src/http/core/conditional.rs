@@ -6,9 +6,9 @@ use axum::response::{IntoResponse, Response};
 
 /// An ETag: equal ETags mean equal responses. Valid only for the same caller and URL.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Mark(String);
+pub struct ETag(String);
 
-impl Mark {
+impl ETag {
     /// `mark` consists of letters and digits. The ETag is weak: it is the same with and without compression.
     #[must_use]
     pub fn new(mark: &str) -> Self {
@@ -17,7 +17,7 @@ impl Mark {
 
     /// Whether `If-None-Match` names this ETag or `*`, so that the client has this response already.
     #[must_use]
-    pub fn is_known(&self, headers: &HeaderMap) -> bool {
+    pub fn matches(&self, headers: &HeaderMap) -> bool {
         let opaque = |tag: &str| tag.trim().strip_prefix("W/").unwrap_or(tag.trim()).to_owned();
         let own = opaque(&self.0);
         let lists = headers.get_all(IF_NONE_MATCH).iter().filter_map(|list| list.to_str().ok());
@@ -26,7 +26,7 @@ impl Mark {
 
     /// The 304 response.
     #[must_use]
-    pub fn unchanged(&self) -> Response {
+    pub fn not_modified(&self) -> Response {
         self.on(StatusCode::NOT_MODIFIED.into_response())
     }
 
@@ -52,7 +52,7 @@ mod tests {
         let known = |value: &'static str| {
             let mut headers = HeaderMap::new();
             headers.insert(IF_NONE_MATCH, HeaderValue::from_static(value));
-            Mark::new("6f1e").is_known(&headers)
+            ETag::new("6f1e").matches(&headers)
         };
         for value in ["W/\"6f1e\"", "\"6f1e\"", "\"aa\", W/\"6f1e\"", "*"] {
             assert!(known(value), "{value}");
@@ -60,6 +60,6 @@ mod tests {
         for value in ["W/\"6f1f\"", "6f1e", "\"6f1\"", ""] {
             assert!(!known(value), "{value}");
         }
-        assert!(!Mark::new("6f1e").is_known(&HeaderMap::new()));
+        assert!(!ETag::new("6f1e").matches(&HeaderMap::new()));
     }
 }

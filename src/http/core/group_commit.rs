@@ -8,7 +8,7 @@ use crate::evidence::chain::Tx;
 use crate::evidence::idempotency::stored::{Kept, lock_of};
 use crate::http::core::app::App;
 use crate::http::core::problem::Problem;
-use crate::http::core::write::{Done, Posting};
+use crate::http::core::write::{WriteRequest, WriteResponse};
 use crate::services::group_commit::{self, BatchedWrite, GroupCommit, MAX_LOGS, is_batchable};
 use crate::services::reads::planned_once;
 use crate::timber::custody::record::CustodyResponse;
@@ -23,9 +23,9 @@ use std::time::Duration;
 use tokio::time::timeout;
 
 /// Timeout of the two statements; after it the batch is retried once on a new connection.
-const PATIENCE: Duration = Duration::from_secs(5);
+const STATEMENTS_TIMEOUT: Duration = Duration::from_secs(5);
 /// Timeout of COMMIT; after it the outcome is unknown.
-const COMMIT: Duration = Duration::from_secs(15);
+const COMMIT_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// Limits of a batch; the cost is in logs.
 const WRITES: Bounds = Bounds {
@@ -39,7 +39,7 @@ const WRITES: Bounds = Bounds {
 };
 
 /// The queue of batchable writes. Clones share it.
-pub type Writes = Merged<Plain>;
+pub type Writes = Merged<QueuedWrite>;
 
 /// A queue to the database of `pool`, with the same role.
 ///
@@ -53,10 +53,10 @@ pub fn writes(pool: &PgPool) -> Writes {
 }
 
 /// A batchable write in the queue.
-pub struct Plain {
+pub struct QueuedWrite {
     app: App,
     content: Arc<(NewCustodyEvent, Caller)>,
-    posting: Posting,
+    write: WriteRequest,
 }
 
 /// Records a custody event in a batch with the writes that arrive at the same time. `None` if it needs a
@@ -67,54 +67,59 @@ pub struct Plain {
 pub async fn record(
     app: &App,
     content: &Arc<(NewCustodyEvent, Caller)>,
-    posting: &Posting,
+    write: &WriteRequest,
 ) -> Result<Option<Response>, Problem> {
     if !is_batchable(&content.0) || app.queue.behind().is_some() {
         return Ok(None);
     }
-    let plain = Plain { app: app.clone(), content: Arc::clone(content), posting: posting.clone() };
-    Ok(app.writes.ask(plain).await?.map(Done::answer))
+    let plain = QueuedWrite { app: app.clone(), content: Arc::clone(content), write: write.clone() };
+    Ok(app.writes.ask(plain).await?.map(WriteResponse::answer))
 }
 
-impl Plain {
-    fn posting(&self) -> group_commit::BatchableWrite<'_> {
+impl QueuedWrite {
+    fn write(&self) -> group_commit::BatchableWrite<'_> {
         let (request, caller) = &*self.content;
-        let key = self.posting.idempotency_key.as_deref();
+        let key = self.write.idempotency_key.as_deref();
         group_commit::BatchableWrite {
             caller,
             request,
-            fingerprint: &self.posting.fingerprint,
+            fingerprint: &self.write.fingerprint,
             key: key.map(|key| (key, lock_of(caller.organization, key))),
         }
     }
 
     /// The response, and the stored response if the client sent an idempotency key.
-    fn done(&self, made: &BatchedWrite, now: chrono::DateTime<chrono::Utc>) -> (Done, Option<Kept>) {
+    fn done(&self, made: &BatchedWrite, now: chrono::DateTime<chrono::Utc>) -> (WriteResponse, Option<Kept>) {
         let (request, caller) = &*self.content;
         let mut done = done(request, &made.answer);
         if let Some(receipt) = self.app.queue.receipt(&made.leaves) {
-            done = done.receipted(receipt);
+            done = done.with_receipt(receipt);
         }
-        let key = self.posting.idempotency_key.as_deref();
-        let kept = key.map(|key| done.kept(caller.organization, key, self.posting.fingerprint, now));
+        let key = self.write.idempotency_key.as_deref();
+        let kept = key.map(|key| done.stored_response(caller.organization, key, self.write.fingerprint, now));
         (done, kept)
     }
 }
 
-impl Question for Plain {
+impl Question for QueuedWrite {
     /// `None` for a write that needs a transaction of its own.
-    type Answer = Option<Done>;
+    type Answer = Option<WriteResponse>;
 
     fn cost(&self) -> usize {
         self.content.0.logs.len().min(MAX_LOGS)
     }
 
     /// Fails only while nothing can have been committed, because the batch loader retries a failed batch.
-    async fn ask(db: &mut PgConnection, questions: &[&Self]) -> sqlx::Result<Vec<Result<Option<Done>>>> {
+    async fn ask(
+        db: &mut PgConnection,
+        questions: &[&Self],
+    ) -> sqlx::Result<Vec<Result<Option<WriteResponse>>>> {
         let Some(app) = questions.first().map(|question| question.app.clone()) else { return Ok(Vec::new()) };
         let mut tx = Tx::on(db).await?;
         let late = || Err(Error::Database(sqlx::Error::Io(std::io::ErrorKind::TimedOut.into())));
-        let done = match timeout(PATIENCE, within(&mut tx, &app, questions)).await.unwrap_or_else(|_| late())
+        let done = match timeout(STATEMENTS_TIMEOUT, within(&mut tx, &app, questions))
+            .await
+            .unwrap_or_else(|_| late())
         {
             Ok(done) => done,
             Err(Error::Database(fault)) if is_down(&fault) => return Err(fault),
@@ -128,7 +133,12 @@ impl Question for Plain {
             return Ok(questions.iter().map(|_| Ok(None)).collect());
         }
         let leaves = tx.leaves().hashes.len();
-        let answer: fn(Done) -> Result<Option<Done>> = match timeout(COMMIT, tx.commit()).await {
+        let answer: fn(WriteResponse) -> Result<Option<WriteResponse>> = match timeout(
+            COMMIT_TIMEOUT,
+            tx.commit(),
+        )
+        .await
+        {
             Ok(Ok(())) => {
                 app.queue.committed(leaves);
                 let postings = done.iter().flatten().count() as u64;
@@ -147,8 +157,12 @@ impl Question for Plain {
 }
 
 /// Everything between BEGIN and COMMIT; a response for each write that succeeds in the batch.
-async fn within(tx: &mut Tx<'_>, app: &App, questions: &[&Plain]) -> Result<Vec<Option<Done>>> {
-    let postings: Vec<_> = questions.iter().map(|question| question.posting()).collect();
+async fn within(
+    tx: &mut Tx<'_>,
+    app: &App,
+    questions: &[&QueuedWrite],
+) -> Result<Vec<Option<WriteResponse>>> {
+    let postings: Vec<_> = questions.iter().map(|question| question.write()).collect();
     let (together, made) = GroupCommit::decide(tx, &postings, &app.clock).await?;
     let mut kept = Vec::new();
     let done = questions.iter().zip(made).map(|(question, made)| {
@@ -168,11 +182,11 @@ async fn within(tx: &mut Tx<'_>, app: &App, questions: &[&Plain]) -> Result<Vec<
 }
 
 /// The response to a recorded event.
-pub(in crate::http) fn done(request: &NewCustodyEvent, answer: &CustodyResponse) -> Done {
-    with_hashes(request, Done::created(answer, format_args!("operation {}", answer.operation_id)))
+pub(in crate::http) fn done(request: &NewCustodyEvent, answer: &CustodyResponse) -> WriteResponse {
+    with_hashes(request, WriteResponse::created(answer, format_args!("operation {}", answer.operation_id)))
 }
 
 /// A replacement also adds an event to the old seal's batch; its hash is not in the response.
-pub(in crate::http) fn with_hashes(request: &NewCustodyEvent, done: Done) -> Done {
+pub(in crate::http) fn with_hashes(request: &NewCustodyEvent, done: WriteResponse) -> WriteResponse {
     if request.r#type == EventType::SealReplaced { done } else { done.with_hashes() }
 }

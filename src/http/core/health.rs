@@ -1,7 +1,7 @@
 //! `/healthz`: the process is alive. `/readyz`: it can take requests, that is, it is not
 //! draining and its dependencies respond.
 
-use crate::http::core::problem::{Kind, Problem};
+use crate::http::core::problem::{Problem, ProblemType};
 use axum::Router;
 use axum::response::{IntoResponse, Json, Response};
 use axum::routing::get;
@@ -16,9 +16,9 @@ use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 /// How long a check may take before it counts as failed.
-const CHECK_TIME: Duration = Duration::from_secs(1);
+const CHECK_TIMEOUT: Duration = Duration::from_secs(1);
 /// How long a check result is reused, so that probes cost the database next to nothing.
-const BELIEVED: Duration = Duration::from_secs(1);
+const CHECK_CACHE_TIME: Duration = Duration::from_secs(1);
 
 type Check = Box<dyn Fn() -> BoxFuture<'static, Result<(), String>> + Send + Sync>;
 type Figures = Box<dyn Fn() -> Map<String, Value> + Send + Sync>;
@@ -57,11 +57,11 @@ impl Health {
     where
         F: Future<Output = Result<(), String>> + Send + 'static,
     {
-        Self::telling(check, Map::new)
+        Self::with_members(check, Map::new)
     }
 
     /// As [`Health::new`], with further members that `/readyz` returns while the process is ready.
-    pub fn telling<F>(
+    pub fn with_members<F>(
         check: impl Fn() -> F + Send + Sync + 'static,
         figures: impl Fn() -> Map<String, Value> + Send + Sync + 'static,
     ) -> Self
@@ -99,13 +99,13 @@ impl Health {
         // The lock is held during the check, so that concurrent probes make one ping.
         let mut last = self.0.last.lock().await;
         if let Some((at, outcome)) = &*last
-            && at.elapsed() < BELIEVED
+            && at.elapsed() < CHECK_CACHE_TIME
         {
             return outcome.clone().map_err(Unready::Check);
         }
-        let outcome = match tokio::time::timeout(CHECK_TIME, (self.0.check)()).await {
+        let outcome = match tokio::time::timeout(CHECK_TIMEOUT, (self.0.check)()).await {
             Ok(outcome) => outcome,
-            Err(_) => Err(format!("no response within {CHECK_TIME:?}")),
+            Err(_) => Err(format!("no response within {CHECK_TIMEOUT:?}")),
         };
         *last = Some((Instant::now(), outcome.clone()));
         outcome.map_err(Unready::Check)
@@ -115,18 +115,18 @@ impl Health {
     pub fn routes<S: Clone + Send + Sync + 'static>(&self) -> Router<S> {
         let health = self.clone();
         Router::new()
-            .route("/healthz", get(async || said("ok", Map::new())))
+            .route("/healthz", get(async || status_json("ok", Map::new())))
             .route("/readyz", get(async move || health.answer().await))
     }
 
     async fn answer(&self) -> Response {
         match self.ready().await {
-            Ok(()) => said("ready", (self.0.figures)()),
-            Err(Unready::Draining) => Problem::new(Kind::Unavailable, "This server is shutting down.")
+            Ok(()) => status_json("ready", (self.0.figures)()),
+            Err(Unready::Draining) => Problem::new(ProblemType::Unavailable, "This server is shutting down.")
                 .retry_after(1)
                 .into_response(),
             Err(Unready::Check(cause)) => {
-                Problem::new(Kind::Unavailable, "A dependency of this server does not respond.")
+                Problem::new(ProblemType::Unavailable, "A dependency of this server does not respond.")
                     .retry_after(1)
                     .caused_by(cause)
                     .into_response()
@@ -135,7 +135,7 @@ impl Health {
     }
 }
 
-fn said(status: &'static str, mut figures: Map<String, Value>) -> Response {
+fn status_json(status: &'static str, mut figures: Map<String, Value>) -> Response {
     figures.insert("status".into(), status.into());
     Json(figures).into_response()
 }

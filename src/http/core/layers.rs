@@ -6,7 +6,7 @@
 use crate::http::core::address::{Network, resolve};
 use crate::http::core::body::{BodySettings, guard};
 use crate::http::core::metrics;
-use crate::http::core::problem::{Cause, Kind, PROBLEM_JSON, Problem};
+use crate::http::core::problem::{Cause, PROBLEM_JSON, Problem, ProblemType};
 use axum::Router;
 use axum::extract::{ConnectInfo, DefaultBodyLimit, FromRequestParts, MatchedPath, Request, State};
 use axum::http::header::{
@@ -55,7 +55,7 @@ pub struct LayerSettings {
     /// Limits on request bodies.
     pub body: BodySettings,
     /// How many requests of each class run concurrently.
-    pub places: Places,
+    pub limits: ConcurrencyLimits,
     /// How long a 429 response is delayed. A client that sends its next request right after the response then
     /// costs next to nothing. Other clients do not wait, since the delayed response holds no concurrency
     /// permit. Default: no delay.
@@ -67,7 +67,7 @@ pub struct LayerSettings {
 /// (callers, verifications, logs and histories) use [`crate::services::reads`], which takes no
 /// connection from the pool. `read` also limits the memory of their responses.
 #[derive(Clone, Copy, Debug)]
-pub struct Places {
+pub struct ConcurrencyLimits {
     /// The public check, pages, public lists. Default 32.
     pub public: usize,
     /// Reads of the API. Default 64.
@@ -78,7 +78,7 @@ pub struct Places {
     pub wait: Duration,
 }
 
-impl Default for Places {
+impl Default for ConcurrencyLimits {
     fn default() -> Self {
         Self { public: 32, read: 64, write: 64, wait: Duration::from_secs(1) }
     }
@@ -159,11 +159,11 @@ pub fn with_layers<S>(router: Router<S>, settings: &LayerSettings) -> Router<S>
 where
     S: Clone + Send + Sync + 'static,
 {
-    let frame = Arc::new(Frame::new(settings));
+    let frame = Arc::new(RequestFrame::new(settings));
     let packs = SizeAbove::new(1024).and(worth_packing as fn(_, _, &HeaderMap, &Extensions) -> bool);
     router
         .fallback(async || Problem::not_found())
-        .method_not_allowed_fallback(not_this_method)
+        .method_not_allowed_fallback(method_not_allowed)
         .layer(DefaultBodyLimit::disable())
         .layer(from_fn_with_state(frame, around))
         // Speed over size: the machine's two cores are needed by the database.
@@ -171,7 +171,7 @@ where
 }
 
 /// 405 for a known route with a method that it does not support. axum adds `Allow`.
-pub(in crate::http) async fn not_this_method(method: Method) -> Problem {
+pub(in crate::http) async fn method_not_allowed(method: Method) -> Problem {
     Problem::method_not_allowed(&method, None)
 }
 
@@ -184,7 +184,7 @@ fn worth_packing(_: StatusCode, _: Version, headers: &HeaderMap, _: &Extensions)
     )
 }
 
-struct Frame {
+struct RequestFrame {
     base: String,
     https: bool,
     trusted: Vec<Network>,
@@ -197,7 +197,7 @@ struct Frame {
 }
 
 /// What is known of a request before its handler runs.
-struct Asked {
+struct RequestInfo {
     id: RequestId,
     method: &'static str,
     route: String,
@@ -207,10 +207,10 @@ struct Asked {
     started: Instant,
 }
 
-async fn around(State(frame): State<Arc<Frame>>, mut request: Request, next: Next) -> Response {
+async fn around(State(frame): State<Arc<RequestFrame>>, mut request: Request, next: Next) -> Response {
     let matched = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned());
     let class = TrafficClass::of(request.method(), matched.as_deref());
-    let asked = Asked {
+    let info = RequestInfo {
         id: RequestId::of(request.headers()),
         method: metrics::method_label(request.method()),
         path: request.uri().path().to_owned(),
@@ -224,10 +224,10 @@ async fn around(State(frame): State<Arc<Frame>>, mut request: Request, next: Nex
     let peer = peer.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
     let client = resolve(peer, request.headers(), &frame.trusted);
     request.extensions_mut().insert(client);
-    request.extensions_mut().insert(asked.id.clone());
+    request.extensions_mut().insert(info.id.clone());
 
-    let (id, method, route) = (asked.id.as_str(), asked.method, asked.route.as_str());
-    let span = if asked.quiet {
+    let (id, method, route) = (info.id.as_str(), info.method, info.route.as_str());
+    let span = if info.quiet {
         tracing::debug_span!("request", request_id = id, method, route)
     } else {
         tracing::info_span!("request", request_id = id, method, route)
@@ -235,7 +235,7 @@ async fn around(State(frame): State<Arc<Frame>>, mut request: Request, next: Nex
     async move {
         let _in_flight = metrics::InFlight::enter();
         let (request, rules) = guard(request, frame.body);
-        let answer = frame.work(asked.class, request, next).await;
+        let answer = frame.work(info.class, request, next).await;
         if answer.status() == StatusCode::TOO_MANY_REQUESTS {
             tokio::time::sleep(frame.refusal_pause).await;
         }
@@ -243,7 +243,7 @@ async fn around(State(frame): State<Arc<Frame>>, mut request: Request, next: Nex
             Some(fault) if is_failure(&answer) => Problem::from(fault).into_response(),
             _ => answer,
         };
-        frame.finish(&asked, answer)
+        frame.finish(&info, answer)
     }
     .instrument(span)
     .await
@@ -253,7 +253,7 @@ fn is_failure(answer: &Response) -> bool {
     answer.status().is_client_error() || answer.status().is_server_error()
 }
 
-impl Frame {
+impl RequestFrame {
     fn new(settings: &LayerSettings) -> Self {
         let base = settings.public_url.as_deref().unwrap_or_default().trim_end_matches('/').to_owned();
         Self {
@@ -261,26 +261,26 @@ impl Frame {
             base,
             trusted: settings.trusted_proxies.clone(),
             body: settings.body,
-            wait: settings.places.wait,
+            wait: settings.limits.wait,
             refusal_pause: settings.refusal_pause,
-            public: Semaphore::new(settings.places.public),
-            read: Semaphore::new(settings.places.read),
-            write: Semaphore::new(settings.places.write),
+            public: Semaphore::new(settings.limits.public),
+            read: Semaphore::new(settings.limits.read),
+            write: Semaphore::new(settings.limits.write),
         }
     }
 
     /// Waits for a concurrency permit and runs the handler; a panic in it becomes a 500 problem.
     async fn work(&self, class: TrafficClass, request: Request, next: Next) -> Response {
-        let places = match class {
+        let limits = match class {
             TrafficClass::Public => Some(&self.public),
             TrafficClass::Read => Some(&self.read),
             TrafficClass::Write => Some(&self.write),
             TrafficClass::Probe => None,
         };
-        let _place = match places {
+        let _place = match limits {
             None => None,
-            Some(places) => {
-                let Ok(Ok(place)) = tokio::time::timeout(self.wait, places.acquire()).await else {
+            Some(limits) => {
+                let Ok(Ok(place)) = tokio::time::timeout(self.wait, limits.acquire()).await else {
                     metrics::shed(class.label());
                     return Problem::overloaded().into_response();
                 };
@@ -301,21 +301,21 @@ impl Frame {
     }
 
     /// Completes problems, adds the common headers, and records the request in trace and metrics.
-    fn finish(&self, asked: &Asked, mut answer: Response) -> Response {
+    fn finish(&self, info: &RequestInfo, mut answer: Response) -> Response {
         let cause = answer.extensions_mut().remove::<Cause>();
         let problem = answer.extensions_mut().remove::<Arc<Problem>>().or_else(|| of_framework(&answer));
         if let Some(problem) = &problem {
-            let whole = problem.render(&self.base, Some(&asked.path), Some(asked.id.as_str()));
+            let whole = problem.render(&self.base, Some(&info.path), Some(info.id.as_str()));
             let (parts, body) = whole.into_parts();
             answer.headers_mut().extend(parts.headers);
             answer.headers_mut().remove(axum::http::header::CONTENT_LENGTH);
             *answer.body_mut() = body;
         }
-        self.add_headers(asked, &mut answer);
+        self.add_headers(info, &mut answer);
 
-        let took = asked.started.elapsed();
+        let took = info.started.elapsed();
         let status = answer.status();
-        metrics::answered(&asked.route, asked.method, status, took);
+        metrics::answered(&info.route, info.method, status, took);
         let kind = problem.as_ref().map(|problem| problem.kind().slug());
         let cause = cause.as_ref().map(|cause| &*cause.0);
         let latency_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
@@ -323,22 +323,22 @@ impl Frame {
         match status {
             500 => tracing::error!(status, latency_us, problem = kind, cause, "answered"),
             501.. => tracing::warn!(status, latency_us, problem = kind, cause, "answered"),
-            _ if asked.quiet => tracing::debug!(status, latency_us, "answered"),
+            _ if info.quiet => tracing::debug!(status, latency_us, "answered"),
             _ => tracing::info!(status, latency_us, problem = kind, cause, "answered"),
         }
         answer
     }
 
-    fn add_headers(&self, asked: &Asked, answer: &mut Response) {
+    fn add_headers(&self, info: &RequestInfo, answer: &mut Response) {
         let is_page =
             answer.headers().get(CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"text/html"));
         let policy = match is_page {
-            true if asked.route.starts_with("/docs") => DOCS_CSP,
+            true if info.route.starts_with("/docs") => DOCS_CSP,
             true => PAGE_CSP,
             false => DATA_CSP,
         };
         let headers = answer.headers_mut();
-        if let Ok(id) = HeaderValue::from_str(asked.id.as_str()) {
+        if let Ok(id) = HeaderValue::from_str(info.id.as_str()) {
             headers.insert(X_REQUEST_ID, id);
         }
         let mut unless_set = |name: HeaderName, value: &'static str| {
@@ -364,7 +364,7 @@ fn of_framework(answer: &Response) -> Option<Arc<Problem>> {
     if !is_failure(answer) || !(kind.is_empty() || kind.starts_with(b"text/plain")) {
         return None;
     }
-    let kind = Kind::ALL.iter().find(|kind| kind.status() == answer.status())?;
+    let kind = ProblemType::ALL.iter().find(|kind| kind.status() == answer.status())?;
     Some(Arc::new(Problem::new(*kind, kind.title())))
 }
 
@@ -423,8 +423,8 @@ mod tests {
             let router = Router::new()
                 .route("/v1/verify/{code}", axum::routing::get(told))
                 .route("/verify", axum::routing::get(async || "asked"));
-            let places = Places { public: 1, ..Places::default() };
-            let settings = LayerSettings { places, refusal_pause: pause, ..LayerSettings::default() };
+            let limits = ConcurrencyLimits { public: 1, ..ConcurrencyLimits::default() };
+            let settings = LayerSettings { limits, refusal_pause: pause, ..LayerSettings::default() };
             let router: Router = with_layers(router, &settings);
             move |path: &'static str| {
                 let request = Request::get(path).body(axum::body::Body::empty()).unwrap();

@@ -29,7 +29,7 @@ const POSTED: (&str, &str) =
 
 /// Adds to the document what all its operations have in common.
 #[must_use]
-pub fn described(mut document: OpenApi) -> OpenApi {
+pub fn with_common_responses(mut document: OpenApi) -> OpenApi {
     for item in document.paths.paths.values_mut() {
         for operation in [&mut item.get, &mut item.delete].into_iter().flatten() {
             add(operation, &ALWAYS);

@@ -14,7 +14,7 @@ use utoipa::ToSchema;
 /// Default number of items per page.
 pub const DEFAULT_LIMIT: i64 = 100;
 /// Maximum number of items per page.
-pub const MOST: i64 = 1_000;
+pub const MAX_LIMIT: i64 = 1_000;
 
 /// Items per page, 1 to 1,000.
 #[derive(Clone, Copy, Debug)]
@@ -24,7 +24,7 @@ impl Limit {
     /// Parses a number from 1 to 1,000.
     pub fn parse(digits: &str) -> Result<Self, Invalid> {
         match digits.parse() {
-            Ok(limit @ 1..=MOST) => Ok(Self(limit)),
+            Ok(limit @ 1..=MAX_LIMIT) => Ok(Self(limit)),
             _ => Err(Invalid::new("bad-limit", "The limit is a whole number from 1 to 1,000.")),
         }
     }

@@ -5,9 +5,9 @@
 //! extensions as [`Cause`], and [`crate::http::core::layers`] logs it once with the request
 //! id. Neither text is ever used as the other.
 //!
-//! [`Kind`] is the table of all problem types.
+//! [`ProblemType`] is the table of all problem types.
 
-pub use crate::http::core::problem_type::Kind;
+pub use crate::http::core::problem_type::ProblemType;
 
 use crate::base::error::{At, Entry, Error, Invalid};
 use axum::http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
@@ -31,7 +31,7 @@ pub const PROBLEMS_PATH: &str = "/problems";
 /// into a response with `?`. Path and request id are added by the layers.
 #[derive(Clone, Debug)]
 pub struct Problem {
-    kind: Kind,
+    kind: ProblemType,
     detail: Cow<'static, str>,
     errors: Vec<Entry>,
     headers: HeaderMap,
@@ -47,7 +47,7 @@ pub type Answer<T> = std::result::Result<T, Problem>;
 
 impl Problem {
     /// A problem of this type; `detail` is for the client and must be our own text, never an error's.
-    pub fn new(kind: Kind, detail: impl Into<Cow<'static, str>>) -> Self {
+    pub fn new(kind: ProblemType, detail: impl Into<Cow<'static, str>>) -> Self {
         Self { kind, detail: detail.into(), errors: Vec::new(), headers: HeaderMap::new(), cause: None }
     }
 
@@ -80,44 +80,45 @@ impl Problem {
 
     /// 400: the bytes cannot be parsed.
     pub fn malformed(detail: impl Into<Cow<'static, str>>) -> Self {
-        Self::new(Kind::Malformed, detail)
+        Self::new(ProblemType::Malformed, detail)
     }
 
     /// 400 with the location where parsing stopped.
     #[must_use]
     pub fn malformed_at(entry: Entry) -> Self {
-        Self::new(Kind::Malformed, entry.detail.clone()).with_errors(vec![entry])
+        Self::new(ProblemType::Malformed, entry.detail.clone()).with_errors(vec![entry])
     }
 
     /// 401: no token, and the call needs one.
     #[must_use]
     pub fn unauthorized() -> Self {
-        Self::new(Kind::Unauthorized, "This call needs a token: Authorization: Bearer TOKEN.")
+        Self::new(ProblemType::Unauthorized, "This call needs a token: Authorization: Bearer TOKEN.")
             .with_header(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))
     }
 
     /// 401: an unknown, expired, revoked or malformed token; the same response for all (RFC 6750, 3.1).
     #[must_use]
     pub fn invalid_token() -> Self {
-        Self::new(Kind::Unauthorized, "The token is not valid: unknown, expired or revoked.")
+        Self::new(ProblemType::Unauthorized, "The token is not valid: unknown, expired or revoked.")
             .with_header(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer error=\"invalid_token\""))
     }
 
     /// 403: this role may never do this.
     pub fn forbidden(detail: impl Into<Cow<'static, str>>) -> Self {
-        Self::new(Kind::Forbidden, detail)
+        Self::new(ProblemType::Forbidden, detail)
     }
 
     /// 404, the same for an absent resource and for one that the caller may not see.
     #[must_use]
     pub fn not_found() -> Self {
-        Self::new(Kind::NotFound, "What the URL names does not exist, or you may not see it.")
+        Self::new(ProblemType::NotFound, "What the URL names does not exist, or you may not see it.")
     }
 
     /// 405. For a known route axum adds `Allow`; elsewhere pass `allow`.
     #[must_use]
     pub fn method_not_allowed(method: &Method, allow: Option<HeaderValue>) -> Self {
-        let problem = Self::new(Kind::MethodNotAllowed, format!("{method} is not supported at this URL."));
+        let problem =
+            Self::new(ProblemType::MethodNotAllowed, format!("{method} is not supported at this URL."));
         match allow {
             Some(allow) => problem.with_header(ALLOW, allow),
             None => problem,
@@ -127,24 +128,28 @@ impl Problem {
     /// 409 with the conflicts.
     #[must_use]
     pub fn conflict(errors: Vec<Entry>) -> Self {
-        Self::new(Kind::Conflict, summary(&errors, "conflict with the present state")).with_errors(errors)
+        Self::new(ProblemType::Conflict, summary(&errors, "conflict with the present state"))
+            .with_errors(errors)
     }
 
     /// 413: more than `limit` bytes after decompression.
     #[must_use]
     pub fn too_large(limit: u64) -> Self {
-        Self::new(Kind::TooLarge, format!("The body has more than the {limit} bytes this call accepts."))
+        Self::new(
+            ProblemType::TooLarge,
+            format!("The body has more than the {limit} bytes this call accepts."),
+        )
     }
 
     /// 415, with the types that are accepted.
     pub fn unsupported_media_type(detail: impl Into<Cow<'static, str>>) -> Self {
-        Self::new(Kind::UnsupportedMediaType, detail)
+        Self::new(ProblemType::UnsupportedMediaType, detail)
     }
 
     /// 422 with every field error.
     #[must_use]
     pub fn wrong(errors: Vec<Entry>) -> Self {
-        Self::new(Kind::Wrong, summary(&errors, "are wrong")).with_errors(errors)
+        Self::new(ProblemType::Wrong, summary(&errors, "are wrong")).with_errors(errors)
     }
 
     /// 422 with one field error.
@@ -161,7 +166,7 @@ impl Problem {
             "idempotency-key-reused",
             "This key was sent before with another request.",
         );
-        Self::new(Kind::KeyReused, entry.detail.clone()).with_errors(vec![entry])
+        Self::new(ProblemType::KeyReused, entry.detail.clone()).with_errors(vec![entry])
     }
 
     /// 429; the client may try again after `seconds`.
@@ -169,19 +174,19 @@ impl Problem {
     pub fn too_many_requests(seconds: u64) -> Self {
         let seconds = seconds.max(1);
         let detail = format!("Too many checks came from your address. Try again in {seconds} s.");
-        Self::new(Kind::TooManyRequests, detail).retry_after(seconds)
+        Self::new(ProblemType::TooManyRequests, detail).retry_after(seconds)
     }
 
     /// 500; the cause is for the trace.
     pub fn internal(cause: impl Into<String>) -> Self {
         let detail = "An internal error occurred. Report the request_id.";
-        Self::new(Kind::Internal, detail).caused_by(cause)
+        Self::new(ProblemType::Internal, detail).caused_by(cause)
     }
 
     /// 503: a dependency is unavailable; the cause is for the trace.
     pub fn unavailable(cause: impl Into<String>) -> Self {
         let detail = "The server cannot do this just now. Nothing was stored; send it again.";
-        Self::new(Kind::Unavailable, detail).retry_after(2).caused_by(cause)
+        Self::new(ProblemType::Unavailable, detail).retry_after(2).caused_by(cause)
     }
 
     /// 503: the register lags too far behind to accept more events.
@@ -189,7 +194,7 @@ impl Problem {
     pub fn register_behind(lag: Duration) -> Self {
         let detail =
             "The register lags behind and accepts no records just now. Nothing was stored; send it again.";
-        Self::new(Kind::Unavailable, detail)
+        Self::new(ProblemType::Unavailable, detail)
             .retry_after(5)
             .caused_by(format!("the oldest event in the register's queue has waited {} s", lag.as_secs()))
     }
@@ -198,12 +203,12 @@ impl Problem {
     #[must_use]
     pub fn overloaded() -> Self {
         let detail = "The server is busy. Nothing was done; send it again.";
-        Self::new(Kind::Overloaded, detail).retry_after(1)
+        Self::new(ProblemType::Overloaded, detail).retry_after(1)
     }
 
     /// Its type.
     #[must_use]
-    pub fn kind(&self) -> Kind {
+    pub fn kind(&self) -> ProblemType {
         self.kind
     }
 
@@ -235,7 +240,7 @@ impl Problem {
             detail: &self.detail,
             instance,
             request_id,
-            errors: self.errors.iter().map(Fault::from).collect(),
+            errors: self.errors.iter().map(FieldErrorDocument::from).collect(),
         };
         // Strings and numbers only: serialising cannot fail, and an empty body would still carry the status.
         serde_json::to_vec(&document).unwrap_or_default()
@@ -294,13 +299,13 @@ struct Document<'a> {
     request_id: Option<&'a str>,
     /// Every field error, all at once; absent if there is none.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    errors: Vec<Fault<'a>>,
+    errors: Vec<FieldErrorDocument<'a>>,
 }
 
 /// One field error: its location (`pointer`, or `line` and `column`, or `parameter`, or `header`), code and
 /// detail.
 #[derive(Serialize, utoipa::ToSchema)]
-struct Fault<'a> {
+struct FieldErrorDocument<'a> {
     /// A JSON pointer (RFC 6901) into the request's body.
     #[serde(skip_serializing_if = "Option::is_none")]
     pointer: Option<&'a str>,
@@ -325,7 +330,7 @@ struct Fault<'a> {
     allowed: &'a [&'a str],
 }
 
-impl<'a> From<&'a Entry> for Fault<'a> {
+impl<'a> From<&'a Entry> for FieldErrorDocument<'a> {
     fn from(entry: &'a Entry) -> Self {
         let mut fault = Self {
             pointer: None,
@@ -374,17 +379,17 @@ impl From<Error> for Problem {
             Error::Wrong(errors) => Self::wrong(errors),
             Error::Conflict(errors) => Self::conflict(errors),
             Error::InProgress => Self::new(
-                Kind::InProgress,
+                ProblemType::InProgress,
                 "A request with this idempotency key is still running; retry with the same key and body.",
             )
             .retry_after(1),
             stale @ Error::Stale(_) => Self::unavailable(stale.to_string()),
-            Error::AlreadyDone(what) => Self::new(Kind::AlreadyDone, what),
+            Error::AlreadyDone(what) => Self::new(ProblemType::AlreadyDone, what),
             Error::Overloaded => Self::overloaded(),
             // Some modules put driver errors into it, so its text is a cause, never shown to the client.
             Error::Unavailable(cause) => Self::unavailable(cause),
             Error::OutcomeUnknown(cause) => Self::new(
-                Kind::OutcomeUnknown,
+                ProblemType::OutcomeUnknown,
                 "Whether this was stored is not known. Send it again with the same Idempotency-Key.",
             )
             .retry_after(1)
@@ -398,13 +403,13 @@ impl From<Error> for Problem {
 impl From<sqlx::Error> for Problem {
     fn from(error: sqlx::Error) -> Self {
         let cause = chain(&error);
-        if is_passing(&error) { Self::unavailable(cause) } else { Self::internal(cause) }
+        if is_transient(&error) { Self::unavailable(cause) } else { Self::internal(cause) }
     }
 }
 
 /// Whether the database is unavailable or overloaded, rather than rejecting the statement,
 /// so that the same request may well succeed in a moment.
-fn is_passing(error: &sqlx::Error) -> bool {
+fn is_transient(error: &sqlx::Error) -> bool {
     match error {
         sqlx::Error::PoolTimedOut
         | sqlx::Error::PoolClosed
@@ -412,7 +417,7 @@ fn is_passing(error: &sqlx::Error) -> bool {
         | sqlx::Error::Io(_)
         | sqlx::Error::Tls(_)
         | sqlx::Error::BeginFailed => true,
-        sqlx::Error::Database(refused) => refused.code().is_some_and(|state| is_passing_state(&state)),
+        sqlx::Error::Database(refused) => refused.code().is_some_and(|state| is_transient_state(&state)),
         _ => false,
     }
 }
@@ -420,7 +425,7 @@ fn is_passing(error: &sqlx::Error) -> bool {
 /// By SQLSTATE (PostgreSQL manual, appendix A): 08 connection, 53 resources, 57P shutdown
 /// and start; cancelled by a timeout, lock not available, serialisation failure and deadlock
 /// after our own retries, and a server that is read-only because it is a standby.
-fn is_passing_state(state: &str) -> bool {
+fn is_transient_state(state: &str) -> bool {
     state.starts_with("08")
         || state.starts_with("53")
         || state.starts_with("57P")
@@ -527,15 +532,15 @@ mod tests {
     fn what_passes_is_503_and_says_when_and_what_does_not_is_500() {
         for error in [sqlx::Error::PoolTimedOut, sqlx::Error::PoolClosed, sqlx::Error::WorkerCrashed] {
             let problem = Problem::from(error);
-            assert_eq!(problem.kind(), Kind::Unavailable);
+            assert_eq!(problem.kind(), ProblemType::Unavailable);
             assert!(problem.headers.contains_key(RETRY_AFTER));
         }
-        assert_eq!(Problem::from(sqlx::Error::RowNotFound).kind(), Kind::Internal);
+        assert_eq!(Problem::from(sqlx::Error::RowNotFound).kind(), ProblemType::Internal);
         for state in ["08006", "57P01", "53300", "40P01", "57014"] {
-            assert!(is_passing_state(state), "{state}");
+            assert!(is_transient_state(state), "{state}");
         }
         for state in ["23505", "42P01", "22001", "42501"] {
-            assert!(!is_passing_state(state), "{state}");
+            assert!(!is_transient_state(state), "{state}");
         }
     }
 

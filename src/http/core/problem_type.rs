@@ -7,9 +7,9 @@ macro_rules! kinds {
     ($($(#[$doc:meta])* $name:ident, $slug:literal, $status:ident, $title:literal, $meaning:literal;)+) => {
         /// Every problem type: its stable slug, status, title and what to do about it.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-        pub enum Kind { $(#[doc = $title] $name,)+ }
+        pub enum ProblemType { $(#[doc = $title] $name,)+ }
 
-        impl Kind {
+        impl ProblemType {
             /// All types, by status.
             pub const ALL: &[Self] = &[$(Self::$name,)+];
 
@@ -89,11 +89,11 @@ mod tests {
 
     #[test]
     fn slugs_are_kebab_case_and_each_once() {
-        for (index, kind) in Kind::ALL.iter().enumerate() {
+        for (index, kind) in ProblemType::ALL.iter().enumerate() {
             assert!(kind.slug().bytes().all(|b| b.is_ascii_lowercase() || b == b'-'), "{kind:?}");
             assert!(kind.status().is_client_error() || kind.status().is_server_error());
-            assert!(!Kind::ALL[..index].iter().any(|other| other.slug() == kind.slug()), "{kind:?}");
+            assert!(!ProblemType::ALL[..index].iter().any(|other| other.slug() == kind.slug()), "{kind:?}");
         }
-        assert!(Kind::ALL.is_sorted_by_key(|kind| kind.status()), "docs list them by status");
+        assert!(ProblemType::ALL.is_sorted_by_key(|kind| kind.status()), "docs list them by status");
     }
 }

@@ -1,6 +1,6 @@
 //! Query parameters, parsed as strictly as a body, and ids in paths.
 //!
-//! Every handler under `/v1` without a body uses [`Asked`], [`NothingAsked`] or [`query`], so that an
+//! Every handler under `/v1` without a body uses [`Query`], [`NoQuery`] or [`query`], so that an
 //! unknown parameter is rejected (422) and never ignored. HTML pages ignore unknown parameters, because
 //! shared links collect extra parameters on their way.
 
@@ -13,9 +13,9 @@ use axum::http::request::Parts;
 
 /// A parsed query; all its errors are reported at once (422).
 #[derive(Debug)]
-pub struct Asked<T>(pub T);
+pub struct Query<T>(pub T);
 
-impl<T: Read> FromRequestParts<App> for Asked<T> {
+impl<T: Read> FromRequestParts<App> for Query<T> {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _app: &App) -> Result<Self, Problem> {
@@ -26,15 +26,15 @@ impl<T: Read> FromRequestParts<App> for Asked<T> {
 /// An extractor for operations without query parameters. It comes after the caller's extractor, so that
 /// 401 and 403 come first, and before the path's resource is looked up.
 #[derive(Clone, Copy, Debug)]
-pub struct NothingAsked;
+pub struct NoQuery;
 
-impl Read for NothingAsked {
+impl Read for NoQuery {
     fn read(node: Node<'_>, errors: &mut Errors) -> Option<Self> {
         Fields::open(node, &[], errors).map(|_| Self)
     }
 }
 
-impl FromRequestParts<App> for NothingAsked {
+impl FromRequestParts<App> for NoQuery {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _app: &App) -> Result<Self, Problem> {

@@ -1,7 +1,7 @@
 //! Rejections by the framework and by the limits on a body, converted to a [`Problem`].
 
-use crate::http::core::body::BodyFault;
-use crate::http::core::problem::{Kind, Problem, chain};
+use crate::http::core::body::BodyError;
+use crate::http::core::problem::{Problem, ProblemType, chain};
 use axum::extract::rejection::{
     BytesRejection, ExtensionRejection, FailedToBufferBody, JsonRejection, PathRejection, QueryRejection,
     StringRejection,
@@ -15,11 +15,11 @@ impl Problem {
     pub fn from_body_error(error: &(dyn StdError + 'static)) -> Self {
         let mut next = Some(error);
         while let Some(inner) = next {
-            if let Some(fault) = inner.downcast_ref::<BodyFault>() {
+            if let Some(fault) = inner.downcast_ref::<BodyError>() {
                 return Self::from(*fault);
             }
             if inner.is::<http_body_util::LengthLimitError>() {
-                return Self::new(Kind::TooLarge, "The body has more bytes than this call accepts.");
+                return Self::new(ProblemType::TooLarge, "The body has more bytes than this call accepts.");
             }
             next = inner.source();
         }
@@ -27,20 +27,20 @@ impl Problem {
     }
 }
 
-impl From<BodyFault> for Problem {
-    fn from(fault: BodyFault) -> Self {
+impl From<BodyError> for Problem {
+    fn from(fault: BodyError) -> Self {
         match fault {
-            BodyFault::TooLarge { limit } => Self::too_large(limit),
-            BodyFault::TooSlow => {
-                Self::new(Kind::RequestTimeout, "The body did not arrive in time. Nothing was stored.")
+            BodyError::TooLarge { limit } => Self::too_large(limit),
+            BodyError::TooSlow => {
+                Self::new(ProblemType::RequestTimeout, "The body did not arrive in time. Nothing was stored.")
             }
-            BodyFault::Encoding { gzip: true } => {
+            BodyError::Encoding { gzip: true } => {
                 Self::unsupported_media_type("The Content-Encoding is not supported; use gzip or none.")
             }
-            BodyFault::Encoding { gzip: false } => {
+            BodyError::Encoding { gzip: false } => {
                 Self::unsupported_media_type("This call accepts no Content-Encoding; gzip is for batches.")
             }
-            BodyFault::BadGzip => Self::malformed("The body is declared as gzip but is invalid or cut off."),
+            BodyError::BadGzip => Self::malformed("The body is declared as gzip but is invalid or cut off."),
         }
     }
 }
@@ -75,7 +75,7 @@ impl From<JsonRejection> for Problem {
             // serde's messages quote the input, which may contain a person's name: not even for the trace.
             JsonRejection::JsonSyntaxError(_) => Self::malformed("The body is not JSON."),
             JsonRejection::JsonDataError(_) => {
-                Self::new(Kind::Wrong, "The JSON does not have the structure that this call expects.")
+                Self::new(ProblemType::Wrong, "The JSON does not have the structure that this call expects.")
             }
             other => Self::from_body_error(&other),
         }
@@ -84,7 +84,7 @@ impl From<JsonRejection> for Problem {
 
 impl From<QueryRejection> for Problem {
     fn from(_: QueryRejection) -> Self {
-        Self::new(Kind::Wrong, "A query parameter is unknown, repeated or not of its type.")
+        Self::new(ProblemType::Wrong, "A query parameter is unknown, repeated or not of its type.")
     }
 }
 
@@ -132,37 +132,37 @@ mod tests {
 
     #[tokio::test]
     async fn json_that_is_none_that_is_wrong_and_that_does_not_say_so() {
-        assert_eq!(json(None, "{}").await.kind(), Kind::UnsupportedMediaType);
-        assert_eq!(json(Some("text/csv"), "{}").await.kind(), Kind::UnsupportedMediaType);
-        assert_eq!(json(Some("application/json"), "{").await.kind(), Kind::Malformed);
-        assert_eq!(json(Some("application/json"), r#"{"pieces": "ten"}"#).await.kind(), Kind::Wrong);
+        assert_eq!(json(None, "{}").await.kind(), ProblemType::UnsupportedMediaType);
+        assert_eq!(json(Some("text/csv"), "{}").await.kind(), ProblemType::UnsupportedMediaType);
+        assert_eq!(json(Some("application/json"), "{").await.kind(), ProblemType::Malformed);
+        assert_eq!(json(Some("application/json"), r#"{"pieces": "ten"}"#).await.kind(), ProblemType::Wrong);
     }
 
     #[tokio::test]
     async fn a_fault_is_found_under_the_frameworks_wrapping() {
-        let broken = |fault: BodyFault| {
+        let broken = |fault: BodyError| {
             let pieces = futures_util::stream::iter([Err::<Bytes, _>(fault)]);
             Bytes::from_request(Request::new(Body::from_stream(pieces)), &())
         };
         let kind = |rejection: BytesRejection| Problem::from(rejection).kind();
-        assert_eq!(kind(broken(BodyFault::TooLarge { limit: 9 }).await.unwrap_err()), Kind::TooLarge);
-        assert_eq!(kind(broken(BodyFault::TooSlow).await.unwrap_err()), Kind::RequestTimeout);
-        assert_eq!(kind(broken(BodyFault::BadGzip).await.unwrap_err()), Kind::Malformed);
-        let encoding = BodyFault::Encoding { gzip: false };
-        assert_eq!(kind(broken(encoding).await.unwrap_err()), Kind::UnsupportedMediaType);
+        assert_eq!(kind(broken(BodyError::TooLarge { limit: 9 }).await.unwrap_err()), ProblemType::TooLarge);
+        assert_eq!(kind(broken(BodyError::TooSlow).await.unwrap_err()), ProblemType::RequestTimeout);
+        assert_eq!(kind(broken(BodyError::BadGzip).await.unwrap_err()), ProblemType::Malformed);
+        let encoding = BodyError::Encoding { gzip: false };
+        assert_eq!(kind(broken(encoding).await.unwrap_err()), ProblemType::UnsupportedMediaType);
     }
 
     #[tokio::test]
     async fn a_query_of_the_wrong_type_is_422() {
         let (mut parts, ()) = Request::builder().uri("/v1/logs?limit=many").body(()).unwrap().into_parts();
         let refused = Query::<HashMap<String, u32>>::from_request_parts(&mut parts, &()).await.unwrap_err();
-        assert_eq!(Problem::from(refused).kind(), Kind::Wrong);
+        assert_eq!(Problem::from(refused).kind(), ProblemType::Wrong);
     }
 
     #[tokio::test]
     async fn a_path_without_its_route_is_our_own_fault() {
         let (mut parts, ()) = Request::builder().uri("/v1/logs").body(()).unwrap().into_parts();
         let refused = Path::<String>::from_request_parts(&mut parts, &()).await.unwrap_err();
-        assert_eq!(Problem::from(refused).kind(), Kind::Internal);
+        assert_eq!(Problem::from(refused).kind(), ProblemType::Internal);
     }
 }

@@ -8,11 +8,11 @@ use crate::base::ids::OrganizationId;
 use crate::base::input::{Document, Errors, Layout, Read, Table};
 use crate::db;
 use crate::evidence::chain::Tx;
-use crate::evidence::idempotency::stored::{self, Kept, claim};
+use crate::evidence::idempotency::stored::{self, Kept, reserve};
 use crate::evidence::register::Receipt;
 use crate::http::core::app::App;
-use crate::http::core::problem::{Kind, Problem};
-use crate::http::core::query::NothingAsked;
+use crate::http::core::problem::{Problem, ProblemType};
+use crate::http::core::query::NoQuery;
 use crate::timber::party::key::Caller;
 use axum::body::Bytes;
 use axum::extract::{FromRequest, FromRequestParts, MatchedPath, Request};
@@ -34,13 +34,13 @@ use std::time::Duration;
 pub const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 /// Maximum attempts of one transaction, including the first.
-const TRIES: u32 = 4;
+const MAX_ATTEMPTS: u32 = 4;
 /// Responses up to this size in bytes are stored for 90 days, larger ones for 7.
-const LARGE_ANSWER: usize = 64 * 1024;
+const LARGE_RESPONSE: usize = 64 * 1024;
 
 /// What identifies a write request besides its content: its idempotency key and its fingerprint.
 #[derive(Clone, Debug)]
-pub struct Posting {
+pub struct WriteRequest {
     /// The client's key, if it sent one.
     pub idempotency_key: Option<String>,
     /// HMAC-SHA-256 under a server secret over method, route, path, query and canonical
@@ -50,17 +50,17 @@ pub struct Posting {
 
 /// A parsed write request.
 #[derive(Debug)]
-pub struct Posted<T, Q = NothingAsked> {
+pub struct ParsedWrite<T, Q = NoQuery> {
     /// The parsed body.
     pub input: T,
     /// The parsed query.
-    pub asked: Q,
+    pub parameters: Q,
     /// Its idempotency key and fingerprint.
-    pub posting: Posting,
+    pub write: WriteRequest,
 }
 
 /// The response to a write, before it is sent.
-pub struct Done {
+pub struct WriteResponse {
     status: StatusCode,
     body: Vec<u8>,
     stored: bool,
@@ -68,13 +68,13 @@ pub struct Done {
     already_done: String,
 }
 
-impl Done {
+impl WriteResponse {
     /// 201 with the new resource; `id` names it in the 409 for a repetition without a stored response.
     pub fn created<T: Serialize>(body: &T, id: impl std::fmt::Display) -> Self {
         Self::new(StatusCode::CREATED, body, id)
     }
 
-    /// 200 with the result; `id` as in [`Done::created`].
+    /// 200 with the result; `id` as in [`WriteResponse::created`].
     pub fn ok<T: Serialize>(body: &T, id: impl std::fmt::Display) -> Self {
         Self::new(StatusCode::OK, body, id)
     }
@@ -82,7 +82,7 @@ impl Done {
     /// Keeps the response out of the database, because it contains a secret or a person's name. A repetition
     /// gets 409.
     #[must_use]
-    pub fn unrepeatable(mut self) -> Self {
+    pub fn do_not_store(mut self) -> Self {
         self.stored = false;
         self
     }
@@ -95,7 +95,7 @@ impl Done {
     }
 
     /// Adds the receipt after the response's own members.
-    pub(in crate::http) fn receipted(mut self, receipt: Receipt) -> Self {
+    pub(in crate::http) fn with_receipt(mut self, receipt: Receipt) -> Self {
         let leaves = receipt.leaves.filter(|_| !self.hashes);
         let receipt = serde_json::to_vec(&Receipt { leaves, ..receipt }).expect("receipts serialise");
         // The response of every write is a non-empty JSON object; its members are not serialised again.
@@ -108,14 +108,14 @@ impl Done {
     }
 
     /// The stored response under the client's key.
-    pub(in crate::http) fn kept(
+    pub(in crate::http) fn stored_response(
         &self,
         organization: OrganizationId,
         key: &str,
         fingerprint: [u8; 32],
         now: DateTime<Utc>,
     ) -> Kept {
-        let days = if self.body.len() > LARGE_ANSWER { 7 } else { 90 };
+        let days = if self.body.len() > LARGE_RESPONSE { 7 } else { 90 };
         Kept {
             organization,
             key: key.to_owned(),
@@ -206,7 +206,7 @@ impl Envelope {
     }
 
     /// Parses the body as JSON.
-    pub fn json<T: Read, Q: Read>(&self, app: &App) -> Result<Posted<T, Q>, Problem> {
+    pub fn json<T: Read, Q: Read>(&self, app: &App) -> Result<ParsedWrite<T, Q>, Problem> {
         self.require_json()?;
         let document = Document::parse(&self.body).map_err(|fault| Problem::malformed_at(fault.into()))?;
         self.understand(app, &document)
@@ -238,7 +238,7 @@ impl Envelope {
         &self,
         app: &App,
         document: &Document<'_>,
-    ) -> Result<Posted<T, Q>, Problem> {
+    ) -> Result<ParsedWrite<T, Q>, Problem> {
         let query = self.query()?;
         let mut errors = Errors::new();
         let idempotency_key = match &self.idempotency_key {
@@ -248,15 +248,15 @@ impl Envelope {
                 None
             }
         };
-        let (asked, input) = (query.read_into::<Q>(&mut errors), document.read_into::<T>(&mut errors));
-        let (asked, input) = errors.finish(asked.zip(input)).map_err(Problem::wrong)?;
+        let (parameters, input) = (query.read_into::<Q>(&mut errors), document.read_into::<T>(&mut errors));
+        let (parameters, input) = errors.finish(parameters.zip(input)).map_err(Problem::wrong)?;
         let mut mac =
             <Hmac<Sha256> as KeyInit>::new_from_slice(&app.fingerprint_key).expect("HMAC takes any key");
         let mut content = self.scope.clone();
         document.write_canonical(&mut content);
         mac.update(&content);
         let fingerprint = mac.finalize().into_bytes().into();
-        Ok(Posted { input, asked, posting: Posting { idempotency_key, fingerprint } })
+        Ok(ParsedWrite { input, parameters, write: WriteRequest { idempotency_key, fingerprint } })
     }
 }
 
@@ -269,7 +269,7 @@ fn read_key(value: &HeaderValue) -> Result<String, Entry> {
 }
 
 /// `FromRequest` for the usual case: a JSON body and no query parameters.
-impl<T: Read> FromRequest<App> for Posted<T> {
+impl<T: Read> FromRequest<App> for ParsedWrite<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, app: &App) -> Result<Self, Problem> {
@@ -280,19 +280,19 @@ impl<T: Read> FromRequest<App> for Posted<T> {
 /// The work of one write: everything between BEGIN and COMMIT. May run more than once.
 pub trait Work: Send + Sync + 'static {
     /// Runs the work.
-    fn run<'t>(&'t self, tx: &'t mut Tx<'static>) -> BoxFuture<'t, Result<Done, Error>>;
+    fn run<'t>(&'t self, tx: &'t mut Tx<'static>) -> BoxFuture<'t, Result<WriteResponse, Error>>;
 }
 
 impl<F> Work for F
 where
-    F: for<'t> Fn(&'t mut Tx<'static>) -> BoxFuture<'t, Result<Done, Error>> + Send + Sync + 'static,
+    F: for<'t> Fn(&'t mut Tx<'static>) -> BoxFuture<'t, Result<WriteResponse, Error>> + Send + Sync + 'static,
 {
-    fn run<'t>(&'t self, tx: &'t mut Tx<'static>) -> BoxFuture<'t, Result<Done, Error>> {
+    fn run<'t>(&'t self, tx: &'t mut Tx<'static>) -> BoxFuture<'t, Result<WriteResponse, Error>> {
         self(tx)
     }
 }
 
-impl Posting {
+impl WriteRequest {
     /// Runs `work` for `caller` as a transaction named `name` (in metrics), with the
     /// guarantees of this module.
     pub async fn run(
@@ -301,9 +301,12 @@ impl Posting {
         caller: &Caller,
         name: &'static str,
         // The bound is written out because a closure's lifetimes are not inferred through `Work`.
-        work: impl for<'t> Fn(&'t mut Tx<'static>) -> BoxFuture<'t, Result<Done, Error>> + Send + Sync + 'static,
+        work: impl for<'t> Fn(&'t mut Tx<'static>) -> BoxFuture<'t, Result<WriteResponse, Error>>
+        + Send
+        + Sync
+        + 'static,
     ) -> Result<Response, Problem> {
-        let task = Task { app: app.clone(), organization: caller.organization, posting: self, name };
+        let task = Task { app: app.clone(), organization: caller.organization, write: self, name };
         let span = tracing::Span::current();
         let running =
             tokio::spawn(tracing::Instrument::instrument(async move { task.run(&work).await }, span));
@@ -317,27 +320,28 @@ impl Posting {
 struct Task {
     app: App,
     organization: OrganizationId,
-    posting: Posting,
+    write: WriteRequest,
     name: &'static str,
 }
 
 impl Task {
     async fn run(&self, work: &dyn Work) -> Result<Response, Problem> {
         let mut pause = Duration::from_millis(5);
-        for attempt in 1..=TRIES {
+        for attempt in 1..=MAX_ATTEMPTS {
             match self.attempt(work).await {
                 Err(Attempt::Failed(error)) if error.is_retryable() => {
                     metrics::counter!("ormantrace_transaction_retries_total", "transaction" => self.name)
                         .increment(1);
-                    if attempt == TRIES {
-                        let cause = format!("{}: still in conflict after {TRIES} tries: {error}", self.name);
+                    if attempt == MAX_ATTEMPTS {
+                        let cause =
+                            format!("{}: still in conflict after {MAX_ATTEMPTS} tries: {error}", self.name);
                         return Err(Problem::unavailable(cause));
                     }
                     tokio::time::sleep(pause + jitter(pause)).await;
                     pause *= 3;
                 }
                 Err(Attempt::Failed(error)) => return Err(error.into()),
-                Err(Attempt::Told(problem)) => return Err(problem),
+                Err(Attempt::Rejected(problem)) => return Err(problem),
                 Ok(response) => return Ok(response),
             }
         }
@@ -373,21 +377,22 @@ impl Task {
     /// Everything between BEGIN and COMMIT.
     async fn within(&self, tx: &mut Tx<'static>, work: &dyn Work) -> Result<Outcome, Attempt> {
         let now = self.app.clock.now();
-        if let Some(key) = &self.posting.idempotency_key {
-            claim(tx, self.organization, key).await?;
+        if let Some(key) = &self.write.idempotency_key {
+            reserve(tx, self.organization, key).await?;
             if let Some(earlier) = self.earlier(tx, key).await? {
                 return Ok(Outcome::Earlier(earlier));
             }
         }
         if let Some(lag) = self.app.queue.behind() {
-            return Err(Attempt::Told(Problem::register_behind(lag)));
+            return Err(Attempt::Rejected(Problem::register_behind(lag)));
         }
         let mut done = work.run(tx).await?;
         if let Some(receipt) = self.app.queue.receipt(tx.leaves()) {
-            done = done.receipted(receipt);
+            done = done.with_receipt(receipt);
         }
-        if let Some(key) = &self.posting.idempotency_key {
-            stored::keep(tx, vec![done.kept(self.organization, key, self.posting.fingerprint, now)]).await?;
+        if let Some(key) = &self.write.idempotency_key {
+            stored::keep(tx, vec![done.stored_response(self.organization, key, self.write.fingerprint, now)])
+                .await?;
         }
         Ok(Outcome::New(done))
     }
@@ -395,21 +400,24 @@ impl Task {
     /// The stored response to the same key, if there is one.
     async fn earlier(&self, tx: &mut Tx<'static>, key: &str) -> Result<Option<Response>, Attempt> {
         let Some(row) = stored::find(tx, self.organization, key).await? else { return Ok(None) };
-        if row.fingerprint != self.posting.fingerprint {
-            return Err(Attempt::Told(Problem::key_reused()));
+        if row.fingerprint != self.write.fingerprint {
+            return Err(Attempt::Rejected(Problem::key_reused()));
         }
         let Some(packed) = row.body else {
             let detail = format!("This was done already; its response is not stored: {}.", row.already_done);
-            let kind =
-                if row.already_done.starts_with("key ") { Kind::AlreadyCreated } else { Kind::AlreadyDone };
-            return Err(Attempt::Told(Problem::new(kind, detail)));
+            let kind = if row.already_done.starts_with("key ") {
+                ProblemType::AlreadyCreated
+            } else {
+                ProblemType::AlreadyDone
+            };
+            return Err(Attempt::Rejected(Problem::new(kind, detail)));
         };
         let mut body = Vec::new();
         GzDecoder::new(packed.as_slice())
             .read_to_end(&mut body)
             .map_err(|error| Error::BadRow(format!("idempotency.body: {error}")))?;
         let status = u16::try_from(row.status).ok().and_then(|status| StatusCode::from_u16(status).ok());
-        let done = Done {
+        let done = WriteResponse {
             status: status.unwrap_or(StatusCode::OK),
             body,
             stored: true,
@@ -424,13 +432,13 @@ impl Task {
 
 /// The result of an attempt, before COMMIT.
 enum Outcome {
-    New(Done),
+    New(WriteResponse),
     Earlier(Response),
 }
 
 enum Attempt {
     Failed(Error),
-    Told(Problem),
+    Rejected(Problem),
 }
 
 impl From<Error> for Attempt {

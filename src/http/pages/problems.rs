@@ -1,8 +1,8 @@
 //! The descriptions of the problem types at the URL in `type`: `/problems` and
 //! `/problems/{slug}` (HTML for a browser, else JSON), and `docs/PROBLEMS.md`,
-//! all generated from [`Kind`].
+//! all generated from [`ProblemType`].
 
-use crate::http::core::problem::{Kind, PROBLEMS_PATH, Problem};
+use crate::http::core::problem::{PROBLEMS_PATH, Problem, ProblemType};
 use axum::Router;
 use axum::extract::Path;
 use axum::http::header::{ACCEPT, CACHE_CONTROL, VARY};
@@ -19,15 +19,15 @@ pub fn routes<S: Clone + Send + Sync + 'static>() -> Router<S> {
 }
 
 async fn list_problems(headers: HeaderMap) -> Response {
-    answer(&headers, "Problems", Kind::ALL)
+    answer(&headers, "Problems", ProblemType::ALL)
 }
 
 async fn show_problem(Path(slug): Path<String>, headers: HeaderMap) -> Result<Response, Problem> {
-    let kind = Kind::ALL.iter().find(|kind| kind.slug() == slug).ok_or_else(Problem::not_found)?;
+    let kind = ProblemType::ALL.iter().find(|kind| kind.slug() == slug).ok_or_else(Problem::not_found)?;
     Ok(answer(&headers, kind.title(), std::slice::from_ref(kind)))
 }
 
-fn answer(headers: &HeaderMap, heading: &str, kinds: &[Kind]) -> Response {
+fn answer(headers: &HeaderMap, heading: &str, kinds: &[ProblemType]) -> Response {
     let asks_for_html = headers
         .get_all(ACCEPT)
         .iter()
@@ -50,7 +50,7 @@ fn answer(headers: &HeaderMap, heading: &str, kinds: &[Kind]) -> Response {
     response
 }
 
-fn page(heading: &str, kinds: &[Kind]) -> String {
+fn page(heading: &str, kinds: &[ProblemType]) -> String {
     let mut html = format!(
         "<!doctype html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
@@ -89,7 +89,7 @@ pub fn markdown() -> String {
          `ORMANTRACE_PRINT_DOCS=1 cargo test --lib pages::problems`.\n\n\
          | status | slug | title |\n|---|---|---|\n",
     );
-    for kind in Kind::ALL {
+    for kind in ProblemType::ALL {
         let _ = writeln!(
             text,
             "| {} | [`{slug}`](#{slug}) | {} |",
@@ -98,7 +98,7 @@ pub fn markdown() -> String {
             slug = kind.slug()
         );
     }
-    for kind in Kind::ALL {
+    for kind in ProblemType::ALL {
         let _ = write!(
             text,
             "\n## {}\n\n**{}.** {}.\n\n{}\n",
@@ -143,7 +143,7 @@ mod tests {
 
     #[tokio::test]
     async fn every_type_leads_to_its_description() {
-        for kind in Kind::ALL {
+        for kind in ProblemType::ALL {
             let path = format!("{PROBLEMS_PATH}/{}", kind.slug());
             let (status, media_type, body) = get(&path, "text/html,*/*").await;
             assert_eq!((status, media_type.as_str()), (200, "text/html; charset=utf-8"));

@@ -1,7 +1,7 @@
 //! Reference lists of codes: species and regions. Public, the same for every client.
 
 use crate::base::region::{Region, RegionNames};
-use crate::http::core::query::NothingAsked;
+use crate::http::core::query::NoQuery;
 use crate::timber::party::key::Caller;
 use crate::timber::wood::species::{Species, SpeciesRow};
 use axum::Json;
@@ -35,7 +35,7 @@ pub struct RegionList {
         (status = 200, description = "All species", body = SpeciesList),
     )
 )]
-pub async fn list_species(_caller: Option<Caller>, _: NothingAsked) -> Json<SpeciesList> {
+pub async fn list_species(_caller: Option<Caller>, _: NoQuery) -> Json<SpeciesList> {
     Json(SpeciesList { items: Species::all().map(Species::row).collect(), next: None })
 }
 
@@ -48,6 +48,6 @@ pub async fn list_species(_caller: Option<Caller>, _: NothingAsked) -> Json<Spec
         (status = 200, description = "All regions", body = RegionList),
     )
 )]
-pub async fn list_regions(_caller: Option<Caller>, _: NothingAsked) -> Json<RegionList> {
+pub async fn list_regions(_caller: Option<Caller>, _: NoQuery) -> Json<RegionList> {
     Json(RegionList { items: Region::all().map(Region::names).collect(), next: None })
 }

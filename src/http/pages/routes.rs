@@ -2,11 +2,11 @@
 
 use crate::base::i18n::Lang;
 use crate::base::input::Document;
-use crate::http::api::proofs::said;
+use crate::http::api::proofs::published_state;
 use crate::http::api::verify::{check_one, last_segment, with_register};
 use crate::http::core::address::ClientAddr;
 use crate::http::core::app::App;
-use crate::http::core::auth::Visitor;
+use crate::http::core::auth::UnresolvedCaller;
 use crate::http::core::problem::{PROBLEM_JSON, Problem};
 use crate::http::pages::{
     FormProblem, PAGE_HEADERS, assets, error_page, render_form, render_register, render_start,
@@ -98,12 +98,12 @@ async fn form(OriginalUri(uri): OriginalUri, headers: HeaderMap) -> Response {
 
 async fn answer(
     State(app): State<App>,
-    visitor: Visitor,
+    unresolved: UnresolvedCaller,
     client: ClientAddr,
     OriginalUri(uri): OriginalUri,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let verification = check_one(&app, visitor, client, &last_segment(&uri)).await?;
+    let verification = check_one(&app, unresolved, client, &last_segment(&uri)).await?;
     // The register must not cost the client the verdict: if it cannot be read, the page omits it.
     let verification = match with_register(&app, verification.clone()).await {
         Ok(with_register) => with_register,
@@ -120,16 +120,16 @@ async fn register(
     OriginalUri(uri): OriginalUri,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let said = said(&app).await?;
+    let published_state = published_state(&app).await?;
     let receipts = app.queue.receipt_keys();
-    Ok(html(render_register(language(&uri, &headers), said.as_deref(), &receipts)))
+    Ok(html(render_register(language(&uri, &headers), published_state.as_deref(), &receipts)))
 }
 
 /// The URL in the label's QR code (GS1 Digital Link): redirects people to the page, and returns
 /// the verdict directly to programs that accept JSON.
 async fn digital_link(
     State(app): State<App>,
-    visitor: Visitor,
+    unresolved: UnresolvedCaller,
     client: ClientAddr,
     Path((gtin, serial)): Path<(String, String)>,
     OriginalUri(uri): OriginalUri,
@@ -143,7 +143,7 @@ async fn digital_link(
         .iter()
         .any(|accept| accept.to_str().is_ok_and(|accept| accept.contains("application/json")));
     let mut response = if json && !prefers_html(&headers) {
-        Json(check_one(&app, visitor, client, &code).await?).into_response()
+        Json(check_one(&app, unresolved, client, &code).await?).into_response()
     } else {
         let lang = parameter(&uri, "lang").and_then(|tag| Lang::from_tag(&tag));
         see_other(&verify_path(&code, lang).map_err(|_| Problem::not_found())?)
