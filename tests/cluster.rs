@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use ormantrace::base::config::DatabaseSettings;
 use ormantrace::base::error::is_retryable;
-use ormantrace::db::private::postmaster::{self, Found};
+use ormantrace::db::private::postmaster::{self, PidFileState};
 use ormantrace::db::{self, Database, Mode, OpenError, migrate, roles};
 use ormantrace::evidence::register::backfill::on_migration;
 use rustix::process::{Pid, Signal, kill_process};
@@ -76,8 +76,8 @@ impl Data {
     }
 
     fn postmaster(&self) -> Option<i32> {
-        match postmaster::look(&self.cluster()).expect("readable") {
-            Found::Live(one) => Some(one.pid),
+        match postmaster::check_pid_file(&self.cluster()).expect("readable") {
+            PidFileState::Live(one) => Some(one.pid),
             _ => None,
         }
     }
@@ -185,7 +185,7 @@ async fn what_was_written_is_there_after_a_restart() {
     .expect("counted");
     assert_eq!(verifiers, 4, "superuser, owner, service and publisher all log in with a password");
     first.close().await;
-    assert_eq!(postmaster::look(&data.cluster()).expect("readable"), Found::Nothing);
+    assert_eq!(postmaster::check_pid_file(&data.cluster()).expect("readable"), PidFileState::Nothing);
 
     let second = data.open().await;
     assert_eq!(remembered(&second).await, ["pine, Semey"]);

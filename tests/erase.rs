@@ -6,7 +6,7 @@ mod support;
 use chrono::{DateTime, Utc};
 use ormantrace::base::config::DatabaseSettings;
 use ormantrace::base::ids::HarvestId;
-use ormantrace::commands::erase::{self, Erased, Failure, Whose};
+use ormantrace::commands::erase::{self, Erased, ErasureTarget, Failure};
 use ormantrace::db::{self, Database, Mode};
 use ormantrace::evidence::chain::Tx;
 use ormantrace::evidence::chain::append::Personal;
@@ -164,13 +164,13 @@ async fn an_erased_name_is_in_no_file() {
     let task = db::open(&settings, Mode::Attach, ormantrace::evidence::register::backfill::on_migration)
         .await
         .unwrap_or_else(|error| panic!("{error}"));
-    let erased = erase::erase(&task, &Whose::Harvest(first.id), &clock).await.expect("erased");
+    let erased = erase::erase(&task, &ErasureTarget::Harvest(first.id), &clock).await.expect("erased");
     assert_eq!(erased, Erased { parts: 1, organizations: 0, answers: 1, left: None });
     assert!(dump(data.path()).contains(NAME), "the other harvest still has the name");
-    let person = Whose::Iin(Bin::parse(&person_iin).expect("valid"));
+    let person = ErasureTarget::Iin(Bin::parse(&person_iin).expect("valid"));
     let erased = erase::erase(&task, &person, &clock).await.expect("erased");
     assert_eq!(erased, Erased { parts: 1, organizations: 0, answers: 1, left: None });
-    let whose = Whose::Iin(Bin::parse(&trader_iin).expect("valid"));
+    let whose = ErasureTarget::Iin(Bin::parse(&trader_iin).expect("valid"));
     let erased = erase::erase(&task, &whose, &clock).await.expect("erased");
     assert_eq!(erased, Erased { parts: 0, organizations: 1, answers: 1, left: None });
     assert_eq!(erase::erase(&task, &whose, &clock).await.expect("again"), Erased::default());
@@ -210,7 +210,7 @@ async fn an_erased_name_is_in_no_file() {
         .expect("read");
     assert_eq!(there.expect("kept").0, kept.personal.text);
     assert!(matches!(
-        erase::erase(&task, &Whose::Harvest(HarvestId::new()), &clock).await,
+        erase::erase(&task, &ErasureTarget::Harvest(HarvestId::new()), &clock).await,
         Err(Failure::NoHarvest(_))
     ));
     task.close().await;

@@ -4,7 +4,7 @@
 use ormantrace::base::config::DatabaseSettings;
 use ormantrace::db::private::folder::{Folder, PORT};
 use ormantrace::db::{self, Database, Mode, roles};
-use ormantrace::services::reads::of_readers;
+use ormantrace::services::reads::for_loaders;
 use serde_json::Value;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use sqlx::{AssertSqlSafe, ConnectOptions, Row as _};
@@ -108,7 +108,7 @@ impl Cluster {
     /// # Errors
     /// Those of the file system.
     pub fn readers(&self) -> Result<PgPool, Failure> {
-        let options = of_readers(self.login(roles::SUPERUSER)?).disable_statement_logging();
+        let options = for_loaders(self.login(roles::SUPERUSER)?).disable_statement_logging();
         Ok(PgPoolOptions::new().max_connections(1).test_before_acquire(false).connect_lazy_with(options))
     }
 

@@ -31,7 +31,7 @@ impl std::error::Error for Invalid {}
 
 /// The location of an error in a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum At {
+pub enum Location {
     /// A JSON pointer (RFC 6901) into the body; the empty one is the body itself.
     Pointer(String),
     /// A cell of a CSV body: its line (the header is line 1) and its column's name. Also a location
@@ -51,9 +51,9 @@ pub enum At {
 
 /// A field error: one invalid member of a request, with its location.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Entry {
+pub struct FieldError {
     /// The location.
-    pub at: At,
+    pub at: Location,
     /// Stable code, listed in `docs/API.md`.
     pub code: &'static str,
     /// One sentence.
@@ -62,15 +62,15 @@ pub struct Entry {
     pub allowed: Vec<&'static str>,
 }
 
-impl Entry {
+impl FieldError {
     /// A field error at `at`.
-    pub fn new(at: At, code: &'static str, detail: impl Into<Cow<'static, str>>) -> Self {
+    pub fn new(at: Location, code: &'static str, detail: impl Into<Cow<'static, str>>) -> Self {
         Self { at, code, detail: detail.into(), allowed: Vec::new() }
     }
 
     /// An [`Invalid`] value with its location.
     #[must_use]
-    pub fn invalid(at: At, invalid: Invalid) -> Self {
+    pub fn invalid(at: Location, invalid: Invalid) -> Self {
         Self::new(at, invalid.code, invalid.detail)
     }
 }
@@ -86,10 +86,10 @@ pub enum Error {
     Forbidden(Cow<'static, str>),
     /// Well-formed but invalid: 422, with every field error at once.
     #[error("{} errors in the request", .0.len())]
-    Wrong(Vec<Entry>),
+    Invalid(Vec<FieldError>),
     /// In conflict with the present state: 409.
     #[error("{} conflicts with the present state", .0.len())]
-    Conflict(Vec<Entry>),
+    Conflict(Vec<FieldError>),
     /// Data that was read before the locks has changed: the entire transaction is retried; 503 if that
     /// keeps happening.
     #[error("stale: {0} changed between reading and lock")]
@@ -114,7 +114,7 @@ pub enum Error {
     Database(#[from] sqlx::Error),
     /// A corrupt row, which our own rules exclude: names table, column and row.
     #[error("corrupt row: {0}")]
-    BadRow(String),
+    CorruptRow(String),
 }
 
 impl Error {

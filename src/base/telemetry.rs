@@ -52,7 +52,7 @@ pub enum TelemetryError {
 pub fn init(format: Format, filter: &str) -> Result<(), TelemetryError> {
     let lines = lines(format, filter, io::stderr)?;
     tracing_subscriber::registry().with(lines).try_init().map_err(|_| TelemetryError::Twice)?;
-    std::panic::set_hook(Box::new(tell_panic));
+    std::panic::set_hook(Box::new(trace_panic));
     Ok(())
 }
 
@@ -75,7 +75,7 @@ where
 }
 
 /// Traces a panic as an event, so that it has the request id and is one line.
-fn tell_panic(info: &PanicHookInfo<'_>) {
+fn trace_panic(info: &PanicHookInfo<'_>) {
     let message = info.payload_as_str().unwrap_or("no message");
     let place = info.location().map(ToString::to_string).unwrap_or_default();
     tracing::error!(panic = message, place, "panicked");

@@ -22,7 +22,7 @@ const CEILING: i64 = 1_000_000_000;
 
 /// Why the text of a number is invalid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Fault {
+enum NumberError {
     NotANumber,
     TooPrecise,
     TooLarge,
@@ -88,24 +88,24 @@ fn read(text: &str) -> Option<Digits> {
 
 impl Digits {
     /// As a count of `10^-scale`; further digits are an error.
-    fn exactly(&self, scale: u32) -> Result<i64, Fault> {
+    fn exactly(&self, scale: u32) -> Result<i64, NumberError> {
         let shift = self.shift + i64::from(scale);
         if self.significant.is_empty() {
             Ok(0)
         } else if shift < 0 {
-            Err(Fault::TooPrecise)
+            Err(NumberError::TooPrecise)
         } else {
             self.count(shift)
         }
     }
 
     /// As a count of `10^-scale`, half away from zero.
-    fn rounded(mut self, scale: u32) -> Result<i64, Fault> {
+    fn rounded(mut self, scale: u32) -> Result<i64, NumberError> {
         let shift = self.shift + i64::from(scale);
         if self.significant.is_empty() || shift >= 0 {
             return self.exactly(scale);
         }
-        let length = i64::try_from(self.significant.len()).map_err(|_| Fault::TooLarge)?;
+        let length = i64::try_from(self.significant.len()).map_err(|_| NumberError::TooLarge)?;
         let Ok(keep) = usize::try_from(length + shift) else { return Ok(0) };
         let up = i64::from(self.significant[keep] >= 5);
         self.significant.truncate(keep);
@@ -114,12 +114,12 @@ impl Digits {
     }
 
     /// The digits followed by `zeros` zeros, if they fit.
-    fn count(&self, zeros: i64) -> Result<i64, Fault> {
-        let length = i64::try_from(self.significant.len()).map_err(|_| Fault::TooLarge)?;
+    fn count(&self, zeros: i64) -> Result<i64, NumberError> {
+        let length = i64::try_from(self.significant.len()).map_err(|_| NumberError::TooLarge)?;
         if length.saturating_add(zeros) > 17 {
-            return Err(Fault::TooLarge);
+            return Err(NumberError::TooLarge);
         }
-        let zeros = u32::try_from(zeros).map_err(|_| Fault::TooLarge)?;
+        let zeros = u32::try_from(zeros).map_err(|_| NumberError::TooLarge)?;
         let value = self.significant.iter().fold(0_i64, |value, digit| value * 10 + i64::from(*digit))
             * 10_i64.pow(zeros);
         Ok(if self.negative { -value } else { value })
@@ -127,8 +127,8 @@ impl Digits {
 }
 
 /// The exact value of a JSON number's text as a count of `10^-scale`.
-fn exact(text: &str, scale: u32) -> Result<i64, Fault> {
-    read(text).ok_or(Fault::NotANumber)?.exactly(scale)
+fn exact(text: &str, scale: u32) -> Result<i64, NumberError> {
+    read(text).ok_or(NumberError::NotANumber)?.exactly(scale)
 }
 
 /// The value of a JSON number's text as a count of `10^-scale`, rounded half away from zero, within what
@@ -173,9 +173,9 @@ macro_rules! quantity {
             /// Reads the exact decimal text of a JSON number (`0.33`, `1e-2`).
             pub fn parse(text: &str) -> Result<Self, Invalid> {
                 let units = exact(text, $scale).map_err(|fault| match fault {
-                    Fault::NotANumber => Self::not_a_number(),
-                    Fault::TooPrecise => Self::too_precise(),
-                    Fault::TooLarge => Self::too_large(),
+                    NumberError::NotANumber => Self::not_a_number(),
+                    NumberError::TooPrecise => Self::too_precise(),
+                    NumberError::TooLarge => Self::too_large(),
                 })?;
                 Self::bounded(Decimal::new(units, $scale))
             }
@@ -357,13 +357,13 @@ impl Pieces {
     pub fn parse(text: &str) -> Result<Self, Invalid> {
         match exact(text, 0) {
             Ok(number) => Self::new(number),
-            Err(Fault::NotANumber) => {
+            Err(NumberError::NotANumber) => {
                 Err(Invalid::new("pieces-not-a-number", "The number of pieces is not a number."))
             }
-            Err(Fault::TooPrecise) => {
+            Err(NumberError::TooPrecise) => {
                 Err(Invalid::new("pieces-too-precise", "The number of pieces is a whole number."))
             }
-            Err(Fault::TooLarge) => Err(Self::too_large()),
+            Err(NumberError::TooLarge) => Err(Self::too_large()),
         }
     }
 

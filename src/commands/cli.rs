@@ -8,7 +8,7 @@ use crate::base::config::{DatabaseSettings, Settings};
 use crate::base::error::Invalid;
 use crate::base::telemetry::{self, Format, TelemetryError};
 use crate::commands::demo;
-use crate::commands::erase::{self, Whose};
+use crate::commands::erase::{self, ErasureTarget};
 use crate::commands::serve::{self, ServeOptions};
 use crate::db::{self, Mode, OpenError};
 use crate::http::core::app::server_settings;
@@ -297,8 +297,8 @@ impl Command {
             Self::Openapi | Self::Probe { .. } | Self::Verify(_) | Self::Key(_) => Ok(()),
             Self::Erase(args) => {
                 let whose = match (args.whose.harvest, args.whose.iin) {
-                    (Some(harvest), _) => Whose::Harvest(harvest),
-                    (None, Some(iin)) => Whose::Iin(iin),
+                    (Some(harvest), _) => ErasureTarget::Harvest(harvest),
+                    (None, Some(iin)) => ErasureTarget::Iin(iin),
                     (None, None) => return Ok(()),
                 };
                 let database =

@@ -30,14 +30,14 @@ const REWRITTEN: [&str; 3] = ["personal", "idempotency", "organization"];
 /// How long one attempt may wait for the lock of a table, because all other statements queue behind it.
 const LOCK_TIMEOUT: &str = "SET lock_timeout = '3s'";
 /// How long to wait for locks, and for transactions that may still see deleted rows.
-const PATIENCE: Duration = Duration::from_mins(2);
+const WAIT_TIMEOUT: Duration = Duration::from_mins(2);
 /// SQLSTATE of a statement that the role may not run.
 const FORBIDDEN: &str = "42501";
-const PAUSE: Duration = Duration::from_millis(200);
+const RETRY_BACKOFF: Duration = Duration::from_millis(200);
 
 /// The person that is erased.
 #[derive(Clone, Debug)]
-pub enum Whose {
+pub enum ErasureTarget {
     /// The responsible person of one harvest.
     Harvest(HarvestId),
     /// A person by IIN: as the responsible person of harvests, and as a sole trader or farm.
@@ -105,20 +105,20 @@ impl fmt::Display for Erased {
 ///
 /// # Errors
 /// A sentence that states how far the erasure got.
-pub async fn erase(database: &Database, whose: &Whose, clock: &Clock) -> Result<Erased, Failure> {
+pub async fn erase(database: &Database, whose: &ErasureTarget, clock: &Clock) -> Result<Erased, Failure> {
     let mut owner = database.owner().await?;
     let mut erased = delete(&mut owner, whose, clock).await?;
     owner.close().await?;
     let mut maintenance = database.maintenance().await?;
     let mut tables = REWRITTEN.to_vec();
-    if forget_samples(&mut maintenance, database.is_private()).await? {
+    if delete_statistics(&mut maintenance, database.is_private()).await? {
         tables.push("pg_statistic");
     }
     wait_for_readers(&mut maintenance).await?;
     for table in tables {
         rewrite(&mut maintenance, table).await?;
     }
-    erased.left = forget_log(&mut maintenance, database.is_private()).await?;
+    erased.left = remove_wal(&mut maintenance, database.is_private()).await?;
     maintenance.close().await?;
     Ok(erased)
 }
@@ -128,7 +128,11 @@ pub async fn erase(database: &Database, whose: &Whose, clock: &Clock) -> Result<
 ///
 /// # Errors
 /// As [`erase`].
-pub async fn delete(owner: &mut PgConnection, whose: &Whose, clock: &Clock) -> Result<Erased, Failure> {
+pub async fn delete(
+    owner: &mut PgConnection,
+    whose: &ErasureTarget,
+    clock: &Clock,
+) -> Result<Erased, Failure> {
     let mut tx = Tx::on(owner).await?;
     let mut personal: Vec<Uuid> = Vec::new();
     // Ids of the harvests and organisations: the requests that created them have stored responses.
@@ -136,13 +140,13 @@ pub async fn delete(owner: &mut PgConnection, whose: &Whose, clock: &Clock) -> R
     let mut words: Vec<String> = Vec::new();
     let mut erased = Erased::default();
     match whose {
-        Whose::Harvest(harvest) => {
+        ErasureTarget::Harvest(harvest) => {
             let found = sqlx::query_scalar!("SELECT personal_id FROM harvest WHERE id = $1", harvest.0)
                 .fetch_optional(&mut *tx)
                 .await?;
             personal.push(found.ok_or(Failure::NoHarvest(*harvest))?);
         }
-        Whose::Iin(iin) => {
+        ErasureTarget::Iin(iin) => {
             let quoted = format!("\"{}\"", iin.as_str());
             personal = sqlx::query_scalar!("SELECT id FROM personal WHERE strpos(text, $1) > 0", quoted)
                 .fetch_all(&mut *tx)
@@ -180,8 +184,8 @@ pub async fn delete(owner: &mut PgConnection, whose: &Whose, clock: &Clock) -> R
     .await?;
     erased.parts = deleted.len() as u64;
     let command = match whose {
-        Whose::Harvest(_) => "erase --harvest",
-        Whose::Iin(_) => "erase --iin",
+        ErasureTarget::Harvest(_) => "erase --harvest",
+        ErasureTarget::Iin(_) => "erase --iin",
     };
     erasure::record(&mut tx, &deleted, command, clock.now()).await?;
     // A fingerprint is a hash under a key that is in the same database: with both, the data can be guessed.
@@ -202,7 +206,7 @@ pub async fn delete(owner: &mut PgConnection, whose: &Whose, clock: &Clock) -> R
                 .rows_affected();
     }
     if !words.is_empty() {
-        erased.answers += forget_answers_with(&mut tx, &words).await?;
+        erased.answers += delete_responses_with(&mut tx, &words).await?;
     }
     // A new erasure epoch changes every ETag: a response from before the erasure no longer gets 304.
     let mark = Salt::random().0;
@@ -219,7 +223,7 @@ pub async fn delete(owner: &mut PgConnection, whose: &Whose, clock: &Clock) -> R
 
 /// Deletes stored responses that contain one of `words`: responses to other organisations may name a
 /// trader too, such as the holder of a ticket.
-async fn forget_answers_with(tx: &mut PgConnection, words: &[String]) -> sqlx::Result<u64> {
+async fn delete_responses_with(tx: &mut PgConnection, words: &[String]) -> sqlx::Result<u64> {
     let mut naming: Vec<(Uuid, String)> = Vec::new();
     let mut answers = sqlx::query!(
         r#"SELECT organization_id, key, body AS "body!" FROM idempotency WHERE body IS NOT NULL"#
@@ -257,7 +261,7 @@ fn json_text(word: &str) -> String {
 /// Deletes the planner's statistics of `idempotency`, which may contain samples of its values. Returns
 /// whether that was permitted. In the other two tables the planner never samples columns that name a
 /// person.
-async fn forget_samples(maintenance: &mut PgConnection, private: bool) -> Result<bool, Failure> {
+async fn delete_statistics(maintenance: &mut PgConnection, private: bool) -> Result<bool, Failure> {
     match maintenance.execute("DELETE FROM pg_statistic WHERE starelid = 'idempotency'::regclass").await {
         Ok(_) => Ok(true),
         Err(sqlx::Error::Database(error)) if !private && error.code().as_deref() == Some(FORBIDDEN) => {
@@ -288,10 +292,10 @@ async fn wait_for_readers(maintenance: &mut PgConnection) -> Result<(), Failure>
         if !held {
             return Ok(());
         }
-        if start.elapsed() > PATIENCE {
+        if start.elapsed() > WAIT_TIMEOUT {
             return Err(Failure::Held);
         }
-        tokio::time::sleep(PAUSE).await;
+        tokio::time::sleep(RETRY_BACKOFF).await;
     }
 }
 
@@ -305,9 +309,9 @@ async fn rewrite(maintenance: &mut PgConnection, table: &'static str) -> Result<
             Ok(_) => return Ok(()),
             // 55P03: the lock was not available in time. Let the other statements run first.
             Err(sqlx::Error::Database(error))
-                if error.code().as_deref() == Some("55P03") && start.elapsed() < PATIENCE =>
+                if error.code().as_deref() == Some("55P03") && start.elapsed() < WAIT_TIMEOUT =>
             {
-                tokio::time::sleep(PAUSE).await;
+                tokio::time::sleep(RETRY_BACKOFF).await;
             }
             Err(error) => return Err(error.into()),
         }
@@ -316,7 +320,7 @@ async fn rewrite(maintenance: &mut PgConnection, table: &'static str) -> Result<
 
 /// Removes the write-ahead log so far, and with it the tables' old files. For a given server, where the
 /// role may lack the right to do so, returns a sentence about what is left to its administrator.
-async fn forget_log(maintenance: &mut PgConnection, private: bool) -> Result<Option<String>, Failure> {
+async fn remove_wal(maintenance: &mut PgConnection, private: bool) -> Result<Option<String>, Failure> {
     // The checkpoint after the switch begins in a new file and removes the files before it. A second
     // round removes the file that the first was still writing to.
     for _ in 0..2 {

@@ -293,7 +293,7 @@ fn receipt_key(settings: &Settings, file: Option<&Path>, origin: &str) -> Result
 /// permanently.
 async fn key_ring(pool: &PgPool, own: &SigningKey) -> Result<KeyRing, Error> {
     let mut ring = load_key_ring(pool).await?;
-    ring.add(&own.public_key()).map_err(|refused| Error::BadRow(refused.to_string()))?;
+    ring.add(&own.public_key()).map_err(|refused| Error::CorruptRow(refused.to_string()))?;
     Ok(ring)
 }
 

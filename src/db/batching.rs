@@ -24,29 +24,29 @@ use tokio::sync::{Mutex, mpsc, oneshot};
 use tokio::time::{Instant, sleep, timeout};
 
 /// How long to try to connect before the waiting queries are refused.
-const CONNECT: Duration = Duration::from_secs(2);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// Pause between two attempts to connect.
-const PAUSE: Duration = Duration::from_millis(25);
+const CONNECT_BACKOFF: Duration = Duration::from_millis(25);
 
 /// A query that can be merged with others of its kind.
-pub trait Question: Send + Sync + 'static {
+pub trait BatchQuery: Send + Sync + 'static {
     /// The result of one query.
-    type Answer: Send + 'static;
+    type Output: Send + 'static;
 
-    /// The cost of this query, in the unit of [`Bounds::cost`].
+    /// The cost of this query, in the unit of [`BatchLimits::cost`].
     fn cost(&self) -> usize;
 
     /// Runs all queries and returns their results in the same order. An inner error concerns one query
     /// only; the outer error is the database's.
-    fn ask(
+    fn load(
         db: &mut PgConnection,
         questions: &[&Self],
-    ) -> impl Future<Output = sqlx::Result<Vec<Result<Self::Answer>>>> + Send;
+    ) -> impl Future<Output = sqlx::Result<Vec<Result<Self::Output>>>> + Send;
 }
 
 /// Limits of a batch loader.
 #[derive(Clone, Copy, Debug)]
-pub struct Bounds {
+pub struct BatchLimits {
     /// Label in the metrics.
     pub name: &'static str,
     /// Connections, each opened when it is first needed.
@@ -54,37 +54,37 @@ pub struct Bounds {
     /// Maximum number of waiting queries; the next one is refused.
     pub queue: usize,
     /// Maximum number of queries in one statement.
-    pub askers: usize,
+    pub max_queries: usize,
     /// Maximum total cost of one statement; a query that costs more runs alone.
     pub cost: usize,
     /// Timeout of one attempt.
-    pub patience: Duration,
+    pub timeout: Duration,
 }
 
-struct Waiting<Q: Question> {
+struct QueuedQuery<Q: BatchQuery> {
     question: Q,
-    answer: oneshot::Sender<Result<Q::Answer>>,
+    answer: oneshot::Sender<Result<Q::Output>>,
 }
 
 /// Runs queries of one kind, merged. Its connections close when the last clone is dropped.
-pub struct Merged<Q: Question> {
+pub struct BatchLoader<Q: BatchQuery> {
     name: &'static str,
-    queue: mpsc::Sender<Waiting<Q>>,
+    queue: mpsc::Sender<QueuedQuery<Q>>,
 }
 
-impl<Q: Question> Clone for Merged<Q> {
+impl<Q: BatchQuery> Clone for BatchLoader<Q> {
     fn clone(&self) -> Self {
         Self { name: self.name, queue: self.queue.clone() }
     }
 }
 
-impl<Q: Question> Merged<Q> {
+impl<Q: BatchQuery> BatchLoader<Q> {
     /// Starts the workers; no connection is opened yet.
     ///
     /// # Panics
     /// Outside a tokio runtime.
     #[must_use]
-    pub fn new(database: &Arc<PgConnectOptions>, bounds: Bounds) -> Self {
+    pub fn new(database: &Arc<PgConnectOptions>, bounds: BatchLimits) -> Self {
         let (queue, waiting) = mpsc::channel(bounds.queue);
         let waiting = Arc::new(Mutex::new(waiting));
         for _ in 0..bounds.connections {
@@ -92,7 +92,7 @@ impl<Q: Question> Merged<Q> {
                 bounds,
                 database: Arc::clone(database),
                 waiting: Arc::clone(&waiting),
-                taken: VecDeque::with_capacity(bounds.askers),
+                taken: VecDeque::with_capacity(bounds.max_queries),
                 db: None,
             };
             tokio::spawn(worker.work());
@@ -105,9 +105,9 @@ impl<Q: Question> Merged<Q> {
     /// # Errors
     /// Overloaded, if the queue is full; unavailable or the database's error, if the database fails; the
     /// query's own error.
-    pub async fn ask(&self, question: Q) -> Result<Q::Answer> {
+    pub async fn load(&self, question: Q) -> Result<Q::Output> {
         let (answer, answered) = oneshot::channel();
-        match self.queue.try_send(Waiting { question, answer }) {
+        match self.queue.try_send(QueuedQuery { question, answer }) {
             Ok(()) => {}
             Err(mpsc::error::TrySendError::Full(_)) => return Err(Error::Overloaded),
             Err(mpsc::error::TrySendError::Closed(_)) => return Err(self.ended()),
@@ -120,21 +120,21 @@ impl<Q: Question> Merged<Q> {
     }
 }
 
-struct Worker<Q: Question> {
-    bounds: Bounds,
+struct Worker<Q: BatchQuery> {
+    bounds: BatchLimits,
     database: Arc<PgConnectOptions>,
-    waiting: Arc<Mutex<mpsc::Receiver<Waiting<Q>>>>,
-    taken: VecDeque<Waiting<Q>>,
+    waiting: Arc<Mutex<mpsc::Receiver<QueuedQuery<Q>>>>,
+    taken: VecDeque<QueuedQuery<Q>>,
     db: Option<PgConnection>,
 }
 
-impl<Q: Question> Worker<Q> {
+impl<Q: BatchQuery> Worker<Q> {
     async fn work(mut self) {
-        let [mut came, mut together] = [(); 2].map(|()| Vec::with_capacity(self.bounds.askers));
+        let [mut came, mut together] = [(); 2].map(|()| Vec::with_capacity(self.bounds.max_queries));
         loop {
             if self.taken.is_empty() {
                 let mut waiting = self.waiting.lock().await;
-                if waiting.recv_many(&mut came, self.bounds.askers).await == 0 {
+                if waiting.recv_many(&mut came, self.bounds.max_queries).await == 0 {
                     break;
                 }
                 drop(waiting);
@@ -153,13 +153,13 @@ impl<Q: Question> Worker<Q> {
             self.answer(&mut together).await;
         }
         if let Some(db) = self.db.take() {
-            let _ = timeout(CONNECT, db.close()).await;
+            let _ = timeout(CONNECT_TIMEOUT, db.close()).await;
         }
     }
 
     /// Runs all queries, and once more if that fails: merged again if the failure concerns all of them,
     /// otherwise each alone, so that a query that the database rejects does not fail the others.
-    async fn answer(&mut self, together: &mut Vec<Waiting<Q>>) {
+    async fn answer(&mut self, together: &mut Vec<QueuedQuery<Q>>) {
         if together.is_empty() {
             return;
         }
@@ -167,40 +167,40 @@ impl<Q: Question> Worker<Q> {
         metrics::counter!("ormantrace_merged_askers_total", "reader" => self.bounds.name)
             .increment(u64::try_from(together.len()).unwrap_or(u64::MAX));
         let fault = match self.attempt(together).await {
-            Ok(answers) => return hand_out(together, answers),
+            Ok(answers) => return send_results(together, answers),
             Err(fault) => fault,
         };
         tracing::warn!(reader = self.bounds.name, error = %fault, "merged queries failed; retrying");
         // If a single query may be the cause, each runs alone.
-        let size = if is_everybodys(&fault) { together.len() } else { 1 };
+        let size = if concerns_all(&fault) { together.len() } else { 1 };
         while !together.is_empty() {
             let mut part: Vec<_> = together.drain(..size.min(together.len())).collect();
             match self.attempt(&part).await {
-                Ok(answers) => hand_out(&mut part, answers),
+                Ok(answers) => send_results(&mut part, answers),
                 Err(fault) => {
                     let told = format!("merged queries: {fault}");
                     let one = (part.len() == 1).then(|| Error::from(fault));
                     let each = one
                         .into_iter()
                         .chain(std::iter::repeat_with(|| Error::Unavailable(told.clone().into())));
-                    hand_out(&mut part, each.map(Err));
+                    send_results(&mut part, each.map(Err));
                 }
             }
         }
     }
 
     /// One attempt. After any failure its connection is not used again.
-    async fn attempt(&mut self, askers: &[Waiting<Q>]) -> sqlx::Result<Vec<Result<Q::Answer>>> {
+    async fn attempt(&mut self, askers: &[QueuedQuery<Q>]) -> sqlx::Result<Vec<Result<Q::Output>>> {
         let mut db = match self.db.take() {
             Some(db) => db,
             None => connect(&self.database).await?,
         };
         let questions: Vec<&Q> = askers.iter().map(|asker| &asker.question).collect();
-        let asking = AssertUnwindSafe(Q::ask(&mut db, &questions)).catch_unwind();
-        let answers = match timeout(self.bounds.patience, asking).await {
+        let asking = AssertUnwindSafe(Q::load(&mut db, &questions)).catch_unwind();
+        let answers = match timeout(self.bounds.timeout, asking).await {
             Ok(Ok(answers)) => answers?,
             Ok(Err(_)) => return Err(sqlx::Error::Protocol("merged queries panicked".into())),
-            Err(_) => return Err(late()),
+            Err(_) => return Err(timed_out()),
         };
         if answers.len() != askers.len() {
             return Err(sqlx::Error::Protocol("merged queries: not one result for each".into()));
@@ -210,7 +210,10 @@ impl<Q: Question> Worker<Q> {
     }
 }
 
-fn hand_out<Q: Question>(askers: &mut Vec<Waiting<Q>>, answers: impl IntoIterator<Item = Result<Q::Answer>>) {
+fn send_results<Q: BatchQuery>(
+    askers: &mut Vec<QueuedQuery<Q>>,
+    answers: impl IntoIterator<Item = Result<Q::Output>>,
+) {
     for (asker, answer) in askers.drain(..).zip(answers) {
         // The caller may have stopped waiting.
         let _ = asker.answer.send(answer);
@@ -218,24 +221,26 @@ fn hand_out<Q: Question>(askers: &mut Vec<Waiting<Q>>, answers: impl IntoIterato
 }
 
 /// Whether the failure is not due to a single query: the database is down, out of resources or too slow.
-fn is_everybodys(fault: &sqlx::Error) -> bool {
+fn concerns_all(fault: &sqlx::Error) -> bool {
     let code = fault.as_database_error().and_then(sqlx::error::DatabaseError::code);
     is_down(fault) || code.is_some_and(|code| code.starts_with("53") || code == "57014")
 }
 
-fn late() -> sqlx::Error {
+fn timed_out() -> sqlx::Error {
     sqlx::Error::Io(std::io::ErrorKind::TimedOut.into())
 }
 
-/// Connects, retrying for [`CONNECT`] while the server is down.
+/// Connects, retrying for [`CONNECT_TIMEOUT`] while the server is down.
 async fn connect(database: &PgConnectOptions) -> sqlx::Result<PgConnection> {
-    let until = Instant::now() + CONNECT;
+    let until = Instant::now() + CONNECT_TIMEOUT;
     loop {
-        match timeout(CONNECT, database.connect()).await {
+        match timeout(CONNECT_TIMEOUT, database.connect()).await {
             Ok(Ok(db)) => return Ok(db),
-            Ok(Err(fault)) if !is_down(&fault) || Instant::now() + PAUSE > until => return Err(fault),
-            Ok(Err(_)) => sleep(PAUSE).await,
-            Err(_) => return Err(late()),
+            Ok(Err(fault)) if !is_down(&fault) || Instant::now() + CONNECT_BACKOFF > until => {
+                return Err(fault);
+            }
+            Ok(Err(_)) => sleep(CONNECT_BACKOFF).await,
+            Err(_) => return Err(timed_out()),
         }
     }
 }

@@ -15,4 +15,4 @@ mod scram;
 
 pub use errors::{OpenError, is_down};
 pub use migrate::Backfill;
-pub use open::{Database, Mode, open, open_for_publisher, open_throw_away, ping, pool_options};
+pub use open::{Database, Mode, open, open_disposable, open_for_publisher, ping, pool_options};

@@ -11,19 +11,19 @@ use super::lock::{Denied, Lock};
 use super::migrate::{self, Backfill, MIGRATOR, Service};
 use super::private::cluster::{self, Cluster, Tuning};
 use super::private::folder::Folder;
-use super::private::postmaster::{self, Found};
+use super::private::postmaster::{self, PidFileState};
 use super::programs::OLDEST;
 use super::roles::{self, DATABASE, OWNER, PUBLISHER, SERVICE, SUPERUSER};
 use crate::base::config::{DatabaseSettings, DatabaseUrl, shown};
 
 /// How long to wait for a server that is not up yet.
-const PATIENCE: Duration = Duration::from_secs(30);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long a request waits for a free connection.
-const ACQUIRE: Duration = Duration::from_secs(2);
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long one statement of a request may take.
-const STATEMENT: &str = "10s";
+const STATEMENT_TIMEOUT: &str = "10s";
 /// How long a transaction of a request may be idle. After that, its task has ended or hangs.
-const IDLE: &str = "30s";
+const IDLE_TIMEOUT: &str = "30s";
 
 /// What the database is opened for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -114,7 +114,7 @@ pub async fn open(
 pub fn pool_options(connections: u32) -> PgPoolOptions {
     PgPoolOptions::new()
         .max_connections(connections)
-        .acquire_timeout(ACQUIRE)
+        .acquire_timeout(ACQUIRE_TIMEOUT)
         // Saves one round trip per request; a dead connection fails at its first statement anyway.
         .test_before_acquire(false)
 }
@@ -129,8 +129,8 @@ pub async fn ping(pool: &PgPool) -> sqlx::Result<()> {
 
 fn for_requests(options: PgConnectOptions) -> PgConnectOptions {
     let settings = [
-        ("statement_timeout", STATEMENT),
-        ("idle_in_transaction_session_timeout", IDLE),
+        ("statement_timeout", STATEMENT_TIMEOUT),
+        ("idle_in_transaction_session_timeout", IDLE_TIMEOUT),
         // An acknowledged write is on disk, whatever the server's default.
         ("synchronous_commit", "on"),
     ];
@@ -142,7 +142,7 @@ fn for_owner(options: PgConnectOptions) -> PgConnectOptions {
 }
 
 fn for_publisher(options: PgConnectOptions) -> PgConnectOptions {
-    let limits = [("statement_timeout", STATEMENT), ("default_transaction_read_only", "on")];
+    let limits = [("statement_timeout", STATEMENT_TIMEOUT), ("default_transaction_read_only", "on")];
     quiet(options).application_name("ormantrace-publisher").options(limits)
 }
 
@@ -156,7 +156,7 @@ fn quiet(options: PgConnectOptions) -> PgConnectOptions {
 ///
 /// # Errors
 /// As [`open`].
-pub async fn open_throw_away(data_dir: &Path, backfill: Backfill) -> Result<Database, OpenError> {
+pub async fn open_disposable(data_dir: &Path, backfill: Backfill) -> Result<Database, OpenError> {
     let folder = Folder::open(data_dir)?;
     let (cluster, base) = start(&folder, Tuning { max_connections: 400, durable: false }).await?;
     finish(&folder, cluster, base, 8, backfill).await
@@ -165,7 +165,7 @@ pub async fn open_throw_away(data_dir: &Path, backfill: Backfill) -> Result<Data
 async fn open_given(url: &DatabaseUrl, connections: u32, backfill: Backfill) -> Result<Database, OpenError> {
     let given: PgConnectOptions = url.expose().parse().map_err(OpenError::Database)?;
     let owner = for_owner(given.clone());
-    let mut connection = connect_patiently(&owner).await?;
+    let mut connection = connect_with_retries(&owner).await?;
     let version: i32 = sqlx::query_scalar("SELECT current_setting('server_version_num')::int")
         .fetch_one(&mut connection)
         .await
@@ -209,7 +209,7 @@ async fn publisher_of(
 pub async fn open_for_publisher(settings: &DatabaseSettings) -> Result<PgConnectOptions, OpenError> {
     if let Some(url) = &settings.database_url {
         let given: PgConnectOptions = url.expose().parse().map_err(OpenError::Database)?;
-        let mut connection = connect_patiently(&for_publisher(given.clone())).await?;
+        let mut connection = connect_with_retries(&for_publisher(given.clone())).await?;
         let options = publisher_of(given, &mut connection).await.map_err(OpenError::Database)?;
         connection.close().await.map_err(OpenError::Database)?;
         return Ok(options);
@@ -217,7 +217,7 @@ pub async fn open_for_publisher(settings: &DatabaseSettings) -> Result<PgConnect
     let folder = Folder::open(&settings.data_dir()?)?;
     let since = Instant::now();
     loop {
-        if let Ok(Found::Live(server)) = postmaster::look(&folder.cluster())
+        if let Ok(PidFileState::Live(server)) = postmaster::check_pid_file(&folder.cluster())
             && server.ready
         {
             let base = cluster::connection(&server.socket_dir, server.port).database(DATABASE);
@@ -233,7 +233,7 @@ pub async fn open_for_publisher(settings: &DatabaseSettings) -> Result<PgConnect
                 Err(error) => return Err(OpenError::Database(error)),
             }
         }
-        if since.elapsed() > PATIENCE {
+        if since.elapsed() > CONNECT_TIMEOUT {
             return Err(OpenError::Folder(format!(
                 "No server runs the database of {}: start `ormantrace serve` there, then run this again.",
                 shown(folder.root())
@@ -244,13 +244,15 @@ pub async fn open_for_publisher(settings: &DatabaseSettings) -> Result<PgConnect
 }
 
 /// Connects, retrying while the server is not up.
-async fn connect_patiently(options: &PgConnectOptions) -> Result<PgConnection, OpenError> {
+async fn connect_with_retries(options: &PgConnectOptions) -> Result<PgConnection, OpenError> {
     let (since, mut pause) = (Instant::now(), Duration::from_millis(50));
     loop {
         match options.connect().await {
             Ok(connection) => return Ok(connection),
             Err(error) if !is_down(&error) => return Err(OpenError::Database(error)),
-            Err(error) if since.elapsed() + pause > PATIENCE => return Err(OpenError::Unreachable(error)),
+            Err(error) if since.elapsed() + pause > CONNECT_TIMEOUT => {
+                return Err(OpenError::Unreachable(error));
+            }
             Err(error) => tracing::info!(%error, "the database is not up yet; trying again"),
         }
         tokio::time::sleep(pause).await;
@@ -312,10 +314,10 @@ async fn attach(folder: &Folder, tuning: Tuning) -> Result<(Option<Cluster>, PgC
     let since = Instant::now();
     loop {
         match start(folder, tuning).await {
-            Err(OpenError::InUse { .. }) if since.elapsed() < PATIENCE => {}
+            Err(OpenError::InUse { .. }) if since.elapsed() < CONNECT_TIMEOUT => {}
             other => return other,
         }
-        if let Ok(Found::Live(server)) = postmaster::look(&folder.cluster())
+        if let Ok(PidFileState::Live(server)) = postmaster::check_pid_file(&folder.cluster())
             && server.ready
         {
             return Ok((None, cluster::connection(&server.socket_dir, server.port)));

@@ -30,7 +30,7 @@ pub const DATABASE: &str = "ormantrace";
 pub const EVIDENCE: &[&str] = &["event", "leaf"];
 
 /// Tables that only the owner writes.
-const OWNERS_OWN: &[&str] = &["_sqlx_migrations"];
+const OWNER_ONLY: &[&str] = &["_sqlx_migrations"];
 
 /// Key of the advisory lock around the setup. The bytes spell `ormantr0`.
 const SETTING_UP: i64 = i64::from_be_bytes(*b"ormantr0");
@@ -203,7 +203,7 @@ pub async fn grant_service(owner: &mut PgConnection) -> sqlx::Result<()> {
 fn rights(name: &str, sequence: bool) -> &'static [&'static str] {
     if sequence {
         &["SELECT", "UPDATE"]
-    } else if OWNERS_OWN.contains(&name) {
+    } else if OWNER_ONLY.contains(&name) {
         &["SELECT"]
     } else if EVIDENCE.contains(&name) {
         &["SELECT", "INSERT"]

@@ -24,7 +24,7 @@ pub struct DisclosedChain {
     /// Its events from the first.
     pub events: Vec<DisclosedEvent>,
     /// The memory permit of a long chain.
-    pub room: Option<OwnedSemaphorePermit>,
+    pub permit: Option<OwnedSemaphorePermit>,
 }
 
 /// The file.
@@ -48,7 +48,7 @@ pub struct Export {
     pub policy: ExportPolicy,
     /// The memory permit of a long chain, held until the file is written.
     #[serde(skip)]
-    _room: Option<OwnedSemaphorePermit>,
+    _permit: Option<OwnedSemaphorePermit>,
 }
 
 /// The subject of the chain.
@@ -122,7 +122,7 @@ pub async fn leaves(
     rows.into_iter()
         .map(|row| match (u32::try_from(row.seq), u64::try_from(row.index)) {
             (Ok(seq), Ok(index)) => Ok((seq, index)),
-            _ => Err(Error::BadRow(format!("leaf {} of {subject}", row.index))),
+            _ => Err(Error::CorruptRow(format!("leaf {} of {subject}", row.index))),
         })
         .collect()
 }
@@ -138,7 +138,7 @@ pub fn export(
     said: &PublishedState,
     since: Option<u64>,
 ) -> std::result::Result<Export, PublishedError> {
-    let DisclosedChain { subject, events, room } = shown;
+    let DisclosedChain { subject, events, permit } = shown;
     let size = said.checkpoint.size;
     let places: Vec<Option<u64>> = events.iter().map(|event| leaves.get(&event.seq()).copied()).collect();
     let mut proofs = published.inclusions(places.iter().copied().flatten(), size)?.into_iter();
@@ -163,6 +163,6 @@ pub fn export(
             quorum: said.policy.quorum,
             witnesses: said.policy.witnesses.iter().map(ToString::to_string).collect(),
         },
-        _room: room,
+        _permit: permit,
     })
 }

@@ -11,12 +11,12 @@
 //! stay in `record`, and no request waits for another's locks.
 
 use crate::base::clock::Clock;
-use crate::base::error::{At, Result};
+use crate::base::error::{Location, Result};
 use crate::base::ids::{LogId, OperationId, OrganizationId};
 use crate::evidence::chain::append::{Rows, link};
 use crate::evidence::chain::{Leaves, Tx};
 use crate::evidence::idempotency::operation;
-use crate::evidence::idempotency::stored::{self, Kept};
+use crate::evidence::idempotency::stored::{self, StoredResponse};
 use crate::timber::custody::harvest::record::{MAX_CLOCK_SKEW, RequestErrors};
 use crate::timber::custody::log::write::{self, Columns, LockedLog, LogsToLock, lock_free};
 use crate::timber::custody::record::{
@@ -135,7 +135,7 @@ impl GroupCommit {
         let mut plans = Vec::with_capacity(rows.len());
         for row in rows {
             let access = access(caller, &row)?;
-            recorder.check(&row.state, access, At::Pointer(String::new())).ok()?;
+            recorder.check(&row.state, access, Location::Pointer(String::new())).ok()?;
             plans.push(Plan { row, access, late: false });
         }
         let Decided { drafts, afters, found } = recorder.decide(plans, None, None).ok()?;
@@ -198,7 +198,7 @@ impl GroupCommit {
     /// # Errors
     /// Database errors; among them a unique violation if an operation id or idempotency key was used in the
     /// meantime.
-    pub async fn store(self, tx: &mut Tx<'_>, kept: Vec<Kept>) -> Result<()> {
+    pub async fn store(self, tx: &mut Tx<'_>, kept: Vec<StoredResponse>) -> Result<()> {
         let Self { events, logs, past, operations, now } = self;
         let stored = sqlx::query_file!(
             "src/services/group_commit.sql",
@@ -240,7 +240,7 @@ impl GroupCommit {
         .rows_affected();
         debug_assert_eq!(stored, events.subject.len() as u64);
         write::record_past_parties(tx, &past).await?;
-        stored::keep(tx, kept).await
+        stored::store_responses(tx, kept).await
     }
 }
 

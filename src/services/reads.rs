@@ -1,4 +1,4 @@
-//! Hot reads, through batch loaders ([`merge`]): the caller of a token, seals, a log, and its history.
+//! Hot reads, through batch loaders ([`crate::db::batching`]): the caller of a token, seals, a log, and its history.
 //!
 //! The loaders have their own connections, so that a flood of reads takes none from the writes. Every
 //! response is decided for its caller alone, from rows that were read after the query arrived. Only
@@ -6,7 +6,7 @@
 
 use crate::base::error::{Error, Result};
 use crate::base::token::Token;
-use crate::db::batching::{self, Bounds, Merged};
+use crate::db::batching::{self, BatchLimits, BatchLoader};
 use crate::services::verification::answer::Verification;
 use crate::services::verification::lookup::{Check, CodeRow, SealLookup};
 use crate::timber::custody::history::{self, LogHistory};
@@ -24,38 +24,49 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
 /// Timeout of one merged statement, which normally takes milliseconds.
-const PATIENCE: Duration = Duration::from_secs(5);
+const STATEMENT_TIMEOUT: Duration = Duration::from_secs(5);
 /// The same for a query that runs alone, page by page.
-const LONG_PATIENCE: Duration = Duration::from_secs(20);
+const LONG_STATEMENT_TIMEOUT: Duration = Duration::from_secs(20);
 /// How long a long history waits for its memory permits.
-const ROOM_WAIT: Duration = Duration::from_secs(2);
+const PERMIT_TIMEOUT: Duration = Duration::from_secs(2);
 /// Maximum number of events of a short history. A longer one has its own loader and memory permits.
-const SHORT: u32 = 100;
+const MAX_SHORT_HISTORY: u32 = 100;
 /// Maximum number of events of long histories in memory at once. An event takes about 2 kB.
-const ROOM: u32 = 8_000;
+const MAX_EVENTS_IN_MEMORY: u32 = 8_000;
 
-const CALLERS: Bounds =
-    Bounds { name: "callers", connections: 1, queue: 1_024, askers: 64, cost: 64, patience: PATIENCE };
-const SEALS: Bounds = Bounds { name: "seals", connections: 1, ..CALLERS };
+const CALLERS: BatchLimits = BatchLimits {
+    name: "callers",
+    connections: 1,
+    queue: 1_024,
+    max_queries: 64,
+    cost: 64,
+    timeout: STATEMENT_TIMEOUT,
+};
+const SEALS: BatchLimits = BatchLimits { name: "seals", connections: 1, ..CALLERS };
 /// Checks of many seals: at most 1,000 codes each, one check after the other.
-const MANY_SEALS: Bounds =
-    Bounds { name: "many_seals", queue: 64, askers: 1, patience: LONG_PATIENCE, ..CALLERS };
-const LOGS: Bounds = Bounds { name: "logs", ..CALLERS };
+const MANY_SEALS: BatchLimits =
+    BatchLimits { name: "many_seals", queue: 64, max_queries: 1, timeout: LONG_STATEMENT_TIMEOUT, ..CALLERS };
+const LOGS: BatchLimits = BatchLimits { name: "logs", ..CALLERS };
 /// Cost in events, of about 1 kB each.
-const TELLINGS: Bounds = Bounds { name: "histories", cost: 2_000, ..CALLERS };
-const LONG_TELLINGS: Bounds =
-    Bounds { name: "long_histories", queue: 64, askers: 1, patience: LONG_PATIENCE, ..CALLERS };
+const HISTORIES: BatchLimits = BatchLimits { name: "histories", cost: 2_000, ..CALLERS };
+const LONG_HISTORIES: BatchLimits = BatchLimits {
+    name: "long_histories",
+    queue: 64,
+    max_queries: 1,
+    timeout: LONG_STATEMENT_TIMEOUT,
+    ..CALLERS
+};
 
 /// The batch loaders. Clones share them.
 #[derive(Clone)]
 pub struct Reads {
-    callers: Merged<TokenHash>,
-    seals: Merged<SealLookup>,
-    many_seals: Merged<SealLookup>,
-    logs: Merged<LogLookup>,
-    tellings: Merged<HistoryQuery>,
-    long_tellings: Merged<HistoryQuery>,
-    room: Arc<Semaphore>,
+    callers: BatchLoader<TokenHash>,
+    seals: BatchLoader<SealLookup>,
+    many_seals: BatchLoader<SealLookup>,
+    logs: BatchLoader<LogLookup>,
+    histories: BatchLoader<HistoryQuery>,
+    long_histories: BatchLoader<HistoryQuery>,
+    permits: Arc<Semaphore>,
     names: Arc<NameCache>,
 }
 
@@ -75,16 +86,18 @@ impl Reads {
     /// Outside a tokio runtime.
     #[must_use]
     pub fn new(database: PgConnectOptions) -> Self {
-        let database = Arc::new(of_readers(database));
+        let database = Arc::new(for_loaders(database));
         Self {
-            callers: Merged::new(&database, CALLERS),
-            seals: Merged::new(&database, SEALS),
-            many_seals: Merged::new(&database, MANY_SEALS),
-            logs: Merged::new(&database, LOGS),
-            tellings: Merged::new(&database, TELLINGS),
-            long_tellings: Merged::new(&database, LONG_TELLINGS),
+            callers: BatchLoader::new(&database, CALLERS),
+            seals: BatchLoader::new(&database, SEALS),
+            many_seals: BatchLoader::new(&database, MANY_SEALS),
+            logs: BatchLoader::new(&database, LOGS),
+            histories: BatchLoader::new(&database, HISTORIES),
+            long_histories: BatchLoader::new(&database, LONG_HISTORIES),
             names: Arc::default(),
-            room: Arc::new(Semaphore::new(usize::try_from(ROOM).unwrap_or(Semaphore::MAX_PERMITS))),
+            permits: Arc::new(Semaphore::new(
+                usize::try_from(MAX_EVENTS_IN_MEMORY).unwrap_or(Semaphore::MAX_PERMITS),
+            )),
         }
     }
 
@@ -93,46 +106,46 @@ impl Reads {
     /// # Errors
     /// The database is unavailable, or too many queries wait.
     pub async fn caller(&self, token: &Token, now: DateTime<Utc>) -> Result<Option<Caller>> {
-        self.presented(TokenHash::new(token, now)).await
+        self.caller_by_hash(TokenHash::new(token, now)).await
     }
 
     /// The caller that a token belongs to, if the token is valid at the time of the request.
     ///
     /// # Errors
     /// The database is unavailable, or too many queries wait.
-    pub async fn presented(&self, token: TokenHash) -> Result<Option<Caller>> {
-        self.callers.ask(token).await
+    pub async fn caller_by_hash(&self, token_hash: TokenHash) -> Result<Option<Caller>> {
+        self.callers.load(token_hash).await
     }
 
     /// The data of seals, in their order; `None` if the request's token is invalid.
     ///
     /// # Errors
     /// The database is unavailable, or too many queries wait.
-    pub async fn seals(&self, sought: SealLookup) -> Result<Option<Vec<CodeRow>>> {
-        let many = batching::Question::cost(&sought) > SEALS.cost;
-        if many { self.many_seals.ask(sought).await } else { self.seals.ask(sought).await }
+    pub async fn seals(&self, lookup: SealLookup) -> Result<Option<Vec<CodeRow>>> {
+        let many = batching::BatchQuery::cost(&lookup) > SEALS.cost;
+        if many { self.many_seals.load(lookup).await } else { self.seals.load(lookup).await }
     }
 
     /// A log, and the caller; `None` if there is no such log or the token is invalid.
     ///
     /// # Errors
     /// The database is unavailable, or too many queries wait.
-    pub async fn log(&self, look: LogLookup) -> Result<Option<(Caller, LogRow)>> {
-        self.logs.ask(look).await
+    pub async fn log(&self, lookup: LogLookup) -> Result<Option<(Caller, LogRow)>> {
+        self.logs.load(lookup).await
     }
 
-    /// The history of a log. A long history waits for memory permits, and does not delay short ones.
+    /// The rows of a log's history. A long history waits for memory permits, and does not delay short ones.
     ///
     /// # Errors
     /// The database is unavailable, or too many queries wait; a stored event that cannot be decoded.
-    pub async fn tell(&self, telling: HistoryQuery) -> Result<HistoryRows> {
-        let telling = telling.with(&self.names);
-        if let Some(told) = telling.from_cache() {
-            return Ok(told);
+    pub async fn history_rows(&self, query: HistoryQuery) -> Result<HistoryRows> {
+        let query = query.with(&self.names);
+        if let Some(rows) = query.from_cache() {
+            return Ok(rows);
         }
-        match self.room(telling.events()).await? {
-            None => self.tellings.ask(telling).await,
-            permit => Ok(HistoryRows { permit, ..self.long_tellings.ask(telling).await? }),
+        match self.memory_permits(query.events()).await? {
+            None => self.histories.load(query).await,
+            permit => Ok(HistoryRows { permit, ..self.long_histories.load(query).await? }),
         }
     }
 
@@ -141,7 +154,7 @@ impl Reads {
     /// # Errors
     /// The database is unavailable, or too many queries wait; a stored event that cannot be decoded.
     pub async fn history(&self, row: &LogRow, access: Access, reader: Reader) -> Result<LogHistory> {
-        history::of(row, access, reader, self.tell(history::query(row, access, reader)?).await?)
+        history::of(row, access, reader, self.history_rows(history::query(row, access, reader)?).await?)
     }
 
     /// Checks the texts of a request, in order; a text that is not a code gets a verdict too. `None` if the
@@ -158,8 +171,8 @@ impl Reads {
     ) -> Result<Option<Vec<Verification>>> {
         let check = Check::of(texts);
         let found = match token {
-            _ if !check.is_empty() => self.seals(check.sought(token)).await?,
-            Some(token) => self.presented(token).await?.map(|_| Vec::new()),
+            _ if !check.is_empty() => self.seals(check.lookup(token)).await?,
+            Some(token) => self.caller_by_hash(token).await?.map(|_| Vec::new()),
             None => Some(Vec::new()),
         };
         found.map(|found| check.verdicts(found, ring)).transpose()
@@ -170,13 +183,13 @@ impl Reads {
     ///
     /// # Errors
     /// Overloaded, if other long histories hold the permits.
-    pub async fn room(&self, events: u32) -> Result<Option<OwnedSemaphorePermit>> {
-        if events <= SHORT {
+    pub async fn memory_permits(&self, events: u32) -> Result<Option<OwnedSemaphorePermit>> {
+        if events <= MAX_SHORT_HISTORY {
             return Ok(None);
         }
-        let room = Arc::clone(&self.room).acquire_many_owned(events.min(ROOM));
-        match timeout(ROOM_WAIT, room).await {
-            Ok(Ok(room)) => Ok(Some(room)),
+        let permits = Arc::clone(&self.permits).acquire_many_owned(events.min(MAX_EVENTS_IN_MEMORY));
+        match timeout(PERMIT_TIMEOUT, permits).await {
+            Ok(Ok(permits)) => Ok(Some(permits)),
             _ => Err(Error::Overloaded),
         }
     }
@@ -186,7 +199,7 @@ impl Reads {
 /// planned once, whatever its parameters, and never as a table scan: not even for a table that is small
 /// or not yet analysed.
 #[must_use]
-pub fn planned_once(database: PgConnectOptions) -> PgConnectOptions {
+pub fn with_generic_plans(database: PgConnectOptions) -> PgConnectOptions {
     database.options([
         ("plan_cache_mode", "force_generic_plan"),
         ("enable_hashjoin", "off"),
@@ -200,6 +213,8 @@ pub fn planned_once(database: PgConnectOptions) -> PgConnectOptions {
 /// Options for a connection of the read loaders. Their only write is the time of
 /// a key's last use, so commits do not wait for the disk.
 #[must_use]
-pub fn of_readers(database: PgConnectOptions) -> PgConnectOptions {
-    planned_once(database).application_name("ormantrace-reader").options([("synchronous_commit", "off")])
+pub fn for_loaders(database: PgConnectOptions) -> PgConnectOptions {
+    with_generic_plans(database)
+        .application_name("ormantrace-reader")
+        .options([("synchronous_commit", "off")])
 }

@@ -83,8 +83,8 @@ pub async fn newest_of(db: impl PgExecutor<'_>, subject: Uuid, size: u64) -> Res
 impl SubjectLeaf {
     fn stored(leaf: Option<(i64, Vec<u8>)>) -> Result<Self> {
         let Some((index, entry)) = leaf else { return Ok(Self::NotYet) };
-        let index = u64::try_from(index).map_err(|_| Error::BadRow(format!("leaf.index {index}")))?;
-        let entry = entry.try_into().map_err(|_| Error::BadRow(format!("leaf.entry of {index}")))?;
+        let index = u64::try_from(index).map_err(|_| Error::CorruptRow(format!("leaf.index {index}")))?;
+        let entry = entry.try_into().map_err(|_| Error::CorruptRow(format!("leaf.entry of {index}")))?;
         Ok(Self::At { index, entry })
     }
 }
@@ -206,7 +206,7 @@ pub async fn claim(
     found
         .map(|found| {
             let index = u64::try_from(found.index);
-            let index = index.map_err(|_| Error::BadRow(format!("leaf.index {}", found.index)))?;
+            let index = index.map_err(|_| Error::CorruptRow(format!("leaf.index {}", found.index)))?;
             let witnesses = Witnesses { k: said.witnesses, n: said.policy.witnesses.len() };
             Ok(Claim { index, size, witnesses, entry: found.entry, hashes: [found.hash, found.head_hash] })
         })

@@ -2,7 +2,7 @@
 
 use crate::scene::{Scene, run};
 use crate::world::World;
-use ormantrace::commands::erase::{self, Whose};
+use ormantrace::commands::erase::{self, ErasureTarget};
 use ormantrace::commands::fsck::{self, FsckError, Scope, Snapshots};
 use serde_json::{Value, json};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -32,7 +32,7 @@ async fn write(scene: &Scene) -> Vec<String> {
     let new = json!({"new_seal_number": seals[3], "reason": "Пломба бүлінді"});
     let replaced = world.event(enterprise, "seal_replaced", logs, new).await;
     assert!(replaced.status.is_success(), "{}", String::from_utf8_lossy(&replaced.bytes));
-    let whose = Whose::Harvest(harvest["id"].as_str().unwrap().parse().unwrap());
+    let whose = ErasureTarget::Harvest(harvest["id"].as_str().unwrap().parse().unwrap());
     erase::delete(&mut world.owner().await, &whose, &world.clock).await.unwrap();
     seals
 }

@@ -4,7 +4,7 @@
 use crate::beside::sequence;
 use crate::insider::{assert_named, log, rehash};
 use crate::scene::{Scene, event, post, run};
-use ormantrace::commands::erase::{self, Whose};
+use ormantrace::commands::erase::{self, ErasureTarget};
 use ormantrace::commands::fsck::{self, Code, FsckError, Scope, Snapshots, Step, Watch};
 use serde_json::json;
 use sqlx::PgConnection;
@@ -90,7 +90,7 @@ async fn long() -> (Scene, [Chain; 4], Vec<String>) {
     for seal in &seals[2..4] {
         let body = crate::world::World::harvest_of(&ticket, std::slice::from_ref(seal));
         let harvest = post(world, "/v1/harvests", enterprise, body).await;
-        let whose = Whose::Harvest(harvest["id"].as_str().unwrap().parse().unwrap());
+        let whose = ErasureTarget::Harvest(harvest["id"].as_str().unwrap().parse().unwrap());
         erase::delete(&mut world.owner().await, &whose, &world.clock).await.unwrap();
     }
     for n in 0..10 {

@@ -5,7 +5,7 @@ use axum::http::Method;
 use chrono::TimeDelta;
 use ormantrace::base::token::Token;
 use ormantrace::base::units::Text;
-use ormantrace::commands::erase::{self, Whose};
+use ormantrace::commands::erase::{self, ErasureTarget};
 use ormantrace::commands::fsck::{self, FsckError, Published, Scope, Snapshots};
 use ormantrace::evidence::tlog::note::Kind;
 use ormantrace::evidence::tlog::tile::Builder;
@@ -151,9 +151,9 @@ impl Scene {
 
         // Early, so that the erasure events are published.
         let mut owner = world.owner().await;
-        let whose = Whose::Harvest(erased["id"].as_str().unwrap().parse().unwrap());
+        let whose = ErasureTarget::Harvest(erased["id"].as_str().unwrap().parse().unwrap());
         erase::delete(&mut owner, &whose, &world.clock).await.unwrap();
-        let whose = Whose::Iin(ormantrace::timber::party::bin::Bin::parse(&trader.bin).unwrap());
+        let whose = ErasureTarget::Iin(ormantrace::timber::party::bin::Bin::parse(&trader.bin).unwrap());
         erase::delete(&mut owner, &whose, &world.clock).await.unwrap();
 
         // Log 0: every step from the forest to the sawmill. Log 1: its seal voided and replaced. Log 2:

@@ -6,7 +6,7 @@ use crate::world::{Org, World};
 use chrono::{DateTime, Utc};
 use ormantrace::base::token::Token;
 use ormantrace::evidence::chain::bytes::{Hash, Salt};
-use ormantrace::services::reads::of_readers;
+use ormantrace::services::reads::for_loaders;
 use serde_json::Value;
 use sqlx::postgres::{PgArguments, Postgres};
 use sqlx::query::Query;
@@ -128,7 +128,7 @@ async fn a_history_is_one_index_only_descent() {
     .unwrap();
     run(&mut owner, "VACUUM ANALYZE event").await.unwrap();
 
-    let mut reader = of_readers(world.database()).connect().await.unwrap();
+    let mut reader = for_loaders(world.database()).connect().await.unwrap();
     let chain = include_str!("../../src/evidence/chain/chains.sql");
     // The person of the harvest takes one more index scan.
     for ((subject, events), most) in chains.into_iter().zip([15, 123]) {
@@ -154,7 +154,7 @@ async fn a_lookup_takes_few_buffers_and_never_a_scan() {
     }
     let none = || vec![None::<String>; 64];
     let hash = Token::from_text(&holder.token).unwrap().hash();
-    let mut reader = of_readers(world.database()).connect().await.unwrap();
+    let mut reader = for_loaders(world.database()).connect().await.unwrap();
     let mut owner = world.owner().await;
     for analysed in [false, true] {
         if analysed {

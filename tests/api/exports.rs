@@ -4,7 +4,7 @@ use crate::proofs::{failed, publish, trust};
 use crate::world::{Answer, Felled, Org, World};
 use axum::http::Method;
 use ormantrace::base::ids::SealBatchId;
-use ormantrace::commands::erase::{self, Whose};
+use ormantrace::commands::erase::{self, ErasureTarget};
 use ormantrace::evidence::tlog::{Checkpoint, Proof};
 use ormantrace::services::verifier::report::{Check, Report};
 use ormantrace::services::verifier::{Memory, Trust, mirror::Mirror, verify};
@@ -303,7 +303,7 @@ async fn an_erased_trader_leaves_a_registration_that_holds() {
     let (before, _) = export(&world, &path, &inspector).await;
     assert!(before.to_string().contains("Айгүл"));
 
-    let whose = Whose::Iin(Bin::parse(&iin).unwrap());
+    let whose = ErasureTarget::Iin(Bin::parse(&iin).unwrap());
     erase::delete(&mut world.owner().await, &whose, &world.clock).await.unwrap();
     publish(&world).await;
     for reader in [&operator, &inspector] {
@@ -337,12 +337,12 @@ async fn a_long_chain_is_complete_and_waits_for_memory() {
     assert!(report.holds(), "{report}");
     assert_eq!(file["events"].as_array().unwrap().len(), 502);
 
-    let room = world.app.reads.room(u32::MAX).await.unwrap();
-    assert!(room.is_some());
+    let permit = world.app.reads.memory_permits(u32::MAX).await.unwrap();
+    assert!(permit.is_some());
     world.get(&format!("{path}/export"), &operator).await.expect(503);
     // A short chain needs no memory permit; nor does a proof.
     world.get(&format!("/v1/organizations/{}/export", operator.id), &operator).await.expect(200);
     assert_eq!(world.get(&format!("{path}/proof"), &operator).await.status, 200);
-    drop(room);
+    drop(permit);
     world.get(&format!("{path}/export"), &operator).await.expect(200);
 }

@@ -5,7 +5,7 @@ use crate::support;
 use chrono::{DateTime, TimeDelta};
 use ormantrace::base::clock::Clock;
 use ormantrace::db::private::folder::{Folder, PORT};
-use ormantrace::db::private::postmaster::{self, Found};
+use ormantrace::db::private::postmaster::{self, PidFileState};
 use ormantrace::db::roles::{DATABASE, OWNER, SUPERUSER};
 use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
 use serde_json::Value;
@@ -351,8 +351,8 @@ impl Servers {
     /// Process number of the PostgreSQL server.
     pub fn postmaster(&self) -> Option<i32> {
         let folder = Folder::open(&self.data).expect("there");
-        match postmaster::look(&folder.cluster()) {
-            Ok(Found::Live(one)) if one.ready => Some(one.pid),
+        match postmaster::check_pid_file(&folder.cluster()) {
+            Ok(PidFileState::Live(one)) if one.ready => Some(one.pid),
             _ => None,
         }
     }

@@ -515,7 +515,7 @@ fn keeper() {
     if let Err(error) = clear(&base, &runtime) {
         return say(&error.to_string());
     }
-    let database = match runtime.block_on(db::open_throw_away(&base.join("data"), on_migration)) {
+    let database = match runtime.block_on(db::open_disposable(&base.join("data"), on_migration)) {
         Ok(database) => database,
         Err(error) => {
             say(&error.to_string());

@@ -1,12 +1,12 @@
 //! Errors of a request: the one that makes a body unreadable, and the field errors of a readable one.
 
-use crate::base::error::{At, Entry, Invalid};
+use crate::base::error::{FieldError, Invalid, Location};
 use crate::base::input::Node;
 use std::borrow::Cow;
 
 /// Maximum number of field errors in a response. Otherwise the response to a hostile batch could have
 /// more bytes than the batch; a person corrects a thousand errors before needing to see more.
-pub const MOST_ENTRIES: usize = 1_000;
+pub const MAX_FIELD_ERRORS: usize = 1_000;
 
 /// The body (or query) does not have the declared format, so no field in it has a location: 400.
 ///
@@ -15,7 +15,7 @@ pub const MOST_ENTRIES: usize = 1_000;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Malformed {
     /// Line (from 1) and character in it (from 1, as text) of the body, or the query parameter.
-    pub at: At,
+    pub at: Location,
     /// Stable code.
     pub code: &'static str,
     /// One sentence.
@@ -35,8 +35,10 @@ impl Malformed {
         let line = before.split(|byte| *byte == b'\n').count();
         // Continuation bytes of a UTF-8 character do not count as columns in an editor.
         let characters = before[line_start..].iter().filter(|byte| **byte & 0xC0 != 0x80).count();
-        let at =
-            At::Cell { line: u64::try_from(line).unwrap_or(u64::MAX), column: (characters + 1).to_string() };
+        let at = Location::Cell {
+            line: u64::try_from(line).unwrap_or(u64::MAX),
+            column: (characters + 1).to_string(),
+        };
         Self { at, code, detail: detail.into() }
     }
 }
@@ -49,16 +51,16 @@ impl std::fmt::Display for Malformed {
 
 impl std::error::Error for Malformed {}
 
-impl From<Malformed> for Entry {
+impl From<Malformed> for FieldError {
     fn from(fault: Malformed) -> Self {
         Self::new(fault.at, fault.code, fault.detail)
     }
 }
 
-/// Collects the field errors of one request. Beyond [`MOST_ENTRIES`] it only counts.
+/// Collects the field errors of one request. Beyond [`MAX_FIELD_ERRORS`] it only counts.
 #[derive(Debug, Default)]
 pub struct Errors {
-    entries: Vec<Entry>,
+    entries: Vec<FieldError>,
     more: usize,
 }
 
@@ -84,45 +86,45 @@ impl Errors {
     /// Whether a further error is only counted, so that its sentence need not be composed.
     #[must_use]
     pub fn is_full(&self) -> bool {
-        self.entries.len() >= MOST_ENTRIES
+        self.entries.len() >= MAX_FIELD_ERRORS
     }
 
     /// Adds an error that has its location.
-    pub fn push(&mut self, entry: Entry) {
+    pub fn push(&mut self, entry: FieldError) {
         self.add(|| entry);
     }
 
     /// Refuses the value of `node`.
     pub fn refuse(&mut self, node: Node<'_>, invalid: Invalid) {
-        self.add(|| Entry::invalid(node.at(), invalid));
+        self.add(|| FieldError::invalid(node.at(), invalid));
     }
 
     /// Refuses the member `name` of the object `node`; the member may be absent.
     pub fn refuse_field(&mut self, node: Node<'_>, name: &str, invalid: Invalid) {
-        self.add(|| Entry::invalid(node.at_field(name), invalid));
+        self.add(|| FieldError::invalid(node.at_field(name), invalid));
     }
 
     /// The value, if there were no errors; otherwise all errors, and if there were more than
-    /// [`MOST_ENTRIES`], a last one with code `too-many-errors` and the number of the others.
-    pub fn finish<T>(self, read: Option<T>) -> Result<T, Vec<Entry>> {
+    /// [`MAX_FIELD_ERRORS`], a last one with code `too-many-errors` and the number of the others.
+    pub fn finish<T>(self, read: Option<T>) -> Result<T, Vec<FieldError>> {
         let Self { mut entries, more } = self;
         match read {
             Some(value) if entries.is_empty() => return Ok(value),
             None if entries.is_empty() => {
                 let detail = "The request cannot be read.";
-                entries.push(Entry::new(At::Pointer(String::new()), "unreadable", detail));
+                entries.push(FieldError::new(Location::Pointer(String::new()), "unreadable", detail));
             }
             _ => {}
         }
         if more > 0 {
             let detail = format!("{more} more errors are not listed.");
-            entries.push(Entry::new(At::Pointer(String::new()), "too-many-errors", detail));
+            entries.push(FieldError::new(Location::Pointer(String::new()), "too-many-errors", detail));
         }
         Err(entries)
     }
 
     /// Takes a closure, so that the location is computed only for errors that are listed.
-    fn add(&mut self, entry: impl FnOnce() -> Entry) {
+    fn add(&mut self, entry: impl FnOnce() -> FieldError) {
         if self.is_full() {
             self.more += 1;
         } else {

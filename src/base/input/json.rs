@@ -8,11 +8,11 @@ use super::{Document, Malformed};
 use std::borrow::Cow;
 
 /// Maximum nesting of lists and objects. The deepest request (a plot's multipolygon in a batch) needs 8.
-const DEPTH: u32 = 32;
+const MAX_DEPTH: u32 = 32;
 
 /// Maximum number of values, keys included, in one body: twice those of a batch of 10,000 seals or 5,000
 /// logs, and under 15 MB of memory.
-const VALUES: usize = 500_000;
+const MAX_VALUES: usize = 500_000;
 
 /// Up to so many keys, each new key of an object is compared with all others; if there are more, the keys
 /// are sorted at the end of the object.
@@ -32,11 +32,11 @@ impl<'s> Document<'s> {
             Malformed::in_text(bytes, error.valid_up_to(), "not-utf8", "The body is not valid UTF-8.")
         })?;
         // A value takes some 16 bytes in typical bodies.
-        let items = Vec::with_capacity((bytes.len() / 16).min(VALUES));
+        let items = Vec::with_capacity((bytes.len() / 16).min(MAX_VALUES));
         let mut parser =
             Parser { source, at: 0, built: Builder { items, decoded: String::new() }, keys: Vec::new() };
         parser.space();
-        parser.value(0, 0, DEPTH)?;
+        parser.value(0, 0, MAX_DEPTH)?;
         parser.space();
         if parser.at < bytes.len() {
             return Err(parser.unexpected("the end of the body"));
@@ -85,8 +85,8 @@ impl Parser<'_> {
     }
 
     fn value(&mut self, parent: u32, place: u32, depth: u32) -> Result<(), Malformed> {
-        if self.built.items.len() >= VALUES {
-            let detail = format!("The body has more than {VALUES} keys and values.");
+        if self.built.items.len() >= MAX_VALUES {
+            let detail = format!("The body has more than {MAX_VALUES} keys and values.");
             return Err(self.fault(self.at, "too-many-values", detail));
         }
         match self.peek() {
@@ -103,7 +103,7 @@ impl Parser<'_> {
 
     fn inside(&self, depth: u32) -> Result<u32, Malformed> {
         depth.checked_sub(1).ok_or_else(|| {
-            let detail = format!("Lists and objects may be nested {DEPTH} deep, not deeper.");
+            let detail = format!("Lists and objects may be nested {MAX_DEPTH} deep, not deeper.");
             self.fault(self.at, "too-deep", detail)
         })
     }

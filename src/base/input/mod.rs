@@ -39,7 +39,7 @@ mod table;
 mod tests;
 mod tree;
 
-pub use errors::{Errors, MOST_ENTRIES, Malformed};
+pub use errors::{Errors, MAX_FIELD_ERRORS, Malformed};
 pub use read::{Bounded, Fields, ParseNumber, ParseText, Read, did_you_mean, read_number, read_text};
 pub use sheet::{Sheet, csv_safe};
 pub use table::{Layout, Table};

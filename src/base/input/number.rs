@@ -6,16 +6,17 @@ use std::fmt::Write as _;
 
 /// Maximum number of characters of a number, also when it is written without its exponent. The longest
 /// number in the API has 12; `1e999999999` must not become a gigabyte.
-const LONGEST: usize = 64;
+const MAX_LENGTH: usize = 64;
 
 fn too_long() -> Invalid {
-    let detail = format!("A number has at most {LONGEST} characters, also when written without an exponent.");
+    let detail =
+        format!("A number has at most {MAX_LENGTH} characters, also when written without an exponent.");
     Invalid::new("number-too-long", detail)
 }
 
 /// A JSON number without its exponent, digit for digit.
 pub(super) fn plain(text: &str) -> Result<Cow<'_, str>, Invalid> {
-    if text.len() > LONGEST {
+    if text.len() > MAX_LENGTH {
         return Err(too_long());
     }
     let Some(parts) = Parts::of(text) else {
@@ -26,7 +27,7 @@ pub(super) fn plain(text: &str) -> Result<Cow<'_, str>, Invalid> {
     let mut digits = format!("{whole}{fraction}");
     // Position of the decimal point, counted from the left of `digits`.
     let point = i64::try_from(whole.len()).unwrap_or(i64::MAX).saturating_add(exponent);
-    let longest = i64::try_from(LONGEST).unwrap_or(i64::MAX);
+    let longest = i64::try_from(MAX_LENGTH).unwrap_or(i64::MAX);
     if !(-longest..=longest).contains(&point) {
         // Zero is zero whatever its exponent, but there is no honest reason to write 0e999.
         return Err(too_long());
@@ -42,18 +43,18 @@ pub(super) fn plain(text: &str) -> Result<Cow<'_, str>, Invalid> {
         };
         if fraction.is_empty() { whole.to_owned() } else { format!("{whole}.{fraction}") }
     } else {
-        let zeros = usize::try_from(point.unsigned_abs()).unwrap_or(LONGEST);
+        let zeros = usize::try_from(point.unsigned_abs()).unwrap_or(MAX_LENGTH);
         format!("0.{}{digits}", "0".repeat(zeros))
     };
     let signed = if parts.negative { format!("-{plain}") } else { plain };
-    if signed.len() > LONGEST { Err(too_long()) } else { Ok(Cow::Owned(signed)) }
+    if signed.len() > MAX_LENGTH { Err(too_long()) } else { Ok(Cow::Owned(signed)) }
 }
 
 /// A number in a cell or query parameter: `-`, digits, a point (in a table also a comma), digits.
 ///
 /// No exponent: a spreadsheet writes one where it has dropped digits. No thousands separator.
 pub(super) fn cell(text: &str, comma: bool) -> Result<Cow<'_, str>, Invalid> {
-    if text.len() > LONGEST {
+    if text.len() > MAX_LENGTH {
         return Err(too_long());
     }
     let unsigned = text.strip_prefix('-').unwrap_or(text);
@@ -92,7 +93,7 @@ pub(super) fn cell(text: &str, comma: bool) -> Result<Cow<'_, str>, Invalid> {
 /// A number that is too long to be valid is written unchanged.
 pub(super) fn write_normal(text: &str, out: &mut String) {
     let parts = Parts::of(text).unwrap_or_else(|| Parts::without_exponent(text));
-    let Some(exponent) = parts.exponent.filter(|_| text.len() <= LONGEST) else {
+    let Some(exponent) = parts.exponent.filter(|_| text.len() <= MAX_LENGTH) else {
         out.push_str(text);
         return;
     };

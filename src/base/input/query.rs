@@ -2,11 +2,11 @@
 
 use super::tree::{Builder, Kind, Origin, u32_of};
 use super::{Document, Malformed};
-use crate::base::error::{At, Entry};
+use crate::base::error::{FieldError, Location};
 use std::borrow::Cow;
 
 /// Maximum number of parameters. No route has more than ten; each is compared with all before it.
-const MOST_PARAMETERS: usize = 100;
+const MAX_PARAMETERS: usize = 100;
 
 impl Document<'_> {
     /// Reads the query of a URL (`application/x-www-form-urlencoded`, without the `?`). A parameter
@@ -21,9 +21,9 @@ impl Document<'_> {
         let mut names: Vec<String> = Vec::new();
         let root = built.open(Kind::Object, 0, 0);
         for pair in query.unwrap_or_default().split('&').filter(|pair| !pair.is_empty()) {
-            if names.len() == MOST_PARAMETERS {
+            if names.len() == MAX_PARAMETERS {
                 let (at, detail) =
-                    (At::Query(Cow::Borrowed("")), format!("At most {MOST_PARAMETERS} parameters."));
+                    (Location::Query(Cow::Borrowed("")), format!("At most {MAX_PARAMETERS} parameters."));
                 return Err(Malformed { at, code: "too-many-values", detail: detail.into() });
             }
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
@@ -31,7 +31,11 @@ impl Document<'_> {
             let value = decode(value, &name)?;
             if names.contains(&name) {
                 let detail = "This parameter appears twice.";
-                faults.push(Entry::new(At::Query(Cow::Owned(name)), "duplicate-parameter", detail));
+                faults.push(FieldError::new(
+                    Location::Query(Cow::Owned(name)),
+                    "duplicate-parameter",
+                    detail,
+                ));
                 continue;
             }
             built.decoded(Kind::Decoded, root, &name, 0);
@@ -45,7 +49,7 @@ impl Document<'_> {
 
 fn decode(text: &str, parameter: &str) -> Result<String, Malformed> {
     let fault = |code, detail: &'static str| Malformed {
-        at: At::Query(Cow::Owned(parameter.to_owned())),
+        at: Location::Query(Cow::Owned(parameter.to_owned())),
         code,
         detail: Cow::Borrowed(detail),
     };

@@ -31,7 +31,7 @@ impl Sheet {
 
     /// A sheet that begins with a byte order mark, without which spreadsheets misread Cyrillic.
     #[must_use]
-    pub fn with_mark() -> Self {
+    pub fn with_bom() -> Self {
         Self { bytes: b"\xEF\xBB\xBF".to_vec() }
     }
 

@@ -2,12 +2,12 @@
 
 use super::tree::{Builder, Kind, Origin, u32_of};
 use super::{Document, Malformed, did_you_mean};
-use crate::base::error::{At, Entry};
+use crate::base::error::{FieldError, Location};
 use std::borrow::Cow;
 
 /// Maximum number of columns. No template has more than 30; a header of a million names would be compared
 /// with all of them.
-const MOST_COLUMNS: usize = 1_000;
+const MAX_COLUMNS: usize = 1_000;
 
 /// The columns of a CSV body, and where each goes in the equivalent JSON.
 ///
@@ -68,17 +68,17 @@ impl Layout {
 
 /// Finds the name of a column (or parameter) by the path of the field that was made from it.
 #[derive(Debug)]
-pub(super) struct Places {
+pub(super) struct CellLocations {
     layout: Layout,
     parameters: Vec<&'static str>,
 }
 
-impl Places {
-    pub(super) fn at(&self, path: &[&str], line: u64) -> At {
+impl CellLocations {
+    pub(super) fn at(&self, path: &[&str], line: u64) -> Location {
         if let [name] = path
             && let Some(parameter) = self.parameters.iter().find(|parameter| *parameter == name)
         {
-            return At::Query(Cow::Borrowed(parameter));
+            return Location::Query(Cow::Borrowed(parameter));
         }
         let (shared, path) = match path.split_first() {
             Some((first, rest)) if *first == self.layout.rows => (false, rest),
@@ -89,7 +89,7 @@ impl Places {
             .columns
             .iter()
             .find(|column| column.shared == shared && column.path.as_slice() == path);
-        At::Cell { line, column: known.map_or_else(|| path.join("."), |column| column.name.to_owned()) }
+        Location::Cell { line, column: known.map_or_else(|| path.join("."), |column| column.name.to_owned()) }
     }
 }
 
@@ -128,7 +128,7 @@ impl Table {
             .flexible(true)
             .delimiter(separator(&text))
             .from_reader(text.as_bytes());
-        let mut lines = Lines { text: text.as_bytes(), at: 0, line: 1 };
+        let mut lines = LineFinder { text: text.as_bytes(), at: 0, line: 1 };
         let mut records = Vec::new();
         let mut over_limit = None;
         loop {
@@ -158,8 +158,8 @@ impl Table {
         let Some((header_line, header)) = records.next() else {
             return Err(Malformed::in_text(b"", 0, "not-csv", "The first line must name the columns."));
         };
-        if header.len() > MOST_COLUMNS {
-            let detail = format!("At most {MOST_COLUMNS} columns.");
+        if header.len() > MAX_COLUMNS {
+            let detail = format!("At most {MAX_COLUMNS} columns.");
             return Err(Malformed::in_text(b"", 0, "not-csv", detail));
         }
         let header = header.iter().map(str::to_lowercase).collect();
@@ -204,8 +204,8 @@ impl Table {
             if record.len() != self.header.len() {
                 let detail =
                     format!("The header has {} cells, this line {}.", self.header.len(), record.len());
-                let at = At::Cell { line: u64::from(*line), column: String::new() };
-                faults.push(Entry::new(at, "wrong-cell-count", detail));
+                let at = Location::Cell { line: u64::from(*line), column: String::new() };
+                faults.push(FieldError::new(at, "wrong-cell-count", detail));
             }
             let leaves: Vec<Leaf<'_>> = layout
                 .columns
@@ -225,23 +225,23 @@ impl Table {
         built.close(root, members + 1);
         if let Some(line) = self.over_limit {
             let detail = format!("At most {} rows.", self.limit);
-            let at = At::Cell { line: u64::from(line), column: String::new() };
-            faults.push(Entry::new(at, "too-many", detail));
+            let at = Location::Cell { line: u64::from(line), column: String::new() };
+            faults.push(FieldError::new(at, "too-many", detail));
         }
         let parameters = parameters.iter().map(|(name, _)| *name).collect();
-        built.finish("", Origin::Table(Places { layout: layout.clone(), parameters }), faults)
+        built.finish("", Origin::Table(CellLocations { layout: layout.clone(), parameters }), faults)
     }
 
     /// For each column of the layout, the index of its cell in a row.
-    fn match_columns(&self, layout: &Layout, faults: &mut Vec<Entry>) -> Vec<Option<usize>> {
+    fn match_columns(&self, layout: &Layout, faults: &mut Vec<FieldError>) -> Vec<Option<usize>> {
         let mut places = vec![None; layout.columns.len()];
         for (cell, name) in self.header.iter().enumerate() {
             let shown: String = name.chars().take(50).collect();
-            let at = At::Cell { line: u64::from(self.header_line), column: shown.clone() };
+            let at = Location::Cell { line: u64::from(self.header_line), column: shown.clone() };
             let known = layout.columns.iter().position(|column| column.name == name);
             match known.map(|column| &mut places[column]) {
                 Some(Some(_)) => {
-                    faults.push(Entry::new(at, "duplicate-column", "This column appears twice."));
+                    faults.push(FieldError::new(at, "duplicate-column", "This column appears twice."));
                 }
                 Some(place) => *place = Some(cell),
                 None if name.is_empty()
@@ -255,7 +255,7 @@ impl Table {
                     if let Some(near) = did_you_mean(name, &names) {
                         detail = format!("{detail} Did you mean `{near}`?");
                     }
-                    faults.push(Entry::new(at, "unknown-field", detail));
+                    faults.push(FieldError::new(at, "unknown-field", detail));
                 }
             }
         }
@@ -263,15 +263,15 @@ impl Table {
     }
 
     /// The value of a shared column, and the first line that has it.
-    fn shared_cell(&self, cell: usize, name: &str, faults: &mut Vec<Entry>) -> Option<(u32, &str)> {
+    fn shared_cell(&self, cell: usize, name: &str, faults: &mut Vec<FieldError>) -> Option<(u32, &str)> {
         let mut said = self.rows.iter().filter_map(|(line, row)| {
             row.get(cell).filter(|text| !text.is_empty()).map(|text| (*line, text))
         });
         let first = said.next()?;
         if let Some((line, _)) = said.find(|(_, text)| *text != first.1) {
             let detail = format!("A file has one `{name}`; line {} has a different value.", first.0);
-            let at = At::Cell { line: u64::from(line), column: name.to_owned() };
-            faults.push(Entry::new(at, "differs", detail));
+            let at = Location::Cell { line: u64::from(line), column: name.to_owned() };
+            faults.push(FieldError::new(at, "differs", detail));
         }
         Some(first)
     }
@@ -312,13 +312,13 @@ fn write_members(built: &mut Builder, object: u32, leaves: &[Leaf<'_>]) -> u32 {
 }
 
 /// Finds the line of each record: the CSV reader's position is before the empty lines that it skips.
-struct Lines<'t> {
+struct LineFinder<'t> {
     text: &'t [u8],
     at: usize,
     line: u32,
 }
 
-impl Lines<'_> {
+impl LineFinder<'_> {
     /// The line on which `record` begins.
     fn start_of(&mut self, record: &csv::StringRecord) -> u32 {
         let from =

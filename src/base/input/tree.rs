@@ -3,8 +3,8 @@
 //! One flat list instead of nested maps: a body of 5 MB costs one growing allocation, and a value
 //! refers to its parent, so that a pointer is computed only for a refused value.
 
-use crate::base::error::{At, Entry, Invalid};
-use crate::base::input::{Errors, Read, number, table::Places};
+use crate::base::error::{FieldError, Invalid, Location};
+use crate::base::input::{Errors, Read, number, table::CellLocations};
 use std::borrow::Cow;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,7 +43,7 @@ pub(super) struct Item {
 pub(super) enum Origin {
     Json,
     Query,
-    Table(Places),
+    Table(CellLocations),
 }
 
 /// A request's content, parsed once: its syntax is checked, its meaning is not.
@@ -54,7 +54,7 @@ pub struct Document<'s> {
     pub(super) items: Vec<Item>,
     pub(super) origin: Origin,
     /// Errors of form that do not prevent reading on: a duplicate column, a row that is too long.
-    pub(super) faults: Vec<Entry>,
+    pub(super) faults: Vec<FieldError>,
 }
 
 impl Document<'_> {
@@ -65,7 +65,7 @@ impl Document<'_> {
     }
 
     /// Reads a `T`, or returns all errors.
-    pub fn read<T: Read>(&self) -> Result<T, Vec<Entry>> {
+    pub fn read<T: Read>(&self) -> Result<T, Vec<FieldError>> {
         let mut errors = Errors::new();
         let read = self.read_into(&mut errors);
         errors.finish(read)
@@ -215,13 +215,13 @@ impl<'d> Node<'d> {
 
     /// The location of this value.
     #[must_use]
-    pub fn at(self) -> At {
+    pub fn at(self) -> Location {
         self.place(None)
     }
 
     /// The location of the member `name` of this object, present or absent.
     #[must_use]
-    pub fn at_field(self, name: &str) -> At {
+    pub fn at_field(self, name: &str) -> Location {
         self.place(Some(name))
     }
 
@@ -260,7 +260,7 @@ impl<'d> Node<'d> {
         path
     }
 
-    fn place(self, field: Option<&str>) -> At {
+    fn place(self, field: Option<&str>) -> Location {
         let mut path = self.path();
         match &self.document.origin {
             Origin::Json => {
@@ -273,11 +273,11 @@ impl<'d> Node<'d> {
                         None => pointer.push_str(&place.to_string()),
                     }
                 }
-                At::Pointer(pointer)
+                Location::Pointer(pointer)
             }
             Origin::Query => {
                 let name = path.first().and_then(|(key, _)| *key).or(field).unwrap_or_default();
-                At::Query(Cow::Owned(name.to_owned()))
+                Location::Query(Cow::Owned(name.to_owned()))
             }
             Origin::Table(places) => {
                 let line = path.iter().rev().map(|(_, line)| *line).find(|line| *line != 0).unwrap_or(1);
@@ -377,7 +377,7 @@ impl Builder {
     }
 
     /// The document, once its root is closed.
-    pub fn finish(self, source: &str, origin: Origin, faults: Vec<Entry>) -> Document<'_> {
+    pub fn finish(self, source: &str, origin: Origin, faults: Vec<FieldError>) -> Document<'_> {
         Document { source, decoded: self.decoded, items: self.items, origin, faults }
     }
 }

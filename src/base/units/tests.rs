@@ -121,7 +121,7 @@ proptest! {
         match exact(&text, 4) {
             Ok(units) => prop_assert_eq!(Decimal::new(units, 4).normalize(), by_crate),
             Err(fault) => {
-                prop_assert_eq!(fault, Fault::TooPrecise);
+                prop_assert_eq!(fault, NumberError::TooPrecise);
                 prop_assert!(by_crate.scale() > 4);
             }
         }

@@ -198,7 +198,7 @@ fn id_of(made: &Value) -> Result<String, Failure> {
 }
 
 fn no_id(made: &Value) -> Failure {
-    Failure::Library(Error::BadRow(format!("a response without an id: {made}")))
+    Failure::Library(Error::CorruptRow(format!("a response without an id: {made}")))
 }
 
 #[cfg(test)]

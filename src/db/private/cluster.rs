@@ -19,7 +19,7 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use super::folder::{Folder, PORT, sync_dir};
-use super::postmaster::{self, Found};
+use super::postmaster::{self, PidFileState};
 use crate::base::config::shown;
 use crate::db::errors::OpenError;
 use crate::db::lock::Lock;
@@ -27,11 +27,11 @@ use crate::db::programs::Programs;
 use crate::db::roles::{OWNER, PUBLISHER, SERVICE, SUPERUSER};
 
 /// How long leftover processes of a killed server may take to end.
-const PATIENCE: Duration = Duration::from_secs(10);
+const CLEANUP_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a fast shutdown may take before an immediate one (after which the next start recovers).
-const SHUTDOWN: Duration = Duration::from_secs(15);
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(15);
 /// How often a starting server is polled.
-const LOOK: Duration = Duration::from_millis(3);
+const POLL_INTERVAL: Duration = Duration::from_millis(3);
 
 /// Starts the server with a watcher. The shell that becomes the server first starts the watcher, a
 /// child forked twice so that the server does not take it for one of its workers. The watcher
@@ -39,7 +39,7 @@ const LOOK: Duration = Duration::from_millis(3);
 /// has ended, however it was killed: the watcher sends the server a fast shutdown. One line on the
 /// pipe means that the server exited and its pid may be reused: the watcher exits. (`$$` remains
 /// the pid of the first shell, which is now the server.)
-const WATCHED: &str = r#"
+const START_SCRIPT: &str = r#"
 exec 3<&0 </dev/null
 ( (trap '' HUP INT QUIT TERM; read -r _ <&3 || kill -INT $$) >/dev/null 2>&1 & )
 exec 3<&-
@@ -130,7 +130,7 @@ const HBA: &str = "# type  database     user  method\n\
 pub struct Cluster {
     socket_dir: PathBuf,
     stop: Option<oneshot::Sender<()>>,
-    keeper: JoinHandle<()>,
+    supervisor: JoinHandle<()>,
 }
 
 impl Cluster {
@@ -167,8 +167,8 @@ impl Cluster {
         let server = Server { folder: folder.clone(), programs, socket_dir: socket_dir.clone(), tuning };
         let running = server.start().await?;
         let (stop, stopped) = oneshot::channel();
-        let keeper = tokio::spawn(keep(server, running, stopped, lock));
-        Ok(Self { socket_dir, stop: Some(stop), keeper })
+        let supervisor = tokio::spawn(supervise(server, running, stopped, lock));
+        Ok(Self { socket_dir, stop: Some(stop), supervisor })
     }
 
     /// Connection options of the server, without a user or a database.
@@ -183,7 +183,7 @@ impl Cluster {
             // An error means that the keeper has ended already, and with it the server.
             let _ = stop.send(());
         }
-        let _ = self.keeper.await;
+        let _ = self.supervisor.await;
     }
 }
 
@@ -270,7 +270,7 @@ struct Running {
 
 impl Server {
     /// Starts the server and waits until it is ready. While processes of an earlier server are in
-    /// the way, retries for [`PATIENCE`].
+    /// the way, retries for [`CLEANUP_TIMEOUT`].
     async fn start(&self) -> Result<Running, OpenError> {
         let since = Instant::now();
         loop {
@@ -280,7 +280,7 @@ impl Server {
                 Err(said) => {
                     // PostgreSQL's two messages for processes of an earlier server that are still alive.
                     let in_the_way = said.contains("postmaster.pid") || said.contains("shared memory");
-                    if !in_the_way || since.elapsed() > PATIENCE {
+                    if !in_the_way || since.elapsed() > CLEANUP_TIMEOUT {
                         return Err(OpenError::Start(said));
                     }
                     tokio::time::sleep(Duration::from_millis(100)).await;
@@ -294,12 +294,12 @@ impl Server {
         let cluster = self.folder.cluster();
         let unreadable =
             |error: io::Error| OpenError::Folder(format!("{} cannot be read: {error}.", shown(&cluster)));
-        match postmaster::look(&cluster).map_err(unreadable)? {
-            Found::Nothing | Found::Dead => Ok(()),
-            Found::Deceptive => fs::remove_file(postmaster::pid_file(&cluster)).map_err(unreadable),
-            Found::Live(orphan) => {
+        match postmaster::check_pid_file(&cluster).map_err(unreadable)? {
+            PidFileState::Nothing | PidFileState::Dead => Ok(()),
+            PidFileState::Deceptive => fs::remove_file(postmaster::pid_file(&cluster)).map_err(unreadable),
+            PidFileState::Live(orphan) => {
                 tracing::warn!(pid = orphan.pid, "an orphaned private PostgreSQL is running; stopping it");
-                postmaster::stop_orphan(&cluster, PATIENCE).await.map_err(OpenError::Start)
+                postmaster::stop_orphan(&cluster, CLEANUP_TIMEOUT).await.map_err(OpenError::Start)
             }
         }
     }
@@ -314,7 +314,7 @@ impl Server {
         let said = self.folder.start_messages();
         let messages = File::create(&said).map_err(failed)?;
         let mut shell = self.folder.command(Path::new("/bin/sh"));
-        shell.args(["-c", WATCHED, "sh"]).arg(self.programs.path("postgres")).arg("-D").arg(&cluster);
+        shell.args(["-c", START_SCRIPT, "sh"]).arg(self.programs.path("postgres")).arg("-D").arg(&cluster);
         // Set on the command line, so that no configuration file can change them.
         let set = |name: &str, value: &str| ["-c".to_owned(), format!("{name}={value}")];
         shell.args(set("listen_addresses", "")).args(set("port", &PORT.to_string()));
@@ -332,10 +332,10 @@ impl Server {
         let (since, mut told) = (Instant::now(), 0);
         loop {
             if running.child.try_wait().map_err(failed)?.is_some() {
-                running.dismiss().await;
-                return Ok(Err(self.last_words()));
+                running.end_watcher().await;
+                return Ok(Err(self.last_output()));
             }
-            if let Ok(Found::Live(one)) = postmaster::look(&cluster)
+            if let Ok(PidFileState::Live(one)) = postmaster::check_pid_file(&cluster)
                 && one.ready
                 && Some(one.pid) == pid
             {
@@ -346,12 +346,12 @@ impl Server {
                 told += 1;
                 tracing::info!("the private PostgreSQL is recovering; waiting for it");
             }
-            tokio::time::sleep(LOOK).await;
+            tokio::time::sleep(POLL_INTERVAL).await;
         }
     }
 
     /// The last lines of the server's output and of its newest log file.
-    fn last_words(&self) -> String {
+    fn last_output(&self) -> String {
         let mut files = vec![self.folder.start_messages()];
         if let Ok(entries) = fs::read_dir(self.folder.cluster().join("log")) {
             files.extend(
@@ -381,7 +381,7 @@ fn list_item(dir: &Path) -> String {
 
 impl Running {
     /// Makes the watcher exit, before the server's pid is reused.
-    async fn dismiss(&mut self) {
+    async fn end_watcher(&mut self) {
         // The write fails if the watcher was killed, which is harmless.
         let _ = self.watcher.write_all(b"done\n").await;
     }
@@ -394,13 +394,13 @@ impl Running {
             {
                 tracing::error!(%error, "the private PostgreSQL cannot be signalled to stop");
             }
-            if let Ok(ended) = tokio::time::timeout(SHUTDOWN, self.child.wait()).await {
+            if let Ok(ended) = tokio::time::timeout(SHUTDOWN_TIMEOUT, self.child.wait()).await {
                 report(&ended);
                 break;
             }
             tracing::warn!("the private PostgreSQL did not stop in time");
         }
-        self.dismiss().await;
+        self.end_watcher().await;
     }
 }
 
@@ -414,19 +414,19 @@ fn report(ended: &io::Result<ExitStatus>) {
 
 /// Keeps the server running until [`Cluster::stop`] is called or the [`Cluster`] is dropped: a
 /// server that exits by itself or is killed is restarted.
-async fn keep(server: Server, running: Running, stopped: oneshot::Receiver<()>, lock: Lock) {
-    keep_running(&server, running, stopped).await;
+async fn supervise(server: Server, running: Running, stopped: oneshot::Receiver<()>, lock: Lock) {
+    restart_until_stopped(&server, running, stopped).await;
     server.folder.remove_socket_dir(&server.socket_dir);
     drop(lock);
 }
 
-async fn keep_running(server: &Server, mut running: Running, mut stopped: oneshot::Receiver<()>) {
+async fn restart_until_stopped(server: &Server, mut running: Running, mut stopped: oneshot::Receiver<()>) {
     loop {
         let ended = tokio::select! {
             _ = &mut stopped => return running.stop().await,
             ended = running.child.wait() => ended,
         };
-        running.dismiss().await;
+        running.end_watcher().await;
         tracing::error!(status = ?ended.ok(), "the private PostgreSQL exited unexpectedly; restarting it");
         let mut pause = Duration::from_millis(100);
         running = loop {

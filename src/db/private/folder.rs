@@ -28,7 +28,7 @@ use crate::db::scram::Verifier;
 pub const PORT: u16 = 5432;
 
 /// The longest path of a Unix socket, in bytes, below the limit of every system (Linux 107, macOS 103).
-const LONGEST_SOCKET: usize = 100;
+const MAX_SOCKET_PATH: usize = 100;
 
 /// The system user that PostgreSQL runs as if this program runs as root.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -106,7 +106,7 @@ impl Folder {
     /// # Errors
     /// A sentence, if the short folder cannot be created, or belongs to another user.
     pub fn socket_dir(&self) -> Result<PathBuf, OpenError> {
-        let fits = |dir: &Path| dir.as_os_str().len() + format!("/.s.PGSQL.{PORT}").len() <= LONGEST_SOCKET;
+        let fits = |dir: &Path| dir.as_os_str().len() + format!("/.s.PGSQL.{PORT}").len() <= MAX_SOCKET_PATH;
         if fits(&self.run()) {
             return Ok(self.run());
         }

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 
 /// How often a process that is not our child is polled.
-const LOOK: Duration = Duration::from_millis(5);
+const POLL_INTERVAL: Duration = Duration::from_millis(5);
 
 /// A running server.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,7 +30,7 @@ pub struct Postmaster {
 
 /// The result of checking `postmaster.pid`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Found {
+pub enum PidFileState {
     /// No such file: no server runs here.
     Nothing,
     /// The file names a dead process, or a single-user session (a negative number): PostgreSQL
@@ -46,14 +46,14 @@ pub enum Found {
 /// The lines of `postmaster.pid` that matter, in PostgreSQL's order (its `pidfile.h`):
 /// pid, cluster, start time, port, socket folder, address, shared memory, state.
 #[derive(Debug, PartialEq, Eq)]
-struct Claim {
+struct PidFile {
     cluster: PathBuf,
     postmaster: Postmaster,
 }
 
-fn parse(text: &str) -> Option<Claim> {
+fn parse(text: &str) -> Option<PidFile> {
     let line = |n: usize| text.lines().nth(n).map(str::trim).unwrap_or_default();
-    Some(Claim {
+    Some(PidFile {
         cluster: PathBuf::from(line(1)),
         postmaster: Postmaster {
             pid: line(0).parse().ok().filter(|pid| *pid > 1)?,
@@ -74,24 +74,24 @@ pub fn pid_file(cluster: &Path) -> PathBuf {
 ///
 /// # Errors
 /// If the pid file exists and cannot be read.
-pub fn look(cluster: &Path) -> io::Result<Found> {
+pub fn check_pid_file(cluster: &Path) -> io::Result<PidFileState> {
     let text = match fs::read_to_string(pid_file(cluster)) {
         Ok(text) => text,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Found::Nothing),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(PidFileState::Nothing),
         Err(error) => return Err(error),
     };
     let Some(claim) = parse(&text) else {
-        return Ok(if text.starts_with('-') { Found::Dead } else { Found::Deceptive });
+        return Ok(if text.starts_with('-') { PidFileState::Dead } else { PidFileState::Deceptive });
     };
     let works_here = match process(claim.postmaster.pid) {
-        Process::Gone => return Ok(Found::Dead),
-        Process::Zombie => return Ok(Found::Deceptive),
+        Process::Gone => return Ok(PidFileState::Dead),
+        Process::Zombie => return Ok(PidFileState::Deceptive),
         Process::In(dir) => dir == cluster,
         // Without /proc, the cluster path in the pid file's second line is the best evidence.
         Process::Server => claim.cluster == cluster,
         Process::Other => false,
     };
-    Ok(if works_here { Found::Live(claim.postmaster) } else { Found::Deceptive })
+    Ok(if works_here { PidFileState::Live(claim.postmaster) } else { PidFileState::Deceptive })
 }
 
 enum Process {
@@ -147,8 +147,8 @@ pub async fn stop_orphan(cluster: &Path, patience: Duration) -> Result<(), Strin
         let since = Instant::now();
         let mut signalled = None;
         while since.elapsed() < patience {
-            let found = look(cluster).map_err(|e| e.to_string())?;
-            let Found::Live(postmaster) = found else { return Ok(()) };
+            let found = check_pid_file(cluster).map_err(|e| e.to_string())?;
+            let PidFileState::Live(postmaster) = found else { return Ok(()) };
             // Each pid is signalled once: a second SIGINT does nothing, and by then the pid may belong to
             // another process.
             if signalled.replace(postmaster.pid) != Some(postmaster.pid) {
@@ -156,11 +156,11 @@ pub async fn stop_orphan(cluster: &Path, patience: Duration) -> Result<(), Strin
                     format!("An orphaned PostgreSQL (process {}) cannot be stopped: {e}.", postmaster.pid)
                 })?;
             }
-            tokio::time::sleep(LOOK).await;
+            tokio::time::sleep(POLL_INTERVAL).await;
         }
     }
-    match look(cluster) {
-        Ok(Found::Live(postmaster)) => {
+    match check_pid_file(cluster) {
+        Ok(PidFileState::Live(postmaster)) => {
             Err(format!("An orphaned PostgreSQL (process {}) does not stop.", postmaster.pid))
         }
         _ => Ok(()),
@@ -194,7 +194,7 @@ mod tests {
     #[test]
     fn no_file_no_server() {
         let (_dir, cluster) = folder();
-        assert_eq!(look(&cluster).expect("readable"), Found::Nothing);
+        assert_eq!(check_pid_file(&cluster).expect("readable"), PidFileState::Nothing);
     }
 
     #[test]
@@ -202,12 +202,12 @@ mod tests {
         let (_dir, cluster) = folder();
         for text in ["", "\n", "x", "0", "1\n", "99999999999999999999"] {
             fs::write(pid_file(&cluster), text).expect("written");
-            assert_eq!(look(&cluster).expect("readable"), Found::Deceptive, "{text:?}");
+            assert_eq!(check_pid_file(&cluster).expect("readable"), PidFileState::Deceptive, "{text:?}");
         }
         fs::write(pid_file(&cluster), format!("-{}\n", std::process::id())).expect("written");
         assert_eq!(
-            look(&cluster).expect("readable"),
-            Found::Dead,
+            check_pid_file(&cluster).expect("readable"),
+            PidFileState::Dead,
             "PostgreSQL handles a single-user session itself"
         );
     }
@@ -222,16 +222,19 @@ mod tests {
         io::Read::read_to_end(&mut child.stdout.take().expect("piped"), &mut said).expect("read");
         claim(&cluster, child.id(), "ready");
         // Between closing its files and becoming a zombie, it already has no working directory.
-        assert!(matches!(look(&cluster).expect("readable"), Found::Deceptive | Found::Dead));
+        assert!(matches!(
+            check_pid_file(&cluster).expect("readable"),
+            PidFileState::Deceptive | PidFileState::Dead
+        ));
         child.wait().expect("reaped");
-        assert_eq!(look(&cluster).expect("readable"), Found::Dead);
+        assert_eq!(check_pid_file(&cluster).expect("readable"), PidFileState::Dead);
     }
 
     #[test]
     fn a_stranger_with_the_number_is_no_server() {
         let (_dir, cluster) = folder();
         claim(&cluster, std::process::id(), "ready");
-        assert_eq!(look(&cluster).expect("readable"), Found::Deceptive);
+        assert_eq!(check_pid_file(&cluster).expect("readable"), PidFileState::Deceptive);
     }
 
     #[test]
@@ -241,8 +244,8 @@ mod tests {
             Command::new("cat").current_dir(&cluster).stdin(Stdio::piped()).spawn().expect("runs");
         for (state, ready) in [("ready   ", true), ("starting", false), ("stopping", false)] {
             claim(&cluster, child.id(), state);
-            match look(&cluster).expect("readable") {
-                Found::Live(postmaster) => {
+            match check_pid_file(&cluster).expect("readable") {
+                PidFileState::Live(postmaster) => {
                     assert_eq!((postmaster.ready, postmaster.port), (ready, 5432));
                     assert_eq!(postmaster.socket_dir, Path::new("/run/x"));
                 }

@@ -50,7 +50,7 @@ impl Head {
     /// Decodes the columns `salt` and `head_…` of a subject's row.
     ///
     /// # Errors
-    /// [`Error::BadRow`] if one of them cannot be decoded.
+    /// [`Error::CorruptRow`] if one of them cannot be decoded.
     pub fn stored(
         kind: SubjectKind,
         id: Uuid,
@@ -60,7 +60,7 @@ impl Head {
         received_at: DateTime<Utc>,
     ) -> Result<Self> {
         let Subject { salt, events, .. } = Subject::stored(kind, id, salt, head_seq)?;
-        let bad = || Error::BadRow(format!("{}.head_hash of {id}", kind.name()));
+        let bad = || Error::CorruptRow(format!("{}.head_hash of {id}", kind.name()));
         let hash = Hash::from_slice(head_hash).ok_or_else(bad)?;
         Ok(Self { kind, id, salt, seq: events, hash, received_at })
     }
@@ -161,7 +161,7 @@ pub async fn append(tx: &mut Tx<'_>, now: DateTime<Utc>, drafts: Vec<Draft<'_>>)
         store(tx, &rows).await?;
     }
     for head in &heads {
-        tx.remember(head.hash, head.received_at);
+        tx.record_leaf(head.hash, head.received_at);
     }
     Ok(heads)
 }

@@ -223,7 +223,7 @@ impl Chain {
         self.events.reserve(rows.len());
         self.personal.reserve(rows.len());
         for row in rows {
-            let bad = |column: &str| Error::BadRow(format!("event.{column} of {subject} {}", row.seq));
+            let bad = |column: &str| Error::CorruptRow(format!("event.{column} of {subject} {}", row.seq));
             let seq = u32::try_from(row.seq).map_err(|_| bad("seq"))?;
             if seq > last {
                 break;
@@ -291,10 +291,11 @@ impl Persons {
     /// Adds a row of table `personal`.
     ///
     /// # Errors
-    /// [`Error::BadRow`] if the secret is not 32 bytes.
+    /// [`Error::CorruptRow`] if the secret is not 32 bytes.
     fn add(&mut self, id: Uuid, text: String, secret: &[u8]) -> Result<()> {
         let secret = secret.try_into();
-        let secret = secret.map_err(|_| Error::BadRow(format!("personal.secret of {id}: not 32 bytes")))?;
+        let secret =
+            secret.map_err(|_| Error::CorruptRow(format!("personal.secret of {id}: not 32 bytes")))?;
         self.0.insert(id, (text, Secret(secret)));
         Ok(())
     }

@@ -4,7 +4,7 @@
 //! bytes (PostgreSQL's third of a page). So the parts are limited: in the table by a CHECK, and here, where
 //! the error can still name the texts to shorten.
 
-use crate::base::error::{At, Entry};
+use crate::base::error::{FieldError, Location};
 use std::cmp::Reverse;
 
 /// Maximum bytes (UTF-8) of a public part.
@@ -17,7 +17,7 @@ pub const MAX_BUSINESS_BYTES: usize = 1_300;
 ///
 /// # Errors
 /// `too-long-together` at the longest texts, as many as are needed to make up for the excess.
-pub fn check(part: &str, bound: usize, texts: &[(At, &str)]) -> Result<(), Vec<Entry>> {
+pub fn check(part: &str, bound: usize, texts: &[(Location, &str)]) -> Result<(), Vec<FieldError>> {
     let excess = part.len().saturating_sub(bound);
     if excess == 0 {
         return Ok(());
@@ -25,7 +25,7 @@ pub fn check(part: &str, bound: usize, texts: &[(At, &str)]) -> Result<(), Vec<E
     let detail = format!(
         "The texts of one record are {excess} bytes too long in total (a Cyrillic letter is two); shorten the longest."
     );
-    let mut longest: Vec<&(At, &str)> = texts.iter().collect();
+    let mut longest: Vec<&(Location, &str)> = texts.iter().collect();
     longest.sort_by_key(|(_, text)| Reverse(text.len()));
     let (mut saved, mut entries) = (0, Vec::new());
     for (at, text) in longest {
@@ -33,10 +33,10 @@ pub fn check(part: &str, bound: usize, texts: &[(At, &str)]) -> Result<(), Vec<E
             break;
         }
         saved += text.len();
-        entries.push(Entry::new(at.clone(), "too-long-together", detail.clone()));
+        entries.push(FieldError::new(at.clone(), "too-long-together", detail.clone()));
     }
     if entries.is_empty() {
-        entries.push(Entry::new(At::Pointer(String::new()), "too-long-together", detail));
+        entries.push(FieldError::new(Location::Pointer(String::new()), "too-long-together", detail));
     }
     Err(entries)
 }
@@ -47,10 +47,10 @@ mod tests {
 
     #[test]
     fn the_longest_texts_are_named_and_no_more_than_need_be() {
-        let at = |name: &str| At::Pointer(format!("/{name}"));
+        let at = |name: &str| Location::Pointer(format!("/{name}"));
         let (note, reason) = ("ж".repeat(150), "ж".repeat(200));
         let texts = [(at("vehicle"), "123 ABC 10"), (at("note"), &*note), (at("reason"), &*reason)];
-        let named = |excess: usize| -> Vec<At> {
+        let named = |excess: usize| -> Vec<Location> {
             let told = check(&"x".repeat(1_300 + excess), MAX_BUSINESS_BYTES, &texts);
             told.err().unwrap_or_default().into_iter().map(|entry| entry.at).collect()
         };

@@ -68,7 +68,7 @@ impl Tx<'_> {
 
     /// Records an event of this write request: for [`crate::evidence::chain::append()`], and for a request
     /// that was already executed.
-    pub fn remember(&mut self, hash: Hash, received_at: DateTime<Utc>) {
+    pub fn record_leaf(&mut self, hash: Hash, received_at: DateTime<Utc>) {
         self.leaves.push(hash, received_at);
     }
 

@@ -1,6 +1,6 @@
 //! Numbers that devices give to their records, each unique per organisation for ever.
 
-use crate::base::error::{At, Entry, Error, Result};
+use crate::base::error::{Error, FieldError, Location, Result};
 use crate::base::ids::{OperationId, OrganizationId};
 use crate::evidence::chain::Tx;
 use chrono::{DateTime, Utc};
@@ -9,7 +9,7 @@ use chrono::{DateTime, Utc};
 ///
 /// # Errors
 /// [`Error::Conflict`] with `device-seq-used` if the device used that number before.
-pub async fn claim(
+pub async fn reserve(
     tx: &mut Tx<'_>,
     organization: OrganizationId,
     device: &str,
@@ -31,8 +31,8 @@ pub async fn claim(
     if stored.rows_affected() == 1 {
         return Ok(());
     }
-    Err(Error::Conflict(vec![Entry::new(
-        At::Pointer("/device/seq".into()),
+    Err(Error::Conflict(vec![FieldError::new(
+        Location::Pointer("/device/seq".into()),
         "device-seq-used",
         "This device used that number for another record.",
     )]))

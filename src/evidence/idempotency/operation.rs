@@ -5,7 +5,7 @@
 //! lock. At the end it is recorded with the events it made: the same content sent again finds those
 //! events and does nothing.
 
-use crate::base::error::{At, Entry, Error, Result};
+use crate::base::error::{Error, FieldError, Location, Result};
 use crate::base::ids::{OperationId, OrganizationId};
 use crate::evidence::chain::Tx;
 use crate::evidence::chain::bytes::Hash;
@@ -18,7 +18,7 @@ const LOCK: &[u8] = b"ormantrace/operation\0";
 
 /// The state of an operation id: the reservation, or the earlier request.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Claim {
+pub enum Reservation {
     /// It was never used, and is now reserved for this transaction.
     New,
     /// The same write request was executed before, and made these events, in the order of the request.
@@ -38,12 +38,12 @@ pub enum Claim {
 /// # Errors
 /// [`Error::InProgress`] if a request with that id is running; [`Error::Conflict`] with
 /// `operation-id-used` if the id was used for different content.
-pub async fn claim(
+pub async fn reserve(
     tx: &mut Tx<'_>,
     organization: OrganizationId,
     operation: OperationId,
     fingerprint: &[u8; 32],
-) -> Result<Claim> {
+) -> Result<Reservation> {
     let lock = lock_of(organization, operation);
     // Does not wait: waiting requests would hold the pool's connections.
     let taken = sqlx::query_scalar!(r#"SELECT pg_try_advisory_xact_lock($1) AS "taken!""#, lock)
@@ -60,13 +60,13 @@ pub async fn claim(
     .fetch_optional(&mut **tx)
     .await?;
     match row {
-        None => Ok(Claim::New),
+        None => Ok(Reservation::New),
         Some(row) if row.fingerprint.as_ref().is_none_or(|known| known == fingerprint) => {
-            remember(tx, &row.subjects, &row.seqs).await?;
-            Ok(Claim::Existing { subjects: row.subjects, seqs: row.seqs })
+            record_earlier_events(tx, &row.subjects, &row.seqs).await?;
+            Ok(Reservation::Existing { subjects: row.subjects, seqs: row.seqs })
         }
-        Some(_) => Err(Error::Conflict(vec![Entry::new(
-            At::Pointer("/operation_id".into()),
+        Some(_) => Err(Error::Conflict(vec![FieldError::new(
+            Location::Pointer("/operation_id".into()),
             "operation-id-used",
             "Your organisation used this operation id for another request; send a new one.",
         )])),
@@ -84,7 +84,7 @@ pub(crate) fn lock_of(organization: OrganizationId, operation: OperationId) -> i
 }
 
 /// Records the events of an earlier request in the transaction, so that its response has the same receipt.
-async fn remember(tx: &mut Tx<'_>, subjects: &[Uuid], seqs: &[i32]) -> Result<()> {
+async fn record_earlier_events(tx: &mut Tx<'_>, subjects: &[Uuid], seqs: &[i32]) -> Result<()> {
     let rows = sqlx::query!(
         "SELECT event.subject_id, event.hash, event.received_at
          FROM UNNEST($1::uuid[], $2::int[]) WITH ORDINALITY AS made (id, seq, place)
@@ -96,8 +96,8 @@ async fn remember(tx: &mut Tx<'_>, subjects: &[Uuid], seqs: &[i32]) -> Result<()
     .await?;
     for row in rows {
         let hash = Hash::from_slice(&row.hash);
-        let hash = hash.ok_or_else(|| Error::BadRow(format!("event.hash of {}", row.subject_id)))?;
-        tx.remember(hash, row.received_at);
+        let hash = hash.ok_or_else(|| Error::CorruptRow(format!("event.hash of {}", row.subject_id)))?;
+        tx.record_leaf(hash, row.received_at);
     }
     Ok(())
 }

@@ -15,5 +15,5 @@ pub async fn shared(pool: &PgPool, name: &str) -> Result<[u8; 32]> {
     .await?;
     let value =
         sqlx::query_scalar!("SELECT value FROM server_secret WHERE name = $1", name).fetch_one(pool).await?;
-    value.try_into().map_err(|_| Error::BadRow(format!("server_secret.value of {name}: not 32 bytes")))
+    value.try_into().map_err(|_| Error::CorruptRow(format!("server_secret.value of {name}: not 32 bytes")))
 }

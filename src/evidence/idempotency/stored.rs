@@ -29,7 +29,7 @@ pub(crate) fn lock_of(organization: OrganizationId, name: &str) -> i64 {
 
 /// The response stored under the client's idempotency key.
 #[derive(Clone, Debug)]
-pub struct Kept {
+pub struct StoredResponse {
     /// The organisation of the caller.
     pub organization: OrganizationId,
     /// The key.
@@ -49,7 +49,7 @@ pub struct Kept {
 }
 
 /// Stores responses; makes no round trip if there are none.
-pub async fn keep(tx: &mut Tx<'_>, kept: Vec<Kept>) -> Result<()> {
+pub async fn store_responses(tx: &mut Tx<'_>, kept: Vec<StoredResponse>) -> Result<()> {
     if kept.is_empty() {
         return Ok(());
     }

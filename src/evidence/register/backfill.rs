@@ -30,7 +30,7 @@ pub fn on_migration(owner: &mut PgConnection) -> BoxFuture<'_, Result<()>> {
 /// prove a record that was altered before. Older versions of the program must no longer write.
 ///
 /// # Errors
-/// [`Error::BadRow`] for the first event with another hash than its row gives; nothing has changed then.
+/// [`Error::CorruptRow`] for the first event with another hash than its row gives; nothing has changed then.
 pub async fn backfill(owner: &mut PgConnection, batch: i64) -> Result<()> {
     let complete = sqlx::query_scalar!("SELECT complete FROM register").fetch_one(&mut *owner).await?;
     if complete {
@@ -120,7 +120,7 @@ async fn read(tx: &mut PgConnection, last: &LastEvent, most: i64) -> Result<Opti
     };
     for row in rows {
         let (id, seq) = (row.subject_id, row.seq);
-        let bad = |what: &str| Error::BadRow(format!("event {seq} of {id}: {what}"));
+        let bad = |what: &str| Error::CorruptRow(format!("event {seq} of {id}: {what}"));
         let follows = if seq == 1 { previous.0 != id } else { previous == (id, seq - 1) };
         if !follows {
             return Err(bad("the event before it is missing"));
@@ -173,7 +173,7 @@ async fn salts(tx: &mut PgConnection, subjects: &[Uuid]) -> Result<HashMap<Uuid,
     rows.into_iter()
         .map(|row| {
             let salt = row.salt.as_slice().try_into();
-            let salt = salt.map_err(|_| Error::BadRow(format!("salt of {}: not 32 bytes", row.id)))?;
+            let salt = salt.map_err(|_| Error::CorruptRow(format!("salt of {}: not 32 bytes", row.id)))?;
             Ok((row.id, Salt(salt)))
         })
         .collect()

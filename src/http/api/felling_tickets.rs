@@ -1,6 +1,6 @@
 //! Felling tickets: issued, extended and cancelled by the forest owner.
 
-use crate::base::error::{At, Entry, Error, Invalid};
+use crate::base::error::{Error, FieldError, Invalid, Location};
 use crate::base::geo::Plot;
 use crate::base::ids::{LineId, TicketId};
 use crate::base::input::{Errors, Node, input};
@@ -232,11 +232,14 @@ pub async fn create_felling_ticket(
 }
 
 /// Checks a contour for crossings, on a blocking thread, since every edge is compared with every other.
-async fn crossings(plot: Option<Plot>) -> Result<Vec<Entry>, Problem> {
+async fn crossings(plot: Option<Plot>) -> Result<Vec<FieldError>, Problem> {
     let Some(plot) = plot else { return Ok(Vec::new()) };
     let checked = tokio::task::spawn_blocking(move || Plot::parse(plot.as_str()).err());
     let refused = checked.await.map_err(|error| Problem::internal(format!("plot check failed: {error}")))?;
-    Ok(refused.map(|invalid| Entry::invalid(At::Pointer("/plot".into()), invalid)).into_iter().collect())
+    Ok(refused
+        .map(|invalid| FieldError::invalid(Location::Pointer("/plot".into()), invalid))
+        .into_iter()
+        .collect())
 }
 
 /// Tickets that you issued or hold; inspectors see all tickets.

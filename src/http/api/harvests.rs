@@ -1,6 +1,6 @@
 //! Harvests: recorded as one batch, from JSON or CSV; `dry_run` stores nothing.
 
-use crate::base::error::{At, Entry, Error, Invalid};
+use crate::base::error::{Error, FieldError, Invalid, Location};
 use crate::base::i18n::Lang;
 use crate::base::ids::HarvestId;
 use crate::base::input::{Sheet, input};
@@ -130,7 +130,7 @@ fn read_csv(
 ) -> Result<(ParsedWrite<NewHarvest, HarvestQuery>, Locations), Problem> {
     envelope.csv(&layout(), MAX_LOGS, "felling_ticket_id", |document| {
         let lines = document.root().get("logs").and_then(|logs| logs.items().ok()).map(|items| {
-            let line = |at| if let At::Cell { line, .. } = at { line } else { 0 };
+            let line = |at| if let Location::Cell { line, .. } = at { line } else { 0 };
             items.map(|item| line(item.at())).collect()
         });
         Ok((envelope.understand(app, document)?, Locations::Csv(lines.unwrap_or_default())))
@@ -180,7 +180,11 @@ pub async fn get_harvest_template(
     let parameters = query::<TemplateQuery>(&uri)?.lang;
     if let Some(lang) = parameters.as_deref().filter(|lang| !["kk", "ru", "en"].contains(lang)) {
         let detail = format!("There is no template in `{lang}`; there is one in kk, ru and en.");
-        return Err(Problem::wrong(vec![Entry::new(At::Query("lang".into()), "unknown-language", detail)]));
+        return Err(Problem::wrong(vec![FieldError::new(
+            Location::Query("lang".into()),
+            "unknown-language",
+            detail,
+        )]));
     }
     let accept = headers.get(axum::http::header::ACCEPT_LANGUAGE).and_then(|value| value.to_str().ok());
     let lang = Lang::choose(parameters.as_deref(), accept);
@@ -208,7 +212,7 @@ pub async fn get_harvest_template(
     let rows =
         [layout.header().map(str::to_owned).collect::<Vec<_>>(), layout.header().map(example).collect()];
     let body = if lang == Lang::En {
-        let mut sheet = Sheet::with_mark();
+        let mut sheet = Sheet::with_bom();
         for row in &rows {
             sheet.row(row);
         }

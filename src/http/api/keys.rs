@@ -1,6 +1,6 @@
 //! API keys: created and revoked by the organisation itself or the operator; the token is returned once.
 
-use crate::base::error::{At, Entry, Error};
+use crate::base::error::{Error, FieldError, Location};
 use crate::base::ids::{KeyId, OrganizationId};
 use crate::base::input::input;
 use crate::base::token::Token;
@@ -81,8 +81,8 @@ pub async fn create_key(
 ) -> Result<Response, Problem> {
     let now = app.clock.now();
     if input.expires_at.is_some_and(|expiry| expiry.instant() <= now) {
-        let at = At::Pointer("/expires_at".into());
-        return Err(Problem::wrong(vec![Entry::new(
+        let at = Location::Pointer("/expires_at".into());
+        return Err(Problem::wrong(vec![FieldError::new(
             at,
             "not-in-future",
             "The expiry is not in the future.",

@@ -86,8 +86,8 @@ pub async fn get_log(
     }
     let view = match access {
         Access::Full => {
-            let told = app.reads.tell(HistoryQuery::names(&row, reader)).await?;
-            row.view(&told.names)?
+            let rows = app.reads.history_rows(HistoryQuery::names(&row, reader)).await?;
+            row.view(&rows.names)?
         }
         Access::Partial { .. } => app.reads.history(&row, access, reader).await?.log,
     };

@@ -1,7 +1,7 @@
 //! Proofs that a record is in the public register: of one entry for any client, of a complete
 //! history for callers that may read it.
 
-use crate::base::error::{At, Invalid};
+use crate::base::error::{Invalid, Location};
 use crate::base::ids::{OrganizationId, SealBatchId, TicketId};
 use crate::base::input::input;
 use crate::evidence::chain::history::{Disclosure, StoredEvent};
@@ -240,8 +240,8 @@ pub async fn export_log(
     };
     let (reader, row, access) = visible_log(&app, unresolved, &segment_before(&uri, "/export")).await?;
     let subject = row.subject()?;
-    let (events, room) = app.reads.history(&row, access, reader).await?.into_chain();
-    exported(&app, DisclosedChain { subject, events, room }, since).await
+    let (events, permit) = app.reads.history(&row, access, reader).await?.into_chain();
+    exported(&app, DisclosedChain { subject, events, permit }, since).await
 }
 
 /// The export file of a chain.
@@ -252,7 +252,7 @@ async fn exported(app: &App, shown: DisclosedChain, since: Option<u64>) -> Resul
     if since.is_some_and(|since| since > size) {
         let wrong =
             Invalid::new("since-beyond-register", format!("The published register has {size} entries."));
-        return Err(Problem::wrong_at(At::Query("since".into()), wrong));
+        return Err(Problem::wrong_at(Location::Query("since".into()), wrong));
     }
     let leaves = leaves(&app.pool, shown.subject.id, shown.events.len(), size).await?;
     let published = app.register.clone();
@@ -265,10 +265,10 @@ async fn disclosed_chain(
     subject: Subject,
     open: impl Fn(&StoredEvent) -> Disclosure,
 ) -> Result<DisclosedChain, Problem> {
-    let room = app.reads.room(subject.events).await?;
+    let permit = app.reads.memory_permits(subject.events).await?;
     let mut db = app.pool.acquire().await?;
     let events = chain::history::shown(&mut db, &subject, open).await?;
-    Ok(DisclosedChain { subject, events, room })
+    Ok(DisclosedChain { subject, events, permit })
 }
 
 /// A felling ticket's history with its proofs, in one file

@@ -1,6 +1,6 @@
 //! Batches of seals: register existing seals, make new ones, list them with their codes.
 
-use crate::base::error::{At, Error, Invalid};
+use crate::base::error::{Error, Invalid, Location};
 use crate::base::ids::{OperationId, SealBatchId};
 use crate::base::input::{Layout, Sheet, input};
 use crate::evidence::register::Receipted;
@@ -143,16 +143,20 @@ pub async fn register_seals(
             let (input, mut faults) = (Arc::clone(&input), faults.clone());
             let by = by(&by_app, &by_caller, OperationId::new());
             Box::pin(async move {
-                let at = if csv { At::Query("holder_bin".into()) } else { At::Pointer("/holder_bin".into()) };
+                let at = if csv {
+                    Location::Query("holder_bin".into())
+                } else {
+                    Location::Pointer("/holder_bin".into())
+                };
                 match receiver(tx, &input.holder_bin, at).await? {
                     Ok(holder) if faults.is_empty() => {
                         let made = batch::register(tx, &by, holder, &input.seals).await?;
                         Ok(WriteResponse::created(&made, format!("seal batch {}", made.id)))
                     }
-                    Ok(_) => Err(Error::Wrong(faults)),
+                    Ok(_) => Err(Error::Invalid(faults)),
                     Err(entry) => {
                         faults.insert(0, entry);
-                        Err(Error::Wrong(faults))
+                        Err(Error::Invalid(faults))
                     }
                 }
             })
@@ -182,9 +186,9 @@ pub async fn make_seals(
             let (input, app) = (Arc::clone(&input), by_app.clone());
             let by = by(&app, &by_caller, OperationId::new());
             Box::pin(async move {
-                let holder = receiver(tx, &input.holder_bin, At::Pointer("/holder_bin".into()))
+                let holder = receiver(tx, &input.holder_bin, Location::Pointer("/holder_bin".into()))
                     .await?
-                    .map_err(|entry| Error::Wrong(vec![entry]))?;
+                    .map_err(|entry| Error::Invalid(vec![entry]))?;
                 let mint = Mint::new(app.gtin)
                     .map_err(|error| Error::Unavailable(format!("no randomness: {error}").into()))?;
                 let threads = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);

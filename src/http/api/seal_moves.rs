@@ -1,11 +1,11 @@
 //! Changes to seals: transfer them, void them.
 
-use crate::base::error::{At, Entry, Error, Invalid, Result};
+use crate::base::error::{Error, FieldError, Invalid, Location, Result};
 use crate::base::ids::OperationId;
 use crate::base::input::{Errors, Node, input};
 use crate::base::units::Text;
 use crate::evidence::chain::Tx;
-use crate::evidence::idempotency::operation::{self, Claim, Record};
+use crate::evidence::idempotency::operation::{self, Record, Reservation};
 use crate::evidence::register::Receipted;
 use crate::http::api::seal_batches::by;
 use crate::http::core::app::App;
@@ -86,13 +86,13 @@ impl SealTransfer {
             (Some(numbers), _, _) => Ok(SealSelection::Numbers(numbers.clone())),
             (None, Some(first), Some(last)) => {
                 let range = SealRange::new(first.clone(), last);
-                let at = || At::Pointer("/last".into());
+                let at = || Location::Pointer("/last".into());
                 range
                     .map(SealSelection::Range)
-                    .map_err(|error| Error::Wrong(vec![Entry::invalid(at(), error.into())]))
+                    .map_err(|error| Error::Invalid(vec![FieldError::invalid(at(), error.into())]))
             }
-            _ => Err(Error::Wrong(vec![Entry::new(
-                At::Pointer(String::new()),
+            _ => Err(Error::Invalid(vec![FieldError::new(
+                Location::Pointer(String::new()),
                 "numbers-or-range",
                 "No seals are named.",
             )])),
@@ -118,9 +118,9 @@ async fn earlier(
 ) -> Result<Option<(Vec<uuid::Uuid>, Vec<i32>)>> {
     // An id that this server has just generated was never used before.
     let Some(operation) = given else { return Ok(None) };
-    match operation::claim(tx, by.organization, operation, fingerprint).await? {
-        Claim::New => Ok(None),
-        Claim::Existing { subjects, seqs } => Ok(Some((subjects, seqs))),
+    match operation::reserve(tx, by.organization, operation, fingerprint).await? {
+        Reservation::New => Ok(None),
+        Reservation::Existing { subjects, seqs } => Ok(Some((subjects, seqs))),
     }
 }
 
@@ -153,9 +153,9 @@ pub async fn transfer_seals(
                     let answer = transfer::answer(tx, operation, &subjects, &seqs).await?;
                     return Ok(WriteResponse::ok(&answer, format!("operation {operation}")).with_hashes());
                 }
-                let to = receiver(tx, &input.to_bin, At::Pointer("/to_bin".into()))
+                let to = receiver(tx, &input.to_bin, Location::Pointer("/to_bin".into()))
                     .await?
-                    .map_err(|entry| Error::Wrong(vec![entry]))?;
+                    .map_err(|entry| Error::Invalid(vec![entry]))?;
                 let answer = transfer::transfer(tx, &by, &input.which()?, to).await?;
                 let record = Record {
                     organization: by.organization,

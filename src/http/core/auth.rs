@@ -63,7 +63,7 @@ impl UnresolvedCaller {
     /// Resolves the token with a separate statement; `None` if no token was sent.
     pub async fn caller(self, app: &App) -> Result<Option<Caller>, Problem> {
         let Some(token) = self.0 else { return Ok(None) };
-        app.reads.presented(token).await?.map(Some).ok_or_else(Problem::invalid_token)
+        app.reads.caller_by_hash(token).await?.map(Some).ok_or_else(Problem::invalid_token)
     }
 
     /// The problem to return: 401 for an invalid token, else `problem`.

@@ -2,15 +2,15 @@
 //! reads, on a connection that is not the pool's.
 
 use crate::base::error::{Error, Result};
-use crate::db::batching::{Bounds, Merged, Question};
+use crate::db::batching::{BatchLimits, BatchLoader, BatchQuery};
 use crate::db::is_down;
 use crate::evidence::chain::Tx;
-use crate::evidence::idempotency::stored::{Kept, lock_of};
+use crate::evidence::idempotency::stored::{StoredResponse, lock_of};
 use crate::http::core::app::App;
 use crate::http::core::problem::Problem;
 use crate::http::core::write::{WriteRequest, WriteResponse};
 use crate::services::group_commit::{self, BatchedWrite, GroupCommit, MAX_LOGS, is_batchable};
-use crate::services::reads::planned_once;
+use crate::services::reads::with_generic_plans;
 use crate::timber::custody::record::CustodyResponse;
 use crate::timber::custody::request::NewCustodyEvent;
 use crate::timber::event::vocabulary::EventType;
@@ -28,18 +28,18 @@ const STATEMENTS_TIMEOUT: Duration = Duration::from_secs(5);
 const COMMIT_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// Limits of a batch; the cost is in logs.
-const WRITES: Bounds = Bounds {
+const WRITES: BatchLimits = BatchLimits {
     name: "custody_events",
     connections: 1,
     queue: 1_024,
-    askers: 64,
+    max_queries: 64,
     cost: 500,
     // Statements and COMMIT have timeouts of their own; this one is longer, so that no COMMIT is retried.
-    patience: Duration::from_mins(1),
+    timeout: Duration::from_mins(1),
 };
 
 /// The queue of batchable writes. Clones share it.
-pub type Writes = Merged<QueuedWrite>;
+pub type Writes = BatchLoader<QueuedWrite>;
 
 /// A queue to the database of `pool`, with the same role.
 ///
@@ -48,8 +48,8 @@ pub type Writes = Merged<QueuedWrite>;
 #[must_use]
 pub fn writes(pool: &PgPool) -> Writes {
     let options: PgConnectOptions = pool.connect_options().as_ref().clone();
-    let options = planned_once(options).application_name("ormantrace-writer");
-    Merged::new(&Arc::new(options), WRITES)
+    let options = with_generic_plans(options).application_name("ormantrace-writer");
+    BatchLoader::new(&Arc::new(options), WRITES)
 }
 
 /// A batchable write in the queue.
@@ -73,7 +73,7 @@ pub async fn record(
         return Ok(None);
     }
     let plain = QueuedWrite { app: app.clone(), content: Arc::clone(content), write: write.clone() };
-    Ok(app.writes.ask(plain).await?.map(WriteResponse::answer))
+    Ok(app.writes.load(plain).await?.map(WriteResponse::answer))
 }
 
 impl QueuedWrite {
@@ -89,7 +89,11 @@ impl QueuedWrite {
     }
 
     /// The response, and the stored response if the client sent an idempotency key.
-    fn done(&self, made: &BatchedWrite, now: chrono::DateTime<chrono::Utc>) -> (WriteResponse, Option<Kept>) {
+    fn done(
+        &self,
+        made: &BatchedWrite,
+        now: chrono::DateTime<chrono::Utc>,
+    ) -> (WriteResponse, Option<StoredResponse>) {
         let (request, caller) = &*self.content;
         let mut done = done(request, &made.answer);
         if let Some(receipt) = self.app.queue.receipt(&made.leaves) {
@@ -101,16 +105,16 @@ impl QueuedWrite {
     }
 }
 
-impl Question for QueuedWrite {
+impl BatchQuery for QueuedWrite {
     /// `None` for a write that needs a transaction of its own.
-    type Answer = Option<WriteResponse>;
+    type Output = Option<WriteResponse>;
 
     fn cost(&self) -> usize {
         self.content.0.logs.len().min(MAX_LOGS)
     }
 
     /// Fails only while nothing can have been committed, because the batch loader retries a failed batch.
-    async fn ask(
+    async fn load(
         db: &mut PgConnection,
         questions: &[&Self],
     ) -> sqlx::Result<Vec<Result<Option<WriteResponse>>>> {
@@ -168,7 +172,7 @@ async fn within(
     let done = questions.iter().zip(made).map(|(question, made)| {
         let made = made?;
         for hash in &made.leaves.hashes {
-            tx.remember(*hash, made.leaves.received_at);
+            tx.record_leaf(*hash, made.leaves.received_at);
         }
         let (done, keep) = question.done(&made, together.now());
         kept.extend(keep);

@@ -1,7 +1,7 @@
 //! Keyset pagination: a page starts after the last item of the previous page, so that
 //! rows added in between shift nothing.
 
-use crate::base::error::{At, Invalid};
+use crate::base::error::{Invalid, Location};
 use crate::http::core::problem::Problem;
 use axum::http::{HeaderValue, header::LINK};
 use axum::response::{IntoResponse, Response};
@@ -76,7 +76,7 @@ impl Cursor {
         let Some(cursor) = cursor else { return Ok(None) };
         let key =
             URL_SAFE_NO_PAD.decode(&cursor.0).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());
-        key.map(Some).ok_or_else(|| Problem::wrong_at(At::Query("cursor".into()), foreign()))
+        key.map(Some).ok_or_else(|| Problem::wrong_at(Location::Query("cursor".into()), foreign()))
     }
 
     fn after<K: Serialize>(key: &K) -> String {

@@ -9,7 +9,7 @@
 
 pub use crate::http::core::problem_type::ProblemType;
 
-use crate::base::error::{At, Entry, Error, Invalid};
+use crate::base::error::{Error, FieldError, Invalid, Location};
 use axum::http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use axum::response::{IntoResponse, Response};
@@ -33,7 +33,7 @@ pub const PROBLEMS_PATH: &str = "/problems";
 pub struct Problem {
     kind: ProblemType,
     detail: Cow<'static, str>,
-    errors: Vec<Entry>,
+    errors: Vec<FieldError>,
     headers: HeaderMap,
     cause: Option<String>,
 }
@@ -60,7 +60,7 @@ impl Problem {
 
     /// With field errors.
     #[must_use]
-    pub fn with_errors(mut self, errors: Vec<Entry>) -> Self {
+    pub fn with_errors(mut self, errors: Vec<FieldError>) -> Self {
         self.errors = errors;
         self
     }
@@ -85,7 +85,7 @@ impl Problem {
 
     /// 400 with the location where parsing stopped.
     #[must_use]
-    pub fn malformed_at(entry: Entry) -> Self {
+    pub fn malformed_at(entry: FieldError) -> Self {
         Self::new(ProblemType::Malformed, entry.detail.clone()).with_errors(vec![entry])
     }
 
@@ -127,7 +127,7 @@ impl Problem {
 
     /// 409 with the conflicts.
     #[must_use]
-    pub fn conflict(errors: Vec<Entry>) -> Self {
+    pub fn conflict(errors: Vec<FieldError>) -> Self {
         Self::new(ProblemType::Conflict, summary(&errors, "conflict with the present state"))
             .with_errors(errors)
     }
@@ -148,21 +148,21 @@ impl Problem {
 
     /// 422 with every field error.
     #[must_use]
-    pub fn wrong(errors: Vec<Entry>) -> Self {
+    pub fn wrong(errors: Vec<FieldError>) -> Self {
         Self::new(ProblemType::Wrong, summary(&errors, "are wrong")).with_errors(errors)
     }
 
     /// 422 with one field error.
     #[must_use]
-    pub fn wrong_at(at: At, invalid: Invalid) -> Self {
-        Self::wrong(vec![Entry::invalid(at, invalid)])
+    pub fn wrong_at(at: Location, invalid: Invalid) -> Self {
+        Self::wrong(vec![FieldError::invalid(at, invalid)])
     }
 
     /// 422: the idempotency key was used for another request.
     #[must_use]
     pub fn key_reused() -> Self {
-        let entry = Entry::new(
-            At::Header("Idempotency-Key"),
+        let entry = FieldError::new(
+            Location::Header("Idempotency-Key"),
             "idempotency-key-reused",
             "This key was sent before with another request.",
         );
@@ -226,7 +226,7 @@ impl Problem {
 
     /// Its field errors.
     #[must_use]
-    pub fn errors(&self) -> &[Entry] {
+    pub fn errors(&self) -> &[FieldError] {
         &self.errors
     }
 
@@ -271,7 +271,7 @@ impl IntoResponse for Problem {
 }
 
 /// One sentence for all errors: the detail of a single error, or their number.
-fn summary(errors: &[Entry], many: &str) -> Cow<'static, str> {
+fn summary(errors: &[FieldError], many: &str) -> Cow<'static, str> {
     match errors {
         [] => "The request is refused.".into(),
         [only] => only.detail.clone(),
@@ -330,8 +330,8 @@ struct FieldErrorDocument<'a> {
     allowed: &'a [&'a str],
 }
 
-impl<'a> From<&'a Entry> for FieldErrorDocument<'a> {
-    fn from(entry: &'a Entry) -> Self {
+impl<'a> From<&'a FieldError> for FieldErrorDocument<'a> {
+    fn from(entry: &'a FieldError) -> Self {
         let mut fault = Self {
             pointer: None,
             line: None,
@@ -343,13 +343,13 @@ impl<'a> From<&'a Entry> for FieldErrorDocument<'a> {
             allowed: &entry.allowed,
         };
         match &entry.at {
-            At::Pointer(pointer) => fault.pointer = Some(pointer),
-            At::Cell { line, column } => {
+            Location::Pointer(pointer) => fault.pointer = Some(pointer),
+            Location::Cell { line, column } => {
                 fault.line = Some(*line);
                 fault.column = Some(column);
             }
-            At::Query(name) => fault.parameter = Some(name),
-            At::Header(name) => fault.header = Some(name),
+            Location::Query(name) => fault.parameter = Some(name),
+            Location::Header(name) => fault.header = Some(name),
         }
         fault
     }
@@ -376,7 +376,7 @@ impl From<Error> for Problem {
         match error {
             Error::NotFound => Self::not_found(),
             Error::Forbidden(detail) => Self::forbidden(detail),
-            Error::Wrong(errors) => Self::wrong(errors),
+            Error::Invalid(errors) => Self::wrong(errors),
             Error::Conflict(errors) => Self::conflict(errors),
             Error::InProgress => Self::new(
                 ProblemType::InProgress,
@@ -395,7 +395,7 @@ impl From<Error> for Problem {
             .retry_after(1)
             .caused_by(chain(&cause)),
             Error::Database(error) => Self::from(error),
-            Error::BadRow(row) => Self::internal(format!("corrupt row: {row}")),
+            Error::CorruptRow(row) => Self::internal(format!("corrupt row: {row}")),
         }
     }
 }
@@ -460,13 +460,17 @@ mod tests {
     #[tokio::test]
     async fn every_place_a_fault_can_have_is_told() {
         let mut refused =
-            Entry::new(At::Pointer("/logs/3".into()), "wrong-transition", "Not from at_felling.");
+            FieldError::new(Location::Pointer("/logs/3".into()), "wrong-transition", "Not from at_felling.");
         refused.allowed = vec!["loaded", "stored"];
         let problem = Problem::conflict(vec![
             refused,
-            Entry::new(At::Cell { line: 7, column: "species".into() }, "unknown-species", "No such species."),
-            Entry::new(At::Query("limit".into()), "out-of-range", "1 to 1,000."),
-            Entry::new(At::Header("Idempotency-Key"), "too-short", "8 characters or more."),
+            FieldError::new(
+                Location::Cell { line: 7, column: "species".into() },
+                "unknown-species",
+                "No such species.",
+            ),
+            FieldError::new(Location::Query("limit".into()), "out-of-range", "1 to 1,000."),
+            FieldError::new(Location::Header("Idempotency-Key"), "too-short", "8 characters or more."),
         ]);
         let response = problem.render("https://orman.example", Some("/v1/custody-events"), Some("0190"));
         assert_eq!(response.status(), 409);
@@ -517,7 +521,7 @@ mod tests {
             Error::Database(sqlx::Error::Protocol(sql.into())),
             Error::Database(sqlx::Error::Io(std::io::Error::other(sql))),
             Error::OutcomeUnknown(sqlx::Error::Io(std::io::Error::other(sql))),
-            Error::BadRow(sql.into()),
+            Error::CorruptRow(sql.into()),
             Error::Unavailable(sql.into()),
         ];
         for error in errors {

@@ -3,12 +3,12 @@
 //! handler, and a write must not stop half way), in one transaction with its stored
 //! response; it is retried after a conflict with another transaction.
 
-use crate::base::error::{At, Entry, Error};
+use crate::base::error::{Error, FieldError, Location};
 use crate::base::ids::OrganizationId;
 use crate::base::input::{Document, Errors, Layout, Read, Table};
 use crate::db;
 use crate::evidence::chain::Tx;
-use crate::evidence::idempotency::stored::{self, Kept, reserve};
+use crate::evidence::idempotency::stored::{self, StoredResponse, reserve};
 use crate::evidence::register::Receipt;
 use crate::http::core::app::App;
 use crate::http::core::problem::{Problem, ProblemType};
@@ -114,9 +114,9 @@ impl WriteResponse {
         key: &str,
         fingerprint: [u8; 32],
         now: DateTime<Utc>,
-    ) -> Kept {
+    ) -> StoredResponse {
         let days = if self.body.len() > LARGE_RESPONSE { 7 } else { 90 };
-        Kept {
+        StoredResponse {
             organization,
             key: key.to_owned(),
             fingerprint,
@@ -153,7 +153,7 @@ pub struct Envelope {
     pub query: Option<String>,
     /// The body, decompressed.
     pub body: Bytes,
-    idempotency_key: Result<Option<String>, Entry>,
+    idempotency_key: Result<Option<String>, FieldError>,
     scope: Vec<u8>,
 }
 
@@ -260,11 +260,11 @@ impl Envelope {
     }
 }
 
-fn read_key(value: &HeaderValue) -> Result<String, Entry> {
+fn read_key(value: &HeaderValue) -> Result<String, FieldError> {
     let fits = |key: &&str| (8..=128).contains(&key.len()) && key.bytes().all(|byte| byte.is_ascii_graphic());
     value.to_str().ok().filter(fits).map(str::to_owned).ok_or_else(|| {
         let detail = "An Idempotency-Key is 8 to 128 visible ASCII characters.";
-        Entry::new(At::Header("Idempotency-Key"), "bad-idempotency-key", detail)
+        FieldError::new(Location::Header("Idempotency-Key"), "bad-idempotency-key", detail)
     })
 }
 
@@ -391,8 +391,11 @@ impl Task {
             done = done.with_receipt(receipt);
         }
         if let Some(key) = &self.write.idempotency_key {
-            stored::keep(tx, vec![done.stored_response(self.organization, key, self.write.fingerprint, now)])
-                .await?;
+            stored::store_responses(
+                tx,
+                vec![done.stored_response(self.organization, key, self.write.fingerprint, now)],
+            )
+            .await?;
         }
         Ok(Outcome::New(done))
     }
@@ -415,7 +418,7 @@ impl Task {
         let mut body = Vec::new();
         GzDecoder::new(packed.as_slice())
             .read_to_end(&mut body)
-            .map_err(|error| Error::BadRow(format!("idempotency.body: {error}")))?;
+            .map_err(|error| Error::CorruptRow(format!("idempotency.body: {error}")))?;
         let status = u16::try_from(row.status).ok().and_then(|status| StatusCode::from_u16(status).ok());
         let done = WriteResponse {
             status: status.unwrap_or(StatusCode::OK),

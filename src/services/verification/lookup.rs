@@ -9,7 +9,7 @@ use super::cached_json::{CachedJson, JsonCache};
 use crate::base::error::{Error, Invalid, Result};
 use crate::base::region::Region;
 use crate::base::units::{Diameter, Length, Volume};
-use crate::db::batching::Question;
+use crate::db::batching::BatchQuery;
 use crate::timber::event::vocabulary::{EventType, Status};
 use crate::timber::party::key::{KeyRow, KeyUsage, TokenHash};
 use crate::timber::party::role::OrganizationKind;
@@ -75,15 +75,15 @@ impl SealLookup {
     }
 }
 
-impl Question for SealLookup {
+impl BatchQuery for SealLookup {
     /// `None` if the token is not valid.
-    type Answer = Option<Vec<CodeRow>>;
+    type Output = Option<Vec<CodeRow>>;
 
     fn cost(&self) -> usize {
         self.numbers.len()
     }
 
-    async fn ask(db: &mut PgConnection, sought: &[&Self]) -> sqlx::Result<Vec<Result<Self::Answer>>> {
+    async fn load(db: &mut PgConnection, sought: &[&Self]) -> sqlx::Result<Vec<Result<Self::Output>>> {
         let numbers: Vec<_> = sought.iter().flat_map(|one| &one.numbers).map(Option::as_deref).collect();
         let identifications: Vec<_> =
             sought.iter().flat_map(|one| &one.identifications).map(Option::as_deref).collect();
@@ -143,17 +143,17 @@ impl<'t, T: AsRef<str>> Check<'t, T> {
 
     /// The query for all codes, with the token of the request.
     #[must_use]
-    pub fn sought(&self, token: Option<TokenHash>) -> SealLookup {
+    pub fn lookup(&self, token: Option<TokenHash>) -> SealLookup {
         SealLookup::of(self.codes(), token)
     }
 
-    /// A verdict for each text, in order. `found` is the result of the query [`Check::sought`].
+    /// A verdict for each text, in order. `found` is the result of the query [`Check::lookup`].
     ///
     /// # Errors
-    /// [`Error::BadRow`] if a stored row cannot be decoded, or there are fewer rows than codes.
+    /// [`Error::CorruptRow`] if a stored row cannot be decoded, or there are fewer rows than codes.
     pub fn verdicts(&self, found: Vec<CodeRow>, ring: &KeyRing) -> Result<Vec<Verification>> {
         let mut found = found.into_iter();
-        let missing = || Error::BadRow("verify: fewer rows than codes".into());
+        let missing = || Error::CorruptRow("verify: fewer rows than codes".into());
         let verdicts = self.read.iter().zip(self.texts).map(|(code, text)| match code {
             Ok(code) => found.next().ok_or_else(missing)?.verdict(code, ring),
             Err(why) => Ok(Verification::unreadable(text.as_ref(), why)),
@@ -194,13 +194,13 @@ impl CodeRow {
             ("applied", None, Some(log)) if open => Ok(Verification::valid(asked, log)),
             ("applied", None, Some(log)) => Ok(Verification::closed(asked, log)),
             ("issued", None, None) => Ok(Verification::unused(asked)),
-            (status, _, _) => Err(Error::BadRow(format!("seal {number}: status {status}"))),
+            (status, _, _) => Err(Error::CorruptRow(format!("seal {number}: status {status}"))),
         }
     }
 
     fn log(self, seal: &str) -> Result<Option<VerifiedLog>> {
         let Some(kind) = self.kind else { return Ok(None) };
-        let missing = |what: &str| Error::BadRow(format!("log of seal {seal}: no {what}"));
+        let missing = |what: &str| Error::CorruptRow(format!("log of seal {seal}: no {what}"));
         let species = self.species.ok_or_else(|| missing("species"))?;
         let ticket = self.series.zip(self.ticket_number).ok_or_else(|| missing("ticket"))?;
         Ok(Some(VerifiedLog {

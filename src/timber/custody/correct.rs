@@ -4,7 +4,7 @@
 use super::record::{Access, Recorder, pointer};
 use super::request::Correction;
 use super::state::{LogState, last_reversible, replay};
-use crate::base::error::{Entry, Error, Result};
+use crate::base::error::{Error, FieldError, Result};
 use crate::base::ids::{LineId, LogId, TicketId};
 use crate::base::units::{Diameter, Length, Volume};
 use crate::evidence::chain::Hash;
@@ -49,7 +49,7 @@ pub(super) async fn chains(tx: &mut Tx<'_>, logs: &[LogId]) -> Result<HashMap<Lo
     .await?;
     let mut chains: HashMap<LogId, Vec<ChainEvent>> = HashMap::with_capacity(logs.len());
     for row in rows {
-        let bad = || Error::BadRow(format!("event {}/{}", row.subject_id, row.seq));
+        let bad = || Error::CorruptRow(format!("event {}/{}", row.subject_id, row.seq));
         let seq = u32::try_from(row.seq).map_err(|_| bad())?;
         let content = Content {
             seq,
@@ -74,7 +74,7 @@ pub(super) async fn prepare(tx: &mut Tx<'_>, log: LogId) -> Result<Prepared> {
     let ticket =
         sqlx::query_scalar!("SELECT ticket_id FROM log WHERE id = $1", log.0).fetch_one(&mut **tx).await?;
     let ticket = ticket::lock_for_harvest(tx, TicketId(ticket)).await?;
-    let ticket = ticket.ok_or_else(|| Error::BadRow(format!("log.ticket_id of {log}")))?;
+    let ticket = ticket.ok_or_else(|| Error::CorruptRow(format!("log.ticket_id of {log}")))?;
     crate::timber::custody::log::write::lock(tx, &[log]).await?;
     let chain = chains(tx, &[log]).await?.remove(&log).unwrap_or_default();
     Ok(Prepared { ticket, chain })
@@ -118,11 +118,11 @@ pub(super) fn decide(
         // later events.
         if target.is_none() && access == Access::Full {
             let detail = format!("The log has events 1 to {}.", prepared.chain.len());
-            faults.wrong.push(Entry::new(pointer("/corrects"), "unknown-event", detail));
+            faults.wrong.push(FieldError::new(pointer("/corrects"), "unknown-event", detail));
         } else {
             let detail =
                 "An event is corrected by its recorder within 72 hours, after that only by an inspector.";
-            faults.conflict.push(Entry::new(pointer("/corrects"), "correction-not-yours", detail));
+            faults.conflict.push(FieldError::new(pointer("/corrects"), "correction-not-yours", detail));
         }
         return None;
     };
@@ -136,7 +136,7 @@ pub(super) fn decide(
             }
             (None, Access::Full) => "No event of this log can be reversed.".to_owned(),
         };
-        faults.conflict.push(Entry::new(pointer("/corrects"), "not-reversible", detail));
+        faults.conflict.push(FieldError::new(pointer("/corrects"), "not-reversible", detail));
         return None;
     }
     let before = (faults.wrong.len(), faults.conflict.len());
@@ -169,12 +169,12 @@ fn check_set(
 ) {
     if correction.is_of_harvest() && target.content.seq != 1 {
         let detail = "Species, wood, measures, grade and assortment belong to the harvest: correct event 1.";
-        faults.wrong.push(Entry::new(pointer("/set"), "only-of-the-harvest", detail));
+        faults.wrong.push(FieldError::new(pointer("/set"), "only-of-the-harvest", detail));
     }
     let Some(right) = correction.occurred_at else { return };
     if right.instant() > recorder.now + MAX_CLOCK_SKEW {
         let detail = "This is more than five minutes in the future.";
-        faults.wrong.push(Entry::new(pointer("/set/occurred_at"), "in-the-future", detail));
+        faults.wrong.push(FieldError::new(pointer("/set/occurred_at"), "in-the-future", detail));
     }
     let (ticket, day) = (&prepared.ticket, right.local_date());
     if target.content.seq == 1 && (day < ticket.felling_from || day > ticket.felling_until) {
@@ -182,7 +182,7 @@ fn check_set(
             "{day} is outside the ticket's felling dates, {} to {}.",
             ticket.felling_from, ticket.felling_until
         );
-        faults.wrong.push(Entry::new(pointer("/set/occurred_at"), "outside-felling-dates", detail));
+        faults.wrong.push(FieldError::new(pointer("/set/occurred_at"), "outside-felling-dates", detail));
     }
 }
 
@@ -209,12 +209,12 @@ fn resolve(
     let mut line = None;
     if let (Some(species), Some(volume), Ok(old)) = (species, declared, Volume::parse(&state.volume_m3)) {
         if let Some(Err(invalid)) = correction.volume_m3.map(|volume| volume.fits(state.kind)) {
-            faults.wrong.push(Entry::invalid(pointer("/set/volume_m3"), invalid));
+            faults.wrong.push(FieldError::invalid(pointer("/set/volume_m3"), invalid));
         }
         match balance.line(species, wood) {
             None => {
                 let detail = format!("The ticket has no line for {species} {wood}.");
-                faults.wrong.push(Entry::new(pointer("/set/species"), "not-on-ticket", detail));
+                faults.wrong.push(FieldError::new(pointer("/set/species"), "not-on-ticket", detail));
             }
             Some(index) => {
                 let id = balance.id(index);

@@ -192,7 +192,7 @@ fn part_view(
     until: u32,
     names: &Names,
 ) -> Result<LogView> {
-    let bad = |what: &str| Error::BadRow(format!("chain of log {}: {what}", row.id));
+    let bad = |what: &str| Error::CorruptRow(format!("chain of log {}: {what}", row.id));
     let whole = contents.len().min((until as usize).max(1));
     let mut state = replay(&contents[..whole])?;
     for event in contents[whole..].iter().filter(|event| open.contains(&event.seq)) {

@@ -7,7 +7,7 @@
 
 use crate::base::error::Result;
 use crate::base::ids::OrganizationId;
-use crate::db::batching::Question;
+use crate::db::batching::BatchQuery;
 use crate::evidence::chain::history::{self, Chain, PAGE, StoredEvent};
 use crate::timber::custody::log::read::{KnownNames, LogRow, Names};
 use crate::timber::event::content::Parties;
@@ -128,15 +128,15 @@ impl HistoryQuery {
 
 type Parts = (Chain, Vec<Parties>);
 
-impl Question for HistoryQuery {
-    type Answer = HistoryRows;
+impl BatchQuery for HistoryQuery {
+    type Output = HistoryRows;
 
     fn cost(&self) -> usize {
         usize::try_from(self.up_to).unwrap_or(usize::MAX)
     }
 
     /// One round trip for the chains (one per page for a long chain), one more for names that are not cached.
-    async fn ask(db: &mut PgConnection, asked: &[&Self]) -> sqlx::Result<Vec<Result<HistoryRows>>> {
+    async fn load(db: &mut PgConnection, asked: &[&Self]) -> sqlx::Result<Vec<Result<HistoryRows>>> {
         let mut parts: Vec<Result<Parts>> = Vec::with_capacity(asked.len());
         for chain in chains(db, asked).await? {
             parts.push(chain.and_then(|chain| {

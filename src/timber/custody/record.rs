@@ -10,7 +10,7 @@ use super::request::{NewCustodyEvent, position_part};
 use super::state::{LogState, state_at};
 use super::table::{CallerRoles, Refused, allowed, check, gives, has_part};
 use crate::base::clock::Clock;
-use crate::base::error::{At, Entry, Error, Result};
+use crate::base::error::{Error, FieldError, Location, Result};
 use crate::base::ids::{LogId, OperationId, OrganizationId};
 use crate::base::units::Moment;
 use crate::evidence::chain::Tx;
@@ -68,7 +68,7 @@ pub enum Recorded {
 /// Records a request of `caller`.
 ///
 /// # Errors
-/// [`Error::Wrong`] for invalid references and values, [`Error::Conflict`] for events that the present
+/// [`Error::Invalid`] for invalid references and values, [`Error::Conflict`] for events that the present
 /// state does not allow; all errors of the request at once.
 pub async fn record(
     tx: &mut Tx<'_>,
@@ -78,15 +78,15 @@ pub async fn record(
     clock: &Clock,
 ) -> Result<Recorded> {
     if let Some(id) = request.operation_id
-        && let operation::Claim::Existing { subjects, seqs } =
-            operation::claim(tx, caller.organization, id, fingerprint).await?
+        && let operation::Reservation::Existing { subjects, seqs } =
+            operation::reserve(tx, caller.organization, id, fingerprint).await?
     {
         return Ok(Recorded::Before(before(tx, id, &subjects, &seqs).await?));
     }
     let mut faults = RequestErrors::default();
     if request.occurred_at.instant() > clock.now() + MAX_CLOCK_SKEW {
         let detail = "This is more than five minutes in the future.";
-        faults.wrong.push(Entry::new(pointer("/occurred_at"), "in-the-future", detail));
+        faults.wrong.push(FieldError::new(pointer("/occurred_at"), "in-the-future", detail));
     }
     let known = organizations(tx, named(request)).await?;
     let others = OtherParties::of(caller, request, &known, &mut faults);
@@ -111,15 +111,15 @@ pub async fn record(
     let accesses = accesses(tx, caller, &rows, &states_then).await?;
     let mut plans = Vec::with_capacity(ids.len());
     for (index, id) in ids.iter().enumerate() {
-        let at = || At::Pointer(format!("/logs/{index}"));
+        let at = || Location::Pointer(format!("/logs/{index}"));
         let Some((id, access)) = id.and_then(|id| Some((id, *accesses.get(&id)?))) else {
             let detail = "There is no such log, or none that you may see.";
-            faults.wrong.push(Entry::new(at(), "unknown-log", detail));
+            faults.wrong.push(FieldError::new(at(), "unknown-log", detail));
             continue;
         };
         let Some(row) = rows.remove(&id) else {
             let detail = "This log is named twice in the batch.";
-            faults.wrong.push(Entry::new(at(), "duplicate-in-batch", detail));
+            faults.wrong.push(FieldError::new(at(), "duplicate-in-batch", detail));
             continue;
         };
         let then = states_then.remove(&id);
@@ -196,12 +196,12 @@ impl OtherParties {
                 None => faults.wrong.push(unknown("/to_bin")),
                 Some((id, _)) if *id == caller.organization => {
                     let detail = "A transfer goes to another organisation.";
-                    faults.wrong.push(Entry::new(pointer("/to_bin"), "transfer-to-oneself", detail));
+                    faults.wrong.push(FieldError::new(pointer("/to_bin"), "transfer-to-oneself", detail));
                 }
                 Some((_, roles)) if !roles.iter().any(|role| may_hold(*role)) => {
                     let detail =
                         "This organisation is neither an enterprise nor a forest owner; it holds no timber.";
-                    faults.wrong.push(Entry::new(pointer("/to_bin"), "holds-no-timber", detail));
+                    faults.wrong.push(FieldError::new(pointer("/to_bin"), "holds-no-timber", detail));
                 }
                 Some((id, _)) => others.to = Some(*id),
             }
@@ -211,7 +211,7 @@ impl OtherParties {
                 None => faults.wrong.push(unknown("/carrier_bin")),
                 Some((_, roles)) if !roles.contains(&Role::Carrier) => {
                     let detail = "This organisation is not a carrier.";
-                    faults.wrong.push(Entry::new(pointer("/carrier_bin"), "not-a-carrier", detail));
+                    faults.wrong.push(FieldError::new(pointer("/carrier_bin"), "not-a-carrier", detail));
                 }
                 Some((id, _)) => others.carrier = Some(*id),
             }
@@ -224,8 +224,8 @@ fn may_hold(role: Role) -> bool {
     matches!(role, Role::Enterprise | Role::ForestOwner)
 }
 
-fn unknown(at: &str) -> Entry {
-    Entry::new(pointer(at), "unknown-organization", "No organisation with this BIN is registered.")
+fn unknown(at: &str) -> FieldError {
+    FieldError::new(pointer(at), "unknown-organization", "No organisation with this BIN is registered.")
 }
 
 /// Registered organisations by BIN.
@@ -338,7 +338,7 @@ impl<'r> Recorder<'r> {
         chains.into_iter().map(then).collect()
     }
 
-    pub(crate) fn check(&self, state: &LogState, access: Access, at: At) -> Result<(), Entry> {
+    pub(crate) fn check(&self, state: &LogState, access: Access, at: Location) -> Result<(), FieldError> {
         let event = self.request.r#type;
         // For a past party the role is checked first, so that the error is the same in every state. The
         // table's own order, state first, would reveal the state.
@@ -365,7 +365,7 @@ impl<'r> Recorder<'r> {
                 Access::Full => allowed(state, self.roles),
                 Access::Past => Vec::new(),
             };
-            Entry { allowed, ..Entry::new(at, code, detail) }
+            FieldError { allowed, ..FieldError::new(at, code, detail) }
         })
     }
 
@@ -379,14 +379,16 @@ impl<'r> Recorder<'r> {
     fn check_seals(&self, seals: &Replacement, faults: &mut RequestErrors) {
         let at = || pointer("/new_seal_number");
         match seals.new.as_ref().filter(|seal| seal.holder == self.roles.id) {
-            None => faults.wrong.push(Entry::new(at(), "unknown-seal", "You have no such seal.")),
+            None => faults.wrong.push(FieldError::new(at(), "unknown-seal", "You have no such seal.")),
             Some(seal) => match seal.status {
                 SealStatus::Issued => {}
                 SealStatus::Applied => {
                     let detail = "This seal is on a log already; a seal is applied once.";
-                    faults.conflict.push(Entry::new(at(), "seal-applied", detail));
+                    faults.conflict.push(FieldError::new(at(), "seal-applied", detail));
                 }
-                SealStatus::Void => faults.conflict.push(Entry::new(at(), "seal-void", "This seal is void.")),
+                SealStatus::Void => {
+                    faults.conflict.push(FieldError::new(at(), "seal-void", "This seal is void."))
+                }
             },
         }
     }
@@ -523,7 +525,7 @@ impl<'r> Recorder<'r> {
         let (organization, operation) = (self.caller.organization, self.operation);
         if let Some(device) = &self.request.device {
             let recorded_at = device.recorded_at.instant();
-            device::claim(tx, organization, device.id.as_str(), device.seq, recorded_at, operation).await?;
+            device::reserve(tx, organization, device.id.as_str(), device.seq, recorded_at, operation).await?;
         }
         let findings = store(tx, organization, found, self.now).await?;
         let posting = operation::Record {
@@ -550,8 +552,8 @@ impl<'r> Recorder<'r> {
 
     /// Limits the size of an event's parts. Each field has a limit too, but their sum can exceed this one.
     fn check_size(&self, public: &str, business: &str) -> Result<()> {
-        size::check(public, size::MAX_PUBLIC_BYTES, &[]).map_err(Error::Wrong)?;
-        size::check(business, size::MAX_BUSINESS_BYTES, &self.request.texts()).map_err(Error::Wrong)
+        size::check(public, size::MAX_PUBLIC_BYTES, &[]).map_err(Error::Invalid)?;
+        size::check(business, size::MAX_BUSINESS_BYTES, &self.request.texts()).map_err(Error::Invalid)
     }
 }
 
@@ -582,7 +584,7 @@ async fn before(
     let events = rows
         .into_iter()
         .map(|row| {
-            let bad = || Error::BadRow(format!("event {}/{}", row.subject_id, row.seq));
+            let bad = || Error::CorruptRow(format!("event {}/{}", row.subject_id, row.seq));
             Ok(RecordedEvent {
                 log: row.subject_id.into(),
                 seq: u32::try_from(row.seq).map_err(|_| bad())?,
@@ -594,6 +596,6 @@ async fn before(
     Ok(CustodyResponse { operation_id: id, events, findings })
 }
 
-pub(crate) fn pointer(text: &str) -> At {
-    At::Pointer(text.to_owned())
+pub(crate) fn pointer(text: &str) -> Location {
+    Location::Pointer(text.to_owned())
 }

@@ -1,6 +1,6 @@
 //! The request body of a custody event, sent by a holder, carrier, receiver or inspector.
 
-use crate::base::error::{At, Entry, Invalid};
+use crate::base::error::{FieldError, Invalid, Location};
 use crate::base::geo::Position;
 use crate::base::ids::OperationId;
 use crate::base::input::{Errors, Node, input};
@@ -178,7 +178,7 @@ impl NewCustodyEvent {
                 let detail = format!("`{name}` does not go with `{event}`.");
                 errors.refuse_field(node, name, Invalid::new("not-for-this-type", detail));
             } else if required && !given {
-                errors.push(Entry::new(
+                errors.push(FieldError::new(
                     node.at_field(name),
                     "required",
                     format!("`{event}` needs `{name}`."),
@@ -202,11 +202,11 @@ impl NewCustodyEvent {
         let inspection = event == E::Inspected;
         if inspection && !outcome {
             let at = self.details.as_ref().map_or(node.at_field("details"), |_| pointer("/details/outcome"));
-            errors.push(Entry::new(at, "required", "`inspected` needs `details.outcome`."));
+            errors.push(FieldError::new(at, "required", "`inspected` needs `details.outcome`."));
         }
         if !inspection && (outcome || observed) {
             let detail = "`outcome` and `observed` go with `inspected` only.";
-            errors.push(Entry::new(pointer("/details"), "not-for-this-type", detail));
+            errors.push(FieldError::new(pointer("/details"), "not-for-this-type", detail));
         }
         if (correction || replacement) && self.logs.len() > 1 {
             let detail = format!("`{event}` applies to one log at a time.");
@@ -218,7 +218,7 @@ impl NewCustodyEvent {
 impl NewCustodyEvent {
     /// The free texts and their locations.
     #[must_use]
-    pub fn texts(&self) -> Vec<(At, &str)> {
+    pub fn texts(&self) -> Vec<(Location, &str)> {
         let place = self.place.as_ref().map(|place| place.name.as_str());
         let set = self.set.as_ref().and_then(|set| set.place.as_ref()).map(|place| place.name.as_str());
         let note = self.details.as_ref().and_then(|details| details.note.as_ref());
@@ -235,8 +235,8 @@ impl NewCustodyEvent {
     }
 }
 
-fn pointer(text: &str) -> At {
-    At::Pointer(text.to_owned())
+fn pointer(text: &str) -> Location {
+    Location::Pointer(text.to_owned())
 }
 
 impl Place {

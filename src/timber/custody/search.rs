@@ -101,7 +101,8 @@ pub async fn search(
     let mut found = Vec::with_capacity(rows.len());
     let mut parties = Vec::new();
     for row in rows {
-        let bad = |column: &str| Error::BadRow(format!("event.{column} of {} {}", row.subject_id, row.seq));
+        let bad =
+            |column: &str| Error::CorruptRow(format!("event.{column} of {} {}", row.subject_id, row.seq));
         let event = StoredEvent {
             seq: u32::try_from(row.seq).map_err(|_| bad("seq"))?,
             received_at: row.received_at,

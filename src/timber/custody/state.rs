@@ -86,7 +86,7 @@ impl LogState {
     /// The state after the first event.
     pub fn first(event: &Content) -> Result<Self> {
         let Content { seq, public, business } = event;
-        let missing = |what: &str| Error::BadRow(format!("event {}/{seq}: no {what}", business.log));
+        let missing = |what: &str| Error::CorruptRow(format!("event {}/{seq}: no {what}", business.log));
         if public.event_type != EventType::Harvested {
             return Err(missing("harvest"));
         }
@@ -151,7 +151,10 @@ impl LogState {
             }
             EventType::Transferred => {
                 let (Some(to), Some(of)) = (business.to, business.of) else {
-                    return Err(Error::BadRow(format!("event {}/{}: no receiver", business.log, event.seq)));
+                    return Err(Error::CorruptRow(format!(
+                        "event {}/{}: no receiver",
+                        business.log, event.seq
+                    )));
                 };
                 self.pending = Some(PendingTransfer { from: business.organization, to, of });
             }
@@ -298,7 +301,7 @@ pub fn state_at(events: &[Content], time: DateTime<Utc>) -> Result<LogState> {
 /// The state after a complete chain, without the reversed events.
 pub fn replay(events: &[Content]) -> Result<LogState> {
     replay_from(None, events, &Reversed::of(events), u32::MAX)?
-        .ok_or_else(|| Error::BadRow("a chain without events".into()))
+        .ok_or_else(|| Error::CorruptRow("a chain without events".into()))
 }
 
 /// The state after more events of a chain, without those that event `by` or an earlier one reversed.

@@ -1,6 +1,6 @@
 //! Voids a seal, applied to a log or not.
 
-use crate::base::error::{At, Entry, Error, Result};
+use crate::base::error::{Error, FieldError, Location, Result};
 use crate::base::ids::{LogId, OperationId};
 use crate::base::units::Text;
 use crate::evidence::chain::Tx;
@@ -58,7 +58,7 @@ pub async fn void(tx: &mut Tx<'_>, by: &BatchActor, number: &SealNumber, why: &V
     let head = record::lock_heads(tx, &batch)
         .await?
         .pop()
-        .ok_or_else(|| Error::BadRow(format!("seal.batch_id of {number}: no such batch")))?;
+        .ok_or_else(|| Error::CorruptRow(format!("seal.batch_id of {number}: no such batch")))?;
     let done = BatchChange {
         number: Some(number.to_string()),
         reason: Some(why.reason.as_str().to_owned()),
@@ -78,7 +78,7 @@ pub async fn void(tx: &mut Tx<'_>, by: &BatchActor, number: &SealNumber, why: &V
     .execute(&mut **tx)
     .await?;
     if changed.rows_affected() != 1 {
-        return Err(Error::BadRow(format!("seal.status of {number}: changed under its lock")));
+        return Err(Error::CorruptRow(format!("seal.status of {number}: changed under its lock")));
     }
     if let (SealStatus::Applied, Some(log)) = (seal.status, seal.log) {
         let head = on_applied_seal_voided(tx, by, log, why).await?;
@@ -110,7 +110,7 @@ async fn on_applied_seal_voided(
     why: &VoidCause,
 ) -> Result<NewHead> {
     let row = write::lock(tx, &[log]).await?.pop();
-    let row = row.ok_or_else(|| Error::BadRow(format!("seal.log_id: no log {log}")))?;
+    let row = row.ok_or_else(|| Error::CorruptRow(format!("seal.log_id: no log {log}")))?;
     let roles = CallerRoles { id: by.organization, inspector: false, operator: by.operator };
     table::check(EventType::SealVoided, &row.state, roles).map_err(|refused| match refused {
         Refused::Transition => conflict(
@@ -155,7 +155,7 @@ async fn on_applied_seal_voided(
     let head = chain::append(tx, by.now, vec![draft])
         .await?
         .pop()
-        .ok_or_else(|| Error::BadRow(format!("log {log}: no event was added")))?;
+        .ok_or_else(|| Error::CorruptRow(format!("log {log}: no event was added")))?;
     let mut state = row.state;
     state.apply(&content)?;
     write::save(tx, &[(state, head.clone())], &[]).await?;
@@ -189,5 +189,5 @@ pub async fn answer(
 }
 
 fn conflict(code: &'static str, detail: String) -> Error {
-    Error::Conflict(vec![Entry::new(At::Pointer(String::new()), code, detail)])
+    Error::Conflict(vec![FieldError::new(Location::Pointer(String::new()), code, detail)])
 }

@@ -123,7 +123,8 @@ impl LogPublic {
 
     /// Reads a stored public part.
     pub fn parse(text: &str) -> Result<Self> {
-        serde_json::from_str(text).map_err(|error| Error::BadRow(format!("event.public: {error}: {text}")))
+        serde_json::from_str(text)
+            .map_err(|error| Error::CorruptRow(format!("event.public: {error}: {text}")))
     }
 }
 
@@ -143,7 +144,8 @@ pub struct Parties {
 impl Parties {
     /// Reads them from a stored business part.
     pub fn parse(text: &str) -> Result<Self> {
-        serde_json::from_str(text).map_err(|error| Error::BadRow(format!("event.business: {error}: {text}")))
+        serde_json::from_str(text)
+            .map_err(|error| Error::CorruptRow(format!("event.business: {error}: {text}")))
     }
 
     /// All of them.
@@ -170,7 +172,7 @@ impl LocalTime {
 
     /// Back to a moment.
     pub fn moment(&self) -> Result<crate::base::units::Moment> {
-        let bad = || Error::BadRow(format!("time {self:?}"));
+        let bad = || Error::CorruptRow(format!("time {self:?}"));
         let at = chrono::DateTime::parse_from_rfc3339(&self.at).map_err(|_| bad())?;
         crate::base::units::Moment::new(at.to_utc(), self.offset_min).map_err(|_| bad())
     }
@@ -403,7 +405,8 @@ impl LogBusiness {
 
     /// Reads a stored business part.
     pub fn parse(text: &str) -> Result<Self> {
-        serde_json::from_str(text).map_err(|error| Error::BadRow(format!("event.business: {error}: {text}")))
+        serde_json::from_str(text)
+            .map_err(|error| Error::CorruptRow(format!("event.business: {error}: {text}")))
     }
 }
 

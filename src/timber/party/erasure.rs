@@ -55,7 +55,7 @@ pub struct ErasureBusiness {
 impl ErasureBusiness {
     /// Reads a stored business part.
     pub fn parse(text: &str) -> Result<Self> {
-        serde_json::from_str(text).map_err(|error| Error::BadRow(format!("event.business: {error}")))
+        serde_json::from_str(text).map_err(|error| Error::CorruptRow(format!("event.business: {error}")))
     }
 }
 
@@ -90,7 +90,7 @@ pub struct Deleted {
 /// Records the deleted rows on the chains of the organisations that had recorded them.
 ///
 /// # Errors
-/// From the database; [`Error::BadRow`] if the row of a recording organisation is missing.
+/// From the database; [`Error::CorruptRow`] if the row of a recording organisation is missing.
 pub async fn record(tx: &mut Tx<'_>, deleted: &[Deleted], command: &str, now: DateTime<Utc>) -> Result<()> {
     let mut by_organization: BTreeMap<Uuid, Vec<Uuid>> = BTreeMap::new();
     for row in deleted {
@@ -100,7 +100,8 @@ pub async fn record(tx: &mut Tx<'_>, deleted: &[Deleted], command: &str, now: Da
     let mut heads = head::lock_all(tx, &ids).await?;
     let operation = OperationId::new();
     for (organization, mut rows) in by_organization {
-        let absent = || Error::BadRow(format!("personal.organization_id: no organisation {organization}"));
+        let absent =
+            || Error::CorruptRow(format!("personal.organization_id: no organisation {organization}"));
         let mut head = heads.remove(&organization).ok_or_else(absent)?;
         rows.sort_unstable();
         for personal in rows {

@@ -19,7 +19,7 @@ pub(crate) async fn lock(tx: &mut Tx<'_>, id: OrganizationId) -> Result<Head> {
 /// Locks and returns the heads of the organisations that exist, in the order of their ids.
 ///
 /// # Errors
-/// From the database; [`Error::BadRow`] for a corrupt head.
+/// From the database; [`Error::CorruptRow`] for a corrupt head.
 pub(crate) async fn lock_all(tx: &mut Tx<'_>, ids: &[Uuid]) -> Result<BTreeMap<Uuid, Head>> {
     let rows = sqlx::query!(
         "SELECT id, salt, head_seq, head_hash, head_received_at FROM organization
@@ -44,7 +44,7 @@ pub(crate) async fn lock_all(tx: &mut Tx<'_>, ids: &[Uuid]) -> Result<BTreeMap<U
 pub(crate) async fn add(tx: &mut Tx<'_>, now: DateTime<Utc>, draft: Draft<'_>) -> Result<Head> {
     let Head { kind, id, salt, .. } = draft.head;
     let added = append(tx, now, vec![draft]).await?.pop();
-    let new = added.ok_or_else(|| Error::BadRow(format!("organization {id}: no event was added")))?;
+    let new = added.ok_or_else(|| Error::CorruptRow(format!("organization {id}: no event was added")))?;
     sqlx::query!(
         "UPDATE organization SET head_seq = $2, head_hash = $3, head_received_at = $4 WHERE id = $1",
         id,

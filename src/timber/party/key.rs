@@ -6,7 +6,7 @@ use crate::base::error::{Error, Result};
 use crate::base::ids::{KeyId, OrganizationId};
 use crate::base::token::Token;
 use crate::base::units::utc_text;
-use crate::db::batching::Question;
+use crate::db::batching::BatchQuery;
 use crate::timber::event::actor::Actor;
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::Serialize;
@@ -114,15 +114,15 @@ impl TokenHash {
     }
 }
 
-impl Question for TokenHash {
-    type Answer = Option<Caller>;
+impl BatchQuery for TokenHash {
+    type Output = Option<Caller>;
 
     fn cost(&self) -> usize {
         1
     }
 
     /// One round trip, and a second one to store the use of keys, at most once a minute for each key.
-    async fn ask(db: &mut PgConnection, tokens: &[&Self]) -> sqlx::Result<Vec<Result<Option<Caller>>>> {
+    async fn load(db: &mut PgConnection, tokens: &[&Self]) -> sqlx::Result<Vec<Result<Option<Caller>>>> {
         let hashes: Vec<&[u8]> = tokens.iter().map(|token| token.hash.as_slice()).collect();
         let rows = sqlx::query!(
             r#"SELECT k.token_hash, k.id, k.organization_id, o.roles AS "roles: Vec<Role>", k.expires_at, k.last_used_at

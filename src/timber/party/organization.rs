@@ -4,7 +4,7 @@ use super::bin::Bin;
 use super::erasure::ERASED;
 use super::key::{Caller, may_manage_keys};
 use super::role::{OrganizationKind, Role};
-use crate::base::error::{At, Entry, Error, Result};
+use crate::base::error::{Error, FieldError, Location, Result};
 use crate::base::ids::OrganizationId;
 use crate::base::units::{Text, utc_text};
 use crate::evidence::chain::Tx;
@@ -148,7 +148,7 @@ fn taken(error: sqlx::Error) -> Error {
     let constraint = error.as_database_error().and_then(|refused| refused.constraint());
     if constraint == Some("organization_bin_key") {
         let detail = "An organisation with this BIN is registered already.";
-        return Error::Conflict(vec![Entry::new(At::Pointer("/bin".into()), "bin-taken", detail)]);
+        return Error::Conflict(vec![FieldError::new(Location::Pointer("/bin".into()), "bin-taken", detail)]);
     }
     error.into()
 }

@@ -4,7 +4,7 @@ use super::marking_code::MarkingCode;
 use super::number::{SealNumber, SealRange};
 use super::record::{self, BatchActor, BatchChange, Faults, ListDigest, REGISTERED};
 use super::signing::{KeyRing, Signature};
-use crate::base::error::{At, Entry, Error, Result};
+use crate::base::error::{Error, FieldError, Location, Result};
 use crate::base::ids::{OrganizationId, SealBatchId};
 use crate::base::input::{Errors, Node, Read, input};
 use crate::evidence::chain::Tx;
@@ -40,8 +40,8 @@ input! {
 pub struct LocatedSeal {
     /// The seal.
     pub seal: NewSeal,
-    number_at: At,
-    code_at: At,
+    number_at: Location,
+    code_at: Location,
 }
 
 impl Read for LocatedSeal {
@@ -84,22 +84,22 @@ pub struct NewBatch {
 /// Checks seals without the database. Reports duplicate numbers, duplicate codes, and codes that name a key
 /// of this system that did not sign them. Takes about 50 µs for each code that names a key of this system.
 #[must_use]
-pub fn faults(ring: &KeyRing, seals: &[LocatedSeal]) -> Vec<Entry> {
+pub fn faults(ring: &KeyRing, seals: &[LocatedSeal]) -> Vec<FieldError> {
     let mut errors = Errors::new();
     let mut numbers = HashSet::with_capacity(seals.len());
     let mut codes = HashSet::with_capacity(seals.len());
     for LocatedSeal { seal, number_at, code_at } in seals {
         if !numbers.insert(seal.number.as_str()) {
             let detail = "This number appears earlier in the same batch.";
-            errors.push(Entry::new(number_at.clone(), "duplicate-in-batch", detail));
+            errors.push(FieldError::new(number_at.clone(), "duplicate-in-batch", detail));
         }
         if !codes.insert(seal.marking_code.identification_str()) {
             let detail = "This identification appears earlier in the same batch.";
-            errors.push(Entry::new(code_at.clone(), "duplicate-in-batch", detail));
+            errors.push(FieldError::new(code_at.clone(), "duplicate-in-batch", detail));
         }
         if ring.verify(&seal.marking_code) == Signature::Forged {
             let detail = "The code names a signing key of this system, but that key did not sign it.";
-            errors.push(Entry::new(code_at.clone(), "forged-marking-code", detail));
+            errors.push(FieldError::new(code_at.clone(), "forged-marking-code", detail));
         }
     }
     errors.finish(Some(())).err().unwrap_or_default()
@@ -120,7 +120,11 @@ pub async fn register(
     let mut sorted: Vec<&NewSeal> = seals.iter().map(|offered| &offered.seal).collect();
     sorted.sort_by(|a, b| a.number.cmp(&b.number));
     let (Some(first), Some(last)) = (sorted.first(), sorted.last()) else {
-        return Err(Error::Wrong(vec![Entry::new(At::Pointer("/seals".into()), "too-few", "No seals.")]));
+        return Err(Error::Invalid(vec![FieldError::new(
+            Location::Pointer("/seals".into()),
+            "too-few",
+            "No seals.",
+        )]));
     };
     let quantity = u32::try_from(sorted.len()).unwrap_or(u32::MAX);
     let batch = NewBatch {
@@ -156,11 +160,11 @@ async fn refuse_registered(tx: &mut Tx<'_>, seals: &[LocatedSeal]) -> Result<()>
     for LocatedSeal { seal, number_at, code_at } in seals {
         if known.contains(seal.number.as_str()) {
             let detail = "A seal with this number is registered already.";
-            faults.conflict(Entry::new(number_at.clone(), "seal-number-registered", detail));
+            faults.conflict(FieldError::new(number_at.clone(), "seal-number-registered", detail));
         }
         if known.contains(seal.marking_code.identification_str()) {
             let detail = "A seal with this marking code is registered already.";
-            faults.conflict(Entry::new(code_at.clone(), "marking-code-registered", detail));
+            faults.conflict(FieldError::new(code_at.clone(), "marking-code-registered", detail));
         }
     }
     faults.finish()
@@ -198,13 +202,13 @@ pub async fn make(
     let mut from = 0;
     let mut signing = sign(0);
     while from < quantity {
-        let codes = signing.await.map_err(|error| Error::BadRow(format!("signing failed: {error}")))?;
+        let codes = signing.await.map_err(|error| Error::CorruptRow(format!("signing failed: {error}")))?;
         // The next chunk is signed while this one is stored.
         let next = from.saturating_add(CHUNK).min(quantity);
         signing = sign(next);
         let numbers: Vec<SealNumber> = (from..next).filter_map(|ordinal| range.nth(ordinal)).collect();
         if codes.len() != numbers.len() {
-            return Err(Error::BadRow(format!("made {} codes for {} seals", codes.len(), numbers.len())));
+            return Err(Error::CorruptRow(format!("made {} codes for {} seals", codes.len(), numbers.len())));
         }
         let rows: Vec<(&SealNumber, &MarkingCode)> = numbers.iter().zip(&codes).collect();
         insert(tx, &batch, holder, &rows, &mut digest).await?;
@@ -222,7 +226,11 @@ async fn take_numbers(tx: &mut Tx<'_>, quantity: u32) -> Result<SealRange> {
     use sqlx::Connection as _;
     let exhausted = || {
         let detail = "Too few nine-digit seal numbers are left for this quantity.";
-        Error::Conflict(vec![Entry::new(At::Pointer("/quantity".into()), "seal-numbers-exhausted", detail)])
+        Error::Conflict(vec![FieldError::new(
+            Location::Pointer("/quantity".into()),
+            "seal-numbers-exhausted",
+            detail,
+        )])
     };
     let mut turn = tx.begin().await?;
     sqlx::query!("SELECT pg_advisory_xact_lock($1)", NUMBERING).execute(&mut *turn).await?;
@@ -299,7 +307,7 @@ fn registered_meanwhile(error: sqlx::Error) -> Error {
         }
         _ => return Error::Database(error),
     };
-    Error::Conflict(vec![Entry::new(At::Pointer(String::new()), code, detail)])
+    Error::Conflict(vec![FieldError::new(Location::Pointer(String::new()), code, detail)])
 }
 
 /// Adds the first event of a batch and its row. The seals are stored already.

@@ -148,8 +148,8 @@ async fn recorded(db: impl PgExecutor<'_>) -> Result<Vec<String>> {
     .fetch_all(db)
     .await?;
     let read = |text: String| {
-        let public: MarkingKeyPublic =
-            serde_json::from_str(&text).map_err(|error| Error::BadRow(format!("event.public: {error}")))?;
+        let public: MarkingKeyPublic = serde_json::from_str(&text)
+            .map_err(|error| Error::CorruptRow(format!("event.public: {error}")))?;
         Ok(public.marking_key)
     };
     texts.into_iter().map(read).collect()

@@ -3,7 +3,7 @@
 //! The subject is the batch, not the seal, so that a million seals need only one chain. Table
 //! `seal_move` lists which events of the chain, after the registration, concern which seal.
 
-use crate::base::error::{At, Entry, Error, Result};
+use crate::base::error::{Error, FieldError, Location, Result};
 use crate::base::ids::{KeyId, OperationId, OrganizationId, SealBatchId};
 use crate::base::input::Errors;
 use crate::base::units::Moment;
@@ -46,7 +46,7 @@ pub struct BatchActor {
 impl BatchActor {
     /// The time as recorded in events.
     pub(in crate::timber) fn moment(&self) -> Result<Moment> {
-        Moment::new(self.now, OFFSET_MINUTES).map_err(|error| Error::BadRow(format!("clock: {error}")))
+        Moment::new(self.now, OFFSET_MINUTES).map_err(|error| Error::CorruptRow(format!("clock: {error}")))
     }
 }
 
@@ -117,7 +117,8 @@ pub struct BatchChange {
 impl BatchBusiness {
     /// Reads a stored business part.
     pub fn parse(text: &str) -> Result<Self> {
-        serde_json::from_str(text).map_err(|error| Error::BadRow(format!("event.business: {error}: {text}")))
+        serde_json::from_str(text)
+            .map_err(|error| Error::CorruptRow(format!("event.business: {error}: {text}")))
     }
 }
 
@@ -272,7 +273,7 @@ pub(in crate::timber) async fn made(
     rows.into_iter()
         .map(|row| {
             let hash = Hash::from_slice(&row.hash)
-                .ok_or_else(|| Error::BadRow(format!("event.hash of {} {}", row.subject_id, row.seq)))?;
+                .ok_or_else(|| Error::CorruptRow(format!("event.hash of {} {}", row.subject_id, row.seq)))?;
             let batch = row.subject_kind == i16::from(SubjectKind::SealBatch.byte());
             let subject = if batch { "seal_batch" } else { "log" };
             Ok((MadeEvent { subject, id: row.subject_id, seq: row.seq, hash }, row.business))
@@ -282,7 +283,11 @@ pub(in crate::timber) async fn made(
 
 /// The enterprise or forest owner with this BIN, which is to receive seals; a field error at `at` if there is
 /// no such organisation or it may not hold seals.
-pub async fn receiver(tx: &mut Tx<'_>, bin: &Bin, at: At) -> Result<Result<OrganizationId, Entry>> {
+pub async fn receiver(
+    tx: &mut Tx<'_>,
+    bin: &Bin,
+    at: Location,
+) -> Result<Result<OrganizationId, FieldError>> {
     let row = sqlx::query!(
         r#"SELECT id, roles AS "roles: Vec<Role>" FROM organization WHERE bin = $1"#,
         bin.as_str()
@@ -290,17 +295,19 @@ pub async fn receiver(tx: &mut Tx<'_>, bin: &Bin, at: At) -> Result<Result<Organ
     .fetch_optional(&mut **tx)
     .await?;
     Ok(match row {
-        None => Err(Entry::new(at, "unknown-organization", "No organisation with this BIN is registered.")),
+        None => {
+            Err(FieldError::new(at, "unknown-organization", "No organisation with this BIN is registered."))
+        }
         Some(row) if !row.roles.iter().any(|role| matches!(role, Role::Enterprise | Role::ForestOwner)) => {
             let detail = "Only an enterprise or a forest owner may hold seals.";
-            Err(Entry::new(at, "not-a-seal-holder", detail))
+            Err(FieldError::new(at, "not-a-seal-holder", detail))
         }
         Some(row) => Ok(row.id.into()),
     })
 }
 
 /// Collects errors found while comparing a request with stored data. If at least one is an invalid field, all
-/// become one [`Error::Wrong`] (422), else one [`Error::Conflict`] (409).
+/// become one [`Error::Invalid`] (422), else one [`Error::Conflict`] (409).
 #[derive(Default)]
 pub(in crate::timber) struct Faults {
     all: Errors,
@@ -309,13 +316,13 @@ pub(in crate::timber) struct Faults {
 
 impl Faults {
     /// Adds a field that is invalid in every state of the database.
-    pub(in crate::timber) fn wrong(&mut self, entry: Entry) {
+    pub(in crate::timber) fn wrong(&mut self, entry: FieldError) {
         self.wrong = true;
         self.all.push(entry);
     }
 
     /// Adds a conflict with the present state.
-    pub(in crate::timber) fn conflict(&mut self, entry: Entry) {
+    pub(in crate::timber) fn conflict(&mut self, entry: FieldError) {
         self.all.push(entry);
     }
 
@@ -323,7 +330,7 @@ impl Faults {
     pub(in crate::timber) fn finish(self) -> Result<()> {
         match self.all.finish(Some(())) {
             Ok(()) => Ok(()),
-            Err(entries) if self.wrong => Err(Error::Wrong(entries)),
+            Err(entries) if self.wrong => Err(Error::Invalid(entries)),
             Err(entries) => Err(Error::Conflict(entries)),
         }
     }

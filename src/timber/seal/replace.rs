@@ -54,7 +54,7 @@ impl Replacement {
     /// its reason and no second event is recorded.
     ///
     /// # Errors
-    /// [`Error::BadRow`] if the new seal is not `issued` or the old one is not the log's: the caller has not
+    /// [`Error::CorruptRow`] if the new seal is not `issued` or the old one is not the log's: the caller has not
     /// checked the locked rows.
     pub async fn put(
         self,
@@ -64,7 +64,9 @@ impl Replacement {
         seq: u32,
     ) -> Result<Option<NewHead>> {
         let (Some(new), Some(old)) = (self.new, self.old) else {
-            return Err(Error::BadRow(format!("log_seal: the old or the new seal of log {log} is missing")));
+            return Err(Error::CorruptRow(format!(
+                "log_seal: the old or the new seal of log {log} is missing"
+            )));
         };
         let made = match self.batch {
             Some(head) => Some(void(tx, by, head, &old.number).await?),
@@ -79,7 +81,7 @@ impl Replacement {
         .execute(&mut **tx)
         .await?;
         if closed.rows_affected() != 1 {
-            return Err(Error::BadRow(format!("log_seal: {} is not the seal of log {log}", old.number)));
+            return Err(Error::CorruptRow(format!("log_seal: {} is not the seal of log {log}", old.number)));
         }
         apply(tx, &[(new.number, log)], seq).await?;
         Ok(made)
@@ -106,6 +108,6 @@ async fn void(tx: &mut Tx<'_>, by: &BatchActor, head: Head, number: &SealNumber)
     .await?;
     match heads.into_iter().next().filter(|_| changed.rows_affected() == 1) {
         Some(head) => Ok(head),
-        None => Err(Error::BadRow(format!("seal.status of {number}: changed under its lock"))),
+        None => Err(Error::CorruptRow(format!("seal.status of {number}: changed under its lock"))),
     }
 }

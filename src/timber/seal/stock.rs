@@ -91,7 +91,7 @@ pub async fn lock_for_use(tx: &mut Tx<'_>, numbers: &[SealNumber]) -> Result<Vec
 /// Applies locked, issued seals to logs, with the logs' event `seq`.
 ///
 /// # Errors
-/// [`Error::BadRow`] if one of them is not `issued`: the caller has not checked the locked rows.
+/// [`Error::CorruptRow`] if one of them is not `issued`: the caller has not checked the locked rows.
 pub async fn apply(tx: &mut Tx<'_>, seals: &[(SealNumber, LogId)], seq: u32) -> Result<()> {
     let numbers: Vec<&str> = seals.iter().map(|(number, _)| number.as_str()).collect();
     let logs: Vec<uuid::Uuid> = seals.iter().map(|(_, log)| log.0).collect();
@@ -105,7 +105,7 @@ pub async fn apply(tx: &mut Tx<'_>, seals: &[(SealNumber, LogId)], seq: u32) -> 
     .execute(&mut **tx)
     .await?;
     if changed.rows_affected() != seals.len() as u64 {
-        return Err(Error::BadRow(format!(
+        return Err(Error::CorruptRow(format!(
             "seal.status: {} of {} seals to apply are issued",
             changed.rows_affected(),
             seals.len()
@@ -129,7 +129,7 @@ pub async fn load_key_ring(pool: &PgPool) -> Result<KeyRing> {
         sqlx::query!("SELECT key_id, public_key FROM marking_key ORDER BY key_id").fetch_all(pool).await?;
     let mut ring = KeyRing::new();
     for row in rows {
-        let bad = || Error::BadRow(format!("marking_key.public_key of {}", row.key_id));
+        let bad = || Error::CorruptRow(format!("marking_key.public_key of {}", row.key_id));
         let key: [u8; 32] = row.public_key.as_slice().try_into().map_err(|_| bad())?;
         ring.add(&key).map_err(|_| bad())?;
     }

@@ -5,7 +5,7 @@ use super::record::{
     self, BatchActor, BatchBusiness, BatchChange, Faults, ListDigest, MadeEvent, TRANSFERRED,
 };
 use super::stock::{SealStatus, lock_for_use};
-use crate::base::error::{At, Entry, Error, Result};
+use crate::base::error::{Error, FieldError, Location, Result};
 use crate::base::ids::{OperationId, OrganizationId};
 use crate::evidence::chain::Tx;
 use serde::Serialize;
@@ -32,8 +32,8 @@ impl SealSelection {
 
     /// Location of an error in the n-th number (from 0). For a range it is `/first`, because a request names
     /// only the ends of a range.
-    fn at(&self, place: usize) -> At {
-        At::Pointer(match self {
+    fn at(&self, place: usize) -> Location {
+        Location::Pointer(match self {
             Self::Numbers(_) => format!("/numbers/{place}"),
             Self::Range(_) => "/first".to_owned(),
         })
@@ -71,22 +71,22 @@ pub async fn transfer(
     for (place, (number, row)) in numbers.iter().zip(&rows).enumerate() {
         let Some(seal) = row.as_ref().filter(|seal| by.operator || seal.holder == by.organization) else {
             let detail = format!("{number} is not a seal of yours.");
-            faults.wrong(Entry::new(which.at(place), "unknown-seal", detail));
+            faults.wrong(FieldError::new(which.at(place), "unknown-seal", detail));
             continue;
         };
         match seal.status {
             SealStatus::Issued if seal.holder == to => {
                 let detail = format!("{number} already belongs to the receiver.");
-                faults.conflict(Entry::new(which.at(place), "already-theirs", detail));
+                faults.conflict(FieldError::new(which.at(place), "already-theirs", detail));
             }
             SealStatus::Issued => batches.entry(seal.batch.0).or_default().push(number.as_str()),
             SealStatus::Applied => {
                 let detail = format!("{number} is on a log.");
-                faults.conflict(Entry::new(which.at(place), "seal-applied", detail));
+                faults.conflict(FieldError::new(which.at(place), "seal-applied", detail));
             }
             SealStatus::Void => {
                 let detail = format!("{number} is void.");
-                faults.conflict(Entry::new(which.at(place), "seal-void", detail));
+                faults.conflict(FieldError::new(which.at(place), "seal-void", detail));
             }
         }
     }
@@ -97,7 +97,7 @@ pub async fn transfer(
     for head in heads {
         let moved = batches
             .get_mut(&head.id)
-            .ok_or_else(|| Error::BadRow(format!("seal_batch {}: not requested", head.id)))?;
+            .ok_or_else(|| Error::CorruptRow(format!("seal_batch {}: not requested", head.id)))?;
         moved.sort_unstable();
         let mut digest = ListDigest::default();
         for number in moved.iter() {
@@ -114,7 +114,7 @@ pub async fn transfer(
         events.push((head, done));
     }
     if events.len() != ids.len() {
-        return Err(Error::BadRow("seal.batch_id: no such batch".into()));
+        return Err(Error::CorruptRow("seal.batch_id: no such batch".into()));
     }
     let heads = record::add(tx, by, TRANSFERRED, events).await?;
     record::save_heads(tx, &heads).await?;
@@ -137,7 +137,7 @@ pub async fn transfer(
     .execute(&mut **tx)
     .await?;
     if changed.rows_affected() != moved.len() as u64 {
-        return Err(Error::BadRow("seal.status: changed under its lock".into()));
+        return Err(Error::CorruptRow("seal.status: changed under its lock".into()));
     }
     let seqs: Vec<i32> = heads.iter().map(crate::evidence::chain::NewHead::seq_i32).collect();
     answer(tx, by.operation, &ids, &seqs).await

@@ -295,7 +295,7 @@ pub async fn history(db: impl PgExecutor<'_>, seal: &Seal) -> Result<Vec<Disclos
             };
             let batch = Subject::stored(SubjectKind::SealBatch, seal.batch_id.0, &row.salt, row.head_seq)?;
             let event =
-                read().ok_or_else(|| Error::BadRow(format!("event {}/{}", seal.batch_id, row.seq)))?;
+                read().ok_or_else(|| Error::CorruptRow(format!("event {}/{}", seal.batch_id, row.seq)))?;
             Ok(event.shown(batch.reference(), Disclosure::BUSINESS))
         })
         .collect()

@@ -1,7 +1,7 @@
 //! Extends and cancels a felling ticket. Only its issuer may do so.
 
 use super::content::{Changed, TicketPublic, texts};
-use crate::base::error::{At, Entry, Error, Result};
+use crate::base::error::{Error, FieldError, Location, Result};
 use crate::base::ids::{OrganizationId, TicketId};
 use crate::base::region::Region;
 use crate::base::units::{LocalDate, Text};
@@ -73,8 +73,8 @@ pub async fn change(
     }
     if locked.cancelled {
         let detail = "The ticket is cancelled.";
-        return Err(Error::Conflict(vec![Entry::new(
-            At::Pointer(String::new()),
+        return Err(Error::Conflict(vec![FieldError::new(
+            Location::Pointer(String::new()),
             "ticket-cancelled",
             detail,
         )]));
@@ -95,7 +95,7 @@ pub async fn change(
     };
     let business =
         Changed { v: 1, act, ticket_id: ticket, felling_until, removal_until, reason: reason.as_str() };
-    let request_texts = [(At::Pointer("/reason".into()), reason.as_str())];
+    let request_texts = [(Location::Pointer("/reason".into()), reason.as_str())];
     let (public, business) = texts(&public, &business, &request_texts)?;
     let draft = Draft {
         head: locked.head,
@@ -133,7 +133,7 @@ pub async fn change(
 fn extendable(locked: &Locked, felling: Option<LocalDate>, removal: Option<LocalDate>) -> Result<()> {
     let mut refused = Vec::new();
     let mut refuse = |pointer: &str, code, detail: String| {
-        refused.push(Entry::new(At::Pointer(pointer.into()), code, detail));
+        refused.push(FieldError::new(Location::Pointer(pointer.into()), code, detail));
     };
     if felling.is_some_and(|day| day <= locked.felling_until) {
         let detail = format!("The new day must be later than the present one, {}.", locked.felling_until);

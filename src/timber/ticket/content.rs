@@ -5,7 +5,7 @@
 //!   `[{"id", "species", "volume_m3", "wood"}]` in the ticket's order, volumes as strings in minimal form;
 //! - `plot_digest`: SHA-256 of the GeoJSON text as stored and returned.
 
-use crate::base::error::{At, Error, Result};
+use crate::base::error::{Error, Location, Result};
 use crate::base::geo::Plot;
 use crate::base::ids::{LineId, OrganizationId, TicketId};
 use crate::base::units::{LocalDate, Volume};
@@ -146,12 +146,12 @@ fn digest(text: &str) -> Hash {
 pub fn texts(
     public: &TicketPublic<'_>,
     business: &impl Serialize,
-    request_texts: &[(At, &str)],
+    request_texts: &[(Location, &str)],
 ) -> Result<(String, String)> {
     let (public, business) = (canonical::text(public), canonical::text(business));
     // When the ticket was issued, its names were checked against the longest event that repeats them.
-    size::check(&public, MAX_PUBLIC_BYTES, &[]).map_err(Error::Wrong)?;
-    size::check(&business, MAX_BUSINESS_BYTES, request_texts).map_err(Error::Wrong)?;
+    size::check(&public, MAX_PUBLIC_BYTES, &[]).map_err(Error::Invalid)?;
+    size::check(&business, MAX_BUSINESS_BYTES, request_texts).map_err(Error::Invalid)?;
     Ok((public, business))
 }
 
@@ -161,13 +161,13 @@ pub fn texts(
 /// `too-long-together`, with the locations of the names.
 pub fn check_names(forestry: &str, name: &TicketName) -> Result<()> {
     let longest = Harvested::longest(forestry, name.clone());
-    let at = |pointer: &str| At::Pointer(pointer.to_owned());
+    let at = |pointer: &str| Location::Pointer(pointer.to_owned());
     let request_texts = [
         (at("/origin/forestry"), forestry),
         (at("/number"), name.number.as_str()),
         (at("/series"), name.series.as_str()),
     ];
-    size::check(&canonical::text(&longest), MAX_PUBLIC_BYTES, &request_texts).map_err(Error::Wrong)
+    size::check(&canonical::text(&longest), MAX_PUBLIC_BYTES, &request_texts).map_err(Error::Invalid)
 }
 
 #[cfg(test)]

@@ -82,7 +82,7 @@ pub async fn lock_for_harvest(tx: &mut Tx<'_>, id: TicketId) -> Result<Option<Ti
     .fetch_optional(&mut **tx)
     .await?;
     let Some(row) = row else { return Ok(None) };
-    let bad = |column: &str| Error::BadRow(format!("felling_ticket.{column} of {id}"));
+    let bad = |column: &str| Error::CorruptRow(format!("felling_ticket.{column} of {id}"));
     Ok(Some(TicketForHarvest {
         id,
         issuer: row.issuer_id.into(),

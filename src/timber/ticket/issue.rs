@@ -2,7 +2,7 @@
 
 use super::content::{Issued, TicketPublic, check_names, lines_digest, plot_digest, texts};
 use super::vocabulary::FellingKind;
-use crate::base::error::{At, Entry, Error, Result};
+use crate::base::error::{Error, FieldError, Location, Result};
 use crate::base::geo::Plot;
 use crate::base::ids::{LineId, OrganizationId, TicketId};
 use crate::base::region::Region;
@@ -84,10 +84,10 @@ pub struct NewLine {
 /// # Errors
 /// Wrong: `faults`, `unknown-organization` and `not-a-harvester` at `/holder_bin`, `too-long-together`.
 /// Conflict: `ticket-number-taken` at `/number`.
-pub async fn issue(tx: &mut Tx<'_>, act: &Actor, new: &NewTicket, faults: &[Entry]) -> Result<()> {
+pub async fn issue(tx: &mut Tx<'_>, act: &Actor, new: &NewTicket, faults: &[FieldError]) -> Result<()> {
     let mut faults = faults.to_vec();
     let holder = holder(tx, new.holder_bin, &mut faults).await?;
-    let Some(holder) = holder.filter(|_| faults.is_empty()) else { return Err(Error::Wrong(faults)) };
+    let Some(holder) = holder.filter(|_| faults.is_empty()) else { return Err(Error::Invalid(faults)) };
     let name = TicketName { number: new.number.as_str().into(), series: new.series.as_str().into() };
     let public = TicketPublic {
         v: 1,
@@ -121,7 +121,7 @@ pub async fn issue(tx: &mut Tx<'_>, act: &Actor, new: &NewTicket, faults: &[Entr
         ),
     };
     check_names(new.forestry.as_str(), &name)?;
-    let at = |pointer: &str| At::Pointer(pointer.to_owned());
+    let at = |pointer: &str| Location::Pointer(pointer.to_owned());
     let request_texts = [
         (at("/forest_category"), Some(&new.forest_category)),
         (at("/forest_type"), Some(&new.forest_type)),
@@ -208,16 +208,16 @@ async fn insert_lines(tx: &mut Tx<'_>, new: &NewTicket) -> Result<()> {
     Ok(())
 }
 
-async fn holder(tx: &mut Tx<'_>, bin: Bin, faults: &mut Vec<Entry>) -> Result<Option<OrganizationId>> {
-    let at = || At::Pointer("/holder_bin".into());
+async fn holder(tx: &mut Tx<'_>, bin: Bin, faults: &mut Vec<FieldError>) -> Result<Option<OrganizationId>> {
+    let at = || Location::Pointer("/holder_bin".into());
     let Some(named) = by_bin(&mut **tx, bin).await? else {
         let detail = "No organisation with this BIN is registered; only the operator can register it.";
-        faults.push(Entry::new(at(), "unknown-organization", detail));
+        faults.push(FieldError::new(at(), "unknown-organization", detail));
         return Ok(None);
     };
     if !named.roles.iter().any(|role| matches!(role, Role::Enterprise | Role::ForestOwner)) {
         let detail = "Only an enterprise or a forest owner may hold a ticket; this organisation is neither.";
-        faults.push(Entry::new(at(), "not-a-harvester", detail));
+        faults.push(FieldError::new(at(), "not-a-harvester", detail));
     }
     Ok(Some(named.id))
 }
@@ -226,8 +226,8 @@ fn taken(error: sqlx::Error) -> Error {
     let constraint = error.as_database_error().and_then(|refused| refused.constraint());
     if constraint == Some("felling_ticket_number_key") {
         let detail = "You have already issued a ticket with this series and number.";
-        return Error::Conflict(vec![Entry::new(
-            At::Pointer("/number".into()),
+        return Error::Conflict(vec![FieldError::new(
+            Location::Pointer("/number".into()),
             "ticket-number-taken",
             detail,
         )]);

@@ -239,7 +239,7 @@ async fn lines(db: &mut PgConnection, tickets: &[Uuid]) -> Result<HashMap<Uuid, 
     for row in rows {
         let remaining = row.permitted.checked_sub(row.marked);
         let remaining_m3 =
-            remaining.ok_or_else(|| Error::BadRow(format!("ticket_line.marked_m3 of {}", row.id)))?;
+            remaining.ok_or_else(|| Error::CorruptRow(format!("ticket_line.marked_m3 of {}", row.id)))?;
         found.entry(row.ticket_id).or_default().push(LineView {
             id: row.id.into(),
             species: row.species,
@@ -255,5 +255,5 @@ async fn lines(db: &mut PgConnection, tickets: &[Uuid]) -> Result<HashMap<Uuid, 
 /// Reads a plot from its stored text.
 pub(super) fn stored_plot(ticket: TicketId, text: &str) -> Result<Plot> {
     Plot::from_stored(text)
-        .map_err(|refused| Error::BadRow(format!("felling_ticket.plot of {ticket}: {refused}")))
+        .map_err(|refused| Error::CorruptRow(format!("felling_ticket.plot of {ticket}: {refused}")))
 }

@@ -1,7 +1,7 @@
 //! JSON bodies read into request types.
 
-use super::{Load, told};
-use crate::base::input::{Document, Errors, MOST_ENTRIES, Read, did_you_mean};
+use super::{Load, listed};
+use crate::base::input::{Document, Errors, MAX_FIELD_ERRORS, Read, did_you_mean};
 use chrono::{DateTime, FixedOffset, NaiveDate};
 use rust_decimal::Decimal;
 use utoipa::PartialSchema as _;
@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 fn read<T: Read>(body: &str) -> Result<T, String> {
     let document = Document::parse(body.as_bytes()).expect("well-formed");
-    document.read().map_err(|faults| told(&faults))
+    document.read().map_err(|faults| listed(&faults))
 }
 
 #[test]
@@ -63,7 +63,7 @@ fn wrong_types_say_what_was_expected_and_what_found() {
     for (body, found) in [("[]", "a list"), ("7", "a number"), ("null", "null"), ("\"x\"", "a string")] {
         let document = Document::parse(body.as_bytes()).expect("well-formed");
         let faults = document.read::<Load>().expect_err("faulty");
-        assert_eq!(told(&faults), " wrong-type");
+        assert_eq!(listed(&faults), " wrong-type");
         assert_eq!(faults[0].detail, format!("Expected an object, found {found}."));
     }
 }
@@ -95,15 +95,15 @@ fn lists_are_bounded_at_their_edges() {
 
 #[test]
 fn entries_are_capped_and_the_rest_counted() {
-    let body = format!("[{}]", vec!["1"; MOST_ENTRIES + 7].join(","));
+    let body = format!("[{}]", vec!["1"; MAX_FIELD_ERRORS + 7].join(","));
     let document = Document::parse(body.as_bytes()).expect("well-formed");
     let faults = document.read::<Vec<bool>>().expect_err("faulty");
-    assert_eq!(faults.len(), MOST_ENTRIES + 1);
+    assert_eq!(faults.len(), MAX_FIELD_ERRORS + 1);
     let last = faults.last().expect("some");
     assert_eq!((last.code, last.detail.as_ref()), ("too-many-errors", "7 more errors are not listed."));
-    let exactly = format!("[{}]", vec!["1"; MOST_ENTRIES].join(","));
+    let exactly = format!("[{}]", vec!["1"; MAX_FIELD_ERRORS].join(","));
     let document = Document::parse(exactly.as_bytes()).expect("well-formed");
-    assert_eq!(document.read::<Vec<bool>>().expect_err("faulty").len(), MOST_ENTRIES);
+    assert_eq!(document.read::<Vec<bool>>().expect_err("faulty").len(), MAX_FIELD_ERRORS);
 }
 
 #[test]
@@ -111,13 +111,13 @@ fn an_unknown_name_does_not_come_back_by_the_megabyte() {
     let body = format!(r#"{{"{}": 1}}"#, "б".repeat(500_000));
     let document = Document::parse(body.as_bytes()).expect("well-formed");
     let faults = document.read::<Load>().expect_err("faulty");
-    assert_eq!(told(&faults), " unknown-field\n/logs required");
+    assert_eq!(listed(&faults), " unknown-field\n/logs required");
     assert!(faults[0].detail.len() < 300);
 }
 
 #[test]
 fn nothing_read_is_never_taken_for_success() {
-    assert_eq!(told(&Errors::new().finish::<()>(None).expect_err("nothing")), " unreadable");
+    assert_eq!(listed(&Errors::new().finish::<()>(None).expect_err("nothing")), " unreadable");
 }
 
 #[test]

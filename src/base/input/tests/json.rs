@@ -1,6 +1,6 @@
 //! The JSON parser: its rules at their limits, and compared with `serde_json`.
 
-use crate::base::error::{At, Entry};
+use crate::base::error::{FieldError, Location};
 use crate::base::input::{Document, Malformed};
 use proptest::prelude::*;
 use serde_json::Value;
@@ -8,7 +8,7 @@ use serde_json::Value;
 fn fault(body: impl AsRef<[u8]>) -> (&'static str, u64, String) {
     let fault = Document::parse(body.as_ref()).expect_err("malformed");
     match fault.at {
-        At::Cell { line, column } => (fault.code, line, column),
+        Location::Cell { line, column } => (fault.code, line, column),
         other => panic!("{other:?}"),
     }
 }
@@ -70,9 +70,9 @@ fn faults_of_form_have_line_character_and_code() {
 
 #[test]
 fn a_fault_of_form_becomes_an_entry() {
-    let entry = Entry::from(Document::parse(b"{\"a\":1,\"a\":2}").expect_err("twice"));
+    let entry = FieldError::from(Document::parse(b"{\"a\":1,\"a\":2}").expect_err("twice"));
     assert_eq!(entry.detail, "The key `a` appears twice in one object.");
-    assert_eq!(entry.at, At::Cell { line: 1, column: "8".to_owned() });
+    assert_eq!(entry.at, Location::Cell { line: 1, column: "8".to_owned() });
 }
 
 #[test]
@@ -140,7 +140,7 @@ fn five_megabytes_of_logs_are_read() {
     assert_eq!(logs.items().expect("a list").len(), 5_000);
     let last = logs.items().expect("a list").last().expect("some");
     let lon = last.get("position").and_then(|position| position.get("lon")).expect("lon");
-    assert_eq!(lon.at(), At::Pointer("/logs/4999/position/lon".to_owned()));
+    assert_eq!(lon.at(), Location::Pointer("/logs/4999/position/lon".to_owned()));
     assert_eq!(lon.number().expect("a number"), "80.2271234");
 }
 

@@ -7,7 +7,7 @@ mod sheet;
 mod table;
 
 use super::{Errors, Node, input, parse_number, parse_text};
-use crate::base::error::{At, Entry, Invalid};
+use crate::base::error::{FieldError, Invalid, Location};
 
 /// `KZ-` and six digits.
 #[derive(Clone, Debug, PartialEq, Eq, utoipa::ToSchema)]
@@ -99,15 +99,15 @@ impl Piece {
 }
 
 /// Location and code of each error, one per line.
-pub(super) fn told(faults: &[Entry]) -> String {
+pub(super) fn listed(faults: &[FieldError]) -> String {
     let lines: Vec<String> = faults
         .iter()
         .map(|fault| {
             let place = match &fault.at {
-                At::Pointer(pointer) => pointer.clone(),
-                At::Cell { line, column } => format!("{line}:{column}"),
-                At::Query(name) => format!("?{name}"),
-                At::Header(name) => format!("{name}:"),
+                Location::Pointer(pointer) => pointer.clone(),
+                Location::Cell { line, column } => format!("{line}:{column}"),
+                Location::Query(name) => format!("?{name}"),
+                Location::Header(name) => format!("{name}:"),
             };
             format!("{place} {}", fault.code)
         })

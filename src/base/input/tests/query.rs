@@ -1,7 +1,7 @@
 //! Query strings.
 
-use super::told;
-use crate::base::error::At;
+use super::listed;
+use crate::base::error::Location;
 use crate::base::input::{Document, input};
 
 input! {
@@ -21,7 +21,7 @@ input! {
 }
 
 fn read(query: &str) -> Result<Filter, String> {
-    Document::query(Some(query)).expect("well-formed").read().map_err(|faults| told(&faults))
+    Document::query(Some(query)).expect("well-formed").read().map_err(|faults| listed(&faults))
 }
 
 #[test]
@@ -62,6 +62,6 @@ fn broken_escapes_are_malformed() {
         (&(0..101).map(|name| format!("p{name}")).collect::<Vec<_>>().join("&"), "", "too-many-values"),
     ] {
         let fault = Document::query(Some(query)).expect_err("malformed");
-        assert_eq!((fault.at, fault.code), (At::Query(parameter.into()), code), "{query}");
+        assert_eq!((fault.at, fault.code), (Location::Query(parameter.into()), code), "{query}");
     }
 }

@@ -16,7 +16,7 @@ fn formulas_are_disarmed_and_numbers_left_alone() {
 
 #[test]
 fn cells_that_need_quotes_get_them() {
-    let mut sheet = Sheet::with_mark();
+    let mut sheet = Sheet::with_bom();
     sheet.row(["plain", "a,b", "say \"бук\"", "two\nlines", " edge", "=HYPERLINK(\"x\")"]);
     sheet.exact_row(["010487\u{1D}91", "+x"]);
     assert_eq!(

@@ -1,7 +1,7 @@
 //! CSV bodies read into the same request types as JSON.
 
-use super::{Load, told};
-use crate::base::error::At;
+use super::{Load, listed};
+use crate::base::error::Location;
 use crate::base::input::{Layout, Malformed, Table};
 use proptest::prelude::*;
 
@@ -17,10 +17,10 @@ fn layout() -> Layout {
 
 fn read(csv: impl AsRef<[u8]>) -> Result<Load, String> {
     let table = Table::parse(csv.as_ref(), None, 3).expect("CSV");
-    table.document(&layout(), &[]).read().map_err(|faults| told(&faults))
+    table.document(&layout(), &[]).read().map_err(|faults| listed(&faults))
 }
 
-fn malformed(csv: impl AsRef<[u8]>, charset: Option<&str>) -> (&'static str, At) {
+fn malformed(csv: impl AsRef<[u8]>, charset: Option<&str>) -> (&'static str, Location) {
     let Malformed { code, at, .. } = Table::parse(csv.as_ref(), charset, 3).expect_err("malformed");
     (code, at)
 }
@@ -129,7 +129,7 @@ fn rows_are_limited() {
 fn what_came_in_the_url_is_told_as_the_querys() {
     let table = Table::parse(b"seal_number,volume_m3\nKZ-000001,1", None, 3).expect("CSV");
     let faults = table.document(&layout(), &[("ticket", Some("7"))]).read::<Load>().expect_err("faulty");
-    assert_eq!(told(&faults), "?ticket not-a-uuid");
+    assert_eq!(listed(&faults), "?ticket not-a-uuid");
     let ticket = "018f3c9e-7a1b-7c44-9d21-5f0e6a7b8c9d";
     let load: Load = table.document(&layout(), &[("ticket", Some(ticket))]).read().expect("good");
     assert!(load.ticket.is_some());
@@ -137,7 +137,7 @@ fn what_came_in_the_url_is_told_as_the_querys() {
 
 #[test]
 fn what_is_no_table_is_malformed() {
-    let cell = |line, column: &str| At::Cell { line, column: column.to_owned() };
+    let cell = |line, column: &str| Location::Cell { line, column: column.to_owned() };
     assert_eq!(malformed("", None), ("not-csv", cell(1, "1")));
     assert_eq!(malformed("\n;;;\n", None), ("not-csv", cell(1, "1")));
     assert_eq!(malformed("seal_number\nKZ-\0", None), ("nul-character", cell(2, "4")));

@@ -1,6 +1,6 @@
 //! Whether a ticket's lines have enough volume left for a harvest: exact sums, no SQL.
 
-use crate::base::error::{At, Entry};
+use crate::base::error::{FieldError, Location};
 use crate::base::ids::LineId;
 use crate::base::units::Volume;
 use crate::timber::finding::rules::{self, Draft};
@@ -57,7 +57,7 @@ impl<'t> Balance<'t> {
 
     /// Marks a volume on a line. Returns an error for the first volume that exceeds the line's limit; later
     /// volumes on the same line give no further error.
-    pub fn mark(&mut self, line: usize, volume: Volume, at: impl FnOnce() -> At) -> Option<Entry> {
+    pub fn mark(&mut self, line: usize, volume: Volume, at: impl FnOnce() -> Location) -> Option<FieldError> {
         let known = &self.lines[line];
         let before = self.marked[line];
         let after = before.checked_add(volume)?;
@@ -71,7 +71,7 @@ impl<'t> Balance<'t> {
             "The line {} {} permits {} m³ (plus {} % tolerance); {} m³ are marked, including the items before this one, and {} m³ more would exceed it.",
             known.species, known.wood, known.permitted, allowed.percent, before, volume
         );
-        Some(Entry::new(at(), "line-exceeded", detail))
+        Some(FieldError::new(at(), "line-exceeded", detail))
     }
 
     /// Marks a volume on a line without a check, for corrections that lower the balance.

@@ -6,7 +6,7 @@
 use super::balance::Balance;
 use super::request::NewHarvest;
 use crate::base::clock::Clock;
-use crate::base::error::{At, Entry, Error, Result};
+use crate::base::error::{Error, FieldError, Location, Result};
 use crate::base::ids::{HarvestId, LogId, OperationId, TicketId};
 use crate::base::units::{Volume, serialize_utc};
 use crate::evidence::chain::Tx;
@@ -50,21 +50,22 @@ pub enum Locations {
 impl Locations {
     /// Location of the ticket's id.
     #[must_use]
-    pub fn ticket(&self) -> At {
+    pub fn ticket(&self) -> Location {
         match self {
-            Self::Json => At::Pointer("/felling_ticket_id".into()),
-            Self::Csv(_) => At::Query("felling_ticket_id".into()),
+            Self::Json => Location::Pointer("/felling_ticket_id".into()),
+            Self::Csv(_) => Location::Query("felling_ticket_id".into()),
         }
     }
 
     /// Location of `field` of the log at `index`.
     #[must_use]
-    pub fn of(&self, index: usize, field: &str) -> At {
+    pub fn of(&self, index: usize, field: &str) -> Location {
         match self {
-            Self::Json => At::Pointer(format!("/logs/{index}/{field}")),
-            Self::Csv(lines) => {
-                At::Cell { line: lines.get(index).copied().unwrap_or_default(), column: field.to_owned() }
-            }
+            Self::Json => Location::Pointer(format!("/logs/{index}/{field}")),
+            Self::Csv(lines) => Location::Cell {
+                line: lines.get(index).copied().unwrap_or_default(),
+                column: field.to_owned(),
+            },
         }
     }
 }
@@ -124,7 +125,7 @@ pub enum Recorded {
 /// Records a harvest of `caller`, which must hold the ticket.
 ///
 /// # Errors
-/// [`Error::Wrong`] for invalid references and values, [`Error::Conflict`] for conflicts with the present
+/// [`Error::Invalid`] for invalid references and values, [`Error::Conflict`] for conflicts with the present
 /// state; all errors of the request at once.
 pub async fn record(
     tx: &mut Tx<'_>,
@@ -136,7 +137,8 @@ pub async fn record(
 ) -> Result<Recorded> {
     let organization = caller.organization;
     if let Some(id) = request.operation_id
-        && let operation::Claim::Existing { .. } = operation::claim(tx, organization, id, fingerprint).await?
+        && let operation::Reservation::Existing { .. } =
+            operation::reserve(tx, organization, id, fingerprint).await?
     {
         let existing = sqlx::query_scalar!(
             "SELECT id FROM harvest WHERE organization_id = $1 AND operation_id = $2",
@@ -147,8 +149,8 @@ pub async fn record(
         .await?;
         let Some(existing) = existing else {
             let detail = "This operation id belongs to another request of yours; use a new one.";
-            return Err(Error::Conflict(vec![Entry::new(
-                At::Pointer("/operation_id".into()),
+            return Err(Error::Conflict(vec![FieldError::new(
+                Location::Pointer("/operation_id".into()),
                 "operation-id-used",
                 detail,
             )]));
@@ -169,12 +171,12 @@ pub async fn record(
     let seals = faults.check_seals(caller, request, locations, seals);
     let Some(ticket) = ticket else {
         let detail = "You have no such felling ticket.";
-        faults.wrong.push(Entry::new(locations.ticket(), "unknown-felling-ticket", detail));
+        faults.wrong.push(FieldError::new(locations.ticket(), "unknown-felling-ticket", detail));
         return Err(faults.into_error());
     };
     if ticket.cancelled {
         let detail = "This felling ticket is cancelled; nothing more may be felled under it.";
-        faults.conflict.push(Entry::new(locations.ticket(), "ticket-cancelled", detail));
+        faults.conflict.push(FieldError::new(locations.ticket(), "ticket-cancelled", detail));
     }
     let mut balance = Balance::new(&ticket.lines, now.date_naive());
     let lines = faults.check_logs(request, locations, &ticket, &mut balance, now);
@@ -208,8 +210,8 @@ pub async fn record(
             // The lengths of a ticket's names are checked when it is issued; for tickets issued before that
             // check existed, they are checked here.
             size::check(&public, MAX_PUBLIC_BYTES, &[(locations.ticket(), &ticket.forestry)])
-                .map_err(Error::Wrong)?;
-            size::check(&business, MAX_BUSINESS_BYTES, &[]).map_err(Error::Wrong)?;
+                .map_err(Error::Invalid)?;
+            size::check(&business, MAX_BUSINESS_BYTES, &[]).map_err(Error::Invalid)?;
             drafts.push(Draft {
                 head: Head::fresh(SubjectKind::Log, id.0),
                 public,
@@ -259,7 +261,7 @@ pub async fn record(
     .await?;
     if let Some(device) = &request.device {
         let recorded_at = device.recorded_at.instant();
-        device::claim(tx, organization, device.id.as_str(), device.seq, recorded_at, operation).await?;
+        device::reserve(tx, organization, device.id.as_str(), device.seq, recorded_at, operation).await?;
     }
     let mut found = maker.findings(&logs, now);
     found.extend(marked.findings.into_iter().map(|draft| NewFinding {
@@ -296,9 +298,9 @@ pub async fn record(
 #[derive(Default)]
 pub struct RequestErrors {
     /// Well-formed but invalid: 422.
-    pub wrong: Vec<Entry>,
+    pub wrong: Vec<FieldError>,
     /// In conflict with the present state: 409.
-    pub conflict: Vec<Entry>,
+    pub conflict: Vec<FieldError>,
 }
 
 impl RequestErrors {
@@ -315,7 +317,7 @@ impl RequestErrors {
             Error::Conflict(self.conflict)
         } else {
             self.wrong.append(&mut self.conflict);
-            Error::Wrong(self.wrong)
+            Error::Invalid(self.wrong)
         }
     }
 
@@ -333,7 +335,7 @@ impl RequestErrors {
             match seal.filter(|seal| seal.holder == caller.organization) {
                 None => {
                     let detail = format!("You have no seal {number}.");
-                    self.wrong.push(Entry::new(at(), "unknown-seal", detail));
+                    self.wrong.push(FieldError::new(at(), "unknown-seal", detail));
                 }
                 Some(seal) => {
                     match seal.status {
@@ -341,11 +343,11 @@ impl RequestErrors {
                         SealStatus::Applied => {
                             let detail =
                                 format!("Seal {number} is on a log already; a seal is applied once.");
-                            self.conflict.push(Entry::new(at(), "seal-applied", detail));
+                            self.conflict.push(FieldError::new(at(), "seal-applied", detail));
                         }
                         SealStatus::Void => {
                             let detail = format!("Seal {number} is void.");
-                            self.conflict.push(Entry::new(at(), "seal-void", detail));
+                            self.conflict.push(FieldError::new(at(), "seal-void", detail));
                         }
                     }
                     usable.push(seal);
@@ -372,7 +374,7 @@ impl RequestErrors {
                     "{day} is outside the ticket's felling dates, {} to {}.",
                     ticket.felling_from, ticket.felling_until
                 );
-                self.wrong.push(Entry::new(
+                self.wrong.push(FieldError::new(
                     locations.of(index, "occurred_at"),
                     "outside-felling-dates",
                     detail,
@@ -380,7 +382,7 @@ impl RequestErrors {
             }
             if log.occurred_at.instant() > now + MAX_CLOCK_SKEW {
                 let detail = "This is more than five minutes in the future.";
-                self.wrong.push(Entry::new(locations.of(index, "occurred_at"), "in-the-future", detail));
+                self.wrong.push(FieldError::new(locations.of(index, "occurred_at"), "in-the-future", detail));
             }
             if let Some(line) = balance.line(log.species, log.wood) {
                 let at = || locations.of(index, "volume_m3");
@@ -388,7 +390,7 @@ impl RequestErrors {
                 lines.push(line);
             } else {
                 let detail = format!("The ticket has no line for {} {}.", log.species, log.wood);
-                self.wrong.push(Entry::new(locations.of(index, "species"), "not-on-ticket", detail));
+                self.wrong.push(FieldError::new(locations.of(index, "species"), "not-on-ticket", detail));
             }
         }
         lines
@@ -527,7 +529,7 @@ async fn logs_of(db: impl PgExecutor<'_>, harvest: HarvestId) -> Result<Vec<Harv
     rows.into_iter()
         .map(|row| {
             let hash = Hash::from_slice(&row.hash)
-                .ok_or_else(|| Error::BadRow(format!("event.hash of {}/1", row.id)))?;
+                .ok_or_else(|| Error::CorruptRow(format!("event.hash of {}/1", row.id)))?;
             let (id, seal_number, marking_code) = (row.id.into(), row.seal_number, row.marking_code);
             Ok(HarvestedLog { id, seal_number, marking_code, seq: 1, hash })
         })

@@ -5,7 +5,7 @@ use crate::base::error::{Error, Result};
 use crate::base::ids::{HarvestId, LogId, OrganizationId, TicketId};
 use crate::base::region::Region;
 use crate::base::units::{Diameter, Length, Volume};
-use crate::db::batching::Question;
+use crate::db::batching::BatchQuery;
 use crate::evidence::chain::{Hash, Subject, SubjectKind};
 use crate::timber::event::vocabulary::{EventType, Status, TransferOf};
 use crate::timber::party::key::{Caller, KeyRow, KeyUsage, TokenHash};
@@ -169,7 +169,7 @@ impl LogRow {
     }
 
     fn bad(&self, column: &str) -> Error {
-        Error::BadRow(format!("log.{column} of {}", self.id))
+        Error::CorruptRow(format!("log.{column} of {}", self.id))
     }
 
     /// Every organisation that the complete response names.
@@ -470,15 +470,15 @@ impl LogLookup {
     }
 }
 
-impl Question for LogLookup {
+impl BatchQuery for LogLookup {
     /// `None` if there is no such log or the token is not valid.
-    type Answer = Option<(Caller, LogRow)>;
+    type Output = Option<(Caller, LogRow)>;
 
     fn cost(&self) -> usize {
         1
     }
 
-    async fn ask(db: &mut PgConnection, looks: &[&Self]) -> sqlx::Result<Vec<Result<Self::Answer>>> {
+    async fn load(db: &mut PgConnection, looks: &[&Self]) -> sqlx::Result<Vec<Result<Self::Output>>> {
         let mut found: Vec<_> = looks.iter().map(|_| Ok(None)).collect();
         let mut uses = KeyUsage::default();
         for mut row in rows(db, looks.iter().map(|look| (&look.key, Some(&look.token)))).await? {

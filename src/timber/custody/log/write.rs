@@ -73,7 +73,7 @@ impl TryFrom<Stored> for LockedLog {
     type Error = Error;
 
     fn try_from(row: Stored) -> Result<Self> {
-        let bad = |column: &str| Error::BadRow(format!("log.{column} of {}", row.id));
+        let bad = |column: &str| Error::CorruptRow(format!("log.{column} of {}", row.id));
         // Three nullable columns that hold one fact: all set or all null.
         let pending = match (row.pending_from, row.pending_to, row.pending_of) {
             (Some(from), Some(to), Some(of)) => {
@@ -89,7 +89,11 @@ impl TryFrom<Stored> for LockedLog {
             species: row.species,
             wood: row.wood,
             assortment: row.assortment,
-            grade: row.grade.map(u8::try_from).transpose().map_err(|_| Error::BadRow("log.grade".into()))?,
+            grade: row
+                .grade
+                .map(u8::try_from)
+                .transpose()
+                .map_err(|_| Error::CorruptRow("log.grade".into()))?,
             length_m: row.length_m,
             top_diameter_cm: row.top_diameter_cm,
             pieces: row.pieces,
@@ -235,8 +239,8 @@ pub(crate) async fn lock_free(tx: &mut Tx<'_>, wanted: LogsToLock) -> Result<Vec
     .fetch_all(&mut **tx)
     .await?;
     let placed = |row: Stored| {
-        let place =
-            usize::try_from(row.place - 1).map_err(|_| Error::BadRow("a place before the first".into()))?;
+        let place = usize::try_from(row.place - 1)
+            .map_err(|_| Error::CorruptRow("a place before the first".into()))?;
         Ok((place, LockedLog::try_from(row)?))
     };
     rows.into_iter().map(placed).collect()
