@@ -69,11 +69,11 @@ const TIMBER_LEVELS: [&[&str]; 8] = [
 /// Where axum may be named.
 const AXUM: [&str; 3] = ["src/http/", "src/net/", "src/commands/demo"];
 /// A position in a request body, and where it may be made.
-const LOCATION: [&str; 2] = ["At", "Pointer"];
+const LOCATION: [&str; 2] = ["Location", "Pointer"];
 const MAKE_LOCATIONS: [&str; 2] = ["src/http/", "src/base/input"];
 const MAX_LINES: usize = 640;
 /// Words of a dialect that this project gives up; comments say what is meant in standard terms.
-const MAX_DIALECT_WORDS: usize = 405;
+const MAX_DIALECT_WORDS: usize = 0;
 const DIALECT: [&str; 10] =
     ["told", "whoever", "whose", "nobody", "somebody", "stranger", "strangers", "he", "his", "him"];
 

@@ -16,7 +16,7 @@ fn tree(files: &[(&str, &str)]) -> Tree {
 /// A file of timber/seal among the modules that it might import.
 fn seal(text: &str) -> Tree {
     tree(&[
-        ("src/base/error.rs", "pub enum At { Pointer(String) }"),
+        ("src/base/error.rs", "pub enum Location { Pointer(String) }"),
         ("src/lib.rs", "pub mod base; pub mod timber; pub mod net; pub use timber::custody as holders;"),
         ("src/net/client.rs", "pub struct Client;"),
         ("src/timber/custody/mod.rs", "pub mod table; pub use table::Table;"),
@@ -324,30 +324,30 @@ fn statements_are_seen_in_every_form() {
 #[test]
 fn locations_are_made_or_matched() {
     let at = |path, text: &str| {
-        location_problems(&tree(&[("src/base/error.rs", "pub enum At { Pointer(String) }"), (path, text)]))
+        location_problems(&tree(&[("src/base/error.rs", "pub enum Location { Pointer(String) }"), (path, text)]))
             .len()
     };
     for text in [
-        "fn f() { At::Pointer(a) }",
-        "fn f() { g(crate::base::error::At::Pointer(format!(\"/{n}\")), \"x\") }",
-        "fn f() { names.map(At::Pointer); }",
-        "fn f() { match a { A => At::Pointer(b), B => c } }",
-        "fn f() { let a = Some(At::Pointer(b)) == c; }",
-        "use crate::base::error::At::Pointer;",
-        "use crate::base::error::At::*;",
-        "pub enum At { Pointer(String) } impl At { fn f() -> Self { Self::Pointer(a) } }",
+        "fn f() { Location::Pointer(a) }",
+        "fn f() { g(crate::base::error::Location::Pointer(format!(\"/{n}\")), \"x\") }",
+        "fn f() { names.map(Location::Pointer); }",
+        "fn f() { match a { A => Location::Pointer(b), B => c } }",
+        "fn f() { let a = Some(Location::Pointer(b)) == c; }",
+        "use crate::base::error::Location::Pointer;",
+        "use crate::base::error::Location::*;",
+        "pub enum Location { Pointer(String) } impl Location { fn f() -> Self { Self::Pointer(a) } }",
     ] {
         assert_eq!(at("src/timber/seal/void.rs", text), 1, "{text}");
         assert_eq!(at("src/base/input/tree.rs", text) + at("src/http/api.rs", text), 0, "{text}");
     }
     for text in [
-        "fn f() { match a { At::Pointer(b) => 1, B => 2 } }",
-        "fn f() { match a { (At::Pointer(b), Some(C { d })) => 1 } }",
-        "fn f() { match a { At::Pointer(b) | At::Name(b) if b => 1 } }",
-        "fn f() { if let Some(At::Pointer(b)) = a {} }",
-        "fn f() { match a { Entry { at: At::Pointer(b), .. } => 1 } }",
-        "fn f() { matches!(a, At::Pointer(_)) }",
-        "#[cfg(test)] fn f() { At::Pointer(a) }",
+        "fn f() { match a { Location::Pointer(b) => 1, B => 2 } }",
+        "fn f() { match a { (Location::Pointer(b), Some(C { d })) => 1 } }",
+        "fn f() { match a { Location::Pointer(b) | Location::Name(b) if b => 1 } }",
+        "fn f() { if let Some(Location::Pointer(b)) = a {} }",
+        "fn f() { match a { Entry { at: Location::Pointer(b), .. } => 1 } }",
+        "fn f() { matches!(a, Location::Pointer(_)) }",
+        "#[cfg(test)] fn f() { Location::Pointer(a) }",
     ] {
         assert_eq!(at("src/timber/seal/void.rs", text), 0, "{text}");
     }
