@@ -170,13 +170,13 @@ impl FromStr for OperatorToken {
     type Err = Invalid;
 
     fn from_str(text: &str) -> Result<Self, Invalid> {
-        let refused = || {
+        let invalid = || {
             Invalid::new(
                 "bad-operator-token",
                 "An operator token has 32 or more visible ASCII characters (at most 1,024) and no spaces.",
             )
         };
-        Token::from_text(text).map(Self).ok_or_else(refused)
+        Token::from_text(text).map(Self).ok_or_else(invalid)
     }
 }
 
@@ -209,20 +209,20 @@ impl FromStr for PublicUrl {
     type Err = Invalid;
 
     fn from_str(text: &str) -> Result<Self, Invalid> {
-        let refused = || {
+        let invalid = || {
             Invalid::new(
                 "bad-public-url",
                 "A public URL is http:// or https:// and a host, without a user, a query or a fragment.",
             )
         };
-        let uri: Uri = text.parse().map_err(|_| refused())?;
-        let host = uri.authority().ok_or_else(refused)?;
+        let uri: Uri = text.parse().map_err(|_| invalid())?;
+        let host = uri.authority().ok_or_else(invalid)?;
         let plain = matches!(uri.scheme_str(), Some("http" | "https"))
             && uri.query().is_none()
             && !host.host().is_empty()
             && !host.as_str().contains('@')
             && !text.contains('#');
-        if plain { Ok(Self(text.trim_end_matches('/').to_owned())) } else { Err(refused()) }
+        if plain { Ok(Self(text.trim_end_matches('/').to_owned())) } else { Err(invalid()) }
     }
 }
 
@@ -230,8 +230,8 @@ impl FromStr for PublicUrl {
 fn gtin(text: &str) -> Result<String, Invalid> {
     let digits = text.len() == 14 && text.bytes().all(|byte| byte.is_ascii_digit());
     let number = text.parse::<u64>().ok().filter(|number| digits && mod10(number / 10) == number % 10);
-    let refused = || Invalid::new("bad-gtin", "A GTIN has 14 digits, the last of them its check digit.");
-    number.map(|_| text.to_owned()).ok_or_else(refused)
+    let invalid = || Invalid::new("bad-gtin", "A GTIN has 14 digits, the last of them its check digit.");
+    number.map(|_| text.to_owned()).ok_or_else(invalid)
 }
 
 /// `path` as text for a message, as the administrator would type it.
@@ -247,8 +247,8 @@ mod tests {
 
     fn parse(args: &[&str]) -> Result<Settings, clap::Error> {
         let command = Settings::augment_args(Command::new("ormantrace"));
-        let given = std::iter::once(&"ormantrace").chain(args);
-        command.try_get_matches_from(given).map(|m| Settings::from_arg_matches(&m).expect("parsed"))
+        let args = std::iter::once(&"ormantrace").chain(args);
+        command.try_get_matches_from(args).map(|m| Settings::from_arg_matches(&m).expect("parsed"))
     }
 
     #[test]
@@ -296,12 +296,12 @@ mod tests {
 
     #[test]
     fn public_urls() {
-        for (text, kept) in [
+        for (text, expected) in [
             ("https://wood.example", "https://wood.example"),
             ("https://wood.example/", "https://wood.example"),
             ("http://10.0.0.7:8080/trace/", "http://10.0.0.7:8080/trace"),
         ] {
-            assert_eq!(text.parse::<PublicUrl>().expect(text).as_str(), kept);
+            assert_eq!(text.parse::<PublicUrl>().expect(text).as_str(), expected);
         }
         for bad in [
             "",

@@ -18,9 +18,9 @@ use rust_decimal::Decimal;
 const DEGREE_SCALE: u32 = 7;
 
 /// Reads one coordinate, rounded half away from zero to seven decimals.
-fn coordinate(text: &str, most: i32, code: &'static str, detail: &'static str) -> Result<i32, Invalid> {
+fn coordinate(text: &str, max: i32, code: &'static str, detail: &'static str) -> Result<i32, Invalid> {
     rounded(text, DEGREE_SCALE)
-        .filter(|value| value.abs() <= most * 10_000_000)
+        .filter(|value| value.abs() <= max * 10_000_000)
         .ok_or_else(|| Invalid::new(code, detail))
 }
 
@@ -181,12 +181,12 @@ impl serde::Serialize for Position {
 impl utoipa::PartialSchema for Position {
     fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::schema::Schema> {
         use utoipa::openapi::schema::{AdditionalProperties, ObjectBuilder, Type};
-        let number = |least: i32, most: i32, what: &str| {
+        let number = |min: i32, max: i32, description: &str| {
             ObjectBuilder::new()
                 .schema_type(Type::Number)
-                .minimum(Some(least))
-                .maximum(Some(most))
-                .description(Some(what))
+                .minimum(Some(min))
+                .maximum(Some(max))
+                .description(Some(description))
         };
         ObjectBuilder::new()
             .description(Some("A point, WGS 84; rounded to 7 decimals before it is stored."))
@@ -275,13 +275,13 @@ mod tests {
 
     #[test]
     fn decimals_of_the_database_come_back_the_same() {
-        let kept = position("49.9714", "82.6059", Some("12.5"));
+        let original = position("49.9714", "82.6059", Some("12.5"));
         let again = Position::from_decimals(
-            kept.lat().decimal(),
-            kept.lon().decimal(),
-            kept.accuracy().map(Accuracy::decimal),
+            original.lat().decimal(),
+            original.lon().decimal(),
+            original.accuracy().map(Accuracy::decimal),
         );
-        assert_eq!(again, Ok(kept));
+        assert_eq!(again, Ok(original));
     }
 
     proptest! {

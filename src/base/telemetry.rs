@@ -138,9 +138,9 @@ mod tests {
     use std::sync::{Arc, Mutex};
 
     #[derive(Clone, Default)]
-    struct Paper(Arc<Mutex<Vec<u8>>>);
+    struct Buffer(Arc<Mutex<Vec<u8>>>);
 
-    impl Write for Paper {
+    impl Write for Buffer {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
             self.0.lock().unwrap().extend_from_slice(bytes);
             Ok(bytes.len())
@@ -151,16 +151,16 @@ mod tests {
         }
     }
 
-    fn told(format: Format, tell: impl FnOnce()) -> String {
-        let paper = Paper::default();
-        let writer = paper.clone();
+    fn traced(format: Format, trace: impl FnOnce()) -> String {
+        let buffer = Buffer::default();
+        let writer = buffer.clone();
         let lines = lines(format, "", move || writer.clone()).unwrap();
-        tracing::subscriber::with_default(tracing_subscriber::registry().with(lines), tell);
-        let bytes = paper.0.lock().unwrap().clone();
+        tracing::subscriber::with_default(tracing_subscriber::registry().with(lines), trace);
+        let bytes = buffer.0.lock().unwrap().clone();
         String::from_utf8(bytes).unwrap()
     }
 
-    fn tell_of(value: &str) {
+    fn trace_value(value: &str) {
         let span = tracing::info_span!("request", request_id = "0190-pine", odd = value);
         let _in = span.enter();
         tracing::info!(plain = value, quoted = ?value, "seal {value} refused");
@@ -170,7 +170,7 @@ mod tests {
     fn a_caller_cannot_write_a_line_of_his_own() {
         let hostile = "x\n2026-01-01 INFO all is well\r\x1b[2J\u{85}\u{9b}31m\u{2028}\u{202e}";
         for format in [Format::Text, Format::Json] {
-            let line = told(format, || tell_of(hostile));
+            let line = traced(format, || trace_value(hostile));
             assert_eq!(line.matches('\n').count(), 1, "{line}");
             assert!(!line.trim_end_matches('\n').contains(breaks_out), "{line:?}");
             assert!(line.contains("0190-pine"), "{line}");
@@ -179,7 +179,8 @@ mod tests {
 
     #[test]
     fn json_lines_carry_the_request_id_where_it_can_be_found() {
-        let line: serde_json::Value = serde_json::from_str(&told(Format::Json, || tell_of("Сосна"))).unwrap();
+        let line: serde_json::Value =
+            serde_json::from_str(&traced(Format::Json, || trace_value("Сосна"))).unwrap();
         assert_eq!(line["spans"][0]["request_id"], "0190-pine");
         assert_eq!(line["plain"], "Сосна");
         assert_eq!(line["level"], "INFO");
@@ -190,12 +191,12 @@ mod tests {
     /// of a restarted server was lost.
     #[test]
     fn what_is_not_to_be_told_takes_no_other_line_with_it() {
-        let all = tracing_subscriber::registry();
-        let notice = tracing::subscriber::with_default(all, || {
+        let registry = tracing_subscriber::registry();
+        let notice = tracing::subscriber::with_default(registry, || {
             tracing::info_span!(target: "sqlx::postgres::notice", "notice").metadata()
         });
         let notice = notice.expect("enabled");
-        let lines = told(Format::Text, || {
+        let lines = traced(Format::Text, || {
             assert!(!tracing::dispatcher::get_default(|dispatch| dispatch.enabled(notice)));
             tracing::info!("serving");
         });
@@ -213,7 +214,7 @@ mod tests {
     proptest! {
         #[test]
         fn json_stays_json_whatever_is_told(value in any::<String>()) {
-            let text = told(Format::Json, || tell_of(&value));
+            let text = traced(Format::Json, || trace_value(&value));
             let line: serde_json::Value = serde_json::from_str(&text).unwrap();
             prop_assert_eq!(line["plain"].as_str(), Some(value.as_str()));
         }

@@ -48,13 +48,13 @@ fn read(text: &str) -> Option<Digits> {
         Some((mantissa, exponent)) => (mantissa, Some(exponent)),
         None => (rest, None),
     };
-    let (whole, fraction) = match mantissa.split_once('.') {
+    let (integer, fraction) = match mantissa.split_once('.') {
         Some((_, "")) => return None,
         Some(parts) => parts,
         None => (mantissa, ""),
     };
     let all_digits = |part: &str| part.bytes().all(|byte| byte.is_ascii_digit());
-    if whole.is_empty() || !all_digits(whole) || !all_digits(fraction) {
+    if integer.is_empty() || !all_digits(integer) || !all_digits(fraction) {
         return None;
     }
     let exponent = match exponent {
@@ -72,7 +72,7 @@ fn read(text: &str) -> Option<Digits> {
             sign * magnitude.parse::<i32>().map_or(i64::from(i32::MAX), i64::from)
         }
     };
-    let mut significant: Vec<u8> = whole
+    let mut significant: Vec<u8> = integer
         .bytes()
         .chain(fraction.bytes())
         .map(|byte| byte - b'0')
@@ -147,7 +147,7 @@ pub(crate) fn serialize_decimal<S: serde::Serializer>(
 ) -> Result<S::Ok, S::Error> {
     let text = value.to_string();
     match text.parse::<i64>() {
-        Ok(whole) => serializer.serialize_i64(whole),
+        Ok(integer) => serializer.serialize_i64(integer),
         Err(_) => serializer.serialize_f64(text.parse().map_err(serde::ser::Error::custom)?),
     }
 }
@@ -172,7 +172,7 @@ macro_rules! quantity {
 
             /// Reads the exact decimal text of a JSON number (`0.33`, `1e-2`).
             pub fn parse(text: &str) -> Result<Self, Invalid> {
-                let units = exact(text, $scale).map_err(|fault| match fault {
+                let units = exact(text, $scale).map_err(|error| match error {
                     NumberError::NotANumber => Self::not_a_number(),
                     NumberError::TooPrecise => Self::too_precise(),
                     NumberError::TooLarge => Self::too_large(),

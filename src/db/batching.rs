@@ -40,7 +40,7 @@ pub trait BatchQuery: Send + Sync + 'static {
     /// only; the outer error is the database's.
     fn load(
         db: &mut PgConnection,
-        questions: &[&Self],
+        queries: &[&Self],
     ) -> impl Future<Output = sqlx::Result<Vec<Result<Self::Output>>>> + Send;
 }
 
@@ -62,8 +62,8 @@ pub struct BatchLimits {
 }
 
 struct QueuedQuery<Q: BatchQuery> {
-    question: Q,
-    answer: oneshot::Sender<Result<Q::Output>>,
+    query: Q,
+    reply: oneshot::Sender<Result<Q::Output>>,
 }
 
 /// Runs queries of one kind, merged. Its connections close when the last clone is dropped.
@@ -84,20 +84,20 @@ impl<Q: BatchQuery> BatchLoader<Q> {
     /// # Panics
     /// Outside a tokio runtime.
     #[must_use]
-    pub fn new(database: &Arc<PgConnectOptions>, bounds: BatchLimits) -> Self {
-        let (queue, waiting) = mpsc::channel(bounds.queue);
+    pub fn new(database: &Arc<PgConnectOptions>, limits: BatchLimits) -> Self {
+        let (queue, waiting) = mpsc::channel(limits.queue);
         let waiting = Arc::new(Mutex::new(waiting));
-        for _ in 0..bounds.connections {
+        for _ in 0..limits.connections {
             let worker = Worker {
-                bounds,
+                limits,
                 database: Arc::clone(database),
                 waiting: Arc::clone(&waiting),
-                taken: VecDeque::with_capacity(bounds.max_queries),
+                pending: VecDeque::with_capacity(limits.max_queries),
                 db: None,
             };
             tokio::spawn(worker.work());
         }
-        Self { name: bounds.name, queue }
+        Self { name: limits.name, queue }
     }
 
     /// Queues a query and waits for its result.
@@ -105,14 +105,14 @@ impl<Q: BatchQuery> BatchLoader<Q> {
     /// # Errors
     /// Overloaded, if the queue is full; unavailable or the database's error, if the database fails; the
     /// query's own error.
-    pub async fn load(&self, question: Q) -> Result<Q::Output> {
-        let (answer, answered) = oneshot::channel();
-        match self.queue.try_send(QueuedQuery { question, answer }) {
+    pub async fn load(&self, query: Q) -> Result<Q::Output> {
+        let (reply, result) = oneshot::channel();
+        match self.queue.try_send(QueuedQuery { query, reply }) {
             Ok(()) => {}
             Err(mpsc::error::TrySendError::Full(_)) => return Err(Error::Overloaded),
             Err(mpsc::error::TrySendError::Closed(_)) => return Err(self.ended()),
         }
-        answered.await.unwrap_or_else(|_| Err(self.ended()))
+        result.await.unwrap_or_else(|_| Err(self.ended()))
     }
 
     fn ended(&self) -> Error {
@@ -121,36 +121,36 @@ impl<Q: BatchQuery> BatchLoader<Q> {
 }
 
 struct Worker<Q: BatchQuery> {
-    bounds: BatchLimits,
+    limits: BatchLimits,
     database: Arc<PgConnectOptions>,
     waiting: Arc<Mutex<mpsc::Receiver<QueuedQuery<Q>>>>,
-    taken: VecDeque<QueuedQuery<Q>>,
+    pending: VecDeque<QueuedQuery<Q>>,
     db: Option<PgConnection>,
 }
 
 impl<Q: BatchQuery> Worker<Q> {
     async fn work(mut self) {
-        let [mut came, mut together] = [(); 2].map(|()| Vec::with_capacity(self.bounds.max_queries));
+        let [mut received, mut batch] = [(); 2].map(|()| Vec::with_capacity(self.limits.max_queries));
         loop {
-            if self.taken.is_empty() {
+            if self.pending.is_empty() {
                 let mut waiting = self.waiting.lock().await;
-                if waiting.recv_many(&mut came, self.bounds.max_queries).await == 0 {
+                if waiting.recv_many(&mut received, self.limits.max_queries).await == 0 {
                     break;
                 }
                 drop(waiting);
-                self.taken.extend(came.drain(..));
+                self.pending.extend(received.drain(..));
             }
             let mut cost = 0_usize;
-            while let Some(next) = self.taken.front() {
-                let more = cost.saturating_add(next.question.cost());
-                if !together.is_empty() && more > self.bounds.cost {
+            while let Some(next) = self.pending.front() {
+                let more = cost.saturating_add(next.query.cost());
+                if !batch.is_empty() && more > self.limits.cost {
                     break;
                 }
                 cost = more;
                 // A query that its caller gave up is dropped.
-                together.extend(self.taken.pop_front().filter(|next| !next.answer.is_closed()));
+                batch.extend(self.pending.pop_front().filter(|next| !next.reply.is_closed()));
             }
-            self.answer(&mut together).await;
+            self.run(&mut batch).await;
         }
         if let Some(db) = self.db.take() {
             let _ = timeout(CONNECT_TIMEOUT, db.close()).await;
@@ -159,30 +159,30 @@ impl<Q: BatchQuery> Worker<Q> {
 
     /// Runs all queries, and once more if that fails: merged again if the failure concerns all of them,
     /// otherwise each alone, so that a query that the database rejects does not fail the others.
-    async fn answer(&mut self, together: &mut Vec<QueuedQuery<Q>>) {
-        if together.is_empty() {
+    async fn run(&mut self, batch: &mut Vec<QueuedQuery<Q>>) {
+        if batch.is_empty() {
             return;
         }
-        metrics::counter!("ormantrace_merged_statements_total", "reader" => self.bounds.name).increment(1);
-        metrics::counter!("ormantrace_merged_askers_total", "reader" => self.bounds.name)
-            .increment(u64::try_from(together.len()).unwrap_or(u64::MAX));
-        let fault = match self.attempt(together).await {
-            Ok(answers) => return send_results(together, answers),
-            Err(fault) => fault,
+        metrics::counter!("ormantrace_merged_statements_total", "reader" => self.limits.name).increment(1);
+        metrics::counter!("ormantrace_merged_askers_total", "reader" => self.limits.name)
+            .increment(u64::try_from(batch.len()).unwrap_or(u64::MAX));
+        let error = match self.attempt(batch).await {
+            Ok(results) => return send_results(batch, results),
+            Err(error) => error,
         };
-        tracing::warn!(reader = self.bounds.name, error = %fault, "merged queries failed; retrying");
+        tracing::warn!(reader = self.limits.name, error = %error, "merged queries failed; retrying");
         // If a single query may be the cause, each runs alone.
-        let size = if concerns_all(&fault) { together.len() } else { 1 };
-        while !together.is_empty() {
-            let mut part: Vec<_> = together.drain(..size.min(together.len())).collect();
+        let size = if concerns_all(&error) { batch.len() } else { 1 };
+        while !batch.is_empty() {
+            let mut part: Vec<_> = batch.drain(..size.min(batch.len())).collect();
             match self.attempt(&part).await {
-                Ok(answers) => send_results(&mut part, answers),
-                Err(fault) => {
-                    let told = format!("merged queries: {fault}");
-                    let one = (part.len() == 1).then(|| Error::from(fault));
+                Ok(results) => send_results(&mut part, results),
+                Err(error) => {
+                    let message = format!("merged queries: {error}");
+                    let one = (part.len() == 1).then(|| Error::from(error));
                     let each = one
                         .into_iter()
-                        .chain(std::iter::repeat_with(|| Error::Unavailable(told.clone().into())));
+                        .chain(std::iter::repeat_with(|| Error::Unavailable(message.clone().into())));
                     send_results(&mut part, each.map(Err));
                 }
             }
@@ -190,40 +190,40 @@ impl<Q: BatchQuery> Worker<Q> {
     }
 
     /// One attempt. After any failure its connection is not used again.
-    async fn attempt(&mut self, askers: &[QueuedQuery<Q>]) -> sqlx::Result<Vec<Result<Q::Output>>> {
+    async fn attempt(&mut self, batch: &[QueuedQuery<Q>]) -> sqlx::Result<Vec<Result<Q::Output>>> {
         let mut db = match self.db.take() {
             Some(db) => db,
             None => connect(&self.database).await?,
         };
-        let questions: Vec<&Q> = askers.iter().map(|asker| &asker.question).collect();
-        let asking = AssertUnwindSafe(Q::load(&mut db, &questions)).catch_unwind();
-        let answers = match timeout(self.bounds.timeout, asking).await {
-            Ok(Ok(answers)) => answers?,
+        let queries: Vec<&Q> = batch.iter().map(|queued| &queued.query).collect();
+        let loading = AssertUnwindSafe(Q::load(&mut db, &queries)).catch_unwind();
+        let results = match timeout(self.limits.timeout, loading).await {
+            Ok(Ok(results)) => results?,
             Ok(Err(_)) => return Err(sqlx::Error::Protocol("merged queries panicked".into())),
             Err(_) => return Err(timed_out()),
         };
-        if answers.len() != askers.len() {
+        if results.len() != batch.len() {
             return Err(sqlx::Error::Protocol("merged queries: not one result for each".into()));
         }
         self.db = Some(db);
-        Ok(answers)
+        Ok(results)
     }
 }
 
 fn send_results<Q: BatchQuery>(
-    askers: &mut Vec<QueuedQuery<Q>>,
-    answers: impl IntoIterator<Item = Result<Q::Output>>,
+    batch: &mut Vec<QueuedQuery<Q>>,
+    results: impl IntoIterator<Item = Result<Q::Output>>,
 ) {
-    for (asker, answer) in askers.drain(..).zip(answers) {
+    for (queued, result) in batch.drain(..).zip(results) {
         // The caller may have stopped waiting.
-        let _ = asker.answer.send(answer);
+        let _ = queued.reply.send(result);
     }
 }
 
 /// Whether the failure is not due to a single query: the database is down, out of resources or too slow.
-fn concerns_all(fault: &sqlx::Error) -> bool {
-    let code = fault.as_database_error().and_then(sqlx::error::DatabaseError::code);
-    is_down(fault) || code.is_some_and(|code| code.starts_with("53") || code == "57014")
+fn concerns_all(error: &sqlx::Error) -> bool {
+    let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
+    is_down(error) || code.is_some_and(|code| code.starts_with("53") || code == "57014")
 }
 
 fn timed_out() -> sqlx::Error {
@@ -236,8 +236,8 @@ async fn connect(database: &PgConnectOptions) -> sqlx::Result<PgConnection> {
     loop {
         match timeout(CONNECT_TIMEOUT, database.connect()).await {
             Ok(Ok(db)) => return Ok(db),
-            Ok(Err(fault)) if !is_down(&fault) || Instant::now() + CONNECT_BACKOFF > until => {
-                return Err(fault);
+            Ok(Err(error)) if !is_down(&error) || Instant::now() + CONNECT_BACKOFF > until => {
+                return Err(error);
             }
             Ok(Err(_)) => sleep(CONNECT_BACKOFF).await,
             Err(_) => return Err(timed_out()),

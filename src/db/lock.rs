@@ -67,7 +67,7 @@ mod tests {
         let path = dir.path().join("lock");
         let first = Lock::take(&path).expect("free");
         match Lock::take(&path) {
-            Err(Denied::Held(who)) => assert_eq!(who, format!("process {}", std::process::id())),
+            Err(Denied::Held(holder)) => assert_eq!(holder, format!("process {}", std::process::id())),
             other => panic!("{other:?}"),
         }
         drop(first);

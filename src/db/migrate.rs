@@ -19,9 +19,9 @@ const LOCK: i64 = i64::from_be_bytes(*b"ormantr1");
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Service {
     /// The role exists, and its rights are set.
-    Apart,
+    Separate,
     /// Requests use the connected role.
-    Same,
+    Owner,
 }
 
 /// Adds the events from before the register existed to it, after its tables were created. It is a parameter
@@ -48,9 +48,9 @@ pub async fn migrate(
         .execute(&mut *owner)
         .await
         .map_err(OpenError::Database)?;
-    let apart = private || roles::ensure(owner, SERVICE).await.map_err(OpenError::Database)?;
+    let separate = private || roles::ensure(owner, SERVICE).await.map_err(OpenError::Database)?;
     let publisher = private || roles::ensure(owner, PUBLISHER).await.map_err(OpenError::Database)?;
-    migrator.run_direct(None, owner, false).await.map_err(refused)?;
+    migrator.run_direct(None, owner, false).await.map_err(migration_error)?;
     let register = migrator.version_exists(REGISTER);
     if register {
         backfill(owner).await.map_err(|error| match error {
@@ -58,7 +58,7 @@ pub async fn migrate(
             other => OpenError::Register(other),
         })?;
     }
-    if apart {
+    if separate {
         roles::grant_service(owner).await.map_err(OpenError::Database)?;
     }
     if publisher && register {
@@ -69,10 +69,10 @@ pub async fn migrate(
         .execute(&mut *owner)
         .await
         .map_err(OpenError::Database)?;
-    Ok(if apart { Service::Apart } else { Service::Same })
+    Ok(if separate { Service::Separate } else { Service::Owner })
 }
 
-fn refused(error: MigrateError) -> OpenError {
+fn migration_error(error: MigrateError) -> OpenError {
     match error {
         MigrateError::VersionMissing(version) => OpenError::Newer(version),
         MigrateError::VersionMismatch(version) => OpenError::Changed(version),

@@ -104,7 +104,7 @@ pub async fn open(
     backfill: Backfill,
 ) -> Result<Database, OpenError> {
     match &settings.database_url {
-        Some(url) => open_given(url, settings.database_connections, backfill).await,
+        Some(url) => open_url(url, settings.database_connections, backfill).await,
         None => open_private(settings, mode, backfill).await,
     }
 }
@@ -162,9 +162,9 @@ pub async fn open_disposable(data_dir: &Path, backfill: Backfill) -> Result<Data
     finish(&folder, cluster, base, 8, backfill).await
 }
 
-async fn open_given(url: &DatabaseUrl, connections: u32, backfill: Backfill) -> Result<Database, OpenError> {
-    let given: PgConnectOptions = url.expose().parse().map_err(OpenError::Database)?;
-    let owner = for_owner(given.clone());
+async fn open_url(url: &DatabaseUrl, connections: u32, backfill: Backfill) -> Result<Database, OpenError> {
+    let options: PgConnectOptions = url.expose().parse().map_err(OpenError::Database)?;
+    let owner = for_owner(options.clone());
     let mut connection = connect_with_retries(&owner).await?;
     let version: i32 = sqlx::query_scalar("SELECT current_setting('server_version_num')::int")
         .fetch_one(&mut connection)
@@ -175,12 +175,12 @@ async fn open_given(url: &DatabaseUrl, connections: u32, backfill: Backfill) -> 
         return Err(OpenError::TooOld(major));
     }
     let service = migrate::migrate(&mut connection, &MIGRATOR, false, backfill).await?;
-    let publisher = publisher_of(given.clone(), &mut connection).await.map_err(OpenError::Database)?;
+    let publisher = publisher_of(options.clone(), &mut connection).await.map_err(OpenError::Database)?;
     connection.close().await.map_err(OpenError::Database)?;
-    let mut service_options = for_requests(given);
+    let mut service_options = for_requests(options);
     match service {
-        Service::Apart => service_options = service_options.options([("role", SERVICE)]),
-        Service::Same => tracing::warn!(
+        Service::Separate => service_options = service_options.options([("role", SERVICE)]),
+        Service::Owner => tracing::warn!(
             "there is no separate service role: requests run as the owner, and only triggers guard evidence"
         ),
     }
@@ -190,10 +190,10 @@ async fn open_given(url: &DatabaseUrl, connections: u32, backfill: Backfill) -> 
 
 /// Connection options of the publisher on a given server: switched to its own role, if the given role may.
 async fn publisher_of(
-    given: PgConnectOptions,
+    options: PgConnectOptions,
     connection: &mut PgConnection,
 ) -> sqlx::Result<PgConnectOptions> {
-    let options = for_publisher(given);
+    let options = for_publisher(options);
     Ok(if roles::may_switch(connection, PUBLISHER).await? {
         options.options([("role", PUBLISHER)])
     } else {
@@ -208,9 +208,9 @@ async fn publisher_of(
 /// A sentence: no server was ready and set up within 30 seconds.
 pub async fn open_for_publisher(settings: &DatabaseSettings) -> Result<PgConnectOptions, OpenError> {
     if let Some(url) = &settings.database_url {
-        let given: PgConnectOptions = url.expose().parse().map_err(OpenError::Database)?;
-        let mut connection = connect_with_retries(&for_publisher(given.clone())).await?;
-        let options = publisher_of(given, &mut connection).await.map_err(OpenError::Database)?;
+        let options: PgConnectOptions = url.expose().parse().map_err(OpenError::Database)?;
+        let mut connection = connect_with_retries(&for_publisher(options.clone())).await?;
+        let options = publisher_of(options, &mut connection).await.map_err(OpenError::Database)?;
         connection.close().await.map_err(OpenError::Database)?;
         return Ok(options);
     }

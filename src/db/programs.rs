@@ -25,9 +25,9 @@ pub struct Programs {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NoPrograms {
     /// The major version that an existing data directory requires.
-    wanted: Option<u32>,
+    required: Option<u32>,
     /// Installed versions that are not usable.
-    found: Vec<Programs>,
+    unusable: Vec<Programs>,
     /// `PG_BINDIR`, if it was set, so that no other folder was searched.
     bindir: Option<PathBuf>,
     /// The install command of this system.
@@ -35,13 +35,13 @@ pub struct NoPrograms {
 }
 
 impl Programs {
-    /// Finds the programs on this machine: those of the `wanted` major version (that of an existing
+    /// Finds the programs on this machine: those of the `required` major version (that of an existing
     /// data directory), or of any version from [`OLDEST`].
     ///
     /// # Errors
     /// [`NoPrograms`], a message with the install command.
-    pub fn find(wanted: Option<u32>) -> Result<Self, NoPrograms> {
-        Places::of_this_machine().find(wanted)
+    pub fn find(required: Option<u32>) -> Result<Self, NoPrograms> {
+        SearchPaths::of_this_machine().find(required)
     }
 
     /// The path of one program.
@@ -57,21 +57,21 @@ impl Programs {
         if !bindir.join("initdb").is_file() {
             return None;
         }
-        let said = Command::new(&postgres).arg("--version").stdin(Stdio::null()).output().ok()?;
-        let major = major(&String::from_utf8_lossy(&said.stdout))?;
+        let output = Command::new(&postgres).arg("--version").stdin(Stdio::null()).output().ok()?;
+        let major = major(&String::from_utf8_lossy(&output.stdout))?;
         Some(Self { bindir, major })
     }
 }
 
 /// The major version in the output of `postgres --version`, such as `postgres (PostgreSQL) 15.8 (Debian …)`.
-fn major(said: &str) -> Option<u32> {
-    let number = said.split_once("(PostgreSQL)")?.1.trim_start();
+fn major(output: &str) -> Option<u32> {
+    let number = output.split_once("(PostgreSQL)")?.1.trim_start();
     let digits: String = number.chars().take_while(char::is_ascii_digit).collect();
     digits.parse().ok()
 }
 
 /// Where to look: the relevant part of the environment, as a value so that tests can replace it.
-struct Places {
+struct SearchPaths {
     bindir: Option<PathBuf>,
     path: Option<OsString>,
     /// Patterns with at most one `*` per component.
@@ -97,7 +97,7 @@ const USUAL: &[&str] = &[
     "/Applications/Postgres.app/Contents/Versions/*/bin",
 ];
 
-impl Places {
+impl SearchPaths {
     fn of_this_machine() -> Self {
         let os_release = std::fs::read_to_string("/etc/os-release")
             .or_else(|_| std::fs::read_to_string("/usr/lib/os-release"))
@@ -111,19 +111,19 @@ impl Places {
         }
     }
 
-    fn find(&self, wanted: Option<u32>) -> Result<Programs, NoPrograms> {
-        let mut found: Vec<Programs> = Vec::new();
+    fn find(&self, required: Option<u32>) -> Result<Programs, NoPrograms> {
+        let mut unusable: Vec<Programs> = Vec::new();
         for dir in self.folders() {
             let Some(programs) = Programs::in_folder(&dir) else { continue };
-            if wanted.map_or(programs.major >= OLDEST, |wanted| programs.major == wanted) {
+            if required.map_or(programs.major >= OLDEST, |required| programs.major == required) {
                 return Ok(programs);
             }
-            if !found.contains(&programs) {
-                found.push(programs);
+            if !unusable.contains(&programs) {
+                unusable.push(programs);
             }
         }
-        let install = install_line(&self.os_release, self.mac, wanted);
-        Err(NoPrograms { wanted, found, bindir: self.bindir.clone(), install })
+        let install = install_line(&self.os_release, self.mac, required);
+        Err(NoPrograms { required, unusable, bindir: self.bindir.clone(), install })
     }
 
     /// The folders to search. Lazy, because checking a folder may start a process or two.
@@ -142,24 +142,24 @@ impl Places {
         let pg_config = std::env::split_paths(self.path.as_ref()?)
             .map(|dir| dir.join("pg_config"))
             .find(|program| program.is_file())?;
-        let said = Command::new(pg_config).arg("--bindir").stdin(Stdio::null()).output().ok()?;
-        let dir = PathBuf::from(String::from_utf8(said.stdout).ok()?.trim_end());
+        let output = Command::new(pg_config).arg("--bindir").stdin(Stdio::null()).output().ok()?;
+        let dir = PathBuf::from(String::from_utf8(output.stdout).ok()?.trim_end());
         dir.is_absolute().then_some(dir)
     }
 }
 
 /// The folders that match a pattern, the highest number first (`16` before `9.6`).
 fn expand(pattern: &str) -> Vec<PathBuf> {
-    let mut found = vec![PathBuf::from("/")];
+    let mut folders = vec![PathBuf::from("/")];
     for part in pattern.split('/').filter(|part| !part.is_empty()) {
         let Some((before, after)) = part.split_once('*') else {
-            for dir in &mut found {
+            for dir in &mut folders {
                 dir.push(part);
             }
             continue;
         };
         let mut next: Vec<(u32, PathBuf)> = Vec::new();
-        for entry in found.iter().filter_map(|dir| std::fs::read_dir(dir).ok()).flatten().flatten() {
+        for entry in folders.iter().filter_map(|dir| std::fs::read_dir(dir).ok()).flatten().flatten() {
             let name = entry.file_name();
             let middle = name.to_str().and_then(|n| n.strip_prefix(before)?.strip_suffix(after));
             if let Some(middle) = middle {
@@ -168,24 +168,24 @@ fn expand(pattern: &str) -> Vec<PathBuf> {
             }
         }
         next.sort_by(|a, b| b.cmp(a));
-        found = next.into_iter().map(|(_, path)| path).collect();
+        folders = next.into_iter().map(|(_, path)| path).collect();
     }
-    found.retain(|dir| dir.is_dir());
-    found
+    folders.retain(|dir| dir.is_dir());
+    folders
 }
 
 /// The command that installs the PostgreSQL server on this system.
-fn install_line(os_release: &str, mac: bool, wanted: Option<u32>) -> String {
+fn install_line(os_release: &str, mac: bool, required: Option<u32>) -> String {
     let field = |name: &str| {
         let line = os_release.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('='));
         line.unwrap_or_default().trim_matches(['"', '\'']).to_lowercase()
     };
     let family = format!("{} {}", field("ID"), field("ID_LIKE"));
     let is = |names: &[&str]| family.split_whitespace().any(|word| names.contains(&word));
-    let version = wanted.map(|v| v.to_string()).unwrap_or_default();
-    let dashed = wanted.map(|v| format!("-{v}")).unwrap_or_default();
+    let version = required.map(|v| v.to_string()).unwrap_or_default();
+    let dashed = required.map(|v| format!("-{v}")).unwrap_or_default();
     if mac {
-        let version = wanted.unwrap_or(17);
+        let version = required.unwrap_or(17);
         return format!("brew install postgresql@{version}");
     }
     if is(&["debian", "ubuntu"]) {
@@ -208,25 +208,25 @@ fn install_line(os_release: &str, mac: bool, wanted: Option<u32>) -> String {
 
 impl std::fmt::Display for NoPrograms {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let mut there = String::new();
-        for (n, one) in self.found.iter().enumerate() {
+        let mut installed = String::new();
+        for (n, one) in self.unusable.iter().enumerate() {
             let comma = if n == 0 { "" } else { ", " };
-            write!(there, "{comma}{} in {}", one.major, one.bindir.display())?;
+            write!(installed, "{comma}{} in {}", one.major, one.bindir.display())?;
         }
-        match (self.wanted, self.found.is_empty()) {
-            (Some(wanted), true) => write!(
+        match (self.required, self.unusable.is_empty()) {
+            (Some(required), true) => write!(
                 f,
-                "The data directory was made by PostgreSQL {wanted}, and no PostgreSQL is found on this machine."
+                "The data directory was made by PostgreSQL {required}, and no PostgreSQL is found on this machine."
             )?,
-            (Some(wanted), false) => write!(
+            (Some(required), false) => write!(
                 f,
-                "The data directory was made by PostgreSQL {wanted}, and that version is not installed here \
-                 (found: {there})."
+                "The data directory was made by PostgreSQL {required}, and that version is not installed here \
+                 (found: {installed})."
             )?,
             (None, true) => f.write_str("No PostgreSQL is found on this machine.")?,
             (None, false) => write!(
                 f,
-                "The PostgreSQL on this machine is too old: {OLDEST} or later is required (found: {there})."
+                "The PostgreSQL on this machine is too old: {OLDEST} or later is required (found: {installed})."
             )?,
         }
         if let Some(dir) = &self.bindir {
@@ -263,8 +263,8 @@ mod tests {
         dir
     }
 
-    fn places(path: &[&Path]) -> Places {
-        Places {
+    fn search_paths(path: &[&Path]) -> SearchPaths {
+        SearchPaths {
             bindir: None,
             path: Some(std::env::join_paths(path).expect("a PATH")),
             usual: &[],
@@ -288,10 +288,10 @@ mod tests {
         let root = root.path().canonicalize().expect("real");
         let (old, mid, new) =
             (fake(&root, "13", "13.9"), fake(&root, "15", "15.8"), fake(&root, "17", "17.2"));
-        let places = places(&[&old, &new, &mid]);
-        assert_eq!(places.find(None).expect("one").bindir, new, "the first of PATH that is new enough");
-        assert_eq!(places.find(Some(15)).expect("one").bindir, mid);
-        let refusal = places.find(Some(16)).expect_err("not there").to_string();
+        let search_paths = search_paths(&[&old, &new, &mid]);
+        assert_eq!(search_paths.find(None).expect("one").bindir, new, "the first of PATH that is new enough");
+        assert_eq!(search_paths.find(Some(15)).expect("one").bindir, mid);
+        let refusal = search_paths.find(Some(16)).expect_err("not there").to_string();
         assert!(refusal.contains("made by PostgreSQL 16") && refusal.contains("17 in"), "{refusal}");
         assert!(refusal.contains("apt-get install postgresql-16"), "{refusal}");
     }
@@ -301,9 +301,9 @@ mod tests {
         let root = tempfile::tempdir().expect("a folder");
         let root = root.path().canonicalize().expect("real");
         let new = fake(&root, "17", "17.2");
-        let mut places = places(&[&new]);
-        places.bindir = Some(root.join("nowhere"));
-        let refusal = places.find(None).expect_err("nothing there").to_string();
+        let mut search_paths = search_paths(&[&new]);
+        search_paths.bindir = Some(root.join("nowhere"));
+        let refusal = search_paths.find(None).expect_err("nothing there").to_string();
         assert!(refusal.contains("PG_BINDIR"), "{refusal}");
     }
 
@@ -311,7 +311,7 @@ mod tests {
     fn too_old_is_said_so() {
         let root = tempfile::tempdir().expect("a folder");
         let old = fake(root.path(), "12", "12.20");
-        let refusal = places(&[&old]).find(None).expect_err("too old").to_string();
+        let refusal = search_paths(&[&old]).find(None).expect_err("too old").to_string();
         assert!(refusal.contains("too old: 14 or later"), "{refusal}");
     }
 
@@ -322,8 +322,8 @@ mod tests {
             std::fs::create_dir_all(root.path().join(name).join("bin")).expect("a folder");
         }
         std::fs::create_dir(root.path().join("17")).expect("a folder without bin");
-        let found = expand(&format!("{}/*/bin", root.path().display()));
-        let names: Vec<_> = found.iter().filter_map(|d| d.parent()?.file_name()?.to_str()).collect();
+        let folders = expand(&format!("{}/*/bin", root.path().display()));
+        let names: Vec<_> = folders.iter().filter_map(|d| d.parent()?.file_name()?.to_str()).collect();
         assert_eq!(names, ["16", "14", "9.6", "other"]);
     }
 
@@ -347,7 +347,7 @@ mod tests {
     #[test]
     fn the_message_names_all_three_ways() {
         let root = tempfile::tempdir().expect("a folder");
-        let message = places(&[root.path()]).find(None).expect_err("none").to_string();
+        let message = search_paths(&[root.path()]).find(None).expect_err("none").to_string();
         for way in ["apt-get install", "DATABASE_URL=", "docker compose up"] {
             assert!(message.contains(way), "{message}");
         }

@@ -87,11 +87,11 @@ pub(super) async fn ensure(owner: &mut PgConnection, role: &'static str) -> sqlx
     .bind(role)
     .fetch_one(&mut *owner)
     .await?;
-    let (may_create, there, is_itself) = row;
+    let (may_create, exists, is_itself) = row;
     if is_itself {
         return Ok(false);
     }
-    if !there {
+    if !exists {
         if !may_create {
             return Ok(false);
         }
@@ -183,13 +183,13 @@ pub async fn grant_service(owner: &mut PgConnection) -> sqlx::Result<()> {
     .fetch_all(&mut *owner)
     .await?;
     for (name, bare, sequence, select, insert, update, delete) in relations {
-        let wanted = rights(&bare, sequence);
+        let granted = rights(&bare, sequence);
         let has = [(select, "SELECT"), (insert, "INSERT"), (update, "UPDATE"), (delete, "DELETE")];
-        if has.iter().all(|(has, right)| *has == wanted.contains(right)) {
+        if has.iter().all(|(has, right)| *has == granted.contains(right)) {
             continue;
         }
         let kind = if sequence { "SEQUENCE" } else { "TABLE" };
-        let list = wanted.join(", ");
+        let list = granted.join(", ");
         run(
             owner,
             format!("REVOKE ALL ON {kind} {name} FROM {SERVICE}; GRANT {list} ON {kind} {name} TO {SERVICE}"),

@@ -205,7 +205,7 @@ async fn two_publishers_do_not_share_a_folder() {
     folder_of_both.swap_signed(Some(signed.to_string().as_bytes()), &other).unwrap();
     sequence(&mut world.owner().await, 1, 0, 1).await;
     let overtaken = running.ended.await.unwrap().unwrap_err();
-    assert!(matches!(overtaken, PublishError::Keep(TreeWriterError::Overtaken(_))), "{overtaken}");
+    assert!(matches!(overtaken, PublishError::Writer(TreeWriterError::Overtaken(_))), "{overtaken}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -220,7 +220,7 @@ async fn an_old_backup_is_refused() {
     // Noticed while it runs …
     meddle(&mut owner, "DELETE FROM leaf WHERE index >= 200").await;
     let shorter = |error: PublishError| {
-        assert!(matches!(error, PublishError::Shorter { database: 200, ours: 300 }), "{error}");
+        assert!(matches!(error, PublishError::Shorter { database: 200, signed: 300 }), "{error}");
         assert!(error.to_string().contains("an old backup was restored"), "{error}");
     };
     shorter(running.ended.await.unwrap().unwrap_err());

@@ -43,8 +43,8 @@ impl Plot {
         let plot = Self::read(text)?;
         match plot.shape.check_validation() {
             Ok(()) => Ok(plot),
-            Err(why) => {
-                Err(Invalid::new("plot-invalid", format!("The contour is not a simple area: {why}.")))
+            Err(error) => {
+                Err(Invalid::new("plot-invalid", format!("The contour is not a simple area: {error}.")))
             }
         }
     }

@@ -147,7 +147,7 @@ fn preferred(header: &str) -> Option<Lang> {
         let mut parts = range.split(';').map(str::trim);
         let Some(lang) = parts.next().and_then(Lang::from_tag) else { continue };
         let Some(weight) = parts.next().map_or(Some(1000), weight) else { continue };
-        if weight > 0 && best.is_none_or(|(most, _)| weight > most) {
+        if weight > 0 && best.is_none_or(|(highest, _)| weight > highest) {
             best = Some((weight, lang));
         }
     }
@@ -160,12 +160,12 @@ fn weight(parameter: &str) -> Option<u16> {
     if !name.trim().eq_ignore_ascii_case("q") {
         return None;
     }
-    let (whole, decimals) = value.trim().split_once('.').unwrap_or((value.trim(), ""));
+    let (integer, decimals) = value.trim().split_once('.').unwrap_or((value.trim(), ""));
     if decimals.len() > 3 || !decimals.bytes().all(|byte| byte.is_ascii_digit()) {
         return None;
     }
     let thousandths: u16 = format!("{decimals:0<3}").parse().ok()?;
-    match whole {
+    match integer {
         "0" => Some(thousandths),
         "1" if thousandths == 0 => Some(1000),
         _ => None,

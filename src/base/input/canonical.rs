@@ -37,8 +37,8 @@ fn write(node: Node<'_>, out: &mut String) {
         Kind::Text | Kind::Decoded | Kind::Cell => write_string(node.raw(), out),
         Kind::List => {
             out.push('[');
-            for (place, item) in node.items().into_iter().flatten().enumerate() {
-                if place > 0 {
+            for (index, item) in node.items().into_iter().flatten().enumerate() {
+                if index > 0 {
                     out.push(',');
                 }
                 write(item, out);
@@ -49,8 +49,8 @@ fn write(node: Node<'_>, out: &mut String) {
             let mut members: Vec<_> = node.members().into_iter().flatten().collect();
             members.sort_unstable_by_key(|(key, _)| *key);
             out.push('{');
-            for (place, (key, value)) in members.into_iter().enumerate() {
-                if place > 0 {
+            for (index, (key, value)) in members.into_iter().enumerate() {
+                if index > 0 {
                     out.push(',');
                 }
                 write_string(key, out);

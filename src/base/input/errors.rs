@@ -52,8 +52,8 @@ impl std::fmt::Display for Malformed {
 impl std::error::Error for Malformed {}
 
 impl From<Malformed> for FieldError {
-    fn from(fault: Malformed) -> Self {
-        Self::new(fault.at, fault.code, fault.detail)
+    fn from(malformed: Malformed) -> Self {
+        Self::new(malformed.at, malformed.code, malformed.detail)
     }
 }
 

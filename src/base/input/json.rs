@@ -54,24 +54,24 @@ struct Parser<'s> {
 }
 
 impl Parser<'_> {
-    fn fault(&self, at: usize, code: &'static str, detail: impl Into<Cow<'static, str>>) -> Malformed {
+    fn error(&self, at: usize, code: &'static str, detail: impl Into<Cow<'static, str>>) -> Malformed {
         Malformed::in_text(self.source.as_bytes(), at, code, detail)
     }
 
     fn unexpected(&self, expected: &str) -> Malformed {
         match self.source[self.at..].chars().next() {
-            None if self.source.trim().is_empty() => self.fault(self.at, "not-json", "The body is empty."),
-            None => self.fault(self.at, "not-json", format!("The body ends where {expected} should be.")),
+            None if self.source.trim().is_empty() => self.error(self.at, "not-json", "The body is empty."),
+            None => self.error(self.at, "not-json", format!("The body ends where {expected} should be.")),
             Some('\0') => self.nul(self.at),
             Some(found) => {
                 let detail = format!("Expected {expected}, found `{}`.", found.escape_default());
-                self.fault(self.at, "not-json", detail)
+                self.error(self.at, "not-json", detail)
             }
         }
     }
 
     fn nul(&self, at: usize) -> Malformed {
-        self.fault(at, "nul-character", "NUL characters are not accepted.")
+        self.error(at, "nul-character", "NUL characters are not accepted.")
     }
 
     fn peek(&self) -> Option<u8> {
@@ -84,19 +84,19 @@ impl Parser<'_> {
         }
     }
 
-    fn value(&mut self, parent: u32, place: u32, depth: u32) -> Result<(), Malformed> {
+    fn value(&mut self, parent: u32, position: u32, depth: u32) -> Result<(), Malformed> {
         if self.built.items.len() >= MAX_VALUES {
             let detail = format!("The body has more than {MAX_VALUES} keys and values.");
-            return Err(self.fault(self.at, "too-many-values", detail));
+            return Err(self.error(self.at, "too-many-values", detail));
         }
         match self.peek() {
-            Some(b'"') => self.string(parent, place).map(|_| ()),
-            Some(b'-' | b'0'..=b'9') => self.number(parent, place),
-            Some(b'{') => self.object(parent, place, self.inside(depth)?),
-            Some(b'[') => self.list(parent, place, self.inside(depth)?),
-            Some(b't') => self.word("true", Kind::True, parent, place),
-            Some(b'f') => self.word("false", Kind::False, parent, place),
-            Some(b'n') => self.word("null", Kind::Null, parent, place),
+            Some(b'"') => self.string(parent, position).map(|_| ()),
+            Some(b'-' | b'0'..=b'9') => self.number(parent, position),
+            Some(b'{') => self.object(parent, position, self.inside(depth)?),
+            Some(b'[') => self.list(parent, position, self.inside(depth)?),
+            Some(b't') => self.word("true", Kind::True, parent, position),
+            Some(b'f') => self.word("false", Kind::False, parent, position),
+            Some(b'n') => self.word("null", Kind::Null, parent, position),
             _ => Err(self.unexpected("a value")),
         }
     }
@@ -104,15 +104,15 @@ impl Parser<'_> {
     fn inside(&self, depth: u32) -> Result<u32, Malformed> {
         depth.checked_sub(1).ok_or_else(|| {
             let detail = format!("Lists and objects may be nested {MAX_DEPTH} deep, not deeper.");
-            self.fault(self.at, "too-deep", detail)
+            self.error(self.at, "too-deep", detail)
         })
     }
 
-    fn word(&mut self, word: &str, kind: Kind, parent: u32, place: u32) -> Result<(), Malformed> {
+    fn word(&mut self, word: &str, kind: Kind, parent: u32, position: u32) -> Result<(), Malformed> {
         if !self.source[self.at..].starts_with(word) {
             return Err(self.unexpected("a value"));
         }
-        self.built.leaf(kind, parent, self.at..self.at + word.len(), place);
+        self.built.leaf(kind, parent, self.at..self.at + word.len(), position);
         self.at += word.len();
         Ok(())
     }
@@ -125,7 +125,7 @@ impl Parser<'_> {
         if self.at == from { Err(self.unexpected("a digit")) } else { Ok(()) }
     }
 
-    fn number(&mut self, parent: u32, place: u32) -> Result<(), Malformed> {
+    fn number(&mut self, parent: u32, position: u32) -> Result<(), Malformed> {
         let from = self.at;
         if self.peek() == Some(b'-') {
             self.at += 1;
@@ -146,12 +146,12 @@ impl Parser<'_> {
             }
             self.digits()?;
         }
-        self.built.leaf(Kind::Number, parent, from..self.at, place);
+        self.built.leaf(Kind::Number, parent, from..self.at, position);
         Ok(())
     }
 
-    fn list(&mut self, parent: u32, place: u32, depth: u32) -> Result<(), Malformed> {
-        let list = self.built.open(Kind::List, parent, place);
+    fn list(&mut self, parent: u32, position: u32, depth: u32) -> Result<(), Malformed> {
+        let list = self.built.open(Kind::List, parent, position);
         let mut len = 0;
         self.at += 1;
         self.space();
@@ -174,8 +174,8 @@ impl Parser<'_> {
         Ok(())
     }
 
-    fn object(&mut self, parent: u32, place: u32, depth: u32) -> Result<(), Malformed> {
-        let object = self.built.open(Kind::Object, parent, place);
+    fn object(&mut self, parent: u32, position: u32, depth: u32) -> Result<(), Malformed> {
+        let object = self.built.open(Kind::Object, parent, position);
         let first = self.keys.len();
         let mut len = 0;
         self.at += 1;
@@ -244,10 +244,10 @@ impl Parser<'_> {
     fn duplicate(&self, key: u32) -> Malformed {
         let name: String = self.key_text(key).chars().take(50).collect();
         let detail = format!("The key `{}` appears twice in one object.", name.escape_debug());
-        self.fault(usize_of(self.built.items[usize_of(key)].place), "duplicate-key", detail)
+        self.error(usize_of(self.built.items[usize_of(key)].position), "duplicate-key", detail)
     }
 
-    fn string(&mut self, parent: u32, place: u32) -> Result<u32, Malformed> {
+    fn string(&mut self, parent: u32, position: u32) -> Result<u32, Malformed> {
         let opening = self.at;
         self.at += 1;
         let from = self.at;
@@ -255,7 +255,7 @@ impl Parser<'_> {
         if self.peek() == Some(b'"') {
             let span = from..self.at;
             self.at += 1;
-            return Ok(self.built.leaf(Kind::Text, parent, span, place));
+            return Ok(self.built.leaf(Kind::Text, parent, span, position));
         }
         let start = self.built.decoded.len();
         let mut from = from;
@@ -270,15 +270,15 @@ impl Parser<'_> {
                 Some(0) => return Err(self.nul(self.at)),
                 Some(control) => {
                     let detail = format!("The character U+{control:04X} must be escaped in a string.");
-                    return Err(self.fault(self.at, "not-json", detail));
+                    return Err(self.error(self.at, "not-json", detail));
                 }
-                None => return Err(self.fault(opening, "not-json", "This string is not closed.")),
+                None => return Err(self.error(opening, "not-json", "This string is not closed.")),
             }
             from = self.at;
             self.run();
         }
         self.at += 1;
-        Ok(self.built.leaf(Kind::Decoded, parent, start..self.built.decoded.len(), place))
+        Ok(self.built.leaf(Kind::Decoded, parent, start..self.built.decoded.len(), position))
     }
 
     /// Skips to the end of a plain stretch of a string: a quote, a backslash or a control character.
@@ -312,7 +312,7 @@ impl Parser<'_> {
 
     fn unicode(&mut self, backslash: usize) -> Result<char, Malformed> {
         let lone =
-            |parser: &Self| parser.fault(backslash, "lone-surrogate", "Half of a surrogate pair is missing.");
+            |parser: &Self| parser.error(backslash, "lone-surrogate", "Half of a surrogate pair is missing.");
         let code = match self.hex()? {
             0 => return Err(self.nul(backslash)),
             high @ 0xD800..=0xDBFF => {

@@ -23,10 +23,10 @@ pub(super) fn plain(text: &str) -> Result<Cow<'_, str>, Invalid> {
         return Ok(Cow::Borrowed(text));
     };
     let exponent = parts.exponent.ok_or_else(too_long)?;
-    let (whole, fraction) = (parts.whole, parts.fraction);
-    let mut digits = format!("{whole}{fraction}");
+    let (integer, fraction) = (parts.integer, parts.fraction);
+    let mut digits = format!("{integer}{fraction}");
     // Position of the decimal point, counted from the left of `digits`.
-    let point = i64::try_from(whole.len()).unwrap_or(i64::MAX).saturating_add(exponent);
+    let point = i64::try_from(integer.len()).unwrap_or(i64::MAX).saturating_add(exponent);
     let longest = i64::try_from(MAX_LENGTH).unwrap_or(i64::MAX);
     if !(-longest..=longest).contains(&point) {
         // Zero is zero whatever its exponent, but there is no honest reason to write 0e999.
@@ -36,12 +36,12 @@ pub(super) fn plain(text: &str) -> Result<Cow<'_, str>, Invalid> {
         while digits.len() < point {
             digits.push('0');
         }
-        let (whole, fraction) = digits.split_at(point);
-        let whole = match whole.trim_start_matches('0') {
+        let (integer, fraction) = digits.split_at(point);
+        let integer = match integer.trim_start_matches('0') {
             "" => "0",
-            whole => whole,
+            integer => integer,
         };
-        if fraction.is_empty() { whole.to_owned() } else { format!("{whole}.{fraction}") }
+        if fraction.is_empty() { integer.to_owned() } else { format!("{integer}.{fraction}") }
     } else {
         let zeros = usize::try_from(point.unsigned_abs()).unwrap_or(MAX_LENGTH);
         format!("0.{}{digits}", "0".repeat(zeros))
@@ -58,23 +58,23 @@ pub(super) fn cell(text: &str, comma: bool) -> Result<Cow<'_, str>, Invalid> {
         return Err(too_long());
     }
     let unsigned = text.strip_prefix('-').unwrap_or(text);
-    let (whole, fraction) = match unsigned.find(|sign| sign == '.' || (comma && sign == ',')) {
+    let (integer, fraction) = match unsigned.find(|sign| sign == '.' || (comma && sign == ',')) {
         Some(at) => (&unsigned[..at], Some(&unsigned[at + 1..])),
         None => (unsigned, None),
     };
     let all_digits = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
-    if !all_digits(whole) || !fraction.is_none_or(all_digits) {
+    if !all_digits(integer) || !fraction.is_none_or(all_digits) {
         let signs = if comma { "a decimal comma or point" } else { "a decimal point" };
         let detail = format!(
             "Expected a number: digits, perhaps {signs}, no spaces, no thousands separators, no exponent."
         );
         return Err(Invalid::new("not-a-number", detail));
     }
-    let trimmed = match whole.trim_start_matches('0') {
+    let trimmed = match integer.trim_start_matches('0') {
         "" => "0",
         trimmed => trimmed,
     };
-    if trimmed.len() == whole.len() && !unsigned.contains(',') {
+    if trimmed.len() == integer.len() && !unsigned.contains(',') {
         return Ok(Cow::Borrowed(text));
     }
     let mut number = String::with_capacity(text.len());
@@ -97,7 +97,7 @@ pub(super) fn write_normal(text: &str, out: &mut String) {
         out.push_str(text);
         return;
     };
-    let digits = format!("{}{}", parts.whole, parts.fraction);
+    let digits = format!("{}{}", parts.integer, parts.fraction);
     let significant = digits.trim_end_matches('0');
     let dropped = digits.len() - significant.len();
     let significant = significant.trim_start_matches('0');
@@ -120,7 +120,7 @@ pub(super) fn write_normal(text: &str, out: &mut String) {
 
 struct Parts<'t> {
     negative: bool,
-    whole: &'t str,
+    integer: &'t str,
     fraction: &'t str,
     /// `None` if it does not fit in an i64.
     exponent: Option<i64>,
@@ -129,8 +129,8 @@ struct Parts<'t> {
 impl<'t> Parts<'t> {
     fn without_exponent(text: &'t str) -> Self {
         let unsigned = text.strip_prefix('-').unwrap_or(text);
-        let (whole, fraction) = unsigned.split_once('.').unwrap_or((unsigned, ""));
-        Self { negative: unsigned.len() < text.len(), whole, fraction, exponent: Some(0) }
+        let (integer, fraction) = unsigned.split_once('.').unwrap_or((unsigned, ""));
+        Self { negative: unsigned.len() < text.len(), integer, fraction, exponent: Some(0) }
     }
 
     /// `None` if there is no exponent.

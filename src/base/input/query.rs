@@ -17,7 +17,7 @@ impl Document<'_> {
     /// over 100 parameters (`too-many-values`).
     pub fn query(query: Option<&str>) -> Result<Document<'static>, Malformed> {
         let mut built = Builder::default();
-        let mut faults = Vec::new();
+        let mut errors = Vec::new();
         let mut names: Vec<String> = Vec::new();
         let root = built.open(Kind::Object, 0, 0);
         for pair in query.unwrap_or_default().split('&').filter(|pair| !pair.is_empty()) {
@@ -31,7 +31,7 @@ impl Document<'_> {
             let value = decode(value, &name)?;
             if names.contains(&name) {
                 let detail = "This parameter appears twice.";
-                faults.push(FieldError::new(
+                errors.push(FieldError::new(
                     Location::Query(Cow::Owned(name)),
                     "duplicate-parameter",
                     detail,
@@ -43,12 +43,12 @@ impl Document<'_> {
             names.push(name);
         }
         built.close(root, u32_of(names.len()));
-        Ok(built.finish("", Origin::Query, faults))
+        Ok(built.finish("", Origin::Query, errors))
     }
 }
 
 fn decode(text: &str, parameter: &str) -> Result<String, Malformed> {
-    let fault = |code, detail: &'static str| Malformed {
+    let malformed = |code, detail: &'static str| Malformed {
         at: Location::Query(Cow::Owned(parameter.to_owned())),
         code,
         detail: Cow::Borrowed(detail),
@@ -61,13 +61,15 @@ fn decode(text: &str, parameter: &str) -> Result<String, Malformed> {
             b'%' => {
                 let mut digit = || rest.next().and_then(|byte| char::from(byte).to_digit(16));
                 let code = digit().zip(digit()).and_then(|(high, low)| u8::try_from(high * 16 + low).ok());
-                code.ok_or_else(|| fault("not-a-query", "`%` must be followed by two hexadecimal digits."))?
+                code.ok_or_else(|| {
+                    malformed("not-a-query", "`%` must be followed by two hexadecimal digits.")
+                })?
             }
             byte => byte,
         });
     }
     if bytes.contains(&0) {
-        return Err(fault("nul-character", "NUL characters are not accepted."));
+        return Err(malformed("nul-character", "NUL characters are not accepted."));
     }
-    String::from_utf8(bytes).map_err(|_| fault("not-a-query", "The query is not valid UTF-8."))
+    String::from_utf8(bytes).map_err(|_| malformed("not-a-query", "The query is not valid UTF-8."))
 }

@@ -63,14 +63,14 @@ impl<T: Read> Read for Vec<T> {
     fn read(node: Node<'_>, errors: &mut Errors) -> Option<Self> {
         let items = node.items().map_err(|invalid| errors.refuse(node, invalid)).ok()?;
         let mut values = Self::with_capacity(items.len());
-        let mut whole = true;
+        let mut complete = true;
         for item in items {
             match T::read(item, errors) {
                 Some(value) => values.push(value),
-                None => whole = false,
+                None => complete = false,
             }
         }
-        whole.then_some(values)
+        complete.then_some(values)
     }
 }
 
@@ -139,7 +139,7 @@ impl ParseText for DateTime<FixedOffset> {
 impl ParseText for NaiveDate {
     fn parse_text(text: &str) -> Result<Self, Invalid> {
         let shaped = text.len() == 10
-            && text.bytes().enumerate().all(|(place, byte)| match place {
+            && text.bytes().enumerate().all(|(index, byte)| match index {
                 4 | 7 => byte == b'-',
                 _ => byte.is_ascii_digit(),
             });
@@ -185,15 +185,15 @@ macro_rules! id_texts {
 id_texts!(OrganizationId, KeyId, TicketId, LineId, SealBatchId, HarvestId, LogId, FindingId);
 
 macro_rules! whole_numbers {
-    ($($whole:ty),+) => {$(
+    ($($integer:ty),+) => {$(
         /// A whole number, also as `3.0` or `3e2` (`not-an-integer`, `out-of-range`).
-        impl ParseNumber for $whole {
+        impl ParseNumber for $integer {
             fn parse_number(digits: &str) -> Result<Self, Invalid> {
-                let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
+                let (integer, fraction) = digits.split_once('.').unwrap_or((digits, ""));
                 if fraction.bytes().any(|digit| digit != b'0') {
                     return Err(Invalid::new("not-an-integer", "Expected a whole number."));
                 }
-                whole.parse().or_else(|_| if whole == "-0" { Ok(0) } else { Err(()) }).map_err(|()| {
+                integer.parse().or_else(|_| if integer == "-0" { Ok(0) } else { Err(()) }).map_err(|()| {
                     let detail = format!("Expected {} to {}.", Self::MIN, Self::MAX);
                     Invalid::new("out-of-range", detail)
                 })
@@ -247,10 +247,10 @@ impl<'d, const N: usize> Fields<'d, N> {
         // Most clients send fields in the documented order, so the next documented name is tried first.
         let mut expected = 0;
         for (key, value) in members {
-            let found = (expected..N).chain(0..expected).find(|place| names[*place] == key);
-            if let Some(place) = found {
-                values[place] = (!value.is_null()).then_some(value);
-                expected = place + 1;
+            let found = (expected..N).chain(0..expected).find(|index| names[*index] == key);
+            if let Some(index) = found {
+                values[index] = (!value.is_null()).then_some(value);
+                expected = index + 1;
             } else {
                 refuse_unknown(node, key, names, errors);
             }
@@ -273,11 +273,11 @@ impl<'d, const N: usize> Fields<'d, N> {
         errors: &mut Errors,
         read: impl FnOnce(Node<'_>, &mut Errors) -> Option<T>,
     ) -> Option<T> {
-        let place = self.next;
+        let index = self.next;
         self.next += 1;
-        match self.values[place] {
+        match self.values[index] {
             Some(node) => read(node, errors),
-            None => T::absent(self.object, self.names[place], errors),
+            None => T::absent(self.object, self.names[index], errors),
         }
     }
 }

@@ -55,8 +55,8 @@ impl Sheet {
         cells: impl IntoIterator<Item = C>,
         form: impl Fn(&str) -> Cow<'_, str>,
     ) {
-        for (place, cell) in cells.into_iter().enumerate() {
-            if place > 0 {
+        for (index, cell) in cells.into_iter().enumerate() {
+            if index > 0 {
                 self.bytes.push(b',');
             }
             let cell = form(cell.as_ref());

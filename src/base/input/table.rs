@@ -177,8 +177,8 @@ impl Table {
         layout: &Layout,
         parameters: &[(&'static str, Option<&str>)],
     ) -> Document<'static> {
-        let mut faults = Vec::new();
-        let places = self.match_columns(layout, &mut faults);
+        let mut errors = Vec::new();
+        let cells = self.match_columns(layout, &mut errors);
         let mut built = Builder::default();
         let root = built.open(Kind::Object, 0, 1);
         let mut members = 0;
@@ -193,7 +193,7 @@ impl Table {
             .enumerate()
             .filter(|(_, column)| column.shared)
             .filter_map(|(at, column)| {
-                let (line, text) = self.shared_cell(places[at]?, column.name, &mut faults)?;
+                let (line, text) = self.shared_cell(cells[at]?, column.name, &mut errors)?;
                 Some(Leaf { path: &column.path, line, text })
             })
             .collect();
@@ -205,7 +205,7 @@ impl Table {
                 let detail =
                     format!("The header has {} cells, this line {}.", self.header.len(), record.len());
                 let at = Location::Cell { line: u64::from(*line), column: String::new() };
-                faults.push(FieldError::new(at, "wrong-cell-count", detail));
+                errors.push(FieldError::new(at, "wrong-cell-count", detail));
             }
             let leaves: Vec<Leaf<'_>> = layout
                 .columns
@@ -213,7 +213,7 @@ impl Table {
                 .enumerate()
                 .filter(|(_, column)| !column.shared)
                 .filter_map(|(at, column)| {
-                    let text = record.get(places[at]?).filter(|text| !text.is_empty())?;
+                    let text = record.get(cells[at]?).filter(|text| !text.is_empty())?;
                     Some(Leaf { path: &column.path, line: 0, text })
                 })
                 .collect();
@@ -226,24 +226,24 @@ impl Table {
         if let Some(line) = self.over_limit {
             let detail = format!("At most {} rows.", self.limit);
             let at = Location::Cell { line: u64::from(line), column: String::new() };
-            faults.push(FieldError::new(at, "too-many", detail));
+            errors.push(FieldError::new(at, "too-many", detail));
         }
         let parameters = parameters.iter().map(|(name, _)| *name).collect();
-        built.finish("", Origin::Table(CellLocations { layout: layout.clone(), parameters }), faults)
+        built.finish("", Origin::Table(CellLocations { layout: layout.clone(), parameters }), errors)
     }
 
     /// For each column of the layout, the index of its cell in a row.
-    fn match_columns(&self, layout: &Layout, faults: &mut Vec<FieldError>) -> Vec<Option<usize>> {
-        let mut places = vec![None; layout.columns.len()];
+    fn match_columns(&self, layout: &Layout, errors: &mut Vec<FieldError>) -> Vec<Option<usize>> {
+        let mut cells = vec![None; layout.columns.len()];
         for (cell, name) in self.header.iter().enumerate() {
             let shown: String = name.chars().take(50).collect();
             let at = Location::Cell { line: u64::from(self.header_line), column: shown.clone() };
             let known = layout.columns.iter().position(|column| column.name == name);
-            match known.map(|column| &mut places[column]) {
+            match known.map(|column| &mut cells[column]) {
                 Some(Some(_)) => {
-                    faults.push(FieldError::new(at, "duplicate-column", "This column appears twice."));
+                    errors.push(FieldError::new(at, "duplicate-column", "This column appears twice."));
                 }
-                Some(place) => *place = Some(cell),
+                Some(slot) => *slot = Some(cell),
                 None if name.is_empty()
                     && self.rows.iter().all(|(_, row)| row.get(cell).is_none_or(str::is_empty)) =>
                 {
@@ -255,23 +255,23 @@ impl Table {
                     if let Some(near) = did_you_mean(name, &names) {
                         detail = format!("{detail} Did you mean `{near}`?");
                     }
-                    faults.push(FieldError::new(at, "unknown-field", detail));
+                    errors.push(FieldError::new(at, "unknown-field", detail));
                 }
             }
         }
-        places
+        cells
     }
 
     /// The value of a shared column, and the first line that has it.
-    fn shared_cell(&self, cell: usize, name: &str, faults: &mut Vec<FieldError>) -> Option<(u32, &str)> {
-        let mut said = self.rows.iter().filter_map(|(line, row)| {
+    fn shared_cell(&self, cell: usize, name: &str, errors: &mut Vec<FieldError>) -> Option<(u32, &str)> {
+        let mut values = self.rows.iter().filter_map(|(line, row)| {
             row.get(cell).filter(|text| !text.is_empty()).map(|text| (*line, text))
         });
-        let first = said.next()?;
-        if let Some((line, _)) = said.find(|(_, text)| *text != first.1) {
+        let first = values.next()?;
+        if let Some((line, _)) = values.find(|(_, text)| *text != first.1) {
             let detail = format!("A file has one `{name}`; line {} has a different value.", first.0);
             let at = Location::Cell { line: u64::from(line), column: name.to_owned() };
-            faults.push(FieldError::new(at, "differs", detail));
+            errors.push(FieldError::new(at, "differs", detail));
         }
         Some(first)
     }
@@ -322,7 +322,7 @@ impl LineFinder<'_> {
     /// The line on which `record` begins.
     fn start_of(&mut self, record: &csv::StringRecord) -> u32 {
         let from =
-            record.position().map_or(self.at, |place| usize::try_from(place.byte()).unwrap_or(self.at));
+            record.position().map_or(self.at, |position| usize::try_from(position.byte()).unwrap_or(self.at));
         let breaks = self.text[from..].iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
         let to = from + breaks;
         self.line += u32_of(self.text[self.at..to].split(|byte| *byte == b'\n').count() - 1);

@@ -35,7 +35,7 @@ pub(super) struct Item {
     /// Bytes of a text or number, children of a container.
     pub len: u32,
     /// In a list of JSON: the position there. In a table: the line, 0 if only the parent has one.
-    pub place: u32,
+    pub position: u32,
 }
 
 /// The source of a document, which determines how locations in it are named.
@@ -54,7 +54,7 @@ pub struct Document<'s> {
     pub(super) items: Vec<Item>,
     pub(super) origin: Origin,
     /// Errors of form that do not prevent reading on: a duplicate column, a row that is too long.
-    pub(super) faults: Vec<FieldError>,
+    pub(super) errors: Vec<FieldError>,
 }
 
 impl Document<'_> {
@@ -73,11 +73,11 @@ impl Document<'_> {
 
     /// Reads a `T` in addition to others, such as a query and a body: `errors` collects the errors of all.
     pub fn read_into<T: Read>(&self, errors: &mut Errors) -> Option<T> {
-        for fault in &self.faults {
-            errors.push(fault.clone());
+        for error in &self.errors {
+            errors.push(error.clone());
         }
         let read = T::read(self.root(), errors);
-        if self.faults.is_empty() { read } else { None }
+        if self.errors.is_empty() { read } else { None }
     }
 
     fn item(&self, index: u32) -> Item {
@@ -128,7 +128,7 @@ impl<'d> Node<'d> {
 
     /// The kind of value, for a sentence: "a number".
     #[must_use]
-    pub fn found(self) -> &'static str {
+    pub fn type_name(self) -> &'static str {
         match self.item().kind {
             Kind::Null => "null",
             Kind::True | Kind::False => "a boolean",
@@ -143,7 +143,7 @@ impl<'d> Node<'d> {
     /// The error for a value that is not what was `expected` ("a number"): `wrong-type`.
     #[must_use]
     pub fn wrong_type(self, expected: &str) -> Invalid {
-        Invalid::new("wrong-type", format!("Expected {expected}, found {}.", self.found()))
+        Invalid::new("wrong-type", format!("Expected {expected}, found {}.", self.type_name()))
     }
 
     /// The text of a string, a cell or a query parameter. Else `wrong-type`.
@@ -216,13 +216,13 @@ impl<'d> Node<'d> {
     /// The location of this value.
     #[must_use]
     pub fn at(self) -> Location {
-        self.place(None)
+        self.location(None)
     }
 
     /// The location of the member `name` of this object, present or absent.
     #[must_use]
     pub fn at_field(self, name: &str) -> Location {
-        self.place(Some(name))
+        self.location(Some(name))
     }
 
     /// The error code of an unknown member.
@@ -253,24 +253,24 @@ impl<'d> Node<'d> {
         let mut node = self;
         while let Some(parent) = node.parent() {
             let key = (parent.kind() == Kind::Object).then(|| node.child(node.index - 1).raw());
-            path.push((key, node.item().place));
+            path.push((key, node.item().position));
             node = parent;
         }
         path.reverse();
         path
     }
 
-    fn place(self, field: Option<&str>) -> Location {
+    fn location(self, field: Option<&str>) -> Location {
         let mut path = self.path();
         match &self.document.origin {
             Origin::Json => {
                 let mut pointer = String::new();
                 let steps = path.into_iter().chain(field.map(|name| (Some(name), 0)));
-                for (key, place) in steps {
+                for (key, position) in steps {
                     pointer.push('/');
                     match key {
                         Some(key) => pointer.push_str(&key.replace('~', "~0").replace('/', "~1")),
-                        None => pointer.push_str(&place.to_string()),
+                        None => pointer.push_str(&position.to_string()),
                     }
                 }
                 Location::Pointer(pointer)
@@ -279,11 +279,11 @@ impl<'d> Node<'d> {
                 let name = path.first().and_then(|(key, _)| *key).or(field).unwrap_or_default();
                 Location::Query(Cow::Owned(name.to_owned()))
             }
-            Origin::Table(places) => {
+            Origin::Table(locations) => {
                 let line = path.iter().rev().map(|(_, line)| *line).find(|line| *line != 0).unwrap_or(1);
                 path.extend(field.map(|name| (Some(name), 0)));
                 let keys: Vec<&str> = path.into_iter().filter_map(|(key, _)| key).collect();
-                places.at(&keys, u64::from(line))
+                locations.at(&keys, u64::from(line))
             }
         }
     }
@@ -349,23 +349,23 @@ pub(super) struct Builder {
 
 impl Builder {
     /// Adds a value without children.
-    pub fn leaf(&mut self, kind: Kind, parent: u32, span: std::ops::Range<usize>, place: u32) -> u32 {
+    pub fn leaf(&mut self, kind: Kind, parent: u32, span: std::ops::Range<usize>, position: u32) -> u32 {
         let index = u32_of(self.items.len());
         let start = u32_of(span.start);
-        self.items.push(Item { kind, parent, next: index + 1, start, len: u32_of(span.len()), place });
+        self.items.push(Item { kind, parent, next: index + 1, start, len: u32_of(span.len()), position });
         index
     }
 
     /// Adds a text that is not in the source.
-    pub fn decoded(&mut self, kind: Kind, parent: u32, text: &str, place: u32) -> u32 {
+    pub fn decoded(&mut self, kind: Kind, parent: u32, text: &str, position: u32) -> u32 {
         let start = self.decoded.len();
         self.decoded.push_str(text);
-        self.leaf(kind, parent, start..self.decoded.len(), place)
+        self.leaf(kind, parent, start..self.decoded.len(), position)
     }
 
     /// Begins a list or an object; [`Builder::close`] ends it.
-    pub fn open(&mut self, kind: Kind, parent: u32, place: u32) -> u32 {
-        self.leaf(kind, parent, 0..0, place)
+    pub fn open(&mut self, kind: Kind, parent: u32, position: u32) -> u32 {
+        self.leaf(kind, parent, 0..0, position)
     }
 
     /// Ends a container with `len` items or members.
@@ -377,7 +377,7 @@ impl Builder {
     }
 
     /// The document, once its root is closed.
-    pub fn finish(self, source: &str, origin: Origin, faults: Vec<FieldError>) -> Document<'_> {
-        Document { source, decoded: self.decoded, items: self.items, origin, faults }
+    pub fn finish(self, source: &str, origin: Origin, errors: Vec<FieldError>) -> Document<'_> {
+        Document { source, decoded: self.decoded, items: self.items, origin, errors }
     }
 }

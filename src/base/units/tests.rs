@@ -7,7 +7,7 @@ fn volume(text: &str) -> Volume {
 
 #[test]
 fn a_quantity_keeps_exactly_what_was_sent() {
-    for (sent, kept) in [
+    for (sent, expected) in [
         ("0.33", "0.33"),
         ("0.3300", "0.33"),
         ("1e-2", "0.01"),
@@ -18,8 +18,8 @@ fn a_quantity_keeps_exactly_what_was_sent() {
         ("1000000.0000", "1000000"),
         ("0.33000000000000000000000000000000000000000000", "0.33"),
     ] {
-        assert_eq!(volume(sent).to_string(), kept, "{sent}");
-        assert_eq!(serde_json::to_string(&volume(sent)).unwrap(), kept, "{sent}");
+        assert_eq!(volume(sent).to_string(), expected, "{sent}");
+        assert_eq!(serde_json::to_string(&volume(sent)).unwrap(), expected, "{sent}");
     }
 }
 
@@ -120,8 +120,8 @@ proptest! {
         let by_crate = Decimal::from_str_exact(&text).unwrap().normalize();
         match exact(&text, 4) {
             Ok(units) => prop_assert_eq!(Decimal::new(units, 4).normalize(), by_crate),
-            Err(fault) => {
-                prop_assert_eq!(fault, NumberError::TooPrecise);
+            Err(error) => {
+                prop_assert_eq!(error, NumberError::TooPrecise);
                 prop_assert!(by_crate.scale() > 4);
             }
         }

@@ -140,7 +140,7 @@ impl Cluster {
     /// # Errors
     /// A sentence of [`OpenError`].
     pub async fn start(folder: &Folder, lock: Lock, tuning: Tuning) -> Result<Self, OpenError> {
-        let wanted = match fs::read_to_string(folder.cluster().join("PG_VERSION")) {
+        let required = match fs::read_to_string(folder.cluster().join("PG_VERSION")) {
             Ok(text) => Some(text.trim().parse().map_err(|_| {
                 OpenError::Folder(format!(
                     "{} is not a cluster of a supported PostgreSQL.",
@@ -155,12 +155,12 @@ impl Cluster {
                 )));
             }
         };
-        let programs = Programs::find(wanted)?;
+        let programs = Programs::find(required)?;
         // Created before any connection is possible, by the lock holder: a process that joins finds them.
         for role in [OWNER, SERVICE, PUBLISHER] {
             folder.password(role, true)?;
         }
-        if wanted.is_none() {
+        if required.is_none() {
             make(folder, &programs, tuning).await?;
         }
         let socket_dir = folder.socket_dir()?;
@@ -202,7 +202,7 @@ async fn make(folder: &Folder, programs: &Programs, tuning: Tuning) -> Result<()
     let failed = |error: io::Error| OpenError::Initdb(format!("{}: {error}", shown(&new)));
     let verifier = folder.verifier(SUPERUSER)?;
     folder.write_for_postgres(&password_file, verifier.as_str()).map_err(failed)?;
-    let mut said = String::new();
+    let mut stderr = String::new();
     let mut made = false;
     for locale in locales(programs.major) {
         remove(&new).map_err(failed)?;
@@ -220,12 +220,12 @@ async fn make(folder: &Folder, programs: &Programs, tuning: Tuning) -> Result<()
             made = true;
             break;
         }
-        String::from_utf8_lossy(&output.stderr).trim().clone_into(&mut said);
+        String::from_utf8_lossy(&output.stderr).trim().clone_into(&mut stderr);
     }
     fs::remove_file(&password_file).map_err(failed)?;
     if !made {
         remove(&new).map_err(failed)?;
-        return Err(OpenError::Initdb(said));
+        return Err(OpenError::Initdb(stderr));
     }
     folder.write_for_postgres(&new.join("postgresql.conf"), CONF).map_err(failed)?;
     folder.write_for_postgres(&new.join("pg_hba.conf"), HBA).map_err(failed)?;
@@ -277,11 +277,11 @@ impl Server {
             self.clear_up().await?;
             match self.try_start().await? {
                 Ok(running) => return Ok(running),
-                Err(said) => {
+                Err(output) => {
                     // PostgreSQL's two messages for processes of an earlier server that are still alive.
-                    let in_the_way = said.contains("postmaster.pid") || said.contains("shared memory");
+                    let in_the_way = output.contains("postmaster.pid") || output.contains("shared memory");
                     if !in_the_way || since.elapsed() > CLEANUP_TIMEOUT {
-                        return Err(OpenError::Start(said));
+                        return Err(OpenError::Start(output));
                     }
                     tokio::time::sleep(Duration::from_millis(100)).await;
                 }
@@ -311,8 +311,8 @@ impl Server {
         self.folder
             .write_for_postgres(&cluster.join("ormantrace.conf"), &self.tuning.settings())
             .map_err(failed)?;
-        let said = self.folder.start_messages();
-        let messages = File::create(&said).map_err(failed)?;
+        let path = self.folder.start_messages();
+        let messages = File::create(&path).map_err(failed)?;
         let mut shell = self.folder.command(Path::new("/bin/sh"));
         shell.args(["-c", START_SCRIPT, "sh"]).arg(self.programs.path("postgres")).arg("-D").arg(&cluster);
         // Set on the command line, so that no configuration file can change them.
@@ -329,7 +329,7 @@ impl Server {
             child.stdin.take().ok_or_else(|| OpenError::Start("no pipe to its watcher".to_owned()))?;
         let mut running = Running { child, watcher };
         let pid = running.child.id().and_then(|id| i32::try_from(id).ok());
-        let (since, mut told) = (Instant::now(), 0);
+        let (since, mut reported) = (Instant::now(), 0);
         loop {
             if running.child.try_wait().map_err(failed)?.is_some() {
                 running.end_watcher().await;
@@ -342,8 +342,8 @@ impl Server {
                 return Ok(Ok(running));
             }
             // After a hard kill the server first replays its write-ahead log, which is no error.
-            if since.elapsed().as_secs() / 5 > told {
-                told += 1;
+            if since.elapsed().as_secs() / 5 > reported {
+                reported += 1;
                 tracing::info!("the private PostgreSQL is recovering; waiting for it");
             }
             tokio::time::sleep(POLL_INTERVAL).await;

@@ -50,15 +50,15 @@ impl Folder {
     /// # Errors
     /// A sentence: no permission, or the user that PostgreSQL must run as cannot enter it.
     pub fn open(data_dir: &Path) -> Result<Self, OpenError> {
-        let made = make(data_dir).map_err(|e| refused("cannot be made", data_dir, &e))?;
-        let root = fs::canonicalize(data_dir).map_err(|e| refused("cannot be opened", data_dir, &e))?;
+        let made = make(data_dir).map_err(|e| failed("cannot be made", data_dir, &e))?;
+        let root = fs::canonicalize(data_dir).map_err(|e| failed("cannot be opened", data_dir, &e))?;
         let mut folder = Self { root, account: None };
         if rustix::process::geteuid().is_root() {
             folder.account = Some(folder.find_account()?);
             folder.hand_over(made)?;
         }
-        make(&folder.passwords_dir()).map_err(|e| refused("cannot be made", &folder.passwords_dir(), &e))?;
-        folder.make_for_postgres(&folder.run()).map_err(|e| refused("cannot be made", &folder.run(), &e))?;
+        make(&folder.passwords_dir()).map_err(|e| failed("cannot be made", &folder.passwords_dir(), &e))?;
+        folder.make_for_postgres(&folder.run()).map_err(|e| failed("cannot be made", &folder.run(), &e))?;
         Ok(folder)
     }
 
@@ -125,17 +125,20 @@ impl Folder {
             )));
         };
         // Every user may write to `/tmp`, so another user may have created the folder first.
-        let there = fs::symlink_metadata(&dir).map_err(|e| refused("cannot be opened", &dir, &e))?;
-        let ours = rustix::process::geteuid().as_raw();
-        let owner = self.account.map_or(ours, |account| account.uid);
-        if !there.is_dir() || (there.uid() != ours && there.uid() != owner) || there.mode() & 0o077 != 0 {
+        let metadata = fs::symlink_metadata(&dir).map_err(|e| failed("cannot be opened", &dir, &e))?;
+        let own_uid = rustix::process::geteuid().as_raw();
+        let owner = self.account.map_or(own_uid, |account| account.uid);
+        if !metadata.is_dir()
+            || (metadata.uid() != own_uid && metadata.uid() != owner)
+            || metadata.mode() & 0o077 != 0
+        {
             return Err(OpenError::Folder(format!(
                 "{} is needed for the database's socket, but it is not a private folder of this user: remove \
                  it, or choose a data directory with a shorter path.",
                 shown(&dir)
             )));
         }
-        self.give(&dir).map_err(|e| refused("cannot be given to PostgreSQL", &dir, &e))?;
+        self.give(&dir).map_err(|e| failed("cannot be given to PostgreSQL", &dir, &e))?;
         Ok(dir)
     }
 
@@ -156,7 +159,7 @@ impl Folder {
         match fs::read_to_string(&path) {
             Ok(password) if !password.trim().is_empty() => return Ok(password.trim().to_owned()),
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                return Err(refused("cannot be read", &path, &error));
+                return Err(failed("cannot be read", &path, &error));
             }
             _ if !make => {
                 return Err(OpenError::Folder(format!(
@@ -175,7 +178,7 @@ impl Folder {
         write_private(&new, &password)
             .and_then(|()| fs::rename(&new, &path))
             .and_then(|()| sync_dir(&self.passwords_dir()))
-            .map_err(|e| refused("cannot be written", &path, &e))?;
+            .map_err(|e| failed("cannot be written", &path, &e))?;
         Ok(password)
     }
 
@@ -256,7 +259,7 @@ impl Folder {
             return Ok(());
         }
         if made || (!self.enterable() && self.is_ours()) {
-            self.give(&self.root).map_err(|e| refused("cannot be given to PostgreSQL", &self.root, &e))?;
+            self.give(&self.root).map_err(|e| failed("cannot be given to PostgreSQL", &self.root, &e))?;
         }
         if self.enterable() {
             return Ok(());
@@ -288,11 +291,11 @@ impl Folder {
 impl Account {
     /// Looks the user up with `id`, because not all users are in `/etc/passwd`.
     fn named(name: &str) -> Option<Self> {
-        let ask = |what: &str| -> Option<u32> {
-            let said = Command::new("id").args([what, name]).stdin(Stdio::null()).output().ok()?;
-            String::from_utf8(said.stdout).ok()?.trim().parse().ok()
+        let id = |what: &str| -> Option<u32> {
+            let output = Command::new("id").args([what, name]).stdin(Stdio::null()).output().ok()?;
+            String::from_utf8(output.stdout).ok()?.trim().parse().ok()
         };
-        let account = Self { uid: ask("-u")?, gid: ask("-g")? };
+        let account = Self { uid: id("-u")?, gid: id("-g")? };
         (account.uid != 0).then_some(account)
     }
 }
@@ -329,7 +332,7 @@ pub(in crate::db) fn sync_dir(dir: &Path) -> io::Result<()> {
     File::open(dir)?.sync_all()
 }
 
-fn refused(what: &str, path: &Path, error: &io::Error) -> OpenError {
+fn failed(what: &str, path: &Path, error: &io::Error) -> OpenError {
     OpenError::Folder(format!("{} {what}: {error}.", shown(path)))
 }
 
@@ -367,13 +370,13 @@ mod tests {
     #[test]
     fn children_see_nothing_of_our_environment() {
         let folder = Folder { root: PathBuf::from("/"), account: None };
-        let said = folder.command(Path::new("/usr/bin/env")).output().expect("runs");
-        let said = String::from_utf8(said.stdout).expect("text");
+        let output = folder.command(Path::new("/usr/bin/env")).output().expect("runs");
+        let output = String::from_utf8(output.stdout).expect("text");
         assert!(
-            said.lines().all(|line| ["PATH=", "LD_LIBRARY_PATH=", "LOCALE_ARCHIVE=", "LC_ALL=", "TZ="]
+            output.lines().all(|line| ["PATH=", "LD_LIBRARY_PATH=", "LOCALE_ARCHIVE=", "LC_ALL=", "TZ="]
                 .iter()
                 .any(|known| line.starts_with(known))),
-            "{said}"
+            "{output}"
         );
     }
 }

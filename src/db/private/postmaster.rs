@@ -126,10 +126,10 @@ fn process(number: i32) -> Process {
 
 fn by_ps(number: i32) -> Process {
     let number = number.to_string();
-    let asked =
+    let output =
         Command::new("ps").args(["-o", "stat=", "-o", "comm=", "-p", &number]).stdin(Stdio::null()).output();
-    let said = asked.map(|o| String::from_utf8_lossy(&o.stdout).into_owned()).unwrap_or_default();
-    match said.trim().split_once(char::is_whitespace) {
+    let text = output.map(|o| String::from_utf8_lossy(&o.stdout).into_owned()).unwrap_or_default();
+    match text.trim().split_once(char::is_whitespace) {
         None => Process::Gone,
         Some((state, _)) if state.starts_with('Z') => Process::Zombie,
         Some((_, name)) if name.contains("postgres") => Process::Server,
@@ -138,17 +138,17 @@ fn by_ps(number: i32) -> Process {
 }
 
 /// Stops an orphaned server: first by a fast shutdown, so that the next start needs no recovery,
-/// and after `patience` by an immediate shutdown.
+/// and after `timeout` by an immediate shutdown.
 ///
 /// # Errors
 /// A sentence, if the server is still running.
-pub async fn stop_orphan(cluster: &Path, patience: Duration) -> Result<(), String> {
+pub async fn stop_orphan(cluster: &Path, timeout: Duration) -> Result<(), String> {
     for signal in [Signal::INT, Signal::QUIT] {
         let since = Instant::now();
         let mut signalled = None;
-        while since.elapsed() < patience {
-            let found = check_pid_file(cluster).map_err(|e| e.to_string())?;
-            let PidFileState::Live(postmaster) = found else { return Ok(()) };
+        while since.elapsed() < timeout {
+            let state = check_pid_file(cluster).map_err(|e| e.to_string())?;
+            let PidFileState::Live(postmaster) = state else { return Ok(()) };
             // Each pid is signalled once: a second SIGINT does nothing, and by then the pid may belong to
             // another process.
             if signalled.replace(postmaster.pid) != Some(postmaster.pid) {
@@ -218,8 +218,8 @@ mod tests {
         let mut child =
             Command::new("true").current_dir(&cluster).stdout(Stdio::piped()).spawn().expect("runs");
         // End of file on its output: it has exited and has not been waited for, so it is a zombie.
-        let mut said = Vec::new();
-        io::Read::read_to_end(&mut child.stdout.take().expect("piped"), &mut said).expect("read");
+        let mut output = Vec::new();
+        io::Read::read_to_end(&mut child.stdout.take().expect("piped"), &mut output).expect("read");
         claim(&cluster, child.id(), "ready");
         // Between closing its files and becoming a zombie, it already has no working directory.
         assert!(matches!(

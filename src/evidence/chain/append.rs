@@ -60,8 +60,8 @@ impl Head {
         received_at: DateTime<Utc>,
     ) -> Result<Self> {
         let Subject { salt, events, .. } = Subject::stored(kind, id, salt, head_seq)?;
-        let bad = || Error::CorruptRow(format!("{}.head_hash of {id}", kind.name()));
-        let hash = Hash::from_slice(head_hash).ok_or_else(bad)?;
+        let corrupt = || Error::CorruptRow(format!("{}.head_hash of {id}", kind.name()));
+        let hash = Hash::from_slice(head_hash).ok_or_else(corrupt)?;
         Ok(Self { kind, id, salt, seq: events, hash, received_at })
     }
 }

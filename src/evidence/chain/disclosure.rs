@@ -77,7 +77,7 @@ pub struct Evidence<'t> {
 struct DisclosedEventShape {
     /// Its fields.
     #[serde(flatten)]
-    said: EventFields<'static, String, Uuid>,
+    fields: EventFields<'static, String, Uuid>,
     /// Its evidence.
     #[serde(flatten)]
     evidence: Evidence<'static>,
@@ -112,24 +112,24 @@ impl DisclosedEvent {
 
 impl Serialize for DisclosedEvent {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut said = EventMembers::<ApiValue<'_>>::of(&self.event, self.open);
-        let (event_type, organization) = (said.take("type"), said.take("organization"));
-        let said = said.fields(&self.event, event_type, organization);
-        EventBody { said, evidence: self.evidence() }.serialize(serializer)
+        let mut members = EventMembers::<ApiValue<'_>>::of(&self.event, self.open);
+        let (event_type, organization) = (members.take("type"), members.take("organization"));
+        let fields = members.fields(&self.event, event_type, organization);
+        EventBody { fields, evidence: self.evidence() }.serialize(serializer)
     }
 }
 
 /// Gives a type that is serialised directly from stored text the OpenAPI schema of another type, which
 /// has the shape of its JSON.
 macro_rules! described_by {
-    ($answer:ty, $shape:ty) => {
-        impl utoipa::PartialSchema for $answer {
+    ($described:ty, $shape:ty) => {
+        impl utoipa::PartialSchema for $described {
             fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::Schema> {
                 <$shape as utoipa::PartialSchema>::schema()
             }
         }
 
-        impl utoipa::ToSchema for $answer {
+        impl utoipa::ToSchema for $described {
             fn schemas(schemas: &mut Vec<(String, utoipa::openapi::RefOr<utoipa::openapi::Schema>)>) {
                 <$shape as utoipa::ToSchema>::schemas(schemas);
             }
@@ -144,7 +144,7 @@ described_by!(DisclosedEvent, DisclosedEventShape);
 #[derive(serde::Serialize)]
 pub(crate) struct EventBody<'t, T: Serialize, O: Serialize> {
     #[serde(flatten)]
-    pub(crate) said: EventFields<'t, T, O>,
+    pub(crate) fields: EventFields<'t, T, O>,
     #[serde(flatten)]
     pub(crate) evidence: Evidence<'t>,
 }
@@ -207,10 +207,10 @@ impl StoredEvent {
     /// The bytes that its hash covers, recomputed from the stored row; `subject_ref` names its subject.
     #[must_use]
     pub fn entry(&self, subject_ref: Hash) -> Entry {
-        let own = |part, text: &str| commit(part, &self.secret.salt(part), text);
+        let commitment = |part, text: &str| commit(part, &self.secret.salt(part), text);
         let record = record(
-            own(Part::Public, &self.public),
-            own(Part::Business, &self.business),
+            commitment(Part::Public, &self.public),
+            commitment(Part::Business, &self.business),
             self.personal_commitment.unwrap_or(Hash::ZERO),
         );
         Entry::new(subject_ref, self.seq, self.received_at, self.prev, record)
@@ -225,7 +225,7 @@ impl StoredEvent {
     /// Everything needed to recompute its hash, with the parts of `open` disclosed.
     #[must_use]
     pub fn evidence(&self, subject_ref: Hash, open: Disclosure) -> Evidence<'_> {
-        fn own<'t>(event: &StoredEvent, part: Part, text: &'t str, open: bool) -> DisclosedPart<'t> {
+        fn disclose<'t>(event: &StoredEvent, part: Part, text: &'t str, open: bool) -> DisclosedPart<'t> {
             let salt = event.secret.salt(part);
             let commitment = commit(part, &salt, text);
             if open {
@@ -235,8 +235,8 @@ impl StoredEvent {
             }
         }
         let parts = DisclosedParts {
-            public: own(self, Part::Public, &self.public, open.public),
-            business: own(self, Part::Business, &self.business, open.business),
+            public: disclose(self, Part::Public, &self.public, open.public),
+            business: disclose(self, Part::Business, &self.business, open.business),
             personal: self.personal_part(open.personal),
         };
         let record = record(parts.public.commitment, parts.business.commitment, parts.personal.commitment);
@@ -374,39 +374,39 @@ impl<'t, O: Serialize> EventMembers<'t, O> {
     /// The members of the parts of `open`.
     #[must_use]
     pub fn of(event: &'t StoredEvent, open: Disclosure) -> Self {
-        let mut said = Self { members: Vec::new(), covered: Vec::new() };
+        let mut members = Self { members: Vec::new(), covered: Vec::new() };
         if open.public {
-            said.read_members(&event.public);
+            members.read_members(&event.public);
         }
         if open.business {
-            said.read_members(&event.business);
+            members.read_members(&event.business);
         }
-        said
+        members
     }
 
     fn read_members(&mut self, text: &'t str) {
-        let Some(Members(heard)) = Members::read(text) else { return };
-        self.members.reserve(heard.len());
-        for (name, value) in heard {
+        let Some(Members(members)) = Members::read(text) else { return };
+        self.members.reserve(members.len());
+        for (name, value) in members {
             if let Some(Member::Stored(covered)) = self.insert(name, Member::Stored(value)) {
                 self.covered.push((name, covered));
             }
         }
     }
 
-    fn insert(&mut self, name: &'t str, told: Member<'t, O>) -> Option<Member<'t, O>> {
+    fn insert(&mut self, name: &'t str, member: Member<'t, O>) -> Option<Member<'t, O>> {
         match self.members.iter_mut().find(|(its, _)| *its == name) {
-            Some((_, before)) => Some(std::mem::replace(before, told)),
+            Some((_, before)) => Some(std::mem::replace(before, member)),
             None => {
-                self.members.push((name, told));
+                self.members.push((name, member));
                 None
             }
         }
     }
 
     fn remove(&mut self, name: &str) -> Option<Member<'t, O>> {
-        let place = self.members.iter().position(|(its, _)| *its == name)?;
-        Some(self.members.swap_remove(place).1)
+        let index = self.members.iter().position(|(its, _)| *its == name)?;
+        Some(self.members.swap_remove(index).1)
     }
 
     /// Drops members that the response has elsewhere.
@@ -423,12 +423,12 @@ impl<'t, O: Serialize> EventMembers<'t, O> {
 
     /// Merges the objects that both parts have under `name`.
     pub fn join(&mut self, name: &str) {
-        let under = self.covered.iter().find(|(its, _)| *its == name).map(|(_, value)| *value);
-        let told = self.members.iter_mut().find(|(its, _)| *its == name).map(|(_, told)| told);
-        if let (Some(under), Some(told)) = (under, told)
-            && let Member::Stored(over) = told
+        let earlier = self.covered.iter().find(|(its, _)| *its == name).map(|(_, value)| *value);
+        let member = self.members.iter_mut().find(|(its, _)| *its == name).map(|(_, member)| member);
+        if let (Some(earlier), Some(member)) = (earlier, member)
+            && let Member::Stored(later) = member
         {
-            *told = Member::Joined(under, over);
+            *member = Member::Joined(earlier, later);
         }
     }
 
@@ -481,10 +481,10 @@ impl<'t, O: Serialize> EventMembers<'t, O> {
 impl<O: Serialize> Serialize for EventMembers<'_, O> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(Some(self.members.len()))?;
-        for (name, told) in &self.members {
-            match told {
+        for (name, member) in &self.members {
+            match member {
                 Member::Stored(value) => map.serialize_entry(name, &ApiValue { name, value })?,
-                Member::Joined(under, over) => map.serialize_entry(name, &Joined(under, over))?,
+                Member::Joined(earlier, later) => map.serialize_entry(name, &Joined(earlier, later))?,
                 Member::Put(value) => map.serialize_entry(name, value)?,
             }
         }
@@ -497,11 +497,12 @@ struct Joined<'t>(&'t RawValue, &'t RawValue);
 
 impl Serialize for Joined<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let (Some(under), Some(over)) = (Members::read(self.0.get()), Members::read(self.1.get())) else {
+        let (Some(earlier), Some(later)) = (Members::read(self.0.get()), Members::read(self.1.get())) else {
             return self.1.serialize(serializer);
         };
-        let mut members: Vec<_> = under.0.into_iter().filter(|(name, _)| over.get(name).is_none()).collect();
-        members.extend(over.0);
+        let mut members: Vec<_> =
+            earlier.0.into_iter().filter(|(name, _)| later.get(name).is_none()).collect();
+        members.extend(later.0);
         members.sort_unstable_by_key(|(name, _)| *name);
         let mut map = serializer.serialize_map(Some(members.len()))?;
         for (name, value) in members {
@@ -560,7 +561,7 @@ mod tests {
     fn what_is_closed_shows_its_commitment_and_nothing_else() {
         let nothing = Disclosure { public: false, business: false, personal: false };
         let [open, closed] = [Disclosure::ALL, nothing]
-            .map(|openness| serde_json::to_value(event().shown(subject(), openness)).unwrap());
+            .map(|open| serde_json::to_value(event().shown(subject(), open)).unwrap());
         assert_eq!(open["entry"], closed["entry"]);
         assert_eq!(closed["details"], serde_json::json!({}));
         for part in ["public", "business", "personal"] {

@@ -110,13 +110,13 @@ pub async fn read_chain(db: &mut PgConnection, subject: Uuid, up_to: u32) -> sql
         if rows.is_empty() {
             break;
         }
-        if let Err(bad) = chain.grow(rows, None) {
-            return Ok(Err(bad));
+        if let Err(error) = chain.grow(rows, None) {
+            return Ok(Err(error));
         }
     }
     match chain.read_persons(db).await {
         Ok(()) => Ok(Ok(chain)),
-        Err(bad) => Ok(Err(bad)),
+        Err(error) => Ok(Err(error)),
     }
 }
 
@@ -223,13 +223,15 @@ impl Chain {
         self.events.reserve(rows.len());
         self.personal.reserve(rows.len());
         for row in rows {
-            let bad = |column: &str| Error::CorruptRow(format!("event.{column} of {subject} {}", row.seq));
-            let seq = u32::try_from(row.seq).map_err(|_| bad("seq"))?;
+            let corrupt =
+                |column: &str| Error::CorruptRow(format!("event.{column} of {subject} {}", row.seq));
+            let seq = u32::try_from(row.seq).map_err(|_| corrupt("seq"))?;
             if seq > last {
                 break;
             }
-            let hash = Hash::from_slice(&row.hash).ok_or_else(|| bad("hash"))?;
-            let commitment = |bytes: &[u8]| Hash::from_slice(bytes).ok_or_else(|| bad("personal_commitment"));
+            let hash = Hash::from_slice(&row.hash).ok_or_else(|| corrupt("hash"))?;
+            let commitment =
+                |bytes: &[u8]| Hash::from_slice(bytes).ok_or_else(|| corrupt("personal_commitment"));
             if let (Some(id), Some(text), Some(secret)) = (row.personal_id, row.person, row.person_secret) {
                 self.persons.add(id, text, &secret)?;
             }
@@ -239,7 +241,7 @@ impl Chain {
                 received_at: row.received_at,
                 hash,
                 prev,
-                secret: Secret(row.secret.as_slice().try_into().map_err(|_| bad("secret"))?),
+                secret: Secret(row.secret.as_slice().try_into().map_err(|_| corrupt("secret"))?),
                 personal_commitment: row.personal_commitment.as_deref().map(commitment).transpose()?,
                 public: row.public,
                 business: row.business,
@@ -255,9 +257,9 @@ impl Chain {
     /// # Errors
     /// A database error, or a corrupt row.
     pub async fn read_persons(&mut self, db: &mut PgConnection) -> Result<()> {
-        let wanted: Vec<Uuid> = self.personal.iter().flatten().copied().collect();
-        if !wanted.is_empty() {
-            let rows = sqlx::query!("SELECT id, text, secret FROM personal WHERE id = ANY($1)", &wanted)
+        let ids: Vec<Uuid> = self.personal.iter().flatten().copied().collect();
+        if !ids.is_empty() {
+            let rows = sqlx::query!("SELECT id, text, secret FROM personal WHERE id = ANY($1)", &ids)
                 .fetch_all(db)
                 .await?;
             for row in rows {
@@ -269,9 +271,9 @@ impl Chain {
 
     /// Sets the personal part of each event that has one and that the filter selects by its position,
     /// from 0. A part that was not found counts as erased.
-    pub fn open(&mut self, whose: impl Fn(usize) -> bool) {
+    pub fn open(&mut self, selected: impl Fn(usize) -> bool) {
         let parts = self.events.iter_mut().zip(&self.personal).enumerate();
-        for (_, (event, id)) in parts.filter(|(place, _)| whose(*place)) {
+        for (_, (event, id)) in parts.filter(|(index, _)| selected(*index)) {
             event.personal = id.map(|id| match self.persons.0.get(&id) {
                 Some((text, secret)) => Personal::Opened {
                     salt: secret.personal_salt(self.subject, event.seq),

@@ -51,8 +51,8 @@ mod tests {
         let (note, reason) = ("ж".repeat(150), "ж".repeat(200));
         let texts = [(at("vehicle"), "123 ABC 10"), (at("note"), &*note), (at("reason"), &*reason)];
         let named = |excess: usize| -> Vec<Location> {
-            let told = check(&"x".repeat(1_300 + excess), MAX_BUSINESS_BYTES, &texts);
-            told.err().unwrap_or_default().into_iter().map(|entry| entry.at).collect()
+            let result = check(&"x".repeat(1_300 + excess), MAX_BUSINESS_BYTES, &texts);
+            result.err().unwrap_or_default().into_iter().map(|error| error.at).collect()
         };
         assert_eq!(named(0), []);
         assert_eq!(named(400), [at("reason")]);

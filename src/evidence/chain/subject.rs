@@ -23,9 +23,9 @@ impl Subject {
     /// # Errors
     /// [`Error::CorruptRow`] if one of them cannot be decoded.
     pub fn stored(kind: SubjectKind, id: Uuid, salt: &[u8], head_seq: i32) -> Result<Self> {
-        let bad = |column: &str| Error::CorruptRow(format!("{}.{column} of {id}", kind.name()));
-        let salt = salt.try_into().map(Salt).map_err(|_| bad("salt"))?;
-        let events = u32::try_from(head_seq).map_err(|_| bad("head_seq"))?;
+        let corrupt = |column: &str| Error::CorruptRow(format!("{}.{column} of {id}", kind.name()));
+        let salt = salt.try_into().map(Salt).map_err(|_| corrupt("salt"))?;
+        let events = u32::try_from(head_seq).map_err(|_| corrupt("head_seq"))?;
         Ok(Self { kind, id, salt, events })
     }
 

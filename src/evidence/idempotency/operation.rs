@@ -46,10 +46,10 @@ pub async fn reserve(
 ) -> Result<Reservation> {
     let lock = lock_of(organization, operation);
     // Does not wait: waiting requests would hold the pool's connections.
-    let taken = sqlx::query_scalar!(r#"SELECT pg_try_advisory_xact_lock($1) AS "taken!""#, lock)
+    let acquired = sqlx::query_scalar!(r#"SELECT pg_try_advisory_xact_lock($1) AS "taken!""#, lock)
         .fetch_one(&mut **tx)
         .await?;
-    if !taken {
+    if !acquired {
         return Err(Error::InProgress);
     }
     let row = sqlx::query!(

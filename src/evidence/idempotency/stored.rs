@@ -12,10 +12,10 @@ use uuid::Uuid;
 /// running. It does not wait: waiting requests would hold the pool's connections.
 pub async fn reserve(tx: &mut Tx<'_>, organization: OrganizationId, name: &str) -> Result<()> {
     let lock = lock_of(organization, name);
-    let taken = sqlx::query_scalar!(r#"SELECT pg_try_advisory_xact_lock($1) AS "taken!""#, lock)
+    let acquired = sqlx::query_scalar!(r#"SELECT pg_try_advisory_xact_lock($1) AS "taken!""#, lock)
         .fetch_one(&mut **tx)
         .await?;
-    if taken { Ok(()) } else { Err(Error::InProgress) }
+    if acquired { Ok(()) } else { Err(Error::InProgress) }
 }
 
 /// Key of the advisory lock for a client's idempotency key.
@@ -49,18 +49,18 @@ pub struct StoredResponse {
 }
 
 /// Stores responses; makes no round trip if there are none.
-pub async fn store_responses(tx: &mut Tx<'_>, kept: Vec<StoredResponse>) -> Result<()> {
-    if kept.is_empty() {
+pub async fn store_responses(tx: &mut Tx<'_>, responses: Vec<StoredResponse>) -> Result<()> {
+    if responses.is_empty() {
         return Ok(());
     }
-    let organizations: Vec<Uuid> = kept.iter().map(|kept| kept.organization.0).collect();
-    let keys: Vec<&str> = kept.iter().map(|kept| kept.key.as_str()).collect();
-    let fingerprints: Vec<&[u8]> = kept.iter().map(|kept| kept.fingerprint.as_slice()).collect();
-    let statuses: Vec<i16> = kept.iter().map(|kept| kept.status).collect();
-    let bodies: Vec<Option<&[u8]>> = kept.iter().map(|kept| kept.body.as_deref()).collect();
-    let already_done: Vec<&str> = kept.iter().map(|kept| kept.already_done.as_str()).collect();
-    let created_at: Vec<DateTime<Utc>> = kept.iter().map(|kept| kept.created_at).collect();
-    let body_until: Vec<DateTime<Utc>> = kept.iter().map(|kept| kept.body_until).collect();
+    let organizations: Vec<Uuid> = responses.iter().map(|row| row.organization.0).collect();
+    let keys: Vec<&str> = responses.iter().map(|row| row.key.as_str()).collect();
+    let fingerprints: Vec<&[u8]> = responses.iter().map(|row| row.fingerprint.as_slice()).collect();
+    let statuses: Vec<i16> = responses.iter().map(|row| row.status).collect();
+    let bodies: Vec<Option<&[u8]>> = responses.iter().map(|row| row.body.as_deref()).collect();
+    let already_done: Vec<&str> = responses.iter().map(|row| row.already_done.as_str()).collect();
+    let created_at: Vec<DateTime<Utc>> = responses.iter().map(|row| row.created_at).collect();
+    let body_until: Vec<DateTime<Utc>> = responses.iter().map(|row| row.body_until).collect();
     sqlx::query!(
         "INSERT INTO idempotency (organization_id, key, fingerprint, status, body, already_done, created_at, body_until)
          SELECT * FROM UNNEST($1::uuid[], $2::text[], $3::bytea[], $4::smallint[], $5::bytea[], $6::text[],

@@ -43,7 +43,7 @@ pub async fn backfill(owner: &mut PgConnection, batch: i64) -> Result<()> {
         return Ok(());
     }
     let mut size = register.size;
-    let mut told = size;
+    let mut reported = size;
     let mut last = LastEvent { subject: Uuid::nil(), seq: 0, hash: Hash::ZERO };
     while let Some(events) = read(&mut tx, &last, batch).await? {
         let added = sqlx::query!(
@@ -62,8 +62,8 @@ pub async fn backfill(owner: &mut PgConnection, batch: i64) -> Result<()> {
         .rows_affected();
         size += i64::try_from(added).unwrap_or(0);
         last = events.last;
-        if size - told >= LOG_EVERY {
-            told = size;
+        if size - reported >= LOG_EVERY {
+            reported = size;
             tracing::info!(leaves = size, "adding older events to the register");
         }
     }
@@ -96,13 +96,13 @@ struct Batch {
 }
 
 /// The next events after `last`, chain by chain; `None` if there are no more.
-async fn read(tx: &mut PgConnection, last: &LastEvent, most: i64) -> Result<Option<Batch>> {
+async fn read(tx: &mut PgConnection, last: &LastEvent, limit: i64) -> Result<Option<Batch>> {
     let rows = sqlx::query!(
         "SELECT subject_id, seq, subject_kind, received_at, hash, secret, public, business, personal_commitment
          FROM event WHERE (subject_id, seq) > ($1, $2) ORDER BY subject_id, seq LIMIT $3",
         last.subject,
         last.seq,
-        most
+        limit
     )
     .fetch_all(&mut *tx)
     .await?;
@@ -120,25 +120,25 @@ async fn read(tx: &mut PgConnection, last: &LastEvent, most: i64) -> Result<Opti
     };
     for row in rows {
         let (id, seq) = (row.subject_id, row.seq);
-        let bad = |what: &str| Error::CorruptRow(format!("event {seq} of {id}: {what}"));
+        let corrupt = |what: &str| Error::CorruptRow(format!("event {seq} of {id}: {what}"));
         let follows = if seq == 1 { previous.0 != id } else { previous == (id, seq - 1) };
         if !follows {
-            return Err(bad("the event before it is missing"));
+            return Err(corrupt("the event before it is missing"));
         }
         if seq == 1 {
             prev = Hash::ZERO;
         }
-        let hash = |bytes: &[u8], column| Hash::from_slice(bytes).ok_or_else(|| bad(column));
+        let hash = |bytes: &[u8], column| Hash::from_slice(bytes).ok_or_else(|| corrupt(column));
         let kind = u8::try_from(row.subject_kind).ok().and_then(SubjectKind::from_byte);
-        let kind = kind.ok_or_else(|| bad("subject_kind"))?;
-        let salt = salts.get(&id).ok_or_else(|| bad("its subject is missing"))?;
+        let kind = kind.ok_or_else(|| corrupt("subject_kind"))?;
+        let salt = salts.get(&id).ok_or_else(|| corrupt("its subject is missing"))?;
         let personal_commitment = row.personal_commitment.as_deref();
         let event = StoredEvent {
-            seq: u32::try_from(seq).map_err(|_| bad("seq"))?,
+            seq: u32::try_from(seq).map_err(|_| corrupt("seq"))?,
             received_at: row.received_at,
             hash: hash(&row.hash, "hash")?,
             prev,
-            secret: Secret(row.secret.as_slice().try_into().map_err(|_| bad("secret"))?),
+            secret: Secret(row.secret.as_slice().try_into().map_err(|_| corrupt("secret"))?),
             public: row.public,
             business: row.business,
             personal_commitment: personal_commitment
@@ -148,7 +148,7 @@ async fn read(tx: &mut PgConnection, last: &LastEvent, most: i64) -> Result<Opti
         };
         let entry: Entry = event.entry(subject_ref(kind, id, salt));
         if entry.link() != event.hash {
-            return Err(bad("altered since it was recorded: its hash does not match"));
+            return Err(corrupt("altered since it was recorded: its hash does not match"));
         }
         batch.entries.push(entry.as_bytes().to_vec());
         batch.subjects.push(id);

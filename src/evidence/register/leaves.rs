@@ -13,10 +13,10 @@ pub enum LeafError {
     #[error("{0}")]
     Database(#[from] sqlx::Error),
     /// The indexes have a gap.
-    #[error("leaf {wanted} is not there, and leaf {found} is")]
+    #[error("leaf {expected} is not there, and leaf {found} is")]
     Missing {
         /// The expected index.
-        wanted: u64,
+        expected: u64,
         /// The index of the next row.
         found: u64,
     },
@@ -43,10 +43,10 @@ pub async fn read(
     .fetch_all(connection)
     .await?;
     let mut entries = Vec::with_capacity(rows.len());
-    for (row, wanted) in rows.iter().zip(from..) {
+    for (row, expected) in rows.iter().zip(from..) {
         let found = u64::try_from(row.index).unwrap_or_default();
-        if found != wanted {
-            return Err(LeafError::Missing { wanted, found });
+        if found != expected {
+            return Err(LeafError::Missing { expected, found });
         }
         let entry = row.entry.as_slice().try_into().ok().filter(|entry: &[u8; ENTRY_LEN]| entry[0] == LAYOUT);
         entries.push(entry.ok_or(LeafError::NoEntry(found))?);

@@ -103,7 +103,7 @@ pub enum PublishError {
     },
     /// The register in the folder cannot be extended.
     #[error("{0}")]
-    Keep(#[from] TreeWriterError),
+    Writer(#[from] TreeWriterError),
     /// The key may have signed these leaves before, but there is no last signed checkpoint.
     #[error(
         "Nothing is signed in {} yet, but the key existed before and the database has {leaves} leaves. If the \
@@ -118,14 +118,14 @@ pub enum PublishError {
     },
     /// The database has fewer leaves than were signed.
     #[error(
-        "The database has {database} leaves, and {ours} were signed and published: an old backup was restored, or \
+        "The database has {database} leaves, and {signed} were signed and published: an old backup was restored, or \
          records were deleted. Nothing more is signed; see \"A restored database\" in docs/OPERATIONS.md."
     )]
     Shorter {
         /// Number of leaves in the database.
         database: u64,
         /// Number of signed leaves.
-        ours: u64,
+        signed: u64,
     },
     /// A leaf in the database differs from the signed one.
     #[error(
@@ -154,7 +154,7 @@ impl PublishError {
     /// Whether a retry may help: an I/O error of the disk, or a database error other than missing rights.
     fn is_passing(&self) -> bool {
         match self {
-            Self::Keep(error) => error.is_passing(),
+            Self::Writer(error) => error.is_passing(),
             Self::Database(error) => {
                 // insufficient_privilege on the columns is permanent; any other error may be temporary.
                 error.as_database_error().and_then(sqlx::error::DatabaseError::code).as_deref()
@@ -168,7 +168,7 @@ impl PublishError {
 /// The publisher of a register.
 #[derive(Debug)]
 pub struct Publisher {
-    keeper: Option<TreeWriter>,
+    writer: Option<TreeWriter>,
     /// Whether the first signature must wait until the database is known to have no leaves.
     needs_empty_database: bool,
     folder: Folder,
@@ -192,21 +192,21 @@ struct Behind {
 
 impl Behind {
     /// These entries were read and are not published yet.
-    fn found(&mut self, entries: &[[u8; ENTRY_LEN]]) {
+    fn unpublished(&mut self, entries: &[[u8; ENTRY_LEN]]) {
         self.since = entries.iter().map(leaves::received_at).min().unwrap_or(self.since);
     }
 
-    /// These entries are published. If there are no `more`, so is everything that was there at `looked`.
-    fn published(&mut self, entries: &[[u8; ENTRY_LEN]], more: bool, looked: i64) {
+    /// These entries are published. If there are no `more`, so is everything that was there at `read_at`.
+    fn published(&mut self, entries: &[[u8; ENTRY_LEN]], more: bool, read_at: i64) {
         let newest = entries.iter().map(leaves::received_at).max();
-        self.since = newest.filter(|_| more).unwrap_or(looked);
+        self.since = newest.filter(|_| more).unwrap_or(read_at);
     }
 
     fn lag(self, now: i64) -> Duration {
         Duration::from_micros(u64::try_from(now.saturating_sub(self.since)).unwrap_or_default())
     }
 
-    fn tell(self, clock: &Clock) {
+    fn report(self, clock: &Clock) {
         gauge!(LAG).set(self.lag(clock.now().timestamp_micros()).as_secs_f64());
     }
 }
@@ -242,7 +242,7 @@ impl Publisher {
         folder.make_state().map_err(TreeWriterError::Disk)?;
         let lock = Lock::take(&lock_file).map_err(|denied| match denied {
             Denied::Held(holder) => PublishError::InUse { dir: folder.root().to_path_buf(), holder },
-            Denied::Io(error) => PublishError::Keep(TreeWriterError::Disk(error)),
+            Denied::Io(error) => PublishError::Writer(TreeWriterError::Disk(error)),
         })?;
         let begun = folder.signed().map_err(TreeWriterError::Disk)?.is_some()
             || folder.published().map_err(TreeWriterError::Disk)?.is_some();
@@ -250,7 +250,7 @@ impl Publisher {
         let keys = Arc::new(Keys::new(keys)?);
         // A key that has just been created has signed nothing before.
         let needs_empty_database = !(begun || made || settings.begin);
-        let keeper = if needs_empty_database {
+        let writer = if needs_empty_database {
             None
         } else {
             Some(TreeWriter::open(folder.clone(), Arc::clone(&keys), clock.clone())?)
@@ -263,9 +263,9 @@ impl Publisher {
         );
         describe_gauge!(WITNESSED, "Witnesses that have cosigned the published checkpoint.");
         describe_histogram!(ROUND, "Seconds from reading new leaves to publishing them.");
-        tracing::info!(origin = keys.origin(), size = keeper.as_ref().map(TreeWriter::size), dir = %shown(folder.root()), "the register is open");
+        tracing::info!(origin = keys.origin(), size = writer.as_ref().map(TreeWriter::size), dir = %shown(folder.root()), "the register is open");
         Ok(Self {
-            keeper,
+            writer,
             needs_empty_database,
             folder,
             keys,
@@ -282,7 +282,7 @@ impl Publisher {
     /// Number of leaves that are signed.
     #[must_use]
     pub fn size(&self) -> u64 {
-        self.keeper.as_ref().map_or(0, TreeWriter::size)
+        self.writer.as_ref().map_or(0, TreeWriter::size)
     }
 
     /// The keys that sign.
@@ -295,10 +295,10 @@ impl Publisher {
     ///
     /// # Errors
     /// If a leaf is missing or differs from the signed one.
-    pub async fn connect(&self, whole: bool) -> Result<PgConnection, PublishError> {
+    pub async fn connect(&self, full: bool) -> Result<PgConnection, PublishError> {
         let mut connection = self.database.connect().await.map_err(PublishError::Database)?;
-        if let Some(keeper) = &self.keeper {
-            compare(keeper, &mut connection, whole).await?;
+        if let Some(writer) = &self.writer {
+            compare(writer, &mut connection, full).await?;
         }
         Ok(connection)
     }
@@ -312,21 +312,21 @@ impl Publisher {
     pub async fn run(mut self, stop: impl Future<Output = ()>) -> Result<(), PublishError> {
         let mut stop = pin!(stop);
         let mut connection = None;
-        let mut whole = !self.settings.quick;
+        let mut full = !self.settings.quick;
         let mut pause = BACKOFF.0;
         let clock = self.clock.clone();
         let mut behind = Behind { since: clock.now().timestamp_micros() };
         loop {
-            let looked = clock.now().timestamp_micros();
+            let read_at = clock.now().timestamp_micros();
             let next = {
-                let mut taking = pin!(self.take(&mut connection, whole));
+                let mut reading = pin!(self.read_entries(&mut connection, full));
                 loop {
                     tokio::select! {
                         biased;
                         () = &mut stop => break None,
-                        taken = &mut taking => break Some(taken),
+                        entries = &mut reading => break Some(entries),
                         // The lag matters most while the database does not respond.
-                        () = tokio::time::sleep(LOG_EVERY) => behind.tell(&clock),
+                        () = tokio::time::sleep(LOG_EVERY) => behind.report(&clock),
                     }
                 }
             };
@@ -334,17 +334,17 @@ impl Publisher {
             // From here to the publication, `stop` interrupts nothing.
             let round = match next {
                 Ok(entries) => {
-                    behind.found(&entries);
-                    behind.tell(&clock);
+                    behind.unpublished(&entries);
+                    behind.report(&clock);
                     let round = self.round(&entries).await;
                     if let Ok(done) = round {
-                        behind.published(&entries, matches!(done, Round::Added(_, true)), looked);
+                        behind.published(&entries, matches!(done, Round::Added(_, true)), read_at);
                     }
                     round
                 }
                 Err(error) => Err(error),
             };
-            behind.tell(&clock);
+            behind.report(&clock);
             let wait = match round {
                 Ok(Round::Added(_, true)) => Duration::ZERO,
                 Ok(_) => self.settings.poll,
@@ -355,7 +355,7 @@ impl Publisher {
                 }
                 Err(error) => return Err(error),
             };
-            whole &= connection.is_none();
+            full &= connection.is_none();
             pause = if connection.is_some() { BACKOFF.0 } else { (pause * 2).min(BACKOFF.1) };
             tokio::select! {
                 biased;
@@ -368,33 +368,33 @@ impl Publisher {
     }
 
     /// Reads new entries. May be cancelled at any time: it writes only when it first opens the folder.
-    async fn take(
+    async fn read_entries(
         &mut self,
         connection: &mut Option<PgConnection>,
-        whole: bool,
+        full: bool,
     ) -> Result<Vec<[u8; ENTRY_LEN]>, PublishError> {
         if self.needs_empty_database {
-            let mut open = self.connect(whole).await?;
+            let mut open = self.connect(full).await?;
             let leaves = leaves::count(&mut open).await.map_err(PublishError::Database)?;
             if leaves > 0 {
                 return Err(PublishError::Begun { dir: self.folder.root().to_path_buf(), leaves });
             }
             self.needs_empty_database = false;
         }
-        if self.keeper.is_none() {
+        if self.writer.is_none() {
             let (folder, keys, clock) = (self.folder.clone(), Arc::clone(&self.keys), self.clock.clone());
             let opened = blocking(move || TreeWriter::open(folder, keys, clock)).await?;
-            self.keeper = Some(opened);
+            self.writer = Some(opened);
         }
         if connection.is_none() {
-            *connection = Some(self.connect(whole).await?);
+            *connection = Some(self.connect(full).await?);
         }
         let (Some(open), size) = (connection.as_mut(), self.size()) else { return Ok(Vec::new()) };
         let entries = leaves::read(open, size, BATCH).await?;
         if entries.is_empty() {
             let database = leaves::count(open).await.map_err(PublishError::Database)?;
             if database < size {
-                return Err(PublishError::Shorter { database, ours: size });
+                return Err(PublishError::Shorter { database, signed: size });
             }
         }
         Ok(entries)
@@ -407,28 +407,28 @@ impl Publisher {
     /// See [`PublishError`].
     pub async fn round(&mut self, entries: &[[u8; ENTRY_LEN]]) -> Result<Round, PublishError> {
         let began = Instant::now();
-        let Some(mut keeper) = self.keeper.take() else { return Ok(Round::Idle) };
+        let Some(mut writer) = self.writer.take() else { return Ok(Round::Idle) };
         if !entries.is_empty() {
-            let owned = entries.to_vec();
-            keeper = blocking(move || keeper.extend(&owned).map(|()| keeper)).await?;
+            let entries = entries.to_vec();
+            writer = blocking(move || writer.extend(&entries).map(|()| writer)).await?;
         }
-        let mut note = keeper.note().clone();
+        let mut note = writer.note().clone();
         // A checkpoint published before a restart already has its cosignatures.
         if self.published.is_none()
-            && let Some(bytes) = keeper.folder().published().map_err(TreeWriterError::Disk)?
+            && let Some(bytes) = writer.folder().published().map_err(TreeWriterError::Disk)?
         {
             self.published = Note::parse(&bytes).ok();
         }
         if let Some(published) = self.published.as_ref().filter(|published| published.text() == note.text()) {
-            self.witnesses.keep(&mut note, published);
+            self.witnesses.restore_cosignatures(&mut note, published);
         }
-        self.witnesses.request_cosignatures(&note, keeper.folder());
+        self.witnesses.request_cosignatures(&note, writer.folder());
         self.witnesses.collect_cosignatures(&mut note, WitnessState::Prompt).await;
-        keeper = self.show(keeper, &note).await?;
+        writer = self.show(writer, &note).await?;
         // A witness that has never responded may not exist: the checkpoint is published before waiting
         // for it, and again with its cosignature.
         self.witnesses.collect_cosignatures(&mut note, WitnessState::New).await;
-        self.keeper = Some(self.show(keeper, &note).await?);
+        self.writer = Some(self.show(writer, &note).await?);
         if entries.is_empty() {
             return Ok(Round::Idle);
         }
@@ -437,17 +437,17 @@ impl Publisher {
     }
 
     /// Publishes the checkpoint and `keys.json`, each if it has changed.
-    async fn show(&mut self, mut keeper: TreeWriter, note: &Note) -> Result<TreeWriter, PublishError> {
+    async fn show(&mut self, mut writer: TreeWriter, note: &Note) -> Result<TreeWriter, PublishError> {
         let standing = self.standing(note);
         let changed = self.published.as_ref() != Some(note);
         let newly_stated = self.stated.as_ref() != Some(&standing);
         if changed || newly_stated {
             let (shown, statement) = (note.clone(), newly_stated.then(|| standing.to_json()));
-            keeper = blocking(move || {
+            writer = blocking(move || {
                 if let Some(json) = statement {
-                    keeper.folder().publish_keys(json)?;
+                    writer.folder().publish_keys(json)?;
                 }
-                keeper.publish(&shown).map(|()| keeper)
+                writer.publish(&shown).map(|()| writer)
             })
             .await?;
         }
@@ -455,10 +455,10 @@ impl Publisher {
             self.published = Some(note.clone());
         }
         if newly_stated {
-            tell(&standing, keeper.size());
+            report(&standing, writer.size());
             self.stated = Some(standing);
         }
-        Ok(keeper)
+        Ok(writer)
     }
 
     fn standing(&self, note: &Note) -> KeysJson {
@@ -480,12 +480,12 @@ impl Publisher {
     }
 }
 
-fn tell(standing: &KeysJson, size: u64) {
-    let told = standing.standing.as_str();
+fn report(standing: &KeysJson, size: u64) {
+    let status = standing.standing.as_str();
     if standing.quorum_reached {
-        tracing::info!(size, standing = told, "the register is published");
+        tracing::info!(size, standing = status, "the register is published");
     } else {
-        tracing::warn!(size, standing = told, "the register is published with too few witnesses");
+        tracing::warn!(size, standing = status, "the register is published with too few witnesses");
     }
     gauge!(WITNESSED).set(f64::from(u32::try_from(standing.witnessed_by.len()).unwrap_or(u32::MAX)));
 }
@@ -525,57 +525,53 @@ fn load_keys(settings: &PublishSettings, folder: &Folder) -> Result<(Vec<Signer>
 }
 
 /// Compares the database's leaves with the tree: all of them, or those of the last tile.
-async fn compare(
-    keeper: &TreeWriter,
-    connection: &mut PgConnection,
-    whole: bool,
-) -> Result<(), PublishError> {
-    let size = keeper.size();
+async fn compare(writer: &TreeWriter, connection: &mut PgConnection, full: bool) -> Result<(), PublishError> {
+    let size = writer.size();
     let database = leaves::count(connection).await.map_err(PublishError::Database)?;
     if database < size {
-        return Err(PublishError::Shorter { database, ours: size });
+        return Err(PublishError::Shorter { database, signed: size });
     }
     let width = u64::from(WIDTH);
-    let mut at = if whole || size == 0 { 0 } else { (size - 1) / width * width };
-    let mut edge = keeper.edge_at(at)?;
-    let mut told = Instant::now();
+    let mut at = if full || size == 0 { 0 } else { (size - 1) / width * width };
+    let mut edge = writer.edge_at(at)?;
+    let mut reported = Instant::now();
     while at < size {
         let entries = leaves::read(connection, at, COMPARED).await?;
         if entries.is_empty() {
-            return Err(PublishError::Shorter { database: at, ours: size });
+            return Err(PublishError::Shorter { database: at, signed: size });
         }
-        at = compare_batch(keeper, &mut edge, &entries)?;
-        if told.elapsed() > LOG_EVERY {
+        at = compare_batch(writer, &mut edge, &entries)?;
+        if reported.elapsed() > LOG_EVERY {
             tracing::info!(leaves = at, of = size, "comparing the database with the register");
-            told = Instant::now();
+            reported = Instant::now();
         }
     }
-    if edge.root() == keeper.root() {
+    if edge.root() == writer.root() {
         return Ok(());
     }
-    Err(PublishError::Keep(TreeWriterError::Damaged {
-        dir: keeper.folder().root().to_path_buf(),
+    Err(PublishError::Writer(TreeWriterError::Damaged {
+        dir: writer.folder().root().to_path_buf(),
         what: "its tiles have other leaves than were signed".to_owned(),
     }))
 }
 
 /// Compares each leaf of a batch with its tile and appends it to the edge; returns the edge's new size.
 fn compare_batch(
-    keeper: &TreeWriter,
+    writer: &TreeWriter,
     edge: &mut Frontier,
     entries: &[[u8; ENTRY_LEN]],
 ) -> Result<u64, PublishError> {
     let (mut tile, mut known) = (None, Vec::new());
     for entry in entries {
         let at = edge.size();
-        let Some(holding) = Tile::holding(Row::Hashes(0), at, keeper.size()) else { break };
+        let Some(holding) = Tile::holding(Row::Hashes(0), at, writer.size()) else { break };
         if tile != Some(holding) {
-            known = keeper.leaf_hashes(holding)?;
+            known = writer.leaf_hashes(holding)?;
             tile = Some(holding);
         }
         let leaf = leaf_hash(entry);
-        let place = usize::try_from(at % u64::from(WIDTH)).unwrap_or_default();
-        if known.get(place) != Some(&leaf) {
+        let index = usize::try_from(at % u64::from(WIDTH)).unwrap_or_default();
+        if known.get(index) != Some(&leaf) {
             return Err(PublishError::Rewritten(at));
         }
         edge.push(leaf);

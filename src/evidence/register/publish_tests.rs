@@ -79,8 +79,8 @@ fn standing(dir: &Path) -> serde_json::Value {
 
 #[tokio::test]
 async fn with_too_few_witnesses_it_signs_and_says_so() {
-    let place = tempfile::tempdir().unwrap();
-    let dir = place.path();
+    let temp = tempfile::tempdir().unwrap();
+    let dir = temp.path();
     let key_file = dir.join("register.key");
     let witnesses: Vec<_> = (2..4).map(|seed| witness(dir, &key_file, seed)).collect();
     let (first, first_url) = port();
@@ -126,8 +126,8 @@ async fn with_too_few_witnesses_it_signs_and_says_so() {
 /// If the publisher does not know a witness's size, the witness returns it and gets a proof from that size.
 #[tokio::test]
 async fn a_witness_is_met_where_it_is() {
-    let place = tempfile::tempdir().unwrap();
-    let dir = place.path();
+    let temp = tempfile::tempdir().unwrap();
+    let dir = temp.path();
     let witness = witness(dir, &dir.join("register.key"), 2);
     let (listener, url) = port();
     let address = WitnessAddress::new(&url, witness.key().clone()).unwrap();
@@ -157,15 +157,15 @@ async fn a_witness_is_met_where_it_is() {
 /// Accepts every connection, reads requests and never responds; returns whether a client has disconnected.
 fn black_hole(listener: std::net::TcpListener) -> Arc<AtomicBool> {
     let given_up = Arc::new(AtomicBool::new(false));
-    let told = Arc::clone(&given_up);
+    let flag = Arc::clone(&given_up);
     listener.set_nonblocking(true).unwrap();
     let listener = tokio::net::TcpListener::from_std(listener).unwrap();
     tokio::spawn(async move {
         while let Ok((mut stream, _)) = listener.accept().await {
-            let told = Arc::clone(&told);
+            let flag = Arc::clone(&flag);
             tokio::spawn(async move {
                 while stream.read(&mut [0; 4096]).await.is_ok_and(|read| read > 0) {}
-                told.store(true, Ordering::SeqCst);
+                flag.store(true, Ordering::SeqCst);
             });
         }
     });
@@ -174,8 +174,8 @@ fn black_hole(listener: std::net::TcpListener) -> Arc<AtomicBool> {
 
 #[tokio::test]
 async fn a_witness_that_never_answers_delays_nothing() {
-    let place = tempfile::tempdir().unwrap();
-    let dir = place.path();
+    let temp = tempfile::tempdir().unwrap();
+    let dir = temp.path();
     let (listener, url) = port();
     let key = Signer::from_seed("hole.example", Kind::Cosignature, &[2; 32]).unwrap();
     let given_up = black_hole(listener);
@@ -211,8 +211,8 @@ async fn a_witness_that_never_answers_delays_nothing() {
 /// A forged cosignature in the published checkpoint is not copied into the next one.
 #[tokio::test]
 async fn a_forged_countersignature_is_not_kept() {
-    let place = tempfile::tempdir().unwrap();
-    let dir = place.path();
+    let temp = tempfile::tempdir().unwrap();
+    let dir = temp.path();
     let witness = witness(dir, &dir.join("register.key"), 2);
     let (listener, url) = port();
     let address = WitnessAddress::new(&url, witness.key().clone()).unwrap();
@@ -249,21 +249,21 @@ fn how_far_it_is_behind() {
     let mut behind = Behind { since: at(100) };
     assert_eq!(behind.lag(at(107)), Duration::from_secs(7), "the database never answered");
     let batch = [received(90), received(80), received(110)];
-    behind.found(&batch);
+    behind.unpublished(&batch);
     assert_eq!(behind.lag(at(112)), Duration::from_secs(32), "the oldest one waits");
     behind.published(&batch, true, at(112));
     assert_eq!(behind.lag(at(112)), Duration::from_secs(2), "what is next is no older than these");
     behind.published(&batch, false, at(112));
     assert_eq!(behind.lag(at(113)), Duration::from_secs(1), "all that was there then");
-    behind.found(&[]);
+    behind.unpublished(&[]);
     assert_eq!(behind.lag(at(113)), Duration::from_secs(1), "only publishing brings it nearer");
 }
 
 /// Every created folder is synced before anything is written into it.
 #[tokio::test]
 async fn the_folder_is_made_to_last() {
-    let place = tempfile::tempdir().unwrap();
-    let dir = place.path();
+    let temp = tempfile::tempdir().unwrap();
+    let dir = temp.path();
     let calls = Arc::new(std::sync::Mutex::new(Vec::new()));
     let seen = Arc::clone(&calls);
     let disk = Disk::gated(move |call, path| {
@@ -274,7 +274,7 @@ async fn the_folder_is_made_to_last() {
     let database = PgConnectOptions::new_without_pgpass();
     drop(Publisher::open(settings(dir, vec![], 0), folder, database, clock()).unwrap());
     let calls = calls.lock().unwrap();
-    let at = |wanted: (Call, PathBuf)| calls.iter().position(|call| *call == wanted);
+    let at = |call: (Call, PathBuf)| calls.iter().position(|known| *known == call);
     let first_file = calls.iter().position(|(call, _)| *call == Call::Create).unwrap();
     for (made, within) in
         [(dir.join("register"), dir.to_path_buf()), (dir.join("register/state"), dir.join("register"))]
@@ -290,8 +290,8 @@ async fn the_folder_is_made_to_last() {
 
 #[test]
 fn settings_that_cannot_be() {
-    let place = tempfile::tempdir().unwrap();
-    let dir = place.path();
+    let temp = tempfile::tempdir().unwrap();
+    let dir = temp.path();
     let nameless = PublishSettings { origin: None, ..settings(dir, vec![], 0) };
     let refused = open(dir, nameless.clone()).unwrap_err();
     assert!(refused.to_string().contains("give --origin NAME"), "{refused}");

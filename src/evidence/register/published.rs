@@ -22,7 +22,7 @@ pub struct Published {
 struct CachedState {
     checkpoint: Vec<u8>,
     keys: Vec<u8>,
-    said: Arc<PublishedState>,
+    state: Arc<PublishedState>,
 }
 
 /// The published checkpoint and its keys, read at the same time.
@@ -86,11 +86,11 @@ impl Published {
             && cached.checkpoint == checkpoint
             && cached.keys == keys
         {
-            return Ok(Some(Arc::clone(&cached.said)));
+            return Ok(Some(Arc::clone(&cached.state)));
         }
-        let said = Arc::new(PublishedState::parse(&checkpoint, &keys)?);
-        *cached = Some(CachedState { checkpoint, keys, said: Arc::clone(&said) });
-        Ok(Some(said))
+        let state = Arc::new(PublishedState::parse(&checkpoint, &keys)?);
+        *cached = Some(CachedState { checkpoint, keys, state: Arc::clone(&state) });
+        Ok(Some(state))
     }
 
     /// The proof that leaf `index` is in the published tree of `size` leaves.

@@ -111,23 +111,23 @@ impl Promise {
     pub fn open(note: &str, keys: &[VerifierKey], leaves: &[Hash]) -> Result<Self, ReceiptError> {
         let note = Note::parse(note.as_bytes())?;
         let verified = note.verify(keys)?;
-        let wrong = ReceiptError::Malformed;
+        let malformed = ReceiptError::Malformed;
         let mut lines = note.text().lines();
-        let mut line = || lines.next().ok_or(wrong("a line is missing"));
+        let mut line = || lines.next().ok_or(malformed("a line is missing"));
         let name = line()?;
         if !verified.iter().any(|signed| signed.key.name() == name) {
-            return Err(wrong("its first line is not the name of the key that signed it"));
+            return Err(malformed("its first line is not the name of the key that signed it"));
         }
         if line()? != FORMAT {
-            return Err(wrong("its second line is not receipt/1"));
+            return Err(malformed("its second line is not receipt/1"));
         }
-        let received_at = DateTime::parse_from_rfc3339(line()?).map_err(|_| wrong("its time"))?.to_utc();
-        let count = decimal(line()?).ok_or(wrong("its number of leaves"))?;
-        let root = from_base64(line()?).ok_or(wrong("its root"))?;
+        let received_at = DateTime::parse_from_rfc3339(line()?).map_err(|_| malformed("its time"))?.to_utc();
+        let count = decimal(line()?).ok_or(malformed("its number of leaves"))?;
+        let root = from_base64(line()?).ok_or(malformed("its root"))?;
         let promise = Self { received_at, count, root };
         // The signer never writes another spelling, or additional lines.
         if promise.text(name) != note.text() {
-            return Err(wrong("its lines are not those of a receipt"));
+            return Err(malformed("its lines are not those of a receipt"));
         }
         if count != leaves.len() as u64 || root != root_of(leaves) {
             return Err(ReceiptError::OtherLeaves);
@@ -147,14 +147,14 @@ impl Promise {
 /// proves it.
 #[must_use]
 pub fn absent(leaves: &[Hash], register: impl IntoIterator<Item = Hash>) -> Vec<Hash> {
-    let mut wanted: HashSet<Hash> = leaves.iter().copied().collect();
+    let mut missing: HashSet<Hash> = leaves.iter().copied().collect();
     for leaf in register {
-        if wanted.is_empty() {
+        if missing.is_empty() {
             break;
         }
-        wanted.remove(&leaf);
+        missing.remove(&leaf);
     }
-    leaves.iter().copied().filter(|leaf| wanted.contains(leaf)).collect()
+    leaves.iter().copied().filter(|leaf| missing.contains(leaf)).collect()
 }
 
 #[cfg(test)]
@@ -166,17 +166,17 @@ mod tests {
         Signer::from_seed("orman.example/receipts", Kind::Text, &[seed; 32]).expect("a name")
     }
 
-    fn posting(leaves: u8) -> Leaves {
-        let mut posting = Leaves::default();
+    fn leaves_of(leaves: u8) -> Leaves {
+        let mut added = Leaves::default();
         let at =
             |n: u8| DateTime::from_timestamp_micros(1_790_000_000_000_000 + i64::from(n)).expect("a time");
-        (0..leaves).for_each(|n| posting.push(Hash([n; 32]), at(leaves - n)));
-        posting
+        (0..leaves).for_each(|n| added.push(Hash([n; 32]), at(leaves - n)));
+        added
     }
 
     #[test]
     fn a_receipt_is_for_its_leaves_in_their_order_and_no_others() {
-        let (leaves, keys) = (posting(5), [signer(3).verifier().clone()]);
+        let (leaves, keys) = (leaves_of(5), [signer(3).verifier().clone()]);
         let receipt = Receipt::sign(&signer(3), &leaves).expect("leaves");
         assert_eq!(
             Some(&receipt),
@@ -192,9 +192,9 @@ mod tests {
         for other in [&other[..], &leaves.hashes[..4], &[]] {
             assert_eq!(Promise::open(&receipt.note, &keys, other), Err(ReceiptError::OtherLeaves));
         }
-        let strangers = [signer(4).verifier().clone()];
+        let other_keys = [signer(4).verifier().clone()];
         assert_eq!(
-            Promise::open(&receipt.note, &strangers, &leaves.hashes),
+            Promise::open(&receipt.note, &other_keys, &leaves.hashes),
             Err(ReceiptError::Note(NoteError::Unsigned))
         );
         let later = receipt.note.replace("within 60", "within 90");
@@ -204,7 +204,7 @@ mod tests {
 
     #[test]
     fn what_the_key_signed_for_another_purpose_is_no_receipt() {
-        let (signer, leaves) = (signer(3), posting(1));
+        let (signer, leaves) = (signer(3), leaves_of(1));
         let keys = [signer.verifier().clone()];
         let good = Receipt::sign(&signer, &leaves).expect("leaves").note;
         let text = &good[..=good.find("\n\n").expect("an end")];
@@ -223,7 +223,7 @@ mod tests {
 
     #[test]
     fn what_is_not_in_the_register_is_named() {
-        let leaves = posting(3).hashes;
+        let leaves = leaves_of(3).hashes;
         let register = [leaves[2], Hash([9; 32]), leaves[0]];
         assert_eq!(absent(&leaves, register), [leaves[1]]);
         assert!(absent(&leaves, leaves.clone()).is_empty());

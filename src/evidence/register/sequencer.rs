@@ -100,7 +100,7 @@ impl Sequencer {
         let options = of_sequencer(options);
         let mut stop = pin!(stop);
         let mut connection: Option<PgConnection> = None;
-        let (mut pause, mut told): (_, Option<Instant>) = (ROUND_INTERVAL, None);
+        let (mut pause, mut warned_at): (_, Option<Instant>) = (ROUND_INTERVAL, None);
         loop {
             tokio::select! {
                 () = &mut stop => break,
@@ -108,10 +108,10 @@ impl Sequencer {
                 () = self.queue.full(), if connection.is_some() => {}
             }
             match self.tick_with_timeout(&options, connection.take()).await {
-                Ok(kept) => {
-                    connection = Some(kept);
+                Ok(open) => {
+                    connection = Some(open);
                     pause = ROUND_INTERVAL;
-                    if told.take().is_some() {
+                    if warned_at.take().is_some() {
                         tracing::info!("the register can be written again");
                     }
                 }
@@ -120,9 +120,9 @@ impl Sequencer {
                     // Rows seen in a failed round may still be in the queue.
                     self.candidate = None;
                     pause = (pause * 2).min(MAX_BACKOFF);
-                    if told.is_none_or(|at| at.elapsed() >= LOG_EVERY) {
+                    if warned_at.is_none_or(|at| at.elapsed() >= LOG_EVERY) {
                         tracing::warn!(%error, "the register cannot be written now; events wait in its queue");
-                        told = Some(Instant::now());
+                        warned_at = Some(Instant::now());
                     }
                 }
             }

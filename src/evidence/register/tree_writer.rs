@@ -163,15 +163,15 @@ impl TreeWriter {
                 )));
             }
         }
-        let mut keeper = Self { folder, keys, clock, builder, note, signed: bytes, filled: Vec::new() };
+        let mut writer = Self { folder, keys, clock, builder, note, signed: bytes, filled: Vec::new() };
         let again =
-            keeper.keys.sign(keeper.note.text().to_owned(), &keeper.clock).map_err(CheckpointError::from);
+            writer.keys.sign(writer.note.text().to_owned(), &writer.clock).map_err(CheckpointError::from);
         let again = again
-            .map_err(|error| TreeWriterError::NotOurs { dir: keeper.folder.root().to_path_buf(), error })?;
-        if again != keeper.note {
-            keeper.replace(again)?;
+            .map_err(|error| TreeWriterError::NotOurs { dir: writer.folder.root().to_path_buf(), error })?;
+        if again != writer.note {
+            writer.replace(again)?;
         }
-        Ok(keeper)
+        Ok(writer)
     }
 
     /// Number of leaves.
@@ -210,14 +210,14 @@ impl TreeWriter {
     /// # Errors
     /// See [`TreeWriterError`].
     pub fn extend(&mut self, entries: &[[u8; ENTRY_LEN]]) -> Result<(), TreeWriterError> {
-        let there = Tile::edge(self.size());
+        let present = Tile::edge(self.size());
         let mut next = self.builder.clone();
         let mut tiles = Vec::new();
         for entry in entries {
             next.push(entry, |tile, bytes| tiles.push((tile, bytes)));
         }
         let filled: Vec<Tile> = tiles.iter().map(|(tile, _)| *tile).collect();
-        tiles.extend(next.unfilled().into_iter().filter(|(tile, _)| !there.contains(tile)));
+        tiles.extend(next.unfilled().into_iter().filter(|(tile, _)| !present.contains(tile)));
         self.folder.write_tiles(tiles)?;
         let note = sign(&self.keys, &self.clock, &next).map_err(|error| TreeWriterError::Damaged {
             dir: self.folder.root().to_path_buf(),

@@ -32,10 +32,10 @@ fn open(folder: Folder, seeds: &[u8]) -> Result<TreeWriter, TreeWriterError> {
 }
 
 /// One publication: the tree grows to `size` and is published.
-fn grow(keeper: &mut TreeWriter, size: u64) -> Result<(), TreeWriterError> {
-    keeper.extend(&entries(keeper.size(), size))?;
-    let note = keeper.note().clone();
-    keeper.publish(&note)
+fn grow(writer: &mut TreeWriter, size: u64) -> Result<(), TreeWriterError> {
+    writer.extend(&entries(writer.size(), size))?;
+    let note = writer.note().clone();
+    writer.publish(&note)
 }
 
 fn published(folder: &Folder) -> Option<Checkpoint> {
@@ -45,18 +45,18 @@ fn published(folder: &Folder) -> Option<Checkpoint> {
 
 #[test]
 fn it_goes_on_where_it_ended() {
-    let place = tempfile::tempdir().unwrap();
-    let folder = Folder::new(place.path());
-    let mut keeper = open(folder.clone(), &[1]).unwrap();
-    assert_eq!(keeper.size(), 0);
+    let temp = tempfile::tempdir().unwrap();
+    let folder = Folder::new(temp.path());
+    let mut writer = open(folder.clone(), &[1]).unwrap();
+    assert_eq!(writer.size(), 0);
     for size in [1, 2, 255, 256, 257, 700] {
-        grow(&mut keeper, size).unwrap();
+        grow(&mut writer, size).unwrap();
         assert_eq!(published(&folder).unwrap().root, root(size));
-        keeper = open(folder.clone(), &[1]).unwrap();
-        assert_eq!((keeper.size(), keeper.root()), (size, root(size)));
+        writer = open(folder.clone(), &[1]).unwrap();
+        assert_eq!((writer.size(), writer.root()), (size, root(size)));
     }
-    let kept: Vec<_> = std::fs::read_dir(place.path().join("tile/0")).unwrap().collect();
-    assert_eq!(kept.len(), 3, "short tiles that became whole are gone");
+    let remaining: Vec<_> = std::fs::read_dir(temp.path().join("tile/0")).unwrap().collect();
+    assert_eq!(remaining.len(), 3, "short tiles that became whole are gone");
 }
 
 /// The disk fails at one call, for each call in turn: for good (a crash) or once (a full disk that was
@@ -66,8 +66,8 @@ fn every_file_call_may_fail() {
     for once in [false, true] {
         let mut tried = 0;
         for fails_at in 0.. {
-            let place = tempfile::tempdir().unwrap();
-            let healthy = Folder::new(place.path());
+            let temp = tempfile::tempdir().unwrap();
+            let healthy = Folder::new(temp.path());
             grow(&mut open(healthy.clone(), &[1]).unwrap(), 250).unwrap();
             let count = Arc::new(AtomicUsize::new(0));
             let counted = Arc::clone(&count);
@@ -78,10 +78,10 @@ fn every_file_call_may_fail() {
                 }
                 Ok(())
             });
-            let failing = Folder::on(place.path(), disk);
-            let outcome = open(failing.clone(), &[1]).and_then(|mut keeper| {
-                grow(&mut keeper, 300)?;
-                grow(&mut keeper, 520)
+            let failing = Folder::on(temp.path(), disk);
+            let outcome = open(failing.clone(), &[1]).and_then(|mut writer| {
+                grow(&mut writer, 300)?;
+                grow(&mut writer, 520)
             });
             // The published checkpoint was signed, and is of the correct tree.
             let shown = published(&healthy).unwrap();
@@ -90,13 +90,13 @@ fn every_file_call_may_fail() {
                 assert!(error.is_passing(), "call {fails_at}: {error}");
             }
             let again = if once && outcome.is_err() { failing } else { healthy.clone() };
-            let mut keeper = open(again, &[1]).unwrap_or_else(|error| panic!("call {fails_at}: {error}"));
-            assert!([250, 300, 520].contains(&keeper.size()), "call {fails_at}: {}", keeper.size());
-            assert!(keeper.size() >= shown.size, "call {fails_at}");
-            let mut tree = healthy.tree(keeper.size());
+            let mut writer = open(again, &[1]).unwrap_or_else(|error| panic!("call {fails_at}: {error}"));
+            assert!([250, 300, 520].contains(&writer.size()), "call {fails_at}: {}", writer.size());
+            assert!(writer.size() >= shown.size, "call {fails_at}");
+            let mut tree = healthy.tree(writer.size());
             let proof = tree.consistency(shown.size).unwrap();
-            assert!(is_consistent(shown.size, shown.root, keeper.size(), keeper.root(), &proof));
-            grow(&mut keeper, 520).unwrap();
+            assert!(is_consistent(shown.size, shown.root, writer.size(), writer.root(), &proof));
+            grow(&mut writer, 520).unwrap();
             assert_eq!(published(&healthy).unwrap().root, root(520), "call {fails_at}");
             tried = fails_at;
             if outcome.is_ok() {
@@ -110,25 +110,25 @@ fn every_file_call_may_fail() {
 /// Drafts beyond the last signed checkpoint are not binding: other leaves may replace them.
 #[test]
 fn drafts_are_written_over() {
-    let place = tempfile::tempdir().unwrap();
-    let healthy = Folder::new(place.path());
+    let temp = tempfile::tempdir().unwrap();
+    let healthy = Folder::new(temp.path());
     grow(&mut open(healthy.clone(), &[1]).unwrap(), 5).unwrap();
     let no_swap = Disk::gated(|call, path| {
         let signs = path.ends_with("state/.checkpoint.new");
         if call == Call::Create && signs { Err(io::Error::other("cut off")) } else { Ok(()) }
     });
-    let mut cut_off = open(Folder::on(place.path(), no_swap), &[1]).unwrap();
+    let mut cut_off = open(Folder::on(temp.path(), no_swap), &[1]).unwrap();
     cut_off.extend(&[entry(77)]).unwrap_err();
-    let mut keeper = open(healthy.clone(), &[1]).unwrap();
-    grow(&mut keeper, 6).unwrap();
+    let mut writer = open(healthy.clone(), &[1]).unwrap();
+    grow(&mut writer, 6).unwrap();
     assert_eq!(healthy.tree(6).root().unwrap(), root(6));
     assert_eq!(healthy.entry(5, 6).unwrap(), entry(5));
 }
 
 #[test]
 fn keys_change_with_an_overlap() {
-    let place = tempfile::tempdir().unwrap();
-    let folder = Folder::new(place.path());
+    let temp = tempfile::tempdir().unwrap();
+    let folder = Folder::new(temp.path());
     grow(&mut open(folder.clone(), &[1]).unwrap(), 3).unwrap();
     let old = folder.published().unwrap();
     // Without an overlap, the new key does not verify the last checkpoint.
@@ -163,10 +163,10 @@ fn keys_of_two_names_do_not_sign_together() {
 #[test]
 fn a_folder_that_is_not_whole_is_refused() {
     let damage = |what: &dyn Fn(&Path)| {
-        let place = tempfile::tempdir().unwrap();
-        let folder = Folder::new(place.path());
+        let temp = tempfile::tempdir().unwrap();
+        let folder = Folder::new(temp.path());
         grow(&mut open(folder.clone(), &[1]).unwrap(), 300).unwrap();
-        what(place.path());
+        what(temp.path());
         let refused = open(folder, &[1]).unwrap_err();
         assert!(!refused.is_passing(), "{refused}");
         refused.to_string()
@@ -195,8 +195,8 @@ fn a_folder_that_is_not_whole_is_refused() {
 
 #[test]
 fn who_is_overtaken_stops() {
-    let place = tempfile::tempdir().unwrap();
-    let folder = Folder::new(place.path());
+    let temp = tempfile::tempdir().unwrap();
+    let folder = Folder::new(temp.path());
     let (mut one, mut two) = (open(folder.clone(), &[1]).unwrap(), open(folder.clone(), &[1]).unwrap());
     grow(&mut one, 3).unwrap();
     let overtaken = two.extend(&entries(0, 4)).unwrap_err();

@@ -109,8 +109,8 @@ impl Witness {
         if signer.verifier().kind() != Kind::Cosignature {
             return Err(WitnessError::NoWitness(signer.verifier().clone()));
         }
-        if let Some(wrong) = registers.iter().find(|key| key.kind() != Kind::Text) {
-            return Err(WitnessError::NoRegister(wrong.clone()));
+        if let Some(key) = registers.iter().find(|key| key.kind() != Kind::Text) {
+            return Err(WitnessError::NoRegister(key.clone()));
         }
         disk.make_dir(dir)?;
         let lock = Lock::take(&dir.join("lock")).map_err(|denied| match denied {
@@ -203,8 +203,8 @@ impl Witness {
 
     /// Stores the checkpoint with only the lines of the register's own keys: any client can add other lines.
     fn store_checkpoint(&self, new: &Checkpoint, note: &Note, keys: &[VerifierKey]) -> io::Result<()> {
-        let own = note.only_by(keys);
-        self.disk.put(&[(file_of(&self.dir, &new.origin), own.to_string().into_bytes())])
+        let note = note.only_by(keys);
+        self.disk.put(&[(file_of(&self.dir, &new.origin), note.to_string().into_bytes())])
     }
 
     /// Stores the newest checkpoint that is validly signed and contradicts the stored one.

@@ -74,18 +74,18 @@ pub enum CosignError {
     Status(StatusCode),
     /// It has cosigned a larger tree of this register than there is here.
     #[error(
-        "it has cosigned {theirs} leaves of this register, but there are only {ours} here: an older copy of the \
+        "it has cosigned {cosigned} leaves of this register, but there are only {local} here: an older copy of the \
          register's folder, or a second history"
     )]
     Ahead {
         /// The size that the witness has cosigned.
-        theirs: u64,
+        cosigned: u64,
         /// The size here.
-        ours: u64,
+        local: u64,
     },
     /// Its response is not a cosignature by its key.
     #[error("its response is not a cosignature by its key")]
-    Answer,
+    Response,
     /// The proof cannot be made.
     #[error("the proof cannot be made from the tiles: {0}")]
     Proof(String),
@@ -151,8 +151,8 @@ impl Witnesses {
     pub fn request_cosignatures(&mut self, note: &Note, folder: &Folder) {
         for witness in self.all.iter_mut().filter(|witness| witness.is_due() && !witness.has_signed(note)) {
             let (address, authorities) = (witness.address.clone(), self.authorities.clone());
-            let asked = countersigned(authorities, address, witness.seen, note.clone(), folder.clone());
-            witness.request = Some(tokio::spawn(asked));
+            let task = run_request(authorities, address, witness.seen, note.clone(), folder.clone());
+            witness.request = Some(tokio::spawn(task));
         }
     }
 
@@ -160,11 +160,11 @@ impl Witnesses {
     /// `expected`. A response for an earlier checkpoint only shows that the witness responds.
     pub async fn collect_cosignatures(&mut self, note: &mut Note, expected: WitnessState) {
         let until = Instant::now() + ROUND_TIMEOUT;
-        let gathering = self.all.iter_mut().map(|witness| {
-            let waited = if witness.expected == expected { Some(until) } else { None };
-            witness.answer(waited)
+        let receiving = self.all.iter_mut().map(|witness| {
+            let deadline = if witness.expected == expected { Some(until) } else { None };
+            witness.receive(deadline)
         });
-        let lines = futures_util::future::join_all(gathering).await;
+        let lines = futures_util::future::join_all(receiving).await;
         for (line, witness) in lines.into_iter().zip(&self.all) {
             if let Some(line) = line.filter(|line| witness.address.has_made(line, note)) {
                 note.add(line);
@@ -175,7 +175,7 @@ impl Witnesses {
     /// Adds to `note` those lines of `published` that are valid cosignatures of `note` by these witnesses.
     /// They are verified because another process may have written the file: an invalid line would make
     /// readers reject the checkpoint, and no request would be sent to that witness.
-    pub fn keep(&self, note: &mut Note, published: &Note) {
+    pub fn restore_cosignatures(&self, note: &mut Note, published: &Note) {
         for line in published.signatures() {
             if self.all.iter().any(|witness| witness.address.has_made(line, note)) {
                 note.add(line.clone());
@@ -198,14 +198,14 @@ impl Witness {
     }
 
     /// The cosignature of the running request, if it has arrived, or arrives by `until`.
-    async fn answer(&mut self, until: Option<Instant>) -> Option<SignatureLine> {
+    async fn receive(&mut self, until: Option<Instant>) -> Option<SignatureLine> {
         let request = self.request.as_mut()?;
-        let came = match until {
+        let received = match until {
             Some(until) => tokio::time::timeout_at(until, request).await.ok(),
             None => request.now_or_never(),
         };
         let name = self.address.key.name();
-        let Some(came) = came else {
+        let Some(received) = received else {
             if until.is_some() {
                 tracing::warn!(witness = name, "a witness is late; not waiting for it until it responds");
                 self.expected = WitnessState::Nothing;
@@ -213,7 +213,7 @@ impl Witness {
             return None;
         };
         self.request = None;
-        let (seen, outcome) = came.unwrap_or((0, Err(CosignError::Answer)));
+        let (seen, outcome) = received.unwrap_or((0, Err(CosignError::Response)));
         self.seen = seen;
         match outcome {
             Ok(line) => {
@@ -237,18 +237,18 @@ impl Witness {
 }
 
 /// Sends a request to one witness, which is assumed to have cosigned `seen` leaves.
-async fn countersigned(
+async fn run_request(
     authorities: Authorities,
     address: WitnessAddress,
     mut seen: u64,
     note: Note,
     folder: Folder,
 ) -> RequestOutcome {
-    let outcome = countersign(&authorities, &address, &mut seen, &note, &folder).await;
+    let outcome = request_cosignature(&authorities, &address, &mut seen, &note, &folder).await;
     (seen, outcome)
 }
 
-async fn countersign(
+async fn request_cosignature(
     authorities: &Authorities,
     address: &WitnessAddress,
     seen: &mut u64,
@@ -260,28 +260,28 @@ async fn countersign(
         if *seen > size {
             // Reset, so that the next round sends a request again: the witness may have reported a wrong
             // size, or may be corrected later, and this process runs for months.
-            let theirs = std::mem::take(seen);
-            return Err(CosignError::Ahead { theirs, ours: size });
+            let cosigned = std::mem::take(seen);
+            return Err(CosignError::Ahead { cosigned, local: size });
         }
         let body = request(*seen, size, note, folder)?;
-        let answer =
+        let response =
             client::send(authorities, Method::POST, &address.endpoint, body, REQUEST_TIMEOUT).await?;
-        match answer.status {
+        match response.status {
             StatusCode::OK => {
-                let line = address.signature(note, &answer.body).ok_or(CosignError::Answer)?;
+                let line = address.signature(note, &response.body).ok_or(CosignError::Response)?;
                 *seen = size;
                 return Ok(line);
             }
             // It has stored another size than assumed, and returns that size.
             StatusCode::CONFLICT if first => {
-                let theirs = std::str::from_utf8(&answer.body).ok();
-                let theirs = theirs.and_then(|text| decimal(text.strip_suffix('\n').unwrap_or(text)));
-                *seen = theirs.ok_or(CosignError::Answer)?;
+                let reported = std::str::from_utf8(&response.body).ok();
+                let reported = reported.and_then(|text| decimal(text.strip_suffix('\n').unwrap_or(text)));
+                *seen = reported.ok_or(CosignError::Response)?;
             }
             other => return Err(CosignError::Status(other)),
         }
     }
-    Err(CosignError::Answer)
+    Err(CosignError::Response)
 }
 
 impl WitnessAddress {

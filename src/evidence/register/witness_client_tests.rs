@@ -27,7 +27,7 @@ async fn mistaken() -> (WitnessAddress, Arc<AtomicBool>) {
     let url = format!("http://{}", server.local_addr());
     let right = Arc::new(AtomicBool::new(false));
     let is_right = Arc::clone(&right);
-    let answer = async move || {
+    let respond = async move || {
         if is_right.load(Ordering::SeqCst) {
             let line = witness_key().sign(empty().text(), DateTime::UNIX_EPOCH);
             (StatusCode::OK, format!("{line}\n"))
@@ -35,23 +35,24 @@ async fn mistaken() -> (WitnessAddress, Arc<AtomicBool>) {
             (StatusCode::CONFLICT, "9\n".to_owned())
         }
     };
-    let routes = Router::new().route("/add-checkpoint", post(answer));
+    let routes = Router::new().route("/add-checkpoint", post(respond));
     tokio::spawn(server.serve(routes, std::future::pending()));
     (WitnessAddress::new(&url, witness_key().verifier().clone()).unwrap(), right)
 }
 
 #[tokio::test]
 async fn a_witness_that_was_ahead_is_asked_again() {
-    let place = tempfile::tempdir().unwrap();
-    let folder = Folder::new(place.path());
+    let temp = tempfile::tempdir().unwrap();
+    let folder = Folder::new(temp.path());
     let (address, right) = mistaken().await;
     let authorities = Authorities::with(None).unwrap();
     let mut seen = 0;
     for _ in 0..2 {
-        let refused = countersign(&authorities, &address, &mut seen, &empty(), &folder).await.unwrap_err();
-        assert!(matches!(refused, CosignError::Ahead { theirs: 9, ours: 0 }), "{refused}");
+        let refused =
+            request_cosignature(&authorities, &address, &mut seen, &empty(), &folder).await.unwrap_err();
+        assert!(matches!(refused, CosignError::Ahead { cosigned: 9, local: 0 }), "{refused}");
     }
     right.store(true, Ordering::SeqCst);
-    let line = countersign(&authorities, &address, &mut seen, &empty(), &folder).await.unwrap();
+    let line = request_cosignature(&authorities, &address, &mut seen, &empty(), &folder).await.unwrap();
     assert!(line.is_by(witness_key().verifier()));
 }

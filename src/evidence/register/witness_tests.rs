@@ -123,8 +123,8 @@ fn whose_it_is_not() {
     let dir = tempfile::tempdir().unwrap();
     let witness = open(dir.path()).unwrap();
     let log = Log::new(1).at(3);
-    let stranger = Signer::from_seed(ORIGIN, Kind::Text, &[9; 32]).unwrap();
-    assert_eq!(witness.add_checkpoint(&log.request(0, &stranger)), Verdict::Unsigned);
+    let outsider = Signer::from_seed(ORIGIN, Kind::Text, &[9; 32]).unwrap();
+    assert_eq!(witness.add_checkpoint(&log.request(0, &outsider)), Verdict::Unsigned);
     let forged = String::from_utf8(log.request(0, &register())).unwrap().replace("\n3\n", "\n4\n");
     assert_eq!(witness.add_checkpoint(forged.as_bytes()), Verdict::Unsigned);
     let text = Checkpoint::new("other.example", 0, empty_root()).unwrap().to_string();
@@ -170,14 +170,14 @@ fn of_many_at_once_one_history_is_signed() {
     let witness = open(dir.path()).unwrap();
     let requests: Vec<_> = (1..=16).map(|n| Log::new(n).at(10).request(0, &register())).collect();
     let signed = std::thread::scope(|scope| {
-        let judging: Vec<_> = requests
+        let threads: Vec<_> = requests
             .iter()
             .map(|request| scope.spawn(|| is_signed(&witness.add_checkpoint(request))))
             .collect();
-        judging
+        threads
             .into_iter()
             .filter(|_| true)
-            .map(|judged| judged.join().unwrap())
+            .map(|thread| thread.join().unwrap())
             .filter(|signed| *signed)
             .count()
     });
@@ -206,11 +206,11 @@ fn what_is_signed_was_remembered_whatever_call_fails() {
         assert!(is_signed(&witness.add_checkpoint(&Log::new(1).at(3).request(0, &register()))));
         drop(witness);
         let calls = Arc::new(Mutex::new(Vec::<Call>::new()));
-        let told = Arc::clone(&calls);
+        let recorded = Arc::clone(&calls);
         let disk = Disk::gated(move |call, _| {
-            let mut told = told.lock().unwrap();
-            told.push(call);
-            if told.len() <= dies_at { Ok(()) } else { Err(io::ErrorKind::StorageFull.into()) }
+            let mut recorded = recorded.lock().unwrap();
+            recorded.push(call);
+            if recorded.len() <= dies_at { Ok(()) } else { Err(io::ErrorKind::StorageFull.into()) }
         });
         let watched = vec![register().verifier().clone()];
         let witness = Witness::open(dir.path(), disk, witness_key(), watched, Clock::held(now())).unwrap();
@@ -230,15 +230,15 @@ fn what_is_signed_was_remembered_whatever_call_fails() {
 #[test]
 fn a_folder_and_evidence_last() {
     use crate::evidence::tlog::disk::Call::{Create, MakeDir, Rename, Sync, SyncDir, Write};
-    let place = tempfile::tempdir().unwrap();
+    let temp = tempfile::tempdir().unwrap();
     let calls = Arc::new(Mutex::new(Vec::new()));
-    let told = Arc::clone(&calls);
+    let recorded = Arc::clone(&calls);
     let disk = Disk::gated(move |call, _| {
-        told.lock().unwrap().push(call);
+        recorded.lock().unwrap().push(call);
         Ok(())
     });
     let watched = vec![register().verifier().clone()];
-    let dir = place.path().join("witness");
+    let dir = temp.path().join("witness");
     let witness = Witness::open(&dir, disk, witness_key(), watched, Clock::held(now())).unwrap();
     assert_eq!(std::mem::take(&mut *calls.lock().unwrap()), [MakeDir, SyncDir]);
     assert!(is_signed(&witness.add_checkpoint(&Log::new(1).at(3).request(0, &register()))));
@@ -273,21 +273,21 @@ async fn over_http() {
     let post = async |body: Vec<u8>| {
         let request =
             axum::http::Request::post("/add-checkpoint").body(axum::body::Body::from(body)).unwrap();
-        let answer = crate::http::witness::routes(Arc::clone(&witness)).oneshot(request).await.unwrap();
-        let kind = answer.headers().get("content-type").map(|kind| kind.to_str().unwrap().to_owned());
-        let status = answer.status().as_u16();
-        let body = axum::body::to_bytes(answer.into_body(), 10_000).await.unwrap();
+        let response = crate::http::witness::routes(Arc::clone(&witness)).oneshot(request).await.unwrap();
+        let kind = response.headers().get("content-type").map(|kind| kind.to_str().unwrap().to_owned());
+        let status = response.status().as_u16();
+        let body = axum::body::to_bytes(response.into_body(), 10_000).await.unwrap();
         (status, kind.unwrap_or_default(), String::from_utf8(body.to_vec()).unwrap())
     };
     let log = Log::new(1).at(3);
     let (status, _, line) = post(log.request(0, &register())).await;
     assert_eq!(status, 200);
     assert!(line.starts_with("— witness.example/w1 ") && line.ends_with('\n'), "{line}");
-    let told = post(log.request(0, &register())).await;
-    assert_eq!(told, (409, "text/x.tlog.size".to_owned(), "3\n".to_owned()));
+    let response = post(log.request(0, &register())).await;
+    assert_eq!(response, (409, "text/x.tlog.size".to_owned(), "3\n".to_owned()));
     assert_eq!(post(Log::new(2).at(4).request(3, &register())).await.0, 422);
-    let stranger = Signer::from_seed(ORIGIN, Kind::Text, &[9; 32]).unwrap();
-    assert_eq!(post(log.request(3, &stranger)).await.0, 403);
+    let outsider = Signer::from_seed(ORIGIN, Kind::Text, &[9; 32]).unwrap();
+    assert_eq!(post(log.request(3, &outsider)).await.0, 403);
     assert_eq!(post(b"spruce".to_vec()).await.0, 400);
     assert_eq!(post(vec![b'x'; MAX_REQUEST + 1]).await.0, 413);
     let text = Checkpoint::new("other.example", 0, empty_root()).unwrap().to_string();

@@ -56,14 +56,14 @@ impl Checkpoint {
     /// # Errors
     /// If it is not exactly in the format.
     pub fn parse(text: &str) -> Result<Self, CheckpointError> {
-        let wrong = CheckpointError::Malformed;
-        let mut lines = text.strip_suffix('\n').ok_or(wrong("its last line does not end"))?.split('\n');
-        let origin = lines.next().filter(|line| !line.is_empty()).ok_or(wrong("it names no register"))?;
-        let size = lines.next().and_then(decimal).ok_or(wrong("its second line is no size"))?;
-        let root = lines.next().and_then(from_base64).ok_or(wrong("its third line is no root"))?;
+        let malformed = CheckpointError::Malformed;
+        let mut lines = text.strip_suffix('\n').ok_or(malformed("its last line does not end"))?.split('\n');
+        let origin = lines.next().filter(|line| !line.is_empty()).ok_or(malformed("it names no register"))?;
+        let size = lines.next().and_then(decimal).ok_or(malformed("its second line is no size"))?;
+        let root = lines.next().and_then(from_base64).ok_or(malformed("its third line is no root"))?;
         let extensions: Vec<String> = lines.map(str::to_owned).collect();
         if extensions.iter().any(String::is_empty) {
-            return Err(wrong("it has an empty line"));
+            return Err(malformed("it has an empty line"));
         }
         Ok(Self { origin: origin.to_owned(), size, root, extensions })
     }
@@ -77,11 +77,11 @@ impl Checkpoint {
     pub fn open(note: &Note, registers: &[VerifierKey]) -> Result<Self, CheckpointError> {
         let verified = note.verify(registers)?;
         let checkpoint = Self::parse(note.text())?;
-        let mut registers = verified.iter().filter(|by| by.key.kind() == Kind::Text).peekable();
+        let mut registers = verified.iter().filter(|signature| signature.key.kind() == Kind::Text).peekable();
         if registers.peek().is_none() {
             return Err(CheckpointError::NotByRegister);
         }
-        if !registers.any(|by| by.key.name() == checkpoint.origin) {
+        if !registers.any(|signature| signature.key.name() == checkpoint.origin) {
             return Err(CheckpointError::OtherOrigin(checkpoint.origin));
         }
         Ok(checkpoint)
@@ -130,8 +130,10 @@ impl Policy {
             Err(NoteError::Unsigned) => Vec::new(),
             other => other?,
         };
-        let witnesses: Vec<_> =
-            verified.iter().filter_map(|by| Some((by.key.name().to_owned(), by.time?))).collect();
+        let witnesses: Vec<_> = verified
+            .iter()
+            .filter_map(|signature| Some((signature.key.name().to_owned(), signature.time?)))
+            .collect();
         let quorum = witnesses.len() >= self.quorum;
         Ok(VerifiedCheckpoint { checkpoint, witnesses, quorum })
     }

@@ -127,9 +127,9 @@ impl Disk {
 
     /// Writes bytes and syncs the file.
     fn write(&self, file: &mut File, path: &Path, bytes: &[u8]) -> io::Result<()> {
-        if let Err(refused) = self.pass(Call::Write, path) {
+        if let Err(error) = self.pass(Call::Write, path) {
             file.write_all(&bytes[..bytes.len() / 2])?;
-            return Err(refused);
+            return Err(error);
         }
         file.write_all(bytes)?;
         self.pass(Call::Sync, path)?;

@@ -102,8 +102,8 @@ impl Folder {
         let mut bytes = match fs::read(self.root.join(tile.to_string())) {
             Err(error) if error.kind() == io::ErrorKind::NotFound && !tile.is_full() => {
                 let mut bytes = Vec::with_capacity(tile.byte_len());
-                let whole = File::open(self.root.join(tile.whole().to_string()))?;
-                whole.take(tile.byte_len() as u64).read_to_end(&mut bytes)?;
+                let full = File::open(self.root.join(tile.full().to_string()))?;
+                full.take(tile.byte_len() as u64).read_to_end(&mut bytes)?;
                 bytes
             }
             other => other?,
@@ -128,8 +128,8 @@ impl Folder {
     pub fn entry(&self, index: u64, size: u64) -> io::Result<[u8; ENTRY_LEN]> {
         let bundle = Tile::holding(Row::Entries, index, size).ok_or(io::ErrorKind::NotFound)?;
         let entries = entries(&self.tile(&bundle)?);
-        let place = usize::try_from(index % u64::from(WIDTH)).unwrap_or_default();
-        let found = entries.and_then(|entries| entries.get(place).copied());
+        let position = usize::try_from(index % u64::from(WIDTH)).unwrap_or_default();
+        let found = entries.and_then(|entries| entries.get(position).copied());
         found.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, format!("{bundle} is damaged")))
     }
 
@@ -175,8 +175,8 @@ impl Folder {
     ///
     /// # Errors
     /// An I/O error.
-    pub fn remove_partials(&self, whole: &[Tile]) -> io::Result<()> {
-        whole.iter().try_for_each(|tile| self.disk.remove_dir(&self.root.join(tile.partial_dir())))
+    pub fn remove_partials(&self, full: &[Tile]) -> io::Result<()> {
+        full.iter().try_for_each(|tile| self.disk.remove_dir(&self.root.join(tile.partial_dir())))
     }
 }
 

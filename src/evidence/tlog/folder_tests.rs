@@ -13,9 +13,9 @@ fn entry(number: u64) -> [u8; ENTRY_LEN] {
     entry
 }
 
-fn grow(builder: &mut Builder, by: u64) -> Vec<(Tile, Vec<u8>)> {
+fn grow(builder: &mut Builder, count: u64) -> Vec<(Tile, Vec<u8>)> {
     let mut tiles = Vec::new();
-    for _ in 0..by {
+    for _ in 0..count {
         builder.push(&entry(builder.size()), |tile, bytes| tiles.push((tile, bytes)));
     }
     tiles.extend(builder.unfilled());
@@ -30,8 +30,8 @@ fn signed(size: u64, root: crate::evidence::chain::Hash) -> Note {
 
 #[test]
 fn what_is_written_is_read_again() {
-    let place = tempfile::tempdir().unwrap();
-    let folder = Folder::new(place.path().join("register"));
+    let temp = tempfile::tempdir().unwrap();
+    let folder = Folder::new(temp.path().join("register"));
     assert_eq!(folder.published().unwrap(), None);
     let mut builder = Builder::new();
     folder.write_tiles(grow(&mut builder, 200)).unwrap();
@@ -43,22 +43,22 @@ fn what_is_written_is_read_again() {
     assert_eq!(folder.entry(599, 600).unwrap(), entry(599));
     assert_eq!(folder.entry(600, 600).unwrap_err().kind(), io::ErrorKind::NotFound);
     // An old partial tile is read from the beginning of the full one.
-    let whole = Tile::parse("tile/0/000").unwrap();
+    let full = Tile::parse("tile/0/000").unwrap();
     let short = Tile::parse("tile/0/000.p/200").unwrap();
     let before = folder.tile(&short).unwrap();
-    folder.remove_partials(&[whole, whole]).unwrap();
+    folder.remove_partials(&[full, full]).unwrap();
     assert!(!folder.root().join(short.to_string()).exists());
     assert_eq!(folder.tile(&short).unwrap(), before);
     assert_eq!(folder.tree(200).root().unwrap(), early);
     std::fs::write(folder.root().join("tile/0/000"), [7; 31]).unwrap();
-    assert_eq!(folder.tile(&whole).unwrap_err().kind(), io::ErrorKind::InvalidData);
+    assert_eq!(folder.tile(&full).unwrap_err().kind(), io::ErrorKind::InvalidData);
     assert_eq!(folder.tile(&short).unwrap_err().kind(), io::ErrorKind::InvalidData);
 }
 
 #[test]
 fn only_what_is_expected_is_replaced() {
-    let place = tempfile::tempdir().unwrap();
-    let folder = Folder::new(place.path());
+    let temp = tempfile::tempdir().unwrap();
+    let folder = Folder::new(temp.path());
     let (a, b) = (signed(1, leaf_hash(b"a")), signed(2, leaf_hash(b"b")));
     folder.swap_signed(None, &a).unwrap();
     assert!(matches!(folder.swap_signed(None, &b), Err(SwapError::Changed)));
@@ -74,8 +74,8 @@ fn only_what_is_expected_is_replaced() {
 fn a_crash_at_any_call_leaves_old_or_new() {
     let mut survived = 0;
     for dies_at in 0.. {
-        let place = tempfile::tempdir().unwrap();
-        let healthy = Folder::new(place.path());
+        let temp = tempfile::tempdir().unwrap();
+        let healthy = Folder::new(temp.path());
         let mut builder = Builder::new();
         healthy.write_tiles(grow(&mut builder, 250)).unwrap();
         let old = signed(250, builder.root());
@@ -83,7 +83,7 @@ fn a_crash_at_any_call_leaves_old_or_new() {
         let calls = Arc::new(AtomicUsize::new(0));
         let counted = Arc::clone(&calls);
         let dying = Folder::on(
-            place.path(),
+            temp.path(),
             Disk::gated(move |call, _| {
                 let n = counted.fetch_add(1, Ordering::SeqCst);
                 if n >= dies_at { Err(io::Error::other(format!("died at {call:?}"))) } else { Ok(()) }
@@ -95,13 +95,13 @@ fn a_crash_at_any_call_leaves_old_or_new() {
         let done = dying.write_tiles(tiles).and_then(|()| {
             dying.swap_signed(Some(old.to_string().as_bytes()), &new).map_err(io::Error::other)
         });
-        let kept = healthy.signed().unwrap().unwrap();
-        let (note, size, root) = if kept == new.to_string().into_bytes() {
+        let stored = healthy.signed().unwrap().unwrap();
+        let (note, size, root) = if stored == new.to_string().into_bytes() {
             (&new, 550, next.root())
         } else {
             (&old, 250, builder.root())
         };
-        assert_eq!(kept, note.to_string().into_bytes(), "call {dies_at}");
+        assert_eq!(stored, note.to_string().into_bytes(), "call {dies_at}");
         assert_eq!(healthy.tree(size).root().unwrap(), root, "call {dies_at}");
         if done.is_ok() {
             assert_eq!(size, 550);
@@ -114,13 +114,13 @@ fn a_crash_at_any_call_leaves_old_or_new() {
 
 #[test]
 fn every_kind_of_call_passes_the_gate() {
-    let place = tempfile::tempdir().unwrap();
+    let temp = tempfile::tempdir().unwrap();
     let seen = Arc::new(std::sync::Mutex::new(Vec::new()));
-    let told = Arc::clone(&seen);
+    let recorded = Arc::clone(&seen);
     let folder = Folder::on(
-        place.path().join("register"),
+        temp.path().join("register"),
         Disk::gated(move |call, _| {
-            told.lock().unwrap().push(call);
+            recorded.lock().unwrap().push(call);
             Ok(())
         }),
     );
@@ -138,8 +138,8 @@ fn a_secret_that_is_cut_off_is_none_or_whole() {
     use Call::{Create, Link, MakeDir, Remove, Sync, SyncDir, Write};
     let order = [MakeDir, SyncDir, Create, Write, Sync, Link, Remove, SyncDir];
     for dies_at in 0..=order.len() {
-        let place = tempfile::tempdir().unwrap();
-        let path = place.path().join("keys/register.key");
+        let temp = tempfile::tempdir().unwrap();
+        let path = temp.path().join("keys/register.key");
         let calls = Arc::new(AtomicUsize::new(0));
         let counted = Arc::clone(&calls);
         let disk = Disk::gated(move |call, _| {
@@ -152,13 +152,13 @@ fn a_secret_that_is_cut_off_is_none_or_whole() {
         let linked = order[..dies_at].contains(&Link);
         assert_eq!(path.exists(), linked, "call {dies_at}");
         let again = Disk::system().put_secret(&path, b"PRIVATE+KEY+another.example\n");
-        let kept = std::fs::read(&path).unwrap();
+        let stored = std::fs::read(&path).unwrap();
         if linked {
             assert_eq!(again.unwrap_err().kind(), io::ErrorKind::AlreadyExists, "call {dies_at}");
-            assert_eq!(kept, b"PRIVATE+KEY+timber.example\n", "call {dies_at}");
+            assert_eq!(stored, b"PRIVATE+KEY+timber.example\n", "call {dies_at}");
         } else {
             again.unwrap();
-            assert_eq!(kept, b"PRIVATE+KEY+another.example\n", "call {dies_at}");
+            assert_eq!(stored, b"PRIVATE+KEY+another.example\n", "call {dies_at}");
         }
         assert_eq!(std::os::unix::fs::MetadataExt::mode(&std::fs::metadata(&path).unwrap()) & 0o777, 0o600);
     }

@@ -83,20 +83,21 @@ fn key_id(name: &str, kind: Kind, public: &[u8; 32]) -> u32 {
 
 /// Parses `name+id+material` into name, id, kind and 32 bytes.
 fn parse_key(text: &str) -> Result<(&str, u32, Kind, [u8; 32]), NoteError> {
-    let wrong = NoteError::NotAKey;
+    let not_a_key = NoteError::NotAKey;
     let mut parts = text.splitn(3, '+');
     let (Some(name), Some(id), Some(material)) = (parts.next(), parts.next(), parts.next()) else {
-        return Err(wrong("the form is name+id+key"));
+        return Err(not_a_key("the form is name+id+key"));
     };
     if !is_name(name) {
-        return Err(wrong("the name is empty, too long or has a space in it"));
+        return Err(not_a_key("the name is empty, too long or has a space in it"));
     }
     let hex = id.len() == 8 && id.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
-    let id = u32::from_str_radix(id, 16).ok().filter(|_| hex).ok_or(wrong("the id is not 8 hex digits"))?;
-    let material = STANDARD.decode(material).map_err(|_| wrong("the key is not base64"))?;
-    let (kind, bytes) = material.split_first().ok_or(wrong("there is nothing in it"))?;
-    let kind = Kind::from_byte(*kind).ok_or(wrong("its type is neither 1 nor 4"))?;
-    let bytes = bytes.try_into().map_err(|_| wrong("an Ed25519 key has 32 bytes"))?;
+    let id =
+        u32::from_str_radix(id, 16).ok().filter(|_| hex).ok_or(not_a_key("the id is not 8 hex digits"))?;
+    let material = STANDARD.decode(material).map_err(|_| not_a_key("the key is not base64"))?;
+    let (kind, bytes) = material.split_first().ok_or(not_a_key("there is nothing in it"))?;
+    let kind = Kind::from_byte(*kind).ok_or(not_a_key("its type is neither 1 nor 4"))?;
+    let bytes = bytes.try_into().map_err(|_| not_a_key("an Ed25519 key has 32 bytes"))?;
     Ok((name, id, kind, bytes))
 }
 
@@ -239,7 +240,7 @@ impl Signer {
     /// # Errors
     /// If it cannot be read, other users may read it, or it holds no valid key. The message names the file.
     pub fn load(path: &Path) -> io::Result<Self> {
-        let wrong = |what: String| {
+        let invalid = |what: String| {
             io::Error::new(io::ErrorKind::InvalidData, format!("key file {}: {what}", path.display()))
         };
         let named =
@@ -247,14 +248,14 @@ impl Signer {
         let file = std::fs::File::open(path).map_err(named)?;
         let mode = file.metadata().map_err(named)?.mode();
         if mode & 0o077 != 0 {
-            return Err(wrong(format!(
+            return Err(invalid(format!(
                 "mode {:03o} lets others read it; make it 600, and change the key if it may have been read",
                 mode & 0o777
             )));
         }
         let mut text = String::new();
         file.take(1024).read_to_string(&mut text).map_err(named)?;
-        Self::parse(text.trim_end()).map_err(|error| wrong(error.to_string()))
+        Self::parse(text.trim_end()).map_err(|error| invalid(error.to_string()))
     }
 
     /// Writes a new key file that only this user may read, and creates its folder if needed. The file is
@@ -328,12 +329,13 @@ impl SignatureLine {
     /// # Errors
     /// If it is not a signature line.
     pub fn parse(line: &str) -> Result<Self, NoteError> {
-        let wrong = || NoteError::Malformed("a signature line is not `— name base64`");
-        let (name, text) = line.strip_prefix("— ").and_then(|rest| rest.split_once(' ')).ok_or_else(wrong)?;
-        let bytes = STANDARD.decode(text).map_err(|_| wrong())?;
-        let (id, bytes) = bytes.split_first_chunk::<4>().ok_or_else(wrong)?;
+        let malformed = || NoteError::Malformed("a signature line is not `— name base64`");
+        let (name, text) =
+            line.strip_prefix("— ").and_then(|rest| rest.split_once(' ')).ok_or_else(malformed)?;
+        let bytes = STANDARD.decode(text).map_err(|_| malformed())?;
+        let (id, bytes) = bytes.split_first_chunk::<4>().ok_or_else(malformed)?;
         if !is_name(name) || bytes.is_empty() {
-            return Err(wrong());
+            return Err(malformed());
         }
         Ok(Self { name: name.to_owned(), id: u32::from_be_bytes(*id), bytes: bytes.to_vec() })
     }
@@ -396,17 +398,17 @@ impl Note {
     /// # Errors
     /// If it is not exactly in the format.
     pub fn parse(bytes: &[u8]) -> Result<Self, NoteError> {
-        let wrong = NoteError::Malformed;
+        let malformed = NoteError::Malformed;
         if bytes.len() > MAX_LENGTH {
-            return Err(wrong("it is longer than a million bytes"));
+            return Err(malformed("it is longer than a million bytes"));
         }
-        let whole = std::str::from_utf8(bytes).map_err(|_| wrong("it is not UTF-8"))?;
-        let at = whole.rfind("\n\n").ok_or(wrong("no empty line ends its text"))?;
-        let (text, lines) = (&whole[..=at], &whole[at + 2..]);
+        let full = std::str::from_utf8(bytes).map_err(|_| malformed("it is not UTF-8"))?;
+        let at = full.rfind("\n\n").ok_or(malformed("no empty line ends its text"))?;
+        let (text, lines) = (&full[..=at], &full[at + 2..]);
         check_text(text)?;
-        let lines = lines.strip_suffix('\n').ok_or(wrong("no signature line ends it"))?;
+        let lines = lines.strip_suffix('\n').ok_or(malformed("no signature line ends it"))?;
         if lines.split('\n').nth(MAX_SIGNATURES).is_some() {
-            return Err(wrong("it has too many signatures"));
+            return Err(malformed("it has too many signatures"));
         }
         let signatures = lines.split('\n').map(SignatureLine::parse).collect::<Result<_, _>>()?;
         Ok(Self { text: text.to_owned(), signatures })
@@ -450,8 +452,8 @@ impl Note {
                 continue;
             }
             // An id has only 32 bits: two known keys may share one, so try both.
-            let good = claimed.find_map(|key| key.verify(&self.text, &line.bytes));
-            verified.push(good.ok_or_else(|| NoteError::Forged(line.name.clone()))?);
+            let valid = claimed.find_map(|key| key.verify(&self.text, &line.bytes));
+            verified.push(valid.ok_or_else(|| NoteError::Forged(line.name.clone()))?);
         }
         if verified.is_empty() { Err(NoteError::Unsigned) } else { Ok(verified) }
     }

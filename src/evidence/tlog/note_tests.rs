@@ -66,13 +66,13 @@ fn countersignatures_are_over_their_time() {
 #[test]
 fn one_known_key_is_enough_and_a_forged_one_too_much() {
     let (old, new) = (signer("timber.example", Kind::Text, 1), signer("timber.example", Kind::Text, 2));
-    let stranger = signer("timber.example", Kind::Text, 9);
+    let outsider = signer("timber.example", Kind::Text, 9);
     let note = Note::sign("spruce\n".into(), &[&old, &new], now()).unwrap();
     let keys = |signers: &[&Signer]| signers.iter().map(|s| s.verifier().clone()).collect::<Vec<_>>();
     assert_eq!(note.verify(&keys(&[&old])).unwrap().len(), 1);
     assert_eq!(note.verify(&keys(&[&new])).unwrap().len(), 1);
     assert_eq!(note.verify(&keys(&[&old, &new])).unwrap().len(), 2);
-    assert_eq!(note.verify(&keys(&[&stranger])), Err(NoteError::Unsigned));
+    assert_eq!(note.verify(&keys(&[&outsider])), Err(NoteError::Unsigned));
     assert_eq!(note.verify(&[]), Err(NoteError::Unsigned));
     let other = note.to_string().replace("spruce", "birch!");
     let other = Note::parse(other.as_bytes()).unwrap();
@@ -197,9 +197,9 @@ proptest! {
         text in "[a-z0-9 \n—+=]{0,30}", names in prop::collection::vec("[a-zé—+ ]{0,3}", 0..3), noise in "[A-Za-z0-9+/=]{0,12}"
     ) {
         let lines: Vec<String> = names.iter().map(|name| format!("— {name} {noise}\n")).collect();
-        let whole = format!("{text}\n\n{}", lines.concat());
-        if let Ok(note) = Note::parse(whole.as_bytes()) {
-            prop_assert_eq!(note.to_string(), whole);
+        let note_text = format!("{text}\n\n{}", lines.concat());
+        if let Ok(note) = Note::parse(note_text.as_bytes()) {
+            prop_assert_eq!(note.to_string(), note_text);
         }
     }
 

@@ -65,35 +65,35 @@ impl Proof {
     /// # Errors
     /// If it is not exactly in the format.
     pub fn parse(bytes: &[u8]) -> Result<Self, ProofError> {
-        let wrong = ProofError::Malformed;
+        let malformed = ProofError::Malformed;
         if bytes.len() > super::note::MAX_LENGTH {
-            return Err(wrong("it is longer than a million bytes"));
+            return Err(malformed("it is longer than a million bytes"));
         }
-        let text = std::str::from_utf8(bytes).map_err(|_| wrong("it is not UTF-8"))?;
-        let (head, note) = text.split_once("\n\n").ok_or(wrong("no empty line ends the hashes"))?;
+        let text = std::str::from_utf8(bytes).map_err(|_| malformed("it is not UTF-8"))?;
+        let (head, note) = text.split_once("\n\n").ok_or(malformed("no empty line ends the hashes"))?;
         let mut lines = head.split('\n');
         if lines.next() != Some(FIRST) {
-            return Err(wrong("its first line is not c2sp.org/tlog-proof@v1"));
+            return Err(malformed("its first line is not c2sp.org/tlog-proof@v1"));
         }
         let mut line = lines.next();
         let extra = match line.and_then(|line| line.strip_prefix("extra ")) {
             None => None,
             Some(extra) => {
                 line = lines.next();
-                Some(STANDARD.decode(extra).map_err(|_| wrong("its extra data is not base64"))?)
+                Some(STANDARD.decode(extra).map_err(|_| malformed("its extra data is not base64"))?)
             }
         };
         let index = line
             .and_then(|line| line.strip_prefix("index "))
             .and_then(decimal)
             .filter(|index| *index < MAX_SIZE)
-            .ok_or(wrong("it names no index"))?;
+            .ok_or(malformed("it names no index"))?;
         let hashes = lines
             .map(from_base64)
             .take(MAX_HASHES + 1)
             .collect::<Option<Vec<_>>>()
             .filter(|hashes| hashes.len() <= MAX_HASHES)
-            .ok_or(wrong("its hashes are not at most 63 of 32 bytes"))?;
+            .ok_or(malformed("its hashes are not at most 63 of 32 bytes"))?;
         let checkpoint = Note::parse(note.as_bytes())?;
         Checkpoint::parse(checkpoint.text())?;
         Ok(Self { extra, index, hashes, checkpoint })

@@ -30,8 +30,8 @@ fn a_record_has_its_place() {
         let read = Proof::parse(made.to_string().as_bytes()).unwrap();
         assert_eq!(read, made);
         assert_eq!(read.verify(leaves[size - 1], &policy).unwrap().checkpoint.size, size as u64);
-        let wrong = ProofError::NotIncluded { index: size as u64 - 1, size: size as u64 };
-        assert_eq!(read.verify(Hash::ZERO, &policy), Err(wrong));
+        let error = ProofError::NotIncluded { index: size as u64 - 1, size: size as u64 };
+        assert_eq!(read.verify(Hash::ZERO, &policy), Err(error));
         assert_eq!(
             read.verify(leaves[size - 1], &Policy::default()),
             Err(ProofError::Checkpoint(NoteError::Unsigned.into()))

@@ -44,26 +44,26 @@ impl Tile {
             Row::Hashes(row) if row <= TOP_ROW => row,
             Row::Hashes(_) => return None,
         };
-        let most = (MAX_SIZE >> (HEIGHT * u32::from(level))) / u64::from(WIDTH);
-        ((1..=WIDTH).contains(&width) && index <= most).then_some(Self { row, index, width })
+        let max_index = (MAX_SIZE >> (HEIGHT * u32::from(level))) / u64::from(WIDTH);
+        ((1..=WIDTH).contains(&width) && index <= max_index).then_some(Self { row, index, width })
     }
 
-    /// The tile with place `place` of a row, in a tree of `size` leaves; `None` if the tree has no
-    /// such place.
+    /// The tile with position `position` of a row, in a tree of `size` leaves; `None` if the tree has no
+    /// such position.
     #[must_use]
-    pub fn holding(row: Row, place: u64, size: u64) -> Option<Self> {
+    pub fn holding(row: Row, position: u64, size: u64) -> Option<Self> {
         let width = u64::from(WIDTH);
-        let places = match row {
+        let count = match row {
             Row::Entries => size,
             Row::Hashes(row) if row <= TOP_ROW => size >> (HEIGHT * u32::from(row)),
             Row::Hashes(_) => 0,
         };
-        if place >= places {
+        if position >= count {
             return None;
         }
-        let index = place / width;
-        let taken = (places - index * width).min(width);
-        Self::new(row, index, u16::try_from(taken).ok()?)
+        let index = position / width;
+        let used = (count - index * width).min(width);
+        Self::new(row, index, u16::try_from(used).ok()?)
     }
 
     /// The partial tiles of a tree of `size` leaves, at most one for each row, entries first.
@@ -71,11 +71,11 @@ impl Tile {
     pub fn edge(size: u64) -> Vec<Self> {
         let rows = std::iter::once(Row::Entries).chain((0..=TOP_ROW).map(Row::Hashes));
         rows.filter_map(|row| {
-            let places = match row {
+            let count = match row {
                 Row::Entries => size,
                 Row::Hashes(row) => size >> (HEIGHT * u32::from(row)),
             };
-            Self::holding(row, places.checked_sub(1)?, size).filter(|tile| !tile.is_full())
+            Self::holding(row, count.checked_sub(1)?, size).filter(|tile| !tile.is_full())
         })
         .collect()
     }
@@ -113,7 +113,7 @@ impl Tile {
 
     /// The full tile with the same row and index.
     #[must_use]
-    pub fn whole(&self) -> Self {
+    pub fn full(&self) -> Self {
         Self { width: WIDTH, ..*self }
     }
 
@@ -130,7 +130,7 @@ impl Tile {
     /// The folder of the partial tiles with this row and index, relative to the register's folder.
     #[must_use]
     pub fn partial_dir(&self) -> String {
-        format!("{}.p", self.whole())
+        format!("{}.p", self.full())
     }
 
     /// Parses a path such as `tile/0/x001/x234/067.p/8`; `None` unless it is the only spelling of a
@@ -368,10 +368,10 @@ impl Builder {
 
     /// Appends an entry; calls `filled` with every tile that is now full.
     pub fn push(&mut self, entry: &[u8; ENTRY_LEN], mut filled: impl FnMut(Tile, Vec<u8>)) {
-        let place = self.edge.size();
+        let position = self.edge.size();
         bundle(&mut self.entries, entry);
         if self.entries.len() == usize::from(WIDTH) * BUNDLED
-            && let Some(tile) = Tile::new(Row::Entries, place / u64::from(WIDTH), WIDTH)
+            && let Some(tile) = Tile::new(Row::Entries, position / u64::from(WIDTH), WIDTH)
         {
             filled(tile, std::mem::take(&mut self.entries));
         }
@@ -387,7 +387,7 @@ impl Builder {
             rows[row].push(hash);
             if rows[row].len() == usize::from(WIDTH)
                 && let Ok(number) = u8::try_from(row)
-                && let Some(tile) = Tile::new(Row::Hashes(number), place >> (HEIGHT + level), WIDTH)
+                && let Some(tile) = Tile::new(Row::Hashes(number), position >> (HEIGHT + level), WIDTH)
             {
                 filled(tile, bytes_of(&std::mem::take(&mut rows[row])));
             }
@@ -563,16 +563,16 @@ mod tests {
             }
             // A builder resumed from the files behaves as the original one.
             let mut resumed = Builder::resume(size, fetch).unwrap();
-            let mut went_on = builder;
+            let mut continued = builder;
             for _ in 0..300 {
-                let next = entry(went_on.size());
+                let next = entry(continued.size());
                 let (mut a, mut b) = (Vec::new(), Vec::new());
-                went_on.push(&next, |tile, bytes| a.push((tile, bytes)));
+                continued.push(&next, |tile, bytes| a.push((tile, bytes)));
                 resumed.push(&next, |tile, bytes| b.push((tile, bytes)));
                 prop_assert_eq!(a, b);
             }
-            prop_assert_eq!(went_on.root(), resumed.root());
-            prop_assert_eq!(went_on.unfilled(), resumed.unfilled());
+            prop_assert_eq!(continued.root(), resumed.root());
+            prop_assert_eq!(continued.unfilled(), resumed.unfilled());
         }
 
         #[test]

@@ -67,14 +67,14 @@ impl Frontier {
         self.push_with(leaf, |_, _| {});
     }
 
-    /// Appends a leaf and calls `tell` with level and hash of every node that it completes, first its own.
-    pub fn push_with(&mut self, leaf: Hash, mut tell: impl FnMut(u32, Hash)) {
+    /// Appends a leaf and calls `visit` with level and hash of every node that it completes, first its own.
+    pub fn push_with(&mut self, leaf: Hash, mut visit: impl FnMut(u32, Hash)) {
         let mut node = leaf;
-        tell(0, node);
+        visit(0, node);
         for level in 1..=self.size.trailing_ones() {
             if let Some(left) = self.nodes.pop() {
                 node = node_hash(&left, &node);
-                tell(level, node);
+                visit(level, node);
             }
         }
         self.nodes.push(node);
@@ -104,10 +104,10 @@ pub fn root_of<'a>(leaves: impl IntoIterator<Item = &'a Hash>) -> Hash {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NoProof<E> {
     /// The tree has no such leaf, or is smaller than the earlier size.
-    #[error("a tree of {size} leaves has no place {asked}")]
+    #[error("a tree of {size} leaves has no place {requested}")]
     OutOfRange {
         /// The requested leaf or earlier size.
-        asked: u64,
+        requested: u64,
         /// The size of the tree.
         size: u64,
     },
@@ -127,16 +127,16 @@ pub fn inclusion<E>(
     mut node: impl FnMut(u32, u64) -> Result<Hash, E>,
 ) -> Result<Vec<Hash>, NoProof<E>> {
     if index >= size {
-        return Err(NoProof::OutOfRange { asked: index, size });
+        return Err(NoProof::OutOfRange { requested: index, size });
     }
     let mut path = Vec::new();
     let (mut from, mut to) = (0, size);
     while to - from > 1 {
         let middle = split(from, to);
-        let (here, aside) =
+        let (inside, sibling) =
             if index < middle { ((from, middle), (middle, to)) } else { ((middle, to), (from, middle)) };
-        path.push(range(aside.0, aside.1, &mut node).map_err(NoProof::Node)?);
-        (from, to) = here;
+        path.push(range(sibling.0, sibling.1, &mut node).map_err(NoProof::Node)?);
+        (from, to) = inside;
     }
     path.reverse();
     Ok(path)
@@ -153,7 +153,7 @@ pub fn consistency<E>(
     mut node: impl FnMut(u32, u64) -> Result<Hash, E>,
 ) -> Result<Vec<Hash>, NoProof<E>> {
     if old > new {
-        return Err(NoProof::OutOfRange { asked: old, size: new });
+        return Err(NoProof::OutOfRange { requested: old, size: new });
     }
     if old == 0 || old == new {
         return Ok(Vec::new());
@@ -162,8 +162,8 @@ pub fn consistency<E>(
     let (mut from, mut to) = (0, new);
     while old != to {
         let middle = split(from, to);
-        let aside = if old <= middle { (middle, to) } else { (from, middle) };
-        path.push(range(aside.0, aside.1, &mut node).map_err(NoProof::Node)?);
+        let sibling = if old <= middle { (middle, to) } else { (from, middle) };
+        path.push(range(sibling.0, sibling.1, &mut node).map_err(NoProof::Node)?);
         (from, to) = if old <= middle { (from, middle) } else { (middle, to) };
     }
     // The subtree that both trees share. If it is the complete old tree, the verifier knows its root.
@@ -200,23 +200,23 @@ pub fn root_from_inclusion(leaf: Hash, index: u64, size: u64, path: &[Hash]) -> 
     if index >= size {
         return None;
     }
-    let (mut place, mut last, mut hash) = (index, size - 1, leaf);
+    let (mut position, mut last, mut hash) = (index, size - 1, leaf);
     for sibling in path {
         if last == 0 {
             return None;
         }
-        if place & 1 == 1 || place == last {
+        if position & 1 == 1 || position == last {
             hash = node_hash(sibling, &hash);
             // On these levels the node has no sibling and moves up unchanged.
-            let alone = place.trailing_zeros().min(u64::BITS - 1);
-            if place & 1 == 0 {
-                place >>= alone;
-                last >>= alone;
+            let levels = position.trailing_zeros().min(u64::BITS - 1);
+            if position & 1 == 0 {
+                position >>= levels;
+                last >>= levels;
             }
         } else {
             hash = node_hash(&hash, sibling);
         }
-        place >>= 1;
+        position >>= 1;
         last >>= 1;
     }
     (last == 0).then_some(hash)
@@ -249,24 +249,24 @@ pub fn is_consistent(old: u64, old_root: Hash, new: u64, new_root: Hash, path: &
         None => return false,
     };
     let shared = (old - 1).trailing_ones();
-    let (mut place, mut last) = ((old - 1) >> shared, (new - 1) >> shared);
+    let (mut position, mut last) = ((old - 1) >> shared, (new - 1) >> shared);
     let (mut from_old, mut from_new) = (first, first);
     for sibling in rest {
         if last == 0 {
             return false;
         }
-        if place & 1 == 1 || place == last {
+        if position & 1 == 1 || position == last {
             from_old = node_hash(sibling, &from_old);
             from_new = node_hash(sibling, &from_new);
-            if place & 1 == 0 {
-                let alone = place.trailing_zeros().min(u64::BITS - 1);
-                place >>= alone;
-                last >>= alone;
+            if position & 1 == 0 {
+                let levels = position.trailing_zeros().min(u64::BITS - 1);
+                position >>= levels;
+                last >>= levels;
             }
         } else {
             from_new = node_hash(&from_new, sibling);
         }
-        place >>= 1;
+        position >>= 1;
         last >>= 1;
     }
     last == 0 && from_old == old_root && from_new == new_root
@@ -364,8 +364,8 @@ mod tests {
     #[test]
     fn out_of_range_is_no_proof() {
         let leaves = naive::leaves(5);
-        assert_eq!(inclusion(5, 5, nodes(&leaves)), Err(NoProof::OutOfRange { asked: 5, size: 5 }));
-        assert_eq!(consistency(6, 5, nodes(&leaves)), Err(NoProof::OutOfRange { asked: 6, size: 5 }));
+        assert_eq!(inclusion(5, 5, nodes(&leaves)), Err(NoProof::OutOfRange { requested: 5, size: 5 }));
+        assert_eq!(consistency(6, 5, nodes(&leaves)), Err(NoProof::OutOfRange { requested: 6, size: 5 }));
         assert_eq!(inclusion(0, 9, nodes(&leaves)), Err(NoProof::Node("no node 0/8".into())));
         let root = naive::root(&leaves);
         assert!(!is_included(leaves[4], 5, 5, root, &[]));
@@ -397,18 +397,18 @@ mod tests {
         #[test]
         fn a_changed_proof_proves_nothing(
             size in 2_usize..600,
-            place in any::<prop::sample::Index>(),
-            which in any::<prop::sample::Index>(),
+            position in any::<prop::sample::Index>(),
+            node in any::<prop::sample::Index>(),
             bit in 0_usize..256,
             change in 0_u8..6,
         ) {
             let leaves = naive::leaves(size);
-            let (index, old) = (place.index(size), place.index(size - 1) + 1);
+            let (index, old) = (position.index(size), position.index(size - 1) + 1);
             let (root, old_root) = (naive::root(&leaves), naive::root(&leaves[..old]));
             let flip = |hash: &mut Hash| hash.0[bit / 8] ^= 1 << (bit % 8);
             let spoil = |path: &mut Vec<Hash>| match change {
                 0 if !path.is_empty() => {
-                    let at = which.index(path.len());
+                    let at = node.index(path.len());
                     flip(&mut path[at]);
                 }
                 1 => path.push(leaves[0]),

@@ -49,14 +49,14 @@ pub(super) async fn chains(tx: &mut Tx<'_>, logs: &[LogId]) -> Result<HashMap<Lo
     .await?;
     let mut chains: HashMap<LogId, Vec<ChainEvent>> = HashMap::with_capacity(logs.len());
     for row in rows {
-        let bad = || Error::CorruptRow(format!("event {}/{}", row.subject_id, row.seq));
-        let seq = u32::try_from(row.seq).map_err(|_| bad())?;
+        let corrupt = || Error::CorruptRow(format!("event {}/{}", row.subject_id, row.seq));
+        let seq = u32::try_from(row.seq).map_err(|_| corrupt())?;
         let content = Content {
             seq,
             public: LogPublic::parse(&row.public)?,
             business: LogBusiness::parse(&row.business)?,
         };
-        let hash = Hash::from_slice(&row.hash).ok_or_else(bad)?;
+        let hash = Hash::from_slice(&row.hash).ok_or_else(corrupt)?;
         let event = ChainEvent { received_at: row.received_at, hash, content };
         chains.entry(row.subject_id.into()).or_default().push(event);
     }
@@ -87,7 +87,7 @@ pub(crate) struct Decision {
     set: Option<Set>,
     contents: Vec<Content>,
     marked: Marked,
-    found: Vec<rules::Draft>,
+    findings: Vec<rules::Draft>,
     ticket: TicketId,
 }
 
@@ -98,31 +98,31 @@ struct Set {
     table: Option<(String, String)>,
 }
 
-/// Decides on a correction; adds every reason against it to `faults`.
+/// Decides on a correction; adds every reason against it to `errors`.
 pub(super) fn decide(
     prepared: &Prepared,
     recorder: &Recorder<'_>,
     row: &LockedLog,
     access: Access,
-    faults: &mut RequestErrors,
+    errors: &mut RequestErrors,
 ) -> Option<Decision> {
     let request = recorder.request;
     let target =
         request.corrects.and_then(|seq| prepared.chain.iter().find(|event| event.content.seq == seq));
-    let own = |event: &&ChainEvent| {
+    let is_own = |event: &&ChainEvent| {
         event.content.business.organization == recorder.caller.organization
             && recorder.now - event.received_at <= OWN_CORRECTION_PERIOD
     };
-    let Some(target) = target.filter(|event| recorder.caller.is(Role::Inspector) || own(event)) else {
+    let Some(target) = target.filter(|event| recorder.caller.is(Role::Inspector) || is_own(event)) else {
         // A past party gets the same error for a missing event as for someone else's, so it cannot count
         // later events.
         if target.is_none() && access == Access::Full {
             let detail = format!("The log has events 1 to {}.", prepared.chain.len());
-            faults.wrong.push(FieldError::new(pointer("/corrects"), "unknown-event", detail));
+            errors.invalid.push(FieldError::new(pointer("/corrects"), "unknown-event", detail));
         } else {
             let detail =
                 "An event is corrected by its recorder within 72 hours, after that only by an inspector.";
-            faults.conflict.push(FieldError::new(pointer("/corrects"), "correction-not-yours", detail));
+            errors.conflict.push(FieldError::new(pointer("/corrects"), "correction-not-yours", detail));
         }
         return None;
     };
@@ -136,17 +136,17 @@ pub(super) fn decide(
             }
             (None, Access::Full) => "No event of this log can be reversed.".to_owned(),
         };
-        faults.conflict.push(FieldError::new(pointer("/corrects"), "not-reversible", detail));
+        errors.conflict.push(FieldError::new(pointer("/corrects"), "not-reversible", detail));
         return None;
     }
-    let before = (faults.wrong.len(), faults.conflict.len());
+    let before = (errors.invalid.len(), errors.conflict.len());
     let mut balance = Balance::new(&prepared.ticket.lines, recorder.now.date_naive());
-    let mut found = Vec::new();
+    let mut findings = Vec::new();
     let set = request.set.as_ref().map(|correction| {
-        check_set(correction, target, prepared, recorder, faults);
-        resolve(correction, row, &mut balance, &mut found, faults)
+        check_set(correction, target, prepared, recorder, errors);
+        resolve(correction, row, &mut balance, &mut findings, errors)
     });
-    if (faults.wrong.len(), faults.conflict.len()) != before {
+    if (errors.invalid.len(), errors.conflict.len()) != before {
         return None;
     }
     Some(Decision {
@@ -155,7 +155,7 @@ pub(super) fn decide(
         set,
         contents,
         marked: balance.finish(),
-        found,
+        findings,
         ticket: prepared.ticket.id,
     })
 }
@@ -165,24 +165,24 @@ fn check_set(
     target: &ChainEvent,
     prepared: &Prepared,
     recorder: &Recorder<'_>,
-    faults: &mut RequestErrors,
+    errors: &mut RequestErrors,
 ) {
     if correction.is_of_harvest() && target.content.seq != 1 {
         let detail = "Species, wood, measures, grade and assortment belong to the harvest: correct event 1.";
-        faults.wrong.push(FieldError::new(pointer("/set"), "only-of-the-harvest", detail));
+        errors.invalid.push(FieldError::new(pointer("/set"), "only-of-the-harvest", detail));
     }
-    let Some(right) = correction.occurred_at else { return };
-    if right.instant() > recorder.now + MAX_CLOCK_SKEW {
+    let Some(occurred_at) = correction.occurred_at else { return };
+    if occurred_at.instant() > recorder.now + MAX_CLOCK_SKEW {
         let detail = "This is more than five minutes in the future.";
-        faults.wrong.push(FieldError::new(pointer("/set/occurred_at"), "in-the-future", detail));
+        errors.invalid.push(FieldError::new(pointer("/set/occurred_at"), "in-the-future", detail));
     }
-    let (ticket, day) = (&prepared.ticket, right.local_date());
+    let (ticket, day) = (&prepared.ticket, occurred_at.local_date());
     if target.content.seq == 1 && (day < ticket.felling_from || day > ticket.felling_until) {
         let detail = format!(
             "{day} is outside the ticket's felling dates, {} to {}.",
             ticket.felling_from, ticket.felling_until
         );
-        faults.wrong.push(FieldError::new(pointer("/set/occurred_at"), "outside-felling-dates", detail));
+        errors.invalid.push(FieldError::new(pointer("/set/occurred_at"), "outside-felling-dates", detail));
     }
 }
 
@@ -191,8 +191,8 @@ fn resolve(
     correction: &Correction,
     row: &LockedLog,
     balance: &mut Balance<'_>,
-    found: &mut Vec<rules::Draft>,
-    faults: &mut RequestErrors,
+    findings: &mut Vec<rules::Draft>,
+    errors: &mut RequestErrors,
 ) -> Set {
     let state = &row.state;
     let wood = correction.wood.unwrap_or(state.wood);
@@ -209,12 +209,12 @@ fn resolve(
     let mut line = None;
     if let (Some(species), Some(volume), Ok(old)) = (species, declared, Volume::parse(&state.volume_m3)) {
         if let Some(Err(invalid)) = correction.volume_m3.map(|volume| volume.fits(state.kind)) {
-            faults.wrong.push(FieldError::invalid(pointer("/set/volume_m3"), invalid));
+            errors.invalid.push(FieldError::invalid(pointer("/set/volume_m3"), invalid));
         }
         match balance.line(species, wood) {
             None => {
                 let detail = format!("The ticket has no line for {species} {wood}.");
-                faults.wrong.push(FieldError::new(pointer("/set/species"), "not-on-ticket", detail));
+                errors.invalid.push(FieldError::new(pointer("/set/species"), "not-on-ticket", detail));
             }
             Some(index) => {
                 let id = balance.id(index);
@@ -222,7 +222,7 @@ fn resolve(
                     balance.unmark(state.line, old);
                     // A smaller volume is never refused, even on a line that is over its limit.
                     if id != state.line || volume > old {
-                        faults.conflict.extend(balance.mark(index, volume, || pointer("/set/volume_m3")));
+                        errors.conflict.extend(balance.mark(index, volume, || pointer("/set/volume_m3")));
                     } else {
                         balance.lower(index, volume);
                     }
@@ -232,8 +232,8 @@ fn resolve(
         }
         // Unchanged values were checked when they were recorded.
         if measured || wood != state.wood || volume != old {
-            found.extend(rules::volume_unlike_table(state.kind, state.method, diameter, length, volume));
-            found.extend(rules::commercial_as_firewood(state.kind, wood, diameter, length));
+            findings.extend(rules::volume_unlike_table(state.kind, state.method, diameter, length, volume));
+            findings.extend(rules::commercial_as_firewood(state.kind, wood, diameter, length));
         }
     }
     Set { correction: correction.clone(), line, table }
@@ -275,8 +275,8 @@ impl Decision {
     }
 
     /// The findings of the rules.
-    pub(super) fn found(&self, log: Option<(LogId, u32)>) -> Vec<NewFinding> {
-        let of_log = self.found.iter().map(|draft| NewFinding {
+    pub(super) fn findings(&self, log: Option<(LogId, u32)>) -> Vec<NewFinding> {
+        let of_log = self.findings.iter().map(|draft| NewFinding {
             draft: draft.clone(),
             log,
             ticket: Some(self.ticket),

@@ -51,7 +51,7 @@ impl LogHistory {
 struct LogEventShape {
     /// Its members, read from the parts.
     #[serde(flatten)]
-    said: LogEventFields<'static>,
+    fields: LogEventFields<'static>,
     /// The evidence for it.
     #[serde(flatten)]
     evidence: Evidence<'static>,
@@ -68,8 +68,8 @@ pub struct LogEvent {
 impl Serialize for LogEvent {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let (event, open) = self.shown.stored();
-        let said = said(event, open, self.parties, &self.names);
-        EventBody { said, evidence: self.shown.evidence() }.serialize(serializer)
+        let fields = event_fields(event, open, self.parties, &self.names);
+        EventBody { fields, evidence: self.shown.evidence() }.serialize(serializer)
     }
 }
 
@@ -100,8 +100,8 @@ fn sees_persons(row: &LogRow, reader: Reader) -> bool {
 ///
 /// # Errors
 /// A stored event that cannot be read.
-pub fn of(row: &LogRow, access: Access, reader: Reader, told: HistoryRows) -> Result<LogHistory> {
-    let HistoryRows { mut events, parties, names, permit } = told;
+pub fn of(row: &LogRow, access: Access, reader: Reader, rows: HistoryRows) -> Result<LogHistory> {
+    let HistoryRows { mut events, parties, names, permit } = rows;
     let persons = sees_persons(row, reader);
     let (log, open) = match access {
         Access::Full => (row.view(&names)?, None),
@@ -130,25 +130,26 @@ fn content(event: &StoredEvent) -> Result<Content> {
 }
 
 /// The members of an event's disclosed parts, with the names of its organisations.
-pub(super) fn said<'t>(
+pub(super) fn event_fields<'t>(
     event: &'t StoredEvent,
     open: Disclosure,
     parties: Parties,
     names: &Names,
 ) -> LogEventFields<'t> {
-    let mut said = EventMembers::of(event, open);
-    let event_type = said.take("type").and_then(ApiValue::word).and_then(|word| EventType::parse(word).ok());
-    let organization = said.take("organization").map(|_| names.of(parties.organization));
+    let mut members = EventMembers::of(event, open);
+    let event_type =
+        members.take("type").and_then(ApiValue::word).and_then(|word| EventType::parse(word).ok());
+    let organization = members.take("organization").map(|_| names.of(parties.organization));
     if open.business {
-        said.hide(&["log", "subject", "key"]);
+        members.hide(&["log", "subject", "key"]);
         for (field, id) in [("to", parties.to), ("carrier", parties.carrier)] {
             if let Some(id) = id {
-                said.put(field, names.of(id));
+                members.put(field, names.of(id));
             }
         }
-        said.join("ticket");
+        members.join("ticket");
     }
-    said.fields(event, event_type, organization)
+    members.fields(event, event_type, organization)
 }
 
 /// The seqs of the events with disclosed parts, in order.
@@ -192,19 +193,19 @@ fn part_view(
     until: u32,
     names: &Names,
 ) -> Result<LogView> {
-    let bad = |what: &str| Error::CorruptRow(format!("chain of log {}: {what}", row.id));
-    let whole = contents.len().min((until as usize).max(1));
-    let mut state = replay(&contents[..whole])?;
-    for event in contents[whole..].iter().filter(|event| open.contains(&event.seq)) {
+    let corrupt = |what: &str| Error::CorruptRow(format!("chain of log {}: {what}", row.id));
+    let full = contents.len().min((until as usize).max(1));
+    let mut state = replay(&contents[..full])?;
+    for event in contents[full..].iter().filter(|event| open.contains(&event.seq)) {
         state.apply(event)?;
     }
-    let last = events.last().ok_or_else(|| bad("no events"))?;
+    let last = events.last().ok_or_else(|| corrupt("no events"))?;
     let mut view = row.view(names)?;
     let present = view.seal.number == state.seal;
     view.seal.status = if state.seal_void { SealState::Void } else { SealState::Applied };
     view.seal.marking_code = view.seal.marking_code.filter(|_| present);
     view.seal.number.clone_from(&state.seal);
-    measures(&mut view, &state).ok_or_else(|| bad("a measure cannot be read"))?;
+    measures(&mut view, &state).ok_or_else(|| corrupt("a measure cannot be read"))?;
     let custody = until > 0;
     view.status = custody.then_some(state.status);
     view.holder = custody.then(|| names.of(state.holder));

@@ -35,18 +35,18 @@ struct CachedNames {
 impl NameCache {
     /// The cached names, if they were read under erasure epoch `epoch`.
     fn at_epoch(&self, epoch: Option<&Vec<u8>>) -> Option<Arc<KnownNames>> {
-        let remembered = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        (remembered.epoch.as_ref() == epoch).then(|| Arc::clone(&remembered.names))
+        let cached = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        (cached.epoch.as_ref() == epoch).then(|| Arc::clone(&cached.names))
     }
 
     /// Adds names read under erasure epoch `epoch`. Clears the cache first if its epoch differs or it would
     /// exceed [`MAX_NAMES`] names.
-    fn learn(&self, epoch: Option<Vec<u8>>, names: &KnownNames) {
-        let mut remembered = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if remembered.epoch != epoch || remembered.names.len() + names.len() > MAX_NAMES {
-            *remembered = CachedNames { epoch, names: Arc::default() };
+    fn add(&self, epoch: Option<Vec<u8>>, names: &KnownNames) {
+        let mut cached = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if cached.epoch != epoch || cached.names.len() + names.len() > MAX_NAMES {
+            *cached = CachedNames { epoch, names: Arc::default() };
         }
-        Arc::make_mut(&mut remembered.names)
+        Arc::make_mut(&mut cached.names)
             .extend(names.iter().take(MAX_NAMES).map(|(id, name)| (*id, name.clone())));
     }
 }
@@ -63,7 +63,7 @@ pub struct HistoryQuery {
     persons: bool,
     /// The erasure epoch when the log's row was read.
     epoch: Option<Vec<u8>>,
-    memory: Arc<NameCache>,
+    cache: Arc<NameCache>,
 }
 
 /// The rows for one response.
@@ -89,7 +89,7 @@ impl HistoryQuery {
             reader,
             persons: false,
             epoch: row.erasures().cloned(),
-            memory: Arc::default(),
+            cache: Arc::default(),
         }
     }
 
@@ -100,19 +100,24 @@ impl HistoryQuery {
         Self { up_to, persons, ..Self::names(row, reader) }
     }
 
-    /// The same query with the name cache `memory`.
+    /// The same query with the name cache `cache`.
     #[must_use]
-    pub fn with(self, memory: &Arc<NameCache>) -> Self {
-        Self { memory: Arc::clone(memory), ..self }
+    pub fn with(self, cache: &Arc<NameCache>) -> Self {
+        Self { cache: Arc::clone(cache), ..self }
     }
 
     /// The response without a database query: if only names are needed and all of them are cached.
     #[must_use]
     pub fn from_cache(&self) -> Option<HistoryRows> {
-        let known = self.memory.at_epoch(self.epoch.as_ref()).filter(|_| self.up_to == 0)?;
-        let all = self.parties.iter().all(|id| known.contains_key(&id.0));
+        let known = self.cache.at_epoch(self.epoch.as_ref()).filter(|_| self.up_to == 0)?;
+        let complete = self.parties.iter().all(|id| known.contains_key(&id.0));
         let names = || Names::new(known, self.reader);
-        all.then(|| HistoryRows { events: Vec::new(), parties: Vec::new(), names: names(), permit: None })
+        complete.then(|| HistoryRows {
+            events: Vec::new(),
+            parties: Vec::new(),
+            names: names(),
+            permit: None,
+        })
     }
 
     /// Number of events in the query.
@@ -136,9 +141,9 @@ impl BatchQuery for HistoryQuery {
     }
 
     /// One round trip for the chains (one per page for a long chain), one more for names that are not cached.
-    async fn load(db: &mut PgConnection, asked: &[&Self]) -> sqlx::Result<Vec<Result<HistoryRows>>> {
-        let mut parts: Vec<Result<Parts>> = Vec::with_capacity(asked.len());
-        for chain in chains(db, asked).await? {
+    async fn load(db: &mut PgConnection, queries: &[&Self]) -> sqlx::Result<Vec<Result<HistoryRows>>> {
+        let mut parts: Vec<Result<Parts>> = Vec::with_capacity(queries.len());
+        for chain in chains(db, queries).await? {
             parts.push(chain.and_then(|chain| {
                 let named = chain.events.iter().map(|event| Parties::parse(&event.business));
                 let named = named.collect::<Result<Vec<_>>>()?;
@@ -146,20 +151,20 @@ impl BatchQuery for HistoryQuery {
             }));
         }
         let mut named: HashSet<Uuid> = HashSet::new();
-        for (telling, parts) in asked.iter().zip(&parts) {
-            named.extend(telling.parties.iter().map(|id| id.0));
+        for (query, parts) in queries.iter().zip(&parts) {
+            named.extend(query.parties.iter().map(|id| id.0));
             if let Ok((_, parties)) = parts {
                 named.extend(parties.iter().flat_map(|parties| parties.ids()).map(|id| id.0));
             }
         }
-        let names = names(db, asked, named).await?;
-        let told = asked.iter().zip(parts).map(|(telling, parts)| {
+        let names = names(db, queries, named).await?;
+        let results = queries.iter().zip(parts).map(|(query, parts)| {
             let (mut chain, parties) = parts?;
-            chain.open(|place| parties.get(place).is_some_and(|of| telling.may_see(*of)));
-            let names = Names::new(Arc::clone(&names), telling.reader);
+            chain.open(|index| parties.get(index).is_some_and(|event| query.may_see(*event)));
+            let names = Names::new(Arc::clone(&names), query.reader);
             Ok(HistoryRows { events: chain.events, parties, names, permit: None })
         });
-        Ok(told.collect())
+        Ok(results.collect())
     }
 }
 
@@ -167,12 +172,11 @@ impl BatchQuery for HistoryQuery {
 /// the cache's erasure epoch, the others from the database.
 async fn names(
     db: &mut PgConnection,
-    asked: &[&HistoryQuery],
+    queries: &[&HistoryQuery],
     mut named: HashSet<Uuid>,
 ) -> sqlx::Result<Arc<KnownNames>> {
-    let Some(HistoryQuery { memory, epoch, .. }) = asked.first() else { return Ok(Arc::default()) };
-    let known =
-        memory.at_epoch(epoch.as_ref()).filter(|_| asked.iter().all(|telling| telling.epoch == *epoch));
+    let Some(HistoryQuery { cache, epoch, .. }) = queries.first() else { return Ok(Arc::default()) };
+    let known = cache.at_epoch(epoch.as_ref()).filter(|_| queries.iter().all(|query| query.epoch == *epoch));
     let known = known.unwrap_or_default();
     named.retain(|id| !known.contains_key(id));
     if named.is_empty() {
@@ -182,38 +186,38 @@ async fn names(
     let rows = sqlx::query_file!("src/timber/custody/names.sql", &named).fetch_all(db).await?;
     let epoch = rows.first().and_then(|row| row.erasures.clone());
     let read: KnownNames = rows.into_iter().map(|row| (row.id, (row.name, row.kind))).collect();
-    memory.learn(epoch, &read);
+    cache.add(epoch, &read);
     let mut names = Arc::unwrap_or_clone(known);
     names.extend(read);
     Ok(Arc::new(names))
 }
 
 /// The chain for each query. A log that several queries need is read once.
-async fn chains(db: &mut PgConnection, asked: &[&HistoryQuery]) -> sqlx::Result<Vec<Result<Chain>>> {
-    if let [long] = asked
+async fn chains(db: &mut PgConnection, queries: &[&HistoryQuery]) -> sqlx::Result<Vec<Result<Chain>>> {
+    if let [long] = queries
         && long.up_to > PAGE
     {
         return Ok(vec![history::read_chain(db, long.subject, long.up_to).await?]);
     }
-    let mut times: HashMap<Uuid, usize> = HashMap::with_capacity(asked.len());
-    for telling in asked.iter().filter(|telling| telling.up_to > 0) {
-        *times.entry(telling.subject).or_default() += 1;
+    let mut times: HashMap<Uuid, usize> = HashMap::with_capacity(queries.len());
+    for query in queries.iter().filter(|query| query.up_to > 0) {
+        *times.entry(query.subject).or_default() += 1;
     }
     if times.is_empty() {
-        return Ok(asked.iter().map(|_| Ok(Chain::default())).collect());
+        return Ok(queries.iter().map(|_| Ok(Chain::default())).collect());
     }
     let subjects: Vec<Uuid> = times.keys().copied().collect();
     let mut read = history::chains(db, &subjects).await?;
-    let chains = asked.iter().map(|telling| {
-        let Some(left) = times.get_mut(&telling.subject).filter(|_| telling.up_to > 0) else {
+    let chains = queries.iter().map(|query| {
+        let Some(remaining) = times.get_mut(&query.subject).filter(|_| query.up_to > 0) else {
             return Ok(Chain::default());
         };
-        *left -= 1;
-        let rows = match *left {
-            0 => read.remove(&telling.subject),
-            _ => read.get(&telling.subject).cloned(),
+        *remaining -= 1;
+        let rows = match *remaining {
+            0 => read.remove(&query.subject),
+            _ => read.get(&query.subject).cloned(),
         };
-        rows.unwrap_or_default().chain(Some(telling.up_to))
+        rows.unwrap_or_default().chain(Some(query.up_to))
     });
     Ok(chains.collect())
 }

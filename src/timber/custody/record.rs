@@ -83,13 +83,13 @@ pub async fn record(
     {
         return Ok(Recorded::Before(before(tx, id, &subjects, &seqs).await?));
     }
-    let mut faults = RequestErrors::default();
+    let mut errors = RequestErrors::default();
     if request.occurred_at.instant() > clock.now() + MAX_CLOCK_SKEW {
         let detail = "This is more than five minutes in the future.";
-        faults.wrong.push(FieldError::new(pointer("/occurred_at"), "in-the-future", detail));
+        errors.invalid.push(FieldError::new(pointer("/occurred_at"), "in-the-future", detail));
     }
     let known = organizations(tx, named(request)).await?;
-    let others = OtherParties::of(caller, request, &known, &mut faults);
+    let others = OtherParties::of(caller, request, &known, &mut errors);
     let ids = resolve(&mut **tx, &request.logs).await?;
     let correction = match (request.r#type, ids.first()) {
         (EventType::Corrected, Some(Some(log))) => Some(correct::prepare(tx, *log).await?),
@@ -99,45 +99,45 @@ pub async fn record(
         (Some(new), Some(Some(log))) => Some(Replacement::lock(tx, new, *log).await?),
         _ => None,
     };
-    let there: Vec<LogId> = ids.iter().flatten().copied().collect();
+    let existing: Vec<LogId> = ids.iter().flatten().copied().collect();
     let mut rows: HashMap<LogId, LockedLog> =
-        lock(tx, &there).await?.into_iter().map(|row| (row.id, row)).collect();
+        lock(tx, &existing).await?.into_iter().map(|row| (row.id, row)).collect();
     // Read after taking the locks: a request that waited must not get an earlier time of receipt than the one
     // it waited for.
     let now = clock.now();
 
     let recorder = Recorder::new(caller, request, others, request.operation_id.unwrap_or_default(), now);
-    let mut states_then = recorder.states_at_event(tx, &rows).await?;
-    let accesses = accesses(tx, caller, &rows, &states_then).await?;
+    let mut past_states = recorder.states_at_event(tx, &rows).await?;
+    let accesses = accesses(tx, caller, &rows, &past_states).await?;
     let mut plans = Vec::with_capacity(ids.len());
     for (index, id) in ids.iter().enumerate() {
         let at = || Location::Pointer(format!("/logs/{index}"));
         let Some((id, access)) = id.and_then(|id| Some((id, *accesses.get(&id)?))) else {
             let detail = "There is no such log, or none that you may see.";
-            faults.wrong.push(FieldError::new(at(), "unknown-log", detail));
+            errors.invalid.push(FieldError::new(at(), "unknown-log", detail));
             continue;
         };
         let Some(row) = rows.remove(&id) else {
             let detail = "This log is named twice in the batch.";
-            faults.wrong.push(FieldError::new(at(), "duplicate-in-batch", detail));
+            errors.invalid.push(FieldError::new(at(), "duplicate-in-batch", detail));
             continue;
         };
-        let then = states_then.remove(&id);
-        if let Err(entry) = recorder.check(then.as_ref().unwrap_or(&row.state), access, at()) {
-            faults.conflict.push(entry);
+        let past_state = past_states.remove(&id);
+        if let Err(error) = recorder.check(past_state.as_ref().unwrap_or(&row.state), access, at()) {
+            errors.conflict.push(error);
             continue;
         }
-        plans.push(Plan { row, access, late: then.is_some() });
+        plans.push(Plan { row, access, late: past_state.is_some() });
     }
     if let Some(seals) = &replacement {
-        recorder.check_seals(seals, &mut faults);
+        recorder.check_seals(seals, &mut errors);
     }
     let mut corrected = None;
     if let (Some(prepared), Some(plan)) = (correction, plans.first()) {
-        corrected = correct::decide(&prepared, &recorder, &plan.row, plan.access, &mut faults);
+        corrected = correct::decide(&prepared, &recorder, &plan.row, plan.access, &mut errors);
     }
-    if !faults.is_empty() {
-        return Err(faults.into_error());
+    if !errors.is_empty() {
+        return Err(errors.into_error());
     }
     if let (Some(seals), Some(plan)) = (&replacement, plans.first())
         && !seals.is_old_seal(&plan.row.state.seal)
@@ -183,35 +183,35 @@ pub(crate) struct OtherParties {
 }
 
 impl OtherParties {
-    /// Looks them up in `known`; adds an error to `faults` for each that is not acceptable.
+    /// Looks them up in `known`; adds an error to `errors` for each that is not acceptable.
     pub(crate) fn of(
         caller: &Caller,
         request: &NewCustodyEvent,
         known: &Organizations,
-        faults: &mut RequestErrors,
+        errors: &mut RequestErrors,
     ) -> Self {
         let mut others = Self::default();
         if let Some(bin) = &request.to_bin {
             match known.get(bin.as_str()) {
-                None => faults.wrong.push(unknown("/to_bin")),
+                None => errors.invalid.push(unknown("/to_bin")),
                 Some((id, _)) if *id == caller.organization => {
                     let detail = "A transfer goes to another organisation.";
-                    faults.wrong.push(FieldError::new(pointer("/to_bin"), "transfer-to-oneself", detail));
+                    errors.invalid.push(FieldError::new(pointer("/to_bin"), "transfer-to-oneself", detail));
                 }
                 Some((_, roles)) if !roles.iter().any(|role| may_hold(*role)) => {
                     let detail =
                         "This organisation is neither an enterprise nor a forest owner; it holds no timber.";
-                    faults.wrong.push(FieldError::new(pointer("/to_bin"), "holds-no-timber", detail));
+                    errors.invalid.push(FieldError::new(pointer("/to_bin"), "holds-no-timber", detail));
                 }
                 Some((id, _)) => others.to = Some(*id),
             }
         }
         if let Some(bin) = &request.carrier_bin {
             match known.get(bin.as_str()) {
-                None => faults.wrong.push(unknown("/carrier_bin")),
+                None => errors.invalid.push(unknown("/carrier_bin")),
                 Some((_, roles)) if !roles.contains(&Role::Carrier) => {
                     let detail = "This organisation is not a carrier.";
-                    faults.wrong.push(FieldError::new(pointer("/carrier_bin"), "not-a-carrier", detail));
+                    errors.invalid.push(FieldError::new(pointer("/carrier_bin"), "not-a-carrier", detail));
                 }
                 Some((id, _)) => others.carrier = Some(*id),
             }
@@ -257,30 +257,32 @@ pub(crate) async fn organizations<'b>(
 /// The caller's access to each of the locked logs; past parties are looked up in one query.
 ///
 /// A former carrier or receiver is no longer a party. An event that its device recorded while it was one,
-/// but could not send, is still accepted: `states_then` are the states of the logs when the event happened.
+/// but could not send, is still accepted: `past_states` are the states of the logs when the event happened.
 async fn accesses(
     tx: &mut Tx<'_>,
     caller: &Caller,
     rows: &HashMap<LogId, LockedLog>,
-    states_then: &HashMap<LogId, LogState>,
+    past_states: &HashMap<LogId, LogState>,
 ) -> Result<HashMap<LogId, Access>> {
-    let (me, inspector) = (caller.organization, caller.is(Role::Inspector));
+    let (organization, inspector) = (caller.organization, caller.is(Role::Inspector));
     let mut accesses = HashMap::with_capacity(rows.len());
-    let mut unseen: Vec<Uuid> = Vec::new();
+    let mut unknown: Vec<Uuid> = Vec::new();
     for (id, row) in rows {
-        if inspector || row.state.concerns(me) {
+        if inspector || row.state.concerns(organization) {
             accesses.insert(*id, Access::Full);
-        } else if row.issuer == me || states_then.get(id).is_some_and(|then| then.concerns(me)) {
+        } else if row.issuer == organization
+            || past_states.get(id).is_some_and(|past_state| past_state.concerns(organization))
+        {
             accesses.insert(*id, Access::Past);
         } else {
-            unseen.push(id.0);
+            unknown.push(id.0);
         }
     }
-    if !unseen.is_empty() {
+    if !unknown.is_empty() {
         let past = sqlx::query_scalar!(
             "SELECT log_id FROM past_party WHERE organization_id = $1 AND log_id = ANY($2)",
-            me.0,
-            &unseen
+            organization.0,
+            &unknown
         )
         .fetch_all(&mut **tx)
         .await?;
@@ -331,23 +333,23 @@ impl<'r> Recorder<'r> {
             return Ok(HashMap::new());
         }
         let chains = correct::chains(tx, &late).await?;
-        let then = |(id, chain): (LogId, Vec<correct::ChainEvent>)| {
+        let past_state_of = |(id, chain): (LogId, Vec<correct::ChainEvent>)| {
             let contents: Vec<Content> = chain.into_iter().map(|event| event.content).collect();
             Ok((id, state_at(&contents, at)?))
         };
-        chains.into_iter().map(then).collect()
+        chains.into_iter().map(past_state_of).collect()
     }
 
     pub(crate) fn check(&self, state: &LogState, access: Access, at: Location) -> Result<(), FieldError> {
         let event = self.request.r#type;
         // For a past party the role is checked first, so that the error is the same in every state. The
         // table's own order, state first, would reveal the state.
-        let verdict = match access {
+        let checked = match access {
             Access::Past if !has_part(event, state, self.roles) => Err(Refused::NotYours),
             _ => check(event, state, self.roles).and_then(|()| self.check_giver(state)),
         };
-        verdict.map_err(|refused| {
-            let (code, detail) = match refused {
+        checked.map_err(|refusal| {
+            let (code, detail) = match refusal {
                 Refused::Transition if state.seal_void && !event.rule().with_void_seal => {
                     ("seal-void", format!("The log's seal is void; replace it before `{event}`."))
                 }
@@ -357,8 +359,8 @@ impl<'r> Recorder<'r> {
                     ("transition-not-allowed", detail)
                 }
                 Refused::NotYours => {
-                    let who: Vec<_> = event.rule().who.iter().map(|who| who.label()).collect();
-                    ("not-yours-to-record", format!("`{event}` is recorded by: {}.", who.join(", ")))
+                    let recorders: Vec<_> = event.rule().who.iter().map(|who| who.label()).collect();
+                    ("not-yours-to-record", format!("`{event}` is recorded by: {}.", recorders.join(", ")))
                 }
             };
             let allowed = match access {
@@ -376,18 +378,18 @@ impl<'r> Recorder<'r> {
         if passes { Ok(()) } else { Err(Refused::NotYours) }
     }
 
-    fn check_seals(&self, seals: &Replacement, faults: &mut RequestErrors) {
+    fn check_seals(&self, seals: &Replacement, errors: &mut RequestErrors) {
         let at = || pointer("/new_seal_number");
         match seals.new.as_ref().filter(|seal| seal.holder == self.roles.id) {
-            None => faults.wrong.push(FieldError::new(at(), "unknown-seal", "You have no such seal.")),
+            None => errors.invalid.push(FieldError::new(at(), "unknown-seal", "You have no such seal.")),
             Some(seal) => match seal.status {
                 SealStatus::Issued => {}
                 SealStatus::Applied => {
                     let detail = "This seal is on a log already; a seal is applied once.";
-                    faults.conflict.push(FieldError::new(at(), "seal-applied", detail));
+                    errors.conflict.push(FieldError::new(at(), "seal-applied", detail));
                 }
                 SealStatus::Void => {
-                    faults.conflict.push(FieldError::new(at(), "seal-void", "This seal is void."))
+                    errors.conflict.push(FieldError::new(at(), "seal-void", "This seal is void."))
                 }
             },
         }
@@ -498,14 +500,15 @@ impl<'r> Recorder<'r> {
         seals: Option<Replacement>,
         fingerprint: &[u8; 32],
     ) -> Result<CustodyResponse> {
-        let Decided { drafts, afters, mut found } = self.decide(plans, corrected.as_ref(), seals.as_ref())?;
+        let Decided { drafts, afters, found: mut findings } =
+            self.decide(plans, corrected.as_ref(), seals.as_ref())?;
         let heads = append(tx, self.now, drafts).await?;
         let mut events = Vec::with_capacity(heads.len());
         let mut past = Vec::new();
         let mut rows = Vec::with_capacity(heads.len());
         for ((row, after), head) in afters.into_iter().zip(heads) {
             events.push(RecordedEvent { log: row.id, seq: head.seq, hash: head.hash });
-            past.extend(new_past_parties(&row.state, &after).map(|left| (row.id, left, head.seq)));
+            past.extend(new_past_parties(&row.state, &after).map(|id| (row.id, id, head.seq)));
             rows.push((after, head));
         }
         save(tx, &rows, &past).await?;
@@ -513,22 +516,22 @@ impl<'r> Recorder<'r> {
         let mut seqs: Vec<i32> =
             events.iter().map(|event| i32::try_from(event.seq).unwrap_or(i32::MAX)).collect();
         if let (Some(seals), Some(event)) = (seals, events.first())
-            && let Some(batch) = seals.put(tx, &self.by(), event.log, event.seq).await?
+            && let Some(batch) = seals.put(tx, &self.actor(), event.log, event.seq).await?
         {
             subjects.push(batch.id);
             seqs.push(batch.seq_i32());
         }
         if let Some(decision) = &corrected {
             crate::timber::ticket::add_marked(tx, decision.changes()).await?;
-            found.extend(decision.found(events.first().map(|event| (event.log, event.seq))));
+            findings.extend(decision.findings(events.first().map(|event| (event.log, event.seq))));
         }
         let (organization, operation) = (self.caller.organization, self.operation);
         if let Some(device) = &self.request.device {
             let recorded_at = device.recorded_at.instant();
             device::reserve(tx, organization, device.id.as_str(), device.seq, recorded_at, operation).await?;
         }
-        let findings = store(tx, organization, found, self.now).await?;
-        let posting = operation::Record {
+        let findings = store(tx, organization, findings, self.now).await?;
+        let record = operation::Record {
             organization,
             operation,
             kind: "custody_event",
@@ -536,11 +539,11 @@ impl<'r> Recorder<'r> {
             subjects,
             seqs,
         };
-        operation::record(tx, posting, self.now).await?;
+        operation::record(tx, record, self.now).await?;
         Ok(CustodyResponse { operation_id: operation, events, findings })
     }
 
-    fn by(&self) -> BatchActor {
+    fn actor(&self) -> BatchActor {
         BatchActor {
             organization: self.caller.organization,
             key: self.caller.key,
@@ -559,9 +562,9 @@ impl<'r> Recorder<'r> {
 
 /// The previous holder and owner that are neither holder nor owner after an event.
 pub(crate) fn new_past_parties(before: &LogState, after: &LogState) -> impl Iterator<Item = OrganizationId> {
-    let left = |who: &OrganizationId| *who != after.holder && *who != after.owner;
+    let has_left = |id: &OrganizationId| *id != after.holder && *id != after.owner;
     let owner = Some(before.owner).filter(|owner| *owner != before.holder);
-    std::iter::once(before.holder).chain(owner).filter(left)
+    std::iter::once(before.holder).chain(owner).filter(has_left)
 }
 
 /// The result of an earlier request, returned when the request is repeated.
@@ -584,11 +587,11 @@ async fn before(
     let events = rows
         .into_iter()
         .map(|row| {
-            let bad = || Error::CorruptRow(format!("event {}/{}", row.subject_id, row.seq));
+            let corrupt = || Error::CorruptRow(format!("event {}/{}", row.subject_id, row.seq));
             Ok(RecordedEvent {
                 log: row.subject_id.into(),
-                seq: u32::try_from(row.seq).map_err(|_| bad())?,
-                hash: Hash::from_slice(&row.hash).ok_or_else(bad)?,
+                seq: u32::try_from(row.seq).map_err(|_| corrupt())?,
+                hash: Hash::from_slice(&row.hash).ok_or_else(corrupt)?,
             })
         })
         .collect::<Result<_>>()?;

@@ -164,20 +164,20 @@ impl NewCustodyEvent {
         use EventType as E;
         let event = self.r#type;
         if !event.is_posted() {
-            let door =
+            let endpoint =
                 if event == E::Harvested { "POST /v1/harvests" } else { "POST /v1/seals/{number}/void" };
             errors.refuse_field(
                 node,
                 "type",
-                Invalid::new("not-posted-here", format!("`{event}` is recorded by {door}.")),
+                Invalid::new("not-posted-here", format!("`{event}` is recorded by {endpoint}.")),
             );
             return;
         }
-        let mut field = |name: &str, given: bool, wanted: bool, required: bool| {
-            if given && !wanted {
+        let mut field = |name: &str, present: bool, allowed: bool, required: bool| {
+            if present && !allowed {
                 let detail = format!("`{name}` does not go with `{event}`.");
                 errors.refuse_field(node, name, Invalid::new("not-for-this-type", detail));
-            } else if required && !given {
+            } else if required && !present {
                 errors.push(FieldError::new(
                     node.at_field(name),
                     "required",

@@ -1,6 +1,6 @@
 //! Search over the events of all logs by region, type, time of receipt and recorder, for inspectors.
 
-use super::history::{LogEventFields, said};
+use super::history::{LogEventFields, event_fields};
 use crate::base::error::{Error, Result};
 use crate::base::ids::{LogId, OrganizationId};
 use crate::base::region::Region;
@@ -43,7 +43,7 @@ struct FoundEventShape<'t> {
     log: LogId,
     /// Its members, read from its parts.
     #[serde(flatten)]
-    said: LogEventFields<'t>,
+    fields: LogEventFields<'t>,
     /// Its hash.
     hash: Hash,
 }
@@ -58,8 +58,8 @@ pub struct FoundEvent {
 
 impl serde::Serialize for FoundEvent {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let said = said(&self.event, Disclosure::BUSINESS, self.parties, &self.names);
-        FoundEventShape { log: self.log, said, hash: self.event.hash }.serialize(serializer)
+        let fields = event_fields(&self.event, Disclosure::BUSINESS, self.parties, &self.names);
+        FoundEventShape { log: self.log, fields, hash: self.event.hash }.serialize(serializer)
     }
 }
 
@@ -72,7 +72,7 @@ described_by!(FoundEvent, FoundEventShape<'static>);
 pub async fn search(
     db: &mut PgConnection,
     reader: Reader,
-    wanted: EventFilter,
+    filter: EventFilter,
     after: Option<EventCursor>,
     limit: i64,
 ) -> Result<Vec<(EventCursor, FoundEvent)>> {
@@ -89,27 +89,27 @@ pub async fn search(
         at,
         subject,
         seq,
-        wanted.region.map(Region::as_str),
-        wanted.event_type.map(EventType::as_str),
-        wanted.from,
-        wanted.to,
-        wanted.organization.map(|id| id.0),
+        filter.region.map(Region::as_str),
+        filter.event_type.map(EventType::as_str),
+        filter.from,
+        filter.to,
+        filter.organization.map(|id| id.0),
         limit
     )
     .fetch_all(&mut *db)
     .await?;
-    let mut found = Vec::with_capacity(rows.len());
+    let mut events = Vec::with_capacity(rows.len());
     let mut parties = Vec::new();
     for row in rows {
-        let bad =
+        let corrupt =
             |column: &str| Error::CorruptRow(format!("event.{column} of {} {}", row.subject_id, row.seq));
         let event = StoredEvent {
-            seq: u32::try_from(row.seq).map_err(|_| bad("seq"))?,
+            seq: u32::try_from(row.seq).map_err(|_| corrupt("seq"))?,
             received_at: row.received_at,
-            hash: Hash::from_slice(&row.hash).ok_or_else(|| bad("hash"))?,
+            hash: Hash::from_slice(&row.hash).ok_or_else(|| corrupt("hash"))?,
             // The response contains neither the hashed entry nor the link to the previous event.
             prev: Hash::ZERO,
-            secret: Secret(row.secret.as_slice().try_into().map_err(|_| bad("secret"))?),
+            secret: Secret(row.secret.as_slice().try_into().map_err(|_| corrupt("secret"))?),
             public: row.public,
             business: row.business,
             personal_commitment: None,
@@ -117,11 +117,11 @@ pub async fn search(
         };
         let named = Parties::parse(&event.business)?;
         parties.extend(named.ids());
-        found.push((EventCursor(row.received_at, row.subject_id, row.seq), event, named));
+        events.push((EventCursor(row.received_at, row.subject_id, row.seq), event, named));
     }
     let names = Names::read(&mut *db, reader, parties).await?;
-    let answer = found.into_iter().map(|(place, event, parties)| {
-        (place, FoundEvent { log: place.1.into(), event, parties, names: names.clone() })
+    let page = events.into_iter().map(|(cursor, event, parties)| {
+        (cursor, FoundEvent { log: cursor.1.into(), event, parties, names: names.clone() })
     });
-    Ok(answer.collect())
+    Ok(page.collect())
 }

@@ -210,9 +210,9 @@ impl LogState {
 
     fn correct(&mut self, event: &Content) {
         let Content { public, business, .. } = event;
-        fn put<T: Clone>(here: &mut T, there: Option<&T>) {
-            if let Some(right) = there {
-                here.clone_from(right);
+        fn put<T: Clone>(field: &mut T, corrected: Option<&T>) {
+            if let Some(value) = corrected {
+                field.clone_from(value);
             }
         }
         put(&mut self.species, public.species.as_ref());
@@ -227,8 +227,9 @@ impl LogState {
         self.pieces = public.pieces.or(self.pieces);
         self.assortment = business.assortment.or(self.assortment);
         self.grade = business.grade.or(self.grade);
-        if let (Some(right), Some(Corrects { seq: 1, .. })) = (&business.right_occurred, &business.corrects)
-            && let Ok(moment) = right.moment()
+        if let (Some(occurred), Some(Corrects { seq: 1, .. })) =
+            (&business.right_occurred, &business.corrects)
+            && let Ok(moment) = occurred.moment()
         {
             self.felled_on = moment.local_date().day();
         }
@@ -243,8 +244,8 @@ fn becomes(event: EventType) -> Option<Status> {
     }
 }
 
-fn instant(told: &LocalTime) -> Result<DateTime<Utc>> {
-    Ok(told.moment()?.instant())
+fn instant(time: &LocalTime) -> Result<DateTime<Utc>> {
+    Ok(time.moment()?.instant())
 }
 
 /// The reversed events, each with the first event that reversed it; eight bytes each. An out-of-order event
@@ -273,29 +274,29 @@ impl Reversed {
         }
     }
 
-    /// Whether the event `seq` was reversed by the event `by` or one before it.
+    /// Whether the event `seq` was reversed by the event `until` or one before it.
     #[must_use]
-    pub fn has(&self, seq: u32, by: u32) -> bool {
-        self.0.get(&seq).is_some_and(|first| *first <= by)
+    pub fn has(&self, seq: u32, until: u32) -> bool {
+        self.0.get(&seq).is_some_and(|first| *first <= until)
     }
 }
 
 /// The state of a log at `time`, as far as it is known now. A late event counts from the time it happened,
 /// so that a device may send several events of one journey after the journey has ended.
 pub fn state_at(events: &[Content], time: DateTime<Utc>) -> Result<LogState> {
-    let mut then = Vec::with_capacity(events.len());
+    let mut history = Vec::with_capacity(events.len());
     for event in events {
         let at = instant(&event.business.occurred)?;
         if event.seq == 1 || at <= time {
             let mut event = event.clone();
             event.business.out_of_order = false;
-            then.push((event.seq != 1, at, event));
+            history.push((event.seq != 1, at, event));
         }
     }
     // Stable sort: events with the same time stay in order of receipt.
-    then.sort_by_key(|(later, at, _)| (*later, *at));
-    let then: Vec<Content> = then.into_iter().map(|(.., event)| event).collect();
-    replay(&then)
+    history.sort_by_key(|(later, at, _)| (*later, *at));
+    let history: Vec<Content> = history.into_iter().map(|(.., event)| event).collect();
+    replay(&history)
 }
 
 /// The state after a complete chain, without the reversed events.
@@ -304,18 +305,18 @@ pub fn replay(events: &[Content]) -> Result<LogState> {
         .ok_or_else(|| Error::CorruptRow("a chain without events".into()))
 }
 
-/// The state after more events of a chain, without those that event `by` or an earlier one reversed.
+/// The state after more events of a chain, without those that event `until` or an earlier one reversed.
 /// `state` is the state before the first of `events`; `None` at the beginning of the chain.
 pub fn replay_from<'e>(
     mut state: Option<LogState>,
     events: impl IntoIterator<Item = &'e Content>,
     reversed: &Reversed,
-    by: u32,
+    until: u32,
 ) -> Result<Option<LogState>> {
     for event in events {
         match &mut state {
             None => state = Some(LogState::first(event)?),
-            Some(_) if reversed.has(event.seq, by) => {}
+            Some(_) if reversed.has(event.seq, until) => {}
             Some(state) => state.apply(event)?,
         }
     }

@@ -23,13 +23,13 @@ fn roles(n: u128) -> CallerRoles {
     CallerRoles { id: org(n), inspector: n == INSPECTOR, operator: false }
 }
 
-fn event(seq: u32, by: u128, event_type: EventType) -> Content {
+fn event(seq: u32, actor: u128, event_type: EventType) -> Content {
     let moment = Moment::parse("2026-10-05T09:30:00+05:00").unwrap();
     let public = LogPublic::bare(event_type, LogKind::Log, moment.local_date().day(), None);
     let business = LogBusiness::bare(
         LogId(Uuid::from_u128(99)),
         LocalTime::of(moment),
-        org(by),
+        org(actor),
         KeyId(Uuid::from_u128(7)),
         OperationId(Uuid::from_u128(8)),
     );
@@ -48,8 +48,8 @@ fn harvested() -> Content {
     first
 }
 
-fn next(seq: u32, by: u128, event_type: EventType) -> Content {
-    let mut next = event(seq, by, event_type);
+fn next(seq: u32, actor: u128, event_type: EventType) -> Content {
+    let mut next = event(seq, actor, event_type);
     match event_type {
         EventType::Transferred => {
             next.business.to = Some(org(BUYER));
@@ -137,23 +137,23 @@ impl Model {
         }
     }
 
-    fn step(&mut self, event: EventType, by: u128, of: TransferOf) -> bool {
+    fn step(&mut self, event: EventType, actor: u128, of: TransferOf) -> bool {
         use EventType as E;
         if self.seal_void && !matches!(event, E::Inspected | E::Lost | E::Destroyed | E::SealReplaced) {
             return false;
         }
         let open = !["processed", "exported", "sold", "lost", "destroyed"].contains(&self.status);
-        let rest = ["at_felling", "stored", "received"].contains(&self.status);
+        let at_rest = ["at_felling", "stored", "received"].contains(&self.status);
         let on_the_way = ["loaded", "in_transit", "arrived"].contains(&self.status);
-        let (mine, whole) = (by == self.holder, by == self.holder && by == self.owner);
+        let (is_holder, holds_and_owns) = (actor == self.holder, actor == self.holder && actor == self.owner);
         let offered = self.pending.is_some();
         let next = match event {
-            E::Stored if rest && mine => "stored",
-            E::Loaded if rest && mine => "loaded",
-            E::Departed if self.status == "loaded" && (mine || by == CARRIER) => "in_transit",
-            E::Arrived if self.status == "in_transit" && (mine || by == CARRIER) => "arrived",
-            E::Received if self.status == "arrived" && (mine || (offered && by == BUYER)) => {
-                if by == BUYER {
+            E::Stored if at_rest && is_holder => "stored",
+            E::Loaded if at_rest && is_holder => "loaded",
+            E::Departed if self.status == "loaded" && (is_holder || actor == CARRIER) => "in_transit",
+            E::Arrived if self.status == "in_transit" && (is_holder || actor == CARRIER) => "arrived",
+            E::Received if self.status == "arrived" && (is_holder || (offered && actor == BUYER)) => {
+                if actor == BUYER {
                     self.settle();
                 }
                 "received"
@@ -162,47 +162,47 @@ impl Model {
                 if open
                     && !offered
                     && match of {
-                        TransferOf::Both => whole,
-                        TransferOf::Possession => mine,
-                        TransferOf::Ownership => by == self.owner,
+                        TransferOf::Both => holds_and_owns,
+                        TransferOf::Possession => is_holder,
+                        TransferOf::Ownership => actor == self.owner,
                     } =>
             {
                 self.pending = Some(of);
                 self.status
             }
-            E::Accepted if open && offered && by == BUYER => {
+            E::Accepted if open && offered && actor == BUYER => {
                 self.settle();
                 self.status
             }
-            E::Rejected if open && offered && by == BUYER => {
+            E::Rejected if open && offered && actor == BUYER => {
                 self.pending = None;
                 self.status
             }
-            E::Withdrawn if open && offered && by == HOLDER => {
+            E::Withdrawn if open && offered && actor == HOLDER => {
                 self.pending = None;
                 self.status
             }
-            E::Processed if rest && !offered && whole => "processed",
-            E::Exported if rest && !offered && whole => "exported",
-            E::Sold if rest && !offered && whole => "sold",
-            E::Lost if open && (mine || (by == CARRIER && on_the_way)) => {
+            E::Processed if at_rest && !offered && holds_and_owns => "processed",
+            E::Exported if at_rest && !offered && holds_and_owns => "exported",
+            E::Sold if at_rest && !offered && holds_and_owns => "sold",
+            E::Lost if open && (is_holder || (actor == CARRIER && on_the_way)) => {
                 self.pending = None;
                 "lost"
             }
-            E::Destroyed if open && (mine || (by == CARRIER && on_the_way)) => {
+            E::Destroyed if open && (is_holder || (actor == CARRIER && on_the_way)) => {
                 self.pending = None;
                 "destroyed"
             }
-            E::SealReplaced if open && mine => {
+            E::SealReplaced if open && is_holder => {
                 self.seal_void = false;
                 self.status
             }
-            E::SealVoided if open && mine => {
+            E::SealVoided if open && is_holder => {
                 self.seal_void = true;
                 self.status
             }
-            E::Found if self.status == "lost" && (mine || by == INSPECTOR) => "stored",
-            E::Inspected if by == INSPECTOR => self.status,
+            E::Found if self.status == "lost" && (is_holder || actor == INSPECTOR) => "stored",
+            E::Inspected if actor == INSPECTOR => self.status,
             _ => return false,
         };
         self.status = next;
@@ -242,19 +242,19 @@ proptest! {
         let mut chain = vec![harvested()];
         let mut state = LogState::first(&chain[0]).unwrap();
         let mut model = Model { status: "at_felling", holder: HOLDER, owner: HOLDER, pending: None, seal_void: false };
-        for (event_type, by, of) in steps {
+        for (event_type, actor, of) in steps {
             // The model has one buyer, which does not transfer the log on.
-            if event_type == EventType::Transferred && by == BUYER {
+            if event_type == EventType::Transferred && actor == BUYER {
                 continue;
             }
             // What a transfer may hand over depends on `of`, which `check` does not look at.
-            let given = event_type != EventType::Transferred || gives(of, &state, roles(by));
-            let allowed = given && check(event_type, &state, roles(by)).is_ok();
-            let expected = model.step(event_type, by, of);
-            prop_assert_eq!(allowed, expected, "{} by {} in {:?}", event_type, by, state);
+            let may_give = event_type != EventType::Transferred || gives(of, &state, roles(actor));
+            let allowed = may_give && check(event_type, &state, roles(actor)).is_ok();
+            let expected = model.step(event_type, actor, of);
+            prop_assert_eq!(allowed, expected, "{} by {} in {:?}", event_type, actor, state);
             if allowed {
                 let seq = u32::try_from(chain.len()).unwrap() + 1;
-                let event = offered(next(seq, by, event_type), of);
+                let event = offered(next(seq, actor, event_type), of);
                 state.apply(&event).unwrap();
                 chain.push(event);
             }
@@ -271,10 +271,10 @@ proptest! {
     fn reversing_the_last_event_gives_the_state_before_it(steps in steps()) {
         let mut chain = vec![harvested()];
         let mut before = vec![replay(&chain).unwrap()];
-        for (event_type, by, of) in steps {
+        for (event_type, actor, of) in steps {
             let state = replay(&chain).unwrap();
-            if check(event_type, &state, roles(by)).is_ok() {
-                let event = offered(next(u32::try_from(chain.len()).unwrap() + 1, by, event_type), of);
+            if check(event_type, &state, roles(actor)).is_ok() {
+                let event = offered(next(u32::try_from(chain.len()).unwrap() + 1, actor, event_type), of);
                 chain.push(event);
                 before.push(state);
             }
@@ -306,7 +306,7 @@ fn a_reversal_that_came_out_of_order_reverses_nothing() {
 
 #[test]
 fn the_state_at_a_time_takes_in_what_came_late() {
-    let told = |mut event: Content, minute: u32, late: bool| {
+    let occurring = |mut event: Content, minute: u32, late: bool| {
         let moment = Moment::parse(&format!("2026-10-05T11:{minute:02}:00+05:00")).unwrap();
         event.business.occurred = LocalTime::of(moment);
         event.business.out_of_order = late;
@@ -315,10 +315,10 @@ fn the_state_at_a_time_takes_in_what_came_late() {
     let at = |minute: u32| Moment::parse(&format!("2026-10-05T11:{minute:02}:00+05:00")).unwrap().instant();
     // The carrier's tablet sent its `departed` last.
     let chain = [
-        told(harvested(), 10, false),
-        told(next(2, HOLDER, EventType::Loaded), 20, false),
-        told(next(3, HOLDER, EventType::Stored), 50, false),
-        told(next(4, CARRIER, EventType::Departed), 30, true),
+        occurring(harvested(), 10, false),
+        occurring(next(2, HOLDER, EventType::Loaded), 20, false),
+        occurring(next(3, HOLDER, EventType::Stored), 50, false),
+        occurring(next(4, CARRIER, EventType::Departed), 30, true),
     ];
     let status = |minute| state_at(&chain, at(minute)).unwrap().status;
     assert_eq!(

@@ -49,8 +49,13 @@ pub struct VoidCause {
 /// [`Error::NotFound`] if the seal does not exist or the caller may not see it; 409 `seal-void` if it is void
 /// already, `transition-not-allowed` if the log is closed, `not-the-holder` if another organisation now
 /// holds the log.
-pub async fn void(tx: &mut Tx<'_>, by: &BatchActor, number: &SealNumber, why: &VoidCause) -> Result<Voided> {
-    let seal = lock_visible(tx, by, number).await?;
+pub async fn void(
+    tx: &mut Tx<'_>,
+    actor: &BatchActor,
+    number: &SealNumber,
+    cause: &VoidCause,
+) -> Result<Voided> {
+    let seal = lock_visible(tx, actor, number).await?;
     if seal.status == SealStatus::Void {
         return Err(conflict("seal-void", format!("{number} is void already.")));
     }
@@ -61,11 +66,11 @@ pub async fn void(tx: &mut Tx<'_>, by: &BatchActor, number: &SealNumber, why: &V
         .ok_or_else(|| Error::CorruptRow(format!("seal.batch_id of {number}: no such batch")))?;
     let done = BatchChange {
         number: Some(number.to_string()),
-        reason: Some(why.reason.as_str().to_owned()),
-        note: why.note.as_ref().map(|note| note.as_str().to_owned()),
+        reason: Some(cause.reason.as_str().to_owned()),
+        note: cause.note.as_ref().map(|note| note.as_str().to_owned()),
         ..BatchChange::default()
     };
-    let heads = record::add(tx, by, VOIDED, vec![(head, done)]).await?;
+    let heads = record::add(tx, actor, VOIDED, vec![(head, done)]).await?;
     record::save_heads(tx, &heads).await?;
     let mut seqs: Vec<i32> = heads.iter().map(NewHead::seq_i32).collect();
     let mut subjects: Vec<Uuid> = heads.iter().map(|head| head.id).collect();
@@ -73,7 +78,7 @@ pub async fn void(tx: &mut Tx<'_>, by: &BatchActor, number: &SealNumber, why: &V
     let changed = sqlx::query!(
         "UPDATE seal SET status = 'void', void_reason = $2 WHERE number = $1 AND status <> 'void'",
         number.as_str(),
-        why.reason.as_str()
+        cause.reason.as_str()
     )
     .execute(&mut **tx)
     .await?;
@@ -81,38 +86,38 @@ pub async fn void(tx: &mut Tx<'_>, by: &BatchActor, number: &SealNumber, why: &V
         return Err(Error::CorruptRow(format!("seal.status of {number}: changed under its lock")));
     }
     if let (SealStatus::Applied, Some(log)) = (seal.status, seal.log) {
-        let head = on_applied_seal_voided(tx, by, log, why).await?;
+        let head = on_applied_seal_voided(tx, actor, log, cause).await?;
         subjects.push(head.id);
         seqs.push(head.seq_i32());
     }
-    answer(tx, by.operation, number, &subjects, &seqs).await
+    answer(tx, actor.operation, number, &subjects, &seqs).await
 }
 
 /// Locks and returns the seal, if the caller may see it.
-pub async fn lock_visible(tx: &mut Tx<'_>, by: &BatchActor, number: &SealNumber) -> Result<SealRow> {
+pub async fn lock_visible(tx: &mut Tx<'_>, actor: &BatchActor, number: &SealNumber) -> Result<SealRow> {
     let rows = lock_for_use(tx, std::slice::from_ref(number)).await?;
     let seal = rows.into_iter().next().flatten().ok_or(Error::NotFound)?;
-    if by.operator || seal.holder == by.organization {
+    if actor.operator || seal.holder == actor.organization {
         return Ok(seal);
     }
     let Some(log) = seal.log else { return Err(Error::NotFound) };
     let holder = sqlx::query_scalar!("SELECT holder_id FROM log WHERE id = $1", log.0)
         .fetch_optional(&mut **tx)
         .await?;
-    if holder == Some(by.organization.0) { Ok(seal) } else { Err(Error::NotFound) }
+    if holder == Some(actor.organization.0) { Ok(seal) } else { Err(Error::NotFound) }
 }
 
 /// Adds `seal_voided` to the log's chain and updates the log's present state: its seal is void.
 async fn on_applied_seal_voided(
     tx: &mut Tx<'_>,
-    by: &BatchActor,
+    actor: &BatchActor,
     log: LogId,
-    why: &VoidCause,
+    cause: &VoidCause,
 ) -> Result<NewHead> {
     let row = write::lock(tx, &[log]).await?.pop();
     let row = row.ok_or_else(|| Error::CorruptRow(format!("seal.log_id: no log {log}")))?;
-    let roles = CallerRoles { id: by.organization, inspector: false, operator: by.operator };
-    table::check(EventType::SealVoided, &row.state, roles).map_err(|refused| match refused {
+    let roles = CallerRoles { id: actor.organization, inspector: false, operator: actor.operator };
+    table::check(EventType::SealVoided, &row.state, roles).map_err(|refusal| match refusal {
         Refused::Transition => conflict(
             "transition-not-allowed",
             format!("The log that bears it is `{}`: its seal can no longer be voided.", row.state.status),
@@ -122,12 +127,12 @@ async fn on_applied_seal_voided(
             "Another organisation now holds the log of this seal and may void it.".to_owned(),
         ),
     })?;
-    let moment = by.moment()?;
+    let moment = actor.moment()?;
     let on = moment.local_date().day();
     let public = content::LogPublic::bare(EventType::SealVoided, row.state.kind, on, None);
     let business = content::LogBusiness {
-        reason: Some(why.reason.as_str().to_owned()),
-        details: why.note.as_ref().map(|note| content::DetailsPart {
+        reason: Some(cause.reason.as_str().to_owned()),
+        details: cause.note.as_ref().map(|note| content::DetailsPart {
             outcome: None,
             observed: None,
             note: Some(note.as_str().to_owned()),
@@ -135,9 +140,9 @@ async fn on_applied_seal_voided(
         ..content::LogBusiness::bare(
             log,
             content::LocalTime::of(moment),
-            by.organization,
-            by.key,
-            by.operation,
+            actor.organization,
+            actor.key,
+            actor.operation,
         )
     };
     let content = content::Content { seq: row.head.seq + 1, public, business };
@@ -147,12 +152,12 @@ async fn on_applied_seal_voided(
         head: row.head,
         personal: None,
         event_type: EventType::SealVoided.as_str(),
-        organization: by.organization.0,
-        operation: by.operation.0,
+        organization: actor.organization.0,
+        operation: actor.operation.0,
         occurred_at: moment.instant(),
         region: None,
     };
-    let head = chain::append(tx, by.now, vec![draft])
+    let head = chain::append(tx, actor.now, vec![draft])
         .await?
         .pop()
         .ok_or_else(|| Error::CorruptRow(format!("log {log}: no event was added")))?;

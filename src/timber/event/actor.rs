@@ -49,7 +49,7 @@ impl Actor {
 
 /// `now` with Kazakhstan's offset.
 pub(crate) fn desk_moment(now: DateTime<Utc>) -> Result<Moment> {
-    Moment::new(now, DESK_OFFSET).map_err(|refused| {
-        crate::base::error::Error::Unavailable(format!("the server's clock is wrong: {refused}").into())
+    Moment::new(now, DESK_OFFSET).map_err(|error| {
+        crate::base::error::Error::Unavailable(format!("the server's clock is wrong: {error}").into())
     })
 }

@@ -172,9 +172,9 @@ impl LocalTime {
 
     /// Back to a moment.
     pub fn moment(&self) -> Result<crate::base::units::Moment> {
-        let bad = || Error::CorruptRow(format!("time {self:?}"));
-        let at = chrono::DateTime::parse_from_rfc3339(&self.at).map_err(|_| bad())?;
-        crate::base::units::Moment::new(at.to_utc(), self.offset_min).map_err(|_| bad())
+        let corrupt = || Error::CorruptRow(format!("time {self:?}"));
+        let at = chrono::DateTime::parse_from_rfc3339(&self.at).map_err(|_| corrupt())?;
+        crate::base::units::Moment::new(at.to_utc(), self.offset_min).map_err(|_| corrupt())
     }
 }
 

@@ -240,18 +240,16 @@ pub fn volume_unlike_table(
 pub fn small_piece(kind: LogKind, top_diameter: Option<Diameter>, length: Option<Length>) -> Option<Draft> {
     let thin = top_diameter.filter(|diameter| diameter.decimal() < Decimal::from(14));
     let short = length.filter(|length| length.decimal() < Decimal::TWO);
-    let what = match (kind, thin, short) {
+    let problem = match (kind, thin, short) {
         (LogKind::Stack, ..) | (_, None, None) => return None,
         (_, Some(diameter), Some(length)) => format!("{diameter} cm thin and {length} m short"),
         (_, Some(diameter), None) => format!("{diameter} cm thin"),
         (_, None, Some(length)) => format!("{length} m short"),
     };
-    Some(
-        SMALL_PIECE.draft(
-            Severity::Notice,
-            format!("A single piece is {what}; below 14 cm or 2 m it goes in a stack."),
-        ),
-    )
+    Some(SMALL_PIECE.draft(
+        Severity::Notice,
+        format!("A single piece is {problem}; below 14 cm or 2 m it goes in a stack."),
+    ))
 }
 
 /// By how many metres, in addition to its own accuracy, a position may be outside the plot.

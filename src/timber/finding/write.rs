@@ -47,13 +47,13 @@ pub struct Finding {
 pub async fn store(
     tx: &mut Tx<'_>,
     organization: OrganizationId,
-    found: Vec<NewFinding>,
+    findings: Vec<NewFinding>,
     now: DateTime<Utc>,
 ) -> Result<Vec<Finding>> {
-    if found.is_empty() {
+    if findings.is_empty() {
         return Ok(Vec::new());
     }
-    let (seqs, findings): (Vec<Option<i32>>, Vec<Finding>) = found
+    let (seqs, findings): (Vec<Option<i32>>, Vec<Finding>) = findings
         .into_iter()
         .map(|one| {
             let seq = one.log.and_then(|(_, seq)| i32::try_from(seq).ok());

@@ -152,17 +152,17 @@ mod tests {
     proptest! {
         #[test]
         fn a_number_is_what_its_check_digit_says(eleven in "[0-9]{11}", at in 0_usize..12, step in 1_u8..10) {
-            if let Some(good) = completed(&eleven) {
-                prop_assert_eq!(Bin::parse(&good).unwrap().to_string(), good.clone());
-                let mut wrong = good.into_bytes();
-                wrong[at] = b'0' + (wrong[at] - b'0' + step) % 10;
-                let wrong = String::from_utf8(wrong).unwrap();
+            if let Some(valid) = completed(&eleven) {
+                prop_assert_eq!(Bin::parse(&valid).unwrap().to_string(), valid.clone());
+                let mut invalid = valid.into_bytes();
+                invalid[at] = b'0' + (invalid[at] - b'0' + step) % 10;
+                let invalid = String::from_utf8(invalid).unwrap();
                 // The second set of weights may give the same check digit by chance. A wrong last digit
                 // is always detected.
                 if at == 11 {
-                    prop_assert!(Bin::parse(&wrong).is_err());
-                } else if let Ok(bin) = Bin::parse(&wrong) {
-                    prop_assert_eq!(completed(&wrong[..11]), Some(bin.to_string()));
+                    prop_assert!(Bin::parse(&invalid).is_err());
+                } else if let Ok(bin) = Bin::parse(&invalid) {
+                    prop_assert_eq!(completed(&invalid[..11]), Some(bin.to_string()));
                 }
             }
         }

@@ -70,7 +70,7 @@ pub async fn bootstrap_operator(
     } else {
         let id = OrganizationId::new();
         let new = NewOrganization {
-            bin: Bin::parse(DEMONSTRATION_BIN).map_err(|refused| Error::CorruptRow(refused.to_string()))?,
+            bin: Bin::parse(DEMONSTRATION_BIN).map_err(|error| Error::CorruptRow(error.to_string()))?,
             name: name.clone(),
             kind: OrganizationKind::LegalEntity,
             roles: vec![Role::Operator],

@@ -132,7 +132,7 @@ pub async fn register(
         )
         .execute(&mut **tx)
         .await
-        .map_err(taken)?;
+        .map_err(bin_conflict)?;
     }
     Ok(Organization {
         id,
@@ -144,8 +144,8 @@ pub async fn register(
     })
 }
 
-fn taken(error: sqlx::Error) -> Error {
-    let constraint = error.as_database_error().and_then(|refused| refused.constraint());
+fn bin_conflict(error: sqlx::Error) -> Error {
+    let constraint = error.as_database_error().and_then(|error| error.constraint());
     if constraint == Some("organization_bin_key") {
         let detail = "An organisation with this BIN is registered already.";
         return Error::Conflict(vec![FieldError::new(Location::Pointer("/bin".into()), "bin-taken", detail)]);
@@ -197,11 +197,11 @@ pub fn disclosure(caller: &Caller, id: OrganizationId, event: &StoredEvent) -> D
         event_type: Cow<'t, str>,
     }
     // A newer or unreadable event type stays closed, like a key event.
-    let of_itself = || {
+    let is_self = || {
         let typed: Option<Typed<'_>> = serde_json::from_str(&event.public).ok();
         typed.is_some_and(|typed| [REGISTERED, ERASED, MARKING_KEY_KNOWN].contains(&&*typed.event_type))
     };
-    if may_manage_keys(caller, id) || of_itself() { Disclosure::ALL } else { Disclosure::CLOSED }
+    if may_manage_keys(caller, id) || is_self() { Disclosure::ALL } else { Disclosure::CLOSED }
 }
 
 /// Organisations that `caller` may see, in the order of their registration, after the organisation `after`.

@@ -2,7 +2,7 @@
 
 use super::marking_code::MarkingCode;
 use super::number::{SealNumber, SealRange};
-use super::record::{self, BatchActor, BatchChange, Faults, ListDigest, REGISTERED};
+use super::record::{self, BatchActor, BatchChange, ListDigest, REGISTERED, SealErrors};
 use super::signing::{KeyRing, Signature};
 use crate::base::error::{Error, FieldError, Location, Result};
 use crate::base::ids::{OrganizationId, SealBatchId};
@@ -112,7 +112,7 @@ pub fn faults(ring: &KeyRing, seals: &[LocatedSeal]) -> Vec<FieldError> {
 /// (`marking-code-registered`) that is registered already.
 pub async fn register(
     tx: &mut Tx<'_>,
-    by: &BatchActor,
+    actor: &BatchActor,
     holder: OrganizationId,
     seals: &[LocatedSeal],
 ) -> Result<NewBatch> {
@@ -137,7 +137,7 @@ pub async fn register(
     let rows: Vec<(&SealNumber, &MarkingCode)> =
         sorted.iter().map(|seal| (&seal.number, &seal.marking_code)).collect();
     insert(tx, &batch, holder, &rows, &mut digest).await?;
-    begin(tx, by, &batch, holder, digest, None).await?;
+    begin(tx, actor, &batch, holder, digest, None).await?;
     Ok(batch)
 }
 
@@ -156,34 +156,34 @@ async fn refuse_registered(tx: &mut Tx<'_>, seals: &[LocatedSeal]) -> Result<()>
     .into_iter()
     .collect();
     // One set holds both: `SealNumber` rejects every number with the shape of an identification.
-    let mut faults = Faults::default();
+    let mut errors = SealErrors::default();
     for LocatedSeal { seal, number_at, code_at } in seals {
         if known.contains(seal.number.as_str()) {
             let detail = "A seal with this number is registered already.";
-            faults.conflict(FieldError::new(number_at.clone(), "seal-number-registered", detail));
+            errors.conflict(FieldError::new(number_at.clone(), "seal-number-registered", detail));
         }
         if known.contains(seal.marking_code.identification_str()) {
             let detail = "A seal with this marking code is registered already.";
-            faults.conflict(FieldError::new(code_at.clone(), "marking-code-registered", detail));
+            errors.conflict(FieldError::new(code_at.clone(), "marking-code-registered", detail));
         }
     }
-    faults.finish()
+    errors.finish()
 }
 
 /// Returns the signed codes for a range of ordinals, in order.
 pub type CodeSource = Arc<dyn Fn(Range<u32>) -> Vec<MarkingCode> + Send + Sync>;
 
-/// Makes `quantity` seals with generated numbers and the codes of `mint`, as a batch of `holder`. The
-/// batch's event names `key`, the public key that `mint` signs with, so every key in use is on record.
+/// Makes `quantity` seals with generated numbers and the codes of `codes_of`, as a batch of `holder`. The
+/// batch's event names `key`, the public key that `codes_of` signs with, so every key in use is on record.
 ///
 /// # Errors
 /// [`Error::Conflict`] with `seal-numbers-exhausted` if too few nine-digit numbers are left.
 pub async fn make(
     tx: &mut Tx<'_>,
-    by: &BatchActor,
+    actor: &BatchActor,
     holder: OrganizationId,
     quantity: u32,
-    mint: CodeSource,
+    codes_of: CodeSource,
     key: &[u8; 32],
 ) -> Result<NewBatch> {
     let range = take_numbers(tx, quantity).await?;
@@ -195,9 +195,9 @@ pub async fn make(
     };
     let mut digest = ListDigest::default();
     let sign = |from: u32| {
-        let mint = Arc::clone(&mint);
+        let codes_of = Arc::clone(&codes_of);
         let to = from.saturating_add(CHUNK).min(quantity);
-        tokio::task::spawn_blocking(move || mint(from..to))
+        tokio::task::spawn_blocking(move || codes_of(from..to))
     };
     let mut from = 0;
     let mut signing = sign(0);
@@ -214,7 +214,7 @@ pub async fn make(
         insert(tx, &batch, holder, &rows, &mut digest).await?;
         from = next;
     }
-    begin(tx, by, &batch, holder, digest, Some(key)).await?;
+    begin(tx, actor, &batch, holder, digest, Some(key)).await?;
     Ok(batch)
 }
 
@@ -232,10 +232,11 @@ async fn take_numbers(tx: &mut Tx<'_>, quantity: u32) -> Result<SealRange> {
             detail,
         )])
     };
-    let mut turn = tx.begin().await?;
-    sqlx::query!("SELECT pg_advisory_xact_lock($1)", NUMBERING).execute(&mut *turn).await?;
-    let mut first =
-        sqlx::query_scalar!(r#"SELECT nextval('seal_number_seq') AS "next!""#).fetch_one(&mut *turn).await?;
+    let mut lock_tx = tx.begin().await?;
+    sqlx::query!("SELECT pg_advisory_xact_lock($1)", NUMBERING).execute(&mut *lock_tx).await?;
+    let mut first = sqlx::query_scalar!(r#"SELECT nextval('seal_number_seq') AS "next!""#)
+        .fetch_one(&mut *lock_tx)
+        .await?;
     let range = loop {
         let run = u32::try_from(first)
             .ok()
@@ -243,22 +244,22 @@ async fn take_numbers(tx: &mut Tx<'_>, quantity: u32) -> Result<SealRange> {
             .and_then(|first| SealRange::starting_at(first, quantity))
             .ok_or_else(exhausted)?;
         let last = run.last();
-        let taken = sqlx::query_scalar!(
+        let highest = sqlx::query_scalar!(
             "SELECT max(number) FROM seal WHERE number BETWEEN $1 AND $2 AND number ~ '^KZ[0-9]{9}$'",
             run.first().as_str(),
             last.as_str()
         )
-        .fetch_one(&mut *turn)
+        .fetch_one(&mut *lock_tx)
         .await?;
-        match taken.as_deref().and_then(|number| number.strip_prefix(PREFIX)?.parse::<i64>().ok()) {
-            Some(last) => first = last + 1,
+        match highest.as_deref().and_then(|number| number.strip_prefix(PREFIX)?.parse::<i64>().ok()) {
+            Some(highest) => first = highest + 1,
             None => break run,
         }
     };
     sqlx::query_scalar!("SELECT setval('seal_number_seq', $1)", first + i64::from(quantity) - 1)
-        .fetch_one(&mut *turn)
+        .fetch_one(&mut *lock_tx)
         .await?;
-    turn.rollback().await?;
+    lock_tx.rollback().await?;
     Ok(range)
 }
 
@@ -313,7 +314,7 @@ fn registered_meanwhile(error: sqlx::Error) -> Error {
 /// Adds the first event of a batch and its row. The seals are stored already.
 async fn begin(
     tx: &mut Tx<'_>,
-    by: &BatchActor,
+    actor: &BatchActor,
     batch: &NewBatch,
     holder: OrganizationId,
     digest: ListDigest,
@@ -330,7 +331,7 @@ async fn begin(
         ..BatchChange::default()
     };
     let fresh = Head::fresh(SubjectKind::SealBatch, batch.id.0);
-    let heads = record::add(tx, by, REGISTERED, vec![(fresh, done)]).await?;
+    let heads = record::add(tx, actor, REGISTERED, vec![(fresh, done)]).await?;
     for head in heads {
         let id: Uuid = head.id;
         sqlx::query!(
@@ -342,13 +343,13 @@ async fn begin(
             head.seq_i32(),
             head.hash.0.as_slice(),
             head.received_at,
-            by.organization.0,
+            actor.organization.0,
             holder.0,
             i32::try_from(batch.quantity).unwrap_or(i32::MAX),
             batch.first_number.as_str(),
             batch.last_number.as_str(),
             digest.as_slice(),
-            by.now
+            actor.now
         )
         .execute(&mut **tx)
         .await?;

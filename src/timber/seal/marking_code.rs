@@ -385,11 +385,11 @@ pub(super) fn assemble(elements: &[Element<'_>]) -> Result<MarkingCode, CodeErro
         (Some(id), Some(signature)) => MarkingCode::signed(&identification, id, signature),
         _ => MarkingCode::unsigned(&identification),
     };
-    let mut others: Vec<&Element<'_>> =
+    let mut foreign: Vec<&Element<'_>> =
         elements.iter().filter(|e| !matches!(e.ai, "01" | "21" | "91" | "92")).collect();
-    others.sort();
+    foreign.sort();
     let mut open = true;
-    for element in others {
+    for element in foreign {
         if open {
             code.0.push(GS);
         }
@@ -433,12 +433,12 @@ pub(super) mod tests {
     #[test]
     fn foreign_elements_are_kept_in_one_order() {
         let signature = "S".repeat(44);
-        let wanted = format!("010952000000001121A{GS}91KZ01{GS}92{signature}{GS}10LOT{GS}17280101");
+        let expected = format!("010952000000001121A{GS}91KZ01{GS}92{signature}{GS}10LOT{GS}17280101");
         for spelt in [
             format!("010952000000001117280101{GS}10LOT{GS}21A{GS}92{signature}{GS}91KZ01"),
             format!("{GS}1728010110LOT{GS}010952000000001121A{GS}91KZ01{GS}92{signature}{GS}"),
         ] {
-            assert_eq!(MarkingCode::parse(&spelt).unwrap().as_str(), wanted);
+            assert_eq!(MarkingCode::parse(&spelt).unwrap().as_str(), expected);
         }
         let short = MarkingCode::parse(&format!("010952000000001121A{GS}93Xy7z")).unwrap();
         assert_eq!((short.key_id(), short.signature(), short.serial()), (None, None, "A"));

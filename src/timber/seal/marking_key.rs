@@ -60,8 +60,8 @@ pub struct MarkingKeyBusiness {
 /// # Errors
 /// If there is no operator, or another key has the same four-letter id: a new key must be made.
 pub async fn register(pool: &PgPool, key: &SigningKey, now: DateTime<Utc>) -> Result<()> {
-    let own = hex::encode(key.public_key());
-    if recorded(pool).await?.contains(&own) && load_key_ring(pool).await?.has(&key.public_key()) {
+    let public_key = hex::encode(key.public_key());
+    if recorded(pool).await?.contains(&public_key) && load_key_ring(pool).await?.has(&key.public_key()) {
         return Ok(());
     }
     let moment = desk_moment(now)?;
@@ -89,11 +89,11 @@ pub async fn register(pool: &PgPool, key: &SigningKey, now: DateTime<Utc>) -> Re
     let mut keys: Vec<(String, Option<DateTime<Utc>>)> = rows
         .into_iter()
         .map(|row| (hex::encode(row.public_key), Some(row.created_at)))
-        .filter(|(public, _)| recorded.is_empty() || *public == own)
+        .filter(|(public, _)| recorded.is_empty() || *public == public_key)
         .collect();
-    let is_new = keys.iter().all(|(public, _)| *public != own);
+    let is_new = keys.iter().all(|(public, _)| *public != public_key);
     if is_new {
-        keys.push((own.clone(), None));
+        keys.push((public_key.clone(), None));
     }
     for (marking_key, since) in keys {
         if recorded.contains(&marking_key) {

@@ -101,8 +101,8 @@ impl SealNumber {
         if text.is_empty() {
             return Err(NumberError::Empty);
         }
-        let alien = |c: &char| !(c.is_ascii_uppercase() || c.is_ascii_digit() || *c == '-');
-        if let Some(c) = text.chars().find(alien) {
+        let is_forbidden = |c: &char| !(c.is_ascii_uppercase() || c.is_ascii_digit() || *c == '-');
+        if let Some(c) = text.chars().find(is_forbidden) {
             return Err(NumberError::Character(c));
         }
         if !(MIN_LENGTH..=MAX_LENGTH).contains(&text.len()) {
@@ -205,7 +205,7 @@ impl SealRange {
             return Err(RangeError::Prefix);
         }
         let width = tail.len();
-        let (from, to) = (counted(tail), counted(last_tail));
+        let (from, to) = (parse_digits(tail), parse_digits(last_tail));
         if to < from {
             return Err(RangeError::Order);
         }
@@ -222,7 +222,7 @@ impl SealRange {
     #[must_use]
     pub fn starting_at(first: SealNumber, quantity: u32) -> Option<Self> {
         let (prefix, tail) = first.split();
-        let from = counted(tail);
+        let from = parse_digits(tail);
         let to = from.checked_add(quantity.checked_sub(1)?)?;
         let last = SealNumber(numbered(prefix, tail.len(), to));
         if last.0.len() != first.0.len() || (tail.is_empty() && quantity > 1) {
@@ -279,17 +279,17 @@ impl SealRange {
         let after = 10_u32.pow(u32::try_from(length - 18).unwrap_or(0));
         // Digits 17 and 18 are 21 once in every `block` values: check the block of `from` and the next.
         let block = after * 100;
-        let wanted = 21 * after;
+        let offset = 21 * after;
         let base = self.from - self.from % block;
         [base, base.saturating_add(block)]
             .into_iter()
-            .map(|b| b.saturating_add(wanted))
+            .map(|b| b.saturating_add(offset))
             .any(|low| low <= self.to && low + after > self.from)
     }
 }
 
 /// The value of at most nine ASCII digits, which fits into `u32`.
-fn counted(digits: &str) -> u32 {
+fn parse_digits(digits: &str) -> u32 {
     digits.bytes().fold(0, |sum, d| sum * 10 + u32::from(d - b'0'))
 }
 

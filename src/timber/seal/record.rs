@@ -168,11 +168,11 @@ pub(in crate::timber) async fn lock_heads(tx: &mut Tx<'_>, batches: &[Uuid]) -> 
 /// Adds an event to each batch and returns the new heads. Does not update the rows of the batches.
 pub(in crate::timber) async fn add(
     tx: &mut Tx<'_>,
-    by: &BatchActor,
+    actor: &BatchActor,
     event_type: &'static str,
     events: Vec<(Head, BatchChange)>,
 ) -> Result<Vec<NewHead>> {
-    let moment = by.moment()?;
+    let moment = actor.moment()?;
     let drafts = events
         .into_iter()
         .map(|(head, done)| {
@@ -182,9 +182,9 @@ pub(in crate::timber) async fn add(
                 v: 1,
                 batch: head.id.into(),
                 occurred: LocalTime::of(moment),
-                organization: by.organization,
-                key: by.key,
-                operation: by.operation,
+                organization: actor.organization,
+                key: actor.key,
+                operation: actor.operation,
                 done,
             };
             Draft {
@@ -193,14 +193,14 @@ pub(in crate::timber) async fn add(
                 business: chain::canonical::text(&business),
                 personal: None,
                 event_type,
-                organization: by.organization.0,
-                operation: by.operation.0,
+                organization: actor.organization.0,
+                operation: actor.operation.0,
                 occurred_at: moment.instant(),
                 region: None,
             }
         })
         .collect();
-    chain::append(tx, by.now, drafts).await
+    chain::append(tx, actor.now, drafts).await
 }
 
 /// Writes new heads into the rows of existing batches.
@@ -309,15 +309,15 @@ pub async fn receiver(
 /// Collects errors found while comparing a request with stored data. If at least one is an invalid field, all
 /// become one [`Error::Invalid`] (422), else one [`Error::Conflict`] (409).
 #[derive(Default)]
-pub(in crate::timber) struct Faults {
+pub(in crate::timber) struct SealErrors {
     all: Errors,
-    wrong: bool,
+    any_invalid: bool,
 }
 
-impl Faults {
+impl SealErrors {
     /// Adds a field that is invalid in every state of the database.
-    pub(in crate::timber) fn wrong(&mut self, entry: FieldError) {
-        self.wrong = true;
+    pub(in crate::timber) fn invalid(&mut self, entry: FieldError) {
+        self.any_invalid = true;
         self.all.push(entry);
     }
 
@@ -330,7 +330,7 @@ impl Faults {
     pub(in crate::timber) fn finish(self) -> Result<()> {
         match self.all.finish(Some(())) {
             Ok(()) => Ok(()),
-            Err(entries) if self.wrong => Err(Error::Invalid(entries)),
+            Err(entries) if self.any_invalid => Err(Error::Invalid(entries)),
             Err(entries) => Err(Error::Conflict(entries)),
         }
     }

@@ -59,7 +59,7 @@ impl Replacement {
     pub async fn put(
         self,
         tx: &mut Tx<'_>,
-        by: &BatchActor,
+        actor: &BatchActor,
         log: LogId,
         seq: u32,
     ) -> Result<Option<NewHead>> {
@@ -69,7 +69,7 @@ impl Replacement {
             )));
         };
         let made = match self.batch {
-            Some(head) => Some(void(tx, by, head, &old.number).await?),
+            Some(head) => Some(void(tx, actor, head, &old.number).await?),
             None => None,
         };
         let closed = sqlx::query!(
@@ -89,13 +89,13 @@ impl Replacement {
 }
 
 /// Voids the old seal, with an event after its batch's `head`.
-async fn void(tx: &mut Tx<'_>, by: &BatchActor, head: Head, number: &SealNumber) -> Result<NewHead> {
+async fn void(tx: &mut Tx<'_>, actor: &BatchActor, head: Head, number: &SealNumber) -> Result<NewHead> {
     let done = BatchChange {
         number: Some(number.to_string()),
         reason: Some(VoidReason::Replaced.as_str().to_owned()),
         ..BatchChange::default()
     };
-    let heads = record::add(tx, by, VOIDED, vec![(head, done)]).await?;
+    let heads = record::add(tx, actor, VOIDED, vec![(head, done)]).await?;
     record::save_heads(tx, &heads).await?;
     for head in &heads {
         record::insert_moves(tx, &[number.as_str()], &[head.id], &[head.seq_i32()]).await?;

@@ -94,8 +94,8 @@ fn read_elements(text: &str) -> Result<MarkingCode, CodeError> {
     // White space is either a line break within the code or a converted separator: try both.
     if text.contains(char::is_whitespace) {
         let joined: String = text.split_whitespace().collect();
-        let parted: String = text.split_whitespace().collect::<Vec<_>>().join("\u{1d}");
-        return match (read_placed(&joined), read_placed(&parted)) {
+        let separated: String = text.split_whitespace().collect::<Vec<_>>().join("\u{1d}");
+        return match (read_placed(&joined), read_placed(&separated)) {
             // The space stood for a separator and the code is cut off: joined, it would be
             // accepted as a code with a longer serial.
             (
@@ -106,7 +106,7 @@ fn read_elements(text: &str) -> Result<MarkingCode, CodeError> {
                     | CodeError::KeyIdLength(_)),
                 ),
             ) if code.signature().is_none() => Err(cut),
-            (joined, parted) => one_of([joined, parted]),
+            (joined, separated) => one_of([joined, separated]),
         };
     }
     read_placed(&text)
@@ -470,10 +470,10 @@ mod tests {
             serial in serials(), key in "[A-Za-z0-9_-]{4}|9[12]9[12]", signature in signatures(), lost in 1..4_u8,
         ) {
             let head = format!("010952000000001121{serial}");
-            let whole = MarkingCode::parse_strict(&format!("{head}{GS}91{key}{GS}92{signature}")).unwrap();
+            let full = MarkingCode::parse_strict(&format!("{head}{GS}91{key}{GS}92{signature}")).unwrap();
             let gs = |bit: u8| if lost & bit == 0 { "\u{1d}" } else { "" };
             let text = format!("{head}{}91{key}{}92{signature}", gs(1), gs(2));
-            prop_assert_eq!(read(&text), Ok(whole));
+            prop_assert_eq!(read(&text), Ok(full));
         }
 
         #[test]
@@ -481,16 +481,16 @@ mod tests {
             serial in serials(), key in "[A-Za-z0-9_-]{4}", signature in signatures(),
         ) {
             let text = format!("(01)09520000000011(21){serial}(91){key}(92){signature}");
-            let whole = MarkingCode::parse_strict(&format!("010952000000001121{serial}{GS}91{key}{GS}92{signature}"));
-            prop_assert_eq!(read(&text), whole);
+            let full = MarkingCode::parse_strict(&format!("010952000000001121{serial}{GS}91{key}{GS}92{signature}"));
+            prop_assert_eq!(read(&text), full);
         }
 
         #[test]
         fn any_code_survives_either_layout(serial in "[A-Za-z0-9/+=?_-]{0,18}[A-Za-z]", signature in "[A-Za-z0-9+/]{86}==") {
-            let whole = format!("010952000000001121{serial}{GS}91Qx7-{GS}92{signature}");
-            let code = MarkingCode::parse_strict(&whole).unwrap();
+            let full = format!("010952000000001121{serial}{GS}91Qx7-{GS}92{signature}");
+            let code = MarkingCode::parse_strict(&full).unwrap();
             for key in [russian_key, kazakh_key] {
-                let typed = typed_under(&whole, key).unwrap();
+                let typed = typed_under(&full, key).unwrap();
                 prop_assert_eq!(read(&typed), Ok(code.clone()), "{}", typed);
                 prop_assert_eq!(read(&typed.replace(GS, "")), Ok(code.clone()), "{}", typed);
             }

@@ -104,13 +104,13 @@ impl SigningKey {
 
     /// Reads the key file.
     pub fn load(path: &Path) -> io::Result<Self> {
-        let wrong = |what: &str| {
+        let invalid = |what: &str| {
             io::Error::new(io::ErrorKind::InvalidData, format!("signing key {}: {what}", path.display()))
         };
         let file = std::fs::File::open(path)?;
         let mode = file.metadata()?.mode();
         if mode & 0o077 != 0 {
-            return Err(wrong(&format!(
+            return Err(invalid(&format!(
                 "mode {:03o} lets others read it; make it 600, and change the key if it may have been read",
                 mode & 0o777
             )));
@@ -120,7 +120,7 @@ impl SigningKey {
         let mut seed = [0_u8; 32];
         match STANDARD.decode(text.trim()) {
             Ok(bytes) if bytes.len() == seed.len() => seed.copy_from_slice(&bytes),
-            _ => return Err(wrong("not 32 bytes in base64")),
+            _ => return Err(invalid("not 32 bytes in base64")),
         }
         Ok(Self::from_seed(&seed))
     }
@@ -295,7 +295,7 @@ impl Mint {
         let bits = u128::from(high) << ORDINAL_BITS | u128::from(low);
         let serial: String = (0..SERIAL_LENGTH)
             .rev()
-            .map(|place| char::from(ALPHABET[(bits >> (5 * place) & 31) as usize]))
+            .map(|digit| char::from(ALPHABET[(bits >> (5 * digit) & 31) as usize]))
             .collect();
         Identification::new(self.gtin, &serial).ok()
     }
@@ -408,7 +408,7 @@ mod tests {
         let path = folder.path().join("marking.key");
         let start = std::sync::Barrier::new(8);
         let ids: HashSet<SignerId> = std::thread::scope(|scope| {
-            let makers: Vec<_> = (0..8)
+            let threads: Vec<_> = (0..8)
                 .map(|_| {
                     scope.spawn(|| {
                         start.wait();
@@ -416,7 +416,7 @@ mod tests {
                     })
                 })
                 .collect();
-            makers.into_iter().map(|maker| maker.join().unwrap()).collect()
+            threads.into_iter().map(|thread| thread.join().unwrap()).collect()
         });
         assert_eq!(ids.len(), 1);
         assert_eq!(std::fs::metadata(&path).unwrap().mode() & 0o777, 0o600);
@@ -472,9 +472,9 @@ mod tests {
             let alphabet = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
             let code = code();
             let mut bytes = code.as_str().as_bytes().to_vec();
-            let place = bytes.len() - 88 + at;
-            prop_assume!(bytes[place] != alphabet[to]);
-            bytes[place] = alphabet[to];
+            let index = bytes.len() - 88 + at;
+            prop_assume!(bytes[index] != alphabet[to]);
+            bytes[index] = alphabet[to];
             let changed = MarkingCode::parse_strict(std::str::from_utf8(&bytes).unwrap()).unwrap();
             prop_assert_eq!(KeyRing::from(&key()).verify(&changed), Signature::Forged);
         }

@@ -72,7 +72,7 @@ pub async fn lock_for_use(tx: &mut Tx<'_>, numbers: &[SealNumber]) -> Result<Vec
     )
     .fetch_all(&mut **tx)
     .await?;
-    let mut found: HashMap<SealNumber, SealRow> = HashMap::with_capacity(rows.len());
+    let mut by_number: HashMap<SealNumber, SealRow> = HashMap::with_capacity(rows.len());
     for row in rows {
         let seal = SealRow {
             number: row.number.clone(),
@@ -83,9 +83,9 @@ pub async fn lock_for_use(tx: &mut Tx<'_>, numbers: &[SealNumber]) -> Result<Vec
             status: row.status,
             log: row.log_id.map(Into::into),
         };
-        found.insert(row.number, seal);
+        by_number.insert(row.number, seal);
     }
-    Ok(numbers.iter().map(|number| found.get(number).cloned()).collect())
+    Ok(numbers.iter().map(|number| by_number.get(number).cloned()).collect())
 }
 
 /// Applies locked, issued seals to logs, with the logs' event `seq`.
@@ -129,9 +129,9 @@ pub async fn load_key_ring(pool: &PgPool) -> Result<KeyRing> {
         sqlx::query!("SELECT key_id, public_key FROM marking_key ORDER BY key_id").fetch_all(pool).await?;
     let mut ring = KeyRing::new();
     for row in rows {
-        let bad = || Error::CorruptRow(format!("marking_key.public_key of {}", row.key_id));
-        let key: [u8; 32] = row.public_key.as_slice().try_into().map_err(|_| bad())?;
-        ring.add(&key).map_err(|_| bad())?;
+        let corrupt = || Error::CorruptRow(format!("marking_key.public_key of {}", row.key_id));
+        let key: [u8; 32] = row.public_key.as_slice().try_into().map_err(|_| corrupt())?;
+        ring.add(&key).map_err(|_| corrupt())?;
     }
     Ok(ring)
 }

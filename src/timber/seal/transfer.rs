@@ -2,7 +2,7 @@
 
 use super::number::{SealNumber, SealRange};
 use super::record::{
-    self, BatchActor, BatchBusiness, BatchChange, Faults, ListDigest, MadeEvent, TRANSFERRED,
+    self, BatchActor, BatchBusiness, BatchChange, ListDigest, MadeEvent, SealErrors, TRANSFERRED,
 };
 use super::stock::{SealStatus, lock_for_use};
 use crate::base::error::{Error, FieldError, Location, Result};
@@ -32,9 +32,9 @@ impl SealSelection {
 
     /// Location of an error in the n-th number (from 0). For a range it is `/first`, because a request names
     /// only the ends of a range.
-    fn at(&self, place: usize) -> Location {
+    fn at(&self, index: usize) -> Location {
         Location::Pointer(match self {
-            Self::Numbers(_) => format!("/numbers/{place}"),
+            Self::Numbers(_) => format!("/numbers/{index}"),
             Self::Range(_) => "/first".to_owned(),
         })
     }
@@ -60,37 +60,38 @@ pub struct Transferred {
 /// `already-theirs` for each that cannot be transferred. If both kinds occur: 422 with all of them.
 pub async fn transfer(
     tx: &mut Tx<'_>,
-    by: &BatchActor,
-    which: &SealSelection,
+    actor: &BatchActor,
+    selection: &SealSelection,
     to: OrganizationId,
 ) -> Result<Transferred> {
-    let numbers = which.numbers();
+    let numbers = selection.numbers();
     let rows = lock_for_use(tx, &numbers).await?;
-    let mut faults = Faults::default();
+    let mut errors = SealErrors::default();
     let mut batches: BTreeMap<Uuid, Vec<&str>> = BTreeMap::new();
-    for (place, (number, row)) in numbers.iter().zip(&rows).enumerate() {
-        let Some(seal) = row.as_ref().filter(|seal| by.operator || seal.holder == by.organization) else {
+    for (index, (number, row)) in numbers.iter().zip(&rows).enumerate() {
+        let Some(seal) = row.as_ref().filter(|seal| actor.operator || seal.holder == actor.organization)
+        else {
             let detail = format!("{number} is not a seal of yours.");
-            faults.wrong(FieldError::new(which.at(place), "unknown-seal", detail));
+            errors.invalid(FieldError::new(selection.at(index), "unknown-seal", detail));
             continue;
         };
         match seal.status {
             SealStatus::Issued if seal.holder == to => {
                 let detail = format!("{number} already belongs to the receiver.");
-                faults.conflict(FieldError::new(which.at(place), "already-theirs", detail));
+                errors.conflict(FieldError::new(selection.at(index), "already-theirs", detail));
             }
             SealStatus::Issued => batches.entry(seal.batch.0).or_default().push(number.as_str()),
             SealStatus::Applied => {
                 let detail = format!("{number} is on a log.");
-                faults.conflict(FieldError::new(which.at(place), "seal-applied", detail));
+                errors.conflict(FieldError::new(selection.at(index), "seal-applied", detail));
             }
             SealStatus::Void => {
                 let detail = format!("{number} is void.");
-                faults.conflict(FieldError::new(which.at(place), "seal-void", detail));
+                errors.conflict(FieldError::new(selection.at(index), "seal-void", detail));
             }
         }
     }
-    faults.finish()?;
+    errors.finish()?;
     let ids: Vec<Uuid> = batches.keys().copied().collect();
     let heads = record::lock_heads(tx, &ids).await?;
     let mut events = Vec::with_capacity(heads.len());
@@ -116,19 +117,19 @@ pub async fn transfer(
     if events.len() != ids.len() {
         return Err(Error::CorruptRow("seal.batch_id: no such batch".into()));
     }
-    let heads = record::add(tx, by, TRANSFERRED, events).await?;
+    let heads = record::add(tx, actor, TRANSFERRED, events).await?;
     record::save_heads(tx, &heads).await?;
     let seq_of: HashMap<Uuid, i32> = heads.iter().map(|head| (head.id, head.seq_i32())).collect();
     let mut moved = Vec::with_capacity(numbers.len());
-    let (mut of, mut seqs) = (Vec::with_capacity(numbers.len()), Vec::with_capacity(numbers.len()));
+    let (mut batch_ids, mut seqs) = (Vec::with_capacity(numbers.len()), Vec::with_capacity(numbers.len()));
     for (batch, numbers) in &batches {
         for number in numbers {
             moved.push(*number);
-            of.push(*batch);
+            batch_ids.push(*batch);
             seqs.push(seq_of.get(batch).copied().unwrap_or_default());
         }
     }
-    record::insert_moves(tx, &moved, &of, &seqs).await?;
+    record::insert_moves(tx, &moved, &batch_ids, &seqs).await?;
     let changed = sqlx::query!(
         "UPDATE seal SET holder_id = $2 WHERE number = ANY($1) AND status = 'issued'",
         &moved as &[&str],
@@ -140,7 +141,7 @@ pub async fn transfer(
         return Err(Error::CorruptRow("seal.status: changed under its lock".into()));
     }
     let seqs: Vec<i32> = heads.iter().map(crate::evidence::chain::NewHead::seq_i32).collect();
-    answer(tx, by.operation, &ids, &seqs).await
+    answer(tx, actor.operation, &ids, &seqs).await
 }
 
 /// The response to a transfer, built from its events.
@@ -150,12 +151,12 @@ pub async fn answer(
     subjects: &[Uuid],
     seqs: &[i32],
 ) -> Result<Transferred> {
-    let mut answer = Transferred { operation_id: operation, transferred: 0, to: None, events: Vec::new() };
+    let mut response = Transferred { operation_id: operation, transferred: 0, to: None, events: Vec::new() };
     for (event, business) in record::made(tx, subjects, seqs).await? {
         let done = BatchBusiness::parse(&business)?.done;
-        answer.transferred += done.quantity.unwrap_or_default();
-        answer.to = done.to;
-        answer.events.push(event);
+        response.transferred += done.quantity.unwrap_or_default();
+        response.to = done.to;
+        response.events.push(event);
     }
-    Ok(answer)
+    Ok(response)
 }

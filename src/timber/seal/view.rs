@@ -25,7 +25,7 @@ pub enum Access {
 }
 
 impl Access {
-    fn own(self) -> Option<Uuid> {
+    fn organization(self) -> Option<Uuid> {
         match self {
             Self::All => None,
             Self::Own(organization) => Some(organization.0),
@@ -122,7 +122,7 @@ pub async fn get(db: impl PgExecutor<'_>, number: &SealNumber, access: Access) -
              AND ($2::uuid IS NULL OR s.holder_id = $2
                   OR EXISTS (SELECT FROM log l WHERE l.id = s.log_id AND l.holder_id = $2))"#,
         number.as_str(),
-        access.own()
+        access.organization()
     )
     .fetch_optional(db)
     .await?;
@@ -158,9 +158,9 @@ pub async fn list(db: impl PgExecutor<'_> + Copy, filter: &SealFilter<'_>) -> Re
             }
         }
     };
-    let holder = match (filter.access.own(), named) {
-        (Some(own), Some(named)) if own != named => return Ok(Vec::new()),
-        (own, named) => own.or(named),
+    let holder = match (filter.access.organization(), named) {
+        (Some(organization), Some(named)) if organization != named => return Ok(Vec::new()),
+        (organization, named) => organization.or(named),
     };
     let after = filter.after.unwrap_or_default();
     let rows = if let Some(holder) = holder {
@@ -237,7 +237,7 @@ pub async fn stock(db: impl PgExecutor<'_>, access: Access) -> Result<Vec<Holder
                         count(*) FILTER (WHERE status = 'void') AS void
                  FROM seal WHERE $1::uuid IS NULL OR holder_id = $1 GROUP BY holder_id) c
            JOIN organization o ON o.id = c.holder_id ORDER BY c.holder_id"#,
-        access.own()
+        access.organization()
     )
     .fetch_all(db)
     .await?;
@@ -316,7 +316,7 @@ pub async fn batch_subject(
          WHERE b.id = $1
            AND ($2::uuid IS NULL OR EXISTS (SELECT FROM seal s WHERE s.batch_id = b.id AND s.holder_id = $2))",
         batch.0,
-        access.own()
+        access.organization()
     )
     .fetch_optional(db)
     .await?;
@@ -327,7 +327,7 @@ pub async fn batch_subject(
 /// registration, and every event that moved or voided one of them. `None` if that is every event, or if the
 /// caller may see all seals.
 ///
-/// Reads the caller's seals `piece` at a time, and stops as soon as every event is included: a million seals
+/// Reads the caller's seals `page_size` at a time, and stops as soon as every event is included: a million seals
 /// that were transferred in one request have only two events.
 ///
 /// # Errors
@@ -336,16 +336,16 @@ pub async fn concerning(
     db: &mut PgConnection,
     batch: &Subject,
     access: Access,
-    piece: i64,
+    page_size: i64,
 ) -> Result<Option<BTreeSet<u32>>> {
     let Access::Own(reader) = access else { return Ok(None) };
-    let mut found = BTreeSet::from([1]);
+    let mut seqs = BTreeSet::from([1]);
     let mut after = Some(String::new());
     while let Some(last) = after {
-        if (1..=batch.events).all(|seq| found.contains(&seq)) {
+        if (1..=batch.events).all(|seq| seqs.contains(&seq)) {
             return Ok(None);
         }
-        let looked = sqlx::query!(
+        let row = sqlx::query!(
             r#"WITH mine AS (
                    SELECT s.number FROM seal s
                    WHERE s.batch_id = $1 AND s.number > $3 AND s.holder_id = $2 ORDER BY s.number LIMIT $4)
@@ -354,14 +354,14 @@ pub async fn concerning(
             batch.id,
             reader.0,
             last,
-            piece
+            page_size
         )
         .fetch_one(&mut *db)
         .await?;
-        found.extend(looked.seqs.into_iter().flatten().filter_map(|seq| u32::try_from(seq).ok()));
-        after = looked.last;
+        seqs.extend(row.seqs.into_iter().flatten().filter_map(|seq| u32::try_from(seq).ok()));
+        after = row.last;
     }
-    Ok(Some(found))
+    Ok(Some(seqs))
 }
 
 /// Numbers and marking codes of a batch's seals that the caller may see, after a number, at most `limit`.
@@ -378,7 +378,7 @@ pub async fn of_batch(
          ORDER BY number LIMIT $4",
         batch.0,
         after,
-        access.own(),
+        access.organization(),
         limit
     )
     .fetch_all(db)

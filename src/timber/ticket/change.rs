@@ -131,9 +131,9 @@ pub async fn change(
 
 /// Checks an extension: dates must move later, and removal must not end before felling.
 fn extendable(locked: &Locked, felling: Option<LocalDate>, removal: Option<LocalDate>) -> Result<()> {
-    let mut refused = Vec::new();
+    let mut conflicts = Vec::new();
     let mut refuse = |pointer: &str, code, detail: String| {
-        refused.push(FieldError::new(Location::Pointer(pointer.into()), code, detail));
+        conflicts.push(FieldError::new(Location::Pointer(pointer.into()), code, detail));
     };
     if felling.is_some_and(|day| day <= locked.felling_until) {
         let detail = format!("The new day must be later than the present one, {}.", locked.felling_until);
@@ -153,7 +153,7 @@ fn extendable(locked: &Locked, felling: Option<LocalDate>, removal: Option<Local
         let detail = format!("Removal would end on {removal_until}, before felling ends on {felling_until}.");
         refuse(pointer, "removal-before-felling", detail);
     }
-    if refused.is_empty() { Ok(()) } else { Err(Error::Conflict(refused)) }
+    if conflicts.is_empty() { Ok(()) } else { Err(Error::Conflict(conflicts)) }
 }
 
 async fn lock(tx: &mut Tx<'_>, id: TicketId) -> Result<Option<Locked>> {

@@ -82,13 +82,13 @@ pub async fn lock_for_harvest(tx: &mut Tx<'_>, id: TicketId) -> Result<Option<Ti
     .fetch_optional(&mut **tx)
     .await?;
     let Some(row) = row else { return Ok(None) };
-    let bad = |column: &str| Error::CorruptRow(format!("felling_ticket.{column} of {id}"));
+    let corrupt = |column: &str| Error::CorruptRow(format!("felling_ticket.{column} of {id}"));
     Ok(Some(TicketForHarvest {
         id,
         issuer: row.issuer_id.into(),
         holder: row.holder_id.into(),
-        head_seq: u32::try_from(row.head_seq).map_err(|_| bad("head_seq"))?,
-        head_hash: Hash::from_slice(&row.head_hash).ok_or_else(|| bad("head_hash"))?,
+        head_seq: u32::try_from(row.head_seq).map_err(|_| corrupt("head_seq"))?,
+        head_hash: Hash::from_slice(&row.head_hash).ok_or_else(|| corrupt("head_hash"))?,
         cancelled: row.cancelled_at.is_some(),
         felling_from: row.felling_from,
         felling_until: row.felling_until,

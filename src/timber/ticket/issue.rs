@@ -78,16 +78,16 @@ pub struct NewLine {
     pub volume: Volume,
 }
 
-/// Issues a ticket in the name of the organisation of `act`. `faults` are errors that the caller has found
+/// Issues a ticket in the name of the organisation of `act`. `errors` are errors that the caller has found
 /// already; they are reported together with those found here.
 ///
 /// # Errors
-/// Wrong: `faults`, `unknown-organization` and `not-a-harvester` at `/holder_bin`, `too-long-together`.
+/// Wrong: `errors`, `unknown-organization` and `not-a-harvester` at `/holder_bin`, `too-long-together`.
 /// Conflict: `ticket-number-taken` at `/number`.
-pub async fn issue(tx: &mut Tx<'_>, act: &Actor, new: &NewTicket, faults: &[FieldError]) -> Result<()> {
-    let mut faults = faults.to_vec();
-    let holder = holder(tx, new.holder_bin, &mut faults).await?;
-    let Some(holder) = holder.filter(|_| faults.is_empty()) else { return Err(Error::Invalid(faults)) };
+pub async fn issue(tx: &mut Tx<'_>, act: &Actor, new: &NewTicket, errors: &[FieldError]) -> Result<()> {
+    let mut errors = errors.to_vec();
+    let holder = holder(tx, new.holder_bin, &mut errors).await?;
+    let Some(holder) = holder.filter(|_| errors.is_empty()) else { return Err(Error::Invalid(errors)) };
     let name = TicketName { number: new.number.as_str().into(), series: new.series.as_str().into() };
     let public = TicketPublic {
         v: 1,
@@ -127,14 +127,15 @@ pub async fn issue(tx: &mut Tx<'_>, act: &Actor, new: &NewTicket, faults: &[Fiel
         (at("/forest_type"), Some(&new.forest_type)),
         (at("/origin/district"), new.district.as_ref()),
     ];
-    let places = [
+    let origin_texts = [
         (at("/origin/compartment"), Some(&new.compartment)),
         (at("/origin/subcompartment"), new.subcompartment.as_ref()),
         (at("/origin/cutting_area"), new.cutting_area.as_ref()),
     ];
     let request_texts = request_texts.into_iter().filter_map(|(at, text)| Some((at, text?.as_str())));
-    let places = places.into_iter().filter_map(|(at, text)| Some((at, text?.as_str())));
-    let (public, business) = texts(&public, &business, &request_texts.chain(places).collect::<Vec<_>>())?;
+    let origin_texts = origin_texts.into_iter().filter_map(|(at, text)| Some((at, text?.as_str())));
+    let (public, business) =
+        texts(&public, &business, &request_texts.chain(origin_texts).collect::<Vec<_>>())?;
     let draft = Draft {
         head: Head::fresh(SubjectKind::FellingTicket, new.id.0),
         public,
@@ -180,7 +181,7 @@ pub async fn issue(tx: &mut Tx<'_>, act: &Actor, new: &NewTicket, faults: &[Fiel
         )
         .execute(&mut **tx)
         .await
-        .map_err(taken)?;
+        .map_err(number_conflict)?;
     }
     insert_lines(tx, new).await
 }
@@ -208,22 +209,22 @@ async fn insert_lines(tx: &mut Tx<'_>, new: &NewTicket) -> Result<()> {
     Ok(())
 }
 
-async fn holder(tx: &mut Tx<'_>, bin: Bin, faults: &mut Vec<FieldError>) -> Result<Option<OrganizationId>> {
+async fn holder(tx: &mut Tx<'_>, bin: Bin, errors: &mut Vec<FieldError>) -> Result<Option<OrganizationId>> {
     let at = || Location::Pointer("/holder_bin".into());
     let Some(named) = by_bin(&mut **tx, bin).await? else {
         let detail = "No organisation with this BIN is registered; only the operator can register it.";
-        faults.push(FieldError::new(at(), "unknown-organization", detail));
+        errors.push(FieldError::new(at(), "unknown-organization", detail));
         return Ok(None);
     };
     if !named.roles.iter().any(|role| matches!(role, Role::Enterprise | Role::ForestOwner)) {
         let detail = "Only an enterprise or a forest owner may hold a ticket; this organisation is neither.";
-        faults.push(FieldError::new(at(), "not-a-harvester", detail));
+        errors.push(FieldError::new(at(), "not-a-harvester", detail));
     }
     Ok(Some(named.id))
 }
 
-fn taken(error: sqlx::Error) -> Error {
-    let constraint = error.as_database_error().and_then(|refused| refused.constraint());
+fn number_conflict(error: sqlx::Error) -> Error {
+    let constraint = error.as_database_error().and_then(|error| error.constraint());
     if constraint == Some("felling_ticket_number_key") {
         let detail = "You have already issued a ticket with this series and number.";
         return Error::Conflict(vec![FieldError::new(

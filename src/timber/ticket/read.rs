@@ -235,12 +235,12 @@ async fn lines(db: &mut PgConnection, tickets: &[Uuid]) -> Result<HashMap<Uuid, 
     )
     .fetch_all(&mut *db)
     .await?;
-    let mut found: HashMap<Uuid, Vec<LineView>> = HashMap::with_capacity(tickets.len());
+    let mut lines: HashMap<Uuid, Vec<LineView>> = HashMap::with_capacity(tickets.len());
     for row in rows {
         let remaining = row.permitted.checked_sub(row.marked);
         let remaining_m3 =
             remaining.ok_or_else(|| Error::CorruptRow(format!("ticket_line.marked_m3 of {}", row.id)))?;
-        found.entry(row.ticket_id).or_default().push(LineView {
+        lines.entry(row.ticket_id).or_default().push(LineView {
             id: row.id.into(),
             species: row.species,
             wood: row.wood,
@@ -249,11 +249,11 @@ async fn lines(db: &mut PgConnection, tickets: &[Uuid]) -> Result<HashMap<Uuid, 
             remaining_m3,
         });
     }
-    Ok(found)
+    Ok(lines)
 }
 
 /// Reads a plot from its stored text.
 pub(super) fn stored_plot(ticket: TicketId, text: &str) -> Result<Plot> {
     Plot::from_stored(text)
-        .map_err(|refused| Error::CorruptRow(format!("felling_ticket.plot of {ticket}: {refused}")))
+        .map_err(|error| Error::CorruptRow(format!("felling_ticket.plot of {ticket}: {error}")))
 }

@@ -24,14 +24,14 @@ vocabulary! {
 impl Volume {
     /// Checks that a log (to 50 m³) or stack (to 1,000 m³) can have this volume; else `volume-too-large`.
     pub fn fits(self, kind: LogKind) -> Result<Self, Invalid> {
-        let (most, what) = match kind {
+        let (max, noun) = match kind {
             LogKind::Log => (50, "log"),
             LogKind::Stack => (1_000, "stack"),
         };
-        if self.decimal() > Decimal::from(most) {
+        if self.decimal() > Decimal::from(max) {
             return Err(Invalid::new(
                 "volume-too-large",
-                format!("The volume of a {what} is at most {most} m³."),
+                format!("The volume of a {noun} is at most {max} m³."),
             ));
         }
         if self.decimal() <= Decimal::ZERO {

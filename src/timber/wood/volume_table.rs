@@ -65,8 +65,8 @@ fn grade_diameter(diameter: Diameter) -> i64 {
     if nearest < 14 {
         return nearest;
     }
-    let whole = (tenths / 10).max(14);
-    whole + whole % 2
+    let rounded_down = (tenths / 10).max(14);
+    rounded_down + rounded_down % 2
 }
 
 /// The length column in cm that a measured length falls into.
@@ -107,7 +107,7 @@ mod tests {
 
     fn table(diameter: &str, length: &str) -> Option<String> {
         gost_volume(Diameter::parse(diameter).unwrap(), Length::parse(length).unwrap())
-            .map(|found| found.volume.to_string())
+            .map(|entry| entry.volume.to_string())
     }
 
     #[test]

@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 fn read<T: Read>(body: &str) -> Result<T, String> {
     let document = Document::parse(body.as_bytes()).expect("well-formed");
-    document.read().map_err(|faults| listed(&faults))
+    document.read().map_err(|errors| listed(&errors))
 }
 
 #[test]
@@ -30,7 +30,7 @@ fn a_good_load_is_read() {
 
 #[test]
 fn every_fault_is_told_at_once_with_its_place() {
-    let faults = read::<Load>(
+    let errors = read::<Load>(
         r#"{"ticket": "018f", "dry": "true", "Logs": 1, "a/b~c": 2, "responsible_person": [],
             "logs": [{"seal_number": "KZ-1", "volume_m3": 0.12345},
                      {"seal_number": 7, "volume_m3": "0.33", "position": {"lat": 50, "lon": null}, "pieces": 1.5},
@@ -38,7 +38,7 @@ fn every_fault_is_told_at_once_with_its_place() {
     )
     .expect_err("faulty");
     assert_eq!(
-        faults,
+        errors,
         "/Logs unknown-field
 /a~1b~0c unknown-field
 /ticket not-a-uuid
@@ -58,22 +58,22 @@ fn every_fault_is_told_at_once_with_its_place() {
 #[test]
 fn wrong_types_say_what_was_expected_and_what_found() {
     let document = Document::parse(br#"{"logs": {"seal_number": 1}}"#).expect("well-formed");
-    let faults = document.read::<Load>().expect_err("faulty");
-    assert_eq!(faults[0].detail, "Expected a list, found an object.");
+    let errors = document.read::<Load>().expect_err("faulty");
+    assert_eq!(errors[0].detail, "Expected a list, found an object.");
     for (body, found) in [("[]", "a list"), ("7", "a number"), ("null", "null"), ("\"x\"", "a string")] {
         let document = Document::parse(body.as_bytes()).expect("well-formed");
-        let faults = document.read::<Load>().expect_err("faulty");
-        assert_eq!(listed(&faults), " wrong-type");
-        assert_eq!(faults[0].detail, format!("Expected an object, found {found}."));
+        let errors = document.read::<Load>().expect_err("faulty");
+        assert_eq!(listed(&errors), " wrong-type");
+        assert_eq!(errors[0].detail, format!("Expected an object, found {found}."));
     }
 }
 
 #[test]
 fn a_near_name_is_suggested_and_a_far_one_is_not() {
     let document = Document::parse(br#"{"logs": [{"seal_nubmer": "x"}], "zebra": 1}"#).expect("well-formed");
-    let faults = document.read::<Load>().expect_err("faulty");
-    assert_eq!(faults[0].detail, "`zebra` is not known here.");
-    assert_eq!(faults[1].detail, "`seal_nubmer` is not known here. Did you mean `seal_number`?");
+    let errors = document.read::<Load>().expect_err("faulty");
+    assert_eq!(errors[0].detail, "`zebra` is not known here.");
+    assert_eq!(errors[1].detail, "`seal_nubmer` is not known here. Did you mean `seal_number`?");
     assert_eq!(did_you_mean("Volume-M3", &["volume_m3", "length_m"]), Some("volume_m3"));
     assert_eq!(did_you_mean("", &["volume_m3"]), None);
     assert_eq!(did_you_mean("x", &[]), None);
@@ -97,9 +97,9 @@ fn lists_are_bounded_at_their_edges() {
 fn entries_are_capped_and_the_rest_counted() {
     let body = format!("[{}]", vec!["1"; MAX_FIELD_ERRORS + 7].join(","));
     let document = Document::parse(body.as_bytes()).expect("well-formed");
-    let faults = document.read::<Vec<bool>>().expect_err("faulty");
-    assert_eq!(faults.len(), MAX_FIELD_ERRORS + 1);
-    let last = faults.last().expect("some");
+    let errors = document.read::<Vec<bool>>().expect_err("faulty");
+    assert_eq!(errors.len(), MAX_FIELD_ERRORS + 1);
+    let last = errors.last().expect("some");
     assert_eq!((last.code, last.detail.as_ref()), ("too-many-errors", "7 more errors are not listed."));
     let exactly = format!("[{}]", vec!["1"; MAX_FIELD_ERRORS].join(","));
     let document = Document::parse(exactly.as_bytes()).expect("well-formed");
@@ -110,9 +110,9 @@ fn entries_are_capped_and_the_rest_counted() {
 fn an_unknown_name_does_not_come_back_by_the_megabyte() {
     let body = format!(r#"{{"{}": 1}}"#, "б".repeat(500_000));
     let document = Document::parse(body.as_bytes()).expect("well-formed");
-    let faults = document.read::<Load>().expect_err("faulty");
-    assert_eq!(listed(&faults), " unknown-field\n/logs required");
-    assert!(faults[0].detail.len() < 300);
+    let errors = document.read::<Load>().expect_err("faulty");
+    assert_eq!(listed(&errors), " unknown-field\n/logs required");
+    assert!(errors[0].detail.len() < 300);
 }
 
 #[test]

@@ -5,10 +5,10 @@ use crate::base::input::{Document, Malformed};
 use proptest::prelude::*;
 use serde_json::Value;
 
-fn fault(body: impl AsRef<[u8]>) -> (&'static str, u64, String) {
-    let fault = Document::parse(body.as_ref()).expect_err("malformed");
-    match fault.at {
-        Location::Cell { line, column } => (fault.code, line, column),
+fn malformed(body: impl AsRef<[u8]>) -> (&'static str, u64, String) {
+    let malformed = Document::parse(body.as_ref()).expect_err("malformed");
+    match malformed.at {
+        Location::Cell { line, column } => (malformed.code, line, column),
         other => panic!("{other:?}"),
     }
 }
@@ -64,7 +64,12 @@ fn faults_of_form_have_line_character_and_code() {
         (b"[{\"x\": {\"a\": 1, \"a\": 1}}]", "duplicate-key", 1, "17"),
     ];
     for (body, code, line, column) in cases {
-        assert_eq!(fault(body), (*code, *line, (*column).to_owned()), "{}", String::from_utf8_lossy(body));
+        assert_eq!(
+            malformed(body),
+            (*code, *line, (*column).to_owned()),
+            "{}",
+            String::from_utf8_lossy(body)
+        );
     }
 }
 
@@ -83,7 +88,7 @@ fn keys_are_compared_in_objects_of_every_size() {
         assert!(Document::parse(object.as_bytes()).is_ok(), "{count}");
         for repeated in [0, count / 2, count - 1] {
             let object = format!("{{{}, \"k{repeated}\": 0}}", keys.join(","));
-            let (code, _, column) = fault(&object);
+            let (code, _, column) = malformed(&object);
             let second = object.rfind(&format!("\"k{repeated}\"")).expect("there") + 1;
             assert_eq!((code, column), ("duplicate-key", second.to_string()), "{count}");
         }
@@ -96,9 +101,9 @@ fn nesting_ends_at_32() {
     for (open, close) in [("[", "]"), ("{\"a\":", "}")] {
         let nested = |depth: usize| format!("{}1{}", open.repeat(depth), close.repeat(depth));
         assert!(Document::parse(nested(32).as_bytes()).is_ok());
-        assert_eq!(fault(nested(33)).0, "too-deep");
-        assert_eq!(fault(nested(100_000)).0, "too-deep");
-        assert_eq!(fault(open.repeat(100_000)).0, "too-deep");
+        assert_eq!(malformed(nested(33)).0, "too-deep");
+        assert_eq!(malformed(nested(100_000)).0, "too-deep");
+        assert_eq!(malformed(open.repeat(100_000)).0, "too-deep");
     }
 }
 
@@ -106,15 +111,15 @@ fn nesting_ends_at_32() {
 fn values_are_counted() {
     let body = |count: usize| format!("[{}]", vec!["1"; count].join(","));
     assert!(Document::parse(body(499_999).as_bytes()).is_ok());
-    assert_eq!(fault(body(500_000)).0, "too-many-values");
+    assert_eq!(malformed(body(500_000)).0, "too-many-values");
     // 5 MB of the smallest values there are.
-    assert_eq!(fault(body(2_500_000)).0, "too-many-values");
+    assert_eq!(malformed(body(2_500_000)).0, "too-many-values");
 }
 
 #[test]
 fn a_byte_order_mark_is_passed_over() {
     assert!(Document::parse("\u{FEFF}{}".as_bytes()).is_ok());
-    assert_eq!(fault("\u{FEFF}\u{FEFF}{}").0, "not-json");
+    assert_eq!(malformed("\u{FEFF}\u{FEFF}{}").0, "not-json");
 }
 
 #[test]
@@ -203,9 +208,9 @@ fn compare(body: &[u8]) -> Result<(), TestCaseError> {
     let reference = serde_json::from_slice::<Value>(body);
     match (Document::parse(body), reference) {
         (Ok(document), Ok(value)) => {
-            let mut ours = Vec::new();
-            document.write_canonical(&mut ours);
-            let again: Value = serde_json::from_slice(&ours)
+            let mut canonical_bytes = Vec::new();
+            document.write_canonical(&mut canonical_bytes);
+            let again: Value = serde_json::from_slice(&canonical_bytes)
                 .map_err(|error| TestCaseError::fail(format!("canonical form is no JSON: {error}")))?;
             prop_assert!(same(&again, &value), "{again} is not {value}");
         }
@@ -213,8 +218,8 @@ fn compare(body: &[u8]) -> Result<(), TestCaseError> {
             prop_assert!(matches!(code, "duplicate-key" | "nul-character" | "too-deep"), "{code}");
         }
         (Ok(_), Err(error)) => {
-            let mark = body.starts_with(b"\xEF\xBB\xBF");
-            prop_assert!(mark || error.to_string().contains("number out of range"), "{error}");
+            let bom = body.starts_with(b"\xEF\xBB\xBF");
+            prop_assert!(bom || error.to_string().contains("number out of range"), "{error}");
         }
         (Err(_), Err(_)) => {}
     }
@@ -248,13 +253,13 @@ proptest! {
     #[test]
     fn agrees_with_serde_on_damaged_json(
         body in json(),
-        place in any::<prop::sample::Index>(),
+        index in any::<prop::sample::Index>(),
         damage in prop_oneof![any::<u8>(), Just(b'"'), Just(b','), Just(b'}'), Just(b'\\'), Just(b'0')],
         insert in any::<bool>(),
     ) {
         let mut bytes = body.into_bytes();
-        let place = place.index(bytes.len());
-        if insert { bytes.insert(place, damage) } else { bytes[place] = damage }
+        let index = index.index(bytes.len());
+        if insert { bytes.insert(index, damage) } else { bytes[index] = damage }
         compare(&bytes)?;
     }
 

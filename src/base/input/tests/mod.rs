@@ -99,17 +99,17 @@ impl Piece {
 }
 
 /// Location and code of each error, one per line.
-pub(super) fn listed(faults: &[FieldError]) -> String {
-    let lines: Vec<String> = faults
+pub(super) fn listed(errors: &[FieldError]) -> String {
+    let lines: Vec<String> = errors
         .iter()
-        .map(|fault| {
-            let place = match &fault.at {
+        .map(|error| {
+            let location = match &error.at {
                 Location::Pointer(pointer) => pointer.clone(),
                 Location::Cell { line, column } => format!("{line}:{column}"),
                 Location::Query(name) => format!("?{name}"),
                 Location::Header(name) => format!("{name}:"),
             };
-            format!("{place} {}", fault.code)
+            format!("{location} {}", error.code)
         })
         .collect();
     lines.join("\n")

@@ -21,7 +21,7 @@ input! {
 }
 
 fn read(query: &str) -> Result<Filter, String> {
-    Document::query(Some(query)).expect("well-formed").read().map_err(|faults| listed(&faults))
+    Document::query(Some(query)).expect("well-formed").read().map_err(|errors| listed(&errors))
 }
 
 #[test]
@@ -61,7 +61,7 @@ fn broken_escapes_are_malformed() {
         ("%00=1", "", "nul-character"),
         (&(0..101).map(|name| format!("p{name}")).collect::<Vec<_>>().join("&"), "", "too-many-values"),
     ] {
-        let fault = Document::query(Some(query)).expect_err("malformed");
-        assert_eq!((fault.at, fault.code), (Location::Query(parameter.into()), code), "{query}");
+        let error = Document::query(Some(query)).expect_err("malformed");
+        assert_eq!((error.at, error.code), (Location::Query(parameter.into()), code), "{query}");
     }
 }

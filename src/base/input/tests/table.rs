@@ -17,7 +17,7 @@ fn layout() -> Layout {
 
 fn read(csv: impl AsRef<[u8]>) -> Result<Load, String> {
     let table = Table::parse(csv.as_ref(), None, 3).expect("CSV");
-    table.document(&layout(), &[]).read().map_err(|faults| listed(&faults))
+    table.document(&layout(), &[]).read().map_err(|errors| listed(&errors))
 }
 
 fn malformed(csv: impl AsRef<[u8]>, charset: Option<&str>) -> (&'static str, Location) {
@@ -128,8 +128,8 @@ fn rows_are_limited() {
 #[test]
 fn what_came_in_the_url_is_told_as_the_querys() {
     let table = Table::parse(b"seal_number,volume_m3\nKZ-000001,1", None, 3).expect("CSV");
-    let faults = table.document(&layout(), &[("ticket", Some("7"))]).read::<Load>().expect_err("faulty");
-    assert_eq!(listed(&faults), "?ticket not-a-uuid");
+    let errors = table.document(&layout(), &[("ticket", Some("7"))]).read::<Load>().expect_err("faulty");
+    assert_eq!(listed(&errors), "?ticket not-a-uuid");
     let ticket = "018f3c9e-7a1b-7c44-9d21-5f0e6a7b8c9d";
     let load: Load = table.document(&layout(), &[("ticket", Some(ticket))]).read().expect("good");
     assert!(load.ticket.is_some());

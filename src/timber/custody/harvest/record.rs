@@ -166,22 +166,22 @@ pub async fn record(
     // it waited for.
     let now = clock.now();
 
-    let mut faults = RequestErrors::default();
+    let mut errors = RequestErrors::default();
     let ticket = ticket.filter(|ticket| ticket.holder == organization);
-    let seals = faults.check_seals(caller, request, locations, seals);
+    let seals = errors.check_seals(caller, request, locations, seals);
     let Some(ticket) = ticket else {
         let detail = "You have no such felling ticket.";
-        faults.wrong.push(FieldError::new(locations.ticket(), "unknown-felling-ticket", detail));
-        return Err(faults.into_error());
+        errors.invalid.push(FieldError::new(locations.ticket(), "unknown-felling-ticket", detail));
+        return Err(errors.into_error());
     };
     if ticket.cancelled {
         let detail = "This felling ticket is cancelled; nothing more may be felled under it.";
-        faults.conflict.push(FieldError::new(locations.ticket(), "ticket-cancelled", detail));
+        errors.conflict.push(FieldError::new(locations.ticket(), "ticket-cancelled", detail));
     }
     let mut balance = Balance::new(&ticket.lines, now.date_naive());
-    let lines = faults.check_logs(request, locations, &ticket, &mut balance, now);
-    if !faults.is_empty() {
-        return Err(faults.into_error());
+    let lines = errors.check_logs(request, locations, &ticket, &mut balance, now);
+    if !errors.is_empty() {
+        return Err(errors.into_error());
     }
     let marked = balance.finish();
 
@@ -263,13 +263,13 @@ pub async fn record(
         let recorded_at = device.recorded_at.instant();
         device::reserve(tx, organization, device.id.as_str(), device.seq, recorded_at, operation).await?;
     }
-    let mut found = maker.findings(&logs, now);
-    found.extend(marked.findings.into_iter().map(|draft| NewFinding {
+    let mut findings = maker.findings(&logs, now);
+    findings.extend(marked.findings.into_iter().map(|draft| NewFinding {
         draft,
         log: None,
         ticket: Some(ticket.id),
     }));
-    let findings = store(tx, organization, found, now).await?;
+    let findings = store(tx, organization, findings, now).await?;
     operation::record(
         tx,
         operation::Record {
@@ -298,7 +298,7 @@ pub async fn record(
 #[derive(Default)]
 pub struct RequestErrors {
     /// Well-formed but invalid: 422.
-    pub wrong: Vec<FieldError>,
+    pub invalid: Vec<FieldError>,
     /// In conflict with the present state: 409.
     pub conflict: Vec<FieldError>,
 }
@@ -307,17 +307,17 @@ impl RequestErrors {
     /// Whether there are none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.wrong.is_empty() && self.conflict.is_empty()
+        self.invalid.is_empty() && self.conflict.is_empty()
     }
 
     /// 409 if all are conflicts with the present state, otherwise 422 with all of them.
     #[must_use]
     pub fn into_error(mut self) -> Error {
-        if self.wrong.is_empty() {
+        if self.invalid.is_empty() {
             Error::Conflict(self.conflict)
         } else {
-            self.wrong.append(&mut self.conflict);
-            Error::Invalid(self.wrong)
+            self.invalid.append(&mut self.conflict);
+            Error::Invalid(self.invalid)
         }
     }
 
@@ -335,7 +335,7 @@ impl RequestErrors {
             match seal.filter(|seal| seal.holder == caller.organization) {
                 None => {
                     let detail = format!("You have no seal {number}.");
-                    self.wrong.push(FieldError::new(at(), "unknown-seal", detail));
+                    self.invalid.push(FieldError::new(at(), "unknown-seal", detail));
                 }
                 Some(seal) => {
                     match seal.status {
@@ -374,7 +374,7 @@ impl RequestErrors {
                     "{day} is outside the ticket's felling dates, {} to {}.",
                     ticket.felling_from, ticket.felling_until
                 );
-                self.wrong.push(FieldError::new(
+                self.invalid.push(FieldError::new(
                     locations.of(index, "occurred_at"),
                     "outside-felling-dates",
                     detail,
@@ -382,7 +382,11 @@ impl RequestErrors {
             }
             if log.occurred_at.instant() > now + MAX_CLOCK_SKEW {
                 let detail = "This is more than five minutes in the future.";
-                self.wrong.push(FieldError::new(locations.of(index, "occurred_at"), "in-the-future", detail));
+                self.invalid.push(FieldError::new(
+                    locations.of(index, "occurred_at"),
+                    "in-the-future",
+                    detail,
+                ));
             }
             if let Some(line) = balance.line(log.species, log.wood) {
                 let at = || locations.of(index, "volume_m3");
@@ -390,7 +394,7 @@ impl RequestErrors {
                 lines.push(line);
             } else {
                 let detail = format!("The ticket has no line for {} {}.", log.species, log.wood);
-                self.wrong.push(FieldError::new(locations.of(index, "species"), "not-on-ticket", detail));
+                self.invalid.push(FieldError::new(locations.of(index, "species"), "not-on-ticket", detail));
             }
         }
         lines
@@ -461,7 +465,7 @@ impl Maker<'_> {
     }
 
     fn findings(&self, logs: &[HarvestedLog], now: DateTime<Utc>) -> Vec<NewFinding> {
-        let mut found = Vec::new();
+        let mut findings = Vec::new();
         for (log, made) in self.request.logs.iter().zip(logs) {
             let (d, l) = (log.top_diameter_cm, log.length_m);
             let drafts = [
@@ -471,13 +475,13 @@ impl Maker<'_> {
                 log.position.and_then(|position| rules::outside(position, self.ticket.plot.as_ref())),
                 rules::late_entry(log.occurred_at, now),
             ];
-            found.extend(drafts.into_iter().flatten().map(|draft| NewFinding {
+            findings.extend(drafts.into_iter().flatten().map(|draft| NewFinding {
                 draft,
                 log: Some((made.id, 1)),
                 ticket: Some(self.ticket.id),
             }));
         }
-        found
+        findings
     }
 }
 

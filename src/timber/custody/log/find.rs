@@ -72,7 +72,7 @@ mod tests {
         assert_eq!(key("kz-00418826"), Key { number: Some("KZ-00418826".into()), ..Key::default() });
         let identification = Key { identification: Some("010952000000001121A".into()), ..Key::default() };
         assert_eq!(key("010952000000001121A"), identification);
-        let whole = format!("010952000000001121A\u{1d}91KZ01\u{1d}92{}", "s".repeat(44));
-        assert_eq!(key(&whole), identification);
+        let code = format!("010952000000001121A\u{1d}91KZ01\u{1d}92{}", "s".repeat(44));
+        assert_eq!(key(&code), identification);
     }
 }

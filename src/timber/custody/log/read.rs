@@ -128,7 +128,7 @@ impl LogRow {
 
     /// Number of its events.
     pub(crate) fn head_seq(&self) -> Result<u32> {
-        u32::try_from(self.head_seq).map_err(|_| self.bad("head_seq"))
+        u32::try_from(self.head_seq).map_err(|_| self.corrupt("head_seq"))
     }
 
     /// ETag input: a digest of everything that the response `what` to `reader` depends on. Equal digests mean
@@ -148,15 +148,17 @@ impl LogRow {
                 0
             }
         }
-        let mut to = Digest(Sha256::new());
-        (env!("CARGO_PKG_VERSION"), what, reader.organization, reader.inspector).hash(&mut to);
-        (self.id, self.head_seq, &self.head_hash, self.until_seq, &self.erasures).hash(&mut to);
-        (&self.seal_number, self.seal_void, self.status, self.holder_id, self.owner_id).hash(&mut to);
-        (self.pending_from, self.pending_to, self.pending_of, self.carrier_id, &self.vehicle).hash(&mut to);
-        (self.species, self.wood, self.assortment, self.grade, self.pieces).hash(&mut to);
-        (self.length_m, self.top_diameter_cm, self.volume_m3, self.table_volume_m3).hash(&mut to);
-        (self.last_type, self.last_on, self.last_region.map(Region::as_str), self.felled_on).hash(&mut to);
-        hex::encode(&to.0.finalize()[..16])
+        let mut digest = Digest(Sha256::new());
+        (env!("CARGO_PKG_VERSION"), what, reader.organization, reader.inspector).hash(&mut digest);
+        (self.id, self.head_seq, &self.head_hash, self.until_seq, &self.erasures).hash(&mut digest);
+        (&self.seal_number, self.seal_void, self.status, self.holder_id, self.owner_id).hash(&mut digest);
+        (self.pending_from, self.pending_to, self.pending_of, self.carrier_id, &self.vehicle)
+            .hash(&mut digest);
+        (self.species, self.wood, self.assortment, self.grade, self.pieces).hash(&mut digest);
+        (self.length_m, self.top_diameter_cm, self.volume_m3, self.table_volume_m3).hash(&mut digest);
+        (self.last_type, self.last_on, self.last_region.map(Region::as_str), self.felled_on)
+            .hash(&mut digest);
+        hex::encode(&digest.0.finalize()[..16])
     }
 
     /// The caller, if its token is valid now.
@@ -168,7 +170,7 @@ impl LogRow {
         uses.admit(token, key).then(caller)
     }
 
-    fn bad(&self, column: &str) -> Error {
+    fn corrupt(&self, column: &str) -> Error {
         Error::CorruptRow(format!("log.{column} of {}", self.id))
     }
 
@@ -186,7 +188,7 @@ impl LogRow {
                 Some(PendingView { from: names.of(from), to: names.of(to), of })
             }
             (None, None, None) => None,
-            _ => return Err(self.bad("pending_to")),
+            _ => return Err(self.corrupt("pending_to")),
         };
         Ok(LogView {
             id: self.id,
@@ -234,7 +236,7 @@ impl LogRow {
             }),
             head: HeadView {
                 seq: self.head_seq()?,
-                hash: Hash::from_slice(&self.head_hash).ok_or_else(|| self.bad("head_hash"))?,
+                hash: Hash::from_slice(&self.head_hash).ok_or_else(|| self.corrupt("head_hash"))?,
                 received_at: crate::base::units::utc_text(self.head_received_at),
             },
         })
@@ -443,11 +445,10 @@ impl Names {
     /// The organisation, with its name if the reader may see it.
     #[must_use]
     pub fn of(&self, id: OrganizationId) -> PartyView {
-        let own = self.reader.inspector || id == self.reader.organization;
-        let name = self
-            .known
-            .get(&id.0)
-            .and_then(|(name, kind)| name.as_ref().filter(|_| own || *kind == OrganizationKind::LegalEntity));
+        let is_own = self.reader.inspector || id == self.reader.organization;
+        let name = self.known.get(&id.0).and_then(|(name, kind)| {
+            name.as_ref().filter(|_| is_own || *kind == OrganizationKind::LegalEntity)
+        });
         PartyView { id, name: name.cloned() }
     }
 }
@@ -478,18 +479,18 @@ impl BatchQuery for LogLookup {
         1
     }
 
-    async fn load(db: &mut PgConnection, looks: &[&Self]) -> sqlx::Result<Vec<Result<Self::Output>>> {
-        let mut found: Vec<_> = looks.iter().map(|_| Ok(None)).collect();
+    async fn load(db: &mut PgConnection, lookups: &[&Self]) -> sqlx::Result<Vec<Result<Self::Output>>> {
+        let mut results: Vec<_> = lookups.iter().map(|_| Ok(None)).collect();
         let mut uses = KeyUsage::default();
-        for mut row in rows(db, looks.iter().map(|look| (&look.key, Some(&look.token)))).await? {
-            let place = usize::try_from(row.place - 1).ok();
-            let asked = place.and_then(|place| looks.get(place).zip(found.get_mut(place)));
-            if let Some((look, found)) = asked {
-                *found = Ok(row.caller(&look.token, &mut uses).map(|caller| (caller, row)));
+        for mut row in rows(db, lookups.iter().map(|lookup| (&lookup.key, Some(&lookup.token)))).await? {
+            let index = usize::try_from(row.place - 1).ok();
+            let slot = index.and_then(|index| lookups.get(index).zip(results.get_mut(index)));
+            if let Some((lookup, result)) = slot {
+                *result = Ok(row.caller(&lookup.token, &mut uses).map(|caller| (caller, row)));
             }
         }
         uses.note(db).await?;
-        Ok(found)
+        Ok(results)
     }
 }
 
@@ -505,13 +506,13 @@ pub async fn fetch(db: &mut PgConnection, ids: &[LogId]) -> Result<Vec<LogRow>> 
 
 async fn rows<'k>(
     db: &mut PgConnection,
-    asked: impl ExactSizeIterator<Item = (&'k Key, Option<&'k TokenHash>)>,
+    keys: impl ExactSizeIterator<Item = (&'k Key, Option<&'k TokenHash>)>,
 ) -> sqlx::Result<Vec<LogRow>> {
-    let mut ids = Vec::with_capacity(asked.len());
-    let mut numbers = Vec::with_capacity(asked.len());
-    let mut identifications = Vec::with_capacity(asked.len());
-    let mut tokens = Vec::with_capacity(asked.len());
-    for (key, token) in asked {
+    let mut ids = Vec::with_capacity(keys.len());
+    let mut numbers = Vec::with_capacity(keys.len());
+    let mut identifications = Vec::with_capacity(keys.len());
+    let mut tokens = Vec::with_capacity(keys.len());
+    for (key, token) in keys {
         ids.push(key.id);
         numbers.push(key.number.as_deref());
         identifications.push(key.identification.as_deref());
@@ -550,11 +551,11 @@ pub struct LogFilter {
 ///
 /// # Errors
 /// Database errors.
-pub async fn list(db: impl PgExecutor<'_>, reader: Reader, wanted: LogFilter) -> Result<Vec<LogId>> {
-    let after = wanted.after.map_or(Uuid::nil(), |id| id.0);
-    let (status, species) = (wanted.status.map(Status::as_str), wanted.species.map(Species::as_str));
-    let ticket = wanted.ticket.map(|ticket| ticket.0);
-    if reader.inspector && !wanted.held {
+pub async fn list(db: impl PgExecutor<'_>, reader: Reader, filter: LogFilter) -> Result<Vec<LogId>> {
+    let after = filter.after.map_or(Uuid::nil(), |id| id.0);
+    let (status, species) = (filter.status.map(Status::as_str), filter.species.map(Species::as_str));
+    let ticket = filter.ticket.map(|ticket| ticket.0);
+    if reader.inspector && !filter.held {
         let ids = sqlx::query_scalar!(
             r#"SELECT id AS "id: LogId" FROM log
                WHERE id > $1 AND ($2::text IS NULL OR status = $2) AND ($3::text IS NULL OR species = $3)
@@ -564,7 +565,7 @@ pub async fn list(db: impl PgExecutor<'_>, reader: Reader, wanted: LogFilter) ->
             status,
             species,
             ticket,
-            wanted.limit
+            filter.limit
         );
         return Ok(ids.fetch_all(db).await?);
     }
@@ -586,9 +587,9 @@ pub async fn list(db: impl PgExecutor<'_>, reader: Reader, wanted: LogFilter) ->
         status,
         species,
         ticket,
-        wanted.limit,
+        filter.limit,
         reader.organization.0,
-        wanted.held
+        filter.held
     );
     Ok(ids.fetch_all(db).await?)
 }

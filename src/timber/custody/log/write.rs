@@ -73,14 +73,14 @@ impl TryFrom<Stored> for LockedLog {
     type Error = Error;
 
     fn try_from(row: Stored) -> Result<Self> {
-        let bad = |column: &str| Error::CorruptRow(format!("log.{column} of {}", row.id));
+        let corrupt = |column: &str| Error::CorruptRow(format!("log.{column} of {}", row.id));
         // Three nullable columns that hold one fact: all set or all null.
         let pending = match (row.pending_from, row.pending_to, row.pending_of) {
             (Some(from), Some(to), Some(of)) => {
                 Some(PendingTransfer { from: from.into(), to: to.into(), of })
             }
             (None, None, None) => None,
-            _ => return Err(bad("pending_from")),
+            _ => return Err(corrupt("pending_from")),
         };
         let (id, at) = (row.id, row.head_received_at);
         let head = Head::stored(SubjectKind::Log, id, &row.salt, row.head_seq, &row.head_hash, at)?;
@@ -197,17 +197,17 @@ impl LogsToLock {
 }
 
 /// Locks the logs that no other transaction has locked, for requests with an unused operation id and
-/// idempotency key. Returns each row with its index in `wanted`, from 0, in no order. Never waits. Skips a
+/// idempotency key. Returns each row with its index in `logs`, from 0, in no order. Never waits. Skips a
 /// log that is absent or locked by another transaction, and the logs of a request that is in progress
 /// elsewhere or was recorded before.
 ///
 /// It may miss a request that another transaction commits while this statement starts; the primary keys of
 /// `operation` and `idempotency` then reject the duplicate.
-pub(crate) async fn lock_free(tx: &mut Tx<'_>, wanted: LogsToLock) -> Result<Vec<(usize, LockedLog)>> {
-    let mut ids = Vec::with_capacity(wanted.len());
-    let mut numbers = Vec::with_capacity(wanted.len());
-    let mut identifications = Vec::with_capacity(wanted.len());
-    for key in wanted.codes {
+pub(crate) async fn lock_free(tx: &mut Tx<'_>, logs: LogsToLock) -> Result<Vec<(usize, LockedLog)>> {
+    let mut ids = Vec::with_capacity(logs.len());
+    let mut numbers = Vec::with_capacity(logs.len());
+    let mut identifications = Vec::with_capacity(logs.len());
+    for key in logs.codes {
         ids.push(key.id);
         numbers.push(key.number);
         identifications.push(key.identification);
@@ -230,18 +230,18 @@ pub(crate) async fn lock_free(tx: &mut Tx<'_>, wanted: LogsToLock) -> Result<Vec
         &ids as &[Option<Uuid>],
         &numbers as &[Option<String>],
         &identifications as &[Option<String>],
-        &wanted.organization,
-        &wanted.operation as &[Option<Uuid>],
-        &wanted.operation_lock as &[Option<i64>],
-        &wanted.idempotency_key as &[Option<String>],
-        &wanted.idempotency_lock as &[Option<i64>],
+        &logs.organization,
+        &logs.operation as &[Option<Uuid>],
+        &logs.operation_lock as &[Option<i64>],
+        &logs.idempotency_key as &[Option<String>],
+        &logs.idempotency_lock as &[Option<i64>],
     )
     .fetch_all(&mut **tx)
     .await?;
     let placed = |row: Stored| {
-        let place = usize::try_from(row.place - 1)
+        let index = usize::try_from(row.place - 1)
             .map_err(|_| Error::CorruptRow("a place before the first".into()))?;
-        Ok((place, LockedLog::try_from(row)?))
+        Ok((index, LockedLog::try_from(row)?))
     };
     rows.into_iter().map(placed).collect()
 }

@@ -36,23 +36,23 @@ fn every_rule_has_its_own_id() {
 
 #[test]
 fn a_line_that_fills_is_told_once_per_mark() {
-    let told = |before: &str, after: &str| {
+    let finding = |before: &str, after: &str| {
         let before = if before == "0" { Volume::ZERO } else { volume(before) };
         over_permitted(before, volume(after), volume("100"), on()).map(|draft| (draft.severity, draft.detail))
     };
-    assert_eq!(told("0", "79.9999"), None);
+    assert_eq!(finding("0", "79.9999"), None);
     assert_eq!(
-        told("79.9999", "80"),
+        finding("79.9999", "80"),
         Some((Severity::Notice, "80 m³ are marked on a line of 100 m³: 80 % is reached.".into()))
     );
-    assert_eq!(told("80", "94.9999"), None);
-    assert_eq!(told("79", "96").unwrap().1, "96 m³ are marked on a line of 100 m³: 95 % is reached.");
-    assert_eq!(told("95", "100"), None);
-    let above = told("100", "100.0001").unwrap();
+    assert_eq!(finding("80", "94.9999"), None);
+    assert_eq!(finding("79", "96").unwrap().1, "96 m³ are marked on a line of 100 m³: 95 % is reached.");
+    assert_eq!(finding("95", "100"), None);
+    let above = finding("100", "100.0001").unwrap();
     assert_eq!(above.0, Severity::Warning);
     assert!(above.1.contains("the tolerance is 5.2 % (placeholder"), "{}", above.1);
-    assert!(told("101", "102").is_some(), "and again by the next one");
-    assert_eq!(told("102", "101"), None, "a correction downwards is not told");
+    assert!(finding("101", "102").is_some(), "and again by the next one");
+    assert_eq!(finding("102", "101"), None, "a correction downwards is not told");
 }
 
 #[test]
@@ -70,23 +70,23 @@ fn saw_logs_are_no_firewood() {
 
 #[test]
 fn a_volume_is_compared_by_its_method() {
-    let told = |method, declared| {
+    let detail = |method, declared| {
         volume_unlike_table(LogKind::Log, method, cm("24"), m("6"), volume(declared))
             .map(|draft| draft.detail)
     };
-    assert_eq!(told(Gost2708_75, "0.33"), None);
-    assert_eq!(told(Gost2708_75, "0.34"), None);
+    assert_eq!(detail(Gost2708_75, "0.33"), None);
+    assert_eq!(detail(Gost2708_75, "0.34"), None);
     assert_eq!(
-        told(Gost2708_75, "0.36").as_deref(),
+        detail(Gost2708_75, "0.36").as_deref(),
         Some("0.36 m³ are declared by gost_2708_75; gost-2708-75/1 has 0.33 m³ (+9.1 %).")
     );
-    assert_eq!(told(Harvester, "0.36"), None);
-    assert_eq!(told(Harvester, "0.495"), None);
-    assert!(told(Harvester, "0.4951").is_some());
-    assert_eq!(told(Harvester, "0.2475"), None);
-    assert!(told(Harvester, "0.2474").unwrap().contains("(-25 %)"));
+    assert_eq!(detail(Harvester, "0.36"), None);
+    assert_eq!(detail(Harvester, "0.495"), None);
+    assert!(detail(Harvester, "0.4951").is_some());
+    assert_eq!(detail(Harvester, "0.2475"), None);
+    assert!(detail(Harvester, "0.2474").unwrap().contains("(-25 %)"));
     // A decimal point in the wrong place.
-    assert!(told(Harvester, "3.3").unwrap().contains("(+900 %)"));
+    assert!(detail(Harvester, "3.3").unwrap().contains("(+900 %)"));
     // No cell, no finding.
     assert_eq!(volume_unlike_table(LogKind::Log, Harvester, cm("24"), m("12"), volume("9")), None);
     assert_eq!(volume_unlike_table(LogKind::Stack, Harvester, cm("24"), m("6"), volume("9")), None);
@@ -95,15 +95,16 @@ fn a_volume_is_compared_by_its_method() {
 
 #[test]
 fn small_pieces_go_in_stacks() {
-    let told = |kind, diameter, length| small_piece(kind, cm(diameter), m(length)).map(|draft| draft.detail);
-    assert_eq!(told(LogKind::Log, "14", "2"), None);
+    let detail =
+        |kind, diameter, length| small_piece(kind, cm(diameter), m(length)).map(|draft| draft.detail);
+    assert_eq!(detail(LogKind::Log, "14", "2"), None);
     assert_eq!(
-        told(LogKind::Log, "13.9", "4").as_deref(),
+        detail(LogKind::Log, "13.9", "4").as_deref(),
         Some("A single piece is 13.9 cm thin; below 14 cm or 2 m it goes in a stack.")
     );
-    assert!(told(LogKind::Log, "20", "1.99").unwrap().contains("1.99 m short"));
-    assert!(told(LogKind::Log, "8", "1").unwrap().contains("8 cm thin and 1 m short"));
-    assert_eq!(told(LogKind::Stack, "8", "1"), None);
+    assert!(detail(LogKind::Log, "20", "1.99").unwrap().contains("1.99 m short"));
+    assert!(detail(LogKind::Log, "8", "1").unwrap().contains("8 cm thin and 1 m short"));
+    assert_eq!(detail(LogKind::Stack, "8", "1"), None);
     assert_eq!(small_piece(LogKind::Log, None, None), None);
 }
 
@@ -113,13 +114,13 @@ fn a_position_is_given_its_accuracy_and_a_margin() {
         r#"{"type":"Polygon","coordinates":[[[80.1,50.6],[80.12,50.6],[80.12,50.61],[80.1,50.61],[80.1,50.6]]]}"#,
     )
     .unwrap();
-    let told =
+    let severity =
         |lat, accuracy| outside(position(lat, "80.11", accuracy), Some(&plot)).map(|draft| draft.severity);
-    assert_eq!(told("50.605", None), None);
+    assert_eq!(severity("50.605", None), None);
     // 0.0002 degrees are 22 m, 0.0005 are 56 m.
-    assert_eq!(told("50.6102", None), None);
-    assert_eq!(told("50.6105", None), Some(Severity::Warning));
-    assert_eq!(told("50.6105", Some("30")), None);
+    assert_eq!(severity("50.6102", None), None);
+    assert_eq!(severity("50.6105", None), Some(Severity::Warning));
+    assert_eq!(severity("50.6105", Some("30")), None);
     assert_eq!(
         outside(position("50.7", "80.11", None), None),
         None,
