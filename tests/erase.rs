@@ -165,14 +165,14 @@ async fn an_erased_name_is_in_no_file() {
         .await
         .unwrap_or_else(|error| panic!("{error}"));
     let erased = erase::erase(&task, &ErasureTarget::Harvest(first.id), &clock).await.expect("erased");
-    assert_eq!(erased, Erased { parts: 1, organizations: 0, answers: 1, left: None });
+    assert_eq!(erased, Erased { parts: 1, organizations: 0, responses: 1, left: None });
     assert!(dump(data.path()).contains(NAME), "the other harvest still has the name");
     let person = ErasureTarget::Iin(Bin::parse(&person_iin).expect("valid"));
     let erased = erase::erase(&task, &person, &clock).await.expect("erased");
-    assert_eq!(erased, Erased { parts: 1, organizations: 0, answers: 1, left: None });
+    assert_eq!(erased, Erased { parts: 1, organizations: 0, responses: 1, left: None });
     let whose = ErasureTarget::Iin(Bin::parse(&trader_iin).expect("valid"));
     let erased = erase::erase(&task, &whose, &clock).await.expect("erased");
-    assert_eq!(erased, Erased { parts: 0, organizations: 1, answers: 1, left: None });
+    assert_eq!(erased, Erased { parts: 0, organizations: 1, responses: 1, left: None });
     assert_eq!(erase::erase(&task, &whose, &clock).await.expect("again"), Erased::default());
 
     let dumped = dump(data.path());

@@ -176,7 +176,7 @@ struct EraseArgs {
     database: DatabaseSettings,
 
     #[command(flatten)]
-    whose: EraseTargetArgs,
+    target: EraseTargetArgs,
 }
 
 #[derive(Args, Clone, Debug)]
@@ -296,7 +296,7 @@ impl Command {
             Self::Witness(args) => args.run().await,
             Self::Openapi | Self::Probe { .. } | Self::Verify(_) | Self::Key(_) => Ok(()),
             Self::Erase(args) => {
-                let whose = match (args.whose.harvest, args.whose.iin) {
+                let target = match (args.target.harvest, args.target.iin) {
                     (Some(harvest), _) => ErasureTarget::Harvest(harvest),
                     (None, Some(iin)) => ErasureTarget::Iin(iin),
                     (None, None) => return Ok(()),
@@ -304,7 +304,7 @@ impl Command {
                 let database =
                     db::open(&args.database, Mode::Attach, crate::evidence::register::backfill::on_migration)
                         .await?;
-                let erased = erase::erase(&database, &whose, &Clock::system()).await;
+                let erased = erase::erase(&database, &target, &Clock::system()).await;
                 database.close().await;
                 Ok(writeln!(std::io::stdout(), "{}", erased?)?)
             }
@@ -421,8 +421,8 @@ mod tests {
         let command = Cli::command();
         let serve = command.find_subcommand("serve").expect("a command");
         for arg in serve.get_arguments().filter(|arg| arg.get_id() != "help") {
-            let twin = arg.get_env().and_then(|twin| twin.to_str()).unwrap_or_default();
-            assert!(twin == "DATABASE_URL" || twin.starts_with("ORMANTRACE_"), "{:?}", arg.get_id());
+            let env = arg.get_env().and_then(|env| env.to_str()).unwrap_or_default();
+            assert!(env == "DATABASE_URL" || env.starts_with("ORMANTRACE_"), "{:?}", arg.get_id());
         }
     }
 

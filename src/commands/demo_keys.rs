@@ -66,7 +66,7 @@ impl Participant {
     /// has the BIN of `party::bootstrap` instead.
     #[must_use]
     pub fn bin(self) -> String {
-        let mut stem = 1 + Self::ALL.iter().position(|who| *who == self).unwrap_or_default();
+        let mut stem = 1 + Self::ALL.iter().position(|participant| *participant == self).unwrap_or_default();
         loop {
             let mut numbers = (0..10).map(|check| format!("99004000{stem:03}{check}"));
             if let Some(bin) = numbers.find(|text| Bin::parse(text).is_ok()) {
@@ -93,7 +93,7 @@ impl Participant {
 
 /// The tokens of all participants.
 pub fn all() -> impl Iterator<Item = Token> {
-    Participant::ALL.into_iter().filter_map(|who| Token::from_text(who.token()))
+    Participant::ALL.into_iter().filter_map(|participant| Token::from_text(participant.token()))
 }
 
 /// Whether a key of the demonstration is in the database and is not revoked.
@@ -114,10 +114,7 @@ mod tests {
     #[test]
     fn every_key_can_be_used_and_says_what_it_is() {
         assert_eq!(all().map(|token| token.hash()).collect::<HashSet<_>>().len(), Participant::ALL.len());
-        assert!(
-            Participant::ALL
-                .iter()
-                .all(|who| who.token().starts_with("demo-") && who.token().contains("not-for-production"))
-        );
+        assert!(Participant::ALL.iter().all(|participant| participant.token().starts_with("demo-")
+            && participant.token().contains("not-for-production")));
     }
 }

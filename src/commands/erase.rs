@@ -81,7 +81,7 @@ pub struct Erased {
     /// Sole traders and farms, of which the name and number were erased.
     pub organizations: u64,
     /// Stored responses.
-    pub answers: u64,
+    pub responses: u64,
     /// What the administrator of a given server still has to do.
     pub left: Option<String>,
 }
@@ -92,7 +92,7 @@ impl fmt::Display for Erased {
             f,
             "Erased: {} personal parts, {} organisations' names and numbers, {} stored responses. Every \
              chain still verifies. Backups contain the data until they are removed.",
-            self.parts, self.organizations, self.answers
+            self.parts, self.organizations, self.responses
         )?;
         if let Some(left) = &self.left {
             write!(f, " {left}")?;
@@ -105,9 +105,9 @@ impl fmt::Display for Erased {
 ///
 /// # Errors
 /// A sentence that states how far the erasure got.
-pub async fn erase(database: &Database, whose: &ErasureTarget, clock: &Clock) -> Result<Erased, Failure> {
+pub async fn erase(database: &Database, target: &ErasureTarget, clock: &Clock) -> Result<Erased, Failure> {
     let mut owner = database.owner().await?;
-    let mut erased = delete(&mut owner, whose, clock).await?;
+    let mut erased = delete(&mut owner, target, clock).await?;
     owner.close().await?;
     let mut maintenance = database.maintenance().await?;
     let mut tables = REWRITTEN.to_vec();
@@ -130,7 +130,7 @@ pub async fn erase(database: &Database, whose: &ErasureTarget, clock: &Clock) ->
 /// As [`erase`].
 pub async fn delete(
     owner: &mut PgConnection,
-    whose: &ErasureTarget,
+    target: &ErasureTarget,
     clock: &Clock,
 ) -> Result<Erased, Failure> {
     let mut tx = Tx::on(owner).await?;
@@ -139,7 +139,7 @@ pub async fn delete(
     let mut made: Vec<Uuid> = Vec::new();
     let mut words: Vec<String> = Vec::new();
     let mut erased = Erased::default();
-    match whose {
+    match target {
         ErasureTarget::Harvest(harvest) => {
             let found = sqlx::query_scalar!("SELECT personal_id FROM harvest WHERE id = $1", harvest.0)
                 .fetch_optional(&mut *tx)
@@ -183,7 +183,7 @@ pub async fn delete(
     .fetch_all(&mut *tx)
     .await?;
     erased.parts = deleted.len() as u64;
-    let command = match whose {
+    let command = match target {
         ErasureTarget::Harvest(_) => "erase --harvest",
         ErasureTarget::Iin(_) => "erase --iin",
     };
@@ -196,24 +196,24 @@ pub async fn delete(
         &personal
     );
     made.extend(harvests.fetch_all(&mut *tx).await?.into_iter().map(|harvest| harvest.id));
-    let of_harvests = sqlx::query_scalar!("SELECT id FROM harvest WHERE personal_id = ANY ($1)", &personal);
-    made.extend(of_harvests.fetch_all(&mut *tx).await?);
+    let harvest_ids = sqlx::query_scalar!("SELECT id FROM harvest WHERE personal_id = ANY ($1)", &personal);
+    made.extend(harvest_ids.fetch_all(&mut *tx).await?);
     for id in made {
-        erased.answers +=
+        erased.responses +=
             sqlx::query!("DELETE FROM idempotency WHERE strpos(already_done, $1) > 0", id.to_string())
                 .execute(&mut *tx)
                 .await?
                 .rows_affected();
     }
     if !words.is_empty() {
-        erased.answers += delete_responses_with(&mut tx, &words).await?;
+        erased.responses += delete_responses_with(&mut tx, &words).await?;
     }
     // A new erasure epoch changes every ETag: a response from before the erasure no longer gets 304.
-    let mark = Salt::random().0;
+    let epoch = Salt::random().0;
     sqlx::query!(
         "INSERT INTO server_secret (name, value) VALUES ('erasures', $1)
          ON CONFLICT (name) DO UPDATE SET value = EXCLUDED.value",
-        mark.as_slice()
+        epoch.as_slice()
     )
     .execute(&mut *tx)
     .await?;
@@ -224,23 +224,23 @@ pub async fn delete(
 /// Deletes stored responses that contain one of `words`: responses to other organisations may name a
 /// trader too, such as the holder of a ticket.
 async fn delete_responses_with(tx: &mut PgConnection, words: &[String]) -> sqlx::Result<u64> {
-    let mut naming: Vec<(Uuid, String)> = Vec::new();
-    let mut answers = sqlx::query!(
+    let mut matching: Vec<(Uuid, String)> = Vec::new();
+    let mut responses = sqlx::query!(
         r#"SELECT organization_id, key, body AS "body!" FROM idempotency WHERE body IS NOT NULL"#
     )
     .fetch(&mut *tx);
-    while let Some(answer) = answers.try_next().await? {
+    while let Some(response) = responses.try_next().await? {
         let mut text = String::new();
         // A body that cannot be unpacked cannot be searched, so it is deleted too.
-        let unpacked = GzDecoder::new(answer.body.as_slice()).read_to_string(&mut text);
+        let unpacked = GzDecoder::new(response.body.as_slice()).read_to_string(&mut text);
         if unpacked.is_err() || words.iter().any(|word| text.contains(&json_text(word))) {
-            naming.push((answer.organization_id, answer.key));
+            matching.push((response.organization_id, response.key));
         }
     }
-    drop(answers);
-    let mut forgotten = 0;
-    for (organization, key) in naming {
-        forgotten += sqlx::query!(
+    drop(responses);
+    let mut deleted = 0;
+    for (organization, key) in matching {
+        deleted += sqlx::query!(
             "DELETE FROM idempotency WHERE organization_id = $1 AND key = $2",
             organization,
             key
@@ -249,7 +249,7 @@ async fn delete_responses_with(tx: &mut PgConnection, words: &[String]) -> sqlx:
         .await?
         .rows_affected();
     }
-    Ok(forgotten)
+    Ok(deleted)
 }
 
 /// `word` as it is written inside a JSON string.

@@ -120,7 +120,7 @@ pub struct Ready {
     /// The address it listens on.
     pub address: SocketAddr,
     server: Server,
-    figures: Option<Server>,
+    metrics_server: Option<Server>,
     /// The folder of the published transparency log.
     pub register: Folder,
     database: Database,
@@ -165,7 +165,7 @@ pub fn shutdown_signal() -> std::io::Result<impl Future<Output = ()>> {
 pub async fn prepare(settings: &Settings, operation: ServeOptions) -> Result<Ready, Failure> {
     // Bound first, so that a port in use is reported before a database is created.
     let server = bind(settings.serve.listen, operation.server).await?;
-    let figures = match operation.metrics_listen {
+    let metrics_server = match operation.metrics_listen {
         Some(address) => Some(bind(address, operation.server).await?),
         None => None,
     };
@@ -194,7 +194,7 @@ pub async fn prepare(settings: &Settings, operation: ServeOptions) -> Result<Rea
         refusal_pause: REJECTION_DELAY,
         ..LayerSettings::default()
     };
-    Ok(Ready { app, layers, address, server, figures, register, database, leave: operation.leave })
+    Ok(Ready { app, layers, address, server, metrics_server, register, database, leave: operation.leave })
 }
 
 async fn bind(address: SocketAddr, settings: ServerSettings) -> Result<Server, Failure> {
@@ -223,9 +223,9 @@ pub fn probe(address: SocketAddr) -> std::io::Result<()> {
     let mut stream = TcpStream::connect_timeout(&address, PROBE_TIMEOUT)?;
     stream.set_read_timeout(Some(PROBE_TIMEOUT))?;
     write!(stream, "GET /readyz HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n")?;
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer)?;
-    if answer.starts_with("HTTP/1.1 200 ") { Ok(()) } else { Err(std::io::ErrorKind::Other.into()) }
+    let mut response = String::new();
+    stream.read_to_string(&mut response)?;
+    if response.starts_with("HTTP/1.1 200 ") { Ok(()) } else { Err(std::io::ErrorKind::Other.into()) }
 }
 
 async fn make_app(
@@ -336,7 +336,7 @@ impl Ready {
 
     /// Serves until `stop` resolves, then drains and closes everything.
     pub async fn run(self, stop: impl Future<Output = ()>) {
-        let Self { app, layers, address, server, figures, register, database, leave } = self;
+        let Self { app, layers, address, server, metrics_server, register, database, leave } = self;
         let exposition = exposition(&app, &register);
         let (sequenced, last_round) = oneshot::channel();
         let sequencer =
@@ -344,19 +344,19 @@ impl Ready {
                 // Also resolves if the sender is dropped: then there is nothing left to wait for.
                 let _ = last_round.await;
             }));
-        let mut beside = JoinSet::new();
-        let metrics = match figures {
+        let mut tasks = JoinSet::new();
+        let metrics = match metrics_server {
             None => Some(exposition),
-            Some(figures) => {
-                tracing::info!(address = %figures.local_addr(), "metrics are at /metrics");
+            Some(metrics_server) => {
+                tracing::info!(address = %metrics_server.local_addr(), "metrics are at /metrics");
                 let routes = exposition.open_routes();
-                beside.spawn(async move {
-                    figures.serve(routes, std::future::pending()).await;
+                tasks.spawn(async move {
+                    metrics_server.serve(routes, std::future::pending()).await;
                 });
                 None
             }
         };
-        beside.spawn(delete_expired_responses(app.clone()));
+        tasks.spawn(delete_expired_responses(app.clone()));
         let health = router::health(&app);
         let router = router::served(
             app,
@@ -375,7 +375,7 @@ impl Ready {
         if drained.cut > 0 {
             tracing::warn!(connections = drained.cut, "drain timeout: open connections were closed");
         }
-        beside.shutdown().await;
+        tasks.shutdown().await;
         // Stopped after the last response, so that the events of the last write request are sequenced too.
         let _ = sequenced.send(());
         if let Err(error) = sequencer.await {

@@ -163,8 +163,8 @@ pub fn router(app: App, layers: &LayerSettings) -> Router {
 /// The complete router with its layers.
 pub fn served(app: App, layers: &LayerSettings, operations: &OpsEndpoints) -> Router {
     let (callers, mut document) = callers().split_for_parts();
-    let (hot_reads, of_visitors) = hot_reads().split_for_parts();
-    document.merge(of_visitors);
+    let (hot_reads, hot_openapi) = hot_reads().split_for_parts();
+    document.merge(hot_openapi);
     let mut router = callers
         .merge(problems::routes())
         .merge(pages::routes::routes())

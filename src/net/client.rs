@@ -157,17 +157,17 @@ where
 {
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
     let read = async {
-        let answer = sender.send_request(request).await?;
-        let content_type = answer.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
-        let (status, content_type) = (answer.status(), content_type.unwrap_or_default().to_owned());
+        let response = sender.send_request(request).await?;
+        let content_type = response.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+        let (status, content_type) = (response.status(), content_type.unwrap_or_default().to_owned());
         let body =
-            Limited::new(answer.into_body(), MAX_RESPONSE).collect().await.map_err(ClientError::Body)?;
+            Limited::new(response.into_body(), MAX_RESPONSE).collect().await.map_err(ClientError::Body)?;
         Ok(Response { status, content_type, body: body.to_bytes() })
     };
     let mut read = std::pin::pin!(read);
     // The connection makes progress only while it is polled; it ends after the response.
     tokio::select! {
-        answer = &mut read => answer,
+        response = &mut read => response,
         ended = connection => { ended?; read.await }
     }
 }

@@ -123,8 +123,8 @@ impl Server {
     pub async fn serve(self, router: Router, shutdown: impl Future<Output = ()>) -> Drained {
         let Self { listener, settings, .. } = self;
         let http = protocol(&settings);
-        let places = Arc::new(Semaphore::new(settings.connections));
-        let turned_away = Arc::new(Semaphore::new(MAX_REJECTING));
+        let permits = Arc::new(Semaphore::new(settings.connections));
+        let rejecting = Arc::new(Semaphore::new(MAX_REJECTING));
         let graceful = GracefulShutdown::new();
         let mut peers = JoinSet::new();
         let mut shutdown = pin!(shutdown);
@@ -137,7 +137,7 @@ impl Server {
                 accepted = listener.accept() => match accepted {
                     Ok(accepted) => accepted,
                     Err(error) => {
-                        if !is_the_peers(&error) {
+                        if !is_peer_error(&error) {
                             tracing::error!(%error, "cannot accept connections");
                             tokio::time::sleep(ACCEPT_BACKOFF).await;
                         }
@@ -147,11 +147,11 @@ impl Server {
             };
             // Small responses are sent at once. A socket that rejects the option is about to fail anyway.
             let _ = stream.set_nodelay(true);
-            let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
-                if let Ok(turn) = Arc::clone(&turned_away).try_acquire_owned() {
+            let Ok(permit) = Arc::clone(&permits).try_acquire_owned() else {
+                if let Ok(permit) = Arc::clone(&rejecting).try_acquire_owned() {
                     peers.spawn(async move {
                         let _ = tokio::time::timeout(REJECT_TIMEOUT, reject(stream, settings.refusal)).await;
-                        drop(turn);
+                        drop(permit);
                     });
                 }
                 continue;
@@ -168,7 +168,7 @@ impl Server {
                 if let Err(error) = connection.await {
                     tracing::debug!(%error, "connection ended");
                 }
-                drop(place);
+                drop(permit);
             });
         }
 
@@ -200,7 +200,7 @@ fn protocol(settings: &ServerSettings) -> http1::Builder {
 }
 
 /// Whether the peer disconnected before it was accepted, which needs no pause.
-fn is_the_peers(error: &io::Error) -> bool {
+fn is_peer_error(error: &io::Error) -> bool {
     use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
     matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
 }

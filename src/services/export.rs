@@ -132,17 +132,17 @@ pub async fn leaves(
 /// # Errors
 /// If the published tiles cannot be read.
 pub fn export(
-    shown: DisclosedChain,
+    disclosed: DisclosedChain,
     leaves: &HashMap<u32, u64, impl BuildHasher>,
     published: &Published,
-    said: &PublishedState,
+    state: &PublishedState,
     since: Option<u64>,
 ) -> std::result::Result<Export, PublishedError> {
-    let DisclosedChain { subject, events, permit } = shown;
-    let size = said.checkpoint.size;
-    let places: Vec<Option<u64>> = events.iter().map(|event| leaves.get(&event.seq()).copied()).collect();
-    let mut proofs = published.inclusions(places.iter().copied().flatten(), size)?.into_iter();
-    let events = events.into_iter().zip(places).map(|(event, index)| {
+    let DisclosedChain { subject, events, permit } = disclosed;
+    let size = state.checkpoint.size;
+    let indexes: Vec<Option<u64>> = events.iter().map(|event| leaves.get(&event.seq()).copied()).collect();
+    let mut proofs = published.inclusions(indexes.iter().copied().flatten(), size)?.into_iter();
+    let events = events.into_iter().zip(indexes).map(|(event, index)| {
         let Evidence { entry, parts, .. } = event.evidence().into_owned();
         let proof = index.and_then(|_| proofs.next());
         ExportEvent { entry, parts, index, proof, pending: index.is_none().then_some(true) }
@@ -156,12 +156,12 @@ pub fn export(
         format: FORMAT,
         subject: ExportSubject { kind: subject.kind.name(), id: subject.id, salt: subject.salt },
         events,
-        checkpoint: said.note.to_string(),
+        checkpoint: state.note.to_string(),
         consistency,
-        keys: said.policy.registers.iter().map(ToString::to_string).collect(),
+        keys: state.policy.registers.iter().map(ToString::to_string).collect(),
         policy: ExportPolicy {
-            quorum: said.policy.quorum,
-            witnesses: said.policy.witnesses.iter().map(ToString::to_string).collect(),
+            quorum: state.policy.quorum,
+            witnesses: state.policy.witnesses.iter().map(ToString::to_string).collect(),
         },
         _permit: permit,
     })

@@ -57,7 +57,7 @@ pub fn is_batchable(request: &NewCustodyEvent) -> bool {
 /// The result of one request, valid once it is committed.
 pub struct BatchedWrite {
     /// The response.
-    pub answer: CustodyResponse,
+    pub response: CustodyResponse,
     /// Its events, as leaves of the transparency log.
     pub leaves: Leaves,
 }
@@ -89,45 +89,45 @@ impl GroupCommit {
     /// Database errors and corrupt rows.
     pub async fn decide(
         tx: &mut Tx<'_>,
-        postings: &[BatchableWrite<'_>],
+        writes: &[BatchableWrite<'_>],
         clock: &Clock,
     ) -> Result<(Self, Vec<Option<BatchedWrite>>)> {
-        let known = organizations(tx, postings.iter().flat_map(|posting| named(posting.request))).await?;
-        let (mut wanted, mut spans) = (LogsToLock::default(), Vec::with_capacity(postings.len()));
+        let known = organizations(tx, writes.iter().flat_map(|write| named(write.request))).await?;
+        let (mut to_lock, mut spans) = (LogsToLock::default(), Vec::with_capacity(writes.len()));
         let mut names = RequestIds::default();
-        for posting in postings {
-            let first = wanted.len();
-            if names.are_new(posting) {
-                posting.add_logs_to(&mut wanted);
+        for write in writes {
+            let first = to_lock.len();
+            if names.are_new(write) {
+                write.add_logs_to(&mut to_lock);
             }
-            spans.push(first..wanted.len());
+            spans.push(first..to_lock.len());
         }
-        let mut rows: HashMap<usize, LockedLog> = lock_free(tx, wanted).await?.into_iter().collect();
+        let mut rows: HashMap<usize, LockedLog> = lock_free(tx, to_lock).await?.into_iter().collect();
         // Read after taking the locks, as for a single request.
-        let mut together = Self { now: clock.now(), ..Self::default() };
+        let mut batch = Self { now: clock.now(), ..Self::default() };
         let mut taken = HashSet::new();
-        let mut made = Vec::with_capacity(postings.len());
-        for (posting, span) in postings.iter().zip(spans) {
-            let rows: Vec<LockedLog> = span.filter_map(|place| rows.remove(&place)).collect();
-            let whole = rows.len() == posting.request.logs.len();
+        let mut made = Vec::with_capacity(writes.len());
+        for (write, span) in writes.iter().zip(spans) {
+            let rows: Vec<LockedLog> = span.filter_map(|index| rows.remove(&index)).collect();
+            let complete = rows.len() == write.request.logs.len();
             // A log in two requests goes to the first. A request that names a log twice is left out.
-            let free = whole && rows.iter().all(|row| taken.insert(row.id));
-            made.push(if free { together.take(posting, rows, &known) } else { None });
+            let free = complete && rows.iter().all(|row| taken.insert(row.id));
+            made.push(if free { batch.take(write, rows, &known) } else { None });
         }
-        Ok((together, made))
+        Ok((batch, made))
     }
 
     /// Adds a request, if it succeeds without findings.
     fn take(
         &mut self,
-        posting: &BatchableWrite<'_>,
+        write: &BatchableWrite<'_>,
         rows: Vec<LockedLog>,
         known: &Organizations,
     ) -> Option<BatchedWrite> {
-        let BatchableWrite { caller, request, fingerprint, .. } = posting;
-        let mut faults = RequestErrors::default();
-        let others = OtherParties::of(caller, request, known, &mut faults);
-        if !faults.is_empty() || request.occurred_at.instant() > self.now + MAX_CLOCK_SKEW {
+        let BatchableWrite { caller, request, fingerprint, .. } = write;
+        let mut errors = RequestErrors::default();
+        let others = OtherParties::of(caller, request, known, &mut errors);
+        if !errors.is_empty() || request.occurred_at.instant() > self.now + MAX_CLOCK_SKEW {
             return None;
         }
         let operation = request.operation_id.unwrap_or_default();
@@ -175,7 +175,7 @@ impl GroupCommit {
         operations.first.push(i32::try_from(first).unwrap_or(i32::MAX));
         operations.last.push(i32::try_from(self.events.subject.len()).unwrap_or(i32::MAX));
         BatchedWrite {
-            answer: CustodyResponse { operation_id: operation, events, findings: Vec::new() },
+            response: CustodyResponse { operation_id: operation, events, findings: Vec::new() },
             leaves,
         }
     }
@@ -198,7 +198,7 @@ impl GroupCommit {
     /// # Errors
     /// Database errors; among them a unique violation if an operation id or idempotency key was used in the
     /// meantime.
-    pub async fn store(self, tx: &mut Tx<'_>, kept: Vec<StoredResponse>) -> Result<()> {
+    pub async fn store(self, tx: &mut Tx<'_>, responses: Vec<StoredResponse>) -> Result<()> {
         let Self { events, logs, past, operations, now } = self;
         let stored = sqlx::query_file!(
             "src/services/group_commit.sql",
@@ -240,7 +240,7 @@ impl GroupCommit {
         .rows_affected();
         debug_assert_eq!(stored, events.subject.len() as u64);
         write::record_past_parties(tx, &past).await?;
-        stored::store_responses(tx, kept).await
+        stored::store_responses(tx, responses).await
     }
 }
 
@@ -251,10 +251,10 @@ impl BatchableWrite<'_> {
         Some((id, operation::lock_of(self.caller.organization, *id)))
     }
 
-    fn add_logs_to(&self, wanted: &mut LogsToLock) {
+    fn add_logs_to(&self, to_lock: &mut LogsToLock) {
         let operation = self.operation();
         for code in &self.request.logs {
-            wanted.push(code, self.caller.organization, operation, self.key);
+            to_lock.push(code, self.caller.organization, operation, self.key);
         }
     }
 }
@@ -267,11 +267,11 @@ struct RequestIds<'p> {
 }
 
 impl<'p> RequestIds<'p> {
-    fn are_new(&mut self, posting: &BatchableWrite<'p>) -> bool {
-        let organization = posting.caller.organization;
-        let operation = posting.request.operation_id;
+    fn are_new(&mut self, write: &BatchableWrite<'p>) -> bool {
+        let organization = write.caller.organization;
+        let operation = write.request.operation_id;
         let operation = operation.is_none_or(|id| self.operations.insert((organization, id)));
-        let key = posting.key.is_none_or(|(key, _)| self.keys.insert((organization, key)));
+        let key = write.key.is_none_or(|(key, _)| self.keys.insert((organization, key)));
         operation && key
     }
 }

@@ -106,12 +106,12 @@ fn is_forged(code: &Code, registered: &str, ring: &KeyRing) -> bool {
 /// If the published tiles cannot be read.
 pub fn proof(
     published: &Published,
-    said: &PublishedState,
+    state: &PublishedState,
     index: u64,
     entry: &[u8; ENTRY_LEN],
 ) -> std::result::Result<Proof, PublishedError> {
-    let hashes = published.inclusion(index, said.checkpoint.size)?;
-    Ok(Proof { extra: Some(entry.to_vec()), index, hashes, checkpoint: said.note.clone() })
+    let hashes = published.inclusion(index, state.checkpoint.size)?;
+    Ok(Proof { extra: Some(entry.to_vec()), index, hashes, checkpoint: state.note.clone() })
 }
 
 /// The place of a record in the public register.
@@ -188,9 +188,9 @@ impl Claim {
 pub async fn claim(
     db: impl PgExecutor<'_>,
     seal_number: &str,
-    said: &PublishedState,
+    state: &PublishedState,
 ) -> Result<Option<Claim>> {
-    let size = said.checkpoint.size;
+    let size = state.checkpoint.size;
     let found = sqlx::query!(
         "SELECT f.index, f.entry, e.hash, l.head_hash
          FROM seal s
@@ -207,7 +207,7 @@ pub async fn claim(
         .map(|found| {
             let index = u64::try_from(found.index);
             let index = index.map_err(|_| Error::CorruptRow(format!("leaf.index {}", found.index)))?;
-            let witnesses = Witnesses { k: said.witnesses, n: said.policy.witnesses.len() };
+            let witnesses = Witnesses { k: state.witnesses, n: state.policy.witnesses.len() };
             Ok(Claim { index, size, witnesses, entry: found.entry, hashes: [found.hash, found.head_hash] })
         })
         .transpose()

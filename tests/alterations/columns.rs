@@ -179,7 +179,7 @@ async fn every_column_without_evidence_exists_and_has_a_reason() {
     let db = crate::support::pg::TestDb::new().await;
     let all = columns(&mut db.owner().await).await;
     for no in NO_EVIDENCE {
-        assert!(no.because.len() > 10, "{no:?}");
+        assert!(no.reason.len() > 10, "{no:?}");
         assert!(
             all.iter()
                 .any(|column| column.table == no.table && (no.column == "*" || column.name == no.column)),

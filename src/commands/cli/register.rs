@@ -138,7 +138,7 @@ impl PublishArgs {
             () = &mut stop => return Ok(()),
             opened = db::open_for_publisher(&self.database) => opened?,
         };
-        let figures = match self.metrics_listen {
+        let metrics_server = match self.metrics_listen {
             Some(address) => Some(bind(address).await?),
             None => None,
         };
@@ -147,13 +147,13 @@ impl PublishArgs {
         for key in publisher.keys().verifiers() {
             tracing::info!(%key, "signing with");
         }
-        let beside = figures.map(|server| {
+        let metrics_task = metrics_server.map(|server| {
             tracing::info!(address = %server.local_addr(), "metrics are at /metrics");
             tokio::spawn(server.serve(exposition.open_routes(), std::future::pending()))
         });
         let ended = publisher.run(stop).await;
-        if let Some(figures) = beside {
-            figures.abort();
+        if let Some(task) = metrics_task {
+            task.abort();
         }
         Ok(ended?)
     }

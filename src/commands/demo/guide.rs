@@ -14,9 +14,15 @@ pub fn text(url: &str, program: &str) -> String {
     let mut out =
         String::from("\nThe demonstration is ready. Its keys are public: never put real data into it.\n");
     out.push_str("\nKeys\n");
-    for who in Participant::ALL {
+    for participant in Participant::ALL {
         // The token has its own column for pasting; the name is last, as its width may exceed its char count.
-        let _ = writeln!(out, "  {:<50} {:<13} {}", who.token(), who.roles().join(", "), who.name());
+        let _ = writeln!(
+            out,
+            "  {:<50} {:<13} {}",
+            participant.token(),
+            participant.roles().join(", "),
+            participant.name()
+        );
     }
     out.push_str("\nCodes to verify, as a buyer would, on a phone or here\n");
     let spare = *SPARE.end();
@@ -38,8 +44,9 @@ pub fn text(url: &str, program: &str) -> String {
     let line = |out: &mut String, comment: &str, line: &str| {
         let _ = writeln!(out, "  # {comment}\n  {line}");
     };
-    let authorized =
-        |who: Participant, rest: &str| format!("curl -sS -H 'Authorization: Bearer {}' {rest}", who.token());
+    let authorized = |participant: Participant, rest: &str| {
+        format!("curl -sS -H 'Authorization: Bearer {}' {rest}", participant.token())
+    };
     line(
         &mut out,
         "A buyer checks a code.",
@@ -109,7 +116,7 @@ mod tests {
         let guide = text("http://127.0.0.1:8080", "/opt/ormantrace");
         assert_eq!(guide, text("http://127.0.0.1:8080", "/opt/ormantrace"));
         assert!(guide.contains("\n  /opt/ormantrace verify log.json --trust "), "{guide}");
-        assert!(Participant::ALL.iter().all(|who| guide.contains(who.token())));
+        assert!(Participant::ALL.iter().all(|participant| guide.contains(participant.token())));
         assert!(guide.contains("http://127.0.0.1:8080/verify/DEMO-000041"), "{guide}");
     }
 }

@@ -42,7 +42,7 @@ pub async fn make(script: &mut Script) -> Result<(), Failure> {
 /// A custody event of some logs.
 async fn event(
     script: &mut Script,
-    who: Participant,
+    participant: Participant,
     event: &str,
     logs: RangeInclusive<u32>,
     hours: f64,
@@ -53,7 +53,7 @@ async fn event(
     if let (Some(body), Value::Object(more)) = (body.as_object_mut(), more) {
         body.extend(more);
     }
-    script.post(event, who, "/v1/custody-events", body).await.map(drop)
+    script.post(event, participant, "/v1/custody-events", body).await.map(drop)
 }
 
 fn lower_yard() -> Value {
@@ -74,8 +74,8 @@ fn waybill(script: &Script, named: &str) -> Value {
     })
 }
 
-fn offer_to(who: Participant, of: &str) -> Value {
-    json!({ "to_bin": who.bin(), "of": of, "document": { "kind": "contract", "number": "2026/41" } })
+fn offer_to(participant: Participant, of: &str) -> Value {
+    json!({ "to_bin": participant.bin(), "of": of, "document": { "kind": "contract", "number": "2026/41" } })
 }
 
 async fn seals_change(script: &mut Script) -> Result<(), Failure> {

@@ -45,8 +45,8 @@ impl Script {
     /// The local time, with its offset, `hours` before the fixed day; after it, if negative.
     #[must_use]
     pub fn hours_ago(&self, hours: f64) -> String {
-        let apart = TimeDelta::from_std(Duration::from_secs_f64(hours.abs() * 3600.0)).unwrap_or_default();
-        let at = if hours < 0.0 { self.day + apart } else { self.day - apart };
+        let offset = TimeDelta::from_std(Duration::from_secs_f64(hours.abs() * 3600.0)).unwrap_or_default();
+        let at = if hours < 0.0 { self.day + offset } else { self.day - offset };
         // Seconds are precise enough.
         local(at).format("%Y-%m-%dT%H:%M:%S%:z").to_string()
     }
@@ -61,7 +61,7 @@ impl Script {
     pub(super) async fn post(
         &mut self,
         step: &str,
-        who: Participant,
+        participant: Participant,
         path: &str,
         body: Value,
     ) -> Result<Value, Failure> {
@@ -69,21 +69,21 @@ impl Script {
         let request = Request::builder()
             .method(Method::POST)
             .uri(path)
-            .header(AUTHORIZATION, format!("Bearer {}", who.token()))
+            .header(AUTHORIZATION, format!("Bearer {}", participant.token()))
             .header(CONTENT_TYPE, "application/json")
             .header("idempotency-key", format!("demo-world-1-{:04}", self.calls))
             .body(Body::from(body.to_string()));
-        let (status, answer) = self.send(request).await?;
+        let (status, response) = self.send(request).await?;
         if (200..300).contains(&status) {
-            Ok(answer)
+            Ok(response)
         } else {
-            Err(Failure::Step { step: step.to_owned(), status, problem: answer.to_string() })
+            Err(Failure::Step { step: step.to_owned(), status, problem: response.to_string() })
         }
     }
 
     /// Sends a GET, and returns the status and the body of the response.
-    pub(super) async fn get(&self, who: Participant, path: &str) -> Result<(u16, Value), Failure> {
-        let request = Request::get(path).header(AUTHORIZATION, format!("Bearer {}", who.token()));
+    pub(super) async fn get(&self, participant: Participant, path: &str) -> Result<(u16, Value), Failure> {
+        let request = Request::get(path).header(AUTHORIZATION, format!("Bearer {}", participant.token()));
         self.send(request.body(Body::empty())).await
     }
 
@@ -91,24 +91,24 @@ impl Script {
         let broken = |why: String| Failure::Library(Error::Unavailable(why.into()));
         let request = request.map_err(|error| broken(error.to_string()))?;
         // Without a subscriber: log lines would hide the guide, and a rejection is reported with its step.
-        let answering = self.router.clone().oneshot(request).with_subscriber(NoSubscriber::default());
-        let answer = match answering.await {
-            Ok(answer) => answer,
+        let pending = self.router.clone().oneshot(request).with_subscriber(NoSubscriber::default());
+        let response = match pending.await {
+            Ok(response) => response,
             Err(never) => match never {},
         };
-        let status = answer.status().as_u16();
-        let body = answer.into_body().collect().await.map_err(|error| broken(error.to_string()))?;
+        let status = response.status().as_u16();
+        let body = response.into_body().collect().await.map_err(|error| broken(error.to_string()))?;
         Ok((status, serde_json::from_slice(&body.to_bytes()).unwrap_or_default()))
     }
 
     /// Gives an organisation its fixed key. The one step without the API, which makes only random keys.
     pub(super) async fn give_key(
         &self,
-        who: Participant,
+        participant: Participant,
         organization: OrganizationId,
     ) -> Result<(), Failure> {
         let now = self.app.clock.now();
-        if let Some(token) = Token::from_text(who.token())
+        if let Some(token) = Token::from_text(participant.token())
             && self.app.reads.caller(&token, now).await?.is_none()
         {
             let id = KeyId::new();

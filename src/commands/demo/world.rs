@@ -38,8 +38,8 @@ const MINT: [u8; 32] = *b"ormantrace demonstration serials";
 /// Whether the last step was done, and so all of them.
 pub async fn is_complete(script: &Script) -> Result<bool, Failure> {
     let last = seal(*SPARE.end());
-    let (status, answer) = script.get(Participant::Operator, &format!("/v1/seals/{last}")).await?;
-    Ok(status == 200 && answer["status"] == "void")
+    let (status, seal) = script.get(Participant::Operator, &format!("/v1/seals/{last}")).await?;
+    Ok(status == 200 && seal["status"] == "void")
 }
 
 /// Runs all steps.
@@ -55,26 +55,29 @@ pub async fn make(script: &mut Script) -> Result<(), Failure> {
 }
 
 async fn organizations(script: &mut Script) -> Result<(), Failure> {
-    for who in Participant::ALL.into_iter().filter(|who| *who != Participant::Operator) {
-        let body = json!({ "bin": who.bin(), "name": who.name(), "roles": who.roles() });
+    for participant in
+        Participant::ALL.into_iter().filter(|participant| *participant != Participant::Operator)
+    {
+        let body =
+            json!({ "bin": participant.bin(), "name": participant.name(), "roles": participant.roles() });
         let made =
             script.post("register an organisation", Participant::Operator, "/v1/organizations", body).await?;
         let id: OrganizationId = id_of(&made)?.parse().map_err(|_| no_id(&made))?;
-        script.give_key(who, id).await?;
+        script.give_key(participant, id).await?;
     }
     Ok(())
 }
 
 async fn seals(script: &mut Script) -> Result<(), Failure> {
     let mint = Mint::with_secret(script.app.gtin, MINT);
-    for (who, numbers) in ALLOTTED {
+    for (participant, numbers) in ALLOTTED {
         let range = *numbers.start()..numbers.end() + 1;
         let codes = mint.batch(&script.app.signing_key, range, NonZeroUsize::MIN);
         let seals: Vec<Value> = numbers
             .zip(codes)
             .map(|(n, code)| json!({ "number": seal(n), "marking_code": code.as_str() }))
             .collect();
-        let body = json!({ "holder_bin": who.bin(), "seals": seals });
+        let body = json!({ "holder_bin": participant.bin(), "seals": seals });
         script.post("register seals", Participant::Operator, "/v1/seals", body).await?;
     }
     let body = json!({ "holder_bin": Participant::Sawmill.bin(), "quantity": 50 });
@@ -168,27 +171,27 @@ async fn ticket(
 
 async fn harvests(script: &mut Script, tickets: &Tickets) -> Result<(), Failure> {
     let at = |n: u32, hours: f64| script.hours_ago(hours - f64::from(n % 150) * 0.04);
-    let mut of_harvester: Vec<Value> = PINE.map(|n| saw_log(n, "pinus_sylvestris", &at(n, 66.0))).collect();
-    of_harvester.extend(BIRCH.map(|n| saw_log(n, "betula_pendula", &at(n, 60.0))));
+    let mut harvester_logs: Vec<Value> = PINE.map(|n| saw_log(n, "pinus_sylvestris", &at(n, 66.0))).collect();
+    harvester_logs.extend(BIRCH.map(|n| saw_log(n, "betula_pendula", &at(n, 60.0))));
     let stacks =
         STACKS.map(|n| stack(n, "betula_pendula", 60 + n % 7, 5.2, &script.hours_ago(59.0))).collect();
-    let of_trader = ASPEN.map(|n| saw_log(n, "populus_tremula", &at(n, 65.0))).collect();
+    let trader_logs = ASPEN.map(|n| saw_log(n, "populus_tremula", &at(n, 65.0))).collect();
     let (early, late) = (*SANITARY.start()..=SANITARY.end() - 2, SANITARY.end() - 1..=*SANITARY.end());
-    let of_owner = early.map(|n| saw_log(n, "pinus_sylvestris", &at(n, 62.0))).collect();
+    let owner_logs = early.map(|n| saw_log(n, "pinus_sylvestris", &at(n, 62.0))).collect();
     // Recorded nine days after the felling.
     let entered_late = late.map(|n| saw_log(n, "pinus_sylvestris", &script.hours_ago(216.0))).collect();
-    let postings = [
-        (Participant::Harvester, &tickets.harvester, "Ерлан Жүнісов", of_harvester),
+    let requests = [
+        (Participant::Harvester, &tickets.harvester, "Ерлан Жүнісов", harvester_logs),
         (Participant::Harvester, &tickets.harvester, "Ерлан Жүнісов", stacks),
-        (Participant::Trader, &tickets.trader, "Светлана Ким", of_trader),
-        (Participant::ForestOwner, &tickets.owner, "Айдос Серіков", of_owner),
+        (Participant::Trader, &tickets.trader, "Светлана Ким", trader_logs),
+        (Participant::ForestOwner, &tickets.owner, "Айдос Серіков", owner_logs),
         (Participant::ForestOwner, &tickets.owner, "Айдос Серіков", entered_late),
     ];
-    for (who, ticket, person, logs) in postings {
+    for (participant, ticket, person, logs) in requests {
         let logs: Vec<Value> = logs;
         let body =
             json!({ "felling_ticket_id": ticket, "responsible_person": { "name": person }, "logs": logs });
-        script.post("record a harvest", who, "/v1/harvests", body).await?;
+        script.post("record a harvest", participant, "/v1/harvests", body).await?;
     }
     Ok(())
 }

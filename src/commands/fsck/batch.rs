@@ -87,23 +87,23 @@ impl Batch {
 
     /// Compares an event with the seals, once all seals of the batch were read.
     pub(super) fn finish(&self, report: &mut Report<'_>, id: Uuid, event: &BatchEvent) {
-        let Some((what, done)) = &event.said else {
+        let Some((what, done)) = &event.change else {
             report.event(Code::EventUnreadable, id, event.seq, "its parts cannot be read");
             return;
         };
         let (seq, at) = (event.seq, Some((id, event.seq)));
-        let is_whole = self.confirmed.has(seq) && !self.open.contains_key(&seq);
+        let is_complete = self.confirmed.has(seq) && !self.open.contains_key(&seq);
         match what.as_str() {
-            REGISTERED if seq == 1 && !is_whole => {
+            REGISTERED if seq == 1 && !is_complete => {
                 let detail =
                     "number, identification or batch of its seals are not those that were registered";
                 report.find(Code::StateDiffers, "seal", format!("of batch {id}"), at, detail);
             }
-            TRANSFERRED if !is_whole => {
+            TRANSFERRED if !is_complete => {
                 let detail = "the seals that have this move are not those that the event transferred";
                 report.find(Code::StateDiffers, "seal_move", format!("of batch {id} {seq}"), at, detail);
             }
-            VOIDED if !is_whole => {
+            VOIDED if !is_complete => {
                 let number = done.number.as_deref().unwrap_or_default();
                 let detail = "the event voids this seal";
                 report.find(Code::RowMissing, "seal_move", format!("{number}/{seq}"), at, detail);
@@ -117,7 +117,7 @@ impl Batch {
 pub(super) struct BatchEvent {
     pub batch: Uuid,
     pub seq: i32,
-    pub said: Option<(String, BatchChange)>,
+    pub change: Option<(String, BatchChange)>,
 }
 
 impl BatchEvent {
@@ -127,7 +127,7 @@ impl BatchEvent {
         Self {
             batch,
             seq,
-            said: named.ok().zip(business.ok()).map(|(named, said)| (named.event_type, said.done)),
+            change: named.ok().zip(business.ok()).map(|(named, business)| (named.event_type, business.done)),
         }
     }
 }
@@ -150,10 +150,10 @@ mod tests {
         }
     }
 
-    fn is_whole(batch: &Batch, done: &BatchChange) -> bool {
+    fn is_complete(batch: &Batch, done: &BatchChange) -> bool {
         let mut found = Vec::new();
         let event =
-            BatchEvent { batch: Uuid::nil(), seq: 2, said: Some((TRANSFERRED.to_owned(), done.clone())) };
+            BatchEvent { batch: Uuid::nil(), seq: 2, change: Some((TRANSFERRED.to_owned(), done.clone())) };
         batch.finish(&mut Report::new(&mut found), Uuid::nil(), &event);
         found.is_empty()
     }
@@ -163,39 +163,39 @@ mod tests {
         let done = transfer(&["SE-00001", "SE-00004"]);
         let mut batch = Batch::default();
         batch.list(2, &done, "SE-00001", None);
-        assert!(!is_whole(&batch, &done) && batch.open.len() == 1);
+        assert!(!is_complete(&batch, &done) && batch.open.len() == 1);
         batch.list(2, &done, "SE-00004", None);
-        assert!(is_whole(&batch, &done) && batch.open.is_empty(), "the list is dropped");
+        assert!(is_complete(&batch, &done) && batch.open.is_empty(), "the list is dropped");
         batch.list(2, &done, "SE-00007", None);
-        assert!(!is_whole(&batch, &done), "one seal more");
+        assert!(!is_complete(&batch, &done), "one seal more");
         // Even where the additional seals would form a matching list of their own.
         let mut batch = Batch::default();
         for number in ["SE-00001", "SE-00004", "SE-00001", "SE-00004"] {
             batch.list(2, &done, number, None);
         }
-        assert!(!is_whole(&batch, &done));
+        assert!(!is_complete(&batch, &done));
         // Or where a seal that is not in the list came first.
         let one = transfer(&["SE-00004"]);
         let mut batch = Batch::default();
         batch.list(2, &one, "SE-00001", None);
         batch.list(2, &one, "SE-00004", None);
-        assert!(!is_whole(&batch, &one));
+        assert!(!is_complete(&batch, &one));
     }
 
     #[test]
     fn marks_are_kept_for_every_seq_there_can_be() {
-        let mut marks = SeqSet::default();
+        let mut set = SeqSet::default();
         for seq in [i32::MIN, -65, -64, -1, 0, 1, 63, 64, i32::MAX] {
-            assert!(!marks.has(seq));
-            marks.set(seq);
-            assert!(marks.has(seq));
+            assert!(!set.has(seq));
+            set.set(seq);
+            assert!(set.has(seq));
         }
-        assert!(!marks.has(2) && !marks.has(-2));
+        assert!(!set.has(2) && !set.has(-2));
         assert_eq!(
             (0..1_000_000)
-                .fold(SeqSet::default(), |mut marks, seq| {
-                    marks.set(seq);
-                    marks
+                .fold(SeqSet::default(), |mut set, seq| {
+                    set.set(seq);
+                    set
                 })
                 .0
                 .len(),

@@ -32,8 +32,8 @@ struct EntryLinks {
 }
 
 impl EntryLinks {
-    fn of(place: Option<&LeafRow>) -> Option<Self> {
-        let entry = &place?.entry;
+    fn of(leaf: Option<&LeafRow>) -> Option<Self> {
+        let entry = &leaf?.entry;
         Some(Self {
             subject: Hash::from_slice(entry.get(1..33)?)?,
             prev: Hash::from_slice(entry.get(49..81)?)?,
@@ -61,28 +61,28 @@ impl Chain {
     ) {
         let own = salt.map(|salt| subject_ref(self.kind, self.subject, &Salt(salt)));
         for event in events {
-            let place = loaded.places.get(&(self.subject, event.seq));
-            let told = EntryLinks::of(place);
+            let leaf = loaded.leaves.get(&(self.subject, event.seq));
+            let links = EntryLinks::of(leaf);
             if event.seq != self.expected {
                 for gone in self.expected..event.seq.min(self.expected.saturating_add(1_000)) {
                     report.event(Code::EventMissing, self.subject, gone, "it is missing from its chain");
                 }
-                self.prevs = told.iter().map(|told| told.prev).collect();
+                self.prevs = links.iter().map(|links| links.prev).collect();
             }
             self.expected = event.seq.saturating_add(1);
-            let refs: Vec<Hash> = own.into_iter().chain(told.as_ref().map(|told| told.subject)).collect();
+            let refs: Vec<Hash> = own.into_iter().chain(links.as_ref().map(|links| links.subject)).collect();
             let laid_out = lay_out(event, &refs, &self.prevs);
-            if let Some((entry, by)) = &laid_out {
-                self.salt_fits &= *by == 0 || own.is_none();
-                self.compare_place(report, event, place, entry);
-            } else if !self.prevs.is_empty() || place.is_some() {
+            if let Some((entry, ref_index)) = &laid_out {
+                self.salt_fits &= *ref_index == 0 || own.is_none();
+                self.compare_leaf(report, event, leaf, entry);
+            } else if !self.prevs.is_empty() || leaf.is_some() {
                 let detail = "its hash does not match its content, time of receipt and previous hash";
                 report.event(Code::EventAltered, self.subject, event.seq, detail);
-                if let (Some(entry), Some(_)) = (entry_of(event, &refs, &self.prevs), place) {
-                    self.compare_place(report, event, place, &entry);
+                if let (Some(entry), Some(_)) = (entry_of(event, &refs, &self.prevs), leaf) {
+                    self.compare_leaf(report, event, leaf, &entry);
                 }
             }
-            if place.is_none() {
+            if leaf.is_none() {
                 let detail = "it is neither in the register nor in its queue";
                 report.find(
                     Code::LeafMissing,
@@ -115,16 +115,10 @@ impl Chain {
         }
     }
 
-    fn compare_place(
-        &self,
-        report: &mut Report<'_>,
-        event: &EventRow,
-        place: Option<&LeafRow>,
-        entry: &Entry,
-    ) {
-        let Some(place) = place.filter(|place| place.entry != entry.as_bytes()) else { return };
+    fn compare_leaf(&self, report: &mut Report<'_>, event: &EventRow, leaf: Option<&LeafRow>, entry: &Entry) {
+        let Some(leaf) = leaf.filter(|leaf| leaf.entry != entry.as_bytes()) else { return };
         let at = (self.subject, event.seq);
-        let (table, detail) = if place.queued {
+        let (table, detail) = if leaf.queued {
             ("leaf_queue", "the entry in the register's queue is not this event's")
         } else {
             ("leaf", "the register's entry is not this event's")
@@ -147,13 +141,13 @@ impl Chain {
             }
             return;
         };
-        let Some(kept) = loaded.personal.get(&id) else {
+        let Some(personal) = loaded.personal.get(&id) else {
             missing.entry(id).or_default().push(at);
             return;
         };
         let commitment = event.personal_commitment.as_deref().and_then(Hash::from_slice);
-        let recomputed = u32::try_from(event.seq).ok().zip(kept.secret.as_ref()).map(|(seq, secret)| {
-            commit(Part::Personal, &secret.personal_salt(self.subject, seq), &kept.text)
+        let recomputed = u32::try_from(event.seq).ok().zip(personal.secret.as_ref()).map(|(seq, secret)| {
+            commit(Part::Personal, &secret.personal_salt(self.subject, seq), &personal.text)
         });
         if commitment.is_none() || commitment != recomputed {
             let detail = "text or secret do not match the commitment of the event";
@@ -166,10 +160,10 @@ impl Chain {
             ("id", Expected::CheckedElsewhere),
             ("text", Expected::CheckedElsewhere),
             ("secret", Expected::CheckedElsewhere),
-            ("organization_id", Expected::maybe(event.said().map(|said| said.organization))),
+            ("organization_id", Expected::maybe(event.members().map(|members| members.organization))),
             ("created_at", created.map_or(Expected::CheckedElsewhere, Expected::Time)),
         ];
-        compare(report, "personal", &id, Some(at), &expected_row, &kept.row);
+        compare(report, "personal", &id, Some(at), &expected_row, &personal.row);
     }
 }
 
@@ -178,9 +172,9 @@ fn lay_out(event: &EventRow, refs: &[Hash], prevs: &[Hash]) -> Option<(Entry, us
     let stored = event.hash()?;
     let (record, received) = (record_of(event)?, event.received()?);
     let seq = u32::try_from(event.seq).ok()?;
-    refs.iter().enumerate().find_map(|(by, subject)| {
+    refs.iter().enumerate().find_map(|(ref_index, subject)| {
         let entries = prevs.iter().map(|prev| Entry::new(*subject, seq, received, *prev, record));
-        entries.into_iter().find(|entry| entry.link() == stored).map(|entry| (entry, by))
+        entries.into_iter().find(|entry| entry.link() == stored).map(|entry| (entry, ref_index))
     })
 }
 

@@ -14,12 +14,12 @@ pub struct Console {
     live: bool,
     /// The current pass, and when it began.
     pass: Option<(&'static str, Instant)>,
-    told: Option<Instant>,
+    printed: Option<Instant>,
 }
 
 impl Default for Console {
     fn default() -> Self {
-        Self { live: std::io::stderr().is_terminal(), pass: None, told: None }
+        Self { live: std::io::stderr().is_terminal(), pass: None, printed: None }
     }
 }
 
@@ -49,23 +49,23 @@ impl Watch for Console {
             }
         };
         let every = if self.live { LIVE } else { LINES };
-        if self.told.is_some_and(|told| now - told < every) {
+        if self.printed.is_some_and(|printed| now - printed < every) {
             return;
         }
-        self.told = Some(now);
+        self.printed = Some(now);
         let line = line(step, now - since);
         let mut to = std::io::stderr();
         let _ = if self.live { write!(to, "\r\x1b[K{line}") } else { writeln!(to, "{line}") };
     }
 }
 
-fn line(step: Step, took: Duration) -> String {
+fn line(step: Step, elapsed: Duration) -> String {
     let Step { pass, done, of } = step;
     let mut line = match of {
         0 => format!("{pass}: {done}"),
         _ => format!("{pass}: {} % ({done})", done.saturating_mul(100).checked_div(of).unwrap_or(0).min(100)),
     };
-    let millis = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+    let millis = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX);
     if let Some(rate) = done.saturating_mul(1_000).checked_div(millis) {
         line.push_str(&format!(", {rate} a second"));
     }

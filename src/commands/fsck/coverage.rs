@@ -9,11 +9,11 @@ pub struct NoEvidence {
     /// The column; `*` for all columns.
     pub column: &'static str,
     /// Why.
-    pub because: &'static str,
+    pub reason: &'static str,
 }
 
-const fn no(table: &'static str, column: &'static str, because: &'static str) -> NoEvidence {
-    NoEvidence { table, column, because }
+const fn no(table: &'static str, column: &'static str, reason: &'static str) -> NoEvidence {
+    NoEvidence { table, column, reason }
 }
 
 /// All columns without evidence.

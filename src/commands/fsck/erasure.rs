@@ -40,8 +40,8 @@ pub(super) async fn check(
         let count = records.len();
         let last = records.last().map(|last| (last.subject, last.seq));
         for record in records {
-            let said = ErasureBusiness::parse(record.business.as_deref().unwrap_or_default());
-            check_record(reader, report, (record.subject, record.seq), said.ok(), &mut missing).await?;
+            let business = ErasureBusiness::parse(record.business.as_deref().unwrap_or_default());
+            check_record(reader, report, (record.subject, record.seq), business.ok(), &mut missing).await?;
         }
         reader.end().await?;
         let Some(last) = last else { break };
@@ -70,17 +70,17 @@ async fn check_record(
     reader: &mut Reader<'_>,
     report: &mut Report<'_>,
     at: (Uuid, i32),
-    said: Option<ErasureBusiness>,
+    business: Option<ErasureBusiness>,
     missing: &mut Missing,
 ) -> Result<(), Failure> {
-    let Some(said) = said else {
+    let Some(business) = business else {
         report.event(Code::EventUnreadable, at.0, at.1, "its business part cannot be read");
         return Ok(());
     };
-    let events = events_with(reader, said.personal).await?;
+    let events = events_with(reader, business.personal).await?;
     let there = sqlx::query_scalar!(
         r#"SELECT EXISTS (SELECT FROM personal WHERE id = $1) AS "there!""#,
-        said.personal
+        business.personal
     )
     .fetch_one(&mut *reader.db)
     .await?;
@@ -88,14 +88,14 @@ async fn check_record(
         let detail = "the personal part that it erased still exists";
         report.event(Code::ErasureDiffers, at.0, at.1, detail);
     }
-    let same = u32::try_from(events.len()) == Ok(said.events)
-        && events_digest(&events).to_string() == said.digest
-        && said.organization.0 == at.0;
+    let same = u32::try_from(events.len()) == Ok(business.events)
+        && events_digest(&events).to_string() == business.digest
+        && business.organization.0 == at.0;
     if !same {
         let detail = "the events that had this personal part are not those it erased";
         report.event(Code::ErasureDiffers, at.0, at.1, detail);
     }
-    if let Some(gone) = missing.get_mut(&said.personal) {
+    if let Some(gone) = missing.get_mut(&business.personal) {
         gone.retain(|event| events.binary_search(event).is_err());
     }
     Ok(())

@@ -79,9 +79,9 @@ async fn check_range(
             log: row.log,
             logs: 0,
             volume: Some(Decimal::ZERO),
-            organization: business.as_ref().map(|said| said.organization.0),
-            operation: business.as_ref().map(|said| said.operation.0),
-            ticket: business.as_ref().and_then(|said| said.ticket.as_ref()).map(|head| head.id.0),
+            organization: business.as_ref().map(|business| business.organization.0),
+            operation: business.as_ref().map(|business| business.operation.0),
+            ticket: business.as_ref().and_then(|business| business.ticket.as_ref()).map(|head| head.id.0),
             personal: row.personal,
             received_at: row.received_at.and_then(|at| at.0),
         });

@@ -61,27 +61,27 @@ pub(super) fn compare_keys(report: &mut Report<'_>, organization: Uuid, keys: Ke
 
 impl Keys {
     /// Applies the next events.
-    pub(super) fn go_on(&mut self, report: &mut Report<'_>, events: &[EventRow]) {
+    pub(super) fn apply_events(&mut self, report: &mut Report<'_>, events: &[EventRow]) {
         for event in events {
-            let what = event.named().map(|named| named.event_type).unwrap_or_default();
-            if what != MADE && what != REVOKED {
+            let event_type = event.named().map(|named| named.event_type).unwrap_or_default();
+            if event_type != MADE && event_type != REVOKED {
                 continue;
             }
-            let Ok(said) = serde_json::from_str::<Business>(event.business()) else {
+            let Ok(business) = serde_json::from_str::<Business>(event.business()) else {
                 let detail = "it does not name its key";
                 report.event(Code::EventUnreadable, event.subject, event.seq, detail);
                 continue;
             };
-            if what == MADE {
+            if event_type == MADE {
                 let key = Key {
                     seq: event.seq,
-                    token_hash: said.token_hash,
+                    token_hash: business.token_hash,
                     created_at: event.received(),
-                    expires_at: said.expires_at,
+                    expires_at: business.expires_at,
                     revoked_at: None,
                 };
-                self.0.insert(said.of_key, key);
-            } else if let Some(key) = self.0.get_mut(&said.of_key) {
+                self.0.insert(business.of_key, key);
+            } else if let Some(key) = self.0.get_mut(&business.of_key) {
                 (key.seq, key.revoked_at) = (event.seq, event.received());
             } else {
                 let detail = "it revokes a key that the organisation never made";

@@ -41,7 +41,7 @@ impl EventRow {
         self.business.as_deref().unwrap_or_default()
     }
 
-    pub(super) fn said(&self) -> Option<BusinessMembers> {
+    pub(super) fn members(&self) -> Option<BusinessMembers> {
         serde_json::from_str(self.business()).ok()
     }
 
@@ -107,9 +107,9 @@ pub(super) struct Loaded {
     pub events: Vec<EventRow>,
     pub subjects: BTreeMap<Uuid, SubjectRow>,
     pub personal: HashMap<Uuid, PersonalRow>,
-    pub places: BTreeMap<(Uuid, i32), LeafRow>,
+    pub leaves: BTreeMap<(Uuid, i32), LeafRow>,
     /// Events that have more than one leaf or queue row.
-    pub twice: Vec<(Uuid, i32)>,
+    pub duplicates: Vec<(Uuid, i32)>,
 }
 
 /// What is read in one snapshot: complete chains, or a section of a chain that is longer than a page.
@@ -213,8 +213,8 @@ pub(super) async fn load(
     .await?;
     let subjects = subjects(db, page.range).await?;
     let personal = personal(db, events.iter().chain(first)).await?;
-    let (places, twice) = places(db, page, &events).await?;
-    Ok(Loaded { events, subjects, personal, places, twice })
+    let (leaves, duplicates) = leaves(db, page, &events).await?;
+    Ok(Loaded { events, subjects, personal, leaves, duplicates })
 }
 
 async fn subjects(db: &mut PgConnection, range: Range) -> sqlx::Result<BTreeMap<Uuid, SubjectRow>> {
@@ -263,12 +263,12 @@ async fn personal(
     Ok(rows.collect())
 }
 
-type Places = (BTreeMap<(Uuid, i32), LeafRow>, Vec<(Uuid, i32)>);
+type Leaves = (BTreeMap<(Uuid, i32), LeafRow>, Vec<(Uuid, i32)>);
 
 /// The leaves of a page, and the queue rows of events that have no leaf.
-async fn places(db: &mut PgConnection, page: Page, events: &[EventRow]) -> sqlx::Result<Places> {
+async fn leaves(db: &mut PgConnection, page: Page, events: &[EventRow]) -> sqlx::Result<Leaves> {
     // A leaf without a seq (its constraint dropped) is reported through the event that then has no leaf.
-    let leaves = sqlx::query!(
+    let rows = sqlx::query!(
         r#"SELECT subject_id AS "subject!", seq AS "seq!", entry AS "entry?" FROM leaf
            WHERE subject_id BETWEEN $1 AND $2 AND seq BETWEEN $3 AND $4 ORDER BY subject_id, seq"#,
         page.range.low,
@@ -278,14 +278,14 @@ async fn places(db: &mut PgConnection, page: Page, events: &[EventRow]) -> sqlx:
     )
     .fetch_all(&mut *db)
     .await?;
-    let (mut places, mut twice) = (BTreeMap::new(), Vec::new());
+    let (mut leaves, mut duplicates) = (BTreeMap::new(), Vec::new());
     let mut put = |at: (Uuid, i32), entry: Option<Vec<u8>>, queued: bool| {
-        if places.insert(at, LeafRow { entry: entry.unwrap_or_default(), queued }).is_some() {
-            twice.push(at);
+        if leaves.insert(at, LeafRow { entry: entry.unwrap_or_default(), queued }).is_some() {
+            duplicates.push(at);
         }
     };
-    let mut known = std::collections::HashSet::with_capacity(leaves.len());
-    for leaf in leaves {
+    let mut known = std::collections::HashSet::with_capacity(rows.len());
+    for leaf in rows {
         known.insert((leaf.subject, leaf.seq));
         put((leaf.subject, leaf.seq), leaf.entry, false);
     }
@@ -306,5 +306,5 @@ async fn places(db: &mut PgConnection, page: Page, events: &[EventRow]) -> sqlx:
             put((row.subject, row.seq), row.entry, true);
         }
     }
-    Ok((places, twice))
+    Ok((leaves, duplicates))
 }

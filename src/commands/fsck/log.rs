@@ -32,7 +32,7 @@ pub(super) struct Fold {
     history: Option<History>,
     reversed: Reversed,
     /// Whether an event could not be read or applied: then the chain gives no state.
-    broken: bool,
+    unreadable: bool,
 }
 
 /// For each reversal on a page, by its seq: the state before the page, without the events reversed by then.
@@ -42,7 +42,7 @@ impl Fold {
     /// Applies the next events, in order.
     ///
     /// `rewound` holds the start states of those reversals that undo an event before `events`.
-    pub(super) fn go_on(
+    pub(super) fn apply_events(
         &mut self,
         report: &mut Report<'_>,
         subject: Uuid,
@@ -50,30 +50,30 @@ impl Fold {
         names: &Hashes,
         rewound: &ReversalStates,
     ) {
-        let Some(contents) = contents(report, events).filter(|_| !self.broken) else {
-            self.broken = true;
+        let Some(contents) = contents(report, events).filter(|_| !self.unreadable) else {
+            self.unreadable = true;
             return;
         };
         check_corrections(report, subject, events, &contents, names);
-        let mut begun = self.history.as_ref().map(|history| history.state.clone());
+        let mut start = self.history.as_ref().map(|history| history.state.clone());
         for (index, event) in contents.iter().enumerate() {
             self.reversed.note(event);
             if let Some(state) = rewound.get(&event.seq) {
-                begun = Some(state.clone());
+                start = Some(state.clone());
             }
-            if let Err(error) = self.add(begun.as_ref(), event, &contents[..=index]) {
+            if let Err(error) = self.add(start.as_ref(), event, &contents[..=index]) {
                 report.event(Code::EventUnreadable, subject, 1, error.to_string());
-                self.broken = true;
+                self.unreadable = true;
                 return;
             }
         }
     }
 
-    /// Applies one event. `page` holds the events since the state `begun`, this one included.
-    fn add(&mut self, begun: Option<&LogState>, event: &Content, page: &[Content]) -> Result<()> {
+    /// Applies one event. `page` holds the events since the state `start`, this one included.
+    fn add(&mut self, start: Option<&LogState>, event: &Content, page: &[Content]) -> Result<()> {
         let Some(history) = &mut self.history else {
             if event.seq != 1 {
-                self.broken = true;
+                self.unreadable = true;
                 return Ok(());
             }
             self.history = Some(History::begin(event)?);
@@ -82,7 +82,7 @@ impl Fold {
         let seq = i32::try_from(event.seq).unwrap_or(i32::MAX);
         let (holder, owner) = (history.state.holder, history.state.owner);
         if event.business.reverse && !event.business.out_of_order {
-            if let Some(state) = replay_from(begun.cloned(), page, &self.reversed, event.seq)? {
+            if let Some(state) = replay_from(start.cloned(), page, &self.reversed, event.seq)? {
                 history.state = state;
             }
         } else {
@@ -106,10 +106,10 @@ impl Fold {
 
     /// The result of all events; `None` if one could not be read or applied.
     pub(super) fn history(&self) -> Option<&History> {
-        self.history.as_ref().filter(|_| !self.broken)
+        self.history.as_ref().filter(|_| !self.unreadable)
     }
 
-    /// The states that [`Fold::go_on`] needs for `events`. Reads the events before them again, once for all
+    /// The states that [`Fold::apply_events`] needs for `events`. Reads the events before them again, once for all
     /// states, one row at a time.
     pub(super) async fn rewind(
         &self,
@@ -146,16 +146,16 @@ impl Fold {
         .fetch(db);
         while let Some(row) = before.try_next().await? {
             let content = content(row.seq, row.public.as_deref(), row.business.as_deref());
-            for (by, state) in &mut states {
+            for (reversal, state) in &mut states {
                 // These events were readable before. If one was altered since, there is no state.
                 let next = content
                     .as_ref()
                     .ok()
-                    .and_then(|content| replay_from(state.take(), [content], &reversed, *by).ok());
+                    .and_then(|content| replay_from(state.take(), [content], &reversed, *reversal).ok());
                 *state = next.flatten();
             }
         }
-        Ok(states.into_iter().filter_map(|(by, state)| Some((by, state?))).collect())
+        Ok(states.into_iter().filter_map(|(reversal, state)| Some((reversal, state?))).collect())
     }
 }
 

@@ -29,7 +29,7 @@ pub(super) fn expected_row(
 ) -> Option<Vec<(&'static str, Expected)>> {
     let public: Public = serde_json::from_str(first.public()).ok()?;
     let person = match personal {
-        Some(kept) => Some(serde_json::from_str::<Person>(&kept.text).ok()?),
+        Some(personal) => Some(serde_json::from_str::<Person>(&personal.text).ok()?),
         None => None,
     };
     Some(vec![

@@ -160,7 +160,7 @@ impl Files {
         let mut keys = published.keys.clone();
         if keys.is_empty() {
             match published::Published::new(folder.clone()).read() {
-                Ok(said) => keys = said.map(|said| said.policy.registers.clone()).unwrap_or_default(),
+                Ok(state) => keys = state.map(|state| state.policy.registers.clone()).unwrap_or_default(),
                 Err(error) => {
                     report.find(Code::SignatureInvalid, "published", "keys.json", None, error.to_string());
                 }
@@ -175,14 +175,14 @@ impl Files {
                 Ok((plain, Checkpoint::open(&note, &keys).err().map(|error| error.to_string())))
             });
             match opened {
-                Ok((checkpoint, fault)) => {
-                    if let Some(fault) = fault {
-                        report.find(Code::SignatureInvalid, "published", name, None, fault);
+                Ok((checkpoint, error)) => {
+                    if let Some(error) = error {
+                        report.find(Code::SignatureInvalid, "published", name, None, error);
                     }
                     size = size.or(Some(checkpoint.size));
                     signed.push(checkpoint);
                 }
-                Err(fault) => report.find(Code::SignatureInvalid, "published", name, None, fault),
+                Err(error) => report.find(Code::SignatureInvalid, "published", name, None, error),
             }
         }
         let Some(size) = size else { return Ok(None) };
@@ -235,14 +235,14 @@ impl Files {
         };
         let first = tile.index() * u64::from(WIDTH);
         let each = if tile.row() == Row::Entries { BUNDLED } else { 32 };
-        for (place, (found, made)) in found.chunks(each).zip(bytes.chunks(each)).enumerate() {
+        for (element, (found, made)) in found.chunks(each).zip(bytes.chunks(each)).enumerate() {
             if found == made {
                 continue;
             }
-            let detail = format!("element {place} does not match the leaves in the database");
+            let detail = format!("element {element} does not match the leaves in the database");
             let leaf = matches!(tile.row(), Row::Entries | Row::Hashes(0));
             let back = usize::try_from(self.builder.size() - first).unwrap_or_default();
-            let at = (self.recent.len() + place).checked_sub(back).filter(|_| leaf);
+            let at = (self.recent.len() + element).checked_sub(back).filter(|_| leaf);
             let event = at.and_then(|at| self.recent.get(at).copied().flatten());
             report.find(Code::TileDiffers, "published", tile, event, detail);
         }

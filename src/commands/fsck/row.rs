@@ -172,19 +172,19 @@ pub(super) fn compare(
     expected_row: &[(&'static str, Expected)],
     row: &Row,
 ) {
-    for (column, want) in expected_row {
+    for (column, expected) in expected_row {
         let found = row.0.get(*column).unwrap_or(&Value::Null);
-        if want.is(found) {
+        if expected.is(found) {
             continue;
         }
         let detail = if PERSONAL_COLUMNS.contains(column) {
             format!("{column} is not what the events give")
         } else {
-            let mut told = found.to_string();
-            if told.len() > MAX_PRINTED_CHARS {
-                told = format!("{}…", told.chars().take(MAX_PRINTED_CHARS).collect::<String>());
+            let mut printed = found.to_string();
+            if printed.len() > MAX_PRINTED_CHARS {
+                printed = format!("{}…", printed.chars().take(MAX_PRINTED_CHARS).collect::<String>());
             }
-            format!("{column} is {told}, the events give {want}")
+            format!("{column} is {printed}, the events give {expected}")
         };
         report.find(Code::StateDiffers, table, key, event, detail);
     }
@@ -208,8 +208,8 @@ fn decimal(value: &Value) -> Option<Decimal> {
 mod tests {
     use super::*;
 
-    fn found(want: &Expected, json: &str) -> bool {
-        want.is(&serde_json::from_str(json).expect("JSON"))
+    fn found(expected: &Expected, json: &str) -> bool {
+        expected.is(&serde_json::from_str(json).expect("JSON"))
     }
 
     #[test]

@@ -28,10 +28,10 @@ const MOVES: i64 = 50_000;
 
 /// The expected values of a batch's row, except for its head; `None` if the event cannot be read.
 pub(super) fn expected_row(first: &EventRow) -> Option<Vec<(&'static str, Expected)>> {
-    let said = BatchBusiness::parse(first.business()).ok()?;
-    let done = said.done;
+    let business = BatchBusiness::parse(first.business()).ok()?;
+    let done = business.done;
     Some(vec![
-        ("registered_by", Expected::text(said.organization)),
+        ("registered_by", Expected::text(business.organization)),
         ("allotted_to", Expected::maybe(done.to)),
         ("quantity", done.quantity.map_or(Expected::Null, Expected::int)),
         ("first_number", Expected::maybe(done.first)),
@@ -55,8 +55,8 @@ pub(super) async fn check(reader: &mut Reader<'_>, report: &mut Report<'_>) -> R
             // Errors are reported only if the range did not change during the attempt.
             let mut found: Vec<FsckError> = Vec::new();
             let mut own = Report::new(&mut found);
-            let whole = Pass { range, rows, renews: attempt < MAX_ATTEMPTS, begun: 0 };
-            let Some(seals) = whole.check(reader, &mut own, &ring).await? else { continue };
+            let pass = Pass { range, rows, renews: attempt < MAX_ATTEMPTS, heads: 0 };
+            let Some(seals) = pass.check(reader, &mut own, &ring).await? else { continue };
             for finding in found {
                 report.find(finding.code, finding.table, finding.key, finding.event, finding.detail);
             }
@@ -109,7 +109,7 @@ struct Pass {
     /// Whether each page gets a new snapshot.
     renews: bool,
     /// Number of events the batches had when the attempt began.
-    begun: i64,
+    heads: i64,
 }
 
 impl Pass {
@@ -122,7 +122,7 @@ impl Pass {
         ring: &KeyRing,
     ) -> Result<Option<usize>, Failure> {
         reader.begin().await?;
-        self.begun = self.heads(reader).await?;
+        self.heads = self.heads(reader).await?;
         let mut batches = self.batches(reader).await?;
         let rings = rings(report, &batches, ring);
         let full = usize::try_from(self.rows).unwrap_or(usize::MAX);
@@ -165,7 +165,7 @@ impl Pass {
     /// Begins a new snapshot. Returns whether the batches are unchanged; if not, the snapshot is ended.
     async fn renew(&self, reader: &mut Reader<'_>) -> Result<bool, Failure> {
         reader.begin().await?;
-        let same = self.heads(reader).await? == self.begun;
+        let same = self.heads(reader).await? == self.heads;
         if !same {
             reader.end().await?;
         }
@@ -195,7 +195,7 @@ impl Pass {
         .await?;
         let batches = rows.into_iter().map(|row| {
             let first = BatchEvent::read(row.batch, 1, row.public.as_deref(), row.business.as_deref());
-            (row.batch, Batch::new(first.said.map(|(_, done)| done)))
+            (row.batch, Batch::new(first.change.map(|(_, done)| done)))
         });
         Ok(batches.collect())
     }
@@ -246,12 +246,12 @@ impl Pass {
         )
         .fetch_all(&mut *reader.db)
         .await?;
-        let told = events.into_iter().filter_map(|event| {
-            let told =
+        let changes = events.into_iter().filter_map(|event| {
+            let event =
                 BatchEvent::read(event.batch, event.seq, event.public.as_deref(), event.business.as_deref());
-            Some(((told.batch, told.seq), told.said?))
+            Some(((event.batch, event.seq), event.change?))
         });
-        Ok(told.collect())
+        Ok(changes.collect())
     }
 
     /// Compares the events of the batches with the seals that were read. Returns whether the batches are
@@ -280,14 +280,14 @@ impl Pass {
             .fetch_all(&mut *reader.db)
             .await?;
             for event in &events {
-                let told = BatchEvent::read(
+                let event = BatchEvent::read(
                     event.batch,
                     event.seq,
                     event.public.as_deref(),
                     event.business.as_deref(),
                 );
                 if let Some(batch) = batches.get(&event.batch) {
-                    batch.finish(report, event.batch, &told);
+                    batch.finish(report, event.batch, &event);
                 }
             }
             let Some(last) = events.last().filter(|_| events.len() == full) else { return Ok(true) };
@@ -387,10 +387,10 @@ impl Seal {
         report: &mut Report<'_>,
         batch: &mut Batch,
         seq: i32,
-        told: Option<&(String, BatchChange)>,
+        change: Option<&(String, BatchChange)>,
     ) {
         let at = (self.batch, seq);
-        match told {
+        match change {
             Some((what, done)) if what == TRANSFERRED => {
                 batch.list(seq, done, &self.number, None);
                 self.holder = done.to;

@@ -22,17 +22,18 @@ use uuid::Uuid;
 pub(super) async fn check(reader: &mut Reader<'_>, report: &mut Report<'_>) -> Result<Missing, Failure> {
     let of = reader.about("event").await?;
     let mut missing = Missing::new();
-    let mut begun: Option<Subject> = None;
+    let mut continued: Option<Subject> = None;
     let mut from = Some(Page::START);
     while let Some(at) = from {
         reader.begin().await?;
         let page = load::page(reader, at).await?;
         let loaded =
-            load::load(reader.db, page, begun.as_ref().and_then(|begun| begun.first.as_ref())).await?;
-        let named = names(reader.db, page, &loaded, begun.as_ref()).await?;
+            load::load(reader.db, page, continued.as_ref().and_then(|continued| continued.first.as_ref()))
+                .await?;
+        let named = names(reader.db, page, &loaded, continued.as_ref()).await?;
         reader.end().await?;
         let events = loaded.events.len();
-        begun = Sweep { page, loaded: &loaded, named, report, missing: &mut missing }.run(begun);
+        continued = Sweep { page, loaded: &loaded, named, report, missing: &mut missing }.run(continued);
         report.progress("events", events, of);
         from = page.next();
     }
@@ -66,30 +67,30 @@ async fn names(
     db: &mut PgConnection,
     page: Page,
     loaded: &Loaded,
-    begun: Option<&Subject>,
+    continued: Option<&Subject>,
 ) -> sqlx::Result<Names> {
     let mut write_requests = BTreeSet::new();
     let mut tickets = BTreeSet::new();
     let mut keys: BTreeSet<Uuid> = BTreeSet::new();
     let mut corrected = Vec::new();
     let mut rewound = ReversalStates::new();
-    keys.extend(loaded.events.iter().filter_map(|event| event.said()?.key));
+    keys.extend(loaded.events.iter().filter_map(|event| event.members()?.key));
     // The first event of a continued chain too: the rows it refers to are compared on the last page.
-    let begun_first = begun.and_then(|begun| begun.first.as_ref());
-    for event in loaded.events.iter().chain(begun_first).filter(|event| event.seq == 1) {
-        if let Some(said) = event.said()
+    let continued_first = continued.and_then(|continued| continued.first.as_ref());
+    for event in loaded.events.iter().chain(continued_first).filter(|event| event.seq == 1) {
+        if let Some(members) = event.members()
             && let Ok(business) = crate::timber::event::content::LogBusiness::parse(event.business())
             && let Some(head) = business.ticket
         {
-            write_requests.insert((said.organization, said.operation));
+            write_requests.insert((members.organization, members.operation));
             tickets.insert((head.id.0, i32::try_from(head.seq).unwrap_or_default()));
         }
     }
-    if let Some(begun) = begun
-        && let Some(State::Log(fold)) = begun.known.as_ref().map(|known| &known.state)
+    if let Some(continued) = continued
+        && let Some(State::Log(fold)) = continued.known.as_ref().map(|known| &known.state)
     {
         corrected = log::corrected_before(&loaded.events).collect();
-        rewound = fold.rewind(db, begun.id, &loaded.events).await?;
+        rewound = fold.rewind(db, continued.id, &loaded.events).await?;
     }
     let keys: Vec<Uuid> = keys.into_iter().collect();
     let keys = sqlx::query!(
@@ -126,7 +127,7 @@ async fn names(
     )
     .fetch_all(&mut *db)
     .await?;
-    let write_requests = write_request_errors(db, loaded, begun).await?;
+    let write_requests = write_request_errors(db, loaded, continued).await?;
     let mut names = Names {
         seals: RowsBySubject::new(),
         past: RowsBySubject::new(),
@@ -172,16 +173,16 @@ impl Names {
         )
         .fetch_all(&mut *db)
         .await?;
-        let of_subjects = |rows: Vec<(Uuid, String)>| {
+        let by_subject = |rows: Vec<(Uuid, String)>| {
             let mut by_subject = RowsBySubject::new();
             for (subject, row) in rows {
                 by_subject.entry(subject).or_default().push(Row::parse(&row));
             }
             by_subject
         };
-        self.seals = of_subjects(seals.into_iter().map(|row| (row.log, row.row)).collect());
-        self.past = of_subjects(past.into_iter().map(|row| (row.log, row.row)).collect());
-        self.keys_of = of_subjects(keys_of.into_iter().map(|row| (row.organization, row.row)).collect());
+        self.seals = by_subject(seals.into_iter().map(|row| (row.log, row.row)).collect());
+        self.past = by_subject(past.into_iter().map(|row| (row.log, row.row)).collect());
+        self.keys_of = by_subject(keys_of.into_iter().map(|row| (row.organization, row.row)).collect());
         Ok(())
     }
 }
@@ -201,31 +202,33 @@ fn write_request_kind(event: &EventRow) -> Option<&'static str> {
 }
 
 fn is_replacement(event: &EventRow) -> bool {
-    let said = crate::timber::seal::record::BatchBusiness::parse(event.business());
-    said.is_ok_and(|said| said.done.reason.as_deref() == Some(VoidReason::Replaced.as_str()))
+    let members = crate::timber::seal::record::BatchBusiness::parse(event.business());
+    members.is_ok_and(|members| members.done.reason.as_deref() == Some(VoidReason::Replaced.as_str()))
 }
 
 /// Compares each event with the row of its write request, and returns the errors.
 async fn write_request_errors(
     db: &mut PgConnection,
     loaded: &Loaded,
-    begun: Option<&Subject>,
+    continued: Option<&Subject>,
 ) -> sqlx::Result<HashMap<(Uuid, i32), &'static str>> {
     let (mut subjects, mut seqs, mut kinds) = (Vec::new(), Vec::new(), Vec::new());
     let (mut organizations, mut operations) = (Vec::new(), Vec::new());
     let (mut received, mut before) = (Vec::new(), Vec::new());
     let mut last: Option<(Uuid, DateTime<Utc>)> =
-        begun.and_then(|begun| Some((begun.id, begun.last.as_ref()?.received?)));
+        continued.and_then(|continued| Some((continued.id, continued.last.as_ref()?.received?)));
     for event in &loaded.events {
         let prev = last.filter(|(subject, _)| *subject == event.subject).map(|(_, at)| at);
         last = event.received().map(|at| (event.subject, at));
         let kind = write_request_kind(event);
-        let (Some(kind), Some(said), Some(at)) = (kind, event.said(), event.received()) else { continue };
+        let (Some(kind), Some(members), Some(at)) = (kind, event.members(), event.received()) else {
+            continue;
+        };
         subjects.push(event.subject);
         seqs.push(event.seq);
         kinds.push(kind);
-        organizations.push(said.organization);
-        operations.push(said.operation);
+        organizations.push(members.organization);
+        operations.push(members.operation);
         received.push(at);
         before.push(prev);
     }
@@ -250,7 +253,7 @@ async fn write_request_errors(
     )
     .fetch_all(db)
     .await?;
-    let wrong = rows.into_iter().map(|row| {
+    let errors = rows.into_iter().map(|row| {
         let what = match (row.absent, row.unnamed) {
             (true, _) => "absent",
             (_, true) => "unnamed",
@@ -258,7 +261,7 @@ async fn write_request_errors(
         };
         ((row.subject, row.seq), what)
     });
-    Ok(wrong.collect())
+    Ok(errors.collect())
 }
 
 /// Checks one page.
@@ -271,9 +274,9 @@ struct Sweep<'l, 'r, 'w> {
 }
 
 impl Sweep<'_, '_, '_> {
-    /// `begun` is the subject that this page continues. Returns the subject that the next page continues.
-    fn run(mut self, begun: Option<Subject>) -> Option<Subject> {
-        for at in &self.loaded.twice {
+    /// `continued` is the subject that this page continues. Returns the subject that the next page continues.
+    fn run(mut self, continued: Option<Subject>) -> Option<Subject> {
+        for at in &self.loaded.duplicates {
             let key = format!("{}/{}", at.0, at.1);
             self.report.find(
                 Code::LeafUnexplained,
@@ -283,27 +286,27 @@ impl Sweep<'_, '_, '_> {
                 "the event is in the register twice",
             );
         }
-        let mut of_subject: BTreeMap<Uuid, &[EventRow]> =
+        let mut by_subject: BTreeMap<Uuid, &[EventRow]> =
             self.loaded.events.chunk_by(|a, b| a.subject == b.subject).map(|c| (c[0].subject, c)).collect();
-        for (at, place) in &self.loaded.places {
-            let events = of_subject.get(&at.0).copied().unwrap_or_default();
-            if !place.queued && events.binary_search_by_key(&at.1, |event| event.seq).is_err() {
+        for (at, leaf) in &self.loaded.leaves {
+            let events = by_subject.get(&at.0).copied().unwrap_or_default();
+            if !leaf.queued && events.binary_search_by_key(&at.1, |event| event.seq).is_err() {
                 let detail = "the register has a leaf for this event, but table event lacks it";
                 self.report.find(Code::EventMissing, "leaf", format!("{}/{}", at.0, at.1), Some(*at), detail);
             }
         }
         if self.page.continues {
-            let mut subject = begun.unwrap_or_else(|| Subject::new(self.page.range.low));
-            self.go_on(&mut subject, &self.loaded.events);
+            let mut subject = continued.unwrap_or_else(|| Subject::new(self.page.range.low));
+            self.check_events(&mut subject, &self.loaded.events);
             return Some(subject);
         }
         let mut subjects: BTreeMap<Uuid, Subject> = BTreeMap::new();
-        subjects.extend(begun.map(|begun| (begun.id, begun)));
-        for id in of_subject.keys().chain(self.loaded.subjects.keys()) {
+        subjects.extend(continued.map(|continued| (continued.id, continued)));
+        for id in by_subject.keys().chain(self.loaded.subjects.keys()) {
             subjects.entry(*id).or_insert_with(|| Subject::new(*id));
         }
         for (id, mut subject) in subjects {
-            self.go_on(&mut subject, of_subject.remove(&id).unwrap_or_default());
+            self.check_events(&mut subject, by_subject.remove(&id).unwrap_or_default());
             self.finish(subject);
         }
         let (seals, past) = (std::mem::take(&mut self.named.seals), std::mem::take(&mut self.named.past));
@@ -320,12 +323,12 @@ impl Sweep<'_, '_, '_> {
     }
 
     /// Checks the next events of a subject.
-    fn go_on(&mut self, subject: &mut Subject, events: &[EventRow]) {
+    fn check_events(&mut self, subject: &mut Subject, events: &[EventRow]) {
         let row = self.loaded.subjects.get(&subject.id);
         let is_first = subject.first.is_none();
         if is_first && subject.known.is_none() {
-            let told = events.first().and_then(|first| first.named()?.kind());
-            let kind = row.map(|row| row.kind).or(told);
+            let from_event = events.first().and_then(|first| first.named()?.kind());
+            let kind = row.map(|row| row.kind).or(from_event);
             subject.known = kind.map(|kind| KindState::new(subject.id, kind));
         }
         subject.passed(events);
@@ -341,9 +344,11 @@ impl Sweep<'_, '_, '_> {
         match &mut known.state {
             State::Log(fold) => {
                 let Names { hashes, rewound, .. } = &self.named;
-                fold.go_on(self.report, subject.id, events, hashes, rewound);
+                fold.apply_events(self.report, subject.id, events, hashes, rewound);
             }
-            State::Ticket(changes) => changes.go_on(events.get(usize::from(is_first)..).unwrap_or_default()),
+            State::Ticket(changes) => {
+                changes.apply_events(events.get(usize::from(is_first)..).unwrap_or_default())
+            }
             State::Organization(keys) => {
                 for event in events {
                     let of = event.named().map(|named| named.event_type).unwrap_or_default();
@@ -352,7 +357,7 @@ impl Sweep<'_, '_, '_> {
                         self.report.event(Code::EventUnreadable, subject.id, event.seq, detail);
                     }
                 }
-                keys.go_on(self.report, events);
+                keys.apply_events(self.report, events);
             }
             State::Batch | State::None => {}
         }
@@ -387,24 +392,24 @@ impl Sweep<'_, '_, '_> {
     /// Checks the key and the write request that an event refers to.
     fn event(&mut self, event: &EventRow) {
         let at = (event.subject, event.seq);
-        let Some(said) = event.said() else {
+        let Some(members) = event.members() else {
             self.report.event(Code::EventUnreadable, at.0, at.1, "its business part cannot be read");
             return;
         };
-        if let Some(key) = said.key {
+        if let Some(key) = members.key {
             match self.named.keys.get(&key) {
                 None => {
                     let detail = "an event was recorded with this key";
                     self.report.find(Code::RowMissing, "api_key", key, Some(at), detail);
                 }
-                Some(organization) if *organization != Some(said.organization) => {
+                Some(organization) if *organization != Some(members.organization) => {
                     let detail = "organization_id is not that of the event recorded with this key";
                     self.report.find(Code::StateDiffers, "api_key", key, Some(at), detail);
                 }
                 Some(_) => {}
             }
         }
-        let key = || format!("{}/{}", said.organization, said.operation);
+        let key = || format!("{}/{}", members.organization, members.operation);
         match self.named.write_requests.get(&at) {
             None => {}
             Some(&"absent") => {
@@ -471,14 +476,15 @@ impl Sweep<'_, '_, '_> {
     /// The harvest and the ticket's issuer of a log, looked up from its first event.
     fn origin(&mut self, log: Uuid, first: &EventRow, history: &History) -> (Option<Uuid>, Option<Uuid>) {
         let at = Some((log, 1));
-        let said = first.said();
-        let write_request = said.map(|said| (said.organization, said.operation));
+        let members = first.members();
+        let write_request = members.map(|members| (members.organization, members.operation));
         let harvest =
             write_request.and_then(|write_request| self.named.harvests.get(&write_request)).copied();
         match harvest {
             None => {
-                let key =
-                    write_request.map(|(by, operation)| format!("{by}/{operation}")).unwrap_or_default();
+                let key = write_request
+                    .map(|(organization, operation)| format!("{organization}/{operation}"))
+                    .unwrap_or_default();
                 let detail = "there is no harvest for the write request of the log's first event";
                 self.report.find(Code::RowMissing, "harvest", key, at, detail);
             }

@@ -26,15 +26,15 @@ pub(super) struct Changes {
     /// When it was cancelled, from the newest event that cancels it.
     cancelled: Option<Expected>,
     /// Whether one of them could not be read.
-    broken: bool,
+    unreadable: bool,
 }
 
 impl Changes {
     /// Applies the next events.
-    pub(super) fn go_on(&mut self, events: &[EventRow]) {
+    pub(super) fn apply_events(&mut self, events: &[EventRow]) {
         for event in events {
             let Some(changed) = read(event.business()) else {
-                self.broken = true;
+                self.unreadable = true;
                 continue;
             };
             self.felling_until = word(&changed, "felling_until").or(self.felling_until.take());
@@ -57,32 +57,32 @@ fn word(part: &Value, name: &str) -> Option<String> {
 /// The expected values of a ticket's row, except for its head; `None` if the events cannot be read.
 pub(super) fn expected_row(first: &EventRow, changes: &Changes) -> Option<Vec<(&'static str, Expected)>> {
     let (public, business) = (read(first.public())?, read(first.business())?);
-    if changes.broken {
+    if changes.unreadable {
         return None;
     }
     let felling_until = changes.felling_until.clone().or_else(|| word(&business, "felling_until"));
     let removal_until = changes.removal_until.clone().or_else(|| word(&business, "removal_until"));
     let cancelled = changes.cancelled.clone().unwrap_or(Expected::Null);
-    let said = |name| Expected::maybe(word(&business, name));
+    let value = |name| Expected::maybe(word(&business, name));
     let name = public.get("ticket")?;
     Some(vec![
-        ("issuer_id", said("organization")),
-        ("holder_id", said("holder")),
+        ("issuer_id", value("organization")),
+        ("holder_id", value("holder")),
         ("series", Expected::maybe(word(name, "series"))),
         ("number", Expected::maybe(word(name, "number"))),
-        ("issued_on", said("issued_on")),
-        ("felling_kind", said("felling_kind")),
-        ("forest_category", said("forest_category")),
-        ("forest_type", said("forest_type")),
+        ("issued_on", value("issued_on")),
+        ("felling_kind", value("felling_kind")),
+        ("forest_category", value("forest_category")),
+        ("forest_type", value("forest_type")),
         ("region", Expected::maybe(word(&public, "region"))),
-        ("district", said("district")),
+        ("district", value("district")),
         ("forestry", Expected::maybe(word(&public, "forestry"))),
-        ("compartment", said("compartment")),
-        ("subcompartment", said("subcompartment")),
-        ("cutting_area", said("cutting_area")),
+        ("compartment", value("compartment")),
+        ("subcompartment", value("subcompartment")),
+        ("cutting_area", value("cutting_area")),
         ("area_ha", Expected::maybe_decimal(word(&business, "area_ha").as_deref())),
         ("plot", word(&business, "plot_digest").map_or(Expected::Null, Expected::Digest)),
-        ("felling_from", said("felling_from")),
+        ("felling_from", value("felling_from")),
         ("felling_until", Expected::maybe(felling_until)),
         ("removal_until", Expected::maybe(removal_until)),
         ("cancelled_at", cancelled),
@@ -155,7 +155,7 @@ async fn check_range(
     for ticket in digests {
         let own = lines.remove(&ticket.ticket).unwrap_or_default();
         let business = serde_json::from_str::<Value>(ticket.business.as_deref().unwrap_or_default()).ok();
-        let issued = business.as_ref().and_then(|said| said.get("lines_digest")?.as_str());
+        let issued = business.as_ref().and_then(|business| business.get("lines_digest")?.as_str());
         if issued.is_none() || issued != digest(&own).as_deref() {
             let detail = "id, species, wood or permitted volume of its lines, or their order, are not those it was issued with";
             report.find(Code::StateDiffers, "ticket_line", ticket.ticket, Some((ticket.ticket, 1)), detail);

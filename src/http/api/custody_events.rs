@@ -42,10 +42,10 @@ pub async fn create_custody_event(
             Box::pin(async move {
                 let (input, caller) = &*shared;
                 Ok(match record(tx, caller, input, &fingerprint, &clock).await? {
-                    Recorded::New(answer) => done(input, &answer),
-                    Recorded::Before(answer) => with_hashes(
+                    Recorded::New(response) => done(input, &response),
+                    Recorded::Before(response) => with_hashes(
                         input,
-                        WriteResponse::ok(&answer, format_args!("operation {}", answer.operation_id)),
+                        WriteResponse::ok(&response, format_args!("operation {}", response.operation_id)),
                     ),
                 })
             })

@@ -66,16 +66,16 @@ pub async fn list_events(
     Inspector(caller): Inspector,
     OriginalUri(uri): OriginalUri,
 ) -> Result<Response, Problem> {
-    let asked: EventQuery = query(&uri)?;
-    let wanted = EventFilter {
-        region: asked.region,
-        event_type: asked.r#type,
-        from: asked.from.map(Moment::instant),
-        to: asked.to.map(Moment::instant),
-        organization: asked.organization.map(|id| id.0),
+    let query: EventQuery = query(&uri)?;
+    let filter = EventFilter {
+        region: query.region,
+        event_type: query.r#type,
+        from: query.from.map(Moment::instant),
+        to: query.to.map(Moment::instant),
+        organization: query.organization.map(|id| id.0),
     };
-    let after = Cursor::key::<EventCursor>(asked.cursor.as_ref())?;
+    let after = Cursor::key::<EventCursor>(query.cursor.as_ref())?;
     let mut db = app.pool.acquire().await?;
-    let rows = search(&mut db, Reader::from(&caller), wanted, after, Limit::probe(asked.limit)).await?;
-    Ok(Page::of(rows, asked.limit, |(place, _)| *place, |(_, event)| event).answer(&uri))
+    let rows = search(&mut db, Reader::from(&caller), filter, after, Limit::probe(query.limit)).await?;
+    Ok(Page::of(rows, query.limit, |(cursor, _)| *cursor, |(_, event)| event).into_response(&uri))
 }

@@ -139,8 +139,8 @@ impl TicketRequest {
             errors.refuse_field(node, "area_ha", Invalid::new("area-too-large", detail));
         }
         let nodes = node.get("lines").and_then(|lines| lines.items().ok()).into_iter().flatten();
-        for ((place, line), node) in self.lines.iter().enumerate().zip(nodes) {
-            let before = &self.lines[..place];
+        for ((index, line), node) in self.lines.iter().enumerate().zip(nodes) {
+            let before = &self.lines[..index];
             if before.iter().any(|other| (other.species, other.wood) == (line.species, line.wood)) {
                 let detail = "This species and kind of wood has a line already; add up the volumes.";
                 errors.refuse(node, Invalid::new("duplicate-line", detail));
@@ -215,16 +215,16 @@ pub async fn create_felling_ticket(
     ParsedWrite { input, write, .. }: ParsedWrite<TicketRequest>,
 ) -> Result<Response, Problem> {
     let now = app.clock.now();
-    let act = caller.act(now)?;
+    let actor = caller.act(now)?;
     let new = input.ticket();
-    let faults = crossings(new.plot.clone()).await?;
-    let work = Arc::new((act, new, faults));
+    let errors = crossings(new.plot.clone()).await?;
+    let work = Arc::new((actor, new, errors));
     write
         .run(&app, &caller, "create_felling_ticket", move |tx| {
             let work = Arc::clone(&work);
             Box::pin(async move {
-                let (act, new, faults) = &*work;
-                issue(tx, act, new, faults).await?;
+                let (actor, new, errors) = &*work;
+                issue(tx, actor, new, errors).await?;
                 Ok(WriteResponse::created(&view(tx, new.id).await?, format!("felling ticket {}", new.id)))
             })
         })
@@ -262,7 +262,7 @@ pub async fn list_felling_tickets(
     let after = Cursor::key(page.cursor.as_ref())?;
     let mut db = app.pool.acquire().await?;
     let rows = list(&mut db, &caller, after, Limit::probe(page.limit)).await?;
-    Ok(Page::of(rows, page.limit, |row| row.id, |row| row).answer(&uri))
+    Ok(Page::of(rows, page.limit, |row| row.id, |row| row).into_response(&uri))
 }
 
 /// One ticket, with the remaining volume of its lines.
@@ -394,14 +394,14 @@ async fn changed(
     reason: Text<200>,
 ) -> Result<Response, Problem> {
     let id: TicketId = id_in_path(id)?;
-    let act = caller.act(app.clock.now())?;
-    let work = Arc::new((caller.clone(), act, what, reason));
+    let actor = caller.act(app.clock.now())?;
+    let work = Arc::new((caller.clone(), actor, what, reason));
     write
         .run(&app, &caller, name, move |tx| {
             let work = Arc::clone(&work);
             Box::pin(async move {
-                let (caller, act, what, reason) = &*work;
-                change(tx, caller, act, id, what, reason).await?;
+                let (caller, actor, what, reason) = &*work;
+                change(tx, caller, actor, id, what, reason).await?;
                 Ok::<_, Error>(WriteResponse::ok(&view(tx, id).await?, format!("felling ticket {id}")))
             })
         })

@@ -37,8 +37,8 @@ pub async fn list_findings(
     caller: Caller,
     OriginalUri(uri): OriginalUri,
 ) -> Result<Response, Problem> {
-    let asked: FindingQuery = query(&uri)?;
-    let after = Cursor::key::<FindingId>(asked.cursor.as_ref())?;
-    let rows = list(&app.pool, Reader::from(&caller), after, Limit::probe(asked.limit)).await?;
-    Ok(Page::of(rows, asked.limit, |finding| finding.id, |finding| finding).answer(&uri))
+    let query: FindingQuery = query(&uri)?;
+    let after = Cursor::key::<FindingId>(query.cursor.as_ref())?;
+    let rows = list(&app.pool, Reader::from(&caller), after, Limit::probe(query.limit)).await?;
+    Ok(Page::of(rows, query.limit, |finding| finding.id, |finding| finding).into_response(&uri))
 }

@@ -133,7 +133,7 @@ fn read_csv(
             let line = |at| if let Location::Cell { line, .. } = at { line } else { 0 };
             items.map(|item| line(item.at())).collect()
         });
-        Ok((envelope.understand(app, document)?, Locations::Csv(lines.unwrap_or_default())))
+        Ok((envelope.parse_document(app, document)?, Locations::Csv(lines.unwrap_or_default())))
     })
 }
 

@@ -89,19 +89,19 @@ pub async fn create_key(
         )]));
     }
     let organization: OrganizationId = id_in_path(&organization)?;
-    let asking = caller.clone();
+    let creator = caller.clone();
     let input = Arc::new(input);
     write
         .run(&app, &caller, "create_key", move |tx| {
-            let (input, caller) = (Arc::clone(&input), asking.clone());
+            let (input, caller) = (Arc::clone(&input), creator.clone());
             Box::pin(async move {
                 key::check_may_manage_keys(&mut **tx, &caller, organization).await?;
                 let token = Token::random();
                 let expires_at = input.expires_at.map(Moment::instant);
                 let label = input.label.as_str();
-                let act = caller.act(now)?;
+                let actor = caller.act(now)?;
                 let key = key_record::NewKey { id: KeyId::new(), label, token: &token, expires_at };
-                let created_at = key_record::make(tx, &act, organization, key).await?;
+                let created_at = key_record::make(tx, &actor, organization, key).await?;
                 let made = NewKey {
                     id: key.id,
                     label: label.to_owned(),
@@ -140,7 +140,7 @@ pub async fn list_keys(
     let organization = id_in_path(&organization)?;
     key::check_may_manage_keys(&app.pool, &caller, organization).await?;
     let rows = key::list(&app.pool, organization, after, Limit::probe(page.limit)).await?;
-    Ok(Page::of(rows, page.limit, |row| row.id, |row| row).answer(&uri))
+    Ok(Page::of(rows, page.limit, |row| row.id, |row| row).into_response(&uri))
 }
 
 /// Revokes a key: from now on a request with it gets 401. Revoking it again changes nothing.
@@ -163,11 +163,11 @@ pub async fn revoke_key(
     _: NoQuery,
 ) -> Result<StatusCode, Problem> {
     let id = id_in_path(&id)?;
-    let act = caller.act(app.clock.now())?;
+    let actor = caller.act(app.clock.now())?;
     // In a task of its own: a client that disconnects must not leave it open whether the key is revoked.
     let revoking = tokio::spawn(async move {
         let mut tx = Tx::begin(&app.pool).await?;
-        key_record::revoke(&mut tx, &caller, &act, id).await?;
+        key_record::revoke(&mut tx, &caller, &actor, id).await?;
         Ok::<_, Error>(tx.commit().await?)
     });
     revoking.await.map_err(|error| Problem::internal(format!("revoke_key failed: {error}")))??;

@@ -73,16 +73,16 @@ pub async fn get_log(
     State(app): State<App>,
     unresolved: UnresolvedCaller,
     OriginalUri(uri): OriginalUri,
-    asked: Result<NoQuery, Problem>,
+    query: Result<NoQuery, Problem>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    if let Err(problem) = asked {
+    if let Err(problem) = query {
         return Err(refused(&app, unresolved, problem).await);
     }
     let (reader, row, access) = visible_log(&app, unresolved, &last_segment(&uri)).await?;
-    let mark = ETag::new(&row.etag_input(reader, "log"));
-    if mark.matches(&headers) {
-        return Ok(mark.not_modified());
+    let etag = ETag::new(&row.etag_input(reader, "log"));
+    if etag.matches(&headers) {
+        return Ok(etag.not_modified());
     }
     let view = match access {
         Access::Full => {
@@ -91,7 +91,7 @@ pub async fn get_log(
         }
         Access::Partial { .. } => app.reads.history(&row, access, reader).await?.log,
     };
-    Ok(mark.on(Json(view).into_response()))
+    Ok(etag.on(Json(view).into_response()))
 }
 
 /// The history of a log
@@ -116,20 +116,20 @@ pub async fn get_log_history(
     State(app): State<App>,
     unresolved: UnresolvedCaller,
     OriginalUri(uri): OriginalUri,
-    asked: Result<NoQuery, Problem>,
+    query: Result<NoQuery, Problem>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    if let Err(problem) = asked {
+    if let Err(problem) = query {
         return Err(refused(&app, unresolved, problem).await);
     }
     let (reader, row, access) = visible_log(&app, unresolved, &segment_before(&uri, "/history")).await?;
-    let mark = ETag::new(&row.etag_input(reader, "history"));
-    if mark.matches(&headers) {
-        return Ok(mark.not_modified());
+    let etag = ETag::new(&row.etag_input(reader, "history"));
+    if etag.matches(&headers) {
+        return Ok(etag.not_modified());
     }
     let history = app.reads.history(&row, access, reader).await?;
     let length = (history.events.len() + 1) * 2_048;
-    Ok(mark.on(json_with_capacity(&history, length)?))
+    Ok(etag.on(json_with_capacity(&history, length)?))
 }
 
 /// Filter of the logs by holder.
@@ -196,22 +196,22 @@ pub async fn list_logs(
     HistoryReader(caller): HistoryReader,
     OriginalUri(uri): OriginalUri,
 ) -> Result<Response, Problem> {
-    let asked: LogQuery = query(&uri)?;
+    let query: LogQuery = query(&uri)?;
     let reader = Reader::from(&caller);
-    let wanted = LogFilter {
-        held: asked.holder.is_some(),
-        status: asked.status,
-        species: asked.species,
-        ticket: asked.felling_ticket.map(|ticket| ticket.0),
-        after: Cursor::key::<LogId>(asked.cursor.as_ref())?,
-        limit: Limit::probe(asked.limit),
+    let filter = LogFilter {
+        held: query.holder.is_some(),
+        status: query.status,
+        species: query.species,
+        ticket: query.felling_ticket.map(|ticket| ticket.0),
+        after: Cursor::key::<LogId>(query.cursor.as_ref())?,
+        limit: Limit::probe(query.limit),
     };
-    let ids = read::list(&app.pool, reader, wanted).await?;
-    let page = Page::of(ids, asked.limit, |id| *id, |id| id);
+    let ids = read::list(&app.pool, reader, filter).await?;
+    let page = Page::of(ids, query.limit, |id| *id, |id| id);
     let rows = read::fetch(&mut *app.pool.acquire().await?, &page.items).await?;
     let names = Names::read(&app.pool, reader, rows.iter().flat_map(LogRow::parties).collect()).await?;
     // Between the two statements the caller may have lost full access to a log.
     let seen = rows.iter().filter(|row| row.access(reader) == Some(Access::Full));
     let items = seen.map(|row| row.view(&names)).collect::<Result<Vec<_>, _>>()?;
-    Ok(Page { items, next: page.next }.answer(&uri))
+    Ok(Page { items, next: page.next }.into_response(&uri))
 }

@@ -50,8 +50,8 @@ input! {
 impl OrganizationRequest {
     fn check(&self, node: Node<'_>, errors: &mut Errors) {
         let nodes = node.get("roles").and_then(|roles| roles.items().ok()).into_iter().flatten();
-        for ((place, role), node) in self.roles.iter().enumerate().zip(nodes) {
-            if self.roles[..place].contains(role) {
+        for ((index, role), node) in self.roles.iter().enumerate().zip(nodes) {
+            if self.roles[..index].contains(role) {
                 errors.refuse(node, Invalid::new("duplicate-role", "Each role may be given once."));
             }
         }
@@ -79,16 +79,16 @@ pub async fn create_organization(
     State(app): State<App>,
     ParsedWrite { input, write, .. }: ParsedWrite<OrganizationRequest>,
 ) -> Result<Response, Problem> {
-    let act = caller.act(app.clock.now())?;
+    let actor = caller.act(app.clock.now())?;
     let kind = input.kind.unwrap_or(OrganizationKind::LegalEntity);
     let new = NewOrganization { bin: input.bin, name: input.name, kind, roles: input.roles };
-    let work = Arc::new((act, OrganizationId::new(), new));
+    let work = Arc::new((actor, OrganizationId::new(), new));
     write
         .run(&app, &caller, "create_organization", move |tx| {
             let work = Arc::clone(&work);
             Box::pin(async move {
-                let (act, id, new) = &*work;
-                let made = register(tx, act, *id, new).await?;
+                let (actor, id, new) = &*work;
+                let made = register(tx, actor, *id, new).await?;
                 let done = WriteResponse::created(&made, format!("organization {id}"));
                 Ok(if new.kind == OrganizationKind::LegalEntity { done } else { done.do_not_store() })
             })
@@ -115,7 +115,7 @@ pub async fn list_organizations(
 ) -> Result<Response, Problem> {
     let after = Cursor::key(page.cursor.as_ref())?;
     let rows = list(&app.pool, &caller, after, Limit::probe(page.limit)).await?;
-    Ok(Page::of(rows, page.limit, |row| row.id, |row| row).answer(&uri))
+    Ok(Page::of(rows, page.limit, |row| row.id, |row| row).into_response(&uri))
 }
 
 /// One organisation.

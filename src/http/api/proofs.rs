@@ -84,23 +84,23 @@ pub async fn get_log_proof(
     };
     let published_state = published_state(&app).await?;
     let size = published_state.as_ref().map_or(0, |published_state| published_state.checkpoint.size);
-    let place = match Code::parse_public(&segment_before(&uri, "/proof")) {
+    let leaf = match Code::parse_public(&segment_before(&uri, "/proof")) {
         Ok(code) => newest(&app.pool, &code, &app.key_ring, size).await?,
         Err(_) => SubjectLeaf::Unknown,
     };
-    if let (SubjectLeaf::Unknown, Some(permit)) = (&place, permit) {
+    if let (SubjectLeaf::Unknown, Some(permit)) = (&leaf, permit) {
         permit.miss();
     }
-    proven(&app, place, published_state).await
+    proof_response(&app, leaf, published_state).await
 }
 
 /// The proof of an entry against the published state.
-async fn proven(
+async fn proof_response(
     app: &App,
-    place: SubjectLeaf,
+    leaf: SubjectLeaf,
     published_state: Option<Arc<PublishedState>>,
 ) -> Result<Response, Problem> {
-    match (place, published_state) {
+    match (leaf, published_state) {
         (SubjectLeaf::Unknown, _) => Err(Problem::not_found()),
         (SubjectLeaf::At { index, entry }, Some(published_state)) => {
             let published = app.register.clone();
@@ -113,11 +113,11 @@ async fn proven(
 }
 
 /// The proof of the newest event of a subject. The caller's access is checked before.
-async fn proven_of(app: &App, subject: &Subject) -> Result<Response, Problem> {
+async fn subject_proof_response(app: &App, subject: &Subject) -> Result<Response, Problem> {
     let published_state = published_state(app).await?;
     let size = published_state.as_ref().map_or(0, |published_state| published_state.checkpoint.size);
-    let place = newest_of(&app.pool, subject.id, size).await?;
-    proven(app, place, published_state).await
+    let leaf = newest_of(&app.pool, subject.id, size).await?;
+    proof_response(app, leaf, published_state).await
 }
 
 /// The ticket in the path, with the access rule of `GET /v1/felling-tickets/{id}`.
@@ -159,7 +159,7 @@ pub async fn get_felling_ticket_proof(
     Path(id): Path<String>,
     _: NoQuery,
 ) -> Result<Response, Problem> {
-    proven_of(&app, &visible_ticket(&app, &caller, &id).await?).await
+    subject_proof_response(&app, &visible_ticket(&app, &caller, &id).await?).await
 }
 
 /// Proof that a seal batch's newest record is in the public register
@@ -180,7 +180,7 @@ pub async fn get_seal_batch_proof(
     Path(id): Path<String>,
     _: NoQuery,
 ) -> Result<Response, Problem> {
-    proven_of(&app, &visible_batch(&app, &caller, &id).await?).await
+    subject_proof_response(&app, &visible_batch(&app, &caller, &id).await?).await
 }
 
 /// Proof that an organisation's newest record is in the public register
@@ -201,7 +201,7 @@ pub async fn get_organization_proof(
     Path(id): Path<String>,
     _: NoQuery,
 ) -> Result<Response, Problem> {
-    proven_of(&app, &visible_organization(&app, &caller, &id).await?).await
+    subject_proof_response(&app, &visible_organization(&app, &caller, &id).await?).await
 }
 
 input! {
@@ -232,10 +232,10 @@ pub async fn export_log(
     State(app): State<App>,
     unresolved: UnresolvedCaller,
     OriginalUri(uri): OriginalUri,
-    asked: Result<Query<ExportQuery>, Problem>,
+    query: Result<Query<ExportQuery>, Problem>,
 ) -> Result<Json<Export>, Problem> {
-    let Query(ExportQuery { since }) = match asked {
-        Ok(asked) => asked,
+    let Query(ExportQuery { since }) = match query {
+        Ok(query) => query,
         Err(problem) => return Err(refused(&app, unresolved, problem).await),
     };
     let (reader, row, access) = visible_log(&app, unresolved, &segment_before(&uri, "/export")).await?;
@@ -245,18 +245,18 @@ pub async fn export_log(
 }
 
 /// The export file of a chain.
-async fn exported(app: &App, shown: DisclosedChain, since: Option<u64>) -> Result<Json<Export>, Problem> {
+async fn exported(app: &App, disclosed: DisclosedChain, since: Option<u64>) -> Result<Json<Export>, Problem> {
     // Read after the events, so that no event is `pending` only because the checkpoint was read earlier.
     let Some(published_state) = published_state(app).await? else { return Err(not_published_yet()) };
     let size = published_state.checkpoint.size;
     if since.is_some_and(|since| since > size) {
-        let wrong =
+        let invalid =
             Invalid::new("since-beyond-register", format!("The published register has {size} entries."));
-        return Err(Problem::wrong_at(Location::Query("since".into()), wrong));
+        return Err(Problem::wrong_at(Location::Query("since".into()), invalid));
     }
-    let leaves = leaves(&app.pool, shown.subject.id, shown.events.len(), size).await?;
+    let leaves = leaves(&app.pool, disclosed.subject.id, disclosed.events.len(), size).await?;
     let published = app.register.clone();
-    Ok(Json(reading(move || export(shown, &leaves, &published, &published_state, since)).await?))
+    Ok(Json(reading(move || export(disclosed, &leaves, &published, &published_state, since)).await?))
 }
 
 /// A subject's chain, each event disclosed as far as `open` returns for it.

@@ -33,33 +33,33 @@ pub fn routes<S: Clone + Send + Sync + 'static>(folder: &Folder, receipts: &[Ver
     Router::new()
         .route(
             "/checkpoint",
-            get(async move || answer(TEXT, SHORT_CACHE, read(move || checkpoint.published()).await)),
+            get(async move || respond(TEXT, SHORT_CACHE, read(move || checkpoint.published()).await)),
         )
         .route(
             "/tile/{*path}",
             get(async move |Path(path): Path<String>| {
-                answer(BYTES, IMMUTABLE_CACHE, read(move || tile(&tiles, &path)).await)
+                respond(BYTES, IMMUTABLE_CACHE, read(move || tile(&tiles, &path)).await)
             }),
         )
         .route(
             "/keys.json",
             get(async move || {
-                let said = read(move || Ok(keys.keys()?.map(|said| with_receipts(said, &receipts)))).await;
-                answer(JSON, SHORT_CACHE, said)
+                let json = read(move || Ok(keys.keys()?.map(|json| with_receipts(json, &receipts)))).await;
+                respond(JSON, SHORT_CACHE, json)
             }),
         )
 }
 
 /// The publisher's `keys.json` with the keys of receipts added. Text that is not a JSON object is unchanged.
-fn with_receipts(said: Vec<u8>, receipts: &[String]) -> Vec<u8> {
-    match serde_json::from_slice::<serde_json::Map<String, Value>>(&said) {
+fn with_receipts(json: Vec<u8>, receipts: &[String]) -> Vec<u8> {
+    match serde_json::from_slice::<serde_json::Map<String, Value>>(&json) {
         Ok(mut statement) if !receipts.is_empty() => {
             statement.insert("receipts".to_owned(), receipts.into());
-            let mut whole = serde_json::to_vec_pretty(&statement).unwrap_or(said);
-            whole.push(b'\n');
-            whole
+            let mut text = serde_json::to_vec_pretty(&statement).unwrap_or(json);
+            text.push(b'\n');
+            text
         }
-        _ => said,
+        _ => json,
     }
 }
 
@@ -83,17 +83,17 @@ fn damaged(error: impl std::fmt::Display) -> io::Error {
 }
 
 async fn read(
-    what: impl FnOnce() -> io::Result<Option<Vec<u8>>> + Send + 'static,
+    task: impl FnOnce() -> io::Result<Option<Vec<u8>>> + Send + 'static,
 ) -> io::Result<Option<Vec<u8>>> {
-    tokio::task::spawn_blocking(what).await.map_err(io::Error::other)?
+    tokio::task::spawn_blocking(task).await.map_err(io::Error::other)?
 }
 
-fn answer(kind: HeaderValue, kept: HeaderValue, read: io::Result<Option<Vec<u8>>>) -> Response {
+fn respond(kind: HeaderValue, cache: HeaderValue, read: io::Result<Option<Vec<u8>>>) -> Response {
     match read {
         Ok(Some(bytes)) => {
             // Public: a checker that runs in a page of another origin may read it too.
             let open = (ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
-            ([(CONTENT_TYPE, kind), (CACHE_CONTROL, kept), open], bytes).into_response()
+            ([(CONTENT_TYPE, kind), (CACHE_CONTROL, cache), open], bytes).into_response()
         }
         // Without a body: the layers turn it into a problem document.
         Ok(None) => StatusCode::NOT_FOUND.into_response(),

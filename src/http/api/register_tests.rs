@@ -6,44 +6,44 @@ use axum::http::{HeaderMap, Request};
 use chrono::DateTime;
 use tower::ServiceExt as _;
 
-async fn ask(folder: &Folder, path: &str) -> (u16, HeaderMap, Vec<u8>) {
+async fn get(folder: &Folder, path: &str) -> (u16, HeaderMap, Vec<u8>) {
     let request = Request::get(path).body(Body::empty()).unwrap();
-    let answer = routes::<()>(folder, &[]).oneshot(request).await.unwrap();
-    let (status, headers) = (answer.status().as_u16(), answer.headers().clone());
-    let body = axum::body::to_bytes(answer.into_body(), 1 << 20).await.unwrap();
+    let response = routes::<()>(folder, &[]).oneshot(request).await.unwrap();
+    let (status, headers) = (response.status().as_u16(), response.headers().clone());
+    let body = axum::body::to_bytes(response.into_body(), 1 << 20).await.unwrap();
     (status, headers, body.to_vec())
 }
 
-fn publish(folder: &Folder, builder: &mut Builder, size: u64, shown: bool) {
+fn publish(folder: &Folder, builder: &mut Builder, size: u64, visible: bool) {
     let mut tiles = Vec::new();
     while builder.size() < size {
         let mut entry = [1; crate::evidence::chain::bytes::ENTRY_LEN];
         entry[33..41].copy_from_slice(&builder.size().to_be_bytes());
         builder.push(&entry, |tile, bytes| tiles.push((tile, bytes)));
     }
-    let whole: Vec<Tile> = tiles.iter().map(|(tile, _)| *tile).collect();
+    let full: Vec<Tile> = tiles.iter().map(|(tile, _)| *tile).collect();
     tiles.extend(builder.unfilled());
     folder.write_tiles(tiles).unwrap();
-    if shown {
+    if visible {
         let signer = Signer::from_seed("register.example/timber", Kind::Text, &[1; 32]).unwrap();
         let text = Checkpoint::new("register.example/timber", size, builder.root()).unwrap().to_string();
         folder.publish(&Note::sign(text, &[&signer], DateTime::UNIX_EPOCH).unwrap()).unwrap();
-        folder.remove_partials(&whole).unwrap();
+        folder.remove_partials(&full).unwrap();
     }
 }
 
 #[tokio::test]
 async fn the_register_is_shown_as_it_lies_there() {
-    let place = tempfile::tempdir().unwrap();
-    let folder = Folder::new(place.path());
+    let dir = tempfile::tempdir().unwrap();
+    let folder = Folder::new(dir.path());
     for path in ["/checkpoint", "/keys.json", "/tile/0/000.p/1"] {
-        assert_eq!(ask(&folder, path).await.0, 404, "{path} before the first publication");
+        assert_eq!(get(&folder, path).await.0, 404, "{path} before the first publication");
     }
     let mut builder = Builder::new();
     publish(&folder, &mut builder, 200, true);
     publish(&folder, &mut builder, 300, true);
     folder.publish_keys(b"{\"quorum\":0}".to_vec()).unwrap();
-    let (status, headers, body) = ask(&folder, "/checkpoint").await;
+    let (status, headers, body) = get(&folder, "/checkpoint").await;
     assert_eq!((status, body), (200, folder.published().unwrap().unwrap()));
     assert_eq!(headers[CONTENT_TYPE], "text/plain; charset=utf-8");
     assert_eq!(headers[CACHE_CONTROL], "public, max-age=2");
@@ -56,32 +56,32 @@ async fn the_register_is_shown_as_it_lies_there() {
         ("/tile/0/000.p/200", 200 * 32),
         ("/tile/entries/000.p/200", 200 * 115),
     ] {
-        let (status, headers, body) = ask(&folder, path).await;
+        let (status, headers, body) = get(&folder, path).await;
         assert_eq!((status, body.len()), (200, length), "{path}");
         assert_eq!(headers[CONTENT_TYPE], "application/octet-stream");
         assert_eq!(headers[CACHE_CONTROL], "public, max-age=31536000, immutable");
     }
-    let (status, headers, body) = ask(&folder, "/keys.json").await;
+    let (status, headers, body) = get(&folder, "/keys.json").await;
     assert_eq!((status, body.as_slice()), (200, b"{\"quorum\":0}".as_slice()));
     assert_eq!(headers[CONTENT_TYPE], "application/json");
     // The keys of this server's receipts are added; the publisher's members are unchanged.
     let receipts = [1, 2].map(|seed| Signer::from_seed("register.example/receipts", Kind::Text, &[seed; 32]));
     let receipts = receipts.map(|signer| signer.unwrap().verifier().clone());
-    let whole = with_receipts(b"{\"quorum\":0}".to_vec(), &receipts.each_ref().map(ToString::to_string));
-    let whole: Value = serde_json::from_slice(&whole).unwrap();
-    assert_eq!(whole, serde_json::json!({"quorum": 0, "receipts": receipts.map(|key| key.to_string())}));
+    let merged = with_receipts(b"{\"quorum\":0}".to_vec(), &receipts.each_ref().map(ToString::to_string));
+    let merged: Value = serde_json::from_slice(&merged).unwrap();
+    assert_eq!(merged, serde_json::json!({"quorum": 0, "receipts": receipts.map(|key| key.to_string())}));
     assert_eq!(with_receipts(b"[]".to_vec(), &["key".to_owned()]), b"[]");
 }
 
 #[tokio::test]
 async fn nothing_else_is() {
-    let place = tempfile::tempdir().unwrap();
-    let folder = Folder::new(place.path().join("register"));
+    let dir = tempfile::tempdir().unwrap();
+    let folder = Folder::new(dir.path().join("register"));
     let mut builder = Builder::new();
     publish(&folder, &mut builder, 300, true);
     std::fs::create_dir_all(folder.root().join("state")).unwrap();
     std::fs::write(folder.root().join("state/checkpoint"), "secret").unwrap();
-    std::fs::write(place.path().join("passwords"), "secret").unwrap();
+    std::fs::write(dir.path().join("passwords"), "secret").unwrap();
     // The folder also has tiles beyond the published size, which may still change.
     publish(&folder, &mut builder, 600, false);
     assert!(folder.root().join("tile/0/001").exists());
@@ -103,7 +103,7 @@ async fn nothing_else_is() {
         "/state/checkpoint",
         "/tile/../state/checkpoint",
     ] {
-        let (status, _, body) = ask(&folder, path).await;
+        let (status, _, body) = get(&folder, path).await;
         assert!(status == 404 && !body.windows(6).any(|part| part == b"secret"), "{path}: {status}");
     }
 }

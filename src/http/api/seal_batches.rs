@@ -87,7 +87,7 @@ impl utoipa::PartialSchema for Quantity {
 impl utoipa::ToSchema for Quantity {}
 
 /// The actor of a change, for the `seal` module.
-pub(in crate::http) fn by(app: &App, caller: &Caller, operation: OperationId) -> BatchActor {
+pub(in crate::http) fn batch_actor(app: &App, caller: &Caller, operation: OperationId) -> BatchActor {
     BatchActor {
         organization: caller.organization,
         key: caller.key,
@@ -102,8 +102,9 @@ fn read(app: &App, envelope: &Envelope) -> Result<ParsedWrite<Registration>, Pro
     if envelope.is_csv() {
         let layout = Layout::rows("seals").columns(&["number", "marking_code"]);
         let ParsedWrite { input, parameters: RegistrationQuery { .. }, write } =
-            envelope
-                .csv(&layout, MAX_REGISTERED, "holder_bin", |document| envelope.understand(app, document))?;
+            envelope.csv(&layout, MAX_REGISTERED, "holder_bin", |document| {
+                envelope.parse_document(app, document)
+            })?;
         return Ok(ParsedWrite { input, parameters: NoQuery, write });
     }
     // With JSON the holder is in the body.
@@ -134,14 +135,14 @@ pub async fn register_seals(
     let input = Arc::new(input);
     // On a blocking thread: checking ten thousand signatures takes half a second.
     let (ring, seals) = (app.clone(), Arc::clone(&input));
-    let faults = tokio::task::spawn_blocking(move || batch::faults(&ring.key_ring, &seals.seals))
+    let errors = tokio::task::spawn_blocking(move || batch::faults(&ring.key_ring, &seals.seals))
         .await
         .map_err(|error| Problem::internal(format!("checking failed: {error}")))?;
-    let (by_app, by_caller) = (app.clone(), caller.clone());
+    let (task_app, task_caller) = (app.clone(), caller.clone());
     write
         .run(&app, &caller, "register_seals", move |tx| {
-            let (input, mut faults) = (Arc::clone(&input), faults.clone());
-            let by = by(&by_app, &by_caller, OperationId::new());
+            let (input, mut errors) = (Arc::clone(&input), errors.clone());
+            let actor = batch_actor(&task_app, &task_caller, OperationId::new());
             Box::pin(async move {
                 let at = if csv {
                     Location::Query("holder_bin".into())
@@ -149,14 +150,14 @@ pub async fn register_seals(
                     Location::Pointer("/holder_bin".into())
                 };
                 match receiver(tx, &input.holder_bin, at).await? {
-                    Ok(holder) if faults.is_empty() => {
-                        let made = batch::register(tx, &by, holder, &input.seals).await?;
+                    Ok(holder) if errors.is_empty() => {
+                        let made = batch::register(tx, &actor, holder, &input.seals).await?;
                         Ok(WriteResponse::created(&made, format!("seal batch {}", made.id)))
                     }
-                    Ok(_) => Err(Error::Invalid(faults)),
-                    Err(entry) => {
-                        faults.insert(0, entry);
-                        Err(Error::Invalid(faults))
+                    Ok(_) => Err(Error::Invalid(errors)),
+                    Err(error) => {
+                        errors.insert(0, error);
+                        Err(Error::Invalid(errors))
                     }
                 }
             })
@@ -180,22 +181,22 @@ pub async fn make_seals(
     ParsedWrite { input, write, .. }: ParsedWrite<Order>,
 ) -> Result<Response, Problem> {
     let input = Arc::new(input);
-    let (by_app, by_caller) = (app.clone(), caller.clone());
+    let (task_app, task_caller) = (app.clone(), caller.clone());
     write
         .run(&app, &caller, "make_seals", move |tx| {
-            let (input, app) = (Arc::clone(&input), by_app.clone());
-            let by = by(&app, &by_caller, OperationId::new());
+            let (input, app) = (Arc::clone(&input), task_app.clone());
+            let actor = batch_actor(&app, &task_caller, OperationId::new());
             Box::pin(async move {
                 let holder = receiver(tx, &input.holder_bin, Location::Pointer("/holder_bin".into()))
                     .await?
-                    .map_err(|entry| Error::Invalid(vec![entry]))?;
+                    .map_err(|error| Error::Invalid(vec![error]))?;
                 let mint = Mint::new(app.gtin)
                     .map_err(|error| Error::Unavailable(format!("no randomness: {error}").into()))?;
                 let threads = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
                 let key = app.signing_key.public_key();
                 let mint: batch::CodeSource =
                     Arc::new(move |ordinals| mint.batch(&app.signing_key, ordinals, threads));
-                let made = batch::make(tx, &by, holder, input.quantity.0, mint, &key).await?;
+                let made = batch::make(tx, &actor, holder, input.quantity.0, mint, &key).await?;
                 Ok(WriteResponse::created(&made, format!("seal batch {}", made.id)))
             })
         })

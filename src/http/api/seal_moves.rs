@@ -7,7 +7,7 @@ use crate::base::units::Text;
 use crate::evidence::chain::Tx;
 use crate::evidence::idempotency::operation::{self, Record, Reservation};
 use crate::evidence::register::Receipted;
-use crate::http::api::seal_batches::by;
+use crate::http::api::seal_batches::batch_actor;
 use crate::http::core::app::App;
 use crate::http::core::auth::SealHolder;
 use crate::http::core::problem::Problem;
@@ -81,7 +81,7 @@ impl SealTransfer {
         }
     }
 
-    fn which(&self) -> Result<SealSelection> {
+    fn selection(&self) -> Result<SealSelection> {
         match (&self.numbers, &self.first, &self.last) {
             (Some(numbers), _, _) => Ok(SealSelection::Numbers(numbers.clone())),
             (None, Some(first), Some(last)) => {
@@ -112,13 +112,13 @@ impl SealVoid {
 /// The events of an earlier, identical write request; `None` if there was none.
 async fn earlier(
     tx: &mut Tx<'_>,
-    by: &BatchActor,
+    actor: &BatchActor,
     given: Option<OperationId>,
     fingerprint: &[u8; 32],
 ) -> Result<Option<(Vec<uuid::Uuid>, Vec<i32>)>> {
     // An id that this server has just generated was never used before.
     let Some(operation) = given else { return Ok(None) };
-    match operation::reserve(tx, by.organization, operation, fingerprint).await? {
+    match operation::reserve(tx, actor.organization, operation, fingerprint).await? {
         Reservation::New => Ok(None),
         Reservation::Existing { subjects, seqs } => Ok(Some((subjects, seqs))),
     }
@@ -148,25 +148,25 @@ pub async fn transfer_seals(
             let work = Arc::clone(&work);
             Box::pin(async move {
                 let (app, caller, input) = &*work;
-                let by = by(app, caller, operation);
-                if let Some((subjects, seqs)) = earlier(tx, &by, input.operation_id, &fingerprint).await? {
-                    let answer = transfer::answer(tx, operation, &subjects, &seqs).await?;
-                    return Ok(WriteResponse::ok(&answer, format!("operation {operation}")).with_hashes());
+                let actor = batch_actor(app, caller, operation);
+                if let Some((subjects, seqs)) = earlier(tx, &actor, input.operation_id, &fingerprint).await? {
+                    let response = transfer::answer(tx, operation, &subjects, &seqs).await?;
+                    return Ok(WriteResponse::ok(&response, format!("operation {operation}")).with_hashes());
                 }
                 let to = receiver(tx, &input.to_bin, Location::Pointer("/to_bin".into()))
                     .await?
                     .map_err(|entry| Error::Invalid(vec![entry]))?;
-                let answer = transfer::transfer(tx, &by, &input.which()?, to).await?;
+                let response = transfer::transfer(tx, &actor, &input.selection()?, to).await?;
                 let record = Record {
-                    organization: by.organization,
+                    organization: actor.organization,
                     operation,
                     kind: "seal_transfer",
                     fingerprint,
-                    subjects: answer.events.iter().map(|event| event.id).collect(),
-                    seqs: answer.events.iter().map(|event| event.seq).collect(),
+                    subjects: response.events.iter().map(|event| event.id).collect(),
+                    seqs: response.events.iter().map(|event| event.seq).collect(),
                 };
-                operation::record(tx, record, by.now).await?;
-                Ok(WriteResponse::ok(&answer, format!("operation {operation}")).with_hashes())
+                operation::record(tx, record, actor.now).await?;
+                Ok(WriteResponse::ok(&response, format!("operation {operation}")).with_hashes())
             })
         })
         .await
@@ -202,22 +202,22 @@ pub async fn void_seal(
             let work = Arc::clone(&work);
             Box::pin(async move {
                 let (app, caller, number, why, given) = &*work;
-                let by = by(app, caller, operation);
-                if let Some((subjects, seqs)) = earlier(tx, &by, *given, &fingerprint).await? {
-                    let answer = void::answer(tx, operation, number, &subjects, &seqs).await?;
-                    return Ok(WriteResponse::ok(&answer, format!("operation {operation}")).with_hashes());
+                let actor = batch_actor(app, caller, operation);
+                if let Some((subjects, seqs)) = earlier(tx, &actor, *given, &fingerprint).await? {
+                    let response = void::answer(tx, operation, number, &subjects, &seqs).await?;
+                    return Ok(WriteResponse::ok(&response, format!("operation {operation}")).with_hashes());
                 }
-                let answer = void::void(tx, &by, number, why).await?;
+                let response = void::void(tx, &actor, number, why).await?;
                 let record = Record {
-                    organization: by.organization,
+                    organization: actor.organization,
                     operation,
                     kind: "seal_void",
                     fingerprint,
-                    subjects: answer.events.iter().map(|event| event.id).collect(),
-                    seqs: answer.events.iter().map(|event| event.seq).collect(),
+                    subjects: response.events.iter().map(|event| event.id).collect(),
+                    seqs: response.events.iter().map(|event| event.seq).collect(),
                 };
-                operation::record(tx, record, by.now).await?;
-                Ok(WriteResponse::ok(&answer, format!("operation {operation}")).with_hashes())
+                operation::record(tx, record, actor.now).await?;
+                Ok(WriteResponse::ok(&response, format!("operation {operation}")).with_hashes())
             })
         })
         .await

@@ -125,18 +125,18 @@ input! {
     )
 )]
 pub async fn list_seals(State(app): State<App>, caller: Caller, uri: Uri) -> Result<Response, Problem> {
-    let asked: SealQuery = query(&uri)?;
-    let after: Option<String> = Cursor::key(asked.cursor.as_ref())?;
+    let query: SealQuery = query(&uri)?;
+    let after: Option<String> = Cursor::key(query.cursor.as_ref())?;
     let filter = SealFilter {
         access: access(&caller),
-        holder_bin: asked.holder_bin.as_ref().map(Bin::as_str),
-        status: asked.status,
+        holder_bin: query.holder_bin.as_ref().map(Bin::as_str),
+        status: query.status,
         after: after.as_deref(),
-        limit: Limit::probe(asked.limit),
+        limit: Limit::probe(query.limit),
     };
     let rows = view::list(&app.pool, &filter).await?;
-    let page = Page::of(rows, asked.limit, |seal| seal.number.to_string(), |seal| seal);
-    Ok(page.answer(&uri))
+    let page = Page::of(rows, query.limit, |seal| seal.number.to_string(), |seal| seal);
+    Ok(page.into_response(&uri))
 }
 
 /// How many seals there are, by status.

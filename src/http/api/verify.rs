@@ -161,10 +161,10 @@ pub async fn verify_code(
     unresolved: UnresolvedCaller,
     client: ClientAddr,
     OriginalUri(uri): OriginalUri,
-    asked: Result<Query<VerifyQuery>, Problem>,
+    query: Result<Query<VerifyQuery>, Problem>,
 ) -> Result<Response, Problem> {
-    let Query(VerifyQuery { register }) = match asked {
-        Ok(asked) => asked,
+    let Query(VerifyQuery { register }) = match query {
+        Ok(query) => query,
         Err(problem) => return Err(unresolved.refused(&app, problem).await),
     };
     let verification = check_one(&app, unresolved, client, &last_segment(&uri)).await?;
@@ -184,9 +184,9 @@ pub async fn verify_code(
 pub async fn verify_codes(
     State(app): State<App>,
     _caller: Caller,
-    posted: crate::http::core::write::ParsedWrite<Codes>,
+    request: crate::http::core::write::ParsedWrite<Codes>,
 ) -> Result<Json<Verdicts>, Problem> {
-    let items = app.reads.check(&posted.input.codes, None, &app.key_ring).await?.unwrap_or_default();
+    let items = app.reads.check(&request.input.codes, None, &app.key_ring).await?.unwrap_or_default();
     items.iter().for_each(count);
     Ok(Json(Verdicts { items }))
 }

@@ -70,7 +70,7 @@ impl Network {
         }
         let width = if address.is_ipv4() { 32 } else { 128 };
         let behind = width - self.bits;
-        Some(number(address).checked_shr(behind).and_then(|kept| kept.checked_shl(behind)).unwrap_or(0))
+        Some(number(address).checked_shr(behind).and_then(|prefix| prefix.checked_shl(behind)).unwrap_or(0))
     }
 }
 

@@ -74,7 +74,7 @@ pub struct BodyRules {
     settings: BodySettings,
     limit: AtomicU64,
     gzip: AtomicBool,
-    fault: OnceLock<BodyError>,
+    error: OnceLock<BodyError>,
 }
 
 impl BodyRules {
@@ -83,14 +83,14 @@ impl BodyRules {
             settings,
             limit: AtomicU64::new(settings.limit),
             gzip: AtomicBool::new(false),
-            fault: OnceLock::new(),
+            error: OnceLock::new(),
         }
     }
 
     /// Why the body was rejected, if it was.
     #[must_use]
-    pub fn fault(&self) -> Option<BodyError> {
-        self.fault.get().copied()
+    pub fn error(&self) -> Option<BodyError> {
+        self.error.get().copied()
     }
 
     fn take_batch(&self) {
@@ -136,7 +136,7 @@ pub fn guard(request: Request, settings: BodySettings) -> (Request, Arc<BodyRule
         waits_for_continue: parts.headers.contains_key(EXPECT),
         received: 0,
         reading: None,
-        over: false,
+        ended: false,
     };
     (Request::from_parts(parts, Body::new(guarded)), rules)
 }
@@ -156,7 +156,7 @@ struct Guarded {
     waits_for_continue: bool,
     received: u64,
     reading: Option<Reading>,
-    over: bool,
+    ended: bool,
 }
 
 /// State that exists from the first read on.
@@ -206,7 +206,7 @@ impl Guarded {
                     let Some(unpacker) = &mut reading.unpacker else {
                         return Poll::Ready(Ok(Some(piece)));
                     };
-                    unpacker.write_all(&piece).map_err(|error| unpack_fault(&error, reading.limit))?;
+                    unpacker.write_all(&piece).map_err(|error| unpack_error(&error, reading.limit))?;
                     let unpacked = std::mem::take(&mut unpacker.get_mut().bytes);
                     if !unpacked.is_empty() {
                         return Poll::Ready(Ok(Some(unpacked.into())));
@@ -214,9 +214,9 @@ impl Guarded {
                 }
                 Poll::Ready(Some(Err(error))) => return Poll::Ready(Err(error.into())),
                 Poll::Ready(None) => {
-                    self.over = true;
+                    self.ended = true;
                     let Some(mut unpacker) = reading.unpacker.take() else { return Poll::Ready(Ok(None)) };
-                    unpacker.try_finish().map_err(|error| unpack_fault(&error, reading.limit))?;
+                    unpacker.try_finish().map_err(|error| unpack_error(&error, reading.limit))?;
                     let unpacked = std::mem::take(&mut unpacker.get_mut().bytes);
                     return Poll::Ready(Ok((!unpacked.is_empty()).then(|| unpacked.into())));
                 }
@@ -240,14 +240,14 @@ impl HttpBody for Guarded {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let this = self.get_mut();
-        if this.over {
+        if this.ended {
             return Poll::Ready(None);
         }
         match std::task::ready!(this.poll_piece(cx)) {
             Ok(piece) => Poll::Ready(piece.map(|bytes| Ok(Frame::data(bytes)))),
             Err(error) => {
-                if let Some(fault) = error.downcast_ref::<BodyError>() {
-                    let _ = this.rules.fault.set(*fault);
+                if let Some(error) = error.downcast_ref::<BodyError>() {
+                    let _ = this.rules.error.set(*error);
                 }
                 this.end();
                 Poll::Ready(Some(Err(error)))
@@ -256,7 +256,7 @@ impl HttpBody for Guarded {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.over
+        self.ended
     }
 
     fn size_hint(&self) -> SizeHint {
@@ -275,10 +275,10 @@ const DRAIN_TIME: Duration = Duration::from_secs(5);
 impl Guarded {
     /// Ends the reading and drains the rest of the body, within limits.
     fn end(&mut self) {
-        if std::mem::replace(&mut self.over, true) || self.inner.is_end_stream() {
+        if std::mem::replace(&mut self.ended, true) || self.inner.is_end_stream() {
             return;
         }
-        let too_slow = self.rules.fault() == Some(BodyError::TooSlow);
+        let too_slow = self.rules.error() == Some(BodyError::TooSlow);
         // Polling would send 100 Continue and so request a body that has not been sent yet.
         let not_sent = self.waits_for_continue && self.reading.is_none();
         if too_slow || not_sent {
@@ -326,7 +326,7 @@ impl Write for Bounded {
     }
 }
 
-fn unpack_fault(error: &io::Error, limit: u64) -> BodyError {
+fn unpack_error(error: &io::Error, limit: u64) -> BodyError {
     match error.kind() {
         io::ErrorKind::FileTooLarge => BodyError::TooLarge { limit },
         _ => BodyError::BadGzip,
@@ -371,7 +371,7 @@ mod tests {
                 rules.take_batch();
             }
             let read = request.into_body().collect().await.ok();
-            (read.map(|all| all.to_bytes().to_vec()), rules.fault())
+            (read.map(|all| all.to_bytes().to_vec()), rules.error())
         })
     }
 

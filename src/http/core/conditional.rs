@@ -9,10 +9,10 @@ use axum::response::{IntoResponse, Response};
 pub struct ETag(String);
 
 impl ETag {
-    /// `mark` consists of letters and digits. The ETag is weak: it is the same with and without compression.
+    /// `value` consists of letters and digits. The ETag is weak: it is the same with and without compression.
     #[must_use]
-    pub fn new(mark: &str) -> Self {
-        Self(format!("W/\"{mark}\""))
+    pub fn new(value: &str) -> Self {
+        Self(format!("W/\"{value}\""))
     }
 
     /// Whether `If-None-Match` names this ETag or `*`, so that the client has this response already.
@@ -32,14 +32,14 @@ impl ETag {
 
     /// The response with this ETag. Only the client may cache it, and must revalidate it each time.
     #[must_use]
-    pub fn on(&self, mut answer: Response) -> Response {
-        let headers = answer.headers_mut();
+    pub fn on(&self, mut response: Response) -> Response {
+        let headers = response.headers_mut();
         if let Ok(tag) = HeaderValue::from_str(&self.0) {
             headers.insert(ETAG, tag);
         }
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
         headers.insert(VARY, HeaderValue::from_static("authorization"));
-        answer
+        response
     }
 }
 

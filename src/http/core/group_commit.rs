@@ -72,8 +72,8 @@ pub async fn record(
     if !is_batchable(&content.0) || app.queue.behind().is_some() {
         return Ok(None);
     }
-    let plain = QueuedWrite { app: app.clone(), content: Arc::clone(content), write: write.clone() };
-    Ok(app.writes.load(plain).await?.map(WriteResponse::answer))
+    let queued = QueuedWrite { app: app.clone(), content: Arc::clone(content), write: write.clone() };
+    Ok(app.writes.load(queued).await?.map(WriteResponse::into_response))
 }
 
 impl QueuedWrite {
@@ -95,13 +95,14 @@ impl QueuedWrite {
         now: chrono::DateTime<chrono::Utc>,
     ) -> (WriteResponse, Option<StoredResponse>) {
         let (request, caller) = &*self.content;
-        let mut done = done(request, &made.answer);
+        let mut done = done(request, &made.response);
         if let Some(receipt) = self.app.queue.receipt(&made.leaves) {
             done = done.with_receipt(receipt);
         }
         let key = self.write.idempotency_key.as_deref();
-        let kept = key.map(|key| done.stored_response(caller.organization, key, self.write.fingerprint, now));
-        (done, kept)
+        let stored =
+            key.map(|key| done.stored_response(caller.organization, key, self.write.fingerprint, now));
+        (done, stored)
     }
 }
 
@@ -116,28 +117,28 @@ impl BatchQuery for QueuedWrite {
     /// Fails only while nothing can have been committed, because the batch loader retries a failed batch.
     async fn load(
         db: &mut PgConnection,
-        questions: &[&Self],
+        queries: &[&Self],
     ) -> sqlx::Result<Vec<Result<Option<WriteResponse>>>> {
-        let Some(app) = questions.first().map(|question| question.app.clone()) else { return Ok(Vec::new()) };
+        let Some(app) = queries.first().map(|query| query.app.clone()) else { return Ok(Vec::new()) };
         let mut tx = Tx::on(db).await?;
         let late = || Err(Error::Database(sqlx::Error::Io(std::io::ErrorKind::TimedOut.into())));
-        let done = match timeout(STATEMENTS_TIMEOUT, within(&mut tx, &app, questions))
+        let done = match timeout(STATEMENTS_TIMEOUT, within(&mut tx, &app, queries))
             .await
             .unwrap_or_else(|_| late())
         {
             Ok(done) => done,
-            Err(Error::Database(fault)) if is_down(&fault) => return Err(fault),
-            Err(fault) => {
-                tracing::warn!(postings = questions.len(), error = %fault, "batch failed; run one by one");
+            Err(Error::Database(error)) if is_down(&error) => return Err(error),
+            Err(error) => {
+                tracing::warn!(postings = queries.len(), %error, "batch failed; run one by one");
                 Vec::new()
             }
         };
         if done.iter().all(Option::is_none) {
             tx.rollback().await?;
-            return Ok(questions.iter().map(|_| Ok(None)).collect());
+            return Ok(queries.iter().map(|_| Ok(None)).collect());
         }
         let leaves = tx.leaves().hashes.len();
-        let answer: fn(WriteResponse) -> Result<Option<WriteResponse>> = match timeout(
+        let outcome: fn(WriteResponse) -> Result<Option<WriteResponse>> = match timeout(
             COMMIT_TIMEOUT,
             tx.commit(),
         )
@@ -145,49 +146,48 @@ impl BatchQuery for QueuedWrite {
         {
             Ok(Ok(())) => {
                 app.queue.committed(leaves);
-                let postings = done.iter().flatten().count() as u64;
+                let count = done.iter().flatten().count() as u64;
                 metrics::counter!("ormantrace_transactions_total", "transaction" => "record_custody_event")
-                    .increment(postings);
+                    .increment(count);
                 |done| Ok(Some(done))
             }
             // PostgreSQL rejected the COMMIT: nothing was written.
-            Ok(Err(fault)) if !is_down(&fault) => |_| Ok(None),
+            Ok(Err(error)) if !is_down(&error) => |_| Ok(None),
             Ok(Err(_)) | Err(_) => {
                 |_| Err(Error::OutcomeUnknown(sqlx::Error::Io(std::io::ErrorKind::ConnectionAborted.into())))
             }
         };
-        Ok(done.into_iter().map(|done| done.map_or(Ok(None), answer)).collect())
+        Ok(done.into_iter().map(|done| done.map_or(Ok(None), outcome)).collect())
     }
 }
 
 /// Everything between BEGIN and COMMIT; a response for each write that succeeds in the batch.
-async fn within(
-    tx: &mut Tx<'_>,
-    app: &App,
-    questions: &[&QueuedWrite],
-) -> Result<Vec<Option<WriteResponse>>> {
-    let postings: Vec<_> = questions.iter().map(|question| question.write()).collect();
-    let (together, made) = GroupCommit::decide(tx, &postings, &app.clock).await?;
-    let mut kept = Vec::new();
-    let done = questions.iter().zip(made).map(|(question, made)| {
+async fn within(tx: &mut Tx<'_>, app: &App, queries: &[&QueuedWrite]) -> Result<Vec<Option<WriteResponse>>> {
+    let writes: Vec<_> = queries.iter().map(|query| query.write()).collect();
+    let (batch, made) = GroupCommit::decide(tx, &writes, &app.clock).await?;
+    let mut stored = Vec::new();
+    let done = queries.iter().zip(made).map(|(query, made)| {
         let made = made?;
         for hash in &made.leaves.hashes {
             tx.record_leaf(*hash, made.leaves.received_at);
         }
-        let (done, keep) = question.done(&made, together.now());
-        kept.extend(keep);
+        let (done, response) = query.done(&made, batch.now());
+        stored.extend(response);
         Some(done)
     });
     let done = done.collect();
-    if !together.is_empty() {
-        together.store(tx, kept).await?;
+    if !batch.is_empty() {
+        batch.store(tx, stored).await?;
     }
     Ok(done)
 }
 
 /// The response to a recorded event.
-pub(in crate::http) fn done(request: &NewCustodyEvent, answer: &CustodyResponse) -> WriteResponse {
-    with_hashes(request, WriteResponse::created(answer, format_args!("operation {}", answer.operation_id)))
+pub(in crate::http) fn done(request: &NewCustodyEvent, response: &CustodyResponse) -> WriteResponse {
+    with_hashes(
+        request,
+        WriteResponse::created(response, format_args!("operation {}", response.operation_id)),
+    )
 }
 
 /// A replacement also adds an event to the old seal's batch; its hash is not in the response.

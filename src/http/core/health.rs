@@ -116,10 +116,10 @@ impl Health {
         let health = self.clone();
         Router::new()
             .route("/healthz", get(async || status_json("ok", Map::new())))
-            .route("/readyz", get(async move || health.answer().await))
+            .route("/readyz", get(async move || health.response().await))
     }
 
-    async fn answer(&self) -> Response {
+    async fn response(&self) -> Response {
         match self.ready().await {
             Ok(()) => status_json("ready", (self.0.figures)()),
             Err(Unready::Draining) => Problem::new(ProblemType::Unavailable, "This server is shutting down.")

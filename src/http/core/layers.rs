@@ -235,22 +235,22 @@ async fn around(State(frame): State<Arc<RequestFrame>>, mut request: Request, ne
     async move {
         let _in_flight = metrics::InFlight::enter();
         let (request, rules) = guard(request, frame.body);
-        let answer = frame.work(info.class, request, next).await;
-        if answer.status() == StatusCode::TOO_MANY_REQUESTS {
+        let response = frame.work(info.class, request, next).await;
+        if response.status() == StatusCode::TOO_MANY_REQUESTS {
             tokio::time::sleep(frame.refusal_pause).await;
         }
-        let answer = match rules.fault() {
-            Some(fault) if is_failure(&answer) => Problem::from(fault).into_response(),
-            _ => answer,
+        let response = match rules.error() {
+            Some(error) if is_failure(&response) => Problem::from(error).into_response(),
+            _ => response,
         };
-        frame.finish(&info, answer)
+        frame.finish(&info, response)
     }
     .instrument(span)
     .await
 }
 
-fn is_failure(answer: &Response) -> bool {
-    answer.status().is_client_error() || answer.status().is_server_error()
+fn is_failure(response: &Response) -> bool {
+    response.status().is_client_error() || response.status().is_server_error()
 }
 
 impl RequestFrame {
@@ -277,19 +277,19 @@ impl RequestFrame {
             TrafficClass::Write => Some(&self.write),
             TrafficClass::Probe => None,
         };
-        let _place = match limits {
+        let _permit = match limits {
             None => None,
             Some(limits) => {
-                let Ok(Ok(place)) = tokio::time::timeout(self.wait, limits.acquire()).await else {
+                let Ok(Ok(permit)) = tokio::time::timeout(self.wait, limits.acquire()).await else {
                     metrics::shed(class.label());
                     return Problem::overloaded().into_response();
                 };
-                Some(place)
+                Some(permit)
             }
         };
         // Unwind safety: a panicking handler leaves shared state consistent or poisoned, and nothing here.
         match AssertUnwindSafe(next.run(request)).catch_unwind().await {
-            Ok(answer) => answer,
+            Ok(response) => response,
             Err(payload) => {
                 let message = payload
                     .downcast_ref::<&str>()
@@ -301,24 +301,25 @@ impl RequestFrame {
     }
 
     /// Completes problems, adds the common headers, and records the request in trace and metrics.
-    fn finish(&self, info: &RequestInfo, mut answer: Response) -> Response {
-        let cause = answer.extensions_mut().remove::<Cause>();
-        let problem = answer.extensions_mut().remove::<Arc<Problem>>().or_else(|| of_framework(&answer));
+    fn finish(&self, info: &RequestInfo, mut response: Response) -> Response {
+        let cause = response.extensions_mut().remove::<Cause>();
+        let problem =
+            response.extensions_mut().remove::<Arc<Problem>>().or_else(|| framework_problem(&response));
         if let Some(problem) = &problem {
-            let whole = problem.render(&self.base, Some(&info.path), Some(info.id.as_str()));
-            let (parts, body) = whole.into_parts();
-            answer.headers_mut().extend(parts.headers);
-            answer.headers_mut().remove(axum::http::header::CONTENT_LENGTH);
-            *answer.body_mut() = body;
+            let rendered = problem.render(&self.base, Some(&info.path), Some(info.id.as_str()));
+            let (parts, body) = rendered.into_parts();
+            response.headers_mut().extend(parts.headers);
+            response.headers_mut().remove(axum::http::header::CONTENT_LENGTH);
+            *response.body_mut() = body;
         }
-        self.add_headers(info, &mut answer);
+        self.add_headers(info, &mut response);
 
-        let took = info.started.elapsed();
-        let status = answer.status();
-        metrics::answered(&info.route, info.method, status, took);
+        let elapsed = info.started.elapsed();
+        let status = response.status();
+        metrics::record_response(&info.route, info.method, status, elapsed);
         let kind = problem.as_ref().map(|problem| problem.kind().slug());
         let cause = cause.as_ref().map(|cause| &*cause.0);
-        let latency_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+        let latency_us = u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX);
         let status = status.as_u16();
         match status {
             500 => tracing::error!(status, latency_us, problem = kind, cause, "answered"),
@@ -326,18 +327,20 @@ impl RequestFrame {
             _ if info.quiet => tracing::debug!(status, latency_us, "answered"),
             _ => tracing::info!(status, latency_us, problem = kind, cause, "answered"),
         }
-        answer
+        response
     }
 
-    fn add_headers(&self, info: &RequestInfo, answer: &mut Response) {
-        let is_page =
-            answer.headers().get(CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"text/html"));
+    fn add_headers(&self, info: &RequestInfo, response: &mut Response) {
+        let is_page = response
+            .headers()
+            .get(CONTENT_TYPE)
+            .is_some_and(|kind| kind.as_bytes().starts_with(b"text/html"));
         let policy = match is_page {
             true if info.route.starts_with("/docs") => DOCS_CSP,
             true => PAGE_CSP,
             false => DATA_CSP,
         };
-        let headers = answer.headers_mut();
+        let headers = response.headers_mut();
         if let Ok(id) = HeaderValue::from_str(info.id.as_str()) {
             headers.insert(X_REQUEST_ID, id);
         }
@@ -359,12 +362,12 @@ impl RequestFrame {
 
 /// An error response in plain text or without a body comes from the framework or a library: a problem with
 /// the same status replaces it. HTML error responses are left as they are.
-fn of_framework(answer: &Response) -> Option<Arc<Problem>> {
-    let kind = answer.headers().get(CONTENT_TYPE).map_or(&b""[..], HeaderValue::as_bytes);
-    if !is_failure(answer) || !(kind.is_empty() || kind.starts_with(b"text/plain")) {
+fn framework_problem(response: &Response) -> Option<Arc<Problem>> {
+    let kind = response.headers().get(CONTENT_TYPE).map_or(&b""[..], HeaderValue::as_bytes);
+    if !is_failure(response) || !(kind.is_empty() || kind.starts_with(b"text/plain")) {
         return None;
     }
-    let kind = ProblemType::ALL.iter().find(|kind| kind.status() == answer.status())?;
+    let kind = ProblemType::ALL.iter().find(|kind| kind.status() == response.status())?;
     Some(Arc::new(Problem::new(*kind, kind.title())))
 }
 
@@ -418,10 +421,10 @@ mod tests {
 
     #[tokio::test]
     async fn who_asks_too_much_waits_for_being_told_so_and_takes_nobodys_place() {
-        let ask = |pause: Duration| {
-            let told = async || Problem::too_many_requests(1);
+        let send = |pause: Duration| {
+            let refuse = async || Problem::too_many_requests(1);
             let router = Router::new()
-                .route("/v1/verify/{code}", axum::routing::get(told))
+                .route("/v1/verify/{code}", axum::routing::get(refuse))
                 .route("/verify", axum::routing::get(async || "asked"));
             let limits = ConcurrencyLimits { public: 1, ..ConcurrencyLimits::default() };
             let settings = LayerSettings { limits, refusal_pause: pause, ..LayerSettings::default() };
@@ -431,13 +434,13 @@ mod tests {
                 tower::ServiceExt::oneshot(router.clone(), request)
             }
         };
-        let at_once = ask(Duration::ZERO);
-        assert_eq!(at_once("/v1/verify/KZ-0000417").await.unwrap().status(), 429);
-        let held = ask(Duration::from_hours(1));
-        let mut refused = std::pin::pin!(held("/v1/verify/KZ-0000417"));
+        let immediate = send(Duration::ZERO);
+        assert_eq!(immediate("/v1/verify/KZ-0000417").await.unwrap().status(), 429);
+        let delayed = send(Duration::from_hours(1));
+        let mut refused = std::pin::pin!(delayed("/v1/verify/KZ-0000417"));
         // One poll takes the request as far as the pause.
         assert!(refused.as_mut().now_or_never().is_none());
-        assert_eq!(held("/verify").await.unwrap().status(), 200, "the only permit is free");
+        assert_eq!(delayed("/verify").await.unwrap().status(), 200, "the only permit is free");
         assert!(refused.as_mut().now_or_never().is_none());
     }
 
@@ -446,7 +449,7 @@ mod tests {
         let paper = Paper::default();
         let writer = paper.clone();
         let lines = tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish();
-        let _told = tracing::subscriber::set_default(lines);
+        let _guard = tracing::subscriber::set_default(lines);
         let fail = async || Problem::internal("relation log_event is away");
         let router = Router::new().route("/v1/logs/{code}", axum::routing::get(fail));
         let router: Router = with_layers(router, &LayerSettings::default());
@@ -455,14 +458,14 @@ mod tests {
             .header(X_REQUEST_ID, "tablet-17-0042")
             .body(axum::body::Body::empty())
             .unwrap();
-        let answer = tower::ServiceExt::oneshot(router, request).await.unwrap();
-        assert_eq!(answer.status(), 500);
-        let told = String::from_utf8(paper.0.lock().unwrap().clone()).unwrap();
-        assert_eq!(told.lines().count(), 1, "{told}");
-        assert_eq!(told.matches("relation log_event is away").count(), 1);
-        assert!(told.contains("tablet-17-0042") && told.contains("/v1/logs/{code}"), "{told}");
+        let response = tower::ServiceExt::oneshot(router, request).await.unwrap();
+        assert_eq!(response.status(), 500);
+        let output = String::from_utf8(paper.0.lock().unwrap().clone()).unwrap();
+        assert_eq!(output.lines().count(), 1, "{output}");
+        assert_eq!(output.matches("relation log_event is away").count(), 1);
+        assert!(output.contains("tablet-17-0042") && output.contains("/v1/logs/{code}"), "{output}");
         for secret in ["KZ-0000417", "Serik", "birch"] {
-            assert!(!told.contains(secret), "{told}");
+            assert!(!output.contains(secret), "{output}");
         }
     }
 }

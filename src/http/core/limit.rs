@@ -53,7 +53,7 @@ pub struct LimitSettings {
     pub hits: Rate,
     /// How many subscribers have meters of their own; further subscribers share meters. Default
     /// 262,144, which is about 20 MB.
-    pub remembered: usize,
+    pub tracked: usize,
 }
 
 impl Default for LimitSettings {
@@ -61,7 +61,7 @@ impl Default for LimitSettings {
         Self {
             misses: Rate { count: 30, per: Duration::from_mins(1) },
             hits: Rate { count: 20, per: Duration::from_secs(1) },
-            remembered: 1 << 18,
+            tracked: 1 << 18,
         }
     }
 }
@@ -148,7 +148,7 @@ impl PublicLimiter {
         let Rates { hits, misses } = self.rates();
         let subscriber = subscriber(address);
         let mut shard = self.shard(subscriber);
-        let meters = shard.meters(subscriber, now, self.0.settings.remembered / SHARDS);
+        let meters = shard.meters(subscriber, now, self.0.settings.tracked / SHARDS);
         let wait = misses.wait(meters.misses, now).max(hits.wait(meters.hits, now));
         if let Some(wait) = wait {
             return Err(RetryAfter::from_wait(wait));
@@ -160,7 +160,7 @@ impl PublicLimiter {
 
     fn miss_at(&self, subscriber: IpAddr, now: Duration) {
         let mut shard = self.shard(subscriber);
-        let meters = shard.meters(subscriber, now, self.0.settings.remembered / SHARDS);
+        let meters = shard.meters(subscriber, now, self.0.settings.tracked / SHARDS);
         self.rates().misses.take(&mut meters.misses, now);
     }
 
@@ -176,7 +176,7 @@ impl PublicLimiter {
 
     /// How many subscribers have meters of their own now.
     #[must_use]
-    pub fn remembered(&self) -> usize {
+    pub fn tracked(&self) -> usize {
         let len = |shard: &Mutex<Shard>| shard.lock().unwrap_or_else(PoisonError::into_inner).meters.len();
         self.0.shards.iter().map(len).sum()
     }
@@ -195,13 +195,13 @@ impl Permit {
 }
 
 impl Shard {
-    fn meters(&mut self, subscriber: IpAddr, now: Duration, room: usize) -> &mut Meters {
-        if self.meters.len() >= self.sweep_at.min(room) && !self.meters.contains_key(&subscriber) {
+    fn meters(&mut self, subscriber: IpAddr, now: Duration, capacity: usize) -> &mut Meters {
+        if self.meters.len() >= self.sweep_at.min(capacity) && !self.meters.contains_key(&subscriber) {
             // A subscriber that has paid off everything is the same as a new one.
             self.meters.retain(|_, meters| meters.hits > now || meters.misses > now);
             self.meters.shrink_to(2 * self.meters.len());
             self.sweep_at = (2 * self.meters.len()).max(SWEEP_FROM);
-            if self.meters.len() >= room {
+            if self.meters.len() >= capacity {
                 return &mut self.shared;
             }
         }
@@ -282,20 +282,20 @@ mod tests {
 
     #[test]
     fn memory_is_bounded_and_given_back() {
-        let settings = LimitSettings { remembered: 16 * 64, ..LimitSettings::default() };
+        let settings = LimitSettings { tracked: 16 * 64, ..LimitSettings::default() };
         let limiter = PublicLimiter::new(settings);
         let mut refused = 0;
         for n in 0..20_000_u32 {
             let address = IpAddr::V4((0x0a00_0000 + n).into());
             refused += u32::from(limiter.admit_at(address, s(1)).is_err());
         }
-        assert!(limiter.remembered() <= 16 * 64);
+        assert!(limiter.tracked() <= 16 * 64);
         assert!(refused > 0, "subscribers beyond the limit share meters");
         for n in 0..2_000_u32 {
             let address = IpAddr::V4((0x0b00_0000 + n).into());
             assert!(limiter.admit_at(address, s(100 + u64::from(n))).is_ok(), "idle meters are dropped");
         }
-        assert!(limiter.remembered() <= 16 * 64);
+        assert!(limiter.tracked() <= 16 * 64);
     }
 
     proptest! {

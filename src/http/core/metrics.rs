@@ -86,11 +86,16 @@ fn class_label(status: StatusCode) -> &'static str {
     }
 }
 
-pub(in crate::http) fn answered(route: &str, method: &'static str, status: StatusCode, took: Duration) {
+pub(in crate::http) fn record_response(
+    route: &str,
+    method: &'static str,
+    status: StatusCode,
+    elapsed: Duration,
+) {
     let route = route.to_owned();
     counter!(REQUESTS, "route" => route.clone(), "method" => method, "status" => class_label(status))
         .increment(1);
-    histogram!(SECONDS, "route" => route, "method" => method).record(took.as_secs_f64());
+    histogram!(SECONDS, "route" => route, "method" => method).record(elapsed.as_secs_f64());
 }
 
 pub(in crate::http) fn shed(class: &'static str) {
@@ -169,7 +174,7 @@ impl Exposition {
             let exposition = self.clone();
             async move {
                 allowed.await?;
-                Ok::<_, Problem>(exposition.answer())
+                Ok::<_, Problem>(exposition.response())
             }
         };
         Router::new().route("/metrics", get(show))
@@ -180,7 +185,7 @@ impl Exposition {
         self.routes(async |_| Ok(()))
     }
 
-    fn answer(&self) -> Response {
+    fn response(&self) -> Response {
         ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], self.render()).into_response()
     }
 }
@@ -201,7 +206,7 @@ mod tests {
     #[test]
     fn what_is_counted_is_shown() {
         let exposition = Exposition::new().with_gauge("ormantrace_test_idle", "Idle.", || 3.0);
-        answered("/v1/logs/{code}", "GET", StatusCode::OK, Duration::from_millis(3));
+        record_response("/v1/logs/{code}", "GET", StatusCode::OK, Duration::from_millis(3));
         shed("public");
         let text = exposition.render();
         let expect = r#"ormantrace_http_requests_total{route="/v1/logs/{code}",method="GET",status="2xx"} 1"#;

@@ -48,8 +48,8 @@ pub fn with_common_responses(mut document: OpenApi) -> OpenApi {
     document
 }
 
-fn add(operation: &mut Operation, answers: &[(&str, &str)]) {
-    for (status, description) in answers {
+fn add(operation: &mut Operation, responses: &[(&str, &str)]) {
+    for (status, description) in responses {
         operation.responses.responses.entry((*status).to_owned()).or_insert_with(|| {
             let problem = ContentBuilder::new().schema(Some(Ref::from_schema_name("Problem"))).build();
             RefOr::T(ResponseBuilder::new().description(*description).content(PROBLEM_JSON, problem).build())

@@ -68,7 +68,7 @@ impl Cursor {
     pub fn parse(text: &str) -> Result<Self, Invalid> {
         let fits =
             text.len() <= 512 && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
-        if fits { Ok(Self(text.to_owned())) } else { Err(foreign()) }
+        if fits { Ok(Self(text.to_owned())) } else { Err(invalid_cursor()) }
     }
 
     /// The key in the cursor.
@@ -76,7 +76,7 @@ impl Cursor {
         let Some(cursor) = cursor else { return Ok(None) };
         let key =
             URL_SAFE_NO_PAD.decode(&cursor.0).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());
-        key.map(Some).ok_or_else(|| Problem::wrong_at(Location::Query("cursor".into()), foreign()))
+        key.map(Some).ok_or_else(|| Problem::wrong_at(Location::Query("cursor".into()), invalid_cursor()))
     }
 
     fn after<K: Serialize>(key: &K) -> String {
@@ -84,7 +84,7 @@ impl Cursor {
     }
 }
 
-fn foreign() -> Invalid {
+fn invalid_cursor() -> Invalid {
     Invalid::new("bad-cursor", "This is not a cursor of this server; use `next` of the previous page.")
 }
 
@@ -129,12 +129,12 @@ impl<T: Serialize> Page<T> {
 
     /// The response, with `Link: rel="next"`; `uri` is the request's own.
     #[must_use]
-    pub fn answer(self, uri: &axum::http::Uri) -> Response {
+    pub fn into_response(self, uri: &axum::http::Uri) -> Response {
         let link = self.next.as_ref().and_then(|next| {
-            let others = uri.query().unwrap_or_default().split('&');
-            let kept: Vec<_> = others.filter(|p| !p.is_empty() && !p.starts_with("cursor=")).collect();
+            let parameters = uri.query().unwrap_or_default().split('&');
+            let others: Vec<_> = parameters.filter(|p| !p.is_empty() && !p.starts_with("cursor=")).collect();
             let query =
-                kept.into_iter().chain([format!("cursor={next}").as_str()]).collect::<Vec<_>>().join("&");
+                others.into_iter().chain([format!("cursor={next}").as_str()]).collect::<Vec<_>>().join("&");
             HeaderValue::try_from(format!("<{}?{query}>; rel=\"next\"", uri.path())).ok()
         });
         let mut response = axum::Json(self).into_response();

@@ -42,9 +42,6 @@ pub struct Problem {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cause(pub Arc<str>);
 
-/// What a handler returns.
-pub type Answer<T> = std::result::Result<T, Problem>;
-
 impl Problem {
     /// A problem of this type; `detail` is for the client and must be our own text, never an error's.
     pub fn new(kind: ProblemType, detail: impl Into<Cow<'static, str>>) -> Self {
@@ -85,8 +82,8 @@ impl Problem {
 
     /// 400 with the location where parsing stopped.
     #[must_use]
-    pub fn malformed_at(entry: FieldError) -> Self {
-        Self::new(ProblemType::Malformed, entry.detail.clone()).with_errors(vec![entry])
+    pub fn malformed_at(error: FieldError) -> Self {
+        Self::new(ProblemType::Malformed, error.detail.clone()).with_errors(vec![error])
     }
 
     /// 401: no token, and the call needs one.
@@ -161,12 +158,12 @@ impl Problem {
     /// 422: the idempotency key was used for another request.
     #[must_use]
     pub fn key_reused() -> Self {
-        let entry = FieldError::new(
+        let error = FieldError::new(
             Location::Header("Idempotency-Key"),
             "idempotency-key-reused",
             "This key was sent before with another request.",
         );
-        Self::new(ProblemType::KeyReused, entry.detail.clone()).with_errors(vec![entry])
+        Self::new(ProblemType::KeyReused, error.detail.clone()).with_errors(vec![error])
     }
 
     /// 429; the client may try again after `seconds`.
@@ -331,27 +328,27 @@ struct FieldErrorDocument<'a> {
 }
 
 impl<'a> From<&'a FieldError> for FieldErrorDocument<'a> {
-    fn from(entry: &'a FieldError) -> Self {
-        let mut fault = Self {
+    fn from(error: &'a FieldError) -> Self {
+        let mut document = Self {
             pointer: None,
             line: None,
             column: None,
             parameter: None,
             header: None,
-            code: entry.code,
-            detail: &entry.detail,
-            allowed: &entry.allowed,
+            code: error.code,
+            detail: &error.detail,
+            allowed: &error.allowed,
         };
-        match &entry.at {
-            Location::Pointer(pointer) => fault.pointer = Some(pointer),
+        match &error.at {
+            Location::Pointer(pointer) => document.pointer = Some(pointer),
             Location::Cell { line, column } => {
-                fault.line = Some(*line);
-                fault.column = Some(column);
+                document.line = Some(*line);
+                document.column = Some(column);
             }
-            Location::Query(name) => fault.parameter = Some(name),
-            Location::Header(name) => fault.header = Some(name),
+            Location::Query(name) => document.parameter = Some(name),
+            Location::Header(name) => document.header = Some(name),
         }
-        fault
+        document
     }
 }
 
@@ -550,16 +547,16 @@ mod tests {
 
     #[test]
     fn headers_that_a_status_owes() {
-        let asked = |problem: Problem, name| problem.headers.get(name).cloned();
-        assert_eq!(asked(Problem::unauthorized(), WWW_AUTHENTICATE).unwrap(), "Bearer");
+        let header = |problem: Problem, name| problem.headers.get(name).cloned();
+        assert_eq!(header(Problem::unauthorized(), WWW_AUTHENTICATE).unwrap(), "Bearer");
         assert!(
-            asked(Problem::invalid_token(), WWW_AUTHENTICATE)
+            header(Problem::invalid_token(), WWW_AUTHENTICATE)
                 .unwrap()
                 .to_str()
                 .unwrap()
                 .starts_with("Bearer ")
         );
-        assert_eq!(asked(Problem::too_many_requests(0), RETRY_AFTER).unwrap(), "1");
-        assert_eq!(asked(Problem::from(Error::InProgress), RETRY_AFTER).unwrap(), "1");
+        assert_eq!(header(Problem::too_many_requests(0), RETRY_AFTER).unwrap(), "1");
+        assert_eq!(header(Problem::from(Error::InProgress), RETRY_AFTER).unwrap(), "1");
     }
 }

@@ -44,7 +44,7 @@ impl FromRequestParts<App> for NoQuery {
 
 /// The query of a URL, for handlers that need the URL too.
 pub fn query<T: Read>(uri: &Uri) -> Result<T, Problem> {
-    let document = Document::query(uri.query()).map_err(|fault| Problem::malformed_at(fault.into()))?;
+    let document = Document::query(uri.query()).map_err(|error| Problem::malformed_at(error.into()))?;
     document.read().map_err(Problem::wrong)
 }
 

@@ -15,8 +15,8 @@ impl Problem {
     pub fn from_body_error(error: &(dyn StdError + 'static)) -> Self {
         let mut next = Some(error);
         while let Some(inner) = next {
-            if let Some(fault) = inner.downcast_ref::<BodyError>() {
-                return Self::from(*fault);
+            if let Some(error) = inner.downcast_ref::<BodyError>() {
+                return Self::from(*error);
             }
             if inner.is::<http_body_util::LengthLimitError>() {
                 return Self::new(ProblemType::TooLarge, "The body has more bytes than this call accepts.");
@@ -28,8 +28,8 @@ impl Problem {
 }
 
 impl From<BodyError> for Problem {
-    fn from(fault: BodyError) -> Self {
-        match fault {
+    fn from(error: BodyError) -> Self {
+        match error {
             BodyError::TooLarge { limit } => Self::too_large(limit),
             BodyError::TooSlow => {
                 Self::new(ProblemType::RequestTimeout, "The body did not arrive in time. Nothing was stored.")
@@ -140,8 +140,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_fault_is_found_under_the_frameworks_wrapping() {
-        let broken = |fault: BodyError| {
-            let pieces = futures_util::stream::iter([Err::<Bytes, _>(fault)]);
+        let broken = |error: BodyError| {
+            let pieces = futures_util::stream::iter([Err::<Bytes, _>(error)]);
             Bytes::from_request(Request::new(Body::from_stream(pieces)), &())
         };
         let kind = |rejection: BytesRejection| Problem::from(rejection).kind();

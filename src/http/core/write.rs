@@ -133,7 +133,7 @@ impl WriteResponse {
         Self { status, body, stored: true, hashes: false, already_done: id.to_string() }
     }
 
-    pub(in crate::http) fn answer(self) -> Response {
+    pub(in crate::http) fn into_response(self) -> Response {
         let json = HeaderValue::from_static("application/json");
         (self.status, [(CONTENT_TYPE, json)], self.body).into_response()
     }
@@ -208,8 +208,8 @@ impl Envelope {
     /// Parses the body as JSON.
     pub fn json<T: Read, Q: Read>(&self, app: &App) -> Result<ParsedWrite<T, Q>, Problem> {
         self.require_json()?;
-        let document = Document::parse(&self.body).map_err(|fault| Problem::malformed_at(fault.into()))?;
-        self.understand(app, &document)
+        let document = Document::parse(&self.body).map_err(|error| Problem::malformed_at(error.into()))?;
+        self.parse_document(app, &document)
     }
 
     /// Parses the body as a table of at most `rows` rows. By `layout`, the query's `parameter` becomes part
@@ -222,19 +222,19 @@ impl Envelope {
         use_it: impl FnOnce(&Document<'_>) -> Result<R, Problem>,
     ) -> Result<R, Problem> {
         let table = Table::parse(&self.body, self.charset.as_deref(), rows)
-            .map_err(|fault| Problem::malformed_at(fault.into()))?;
+            .map_err(|error| Problem::malformed_at(error.into()))?;
         let query = self.query()?;
         let value = query.root().get(parameter).and_then(|node| node.text().ok());
         use_it(&table.document(layout, &[(parameter, value)]))
     }
 
     fn query(&self) -> Result<Document<'static>, Problem> {
-        Document::query(self.query.as_deref()).map_err(|fault| Problem::malformed_at(fault.into()))
+        Document::query(self.query.as_deref()).map_err(|error| Problem::malformed_at(error.into()))
     }
 
     /// Parses the query and the document made of the body, reports all errors of key, query and body at once,
     /// and computes the request's fingerprint.
-    pub fn understand<T: Read, Q: Read>(
+    pub fn parse_document<T: Read, Q: Read>(
         &self,
         app: &App,
         document: &Document<'_>,
@@ -243,8 +243,8 @@ impl Envelope {
         let mut errors = Errors::new();
         let idempotency_key = match &self.idempotency_key {
             Ok(key) => key.clone(),
-            Err(fault) => {
-                errors.push(fault.clone());
+            Err(error) => {
+                errors.push(error.clone());
                 None
             }
         };
@@ -357,7 +357,7 @@ impl Task {
                 // client that repeats the request after the response gets 409 because it is "still running".
                 let _ = tx.rollback().await;
                 return other.map(|outcome| match outcome {
-                    Outcome::New(done) => done.answer(),
+                    Outcome::New(done) => done.into_response(),
                     Outcome::Earlier(response) => response,
                 });
             }
@@ -367,7 +367,7 @@ impl Task {
             Ok(()) => {
                 self.app.queue.committed(leaves);
                 metrics::counter!("ormantrace_transactions_total", "transaction" => self.name).increment(1);
-                Ok(done.answer())
+                Ok(done.into_response())
             }
             Err(error) if db::is_down(&error) => Err(Error::OutcomeUnknown(error).into()),
             Err(error) => Err(Error::from(error).into()),
@@ -427,7 +427,7 @@ impl Task {
             hashes: false,
             already_done: row.already_done,
         };
-        let mut response = done.answer();
+        let mut response = done.into_response();
         response.headers_mut().insert(REPLAYED, HeaderValue::from_static("true"));
         Ok(Some(response))
     }

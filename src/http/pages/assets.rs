@@ -68,10 +68,10 @@ mod tests {
     async fn the_named_file_is_kept_for_a_year_and_any_other_name_is_not_there() {
         for (path, kind) in [(style_path(), "text/css; charset=utf-8"), (icon_path(), "image/svg+xml")] {
             let name = path.strip_prefix("/assets/").unwrap().to_owned();
-            let answer = get_asset(Path(name)).await;
-            assert_eq!(answer.status(), StatusCode::OK);
-            assert_eq!(answer.headers()[header::CONTENT_TYPE], kind);
-            assert_eq!(answer.headers()[header::CACHE_CONTROL], "public, max-age=31536000, immutable");
+            let response = get_asset(Path(name)).await;
+            assert_eq!(response.status(), StatusCode::OK);
+            assert_eq!(response.headers()[header::CONTENT_TYPE], kind);
+            assert_eq!(response.headers()[header::CACHE_CONTROL], "public, max-age=31536000, immutable");
         }
         for absent in ["site.css", "site.0000000000000000.css", "../../etc/passwd", ""] {
             assert_eq!(get_asset(Path(absent.to_owned())).await.status(), StatusCode::NOT_FOUND, "{absent}");

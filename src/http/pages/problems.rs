@@ -19,15 +19,15 @@ pub fn routes<S: Clone + Send + Sync + 'static>() -> Router<S> {
 }
 
 async fn list_problems(headers: HeaderMap) -> Response {
-    answer(&headers, "Problems", ProblemType::ALL)
+    respond(&headers, "Problems", ProblemType::ALL)
 }
 
 async fn show_problem(Path(slug): Path<String>, headers: HeaderMap) -> Result<Response, Problem> {
     let kind = ProblemType::ALL.iter().find(|kind| kind.slug() == slug).ok_or_else(Problem::not_found)?;
-    Ok(answer(&headers, kind.title(), std::slice::from_ref(kind)))
+    Ok(respond(&headers, kind.title(), std::slice::from_ref(kind)))
 }
 
-fn answer(headers: &HeaderMap, heading: &str, kinds: &[ProblemType]) -> Response {
+fn respond(headers: &HeaderMap, heading: &str, kinds: &[ProblemType]) -> Response {
     let asks_for_html = headers
         .get_all(ACCEPT)
         .iter()

@@ -28,7 +28,7 @@ pub fn routes() -> Router<App> {
     Router::new()
         .route("/", get(start))
         .route("/verify", get(form))
-        .route("/verify/{code}", get(answer))
+        .route("/verify/{code}", get(verification_page))
         .route("/register", get(register))
         .route("/01/{gtin}/21/{serial}", get(digital_link))
         .route("/assets/{file}", get(assets::get_asset))
@@ -36,8 +36,8 @@ pub fn routes() -> Router<App> {
 
 /// The language: by the query's `lang`, else by `Accept-Language`. An invalid query has no `lang`.
 fn language(uri: &Uri, headers: &HeaderMap) -> Lang {
-    let asked = parameter(uri, "lang");
-    Lang::choose(asked.as_deref(), headers.get(ACCEPT_LANGUAGE).and_then(|header| header.to_str().ok()))
+    let requested = parameter(uri, "lang");
+    Lang::choose(requested.as_deref(), headers.get(ACCEPT_LANGUAGE).and_then(|header| header.to_str().ok()))
 }
 
 /// A query parameter as entered, if it is present; an invalid one counts as absent.
@@ -96,7 +96,7 @@ async fn form(OriginalUri(uri): OriginalUri, headers: HeaderMap) -> Response {
     }
 }
 
-async fn answer(
+async fn verification_page(
     State(app): State<App>,
     unresolved: UnresolvedCaller,
     client: ClientAddr,
@@ -169,11 +169,11 @@ pub async fn problems_as_pages(request: Request, next: Next) -> Response {
     let retry = text(RETRY_AFTER).and_then(|seconds| seconds.parse().ok());
     let id = text(crate::http::core::layers::X_REQUEST_ID).unwrap_or_default();
     let page = html(error_page(parts.status, lang, id, retry));
-    let (told, body) = page.into_parts();
+    let (head, body) = page.into_parts();
     // The length and encoding are those of the problem, not of the page.
     parts.headers.remove(CONTENT_LENGTH);
     parts.headers.remove(CONTENT_ENCODING);
-    for (name, value) in &told.headers {
+    for (name, value) in &head.headers {
         parts.headers.insert(name, value.clone());
     }
     Response::from_parts(parts, body)

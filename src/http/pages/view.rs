@@ -59,7 +59,7 @@ impl FormState<'_> {
 #[template(path = "start.html")]
 struct Start<'a> {
     frame: Frame,
-    ask: FormState<'a>,
+    form: FormState<'a>,
     steps: [(String, String); 4],
 }
 
@@ -67,32 +67,32 @@ struct Start<'a> {
 #[template(path = "form.html")]
 struct Form<'a> {
     frame: Frame,
-    ask: FormState<'a>,
+    form: FormState<'a>,
 }
 
 #[derive(Template)]
 #[template(path = "error.html")]
 struct Failure<'a> {
     frame: Frame,
-    ask: FormState<'a>,
+    form: FormState<'a>,
     title: String,
     text: String,
     status: String,
     retry: Option<String>,
     request_id: &'a str,
-    may_ask: bool,
+    has_form: bool,
 }
 
 #[derive(Template)]
 #[template(path = "verification.html")]
-struct Answer<'a> {
+struct VerificationPage<'a> {
     frame: Frame,
-    ask: FormState<'a>,
+    form: FormState<'a>,
     title: String,
     word: String,
     message: &'a str,
     verdict: &'static str,
-    mark: Symbol,
+    symbol: Symbol,
     /// The values that the buyer compares, or that are recorded if there is no use in comparing.
     compare: Option<Compare>,
     origin: Vec<Row>,
@@ -183,7 +183,7 @@ pub fn render_start(lang: Lang) -> String {
         (say(lang, &format!("start-step-{name}")), say(lang, &format!("start-step-{name}-text")))
     };
     let steps = ["seal", "record", "follow", "check"].map(step);
-    written(&Start { frame: Frame::new(lang), ask: FormState::BLANK, steps })
+    render(&Start { frame: Frame::new(lang), form: FormState::BLANK, steps })
 }
 
 /// `GET /verify` without a usable `code`: the form, with the `problem` and the text `entered`, if any.
@@ -193,7 +193,7 @@ pub fn render_form(lang: Lang, entered: &str, problem: Option<FormProblem>) -> S
         FormProblem::Empty => say(lang, "ask-empty"),
         FormProblem::Unreadable => say(lang, "ask-unreadable"),
     });
-    written(&Form { frame: Frame::new(lang), ask: FormState { entered, problem } })
+    render(&Form { frame: Frame::new(lang), form: FormState { entered, problem } })
 }
 
 /// `GET /verify?code=…`: the URL of the result, with every character percent-encoded that could have a
@@ -240,37 +240,37 @@ pub fn error_page(status: StatusCode, lang: Lang, request_id: &str, retry_after:
         503 => "503",
         _ => "other",
     };
-    written(&Failure {
+    render(&Failure {
         frame: Frame::new(lang),
-        ask: FormState::BLANK,
+        form: FormState::BLANK,
         title: say(lang, &format!("error-{family}-title")),
         text: say(lang, &format!("error-{family}-text")),
         status: say_with(lang, "error-status", &[("status", status.as_str().into())]),
         retry: retry_after.map(|seconds| say_with(lang, "error-retry", &[("seconds", seconds.into())])),
         request_id,
-        may_ask: family == "404",
+        has_form: family == "404",
     })
 }
 
 /// `GET /register`: what the public register is, its present state, and how to check it.
 #[must_use]
-pub fn render_register(lang: Lang, said: Option<&PublishedState>, receipts: &[VerifierKey]) -> String {
-    let now = said.map(|said| RegisterNow {
+pub fn render_register(lang: Lang, state: Option<&PublishedState>, receipts: &[VerifierKey]) -> String {
+    let now = state.map(|state| RegisterNow {
         line: say_with(
             lang,
             "register-size",
             &[
-                ("size", count(said.checkpoint.size)),
-                ("signed", signed(lang, said.witnesses, said.policy.witnesses.len()).into()),
+                ("size", count(state.checkpoint.size)),
+                ("signed", signed(lang, state.witnesses, state.policy.witnesses.len()).into()),
             ],
         ),
-        origin: said.checkpoint.origin.clone(),
-        root: crate::evidence::tlog::to_base64(&said.checkpoint.root),
-        keys: said.policy.registers.iter().map(ToString::to_string).collect(),
-        witnesses: said.policy.witnesses.iter().map(ToString::to_string).collect(),
+        origin: state.checkpoint.origin.clone(),
+        root: crate::evidence::tlog::to_base64(&state.checkpoint.root),
+        keys: state.policy.registers.iter().map(ToString::to_string).collect(),
+        witnesses: state.policy.witnesses.iter().map(ToString::to_string).collect(),
         receipts: receipts.iter().map(ToString::to_string).collect(),
     });
-    written(&Register { frame: Frame::new(lang), now })
+    render(&Register { frame: Frame::new(lang), now })
 }
 
 /// A number as plain digits, without a plural form.
@@ -283,8 +283,10 @@ fn signed(lang: Lang, k: usize, n: usize) -> String {
     say_with(lang, "register-signed", &[("k", k.into()), ("n", n.into())])
 }
 
-fn in_register(answer: &Verification, lang: Lang) -> Option<InRegister> {
-    let (Some(Some(registered)), Some(number)) = (&answer.register, &answer.seal_number) else { return None };
+fn in_register(verification: &Verification, lang: Lang) -> Option<InRegister> {
+    let (Some(Some(registered)), Some(number)) = (&verification.register, &verification.seal_number) else {
+        return None;
+    };
     let line = say_with(
         lang,
         "register-line",
@@ -305,37 +307,37 @@ fn in_register(answer: &Verification, lang: Lang) -> Option<InRegister> {
 
 /// `GET /verify/{code}`: the result of a check made at `now`.
 #[must_use]
-pub fn render_verification(answer: &Verification, lang: Lang, now: DateTime<Utc>) -> String {
-    let word = answer.verdict.word(lang);
-    let code = shown(&answer.code);
-    let mark = match answer.verdict {
+pub fn render_verification(verification: &Verification, lang: Lang, now: DateTime<Utc>) -> String {
+    let word = verification.verdict.word(lang);
+    let code = shown(&verification.code);
+    let symbol = match verification.verdict {
         Verdict::Valid => Symbol::Tick,
         Verdict::Closed | Verdict::Unused => Symbol::Bar,
         Verdict::Void => Symbol::Cross,
         Verdict::Unknown => Symbol::Question,
     };
-    let again_first = answer.verdict == Verdict::Unknown;
+    let again_first = verification.verdict == Verdict::Unknown;
     // A mistyped code is easier to correct than to type again.
-    let ask = FormState { entered: if again_first { &answer.code } else { "" }, problem: None };
+    let form = FormState { entered: if again_first { &verification.code } else { "" }, problem: None };
     let readable =
-        !answer.checks.iter().any(|check| check.code == "format" && check.outcome == Outcome::Fail);
-    let doubt = if answer.verdict == Verdict::Valid { "mismatch-title" } else { "doubt-title" };
-    written(&Answer {
+        !verification.checks.iter().any(|check| check.code == "format" && check.outcome == Outcome::Fail);
+    let doubt = if verification.verdict == Verdict::Valid { "mismatch-title" } else { "doubt-title" };
+    render(&VerificationPage {
         frame: Frame::new(lang),
-        ask,
+        form,
         title: say_with(
             lang,
             "title-verdict",
             &[("verdict", word.as_str().into()), ("code", code.as_str().into())],
         ),
         word,
-        message: answer.message.get(lang),
-        verdict: answer.verdict.as_str(),
-        mark,
-        compare: answer.log.as_ref().map(|log| compare(answer, log, lang)),
-        origin: answer.log.as_ref().map(|log| origin(log, lang)).unwrap_or_default(),
-        last: answer.log.as_ref().map(|log| last(log, lang)).unwrap_or_default(),
-        checks: answer
+        message: verification.message.get(lang),
+        verdict: verification.verdict.as_str(),
+        symbol,
+        compare: verification.log.as_ref().map(|log| compare(verification, log, lang)),
+        origin: verification.log.as_ref().map(|log| origin(log, lang)).unwrap_or_default(),
+        last: verification.log.as_ref().map(|log| last(log, lang)).unwrap_or_default(),
+        checks: verification
             .checks
             .iter()
             .map(|check| Checked {
@@ -345,19 +347,19 @@ pub fn render_verification(answer: &Verification, lang: Lang, now: DateTime<Utc>
             })
             .collect(),
         again_first,
-        register: in_register(answer, lang),
+        register: in_register(verification, lang),
         doubt_title: readable.then(|| say(lang, doubt)),
         checked_at: say_with(lang, "checked-at", &[("when", lang.moment(now).into())]),
-        seal_number: answer
+        seal_number: verification
             .seal_number
             .as_deref()
-            .filter(|number| answer.log.is_none() && *number != answer.code),
+            .filter(|number| verification.log.is_none() && *number != verification.code),
         code,
     })
 }
 
-fn compare(answer: &Verification, log: &VerifiedLog, lang: Lang) -> Compare {
-    let valid = answer.verdict == Verdict::Valid;
+fn compare(verification: &Verification, log: &VerifiedLog, lang: Lang) -> Compare {
+    let valid = verification.verdict == Verdict::Valid;
     let about = |key: &str| say_with(lang, key, &[("kind", log.kind.as_str().into())]);
     let hint = |key: &str| valid.then(|| say(lang, key));
     let amount = |key: &str, value| say_with(lang, key, &[("value", lang.decimal(value).into())]);
@@ -370,7 +372,7 @@ fn compare(answer: &Verification, log: &VerifiedLog, lang: Lang) -> Compare {
     };
 
     let mut rows = Vec::new();
-    if let Some(number) = &answer.seal_number {
+    if let Some(number) = &verification.seal_number {
         rows.push(measure("seal", "seal", number.clone()));
     }
     let (name, also) = species(log, lang);
@@ -479,7 +481,7 @@ fn shown(code: &str) -> String {
 
 /// Renders a template. Our templates write into memory and call nothing that fails, so only a defect
 /// reaches the error branch; it logs the error and returns the partial page rather than no response.
-fn written(template: &impl Template) -> String {
+fn render(template: &impl Template) -> String {
     let mut page = String::with_capacity(16 * 1024);
     if let Err(error) = template.render_into(&mut page) {
         tracing::error!(%error, "rendering a page failed");

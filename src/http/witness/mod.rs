@@ -29,8 +29,8 @@ pub async fn serve(witness: Arc<Witness>, server: Server, stop: impl Future<Outp
 }
 
 async fn add_checkpoint(State(witness): State<Arc<Witness>>, request: Bytes) -> Verdict {
-    let judged = tokio::task::spawn_blocking(move || witness.add_checkpoint(&request)).await;
-    judged.unwrap_or(Verdict::NotStored)
+    let verdict = tokio::task::spawn_blocking(move || witness.add_checkpoint(&request)).await;
+    verdict.unwrap_or(Verdict::NotStored)
 }
 
 impl IntoResponse for Verdict {

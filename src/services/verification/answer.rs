@@ -276,70 +276,70 @@ pub struct Verification {
 impl Verification {
     /// The seal is on timber in circulation.
     #[must_use]
-    pub fn valid(asked: ParsedCode, log: VerifiedLog) -> Self {
+    pub fn valid(parsed: ParsedCode, log: VerifiedLog) -> Self {
         let checks = vec![
             check("format", Outcome::Pass, "pass"),
-            asked.signature.check(),
+            parsed.signature.check(),
             check("registered", Outcome::Pass, "pass"),
             check("in-circulation", Outcome::Pass, "pass"),
             check("compare", Outcome::Unknown, "unknown"),
         ];
-        Self::new(Verdict::Valid, asked, None, Some(log), checks, said("message-valid"))
+        Self::new(Verdict::Valid, parsed, None, Some(log), checks, cached_text("message-valid"))
     }
 
     /// The seal is on timber that has left circulation; the log's `status` is the reason.
     #[must_use]
-    pub fn closed(asked: ParsedCode, log: VerifiedLog) -> Self {
-        let checks = registered(asked.signature, "closed");
+    pub fn closed(parsed: ParsedCode, log: VerifiedLog) -> Self {
+        let checks = registered(parsed.signature, "closed");
         let message =
             Texts::of(|lang| say_with(lang, "message-closed", &[("reason", log.status.as_str().into())]))
                 .into();
         let text = Texts::of(|lang| say_word(lang, "state", &log.status));
         let reason = Reason { code: log.status.clone(), text };
-        Self::new(Verdict::Closed, asked, Some(reason), Some(log), checks, message)
+        Self::new(Verdict::Closed, parsed, Some(reason), Some(log), checks, message)
     }
 
     /// The seal is void, for the `reason` recorded (`spoiled`, `lost`, `stolen`, `destroyed` or
     /// `replaced`); with the log that carried it, if it ever was on one.
     #[must_use]
-    pub fn void(asked: ParsedCode, reason: &str, log: Option<VerifiedLog>) -> Self {
-        let checks = registered(asked.signature, "void");
+    pub fn void(parsed: ParsedCode, reason: &str, log: Option<VerifiedLog>) -> Self {
+        let checks = registered(parsed.signature, "void");
         let message = Texts::of(|lang| say_with(lang, "message-void", &[("reason", reason.into())])).into();
         let text = Texts::of(|lang| say_word(lang, "void", reason));
         let reason = Reason { code: reason.to_owned(), text };
-        Self::new(Verdict::Void, asked, Some(reason), log, checks, message)
+        Self::new(Verdict::Void, parsed, Some(reason), log, checks, message)
     }
 
     /// The seal is issued and on no log.
     #[must_use]
-    pub fn unused(asked: ParsedCode) -> Self {
-        let checks = registered(asked.signature, "unused");
-        Self::new(Verdict::Unused, asked, None, None, checks, said("message-unused"))
+    pub fn unused(parsed: ParsedCode) -> Self {
+        let checks = registered(parsed.signature, "unused");
+        Self::new(Verdict::Unused, parsed, None, None, checks, cached_text("message-unused"))
     }
 
     /// The code is valid in form, but no such seal is registered. If its signature is forged, the reason is
     /// `forged` instead.
     #[must_use]
-    pub fn not_registered(asked: ParsedCode) -> Self {
-        let why = if asked.signature == Signature::Forged { "forged" } else { "not-registered" };
+    pub fn not_registered(parsed: ParsedCode) -> Self {
+        let why = if parsed.signature == Signature::Forged { "forged" } else { "not-registered" };
         let checks = vec![
             check("format", Outcome::Pass, "pass"),
-            asked.signature.check(),
+            parsed.signature.check(),
             check("registered", Outcome::Fail, "fail"),
         ];
-        Self::unknown(asked, why, checks)
+        Self::unknown(parsed, why, checks)
     }
 
     /// The code is valid in form, but forged: whatever is registered under its number, the code does not
     /// belong to that seal.
     #[must_use]
-    pub fn forged(asked: ParsedCode) -> Self {
+    pub fn forged(parsed: ParsedCode) -> Self {
         let checks = vec![
             check("format", Outcome::Pass, "pass"),
             Signature::Forged.check(),
             check("registered", Outcome::Unknown, "unknown"),
         ];
-        Self::unknown(ParsedCode { seal_number: None, ..asked }, "forged", checks)
+        Self::unknown(ParsedCode { seal_number: None, ..parsed }, "forged", checks)
     }
 
     /// The input is neither a seal number nor a marking code; `why` is the parser's error.
@@ -352,21 +352,21 @@ impl Verification {
                 .into();
         let checks =
             vec![check("format", Outcome::Fail, "fail"), check("registered", Outcome::Unknown, "unknown")];
-        let asked = ParsedCode { code: sent.to_owned(), seal_number: None, signature: Signature::Absent };
+        let parsed = ParsedCode { code: sent.to_owned(), seal_number: None, signature: Signature::Absent };
         let reason = Reason { code: why.code.to_owned(), text };
-        Self::new(Verdict::Unknown, asked, Some(reason), None, checks, message)
+        Self::new(Verdict::Unknown, parsed, Some(reason), None, checks, message)
     }
 
-    fn unknown(asked: ParsedCode, why: &'static str, checks: Vec<CachedJson<Check>>) -> Self {
-        let message = said(if why == "forged" { "message-forged" } else { "message-not-registered" });
+    fn unknown(parsed: ParsedCode, why: &'static str, checks: Vec<CachedJson<Check>>) -> Self {
+        let message = cached_text(if why == "forged" { "message-forged" } else { "message-not-registered" });
         let text = Texts::of(|lang| say(lang, &format!("unknown-{why}")));
         let reason = Reason { code: why.to_owned(), text };
-        Self::new(Verdict::Unknown, asked, Some(reason), None, checks, message)
+        Self::new(Verdict::Unknown, parsed, Some(reason), None, checks, message)
     }
 
     fn new(
         verdict: Verdict,
-        asked: ParsedCode,
+        parsed: ParsedCode,
         reason: Option<Reason>,
         log: Option<VerifiedLog>,
         checks: Vec<CachedJson<Check>>,
@@ -374,8 +374,8 @@ impl Verification {
     ) -> Self {
         Self {
             verdict,
-            code: asked.code,
-            seal_number: asked.seal_number,
+            code: parsed.code,
+            seal_number: parsed.seal_number,
             reason,
             log,
             checks,
@@ -404,7 +404,7 @@ fn check(code: &'static str, outcome: Outcome, how: &'static str) -> CachedJson<
 }
 
 /// A sentence without values.
-fn said(key: &'static str) -> CachedJson<Texts> {
+fn cached_text(key: &'static str) -> CachedJson<Texts> {
     static SENTENCES: JsonCache<&str, Texts> = JsonCache::new();
     SENTENCES.get(key, |key| Texts::of(|lang| say(lang, key)))
 }
@@ -452,31 +452,31 @@ fn number_or_null<S: Serializer>(value: &Option<Decimal>, serializer: S) -> Resu
 mod tests {
     use super::*;
 
-    fn asked(signature: Signature) -> ParsedCode {
+    fn parsed(signature: Signature) -> ParsedCode {
         ParsedCode { code: "KZ00418826".into(), seal_number: Some("KZ00418826".into()), signature }
     }
 
-    fn outcomes(answer: &Verification) -> Vec<(&str, &str)> {
-        answer.checks.iter().map(|check| (check.code.as_str(), check.outcome.as_str())).collect()
+    fn outcomes(verification: &Verification) -> Vec<(&str, &str)> {
+        verification.checks.iter().map(|check| (check.code.as_str(), check.outcome.as_str())).collect()
     }
 
     #[test]
     fn the_parsers_reason_is_kept_and_told_in_each_language() {
         let why = Invalid::new("gtin-check-digit", "The check digit is 3, not 4.");
-        let answer = Verification::unreadable("010487000000001321A", &why);
-        assert_eq!(answer.verdict, Verdict::Unknown);
-        let reason = answer.reason.unwrap();
+        let verification = Verification::unreadable("010487000000001321A", &why);
+        assert_eq!(verification.verdict, Verdict::Unknown);
+        let reason = verification.reason.unwrap();
         assert_eq!(reason.code, "gtin-check-digit");
         for lang in Lang::ALL {
-            assert!(answer.message.get(lang).starts_with(reason.text.get(lang)), "{lang:?}");
+            assert!(verification.message.get(lang).starts_with(reason.text.get(lang)), "{lang:?}");
         }
-        assert_eq!(answer.seal_number, None);
+        assert_eq!(verification.seal_number, None);
     }
 
     #[test]
     fn a_parsers_new_reason_gets_the_general_sentence() {
-        let answer = Verification::unreadable("?", &Invalid::new("made-up-tomorrow", "No."));
-        assert_eq!(answer.reason.unwrap().text.en, say(Lang::En, "unreadable-other"));
+        let verification = Verification::unreadable("?", &Invalid::new("made-up-tomorrow", "No."));
+        assert_eq!(verification.reason.unwrap().text.en, say(Lang::En, "unreadable-other"));
     }
 
     #[test]
@@ -493,31 +493,34 @@ mod tests {
             "code-is-internal-id",
             "code-unrecognised",
         ];
-        let mut told: Vec<String> = codes
+        let mut texts: Vec<String> = codes
             .iter()
             .map(|code| Verification::unreadable("x", &Invalid::new(code, "")).message.kk.clone())
             .inspect(|message| assert!(!message.contains('⟦'), "{message}"))
             .collect();
-        told.sort_unstable();
-        told.dedup();
-        assert_eq!(told.len(), codes.len(), "each its own");
+        texts.sort_unstable();
+        texts.dedup();
+        assert_eq!(texts.len(), codes.len(), "each its own");
     }
 
     #[test]
     fn a_forged_code_is_told_as_such_and_gives_no_seal_away() {
-        let answer = Verification::forged(asked(Signature::Forged));
-        assert_eq!(answer.reason.as_ref().unwrap().code, "forged");
-        assert_eq!(answer.seal_number, None);
-        assert_eq!(outcomes(&answer), [("format", "pass"), ("signature", "fail"), ("registered", "unknown")]);
-        let absent = Verification::not_registered(asked(Signature::Forged));
+        let verification = Verification::forged(parsed(Signature::Forged));
+        assert_eq!(verification.reason.as_ref().unwrap().code, "forged");
+        assert_eq!(verification.seal_number, None);
+        assert_eq!(
+            outcomes(&verification),
+            [("format", "pass"), ("signature", "fail"), ("registered", "unknown")]
+        );
+        let absent = Verification::not_registered(parsed(Signature::Forged));
         assert_eq!(absent.reason.unwrap().code, "forged");
     }
 
     #[test]
     fn a_void_seal_says_why_and_an_unknown_word_still_reads_well() {
-        let stolen = Verification::void(asked(Signature::Absent), "stolen", None);
+        let stolen = Verification::void(parsed(Signature::Absent), "stolen", None);
         assert!(stolen.message.ru.contains("украдена"));
-        let odd = Verification::void(asked(Signature::Absent), "eaten", None);
+        let odd = Verification::void(parsed(Signature::Absent), "eaten", None);
         assert!(odd.message.en.starts_with("This seal is void. "), "{}", odd.message.en);
         assert_eq!(odd.reason.unwrap().text.en, "The seal was withdrawn.");
         let expected = [

@@ -62,14 +62,14 @@ impl<K: Ord, T: Serialize> JsonCache<K, T> {
         Self(RwLock::new(BTreeMap::new()))
     }
 
-    /// The value for the key `about`; `make` builds it the first time.
-    pub(super) fn get(&self, about: K, make: impl FnOnce(&K) -> T) -> CachedJson<T> {
+    /// The value for `key`; `make` builds it the first time.
+    pub(super) fn get(&self, key: K, make: impl FnOnce(&K) -> T) -> CachedJson<T> {
         // A poisoned lock is harmless: an entry is inserted completely or not at all.
-        if let Some(kept) = self.0.read().unwrap_or_else(PoisonError::into_inner).get(&about) {
-            return kept.clone();
+        if let Some(cached) = self.0.read().unwrap_or_else(PoisonError::into_inner).get(&key) {
+            return cached.clone();
         }
-        let kept = CachedJson::from(make(&about));
-        self.0.write().unwrap_or_else(PoisonError::into_inner).entry(about).or_insert(kept).clone()
+        let cached = CachedJson::from(make(&key));
+        self.0.write().unwrap_or_else(PoisonError::into_inner).entry(key).or_insert(cached).clone()
     }
 }
 

@@ -59,14 +59,14 @@ pub struct SealLookup {
 
 impl SealLookup {
     fn of<'c>(codes: impl Iterator<Item = &'c Code>, token: Option<TokenHash>) -> Self {
-        let mut sought = Self { token, ..Self::default() };
+        let mut lookup = Self { token, ..Self::default() };
         for code in codes {
             match code {
-                Code::SealNumber(number) => sought.add(Some(number.as_str().to_owned()), None),
-                code => sought.add(None, code.identification().map(|part| part.as_str().to_owned())),
+                Code::SealNumber(number) => lookup.add(Some(number.as_str().to_owned()), None),
+                code => lookup.add(None, code.identification().map(|part| part.as_str().to_owned())),
             }
         }
-        sought
+        lookup
     }
 
     fn add(&mut self, number: Option<String>, identification: Option<String>) {
@@ -83,15 +83,16 @@ impl BatchQuery for SealLookup {
         self.numbers.len()
     }
 
-    async fn load(db: &mut PgConnection, sought: &[&Self]) -> sqlx::Result<Vec<Result<Self::Output>>> {
-        let numbers: Vec<_> = sought.iter().flat_map(|one| &one.numbers).map(Option::as_deref).collect();
+    async fn load(db: &mut PgConnection, lookups: &[&Self]) -> sqlx::Result<Vec<Result<Self::Output>>> {
+        let numbers: Vec<_> =
+            lookups.iter().flat_map(|lookup| &lookup.numbers).map(Option::as_deref).collect();
         let identifications: Vec<_> =
-            sought.iter().flat_map(|one| &one.identifications).map(Option::as_deref).collect();
+            lookups.iter().flat_map(|lookup| &lookup.identifications).map(Option::as_deref).collect();
         let mut tokens = vec![None; numbers.len()];
         let mut first = 0;
-        for one in sought {
-            tokens[first] = one.token.as_ref().map(TokenHash::hash);
-            first += one.cost();
+        for lookup in lookups {
+            tokens[first] = lookup.token.as_ref().map(TokenHash::hash);
+            first += lookup.cost();
         }
         let mut rows = sqlx::query_file_as!(
             CodeRow,
@@ -104,17 +105,17 @@ impl BatchQuery for SealLookup {
         .await?
         .into_iter();
         let mut uses = KeyUsage::default();
-        let answers = sought.iter().map(|one| {
-            let found: Vec<CodeRow> = rows.by_ref().take(one.cost()).collect();
-            let admitted = one.token.as_ref().is_none_or(|token| {
+        let results = lookups.iter().map(|lookup| {
+            let found: Vec<CodeRow> = rows.by_ref().take(lookup.cost()).collect();
+            let admitted = lookup.token.as_ref().is_none_or(|token| {
                 let key = found.first().and_then(CodeRow::key);
                 key.is_some_and(|key| uses.admit(token, key))
             });
             Ok(admitted.then_some(found))
         });
-        let answers = answers.collect();
+        let results = results.collect();
         uses.note(db).await?;
-        Ok(answers)
+        Ok(results)
     }
 }
 
@@ -179,21 +180,21 @@ impl CodeRow {
             _ => Signature::Absent,
         };
         let plain = code.identification().map_or_else(|| code.to_string(), |part| part.as_str().to_owned());
-        let asked = ParsedCode { code: plain, seal_number: self.number.take(), signature };
+        let parsed = ParsedCode { code: plain, seal_number: self.number.take(), signature };
         let Some(seal_status) = self.seal_status.take() else {
-            return Ok(Verification::not_registered(asked));
+            return Ok(Verification::not_registered(parsed));
         };
         if self.is_forged(code, signature) {
-            return Ok(Verification::forged(asked));
+            return Ok(Verification::forged(parsed));
         }
-        let number = asked.seal_number.clone().unwrap_or_default();
+        let number = parsed.seal_number.clone().unwrap_or_default();
         let reason = self.void_reason.take();
         let open = self.status.is_some_and(Status::is_open);
         match (seal_status.as_str(), reason, self.log(&number)?) {
-            ("void", Some(reason), log) => Ok(Verification::void(asked, &reason, log)),
-            ("applied", None, Some(log)) if open => Ok(Verification::valid(asked, log)),
-            ("applied", None, Some(log)) => Ok(Verification::closed(asked, log)),
-            ("issued", None, None) => Ok(Verification::unused(asked)),
+            ("void", Some(reason), log) => Ok(Verification::void(parsed, &reason, log)),
+            ("applied", None, Some(log)) if open => Ok(Verification::valid(parsed, log)),
+            ("applied", None, Some(log)) => Ok(Verification::closed(parsed, log)),
+            ("issued", None, None) => Ok(Verification::unused(parsed)),
             (status, _, _) => Err(Error::CorruptRow(format!("seal {number}: status {status}"))),
         }
     }

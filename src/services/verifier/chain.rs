@@ -8,31 +8,31 @@ use crate::evidence::chain::bytes::{Hash, commit, record};
 pub(super) fn check(report: &mut Report, subject: Hash, events: &[Event]) {
     let placed = || (1..).zip(events);
     let pairs = || (2..).zip(events.windows(2));
-    let each = |fault: &dyn Fn(usize, &Event) -> Option<String>| {
-        placed().filter_map(|(at, event)| Some((at, fault(at, event)?))).collect::<Vec<_>>()
+    let each = |error: &dyn Fn(usize, &Event) -> Option<String>| {
+        placed().filter_map(|(at, event)| Some((at, error(at, event)?))).collect::<Vec<_>>()
     };
 
     let other = each(&|_, event| (event.entry[0] != 1).then(|| "the entry is not of version 1".into()));
-    report.over(Check::Entry, other, format!("{} of version 1", events.len()));
+    report.failed_each(Check::Entry, other, format!("{} of version 1", events.len()));
 
     let other = each(&|_, event| (event.subject() != subject).then(|| "belongs to another subject".into()));
-    report.over(Check::Subject, other, "every entry is of this subject");
+    report.failed_each(Check::Subject, other, "every entry is of this subject");
 
     let misplaced = each(&|at, event| {
         let seq = event.seq();
         (u64::try_from(at) != Ok(seq)).then(|| format!("event {seq} stands where {at} belongs"))
     });
-    report.over(Check::Sequence, misplaced, format!("1 to {} without a gap", events.len()));
+    report.failed_each(Check::Sequence, misplaced, format!("1 to {} without a gap", events.len()));
 
     let fell = pairs().filter(|(_, pair)| pair[1].received_at() < pair[0].received_at());
     let fell = fell.map(|(at, _)| (at, "was received before the event in front of it".into()));
-    report.over(Check::Time, fell.collect(), "never falls");
+    report.failed_each(Check::Time, fell.collect(), "never falls");
 
     let first = events.first().filter(|event| event.prev() != Hash::ZERO);
     let first = first.map(|_| (1, "the first event follows from another".into()));
     let unlinked = pairs().filter(|(_, pair)| pair[1].prev() != pair[0].hash);
     let unlinked = unlinked.map(|(at, _)| (at, format!("does not follow from event {}", at - 1)));
-    report.over(
+    report.failed_each(
         Check::Link,
         first.into_iter().chain(unlinked).collect(),
         "each follows from the one before it",
@@ -45,11 +45,11 @@ pub(super) fn check(report: &mut Report, subject: Hash, events: &[Event]) {
         (record(public, business, personal) != event.record())
             .then(|| "the entry commits to other parts".into())
     });
-    report.over(Check::Record, other, "every entry commits to its parts");
+    report.failed_each(Check::Record, other, "every entry commits to its parts");
 }
 
 fn parts(report: &mut Report, events: &[Event]) {
-    let mut faults = Vec::new();
+    let mut errors = Vec::new();
     let (mut opened, mut erased) = (0, 0);
     for (at, event) in (1..).zip(events) {
         for ((name, number), part) in PARTS.iter().zip(&event.parts) {
@@ -57,7 +57,7 @@ fn parts(report: &mut Report, events: &[Event]) {
             let Some((salt, text)) = &part.opening else { continue };
             opened += 1;
             if commit(*number, salt, text) != part.commitment {
-                faults.push((at, format!("the {name} part is not what was committed to")));
+                errors.push((at, format!("the {name} part is not what was committed to")));
             }
         }
     }
@@ -65,5 +65,5 @@ fn parts(report: &mut Report, events: &[Event]) {
     if erased > 0 {
         found.push_str(&format!("; {erased} erased, commitment intact"));
     }
-    report.over(Check::Parts, faults, found);
+    report.failed_each(Check::Parts, errors, found);
 }

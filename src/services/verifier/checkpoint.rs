@@ -24,7 +24,7 @@ pub(super) fn check(
     report: &mut Report,
     trust: &Trust,
     note: &[u8],
-    told: FileClaims<'_>,
+    claims: FileClaims<'_>,
 ) -> Option<Checkpoint> {
     let parsed = Note::parse(note).map_err(|error| error.to_string());
     let parsed = parsed.and_then(|note| match Checkpoint::parse(note.text()) {
@@ -33,25 +33,31 @@ pub(super) fn check(
     });
     let (note, checkpoint) = match parsed {
         Ok(parsed) => parsed,
-        Err(wrong) => {
-            report.failed(Check::Checkpoint, wrong);
+        Err(error) => {
+            report.failed(Check::Checkpoint, error);
             report.unchecked(Check::Witnesses, NO_CHECKPOINT);
             report.unchecked(Check::Memory, NO_CHECKPOINT);
             return None;
         }
     };
-    signature(report, trust, &note, &checkpoint, told);
-    witnesses(report, trust, &note, told);
-    memory(report, trust, &checkpoint, told);
+    signature(report, trust, &note, &checkpoint, claims);
+    witnesses(report, trust, &note, claims);
+    memory(report, trust, &checkpoint, claims);
     Some(checkpoint)
 }
 
 pub(super) const NO_CHECKPOINT: &str = "there is no checkpoint";
 
-fn signature(report: &mut Report, trust: &Trust, note: &Note, checkpoint: &Checkpoint, told: FileClaims<'_>) {
+fn signature(
+    report: &mut Report,
+    trust: &Trust,
+    note: &Note,
+    checkpoint: &Checkpoint,
+    claims: FileClaims<'_>,
+) {
     let Checkpoint { origin, size, .. } = checkpoint;
-    let (keys, whose) = if trust.keys.is_empty() {
-        (told.keys, "a key from the file itself")
+    let (keys, source) = if trust.keys.is_empty() {
+        (claims.keys, "a key from the file itself")
     } else {
         (trust.keys.as_slice(), "your key")
     };
@@ -62,16 +68,16 @@ fn signature(report: &mut Report, trust: &Trust, note: &Note, checkpoint: &Check
     match Checkpoint::open(note, keys) {
         Ok(_) => {
             report.trusted = !trust.keys.is_empty();
-            report.ok(Check::Checkpoint, format!("{origin} of size {size}, signed by {whose}"));
+            report.ok(Check::Checkpoint, format!("{origin} of size {size}, signed by {source}"));
         }
-        Err(error) => report.failed(Check::Checkpoint, format!("{error} ({whose})")),
+        Err(error) => report.failed(Check::Checkpoint, format!("{error} ({source})")),
     }
 }
 
-fn witnesses(report: &mut Report, trust: &Trust, note: &Note, told: FileClaims<'_>) {
+fn witnesses(report: &mut Report, trust: &Trust, note: &Note, claims: FileClaims<'_>) {
     let own = !trust.witnesses.is_empty();
-    let witnesses = if own { trust.witnesses.as_slice() } else { told.witnesses };
-    let needed = trust.quorum.unwrap_or(if own { witnesses.len() } else { told.quorum });
+    let witnesses = if own { trust.witnesses.as_slice() } else { claims.witnesses };
+    let needed = trust.quorum.unwrap_or(if own { witnesses.len() } else { claims.quorum });
     let seen = match note.verify(witnesses) {
         Ok(seen) => seen.len(),
         Err(NoteError::Unsigned) => 0,
@@ -83,12 +89,12 @@ fn witnesses(report: &mut Report, trust: &Trust, note: &Note, told: FileClaims<'
     } else if witnesses.is_empty() {
         report.unchecked(Check::Witnesses, "no witnesses are named");
     } else {
-        let whose = if own { "" } else { "; their keys are from the file itself" };
-        report.ok(Check::Witnesses, found + whose);
+        let source = if own { "" } else { "; their keys are from the file itself" };
+        report.ok(Check::Witnesses, found + source);
     }
 }
 
-fn memory(report: &mut Report, trust: &Trust, checkpoint: &Checkpoint, told: FileClaims<'_>) {
+fn memory(report: &mut Report, trust: &Trust, checkpoint: &Checkpoint, claims: FileClaims<'_>) {
     let seen = match &trust.memory {
         Memory::None => return report.unchecked(Check::Memory, "no --memory was given"),
         Memory::Fresh => return report.ok(Check::Memory, "the first checkpoint seen"),
@@ -98,7 +104,7 @@ fn memory(report: &mut Report, trust: &Trust, checkpoint: &Checkpoint, told: Fil
     let read = read.and_then(|note| Checkpoint::parse(note.text()).map_err(|error| error.to_string()));
     let seen = match read {
         Ok(seen) => seen,
-        Err(wrong) => return report.failed(Check::Memory, format!("the memory cannot be read: {wrong}")),
+        Err(error) => return report.failed(Check::Memory, format!("the memory cannot be read: {error}")),
     };
     let size = seen.size;
     if seen.origin != checkpoint.origin {
@@ -114,7 +120,7 @@ fn memory(report: &mut Report, trust: &Trust, checkpoint: &Checkpoint, told: Fil
     }
     let newer = checkpoint.size > size;
     let (old, new) = if newer { (&seen, checkpoint) } else { (checkpoint, &seen) };
-    let proof = match (told.consistency, &trust.register) {
+    let proof = match (claims.consistency, &trust.register) {
         (Some((from, proof)), _) if newer && from == size => Ok(proof.to_vec()),
         (_, Some(mirror)) => mirror.consistency(old.size, new.size).map_err(|error| error.to_string()),
         _ => Err(format!(

@@ -163,8 +163,8 @@ mod tests {
         .into_iter()
         .enumerate()
         {
-            let place = tempfile::tempdir().unwrap();
-            let path = place.path().join("seen");
+            let dir = tempfile::tempdir().unwrap();
+            let path = dir.path().join("seen");
             store_memory(&Disk::system(), &path, OLD.to_vec()).unwrap();
             let count = Arc::new(AtomicUsize::new(0));
             let disk = Disk::gated(move |reached, _| {
@@ -172,25 +172,25 @@ mod tests {
                 assert!(n != dies_at || call == Some(reached), "call {n} is {reached:?}, not {call:?}");
                 if n < dies_at { Ok(()) } else { Err(io::ErrorKind::StorageFull.into()) }
             });
-            let kept = store_memory(&disk, &path, NEW.to_vec());
-            assert_eq!(kept.is_ok(), call.is_none(), "{call:?}: {kept:?}");
-            let whole = if matches!(call, None | Some(Call::SyncDir)) { NEW } else { OLD };
-            assert_eq!(load_memory(&path).unwrap(), Memory::Seen(whole.to_vec()), "{call:?}");
+            let stored = store_memory(&disk, &path, NEW.to_vec());
+            assert_eq!(stored.is_ok(), call.is_none(), "{call:?}: {stored:?}");
+            let content = if matches!(call, None | Some(Call::SyncDir)) { NEW } else { OLD };
+            assert_eq!(load_memory(&path).unwrap(), Memory::Seen(content.to_vec()), "{call:?}");
             // Leftover files do not prevent the next write.
             store_memory(&Disk::system(), &path, NEW.to_vec()).unwrap();
             assert_eq!(load_memory(&path).unwrap(), Memory::Seen(NEW.to_vec()));
-            assert_eq!(std::fs::read_dir(place.path()).unwrap().count(), 1, "{call:?}");
+            assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1, "{call:?}");
         }
     }
 
     #[test]
     fn the_first_memory_lasts_with_its_folder() {
-        let place = tempfile::tempdir().unwrap();
-        let path = place.path().join("auditor/seen");
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("auditor/seen");
         let calls = Arc::new(std::sync::Mutex::new(Vec::new()));
-        let told = Arc::clone(&calls);
+        let recorded = Arc::clone(&calls);
         let disk = Disk::gated(move |call, _| {
-            told.lock().unwrap().push(call);
+            recorded.lock().unwrap().push(call);
             Ok(())
         });
         assert_eq!(load_memory(&path).unwrap(), Memory::Fresh);

@@ -96,9 +96,9 @@ impl Export {
             return Err(FormatError::new("a quorum of more witnesses than there are"));
         }
         let consistency = match file.get("consistency") {
-            Some(told) => {
-                let told = told.members(&["from", "proof"], &[])?;
-                Some((told.need("from")?.count()?, told.need("proof")?.hashes()?))
+            Some(value) => {
+                let value = value.members(&["from", "proof"], &[])?;
+                Some((value.need("from")?.count()?, value.need("proof")?.hashes()?))
             }
             None => None,
         };

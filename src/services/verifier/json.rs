@@ -221,10 +221,10 @@ mod tests {
     #[test]
     fn every_member_once_and_only_those_of_the_format() {
         assert!(Json::read(br#"{"a":1,"b":{"a":2}}"#).is_ok());
-        for bad in
+        for invalid in
             [r#"{"a":1,"a":1}"#, r#"{"b":[{"a":1,"\u0061":2}]}"#, "{", "{}x", "\u{feff}{}", r#""\ud800""#]
         {
-            assert!(Json::read(bad.as_bytes()).is_err(), "{bad}");
+            assert!(Json::read(invalid.as_bytes()).is_err(), "{invalid}");
         }
         assert!(Json::read(b"\"\xff\"").is_err());
         assert!(Json::read("[".repeat(100_000).as_bytes()).is_err());
@@ -239,8 +239,8 @@ mod tests {
     fn values_have_one_spelling() {
         let text = |text: &str| Json::Text(text.into());
         assert_eq!(text("00ff").hex(), Ok([0, 255]));
-        for bad in ["00FF", "00f", "00ff0", "0xff", " 0ff", ""] {
-            assert!(text(bad).hex::<2>().is_err(), "{bad}");
+        for invalid in ["00FF", "00f", "00ff0", "0xff", " 0ff", ""] {
+            assert!(text(invalid).hex::<2>().is_err(), "{invalid}");
         }
         for (json, count) in
             [("0", Some(0)), ("7", Some(7)), ("-1", None), ("-0", None), ("1.0", None), ("1e3", None)]
@@ -249,9 +249,9 @@ mod tests {
         }
         assert!(Json::read(b"9223372036854775808").unwrap().count().is_err());
         assert!(Json::read(b"null").unwrap().text().is_err());
-        let marks = Json::read(br#"{"t":true,"f":false,"n":null}"#).unwrap();
-        let marks = marks.members(&["t", "f", "n"], &[]).unwrap();
-        assert_eq!((marks.flag("t"), marks.flag("absent")), (Ok(true), Ok(false)));
-        assert!(marks.flag("f").is_err() && marks.flag("n").is_err());
+        let object = Json::read(br#"{"t":true,"f":false,"n":null}"#).unwrap();
+        let object = object.members(&["t", "f", "n"], &[]).unwrap();
+        assert_eq!((object.flag("t"), object.flag("absent")), (Ok(true), Ok(false)));
+        assert!(object.flag("f").is_err() && object.flag("n").is_err());
     }
 }

@@ -55,14 +55,14 @@ pub fn verify(data: &[u8], trust: &Trust) -> Verified {
     if data.starts_with(b"c2sp.org/tlog-proof@v1\n") {
         return proof(data, trust);
     }
-    let begins = data.iter().find(|byte| !b" \t\r\n".contains(byte));
-    if begins != Some(&b'{') {
+    let first = data.iter().find(|byte| !b" \t\r\n".contains(byte));
+    if first != Some(&b'{') {
         return checkpoint(data, trust);
     }
     match Json::read(data) {
-        Ok(answer) if answer.member("receipt").is_some() => receipt::check(&answer, trust),
+        Ok(response) if response.member("receipt").is_some() => receipt::check(&response, trust),
         Ok(file) => export(Export::read(&file), trust),
-        Err(wrong) => export(Err(wrong), trust),
+        Err(error) => export(Err(error), trust),
     }
 }
 
@@ -70,8 +70,8 @@ fn export(file: Result<Export, FormatError>, trust: &Trust) -> Verified {
     let mut report = Report::new(Kind::Export);
     let file = match file {
         Ok(file) => file,
-        Err(wrong) => {
-            report.failed(Check::Format, wrong.0);
+        Err(error) => {
+            report.failed(Check::Format, error.0);
             return Verified { report, checkpoint: None };
         }
     };
@@ -79,7 +79,7 @@ fn export(file: Result<Export, FormatError>, trust: &Trust) -> Verified {
     for (at, event) in (1..).zip(file.events) {
         match event {
             Ok(event) => events.push(event),
-            Err(wrong) => report.failed_at(Check::Format, at, wrong.0),
+            Err(error) => report.failed_at(Check::Format, at, error.0),
         }
     }
     if !report.holds() {
@@ -87,13 +87,13 @@ fn export(file: Result<Export, FormatError>, trust: &Trust) -> Verified {
     }
     let form = format!("{}, {} {}, {} events", export::FORMAT, file.kind, file.id, events.len());
     report.ok(Check::Format, form);
-    let told = FileClaims {
+    let claims = FileClaims {
         keys: &file.keys,
         witnesses: &file.witnesses,
         quorum: file.quorum,
         consistency: file.consistency.as_ref().map(|(from, proof)| (*from, proof.as_slice())),
     };
-    let checkpoint = checkpoint::check(&mut report, trust, file.checkpoint.as_bytes(), told);
+    let checkpoint = checkpoint::check(&mut report, trust, file.checkpoint.as_bytes(), claims);
     chain::check(&mut report, file.subject, &events);
     included(&mut report, &events, checkpoint.as_ref());
     complete(&mut report, trust, &events, checkpoint.as_ref());
@@ -104,18 +104,18 @@ fn included(report: &mut Report, events: &[Event], checkpoint: Option<&Checkpoin
     let Some(checkpoint) = checkpoint else {
         return report.unchecked(Check::Inclusion, NO_CHECKPOINT);
     };
-    let mut faults = Vec::new();
+    let mut errors = Vec::new();
     for (at, event) in (1..).zip(events) {
         match &event.proof {
-            None => faults.push((at, "not yet in the register".to_owned())),
+            None => errors.push((at, "not yet in the register".to_owned())),
             Some((index, proof)) => {
                 if !is_included(event.hash, *index, checkpoint.size, checkpoint.root, proof) {
-                    faults.push((at, format!("not in the register at {index}")));
+                    errors.push((at, format!("not in the register at {index}")));
                 }
             }
         }
     }
-    report.over(Check::Inclusion, faults, format!("{} in the register", events.len()));
+    report.failed_each(Check::Inclusion, errors, format!("{} in the register", events.len()));
 }
 
 /// Checks that no later events of the chain were left off: reads every entry of the register.
@@ -132,13 +132,13 @@ fn complete(report: &mut Report, trust: &Trust, events: &[Event], checkpoint: Op
             last = last.max(seq);
         }
     });
-    let shown = events.len();
+    let count = events.len();
     match read {
         Err(error) => report.failed(Check::Complete, error.to_string()),
-        Ok(()) if last > u64::try_from(shown).unwrap_or(u64::MAX) => report.failed_at(
+        Ok(()) if last > u64::try_from(count).unwrap_or(u64::MAX) => report.failed_at(
             Check::Complete,
-            shown + 1,
-            format!("the register has {last} events of this chain, the file shows {shown}"),
+            count + 1,
+            format!("the register has {last} events of this chain, the file shows {count}"),
         ),
         Ok(()) => report.ok(Check::Complete, "the register has no later event of this chain"),
     }
@@ -157,8 +157,8 @@ fn proof(data: &[u8], trust: &Trust) -> Verified {
     });
     let (entry, proof) = match read {
         Ok(read) => read,
-        Err(wrong) => {
-            report.failed(Check::Format, wrong);
+        Err(error) => {
+            report.failed(Check::Format, error);
             return Verified { report, checkpoint: None };
         }
     };

@@ -22,12 +22,12 @@ struct Receipt {
     leaves: Vec<Hash>,
 }
 
-pub(super) fn check(answer: &Json, trust: &Trust) -> Verified {
+pub(super) fn check(response: &Json, trust: &Trust) -> Verified {
     let mut report = Report::new(Kind::Receipt);
-    let receipt = match read(answer) {
+    let receipt = match read(response) {
         Ok(receipt) => receipt,
-        Err(wrong) => {
-            report.failed(Check::Format, wrong.0);
+        Err(error) => {
+            report.failed(Check::Format, error.0);
             return Verified { report, checkpoint: None };
         }
     };
@@ -53,8 +53,8 @@ pub(super) fn check(answer: &Json, trust: &Trust) -> Verified {
     Verified { report, checkpoint: None }
 }
 
-fn read(answer: &Json) -> Result<Receipt, FormatError> {
-    let receipt = answer.member("receipt").ok_or_else(|| FormatError::new("no receipt"))?;
+fn read(response: &Json) -> Result<Receipt, FormatError> {
+    let receipt = response.member("receipt").ok_or_else(|| FormatError::new("no receipt"))?;
     let text = receipt.member("note").ok_or_else(|| FormatError::new("no note"))?.text()?;
     let note = Note::parse(text.as_bytes()).map_err(|error| FormatError(error.to_string()))?;
     let lines: Vec<&str> = note.text().split('\n').collect();
@@ -69,7 +69,7 @@ fn read(answer: &Json) -> Result<Receipt, FormatError> {
     let due = at.checked_add_signed(TimeDelta::seconds(60));
     let leaves = match receipt.member("leaves") {
         Some(leaves) => leaves.hashes()?,
-        None => listed(answer).iter().map(hash_of).collect::<Result<_, _>>()?,
+        None => listed(response).iter().map(hash_of).collect::<Result<_, _>>()?,
     };
     let name = (*name).to_owned();
     let due = due.map_or_else(|| "no time that a calendar has".to_owned(), utc_text);
@@ -77,8 +77,8 @@ fn read(answer: &Json) -> Result<Receipt, FormatError> {
 }
 
 /// The events listed in the response: those of a harvest, or of a custody event.
-fn listed(answer: &Json) -> &[Json] {
-    let lists = ["logs", "events"].into_iter().filter_map(|name| answer.member(name)?.list().ok());
+fn listed(response: &Json) -> &[Json] {
+    let lists = ["logs", "events"].into_iter().filter_map(|name| response.member(name)?.list().ok());
     lists.into_iter().next().unwrap_or_default()
 }
 
@@ -98,9 +98,9 @@ fn promised_included(report: &mut Report, trust: &Trust, leaves: &[Hash]) {
     // If all given keys are for receipts, the signature of the copy's checkpoint is not checked.
     let is_register = |key: &&VerifierKey| !key.name().ends_with("/receipts");
     let keys = trust.keys.iter().filter(is_register).cloned().collect();
-    let of_register = Trust { keys, ..trust.clone() };
+    let register_trust = Trust { keys, ..trust.clone() };
     let trusted = report.trusted;
-    let checkpoint = checkpoint::check(report, &of_register, &note, FileClaims::default());
+    let checkpoint = checkpoint::check(report, &register_trust, &note, FileClaims::default());
     report.trusted = trusted;
     let Some(checkpoint) = checkpoint else { return report.unchecked(Check::Inclusion, NO_CHECKPOINT) };
     let mut missing: HashSet<Hash> = leaves.iter().copied().collect();
@@ -109,7 +109,7 @@ fn promised_included(report: &mut Report, trust: &Trust, leaves: &[Hash]) {
     }) {
         return report.failed(Check::Inclusion, error.to_string());
     }
-    let faults = (1..).zip(leaves).filter(|(_, leaf)| missing.contains(leaf));
-    let faults = faults.map(|(at, _)| (at, "promised, and not in the register".to_owned())).collect();
-    report.over(Check::Inclusion, faults, format!("all in the register of size {}", checkpoint.size));
+    let errors = (1..).zip(leaves).filter(|(_, leaf)| missing.contains(leaf));
+    let errors = errors.map(|(at, _)| (at, "promised, and not in the register".to_owned())).collect();
+    report.failed_each(Check::Inclusion, errors, format!("all in the register of size {}", checkpoint.size));
 }

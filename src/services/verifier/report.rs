@@ -159,12 +159,12 @@ impl Report {
         self.line(check, Outcome::Failed, Some(event), detail.into());
     }
 
-    /// A failed line for each event in `faults`, or one `ok` line if there are none.
-    pub(super) fn over(&mut self, check: Check, faults: Vec<(usize, String)>, ok: impl Into<String>) {
-        if faults.is_empty() {
+    /// A failed line for each event in `errors`, or one `ok` line if there are none.
+    pub(super) fn failed_each(&mut self, check: Check, errors: Vec<(usize, String)>, ok: impl Into<String>) {
+        if errors.is_empty() {
             self.ok(check, ok);
         }
-        for (event, detail) in faults {
+        for (event, detail) in errors {
             self.failed_at(check, event, detail);
         }
     }
@@ -232,7 +232,7 @@ mod tests {
     fn the_first_event_at_fault_is_found_and_nothing_reaches_the_terminal_raw() {
         let mut report = Report::new(Kind::Export);
         report.ok(Check::Format, "of 3 events");
-        report.over(Check::Link, vec![(3, "does not follow from event 2".into())], "");
+        report.failed_each(Check::Link, vec![(3, "does not follow from event 2".into())], "");
         report.failed_at(Check::Record, 2, "\u{1b}[2J");
         assert!(!report.holds());
         assert_eq!(report.first_event(), Some(2));
