@@ -43,7 +43,7 @@ const LOCATION_EXCEPTIONS: &[(&str, usize)] = &[
     ("src/timber/custody/harvest/record.rs", 3),
     ("src/timber/custody/record.rs", 2),
     ("src/timber/custody/request.rs", 1),
-    ("src/timber/custody/void.rs", 1),
+    ("src/timber/custody/void_seal.rs", 1),
     ("src/timber/party/organization.rs", 1),
     ("src/timber/seal/batch.rs", 3),
     ("src/timber/ticket/change.rs", 3),

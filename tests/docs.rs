@@ -14,14 +14,14 @@ const OTHER_THINGS: [&str; 16] = [
     "commands/",
     "db/",
     "evidence/register/",
-    "http/core/kind.rs",
+    "http/core/problem_type.rs",
     "http/core/layers.rs",
     "http/pages/assets.rs",
     "http/pages/mod.rs",
     "http/pages/view.rs",
     "net/",
     "services/export.rs",
-    "services/lookup.rs",
+    "services/register_lookup.rs",
     "services/reads.rs",
     "services/verification/answer.rs",
     "timber/finding/rules.rs",
@@ -68,11 +68,11 @@ fn sources(root: &Path, folder: &Path, into: &mut Vec<String>) {
 
 /// Every quoted kebab-case word, anywhere: in a call, a tuple, a table, a `match`. A word that is not a
 /// code must be in `NO_CODES`, so no new code can be missed. A code of one word is found only as the code
-/// of an `Invalid` or an `Entry`.
+/// of an `Invalid` or a `FieldError`.
 fn codes_in(text: &str) -> BTreeSet<String> {
     let mut codes: BTreeSet<String> =
         quoted(text).filter(|word| word.contains('-') && is_kebab(word)).map(str::to_owned).collect();
-    for (mark, skipped) in [("Invalid::new(", 0), ("Entry::new(", 1)] {
+    for (mark, skipped) in [("Invalid::new(", 0), ("FieldError::new(", 1)] {
         for (at, _) in text.match_indices(mark) {
             let arguments = &text[at + mark.len()..];
             let Some(argument) = arguments_of(arguments).nth(skipped) else { continue };
@@ -136,9 +136,9 @@ fn codes() -> BTreeSet<String> {
 #[test]
 fn a_code_is_found_wherever_it_stands() {
     let source = r#"
-        Entry::new(pointer("/logs"), "holds-no-timber", format!("{} holds none.", name("x")));
+        FieldError::new(pointer("/logs"), "holds-no-timber", format!("{} holds none.", name("x")));
         let (code, detail) = ("not-on-ticket", "This ticket has no line of that.");
-        Entry::new(At::Pointer(format!("/logs/{n}")), "differs", "The lines differ; one is enough.");
+        FieldError::new(Location::Pointer(format!("/logs/{n}")), "differs", "The lines differ; one is enough.");
         errors.refuse(node, Invalid::new("required", "A day-to-day sentence."));
         self.fault(at, "lone-surrogate", "Half of a pair.");
     "#;

@@ -18,10 +18,10 @@ use crate::evidence::tlog::{Checkpoint, Folder, Note};
 use crate::http::core::address::Network;
 use crate::http::core::app::{App, Inner};
 use crate::http::core::body::BodySettings;
-use crate::http::core::group_commit;
 use crate::http::core::layers::LayerSettings;
 use crate::http::core::limit::{LimitSettings, PublicLimiter};
 use crate::http::core::metrics::Exposition;
+use crate::http::core::write_queue;
 use crate::http::router::{self, OpsEndpoints};
 use crate::net::server::{Server, ServerSettings};
 use crate::services::reads::Reads;
@@ -243,7 +243,7 @@ async fn make_app(
     Ok(App::new(Inner {
         pool: pool.clone(),
         reads: Reads::of(pool),
-        writes: group_commit::writes(pool),
+        writes: write_queue::writes(pool),
         clock,
         public_url,
         gtin: Gtin::parse(&settings.serve.gtin).map_err(Invalid::from)?,

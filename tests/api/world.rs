@@ -18,9 +18,9 @@ use ormantrace::evidence::register::published::Published;
 use ormantrace::evidence::tlog::Folder;
 use ormantrace::evidence::tlog::note::{Kind, Signer};
 use ormantrace::http::core::app::{App, Inner};
-use ormantrace::http::core::group_commit;
 use ormantrace::http::core::layers::LayerSettings;
 use ormantrace::http::core::limit::{LimitSettings, PublicLimiter, Rate};
+use ormantrace::http::core::write_queue;
 use ormantrace::http::router::router;
 use ormantrace::services::reads::Reads;
 use ormantrace::timber::event::actor::Actor;
@@ -119,7 +119,7 @@ impl World {
         let often = Rate { count: 1_000_000, per: Duration::from_secs(1) };
         Inner {
             reads: Reads::of(&pool),
-            writes: group_commit::writes(&pool),
+            writes: write_queue::writes(&pool),
             pool,
             clock: clock.clone(),
             public_url: "http://orman.test".into(),

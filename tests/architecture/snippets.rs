@@ -324,8 +324,11 @@ fn statements_are_seen_in_every_form() {
 #[test]
 fn locations_are_made_or_matched() {
     let at = |path, text: &str| {
-        location_problems(&tree(&[("src/base/error.rs", "pub enum Location { Pointer(String) }"), (path, text)]))
-            .len()
+        location_problems(&tree(&[
+            ("src/base/error.rs", "pub enum Location { Pointer(String) }"),
+            (path, text),
+        ]))
+        .len()
     };
     for text in [
         "fn f() { Location::Pointer(a) }",

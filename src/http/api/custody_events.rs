@@ -3,9 +3,9 @@
 use crate::evidence::register::Receipted;
 use crate::http::core::app::App;
 use crate::http::core::auth::Custodian;
-use crate::http::core::group_commit::{self, done, with_hashes};
 use crate::http::core::problem::Problem;
 use crate::http::core::write::{ParsedWrite, WriteResponse};
+use crate::http::core::write_queue::{self, done, with_hashes};
 use crate::timber::custody::record::{CustodyResponse, Recorded, record};
 use crate::timber::custody::request::NewCustodyEvent;
 use axum::extract::State;
@@ -32,7 +32,7 @@ pub async fn create_custody_event(
     ParsedWrite { input, write, .. }: ParsedWrite<NewCustodyEvent>,
 ) -> Result<Response, Problem> {
     let content = Arc::new((input, caller));
-    if let Some(response) = group_commit::record(&app, &content, &write).await? {
+    if let Some(response) = write_queue::record(&app, &content, &write).await? {
         return Ok(response);
     }
     let (shared, fingerprint, clock) = (Arc::clone(&content), write.fingerprint, app.clock.clone());

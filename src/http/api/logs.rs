@@ -6,7 +6,7 @@ use crate::base::input::input;
 use crate::http::api::verify::{last_segment, segment_before};
 use crate::http::core::app::App;
 use crate::http::core::auth::{HistoryReader, UnresolvedCaller};
-use crate::http::core::conditional::ETag;
+use crate::http::core::etag::ETag;
 use crate::http::core::paging::{Cursor, Limit, Page};
 use crate::http::core::problem::Problem;
 use crate::http::core::query::{NoQuery, query};

@@ -12,7 +12,7 @@ use crate::http::core::app::App;
 use crate::http::core::auth::SealHolder;
 use crate::http::core::problem::Problem;
 use crate::http::core::write::{ParsedWrite, WriteResponse};
-use crate::timber::custody::void::{self, VoidCause, Voided};
+use crate::timber::custody::void_seal::{self, VoidCause, Voided};
 use crate::timber::party::bin::Bin;
 use crate::timber::seal::record::{BatchActor, receiver};
 use crate::timber::seal::transfer::{self, SealSelection, Transferred};
@@ -204,10 +204,10 @@ pub async fn void_seal(
                 let (app, caller, number, why, given) = &*work;
                 let actor = batch_actor(app, caller, operation);
                 if let Some((subjects, seqs)) = earlier(tx, &actor, *given, &fingerprint).await? {
-                    let response = void::answer(tx, operation, number, &subjects, &seqs).await?;
+                    let response = void_seal::answer(tx, operation, number, &subjects, &seqs).await?;
                     return Ok(WriteResponse::ok(&response, format!("operation {operation}")).with_hashes());
                 }
-                let response = void::void(tx, &actor, number, why).await?;
+                let response = void_seal::void(tx, &actor, number, why).await?;
                 let record = Record {
                     organization: actor.organization,
                     operation,

@@ -3,9 +3,9 @@
 use crate::base::clock::Clock;
 use crate::evidence::register::Queue;
 use crate::evidence::register::published::Published;
-use crate::http::core::group_commit::Writes;
 use crate::http::core::limit::PublicLimiter;
 use crate::http::core::problem::{PROBLEM_JSON, Problem};
+use crate::http::core::write_queue::Writes;
 use crate::net::server::{Refusal, ServerSettings};
 use crate::services::reads::Reads;
 use crate::timber::seal::gs1::Gtin;

@@ -16,7 +16,7 @@ pub mod request;
 pub mod search;
 pub mod state;
 pub mod table;
-pub mod void;
+pub mod void_seal;
 
 #[cfg(test)]
 mod tests;
