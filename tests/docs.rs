@@ -199,8 +199,9 @@ fn the_readme_names_every_command_flag_and_variable() {
 fn the_domain_document_shows_the_tables_of_the_source() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/DOMAIN.md");
     let mut document = fs::read_to_string(&path).expect("docs/DOMAIN.md");
-    let mut rules =
-        String::from("| rule | version | at most | notices | legal basis |\n|---|---|---|---|---|\n");
+    let mut rules = String::from(
+        "| rule | version | highest severity | detects | legal basis |\n|---|---|---|---|---|\n",
+    );
     for rule in &ormantrace::timber::finding::rules::RULES {
         let basis = rule.legal_basis.unwrap_or("");
         rules.push_str(&format!(

@@ -529,7 +529,7 @@ def check_chain(report, ref, events):
     report.over(
         "entry",
         [(k, "the entry is not of version 1") for k, event in placed if event.entry[0] != 1],
-        f"{len(events)} of version 1",
+        f"entries: {len(events)}, all of format version 1",
     )
     report.over(
         "subject",
@@ -576,7 +576,7 @@ def check_chain(report, ref, events):
             for k, event in placed
             if sha256(b"ormantrace/record/1\0", *(part[0] for part in event.parts)) != event.record
         ],
-        "every entry commits to its parts",
+        "every entry's record is the hash of its three commitments",
     )
 
 

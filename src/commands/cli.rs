@@ -236,7 +236,8 @@ pub enum Failure {
 }
 
 impl Failure {
-    /// The exit code: 1, but 2 for an `fsck` that could not be completed: its 1 means that it found errors.
+    /// The exit code: 2 if `fsck` could not complete its check (its exit code 1 means that it found errors),
+    /// else 1.
     #[must_use]
     pub fn exit_code(&self) -> u8 {
         if matches!(self, Self::Unchecked(_)) { 2 } else { 1 }

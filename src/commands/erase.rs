@@ -40,7 +40,8 @@ const RETRY_BACKOFF: Duration = Duration::from_millis(200);
 pub enum ErasureTarget {
     /// The responsible person of one harvest.
     Harvest(HarvestId),
-    /// A person by IIN: as the responsible person of harvests, and as a sole trader or farm.
+    /// The person with this IIN (personal number): as the responsible person of harvests, and as a sole
+    /// trader or farm.
     Iin(Bin),
 }
 

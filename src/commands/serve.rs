@@ -158,10 +158,10 @@ pub fn shutdown_signal() -> std::io::Result<impl Future<Output = ()>> {
     })
 }
 
-/// Opens everything a server needs.
+/// Binds the listeners, opens the database and builds the handlers' state. Does not serve yet.
 ///
 /// # Errors
-/// A sentence for the administrator; nothing is left running.
+/// A message for the administrator; whatever was opened is closed again.
 pub async fn prepare(settings: &Settings, operation: ServeOptions) -> Result<Ready, Failure> {
     // Bound first, so that a port in use is reported before a database is created.
     let server = bind(settings.serve.listen, operation.server).await?;

@@ -199,7 +199,7 @@ pub async fn grant_service(owner: &mut PgConnection) -> sqlx::Result<()> {
     Ok(())
 }
 
-/// The rights of the service on a table or sequence of that name.
+/// The SQL privileges of the service role on the table or sequence `name`.
 fn rights(name: &str, sequence: bool) -> &'static [&'static str] {
     if sequence {
         &["SELECT", "UPDATE"]

@@ -1,5 +1,5 @@
-//! Modules that make records evidence: the chain of each subject's events, the transparency log over all of
-//! them, and write requests that are safe to repeat.
+//! Turns records into evidence: the chain of each subject's events, the transparency log over all of them,
+//! and write requests that are safe to repeat.
 
 pub mod chain;
 pub mod idempotency;

@@ -189,7 +189,8 @@ pub fn served(app: App, layers: &LayerSettings, operations: &OpsEndpoints) -> Ro
         .with_state(app)
 }
 
-/// [`method_not_allowed`] for routes outside [`refuse_bad_token`]: the extractor rejects an invalid token first.
+/// 405 for the hot reads, which are outside [`refuse_bad_token`]. The [`Caller`] extractor rejects an invalid
+/// token (401) first, as that layer does on the other routes.
 async fn hot_read_method_not_allowed(_caller: Option<Caller>, method: Method) -> Problem {
     method_not_allowed(method).await
 }

@@ -73,7 +73,7 @@ pub enum AuthorityError {
 }
 
 impl Authorities {
-    /// The authorities of the web, and those with certificates in `file`, as PEM.
+    /// The public certificate authorities (webpki-roots), and those in the PEM file `file`, if given.
     ///
     /// # Errors
     /// If the file has no certificate, or one that cannot be used as a trust anchor.

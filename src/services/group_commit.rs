@@ -259,7 +259,8 @@ impl BatchableWrite<'_> {
     }
 }
 
-/// Operation ids and idempotency keys of a batch; a second request with the same one is left out.
+/// The operation ids and idempotency keys of a batch. A later request that repeats one of them is not
+/// batched; it gets a transaction of its own.
 #[derive(Default)]
 struct RequestIds<'p> {
     operations: HashSet<(OrganizationId, OperationId)>,

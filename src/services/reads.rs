@@ -1,4 +1,5 @@
-//! Hot reads, through batch loaders ([`crate::db::batching`]): the caller of a token, seals, a log, and its history.
+//! Hot reads, through batch loaders ([`crate::db::batching`]): the caller of a token, seals, a log, and its
+//! history.
 //!
 //! The loaders have their own connections, so that a flood of reads takes none from the writes. Every
 //! response is decided for its caller alone, from rows that were read after the query arrived. Only
@@ -149,7 +150,8 @@ impl Reads {
         }
     }
 
-    /// The part of a log's history that `reader` may see: `access` is its access.
+    /// The part of a log's history that `reader` may see. `access` is the result of [`LogRow::access`] for
+    /// this reader.
     ///
     /// # Errors
     /// The database is unavailable, or too many queries wait; a stored event that cannot be decoded.

@@ -55,7 +55,10 @@ async fn an_honest_database_has_no_findings() {
     let rows =
         |pass: &str| summary.checked.iter().find(|(known, _)| *known == pass).map_or(0, |(_, rows)| *rows);
     let stored: i64 = sqlx::query_scalar("SELECT count(*) FROM event").fetch_one(&mut db).await.unwrap();
-    assert_eq!((rows("events"), rows("search copies")), (stored.unsigned_abs(), stored.unsigned_abs()));
+    assert_eq!(
+        (rows("events"), rows("rows of search columns")),
+        (stored.unsigned_abs(), stored.unsigned_abs())
+    );
     assert!(rows("leaves") > 20 && rows("seals") == 16 && rows("erasures") == 2, "{summary}");
 }
 

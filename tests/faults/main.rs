@@ -26,7 +26,7 @@ use fault::Fault;
 use ormantrace::evidence::tlog::{Folder, Signer, VerifierKey};
 use proxy::Commit;
 use random::Random;
-use report::{Figures, Report};
+use report::{Figures, Report, disk_full_rounds};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 use servers::{Ground, Process, Servers, TOKEN, Time, faketime, kill, until};
@@ -403,7 +403,7 @@ fn nothing_acknowledged_is_lost_or_doubled() {
         None => report.skipped.push("disk full: this user may not mount a file system".to_owned()),
         Some(ground) => {
             let mut trial = Trial::begin(ground, order.next(), runtime.handle());
-            let rounds = (rounds / 20).max(1);
+            let rounds = disk_full_rounds(rounds);
             for round in 1..=rounds {
                 play(&mut trial, &mut report, Fault::DiskFull, round, rounds);
             }

@@ -8,6 +8,14 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::time::Instant;
 
+const NOTHING_FOUND: &str =
+    "Lost 0, duplicated 0, forks (two different registers signed) 0, inconsistent checkpoints 0.";
+
+/// The number of rounds with a full disk, for this number of other rounds.
+pub fn disk_full_rounds(rounds: u64) -> u64 {
+    (rounds / 20).max(1)
+}
+
 /// The figures of all rounds of one fault.
 #[derive(Default)]
 pub struct Figures {
@@ -123,13 +131,13 @@ impl Report {
             all.checkpoints += checkpoints;
         }
         let lost = match &self.found {
-            None => "Lost 0, duplicated 0, forks 0, inconsistent checkpoints 0.".to_owned(),
+            None => NOTHING_FOUND.to_owned(),
             Some(found) => format!("FOUND, and the run ended with it:\n```\n{found}\n```"),
         };
         write!(
             text,
             "\n{} rounds in {} s: {} acknowledged writes, {} requests sent again, {} events, {} published checkpoints \
-             compared with the leaves, everything recomputed and `fsck` run {} times. {lost}\n",
+             compared with the leaves; {} times every event was recomputed and `fsck` was run. {lost}\n",
             all.rounds,
             self.began.elapsed().as_secs(),
             all.acknowledged,
@@ -170,12 +178,13 @@ impl Report {
             "# Fault injection: faults and results
 
 The fault harness (`tests/faults`) writes this page; do not edit it. In each round five writers send requests to two
-servers and remember every acknowledged write. A fault is injected at a moment that the seed decides, and both
-servers go on. Requests without a response are sent again under their idempotency key until they are settled. Then
-each acknowledged event must be stored exactly once, and no other event; every chain must be linked; `received_at`
-must not decrease within a chain; the register must have its earlier leaves unchanged; and each checkpoint that was
-published during the round (polled every 5 ms) must be no smaller than the one before, with the root of exactly those
-leaves. \"Recovery\" is the time from the fault to twelve more responses, at least one by each server. It includes the
+servers and remember every acknowledged write. A fault is injected at a moment that the seed decides. What the fault
+stopped is started again, and both servers must acknowledge more writes. Requests without a response are sent again
+under their idempotency key until each has a final response. Then each acknowledged event must be stored exactly once,
+and no other event; every chain must be linked; `received_at` must not decrease within a chain; the register must have
+its earlier leaves unchanged; and each checkpoint that was published during the round (polled every 5 ms) must be no
+smaller than the one before, and its root must be that of the register's first leaves, as many as its size states.
+\"Recovery\" is the time from the fault to twelve more responses, at least one by each server. It includes the
 start of a program, if one is started, and everything that the fault itself waits for.
 
 | | |
@@ -185,7 +194,8 @@ start of a program, if one is started, and everything that the fault itself wait
 | program | ormantrace {} |
 | PostgreSQL | {} |
 | kernel, cores | {}, {cores} |
-| seed, rounds | {seed}, {asked} and a twentieth as many with a full disk |
+| seed | {seed} |
+| rounds | {asked}, and {} more with a full disk |
 {broken_off}
 {}
 ## Skipped
@@ -206,6 +216,7 @@ The seed repeats the choices, but not the timing of races.
             env!("CARGO_PKG_VERSION"),
             self.postgres,
             self.kernel,
+            disk_full_rounds(asked),
             self.table(),
         )
     }

@@ -168,7 +168,8 @@ fn read(position: &[&RawValue]) -> Result<(i32, i32), Invalid> {
     ))
 }
 
-/// Whether a ring encloses no area, by twice its exact signed area (shoelace formula).
+/// Whether a ring encloses no area. Computes twice the signed area (shoelace formula) in integers, so that
+/// the comparison with 0 is exact.
 fn flat(ring: &[(i32, i32)]) -> bool {
     ring.windows(2)
         .map(|edge| {

@@ -36,7 +36,7 @@ pub fn say_with(lang: Lang, key: &str, values: &[(&str, Value<'_>)]) -> String {
     find(lang, key, values).unwrap_or_else(|| format!("⟦{key}⟧"))
 }
 
-/// The sentence `{family}-{word}`, or `{family}-other` for a word that has no sentence of its own yet.
+/// The sentence with the key `{family}-{word}`; if there is none, the one with the key `{family}-other`.
 #[must_use]
 pub fn say_word(lang: Lang, family: &str, word: &str) -> String {
     find(lang, &format!("{family}-{word}"), &[]).unwrap_or_else(|| say(lang, &format!("{family}-other")))

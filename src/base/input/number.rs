@@ -29,7 +29,7 @@ pub(super) fn plain(text: &str) -> Result<Cow<'_, str>, Invalid> {
     let point = i64::try_from(integer.len()).unwrap_or(i64::MAX).saturating_add(exponent);
     let longest = i64::try_from(MAX_LENGTH).unwrap_or(i64::MAX);
     if !(-longest..=longest).contains(&point) {
-        // Zero is zero whatever its exponent, but there is no honest reason to write 0e999.
+        // `0e999` is refused too. Its value is 0, but no client has a reason to send it.
         return Err(too_long());
     }
     let plain = if let Ok(point @ 1..) = usize::try_from(point) {

@@ -174,7 +174,8 @@ impl<'d> Node<'d> {
         }
     }
 
-    /// `true` or `false`, in a cell or query parameter as those words. Else `wrong-type`.
+    /// Reads a boolean: `true` or `false` in JSON, or one of these words in a CSV cell or query parameter.
+    /// Anything else is `wrong-type`.
     pub fn boolean(self) -> Result<bool, Invalid> {
         let item = self.item();
         match item.kind {

@@ -38,7 +38,8 @@ pub struct PublishArgs {
     #[arg(long, env = "ORMANTRACE_REGISTER_KEY", value_name = "FILE", value_delimiter = ',')]
     register_key: Vec<PathBuf>,
 
-    /// Name of the register, such as wood.example/register, for the key that the first start creates
+    /// Name of the register, such as wood.example/register. Needed only at the first start, which creates the
+    /// key with this name
     #[arg(long, env = "ORMANTRACE_ORIGIN", value_name = "NAME", value_parser = name)]
     origin: Option<String>,
 

@@ -15,7 +15,8 @@ pub fn text(url: &str, program: &str) -> String {
         String::from("\nThe demonstration is ready. Its keys are public: never put real data into it.\n");
     out.push_str("\nKeys\n");
     for participant in Participant::ALL {
-        // The token has its own column for pasting; the name is last, as its width may exceed its char count.
+        // The token has a column of its own, so that it can be copied. The name comes last: it may be wider
+        // on screen than its number of characters, and would misalign a column after it.
         let _ = writeln!(
             out,
             "  {:<50} {:<13} {}",

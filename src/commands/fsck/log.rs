@@ -109,8 +109,8 @@ impl Fold {
         self.history.as_ref().filter(|_| !self.unreadable)
     }
 
-    /// The states that [`Fold::apply_events`] needs for `events`. Reads the events before them again, once for all
-    /// states, one row at a time.
+    /// The states that [`Fold::apply_events`] needs for `events`. Reads the events before them again, once
+    /// for all states, one row at a time.
     pub(super) async fn rewind(
         &self,
         db: &mut PgConnection,
@@ -196,7 +196,8 @@ fn content(seq: i32, public: Option<&str>, business: Option<&str>) -> Result<Con
 /// Hashes, in hex, of events that other events refer to, by subject and seq.
 pub(super) type Hashes = HashMap<(Uuid, i32), String>;
 
-/// The earlier events, before the first of `events`, that these events correct.
+/// Subject and seq of every event that a correction in `events` refers to and that comes before the first of
+/// `events`.
 pub(super) fn corrected_before(events: &[EventRow]) -> impl Iterator<Item = (Uuid, i32)> {
     let first = events.first().map_or(i32::MIN, |first| first.seq);
     events.iter().filter_map(move |event| {

@@ -10,7 +10,7 @@
 //! database makes the check fail: an unreadable value is reported as an fsck error.
 //!
 //! Passes: subjects in the order of their ids (`sweep`), the search columns of `event` in the order of the
-//! table's pages (`copies`), harvests, ticket lines, seals, write requests, erasures, leaves.
+//! table's pages (`search_columns`), harvests, ticket lines, seals, write requests, erasures, leaves.
 
 mod batch;
 mod chain;

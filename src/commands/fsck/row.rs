@@ -79,7 +79,8 @@ pub(super) enum Expected {
     Words(Vec<String>),
     /// A text with this SHA-256, in hex.
     Digest(String),
-    /// A value that the events should give but do not: no stored value matches.
+    /// The events give no valid value for this column, although they should. Every stored value counts as
+    /// different.
     Never,
 }
 

@@ -43,7 +43,7 @@ pub(super) async fn check(reader: &mut Reader<'_>, report: &mut Report<'_>) -> R
         let all = u64::try_from(pages).unwrap_or_default();
         let done = u64::try_from(page).unwrap_or_default();
         seen += rows as u64;
-        report.progress("search copies", rows, seen * all / done.max(1));
+        report.progress("rows of search columns", rows, seen * all / done.max(1));
     }
 }
 

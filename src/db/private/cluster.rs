@@ -304,7 +304,8 @@ impl Server {
         }
     }
 
-    /// One attempt. The inner `Err` is the server's output before it exited.
+    /// Starts the server once and waits until it is ready. `Ok(Err(output))` if it exited before that;
+    /// `output` is what it printed.
     async fn try_start(&self) -> Result<Result<Running, String>, OpenError> {
         let cluster = self.folder.cluster();
         let failed = |error: io::Error| OpenError::Start(error.to_string());

@@ -16,7 +16,7 @@ use uuid::Uuid;
 /// Domain separator: keeps this lock's keys apart from those of idempotency keys.
 const LOCK: &[u8] = b"ormantrace/operation\0";
 
-/// The state of an operation id: the reservation, or the earlier request.
+/// The result of reserving an operation id: it is new, or an earlier request has used it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reservation {
     /// It was never used, and is now reserved for this transaction.

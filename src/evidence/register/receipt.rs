@@ -142,9 +142,9 @@ impl Promise {
     }
 }
 
-/// The leaves of a receipt that are not in the register; `register` yields the leaf hashes of its
-/// published entries. Once the promise is due, each of these is a dropped record, and the receipt
-/// proves it.
+/// Those of `leaves` (the leaf hashes of a receipt) that are not in the register; `register` yields the
+/// leaf hashes of all published entries. After the receipt's due time, each returned leaf is a record that
+/// was dropped, and the receipt proves it.
 #[must_use]
 pub fn absent(leaves: &[Hash], register: impl IntoIterator<Item = Hash>) -> Vec<Hash> {
     let mut missing: HashSet<Hash> = leaves.iter().copied().collect();

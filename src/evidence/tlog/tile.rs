@@ -36,7 +36,8 @@ pub struct Tile {
 }
 
 impl Tile {
-    /// The tile, if it is valid: rows up to 7, 1 to 256 places, within [`MAX_SIZE`] leaves.
+    /// The tile at this row and index with this width. `None` if the row is above 7, the width is not 1 to
+    /// 256, or no tree of at most [`MAX_SIZE`] leaves has such an index.
     #[must_use]
     pub fn new(row: Row, index: u64, width: u16) -> Option<Self> {
         let level = match row {

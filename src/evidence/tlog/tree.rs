@@ -49,7 +49,8 @@ impl Frontier {
         let mut nodes = Vec::new();
         for level in (0..u64::BITS).rev() {
             if size >> level & 1 == 1 {
-                // The higher bits of `size` count leaves to the left: an even number of nodes of this level.
+                // `size >> level` is the number of complete nodes on this level. The node needed here is the
+                // last of them.
                 nodes.push(node(level, (size >> level) - 1)?);
             }
         }

@@ -62,11 +62,11 @@ kinds! {
     AlreadyDone, "already-done", CONFLICT, "Done already",
         "This was done before, but its response is not stored. `detail` names the resource that was made; read that.";
     AlreadyCreated, "already-created", CONFLICT, "Made already, and shown only once",
-        "A key was created with this idempotency key. Its token is never stored and cannot be shown again: revoke the key and create another.";
+        "An API key was created by an earlier request with this idempotency key. Its token is never stored and cannot be shown again: revoke that API key and create another.";
     TooLarge, "too-large", PAYLOAD_TOO_LARGE, "The body is too large",
         "A body may have 256 kB, that of a batch 5 MB, counted after decompression. Split it.";
     UnsupportedMediaType, "unsupported-media-type", UNSUPPORTED_MEDIA_TYPE, "The body's type is not taken here",
-        "Send `Content-Type: application/json` (or `text/csv` where the call accepts it), and no `Content-Encoding` but gzip, on batches.";
+        "Send `Content-Type: application/json` (or `text/csv` where the call accepts it), without `Content-Encoding`; only batches may have `Content-Encoding: gzip`.";
     Wrong, "unprocessable", UNPROCESSABLE_ENTITY, "Well-formed but wrong",
         "The request can be read, but values in it are wrong. `errors` lists every one of them with its location. Correct them and send again.";
     KeyReused, "idempotency-key-reused", UNPROCESSABLE_ENTITY, "The idempotency key belongs to another request",
@@ -80,7 +80,7 @@ kinds! {
     Overloaded, "overloaded", SERVICE_UNAVAILABLE, "Too busy just now",
         "More requests wait than can be served within a second. Nothing was done. Send again after `Retry-After` seconds.";
     OutcomeUnknown, "outcome-unknown", SERVICE_UNAVAILABLE, "Whether it was stored is not known",
-        "The connection to the database broke while the result was being confirmed. Send the same request with the same idempotency key: it is done exactly once in either case.";
+        "The connection to the database broke while the result was being confirmed. Send the same request with the same idempotency key: it is done exactly once, whether or not the first attempt was stored.";
 }
 
 #[cfg(test)]

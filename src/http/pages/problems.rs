@@ -80,11 +80,11 @@ pub fn markdown() -> String {
     let mut text = String::from(
         "# Problems\n\n\
          Every error response is `application/problem+json` (RFC 9457). `type` is a URL on the server's\n\
-         public address that leads to the text below; compare its last part, the slug, which never\n\
-         changes. `detail` is for a person and may change. `errors` lists every field error at once, each\n\
-         with a stable `code` and its location: `pointer` into a JSON body, `line` and `column` of a CSV\n\
-         body, `parameter` of the query, or `header`. `request_id` identifies the request in the server's\n\
-         trace.\n\n\
+         public address that leads to the text below. In a program, tell types apart by the last part of\n\
+         the URL, the slug, which never changes. `detail` is for a person and may change. `errors` lists\n\
+         every field error at once, each with a stable `code` and its location: `pointer` into a JSON\n\
+         body, `line` and `column` of a CSV body, `parameter` of the query, or `header`. `request_id`\n\
+         identifies the request in the server's trace.\n\n\
          Generated from `src/http/core/problem_type.rs`; do not edit. To generate it again:\n\
          `ORMANTRACE_PRINT_DOCS=1 cargo test --lib pages::problems`.\n\n\
          | status | slug | title |\n|---|---|---|\n",

@@ -13,7 +13,7 @@ pub(super) fn check(report: &mut Report, subject: Hash, events: &[Event]) {
     };
 
     let other = each(&|_, event| (event.entry[0] != 1).then(|| "the entry is not of version 1".into()));
-    report.failed_each(Check::Entry, other, format!("{} of version 1", events.len()));
+    report.failed_each(Check::Entry, other, format!("entries: {}, all of format version 1", events.len()));
 
     let other = each(&|_, event| (event.subject() != subject).then(|| "belongs to another subject".into()));
     report.failed_each(Check::Subject, other, "every entry is of this subject");
@@ -45,7 +45,7 @@ pub(super) fn check(report: &mut Report, subject: Hash, events: &[Event]) {
         (record(public, business, personal) != event.record())
             .then(|| "the entry commits to other parts".into())
     });
-    report.failed_each(Check::Record, other, "every entry commits to its parts");
+    report.failed_each(Check::Record, other, "every entry's record is the hash of its three commitments");
 }
 
 fn parts(report: &mut Report, events: &[Event]) {

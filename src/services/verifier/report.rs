@@ -27,7 +27,7 @@ pub enum Check {
     Link,
     /// Every disclosed part matches its commitment.
     Parts,
-    /// Every entry commits to its three parts.
+    /// Every entry's record is the hash of its three commitments.
     Record,
     /// Every event is in the checkpoint's tree.
     Inclusion,

@@ -45,7 +45,8 @@ pub enum Pending {
 pub enum Who {
     /// The holder of the felling ticket (checked at the harvest).
     TicketHolder,
-    /// The holder of the log.
+    /// The holder of the log. A lost log keeps its holder, so the organisation that held it last may record
+    /// `found`.
     Holder,
     /// The owner of the log.
     Owner,
@@ -304,7 +305,7 @@ impl Who {
     pub fn label(self) -> &'static str {
         match self {
             Self::TicketHolder => "ticket holder",
-            Self::Holder => "holder (after a loss: the last one)",
+            Self::Holder => "holder",
             Self::Owner => "owner",
             Self::HolderWhoIsOwner => "holder who is owner",
             Self::Giver => "holder for possession, owner for ownership",
@@ -313,7 +314,7 @@ impl Who {
             Self::PendingSender => "sender of the pending transfer",
             Self::Inspector => "inspector",
             Self::Operator => "operator",
-            Self::RecorderOrInspector => "its recorder within 72 h, or an inspector",
+            Self::RecorderOrInspector => "the recorder of the corrected event, within 72 h, or an inspector",
         }
     }
 }

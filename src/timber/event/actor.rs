@@ -16,7 +16,7 @@ const DESK_OFFSET: i16 = 300;
 pub struct Actor {
     /// The key with which it was recorded.
     pub key: KeyId,
-    /// The server's time: an act at a desk happens when its request is sent.
+    /// When it happened. This is the server's time: requests from an office state no time of their own.
     pub occurred: LocalTime,
     /// The write request.
     pub operation: OperationId,

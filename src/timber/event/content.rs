@@ -128,7 +128,7 @@ impl LogPublic {
     }
 }
 
-/// The organisations named in a business part. Read where no other member of it is needed.
+/// The organisations named in a business part, for code that needs nothing else from it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 pub struct Parties {
     /// The organisation that recorded it.

@@ -71,7 +71,7 @@ pub const OVER_PERMITTED: Rule = Rule {
     version: 1,
     severity: Severity::Warning,
     legal_basis: TICKET_BREACH,
-    about: "A ticket line is marked to 80 or 95 % of its permitted volume, or above it within the tolerance.",
+    about: "A harvest or a correction reaches 80 % or 95 % of a ticket line's permitted volume for the first time, or adds to a line that is then above 100 %.",
 };
 
 /// L8.
@@ -116,7 +116,7 @@ pub const SMALL_PIECE: Rule = Rule {
     version: 1,
     severity: Severity::Notice,
     legal_basis: None,
-    about: "A single piece thinner than 14 cm or shorter than 2 m bears a seal; GOST 2292-88 moves such wood in stacks.",
+    about: "A single piece thinner than 14 cm or shorter than 2 m bears a seal; by GOST 2292-88 such wood is transported in stacks.",
 };
 
 /// An event that came after a later one.
@@ -189,9 +189,10 @@ pub fn commercial_as_firewood(
     })
 }
 
-/// By how many percent a volume declared from the GOST table may differ from our value of that table.
+/// Maximum difference in percent between our value of the GOST table and a declared volume that was taken
+/// from that table.
 ///
-/// The table's last digit is 0.01 m³ from 0.2 m³ on: 5 % of the smallest volume it is used for.
+/// From 0.2 m³ on, the table is rounded to 0.01 m³, which is 5 % of 0.2 m³.
 pub const TABLE_METHOD_PERCENT: i64 = 5;
 /// By how many percent a volume by any other method may exceed the table's.
 ///

@@ -79,8 +79,8 @@ fn read_form(text: &str) -> Result<MarkingCode, CodeError> {
     }
     let elements = read_elements(text);
     if elements.is_err() && !text.starts_with("01") && !text.contains("://") && text.contains("/01/") {
-        // An address without its scheme, or only a path. A signature may contain `/01/` too,
-        // so the element string is tried first.
+        // May be a link without its scheme, or only its path. Tried after the element string, because a
+        // signature may contain `/01/` too.
         return read_link(text);
     }
     elements

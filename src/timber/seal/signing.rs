@@ -251,13 +251,14 @@ const SERIAL_LENGTH: u32 = 13;
 
 /// Makes the serials of one batch of seals.
 ///
-/// A serial has 65 bits: 45 derived from the mint's secret and the ordinal, and 20
-/// that are the ordinal plus a mask derived from the secret and the 45, modulo 2²⁰.
-/// So no serial can occur twice within a batch, and none can be computed from its
-/// neighbours; guessing an existing one takes on average 2⁶⁵ tries divided by the
-/// number of seals made. Two batches may share a serial: the probability that this
-/// ever happens among 10⁹ seals is about 1 in 74 (n²/2 ÷ 2⁶⁵). The unique constraint
-/// then rejects the batch, and the request must be repeated.
+/// A serial has 65 bits. The high 45 bits are a hash of the secret and the seal's ordinal in the
+/// batch. The low 20 bits are the ordinal plus a mask (a hash of the secret and the high bits),
+/// modulo 2²⁰. Equal high bits give equal masks, so different ordinals give different low bits: no
+/// serial occurs twice in a batch. Without the secret, no serial can be computed from another.
+///
+/// Guessing an existing serial takes on average 2⁶⁵ tries divided by the number of seals made. Two
+/// batches may share a serial: the probability that this ever happens among 10⁹ seals is about 1 in
+/// 74 (n²/2 ÷ 2⁶⁵). The unique constraint then rejects the batch, and the request must be repeated.
 pub struct Mint {
     gtin: Gtin,
     secret: [u8; 32],

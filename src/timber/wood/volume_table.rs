@@ -155,7 +155,8 @@ mod tests {
             {
                 let [diameter, length, litres] =
                     [*diameter, length, litres].map(|n| f64::from(i32::try_from(n).unwrap()));
-                // The diameter in cm of the cylinder of this volume and length, and the taper to its middle.
+                // `mean`: the diameter in cm of a cylinder with the same volume and length. `taper`: how much
+                // `mean` exceeds the top diameter, in cm per metre of half the length.
                 let mean = (litres * 1_000.0 / length * 4.0 / std::f64::consts::PI).sqrt();
                 let taper = (mean - diameter) / (length / 200.0);
                 assert!((0.3..3.3).contains(&taper), "{diameter} cm × {length} cm tapers {taper:.2} cm/m");
@@ -170,8 +171,8 @@ mod tests {
                 TABLE.lengths_cm.iter().zip(cells).filter_map(|(l, v)| v.map(|v| (*l, v))).collect();
             for three in known.windows(3) {
                 let [(l1, v1), (l2, v2), (l3, v3)] = three else { unreachable!() };
-                // Twice the distance from the chord, in tenths of a litre, against the unit of the last digit:
-                // 1 litre below 0.2 m³, 10 litres above.
+                // Twice the distance from the chord, in tenths of a litre, against the unit of the last
+                // digit: 1 litre below 0.2 m³, 10 litres above.
                 let off = (v2 - v1) * 10 - (v3 - v1) * 10 * (l2 - l1) / (l3 - l1);
                 let unit = if *v3 < 200 { 35 } else { 120 };
                 assert!(off.abs() <= unit, "{diameter} cm × {l2} cm: {v1} {v2} {v3}");

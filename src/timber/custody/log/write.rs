@@ -171,7 +171,8 @@ pub(crate) struct LogsToLock {
     idempotency_lock: Vec<Option<i64>>,
 }
 
-/// An id that the client gave a request, if it did, and the number of its advisory lock.
+/// An optional id that the client sent with its request (operation id or idempotency key), and the number of
+/// the advisory lock on it.
 pub(crate) type ClientId<'n, T> = Option<(&'n T, i64)>;
 
 impl LogsToLock {
