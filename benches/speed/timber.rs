@@ -180,7 +180,7 @@ impl Parties {
             Moment::new(received_at - TimeDelta::minutes(10), OFFSET).expect("an offset of five hours");
         let recorder = self.recorder(log, seq);
         let mut public =
-            LogPublic::bare(event_type(seq), LogKind::Log, told.local_date().day(), Some(REGION.to_owned()));
+            LogPublic::bare(event_type(seq), LogKind::Log, told.day().day(), Some(REGION.to_owned()));
         let mut business = LogBusiness::bare(
             log_id(log),
             LocalTime::of(told),
@@ -204,7 +204,7 @@ impl Parties {
                 business.document = Some(DocumentPart {
                     kind: DocumentKind::Invoice,
                     number: format!("{:08}", log / TRUCK),
-                    issued_on: Some(told.local_date().day()),
+                    issued_on: Some(told.day().day()),
                 });
             }
             5 => {

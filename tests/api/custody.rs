@@ -354,3 +354,69 @@ async fn a_correction_checks_measures_only_if_it_changes_them() {
     assert_eq!(rules(json!({"grade": 3, "volume_m3": 0.17})).await, [""; 0]);
     assert_eq!(rules(json!({"length_m": 6.5})).await, ["L14", "L13"]);
 }
+
+/// A slip is corrected by its recorder; what has gone on, or been seen by others, only by an inspector.
+#[tokio::test]
+async fn a_correction_of_what_has_gone_on_needs_an_inspector() {
+    let world = World::new().await;
+    let felled = world.felled(3).await;
+    let smaller = json!({"corrects": 1, "reason": "Диаметрі кіші", "set": {"volume_m3": 0.31}});
+    let needs_inspector = async |who, log: &String, body: Value| {
+        let refused = world.event(who, "corrected", std::slice::from_ref(log), body).await;
+        refused.expect(409);
+        assert_eq!(refused.codes(), ["correction-by-inspector-only"]);
+    };
+    let one = |n: usize| std::slice::from_ref(&felled.logs[n]);
+    // Sold: the volume does not come back to the ticket.
+    world.event(&felled.enterprise, "sold", one(0), json!({})).await.expect(201);
+    needs_inspector(&felled.enterprise, &felled.logs[0], smaller.clone()).await;
+    world.event(&felled.inspector, "corrected", one(0), smaller.clone()).await.expect(201);
+    // Inspected: an event of another organisation.
+    world
+        .event(&felled.inspector, "inspected", one(1), json!({"details": {"outcome": "match"}}))
+        .await
+        .expect(201);
+    needs_inspector(&felled.enterprise, &felled.logs[1], smaller.clone()).await;
+    // On the road.
+    world
+        .event(&felled.enterprise, "loaded", one(2), json!({"carrier_bin": felled.carrier.bin}))
+        .await
+        .expect(201);
+    needs_inspector(&felled.enterprise, &felled.logs[2], smaller.clone()).await;
+    // The loading is a slip for two hours.
+    let undo = json!({"corrects": 2, "reason": "Басқа бөрене", "reverse": true});
+    world.later(121);
+    needs_inspector(&felled.enterprise, &felled.logs[2], undo).await;
+    // The carrier reports a loss by mistake, and takes it back, although it has no part in the log any more.
+    world.event(&felled.carrier, "destroyed", one(2), json!({})).await.expect(201);
+    let undo = json!({"corrects": 3, "reason": "Қате басылды", "reverse": true});
+    world.event(&felled.carrier, "corrected", one(2), undo).await.expect(201);
+}
+
+#[tokio::test]
+async fn one_side_cannot_undo_an_acceptance() {
+    let world = World::new().await;
+    let felled = world.felled(1).await;
+    world
+        .event(&felled.enterprise, "transferred", &felled.logs, json!({"to_bin": felled.sawmill.bin}))
+        .await
+        .expect(201);
+    world.event(&felled.sawmill, "accepted", &felled.logs, json!({})).await.expect(201);
+    let undo = json!({"corrects": 3, "reason": "Қате", "reverse": true});
+    let refused = world.event(&felled.sawmill, "corrected", &felled.logs, undo).await;
+    refused.expect(409);
+    assert_eq!(refused.codes(), ["correction-by-inspector-only"]);
+}
+
+#[tokio::test]
+async fn a_correction_adds_nothing_to_a_cancelled_ticket() {
+    let world = World::new().await;
+    let felled = world.felled(1).await;
+    let cancel = format!("/v1/felling-tickets/{}/cancel", felled.ticket);
+    world.post(&cancel, &felled.forest_owner, json!({"reason": "Өрт"})).await.expect(200);
+    let set = |volume: f64| json!({"corrects": 1, "reason": "Өлшем қате", "set": {"volume_m3": volume}});
+    let refused = world.event(&felled.enterprise, "corrected", &felled.logs, set(0.36)).await;
+    refused.expect(409);
+    assert_eq!(refused.codes(), ["ticket-cancelled"]);
+    world.event(&felled.enterprise, "corrected", &felled.logs, set(0.31)).await.expect(201);
+}

@@ -236,3 +236,40 @@ async fn harvests_and_corrections_at_once_never_overdraw_a_line() {
     assert_eq!(ticket["lines"][1]["marked_m3"], json!(19));
     assert_eq!(world.unsound().await, [""; 0]);
 }
+
+/// Every rule and every response means the day in Kazakhstan, whatever offset was sent.
+#[tokio::test]
+async fn a_day_is_a_day_in_kazakhstan() {
+    let world = World::new().await;
+    let felled = world.felled(1).await;
+    // The ticket's first day is 1 September.
+    for (occurred_at, accepted) in [
+        ("2026-08-31T19:00:00Z", true),
+        ("2026-08-31T07:00:00-12:00", true),
+        ("2026-08-31T18:59:59Z", false),
+        ("2026-09-01T00:30:00+06:00", false),
+        ("2026-09-01T08:59:59+14:00", false),
+    ] {
+        let mut body = World::harvest_of(&felled.ticket, &felled.seals[..1]);
+        body["logs"][0]["occurred_at"] = json!(occurred_at);
+        let answer = world.post("/v1/harvests?dry_run=true", &felled.enterprise, body).await;
+        if accepted {
+            answer.expect(200);
+        } else {
+            assert_eq!(answer.codes(), ["outside-felling-dates"], "{occurred_at}");
+        }
+    }
+    let mut body = World::harvest_of(&felled.ticket, &felled.seals[..1]);
+    body["logs"][0]["occurred_at"] = json!("2026-09-30T19:30:00Z");
+    world.post("/v1/harvests", &felled.enterprise, body).await.expect(201);
+    let log = format!("/v1/logs/{}", felled.seals[0]);
+    assert_eq!(world.get(&log, &felled.enterprise).await.expect(200)["felled_on"], "2026-10-01");
+    let correction = json!({
+        "corrects": 1, "reason": "Планшет басқа уақытта тұрған", "set": {"occurred_at": "2026-10-02T07:30:00-12:00"}
+    });
+    world.event(&felled.enterprise, "corrected", &felled.seals[..1], correction).await.expect(201);
+    assert_eq!(world.get(&log, &felled.enterprise).await.expect(200)["felled_on"], "2026-10-03");
+    let history = world.get(&format!("{log}/history"), &felled.enterprise).await.expect(200);
+    let business = history["events"][1]["parts"]["business"]["text"].as_str().unwrap();
+    assert!(business.contains(r#""right_on":"2026-10-03""#) && business.ends_with(r#""v":2}"#), "{business}");
+}

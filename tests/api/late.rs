@@ -136,8 +136,9 @@ async fn a_carriers_late_events_of_a_past_journey_are_accepted() {
     assert_eq!(world.unsound().await, [""; 0]);
 }
 
+/// An offer that was rejected at 10:30 could not have been withdrawn at 11:00.
 #[tokio::test]
-async fn a_past_receiver_may_be_late_too() {
+async fn a_late_event_that_a_recorded_one_contradicts_is_refused() {
     let world = World::new().await;
     let felled = world.felled(1).await;
     let (from, to, logs) = (&felled.enterprise, &felled.sawmill, &felled.logs[..]);
@@ -145,8 +146,43 @@ async fn a_past_receiver_may_be_late_too() {
     world.later(60);
     world.event(from, "withdrawn", logs, json!({})).await.expect(201);
     world.later(60);
-    world.event(to, "rejected", logs, at("10:30", 1)).await.expect(201);
+    let refused = world.event(to, "rejected", logs, at("10:30", 1)).await;
+    refused.expect(409);
+    assert_eq!(refused.codes(), ["contradicts-later"]);
     assert_eq!(log(&world, &felled).await["last_event"]["type"], "withdrawn");
+}
+
+/// A former owner cannot sell late what it had handed over since, and so close the log to the new owner's own
+/// late records.
+#[tokio::test]
+async fn a_former_owners_late_sale_is_refused() {
+    let world = World::new().await;
+    let felled = world.felled(1).await;
+    let (from, to, logs) = (&felled.enterprise, &felled.sawmill, &felled.logs[..]);
+    world.later(60);
+    world.event(from, "transferred", logs, json!({"to_bin": to.bin})).await.expect(201);
+    world.event(to, "accepted", logs, json!({})).await.expect(201);
+    world.later(60);
+    world.event(to, "stored", logs, json!({})).await.expect(201);
+    let refused = world.event(from, "sold", logs, at("10:30", 1)).await;
+    refused.expect(409);
+    assert_eq!(refused.codes(), ["contradicts-later"]);
+    assert_eq!(world.unsound().await, [""; 0]);
+}
+
+/// Late events are bounded, so that no organisation can fill another one's chain.
+#[tokio::test]
+async fn late_events_of_one_organisation_on_a_log_are_bounded() {
+    let world = World::new().await;
+    let felled = world.felled(1).await;
+    world.later(120);
+    world.event(&felled.enterprise, "stored", &felled.logs, json!({})).await.expect(201);
+    for seq in 1..=20 {
+        world.event(&felled.enterprise, "stored", &felled.logs, at("10:30", seq)).await.expect(201);
+    }
+    let refused = world.event(&felled.enterprise, "stored", &felled.logs, at("10:30", 21)).await;
+    refused.expect(409);
+    assert_eq!(refused.codes(), ["too-many-late-events"]);
 }
 
 #[tokio::test]

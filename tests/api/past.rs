@@ -79,7 +79,7 @@ async fn a_refusal_is_the_same_whatever_became_of_the_log() {
 }
 
 #[tokio::test]
-async fn a_past_holder_can_still_correct_its_own_events() {
+async fn a_past_holder_corrects_nothing_that_others_have_followed() {
     let world = World::new().await;
     let felled = world.felled(1).await;
     let (seller, buyer, logs) = (&felled.enterprise, &felled.sawmill, &felled.logs[..]);
@@ -89,7 +89,9 @@ async fn a_past_holder_can_still_correct_its_own_events() {
     world.event(buyer, "stored", logs, json!({})).await.expect(201);
     let right =
         json!({"corrects": 2, "reason": "Қойма шатастырылған", "set": {"place": {"name": "Жоғарғы қойма"}}});
-    world.event(seller, "corrected", logs, right).await.expect(201);
+    let refused = world.event(seller, "corrected", logs, right).await;
+    refused.expect(409);
+    assert_eq!(refused.codes(), ["correction-by-inspector-only"]);
     let undo = |corrects: u32| json!({"corrects": corrects, "reason": "Басқа бөрене болды", "reverse": true});
     let refused = world.event(seller, "corrected", logs, undo(2)).await;
     refused.expect(409);

@@ -71,8 +71,7 @@ pub async fn log(world: &World, issuer: &Org, holder: &Org, number: &str, events
         let first = seq == 1;
         let event_type = if first { EventType::Harvested } else { EventType::Stored };
         let day = ormantrace::base::units::Moment::parse("2026-10-04T15:00:00+05:00").unwrap();
-        let mut public =
-            LogPublic::bare(event_type, LogKind::Log, day.local_date().day(), Some("KZ-10".into()));
+        let mut public = LogPublic::bare(event_type, LogKind::Log, day.day().day(), Some("KZ-10".into()));
         let operation = OperationId::new();
         let mut business = LogBusiness::bare(id, LocalTime::of(day), holder.id, KeyId::new(), operation);
         if first {

@@ -1,6 +1,7 @@
 //! The three languages: how a visitor's language is chosen, and how each writes numbers, dates and times.
 
-use chrono::{DateTime, Datelike as _, FixedOffset, NaiveDate, Utc};
+use crate::base::units::KAZAKHSTAN_OFFSET_MINUTES;
+use chrono::{DateTime, Datelike as _, NaiveDate, TimeDelta, Utc};
 use rust_decimal::Decimal;
 
 /// A language of the pages and of the public check.
@@ -14,9 +15,6 @@ pub enum Lang {
     /// English.
     En,
 }
-
-/// Kazakhstan has one time zone since 1 March 2024 (Government resolution of 19 January 2024).
-const KAZAKHSTAN_SECONDS_EAST: i32 = 5 * 3600;
 
 const KK_MONTHS: [&str; 12] = [
     "қаңтар",
@@ -128,10 +126,7 @@ impl Lang {
     /// An instant in Kazakhstan's time, to the minute, in words.
     #[must_use]
     pub fn moment(self, at: DateTime<Utc>) -> String {
-        let local = match FixedOffset::east_opt(KAZAKHSTAN_SECONDS_EAST) {
-            Some(offset) => at.with_timezone(&offset).naive_local(),
-            None => at.naive_utc(),
-        };
+        let local = (at + TimeDelta::minutes(KAZAKHSTAN_OFFSET_MINUTES.into())).naive_utc();
         super::text::say_with(
             self,
             "date-moment",

@@ -1,7 +1,7 @@
 //! Instants with their local offset, and calendar days.
 
 use crate::base::error::Invalid;
-use chrono::{DateTime, Datelike, FixedOffset, NaiveDate, NaiveTime, SecondsFormat, Utc};
+use chrono::{DateTime, Datelike, FixedOffset, NaiveDate, NaiveTime, SecondsFormat, TimeDelta, Utc};
 
 /// An instant as RFC 3339 in UTC with microseconds (`2026-05-14T03:20:00.000000Z`), the only form in
 /// responses and hashed bytes.
@@ -18,8 +18,12 @@ pub fn serialize_utc<S: serde::Serializer>(
     serializer.serialize_str(&utc_text(*instant))
 }
 
-/// When something happened: the instant, and the local offset as sent, which determines the local day
-/// (felling dates are days in the forest, not in Greenwich).
+/// Kazakhstan's offset from UTC in minutes: one time zone in the whole country since 1 March 2024
+/// (Government resolution of 19 January 2024).
+pub const KAZAKHSTAN_OFFSET_MINUTES: i16 = 300;
+
+/// When something happened: the instant, and the local offset as sent, which is stored and shown but decides
+/// nothing.
 ///
 /// Equal and ordered by the instant first, then the offset.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -120,9 +124,17 @@ impl Moment {
         self.offset_minutes
     }
 
-    /// The local day.
+    /// The day in Kazakhstan, whatever offset was sent: the day that every rule and every response means.
+    /// The sender's own day would let a sender choose on which day a log was felled.
     #[must_use]
-    pub fn local_date(self) -> LocalDate {
+    pub fn day(self) -> LocalDate {
+        LocalDate((self.instant + TimeDelta::minutes(KAZAKHSTAN_OFFSET_MINUTES.into())).date_naive())
+    }
+
+    /// The day at the offset that was sent. Only events of content version 1 have hashed this one
+    /// (docs/CHAIN.md); everything else uses [`Moment::day`].
+    #[must_use]
+    pub fn sent_day(self) -> LocalDate {
         LocalDate(self.local().date_naive())
     }
 
@@ -291,7 +303,7 @@ mod tests {
         assert_eq!(felled.local_text(), "2026-05-14T02:20:00.500000+05:00");
         assert_eq!(felled.offset_minutes(), 300);
         // In Greenwich it was still the day before.
-        assert_eq!(felled.local_date().to_string(), "2026-05-14");
+        assert_eq!(felled.day().to_string(), "2026-05-14");
         assert_eq!(serde_json::to_string(&felled).unwrap(), "\"2026-05-13T21:20:00.500000Z\"");
         assert_eq!(Moment::parse("2026-05-14t02:20:00z").unwrap().offset_minutes(), 0);
     }

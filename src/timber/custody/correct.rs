@@ -5,14 +5,15 @@ use super::record::{Access, Recorder, pointer};
 use super::request::Correction;
 use super::state::{LogState, last_reversible, replay};
 use crate::base::error::{Error, FieldError, Result};
-use crate::base::ids::{LineId, LogId, TicketId};
-use crate::base::units::{Diameter, Length, Volume};
+use crate::base::ids::{LineId, LogId, OrganizationId, TicketId};
+use crate::base::units::{Diameter, KAZAKHSTAN_OFFSET_MINUTES, Length, Moment, Volume};
 use crate::evidence::chain::Hash;
 use crate::evidence::chain::Tx;
 use crate::timber::custody::harvest::balance::{Balance, Marked};
 use crate::timber::custody::harvest::record::{MAX_CLOCK_SKEW, RequestErrors};
 use crate::timber::custody::log::write::LockedLog;
 use crate::timber::event::content::{Content, Corrects, LocalTime, LogBusiness, LogPublic};
+use crate::timber::event::vocabulary::{EventType, Status};
 use crate::timber::finding::rules;
 use crate::timber::finding::write::NewFinding;
 use crate::timber::party::role::Role;
@@ -25,6 +26,9 @@ use uuid::Uuid;
 
 /// How long an organisation may correct its own event; after that only an inspector may.
 pub const OWN_CORRECTION_PERIOD: TimeDelta = TimeDelta::hours(72);
+
+/// How long an organisation may reverse its own loading, departure or arrival.
+const OWN_JOURNEY_REVERSAL_PERIOD: TimeDelta = TimeDelta::hours(2);
 
 /// One stored event with its content.
 #[derive(Clone, Debug)]
@@ -67,6 +71,33 @@ pub(super) async fn chains(tx: &mut Tx<'_>, logs: &[LogId]) -> Result<HashMap<Lo
 pub(super) struct Prepared {
     ticket: TicketForHarvest,
     chain: Vec<ChainEvent>,
+}
+
+impl Prepared {
+    /// Why nothing more may be marked on the ticket: it is cancelled, or its felling dates are over.
+    fn closed_ticket(&self, now: DateTime<Utc>) -> Option<FieldError> {
+        let today = Moment::new(now, KAZAKHSTAN_OFFSET_MINUTES).ok()?.day();
+        let (code, detail) = if self.ticket.cancelled {
+            (
+                "ticket-cancelled",
+                "The felling ticket is cancelled: a correction cannot add volume to it.".to_owned(),
+            )
+        } else if today > self.ticket.felling_until {
+            let until = self.ticket.felling_until;
+            (
+                "ticket-expired",
+                format!("Felling ended on {until}: a correction cannot add volume to the ticket."),
+            )
+        } else {
+            return None;
+        };
+        Some(FieldError::new(pointer("/set"), code, detail))
+    }
+
+    /// Whether the newest event of the log was recorded by `organization`.
+    pub(super) fn ends_with_event_of(&self, organization: OrganizationId) -> bool {
+        self.chain.last().is_some_and(|event| event.content.business.organization == organization)
+    }
 }
 
 /// Locks the ticket's lines (they come before logs in the lock order), then the log, then reads its chain.
@@ -139,12 +170,18 @@ pub(super) fn decide(
         errors.conflict.push(FieldError::new(pointer("/corrects"), "not-reversible", detail));
         return None;
     }
+    if !recorder.caller.is(Role::Inspector)
+        && let Some(detail) = needs_inspector(reverse, target, prepared, recorder, row)
+    {
+        errors.conflict.push(FieldError::new(pointer("/corrects"), "correction-by-inspector-only", detail));
+        return None;
+    }
     let before = (errors.invalid.len(), errors.conflict.len());
     let mut balance = Balance::new(&prepared.ticket.lines, recorder.now.date_naive());
     let mut findings = Vec::new();
     let set = request.set.as_ref().map(|correction| {
         check_set(correction, target, prepared, recorder, errors);
-        resolve(correction, row, &mut balance, &mut findings, errors)
+        resolve(correction, row, prepared, recorder.now, &mut balance, &mut findings, errors)
     });
     if (errors.invalid.len(), errors.conflict.len()) != before {
         return None;
@@ -158,6 +195,47 @@ pub(super) fn decide(
         findings,
         ticket: prepared.ticket.id,
     })
+}
+
+/// Why only an inspector may make this correction of an organisation's own event; `None` if its recorder may.
+///
+/// What has gone on, or been seen by others, is no slip any more: a harvester could otherwise take back the
+/// volume of a log that it has sold.
+fn needs_inspector(
+    reverse: bool,
+    target: &ChainEvent,
+    prepared: &Prepared,
+    recorder: &Recorder<'_>,
+    row: &LockedLog,
+) -> Option<&'static str> {
+    let own = recorder.caller.organization;
+    if reverse {
+        return match target.content.public.event_type {
+            EventType::Accepted => Some(
+                "One side cannot undo an acceptance: the timber is transferred back, or an inspector corrects it.",
+            ),
+            EventType::Loaded | EventType::Departed | EventType::Arrived
+                if recorder.now - target.received_at > OWN_JOURNEY_REVERSAL_PERIOD =>
+            {
+                Some(
+                    "A loading, departure or arrival is reversed within two hours; after that by an inspector.",
+                )
+            }
+            _ => None,
+        };
+    }
+    let LogState { status, holder, owner, .. } = row.state;
+    let followers = &prepared.chain[prepared.chain.len().min(target.content.seq as usize)..];
+    if target.content.seq != 1 {
+        return (!followers.is_empty())
+            .then_some("An event is corrected while it is the last one; after that by an inspector.");
+    }
+    let on_road = matches!(status, Status::Loaded | Status::InTransit | Status::Arrived);
+    let others = followers.iter().any(|event| event.content.business.organization != own);
+    (holder != own || owner != own || !status.is_open() || on_road || others).then_some(
+        "A harvest is corrected while the log is the harvester's, open, not on the road and without an event of \
+         another organisation; after that by an inspector.",
+    )
 }
 
 fn check_set(
@@ -176,7 +254,7 @@ fn check_set(
         let detail = "This is more than five minutes in the future.";
         errors.invalid.push(FieldError::new(pointer("/set/occurred_at"), "in-the-future", detail));
     }
-    let (ticket, day) = (&prepared.ticket, occurred_at.local_date());
+    let (ticket, day) = (&prepared.ticket, occurred_at.day());
     if target.content.seq == 1 && (day < ticket.felling_from || day > ticket.felling_until) {
         let detail = format!(
             "{day} is outside the ticket's felling dates, {} to {}.",
@@ -190,6 +268,8 @@ fn check_set(
 fn resolve(
     correction: &Correction,
     row: &LockedLog,
+    prepared: &Prepared,
+    now: DateTime<Utc>,
     balance: &mut Balance<'_>,
     findings: &mut Vec<rules::Draft>,
     errors: &mut RequestErrors,
@@ -222,6 +302,7 @@ fn resolve(
                     balance.unmark(state.line, old);
                     // A smaller volume is never refused, even on a line that is over its limit.
                     if id != state.line || volume > old {
+                        errors.conflict.extend(prepared.closed_ticket(now));
                         errors.conflict.extend(balance.mark(index, volume, || pointer("/set/volume_m3")));
                     } else {
                         balance.lower(index, volume);
@@ -259,6 +340,7 @@ impl Decision {
             business.table = Some(version.clone());
         }
         business.right_occurred = correction.occurred_at.map(LocalTime::of);
+        business.right_on = correction.occurred_at.map(|moment| moment.day().day());
         business.right_place = correction.place.as_ref().map(super::request::Place::part);
     }
 

@@ -7,7 +7,7 @@
 
 use super::correct;
 use super::request::{NewCustodyEvent, position_part};
-use super::state::{LogState, state_at};
+use super::state::{LogState, contradicted, state_at};
 use super::table::{CallerRoles, Refused, allowed, check, gives, has_part};
 use crate::base::clock::Clock;
 use crate::base::error::{Error, FieldError, Location, Result};
@@ -56,6 +56,10 @@ pub struct CustodyResponse {
     /// Findings: what looked unusual.
     pub findings: Vec<Finding>,
 }
+
+/// Late events that one organisation may record on one log: enough for any journey without a network, too few
+/// to fill another organisation's chain.
+const MAX_LATE_EVENTS: usize = 20;
 
 /// The result of recording.
 pub enum Recorded {
@@ -107,8 +111,14 @@ pub async fn record(
     let now = clock.now();
 
     let recorder = Recorder::new(caller, request, others, request.operation_id.unwrap_or_default(), now);
-    let mut past_states = recorder.states_at_event(tx, &rows).await?;
-    let accesses = accesses(tx, caller, &rows, &past_states).await?;
+    let mut pasts = recorder.states_at_event(tx, &rows).await?;
+    let mut accesses = accesses(tx, caller, &rows, &pasts).await?;
+    if let (Some(prepared), Some(Some(log))) = (&correction, ids.first())
+        && prepared.ends_with_event_of(caller.organization)
+    {
+        // A carrier or receiver that has no part in the log any more may still correct its own last event.
+        accesses.entry(*log).or_insert(Access::Past);
+    }
     let mut plans = Vec::with_capacity(ids.len());
     for (index, id) in ids.iter().enumerate() {
         let at = || Location::Pointer(format!("/logs/{index}"));
@@ -122,12 +132,20 @@ pub async fn record(
             errors.invalid.push(FieldError::new(at(), "duplicate-in-batch", detail));
             continue;
         };
-        let past_state = past_states.remove(&id);
-        if let Err(error) = recorder.check(past_state.as_ref().unwrap_or(&row.state), access, at()) {
+        let past = pasts.remove(&id);
+        let state = past.as_ref().map_or(&row.state, |past| &past.state);
+        if let Err(error) = recorder.check(state, access, at()) {
             errors.conflict.push(error);
             continue;
         }
-        plans.push(Plan { row, access, late: past_state.is_some() });
+        let plan = Plan { row, access, late: past.is_some() };
+        if let Some(past) = past
+            && let Err((code, detail)) = recorder.check_late(&plan, &past.events)?
+        {
+            errors.conflict.push(FieldError::new(at(), code, detail));
+            continue;
+        }
+        plans.push(plan);
     }
     if let Some(seals) = &replacement {
         recorder.check_seals(seals, &mut errors);
@@ -146,6 +164,12 @@ pub async fn record(
         return Err(Error::Stale("log_seal"));
     }
     recorder.write(tx, plans, corrected, replacement, fingerprint).await.map(Recorded::New)
+}
+
+/// A log at the time of a late event, and all its events.
+struct Past {
+    state: LogState,
+    events: Vec<Content>,
 }
 
 /// A log that passed the checks, under lock.
@@ -257,12 +281,12 @@ pub(crate) async fn organizations<'b>(
 /// The caller's access to each of the locked logs; past parties are looked up in one query.
 ///
 /// A former carrier or receiver is no longer a party. An event that its device recorded while it was one,
-/// but could not send, is still accepted: `past_states` are the states of the logs when the event happened.
+/// but could not send, is still accepted: `pasts` has the states of the logs when the event happened.
 async fn accesses(
     tx: &mut Tx<'_>,
     caller: &Caller,
     rows: &HashMap<LogId, LockedLog>,
-    past_states: &HashMap<LogId, LogState>,
+    pasts: &HashMap<LogId, Past>,
 ) -> Result<HashMap<LogId, Access>> {
     let (organization, inspector) = (caller.organization, caller.is(Role::Inspector));
     let mut accesses = HashMap::with_capacity(rows.len());
@@ -271,7 +295,7 @@ async fn accesses(
         if inspector || row.state.concerns(organization) {
             accesses.insert(*id, Access::Full);
         } else if row.issuer == organization
-            || past_states.get(id).is_some_and(|past_state| past_state.concerns(organization))
+            || pasts.get(id).is_some_and(|past| past.state.concerns(organization))
         {
             accesses.insert(*id, Access::Past);
         } else {
@@ -322,7 +346,7 @@ impl<'r> Recorder<'r> {
         &self,
         tx: &mut Tx<'_>,
         rows: &HashMap<LogId, LockedLog>,
-    ) -> Result<HashMap<LogId, LogState>> {
+    ) -> Result<HashMap<LogId, Past>> {
         let at = self.request.occurred_at.instant();
         if self.request.device.is_none() || !self.request.r#type.may_be_late() {
             return Ok(HashMap::new());
@@ -333,11 +357,37 @@ impl<'r> Recorder<'r> {
             return Ok(HashMap::new());
         }
         let chains = correct::chains(tx, &late).await?;
-        let past_state_of = |(id, chain): (LogId, Vec<correct::ChainEvent>)| {
-            let contents: Vec<Content> = chain.into_iter().map(|event| event.content).collect();
-            Ok((id, state_at(&contents, at)?))
+        let past_of = |(id, chain): (LogId, Vec<correct::ChainEvent>)| {
+            let events: Vec<Content> = chain.into_iter().map(|event| event.content).collect();
+            Ok((id, Past { state: state_at(&events, at)?, events }))
         };
-        chains.into_iter().map(past_state_of).collect()
+        chains.into_iter().map(past_of).collect()
+    }
+
+    /// Whether a late event may join `events`: not if something already recorded could then not have
+    /// happened, and not without limit.
+    fn check_late(&self, plan: &Plan, events: &[Content]) -> Result<Result<(), (&'static str, String)>> {
+        let own = |event: &&Content| {
+            event.business.out_of_order && event.business.organization == self.caller.organization
+        };
+        if events.iter().filter(own).count() >= MAX_LATE_EVENTS {
+            let detail = format!("An organisation may record {MAX_LATE_EVENTS} late events of one log.");
+            return Ok(Err(("too-many-late-events", detail)));
+        }
+        Ok(match contradicted(events, &self.content(plan, None, None))? {
+            None => Ok(()),
+            Some(seq) => {
+                let detail =
+                    format!("If this had happened then, event {seq} of this log could not have followed.");
+                let detail = match plan.access {
+                    Access::Full => detail,
+                    Access::Past => {
+                        "If this had happened then, a later event could not have followed.".to_owned()
+                    }
+                };
+                Err(("contradicts-later", detail))
+            }
+        })
     }
 
     pub(crate) fn check(&self, state: &LogState, access: Access, at: Location) -> Result<(), FieldError> {
@@ -407,7 +457,7 @@ impl<'r> Recorder<'r> {
         let mut public = LogPublic::bare(
             request.r#type,
             plan.row.state.kind,
-            request.occurred_at.local_date().day(),
+            request.occurred_at.day().day(),
             place.as_ref().and_then(|place| place.region.clone()),
         );
         if let Some(seal) = seals.and_then(|seals| seals.new.as_ref()) {

@@ -1,6 +1,7 @@
 //! The present state of a log, as a fold over its events. Table `log` stores the result, which can be
 //! deleted and recomputed.
 
+use super::table::{CallerRoles, check};
 use crate::base::error::{Error, Result};
 use crate::base::ids::{LineId, OrganizationId};
 use crate::timber::event::content::{Content, Corrects, LocalTime};
@@ -227,11 +228,10 @@ impl LogState {
         self.pieces = public.pieces.or(self.pieces);
         self.assortment = business.assortment.or(self.assortment);
         self.grade = business.grade.or(self.grade);
-        if let (Some(occurred), Some(Corrects { seq: 1, .. })) =
-            (&business.right_occurred, &business.corrects)
-            && let Ok(moment) = occurred.moment()
+        if let Some(Corrects { seq: 1, .. }) = &business.corrects
+            && let Some(day) = business.right_day()
         {
-            self.felled_on = moment.local_date().day();
+            self.felled_on = day;
         }
     }
 }
@@ -335,4 +335,45 @@ pub fn last_reversible(events: &[Content]) -> Option<u32> {
         .find(|event| !matches!(event.public.event_type, EventType::Inspected | EventType::Corrected))
         .filter(|event| event.public.event_type.rule().reversible)
         .map(|event| event.seq)
+}
+
+/// The first recorded event that could not have happened if `late` had happened at the time it states: an
+/// event that the custody table allows in the present order of times, and not with `late` in it.
+///
+/// The recorder's roles as inspector or operator are not stored, so an event that needs one counts as not
+/// allowed in both orders, and is never reported.
+pub fn contradicted(events: &[Content], late: &Content) -> Result<Option<u32>> {
+    let time = instant(&late.business.occurred)?;
+    let mut order = Vec::with_capacity(events.len() + 1);
+    for event in events {
+        let mut event = event.clone();
+        event.business.out_of_order = false;
+        order.push((event.seq != 1, instant(&event.business.occurred)?, event));
+    }
+    order.sort_by_key(|(later, at, _)| (*later, *at));
+    let before = order.partition_point(|(later, at, _)| !*later || *at <= time);
+    let mut without: Vec<Content> = order.into_iter().map(|(.., event)| event).collect();
+    let followers = without.split_off(before);
+    let mut with = without.clone();
+    with.push(Content {
+        business: crate::timber::event::content::LogBusiness { out_of_order: false, ..late.business.clone() },
+        ..late.clone()
+    });
+    for event in followers {
+        let allowed = |history: &[Content]| {
+            let roles = CallerRoles { id: event.business.organization, inspector: false, operator: false };
+            replay(history).is_ok_and(|state| check(event.public.event_type, &state, roles).is_ok())
+        };
+        if allowed(&without) && !allowed(&with) {
+            // Holder and carrier may both record one journey: two departures do not contradict each other.
+            if matches!(event.public.event_type, EventType::Departed | EventType::Arrived) {
+                without.push(event);
+                continue;
+            }
+            return Ok(Some(event.seq));
+        }
+        without.push(event.clone());
+        with.push(event);
+    }
+    Ok(None)
 }

@@ -25,7 +25,7 @@ fn roles(n: u128) -> CallerRoles {
 
 fn event(seq: u32, actor: u128, event_type: EventType) -> Content {
     let moment = Moment::parse("2026-10-05T09:30:00+05:00").unwrap();
-    let public = LogPublic::bare(event_type, LogKind::Log, moment.local_date().day(), None);
+    let public = LogPublic::bare(event_type, LogKind::Log, moment.day().day(), None);
     let business = LogBusiness::bare(
         LogId(Uuid::from_u128(99)),
         LocalTime::of(moment),

@@ -128,7 +128,7 @@ async fn on_applied_seal_voided(
         ),
     })?;
     let moment = actor.moment()?;
-    let on = moment.local_date().day();
+    let on = moment.day().day();
     let public = content::LogPublic::bare(EventType::SealVoided, row.state.kind, on, None);
     let business = content::LogBusiness {
         reason: Some(cause.reason.as_str().to_owned()),

@@ -3,13 +3,9 @@
 use super::content::LocalTime;
 use crate::base::error::Result;
 use crate::base::ids::{KeyId, OperationId, OrganizationId};
-use crate::base::units::Moment;
+use crate::base::units::{KAZAKHSTAN_OFFSET_MINUTES, Moment};
 use chrono::{DateTime, NaiveDate, Utc};
 use serde::Serialize;
-
-/// Kazakhstan's offset from UTC in minutes, uniform since 2024. It gives the local day of events recorded at
-/// a desk, where requests contain no time.
-const DESK_OFFSET: i16 = 300;
 
 /// The fields common to these business parts, flattened into each.
 #[derive(Clone, Debug, Serialize)]
@@ -34,10 +30,10 @@ impl Actor {
         Ok(Self { key, occurred, operation: OperationId::new(), organization, moment })
     }
 
-    /// The local day.
+    /// The day.
     #[must_use]
     pub fn on(&self) -> NaiveDate {
-        self.moment.local_date().day()
+        self.moment.day().day()
     }
 
     /// The instant.
@@ -49,7 +45,7 @@ impl Actor {
 
 /// `now` with Kazakhstan's offset.
 pub(crate) fn desk_moment(now: DateTime<Utc>) -> Result<Moment> {
-    Moment::new(now, DESK_OFFSET).map_err(|error| {
+    Moment::new(now, KAZAKHSTAN_OFFSET_MINUTES).map_err(|error| {
         crate::base::error::Error::Unavailable(format!("the server's clock is wrong: {error}").into())
     })
 }

@@ -14,8 +14,10 @@ use serde::{Deserialize, Serialize};
 /// Characters of the longest seal number that a public part can hold.
 pub const MAX_SEAL_NUMBER: usize = 20;
 
-/// Version of both parts.
-pub const VERSION: u8 = 1;
+/// Version of both parts of an event that is written now. In version 1 `on` was the day at the sender's
+/// offset, and a corrected felling day had to be taken from `right_occurred` in the same way; version 2 has
+/// the days of Kazakhstan, and [`LogBusiness::right_on`].
+pub const VERSION: u8 = 2;
 
 /// Series and number of a felling ticket.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -349,6 +351,9 @@ pub struct LogBusiness {
     /// The correct time of the corrected event.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub right_occurred: Option<LocalTime>,
+    /// The day of [`LogBusiness::right_occurred`] in Kazakhstan (from version 2 on).
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub right_on: Option<chrono::NaiveDate>,
     /// The correct place of the corrected event.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub right_place: Option<PlacePart>,
@@ -361,6 +366,16 @@ pub struct LogBusiness {
 }
 
 impl LogBusiness {
+    /// The day of the corrected time, by the version of the part: what was hashed, never computed anew for
+    /// an event that has it.
+    #[must_use]
+    pub fn right_day(&self) -> Option<chrono::NaiveDate> {
+        match self.v {
+            1 => Some(self.right_occurred.as_ref()?.moment().ok()?.sent_day().day()),
+            _ => self.right_on,
+        }
+    }
+
     /// A business part with only log, time, organisation, key and operation id.
     #[must_use]
     pub fn bare(
@@ -397,6 +412,7 @@ impl LogBusiness {
             corrects: None,
             reverse: false,
             right_occurred: None,
+            right_on: None,
             right_place: None,
             reason: None,
             out_of_order: false,
@@ -419,4 +435,52 @@ pub struct Content {
     pub public: LogPublic,
     /// Business part.
     pub business: LogBusiness,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::units::Moment;
+    use crate::evidence::chain::bytes::{Part, Salt, commit};
+    use crate::evidence::chain::canonical;
+
+    /// The vector of version 2 in `docs/CHAIN.md`; its commitments were made with Python's hashlib.
+    #[test]
+    fn a_correction_of_version_2_has_the_bytes_of_the_specification() {
+        let id =
+            |last: u32| format!("01999999-9999-7999-8999-9999999999{last:02}").parse::<uuid::Uuid>().unwrap();
+        let time = |text: &str| LocalTime::of(Moment::parse(text).unwrap());
+        let day = "2026-11-28".parse().unwrap();
+        let public = LogPublic::bare(EventType::Corrected, LogKind::Log, day, None);
+        let business = LogBusiness {
+            corrects: Some(Corrects {
+                seq: 1,
+                hash: "845ceb06f3585e116ff9b0f56d0f3bfd4bc7478a6e4eaa12bdb19040fc2140b7".to_owned(),
+            }),
+            reason: Some("The tablet had the time of another zone.".to_owned()),
+            right_occurred: Some(time("2026-11-25T07:30:00-12:00")),
+            right_on: Some(Moment::parse("2026-11-25T07:30:00-12:00").unwrap().day().day()),
+            ..LogBusiness::bare(
+                LogId(id(99)),
+                time("2026-11-28T09:00:00+05:00"),
+                id(2).into(),
+                id(3).into(),
+                OperationId(id(4)),
+            )
+        };
+        let page = include_str!("../../../docs/CHAIN.md");
+        let texts = [canonical::text(&public), canonical::text(&business)];
+        let salts = [
+            "ff3158b46e440e52040a9926f0bb67f1ee517040a29362034636221eb806a1ed",
+            "cccdd282ebf739590f47bebe5f16f342b91c733c39a1f7f77277f88a180c62f2",
+        ];
+        for ((part, text), salt) in [Part::Public, Part::Business].into_iter().zip(&texts).zip(salts) {
+            let salt = Salt(hex::decode(salt).unwrap().try_into().unwrap());
+            assert!(page.contains(text.as_str()), "{text}");
+            assert!(page.contains(&commit(part, &salt, text).to_string()), "{text}");
+        }
+        assert_eq!(business.right_day().unwrap().to_string(), "2026-11-26");
+        let first = LogBusiness { v: 1, right_on: None, ..business };
+        assert_eq!(first.right_day().unwrap().to_string(), "2026-11-25", "version 1 keeps the sender's day");
+    }
 }

@@ -123,8 +123,7 @@ async fn add(
 ) -> Result<Head> {
     let moment = desk_moment(now)?;
     let organization = head.id;
-    let public =
-        ErasurePublic { v: 1, subject: "organization", event_type: ERASED, on: moment.local_date().day() };
+    let public = ErasurePublic { v: 1, subject: "organization", event_type: ERASED, on: moment.day().day() };
     let business = ErasureBusiness {
         v: 1,
         organization: organization.into(),

@@ -103,7 +103,7 @@ pub async fn register(pool: &PgPool, key: &SigningKey, now: DateTime<Utc>) -> Re
             v: 1,
             subject: "organization".to_owned(),
             event_type: KNOWN.to_owned(),
-            on: moment.local_date().day(),
+            on: moment.day().day(),
             marking_key,
         };
         let business = MarkingKeyBusiness {

@@ -6,7 +6,7 @@
 use crate::base::error::{Error, FieldError, Location, Result};
 use crate::base::ids::{KeyId, OperationId, OrganizationId, SealBatchId};
 use crate::base::input::Errors;
-use crate::base::units::Moment;
+use crate::base::units::{KAZAKHSTAN_OFFSET_MINUTES, Moment};
 use crate::evidence::chain::Tx;
 use crate::evidence::chain::{self, Draft, Hash, Head, NewHead, SubjectKind};
 use crate::timber::event::content::LocalTime;
@@ -16,10 +16,6 @@ use chrono::{DateTime, NaiveDate, Utc};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
-
-/// Kazakhstan's offset from UTC, in minutes. Events of a batch use the server's clock, which has no
-/// location, so their local day is the country's.
-const OFFSET_MINUTES: i16 = 300;
 
 /// Seals were registered, or made: the first event.
 pub const REGISTERED: &str = "seals_registered";
@@ -46,7 +42,8 @@ pub struct BatchActor {
 impl BatchActor {
     /// The time as recorded in events.
     pub(in crate::timber) fn moment(&self) -> Result<Moment> {
-        Moment::new(self.now, OFFSET_MINUTES).map_err(|error| Error::CorruptRow(format!("clock: {error}")))
+        Moment::new(self.now, KAZAKHSTAN_OFFSET_MINUTES)
+            .map_err(|error| Error::CorruptRow(format!("clock: {error}")))
     }
 }
 
@@ -176,8 +173,7 @@ pub(in crate::timber) async fn add(
     let drafts = events
         .into_iter()
         .map(|(head, done)| {
-            let public =
-                BatchPublic { v: 1, subject: "seal_batch", event_type, on: moment.local_date().day() };
+            let public = BatchPublic { v: 1, subject: "seal_batch", event_type, on: moment.day().day() };
             let business = BatchBusiness {
                 v: 1,
                 batch: head.id.into(),

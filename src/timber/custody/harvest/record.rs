@@ -368,7 +368,7 @@ impl RequestErrors {
     ) -> Vec<usize> {
         let mut lines = Vec::with_capacity(request.logs.len());
         for (index, log) in request.logs.iter().enumerate() {
-            let day = log.occurred_at.local_date();
+            let day = log.occurred_at.day();
             if day < ticket.felling_from || day > ticket.felling_until {
                 let detail = format!(
                     "{day} is outside the ticket's felling dates, {} to {}.",
@@ -434,7 +434,7 @@ impl Maker<'_> {
             ..LogPublic::bare(
                 EventType::Harvested,
                 log.kind,
-                log.occurred_at.local_date().day(),
+                log.occurred_at.day().day(),
                 Some(self.ticket.region.as_str().to_owned()),
             )
         };
