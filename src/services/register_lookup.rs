@@ -116,6 +116,7 @@ pub fn proof(
 
 /// The place of a record in the public register.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = Registered)]
 pub struct RegisterEntry {
     /// Leaf index of its newest event in the register, from 0.
     pub index: u64,

@@ -122,7 +122,7 @@ impl Serialize for DisclosedEvent {
 /// Gives a type that is serialised directly from stored text the OpenAPI schema of another type, which
 /// has the shape of its JSON.
 macro_rules! described_by {
-    ($described:ty, $shape:ty) => {
+    ($described:ty, $shape:ty, $name:literal) => {
         impl utoipa::PartialSchema for $described {
             fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::Schema> {
                 <$shape as utoipa::PartialSchema>::schema()
@@ -130,6 +130,10 @@ macro_rules! described_by {
         }
 
         impl utoipa::ToSchema for $described {
+            fn name() -> std::borrow::Cow<'static, str> {
+                $name.into()
+            }
+
             fn schemas(schemas: &mut Vec<(String, utoipa::openapi::RefOr<utoipa::openapi::Schema>)>) {
                 <$shape as utoipa::ToSchema>::schemas(schemas);
             }
@@ -138,7 +142,7 @@ macro_rules! described_by {
 }
 pub(crate) use described_by;
 
-described_by!(DisclosedEvent, DisclosedEventShape);
+described_by!(DisclosedEvent, DisclosedEventShape, "ShownEvent");
 
 /// Fields and evidence of an event.
 #[derive(serde::Serialize)]
@@ -151,6 +155,7 @@ pub(crate) struct EventBody<'t, T: Serialize, O: Serialize> {
 
 /// The parts of an event.
 #[derive(Clone, Debug, serde::Serialize, ToSchema)]
+#[schema(as = ShownParts)]
 pub struct DisclosedParts<'t> {
     /// What a buyer may see.
     pub public: DisclosedPart<'t>,
@@ -162,6 +167,7 @@ pub struct DisclosedParts<'t> {
 
 /// One part: its commitment, and its salt and text if the reader may see them.
 #[derive(Clone, Debug, serde::Serialize, ToSchema)]
+#[schema(as = ShownPart)]
 pub struct DisclosedPart<'t> {
     /// The commitment; 64 zeros if the event has no such part.
     pub commitment: Hash,

@@ -19,7 +19,7 @@ use utoipa::{IntoParams, ToSchema};
 
 /// The id of an organisation in a query.
 #[derive(Clone, Copy, Debug, ToSchema)]
-#[schema(value_type = uuid::Uuid)]
+#[schema(as = AskedOrganization, value_type = uuid::Uuid)]
 pub struct OrganizationFilter(OrganizationId);
 
 impl OrganizationFilter {

@@ -134,7 +134,7 @@ pub async fn get_log_history(
 
 /// Filter of the logs by holder.
 #[derive(Clone, Copy, Debug, ToSchema)]
-#[schema(rename_all = "snake_case")]
+#[schema(as = AskedHolder, rename_all = "snake_case")]
 pub enum HolderFilter {
     /// Logs that the caller holds.
     Me,
@@ -152,7 +152,7 @@ impl HolderFilter {
 
 /// The id of a felling ticket in a query.
 #[derive(Clone, Copy, Debug, ToSchema)]
-#[schema(value_type = uuid::Uuid)]
+#[schema(as = AskedTicket, value_type = uuid::Uuid)]
 pub struct TicketFilter(TicketId);
 
 impl TicketFilter {

@@ -73,7 +73,7 @@ impl Serialize for LogEvent {
     }
 }
 
-described_by!(LogEvent, LogEventShape);
+described_by!(LogEvent, LogEventShape, "LogEvent");
 
 /// The members of a log event, with the names of its organisations.
 pub type LogEventFields<'t> = EventFields<'t, EventType, PartyView>;

@@ -48,6 +48,7 @@ pub struct RecordedEvent {
 
 /// The result of a custody request.
 #[derive(Clone, Debug, Serialize, ToSchema)]
+#[schema(as = CustodyAnswer)]
 pub struct CustodyResponse {
     /// The request's operation id.
     pub operation_id: OperationId,

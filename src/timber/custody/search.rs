@@ -63,7 +63,7 @@ impl serde::Serialize for FoundEvent {
     }
 }
 
-described_by!(FoundEvent, FoundEventShape<'static>);
+described_by!(FoundEvent, FoundEventShape<'static>, "FoundEvent");
 
 /// A page of matching events in order of receipt, each with its cursor position. Two round trips.
 ///
