@@ -347,7 +347,7 @@ impl Sweep<'_, '_, '_> {
                 fold.apply_events(self.report, subject.id, events, hashes, rewound);
             }
             State::Ticket(changes) => {
-                changes.apply_events(events.get(usize::from(is_first)..).unwrap_or_default())
+                changes.apply_events(events.get(usize::from(is_first)..).unwrap_or_default());
             }
             State::Organization(keys) => {
                 for event in events {

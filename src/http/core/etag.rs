@@ -7,7 +7,7 @@ use axum::http::header::{CACHE_CONTROL, ETAG, IF_NONE_MATCH, VARY};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 
-/// An ETag: equal ETags mean equal responses. Valid only for the same caller and URL.
+/// An entity tag: equal tags mean equal responses. Valid only for the same caller and URL.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ETag(String);
 

@@ -440,7 +440,7 @@ impl<'r> Recorder<'r> {
                     errors.conflict.push(FieldError::new(at(), "seal-applied", detail));
                 }
                 SealStatus::Void => {
-                    errors.conflict.push(FieldError::new(at(), "seal-void", "This seal is void."))
+                    errors.conflict.push(FieldError::new(at(), "seal-void", "This seal is void."));
                 }
             },
         }
