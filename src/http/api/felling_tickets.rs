@@ -13,7 +13,7 @@ use crate::http::core::app::App;
 use crate::http::core::auth::ForestOwner;
 use crate::http::core::paging::{Cursor, Limit, Page};
 use crate::http::core::problem::Problem;
-use crate::http::core::query::{NoQuery, Query, id_in_path};
+use crate::http::core::query::{HistoryQuery, NoQuery, Query, id_in_path};
 use crate::http::core::write::{ParsedWrite, WriteRequest, WriteResponse};
 use crate::timber::party::bin::Bin;
 use crate::timber::party::key::Caller;
@@ -304,7 +304,7 @@ pub struct TicketHistory {
     path = "/v1/felling-tickets/{id}/history",
     tag = "felling tickets",
     security(("token" = [])),
-    params(("id" = TicketId, Path, description = "The ticket")),
+    params(("id" = TicketId, Path, description = "The ticket"), HistoryQuery),
     responses(
         (status = 200, description = "The ticket and its events", body = TicketHistory),
         (status = 404, description = "Absent, or you may not see it", body = Problem,
@@ -315,14 +315,17 @@ pub async fn get_felling_ticket_history(
     caller: Caller,
     State(app): State<App>,
     Path(id): Path<String>,
-    _: NoQuery,
+    Query(query): Query<HistoryQuery>,
 ) -> Result<Json<TicketHistory>, Problem> {
     let id: TicketId = id_in_path(&id)?;
     let mut db = app.pool.acquire().await?;
     let ticket = get(&mut db, &caller, id).await?;
     let subject = subject(&mut *db, id).await?;
     // A ticket's events have no personal part, so there is none to withhold.
-    let events = history::shown(&mut db, &subject, |_| Disclosure::ALL).await?;
+    let mut events = history::shown(&mut db, &subject, |_| Disclosure::ALL).await?;
+    if query.omits_evidence() {
+        events = events.into_iter().map(DisclosedEvent::without_evidence).collect();
+    }
     Ok(Json(TicketHistory { ticket, events }))
 }
 

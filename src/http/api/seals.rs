@@ -1,11 +1,12 @@
 //! Reading seals: one seal, its history and label, lists, stock.
 
 use crate::base::input::input;
+use crate::evidence::chain::history::DisclosedEvent;
 use crate::http::core::app::App;
 use crate::http::core::auth::SealHolder;
 use crate::http::core::paging::{Cursor, Limit, Page};
 use crate::http::core::problem::Problem;
-use crate::http::core::query::{NoQuery, query};
+use crate::http::core::query::{HistoryQuery, NoQuery, Query, query};
 use crate::timber::party::bin::Bin;
 use crate::timber::party::key::Caller;
 use crate::timber::party::role::Role;
@@ -58,7 +59,7 @@ pub async fn get_seal(
 #[utoipa::path(
     get, path = "/v1/seals/{number}/history", operation_id = "get_seal_history", tag = "seals",
     security(("token" = [])),
-    params(("number" = String, Path, description = "Seal number", example = "KZ-0000417")),
+    params(("number" = String, Path, description = "Seal number", example = "KZ-0000417"), HistoryQuery),
     responses(
         (status = 200, description = "The seal and its events", body = SealHistory),
         (status = 404, description = "Absent, or you may not see it", body = Problem,
@@ -69,10 +70,13 @@ pub async fn get_seal_history(
     State(app): State<App>,
     caller: Caller,
     Path(number): Path<String>,
-    _: NoQuery,
+    Query(query): Query<HistoryQuery>,
 ) -> Result<Json<SealHistory>, Problem> {
     let seal = find(&app, &number, access(&caller)).await?;
-    let events = view::history(&app.pool, &seal).await?;
+    let mut events = view::history(&app.pool, &seal).await?;
+    if query.omits_evidence() {
+        events = events.into_iter().map(DisclosedEvent::without_evidence).collect();
+    }
     Ok(Json(SealHistory { seal, events }))
 }
 

@@ -52,11 +52,17 @@ pub struct Inner {
     pub fingerprint_key: [u8; 32],
 }
 
-/// The listener's settings, with our problem document for a connection too many.
+/// The listener's settings, with our problem documents for a connection too many and for an invalid `Host`.
 #[must_use]
 pub fn server_settings() -> ServerSettings {
-    let body = || Problem::overloaded().to_json("", None, None);
-    ServerSettings { refusal: Refusal { content_type: PROBLEM_JSON, body }, ..ServerSettings::default() }
+    let refusal = |body| Refusal { content_type: PROBLEM_JSON, body };
+    ServerSettings {
+        refusal: refusal(|| Problem::overloaded().to_json("", None, None)),
+        host_refusal: refusal(|| {
+            Problem::malformed("An HTTP/1.1 request has exactly one valid Host header.").to_json("", None, None)
+        }),
+        ..ServerSettings::default()
+    }
 }
 
 impl App {

@@ -1,6 +1,7 @@
 //! The parts that all endpoints share: the application's state, authentication, bodies, limits, problems,
 //! writes.
 
+pub mod accept;
 pub mod address;
 pub mod app;
 pub mod auth;
