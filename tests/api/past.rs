@@ -141,7 +141,7 @@ async fn an_etag_of_a_past_party_holds_while_its_response_does() {
     ];
     for (what, more) in steps {
         world.event(buyer, what, logs, more).await.expect(201);
-        for (who, first) in past.iter().zip([&sold, &issued]) {
+        for (who, first) in past.into_iter().zip([&sold, &issued]) {
             assert_eq!(&read(who).await, first, "after {what}");
             for (path, (etag, _)) in paths.iter().zip(first) {
                 let request = Request::get(path)
@@ -153,6 +153,7 @@ async fn an_etag_of_a_past_party_holds_while_its_response_does() {
         }
     }
     // A correction of the harvest is the issuer's to see, so its response changes, and the ETag with it.
+    world.later(73 * 60);
     let set = json!({"corrects": 1, "reason": "қате", "set": {"volume_m3": 0.32}});
     world.event(&felled.inspector, "corrected", logs, set).await.expect(201);
     for (before, now) in issued.iter().zip(read(&felled.forest_owner).await) {

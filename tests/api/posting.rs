@@ -206,7 +206,10 @@ async fn a_header_that_names_one_thing_is_sent_once() {
     assert_eq!(twice("idempotency-key", [keys[0]; 2], &ticket).await.codes(), ["duplicate-header"]);
     // Reported with the errors of the body.
     let codes = twice("idempotency-key", keys, "{}").await.codes();
-    assert!(codes.contains(&"duplicate-header".to_owned()) && codes.contains(&"required".to_owned()), "{codes:?}");
+    assert!(
+        codes.contains(&"duplicate-header".to_owned()) && codes.contains(&"required".to_owned()),
+        "{codes:?}"
+    );
     twice("content-type", ["application/json", "text/csv"], &ticket).await.expect(415);
     twice("content-encoding", ["identity", "gzip"], &ticket).await.expect(415);
     let listed = world.get("/v1/felling-tickets", &owner).await.expect(200);

@@ -298,7 +298,8 @@ async fn a_plus_in_a_query_need_not_be_escaped_in_a_time() {
         let page = world.get(&format!("/v1/events?{query}"), &felled.inspector).await.expect(200);
         assert_eq!(page["items"].as_array().unwrap().len(), events, "{query}");
     }
-    for query in ["from=2026-10-05+00:00:00+05:00", "from=2026-10-05T00:00:00+", "from=+2026-10-05T00:00:00Z"] {
+    for query in ["from=2026-10-05+00:00:00+05:00", "from=2026-10-05T00:00:00+", "from=+2026-10-05T00:00:00Z"]
+    {
         let answer = world.get(&format!("/v1/events?{query}"), &felled.inspector).await;
         assert_eq!(answer.codes(), ["time-malformed"], "{query}");
     }
@@ -318,7 +319,9 @@ async fn a_history_without_evidence_has_the_same_events_and_hashes() {
     let log = format!("/v1/logs/{}/history", felled.logs[0]);
     let seal = format!("/v1/seals/{}/history", felled.logs[0]);
     let ticket = format!("/v1/felling-tickets/{}/history", felled.ticket);
-    for (path, org) in [(&log, &felled.enterprise), (&seal, &felled.operator), (&ticket, &felled.forest_owner)] {
+    for (path, org) in
+        [(&log, &felled.enterprise), (&seal, &felled.operator), (&ticket, &felled.forest_owner)]
+    {
         let full = world.get(path, org).await;
         let bare = world.get(&format!("{path}?evidence=none"), org).await;
         let mut expected = full.expect(200);
@@ -332,7 +335,7 @@ async fn a_history_without_evidence_has_the_same_events_and_hashes() {
         refused.expect(422);
         assert_eq!(refused.codes(), ["unknown-evidence"]);
         if path == &log {
-            assert!(bare.bytes.len() * 5 < full.bytes.len() * 2, "{} of {}", bare.bytes.len(), full.bytes.len());
+            assert!(bare.bytes.len() * 2 < full.bytes.len(), "{} of {}", bare.bytes.len(), full.bytes.len());
             assert_ne!(bare.headers["etag"], full.headers["etag"]);
         }
     }

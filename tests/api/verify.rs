@@ -161,7 +161,9 @@ async fn pages_lead_people_to_the_verdict() {
     let led = page(&world, &link).await;
     assert_eq!(led.status, 303);
     assert_eq!(led.headers["location"], format!("/verify/{identification}"));
-    for accept in ["application/json", "Application/JSON", "text/html;q=0.5, application/json", "application/*"] {
+    for accept in
+        ["application/json", "Application/JSON", "text/html;q=0.5, application/json", "application/*"]
+    {
         let request = Request::get(&link).header("accept", accept).body(Body::empty()).unwrap();
         assert_eq!(world.send(request).await.expect(200)["verdict"], "valid", "{accept}");
     }

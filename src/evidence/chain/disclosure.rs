@@ -80,10 +80,9 @@ pub(crate) struct HistoryEvidence {
     /// `SHA-256(0x00 || entry)`.
     hash: Hash,
     /// The 113 bytes that are hashed, in hex; absent with `evidence=none`.
-    #[schema(value_type = Option<String>, nullable = false, pattern = "^01[0-9a-f]{224}$")]
+    #[schema(value_type = Option<String>, pattern = "^01[0-9a-f]{224}$")]
     entry: Option<Entry>,
     /// The three parts that the entry commits to; absent with `evidence=none`.
-    #[schema(nullable = false)]
     parts: Option<DisclosedParts<'static>>,
 }
 

@@ -196,6 +196,9 @@ impl ExtendRequest {
 }
 
 /// Issues a ticket in the name of your organisation.
+///
+/// The caller becomes the issuer. Series and number are unique for an issuer; each line permits a volume of one
+/// species and kind of wood.
 #[utoipa::path(
     post,
     path = "/v1/felling-tickets",
@@ -243,6 +246,8 @@ async fn crossings(plot: Option<Plot>) -> Result<Vec<FieldError>, Problem> {
 }
 
 /// Tickets that you issued or hold; inspectors see all tickets.
+///
+/// For an issuer or holder its own tickets, for an inspector all of them.
 #[utoipa::path(
     get,
     path = "/v1/felling-tickets",
@@ -266,6 +271,8 @@ pub async fn list_felling_tickets(
 }
 
 /// One ticket, with the remaining volume of its lines.
+///
+/// With the balance of each line: what is marked so far, and what remains.
 #[utoipa::path(
     get,
     path = "/v1/felling-tickets/{id}",
@@ -299,6 +306,8 @@ pub struct TicketHistory {
 }
 
 /// The events of a ticket, with everything needed to recompute every hash.
+///
+/// In order of receipt. With `evidence=none` the response has the hashes alone.
 #[utoipa::path(
     get,
     path = "/v1/felling-tickets/{id}/history",
@@ -330,6 +339,8 @@ pub async fn get_felling_ticket_history(
 }
 
 /// Extends a ticket to later dates.
+///
+/// Only by the issuer, and only to later days. Every extension is an event of the ticket's chain.
 #[utoipa::path(
     post,
     path = "/v1/felling-tickets/{id}/extend",
@@ -360,6 +371,8 @@ pub async fn extend_felling_ticket(
 }
 
 /// Cancels a ticket: no more timber may be felled under it.
+///
+/// Only by the issuer. No timber can be recorded under a cancelled ticket; what was recorded before stays valid.
 #[utoipa::path(
     post,
     path = "/v1/felling-tickets/{id}/cancel",

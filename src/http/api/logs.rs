@@ -132,7 +132,7 @@ pub async fn get_log_history(
         Err(problem) => return Err(refused(&app, unresolved, problem).await),
     };
     let (reader, row, access) = visible_log(&app, unresolved, &segment_before(&uri, "/history")).await?;
-    let (what, event_length) = if bare { ("history-bare", 512) } else { ("history", 2_048) };
+    let (what, event_length) = if bare { ("history_bare", 512) } else { ("history", 2_048) };
     let known = (access == Access::Full).then(|| ETag::new(&row.etag_input(reader, what)));
     if let Some(etag) = known.as_ref().filter(|etag| etag.matches(&headers)) {
         return Ok(etag.not_modified());
@@ -204,6 +204,8 @@ input! {
 }
 
 /// The caller's logs
+///
+/// The logs that the caller holds or owns, and for an inspector all logs, in the order of their ids.
 #[utoipa::path(
     get, path = "/v1/logs", operation_id = "list_logs", tag = "logs", security(("token" = [])), params(LogQuery),
     responses(

@@ -81,6 +81,7 @@ impl utoipa::PartialSchema for Quantity {
             .schema_type(utoipa::openapi::schema::Type::Integer)
             .minimum(Some(1))
             .maximum(Some(MAX_MADE))
+            .description(Some("A number of seals."))
             .into()
     }
 }
@@ -113,6 +114,8 @@ fn read(app: &App, envelope: &Envelope) -> Result<ParsedWrite<Registration>, Pro
 }
 
 /// Registers existing seals: all of them or none.
+///
+/// Seals of other makers, with the marking codes that they bear, as JSON or as a table. All or nothing.
 #[utoipa::path(
     post, path = "/v1/seals", operation_id = "register_seals", tag = "seals", security(("token" = [])),
     params(RegistrationQuery),
@@ -167,6 +170,8 @@ pub async fn register_seals(
 }
 
 /// Makes seals: numbers and signed marking codes.
+///
+/// Numbers are consecutive; each seal gets a signed marking code. The list is read afterwards, as a stream.
 #[utoipa::path(
     post, path = "/v1/seal-batches", operation_id = "make_seals", tag = "seals", security(("token" = [])),
     request_body = Order,

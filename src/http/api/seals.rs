@@ -37,6 +37,8 @@ async fn find(app: &App, number: &str, access: Access) -> Result<Seal, Problem> 
 }
 
 /// One seal.
+///
+/// Its status and holder, its marking code, and the log that it is on.
 #[utoipa::path(
     get, path = "/v1/seals/{number}", operation_id = "get_seal", tag = "seals", security(("token" = [])),
     params(("number" = String, Path, description = "Seal number", example = "KZ-0000417")),
@@ -56,6 +58,8 @@ pub async fn get_seal(
 }
 
 /// What happened to a seal: the events of its batch that concern it.
+///
+/// In order of receipt. With `evidence=none` the response has the hashes alone.
 #[utoipa::path(
     get, path = "/v1/seals/{number}/history", operation_id = "get_seal_history", tag = "seals",
     security(("token" = [])),
@@ -81,6 +85,9 @@ pub async fn get_seal_history(
 }
 
 /// The label: DataMatrix, QR code and number, to print.
+///
+/// An SVG picture with sizes in millimetres: the complete marking code as DataMatrix, the link of the public check as QR
+/// code, and the number as text.
 #[utoipa::path(
     get, path = "/v1/seals/{number}/label.svg", operation_id = "get_seal_label", tag = "seals",
     security(("token" = [])),
@@ -121,6 +128,8 @@ input! {
 }
 
 /// Seals ordered by number: the caller's own; all seals for the operator and inspectors.
+///
+/// The seals that the caller may see, in the order of their numbers.
 #[utoipa::path(
     get, path = "/v1/seals", operation_id = "list_seals", tag = "seals", security(("token" = [])),
     params(SealQuery),
@@ -155,6 +164,8 @@ pub struct Stock {
 }
 
 /// How many seals of each status the caller holds; for the operator, the seals of all holders.
+///
+/// For the operator by holder, for others their own: how many seals are issued, applied and void.
 #[utoipa::path(
     get, path = "/v1/seal-stock", operation_id = "get_seal_stock", tag = "seals", security(("token" = [])),
     responses(

@@ -36,6 +36,8 @@ pub struct Inner {
     pub clock: Clock,
     /// The public URL of this server, without a trailing slash.
     pub public_url: String,
+    /// How a buyer reaches the forest inspectorate, shown on the verification page.
+    pub inspectorate_contact: Option<String>,
     /// GTIN of the marking codes made here.
     pub gtin: Gtin,
     /// Signs the marking codes made here.
@@ -59,7 +61,8 @@ pub fn server_settings() -> ServerSettings {
     ServerSettings {
         refusal: refusal(|| Problem::overloaded().to_json("", None, None)),
         host_refusal: refusal(|| {
-            Problem::malformed("An HTTP/1.1 request has exactly one valid Host header.").to_json("", None, None)
+            Problem::malformed("An HTTP/1.1 request has exactly one valid Host header.")
+                .to_json("", None, None)
         }),
         ..ServerSettings::default()
     }

@@ -12,6 +12,8 @@ pub mod layers;
 pub mod limit;
 pub mod metrics;
 pub mod openapi_common;
+pub mod openapi_document;
+pub mod openapi_examples;
 pub mod paging;
 pub mod problem;
 pub mod problem_type;

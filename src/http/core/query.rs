@@ -60,7 +60,7 @@ crate::base::vocabulary::vocabulary! {
     pub enum EvidenceLevel: "unknown-evidence" {
         /// Everything that a third party needs to recompute every hash; the default.
         Full = "full",
-        /// The hashes only, without `entry` and `parts`: a tenth of the size.
+        /// The hashes only, without `entry` and `parts`, which are most of a history.
         Omitted = "none",
     }
 }

@@ -97,7 +97,8 @@ async fn verification_page(
             verification
         }
     };
-    Ok(html(render_verification(&verification, language(&uri, &headers), app.clock.now())))
+    let (lang, contact) = (language(&uri, &headers), app.inspectorate_contact.as_deref());
+    Ok(html(render_verification(&verification, lang, app.clock.now(), contact)))
 }
 
 async fn register(
@@ -136,7 +137,8 @@ async fn digital_link(
 /// Turns problems into HTML pages for clients that prefer HTML, everywhere but under `/v1/`. It is the
 /// outermost layer, so that a request shed for lack of a concurrency permit gets a page as well.
 pub async fn problems_as_pages(request: Request, next: Next) -> Response {
-    let for_people = !request.uri().path().starts_with("/v1/") && Preference::of(request.headers()) == Preference::Html;
+    let for_people =
+        !request.uri().path().starts_with("/v1/") && Preference::of(request.headers()) == Preference::Html;
     if !for_people {
         return next.run(request).await;
     }

@@ -306,6 +306,7 @@ pub struct OriginView {
 
 /// The felling ticket by id, series and number.
 #[derive(Clone, Debug, Serialize, ToSchema)]
+#[schema(as = TicketReference)]
 pub struct TicketView {
     /// Its id.
     pub id: TicketId,
