@@ -51,7 +51,7 @@ pub struct ServerSettings {
     pub drain: Duration,
     /// The 503 of a connection beyond the limit. Default: one word of plain text.
     pub refusal: Refusal,
-    /// The 400 of a request whose `Host` is missing, repeated or invalid. Default: one line of plain text.
+    /// The 400 of a request without `Host`, with a repeated or an invalid one. Default: one line of plain text.
     pub host_refusal: Refusal,
 }
 

@@ -2,7 +2,7 @@
 
 use crate::timber::{encoded, log, seal, set};
 use crate::world::{Answer, World};
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::io::Write;
 use std::process::{Command, Stdio};
 

@@ -1,6 +1,7 @@
 //! An event in API responses, with the parts that the reader may see; for all kinds of subjects.
 //!
-//! A response always has enough to recompute every hash: the entry, and the commitment of each part.
+//! Unless a request wants the hashes alone, a response has enough to recompute every hash: the entry, and the
+//! commitment of each part.
 //! Salt and text are added for the parts that the reader may see. The other fields of the response are
 //! read from these same texts, so they cannot contain anything that was not hashed. Only values that
 //! have another form in responses are parsed: everything else is written as it was stored.

@@ -4,7 +4,7 @@ use crate::base::error::{Error, FieldError, Invalid, Location};
 use crate::base::geo::Plot;
 use crate::base::ids::{LineId, TicketId};
 use crate::base::input::{Errors, Node, input};
-use crate::base::region::Region;
+use crate::base::region::{Region, RegionCode};
 use crate::base::units::{Area, LocalDate, Text, Volume};
 use crate::evidence::chain::history::{self, DisclosedEvent, Disclosure};
 use crate::evidence::register::Receipted;
@@ -72,6 +72,7 @@ input! {
     /// Where the timber of a ticket stands.
     pub struct OriginRequest {
         /// Region, as an ISO 3166-2 code.
+        #[schema(value_type = RegionCode)]
         pub region: Region,
         /// District.
         pub district: Option<Text<60>>,

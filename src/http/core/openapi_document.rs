@@ -47,6 +47,7 @@ pub fn finished(document: &utoipa::openapi::OpenApi) -> Value {
     list_error_codes(schemas);
     split_custody_events(schemas);
     schemas.values_mut().for_each(lift_descriptions);
+    describe_event_fields(schemas);
     drop_unused_schemas(&mut document);
     document
 }
@@ -190,6 +191,18 @@ fn lift_descriptions(schema: &mut Value) {
         }
         Value::Array(items) => items.iter_mut().for_each(lift_descriptions),
         _ => {}
+    }
+}
+
+/// Describes the members of an event where utoipa put a plain type in place of a type parameter, and lost the
+/// member's description.
+fn describe_event_fields(schemas: &mut Map<String, Value>) {
+    let known = schemas.get("EventFields").cloned().unwrap_or_default();
+    let others = schemas.iter_mut().filter(|(name, _)| name.starts_with("EventFields_"));
+    for (name, property) in others.filter_map(|(_, schema)| schema["properties"].as_object_mut()).flatten() {
+        if property.get("description").is_none() {
+            property["description"] = known["properties"][name]["description"].clone();
+        }
     }
 }
 
