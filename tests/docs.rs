@@ -154,12 +154,16 @@ fn the_codes_of_entries_are_those_of_the_source() {
     let (_, tail) = rest.split_once("<!-- end -->").expect("its end");
     let list: Vec<String> = codes().into_iter().map(|code| format!("`{code}`")).collect();
     let whole = format!("{head}<!-- codes -->\n{}\n<!-- end -->{tail}", list.join(", "));
+    // The enumeration of the OpenAPI document.
+    let listed = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/http/core/error_codes.txt");
+    let lines: String = codes().into_iter().map(|code| code + "\n").collect();
     if std::env::var_os("ORMANTRACE_PRINT_DOCS").is_some() {
         fs::write(&path, whole).expect("written");
+        fs::write(&listed, lines).expect("written");
     } else {
         assert!(
-            text == whole,
-            "docs/API.md is outdated; run: ORMANTRACE_PRINT_DOCS=1 cargo test --test docs"
+            text == whole && fs::read_to_string(&listed).is_ok_and(|text| text == lines),
+            "docs/API.md or error_codes.txt is outdated; run: ORMANTRACE_PRINT_DOCS=1 cargo test --test docs"
         );
     }
 }

@@ -7,6 +7,7 @@ use axum::http::StatusCode;
 use chrono::{DateTime, NaiveDate, Utc};
 use ormantrace::base::error::Invalid;
 use ormantrace::base::i18n::Lang;
+use ormantrace::base::i18n::text::say;
 use ormantrace::evidence::chain::Hash;
 use ormantrace::evidence::register::published::PublishedState;
 use ormantrace::evidence::tlog::note::Kind;
@@ -138,7 +139,7 @@ fn answers() -> Vec<(&'static str, Verification)> {
 fn pages(lang: Lang) -> Vec<(String, String)> {
     let mut pages: Vec<(String, String)> = answers()
         .into_iter()
-        .map(|(name, answer)| (name.to_owned(), render_verification(&answer, lang, now())))
+        .map(|(name, answer)| (name.to_owned(), render_verification(&answer, lang, now(), None)))
         .collect();
     pages.push(("register".into(), render_register(lang, Some(&said()), &said().policy.registers)));
     pages.push(("register-none".into(), render_register(lang, None, &[])));
@@ -272,7 +273,7 @@ fn headings_and_landmarks_are_in_order() {
 fn the_verdict_is_the_first_word_of_title_and_content() {
     for lang in Lang::ALL {
         for (name, answer) in answers() {
-            let html = render_verification(&answer, lang, now());
+            let html = render_verification(&answer, lang, now(), None);
             let word = answer.verdict.word(lang);
             let main = html.split_once("<main id=\"main\" tabindex=\"-1\">").unwrap().1;
             assert_eq!(texts(main).first(), Some(&word.as_str()), "{name}");
@@ -322,7 +323,7 @@ fn each_page_says_its_language_and_offers_the_others() {
 fn a_valid_log_shows_what_to_compare_before_all_else() {
     let plain = |lang| {
         let answer = Verification::valid(asked(Signature::Valid), log("stored", "stored"));
-        texts(&render_verification(&answer, lang, now())).join("|").replace('\u{a0}', " ")
+        texts(&render_verification(&answer, lang, now(), None)).join("|").replace('\u{a0}', " ")
     };
     // Texts are searched with their `|` borders, which two neighbours may share, so each is doubled.
     let in_order = |page: &str, expected: &[&str]| {
@@ -358,7 +359,7 @@ fn a_valid_log_shows_what_to_compare_before_all_else() {
 #[test]
 fn a_stack_is_counted_and_a_hidden_holder_leaves_no_row() {
     let answer = Verification::valid(asked(Signature::Absent), stack());
-    let html = render_verification(&answer, Lang::Ru, now());
+    let html = render_verification(&answer, Lang::Ru, now(), None);
     assert!(html.contains("124 бревна"));
     assert!(html.contains("Сравните со штабелем перед вами"));
     assert!(!html.contains("Длина") && !html.contains("Держатель"));
@@ -393,7 +394,7 @@ fn script_in_any_text_is_only_text() {
     ];
     for lang in Lang::ALL {
         let mut pages: Vec<String> =
-            all.iter().map(|answer| render_verification(answer, lang, now())).collect();
+            all.iter().map(|answer| render_verification(answer, lang, now(), Some(EVIL))).collect();
         pages.push(render_form(lang, EVIL, Some(FormProblem::Unreadable)));
         pages.push(error_page(StatusCode::NOT_FOUND, lang, EVIL, None));
         for html in pages {
@@ -540,4 +541,31 @@ fn every_message_is_used() {
             users.contains(&format!("\"{id}\"")) || families.iter().any(|family| id.starts_with(family));
         assert!(used, "no page uses {id}");
     }
+}
+
+#[test]
+fn the_contact_of_the_inspectorate_stands_where_the_page_sends_people_to_it() {
+    let answer = Verification::void(asked(Signature::Absent), "stolen", None);
+    for lang in Lang::ALL {
+        let html = render_verification(&answer, lang, now(), Some("+7 7222 36-00-00"));
+        let page = texts(&html).join("|");
+        let advice = page.find(&say(lang, "do-tell")).expect("the advice");
+        let contact = page.find("+7 7222 36-00-00").expect("the contact");
+        assert!(page.contains(&format!("{}:", say(lang, "do-tell-contact"))));
+        assert!(advice < contact && contact < page.find(&say(lang, "checks-title")).unwrap());
+        let without = render_verification(&answer, lang, now(), None);
+        assert!(!without.contains(&say(lang, "do-tell-contact")));
+    }
+}
+
+#[test]
+fn what_was_not_checked_does_not_frighten() {
+    let answer = Verification::valid(asked(Signature::Absent), log("stored", "stored"));
+    let page = |lang| render_verification(&answer, lang, now(), None);
+    assert!(page(Lang::Ru).contains("Подпись есть в квадратном коде"));
+    for (lang, words) in [(Lang::Ru, "Подписи"), (Lang::En, "No signature"), (Lang::Kk, "қолтаңба жоқ")]
+    {
+        assert!(!page(lang).contains(words), "{words}");
+    }
+    assert!(!include_str!("../src/http/pages/assets/site.css").contains("content: \"–\""));
 }

@@ -268,6 +268,54 @@ async fn large_responses_are_compressed_for_clients_that_accept_gzip() {
 }
 
 #[tokio::test]
+async fn a_refused_identity_encoding_does_not_turn_a_stored_record_into_a_failure() {
+    let server = usual(forest()).await;
+    for refused in ["identity;q=0", "*;q=0", "Identity ; Q=0.000", "br, *;q=0"] {
+        let takes = [("accept-encoding", refused)];
+        let answer = server.send("POST /v1/felling-tickets", &takes, b"{}").await;
+        assert_eq!((answer.status, answer.body.as_slice()), (201, &b"2"[..]), "{refused}");
+        let answer = server.send("GET /v1/regions", &takes, b"").await;
+        assert_eq!((answer.status, answer.header("content-encoding")), (200, None), "{refused}");
+    }
+    let packed = server.send("GET /v1/regions", &[("accept-encoding", "gzip, identity;q=0")], b"").await;
+    assert_eq!(packed.header("content-encoding"), Some("gzip"));
+}
+
+#[tokio::test]
+async fn a_request_names_its_host_once() {
+    let server = start(forest(), LayerSettings::default(), server_settings()).await;
+    let send = async |head: &str| {
+        Answer::parse(&server.raw(format!("{head}connection: close\r\n\r\n").as_bytes()).await)
+    };
+    for head in [
+        "GET /v1/me HTTP/1.1\r\n",
+        "GET http://orman/v1/me HTTP/1.1\r\n",
+        "GET /v1/me HTTP/1.1\r\nhost: orman\r\nhost: orman\r\n",
+        "GET /v1/me HTTP/1.1\r\nhost: orman\r\nHost: elsewhere\r\n",
+        "GET /v1/me HTTP/1.0\r\nhost: orman\r\nhost: elsewhere\r\n",
+        "GET /v1/me HTTP/1.1\r\nhost: orman, elsewhere\r\n",
+        "GET /v1/me HTTP/1.1\r\nhost: user@orman\r\n",
+        "GET /v1/me HTTP/1.1\r\nhost: orman/v1\r\n",
+    ] {
+        let answer = send(head).await;
+        assert_eq!(answer.status, 400, "{head:?}");
+        assert_eq!(answer.header("content-type"), Some(PROBLEM_JSON), "{head:?}");
+        assert_eq!(answer.json()["type"], "/problems/malformed-request");
+        assert_eq!(answer.header("connection"), Some("close"));
+    }
+    for head in [
+        "GET /v1/me HTTP/1.0\r\n",
+        "GET /v1/me HTTP/1.0\r\nhost: orman\r\n",
+        "GET /v1/me HTTP/1.1\r\nhost:\r\n",
+        "GET /v1/me HTTP/1.1\r\nhost: orman:8080\r\n",
+        "GET /v1/me HTTP/1.1\r\nhost: [::1]:8080\r\n",
+        "GET http://orman/v1/me HTTP/1.1\r\nhost: orman\r\n",
+    ] {
+        assert_eq!(send(head).await.status, 200, "{head:?}");
+    }
+}
+
+#[tokio::test]
 async fn responses_carry_the_security_headers() {
     let https =
         LayerSettings { public_url: Some("https://orman.example/".into()), ..LayerSettings::default() };
@@ -380,7 +428,7 @@ async fn malformed_http_is_refused_and_harms_no_other_client() {
         (b"POST /v1/felling-tickets HTTP/1.1\r\ncontent-length: x\r\n\r\n", &[400]),
         (b"POST /v1/felling-tickets HTTP/1.1\r\ncontent-length: 1\r\ncontent-length: 2\r\n\r\n", &[400]),
         (b"GET /v1/logs/%FF HTTP/1.1\r\nhost: orman\r\nconnection: close\r\n\r\n", &[200, 400]),
-        (b"CONNECT orman:443 HTTP/1.1\r\nconnection: close\r\n\r\n", &[404, 405]),
+        (b"CONNECT orman:443 HTTP/1.1\r\nhost: orman:443\r\nconnection: close\r\n\r\n", &[404, 405]),
         (long.as_bytes(), &[431]),
         (many.as_bytes(), &[431]),
         (far.as_bytes(), &[414, 431]),

@@ -61,6 +61,8 @@ pub enum Read {
     Check,
     /// The history of one log.
     History,
+    /// The same without its evidence, against the same statement of pgbench.
+    BareHistory,
 }
 
 impl Bench {
@@ -182,12 +184,18 @@ impl Bench {
         let (logs, token) = (self.read_logs(), self.parties.inspector.token.clone());
         let (traffic, cpu) = match read {
             Read::Check => self.ask(connections, time, &mut Checks { logs, token: Some(&token) })?,
-            Read::History => self.ask(connections, time, &mut Histories { logs, token: &token })?,
+            Read::History => {
+                self.ask(connections, time, &mut Histories { logs, token: &token, query: "" })?
+            }
+            Read::BareHistory => {
+                self.ask(connections, time, &mut Histories { logs, token: &token, query: "?evidence=none" })?
+            }
         };
         for (log, body) in &traffic.samples {
             match read {
                 Read::Check => check::verification(&self.pool, *log, body).await?,
                 Read::History => check::history(&self.pool, *log, body).await?,
+                Read::BareHistory => check::bare_history(&self.pool, *log, body).await?,
             }
         }
         self.checked += traffic.samples.len();
@@ -202,6 +210,7 @@ impl Bench {
         let (name, file) = match read {
             Read::Check => ("verify", self.scripts.check.clone()),
             Read::History => ("history", self.scripts.chain.clone()),
+            Read::BareHistory => ("history, no evidence", self.scripts.chain.clone()),
         };
         let variables = Self::variables(&self.read_logs());
         let (mut alone, mut server) = (Side::default(), Side::default());

@@ -293,6 +293,7 @@ async fn cold(mut bench: Bench, read: Read, shared_buffers: u64) -> Result<(Benc
     let (name, file) = match read {
         Read::Check => ("verify", bench.scripts.check.clone()),
         Read::History => ("history", bench.scripts.chain.clone()),
+        Read::BareHistory => ("history, no evidence", bench.scripts.chain.clone()),
     };
     let (mut alone, mut server) = (Side::default(), Side::default());
     let forgotten;

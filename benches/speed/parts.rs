@@ -85,7 +85,7 @@ pub struct Buffers {
 /// A wrong response, or either side fails.
 pub async fn reads(bench: &mut Bench, connections: &[usize]) -> Result<Vec<Line>, Failure> {
     let mut lines = Vec::new();
-    for read in [Read::Check, Read::History] {
+    for read in [Read::Check, Read::History, Read::BareHistory] {
         for connections in connections {
             lines.push(bench.compare(read, *connections).await?);
             if read == Read::Check && *connections == 32 {

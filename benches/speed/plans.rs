@@ -21,6 +21,8 @@ pub struct Histories<'t> {
     pub logs: Range<u64>,
     /// The token.
     pub token: &'t str,
+    /// The query of the request: empty, or `?evidence=none`.
+    pub query: &'static str,
 }
 
 /// A custody event of a random log, recorded by its holder.
@@ -77,7 +79,7 @@ impl Plan for Checks<'_> {
 impl Plan for Histories<'_> {
     fn request(&mut self, dice: &mut Dice, out: &mut Vec<u8>) -> u64 {
         let log = one_of(&self.logs, dice);
-        get(out, format_args!("/v1/logs/KZ{}/history", FIRST_SEAL + log), Some(self.token));
+        get(out, format_args!("/v1/logs/KZ{}/history{}", FIRST_SEAL + log, self.query), Some(self.token));
         log
     }
 }

@@ -89,6 +89,11 @@ pub struct ServeSettings {
     #[arg(long, env = "ORMANTRACE_PUBLIC_URL", value_name = "URL")]
     pub public_url: Option<PublicUrl>,
 
+    /// How a buyer reaches the forest inspectorate, such as a telephone number or address; the verification
+    /// page shows it [default: not shown]
+    #[arg(long, env = "ORMANTRACE_INSPECTORATE_CONTACT", value_name = "TEXT", value_parser = contact)]
+    pub inspectorate_contact: Option<String>,
+
     /// The operator's first token, 32 to 1,024 visible ASCII characters. Without it, a random one is
     /// made for an empty database and printed once; ignored once the operator has keys
     #[arg(long, env = "ORMANTRACE_OPERATOR_TOKEN", value_name = "TOKEN", hide_env_values = true)]
@@ -99,6 +104,15 @@ pub struct ServeSettings {
     #[arg(long, env = "ORMANTRACE_GTIN", value_name = "14 DIGITS", default_value = DEMONSTRATION_GTIN)]
     #[arg(value_parser = gtin)]
     pub gtin: String,
+}
+
+/// One line of text for a page.
+fn contact(text: &str) -> Result<String, String> {
+    let text = text.trim();
+    if text.is_empty() || text.chars().count() > 200 || text.chars().any(char::is_control) {
+        return Err("a contact is one line of 1 to 200 characters".to_owned());
+    }
+    Ok(text.to_owned())
 }
 
 /// A GTIN under prefix 952, which GS1 reserves for demonstrations and examples.

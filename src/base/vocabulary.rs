@@ -35,8 +35,8 @@ macro_rules! vocabulary {
             $( $(#[$variant_meta:meta])* $variant:ident = $word:literal ),+ $(,)?
         }
     ) => {
-        $(#[$meta])*
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, utoipa::ToSchema)]
+        $(#[$meta])*
         $vis enum $name {
             $( $(#[$variant_meta])* #[schema(rename = $word)] $variant ),+
         }

@@ -257,7 +257,8 @@ impl Cli {
     /// A message for the administrator.
     pub fn run(self) -> Result<(), Failure> {
         if matches!(self.command, Command::Openapi) {
-            let mut document = router::openapi().to_pretty_json().map_err(std::io::Error::other)?;
+            let mut document =
+                serde_json::to_string_pretty(&router::openapi()).map_err(std::io::Error::other)?;
             document.push('\n');
             return Ok(std::io::stdout().write_all(document.as_bytes())?);
         }

@@ -246,6 +246,7 @@ async fn make_app(
         writes: write_queue::writes(pool),
         clock,
         public_url,
+        inspectorate_contact: settings.serve.inspectorate_contact.clone(),
         gtin: Gtin::parse(&settings.serve.gtin).map_err(Invalid::from)?,
         signing_key,
         key_ring,

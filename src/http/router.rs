@@ -14,14 +14,16 @@ use crate::http::core::health::Health;
 use crate::http::core::layers::{LayerSettings, method_not_allowed, with_layers};
 use crate::http::core::metrics::Exposition;
 use crate::http::core::openapi_common::with_common_responses;
+use crate::http::core::openapi_document::{conflicts, finished};
 use crate::http::core::problem::Problem;
 use crate::timber::party::key::Caller;
 use axum::Router;
 use axum::extract::FromRequestParts;
 use axum::http::{HeaderMap, Method, Request};
 use axum::middleware::from_fn_with_state;
+use std::collections::BTreeSet;
 use utoipa::OpenApi;
-use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouterExt as _};
+use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter, UtoipaMethodRouterExt as _};
 use utoipa_axum::routes;
 
 /// The head of the OpenAPI document.
@@ -36,6 +38,7 @@ use utoipa_axum::routes;
     components(schemas(
         crate::http::core::paging::Cursor,
         crate::http::core::paging::Limit,
+        crate::http::core::query::EvidenceLevel,
         crate::http::api::events::OrganizationFilter,
         crate::http::api::logs::HolderFilter,
         crate::http::api::logs::TicketFilter
@@ -57,71 +60,85 @@ impl utoipa::Modify for BearerToken {
 /// The operations of docs/API.md with their paths; the OpenAPI document is made from the same list.
 #[must_use]
 pub fn api() -> OpenApiRouter<App> {
-    callers().merge(hot_reads())
+    router_of(callers()).merge(router_of(hot_reads()))
+}
+
+/// A router with a part of the operations, and with the head of the document.
+fn router_of(operations: Vec<UtoipaMethodRouter<App>>) -> OpenApiRouter<App> {
+    operations.into_iter().fold(OpenApiRouter::with_openapi(Head::openapi()), OpenApiRouter::routes)
+}
+
+/// Names that different schemas of the document share; each must have one of its own.
+#[must_use]
+pub fn schema_conflicts() -> BTreeSet<String> {
+    let operations = [callers(), hot_reads()];
+    conflicts(operations.iter().flatten().flat_map(|(schemas, ..)| schemas))
 }
 
 /// Hot reads; they resolve the token in the same query ([`super::auth::UnresolvedCaller`]).
-fn hot_reads() -> OpenApiRouter<App> {
-    OpenApiRouter::new()
-        .routes(routes!(verify::verify_code))
-        .routes(routes!(logs::get_log))
-        .routes(routes!(logs::get_log_history))
-        .routes(routes!(proofs::export_log))
+fn hot_reads() -> Vec<UtoipaMethodRouter<App>> {
+    vec![
+        routes!(verify::verify_code),
+        routes!(logs::get_log),
+        routes!(logs::get_log_history),
+        routes!(proofs::export_log),
+    ]
 }
 
 /// The operations behind [`refuse_bad_token`].
-fn callers() -> OpenApiRouter<App> {
-    OpenApiRouter::with_openapi(Head::openapi())
+fn callers() -> Vec<UtoipaMethodRouter<App>> {
+    vec![
         // organisations and keys
-        .routes(routes!(organizations::create_organization, organizations::list_organizations))
-        .routes(routes!(organizations::get_organization))
-        .routes(routes!(proofs::get_organization_proof))
-        .routes(routes!(proofs::export_organization))
-        .routes(routes!(keys::create_key, keys::list_keys))
-        .routes(routes!(keys::revoke_key))
-        .routes(routes!(keys::get_me))
+        routes!(organizations::create_organization, organizations::list_organizations),
+        routes!(organizations::get_organization),
+        routes!(proofs::get_organization_proof),
+        routes!(proofs::export_organization),
+        routes!(keys::create_key, keys::list_keys),
+        routes!(keys::revoke_key),
+        routes!(keys::get_me),
         // lists for anyone
-        .routes(routes!(reference::list_species))
-        .routes(routes!(reference::list_regions))
+        routes!(reference::list_species),
+        routes!(reference::list_regions),
         // felling tickets
-        .routes(routes!(felling_tickets::create_felling_ticket, felling_tickets::list_felling_tickets))
-        .routes(routes!(felling_tickets::get_felling_ticket))
-        .routes(routes!(felling_tickets::get_felling_ticket_history))
-        .routes(routes!(proofs::get_felling_ticket_proof))
-        .routes(routes!(proofs::export_felling_ticket))
-        .routes(routes!(felling_tickets::extend_felling_ticket))
-        .routes(routes!(felling_tickets::cancel_felling_ticket))
+        routes!(felling_tickets::create_felling_ticket, felling_tickets::list_felling_tickets),
+        routes!(felling_tickets::get_felling_ticket),
+        routes!(felling_tickets::get_felling_ticket_history),
+        routes!(proofs::get_felling_ticket_proof),
+        routes!(proofs::export_felling_ticket),
+        routes!(felling_tickets::extend_felling_ticket),
+        routes!(felling_tickets::cancel_felling_ticket),
         // seals
-        .routes(routes!(seals::list_seals))
-        .routes(routes!(seal_batches::register_seals).layer(batch_body()))
-        .routes(routes!(seals::get_seal))
-        .routes(routes!(seals::get_seal_history))
-        .routes(routes!(seals::get_seal_label))
-        .routes(routes!(seals::get_seal_stock))
-        .routes(routes!(seal_moves::transfer_seals).layer(batch_body()))
-        .routes(routes!(seal_moves::void_seal))
-        .routes(routes!(seal_batches::make_seals))
-        .routes(routes!(seal_batches::list_batch_seals))
-        .routes(routes!(proofs::get_seal_batch_proof))
-        .routes(routes!(proofs::export_seal_batch))
+        routes!(seals::list_seals),
+        routes!(seal_batches::register_seals).layer(batch_body()),
+        routes!(seals::get_seal),
+        routes!(seals::get_seal_history),
+        routes!(seals::get_seal_label),
+        routes!(seals::get_seal_stock),
+        routes!(seal_moves::transfer_seals).layer(batch_body()),
+        routes!(seal_moves::void_seal),
+        routes!(seal_batches::make_seals),
+        routes!(seal_batches::list_batch_seals),
+        routes!(proofs::get_seal_batch_proof),
+        routes!(proofs::export_seal_batch),
         // harvests
-        .routes(routes!(harvests::create_harvest).layer(batch_body()))
-        .routes(routes!(harvests::get_harvest_template))
-        .routes(routes!(harvests::get_harvest))
+        routes!(harvests::create_harvest).layer(batch_body()),
+        routes!(harvests::get_harvest_template),
+        routes!(harvests::get_harvest),
         // logs and custody
-        .routes(routes!(custody_events::create_custody_event).layer(batch_body()))
-        .routes(routes!(logs::list_logs))
-        .routes(routes!(proofs::get_log_proof))
-        .routes(routes!(events::list_events))
-        .routes(routes!(findings::list_findings))
+        routes!(custody_events::create_custody_event).layer(batch_body()),
+        routes!(logs::list_logs),
+        routes!(proofs::get_log_proof),
+        routes!(events::list_events),
+        routes!(findings::list_findings),
         // verification
-        .routes(routes!(verify::verify_codes).layer(batch_body()))
+        routes!(verify::verify_codes).layer(batch_body()),
+    ]
 }
 
 /// The OpenAPI document.
 #[must_use]
-pub fn openapi() -> utoipa::openapi::OpenApi {
-    with_common_responses(api().into_openapi())
+pub fn openapi() -> serde_json::Value {
+    finished(&with_common_responses(api().into_openapi()))
 }
 
 /// Endpoints of the process itself, which are not part of the API.
@@ -162,13 +179,10 @@ pub fn router(app: App, layers: &LayerSettings) -> Router {
 
 /// The complete router with its layers.
 pub fn served(app: App, layers: &LayerSettings, operations: &OpsEndpoints) -> Router {
-    let (callers, mut document) = callers().split_for_parts();
-    let (hot_reads, hot_openapi) = hot_reads().split_for_parts();
-    document.merge(hot_openapi);
-    let mut router = callers
-        .merge(problems::routes())
-        .merge(pages::routes::routes())
-        .merge(documentation(with_common_responses(document)));
+    let (callers, _) = router_of(callers()).split_for_parts();
+    let (hot_reads, _) = router_of(hot_reads()).split_for_parts();
+    let mut router =
+        callers.merge(problems::routes()).merge(pages::routes::routes()).merge(documentation(openapi()));
     if let Some(register) = &operations.register {
         router = router.merge(register::routes(register, &app.queue.receipt_keys()));
     }
@@ -196,10 +210,13 @@ async fn hot_read_method_not_allowed(_caller: Option<Caller>, method: Method) ->
 }
 
 /// `/openapi.json`, and at `/docs` a viewer of it that loads nothing from other servers.
-fn documentation(document: utoipa::openapi::OpenApi) -> Router<App> {
+fn documentation(document: serde_json::Value) -> Router<App> {
     // By default the viewer sends the document's URL to an online validator.
     let config = utoipa_swagger_ui::Config::default().validator_url("none");
-    utoipa_swagger_ui::SwaggerUi::new("/docs").url("/openapi.json", document).config(config).into()
+    utoipa_swagger_ui::SwaggerUi::new("/docs")
+        .external_url_unchecked("/openapi.json", document)
+        .config(config)
+        .into()
 }
 
 async fn operator_only(app: App, headers: HeaderMap) -> Result<(), Problem> {

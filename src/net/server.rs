@@ -11,6 +11,10 @@
 use axum::Router;
 use axum::body::Body;
 use axum::extract::ConnectInfo;
+use axum::http::header::{CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HOST};
+use axum::http::uri::Authority;
+use axum::http::{HeaderValue, StatusCode, Version};
+use axum::response::Response;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -47,9 +51,11 @@ pub struct ServerSettings {
     pub drain: Duration,
     /// The 503 of a connection beyond the limit. Default: one word of plain text.
     pub refusal: Refusal,
+    /// The 400 of a request without `Host`, with a repeated or an invalid one. Default: one line of plain text.
+    pub host_refusal: Refusal,
 }
 
-/// The body of the 503 that is written to a connection beyond the limit before any request is read.
+/// The body of a response that the listener itself sends.
 #[derive(Clone, Copy, Debug)]
 pub struct Refusal {
     /// Its content type.
@@ -67,6 +73,10 @@ impl Default for ServerSettings {
             connections: 1024,
             drain: Duration::from_secs(30),
             refusal: Refusal { content_type: "text/plain; charset=utf-8", body: || b"overloaded\n".to_vec() },
+            host_refusal: Refusal {
+                content_type: "text/plain; charset=utf-8",
+                body: || b"one valid Host header is needed\n".to_vec(),
+            },
         }
     }
 }
@@ -158,9 +168,15 @@ impl Server {
             };
             let router = router.clone();
             let service = service_fn(move |request: hyper::Request<Incoming>| {
-                let mut request = request.map(Body::new);
-                request.extensions_mut().insert(ConnectInfo(peer));
-                router.clone().oneshot(request)
+                let router = router.clone();
+                async move {
+                    if !has_valid_host(&request) {
+                        return Ok(host_refused(settings.host_refusal));
+                    }
+                    let mut request = request.map(Body::new);
+                    request.extensions_mut().insert(ConnectInfo(peer));
+                    router.oneshot(request).await
+                }
             });
             let socket = TokioIo::new(Socket::new(stream, settings.write_timeout));
             let connection = graceful.watch(http.serve_connection(socket, service));
@@ -197,6 +213,29 @@ fn protocol(settings: &ServerSettings) -> http1::Builder {
         .max_headers(64)
         .half_close(false);
     http
+}
+
+/// Whether a request names its host as RFC 9112, section 3.2, demands: once, except that HTTP/1.0 may omit
+/// it, and as an authority. A proxy in front may have read another of two hosts than this server.
+fn has_valid_host<B>(request: &hyper::Request<B>) -> bool {
+    let mut hosts = request.headers().get_all(HOST).iter();
+    match (hosts.next(), hosts.next()) {
+        (None, _) => request.version() < Version::HTTP_11,
+        (Some(host), None) => {
+            let valid = |host: &str| !host.contains('@') && host.parse::<Authority>().is_ok();
+            host.is_empty() || host.to_str().is_ok_and(valid)
+        }
+        (Some(_), Some(_)) => false,
+    }
+}
+
+/// The 400 for such a request. The connection is closed: the body was not read.
+fn host_refused(refusal: Refusal) -> Response {
+    let mut response = Response::new(Body::from((refusal.body)()));
+    *response.status_mut() = StatusCode::BAD_REQUEST;
+    let headers = [(CONTENT_TYPE, refusal.content_type), (CACHE_CONTROL, "no-store"), (CONNECTION, "close")];
+    response.headers_mut().extend(headers.map(|(name, value)| (name, HeaderValue::from_static(value))));
+    response
 }
 
 /// Whether the peer disconnected before it was accepted, which needs no pause.

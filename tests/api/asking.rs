@@ -17,7 +17,7 @@ struct Operation {
 }
 
 fn operations() -> Vec<Operation> {
-    let document = serde_json::to_value(ormantrace::http::router::openapi()).unwrap();
+    let document = ormantrace::http::router::openapi();
     let mut operations = Vec::new();
     for (path, methods) in document["paths"].as_object().unwrap() {
         let parts = path.split('/').map(|part| match part {

@@ -133,6 +133,10 @@ async fn gs_is_an_escape_in_json_and_a_byte_in_csv_and_both_come_back() {
     let sheet = String::from_utf8(list("text/csv").await).unwrap();
     assert_eq!(sheet.matches('\u{1d}').count(), 6, "{sheet:?}");
     assert!(!sheet.contains('"') && !sheet.contains("u001d"), "{sheet:?}");
+    for accept in ["Text/CSV", "application/x-ndjson;q=0.5, text/csv", "application/x-ndjson;q=0, */*"] {
+        assert_eq!(list(accept).await, sheet.as_bytes(), "{accept}");
+    }
+    assert_eq!(list("text/csv;q=0, */*").await, lines.as_bytes());
     let rows: Vec<(&str, &str)> = sheet.lines().skip(1).filter_map(|line| line.split_once(',')).collect();
     assert_eq!(items.len(), rows.len());
     for (item, (number, code)) in items.iter().zip(&rows) {

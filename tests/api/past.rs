@@ -1,6 +1,8 @@
 //! A past party of a log, or the issuer of its ticket, learns nothing of what happened to it later.
 
 use crate::world::{Felled, Org, World};
+use axum::body::Body;
+use axum::http::Request;
 use serde_json::{Value, json};
 
 /// The field errors of each custody event that `who` attempts, all of which are refused.
@@ -107,4 +109,56 @@ async fn a_past_holder_corrects_nothing_that_others_have_followed() {
     let refused = world.event(buyer, "corrected", logs, undo(99)).await;
     refused.expect(422);
     assert_eq!(refused.codes(), ["unknown-event"]);
+}
+
+#[tokio::test]
+async fn an_etag_of_a_past_party_holds_while_its_response_does() {
+    let world = World::new().await;
+    let felled = world.felled(1).await;
+    let (seller, buyer, logs) = (&felled.enterprise, &felled.sawmill, &felled.logs[..]);
+    world.event(seller, "transferred", logs, json!({"to_bin": buyer.bin})).await.expect(201);
+    world.event(buyer, "accepted", logs, json!({})).await.expect(201);
+    let log = format!("/v1/logs/{}", logs[0]);
+    let paths = [log.clone(), format!("{log}/history"), format!("{log}/history?evidence=none")];
+    let read = async |who: &Org| {
+        let mut answers = Vec::new();
+        for path in &paths {
+            let answer = world.get(path, who).await;
+            answer.expect(200);
+            answers.push((answer.headers["etag"].to_str().unwrap().to_owned(), answer.bytes));
+        }
+        answers
+    };
+    let past = [seller, &felled.forest_owner];
+    let [sold, issued] = [read(past[0]).await, read(past[1]).await];
+    assert_ne!(sold[1].0, issued[1].0, "of one caller");
+    assert!(sold[0].0 != sold[1].0 && sold[1].0 != sold[2].0, "of one URL");
+    let steps = [
+        ("stored", json!({})),
+        ("loaded", json!({"carrier_bin": felled.carrier.bin})),
+        ("departed", json!({})),
+        ("arrived", json!({})),
+        ("received", json!({})),
+        ("sold", json!({})),
+    ];
+    for (what, more) in steps {
+        world.event(buyer, what, logs, more).await.expect(201);
+        for (who, first) in past.into_iter().zip([&sold, &issued]) {
+            assert_eq!(&read(who).await, first, "after {what}");
+            for (path, (etag, _)) in paths.iter().zip(first) {
+                let request = Request::get(path)
+                    .header("authorization", format!("Bearer {}", who.token))
+                    .header("if-none-match", etag);
+                let answer = world.send(request.body(Body::empty()).unwrap()).await;
+                assert_eq!(answer.status, 304, "{path} after {what}");
+            }
+        }
+    }
+    // A correction of the harvest is the issuer's to see, so its response changes, and the ETag with it.
+    world.later(73 * 60);
+    let set = json!({"corrects": 1, "reason": "қате", "set": {"volume_m3": 0.32}});
+    world.event(&felled.inspector, "corrected", logs, set).await.expect(201);
+    for (before, now) in issued.iter().zip(read(&felled.forest_owner).await) {
+        assert!(before.0 != now.0 && before.1 != now.1);
+    }
 }

@@ -182,3 +182,36 @@ async fn the_template_is_a_harvest_but_for_its_seal() {
     answer.expect(422);
     assert_eq!(answer.codes(), ["unknown-language"]);
 }
+
+#[tokio::test]
+async fn a_header_that_names_one_thing_is_sent_once() {
+    let world = World::new().await;
+    let (owner, enterprise) = (world.forest_owner().await, world.enterprise().await);
+    let ticket = World::ticket_of(&enterprise, "0001245", 100).to_string();
+    let twice = async |name: &str, values: [&str; 2], body: &str| {
+        let mut request = Request::post("/v1/felling-tickets")
+            .header("authorization", format!("Bearer {}", owner.token))
+            .header(name, values[0])
+            .header(name, values[1]);
+        if name != "content-type" {
+            request = request.header("content-type", "application/json");
+        }
+        world.send(request.body(Body::from(body.to_owned())).unwrap()).await
+    };
+    let keys = ["ticket-0001245", "ticket-0001246"];
+    let answer = twice("idempotency-key", keys, &ticket).await;
+    answer.expect(422);
+    assert_eq!(answer.codes(), ["duplicate-header"]);
+    assert_eq!(answer.json()["errors"][0]["header"], "Idempotency-Key");
+    assert_eq!(twice("idempotency-key", [keys[0]; 2], &ticket).await.codes(), ["duplicate-header"]);
+    // Reported with the errors of the body.
+    let codes = twice("idempotency-key", keys, "{}").await.codes();
+    assert!(
+        codes.contains(&"duplicate-header".to_owned()) && codes.contains(&"required".to_owned()),
+        "{codes:?}"
+    );
+    twice("content-type", ["application/json", "text/csv"], &ticket).await.expect(415);
+    twice("content-encoding", ["identity", "gzip"], &ticket).await.expect(415);
+    let listed = world.get("/v1/felling-tickets", &owner).await.expect(200);
+    assert_eq!(listed["items"], json!([]), "nothing was stored");
+}

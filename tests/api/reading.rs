@@ -2,7 +2,7 @@
 
 use crate::timber::{encoded, log, seal, set};
 use crate::world::{Answer, World};
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::io::Write;
 use std::process::{Command, Stdio};
 
@@ -280,5 +280,63 @@ fn the_specification_contains_the_test_vector_of_the_code() {
     let page = include_str!("../../docs/CHAIN.md");
     for value in include_str!("../../src/evidence/chain/vector.txt").lines() {
         assert!(page.contains(value), "{value}");
+    }
+}
+
+#[tokio::test]
+async fn a_plus_in_a_query_need_not_be_escaped_in_a_time() {
+    let world = World::new().await;
+    let felled = world.felled(1).await;
+    for (query, events) in [
+        ("from=2026-10-05T00:00:00+05:00", 1),
+        ("from=2026-10-05T00:00:00%2B05:00", 1),
+        ("from=2026-10-05T00:00:00%2005:00", 1),
+        ("to=2026-10-05T00:00:00+05:00", 0),
+        // 05:00 UTC is 10:00 in Semey: the blank is a plus, not nothing.
+        ("from=2026-10-05T10:00:00+05:00&to=2026-10-05T10:00:01+05:00", 1),
+    ] {
+        let page = world.get(&format!("/v1/events?{query}"), &felled.inspector).await.expect(200);
+        assert_eq!(page["items"].as_array().unwrap().len(), events, "{query}");
+    }
+    for query in ["from=2026-10-05+00:00:00+05:00", "from=2026-10-05T00:00:00+", "from=+2026-10-05T00:00:00Z"]
+    {
+        let answer = world.get(&format!("/v1/events?{query}"), &felled.inspector).await;
+        assert_eq!(answer.codes(), ["time-malformed"], "{query}");
+    }
+    // A body is no query: there, a blank stays one.
+    let time = json!({"occurred_at": "2026-10-05T09:30:00 05:00"});
+    let answer = world.event(&felled.enterprise, "stored", &felled.logs, time).await;
+    assert_eq!(answer.codes(), ["time-malformed"]);
+}
+
+#[tokio::test]
+async fn a_history_without_evidence_has_the_same_events_and_hashes() {
+    let world = World::new().await;
+    let felled = world.felled(1).await;
+    for _ in 0..9 {
+        world.event(&felled.enterprise, "stored", &felled.logs, json!({})).await.expect(201);
+    }
+    let log = format!("/v1/logs/{}/history", felled.logs[0]);
+    let seal = format!("/v1/seals/{}/history", felled.logs[0]);
+    let ticket = format!("/v1/felling-tickets/{}/history", felled.ticket);
+    for (path, org) in
+        [(&log, &felled.enterprise), (&seal, &felled.operator), (&ticket, &felled.forest_owner)]
+    {
+        let full = world.get(path, org).await;
+        let bare = world.get(&format!("{path}?evidence=none"), org).await;
+        let mut expected = full.expect(200);
+        for event in expected["events"].as_array_mut().unwrap() {
+            let event = event.as_object_mut().unwrap();
+            assert!(event.remove("entry").is_some() && event.remove("parts").is_some(), "{path}");
+        }
+        assert_eq!(bare.expect(200), expected, "{path}");
+        assert_eq!(world.get(&format!("{path}?evidence=full"), org).await.bytes, full.bytes, "{path}");
+        let refused = world.get(&format!("{path}?evidence=some"), org).await;
+        refused.expect(422);
+        assert_eq!(refused.codes(), ["unknown-evidence"]);
+        if path == &log {
+            assert!(bare.bytes.len() * 2 < full.bytes.len(), "{} of {}", bare.bytes.len(), full.bytes.len());
+            assert_ne!(bare.headers["etag"], full.headers["etag"]);
+        }
     }
 }

@@ -161,8 +161,16 @@ async fn pages_lead_people_to_the_verdict() {
     let led = page(&world, &link).await;
     assert_eq!(led.status, 303);
     assert_eq!(led.headers["location"], format!("/verify/{identification}"));
-    let request = Request::get(&link).header("accept", "application/json").body(Body::empty()).unwrap();
-    assert_eq!(world.send(request).await.expect(200)["verdict"], "valid");
+    for accept in
+        ["application/json", "Application/JSON", "text/html;q=0.5, application/json", "application/*"]
+    {
+        let request = Request::get(&link).header("accept", accept).body(Body::empty()).unwrap();
+        assert_eq!(world.send(request).await.expect(200)["verdict"], "valid", "{accept}");
+    }
+    for accept in ["application/json;q=0.5, text/html", "application/json;q=0", "TEXT/HTML", "*/*"] {
+        let request = Request::get(&link).header("accept", accept).body(Body::empty()).unwrap();
+        assert_eq!(world.send(request).await.status, 303, "{accept}");
+    }
 
     let lost = page(&world, "/nowhere").await;
     assert_eq!(lost.status, 404);

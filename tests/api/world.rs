@@ -123,6 +123,7 @@ impl World {
             pool,
             clock: clock.clone(),
             public_url: "http://orman.test".into(),
+            inspectorate_contact: None,
             gtin: Gtin::DEMONSTRATION,
             key_ring: KeyRing::from(&signing_key),
             signing_key,

@@ -211,9 +211,17 @@ impl utoipa::PartialSchema for Plot {
             ))
             .property(
                 "type",
-                ObjectBuilder::new().schema_type(Type::String).enum_values(Some(["Polygon", "MultiPolygon"])),
+                ObjectBuilder::new()
+                    .schema_type(Type::String)
+                    .enum_values(Some(["Polygon", "MultiPolygon"]))
+                    .description(Some("The kind of geometry.")),
             )
-            .property("coordinates", ArrayBuilder::new().items(ArrayBuilder::new()))
+            .property(
+                "coordinates",
+                ArrayBuilder::new()
+                    .items(ArrayBuilder::new())
+                    .description(Some("Rings of positions, or a list of such rings.")),
+            )
             .required("type")
             .required("coordinates")
             .examples([serde_json::json!({"type": "Polygon", "coordinates":

@@ -282,6 +282,7 @@ impl utoipa::PartialSchema for LocalDate {
         utoipa::openapi::ObjectBuilder::new()
             .schema_type(utoipa::openapi::schema::Type::String)
             .format(Some(utoipa::openapi::SchemaFormat::KnownFormat(utoipa::openapi::KnownFormat::Date)))
+            .description(Some("A day of the calendar, ISO 8601."))
             .examples(["2026-05-14"])
             .into()
     }
@@ -289,7 +290,26 @@ impl utoipa::PartialSchema for LocalDate {
 
 impl utoipa::ToSchema for LocalDate {}
 
-crate::base::input::parse_text!(Moment, LocalDate);
+crate::base::input::parse_text!(LocalDate);
+
+impl crate::base::input::ParseText for Moment {
+    fn parse_text(text: &str) -> Result<Self, Invalid> {
+        Self::parse(text)
+    }
+}
+
+impl crate::base::input::Read for Moment {
+    /// A `+` in a query means a blank, so clients that do not escape it send `…T00:00:00 05:00`: there, a blank
+    /// before the offset is read as the plus.
+    fn read(node: crate::base::input::Node<'_>, errors: &mut crate::base::input::Errors) -> Option<Self> {
+        let in_query = || matches!(node.at(), crate::base::error::Location::Query(_));
+        let read = node.text().and_then(|text| match text.rsplit_once(' ') {
+            Some((time, offset)) if in_query() => Self::parse(&format!("{time}+{offset}")),
+            _ => Self::parse(text),
+        });
+        read.map_err(|invalid| errors.refuse(node, invalid)).ok()
+    }
+}
 
 #[cfg(test)]
 mod tests {

@@ -1,6 +1,7 @@
 //! An event in API responses, with the parts that the reader may see; for all kinds of subjects.
 //!
-//! A response always has enough to recompute every hash: the entry, and the commitment of each part.
+//! Unless a request wants the hashes alone, a response has enough to recompute every hash: the entry, and the
+//! commitment of each part.
 //! Salt and text are added for the parts that the reader may see. The other fields of the response are
 //! read from these same texts, so they cannot contain anything that was not hashed. Only values that
 //! have another form in responses are parsed: everything else is written as it was stored.
@@ -71,6 +72,21 @@ pub struct Evidence<'t> {
     pub parts: DisclosedParts<'t>,
 }
 
+/// The hashes of an event in a history and, unless the request has `evidence=none`, what they are made of.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "describes what is written from the stored texts")]
+pub(crate) struct HistoryEvidence {
+    /// Hash of the event before it; 64 zeros for the first.
+    prev_hash: Hash,
+    /// `SHA-256(0x00 || entry)`.
+    hash: Hash,
+    /// The 113 bytes that are hashed, in hex; absent with `evidence=none`.
+    #[schema(value_type = Option<String>, pattern = "^01[0-9a-f]{224}$")]
+    entry: Option<Entry>,
+    /// The three parts that the entry commits to; absent with `evidence=none`.
+    parts: Option<DisclosedParts<'static>>,
+}
+
 /// One event of a history.
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "describes what is written from the stored texts")]
@@ -78,9 +94,9 @@ struct DisclosedEventShape {
     /// Its fields.
     #[serde(flatten)]
     fields: EventFields<'static, String, Uuid>,
-    /// Its evidence.
+    /// Its hashes and its evidence.
     #[serde(flatten)]
-    evidence: Evidence<'static>,
+    evidence: HistoryEvidence,
 }
 
 /// One event of any kind of subject, kept in stored form until it is serialised.
@@ -89,6 +105,7 @@ pub struct DisclosedEvent {
     event: StoredEvent,
     subject_ref: Hash,
     open: Disclosure,
+    hashes_only: bool,
 }
 
 impl DisclosedEvent {
@@ -108,6 +125,21 @@ impl DisclosedEvent {
     pub fn evidence(&self) -> Evidence<'_> {
         self.event.evidence(self.subject_ref, self.open)
     }
+
+    /// The same event, serialised without `entry` and `parts`, which are most of its JSON.
+    #[must_use]
+    pub fn without_evidence(self) -> Self {
+        Self { hashes_only: true, ..self }
+    }
+
+    /// What its JSON says of its hash.
+    pub(crate) fn shown_evidence(&self) -> ShownEvidence<'_> {
+        if self.hashes_only {
+            ShownEvidence::Hashes { prev_hash: self.event.prev, hash: self.event.hash }
+        } else {
+            ShownEvidence::Complete(self.evidence())
+        }
+    }
 }
 
 impl Serialize for DisclosedEvent {
@@ -115,7 +147,7 @@ impl Serialize for DisclosedEvent {
         let mut members = EventMembers::<ApiValue<'_>>::of(&self.event, self.open);
         let (event_type, organization) = (members.take("type"), members.take("organization"));
         let fields = members.fields(&self.event, event_type, organization);
-        EventBody { fields, evidence: self.evidence() }.serialize(serializer)
+        EventBody { fields, evidence: self.shown_evidence() }.serialize(serializer)
     }
 }
 
@@ -150,7 +182,15 @@ pub(crate) struct EventBody<'t, T: Serialize, O: Serialize> {
     #[serde(flatten)]
     pub(crate) fields: EventFields<'t, T, O>,
     #[serde(flatten)]
-    pub(crate) evidence: Evidence<'t>,
+    pub(crate) evidence: ShownEvidence<'t>,
+}
+
+/// The evidence in an event's JSON: complete, or only the hashes.
+#[derive(serde::Serialize)]
+#[serde(untagged)]
+pub(crate) enum ShownEvidence<'t> {
+    Complete(Evidence<'t>),
+    Hashes { prev_hash: Hash, hash: Hash },
 }
 
 /// The parts of an event.
@@ -225,7 +265,7 @@ impl StoredEvent {
     /// The event for a reader who may see the parts of `open`; `subject_ref` names its subject in its entry.
     #[must_use]
     pub fn shown(self, subject_ref: Hash, open: Disclosure) -> DisclosedEvent {
-        DisclosedEvent { event: self, subject_ref, open }
+        DisclosedEvent { event: self, subject_ref, open, hashes_only: false }
     }
 
     /// Everything needed to recompute its hash, with the parts of `open` disclosed.

@@ -54,6 +54,8 @@ input! {
 }
 
 /// Events of all logs, in order of receipt
+///
+/// For inspectors: every recorded event in the order of receipt, filtered by region, type, time and organisation.
 #[utoipa::path(
     get, path = "/v1/events", operation_id = "list_events", tag = "logs", security(("token" = [])), params(EventQuery),
     responses(

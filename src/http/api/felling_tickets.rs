@@ -4,7 +4,7 @@ use crate::base::error::{Error, FieldError, Invalid, Location};
 use crate::base::geo::Plot;
 use crate::base::ids::{LineId, TicketId};
 use crate::base::input::{Errors, Node, input};
-use crate::base::region::Region;
+use crate::base::region::{Region, RegionCode};
 use crate::base::units::{Area, LocalDate, Text, Volume};
 use crate::evidence::chain::history::{self, DisclosedEvent, Disclosure};
 use crate::evidence::register::Receipted;
@@ -13,7 +13,7 @@ use crate::http::core::app::App;
 use crate::http::core::auth::ForestOwner;
 use crate::http::core::paging::{Cursor, Limit, Page};
 use crate::http::core::problem::Problem;
-use crate::http::core::query::{NoQuery, Query, id_in_path};
+use crate::http::core::query::{HistoryQuery, NoQuery, Query, id_in_path};
 use crate::http::core::write::{ParsedWrite, WriteRequest, WriteResponse};
 use crate::timber::party::bin::Bin;
 use crate::timber::party::key::Caller;
@@ -72,6 +72,7 @@ input! {
     /// Where the timber of a ticket stands.
     pub struct OriginRequest {
         /// Region, as an ISO 3166-2 code.
+        #[schema(value_type = RegionCode)]
         pub region: Region,
         /// District.
         pub district: Option<Text<60>>,
@@ -196,6 +197,9 @@ impl ExtendRequest {
 }
 
 /// Issues a ticket in the name of your organisation.
+///
+/// The caller becomes the issuer. Series and number are unique for an issuer; each line permits a volume of one
+/// species and kind of wood.
 #[utoipa::path(
     post,
     path = "/v1/felling-tickets",
@@ -243,6 +247,8 @@ async fn crossings(plot: Option<Plot>) -> Result<Vec<FieldError>, Problem> {
 }
 
 /// Tickets that you issued or hold; inspectors see all tickets.
+///
+/// For an issuer or holder its own tickets, for an inspector all of them.
 #[utoipa::path(
     get,
     path = "/v1/felling-tickets",
@@ -266,6 +272,8 @@ pub async fn list_felling_tickets(
 }
 
 /// One ticket, with the remaining volume of its lines.
+///
+/// With the balance of each line: what is marked so far, and what remains.
 #[utoipa::path(
     get,
     path = "/v1/felling-tickets/{id}",
@@ -299,12 +307,14 @@ pub struct TicketHistory {
 }
 
 /// The events of a ticket, with everything needed to recompute every hash.
+///
+/// In order of receipt. With `evidence=none` the response has the hashes alone.
 #[utoipa::path(
     get,
     path = "/v1/felling-tickets/{id}/history",
     tag = "felling tickets",
     security(("token" = [])),
-    params(("id" = TicketId, Path, description = "The ticket")),
+    params(("id" = TicketId, Path, description = "The ticket"), HistoryQuery),
     responses(
         (status = 200, description = "The ticket and its events", body = TicketHistory),
         (status = 404, description = "Absent, or you may not see it", body = Problem,
@@ -315,18 +325,23 @@ pub async fn get_felling_ticket_history(
     caller: Caller,
     State(app): State<App>,
     Path(id): Path<String>,
-    _: NoQuery,
+    Query(query): Query<HistoryQuery>,
 ) -> Result<Json<TicketHistory>, Problem> {
     let id: TicketId = id_in_path(&id)?;
     let mut db = app.pool.acquire().await?;
     let ticket = get(&mut db, &caller, id).await?;
     let subject = subject(&mut *db, id).await?;
     // A ticket's events have no personal part, so there is none to withhold.
-    let events = history::shown(&mut db, &subject, |_| Disclosure::ALL).await?;
+    let mut events = history::shown(&mut db, &subject, |_| Disclosure::ALL).await?;
+    if query.omits_evidence() {
+        events = events.into_iter().map(DisclosedEvent::without_evidence).collect();
+    }
     Ok(Json(TicketHistory { ticket, events }))
 }
 
 /// Extends a ticket to later dates.
+///
+/// Only by the issuer, and only to later days. Every extension is an event of the ticket's chain.
 #[utoipa::path(
     post,
     path = "/v1/felling-tickets/{id}/extend",
@@ -357,6 +372,8 @@ pub async fn extend_felling_ticket(
 }
 
 /// Cancels a ticket: no more timber may be felled under it.
+///
+/// Only by the issuer. No timber can be recorded under a cancelled ticket; what was recorded before stays valid.
 #[utoipa::path(
     post,
     path = "/v1/felling-tickets/{id}/cancel",

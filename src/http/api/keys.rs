@@ -56,6 +56,8 @@ pub struct NewKey {
 
 /// Creates a key. The token is returned only here; a repetition with the same `Idempotency-Key` gets 409
 /// `already-created`.
+///
+/// The token is in this response only, and is never stored: keep it safe.
 #[utoipa::path(
     post,
     path = "/v1/organizations/{id}/keys",
@@ -117,6 +119,8 @@ pub async fn create_key(
 }
 
 /// Keys of an organisation, including revoked keys, without their tokens.
+///
+/// Without their tokens, which are shown only when a key is made.
 #[utoipa::path(
     get,
     path = "/v1/organizations/{id}/keys",
@@ -144,6 +148,8 @@ pub async fn list_keys(
 }
 
 /// Revokes a key: from now on a request with it gets 401. Revoking it again changes nothing.
+///
+/// The key is invalid at once; its records stay.
 #[utoipa::path(
     delete,
     path = "/v1/keys/{id}",
@@ -186,6 +192,8 @@ pub struct Me {
 }
 
 /// Who you are, and with which key.
+///
+/// Which organisation and key the token belongs to, and the roles that it has.
 #[utoipa::path(
     get,
     path = "/v1/me",

@@ -9,10 +9,10 @@ use crate::http::core::auth::{HistoryReader, UnresolvedCaller};
 use crate::http::core::etag::ETag;
 use crate::http::core::paging::{Cursor, Limit, Page};
 use crate::http::core::problem::Problem;
-use crate::http::core::query::{NoQuery, query};
+use crate::http::core::query::{HistoryQuery, NoQuery, Query, query};
 use crate::http::core::response::json_with_capacity;
 use crate::timber::custody::history::LogHistory;
-use crate::timber::custody::history_query::HistoryQuery;
+use crate::timber::custody::history_query::HistoryQuery as LogRowsQuery;
 use crate::timber::custody::log::read::{self, Access, LogFilter, LogLookup, LogRow, LogView, Names};
 use crate::timber::event::vocabulary::Status;
 use crate::timber::party::reader::Reader;
@@ -80,16 +80,23 @@ pub async fn get_log(
         return Err(refused(&app, unresolved, problem).await);
     }
     let (reader, row, access) = visible_log(&app, unresolved, &last_segment(&uri)).await?;
-    let etag = ETag::new(&row.etag_input(reader, "log"));
-    if etag.matches(&headers) {
-        return Ok(etag.not_modified());
-    }
-    let view = match access {
+    let (etag, view) = match access {
         Access::Full => {
-            let rows = app.reads.history_rows(HistoryQuery::names(&row, reader)).await?;
-            row.view(&rows.names)?
+            let etag = ETag::new(&row.etag_input(reader, "log"));
+            if etag.matches(&headers) {
+                return Ok(etag.not_modified());
+            }
+            let rows = app.reads.history_rows(LogRowsQuery::names(&row, reader)).await?;
+            (etag, row.view(&rows.names)?)
         }
-        Access::Partial { .. } => app.reads.history(&row, access, reader).await?.log,
+        Access::Partial { .. } => {
+            let view = app.reads.history(&row, access, reader).await?.log;
+            let etag = ETag::new(&row.partial_etag_input(reader, "log", &view)?);
+            if etag.matches(&headers) {
+                return Ok(etag.not_modified());
+            }
+            (etag, view)
+        }
     };
     Ok(etag.on(Json(view).into_response()))
 }
@@ -97,11 +104,12 @@ pub async fn get_log(
 /// The history of a log
 ///
 /// Every event that the caller may see, in order of receipt, with everything that a third party needs to
-/// recompute every hash.
+/// recompute every hash. With `evidence=none` it is much smaller, and has the hashes alone.
 #[utoipa::path(
     get, path = "/v1/logs/{code}/history", operation_id = "get_log_history", tag = "logs", security(("token" = [])),
     params(
         ("code" = String, Path, description = "Seal number, marking code or id, percent-encoded"),
+        HistoryQuery,
         ("If-None-Match" = Option<String>, Header, description = "`ETag` of a response that the client has"),
     ),
     responses(
@@ -116,19 +124,31 @@ pub async fn get_log_history(
     State(app): State<App>,
     unresolved: UnresolvedCaller,
     OriginalUri(uri): OriginalUri,
-    query: Result<NoQuery, Problem>,
+    query: Result<Query<HistoryQuery>, Problem>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    if let Err(problem) = query {
-        return Err(refused(&app, unresolved, problem).await);
-    }
+    let bare = match query {
+        Ok(Query(query)) => query.omits_evidence(),
+        Err(problem) => return Err(refused(&app, unresolved, problem).await),
+    };
     let (reader, row, access) = visible_log(&app, unresolved, &segment_before(&uri, "/history")).await?;
-    let etag = ETag::new(&row.etag_input(reader, "history"));
+    let (what, event_length) = if bare { ("history_bare", 512) } else { ("history", 2_048) };
+    let known = (access == Access::Full).then(|| ETag::new(&row.etag_input(reader, what)));
+    if let Some(etag) = known.as_ref().filter(|etag| etag.matches(&headers)) {
+        return Ok(etag.not_modified());
+    }
+    let mut history = app.reads.history(&row, access, reader).await?;
+    let etag = match known {
+        Some(etag) => etag,
+        None => ETag::new(&row.partial_etag_input(reader, what, &history.log)?),
+    };
     if etag.matches(&headers) {
         return Ok(etag.not_modified());
     }
-    let history = app.reads.history(&row, access, reader).await?;
-    let length = (history.events.len() + 1) * 2_048;
+    if bare {
+        history = history.without_evidence();
+    }
+    let length = 2_048 + history.events.len() * event_length;
     Ok(etag.on(json_with_capacity(&history, length)?))
 }
 
@@ -184,6 +204,8 @@ input! {
 }
 
 /// The caller's logs
+///
+/// The logs that the caller holds or owns, and for an inspector all logs, in the order of their ids.
 #[utoipa::path(
     get, path = "/v1/logs", operation_id = "list_logs", tag = "logs", security(("token" = [])), params(LogQuery),
     responses(

@@ -97,6 +97,8 @@ pub async fn create_organization(
 }
 
 /// Organisations that you may see: the operator and inspectors see all, others only themselves.
+///
+/// For the operator and inspectors all of them, for others their own.
 #[utoipa::path(
     get,
     path = "/v1/organizations",
@@ -119,6 +121,8 @@ pub async fn list_organizations(
 }
 
 /// One organisation.
+///
+/// Its name, roles and identification number.
 #[utoipa::path(
     get,
     path = "/v1/organizations/{id}",

@@ -4,6 +4,7 @@ use crate::base::error::{Error, Invalid, Location};
 use crate::base::ids::{OperationId, SealBatchId};
 use crate::base::input::{Layout, Sheet, input};
 use crate::evidence::register::Receipted;
+use crate::http::core::accept::rank;
 use crate::http::core::app::App;
 use crate::http::core::auth::Operator;
 use crate::http::core::problem::Problem;
@@ -18,7 +19,7 @@ use crate::timber::seal::signing::Mint;
 use crate::timber::seal::view;
 use axum::body::{Body, Bytes};
 use axum::extract::{Path, State};
-use axum::http::header::{ACCEPT, CONTENT_TYPE, VARY};
+use axum::http::header::{CONTENT_TYPE, VARY};
 use axum::http::{HeaderMap, HeaderValue};
 use axum::response::{IntoResponse, Response};
 use futures_util::stream;
@@ -80,6 +81,7 @@ impl utoipa::PartialSchema for Quantity {
             .schema_type(utoipa::openapi::schema::Type::Integer)
             .minimum(Some(1))
             .maximum(Some(MAX_MADE))
+            .description(Some("A number of seals."))
             .into()
     }
 }
@@ -112,6 +114,8 @@ fn read(app: &App, envelope: &Envelope) -> Result<ParsedWrite<Registration>, Pro
 }
 
 /// Registers existing seals: all of them or none.
+///
+/// Seals of other makers, with the marking codes that they bear, as JSON or as a table. All or nothing.
 #[utoipa::path(
     post, path = "/v1/seals", operation_id = "register_seals", tag = "seals", security(("token" = [])),
     params(RegistrationQuery),
@@ -166,6 +170,8 @@ pub async fn register_seals(
 }
 
 /// Makes seals: numbers and signed marking codes.
+///
+/// Numbers are consecutive; each seal gets a signed marking code. The list is read afterwards, as a stream.
 #[utoipa::path(
     post, path = "/v1/seal-batches", operation_id = "make_seals", tag = "seals", security(("token" = [])),
     request_body = Order,
@@ -211,17 +217,10 @@ enum Form {
 }
 
 impl Form {
-    /// The format that `Accept` names first; lines of JSON if it names neither.
+    /// The format that `Accept` prefers; lines of JSON if it prefers neither.
     fn of(headers: &HeaderMap) -> Self {
-        let accept = headers.get_all(ACCEPT).into_iter().filter_map(|value| value.to_str().ok());
-        let mut named = accept.flat_map(|value| value.split(',')).filter_map(|range| {
-            match range.split(';').next().unwrap_or_default().trim() {
-                "text/csv" | "text/*" => Some(Self::Csv),
-                "application/x-ndjson" | "application/*" | "*/*" => Some(Self::Lines),
-                _ => None,
-            }
-        });
-        named.next().unwrap_or(Self::Lines)
+        let lines = rank(headers, "application/x-ndjson", "application/jsonl");
+        if rank(headers, "text/csv", "text/csv") > lines { Self::Csv } else { Self::Lines }
     }
 
     fn media_type(self) -> HeaderValue {

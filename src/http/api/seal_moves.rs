@@ -125,6 +125,8 @@ async fn earlier(
 }
 
 /// Transfers issued seals to another holder: all of them or none.
+///
+/// Only seals that are not on timber yet. By the operator, or by the holder to another enterprise or forest owner.
 #[utoipa::path(
     post, path = "/v1/seals/transfer", operation_id = "transfer_seals", tag = "seals",
     security(("token" = [])),
@@ -173,6 +175,8 @@ pub async fn transfer_seals(
 }
 
 /// Makes a seal void. If it is on a log, the log's history gets an event, too.
+///
+/// For ever: nothing leads back. If the seal is on a log, the log gets an event and needs a new seal.
 #[utoipa::path(
     post, path = "/v1/seals/{number}/void", operation_id = "void_seal", tag = "seals",
     security(("token" = [])),

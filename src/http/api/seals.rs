@@ -1,11 +1,12 @@
 //! Reading seals: one seal, its history and label, lists, stock.
 
 use crate::base::input::input;
+use crate::evidence::chain::history::DisclosedEvent;
 use crate::http::core::app::App;
 use crate::http::core::auth::SealHolder;
 use crate::http::core::paging::{Cursor, Limit, Page};
 use crate::http::core::problem::Problem;
-use crate::http::core::query::{NoQuery, query};
+use crate::http::core::query::{HistoryQuery, NoQuery, Query, query};
 use crate::timber::party::bin::Bin;
 use crate::timber::party::key::Caller;
 use crate::timber::party::role::Role;
@@ -36,6 +37,8 @@ async fn find(app: &App, number: &str, access: Access) -> Result<Seal, Problem> 
 }
 
 /// One seal.
+///
+/// Its status and holder, its marking code, and the log that it is on.
 #[utoipa::path(
     get, path = "/v1/seals/{number}", operation_id = "get_seal", tag = "seals", security(("token" = [])),
     params(("number" = String, Path, description = "Seal number", example = "KZ-0000417")),
@@ -55,10 +58,12 @@ pub async fn get_seal(
 }
 
 /// What happened to a seal: the events of its batch that concern it.
+///
+/// In order of receipt. With `evidence=none` the response has the hashes alone.
 #[utoipa::path(
     get, path = "/v1/seals/{number}/history", operation_id = "get_seal_history", tag = "seals",
     security(("token" = [])),
-    params(("number" = String, Path, description = "Seal number", example = "KZ-0000417")),
+    params(("number" = String, Path, description = "Seal number", example = "KZ-0000417"), HistoryQuery),
     responses(
         (status = 200, description = "The seal and its events", body = SealHistory),
         (status = 404, description = "Absent, or you may not see it", body = Problem,
@@ -69,14 +74,20 @@ pub async fn get_seal_history(
     State(app): State<App>,
     caller: Caller,
     Path(number): Path<String>,
-    _: NoQuery,
+    Query(query): Query<HistoryQuery>,
 ) -> Result<Json<SealHistory>, Problem> {
     let seal = find(&app, &number, access(&caller)).await?;
-    let events = view::history(&app.pool, &seal).await?;
+    let mut events = view::history(&app.pool, &seal).await?;
+    if query.omits_evidence() {
+        events = events.into_iter().map(DisclosedEvent::without_evidence).collect();
+    }
     Ok(Json(SealHistory { seal, events }))
 }
 
 /// The label: DataMatrix, QR code and number, to print.
+///
+/// An SVG picture with sizes in millimetres: the complete marking code as DataMatrix, the link of the public check as QR
+/// code, and the number as text.
 #[utoipa::path(
     get, path = "/v1/seals/{number}/label.svg", operation_id = "get_seal_label", tag = "seals",
     security(("token" = [])),
@@ -117,6 +128,8 @@ input! {
 }
 
 /// Seals ordered by number: the caller's own; all seals for the operator and inspectors.
+///
+/// The seals that the caller may see, in the order of their numbers.
 #[utoipa::path(
     get, path = "/v1/seals", operation_id = "list_seals", tag = "seals", security(("token" = [])),
     params(SealQuery),
@@ -151,6 +164,8 @@ pub struct Stock {
 }
 
 /// How many seals of each status the caller holds; for the operator, the seals of all holders.
+///
+/// For the operator by holder, for others their own: how many seals are issued, applied and void.
 #[utoipa::path(
     get, path = "/v1/seal-stock", operation_id = "get_seal_stock", tag = "seals", security(("token" = [])),
     responses(

@@ -174,6 +174,8 @@ pub async fn verify_code(
 }
 
 /// Check many seals
+///
+/// Up to 1,000 codes, answered in their order. For callers with a token, which are not limited by address.
 #[utoipa::path(
     post, path = "/v1/verify", operation_id = "verify_codes", tag = "verification",
     security(("token" = [])), request_body = Codes,

@@ -36,6 +36,8 @@ pub struct Inner {
     pub clock: Clock,
     /// The public URL of this server, without a trailing slash.
     pub public_url: String,
+    /// How a buyer reaches the forest inspectorate, shown on the verification page.
+    pub inspectorate_contact: Option<String>,
     /// GTIN of the marking codes made here.
     pub gtin: Gtin,
     /// Signs the marking codes made here.
@@ -52,11 +54,18 @@ pub struct Inner {
     pub fingerprint_key: [u8; 32],
 }
 
-/// The listener's settings, with our problem document for a connection too many.
+/// The listener's settings, with our problem documents for a connection too many and for an invalid `Host`.
 #[must_use]
 pub fn server_settings() -> ServerSettings {
-    let body = || Problem::overloaded().to_json("", None, None);
-    ServerSettings { refusal: Refusal { content_type: PROBLEM_JSON, body }, ..ServerSettings::default() }
+    let refusal = |body| Refusal { content_type: PROBLEM_JSON, body };
+    ServerSettings {
+        refusal: refusal(|| Problem::overloaded().to_json("", None, None)),
+        host_refusal: refusal(|| {
+            Problem::malformed("An HTTP/1.1 request has exactly one valid Host header.")
+                .to_json("", None, None)
+        }),
+        ..ServerSettings::default()
+    }
 }
 
 impl App {

@@ -123,7 +123,10 @@ pub fn guard(request: Request, settings: BodySettings) -> (Request, Arc<BodyRule
     if body.is_end_stream() {
         return (Request::from_parts(parts, body), rules);
     }
+    // `remove` returns the first of several values; two encodings in a row are not supported.
+    let repeated = parts.headers.get_all(CONTENT_ENCODING).iter().nth(1).is_some();
     let encoding = match parts.headers.remove(CONTENT_ENCODING) {
+        _ if repeated => Encoding::Other,
         None => Encoding::Plain,
         Some(name) if name.as_bytes().eq_ignore_ascii_case(b"identity") => Encoding::Plain,
         Some(name) if name.as_bytes().eq_ignore_ascii_case(b"gzip") => Encoding::Gzip,

@@ -3,6 +3,7 @@
 //! headers, one trace event per request); limits on concurrent requests; limits on
 //! the body.
 
+use crate::http::core::accept::accept_identity;
 use crate::http::core::address::{Network, resolve};
 use crate::http::core::body::{BodySettings, guard};
 use crate::http::core::metrics;
@@ -24,6 +25,7 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::Semaphore;
+use tower::util::MapRequestLayer;
 use tower_http::CompressionLevel;
 use tower_http::compression::CompressionLayer;
 use tower_http::compression::predicate::{Predicate, SizeAbove};
@@ -168,6 +170,7 @@ where
         .layer(from_fn_with_state(frame, around))
         // Speed over size: the machine's two cores are needed by the database.
         .layer(CompressionLayer::new().quality(CompressionLevel::Fastest).compress_when(packs))
+        .layer(MapRequestLayer::new(accept_identity))
 }
 
 /// 405 for a known route with a method that it does not support. axum adds `Allow`.

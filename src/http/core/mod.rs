@@ -1,6 +1,7 @@
 //! The parts that all endpoints share: the application's state, authentication, bodies, limits, problems,
 //! writes.
 
+pub mod accept;
 pub mod address;
 pub mod app;
 pub mod auth;
@@ -11,6 +12,8 @@ pub mod layers;
 pub mod limit;
 pub mod metrics;
 pub mod openapi_common;
+pub mod openapi_document;
+pub mod openapi_examples;
 pub mod paging;
 pub mod problem;
 pub mod problem_type;

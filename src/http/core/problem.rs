@@ -302,7 +302,7 @@ struct Document<'a> {
 /// One field error: its location (`pointer`, or `line` and `column`, or `parameter`, or `header`), code and
 /// detail.
 #[derive(Serialize, utoipa::ToSchema)]
-#[schema(as = Fault)]
+#[schema(as = FieldError)]
 struct FieldErrorDocument<'a> {
     /// A JSON pointer (RFC 6901) into the request's body.
     #[serde(skip_serializing_if = "Option::is_none")]

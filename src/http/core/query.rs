@@ -4,12 +4,13 @@
 //! unknown parameter is rejected (422) and never ignored. HTML pages ignore unknown parameters, because
 //! shared links collect extra parameters on their way.
 
-use crate::base::input::{Document, Errors, Fields, Node, ParseText, Read};
+use crate::base::input::{Document, Errors, Fields, Node, ParseText, Read, input};
 use crate::http::core::app::App;
 use crate::http::core::problem::Problem;
 use axum::extract::FromRequestParts;
 use axum::http::Uri;
 use axum::http::request::Parts;
+use utoipa::IntoParams;
 
 /// A parsed query; all its errors are reported at once (422).
 #[derive(Debug)]
@@ -52,4 +53,33 @@ pub fn query<T: Read>(uri: &Uri) -> Result<T, Problem> {
 /// the body, so that errors in the body come first.
 pub fn id_in_path<T: ParseText>(text: &str) -> Result<T, Problem> {
     T::parse_text(text).map_err(|_| Problem::not_found())
+}
+
+crate::base::vocabulary::vocabulary! {
+    /// How much evidence a history contains.
+    pub enum EvidenceLevel: "unknown-evidence" {
+        /// Everything that a third party needs to recompute every hash; the default.
+        Full = "full",
+        /// The hashes only, without `entry` and `parts`, which are most of a history.
+        Omitted = "none",
+    }
+}
+
+input! {
+    /// The query of a history.
+    #[derive(Copy, IntoParams)]
+    #[into_params(parameter_in = Query)]
+    pub struct HistoryQuery {
+        /// `none` leaves out `entry` and `parts` of each event, which are most of the response; an export has
+        /// them.
+        pub evidence: Option<EvidenceLevel>,
+    }
+}
+
+impl HistoryQuery {
+    /// Whether `entry` and `parts` are left out.
+    #[must_use]
+    pub fn omits_evidence(self) -> bool {
+        self.evidence == Some(EvidenceLevel::Omitted)
+    }
 }

@@ -17,7 +17,7 @@ use crate::timber::party::key::Caller;
 use axum::body::Bytes;
 use axum::extract::{FromRequest, FromRequestParts, MatchedPath, Request};
 use axum::http::header::{CONTENT_TYPE, HeaderName};
-use axum::http::{HeaderValue, StatusCode};
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use chrono::{DateTime, TimeDelta, Utc};
 use flate2::Compression;
@@ -174,7 +174,10 @@ impl FromRequest<App> for Envelope {
             scope.extend_from_slice(&(piece.len() as u64).to_be_bytes());
             scope.extend_from_slice(piece.as_bytes());
         }
-        let idempotency_key = parts.headers.get(IDEMPOTENCY_KEY).map(read_key).transpose();
+        let idempotency_key = read_key(&parts.headers);
+        if parts.headers.get_all(CONTENT_TYPE).iter().nth(1).is_some() {
+            return Err(Problem::unsupported_media_type("Content-Type was sent twice; send one."));
+        }
         let content_type =
             parts.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
         let (media_type, parameters) = content_type.split_once(';').unwrap_or((content_type, ""));
@@ -260,11 +263,19 @@ impl Envelope {
     }
 }
 
-fn read_key(value: &HeaderValue) -> Result<String, FieldError> {
+/// The idempotency key, if one was sent. Of two keys neither is chosen, since the client's next try might
+/// send them in another order.
+fn read_key(headers: &HeaderMap) -> Result<Option<String>, FieldError> {
+    let refuse =
+        |code, detail: &'static str| FieldError::new(Location::Header("Idempotency-Key"), code, detail);
+    let mut keys = headers.get_all(IDEMPOTENCY_KEY).iter();
+    let Some(key) = keys.next() else { return Ok(None) };
+    if keys.next().is_some() {
+        return Err(refuse("duplicate-header", "This header was sent twice; send one."));
+    }
     let fits = |key: &&str| (8..=128).contains(&key.len()) && key.bytes().all(|byte| byte.is_ascii_graphic());
-    value.to_str().ok().filter(fits).map(str::to_owned).ok_or_else(|| {
-        let detail = "An Idempotency-Key is 8 to 128 visible ASCII characters.";
-        FieldError::new(Location::Header("Idempotency-Key"), "bad-idempotency-key", detail)
+    key.to_str().ok().filter(fits).map(|key| Some(key.to_owned())).ok_or_else(|| {
+        refuse("bad-idempotency-key", "An Idempotency-Key is 8 to 128 visible ASCII characters.")
     })
 }
 

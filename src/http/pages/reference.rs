@@ -27,6 +27,8 @@ pub struct RegionList {
 }
 
 /// Species that a ticket or a log can name.
+///
+/// The species that tickets and logs name, with their names and groups.
 #[utoipa::path(
     get,
     path = "/v1/species",
@@ -40,6 +42,8 @@ pub async fn list_species(_caller: Option<Caller>, _: NoQuery) -> Json<SpeciesLi
 }
 
 /// Regions of Kazakhstan by ISO 3166-2, with their names.
+///
+/// The regions of Kazakhstan by ISO 3166-2 code, with their names.
 #[utoipa::path(
     get,
     path = "/v1/regions",

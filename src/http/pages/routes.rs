@@ -4,6 +4,7 @@ use crate::base::i18n::Lang;
 use crate::base::input::Document;
 use crate::http::api::proofs::published_state;
 use crate::http::api::verify::{check_one, last_segment, with_register};
+use crate::http::core::accept::Preference;
 use crate::http::core::address::ClientAddr;
 use crate::http::core::app::App;
 use crate::http::core::auth::UnresolvedCaller;
@@ -15,7 +16,7 @@ use crate::http::pages::{
 use crate::timber::seal::Identification;
 use axum::extract::{OriginalUri, Path, Request, State};
 use axum::http::header::{
-    ACCEPT, ACCEPT_LANGUAGE, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, LOCATION, RETRY_AFTER, VARY,
+    ACCEPT_LANGUAGE, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, LOCATION, RETRY_AFTER, VARY,
 };
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri};
 use axum::middleware::Next;
@@ -53,22 +54,6 @@ fn html(page: String) -> Response {
         response.headers_mut().insert(HeaderName::from_static(name), HeaderValue::from_static(value));
     }
     response
-}
-
-/// Whether the client prefers `text/html` to JSON: `Accept` names it, and before any JSON type.
-/// Browsers name it first; programs that name neither get JSON where there is any.
-fn prefers_html(headers: &HeaderMap) -> bool {
-    let accept = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
-    let types = accept.flat_map(|value| value.split(','));
-    let mut names =
-        types.map(|range| range.split(';').next().unwrap_or_default().trim().to_ascii_lowercase());
-    names
-        .find_map(|name| match name.as_str() {
-            "text/html" | "application/xhtml+xml" => Some(true),
-            "application/json" | PROBLEM_JSON => Some(false),
-            _ => None,
-        })
-        .unwrap_or(false)
 }
 
 fn see_other(path: &str) -> Response {
@@ -112,7 +97,8 @@ async fn verification_page(
             verification
         }
     };
-    Ok(html(render_verification(&verification, language(&uri, &headers), app.clock.now())))
+    let (lang, contact) = (language(&uri, &headers), app.inspectorate_contact.as_deref());
+    Ok(html(render_verification(&verification, lang, app.clock.now(), contact)))
 }
 
 async fn register(
@@ -138,11 +124,7 @@ async fn digital_link(
     // An invalid link leads to the page that explains what is wrong with it.
     let code = Identification::from_parts(&gtin, &serial)
         .map_or_else(|_| format!("01{gtin}21{serial}"), |code| code.as_str().to_owned());
-    let json = headers
-        .get_all(ACCEPT)
-        .iter()
-        .any(|accept| accept.to_str().is_ok_and(|accept| accept.contains("application/json")));
-    let mut response = if json && !prefers_html(&headers) {
+    let mut response = if Preference::of(&headers) == Preference::Json {
         Json(check_one(&app, unresolved, client, &code).await?).into_response()
     } else {
         let lang = parameter(&uri, "lang").and_then(|tag| Lang::from_tag(&tag));
@@ -155,7 +137,8 @@ async fn digital_link(
 /// Turns problems into HTML pages for clients that prefer HTML, everywhere but under `/v1/`. It is the
 /// outermost layer, so that a request shed for lack of a concurrency permit gets a page as well.
 pub async fn problems_as_pages(request: Request, next: Next) -> Response {
-    let for_people = !request.uri().path().starts_with("/v1/") && prefers_html(request.headers());
+    let for_people =
+        !request.uri().path().starts_with("/v1/") && Preference::of(request.headers()) == Preference::Html;
     if !for_people {
         return next.run(request).await;
     }

@@ -101,6 +101,8 @@ struct VerificationPage<'a> {
     register: Option<InRegister>,
     /// Absent if the input is not a code: a typing error is no reason for suspicion.
     doubt_title: Option<String>,
+    /// How to reach the inspectorate, if the administrator has set it.
+    contact: Option<&'a str>,
     /// Whether the advice to try again comes first.
     again_first: bool,
     checked_at: String,
@@ -305,9 +307,15 @@ fn in_register(verification: &Verification, lang: Lang) -> Option<InRegister> {
     })
 }
 
-/// `GET /verify/{code}`: the result of a check made at `now`.
+/// `GET /verify/{code}`: the result of a check made at `now`. `contact` is shown where the page advises to
+/// report something to the inspectorate.
 #[must_use]
-pub fn render_verification(verification: &Verification, lang: Lang, now: DateTime<Utc>) -> String {
+pub fn render_verification(
+    verification: &Verification,
+    lang: Lang,
+    now: DateTime<Utc>,
+    contact: Option<&str>,
+) -> String {
     let word = verification.verdict.word(lang);
     let code = shown(&verification.code);
     let symbol = match verification.verdict {
@@ -346,6 +354,7 @@ pub fn render_verification(verification: &Verification, lang: Lang, now: DateTim
                 text: check.text.get(lang),
             })
             .collect(),
+        contact,
         again_first,
         register: in_register(verification, lang),
         doubt_title: readable.then(|| say(lang, doubt)),

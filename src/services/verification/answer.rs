@@ -94,6 +94,7 @@ pub struct Reason {
 /// The outcome of one check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
+#[schema(as = CheckOutcome)]
 pub enum Outcome {
     /// The check passed.
     Pass,

@@ -8,10 +8,8 @@ use super::history_query::{HistoryQuery, HistoryRows};
 use super::state::{LogState, replay};
 use crate::base::error::{Error, Result};
 use crate::base::region::Region;
-use crate::evidence::chain::disclosure::{ApiValue, EventBody, described_by};
-use crate::evidence::chain::history::{
-    DisclosedEvent, Disclosure, EventFields, EventMembers, Evidence, StoredEvent,
-};
+use crate::evidence::chain::disclosure::{ApiValue, EventBody, HistoryEvidence, described_by};
+use crate::evidence::chain::history::{DisclosedEvent, Disclosure, EventFields, EventMembers, StoredEvent};
 use crate::timber::custody::log::read::{
     Access, HeadView, LastEventView, LogRow, LogView, Names, PartyView, PendingView, SealState,
 };
@@ -37,6 +35,14 @@ pub struct LogHistory {
 }
 
 impl LogHistory {
+    /// The same history, serialised without the events' `entry` and `parts`.
+    #[must_use]
+    pub fn without_evidence(mut self) -> Self {
+        let bare = |event: LogEvent| LogEvent { shown: event.shown.without_evidence(), ..event };
+        self.events = self.events.into_iter().map(bare).collect();
+        self
+    }
+
     /// Its events alone, and the memory permit that they need.
     #[must_use]
     pub fn into_chain(self) -> (Vec<DisclosedEvent>, Option<OwnedSemaphorePermit>) {
@@ -52,9 +58,9 @@ struct LogEventShape {
     /// Its members, read from the parts.
     #[serde(flatten)]
     fields: LogEventFields<'static>,
-    /// The evidence for it.
+    /// Its hashes and the evidence for them.
     #[serde(flatten)]
-    evidence: Evidence<'static>,
+    evidence: HistoryEvidence,
 }
 
 /// One event of a log, held in its stored form until it is serialised.
@@ -69,7 +75,7 @@ impl Serialize for LogEvent {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let (event, open) = self.shown.stored();
         let fields = event_fields(event, open, self.parties, &self.names);
-        EventBody { fields, evidence: self.shown.evidence() }.serialize(serializer)
+        EventBody { fields, evidence: self.shown.shown_evidence() }.serialize(serializer)
     }
 }
 

@@ -159,6 +159,20 @@ impl Correction {
     }
 }
 
+/// The members that go with an event of this type only, and whether it needs them. All other members go with
+/// every type; of `details`, `outcome` and `observed` go with an inspection. The OpenAPI document shows the same.
+#[must_use]
+pub const fn members_of(event: EventType) -> &'static [(&'static str, bool)] {
+    match event {
+        EventType::Transferred => &[("to_bin", true), ("of", false)],
+        EventType::Loaded => &[("carrier_bin", false), ("vehicle", false)],
+        EventType::SealReplaced => &[("new_seal_number", true), ("reason", true)],
+        EventType::Corrected => &[("corrects", true), ("reason", true), ("set", false), ("reverse", false)],
+        EventType::Inspected => &[("details", true)],
+        _ => &[],
+    }
+}
+
 impl NewCustodyEvent {
     fn check(&self, node: Node<'_>, errors: &mut Errors) {
         use EventType as E;
@@ -185,16 +199,21 @@ impl NewCustodyEvent {
                 ));
             }
         };
-        let transfer = event == E::Transferred;
         let correction = event == E::Corrected;
         let replacement = event == E::SealReplaced;
-        field("to_bin", self.to_bin.is_some(), transfer, transfer);
-        field("of", self.of.is_some(), transfer, false);
-        field("carrier_bin", self.carrier_bin.is_some(), event == E::Loaded, false);
-        field("vehicle", self.vehicle.is_some(), event == E::Loaded, false);
-        field("new_seal_number", self.new_seal_number.is_some(), replacement, replacement);
-        field("reason", self.reason.is_some(), replacement || correction, replacement || correction);
-        field("corrects", self.corrects.is_some(), correction, correction);
+        let members = members_of(event);
+        for (name, present) in [
+            ("to_bin", self.to_bin.is_some()),
+            ("of", self.of.is_some()),
+            ("carrier_bin", self.carrier_bin.is_some()),
+            ("vehicle", self.vehicle.is_some()),
+            ("new_seal_number", self.new_seal_number.is_some()),
+            ("reason", self.reason.is_some()),
+            ("corrects", self.corrects.is_some()),
+        ] {
+            let member = members.iter().find(|(member, _)| *member == name);
+            field(name, present, member.is_some(), member.is_some_and(|(_, required)| *required));
+        }
         field("set", self.set.is_some(), correction, correction && self.reverse != Some(true));
         field("reverse", self.reverse == Some(true), correction && self.set.is_none(), false);
         let outcome = self.details.as_ref().is_some_and(|details| details.outcome.is_some());

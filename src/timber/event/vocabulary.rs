@@ -158,6 +158,7 @@ vocabulary! {
 
 vocabulary! {
     /// Result of an inspection.
+    #[schema(as = InspectionOutcome)]
     pub enum Outcome: "unknown-outcome" {
         /// The log is the one recorded.
         Match = "match",

@@ -22,6 +22,7 @@ pub struct NewFinding {
 
 /// A finding, as returned to the client.
 #[derive(Clone, Debug, Serialize, ToSchema)]
+#[schema(as = FindingSummary)]
 pub struct Finding {
     /// Its id.
     pub id: FindingId,

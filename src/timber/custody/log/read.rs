@@ -131,8 +131,8 @@ impl LogRow {
         u32::try_from(self.head_seq).map_err(|_| self.corrupt("head_seq"))
     }
 
-    /// ETag input: a digest of everything that the response `what` to `reader` depends on. Equal digests mean
-    /// equal responses.
+    /// ETag input for a reader that may see everything: a digest of what the response `what` depends on. Equal
+    /// digests mean equal responses.
     ///
     /// The chain's head covers the content of all events. The columns shown in responses are included too, so
     /// that the repair of a row changes the digest. Names and personal parts change only by erasures. Which
@@ -159,6 +159,18 @@ impl LogRow {
         (self.last_type, self.last_on, self.last_region.map(Region::as_str), self.felled_on)
             .hash(&mut digest);
         hex::encode(&digest.0.finalize()[..16])
+    }
+
+    /// The same for a reader that may see only some of the events, from the log as that reader sees it. Nothing
+    /// of the row itself is included: an ETag that changed with later events would disclose them.
+    ///
+    /// # Errors
+    /// Never in practice: a log that cannot be serialised.
+    pub fn partial_etag_input(&self, reader: Reader, what: &str, seen: &LogView) -> Result<String> {
+        let input =
+            (env!("CARGO_PKG_VERSION"), what, reader.organization, self.until_seq, &self.erasures, seen);
+        let input = serde_json::to_vec(&input).map_err(|error| self.corrupt(&error.to_string()))?;
+        Ok(hex::encode(&Sha256::digest(input)[..16]))
     }
 
     /// The caller, if its token is valid now.
@@ -294,6 +306,7 @@ pub struct OriginView {
 
 /// The felling ticket by id, series and number.
 #[derive(Clone, Debug, Serialize, ToSchema)]
+#[schema(as = TicketReference)]
 pub struct TicketView {
     /// Its id.
     pub id: TicketId,
