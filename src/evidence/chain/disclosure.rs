@@ -151,30 +151,7 @@ impl Serialize for DisclosedEvent {
     }
 }
 
-/// Gives a type that is serialised directly from stored text the OpenAPI schema of another type, which
-/// has the shape of its JSON.
-macro_rules! described_by {
-    ($described:ty, $shape:ty, $name:literal) => {
-        impl utoipa::PartialSchema for $described {
-            fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::Schema> {
-                <$shape as utoipa::PartialSchema>::schema()
-            }
-        }
-
-        impl utoipa::ToSchema for $described {
-            fn name() -> std::borrow::Cow<'static, str> {
-                $name.into()
-            }
-
-            fn schemas(schemas: &mut Vec<(String, utoipa::openapi::RefOr<utoipa::openapi::Schema>)>) {
-                <$shape as utoipa::ToSchema>::schemas(schemas);
-            }
-        }
-    };
-}
-pub(crate) use described_by;
-
-described_by!(DisclosedEvent, DisclosedEventShape, "ShownEvent");
+super::schema::described_by!(DisclosedEvent, DisclosedEventShape, "ShownEvent");
 
 /// Fields and evidence of an event.
 #[derive(serde::Serialize)]
@@ -188,6 +165,10 @@ pub(crate) struct EventBody<'t, T: Serialize, O: Serialize> {
 /// The evidence in an event's JSON: complete, or only the hashes.
 #[derive(serde::Serialize)]
 #[serde(untagged)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "on the stack while one event is written; a box would be an allocation per event"
+)]
 pub(crate) enum ShownEvidence<'t> {
     Complete(Evidence<'t>),
     Hashes { prev_hash: Hash, hash: Hash },

@@ -12,6 +12,7 @@ pub mod bytes;
 pub mod canonical;
 pub mod disclosure;
 pub mod history;
+pub(crate) mod schema;
 pub mod size;
 pub mod subject;
 pub mod tx;

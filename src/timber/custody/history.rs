@@ -8,8 +8,9 @@ use super::history_query::{HistoryQuery, HistoryRows};
 use super::state::{LogState, replay};
 use crate::base::error::{Error, Result};
 use crate::base::region::Region;
-use crate::evidence::chain::disclosure::{ApiValue, EventBody, HistoryEvidence, described_by};
+use crate::evidence::chain::disclosure::{ApiValue, EventBody, HistoryEvidence};
 use crate::evidence::chain::history::{DisclosedEvent, Disclosure, EventFields, EventMembers, StoredEvent};
+use crate::evidence::chain::schema::described_by;
 use crate::timber::custody::log::read::{
     Access, HeadView, LastEventView, LogRow, LogView, Names, PartyView, PendingView, SealState,
 };
