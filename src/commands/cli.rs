@@ -119,7 +119,7 @@ struct ServeOptionArgs {
     /// Public key of earlier receipts, shown in addition to the current one for as long as such receipts may
     /// be checked; separate several with commas
     #[arg(long, env = "ORMANTRACE_FORMER_RECEIPT_KEY", value_name = "VKEY", value_delimiter = ',')]
-    #[arg(value_parser = command::register_key)]
+    #[arg(value_parser = command::receipt_key)]
     former_receipt_key: Vec<VerifierKey>,
 
     /// Name of the register in the keys that are created for it, such as wood.example [default: the public
@@ -236,10 +236,15 @@ pub enum Failure {
 }
 
 impl Failure {
-    /// The exit code: 1, but 2 for an `fsck` that could not be completed: its 1 means that it found errors.
+    /// The exit code: 1, but 2 for an `fsck` that could not be completed: its 1 means that it found errors;
+    /// 3 for a file that `verify` accepts as far as it goes, while the register has more.
     #[must_use]
     pub fn exit_code(&self) -> u8 {
-        if matches!(self, Self::Unchecked(_)) { 2 } else { 1 }
+        match self {
+            Self::Unchecked(_) => 2,
+            Self::Verify(command::Failure::Incomplete(_)) => 3,
+            _ => 1,
+        }
     }
 }
 

@@ -169,6 +169,20 @@ fn altered(register: &Register) -> Vec<Altered> {
     part.remove("text");
     add("without salt and text of /events/3/parts/business".into(), withheld, Some(4));
 
+    for part in ["public", "business"] {
+        let mut erased = export.clone();
+        let part = erased["events"][3]["parts"][part].as_object_mut().unwrap();
+        part.remove("salt");
+        part.remove("text");
+        part.insert("erased".into(), json!(true));
+        add("a part erased that is of no person".into(), erased, Some(4));
+    }
+    let mut erased = export.clone();
+    let personal = &mut erased["events"][3]["parts"]["personal"];
+    assert_eq!(personal["commitment"], "0".repeat(64));
+    personal["erased"] = json!(true);
+    add("a personal part erased that there never was".into(), erased, Some(4));
+
     let text = export.to_string();
     let twice = text.replacen("\"events\":", "\"events\":[],\"events\":", 1);
     found.push(Altered { what: "events named twice".into(), file: twice.into_bytes(), event: None });
@@ -274,12 +288,12 @@ fn both_say_the_same(python: &OsString, story: &'static Story) {
     ];
     let arguments = [
         format!("--trust={}", register.signer.verifier()),
-        format!("--trust={}", register.receipts.verifier()),
+        format!("--receipts={}", register.receipts.verifier()),
         format!("--register={}", register.folder.root().display()),
         format!("--memory={}", memory.display()),
     ];
     let mut trust = register.trust();
-    trust.keys.push(register.receipts.verifier().clone());
+    trust.receipts.push(register.receipts.verifier().clone());
     trust.witnesses.clear();
     trust.quorum = None;
     trust.register = Some(register.mirror());

@@ -139,7 +139,7 @@ impl Event {
         let event = json.members(&["entry", "parts"], &["index", "proof", "pending"])?;
         let entry = event.need("entry")?.hex()?;
         let parts = event.need("parts")?.members(&PARTS.map(|(name, _)| name), &[])?;
-        let part = |number: usize| DisclosedPart::read(parts.need(PARTS[number].0)?);
+        let part = |number: usize| DisclosedPart::read(parts.need(PARTS[number].0)?, PARTS[number].1);
         let proof = match (event.get("index"), event.get("proof"), event.flag("pending")?) {
             (Some(index), Some(proof), false) => Some((index.count()?, proof.hashes()?)),
             (None, None, true) => None,
@@ -189,7 +189,7 @@ impl Event {
 }
 
 impl DisclosedPart {
-    fn read(json: &Json) -> Result<Self, FormatError> {
+    fn read(json: &Json, which: Part) -> Result<Self, FormatError> {
         let part = json.members(&["commitment"], &["salt", "text", "erased"])?;
         let erased = part.flag("erased")?;
         let opening = match (part.get("salt"), part.get("text")) {
@@ -197,6 +197,13 @@ impl DisclosedPart {
             (None, None) => None,
             _ => return Err(FormatError::new("a part is opened by salt and text, unless it is erased")),
         };
-        Ok(Self { commitment: part.need("commitment")?.hash()?, opening, erased })
+        let commitment = part.need("commitment")?.hash()?;
+        if erased && which != Part::Personal {
+            return Err(FormatError::new("only a personal part can be erased"));
+        }
+        if erased && commitment == Hash::ZERO {
+            return Err(FormatError::new("a part is called erased that the event never had"));
+        }
+        Ok(Self { commitment, opening, erased })
     }
 }
