@@ -25,6 +25,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 PARTS = ("public", "business", "personal")
 KINDS = {"log": 1, "felling_ticket": 2, "seal_batch": 3, "organization": 4}
+RESERVED = {5: "finding", 6: "waybill"}
 ZERO = bytes(32)
 LARGEST = 2**63 - 1
 OK, FAILED, UNCHECKED, INCOMPLETE = "ok", "failed", "unchecked", "incomplete"
@@ -423,12 +424,24 @@ class Event:
 class Export:
     def __init__(self, value):
         needed = ("format", "subject", "events", "checkpoint", "keys", "policy")
-        value = members(value, needed, ("consistency",))
-        if text_of(value["format"]) != "ormantrace/export/1":
+        if isinstance(value, dict) and value.get("format") == "ormantrace/export/2":
+            value = members(value, needed + ("kind",), ("consistency", "until"))
+        else:
+            value = members(value, needed, ("consistency",))
+        self.format = text_of(value["format"])
+        if self.format not in ("ormantrace/export/1", "ormantrace/export/2"):
             raise Wrong("not a format that is known here")
+        if "kind" in value and count(value["kind"]) not in KINDS.values():
+            kind = value["kind"]
+            if not 1 <= kind <= 7:
+                raise Wrong(f"{kind} is not the number of a kind of chain")
+            kind = ", ".join([str(kind)] + [RESERVED[k] for k in RESERVED if k == kind])
+            raise Wrong(f"a chain of kind {kind}, which is not known here: use a newer verifier")
         subject = members(value["subject"], ("kind", "id", "salt"))
         if text_of(subject["kind"]) not in KINDS:
             raise Wrong("a subject of a kind that is not known here")
+        if "kind" in value and value["kind"] != KINDS[subject["kind"]]:
+            raise Wrong("the chain is of another kind than its subject")
         shape = "[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
         if not re.fullmatch(shape, text_of(subject["id"])):
             raise Wrong("the subject's id is no id")
@@ -450,6 +463,9 @@ class Export:
         self.raw_events = items(value["events"])
         if not self.raw_events:
             raise Wrong("no events")
+        self.until = count(value["until"]) if "until" in value else None
+        if self.until not in (None, len(self.raw_events)):
+            raise Wrong("until is not the number of the last event")
 
 
 # The checks
@@ -664,13 +680,15 @@ def copied(trust, keys):
     return checkpoint
 
 
-def check_complete(report, trust, events, checkpoint, keys):
+def check_complete(report, trust, events, checkpoint, export):
     """Up to the newest checkpoint that the reader has: the file's, the copy's or the one seen last."""
+    claim = f"the file says its reader's access ended at {export.until}, which nothing proves"
     if trust.register is None or checkpoint is None:
-        return report.row("complete", UNCHECKED, "whether later events were left off: give --register")
+        detail = "whether later events were left off: give --register"
+        return report.row("complete", UNCHECKED, detail + (f"; {claim}" if export.until else ""))
     trees = [checkpoint]
     try:
-        trees.append(copied(trust, keys))
+        trees.append(copied(trust, export.keys))
         if trees[1].origin != checkpoint.origin:
             raise Wrong(f"the register's copy is of another register: {trees[1].origin}")
         if trust.memory is not None and os.path.exists(trust.memory):
@@ -691,8 +709,10 @@ def check_complete(report, trust, events, checkpoint, keys):
     if last <= shown:
         return report.row("complete", OK, "the register has no later event of this chain" + older)
     which = f"event {last} is" if last == shown + 1 else f"events {shown + 1}–{last} are"
-    why = "they are newer than the file"
-    if any(seq > shown and k < checkpoint.size for k, seq in at):
+    why = "the file is older"
+    if export.until:
+        why = claim
+    elif any(seq > shown and k < checkpoint.size for k, seq in at):
         why = "the file does not say why"
     return report.row("complete", INCOMPLETE, f"{which} in the register and not shown; {why}{older}")
 
@@ -793,14 +813,14 @@ def verify_export(value, trust):
             report.row("format", FAILED, str(wrong), k)
     if report.failed:
         return report, None
-    report.row("format", OK, f"ormantrace/export/1 of {len(events)} events")
+    report.row("format", OK, f"{export.format} of {len(events)} events")
     checkpoint = check_checkpoint(
         report, trust, export.checkpoint.encode(), export.keys, export.witnesses, export.quorum, export.consistency
     )
     check_chain(report, export.ref, events)
     check_about(report, trust, export.kind, events)
     check_inclusion(report, events, checkpoint)
-    check_complete(report, trust, events, checkpoint, export.keys)
+    check_complete(report, trust, events, checkpoint, export)
     return report, export.checkpoint.encode()
 
 

@@ -139,6 +139,14 @@ impl Register {
         Self { story, folder, signer, witness, receipts, events, note, entries, _dir: dir }
     }
 
+    /// The same in the format before, without `kind`.
+    pub fn former_export(&self) -> Value {
+        let mut export = self.export();
+        export["format"] = json!("ormantrace/export/1");
+        export.as_object_mut().unwrap().remove("kind");
+        export
+    }
+
     /// The export as of the register's first `size` leaves, with the events in it.
     pub fn earlier_export(&self, size: u64) -> Value {
         let mut export = self.export();
@@ -196,7 +204,8 @@ impl Register {
             })
             .collect();
         json!({
-            "format": "ormantrace/export/1",
+            "format": "ormantrace/export/2",
+            "kind": self.story.kind.byte(),
             "subject": {"kind": self.story.kind.name(), "id": id(), "salt": hex::encode(salt().0)},
             "events": events,
             "checkpoint": self.note.to_string(),

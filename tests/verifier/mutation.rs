@@ -144,11 +144,19 @@ fn altered(register: &Register) -> Vec<Altered> {
 
     // The same chain with another kind of subject: each known kind, a reserved one, and the other word
     // for a log.
-    for kind in KINDS.map(SubjectKind::name) {
+    for (kind, number) in KINDS.map(|kind| (kind.name(), kind.byte())) {
         let mut other = export.clone();
         other["subject"]["kind"] = json!(kind);
+        other["kind"] = json!(number);
         if other != export {
             add(format!("{kind} in /subject/kind"), other, Some(1));
+        }
+    }
+    for format in 0..=3 {
+        let mut other = export.clone();
+        other["format"] = json!(format!("ormantrace/export/{format}"));
+        if other != export {
+            add(format!("format {format}"), other, None);
         }
     }
     for kind in ["finding", "waybill", "stack", "Organization"] {
@@ -281,6 +289,7 @@ fn both_say_the_same(python: &OsString, story: &'static Story) {
     let memory = file("memory", register.earlier(400).to_string());
     let files = [
         file("export", register.export().to_string()),
+        file("former", register.former_export().to_string()),
         file("proof", register.proof(3)),
         file("receipt", register.receipt().to_string()),
         file("checkpoint", register.note.to_string()),

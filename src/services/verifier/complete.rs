@@ -14,13 +14,16 @@ pub(super) fn check(
     report: &mut Report,
     trust: &Trust,
     claims: FileClaims<'_>,
+    until: Option<u64>,
     events: &[Event],
     checkpoint: Option<&Checkpoint>,
 ) {
     let (Some(mirror), Some(checkpoint), Some(subject)) =
         (&trust.register, checkpoint, events.first().map(Event::subject))
     else {
-        return report.unchecked(Check::Complete, "whether later events were left off: give --register");
+        let claim = until.map_or_else(String::new, |until| format!("; {}", claim(until)));
+        return report
+            .unchecked(Check::Complete, format!("whether later events were left off: give --register{claim}"));
     };
     let copy = match copied(mirror, trust, claims) {
         Ok(copy) if copy.origin == checkpoint.origin => copy,
@@ -66,13 +69,21 @@ pub(super) fn check(
             } else {
                 format!("events {}–{last} are", shown + 1)
             };
-            let why = if last_in_file > shown { "the file does not say why" } else { "they are newer than the file" };
+            let why = match until {
+                Some(until) => claim(until),
+                None if last_in_file > shown => "the file does not say why".to_owned(),
+                None => "the file is older".to_owned(),
+            };
             report.incomplete(Check::Complete, format!("{which} in the register and not shown; {why}{older}"));
         }
         Ok(()) => {
             report.ok(Check::Complete, format!("the register has no later event of this chain{older}"));
         }
     }
+}
+
+fn claim(until: u64) -> String {
+    format!("the file says its reader's access ended at {until}, which nothing proves")
 }
 
 /// The checkpoint of the register's copy, signed by a key that the file's checkpoint is checked with.

@@ -105,7 +105,7 @@ fn export(file: Result<Export, FormatError>, trust: &Trust) -> Verified {
     if !report.holds() {
         return Verified { report, checkpoint: None };
     }
-    let form = format!("{}, {} {}, {} events", export::FORMAT, file.kind, file.id, events.len());
+    let form = format!("{}, {} {}, {} events", file.format, file.kind, file.id, events.len());
     report.ok(Check::Format, form);
     let claims = FileClaims {
         keys: &file.keys,
@@ -117,7 +117,7 @@ fn export(file: Result<Export, FormatError>, trust: &Trust) -> Verified {
     chain::check(&mut report, file.subject, &events);
     about::check(&mut report, trust, &file.kind, &events);
     included(&mut report, &events, checkpoint.as_ref());
-    complete::check(&mut report, trust, claims, &events, checkpoint.as_ref());
+    complete::check(&mut report, trust, claims, file.until, &events, checkpoint.as_ref());
     Verified { report, checkpoint: Some(file.checkpoint.into_bytes()) }
 }
 
