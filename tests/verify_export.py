@@ -503,7 +503,8 @@ class Trust:
 
     def __init__(self, arguments):
         def keys(values, kind):
-            return [Key(key.strip(), kind) for value in values for key in value.split(",")]
+            found = [Key(key.strip(), kind) for value in values for key in value.split(",")]
+            return list({key.vkey: key for key in found}.values())
 
         self.keys = keys(arguments.trust, Key.LOG)
         self.receipts = keys(arguments.receipts, Key.LOG)
@@ -544,9 +545,9 @@ def check_checkpoint(report, trust, note, keys, witnesses, quorum, consistency):
     own = bool(trust.witnesses)
     asked = trust.witnesses if own else witnesses
     needed = trust.quorum if trust.quorum is not None else (len(asked) if own else quorum)
-    results = [note.witnessed_by(key) for key in asked]
-    k, n = sum(good is True for good in results), len(asked)
-    if any(good is False for good in results):
+    results = {key.vkey: note.witnessed_by(key) for key in asked}
+    k, n = sum(good is True for good in results.values()), len(asked)
+    if any(good is False for good in results.values()):
         report.row("witnesses", FAILED, "a witness's signature does not fit")
     elif k < needed:
         report.row("witnesses", FAILED, f"witnessed by {k} of {n}, {needed} needed")
@@ -776,7 +777,9 @@ def check_about(report, trust, kind, events):
             return report.row("about", OK, name)
         return report.row("about", UNCHECKED, "no text that is shown says what the file is about")
     asked = [
-        normal(seal) == normal(trust.seal) or identification == trust.seal.strip(BLANK)
+        normal(seal) == normal(trust.seal)
+        or identification is not None
+        and (trust.seal.strip(BLANK) + "\x1d").startswith(identification + "\x1d")
         for _, seal, identification in seals
     ]
     if not seals:

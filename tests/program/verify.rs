@@ -373,6 +373,9 @@ fn verify_accepts_what_a_server_returns_and_nothing_altered() {
     // Several keys by commas, with the blanks of a copied text.
     let several = format!("{receipts}, {register}\n");
     let witnesses = format!("{stranger},{witness} ");
+    let twice = format!("{witness},{witness}");
+    assert!(desk.check("export.json", &[trust, ("--witness", &twice)], &[]).contains("witnessed by 1 of 1"));
+    desk.check("export.json", &[trust, ("--witness", &twice), ("--quorum", "2")], &[("witnesses", None)]);
     desk.check("export.json", &[("--trust", &several), ("--witness", &witnesses), ("--quorum", "1")], &[]);
 
     // Checkpoints: an empty memory takes the first, and then refuses an older one and one of another
@@ -409,6 +412,7 @@ fn verify_accepts_what_a_server_returns_and_nothing_altered() {
     for (arguments, code, words) in [
         (vec!["--memory", "seen"], 2, "--trust"),
         (vec!["--trust", &witness], 2, "give it with --witness"),
+        (vec!["--receipts", &witness], 2, "this is a witness's key"),
         (vec!["--witness", &register], 2, "register's key with --trust"),
         (vec!["--trust", "no key"], 2, "--trust"),
         (vec!["--quorum", "many"], 2, "--quorum"),

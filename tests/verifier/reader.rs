@@ -191,6 +191,16 @@ fn a_key_has_the_role_of_its_flag_and_no_other() {
 }
 
 #[test]
+fn a_witness_that_is_named_twice_counts_once() {
+    let register = Register::new();
+    let mut export = register.export();
+    let witness = register.witness.verifier().to_string();
+    export["policy"] = json!({"quorum": 2, "witnesses": [witness, witness]});
+    let report = checked(&export, &Trust::default());
+    assert_eq!(failed_at(&report, Check::Witnesses), [None], "{report}");
+}
+
+#[test]
 fn a_file_is_of_one_kind() {
     let register = Register::new();
     let trust = Trust { receipts: vec![register.receipts.verifier().clone()], ..register.trust() };
@@ -263,7 +273,7 @@ fn a_file_says_what_it_is_about_and_is_compared_with_the_seal_in_hand() {
     let report = checked(&export, &register.trust());
     let detail = about(&report).unwrap().detail;
     assert_eq!(detail, "seal KZ-0000009, pinus_sylvestris, felling ticket А 000117", "{report}");
-    for seal in ["KZ-0000009", " kz-0000009\n", "010460711234567621KZ0000009"] {
+    for seal in ["KZ-0000009", " kz-0000009\n", "010460711234567621KZ0000009", "010460711234567621KZ0000009\u{1d}91KZ01\u{1d}92x"] {
         let report = checked(&export, &trust(seal));
         assert_eq!(report.verdict(), Verdict::Valid, "{report}");
     }
@@ -271,6 +281,7 @@ fn a_file_says_what_it_is_about_and_is_compared_with_the_seal_in_hand() {
     for (seal, words) in [
         ("KZ-0000004", "the file is about seal KZ-0000009, not KZ-0000004"),
         ("KZ-0000001", "seal KZ-0000001 was replaced"),
+        ("010460711234567621KZ00000091", "not 0104"),
         ("", "not "),
     ] {
         let report = checked(&export, &trust(seal));

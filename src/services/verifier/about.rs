@@ -82,7 +82,11 @@ struct Seal<'t> {
 impl Seal<'_> {
     fn is(&self, asked: &str) -> bool {
         normal(self.number) == normal(asked)
-            || self.identification.is_some_and(|identification| identification == asked.trim_matches(BLANK))
+            || self.identification.is_some_and(|identification| {
+                // In a marking code, a group separator ends it.
+                let rest = asked.trim_matches(BLANK).strip_prefix(identification);
+                rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('\u{1d}'))
+            })
     }
 }
 

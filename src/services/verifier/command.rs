@@ -27,8 +27,7 @@ pub struct VerifyArgs {
     #[arg(long, value_name = "VKEY", value_delimiter = ',', value_parser = receipt_key)]
     receipts: Vec<VerifierKey>,
 
-    /// The seal in hand: the export must be of the log that has it now. A seal number, or the
-    /// identification in its marking code
+    /// The seal in hand, by its number or marking code: the export must be of the log that has it now
     #[arg(long, value_name = "SEAL")]
     seal: Option<String>,
 
@@ -112,7 +111,7 @@ impl VerifyArgs {
             keys: self.trust,
             receipts: self.receipts,
             seal: self.seal,
-            witnesses: self.witness,
+            witnesses: distinct(self.witness),
             quorum: self.quorum,
             memory,
             register: self.register.map(Mirror::new),
@@ -131,6 +130,16 @@ impl VerifyArgs {
         }
         if verdict == Verdict::Incomplete { Err(Failure::Incomplete(name)) } else { Ok(()) }
     }
+}
+
+/// Each key once: a witness that is named twice counts once.
+fn distinct(keys: Vec<VerifierKey>) -> Vec<VerifierKey> {
+    keys.into_iter().fold(Vec::new(), |mut distinct, key| {
+        if !distinct.contains(&key) {
+            distinct.push(key);
+        }
+        distinct
+    })
 }
 
 fn print(report: &Report, json: bool) -> io::Result<()> {

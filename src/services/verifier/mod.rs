@@ -44,7 +44,7 @@ pub struct Trust {
     pub memory: Memory,
     /// A copy of the register.
     pub register: Option<Mirror>,
-    /// The seal in hand, as a number or as the identification in its marking code: the file must be about it.
+    /// The seal in hand, as a number or as a marking code: the file must be about it.
     pub seal: Option<String>,
 }
 
