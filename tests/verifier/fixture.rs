@@ -7,8 +7,8 @@ use ormantrace::evidence::chain::bytes::{
 use ormantrace::evidence::tlog::note::Kind;
 use ormantrace::evidence::tlog::tile::Builder;
 use ormantrace::evidence::tlog::{Checkpoint, Folder, Note, Proof, Signer};
-use ormantrace::services::verifier::mirror::Mirror;
 use ormantrace::services::verifier::Trust;
+use ormantrace::services::verifier::mirror::Mirror;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use uuid::Uuid;

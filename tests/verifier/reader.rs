@@ -16,9 +16,11 @@ fn both(data: &[u8], trust: &Trust) -> Report {
     let dir = tempfile::tempdir().unwrap();
     let (file, memory) = (dir.path().join("file"), dir.path().join("memory"));
     std::fs::write(&file, data).unwrap();
-    let comma = |keys: &[VerifierKey]| keys.iter().map(ToString::to_string).collect::<Vec<String>>().join(",");
+    let comma =
+        |keys: &[VerifierKey]| keys.iter().map(ToString::to_string).collect::<Vec<String>>().join(",");
     let mut arguments = Vec::new();
-    for (flag, keys) in [("trust", &trust.keys), ("receipts", &trust.receipts), ("witness", &trust.witnesses)] {
+    for (flag, keys) in [("trust", &trust.keys), ("receipts", &trust.receipts), ("witness", &trust.witnesses)]
+    {
         if !keys.is_empty() {
             arguments.push(format!("--{flag}={}", comma(keys)));
         }
@@ -112,7 +114,10 @@ fn a_file_says_where_its_readers_access_ended_and_the_register_what_is_not_shown
     ] {
         let report = checked(&file, &trust);
         assert_eq!(report.verdict(), Verdict::Incomplete, "{report}");
-        said(&report, &format!("INCOMPLETE   complete    events 8–12 are in the register and not shown; {why}\n"));
+        said(
+            &report,
+            &format!("INCOMPLETE   complete    events 8–12 are in the register and not shown; {why}\n"),
+        );
         assert_eq!(checked(&file, &register.trust()).verdict(), Verdict::Valid);
     }
     said(&checked(&until, &register.trust()), claim);
@@ -228,7 +233,8 @@ fn a_file_is_of_one_kind() {
     assert_eq!(failed_at(&checked(&inside, &trust), Check::Format), [None]);
 
     // Leaves apart from the events that the response lists: these must be among them.
-    let hashes: Vec<Value> = receipt["events"].as_array().unwrap().iter().map(|one| one["hash"].clone()).collect();
+    let hashes: Vec<Value> =
+        receipt["events"].as_array().unwrap().iter().map(|one| one["hash"].clone()).collect();
     let mut apart = receipt.clone();
     apart["receipt"]["leaves"] = json!(hashes);
     assert_eq!(checked(&apart, &trust).verdict(), Verdict::Valid);
@@ -273,7 +279,12 @@ fn a_file_says_what_it_is_about_and_is_compared_with_the_seal_in_hand() {
     let report = checked(&export, &register.trust());
     let detail = about(&report).unwrap().detail;
     assert_eq!(detail, "seal KZ-0000009, pinus_sylvestris, felling ticket А 000117", "{report}");
-    for seal in ["KZ-0000009", " kz-0000009\n", "010460711234567621KZ0000009", "010460711234567621KZ0000009\u{1d}91KZ01\u{1d}92x"] {
+    for seal in [
+        "KZ-0000009",
+        " kz-0000009\n",
+        "010460711234567621KZ0000009",
+        "010460711234567621KZ0000009\u{1d}91KZ01\u{1d}92x",
+    ] {
         let report = checked(&export, &trust(seal));
         assert_eq!(report.verdict(), Verdict::Valid, "{report}");
     }
@@ -299,7 +310,8 @@ fn a_file_says_what_it_is_about_and_is_compared_with_the_seal_in_hand() {
     assert_eq!(failed_at(&report, Check::About), [None], "{report}");
     said(&report, "the public part of event 11 is not shown");
     let mut other = export.clone();
-    let text = other["events"][8]["parts"]["public"]["text"].as_str().unwrap().replace("KZ-0000009", "KZ-0000004");
+    let text =
+        other["events"][8]["parts"]["public"]["text"].as_str().unwrap().replace("KZ-0000009", "KZ-0000004");
     other["events"][8]["parts"]["public"]["text"] = json!(text);
     let report = checked(&other, &trust("KZ-0000004"));
     assert_eq!(failed_at(&report, Check::About), [None], "{report}");
@@ -326,8 +338,12 @@ fn a_file_says_what_it_is_about_and_is_compared_with_the_seal_in_hand() {
 fn a_file_saved_by_another_program_is_read_and_no_other_sentence_is_wrong() {
     let register = Register::new();
     let trust = Trust { receipts: vec![register.receipts.verifier().clone()], ..register.trust() };
-    let files =
-        [register.export().to_string(), register.receipt().to_string(), register.proof(3), register.note.to_string()];
+    let files = [
+        register.export().to_string(),
+        register.receipt().to_string(),
+        register.proof(3),
+        register.note.to_string(),
+    ];
     for file in &files {
         let units = |order: fn(u16) -> [u8; 2], mark: &str| -> Vec<u8> {
             format!("{mark}{file}").encode_utf16().flat_map(order).collect()

@@ -26,8 +26,10 @@ pub(super) fn check(report: &mut Report, trust: &Trust, kind: &str, events: &[Ev
         };
     };
     let current = seals.last();
-    let replaced = seals.iter().zip(seals.iter().skip(1)).find(|(seal, _)| seal.is(asked)).map(|(_, next)| next);
-    let hidden = current.and_then(|seal| (seal.event..).zip(&texts[seal.event..]).find(|(_, [public, ..])| public.is_none()));
+    let replaced =
+        seals.iter().zip(seals.iter().skip(1)).find(|(seal, _)| seal.is(asked)).map(|(_, next)| next);
+    let hidden = current
+        .and_then(|seal| (seal.event..).zip(&texts[seal.event..]).find(|(_, [public, ..])| public.is_none()));
     match (current, replaced, hidden) {
         (Some(seal), _, None) if seal.is(asked) => report.ok(Check::About, name.unwrap_or_default()),
         (Some(seal), _, Some((at, _))) if seal.is(asked) => report.failed(
@@ -41,7 +43,9 @@ pub(super) fn check(report: &mut Report, trust: &Trust, kind: &str, events: &[Ev
         (Some(seal), None, _) => {
             report.failed(Check::About, format!("the file is about seal {}, not {asked}", seal.number));
         }
-        (None, ..) => report.failed(Check::About, format!("the file does not show that it is about seal {asked}")),
+        (None, ..) => {
+            report.failed(Check::About, format!("the file does not show that it is about seal {asked}"))
+        }
     }
 }
 
@@ -101,7 +105,11 @@ fn seals(texts: &[[Option<Json>; 3]]) -> Vec<Seal<'_>> {
         .zip(texts)
         .filter_map(|(event, [public, ..])| {
             let public = public.as_ref()?;
-            Some(Seal { number: word(public, "seal")?, identification: word(public, "identification"), event })
+            Some(Seal {
+                number: word(public, "seal")?,
+                identification: word(public, "identification"),
+                event,
+            })
         })
         .collect()
 }

@@ -22,8 +22,10 @@ pub(super) fn check(
         (&trust.register, checkpoint, events.first().map(Event::subject))
     else {
         let claim = until.map_or_else(String::new, |until| format!("; {}", claim(until)));
-        return report
-            .unchecked(Check::Complete, format!("whether later events were left off: give --register{claim}"));
+        return report.unchecked(
+            Check::Complete,
+            format!("whether later events were left off: give --register{claim}"),
+        );
     };
     let copy = match copied(mirror, trust, claims) {
         Ok(copy) if copy.origin == checkpoint.origin => copy,
@@ -60,7 +62,10 @@ pub(super) fn check(
     match read {
         Err(MirrorError::Read(_)) if copy.size < newest => report.failed(
             Check::Complete,
-            format!("the register's copy ends at size {}, a checkpoint of {newest} is known: renew the copy", copy.size),
+            format!(
+                "the register's copy ends at size {}, a checkpoint of {newest} is known: renew the copy",
+                copy.size
+            ),
         ),
         Err(error) => report.failed(Check::Complete, error.to_string()),
         Ok(()) if last > shown => {
@@ -74,7 +79,8 @@ pub(super) fn check(
                 None if last_in_file > shown => "the file does not say why".to_owned(),
                 None => "the file is older".to_owned(),
             };
-            report.incomplete(Check::Complete, format!("{which} in the register and not shown; {why}{older}"));
+            report
+                .incomplete(Check::Complete, format!("{which} in the register and not shown; {why}{older}"));
         }
         Ok(()) => {
             report.ok(Check::Complete, format!("the register has no later event of this chain{older}"));

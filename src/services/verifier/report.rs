@@ -267,8 +267,8 @@ mod tests {
     #[test]
     fn names_in_lines_and_in_json_are_the_same() {
         use Check::{
-            About, Checkpoint, Complete, Entry, Format, Inclusion, Leaves, Link, Memory, Parts, Receipt, Record,
-            Sequence, Subject, Time, Witnesses,
+            About, Checkpoint, Complete, Entry, Format, Inclusion, Leaves, Link, Memory, Parts, Receipt,
+            Record, Sequence, Subject, Time, Witnesses,
         };
         for check in [
             Format, Checkpoint, Witnesses, Memory, Entry, Subject, Sequence, Time, Link, Parts, Record,
