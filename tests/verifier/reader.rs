@@ -1,7 +1,7 @@
 //! A reader with one more thing than the file: a newer checkpoint, keys of two kinds, the seal in hand; or
 //! with a file that another program has saved. Each file is checked by both programs, which must agree.
 
-use crate::fixture::{EVENTS, Register, STORIES, morning};
+use crate::fixture::{EVENTS, Register, STORIES, Story, morning};
 use crate::{failed_at, outcome, twins};
 use ormantrace::evidence::tlog::{Checkpoint, Note, VerifierKey};
 use ormantrace::services::verifier::report::{Check, Outcome, Report, Verdict};
@@ -325,7 +325,8 @@ fn a_file_says_what_it_is_about_and_is_compared_with_the_seal_in_hand() {
     let report = both(register.proof(3).as_bytes(), &register.trust());
     assert_eq!(outcome(&report, Check::About), Outcome::Unchecked, "{report}");
     // Other subjects say what they are, and are no log.
-    for story in &STORIES[1..] {
+    let stories: &'static [Story; 4] = &STORIES;
+    for story in &stories[1..] {
         let other = Register::of(story);
         let report = checked(&other.export(), &other.trust());
         assert!(about(&report).is_some(), "{report}");
