@@ -150,14 +150,17 @@ impl Register {
     /// The export as of the register's first `size` leaves, with the events in it.
     pub fn earlier_export(&self, size: u64) -> Value {
         let mut export = self.export();
-        let mut tree = self.folder.tree(size);
+        let earlier = usize::try_from(size).unwrap();
+        let (dir, _) = self.earlier_mirror(earlier);
+        let folder = Folder::new(dir.path());
+        let mut tree = folder.tree(size);
         let here: Vec<&Made> = self.events.iter().filter(|event| event.index < size).collect();
         export["events"].as_array_mut().unwrap().truncate(here.len());
         for (at, event) in here.iter().enumerate() {
             export["events"][at]["proof"] = json!(tree.inclusion(event.index).unwrap());
         }
-        let size = usize::try_from(size).unwrap();
-        export["checkpoint"] = json!(sign(&self.entries[..size], &[&self.signer, &self.witness]).to_string());
+        export["checkpoint"] =
+            json!(sign(&self.entries[..earlier], &[&self.signer, &self.witness]).to_string());
         export
     }
 
