@@ -280,7 +280,6 @@ fn public(kind: SubjectKind, event: &str, seq: u32) -> String {
 /// Its twelve events.
 fn history(story: &Story) -> Vec<Made> {
     let subject = subject_ref(story.kind, id(), &salt());
-    let kind = story.kind.name();
     let mut prev = Hash::ZERO;
     (1_u32..)
         .zip(story.types.iter().take(1).chain(story.types[1..].iter().cycle()))

@@ -3,7 +3,6 @@
 
 use crate::fixture::{EVENTS, Register, STORIES, Story};
 use crate::twins;
-use ormantrace::evidence::chain::SubjectKind;
 use ormantrace::services::verifier::export::KINDS;
 use ormantrace::services::verifier::verify;
 use serde_json::{Value, json};
