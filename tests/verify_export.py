@@ -4,10 +4,11 @@ A second implementation of `ormantrace verify`, made from docs/CHAIN.md and the 
 (signed-note, tlog-checkpoint, tlog-cosignature, tlog-tiles, tlog-proof) and RFC 6962. It needs Python's
 standard library and, for Ed25519, the package `cryptography`. It asks no network and no database.
 
-    python3 verify_export.py [--trust VKEY] [--witness VKEY --quorum N] [--memory FILE]
-                             [--register FOLDER] [--json] FILE...
+    python3 verify_export.py [--trust VKEY] [--receipts VKEY] [--witness VKEY --quorum N] [--memory FILE]
+                             [--register FOLDER] [--seal SEAL] [--json] FILE...
 
-One line a check: outcome, name, what was found. Ends with status 1 if any check failed.
+One line a check: outcome, name, what was found. Ends with status 1 if any check failed, else with 3 if the
+register has events that a file does not show. Several keys of one flag are separated with commas.
 """
 
 import argparse
@@ -24,9 +25,14 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 PARTS = ("public", "business", "personal")
 KINDS = {"log": 1, "felling_ticket": 2, "seal_batch": 3, "organization": 4}
+RESERVED = {5: "finding", 6: "waybill"}
 ZERO = bytes(32)
 LARGEST = 2**63 - 1
-OK, FAILED, UNCHECKED = "ok", "failed", "unchecked"
+OK, FAILED, UNCHECKED, INCOMPLETE = "ok", "failed", "unchecked", "incomplete"
+OUTCOMES = {OK: "ok", FAILED: "FAILED", UNCHECKED: "not checked", INCOMPLETE: "INCOMPLETE"}
+BLANK = " \t\r\n"
+# Members of an export that no answer with a receipt has.
+EXPORT_MEMBERS = ("format", "subject", "checkpoint", "keys", "policy", "consistency", "until")
 
 
 def sha256(*pieces):
@@ -91,6 +97,12 @@ class Note:
             note = data.decode("utf-8")
         except UnicodeDecodeError:
             raise Wrong("a note that is not text") from None
+        if not note.strip(BLANK):
+            raise Wrong("a note that is empty")
+        if note.startswith("\ufeff"):
+            raise Wrong("a note that begins with a byte-order mark")
+        if "\r\n" in note:
+            raise Wrong("a note with lines that end in CR LF")
         at = note.rfind("\n\n")
         if at < 0 or not note.endswith("\n"):
             raise Wrong("not a signed note")
@@ -247,9 +259,17 @@ class Register:
             hashes += [tile[32 * at : 32 * at + 32] for at in range(width)]
         return hashes
 
-    def entries(self, checkpoint):
-        """Every entry of the tree that the checkpoint is of; wrong if they do not make it up."""
-        size, entries = checkpoint.size, []
+    def checkpoint(self):
+        """The note of its newest checkpoint."""
+        try:
+            with open(os.path.join(self.folder, "checkpoint"), "rb") as file:
+                return file.read()
+        except OSError as wrong:
+            raise Wrong(f"the register's copy: {wrong}") from None
+
+    def entries(self, *checkpoints):
+        """Every entry of the largest tree; wrong if they do not make up the tree of every checkpoint."""
+        size, entries = max(checkpoint.size for checkpoint in checkpoints), []
         for number in range((size + 255) // 256):
             width = min(256, size - 256 * number)
             rest = self.bundle("entries", number, width)
@@ -259,7 +279,8 @@ class Register:
                     raise Wrong(f"bundle {self.number(number)} of the register's copy cannot be read")
                 entries.append(rest[2:115])
                 rest = rest[115:]
-        if tree_root([sha256(b"\0", entry) for entry in entries]) != checkpoint.root:
+        leaves = [sha256(b"\0", entry) for entry in entries]
+        if any(tree_root(leaves[: checkpoint.size]) != checkpoint.root for checkpoint in checkpoints):
             raise Wrong("the copy of the register is not what the checkpoint says")
         return entries
 
@@ -335,12 +356,16 @@ def read_json(data):
     return value
 
 
+def committed(number, opening):
+    return sha256(b"ormantrace/commit/1\0", bytes([number]), *opening)
+
+
 class Event:
     def __init__(self, value):
         value = members(value, ("entry", "parts"), ("index", "proof", "pending"))
         self.entry = hex_bytes(value["entry"], 113)
         self.hash = sha256(b"\0", self.entry)
-        self.parts = [self.part(members(value["parts"], PARTS)[name]) for name in PARTS]
+        self.parts = [self.part(members(value["parts"], PARTS)[name], name) for name in PARTS]
         if ("index" in value) != ("proof" in value) or ("index" in value) == ("pending" in value):
             raise Wrong("neither a proof nor pending, or both")
         if "pending" in value and value["pending"] is not True:
@@ -351,16 +376,29 @@ class Event:
             self.proof = [hex_bytes(step, 32) for step in items(value["proof"])]
 
     @staticmethod
-    def part(value):
+    def part(value, name):
         value = members(value, ("commitment",), ("salt", "text", "erased"))
         if ("salt" in value) != ("text" in value) or "text" in value and "erased" in value:
             raise Wrong("a part is opened by salt and text")
         if "erased" in value and value["erased"] is not True:
             raise Wrong("erased is true or absent")
-        opening = None
+        opening, commitment = None, hex_bytes(value["commitment"], 32)
         if "text" in value:
             opening = hex_bytes(value["salt"], 32), text_of(value["text"]).encode()
-        return hex_bytes(value["commitment"], 32), opening, "erased" in value
+        if "erased" in value and (name != "personal" or commitment == ZERO):
+            raise Wrong("only a personal part that there was can be erased")
+        return commitment, opening, "erased" in value
+
+    def text(self, name):
+        """The JSON of a part's text, if it is shown and as committed to."""
+        number = PARTS.index(name)
+        commitment, opening, _ = self.parts[number]
+        if not opening or committed(number + 1, opening) != commitment:
+            return None
+        try:
+            return read_json(opening[1])
+        except Wrong:
+            return None
 
     @property
     def ref(self):
@@ -386,17 +424,29 @@ class Event:
 class Export:
     def __init__(self, value):
         needed = ("format", "subject", "events", "checkpoint", "keys", "policy")
-        value = members(value, needed, ("consistency",))
-        if text_of(value["format"]) != "ormantrace/export/1":
+        if isinstance(value, dict) and value.get("format") == "ormantrace/export/2":
+            value = members(value, needed + ("kind",), ("consistency", "until"))
+        else:
+            value = members(value, needed, ("consistency",))
+        self.format = text_of(value["format"])
+        if self.format not in ("ormantrace/export/1", "ormantrace/export/2"):
             raise Wrong("not a format that is known here")
+        if "kind" in value and count(value["kind"]) not in KINDS.values():
+            kind = value["kind"]
+            if not 1 <= kind <= 7:
+                raise Wrong(f"{kind} is not the number of a kind of chain")
+            kind = ", ".join([str(kind)] + [RESERVED[k] for k in RESERVED if k == kind])
+            raise Wrong(f"a chain of kind {kind}, which is not known here: use a newer verifier")
         subject = members(value["subject"], ("kind", "id", "salt"))
         if text_of(subject["kind"]) not in KINDS:
             raise Wrong("a subject of a kind that is not known here")
+        if "kind" in value and value["kind"] != KINDS[subject["kind"]]:
+            raise Wrong("the chain is of another kind than its subject")
         shape = "[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
         if not re.fullmatch(shape, text_of(subject["id"])):
             raise Wrong("the subject's id is no id")
         id = bytes.fromhex(subject["id"].replace("-", ""))
-        salt = hex_bytes(subject["salt"], 32)
+        salt, self.kind = hex_bytes(subject["salt"], 32), subject["kind"]
         self.ref = sha256(b"ormantrace/ref/1\0", bytes([KINDS[subject["kind"]]]), id, salt)
         self.checkpoint = text_of(value["checkpoint"])
         self.keys = [Key(text_of(key), Key.LOG) for key in items(value["keys"])]
@@ -413,6 +463,9 @@ class Export:
         self.raw_events = items(value["events"])
         if not self.raw_events:
             raise Wrong("no events")
+        self.until = count(value["until"]) if "until" in value else None
+        if self.until not in (None, len(self.raw_events)):
+            raise Wrong("until is not the number of the last event")
 
 
 # The checks
@@ -436,13 +489,27 @@ class Report:
     def failed(self):
         return any(row["outcome"] == FAILED for row in self.rows)
 
+    @property
+    def verdict(self):
+        if self.failed:
+            return "invalid"
+        if any(row["outcome"] == INCOMPLETE for row in self.rows):
+            return "incomplete"
+        return "valid" if self.trusted else "untrusted"
+
 
 class Trust:
     """What the reader brings along."""
 
     def __init__(self, arguments):
-        self.keys = [Key(key, Key.LOG) for key in arguments.trust]
-        self.witnesses = [Key(key, Key.WITNESS) for key in arguments.witness]
+        def keys(values, kind):
+            found = [Key(key.strip(), kind) for value in values for key in value.split(",")]
+            return list({key.vkey: key for key in found}.values())
+
+        self.keys = keys(arguments.trust, Key.LOG)
+        self.receipts = keys(arguments.receipts, Key.LOG)
+        self.witnesses = keys(arguments.witness, Key.WITNESS)
+        self.seal = arguments.seal
         self.quorum = arguments.quorum
         self.memory = arguments.memory
         self.register = Register(arguments.register) if arguments.register else None
@@ -463,7 +530,9 @@ def check_checkpoint(report, trust, note, keys, witnesses, quorum, consistency):
     results = [(key, note.signed_by(key)) for key in candidates]
     signers = [key for key, good in results if good and key.name == checkpoint.origin]
     whose = "your key" if trust.keys else "a key from the file itself"
-    if not candidates:
+    if not trust.keys and trust.receipts:
+        report.row("checkpoint", FAILED, "no key of the register was given, only of its receipts: give --trust")
+    elif not candidates:
         report.row("checkpoint", UNCHECKED, "no key to check the signature with")
     elif any(good is False for _, good in results):
         report.row("checkpoint", FAILED, "the signature does not fit")
@@ -476,9 +545,9 @@ def check_checkpoint(report, trust, note, keys, witnesses, quorum, consistency):
     own = bool(trust.witnesses)
     asked = trust.witnesses if own else witnesses
     needed = trust.quorum if trust.quorum is not None else (len(asked) if own else quorum)
-    results = [note.witnessed_by(key) for key in asked]
-    k, n = sum(good is True for good in results), len(asked)
-    if any(good is False for good in results):
+    results = {key.vkey: note.witnessed_by(key) for key in asked}
+    k, n = sum(good is True for good in results.values()), len(asked)
+    if any(good is False for good in results.values()):
         report.row("witnesses", FAILED, "a witness's signature does not fit")
     elif k < needed:
         report.row("witnesses", FAILED, f"witnessed by {k} of {n}, {needed} needed")
@@ -565,10 +634,18 @@ def check_chain(report, ref, events):
             erased += gone
             if opening:
                 opened += 1
-                if sha256(b"ormantrace/commit/1\0", bytes([number]), *opening) != commitment:
+                if committed(number, opening) != commitment:
                     found.append((k, f"the {PARTS[number - 1]} part is not what was committed to"))
     said = f"{opened} opened, each as committed to"
     report.over("parts", found, said + f"; {erased} erased, commitment intact" if erased else said)
+    for k, event in placed:
+        hidden = [
+            name
+            for name, (commitment, opening, gone) in zip(PARTS, event.parts)
+            if not opening and not gone and commitment != ZERO
+        ]
+        if hidden:
+            report.row("parts", UNCHECKED, "not shown: " + ", ".join(hidden), k)
     report.over(
         "record",
         [
@@ -592,18 +669,136 @@ def check_inclusion(report, events, checkpoint):
     return report.over("inclusion", found, f"{len(events)} in the register")
 
 
-def check_complete(report, trust, events, checkpoint):
+def copied(trust, keys):
+    """The checkpoint of the register's copy, signed by a key that the file's is checked with."""
+    note = Note(trust.register.checkpoint())
+    checkpoint, keys = Checkpoint(note.text), trust.keys or keys
+    results = [(key, note.signed_by(key)) for key in keys]
+    if any(good is False for _, good in results):
+        raise Wrong("the copy's checkpoint has a signature that does not fit")
+    if keys and not any(good and key.name == checkpoint.origin for key, good in results):
+        raise Wrong("the copy's checkpoint is not signed by a known key")
+    return checkpoint
+
+
+def check_complete(report, trust, events, checkpoint, export):
+    """Up to the newest checkpoint that the reader has: the file's, the copy's or the one seen last."""
+    claim = f"the file says its reader's access ended at {export.until}, which nothing proves"
     if trust.register is None or checkpoint is None:
-        return report.row("complete", UNCHECKED, "whether later events were left off: give --register")
+        detail = "whether later events were left off: give --register"
+        return report.row("complete", UNCHECKED, detail + (f"; {claim}" if export.until else ""))
+    trees = [checkpoint]
     try:
-        entries = trust.register.entries(checkpoint)
-        later = [int.from_bytes(entry[33:41], "big") for entry in entries if entry[1:33] == events[0].ref]
+        trees.append(copied(trust, export.keys))
+        if trees[1].origin != checkpoint.origin:
+            raise Wrong(f"the register's copy is of another register: {trees[1].origin}")
+        if trust.memory is not None and os.path.exists(trust.memory):
+            try:
+                with open(trust.memory, "rb") as file:
+                    seen = Checkpoint(Note(file.read()).text)
+                trees += [seen] if seen.origin == checkpoint.origin else []
+            except (Wrong, OSError):
+                pass  # the check `memory` has failed
+        entries = trust.register.entries(*trees)
     except Wrong as wrong:
         return report.row("complete", FAILED, str(wrong))
-    if max(later, default=0) > len(events):
-        detail = f"the register has {max(later)} events of this chain, the file shows {len(events)}"
-        return report.row("complete", FAILED, detail, len(events) + 1)
-    return report.row("complete", OK, "the register has no later event of this chain")
+    at = [(k, int.from_bytes(entry[33:41], "big")) for k, entry in enumerate(entries) if entry[1:33] == events[0].ref]
+    shown, last = len(events), max((seq for _, seq in at), default=0)
+    older = ""
+    if len(entries) > checkpoint.size:
+        older = f"; counted to size {len(entries)}: the file's checkpoint is older, of size {checkpoint.size}"
+    if last <= shown:
+        return report.row("complete", OK, "the register has no later event of this chain" + older)
+    which = f"event {last} is" if last == shown + 1 else f"events {shown + 1}–{last} are"
+    why = "the file is older"
+    if export.until:
+        why = claim
+    elif any(seq > shown and k < checkpoint.size for k, seq in at):
+        why = "the file does not say why"
+    return report.row("complete", INCOMPLETE, f"{which} in the register and not shown; {why}{older}")
+
+
+# What a file is about
+
+
+def member(value, *names):
+    """A text inside of objects, or None."""
+    for name in names:
+        value = value.get(name) if isinstance(value, dict) else None
+    return value if isinstance(value, str) else None
+
+
+def normal(number):
+    number = "".join(char for char in number if char not in BLANK)
+    return re.sub("[a-z]+", lambda lower: lower[0].upper(), number)
+
+
+def joined(prefix, between, *words):
+    return prefix + between.join(words) if None not in words else None
+
+
+def name_of(kind, publics, seals, events):
+    """What the opened texts call the subject, or None."""
+    if kind == "log":
+        species = [text for text in (member(public, "species") for public in publics) if text is not None]
+        found = ["seal " + seals[-1][1]] if seals else []
+        found += species[-1:]
+    tickets = [
+        joined("felling ticket ", " ", member(public, "ticket", "series"), member(public, "ticket", "number"))
+        for public in publics
+    ]
+    tickets = [ticket for ticket in tickets if ticket]
+    if kind == "log":
+        return ", ".join(found + tickets[:1]) or None
+    if kind == "felling_ticket":
+        return tickets[0] if tickets else None
+    for event in events:
+        if kind == "seal_batch":
+            text = event.text("business")
+            name = joined("seals ", " to ", member(text, "first"), member(text, "last"))
+        else:
+            text = event.text("personal")
+            name = joined("organisation ", ", ", member(text, "bin"), member(text, "name"))
+        if name:
+            return name
+    return None
+
+
+def check_about(report, trust, kind, events):
+    publics = [event.text("public") for event in events]
+    seals = [
+        (k, member(public, "seal"), member(public, "identification"))
+        for k, public in enumerate(publics, start=1)
+        if member(public, "seal") is not None
+    ]
+    if trust.seal is None:
+        name = name_of(kind, publics, seals, events)
+        if name:
+            return report.row("about", OK, name)
+        return report.row("about", UNCHECKED, "no text that is shown says what the file is about")
+    asked = [
+        normal(seal) == normal(trust.seal)
+        or identification is not None
+        and (trust.seal.strip(BLANK) + "\x1d").startswith(identification + "\x1d")
+        for _, seal, identification in seals
+    ]
+    if not seals:
+        return report.row("about", FAILED, f"the file does not show that it is about seal {trust.seal}")
+    if asked[-1]:
+        for k, public in list(enumerate(publics, start=1))[seals[-1][0] :]:
+            if public is None:
+                detail = f"the public part of event {k} is not shown: the seal may have been replaced"
+                return report.row("about", FAILED, detail)
+        return report.row("about", OK, name_of(kind, publics, seals, events))
+    if any(asked):
+        return report.row("about", FAILED, f"seal {trust.seal} was replaced; the log's seal is {seals[-1][1]}")
+    return report.row("about", FAILED, f"the file is about seal {seals[-1][1]}, not {trust.seal}")
+
+
+def check_no_text(report, trust):
+    """For files that show no text that was hashed."""
+    if trust.seal is not None:
+        report.row("about", FAILED, f"the file does not show that it is about seal {trust.seal}; an export does")
 
 
 def verify_export(value, trust):
@@ -621,13 +816,14 @@ def verify_export(value, trust):
             report.row("format", FAILED, str(wrong), k)
     if report.failed:
         return report, None
-    report.row("format", OK, f"ormantrace/export/1 of {len(events)} events")
+    report.row("format", OK, f"{export.format} of {len(events)} events")
     checkpoint = check_checkpoint(
         report, trust, export.checkpoint.encode(), export.keys, export.witnesses, export.quorum, export.consistency
     )
     check_chain(report, export.ref, events)
+    check_about(report, trust, export.kind, events)
     check_inclusion(report, events, checkpoint)
-    check_complete(report, trust, events, checkpoint)
+    check_complete(report, trust, events, checkpoint, export)
     return report, export.checkpoint.encode()
 
 
@@ -661,6 +857,9 @@ def verify_proof(data, trust):
     report.row("format", OK, "tlog-proof of one entry")
     checkpoint = check_checkpoint(report, trust, note, [], [], 0, None)
     report.over("entry", [] if entry[0] == 1 else [(None, "the entry is not of version 1")], "of version 1")
+    if trust.seal is None:
+        report.row("about", UNCHECKED, "a proof does not show which log it is of; an export does")
+    check_no_text(report, trust)
     if checkpoint is None:
         report.row("inclusion", UNCHECKED, "there is no checkpoint")
     else:
@@ -671,14 +870,18 @@ def verify_proof(data, trust):
 
 def verify_checkpoint(data, trust):
     report = Report("checkpoint")
-    check_checkpoint(report, trust, data, [], [], 0, None)
-    return report, data
+    checkpoint = check_checkpoint(report, trust, data, [], [], 0, None)
+    check_no_text(report, trust)
+    return report, None if checkpoint is None else data
 
 
 def parse_receipt(answer):
-    receipt = answer["receipt"]
-    if not isinstance(receipt, dict):
-        raise Wrong("the receipt is no object")
+    for name in EXPORT_MEMBERS:
+        if name in answer:
+            raise Wrong(f"no answer with a receipt has the member {name}; an export has")
+    if "logs" in answer and "events" in answer:
+        raise Wrong("both logs and events")
+    receipt = members(answer["receipt"], ("note",), ("leaves",))
     note = Note(text_of(receipt.get("note")).encode())
     lines = note.text.split("\n")
     if len(lines) != 7 or lines[1] != "receipt/1" or lines[5] != "within 60":
@@ -688,32 +891,34 @@ def parse_receipt(answer):
     root = base64_bytes(lines[4])
     if not time or not number or int(number[0]) > LARGEST or len(root) != 32:
         raise Wrong("the note is no receipt")
-    if "leaves" in receipt:
-        leaves = items(receipt["leaves"])
-    else:
-        lists = [answer[name] for name in ("logs", "events") if isinstance(answer.get(name), list)]
-        leaves = [item.get("hash") if isinstance(item, dict) else None for item in (lists or [[]])[0]]
-    return note, lines[0], int(lines[3]), root, [hex_bytes(leaf, 32) for leaf in leaves]
+    lists = [answer[name] for name in ("logs", "events") if isinstance(answer.get(name), list)]
+    listed = [item if isinstance(item, dict) else {} for item in (lists or [[]])[0]]
+    shown = [hex_bytes(item["hash"], 32) for item in listed if "hash" in item]
+    leaves = items(receipt["leaves"]) if "leaves" in receipt else [item.get("hash") for item in listed]
+    return note, lines[0], int(lines[3]), root, [hex_bytes(leaf, 32) for leaf in leaves], shown
 
 
 def verify_receipt(answer, trust):
     report = Report("receipt")
     try:
-        note, name, promised, root, leaves = parse_receipt(answer)
+        note, name, promised, root, leaves, shown = parse_receipt(answer)
     except Wrong as wrong:
         report.row("format", FAILED, str(wrong))
         return report, None
     report.row("format", OK, f"receipt/1 of {len(leaves)} events")
-    results = [note.signed_by(key) for key in trust.keys if key.name == name]
-    if not trust.keys:
-        report.row("receipt", UNCHECKED, "no key to check the signature with: give --trust")
+    results = [note.signed_by(key) for key in trust.receipts if key.name == name]
+    if trust.keys and not trust.receipts:
+        report.row("receipt", FAILED, "no key of receipts was given, only of the register: give --receipts")
+    elif not trust.receipts:
+        report.row("receipt", UNCHECKED, "no key to check the signature with: give --receipts")
     elif any(results) and False not in results:
         report.trusted = True
         report.row("receipt", OK, "signed by your key")
     else:
         report.row("receipt", FAILED, "not signed by your key")
-    fits = len(leaves) == promised and tree_root(leaves) == root
+    fits = len(leaves) == promised and tree_root(leaves) == root and all(leaf in leaves for leaf in shown)
     report.over("leaves", [] if fits else [(None, "the receipt is of other events")], f"{len(leaves)} promised")
+    check_no_text(report, trust)
     check_kept(report, trust, leaves)
     return report, None
 
@@ -722,12 +927,11 @@ def check_kept(report, trust, leaves):
     if trust.register is None:
         return report.row("inclusion", UNCHECKED, "whether they are in the register: give --register")
     try:
-        with open(os.path.join(trust.register.folder, "checkpoint"), "rb") as file:
-            note = file.read()
-    except OSError as wrong:
+        note = trust.register.checkpoint()
+    except Wrong as wrong:
         return report.row("inclusion", FAILED, str(wrong))
     of_register, trusted = copy.copy(trust), report.trusted
-    of_register.keys = [key for key in trust.keys if not key.name.endswith("/receipts")]
+    of_register.receipts = []
     checkpoint = check_checkpoint(report, of_register, note, [], [], 0, None)
     report.trusted = trusted
     if checkpoint is None:
@@ -740,7 +944,32 @@ def check_kept(report, trust, leaves):
     return report.over("inclusion", found, f"all in the register of size {checkpoint.size}")
 
 
+def decoded(data):
+    """Without a byte-order mark, and in UTF-8, as Notepad and PowerShell do not leave it."""
+    if data.startswith(b"\xef\xbb\xbf"):
+        return data[3:]
+    codec, skipped = None, 2
+    if data.startswith(b"\xff\xfe"):
+        codec = "utf-16-le"
+    elif data.startswith(b"\xfe\xff"):
+        codec = "utf-16-be"
+    elif len(data) >= 2 and (data[0] == 0) != (data[1] == 0):
+        codec, skipped = ("utf-16-be" if data[0] == 0 else "utf-16-le"), 0
+    if codec is None:
+        return data
+    try:
+        return data[skipped:].decode(codec).encode()
+    except UnicodeDecodeError:
+        raise Wrong("the file begins like UTF-16, but is not UTF-16") from None
+
+
 def verify(data, trust):
+    try:
+        data = decoded(data)
+    except Wrong as wrong:
+        report = Report("checkpoint")
+        report.row("format", FAILED, str(wrong))
+        return report, None
     if data.startswith(b"c2sp.org/tlog-proof@v1\n"):
         return verify_proof(data, trust)
     if not data.lstrip(b" \t\r\n").startswith(b"{"):
@@ -750,6 +979,10 @@ def verify(data, trust):
     except Wrong as wrong:
         report = Report("export")
         report.row("format", FAILED, str(wrong))
+        return report, None
+    if "format" in value and "receipt" in value:
+        report = Report("export")
+        report.row("format", FAILED, "an export with a receipt in it: a file is one of them")
         return report, None
     return verify_receipt(value, trust) if "receipt" in value else verify_export(value, trust)
 
@@ -772,10 +1005,12 @@ def remember(report, trust, note):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--trust", action="append", default=[], metavar="VKEY")
+    parser.add_argument("--receipts", action="append", default=[], metavar="VKEY")
     parser.add_argument("--witness", action="append", default=[], metavar="VKEY")
     parser.add_argument("--quorum", type=int, metavar="N")
     parser.add_argument("--memory", metavar="FILE")
     parser.add_argument("--register", metavar="FOLDER")
+    parser.add_argument("--seal", metavar="SEAL")
     parser.add_argument("--json", action="store_true")
     parser.add_argument("files", nargs="+", metavar="FILE")
     arguments = parser.parse_args()
@@ -785,22 +1020,23 @@ def main():
         trust = Trust(arguments)
     except Wrong as wrong:
         parser.error(str(wrong))
-    failed = False
+    verdicts = set()
     for name in arguments.files:
         with open(name, "rb") as file:
             data = file.read()
         report, note = verify(data, trust)
         remember(report, trust, note)
-        failed |= report.failed
+        verdicts.add(report.verdict)
         if arguments.json:
-            head = {"kind": report.kind, "valid": not report.failed, "trusted": report.trusted}
+            valid = report.verdict in ("valid", "untrusted")
+            head = {"kind": report.kind, "valid": valid, "verdict": report.verdict, "trusted": report.trusted}
             print(json.dumps({**head, "checks": report.rows}))
             continue
         for row in report.rows:
-            outcome = {OK: "ok", FAILED: "FAILED", UNCHECKED: "not checked"}[row["outcome"]]
+            outcome = OUTCOMES[row["outcome"]]
             event = "" if row["event"] is None else f"event {row['event']}: "
             print(f"{outcome:<12} {row['check']:<11} {event}{row['detail']}")
-    sys.exit(1 if failed else 0)
+    sys.exit(1 if "invalid" in verdicts else 3 if "incomplete" in verdicts else 0)
 
 
 if __name__ == "__main__":

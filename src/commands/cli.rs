@@ -119,7 +119,7 @@ struct ServeOptionArgs {
     /// Public key of earlier receipts, shown in addition to the current one for as long as such receipts may
     /// be checked; separate several with commas
     #[arg(long, env = "ORMANTRACE_FORMER_RECEIPT_KEY", value_name = "VKEY", value_delimiter = ',')]
-    #[arg(value_parser = command::register_key)]
+    #[arg(value_parser = command::receipt_key)]
     former_receipt_key: Vec<VerifierKey>,
 
     /// Name of the register in the keys that are created for it, such as wood.example [default: the public
@@ -237,10 +237,14 @@ pub enum Failure {
 
 impl Failure {
     /// The exit code: 2 if `fsck` could not complete its check (its exit code 1 means that it found errors),
-    /// else 1.
+    /// 3 for a file that `verify` accepts as far as it goes while the register has more, else 1.
     #[must_use]
     pub fn exit_code(&self) -> u8 {
-        if matches!(self, Self::Unchecked(_)) { 2 } else { 1 }
+        match self {
+            Self::Unchecked(_) => 2,
+            Self::Verify(command::Failure::Incomplete(_)) => 3,
+            _ => 1,
+        }
     }
 }
 

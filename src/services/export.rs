@@ -1,4 +1,4 @@
-//! The complete history of one subject in one file that can be checked offline (`ormantrace/export/1`).
+//! The complete history of one subject in one file that can be checked offline (`ormantrace/export/2`).
 //!
 //! A log or stack, a felling ticket, a batch of seals, an organisation: all have the same format. The
 //! file contains only data that can be checked: the hashed bytes, salt and text of the parts that the
@@ -23,6 +23,8 @@ pub struct DisclosedChain {
     pub subject: Subject,
     /// Its events from the first.
     pub events: Vec<DisclosedEvent>,
+    /// Whether the reader may see no event after these, even if there are or will be later ones.
+    pub ended: bool,
     /// The memory permit of a long chain.
     pub permit: Option<OwnedSemaphorePermit>,
 }
@@ -30,9 +32,17 @@ pub struct DisclosedChain {
 /// The file.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Export {
-    /// `ormantrace/export/1`. It fixes every member and every spelling.
-    #[schema(value_type = String, example = "ormantrace/export/1")]
+    /// `ormantrace/export/2`. It fixes every member and every spelling.
+    #[schema(value_type = String, example = "ormantrace/export/2")]
     pub format: &'static str,
+    /// The kind of the chain, the number that is hashed: 1 log or stack, 2 felling ticket, 3 seal batch, 4
+    /// organisation; 5 to 7 are reserved.
+    #[schema(minimum = 1, maximum = 7)]
+    pub kind: u8,
+    /// The last event of these if the reader's access ended with it; absent if the reader sees the chain to
+    /// its end.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub until: Option<usize>,
     /// The subject of the chain: the inputs of the ref in its entries.
     pub subject: ExportSubject,
     /// The events in order, up to the last one that the reader may see.
@@ -138,7 +148,8 @@ pub fn export(
     state: &PublishedState,
     since: Option<u64>,
 ) -> std::result::Result<Export, PublishedError> {
-    let DisclosedChain { subject, events, permit } = disclosed;
+    let DisclosedChain { subject, events, ended, permit } = disclosed;
+    let until = ended.then_some(events.len());
     let size = state.checkpoint.size;
     let indexes: Vec<Option<u64>> = events.iter().map(|event| leaves.get(&event.seq()).copied()).collect();
     let mut proofs = published.inclusions(indexes.iter().copied().flatten(), size)?.into_iter();
@@ -154,6 +165,8 @@ pub fn export(
     };
     Ok(Export {
         format: FORMAT,
+        kind: subject.kind.byte(),
+        until,
         subject: ExportSubject { kind: subject.kind.name(), id: subject.id, salt: subject.salt },
         events,
         checkpoint: state.note.to_string(),

@@ -8,7 +8,7 @@ use ormantrace::evidence::tlog::note::Kind;
 use ormantrace::evidence::tlog::tile::Builder;
 use ormantrace::evidence::tlog::tree::leaf_hash;
 use ormantrace::evidence::tlog::{Checkpoint, Folder, Note, Signer};
-use ormantrace::services::verifier::report::{Check, Outcome, Report};
+use ormantrace::services::verifier::report::{Check, Outcome, Report, Verdict};
 use ormantrace::services::verifier::{Memory, Trust, mirror::Mirror, verify};
 use ormantrace::timber::seal::Code;
 use serde_json::{Value, json};
@@ -212,11 +212,18 @@ async fn a_past_holders_export_is_partial_and_the_register_shows_it() {
     let part = world.get(&path, &felled.enterprise).await;
     let shown = part.expect(200)["events"].as_array().unwrap().len();
     assert!(shown < whole, "{shown} of {whole}");
+    assert_eq!((&part.json()["kind"], &part.json()["until"]), (&json!(1), &json!(shown)));
     let report = verify(&part.bytes, &trust()).report;
     assert!(report.holds(), "{report}");
     let register = Some(Mirror::new(world.app.register.folder().root()));
     let report = verify(&part.bytes, &Trust { register, ..trust() }).report;
-    assert_eq!(failed(&report, Check::Complete), [Some(shown + 1)], "{report}");
+    let hidden = format!(
+        "events {}–{whole} are in the register and not shown; the file says its reader's access ended at {shown}, \
+         which nothing proves\n",
+        shown + 1
+    );
+    assert_eq!(report.verdict(), Verdict::Incomplete, "{report}");
+    assert!(report.to_string().contains(&hidden), "{report}");
     world.get(&path, &felled.operator).await.expect(403);
     world.get(&path, &felled.carrier).await.expect(404);
 }

@@ -135,8 +135,8 @@ fn after_the_drill_old_files_hold_and_the_witness_knows_the_new_key() {
     // Receipts from before and after, each with its key; `keys.json` publishes both keys.
     let told: Value = serde_json::from_str(&told).expect("JSON");
     assert_eq!(told["receipts"], json!([new_receipts, old_receipts]));
-    assert!(checked(&old_receipt, &["--trust", &old_receipts]));
-    assert!(!checked(&old_receipt, &["--trust", &new_receipts]));
-    assert!(checked(&new_receipt, &["--trust", &new_receipts]));
-    assert!(!checked(&new_receipt, &["--trust", &old_receipts]));
+    assert!(checked(&old_receipt, &["--receipts", &old_receipts]));
+    assert!(!checked(&old_receipt, &["--receipts", &new_receipts]));
+    assert!(checked(&new_receipt, &["--receipts", &new_receipts]));
+    assert!(!checked(&new_receipt, &["--receipts", &old_receipts]));
 }

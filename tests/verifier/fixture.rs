@@ -7,8 +7,8 @@ use ormantrace::evidence::chain::bytes::{
 use ormantrace::evidence::tlog::note::Kind;
 use ormantrace::evidence::tlog::tile::Builder;
 use ormantrace::evidence::tlog::{Checkpoint, Folder, Note, Proof, Signer};
+use ormantrace::services::verifier::Trust;
 use ormantrace::services::verifier::mirror::Mirror;
-use ormantrace::services::verifier::{Memory, Trust};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use uuid::Uuid;
@@ -139,6 +139,39 @@ impl Register {
         Self { story, folder, signer, witness, receipts, events, note, entries, _dir: dir }
     }
 
+    /// The same in the format before, without `kind`.
+    pub fn former_export(&self) -> Value {
+        let mut export = self.export();
+        export["format"] = json!("ormantrace/export/1");
+        export.as_object_mut().unwrap().remove("kind");
+        export
+    }
+
+    /// The export as of the register's first `size` leaves, with the events in it.
+    pub fn earlier_export(&self, size: u64) -> Value {
+        let mut export = self.export();
+        let earlier = usize::try_from(size).unwrap();
+        let (dir, _) = self.earlier_mirror(earlier);
+        let folder = Folder::new(dir.path());
+        let mut tree = folder.tree(size);
+        let here: Vec<&Made> = self.events.iter().filter(|event| event.index < size).collect();
+        export["events"].as_array_mut().unwrap().truncate(here.len());
+        for (at, event) in here.iter().enumerate() {
+            export["events"][at]["proof"] = json!(tree.inclusion(event.index).unwrap());
+        }
+        export["checkpoint"] =
+            json!(sign(&self.entries[..earlier], &[&self.signer, &self.witness]).to_string());
+        export
+    }
+
+    /// A copy of the register as of its first `size` leaves.
+    pub fn earlier_mirror(&self, size: usize) -> (TempDir, Mirror) {
+        let dir = tempfile::tempdir().unwrap();
+        publish(&Folder::new(dir.path()), &self.entries[..size], &[&self.signer, &self.witness]);
+        let mirror = Mirror::new(dir.path());
+        (dir, mirror)
+    }
+
     /// A signed checkpoint of the register's first `size` leaves.
     pub fn earlier(&self, size: usize) -> Note {
         sign(&self.entries[..size], &[&self.signer])
@@ -150,8 +183,7 @@ impl Register {
             keys: vec![self.signer.verifier().clone()],
             witnesses: vec![self.witness.verifier().clone()],
             quorum: Some(1),
-            memory: Memory::None,
-            register: None,
+            ..Trust::default()
         }
     }
 
@@ -175,7 +207,8 @@ impl Register {
             })
             .collect();
         json!({
-            "format": "ormantrace/export/1",
+            "format": "ormantrace/export/2",
+            "kind": self.story.kind.byte(),
             "subject": {"kind": self.story.kind.name(), "id": id(), "salt": hex::encode(salt().0)},
             "events": events,
             "checkpoint": self.note.to_string(),
@@ -227,17 +260,33 @@ fn publish(folder: &Folder, entries: &[[u8; ENTRY_LEN]], signers: &[&Signer]) ->
     note
 }
 
+/// A public part; a log has a seal from its first event, and another from its ninth.
+fn public(kind: SubjectKind, event: &str, seq: u32) -> String {
+    let mut text = json!({"on": "2026-10-05", "subject": kind.name(), "type": event, "v": 1});
+    let ticket = json!({"series": "А", "number": "000117"});
+    if kind == SubjectKind::FellingTicket {
+        text["ticket"] = ticket;
+    } else if kind == SubjectKind::Log && [1, 9].contains(&seq) {
+        text["seal"] = json!(format!("KZ-{seq:07}"));
+        text["identification"] = json!(format!("010460711234567621KZ{seq:07}"));
+        if seq == 1 {
+            text["species"] = json!("pinus_sylvestris");
+            text["ticket"] = ticket;
+        }
+    }
+    text.to_string()
+}
+
 /// Its twelve events.
 fn history(story: &Story) -> Vec<Made> {
     let subject = subject_ref(story.kind, id(), &salt());
-    let kind = story.kind.name();
     let mut prev = Hash::ZERO;
     (1_u32..)
         .zip(story.types.iter().take(1).chain(story.types[1..].iter().cycle()))
         .take(EVENTS)
         .map(|(seq, event)| {
             let secret = Secret([u8::try_from(seq).unwrap(); 32]);
-            let public = format!(r#"{{"on":"2026-10-05","subject":"{kind}","type":"{event}","v":1}}"#);
+            let public = public(story.kind, event, seq);
             let business = format!(r#"{{"details":{{"note":"Қар, {seq}"}},"v":1}}"#);
             let personal = r#"{"name":"Ерлан Оспанов","v":1}"#;
             let opened = |part, text: &str| {

@@ -3,7 +3,6 @@
 
 use crate::fixture::{EVENTS, Register, STORIES, Story};
 use crate::twins;
-use ormantrace::evidence::chain::SubjectKind;
 use ormantrace::services::verifier::export::KINDS;
 use ormantrace::services::verifier::verify;
 use serde_json::{Value, json};
@@ -144,11 +143,19 @@ fn altered(register: &Register) -> Vec<Altered> {
 
     // The same chain with another kind of subject: each known kind, a reserved one, and the other word
     // for a log.
-    for kind in KINDS.map(SubjectKind::name) {
+    for (kind, number) in KINDS.map(|kind| (kind.name(), kind.byte())) {
         let mut other = export.clone();
         other["subject"]["kind"] = json!(kind);
+        other["kind"] = json!(number);
         if other != export {
             add(format!("{kind} in /subject/kind"), other, Some(1));
+        }
+    }
+    for format in 0..=3 {
+        let mut other = export.clone();
+        other["format"] = json!(format!("ormantrace/export/{format}"));
+        if other != export {
+            add(format!("format {format}"), other, None);
         }
     }
     for kind in ["finding", "waybill", "stack", "Organization"] {
@@ -168,6 +175,20 @@ fn altered(register: &Register) -> Vec<Altered> {
     part.remove("salt");
     part.remove("text");
     add("without salt and text of /events/3/parts/business".into(), withheld, Some(4));
+
+    for part in ["public", "business"] {
+        let mut erased = export.clone();
+        let part = erased["events"][3]["parts"][part].as_object_mut().unwrap();
+        part.remove("salt");
+        part.remove("text");
+        part.insert("erased".into(), json!(true));
+        add("a part erased that is of no person".into(), erased, Some(4));
+    }
+    let mut erased = export.clone();
+    let personal = &mut erased["events"][3]["parts"]["personal"];
+    assert_eq!(personal["commitment"], "0".repeat(64));
+    personal["erased"] = json!(true);
+    add("a personal part erased that there never was".into(), erased, Some(4));
 
     let text = export.to_string();
     let twice = text.replacen("\"events\":", "\"events\":[],\"events\":", 1);
@@ -267,6 +288,7 @@ fn both_say_the_same(python: &OsString, story: &'static Story) {
     let memory = file("memory", register.earlier(400).to_string());
     let files = [
         file("export", register.export().to_string()),
+        file("former", register.former_export().to_string()),
         file("proof", register.proof(3)),
         file("receipt", register.receipt().to_string()),
         file("checkpoint", register.note.to_string()),
@@ -274,12 +296,12 @@ fn both_say_the_same(python: &OsString, story: &'static Story) {
     ];
     let arguments = [
         format!("--trust={}", register.signer.verifier()),
-        format!("--trust={}", register.receipts.verifier()),
+        format!("--receipts={}", register.receipts.verifier()),
         format!("--register={}", register.folder.root().display()),
         format!("--memory={}", memory.display()),
     ];
     let mut trust = register.trust();
-    trust.keys.push(register.receipts.verifier().clone());
+    trust.receipts.push(register.receipts.verifier().clone());
     trust.witnesses.clear();
     trust.quorum = None;
     trust.register = Some(register.mirror());

@@ -5,6 +5,7 @@ use crate::base::config::DatabaseSettings;
 use crate::commands::fsck::{self, Published, Scope, console::Console};
 use crate::db::{self, Mode};
 use crate::evidence::tlog::VerifierKey;
+use crate::services::verifier::command::any_key;
 use clap::Args;
 use std::io::Write;
 use std::path::PathBuf;
@@ -22,7 +23,7 @@ pub struct FsckArgs {
 
     /// Key that the published register must be signed with, as NAME+ID+KEY; separate several with commas,
     /// any one of them suffices. Without one, the keys that the register's folder names are trusted
-    #[arg(long, env = "ORMANTRACE_TRUST", value_name = "VKEY", value_delimiter = ',')]
+    #[arg(long, env = "ORMANTRACE_TRUST", value_name = "VKEY", value_delimiter = ',', value_parser = any_key)]
     trust: Vec<VerifierKey>,
 }
 

@@ -15,6 +15,7 @@ use crate::http::core::app::server_settings;
 use crate::http::core::metrics::Exposition;
 use crate::http::witness;
 use crate::net::server::Server;
+use crate::services::verifier::command::any_key;
 use clap::{Args, Subcommand};
 use std::io::{self, Write};
 use std::net::SocketAddr;
@@ -98,6 +99,7 @@ pub struct WitnessArgs {
     /// Public key of a register to watch; separate several with commas; both keys of a register while it
     /// replaces its key
     #[arg(long, env = "ORMANTRACE_WATCH", value_name = "VKEY", value_delimiter = ',', required = true)]
+    #[arg(value_parser = any_key)]
     register: Vec<VerifierKey>,
 }
 

@@ -58,7 +58,7 @@ impl FromStr for WitnessAddress {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let (url, key) = text.split_once('=').ok_or("A witness is written URL=VKEY.")?;
+        let (url, key) = text.trim().split_once('=').ok_or("A witness is written URL=VKEY.")?;
         Self::new(url, key.parse().map_err(|error| format!("{key}: {error}."))?)
     }
 }

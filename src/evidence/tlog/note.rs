@@ -403,6 +403,16 @@ impl Note {
             return Err(malformed("it is longer than a million bytes"));
         }
         let full = std::str::from_utf8(bytes).map_err(|_| malformed("it is not UTF-8"))?;
+        // Programs that save or transfer a text cause these: each gets its own sentence.
+        if full.trim_matches([' ', '\t', '\r', '\n']).is_empty() {
+            return Err(malformed("it is empty"));
+        }
+        if full.starts_with('\u{feff}') {
+            return Err(malformed("it begins with a byte-order mark"));
+        }
+        if full.contains("\r\n") {
+            return Err(malformed("its lines end in CR LF; those of a note end in LF alone"));
+        }
         let at = full.rfind("\n\n").ok_or(malformed("no empty line ends its text"))?;
         let (text, lines) = (&full[..=at], &full[at + 2..]);
         check_text(text)?;

@@ -19,6 +19,7 @@ use crate::http::core::problem_type::ProblemType;
 use crate::http::core::query::{NoQuery, Query, id_in_path};
 use crate::services::export::{DisclosedChain, Export, export, leaves};
 use crate::services::register_lookup::{SubjectLeaf, newest, newest_of, proof};
+use crate::timber::custody::log::read::Access;
 use crate::timber::party::key::Caller;
 use crate::timber::party::organization;
 use crate::timber::seal::{Code, view};
@@ -218,7 +219,7 @@ input! {
 ///
 /// Every event that the caller may see, disclosed as far as the caller may see it, each with its proof
 /// against one signed checkpoint. `ormantrace verify` checks the file offline. Events that the register
-/// does not cover yet are marked `pending`.
+/// does not cover yet are marked `pending`. `until` is the last event of a caller whose access has ended.
 #[utoipa::path(
     get, path = "/v1/logs/{code}/export", operation_id = "export_log", tag = "register", security(("token" = [])),
     params(("code" = String, Path, description = "Seal number, marking code or id, percent-encoded"), ExportQuery),
@@ -240,8 +241,9 @@ pub async fn export_log(
     };
     let (reader, row, access) = visible_log(&app, unresolved, &segment_before(&uri, "/export")).await?;
     let subject = row.subject()?;
+    let ended = matches!(access, Access::Partial { .. });
     let (events, permit) = app.reads.history(&row, access, reader).await?.into_chain();
-    exported(&app, DisclosedChain { subject, events, permit }, since).await
+    exported(&app, DisclosedChain { subject, events, ended, permit }, since).await
 }
 
 /// The export file of a chain.
@@ -268,7 +270,7 @@ async fn disclosed_chain(
     let permit = app.reads.memory_permits(subject.events).await?;
     let mut db = app.pool.acquire().await?;
     let events = chain::history::shown(&mut db, &subject, open).await?;
-    Ok(DisclosedChain { subject, events, permit })
+    Ok(DisclosedChain { subject, events, ended: false, permit })
 }
 
 /// A felling ticket's history with its proofs, in one file

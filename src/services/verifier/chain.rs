@@ -66,4 +66,13 @@ fn parts(report: &mut Report, events: &[Event]) {
         found.push_str(&format!("; {erased} erased, commitment intact"));
     }
     report.failed_each(Check::Parts, errors, found);
+    for (at, event) in (1..).zip(events) {
+        let hidden: Vec<&str> = (PARTS.iter().zip(&event.parts))
+            .filter(|(_, part)| part.opening.is_none() && !part.erased && part.commitment != Hash::ZERO)
+            .map(|((name, _), _)| *name)
+            .collect();
+        if !hidden.is_empty() {
+            report.unchecked_at(Check::Parts, at, format!("not shown: {}", hidden.join(", ")));
+        }
+    }
 }

@@ -26,12 +26,7 @@ pub(super) fn check(
     note: &[u8],
     claims: FileClaims<'_>,
 ) -> Option<Checkpoint> {
-    let parsed = Note::parse(note).map_err(|error| error.to_string());
-    let parsed = parsed.and_then(|note| match Checkpoint::parse(note.text()) {
-        Ok(checkpoint) => Ok((note, checkpoint)),
-        Err(error) => Err(error.to_string()),
-    });
-    let (note, checkpoint) = match parsed {
+    let (note, checkpoint) = match parse(note) {
         Ok(parsed) => parsed,
         Err(error) => {
             report.failed(Check::Checkpoint, error);
@@ -46,6 +41,15 @@ pub(super) fn check(
     Some(checkpoint)
 }
 
+/// A note, and the checkpoint in it; no signature is verified.
+pub(super) fn parse(note: &[u8]) -> Result<(Note, Checkpoint), String> {
+    let note = Note::parse(note).map_err(|error| error.to_string())?;
+    match Checkpoint::parse(note.text()) {
+        Ok(checkpoint) => Ok((note, checkpoint)),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
 pub(super) const NO_CHECKPOINT: &str = "there is no checkpoint";
 
 fn signature(
@@ -56,11 +60,14 @@ fn signature(
     claims: FileClaims<'_>,
 ) {
     let Checkpoint { origin, size, .. } = checkpoint;
-    let (keys, source) = if trust.keys.is_empty() {
-        (claims.keys, "a key from the file itself")
-    } else {
-        (trust.keys.as_slice(), "your key")
-    };
+    let (keys, source) = register_keys(trust, claims);
+    if trust.keys.is_empty() && !trust.receipts.is_empty() {
+        // Otherwise a file by any third party would pass because the user gave the wrong kind of key.
+        return report.failed(
+            Check::Checkpoint,
+            "no key of the register was given, only of its receipts: give --trust",
+        );
+    }
     if keys.is_empty() {
         return report
             .unchecked(Check::Checkpoint, format!("{origin} of size {size}; no key to check it with"));
@@ -71,6 +78,18 @@ fn signature(
             report.ok(Check::Checkpoint, format!("{origin} of size {size}, signed by {source}"));
         }
         Err(error) => report.failed(Check::Checkpoint, format!("{error} ({source})")),
+    }
+}
+
+/// The keys that a checkpoint of this register is checked with, and where they are from.
+pub(super) fn register_keys<'a>(
+    trust: &'a Trust,
+    claims: FileClaims<'a>,
+) -> (&'a [VerifierKey], &'static str) {
+    if trust.keys.is_empty() {
+        (claims.keys, "a key from the file itself")
+    } else {
+        (&trust.keys, "your key")
     }
 }
 
@@ -100,10 +119,8 @@ fn memory(report: &mut Report, trust: &Trust, checkpoint: &Checkpoint, claims: F
         Memory::Fresh => return report.ok(Check::Memory, "the first checkpoint seen"),
         Memory::Seen(bytes) => bytes,
     };
-    let read = Note::parse(seen).map_err(|error| error.to_string());
-    let read = read.and_then(|note| Checkpoint::parse(note.text()).map_err(|error| error.to_string()));
-    let seen = match read {
-        Ok(seen) => seen,
+    let seen = match parse(seen) {
+        Ok((_, seen)) => seen,
         Err(error) => return report.failed(Check::Memory, format!("the memory cannot be read: {error}")),
     };
     let size = seen.size;

@@ -1,10 +1,10 @@
 //! `ormantrace verify`: options, the file of the memory, the output.
 
-use super::report::Report;
+use super::report::{Report, Verdict};
 use super::{Memory, Trust, Verified, mirror::Mirror, verify};
 use crate::base::config::shown;
 use crate::evidence::tlog::disk::Disk;
-use crate::evidence::tlog::note::Kind;
+use crate::evidence::tlog::note::{Kind, NoteError};
 use crate::evidence::tlog::{Checkpoint, Note, VerifierKey};
 use clap::Args;
 use std::io::{self, Write};
@@ -17,13 +17,22 @@ pub struct VerifyArgs {
     #[arg(value_name = "FILE")]
     file: PathBuf,
 
-    /// Public key of the register, or of its receipts, from a source other than the file; give several
-    /// while a key is being replaced
-    #[arg(long, value_name = "VKEY", value_parser = register_key)]
+    /// Public key of the register, from a source other than the file; separate several with commas, while a
+    /// key is being replaced
+    #[arg(long, value_name = "VKEY", value_delimiter = ',', value_parser = register_key)]
     trust: Vec<VerifierKey>,
 
-    /// Public key of a witness [default: the keys in the file]
-    #[arg(long, value_name = "VKEY", value_parser = witness_key)]
+    /// Public key of the register's receipts; enough for a receipt, and never used for anything else;
+    /// separate several with commas
+    #[arg(long, value_name = "VKEY", value_delimiter = ',', value_parser = receipt_key)]
+    receipts: Vec<VerifierKey>,
+
+    /// The seal in hand, by its number or marking code: the export must be of the log that has it now
+    #[arg(long, value_name = "SEAL")]
+    seal: Option<String>,
+
+    /// Public key of a witness; separate several with commas [default: the keys in the file]
+    #[arg(long, value_name = "VKEY", value_delimiter = ',', value_parser = witness_key)]
     witness: Vec<VerifierKey>,
 
     /// How many witnesses must have cosigned [default: all given with --witness, or the file's quorum]
@@ -58,17 +67,28 @@ pub enum Failure {
     /// A check failed; the printed report shows which.
     #[error("{0} is not valid.")]
     Invalid(String),
+    /// No check failed, but the register has later events, which the file does not show.
+    #[error("{0} is valid as far as it goes: the register has later events.")]
+    Incomplete(String),
 }
 
 fn key(text: &str, kind: Kind, other: &str) -> Result<VerifierKey, String> {
-    let key: VerifierKey =
-        text.parse().map_err(|error: crate::evidence::tlog::note::NoteError| error.to_string())?;
+    let key = any_key(text)?;
     if key.kind() == kind { Ok(key) } else { Err(other.to_owned()) }
 }
 
-/// A key that signs notes: a register's, or that of receipts.
-pub(crate) fn register_key(text: &str) -> Result<VerifierKey, String> {
+fn register_key(text: &str) -> Result<VerifierKey, String> {
     key(text, Kind::Text, "this is a witness's key: give it with --witness")
+}
+
+/// A key that signs receipts.
+pub(crate) fn receipt_key(text: &str) -> Result<VerifierKey, String> {
+    key(text, Kind::Text, "this is a witness's key; a receipt is signed by the server's receipt key")
+}
+
+/// A key of any kind, without the blanks or the end of line that come with a key when it is copied.
+pub(crate) fn any_key(text: &str) -> Result<VerifierKey, String> {
+    text.trim().parse().map_err(|error: NoteError| error.to_string())
 }
 
 fn witness_key(text: &str) -> Result<VerifierKey, String> {
@@ -89,24 +109,37 @@ impl VerifyArgs {
         };
         let trust = Trust {
             keys: self.trust,
-            witnesses: self.witness,
+            receipts: self.receipts,
+            seal: self.seal,
+            witnesses: distinct(self.witness),
             quorum: self.quorum,
             memory,
             register: self.register.map(Mirror::new),
         };
         let Verified { report, checkpoint } = verify(&data, &trust);
         print(&report, self.json)?;
-        if !report.holds() {
+        let verdict = report.verdict();
+        if verdict == Verdict::Invalid {
             return Err(Failure::Invalid(name));
         }
-        match (self.memory, checkpoint) {
-            (Some(path), Some(note)) if is_newer(&note, &trust.memory) => {
-                store_memory(&Disk::system(), &path, note)
-                    .map_err(|error| Failure::Memory(shown(&path), error))
-            }
-            _ => Ok(()),
+        if let (Some(path), Some(note)) = (self.memory, checkpoint)
+            && is_newer(&note, &trust.memory)
+        {
+            store_memory(&Disk::system(), &path, note)
+                .map_err(|error| Failure::Memory(shown(&path), error))?;
         }
+        if verdict == Verdict::Incomplete { Err(Failure::Incomplete(name)) } else { Ok(()) }
     }
+}
+
+/// Each key once: a witness that is named twice counts once.
+fn distinct(keys: Vec<VerifierKey>) -> Vec<VerifierKey> {
+    keys.into_iter().fold(Vec::new(), |mut distinct, key| {
+        if !distinct.contains(&key) {
+            distinct.push(key);
+        }
+        distinct
+    })
 }
 
 fn print(report: &Report, json: bool) -> io::Result<()> {

@@ -1,4 +1,5 @@
-//! Parses the format of an export (`ormantrace/export/1`); its content is checked elsewhere.
+//! Parses the formats of an export, `ormantrace/export/2` and the earlier `/1`; the content is checked
+//! elsewhere.
 //!
 //! The version number in the format's name fixes every member in this file: another member, or another
 //! spelling of a value, is another format. So no data in a file can escape the checks.
@@ -9,8 +10,12 @@ use crate::evidence::tlog::note::Kind;
 use crate::evidence::tlog::{VerifierKey, leaf_hash};
 use uuid::Uuid;
 
-/// The name and version of the format.
-pub const FORMAT: &str = "ormantrace/export/1";
+/// The name and version of the format that is written.
+pub const FORMAT: &str = "ormantrace/export/2";
+/// The version before: without `kind` and `until`. Such files remain valid.
+pub const FORMER: &str = "ormantrace/export/1";
+/// The kinds of chains that the format provides for. A file of a kind that is not in [`KINDS`] is refused.
+const CHAIN_KINDS: std::ops::RangeInclusive<u64> = 1..=7;
 
 /// The three parts by their names in the file, in the order of their numbers.
 pub const PARTS: [(&str, Part); 3] =
@@ -23,6 +28,10 @@ pub const KINDS: [SubjectKind; 4] =
 /// A parsed export.
 #[derive(Clone, Debug)]
 pub struct Export {
+    /// Name and version of its format.
+    pub format: &'static str,
+    /// The last event that the file's reader may see, by the file's own claim; `None` if it claims no end.
+    pub until: Option<u64>,
     /// Name of the subject's kind.
     pub kind: String,
     /// Id of the subject.
@@ -74,16 +83,27 @@ impl Export {
     /// The first difference from the format. Errors in events are stored in `events` instead.
     pub fn read(json: &Json) -> Result<Self, FormatError> {
         let needed = ["format", "subject", "events", "checkpoint", "keys", "policy"];
-        let file = json.members(&needed, &["consistency"])?;
-        if file.need("format")?.text()? != FORMAT {
-            return Err(FormatError::new("not a format that is known here"));
-        }
+        let second = matches!(json.member("format"), Some(Json::Text(format)) if format == FORMAT);
+        let file = if second {
+            json.members(&[&needed[..], &["kind"]].concat(), &["consistency", "until"])?
+        } else {
+            json.members(&needed, &["consistency"])?
+        };
+        let format = match file.need("format")?.text()? {
+            FORMAT => FORMAT,
+            FORMER => FORMER,
+            _ => return Err(FormatError::new("not a format that is known here")),
+        };
+        let chain = file.get("kind").map(chain_kind).transpose()?;
         let subject = file.need("subject")?.members(&["kind", "id", "salt"], &[])?;
         let kind = subject.need("kind")?.text()?;
         let number = KINDS
             .into_iter()
             .find(|known| known.name() == kind)
             .ok_or_else(|| FormatError::new("a subject of a kind that is not known here"))?;
+        if chain.is_some_and(|chain| chain != number) {
+            return Err(FormatError::new("the chain is of another kind than its subject"));
+        }
         let id =
             id(subject.need("id")?.text()?).ok_or_else(|| FormatError::new("the subject's id is no id"))?;
         let salt = Salt(subject.need("salt")?.hex()?);
@@ -106,7 +126,13 @@ impl Export {
         if events.is_empty() {
             return Err(FormatError::new("no events"));
         }
+        let until = file.get("until").map(Json::count).transpose()?;
+        if until.is_some_and(|until| until != events.len() as u64) {
+            return Err(FormatError::new("until is not the number of the last event"));
+        }
         Ok(Self {
+            format,
+            until,
             kind: kind.to_owned(),
             id,
             subject: subject_ref(number, id, &salt),
@@ -118,6 +144,19 @@ impl Export {
             events: events.iter().map(Event::read).collect(),
         })
     }
+}
+
+/// The kind of a chain by its number; a kind that is not known here is named.
+fn chain_kind(json: &Json) -> Result<SubjectKind, FormatError> {
+    let number = json.count()?;
+    if !CHAIN_KINDS.contains(&number) {
+        return Err(FormatError(format!("{number} is not the number of a kind of chain")));
+    }
+    let kind = u8::try_from(number).ok().and_then(SubjectKind::from_byte);
+    kind.filter(|kind| KINDS.contains(kind)).ok_or_else(|| {
+        let name = kind.map_or_else(String::new, |kind| format!(", {}", kind.name()));
+        FormatError(format!("a chain of kind {number}{name}, which is not known here: use a newer verifier"))
+    })
 }
 
 /// Parses an id in the only accepted spelling, that of the API.
@@ -139,7 +178,7 @@ impl Event {
         let event = json.members(&["entry", "parts"], &["index", "proof", "pending"])?;
         let entry = event.need("entry")?.hex()?;
         let parts = event.need("parts")?.members(&PARTS.map(|(name, _)| name), &[])?;
-        let part = |number: usize| DisclosedPart::read(parts.need(PARTS[number].0)?);
+        let part = |number: usize| DisclosedPart::read(parts.need(PARTS[number].0)?, PARTS[number].1);
         let proof = match (event.get("index"), event.get("proof"), event.flag("pending")?) {
             (Some(index), Some(proof), false) => Some((index.count()?, proof.hashes()?)),
             (None, None, true) => None,
@@ -189,7 +228,7 @@ impl Event {
 }
 
 impl DisclosedPart {
-    fn read(json: &Json) -> Result<Self, FormatError> {
+    fn read(json: &Json, which: Part) -> Result<Self, FormatError> {
         let part = json.members(&["commitment"], &["salt", "text", "erased"])?;
         let erased = part.flag("erased")?;
         let opening = match (part.get("salt"), part.get("text")) {
@@ -197,6 +236,13 @@ impl DisclosedPart {
             (None, None) => None,
             _ => return Err(FormatError::new("a part is opened by salt and text, unless it is erased")),
         };
-        Ok(Self { commitment: part.need("commitment")?.hash()?, opening, erased })
+        let commitment = part.need("commitment")?.hash()?;
+        if erased && which != Part::Personal {
+            return Err(FormatError::new("only a personal part can be erased"));
+        }
+        if erased && commitment == Hash::ZERO {
+            return Err(FormatError::new("a part is called erased that the event never had"));
+        }
+        Ok(Self { commitment, opening, erased })
     }
 }

@@ -5,7 +5,7 @@ use crate::evidence::tlog::tile::{self, ReadError, Row, TileReader, WIDTH};
 use crate::evidence::tlog::tree::NoProof;
 use crate::evidence::tlog::{Checkpoint, Frontier, Tile, leaf_hash};
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// A folder with `checkpoint` and `tile/…`, as tlog-tiles lays them out.
 #[derive(Clone, Debug)]
@@ -45,6 +45,12 @@ impl Mirror {
         Self { folder: folder.into() }
     }
 
+    /// The folder.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
     /// The bytes of its newest checkpoint, not verified.
     ///
     /// # Errors
@@ -61,27 +67,35 @@ impl Mirror {
         Ok(self.reader(new).consistency(old)?)
     }
 
-    /// Calls `see` with every entry of the checkpoint's tree, in order, and recomputes the root.
+    /// Calls `see` with every entry of the largest checkpoint's tree, in order, and recomputes the root of
+    /// every checkpoint: each tree is then the beginning of the next.
     ///
     /// # Errors
-    /// If a bundle is missing or damaged, or the root is not the checkpoint's.
+    /// If a bundle is missing or damaged, or a root is not the checkpoint's.
     pub fn entries(
         &self,
-        checkpoint: &Checkpoint,
+        checkpoints: &[&Checkpoint],
         mut see: impl FnMut(&[u8; ENTRY_LEN], Hash),
     ) -> Result<(), MirrorError> {
+        let size = checkpoints.iter().map(|checkpoint| checkpoint.size).max().unwrap_or(0);
+        let agrees = |edge: &Frontier| {
+            let here = |checkpoint: &&&Checkpoint| checkpoint.size == edge.size();
+            checkpoints.iter().filter(here).all(|checkpoint| checkpoint.root == edge.root())
+        };
         let mut edge = Frontier::new();
-        while let Some(bundle) = Tile::holding(Row::Entries, edge.size(), checkpoint.size) {
+        let mut same = agrees(&edge);
+        while let Some(bundle) = Tile::holding(Row::Entries, edge.size(), size) {
             let bytes = self.fetch(&bundle).map_err(|error| ReadError::Fetch(bundle, error))?;
             let entries =
                 tile::entries(&bytes).filter(|entries| entries.len() == usize::from(bundle.width()));
             for entry in entries.ok_or(MirrorError::Bundle(bundle))? {
                 let leaf = leaf_hash(&entry);
                 edge.push(leaf);
+                same &= agrees(&edge);
                 see(&entry, leaf);
             }
         }
-        if edge.root() == checkpoint.root { Ok(()) } else { Err(MirrorError::OtherTree) }
+        if same { Ok(()) } else { Err(MirrorError::OtherTree) }
     }
 
     fn reader(&self, size: u64) -> TileReader<impl FnMut(&Tile) -> io::Result<Vec<u8>>> {

@@ -5,9 +5,12 @@
 //! at which it failed. `tests/verify_export.py` does the same without any code of this crate, and a
 //! test compares the results of the two.
 
+mod about;
 mod chain;
 mod checkpoint;
 pub mod command;
+mod complete;
+mod decode;
 pub mod export;
 pub mod json;
 pub mod mirror;
@@ -27,9 +30,12 @@ use report::{Check, Kind, Report};
 /// The trust anchors and other inputs of the user.
 #[derive(Clone, Debug, Default)]
 pub struct Trust {
-    /// Trusted keys of the register, and of its receipts. If empty, the file's own keys are used, and
-    /// a file by any third party can pass.
+    /// Trusted keys of the register. If empty, the file's own keys are used, and a file by any third party
+    /// can pass.
     pub keys: Vec<VerifierKey>,
+    /// Trusted keys of receipts. They never count for a checkpoint, nor the register's keys for a receipt:
+    /// the role of a key comes from here alone, not from its name.
+    pub receipts: Vec<VerifierKey>,
     /// Trusted keys of witnesses; if empty, the file's own are used.
     pub witnesses: Vec<VerifierKey>,
     /// How many witnesses must have cosigned. If `None`: all in `witnesses`, or the file's quorum.
@@ -38,6 +44,8 @@ pub struct Trust {
     pub memory: Memory,
     /// A copy of the register.
     pub register: Option<Mirror>,
+    /// The seal in hand, as a number or as a marking code: the file must be about it.
+    pub seal: Option<String>,
 }
 
 /// The result of verifying a file.
@@ -52,6 +60,15 @@ pub struct Verified {
 /// Checks a file of any of the four kinds.
 #[must_use]
 pub fn verify(data: &[u8], trust: &Trust) -> Verified {
+    let data = match decode::text(data) {
+        Ok(data) => data,
+        Err(error) => {
+            let mut report = Report::new(Kind::Checkpoint);
+            report.failed(Check::Format, error);
+            return Verified { report, checkpoint: None };
+        }
+    };
+    let data = data.as_ref();
     if data.starts_with(b"c2sp.org/tlog-proof@v1\n") {
         return proof(data, trust);
     }
@@ -60,6 +77,9 @@ pub fn verify(data: &[u8], trust: &Trust) -> Verified {
         return checkpoint(data, trust);
     }
     match Json::read(data) {
+        Ok(file) if file.member("format").is_some() && file.member("receipt").is_some() => {
+            export(Err(FormatError::new("an export with a receipt in it: a file is one of them")), trust)
+        }
         Ok(response) if response.member("receipt").is_some() => receipt::check(&response, trust),
         Ok(file) => export(Export::read(&file), trust),
         Err(error) => export(Err(error), trust),
@@ -85,7 +105,7 @@ fn export(file: Result<Export, FormatError>, trust: &Trust) -> Verified {
     if !report.holds() {
         return Verified { report, checkpoint: None };
     }
-    let form = format!("{}, {} {}, {} events", export::FORMAT, file.kind, file.id, events.len());
+    let form = format!("{}, {} {}, {} events", file.format, file.kind, file.id, events.len());
     report.ok(Check::Format, form);
     let claims = FileClaims {
         keys: &file.keys,
@@ -95,8 +115,9 @@ fn export(file: Result<Export, FormatError>, trust: &Trust) -> Verified {
     };
     let checkpoint = checkpoint::check(&mut report, trust, file.checkpoint.as_bytes(), claims);
     chain::check(&mut report, file.subject, &events);
+    about::check(&mut report, trust, &file.kind, &events);
     included(&mut report, &events, checkpoint.as_ref());
-    complete(&mut report, trust, &events, checkpoint.as_ref());
+    complete::check(&mut report, trust, claims, file.until, &events, checkpoint.as_ref());
     Verified { report, checkpoint: Some(file.checkpoint.into_bytes()) }
 }
 
@@ -116,32 +137,6 @@ fn included(report: &mut Report, events: &[Event], checkpoint: Option<&Checkpoin
         }
     }
     report.failed_each(Check::Inclusion, errors, format!("{} in the register", events.len()));
-}
-
-/// Checks that no later events of the chain were left off: reads every entry of the register.
-fn complete(report: &mut Report, trust: &Trust, events: &[Event], checkpoint: Option<&Checkpoint>) {
-    let (Some(mirror), Some(checkpoint), Some(subject)) =
-        (&trust.register, checkpoint, events.first().map(Event::subject))
-    else {
-        return report.unchecked(Check::Complete, "whether later events were left off: give --register");
-    };
-    let mut last = 0;
-    let read = mirror.entries(checkpoint, |entry, _| {
-        let (of, seq) = subject_and_seq(entry);
-        if of == subject.0 {
-            last = last.max(seq);
-        }
-    });
-    let count = events.len();
-    match read {
-        Err(error) => report.failed(Check::Complete, error.to_string()),
-        Ok(()) if last > u64::try_from(count).unwrap_or(u64::MAX) => report.failed_at(
-            Check::Complete,
-            count + 1,
-            format!("the register has {last} events of this chain, the file shows {count}"),
-        ),
-        Ok(()) => report.ok(Check::Complete, "the register has no later event of this chain"),
-    }
 }
 
 fn subject_and_seq(entry: &[u8; ENTRY_LEN]) -> ([u8; 32], u64) {
@@ -171,6 +166,7 @@ fn proof(data: &[u8], trust: &Trust) -> Verified {
     } else {
         report.failed(Check::Entry, "the entry is not of version 1");
     }
+    about::of_proof(&mut report, trust);
     match checkpoint {
         None => report.unchecked(Check::Inclusion, NO_CHECKPOINT),
         Some(Checkpoint { size, root, .. }) => {
@@ -193,8 +189,7 @@ fn received_at(entry: &[u8; ENTRY_LEN]) -> String {
 
 fn checkpoint(data: &[u8], trust: &Trust) -> Verified {
     let mut report = Report::new(Kind::Checkpoint);
-    if checkpoint::check(&mut report, trust, data, FileClaims::default()).is_none() {
-        return Verified { report, checkpoint: None };
-    }
-    Verified { report, checkpoint: Some(data.to_owned()) }
+    let checkpoint = checkpoint::check(&mut report, trust, data, FileClaims::default());
+    about::without_text(&mut report, trust);
+    Verified { report, checkpoint: checkpoint.map(|_| data.to_owned()) }
 }

@@ -4,7 +4,7 @@
 use super::checkpoint::{self, FileClaims, NO_CHECKPOINT};
 use super::json::{FormatError, Json};
 use super::report::{Check, Kind, Report};
-use super::{Trust, Verified};
+use super::{Trust, Verified, about};
 use crate::base::units::utc_text;
 use crate::evidence::chain::bytes::Hash;
 use crate::evidence::tlog::tree::root_of;
@@ -20,7 +20,13 @@ struct Receipt {
     count: u64,
     root: Hash,
     leaves: Vec<Hash>,
+    /// Hashes that the response lists; each must be one of the leaves.
+    shown: Vec<Hash>,
 }
+
+/// Members of an export that no response to a write has: a file is one or the other.
+const EXPORT_MEMBERS: [&str; 7] =
+    ["format", "subject", "checkpoint", "keys", "policy", "consistency", "until"];
 
 pub(super) fn check(response: &Json, trust: &Trust) -> Verified {
     let mut report = Report::new(Kind::Receipt);
@@ -31,12 +37,14 @@ pub(super) fn check(response: &Json, trust: &Trust) -> Verified {
             return Verified { report, checkpoint: None };
         }
     };
-    let Receipt { note, name, due, count, root, leaves } = receipt;
+    let Receipt { note, name, due, count, root, leaves, shown } = receipt;
     report.ok(Check::Format, format!("receipt/1 of {} events, due in the register at {due}", leaves.len()));
 
-    let keys: Vec<VerifierKey> = trust.keys.iter().filter(|key| key.name() == name).cloned().collect();
-    if trust.keys.is_empty() {
-        report.unchecked(Check::Receipt, "no key to check the signature with: give --trust");
+    let keys: Vec<VerifierKey> = trust.receipts.iter().filter(|key| key.name() == name).cloned().collect();
+    if trust.receipts.is_empty() && !trust.keys.is_empty() {
+        report.failed(Check::Receipt, "no key of receipts was given, only of the register: give --receipts");
+    } else if trust.receipts.is_empty() {
+        report.unchecked(Check::Receipt, "no key to check the signature with: give --receipts");
     } else if let Err(error) = note.verify(&keys) {
         report.failed(Check::Receipt, error.to_string());
     } else {
@@ -44,18 +52,27 @@ pub(super) fn check(response: &Json, trust: &Trust) -> Verified {
         report.ok(Check::Receipt, format!("{name}, signed by your key"));
     }
     let promised = u64::try_from(leaves.len()) == Ok(count) && root_of(&leaves) == root;
+    let promised = promised && shown.iter().all(|hash| leaves.contains(hash));
     if promised {
         report.ok(Check::Leaves, format!("{count} promised"));
     } else {
         report.failed(Check::Leaves, "the receipt is of other events");
     }
+    about::without_text(&mut report, trust);
     promised_included(&mut report, trust, &leaves);
     Verified { report, checkpoint: None }
 }
 
 fn read(response: &Json) -> Result<Receipt, FormatError> {
+    if let Some(name) = EXPORT_MEMBERS.into_iter().find(|name| response.member(name).is_some()) {
+        return Err(FormatError(format!("no response with a receipt has the member {name}; an export has")));
+    }
+    if response.member("logs").is_some() && response.member("events").is_some() {
+        return Err(FormatError::new("it lists both logs and events"));
+    }
     let receipt = response.member("receipt").ok_or_else(|| FormatError::new("no receipt"))?;
-    let text = receipt.member("note").ok_or_else(|| FormatError::new("no note"))?.text()?;
+    let receipt = receipt.members(&["note"], &["leaves"])?;
+    let text = receipt.need("note")?.text()?;
     let note = Note::parse(text.as_bytes()).map_err(|error| FormatError(error.to_string()))?;
     let lines: Vec<&str> = note.text().split('\n').collect();
     let [name, "receipt/1", received_at, count, root, "within 60", ""] = lines.as_slice() else {
@@ -67,13 +84,16 @@ fn read(response: &Json) -> Result<Receipt, FormatError> {
         return Err(FormatError::new("the note is no receipt"));
     };
     let due = at.checked_add_signed(TimeDelta::seconds(60));
-    let leaves = match receipt.member("leaves") {
+    let listed = listed(response);
+    let hashed = listed.iter().filter(|item| item.member("hash").is_some());
+    let shown = hashed.map(hash_of).collect::<Result<Vec<_>, _>>()?;
+    let leaves = match receipt.get("leaves") {
         Some(leaves) => leaves.hashes()?,
-        None => listed(response).iter().map(hash_of).collect::<Result<_, _>>()?,
+        None => listed.iter().map(hash_of).collect::<Result<_, _>>()?,
     };
     let name = (*name).to_owned();
     let due = due.map_or_else(|| "no time that a calendar has".to_owned(), utc_text);
-    Ok(Receipt { note, name, due, count, root, leaves })
+    Ok(Receipt { note, name, due, count, root, leaves, shown })
 }
 
 /// The events listed in the response: those of a harvest, or of a custody event.
@@ -95,16 +115,14 @@ fn promised_included(report: &mut Report, trust: &Trust, leaves: &[Hash]) {
         Ok(note) => note,
         Err(error) => return report.failed(Check::Inclusion, format!("the register's copy: {error}")),
     };
-    // If all given keys are for receipts, the signature of the copy's checkpoint is not checked.
-    let is_register = |key: &&VerifierKey| !key.name().ends_with("/receipts");
-    let keys = trust.keys.iter().filter(is_register).cloned().collect();
-    let register_trust = Trust { keys, ..trust.clone() };
+    // Without --trust the signature of the copy's checkpoint is not checked: the copy is the user's own.
+    let register_trust = Trust { receipts: Vec::new(), ..trust.clone() };
     let trusted = report.trusted;
     let checkpoint = checkpoint::check(report, &register_trust, &note, FileClaims::default());
     report.trusted = trusted;
     let Some(checkpoint) = checkpoint else { return report.unchecked(Check::Inclusion, NO_CHECKPOINT) };
     let mut missing: HashSet<Hash> = leaves.iter().copied().collect();
-    if let Err(error) = mirror.entries(&checkpoint, |_, leaf| {
+    if let Err(error) = mirror.entries(&[&checkpoint], |_, leaf| {
         missing.remove(&leaf);
     }) {
         return report.failed(Check::Inclusion, error.to_string());

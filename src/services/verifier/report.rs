@@ -29,6 +29,8 @@ pub enum Check {
     Parts,
     /// Every entry's record is the hash of its three commitments.
     Record,
+    /// The file is about the seal that the user names; says which log, ticket, batch or organisation it is.
+    About,
     /// Every event is in the checkpoint's tree.
     Inclusion,
     /// The register has no later event of this chain.
@@ -55,6 +57,7 @@ impl Check {
             Self::Link => "link",
             Self::Parts => "parts",
             Self::Record => "record",
+            Self::About => "about",
             Self::Inclusion => "inclusion",
             Self::Complete => "complete",
             Self::Receipt => "receipt",
@@ -71,6 +74,8 @@ pub enum Outcome {
     Ok,
     /// The check failed, or a requested check could not be made.
     Failed,
+    /// Everything shown is valid, but the register has more that is not shown.
+    Incomplete,
     /// The input for the check was not given.
     Unchecked,
 }
@@ -82,6 +87,7 @@ impl Outcome {
         match self {
             Self::Ok => "ok",
             Self::Failed => "FAILED",
+            Self::Incomplete => "INCOMPLETE",
             Self::Unchecked => "not checked",
         }
     }
@@ -114,6 +120,20 @@ pub enum Kind {
     Checkpoint,
 }
 
+/// The result of all checks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Verdict {
+    /// No check failed, and a signature was verified with a trusted key.
+    Valid,
+    /// No check failed, but no trusted key was used.
+    Untrusted,
+    /// No check failed, but the register has later events, which the file does not show.
+    Incomplete,
+    /// A check failed.
+    Invalid,
+}
+
 /// All checks of a file, in order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Report {
@@ -130,10 +150,25 @@ impl Report {
         Self { kind, lines: Vec::new(), trusted: false }
     }
 
-    /// Whether no check failed.
+    /// Whether no check failed, and the register has no more than is shown.
     #[must_use]
     pub fn holds(&self) -> bool {
-        self.lines.iter().all(|line| line.outcome != Outcome::Failed)
+        matches!(self.verdict(), Verdict::Valid | Verdict::Untrusted)
+    }
+
+    /// The result of all checks.
+    #[must_use]
+    pub fn verdict(&self) -> Verdict {
+        let any = |outcome| self.lines.iter().any(|line| line.outcome == outcome);
+        if any(Outcome::Failed) {
+            Verdict::Invalid
+        } else if any(Outcome::Incomplete) {
+            Verdict::Incomplete
+        } else if self.trusted {
+            Verdict::Valid
+        } else {
+            Verdict::Untrusted
+        }
     }
 
     /// The first event at which a check failed.
@@ -155,6 +190,14 @@ impl Report {
         self.line(check, Outcome::Unchecked, None, detail.into());
     }
 
+    pub(super) fn incomplete(&mut self, check: Check, detail: impl Into<String>) {
+        self.line(check, Outcome::Incomplete, None, detail.into());
+    }
+
+    pub(super) fn unchecked_at(&mut self, check: Check, event: usize, detail: impl Into<String>) {
+        self.line(check, Outcome::Unchecked, Some(event), detail.into());
+    }
+
     pub(super) fn failed_at(&mut self, check: Check, event: usize, detail: impl Into<String>) {
         self.line(check, Outcome::Failed, Some(event), detail.into());
     }
@@ -173,10 +216,13 @@ impl Report {
         self.lines.push(Line { check, event, outcome, detail });
     }
 
-    /// The report as one JSON object: `kind`, `valid`, `trusted`, `checks`.
+    /// The report as one JSON object: `kind`, `valid`, `verdict`, `trusted`, `checks`.
     #[must_use]
     pub fn to_json(&self) -> serde_json::Value {
-        serde_json::json!({"kind": self.kind, "valid": self.holds(), "trusted": self.trusted, "checks": self.lines})
+        serde_json::json!({
+            "kind": self.kind, "valid": self.holds(), "verdict": self.verdict(), "trusted": self.trusted,
+            "checks": self.lines
+        })
     }
 }
 
@@ -191,11 +237,14 @@ impl fmt::Display for Report {
             }
             writeln!(f, "{}", harmless(detail))?;
         }
-        match (self.holds(), self.first_event(), self.trusted) {
-            (false, Some(event), _) => writeln!(f, "NOT VALID. The first event in doubt is {event}."),
-            (false, None, _) => writeln!(f, "NOT VALID."),
-            (true, _, true) => writeln!(f, "Valid."),
-            (true, _, false) => f.write_str(UNTRUSTED),
+        match (self.verdict(), self.first_event()) {
+            (Verdict::Invalid, Some(event)) => writeln!(f, "NOT VALID. The first event in doubt is {event}."),
+            (Verdict::Invalid, None) => writeln!(f, "NOT VALID."),
+            (Verdict::Valid, _) => writeln!(f, "Valid."),
+            (Verdict::Incomplete, _) if self.trusted => writeln!(f, "Valid as far as shown."),
+            (Verdict::Incomplete, _) => write!(f, "Incomplete. {UNTRUSTED}{TRUST}"),
+            (Verdict::Untrusted, _) if self.kind == Kind::Receipt => write!(f, "{UNTRUSTED}{RECEIPTS}"),
+            (Verdict::Untrusted, _) => write!(f, "{UNTRUSTED}{TRUST}"),
         }
     }
 }
@@ -203,8 +252,9 @@ impl fmt::Display for Report {
 /// The verdict if no check failed, but no trusted key was used.
 const UNTRUSTED: &str = "\
 Sound in itself. The signature was not checked with a key that you trust: anyone can make such a file
-with keys of their own. Give --trust with the register's key, from a source other than this file.
-";
+with keys of their own. ";
+const TRUST: &str = "Give --trust with the register's key, from a source other than this file.\n";
+const RECEIPTS: &str = "Give --receipts with the key of receipts, from a source other than this file.\n";
 
 fn harmless(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
@@ -217,12 +267,12 @@ mod tests {
     #[test]
     fn names_in_lines_and_in_json_are_the_same() {
         use Check::{
-            Checkpoint, Complete, Entry, Format, Inclusion, Leaves, Link, Memory, Parts, Receipt, Record,
-            Sequence, Subject, Time, Witnesses,
+            About, Checkpoint, Complete, Entry, Format, Inclusion, Leaves, Link, Memory, Parts, Receipt,
+            Record, Sequence, Subject, Time, Witnesses,
         };
         for check in [
             Format, Checkpoint, Witnesses, Memory, Entry, Subject, Sequence, Time, Link, Parts, Record,
-            Inclusion, Complete, Receipt, Leaves,
+            About, Inclusion, Complete, Receipt, Leaves,
         ] {
             assert_eq!(serde_json::to_value(check).unwrap(), check.name());
         }

@@ -1,0 +1,142 @@
+//! What a file is about, by its opened texts: otherwise the valid file of another log would pass for the
+//! log in hand.
+
+use super::Trust;
+use super::export::{Event, PARTS};
+use super::json::Json;
+use super::report::{Check, Report};
+use crate::evidence::chain::bytes::{SubjectKind, commit};
+
+/// Adds the line for an export of a subject of this kind.
+pub(super) fn check(report: &mut Report, trust: &Trust, kind: &str, events: &[Event]) {
+    let texts: Vec<[Option<Json>; 3]> = events.iter().map(texts).collect();
+    let seals = seals(&texts);
+    let name = match kind {
+        _ if kind == SubjectKind::Log.name() => log(&texts, &seals),
+        _ if kind == SubjectKind::FellingTicket.name() => {
+            texts.iter().find_map(|[public, ..]| ticket(public.as_ref()?))
+        }
+        _ if kind == SubjectKind::SealBatch.name() => texts.iter().find_map(batch),
+        _ => texts.iter().find_map(organization),
+    };
+    let Some(asked) = &trust.seal else {
+        return match name {
+            Some(name) => report.ok(Check::About, name),
+            None => report.unchecked(Check::About, "no text that is shown says what the file is about"),
+        };
+    };
+    let current = seals.last();
+    let replaced =
+        seals.iter().zip(seals.iter().skip(1)).find(|(seal, _)| seal.is(asked)).map(|(_, next)| next);
+    let hidden = current
+        .and_then(|seal| (seal.event..).zip(&texts[seal.event..]).find(|(_, [public, ..])| public.is_none()));
+    match (current, replaced, hidden) {
+        (Some(seal), _, None) if seal.is(asked) => report.ok(Check::About, name.unwrap_or_default()),
+        (Some(seal), _, Some((at, _))) if seal.is(asked) => report.failed(
+            Check::About,
+            format!("the public part of event {} is not shown: the seal may have been replaced", at + 1),
+        ),
+        (Some(seal), Some(next), _) => report.failed(
+            Check::About,
+            format!("seal {asked} was replaced at event {}; the log's seal is {}", next.event, seal.number),
+        ),
+        (Some(seal), None, _) => {
+            report.failed(Check::About, format!("the file is about seal {}, not {asked}", seal.number));
+        }
+        (None, ..) => {
+            report.failed(Check::About, format!("the file does not show that it is about seal {asked}"))
+        }
+    }
+}
+
+/// Adds the line for a proof, which shows an entry and no text.
+pub(super) fn of_proof(report: &mut Report, trust: &Trust) {
+    if trust.seal.is_none() {
+        report.unchecked(Check::About, "a proof does not show which log it is of; an export does");
+    }
+    without_text(report, trust);
+}
+
+/// Adds a line if a seal was named: the file shows no text that was hashed.
+pub(super) fn without_text(report: &mut Report, trust: &Trust) {
+    if let Some(asked) = &trust.seal {
+        let detail = format!("the file does not show that it is about seal {asked}; an export does");
+        report.failed(Check::About, detail);
+    }
+}
+
+/// The opened texts of an event that match their commitments.
+fn texts(event: &Event) -> [Option<Json>; 3] {
+    std::array::from_fn(|at| {
+        let part = &event.parts[at];
+        let (salt, text) = part.opening.as_ref()?;
+        let committed = commit(PARTS[at].1, salt, text) == part.commitment;
+        Json::read(text.as_bytes()).ok().filter(|_| committed)
+    })
+}
+
+/// A seal that a log's public part names.
+struct Seal<'t> {
+    number: &'t str,
+    identification: Option<&'t str>,
+    /// The event, from 1, that puts it on the log.
+    event: usize,
+}
+
+impl Seal<'_> {
+    fn is(&self, asked: &str) -> bool {
+        normal(self.number) == normal(asked)
+            || self.identification.is_some_and(|identification| {
+                // In a marking code, a group separator ends it.
+                let rest = asked.trim_matches(BLANK).strip_prefix(identification);
+                rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('\u{1d}'))
+            })
+    }
+}
+
+const BLANK: [char; 4] = [' ', '\t', '\r', '\n'];
+
+fn normal(number: &str) -> String {
+    number.replace(BLANK, "").to_ascii_uppercase()
+}
+
+fn seals(texts: &[[Option<Json>; 3]]) -> Vec<Seal<'_>> {
+    (1..)
+        .zip(texts)
+        .filter_map(|(event, [public, ..])| {
+            let public = public.as_ref()?;
+            Some(Seal {
+                number: word(public, "seal")?,
+                identification: word(public, "identification"),
+                event,
+            })
+        })
+        .collect()
+}
+
+fn word<'j>(object: &'j Json, name: &str) -> Option<&'j str> {
+    object.member(name)?.text().ok()
+}
+
+fn log(texts: &[[Option<Json>; 3]], seals: &[Seal<'_>]) -> Option<String> {
+    let public = || texts.iter().filter_map(|[public, ..]| public.as_ref());
+    let seal = seals.last().map(|seal| format!("seal {}", seal.number));
+    let species = public().filter_map(|public| word(public, "species")).last().map(str::to_owned);
+    let all: Vec<String> = [seal, species, public().find_map(ticket)].into_iter().flatten().collect();
+    Some(all.join(", ")).filter(|all| !all.is_empty())
+}
+
+fn ticket(public: &Json) -> Option<String> {
+    let ticket = public.member("ticket")?;
+    Some(format!("felling ticket {} {}", word(ticket, "series")?, word(ticket, "number")?))
+}
+
+fn batch([_, business, _]: &[Option<Json>; 3]) -> Option<String> {
+    let business = business.as_ref()?;
+    Some(format!("seals {} to {}", word(business, "first")?, word(business, "last")?))
+}
+
+fn organization([.., personal]: &[Option<Json>; 3]) -> Option<String> {
+    let personal = personal.as_ref()?;
+    Some(format!("organisation {}, {}", word(personal, "bin")?, word(personal, "name")?))
+}
