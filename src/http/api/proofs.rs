@@ -10,7 +10,7 @@ use crate::evidence::register::published::{PublishedError, PublishedState};
 use crate::http::api::logs::{refused, visible_log};
 use crate::http::api::seal_batches::PIECE;
 use crate::http::api::seals::access;
-use crate::http::api::verify::segment_before;
+use crate::http::api::verify::{is_genuine, segment_before};
 use crate::http::core::address::ClientAddr;
 use crate::http::core::app::App;
 use crate::http::core::auth::UnresolvedCaller;
@@ -74,17 +74,22 @@ pub(in crate::http) async fn published_state(app: &App) -> Result<Option<Arc<Pub
 pub async fn get_log_proof(
     State(app): State<App>,
     caller: Option<Caller>,
+    unresolved: UnresolvedCaller,
     client: ClientAddr,
     OriginalUri(uri): OriginalUri,
     _: NoQuery,
 ) -> Result<Response, Problem> {
-    let permit = match caller {
-        Some(_) => None,
-        None => Some(app.limiter.admit(client.0)?),
+    let code = segment_before(&uri, "/proof");
+    let permit = match (caller, unresolved.token()) {
+        (Some(_), Some(token)) => {
+            app.limiter.key_hits().take(token.to_bytes(), 1)?;
+            None
+        }
+        _ => Some(app.limiter.admit(client.0, || is_genuine(&app, &code))?),
     };
     let published_state = published_state(&app).await?;
     let size = published_state.as_ref().map_or(0, |published_state| published_state.checkpoint.size);
-    let leaf = match Code::parse_public(&segment_before(&uri, "/proof")) {
+    let leaf = match Code::parse_public(&code) {
         Ok(code) => newest(&app.pool, &code, &app.key_ring, size).await?,
         Err(_) => SubjectLeaf::Unknown,
     };
