@@ -137,6 +137,8 @@ impl World {
             limiter: PublicLimiter::new(LimitSettings {
                 misses: often,
                 hits: often,
+                hits_per_day: 0,
+                hits_per_key_and_day: 0,
                 ..LimitSettings::default()
             }),
         }
@@ -146,6 +148,15 @@ impl World {
     pub fn instance_at(database: PgConnectOptions, clock: &Clock) -> App {
         let pool = ormantrace::db::pool_options(4).connect_lazy_with(database);
         App::new(Self::inner(pool, clock, Path::new("/nothing-is-published")))
+    }
+
+    /// One more instance over the same database, with these limits of checks.
+    pub fn limited(&self, limits: LimitSettings) -> App {
+        let pool = ormantrace::db::pool_options(8).connect_lazy_with(self.database());
+        App::new(Inner {
+            limiter: PublicLimiter::new(limits),
+            ..Self::inner(pool, &self.clock, Path::new("/nothing-is-published"))
+        })
     }
 
     /// One more instance of the server over the same database.

@@ -10,7 +10,7 @@ use crate::http::core::etag::ETag;
 use crate::http::core::paging::{Cursor, Limit, Page};
 use crate::http::core::problem::Problem;
 use crate::http::core::query::{NoQuery, query};
-use crate::http::core::response::json_with_capacity;
+use crate::http::core::response::{json_with_capacity, with_permit};
 use crate::timber::custody::history::LogHistory;
 use crate::timber::custody::history_query::HistoryQuery;
 use crate::timber::custody::log::read::{self, Access, LogFilter, LogLookup, LogRow, LogView, Names};
@@ -127,9 +127,10 @@ pub async fn get_log_history(
     if etag.matches(&headers) {
         return Ok(etag.not_modified());
     }
-    let history = app.reads.history(&row, access, reader).await?;
+    let mut history = app.reads.history(&row, access, reader).await?;
     let length = (history.events.len() + 1) * 2_048;
-    Ok(etag.on(json_with_capacity(&history, length)?))
+    let response = json_with_capacity(&history, length)?;
+    Ok(etag.on(with_permit(response, history.take_permit())))
 }
 
 /// Filter of the logs by holder.

@@ -9,6 +9,7 @@
 //! in the same query as the data. Until another request has resolved the token, the token has the share.
 
 use crate::base::ids::OrganizationId;
+use crate::base::shares::Shares;
 use crate::http::core::layers::{ConcurrencyLimits, TrafficClass};
 use crate::http::core::metrics;
 use crate::http::core::problem::Problem;
@@ -17,13 +18,11 @@ use axum::http::header::AUTHORIZATION;
 use std::collections::HashMap;
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout_at};
 
-/// From this number of shares on, unused ones are removed before another one is added.
-const SWEEP_FROM: usize = 256;
 /// Maximum number of tokens whose organisation is remembered.
 const MAX_TOKENS: usize = 1 << 16;
 /// Bytes of one permit of a byte budget.
@@ -43,7 +42,7 @@ pub(super) struct Places {
     public: Class,
     read: Class,
     write: Class,
-    bytes: Shares,
+    bytes: Shares<Owner>,
     wait: Duration,
     hasher: RandomState,
     organizations: Mutex<HashMap<u64, OrganizationId>>,
@@ -52,39 +51,12 @@ pub(super) struct Places {
 #[derive(Debug)]
 struct Class {
     all: Arc<Semaphore>,
-    shares: Shares,
+    shares: Shares<Owner>,
 }
 
 impl Class {
     fn new(places: usize) -> Self {
-        Self { all: Arc::new(Semaphore::new(places)), shares: Shares::new((places / 2).max(1)) }
-    }
-}
-
-/// Equal shares, one for each owner that has a request now.
-#[derive(Debug)]
-struct Shares {
-    permits: usize,
-    of: Mutex<HashMap<Owner, Weak<Semaphore>>>,
-}
-
-impl Shares {
-    fn new(permits: usize) -> Self {
-        Self { permits, of: Mutex::default() }
-    }
-
-    /// The share of `owner`; it exists as long as one of its permits or waiting requests does.
-    fn of(&self, owner: Owner) -> Arc<Semaphore> {
-        let mut of = lock(&self.of);
-        if let Some(share) = of.get(&owner).and_then(Weak::upgrade) {
-            return share;
-        }
-        if of.len() >= SWEEP_FROM {
-            of.retain(|_, share| share.strong_count() > 0);
-        }
-        let share = Arc::new(Semaphore::new(self.permits));
-        of.insert(owner, Arc::downgrade(&share));
-        share
+        Self { all: Arc::new(Semaphore::new(places)), shares: Shares::new(places / 2) }
     }
 }
 
@@ -100,7 +72,7 @@ impl Places {
             public: Class::new(limits.public),
             read: Class::new(limits.read),
             write: Class::new(limits.write),
-            bytes: Shares::new(permits.clamp(1, Semaphore::MAX_PERMITS)),
+            bytes: Shares::new(permits),
             wait: limits.wait,
             hasher: RandomState::new(),
             organizations: Mutex::default(),
@@ -153,7 +125,7 @@ impl RequestPlace {
     ) -> Result<(), Problem> {
         let Some(owner) = organization.map(Owner::Organization) else { return Ok(()) };
         let permits = usize::try_from(bytes.div_ceil(BYTES_PER_PERMIT)).unwrap_or(usize::MAX);
-        let permits = permits.min(self.places.bytes.permits);
+        let permits = permits.min(self.places.bytes.permits());
         if permits == 0 {
             return Ok(());
         }
@@ -266,15 +238,5 @@ mod tests {
         third.reserve_body(other, 100 * 1_024).await.unwrap();
         drop(first);
         second.reserve_body(greedy, 3 * 1_024).await.unwrap();
-    }
-
-    #[tokio::test]
-    async fn unused_shares_are_removed() {
-        let places = places();
-        for _ in 0..10 * SWEEP_FROM {
-            let one = request(&places, TrafficClass::Write, "Bearer birch");
-            one.take(Some(OrganizationId::new())).await.unwrap();
-        }
-        assert!(lock(&places.write.shares.of).len() <= SWEEP_FROM);
     }
 }

@@ -8,6 +8,7 @@ use super::history_query::{HistoryQuery, HistoryRows};
 use super::state::{LogState, replay};
 use crate::base::error::{Error, Result};
 use crate::base::region::Region;
+use crate::base::shares::MemoryPermit;
 use crate::evidence::chain::disclosure::{ApiValue, EventBody, described_by};
 use crate::evidence::chain::history::{
     DisclosedEvent, Disclosure, EventFields, EventMembers, Evidence, StoredEvent,
@@ -21,7 +22,6 @@ use crate::timber::party::reader::Reader;
 use crate::timber::wood::species::Species;
 use serde::ser::{Serialize, Serializer};
 use std::collections::BTreeSet;
-use tokio::sync::OwnedSemaphorePermit;
 use utoipa::ToSchema;
 
 /// A log and its events.
@@ -33,13 +33,19 @@ pub struct LogHistory {
     pub events: Vec<LogEvent>,
     /// Memory permit of a long history.
     #[serde(skip)]
-    permit: Option<OwnedSemaphorePermit>,
+    permit: Option<MemoryPermit>,
 }
 
 impl LogHistory {
+    /// The memory permit, to be held until the response is sent.
+    #[must_use]
+    pub fn take_permit(&mut self) -> Option<MemoryPermit> {
+        self.permit.take()
+    }
+
     /// Its events alone, and the memory permit that they need.
     #[must_use]
-    pub fn into_chain(self) -> (Vec<DisclosedEvent>, Option<OwnedSemaphorePermit>) {
+    pub fn into_chain(self) -> (Vec<DisclosedEvent>, Option<MemoryPermit>) {
         (self.events.into_iter().map(|event| event.shown).collect(), self.permit)
     }
 }
