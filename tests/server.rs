@@ -339,7 +339,7 @@ async fn a_body_that_stops_or_drips_is_408() {
         body: BodySettings { pace, ..BodySettings::default() },
         ..LayerSettings::default()
     };
-    let pace = Pace { bytes_per_second: 8_000, window: SHORT, total: PATIENCE };
+    let pace = Pace { bytes_per_second: 8_000, window: 4 * SHORT, total: PATIENCE };
     let server = start(forest(), with(pace), ServerSettings::default()).await;
     Answer::parse(&server.raw(head).await).is_problem(408, "request-timeout");
     // It never stops, but is slower than the pace.

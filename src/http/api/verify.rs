@@ -115,7 +115,7 @@ pub(in crate::http) fn is_genuine(app: &App, code: &str) -> bool {
     }
 }
 
-/// Checks one code for any client; a client with a token is not limited by address.
+/// Checks one code for any client; a client with a token is limited by key and day.
 pub(in crate::http) async fn check_one(
     app: &App,
     unresolved: UnresolvedCaller,
