@@ -23,7 +23,7 @@ use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout_at};
 
-/// Maximum number of tokens whose organisation is remembered.
+/// Maximum number of tokens with a known organisation.
 const MAX_TOKENS: usize = 1 << 16;
 /// Bytes of one permit of a byte budget.
 const BYTES_PER_PERMIT: u64 = 1_024;
@@ -32,7 +32,7 @@ const BYTES_PER_PERMIT: u64 = 1_024;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Owner {
     Organization(OrganizationId),
-    /// The hash of a token whose organisation is not known yet.
+    /// The hash of a token without a known organisation.
     Token(u64),
 }
 
