@@ -26,6 +26,8 @@ use std::sync::Arc;
         (status = 200, description = "Recorded before by the same write request", body = Receipted<CustodyResponse>),
         (status = 403, description = "Your role may never call this", body = Problem,
             content_type = "application/problem+json"),
+        (status = 429, description = "Your key named too many unknown BINs today", body = Problem,
+            content_type = "application/problem+json"),
     )
 )]
 pub async fn create_custody_event(

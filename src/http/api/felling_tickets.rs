@@ -208,6 +208,8 @@ impl ExtendRequest {
         (status = 403, description = "Not a forest owner", body = Problem, content_type = "application/problem+json"),
         (status = 409, description = "`ticket-number-taken`", body = Problem,
             content_type = "application/problem+json"),
+        (status = 429, description = "Your key named too many unknown BINs today", body = Problem,
+            content_type = "application/problem+json"),
     )
 )]
 pub async fn create_felling_ticket(

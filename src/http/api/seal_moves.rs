@@ -134,6 +134,8 @@ async fn earlier(
         (status = 200, description = "Transferred", body = Receipted<Transferred>),
         (status = 403, description = "Your role may never call this", body = Problem,
             content_type = "application/problem+json"),
+        (status = 429, description = "Your key named too many unknown BINs today", body = Problem,
+            content_type = "application/problem+json"),
     )
 )]
 pub async fn transfer_seals(
