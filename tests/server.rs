@@ -17,6 +17,7 @@ use ormantrace::http::core::app::server_settings;
 use ormantrace::http::core::body::{BodySettings, batch_body};
 use ormantrace::http::core::layers::{ConcurrencyLimits, LayerSettings, with_layers};
 use ormantrace::http::core::problem::{PROBLEM_JSON, Problem};
+use ormantrace::net::pace::Pace;
 use ormantrace::net::server::{Drained, Server, ServerSettings};
 use serde_json::Value;
 use std::future::Future;
@@ -347,6 +348,10 @@ async fn an_address_is_believed_from_a_trusted_proxy_only() {
     };
     let server = start(forest(), trusting, ServerSettings::default()).await;
     assert_eq!(server.send("GET /v1/me", &forwarded, b"").await.body, b"198.51.100.7");
+    for (entry, address) in [("192.0.2.7:5151", "192.0.2.7"), ("[2001:db8::1]:443", "2001:db8::1")] {
+        let answer = server.send("GET /v1/me", &[("x-forwarded-for", entry)], b"").await;
+        assert_eq!(answer.body, address.as_bytes(), "{entry}");
+    }
 }
 
 /// Writes one byte after another until the server responds or closes; returns the response.
@@ -378,19 +383,40 @@ async fn dripped_headers_and_idle_connections_are_let_go() {
 #[tokio::test]
 async fn a_body_that_stops_or_drips_is_408() {
     let head = b"POST /v1/felling-tickets HTTP/1.1\r\nhost: orman\r\ncontent-length: 100000\r\n\r\n{";
-    let with = |idle, total| LayerSettings {
-        body: BodySettings { idle, total, ..BodySettings::default() },
+    let with = |pace| LayerSettings {
+        body: BodySettings { pace, ..BodySettings::default() },
         ..LayerSettings::default()
     };
-    let server = start(forest(), with(SHORT, PATIENCE), ServerSettings::default()).await;
+    let pace = Pace { bytes_per_second: 8_000, window: 4 * SHORT, total: PATIENCE };
+    let server = start(forest(), with(pace), ServerSettings::default()).await;
     Answer::parse(&server.raw(head).await).is_problem(408, "request-timeout");
-    let server = start(forest(), with(PATIENCE, SHORT), ServerSettings::default()).await;
+    // It never stops, but is slower than the pace.
+    Answer::parse(&drip(&server, head).await).is_problem(408, "request-timeout");
+    // A body at its pace is read to its end, beside one that is not.
+    let (slow, mut steady) = (drip(&server, head), server.connect().await);
+    let steady = async move {
+        let head = "POST /v1/felling-tickets HTTP/1.1\r\nhost: orman\r\nconnection: close\r\ncontent-length: 40000\r\n\r\n";
+        steady.write_all(head.as_bytes()).await.unwrap();
+        let mut ticks = tokio::time::interval(SHORT / 8);
+        for _ in 0..20 {
+            ticks.tick().await;
+            steady.write_all(&[b'1'; 2_000]).await.unwrap();
+        }
+        let mut answer = Vec::new();
+        soon(steady.read_to_end(&mut answer)).await.unwrap();
+        Answer::parse(&answer)
+    };
+    let (slow, steady) = tokio::join!(slow, steady);
+    Answer::parse(&slow).is_problem(408, "request-timeout");
+    assert_eq!((steady.status, steady.body.as_slice()), (201, &b"40000"[..]));
+    let pace = Pace { bytes_per_second: 0, window: PATIENCE, total: SHORT };
+    let server = start(forest(), with(pace), ServerSettings::default()).await;
     Answer::parse(&drip(&server, head).await).is_problem(408, "request-timeout");
 }
 
-#[tokio::test]
-async fn a_peer_that_reads_nothing_is_disconnected() {
-    let (dropped, mut was_dropped) = mpsc::channel::<()>(1);
+/// A route whose response never ends, and a receiver that ends when the response is dropped.
+fn endless() -> (Router, mpsc::Receiver<()>) {
+    let (dropped, was_dropped) = mpsc::channel::<()>(1);
     let endless = move || {
         let held = dropped.clone();
         async move {
@@ -401,13 +427,44 @@ async fn a_peer_that_reads_nothing_is_disconnected() {
             Body::from_stream(pieces).into_response()
         }
     };
-    let settings = ServerSettings { write_timeout: SHORT, ..ServerSettings::default() };
-    let router = Router::new().route("/v1/logs", get(endless));
+    (Router::new().route("/v1/logs", get(endless)), was_dropped)
+}
+
+#[tokio::test]
+async fn a_response_that_is_read_in_drips_or_too_long_is_cut() {
+    for pace in [
+        Pace { bytes_per_second: 8_000_000, window: SHORT, total: PATIENCE },
+        Pace { bytes_per_second: 0, window: PATIENCE, total: SHORT },
+    ] {
+        let settings = ServerSettings { response_pace: pace, ..ServerSettings::default() };
+        let (router, mut was_dropped) = endless();
+        let server = start(router.merge(forest()), LayerSettings::default(), settings).await;
+        let mut stream = server.connect().await;
+        stream.write_all(b"GET /v1/logs HTTP/1.1\r\nhost: orman\r\n\r\n").await.unwrap();
+        let reading = tokio::spawn(async move {
+            let mut pace = tokio::time::interval(Duration::from_millis(5));
+            while stream.read_exact(&mut [0; 64]).await.is_ok() {
+                pace.tick().await;
+            }
+        });
+        assert_eq!(server.get("/v1/logs/7").await.status, 200, "a client beside it");
+        // The drain time is longer than PATIENCE, so the pace ends this connection.
+        assert_eq!(server.stop().await, Drained { cut: 0 });
+        assert_eq!(soon(was_dropped.recv()).await, None);
+        reading.abort();
+    }
+}
+
+#[tokio::test]
+async fn a_peer_that_reads_nothing_is_disconnected() {
+    let (router, mut was_dropped) = endless();
+    let response_pace = Pace { window: SHORT, ..Pace::default() };
+    let settings = ServerSettings { response_pace, ..ServerSettings::default() };
     let server = start(router, LayerSettings::default(), settings).await;
     let mut stream = server.connect().await;
     stream.write_all(b"GET /v1/logs HTTP/1.1\r\nhost: orman\r\n\r\n").await.unwrap();
     soon(stream.read_exact(&mut [0; 64])).await.unwrap();
-    // The drain time is longer than PATIENCE, so the write timeout ends this connection.
+    // The drain time is longer than PATIENCE, so the pace ends this connection.
     assert_eq!(server.stop().await, Drained { cut: 0 });
     assert_eq!(soon(was_dropped.recv()).await, None);
     drop(stream);
@@ -539,19 +596,120 @@ async fn a_flood_of_public_checks_leaves_capacity_for_other_requests() {
 }
 
 #[tokio::test]
-async fn a_connection_over_the_limit_gets_503() {
+async fn a_connection_over_the_limit_gets_503_if_none_is_idle() {
+    let (gate, mut has_begun) = Gate::new();
     let settings = ServerSettings { connections: 1, ..server_settings() };
-    let server = start(forest(), LayerSettings::default(), settings).await;
+    let router = forest().merge(gate.route("/v1/verify/{code}"));
+    let server = start(router, LayerSettings::default(), settings).await;
     let mut first = server.connect().await;
-    first.write_all(b"GET /v1/me HTTP/1.1\r\nhost: orman\r\n\r\n").await.unwrap();
-    let mut piece = [0; 16];
-    soon(first.read_exact(&mut piece)).await.unwrap();
+    first.write_all(b"GET /v1/verify/7 HTTP/1.1\r\nhost: orman\r\n\r\n").await.unwrap();
+    soon(has_begun.recv()).await.unwrap();
     let refused = server.get("/v1/me").await;
     assert_eq!((refused.status, refused.header("retry-after")), (503, Some("1")));
     assert_eq!(refused.json()["type"], "/problems/overloaded");
-    drop(first);
-    // The slot is free again as soon as the server notices the closed connection.
+    gate.open.notify_waiters();
+    let mut piece = [0; 16];
+    soon(first.read_exact(&mut piece)).await.unwrap();
+    assert_eq!(&piece, b"HTTP/1.1 200 OK\r");
+    // The first connection is idle now, or will be in a moment, and is closed for the next one.
     soon(async { while server.get("/v1/me").await.status != 200 {} }).await;
+    let mut rest = Vec::new();
+    soon(first.read_to_end(&mut rest)).await.unwrap();
+}
+
+#[tokio::test]
+async fn silent_connections_of_one_address_cost_other_clients_nothing() {
+    let settings = ServerSettings { connections: 20, connections_per_address: 8, ..server_settings() };
+    let server = start(forest(), LayerSettings::default(), settings).await;
+    let from = async |address: &str| {
+        let socket = tokio::net::TcpSocket::new_v4().unwrap();
+        socket.bind(address.parse().unwrap()).unwrap();
+        socket.connect(server.address).await.unwrap()
+    };
+    let get = b"GET /v1/me HTTP/1.1\r\nhost: orman\r\n\r\n";
+    // A client that keeps its connection, and asks again and again.
+    let mut steady = from("127.0.0.2:0").await;
+    let mut answer = [0; 15];
+    steady.write_all(get).await.unwrap();
+    soon(steady.read_exact(&mut answer)).await.unwrap();
+    assert_eq!(&answer, b"HTTP/1.1 200 OK");
+    let mut silent = Vec::new();
+    for n in 0..50 {
+        silent.push(from("127.0.0.1:0").await);
+        let answer = {
+            let mut one = from("127.0.0.3:0").await;
+            one.write_all(b"GET /v1/me HTTP/1.1\r\nhost: orman\r\nconnection: close\r\n\r\n").await.unwrap();
+            let mut answer = Vec::new();
+            soon(one.read_to_end(&mut answer)).await.unwrap();
+            Answer::parse(&answer)
+        };
+        assert_eq!(answer.status, 200, "after {n}");
+    }
+    // The silent address itself is served too: its longest idle connections were closed.
+    assert_eq!(server.get("/v1/me").await.status, 200);
+    let mut rest = Vec::new();
+    soon(silent[0].read_to_end(&mut rest)).await.unwrap();
+    assert!(rest.is_empty());
+    steady.write_all(get).await.unwrap();
+    soon(steady.read_exact(&mut answer)).await.expect("the kept connection is still open");
+}
+
+#[tokio::test]
+async fn a_trusted_proxy_has_no_bound_of_connections() {
+    let settings = ServerSettings { connections: 20, connections_per_address: 2, ..server_settings() };
+    let server = Server::bind("127.0.0.1:0".parse().unwrap(), settings).await.unwrap();
+    let address = server.local_addr();
+    let server = server.counting(|address| (!address.is_loopback()).then_some(address));
+    let router = with_layers(forest(), &LayerSettings::default());
+    tokio::spawn(server.serve(router, std::future::pending()));
+    let mut kept = Vec::new();
+    for _ in 0..10 {
+        kept.push(TcpStream::connect(address).await.unwrap());
+    }
+    for stream in &mut kept {
+        stream.write_all(b"GET /v1/me HTTP/1.1\r\nhost: orman\r\n\r\n").await.unwrap();
+        let mut answer = [0; 15];
+        soon(stream.read_exact(&mut answer)).await.unwrap();
+        assert_eq!(&answer, b"HTTP/1.1 200 OK");
+    }
+}
+
+#[tokio::test]
+async fn one_token_has_at_most_half_of_a_class() {
+    let (gate, mut has_begun) = Gate::new();
+    let limits = ConcurrencyLimits { read: 4, wait: SHORT, ..ConcurrencyLimits::default() };
+    let layers = LayerSettings { limits, ..LayerSettings::default() };
+    let server = Arc::new(start(gate.route("/v1/logs/{code}"), layers, ServerSettings::default()).await);
+    let ask = |token: &'static str| {
+        let server = Arc::clone(&server);
+        tokio::spawn(
+            async move { server.send("GET /v1/logs/7", &[("authorization", token)], b"").await.status },
+        )
+    };
+    let greedy: Vec<_> = (0..6).map(|_| ask("Bearer birch")).collect();
+    for _ in 0..2 {
+        soon(has_begun.recv()).await.unwrap();
+    }
+    let other = [ask("Bearer pine"), ask("Bearer pine")];
+    for _ in 0..2 {
+        soon(has_begun.recv()).await.unwrap();
+    }
+    // The four above the half are refused while both halves are in use.
+    let mut statuses = Vec::new();
+    let (tell, mut told) = mpsc::unbounded_channel();
+    for one in greedy {
+        let tell = tell.clone();
+        tokio::spawn(async move { tell.send(one.await.unwrap()) });
+    }
+    while statuses.len() < 4 {
+        statuses.push(soon(told.recv()).await.unwrap());
+    }
+    assert_eq!(statuses, [503; 4]);
+    gate.open.notify_waiters();
+    for one in other {
+        assert_eq!(soon(one).await.unwrap(), 200);
+    }
+    assert_eq!((soon(told.recv()).await, soon(told.recv()).await), (Some(200), Some(200)));
 }
 
 #[tokio::test]

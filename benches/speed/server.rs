@@ -42,6 +42,8 @@ impl Server {
             .env("DATABASE_URL", database_url)
             .env("ORMANTRACE_DATA_DIR", data)
             .env("ORMANTRACE_OPERATOR_TOKEN", OPERATOR_TOKEN)
+            .env("ORMANTRACE_HITS_PER_KEY_AND_DAY", "0")
+            .env("ORMANTRACE_CONNECTIONS_PER_ADDRESS", "1000000")
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(said)

@@ -9,6 +9,7 @@ pub mod i18n;
 pub mod ids;
 pub mod input;
 pub mod region;
+pub mod shares;
 pub mod telemetry;
 pub mod token;
 pub mod units;

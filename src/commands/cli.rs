@@ -14,6 +14,7 @@ use crate::db::{self, Mode, OpenError};
 use crate::http::core::app::server_settings;
 use crate::http::core::body::BodySettings;
 use crate::http::router;
+use crate::net::pace::Pace;
 use crate::net::server::ServerSettings;
 use crate::services::verifier::command::{self, VerifyArgs};
 use crate::timber::party::bin::Bin;
@@ -71,6 +72,9 @@ enum Command {
             default_value = "127.0.0.1:8080"
         )]
         listen: SocketAddr,
+        /// Address of the server's separate listener for probes, if it has one
+        #[arg(long, env = "ORMANTRACE_PROBE_LISTEN", value_name = "ADDRESS:PORT")]
+        probe_listen: Option<SocketAddr>,
     },
     /// Check an export, a proof, a receipt or a checkpoint offline; exit code 0 if every check passes
     Verify(Box<VerifyArgs>),
@@ -137,6 +141,27 @@ struct ServeOptionArgs {
     #[arg(value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     hits_per_second: u32,
 
+    /// Limit of public checks with any result, per day and client address, without a token; 0: no limit. Raise it
+    /// if many people share one address
+    #[arg(long, env = "ORMANTRACE_HITS_PER_ADDRESS_AND_DAY", value_name = "NUMBER", default_value_t = 2_000)]
+    #[arg(value_parser = clap::value_parser!(u32).range(0..=1_000_000_000))]
+    hits_per_address_and_day: u32,
+
+    /// Limit of checks with any result, per day and key; 0: no limit
+    #[arg(long, env = "ORMANTRACE_HITS_PER_KEY_AND_DAY", value_name = "NUMBER", default_value_t = 20_000)]
+    #[arg(value_parser = clap::value_parser!(u32).range(0..=1_000_000_000))]
+    hits_per_key_and_day: u32,
+
+    /// Limit of unknown BINs that a key names as receiver, carrier or holder, per day; 0: no limit
+    #[arg(
+        long,
+        env = "ORMANTRACE_UNKNOWN_BINS_PER_KEY_AND_DAY",
+        value_name = "NUMBER",
+        default_value_t = 200
+    )]
+    #[arg(value_parser = clap::value_parser!(u32).range(0..=1_000_000_000))]
+    unknown_bins_per_key_and_day: u32,
+
     /// Networks of proxies from which X-Forwarded-For is accepted, such as 10.0.0.0/8; separate several with
     /// commas
     #[arg(long, env = "ORMANTRACE_TRUSTED_PROXY", value_name = "NETWORK", value_delimiter = ',')]
@@ -148,13 +173,24 @@ struct ServeOptionArgs {
     #[arg(long, env = "ORMANTRACE_METRICS_LISTEN", value_name = "ADDRESS:PORT")]
     metrics_listen: Option<SocketAddr>,
 
+    /// Address of a separate listener for /healthz and /readyz, which stay on the main listener too
+    #[arg(long, env = "ORMANTRACE_PROBE_LISTEN", value_name = "ADDRESS:PORT")]
+    probe_listen: Option<SocketAddr>,
+
+    /// Limit of open connections per client address (IPv6: per /64), except for trusted proxies; the one that
+    /// has been idle for the longest time is closed for a new one
+    #[arg(long, env = "ORMANTRACE_CONNECTIONS_PER_ADDRESS", value_name = "NUMBER", default_value_t = 256)]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    connections_per_address: u32,
+
     /// Time limit in seconds for a complete request header, and for an idle connection
     #[arg(long, env = "ORMANTRACE_HEADER_SECONDS", value_name = "SECONDS", default_value_t = 10)]
     #[arg(value_parser = clap::value_parser!(u16).range(1..=300))]
     header_seconds: u16,
 
-    /// Time limit in seconds for a complete request body; no pause in it may be longer than 10 seconds
-    #[arg(long, env = "ORMANTRACE_BODY_SECONDS", value_name = "SECONDS", default_value_t = 30)]
+    /// Time limit in seconds for a complete request body, which must also arrive with 8 kB per second, averaged
+    /// over 10 seconds
+    #[arg(long, env = "ORMANTRACE_BODY_SECONDS", value_name = "SECONDS", default_value_t = 120)]
     #[arg(value_parser = clap::value_parser!(u16).range(1..=300))]
     body_seconds: u16,
 
@@ -266,7 +302,8 @@ impl Cli {
             document.push('\n');
             return Ok(std::io::stdout().write_all(document.as_bytes())?);
         }
-        if let Command::Probe { listen } = self.command {
+        if let Command::Probe { listen, probe_listen } = self.command {
+            let listen = probe_listen.unwrap_or(listen);
             return serve::probe(listen).map_err(|_| Failure::NotReady(listen));
         }
         let command = match self.command {
@@ -330,21 +367,25 @@ impl ServeArgs {
             origin: given.origin,
             trusted_proxies: given.trusted_proxy,
             metrics_listen: given.metrics_listen,
+            probe_listen: given.probe_listen,
             leave: Duration::from_secs(given.leave_seconds.into()),
             server: ServerSettings {
                 header_timeout: Duration::from_secs(given.header_seconds.into()),
                 drain: Duration::from_secs(given.drain_seconds.into()),
+                connections_per_address: usize::try_from(given.connections_per_address).unwrap_or(usize::MAX),
                 ..server_settings()
             },
             body: BodySettings {
-                idle: body.idle.min(Duration::from_secs(given.body_seconds.into())),
-                total: Duration::from_secs(given.body_seconds.into()),
+                pace: Pace { total: Duration::from_secs(given.body_seconds.into()), ..body.pace },
                 ..body
             },
             ..ServeOptions::default()
         };
         operation.limits.misses.count = given.misses_per_minute;
         operation.limits.hits.count = given.hits_per_second;
+        operation.limits.hits_per_day = given.hits_per_address_and_day;
+        operation.limits.hits_per_key_and_day = given.hits_per_key_and_day;
+        operation.limits.unknown_bins_per_key_and_day = given.unknown_bins_per_key_and_day;
         (self.settings, operation)
     }
 }
@@ -442,6 +483,18 @@ mod tests {
         let (_, operation) = args.split();
         assert_eq!(operation.limits.misses.count, 7);
         assert_eq!(operation.trusted_proxies.len(), 2);
+        assert_eq!(operation.server.connections_per_address, 256);
         assert!(parse("--drain-seconds 31").is_err());
+        let Command::Serve(args) =
+            parse("--connections-per-address 9 --probe-listen 127.0.0.1:8082 --hits-per-key-and-day 0")
+                .expect("read")
+                .command
+        else {
+            panic!("not serve")
+        };
+        let (_, operation) = args.split();
+        assert_eq!(operation.server.connections_per_address, 9);
+        assert_eq!(operation.probe_listen, Some("127.0.0.1:8082".parse().unwrap()));
+        assert_eq!((operation.limits.hits_per_key_and_day, operation.limits.hits_per_day), (0, 2_000));
     }
 }

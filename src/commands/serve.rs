@@ -15,7 +15,7 @@ use crate::evidence::register::published::Published;
 use crate::evidence::register::{Queue, Sequencer};
 use crate::evidence::tlog::note::{Kind, Signer, VerifierKey};
 use crate::evidence::tlog::{Checkpoint, Folder, Note};
-use crate::http::core::address::Network;
+use crate::http::core::address::{Network, subscriber};
 use crate::http::core::app::{App, Inner};
 use crate::http::core::body::BodySettings;
 use crate::http::core::layers::LayerSettings;
@@ -23,6 +23,7 @@ use crate::http::core::limit::{LimitSettings, PublicLimiter};
 use crate::http::core::metrics::Exposition;
 use crate::http::core::write_queue;
 use crate::http::router::{self, OpsEndpoints};
+use crate::net::files;
 use crate::net::server::{Server, ServerSettings};
 use crate::services::reads::Reads;
 use crate::timber::party::bootstrap::{Bootstrap, bootstrap_operator};
@@ -34,7 +35,7 @@ use sqlx::PgPool;
 use sqlx::postgres::PgConnectOptions;
 use std::future::Future;
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
@@ -49,6 +50,9 @@ const EXPIRY_INTERVAL: Duration = Duration::from_hours(1);
 /// Delay before the 429 response to an address over its limit. Without the delay, 32 connections of one
 /// address used so much of two cores that the 99th percentile of appends grew to five times its idle value.
 const REJECTION_DELAY: Duration = Duration::from_millis(200);
+
+/// Maximum connections of a listener for metrics or probes only.
+const MAX_OWN_CONNECTIONS: usize = 32;
 
 /// Timeout of a probe, for each step.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(2);
@@ -72,6 +76,8 @@ pub struct ServeOptions {
     pub trusted_proxies: Vec<Network>,
     /// Address of a separate listener for the metrics.
     pub metrics_listen: Option<SocketAddr>,
+    /// Address of a separate listener for the probes.
+    pub probe_listen: Option<SocketAddr>,
     /// How long `/readyz` fails before the listener is closed.
     pub leave: Duration,
     /// Limits and timeouts of the listener.
@@ -121,6 +127,7 @@ pub struct Ready {
     pub address: SocketAddr,
     server: Server,
     metrics_server: Option<Server>,
+    probe_server: Option<Server>,
     /// The folder of the published transparency log.
     pub register: Folder,
     database: Database,
@@ -163,12 +170,22 @@ pub fn shutdown_signal() -> std::io::Result<impl Future<Output = ()>> {
 /// # Errors
 /// A message for the administrator; whatever was opened is closed again.
 pub async fn prepare(settings: &Settings, operation: ServeOptions) -> Result<Ready, Failure> {
-    // Bound first, so that a port in use is reported before a database is created.
-    let server = bind(settings.serve.listen, operation.server).await?;
-    let metrics_server = match operation.metrics_listen {
-        Some(address) => Some(bind(address, operation.server).await?),
-        None => None,
+    let limit = files::raise_limit();
+    let connections = files::connections_within(limit, operation.server.connections);
+    if connections < operation.server.connections {
+        tracing::warn!(limit, connections, "the limit of open files allows fewer connections than usual");
+    }
+    let trusted = operation.trusted_proxies.clone();
+    let counting = move |address: IpAddr| {
+        let is_proxy = trusted.iter().any(|network| network.contains(address));
+        (!is_proxy).then(|| subscriber(address))
     };
+    // Bound first, so that a port in use is reported before a database is created.
+    let main = ServerSettings { connections, ..operation.server };
+    let server = bind(settings.serve.listen, main).await?.counting(counting);
+    let few = ServerSettings { connections: MAX_OWN_CONNECTIONS, ..operation.server };
+    let metrics_server = bind_optional(operation.metrics_listen, few).await?;
+    let probe_server = bind_optional(operation.probe_listen, few).await?;
     let address = server.local_addr();
     let register = Folder::new(match &operation.register_dir {
         Some(dir) => dir.clone(),
@@ -194,7 +211,18 @@ pub async fn prepare(settings: &Settings, operation: ServeOptions) -> Result<Rea
         refusal_pause: REJECTION_DELAY,
         ..LayerSettings::default()
     };
-    Ok(Ready { app, layers, address, server, metrics_server, register, database, leave: operation.leave })
+    let leave = operation.leave;
+    Ok(Ready { app, layers, address, server, metrics_server, probe_server, register, database, leave })
+}
+
+async fn bind_optional(
+    address: Option<SocketAddr>,
+    settings: ServerSettings,
+) -> Result<Option<Server>, Failure> {
+    match address {
+        Some(address) => Ok(Some(bind(address, settings).await?)),
+        None => Ok(None),
+    }
 }
 
 async fn bind(address: SocketAddr, settings: ServerSettings) -> Result<Server, Failure> {
@@ -337,7 +365,8 @@ impl Ready {
 
     /// Serves until `stop` resolves, then drains and closes everything.
     pub async fn run(self, stop: impl Future<Output = ()>) {
-        let Self { app, layers, address, server, metrics_server, register, database, leave } = self;
+        let Self { app, layers, address, server, metrics_server, probe_server, register, database, leave } =
+            self;
         let exposition = exposition(&app, &register);
         let (sequenced, last_round) = oneshot::channel();
         let sequencer =
@@ -359,6 +388,13 @@ impl Ready {
         };
         tasks.spawn(delete_expired_responses(app.clone()));
         let health = router::health(&app);
+        if let Some(probe_server) = probe_server {
+            tracing::info!(address = %probe_server.local_addr(), "/healthz and /readyz have their own listener");
+            let routes = health.routes();
+            tasks.spawn(async move {
+                probe_server.serve(routes, std::future::pending()).await;
+            });
+        }
         let router = router::served(
             app,
             &layers,

@@ -2,36 +2,40 @@
 //! header timeout nor a limit on connections.
 //!
 //! It disconnects a peer that does nothing, or next to nothing: one that sends its
-//! header slowly or idles between requests, and one that does not read its response.
-//! (The timeouts of the body are in [`crate::http::core::body`].) Input that is not HTTP gets a
+//! header slowly or idles between requests, and one that reads its response slowly.
+//! (The pace of the body is in [`crate::http::core::body`].) If there is no room for a new
+//! connection, the one that has been idle for the longest time is closed for it. Input that is not HTTP gets a
 //! bare 400, 414 or 431 from hyper, and the connection is closed; it does not reach the
 //! router. When the shutdown begins, no further connection is accepted and running
 //! requests are finished; after the drain time the remaining connections are cut.
 
+use crate::net::connections::{Connections, Seat};
+use crate::net::pace::{Pace, PaceMeter};
 use axum::Router;
-use axum::body::Body;
+use axum::body::{Body, Bytes, HttpBody};
 use axum::extract::ConnectInfo;
 use axum::http::header::{CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HOST};
 use axum::http::uri::Authority;
 use axum::http::{HeaderValue, StatusCode, Version};
 use axum::response::Response;
-use hyper::body::Incoming;
+use hyper::body::{Frame, Incoming, SizeHint};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
+use std::convert::Infallible;
 use std::future::Future;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
-use tokio::time::Sleep;
+use tokio::time::{Instant, Sleep};
 use tower::ServiceExt;
 
 /// Timeouts and limits of the listener.
@@ -43,10 +47,14 @@ pub struct ServerSettings {
     pub header_timeout: Duration,
     /// The maximum bytes of the request line and headers; more is 431. Default 16 kB.
     pub header_bytes: usize,
-    /// How long a peer may read nothing of its response before it is cut. Default 30 s.
-    pub write_timeout: Duration,
-    /// Maximum concurrent connections; further ones get 503 and are closed. Default 1,024.
+    /// The slowest pace at which a peer may read its response, and the longest time for it. Only time in
+    /// which the server waits for the peer counts for the pace.
+    pub response_pace: Pace,
+    /// Maximum concurrent connections. For a further one the longest idle is closed; if none is idle, it gets
+    /// 503 and is closed. Default 1,024.
     pub connections: usize,
+    /// The same for each address ([`Server::counting`]). Default 256.
+    pub connections_per_address: usize,
     /// How long running requests may take once the shutdown has begun. Default 30 s.
     pub drain: Duration,
     /// The 503 of a connection beyond the limit. Default: one word of plain text.
@@ -69,8 +77,9 @@ impl Default for ServerSettings {
         Self {
             header_timeout: Duration::from_secs(10),
             header_bytes: 16 * 1024,
-            write_timeout: Duration::from_secs(30),
+            response_pace: Pace::default(),
             connections: 1024,
+            connections_per_address: 256,
             drain: Duration::from_secs(30),
             refusal: Refusal { content_type: "text/plain; charset=utf-8", body: || b"overloaded\n".to_vec() },
             host_refusal: Refusal {
@@ -88,17 +97,24 @@ pub struct Drained {
     pub cut: usize,
 }
 
+/// The address that a peer's connections count for; `None`: they have no bound of their own.
+type Counting = Box<dyn Fn(IpAddr) -> Option<IpAddr> + Send + Sync>;
+
 /// A bound listener that does not serve yet.
-#[derive(Debug)]
 pub struct Server {
     listener: TcpListener,
     address: SocketAddr,
     settings: ServerSettings,
+    counting: Counting,
 }
 
 /// Maximum concurrent connections that get a 503 above the limit; further ones are closed without it.
 const MAX_REJECTING: usize = 64;
 const REJECT_TIMEOUT: Duration = Duration::from_secs(1);
+/// Send buffer of a connection. Without a bound the kernel takes megabytes, so that it is seen only after
+/// minutes whether a peer reads at the pace; the kernel doubles this for its own use.
+const SEND_BUFFER: u32 = 64 * 1024;
+const BACKLOG: u32 = 1_024;
 /// Pause after an error of `accept` that no single peer caused (mostly: no file descriptors left).
 const ACCEPT_BACKOFF: Duration = Duration::from_millis(100);
 
@@ -107,8 +123,14 @@ impl Server {
     ///
     /// # Errors
     /// If the address is in use or not local.
+    #[expect(clippy::unused_async, reason = "registers the socket with the runtime, so there must be one")]
     pub async fn bind(address: SocketAddr, settings: ServerSettings) -> io::Result<Self> {
-        Self::new(TcpListener::bind(address).await?, settings)
+        let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+        socket.set_reuseaddr(true)?;
+        // Accepted sockets inherit it.
+        socket.set_send_buffer_size(SEND_BUFFER)?;
+        socket.bind(address)?;
+        Self::new(socket.listen(BACKLOG)?, settings)
     }
 
     /// Uses a listener that is already bound.
@@ -117,7 +139,15 @@ impl Server {
     /// If it has no address.
     pub fn new(listener: TcpListener, settings: ServerSettings) -> io::Result<Self> {
         let address = listener.local_addr()?;
-        Ok(Self { listener, address, settings })
+        Ok(Self { listener, address, settings, counting: Box::new(|address| Some(address.to_canonical())) })
+    }
+
+    /// Counts connections by what `counting` makes of a peer's address; `None`: they have no bound of their
+    /// own. By default each address counts for itself.
+    #[must_use]
+    pub fn counting(mut self, counting: impl Fn(IpAddr) -> Option<IpAddr> + Send + Sync + 'static) -> Self {
+        self.counting = Box::new(counting);
+        self
     }
 
     /// The bound address.
@@ -131,9 +161,9 @@ impl Server {
     /// If `/readyz` shall fail for a while before the listener closes, `shutdown` can call
     /// [`crate::http::core::health::Health::drain`] and resolve later.
     pub async fn serve(self, router: Router, shutdown: impl Future<Output = ()>) -> Drained {
-        let Self { listener, settings, .. } = self;
+        let Self { listener, settings, counting, .. } = self;
         let http = protocol(&settings);
-        let permits = Arc::new(Semaphore::new(settings.connections));
+        let connections = Connections::new(settings.connections, settings.connections_per_address);
         let rejecting = Arc::new(Semaphore::new(MAX_REJECTING));
         let graceful = GracefulShutdown::new();
         let mut peers = JoinSet::new();
@@ -157,7 +187,7 @@ impl Server {
             };
             // Small responses are sent at once. A socket that rejects the option is about to fail anyway.
             let _ = stream.set_nodelay(true);
-            let Ok(permit) = Arc::clone(&permits).try_acquire_owned() else {
+            let Some((seat, closed)) = connections.admit(counting(peer.ip())) else {
                 if let Ok(permit) = Arc::clone(&rejecting).try_acquire_owned() {
                     peers.spawn(async move {
                         let _ = tokio::time::timeout(REJECT_TIMEOUT, reject(stream, settings.refusal)).await;
@@ -166,25 +196,29 @@ impl Server {
                 }
                 continue;
             };
-            let router = router.clone();
+            let seat = Arc::new(seat);
+            let (router, place) = (router.clone(), Arc::clone(&seat));
             let service = service_fn(move |request: hyper::Request<Incoming>| {
-                let router = router.clone();
+                let valid = has_valid_host(&request);
+                let mut request = request.map(Body::new);
+                request.extensions_mut().insert(ConnectInfo(peer));
+                let (router, place) = (router.clone(), Arc::clone(&place));
                 async move {
-                    if !has_valid_host(&request) {
-                        return Ok(host_refused(settings.host_refusal));
-                    }
-                    let mut request = request.map(Body::new);
-                    request.extensions_mut().insert(ConnectInfo(peer));
-                    router.oneshot(request).await
+                    let refused = (!valid).then(|| host_refused(settings.host_refusal));
+                    respond(router, request, refused, place).await
                 }
             });
-            let socket = TokioIo::new(Socket::new(stream, settings.write_timeout));
+            let socket = TokioIo::new(Socket::new(stream, Arc::clone(&seat), settings.response_pace));
             let connection = graceful.watch(http.serve_connection(socket, service));
             peers.spawn(async move {
-                if let Err(error) = connection.await {
-                    tracing::debug!(%error, "connection ended");
+                tokio::select! {
+                    biased;
+                    _ = closed => tracing::debug!("connection closed: it was idle for the longest time"),
+                    ended = connection => if let Err(error) = ended {
+                        tracing::debug!(%error, "connection ended");
+                    },
                 }
-                drop(permit);
+                drop(seat);
             });
         }
 
@@ -202,6 +236,57 @@ impl Server {
             cut += usize::from(ended.is_err_and(|error| error.is_cancelled()));
         }
         Drained { cut }
+    }
+}
+
+/// Runs the router, and marks the connection as idle when the response is complete.
+async fn respond(
+    router: Router,
+    request: hyper::Request<Body>,
+    refused: Option<Response>,
+    seat: Arc<Seat>,
+) -> Result<hyper::Response<ResponseBody>, Infallible> {
+    if !seat.begin() {
+        // The connection is being closed, and this future with it.
+        std::future::pending::<()>().await;
+    }
+    let response = match refused {
+        Some(response) => response,
+        None => router.oneshot(request).await?,
+    };
+    seat.respond();
+    Ok(response.map(|body| ResponseBody { body, seat }))
+}
+
+/// The body of a response; hyper drops it when it is complete or cannot be sent.
+struct ResponseBody {
+    body: Body,
+    seat: Arc<Seat>,
+}
+
+impl HttpBody for ResponseBody {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        Pin::new(&mut self.body).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+impl Drop for ResponseBody {
+    fn drop(&mut self) {
+        self.seat.end();
     }
 }
 
@@ -261,27 +346,40 @@ async fn reject(mut stream: TcpStream, refusal: Refusal) -> io::Result<()> {
     Ok(())
 }
 
-/// A stream that fails if the peer reads nothing for too long; hyper has no such timer.
+/// A stream that fails if the peer reads too slowly; hyper has no such timer.
 struct Socket {
     stream: TcpStream,
-    write_timeout: Duration,
-    stalled: Option<Pin<Box<Sleep>>>,
+    seat: Arc<Seat>,
+    meter: PaceMeter,
+    /// Exists while a write waits for the peer.
+    alarm: Option<Pin<Box<Sleep>>>,
 }
 
 impl Socket {
-    fn new(stream: TcpStream, write_timeout: Duration) -> Self {
-        Self { stream, write_timeout, stalled: None }
+    fn new(stream: TcpStream, seat: Arc<Seat>, pace: Pace) -> Self {
+        Self { stream, seat, meter: PaceMeter::new(pace), alarm: None }
     }
 
-    fn timed<T>(&mut self, cx: &mut Context<'_>, written: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
-        if written.is_ready() {
-            self.stalled = None;
-            return written;
+    fn timed(&mut self, cx: &mut Context<'_>, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        if let Poll::Ready(result) = written {
+            let bytes = result.as_ref().map_or(0, |bytes| u64::try_from(*bytes).unwrap_or(u64::MAX));
+            self.meter.moved(bytes, Instant::now());
+            if self.alarm.take().is_some() {
+                self.seat.waits_to_write(false);
+            }
+            return Poll::Ready(result);
         }
-        let write_timeout = self.write_timeout;
-        let alarm = self.stalled.get_or_insert_with(|| Box::pin(tokio::time::sleep(write_timeout)));
-        ready!(alarm.as_mut().poll(cx));
-        Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
+        if self.alarm.is_none() {
+            self.seat.waits_to_write(true);
+        }
+        loop {
+            let Some(next) = self.meter.waits(self.seat.response_started(), Instant::now()) else {
+                return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+            };
+            let alarm = self.alarm.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(next)));
+            alarm.as_mut().reset(next);
+            ready!(alarm.as_mut().poll(cx));
+        }
     }
 }
 

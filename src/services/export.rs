@@ -5,6 +5,7 @@
 //! reader may see, proofs, and one signed checkpoint. Readable data is in the texts that were hashed.
 
 use crate::base::error::{Error, Result};
+use crate::base::shares::MemoryPermit;
 use crate::evidence::chain::history::{DisclosedEvent, DisclosedParts, Evidence};
 use crate::evidence::chain::{Entry, Hash, Salt, Subject};
 use crate::evidence::register::published::{Published, PublishedError, PublishedState};
@@ -13,7 +14,6 @@ use serde::Serialize;
 use sqlx::PgExecutor;
 use std::collections::HashMap;
 use std::hash::BuildHasher;
-use tokio::sync::OwnedSemaphorePermit;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -26,7 +26,7 @@ pub struct DisclosedChain {
     /// Whether the reader may see no event after these, even if there are or will be later ones.
     pub ended: bool,
     /// The memory permit of a long chain.
-    pub permit: Option<OwnedSemaphorePermit>,
+    pub permit: Option<MemoryPermit>,
 }
 
 /// The file.
@@ -56,9 +56,9 @@ pub struct Export {
     pub keys: Vec<String>,
     /// The register's witnesses and quorum.
     pub policy: ExportPolicy,
-    /// The memory permit of a long chain, held until the file is written.
+    /// The memory permit of a long chain, held until the file is sent.
     #[serde(skip)]
-    _permit: Option<OwnedSemaphorePermit>,
+    pub permit: Option<MemoryPermit>,
 }
 
 /// The subject of the chain.
@@ -176,6 +176,6 @@ pub fn export(
             quorum: state.policy.quorum,
             witnesses: state.policy.witnesses.iter().map(ToString::to_string).collect(),
         },
-        _permit: permit,
+        permit,
     })
 }

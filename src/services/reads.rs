@@ -6,6 +6,8 @@
 //! organisation names are cached, and only used while the row's erasure epoch is unchanged.
 
 use crate::base::error::{Error, Result};
+use crate::base::ids::OrganizationId;
+use crate::base::shares::{MemoryPermit, Shares};
 use crate::base::token::Token;
 use crate::db::batching::{self, BatchLimits, BatchLoader};
 use crate::services::verification::answer::Verification;
@@ -21,7 +23,7 @@ use sqlx::PgPool;
 use sqlx::postgres::PgConnectOptions;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{AcquireError, Semaphore};
 use tokio::time::timeout;
 
 /// Timeout of one merged statement, which normally takes milliseconds.
@@ -34,6 +36,8 @@ const PERMIT_TIMEOUT: Duration = Duration::from_secs(2);
 const MAX_SHORT_HISTORY: u32 = 100;
 /// Maximum number of events of long histories in memory at once. An event takes about 2 kB.
 const MAX_EVENTS_IN_MEMORY: u32 = 8_000;
+/// The same for each organisation. A longer history takes this much.
+const MAX_EVENTS_PER_ORGANIZATION: u32 = MAX_EVENTS_IN_MEMORY / 4;
 
 const CALLERS: BatchLimits = BatchLimits {
     name: "callers",
@@ -68,6 +72,7 @@ pub struct Reads {
     histories: BatchLoader<HistoryQuery>,
     long_histories: BatchLoader<HistoryQuery>,
     permits: Arc<Semaphore>,
+    shares: Arc<Shares<OrganizationId>>,
     names: Arc<NameCache>,
 }
 
@@ -96,9 +101,8 @@ impl Reads {
             histories: BatchLoader::new(&database, HISTORIES),
             long_histories: BatchLoader::new(&database, LONG_HISTORIES),
             names: Arc::default(),
-            permits: Arc::new(Semaphore::new(
-                usize::try_from(MAX_EVENTS_IN_MEMORY).unwrap_or(Semaphore::MAX_PERMITS),
-            )),
+            permits: Arc::new(Semaphore::new(permits(MAX_EVENTS_IN_MEMORY))),
+            shares: Arc::new(Shares::new(permits(MAX_EVENTS_PER_ORGANIZATION))),
         }
     }
 
@@ -144,7 +148,7 @@ impl Reads {
         if let Some(rows) = query.from_cache() {
             return Ok(rows);
         }
-        match self.memory_permits(query.events()).await? {
+        match self.memory_permits(query.events(), query.reader()).await? {
             None => self.histories.load(query).await,
             permit => Ok(HistoryRows { permit, ..self.long_histories.load(query).await? }),
         }
@@ -180,21 +184,35 @@ impl Reads {
         found.map(|found| check.verdicts(found, ring)).transpose()
     }
 
-    /// Memory permits for a history of so many events, to be held as long as it is in memory; `None` for a
-    /// short history, which needs none.
+    /// A memory permit for a history of so many events, to be held until the response is sent; `None` for a
+    /// short history, which needs none. One organisation has at most a quarter of all permits.
     ///
     /// # Errors
     /// Overloaded, if other long histories hold the permits.
-    pub async fn memory_permits(&self, events: u32) -> Result<Option<OwnedSemaphorePermit>> {
+    pub async fn memory_permits(
+        &self,
+        events: u32,
+        organization: OrganizationId,
+    ) -> Result<Option<MemoryPermit>> {
         if events <= MAX_SHORT_HISTORY {
             return Ok(None);
         }
-        let permits = Arc::clone(&self.permits).acquire_many_owned(events.min(MAX_EVENTS_IN_MEMORY));
+        let events = events.min(MAX_EVENTS_PER_ORGANIZATION);
+        let permits = async {
+            // First the own ones, so that what is above the quarter does not stand in the queue of all.
+            let own = self.shares.of(organization).acquire_many_owned(events).await?;
+            let all = Arc::clone(&self.permits).acquire_many_owned(events).await?;
+            Ok::<_, AcquireError>(MemoryPermit::new(own, all))
+        };
         match timeout(PERMIT_TIMEOUT, permits).await {
-            Ok(Ok(permits)) => Ok(Some(permits)),
+            Ok(Ok(permit)) => Ok(Some(permit)),
             _ => Err(Error::Overloaded),
         }
     }
+}
+
+fn permits(events: u32) -> usize {
+    usize::try_from(events).unwrap_or(Semaphore::MAX_PERMITS)
 }
 
 /// Options for the connections of a batch loader. Every statement looks rows up by primary key, so it is

@@ -3,7 +3,7 @@
 use crate::proofs::{failed, publish, trust};
 use crate::world::{Answer, Felled, Org, World};
 use axum::http::Method;
-use ormantrace::base::ids::SealBatchId;
+use ormantrace::base::ids::{OrganizationId, SealBatchId};
 use ormantrace::commands::erase::{self, ErasureTarget};
 use ormantrace::evidence::tlog::{Checkpoint, Proof};
 use ormantrace::services::verifier::report::{Check, Report};
@@ -337,12 +337,32 @@ async fn a_long_chain_is_complete_and_waits_for_memory() {
     assert!(report.holds(), "{report}");
     assert_eq!(file["events"].as_array().unwrap().len(), 502);
 
-    let permit = world.app.reads.memory_permits(u32::MAX).await.unwrap();
-    assert!(permit.is_some());
+    // One organisation has at most a quarter of the memory: another one is served beside it.
+    let own = world.app.reads.memory_permits(u32::MAX, operator.id).await.unwrap();
+    world.get(&format!("{path}/export"), &operator).await.expect(503);
+    world.get(&format!("{path}/export"), &enterprise).await.expect(200);
+    drop(own);
+    let mut permit = Vec::new();
+    for _ in 0..4 {
+        permit.push(world.app.reads.memory_permits(u32::MAX, OrganizationId::new()).await.unwrap().unwrap());
+    }
     world.get(&format!("{path}/export"), &operator).await.expect(503);
     // A short chain needs no memory permit; nor does a proof.
     world.get(&format!("/v1/organizations/{}/export", operator.id), &operator).await.expect(200);
     assert_eq!(world.get(&format!("{path}/proof"), &operator).await.status, 200);
     drop(permit);
+    // A response that is not read is in memory, so it holds its permit.
+    let request = axum::http::Request::get(format!("{path}/export"))
+        .header("authorization", format!("Bearer {}", operator.token))
+        .body(axum::body::Body::empty())
+        .unwrap();
+    let others = world.app.reads.memory_permits(1_600, operator.id).await.unwrap();
+    let unread = tower::ServiceExt::oneshot(world.router.clone(), request);
+    // 502 events and 1,600 are more than the quarter: it waits for the first permit.
+    let (unread, ()) = tokio::join!(unread, async move { drop(others) });
+    let unread = unread.unwrap();
+    assert_eq!(unread.status(), 200);
+    assert!(world.app.reads.memory_permits(1_600, operator.id).await.is_err());
+    drop(unread);
     world.get(&format!("{path}/export"), &operator).await.expect(200);
 }

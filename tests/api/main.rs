@@ -15,6 +15,7 @@ mod harvest;
 mod harvester;
 mod late;
 mod lengths;
+mod limits;
 mod matrix;
 mod order;
 mod party;

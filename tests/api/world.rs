@@ -18,7 +18,7 @@ use ormantrace::evidence::register::published::Published;
 use ormantrace::evidence::tlog::Folder;
 use ormantrace::evidence::tlog::note::{Kind, Signer};
 use ormantrace::http::core::app::{App, Inner};
-use ormantrace::http::core::layers::LayerSettings;
+use ormantrace::http::core::layers::{ConcurrencyLimits, LayerSettings};
 use ormantrace::http::core::limit::{LimitSettings, PublicLimiter, Rate};
 use ormantrace::http::core::write_queue;
 use ormantrace::http::router::router;
@@ -109,7 +109,9 @@ impl World {
             limiter: PublicLimiter::new(LimitSettings::default()),
             ..Self::inner(db.pool_of(16), &clock, register_dir.path())
         });
-        let router = router(app.clone(), &LayerSettings::default());
+        // So long that no test meets the limit by chance, however slow the machine is.
+        let limits = ConcurrencyLimits { wait: Duration::from_secs(20), ..ConcurrencyLimits::default() };
+        let router = router(app.clone(), &LayerSettings { limits, ..LayerSettings::default() });
         Self { db, app, clock, router, _register_dir: register_dir }
     }
 
@@ -138,6 +140,8 @@ impl World {
             limiter: PublicLimiter::new(LimitSettings {
                 misses: often,
                 hits: often,
+                hits_per_day: 0,
+                hits_per_key_and_day: 0,
                 ..LimitSettings::default()
             }),
         }
@@ -147,6 +151,15 @@ impl World {
     pub fn instance_at(database: PgConnectOptions, clock: &Clock) -> App {
         let pool = ormantrace::db::pool_options(4).connect_lazy_with(database);
         App::new(Self::inner(pool, clock, Path::new("/nothing-is-published")))
+    }
+
+    /// One more instance over the same database, with these limits of checks.
+    pub fn limited(&self, limits: LimitSettings) -> App {
+        let pool = ormantrace::db::pool_options(8).connect_lazy_with(self.database());
+        App::new(Inner {
+            limiter: PublicLimiter::new(limits),
+            ..Self::inner(pool, &self.clock, Path::new("/nothing-is-published"))
+        })
     }
 
     /// One more instance of the server over the same database.

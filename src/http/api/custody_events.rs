@@ -3,11 +3,13 @@
 use crate::evidence::register::Receipted;
 use crate::http::core::app::App;
 use crate::http::core::auth::Custodian;
+use crate::http::core::daily::with_bins;
 use crate::http::core::problem::Problem;
-use crate::http::core::write::{ParsedWrite, WriteResponse};
+use crate::http::core::write::{ParsedWrite, WriteRequest, WriteResponse};
 use crate::http::core::write_queue::{self, done, with_hashes};
 use crate::timber::custody::record::{CustodyResponse, Recorded, record};
 use crate::timber::custody::request::NewCustodyEvent;
+use crate::timber::party::key::Caller;
 use axum::extract::State;
 use axum::response::Response;
 use std::sync::Arc;
@@ -24,6 +26,8 @@ use std::sync::Arc;
         (status = 200, description = "Recorded before by the same write request", body = Receipted<CustodyResponse>),
         (status = 403, description = "Your role may never call this", body = Problem,
             content_type = "application/problem+json"),
+        (status = 429, description = "Your key named too many unknown BINs today", body = Problem,
+            content_type = "application/problem+json"),
     )
 )]
 pub async fn create_custody_event(
@@ -31,13 +35,25 @@ pub async fn create_custody_event(
     Custodian(caller): Custodian,
     ParsedWrite { input, write, .. }: ParsedWrite<NewCustodyEvent>,
 ) -> Result<Response, Problem> {
+    let (key, names_others) = (caller.key, input.to_bin.is_some() || input.carrier_bin.is_some());
     let content = Arc::new((input, caller));
-    if let Some(response) = write_queue::record(&app, &content, &write).await? {
+    if names_others {
+        return with_bins(&app, key, record_event(&app, content, write)).await;
+    }
+    record_event(&app, content, write).await
+}
+
+async fn record_event(
+    app: &App,
+    content: Arc<(NewCustodyEvent, Caller)>,
+    write: WriteRequest,
+) -> Result<Response, Problem> {
+    if let Some(response) = write_queue::record(app, &content, &write).await? {
         return Ok(response);
     }
     let (shared, fingerprint, clock) = (Arc::clone(&content), write.fingerprint, app.clock.clone());
     write
-        .run(&app, &content.1, "record_custody_event", move |tx| {
+        .run(app, &content.1, "record_custody_event", move |tx| {
             let (shared, clock) = (Arc::clone(&shared), clock.clone());
             Box::pin(async move {
                 let (input, caller) = &*shared;

@@ -11,6 +11,7 @@ use crate::evidence::register::Receipted;
 use crate::http::api::organizations::PageQuery;
 use crate::http::core::app::App;
 use crate::http::core::auth::ForestOwner;
+use crate::http::core::daily::with_bins;
 use crate::http::core::paging::{Cursor, Limit, Page};
 use crate::http::core::problem::Problem;
 use crate::http::core::query::{HistoryQuery, NoQuery, Query, id_in_path};
@@ -211,6 +212,8 @@ impl ExtendRequest {
         (status = 403, description = "Not a forest owner", body = Problem, content_type = "application/problem+json"),
         (status = 409, description = "`ticket-number-taken`", body = Problem,
             content_type = "application/problem+json"),
+        (status = 429, description = "Your key named too many unknown BINs today", body = Problem,
+            content_type = "application/problem+json"),
     )
 )]
 pub async fn create_felling_ticket(
@@ -223,16 +226,15 @@ pub async fn create_felling_ticket(
     let new = input.ticket();
     let errors = crossings(new.plot.clone()).await?;
     let work = Arc::new((actor, new, errors));
-    write
-        .run(&app, &caller, "create_felling_ticket", move |tx| {
-            let work = Arc::clone(&work);
-            Box::pin(async move {
-                let (actor, new, errors) = &*work;
-                issue(tx, actor, new, errors).await?;
-                Ok(WriteResponse::created(&view(tx, new.id).await?, format!("felling ticket {}", new.id)))
-            })
+    let writing = write.run(&app, &caller, "create_felling_ticket", move |tx| {
+        let work = Arc::clone(&work);
+        Box::pin(async move {
+            let (actor, new, errors) = &*work;
+            issue(tx, actor, new, errors).await?;
+            Ok(WriteResponse::created(&view(tx, new.id).await?, format!("felling ticket {}", new.id)))
         })
-        .await
+    });
+    with_bins(&app, caller.key, writing).await
 }
 
 /// Checks a contour for crossings, on a blocking thread, since every edge is compared with every other.

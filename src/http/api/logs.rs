@@ -10,7 +10,7 @@ use crate::http::core::etag::ETag;
 use crate::http::core::paging::{Cursor, Limit, Page};
 use crate::http::core::problem::Problem;
 use crate::http::core::query::{HistoryQuery, NoQuery, Query, query};
-use crate::http::core::response::json_with_capacity;
+use crate::http::core::response::{json_with_capacity, with_permit};
 use crate::timber::custody::history::LogHistory;
 use crate::timber::custody::history_query::HistoryQuery as LogRowsQuery;
 use crate::timber::custody::log::read::{self, Access, LogFilter, LogLookup, LogRow, LogView, Names};
@@ -149,7 +149,8 @@ pub async fn get_log_history(
         history = history.without_evidence();
     }
     let length = 2_048 + history.events.len() * event_length;
-    Ok(etag.on(json_with_capacity(&history, length)?))
+    let response = json_with_capacity(&history, length)?;
+    Ok(etag.on(with_permit(response, history.take_permit())))
 }
 
 /// Filter of the logs by holder.

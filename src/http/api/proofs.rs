@@ -10,13 +10,14 @@ use crate::evidence::register::published::{PublishedError, PublishedState};
 use crate::http::api::logs::{refused, visible_log};
 use crate::http::api::seal_batches::PIECE;
 use crate::http::api::seals::access;
-use crate::http::api::verify::segment_before;
+use crate::http::api::verify::{is_genuine, segment_before};
 use crate::http::core::address::ClientAddr;
 use crate::http::core::app::App;
 use crate::http::core::auth::UnresolvedCaller;
 use crate::http::core::problem::Problem;
 use crate::http::core::problem_type::ProblemType;
 use crate::http::core::query::{NoQuery, Query, id_in_path};
+use crate::http::core::response::with_permit;
 use crate::services::export::{DisclosedChain, Export, export, leaves};
 use crate::services::register_lookup::{SubjectLeaf, newest, newest_of, proof};
 use crate::timber::custody::log::read::Access;
@@ -75,17 +76,22 @@ pub(in crate::http) async fn published_state(app: &App) -> Result<Option<Arc<Pub
 pub async fn get_log_proof(
     State(app): State<App>,
     caller: Option<Caller>,
+    unresolved: UnresolvedCaller,
     client: ClientAddr,
     OriginalUri(uri): OriginalUri,
     _: NoQuery,
 ) -> Result<Response, Problem> {
-    let permit = match caller {
-        Some(_) => None,
-        None => Some(app.limiter.admit(client.0)?),
+    let code = segment_before(&uri, "/proof");
+    let permit = match (caller, unresolved.token()) {
+        (Some(_), Some(token)) => {
+            app.limiter.key_hits().take(token.to_bytes(), 1)?;
+            None
+        }
+        _ => Some(app.limiter.admit(client.0, || is_genuine(&app, &code))?),
     };
     let published_state = published_state(&app).await?;
     let size = published_state.as_ref().map_or(0, |published_state| published_state.checkpoint.size);
-    let leaf = match Code::parse_public(&segment_before(&uri, "/proof")) {
+    let leaf = match Code::parse_public(&code) {
         Ok(code) => newest(&app.pool, &code, &app.key_ring, size).await?,
         Err(_) => SubjectLeaf::Unknown,
     };
@@ -234,7 +240,7 @@ pub async fn export_log(
     unresolved: UnresolvedCaller,
     OriginalUri(uri): OriginalUri,
     query: Result<Query<ExportQuery>, Problem>,
-) -> Result<Json<Export>, Problem> {
+) -> Result<Response, Problem> {
     let Query(ExportQuery { since }) = match query {
         Ok(query) => query,
         Err(problem) => return Err(refused(&app, unresolved, problem).await),
@@ -247,7 +253,7 @@ pub async fn export_log(
 }
 
 /// The export file of a chain.
-async fn exported(app: &App, disclosed: DisclosedChain, since: Option<u64>) -> Result<Json<Export>, Problem> {
+async fn exported(app: &App, disclosed: DisclosedChain, since: Option<u64>) -> Result<Response, Problem> {
     // Read after the events, so that no event is `pending` only because the checkpoint was read earlier.
     let Some(published_state) = published_state(app).await? else { return Err(not_published_yet()) };
     let size = published_state.checkpoint.size;
@@ -258,16 +264,19 @@ async fn exported(app: &App, disclosed: DisclosedChain, since: Option<u64>) -> R
     }
     let leaves = leaves(&app.pool, disclosed.subject.id, disclosed.events.len(), size).await?;
     let published = app.register.clone();
-    Ok(Json(reading(move || export(disclosed, &leaves, &published, &published_state, since)).await?))
+    let mut file = reading(move || export(disclosed, &leaves, &published, &published_state, since)).await?;
+    let permit = file.permit.take();
+    Ok(with_permit(Json(file).into_response(), permit))
 }
 
 /// A subject's chain, each event disclosed as far as `open` returns for it.
 async fn disclosed_chain(
     app: &App,
+    caller: &Caller,
     subject: Subject,
     open: impl Fn(&StoredEvent) -> Disclosure,
 ) -> Result<DisclosedChain, Problem> {
-    let permit = app.reads.memory_permits(subject.events).await?;
+    let permit = app.reads.memory_permits(subject.events, caller.organization).await?;
     let mut db = app.pool.acquire().await?;
     let events = chain::history::shown(&mut db, &subject, open).await?;
     Ok(DisclosedChain { subject, events, ended: false, permit })
@@ -290,10 +299,10 @@ pub async fn export_felling_ticket(
     caller: Caller,
     Path(id): Path<String>,
     Query(ExportQuery { since }): Query<ExportQuery>,
-) -> Result<Json<Export>, Problem> {
+) -> Result<Response, Problem> {
     let subject = visible_ticket(&app, &caller, &id).await?;
     // A ticket's events have no personal part, so there is none to withhold.
-    exported(&app, disclosed_chain(&app, subject, |_| Disclosure::ALL).await?, since).await
+    exported(&app, disclosed_chain(&app, &caller, subject, |_| Disclosure::ALL).await?, since).await
 }
 
 /// A seal batch's history with its proofs, in one file
@@ -315,7 +324,7 @@ pub async fn export_seal_batch(
     caller: Caller,
     Path(id): Path<String>,
     Query(ExportQuery { since }): Query<ExportQuery>,
-) -> Result<Json<Export>, Problem> {
+) -> Result<Response, Problem> {
     let subject = visible_batch(&app, &caller, &id).await?;
     let mut db = app.pool.acquire().await?;
     let concerning = view::concerning(&mut db, &subject, access(&caller), PIECE).await?;
@@ -324,7 +333,7 @@ pub async fn export_seal_batch(
         Some(concerning) if !concerning.contains(&event.seq) => Disclosure::CLOSED,
         _ => Disclosure::BUSINESS,
     };
-    exported(&app, disclosed_chain(&app, subject, open).await?, since).await
+    exported(&app, disclosed_chain(&app, &caller, subject, open).await?, since).await
 }
 
 /// An organisation's history with its proofs, in one file
@@ -346,8 +355,8 @@ pub async fn export_organization(
     caller: Caller,
     Path(id): Path<String>,
     Query(ExportQuery { since }): Query<ExportQuery>,
-) -> Result<Json<Export>, Problem> {
+) -> Result<Response, Problem> {
     let subject = visible_organization(&app, &caller, &id).await?;
     let open = |event: &StoredEvent| organization::disclosure(&caller, subject.id.into(), event);
-    exported(&app, disclosed_chain(&app, subject, open).await?, since).await
+    exported(&app, disclosed_chain(&app, &caller, subject, open).await?, since).await
 }

@@ -10,6 +10,7 @@ use crate::evidence::register::Receipted;
 use crate::http::api::seal_batches::batch_actor;
 use crate::http::core::app::App;
 use crate::http::core::auth::SealHolder;
+use crate::http::core::daily::with_bins;
 use crate::http::core::problem::Problem;
 use crate::http::core::write::{ParsedWrite, WriteResponse};
 use crate::timber::custody::void_seal::{self, VoidCause, Voided};
@@ -135,6 +136,8 @@ async fn earlier(
         (status = 200, description = "Transferred", body = Receipted<Transferred>),
         (status = 403, description = "Your role may never call this", body = Problem,
             content_type = "application/problem+json"),
+        (status = 429, description = "Your key named too many unknown BINs today", body = Problem,
+            content_type = "application/problem+json"),
     )
 )]
 pub async fn transfer_seals(
@@ -145,33 +148,32 @@ pub async fn transfer_seals(
     let fingerprint = write.fingerprint;
     let operation = input.operation_id.unwrap_or_default();
     let work = Arc::new((app.clone(), caller.clone(), input));
-    write
-        .run(&app, &caller, "transfer_seals", move |tx| {
-            let work = Arc::clone(&work);
-            Box::pin(async move {
-                let (app, caller, input) = &*work;
-                let actor = batch_actor(app, caller, operation);
-                if let Some((subjects, seqs)) = earlier(tx, &actor, input.operation_id, &fingerprint).await? {
-                    let response = transfer::answer(tx, operation, &subjects, &seqs).await?;
-                    return Ok(WriteResponse::ok(&response, format!("operation {operation}")).with_hashes());
-                }
-                let to = receiver(tx, &input.to_bin, Location::Pointer("/to_bin".into()))
-                    .await?
-                    .map_err(|entry| Error::Invalid(vec![entry]))?;
-                let response = transfer::transfer(tx, &actor, &input.selection()?, to).await?;
-                let record = Record {
-                    organization: actor.organization,
-                    operation,
-                    kind: "seal_transfer",
-                    fingerprint,
-                    subjects: response.events.iter().map(|event| event.id).collect(),
-                    seqs: response.events.iter().map(|event| event.seq).collect(),
-                };
-                operation::record(tx, record, actor.now).await?;
-                Ok(WriteResponse::ok(&response, format!("operation {operation}")).with_hashes())
-            })
+    let writing = write.run(&app, &caller, "transfer_seals", move |tx| {
+        let work = Arc::clone(&work);
+        Box::pin(async move {
+            let (app, caller, input) = &*work;
+            let actor = batch_actor(app, caller, operation);
+            if let Some((subjects, seqs)) = earlier(tx, &actor, input.operation_id, &fingerprint).await? {
+                let response = transfer::answer(tx, operation, &subjects, &seqs).await?;
+                return Ok(WriteResponse::ok(&response, format!("operation {operation}")).with_hashes());
+            }
+            let to = receiver(tx, &input.to_bin, Location::Pointer("/to_bin".into()))
+                .await?
+                .map_err(|entry| Error::Invalid(vec![entry]))?;
+            let response = transfer::transfer(tx, &actor, &input.selection()?, to).await?;
+            let record = Record {
+                organization: actor.organization,
+                operation,
+                kind: "seal_transfer",
+                fingerprint,
+                subjects: response.events.iter().map(|event| event.id).collect(),
+                seqs: response.events.iter().map(|event| event.seq).collect(),
+            };
+            operation::record(tx, record, actor.now).await?;
+            Ok(WriteResponse::ok(&response, format!("operation {operation}")).with_hashes())
         })
-        .await
+    });
+    with_bins(&app, caller.key, writing).await
 }
 
 /// Makes a seal void. If it is on a log, the log's history gets an event, too.

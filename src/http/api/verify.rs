@@ -12,6 +12,9 @@ use crate::http::core::response::json_with_capacity;
 use crate::services::register_lookup::claim;
 use crate::services::verification::answer::{Verdict, Verification};
 use crate::timber::party::key::Caller;
+use crate::timber::seal::Code;
+use crate::timber::seal::gs1::Gtin;
+use crate::timber::seal::signing::{Signature, is_minted_form};
 use axum::Json;
 use axum::extract::{OriginalUri, State};
 use axum::http::Uri;
@@ -96,7 +99,23 @@ fn decoded(path: &str) -> String {
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
-/// Checks one code for any client; a client with a token is not limited by address.
+/// Whether guessing does not find this code: a marking code with a valid signature, or a serial made here.
+pub(in crate::http) fn is_genuine(app: &App, code: &str) -> bool {
+    let is_made_here = |gtin: &str, serial: &str| {
+        Gtin::parse(gtin).is_ok_and(|gtin| gtin == app.gtin) && is_minted_form(serial)
+    };
+    match Code::parse_public(code) {
+        Ok(Code::MarkingCode(code)) => match app.key_ring.verify(&code) {
+            Signature::Valid => true,
+            Signature::Forged => false,
+            Signature::Absent | Signature::UnknownKey => is_made_here(code.gtin(), code.serial()),
+        },
+        Ok(Code::Identification(code)) => is_made_here(code.gtin(), code.serial()),
+        Ok(Code::SealNumber(_) | Code::LogId(_)) | Err(_) => false,
+    }
+}
+
+/// Checks one code for any client; a client with a token is limited by key and day.
 pub(in crate::http) async fn check_one(
     app: &App,
     unresolved: UnresolvedCaller,
@@ -105,11 +124,18 @@ pub(in crate::http) async fn check_one(
 ) -> Result<Verification, Problem> {
     // Before any query, so that a flood of checks costs the database nothing.
     let permit = match unresolved.token() {
-        Some(_) => None,
-        None => Some(app.limiter.admit(client.0)?),
+        Some(token) => {
+            app.limiter.key_hits().check(token.to_bytes(), 1)?;
+            None
+        }
+        None => Some(app.limiter.admit(client.0, || is_genuine(app, code))?),
     };
     let checked = app.reads.check(&[code], unresolved.token(), &app.key_ring).await?;
     let mut checked = checked.ok_or_else(Problem::invalid_token)?;
+    if let Some(token) = unresolved.token() {
+        // Only now it is known that the token is valid.
+        app.limiter.key_hits().charge(token.to_bytes(), 1);
+    }
     let verification = checked.pop().ok_or_else(|| Problem::internal("a check without a verdict"))?;
     if verification.verdict == Verdict::Unknown
         && let Some(permit) = permit
@@ -146,7 +172,7 @@ fn count(verification: &Verification) {
 /// Check a seal
 ///
 /// Public. Accepts a seal number or a marking code in any form that scanners send, never an
-/// internal id. The response names no person. Limited by address, unless a token is sent.
+/// internal id. The response names no person. Limited by address; with a token, by key and day.
 #[utoipa::path(
     get, path = "/v1/verify/{code}", operation_id = "verify_code", tag = "verification",
     params(("code" = String, Path, description = "Seal number or marking code, percent-encoded"), VerifyQuery),
@@ -181,13 +207,18 @@ pub async fn verify_code(
     security(("token" = [])), request_body = Codes,
     responses(
         (status = 200, description = "A verdict for each code, in order", body = Verdicts),
+        (status = 429, description = "More checks than the key has left today", body = Problem, content_type = "application/problem+json"),
     )
 )]
 pub async fn verify_codes(
     State(app): State<App>,
     _caller: Caller,
+    unresolved: UnresolvedCaller,
     request: crate::http::core::write::ParsedWrite<Codes>,
 ) -> Result<Json<Verdicts>, Problem> {
+    if let Some(token) = unresolved.token() {
+        app.limiter.key_hits().take(token.to_bytes(), request.input.codes.len())?;
+    }
     let items = app.reads.check(&request.input.codes, None, &app.key_ring).await?.unwrap_or_default();
     items.iter().for_each(count);
     Ok(Json(Verdicts { items }))

@@ -98,15 +98,47 @@ pub fn resolve(peer: IpAddr, headers: &HeaderMap, trusted: &[Network]) -> Client
     let is_trusted = |address: IpAddr| trusted.iter().any(|network| network.contains(address));
     let mut client = peer.to_canonical();
     let lines: Vec<_> = headers.get_all("x-forwarded-for").iter().collect();
-    let entries = lines.iter().rev().flat_map(|line| line.to_str().unwrap_or("").rsplit(','));
+    let entries = lines.iter().rev().flat_map(|line| line.to_str().unwrap_or("unreadable").rsplit(','));
     for entry in entries {
         if !is_trusted(client) {
             break;
         }
-        let Ok(next) = IpAddr::from_str(entry.trim()) else { break };
+        // A list may have empty elements (RFC 9110, 5.6.1.2).
+        if entry.trim().is_empty() {
+            continue;
+        }
+        let Some(next) = forwarded(entry.trim()) else { break };
         client = next.to_canonical();
     }
     ClientAddr(client)
+}
+
+/// An entry of `X-Forwarded-For`, which no standard defines: an address, with a port after it, in brackets,
+/// with a zone or in quotes, as the various proxies write it.
+fn forwarded(entry: &str) -> Option<IpAddr> {
+    let entry = entry.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap_or(entry);
+    let is_port =
+        |port: &str| !port.is_empty() && port.len() <= 5 && port.bytes().all(|b| b.is_ascii_digit());
+    let host = match entry.strip_prefix('[') {
+        Some(rest) => {
+            let (host, port) = rest.split_once(']')?;
+            if !(port.is_empty() || port.strip_prefix(':').is_some_and(is_port)) {
+                return None;
+            }
+            return without_zone(host).parse().ok().map(IpAddr::V6);
+        }
+        // More than one colon: an IPv6 address, which has no port unless it is in brackets.
+        None => match entry.split_once(':') {
+            Some((host, port)) if is_port(port) && host.contains('.') => host,
+            _ => entry,
+        },
+    };
+    without_zone(host).parse().ok()
+}
+
+/// The address without its zone (RFC 4007, 11), which means something on the proxy only.
+fn without_zone(address: &str) -> &str {
+    address.split_once('%').map_or(address, |(address, _)| address)
 }
 
 /// The addresses that one subscriber can use at will: an IPv4 address, or an IPv6 /64 (RFC 4291, 2.5.4).
@@ -153,6 +185,41 @@ mod tests {
         assert_eq!(client("::1", &["10.0.0.7"], trusted), "10.0.0.7", "only proxies: the farthest");
         assert_eq!(client("10.0.0.2", &["198.51.100.1, unknown"], trusted), "10.0.0.2");
         assert_eq!(client("10.0.0.2", &[], trusted), "10.0.0.2");
+    }
+
+    #[test]
+    fn an_entry_may_have_a_port_brackets_and_a_zone() {
+        let of = |line: &str| client("10.0.0.2", &[line], &["10.0.0.0/8"]);
+        for (line, expected) in [
+            ("192.0.2.7:5151", "192.0.2.7"),
+            ("[2001:db8::1]:443", "2001:db8::1"),
+            ("[2001:db8::1]", "2001:db8::1"),
+            ("2001:db8::1", "2001:db8::1"),
+            ("[fe80::1%eth0]:443", "fe80::1"),
+            ("fe80::1%eth0", "fe80::1"),
+            ("\"[2001:db8::1]:443\"", "2001:db8::1"),
+            ("[::ffff:192.0.2.7]:443", "192.0.2.7"),
+            ("192.0.2.7:5151, 10.0.0.7:80", "192.0.2.7"),
+            ("192.0.2.7:5151, , 10.0.0.7:80,", "192.0.2.7"),
+        ] {
+            assert_eq!(of(line), expected, "{line}");
+        }
+        // What is no address still ends the search at the proxy that passed it on.
+        for line in [
+            "192.0.2.7:",
+            "192.0.2.7:http",
+            "192.0.2.7:123456",
+            "[2001:db8::1",
+            "[2001:db8::1]443",
+            "[192.0.2.7]:80",
+            "192.0.2.7:80:80",
+            "_hidden",
+            "unknown:80",
+            ":80",
+            "[]:80",
+        ] {
+            assert_eq!(of(line), "10.0.0.2", "{line}");
+        }
     }
 
     #[test]

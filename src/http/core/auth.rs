@@ -3,6 +3,7 @@
 
 use crate::base::token::Token;
 use crate::http::core::app::App;
+use crate::http::core::place::RequestPlace;
 use crate::http::core::problem::Problem;
 use crate::timber::party::key::{Caller, TokenHash};
 use crate::timber::party::role::Role;
@@ -11,6 +12,7 @@ use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use std::sync::Arc;
 
 /// The token of the request, if there is one. An `Authorization` header without a bearer token is invalid.
 fn token(parts: &Parts) -> Result<Option<Token>, Problem> {
@@ -82,6 +84,9 @@ pub async fn refuse_bad_token(State(app): State<App>, request: Request, next: Ne
     match <Caller as OptionalFromRequestParts<App>>::from_request_parts(&mut parts, &app).await {
         Ok(caller) => {
             if let Some(caller) = caller {
+                if let Some(place) = parts.extensions.get::<Arc<RequestPlace>>() {
+                    place.belongs_to(caller.organization);
+                }
                 parts.extensions.insert(caller);
             }
             next.run(Request::from_parts(parts, body)).await

@@ -5,6 +5,7 @@
 //! stored outside the body, so that the layers send 408, 413 or 415 whatever error
 //! the handler made of its broken stream.
 
+use crate::net::pace::{Pace, PaceMeter};
 use axum::BoxError;
 use axum::body::{Body, Bytes, HttpBody};
 use axum::extract::Request;
@@ -30,7 +31,7 @@ pub enum BodyError {
         /// The call's limit in bytes.
         limit: u64,
     },
-    /// No bytes for too long, or not complete in time: 408.
+    /// Slower than the pace, or not complete in time: 408.
     #[error("the body did not arrive in time")]
     TooSlow,
     /// A `Content-Encoding` that this call does not accept: 415.
@@ -51,20 +52,13 @@ pub struct BodySettings {
     pub limit: u64,
     /// Bytes of a batch after decompression; the compressed form has the same limit. Default 5 MB.
     pub batch_limit: u64,
-    /// The longest pause between two pieces. Default 10 s.
-    pub idle: Duration,
-    /// The longest time for the complete body, from the handler's first read. Default 30 s.
-    pub total: Duration,
+    /// The slowest pace of a body, and the longest time for the complete body, from the handler's first read.
+    pub pace: Pace,
 }
 
 impl Default for BodySettings {
     fn default() -> Self {
-        Self {
-            limit: 256 * 1024,
-            batch_limit: 5 * 1024 * 1024,
-            idle: Duration::from_secs(10),
-            total: Duration::from_secs(30),
-        }
+        Self { limit: 256 * 1024, batch_limit: 5 * 1024 * 1024, pace: Pace::default() }
     }
 }
 
@@ -91,6 +85,13 @@ impl BodyRules {
     #[must_use]
     pub fn error(&self) -> Option<BodyError> {
         self.error.get().copied()
+    }
+
+    /// The number of bytes that the body may take in memory, as far as its header shows.
+    #[must_use]
+    pub fn expected(&self, body: &Body) -> u64 {
+        let limit = self.limit.load(Ordering::Relaxed);
+        body.size_hint().upper().map_or(limit, |upper| upper.min(limit))
     }
 
     fn take_batch(&self) {
@@ -165,7 +166,8 @@ struct Guarded {
 /// State that exists from the first read on.
 struct Reading {
     limit: u64,
-    deadline: Instant,
+    started: Instant,
+    meter: PaceMeter,
     alarm: Pin<Box<Sleep>>,
     unpacker: Option<MultiGzDecoder<Bounded>>,
 }
@@ -183,10 +185,10 @@ impl Guarded {
         if self.inner.size_hint().lower() > limit {
             return Err(BodyError::TooLarge { limit });
         }
-        let now = Instant::now();
-        let deadline = now + settings.total;
-        let alarm = Box::pin(tokio::time::sleep_until(deadline.min(now + settings.idle)));
-        self.reading = Some(Reading { limit, deadline, alarm, unpacker });
+        let started = Instant::now();
+        let (meter, pace) = (PaceMeter::new(settings.pace), settings.pace);
+        let alarm = Box::pin(tokio::time::sleep_until(started + pace.window.min(pace.total)));
+        self.reading = Some(Reading { limit, started, meter, alarm, unpacker });
         Ok(())
     }
 
@@ -198,8 +200,8 @@ impl Guarded {
         loop {
             match Pin::new(&mut self.inner).poll_frame(cx) {
                 Poll::Ready(Some(Ok(frame))) => {
-                    let alarm_at = reading.deadline.min(Instant::now() + self.rules.settings.idle);
-                    reading.alarm.as_mut().reset(alarm_at);
+                    let bytes = frame.data_ref().map_or(0, Bytes::len) as u64;
+                    reading.meter.moved(bytes, Instant::now());
                     // Trailers are ignored.
                     let Ok(piece) = frame.into_data() else { continue };
                     self.received = self.received.saturating_add(piece.len() as u64);
@@ -224,10 +226,11 @@ impl Guarded {
                     return Poll::Ready(Ok((!unpacked.is_empty()).then(|| unpacked.into())));
                 }
                 Poll::Pending => {
-                    return match reading.alarm.as_mut().poll(cx) {
-                        Poll::Ready(()) => Poll::Ready(Err(BodyError::TooSlow.into())),
-                        Poll::Pending => Poll::Pending,
+                    let Some(next) = reading.meter.waits(Some(reading.started), Instant::now()) else {
+                        return Poll::Ready(Err(BodyError::TooSlow.into()));
                     };
+                    reading.alarm.as_mut().reset(next);
+                    std::task::ready!(reading.alarm.as_mut().poll(cx));
                 }
             }
         }

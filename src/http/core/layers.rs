@@ -7,6 +7,7 @@ use crate::http::core::accept::accept_identity;
 use crate::http::core::address::{Network, resolve};
 use crate::http::core::body::{BodySettings, guard};
 use crate::http::core::metrics;
+use crate::http::core::place::{Places, RequestPlace};
 use crate::http::core::problem::{Cause, PROBLEM_JSON, Problem, ProblemType};
 use axum::Router;
 use axum::extract::{ConnectInfo, DefaultBodyLimit, FromRequestParts, MatchedPath, Request, State};
@@ -24,7 +25,6 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tokio::sync::Semaphore;
 use tower::util::MapRequestLayer;
 use tower_http::CompressionLevel;
 use tower_http::compression::CompressionLayer;
@@ -64,7 +64,7 @@ pub struct LayerSettings {
     pub refusal_pause: Duration,
 }
 
-/// How many requests of each class run concurrently, so that a flood of one class leaves
+/// How many requests of each class run concurrently ([`crate::http::core::place`]), so that a flood of one class leaves
 /// capacity for the others. The reserve also holds in the database: the hot reads
 /// (callers, verifications, logs and histories) use [`crate::services::reads`], which takes no
 /// connection from the pool. `read` also limits the memory of their responses.
@@ -76,13 +76,16 @@ pub struct ConcurrencyLimits {
     pub read: usize,
     /// Writes of the API. Default 64.
     pub write: usize,
+    /// Bytes of request bodies that one organisation may have in memory at a time. Default 16 MB.
+    pub body_bytes: u64,
     /// How long a request waits for a permit before it gets 503. Default 1 s.
     pub wait: Duration,
 }
 
 impl Default for ConcurrencyLimits {
     fn default() -> Self {
-        Self { public: 32, read: 64, write: 64, wait: Duration::from_secs(1) }
+        let (body_bytes, wait) = (16 * 1024 * 1024, Duration::from_secs(1));
+        Self { public: 32, read: 64, write: 64, body_bytes, wait }
     }
 }
 
@@ -115,7 +118,8 @@ impl TrafficClass {
         }
     }
 
-    fn label(self) -> &'static str {
+    /// Its name in the metrics.
+    pub(super) fn label(self) -> &'static str {
         match self {
             Self::Public => "public",
             Self::Read => "read",
@@ -192,11 +196,8 @@ struct RequestFrame {
     https: bool,
     trusted: Vec<Network>,
     body: BodySettings,
-    wait: Duration,
     refusal_pause: Duration,
-    public: Semaphore,
-    read: Semaphore,
-    write: Semaphore,
+    places: Arc<Places>,
 }
 
 /// What is known of a request before its handler runs.
@@ -264,32 +265,27 @@ impl RequestFrame {
             base,
             trusted: settings.trusted_proxies.clone(),
             body: settings.body,
-            wait: settings.limits.wait,
             refusal_pause: settings.refusal_pause,
-            public: Semaphore::new(settings.limits.public),
-            read: Semaphore::new(settings.limits.read),
-            write: Semaphore::new(settings.limits.write),
+            places: Arc::new(Places::new(&settings.limits)),
         }
     }
 
-    /// Waits for a concurrency permit and runs the handler; a panic in it becomes a 500 problem.
-    async fn work(&self, class: TrafficClass, request: Request, next: Next) -> Response {
-        let limits = match class {
-            TrafficClass::Public => Some(&self.public),
-            TrafficClass::Read => Some(&self.read),
-            TrafficClass::Write => Some(&self.write),
-            TrafficClass::Probe => None,
-        };
-        let _permit = match limits {
-            None => None,
-            Some(limits) => {
-                let Ok(Ok(permit)) = tokio::time::timeout(self.wait, limits.acquire()).await else {
-                    metrics::shed(class.label());
-                    return Problem::overloaded().into_response();
-                };
-                Some(permit)
-            }
-        };
+    /// Takes a place and runs the handler; a panic in it becomes a 500 problem.
+    async fn work(&self, class: TrafficClass, mut request: Request, next: Next) -> Response {
+        let place = Arc::new(RequestPlace::new(Arc::clone(&self.places), class, request.headers()));
+        // A POST takes its place when its body is here: see [`crate::http::core::write::Envelope`].
+        if request.method() != Method::POST
+            && let Err(problem) = place.take(None).await
+        {
+            return problem.into_response();
+        }
+        request.extensions_mut().insert(Arc::clone(&place));
+        let response = Self::run(request, next).await;
+        place.release();
+        response
+    }
+
+    async fn run(request: Request, next: Next) -> Response {
         // Unwind safety: a panicking handler leaves shared state consistent or poisoned, and nothing here.
         match AssertUnwindSafe(next.run(request)).catch_unwind().await {
             Ok(response) => response,

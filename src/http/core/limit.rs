@@ -1,15 +1,21 @@
 //! The rate limit of the public check by client address, so that codes cannot be
 //! guessed and one client cannot use all capacity.
 //!
-//! Two meters run per subscriber (an IPv4 address or an IPv6 /64): every check
-//! counts as a hit, and a check that finds nothing also counts as a miss. A client
-//! that has used up its misses is rejected before any work is done. A miss is known
+//! Meters run per subscriber (an IPv4 address or an IPv6 /64): every check
+//! counts as a hit of a second and of a day, and a check that finds nothing also counts
+//! as a miss. A client that has used up its misses or its hits of a day is rejected
+//! before any work is done. Mobile operators let many phones share one address, so
+//! codes that guessing does not find are still answered then, from a budget of their
+//! own; any other code is rejected without a look-up, since the difference between
+//! 429 and 200 would show which codes exist. A miss is known
 //! only after the check, when several checks of a client may be running; all of
 //! them are charged, so that concurrent checks gain nothing. That is why the meter
 //! is our own: the rate-limiting crates can neither test a limit without consuming
 //! from it nor go into debt.
 
+use crate::base::ids::KeyId;
 use crate::http::core::address::subscriber;
+use crate::http::core::daily::{DailyBudgets, per_day};
 use crate::http::core::problem::Problem;
 use std::collections::HashMap;
 use std::collections::hash_map::RandomState;
@@ -39,18 +45,40 @@ impl Rate {
         *at = (*at).max(now) + self.step();
     }
 
+    /// [`Rate::wait`] for so many at once; never enough for more than the rate's count.
+    pub(super) fn wait_many(self, at: Duration, count: usize, now: Duration) -> Option<Duration> {
+        let taken = at.max(now).saturating_add(self.steps(count));
+        taken.checked_sub(now + self.step() * self.count.max(1)).filter(|wait| !wait.is_zero())
+    }
+
+    pub(super) fn take_many(self, at: &mut Duration, count: usize, now: Duration) {
+        *at = (*at).max(now).saturating_add(self.steps(count));
+    }
+
+    fn steps(self, count: usize) -> Duration {
+        self.step().saturating_mul(u32::try_from(count).unwrap_or(u32::MAX))
+    }
+
     fn step(self) -> Duration {
         self.per / self.count.max(1)
     }
 }
 
-/// How often a client address without a token may check.
+/// How often a client address without a token may check, and a key.
 #[derive(Clone, Copy, Debug)]
 pub struct LimitSettings {
     /// Checks that find nothing. Default 30 a minute.
     pub misses: Rate,
     /// Checks of any outcome. Default 20 a second.
     pub hits: Rate,
+    /// Checks of genuine codes after the misses or the hits of a day are used up. Default 60 a minute.
+    pub genuine: Rate,
+    /// Checks of any outcome in a day, of an address without a token; 0: no bound. Default 2,000.
+    pub hits_per_day: u32,
+    /// Checks of any outcome in a day, of a key; 0: no bound. Default 20,000.
+    pub hits_per_key_and_day: u32,
+    /// Unknown BINs that a key names in a day; 0: no bound. Default 200.
+    pub unknown_bins_per_key_and_day: u32,
     /// How many subscribers have meters of their own; further subscribers share meters. Default
     /// 262,144, which is about 20 MB.
     pub tracked: usize,
@@ -61,6 +89,10 @@ impl Default for LimitSettings {
         Self {
             misses: Rate { count: 30, per: Duration::from_mins(1) },
             hits: Rate { count: 20, per: Duration::from_secs(1) },
+            genuine: Rate { count: 60, per: Duration::from_mins(1) },
+            hits_per_day: 2_000,
+            hits_per_key_and_day: 20_000,
+            unknown_bins_per_key_and_day: 200,
             tracked: 1 << 18,
         }
     }
@@ -76,6 +108,8 @@ struct Inner {
     start: Instant,
     hasher: RandomState,
     shards: [Mutex<Shard>; SHARDS],
+    key_hits: DailyBudgets<[u8; 32]>,
+    unknown_bins: DailyBudgets<KeyId>,
 }
 
 const SHARDS: usize = 16;
@@ -94,6 +128,10 @@ struct Shard {
 struct Meters {
     hits: Duration,
     misses: Duration,
+    genuine: Duration,
+    day: Duration,
+    /// Of many subscribers: they have no day, which one of them would use up for all.
+    is_shared: bool,
 }
 
 /// A check that may proceed. Call [`Permit::miss`] if it finds nothing.
@@ -102,6 +140,7 @@ struct Meters {
 pub struct Permit {
     limiter: PublicLimiter,
     subscriber: IpAddr,
+    counts_misses: bool,
 }
 
 /// The limit is reached; says when the next check is accepted.
@@ -112,7 +151,7 @@ pub struct RetryAfter {
 }
 
 impl RetryAfter {
-    fn from_wait(wait: Duration) -> Self {
+    pub(super) fn from_wait(wait: Duration) -> Self {
         Self { seconds: wait.as_secs() + u64::from(wait.subsec_nanos() > 0) }
     }
 }
@@ -127,35 +166,74 @@ impl PublicLimiter {
     /// A limiter without any meters yet.
     #[must_use]
     pub fn new(settings: LimitSettings) -> Self {
-        let shard = || Shard { meters: HashMap::new(), shared: Meters::default(), sweep_at: SWEEP_FROM };
+        let shared = Meters { is_shared: true, ..Meters::default() };
+        let shard = || Shard { meters: HashMap::new(), shared, sweep_at: SWEEP_FROM };
         Self(Arc::new(Inner {
             settings,
             start: Instant::now(),
             hasher: RandomState::new(),
             shards: std::array::from_fn(|_| Mutex::new(shard())),
+            key_hits: DailyBudgets::new(settings.hits_per_key_and_day),
+            unknown_bins: DailyBudgets::new(settings.unknown_bins_per_key_and_day),
         }))
     }
 
-    /// Takes one check, unless the subscriber's hits or misses are used up.
+    /// The checks of a key in a day, by the hash of its token.
+    #[must_use]
+    pub fn key_hits(&self) -> &DailyBudgets<[u8; 32]> {
+        &self.0.key_hits
+    }
+
+    /// The unknown BINs that a key names in a day.
+    #[must_use]
+    pub fn unknown_bins(&self) -> &DailyBudgets<KeyId> {
+        &self.0.unknown_bins
+    }
+
+    /// Takes one check, unless the subscriber's hits or misses are used up. Only then `is_genuine` is
+    /// called: whether guessing does not find this code, decided without the database.
     ///
     /// # Errors
     /// When to try again, if they are used up.
-    pub fn admit(&self, address: IpAddr) -> Result<Permit, RetryAfter> {
-        self.admit_at(address, self.0.start.elapsed())
+    pub fn admit(&self, address: IpAddr, is_genuine: impl FnOnce() -> bool) -> Result<Permit, RetryAfter> {
+        self.admit_code_at(address, self.0.start.elapsed(), is_genuine)
     }
 
-    fn admit_at(&self, address: IpAddr, now: Duration) -> Result<Permit, RetryAfter> {
-        let Rates { hits, misses } = self.rates();
+    fn admit_code_at(
+        &self,
+        address: IpAddr,
+        now: Duration,
+        is_genuine: impl FnOnce() -> bool,
+    ) -> Result<Permit, RetryAfter> {
+        let Rates { hits, misses, genuine, day } = self.rates();
+        let capacity = self.0.settings.tracked / SHARDS;
         let subscriber = subscriber(address);
         let mut shard = self.shard(subscriber);
-        let meters = shard.meters(subscriber, now, self.0.settings.tracked / SHARDS);
-        let wait = misses.wait(meters.misses, now).max(hits.wait(meters.hits, now));
-        if let Some(wait) = wait {
+        let meters = shard.meters(subscriber, now, capacity);
+        let day = day.filter(|_| !meters.is_shared);
+        let too_fast = hits.wait(meters.hits, now);
+        let used_up = misses.wait(meters.misses, now).max(day.and_then(|day| day.wait(meters.day, now)));
+        let Some(wait) = used_up.max(too_fast) else {
+            hits.take(&mut meters.hits, now);
+            if let Some(day) = day {
+                day.take(&mut meters.day, now);
+            }
+            drop(shard);
+            return Ok(Permit { limiter: self.clone(), subscriber, counts_misses: true });
+        };
+        if too_fast.is_some() || genuine.wait(meters.genuine, now).is_some() {
             return Err(RetryAfter::from_wait(wait));
         }
+        // A hit whether it is genuine or not, so that forged codes are checked no faster than others.
         hits.take(&mut meters.hits, now);
         drop(shard);
-        Ok(Permit { limiter: self.clone(), subscriber })
+        if !is_genuine() {
+            return Err(RetryAfter::from_wait(wait));
+        }
+        let mut shard = self.shard(subscriber);
+        genuine.take(&mut shard.meters(subscriber, now, capacity).genuine, now);
+        drop(shard);
+        Ok(Permit { limiter: self.clone(), subscriber, counts_misses: false })
     }
 
     fn miss_at(&self, subscriber: IpAddr, now: Duration) {
@@ -165,7 +243,8 @@ impl PublicLimiter {
     }
 
     fn rates(&self) -> Rates {
-        Rates { hits: self.0.settings.hits, misses: self.0.settings.misses }
+        let LimitSettings { hits, misses, genuine, hits_per_day, .. } = self.0.settings;
+        Rates { hits, misses, genuine, day: per_day(hits_per_day) }
     }
 
     fn shard(&self, subscriber: IpAddr) -> MutexGuard<'_, Shard> {
@@ -185,12 +264,16 @@ impl PublicLimiter {
 struct Rates {
     hits: Rate,
     misses: Rate,
+    genuine: Rate,
+    day: Option<Rate>,
 }
 
 impl Permit {
     /// The check found nothing.
     pub fn miss(self) {
-        self.limiter.miss_at(self.subscriber, self.limiter.0.start.elapsed());
+        if self.counts_misses {
+            self.limiter.miss_at(self.subscriber, self.limiter.0.start.elapsed());
+        }
     }
 }
 
@@ -198,7 +281,10 @@ impl Shard {
     fn meters(&mut self, subscriber: IpAddr, now: Duration, capacity: usize) -> &mut Meters {
         if self.meters.len() >= self.sweep_at.min(capacity) && !self.meters.contains_key(&subscriber) {
             // A subscriber that has paid off everything is the same as a new one.
-            self.meters.retain(|_, meters| meters.hits > now || meters.misses > now);
+            self.meters.retain(|_, meters| {
+                let Meters { hits, misses, genuine, day, .. } = *meters;
+                [hits, misses, genuine, day].into_iter().any(|paid_at| paid_at > now)
+            });
             self.meters.shrink_to(2 * self.meters.len());
             self.sweep_at = (2 * self.meters.len()).max(SWEEP_FROM);
             if self.meters.len() >= capacity {
@@ -220,6 +306,13 @@ mod tests {
 
     const fn s(seconds: u64) -> Duration {
         Duration::from_secs(seconds)
+    }
+
+    impl PublicLimiter {
+        /// A check of a code that can be guessed.
+        fn admit_at(&self, address: IpAddr, now: Duration) -> Result<Permit, RetryAfter> {
+            self.admit_code_at(address, now, || false)
+        }
     }
 
     fn miss(limiter: &PublicLimiter, address: &str, now: Duration) -> Result<(), RetryAfter> {
@@ -245,6 +338,38 @@ mod tests {
         assert_eq!(miss(&limiter, "192.0.2.2", now), Ok(()), "another address is not affected");
         assert_eq!(miss(&limiter, "192.0.2.1", now + s(1)), Ok(()), "Retry-After is honest");
         assert!(miss(&limiter, "192.0.2.1", now + s(1)).is_err());
+    }
+
+    #[test]
+    fn a_genuine_code_is_admitted_after_the_misses_from_a_budget_of_its_own() {
+        let limiter = PublicLimiter::new(LimitSettings::default());
+        for _ in 0..100 {
+            limiter.miss_at(ip("192.0.2.1"), s(10));
+        }
+        let at = |n: u32| s(10) + Duration::from_millis(50) * n;
+        assert!(limiter.admit_at(ip("192.0.2.1"), at(0)).is_err(), "a number is refused");
+        for n in 1..=63 {
+            let permit = limiter.admit_code_at(ip("192.0.2.1"), at(n), || true).unwrap();
+            // A miss of this budget does not prolong the refusal of the others.
+            permit.miss();
+            assert!(limiter.admit_code_at(ip("192.0.2.2"), at(n), || panic!("not asked")).is_ok());
+        }
+        let refused = limiter.admit_code_at(ip("192.0.2.1"), at(64), || panic!("used up")).unwrap_err();
+        assert_eq!(refused.seconds, 139, "100 misses, 30 of them at once, less 3 s");
+        assert!(limiter.admit_code_at(ip("192.0.2.1"), at(82), || true).is_ok(), "one a second");
+        assert!(limiter.admit_at(ip("192.0.2.1"), at(101)).is_err());
+    }
+
+    #[test]
+    fn two_thousand_hits_of_a_day() {
+        let limiter = PublicLimiter::new(LimitSettings::default());
+        let at = |n: u32| s(10) + Duration::from_millis(50) * n;
+        let admitted = (0..4_000).filter(|n| limiter.admit_at(ip("192.0.2.1"), at(*n)).is_ok()).count();
+        assert_eq!(admitted, 2_004, "and one in 43 s");
+        assert!(limiter.admit_code_at(ip("192.0.2.1"), at(4_000), || true).is_ok());
+        assert!(limiter.admit_at(ip("192.0.2.2"), at(4_000)).is_ok());
+        let unbounded = PublicLimiter::new(LimitSettings { hits_per_day: 0, ..LimitSettings::default() });
+        assert!((0..4_000).all(|n| unbounded.admit_at(ip("192.0.2.1"), at(n)).is_ok()));
     }
 
     #[test]

@@ -71,8 +71,8 @@ kinds! {
         "The request can be read, but values in it are wrong. `errors` lists every one of them with its location. Correct them and send again.";
     KeyReused, "idempotency-key-reused", UNPROCESSABLE_ENTITY, "The idempotency key belongs to another request",
         "This key was sent before with another method, URL or body. Use a new key for a new request.";
-    TooManyRequests, "too-many-requests", TOO_MANY_REQUESTS, "Too many requests from your address",
-        "The public check is limited by address. Wait `Retry-After` seconds; callers with a token are not limited by address.";
+    TooManyRequests, "too-many-requests", TOO_MANY_REQUESTS, "Too many requests",
+        "The public check is limited by address, and checks with a token by key and day. Wait `Retry-After` seconds.";
     Internal, "internal", INTERNAL_SERVER_ERROR, "A fault of ours",
         "An error in the server. Give `request_id` when you report it. A write may be repeated safely with the same idempotency key.";
     Unavailable, "unavailable", SERVICE_UNAVAILABLE, "Not available just now",

@@ -1,7 +1,8 @@
-//! The path of every write to the database: the request is read completely and
-//! fingerprinted; it runs in a task of its own (a client that disconnects cancels its
-//! handler, and a write must not stop half way), in one transaction with its stored
-//! response; it is retried after a conflict with another transaction.
+//! The path of every write to the database: the request is read completely, takes its
+//! place ([`crate::http::core::place`]) and is fingerprinted; it runs in a task of its own (a
+//! client that disconnects cancels its handler, and a write must not stop half way), in
+//! one transaction with its stored response; it is retried after a conflict with another
+//! transaction.
 
 use crate::base::error::{Error, FieldError, Location};
 use crate::base::ids::OrganizationId;
@@ -11,6 +12,8 @@ use crate::evidence::chain::Tx;
 use crate::evidence::idempotency::stored::{self, StoredResponse, reserve};
 use crate::evidence::register::Receipt;
 use crate::http::core::app::App;
+use crate::http::core::body::BodyRules;
+use crate::http::core::place::RequestPlace;
 use crate::http::core::problem::{Problem, ProblemType};
 use crate::http::core::query::NoQuery;
 use crate::timber::party::key::Caller;
@@ -28,6 +31,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use serde::Serialize;
 use sha2::Sha256;
 use std::io::{Read as _, Write as _};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Header that marks a replayed response.
@@ -139,7 +143,7 @@ impl WriteResponse {
     }
 }
 
-/// A complete write request, read within the limits of its route.
+/// A complete write request, read within the limits of its route, with its place among the concurrent requests.
 ///
 /// Invalid values in the head (the idempotency key, parameters of the query) are reported after the body is
 /// parsed: a body that is too large, of another type or not JSON comes first (413, 415, 400). Errors in key,
@@ -187,7 +191,15 @@ impl FromRequest<App> for Envelope {
         });
         let media_type = Some(media_type.trim().to_ascii_lowercase()).filter(|media| !media.is_empty());
         let query = parts.uri.query().map(str::to_owned);
+        let place = parts.extensions.get::<Arc<RequestPlace>>().cloned();
+        let organization = parts.extensions.get::<Caller>().map(|caller| caller.organization);
+        if let (Some(place), Some(rules)) = (&place, parts.extensions.get::<Arc<BodyRules>>()) {
+            place.reserve_body(organization, rules.expected(&body)).await?;
+        }
         let body = Bytes::from_request(Request::from_parts(parts, body), app).await?;
+        if let Some(place) = place {
+            place.take(organization).await?;
+        }
         Ok(Self { media_type, charset, query, body, idempotency_key, scope })
     }
 }

@@ -8,6 +8,7 @@ use super::history_query::{HistoryQuery, HistoryRows};
 use super::state::{LogState, replay};
 use crate::base::error::{Error, Result};
 use crate::base::region::Region;
+use crate::base::shares::MemoryPermit;
 use crate::evidence::chain::disclosure::{ApiValue, EventBody, HistoryEvidence};
 use crate::evidence::chain::history::{DisclosedEvent, Disclosure, EventFields, EventMembers, StoredEvent};
 use crate::evidence::chain::schema::described_by;
@@ -20,7 +21,6 @@ use crate::timber::party::reader::Reader;
 use crate::timber::wood::species::Species;
 use serde::ser::{Serialize, Serializer};
 use std::collections::BTreeSet;
-use tokio::sync::OwnedSemaphorePermit;
 use utoipa::ToSchema;
 
 /// A log and its events.
@@ -32,7 +32,7 @@ pub struct LogHistory {
     pub events: Vec<LogEvent>,
     /// Memory permit of a long history.
     #[serde(skip)]
-    permit: Option<OwnedSemaphorePermit>,
+    permit: Option<MemoryPermit>,
 }
 
 impl LogHistory {
@@ -44,9 +44,15 @@ impl LogHistory {
         self
     }
 
+    /// The memory permit, to be held until the response is sent.
+    #[must_use]
+    pub fn take_permit(&mut self) -> Option<MemoryPermit> {
+        self.permit.take()
+    }
+
     /// Its events alone, and the memory permit that they need.
     #[must_use]
-    pub fn into_chain(self) -> (Vec<DisclosedEvent>, Option<OwnedSemaphorePermit>) {
+    pub fn into_chain(self) -> (Vec<DisclosedEvent>, Option<MemoryPermit>) {
         (self.events.into_iter().map(|event| event.shown).collect(), self.permit)
     }
 }

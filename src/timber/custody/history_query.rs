@@ -7,6 +7,7 @@
 
 use crate::base::error::Result;
 use crate::base::ids::OrganizationId;
+use crate::base::shares::MemoryPermit;
 use crate::db::batching::BatchQuery;
 use crate::evidence::chain::history::{self, Chain, PAGE, StoredEvent};
 use crate::timber::custody::log::read::{KnownNames, LogRow, Names};
@@ -16,7 +17,6 @@ use crate::timber::party::role::OrganizationKind;
 use sqlx::PgConnection;
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
-use tokio::sync::OwnedSemaphorePermit;
 use uuid::Uuid;
 
 /// Maximum number of cached names; about 200 bytes each.
@@ -75,7 +75,7 @@ pub struct HistoryRows {
     /// The names of these organisations, limited to what the reader may see.
     pub names: Names,
     /// Memory permit, held while a long history is in memory.
-    pub permit: Option<OwnedSemaphorePermit>,
+    pub permit: Option<MemoryPermit>,
 }
 
 impl HistoryQuery {
@@ -124,6 +124,12 @@ impl HistoryQuery {
     #[must_use]
     pub fn events(&self) -> u32 {
         self.up_to
+    }
+
+    /// The organisation that reads.
+    #[must_use]
+    pub fn reader(&self) -> OrganizationId {
+        self.reader.organization
     }
 
     fn may_see(&self, parties: Parties) -> bool {

@@ -112,6 +112,12 @@ impl TokenHash {
     pub fn hash(&self) -> &[u8] {
         &self.hash
     }
+
+    /// The same as a value.
+    #[must_use]
+    pub fn to_bytes(self) -> [u8; 32] {
+        self.hash
+    }
 }
 
 impl BatchQuery for TokenHash {

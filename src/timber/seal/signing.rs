@@ -249,6 +249,16 @@ const ORDINAL_BITS: u32 = 20;
 const ALPHABET: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
 const SERIAL_LENGTH: u32 = 13;
 
+/// Whether a serial has the form of those made by [`Mint`], which guessing does not find. Two of its
+/// characters are letters: of the serials made here one in 100,000 is not, but consecutive numbers of other
+/// issuers with leading zeros would else have the same form.
+#[must_use]
+pub fn is_minted_form(serial: &str) -> bool {
+    serial.bytes().filter(u8::is_ascii_uppercase).count() >= 2
+        && usize::try_from(SERIAL_LENGTH).is_ok_and(|length| serial.len() == length)
+        && serial.bytes().all(|character| ALPHABET.contains(&character))
+}
+
 /// Makes the serials of one batch of seals.
 ///
 /// A serial has 65 bits. The high 45 bits are a hash of the secret and the seal's ordinal in the
@@ -438,6 +448,18 @@ mod tests {
             std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
             assert!(SigningKey::load_or_create(&path).is_err(), "{content:.20}");
             assert_eq!(std::fs::read_to_string(&path).unwrap(), content);
+        }
+    }
+
+    #[test]
+    fn serials_made_here_have_their_form_and_numbers_do_not() {
+        let mint = Mint::with_secret(Gtin::DEMONSTRATION, [3; 32]);
+        let minted = (0..1_000).filter(|n| is_minted_form(mint.identification(*n).unwrap().serial()));
+        assert_eq!(minted.count(), 1_000);
+        for serial in
+            ["0000000000417", "A000000000417", "AB00000000041", "ABCDEFGH", "abcdefghjkmnp", "ABCDEFGHIJKLM"]
+        {
+            assert_eq!(is_minted_form(serial), serial == "AB00000000041", "{serial}");
         }
     }
 

@@ -1,0 +1,88 @@
+//! Equal shares of a limited resource, one for each owner that uses it now: one owner cannot take all of it.
+
+use std::collections::HashMap;
+use std::hash::Hash;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+/// From this number of shares on, unused ones are removed before another one is added.
+const SWEEP_FROM: usize = 256;
+
+/// The shares.
+#[derive(Debug)]
+pub struct Shares<K> {
+    permits: usize,
+    of: Mutex<HashMap<K, Weak<Semaphore>>>,
+}
+
+impl<K: Eq + Hash> Shares<K> {
+    /// Shares of so many permits each, at least one.
+    #[must_use]
+    pub fn new(permits: usize) -> Self {
+        Self { permits: permits.clamp(1, Semaphore::MAX_PERMITS), of: Mutex::new(HashMap::new()) }
+    }
+
+    /// The permits of one share.
+    #[must_use]
+    pub fn permits(&self) -> usize {
+        self.permits
+    }
+
+    /// The share of `owner`. It exists as long as it is in use: as one of its permits, or waited for.
+    #[must_use]
+    pub fn of(&self, owner: K) -> Arc<Semaphore> {
+        // A poisoned lock is harmless: entries are inserted whole.
+        let mut of = self.of.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(share) = of.get(&owner).and_then(Weak::upgrade) {
+            return share;
+        }
+        if of.len() >= SWEEP_FROM {
+            of.retain(|_, share| share.strong_count() > 0);
+        }
+        let share = Arc::new(Semaphore::new(self.permits));
+        of.insert(owner, Arc::downgrade(&share));
+        share
+    }
+}
+
+/// A permit for the memory of a response: of the owner's share, and of all the memory.
+#[derive(Debug)]
+pub struct MemoryPermit {
+    _own: OwnedSemaphorePermit,
+    _all: OwnedSemaphorePermit,
+}
+
+impl MemoryPermit {
+    /// Both permits together.
+    #[must_use]
+    pub fn new(own: OwnedSemaphorePermit, all: OwnedSemaphorePermit) -> Self {
+        Self { _own: own, _all: all }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_share_lasts_as_long_as_its_permits() {
+        let shares = Shares::new(2);
+        let permit = shares.of("birch").try_acquire_many_owned(2).unwrap();
+        assert!(shares.of("birch").try_acquire_owned().is_err());
+        assert!(shares.of("pine").try_acquire_owned().is_ok());
+        drop(permit);
+        assert!(shares.of("birch").try_acquire_owned().is_ok());
+    }
+
+    #[test]
+    fn unused_shares_are_removed() {
+        let shares = Shares::new(1);
+        let kept = shares.of(0).try_acquire_owned().unwrap();
+        for owner in 0..10 * SWEEP_FROM {
+            let _ = shares.of(owner);
+        }
+        assert!(shares.of.lock().unwrap().len() <= SWEEP_FROM);
+        assert!(shares.of(0).try_acquire_owned().is_err(), "one in use is not removed");
+        drop(kept);
+    }
+}

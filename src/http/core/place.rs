@@ -1,0 +1,242 @@
+//! Places of concurrent requests, by class of traffic, and shares of them.
+//!
+//! A request with a body takes its place only when the complete body is here (token, bytes of the
+//! organisation, body, place, transaction: in this order), so that a body which arrives slowly keeps no
+//! place from other clients. One organisation has at most half of a class: what is above it waits for the
+//! organisation's own requests. While its bodies arrive, an organisation has a number of bytes for all of them.
+//!
+//! The organisation of a request without a body is not known before its place: hot reads resolve the token
+//! in the same query as the data. Until another request has resolved the token, the token has the share.
+
+use crate::base::ids::OrganizationId;
+use crate::base::shares::Shares;
+use crate::http::core::layers::{ConcurrencyLimits, TrafficClass};
+use crate::http::core::metrics;
+use crate::http::core::problem::Problem;
+use axum::http::HeaderMap;
+use axum::http::header::AUTHORIZATION;
+use std::collections::HashMap;
+use std::collections::hash_map::RandomState;
+use std::hash::BuildHasher;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::{Instant, timeout_at};
+
+/// Maximum number of tokens with a known organisation.
+const MAX_TOKENS: usize = 1 << 16;
+/// Bytes of one permit of a byte budget.
+const BYTES_PER_PERMIT: u64 = 1_024;
+
+/// What has a share of a class.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Owner {
+    Organization(OrganizationId),
+    /// The hash of a token without a known organisation.
+    Token(u64),
+}
+
+/// The places of all classes.
+#[derive(Debug)]
+pub(super) struct Places {
+    public: Class,
+    read: Class,
+    write: Class,
+    bytes: Shares<Owner>,
+    wait: Duration,
+    hasher: RandomState,
+    organizations: Mutex<HashMap<u64, OrganizationId>>,
+}
+
+#[derive(Debug)]
+struct Class {
+    all: Arc<Semaphore>,
+    shares: Shares<Owner>,
+}
+
+impl Class {
+    fn new(places: usize) -> Self {
+        Self { all: Arc::new(Semaphore::new(places)), shares: Shares::new(places / 2) }
+    }
+}
+
+fn lock<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {
+    // A poisoned lock is harmless: entries are inserted whole.
+    of.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Places {
+    pub(super) fn new(limits: &ConcurrencyLimits) -> Self {
+        let permits = usize::try_from(limits.body_bytes / BYTES_PER_PERMIT).unwrap_or(Semaphore::MAX_PERMITS);
+        Self {
+            public: Class::new(limits.public),
+            read: Class::new(limits.read),
+            write: Class::new(limits.write),
+            bytes: Shares::new(permits),
+            wait: limits.wait,
+            hasher: RandomState::new(),
+            organizations: Mutex::default(),
+        }
+    }
+
+    fn class(&self, class: TrafficClass) -> Option<&Class> {
+        match class {
+            TrafficClass::Public => Some(&self.public),
+            TrafficClass::Read => Some(&self.read),
+            TrafficClass::Write => Some(&self.write),
+            TrafficClass::Probe => None,
+        }
+    }
+}
+
+/// The place of one request, in its extensions.
+#[derive(Debug)]
+pub struct RequestPlace {
+    places: Arc<Places>,
+    class: TrafficClass,
+    token: Option<u64>,
+    held: Mutex<Vec<OwnedSemaphorePermit>>,
+}
+
+impl RequestPlace {
+    pub(super) fn new(places: Arc<Places>, class: TrafficClass, headers: &HeaderMap) -> Self {
+        let token = headers.get(AUTHORIZATION).map(|value| places.hasher.hash_one(value.as_bytes()));
+        Self { places, class, token, held: Mutex::default() }
+    }
+
+    /// Remembers the organisation of the request's token, for its later requests.
+    pub(in crate::http) fn belongs_to(&self, organization: OrganizationId) {
+        let Some(token) = self.token else { return };
+        let mut organizations = lock(&self.places.organizations);
+        if organizations.len() >= MAX_TOKENS && !organizations.contains_key(&token) {
+            organizations.clear();
+        }
+        organizations.insert(token, organization);
+    }
+
+    /// Takes a part of the organisation's bytes for the body, before any of it is read.
+    ///
+    /// # Errors
+    /// Overloaded, if other bodies of the organisation do not end in time.
+    pub(in crate::http) async fn reserve_body(
+        &self,
+        organization: Option<OrganizationId>,
+        bytes: u64,
+    ) -> Result<(), Problem> {
+        let Some(owner) = organization.map(Owner::Organization) else { return Ok(()) };
+        let permits = usize::try_from(bytes.div_ceil(BYTES_PER_PERMIT)).unwrap_or(usize::MAX);
+        let permits = permits.min(self.places.bytes.permits());
+        if permits == 0 {
+            return Ok(());
+        }
+        let share = self.places.bytes.of(owner);
+        self.acquire(share, permits, Instant::now() + self.places.wait).await
+    }
+
+    /// Takes the place, and waits for it within limits. `organization` is the caller's, if it is known.
+    ///
+    /// # Errors
+    /// Overloaded, if there is none in time.
+    pub(in crate::http) async fn take(&self, organization: Option<OrganizationId>) -> Result<(), Problem> {
+        let Some(class) = self.places.class(self.class) else { return Ok(()) };
+        let deadline = Instant::now() + self.places.wait;
+        if let Some(owner) = self.owner(organization) {
+            // First the own share, so that what is above it does not stand in the queue of all.
+            self.acquire(class.shares.of(owner), 1, deadline).await?;
+        }
+        self.acquire(Arc::clone(&class.all), 1, deadline).await
+    }
+
+    fn owner(&self, organization: Option<OrganizationId>) -> Option<Owner> {
+        let known = || lock(&self.places.organizations).get(&self.token?).copied();
+        organization.or_else(known).map(Owner::Organization).or(self.token.map(Owner::Token))
+    }
+
+    async fn acquire(&self, permits: Arc<Semaphore>, count: usize, deadline: Instant) -> Result<(), Problem> {
+        let count = u32::try_from(count).unwrap_or(u32::MAX);
+        match timeout_at(deadline, permits.acquire_many_owned(count)).await {
+            Ok(Ok(permit)) => {
+                lock(&self.held).push(permit);
+                Ok(())
+            }
+            _ => {
+                metrics::shed(self.class.label());
+                Err(Problem::overloaded())
+            }
+        }
+    }
+
+    /// Gives everything back: the response is made.
+    pub(super) fn release(&self) {
+        lock(&self.held).clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use axum::http::HeaderValue;
+
+    fn places() -> Arc<Places> {
+        let wait = Duration::from_millis(20);
+        let limits = ConcurrencyLimits {
+            write: 4,
+            read: 4,
+            body_bytes: 10 * 1_024,
+            wait,
+            ..ConcurrencyLimits::default()
+        };
+        Arc::new(Places::new(&limits))
+    }
+
+    fn request(places: &Arc<Places>, class: TrafficClass, token: &'static str) -> RequestPlace {
+        let headers = [(AUTHORIZATION, HeaderValue::from_static(token))].into_iter().collect();
+        RequestPlace::new(Arc::clone(places), class, &headers)
+    }
+
+    #[tokio::test]
+    async fn one_organisation_has_at_most_half_of_a_class() {
+        let places = places();
+        let (greedy, other) = (Some(OrganizationId::new()), Some(OrganizationId::new()));
+        let all: Vec<_> = (0..4).map(|_| request(&places, TrafficClass::Write, "Bearer birch")).collect();
+        all[0].take(greedy).await.unwrap();
+        all[1].take(greedy).await.unwrap();
+        assert_eq!(all[2].take(greedy).await.unwrap_err().kind(), Problem::overloaded().kind());
+        all[2].take(other).await.unwrap();
+        all[3].take(other).await.unwrap();
+        // What is above waits for the organisation's own requests, and for no others.
+        all[3].release();
+        let waiting = request(&places, TrafficClass::Write, "Bearer birch");
+        assert!(waiting.take(greedy).await.is_err());
+        all[0].release();
+        waiting.take(greedy).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn the_keys_of_an_organisation_share_once_they_are_known() {
+        let places = places();
+        let organization = OrganizationId::new();
+        let of = |token| request(&places, TrafficClass::Read, token);
+        of("Bearer birch").belongs_to(organization);
+        of("Bearer pine").belongs_to(organization);
+        let (first, second, third, fourth) =
+            (of("Bearer birch"), of("Bearer pine"), of("Bearer birch"), of("Bearer larch"));
+        first.take(None).await.unwrap();
+        second.take(None).await.unwrap();
+        assert!(third.take(None).await.is_err());
+        fourth.take(None).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn the_bodies_of_one_organisation_have_a_number_of_bytes_together() {
+        let places = places();
+        let (greedy, other) = (Some(OrganizationId::new()), Some(OrganizationId::new()));
+        let of = || request(&places, TrafficClass::Write, "Bearer birch");
+        let (first, second, third) = (of(), of(), of());
+        first.reserve_body(greedy, 8 * 1_024).await.unwrap();
+        assert!(second.reserve_body(greedy, 3 * 1_024).await.is_err());
+        third.reserve_body(other, 100 * 1_024).await.unwrap();
+        drop(first);
+        second.reserve_body(greedy, 3 * 1_024).await.unwrap();
+    }
+}

@@ -1,0 +1,241 @@
+//! The open connections of a listener: how many there are, in total and of each address, and which of them
+//! has been idle for the longest time.
+//!
+//! A connection is idle while it has no request. If there is no room for a new connection, the one that has
+//! been idle for the longest time is closed for it: first of the same address, if that address is at its
+//! bound. So silent connections cost other clients nothing, however many an address opens. A connection with
+//! a request is never closed for another one. Connections without an address (of trusted proxies, where each
+//! carries the requests of many clients) have no bound and are not closed.
+
+use std::collections::{BTreeMap, HashMap};
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+
+/// The open connections. Clones share them.
+#[derive(Clone, Debug)]
+pub(super) struct Connections(Arc<Mutex<Open>>);
+
+#[derive(Debug)]
+struct Open {
+    limit: usize,
+    per_address: usize,
+    /// Ids and times of idleness: each number is used once, so their order is the order of time.
+    next: u64,
+    all: HashMap<u64, Connection>,
+    counts: HashMap<IpAddr, usize>,
+    /// Idle connections with an address, by the time at which they became idle.
+    idle: BTreeMap<u64, u64>,
+}
+
+#[derive(Debug)]
+struct Connection {
+    address: Option<IpAddr>,
+    has_request: bool,
+    waits_to_write: bool,
+    idle_since: Option<u64>,
+    /// Dropped to close the connection.
+    _close: oneshot::Sender<()>,
+}
+
+/// The place of one connection; it is free again when this is dropped.
+#[derive(Debug)]
+pub(super) struct Seat {
+    connections: Connections,
+    id: u64,
+    response_started: Mutex<Option<Instant>>,
+}
+
+impl Connections {
+    pub(super) fn new(limit: usize, per_address: usize) -> Self {
+        Self(Arc::new(Mutex::new(Open {
+            limit,
+            per_address,
+            next: 0,
+            all: HashMap::new(),
+            counts: HashMap::new(),
+            idle: BTreeMap::new(),
+        })))
+    }
+
+    /// A place for a new connection, and a receiver that ends when the connection has to be closed for
+    /// another one; `None` if there is no room and no connection is idle.
+    pub(super) fn admit(&self, address: Option<IpAddr>) -> Option<(Seat, oneshot::Receiver<()>)> {
+        let mut open = self.lock();
+        let of_address = address.map_or(0, |address| open.counts.get(&address).copied().unwrap_or(0));
+        if address.is_some() && of_address >= open.per_address {
+            open.close_longest_idle(|of| of == address)?;
+        }
+        if open.all.len() >= open.limit {
+            open.close_longest_idle(|_| true)?;
+        }
+        let (close, closed) = oneshot::channel();
+        let id = open.next();
+        let connection = Connection {
+            address,
+            has_request: false,
+            waits_to_write: false,
+            idle_since: None,
+            _close: close,
+        };
+        open.all.insert(id, connection);
+        if let Some(address) = address {
+            *open.counts.entry(address).or_default() += 1;
+        }
+        open.sort(id);
+        let seat = Seat { connections: self.clone(), id, response_started: Mutex::new(None) };
+        Some((seat, closed))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Open> {
+        // A poisoned lock is harmless: no statement between two changes can panic.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Open {
+    fn next(&mut self) -> u64 {
+        self.next += 1;
+        self.next
+    }
+
+    fn remove(&mut self, id: u64) {
+        let Some(connection) = self.all.remove(&id) else { return };
+        if let Some(since) = connection.idle_since {
+            self.idle.remove(&since);
+        }
+        if let Some(address) = connection.address
+            && let Some(count) = self.counts.get_mut(&address)
+        {
+            *count -= 1;
+            if *count == 0 {
+                self.counts.remove(&address);
+            }
+        }
+    }
+
+    fn close_longest_idle(&mut self, is_candidate: impl Fn(Option<IpAddr>) -> bool) -> Option<()> {
+        let all = &self.all;
+        let is_one = |id: &u64| all.get(id).is_some_and(|connection| is_candidate(connection.address));
+        let id = self.idle.values().copied().find(is_one)?;
+        self.remove(id);
+        Some(())
+    }
+
+    /// Adds the connection to the idle ones, or removes it, by its present state.
+    fn sort(&mut self, id: u64) {
+        let now = self.next();
+        let Some(connection) = self.all.get_mut(&id) else { return };
+        let is_idle = connection.address.is_some() && !connection.has_request && !connection.waits_to_write;
+        match connection.idle_since {
+            None if is_idle => {
+                connection.idle_since = Some(now);
+                self.idle.insert(now, id);
+            }
+            Some(since) if !is_idle => {
+                connection.idle_since = None;
+                self.idle.remove(&since);
+            }
+            _ => {}
+        }
+    }
+}
+
+impl Seat {
+    /// A request begins. False if the connection is being closed for another one: then the request must not
+    /// be handled, because its response could not be sent.
+    pub(super) fn begin(&self) -> bool {
+        self.change(|connection| connection.has_request = true)
+    }
+
+    /// The response begins.
+    pub(super) fn respond(&self) {
+        *self.response_started.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+    }
+
+    /// When the last response began.
+    pub(super) fn response_started(&self) -> Option<Instant> {
+        *self.response_started.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The response is complete, or its sending has failed.
+    pub(super) fn end(&self) {
+        self.change(|connection| connection.has_request = false);
+    }
+
+    /// Whether bytes wait until the peer reads.
+    pub(super) fn waits_to_write(&self, waits: bool) {
+        self.change(|connection| connection.waits_to_write = waits);
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Connection)) -> bool {
+        let mut open = self.connections.lock();
+        let Some(connection) = open.all.get_mut(&self.id) else { return false };
+        change(connection);
+        open.sort(self.id);
+        true
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        self.connections.lock().remove(self.id);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ip(n: u8) -> Option<IpAddr> {
+        Some(IpAddr::from([192, 0, 2, n]))
+    }
+
+    #[test]
+    fn the_longest_idle_of_the_address_is_closed_and_no_other_address_is_affected() {
+        let connections = Connections::new(10, 2);
+        let (other, mut other_closed) = connections.admit(ip(2)).unwrap();
+        let (first, mut first_closed) = connections.admit(ip(1)).unwrap();
+        let (_second, mut second_closed) = connections.admit(ip(1)).unwrap();
+        // The first one has a request and becomes idle after the second one.
+        assert!(first.begin());
+        first.end();
+        let (_third, _) = connections.admit(ip(1)).unwrap();
+        assert!(second_closed.try_recv() == Err(oneshot::error::TryRecvError::Closed));
+        assert!(first_closed.try_recv() == Err(oneshot::error::TryRecvError::Empty));
+        assert!(other_closed.try_recv() == Err(oneshot::error::TryRecvError::Empty));
+        assert!(other.begin());
+    }
+
+    #[test]
+    fn a_request_is_never_closed_and_a_closed_connection_begins_none() {
+        let connections = Connections::new(2, 2);
+        let (first, _first) = connections.admit(ip(1)).unwrap();
+        let (second, _second) = connections.admit(ip(2)).unwrap();
+        assert!(first.begin());
+        let (third, _third) = connections.admit(ip(1)).unwrap();
+        assert!(!second.begin(), "it was closed for the third one");
+        assert!(third.begin());
+        assert!(connections.admit(ip(3)).is_none(), "all have requests");
+        drop(second);
+        assert!(connections.admit(ip(3)).is_none(), "and a closed one gives no second place");
+        third.end();
+        third.waits_to_write(true);
+        assert!(connections.admit(ip(3)).is_none(), "the end of a response is still being sent");
+        third.waits_to_write(false);
+        assert!(connections.admit(ip(3)).is_some());
+    }
+
+    #[test]
+    fn a_trusted_proxy_has_no_bound_and_is_not_closed() {
+        let connections = Connections::new(4, 1);
+        let proxies: Vec<_> = (0..4).map(|_| connections.admit(None).unwrap()).collect();
+        assert!(connections.admit(None).is_none());
+        assert!(connections.admit(ip(1)).is_none());
+        drop(proxies);
+        assert!(connections.admit(ip(1)).is_some());
+        let open = connections.lock();
+        assert!(open.all.is_empty() && open.counts.is_empty() && open.idle.is_empty());
+    }
+}

@@ -1,0 +1,290 @@
+//! Limits that keep one client from taking what the others need. Each test has a well-behaved client beside
+//! the greedy one, and it is served.
+
+use crate::timber::{encoded, log};
+use crate::world::{Answer, Org, World, bin};
+use axum::Router;
+use axum::body::Body;
+use axum::http::Request;
+use http_body_util::BodyExt;
+use ormantrace::base::token::Token;
+use ormantrace::http::core::address::Network;
+use ormantrace::http::core::body::BodySettings;
+use ormantrace::http::core::layers::{ConcurrencyLimits, LayerSettings};
+use ormantrace::http::core::limit::{LimitSettings, Rate};
+use ormantrace::http::router::router;
+use ormantrace::net::pace::Pace;
+use ormantrace::net::server::{Server, ServerSettings};
+use serde_json::{Value, json};
+use sqlx::Connection;
+use std::net::SocketAddr;
+use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tower::ServiceExt;
+
+/// Far longer than any step takes, so that a hang becomes a failure.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+async fn soon<F: Future>(future: F) -> F::Output {
+    tokio::time::timeout(PATIENCE, future).await.expect("hangs")
+}
+
+/// Serves a router on a port.
+async fn listen(router: Router) -> SocketAddr {
+    let server = Server::bind("127.0.0.1:0".parse().unwrap(), ServerSettings::default()).await.unwrap();
+    let address = server.local_addr();
+    tokio::spawn(server.serve(router, std::future::pending()));
+    address
+}
+
+async fn send(router: &Router, request: Request<Body>) -> Answer {
+    let response = router.clone().oneshot(request).await.unwrap();
+    let (status, headers) = (response.status(), response.headers().clone());
+    let bytes = response.into_body().collect().await.unwrap().to_bytes().to_vec();
+    Answer { status, headers, bytes }
+}
+
+async fn post(router: &Router, path: &str, token: &str, body: &Value) -> Answer {
+    let request = Request::post(path)
+        .header("authorization", format!("Bearer {token}"))
+        .header("content-type", "application/json")
+        .body(Body::from(body.to_string()))
+        .unwrap();
+    send(router, request).await
+}
+
+/// Begins a posting whose body arrives byte by byte; the first bytes of what the server sends when the
+/// handler wants the body, or refuses.
+async fn drip(address: SocketAddr, org: &Org) -> (u16, tokio::task::JoinHandle<()>) {
+    let mut client = TcpStream::connect(address).await.unwrap();
+    let head = format!(
+        "POST /v1/custody-events HTTP/1.1\r\nhost: orman\r\nauthorization: Bearer {}\r\n\
+         content-type: application/json\r\ncontent-length: 100000\r\nexpect: 100-continue\r\n\r\n",
+        org.token
+    );
+    client.write_all(head.as_bytes()).await.unwrap();
+    let mut status = [0; 12];
+    soon(client.read_exact(&mut status)).await.unwrap();
+    let status = std::str::from_utf8(&status[9..]).unwrap().parse().unwrap();
+    let dripping = tokio::spawn(async move {
+        let mut pace = tokio::time::interval(Duration::from_millis(60));
+        while client.write_all(b" ").await.is_ok() {
+            pace.tick().await;
+        }
+    });
+    (status, dripping)
+}
+
+#[tokio::test]
+async fn bodies_that_drip_take_no_place_from_another_organisation() {
+    let world = World::new().await;
+    let (greedy, owner) = (world.enterprise().await, world.forest_owner().await);
+    let limits = ConcurrencyLimits { write: 4, body_bytes: 8 * 98 * 1_024, ..ConcurrencyLimits::default() };
+    // So long that the pace cuts none of the bodies while the test runs.
+    let pace = Pace { window: 4 * PATIENCE, ..Pace::default() };
+    let body = BodySettings { pace, ..BodySettings::default() };
+    let layers = LayerSettings { limits, body, ..LayerSettings::default() };
+    let router = router(world.instance(), &layers);
+    let address = listen(router.clone()).await;
+    let mut dripping = Vec::new();
+    for n in 0..8 {
+        let (status, one) = drip(address, &greedy).await;
+        assert_eq!(status, 100, "the body of request {n} is read");
+        dripping.push(one);
+    }
+    // The organisation's bytes are used up; its next body is not read.
+    let (status, one) = drip(address, &greedy).await;
+    assert_eq!(status, 503);
+    dripping.push(one);
+    for n in 0..10 {
+        let ticket = World::ticket_of(&greedy, &format!("{n:07}"), 100);
+        post(&router, "/v1/felling-tickets", &owner.token, &ticket).await.expect(201);
+    }
+    // A further request of the same organisation waits for the organisation's own bodies.
+    post(&router, "/v1/verify", &greedy.token, &json!({"codes": ["KZ-0001"]})).await.expect(503);
+    dripping.iter().for_each(tokio::task::JoinHandle::abort);
+    soon(async {
+        let codes = json!({"codes": ["KZ-0001"]});
+        while post(&router, "/v1/verify", &greedy.token, &codes).await.status != 200 {}
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn writes_that_last_take_at_most_half_of_the_places() {
+    let world = World::new().await;
+    let felled = world.felled(4).await;
+    let limits = ConcurrencyLimits { write: 4, ..ConcurrencyLimits::default() };
+    let layers = LayerSettings { limits, ..LayerSettings::default() };
+    let router = router(world.instance(), &layers);
+    // Another transaction locks the logs, so these writes last.
+    let mut locker = world.owner().await;
+    let mut holding = locker.begin().await.unwrap();
+    sqlx::query("SELECT id FROM log FOR UPDATE").execute(&mut *holding).await.unwrap();
+    let lasting: Vec<_> = felled
+        .logs
+        .iter()
+        .map(|log| {
+            let (router, token) = (router.clone(), felled.enterprise.token.clone());
+            let body = json!({"type": "stored", "logs": [log], "occurred_at": "2026-10-05T10:00:00+05:00"});
+            tokio::spawn(async move { post(&router, "/v1/custody-events", &token, &body).await.status })
+        })
+        .collect();
+    soon(async {
+        let waiting = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
+        while sqlx::query_scalar::<_, i64>(waiting).fetch_one(&world.app.pool).await.unwrap() == 0 {}
+    })
+    .await;
+    for n in 0..10 {
+        let ticket = World::ticket_of(&felled.enterprise, &format!("1{n:06}"), 100);
+        post(&router, "/v1/felling-tickets", &felled.forest_owner.token, &ticket).await.expect(201);
+    }
+    let mut statuses = Vec::new();
+    // The two above the half are refused after a second; the other two end when the lock does.
+    tokio::time::timeout(PATIENCE, async {
+        while lasting.iter().filter(|one| one.is_finished()).count() < 2 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    })
+    .await
+    .expect("two are refused");
+    holding.rollback().await.unwrap();
+    for one in lasting {
+        statuses.push(soon(one).await.unwrap().as_u16());
+    }
+    statuses.sort_unstable();
+    assert_eq!(statuses, [201, 201, 503, 503]);
+}
+
+/// Public checks from addresses that a proxy names.
+struct Public(Router);
+
+impl Public {
+    fn of(world: &World, limits: LimitSettings) -> Self {
+        let trusted_proxies = vec![Network::parse("0.0.0.0/0").unwrap()];
+        let layers = LayerSettings { trusted_proxies, ..LayerSettings::default() };
+        Self(router(world.limited(limits), &layers))
+    }
+
+    async fn get(&self, address: &str, path: &str) -> Answer {
+        let request = Request::get(path)
+            .header("accept", "application/json")
+            .header("x-forwarded-for", address)
+            .body(Body::empty());
+        send(&self.0, request.unwrap()).await
+    }
+
+    async fn check(&self, address: &str, code: &str) -> Answer {
+        self.get(address, &format!("/v1/verify/{}", encoded(code))).await
+    }
+}
+
+/// So high that it is never reached.
+const OFTEN: Rate = Rate { count: 1_000_000, per: Duration::from_secs(1) };
+
+#[tokio::test]
+async fn a_genuine_code_is_answered_where_another_one_guesses() {
+    let world = World::new().await;
+    let (operator, issuer, holder) =
+        (world.operator().await, world.forest_owner().await, world.enterprise().await);
+    let timber = log(&world, &issuer, &holder, "KZ-0001", 2).await;
+    let made = world.seals(&operator, &holder, 1).await;
+    let made: String = sqlx::query_scalar("SELECT identification FROM seal WHERE number = $1")
+        .bind(&made[0])
+        .fetch_one(&world.app.pool)
+        .await
+        .unwrap();
+    let misses = Rate { count: 30, per: Duration::from_hours(1) };
+    let public = Public::of(&world, LimitSettings { hits: OFTEN, misses, ..LimitSettings::default() });
+    let (shared, other) = ("198.51.100.7:5151", "198.51.100.8");
+    for n in 0..30 {
+        assert_eq!(public.check(shared, &format!("KZ-9{n:03}")).await.expect(200)["verdict"], "unknown");
+    }
+    // A number is refused whether it exists or not, and so is a code that can be guessed or is forged.
+    let (head, signature) = timber.code.as_str().split_at(timber.code.as_str().len() - 88);
+    let swapped = if signature.starts_with('A') { 'B' } else { 'A' };
+    let forged = format!("{head}{swapped}{}", &signature[1..]);
+    for code in ["KZ-0001", "KZ-9999", timber.code.identification_str(), &forged, "no code"] {
+        public.check(shared, code).await.expect(429);
+        assert_ne!(public.check(other, code).await.status.as_u16(), 429, "another address: {code}");
+    }
+    assert_eq!(public.check(shared, timber.code.as_str()).await.expect(200)["verdict"], "valid");
+    assert_eq!(public.check(shared, &made).await.expect(200)["verdict"], "unused");
+    let link = format!("/01/{}/21/{}", timber.code.gtin(), &made[18..]);
+    assert_eq!(public.get(shared, &link).await.expect(200)["verdict"], "unused");
+    // 60 a minute, three of them used above.
+    let more = {
+        let mut more = 0;
+        while public.check(shared, timber.code.as_str()).await.status == 200 {
+            more += 1;
+        }
+        more
+    };
+    assert!((57..=80).contains(&more), "{more}");
+}
+
+#[tokio::test]
+async fn a_key_and_an_address_have_so_many_hits_a_day() {
+    let world = World::new().await;
+    let enterprise = world.enterprise().await;
+    let (_, second): (_, Token) = world.key(enterprise.id).await;
+    let limits = LimitSettings {
+        hits: OFTEN,
+        misses: OFTEN,
+        hits_per_day: 5,
+        hits_per_key_and_day: 1_500,
+        ..LimitSettings::default()
+    };
+    let public = Public::of(&world, limits);
+    let check = async |token: &str, count: usize| {
+        post(&public.0, "/v1/verify", token, &json!({"codes": vec!["KZ-0001"; count]})).await
+    };
+    check(&enterprise.token, 1_000).await.expect(200);
+    let refused = check(&enterprise.token, 1_000).await;
+    assert_eq!(
+        refused.expect(429)["type"].as_str().map(|kind| kind.ends_with("/too-many-requests")),
+        Some(true)
+    );
+    assert!(refused.headers.contains_key("retry-after"));
+    check(&enterprise.token, 499).await.expect(200);
+    let single = |token: &str| {
+        let request = Request::get("/v1/verify/KZ-0001").header("authorization", format!("Bearer {token}"));
+        request.body(Body::empty()).unwrap()
+    };
+    send(&public.0, single(&enterprise.token)).await.expect(200);
+    send(&public.0, single(&enterprise.token)).await.expect(429);
+    // Another key is served, and an invalid one is still 401.
+    check(second.expose(), 1_000).await.expect(200);
+    send(&public.0, single(&"x".repeat(40))).await.expect(401);
+
+    for _ in 0..5 {
+        public.check("198.51.100.7", "KZ-0001").await.expect(200);
+    }
+    public.check("198.51.100.7", "KZ-0001").await.expect(429);
+    public.check("198.51.100.8", "KZ-0001").await.expect(200);
+}
+
+#[tokio::test]
+async fn a_key_names_so_many_unknown_organisations_a_day() {
+    let mut world = World::new().await;
+    let felled = world.felled(2).await;
+    let limits = LimitSettings { unknown_bins_per_key_and_day: 3, ..LimitSettings::default() };
+    world.router = router(world.limited(limits), &LayerSettings::default());
+    let to = async |org: &Org, log: &String, bin: &str| {
+        world.event(org, "transferred", std::slice::from_ref(log), json!({"to_bin": bin})).await
+    };
+    for n in 0..3 {
+        let answer = to(&felled.enterprise, &felled.logs[0], &bin(70 + n)).await;
+        answer.expect(422);
+        assert!(answer.codes().contains(&"unknown-organization".to_owned()), "{answer:?}");
+    }
+    to(&felled.enterprise, &felled.logs[0], &bin(80)).await.expect(429);
+    to(&felled.enterprise, &felled.logs[0], &felled.sawmill.bin).await.expect(429);
+    // What names no other organisation is recorded, and another key of the same organisation has its own budget.
+    world.event(&felled.enterprise, "stored", &felled.logs, json!({})).await.expect(201);
+    let (_, second) = world.key(felled.enterprise.id).await;
+    let second = Org { token: second.expose().to_owned(), ..felled.enterprise.clone() };
+    world.later(1);
+    to(&second, &felled.logs[0], &felled.sawmill.bin).await.expect(201);
+}
