@@ -4,7 +4,7 @@
 //! The Kazakh names have not been reviewed by a Kazakh forester yet.
 
 use crate::base::error::Invalid;
-use crate::base::units::Volume;
+use crate::base::units::{Volume, whole};
 use crate::base::vocabulary::{sqlx_as_text, vocabulary};
 use rust_decimal::Decimal;
 
@@ -113,9 +113,9 @@ impl Grade {
         }
     }
 
-    /// Reads a grade from its digit.
+    /// Reads a grade from its number, however it is written (`2`, `2.0`, `20e-1`).
     pub fn parse(text: &str) -> Result<Self, Invalid> {
-        Self::new(text.parse().unwrap_or_default())
+        Self::new(whole(text).unwrap_or_default())
     }
 
     /// The number.
