@@ -203,7 +203,7 @@ async fn a_persons_number_makes_no_legal_entity() {
     let world = World::new().await;
     let operator = world.operator().await;
     let person = |kind: Value| {
-        let mut body = json!({"bin": "850101300006", "name": "Оспанова Айгүл", "roles": ["enterprise"]});
+        let mut body = json!({"bin": "850101300005", "name": "Оспанова Айгүл", "roles": ["enterprise"]});
         if !kind.is_null() {
             body["kind"] = kind;
         }
@@ -223,7 +223,7 @@ async fn a_persons_number_makes_no_legal_entity() {
     // Registered before this was checked: listed for the operator, and the name is not public.
     let list = || ormantrace::timber::party::organization::persons_as_legal_entities(&world.app.pool);
     assert_eq!(list().await.unwrap(), []);
-    sqlx::query("UPDATE organization SET kind = 'legal_entity' WHERE bin = '850101300006'")
+    sqlx::query("UPDATE organization SET kind = 'legal_entity' WHERE bin = '850101300005'")
         .execute(&world.app.pool)
         .await
         .unwrap();

@@ -241,8 +241,8 @@ mod tests {
         let id = Code::parse(&format!("https://o.kz/verify/{ID}"));
         assert_eq!(id.unwrap_err().code, "code-is-internal-id");
         for (address, reason) in [
-            ("https://o.kz/verify", "link-without-code"),
-            ("https://o.kz/verify/%4", "link-percent-encoding"),
+            ("https://orman.example/verify", "link-without-code"),
+            ("https://o.kz/verify/KZ%4", "link-percent-encoding"),
             ("https://o.kz/verify/A", "seal-number-length"),
         ] {
             assert_eq!(Code::parse(address).unwrap_err().code, reason, "{address}");
