@@ -121,15 +121,14 @@ impl SealNumber {
         Ok(())
     }
 
-    /// Whether a letter stands next to a digit that looks like it: `O` and 0, `I` and 1. People type the letter
-    /// for the digit.
+    /// Whether a letter may be typed for the digit that it looks like, `O` for 0 or `I` for 1: among the digits, or
+    /// where the digits of this system's own numbers begin. Letters in front may be the prefix (`DEMO000041`).
     #[must_use]
     pub fn has_letter_like_digit(&self) -> bool {
-        let bytes = self.0.as_bytes();
-        bytes.windows(2).any(|pair| match pair {
-            [b'O' | b'I', other] | [other, b'O' | b'I'] => other.is_ascii_digit(),
-            _ => false,
-        })
+        let like_digit = |c: char| matches!(c, 'O' | 'I');
+        let digits = self.0.find(|c: char| c.is_ascii_digit()).map_or("", |first| &self.0[first..]);
+        let own = self.0.strip_prefix("KZ").is_some_and(|rest| rest.starts_with(like_digit));
+        own || digits.contains(like_digit)
     }
 
     /// Splits the number into its prefix and its last digits, at most nine.
@@ -390,6 +389,7 @@ mod tests {
             ("KZ00OO41", true),
             ("KZ0000I4", true),
             ("DEMO-41", false),
+            ("DEMO000041", false),
             ("KZ000041", false),
         ] {
             assert_eq!(number(text).has_letter_like_digit(), like, "{text}");

@@ -45,12 +45,16 @@ pub enum Locations {
     Csv(Vec<u64>),
 }
 
+fn at_pointer(text: &str) -> Location {
+    Location::Pointer(text.to_owned())
+}
+
 impl Locations {
     /// Location of the whole body.
     #[must_use]
     pub fn whole(&self) -> Location {
         match self {
-            Self::Json => Location::Pointer(String::new()),
+            Self::Json => at_pointer(""),
             Self::Csv(_) => Location::Cell { line: 1, column: String::new() },
         }
     }
@@ -59,7 +63,7 @@ impl Locations {
     #[must_use]
     pub fn ticket(&self) -> Location {
         match self {
-            Self::Json => Location::Pointer("/felling_ticket_id".into()),
+            Self::Json => at_pointer("/felling_ticket_id"),
             Self::Csv(_) => Location::Query("felling_ticket_id".into()),
         }
     }
