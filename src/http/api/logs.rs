@@ -31,9 +31,9 @@ pub(in crate::http) async fn visible_log(
     code: &str,
 ) -> Result<(Reader, LogRow, Access), Problem> {
     // Text that is not a code names no log.
-    if let (Ok(code), Some(token)) = (Code::parse(code), unresolved.token()) {
-        let other = code.respelled();
-        for code in [Some(code), other].into_iter().flatten() {
+    if let (Ok(parsed), Some(token)) = (Code::parse(code), unresolved.token()) {
+        let other = parsed.respelled().or_else(|| parsed.regrouped(code));
+        for code in [Some(parsed), other].into_iter().flatten() {
             let Some((caller, row)) = app.reads.log(LogLookup::new(&code, token)).await? else { continue };
             let Ok(HistoryReader(caller)) = HistoryReader::of(caller) else { break };
             let reader = Reader::from(&caller);

@@ -62,6 +62,15 @@ impl Code {
         code.map(Self::of)
     }
 
+    /// For a number typed in groups, `text`: the number with a hyphen for the first blank (`DEMO 000 041` for
+    /// `DEMO-000041`), to look up if there is none without it.
+    #[must_use]
+    pub fn regrouped(&self, text: &str) -> Option<Self> {
+        let Self::SealNumber(number) = self else { return None };
+        let (first, _) = text.trim().split_once([' ', '\u{a0}'])?;
+        number.with_hyphen_after(first.chars().count()).map(Self::SealNumber)
+    }
+
     fn of(code: MarkingCode) -> Self {
         if code.is_identification() {
             Self::Identification(code.identification())

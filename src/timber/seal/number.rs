@@ -121,6 +121,13 @@ impl SealNumber {
         Ok(())
     }
 
+    /// The number with a hyphen after its first `at` characters, if that is another number.
+    #[must_use]
+    pub fn with_hyphen_after(&self, at: usize) -> Option<Self> {
+        let (prefix, rest) = self.0.split_at_checked(at)?;
+        Self::parse(&format!("{prefix}-{rest}")).ok().filter(|other| !prefix.is_empty() && other != self)
+    }
+
     /// Whether a letter may be typed for the digit that it looks like, `O` for 0 or `I` for 1: among the digits, or
     /// where the digits of this system's own numbers begin. Letters in front may be the prefix (`DEMO000041`).
     #[must_use]
