@@ -123,7 +123,7 @@ fn answers() -> Vec<(&'static str, Verification)> {
             Verification::void(asked(Signature::Absent), "replaced", Some(log("stored", "seal_replaced"))),
         ),
         ("unused", Verification::unused(asked(Signature::Valid))),
-        ("unknown", Verification::not_registered(unregistered)),
+        ("unknown", Verification::not_registered(unregistered, false)),
         ("forged", Verification::forged(asked(Signature::Forged))),
         (
             "unreadable",
@@ -388,7 +388,7 @@ fn script_in_any_text_is_only_text() {
         Verification::closed(asked(), log()),
         Verification::void(asked(), EVIL, Some(log())),
         Verification::unused(asked()),
-        Verification::not_registered(asked()),
+        Verification::not_registered(asked(), false),
         Verification::forged(asked()),
         Verification::unreadable(EVIL, &Invalid::new("not-a-code", EVIL)),
     ];

@@ -36,6 +36,10 @@ message-not-registered =
     There is no seal with this number or code. Check every character and try again.
     If it is not found again, the seal may be forged. Do not buy such timber.
 
+message-letter-like-digit =
+    There is no seal with this number. It has the letter O or I beside a digit: is it a zero (0) or a one (1)?
+    Check every character and try again. If it is not found again, the seal may be forged. Do not buy such timber.
+
 message-forged =
     The signature in this code is not genuine. The code is forged or damaged. Scan the seal once more.
     If the answer is the same, do not buy such timber.

@@ -8,7 +8,7 @@ mod country;
 mod plot;
 
 pub use country::{OUTLINE_MARGIN_M, within_kazakhstan};
-pub use plot::{MAX_POLYGONS, MAX_VERTICES, Plot};
+pub use plot::{MAX_POLYGONS, MAX_VERTICES, Plot, PlotError};
 
 use crate::base::error::Invalid;
 use crate::base::units::{rounded, serialize_decimal};

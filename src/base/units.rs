@@ -11,7 +11,7 @@
 mod text;
 mod time;
 
-pub use text::{Note, Text};
+pub use text::{Note, Text, lost_letters};
 pub use time::{KAZAKHSTAN_OFFSET_MINUTES, LocalDate, Moment, serialize_utc, utc_text};
 
 use crate::base::error::Invalid;
@@ -129,6 +129,11 @@ impl Digits {
 /// The exact value of a JSON number's text as a count of `10^-scale`.
 fn exact(text: &str, scale: u32) -> Result<i64, NumberError> {
     read(text).ok_or(NumberError::NotANumber)?.exactly(scale)
+}
+
+/// The value of a whole number, however it is written (`2`, `2.0`, `20e-1`).
+pub(crate) fn whole(text: &str) -> Option<i64> {
+    exact(text, 0).ok()
 }
 
 /// The value of a JSON number's text as a count of `10^-scale`, rounded half away from zero, within what

@@ -27,6 +27,7 @@ use crate::net::files;
 use crate::net::server::{Server, ServerSettings};
 use crate::services::reads::Reads;
 use crate::timber::party::bootstrap::{Bootstrap, bootstrap_operator};
+use crate::timber::party::organization::persons_as_legal_entities;
 use crate::timber::seal::gs1::Gtin;
 use crate::timber::seal::marking_key;
 use crate::timber::seal::signing::{KeyRing, SigningKey};
@@ -342,6 +343,15 @@ impl Ready {
                 tracing::warn!("the operator already has keys: the configured token is ignored");
             }
             Bootstrap::AlreadyPresent { token_ignored: false } => {}
+        }
+        let persons = persons_as_legal_entities(&self.app.pool).await?;
+        if !persons.is_empty() {
+            let ids = persons.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+            tracing::warn!(
+                organizations = ids,
+                "these organisations are registered as legal entities, but their number is a person's (IIN); the \
+                 public check does not show their names"
+            );
         }
         if demo_keys::are_in(&self.app.pool).await? {
             tracing::warn!(

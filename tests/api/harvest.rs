@@ -50,7 +50,8 @@ async fn all_errors_of_a_batch_are_reported_at_once() {
         assert!(pointers.contains(&expected), "{expected:?} in {pointers:?}");
     }
     // A batch with no errors but conflicts with the present state gets 409.
-    let again = World::harvest_of(&felled.ticket, &felled.logs);
+    let mut again = World::harvest_of(&felled.ticket, &felled.logs);
+    again["logs"][0]["volume_m3"] = json!(0.34);
     let answer = world.post("/v1/harvests", &felled.enterprise, again).await;
     assert_eq!(answer.status, StatusCode::CONFLICT);
     assert_eq!(answer.codes(), ["seal-applied"]);
@@ -64,6 +65,14 @@ async fn a_dry_run_answers_the_same_and_stores_nothing() {
     let rehearsed =
         world.post("/v1/harvests?dry_run=true", &felled.enterprise, body.clone()).await.expect(200);
     assert_eq!(rehearsed["ticket"]["lines"][0]["marked_m3"], json!(0.99));
+    assert_eq!(rehearsed["rehearsal"], true);
+    assert_eq!(rehearsed["logs"][0]["seal_number"], felled.seals[0]);
+    for member in ["id", "operation_id", "received_at"] {
+        assert_eq!(rehearsed.get(member), None, "{member} is of something that was stored");
+    }
+    for member in ["id", "hash", "seq"] {
+        assert_eq!(rehearsed["logs"][0].get(member), None, "{member}");
+    }
     let after =
         world.get(&format!("/v1/felling-tickets/{}", felled.ticket), &felled.enterprise).await.expect(200);
     assert_eq!(after["lines"][0]["marked_m3"], json!(0.33));
@@ -272,4 +281,203 @@ async fn a_day_is_a_day_in_kazakhstan() {
     let history = world.get(&format!("{log}/history"), &felled.enterprise).await.expect(200);
     let business = history["events"][1]["parts"]["business"]["text"].as_str().unwrap();
     assert!(business.contains(r#""right_on":"2026-10-03""#) && business.ends_with(r#""v":2}"#), "{business}");
+}
+
+/// Columns of a small table, and a row of it for a seal.
+const HEADER: &str = "seal_number;kind;species;wood;length_m;top_diameter_cm;volume_m3;measurement_method;occurred_at;responsible_name;grade;lat;lon";
+
+fn csv_row(seal: &str, name: &str) -> String {
+    format!(
+        "{seal};log;pinus_sylvestris;commercial;6,0;24;0,33;gost_2708_75;2026-10-05T09:30:00+05:00;{name}"
+    )
+}
+
+async fn send_csv(
+    world: &World,
+    felled: &crate::world::Felled,
+    content_type: &str,
+    dry: bool,
+    csv: Vec<u8>,
+) -> crate::world::Answer {
+    let dry = if dry { "&dry_run=true" } else { "" };
+    let request = Request::post(format!("/v1/harvests?felling_ticket_id={}{dry}", felled.ticket))
+        .header("authorization", format!("Bearer {}", felled.enterprise.token))
+        .header("content-type", content_type)
+        .body(Body::from(csv))
+        .unwrap();
+    world.send(request).await
+}
+
+#[tokio::test]
+async fn the_same_posting_is_the_same_with_its_uuids_in_capitals() {
+    let world = World::new().await;
+    let felled = world.felled(1).await;
+    let mut body = World::harvest_of(&felled.ticket, &felled.seals[..1]);
+    body["operation_id"] = json!("0199aaaa-0000-7000-8000-00000000000f");
+    let first = world.post("/v1/harvests", &felled.enterprise, body.clone()).await.expect(201);
+    body["operation_id"] = json!("0199AAAA-0000-7000-8000-00000000000F");
+    body["felling_ticket_id"] = json!(felled.ticket.to_uppercase());
+    let again = world.post("/v1/harvests", &felled.enterprise, body.clone()).await.expect(200);
+    assert_eq!(first["id"], again["id"]);
+    let rehearsed = world.post("/v1/harvests?dry_run=true", &felled.enterprise, body).await.expect(200);
+    assert_eq!(rehearsed["logs"][0]["seal_number"], felled.seals[0]);
+}
+
+#[tokio::test]
+async fn a_whole_number_is_whole_however_it_is_written() {
+    let world = World::new().await;
+    let felled = world.felled(1).await;
+    let body = World::harvest_of(&felled.ticket, &felled.seals[..1]).to_string();
+    for grade in ["2.0", "20e-1", "0.2e1"] {
+        let body = body.replace("\"grade\":2,", &format!("\"grade\":{grade},"));
+        let request = Request::post("/v1/harvests?dry_run=true")
+            .header("authorization", format!("Bearer {}", felled.enterprise.token))
+            .header("content-type", "application/json")
+            .body(Body::from(body))
+            .unwrap();
+        world.send(request).await.expect(200);
+    }
+    for grade in [json!(2.5), json!(5), json!(0), json!(-1)] {
+        let mut body = World::harvest_of(&felled.ticket, &felled.seals[..1]);
+        body["logs"][0]["grade"] = grade;
+        let answer = world.post("/v1/harvests?dry_run=true", &felled.enterprise, body).await;
+        assert_eq!(answer.codes(), ["grade-out-of-range"]);
+    }
+}
+
+#[tokio::test]
+async fn a_seal_is_named_by_its_whole_code_too() {
+    let world = World::new().await;
+    let felled = world.felled(1).await;
+    let code = world.get(&format!("/v1/seals/{}", felled.seals[0]), &felled.enterprise).await.expect(200);
+    let code = code["marking_code"].as_str().unwrap().to_owned();
+    let post = |names: &[&str]| {
+        let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+        world.post("/v1/harvests", &felled.enterprise, World::harvest_of(&felled.ticket, &names))
+    };
+    let twice = post(&[&code, &felled.seals[0]]).await;
+    assert_eq!(twice.expect(422)["errors"][0]["pointer"], "/logs/1/seal_number");
+    assert_eq!(twice.codes(), ["duplicate-in-batch"]);
+    let (head, tail) = code.split_at(code.len() - 88);
+    let other = format!("{head}{}{}", if tail.starts_with('A') { 'B' } else { 'A' }, &tail[1..]);
+    assert_eq!(post(&[&other]).await.codes(), ["marking-code-differs"]);
+    assert_eq!(post(&["010952000000001121NOSUCHSEAL"]).await.codes(), ["unknown-seal"]);
+    let hint = post(&["KZO00000041"]).await.expect(422);
+    assert!(hint["errors"][0]["detail"].as_str().unwrap().contains("zero"), "{hint}");
+    let made = post(&[&format!("]d2{code}"), &felled.seals[1]]).await.expect(201);
+    assert_eq!(made["logs"][0]["seal_number"], felled.seals[0]);
+    assert_eq!(made["logs"][0]["marking_code"], code);
+    assert_eq!(world.unsound().await, [""; 0]);
+}
+
+#[tokio::test]
+async fn the_same_file_again_says_that_it_was_this_one() {
+    let world = World::new().await;
+    let felled = world.felled(1).await;
+    let rows: Vec<String> = felled.seals[..3].iter().map(|seal| csv_row(seal, "Ерлан Оспанов")).collect();
+    let csv = format!("{HEADER}\r\n{}\r\n", rows.join("\r\n"));
+    let send = |dry: bool, csv: &str| send_csv(&world, &felled, "text/csv", dry, csv.as_bytes().to_vec());
+    let made = send(false, &csv).await.expect(201);
+    for dry in [false, true] {
+        let again = send(dry, &csv).await;
+        let told = again.expect(409);
+        assert_eq!(again.codes(), ["already-recorded"]);
+        assert!(
+            told["errors"][0]["detail"].as_str().unwrap().contains(made["id"].as_str().unwrap()),
+            "{told}"
+        );
+        assert_eq!((&told["errors"][0]["line"], &told["errors"][0]["column"]), (&json!(1), &json!("")));
+    }
+    // Another posting with the same seals is told about each.
+    let other = send(false, &csv.replace("0,33", "0,34")).await;
+    other.expect(409);
+    assert_eq!(other.codes(), ["seal-applied"; 3]);
+}
+
+#[tokio::test]
+async fn a_table_is_taken_as_spreadsheets_write_it() {
+    let world = World::new().await;
+    let felled = world.felled(1).await;
+    let (one, two) = (csv_row(&felled.seals[0], "Ерлан Оспанов"), csv_row(&felled.seals[1], ""));
+    let send = |kind: &'static str, csv: Vec<u8>| send_csv(&world, &felled, kind, true, csv);
+    for (kind, csv) in [
+        // Cells left off at the end, separators too many, a line that names the separator.
+        ("text/csv", format!("{HEADER}\r\n{one};;;\r\n{two}\r\n")),
+        ("text/csv", format!("{HEADER}\r\n{one};;;;;;\r\n{two};;;;\r\n")),
+        ("text/csv", format!("sep=;\r\n{HEADER}\r\n{one}\r\n{two}\r\n")),
+        ("application/vnd.ms-excel", format!("\u{feff}sep=;\r\n{HEADER}\r\n{one}\r\n{two}\r\n")),
+        ("text/tab-separated-values; charset=utf-8", format!("{HEADER}\n{one}\n{two}\n").replace(';', "\t")),
+    ] {
+        let made = send(kind, csv.into_bytes()).await.expect(200);
+        assert_eq!(made["logs"].as_array().unwrap().len(), 2, "{kind}");
+    }
+    // The encoding: declared, or without a multi-byte sequence of UTF-8.
+    let windows = encoding_rs::WINDOWS_1251.encode(&format!("{HEADER}\r\n{one}\r\n")).0.into_owned();
+    send("text/csv", windows.clone()).await.expect(200);
+    send("text/csv; charset=windows-1251", windows).await.expect(200);
+    let kazakh = |letter: u8| {
+        let mut csv = format!("{HEADER}\r\n{}", csv_row(&felled.seals[0], "")).into_bytes();
+        csv.extend_from_slice(&[letter, 0xE9, 0xE3, 0xE5, 0xF0, 0xB3, 0xEC]);
+        csv
+    };
+    send("text/csv; charset=kz-1048", kazakh(0xA3)).await.expect(200);
+    for (kind, letter) in [("text/csv", 0xA3), ("text/csv; charset=windows-1251", 0xA3), ("text/csv", b'?')] {
+        let lost = send(kind, kazakh(letter)).await;
+        assert_eq!(lost.expect(422)["errors"][0]["column"], "responsible_name");
+        assert_eq!(lost.codes(), ["name-letters-lost"]);
+    }
+    let mut broken = format!("{HEADER}\r\n{}", csv_row(&felled.seals[0], "Оспанов Ерла")).into_bytes();
+    broken.push(0xD0);
+    let answer = send("text/csv", broken).await;
+    assert_eq!(answer.expect(400)["errors"][0]["code"], "not-utf8");
+    for (bytes, name) in [
+        (b"PK\x03\x04..xl/workbook.xml".as_slice(), "xlsx"),
+        (b"PK\x03\x04..mimetypeapplication/vnd.oasis.opendocument.spreadsheet", "ods"),
+        (b"\xD0\xCF\x11\xE0\xA1\xB1\x1A\xE1\0\0", "xls"),
+    ] {
+        let told = send("application/vnd.ms-excel", bytes.to_vec()).await.expect(400);
+        assert!(told["errors"][0]["detail"].as_str().unwrap().contains(&format!("({name})")), "{told}");
+    }
+    let told = send("application/pdf", Vec::new()).await.expect(415);
+    for kind in ["application/json", "text/csv", "text/tab-separated-values", "application/vnd.ms-excel"] {
+        assert!(told["detail"].as_str().unwrap().contains(kind), "{told}");
+    }
+}
+
+#[tokio::test]
+async fn errors_of_a_table_are_in_its_words_and_once_for_a_missing_column() {
+    let world = World::new().await;
+    let felled = world.felled(1).await;
+    let send = |csv: String| send_csv(&world, &felled, "text/csv", false, csv.into_bytes());
+    let rows: Vec<String> = felled.seals[..4]
+        .iter()
+        .map(|seal| csv_row(seal, "").replace(";commercial", "").trim_end_matches(';').to_owned())
+        .collect();
+    let header = HEADER.replace(";wood", "").replace("responsible_name;", "").replace(";lat", "");
+    let answer = send(format!("\r\n{header}\r\n{};;80,2\r\n{}\r\n", rows[0], rows[1..].join("\r\n"))).await;
+    let told = answer.expect(422);
+    let entries: Vec<String> = told["errors"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|e| format!("{} {} {} {}", e["line"], e["column"], e["code"], e["detail"]).replace('"', ""))
+        .collect();
+    assert_eq!(
+        entries,
+        [
+            "2 responsible_name required `responsible_name` is required.",
+            "2 wood required `wood` is required.",
+            "2 lat required `lat` is required.",
+        ]
+    );
+    let one = csv_row(&felled.seals[0], "Ерлан Оспанов");
+    let twice = send(format!("{HEADER}\r\n{one}\r\n\r\n{one}\r\n")).await.expect(422);
+    assert_eq!(
+        (&twice["errors"][0]["line"], &twice["errors"][0]["code"]),
+        (&json!(4), &json!("duplicate-in-batch"))
+    );
+    assert!(twice["errors"][0]["detail"].as_str().unwrap().contains("by line 2 of"), "{twice}");
+    let none = send(format!("{HEADER}\r\n")).await.expect(422);
+    assert!(!none["errors"].to_string().contains("items"), "{none}");
+    assert!(!none["errors"].to_string().contains("responsible_person"), "{none}");
 }

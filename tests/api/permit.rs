@@ -139,13 +139,23 @@ async fn an_invalid_ticket_is_refused_with_the_location_of_the_error() {
         ("/series", json!("А".repeat(21)), "text-too-long", "/series"),
         ("/plot/type", json!("Point"), "plot-malformed", "/plot"),
         ("/plot", json!("POLYGON"), "wrong-type", "/plot"),
-        ("/plot/coordinates/0/1", json!([80.10, 50.62]), "plot-invalid", "/plot"),
+        ("/plot/coordinates/0/1", json!([80.10, 50.62]), "plot-invalid", "/plot/coordinates/0/2"),
+        ("/plot/coordinates/0/3", json!([80.10, 95]), "latitude-invalid", "/plot/coordinates/0/3"),
+        ("/plot/coordinates/0/1", json!([9.3, 60.9]), "plot-outside-country", "/plot/coordinates/0/1"),
         ("/holder_bin", json!(bin(77)), "unknown-organization", "/holder_bin"),
     ] {
         let answer = p.issue(with(ticket(&p.holder), pointer, value)).await;
         assert_eq!(answer.codes(), [code], "{pointer}");
         assert_eq!(answer.expect(422)["errors"][0]["pointer"], at);
     }
+    let exchanged = json!([[[50.6, 80.1], [50.6, 80.12], [50.61, 80.12], [50.6, 80.1]]]);
+    let answer = p.issue(with(ticket(&p.holder), "/plot/coordinates", exchanged)).await.expect(422);
+    assert_eq!(answer["errors"][0]["code"], "plot-outside-country");
+    assert!(answer["errors"][0]["detail"].as_str().unwrap().contains("longitude first?"), "{answer}");
+    let bow_tie = json!([[[80.1, 50.6], [80.2, 50.7], [80.2, 50.6], [80.1, 50.7], [80.1, 50.6]]]);
+    let answer = p.issue(with(ticket(&p.holder), "/plot/coordinates", bow_tie)).await.expect(422);
+    assert_eq!(answer["errors"][0]["pointer"], "/plot/coordinates/0/2");
+    assert!(answer["errors"][0]["detail"].as_str().unwrap().contains("crosses itself"), "{answer}");
     let carrier = p.world.carrier().await;
     let crossed = with(ticket(&carrier), "/plot/coordinates/0/1", json!([80.10, 50.62]));
     assert_eq!(p.issue(crossed).await.codes(), ["plot-invalid", "not-a-harvester"], "both at once");

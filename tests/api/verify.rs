@@ -178,3 +178,95 @@ async fn pages_lead_people_to_the_verdict() {
     let api = page(&world, "/v1/nowhere").await;
     assert_eq!(api.headers["content-type"], "application/problem+json");
 }
+
+#[tokio::test]
+async fn a_code_is_recognised_however_it_reaches_the_check() {
+    let world = World::new().await;
+    let (issuer, holder) = (world.forest_owner().await, world.enterprise().await);
+    let timber = log(&world, &issuer, &holder, "DEMO000041", 2).await;
+    let link = timber.code.identification().link("http://HOST");
+    for sent in [
+        format!("]Q1{link}"),
+        format!("]Q0{}", timber.code),
+        "]A0DEMO000041".to_owned(),
+        "DEMO 000 041".to_owned(),
+        "http://HOST/verify/DEMO000041".to_owned(),
+        "HOST/verify?code=DEMO+000+041".to_owned(),
+        "https://HOST/v1/verify/DEMO000041?register=true".to_owned(),
+        format!("https://HOST/verify/{}", encoded(timber.code.as_str())),
+    ] {
+        let answer = verify(&world, &sent).await;
+        assert_eq!(
+            (&answer["verdict"], &answer["seal_number"]),
+            (&json!("valid"), &json!("DEMO000041")),
+            "{sent}"
+        );
+    }
+    // A blank where the plastic has a hyphen.
+    seal(&world, &holder, "DEMO-000077").await;
+    assert_eq!(verify(&world, "DEMO 000 077").await["seal_number"], "DEMO-000077");
+    // The letter O for a zero.
+    let mistyped = verify(&world, "DEMO00O041").await;
+    assert_eq!(mistyped["reason"]["code"], "not-registered");
+    assert!(mistyped["message"]["en"].as_str().unwrap().contains("a zero (0)"), "{mistyped}");
+    assert!(!verify(&world, "DEMO000042").await["message"]["en"].as_str().unwrap().contains("(0)"));
+    // A Digital Link with further elements in its path.
+    let (gtin, serial) = (timber.code.gtin(), encoded(timber.code.serial()));
+    for path in [
+        format!("/01/{gtin}/10/LOT/21/{serial}"),
+        format!("/01/{gtin}/22/A/10/LOT/21/{serial}?17=280101"),
+        format!("/01/{gtin}/21/{serial}/235/X"),
+    ] {
+        let led = page(&world, &path).await;
+        assert_eq!(led.status, 303, "{path}");
+        assert!(led.headers["location"].to_str().unwrap().starts_with("/verify/01"), "{path}");
+        let request = Request::get(&path).header("accept", "application/json").body(Body::empty()).unwrap();
+        assert_eq!(world.send(request).await.expect(200)["verdict"], "valid", "{path}");
+    }
+    for path in [format!("/01/{gtin}"), format!("/01/{gtin}/10/LOT"), "/01/1/2/3".to_owned()] {
+        assert_eq!(page(&world, &path).await.status, 404, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn a_written_separator_is_first_part_of_the_serial_and_then_a_separator() {
+    let world = World::new().await;
+    let (operator, issuer, holder) =
+        (world.operator().await, world.forest_owner().await, world.enterprise().await);
+    let register = |number: &str, code: &str| {
+        let body = json!({"holder_bin": holder.bin, "seals": [{"number": number, "marking_code": code}]});
+        world.post("/v1/seals", &operator, body)
+    };
+    register("SE-0001", "010460711234567621B1\u{1d}93Ab1c").await.expect(201);
+    for (code, error) in [
+        ("010460711234567621B2_x001D_93Ab1c", "separator-written-out"),
+        ("010460711234567621B2FNC193Ab1c", "separator-written-out"),
+        ("010460711234567621B2<1D>93Ab1c", "separator-written-out"),
+        ("010460711234567621B2 C3", "code-character"),
+    ] {
+        let answer = register("SE-0002", code).await;
+        answer.expect(422);
+        assert_eq!(answer.codes(), [error], "{code}");
+    }
+    for word in ["_x001D_", "FNC1", "<1D>"] {
+        let answer = verify(&world, &format!("010460711234567621B1{word}93Ab1c")).await;
+        assert_eq!(
+            (&answer["verdict"], &answer["seal_number"]),
+            (&json!("unused"), &json!("SE-0001")),
+            "{word}"
+        );
+    }
+    // Lawful in a serial: registered so before, the literal code is the one.
+    sqlx::query("UPDATE seal SET identification = $1, marking_code = $1 WHERE number = 'SE-0001'")
+        .bind("010460711234567621B1_x001D_93Ab1c")
+        .execute(&world.app.pool)
+        .await
+        .unwrap();
+    assert_eq!(verify(&world, "010460711234567621B1_x001D_93Ab1c").await["seal_number"], "SE-0001");
+    assert_eq!(verify(&world, "010460711234567621B1FNC193Ab1c").await["verdict"], "unknown");
+    let ticket = world.ticket(&issuer, &holder, "0001245").await;
+    let seals = ["010460711234567621B1_x001D_93Ab1c".to_owned()];
+    let harvest = World::harvest_of(ticket["id"].as_str().unwrap(), &seals);
+    let made = world.post("/v1/harvests", &holder, harvest).await.expect(201);
+    assert_eq!(made["logs"][0]["seal_number"], "SE-0001");
+}

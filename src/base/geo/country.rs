@@ -38,8 +38,15 @@ static COUNTRY: LazyLock<geo::Polygon> =
 /// [`OUTLINE_MARGIN_M`] plus the position's own accuracy.
 #[must_use]
 pub fn within_kazakhstan(position: Position) -> bool {
-    let point = position.point();
-    let reach = OUTLINE_MARGIN_M + position.accuracy().map_or(0.0, super::Accuracy::metres);
+    near(position.point(), OUTLINE_MARGIN_M + position.accuracy().map_or(0.0, super::Accuracy::metres))
+}
+
+/// [`within_kazakhstan`] for a longitude and a latitude in degrees.
+pub(super) fn within_kazakhstan_degrees(lon: f64, lat: f64) -> bool {
+    near(geo::Point::new(lon, lat), OUTLINE_MARGIN_M)
+}
+
+fn near(point: geo::Point, reach: f64) -> bool {
     COUNTRY.intersects(&point) || distance_to_line_m(point, COUNTRY.exterior()) <= reach
 }
 

@@ -1,5 +1,6 @@
 //! The contour of a felling site.
 
+use super::country::within_kazakhstan_degrees;
 use super::{DEGREE_SCALE, Position, coordinate, degrees, degrees_f64, distance_to_line_m};
 use crate::base::error::Invalid;
 use geo::{Intersects as _, Validation as _};
@@ -19,6 +20,40 @@ pub const MAX_POLYGONS: usize = 32;
 pub struct Plot {
     text: String,
     shape: geo::MultiPolygon,
+    /// Whether it was sent as a `MultiPolygon`.
+    many: bool,
+}
+
+/// Why a plot is invalid, and where: the indexes from `coordinates` to a ring or a position, none for the whole.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PlotError {
+    /// The error.
+    pub invalid: Invalid,
+    /// Where.
+    pub path: Vec<usize>,
+}
+
+impl PlotError {
+    /// The location, for a plot at `pointer` in a JSON body.
+    #[must_use]
+    pub fn pointer(&self, pointer: &str) -> String {
+        let steps = self.path.iter().map(|index| format!("/{index}")).collect::<String>();
+        if steps.is_empty() { pointer.to_owned() } else { format!("{pointer}/coordinates{steps}") }
+    }
+
+    fn refuse(self, node: crate::base::input::Node<'_>, errors: &mut crate::base::input::Errors) {
+        let mut place = if self.path.is_empty() { Some(node) } else { node.get("coordinates") };
+        for index in &self.path {
+            place = place.and_then(|list| list.items().ok()?.nth(*index));
+        }
+        errors.refuse(place.unwrap_or(node), self.invalid);
+    }
+}
+
+impl From<Invalid> for PlotError {
+    fn from(invalid: Invalid) -> Self {
+        Self { invalid, path: Vec::new() }
+    }
 }
 
 /// Only these two members: any other would have to be ignored, so it is refused.
@@ -40,22 +75,68 @@ impl Plot {
     /// positions, or not closed), `latitude-invalid`, `longitude-invalid`, `plot-invalid` (crosses itself,
     /// a hole outside, polygons that overlap).
     pub fn parse(text: &str) -> Result<Self, Invalid> {
-        let plot = Self::read(text)?;
-        match plot.shape.check_validation() {
-            Ok(()) => Ok(plot),
-            Err(error) => {
-                Err(Invalid::new("plot-invalid", format!("The contour is not a simple area: {error}.")))
+        let plot = Self::read(text).map_err(|error| error.invalid)?;
+        plot.check_crossings().map_err(|error| error.invalid)?;
+        Ok(plot)
+    }
+
+    /// Checks that the contour is a simple area: no ring crosses itself or another. Compares every edge with
+    /// every other, so it belongs on a blocking thread.
+    ///
+    /// # Errors
+    /// `plot-invalid`, at the position where the crossing edge begins, if a ring crosses itself.
+    pub fn check_crossings(&self) -> Result<(), PlotError> {
+        let Err(error) = self.shape.check_validation() else { return Ok(()) };
+        for (polygon, rings) in self.shape.iter().enumerate() {
+            for (ring, line) in std::iter::once(rings.exterior()).chain(rings.interiors()).enumerate() {
+                if let Some(position) = crossing(&line.0) {
+                    return Err(crosses_itself(self.path(&[polygon, ring, position])));
+                }
             }
         }
+        let detail = format!("The contour is not a simple area: {error}.");
+        Err(PlotError { invalid: Invalid::new("plot-invalid", detail), path: Vec::new() })
+    }
+
+    /// Checks that the whole plot lies in Kazakhstan.
+    ///
+    /// # Errors
+    /// `plot-outside-country`, at the first position outside.
+    pub fn check_country(&self) -> Result<(), PlotError> {
+        let inside = |x: f64, y: f64| within_kazakhstan_degrees(x, y);
+        for (polygon, rings) in self.shape.iter().enumerate() {
+            for (ring, line) in std::iter::once(rings.exterior()).chain(rings.interiors()).enumerate() {
+                let Some(position) = line.coords().position(|point| !inside(point.x, point.y)) else {
+                    continue;
+                };
+                let exchanged = line.coords().all(|point| inside(point.y, point.x));
+                let detail = if exchanged {
+                    "This position is outside Kazakhstan; with its numbers exchanged it is inside. A position is \
+                     [longitude, latitude]: longitude first?"
+                } else {
+                    "This position is outside Kazakhstan; a felling site lies in it."
+                };
+                return Err(PlotError {
+                    invalid: Invalid::new("plot-outside-country", detail),
+                    path: self.path(&[polygon, ring, position]),
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// The path into `coordinates` of a polygon, a ring or a position: a `Polygon` has no list of polygons.
+    fn path(&self, path: &[usize]) -> Vec<usize> {
+        path[usize::from(!self.many)..].to_vec()
     }
 
     /// Reads a canonical text that [`Plot::parse`] made, without checking for crossings again: that check
     /// compares every edge with every other.
     pub fn from_stored(text: &str) -> Result<Self, Invalid> {
-        Self::read(text)
+        Self::read(text).map_err(|error| error.invalid)
     }
 
-    fn read(text: &str) -> Result<Self, Invalid> {
+    fn read(text: &str) -> Result<Self, PlotError> {
         let malformed = || {
             Invalid::new(
                 "plot-malformed",
@@ -68,7 +149,7 @@ impl Plot {
         let polygons: Vec<Vec<Ring>> = match geometry.r#type.as_str() {
             "Polygon" => vec![serde_json::from_str(geometry.coordinates.get()).map_err(|_| malformed())?],
             "MultiPolygon" => serde_json::from_str(geometry.coordinates.get()).map_err(|_| malformed())?,
-            _ => return Err(malformed()),
+            _ => return Err(malformed().into()),
         };
         let vertices: usize = polygons.iter().flatten().map(Vec::len).sum();
         if vertices > MAX_VERTICES
@@ -80,27 +161,36 @@ impl Plot {
                 format!(
                     "A plot has at most {MAX_VERTICES} vertices in at most {MAX_POLYGONS} polygons; simplify it."
                 ),
-            ));
+            )
+            .into());
         }
         if polygons.is_empty() || polygons.iter().any(Vec::is_empty) {
-            return Err(Invalid::new("plot-ring", "A polygon has at least one ring."));
+            return Err(Invalid::new("plot-ring", "A polygon has at least one ring.").into());
         }
 
         let mut canonical = Vec::with_capacity(polygons.len());
         let mut shape = Vec::with_capacity(polygons.len());
-        for rings in &polygons {
+        for (polygon, rings) in polygons.iter().enumerate() {
             let mut texts = Vec::with_capacity(rings.len());
             let mut lines = Vec::with_capacity(rings.len());
-            for ring in rings {
-                let positions = ring.iter().map(|position| read(position)).collect::<Result<Vec<_>, _>>()?;
+            for (ring, positions) in rings.iter().enumerate() {
+                let path = |tail: &[usize]| {
+                    let whole = [&[polygon, ring], tail].concat();
+                    whole[usize::from(!many)..].to_vec()
+                };
+                let at = |tail: &[usize], invalid| PlotError { invalid, path: path(tail) };
+                let positions = positions
+                    .iter()
+                    .enumerate()
+                    .map(|(index, position)| read(position).map_err(|invalid| at(&[index], invalid)))
+                    .collect::<Result<Vec<_>, _>>()?;
                 if positions.len() < 4 || positions.first() != positions.last() {
-                    return Err(Invalid::new(
-                        "plot-ring",
-                        "A ring has at least four positions, and its last is its first again.",
-                    ));
+                    let detail = "A ring has at least four positions, and its last is its first again.";
+                    return Err(at(&[], Invalid::new("plot-ring", detail)));
                 }
-                if flat(&positions) {
-                    return Err(Invalid::new("plot-invalid", "A ring of the contour encloses nothing."));
+                if on_one_line(&positions) {
+                    let detail = "A ring of the contour encloses nothing.";
+                    return Err(at(&[], Invalid::new("plot-invalid", detail)));
                 }
                 let text: Vec<_> = positions
                     .iter()
@@ -123,7 +213,7 @@ impl Plot {
         } else {
             format!(r#"{{"coordinates":{coordinates},"type":"Polygon"}}"#)
         };
-        Ok(Self { text, shape })
+        Ok(Self { text, shape, many })
     }
 
     /// The canonical GeoJSON text, which is stored, hashed and returned in responses.
@@ -168,16 +258,33 @@ fn read(position: &[&RawValue]) -> Result<(i32, i32), Invalid> {
     ))
 }
 
-/// Whether a ring encloses no area. Computes twice the signed area (shoelace formula) in integers, so that
-/// the comparison with 0 is exact.
-fn flat(ring: &[(i32, i32)]) -> bool {
-    ring.windows(2)
-        .map(|edge| {
-            let [(x1, y1), (x2, y2)] = [edge[0], edge[1]].map(|(x, y)| (i128::from(x), i128::from(y)));
-            x1 * y2 - x2 * y1
+fn crosses_itself(path: Vec<usize>) -> PlotError {
+    let detail = "The contour crosses itself: the edge that begins at this position crosses an earlier one.";
+    PlotError { invalid: Invalid::new("plot-invalid", detail), path }
+}
+
+/// The index of the position from which an edge of a closed ring crosses, or runs back over, an earlier edge.
+fn crossing(ring: &[geo::Coord]) -> Option<usize> {
+    use geo::line_intersection::{LineIntersection, line_intersection};
+    let edges: Vec<geo::Line> = ring.windows(2).map(|ends| geo::Line::new(ends[0], ends[1])).collect();
+    (0..edges.len()).find(|later| {
+        let neighbours = |earlier: usize| earlier + 1 == *later || (earlier == 0 && later + 1 == edges.len());
+        edges[..*later].iter().enumerate().any(|(earlier, edge)| {
+            match line_intersection(*edge, edges[*later]) {
+                None | Some(LineIntersection::Collinear { .. }) => false,
+                Some(LineIntersection::SinglePoint { is_proper, .. }) => is_proper || !neighbours(earlier),
+            }
         })
-        .sum::<i128>()
-        == 0
+    })
+}
+
+/// Whether all positions of a ring are on one line, exactly. Other rings without area cross themselves.
+fn on_one_line(ring: &[(i32, i32)]) -> bool {
+    let exact = |(x, y): (i32, i32)| (i128::from(x), i128::from(y));
+    let Some((x0, y0)) = ring.first().copied().map(exact) else { return true };
+    let ends = || ring.iter().copied().map(exact).map(|(x, y)| (x - x0, y - y0));
+    let Some((dx, dy)) = ends().find(|end| *end != (0, 0)) else { return true };
+    ends().all(|(x, y)| x * dy == y * dx)
 }
 
 impl PartialEq for Plot {
@@ -234,10 +341,11 @@ impl utoipa::ToSchema for Plot {}
 
 impl crate::base::input::Read for Plot {
     /// Reads the shape without checking for crossings, which takes too long on the threads that parse
-    /// requests. Code that stores the plot must check it with [`Plot::parse`] on a blocking thread.
+    /// requests. Code that stores the plot must call [`Plot::check_crossings`] on a blocking thread.
     fn read(node: crate::base::input::Node<'_>, errors: &mut crate::base::input::Errors) -> Option<Self> {
-        let read = node.json().and_then(|text| Self::from_stored(&text));
-        read.map_err(|invalid| errors.refuse(node, invalid)).ok()
+        let read = node.json().map_err(PlotError::from).and_then(|text| Self::read(&text));
+        let checked = read.and_then(|plot| plot.check_country().map(|()| plot));
+        checked.map_err(|error| error.refuse(node, errors)).ok()
     }
 }
 
@@ -337,10 +445,67 @@ mod tests {
         assert_eq!(code(bow_tie), "plot-invalid");
         let flat = r#"{"type":"Polygon","coordinates":[[[80,50],[81,50],[80.5,50],[80,50]]]}"#;
         assert_eq!(code(flat), "plot-invalid");
+        assert!(Plot::parse(flat).unwrap_err().detail.contains("encloses nothing"));
+        // With equal halves and with unequal ones, alone and as the second of two.
+        for (text, pointer) in [
+            (bow_tie, "/plot/coordinates/0/2"),
+            (
+                r#"{"type":"Polygon","coordinates":[[[80,50],[82,52],[82,50],[80,51],[80,50]]]}"#,
+                "/plot/coordinates/0/2",
+            ),
+            (
+                r#"{"type":"MultiPolygon","coordinates":[[[[70,50],[71,50],[71,51],[70,50]]],[[[80,50],[81,51],[81,50],[80,51],[80,50]]]]}"#,
+                "/plot/coordinates/1/0/2",
+            ),
+        ] {
+            let error = Plot::read(text).and_then(|plot| plot.check_crossings()).unwrap_err();
+            assert!(error.invalid.detail.contains("crosses itself"), "{}", error.invalid);
+            assert_eq!(error.pointer("/plot"), pointer);
+        }
+        let wrong = r#"{"type":"Polygon","coordinates":[[[80,50],[81,50],[81,95],[80,50]]]}"#;
+        assert_eq!(Plot::read(wrong).unwrap_err().pointer("/plot"), "/plot/coordinates/0/2");
+        let open = r#"{"type":"Polygon","coordinates":[[[80,50],[81,50],[81,51],[80,51]]]}"#;
+        assert_eq!(Plot::read(open).unwrap_err().pointer("/plot"), "/plot/coordinates/0");
         let point = r#"{"type":"Polygon","coordinates":[[[80,50],[80,50],[80,50],[80,50]]]}"#;
         assert_eq!(code(point), "plot-invalid");
         let overlapping = r#"{"type":"MultiPolygon","coordinates":[[[[0,0],[4,0],[4,4],[0,4],[0,0]]],[[[2,2],[6,2],[6,6],[2,6],[2,2]]]]}"#;
         assert_eq!(code(overlapping), "plot-invalid");
+    }
+
+    #[test]
+    fn a_felling_site_is_in_the_country() {
+        let country = |text: &str| Plot::parse(text).unwrap().check_country();
+        assert_eq!(country(SITE), Ok(()));
+        for (text, pointer, hint) in [
+            // Axes exchanged.
+            (
+                r#"{"type":"Polygon","coordinates":[[[50.6,80.1],[50.6,80.12],[50.61,80.12],[50.6,80.1]]]}"#,
+                "/plot/coordinates/0/0",
+                true,
+            ),
+            (
+                r#"{"type":"Polygon","coordinates":[[[9.3,60.9],[9.4,60.9],[9.4,61],[9.3,60.9]]]}"#,
+                "/plot/coordinates/0/0",
+                false,
+            ),
+            (
+                r#"{"type":"Polygon","coordinates":[[[-180,-90],[180,-90],[180,90],[-180,90],[-180,-90]]]}"#,
+                "/plot/coordinates/0/0",
+                false,
+            ),
+            (
+                r#"{"type":"MultiPolygon","coordinates":[[[[80.1,50.6],[80.2,50.6],[80.2,50.7],[80.1,50.6]]],[[[80.3,50.6],[99,50.6],[80.3,50.7],[80.3,50.6]]]]}"#,
+                "/plot/coordinates/1/0/1",
+                false,
+            ),
+        ] {
+            let error = country(text).unwrap_err();
+            assert_eq!(
+                (error.invalid.code, error.pointer("/plot").as_str()),
+                ("plot-outside-country", pointer)
+            );
+            assert_eq!(error.invalid.detail.contains("longitude first?"), hint, "{text}");
+        }
     }
 
     #[test]

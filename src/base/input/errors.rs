@@ -62,6 +62,8 @@ impl From<Malformed> for FieldError {
 pub struct Errors {
     entries: Vec<FieldError>,
     more: usize,
+    /// Columns that a table lacks, with the codes reported for them: each is one error, not one for each row.
+    missing: Vec<(Location, &'static str)>,
 }
 
 impl Errors {
@@ -101,13 +103,20 @@ impl Errors {
 
     /// Refuses the member `name` of the object `node`; the member may be absent.
     pub fn refuse_field(&mut self, node: Node<'_>, name: &str, invalid: Invalid) {
+        if node.lacks_column(name) {
+            let missing = (node.at_field(name), invalid.code);
+            if self.missing.contains(&missing) {
+                return;
+            }
+            self.missing.push(missing);
+        }
         self.add(|| FieldError::invalid(node.at_field(name), invalid));
     }
 
     /// The value, if there were no errors; otherwise all errors, and if there were more than
     /// [`MAX_FIELD_ERRORS`], a last one with code `too-many-errors` and the number of the others.
     pub fn finish<T>(self, read: Option<T>) -> Result<T, Vec<FieldError>> {
-        let Self { mut entries, more } = self;
+        let Self { mut entries, more, .. } = self;
         match read {
             Some(value) if entries.is_empty() => return Ok(value),
             None if entries.is_empty() => {

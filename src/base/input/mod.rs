@@ -27,6 +27,7 @@
 //! ```
 
 mod canonical;
+mod encoding;
 mod errors;
 mod json;
 mod macros;
@@ -39,6 +40,7 @@ mod table;
 mod tests;
 mod tree;
 
+pub use canonical::lower_uuids;
 pub use errors::{Errors, MAX_FIELD_ERRORS, Malformed};
 pub use read::{Bounded, Fields, ParseNumber, ParseText, Read, did_you_mean, read_number, read_text};
 pub use sheet::{Sheet, csv_safe};

@@ -18,7 +18,8 @@ pub trait Read: Sized {
     /// The value if `object` has no member `name`, or `null` there: the error `required`, except for
     /// optional types.
     fn absent(object: Node<'_>, name: &'static str, errors: &mut Errors) -> Option<Self> {
-        errors.refuse_field(object, name, Invalid::new("required", format!("`{name}` is required.")));
+        let detail = format!("`{}` is required.", object.field_label(name));
+        errors.refuse_field(object, name, Invalid::new("required", detail));
         None
     }
 }
@@ -89,7 +90,7 @@ impl<T: Read> Bounded for Vec<T> {
             _ if len > max => "too-many",
             _ => return Self::read(node, errors),
         };
-        let detail = format!("Expected {min} to {max} items, found {len}.");
+        let detail = format!("Expected {min} to {max} {}, found {len}.", node.items_label());
         errors.refuse(node, Invalid::new(code, detail));
         None
     }

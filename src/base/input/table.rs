@@ -1,5 +1,6 @@
 //! CSV bodies, converted to the same documents as JSON, so that one reader serves both.
 
+use super::encoding::decode;
 use super::tree::{Builder, Kind, Origin, u32_of};
 use super::{Document, Malformed, did_you_mean};
 use crate::base::error::{FieldError, Location};
@@ -71,6 +72,9 @@ impl Layout {
 pub(super) struct CellLocations {
     layout: Layout,
     parameters: Vec<&'static str>,
+    header_line: u32,
+    /// For each column of the layout, whether the header names it.
+    present: Vec<bool>,
 }
 
 impl CellLocations {
@@ -80,27 +84,48 @@ impl CellLocations {
         {
             return Location::Query(Cow::Borrowed(parameter));
         }
-        let (shared, path) = match path.split_first() {
+        match self.column(path) {
+            Some(column) => {
+                // A column that is missing is missing once, in the header.
+                let line = if self.present[column] { line } else { u64::from(self.header_line) };
+                Location::Cell { line, column: self.layout.columns[column].name.to_owned() }
+            }
+            None => Location::Cell { line, column: self.rest(path).1.join(".") },
+        }
+    }
+
+    /// Whether the header lacks the column of the field at `path`, so that its absence is one error.
+    pub(super) fn lacks(&self, path: &[&str]) -> bool {
+        self.column(path).is_some_and(|column| !self.present[column])
+    }
+
+    /// The index of the column that a field is made from; of a field made from several columns, the first.
+    fn column(&self, path: &[&str]) -> Option<usize> {
+        let (shared, path) = self.rest(path);
+        let columns = || self.layout.columns.iter().enumerate().filter(|(_, column)| column.shared == shared);
+        let exact = columns().find(|(_, column)| column.path.as_slice() == path);
+        let group = || columns().find(|(_, column)| !path.is_empty() && column.path.starts_with(path));
+        exact.or_else(group).map(|(index, _)| index)
+    }
+
+    /// Whether the field is the request's and not a row's, and its path from there.
+    fn rest<'p, 's>(&self, path: &'p [&'s str]) -> (bool, &'p [&'s str]) {
+        match path.split_first() {
             Some((first, rest)) if *first == self.layout.rows => (false, rest),
             _ => (true, path),
-        };
-        let known = self
-            .layout
-            .columns
-            .iter()
-            .find(|column| column.shared == shared && column.path.as_slice() == path);
-        Location::Cell { line, column: known.map_or_else(|| path.join("."), |column| column.name.to_owned()) }
+        }
     }
 }
 
 /// A CSV body, read as text but not yet matched to a [`Layout`].
 ///
-/// - Separator `,`, `;` or tab: the most frequent one in the header line.
-/// - UTF-8 with or without a byte order mark; a body that is not UTF-8 is read as windows-1251, unless
-///   the content type is `utf-8`.
+/// - Separator `,`, `;` or tab: that of a first line `sep=;`, else the most frequent one in the header line.
+/// - Encoding: see [`decode`].
 /// - The first line names the columns, in any order and case.
 /// - Cells are trimmed; an empty one is an absent field. A line break inside a cell is refused: no
 ///   field has one, and a quote that is not closed looks the same. Empty lines are skipped.
+/// - Empty cells at the end of a row may be left off, and separators may follow its last cell: spreadsheets
+///   look at blocks of 16 lines to decide how many cells a line gets.
 #[derive(Debug)]
 pub struct Table {
     header: Vec<String>,
@@ -115,22 +140,30 @@ impl Table {
     /// Reads up to `limit` rows; `charset` is that of the content type, if it has one.
     ///
     /// # Errors
-    /// [`Malformed`]: `unknown-charset`, `not-utf8`, `nul-character`, `not-csv` (no header, a line break in a cell, over 1,000 columns).
+    /// [`Malformed`]: `unknown-charset`, `not-utf8`, `nul-character`, `not-csv` (a workbook, no header, a line break in a
+    /// cell, over 1,000 columns).
     pub fn parse(bytes: &[u8], charset: Option<&str>, limit: usize) -> Result<Self, Malformed> {
+        if let Some(format) = workbook(bytes) {
+            let detail =
+                format!("This is {format}, not CSV; save the sheet as \"CSV UTF-8\" and send that file.");
+            return Err(Malformed::in_text(b"", 0, "not-csv", detail));
+        }
         let text = decode(bytes, charset)?;
         if let Some(nul) = text.find('\0') {
             let detail =
                 "NUL characters are not accepted; a spreadsheet's \"Unicode text\" (UTF-16) contains them.";
             return Err(Malformed::in_text(text.as_bytes(), nul, "nul-character", detail));
         }
+        let named = named_separator(&text);
         let mut reader = csv::ReaderBuilder::new()
             .has_headers(false)
             .flexible(true)
-            .delimiter(separator(&text))
+            .delimiter(named.unwrap_or_else(|| separator(&text)))
             .from_reader(text.as_bytes());
         let mut lines = LineFinder { text: text.as_bytes(), at: 0, line: 1 };
         let mut records = Vec::new();
         let mut over_limit = None;
+        let mut skip = named.is_some();
         loop {
             let mut record = csv::StringRecord::new();
             let read = reader.read_record(&mut record).map_err(|error| {
@@ -140,6 +173,9 @@ impl Table {
                 break;
             }
             let line = lines.start_of(&record);
+            if std::mem::take(&mut skip) {
+                continue;
+            }
             if record.iter().any(|cell| cell.contains(['\n', '\r'])) {
                 let detail = "The cell that begins here contains a line break, or a quote is not closed.";
                 return Err(Malformed::in_text(text.as_bytes(), lines.at, "not-csv", detail));
@@ -201,9 +237,12 @@ impl Table {
         built.decoded(Kind::Decoded, root, layout.rows, 0);
         let list = built.open(Kind::List, root, 0);
         for (line, record) in &self.rows {
-            if record.len() != self.header.len() {
-                let detail =
-                    format!("The header has {} cells, this line {}.", self.header.len(), record.len());
+            if record.iter().skip(self.header.len()).any(|cell| !cell.is_empty()) {
+                let detail = format!(
+                    "The header has {} cells, this line {}; those beyond the header must be empty.",
+                    self.header.len(),
+                    record.len()
+                );
                 let at = Location::Cell { line: u64::from(*line), column: String::new() };
                 errors.push(FieldError::new(at, "wrong-cell-count", detail));
             }
@@ -228,8 +267,13 @@ impl Table {
             let at = Location::Cell { line: u64::from(line), column: String::new() };
             errors.push(FieldError::new(at, "too-many", detail));
         }
-        let parameters = parameters.iter().map(|(name, _)| *name).collect();
-        built.finish("", Origin::Table(CellLocations { layout: layout.clone(), parameters }), errors)
+        let locations = CellLocations {
+            layout: layout.clone(),
+            parameters: parameters.iter().map(|(name, _)| *name).collect(),
+            header_line: self.header_line,
+            present: cells.iter().map(Option::is_some).collect(),
+        };
+        built.finish("", Origin::Table(locations), errors)
     }
 
     /// For each column of the layout, the index of its cell in a row.
@@ -331,32 +375,6 @@ impl LineFinder<'_> {
     }
 }
 
-fn decode<'b>(bytes: &'b [u8], charset: Option<&str>) -> Result<Cow<'b, str>, Malformed> {
-    let (encoding, named) = match charset {
-        None => (encoding_rs::UTF_8, false),
-        Some(label) => match encoding_rs::Encoding::for_label(label.as_bytes()) {
-            Some(known) if known == encoding_rs::UTF_8 || known == encoding_rs::WINDOWS_1251 => (known, true),
-            _ => {
-                let detail = "The charset must be utf-8 or windows-1251.";
-                return Err(Malformed::in_text(b"", 0, "unknown-charset", detail));
-            }
-        },
-    };
-    let utf8 = bytes.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(bytes);
-    if encoding == encoding_rs::WINDOWS_1251 && utf8.len() == bytes.len() {
-        return Ok(encoding.decode_without_bom_handling(bytes).0);
-    }
-    match std::str::from_utf8(utf8) {
-        Ok(text) => Ok(Cow::Borrowed(text)),
-        Err(_) if !named && utf8.len() == bytes.len() => {
-            Ok(encoding_rs::WINDOWS_1251.decode_without_bom_handling(bytes).0)
-        }
-        Err(error) => {
-            Err(Malformed::in_text(utf8, error.valid_up_to(), "not-utf8", "This is not valid UTF-8."))
-        }
-    }
-}
-
 /// The separator: the most frequent of the three in the header line, outside quotes.
 fn separator(text: &str) -> u8 {
     let mut quoted = false;
@@ -375,4 +393,37 @@ fn separator(text: &str) -> u8 {
     }
     // The first of equally frequent ones, so that a single column is read with commas.
     seen.into_iter().rev().max_by_key(|(_, count)| *count).map_or(b',', |(sign, _)| sign)
+}
+
+/// The separator that a first line like `sep=;` names, which spreadsheets read and write.
+fn named_separator(text: &str) -> Option<u8> {
+    let line = text.trim_start_matches(['\r', '\n']).split(['\r', '\n']).next()?;
+    let line = line.trim_start_matches('"');
+    let (name, sign) = line.split_at_checked(4)?;
+    let rest = sign.get(1..)?;
+    let sign = *sign.as_bytes().first()?;
+    // A spreadsheet that saves such a file again adds separators, one for each further column.
+    let alone = rest.bytes().all(|byte| byte == sign || byte == b'"' || byte == b' ');
+    (name.eq_ignore_ascii_case("sep=") && alone && matches!(sign, b',' | b';' | b'\t' | b'|')).then_some(sign)
+}
+
+/// The name of a spreadsheet's own file format, by its first bytes.
+fn workbook(bytes: &[u8]) -> Option<&'static str> {
+    if bytes.starts_with(b"\xD0\xCF\x11\xE0\xA1\xB1\x1A\xE1") {
+        return Some("an Excel workbook (xls)");
+    }
+    if !bytes.starts_with(b"PK\x03\x04") {
+        return None;
+    }
+    // The parts of the archive are named in its directory, which is not compressed.
+    let holds = |name: &[u8]| bytes.windows(name.len()).any(|part| part == name);
+    Some(if holds(b"application/vnd.oasis.opendocument.spreadsheet") {
+        "an OpenDocument spreadsheet (ods)"
+    } else if holds(b"xl/workbook.bin") {
+        "an Excel workbook (xlsb)"
+    } else if holds(b"xl/") {
+        "an Excel workbook (xlsx)"
+    } else {
+        "a zip archive, as xlsx and ods files are"
+    })
 }

@@ -226,6 +226,36 @@ impl<'d> Node<'d> {
         self.location(Some(name))
     }
 
+    /// The name of the member `name` as the sender knows it: in a table, that of its column.
+    #[must_use]
+    pub fn field_label(self, name: &str) -> String {
+        match self.at_field(name) {
+            Location::Cell { column, .. } if !column.is_empty() => column,
+            _ => name.to_owned(),
+        }
+    }
+
+    /// Whether this is a table without the column of the member `name`.
+    pub(super) fn lacks_column(self, name: &str) -> bool {
+        let Origin::Table(locations) = &self.document.origin else { return false };
+        let path = self.path().into_iter().filter_map(|(key, _)| key).chain([name]);
+        locations.lacks(&path.collect::<Vec<_>>())
+    }
+
+    /// What the items of a list are called: rows in a table.
+    pub(super) fn items_label(self) -> &'static str {
+        if matches!(self.document.origin, Origin::Table(_)) { "rows" } else { "items" }
+    }
+
+    /// The line of a row of a table; `None` in JSON.
+    #[must_use]
+    pub fn line(self) -> Option<u64> {
+        match self.at() {
+            Location::Cell { line, .. } => Some(line),
+            _ => None,
+        }
+    }
+
     /// The error code of an unknown member.
     pub(super) fn unknown_code(self) -> &'static str {
         match self.document.origin {

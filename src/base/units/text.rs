@@ -55,6 +55,23 @@ impl<const MAX: usize> Text<MAX> {
     }
 }
 
+/// Why a name cannot be right: it contains `?`, or letters of Serbian and Macedonian. Programs that convert to
+/// windows-1251 replace letters that it lacks by `?`, and KZ-1048 read as windows-1251 turns `Қ Һ Ә Ң` into
+/// `Ќ Ћ Ј Ѕ`. For names only: `name-letters-lost`.
+#[must_use]
+pub fn lost_letters(name: &str) -> Option<Invalid> {
+    let lost =
+        |letter: &char| matches!(letter, '?' | '\u{FFFD}' | 'Ј' | 'ј' | 'Ќ' | 'ќ' | 'Ћ' | 'ћ' | 'Ѕ' | 'ѕ');
+    let letter = name.chars().find(lost)?;
+    Some(Invalid::new(
+        "name-letters-lost",
+        format!(
+            "The name contains `{letter}`, which stands where a Kazakh letter was lost in a conversion; send it in \
+             UTF-8, or a table in KZ-1048 with `charset=kz-1048`."
+        ),
+    ))
+}
+
 /// Characters that would make one name or remark look like another, or break a line.
 fn forbidden(character: char) -> bool {
     character.is_control()
@@ -142,6 +159,18 @@ mod tests {
             Text::<200>::parse("Қызыл-Арай, 12-орам № 3 «Б»").unwrap().as_str(),
             "Қызыл-Арай, 12-орам № 3 «Б»"
         );
+    }
+
+    #[test]
+    fn a_name_that_lost_its_kazakh_letters_is_noticed() {
+        for name in ["Айг?л Сәрсен", "Јйгерім", "Ќайрат", "Айгѕл", "А\u{fffd}гүл"]
+        {
+            assert_eq!(lost_letters(name).unwrap().code, "name-letters-lost", "{name}");
+        }
+        for name in ["Айгүл Сәрсен", "Қайрат Һәкім", "Євген Ґалаґан", "Jan", "ТОО «Ертіс ағаш»"]
+        {
+            assert_eq!(lost_letters(name), None, "{name}");
+        }
     }
 
     #[test]

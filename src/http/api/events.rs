@@ -7,7 +7,7 @@ use crate::base::region::Region;
 use crate::base::units::Moment;
 use crate::http::core::app::App;
 use crate::http::core::auth::Inspector;
-use crate::http::core::paging::{Cursor, Limit, Page};
+use crate::http::core::paging::{Cursor, Cursors, Limit, Page};
 use crate::http::core::problem::Problem;
 use crate::http::core::query::query;
 use crate::timber::custody::search::{EventCursor, EventFilter, FoundEvent, search};
@@ -76,8 +76,9 @@ pub async fn list_events(
         to: query.to.map(Moment::instant),
         organization: query.organization.map(|id| id.0),
     };
-    let after = Cursor::key::<EventCursor>(query.cursor.as_ref())?;
+    let cursors = Cursors::of(&app, caller.organization, &uri);
+    let after = cursors.key::<EventCursor>(query.cursor.as_ref())?;
     let mut db = app.pool.acquire().await?;
     let rows = search(&mut db, Reader::from(&caller), filter, after, Limit::probe(query.limit)).await?;
-    Ok(Page::of(rows, query.limit, |(cursor, _)| *cursor, |(_, event)| event).into_response(&uri))
+    Ok(Page::of(&cursors, rows, query.limit, |(cursor, _)| *cursor, |(_, event)| event).into_response(&uri))
 }

@@ -1,7 +1,7 @@
 //! Felling tickets: issued, extended and cancelled by the forest owner.
 
 use crate::base::error::{Error, FieldError, Invalid, Location};
-use crate::base::geo::Plot;
+use crate::base::geo::{Plot, PlotError};
 use crate::base::ids::{LineId, TicketId};
 use crate::base::input::{Errors, Node, input};
 use crate::base::region::{Region, RegionCode};
@@ -12,7 +12,7 @@ use crate::http::api::organizations::PageQuery;
 use crate::http::core::app::App;
 use crate::http::core::auth::ForestOwner;
 use crate::http::core::daily::with_bins;
-use crate::http::core::paging::{Cursor, Limit, Page};
+use crate::http::core::paging::{Cursors, Limit, Page};
 use crate::http::core::problem::Problem;
 use crate::http::core::query::{HistoryQuery, NoQuery, Query, id_in_path};
 use crate::http::core::write::{ParsedWrite, WriteRequest, WriteResponse};
@@ -240,12 +240,11 @@ pub async fn create_felling_ticket(
 /// Checks a contour for crossings, on a blocking thread, since every edge is compared with every other.
 async fn crossings(plot: Option<Plot>) -> Result<Vec<FieldError>, Problem> {
     let Some(plot) = plot else { return Ok(Vec::new()) };
-    let checked = tokio::task::spawn_blocking(move || Plot::parse(plot.as_str()).err());
+    let checked = tokio::task::spawn_blocking(move || plot.check_crossings().err());
     let refused = checked.await.map_err(|error| Problem::internal(format!("plot check failed: {error}")))?;
-    Ok(refused
-        .map(|invalid| FieldError::invalid(Location::Pointer("/plot".into()), invalid))
-        .into_iter()
-        .collect())
+    let located =
+        |error: PlotError| FieldError::invalid(Location::Pointer(error.pointer("/plot")), error.invalid);
+    Ok(refused.map(located).into_iter().collect())
 }
 
 /// Tickets that you issued or hold; inspectors see all tickets.
@@ -267,10 +266,11 @@ pub async fn list_felling_tickets(
     uri: Uri,
     Query(page): Query<PageQuery>,
 ) -> Result<Response, Problem> {
-    let after = Cursor::key(page.cursor.as_ref())?;
+    let cursors = Cursors::of(&app, caller.organization, &uri);
+    let after = cursors.key(page.cursor.as_ref())?;
     let mut db = app.pool.acquire().await?;
     let rows = list(&mut db, &caller, after, Limit::probe(page.limit)).await?;
-    Ok(Page::of(rows, page.limit, |row| row.id, |row| row).into_response(&uri))
+    Ok(Page::of(&cursors, rows, page.limit, |row| row.id, |row| row).into_response(&uri))
 }
 
 /// One ticket, with the remaining volume of its lines.

@@ -3,7 +3,7 @@
 use crate::base::ids::FindingId;
 use crate::base::input::input;
 use crate::http::core::app::App;
-use crate::http::core::paging::{Cursor, Limit, Page};
+use crate::http::core::paging::{Cursor, Cursors, Limit, Page};
 use crate::http::core::problem::Problem;
 use crate::http::core::query::query;
 use crate::timber::finding::read::{FindingView, list};
@@ -40,7 +40,8 @@ pub async fn list_findings(
     OriginalUri(uri): OriginalUri,
 ) -> Result<Response, Problem> {
     let query: FindingQuery = query(&uri)?;
-    let after = Cursor::key::<FindingId>(query.cursor.as_ref())?;
+    let cursors = Cursors::of(&app, caller.organization, &uri);
+    let after = cursors.key::<FindingId>(query.cursor.as_ref())?;
     let rows = list(&app.pool, Reader::from(&caller), after, Limit::probe(query.limit)).await?;
-    Ok(Page::of(rows, query.limit, |finding| finding.id, |finding| finding).into_response(&uri))
+    Ok(Page::of(&cursors, rows, query.limit, |finding| finding.id, |finding| finding).into_response(&uri))
 }

@@ -11,21 +11,23 @@ use crate::http::core::auth::Harvester;
 use crate::http::core::problem::Problem;
 use crate::http::core::query::{NoQuery, query};
 use crate::http::core::write::{Envelope, ParsedWrite, WriteResponse};
-use crate::timber::custody::harvest::record::{Harvest, Locations, Recorded, is_visible, record, view};
+use crate::timber::custody::harvest::record::{Locations, Recorded, record};
 use crate::timber::custody::harvest::request::{MAX_LOGS, NewHarvest, layout};
+use crate::timber::custody::harvest::view::{Harvest, Rehearsal, is_visible, view};
 use crate::timber::party::key::Caller;
 use axum::extract::{Path, State};
 use axum::http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
 use axum::http::{StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use std::sync::Arc;
+use utoipa::ToSchema;
 
 input! {
     /// The query of a harvest.
     #[derive(utoipa::IntoParams)]
     #[into_params(parameter_in = Query)]
     pub struct HarvestQuery {
-        /// Dry run: the same errors, findings and balance, but nothing is stored.
+        /// Dry run: the same errors, findings and balance, but nothing is stored, and ids and hashes are left out.
         pub dry_run: Option<bool>,
         /// The ticket, for a CSV body.
         // Parsed as a field of the harvest, so that an error in it is reported once, as that field's.
@@ -55,18 +57,30 @@ impl CsvOnly {
 
 crate::base::input::parse_text!(CsvOnly);
 
+/// A harvest that was recorded before, or a rehearsal.
+#[derive(ToSchema)]
+#[serde(untagged)]
+pub enum HarvestOrRehearsal {
+    /// Recorded before.
+    Recorded(Receipted<Harvest>),
+    /// A dry run.
+    Rehearsed(Rehearsal),
+}
+
 /// Record a harvest: up to 5,000 logs and stacks, all or nothing.
 ///
 /// As JSON, or as CSV with the columns of `GET /v1/harvests/template.csv` (separator `,` `;` or tab,
-/// decimal comma or point, UTF-8 or windows-1251). The seals become applied and the ticket's lines
+/// decimal comma or point; UTF-8, windows-1251 or, if declared, KZ-1048). The seals become applied and the ticket's lines
 /// are decreased in the same transaction. All errors of the batch are reported at once.
 #[utoipa::path(
     post, path = "/v1/harvests", tag = "harvests", operation_id = "create_harvest",
     security(("token" = [])), params(HarvestQuery),
-    request_body(content((NewHarvest = "application/json"), (String = "text/csv"))),
+    request_body(content((NewHarvest = "application/json"), (String = "text/csv"), (String = "text/tab-separated-values"),
+        (String = "application/vnd.ms-excel"))),
     responses(
         (status = 201, description = "Recorded", body = Receipted<Harvest>),
-        (status = 200, description = "Recorded before by the same write request, or a dry run", body = Receipted<Harvest>),
+        (status = 200, description = "Recorded before by the same write request, or, with `rehearsal: true`, a dry run",
+            body = HarvestOrRehearsal),
         (status = 403, description = "Your role may never call this", body = Problem,
             content_type = "application/problem+json"),
     )
@@ -76,7 +90,7 @@ pub async fn create_harvest(
     Harvester(caller): Harvester,
     envelope: Envelope,
 ) -> Result<Response, Problem> {
-    let (input, write, dry_run, locations) = if envelope.is_csv() {
+    let (input, write, dry_run, locations) = if envelope.is_csv_not_json()? {
         let (ParsedWrite { input, parameters, write }, locations) = read_csv(&app, &envelope)?;
         (input, write, parameters.dry_run, locations)
     } else {
@@ -121,7 +135,7 @@ async fn rehearse(
     let recorded = record(&mut tx, caller, input, fingerprint, locations, &app.clock).await;
     tx.rollback().await.map_err(Error::from)?;
     let (Recorded::New(harvest) | Recorded::Before(harvest)) = recorded?;
-    Ok((StatusCode::OK, axum::Json(harvest)).into_response())
+    Ok((StatusCode::OK, axum::Json(Rehearsal::from(harvest))).into_response())
 }
 
 fn read_csv(

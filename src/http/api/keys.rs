@@ -9,7 +9,7 @@ use crate::evidence::chain::Tx;
 use crate::evidence::register::Receipted;
 use crate::http::api::organizations::PageQuery;
 use crate::http::core::app::App;
-use crate::http::core::paging::{Cursor, Limit, Page};
+use crate::http::core::paging::{Cursors, Limit, Page};
 use crate::http::core::problem::Problem;
 use crate::http::core::query::{NoQuery, Query, id_in_path};
 use crate::http::core::write::{ParsedWrite, WriteResponse};
@@ -140,11 +140,12 @@ pub async fn list_keys(
     uri: Uri,
     Query(page): Query<PageQuery>,
 ) -> Result<Response, Problem> {
-    let after = Cursor::key(page.cursor.as_ref())?;
+    let cursors = Cursors::of(&app, caller.organization, &uri);
+    let after = cursors.key(page.cursor.as_ref())?;
     let organization = id_in_path(&organization)?;
     key::check_may_manage_keys(&app.pool, &caller, organization).await?;
     let rows = key::list(&app.pool, organization, after, Limit::probe(page.limit)).await?;
-    Ok(Page::of(rows, page.limit, |row| row.id, |row| row).into_response(&uri))
+    Ok(Page::of(&cursors, rows, page.limit, |row| row.id, |row| row).into_response(&uri))
 }
 
 /// Revokes a key: from now on a request with it gets 401. Revoking it again changes nothing.

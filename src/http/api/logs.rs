@@ -7,7 +7,7 @@ use crate::http::api::verify::{last_segment, segment_before};
 use crate::http::core::app::App;
 use crate::http::core::auth::{HistoryReader, UnresolvedCaller};
 use crate::http::core::etag::ETag;
-use crate::http::core::paging::{Cursor, Limit, Page};
+use crate::http::core::paging::{Cursor, Cursors, Limit, Page};
 use crate::http::core::problem::Problem;
 use crate::http::core::query::{HistoryQuery, NoQuery, Query, query};
 use crate::http::core::response::{json_with_capacity, with_permit};
@@ -31,13 +31,15 @@ pub(in crate::http) async fn visible_log(
     code: &str,
 ) -> Result<(Reader, LogRow, Access), Problem> {
     // Text that is not a code names no log.
-    if let (Ok(code), Some(token)) = (Code::parse(code), unresolved.token())
-        && let Some((caller, row)) = app.reads.log(LogLookup::new(&code, token)).await?
-        && let Ok(HistoryReader(caller)) = HistoryReader::of(caller)
-    {
-        let reader = Reader::from(&caller);
-        if let Some(access) = row.access(reader) {
-            return Ok((reader, row, access));
+    if let (Ok(parsed), Some(token)) = (Code::parse(code), unresolved.token()) {
+        let other = parsed.respelled().or_else(|| parsed.regrouped(code));
+        for code in [Some(parsed), other].into_iter().flatten() {
+            let Some((caller, row)) = app.reads.log(LogLookup::new(&code, token)).await? else { continue };
+            let Ok(HistoryReader(caller)) = HistoryReader::of(caller) else { break };
+            let reader = Reader::from(&caller);
+            if let Some(access) = row.access(reader) {
+                return Ok((reader, row, access));
+            }
         }
     }
     Err(refused(app, unresolved, Problem::not_found()).await)
@@ -221,16 +223,17 @@ pub async fn list_logs(
 ) -> Result<Response, Problem> {
     let query: LogQuery = query(&uri)?;
     let reader = Reader::from(&caller);
+    let cursors = Cursors::of(&app, caller.organization, &uri);
     let filter = LogFilter {
         held: query.holder.is_some(),
         status: query.status,
         species: query.species,
         ticket: query.felling_ticket.map(|ticket| ticket.0),
-        after: Cursor::key::<LogId>(query.cursor.as_ref())?,
+        after: cursors.key::<LogId>(query.cursor.as_ref())?,
         limit: Limit::probe(query.limit),
     };
     let ids = read::list(&app.pool, reader, filter).await?;
-    let page = Page::of(ids, query.limit, |id| *id, |id| id);
+    let page = Page::of(&cursors, ids, query.limit, |id| *id, |id| id);
     let rows = read::fetch(&mut *app.pool.acquire().await?, &page.items).await?;
     let names = Names::read(&app.pool, reader, rows.iter().flat_map(LogRow::parties).collect()).await?;
     // Between the two statements the caller may have lost full access to a log.

@@ -3,11 +3,11 @@
 use crate::base::error::Invalid;
 use crate::base::ids::OrganizationId;
 use crate::base::input::{Errors, Node, input};
-use crate::base::units::Text;
+use crate::base::units::{Text, lost_letters};
 use crate::evidence::register::Receipted;
 use crate::http::core::app::App;
 use crate::http::core::auth::Operator;
-use crate::http::core::paging::{Cursor, Limit, Page};
+use crate::http::core::paging::{Cursor, Cursors, Limit, Page};
 use crate::http::core::problem::Problem;
 use crate::http::core::query::{NoQuery, Query, id_in_path};
 use crate::http::core::write::{ParsedWrite, WriteResponse};
@@ -29,7 +29,7 @@ input! {
         /// Name.
         #[schema(example = "ТОО «Ертіс ағаш»")]
         pub name: Text<200>,
-        /// Legal form; default: a legal entity.
+        /// Legal form; default: a legal entity, or a sole trader if the number is a person's (IIN).
         pub kind: Option<OrganizationKind>,
         /// Its roles.
         pub roles: Vec<Role> [1..=5],
@@ -48,7 +48,22 @@ input! {
 }
 
 impl OrganizationRequest {
+    /// The legal form, by default that of the number: the name of a person is not public.
+    fn legal_kind(&self) -> OrganizationKind {
+        let default =
+            if self.bin.is_person() { OrganizationKind::SoleTrader } else { OrganizationKind::LegalEntity };
+        self.kind.unwrap_or(default)
+    }
+
     fn check(&self, node: Node<'_>, errors: &mut Errors) {
+        if self.bin.is_person() && self.kind == Some(OrganizationKind::LegalEntity) {
+            let detail = "This is a person's number (IIN), and a person is no legal entity; send `sole_trader` or \
+                          `farm`, whose name is not public.";
+            errors.refuse_field(node, "kind", Invalid::new("person-not-legal-entity", detail));
+        }
+        if let Some(invalid) = lost_letters(self.name.as_str()) {
+            errors.refuse_field(node, "name", invalid);
+        }
         let nodes = node.get("roles").and_then(|roles| roles.items().ok()).into_iter().flatten();
         for ((index, role), node) in self.roles.iter().enumerate().zip(nodes) {
             if self.roles[..index].contains(role) {
@@ -80,7 +95,7 @@ pub async fn create_organization(
     ParsedWrite { input, write, .. }: ParsedWrite<OrganizationRequest>,
 ) -> Result<Response, Problem> {
     let actor = caller.act(app.clock.now())?;
-    let kind = input.kind.unwrap_or(OrganizationKind::LegalEntity);
+    let kind = input.legal_kind();
     let new = NewOrganization { bin: input.bin, name: input.name, kind, roles: input.roles };
     let work = Arc::new((actor, OrganizationId::new(), new));
     write
@@ -115,9 +130,10 @@ pub async fn list_organizations(
     uri: Uri,
     Query(page): Query<PageQuery>,
 ) -> Result<Response, Problem> {
-    let after = Cursor::key(page.cursor.as_ref())?;
+    let cursors = Cursors::of(&app, caller.organization, &uri);
+    let after = cursors.key(page.cursor.as_ref())?;
     let rows = list(&app.pool, &caller, after, Limit::probe(page.limit)).await?;
-    Ok(Page::of(rows, page.limit, |row| row.id, |row| row).into_response(&uri))
+    Ok(Page::of(&cursors, rows, page.limit, |row| row.id, |row| row).into_response(&uri))
 }
 
 /// One organisation.

@@ -92,7 +92,10 @@ pub async fn get_log_proof(
     let published_state = published_state(&app).await?;
     let size = published_state.as_ref().map_or(0, |published_state| published_state.checkpoint.size);
     let leaf = match Code::parse_public(&code) {
-        Ok(code) => newest(&app.pool, &code, &app.key_ring, size).await?,
+        Ok(code) => match (newest(&app.pool, &code, &app.key_ring, size).await?, code.respelled()) {
+            (SubjectLeaf::Unknown, Some(other)) => newest(&app.pool, &other, &app.key_ring, size).await?,
+            (leaf, _) => leaf,
+        },
         Err(_) => SubjectLeaf::Unknown,
     };
     if let (SubjectLeaf::Unknown, Some(permit)) = (&leaf, permit) {

@@ -3,6 +3,7 @@
 use crate::base::error::{Error, Invalid, Location};
 use crate::base::ids::{OperationId, SealBatchId};
 use crate::base::input::{Layout, Sheet, input};
+use crate::base::units::whole;
 use crate::evidence::register::Receipted;
 use crate::http::core::accept::rank;
 use crate::http::core::app::App;
@@ -66,7 +67,7 @@ pub struct Quantity(u32);
 impl Quantity {
     /// Parses a whole number from 1 to 1,000,000.
     pub fn parse(digits: &str) -> Result<Self, Invalid> {
-        match digits.parse() {
+        match whole(digits).and_then(|number| u32::try_from(number).ok()).ok_or(()) {
             Ok(quantity @ 1..=MAX_MADE) => Ok(Self(quantity)),
             _ => Err(Invalid::new("bad-quantity", "The quantity is a whole number from 1 to 1,000,000.")),
         }
@@ -101,7 +102,7 @@ pub(in crate::http) fn batch_actor(app: &App, caller: &Caller, operation: Operat
 
 /// Parses a registration from JSON or CSV.
 fn read(app: &App, envelope: &Envelope) -> Result<ParsedWrite<Registration>, Problem> {
-    if envelope.is_csv() {
+    if envelope.is_csv_not_json()? {
         let layout = Layout::rows("seals").columns(&["number", "marking_code"]);
         let ParsedWrite { input, parameters: RegistrationQuery { .. }, write } =
             envelope.csv(&layout, MAX_REGISTERED, "holder_bin", |document| {

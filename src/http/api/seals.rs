@@ -4,7 +4,7 @@ use crate::base::input::input;
 use crate::evidence::chain::history::DisclosedEvent;
 use crate::http::core::app::App;
 use crate::http::core::auth::SealHolder;
-use crate::http::core::paging::{Cursor, Limit, Page};
+use crate::http::core::paging::{Cursor, Cursors, Limit, Page};
 use crate::http::core::problem::Problem;
 use crate::http::core::query::{HistoryQuery, NoQuery, Query, query};
 use crate::timber::party::bin::Bin;
@@ -139,7 +139,8 @@ input! {
 )]
 pub async fn list_seals(State(app): State<App>, caller: Caller, uri: Uri) -> Result<Response, Problem> {
     let query: SealQuery = query(&uri)?;
-    let after: Option<String> = Cursor::key(query.cursor.as_ref())?;
+    let cursors = Cursors::of(&app, caller.organization, &uri);
+    let after: Option<String> = cursors.key(query.cursor.as_ref())?;
     let filter = SealFilter {
         access: access(&caller),
         holder_bin: query.holder_bin.as_ref().map(Bin::as_str),
@@ -148,7 +149,7 @@ pub async fn list_seals(State(app): State<App>, caller: Caller, uri: Uri) -> Res
         limit: Limit::probe(query.limit),
     };
     let rows = view::list(&app.pool, &filter).await?;
-    let page = Page::of(rows, query.limit, |seal| seal.number.to_string(), |seal| seal);
+    let page = Page::of(&cursors, rows, query.limit, |seal| seal.number.to_string(), |seal| seal);
     Ok(page.into_response(&uri))
 }
 

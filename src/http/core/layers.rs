@@ -379,7 +379,7 @@ mod tests {
         let of = |method, route| TrafficClass::of(&method, Some(route));
         assert_eq!(of(Method::GET, "/v1/verify/{code}"), TrafficClass::Public);
         assert_eq!(of(Method::GET, "/verify/{code}"), TrafficClass::Public);
-        assert_eq!(of(Method::GET, "/01/{gtin}/21/{serial}"), TrafficClass::Public);
+        assert_eq!(of(Method::GET, "/01/{*path}"), TrafficClass::Public);
         assert_eq!(of(Method::POST, "/v1/verify"), TrafficClass::Read);
         assert_eq!(of(Method::HEAD, "/v1/logs/{code}"), TrafficClass::Read);
         assert_eq!(of(Method::POST, "/v1/harvests"), TrafficClass::Write);

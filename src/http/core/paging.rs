@@ -2,13 +2,20 @@
 //! rows added in between shift nothing.
 
 use crate::base::error::{Invalid, Location};
+use crate::base::ids::OrganizationId;
+use crate::base::input::lower_uuids;
+use crate::base::units::whole;
+use crate::http::core::app::App;
 use crate::http::core::problem::Problem;
+use axum::http::Uri;
 use axum::http::{HeaderValue, header::LINK};
 use axum::response::{IntoResponse, Response};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use hmac::{Hmac, KeyInit, Mac};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use sha2::Sha256;
 use utoipa::ToSchema;
 
 /// Default number of items per page.
@@ -23,8 +30,8 @@ pub struct Limit(i64);
 impl Limit {
     /// Parses a number from 1 to 1,000.
     pub fn parse(digits: &str) -> Result<Self, Invalid> {
-        match digits.parse() {
-            Ok(limit @ 1..=MAX_LIMIT) => Ok(Self(limit)),
+        match whole(digits) {
+            Some(limit @ 1..=MAX_LIMIT) => Ok(Self(limit)),
             _ => Err(Invalid::new("bad-limit", "The limit is a whole number from 1 to 1,000.")),
         }
     }
@@ -64,23 +71,58 @@ crate::base::input::parse_number!(Limit);
 pub struct Cursor(String);
 
 impl Cursor {
-    /// Accepts any text in the form of a cursor; [`Cursor::key`] checks whether it is valid.
+    /// Accepts any text in the form of a cursor; [`Cursors::key`] checks whether it is valid.
     pub fn parse(text: &str) -> Result<Self, Invalid> {
         let fits =
             text.len() <= 512 && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
         if fits { Ok(Self(text.to_owned())) } else { Err(invalid_cursor()) }
     }
+}
 
-    /// The key in the cursor.
-    pub fn key<K: DeserializeOwned>(cursor: Option<&Self>) -> Result<Option<K>, Problem> {
-        let Some(cursor) = cursor else { return Ok(None) };
-        let key =
-            URL_SAFE_NO_PAD.decode(&cursor.0).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());
-        key.map(Some).ok_or_else(|| Problem::wrong_at(Location::Query("cursor".into()), invalid_cursor()))
+/// Makes and reads the cursors of one list for one organisation. A cursor is signed with a server secret, so
+/// that one that this list did not give, or gave to another organisation, is refused.
+#[derive(Debug)]
+pub struct Cursors<'r> {
+    secret: &'r [u8; 32],
+    organization: OrganizationId,
+    uri: &'r Uri,
+}
+
+/// Bytes of a cursor's signature: guessing one takes more requests than anyone can send.
+const SIGNATURE: usize = 16;
+
+impl<'r> Cursors<'r> {
+    /// The cursors of the list at `uri`, for `organization`.
+    #[must_use]
+    pub fn of(app: &'r App, organization: OrganizationId, uri: &'r Uri) -> Self {
+        Self { secret: &app.fingerprint_key, organization, uri }
     }
 
-    fn after<K: Serialize>(key: &K) -> String {
-        URL_SAFE_NO_PAD.encode(serde_json::to_vec(key).unwrap_or_default())
+    /// The key in the cursor.
+    pub fn key<K: DeserializeOwned>(&self, cursor: Option<&Cursor>) -> Result<Option<K>, Problem> {
+        let Some(cursor) = cursor else { return Ok(None) };
+        let refused = || Problem::wrong_at(Location::Query("cursor".into()), invalid_cursor());
+        let bytes = URL_SAFE_NO_PAD.decode(&cursor.0).map_err(|_| refused())?;
+        let (signature, key) = bytes.split_at_checked(SIGNATURE).ok_or_else(refused)?;
+        self.mac(key).verify_truncated_left(signature).map_err(|_| refused())?;
+        serde_json::from_slice(key).map(Some).map_err(|_| refused())
+    }
+
+    fn after<K: Serialize>(&self, key: &K) -> String {
+        let key = serde_json::to_vec(key).unwrap_or_default();
+        let signature = self.mac(&key).finalize().into_bytes();
+        URL_SAFE_NO_PAD.encode([&signature[..SIGNATURE], &key].concat())
+    }
+
+    fn mac(&self, key: &[u8]) -> Hmac<Sha256> {
+        let mut mac = <Hmac<Sha256> as KeyInit>::new_from_slice(self.secret).expect("HMAC takes any key");
+        // The secret also keys the fingerprints of requests, which begin with a length.
+        mac.update(b"ormantrace/cursor\0");
+        mac.update(self.organization.0.as_bytes());
+        mac.update(lower_uuids(self.uri.path()).as_bytes());
+        mac.update(b"\0");
+        mac.update(key);
+        mac
     }
 }
 
@@ -115,6 +157,7 @@ pub struct Page<T> {
 impl<T: Serialize> Page<T> {
     /// A page of rows that were read with [`Limit::probe`]: drops the extra row and keeps the last key.
     pub fn of<R, K: Serialize>(
+        cursors: &Cursors<'_>,
         mut rows: Vec<R>,
         limit: Option<Limit>,
         key: impl Fn(&R) -> K,
@@ -123,13 +166,13 @@ impl<T: Serialize> Page<T> {
         let size = usize::try_from(Limit::of(limit)).unwrap_or(usize::MAX);
         let more = rows.len() > size;
         rows.truncate(size);
-        let next = if more { rows.last().map(|row| Cursor::after(&key(row))) } else { None };
+        let next = if more { rows.last().map(|row| cursors.after(&key(row))) } else { None };
         Self { items: rows.into_iter().map(item).collect(), next }
     }
 
     /// The response, with `Link: rel="next"`; `uri` is the request's own.
     #[must_use]
-    pub fn into_response(self, uri: &axum::http::Uri) -> Response {
+    pub fn into_response(self, uri: &Uri) -> Response {
         let link = self.next.as_ref().and_then(|next| {
             let parameters = uri.query().unwrap_or_default().split('&');
             let others: Vec<_> = parameters.filter(|p| !p.is_empty() && !p.starts_with("cursor=")).collect();

@@ -6,7 +6,7 @@
 
 use crate::base::error::{Error, FieldError, Location};
 use crate::base::ids::OrganizationId;
-use crate::base::input::{Document, Errors, Layout, Read, Table};
+use crate::base::input::{Document, Errors, Layout, Read, Table, lower_uuids};
 use crate::db;
 use crate::evidence::chain::Tx;
 use crate::evidence::idempotency::stored::{self, StoredResponse, reserve};
@@ -37,6 +37,8 @@ use std::time::Duration;
 /// Header that marks a replayed response.
 pub const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+/// Media types of a table.
+const CSV_TYPES: [&str; 3] = ["text/csv", "text/tab-separated-values", "application/vnd.ms-excel"];
 /// Maximum attempts of one transaction, including the first.
 const MAX_ATTEMPTS: u32 = 4;
 /// Responses up to this size in bytes are stored for 90 days, larger ones for 7.
@@ -172,9 +174,9 @@ impl FromRequest<App> for Envelope {
             parts.method.as_str(),
             route.as_ref().map_or("", |route| route.as_str()),
             parts.uri.path(),
-            parts.uri.query().unwrap_or_default(),
+            &without_dry_run(parts.uri.query().unwrap_or_default()),
         ];
-        for piece in named {
+        for piece in named.map(lower_uuids) {
             scope.extend_from_slice(&(piece.len() as u64).to_be_bytes());
             scope.extend_from_slice(piece.as_bytes());
         }
@@ -205,18 +207,33 @@ impl FromRequest<App> for Envelope {
 }
 
 impl Envelope {
-    /// Whether the body is declared as CSV.
+    /// Whether the body is declared as CSV. Browsers on machines with Excel declare it as Excel's.
     #[must_use]
     pub fn is_csv(&self) -> bool {
-        self.media_type.as_deref() == Some("text/csv")
+        self.media_type.as_deref().is_some_and(|media| CSV_TYPES.contains(&media))
     }
 
     /// Rejects every media type but JSON; a missing one counts as JSON.
     pub fn require_json(&self) -> Result<(), Problem> {
+        if self.is_json() {
+            return Ok(());
+        }
+        Err(Problem::unsupported_media_type("This call accepts application/json."))
+    }
+
+    /// Whether the body is CSV rather than JSON, for a call that accepts both; any other media type is rejected.
+    pub fn is_csv_not_json(&self) -> Result<bool, Problem> {
+        if self.is_csv() || self.is_json() {
+            return Ok(self.is_csv());
+        }
+        let detail = format!("This call accepts application/json and {}.", CSV_TYPES.join(", "));
+        Err(Problem::unsupported_media_type(detail))
+    }
+
+    fn is_json(&self) -> bool {
         match self.media_type.as_deref() {
-            None | Some("application/json") => Ok(()),
-            Some(media) if media.starts_with("application/") && media.ends_with("+json") => Ok(()),
-            Some(_) => Err(Problem::unsupported_media_type("This call accepts application/json.")),
+            None | Some("application/json") => true,
+            Some(media) => media.starts_with("application/") && media.ends_with("+json"),
         }
     }
 
@@ -273,6 +290,12 @@ impl Envelope {
         let fingerprint = mac.finalize().into_bytes().into();
         Ok(ParsedWrite { input, parameters, write: WriteRequest { idempotency_key, fingerprint } })
     }
+}
+
+/// The query without `dry_run`: a dry run is compared with earlier requests as the request that it rehearses.
+fn without_dry_run(query: &str) -> String {
+    let others = query.split('&').filter(|pair| pair.split('=').next() != Some("dry_run"));
+    others.collect::<Vec<_>>().join("&")
 }
 
 /// The idempotency key, if one was sent. Of two keys neither is chosen, since the client's next try might

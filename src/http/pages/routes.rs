@@ -31,7 +31,7 @@ pub fn routes() -> Router<App> {
         .route("/verify", get(form))
         .route("/verify/{code}", get(verification_page))
         .route("/register", get(register))
-        .route("/01/{gtin}/21/{serial}", get(digital_link))
+        .route("/01/{*path}", get(digital_link))
         .route("/assets/{file}", get(assets::get_asset))
 }
 
@@ -111,24 +111,42 @@ async fn register(
     Ok(html(render_register(language(&uri, &headers), published_state.as_deref(), &receipts)))
 }
 
-/// The URL in the label's QR code (GS1 Digital Link): redirects people to the page, and returns
-/// the verdict directly to programs that accept JSON.
+/// The URL in the label's QR code (GS1 Digital Link), `/01/{gtin}/21/{serial}`: redirects people to the page, and
+/// returns the verdict directly to programs that accept JSON. The path may have further elements, such as a lot
+/// (`/01/{gtin}/10/{lot}/21/{serial}`); without a serial it leads to no seal.
 async fn digital_link(
     State(app): State<App>,
     unresolved: UnresolvedCaller,
     client: ClientAddr,
-    Path((gtin, serial)): Path<(String, String)>,
+    Path(path): Path<String>,
     OriginalUri(uri): OriginalUri,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    // An invalid link leads to the page that explains what is wrong with it.
-    let code = Identification::from_parts(&gtin, &serial)
-        .map_or_else(|_| format!("01{gtin}21{serial}"), |code| code.as_str().to_owned());
-    let mut response = if Preference::of(&headers) == Preference::Json {
-        Json(check_one(&app, unresolved, client, &code).await?).into_response()
+    let code = match Identification::parse(uri.path()) {
+        Ok(code) => code.as_str().to_owned(),
+        // An invalid link leads to the page that explains what is wrong with it.
+        Err(_) => match path.split('/').collect::<Vec<_>>()[..] {
+            [gtin, "21", serial] => format!("01{gtin}21{serial}"),
+            _ => return Err(Problem::not_found()),
+        },
+    };
+    linked(&app, unresolved, client, &code, &uri, &headers).await
+}
+
+/// The response to a Digital Link to `code`: a redirect to its page, or the verdict as JSON.
+async fn linked(
+    app: &App,
+    unresolved: UnresolvedCaller,
+    client: ClientAddr,
+    code: &str,
+    uri: &Uri,
+    headers: &HeaderMap,
+) -> Result<Response, Problem> {
+    let mut response = if Preference::of(headers) == Preference::Json {
+        Json(check_one(app, unresolved, client, code).await?).into_response()
     } else {
-        let lang = parameter(&uri, "lang").and_then(|tag| Lang::from_tag(&tag));
-        see_other(&verify_path(&code, lang).map_err(|_| Problem::not_found())?)
+        let lang = parameter(uri, "lang").and_then(|tag| Lang::from_tag(&tag));
+        see_other(&verify_path(code, lang).map_err(|_| Problem::not_found())?)
     };
     response.headers_mut().insert(VARY, HeaderValue::from_static("accept"));
     Ok(response)

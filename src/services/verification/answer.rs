@@ -319,10 +319,14 @@ impl Verification {
     }
 
     /// The code is valid in form, but no such seal is registered. If its signature is forged, the reason is
-    /// `forged` instead.
+    /// `forged` instead. `letter_like_digit`: in the number that was typed, a letter may stand for a digit.
     #[must_use]
-    pub fn not_registered(parsed: ParsedCode) -> Self {
-        let why = if parsed.signature == Signature::Forged { "forged" } else { "not-registered" };
+    pub fn not_registered(parsed: ParsedCode, letter_like_digit: bool) -> Self {
+        let why = match parsed.signature {
+            Signature::Forged => "forged",
+            _ if letter_like_digit => "letter-like-digit",
+            _ => "not-registered",
+        };
         let checks = vec![
             check("format", Outcome::Pass, "pass"),
             parsed.signature.check(),
@@ -359,7 +363,12 @@ impl Verification {
     }
 
     fn unknown(parsed: ParsedCode, why: &'static str, checks: Vec<CachedJson<Check>>) -> Self {
-        let message = cached_text(if why == "forged" { "message-forged" } else { "message-not-registered" });
+        let message = cached_text(match why {
+            "forged" => "message-forged",
+            "letter-like-digit" => "message-letter-like-digit",
+            _ => "message-not-registered",
+        });
+        let why = if why == "forged" { why } else { "not-registered" };
         let text = Texts::of(|lang| say(lang, &format!("unknown-{why}")));
         let reason = Reason { code: why.to_owned(), text };
         Self::new(Verdict::Unknown, parsed, Some(reason), None, checks, message)
@@ -513,7 +522,7 @@ mod tests {
             outcomes(&verification),
             [("format", "pass"), ("signature", "fail"), ("registered", "unknown")]
         );
-        let absent = Verification::not_registered(parsed(Signature::Forged));
+        let absent = Verification::not_registered(parsed(Signature::Forged), false);
         assert_eq!(absent.reason.unwrap().code, "forged");
     }
 

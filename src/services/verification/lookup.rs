@@ -123,17 +123,23 @@ impl BatchQuery for SealLookup {
 pub struct Check<'t, T> {
     texts: &'t [T],
     read: Vec<Result<Code, Invalid>>,
+    /// The other reading of each code, for a code that is not registered as it is.
+    respelled: Vec<Option<Code>>,
 }
 
 impl<'t, T: AsRef<str>> Check<'t, T> {
     /// Parses the texts.
     #[must_use]
     pub fn of(texts: &'t [T]) -> Self {
-        Self { texts, read: texts.iter().map(|text| Code::parse_public(text.as_ref())).collect() }
+        let read: Vec<_> = texts.iter().map(|text| Code::parse_public(text.as_ref())).collect();
+        let other = |code: &Code, text: &T| code.respelled().or_else(|| code.regrouped(text.as_ref()));
+        let respelled = read.iter().zip(texts).map(|(code, text)| other(code.as_ref().ok()?, text)).collect();
+        Self { texts, read, respelled }
     }
 
+    /// The codes as they are, then the other readings.
     fn codes(&self) -> impl Iterator<Item = &Code> {
-        self.read.iter().filter_map(|code| code.as_ref().ok())
+        self.read.iter().filter_map(|code| code.as_ref().ok()).chain(self.respelled.iter().flatten())
     }
 
     /// Whether none of the texts is a code.
@@ -153,11 +159,24 @@ impl<'t, T: AsRef<str>> Check<'t, T> {
     /// # Errors
     /// [`Error::CorruptRow`] if a stored row cannot be decoded, or there are fewer rows than codes.
     pub fn verdicts(&self, found: Vec<CodeRow>, ring: &KeyRing) -> Result<Vec<Verification>> {
-        let mut found = found.into_iter();
+        let mut literal = found;
+        let count = self.read.iter().filter(|code| code.is_ok()).count();
+        let mut others = literal.split_off(count.min(literal.len())).into_iter();
+        let mut literal = literal.into_iter();
         let missing = || Error::CorruptRow("verify: fewer rows than codes".into());
-        let verdicts = self.read.iter().zip(self.texts).map(|(code, text)| match code {
-            Ok(code) => found.next().ok_or_else(missing)?.verdict(code, ring),
-            Err(why) => Ok(Verification::unreadable(text.as_ref(), why)),
+        let verdicts = self.read.iter().zip(&self.respelled).zip(self.texts).map(|((code, other), text)| {
+            let code = match code {
+                Ok(code) => code,
+                Err(why) => return Ok(Verification::unreadable(text.as_ref(), why)),
+            };
+            let row = literal.next().ok_or_else(missing)?;
+            if let Some(other) = other {
+                let other_row = others.next().ok_or_else(missing)?;
+                if row.seal_status.is_none() && other_row.seal_status.is_some() {
+                    return other_row.verdict(other, ring);
+                }
+            }
+            row.verdict(code, ring)
         });
         verdicts.collect()
     }
@@ -182,7 +201,9 @@ impl CodeRow {
         let plain = code.identification().map_or_else(|| code.to_string(), |part| part.as_str().to_owned());
         let parsed = ParsedCode { code: plain, seal_number: self.number.take(), signature };
         let Some(seal_status) = self.seal_status.take() else {
-            return Ok(Verification::not_registered(parsed));
+            let typed =
+                if let Code::SealNumber(number) = code { number.has_letter_like_digit() } else { false };
+            return Ok(Verification::not_registered(parsed, typed));
         };
         if self.is_forged(code, signature) {
             return Ok(Verification::forged(parsed));

@@ -8,7 +8,9 @@ SELECT k.id AS "key_id?", k.expires_at AS "key_expires_at?", k.last_used_at AS "
        l.status AS "status?: Status", l.last_type AS "last_type?: EventType", l.last_on AS "last_on?",
        l.last_region AS "last_region?: Region", t.series AS "series?", t.number AS "ticket_number?",
        t.region AS "region?: Region", t.forestry AS "forestry?", o.name AS "holder_name?",
-       o.kind AS "holder_kind?: OrganizationKind"
+       -- A person's number (IIN) is no legal entity's, whatever was registered before this was checked.
+       CASE WHEN o.kind = 'legal_entity' AND substring(o.bin, 5, 1) BETWEEN '0' AND '3' THEN 'sole_trader'
+            ELSE o.kind END AS "holder_kind?: OrganizationKind"
 FROM UNNEST($1::text[], $2::text[], $3::bytea[]) WITH ORDINALITY AS asked (number, identification, token, place)
 LEFT JOIN api_key k ON k.token_hash = asked.token AND k.revoked_at IS NULL
 LEFT JOIN seal by_code ON by_code.identification = asked.identification

@@ -95,7 +95,7 @@ pub async fn record(
     }
     let known = organizations(tx, named(request)).await?;
     let others = OtherParties::of(caller, request, &known, &mut errors);
-    let ids = resolve(&mut **tx, &request.logs).await?;
+    let ids = resolve(tx, &request.logs).await?;
     let correction = match (request.r#type, ids.first()) {
         (EventType::Corrected, Some(Some(log))) => Some(correct::prepare(tx, *log).await?),
         _ => None,
@@ -433,6 +433,11 @@ impl<'r> Recorder<'r> {
         let at = || pointer("/new_seal_number");
         match seals.new.as_ref().filter(|seal| seal.holder == self.roles.id) {
             None => errors.invalid.push(FieldError::new(at(), "unknown-seal", "You have no such seal.")),
+            Some(seal) if self.request.new_seal_number.as_ref().is_some_and(|name| seal.differs(name)) => {
+                let detail =
+                    "This code is not the one that the seal was registered with; it is forged or misread.";
+                errors.invalid.push(FieldError::new(at(), "marking-code-differs", detail));
+            }
             Some(seal) => match seal.status {
                 SealStatus::Issued => {}
                 SealStatus::Applied => {

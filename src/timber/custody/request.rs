@@ -11,8 +11,8 @@ use crate::timber::event::content::{
 };
 use crate::timber::event::vocabulary::{DocumentKind, EventType, Outcome, PlaceKind, TransferOf};
 use crate::timber::party::bin::Bin;
+use crate::timber::seal::SealName;
 use crate::timber::seal::code::Code;
-use crate::timber::seal::number::SealNumber;
 use crate::timber::wood::species::{Assortment, Grade, Species, Wood};
 
 input! {
@@ -42,7 +42,7 @@ input! {
         /// The result of an inspection, or a note.
         pub details: Option<Details>,
         /// The new seal, for `seal_replaced`.
-        pub new_seal_number: Option<SealNumber>,
+        pub new_seal_number: Option<SealName>,
         /// The reason, for `seal_replaced` and `corrected`.
         pub reason: Option<Text<200>>,
         /// The event to correct, for `corrected`.

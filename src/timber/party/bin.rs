@@ -3,7 +3,8 @@
 use crate::base::error::Invalid;
 use crate::base::vocabulary::sqlx_as_text;
 
-/// A BIN or IIN: 12 digits, the last of which is a check digit. No other structure is assumed.
+/// A BIN or IIN: 12 digits, the last of which is a check digit. [`Bin::is_person`] tells them apart; no other
+/// structure is assumed.
 ///
 /// Check digit: Σ digit·weight mod 11 over the first eleven with weights 1…11. If the result is 10, it is
 /// computed again with weights 3…11, 1, 2. If it is 10 again, no such number is issued.
@@ -31,6 +32,13 @@ impl Bin {
                 "The last digit, a check digit, does not match the others: the BIN or IIN was mistyped.",
             )),
         }
+    }
+
+    /// Whether it is an IIN, a person's number. Its first six digits are a date of birth, so the fifth, the
+    /// first of the day, is 0 to 3; in a BIN the fifth is the kind of organisation, 4 to 6.
+    #[must_use]
+    pub const fn is_person(&self) -> bool {
+        matches!(self.0[4], b'0'..=b'3')
     }
 
     /// The 12 digits.
@@ -141,6 +149,15 @@ mod tests {
             "-23456789013",
         ] {
             assert_eq!(Bin::parse(text).unwrap_err().code, "bin-malformed", "{text}");
+        }
+    }
+
+    #[test]
+    fn the_fifth_digit_tells_a_person_from_an_organisation() {
+        for (number, person) in
+            [("850101300005", true), ("900101300007", true), ("123456789013", false), ("040640000018", false)]
+        {
+            assert_eq!(Bin::parse(number).unwrap().is_person(), person, "{number}");
         }
     }
 

@@ -262,3 +262,14 @@ pub async fn by_bin(db: impl PgExecutor<'_>, bin: Bin) -> Result<Option<Organiza
     .await?;
     Ok(row.map(|row| OrganizationRef { id: row.id.into(), roles: row.roles }))
 }
+/// The organisations that are registered as legal entities under a person's number (IIN), from before
+/// registration refused this. Public responses do not show their names.
+pub async fn persons_as_legal_entities(db: impl PgExecutor<'_>) -> Result<Vec<OrganizationId>> {
+    let ids = sqlx::query_scalar!(
+        r#"SELECT id AS "id: OrganizationId" FROM organization
+           WHERE kind = 'legal_entity' AND substring(bin, 5, 1) BETWEEN '0' AND '3' ORDER BY id"#
+    )
+    .fetch_all(db)
+    .await?;
+    Ok(ids)
+}

@@ -1,7 +1,9 @@
 //! The `{code}` of a URL: any text that identifies a seal or its log.
 
+use super::gs1;
 use super::marking_code::{CodeError, Identification, MAX_INPUT, MarkingCode};
 use super::number::{MAX_LENGTH, SealNumber};
+use super::scan;
 use crate::base::error::Invalid;
 use crate::base::ids::LogId;
 use uuid::Uuid;
@@ -14,7 +16,7 @@ use uuid::Uuid;
 /// have the shape `01` + 14 digits + `21` + …, which is the shortest code;
 /// any other text is a code or invalid. A number of digits alone, such as
 /// `00471100`, is therefore always a seal number.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Code {
     /// The number printed on a seal, present or past.
     SealNumber(SealNumber),
@@ -48,7 +50,47 @@ impl Code {
         }
     }
 
+    /// The code with the separators that are written out in it as separators, if there are any: what to look
+    /// up if nothing is registered under the code as it is.
+    #[must_use]
+    pub fn respelled(&self) -> Option<Self> {
+        let code = match self {
+            Self::Identification(identification) => MarkingCode::unsigned(identification).respelled(),
+            Self::MarkingCode(code) => code.respelled(),
+            Self::SealNumber(_) | Self::LogId(_) => None,
+        };
+        code.map(Self::of)
+    }
+
+    /// For a number typed in groups, `text`: the number with a hyphen for the first blank (`DEMO 000 041` for
+    /// `DEMO-000041`), to look up if there is none without it.
+    #[must_use]
+    pub fn regrouped(&self, text: &str) -> Option<Self> {
+        let Self::SealNumber(number) = self else { return None };
+        let (first, _) = text.trim().split_once([' ', '\u{a0}'])?;
+        number.with_hyphen_after(first.chars().count()).map(Self::SealNumber)
+    }
+
+    fn of(code: MarkingCode) -> Self {
+        if code.is_identification() {
+            Self::Identification(code.identification())
+        } else {
+            Self::MarkingCode(code)
+        }
+    }
+
     fn read(text: &str, ids: bool) -> Result<Self, Invalid> {
+        match Self::read_plain(text, ids) {
+            Ok(code) => Ok(code),
+            Err(refusal) => match verified_in_link(text) {
+                Some(Ok(code)) => Self::read_plain(&code, false),
+                Some(Err(error)) => Err(error.into()),
+                None => Err(refusal),
+            },
+        }
+    }
+
+    fn read_plain(text: &str, ids: bool) -> Result<Self, Invalid> {
         if text.len() > MAX_INPUT {
             return Err(CodeError::TooLong.into());
         }
@@ -60,8 +102,7 @@ impl Code {
             return Ok(Self::SealNumber(number));
         }
         match MarkingCode::parse(text) {
-            Ok(code) if code.is_identification() => Ok(Self::Identification(code.identification())),
-            Ok(code) => Ok(Self::MarkingCode(code)),
+            Ok(code) => Ok(Self::of(code)),
             Err(error) => Err(match number {
                 // A text as short as a number was meant as one, unless it begins as a code does.
                 Err(as_number) if text.trim().chars().count() <= MAX_LENGTH && !begins_as_code(text) => {
@@ -72,6 +113,49 @@ impl Code {
         }
     }
 }
+
+/// A seal, named by its number or by its marking code as scanners send it; never by an id.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct SealName(Code);
+
+impl SealName {
+    /// Reads a number or a code, as [`Code::parse_public`].
+    pub fn parse(text: &str) -> Result<Self, Invalid> {
+        Code::parse_public(text).map(Self)
+    }
+
+    /// The code.
+    #[must_use]
+    pub const fn code(&self) -> &Code {
+        &self.0
+    }
+}
+
+impl std::fmt::Display for SealName {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.0.identification() {
+            // Without a signature: an error shows what people can compare.
+            Some(identification) => identification.fmt(f),
+            None => self.0.fmt(f),
+        }
+    }
+}
+
+crate::base::input::parse_text!(SealName);
+
+impl utoipa::PartialSchema for SealName {
+    fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::schema::Schema> {
+        utoipa::openapi::ObjectBuilder::new()
+            .schema_type(utoipa::openapi::schema::Type::String)
+            .min_length(Some(4))
+            .max_length(Some(MAX_INPUT))
+            .description(Some("The number printed on the seal, or its marking code as a scanner sends it."))
+            .examples(["AB-0004711"])
+            .into()
+    }
+}
+
+impl utoipa::ToSchema for SealName {}
 
 impl std::fmt::Display for Code {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -96,9 +180,27 @@ fn uuid(text: &str) -> Option<Uuid> {
     (text.len() == 36).then(|| Uuid::try_parse(text).ok()).flatten()
 }
 
+/// The code in the address of a check, as people copy it from a browser: `…/verify/{code}`, `…/verify?code=…`,
+/// `…/v1/verify/{code}`. `None` if the text is no such address.
+fn verified_in_link(text: &str) -> Option<Result<String, CodeError>> {
+    const PATH: &str = "/verify";
+    let visible: String = text.chars().filter(|c| !gs1::is_invisible(*c)).collect();
+    let address = gs1::without_symbology(visible.trim());
+    let path = scan::after_host(address).unwrap_or(address);
+    let path = path.split('#').next().unwrap_or_default();
+    let (path, query) = path.split_once('?').unwrap_or((path, ""));
+    let at = path.find("/verify/").or_else(|| path.ends_with(PATH).then(|| path.len() - PATH.len()))?;
+    let code = path[at + PATH.len()..].trim_matches('/');
+    if !code.is_empty() {
+        return Some(scan::percent_decoded(code));
+    }
+    let sent = query.split('&').find_map(|pair| pair.strip_prefix("code="))?;
+    Some(scan::percent_decoded(&sent.replace('+', "%20")))
+}
+
 fn begins_as_code(text: &str) -> bool {
     let text = text.trim();
-    text.len() >= super::gs1::MIN_IDENTIFICATION && (text.starts_with("01") || text.starts_with("(01)"))
+    text.len() >= gs1::MIN_IDENTIFICATION && (text.starts_with("01") || text.starts_with("(01)"))
 }
 
 crate::base::input::parse_text!(Code);
@@ -125,6 +227,45 @@ mod tests {
         assert!(matches!(Code::parse(&signed).unwrap(), Code::MarkingCode(c) if c.as_str() == signed));
         assert!(matches!(Code::parse(ID).unwrap(), Code::LogId(id) if id.to_string() == ID));
         assert!(matches!(Code::parse(&ID.to_uppercase()).unwrap(), Code::LogId(_)));
+    }
+
+    #[test]
+    fn the_address_of_a_check_names_its_code() {
+        let number = Code::parse("KZ000000041").unwrap();
+        for address in [
+            "http://HOST/verify/KZ000000041",
+            "https://o.kz/verify/kz000000041?lang=ru#x",
+            "]Q1https://o.kz/verify/KZ000000041/",
+            "o.kz/verify/KZ000000041",
+            "/verify?code=KZ000000041",
+            "https://o.kz/verify?lang=ru&code=KZ+000+000+041",
+            "https://o.kz/v1/verify/KZ000000041",
+            "https://o.kz/v1/verify/KZ000000041?register=true",
+            "/v1/verify/KZ%20000%20000%20041",
+        ] {
+            assert_eq!(Code::parse_public(address), Ok(number.clone()), "{address}");
+        }
+        let code = Code::parse("010952000000001121A/b?").unwrap();
+        assert_eq!(Code::parse("https://o.kz/verify/010952000000001121A%2Fb%3F"), Ok(code));
+        let id = Code::parse(&format!("https://o.kz/verify/{ID}"));
+        assert_eq!(id.unwrap_err().code, "code-is-internal-id");
+        for (address, reason) in [
+            ("https://orman.example/verify", "link-without-code"),
+            ("https://o.kz/verify/KZ%4", "link-percent-encoding"),
+            ("https://o.kz/verify/A", "seal-number-length"),
+        ] {
+            assert_eq!(Code::parse(address).unwrap_err().code, reason, "{address}");
+        }
+    }
+
+    #[test]
+    fn a_code_with_written_separators_has_another_reading() {
+        let literal = Code::parse("010952000000001121B1_x001D_93Ab1c").unwrap();
+        assert_eq!(literal.identification().unwrap().serial(), "B1_x001D_93Ab1c");
+        let other = literal.respelled().unwrap();
+        assert_eq!(other.identification().unwrap().serial(), "B1");
+        assert_eq!(other.respelled(), None);
+        assert_eq!(Code::parse("KZ000000041").unwrap().respelled(), None);
     }
 
     #[test]

@@ -31,6 +31,23 @@ pub const fn is_invisible(c: char) -> bool {
         | '\u{2060}'..='\u{206f}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}')
 }
 
+/// The text without the symbology identifier (ISO/IEC 15424: `]`, a letter, a letter or digit) that a reader
+/// puts before the data, if it is set to do so. Neither a seal number nor a code begins with `]`.
+#[must_use]
+pub fn without_symbology(text: &str) -> &str {
+    match text.as_bytes() {
+        [b']', letter, modifier, ..] if letter.is_ascii_alphabetic() && modifier.is_ascii_alphanumeric() => {
+            &text[3..]
+        }
+        _ => text,
+    }
+}
+
+/// Whether a known application identifier begins the text.
+pub(super) fn begins_element(text: &str) -> bool {
+    rule_at(text).is_some()
+}
+
 /// Whether a text of seal-number length would be read as an identification
 /// code: `01`, 14 digits, `21`, and one or two more characters.
 #[must_use]

@@ -105,6 +105,12 @@ pub enum CodeError {
     /// A value that contains the text `<GS>` or `<FNC1>`.
     #[error("a value contains a written separator such as <GS>")]
     WrittenSeparator,
+    /// A separator written in words that a serial may contain, in a code to register.
+    #[error(
+        "a separator is written out in this code, such as _x001D_, <1D> or FNC1; send the character itself (GS, \
+         ASCII 29)"
+    )]
+    SeparatorWrittenOut,
     /// A required GS is missing, and its position is not unique.
     #[error("a separator (GS, ASCII 29) was lost and its position is unknown; scan again")]
     SeparatorLost,
@@ -145,6 +151,7 @@ impl CodeError {
             Self::SignatureLength(_) => "signature-length",
             Self::SignatureIncomplete => "signature-incomplete",
             Self::WrittenSeparator => "separator-in-value",
+            Self::SeparatorWrittenOut => "separator-written-out",
             Self::SeparatorLost => "separator-lost",
             Self::Ambiguous => "code-ambiguous",
             Self::Link => "link-without-code",
@@ -253,6 +260,20 @@ impl MarkingCode {
     /// layout, a Digital Link address.
     pub fn parse(text: &str) -> Result<Self, CodeError> {
         scan::read(text)
+    }
+
+    /// Reads a code to register: as [`MarkingCode::parse`], but a separator written with characters that a serial
+    /// may contain is refused (`separator-written-out`), and so is a blank inside the code.
+    pub fn parse_for_registration(text: &str) -> Result<Self, CodeError> {
+        scan::read_for_registration(text)
+    }
+
+    /// The code that this one is if the separators written in its serial or its values are separators;
+    /// `None` if there are none. For a look-up that has found nothing under the code as it is.
+    #[must_use]
+    pub fn respelled(&self) -> Option<Self> {
+        let separated = scan::with_words_replaced(&self.0)?;
+        Self::parse_strict(&separated).ok().filter(|code| code != self)
     }
 
     /// Reads an element string by the table, without repairs.
@@ -400,7 +421,18 @@ pub(super) fn assemble(elements: &[Element<'_>]) -> Result<MarkingCode, CodeErro
     Ok(code)
 }
 
-crate::base::input::parse_text!(MarkingCode);
+/// In a request, a code of this type is one to register; other requests send a `Code`.
+impl crate::base::input::ParseText for MarkingCode {
+    fn parse_text(text: &str) -> Result<Self, Invalid> {
+        Self::parse_for_registration(text).map_err(Into::into)
+    }
+}
+
+impl crate::base::input::Read for MarkingCode {
+    fn read(node: crate::base::input::Node<'_>, errors: &mut crate::base::input::Errors) -> Option<Self> {
+        crate::base::input::read_text(node, errors)
+    }
+}
 
 #[cfg(test)]
 pub(super) mod tests {

@@ -17,7 +17,7 @@ pub mod stock;
 pub mod transfer;
 pub mod view;
 
-pub use code::Code;
+pub use code::{Code, SealName};
 pub use gs1::Gtin;
 pub use marking_code::{CodeError, Identification, MarkingCode};
 pub use number::{SealNumber, SealRange};

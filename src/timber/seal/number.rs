@@ -75,14 +75,18 @@ impl SealNumber {
     /// Reads a number as typed or scanned.
     ///
     /// Applies only unambiguous repairs: normalises to NFC, drops surrounding space
-    /// and invisible characters, converts to upper case, replaces `АВЕКМНОРСТУХ` and
-    /// `І` with the Latin letters of the same shape, and any dash with a hyphen.
+    /// and invisible characters, a reader's symbology identifier, and the blanks of a
+    /// number printed in groups (`KZ 000 000 041`), converts to upper case, replaces
+    /// `АВЕКМНОРСТУХ` and `І` with the Latin letters of the same shape, and any dash
+    /// with a hyphen.
     pub fn parse(text: &str) -> Result<Self, NumberError> {
         if text.len() > MAX_INPUT {
             return Err(NumberError::Length(text.chars().count()));
         }
         let visible: String = text.chars().filter(|c| !gs1::is_invisible(*c)).collect();
-        let normal: String = visible.trim().nfc().map(repaired).collect();
+        let bare = gs1::without_symbology(visible.trim()).trim_start();
+        let grouped = ungrouped(bare);
+        let normal: String = grouped.as_deref().unwrap_or(bare).nfc().map(repaired).collect();
         Self::check(&normal)?;
         Ok(Self(normal))
     }
@@ -117,6 +121,23 @@ impl SealNumber {
         Ok(())
     }
 
+    /// The number with a hyphen after its first `at` characters, if that is another number.
+    #[must_use]
+    pub fn with_hyphen_after(&self, at: usize) -> Option<Self> {
+        let (prefix, rest) = self.0.split_at_checked(at)?;
+        Self::parse(&format!("{prefix}-{rest}")).ok().filter(|other| !prefix.is_empty() && other != self)
+    }
+
+    /// Whether a letter may be typed for the digit that it looks like, `O` for 0 or `I` for 1: among the digits, or
+    /// where the digits of this system's own numbers begin. Letters in front may be the prefix (`DEMO000041`).
+    #[must_use]
+    pub fn has_letter_like_digit(&self) -> bool {
+        let like_digit = |c: char| matches!(c, 'O' | 'I');
+        let digits = self.0.find(|c: char| c.is_ascii_digit()).map_or("", |first| &self.0[first..]);
+        let own = self.0.strip_prefix("KZ").is_some_and(|rest| rest.starts_with(like_digit));
+        own || digits.contains(like_digit)
+    }
+
     /// Splits the number into its prefix and its last digits, at most nine.
     fn split(&self) -> (&str, &str) {
         let digits = self.0.bytes().rev().take(MAX_TAIL).take_while(u8::is_ascii_digit).count();
@@ -125,6 +146,18 @@ impl SealNumber {
 }
 
 text_type!(SealNumber, "seal number");
+
+/// A number printed in groups, without the blanks between them: every group but the first is of digits, so that
+/// two numbers in one field are not joined. `None` if there is no blank.
+fn ungrouped(text: &str) -> Option<String> {
+    let blank = |c: char| matches!(c, ' ' | '\u{a0}' | '\u{2009}' | '\u{202f}');
+    let mut groups = text.split(blank);
+    groups.next()?;
+    let mut groups = groups.peekable();
+    groups.peek()?;
+    let digits = |group: &str| !group.is_empty() && group.bytes().all(|byte| byte.is_ascii_digit());
+    groups.all(digits).then(|| text.replace(blank, ""))
+}
 
 fn repaired(c: char) -> char {
     match c.to_ascii_uppercase() {
@@ -321,6 +354,11 @@ mod tests {
             ("AB−0001", "AB-0001"),
             ("\u{212a}Z-100", "KZ-100"),
             ("00471100", "00471100"),
+            ("AB 0001", "AB0001"),
+            ("DEMO 000 041", "DEMO000041"),
+            ("kz\u{a0}000\u{202f}000\u{2009}041", "KZ000000041"),
+            ("]A0KZ-000041", "KZ-000041"),
+            ("]Q0 kz-000041", "KZ-000041"),
         ] {
             assert_eq!(number(typed).as_str(), plastic, "{typed:?}");
         }
@@ -333,7 +371,9 @@ mod tests {
             (" \u{feff}\u{a0}", "seal-number-empty"),
             ("A-1", "seal-number-length"),
             ("AB-000100010001000100", "seal-number-length"),
-            ("AB 0001", "seal-number-character"),
+            ("AB 0001 A", "seal-number-character"),
+            ("AB-0001 AB-0002", "seal-number-character"),
+            ("AB  0001", "seal-number-character"),
             ("AB_0001", "seal-number-character"),
             ("ЖБ-0001", "seal-number-character"),
             ("stra\u{df}e", "seal-number-character"),
@@ -347,6 +387,20 @@ mod tests {
         }
         assert_eq!(SealNumber::parse(&"A".repeat(10_000)).unwrap_err(), NumberError::Length(10_000));
         assert_eq!(number("010952000000001122").as_str(), "010952000000001122");
+    }
+
+    #[test]
+    fn a_letter_beside_a_digit_may_be_meant_as_one() {
+        for (text, like) in [
+            ("KZO00041", true),
+            ("KZ00OO41", true),
+            ("KZ0000I4", true),
+            ("DEMO-41", false),
+            ("DEMO000041", false),
+            ("KZ000041", false),
+        ] {
+            assert_eq!(number(text).has_letter_like_digit(), like, "{text}");
+        }
     }
 
     #[test]

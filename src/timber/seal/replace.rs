@@ -3,9 +3,10 @@
 //! The log's event records the new seal. The void of the old seal is recorded on the chain of its batch, like
 //! every void, so that a seal's history is complete without its log.
 
+use super::code::SealName;
 use super::number::SealNumber;
 use super::record::{self, BatchActor, BatchChange, VOIDED};
-use super::stock::{SealRow, SealStatus, VoidReason, apply, lock_for_use, stored};
+use super::stock::{SealRow, SealStatus, VoidReason, apply, lock_for_use, numbers_of, stored};
 use crate::base::error::{Error, Result};
 use crate::base::ids::LogId;
 use crate::evidence::chain::Tx;
@@ -23,16 +24,19 @@ pub struct Replacement {
 
 impl Replacement {
     /// Locks the new seal, the present seal of `log`, and the batch of the latter.
-    pub async fn lock(tx: &mut Tx<'_>, new: &SealNumber, log: LogId) -> Result<Self> {
+    pub async fn lock(tx: &mut Tx<'_>, new: &SealName, log: LogId) -> Result<Self> {
+        let new = numbers_of(tx, &[new]).await?.pop().flatten();
         let old = sqlx::query_scalar!(
             r#"SELECT seal_number AS "number: SealNumber" FROM log_seal WHERE log_id = $1 AND until_seq IS NULL"#,
             log.0
         )
         .fetch_optional(&mut **tx)
         .await?;
-        let numbers: Vec<SealNumber> = std::iter::once(new.clone()).chain(old).collect();
+        let is_known = new.is_some();
+        let numbers: Vec<SealNumber> = new.into_iter().chain(old).collect();
         let mut rows = lock_for_use(tx, &numbers).await?.into_iter();
-        let (new, old) = (rows.next().flatten(), rows.next().flatten());
+        let new = if is_known { rows.next().flatten() } else { None };
+        let old = rows.next().flatten();
         let batch = match &old {
             Some(seal) if seal.status == SealStatus::Applied => {
                 record::lock_heads(tx, &[seal.batch.0]).await?.pop()

@@ -10,9 +10,16 @@ use super::marking_code::{
 
 /// Written forms of a separator, in lower case. Only the first two consist of
 /// characters allowed in a value, so a value that contains one of them is rejected.
-const WRITTEN: [&str; 14] = [
+const WRITTEN: [&str; 17] = [
     "<gs>", "<fnc1>", "{gs}", "{fnc1}", "[gs]", "[fnc1]", "\\u001d", "\\u{1d}", "\\x1d", "\\x{1d}", "&#29;",
-    "&#x1d;", "␝", "↔",
+    "&#x1d;", "␝", "↔", "{1d}", "[1d]", "^]",
+];
+
+/// Written forms of a separator of characters that a serial may contain, in lower case, longer ones first. They
+/// count as a separator only in a text that is no code without it, or names no seal.
+const WORDS: [&str; 19] = [
+    "<u+001d>", "_x001d_", "(fnc1)", "(0x1d)", "<0x1d>", "u+001d", "<029>", "<x1d>", "_gs_", "&gs;", "<1d>",
+    "<29>", "(gs)", "(1d)", "(29)", "fnc1", "0x1d", "%1d", "=1d",
 ];
 
 /// Prefixes that readers put before the data: symbology identifiers of GS1 DataMatrix,
@@ -25,6 +32,53 @@ pub(super) fn holds_written_separator(value: &str) -> bool {
         let lower = value.to_ascii_lowercase();
         WRITTEN.iter().any(|written| lower.contains(written))
     }
+}
+
+/// The text with a GS for each separator written with characters of a serial; `None` if there is none. Such a
+/// word counts only where a separator can be: at the end, or where an element or another separator follows.
+pub(super) fn with_words_replaced(text: &str) -> Option<String> {
+    let mut done = String::with_capacity(text.len());
+    let mut replaced = false;
+    let mut rest = text;
+    while let Some(c) = rest.chars().next() {
+        let after = word_at(rest).filter(|after| {
+            let element = after.trim_start_matches(GS);
+            let separated = element.len() < after.len();
+            element.is_empty() || separated || gs1::begins_element(element) || word_at(element).is_some()
+        });
+        if let Some(after) = after {
+            done.push(GS);
+            replaced = true;
+            rest = after;
+        } else {
+            done.push(c);
+            rest = &rest[c.len_utf8()..];
+        }
+    }
+    replaced.then_some(done)
+}
+
+/// What follows a word of [`WORDS`] at the beginning of a text.
+fn word_at(text: &str) -> Option<&str> {
+    let begins = |word: &&&str| text.get(..word.len()).is_some_and(|head| head.eq_ignore_ascii_case(word));
+    WORDS.iter().find(begins).map(|word| &text[word.len()..])
+}
+
+/// Reads a code that is to be registered: as [`read`], but what a register must not guess is refused. A code
+/// registered with a written separator in its serial would make the real seal, scanned, look forged; and a blank
+/// may stand for a separator or for nothing.
+pub(super) fn read_for_registration(text: &str) -> Result<MarkingCode, CodeError> {
+    let code = read(text);
+    let signature = code.as_ref().ok().and_then(MarkingCode::signature).unwrap_or_default();
+    // A signature is long enough to contain such a word by chance.
+    let unsigned = if signature.is_empty() { text.to_owned() } else { text.replace(signature, "") };
+    if with_words_replaced(unsigned.trim()).is_some() {
+        return Err(CodeError::SeparatorWrittenOut);
+    }
+    if code.is_ok() && unsigned.trim().contains([' ', '\u{a0}', '\t']) {
+        return Err(CodeError::Character(' '));
+    }
+    code
 }
 
 /// Reads a code; see [`MarkingCode::parse`].
@@ -74,6 +128,7 @@ fn one_of(
 
 /// Reads an address or an element string, in Latin letters.
 fn read_form(text: &str) -> Result<MarkingCode, CodeError> {
+    let text = gs1::without_symbology(text);
     if let Some(path) = after_host(text) {
         return read_link(path);
     }
@@ -83,7 +138,13 @@ fn read_form(text: &str) -> Result<MarkingCode, CodeError> {
         // signature may contain `/01/` too.
         return read_link(text);
     }
-    elements
+    let refusal = match elements {
+        Ok(code) => return Ok(code),
+        Err(refusal) => refusal,
+    };
+    // The literal reading comes first: the words may be part of a serial.
+    let separated = with_words_replaced(text).map(|text| read_elements(&text));
+    separated.and_then(Result::ok).ok_or(refusal)
 }
 
 fn read_elements(text: &str) -> Result<MarkingCode, CodeError> {
@@ -198,7 +259,7 @@ fn separated(text: &str) -> String {
 }
 
 /// The rest of a URL after `http://host` or `https://host`, in either case.
-fn after_host(text: &str) -> Option<&str> {
+pub(super) fn after_host(text: &str) -> Option<&str> {
     let (scheme, rest) = text.split_once("://")?;
     let web = scheme.eq_ignore_ascii_case("https") || scheme.eq_ignore_ascii_case("http");
     web.then(|| rest.find('/').map_or("", |at| &rest[at..]))
@@ -227,7 +288,7 @@ fn read_link(address: &str) -> Result<MarkingCode, CodeError> {
 }
 
 /// RFC 3986 percent-decoding; in a path, `+` is a literal plus sign.
-fn percent_decoded(text: &str) -> Result<String, CodeError> {
+pub(super) fn percent_decoded(text: &str) -> Result<String, CodeError> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
     while let Some((&byte, after)) = rest.split_first() {
@@ -343,6 +404,43 @@ mod tests {
         assert_eq!(refusal("010952000000001121A<GS>B"), "element-unknown");
         assert_eq!(refusal("010952000000001121A 91Qx7-"), "signature-incomplete");
         assert_eq!(read("01 09520000000011 21 K7M2 Q9XJ").unwrap().serial(), "K7M2Q9XJ");
+    }
+
+    #[test]
+    fn separators_in_words_of_a_serials_characters_are_separators_if_nothing_else_fits() {
+        let code = code();
+        for word in WORDS {
+            let text = code.as_str().replace(GS, word);
+            assert_eq!(read(&text), Ok(code.clone()), "{word}");
+            // Literal first.
+            let literal = format!("010952000000001121B1{word}93Ab1c");
+            assert_eq!(read(&literal).unwrap().as_str(), literal);
+            let separated = read(&with_words_replaced(&literal).unwrap()).unwrap();
+            assert_eq!(separated.as_str(), format!("010952000000001121B1{GS}93Ab1c"));
+            assert_eq!(read_for_registration(&literal), Err(CodeError::SeparatorWrittenOut), "{word}");
+            assert_eq!(read_for_registration(&text), Err(CodeError::SeparatorWrittenOut), "{word}");
+        }
+        // Where no separator can be, the characters are the serial's.
+        for serial in ["FNC1x", "a=1dZZ", "0x1Dg", "K_GS_k"] {
+            let text = format!("010952000000001121{serial}");
+            assert_eq!(read_for_registration(&text).unwrap().serial(), serial);
+        }
+        assert_eq!(read_for_registration(code.as_str()), Ok(code.clone()));
+        assert_eq!(read_for_registration(&code.as_str().replace(GS, "<GS>")), Ok(code));
+        assert_eq!(read_for_registration("010952000000001121K7M2 Q9XJ"), Err(CodeError::Character(' ')));
+        assert_eq!(read_for_registration(" 010952000000001121K7M2Q9XJ\r\n").unwrap().serial(), "K7M2Q9XJ");
+    }
+
+    #[test]
+    fn any_symbology_identifier_is_dropped() {
+        let bare = MarkingCode::unsigned(&code().identification());
+        for before in ["]Q1", "]Q0", "]Q3", "]d1", "]d2", "]C0", "]A0", "]e0", "]z3"] {
+            assert_eq!(
+                read(&format!("{before}{}", bare.identification().link("http://o.kz"))),
+                Ok(bare.clone())
+            );
+            assert_eq!(read(&format!("{before}{}", code())), Ok(code()), "{before}");
+        }
     }
 
     #[test]

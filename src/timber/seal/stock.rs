@@ -4,6 +4,7 @@
 //! batches, then logs (the order of `chain::append`). A status changes in one direction only:
 //! `issued` to `applied`, and either of them to `void`.
 
+use super::code::{Code, SealName};
 use super::marking_code::{Identification, MarkingCode};
 use super::number::SealNumber;
 use super::signing::KeyRing;
@@ -59,6 +60,45 @@ pub struct SealRow {
     pub status: SealStatus,
     /// The log it was hammered into.
     pub log: Option<LogId>,
+}
+
+impl SealRow {
+    /// Whether `name` is a whole marking code with this seal's identification, but not the code that the seal was
+    /// registered with: forged or misread. A seal that was registered without a signature cannot tell.
+    #[must_use]
+    pub fn differs(&self, name: &SealName) -> bool {
+        let Code::MarkingCode(code) = name.code() else { return false };
+        code.identification() == self.identification
+            && self.marking_code.signature().is_some()
+            && *code != self.marking_code
+    }
+}
+
+/// The numbers of the seals that `names` name, in their order; `None` for a marking code that is not registered.
+/// A name that is a number is returned as it is, registered or not. Takes no lock: the number of an
+/// identification never changes.
+pub async fn numbers_of(tx: &mut Tx<'_>, names: &[&SealName]) -> Result<Vec<Option<SealNumber>>> {
+    let mut wanted: Vec<Identification> = Vec::new();
+    for name in names {
+        wanted.extend(name.code().identification());
+        wanted.extend(name.code().respelled().and_then(|other| other.identification()));
+    }
+    let mut known: HashMap<Identification, SealNumber> = HashMap::new();
+    if !wanted.is_empty() {
+        let rows = sqlx::query!(
+            r#"SELECT number AS "number: SealNumber", identification AS "identification: Identification"
+               FROM seal WHERE identification = ANY($1)"#,
+            &wanted as &[Identification],
+        )
+        .fetch_all(&mut **tx)
+        .await?;
+        known = rows.into_iter().map(|row| (row.identification, row.number)).collect();
+    }
+    let number = |code: &Code| match code {
+        Code::SealNumber(number) => Some(number.clone()),
+        code => known.get(&code.identification()?).cloned(),
+    };
+    Ok(names.iter().map(|name| number(name.code()).or_else(|| number(&name.code().respelled()?))).collect())
 }
 
 /// Locks seals for a change and returns them in the order of `numbers`, with `None` for an unknown

@@ -4,7 +4,7 @@
 //! The Kazakh names have not been reviewed by a Kazakh forester yet.
 
 use crate::base::error::Invalid;
-use crate::base::units::Volume;
+use crate::base::units::{Volume, whole};
 use crate::base::vocabulary::{sqlx_as_text, vocabulary};
 use rust_decimal::Decimal;
 
@@ -113,9 +113,9 @@ impl Grade {
         }
     }
 
-    /// Reads a grade from its digit.
+    /// Reads a grade from its number, however it is written (`2`, `2.0`, `20e-1`).
     pub fn parse(text: &str) -> Result<Self, Invalid> {
-        Self::new(text.parse().unwrap_or_default())
+        Self::new(whole(text).unwrap_or_default())
     }
 
     /// The number.
@@ -425,7 +425,10 @@ mod tests {
     fn a_grade_is_one_to_four() {
         assert_eq!(Grade::parse("1"), Ok(Grade::BEST));
         assert_eq!(Grade::new(4).unwrap(), Grade::LAST);
-        for bad in ["0", "5", "-1", "1.0", "", "II", "257", "99999999999999999999"] {
+        for whole in ["2", "2.0", "20e-1", "0.2e1"] {
+            assert_eq!(Grade::parse(whole).unwrap().get(), 2);
+        }
+        for bad in ["0", "5", "-1", "1.5", "", "II", "257", "99999999999999999999"] {
             assert_eq!(Grade::parse(bad).unwrap_err().code, "grade-out-of-range");
         }
         assert!(serde_json::from_str::<Grade>("257").is_err());

@@ -58,7 +58,7 @@ fn every_separator_is_found_in_the_header() {
     // A separator in quotes does not count.
     assert_eq!(
         read("\"a;b;c\",seal_number\n,KZ-000001").expect_err("faulty"),
-        "1:a;b;c unknown-field\n2:volume_m3 required"
+        "1:a;b;c unknown-field\n1:volume_m3 required"
     );
 }
 
@@ -97,7 +97,7 @@ fn faults_are_told_by_line_and_column_all_at_once() {
 5:responsible_iin differs
 2:responsible_name required
 2:seal_number seal-number
-2:lon required
+1:lon required
 4:volume_m3 not-a-number
 4:pieces not-a-number
 5:seal_number required
@@ -106,14 +106,40 @@ fn faults_are_told_by_line_and_column_all_at_once() {
 }
 
 #[test]
-fn rows_have_as_many_cells_as_the_header() {
+fn rows_have_no_values_beyond_the_header() {
     assert_eq!(
         read("seal_number,volume_m3\nKZ-000001,1,\nKZ-000002\n").expect_err("faulty"),
-        "2: wrong-cell-count\n3: wrong-cell-count\n3:volume_m3 required"
+        "3:volume_m3 required"
+    );
+    // What is beyond the header is not ignored.
+    assert_eq!(read("seal_number,volume_m3\nKZ-000001,1,,2\n").expect_err("faulty"), "2: wrong-cell-count");
+    assert_eq!(
+        read("seal_number,volume_m3,lat,lon\nKZ-000001,1\nKZ-000002,1,\n").expect("good").logs.len(),
+        2
     );
     // The nameless empty columns that spreadsheets export are no error; a nameless column with values is.
     assert!(read("seal_number,volume_m3,,\nKZ-000001,1,,\n").is_ok());
     assert_eq!(read("seal_number,volume_m3,\nKZ-000001,1,2\n").expect_err("faulty"), "1: unknown-field");
+}
+
+#[test]
+fn a_first_line_may_name_the_separator() {
+    for (line, sign) in
+        [("sep=;", ';'), ("SEP=,", ','), ("sep=\t", '\t'), ("\"sep=;\"", ';'), ("sep=;;;", ';')]
+    {
+        // The header alone would say otherwise.
+        let csv = format!("{line}\r\nvolume_m3{sign}seal_number\r\n1{sign}KZ-000001\r\n2{sign}KZ-x\r\n");
+        assert_eq!(read(&csv).expect_err("faulty"), "4:seal_number seal-number", "{line}");
+    }
+    assert!(read("sep=x\nseal_number,volume_m3\nKZ-000001,1").is_err());
+}
+
+#[test]
+fn a_missing_column_is_one_error() {
+    assert_eq!(
+        read("seal_number,lat\nKZ-000001,1\nKZ-000002,1\nKZ-000003,\n").expect_err("faulty"),
+        "1:volume_m3 required\n1:lon required"
+    );
 }
 
 #[test]

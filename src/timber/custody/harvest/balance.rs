@@ -69,7 +69,7 @@ impl<'t> Balance<'t> {
         self.refused[line] = true;
         let allowed = tolerance(known.permitted, self.on);
         let detail = format!(
-            "The line {} {} permits {} m³ (plus {} % tolerance); {} m³ are marked, including the items before this one, and {} m³ more would exceed it.",
+            "The line {} {} permits {} m³ (plus {} % tolerance); {} m³ are marked, including those before this one, and {} m³ more would exceed it.",
             known.species, known.wood, known.permitted, allowed.percent, before, volume
         );
         Some(FieldError::new(at(), "line-exceeded", detail))

@@ -4,3 +4,4 @@
 pub mod balance;
 pub mod record;
 pub mod request;
+pub mod view;

@@ -5,15 +5,16 @@
 
 use super::balance::Balance;
 use super::request::NewHarvest;
+use super::view::{Harvest, HarvestedLog, view};
 use crate::base::clock::Clock;
 use crate::base::error::{Error, FieldError, Location, Result};
-use crate::base::ids::{HarvestId, LogId, OperationId, TicketId};
-use crate::base::units::{Volume, serialize_utc};
+use crate::base::ids::{HarvestId, LogId, OperationId};
+use crate::base::units::{Volume, utc_text};
 use crate::evidence::chain::Tx;
 use crate::evidence::chain::append::{MAX_EVENTS_PER_STATEMENT, Personal};
 use crate::evidence::chain::bytes::Secret;
 use crate::evidence::chain::size::{self, MAX_BUSINESS_BYTES, MAX_PUBLIC_BYTES};
-use crate::evidence::chain::{Draft, Hash, Head, SubjectKind, append, canonical};
+use crate::evidence::chain::{Draft, Head, SubjectKind, append, canonical};
 use crate::evidence::idempotency::{device, operation};
 use crate::timber::custody::log::write::{NewLog as NewLogRow, insert};
 use crate::timber::custody::request::position_part;
@@ -21,19 +22,16 @@ use crate::timber::custody::state::LogState;
 use crate::timber::event::content::{Content, LocalTime, LogBusiness, LogPublic, TicketHead, TicketName};
 use crate::timber::event::vocabulary::EventType;
 use crate::timber::finding::rules;
-use crate::timber::finding::write::{Finding, NewFinding, store};
+use crate::timber::finding::write::{NewFinding, store};
 use crate::timber::party::key::Caller;
-use crate::timber::party::role::Role;
-use crate::timber::seal::Identification;
-use crate::timber::seal::marking_code::MarkingCode;
+use crate::timber::seal::Code;
 use crate::timber::seal::number::SealNumber;
 use crate::timber::seal::stock::{self, SealRow, SealStatus};
-use crate::timber::ticket::{self, TicketForHarvest, TicketView};
+use crate::timber::ticket::{self, TicketForHarvest};
 use crate::timber::wood::volume_table::gost_volume;
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::Serialize;
-use sqlx::PgExecutor;
-use utoipa::ToSchema;
+use std::collections::HashMap;
 
 /// How far ahead of the server's clock the time of an event may be.
 pub const MAX_CLOCK_SKEW: TimeDelta = TimeDelta::minutes(5);
@@ -47,13 +45,35 @@ pub enum Locations {
     Csv(Vec<u64>),
 }
 
+fn at_pointer(text: &str) -> Location {
+    Location::Pointer(text.to_owned())
+}
+
 impl Locations {
+    /// Location of the whole body.
+    #[must_use]
+    pub fn whole(&self) -> Location {
+        match self {
+            Self::Json => at_pointer(""),
+            Self::Csv(_) => Location::Cell { line: 1, column: String::new() },
+        }
+    }
+
     /// Location of the ticket's id.
     #[must_use]
     pub fn ticket(&self) -> Location {
         match self {
-            Self::Json => Location::Pointer("/felling_ticket_id".into()),
+            Self::Json => at_pointer("/felling_ticket_id"),
             Self::Csv(_) => Location::Query("felling_ticket_id".into()),
+        }
+    }
+
+    /// Name of the log at `index`, for a sentence.
+    #[must_use]
+    pub fn item(&self, index: usize) -> String {
+        match self {
+            Self::Json => format!("item {index}"),
+            Self::Csv(lines) => format!("line {}", lines.get(index).copied().unwrap_or_default()),
         }
     }
 
@@ -68,42 +88,6 @@ impl Locations {
             },
         }
     }
-}
-
-/// A log or stack that a harvest created.
-#[derive(Clone, Debug, Serialize, ToSchema)]
-pub struct HarvestedLog {
-    /// Its id.
-    pub id: LogId,
-    /// The seal hammered into it.
-    #[schema(value_type = String)]
-    pub seal_number: SealNumber,
-    /// That seal's marking code.
-    #[schema(value_type = String)]
-    pub marking_code: MarkingCode,
-    /// Seq of its first event.
-    pub seq: u32,
-    /// That event's hash.
-    pub hash: Hash,
-}
-
-/// A harvest, as returned to the client.
-#[derive(Clone, Debug, Serialize, ToSchema)]
-pub struct Harvest {
-    /// Its id.
-    pub id: HarvestId,
-    /// The request's operation id.
-    pub operation_id: OperationId,
-    /// When the server received it.
-    #[schema(value_type = String, format = DateTime)]
-    #[serde(serialize_with = "serialize_utc")]
-    pub received_at: DateTime<Utc>,
-    /// The logs that it created, in the order of the request.
-    pub logs: Vec<HarvestedLog>,
-    /// The ticket with its remaining volumes.
-    pub ticket: TicketView,
-    /// Findings: what looked unusual.
-    pub findings: Vec<Finding>,
 }
 
 #[derive(Serialize)]
@@ -159,8 +143,12 @@ pub async fn record(
     }
     let operation = request.operation_id.unwrap_or_default();
     let ticket = ticket::lock_for_harvest(tx, request.felling_ticket_id).await?;
-    let numbers: Vec<SealNumber> = request.logs.iter().map(|log| log.seal_number.clone()).collect();
-    let seals = stock::lock_for_use(tx, &numbers).await?;
+    let names: Vec<_> = request.logs.iter().map(|log| &log.seal_number).collect();
+    let numbers = stock::numbers_of(tx, &names).await?;
+    let known: Vec<SealNumber> = numbers.iter().flatten().cloned().collect();
+    let mut rows = stock::lock_for_use(tx, &known).await?.into_iter();
+    let seals: Vec<Option<SealRow>> =
+        numbers.iter().map(|number| number.as_ref().and_then(|_| rows.next().flatten())).collect();
 
     // Read after taking the locks: a request that waited must not get an earlier time of receipt than the one
     // it waited for.
@@ -181,6 +169,9 @@ pub async fn record(
     let mut balance = Balance::new(&ticket.lines, now.date_naive());
     let lines = errors.check_logs(request, locations, &ticket, &mut balance, now);
     if !errors.is_empty() {
+        if let Some(again) = errors.recorded_before(tx, caller, fingerprint, &seals, locations).await? {
+            return Err(Error::Conflict(vec![again]));
+        }
         return Err(errors.into_error());
     }
     let marked = balance.finish();
@@ -205,7 +196,7 @@ pub async fn record(
         let mut drafts = Vec::with_capacity(piece.len());
         for ((index, line), seal) in &piece {
             let id = LogId::new();
-            let content = maker.content(id, *index, ticket.lines[**line].id, &seal.identification);
+            let content = maker.content(id, *index, ticket.lines[**line].id, seal);
             let (public, business) = (canonical::text(&content.public), canonical::text(&content.business));
             // The lengths of a ticket's names are checked when it is issued; for tickets issued before that
             // check existed, they are checked here.
@@ -321,6 +312,41 @@ impl RequestErrors {
         }
     }
 
+    /// If seals of the request are on logs because the very same request was recorded before: the one conflict
+    /// that says so, instead of one for each log.
+    async fn recorded_before(
+        &self,
+        tx: &mut Tx<'_>,
+        caller: &Caller,
+        fingerprint: &[u8; 32],
+        seals: &[SealRow],
+        locations: &Locations,
+    ) -> Result<Option<FieldError>> {
+        let Some(log) = seals.first().and_then(|seal| seal.log) else { return Ok(None) };
+        let before = sqlx::query!(
+            "SELECT harvest.id, harvest.received_at
+             FROM log
+             JOIN harvest ON harvest.id = log.harvest_id
+             JOIN operation ON operation.organization_id = harvest.organization_id
+                           AND operation.operation_id = harvest.operation_id
+             WHERE log.id = $1 AND harvest.organization_id = $2 AND operation.fingerprint = $3",
+            log.0,
+            caller.organization.0,
+            fingerprint.as_slice()
+        )
+        .fetch_optional(&mut **tx)
+        .await?;
+        Ok(before.map(|harvest| {
+            let detail = format!(
+                "This very request was recorded already, at {}, as harvest {}. Send an Idempotency-Key or an \
+                 operation_id, and a repeated request gets its answer again.",
+                utc_text(harvest.received_at),
+                harvest.id
+            );
+            FieldError::new(locations.whole(), "already-recorded", detail)
+        }))
+    }
+
     fn check_seals(
         &mut self,
         caller: &Caller,
@@ -328,16 +354,38 @@ impl RequestErrors {
         locations: &Locations,
         seals: Vec<Option<SealRow>>,
     ) -> Vec<SealRow> {
-        let mut usable = Vec::with_capacity(seals.len());
+        let mut usable: Vec<SealRow> = Vec::with_capacity(seals.len());
+        let mut seen = HashMap::with_capacity(seals.len());
         for (index, (seal, log)) in seals.into_iter().zip(&request.logs).enumerate() {
             let number = &log.seal_number;
             let at = || locations.of(index, "seal_number");
             match seal.filter(|seal| seal.holder == caller.organization) {
                 None => {
-                    let detail = format!("You have no seal {number}.");
+                    let typed = match number.code() {
+                        Code::SealNumber(number) => number.has_letter_like_digit(),
+                        _ => false,
+                    };
+                    let hint = if typed { " Is the letter O or I in it a zero or a one?" } else { "" };
+                    let detail = format!("You have no seal {number}.{hint}");
                     self.invalid.push(FieldError::new(at(), "unknown-seal", detail));
                 }
                 Some(seal) => {
+                    // The same seal by its number and by its code.
+                    if let Some(first) = seen.insert(seal.number.clone(), index) {
+                        let detail = format!(
+                            "Seal {} is already used by {} of this harvest.",
+                            seal.number,
+                            locations.item(first)
+                        );
+                        self.invalid.push(FieldError::new(at(), "duplicate-in-batch", detail));
+                    }
+                    if seal.differs(number) {
+                        let detail = format!(
+                            "This code is not the one that seal {} was registered with; it is forged or misread.",
+                            seal.number
+                        );
+                        self.invalid.push(FieldError::new(at(), "marking-code-differs", detail));
+                    }
                     match seal.status {
                         SealStatus::Issued => {}
                         SealStatus::Applied => {
@@ -409,13 +457,7 @@ struct Maker<'r> {
 }
 
 impl Maker<'_> {
-    fn content(
-        &self,
-        id: LogId,
-        index: usize,
-        line: crate::base::ids::LineId,
-        identification: &Identification,
-    ) -> Content {
+    fn content(&self, id: LogId, index: usize, line: crate::base::ids::LineId, seal: &SealRow) -> Content {
         let log = &self.request.logs[index];
         let table = log.top_diameter_cm.zip(log.length_m).and_then(|(d, l)| gost_volume(d, l));
         let public = LogPublic {
@@ -429,8 +471,8 @@ impl Maker<'_> {
             top_diameter_cm: log.top_diameter_cm.map(|diameter| diameter.to_string()),
             pieces: log.pieces.map(crate::base::units::Pieces::get),
             volume_m3: Some(log.volume_m3.to_string()),
-            seal: Some(log.seal_number.as_str().to_owned()),
-            identification: Some(identification.as_str().to_owned()),
+            seal: Some(seal.number.as_str().to_owned()),
+            identification: Some(seal.identification.as_str().to_owned()),
             ..LogPublic::bare(
                 EventType::Harvested,
                 log.kind,
@@ -483,59 +525,4 @@ impl Maker<'_> {
         }
         findings
     }
-}
-
-/// Whether `caller` may see a harvest: the enterprise that recorded it, the issuer of its ticket, and
-/// inspectors may.
-pub async fn is_visible(db: impl PgExecutor<'_>, caller: &Caller, id: HarvestId) -> Result<bool> {
-    let seen = sqlx::query_scalar!(
-        r#"SELECT (h.organization_id = $2 OR t.issuer_id = $2 OR $3) AS "seen!"
-           FROM harvest h JOIN felling_ticket t ON t.id = h.ticket_id WHERE h.id = $1"#,
-        id.0,
-        caller.organization.0,
-        caller.is(Role::Inspector)
-    )
-    .fetch_optional(db)
-    .await?;
-    Ok(seen == Some(true))
-}
-
-/// A harvest as recorded. The caller of this function checks access with [`is_visible`].
-pub async fn view(tx: &mut Tx<'_>, id: HarvestId) -> Result<Option<Harvest>> {
-    let Some(row) =
-        sqlx::query!("SELECT ticket_id, operation_id, received_at FROM harvest WHERE id = $1", id.0)
-            .fetch_optional(&mut **tx)
-            .await?
-    else {
-        return Ok(None);
-    };
-    let logs = logs_of(&mut **tx, id).await?;
-    let ticket = ticket::view(tx, TicketId(row.ticket_id)).await?;
-    let findings = crate::timber::finding::write::of_harvest(&mut **tx, id, row.received_at).await?;
-    let (operation_id, received_at) = (row.operation_id.into(), row.received_at);
-    Ok(Some(Harvest { id, operation_id, received_at, logs, ticket, findings }))
-}
-
-/// The logs that a harvest created, in the order of its request (ids are generated in order).
-async fn logs_of(db: impl PgExecutor<'_>, harvest: HarvestId) -> Result<Vec<HarvestedLog>> {
-    let rows = sqlx::query!(
-        r#"SELECT log.id, s.seal_number AS "seal_number: SealNumber", seal.marking_code AS "marking_code: MarkingCode",
-                  event.hash
-           FROM log
-           JOIN log_seal s ON s.log_id = log.id AND s.from_seq = 1
-           JOIN seal ON seal.number = s.seal_number
-           JOIN event ON event.subject_id = log.id AND event.seq = 1
-           WHERE log.harvest_id = $1 ORDER BY log.id"#,
-        harvest.0
-    )
-    .fetch_all(db)
-    .await?;
-    rows.into_iter()
-        .map(|row| {
-            let hash = Hash::from_slice(&row.hash)
-                .ok_or_else(|| Error::CorruptRow(format!("event.hash of {}/1", row.id)))?;
-            let (id, seal_number, marking_code) = (row.id.into(), row.seal_number, row.marking_code);
-            Ok(HarvestedLog { id, seal_number, marking_code, seq: 1, hash })
-        })
-        .collect()
 }

@@ -4,10 +4,10 @@ use crate::base::error::Invalid;
 use crate::base::geo::Position;
 use crate::base::ids::{OperationId, TicketId};
 use crate::base::input::{Errors, Layout, Node, input};
-use crate::base::units::{Diameter, Length, Moment, Pieces, Text, Volume};
+use crate::base::units::{Diameter, Length, Moment, Pieces, Text, Volume, lost_letters};
 use crate::timber::custody::request::Device;
 use crate::timber::party::bin::Bin;
-use crate::timber::seal::number::SealNumber;
+use crate::timber::seal::SealName;
 use crate::timber::wood::species::{Assortment, Grade, LogKind, MeasurementMethod, Species, Wood};
 use std::collections::HashMap;
 
@@ -38,11 +38,12 @@ input! {
         /// Individual identification number.
         pub iin: Option<Bin>,
     }
+    => ResponsiblePerson::check;
 
     /// One log or stack, measured and sealed.
     pub struct NewLog {
-        /// Number of the seal that was hammered into it.
-        pub seal_number: SealNumber,
+        /// The seal that was hammered into it: its number, or its marking code as a scanner sends it.
+        pub seal_number: SealName,
         /// A log, or a stack of small pieces.
         pub kind: LogKind,
         /// Species.
@@ -72,6 +73,14 @@ input! {
     => NewLog::check;
 }
 
+impl ResponsiblePerson {
+    fn check(&self, node: Node<'_>, errors: &mut Errors) {
+        if let Some(invalid) = lost_letters(self.name.as_str()) {
+            errors.refuse_field(node, "name", invalid);
+        }
+    }
+}
+
 impl NewLog {
     fn check(&self, node: Node<'_>, errors: &mut Errors) {
         if let Err(invalid) = self.volume_m3.fits(self.kind) {
@@ -95,9 +104,9 @@ impl NewHarvest {
         let mut seen = HashMap::with_capacity(self.logs.len());
         let Some(items) = node.get("logs").and_then(|logs| logs.items().ok()) else { return };
         for (index, (log, item)) in self.logs.iter().zip(items).enumerate() {
-            if let Some(first) = seen.insert(&log.seal_number, index) {
-                let detail =
-                    format!("Seal {} is already used by item {first} of this harvest.", log.seal_number);
+            let place = item.line().map_or_else(|| format!("item {index}"), |line| format!("line {line}"));
+            if let Some(first) = seen.insert(&log.seal_number, place) {
+                let detail = format!("Seal {} is already used by {first} of this harvest.", log.seal_number);
                 errors.refuse_field(item, "seal_number", Invalid::new("duplicate-in-batch", detail));
             }
         }

@@ -4,7 +4,7 @@
 use crate::base::error::Result;
 use crate::base::ids::LogId;
 use crate::timber::seal::Code;
-use sqlx::PgExecutor;
+use sqlx::PgConnection;
 use uuid::Uuid;
 
 /// A code split into columns for SQL: exactly one of the three is set.
@@ -31,11 +31,25 @@ impl Key {
 }
 
 /// The logs that `codes` name, in their order; `None` for a code that names no log, which includes a seal
-/// that is on no log. One round trip for any number of codes. Does not check access.
+/// that is on no log. One round trip for any number of codes, and a second one if a code that names no log has
+/// another reading ([`Code::respelled`]). Does not check access.
 ///
 /// # Errors
 /// Database errors.
-pub async fn resolve(db: impl PgExecutor<'_>, codes: &[Code]) -> Result<Vec<Option<LogId>>> {
+pub async fn resolve(db: &mut PgConnection, codes: &[Code]) -> Result<Vec<Option<LogId>>> {
+    let mut logs = resolve_literal(&mut *db, codes).await?;
+    let unknown = logs.iter().zip(codes).enumerate().filter(|(_, (log, _))| log.is_none());
+    let (places, respelled): (Vec<usize>, Vec<Code>) =
+        unknown.filter_map(|(place, (_, code))| Some((place, code.respelled()?))).unzip();
+    if !respelled.is_empty() {
+        for (place, log) in places.into_iter().zip(resolve_literal(db, &respelled).await?) {
+            logs[place] = log;
+        }
+    }
+    Ok(logs)
+}
+
+async fn resolve_literal(db: &mut PgConnection, codes: &[Code]) -> Result<Vec<Option<LogId>>> {
     let mut ids = Vec::with_capacity(codes.len());
     let mut numbers = Vec::with_capacity(codes.len());
     let mut identifications = Vec::with_capacity(codes.len());
