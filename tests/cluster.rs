@@ -22,6 +22,8 @@ use rustix::process::{Pid, Signal, kill_process};
 use sqlx::migrate::{Migration, MigrationType, Migrator};
 use sqlx::{Connection, SqlSafeStr};
 use support::pg::TestDb;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio_rustls::rustls;
 
 /// A data directory, removed at the end of the test.
 struct Data {
@@ -351,6 +353,215 @@ async fn a_stale_pid_file_is_no_hindrance() {
     }
 }
 
+/// A process that lives until the test ends.
+struct Living(Child);
+
+impl Living {
+    fn new(data: &Data) -> Self {
+        Self(as_postgres(data, "sleep").arg("600").spawn().expect("runs"))
+    }
+}
+
+/// A command as the user that PostgreSQL runs as, which may not be that of the tests: a process of another
+/// user is no holder of a lock for PostgreSQL.
+fn as_postgres(data: &Data, program: &str) -> Command {
+    let owner = fs::metadata(data.cluster()).expect("there");
+    let mut command = Command::new(program);
+    if rustix::process::geteuid().is_root() {
+        command.uid(owner.uid()).gid(owner.gid());
+    }
+    command.current_dir("/");
+    command
+}
+
+impl Drop for Living {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// The two files of the socket, as a hard kill leaves them: no process listens any more.
+fn leave_socket(data: &Data, lock: &str) -> [PathBuf; 2] {
+    let run = data.path().join("run");
+    let files = [run.join(".s.PGSQL.5432"), run.join(".s.PGSQL.5432.lock")];
+    let _ = fs::remove_file(&files[0]);
+    drop(std::os::unix::net::UnixListener::bind(&files[0]).expect("bound"));
+    fs::write(&files[1], lock).expect("written");
+    files
+}
+
+fn socket_lock(data: &Data, pid: u32) -> String {
+    let run = data.path().join("run");
+    format!("{pid}\n{}\n1767225600\n5432\n{}\n", data.cluster().display(), run.display())
+}
+
+#[tokio::test]
+async fn a_stale_socket_lock_is_no_hindrance() {
+    let data = Data::made().await;
+    data.open().await.close().await;
+    let mut zombie = as_postgres(&data, "true").stdout(Stdio::piped()).spawn().expect("runs");
+    zombie.stdout.take().expect("piped").read_to_end(&mut Vec::new()).expect("read");
+    let living = Living::new(&data);
+    for lock in [
+        socket_lock(&data, zombie.id()),
+        socket_lock(&data, living.0.id()),
+        String::new(),
+        "not a number\n".to_owned(),
+    ] {
+        leave_socket(&data, &lock);
+        let kept = data.path().join("run/kept");
+        fs::write(&kept, "by the administrator").expect("written");
+        data.open().await.close().await;
+        assert!(kept.exists(), "nothing else is removed");
+    }
+    // The lock alone: a copy without sockets.
+    let [socket, _] = leave_socket(&data, &socket_lock(&data, living.0.id()));
+    fs::remove_file(socket).expect("removed");
+    data.open().await.close().await;
+    zombie.wait().expect("reaped");
+}
+
+#[tokio::test]
+async fn a_socket_that_answers_is_left_alone() {
+    let data = Data::made().await;
+    data.open().await.close().await;
+    let living = Living::new(&data);
+    let lock = socket_lock(&data, living.0.id());
+    let [socket, lock_file] = leave_socket(&data, &lock);
+    fs::remove_file(&socket).expect("removed");
+    let listener = std::os::unix::net::UnixListener::bind(&socket).expect("bound");
+    let refusal = db::open(&data.settings(), Mode::Serve, on_migration).await.expect_err("in use");
+    assert!(matches!(refusal, OpenError::Start(_)), "{refusal:?}");
+    assert!(socket.exists());
+    assert_eq!(fs::read_to_string(lock_file).expect("readable"), lock);
+    drop(listener);
+    data.open().await.close().await;
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn when_everything_is_killed_at_once_the_next_start_recovers_at_once() {
+    let data = Data::made().await;
+    for stack in ["one", "two"] {
+        let (said, mut child) = serve(data.path(), &[]);
+        assert_eq!(said, "ready");
+        let task = db::open(&data.settings(), Mode::Attach, on_migration).await.expect("joins");
+        remember(&task, stack).await;
+        let (postgres, watcher) = (data.postmaster().expect("runs"), watcher(&data.cluster()));
+        kill(watcher);
+        kill(postgres);
+        child.kill().expect("SIGKILL");
+        child.wait().expect("reaped");
+        let next = data.open().await;
+        assert!(remembered(&next).await.contains(&stack.to_owned()));
+        next.close().await;
+    }
+}
+
+#[tokio::test]
+async fn a_directory_copied_while_its_server_runs_starts() {
+    let data = Data::made().await;
+    let first = data.open().await;
+    remember(&first, "pine, Zhanasemey").await;
+    let mut superuser = first.maintenance().await.expect("connects");
+    sqlx::query("CHECKPOINT").execute(&mut superuser).await.expect("done");
+    let copy = Data::new();
+    let copied =
+        Command::new("cp").arg("-pR").arg(data.path().join(".")).arg(copy.path()).status().expect("runs");
+    assert!(copied.success());
+    let second = copy.open().await;
+    assert_eq!(remembered(&second).await, ["pine, Zhanasemey"]);
+    assert_eq!(remembered(&first).await, ["pine, Zhanasemey"], "the original is not disturbed");
+    second.close().await;
+    assert_eq!(remembered(&first).await, ["pine, Zhanasemey"]);
+    first.close().await;
+}
+
+fn fsck(arguments: &[&std::ffi::OsStr]) -> (Option<i32>, String) {
+    let mut command = support::process::program();
+    let output = command.args(["fsck", "--log", "off"]).args(arguments).output().expect("runs");
+    let said = [output.stdout, output.stderr].concat();
+    (output.status.code(), String::from_utf8_lossy(&said).into_owned())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn fsck_checks_a_stopped_cluster_and_makes_none() {
+    let data = Data::made().await;
+    let (code, said) = fsck(&["--data-dir".as_ref(), data.path().as_ref()]);
+    assert_eq!(code, Some(0), "{said}");
+    assert_eq!(data.postmaster(), None, "it stops what it started");
+
+    // A password that is gone is not made anew.
+    let password = data.path().join("passwords").join(roles::OWNER);
+    fs::remove_file(&password).expect("removed");
+    let (code, said) = fsck(&["--data-dir".as_ref(), data.path().as_ref()]);
+    assert_eq!(code, Some(2), "{said}");
+    assert!(said.contains("passwords/ormantrace_owner is missing"), "{said}");
+    assert!(!password.exists());
+
+    let wrong = Data::new();
+    let (code, said) = fsck(&["--data-dir".as_ref(), wrong.path().as_ref()]);
+    assert_eq!(code, Some(2), "{said}");
+    assert!(said.contains("no database"), "{said}");
+    assert_eq!(fs::read_dir(wrong.path()).expect("there").count(), 0, "nothing is made in it");
+    let absent = wrong.path().join("absent");
+    let (code, said) = fsck(&["--data-dir".as_ref(), absent.as_ref()]);
+    assert_eq!(code, Some(2), "{said}");
+    assert!(!absent.exists());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn fsck_migrates_nothing() {
+    let empty = TestDb::empty().await;
+    let url = empty.url();
+    let (code, said) = fsck(&["--database-url".as_ref(), url.as_ref()]);
+    assert_eq!(code, Some(2), "{said}");
+    assert!(said.contains("ormantrace migrate"), "{said}");
+    let made: Option<String> = sqlx::query_scalar("SELECT to_regclass('_sqlx_migrations')::text")
+        .fetch_one(&mut empty.owner().await)
+        .await
+        .expect("asks");
+    assert_eq!(made, None);
+
+    let older = TestDb::new().await;
+    let url = older.url();
+    let mut owner = older.owner().await;
+    for (change, part) in [
+        ("DELETE FROM _sqlx_migrations WHERE version = 3", "ormantrace migrate"),
+        ("UPDATE _sqlx_migrations SET success = false WHERE version = 2", "ormantrace migrate"),
+        ("UPDATE _sqlx_migrations SET checksum = '\\x00' WHERE version = 1", "Migration 1"),
+        (
+            "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time)
+             VALUES (99999, 'later', true, '\\x00', 0)",
+            "newer Ormantrace",
+        ),
+    ] {
+        sqlx::raw_sql(change).execute(&mut owner).await.expect("done");
+        let (code, said) = fsck(&["--database-url".as_ref(), url.as_ref()]);
+        assert_eq!(code, Some(2), "{change}: {said}");
+        assert!(said.contains(part), "{change}: {said}");
+    }
+    let applied: i64 = sqlx::query_scalar("SELECT count(*) FROM _sqlx_migrations WHERE version = 3")
+        .fetch_one(&mut owner)
+        .await
+        .expect("read");
+    assert_eq!(applied, 0, "nothing is migrated");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn fsck_refuses_a_register_folder_that_is_not_there() {
+    let test = TestDb::new().await;
+    let (url, dir) = (test.url(), tempfile::tempdir().expect("a folder"));
+    let absent = dir.path().join("register");
+    let arguments: [&std::ffi::OsStr; 4] =
+        ["--database-url".as_ref(), url.as_ref(), "--register-dir".as_ref(), absent.as_ref()];
+    let (code, said) = fsck(&arguments);
+    assert_eq!(code, Some(2), "{said}");
+    assert!(said.contains("register"), "{said}");
+    assert!(!absent.exists());
+}
+
 #[tokio::test]
 async fn an_interrupted_first_start_is_completed() {
     let data = Data::new();
@@ -580,6 +791,68 @@ async fn a_wrong_password_is_not_waited_for() {
     assert!(matches!(refusal, OpenError::Database(_)), "{refusal:?}");
     assert!(!refusal.to_string().contains("guess"), "{refusal}");
     server.close().await;
+}
+
+/// A certificate that no program can read.
+#[derive(Debug)]
+struct Unreadable(std::sync::Arc<rustls::sign::CertifiedKey>);
+
+impl rustls::server::ResolvesServerCert for Unreadable {
+    fn resolve(
+        &self,
+        _: rustls::server::ClientHello<'_>,
+    ) -> Option<std::sync::Arc<rustls::sign::CertifiedKey>> {
+        Some(self.0.clone())
+    }
+}
+
+/// A server that offers encryption as PostgreSQL does, with that certificate. Returns its port.
+async fn unreadable_server() -> u16 {
+    use rustls::pki_types::pem::PemObject;
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/program/tls/witness.key");
+    let key = rustls::pki_types::PrivateKeyDer::from_pem_file(file).expect("a key");
+    let key = rustls::crypto::ring::sign::any_supported_type(&key).expect("supported");
+    let certificate = rustls::pki_types::CertificateDer::from(b"not a certificate".to_vec());
+    let certified = rustls::sign::CertifiedKey::new(vec![certificate], key);
+    let config = rustls::ServerConfig::builder_with_provider(rustls::crypto::ring::default_provider().into())
+        .with_safe_default_protocol_versions()
+        .expect("versions")
+        .with_no_client_auth()
+        .with_cert_resolver(std::sync::Arc::new(Unreadable(certified.into())));
+    let acceptor = tokio_rustls::TlsAcceptor::from(std::sync::Arc::new(config));
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("bound");
+    let port = listener.local_addr().expect("an address").port();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let mut request = [0; 8];
+            let _ = stream.read_exact(&mut request).await;
+            let _ = stream.write_all(b"S").await;
+            let _ = acceptor.accept(stream).await;
+        }
+    });
+    port
+}
+
+#[tokio::test]
+async fn encryption_that_fails_is_not_waited_for() {
+    let port = unreadable_server().await;
+    for (setting, part) in [
+        ("sslmode=require", "certificate"),
+        ("sslmode=verify-full", "certificate"),
+        ("sslmode=verify-ca&sslrootcert=/nonexistent/authority.pem", "sslrootcert"),
+    ] {
+        let url = format!("postgres://wood:guess@localhost:{port}/trace?{setting}");
+        let settings = DatabaseSettings {
+            database_url: Some(url.parse().expect("an address")),
+            data_dir: None,
+            database_connections: 2,
+        };
+        let since = Instant::now();
+        let refusal = db::open(&settings, Mode::Serve, on_migration).await.expect_err("refused");
+        assert!(matches!(refusal, OpenError::Tls(_)), "{setting}: {refusal:?}");
+        assert!(refusal.to_string().contains(part) && !refusal.to_string().contains("guess"), "{refusal}");
+        assert!(since.elapsed() < Duration::from_secs(10), "{setting}: told at once");
+    }
 }
 
 #[tokio::test]

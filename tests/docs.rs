@@ -5,6 +5,7 @@ use ormantrace::commands::cli::Cli;
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
+use std::process::{Command, Stdio};
 
 /// Sources that do not concern a client's request: the command line and its messages, texts and headers
 /// of pages, slugs of problems, names of rules and roles, checks of a verdict.
@@ -199,6 +200,91 @@ fn the_readme_names_every_command_flag_and_variable() {
     };
     words.retain(|word| !is_there(word));
     assert!(words.is_empty(), "README.md lacks {words:?}");
+}
+
+/// A person copies the example of a command: it must not fail on its check digit.
+#[test]
+fn numbers_of_persons_and_organisations_in_commands_are_right() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut numbers = 0;
+    for name in ["README.md", "docs/OPERATIONS.md", "docs/API.md", "docs/TRUST.md"] {
+        let text = fs::read_to_string(root.join(name)).expect("text");
+        for line in text.lines().filter(|line| line.contains("--iin ") || line.contains("_bin")) {
+            let words = line.split(|sign: char| !sign.is_ascii_digit()).filter(|word| word.len() == 12);
+            for word in words {
+                numbers += 1;
+                assert!(ormantrace::timber::party::bin::Bin::parse(word).is_ok(), "{name}: {word}");
+            }
+        }
+    }
+    assert!(numbers >= 2, "{numbers} examples");
+}
+
+/// The files of a folder of the documents.
+fn documents(folder: &str) -> Vec<(String, String)> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs").join(folder);
+    let files = fs::read_dir(folder).expect("there").flatten();
+    let name = |entry: &fs::DirEntry| entry.file_name().to_str().expect("text").to_owned();
+    files.map(|entry| (name(&entry), fs::read_to_string(entry.path()).expect("text"))).collect()
+}
+
+/// Runs a program; `None` if it is not installed here.
+fn output_of(command: &mut Command) -> Option<String> {
+    match command.stdin(Stdio::null()).output() {
+        Ok(output) if output.status.success() => Some(String::new()),
+        Ok(output) => Some(String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
+        Err(error) => panic!("{error}"),
+    }
+}
+
+#[test]
+fn the_units_of_systemd_are_valid_and_can_be_enabled() {
+    let units = documents("systemd");
+    assert_eq!(units.len(), 3);
+    let dir = tempfile::tempdir().expect("a folder");
+    let mut verify = Command::new("systemd-analyze");
+    verify.arg("verify");
+    for (name, text) in &units {
+        assert!(text.contains("[Install]\nWantedBy=multi-user.target"), "{name}");
+        let command = text.lines().find_map(|line| line.strip_prefix("ExecStart=")).expect("a command");
+        let (program, subcommand) = command.split_once(' ').expect("a subcommand");
+        assert!(Cli::command().find_subcommand(subcommand).is_some(), "{name}: {command}");
+        // Where the units expect it, the program need not be installed here.
+        let file = dir.path().join(name);
+        fs::write(&file, text.replace(program, env!("CARGO_BIN_EXE_ormantrace"))).expect("written");
+        verify.arg(file);
+    }
+    match output_of(&mut verify) {
+        None => eprintln!("SKIPPED: systemd-analyze is not installed, the units are not verified"),
+        Some(errors) => assert_eq!(errors, ""),
+    }
+}
+
+#[test]
+fn the_sample_for_nginx_is_valid() {
+    let (name, text) = documents("nginx").pop().expect("a sample");
+    let dir = tempfile::tempdir().expect("a folder");
+    let tls = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/program/tls");
+    // `nginx -t` opens the listeners and reads the certificate.
+    let text = text
+        .replace("listen 80;", "listen 127.0.0.1:0;")
+        .replace("listen 443 ssl;", "listen 127.0.0.1:0 ssl;")
+        .replace("/etc/nginx/tls/wood.example.pem", tls.join("witness.pem").to_str().expect("text"))
+        .replace("/etc/nginx/tls/wood.example.key", tls.join("witness.key").to_str().expect("text"));
+    let text: String = text
+        .lines()
+        .filter(|line| !line.contains("listen [::]"))
+        .fold(String::new(), |all, line| all + line + "\n");
+    let at = dir.path().display();
+    let whole =
+        format!("pid {at}/pid;\nerror_log stderr;\nevents {{}}\nhttp {{\naccess_log off;\n{text}}}\n");
+    let file = dir.path().join("nginx.conf");
+    fs::write(&file, whole).expect("written");
+    match output_of(Command::new("nginx").arg("-t").arg("-p").arg(dir.path()).arg("-c").arg(&file)) {
+        None => eprintln!("SKIPPED: nginx is not installed, {name} is not tested"),
+        Some(errors) => assert_eq!(errors, ""),
+    }
 }
 
 /// Sections of `docs/DOMAIN.md` that the source generates: between a marker and `<!-- end -->`.

@@ -164,6 +164,17 @@ async fn an_erased_name_is_in_no_file() {
     let task = db::open(&settings, Mode::Attach, ormantrace::evidence::register::backfill::on_migration)
         .await
         .unwrap_or_else(|error| panic!("{error}"));
+    let mut owner_role = task.owner().await.expect("connects");
+    let target = ErasureTarget::Harvest(first.id);
+    let preview = erase::preview(&mut owner_role, &target, &clock).await.expect("listed");
+    assert_eq!(preview.erased, Erased { parts: 1, organizations: 0, responses: 1, left: None });
+    let (part, harvest) = (first.personal.id, first.id);
+    let list = [
+        format!("personal part {part}: the responsible person of harvest {harvest}, in 1 events"),
+        format!("stored response: Idempotency-Key harvest-{harvest} of organisation {owner}"),
+    ];
+    assert_eq!(preview.lines, list);
+    drop(owner_role);
     let erased = erase::erase(&task, &ErasureTarget::Harvest(first.id), &clock).await.expect("erased");
     assert_eq!(erased, Erased { parts: 1, organizations: 0, responses: 1, left: None });
     assert!(dump(data.path()).contains(NAME), "the other harvest still has the name");

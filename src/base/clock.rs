@@ -1,9 +1,10 @@
 //! Time is passed in. No other file reads the system clock (`clippy.toml` forbids it), so that
 //! tests can stop the clock or set it back.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Instant;
 
 /// The source of the time: the system clock, or a clock that a test sets.
 #[derive(Clone, Debug, Default)]
@@ -45,5 +46,34 @@ impl Clock {
         if let Source::Held(held) = &self.0 {
             held.store(at.timestamp_micros(), Ordering::SeqCst);
         }
+    }
+}
+
+/// Finds out whether the clock was set while this process runs, by the monotonic clock, which nothing sets.
+#[derive(Clone, Debug)]
+pub struct ClockWatch {
+    clock: Clock,
+    start: DateTime<Utc>,
+    since: Instant,
+}
+
+impl ClockWatch {
+    /// Begins to watch a clock.
+    #[must_use]
+    pub fn new(clock: Clock) -> Self {
+        Self { start: clock.now(), since: Instant::now(), clock }
+    }
+
+    /// The time now.
+    #[must_use]
+    pub fn now(&self) -> DateTime<Utc> {
+        self.clock.now()
+    }
+
+    /// How far the clock has moved beyond the time that has passed; negative if it was set back.
+    #[must_use]
+    pub fn jump(&self) -> TimeDelta {
+        let passed = TimeDelta::from_std(self.since.elapsed()).unwrap_or(TimeDelta::MAX);
+        (self.clock.now() - self.start).checked_sub(&passed).unwrap_or(TimeDelta::MIN)
     }
 }

@@ -200,8 +200,9 @@ impl fmt::Debug for OperatorToken {
     }
 }
 
-/// The public address of this server: http or https, a host, perhaps a path, never a slash at the
-/// end, so that `{url}/01/…` is a valid link.
+/// The public address of this server: http or https and a host. No path, because pages, redirects and
+/// labels lead to addresses from the root of the host. Never a slash at the end, so that `{url}/01/…` is a
+/// valid link.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PublicUrl(String);
 
@@ -226,13 +227,15 @@ impl FromStr for PublicUrl {
         let invalid = || {
             Invalid::new(
                 "bad-public-url",
-                "A public URL is http:// or https:// and a host, without a user, a query or a fragment.",
+                "A public URL is http:// or https:// and a host, without a user, a path, a query or a fragment: \
+                 the pages are at the root of the host.",
             )
         };
         let uri: Uri = text.parse().map_err(|_| invalid())?;
         let host = uri.authority().ok_or_else(invalid)?;
         let plain = matches!(uri.scheme_str(), Some("http" | "https"))
             && uri.query().is_none()
+            && matches!(uri.path(), "" | "/")
             && !host.host().is_empty()
             && !host.as_str().contains('@')
             && !text.contains('#');
@@ -313,7 +316,7 @@ mod tests {
         for (text, expected) in [
             ("https://wood.example", "https://wood.example"),
             ("https://wood.example/", "https://wood.example"),
-            ("http://10.0.0.7:8080/trace/", "http://10.0.0.7:8080/trace"),
+            ("http://10.0.0.7:8080/", "http://10.0.0.7:8080"),
         ] {
             assert_eq!(text.parse::<PublicUrl>().expect(text).as_str(), expected);
         }
@@ -326,6 +329,9 @@ mod tests {
             "https://w.example?x",
             "https://w.example#x",
             "https://w ood",
+            "https://wood.example/les",
+            "http://10.0.0.7:8080/trace/",
+            "https://wood.example//",
         ] {
             assert!(bad.parse::<PublicUrl>().is_err(), "{bad}");
         }

@@ -213,6 +213,10 @@ struct EraseArgs {
 
     #[command(flatten)]
     target: EraseTargetArgs,
+
+    /// List what would be erased, by ids, and change nothing
+    #[arg(long)]
+    dry_run: bool,
 }
 
 #[derive(Args, Clone, Debug)]
@@ -344,16 +348,28 @@ impl Command {
                     (None, Some(iin)) => ErasureTarget::Iin(iin),
                     (None, None) => return Ok(()),
                 };
-                let database =
-                    db::open(&args.database, Mode::Attach, crate::evidence::register::backfill::on_migration)
-                        .await?;
-                let erased = erase::erase(&database, &target, &Clock::system()).await;
+                let database = db::open_existing(&args.database).await?;
+                let report = erase_or_preview(&database, &target, args.dry_run).await;
                 database.close().await;
-                Ok(writeln!(std::io::stdout(), "{}", erased?)?)
+                Ok(writeln!(std::io::stdout(), "{}", report?)?)
             }
             Self::Fsck(args) => args.run().await,
         }
     }
+}
+
+/// Erases, or with `dry_run` finds out what would be erased; returns the report.
+async fn erase_or_preview(
+    database: &db::Database,
+    target: &ErasureTarget,
+    dry_run: bool,
+) -> Result<String, erase::Failure> {
+    let clock = Clock::system();
+    if !dry_run {
+        return Ok(erase::erase(database, target, &clock).await?.to_string());
+    }
+    let mut owner = database.owner().await?;
+    Ok(erase::preview(&mut owner, target, &clock).await?.to_string())
 }
 
 impl ServeArgs {

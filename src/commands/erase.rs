@@ -135,6 +135,103 @@ pub async fn delete(
     clock: &Clock,
 ) -> Result<Erased, Failure> {
     let mut tx = Tx::on(owner).await?;
+    let (erased, _) = delete_rows(&mut tx, target, clock).await?;
+    tx.commit().await?;
+    Ok(erased)
+}
+
+/// What an erasure would delete, by ids. `Display` is the list for the administrator; it has no name and no
+/// number of a person.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Preview {
+    /// One line for each thing that would go.
+    pub lines: Vec<String>,
+    /// The totals.
+    pub erased: Erased,
+}
+
+impl fmt::Display for Preview {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for line in &self.lines {
+            writeln!(f, "{line}")?;
+        }
+        write!(
+            f,
+            "Would be erased: {} personal parts, {} organisations' names and numbers, {} stored responses. Nothing \
+             was changed.",
+            self.erased.parts, self.erased.organizations, self.erased.responses
+        )
+    }
+}
+
+/// Finds out what [`erase`] would delete: deletes it in a transaction that is rolled back, so that the list
+/// cannot differ from the erasure.
+///
+/// # Errors
+/// As [`erase`].
+pub async fn preview(
+    owner: &mut PgConnection,
+    target: &ErasureTarget,
+    clock: &Clock,
+) -> Result<Preview, Failure> {
+    let mut tx = Tx::on(owner).await?;
+    let (erased, removed) = delete_rows(&mut tx, target, clock).await?;
+    let lines = removed.lines(&mut tx).await?;
+    tx.rollback().await?;
+    Ok(Preview { lines, erased })
+}
+
+/// What was deleted in a transaction.
+#[derive(Default)]
+struct Removed {
+    /// Personal parts.
+    personal: Vec<Uuid>,
+    /// Sole traders and farms.
+    organizations: Vec<Uuid>,
+    /// Stored responses: organisation and idempotency key.
+    responses: Vec<(Uuid, String)>,
+}
+
+impl Removed {
+    /// A line for each of them. The rows that name them are still there.
+    async fn lines(&self, tx: &mut PgConnection) -> sqlx::Result<Vec<String>> {
+        let mut lines = Vec::new();
+        let parts: Vec<(Uuid, Option<Uuid>, i64, Vec<String>)> = sqlx::query_as(
+            "SELECT p.id, h.id, count(e.seq),
+                    coalesce(array_agg(DISTINCT l.seal_number) FILTER (WHERE l.id IS NOT NULL), '{}')
+             FROM UNNEST($1::uuid[]) WITH ORDINALITY AS p (id, place)
+             LEFT JOIN harvest h ON h.personal_id = p.id
+             LEFT JOIN event e ON e.personal_id = p.id
+             LEFT JOIN log l ON l.id = e.subject_id
+             GROUP BY p.id, h.id, p.place ORDER BY p.place",
+        )
+        .bind(&self.personal)
+        .fetch_all(&mut *tx)
+        .await?;
+        for (id, harvest, events, seals) in parts {
+            let of = match harvest {
+                Some(harvest) => format!("the responsible person of harvest {harvest}"),
+                None => "a person or sole trader".to_owned(),
+            };
+            let on = if seals.is_empty() { String::new() } else { format!(", on {}", seals.join(" ")) };
+            lines.push(format!("personal part {id}: {of}, in {events} events{on}"));
+        }
+        for id in &self.organizations {
+            lines.push(format!("organisation {id}: its name and number"));
+        }
+        for (organization, key) in &self.responses {
+            lines.push(format!("stored response: Idempotency-Key {key} of organisation {organization}"));
+        }
+        Ok(lines)
+    }
+}
+
+async fn delete_rows(
+    tx: &mut Tx<'_>,
+    target: &ErasureTarget,
+    clock: &Clock,
+) -> Result<(Erased, Removed), Failure> {
+    let mut removed = Removed::default();
     let mut personal: Vec<Uuid> = Vec::new();
     // Ids of the harvests and organisations: the requests that created them have stored responses.
     let mut made: Vec<Uuid> = Vec::new();
@@ -143,14 +240,14 @@ pub async fn delete(
     match target {
         ErasureTarget::Harvest(harvest) => {
             let found = sqlx::query_scalar!("SELECT personal_id FROM harvest WHERE id = $1", harvest.0)
-                .fetch_optional(&mut *tx)
+                .fetch_optional(&mut **tx)
                 .await?;
             personal.push(found.ok_or(Failure::NoHarvest(*harvest))?);
         }
         ErasureTarget::Iin(iin) => {
             let quoted = format!("\"{}\"", iin.as_str());
             personal = sqlx::query_scalar!("SELECT id FROM personal WHERE strpos(text, $1) > 0", quoted)
-                .fetch_all(&mut *tx)
+                .fetch_all(&mut **tx)
                 .await?;
             let traders = sqlx::query!(
                 r#"WITH was AS (
@@ -161,18 +258,19 @@ pub async fn delete(
                    RETURNING o.id, was.name"#,
                 iin.as_str()
             )
-            .fetch_all(&mut *tx)
+            .fetch_all(&mut **tx)
             .await?;
             for trader in traders {
                 erased.organizations += 1;
                 words.push(iin.as_str().to_owned());
                 words.extend(trader.name);
                 made.push(trader.id);
+                removed.organizations.push(trader.id);
                 let parts = sqlx::query_scalar!(
                     r#"SELECT personal_id AS "id!" FROM event WHERE subject_id = $1 AND personal_id IS NOT NULL"#,
                     trader.id
                 );
-                personal.extend(parts.fetch_all(&mut *tx).await?);
+                personal.extend(parts.fetch_all(&mut **tx).await?);
             }
         }
     }
@@ -181,14 +279,15 @@ pub async fn delete(
         "DELETE FROM personal WHERE id = ANY ($1) RETURNING id AS personal, organization_id AS organization",
         &personal
     )
-    .fetch_all(&mut *tx)
+    .fetch_all(&mut **tx)
     .await?;
     erased.parts = deleted.len() as u64;
+    removed.personal = deleted.iter().map(|part| part.personal).collect();
     let command = match target {
         ErasureTarget::Harvest(_) => "erase --harvest",
         ErasureTarget::Iin(_) => "erase --iin",
     };
-    erasure::record(&mut tx, &deleted, command, clock.now()).await?;
+    erasure::record(tx, &deleted, command, clock.now()).await?;
     // A fingerprint is a hash under a key that is in the same database: with both, the data can be guessed.
     let harvests = sqlx::query!(
         "UPDATE operation o SET fingerprint = NULL FROM harvest h
@@ -196,19 +295,21 @@ pub async fn delete(
          RETURNING h.id",
         &personal
     );
-    made.extend(harvests.fetch_all(&mut *tx).await?.into_iter().map(|harvest| harvest.id));
+    made.extend(harvests.fetch_all(&mut **tx).await?.into_iter().map(|harvest| harvest.id));
     let harvest_ids = sqlx::query_scalar!("SELECT id FROM harvest WHERE personal_id = ANY ($1)", &personal);
-    made.extend(harvest_ids.fetch_all(&mut *tx).await?);
+    made.extend(harvest_ids.fetch_all(&mut **tx).await?);
     for id in made {
-        erased.responses +=
-            sqlx::query!("DELETE FROM idempotency WHERE strpos(already_done, $1) > 0", id.to_string())
-                .execute(&mut *tx)
-                .await?
-                .rows_affected();
+        let responses = sqlx::query!(
+            "DELETE FROM idempotency WHERE strpos(already_done, $1) > 0 RETURNING organization_id, key",
+            id.to_string()
+        );
+        let responses = responses.fetch_all(&mut **tx).await?;
+        removed.responses.extend(responses.into_iter().map(|row| (row.organization_id, row.key)));
     }
     if !words.is_empty() {
-        erased.responses += delete_responses_with(&mut tx, &words).await?;
+        removed.responses.extend(delete_responses_with(tx, &words).await?);
     }
+    erased.responses = removed.responses.len() as u64;
     // A new erasure epoch changes every ETag: a response from before the erasure no longer gets 304.
     let epoch = Salt::random().0;
     sqlx::query!(
@@ -216,15 +317,14 @@ pub async fn delete(
          ON CONFLICT (name) DO UPDATE SET value = EXCLUDED.value",
         epoch.as_slice()
     )
-    .execute(&mut *tx)
+    .execute(&mut **tx)
     .await?;
-    tx.commit().await?;
-    Ok(erased)
+    Ok((erased, removed))
 }
 
 /// Deletes stored responses that contain one of `words`: responses to other organisations may name a
-/// trader too, such as the holder of a ticket.
-async fn delete_responses_with(tx: &mut PgConnection, words: &[String]) -> sqlx::Result<u64> {
+/// trader too, such as the holder of a ticket. Returns organisation and key of each.
+async fn delete_responses_with(tx: &mut PgConnection, words: &[String]) -> sqlx::Result<Vec<(Uuid, String)>> {
     let mut matching: Vec<(Uuid, String)> = Vec::new();
     let mut responses = sqlx::query!(
         r#"SELECT organization_id, key, body AS "body!" FROM idempotency WHERE body IS NOT NULL"#
@@ -239,18 +339,12 @@ async fn delete_responses_with(tx: &mut PgConnection, words: &[String]) -> sqlx:
         }
     }
     drop(responses);
-    let mut deleted = 0;
-    for (organization, key) in matching {
-        deleted += sqlx::query!(
-            "DELETE FROM idempotency WHERE organization_id = $1 AND key = $2",
-            organization,
-            key
-        )
-        .execute(&mut *tx)
-        .await?
-        .rows_affected();
+    for (organization, key) in &matching {
+        sqlx::query!("DELETE FROM idempotency WHERE organization_id = $1 AND key = $2", organization, key)
+            .execute(&mut *tx)
+            .await?;
     }
-    Ok(deleted)
+    Ok(matching)
 }
 
 /// `word` as it is written inside a JSON string.

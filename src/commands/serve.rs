@@ -4,11 +4,12 @@
 //! new connection, finishes the requests in progress within the drain timeout, closes its connections and
 //! stops a private PostgreSQL cleanly.
 
-use crate::base::clock::Clock;
+use crate::base::clock::{Clock, ClockWatch};
 use crate::base::config::{OperatorToken, Settings};
 use crate::base::error::{Error, Invalid};
 use crate::base::units::Text;
 use crate::commands::demo_keys;
+use crate::commands::fsck::guards::{self, Guards};
 use crate::db::{self, Database, Mode, OpenError};
 use crate::evidence::idempotency::{secret, stored};
 use crate::evidence::register::published::Published;
@@ -32,8 +33,9 @@ use crate::timber::seal::gs1::Gtin;
 use crate::timber::seal::marking_key;
 use crate::timber::seal::signing::{KeyRing, SigningKey};
 use crate::timber::seal::stock::load_key_ring;
-use sqlx::PgPool;
+use chrono::TimeDelta;
 use sqlx::postgres::PgConnectOptions;
+use sqlx::{Connection, PgPool};
 use std::future::Future;
 use std::io::{Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpStream};
@@ -47,6 +49,9 @@ use tokio::task::JoinSet;
 const OPERATOR: &str = "Орман таңбалау операторы";
 /// Interval at which expired stored responses are deleted.
 const EXPIRY_INTERVAL: Duration = Duration::from_hours(1);
+
+/// How far the clock may move against the monotonic clock before housekeeping stops.
+const MAX_CLOCK_JUMP: TimeDelta = TimeDelta::hours(1);
 
 /// Delay before the 429 response to an address over its limit. Without the delay, 32 connections of one
 /// address used so much of two cores that the 99th percentile of appends grew to five times its idle value.
@@ -113,6 +118,12 @@ pub enum Failure {
     /// The database returned an error during start.
     #[error("The server cannot start: {0}.")]
     Start(#[from] Error),
+    /// Evidence could be altered: its append-only triggers are gone.
+    #[error(
+        "Nothing keeps the evidence append-only: {0} must be restored first, as the migrations make them. \
+         `ormantrace fsck` checks what was altered meanwhile."
+    )]
+    Unguarded(String),
     /// Signals cannot be received, or standard output cannot be written.
     #[error("{0}.")]
     Io(#[from] std::io::Error),
@@ -133,6 +144,8 @@ pub struct Ready {
     pub register: Folder,
     database: Database,
     leave: Duration,
+    /// Errors that the check of the catalogue found at the start.
+    guard_errors: u64,
 }
 
 /// `ormantrace serve`.
@@ -198,6 +211,13 @@ pub async fn prepare(settings: &Settings, operation: ServeOptions) -> Result<Rea
     };
     let database =
         db::open(&settings.database, Mode::Serve, crate::evidence::register::backfill::on_migration).await?;
+    let guard_errors = match check_guards(&database).await {
+        Ok(count) => count,
+        Err(failure) => {
+            database.close().await;
+            return Err(failure);
+        }
+    };
     let app = match make_app(&database.pool, settings, &operation, &register, public_url.clone()).await {
         Ok(app) => app,
         Err(failure) => {
@@ -213,7 +233,32 @@ pub async fn prepare(settings: &Settings, operation: ServeOptions) -> Result<Rea
         ..LayerSettings::default()
     };
     let leave = operation.leave;
-    Ok(Ready { app, layers, address, server, metrics_server, probe_server, register, database, leave })
+    Ok(Ready {
+        app,
+        layers,
+        address,
+        server,
+        metrics_server,
+        probe_server,
+        register,
+        database,
+        leave,
+        guard_errors,
+    })
+}
+
+/// Logs what hides or admits a change of evidence without altering a row, and returns the number of errors.
+///
+/// # Errors
+/// If an append-only trigger is gone.
+async fn check_guards(database: &Database) -> Result<u64, Failure> {
+    let mut owner = database.owner().await.map_err(Error::Database)?;
+    let Guards { errors, gone, .. } = guards::read(&mut owner).await.map_err(Error::Database)?;
+    owner.close().await.map_err(Error::Database)?;
+    for error in &errors {
+        tracing::warn!(%error, "the database does not guard its evidence as this program set it up");
+    }
+    if gone.is_empty() { Ok(errors.len() as u64) } else { Err(Failure::Unguarded(gone.join(", "))) }
 }
 
 async fn bind_optional(
@@ -375,9 +420,19 @@ impl Ready {
 
     /// Serves until `stop` resolves, then drains and closes everything.
     pub async fn run(self, stop: impl Future<Output = ()>) {
-        let Self { app, layers, address, server, metrics_server, probe_server, register, database, leave } =
-            self;
-        let exposition = exposition(&app, &register);
+        let Self {
+            app,
+            layers,
+            address,
+            server,
+            metrics_server,
+            probe_server,
+            register,
+            database,
+            leave,
+            guard_errors,
+        } = self;
+        let exposition = exposition(&app, &register, guard_errors);
         let (sequenced, last_round) = oneshot::channel();
         let sequencer =
             tokio::spawn(Sequencer::new(app.queue.clone()).run(database.service_options(), async {
@@ -434,7 +489,7 @@ impl Ready {
 }
 
 /// The metrics of the process, of its connection pool and of the transparency log that it serves.
-fn exposition(app: &App, register: &Folder) -> Exposition {
+fn exposition(app: &App, register: &Folder, guard_errors: u64) -> Exposition {
     let (all, idle, register) = (app.pool.clone(), app.pool.clone(), register.clone());
     let (lag, size) = (app.queue.clone(), app.queue.clone());
     Exposition::new()
@@ -454,6 +509,11 @@ fn exposition(app: &App, register: &Folder) -> Exposition {
             f64::from(u32::try_from(idle.num_idle()).unwrap_or(u32::MAX))
         })
         .with_gauge(
+            "ormantrace_guard_errors",
+            "Errors in row security, rules, triggers and rights of the tables, found at the start.",
+            move || f64::from(u32::try_from(guard_errors).unwrap_or(u32::MAX)),
+        )
+        .with_gauge(
             "ormantrace_register_published_size",
             "Leaves under the published checkpoint.",
             move || published_size(&register).unwrap_or_default(),
@@ -468,14 +528,37 @@ fn published_size(register: &Folder) -> Option<f64> {
 }
 
 async fn delete_expired_responses(app: App) {
+    let watch = ClockWatch::new(app.clock.clone());
     let mut hours = tokio::time::interval(EXPIRY_INTERVAL);
     hours.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         hours.tick().await;
-        match stored::forget_old(&app.pool, app.clock.now()).await {
-            Ok(0) => {}
-            Ok(rows) => tracing::info!(rows, "expired stored responses deleted"),
-            Err(error) => tracing::warn!(%error, "expired stored responses cannot be deleted now"),
+        keep_house(&app.pool, &watch).await;
+    }
+}
+
+/// One round of housekeeping; returns the number of rows deleted. A clock that jumped makes responses look
+/// expired that clients still rely on, and a request sent again would be recorded twice: then the round is
+/// skipped.
+pub async fn keep_house(pool: &PgPool, watch: &ClockWatch) -> u64 {
+    let jump = watch.jump();
+    if jump.abs() > MAX_CLOCK_JUMP {
+        tracing::warn!(
+            seconds = jump.num_seconds(),
+            "the clock was changed since this server started: no expired response is deleted until it is set \
+             back, or the server is restarted"
+        );
+        return 0;
+    }
+    match stored::forget_old(pool, watch.now()).await {
+        Ok(0) => 0,
+        Ok(rows) => {
+            tracing::info!(rows, "expired stored responses deleted");
+            rows
+        }
+        Err(error) => {
+            tracing::warn!(%error, "expired stored responses cannot be deleted now");
+            0
         }
     }
 }

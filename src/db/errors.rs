@@ -52,6 +52,18 @@ pub enum OpenError {
          applied it. Nothing was changed."
     )]
     Changed(i64),
+    /// The command changes no schema, and the database has none of this program or an older one.
+    #[error(
+        "The database has an older schema than this program, or none: check which database it is, and run \
+         `ormantrace migrate` first. Nothing was changed."
+    )]
+    Outdated,
+    /// The encrypted connection to the given server cannot be set up.
+    #[error(
+        "No encrypted connection to the database can be set up, and trying again would not help: {0}. Check the \
+         server's certificate, and sslmode, sslrootcert, sslcert and sslkey."
+    )]
+    Tls(#[source] sqlx::Error),
     /// A migration failed.
     #[error("The database cannot be migrated: {0}")]
     Migration(#[source] sqlx::migrate::MigrateError),

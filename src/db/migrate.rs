@@ -72,6 +72,39 @@ pub async fn migrate(
     Ok(if separate { Service::Separate } else { Service::Owner })
 }
 
+/// Checks that the database has exactly the migrations of this program, and changes nothing.
+///
+/// # Errors
+/// A database that a newer program migrated, that has different migrations, or that lacks some.
+pub async fn check(db: &mut PgConnection, migrator: &Migrator) -> Result<(), OpenError> {
+    let migrated: bool = sqlx::query_scalar("SELECT to_regclass('_sqlx_migrations') IS NOT NULL")
+        .fetch_one(&mut *db)
+        .await
+        .map_err(OpenError::Database)?;
+    if !migrated {
+        return Err(OpenError::Outdated);
+    }
+    let applied: Vec<(i64, bool, Vec<u8>)> =
+        sqlx::query_as("SELECT version, success, checksum FROM _sqlx_migrations ORDER BY version DESC")
+            .fetch_all(&mut *db)
+            .await
+            .map_err(OpenError::Database)?;
+    if let Some((version, ..)) = applied.iter().find(|(version, ..)| !migrator.version_exists(*version)) {
+        return Err(OpenError::Newer(*version));
+    }
+    let mut complete = true;
+    for own in migrator.iter() {
+        match applied.iter().find(|(version, ..)| *version == own.version) {
+            Some((version, _, checksum)) if checksum.as_slice() != &*own.checksum => {
+                return Err(OpenError::Changed(*version));
+            }
+            Some((_, true, _)) => {}
+            Some((_, false, _)) | None => complete = false,
+        }
+    }
+    if complete { Ok(()) } else { Err(OpenError::Outdated) }
+}
+
 fn migration_error(error: MigrateError) -> OpenError {
     match error {
         MigrateError::VersionMissing(version) => OpenError::Newer(version),

@@ -15,4 +15,6 @@ mod scram;
 
 pub use errors::{OpenError, is_down};
 pub use migrate::Backfill;
-pub use open::{Database, Mode, open, open_disposable, open_for_publisher, ping, pool_options};
+pub use open::{
+    Database, Mode, open, open_disposable, open_existing, open_for_publisher, ping, pool_options,
+};

@@ -9,7 +9,7 @@ use sqlx::{ConnectOptions, Connection};
 use super::errors::{OpenError, is_down};
 use super::lock::{Denied, Lock};
 use super::migrate::{self, Backfill, MIGRATOR, Service};
-use super::private::cluster::{self, Cluster, Tuning};
+use super::private::cluster::{self, Cluster, IfAbsent, Tuning};
 use super::private::folder::Folder;
 use super::private::postmaster::{self, PidFileState};
 use super::programs::OLDEST;
@@ -30,8 +30,8 @@ const IDLE_TIMEOUT: &str = "30s";
 pub enum Mode {
     /// To serve: takes the private cluster for this process alone; refused while another process has it.
     Serve,
-    /// For a command that may run next to a server (migrate, erase, fsck): joins the server's private
-    /// cluster, or starts the cluster if no process runs it.
+    /// For a command that may run next to a server (migrate): joins the server's private cluster, or starts
+    /// the cluster if no process runs it.
     Attach,
 }
 
@@ -109,6 +109,50 @@ pub async fn open(
     }
 }
 
+/// Opens a database that exists and has this program's schema. Makes no cluster, no role and no password,
+/// and changes neither schema nor rights: for a check, and for commands that a wrong folder must not turn
+/// into a new, empty database.
+///
+/// # Errors
+/// A message for the administrator; no process is left running.
+pub async fn open_existing(settings: &DatabaseSettings) -> Result<Database, OpenError> {
+    if let Some(url) = &settings.database_url {
+        let options: PgConnectOptions = url.expose().parse().map_err(OpenError::Database)?;
+        let owner = for_owner(options.clone());
+        let (service, publisher) = (for_requests(options.clone()), for_publisher(options));
+        let mut connection = connect_with_retries(&owner).await?;
+        migrate::check(&mut connection, &MIGRATOR).await?;
+        connection.close().await.map_err(OpenError::Database)?;
+        let pool = pool_options(settings.database_connections).connect_lazy_with(service.clone());
+        return Ok(Database { pool, service, publisher, owner, superuser: None, cluster: None });
+    }
+    let folder = Folder::existing(&settings.data_dir()?)?;
+    let connections = settings.database_connections;
+    let (cluster, base) = attach(&folder, Tuning::durable(connections), IfAbsent::Refuse).await?;
+    stop_on_error(cluster, open_existing_cluster(&folder, base, connections).await).await
+}
+
+async fn open_existing_cluster(
+    folder: &Folder,
+    base: PgConnectOptions,
+    connections: u32,
+) -> Result<Database, OpenError> {
+    let base = base.database(DATABASE);
+    let login = |role: &str| -> Result<PgConnectOptions, OpenError> {
+        Ok(base.clone().username(role).password(&folder.password(role, false)?))
+    };
+    let (owner, superuser) = (for_owner(login(OWNER)?), for_owner(login(SUPERUSER)?));
+    let service = for_requests(login(SERVICE)?);
+    // A cluster from before this role has no password of it. The commands that open it do not publish.
+    let publisher = folder.password(PUBLISHER, false).unwrap_or_default();
+    let publisher = for_publisher(base.clone().username(PUBLISHER).password(&publisher));
+    let mut connection = owner.connect().await.map_err(OpenError::Database)?;
+    migrate::check(&mut connection, &MIGRATOR).await?;
+    connection.close().await.map_err(OpenError::Database)?;
+    let pool = pool_options(connections).connect_lazy_with(service.clone());
+    Ok(Database { pool, service, publisher, owner, superuser: Some(superuser), cluster: None })
+}
+
 /// Pool options without a connection target, for the pool of requests and for tests.
 #[must_use]
 pub fn pool_options(connections: u32) -> PgPoolOptions {
@@ -158,7 +202,8 @@ fn quiet(options: PgConnectOptions) -> PgConnectOptions {
 /// As [`open`].
 pub async fn open_disposable(data_dir: &Path, backfill: Backfill) -> Result<Database, OpenError> {
     let folder = Folder::open(data_dir)?;
-    let (cluster, base) = start(&folder, Tuning { max_connections: 400, durable: false }).await?;
+    let tuning = Tuning { max_connections: 400, durable: false };
+    let (cluster, base) = start(&folder, tuning, IfAbsent::Make).await?;
     finish(&folder, cluster, base, 8, backfill).await
 }
 
@@ -249,6 +294,7 @@ async fn connect_with_retries(options: &PgConnectOptions) -> Result<PgConnection
     loop {
         match options.connect().await {
             Ok(connection) => return Ok(connection),
+            Err(error) if is_tls_failure(options, &error) => return Err(OpenError::Tls(error)),
             Err(error) if !is_down(&error) => return Err(OpenError::Database(error)),
             Err(error) if since.elapsed() + pause > CONNECT_TIMEOUT => {
                 return Err(OpenError::Unreachable(error));
@@ -260,6 +306,24 @@ async fn connect_with_retries(options: &PgConnectOptions) -> Result<PgConnection
     }
 }
 
+/// Whether the connection failed for its encryption, which waiting does not change: a certificate that is
+/// wrong or cannot be read (`rustls` reports both as invalid data), or a file of the settings. A TCP
+/// connection itself never fails because of a missing file.
+fn is_tls_failure(options: &PgConnectOptions, error: &sqlx::Error) -> bool {
+    use std::io::ErrorKind;
+    match error {
+        sqlx::Error::Tls(_) => true,
+        sqlx::Error::Io(error) => match error.kind() {
+            ErrorKind::InvalidData | ErrorKind::InvalidInput => true,
+            ErrorKind::NotFound | ErrorKind::PermissionDenied | ErrorKind::IsADirectory => {
+                options.get_socket().is_none()
+            }
+            _ => false,
+        },
+        _ => false,
+    }
+}
+
 async fn open_private(
     settings: &DatabaseSettings,
     mode: Mode,
@@ -268,8 +332,8 @@ async fn open_private(
     let folder = Folder::open(&settings.data_dir()?)?;
     let tuning = Tuning::durable(settings.database_connections);
     let (cluster, base) = match mode {
-        Mode::Serve => start(&folder, tuning).await?,
-        Mode::Attach => attach(&folder, tuning).await?,
+        Mode::Serve => start(&folder, tuning, IfAbsent::Make).await?,
+        Mode::Attach => attach(&folder, tuning, IfAbsent::Make).await?,
     };
     finish(&folder, cluster, base, settings.database_connections, backfill).await
 }
@@ -282,7 +346,15 @@ async fn finish(
     connections: u32,
     backfill: Backfill,
 ) -> Result<Database, OpenError> {
-    match open_cluster(folder, base, connections, backfill).await {
+    stop_on_error(cluster, open_cluster(folder, base, connections, backfill).await).await
+}
+
+/// Adds the cluster that this process started to the database, or stops it after an error.
+async fn stop_on_error(
+    cluster: Option<Cluster>,
+    opened: Result<Database, OpenError>,
+) -> Result<Database, OpenError> {
+    match opened {
         Ok(database) => Ok(Database { cluster, ..database }),
         Err(error) => {
             if let Some(cluster) = cluster {
@@ -293,9 +365,13 @@ async fn finish(
     }
 }
 
-async fn start(folder: &Folder, tuning: Tuning) -> Result<(Option<Cluster>, PgConnectOptions), OpenError> {
+async fn start(
+    folder: &Folder,
+    tuning: Tuning,
+    if_absent: IfAbsent,
+) -> Result<(Option<Cluster>, PgConnectOptions), OpenError> {
     let lock = Lock::take(&folder.lock()).map_err(|denied| denial(folder, denied))?;
-    let cluster = Cluster::start(folder, lock, tuning).await?;
+    let cluster = Cluster::start(folder, lock, tuning, if_absent).await?;
     let base = cluster.connection();
     Ok((Some(cluster), base))
 }
@@ -310,10 +386,14 @@ fn denial(folder: &Folder, denied: Denied) -> OpenError {
 }
 
 /// Joins the cluster of the lock holder once it is ready, or takes the lock and starts the cluster.
-async fn attach(folder: &Folder, tuning: Tuning) -> Result<(Option<Cluster>, PgConnectOptions), OpenError> {
+async fn attach(
+    folder: &Folder,
+    tuning: Tuning,
+    if_absent: IfAbsent,
+) -> Result<(Option<Cluster>, PgConnectOptions), OpenError> {
     let since = Instant::now();
     loop {
-        match start(folder, tuning).await {
+        match start(folder, tuning, if_absent).await {
             Err(OpenError::InUse { .. }) if since.elapsed() < CONNECT_TIMEOUT => {}
             other => return other,
         }

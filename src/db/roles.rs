@@ -25,7 +25,7 @@ pub const PUBLISHER: &str = "ormantrace_publisher";
 /// Database of a private cluster.
 pub const DATABASE: &str = "ormantrace";
 
-/// Tables of evidence: the service adds rows and can never change or delete one. A new append-only
+/// Tables of evidence, each with triggers `…_append_only` and `…_no_truncate`: the service adds rows and can never change or delete one. A new append-only
 /// table must be listed here; `tests/cluster.rs` and `tests/api/register.rs` try to change them.
 pub const EVIDENCE: &[&str] = &["event", "leaf"];
 
@@ -187,6 +187,9 @@ pub async fn grant_service(owner: &mut PgConnection) -> sqlx::Result<()> {
         let has = [(select, "SELECT"), (insert, "INSERT"), (update, "UPDATE"), (delete, "DELETE")];
         if has.iter().all(|(has, right)| *has == granted.contains(right)) {
             continue;
+        }
+        for (_, right) in has.iter().filter(|(has, right)| *has && !granted.contains(right)) {
+            tracing::warn!(table = bare, right, "a right that the service must not have is revoked");
         }
         let kind = if sequence { "SEQUENCE" } else { "TABLE" };
         let list = granted.join(", ");

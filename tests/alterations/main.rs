@@ -11,6 +11,7 @@ mod world;
 
 mod beside;
 mod columns;
+mod guards;
 mod insider;
 mod long;
 mod marking_key;

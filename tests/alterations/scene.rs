@@ -273,6 +273,8 @@ impl Scene {
         let mut found = Vec::new();
         let summary = fsck::check(db, &scope, &mut found).await.unwrap_or_else(|error| panic!("{error}"));
         assert_eq!(summary.is_clean(), found.is_empty());
+        // The insider has disabled the triggers; `guards` tests that this is found.
+        found.retain(|error: &FsckError| error.code != fsck::Code::TriggerMissing);
         found
     }
 }

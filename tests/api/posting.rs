@@ -4,6 +4,8 @@ use crate::world::{Answer, Org, World};
 use axum::body::Body;
 use axum::http::{Method, Request};
 use chrono::TimeDelta;
+use ormantrace::base::clock::ClockWatch;
+use ormantrace::commands::serve::keep_house;
 use ormantrace::evidence::idempotency::stored::forget_old;
 use serde_json::{Value, json};
 
@@ -77,6 +79,27 @@ async fn a_response_is_stored_for_ninety_days() {
     refused.expect(409);
     assert_eq!(refused.codes(), ["ticket-number-taken"]);
     send(World::ticket_of(&enterprise, "0001246", 100)).await.expect(201);
+}
+
+#[tokio::test]
+async fn a_clock_that_jumped_deletes_nothing() {
+    let world = World::new().await;
+    let (owner, enterprise) = (world.forest_owner().await, world.enterprise().await);
+    let ticket = World::ticket_of(&enterprise, "0001245", 100);
+    post(&world, &owner, "/v1/felling-tickets", "ticket-0001245", &ticket).await.expect(201);
+    let start = world.clock.now();
+    let watch = ClockWatch::new(world.clock.clone());
+    for days in [100, -100] {
+        world.clock.set(start + TimeDelta::days(days));
+        assert_eq!(keep_house(&world.app.pool, &watch).await, 0, "{days} days off");
+    }
+    // Back again: the response is still there.
+    world.clock.set(start + TimeDelta::minutes(59));
+    assert_eq!(keep_house(&world.app.pool, &watch).await, 0);
+    assert!(is_replayed(&post(&world, &owner, "/v1/felling-tickets", "ticket-0001245", &ticket).await));
+    // A server that is started at that time takes it for the true one.
+    world.clock.set(start + TimeDelta::days(100));
+    assert_ne!(keep_house(&world.app.pool, &ClockWatch::new(world.clock.clone())).await, 0);
 }
 
 #[tokio::test]

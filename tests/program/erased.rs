@@ -155,6 +155,16 @@ fn erasure_removes_the_name_everywhere_and_proofs_stay_valid() {
     assert!(dump(data.path()).contains(PERSON) && dump(data.path()).contains(&trader_iin));
 
     for whose in [&iin, &trader_iin] {
+        let listed =
+            program().args(["erase", "--dry-run", "--iin", whose, "--data-dir"]).arg(data.path()).output();
+        let listed = listed.expect("runs");
+        let said = format!("{}{}", text(&listed.stdout), text(&listed.stderr));
+        assert_eq!(listed.status.code(), Some(0), "{said}");
+        assert!(said.contains("Nothing was changed."), "{said}");
+        assert!(said.contains("stored response: Idempotency-Key "), "{said}");
+        assert!(said.contains(if *whose == iin { "personal part " } else { "organisation " }), "{said}");
+        assert!(words.iter().all(|word| !said.contains(word)), "{said}");
+        assert!(dump(data.path()).contains(whose.as_str()), "a dry run erases nothing");
         let erase = program().args(["erase", "--iin", whose, "--data-dir"]).arg(data.path()).output();
         let erase = erase.expect("runs");
         let said = format!("{}{}", text(&erase.stdout), text(&erase.stderr));

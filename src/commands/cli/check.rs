@@ -3,7 +3,7 @@
 use super::Failure;
 use crate::base::config::DatabaseSettings;
 use crate::commands::fsck::{self, Published, Scope, console::Console};
-use crate::db::{self, Mode};
+use crate::db;
 use crate::evidence::tlog::VerifierKey;
 use crate::services::verifier::command::any_key;
 use clap::Args;
@@ -28,11 +28,19 @@ pub struct FsckArgs {
 }
 
 impl FsckArgs {
-    fn scope(&self) -> Scope {
+    /// # Errors
+    /// If the folder that was named is not there: without it, a check would compare with nothing.
+    fn scope(&self) -> Result<Scope, Failure> {
+        if let Some(folder) = self.register_dir.as_ref().filter(|folder| !folder.is_dir()) {
+            let folder = folder.display();
+            return Err(Failure::Unchecked(format!(
+                "{folder} is no folder of a register: check --register-dir."
+            )));
+        }
         let in_data = || self.database.data_dir().ok().map(|dir| dir.join("register"));
         let folder = self.register_dir.clone().or_else(|| in_data().filter(|dir| dir.is_dir()));
         let published = folder.map(|folder| Published { folder, keys: self.trust.clone() });
-        Scope { published, ..Scope::default() }
+        Ok(Scope { published, ..Scope::default() })
     }
 
     /// Runs the check and prints its result.
@@ -45,12 +53,12 @@ impl FsckArgs {
     }
 
     async fn is_clean(&self) -> Result<bool, Failure> {
-        let database =
-            db::open(&self.database, Mode::Attach, crate::evidence::register::backfill::on_migration).await?;
+        let scope = self.scope()?;
+        let database = db::open_existing(&self.database).await?;
         let mut console = Console::default();
         let checked = async {
             let mut connection = database.owner().await.map_err(fsck::Failure::Database)?;
-            fsck::check(&mut connection, &self.scope(), &mut console).await
+            fsck::check(&mut connection, &scope, &mut console).await
         };
         let checked = checked.await;
         console.finish();

@@ -39,6 +39,11 @@ impl Watch for Console {
         let _ = writeln!(std::io::stdout(), "{finding}");
     }
 
+    fn listed(&mut self, line: &str) {
+        self.finish();
+        let _ = writeln!(std::io::stdout(), "{line}");
+    }
+
     fn progress(&mut self, step: Step) {
         let now = Instant::now();
         let since = match self.pass {

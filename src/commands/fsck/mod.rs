@@ -9,14 +9,16 @@
 //! over to the next page (`subject`), and so is that of a batch of seals (`batch`, `seal`). No value in the
 //! database makes the check fail: an unreadable value is reported as an fsck error.
 //!
-//! Passes: subjects in the order of their ids (`sweep`), the search columns of `event` in the order of the
-//! table's pages (`search_columns`), harvests, ticket lines, seals, write requests, erasures, leaves.
+//! Passes: the catalogue (`guards`), subjects in the order of their ids (`sweep`), the search columns of
+//! `event` in the order of the table's pages (`search_columns`), harvests, ticket lines, seals, write
+//! requests, erasures, leaves.
 
 mod batch;
 mod chain;
 pub mod console;
 pub mod coverage;
 mod erasure;
+pub mod guards;
 mod harvest;
 mod key;
 mod load;
@@ -79,11 +81,12 @@ pub async fn check(db: &mut PgConnection, scope: &Scope, watch: &mut dyn Watch) 
     let mut report = Report::new(watch);
     let mut reader = Reader::new(db, scope.snapshots, scope.rows);
     reader.prepare().await?;
+    guards::check(reader.db, &mut report).await?;
     check_keys(reader.db, &mut report).await?;
-    let missing = sweep::check(&mut reader, &mut report).await?;
+    let (missing, counted) = sweep::check(&mut reader, &mut report).await?;
     search_columns::check(&mut reader, &mut report).await?;
     harvest::check(&mut reader, &mut report).await?;
-    ticket::check_lines(&mut reader, &mut report).await?;
+    ticket::check_lines(&mut reader, &mut report, &counted).await?;
     seal::check(&mut reader, &mut report).await?;
     operation::check(&mut reader, &mut report).await?;
     erasure::check(&mut reader, &mut report, missing).await?;

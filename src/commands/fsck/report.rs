@@ -34,6 +34,18 @@ vocabulary! {
         RowUnexplained = "row-unexplained",
         /// The table has lost its primary key: rows may be duplicated.
         KeyMissing = "key-missing",
+        /// Row security is on: it may hide rows from the check.
+        RowSecurity = "row-security",
+        /// A rule changes what statements on the table do.
+        RuleUnexpected = "rule-unexpected",
+        /// A trigger that keeps the table append-only, or of a constraint, is missing, disabled or changed.
+        TriggerMissing = "trigger-missing",
+        /// The table has a trigger that no migration made.
+        TriggerUnexpected = "trigger-unexpected",
+        /// A role other than the owner may change or delete evidence.
+        GrantUnexpected = "grant-unexpected",
+        /// The table is missing, or something else stands in its place.
+        TableReplaced = "table-replaced",
         /// The table has a column that this program has no rule for.
         ColumnUnknown = "column-unknown",
         /// An event has neither a leaf in the transparency log nor a row in its queue.
@@ -98,6 +110,11 @@ pub struct Step {
 pub trait Watch: Send {
     /// Called for each error.
     fn found(&mut self, finding: FsckError);
+
+    /// Called with a line that an administrator should read and that is no error.
+    fn listed(&mut self, line: &str) {
+        let _ = line;
+    }
 
     /// Called with the progress of a pass, once per snapshot.
     fn progress(&mut self, step: Step) {
@@ -171,6 +188,11 @@ impl<'w> Report<'w> {
     ) {
         *self.summary.errors.entry(code).or_default() += 1;
         self.watch.found(FsckError { code, table, key: key.to_string(), event, detail: detail.into() });
+    }
+
+    /// Passes on a line that is no error.
+    pub(super) fn list(&mut self, line: &str) {
+        self.watch.listed(line);
     }
 
     /// Reports an error in an event.

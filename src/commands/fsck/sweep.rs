@@ -11,17 +11,22 @@ use super::row::{Expected, Row, compare};
 use super::seal;
 use super::snapshot::{Range, Reader};
 use super::subject::{KindState, Last, State, Subject};
-use super::ticket;
+use super::ticket::{self, CountedVolumes};
 use crate::timber::seal::stock::VoidReason;
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use uuid::Uuid;
 
-/// Checks all subjects. Returns the events that have lost their personal part.
-pub(super) async fn check(reader: &mut Reader<'_>, report: &mut Report<'_>) -> Result<Missing, Failure> {
+/// Checks all subjects. Returns the events that have lost their personal part, and what the chains of altered
+/// logs count against felling tickets.
+pub(super) async fn check(
+    reader: &mut Reader<'_>,
+    report: &mut Report<'_>,
+) -> Result<(Missing, CountedVolumes), Failure> {
     let of = reader.about("event").await?;
     let mut missing = Missing::new();
+    let mut counted = CountedVolumes::default();
     let mut continued: Option<Subject> = None;
     let mut from = Some(Page::START);
     while let Some(at) = from {
@@ -33,11 +38,13 @@ pub(super) async fn check(reader: &mut Reader<'_>, report: &mut Report<'_>) -> R
         let named = names(reader.db, page, &loaded, continued.as_ref()).await?;
         reader.end().await?;
         let events = loaded.events.len();
-        continued = Sweep { page, loaded: &loaded, named, report, missing: &mut missing }.run(continued);
+        let sweep =
+            Sweep { page, loaded: &loaded, named, report, missing: &mut missing, counted: &mut counted };
+        continued = sweep.run(continued);
         report.progress("events", events, of);
         from = page.next();
     }
-    Ok(missing)
+    Ok((missing, counted))
 }
 
 /// The rows that the events of a page refer to, read in the snapshot of the page. After the last page of a
@@ -271,6 +278,7 @@ struct Sweep<'l, 'r, 'w> {
     named: Names,
     report: &'r mut Report<'w>,
     missing: &'r mut Missing,
+    counted: &'r mut CountedVolumes,
 }
 
 impl Sweep<'_, '_, '_> {
@@ -378,6 +386,14 @@ impl Sweep<'_, '_, '_> {
             self.report.find(Code::StateDiffers, row.kind.name(), id, at, "salt is not 32 bytes");
         }
         known.chain.finish(self.report);
+        match (&known.state, &first) {
+            (State::Log(fold), Some(_)) => {
+                self.counted.note(id, fold.history(), row.map(|row| &row.row));
+            }
+            // A row that follows from no event counts against no ticket.
+            (State::Log(_), None) => self.counted.note_unexplained(id),
+            _ => {}
+        }
         match (row, first, last) {
             (Some(row), Some(first), Some(last)) => self.row(id, row, known.state, &first, &last),
             (Some(row), ..) => {

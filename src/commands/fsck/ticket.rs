@@ -2,6 +2,7 @@
 
 use super::Failure;
 use super::load::EventRow;
+use super::log::History;
 use super::organization::occurred;
 use super::report::{Code, Report};
 use super::row::{Expected, Row, compare};
@@ -89,9 +90,50 @@ pub(super) fn expected_row(first: &EventRow, changes: &Changes) -> Option<Vec<(&
     ])
 }
 
+/// What the chains of altered logs count against felling tickets, where their rows count something else. The
+/// error is reported for the log; the line of the ticket is right if it matches the chains. One entry per
+/// altered log.
+#[derive(Default)]
+pub(super) struct CountedVolumes(BTreeMap<Uuid, Option<Counted>>);
+
+/// A volume that counts against a line of a ticket.
+struct Counted {
+    ticket: Uuid,
+    line: Uuid,
+    volume: Decimal,
+}
+
+impl CountedVolumes {
+    /// Takes a log if its row does not count what its chain counts. Without a readable chain, the row counts.
+    pub(super) fn note(&mut self, log: Uuid, history: Option<&History>, row: Option<&Row>) {
+        let Some(history) = history else { return };
+        let Ok(volume) = history.state.volume_m3.parse::<Decimal>() else { return };
+        let ticket = history.ticket.as_ref().map(|(ticket, ..)| *ticket);
+        let line = history.state.line.0;
+        let same = row.is_some_and(|row| {
+            row.uuid("ticket_id") == ticket
+                && row.uuid("line_id") == Some(line)
+                && row.decimal("volume_m3") == Some(volume)
+        });
+        if !same {
+            self.0.insert(log, ticket.map(|ticket| Counted { ticket, line, volume }));
+        }
+    }
+
+    /// Takes the row of a log that has no event.
+    pub(super) fn note_unexplained(&mut self, log: Uuid) {
+        self.0.insert(log, None);
+    }
+}
+
 /// Compares the lines of all tickets: the permitted volume with the ticket's first event, the marked volume
-/// with the sum over its logs. The rows of the logs were compared with their chains in an earlier pass.
-pub(super) async fn check_lines(reader: &mut Reader<'_>, report: &mut Report<'_>) -> Result<(), Failure> {
+/// with the sum over its logs. The rows of the logs were compared with their chains in an earlier pass;
+/// `counted` replaces those that differ.
+pub(super) async fn check_lines(
+    reader: &mut Reader<'_>,
+    report: &mut Report<'_>,
+    counted: &CountedVolumes,
+) -> Result<(), Failure> {
     let of = reader.about("ticket_line").await?;
     let mut low = Some(Uuid::nil());
     while let Some(from) = low {
@@ -104,7 +146,7 @@ pub(super) async fn check_lines(reader: &mut Reader<'_>, report: &mut Report<'_>
         .fetch_optional(&mut *reader.db)
         .await?;
         let range = Range::before(from, next);
-        let lines = check_range(reader, report, range).await?;
+        let lines = check_range(reader, report, range, counted).await?;
         reader.end().await?;
         report.progress("ticket lines", lines, of);
         low = range.next();
@@ -116,7 +158,9 @@ async fn check_range(
     reader: &mut Reader<'_>,
     report: &mut Report<'_>,
     range: Range,
+    counted: &CountedVolumes,
 ) -> Result<usize, Failure> {
+    let altered: Vec<Uuid> = counted.0.keys().copied().collect();
     let rows = sqlx::query!(
         r#"SELECT ticket_id AS "ticket!", id AS "id!", row_to_json(t)::text AS "row!"
            FROM ticket_line t WHERE ticket_id BETWEEN $1 AND $2 ORDER BY ticket_id, position, id"#,
@@ -127,9 +171,11 @@ async fn check_range(
     .await?;
     let sums = sqlx::query!(
         r#"SELECT ticket_id AS "ticket!", line_id AS "line_id?", sum(volume_m3)::text AS "sum!" FROM log
-           WHERE ticket_id BETWEEN $1 AND $2 AND volume_m3 IS NOT NULL GROUP BY ticket_id, line_id"#,
+           WHERE ticket_id BETWEEN $1 AND $2 AND volume_m3 IS NOT NULL AND id <> ALL ($3)
+           GROUP BY ticket_id, line_id"#,
         range.low,
-        range.high
+        range.high,
+        &altered
     )
     .fetch_all(&mut *reader.db)
     .await?;
@@ -146,6 +192,12 @@ async fn check_range(
         // A sum of NaN does not parse; -1 is equal to no valid volume.
         let sum = row.sum.parse().unwrap_or(Decimal::NEGATIVE_ONE);
         marked.insert((row.ticket, row.line_id.unwrap_or_default()), sum);
+    }
+    for Counted { ticket, line, volume } in counted.0.values().flatten() {
+        if (range.low..=range.high).contains(ticket) {
+            let sum = marked.entry((*ticket, *line)).or_default();
+            *sum = sum.checked_add(*volume).unwrap_or(Decimal::NEGATIVE_ONE);
+        }
     }
     let count = rows.len();
     let mut lines: BTreeMap<Uuid, Vec<(Uuid, Row)>> = BTreeMap::new();

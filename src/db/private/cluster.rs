@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 use rustix::process::Signal;
 use sqlx::postgres::PgConnectOptions;
 use tokio::io::AsyncWriteExt;
+use tokio::net::UnixStream;
 use tokio::process::{Child, ChildStdin, Command};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -30,6 +31,8 @@ use crate::db::roles::{OWNER, PUBLISHER, SERVICE, SUPERUSER};
 const CLEANUP_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a fast shutdown may take before an immediate one (after which the next start recovers).
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(15);
+/// How long a connection to a socket may take that may have no listener.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 /// How often a starting server is polled.
 const POLL_INTERVAL: Duration = Duration::from_millis(3);
 
@@ -125,6 +128,15 @@ const HBA: &str = "# type  database     user  method\n\
                    local   all          all   scram-sha-256\n\
                    local   replication  all   scram-sha-256\n";
 
+/// What to do if there is no cluster yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum IfAbsent {
+    /// Create it, and the passwords of its roles.
+    Make,
+    /// Refuse: the caller works on existing data only.
+    Refuse,
+}
+
 /// A running private PostgreSQL. Dropping it also stops the server, without waiting for it.
 #[derive(Debug)]
 pub struct Cluster {
@@ -134,12 +146,17 @@ pub struct Cluster {
 }
 
 impl Cluster {
-    /// Creates the cluster if there is none, cleans up after a hard kill, starts the server and
-    /// waits until it accepts connections. `lock` is held until the server has ended.
+    /// Creates the cluster if there is none and the caller wants one, cleans up after a hard kill, starts the
+    /// server and waits until it accepts connections. `lock` is held until the server has ended.
     ///
     /// # Errors
     /// A sentence of [`OpenError`].
-    pub async fn start(folder: &Folder, lock: Lock, tuning: Tuning) -> Result<Self, OpenError> {
+    pub async fn start(
+        folder: &Folder,
+        lock: Lock,
+        tuning: Tuning,
+        if_absent: IfAbsent,
+    ) -> Result<Self, OpenError> {
         let required = match fs::read_to_string(folder.cluster().join("PG_VERSION")) {
             Ok(text) => Some(text.trim().parse().map_err(|_| {
                 OpenError::Folder(format!(
@@ -157,11 +174,15 @@ impl Cluster {
         };
         let programs = Programs::find(required)?;
         // Created before any connection is possible, by the lock holder: a process that joins finds them.
-        for role in [OWNER, SERVICE, PUBLISHER] {
-            folder.password(role, true)?;
+        if if_absent == IfAbsent::Make {
+            for role in [OWNER, SERVICE, PUBLISHER] {
+                folder.password(role, true)?;
+            }
         }
-        if required.is_none() {
-            make(folder, &programs, tuning).await?;
+        match (required, if_absent) {
+            (Some(_), _) => {}
+            (None, IfAbsent::Make) => make(folder, &programs, tuning).await?,
+            (None, IfAbsent::Refuse) => return Err(folder.no_database()),
         }
         let socket_dir = folder.socket_dir()?;
         let server = Server { folder: folder.clone(), programs, socket_dir: socket_dir.clone(), tuning };
@@ -278,8 +299,9 @@ impl Server {
             match self.try_start().await? {
                 Ok(running) => return Ok(running),
                 Err(output) => {
-                    // PostgreSQL's two messages for processes of an earlier server that are still alive.
-                    let in_the_way = output.contains("postmaster.pid") || output.contains("shared memory");
+                    // PostgreSQL's messages for processes of an earlier server that are still alive.
+                    let in_the_way = ["postmaster.pid", "shared memory", ".s.PGSQL."];
+                    let in_the_way = in_the_way.iter().any(|part| output.contains(part));
                     if !in_the_way || since.elapsed() > CLEANUP_TIMEOUT {
                         return Err(OpenError::Start(output));
                     }
@@ -295,13 +317,18 @@ impl Server {
         let unreadable =
             |error: io::Error| OpenError::Folder(format!("{} cannot be read: {error}.", shown(&cluster)));
         match postmaster::check_pid_file(&cluster).map_err(unreadable)? {
-            PidFileState::Nothing | PidFileState::Dead => Ok(()),
-            PidFileState::Deceptive => fs::remove_file(postmaster::pid_file(&cluster)).map_err(unreadable),
+            PidFileState::Nothing | PidFileState::Dead => {}
+            PidFileState::Deceptive => {
+                // With the file goes PostgreSQL's own check for such processes.
+                postmaster::wait_for_workers(&cluster, CLEANUP_TIMEOUT).await.map_err(OpenError::Start)?;
+                fs::remove_file(postmaster::pid_file(&cluster)).map_err(unreadable)?;
+            }
             PidFileState::Live(orphan) => {
                 tracing::warn!(pid = orphan.pid, "an orphaned private PostgreSQL is running; stopping it");
-                postmaster::stop_orphan(&cluster, CLEANUP_TIMEOUT).await.map_err(OpenError::Start)
+                postmaster::stop_orphan(&cluster, CLEANUP_TIMEOUT).await.map_err(OpenError::Start)?;
             }
         }
+        remove_stale_socket(&self.socket_dir).await
     }
 
     /// Starts the server once and waits until it is ready. `Ok(Err(output))` if it exited before that;
@@ -373,6 +400,35 @@ impl Server {
         }
         words.trim_end().to_owned()
     }
+}
+
+/// Removes the socket and its lock file if no process listens. The caller holds the directory's lock and
+/// found no live server. PostgreSQL itself would trust the lock file: it refuses to start if the file names
+/// any live process of its user, or cannot be read.
+async fn remove_stale_socket(dir: &Path) -> Result<(), OpenError> {
+    let socket = dir.join(format!(".s.PGSQL.{PORT}"));
+    let connected = tokio::time::timeout(CONNECT_TIMEOUT, UnixStream::connect(&socket)).await;
+    let refused = match connected {
+        Ok(Err(error)) => {
+            matches!(error.kind(), io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound)
+        }
+        Ok(Ok(_)) | Err(_) => false,
+    };
+    if !refused {
+        return Ok(());
+    }
+    for file in [dir.join(format!(".s.PGSQL.{PORT}.lock")), socket] {
+        match fs::remove_file(&file) {
+            Ok(()) => {
+                tracing::info!(file = %file.display(), "a stale file of the database's socket was removed")
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => {
+                return Err(OpenError::Folder(format!("{} cannot be removed: {error}.", shown(&file))));
+            }
+        }
+    }
+    Ok(())
 }
 
 /// A folder as an item of a list in PostgreSQL's settings.

@@ -62,6 +62,41 @@ impl Folder {
         Ok(folder)
     }
 
+    /// Opens a data directory that has a cluster, and makes none. Only a missing folder of the socket is made.
+    ///
+    /// # Errors
+    /// A sentence: there is no such directory, it has no database, or it may not be entered.
+    pub fn existing(data_dir: &Path) -> Result<Self, OpenError> {
+        let root = match fs::canonicalize(data_dir) {
+            Ok(root) => root,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                return Err(Self { root: data_dir.to_path_buf(), account: None }.no_database());
+            }
+            Err(error) => return Err(failed("cannot be opened", data_dir, &error)),
+        };
+        let mut folder = Self { root, account: None };
+        match fs::metadata(folder.cluster().join("PG_VERSION")) {
+            Ok(_) => {}
+            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+                return Err(folder.no_database());
+            }
+            Err(error) => return Err(failed("cannot be read", &folder.cluster(), &error)),
+        }
+        if rustix::process::geteuid().is_root() {
+            folder.account = Some(folder.find_account()?);
+        }
+        folder.make_for_postgres(&folder.run()).map_err(|e| failed("cannot be made", &folder.run(), &e))?;
+        Ok(folder)
+    }
+
+    /// The error of a directory without a cluster.
+    pub(in crate::db) fn no_database(&self) -> OpenError {
+        OpenError::Folder(format!(
+            "{} has no database of Ormantrace, and none is made: check --data-dir.",
+            shown(&self.root)
+        ))
+    }
+
     /// The data directory itself, symbolic links resolved.
     #[must_use]
     pub fn root(&self) -> &Path {

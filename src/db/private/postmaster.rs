@@ -167,6 +167,42 @@ pub async fn stop_orphan(cluster: &Path, timeout: Duration) -> Result<(), String
     }
 }
 
+/// Waits until no worker of a killed server works in `cluster` any more: it could still write to the files.
+/// Where there is no `/proc`, nothing is known of workers, and nothing is waited for.
+///
+/// # Errors
+/// A sentence, if one is still there after `timeout`.
+pub async fn wait_for_workers(cluster: &Path, timeout: Duration) -> Result<(), String> {
+    let since = Instant::now();
+    loop {
+        let workers = workers_in(cluster);
+        if workers.is_empty() {
+            return Ok(());
+        }
+        if since.elapsed() > timeout {
+            let list: Vec<String> = workers.iter().map(ToString::to_string).collect();
+            return Err(format!(
+                "Processes of an earlier PostgreSQL still work in {}: {}.",
+                cluster.display(),
+                list.join(", ")
+            ));
+        }
+        tokio::time::sleep(POLL_INTERVAL).await;
+    }
+}
+
+/// The processes named postgres with `cluster` as their working directory.
+fn workers_in(cluster: &Path) -> Vec<i32> {
+    let Ok(entries) = fs::read_dir("/proc") else { return Vec::new() };
+    let pids = entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
+    pids.filter(|pid| {
+        let proc = PathBuf::from(format!("/proc/{pid}"));
+        fs::read_to_string(proc.join("comm")).is_ok_and(|name| name.trim_end() == "postgres")
+            && fs::read_link(proc.join("cwd")).is_ok_and(|dir| dir == cluster)
+    })
+    .collect()
+}
+
 /// Sends a signal. A process that no longer exists is a success too.
 pub(in crate::db) fn send(pid: i32, signal: Signal) -> io::Result<()> {
     match Pid::from_raw(pid).map(|pid| kill_process(pid, signal)) {
