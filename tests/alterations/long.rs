@@ -55,7 +55,7 @@ async fn long() -> (Scene, [Chain; 4], Vec<String>) {
     let yard = json!({"place": {"name": "Жоғарғы қойма", "region": "KZ-10", "kind": "storage"}});
     event(world, enterprise, "stored", logs, yard).await;
     let right = json!({"corrects": 1, "reason": "Қайта өлшенді", "set": {"volume_m3": 0.31}});
-    event(world, enterprise, "corrected", logs, right).await;
+    event(world, inspector, "corrected", logs, right).await;
     seen(5).await;
     let vehicle = json!({"carrier_bin": carrier.bin, "vehicle": "418 KZA 10"});
     event(world, enterprise, "loaded", logs, vehicle).await; // 9
@@ -65,11 +65,11 @@ async fn long() -> (Scene, [Chain; 4], Vec<String>) {
     undo(enterprise, 19).await; // 21, the last of its page
     undo(enterprise, 9).await; // 22, the first of its page
     let right = json!({"corrects": 1, "reason": "Қабықсыз өлшенді", "set": {"volume_m3": 0.29}});
-    event(world, enterprise, "corrected", logs, right).await;
+    event(world, inspector, "corrected", logs, right).await;
     event(world, enterprise, "transferred", logs, json!({"to_bin": sawmill.bin})).await; // 24
     event(world, sawmill, "accepted", logs, json!({})).await; // 25
     seen(4).await;
-    undo(sawmill, 25).await; // 30
+    undo(inspector, 25).await; // 30
     undo(enterprise, 24).await; // 31
     seen(2).await;
     event(world, enterprise, "loaded", logs, json!({"carrier_bin": carrier.bin, "vehicle": "418 KZA 10"}))

@@ -217,10 +217,10 @@ async fn a_past_holders_export_is_partial_and_the_register_shows_it() {
     assert!(report.holds(), "{report}");
     let register = Some(Mirror::new(world.app.register.folder().root()));
     let report = verify(&part.bytes, &Trust { register, ..trust() }).report;
+    assert_eq!(whole, shown + 1);
     let hidden = format!(
-        "events {}–{whole} are in the register and not shown; the file says its reader's access ended at {shown}, \
-         which nothing proves\n",
-        shown + 1
+        "event {whole} is in the register and not shown; the file says its reader's access ended at {shown}, \
+         which nothing proves\n"
     );
     assert_eq!(report.verdict(), Verdict::Incomplete, "{report}");
     assert!(report.to_string().contains(&hidden), "{report}");

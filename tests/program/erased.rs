@@ -161,7 +161,9 @@ fn erasure_removes_the_name_everywhere_and_proofs_stay_valid() {
         let said = format!("{}{}", text(&listed.stdout), text(&listed.stderr));
         assert_eq!(listed.status.code(), Some(0), "{said}");
         assert!(said.contains("Nothing was changed."), "{said}");
-        assert!(said.contains("stored response: Idempotency-Key "), "{said}");
+        if *whose == iin {
+            assert!(said.contains("stored response: Idempotency-Key "), "{said}");
+        }
         assert!(said.contains(if *whose == iin { "personal part " } else { "organisation " }), "{said}");
         assert!(words.iter().all(|word| !said.contains(word)), "{said}");
         assert!(dump(data.path()).contains(whose.as_str()), "a dry run erases nothing");

@@ -65,13 +65,16 @@ pub fn conflicts<'s>(collected: impl IntoIterator<Item = &'s (String, RefOr<Sche
     conflicts
 }
 
+/// Media types of a table in a request's body.
+const TABLES: [&str; 3] = ["text/csv", "application/vnd.ms-excel", "text/tab-separated-values"];
+
 fn add_examples(operation: &mut Value) {
     let id = operation["operationId"].as_str().unwrap_or_default().to_owned();
     let Some(content) = operation.pointer_mut("/requestBody/content").and_then(Value::as_object_mut) else {
         return;
     };
     for (media, body) in content.iter_mut() {
-        if media == "text/csv" {
+        if TABLES.contains(&media.as_str()) {
             body["example"] = csv_example(&id).into();
             continue;
         }

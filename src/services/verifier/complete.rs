@@ -4,7 +4,7 @@
 //! one seen last. Otherwise an old file would pass as complete.
 
 use super::checkpoint::{FileClaims, parse, register_keys};
-use super::export::Event;
+use super::export::{Event, FORMAT};
 use super::mirror::{Mirror, MirrorError};
 use super::report::{Check, Report};
 use super::{Memory, Trust, subject_and_seq};
@@ -14,6 +14,7 @@ pub(super) fn check(
     report: &mut Report,
     trust: &Trust,
     claims: FileClaims<'_>,
+    format: &str,
     until: Option<u64>,
     events: &[Event],
     checkpoint: Option<&Checkpoint>,
@@ -76,6 +77,13 @@ pub(super) fn check(
             };
             let why = match until {
                 Some(until) => claim(until),
+                // A file of this format names the end of its reader's access: this one was cut.
+                None if last_in_file > shown && format == FORMAT => {
+                    return report.failed(
+                        Check::Complete,
+                        format!("{which} under the file's own checkpoint and not shown{older}"),
+                    );
+                }
                 None if last_in_file > shown => "the file does not say why".to_owned(),
                 None => "the file is older".to_owned(),
             };

@@ -117,7 +117,7 @@ fn export(file: Result<Export, FormatError>, trust: &Trust) -> Verified {
     chain::check(&mut report, file.subject, &events);
     about::check(&mut report, trust, &file.kind, &events);
     included(&mut report, &events, checkpoint.as_ref());
-    complete::check(&mut report, trust, claims, file.until, &events, checkpoint.as_ref());
+    complete::check(&mut report, trust, claims, file.format, file.until, &events, checkpoint.as_ref());
     Verified { report, checkpoint: Some(file.checkpoint.into_bytes()) }
 }
 

@@ -10,6 +10,7 @@ pub mod correct;
 pub mod harvest;
 pub mod history;
 pub mod history_query;
+mod late;
 pub mod log;
 pub mod record;
 pub mod request;

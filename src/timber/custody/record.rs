@@ -6,8 +6,9 @@
 //! the moment it happened.
 
 use super::correct;
+use super::late::Past;
 use super::request::{NewCustodyEvent, position_part};
-use super::state::{LogState, contradicted, state_at};
+use super::state::LogState;
 use super::table::{CallerRoles, Refused, allowed, check, gives, has_part};
 use crate::base::clock::Clock;
 use crate::base::error::{Error, FieldError, Location, Result};
@@ -57,10 +58,6 @@ pub struct CustodyResponse {
     /// Findings: what looked unusual.
     pub findings: Vec<Finding>,
 }
-
-/// Late events that one organisation may record on one log: enough for any journey without a network, too few
-/// to fill another organisation's chain.
-const MAX_LATE_EVENTS: usize = 20;
 
 /// The result of recording.
 pub enum Recorded {
@@ -165,12 +162,6 @@ pub async fn record(
         return Err(Error::Stale("log_seal"));
     }
     recorder.write(tx, plans, corrected, replacement, fingerprint).await.map(Recorded::New)
-}
-
-/// A log at the time of a late event, and all its events.
-struct Past {
-    state: LogState,
-    events: Vec<Content>,
 }
 
 /// A log that passed the checks, under lock.
@@ -342,55 +333,6 @@ impl<'r> Recorder<'r> {
         Self { caller, request, others, operation, roles, now }
     }
 
-    /// For a late event from a device: the states of the affected logs at the event's stated time.
-    async fn states_at_event(
-        &self,
-        tx: &mut Tx<'_>,
-        rows: &HashMap<LogId, LockedLog>,
-    ) -> Result<HashMap<LogId, Past>> {
-        let at = self.request.occurred_at.instant();
-        if self.request.device.is_none() || !self.request.r#type.may_be_late() {
-            return Ok(HashMap::new());
-        }
-        let late: Vec<LogId> =
-            rows.values().filter(|row| at < row.state.last.occurred_at).map(|row| row.id).collect();
-        if late.is_empty() {
-            return Ok(HashMap::new());
-        }
-        let chains = correct::chains(tx, &late).await?;
-        let past_of = |(id, chain): (LogId, Vec<correct::ChainEvent>)| {
-            let events: Vec<Content> = chain.into_iter().map(|event| event.content).collect();
-            Ok((id, Past { state: state_at(&events, at)?, events }))
-        };
-        chains.into_iter().map(past_of).collect()
-    }
-
-    /// Whether a late event may join `events`: not if something already recorded could then not have
-    /// happened, and not without limit.
-    fn check_late(&self, plan: &Plan, events: &[Content]) -> Result<Result<(), (&'static str, String)>> {
-        let own = |event: &&Content| {
-            event.business.out_of_order && event.business.organization == self.caller.organization
-        };
-        if events.iter().filter(own).count() >= MAX_LATE_EVENTS {
-            let detail = format!("An organisation may record {MAX_LATE_EVENTS} late events of one log.");
-            return Ok(Err(("too-many-late-events", detail)));
-        }
-        Ok(match contradicted(events, &self.content(plan, None, None))? {
-            None => Ok(()),
-            Some(seq) => {
-                let detail =
-                    format!("If this had happened then, event {seq} of this log could not have followed.");
-                let detail = match plan.access {
-                    Access::Full => detail,
-                    Access::Past => {
-                        "If this had happened then, a later event could not have followed.".to_owned()
-                    }
-                };
-                Err(("contradicts-later", detail))
-            }
-        })
-    }
-
     pub(crate) fn check(&self, state: &LogState, access: Access, at: Location) -> Result<(), FieldError> {
         let event = self.request.r#type;
         // For a past party the role is checked first, so that the error is the same in every state. The
@@ -452,7 +394,7 @@ impl<'r> Recorder<'r> {
     }
 
     /// The content of one log's event.
-    fn content(
+    pub(super) fn content(
         &self,
         plan: &Plan,
         corrected: Option<&correct::Decision>,

@@ -1,0 +1,76 @@
+//! Late events: recorded by a device without a network, received after later ones.
+
+use super::correct;
+use super::log::write::LockedLog;
+use super::record::{Access, Plan, Recorder};
+use super::state::{LogState, contradicted, state_at};
+use crate::base::error::Result;
+use crate::base::ids::LogId;
+use crate::evidence::chain::Tx;
+use crate::timber::event::content::Content;
+use std::collections::HashMap;
+
+/// Late events that one organisation may record on one log: enough for any journey without a network, too few
+/// to fill another organisation's chain.
+const MAX_LATE_EVENTS: usize = 20;
+
+/// A log at the time of a late event, and all its events.
+pub(super) struct Past {
+    pub(super) state: LogState,
+    pub(super) events: Vec<Content>,
+}
+
+impl Recorder<'_> {
+    /// For a late event from a device: the states of the affected logs at the event's stated time.
+    pub(super) async fn states_at_event(
+        &self,
+        tx: &mut Tx<'_>,
+        rows: &HashMap<LogId, LockedLog>,
+    ) -> Result<HashMap<LogId, Past>> {
+        let at = self.request.occurred_at.instant();
+        if self.request.device.is_none() || !self.request.r#type.may_be_late() {
+            return Ok(HashMap::new());
+        }
+        let late: Vec<LogId> =
+            rows.values().filter(|row| at < row.state.last.occurred_at).map(|row| row.id).collect();
+        if late.is_empty() {
+            return Ok(HashMap::new());
+        }
+        let chains = correct::chains(tx, &late).await?;
+        let past_of = |(id, chain): (LogId, Vec<correct::ChainEvent>)| {
+            let events: Vec<Content> = chain.into_iter().map(|event| event.content).collect();
+            Ok((id, Past { state: state_at(&events, at)?, events }))
+        };
+        chains.into_iter().map(past_of).collect()
+    }
+
+    /// Whether a late event may join `events`: not if something already recorded could then not have
+    /// happened, and not without limit.
+    pub(super) fn check_late(
+        &self,
+        plan: &Plan,
+        events: &[Content],
+    ) -> Result<Result<(), (&'static str, String)>> {
+        let own = |event: &&Content| {
+            event.business.out_of_order && event.business.organization == self.caller.organization
+        };
+        if events.iter().filter(own).count() >= MAX_LATE_EVENTS {
+            let detail = format!("An organisation may record {MAX_LATE_EVENTS} late events of one log.");
+            return Ok(Err(("too-many-late-events", detail)));
+        }
+        Ok(match contradicted(events, &self.content(plan, None, None))? {
+            None => Ok(()),
+            Some(seq) => {
+                let detail =
+                    format!("If this had happened then, event {seq} of this log could not have followed.");
+                let detail = match plan.access {
+                    Access::Full => detail,
+                    Access::Past => {
+                        "If this had happened then, a later event could not have followed.".to_owned()
+                    }
+                };
+                Err(("contradicts-later", detail))
+            }
+        })
+    }
+}
