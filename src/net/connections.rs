@@ -188,6 +188,10 @@ impl Drop for Seat {
 mod tests {
     use super::*;
 
+    #[expect(
+        clippy::unnecessary_wraps,
+        reason = "the address of a peer, which a trusted proxy does not have"
+    )]
     fn ip(n: u8) -> Option<IpAddr> {
         Some(IpAddr::from([192, 0, 2, n]))
     }

@@ -37,8 +37,8 @@ impl PlotError {
     /// The location, for a plot at `pointer` in a JSON body.
     #[must_use]
     pub fn pointer(&self, pointer: &str) -> String {
-        let steps = self.path.iter().map(|index| format!("/{index}")).collect::<String>();
-        if steps.is_empty() { pointer.to_owned() } else { format!("{pointer}/coordinates{steps}") }
+        let Some(_) = self.path.first() else { return pointer.to_owned() };
+        self.path.iter().fold(format!("{pointer}/coordinates"), |to, index| format!("{to}/{index}"))
     }
 
     fn refuse(self, node: crate::base::input::Node<'_>, errors: &mut crate::base::input::Errors) {

@@ -67,6 +67,7 @@ fn is_own_body(body: &str) -> bool {
 
 /// A table of ours in the catalogue.
 #[derive(sqlx::FromRow)]
+#[expect(clippy::struct_excessive_bools, reason = "columns of the catalogue")]
 struct TableRow {
     name: String,
     kind: Option<String>,

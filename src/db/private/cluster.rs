@@ -420,7 +420,7 @@ async fn remove_stale_socket(dir: &Path) -> Result<(), OpenError> {
     for file in [dir.join(format!(".s.PGSQL.{PORT}.lock")), socket] {
         match fs::remove_file(&file) {
             Ok(()) => {
-                tracing::info!(file = %file.display(), "a stale file of the database's socket was removed")
+                tracing::info!(file = %file.display(), "a stale file of the database's socket was removed");
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => {

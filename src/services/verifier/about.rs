@@ -44,7 +44,7 @@ pub(super) fn check(report: &mut Report, trust: &Trust, kind: &str, events: &[Ev
             report.failed(Check::About, format!("the file is about seal {}, not {asked}", seal.number));
         }
         (None, ..) => {
-            report.failed(Check::About, format!("the file does not show that it is about seal {asked}"))
+            report.failed(Check::About, format!("the file does not show that it is about seal {asked}"));
         }
     }
 }
@@ -121,7 +121,7 @@ fn word<'j>(object: &'j Json, name: &str) -> Option<&'j str> {
 fn log(texts: &[[Option<Json>; 3]], seals: &[Seal<'_>]) -> Option<String> {
     let public = || texts.iter().filter_map(|[public, ..]| public.as_ref());
     let seal = seals.last().map(|seal| format!("seal {}", seal.number));
-    let species = public().filter_map(|public| word(public, "species")).last().map(str::to_owned);
+    let species = public().filter_map(|public| word(public, "species")).next_back().map(str::to_owned);
     let all: Vec<String> = [seal, species, public().find_map(ticket)].into_iter().flatten().collect();
     Some(all.join(", ")).filter(|all| !all.is_empty())
 }
