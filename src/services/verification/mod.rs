@@ -1,5 +1,7 @@
-//! The public check of a seal, for buyers without an account.
+//! The public check of a seal, for buyers without an account: [`lookup`] reads the rows, [`verdict`] decides,
+//! [`answer`] says it in three languages.
 
 pub mod answer;
 pub mod cached_json;
 pub mod lookup;
+pub mod verdict;

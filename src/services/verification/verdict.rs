@@ -1,0 +1,111 @@
+//! The buyer's verdict on a code: decided from the row of its seal and its log, and the code's signature.
+
+use super::answer::{
+    ParsedCode, Signature, SpeciesName, Texts, Verification, VerifiedEvent, VerifiedLog, VerifiedOrigin,
+    VerifiedRegion,
+};
+use super::cached_json::{CachedJson, JsonCache};
+use super::lookup::CodeRow;
+use crate::base::error::{Error, Result};
+use crate::base::region::Region;
+use crate::base::units::{Diameter, Length};
+use crate::timber::event::vocabulary::Status;
+use crate::timber::party::role::OrganizationKind;
+use crate::timber::seal::signing::{self, KeyRing};
+use crate::timber::seal::{Code, MarkingCode};
+use crate::timber::wood::species::Species;
+
+impl CodeRow {
+    pub(super) fn verdict(mut self, code: &Code, ring: &KeyRing) -> Result<Verification> {
+        let signature = match code {
+            Code::MarkingCode(code) => match ring.verify(code) {
+                signing::Signature::Valid => Signature::Valid,
+                signing::Signature::Forged => Signature::Forged,
+                signing::Signature::UnknownKey => Signature::UnknownKey,
+                signing::Signature::Absent => Signature::Absent,
+            },
+            _ => Signature::Absent,
+        };
+        let plain = code.identification().map_or_else(|| code.to_string(), |part| part.as_str().to_owned());
+        let parsed = ParsedCode { code: plain, seal_number: self.number.take(), signature };
+        let Some(seal_status) = self.seal_status.take() else {
+            let typed =
+                if let Code::SealNumber(number) = code { number.has_letter_like_digit() } else { false };
+            return Ok(Verification::not_registered(parsed, typed));
+        };
+        if self.is_forged(code, signature) {
+            return Ok(Verification::forged(parsed));
+        }
+        let number = parsed.seal_number.clone().unwrap_or_default();
+        let reason = self.void_reason.take();
+        let open = self.status.is_some_and(Status::is_open);
+        match (seal_status.as_str(), reason, self.log(&number)?) {
+            ("void", Some(reason), log) => Ok(Verification::void(parsed, &reason, log)),
+            ("applied", None, Some(log)) if open => Ok(Verification::valid(parsed, log)),
+            ("applied", None, Some(log)) => Ok(Verification::closed(parsed, log)),
+            ("issued", None, None) => Ok(Verification::unused(parsed)),
+            (status, _, _) => Err(Error::CorruptRow(format!("seal {number}: status {status}"))),
+        }
+    }
+
+    fn log(self, seal: &str) -> Result<Option<VerifiedLog>> {
+        let Some(kind) = self.kind else { return Ok(None) };
+        let missing = |what: &str| Error::CorruptRow(format!("log of seal {seal}: no {what}"));
+        let species = self.species.ok_or_else(|| missing("species"))?;
+        let ticket = self.series.zip(self.ticket_number).ok_or_else(|| missing("ticket"))?;
+        Ok(Some(VerifiedLog {
+            species: species.as_str().to_owned(),
+            species_name: species_name(species),
+            kind: kind.as_str().to_owned(),
+            length_m: self.length_m.map(Length::decimal),
+            top_diameter_cm: self.top_diameter_cm.map(Diameter::decimal),
+            pieces: self.pieces.and_then(|pieces| u32::try_from(pieces).ok()),
+            volume_m3: self.volume_m3.ok_or_else(|| missing("volume_m3"))?.decimal(),
+            origin: VerifiedOrigin {
+                region: region_name(self.region.ok_or_else(|| missing("region"))?),
+                forestry: self.forestry.ok_or_else(|| missing("forestry"))?,
+            },
+            felled_on: self.felled_on.ok_or_else(|| missing("felled_on"))?,
+            felling_ticket: format!("{} {}", ticket.0, ticket.1),
+            status: self.status.ok_or_else(|| missing("status"))?.as_str().to_owned(),
+            // A sole trader's or a farm's name is a person's.
+            holder_name: self.holder_name.filter(|_| self.holder_kind == Some(OrganizationKind::LegalEntity)),
+            last_event: VerifiedEvent {
+                kind: self.last_type.ok_or_else(|| missing("last_type"))?.as_str().to_owned(),
+                on: self.last_on.ok_or_else(|| missing("last_on"))?,
+                region: self.last_region.map(region_name),
+            },
+        }))
+    }
+
+    /// True if the signature names a key of ours and does not verify. Also true if it names an unknown key,
+    /// which allows only a comparison, and the code differs from the one that this seal was registered with.
+    fn is_forged(&self, code: &Code, signature: Signature) -> bool {
+        match (code, signature) {
+            (_, Signature::Forged) => true,
+            (Code::MarkingCode(code), Signature::UnknownKey) => self.differs(code),
+            _ => false,
+        }
+    }
+
+    fn differs(&self, code: &MarkingCode) -> bool {
+        self.marking_code.as_deref() != Some(code.as_str())
+    }
+}
+
+fn species_name(species: Species) -> CachedJson<SpeciesName> {
+    static NAMES: JsonCache<Species, SpeciesName> = JsonCache::new();
+    NAMES.get(species, |species| {
+        let row = species.row();
+        SpeciesName { kk: row.kk.into(), ru: row.ru.into(), latin: row.latin.into() }
+    })
+}
+
+fn region_name(region: Region) -> CachedJson<VerifiedRegion> {
+    static REGIONS: JsonCache<&str, VerifiedRegion> = JsonCache::new();
+    let names = region.names();
+    REGIONS.get(names.code, |code| {
+        let name = Texts { kk: names.kk.into(), ru: names.ru.into(), en: names.en.into() };
+        VerifiedRegion { code: (*code).into(), name }
+    })
+}
