@@ -120,7 +120,7 @@ impl CellLocations {
 /// A CSV body, read as text but not yet matched to a [`Layout`].
 ///
 /// - Separator `,`, `;` or tab: that of a first line `sep=;`, else the most frequent one in the header line.
-/// - Encoding: see [`decode`].
+/// - Encoding: see `super::encoding`.
 /// - The first line names the columns, in any order and case.
 /// - Cells are trimmed; an empty one is an absent field. A line break inside a cell is refused: no
 ///   field has one, and a quote that is not closed looks the same. Empty lines are skipped.
