@@ -715,8 +715,8 @@ def check_complete(report, trust, events, checkpoint, export):
         why = claim
     elif any(seq > shown and k < checkpoint.size for k, seq in at):
         if export.format == "ormantrace/export/2":
-            detail = f"{which} under the file's own checkpoint and not shown{older}"
-            return report.row("complete", FAILED, detail)
+            detail = f"the register has {last} events of this chain, the file shows {shown}{older}"
+            return report.row("complete", FAILED, detail, shown + 1)
         why = "the file does not say why"
     return report.row("complete", INCOMPLETE, f"{which} in the register and not shown; {why}{older}")
 

@@ -119,8 +119,8 @@ fn a_file_says_where_its_readers_access_ended_and_the_register_what_is_not_shown
     }
     // A file of the present format names the end of its reader's access; without it, it was cut.
     let report = checked(&cut(register.export()), &trust);
-    assert_eq!(failed_at(&report, Check::Complete), [None], "{report}");
-    said(&report, "events 8–12 are under the file's own checkpoint and not shown\n");
+    assert_eq!(failed_at(&report, Check::Complete), [Some(8)], "{report}");
+    said(&report, "the register has 12 events of this chain, the file shows 7\n");
     said(&checked(&until, &register.trust()), claim);
     // Nothing follows: the claim is true of this register, and the file is complete.
     let mut whole = register.export();

@@ -79,9 +79,12 @@ pub(super) fn check(
                 Some(until) => claim(until),
                 // A file of this format names the end of its reader's access: this one was cut.
                 None if last_in_file > shown && format == FORMAT => {
-                    return report.failed(
+                    return report.failed_at(
                         Check::Complete,
-                        format!("{which} under the file's own checkpoint and not shown{older}"),
+                        events.len() + 1,
+                        format!(
+                            "the register has {last} events of this chain, the file shows {shown}{older}"
+                        ),
                     );
                 }
                 None if last_in_file > shown => "the file does not say why".to_owned(),
