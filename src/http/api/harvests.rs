@@ -69,14 +69,14 @@ pub enum HarvestOrRehearsal {
 
 /// Record a harvest: up to 5,000 logs and stacks, all or nothing.
 ///
-/// As JSON, or as CSV with the columns of `GET /v1/harvests/template.csv` (separator `,` `;` or tab,
+/// As JSON, or as CSV (also sent as `text/tab-separated-values` or `application/vnd.ms-excel`) with the columns
+/// of `GET /v1/harvests/template.csv` (separator `,` `;` or tab,
 /// decimal comma or point; UTF-8, windows-1251 or, if declared, KZ-1048). The seals become applied and the ticket's lines
 /// are decreased in the same transaction. All errors of the batch are reported at once.
 #[utoipa::path(
     post, path = "/v1/harvests", tag = "harvests", operation_id = "create_harvest",
     security(("token" = [])), params(HarvestQuery),
-    request_body(content((NewHarvest = "application/json"), (String = "text/csv"), (String = "text/tab-separated-values"),
-        (String = "application/vnd.ms-excel"))),
+    request_body(content((NewHarvest = "application/json"), (String = "text/csv"))),
     responses(
         (status = 201, description = "Recorded", body = Receipted<Harvest>),
         (status = 200, description = "Recorded before by the same write request, or, with `rehearsal: true`, a dry run",

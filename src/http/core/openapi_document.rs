@@ -65,16 +65,13 @@ pub fn conflicts<'s>(collected: impl IntoIterator<Item = &'s (String, RefOr<Sche
     conflicts
 }
 
-/// Media types of a table in a request's body.
-const TABLES: [&str; 3] = ["text/csv", "application/vnd.ms-excel", "text/tab-separated-values"];
-
 fn add_examples(operation: &mut Value) {
     let id = operation["operationId"].as_str().unwrap_or_default().to_owned();
     let Some(content) = operation.pointer_mut("/requestBody/content").and_then(Value::as_object_mut) else {
         return;
     };
     for (media, body) in content.iter_mut() {
-        if TABLES.contains(&media.as_str()) {
+        if media == "text/csv" {
             body["example"] = csv_example(&id).into();
             continue;
         }
@@ -101,8 +98,9 @@ fn type_files(operation: &mut Value) {
 fn list_error_codes(schemas: &mut Map<String, Value>) {
     let codes: Vec<&str> = ERROR_CODES.lines().collect();
     let description = "What is wrong with one value, for programs. Codes are stable; new ones may be added.";
-    schemas
-        .insert("ErrorCode".to_owned(), json!({"type": "string", "enum": codes, "description": description}));
+    // An open list: codes of quantities are composed, and new ones may be added within v1.
+    let words = [json!({"type": "string", "enum": codes}), json!({"type": "string"})];
+    schemas.insert("ErrorCode".to_owned(), json!({"anyOf": words, "description": description}));
     if let Some(code) = schemas.get_mut("FieldError").and_then(|error| error.pointer_mut("/properties/code"))
     {
         *code = reference("ErrorCode", "The code of the error.");
