@@ -388,7 +388,7 @@ async fn the_same_file_again_says_that_it_was_this_one() {
         );
         assert_eq!((&told["errors"][0]["line"], &told["errors"][0]["column"]), (&json!(1), &json!("")));
     }
-    // Another posting with the same seals is told about each.
+    // Another write request with the same seals gets an error for each.
     let other = send(false, &csv.replace("0,33", "0,34")).await;
     other.expect(409);
     assert_eq!(other.codes(), ["seal-applied"; 3]);
