@@ -89,6 +89,8 @@ fn events_left_off_the_end_show_in_the_register() {
     export["events"].as_array_mut().unwrap().truncate(9);
     let blind = check(&export, &register.trust());
     assert!(blind.holds() && outcome(&blind, Check::Complete) == Outcome::Unchecked, "{blind}");
+    assert_eq!(failed_at(&check(&export, &trust), Check::Complete), [Some(10)], "cut, and no end claimed");
+    export["until"] = json!(9);
     let report = check(&export, &trust);
     assert_eq!(outcome(&report, Check::Complete), Outcome::Incomplete, "{report}");
     assert!(report.to_string().contains("events 10–12 are in the register and not shown"), "{report}");
