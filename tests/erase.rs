@@ -11,7 +11,7 @@ use ormantrace::db::{self, Database, Mode};
 use ormantrace::evidence::chain::Tx;
 use ormantrace::evidence::chain::append::Personal;
 use ormantrace::evidence::chain::bytes::{Part, Secret, commit, record, subject_ref};
-use ormantrace::evidence::chain::{Draft, Entry, Hash, Head, NewHead, Salt, SubjectKind, append};
+use ormantrace::evidence::chain::{Draft, Entry, Hash, LockedHead, NewHead, Salt, SubjectKind, append};
 use ormantrace::timber::party::bin::Bin;
 use ormantrace::timber::party::erasure;
 use std::io::Write;
@@ -66,7 +66,7 @@ async fn harvest(database: &Database, organization: Uuid, ticket: Uuid, name: &s
     let mut tx = Tx::begin(&database.pool).await.expect("begins");
     let personal = personal.store(&mut tx, organization, now()).await.expect("stored");
     let draft = Draft {
-        head: Head::fresh(SubjectKind::Log, log),
+        head: LockedHead::fresh(SubjectKind::Log, log),
         public: r#"{"type":"harvested","v":1}"#.to_owned(),
         business: r#"{"v":1}"#.to_owned(),
         personal: Some(&personal),

@@ -1,7 +1,7 @@
 //! Batches of seals: register existing seals, make new ones, list them with their codes.
 
 use crate::base::error::{Error, Invalid, Location};
-use crate::base::ids::{OperationId, SealBatchId};
+use crate::base::ids::SealBatchId;
 use crate::base::input::{Layout, Sheet, input};
 use crate::base::units::whole;
 use crate::evidence::register::Receipted;
@@ -15,7 +15,7 @@ use crate::timber::party::bin::Bin;
 use crate::timber::party::key::Caller;
 use crate::timber::party::role::Role;
 use crate::timber::seal::batch::{self, LocatedSeal, NewBatch};
-use crate::timber::seal::record::{BatchActor, receiver};
+use crate::timber::seal::record::receiver;
 use crate::timber::seal::signing::Mint;
 use crate::timber::seal::view;
 use axum::body::{Body, Bytes};
@@ -89,17 +89,6 @@ impl utoipa::PartialSchema for Quantity {
 
 impl utoipa::ToSchema for Quantity {}
 
-/// The actor of a change, for the `seal` module.
-pub(in crate::http) fn batch_actor(app: &App, caller: &Caller, operation: OperationId) -> BatchActor {
-    BatchActor {
-        organization: caller.organization,
-        key: caller.key,
-        operator: caller.is(Role::Operator),
-        operation,
-        now: app.clock.now(),
-    }
-}
-
 /// Parses a registration from JSON or CSV.
 fn read(app: &App, envelope: &Envelope) -> Result<ParsedWrite<Registration>, Problem> {
     if envelope.is_csv_not_json()? {
@@ -147,8 +136,9 @@ pub async fn register_seals(
     write
         .run(&app, &caller, "register_seals", move |tx| {
             let (input, mut errors) = (Arc::clone(&input), errors.clone());
-            let actor = batch_actor(&task_app, &task_caller, OperationId::new());
+            let act = task_caller.act(task_app.clock.now());
             Box::pin(async move {
+                let act = act?;
                 let at = if csv {
                     Location::Query("holder_bin".into())
                 } else {
@@ -156,7 +146,7 @@ pub async fn register_seals(
                 };
                 match receiver(tx, &input.holder_bin, at).await? {
                     Ok(holder) if errors.is_empty() => {
-                        let made = batch::register(tx, &actor, holder, &input.seals).await?;
+                        let made = batch::register(tx, &act, holder, &input.seals).await?;
                         Ok(WriteResponse::created(&made, format!("seal batch {}", made.id)))
                     }
                     Ok(_) => Err(Error::Invalid(errors)),
@@ -192,8 +182,9 @@ pub async fn make_seals(
     write
         .run(&app, &caller, "make_seals", move |tx| {
             let (input, app) = (Arc::clone(&input), task_app.clone());
-            let actor = batch_actor(&app, &task_caller, OperationId::new());
+            let act = task_caller.act(app.clock.now());
             Box::pin(async move {
+                let act = act?;
                 let holder = receiver(tx, &input.holder_bin, Location::Pointer("/holder_bin".into()))
                     .await?
                     .map_err(|error| Error::Invalid(vec![error]))?;
@@ -203,7 +194,7 @@ pub async fn make_seals(
                 let key = app.signing_key.public_key();
                 let mint: batch::CodeSource =
                     Arc::new(move |ordinals| mint.batch(&app.signing_key, ordinals, threads));
-                let made = batch::make(tx, &actor, holder, input.quantity.0, mint, &key).await?;
+                let made = batch::make(tx, &act, holder, input.quantity.0, mint, &key).await?;
                 Ok(WriteResponse::created(&made, format!("seal batch {}", made.id)))
             })
         })

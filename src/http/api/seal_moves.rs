@@ -7,7 +7,6 @@ use crate::base::units::Text;
 use crate::evidence::chain::Tx;
 use crate::evidence::idempotency::operation::{self, Record, Reservation};
 use crate::evidence::register::Receipted;
-use crate::http::api::seal_batches::batch_actor;
 use crate::http::core::app::App;
 use crate::http::core::auth::SealHolder;
 use crate::http::core::daily::with_bins;
@@ -15,7 +14,8 @@ use crate::http::core::problem::Problem;
 use crate::http::core::write::{ParsedWrite, WriteResponse};
 use crate::timber::custody::void_seal::{self, VoidCause, Voided};
 use crate::timber::party::bin::Bin;
-use crate::timber::seal::record::{BatchActor, receiver};
+use crate::timber::party::key::Caller;
+use crate::timber::seal::record::receiver;
 use crate::timber::seal::transfer::{self, SealSelection, Transferred};
 use crate::timber::seal::{SealNumber, SealRange, VoidReason};
 use axum::extract::{Path, State};
@@ -113,13 +113,13 @@ impl SealVoid {
 /// The events of an earlier, identical write request; `None` if there was none.
 async fn earlier(
     tx: &mut Tx<'_>,
-    actor: &BatchActor,
+    caller: &Caller,
     given: Option<OperationId>,
     fingerprint: &[u8; 32],
 ) -> Result<Option<(Vec<uuid::Uuid>, Vec<i32>)>> {
     // An id that this server has just generated was never used before.
     let Some(operation) = given else { return Ok(None) };
-    match operation::reserve(tx, actor.organization, operation, fingerprint).await? {
+    match operation::reserve(tx, caller.organization, operation, fingerprint).await? {
         Reservation::New => Ok(None),
         Reservation::Existing { subjects, seqs } => Ok(Some((subjects, seqs))),
     }
@@ -152,24 +152,24 @@ pub async fn transfer_seals(
         let work = Arc::clone(&work);
         Box::pin(async move {
             let (app, caller, input) = &*work;
-            let actor = batch_actor(app, caller, operation);
-            if let Some((subjects, seqs)) = earlier(tx, &actor, input.operation_id, &fingerprint).await? {
+            let act = caller.act_in(operation, app.clock.now())?;
+            if let Some((subjects, seqs)) = earlier(tx, caller, input.operation_id, &fingerprint).await? {
                 let response = transfer::answer(tx, operation, &subjects, &seqs).await?;
                 return Ok(WriteResponse::ok(&response, format!("operation {operation}")).with_hashes());
             }
             let to = receiver(tx, &input.to_bin, Location::Pointer("/to_bin".into()))
                 .await?
                 .map_err(|entry| Error::Invalid(vec![entry]))?;
-            let response = transfer::transfer(tx, &actor, &input.selection()?, to).await?;
+            let response = transfer::transfer(tx, caller, &act, &input.selection()?, to).await?;
             let record = Record {
-                organization: actor.organization,
+                organization: caller.organization,
                 operation,
                 kind: "seal_transfer",
                 fingerprint,
                 subjects: response.events.iter().map(|event| event.id).collect(),
                 seqs: response.events.iter().map(|event| event.seq).collect(),
             };
-            operation::record(tx, record, actor.now).await?;
+            operation::record(tx, record, act.at()).await?;
             Ok(WriteResponse::ok(&response, format!("operation {operation}")).with_hashes())
         })
     });
@@ -208,21 +208,21 @@ pub async fn void_seal(
             let work = Arc::clone(&work);
             Box::pin(async move {
                 let (app, caller, number, why, given) = &*work;
-                let actor = batch_actor(app, caller, operation);
-                if let Some((subjects, seqs)) = earlier(tx, &actor, *given, &fingerprint).await? {
+                let act = caller.act_in(operation, app.clock.now())?;
+                if let Some((subjects, seqs)) = earlier(tx, caller, *given, &fingerprint).await? {
                     let response = void_seal::answer(tx, operation, number, &subjects, &seqs).await?;
                     return Ok(WriteResponse::ok(&response, format!("operation {operation}")).with_hashes());
                 }
-                let response = void_seal::void(tx, &actor, number, why).await?;
+                let response = void_seal::void(tx, caller, &act, number, why).await?;
                 let record = Record {
-                    organization: actor.organization,
+                    organization: caller.organization,
                     operation,
                     kind: "seal_void",
                     fingerprint,
                     subjects: response.events.iter().map(|event| event.id).collect(),
                     seqs: response.events.iter().map(|event| event.seq).collect(),
                 };
-                operation::record(tx, record, actor.now).await?;
+                operation::record(tx, record, act.at()).await?;
                 Ok(WriteResponse::ok(&response, format!("operation {operation}")).with_hashes())
             })
         })

@@ -5,7 +5,7 @@
 
 use crate::http::core::openapi_examples::{csv_example, json_examples};
 use crate::timber::custody::request::members_of;
-use crate::timber::event::vocabulary::EventType;
+use crate::timber::event::types::LogEventType;
 use serde_json::{Map, Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use utoipa::openapi::RefOr;
@@ -115,9 +115,9 @@ fn reference(name: &str, description: &str) -> Value {
 fn split_custody_events(schemas: &mut Map<String, Value>) {
     let all = schemas["NewCustodyEvent"].take();
     let special: BTreeSet<&str> =
-        EventType::ALL.iter().flat_map(|event| members_of(*event)).map(|(name, _)| *name).collect();
+        LogEventType::ALL.iter().flat_map(|event| members_of(*event)).map(|(name, _)| *name).collect();
     let (mut choices, mut mapping) = (Vec::new(), Map::new());
-    for event in EventType::ALL.iter().filter(|event| event.is_posted()) {
+    for event in LogEventType::ALL.iter().filter(|event| event.is_posted()) {
         let members = members_of(*event);
         let required = ["type", "logs", "occurred_at"].into_iter();
         let required: Vec<&str> =
@@ -132,12 +132,12 @@ fn split_custody_events(schemas: &mut Map<String, Value>) {
         properties["type"] =
             json!({"type": "string", "enum": [event.as_str()], "description": "Type of the event."});
         properties["details"] = match event {
-            EventType::Inspected => reference("Inspection", "The result of the inspection."),
+            LogEventType::Inspected => reference("Inspection", "The result of the inspection."),
             _ => json!({
                 "oneOf": [{"type": "null"}, reference("EventNote", "A note.")], "description": "A note."
             }),
         };
-        if matches!(event, EventType::Corrected | EventType::SealReplaced) {
+        if matches!(event, LogEventType::Corrected | LogEventType::SealReplaced) {
             properties["logs"]["maxItems"] = 1.into();
         }
         let name = format!("New{}Event", pascal(event.as_str()));

@@ -13,7 +13,8 @@ use crate::timber::custody::harvest::balance::{Balance, Marked};
 use crate::timber::custody::harvest::record::{MAX_CLOCK_SKEW, RequestErrors};
 use crate::timber::custody::log::write::LockedLog;
 use crate::timber::event::content::{Content, Corrects, LocalTime, LogBusiness, LogPublic};
-use crate::timber::event::vocabulary::{EventType, Status};
+use crate::timber::event::types::LogEventType;
+use crate::timber::event::vocabulary::Status;
 use crate::timber::finding::rules;
 use crate::timber::finding::write::NewFinding;
 use crate::timber::party::role::Role;
@@ -211,10 +212,10 @@ fn needs_inspector(
     let own = recorder.caller.organization;
     if reverse {
         return match target.content.public.event_type {
-            EventType::Accepted => Some(
+            LogEventType::Accepted => Some(
                 "One side cannot undo an acceptance: the timber is transferred back, or an inspector corrects it.",
             ),
-            EventType::Loaded | EventType::Departed | EventType::Arrived
+            LogEventType::Loaded | LogEventType::Departed | LogEventType::Arrived
                 if recorder.now - target.received_at > OWN_JOURNEY_REVERSAL_PERIOD =>
             {
                 Some(

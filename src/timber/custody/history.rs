@@ -16,7 +16,7 @@ use crate::timber::custody::log::read::{
     Access, HeadView, LastEventView, LogRow, LogView, Names, PartyView, PendingView, SealState,
 };
 use crate::timber::event::content::{Content, LogBusiness, LogPublic, Parties};
-use crate::timber::event::vocabulary::EventType;
+use crate::timber::event::types::LogEventType;
 use crate::timber::party::reader::Reader;
 use crate::timber::wood::species::Species;
 use serde::ser::{Serialize, Serializer};
@@ -89,7 +89,7 @@ impl Serialize for LogEvent {
 described_by!(LogEvent, LogEventShape, "LogEvent");
 
 /// The members of a log event, with the names of its organisations.
-pub type LogEventFields<'t> = EventFields<'t, EventType, PartyView>;
+pub type LogEventFields<'t> = EventFields<'t, LogEventType, PartyView>;
 
 /// Reads the part of the history that `access` gives `reader` access to.
 ///
@@ -151,7 +151,7 @@ pub(super) fn event_fields<'t>(
 ) -> LogEventFields<'t> {
     let mut members = EventMembers::of(event, open);
     let event_type =
-        members.take("type").and_then(ApiValue::word).and_then(|word| EventType::parse(word).ok());
+        members.take("type").and_then(ApiValue::word).and_then(|word| LogEventType::parse(word).ok());
     let organization = members.take("organization").map(|_| names.of(parties.organization));
     if open.business {
         members.hide(&["log", "subject", "key"]);
@@ -179,8 +179,8 @@ fn opened(events: &[Content], access: Access) -> BTreeSet<u32> {
 fn is_harvest_data(event: &Content) -> bool {
     let Content { public, business, .. } = event;
     match public.event_type {
-        EventType::Harvested => true,
-        EventType::Corrected => {
+        LogEventType::Harvested => true,
+        LogEventType::Corrected => {
             let of_harvest = business.corrects.as_ref().is_some_and(|corrects| corrects.seq == 1);
             let of_timber = public.species.is_some()
                 || public.length_m.is_some()

@@ -20,14 +20,15 @@ use crate::evidence::idempotency::{device, operation};
 use crate::timber::custody::harvest::record::{MAX_CLOCK_SKEW, RequestErrors};
 use crate::timber::custody::log::find::resolve;
 use crate::timber::custody::log::write::{LockedLog, lock, save};
+use crate::timber::event::actor::Actor;
 use crate::timber::event::content::{Content, LocalTime, LogBusiness, LogPublic};
-use crate::timber::event::vocabulary::{EventType, TransferOf};
+use crate::timber::event::types::LogEventType;
+use crate::timber::event::vocabulary::TransferOf;
 use crate::timber::finding::rules;
 use crate::timber::finding::write::{Finding, NewFinding, store};
 use crate::timber::party::bin::Bin;
 use crate::timber::party::key::Caller;
 use crate::timber::party::role::Role;
-use crate::timber::seal::record::BatchActor;
 use crate::timber::seal::replace::Replacement;
 use crate::timber::seal::stock::SealStatus;
 use chrono::{DateTime, Utc};
@@ -94,7 +95,7 @@ pub async fn record(
     let others = OtherParties::of(caller, request, &known, &mut errors);
     let ids = resolve(tx, &request.logs).await?;
     let correction = match (request.r#type, ids.first()) {
-        (EventType::Corrected, Some(Some(log))) => Some(correct::prepare(tx, *log).await?),
+        (LogEventType::Corrected, Some(Some(log))) => Some(correct::prepare(tx, *log).await?),
         _ => None,
     };
     let replacement = match (&request.new_seal_number, ids.first()) {
@@ -172,11 +173,18 @@ pub(crate) struct Plan {
     pub(crate) late: bool,
 }
 
+/// What one event does to a log.
+pub(crate) struct Step {
+    pub(crate) log: LogId,
+    pub(crate) before: LogState,
+    pub(crate) after: LogState,
+}
+
 /// Decided events, the new states of their logs and the findings; nothing is stored yet.
 pub(crate) struct Decided {
     pub(crate) drafts: Vec<Draft<'static>>,
-    /// Log and state after each.
-    pub(crate) afters: Vec<(LockedLog, LogState)>,
+    /// The log of each, with its state before and after.
+    pub(crate) steps: Vec<Step>,
     /// The findings.
     pub(crate) found: Vec<NewFinding>,
 }
@@ -367,7 +375,7 @@ impl<'r> Recorder<'r> {
     /// A transfer needs the holder for possession, the owner for ownership, and both in one for both.
     fn check_giver(&self, state: &LogState) -> Result<(), Refused> {
         let of = self.request.of.unwrap_or(TransferOf::Both);
-        let passes = self.request.r#type != EventType::Transferred || gives(of, state, self.roles);
+        let passes = self.request.r#type != LogEventType::Transferred || gives(of, state, self.roles);
         if passes { Ok(()) } else { Err(Refused::NotYours) }
     }
 
@@ -412,7 +420,7 @@ impl<'r> Recorder<'r> {
             public.seal = Some(seal.number.as_str().to_owned());
             public.identification = Some(seal.identification.as_str().to_owned());
         }
-        let transferred = request.r#type == EventType::Transferred;
+        let transferred = request.r#type == LogEventType::Transferred;
         let mut business = LogBusiness {
             place,
             position: request.position.map(position_part),
@@ -436,7 +444,7 @@ impl<'r> Recorder<'r> {
         if let Some(decision) = corrected {
             decision.put(&mut public, &mut business);
         }
-        Content { seq: plan.row.head.seq + 1, public, business }
+        Content { seq: plan.row.head.next_seq(), public, business }
     }
 
     /// The events of all logs, the new states of the logs, and the findings.
@@ -448,7 +456,7 @@ impl<'r> Recorder<'r> {
     ) -> Result<Decided> {
         let mut decided = Decided {
             drafts: Vec::with_capacity(plans.len()),
-            afters: Vec::with_capacity(plans.len()),
+            steps: Vec::with_capacity(plans.len()),
             found: Vec::new(),
         };
         for plan in plans {
@@ -462,9 +470,10 @@ impl<'r> Recorder<'r> {
                 state.apply(&content)?;
                 state
             };
-            let last = plan.row.state.last.occurred_at;
+            let LockedLog { id: log, head, state: before, .. } = plan.row;
+            let last = before.last.occurred_at;
             let seq = content.seq;
-            let about = |draft| NewFinding { draft, log: Some((plan.row.id, seq)), ticket: None };
+            let about = |draft| NewFinding { draft, log: Some((log, seq)), ticket: None };
             decided.found.extend(rules::late_entry(self.request.occurred_at, self.now).map(about));
             if let Ok(last) = Moment::new(last, self.request.occurred_at.offset_minutes()) {
                 decided.found.extend(rules::out_of_order(self.request.occurred_at, last).map(about));
@@ -475,7 +484,7 @@ impl<'r> Recorder<'r> {
                 .as_deref()
                 .and_then(|code| crate::base::region::Region::parse(code).ok());
             decided.drafts.push(Draft {
-                head: plan.row.head.clone(),
+                head,
                 public,
                 business,
                 personal: None,
@@ -485,7 +494,7 @@ impl<'r> Recorder<'r> {
                 occurred_at: self.request.occurred_at.instant(),
                 region: region.map(crate::base::region::Region::as_str),
             });
-            decided.afters.push((plan.row, after));
+            decided.steps.push(Step { log, before, after });
         }
         Ok(decided)
     }
@@ -498,15 +507,15 @@ impl<'r> Recorder<'r> {
         seals: Option<Replacement>,
         fingerprint: &[u8; 32],
     ) -> Result<CustodyResponse> {
-        let Decided { drafts, afters, found: mut findings } =
+        let Decided { drafts, steps, found: mut findings } =
             self.decide(plans, corrected.as_ref(), seals.as_ref())?;
         let heads = append(tx, self.now, drafts).await?;
         let mut events = Vec::with_capacity(heads.len());
         let mut past = Vec::new();
         let mut rows = Vec::with_capacity(heads.len());
-        for ((row, after), head) in afters.into_iter().zip(heads) {
-            events.push(RecordedEvent { log: row.id, seq: head.seq, hash: head.hash });
-            past.extend(new_past_parties(&row.state, &after).map(|id| (row.id, id, head.seq)));
+        for (Step { log, before, after }, head) in steps.into_iter().zip(heads) {
+            events.push(RecordedEvent { log, seq: head.seq, hash: head.hash });
+            past.extend(new_past_parties(&before, &after).map(|id| (log, id, head.seq)));
             rows.push((after, head));
         }
         save(tx, &rows, &past).await?;
@@ -514,7 +523,7 @@ impl<'r> Recorder<'r> {
         let mut seqs: Vec<i32> =
             events.iter().map(|event| i32::try_from(event.seq).unwrap_or(i32::MAX)).collect();
         if let (Some(seals), Some(event)) = (seals, events.first())
-            && let Some(batch) = seals.put(tx, &self.actor(), event.log, event.seq).await?
+            && let Some(batch) = seals.put(tx, &self.act()?, event.log, event.seq).await?
         {
             subjects.push(batch.id);
             seqs.push(batch.seq_i32());
@@ -541,14 +550,8 @@ impl<'r> Recorder<'r> {
         Ok(CustodyResponse { operation_id: operation, events, findings })
     }
 
-    fn actor(&self) -> BatchActor {
-        BatchActor {
-            organization: self.caller.organization,
-            key: self.caller.key,
-            operator: self.roles.operator,
-            operation: self.operation,
-            now: self.now,
-        }
+    fn act(&self) -> Result<Actor> {
+        self.caller.act_in(self.operation, self.now)
     }
 
     /// Limits the size of an event's parts. Each field has a limit too, but their sum can exceed this one.

@@ -9,7 +9,8 @@ use crate::base::units::{Diameter, Length, LocalDate, Moment, Pieces, Text, Volu
 use crate::timber::event::content::{
     DetailsPart, DevicePart, DocumentPart, LocalTime, ObservedPart, PlacePart, PositionPart,
 };
-use crate::timber::event::vocabulary::{DocumentKind, EventType, Outcome, PlaceKind, TransferOf};
+use crate::timber::event::types::LogEventType;
+use crate::timber::event::vocabulary::{DocumentKind, Outcome, PlaceKind, TransferOf};
 use crate::timber::party::bin::Bin;
 use crate::timber::seal::SealName;
 use crate::timber::seal::code::Code;
@@ -19,7 +20,7 @@ input! {
     /// One event for up to 1,000 logs.
     pub struct NewCustodyEvent {
         /// Type of the event.
-        pub r#type: EventType,
+        pub r#type: LogEventType,
         /// The logs: seal numbers, identification codes, marking codes or ids.
         #[schema(value_type = Vec<String>)]
         pub logs: Vec<Code> [1..=1000],
@@ -162,20 +163,22 @@ impl Correction {
 /// The members that go with an event of this type only, and whether it needs them. All other members go with
 /// every type; of `details`, `outcome` and `observed` go with an inspection. The OpenAPI document shows the same.
 #[must_use]
-pub const fn members_of(event: EventType) -> &'static [(&'static str, bool)] {
+pub const fn members_of(event: LogEventType) -> &'static [(&'static str, bool)] {
     match event {
-        EventType::Transferred => &[("to_bin", true), ("of", false)],
-        EventType::Loaded => &[("carrier_bin", false), ("vehicle", false)],
-        EventType::SealReplaced => &[("new_seal_number", true), ("reason", true)],
-        EventType::Corrected => &[("corrects", true), ("reason", true), ("set", false), ("reverse", false)],
-        EventType::Inspected => &[("details", true)],
+        LogEventType::Transferred => &[("to_bin", true), ("of", false)],
+        LogEventType::Loaded => &[("carrier_bin", false), ("vehicle", false)],
+        LogEventType::SealReplaced => &[("new_seal_number", true), ("reason", true)],
+        LogEventType::Corrected => {
+            &[("corrects", true), ("reason", true), ("set", false), ("reverse", false)]
+        }
+        LogEventType::Inspected => &[("details", true)],
         _ => &[],
     }
 }
 
 impl NewCustodyEvent {
     fn check(&self, node: Node<'_>, errors: &mut Errors) {
-        use EventType as E;
+        use LogEventType as E;
         let event = self.r#type;
         if !event.is_posted() {
             let endpoint =

@@ -5,7 +5,8 @@
 //! structs is hashed. A hashed field never changes its meaning; new fields may be added and are absent from
 //! old events.
 
-use super::vocabulary::{DocumentKind, EventType, Outcome, PlaceKind, TransferOf};
+use super::types::LogEventType;
+use super::vocabulary::{DocumentKind, Outcome, PlaceKind, TransferOf};
 use crate::base::error::{Error, Result};
 use crate::base::ids::{KeyId, LineId, LogId, OperationId, OrganizationId, TicketId};
 use crate::timber::wood::species::{Assortment, LogKind, MeasurementMethod, Species, Wood};
@@ -37,7 +38,7 @@ pub struct LogPublic {
     pub subject: LogKind,
     /// Type of the event.
     #[serde(rename = "type")]
-    pub event_type: EventType,
+    pub event_type: LogEventType,
     /// The local day on which it happened.
     pub on: chrono::NaiveDate,
     /// Region it happened in, as an ISO 3166-2 code.
@@ -76,7 +77,7 @@ impl LogPublic {
     /// A public part with only event type, kind, day and region.
     #[must_use]
     pub fn bare(
-        event_type: EventType,
+        event_type: LogEventType,
         subject: LogKind,
         on: chrono::NaiveDate,
         region: Option<String>,
@@ -115,7 +116,7 @@ impl LogPublic {
             // AI 01 with a GTIN, AI 21 with a serial of twenty.
             identification: Some("0".repeat(2 + 14 + 2 + 20)),
             ..Self::bare(
-                EventType::Harvested,
+                LogEventType::Harvested,
                 LogKind::Stack,
                 chrono::NaiveDate::default(),
                 Some("KZ-10".to_owned()),
@@ -451,7 +452,7 @@ mod tests {
             |last: u32| format!("01999999-9999-7999-8999-9999999999{last:02}").parse::<uuid::Uuid>().unwrap();
         let time = |text: &str| LocalTime::of(Moment::parse(text).unwrap());
         let day = "2026-11-28".parse().unwrap();
-        let public = LogPublic::bare(EventType::Corrected, LogKind::Log, day, None);
+        let public = LogPublic::bare(LogEventType::Corrected, LogKind::Log, day, None);
         let business = LogBusiness {
             corrects: Some(Corrects {
                 seq: 1,

@@ -2,13 +2,14 @@
 
 use super::marking_code::MarkingCode;
 use super::number::{SealNumber, SealRange};
-use super::record::{self, BatchActor, BatchChange, ListDigest, REGISTERED, SealErrors};
+use super::record::{self, BatchChange, ListDigest, SealErrors};
 use super::signing::{KeyRing, Signature};
 use crate::base::error::{Error, FieldError, Location, Result};
 use crate::base::ids::{OrganizationId, SealBatchId};
 use crate::base::input::{Errors, Node, Read, input};
-use crate::evidence::chain::Tx;
-use crate::evidence::chain::{Head, SubjectKind};
+use crate::evidence::chain::{LockedHead, SubjectKind, Tx, append};
+use crate::timber::event::actor::Actor;
+use crate::timber::event::types::SealBatchEventType;
 use serde::Serialize;
 use std::collections::HashSet;
 use std::ops::Range;
@@ -112,7 +113,7 @@ pub fn faults(ring: &KeyRing, seals: &[LocatedSeal]) -> Vec<FieldError> {
 /// (`marking-code-registered`) that is registered already.
 pub async fn register(
     tx: &mut Tx<'_>,
-    actor: &BatchActor,
+    act: &Actor,
     holder: OrganizationId,
     seals: &[LocatedSeal],
 ) -> Result<NewBatch> {
@@ -137,7 +138,7 @@ pub async fn register(
     let rows: Vec<(&SealNumber, &MarkingCode)> =
         sorted.iter().map(|seal| (&seal.number, &seal.marking_code)).collect();
     insert(tx, &batch, holder, &rows, &mut digest).await?;
-    begin(tx, actor, &batch, holder, digest, None).await?;
+    begin(tx, act, &batch, holder, digest, None).await?;
     Ok(batch)
 }
 
@@ -180,7 +181,7 @@ pub type CodeSource = Arc<dyn Fn(Range<u32>) -> Vec<MarkingCode> + Send + Sync>;
 /// [`Error::Conflict`] with `seal-numbers-exhausted` if too few nine-digit numbers are left.
 pub async fn make(
     tx: &mut Tx<'_>,
-    actor: &BatchActor,
+    act: &Actor,
     holder: OrganizationId,
     quantity: u32,
     codes_of: CodeSource,
@@ -214,7 +215,7 @@ pub async fn make(
         insert(tx, &batch, holder, &rows, &mut digest).await?;
         from = next;
     }
-    begin(tx, actor, &batch, holder, digest, Some(key)).await?;
+    begin(tx, act, &batch, holder, digest, Some(key)).await?;
     Ok(batch)
 }
 
@@ -314,7 +315,7 @@ fn registered_meanwhile(error: sqlx::Error) -> Error {
 /// Adds the first event of a batch and its row. The seals are stored already.
 async fn begin(
     tx: &mut Tx<'_>,
-    actor: &BatchActor,
+    act: &Actor,
     batch: &NewBatch,
     holder: OrganizationId,
     digest: ListDigest,
@@ -330,9 +331,9 @@ async fn begin(
         marking_key: key.map(hex::encode),
         ..BatchChange::default()
     };
-    let fresh = Head::fresh(SubjectKind::SealBatch, batch.id.0);
-    let heads = record::add(tx, actor, REGISTERED, vec![(fresh, done)]).await?;
-    for head in heads {
+    let fresh = LockedHead::fresh(SubjectKind::SealBatch, batch.id.0);
+    let drafts = record::drafts(act, SealBatchEventType::Registered, vec![(fresh, done)]);
+    for head in append(tx, act.at(), drafts).await? {
         let id: Uuid = head.id;
         sqlx::query!(
             "INSERT INTO seal_batch (id, salt, head_seq, head_hash, head_received_at, registered_by, allotted_to,
@@ -343,13 +344,13 @@ async fn begin(
             head.seq_i32(),
             head.hash.0.as_slice(),
             head.received_at,
-            actor.organization.0,
+            act.organization.0,
             holder.0,
             i32::try_from(batch.quantity).unwrap_or(i32::MAX),
             batch.first_number.as_str(),
             batch.last_number.as_str(),
             digest.as_slice(),
-            actor.now
+            act.at()
         )
         .execute(&mut **tx)
         .await?;

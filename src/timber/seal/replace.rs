@@ -5,12 +5,13 @@
 
 use super::code::SealName;
 use super::number::SealNumber;
-use super::record::{self, BatchActor, BatchChange, VOIDED};
+use super::record::{self, BatchChange};
 use super::stock::{SealRow, SealStatus, VoidReason, apply, lock_for_use, numbers_of, stored};
 use crate::base::error::{Error, Result};
 use crate::base::ids::LogId;
-use crate::evidence::chain::Tx;
-use crate::evidence::chain::{Head, NewHead};
+use crate::evidence::chain::{LockedHead, NewHead, Tx};
+use crate::timber::event::actor::Actor;
+use crate::timber::event::types::SealBatchEventType;
 
 /// The seals of a replacement, locked before the log.
 pub struct Replacement {
@@ -19,7 +20,7 @@ pub struct Replacement {
     /// The log's seal as read before the locks were taken.
     old: Option<SealRow>,
     /// The chain head of the old seal's batch; `None` unless that seal is `applied`.
-    batch: Option<Head>,
+    batch: Option<LockedHead>,
 }
 
 impl Replacement {
@@ -60,20 +61,14 @@ impl Replacement {
     /// # Errors
     /// [`Error::CorruptRow`] if the new seal is not `issued` or the old one is not the log's: the caller has not
     /// checked the locked rows.
-    pub async fn put(
-        self,
-        tx: &mut Tx<'_>,
-        actor: &BatchActor,
-        log: LogId,
-        seq: u32,
-    ) -> Result<Option<NewHead>> {
+    pub async fn put(self, tx: &mut Tx<'_>, act: &Actor, log: LogId, seq: u32) -> Result<Option<NewHead>> {
         let (Some(new), Some(old)) = (self.new, self.old) else {
             return Err(Error::CorruptRow(format!(
                 "log_seal: the old or the new seal of log {log} is missing"
             )));
         };
         let made = match self.batch {
-            Some(head) => Some(void(tx, actor, head, &old.number).await?),
+            Some(head) => Some(void(tx, act, head, &old.number).await?),
             None => None,
         };
         let closed = sqlx::query!(
@@ -93,14 +88,13 @@ impl Replacement {
 }
 
 /// Voids the old seal, with an event after its batch's `head`.
-async fn void(tx: &mut Tx<'_>, actor: &BatchActor, head: Head, number: &SealNumber) -> Result<NewHead> {
+async fn void(tx: &mut Tx<'_>, act: &Actor, head: LockedHead, number: &SealNumber) -> Result<NewHead> {
     let done = BatchChange {
         number: Some(number.to_string()),
         reason: Some(VoidReason::Replaced.as_str().to_owned()),
         ..BatchChange::default()
     };
-    let heads = record::add(tx, actor, VOIDED, vec![(head, done)]).await?;
-    record::save_heads(tx, &heads).await?;
+    let heads = record::add(tx, act, SealBatchEventType::Voided, vec![(head, done)]).await?;
     for head in &heads {
         record::insert_moves(tx, &[number.as_str()], &[head.id], &[head.seq_i32()]).await?;
     }

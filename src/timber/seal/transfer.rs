@@ -1,13 +1,15 @@
 //! Transfers seals to another holder.
 
 use super::number::{SealNumber, SealRange};
-use super::record::{
-    self, BatchActor, BatchBusiness, BatchChange, ListDigest, MadeEvent, SealErrors, TRANSFERRED,
-};
+use super::record::{self, BatchChange, ListDigest, MadeEvent, SealErrors};
 use super::stock::{SealStatus, lock_for_use};
 use crate::base::error::{Error, FieldError, Location, Result};
 use crate::base::ids::{OperationId, OrganizationId};
-use crate::evidence::chain::Tx;
+use crate::evidence::chain::{NewHead, Tx};
+use crate::timber::event::actor::Actor;
+use crate::timber::event::types::SealBatchEventType;
+use crate::timber::party::key::Caller;
+use crate::timber::party::role::Role;
 use serde::Serialize;
 use std::collections::{BTreeMap, HashMap};
 use utoipa::ToSchema;
@@ -60,7 +62,8 @@ pub struct Transferred {
 /// `already-theirs` for each that cannot be transferred. If both kinds occur: 422 with all of them.
 pub async fn transfer(
     tx: &mut Tx<'_>,
-    actor: &BatchActor,
+    caller: &Caller,
+    act: &Actor,
     selection: &SealSelection,
     to: OrganizationId,
 ) -> Result<Transferred> {
@@ -69,7 +72,8 @@ pub async fn transfer(
     let mut errors = SealErrors::default();
     let mut batches: BTreeMap<Uuid, Vec<&str>> = BTreeMap::new();
     for (index, (number, row)) in numbers.iter().zip(&rows).enumerate() {
-        let Some(seal) = row.as_ref().filter(|seal| actor.operator || seal.holder == actor.organization)
+        let Some(seal) =
+            row.as_ref().filter(|seal| caller.is(Role::Operator) || seal.holder == act.organization)
         else {
             let detail = format!("{number} is not a seal of yours.");
             errors.invalid(FieldError::new(selection.at(index), "unknown-seal", detail));
@@ -97,8 +101,8 @@ pub async fn transfer(
     let mut events = Vec::with_capacity(heads.len());
     for head in heads {
         let moved = batches
-            .get_mut(&head.id)
-            .ok_or_else(|| Error::CorruptRow(format!("seal_batch {}: not requested", head.id)))?;
+            .get_mut(&head.id())
+            .ok_or_else(|| Error::CorruptRow(format!("seal_batch {}: not requested", head.id())))?;
         moved.sort_unstable();
         let mut digest = ListDigest::default();
         for number in moved.iter() {
@@ -117,8 +121,7 @@ pub async fn transfer(
     if events.len() != ids.len() {
         return Err(Error::CorruptRow("seal.batch_id: no such batch".into()));
     }
-    let heads = record::add(tx, actor, TRANSFERRED, events).await?;
-    record::save_heads(tx, &heads).await?;
+    let heads = record::add(tx, act, SealBatchEventType::Transferred, events).await?;
     let seq_of: HashMap<Uuid, i32> = heads.iter().map(|head| (head.id, head.seq_i32())).collect();
     let mut moved = Vec::with_capacity(numbers.len());
     let (mut batch_ids, mut seqs) = (Vec::with_capacity(numbers.len()), Vec::with_capacity(numbers.len()));
@@ -140,8 +143,8 @@ pub async fn transfer(
     if changed.rows_affected() != moved.len() as u64 {
         return Err(Error::CorruptRow("seal.status: changed under its lock".into()));
     }
-    let seqs: Vec<i32> = heads.iter().map(crate::evidence::chain::NewHead::seq_i32).collect();
-    answer(tx, actor.operation, &ids, &seqs).await
+    let seqs: Vec<i32> = heads.iter().map(NewHead::seq_i32).collect();
+    answer(tx, act.operation, &ids, &seqs).await
 }
 
 /// The response to a transfer, built from its events.
@@ -153,7 +156,7 @@ pub async fn answer(
 ) -> Result<Transferred> {
     let mut response = Transferred { operation_id: operation, transferred: 0, to: None, events: Vec::new() };
     for (event, business) in record::made(tx, subjects, seqs).await? {
-        let done = BatchBusiness::parse(&business)?.done;
+        let done = BatchChange::parse(&business)?;
         response.transferred += done.quantity.unwrap_or_default();
         response.to = done.to;
         response.events.push(event);

@@ -13,6 +13,7 @@ use crate::evidence::chain::size::{self, MAX_BUSINESS_BYTES, MAX_PUBLIC_BYTES};
 use crate::evidence::chain::{Hash, canonical};
 use crate::timber::event::actor::Actor;
 use crate::timber::event::content::{LogPublic as Harvested, TicketName};
+use crate::timber::event::types::TicketEventType;
 use crate::timber::wood::species::{Species, Wood};
 use chrono::NaiveDate;
 use serde::Serialize;
@@ -27,7 +28,7 @@ pub struct TicketPublic<'a> {
     pub subject: &'static str,
     /// What happened.
     #[serde(rename = "type")]
-    pub event_type: &'static str,
+    pub event_type: TicketEventType,
     /// The local day.
     pub on: NaiveDate,
     /// Region, as an ISO 3166-2 code.

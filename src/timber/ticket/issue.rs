@@ -8,17 +8,15 @@ use crate::base::ids::{LineId, OrganizationId, TicketId};
 use crate::base::region::Region;
 use crate::base::units::{Area, LocalDate, Text, Volume};
 use crate::evidence::chain::Tx;
-use crate::evidence::chain::{Draft, Head, SubjectKind, append};
+use crate::evidence::chain::{Draft, LockedHead, SubjectKind, append};
 use crate::timber::event::actor::Actor;
 use crate::timber::event::content::TicketName;
+use crate::timber::event::types::TicketEventType;
 use crate::timber::party::bin::Bin;
 use crate::timber::party::organization::by_bin;
 use crate::timber::party::role::Role;
 use crate::timber::wood::species::{Species, Wood};
 use uuid::Uuid;
-
-/// Type of the first event of every ticket.
-const ISSUED: &str = "ticket_issued";
 
 /// A ticket to issue. The code that builds it has checked that its fields are consistent.
 #[derive(Clone, Debug)]
@@ -92,7 +90,7 @@ pub async fn issue(tx: &mut Tx<'_>, act: &Actor, new: &NewTicket, errors: &[Fiel
     let public = TicketPublic {
         v: 1,
         subject: "felling_ticket",
-        event_type: ISSUED,
+        event_type: TicketEventType::Issued,
         on: act.on(),
         region: new.region.as_str(),
         forestry: new.forestry.as_str(),
@@ -137,11 +135,11 @@ pub async fn issue(tx: &mut Tx<'_>, act: &Actor, new: &NewTicket, errors: &[Fiel
     let (public, business) =
         texts(&public, &business, &request_texts.chain(origin_texts).collect::<Vec<_>>())?;
     let draft = Draft {
-        head: Head::fresh(SubjectKind::FellingTicket, new.id.0),
+        head: LockedHead::fresh(SubjectKind::FellingTicket, new.id.0),
         public,
         business,
         personal: None,
-        event_type: ISSUED,
+        event_type: TicketEventType::Issued.as_str(),
         organization: act.organization.0,
         operation: act.operation.0,
         occurred_at: act.at(),

@@ -14,13 +14,13 @@ use crate::evidence::chain::Tx;
 use crate::evidence::chain::append::{MAX_EVENTS_PER_STATEMENT, Personal};
 use crate::evidence::chain::bytes::Secret;
 use crate::evidence::chain::size::{self, MAX_BUSINESS_BYTES, MAX_PUBLIC_BYTES};
-use crate::evidence::chain::{Draft, Head, SubjectKind, append, canonical};
+use crate::evidence::chain::{Draft, LockedHead, SubjectKind, append, canonical};
 use crate::evidence::idempotency::{device, operation};
 use crate::timber::custody::log::write::{NewLog as NewLogRow, insert};
 use crate::timber::custody::request::position_part;
 use crate::timber::custody::state::LogState;
 use crate::timber::event::content::{Content, LocalTime, LogBusiness, LogPublic, TicketHead, TicketName};
-use crate::timber::event::vocabulary::EventType;
+use crate::timber::event::types::LogEventType;
 use crate::timber::finding::rules;
 use crate::timber::finding::write::{NewFinding, store};
 use crate::timber::party::key::Caller;
@@ -204,11 +204,11 @@ pub async fn record(
                 .map_err(Error::Invalid)?;
             size::check(&business, MAX_BUSINESS_BYTES, &[]).map_err(Error::Invalid)?;
             drafts.push(Draft {
-                head: Head::fresh(SubjectKind::Log, id.0),
+                head: LockedHead::fresh(SubjectKind::Log, id.0),
                 public,
                 business,
                 personal: Some(&personal),
-                event_type: EventType::Harvested.as_str(),
+                event_type: LogEventType::Harvested.as_str(),
                 organization: organization.0,
                 operation: operation.0,
                 occurred_at: request.logs[*index].occurred_at.instant(),
@@ -474,7 +474,7 @@ impl Maker<'_> {
             seal: Some(seal.number.as_str().to_owned()),
             identification: Some(seal.identification.as_str().to_owned()),
             ..LogPublic::bare(
-                EventType::Harvested,
+                LogEventType::Harvested,
                 log.kind,
                 log.occurred_at.day().day(),
                 Some(self.ticket.region.as_str().to_owned()),

@@ -7,7 +7,8 @@ use crate::base::region::Region;
 use crate::base::units::{Diameter, Length, Volume};
 use crate::db::batching::BatchQuery;
 use crate::evidence::chain::{Hash, Subject, SubjectKind};
-use crate::timber::event::vocabulary::{EventType, Status, TransferOf};
+use crate::timber::event::types::LogEventType;
+use crate::timber::event::vocabulary::{Status, TransferOf};
 use crate::timber::party::key::{Caller, KeyRow, KeyUsage, TokenHash};
 use crate::timber::party::reader::Reader;
 use crate::timber::party::role::{OrganizationKind, Role};
@@ -73,7 +74,7 @@ pub struct LogRow {
     pending_of: Option<TransferOf>,
     carrier_id: Option<OrganizationId>,
     vehicle: Option<String>,
-    last_type: EventType,
+    last_type: LogEventType,
     last_on: NaiveDate,
     last_region: Option<Region>,
     series: String,
@@ -332,7 +333,7 @@ pub struct PendingView {
 pub struct LastEventView {
     /// Its type.
     #[serde(rename = "type")]
-    pub event_type: EventType,
+    pub event_type: LogEventType,
     /// Its local day.
     pub on: NaiveDate,
     /// The last region that any event named.
