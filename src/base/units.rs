@@ -28,7 +28,7 @@ enum NumberError {
     TooLarge,
 }
 
-/// The digits of a number: `significant × 10^shift`, no zero at either end, no digits for zero.
+/// A number as `significant × 10^shift`. `significant` has no leading or trailing zeros; it is empty for 0.
 struct Digits {
     negative: bool,
     significant: Vec<u8>,

@@ -16,7 +16,7 @@ pub struct Column {
 }
 
 impl Column {
-    /// Expressions that an insider may set it to, in the row `t`.
+    /// SQL expressions to which an insider may set the column; `t` is the altered row.
     pub fn changes(&self) -> impl Iterator<Item = String> {
         changes(&self.of_type).iter().copied().chain(["NULL"]).map(|change| {
             let value = change.replace("x.$", &format!("x.{}", self.name));

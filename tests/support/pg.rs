@@ -36,7 +36,7 @@ const RUNNER: &str = "ORMANTRACE_TEST_RUNNER";
 const SAYS: &str = "keeper:";
 /// Advisory lock held while a template is created and leftovers are dropped.
 const SETTING_UP: i64 = i64::from_be_bytes(*b"ormantst");
-/// First half of the advisory lock that a living test process holds; the second is its process number.
+/// First number of the advisory lock that each test process holds while it lives; the second is its pid.
 const ALIVE: i32 = 0x6f72_6d61;
 
 /// A database for one test, dropped with this value.

@@ -22,11 +22,11 @@ pub struct Story {
     pub kind: SubjectKind,
     /// Types of the first event and of the following ones, which repeat.
     types: &'static [&'static str],
-    /// The event with a personal part that the reader sees.
+    /// The event with a personal part that is disclosed to the reader.
     person: Option<u32>,
     /// The event with an erased personal part.
     pub erased: Option<u32>,
-    /// The event without any part that the reader sees.
+    /// The event of which the reader sees no part.
     closed: Option<u32>,
 }
 

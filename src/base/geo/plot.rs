@@ -384,7 +384,7 @@ mod tests {
             plot.distance_outside_m(position("50.6", "80.11", None)).abs() < f64::EPSILON,
             "the border is inside"
         );
-        // 0.01 degrees of latitude is 1,112 m; of longitude at 50.6° 706 m.
+        // 0.01 degrees of latitude are 1,112 m; 0.01 degrees of longitude are 706 m at 50.6° north.
         let north = plot.distance_outside_m(position("50.62", "80.11", None));
         assert!((north - 1_112.0).abs() < 2.0, "{north}");
         let east = plot.distance_outside_m(position("50.605", "80.13", None));

@@ -131,7 +131,7 @@ impl Moment {
         LocalDate((self.instant + TimeDelta::minutes(KAZAKHSTAN_OFFSET_MINUTES.into())).date_naive())
     }
 
-    /// The day at the offset that was sent. Only events of content version 1 have hashed this one
+    /// The day at the offset that was sent. Events of content version 1 were hashed with this day
     /// (docs/CHAIN.md); everything else uses [`Moment::day`].
     #[must_use]
     pub fn sent_day(self) -> LocalDate {

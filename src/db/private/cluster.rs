@@ -31,7 +31,7 @@ use crate::db::roles::{OWNER, PUBLISHER, SERVICE, SUPERUSER};
 const CLEANUP_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a fast shutdown may take before an immediate one (after which the next start recovers).
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(15);
-/// How long a connection to a socket may take that may have no listener.
+/// Timeout for connecting to the server's socket, which may have no listener.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 /// How often a starting server is polled.
 const POLL_INTERVAL: Duration = Duration::from_millis(3);

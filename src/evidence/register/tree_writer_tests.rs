@@ -184,7 +184,7 @@ fn a_folder_that_is_not_whole_is_refused() {
     assert!(other.contains("another root than was signed at size 300"), "{other}");
     let text = damage(&|dir| std::fs::write(dir.join("state/checkpoint"), "birch\n").unwrap());
     assert!(text.contains("is damaged"), "{text}");
-    // An older copy of the state next to a newer published checkpoint.
+    // The state was restored from an older copy, while a newer checkpoint is published.
     let older = damage(&|dir| {
         let early = tempfile::tempdir().unwrap();
         grow(&mut open(Folder::new(early.path()), &[1]).unwrap(), 256).unwrap();

@@ -248,8 +248,6 @@ async fn crossings(plot: Option<Plot>) -> Result<Vec<FieldError>, Problem> {
 }
 
 /// Tickets that you issued or hold; inspectors see all tickets.
-///
-/// For an issuer or holder its own tickets, for an inspector all of them.
 #[utoipa::path(
     get,
     path = "/v1/felling-tickets",

@@ -104,7 +104,7 @@ pub fn query(row: &LogRow, access: Access, reader: Reader) -> Result<HistoryQuer
     Ok(HistoryQuery::chain(row, up_to, reader, sees_persons(row, reader)))
 }
 
-/// Whether every personal part of a log is the reader's to see.
+/// Whether the reader may see every personal part of a log: an inspector, or the issuer of its ticket.
 fn sees_persons(row: &LogRow, reader: Reader) -> bool {
     reader.inspector || row.issuer() == reader.organization
 }
