@@ -225,7 +225,7 @@ async fn insider_unvoids_a_seal() {
         found.iter().any(|f| f.code == Code::StateDiffers && f.table == "seal" && f.key == number),
         "{found:?}"
     );
-    // Including the record of the event that voided it.
+    // Now the insider also deletes the row that records the voiding; the event that voided the seal remains.
     let seq: i32 = sqlx::query_scalar("SELECT seq FROM seal_move WHERE number = $1")
         .bind(&number)
         .fetch_one(&mut db)

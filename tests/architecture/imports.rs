@@ -413,7 +413,7 @@ impl Tree {
         None
     }
 
-    /// Every place on the way of a path: the one that it names, and the target of each re-export.
+    /// The place that a path names, followed by the target of each re-export on the way to the definition.
     fn resolve(&self, place: &[String], depth: u32) -> Vec<Place> {
         let mut here = Place::new();
         for (at, segment) in place.iter().enumerate() {

@@ -161,7 +161,8 @@ impl Forest {
         });
     }
 
-    /// Sends write requests until `stop`, and settles each; returns the acknowledged ones.
+    /// Sends write requests until `stop`, each again until it has a final response; returns the acknowledged
+    /// ones.
     pub fn write(self: &Arc<Self>, name: &str, seed: u64) -> Vec<Acknowledged> {
         let mut random = Random::new(seed);
         let mut all = Vec::new();

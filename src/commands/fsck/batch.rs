@@ -9,7 +9,7 @@ use crate::timber::seal::record::{BatchBusiness, BatchChange, ListDigest, REGIST
 use std::collections::BTreeMap;
 use uuid::Uuid;
 
-/// A list of seals, built from the rows and comparable with the digest in an event.
+/// A list of seals, built from the rows, to be compared with the list that an event commits to by its digest.
 #[derive(Default)]
 struct List {
     digest: ListDigest,

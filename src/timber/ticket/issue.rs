@@ -82,8 +82,8 @@ pub struct NewLine {
 /// already; they are reported together with those found here.
 ///
 /// # Errors
-/// Wrong: `errors`, `unknown-organization` and `not-a-harvester` at `/holder_bin`, `too-long-together`.
-/// Conflict: `ticket-number-taken` at `/number`.
+/// [`Error::Invalid`] with `errors`, `unknown-organization` or `not-a-harvester` at `/holder_bin`, or
+/// `too-long-together`; [`Error::Conflict`] with `ticket-number-taken` at `/number`.
 pub async fn issue(tx: &mut Tx<'_>, act: &Actor, new: &NewTicket, errors: &[FieldError]) -> Result<()> {
     let mut errors = errors.to_vec();
     let holder = holder(tx, new.holder_bin, &mut errors).await?;

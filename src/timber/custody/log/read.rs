@@ -28,8 +28,8 @@ use uuid::Uuid;
 pub enum Access {
     /// Holder, owner, pending receiver, named carrier, inspector: everything.
     Full,
-    /// A past party: events up to `until` (0: never a party). With `harvest`, the issuer of the ticket:
-    /// harvest data.
+    /// A past party sees the events up to `until` (0: it was never a party). The issuer of the ticket has
+    /// `harvest` and sees the harvest data.
     Partial {
         /// Last event that may be read.
         until: u32,
