@@ -212,7 +212,7 @@ fn erasure_removes_the_name_everywhere_and_proofs_stay_valid() {
         assert!(!told.contains(word), "{word} is in the publisher's log");
         assert!(!again.contains(word), "{word} is in the response to the repetition: {again}");
         assert!(answers.iter().all(|answer| !answer.contains(word)), "{word} is in a stored response");
-        // No file contains the word: tiles, keys.json, tables, indexes, the write-ahead log, PostgreSQL's log.
+        // No file contains the word: tiles, keys.json, tables, indexes, write-ahead log, PostgreSQL's log.
         assert_eq!(files_with(data.path(), word), Vec::<PathBuf>::new(), "{word}");
     }
 }
