@@ -27,7 +27,7 @@ impl Pace {
     /// Bytes that must move in one window.
     fn bytes_per_window(&self) -> u64 {
         let bytes = u128::from(self.bytes_per_second) * self.window.as_millis() / 1_000;
-        // Even without a pace a pause may not be longer than the window.
+        // At least one byte, even with a pace of 0, so that a pause is no longer than the window.
         u64::try_from(bytes).unwrap_or(u64::MAX).max(1)
     }
 }

@@ -148,7 +148,7 @@ async fn insider_edits_of_every_column_are_found_and_named() {
                         columns_tried.insert((table.clone(), name.clone()));
                         let found = scene.found(&mut db).await;
                         let named = |finding: &FsckError| {
-                            // By its new key, if the row is not an event.
+                            // A row that is not an event may also be named by its new key.
                             names(finding, table, &before)
                                 || table != "event" && names(finding, table, &after)
                         };

@@ -85,7 +85,7 @@ pub struct Forest {
     /// Unused seal numbers that no writer holds at the moment.
     pub seals: Mutex<Vec<String>>,
     pub stop: AtomicBool,
-    /// This many more responses are not read.
+    /// Number of further requests that close the connection without reading the response.
     pub deaf: AtomicU32,
     pub acknowledged: AtomicU32,
     /// The same, by server.

@@ -23,7 +23,7 @@ const TRADER: &str = "ЖК «Сүлейменова Айгүл»";
 /// This name is not erased, which shows that the search finds names.
 const OTHER: &str = "Ахметов Бауыржан";
 
-/// A valid BIN or IIN: the stem with its check digit.
+/// A valid BIN or IIN: its first eleven digits (`stem`) and their check digit.
 fn number(stem: &str) -> String {
     (0..10).map(|check| format!("{stem}{check}")).find(|text| Bin::parse(text).is_ok()).expect("one is valid")
 }

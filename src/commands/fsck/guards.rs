@@ -1,5 +1,5 @@
-//! Checks what stands before the rows: row security hides them, a rule or a trigger diverts a write, and only
-//! triggers and rights keep evidence as it was recorded. An owner of the tables can change all of these
+//! Checks the guards of the tables: row security can hide rows, a rule or a trigger can divert a write, and
+//! only triggers and rights keep evidence as it was recorded. An owner of the tables can change all of these
 //! without altering a row.
 
 use super::report::{Code, FsckError, Report};

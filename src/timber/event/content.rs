@@ -14,9 +14,9 @@ use serde::{Deserialize, Serialize};
 /// Characters of the longest seal number that a public part can hold.
 pub const MAX_SEAL_NUMBER: usize = 20;
 
-/// Version of both parts of an event that is written now. In version 1 `on` was the day at the sender's
-/// offset, and a corrected felling day had to be taken from `right_occurred` in the same way; version 2 has
-/// the days of Kazakhstan, and [`LogBusiness::right_on`].
+/// Version of both parts of an event that is written now. In version 1, `on` is the day at the sender's
+/// offset, and a corrected felling day is that of `right_occurred` at its offset. In version 2, days are days
+/// in Kazakhstan, and a corrected felling day has a field of its own ([`LogBusiness::right_on`]).
 pub const VERSION: u8 = 2;
 
 /// Series and number of a felling ticket.
@@ -38,7 +38,7 @@ pub struct LogPublic {
     /// Type of the event.
     #[serde(rename = "type")]
     pub event_type: EventType,
-    /// The local day on which it happened.
+    /// The day on which it happened: in Kazakhstan; in version 1, at the client's offset.
     pub on: chrono::NaiveDate,
     /// Region it happened in, as an ISO 3166-2 code.
     #[serde(skip_serializing_if = "Option::is_none", default)]

@@ -171,5 +171,5 @@ vocabulary! {
     }
 }
 
-/// Type of the event on the operator's chain that makes a marking key known.
+/// Type of the event on the operator's chain that records a marking key.
 pub const MARKING_KEY_KNOWN: &str = "marking_key_known";

@@ -28,7 +28,7 @@ pub struct MarkingKeyPublic {
     /// [`KNOWN`].
     #[serde(rename = "type")]
     pub event_type: String,
-    /// The local day.
+    /// The day in Kazakhstan.
     pub on: NaiveDate,
     /// The public key: Ed25519, 32 bytes in hex.
     pub marking_key: String,

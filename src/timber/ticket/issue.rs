@@ -55,11 +55,11 @@ pub struct NewTicket {
     pub area_ha: Option<Area>,
     /// Contour.
     pub plot: Option<Plot>,
-    /// First local day of felling.
+    /// First day (in Kazakhstan) of felling.
     pub felling_from: LocalDate,
-    /// Last local day of felling.
+    /// Last day (in Kazakhstan) of felling.
     pub felling_until: LocalDate,
-    /// Last local day of removal.
+    /// Last day (in Kazakhstan) of removal.
     pub removal_until: Option<LocalDate>,
     /// The lines: at least one, and each pair of species and wood at most once.
     pub lines: Vec<NewLine>,

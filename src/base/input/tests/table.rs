@@ -111,7 +111,7 @@ fn rows_have_no_values_beyond_the_header() {
         read("seal_number,volume_m3\nKZ-000001,1,\nKZ-000002\n").expect_err("faulty"),
         "3:volume_m3 required"
     );
-    // What is beyond the header is not ignored.
+    // A value in a column beyond the header is an error.
     assert_eq!(read("seal_number,volume_m3\nKZ-000001,1,,2\n").expect_err("faulty"), "2: wrong-cell-count");
     assert_eq!(
         read("seal_number,volume_m3,lat,lon\nKZ-000001,1\nKZ-000002,1,\n").expect("good").logs.len(),

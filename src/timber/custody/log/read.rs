@@ -333,7 +333,7 @@ pub struct LastEventView {
     /// Its type.
     #[serde(rename = "type")]
     pub event_type: EventType,
-    /// Its local day.
+    /// The day on which it happened: in Kazakhstan; in events of content version 1, at the client's offset.
     pub on: NaiveDate,
     /// The last region that any event named.
     #[serde(serialize_with = "region_names_or_null")]
