@@ -392,7 +392,7 @@ async fn a_body_that_stops_or_drips_is_408() {
     Answer::parse(&server.raw(head).await).is_problem(408, "request-timeout");
     // It never stops, but is slower than the pace.
     Answer::parse(&drip(&server, head).await).is_problem(408, "request-timeout");
-    // A body at its pace is read to its end, beside one that is not.
+    // A body that keeps the pace is read to its end, while a slower one is not.
     let (slow, mut steady) = (drip(&server, head), server.connect().await);
     let steady = async move {
         let head = "POST /v1/felling-tickets HTTP/1.1\r\nhost: orman\r\nconnection: close\r\ncontent-length: 40000\r\n\r\n";

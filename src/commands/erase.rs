@@ -181,7 +181,7 @@ pub async fn preview(
     Ok(Preview { lines, erased })
 }
 
-/// What was deleted in a transaction.
+/// The rows that a transaction has deleted.
 #[derive(Default)]
 struct Removed {
     /// Personal parts.

@@ -192,7 +192,7 @@ async fn concurrent_writes_with_one_id_or_key_are_recorded_once() {
     for pair in answers.chunks(2) {
         let statuses = [pair[0].status.as_u16(), pair[1].status.as_u16()];
         assert!(statuses.contains(&201), "{statuses:?}");
-        // The other request gets the same events, or a 409 that asks to send it again.
+        // The other request gets the same events, or a 409 after which it has to be sent again.
         for again in pair.iter().filter(|answer| answer.status != 409) {
             assert_eq!(
                 again.json()["events"],

@@ -13,7 +13,7 @@ const APPEND_ONLY: i32 = 1 + 2 + 8 + 16;
 /// `pg_trigger.tgtype`: BEFORE TRUNCATE, FOR EACH STATEMENT.
 const NO_TRUNCATE: i32 = 2 + 32;
 
-/// What was found before the rows.
+/// The state of the guards.
 #[derive(Debug, Default)]
 pub struct Guards {
     /// Errors, as `fsck` reports them.
@@ -24,7 +24,7 @@ pub struct Guards {
     pub listed: Vec<(String, String)>,
 }
 
-/// Adds what was found to the report of a check.
+/// Reads the guards, and adds their errors to the report of a check.
 pub(super) async fn check(db: &mut PgConnection, report: &mut Report<'_>) -> sqlx::Result<()> {
     let guards = read(db).await?;
     for FsckError { code, table, key, event, detail } in guards.errors {

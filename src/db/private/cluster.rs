@@ -201,7 +201,7 @@ impl Cluster {
     /// Stops the server and waits until it has ended.
     pub async fn stop(mut self) {
         if let Some(stop) = self.stop.take() {
-            // An error means that the keeper has ended already, and with it the server.
+            // Sending fails only if the supervising task has ended already, and with it the server.
             let _ = stop.send(());
         }
         let _ = self.supervisor.await;
@@ -319,7 +319,7 @@ impl Server {
         match postmaster::check_pid_file(&cluster).map_err(unreadable)? {
             PidFileState::Nothing | PidFileState::Dead => {}
             PidFileState::Deceptive => {
-                // With the file goes PostgreSQL's own check for such processes.
+                // Without the file, PostgreSQL itself no longer checks for workers of the earlier server.
                 postmaster::wait_for_workers(&cluster, CLEANUP_TIMEOUT).await.map_err(OpenError::Start)?;
                 fs::remove_file(postmaster::pid_file(&cluster)).map_err(unreadable)?;
             }

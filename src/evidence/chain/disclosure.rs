@@ -132,7 +132,7 @@ impl DisclosedEvent {
         Self { hashes_only: true, ..self }
     }
 
-    /// What its JSON says of its hash.
+    /// The evidence in its JSON.
     pub(crate) fn shown_evidence(&self) -> ShownEvidence<'_> {
         if self.hashes_only {
             ShownEvidence::Hashes { prev_hash: self.event.prev, hash: self.event.hash }

@@ -6,10 +6,10 @@ use sqlx::Connection;
 use sqlx::postgres::{PgConnection, PgPool};
 use std::ops::{Deref, DerefMut};
 
-/// Begins a write transaction with two settings. Its statements take columns as arrays: by default
-/// PostgreSQL would plan them anew each time, which takes twice as long as running them; hence generic plans.
-/// A generic plan that was made while a table was small would scan the whole table after it has grown; hence
-/// no sequential scans. List queries need plans for their own parameters, so the settings are made for the
+/// Begins a write transaction with two settings. Its statements take columns as arrays: by default PostgreSQL
+/// would plan them anew each time, which takes twice as long as running them; hence generic plans. A generic
+/// plan that was made while a table was small would scan the complete table after it has grown; hence no
+/// sequential scans. List queries need plans for their own parameters, so the settings are made for the
 /// transaction and not for the connection. They are sent with BEGIN in one message.
 const BEGIN: &str = "BEGIN; SET LOCAL plan_cache_mode = force_generic_plan; SET LOCAL enable_seqscan = off";
 

@@ -200,7 +200,7 @@ struct RequestFrame {
     places: Arc<Places>,
 }
 
-/// What is known of a request before its handler runs.
+/// The data of a request that is known before its handler runs.
 struct RequestInfo {
     id: RequestId,
     method: &'static str,

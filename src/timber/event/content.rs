@@ -366,8 +366,8 @@ pub struct LogBusiness {
 }
 
 impl LogBusiness {
-    /// The day of the corrected time, by the version of the part: what was hashed, never computed anew for
-    /// an event that has it.
+    /// The day of the corrected time by the rule of the part's version: the hashed day if the part has one,
+    /// otherwise (version 1) the day of the hashed time at its offset.
     #[must_use]
     pub fn right_day(&self) -> Option<chrono::NaiveDate> {
         match self.v {

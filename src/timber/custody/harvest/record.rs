@@ -50,7 +50,7 @@ fn at_pointer(text: &str) -> Location {
 }
 
 impl Locations {
-    /// Location of the whole body.
+    /// Location of an error that concerns the complete body.
     #[must_use]
     pub fn whole(&self) -> Location {
         match self {
