@@ -423,7 +423,7 @@ fn open(base: &Path, name: &str) -> Result<Option<File>, String> {
     let path = base.join(name);
     match OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path) {
         Ok(file) => Ok(Some(file)),
-        // The folder was removed after it was created.
+        // Another process removed the folder between its creation and this call.
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(format!("{}: {error}", path.display())),
     }

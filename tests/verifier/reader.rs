@@ -117,7 +117,8 @@ fn a_file_says_where_its_readers_access_ended_and_the_register_what_is_not_shown
         );
         assert_eq!(checked(&file, &register.trust()).verdict(), Verdict::Valid);
     }
-    // A file of the present format names the end of its reader's access; without it, it was cut.
+    // A complete file of the present format has `until` if its reader's access has ended. A file that lacks
+    // events and has none was cut.
     let report = checked(&cut(register.export()), &trust);
     assert_eq!(failed_at(&report, Check::Complete), [Some(8)], "{report}");
     said(&report, "the register has 12 events of this chain, the file shows 7\n");

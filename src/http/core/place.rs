@@ -24,7 +24,7 @@ use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout_at};
 
-/// Maximum number of tokens with a known organisation.
+/// Maximum number of tokens for which the organisation is stored.
 const MAX_TOKENS: usize = 1 << 16;
 /// Bytes of one permit of a byte budget.
 const BYTES_PER_PERMIT: u64 = 1_024;
