@@ -64,7 +64,7 @@ holder = Held by
 checks-title = What was checked
 outcome-pass = Yes:
 outcome-fail = No:
-outcome-unknown = Open:
+outcome-unknown = Not checked:
 
 mismatch-title = If something does not match
 doubt-title = What to do
