@@ -305,7 +305,7 @@ async fn when_the_watcher_is_killed_too_the_orphan_is_stopped() {
     next.close().await;
 }
 
-/// The shell that waits for the end of the process that started the server.
+/// The process id of the watcher: the shell that waits for the end of the process that started the server.
 #[cfg(target_os = "linux")]
 fn watcher(cluster: &Path) -> i32 {
     let cluster = cluster.to_str().expect("text");
@@ -492,7 +492,7 @@ async fn fsck_checks_a_stopped_cluster_and_makes_none() {
     assert_eq!(code, Some(0), "{said}");
     assert_eq!(data.postmaster(), None, "it stops what it started");
 
-    // A password that is gone is not made anew.
+    // A lost password is not replaced by a new one.
     let password = data.path().join("passwords").join(roles::OWNER);
     fs::remove_file(&password).expect("removed");
     let (code, said) = fsck(&["--data-dir".as_ref(), data.path().as_ref()]);

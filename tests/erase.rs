@@ -28,7 +28,7 @@ fn now() -> DateTime<Utc> {
     "2026-10-05T05:00:00Z".parse().expect("a time")
 }
 
-/// A valid BIN or IIN: the stem with its check digit.
+/// A valid BIN or IIN: its first eleven digits (`stem`) and their check digit.
 fn number(stem: &str) -> String {
     (0..10).map(|check| format!("{stem}{check}")).find(|text| Bin::parse(text).is_ok()).expect("one is valid")
 }

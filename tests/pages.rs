@@ -325,7 +325,8 @@ fn a_valid_log_shows_what_to_compare_before_all_else() {
         let answer = Verification::valid(asked(Signature::Valid), log("stored", "stored"));
         texts(&render_verification(&answer, lang, now(), None)).join("|").replace('\u{a0}', " ")
     };
-    // Texts are searched with their `|` borders, which two neighbours may share, so each is doubled.
+    // Each text is searched with a `|` on both sides. Every `|` of the page is doubled, because two
+    // neighbouring texts need one each.
     let in_order = |page: &str, expected: &[&str]| {
         let page = page.replace('|', "||");
         let mut rest = page.as_str();

@@ -64,7 +64,7 @@ holder = Held by
 checks-title = What was checked
 outcome-pass = Yes:
 outcome-fail = No:
-outcome-unknown = Open:
+outcome-unknown = Not checked:
 
 mismatch-title = If something does not match
 doubt-title = What to do
@@ -147,7 +147,7 @@ event-other = Recorded
 register-title = In the public register
 register-line = This record, received on { $received }, is in the public register as no. { $index }; records in the register: { $size }; { $signed }.
 register-proof = Download the proof for an expert
-register-proof-for = The proof is a file (.tlog-proof) that a phone cannot open. It is for an expert or a court: a program checks with it that this record was in the register.
+register-proof-for = The proof is a file (.tlog-proof) that a phone cannot open. It is for an expert or a court: with this file a program can check that this record was in the register.
 register-check = How to check it yourself
 register-page-title = Check the register yourself
 register-lead = Every record becomes an entry in a register that only grows. Its state is signed regularly, and witnesses outside this office cosign the states they have seen. An old record could be changed unnoticed only if the stored state of every witness were changed too.

@@ -64,7 +64,7 @@ holder = Ұстаушы
 checks-title = Не тексерілді
 outcome-pass = Иә:
 outcome-fail = Жоқ:
-outcome-unknown = Ашық:
+outcome-unknown = Тексерілмеген:
 
 mismatch-title = Бірдеңе сәйкес келмесе
 doubt-title = Не істеу керек

@@ -66,7 +66,7 @@ holder = Держатель
 checks-title = Что проверено
 outcome-pass = Да:
 outcome-fail = Нет:
-outcome-unknown = Открыто:
+outcome-unknown = Не проверено:
 
 mismatch-title = Если что-то не совпадает
 doubt-title = Что делать

@@ -247,7 +247,7 @@ pub async fn prepare(settings: &Settings, operation: ServeOptions) -> Result<Rea
     })
 }
 
-/// Logs what hides or admits a change of evidence without altering a row, and returns the number of errors.
+/// Checks the guards of the tables, logs each error, and returns the number of errors.
 ///
 /// # Errors
 /// If an append-only trigger is gone.

@@ -52,7 +52,7 @@ pub enum OpenError {
          applied it. Nothing was changed."
     )]
     Changed(i64),
-    /// The command changes no schema, and the database has none of this program or an older one.
+    /// The database has no schema of this program, or an older one, and the command does not migrate.
     #[error(
         "The database has an older schema than this program, or none: check which database it is, and run \
          `ormantrace migrate` first. Nothing was changed."

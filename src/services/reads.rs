@@ -199,7 +199,8 @@ impl Reads {
         }
         let events = events.min(MAX_EVENTS_PER_ORGANIZATION);
         let permits = async {
-            // First the own ones, so that what is above the quarter does not stand in the queue of all.
+            // The organisation's own permits first, so that a request above its quarter does not wait in the
+            // queue of all organisations.
             let own = self.shares.of(organization).acquire_many_owned(events).await?;
             let all = Arc::clone(&self.permits).acquire_many_owned(events).await?;
             Ok::<_, AcquireError>(MemoryPermit::new(own, all))

@@ -337,7 +337,7 @@ async fn a_long_chain_is_complete_and_waits_for_memory() {
     assert!(report.holds(), "{report}");
     assert_eq!(file["events"].as_array().unwrap().len(), 502);
 
-    // One organisation has at most a quarter of the memory: another one is served beside it.
+    // One organisation has at most a quarter of the memory: another one is still served.
     let own = world.app.reads.memory_permits(u32::MAX, operator.id).await.unwrap();
     world.get(&format!("{path}/export"), &operator).await.expect(503);
     world.get(&format!("{path}/export"), &enterprise).await.expect(200);

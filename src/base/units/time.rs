@@ -131,7 +131,7 @@ impl Moment {
         LocalDate((self.instant + TimeDelta::minutes(KAZAKHSTAN_OFFSET_MINUTES.into())).date_naive())
     }
 
-    /// The day at the offset that was sent. Only events of content version 1 have hashed this one
+    /// The day at the offset that was sent. Events of content version 1 were hashed with this day
     /// (docs/CHAIN.md); everything else uses [`Moment::day`].
     #[must_use]
     pub fn sent_day(self) -> LocalDate {
@@ -322,7 +322,7 @@ mod tests {
         assert_eq!(felled.to_string(), "2026-05-13T21:20:00.500000Z");
         assert_eq!(felled.local_text(), "2026-05-14T02:20:00.500000+05:00");
         assert_eq!(felled.offset_minutes(), 300);
-        // In Greenwich it was still the day before.
+        // In UTC it is still 13 May; `day` is the day in Kazakhstan.
         assert_eq!(felled.day().to_string(), "2026-05-14");
         assert_eq!(serde_json::to_string(&felled).unwrap(), "\"2026-05-13T21:20:00.500000Z\"");
         assert_eq!(Moment::parse("2026-05-14t02:20:00z").unwrap().offset_minutes(), 0);

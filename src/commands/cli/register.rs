@@ -111,7 +111,7 @@ pub enum KeyCommand {
         /// Name of the register or witness that signs with it, such as wood.example/register
         #[arg(long, value_name = "NAME", value_parser = name)]
         name: String,
-        /// Make a witness's key, which signs cosignatures with their time
+        /// Make a key for a witness: it signs cosignatures, which state their time
         #[arg(long)]
         witness: bool,
         /// File to create; must not exist yet

@@ -11,7 +11,7 @@ use crate::timber::seal::record::{BatchChange, ListDigest};
 use std::collections::BTreeMap;
 use uuid::Uuid;
 
-/// A list of seals, built from the rows and comparable with the digest in an event.
+/// A list of seals, built from the rows, to be compared with the list that an event commits to by its digest.
 #[derive(Default)]
 struct List {
     digest: ListDigest,
@@ -173,13 +173,13 @@ mod tests {
         assert!(is_complete(&batch, &done) && batch.open.is_empty(), "the list is dropped");
         batch.list(2, &done, "SE-00007", None);
         assert!(!is_complete(&batch, &done), "one seal more");
-        // Even where the additional seals would form a matching list of their own.
+        // The same if the additional seals would form a matching list of their own.
         let mut batch = Batch::default();
         for number in ["SE-00001", "SE-00004", "SE-00001", "SE-00004"] {
             batch.list(2, &done, number, None);
         }
         assert!(!is_complete(&batch, &done));
-        // Or where a seal that is not in the list came first.
+        // The same if a seal that is not in the list comes first.
         let one = transfer(&["SE-00004"]);
         let mut batch = Batch::default();
         batch.list(2, &one, "SE-00001", None);

@@ -167,7 +167,8 @@ impl Chain {
     }
 }
 
-/// The entry that hashes to the stored hash, and the index of the ref in `refs` that it uses.
+/// Rebuilds the event's entry with each of `refs` and each of `prevs` (previous hashes) until its hash is
+/// the stored one. Returns that entry and the index of its ref.
 fn lay_out(event: &EventRow, refs: &[Hash], prevs: &[Hash]) -> Option<(Entry, usize)> {
     let stored = event.hash()?;
     let (record, received) = (record_of(event)?, event.received()?);

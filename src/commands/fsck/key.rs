@@ -28,8 +28,8 @@ struct Key {
     revoked_at: Option<DateTime<Utc>>,
 }
 
-/// The keys that the events of an organisation's chain made so far. It holds one entry per key, and each key
-/// has a row of its own; other events need no memory.
+/// The keys that the events of an organisation's chain have made so far. Memory: one entry for each key,
+/// which also has a row in the database; other events take none.
 #[derive(Default)]
 pub(super) struct Keys(BTreeMap<Uuid, Key>);
 

@@ -31,7 +31,7 @@ use crate::db::roles::{OWNER, PUBLISHER, SERVICE, SUPERUSER};
 const CLEANUP_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a fast shutdown may take before an immediate one (after which the next start recovers).
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(15);
-/// How long a connection to a socket may take that may have no listener.
+/// Timeout for connecting to the server's socket, which may have no listener.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 /// How often a starting server is polled.
 const POLL_INTERVAL: Duration = Duration::from_millis(3);
@@ -201,7 +201,7 @@ impl Cluster {
     /// Stops the server and waits until it has ended.
     pub async fn stop(mut self) {
         if let Some(stop) = self.stop.take() {
-            // An error means that the keeper has ended already, and with it the server.
+            // Sending fails only if the supervising task has ended already, and with it the server.
             let _ = stop.send(());
         }
         let _ = self.supervisor.await;
@@ -319,7 +319,7 @@ impl Server {
         match postmaster::check_pid_file(&cluster).map_err(unreadable)? {
             PidFileState::Nothing | PidFileState::Dead => {}
             PidFileState::Deceptive => {
-                // With the file goes PostgreSQL's own check for such processes.
+                // Without the file, PostgreSQL itself no longer checks for workers of the earlier server.
                 postmaster::wait_for_workers(&cluster, CLEANUP_TIMEOUT).await.map_err(OpenError::Start)?;
                 fs::remove_file(postmaster::pid_file(&cluster)).map_err(unreadable)?;
             }

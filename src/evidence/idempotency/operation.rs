@@ -1,5 +1,4 @@
-//! Ids of write requests: `operation_id` identifies a write request, `device` numbers the
-//! records of one device. Each is unique per organisation for ever.
+//! Operation ids: an `operation_id` identifies a write request, and is unique per organisation for ever.
 //!
 //! A write request first reserves its operation id, after the idempotency key and before any row
 //! lock. At the end it is recorded with the events it made: the same content sent again finds those

@@ -186,7 +186,8 @@ fn received_at(entry: &[u8; ENTRY_LEN]) -> i64 {
     Entry::from(*entry).received_at()
 }
 
-/// Since when the published register is behind, so that the lag grows while nothing succeeds.
+/// The time since which the published register is behind. It is stored, so that the lag grows while no round
+/// succeeds.
 #[derive(Clone, Copy, Debug)]
 struct Behind {
     /// In µs since 1970: when the oldest unpublished event was received; if all are published, the start of
@@ -195,12 +196,13 @@ struct Behind {
 }
 
 impl Behind {
-    /// These entries were read and are not published yet.
+    /// Call this when these entries were read, before they are published.
     fn unpublished(&mut self, entries: &[[u8; ENTRY_LEN]]) {
         self.since = entries.iter().map(received_at).min().unwrap_or(self.since);
     }
 
-    /// These entries are published. If there are no `more`, so is everything that was there at `read_at`.
+    /// Call this when these entries are published. If there are no `more`, everything received before
+    /// `read_at` is published.
     fn published(&mut self, entries: &[[u8; ENTRY_LEN]], more: bool, read_at: i64) {
         let newest = entries.iter().map(received_at).max();
         self.since = newest.filter(|_| more).unwrap_or(read_at);

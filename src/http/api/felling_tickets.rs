@@ -59,11 +59,11 @@ input! {
         pub area_ha: Option<Area>,
         /// Contour.
         pub plot: Option<Plot>,
-        /// First local day of felling.
+        /// First day (in Kazakhstan) of felling.
         pub felling_from: LocalDate,
-        /// Last local day of felling.
+        /// Last day (in Kazakhstan) of felling.
         pub felling_until: LocalDate,
-        /// Last local day of removal, not before the last day of felling.
+        /// Last day (in Kazakhstan) of removal, not before the last day of felling.
         pub removal_until: Option<LocalDate>,
         /// What may be felled: one line for each species and kind of wood.
         pub lines: Vec<LineRequest> [1..=50],
@@ -249,7 +249,7 @@ async fn crossings(plot: Option<Plot>) -> Result<Vec<FieldError>, Problem> {
 
 /// Tickets that you issued or hold; inspectors see all tickets.
 ///
-/// For an issuer or holder its own tickets, for an inspector all of them.
+/// The tickets are in the order in which they were entered. Each line has its permitted and remaining volume.
 #[utoipa::path(
     get,
     path = "/v1/felling-tickets",
@@ -275,7 +275,7 @@ pub async fn list_felling_tickets(
 
 /// One ticket, with the remaining volume of its lines.
 ///
-/// With the balance of each line: what is marked so far, and what remains.
+/// Each line has its permitted volume, the volume marked so far, and the volume that remains.
 #[utoipa::path(
     get,
     path = "/v1/felling-tickets/{id}",
@@ -343,7 +343,8 @@ pub async fn get_felling_ticket_history(
 
 /// Extends a ticket to later dates.
 ///
-/// Only by the issuer, and only to later days. Every extension is an event of the ticket's chain.
+/// Only the issuer may extend a ticket, and only to later days. Every extension is an event of the ticket's
+/// chain.
 #[utoipa::path(
     post,
     path = "/v1/felling-tickets/{id}/extend",
@@ -375,7 +376,8 @@ pub async fn extend_felling_ticket(
 
 /// Cancels a ticket: no more timber may be felled under it.
 ///
-/// Only by the issuer. No timber can be recorded under a cancelled ticket; what was recorded before stays valid.
+/// Only the issuer may cancel a ticket. No timber can be recorded under a cancelled ticket; earlier records
+/// stay valid.
 #[utoipa::path(
     post,
     path = "/v1/felling-tickets/{id}/cancel",

@@ -153,7 +153,7 @@ fn read_csv(
 
 /// A harvest as it was recorded.
 ///
-/// With its logs, and the balance of the ticket after it.
+/// The logs that it created, its findings, and its ticket with the present balance.
 #[utoipa::path(
     get, path = "/v1/harvests/{id}", tag = "harvests", operation_id = "get_harvest", security(("token" = [])),
     params(("id" = HarvestId, Path, description = "The harvest")),

@@ -228,7 +228,7 @@ input! {
 ///
 /// Every event that the caller may see, disclosed as far as the caller may see it, each with its proof
 /// against one signed checkpoint. `ormantrace verify` checks the file offline. Events that the register
-/// does not cover yet are marked `pending`. `until` is the last event of a past party.
+/// does not cover yet are marked `pending`. For a past party, `until` is the last event that it may see.
 #[utoipa::path(
     get, path = "/v1/logs/{code}/export", operation_id = "export_log", tag = "register", security(("token" = [])),
     params(("code" = String, Path, description = "Seal number, marking code or id, percent-encoded"), ExportQuery),

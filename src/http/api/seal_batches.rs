@@ -105,7 +105,7 @@ fn read(app: &App, envelope: &Envelope) -> Result<ParsedWrite<Registration>, Pro
 
 /// Registers existing seals: all of them or none.
 ///
-/// Seals of other makers, with the marking codes that they bear, as JSON or as a table. All or nothing.
+/// For seals of other makers, with the marking codes that they bear; as JSON or as a table.
 #[utoipa::path(
     post, path = "/v1/seals", operation_id = "register_seals", tag = "seals", security(("token" = [])),
     params(RegistrationQuery),
@@ -250,8 +250,7 @@ impl Form {
 /// The seals of a batch with their marking codes, ordered by number: for the operator all of them, for a
 /// holder those it holds now.
 ///
-/// GS is included as such: in CSV as the byte 0x1D, in JSON as the character U+001D, which JSON writes
-/// `\u001d`.
+/// The separator GS is in the codes as such: in CSV as the byte 0x1D, in JSON as `\u001d`.
 #[utoipa::path(
     get, path = "/v1/seal-batches/{id}/seals", operation_id = "list_batch_seals", tag = "seals",
     security(("token" = [])),

@@ -127,7 +127,8 @@ async fn earlier(
 
 /// Transfers issued seals to another holder: all of them or none.
 ///
-/// Only seals that are not on timber yet. By the operator, or by the holder to another enterprise or forest owner.
+/// Seals that are on timber already cannot be transferred. The operator may transfer any seal, a holder its
+/// own to another enterprise or forest owner.
 #[utoipa::path(
     post, path = "/v1/seals/transfer", operation_id = "transfer_seals", tag = "seals",
     security(("token" = [])),
@@ -178,7 +179,7 @@ pub async fn transfer_seals(
 
 /// Makes a seal void. If it is on a log, the log's history gets an event, too.
 ///
-/// For ever: nothing leads back. If the seal is on a log, the log gets an event and needs a new seal.
+/// This cannot be undone. A log with a void seal needs a new seal.
 #[utoipa::path(
     post, path = "/v1/seals/{number}/void", operation_id = "void_seal", tag = "seals",
     security(("token" = [])),

@@ -129,7 +129,7 @@ input! {
 
 /// Seals ordered by number: the caller's own; all seals for the operator and inspectors.
 ///
-/// The seals that the caller may see, in the order of their numbers.
+/// Each seal has its status, its holder and its marking code.
 #[utoipa::path(
     get, path = "/v1/seals", operation_id = "list_seals", tag = "seals", security(("token" = [])),
     params(SealQuery),
@@ -166,7 +166,7 @@ pub struct Stock {
 
 /// How many seals of each status the caller holds; for the operator, the seals of all holders.
 ///
-/// For the operator by holder, for others their own: how many seals are issued, applied and void.
+/// The numbers of seals that are issued, applied and void. For the operator also by holder.
 #[utoipa::path(
     get, path = "/v1/seal-stock", operation_id = "get_seal_stock", tag = "seals", security(("token" = [])),
     responses(

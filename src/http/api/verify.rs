@@ -99,7 +99,8 @@ fn decoded(path: &str) -> String {
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
-/// Whether guessing does not find this code: a marking code with a valid signature, or a serial made here.
+/// Whether this code cannot be found by guessing: its signature is valid, or its serial has the form of those
+/// made here.
 pub(in crate::http) fn is_genuine(app: &App, code: &str) -> bool {
     let is_made_here = |gtin: &str, serial: &str| {
         Gtin::parse(gtin).is_ok_and(|gtin| gtin == app.gtin) && is_minted_form(serial)

@@ -5,8 +5,8 @@
 //! counts as a hit of a second and of a day, and a check that finds nothing also counts
 //! as a miss. A client that has used up its misses or its hits of a day is rejected
 //! before any work is done. Mobile operators let many phones share one address, so
-//! codes that guessing does not find are still answered then, from a budget of their
-//! own; any other code is rejected without a look-up, since the difference between
+//! codes that cannot be found by guessing are still answered then, from a budget of
+//! their own; any other code is rejected without a look-up, since the difference between
 //! 429 and 200 would show which codes exist. A miss is known
 //! only after the check, when several checks of a client may be running; all of
 //! them are charged, so that concurrent checks gain nothing. That is why the meter
@@ -130,7 +130,8 @@ struct Meters {
     misses: Duration,
     genuine: Duration,
     day: Duration,
-    /// Of many subscribers: they have no day, which one of them would use up for all.
+    /// Whether many subscribers share these meters. They then have no daily limit, since one of them would
+    /// use it up for all.
     is_shared: bool,
 }
 
@@ -191,7 +192,7 @@ impl PublicLimiter {
     }
 
     /// Takes one check, unless the subscriber's hits or misses are used up. Only then `is_genuine` is
-    /// called: whether guessing does not find this code, decided without the database.
+    /// called, which decides without the database whether the code cannot be found by guessing.
     ///
     /// # Errors
     /// When to try again, if they are used up.
@@ -280,7 +281,7 @@ impl Permit {
 impl Shard {
     fn meters(&mut self, subscriber: IpAddr, now: Duration, capacity: usize) -> &mut Meters {
         if self.meters.len() >= self.sweep_at.min(capacity) && !self.meters.contains_key(&subscriber) {
-            // A subscriber that has paid off everything is the same as a new one.
+            // Meters that are full again are removed: a new subscriber has the same.
             self.meters.retain(|_, meters| {
                 let Meters { hits, misses, genuine, day, .. } = *meters;
                 [hits, misses, genuine, day].into_iter().any(|paid_at| paid_at > now)
@@ -350,7 +351,7 @@ mod tests {
         assert!(limiter.admit_at(ip("192.0.2.1"), at(0)).is_err(), "a number is refused");
         for n in 1..=63 {
             let permit = limiter.admit_code_at(ip("192.0.2.1"), at(n), || true).unwrap();
-            // A miss of this budget does not prolong the refusal of the others.
+            // A miss from the budget for genuine codes does not prolong the refusal of other codes.
             permit.miss();
             assert!(limiter.admit_code_at(ip("192.0.2.2"), at(n), || panic!("not asked")).is_ok());
         }

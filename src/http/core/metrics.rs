@@ -24,7 +24,7 @@ const SHED: &str = "ormantrace_http_requests_shed_total";
 const BUCKETS: &[f64] =
     &[0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
 
-/// How often samples are folded into their buckets between scrapes.
+/// Interval at which samples are added to their buckets, also without a scrape.
 const UPKEEP: Duration = Duration::from_secs(5);
 
 /// The process's recorder, installed once however many servers a process (a test) starts.

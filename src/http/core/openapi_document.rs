@@ -195,8 +195,8 @@ fn lift_descriptions(schema: &mut Value) {
     }
 }
 
-/// Describes the members of an event where utoipa put a plain type in place of a type parameter, and lost the
-/// member's description.
+/// Adds missing descriptions to the members of events: utoipa loses a member's description where it puts a
+/// concrete type in place of a type parameter.
 fn describe_event_fields(schemas: &mut Map<String, Value>) {
     let known = schemas.get("EventFields").cloned().unwrap_or_default();
     let others = schemas.iter_mut().filter(|(name, _)| name.starts_with("EventFields_"));

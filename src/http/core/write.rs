@@ -244,8 +244,9 @@ impl Envelope {
         self.parse_document(app, &document)
     }
 
-    /// Parses the body as a table of at most `rows` rows. By `layout`, the query's `parameter` becomes part
-    /// of the document, so that its absence is reported like an error in the body. `use_it` gets it.
+    /// Parses the body as a table of at most `rows` rows, makes a document of it by `layout`, and calls
+    /// `use_it` with the document. It includes the query's `parameter`, so that a missing parameter is
+    /// reported like an error in the body.
     pub fn csv<R>(
         &self,
         layout: &Layout,

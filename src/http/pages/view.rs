@@ -93,7 +93,7 @@ struct VerificationPage<'a> {
     message: &'a str,
     verdict: &'static str,
     symbol: Symbol,
-    /// The values that the buyer compares, or that are recorded if there is no use in comparing.
+    /// The values that the buyer compares with the log; the recorded values if the verdict is not `valid`.
     compare: Option<Compare>,
     origin: Vec<Row>,
     last: Vec<Row>,

@@ -1,7 +1,7 @@
 //! The check that no later events of the chain were left off: reads every entry of the register.
 //!
-//! Counted to the newest checkpoint that the user has: the file's, that of the register's copy, or the
-//! one seen last. Otherwise an old file would pass as complete.
+//! The register is read up to the newest checkpoint that the user has: the file's, that of the register's
+//! copy, or the one seen last. Otherwise an old file would pass as complete.
 
 use super::checkpoint::{FileClaims, parse, register_keys};
 use super::export::{Event, FORMAT};
@@ -76,7 +76,8 @@ pub(super) fn check(
             };
             let why = match until {
                 Some(until) => claim(until),
-                // A file of this format names the end of its reader's access: this one was cut.
+                // A complete file of this format has `until` if its reader's access has ended. This file has
+                // none, so events were removed from it.
                 None if last_in_file > shown && format == FORMAT => {
                     return report.failed_at(
                         Check::Complete,

@@ -19,7 +19,7 @@ pub enum MirrorError {
     /// A file is missing, unreadable or damaged.
     #[error("the register's copy: {0}")]
     Read(#[from] ReadError<io::Error>),
-    /// A bundle does not have the number of entries in its name.
+    /// An entry bundle does not contain as many entries as its file name states.
     #[error("the register's copy: {0} cannot be read")]
     Bundle(Tile),
     /// The root over its entries is not the checkpoint's.

@@ -38,7 +38,7 @@ pub struct Trust {
     pub receipts: Vec<VerifierKey>,
     /// Trusted keys of witnesses; if empty, the file's own are used.
     pub witnesses: Vec<VerifierKey>,
-    /// How many witnesses must have cosigned. If `None`: all in `witnesses`, or the file's quorum.
+    /// How many witnesses must have cosigned. `None`: all in `witnesses`; the file's quorum if that is empty.
     pub quorum: Option<usize>,
     /// The checkpoint seen last.
     pub memory: Memory,

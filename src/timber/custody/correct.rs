@@ -200,8 +200,8 @@ pub(super) fn decide(
 
 /// Why only an inspector may make this correction of an organisation's own event; `None` if its recorder may.
 ///
-/// What has gone on, or been seen by others, is no slip any more: a harvester could otherwise take back the
-/// volume of a log that it has sold.
+/// Once the log has moved on or another organisation has acted on it, a correction may be more than that of a
+/// mistake: a harvester could, for example, take back the volume of a log that it has sold.
 fn needs_inspector(
     reverse: bool,
     target: &ChainEvent,

@@ -91,10 +91,10 @@ described_by!(LogEvent, LogEventShape, "LogEvent");
 /// The members of a log event, with the names of its organisations.
 pub type LogEventFields<'t> = EventFields<'t, LogEventType, PartyView>;
 
-/// Reads the part of the history that `access` gives `reader` access to.
+/// The query for the part of the history that `reader` may see with this `access`.
 ///
 /// # Errors
-/// Database errors; [`Error::Overloaded`]; a stored event that cannot be decoded.
+/// The row's `head_seq` is corrupt.
 pub fn query(row: &LogRow, access: Access, reader: Reader) -> Result<HistoryQuery> {
     // Not beyond the row that was read before, so that the log and its events describe the same moment.
     let up_to = match access {
@@ -104,12 +104,12 @@ pub fn query(row: &LogRow, access: Access, reader: Reader) -> Result<HistoryQuer
     Ok(HistoryQuery::chain(row, up_to, reader, sees_persons(row, reader)))
 }
 
-/// Whether every personal part of a log is the reader's to see.
+/// Whether the reader may see every personal part of a log: an inspector, or the issuer of its ticket.
 fn sees_persons(row: &LogRow, reader: Reader) -> bool {
     reader.inspector || row.issuer() == reader.organization
 }
 
-/// The history that `access` leaves `reader`, out of what [`query`] asked for.
+/// The history that `reader` may see with this `access`, from the rows that [`query`] has read.
 ///
 /// # Errors
 /// A stored event that cannot be read.

@@ -372,7 +372,8 @@ impl<'r> Recorder<'r> {
         })
     }
 
-    /// A transfer needs the holder for possession, the owner for ownership, and both in one for both.
+    /// Checks that the caller may offer this transfer: the holder may offer possession, the owner ownership,
+    /// and only an organisation that is holder and owner may offer both.
     fn check_giver(&self, state: &LogState) -> Result<(), Refused> {
         let of = self.request.of.unwrap_or(TransferOf::Both);
         let passes = self.request.r#type != LogEventType::Transferred || gives(of, state, self.roles);

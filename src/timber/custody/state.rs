@@ -27,7 +27,7 @@ pub struct PendingTransfer {
 pub struct LastEvent {
     /// Its type.
     pub event_type: LogEventType,
-    /// Its local day.
+    /// Its day, as hashed: in Kazakhstan; in version 1, at the client's offset.
     pub on: NaiveDate,
     /// Its time, as the client stated.
     pub occurred_at: DateTime<Utc>,

@@ -53,7 +53,8 @@ pub enum Who {
     Owner,
     /// The holder, if it is also the owner.
     HolderWhoIsOwner,
-    /// The holder for possession, the owner for ownership, an organisation that is both for both.
+    /// For a transfer: of possession, the holder; of ownership, the owner; of both, an organisation that is
+    /// holder and owner.
     Giver,
     /// The carrier named at loading, until received.
     NamedCarrier,

@@ -15,9 +15,9 @@ use serde::{Deserialize, Serialize};
 /// Characters of the longest seal number that a public part can hold.
 pub const MAX_SEAL_NUMBER: usize = 20;
 
-/// Version of both parts of an event that is written now. In version 1 `on` was the day at the sender's
-/// offset, and a corrected felling day had to be taken from `right_occurred` in the same way; version 2 has
-/// the days of Kazakhstan, and [`LogBusiness::right_on`].
+/// Version of both parts of an event that is written now. In version 1, `on` is the day at the sender's
+/// offset, and a corrected felling day is that of `right_occurred` at its offset. In version 2, days are days
+/// in Kazakhstan, and a corrected felling day has a field of its own ([`LogBusiness::right_on`]).
 pub const VERSION: u8 = 2;
 
 /// Series and number of a felling ticket.
@@ -39,7 +39,7 @@ pub struct LogPublic {
     /// Type of the event.
     #[serde(rename = "type")]
     pub event_type: LogEventType,
-    /// The local day on which it happened.
+    /// The day on which it happened: in Kazakhstan; in version 1, at the client's offset.
     pub on: chrono::NaiveDate,
     /// Region it happened in, as an ISO 3166-2 code.
     #[serde(skip_serializing_if = "Option::is_none", default)]
@@ -367,8 +367,8 @@ pub struct LogBusiness {
 }
 
 impl LogBusiness {
-    /// The day of the corrected time, by the version of the part: what was hashed, never computed anew for
-    /// an event that has it.
+    /// The day of the corrected time by the rule of the part's version: the hashed day if the part has one,
+    /// otherwise (version 1) the day of the hashed time at its offset.
     #[must_use]
     pub fn right_day(&self) -> Option<chrono::NaiveDate> {
         match self.v {

@@ -38,7 +38,7 @@ impl Caller {
     /// An act of the caller at `now`.
     ///
     /// # Errors
-    /// [`Error::Unavailable`] if the server's clock is wrong.
+    /// [`Error::Unavailable`] if the server's clock is wrong: outside the years 1970 to 2200.
     pub fn act(&self, now: DateTime<Utc>) -> Result<Actor> {
         Actor::of(self.organization, self.key, now)
     }

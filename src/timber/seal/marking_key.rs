@@ -27,7 +27,7 @@ pub struct MarkingKeyPublic {
     /// `marking_key_known`.
     #[serde(rename = "type")]
     pub event_type: OrganizationEventType,
-    /// The local day.
+    /// The day in Kazakhstan.
     pub on: NaiveDate,
     /// The public key: Ed25519, 32 bytes in hex.
     pub marking_key: String,

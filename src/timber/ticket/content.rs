@@ -29,7 +29,7 @@ pub struct TicketPublic<'a> {
     /// What happened.
     #[serde(rename = "type")]
     pub event_type: TicketEventType,
-    /// The local day.
+    /// The day in Kazakhstan.
     pub on: NaiveDate,
     /// Region, as an ISO 3166-2 code.
     pub region: &'a str,
@@ -76,11 +76,11 @@ pub struct Issued<'a> {
     /// Digest of the contour.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub plot_digest: Option<Hash>,
-    /// First local day of felling.
+    /// First day (in Kazakhstan) of felling.
     pub felling_from: LocalDate,
-    /// Last local day of felling.
+    /// Last day (in Kazakhstan) of felling.
     pub felling_until: LocalDate,
-    /// Last local day of removal.
+    /// Last day (in Kazakhstan) of removal.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub removal_until: Option<LocalDate>,
     /// Digest of the lines.

@@ -53,11 +53,11 @@ pub struct NewTicket {
     pub area_ha: Option<Area>,
     /// Contour.
     pub plot: Option<Plot>,
-    /// First local day of felling.
+    /// First day (in Kazakhstan) of felling.
     pub felling_from: LocalDate,
-    /// Last local day of felling.
+    /// Last day (in Kazakhstan) of felling.
     pub felling_until: LocalDate,
-    /// Last local day of removal.
+    /// Last day (in Kazakhstan) of removal.
     pub removal_until: Option<LocalDate>,
     /// The lines: at least one, and each pair of species and wood at most once.
     pub lines: Vec<NewLine>,
@@ -80,8 +80,8 @@ pub struct NewLine {
 /// already; they are reported together with those found here.
 ///
 /// # Errors
-/// Wrong: `errors`, `unknown-organization` and `not-a-harvester` at `/holder_bin`, `too-long-together`.
-/// Conflict: `ticket-number-taken` at `/number`.
+/// [`Error::Invalid`] with `errors`, `unknown-organization` or `not-a-harvester` at `/holder_bin`, or
+/// `too-long-together`; [`Error::Conflict`] with `ticket-number-taken` at `/number`.
 pub async fn issue(tx: &mut Tx<'_>, act: &Actor, new: &NewTicket, errors: &[FieldError]) -> Result<()> {
     let mut errors = errors.to_vec();
     let holder = holder(tx, new.holder_bin, &mut errors).await?;

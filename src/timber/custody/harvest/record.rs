@@ -36,7 +36,7 @@ use std::collections::HashMap;
 /// How far ahead of the server's clock the time of an event may be.
 pub const MAX_CLOCK_SKEW: TimeDelta = TimeDelta::minutes(5);
 
-/// Locations in the request body, for JSON and for CSV.
+/// Makes the locations of field errors in the request body: JSON pointers, or lines of the CSV.
 #[derive(Clone, Debug)]
 pub enum Locations {
     /// A JSON body.
@@ -50,7 +50,7 @@ fn at_pointer(text: &str) -> Location {
 }
 
 impl Locations {
-    /// Location of the whole body.
+    /// Location of an error that concerns the complete body.
     #[must_use]
     pub fn whole(&self) -> Location {
         match self {

@@ -29,8 +29,8 @@ use uuid::Uuid;
 pub enum Access {
     /// Holder, owner, pending receiver, named carrier, inspector: everything.
     Full,
-    /// A past party: events up to `until` (0: never a party). With `harvest`, the issuer of the ticket:
-    /// harvest data.
+    /// A past party sees the events up to `until` (0: it was never a party). The issuer of the ticket has
+    /// `harvest` and sees the harvest data.
     Partial {
         /// Last event that may be read.
         until: u32,
@@ -334,7 +334,7 @@ pub struct LastEventView {
     /// Its type.
     #[serde(rename = "type")]
     pub event_type: LogEventType,
-    /// Its local day.
+    /// The day on which it happened: in Kazakhstan; in events of content version 1, at the client's offset.
     pub on: NaiveDate,
     /// The last region that any event named.
     #[serde(serialize_with = "region_names_or_null")]
