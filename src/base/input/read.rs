@@ -307,25 +307,6 @@ pub fn did_you_mean(word: &str, names: &[&'static str]) -> Option<&'static str> 
         return None;
     }
     let word = word.to_lowercase().replace(['-', ' '], "_");
-    let near = names.iter().map(|name| (distance(&word, name), *name)).min()?;
+    let near = names.iter().map(|name| (strsim::osa_distance(&word, name), *name)).min()?;
     (near.0 <= near.1.len() / 3).then_some(near.1)
-}
-
-/// The number of letters to insert, delete, change or swap with their neighbour.
-fn distance(a: &str, b: &str) -> usize {
-    let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
-    let mut older = vec![0; b.len() + 1];
-    let mut old: Vec<usize> = (0..=b.len()).collect();
-    for i in 1..=a.len() {
-        let mut new = vec![i; b.len() + 1];
-        for j in 1..=b.len() {
-            let changed = old[j - 1] + usize::from(a[i - 1] != b[j - 1]);
-            new[j] = changed.min(old[j] + 1).min(new[j - 1] + 1);
-            if i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] {
-                new[j] = new[j].min(older[j - 2] + 1);
-            }
-        }
-        older = std::mem::replace(&mut old, new);
-    }
-    old[b.len()]
 }

@@ -3,13 +3,13 @@
 use super::assets;
 use crate::base::i18n::Lang;
 use crate::base::i18n::text::{say, say_with, say_word};
+use crate::base::percent;
 use crate::evidence::register::published::PublishedState;
 use crate::evidence::tlog::VerifierKey;
 use crate::services::verification::answer::{Outcome, Verdict, Verification, VerifiedLog};
 use askama::Template;
 use axum::http::StatusCode;
 use chrono::{DateTime, Utc};
-use std::fmt::Write as _;
 
 /// The parts of every page: its language and the frame around its content.
 struct Frame {
@@ -210,26 +210,12 @@ pub fn verify_path(code: &str, lang: Option<Lang>) -> Result<String, FormProblem
     if code.len() > MAX_CODE_BYTES || code == "." || code == ".." {
         return Err(FormProblem::Unreadable);
     }
-    let mut path = format!("/verify/{}", path_segment(code));
+    let mut path = format!("/verify/{}", percent::encode_segment(code));
     if let Some(lang) = lang {
         path.push_str("?lang=");
         path.push_str(lang.code());
     }
     Ok(path)
-}
-
-/// A text as one segment of a path.
-fn path_segment(text: &str) -> String {
-    let mut segment = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-            segment.push(char::from(byte));
-        } else {
-            // Writing to a String cannot fail.
-            let _ = write!(segment, "%{byte:02X}");
-        }
-    }
-    segment
 }
 
 /// An error page: 404, 429 and 503 have their own sentences, all other statuses share one.
@@ -299,7 +285,7 @@ fn in_register(verification: &Verification, lang: Lang) -> Option<InRegister> {
             ("signed", signed(lang, registered.witnesses.k, registered.witnesses.n).into()),
         ],
     );
-    let segment = path_segment(number);
+    let segment = percent::encode_segment(number);
     Some(InRegister {
         line,
         proof: format!("/v1/logs/{segment}/proof"),

@@ -1,4 +1,4 @@
-//! The types of all events, by the kind of subject on whose chain they stand.
+//! The types of all events, by the kind of the subject that has the chain.
 //!
 //! The words are hashed and stored; a word never changes its meaning. Each kind has an enum of its own, so
 //! that the custody table matches the types of logs exhaustively; [`EventType`] is for code that handles
