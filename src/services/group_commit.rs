@@ -22,8 +22,7 @@ use crate::timber::custody::check::{Organizations, OtherParties, named, organiza
 use crate::timber::custody::harvest::check::MAX_CLOCK_SKEW;
 use crate::timber::custody::log::write::{self, Columns, LockedLog, LogsToLock, lock_free};
 use crate::timber::custody::record::{
-    Access, CustodyResponse, Decided, Plan, RecordedEvent, Recorder,
-    new_past_parties,
+    Access, CustodyResponse, Decided, Plan, RecordedEvent, Recorder, new_past_parties,
 };
 use crate::timber::custody::request::NewCustodyEvent;
 use crate::timber::event::vocabulary::{EventType, Status, TransferOf};

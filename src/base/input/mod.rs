@@ -42,7 +42,9 @@ mod tree;
 
 pub use canonical::lower_uuids;
 pub use errors::{Errors, MAX_FIELD_ERRORS, Malformed, RequestErrors};
-pub use read::{Bounded, Fields, ParseNumber, ParseText, Read, did_you_mean, no_rule, read_number, read_text};
+pub use read::{
+    Bounded, Fields, ParseNumber, ParseText, Read, did_you_mean, no_rule, read_number, read_text,
+};
 pub use sheet::{Sheet, csv_safe};
 pub use table::{Layout, Table};
 pub use tree::{Document, Items, Members, Node};

@@ -176,10 +176,7 @@ async fn rehearse(
     Ok((StatusCode::OK, axum::Json(Rehearsal::from(harvest))).into_response())
 }
 
-fn read_csv(
-    app: &App,
-    envelope: &Envelope,
-) -> Result<(Parsed<NewHarvest, DryRun>, Locations), Problem> {
+fn read_csv(app: &App, envelope: &Envelope) -> Result<(Parsed<NewHarvest, DryRun>, Locations), Problem> {
     envelope.csv(&layout(), MAX_LOGS, "felling_ticket_id", |document| {
         let lines = document.root().get("logs").and_then(|logs| logs.items().ok()).map(|items| {
             let line = |at| if let Location::Cell { line, .. } = at { line } else { 0 };

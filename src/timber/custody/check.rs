@@ -232,7 +232,8 @@ impl OtherParties {
 
     /// Whether each that the request names is known.
     fn are_known(&self, request: &NewCustodyEvent) -> bool {
-        self.to.is_some() == request.to_bin.is_some() && self.carrier.is_some() == request.carrier_bin.is_some()
+        self.to.is_some() == request.to_bin.is_some()
+            && self.carrier.is_some() == request.carrier_bin.is_some()
     }
 }
 

@@ -238,12 +238,7 @@ fn needs_inspector(
     )
 }
 
-fn check_set(
-    correction: &Correction,
-    target: &ChainEvent,
-    prepared: &Prepared,
-    errors: &mut RequestErrors,
-) {
+fn check_set(correction: &Correction, target: &ChainEvent, prepared: &Prepared, errors: &mut RequestErrors) {
     if correction.is_of_harvest() && target.content.seq != 1 {
         let detail = "Species, wood, measures, grade and assortment belong to the harvest: correct event 1.";
         errors.invalid.push(FieldError::new(pointer("/set"), "only-of-the-harvest", detail));

@@ -252,7 +252,14 @@ impl PartialCustodyEvent {
     #[must_use]
     pub(super) fn readable(self, now: Moment) -> (NewCustodyEvent, Readable) {
         let readable = Readable {
-            positions: self.logs.iter().flatten().enumerate().filter(|(_, log)| log.is_some()).map(|(at, _)| at).collect(),
+            positions: self
+                .logs
+                .iter()
+                .flatten()
+                .enumerate()
+                .filter(|(_, log)| log.is_some())
+                .map(|(at, _)| at)
+                .collect(),
             transition: self.r#type.is_some()
                 && self.device.as_ref().is_some_and(|device| device.is_none() || self.occurred_at.is_some())
                 && (self.r#type != Some(EventType::Transferred) || self.of.is_some()),

@@ -147,8 +147,7 @@ pub async fn issue(tx: &mut Tx<'_>, act: &Actor, new: &NewTicket, errors: &[Fiel
         number: Some(new.number.as_str()),
         forestry: Some(new.forestry.as_str()),
     };
-    let Some(holder) =
-        check(tx, act.organization, &claims, &mut errors).await?.filter(|_| errors.is_empty())
+    let Some(holder) = check(tx, act.organization, &claims, &mut errors).await?.filter(|_| errors.is_empty())
     else {
         return Err(errors.into_error());
     };
