@@ -317,6 +317,21 @@ async fn a_line_is_exceeded_only_without_the_logs_that_have_errors() {
 }
 
 #[tokio::test]
+async fn of_many_errors_a_thousand_are_listed_and_the_others_counted() {
+    let stand = Stand::new().await;
+    let unknown: Vec<String> = (0..1_500).map(|n| format!("KZ909{n:06}")).collect();
+    let mut harvest = World::harvest_of(&stand.ticket, &unknown);
+    let post = async |harvest: &Value| {
+        let answer = stand.world.post("/v1/harvests", &stand.enterprise, harvest.clone()).await;
+        let last = answer.expect(422)["errors"].as_array().unwrap().last().unwrap()["detail"].clone();
+        (answer.codes().len(), last)
+    };
+    assert_eq!(post(&harvest).await, (1_001, json!("500 more errors are not listed.")));
+    harvest["logs"][7]["species"] = json!("pinus_silvestris");
+    assert_eq!(post(&harvest).await, (1_001, json!("501 more errors are not listed.")));
+}
+
+#[tokio::test]
 async fn a_custody_event_reports_members_references_and_states_together() {
     let world = World::new().await;
     let felled = world.felled(3).await;

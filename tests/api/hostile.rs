@@ -5,6 +5,7 @@ use crate::world::{Answer, Felled, Org, World};
 use axum::http::Method;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
+use std::fmt::Write;
 
 /// NUL characters, and times that PostgreSQL or the chain's microseconds cannot store.
 const TEXTS: [&str; 13] = [
@@ -36,7 +37,10 @@ struct Walk {
 
 /// Percent-encodes a value for a path or a query.
 fn encoded(text: &str) -> String {
-    text.bytes().map(|byte| format!("%{byte:02X}")).collect()
+    text.bytes().fold(String::new(), |mut url, byte| {
+        let _ = write!(url, "%{byte:02X}");
+        url
+    })
 }
 
 /// Pointers to every text and number of a body.
@@ -253,7 +257,7 @@ async fn only_a_cursor_of_the_same_list_and_caller_is_accepted() {
     let cursors = walk.cursors().await;
     let lists: std::collections::BTreeSet<&String> = cursors.keys().map(|(list, _)| list).collect();
     assert!(lists.len() >= 5, "{lists:?}");
-    for ((list, at), _) in &cursors {
+    for (list, at) in cursors.keys() {
         let caller = walk.orgs[*at].clone();
         for (given, cursor) in &cursors {
             let answer =

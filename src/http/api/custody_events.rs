@@ -11,7 +11,7 @@ use crate::http::core::write::{Parsed, ParsedWrite, PartialWrite, WriteRequest, 
 use crate::http::core::write_queue::{self, done, with_hashes};
 use crate::timber::custody::check::check_partial;
 use crate::timber::custody::record::{CustodyResponse, Recorded, record};
-use crate::timber::custody::request::NewCustodyEvent;
+use crate::timber::custody::request::{NewCustodyEvent, PartialCustodyEvent};
 use crate::timber::party::key::Caller;
 use axum::extract::State;
 use axum::response::Response;
@@ -40,7 +40,11 @@ pub async fn create_custody_event(
 ) -> Result<Response, Problem> {
     let ParsedWrite { input, write, .. } = match parsed {
         Parsed::Complete(write) => write,
-        Parsed::Partial(partial) => return with_bins(&app, caller.key, refuse(&app, &caller, partial)).await,
+        Parsed::Partial(partial) => {
+            let names_others = partial.input.as_ref().is_some_and(PartialCustodyEvent::names_others);
+            let refused = refuse(&app, &caller, partial);
+            return if names_others { with_bins(&app, caller.key, refused).await } else { refused.await };
+        }
     };
     let (key, names_others) = (caller.key, input.to_bin.is_some() || input.carrier_bin.is_some());
     let content = Arc::new((input, caller));

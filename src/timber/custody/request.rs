@@ -247,6 +247,12 @@ impl PartialCustodyEvent {
         }
     }
 
+    /// Whether another organisation is named by a BIN that could be read.
+    #[must_use]
+    pub fn names_others(&self) -> bool {
+        [&self.to_bin, &self.carrier_bin].into_iter().any(|bin| matches!(bin, Some(Some(_))))
+    }
+
     /// The request without what could not be read, and what may be checked of it. Instead of a type or time that
     /// could not be read it has a placeholder, `now`.
     #[must_use]
