@@ -64,7 +64,7 @@ macro_rules! read_struct {
         #[derive(Clone, Debug)]
         pub struct $partial {
             $(
-                #[doc = concat!("[`", stringify!($name), "::", stringify!($field), "`], if it was read.")]
+                #[doc = concat!("`", stringify!($field), "`, if it was read.")]
                 pub $field: ::std::option::Option<<$type as $crate::base::input::Read>::Partial>,
             )*
         }

@@ -185,7 +185,8 @@ pub async fn transfer_seals(
                 let response = transfer::answer(tx, operation, &subjects, &seqs).await?;
                 return Ok(WriteResponse::ok(&response, format!("operation {operation}")).with_hashes());
             }
-            let response = transfer::transfer(tx, &actor, &input.selection()?, &input.to_bin).await?;
+            let response =
+                transfer::transfer(tx, &actor, &input.selection()?, &input.to_bin, to_at()).await?;
             let record = Record {
                 organization: actor.organization,
                 operation,
@@ -199,6 +200,11 @@ pub async fn transfer_seals(
         })
     });
     with_bins(&app, caller.key, writing).await
+}
+
+/// Location of the receiver.
+fn to_at() -> Location {
+    Location::Pointer("/to_bin".into())
 }
 
 /// All errors of a transfer that could not be read completely: also those of the seals that could be read.
@@ -215,7 +221,7 @@ async fn refuse(
             let operation = input.operation_id.flatten();
             if is_free(&mut tx, actor.organization, operation, &fingerprint, &mut errors).await? {
                 let (selection, to) = (input.selection(), input.to_bin.as_ref());
-                transfer::check(&mut tx, &actor, selection.as_ref(), to, &mut errors).await?;
+                transfer::check(&mut tx, &actor, selection.as_ref(), to, to_at(), &mut errors).await?;
             }
             Ok::<_, Error>(())
         }

@@ -69,11 +69,12 @@ pub async fn check(
     actor: &BatchActor,
     selection: Option<&SealSelection>,
     to: Option<&Bin>,
+    to_at: Location,
     errors: &mut RequestErrors,
 ) -> Result<(Option<OrganizationId>, Vec<SealRow>)> {
     let receiver = match to {
         None => None,
-        Some(bin) => match receiver(tx, bin, Location::Pointer("/to_bin".into())).await? {
+        Some(bin) => match receiver(tx, bin, to_at).await? {
             Ok(receiver) => Some(receiver),
             Err(error) => {
                 errors.invalid.push(error);
@@ -120,9 +121,10 @@ pub async fn transfer(
     actor: &BatchActor,
     selection: &SealSelection,
     to: &Bin,
+    to_at: Location,
 ) -> Result<Transferred> {
     let mut errors = RequestErrors::default();
-    let (receiver, seals) = check(tx, actor, Some(selection), Some(to), &mut errors).await?;
+    let (receiver, seals) = check(tx, actor, Some(selection), Some(to), to_at, &mut errors).await?;
     errors.into_result()?;
     let to = receiver.ok_or_else(|| Error::CorruptRow(format!("organization.bin {to}: not found")))?;
     let mut batches: BTreeMap<Uuid, Vec<&str>> = BTreeMap::new();

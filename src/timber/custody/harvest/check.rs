@@ -218,7 +218,7 @@ async fn recorded_before(
     }))
 }
 
-/// Checks the seals, of which `rows` has one for each log whose seal could be read; returns those of the caller.
+/// Checks the seals, of which `rows` has one for each log with a readable seal; returns those of the caller.
 fn check_seals(
     caller: &Caller,
     claims: &Claims<'_>,
