@@ -13,15 +13,16 @@
 use crate::base::clock::Clock;
 use crate::base::error::{Location, Result};
 use crate::base::ids::{LogId, OperationId, OrganizationId};
+use crate::base::input::RequestErrors;
 use crate::evidence::chain::append::{Rows, link};
 use crate::evidence::chain::{Draft, Leaves, Tx};
 use crate::evidence::idempotency::operation;
 use crate::evidence::idempotency::stored::{self, StoredResponse};
-use crate::timber::custody::harvest::record::{MAX_CLOCK_SKEW, RequestErrors};
+use crate::timber::custody::check::{Organizations, OtherParties, named, organizations};
+use crate::timber::custody::harvest::check::MAX_CLOCK_SKEW;
 use crate::timber::custody::log::write::{self, Columns, LockedLog, LogsToLock, lock_free};
 use crate::timber::custody::record::{
-    Access, CustodyResponse, Decided, Organizations, OtherParties, Plan, RecordedEvent, Recorder, Step,
-    named, new_past_parties, organizations,
+    Access, CustodyResponse, Decided, Plan, RecordedEvent, Recorder, Step, new_past_parties,
 };
 use crate::timber::custody::request::NewCustodyEvent;
 use crate::timber::event::types::LogEventType;

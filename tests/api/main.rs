@@ -3,6 +3,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod all_errors;
 mod asking;
 mod batch;
 mod chain;
@@ -13,6 +14,7 @@ mod exports;
 mod hangup;
 mod harvest;
 mod harvester;
+mod hostile;
 mod late;
 mod lengths;
 mod limits;
@@ -24,6 +26,9 @@ mod permit;
 mod posting;
 mod proofs;
 mod publish;
+#[path = "../faults/random.rs"]
+#[allow(dead_code, reason = "this binary takes what it needs")]
+mod random;
 mod reading;
 mod reads;
 mod register;

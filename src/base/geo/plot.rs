@@ -340,9 +340,14 @@ impl utoipa::PartialSchema for Plot {
 impl utoipa::ToSchema for Plot {}
 
 impl crate::base::input::Read for Plot {
+    crate::base::input::whole!();
+
     /// Reads the shape without checking for crossings, which takes too long on the threads that parse
     /// requests. Code that stores the plot must call [`Plot::check_crossings`] on a blocking thread.
-    fn read(node: crate::base::input::Node<'_>, errors: &mut crate::base::input::Errors) -> Option<Self> {
+    fn read_partial(
+        node: crate::base::input::Node<'_>,
+        errors: &mut crate::base::input::Errors,
+    ) -> Option<Self> {
         let read = node.json().map_err(PlotError::from).and_then(|text| Self::read(&text));
         let checked = read.and_then(|plot| plot.check_country().map(|()| plot));
         checked.map_err(|error| error.refuse(node, errors)).ok()

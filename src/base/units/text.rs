@@ -134,7 +134,12 @@ impl<const MAX: usize> utoipa::ToSchema for Text<MAX> {
 }
 
 impl<const MAX: usize> crate::base::input::Read for Text<MAX> {
-    fn read(node: crate::base::input::Node<'_>, errors: &mut crate::base::input::Errors) -> Option<Self> {
+    crate::base::input::whole!();
+
+    fn read_partial(
+        node: crate::base::input::Node<'_>,
+        errors: &mut crate::base::input::Errors,
+    ) -> Option<Self> {
         crate::base::input::read_text(node, errors)
     }
 }

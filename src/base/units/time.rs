@@ -299,9 +299,14 @@ impl crate::base::input::ParseText for Moment {
 }
 
 impl crate::base::input::Read for Moment {
+    crate::base::input::whole!();
+
     /// A `+` in a query means a blank, so clients that do not escape it send `…T00:00:00 05:00`: there, a blank
     /// before the offset is read as the plus.
-    fn read(node: crate::base::input::Node<'_>, errors: &mut crate::base::input::Errors) -> Option<Self> {
+    fn read_partial(
+        node: crate::base::input::Node<'_>,
+        errors: &mut crate::base::input::Errors,
+    ) -> Option<Self> {
         let in_query = || matches!(node.at(), crate::base::error::Location::Query(_));
         let read = node.text().and_then(|text| match text.rsplit_once(' ') {
             Some((time, offset)) if in_query() => Self::parse(&format!("{time}+{offset}")),

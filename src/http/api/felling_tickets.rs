@@ -3,9 +3,10 @@
 use crate::base::error::{Error, FieldError, Invalid, Location};
 use crate::base::geo::{Plot, PlotError};
 use crate::base::ids::{LineId, TicketId};
-use crate::base::input::{Errors, Node, input};
+use crate::base::input::{Errors, Node, input, no_rule};
 use crate::base::region::{Region, RegionCode};
 use crate::base::units::{Area, LocalDate, Text, Volume};
+use crate::evidence::chain::Tx;
 use crate::evidence::chain::history::{self, DisclosedEvent, Disclosure};
 use crate::evidence::register::Receipted;
 use crate::http::api::organizations::PageQuery;
@@ -15,11 +16,11 @@ use crate::http::core::daily::with_bins;
 use crate::http::core::paging::{Cursors, Limit, Page};
 use crate::http::core::problem::Problem;
 use crate::http::core::query::{HistoryQuery, NoQuery, Query, id_in_path};
-use crate::http::core::write::{ParsedWrite, WriteRequest, WriteResponse};
+use crate::http::core::write::{Parsed, ParsedWrite, PartialWrite, WriteRequest, WriteResponse};
 use crate::timber::party::bin::Bin;
 use crate::timber::party::key::Caller;
 use crate::timber::ticket::change::{Change, change};
-use crate::timber::ticket::issue::{NewLine, NewTicket, issue};
+use crate::timber::ticket::issue::{NewLine, NewTicket, TicketClaims, check, issue};
 use crate::timber::ticket::read::{TicketView, get, list, subject, view};
 use crate::timber::ticket::vocabulary::FellingKind;
 use crate::timber::wood::species::{Species, Wood};
@@ -68,7 +69,7 @@ input! {
         /// What may be felled: one line for each species and kind of wood.
         pub lines: Vec<LineRequest> [1..=50],
     }
-    => TicketRequest::check;
+    => PartialTicket::check as PartialTicket;
 
     /// Where the timber of a ticket stands.
     pub struct OriginRequest {
@@ -88,6 +89,7 @@ input! {
         /// Cutting area (лесосека).
         pub cutting_area: Option<Text<40>>,
     }
+    => no_rule as PartialOrigin;
 
     /// One line of a ticket.
     pub struct LineRequest {
@@ -98,6 +100,7 @@ input! {
         /// Permitted dense volume.
         pub volume_m3: Volume,
     }
+    => no_rule as PartialLine;
 
     /// Later dates for a ticket; at least one.
     pub struct ExtendRequest {
@@ -123,33 +126,50 @@ fn removal_before_felling() -> Invalid {
     Invalid::new("removal-before-felling", "Removal ends no earlier than felling.")
 }
 
-impl TicketRequest {
-    fn check(&self, node: Node<'_>, errors: &mut Errors) {
-        if self.felling_until < self.felling_from {
+impl PartialTicket {
+    fn check(&mut self, node: Node<'_>, errors: &mut Errors) {
+        let from = self.felling_from;
+        if self.felling_until.zip(from).is_some_and(|(until, from)| until < from) {
             let detail = "The last day of felling is not before the first.";
             errors.refuse_field(node, "felling_until", Invalid::new("dates-out-of-order", detail));
         }
-        if self.felling_from < self.issued_on {
+        if from.zip(self.issued_on).is_some_and(|(from, issued)| from < issued) {
             let detail = "Nothing is felled before the ticket is issued: felling_from is issued_on or later.";
             errors.refuse_field(node, "felling_from", Invalid::new("felling-before-issue", detail));
         }
-        if self.removal_until.is_some_and(|day| day < self.felling_until) {
+        let removal = self.removal_until.flatten();
+        if removal.zip(self.felling_until).is_some_and(|(removal, felling)| removal < felling) {
             errors.refuse_field(node, "removal_until", removal_before_felling());
         }
-        if self.area_ha.is_some_and(|area| area.decimal() >= Decimal::from(1_000_000)) {
+        if self.area_ha.flatten().is_some_and(|area| area.decimal() >= Decimal::from(1_000_000)) {
             let detail = "The area is less than 1000000 ha.";
             errors.refuse_field(node, "area_ha", Invalid::new("area-too-large", detail));
         }
         let nodes = node.get("lines").and_then(|lines| lines.items().ok()).into_iter().flatten();
-        for ((index, line), node) in self.lines.iter().enumerate().zip(nodes) {
-            let before = &self.lines[..index];
-            if before.iter().any(|other| (other.species, other.wood) == (line.species, line.wood)) {
+        let lines = self.lines.iter().flatten();
+        let wood_of = |line: &PartialLine| line.species.zip(line.wood);
+        let mut seen = Vec::new();
+        for (line, node) in lines.zip(nodes) {
+            let Some(wood) = line.as_ref().and_then(wood_of) else { continue };
+            if seen.contains(&wood) {
                 let detail = "This species and kind of wood has a line already; add up the volumes.";
                 errors.refuse(node, Invalid::new("duplicate-line", detail));
             }
+            seen.push(wood);
         }
     }
 
+    fn claims(&self) -> TicketClaims<'_> {
+        TicketClaims {
+            holder_bin: self.holder_bin.as_ref(),
+            series: self.series.as_ref().map(Text::as_str),
+            number: self.number.as_ref().map(Text::as_str),
+            forestry: self.origin.as_ref().and_then(|origin| origin.forestry.as_ref()).map(Text::as_str),
+        }
+    }
+}
+
+impl TicketRequest {
     fn ticket(self) -> NewTicket {
         let line = |line: LineRequest| NewLine {
             id: LineId::new(),
@@ -219,8 +239,12 @@ impl ExtendRequest {
 pub async fn create_felling_ticket(
     ForestOwner(caller): ForestOwner,
     State(app): State<App>,
-    ParsedWrite { input, write, .. }: ParsedWrite<TicketRequest>,
+    parsed: Parsed<TicketRequest>,
 ) -> Result<Response, Problem> {
+    let ParsedWrite { input, write, .. } = match parsed {
+        Parsed::Complete(write) => write,
+        Parsed::Partial(partial) => return with_bins(&app, caller.key, refuse(&app, &caller, partial)).await,
+    };
     let now = app.clock.now();
     let actor = caller.act(now)?;
     let new = input.ticket();
@@ -235,6 +259,25 @@ pub async fn create_felling_ticket(
         })
     });
     with_bins(&app, caller.key, writing).await
+}
+
+/// All errors of a ticket that could not be read completely: also those of the members that could be read.
+async fn refuse(
+    app: &App,
+    caller: &Caller,
+    partial: PartialWrite<TicketRequest>,
+) -> Result<Response, Problem> {
+    let PartialWrite { input, mut errors, .. } = partial;
+    if let Some(input) = input {
+        for error in crossings(input.plot.clone().flatten()).await? {
+            errors.invalid.push(error);
+        }
+        let mut tx = Tx::begin(&app.pool).await.map_err(Error::from)?;
+        let checked = check(&mut tx, caller.organization, &input.claims(), &mut errors).await;
+        tx.rollback().await.map_err(Error::from)?;
+        checked?;
+    }
+    Err(errors.into_error().into())
 }
 
 /// Checks a contour for crossings, on a blocking thread, since every edge is compared with every other.

@@ -6,11 +6,11 @@ use super::request::Correction;
 use super::state::{LogState, last_reversible, replay};
 use crate::base::error::{Error, FieldError, Result};
 use crate::base::ids::{LineId, LogId, OrganizationId, TicketId};
+use crate::base::input::RequestErrors;
 use crate::base::units::{Diameter, KAZAKHSTAN_OFFSET_MINUTES, Length, Moment, Volume};
 use crate::evidence::chain::Hash;
 use crate::evidence::chain::Tx;
 use crate::timber::custody::harvest::balance::{Balance, Marked};
-use crate::timber::custody::harvest::record::{MAX_CLOCK_SKEW, RequestErrors};
 use crate::timber::custody::log::write::LockedLog;
 use crate::timber::event::content::{Content, Corrects, LocalTime, LogBusiness, LogPublic};
 use crate::timber::event::types::LogEventType;
@@ -177,14 +177,14 @@ pub(super) fn decide(
         errors.conflict.push(FieldError::new(pointer("/corrects"), "correction-by-inspector-only", detail));
         return None;
     }
-    let before = (errors.invalid.len(), errors.conflict.len());
+    let before = (errors.invalid.count(), errors.conflict.count());
     let mut balance = Balance::new(&prepared.ticket.lines, recorder.now.date_naive());
     let mut findings = Vec::new();
     let set = request.set.as_ref().map(|correction| {
-        check_set(correction, target, prepared, recorder, errors);
+        check_set(correction, target, prepared, errors);
         resolve(correction, row, prepared, recorder.now, &mut balance, &mut findings, errors)
     });
-    if (errors.invalid.len(), errors.conflict.len()) != before {
+    if (errors.invalid.count(), errors.conflict.count()) != before {
         return None;
     }
     Some(Decision {
@@ -239,22 +239,12 @@ fn needs_inspector(
     )
 }
 
-fn check_set(
-    correction: &Correction,
-    target: &ChainEvent,
-    prepared: &Prepared,
-    recorder: &Recorder<'_>,
-    errors: &mut RequestErrors,
-) {
+fn check_set(correction: &Correction, target: &ChainEvent, prepared: &Prepared, errors: &mut RequestErrors) {
     if correction.is_of_harvest() && target.content.seq != 1 {
         let detail = "Species, wood, measures, grade and assortment belong to the harvest: correct event 1.";
         errors.invalid.push(FieldError::new(pointer("/set"), "only-of-the-harvest", detail));
     }
     let Some(occurred_at) = correction.occurred_at else { return };
-    if occurred_at.instant() > recorder.now + MAX_CLOCK_SKEW {
-        let detail = "This is more than five minutes in the future.";
-        errors.invalid.push(FieldError::new(pointer("/set/occurred_at"), "in-the-future", detail));
-    }
     let (ticket, day) = (&prepared.ticket, occurred_at.day());
     if target.content.seq == 1 && (day < ticket.felling_from || day > ticket.felling_until) {
         let detail = format!(
@@ -303,8 +293,8 @@ fn resolve(
                     balance.unmark(state.line, old);
                     // A smaller volume is never refused, even on a line that is over its limit.
                     if id != state.line || volume > old {
-                        errors.conflict.extend(prepared.closed_ticket(now));
-                        errors.conflict.extend(balance.mark(index, volume, || pointer("/set/volume_m3")));
+                        errors.conflict.push_some(prepared.closed_ticket(now));
+                        errors.conflict.push_some(balance.mark(index, volume, || pointer("/set/volume_m3")));
                     } else {
                         balance.lower(index, volume);
                     }

@@ -5,7 +5,6 @@
 
 use crate::base::error::{Error, FieldError, Location, Result};
 use crate::base::ids::{OrganizationId, SealBatchId};
-use crate::base::input::Errors;
 use crate::evidence::chain::{Draft, Hash, LockedHead, NewHead, SubjectKind, Tx, canonical};
 use crate::timber::event::actor::Actor;
 use crate::timber::event::heads::chain_heads;
@@ -228,34 +227,4 @@ pub async fn receiver(
         }
         Some(row) => Ok(row.id.into()),
     })
-}
-
-/// Collects errors found while comparing a request with stored data. If at least one is an invalid field, all
-/// become one [`Error::Invalid`] (422), else one [`Error::Conflict`] (409).
-#[derive(Default)]
-pub(in crate::timber) struct SealErrors {
-    all: Errors,
-    any_invalid: bool,
-}
-
-impl SealErrors {
-    /// Adds a field that is invalid in every state of the database.
-    pub(in crate::timber) fn invalid(&mut self, entry: FieldError) {
-        self.any_invalid = true;
-        self.all.push(entry);
-    }
-
-    /// Adds a conflict with the present state.
-    pub(in crate::timber) fn conflict(&mut self, entry: FieldError) {
-        self.all.push(entry);
-    }
-
-    /// Succeeds if no error was added.
-    pub(in crate::timber) fn finish(self) -> Result<()> {
-        match self.all.finish(Some(())) {
-            Ok(()) => Ok(()),
-            Err(entries) if self.any_invalid => Err(Error::Invalid(entries)),
-            Err(entries) => Err(Error::Conflict(entries)),
-        }
-    }
 }

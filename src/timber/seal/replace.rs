@@ -24,15 +24,19 @@ pub struct Replacement {
 }
 
 impl Replacement {
-    /// Locks the new seal, the present seal of `log`, and the batch of the latter.
-    pub async fn lock(tx: &mut Tx<'_>, new: &SealName, log: LogId) -> Result<Self> {
+    /// Locks the new seal, the present seal of `log`, and the batch of the latter. Without a log, which is an
+    /// error of the request, only the new seal.
+    pub async fn lock(tx: &mut Tx<'_>, new: &SealName, log: Option<LogId>) -> Result<Self> {
         let new = numbers_of(tx, &[new]).await?.pop().flatten();
-        let old = sqlx::query_scalar!(
-            r#"SELECT seal_number AS "number: SealNumber" FROM log_seal WHERE log_id = $1 AND until_seq IS NULL"#,
-            log.0
-        )
-        .fetch_optional(&mut **tx)
-        .await?;
+        let old = match log {
+            None => None,
+            Some(log) => sqlx::query_scalar!(
+                r#"SELECT seal_number AS "number: SealNumber" FROM log_seal WHERE log_id = $1 AND until_seq IS NULL"#,
+                log.0
+            )
+            .fetch_optional(&mut **tx)
+            .await?,
+        };
         let is_known = new.is_some();
         let numbers: Vec<SealNumber> = new.into_iter().chain(old).collect();
         let mut rows = lock_for_use(tx, &numbers).await?.into_iter();
