@@ -16,6 +16,7 @@ mod harvester;
 mod late;
 mod lengths;
 mod limits;
+mod long;
 mod matrix;
 mod order;
 mod party;

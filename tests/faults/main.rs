@@ -11,12 +11,15 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod attack;
+mod availability;
 mod check;
 mod client;
 mod fault;
 mod proxy;
 mod random;
 mod report;
+mod scene;
 mod servers;
 mod watch;
 
