@@ -204,7 +204,7 @@ async fn use_connection(shape: Shape, mut stream: TcpStream, attacker: &Attacker
         Shape::ManyKeys => {
             let (method, path, body) = match n % 3 {
                 0 => ("GET", "/v1/logs?limit=100".to_owned(), None),
-                1 => ("GET", format!("/v1/felling-tickets/{}/export", attacker.long_ticket), None),
+                1 => ("GET", format!("/v1/felling-tickets/{}/history", attacker.long_ticket), None),
                 _ => ("POST", "/v1/custody-events".to_owned(), Some(attacker.event.as_str())),
             };
             let head = request(method, &path, token, body.map(str::len));
