@@ -57,9 +57,9 @@ impl Shape {
             Self::SilentConnections => (1_350, &[4, 5, 6, 7, 8]),
             Self::HeavyRehearsals => (70, &[9]),
             // The client's own address.
-            Self::CodeFlood => (24, &[1]),
+            Self::CodeFlood => (80, &[1]),
             Self::ManyKeys => (120, &[10]),
-            Self::LimitOfFiles => (700, &[11, 12, 13, 14]),
+            Self::LimitOfFiles => (1_300, &[11, 12, 13, 14]),
         }
     }
 }

@@ -15,8 +15,8 @@ use rustix::process::Signal;
 use std::fmt::Write;
 use std::path::Path;
 use std::process::Command;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 /// How much an attack takes and lasts.
@@ -101,6 +101,7 @@ const HEAD: &str = "| attack | writes | reads | checks | refused or lost | slowe
 
 #[test]
 fn a_client_is_served_whatever_others_do() {
+    let _alone = crate::ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     // The attackers need many files, too.
     let _ = ormantrace::net::files::raise_limit();
     let size = Size::new();
