@@ -123,7 +123,7 @@ pub async fn leaves(
         .collect()
 }
 
-/// The file without its events. `until`: the last event of a reader whose access has ended. Reads tiles from
+/// The file without its events. `until`: the last event, if the reader's access ended with it. Reads tiles from
 /// disk: do not call it on an async thread.
 ///
 /// # Errors

@@ -210,7 +210,7 @@ impl Client {
                     // A buyer scans the code of a seal.
                     checked = Some(Instant::now());
                     let code = &self.codes[turn % self.codes.len()];
-                    let code: String = code.bytes().map(|byte| format!("%{byte:02X}")).collect();
+                    let code = code.bytes().fold(String::new(), |all, byte| format!("{all}%{byte:02X}"));
                     let path = format!("/v1/verify/{code}");
                     served.checks += self.expect(&mut served, "GET", &path, None, None, 200);
                 }

@@ -47,7 +47,7 @@ pub(in crate::http) struct EventList<T> {
 }
 
 impl<T: Serialize + Send + 'static> EventList<T> {
-    /// A list whose events are here already.
+    /// A list of events that are in memory already.
     pub(in crate::http) fn of(events: Vec<T>, event_bytes: usize) -> Self {
         let count = u32::try_from(events.len()).unwrap_or(u32::MAX);
         Self { events: count, event_bytes, pages: Box::pin(stream::iter([Ok(events)])), permit: None }
