@@ -18,6 +18,7 @@ mod hostile;
 mod late;
 mod lengths;
 mod limits;
+mod long;
 mod matrix;
 mod order;
 mod party;

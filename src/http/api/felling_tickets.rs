@@ -7,9 +7,10 @@ use crate::base::input::{Errors, Node, input, no_rule};
 use crate::base::region::{Region, RegionCode};
 use crate::base::units::{Area, LocalDate, Text, Volume};
 use crate::evidence::chain::Tx;
-use crate::evidence::chain::history::{self, DisclosedEvent, Disclosure};
+use crate::evidence::chain::history::{DisclosedEvent, Disclosure};
 use crate::evidence::register::Receipted;
 use crate::http::api::organizations::PageQuery;
+use crate::http::api::proofs::subject_events;
 use crate::http::core::app::App;
 use crate::http::core::auth::ForestOwner;
 use crate::http::core::daily::with_bins;
@@ -353,7 +354,8 @@ pub struct TicketHistory {
 
 /// The events of a ticket, with everything needed to recompute every hash.
 ///
-/// In order of receipt. With `evidence=none` the response has the hashes alone.
+/// In order of receipt. With `evidence=none` the response has the hashes alone. More than 100 events are sent
+/// page by page, as those of a log.
 #[utoipa::path(
     get,
     path = "/v1/felling-tickets/{id}/history",
@@ -371,17 +373,15 @@ pub async fn get_felling_ticket_history(
     State(app): State<App>,
     Path(id): Path<String>,
     Query(query): Query<HistoryQuery>,
-) -> Result<Json<TicketHistory>, Problem> {
+) -> Result<Response, Problem> {
     let id: TicketId = id_in_path(&id)?;
     let mut db = app.pool.acquire().await?;
     let ticket = get(&mut db, &caller, id).await?;
     let subject = subject(&mut *db, id).await?;
+    drop(db);
     // A ticket's events have no personal part, so there is none to withhold.
-    let mut events = history::shown(&mut db, &subject, |_| Disclosure::ALL).await?;
-    if query.omits_evidence() {
-        events = events.into_iter().map(DisclosedEvent::without_evidence).collect();
-    }
-    Ok(Json(TicketHistory { ticket, events }))
+    let events = subject_events(&app, &caller, subject, query.omits_evidence(), |_| Disclosure::ALL).await?;
+    events.respond(&TicketHistory { ticket, events: Vec::new() }).await
 }
 
 /// Extends a ticket to later dates.

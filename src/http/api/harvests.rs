@@ -169,6 +169,7 @@ async fn rehearse(
     fingerprint: &[u8; 32],
     locations: &Locations,
 ) -> Result<Response, Problem> {
+    let _share = app.transaction(caller.organization).await?;
     let mut tx = Tx::begin(&app.pool).await.map_err(Error::from)?;
     let recorded = record(&mut tx, caller, input, fingerprint, locations, &app.clock).await;
     tx.rollback().await.map_err(Error::from)?;

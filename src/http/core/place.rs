@@ -6,8 +6,8 @@
 //! of one organisation that are being received share a limited number of bytes.
 //!
 //! A request without a body takes its place before its organisation is known, because hot reads resolve the
-//! token in the same query as the data. Until another request has resolved the token, the token itself counts
-//! as the owner of the share.
+//! token in the same query as the data. All tokens that no other request has resolved yet share one half: if
+//! each had a share, an organisation with many fresh keys could take all places.
 
 use crate::base::ids::OrganizationId;
 use crate::base::shares::Shares;
@@ -33,8 +33,8 @@ const BYTES_PER_PERMIT: u64 = 1_024;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Owner {
     Organization(OrganizationId),
-    /// The hash of a token without a known organisation.
-    Token(u64),
+    /// All tokens without a known organisation.
+    UnknownTokens,
 }
 
 /// The places of all classes.
@@ -150,7 +150,7 @@ impl RequestPlace {
 
     fn owner(&self, organization: Option<OrganizationId>) -> Option<Owner> {
         let known = || lock(&self.places.organizations).get(&self.token?).copied();
-        organization.or_else(known).map(Owner::Organization).or(self.token.map(Owner::Token))
+        organization.or_else(known).map(Owner::Organization).or(self.token.map(|_| Owner::UnknownTokens))
     }
 
     async fn acquire(&self, permits: Arc<Semaphore>, count: usize, deadline: Instant) -> Result<(), Problem> {
@@ -226,6 +226,18 @@ mod tests {
         second.take(None).await.unwrap();
         assert!(third.take(None).await.is_err());
         fourth.take(None).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn fresh_keys_have_half_of_a_class_together() {
+        let places = places();
+        let of = |token| request(&places, TrafficClass::Read, token);
+        of("Bearer larch").belongs_to(OrganizationId::new());
+        let fresh = [of("Bearer birch"), of("Bearer pine"), of("Bearer aspen")];
+        fresh[0].take(None).await.unwrap();
+        fresh[1].take(None).await.unwrap();
+        assert!(fresh[2].take(None).await.is_err());
+        of("Bearer larch").take(None).await.unwrap();
     }
 
     #[tokio::test]

@@ -278,6 +278,12 @@ impl Reversed {
         }
     }
 
+    /// Whether no event was reversed.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Whether the event `seq` was reversed by the event `until` or one before it.
     #[must_use]
     pub fn has(&self, seq: u32, until: u32) -> bool {
