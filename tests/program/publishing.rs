@@ -51,7 +51,7 @@ fn a_server_with_an_origin_publishes_and_its_publisher_ends_with_it() {
     // Its death is noticed, and the next one goes on.
     kill_process(child, Signal::KILL).expect("killed");
     poll("a second publisher", || publisher(data.path()).is_some_and(|pid| pid != child && is_alive(pid)));
-    record(&server, "140140001007");
+    record(&server, "140140001009");
     until(data.path(), "an event after the restart", |_, checkpoint| checkpoint.size > first.size);
     let second = publisher(data.path()).expect("a publisher");
 
