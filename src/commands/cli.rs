@@ -9,6 +9,7 @@ use crate::base::error::Invalid;
 use crate::base::telemetry::{self, Format, TelemetryError};
 use crate::commands::demo;
 use crate::commands::erase::{self, ErasureTarget};
+use crate::commands::publisher::PublisherOptions;
 use crate::commands::serve::{self, ServeOptions};
 use crate::db::{self, Mode, OpenError};
 use crate::http::core::app::server_settings;
@@ -341,8 +342,9 @@ impl Command {
     async fn run(self, log_arguments: Vec<OsString>) -> Result<(), Failure> {
         match self {
             Self::Serve(args) => {
-                let (settings, operation) = args.split();
-                Ok(serve::serve(&settings, ServeOptions { log_arguments, ..operation }).await?)
+                let (settings, mut operation) = args.split();
+                operation.publisher.log_arguments = log_arguments;
+                Ok(serve::serve(&settings, operation).await?)
             }
             Self::Demo(args) => {
                 let (settings, operation) = args.split();
@@ -399,8 +401,12 @@ impl ServeArgs {
             register_dir: given.register_dir,
             receipt_key: given.receipt_key,
             former_receipt_keys: given.former_receipt_key,
+            publisher: PublisherOptions {
+                off: given.no_publish,
+                named: given.origin.is_some(),
+                log_arguments: Vec::new(),
+            },
             origin: given.origin,
-            no_publish: given.no_publish,
             trusted_proxies: given.trusted_proxy,
             metrics_listen: given.metrics_listen,
             probe_listen: given.probe_listen,

@@ -7,7 +7,6 @@
 //! is started again.
 
 use crate::base::config::Settings;
-use crate::commands::serve::ServeOptions;
 use crate::db::lock::{Denied, Lock};
 use crate::evidence::tlog::Folder;
 use hyper::http::Uri;
@@ -50,6 +49,17 @@ const INHERITED: [&str; 17] = [
     "ORMANTRACE_WITNESS_CA",
 ];
 
+/// Whether a server may run a publisher, and with which log lines.
+#[derive(Clone, Debug, Default)]
+pub struct PublisherOptions {
+    /// Never run one.
+    pub off: bool,
+    /// Whether the register's name was given.
+    pub named: bool,
+    /// The arguments of this process that set its log lines.
+    pub log_arguments: Vec<OsString>,
+}
+
 /// How the child is started.
 #[derive(Clone, Debug)]
 pub struct PublisherCommand {
@@ -66,19 +76,17 @@ impl PublisherCommand {
     /// If this program's path or the data directory is unknown.
     pub fn of(
         settings: &Settings,
-        operation: &ServeOptions,
+        options: &PublisherOptions,
         folder: &Folder,
         origin: &str,
     ) -> io::Result<Option<Self>> {
         let public = settings.serve.public_url.as_ref().is_some_and(|url| !is_loopback(url.as_str()));
-        let publishes = settings.database.database_url.is_none()
-            && !operation.no_publish
-            && (public || operation.origin.is_some());
+        let publishes = settings.database.database_url.is_none() && !options.off && (public || options.named);
         if !publishes {
             return Ok(None);
         }
         let data_dir = settings.database.data_dir().map_err(|error| io::Error::other(error.to_string()))?;
-        let mut arguments = operation.log_arguments.clone();
+        let mut arguments = options.log_arguments.clone();
         arguments.extend(["publish", "--lifeline", "--data-dir"].map(OsString::from));
         arguments.extend([data_dir.into_os_string(), "--register-dir".into()]);
         arguments.extend([folder.root().as_os_str().to_owned(), "--origin".into(), origin.into()]);

@@ -10,7 +10,7 @@ use crate::base::error::{Error, Invalid};
 use crate::base::units::Text;
 use crate::commands::demo_keys;
 use crate::commands::fsck::guards::{self, Guards};
-use crate::commands::publisher::{PublisherCommand, RunningPublisher};
+use crate::commands::publisher::{PublisherCommand, PublisherOptions, RunningPublisher};
 use crate::db::{self, Database, Mode, OpenError};
 use crate::evidence::idempotency::{secret, stored};
 use crate::evidence::register::published::Published;
@@ -37,7 +37,6 @@ use crate::timber::seal::stock::load_key_ring;
 use chrono::TimeDelta;
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{Connection, PgPool};
-use std::ffi::OsString;
 use std::future::Future;
 use std::io::{Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpStream};
@@ -78,10 +77,8 @@ pub struct ServeOptions {
     pub former_receipt_keys: Vec<VerifierKey>,
     /// Name of the register; by default the public address.
     pub origin: Option<String>,
-    /// Never run a publisher.
-    pub no_publish: bool,
-    /// The arguments of this process that set the log lines, for the publisher.
-    pub log_arguments: Vec<OsString>,
+    /// The publisher that runs next to the server.
+    pub publisher: PublisherOptions,
     /// Limits of the public check.
     pub limits: LimitSettings,
     /// Networks of proxies from which `X-Forwarded-For` is accepted.
@@ -218,7 +215,7 @@ pub async fn prepare(settings: &Settings, operation: ServeOptions) -> Result<Rea
         None => format!("http://{}", reachable(address)),
     };
     let origin = operation.origin.as_deref().unwrap_or_else(|| origin_of(&public_url));
-    let publisher = PublisherCommand::of(settings, &operation, &register, origin)?;
+    let publisher = PublisherCommand::of(settings, &operation.publisher, &register, origin)?;
     let database =
         db::open(&settings.database, Mode::Serve, crate::evidence::register::backfill::on_migration).await?;
     let guard_errors = match check_guards(&database).await {

@@ -320,6 +320,10 @@ fn without_pg_dump_into_a_folder_with_files_or_over_a_database_nothing_is_done()
     let said = refused(&run(&["serve", "--listen", "127.0.0.1:0", "--data-dir", name(&half)]));
     assert!(said.contains("was interrupted: run it again"), "{said}");
     assert!(!half.join("postgres").exists() && !half.join("keys").exists());
+    // The same restore once more removes what was left and succeeds.
+    fs::create_dir_all(half.join("restoring/postgres/base")).expect("a folder");
+    succeeds(&restore(&to, &half, &[]));
+    assert!(half.join("postgres").exists() && !half.join("restoring").exists());
 }
 
 /// From one given server into another database of it.

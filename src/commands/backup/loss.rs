@@ -70,7 +70,7 @@ pub struct Loss {
     pub kept: PathBuf,
     /// The key of the new register.
     pub new_key: VerifierKey,
-    /// The lost records whose entries can be read.
+    /// The lost records, as far as their entries can be read.
     pub records: Vec<Lost>,
 }
 

@@ -56,7 +56,7 @@ pub struct Restored {
     summary: Summary,
 }
 
-/// A restore whose inputs are checked.
+/// A restore with checked inputs.
 struct Plan {
     options: RestoreOptions,
     manifest: Manifest,

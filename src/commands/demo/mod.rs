@@ -59,7 +59,7 @@ pub enum Failure {
 /// A sentence for the administrator; nothing is left running.
 pub async fn serve(settings: &Settings, operation: ServeOptions) -> Result<(), Failure> {
     let mut stop = Box::pin(serve::shutdown_signal()?);
-    let no_publish = operation.no_publish;
+    let no_publish = operation.publisher.off;
     let mut ready = serve::prepare(settings, operation).await?;
     // It publishes in its own process, with a witness.
     ready.publisher = None;
