@@ -34,6 +34,9 @@ pub enum OpenError {
     /// The private server did not start; its output.
     #[error("The private PostgreSQL did not start: {0}")]
     Start(String),
+    /// A restore needs an empty place; where, and what is there.
+    #[error("{0}: restore into an empty data directory or database.")]
+    NotEmpty(String),
     /// The given server cannot be reached.
     #[error("The database could not be reached within 30 seconds: {0}")]
     Unreachable(#[source] sqlx::Error),

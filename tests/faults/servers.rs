@@ -265,6 +265,8 @@ impl Servers {
             TOKEN,
             "--origin",
             "orman.test/register",
+            // The harness runs and kills the publisher itself.
+            "--no-publish",
         ]);
         command.arg("--data-dir").arg(data);
         let (process, event) = Process::start(command, "serving");

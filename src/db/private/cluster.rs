@@ -28,7 +28,7 @@ use crate::db::programs::Programs;
 use crate::db::roles::{OWNER, PUBLISHER, SERVICE, SUPERUSER};
 
 /// How long leftover processes of a killed server may take to end.
-const CLEANUP_TIMEOUT: Duration = Duration::from_secs(10);
+pub(in crate::db) const CLEANUP_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a fast shutdown may take before an immediate one (after which the next start recovers).
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(15);
 /// Timeout for connecting to the server's socket, which may have no listener.
@@ -173,6 +173,13 @@ impl Cluster {
             }
         };
         let programs = Programs::find(required)?;
+        if required.is_none() && folder.restoring().exists() {
+            return Err(OpenError::Folder(format!(
+                "A restore into {} was interrupted: run it again, or remove {} first.",
+                shown(folder.root()),
+                shown(&folder.restoring())
+            )));
+        }
         // Created before any connection is possible, by the lock holder: a process that joins finds them.
         if if_absent == IfAbsent::Make {
             for role in [OWNER, SERVICE, PUBLISHER] {

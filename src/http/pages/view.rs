@@ -124,7 +124,11 @@ struct InRegister {
 #[template(path = "register.html")]
 struct Register {
     frame: Frame,
+    /// What the page may say of the signatures and witnesses of this register.
+    lead: String,
     now: Option<RegisterNow>,
+    /// Whether a witness has cosigned the published state.
+    witnessed: bool,
 }
 
 /// The published state of the public register.
@@ -258,7 +262,14 @@ pub fn render_register(lang: Lang, state: Option<&PublishedState>, receipts: &[V
         witnesses: state.policy.witnesses.iter().map(ToString::to_string).collect(),
         receipts: receipts.iter().map(ToString::to_string).collect(),
     });
-    render(&Register { frame: Frame::new(lang), now })
+    let lead = match state {
+        None => "register-lead-none",
+        Some(state) if state.policy.witnesses.is_empty() => "register-lead-unwitnessed",
+        Some(_) => "register-lead",
+    };
+    let witnessed = state.is_some_and(|state| state.witnesses > 0);
+    let frame = Frame::new(lang);
+    render(&Register { lead: frame.say(lead), frame, now, witnessed })
 }
 
 /// A number as plain digits, without a plural form.

@@ -207,6 +207,12 @@ impl KeyRing {
         Ok(id)
     }
 
+    /// Whether the ring has no key.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Whether the ring contains a public key.
     #[must_use]
     pub fn has(&self, public: &[u8; 32]) -> bool {
