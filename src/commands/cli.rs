@@ -126,8 +126,9 @@ struct ServeOptionArgs {
     #[arg(value_parser = command::receipt_key)]
     former_receipt_key: Vec<VerifierKey>,
 
-    /// Name of the register in the keys that are created for it, such as wood.example [default: the public
-    /// address]
+    /// Name of the register, such as wood.example: a receipt key that is created gets the name
+    /// ORIGIN/receipts; an existing key keeps its name [default: the public address without http:// or
+    /// https://]
     #[arg(long, env = "ORMANTRACE_ORIGIN", value_name = "NAME", value_parser = origin)]
     origin: Option<String>,
 
