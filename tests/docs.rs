@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 
 /// Sources that do not concern a client's request: the command line and its messages, texts and headers
 /// of pages, slugs of problems, names of rules and roles, checks of a verdict.
-const OTHER_THINGS: [&str; 16] = [
+const OTHER_THINGS: [&str; 17] = [
     "base/config.rs",
     "base/i18n/",
     "commands/",
@@ -18,6 +18,7 @@ const OTHER_THINGS: [&str; 16] = [
     "http/core/problem_type.rs",
     "http/core/layers.rs",
     "http/pages/assets.rs",
+    "http/pages/docs/",
     "http/pages/mod.rs",
     "http/pages/view.rs",
     "net/",
@@ -30,7 +31,7 @@ const OTHER_THINGS: [&str; 16] = [
 
 /// Kebab-case words elsewhere that are not error codes: headers, examples, and codes that only the
 /// command line reports. Each must occur in the source, so that this list stays current.
-const NO_CODES: [&str; 11] = [
+const NO_CODES: [&str; 12] = [
     "bad-network",
     "idempotency-key",
     "idempotency-replayed",
@@ -45,6 +46,8 @@ const NO_CODES: [&str; 11] = [
     "ormantrace-writer",
     "tablet-07",
     "x-forwarded-for",
+    // A member of the OpenAPI document.
+    "x-roles",
 ];
 
 /// The sources that answer requests, without comments and without their unit tests, which come last in a
@@ -258,7 +261,8 @@ fn settings() -> String {
     let mut text = String::from(
         "# Settings\n\n\
          Set an option by its flag or, where the table names one, by its environment variable; the flag takes\n\
-         precedence. Separate several values with commas. A VKEY is a public key in the form NAME+ID+BASE64, as\n\
+         precedence. Separate several values with commas; an option without a value is set by `true` in its\n\
+         variable. A VKEY is a public key in the form NAME+ID+BASE64, as\n\
          `ormantrace key show FILE` prints it. Each command has `--help`.\n\n\
          One setting has no flag: `PG_BINDIR` is the folder of PostgreSQL's programs (`initdb`, `postgres`). If\n\
          it is not set, they are searched in `PATH`, then in the usual folders; if it is set, only there.\n\n\
@@ -298,6 +302,16 @@ fn the_readme_names_every_command() {
     let mut words: Vec<String> = commands().iter().map(|(name, _)| format!("ormantrace {name}")).collect();
     words.retain(|word| !is_there(word));
     assert!(words.is_empty(), "README.md lacks {words:?}");
+}
+
+#[test]
+fn the_pictures_of_the_readme_exist_and_are_small() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let text = fs::read_to_string(root.join("README.md")).expect("text");
+    let sources = text.split("src=\"").skip(1).map(|rest| rest.split('"').next().expect("a path"));
+    let sizes: Vec<u64> =
+        sources.map(|path| fs::metadata(root.join(path)).expect("a picture").len()).collect();
+    assert!(!sizes.is_empty() && sizes.iter().all(|size| *size <= 60_000), "{sizes:?}");
 }
 
 /// A person copies the example of a command: it must not fail on its check digit.
