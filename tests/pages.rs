@@ -12,16 +12,19 @@ use ormantrace::evidence::chain::Hash;
 use ormantrace::evidence::register::published::PublishedState;
 use ormantrace::evidence::tlog::note::Kind;
 use ormantrace::evidence::tlog::{Checkpoint, Note, Policy, Signer};
+use ormantrace::http::core::problem::ProblemType;
 use ormantrace::http::pages::{
-    FormProblem, PAGE_HEADERS, assets, error_page, render_form, render_register, render_start,
-    render_verification,
+    FormProblem, PAGE_HEADERS, Reference, assets, error_page, problems::render_problems, render_form,
+    render_reference, render_reference_tag, render_register, render_start, render_verification,
 };
+use ormantrace::http::router::openapi;
 use ormantrace::services::register_lookup::{RegisterEntry, Witnesses};
 use ormantrace::services::verification::answer::{
     ParsedCode, Signature, SpeciesName, Texts, Verdict, Verification, VerifiedEvent, VerifiedLog,
     VerifiedOrigin, VerifiedRegion,
 };
 use ormantrace::services::verification::cached_json::CachedJson;
+use std::sync::LazyLock;
 
 const IDENTIFICATION: &str = "0104870000000014215QK7ZT2M";
 
@@ -163,6 +166,16 @@ fn pages(lang: Lang) -> Vec<(String, String)> {
         let page = error_page(StatusCode::from_u16(status).unwrap(), lang, "0193b7f0-4c1e", retry);
         pages.push((format!("error-{status}"), page));
     }
+    pages.push(("problems".into(), render_problems(lang, "Problems", ProblemType::ALL)));
+    for kind in ProblemType::ALL {
+        let page = render_problems(lang, kind.title(), &[*kind]);
+        pages.push((format!("problem-{}", kind.slug()), page));
+    }
+    pages.push(("docs".into(), render_reference(lang, reference())));
+    for slug in slugs(&openapi()) {
+        let page = render_reference_tag(lang, reference(), &slug).expect("a page for each tag");
+        pages.push((format!("docs-{slug}"), page));
+    }
     pages
 }
 
@@ -185,6 +198,19 @@ fn the_page_of_the_register_claims_only_what_is_there() {
         assert_eq!(has(outside), [true, false, false], "{lang:?}");
         assert_eq!(has("ormantrace verify"), [true, true, false], "no command without a register: {lang:?}");
     }
+}
+
+/// The API reference, made once.
+fn reference() -> &'static Reference {
+    static REFERENCE: LazyLock<Reference> =
+        LazyLock::new(|| Reference::new(&openapi(), "http://127.0.0.1:8080"));
+    &REFERENCE
+}
+
+/// The last part of the URL of each tag's page.
+fn slugs(document: &serde_json::Value) -> Vec<String> {
+    let tags = document["tags"].as_array().expect("tags");
+    tags.iter().map(|tag| tag["name"].as_str().expect("a name").replace(' ', "-")).collect()
 }
 
 /// The texts between the tags, in order, without the empty ones.
@@ -601,4 +627,95 @@ fn what_was_not_checked_does_not_frighten() {
         assert!(!page(lang).contains(words), "{words}");
     }
     assert!(!include_str!("../src/http/pages/assets/site.css").contains("content: \"–\""));
+}
+
+/// Text as a page contains it.
+fn escaped(text: &str) -> String {
+    text.replace('&', "&#38;")
+        .replace('<', "&#60;")
+        .replace('>', "&#62;")
+        .replace('"', "&#34;")
+        .replace('\'', "&#39;")
+}
+
+#[test]
+fn every_tag_and_operation_of_the_document_is_in_the_reference() {
+    let document = openapi();
+    let index = render_reference(Lang::Kk, reference());
+    assert!(index.contains("<html lang=\"kk\">") && index.contains("<div lang=\"en\">"));
+    let mut operations = 0;
+    for (tag, slug) in document["tags"].as_array().unwrap().iter().zip(slugs(&document)) {
+        let page = render_reference_tag(Lang::Kk, reference(), &slug).unwrap();
+        assert!(index.contains(&format!("<a href=\"/docs/{slug}?lang=kk\">")), "{slug}");
+        for (path, methods) in document["paths"].as_object().unwrap() {
+            for (method, operation) in methods.as_object().unwrap() {
+                if !operation["tags"].as_array().unwrap().contains(&tag["name"]) {
+                    continue;
+                }
+                operations += 1;
+                let id = operation["operationId"].as_str().unwrap();
+                let line = format!("<span class=\"method\">{}</span> {path}</code>", method.to_uppercase());
+                assert!(index.contains(&line) && page.contains(&line), "{id}");
+                assert!(page.contains(&format!("<h2 id=\"{id}\">")), "{id}");
+                let section = page.split_once(&format!("<h2 id=\"{id}\">")).unwrap().1;
+                let section = section.split_once("</section>").unwrap().0;
+                assert!(section.contains("<b>Access.</b>"), "{id}");
+                // A command for the demonstration, with its address.
+                let shown =
+                    format!("{}{}", escaped("\"http://127.0.0.1:8080"), path.split('{').next().unwrap());
+                assert!(section.contains("curl -sS ") && section.contains(&shown), "{id}: no command");
+                for parameter in operation["parameters"].as_array().into_iter().flatten() {
+                    let name = format!("<dt><code>{}</code></dt>", parameter["name"].as_str().unwrap());
+                    assert!(section.contains(&name), "{id}: {name}");
+                }
+                let bodies = operation["requestBody"]["content"].as_object().into_iter().flatten();
+                for (media, _) in bodies {
+                    let heading = format!("Request body, <code>{media}</code>");
+                    assert!(section.contains(&heading), "{id}: {media}");
+                }
+                for (status, response) in operation["responses"].as_object().unwrap() {
+                    assert!(section.contains(&format!("<h4><code>{status}</code>")), "{id}: {status}");
+                    if status.as_str() >= "400" {
+                        let kind = ProblemType::ALL.iter().find(|kind| kind.status().as_str() == status);
+                        let slug =
+                            kind.unwrap_or_else(|| panic!("{id}: no problem type has {status}")).slug();
+                        assert!(
+                            section.contains(&format!("href=\"/problems/{slug}?lang=kk\"")),
+                            "{id}: {slug}"
+                        );
+                    } else if response["content"]["application/json"].is_object() {
+                        assert!(section.contains("<pre class=\"command\"><code>{"), "{id}: no example");
+                    }
+                }
+            }
+        }
+    }
+    let listed = document["paths"].as_object().unwrap().values().flat_map(|path| path.as_object().unwrap());
+    assert_eq!(operations, listed.count(), "an operation has no tag, or two");
+    assert!(render_reference_tag(Lang::Kk, reference(), "no-such-tag").is_none());
+    for code in document["components"]["schemas"]["ErrorCode"]["anyOf"][0]["enum"].as_array().unwrap() {
+        assert!(index.contains(&format!("<code>{}</code>", code.as_str().unwrap())), "{code}");
+    }
+}
+
+#[test]
+fn the_reference_lists_the_members_of_bodies_and_custody_events_by_type() {
+    let page = render_reference_tag(Lang::En, reference(), "custody").unwrap();
+    let section = |word: &str| {
+        let title = format!("With <code>type: {word}</code>");
+        page.split_once(&title)
+            .unwrap_or_else(|| panic!("{title}"))
+            .1
+            .split_once("form-title")
+            .unwrap()
+            .0
+            .to_owned()
+    };
+    assert!(section("transferred").contains("<dt><code>to_bin</code></dt>"));
+    assert!(!section("stored").contains("to_bin"));
+    assert!(section("inspected").contains("<dt><code>details.outcome</code></dt>"));
+    let page = render_reference_tag(Lang::En, reference(), "harvests").unwrap();
+    for name in ["logs[].seal_number", "logs[].position.lat", "responsible_person.name"] {
+        assert!(page.contains(&format!("<dt><code>{name}</code></dt>")), "{name}");
+    }
 }

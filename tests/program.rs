@@ -32,7 +32,7 @@ use support::process::{Running, TOKEN, data, get, program, run, text, wait};
 fn from_nothing_to_ready_and_to_a_clean_end() {
     let data = data();
     let server = Running::start(data.path(), &["--operator-token", TOKEN]);
-    for path in ["/healthz", "/readyz", "/openapi.json", "/docs/"] {
+    for path in ["/healthz", "/readyz", "/openapi.json", "/docs"] {
         assert_eq!(server.get(path, None).0, 200, "{path}");
     }
     assert_eq!(server.get("/metrics", None).0, 401);

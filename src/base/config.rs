@@ -24,8 +24,9 @@ pub struct DatabaseSettings {
     #[arg(long, env = "DATABASE_URL", value_name = "URL", hide_env_values = true)]
     pub database_url: Option<DatabaseUrl>,
 
-    /// Folder of the private PostgreSQL; not used with a database URL [default: the user's data
-    /// folder, /var/lib/ormantrace for root]
+    /// Folder of the private PostgreSQL, the key files and the register; with a database URL only of the key
+    /// files and the register [default: /var/lib/ormantrace for root, else ormantrace in the user's data
+    /// folder ($XDG_DATA_HOME or ~/.local/share; on macOS ~/Library/Application Support)]
     #[arg(long, env = "ORMANTRACE_DATA_DIR", value_name = "FOLDER")]
     pub data_dir: Option<PathBuf>,
 

@@ -132,8 +132,9 @@ struct ServeOptionArgs {
     #[arg(value_parser = command::receipt_key)]
     former_receipt_key: Vec<VerifierKey>,
 
-    /// Name of the register, such as wood.example/register [default: the public address]. A receipt key that is
-    /// created is named NAME/receipts. With a private PostgreSQL the server also publishes the register
+    /// Name of the register, such as wood.example/register: a receipt key that is created gets the name
+    /// ORIGIN/receipts; an existing key keeps its name. With a private PostgreSQL the server also publishes the
+    /// register [default: the public address without http:// or https://]
     #[arg(long, env = "ORMANTRACE_ORIGIN", value_name = "NAME", value_parser = origin)]
     origin: Option<String>,
 

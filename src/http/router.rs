@@ -181,8 +181,11 @@ pub fn router(app: App, layers: &LayerSettings) -> Router {
 pub fn served(app: App, layers: &LayerSettings, operations: &OpsEndpoints) -> Router {
     let (callers, _) = router_of(callers()).split_for_parts();
     let (hot_reads, _) = router_of(hot_reads()).split_for_parts();
-    let mut router =
-        callers.merge(problems::routes()).merge(pages::routes::routes()).merge(documentation(openapi()));
+    let server = layers.public_url.as_deref().unwrap_or_default();
+    let mut router = callers
+        .merge(problems::routes())
+        .merge(pages::routes::routes())
+        .merge(pages::routes::documentation(&openapi(), server));
     if let Some(register) = &operations.register {
         router = router.merge(register::routes(register, &app.queue.receipt_keys()));
     }
@@ -207,16 +210,6 @@ pub fn served(app: App, layers: &LayerSettings, operations: &OpsEndpoints) -> Ro
 /// token (401) first, as that layer does on the other routes.
 async fn hot_read_method_not_allowed(_caller: Option<Caller>, method: Method) -> Problem {
     method_not_allowed(method).await
-}
-
-/// `/openapi.json`, and at `/docs` a viewer of it that loads nothing from other servers.
-fn documentation(document: serde_json::Value) -> Router<App> {
-    // By default the viewer sends the document's URL to an online validator.
-    let config = utoipa_swagger_ui::Config::default().validator_url("none");
-    utoipa_swagger_ui::SwaggerUi::new("/docs")
-        .external_url_unchecked("/openapi.json", document)
-        .config(config)
-        .into()
 }
 
 async fn operator_only(app: App, headers: HeaderMap) -> Result<(), Problem> {

@@ -366,6 +366,28 @@ fn every_route_has_a_row_and_every_row_a_route() {
     assert_eq!(routes(), rows());
 }
 
+/// The roles in `x-roles` of each operation are those that do not get 403 for every object.
+#[test]
+fn the_document_names_the_roles_that_may_call_an_operation() {
+    let document = ormantrace::http::router::openapi();
+    let plain = PLAIN.iter().map(|(method, path, statuses)| (*method, *path, vec![*statuses]));
+    let named = NAMED.iter().map(|row| (row.method, row.path, vec![row.own, row.foreign, row.absent]));
+    for (method, path, statuses) in plain.chain(named) {
+        let may = |role: usize| statuses.iter().any(|of| of[role] != 403);
+        // The last column is a caller without a token.
+        let mut allowed: Vec<&str> = (0..5).filter(|role| may(*role)).map(|role| ROLES[role]).collect();
+        if allowed.len() == 5 {
+            allowed.clear();
+        }
+        let operation = &document["paths"][path][method.to_lowercase()];
+        let mut stated: Vec<&str> =
+            operation["x-roles"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+        stated.sort_unstable();
+        allowed.sort_unstable();
+        assert_eq!(stated, allowed, "{method} {path}");
+    }
+}
+
 #[tokio::test]
 async fn each_role_gets_what_the_contract_says() {
     let cast = Cast::new().await;
@@ -446,7 +468,7 @@ async fn a_bad_token_is_401_on_every_route() {
         ("GET", "/keys.json"),
         ("GET", "/assets/page.css"),
         ("GET", "/docs"),
-        ("GET", "/docs/"),
+        ("GET", "/docs/seals"),
         ("GET", "/openapi.json"),
         ("GET", "/problems"),
         ("GET", "/problems/not-found"),
@@ -481,7 +503,7 @@ async fn probes_ignore_tokens_and_public_routes_accept_valid_ones() {
     for probe in ["/healthz", "/readyz"] {
         world.call(Method::GET, probe, Some(Token::random().expose()), Value::Null).await.expect(200);
     }
-    for path in ["/", "/verify", "/docs/", "/problems", "/openapi.json"] {
+    for path in ["/", "/verify", "/docs", "/docs/seals", "/problems", "/openapi.json"] {
         let answer = world.call(Method::GET, path, Some(&enterprise.token), Value::Null).await;
         assert_eq!(answer.status, 200, "{path}");
     }

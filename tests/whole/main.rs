@@ -4,8 +4,10 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod accessible;
 mod browser;
 mod devtools;
 mod outage;
 mod peers;
+mod reference;
 mod wire;

@@ -104,7 +104,7 @@ pub fn text(url: &str, program: &str) -> String {
             )
         ),
     );
-    let _ = writeln!(out, "\nPages\n  {url}/verify   verify a code\n  {url}/docs/   the API\n");
+    let _ = writeln!(out, "\nPages\n  {url}/verify   verify a code\n  {url}/docs   the API\n");
     out
 }
 

@@ -119,6 +119,9 @@ macro_rules! permissions {
         }
 
         impl $name {
+            /// The roles that may.
+            pub const ROLES: &'static [Role] = &[$(Role::$role),+];
+
             /// The caller, if it has the role.
             pub fn of(caller: Caller) -> Result<Self, Problem> {
                 if $(caller.is(Role::$role))||+ {

@@ -41,11 +41,6 @@ const PAGE_CSP: &str = "default-src 'none'; style-src 'self'; img-src 'self' dat
                         base-uri 'none'; frame-ancestors 'none'";
 /// For all other content: if a browser shows it, it may load and run nothing.
 const DATA_CSP: &str = "default-src 'none'; frame-ancestors 'none'";
-/// For the API documentation under `/docs`: its viewer is a script from this server.
-const DOCS_CSP: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; \
-                        img-src 'self' data:; font-src 'self'; connect-src 'self'; base-uri 'none'; \
-                        form-action 'self'; frame-ancestors 'none'";
-
 /// Settings of the layers.
 #[derive(Clone, Debug, Default)]
 pub struct LayerSettings {
@@ -335,11 +330,7 @@ impl RequestFrame {
             .headers()
             .get(CONTENT_TYPE)
             .is_some_and(|kind| kind.as_bytes().starts_with(b"text/html"));
-        let policy = match is_page {
-            true if info.route.starts_with("/docs") => DOCS_CSP,
-            true => PAGE_CSP,
-            false => DATA_CSP,
-        };
+        let policy = if is_page { PAGE_CSP } else { DATA_CSP };
         let headers = response.headers_mut();
         if let Ok(id) = HeaderValue::from_str(info.id.as_str()) {
             headers.insert(X_REQUEST_ID, id);

@@ -1,11 +1,15 @@
 //! The finished OpenAPI document: what utoipa collects from the handlers, and what it cannot express.
 //!
-//! Added here: the server, the tags' descriptions, an example of each request body, the list of error codes,
-//! and the bodies of custody events by type. Each is made from the table that the code itself uses.
+//! Added here: the server, the tags' descriptions, the roles that may call an operation, an example of each
+//! request body, the list of error codes, and the bodies of custody events by type. Each is made from the table that the code itself uses.
 
+use crate::http::core::auth::{
+    Custodian, ForestOwner, Harvester, HistoryReader, Inspector, Operator, SealHolder,
+};
 use crate::http::core::openapi_examples::{csv_example, json_examples};
 use crate::timber::custody::request::members_of;
 use crate::timber::event::types::LogEventType;
+use crate::timber::party::role::Role;
 use serde_json::{Map, Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use utoipa::openapi::RefOr;
@@ -40,6 +44,7 @@ pub fn finished(document: &utoipa::openapi::OpenApi) -> Value {
         TAGS.iter().map(|(name, description)| json!({"name": name, "description": description})).collect();
     let paths = document["paths"].as_object_mut().into_iter().flat_map(Map::values_mut);
     for operation in paths.filter_map(Value::as_object_mut).flat_map(Map::values_mut) {
+        add_roles(operation);
         add_examples(operation);
         type_files(operation);
     }
@@ -63,6 +68,29 @@ pub fn conflicts<'s>(collected: impl IntoIterator<Item = &'s (String, RefOr<Sche
         }
     }
     conflicts
+}
+
+/// The roles that may call an operation, by the argument type of its handler; empty if any caller may.
+/// `tests/api/matrix.rs` compares them with the responses.
+fn roles_of(operation_id: &str) -> &'static [Role] {
+    match operation_id {
+        "create_organization" | "register_seals" | "make_seals" => Operator::ROLES,
+        "create_felling_ticket" | "extend_felling_ticket" | "cancel_felling_ticket" => ForestOwner::ROLES,
+        "list_events" => Inspector::ROLES,
+        "create_harvest" => Harvester::ROLES,
+        "create_custody_event" => Custodian::ROLES,
+        "list_logs" | "get_log" | "get_log_history" | "export_log" => HistoryReader::ROLES,
+        "get_seal_stock" | "transfer_seals" | "void_seal" => SealHolder::ROLES,
+        _ => &[],
+    }
+}
+
+/// Adds `x-roles`: other callers get 403.
+fn add_roles(operation: &mut Value) {
+    let roles = roles_of(operation["operationId"].as_str().unwrap_or_default());
+    if !roles.is_empty() {
+        operation["x-roles"] = roles.iter().map(|role| role.as_str()).collect();
+    }
 }
 
 fn add_examples(operation: &mut Value) {

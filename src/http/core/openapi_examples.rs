@@ -1,10 +1,16 @@
 //! An example of each request body in the OpenAPI document. `tests/openapi.rs` checks them against their
-//! schemas.
+//! schemas. The first example of an operation can be sent to the demonstration server, once the ticket and the
+//! time are replaced: the commands of the API reference do that.
 
 use serde_json::{Value, json};
 
 const TICKET: &str = "01980a3c-5b1e-7c44-9d2f-3a6b8e0f1c25";
-const BIN: &str = "040640000022";
+const MOMENT: &str = "2026-10-05T09:30:00+05:00";
+/// The demonstration's harvester, trader, carrier and sawmill.
+const HARVESTER: &str = "990040000033";
+const TRADER: &str = "990040000043";
+const CARRIER: &str = "990040000053";
+const SAWMILL: &str = "990040000063";
 
 /// The named examples of the operation's JSON body; empty if the operation has none.
 #[must_use]
@@ -12,11 +18,11 @@ pub fn json_examples(operation_id: &str) -> Vec<(&'static str, Value)> {
     let one = |value: Value| vec![("usual", value)];
     match operation_id {
         "create_organization" => one(json!({
-            "bin": BIN, "name": "ТОО «Ертіс ағаш»", "kind": "legal_entity", "roles": ["enterprise"]
+            "bin": "040640000028", "name": "ТОО «Зайсан ағаш»", "kind": "legal_entity", "roles": ["enterprise"]
         })),
-        "create_key" => one(json!({"label": "office", "expires_at": "2027-10-01T00:00:00+05:00"})),
+        "create_key" => one(json!({"label": "office", "expires_at": "2046-10-01T00:00:00+05:00"})),
         "create_felling_ticket" => one(json!({
-            "series": "АБ", "number": "0001245", "issued_on": "2026-08-20", "holder_bin": BIN,
+            "series": "АБ", "number": "0001245", "issued_on": "2026-08-20", "holder_bin": HARVESTER,
             "felling_kind": "main", "forest_category": "қорғаныштық", "forest_type": "қарағайлы",
             "origin": {"region": "KZ-10", "district": "Бородулиха ауданы", "forestry": "Жаңа Семей орманшылығы",
                        "compartment": "12", "subcompartment": "3", "cutting_area": "1"},
@@ -28,37 +34,35 @@ pub fn json_examples(operation_id: &str) -> Vec<(&'static str, Value)> {
             one(json!({"felling_until": "2027-01-31", "reason": "Snow since November"}))
         }
         "cancel_felling_ticket" => one(json!({"reason": "Issued twice"})),
-        "register_seals" => one(json!({"holder_bin": BIN, "seals": [{
+        "register_seals" => one(json!({"holder_bin": HARVESTER, "seals": [{
             "number": "KZ-0000417",
-            "marking_code": "0104870000000014215QK7ZT2M\u{1d}91AbCd\u{1d}92dGhlIHNpZ25hdHVyZSBvZiB0aGUgY29kZQ=="
+            "marking_code": "0104870000000012215QK7ZT2M\u{1d}91AbCd\u{1d}92c2lnbmF0dXJlIG9mIGFub3RoZXIgY29kZSBtYWtlciE="
         }]})),
-        "make_seals" => one(json!({"holder_bin": BIN, "quantity": 500})),
+        "make_seals" => one(json!({"holder_bin": SAWMILL, "quantity": 500})),
         "transfer_seals" => vec![
-            ("run", json!({"first": "KZ000000101", "last": "KZ000000200", "to_bin": BIN})),
-            ("list", json!({"numbers": ["KZ000000101", "KZ000000107"], "to_bin": BIN})),
+            ("run", json!({"first": "DEMO-000196", "last": "DEMO-000197", "to_bin": TRADER})),
+            ("list", json!({"numbers": ["DEMO-000188", "DEMO-000190"], "to_bin": TRADER})),
         ],
         "void_seal" => one(json!({"reason": "spoiled", "note": "Bent when it was hammered in"})),
         "create_harvest" => one(json!({
             "felling_ticket_id": TICKET,
             "responsible_person": {"name": "Ерлан Оспанов"},
             "logs": [{
-                "seal_number": "KZ000000101", "kind": "log", "species": "pinus_sylvestris", "wood": "commercial",
+                "seal_number": "DEMO-000195", "kind": "log", "species": "pinus_sylvestris", "wood": "commercial",
                 "assortment": "saw_log", "grade": 2, "length_m": 6, "top_diameter_cm": 24, "volume_m3": 0.33,
-                "measurement_method": "gost_2708_75", "occurred_at": "2026-10-05T09:30:00+05:00",
+                "measurement_method": "gost_2708_75", "occurred_at": MOMENT,
                 "position": {"lat": 50.7412, "lon": 80.9143, "accuracy_m": 8}
             }]
         })),
         "create_custody_event" => custody_examples(),
-        "verify_codes" => one(json!({"codes": ["KZ000000101", "0104870000000014215QK7ZT2M"]})),
+        "verify_codes" => one(json!({"codes": ["DEMO-000041", "0104870000000012215QK7ZT2M"]})),
         _ => Vec::new(),
     }
 }
 
 fn custody_examples() -> Vec<(&'static str, Value)> {
-    let event = |name: &str, hour: u8, members: Value| {
-        let mut body = json!({
-            "type": name, "logs": ["KZ000000101"], "occurred_at": format!("2026-10-06T{hour:02}:15:00+05:00")
-        });
+    let event = |name: &str, members: Value| {
+        let mut body = json!({"type": name, "logs": ["DEMO-000001"], "occurred_at": MOMENT});
         if let (Some(body), Value::Object(members)) = (body.as_object_mut(), members) {
             body.extend(members);
         }
@@ -67,27 +71,26 @@ fn custody_examples() -> Vec<(&'static str, Value)> {
     let place = json!({"name": "Нижний склад, с. Бородулиха", "region": "KZ-10", "kind": "storage"});
     let document = json!({"kind": "waybill", "number": "ТТН-118", "issued_on": "2026-10-06"});
     vec![
-        ("stored", event("stored", 8, json!({"place": place}))),
+        ("stored", event("stored", json!({"place": place}))),
         (
             "loaded",
-            event("loaded", 10, json!({"carrier_bin": BIN, "vehicle": "123 ABC 18", "document": document})),
+            event("loaded", json!({"carrier_bin": CARRIER, "vehicle": "123 ABC 18", "document": document})),
         ),
-        ("transferred", event("transferred", 15, json!({"to_bin": BIN, "of": "both"}))),
+        ("transferred", event("transferred", json!({"to_bin": SAWMILL, "of": "both"}))),
         (
             "inspected",
             event(
                 "inspected",
-                17,
                 json!({"details": {"outcome": "mismatch", "observed": {"top_diameter_cm": 30}}}),
             ),
         ),
         (
             "seal_replaced",
-            event("seal_replaced", 18, json!({"new_seal_number": "KZ000000102", "reason": "Torn off"})),
+            event("seal_replaced", json!({"new_seal_number": "DEMO-000189", "reason": "Torn off"})),
         ),
         (
             "corrected",
-            event("corrected", 9, json!({"corrects": 1, "reason": "Misread", "set": {"volume_m3": 0.31}})),
+            event("corrected", json!({"corrects": 1, "reason": "Misread", "set": {"volume_m3": 0.31}})),
         ),
     ]
 }
@@ -99,12 +102,12 @@ pub fn csv_example(operation_id: &str) -> Option<&'static str> {
         "create_harvest" => Some(
             "seal_number,kind,species,wood,assortment,grade,length_m,top_diameter_cm,volume_m3,\
              measurement_method,occurred_at,responsible_name\r\n\
-             KZ000000101,log,pinus_sylvestris,commercial,saw_log,2,6.0,24.0,0.33,gost_2708_75,\
+             DEMO-000195,log,pinus_sylvestris,commercial,saw_log,2,6.0,24.0,0.33,gost_2708_75,\
              2026-10-05T09:30:00+05:00,Ерлан Оспанов\r\n",
         ),
         "register_seals" => Some(
             "number,marking_code\r\n\
-             KZ-0000417,0104870000000014215QK7ZT2M\u{1d}91AbCd\u{1d}92dGhlIHNpZ25hdHVyZSBvZiB0aGUgY29kZQ==\r\n",
+             KZ-0000417,0104870000000012215QK7ZT2M\u{1d}91AbCd\u{1d}92c2lnbmF0dXJlIG9mIGFub3RoZXIgY29kZSBtYWtlciE=\r\n",
         ),
         _ => None,
     }

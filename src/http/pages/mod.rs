@@ -5,11 +5,13 @@
 //! by `<bdi>`.
 
 pub mod assets;
+pub mod docs;
 pub mod problems;
 pub mod reference;
 pub mod routes;
 mod view;
 
+pub use docs::{Reference, render_reference, render_reference_tag};
 pub use view::{
     FormProblem, error_page, render_form, render_register, render_start, render_verification, verify_path,
 };

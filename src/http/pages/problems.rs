@@ -2,12 +2,18 @@
 //! `/problems/{slug}` (HTML for a browser, else JSON), and `docs/PROBLEMS.md`,
 //! all generated from [`ProblemType`].
 
+use super::docs::inline;
+use super::routes::{html, language};
+use super::view::{Frame, render};
+use crate::base::i18n::Lang;
+use crate::http::core::accept::Preference;
 use crate::http::core::problem::{PROBLEMS_PATH, Problem, ProblemType};
+use askama::Template;
 use axum::Router;
-use axum::extract::Path;
-use axum::http::header::{ACCEPT, CACHE_CONTROL, VARY};
-use axum::http::{HeaderMap, HeaderValue};
-use axum::response::{Html, IntoResponse, Json, Response};
+use axum::extract::{OriginalUri, Path};
+use axum::http::header::{CACHE_CONTROL, VARY};
+use axum::http::{HeaderMap, HeaderValue, Uri};
+use axum::response::{IntoResponse, Json, Response};
 use axum::routing::get;
 use std::fmt::Write;
 
@@ -18,22 +24,31 @@ pub fn routes<S: Clone + Send + Sync + 'static>() -> Router<S> {
         .route(&format!("{PROBLEMS_PATH}/{{slug}}"), get(show_problem))
 }
 
-async fn list_problems(headers: HeaderMap) -> Response {
-    respond(&headers, "Problems", ProblemType::ALL)
+#[derive(Template)]
+#[template(path = "problems.html")]
+struct ProblemsPage<'a> {
+    frame: Frame,
+    title: &'a str,
+    kinds: &'a [ProblemType],
+    is_list: bool,
 }
 
-async fn show_problem(Path(slug): Path<String>, headers: HeaderMap) -> Result<Response, Problem> {
+async fn list_problems(OriginalUri(uri): OriginalUri, headers: HeaderMap) -> Response {
+    respond(&uri, &headers, "Problems", ProblemType::ALL)
+}
+
+async fn show_problem(
+    Path(slug): Path<String>,
+    OriginalUri(uri): OriginalUri,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
     let kind = ProblemType::ALL.iter().find(|kind| kind.slug() == slug).ok_or_else(Problem::not_found)?;
-    Ok(respond(&headers, kind.title(), std::slice::from_ref(kind)))
+    Ok(respond(&uri, &headers, kind.title(), std::slice::from_ref(kind)))
 }
 
-fn respond(headers: &HeaderMap, heading: &str, kinds: &[ProblemType]) -> Response {
-    let asks_for_html = headers
-        .get_all(ACCEPT)
-        .iter()
-        .any(|accept| accept.to_str().is_ok_and(|types| types.to_ascii_lowercase().contains("text/html")));
-    let mut response = if asks_for_html {
-        Html(page(heading, kinds)).into_response()
+fn respond(uri: &Uri, headers: &HeaderMap, title: &str, kinds: &[ProblemType]) -> Response {
+    let mut response = if Preference::of(headers) == Preference::Html {
+        html(render_problems(language(uri, headers), title, kinds))
     } else {
         let described = kinds.iter().map(|kind| {
             serde_json::json!({
@@ -45,33 +60,51 @@ fn respond(headers: &HeaderMap, heading: &str, kinds: &[ProblemType]) -> Respons
         });
         Json(serde_json::json!({ "items": described.collect::<Vec<_>>() })).into_response()
     };
-    response.headers_mut().insert(VARY, HeaderValue::from_static("accept"));
+    response.headers_mut().insert(VARY, HeaderValue::from_static("accept, accept-language"));
     response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("public, max-age=3600"));
     response
 }
 
-fn page(heading: &str, kinds: &[ProblemType]) -> String {
-    let mut html = format!(
-        "<!doctype html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n\
-         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
-         <title>{0} – Ormantrace</title>\n<h1>{0}</h1>\n",
-        escape(heading)
-    );
-    for kind in kinds {
-        let _ = writeln!(
-            html,
-            "<h2 id=\"{slug}\">{}</h2>\n<p><code>{slug}</code>, {}</p>\n<p>{}</p>",
-            escape(kind.title()),
-            kind.status(),
-            escape(kind.meaning()),
-            slug = kind.slug(),
-        );
-    }
-    html
+/// The page of all problem types, or of one. The text is English, the frame around it in the reader's language.
+#[must_use]
+pub fn render_problems(lang: Lang, title: &str, kinds: &[ProblemType]) -> String {
+    render(&ProblemsPage { frame: Frame::new(lang), title, kinds, is_list: kinds.len() > 1 })
 }
 
-fn escape(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
+/// The meaning of a type as HTML.
+fn meaning(kind: &ProblemType) -> String {
+    inline(kind.meaning())
+}
+
+/// A response of this type.
+fn example(kind: &ProblemType) -> String {
+    let mut problem = serde_json::json!({
+        "type": format!("{PROBLEMS_PATH}/{}", kind.slug()),
+        "title": kind.title(),
+        "status": kind.status().as_u16(),
+        "detail": kind.title(),
+        "instance": "/v1/harvests",
+        "request_id": "01a22075-4b7e-72df-8f2d-c9f9bf80fe1e",
+    });
+    match kind {
+        ProblemType::Wrong => {
+            problem["detail"] = "1 value is wrong; errors lists each.".into();
+            problem["errors"] = serde_json::json!([{
+                "pointer": "/logs/0/seal_number",
+                "code": "seal-number-length",
+                "detail": "A seal number has 4 to 20 characters.",
+            }]);
+        }
+        ProblemType::Conflict => {
+            problem["errors"] = serde_json::json!([{
+                "pointer": "/logs/0/seal_number",
+                "code": "seal-applied",
+                "detail": "Seal DEMO-000041 is on a log already; a seal is applied once.",
+            }]);
+        }
+        _ => {}
+    }
+    serde_json::to_string_pretty(&problem).unwrap_or_default()
 }
 
 /// The complete text of `docs/PROBLEMS.md`.
@@ -116,6 +149,7 @@ mod tests {
     use super::*;
     use axum::body::Body;
     use axum::http::Request;
+    use axum::http::header::ACCEPT;
     use http_body_util::BodyExt;
     use tower::ServiceExt;
 
@@ -147,7 +181,8 @@ mod tests {
             let path = format!("{PROBLEMS_PATH}/{}", kind.slug());
             let (status, media_type, body) = get(&path, "text/html,*/*").await;
             assert_eq!((status, media_type.as_str()), (200, "text/html; charset=utf-8"));
-            assert!(body.contains(&escape(kind.title())));
+            assert!(body.contains(kind.title()));
+            assert!(body.contains("<div lang=\"en\">") && body.contains("<footer"), "{path}");
             let (status, media_type, body) = get(&path, "*/*").await;
             assert_eq!((status, media_type.as_str()), (200, "application/json"));
             assert!(body.contains(kind.slug()));

@@ -10,19 +10,21 @@ use crate::http::core::app::App;
 use crate::http::core::auth::UnresolvedCaller;
 use crate::http::core::problem::{PROBLEM_JSON, Problem};
 use crate::http::pages::{
-    FormProblem, PAGE_HEADERS, assets, error_page, render_form, render_register, render_start,
-    render_verification, verify_path,
+    FormProblem, PAGE_HEADERS, Reference, assets, error_page, render_form, render_reference,
+    render_reference_tag, render_register, render_start, render_verification, verify_path,
 };
 use crate::timber::seal::Identification;
+use axum::body::Bytes;
 use axum::extract::{OriginalUri, Path, Request, State};
 use axum::http::header::{
     ACCEPT_LANGUAGE, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, LOCATION, RETRY_AFTER, VARY,
 };
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri};
 use axum::middleware::Next;
-use axum::response::{IntoResponse, Response};
+use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::get;
 use axum::{Json, Router};
+use std::sync::Arc;
 
 /// The routes of the pages.
 pub fn routes() -> Router<App> {
@@ -35,8 +37,30 @@ pub fn routes() -> Router<App> {
         .route("/assets/{file}", get(assets::get_asset))
 }
 
+/// `/openapi.json`, and at `/docs` and `/docs/{tag}` the reference made from it. `server` is the public URL.
+pub fn documentation<S: Clone + Send + Sync + 'static>(
+    document: &serde_json::Value,
+    server: &str,
+) -> Router<S> {
+    let reference = Arc::new(Reference::new(document, server));
+    let json = Bytes::from(document.to_string());
+    let index = reference.clone();
+    let index = async move |OriginalUri(uri): OriginalUri, headers: HeaderMap| {
+        html(render_reference(language(&uri, &headers), &index))
+    };
+    let tag = async move |Path(slug): Path<String>, OriginalUri(uri): OriginalUri, headers: HeaderMap| {
+        let page = render_reference_tag(language(&uri, &headers), &reference, &slug);
+        page.map(html).ok_or_else(Problem::not_found)
+    };
+    Router::new()
+        .route("/openapi.json", get(async move || ([(CONTENT_TYPE, "application/json")], json)))
+        .route("/docs", get(index))
+        .route("/docs/", get(async || Redirect::permanent("/docs")))
+        .route("/docs/{tag}", get(tag))
+}
+
 /// The language: by the query's `lang`, else by `Accept-Language`. An invalid query has no `lang`.
-fn language(uri: &Uri, headers: &HeaderMap) -> Lang {
+pub(super) fn language(uri: &Uri, headers: &HeaderMap) -> Lang {
     let requested = parameter(uri, "lang");
     Lang::choose(requested.as_deref(), headers.get(ACCEPT_LANGUAGE).and_then(|header| header.to_str().ok()))
 }
@@ -48,7 +72,7 @@ fn parameter(uri: &Uri, name: &str) -> Option<String> {
     Some(text.to_owned())
 }
 
-fn html(page: String) -> Response {
+pub(super) fn html(page: String) -> Response {
     let mut response = page.into_response();
     for (name, value) in PAGE_HEADERS {
         response.headers_mut().insert(HeaderName::from_static(name), HeaderValue::from_static(value));

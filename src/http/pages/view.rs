@@ -12,26 +12,26 @@ use axum::http::StatusCode;
 use chrono::{DateTime, Utc};
 
 /// The parts of every page: its language and the frame around its content.
-struct Frame {
+pub(super) struct Frame {
     lang: Lang,
-    style: String,
-    icon: String,
+    pub(super) style: String,
+    pub(super) icon: String,
 }
 
 impl Frame {
-    fn new(lang: Lang) -> Self {
+    pub(super) fn new(lang: Lang) -> Self {
         Self { lang, style: assets::style_path(), icon: assets::icon_path() }
     }
 
-    fn say(&self, key: &str) -> String {
+    pub(super) fn say(&self, key: &str) -> String {
         say(self.lang, key)
     }
 
-    fn code(&self) -> &'static str {
+    pub(super) fn code(&self) -> &'static str {
         self.lang.code()
     }
 
-    fn languages(&self) -> impl Iterator<Item = (&'static str, &'static str, bool)> {
+    pub(super) fn languages(&self) -> impl Iterator<Item = (&'static str, &'static str, bool)> {
         Lang::ALL.into_iter().map(|lang| (lang.code(), lang.own_name(), lang == self.lang))
     }
 }
@@ -487,7 +487,7 @@ fn shown(code: &str) -> String {
 
 /// Renders a template. Our templates write into memory and call nothing that fails, so only a defect
 /// reaches the error branch; it logs the error and returns the partial page rather than no response.
-fn render(template: &impl Template) -> String {
+pub(super) fn render(template: &impl Template) -> String {
     let mut page = String::with_capacity(16 * 1024);
     if let Err(error) = template.render_into(&mut page) {
         tracing::error!(%error, "rendering a page failed");

@@ -1,0 +1,88 @@
+//! The shell commands of the API reference, run as a reader would run them.
+
+use crate::support::process::{PATIENCE, Running, data};
+use std::process::{Command, Stdio};
+use std::time::Instant;
+
+/// Commands that others need, or that take something away, run before or after all others.
+const FIRST: [&str; 3] = ["create_key", "create_felling_ticket", "extend_felling_ticket"];
+const LAST: [&str; 3] = ["cancel_felling_ticket", "revoke_key", "void_seal"];
+
+/// The operations of a page of the reference, with their commands.
+fn commands(page: &str) -> Vec<(String, String)> {
+    let sections = page.split("<section class=\"operation\" aria-labelledby=\"").skip(1);
+    sections
+        .map(|section| {
+            let (id, rest) = section.split_once('"').expect("an id");
+            let command = rest.split_once("<pre class=\"command\"><code>").expect("a command").1;
+            (id.to_owned(), unescaped(command.split_once("</code>").expect("its end").0))
+        })
+        .collect()
+}
+
+/// The text of escaped HTML.
+fn unescaped(html: &str) -> String {
+    let mut pieces = html.split("&#");
+    let mut text = pieces.next().unwrap_or_default().to_owned();
+    for piece in pieces {
+        let (number, rest) = piece.split_once(';').expect("an entity");
+        text.extend(number.parse().ok().and_then(char::from_u32));
+        text.push_str(rest);
+    }
+    text
+}
+
+fn has(program: &str) -> bool {
+    let mut command = Command::new(program);
+    command
+        .arg("--version")
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status()
+        .is_ok_and(|code| code.success())
+}
+
+#[test]
+fn every_command_of_the_reference_works_on_the_demonstration() {
+    if !has("curl") || !has("jq") {
+        assert!(
+            std::env::var_os("ORMANTRACE_CURL_NEEDED").is_none(),
+            "no curl or jq here, and they are needed"
+        );
+        eprintln!("SKIPPED: no curl or no jq on this machine, so no command of the reference was run");
+        return;
+    }
+    let data = data();
+    let server = Running::start_as("demo", data.path(), &["--public-url", "http://orman.test"]);
+    // Proofs need a published register.
+    let since = Instant::now();
+    while server.get("/v1/logs/DEMO-000076/proof", None).0 != 200 {
+        assert!(since.elapsed() < PATIENCE, "no register");
+        std::thread::yield_now();
+    }
+    let index = server.get("/docs?lang=en", None).1;
+    let tags = index.match_indices("<h2 id=\"").map(|(at, mark)| &index[at + mark.len()..]);
+    let tags = tags.filter_map(|rest| rest.split_once('"')).map(|(id, _)| id);
+    let pages =
+        tags.map(|slug| server.get(&format!("/docs/{slug}"), None)).filter(|(status, _)| *status == 200);
+    let mut commands: Vec<_> = pages.flat_map(|(_, page)| commands(&page)).collect();
+    assert_eq!(commands.len(), 44);
+    commands.sort_by_key(|(id, _)| {
+        let place = |list: &[&str]| list.iter().position(|one| one == id);
+        place(&FIRST).map(|at| (0, at)).or(place(&LAST).map(|at| (2, at))).unwrap_or((1, 0))
+    });
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut failed = Vec::new();
+    for (id, command) in &commands {
+        assert!(command.contains("http://orman.test/v1/"), "{id}: {command}");
+        let command = command.replace("http://orman.test", &format!("http://{}", server.address));
+        // Like curl, but with a failure for an error of the server.
+        let script = format!("set -e\ncurl() {{ command curl --fail-with-body \"$@\"; }}\n{command}");
+        let output = Command::new("sh").arg("-c").arg(script).current_dir(&folder).output().expect("a shell");
+        if !output.status.success() {
+            let said = [output.stdout, output.stderr].concat();
+            failed.push(format!("{id}: {command}\n{}", String::from_utf8_lossy(&said)));
+        }
+    }
+    assert!(failed.is_empty(), "{}", failed.join("\n\n"));
+}
