@@ -2,8 +2,7 @@
 
 use super::manifest::RegisterState;
 use super::{Failure, register};
-use crate::evidence::chain::bytes::{ENTRY_LEN, SubjectKind};
-use crate::evidence::register::leaves;
+use crate::evidence::chain::bytes::{ENTRY_LEN, Entry, SubjectKind};
 use crate::evidence::register::published::Published;
 use crate::evidence::tlog::tile::{Row, Tile, WIDTH, entries};
 use crate::evidence::tlog::{Checkpoint, Folder, Note, VerifierKey};
@@ -121,7 +120,7 @@ pub async fn find(
     let all: Vec<Vec<u8>> = lost.iter().map(|(_, entry)| entry.to_vec()).collect();
     let queued = sqlx::query_scalar!("SELECT entry FROM leaf_queue WHERE entry = ANY($1)", &all);
     let queued: HashSet<Vec<u8>> = queued.fetch_all(&mut *db).await?.into_iter().collect();
-    let refs: Vec<Vec<u8>> = lost.iter().map(|(_, entry)| entry[1..33].to_vec()).collect();
+    let refs: Vec<Vec<u8>> = lost.iter().map(|(_, entry)| Entry::from(*entry).subject().0.to_vec()).collect();
     let known = sqlx::query!(
         r#"SELECT s.subject_ref AS "subject_ref!", s.subject_id AS "subject_id!", e.subject_kind AS "kind!",
                   l.seal_number AS "seal?"
@@ -141,7 +140,7 @@ pub async fn find(
         if queued.contains(entry.as_slice()) {
             return Subject::InBackup;
         }
-        let row = known.get(&entry[1..33]);
+        let row = known.get(Entry::from(*entry).subject().0.as_slice());
         let kind = row.and_then(|row| SubjectKind::from_byte(u8::try_from(row.kind).ok()?));
         match (row, kind) {
             (Some(row), Some(kind)) => {
@@ -151,12 +150,11 @@ pub async fn find(
         }
     };
     let record = |(index, entry): &(u64, [u8; ENTRY_LEN])| {
-        let mut seq = [0; 8];
-        seq.copy_from_slice(&entry[33..41]);
+        let read = Entry::from(*entry);
         Lost {
             index: *index,
-            received_at: DateTime::from_timestamp_micros(leaves::received_at(entry)),
-            seq: u64::from_be_bytes(seq),
+            received_at: DateTime::from_timestamp_micros(read.received_at()),
+            seq: read.seq(),
             subject: subject(entry),
         }
     };
