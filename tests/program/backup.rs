@@ -317,7 +317,10 @@ fn without_pg_dump_into_a_folder_with_files_or_over_a_database_nothing_is_done()
     // A server does not start where a restore was interrupted.
     let half = place.path().join("half");
     fs::create_dir_all(half.join("restoring")).expect("a folder");
-    let said = refused(&run(&["serve", "--listen", "127.0.0.1:0", "--data-dir", name(&half)]));
+    let mut serve = program();
+    serve.args(["serve", "--listen", "127.0.0.1:0", "--data-dir", name(&half)]);
+    let (status, said) = Beside::start(serve).end();
+    assert_eq!(status.code(), Some(1), "{said}");
     assert!(said.contains("was interrupted: run it again"), "{said}");
     assert!(!half.join("postgres").exists() && !half.join("keys").exists());
     // The same restore once more removes what was left and succeeds.

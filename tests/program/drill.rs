@@ -72,6 +72,8 @@ fn after_the_drill_old_files_hold_and_the_witness_knows_the_new_key() {
     // The receipt key is replaced at the next start: `keys.json` lists the old key next to the new one.
     fs::rename(path("keys/receipt.key"), path("keys/receipt-1.key")).expect("put away");
     let server = Running::start(data.path(), &["--former-receipt-key", &old_receipts]);
+    // A restore that forgot the key would look the same.
+    assert!(server.told.iter().any(|line| line.contains("THE KEY FILE IS MISSING")), "{:#?}", server.told);
     let new_receipts = shown(data.path(), "receipt.key");
     assert_ne!(new_receipts, old_receipts);
 

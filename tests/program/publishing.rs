@@ -57,10 +57,10 @@ fn a_server_with_an_origin_publishes_and_its_publisher_ends_with_it() {
 
     // However the server ends, the publisher ends too.
     server.signal(Signal::KILL);
+    poll("the publisher of a killed server ends", || !is_alive(second));
     let (_, told) = server.end();
     assert!(told.contains("the publisher has ended; it is started again"), "{told}");
     assert!(told.contains("the register is published"), "its lines are the server's: {told}");
-    poll("the publisher of a killed server ends", || !is_alive(second));
     let size = published(data.path()).expect("published").1.size;
 
     let server = Running::start(data.path(), &flags);

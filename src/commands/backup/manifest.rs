@@ -55,6 +55,7 @@ pub fn own_schema() -> i64 {
 
 impl Manifest {
     /// Its bytes.
+    #[must_use]
     pub fn to_json(&self) -> Vec<u8> {
         let mut json = serde_json::to_vec_pretty(self).unwrap_or_default();
         json.push(b'\n');
