@@ -14,7 +14,10 @@ COPY src src
 RUN SQLX_OFFLINE=true cargo build --release --locked --bin ormantrace
 
 FROM debian:13-slim
-RUN useradd --system --uid 10001 --create-home --home-dir /var/lib/ormantrace ormantrace
+# The folders of the publisher and of a witness exist here, so that new volumes belong to this user.
+RUN useradd --system --uid 10001 --create-home --home-dir /var/lib/ormantrace ormantrace \
+    && install -d -o 10001 -g 10001 /register /witness \
+    && install -d -m 700 -o 10001 -g 10001 /publisher
 COPY --from=build /source/target/release/ormantrace /usr/local/bin/ormantrace
 USER 10001
 # Stores the key that signs marking codes; the data is in PostgreSQL.

@@ -12,6 +12,7 @@ mod world;
 
 use axum::body::Body;
 use axum::http::Request;
+use http_body_util::BodyExt;
 use ormantrace::http::core::layers::LayerSettings;
 use ormantrace::http::router::router;
 use tower::ServiceExt;
@@ -106,6 +107,49 @@ fn a_large_harvest_stays_within_its_memory_limit() {
     assert!(counted.bytes_max <= HARVEST, "{} bytes, the limit is {HARVEST}", counted.bytes_max);
 }
 
+#[test]
+fn a_long_history_takes_the_memory_of_a_page() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let (world, holder) = runtime.block_on(async {
+        let world = World::new().await;
+        let (issuer, holder) = (world.forest_owner().await, world.enterprise().await);
+        for (number, events) in [("KZ-0001", 1_000), ("KZ-0002", 4_000)] {
+            timber::log(&world, &issuer, &holder, number, events).await;
+        }
+        (world, holder)
+    });
+    let router = runtime.block_on(async { router(world.instance(), &LayerSettings::default()) });
+    // Reads the body and keeps nothing of it; the number of its bytes.
+    let read = |number: &str| {
+        let request = Request::get(format!("/v1/logs/{number}/history"))
+            .header("authorization", format!("Bearer {}", holder.token))
+            .body(Body::empty())
+            .unwrap();
+        runtime.block_on(async {
+            let mut body = router.clone().oneshot(request).await.unwrap().into_body();
+            let mut bytes = 0;
+            while let Some(frame) = body.frame().await {
+                bytes += frame.unwrap().into_data().unwrap().len();
+            }
+            bytes
+        })
+    };
+    // Statements are prepared by then.
+    read("KZ-0001");
+    let most = |number: &str| {
+        let mut bytes = 0;
+        let counted = allocation_counter::measure(|| bytes = read(number));
+        println!("history of {bytes} bytes: {} bytes at once", counted.bytes_max);
+        (u64::try_from(bytes).unwrap(), counted.bytes_max)
+    };
+    let ((short, of_short), (long, of_long)) = (most("KZ-0001"), most("KZ-0002"));
+    assert!(long > 3 * short, "{long} and {short} bytes");
+    assert!(of_long < of_short + PAGE / 2, "{of_long} bytes for the long one, {of_short} for the short one");
+    assert!(of_long <= PAGE, "{of_long} bytes, the limit is {PAGE}");
+}
+
+/// Most bytes that a history of any length may hold at once: the rows of a page and its JSON.
+const PAGE: u64 = 4_000_000;
 /// Most bytes that a harvest of 5,000 logs may hold at once, in addition to its body.
 const HARVEST: u64 = 12_000_000;
 /// A verification of a log's seal: driver, row, response in three languages, headers of the layers.

@@ -14,7 +14,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use ormantrace::base::config::DatabaseSettings;
-use ormantrace::base::error::is_retryable;
+use ormantrace::base::error::DatabaseFailure;
 use ormantrace::db::private::postmaster::{self, PidFileState};
 use ormantrace::db::{self, Database, Mode, OpenError, migrate, roles};
 use ormantrace::evidence::register::backfill::on_migration;
@@ -305,7 +305,7 @@ async fn when_the_watcher_is_killed_too_the_orphan_is_stopped() {
     next.close().await;
 }
 
-/// The shell that waits for the end of the process that started the server.
+/// The process id of the watcher: the shell that waits for the end of the process that started the server.
 #[cfg(target_os = "linux")]
 fn watcher(cluster: &Path) -> i32 {
     let cluster = cluster.to_str().expect("text");
@@ -492,7 +492,7 @@ async fn fsck_checks_a_stopped_cluster_and_makes_none() {
     assert_eq!(code, Some(0), "{said}");
     assert_eq!(data.postmaster(), None, "it stops what it started");
 
-    // A password that is gone is not made anew.
+    // A lost password is not replaced by a new one.
     let password = data.path().join("passwords").join(roles::OWNER);
     fs::remove_file(&password).expect("removed");
     let (code, said) = fsck(&["--data-dir".as_ref(), data.path().as_ref()]);
@@ -866,7 +866,7 @@ async fn errors_distinguish_down_from_retryable() {
         .await
         .expect("cut");
     let cut = sqlx::query("SELECT 1").execute(&mut one).await.expect_err("cut off");
-    assert!(db::is_down(&cut) && !is_retryable(&cut), "{cut:?}");
+    assert!(db::is_down(&cut) && DatabaseFailure::of(&cut) != DatabaseFailure::Lost, "{cut:?}");
 
     sqlx::raw_sql(
         "CREATE TEMP TABLE head (n int CONSTRAINT event_pkey PRIMARY KEY); INSERT INTO head VALUES (1);
@@ -876,9 +876,9 @@ async fn errors_distinguish_down_from_retryable() {
     .await
     .expect("made");
     let head = sqlx::query("INSERT INTO head VALUES (1)").execute(&mut other).await.expect_err("taken");
-    assert!(is_retryable(&head) && !db::is_down(&head), "{head:?}");
+    assert_eq!(DatabaseFailure::of(&head), DatabaseFailure::Lost, "{head:?}");
     let seal = sqlx::query("INSERT INTO seal_note VALUES (1)").execute(&mut other).await.expect_err("taken");
-    assert!(!is_retryable(&seal), "{seal:?}");
+    assert_eq!(DatabaseFailure::of(&seal), DatabaseFailure::Refused, "{seal:?}");
 
     let pool = db::pool_options(1).acquire_timeout(Duration::from_millis(100));
     let pool = pool.connect_lazy_with(test.pool().connect_options().as_ref().clone());

@@ -11,7 +11,7 @@ use ormantrace::db::{self, Database, Mode};
 use ormantrace::evidence::chain::Tx;
 use ormantrace::evidence::chain::append::Personal;
 use ormantrace::evidence::chain::bytes::{Part, Secret, commit, record, subject_ref};
-use ormantrace::evidence::chain::{Draft, Entry, Hash, Head, NewHead, Salt, SubjectKind, append};
+use ormantrace::evidence::chain::{Draft, Entry, Hash, LockedHead, NewHead, Salt, SubjectKind, append};
 use ormantrace::timber::party::bin::Bin;
 use ormantrace::timber::party::erasure;
 use std::io::Write;
@@ -28,7 +28,7 @@ fn now() -> DateTime<Utc> {
     "2026-10-05T05:00:00Z".parse().expect("a time")
 }
 
-/// A valid BIN or IIN: the stem with its check digit.
+/// A valid BIN or IIN: its first eleven digits (`stem`) and their check digit.
 fn number(stem: &str) -> String {
     (0..10).map(|check| format!("{stem}{check}")).find(|text| Bin::parse(text).is_ok()).expect("one is valid")
 }
@@ -66,7 +66,7 @@ async fn harvest(database: &Database, organization: Uuid, ticket: Uuid, name: &s
     let mut tx = Tx::begin(&database.pool).await.expect("begins");
     let personal = personal.store(&mut tx, organization, now()).await.expect("stored");
     let draft = Draft {
-        head: Head::fresh(SubjectKind::Log, log),
+        head: LockedHead::fresh(SubjectKind::Log, log),
         public: r#"{"type":"harvested","v":1}"#.to_owned(),
         business: r#"{"v":1}"#.to_owned(),
         personal: Some(&personal),

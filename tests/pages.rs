@@ -97,6 +97,15 @@ fn registered(k: usize, n: usize) -> Verification {
     Verification { register: Some(Some(register)), ..answer }
 }
 
+/// The same register without a witness.
+fn unwitnessed() -> PublishedState {
+    let state = said();
+    let registers = state.policy.registers.clone();
+    let note = state.note.only_by(&registers);
+    let policy = Policy { registers, ..Policy::default() };
+    PublishedState { note, policy, witnesses: 0, ..state }
+}
+
 /// A published register.
 fn said() -> PublishedState {
     let signer = Signer::from_seed("timber.example/register", Kind::Text, &[1; 32]).unwrap();
@@ -145,6 +154,8 @@ fn pages(lang: Lang) -> Vec<(String, String)> {
         .map(|(name, answer)| (name.to_owned(), render_verification(&answer, lang, now(), None)))
         .collect();
     pages.push(("register".into(), render_register(lang, Some(&said()), &said().policy.registers)));
+    let alone = unwitnessed();
+    pages.push(("register-alone".into(), render_register(lang, Some(&alone), &alone.policy.registers)));
     pages.push(("register-none".into(), render_register(lang, None, &[])));
     pages.push(("start".into(), render_start(lang)));
     pages.push(("form".into(), render_form(lang, "", None)));
@@ -166,6 +177,27 @@ fn pages(lang: Lang) -> Vec<(String, String)> {
         pages.push((format!("docs-{slug}"), page));
     }
     pages
+}
+
+/// A page that says in one place that there is no register or no witness claims neither in another.
+#[test]
+fn the_page_of_the_register_claims_only_what_is_there() {
+    for (lang, sees, outside) in [
+        (Lang::En, "The witnesses have seen", "witnesses outside this office cosign"),
+        (Lang::Ru, "Свидетели видели", "а свидетели вне этого ведомства заверяют"),
+        (Lang::Kk, "Куәлер сіз көрген", "куәлер өздері көргенін растайды"),
+    ] {
+        let keys = said().policy.registers;
+        let pages = [
+            render_register(lang, Some(&said()), &keys),
+            render_register(lang, Some(&unwitnessed()), &keys),
+            render_register(lang, None, &[]),
+        ];
+        let has = |text: &str| pages.each_ref().map(|page| page.contains(text));
+        assert_eq!(has(sees), [true, false, false], "{lang:?}");
+        assert_eq!(has(outside), [true, false, false], "{lang:?}");
+        assert_eq!(has("ormantrace verify"), [true, true, false], "no command without a register: {lang:?}");
+    }
 }
 
 /// The API reference, made once.
@@ -351,7 +383,8 @@ fn a_valid_log_shows_what_to_compare_before_all_else() {
         let answer = Verification::valid(asked(Signature::Valid), log("stored", "stored"));
         texts(&render_verification(&answer, lang, now(), None)).join("|").replace('\u{a0}', " ")
     };
-    // Texts are searched with their `|` borders, which two neighbours may share, so each is doubled.
+    // Each text is searched with a `|` on both sides. Every `|` of the page is doubled, because two
+    // neighbouring texts need one each.
     let in_order = |page: &str, expected: &[&str]| {
         let page = page.replace('|', "||");
         let mut rest = page.as_str();

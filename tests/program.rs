@@ -3,12 +3,16 @@
 
 mod support;
 
+#[path = "program/backup.rs"]
+mod backup;
 #[path = "program/drill.rs"]
 mod drill;
 #[path = "program/erased.rs"]
 mod erased;
 #[path = "program/killed.rs"]
 mod killed;
+#[path = "program/publishing.rs"]
+mod publishing;
 #[path = "program/register.rs"]
 mod register;
 #[path = "verifier/twins.rs"]

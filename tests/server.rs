@@ -392,7 +392,7 @@ async fn a_body_that_stops_or_drips_is_408() {
     Answer::parse(&server.raw(head).await).is_problem(408, "request-timeout");
     // It never stops, but is slower than the pace.
     Answer::parse(&drip(&server, head).await).is_problem(408, "request-timeout");
-    // A body at its pace is read to its end, beside one that is not.
+    // A body that keeps the pace is read to its end, while a slower one is not.
     let (slow, mut steady) = (drip(&server, head), server.connect().await);
     let steady = async move {
         let head = "POST /v1/felling-tickets HTTP/1.1\r\nhost: orman\r\nconnection: close\r\ncontent-length: 40000\r\n\r\n";
@@ -574,13 +574,13 @@ async fn a_flood_of_public_checks_leaves_capacity_for_other_requests() {
     for _ in 0..2 {
         soon(has_begun.recv()).await.unwrap();
     }
-    // Every public slot is taken, and stays taken.
+    // Every place of the public class is taken, and stays taken.
     assert_eq!(server.send("POST /v1/felling-tickets", &[], b"{}").await.status, 201);
     assert_eq!(server.get("/v1/logs/7").await.status, 200);
     let refused = server.get("/v1/verify/8").await;
     refused.is_problem(503, "overloaded");
     assert_eq!(refused.header("retry-after"), Some("1"));
-    // Two requests of the flood hold the slots; all others get a response.
+    // Two requests of the flood hold the places; all others get a response.
     let (answered, mut all) = (mpsc::unbounded_channel::<u16>(), Vec::new());
     let (tell, mut told) = answered;
     for one in flood {
@@ -627,7 +627,7 @@ async fn silent_connections_of_one_address_cost_other_clients_nothing() {
         socket.connect(server.address).await.unwrap()
     };
     let get = b"GET /v1/me HTTP/1.1\r\nhost: orman\r\n\r\n";
-    // A client that keeps its connection, and asks again and again.
+    // A client that keeps its connection open and sends one request after another.
     let mut steady = from("127.0.0.2:0").await;
     let mut answer = [0; 15];
     steady.write_all(get).await.unwrap();

@@ -103,7 +103,7 @@ impl Cluster {
         Ok(PgPoolOptions::new().max_connections(4).test_before_acquire(false).connect_lazy_with(options))
     }
 
-    /// Connections with the planner settings of the server's readers.
+    /// Connections with the planner settings of the server's batch loaders.
     ///
     /// # Errors
     /// Those of the file system.

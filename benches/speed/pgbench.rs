@@ -7,7 +7,7 @@ use std::process::Command;
 
 type Failure = Box<dyn Error + Send + Sync>;
 
-/// The planner settings of the server's readers: generic plans, by primary keys.
+/// The planner settings of the server's batch loaders: generic plans, by primary keys.
 const PLANS: &str = "-c plan_cache_mode=force_generic_plan -c enable_hashjoin=off -c enable_mergejoin=off \
                      -c enable_seqscan=off -c enable_bitmapscan=off -c jit=off";
 

@@ -11,7 +11,7 @@ use std::ops::Range;
 pub struct Checks<'t> {
     /// The range of logs.
     pub logs: Range<u64>,
-    /// The token, with which the address limit does not apply; or none.
+    /// The token of the request, if it has one. Requests with a token are not limited by address.
     pub token: Option<&'t str>,
 }
 

@@ -146,8 +146,8 @@ impl Turn {
         self.cpu.as_secs_f64() * 1e6 / self.events.max(1) as f64
     }
 
-    /// Lag from the receipt of the oldest event that a checkpoint is the first to cover, until the
-    /// checkpoint is first seen.
+    /// The lag of each checkpoint: from the receipt of the oldest event that no earlier checkpoint covered,
+    /// until the checkpoint is first seen. Returns median, 99th percentile and maximum, in ms.
     async fn lag(&self, bench: &Bench) -> Result<[f64; 3], Failure> {
         let mut lags = Vec::new();
         for two in self.seen.iter().flat_map(|turn| turn.windows(2)) {

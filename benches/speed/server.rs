@@ -31,7 +31,7 @@ impl Server {
     /// Starts the server on a given database and waits until it is ready.
     ///
     /// # Errors
-    /// It ends, or is not ready within a minute.
+    /// The server exits, or is not ready within a minute.
     pub fn start(database_url: &str, data: &Path, arguments: &[&str]) -> Result<Self, Failure> {
         // A free port, released for the server.
         let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?;

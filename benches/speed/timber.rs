@@ -8,7 +8,8 @@ use ormantrace::evidence::chain::bytes::Hash;
 use ormantrace::timber::event::content::{
     Content, DetailsPart, DocumentPart, LocalTime, LogBusiness, LogPublic, PlacePart, TicketHead, TicketName,
 };
-use ormantrace::timber::event::vocabulary::{DocumentKind, EventType, Outcome, PlaceKind, TransferOf};
+use ormantrace::timber::event::types::LogEventType;
+use ormantrace::timber::event::vocabulary::{DocumentKind, Outcome, PlaceKind, TransferOf};
 use ormantrace::timber::wood::species::{Assortment, LogKind, MeasurementMethod, Wood};
 use ormantrace::timber::wood::volume_table::gost_volume;
 use uuid::Uuid;
@@ -247,16 +248,16 @@ impl Parties {
 
 /// The type of the `seq`th event.
 #[must_use]
-pub fn event_type(seq: u32) -> EventType {
+pub fn event_type(seq: u32) -> LogEventType {
     match seq {
-        1 => EventType::Harvested,
-        2 | 9 => EventType::Stored,
-        4 => EventType::Transferred,
-        5 => EventType::Loaded,
-        6 => EventType::Departed,
-        7 => EventType::Arrived,
-        8 => EventType::Received,
-        _ => EventType::Inspected,
+        1 => LogEventType::Harvested,
+        2 | 9 => LogEventType::Stored,
+        4 => LogEventType::Transferred,
+        5 => LogEventType::Loaded,
+        6 => LogEventType::Departed,
+        7 => LogEventType::Arrived,
+        8 => LogEventType::Received,
+        _ => LogEventType::Inspected,
     }
 }
 

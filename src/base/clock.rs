@@ -49,7 +49,7 @@ impl Clock {
     }
 }
 
-/// Finds out whether the clock was set while this process runs, by the monotonic clock, which nothing sets.
+/// Finds out whether the clock was set while this process runs, by the monotonic clock, which cannot be set.
 #[derive(Clone, Debug)]
 pub struct ClockWatch {
     clock: Clock,

@@ -123,7 +123,7 @@ impl Error {
     pub fn is_retryable(&self) -> bool {
         match self {
             Self::Stale(_) => true,
-            Self::Database(error) => is_retryable(error),
+            Self::Database(error) => DatabaseFailure::of(error) == DatabaseFailure::Lost,
             _ => false,
         }
     }
@@ -132,15 +132,55 @@ impl Error {
 /// The result type of most functions in this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// Whether the whole transaction may be retried: it lost to another one (serialisation failure,
-/// deadlock), or another one appended to the same chain first.
-#[must_use]
-pub fn is_retryable(error: &sqlx::Error) -> bool {
-    let Some(error) = error.as_database_error() else { return false };
-    match error.code().as_deref() {
-        Some("40001" | "40P01") => true,
-        Some("23505") => error.constraint() == Some("event_pkey"),
-        _ => false,
+/// What a database error says about the statement that failed. Every decision by SQLSTATE (PostgreSQL manual,
+/// appendix A) is made here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DatabaseFailure {
+    /// The database is unreachable: a connection was refused or broke, none became free in time, or the server
+    /// is starting, stopping or closing the connection (classes 08 and 57P, and 53300).
+    Down,
+    /// No statement can succeed at the moment: no connection could be set up, resources are short (class 53),
+    /// or a time limit stopped the statement (57014).
+    Overloaded,
+    /// This statement cannot succeed at the moment: a lock was not available (55P03), or the server is a
+    /// standby (25006).
+    Busy,
+    /// The transaction lost to another one, and may be retried as a whole: a serialisation failure (40001), a
+    /// deadlock (40P01), or the other one appended to the same chain first.
+    Lost,
+    /// The statement itself was refused.
+    Refused,
+}
+
+impl DatabaseFailure {
+    /// The failure behind an error of sqlx.
+    #[must_use]
+    pub fn of(error: &sqlx::Error) -> Self {
+        match error {
+            sqlx::Error::Io(_)
+            | sqlx::Error::PoolTimedOut
+            | sqlx::Error::PoolClosed
+            | sqlx::Error::WorkerCrashed => Self::Down,
+            sqlx::Error::Tls(_) | sqlx::Error::BeginFailed => Self::Overloaded,
+            sqlx::Error::Database(refused) => {
+                let state = refused.code().unwrap_or_default();
+                Self::of_state(&state, refused.constraint())
+            }
+            _ => Self::Refused,
+        }
+    }
+
+    fn of_state(state: &str, constraint: Option<&str>) -> Self {
+        match state {
+            "40001" | "40P01" => Self::Lost,
+            "23505" if constraint == Some("event_pkey") => Self::Lost,
+            "55P03" | "25006" => Self::Busy,
+            "57014" => Self::Overloaded,
+            "53300" => Self::Down,
+            _ if state.starts_with("08") || state.starts_with("57P") => Self::Down,
+            _ if state.starts_with("53") => Self::Overloaded,
+            _ => Self::Refused,
+        }
     }
 }
 
@@ -159,5 +199,33 @@ mod tests {
         ] {
             assert!(!Error::from(error).is_retryable());
         }
+    }
+
+    #[test]
+    fn each_state_is_of_one_kind() {
+        use DatabaseFailure::{Busy, Down, Lost, Overloaded, Refused};
+        for (state, kind) in [
+            ("08006", Down),
+            ("57P01", Down),
+            ("53300", Down),
+            ("53200", Overloaded),
+            ("57014", Overloaded),
+            ("55P03", Busy),
+            ("25006", Busy),
+            ("40001", Lost),
+            ("40P01", Lost),
+            ("23505", Refused),
+            ("42P01", Refused),
+            ("22001", Refused),
+            ("42501", Refused),
+        ] {
+            assert_eq!(DatabaseFailure::of_state(state, None), kind, "{state}");
+        }
+        assert_eq!(DatabaseFailure::of_state("23505", Some("event_pkey")), Lost);
+        assert_eq!(DatabaseFailure::of_state("23505", Some("seal_pkey")), Refused);
+        for error in [sqlx::Error::PoolTimedOut, sqlx::Error::PoolClosed, sqlx::Error::WorkerCrashed] {
+            assert_eq!(DatabaseFailure::of(&error), Down);
+        }
+        assert_eq!(DatabaseFailure::of(&sqlx::Error::RowNotFound), Refused);
     }
 }

@@ -227,7 +227,12 @@ fn distance_to_line_m(from: geo::Point, line: &geo::LineString) -> f64 {
 crate::base::input::parse_number!(Latitude, Longitude, Accuracy);
 
 impl crate::base::input::Read for Position {
-    fn read(node: crate::base::input::Node<'_>, errors: &mut crate::base::input::Errors) -> Option<Self> {
+    crate::base::input::whole!();
+
+    fn read_partial(
+        node: crate::base::input::Node<'_>,
+        errors: &mut crate::base::input::Errors,
+    ) -> Option<Self> {
         let mut fields = crate::base::input::Fields::open(node, &["lat", "lon", "accuracy_m"], errors)?;
         let (lat, lon, accuracy) = (fields.read(errors), fields.read(errors), fields.read(errors));
         Some(Self { lat: lat?, lon: lon?, accuracy: accuracy? })

@@ -8,6 +8,7 @@ pub mod geo;
 pub mod i18n;
 pub mod ids;
 pub mod input;
+pub mod percent;
 pub mod region;
 pub mod shares;
 pub mod telemetry;

@@ -199,7 +199,7 @@ mod tests {
 
     #[test]
     fn other_codes_are_refused() {
-        // Letter codes from before 2022, other countries, other spellings.
+        // A letter code from before 2022, a code that no region has, another country, other spellings.
         for code in ["KZ-VOS", "KZ-12", "RU-NVS", "kz-10", "KZ10", "", "KZ-10 ", "Абай"] {
             assert_eq!(Region::parse(code).unwrap_err().code, "unknown-region", "{code}");
         }

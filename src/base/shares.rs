@@ -1,11 +1,12 @@
-//! Equal shares of a limited resource, one for each owner that uses it now: one owner cannot take all of it.
+//! Equal shares of a limited resource, one for each owner that uses it at the moment, so that no owner can
+//! take all of it.
 
 use std::collections::HashMap;
 use std::hash::Hash;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// From this number of shares on, unused ones are removed before another one is added.
+/// If the map has at least this many shares, the unused ones are removed before a new one is added.
 const SWEEP_FROM: usize = 256;
 
 /// The shares.
@@ -28,7 +29,7 @@ impl<K: Eq + Hash> Shares<K> {
         self.permits
     }
 
-    /// The share of `owner`. It exists as long as it is in use: as one of its permits, or waited for.
+    /// The share of `owner`. It exists as long as one of its permits is held or waited for.
     #[must_use]
     pub fn of(&self, owner: K) -> Arc<Semaphore> {
         // A poisoned lock is harmless: entries are inserted whole.

@@ -186,9 +186,9 @@ mod tests {
         assert_eq!(line["level"], "INFO");
     }
 
-    /// Through the crate `log`, sqlx checks whether a PostgreSQL notice is enabled before it traces it. A
-    /// per-layer filter kept the result of that check for the thread's next event, and the "serving" line
-    /// of a restarted server was lost.
+    /// A check whether an event is enabled must not affect the next event. sqlx checks in this way (through
+    /// the crate `log`) before it traces a PostgreSQL notice. A per-layer filter used the result for the
+    /// thread's next event, so the "serving" line of a restarted server was lost.
     #[test]
     fn what_is_not_to_be_told_takes_no_other_line_with_it() {
         let registry = tracing_subscriber::registry();

@@ -28,7 +28,7 @@ enum NumberError {
     TooLarge,
 }
 
-/// The digits of a number: `significant × 10^shift`, no zero at either end, no digits for zero.
+/// A number as `significant × 10^shift`. `significant` has no leading or trailing zeros; it is empty for 0.
 struct Digits {
     negative: bool,
     significant: Vec<u8>,
@@ -68,7 +68,8 @@ fn read(text: &str) -> Option<Digits> {
             if magnitude.is_empty() || !all_digits(magnitude) {
                 return None;
             }
-            // An exponent beyond i32 outweighs any mantissa that fits in a request body.
+            // An exponent too large for i32 is replaced by i32's maximum. The result is the same: no mantissa
+            // that fits in a request body has enough digits to make up for it.
             sign * magnitude.parse::<i32>().map_or(i64::from(i32::MAX), i64::from)
         }
     };

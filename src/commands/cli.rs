@@ -9,6 +9,7 @@ use crate::base::error::Invalid;
 use crate::base::telemetry::{self, Format, TelemetryError};
 use crate::commands::demo;
 use crate::commands::erase::{self, ErasureTarget};
+use crate::commands::publisher::PublisherOptions;
 use crate::commands::serve::{self, ServeOptions};
 use crate::db::{self, Mode, OpenError};
 use crate::http::core::app::server_settings;
@@ -18,7 +19,7 @@ use crate::net::pace::Pace;
 use crate::net::server::ServerSettings;
 use crate::services::verifier::command::{self, VerifyArgs};
 use crate::timber::party::bin::Bin;
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum as _};
 use std::ffi::OsString;
 use std::io::Write;
 use std::net::SocketAddr;
@@ -30,6 +31,7 @@ use crate::evidence::register::witness::WitnessError;
 use crate::evidence::tlog::VerifierKey;
 use crate::http::core::address::Network;
 
+mod backup;
 mod check;
 mod register;
 
@@ -88,6 +90,10 @@ enum Command {
     /// Make or show the key of a register or a witness
     #[command(subcommand)]
     Key(register::KeyCommand),
+    /// Back up the register, the database and the keys into a folder, while a server runs or without one
+    Backup(backup::BackupArgs),
+    /// Restore a backup into an empty data directory or database, and check the result like fsck
+    Restore(backup::RestoreArgs),
     /// Check the entire database against its evidence and the register; exit code 0 if there are no errors,
     /// 1 with one line per error, 2 if the check could not be completed
     Fsck(check::FsckArgs),
@@ -126,11 +132,16 @@ struct ServeOptionArgs {
     #[arg(value_parser = command::receipt_key)]
     former_receipt_key: Vec<VerifierKey>,
 
-    /// Name of the register, such as wood.example: a receipt key that is created gets the name
-    /// ORIGIN/receipts; an existing key keeps its name [default: the public address without http:// or
-    /// https://]
+    /// Name of the register, such as wood.example/register: a receipt key that is created gets the name
+    /// ORIGIN/receipts; an existing key keeps its name. With a private PostgreSQL the server also publishes the
+    /// register [default: the public address without http:// or https://]
     #[arg(long, env = "ORMANTRACE_ORIGIN", value_name = "NAME", value_parser = origin)]
     origin: Option<String>,
+
+    /// Do not publish the register. Without it, a server with a private PostgreSQL runs `publish` if --origin is
+    /// given or --public-url leads to other machines
+    #[arg(long, env = "ORMANTRACE_NO_PUBLISH")]
+    no_publish: bool,
 
     /// Limit of public checks of unknown codes, per minute and client address, without a token
     #[arg(long, env = "ORMANTRACE_MISSES_PER_MINUTE", value_name = "NUMBER", default_value_t = 30)]
@@ -268,6 +279,9 @@ pub enum Failure {
     /// Erasing failed.
     #[error("{0}")]
     Erase(#[from] erase::Failure),
+    /// A backup or a restore failed.
+    #[error("{0}")]
+    Backup(#[from] crate::commands::backup::Failure),
     /// The check could not be completed.
     #[error("{0}")]
     Unchecked(String),
@@ -317,15 +331,20 @@ impl Cli {
             other => other,
         };
         telemetry::init(self.log_format, &self.log)?;
-        tokio::runtime::Runtime::new()?.block_on(command.run())
+        let format = self.log_format.to_possible_value().map(|value| value.get_name().to_owned());
+        let log_arguments =
+            vec!["--log-format".into(), format.unwrap_or_default().into(), "--log".into(), self.log.into()];
+        tokio::runtime::Runtime::new()?.block_on(command.run(log_arguments))
     }
 }
 
 impl Command {
-    async fn run(self) -> Result<(), Failure> {
+    /// Runs the command; `log_arguments` are for a process that it starts.
+    async fn run(self, log_arguments: Vec<OsString>) -> Result<(), Failure> {
         match self {
             Self::Serve(args) => {
-                let (settings, operation) = args.split();
+                let (settings, mut operation) = args.split();
+                operation.publisher.log_arguments = log_arguments;
                 Ok(serve::serve(&settings, operation).await?)
             }
             Self::Demo(args) => {
@@ -355,6 +374,8 @@ impl Command {
                 Ok(writeln!(std::io::stdout(), "{}", report?)?)
             }
             Self::Fsck(args) => args.run().await,
+            Self::Backup(args) => args.run().await,
+            Self::Restore(args) => args.run().await,
         }
     }
 }
@@ -381,6 +402,11 @@ impl ServeArgs {
             register_dir: given.register_dir,
             receipt_key: given.receipt_key,
             former_receipt_keys: given.former_receipt_key,
+            publisher: PublisherOptions {
+                off: given.no_publish,
+                named: given.origin.is_some(),
+                log_arguments: Vec::new(),
+            },
             origin: given.origin,
             trusted_proxies: given.trusted_proxy,
             metrics_listen: given.metrics_listen,

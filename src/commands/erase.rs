@@ -83,7 +83,7 @@ pub struct Erased {
     pub organizations: u64,
     /// Stored responses.
     pub responses: u64,
-    /// What the administrator of a given server still has to do.
+    /// What the administrator of the database server (`DATABASE_URL`) still has to do.
     pub left: Option<String>,
 }
 
@@ -181,7 +181,7 @@ pub async fn preview(
     Ok(Preview { lines, erased })
 }
 
-/// What was deleted in a transaction.
+/// The rows that a transaction has deleted.
 #[derive(Default)]
 struct Removed {
     /// Personal parts.

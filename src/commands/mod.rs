@@ -1,8 +1,10 @@
 //! The commands of the program.
 
+pub mod backup;
 pub mod cli;
 pub mod demo;
 pub mod demo_keys;
 pub mod erase;
 pub mod fsck;
+pub mod publisher;
 pub mod serve;

@@ -10,6 +10,7 @@ use crate::base::error::{Error, Invalid};
 use crate::base::units::Text;
 use crate::commands::demo_keys;
 use crate::commands::fsck::guards::{self, Guards};
+use crate::commands::publisher::{PublisherCommand, PublisherOptions, RunningPublisher};
 use crate::db::{self, Database, Mode, OpenError};
 use crate::evidence::idempotency::{secret, stored};
 use crate::evidence::register::published::Published;
@@ -31,7 +32,7 @@ use crate::timber::party::bootstrap::{Bootstrap, bootstrap_operator};
 use crate::timber::party::organization::persons_as_legal_entities;
 use crate::timber::seal::gs1::Gtin;
 use crate::timber::seal::marking_key;
-use crate::timber::seal::signing::{KeyRing, SigningKey};
+use crate::timber::seal::signing::SigningKey;
 use crate::timber::seal::stock::load_key_ring;
 use chrono::TimeDelta;
 use sqlx::postgres::PgConnectOptions;
@@ -74,8 +75,10 @@ pub struct ServeOptions {
     pub receipt_key: Option<PathBuf>,
     /// Public keys of earlier receipts: shown in addition to the current one.
     pub former_receipt_keys: Vec<VerifierKey>,
-    /// Name of the register in the keys that are created for it; by default the public address.
+    /// Name of the register; by default the public address.
     pub origin: Option<String>,
+    /// The publisher that runs next to the server.
+    pub publisher: PublisherOptions,
     /// Limits of the public check.
     pub limits: LimitSettings,
     /// Networks of proxies from which `X-Forwarded-For` is accepted.
@@ -142,6 +145,8 @@ pub struct Ready {
     probe_server: Option<Server>,
     /// The folder of the published transparency log.
     pub register: Folder,
+    /// The publisher to run next to the server; `None`: none.
+    pub publisher: Option<PublisherCommand>,
     database: Database,
     leave: Duration,
     /// Errors that the check of the catalogue found at the start.
@@ -209,6 +214,8 @@ pub async fn prepare(settings: &Settings, operation: ServeOptions) -> Result<Rea
         Some(url) => url.as_str().to_owned(),
         None => format!("http://{}", reachable(address)),
     };
+    let origin = operation.origin.as_deref().unwrap_or_else(|| origin_of(&public_url));
+    let publisher = PublisherCommand::of(settings, &operation.publisher, &register, origin)?;
     let database =
         db::open(&settings.database, Mode::Serve, crate::evidence::register::backfill::on_migration).await?;
     let guard_errors = match check_guards(&database).await {
@@ -241,13 +248,14 @@ pub async fn prepare(settings: &Settings, operation: ServeOptions) -> Result<Rea
         metrics_server,
         probe_server,
         register,
+        publisher,
         database,
         leave,
         guard_errors,
     })
 }
 
-/// Logs what hides or admits a change of evidence without altering a row, and returns the number of errors.
+/// Checks the guards of the tables, logs each error, and returns the number of errors.
 ///
 /// # Errors
 /// If an append-only trigger is gone.
@@ -310,10 +318,18 @@ async fn make_app(
     public_url: String,
 ) -> Result<App, Failure> {
     let clock = Clock::system();
-    let signing_key = signing_key(settings, operation.marking_key.as_deref())?;
-    let key_ring = key_ring(pool, &signing_key).await?;
+    let mut key_ring = load_key_ring(pool).await?;
+    let served_before = !key_ring.is_empty();
+    let marking_file = key_file(settings, operation.marking_key.as_deref(), "marking.key")?;
+    warn_if_made_anew(served_before, &marking_file, "marking codes are signed by a new key");
+    let signing_key = SigningKey::load_or_create(&marking_file).map_err(Failure::MarkingKey)?;
+    // [`bootstrap`] records it permanently.
+    key_ring.add(&signing_key.public_key()).map_err(|refused| Error::CorruptRow(refused.to_string()))?;
     let origin = operation.origin.as_deref().unwrap_or_else(|| origin_of(&public_url));
-    let receipt_key = receipt_key(settings, operation.receipt_key.as_deref(), origin)?;
+    let receipt_file = key_file(settings, operation.receipt_key.as_deref(), "receipt.key")?;
+    warn_if_made_anew(served_before, &receipt_file, "receipts are signed by a new key");
+    let receipt_key = Signer::load_or_create(&receipt_file, &format!("{origin}/receipts"), Kind::Text)
+        .map_err(Failure::ReceiptKey)?;
     Ok(App::new(Inner {
         pool: pool.clone(),
         reads: Reads::of(pool),
@@ -343,33 +359,27 @@ pub async fn bootstrap(app: &App, token: Option<&OperatorToken>) -> Result<Boots
     Ok(made)
 }
 
-fn signing_key(settings: &Settings, file: Option<&Path>) -> Result<SigningKey, Failure> {
-    let path = match file {
+/// The given file, or the one of this name in the data directory.
+fn key_file(settings: &Settings, file: Option<&Path>, name: &str) -> Result<PathBuf, Failure> {
+    Ok(match file {
         Some(path) => path.to_path_buf(),
-        None => settings.database.data_dir()?.join("keys").join("marking.key"),
-    };
-    SigningKey::load_or_create(&path).map_err(Failure::MarkingKey)
+        None => settings.database.data_dir()?.join("keys").join(name),
+    })
+}
+
+/// A server that has served this database before had these keys: probably a restore left them out.
+fn warn_if_made_anew(served_before: bool, file: &Path, what: &str) {
+    if served_before && !file.exists() {
+        tracing::warn!(
+            file = %file.display(),
+            "THE KEY FILE IS MISSING: {what}; if the old key still exists, stop this server and restore its file"
+        );
+    }
 }
 
 /// The URL without its scheme, as tlog-checkpoint recommends for an origin.
 fn origin_of(public_url: &str) -> &str {
     public_url.split_once("://").map_or(public_url, |(_, rest)| rest)
-}
-
-fn receipt_key(settings: &Settings, file: Option<&Path>, origin: &str) -> Result<Signer, Failure> {
-    let path = match file {
-        Some(path) => path.to_path_buf(),
-        None => settings.database.data_dir()?.join("keys").join("receipt.key"),
-    };
-    Signer::load_or_create(&path, &format!("{origin}/receipts"), Kind::Text).map_err(Failure::ReceiptKey)
-}
-
-/// The public keys of all recorded marking keys, and this server's own, which [`bootstrap`] records
-/// permanently.
-async fn key_ring(pool: &PgPool, own: &SigningKey) -> Result<KeyRing, Error> {
-    let mut ring = load_key_ring(pool).await?;
-    ring.add(&own.public_key()).map_err(|refused| Error::CorruptRow(refused.to_string()))?;
-    Ok(ring)
 }
 
 impl Ready {
@@ -428,6 +438,7 @@ impl Ready {
             metrics_server,
             probe_server,
             register,
+            publisher,
             database,
             leave,
             guard_errors,
@@ -439,6 +450,7 @@ impl Ready {
                 // Also resolves if the sender is dropped: then there is nothing left to wait for.
                 let _ = last_round.await;
             }));
+        let publisher = publisher.map(RunningPublisher::start);
         let mut tasks = JoinSet::new();
         let metrics = match metrics_server {
             None => Some(exposition),
@@ -482,6 +494,9 @@ impl Ready {
         let _ = sequenced.send(());
         if let Err(error) = sequencer.await {
             tracing::error!(%error, "the sequencer failed; the next start continues with the queue");
+        }
+        if let Some(publisher) = publisher {
+            publisher.stop().await;
         }
         database.close().await;
         tracing::info!("stopped");

@@ -10,7 +10,7 @@
 //! the others. A connection that fails is discarded; its queries run once more on a new one, and are
 //! refused after that. No query waits for ever.
 
-use crate::base::error::{Error, Result};
+use crate::base::error::{DatabaseFailure, Error, Result};
 use crate::db::is_down;
 use futures_util::FutureExt;
 use sqlx::postgres::{PgConnectOptions, PgConnection};
@@ -222,8 +222,7 @@ fn send_results<Q: BatchQuery>(
 
 /// Whether the failure is not due to a single query: the database is down, out of resources or too slow.
 fn concerns_all(error: &sqlx::Error) -> bool {
-    let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
-    is_down(error) || code.is_some_and(|code| code.starts_with("53") || code == "57014")
+    matches!(DatabaseFailure::of(error), DatabaseFailure::Down | DatabaseFailure::Overloaded)
 }
 
 fn timed_out() -> sqlx::Error {

@@ -2,7 +2,7 @@
 
 use super::programs::{NoPrograms, OLDEST};
 use crate::base::config::shown;
-use crate::base::error::Invalid;
+use crate::base::error::{DatabaseFailure, Invalid};
 use std::path::PathBuf;
 
 /// Why the database could not be opened. `Display` is the complete message for an administrator.
@@ -34,6 +34,9 @@ pub enum OpenError {
     /// The private server did not start; its output.
     #[error("The private PostgreSQL did not start: {0}")]
     Start(String),
+    /// A restore needs an empty place; where, and what is there.
+    #[error("{0}: restore into an empty data directory or database.")]
+    NotEmpty(String),
     /// The given server cannot be reached.
     #[error("The database could not be reached within 30 seconds: {0}")]
     Unreachable(#[source] sqlx::Error),
@@ -52,7 +55,7 @@ pub enum OpenError {
          applied it. Nothing was changed."
     )]
     Changed(i64),
-    /// The command changes no schema, and the database has none of this program or an older one.
+    /// The database has no schema of this program, or an older one, and the command does not migrate.
     #[error(
         "The database has an older schema than this program, or none: check which database it is, and run \
          `ormantrace migrate` first. Nothing was changed."
@@ -75,33 +78,8 @@ pub enum OpenError {
     Database(#[source] sqlx::Error),
 }
 
-/// Whether the database is unreachable: a connection was refused or broke, none became free in time, or the
-/// server is starting, stopping or closing the connection. The response is 503.
+/// Whether the database is unreachable ([`DatabaseFailure::Down`]). The response is 503.
 #[must_use]
 pub fn is_down(error: &sqlx::Error) -> bool {
-    use sqlx::Error;
-    match error {
-        Error::Io(_) | Error::PoolTimedOut | Error::PoolClosed | Error::WorkerCrashed => true,
-        // Class 08: connection exceptions; 57P01…57P05: shutdown, crash, starting up, database
-        // dropped, idle too long; 53300: too many connections.
-        Error::Database(error) => error
-            .code()
-            .is_some_and(|code| code.starts_with("08") || code.starts_with("57P") || code == "53300"),
-        _ => false,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use sqlx::Error;
-
-    #[test]
-    fn out_of_reach() {
-        let refused = std::io::Error::from(std::io::ErrorKind::ConnectionRefused);
-        for error in [Error::Io(refused), Error::PoolTimedOut, Error::PoolClosed] {
-            assert!(is_down(&error), "{error}");
-        }
-        assert!(!is_down(&Error::RowNotFound));
-    }
+    DatabaseFailure::of(error) == DatabaseFailure::Down
 }

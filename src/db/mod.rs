@@ -4,6 +4,8 @@
 //! evidence. [`Database::close`] stops every process that [`open`] started.
 
 pub mod batching;
+pub mod dump;
+mod empty;
 mod errors;
 pub mod lock;
 pub mod migrate;
@@ -13,6 +15,7 @@ pub mod programs;
 pub mod roles;
 mod scram;
 
+pub use empty::{EmptyDatabase, open_empty};
 pub use errors::{OpenError, is_down};
 pub use migrate::Backfill;
 pub use open::{

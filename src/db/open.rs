@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions};
 use sqlx::{ConnectOptions, Connection};
 
+use super::dump::Login;
 use super::errors::{OpenError, is_down};
 use super::lock::{Denied, Lock};
 use super::migrate::{self, Backfill, MIGRATOR, Service};
@@ -67,6 +68,12 @@ impl Database {
     /// Errors from the database.
     pub async fn owner(&self) -> sqlx::Result<PgConnection> {
         self.owner.connect().await
+    }
+
+    /// What client programs, such as `pg_dump`, need to connect as the owner.
+    #[must_use]
+    pub fn login(&self) -> Login {
+        Login::new(&self.owner)
     }
 
     /// A connection with the most rights available, for maintenance (VACUUM, CHECKPOINT, WAL
@@ -181,7 +188,7 @@ fn for_requests(options: PgConnectOptions) -> PgConnectOptions {
     quiet(options).application_name("ormantrace").options(settings)
 }
 
-fn for_owner(options: PgConnectOptions) -> PgConnectOptions {
+pub(super) fn for_owner(options: PgConnectOptions) -> PgConnectOptions {
     quiet(options).application_name("ormantrace-owner").options([("statement_timeout", "0")])
 }
 
@@ -289,7 +296,7 @@ pub async fn open_for_publisher(settings: &DatabaseSettings) -> Result<PgConnect
 }
 
 /// Connects, retrying while the server is not up.
-async fn connect_with_retries(options: &PgConnectOptions) -> Result<PgConnection, OpenError> {
+pub(super) async fn connect_with_retries(options: &PgConnectOptions) -> Result<PgConnection, OpenError> {
     let (since, mut pause) = (Instant::now(), Duration::from_millis(50));
     loop {
         match options.connect().await {
@@ -376,7 +383,7 @@ async fn start(
     Ok((Some(cluster), base))
 }
 
-fn denial(folder: &Folder, denied: Denied) -> OpenError {
+pub(super) fn denial(folder: &Folder, denied: Denied) -> OpenError {
     match denied {
         Denied::Held(holder) => OpenError::InUse { dir: folder.root().to_path_buf(), holder },
         Denied::Io(error) => {

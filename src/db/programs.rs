@@ -2,7 +2,7 @@
 //!
 //! `postgres` and `initdb` must come from one folder. Folders are tried in this order: `PG_BINDIR`
 //! (if it is set, nothing else), PATH, `pg_config --bindir`, and the folders that the packages of
-//! various systems use.
+//! various systems use. A client program (`pg_dump`, `pg_restore`) is searched in the same folders.
 
 use std::ffi::OsString;
 use std::fmt::Write as _;
@@ -62,6 +62,63 @@ impl Programs {
         Some(Self { bindir, major })
     }
 }
+
+/// A client program of PostgreSQL.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClientProgram {
+    /// Its name.
+    pub name: &'static str,
+    /// Its file.
+    pub path: PathBuf,
+    /// Its major version.
+    pub major: u32,
+}
+
+/// Why a client program was not found. `Display` is the complete message for the administrator.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NoClient {
+    name: &'static str,
+    least: u32,
+    bindir: Option<PathBuf>,
+}
+
+impl ClientProgram {
+    /// Finds the program in version `least` or later: an older `pg_dump` refuses a newer server, and an
+    /// older `pg_restore` a newer dump.
+    ///
+    /// # Errors
+    /// [`NoClient`], one sentence.
+    pub fn find(name: &'static str, least: u32) -> Result<Self, NoClient> {
+        SearchPaths::of_this_machine().find_client(name, least)
+    }
+
+    fn in_folder(name: &'static str, dir: &Path) -> Option<Self> {
+        let path = dir.join(name);
+        if !path.is_file() {
+            return None;
+        }
+        let output = Command::new(&path).arg("--version").stdin(Stdio::null()).output().ok()?;
+        let major = major(&String::from_utf8_lossy(&output.stdout))?;
+        Some(Self { name, path, major })
+    }
+}
+
+impl std::fmt::Display for NoClient {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { name, least, bindir } = self;
+        let place = match bindir {
+            Some(dir) => format!("in {}, the folder of PG_BINDIR", dir.display()),
+            None => "on this machine".to_owned(),
+        };
+        write!(
+            f,
+            "{name} of PostgreSQL {least} or later is needed and was not found {place}: install PostgreSQL's client \
+             programs, or set PG_BINDIR to their folder."
+        )
+    }
+}
+
+impl std::error::Error for NoClient {}
 
 /// The major version in the output of `postgres --version`, such as `postgres (PostgreSQL) 15.8 (Debian …)`.
 fn major(output: &str) -> Option<u32> {
@@ -124,6 +181,12 @@ impl SearchPaths {
         }
         let install = install_line(&self.os_release, self.mac, required);
         Err(NoPrograms { required, unusable, bindir: self.bindir.clone(), install })
+    }
+
+    fn find_client(&self, name: &'static str, least: u32) -> Result<ClientProgram, NoClient> {
+        let mut found = self.folders().filter_map(|dir| ClientProgram::in_folder(name, &dir));
+        let found = found.find(|program| program.major >= least);
+        found.ok_or_else(|| NoClient { name, least, bindir: self.bindir.clone() })
     }
 
     /// The folders to search. Lazy, because checking a folder may start a process or two.
@@ -305,6 +368,22 @@ mod tests {
         search_paths.bindir = Some(root.join("nowhere"));
         let refusal = search_paths.find(None).expect_err("nothing there").to_string();
         assert!(refusal.contains("PG_BINDIR"), "{refusal}");
+    }
+
+    #[test]
+    fn a_client_program_is_at_least_as_new_as_its_server() {
+        let root = tempfile::tempdir().expect("a folder");
+        let (old, new) = (fake(root.path(), "14", "14.9"), fake(root.path(), "16", "16.2"));
+        std::fs::rename(new.join("postgres"), new.join("pg_dump")).expect("renamed");
+        std::fs::copy(old.join("postgres"), old.join("pg_dump")).expect("copied");
+        let mut search_paths = search_paths(&[&old, &new]);
+        assert_eq!(search_paths.find_client("pg_dump", 14).expect("one").path, old.join("pg_dump"));
+        assert_eq!(search_paths.find_client("pg_dump", 15).expect("one").path, new.join("pg_dump"));
+        let refusal = search_paths.find_client("pg_dump", 17).expect_err("none").to_string();
+        assert!(refusal.starts_with("pg_dump of PostgreSQL 17 or later is needed"), "{refusal}");
+        search_paths.bindir = Some(root.path().join("nowhere"));
+        let refusal = search_paths.find_client("pg_dump", 14).expect_err("none").to_string();
+        assert!(refusal.contains("the folder of PG_BINDIR"), "{refusal}");
     }
 
     #[test]

@@ -62,8 +62,8 @@ pub(super) async fn set_up(
         // template0 has the locale that initdb was given.
         run(&mut postgres, format!("CREATE DATABASE {DATABASE} OWNER {OWNER} TEMPLATE template0")).await?;
     }
-    // The owner has the rights of both anyway, and as a member can switch to them to show that they have
-    // no more.
+    // The owner has the rights of both roles anyway. As a member it can switch to them, so that a check can
+    // show that they have no further rights.
     run(&mut postgres, format!("GRANT {SERVICE}, {PUBLISHER} TO {OWNER}")).await?;
     run(&mut postgres, format!("REVOKE ALL ON DATABASE {DATABASE} FROM PUBLIC")).await?;
     run(&mut postgres, format!("GRANT CONNECT ON DATABASE {DATABASE} TO {SERVICE}, {PUBLISHER}")).await?;

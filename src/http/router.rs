@@ -57,7 +57,7 @@ impl utoipa::Modify for BearerToken {
     }
 }
 
-/// The operations of docs/API.md with their paths; the OpenAPI document is made from the same list.
+/// The operations of the API with their paths; the OpenAPI document is made from the same list.
 #[must_use]
 pub fn api() -> OpenApiRouter<App> {
     router_of(callers()).merge(router_of(hot_reads()))
@@ -75,7 +75,7 @@ pub fn schema_conflicts() -> BTreeSet<String> {
     conflicts(operations.iter().flatten().flat_map(|(schemas, ..)| schemas))
 }
 
-/// Hot reads; they resolve the token in the same query ([`super::auth::UnresolvedCaller`]).
+/// Hot reads, which resolve the token in the same query ([`crate::http::core::auth::UnresolvedCaller`]).
 fn hot_reads() -> Vec<UtoipaMethodRouter<App>> {
     vec![
         routes!(verify::verify_code),

@@ -27,7 +27,7 @@ impl Pace {
     /// Bytes that must move in one window.
     fn bytes_per_window(&self) -> u64 {
         let bytes = u128::from(self.bytes_per_second) * self.window.as_millis() / 1_000;
-        // Even without a pace a pause may not be longer than the window.
+        // At least one byte, even with a pace of 0, so that a pause is no longer than the window.
         u64::try_from(bytes).unwrap_or(u64::MAX).max(1)
     }
 }
@@ -42,13 +42,13 @@ pub struct PaceMeter {
 }
 
 impl PaceMeter {
-    /// A meter at the begin of a window.
+    /// A meter at the beginning of a window.
     #[must_use]
     pub fn new(pace: Pace) -> Self {
         Self { pace, waited: Duration::ZERO, bytes: 0, waits_since: None }
     }
 
-    /// The transfer moved some bytes, and no longer waits.
+    /// Counts bytes that were transferred; ends a wait for the peer, if there was one.
     pub fn moved(&mut self, bytes: u64, now: Instant) {
         if let Some(since) = self.waits_since.take() {
             self.waited += now - since;
@@ -56,8 +56,8 @@ impl PaceMeter {
         self.bytes = self.bytes.saturating_add(bytes);
     }
 
-    /// The transfer waits for its peer. Returns when to look again, or `None` if the peer is too slow.
-    /// `started` is the begin of the transfer.
+    /// Counts time in which the transfer waits for its peer. Returns the time of the next check, or `None` if
+    /// the peer is too slow. `started` is the time at which the transfer began.
     pub fn waits(&mut self, started: Option<Instant>, now: Instant) -> Option<Instant> {
         let since = *self.waits_since.get_or_insert(now);
         let deadline = started.map(|started| started + self.pace.total);

@@ -158,7 +158,7 @@ impl Server {
 
     /// Serves until `shutdown` resolves, then drains.
     ///
-    /// If `/readyz` shall fail for a while before the listener closes, `shutdown` can call
+    /// To let `/readyz` fail for a while before the listener closes, `shutdown` can call
     /// [`crate::http::core::health::Health::drain`] and resolve later.
     pub async fn serve(self, router: Router, shutdown: impl Future<Output = ()>) -> Drained {
         let Self { listener, settings, counting, .. } = self;
@@ -300,8 +300,8 @@ fn protocol(settings: &ServerSettings) -> http1::Builder {
     http
 }
 
-/// Whether a request names its host as RFC 9112, section 3.2, demands: once, except that HTTP/1.0 may omit
-/// it, and as an authority. A proxy in front may have read another of two hosts than this server.
+/// Whether a request has a `Host` as RFC 9112, section 3.2, demands: exactly one (HTTP/1.0 may omit it), and
+/// a valid one. Two are refused, because a proxy in front may use the other one than this server.
 fn has_valid_host<B>(request: &hyper::Request<B>) -> bool {
     let mut hosts = request.headers().get_all(HOST).iter();
     match (hosts.next(), hosts.next()) {

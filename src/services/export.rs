@@ -5,7 +5,6 @@
 //! reader may see, proofs, and one signed checkpoint. Readable data is in the texts that were hashed.
 
 use crate::base::error::{Error, Result};
-use crate::base::shares::MemoryPermit;
 use crate::evidence::chain::history::{DisclosedEvent, DisclosedParts, Evidence};
 use crate::evidence::chain::{Entry, Hash, Salt, Subject};
 use crate::evidence::register::published::{Published, PublishedError, PublishedState};
@@ -16,18 +15,6 @@ use std::collections::HashMap;
 use std::hash::BuildHasher;
 use utoipa::ToSchema;
 use uuid::Uuid;
-
-/// A chain with the events and parts that a reader may see: the input of [`export`].
-pub struct DisclosedChain {
-    /// Its subject.
-    pub subject: Subject,
-    /// Its events from the first.
-    pub events: Vec<DisclosedEvent>,
-    /// Whether the reader may see no event after these, even if there are or will be later ones.
-    pub ended: bool,
-    /// The memory permit of a long chain.
-    pub permit: Option<MemoryPermit>,
-}
 
 /// The file.
 #[derive(Debug, Serialize, ToSchema)]
@@ -42,7 +29,7 @@ pub struct Export {
     /// The last event of these if the reader's access ended with it; absent if the reader sees the chain to
     /// its end.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub until: Option<usize>,
+    pub until: Option<u32>,
     /// The subject of the chain: the inputs of the ref in its entries.
     pub subject: ExportSubject,
     /// The events in order, up to the last one that the reader may see.
@@ -56,9 +43,6 @@ pub struct Export {
     pub keys: Vec<String>,
     /// The register's witnesses and quorum.
     pub policy: ExportPolicy,
-    /// The memory permit of a long chain, held until the file is sent.
-    #[serde(skip)]
-    pub permit: Option<MemoryPermit>,
 }
 
 /// The subject of the chain.
@@ -111,20 +95,22 @@ pub struct ExportPolicy {
     pub witnesses: Vec<String>,
 }
 
-/// The leaf indexes, by seq, of a chain's first `events` events in a register of `size`. One statement.
+/// The leaf indexes, by seq, of some events of a chain in a register of `size`: from `first` to `last`. One
+/// statement.
 ///
 /// # Errors
 /// A database error, or a corrupt row.
 pub async fn leaves(
     db: impl PgExecutor<'_>,
     subject: Uuid,
-    events: usize,
+    [first, last]: [u32; 2],
     size: u64,
 ) -> Result<HashMap<u32, u64>> {
     let rows = sqlx::query!(
-        "SELECT seq, index FROM leaf WHERE subject_id = $1 AND seq <= $2 AND index < $3",
+        "SELECT seq, index FROM leaf WHERE subject_id = $1 AND seq BETWEEN $2 AND $3 AND index < $4",
         subject,
-        i32::try_from(events).unwrap_or(i32::MAX),
+        i32::try_from(first).unwrap_or(i32::MAX),
+        i32::try_from(last).unwrap_or(i32::MAX),
         i64::try_from(size).unwrap_or(i64::MAX)
     )
     .fetch_all(db)
@@ -137,28 +123,19 @@ pub async fn leaves(
         .collect()
 }
 
-/// Builds the file. Reads tiles from disk: do not call it on an async thread.
+/// The file without its events. `until`: the last event, if the reader's access ended with it. Reads tiles from
+/// disk: do not call it on an async thread.
 ///
 /// # Errors
 /// If the published tiles cannot be read.
-pub fn export(
-    disclosed: DisclosedChain,
-    leaves: &HashMap<u32, u64, impl BuildHasher>,
+pub fn frame(
+    subject: &Subject,
+    until: Option<u32>,
     published: &Published,
     state: &PublishedState,
     since: Option<u64>,
 ) -> std::result::Result<Export, PublishedError> {
-    let DisclosedChain { subject, events, ended, permit } = disclosed;
-    let until = ended.then_some(events.len());
     let size = state.checkpoint.size;
-    let indexes: Vec<Option<u64>> = events.iter().map(|event| leaves.get(&event.seq()).copied()).collect();
-    let mut proofs = published.inclusions(indexes.iter().copied().flatten(), size)?.into_iter();
-    let events = events.into_iter().zip(indexes).map(|(event, index)| {
-        let Evidence { entry, parts, .. } = event.evidence().into_owned();
-        let proof = index.and_then(|_| proofs.next());
-        ExportEvent { entry, parts, index, proof, pending: index.is_none().then_some(true) }
-    });
-    let events = events.collect();
     let consistency = match since {
         Some(from) => Some(Consistency { from, proof: published.consistency(from, size)? }),
         None => None,
@@ -168,7 +145,7 @@ pub fn export(
         kind: subject.kind.byte(),
         until,
         subject: ExportSubject { kind: subject.kind.name(), id: subject.id, salt: subject.salt },
-        events,
+        events: Vec::new(),
         checkpoint: state.note.to_string(),
         consistency,
         keys: state.policy.registers.iter().map(ToString::to_string).collect(),
@@ -176,6 +153,26 @@ pub fn export(
             quorum: state.policy.quorum,
             witnesses: state.policy.witnesses.iter().map(ToString::to_string).collect(),
         },
-        permit,
     })
+}
+
+/// A page of the file's events, with their proofs against the tree of `size` leaves. Reads tiles from disk:
+/// do not call it on an async thread.
+///
+/// # Errors
+/// If the published tiles cannot be read.
+pub fn proven(
+    events: Vec<DisclosedEvent>,
+    leaves: &HashMap<u32, u64, impl BuildHasher>,
+    published: &Published,
+    size: u64,
+) -> std::result::Result<Vec<ExportEvent>, PublishedError> {
+    let indexes: Vec<Option<u64>> = events.iter().map(|event| leaves.get(&event.seq()).copied()).collect();
+    let mut proofs = published.inclusions(indexes.iter().copied().flatten(), size)?.into_iter();
+    let events = events.into_iter().zip(indexes).map(|(event, index)| {
+        let Evidence { entry, parts, .. } = event.evidence().into_owned();
+        let proof = index.and_then(|_| proofs.next());
+        ExportEvent { entry, parts, index, proof, pending: index.is_none().then_some(true) }
+    });
+    Ok(events.collect())
 }

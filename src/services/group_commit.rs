@@ -13,18 +13,20 @@
 use crate::base::clock::Clock;
 use crate::base::error::{Location, Result};
 use crate::base::ids::{LogId, OperationId, OrganizationId};
+use crate::base::input::RequestErrors;
 use crate::evidence::chain::append::{Rows, link};
-use crate::evidence::chain::{Leaves, Tx};
+use crate::evidence::chain::{Draft, Leaves, Tx};
 use crate::evidence::idempotency::operation;
 use crate::evidence::idempotency::stored::{self, StoredResponse};
-use crate::timber::custody::harvest::record::{MAX_CLOCK_SKEW, RequestErrors};
+use crate::timber::custody::check::{Organizations, OtherParties, named, organizations};
+use crate::timber::custody::harvest::check::MAX_CLOCK_SKEW;
 use crate::timber::custody::log::write::{self, Columns, LockedLog, LogsToLock, lock_free};
 use crate::timber::custody::record::{
-    Access, CustodyResponse, Decided, Organizations, OtherParties, Plan, RecordedEvent, Recorder, named,
-    new_past_parties, organizations,
+    Access, CustodyResponse, Decided, Plan, RecordedEvent, Recorder, Step, new_past_parties,
 };
 use crate::timber::custody::request::NewCustodyEvent;
-use crate::timber::event::vocabulary::{EventType, Status, TransferOf};
+use crate::timber::event::types::LogEventType;
+use crate::timber::event::vocabulary::{Status, TransferOf};
 use crate::timber::party::key::Caller;
 use crate::timber::party::role::Role;
 use chrono::{DateTime, Utc};
@@ -50,7 +52,7 @@ pub const MAX_LOGS: usize = 100;
 /// Whether a request may be batched, judging by the request alone.
 #[must_use]
 pub fn is_batchable(request: &NewCustodyEvent) -> bool {
-    let special = matches!(request.r#type, EventType::Corrected | EventType::SealReplaced);
+    let special = matches!(request.r#type, LogEventType::Corrected | LogEventType::SealReplaced);
     !special && request.device.is_none() && request.logs.len() <= MAX_LOGS
 }
 
@@ -138,11 +140,11 @@ impl GroupCommit {
             recorder.check(&row.state, access, Location::Pointer(String::new())).ok()?;
             plans.push(Plan { row, access, late: false });
         }
-        let Decided { drafts, afters, found } = recorder.decide(plans, None, None).ok()?;
+        let Decided { drafts, steps, found } = recorder.decide(plans, None, None).ok()?;
         if !found.is_empty() {
             return None;
         }
-        Some(self.add(caller.organization, operation, fingerprint, drafts.into_iter().zip(afters)))
+        Some(self.add(caller.organization, operation, fingerprint, drafts.into_iter().zip(steps)))
     }
 
     fn add(
@@ -150,21 +152,16 @@ impl GroupCommit {
         organization: OrganizationId,
         operation: OperationId,
         fingerprint: &[u8; 32],
-        decided: impl Iterator<
-            Item = (
-                crate::evidence::chain::Draft<'static>,
-                (LockedLog, crate::timber::custody::state::LogState),
-            ),
-        >,
+        decided: impl Iterator<Item = (Draft<'static>, Step)>,
     ) -> BatchedWrite {
         let first = self.events.subject.len() + 1;
         let (mut leaves, mut events) = (Leaves::default(), Vec::new());
-        for (draft, (row, after)) in decided {
+        for (draft, Step { log, before, after }) in decided {
             let linked = link(&draft, self.now);
             let head = &linked.head;
             leaves.push(head.hash, head.received_at);
-            events.push(RecordedEvent { log: row.id, seq: head.seq, hash: head.hash });
-            self.past.extend(new_past_parties(&row.state, &after).map(|left| (row.id, left, head.seq)));
+            events.push(RecordedEvent { log, seq: head.seq, hash: head.hash });
+            self.past.extend(new_past_parties(&before, &after).map(|left| (log, left, head.seq)));
             self.logs.push(&after, head);
             self.events.push(draft, &linked);
         }
@@ -224,7 +221,7 @@ impl GroupCommit {
             &logs.pending_of as &[Option<TransferOf>],
             &logs.carrier_id as &[Option<Uuid>],
             &logs.vehicle as &[Option<String>],
-            &logs.last_type as &[EventType],
+            &logs.last_type as &[LogEventType],
             &logs.last_on,
             &logs.last_region as &[Option<String>],
             &logs.last_occurred_at,

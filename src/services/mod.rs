@@ -1,8 +1,9 @@
-//! Services that use several domain modules and no HTTP: batched reads, the public check, exports and proofs,
+//! Services that use several domain modules and no HTTP: batched reads, long histories, the public check, exports and proofs,
 //! the offline verifier, the group commit of custody events.
 
 pub mod export;
 pub mod group_commit;
+pub mod long_history;
 pub mod reads;
 pub mod register_lookup;
 pub mod verification;

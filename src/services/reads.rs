@@ -10,6 +10,7 @@ use crate::base::ids::OrganizationId;
 use crate::base::shares::{MemoryPermit, Shares};
 use crate::base::token::Token;
 use crate::db::batching::{self, BatchLimits, BatchLoader};
+use crate::evidence::chain::history::PAGE;
 use crate::services::verification::answer::Verification;
 use crate::services::verification::lookup::{Check, CodeRow, SealLookup};
 use crate::timber::custody::history::{self, LogHistory};
@@ -32,11 +33,13 @@ const STATEMENT_TIMEOUT: Duration = Duration::from_secs(5);
 const LONG_STATEMENT_TIMEOUT: Duration = Duration::from_secs(20);
 /// How long a long history waits for its memory permits.
 const PERMIT_TIMEOUT: Duration = Duration::from_secs(2);
-/// Maximum number of events of a short history. A longer one has its own loader and memory permits.
-const MAX_SHORT_HISTORY: u32 = 100;
-/// Maximum number of events of long histories in memory at once. An event takes about 2 kB.
+/// Maximum number of events of a short history. A longer one is read and sent page by page, and has its own
+/// loader and memory permits.
+pub const MAX_SHORT_HISTORY: u32 = 100;
+/// Maximum number of events of long histories in memory at once. An event takes about 2 kB as a row, and as
+/// much as JSON.
 const MAX_EVENTS_IN_MEMORY: u32 = 8_000;
-/// The same for each organisation. A longer history takes this much.
+/// The same for each organisation.
 const MAX_EVENTS_PER_ORGANIZATION: u32 = MAX_EVENTS_IN_MEMORY / 4;
 
 const CALLERS: BatchLimits = BatchLimits {
@@ -139,22 +142,19 @@ impl Reads {
         self.logs.load(lookup).await
     }
 
-    /// The rows of a log's history. A long history waits for memory permits, and does not delay short ones.
+    /// The rows of a log's history, or of one page of it. Pages of long histories do not delay short ones.
     ///
     /// # Errors
     /// The database is unavailable, or too many queries wait; a stored event that cannot be decoded.
     pub async fn history_rows(&self, query: HistoryQuery) -> Result<HistoryRows> {
-        let query = query.with(&self.names);
+        let query = if query.is_page() { query } else { query.with(&self.names) };
         if let Some(rows) = query.from_cache() {
             return Ok(rows);
         }
-        match self.memory_permits(query.events(), query.reader()).await? {
-            None => self.histories.load(query).await,
-            permit => Ok(HistoryRows { permit, ..self.long_histories.load(query).await? }),
-        }
+        if query.is_page() { self.long_histories.load(query).await } else { self.histories.load(query).await }
     }
 
-    /// The part of a log's history that `reader` may see. `access` is the result of [`LogRow::access`] for
+    /// The part of a short history that `reader` may see. `access` is the result of [`LogRow::access`] for
     /// this reader.
     ///
     /// # Errors
@@ -185,7 +185,8 @@ impl Reads {
     }
 
     /// A memory permit for a history of so many events, to be held until the response is sent; `None` for a
-    /// short history, which needs none. One organisation has at most a quarter of all permits.
+    /// short history, which needs none. A long one takes it for one page. One organisation has at most a
+    /// quarter of all permits.
     ///
     /// # Errors
     /// Overloaded, if other long histories hold the permits.
@@ -197,9 +198,10 @@ impl Reads {
         if events <= MAX_SHORT_HISTORY {
             return Ok(None);
         }
-        let events = events.min(MAX_EVENTS_PER_ORGANIZATION);
+        let events = events.min(PAGE);
         let permits = async {
-            // First the own ones, so that what is above the quarter does not stand in the queue of all.
+            // The organisation's own permits first, so that a request above its quarter does not wait in the
+            // queue of all organisations.
             let own = self.shares.of(organization).acquire_many_owned(events).await?;
             let all = Arc::clone(&self.permits).acquire_many_owned(events).await?;
             Ok::<_, AcquireError>(MemoryPermit::new(own, all))

@@ -1,10 +1,9 @@
 //! Looks up records in the register: for proofs, and for the register's line on the buyer's page.
 
 use crate::base::error::{Error, Result};
-use crate::evidence::chain::bytes::ENTRY_LEN;
-use crate::evidence::register::leaves;
+use crate::evidence::chain::bytes::{ENTRY_LEN, Entry};
 use crate::evidence::register::published::{Published, PublishedError, PublishedState};
-use crate::evidence::tlog::{Proof, leaf_hash};
+use crate::evidence::tlog::Proof;
 use crate::timber::seal::Code;
 use crate::timber::seal::signing::{KeyRing, Signature};
 use chrono::{DateTime, Utc};
@@ -160,8 +159,9 @@ impl Claim {
         let Self { index, size, witnesses, .. } = self;
         match published.folder().entry(index, size) {
             Ok(entry) => {
-                let leaf = leaf_hash(&entry);
-                let received_at = DateTime::from_timestamp_micros(leaves::received_at(&entry));
+                let read = Entry::from(entry);
+                let leaf = read.link();
+                let received_at = DateTime::from_timestamp_micros(read.received_at());
                 if self.entry == entry
                     && self.hashes.iter().all(|hash| *hash == leaf.0)
                     && let Some(received_at) = received_at

@@ -16,7 +16,7 @@ pub struct Column {
 }
 
 impl Column {
-    /// Expressions that an insider may set it to, in the row `t`.
+    /// SQL expressions to which an insider may set the column; `t` is the altered row.
     pub fn changes(&self) -> impl Iterator<Item = String> {
         changes(&self.of_type).iter().copied().chain(["NULL"]).map(|change| {
             let value = change.replace("x.$", &format!("x.{}", self.name));
@@ -148,7 +148,7 @@ async fn insider_edits_of_every_column_are_found_and_named() {
                         columns_tried.insert((table.clone(), name.clone()));
                         let found = scene.found(&mut db).await;
                         let named = |finding: &FsckError| {
-                            // By its new key, if the row is not an event.
+                            // A row that is not an event may also be named by its new key.
                             names(finding, table, &before)
                                 || table != "event" && names(finding, table, &after)
                         };

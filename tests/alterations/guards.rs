@@ -1,5 +1,5 @@
-//! What stands before the rows: row security, rules, triggers and rights that hide or admit a change without
-//! altering a row.
+//! Row security, rules, triggers and rights: an insider who changes these can hide a change of rows, or make
+//! one possible, without altering a row.
 
 use crate::scene::{Scene, run};
 use crate::support::pg::TestDb;

@@ -79,7 +79,7 @@ async fn insider_deletes_the_last_event() {
     )
     .await;
     assert_named(&scene.found(&mut db).await, Code::EventMissing, (subject, last));
-    // And its leaf: the published register still has it.
+    // The leaf is deleted too: the published register still has it.
     of(&mut db, "DELETE FROM leaf WHERE subject_id = $1 AND seq = $2", subject, last).await;
     let found = scene.found(&mut db).await;
     assert!(found.iter().any(|finding| finding.code == Code::LeafGap), "{found:?}");
@@ -112,7 +112,7 @@ async fn insider_inserts_an_event() {
         behind,
     )
     .await;
-    // Made consistent: linked, with the right head and operation.
+    // Then the chain is made consistent again: the events are linked, with the right head and operation.
     rehash(&mut db, subject, behind, false).await;
     let found = scene.found(&mut db).await;
     assert_named(&found, Code::LeafMissing, (subject, behind));
@@ -225,7 +225,7 @@ async fn insider_unvoids_a_seal() {
         found.iter().any(|f| f.code == Code::StateDiffers && f.table == "seal" && f.key == number),
         "{found:?}"
     );
-    // Including the record of the event that voided it.
+    // Now the insider also deletes the row that records the voiding; the event that voided the seal remains.
     let seq: i32 = sqlx::query_scalar("SELECT seq FROM seal_move WHERE number = $1")
         .bind(&number)
         .fetch_one(&mut db)
@@ -266,7 +266,7 @@ async fn insider_removes_or_redirects_a_person() {
         format!(
             "UPDATE event SET personal_id = gen_random_uuid() WHERE subject_id = '{subject}' AND seq = 1"
         ),
-        // Pointing to a person who was lawfully erased.
+        // The event now refers to the personal part of a person who was lawfully erased.
         format!("UPDATE event SET personal_id = '{erased}' WHERE subject_id = '{subject}' AND seq = 1"),
         format!(
             "DELETE FROM personal WHERE id = (SELECT personal_id FROM event WHERE subject_id = '{subject}' AND seq = 1)"
@@ -292,7 +292,7 @@ async fn insider_drops_a_leaf() {
     let found = scene.found(&mut db).await;
     assert_named(&found, Code::LeafMissing, event);
     assert!(found.iter().any(|f| f.code == Code::LeafGap && f.key == "11"), "{found:?}");
-    // The following leaves moved up, as if it had never existed.
+    // The following leaves are moved up, as if the leaf had never existed.
     run(&mut db, "UPDATE leaf SET index = -index WHERE index > 11; UPDATE leaf SET index = -index - 1 WHERE index < 0; UPDATE register SET size = size - 1").await;
     let found = scene.found(&mut db).await;
     assert_named(&found, Code::LeafMissing, event);

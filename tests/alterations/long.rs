@@ -228,7 +228,7 @@ async fn an_event_altered_lost_or_doubled_at_the_edge_of_a_page_is_named() {
                 for code in *codes {
                     assert_named(&all, *code, (chain.id, seq));
                 }
-                // And no other event is reported as altered.
+                // No other event is reported as altered.
                 let others = all.iter().filter(|finding| {
                     matches!(finding.code, Code::EventAltered | Code::EventMissing | Code::LeafDiffers)
                         && finding.event != Some((chain.id, seq))
@@ -357,7 +357,7 @@ async fn seals_of_a_long_batch_are_compared_with_each_of_its_events() {
         }
     }
     for seal in &seals {
-        // One more seal in a list that was complete without it, or in place of another.
+        // The seal is added to the list of an event that does not have it.
         for seq in [1, 2, 3, 25, 28] {
             if !moves.contains(&(seal.clone(), seq)) {
                 edits.push((seal, format!("INSERT INTO seal_move VALUES ('{seal}', '{batch}', {seq})")));
@@ -371,8 +371,8 @@ async fn seals_of_a_long_batch_are_compared_with_each_of_its_events() {
             [holder, code, format!("DELETE FROM seal WHERE number = '{seal}'")].map(|sql| (&**seal, sql)),
         );
     }
-    // Moved back and forth, as if they had never moved: only the events show it, on whichever of their
-    // pages.
+    // All moves of seals there and back are deleted, as if the seals had never moved: only the events show
+    // it, whichever of their pages they are on.
     for (there, back) in [(2, 3), (14, 15), (24, 25)] {
         run(&mut db, "SAVEPOINT unaltered").await;
         let sql = format!("DELETE FROM seal_move WHERE batch_id = '{batch}' AND seq IN ({there}, {back})");
@@ -411,7 +411,7 @@ async fn a_marking_key_in_use_is_missed() {
     let all = Scene::found_by(&mut db, PAGE, None).await;
     missed(&all);
     assert!(all.iter().all(|finding| finding.table == "marking_key"), "{}", told(&all));
-    // Codes are still checked with it, and another key in its place has signed nothing.
+    // Codes are still checked with the key that the event names. Another key in its place has signed no code.
     let other = ormantrace::timber::seal::signing::SigningKey::from_seed(&[8; 32]);
     let identification: String = sqlx::query_scalar("SELECT identification FROM seal WHERE number = $1")
         .bind(&seals[6])

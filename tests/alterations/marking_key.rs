@@ -4,8 +4,9 @@ use crate::scene::{Scene, run};
 use crate::world::World;
 use ormantrace::base::units::Text;
 use ormantrace::commands::fsck::{Code, FsckError};
+use ormantrace::timber::event::types::OrganizationEventType;
 use ormantrace::timber::party::bootstrap::bootstrap_operator;
-use ormantrace::timber::seal::marking_key::{self, KNOWN, MarkingKeyBusiness, MarkingKeyPublic};
+use ormantrace::timber::seal::marking_key::{self, MarkingKeyBusiness, MarkingKeyPublic};
 use ormantrace::timber::seal::signing::SigningKey;
 use serde_json::Value;
 use sqlx::PgConnection;
@@ -27,7 +28,7 @@ async fn put(db: &mut PgConnection, key: &SigningKey) {
 async fn recorded(db: &mut PgConnection) -> Vec<(MarkingKeyPublic, MarkingKeyBusiness)> {
     let texts: Vec<(String, String)> =
         sqlx::query_as("SELECT public, business FROM event WHERE type = $1 ORDER BY subject_id, seq")
-            .bind(KNOWN)
+            .bind(OrganizationEventType::MarkingKeyKnown)
             .fetch_all(db)
             .await
             .unwrap();

@@ -119,7 +119,7 @@ impl Outsider<'_> {
         shown
     }
 
-    /// The effect of an alteration on these responses; an error text if it has no name.
+    /// The effect of an alteration on these responses; an error if it is none of the expected effects.
     fn sees(&self, event: &Event, before: &Shown, after: &Shown) -> Result<Seen, String> {
         if before == after {
             return Ok(Seen::NotShown);

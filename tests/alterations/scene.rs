@@ -299,7 +299,8 @@ pub async fn run(db: &mut PgConnection, sql: &str) -> u64 {
     done.unwrap_or_else(|error| panic!("{error}: {sql}")).rows_affected()
 }
 
-/// Sequences the queue but for its last four events, and publishes all but the last three leaves.
+/// Makes the register: assigns an index to all queued entries but the last four, and publishes all leaves but
+/// the last three.
 async fn register(owner: &mut PgConnection) -> (TempDir, Published) {
     run(
         owner,

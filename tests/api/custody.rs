@@ -355,7 +355,8 @@ async fn a_correction_checks_measures_only_if_it_changes_them() {
     assert_eq!(rules(json!({"length_m": 6.5})).await, ["L14", "L13"]);
 }
 
-/// A slip is corrected by its recorder; what has gone on, or been seen by others, only by an inspector.
+/// A recorder may correct its own mistake. Once the log has moved on, or another organisation has acted on
+/// it, only an inspector may.
 #[tokio::test]
 async fn a_correction_of_what_has_gone_on_needs_an_inspector() {
     let world = World::new().await;
@@ -367,7 +368,7 @@ async fn a_correction_of_what_has_gone_on_needs_an_inspector() {
         assert_eq!(refused.codes(), ["correction-by-inspector-only"]);
     };
     let one = |n: usize| std::slice::from_ref(&felled.logs[n]);
-    // Sold: the volume does not come back to the ticket.
+    // After the sale, the recorder cannot reduce the volume that counts against the ticket.
     world.event(&felled.enterprise, "sold", one(0), json!({})).await.expect(201);
     needs_inspector(&felled.enterprise, &felled.logs[0], smaller.clone()).await;
     world.event(&felled.inspector, "corrected", one(0), smaller.clone()).await.expect(201);
@@ -383,11 +384,11 @@ async fn a_correction_of_what_has_gone_on_needs_an_inspector() {
         .await
         .expect(201);
     needs_inspector(&felled.enterprise, &felled.logs[2], smaller.clone()).await;
-    // The loading is a slip for two hours.
+    // Its recorder may reverse a loading for two hours.
     let undo = json!({"corrects": 2, "reason": "Басқа бөрене", "reverse": true});
     world.later(121);
     needs_inspector(&felled.enterprise, &felled.logs[2], undo).await;
-    // The carrier reports a loss by mistake, and takes it back, although it has no part in the log any more.
+    // The carrier reports the destruction by mistake and reverses it, although it is no longer a party.
     world.event(&felled.carrier, "destroyed", one(2), json!({})).await.expect(201);
     let undo = json!({"corrects": 3, "reason": "Қате басылды", "reverse": true});
     world.event(&felled.carrier, "corrected", one(2), undo).await.expect(201);

@@ -73,7 +73,7 @@ async fn events_cannot_be_changed_removed_or_truncated() {
     assert_eq!(left, 3);
 }
 
-/// The plan of a readers' statement, as PostgreSQL makes it on a connection of the readers.
+/// The plan that PostgreSQL makes for a batch loader's statement, on a connection with its planner settings.
 async fn explained(
     reader: &mut PgConnection,
     statement: &str,
@@ -130,7 +130,7 @@ async fn a_history_is_one_index_only_descent() {
 
     let mut reader = for_loaders(world.database()).connect().await.unwrap();
     let chain = include_str!("../../src/evidence/chain/chains.sql");
-    // The person of the harvest takes one more index scan.
+    // The buffers include one more index scan, for the person of the harvest.
     for ((subject, events), most) in chains.into_iter().zip([15, 123]) {
         let plan = explained(&mut reader, chain, |query| query.bind(vec![subject.0])).await;
         let scan = nodes(&plan).into_iter().find(|node| node["Index Name"] == "event_pkey");

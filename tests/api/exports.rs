@@ -337,32 +337,45 @@ async fn a_long_chain_is_complete_and_waits_for_memory() {
     assert!(report.holds(), "{report}");
     assert_eq!(file["events"].as_array().unwrap().len(), 502);
 
-    // One organisation has at most a quarter of the memory: another one is served beside it.
-    let own = world.app.reads.memory_permits(u32::MAX, operator.id).await.unwrap();
+    // A long chain takes the memory of one page. One organisation has at most a quarter of all: another one is
+    // still served.
+    let page =
+        async |organization| world.app.reads.memory_permits(u32::MAX, organization).await.map(Option::unwrap);
+    let mut own = Vec::new();
+    for _ in 0..4 {
+        own.push(page(operator.id).await.unwrap());
+    }
+    assert!(page(operator.id).await.is_err());
     world.get(&format!("{path}/export"), &operator).await.expect(503);
     world.get(&format!("{path}/export"), &enterprise).await.expect(200);
     drop(own);
-    let mut permit = Vec::new();
-    for _ in 0..4 {
-        permit.push(world.app.reads.memory_permits(u32::MAX, OrganizationId::new()).await.unwrap().unwrap());
+    let mut permits = Vec::new();
+    for _ in 0..16 {
+        permits.push(page(OrganizationId::new()).await.unwrap());
     }
     world.get(&format!("{path}/export"), &operator).await.expect(503);
     // A short chain needs no memory permit; nor does a proof.
     world.get(&format!("/v1/organizations/{}/export", operator.id), &operator).await.expect(200);
     assert_eq!(world.get(&format!("{path}/proof"), &operator).await.status, 200);
-    drop(permit);
-    // A response that is not read is in memory, so it holds its permit.
+    drop(permits);
+    // A piece of a response that is not sent is in memory, so it holds the permit.
     let request = axum::http::Request::get(format!("{path}/export"))
         .header("authorization", format!("Bearer {}", operator.token))
         .body(axum::body::Body::empty())
         .unwrap();
-    let others = world.app.reads.memory_permits(1_600, operator.id).await.unwrap();
-    let unread = tower::ServiceExt::oneshot(world.router.clone(), request);
-    // 502 events and 1,600 are more than the quarter: it waits for the first permit.
-    let (unread, ()) = tokio::join!(unread, async move { drop(others) });
+    let mut own = Vec::new();
+    for _ in 0..4 {
+        own.push(page(operator.id).await.unwrap());
+    }
+    let waiting = tower::ServiceExt::oneshot(world.router.clone(), request);
+    // It waits for one of these permits.
+    let (unread, ()) = tokio::join!(waiting, async { drop(own.pop()) });
     let unread = unread.unwrap();
     assert_eq!(unread.status(), 200);
-    assert!(world.app.reads.memory_permits(1_600, operator.id).await.is_err());
-    drop(unread);
-    world.get(&format!("{path}/export"), &operator).await.expect(200);
+    let mut body = unread.into_body();
+    let piece = http_body_util::BodyExt::frame(&mut body).await.unwrap().unwrap();
+    drop(body);
+    assert!(page(operator.id).await.is_err(), "the piece holds it alone");
+    drop(piece);
+    page(operator.id).await.unwrap();
 }

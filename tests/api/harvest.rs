@@ -401,7 +401,7 @@ async fn a_table_is_taken_as_spreadsheets_write_it() {
     let (one, two) = (csv_row(&felled.seals[0], "Ерлан Оспанов"), csv_row(&felled.seals[1], ""));
     let send = |kind: &'static str, csv: Vec<u8>| send_csv(&world, &felled, kind, true, csv);
     for (kind, csv) in [
-        // Cells left off at the end, separators too many, a line that names the separator.
+        // Missing cells at the end of a row, additional separators, a first line that names the separator.
         ("text/csv", format!("{HEADER}\r\n{one};;;\r\n{two}\r\n")),
         ("text/csv", format!("{HEADER}\r\n{one};;;;;;\r\n{two};;;;\r\n")),
         ("text/csv", format!("sep=;\r\n{HEADER}\r\n{one}\r\n{two}\r\n")),

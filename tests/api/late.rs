@@ -99,8 +99,8 @@ async fn a_late_replacement_changes_the_seal_everywhere() {
     assert_eq!(world.unsound().await, [""; 0]);
 }
 
-/// Loaded at 10:00 on the carrier's lorry. The holder recorded the journey, and it ended, while the carrier's
-/// tablet was offline.
+/// A log that was loaded at 10:00 on the carrier's lorry. While the carrier's tablet was offline, the holder
+/// recorded the journey to its end.
 async fn driven() -> (World, Felled) {
     let world = World::new().await;
     let felled = world.felled(1).await;
@@ -152,8 +152,8 @@ async fn a_late_event_that_a_recorded_one_contradicts_is_refused() {
     assert_eq!(log(&world, &felled).await["last_event"]["type"], "withdrawn");
 }
 
-/// A former owner cannot sell late what it had handed over since, and so close the log to the new owner's own
-/// late records.
+/// A former owner cannot record late that it sold a log that it has handed over since. The sale would close
+/// the log, and the new owner's own late events would be refused.
 #[tokio::test]
 async fn a_former_owners_late_sale_is_refused() {
     let world = World::new().await;
@@ -204,7 +204,7 @@ async fn a_late_event_not_allowed_at_its_time_gets_unknown_log() {
         let answer = told(&felled.carrier, "departed", &felled.logs, more.clone()).await;
         assert_eq!(answer.json()["errors"], unknown, "{more}");
     }
-    // An organisation that never was a party, and a correction, which is judged by present access.
+    // An organisation that was never a party; and a correction, for which the present access decides.
     assert_eq!(told(&stranger, "departed", &felled.logs, at("10:20", 4)).await.json()["errors"], unknown);
     let right =
         with(json!({"corrects": 2, "reason": "?", "set": {"place": {"name": "Қойма"}}}), &at("10:20", 5));

@@ -54,8 +54,8 @@ async fn post(router: &Router, path: &str, token: &str, body: &Value) -> Answer 
     send(router, request).await
 }
 
-/// Begins a posting whose body arrives byte by byte; the first bytes of what the server sends when the
-/// handler wants the body, or refuses.
+/// Begins a POST with a body that arrives byte by byte. Returns the status of the server's first response:
+/// 100 when the handler begins to read the body, or that of a refusal.
 async fn drip(address: SocketAddr, org: &Org) -> (u16, tokio::task::JoinHandle<()>) {
     let mut client = TcpStream::connect(address).await.unwrap();
     let head = format!(
@@ -81,7 +81,7 @@ async fn bodies_that_drip_take_no_place_from_another_organisation() {
     let world = World::new().await;
     let (greedy, owner) = (world.enterprise().await, world.forest_owner().await);
     let limits = ConcurrencyLimits { write: 4, body_bytes: 8 * 98 * 1_024, ..ConcurrencyLimits::default() };
-    // So long that the pace cuts none of the bodies while the test runs.
+    // The window is so long that the server cuts none of the slow bodies while the test runs.
     let pace = Pace { window: 4 * PATIENCE, ..Pace::default() };
     let body = BodySettings { pace, ..BodySettings::default() };
     let layers = LayerSettings { limits, body, ..LayerSettings::default() };
@@ -281,7 +281,8 @@ async fn a_key_names_so_many_unknown_organisations_a_day() {
     }
     to(&felled.enterprise, &felled.logs[0], &bin(80)).await.expect(429);
     to(&felled.enterprise, &felled.logs[0], &felled.sawmill.bin).await.expect(429);
-    // What names no other organisation is recorded, and another key of the same organisation has its own budget.
+    // A request that names no other organisation is recorded, and another key of the organisation has its own
+    // budget.
     world.event(&felled.enterprise, "stored", &felled.logs, json!({})).await.expect(201);
     let (_, second) = world.key(felled.enterprise.id).await;
     let second = Org { token: second.expose().to_owned(), ..felled.enterprise.clone() };

@@ -3,6 +3,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod all_errors;
 mod asking;
 mod batch;
 mod chain;
@@ -13,9 +14,11 @@ mod exports;
 mod hangup;
 mod harvest;
 mod harvester;
+mod hostile;
 mod late;
 mod lengths;
 mod limits;
+mod long;
 mod matrix;
 mod order;
 mod party;
@@ -24,6 +27,9 @@ mod permit;
 mod posting;
 mod proofs;
 mod publish;
+#[path = "../faults/random.rs"]
+#[allow(dead_code, reason = "this binary takes what it needs")]
+mod random;
 mod reading;
 mod reads;
 mod register;

@@ -7,7 +7,8 @@ use axum::body::Body;
 use axum::http::Request;
 use serde_json::{Value, json};
 
-/// Sends a write request with two errors in its head: its key is too short, and `bark` is no parameter.
+/// Sends a write request with two errors in its head: a too short idempotency key, and the unknown parameter
+/// `bark`.
 async fn post(world: &World, org: &Org, path: &str, media_type: &str, body: impl Into<Body>) -> Answer {
     let request = Request::post(format!("{path}bark=2"))
         .header("authorization", format!("Bearer {}", org.token))
@@ -76,7 +77,7 @@ async fn a_table_is_refused_in_the_same_order_and_its_parameter_once() {
         assert_eq!(told[..2], pairs(&HEAD), "{path}");
         let of_parameter: Vec<_> = told.iter().filter(|(place, _)| place == parameter).collect();
         assert_eq!(of_parameter, [&(parameter.to_owned(), code.to_owned())], "{told:?}");
-        // A missing parameter is an error of the query, where it belongs.
+        // A missing parameter is reported at its location in the query.
         let path = format!("{}?", path.split('?').next().unwrap());
         let without = self::told(&post(&world, &anybody, &path, "text/csv", table).await);
         assert!(without.contains(&(parameter.to_owned(), "required".to_owned())), "{without:?}");

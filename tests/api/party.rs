@@ -279,7 +279,8 @@ async fn a_revoked_key_fails_at_once_and_an_expired_one_on_time() {
         world.call(Method::GET, path, key["token"].as_str(), Value::Null).await
     };
     let me = async |key: &Value| call("/v1/me", key).await;
-    // Hot reads resolve the token in the same query; they check it whether they find an object or not.
+    // Hot reads resolve the token in the query that reads the object. They must check it even if there is no
+    // object.
     let timber = crate::timber::log(&world, &owner, &world.enterprise().await, "KZ-0001", 3).await;
     let on_its_way = async |key: &Value, good: bool| {
         for (path, status) in [

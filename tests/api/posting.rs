@@ -40,7 +40,7 @@ async fn equal_keys_of_two_organisations_are_independent() {
     let second = post(&world, &borodulikha, "/v1/felling-tickets", "ticket-0001245", &ticket).await;
     assert_ne!(first.expect(201)["id"], second.expect(201)["id"]);
     assert!(!is_replayed(&second));
-    // Nor do they interfere when the contents under one key differ.
+    // Two organisations may also use one key for different contents.
     let other = World::ticket_of(&enterprise, "0001246", 40);
     post(&world, &semey, "/v1/felling-tickets", "ticket-0001246", &ticket).await.expect(409);
     post(&world, &semey, "/v1/felling-tickets", "ticket-0001247", &other).await.expect(201);
@@ -74,7 +74,7 @@ async fn a_response_is_stored_for_ninety_days() {
         .await
         .unwrap();
     assert_eq!(kept, 0);
-    // The key is free again; the 409 is due to the ticket, which exists.
+    // The key can be used again: the 409 is not about the key, but about the ticket, which exists.
     let refused = send(ticket).await;
     refused.expect(409);
     assert_eq!(refused.codes(), ["ticket-number-taken"]);
@@ -129,7 +129,7 @@ async fn a_large_response_is_stored_for_seven_days_and_its_result_is_named_later
     let id = harvest["id"].as_str().unwrap();
     assert!(told["detail"].as_str().unwrap().contains(&format!("harvest {id}")), "{told}");
     assert!(!is_replayed(&late));
-    // The key is still bound to that content.
+    // The key still accepts only the content of its first request.
     let mut other = body;
     other["logs"][0]["volume_m3"] = json!(0.34);
     let reused = send(other).await;
@@ -158,7 +158,7 @@ async fn a_dry_run_has_the_errors_of_the_harvest_and_takes_no_key() {
     let rehearsed = rehearse(&over).await;
     rehearsed.expect(409);
     assert_eq!(rehearsed.codes(), ["line-exceeded"]);
-    // None of these requests took the key or the seals.
+    // None of these requests has used up the key or the seals.
     let right = World::harvest_of(&felled.ticket, &felled.seals[..3]);
     rehearse(&right).await.expect(200);
     assert!(!is_replayed(&rehearse(&right).await));

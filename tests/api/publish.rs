@@ -235,7 +235,7 @@ async fn an_old_backup_is_refused() {
         assert!(matches!(error, PublishError::Rewritten(leaf) if leaf == first_told), "{error}");
     }
     assert_eq!(published(dir).unwrap().size, 300, "nothing more was signed");
-    // The lost leaves are restored: it goes on.
+    // After the lost leaves are restored, the publisher continues.
     meddle(&mut owner, "DELETE FROM leaf WHERE index >= 200").await;
     sequence(&mut owner, 1, 200, 310).await;
     publish(&world, dir, 310).await;

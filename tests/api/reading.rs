@@ -124,7 +124,7 @@ async fn missing_and_foreign_logs_get_the_same_bytes() {
         (world.forest_owner().await, world.enterprise().await, world.sawmill().await);
     log(&world, &issuer, &holder, "KZ-0001", 2).await;
     seal(&world, &holder, "KZ-0003").await;
-    // Number and request id differ only because the requests do.
+    // The response without the number and the request id, which differ because the requests differ.
     let plain = |answer: &Answer, number: &str| {
         let mut body = answer.expect(404);
         body["request_id"].take();
@@ -292,7 +292,7 @@ async fn a_plus_in_a_query_need_not_be_escaped_in_a_time() {
         ("from=2026-10-05T00:00:00%2B05:00", 1),
         ("from=2026-10-05T00:00:00%2005:00", 1),
         ("to=2026-10-05T00:00:00+05:00", 0),
-        // 05:00 UTC is 10:00 in Semey: the blank is a plus, not nothing.
+        // 05:00 UTC is 10:00 in Semey: the `+` of the offset, received as a blank, is not ignored.
         ("from=2026-10-05T10:00:00+05:00&to=2026-10-05T10:00:01+05:00", 1),
     ] {
         let page = world.get(&format!("/v1/events?{query}"), &felled.inspector).await.expect(200);
@@ -303,7 +303,7 @@ async fn a_plus_in_a_query_need_not_be_escaped_in_a_time() {
         let answer = world.get(&format!("/v1/events?{query}"), &felled.inspector).await;
         assert_eq!(answer.codes(), ["time-malformed"], "{query}");
     }
-    // A body is no query: there, a blank stays one.
+    // In a body, a blank is not read as `+`.
     let time = json!({"occurred_at": "2026-10-05T09:30:00 05:00"});
     let answer = world.event(&felled.enterprise, "stored", &felled.logs, time).await;
     assert_eq!(answer.codes(), ["time-malformed"]);

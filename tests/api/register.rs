@@ -4,7 +4,7 @@ use crate::world::{Org, World, bin, morning};
 use axum::http::{Method, Request};
 use ormantrace::base::ids::{LogId, OperationId};
 use ormantrace::evidence::chain::Tx;
-use ormantrace::evidence::chain::append::{Head, NewHead};
+use ormantrace::evidence::chain::append::{LockedHead, NewHead};
 use ormantrace::evidence::chain::bytes::{Hash, SubjectKind};
 use ormantrace::evidence::chain::{Draft, append};
 use ormantrace::evidence::register::Sequencer;
@@ -158,7 +158,7 @@ impl Watch {
 /// The first event of a new chain.
 fn event(of: &Org) -> Draft<'static> {
     Draft {
-        head: Head::fresh(SubjectKind::Log, LogId::new().0),
+        head: LockedHead::fresh(SubjectKind::Log, LogId::new().0),
         public: r#"{"subject":"log","type":"stored","v":1}"#.into(),
         business: r#"{"v":1}"#.into(),
         personal: None,
@@ -172,8 +172,7 @@ fn event(of: &Org) -> Draft<'static> {
 
 /// The event that follows a new head.
 fn next(head: &NewHead, of: &Org) -> Draft<'static> {
-    let NewHead { id, salt, seq, hash, received_at } = head.clone();
-    Draft { head: Head { kind: SubjectKind::Log, id, salt, seq, hash, received_at }, ..event(of) }
+    Draft { head: head.clone().into_locked(), ..event(of) }
 }
 
 #[tokio::test]

@@ -3,11 +3,11 @@
 use crate::world::{Org, World};
 use ormantrace::base::ids::{HarvestId, KeyId, LineId, LogId, OperationId, TicketId};
 use ormantrace::evidence::chain::Tx;
-use ormantrace::evidence::chain::append::{Head, Personal};
+use ormantrace::evidence::chain::append::Personal;
 use ormantrace::evidence::chain::bytes::Secret;
-use ormantrace::evidence::chain::{Draft, SubjectKind, append, canonical};
+use ormantrace::evidence::chain::{Draft, LockedHead, SubjectKind, append, canonical};
 use ormantrace::timber::event::content::{LocalTime, LogBusiness, LogPublic, TicketName};
-use ormantrace::timber::event::vocabulary::EventType;
+use ormantrace::timber::event::types::LogEventType;
 use ormantrace::timber::seal::{Identification, MarkingCode};
 use ormantrace::timber::wood::species::{LogKind, MeasurementMethod, Wood};
 use uuid::Uuid;
@@ -66,10 +66,11 @@ pub async fn log(world: &World, issuer: &Org, holder: &Org, number: &str, events
         secret: Secret::random(),
     };
     let person = person.store(&mut tx, holder.id.0, now).await.unwrap();
-    let mut head = Head::fresh(SubjectKind::Log, id.0);
+    let mut head = LockedHead::fresh(SubjectKind::Log, id.0);
+    let mut newest = None;
     for seq in 1..=events {
         let first = seq == 1;
-        let event_type = if first { EventType::Harvested } else { EventType::Stored };
+        let event_type = if first { LogEventType::Harvested } else { LogEventType::Stored };
         let day = ormantrace::base::units::Moment::parse("2026-10-04T15:00:00+05:00").unwrap();
         let mut public = LogPublic::bare(event_type, LogKind::Log, day.day().day(), Some("KZ-10".into()));
         let operation = OperationId::new();
@@ -88,10 +89,11 @@ pub async fn log(world: &World, issuer: &Org, holder: &Org, number: &str, events
             business.line = Some(line);
         }
         let draft = Draft {
-            head: head.clone(),
+            head,
             public: canonical::text(&public),
             business: canonical::text(&business),
-            personal: first.then_some(&person),
+            // On every page of a long history.
+            personal: (seq % 400 == 1).then_some(&person),
             event_type: event_type.as_str(),
             organization: holder.id.0,
             operation: operation.0,
@@ -99,8 +101,10 @@ pub async fn log(world: &World, issuer: &Org, holder: &Org, number: &str, events
             region: Some("KZ-10"),
         };
         let new = append(&mut tx, now, vec![draft]).await.unwrap().remove(0);
-        head = Head { seq: new.seq, hash: new.hash, received_at: new.received_at, ..head };
+        newest = Some(new.clone());
+        head = new.into_locked();
     }
+    let newest = newest.expect("at least one event");
     sqlx::query(
         "INSERT INTO log (id, salt, head_seq, head_hash, head_received_at, kind, species, wood, length_m, top_diameter_cm,
              volume_m3, table_volume_m3, measurement_method, felled_on, harvest_id, ticket_id, line_id, issuer_id,
@@ -109,10 +113,10 @@ pub async fn log(world: &World, issuer: &Org, holder: &Org, number: &str, events
              '2026-10-04', $6, $7, $8, $9, $10, $11, $12, $12, $13, '2026-10-04', 'KZ-10', $5)",
     )
     .bind(id)
-    .bind(head.salt.0.as_slice())
-    .bind(i32::try_from(head.seq).unwrap())
-    .bind(head.hash.0.as_slice())
-    .bind(head.received_at)
+    .bind(newest.salt.0.as_slice())
+    .bind(newest.seq_i32())
+    .bind(newest.hash.0.as_slice())
+    .bind(newest.received_at)
     .bind(HarvestId::new())
     .bind(ticket)
     .bind(line)

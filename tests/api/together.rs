@@ -28,7 +28,7 @@ impl Wired {
         post(&self.router, PATH, org, None, body)
     }
 
-    /// A server with a writer that has prepared its statements.
+    /// A server that has prepared the statements of group commit.
     async fn warm(world: &World, felled: &Felled) -> Self {
         let server = Self::to(world);
         let warming = event(world, "stored", &felled.logs[felled.logs.len() - 1..], json!({}));
@@ -37,8 +37,8 @@ impl Wired {
     }
 }
 
-/// Waits until a writer's connection to this database meets `condition` (`is`), or until none does (not
-/// `is`).
+/// Waits until a group commit connection to this database meets `condition`; if `is` is false, until none
+/// does.
 async fn until_a_writer(world: &World, is: bool, condition: &str) {
     let mut watching = world.owner().await;
     let asked = format!(
@@ -192,7 +192,7 @@ async fn concurrent_writes_with_one_id_or_key_are_recorded_once() {
     for pair in answers.chunks(2) {
         let statuses = [pair[0].status.as_u16(), pair[1].status.as_u16()];
         assert!(statuses.contains(&201), "{statuses:?}");
-        // The other one gets the same events, or a 409 and has to be sent again.
+        // The other request gets the same events, or a 409 after which it has to be sent again.
         for again in pair.iter().filter(|answer| answer.status != 409) {
             assert_eq!(
                 again.json()["events"],
@@ -215,8 +215,8 @@ async fn concurrent_writes_with_one_id_or_key_are_recorded_once() {
     }
 }
 
-/// The check does not see an operation id that another transaction commits a moment later; the table's
-/// primary key does.
+/// If another transaction commits an operation id right after the check for it, the check misses it, and the
+/// table's primary key rejects the second use.
 #[tokio::test]
 async fn an_id_taken_between_check_and_insert_fails_only_its_own_write() {
     let world = World::new().await;

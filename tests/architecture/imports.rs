@@ -1,4 +1,4 @@
-//! Reads which module of the crate names which other one.
+//! Finds every path in the source of the crate, and the modules that it leads to.
 
 use crate::lex::{Kind, Token, behind_group, cut_tests, lex};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -7,21 +7,20 @@ use std::path::Path;
 
 pub const GROUPS: [&str; 8] = ["commands", "http", "services", "timber", "evidence", "db", "net", "base"];
 
-/// Words that a path may follow, and none begins with.
+/// Keywords that can stand before a path and never begin one.
 const KEYWORDS: [&str; 17] = [
     "as", "box", "break", "const", "dyn", "else", "for", "if", "impl", "in", "let", "match", "move", "mut",
     "return", "where", "while",
 ];
 
-/// A path from the root of the crate, without `crate`. One that begins with an empty segment leads into
-/// another crate.
+/// A path from the root of the crate, without `crate`. If its first segment is empty, it is in another crate.
 pub type Place = Vec<String>;
 
 pub struct Source {
-    /// From the root on, with slashes: `src/timber/seal/void.rs`.
+    /// The path from the folder of the crate, with slashes: `src/timber/seal/void.rs`.
     pub path: String,
     pub module: Place,
-    /// Without what only tests compile; empty if that is the whole file.
+    /// Without code under `#[cfg(test)]`; empty if the complete file is such code.
     pub tokens: Vec<Token>,
     pub comments: Vec<(usize, String)>,
     pub lines: usize,
@@ -41,7 +40,7 @@ enum Leaf {
     },
 }
 
-/// A path as it is written somewhere.
+/// A path in the source, as it is written there.
 #[derive(Clone, Debug)]
 pub struct Mention {
     pub source: usize,
@@ -51,14 +50,14 @@ pub struct Mention {
     leaf: Leaf,
 }
 
-/// One node needs another one.
+/// An import of one node by another.
 #[derive(Clone, Debug)]
 pub struct Import {
     pub from: String,
     pub to: String,
     /// `src/timber/seal/void.rs:13`.
     pub at: String,
-    /// `crate::timber::custody::Table`, and where that really is if it is a re-export.
+    /// `crate::timber::custody::Table`, and the path of the definition if this is a re-export.
     pub what: String,
 }
 
@@ -74,8 +73,8 @@ impl Mention {
         matches!(self.leaf, Leaf::Glob { .. })
     }
 
-    /// Whether this is a `use` that gives the name to something else; `pub(crate) use name;` of a macro
-    /// leads to itself.
+    /// Whether this is a `use` that makes the name available. `pub(crate) use name;`, which re-exports a
+    /// macro, does not count: it would lead back to itself.
     fn brings(&self, name: &str) -> bool {
         matches!(&self.leaf, Leaf::Use { name: used, .. } if used == name)
             && (self.written.len() > 1 || self.written[0] != name)
@@ -91,11 +90,11 @@ pub struct Tree {
     pub sources: Vec<Source>,
     pub mentions: Vec<Mention>,
     modules: BTreeSet<Place>,
-    /// What each module defines itself, also inside of functions and impls.
+    /// Names of the items that each module defines, also inside of functions and impls.
     items: BTreeMap<Place, BTreeSet<String>>,
     /// Indexes of the mentions that are `use` leaves of a module.
     uses: BTreeMap<Place, Vec<usize>>,
-    /// What each module imports as a whole.
+    /// The modules that each module imports by a glob.
     globs: BTreeMap<Place, Vec<Place>>,
     /// Macros that `#[macro_export]` puts at the root of the crate, by name.
     macros: BTreeMap<String, Place>,
@@ -172,7 +171,7 @@ impl Tree {
                 tree.uses.entry(mention.module.clone()).or_default().push(at);
             }
         }
-        // A glob may begin with a name that another glob brings in: a second round finds it.
+        // A glob may begin with a name that another glob imports: the second round resolves it.
         for _ in 0..2 {
             let mut globs: BTreeMap<Place, Vec<Place>> = BTreeMap::new();
             for mention in
@@ -259,7 +258,8 @@ impl Tree {
                         && before(3).is_some_and(|token| token.is_word("pub"));
                     let (mut written, end) = read_path(&tokens, here);
                     at = end;
-                    // `::name` from nothing on leads into another crate; `x.name` and `<T>::name` go on.
+                    // `::name` without anything before it is a path in another crate. A word after `x.` or
+                    // `<T>::` continues an expression and begins no path.
                     let separated = before(1).is_some_and(|token| token.kind == Kind::PathSep);
                     let continued = before(2).is_some_and(|token| {
                         token.word().is_some_and(|word| !KEYWORDS.contains(&word))
@@ -304,7 +304,7 @@ impl Tree {
         }
     }
 
-    /// Reads a `use` tree behind its prefix; returns where it ends.
+    /// Reads a `use` tree after its prefix; returns the index after its last token.
     fn read_use(&mut self, tokens: &[Token], from: usize, prefix: &[String]) -> usize {
         let (mut at, mut written) = (from, prefix.to_vec());
         let is = |at: usize, sign| tokens.get(at).is_some_and(|token: &Token| token.is(sign));
@@ -347,20 +347,20 @@ impl Tree {
                     at += 1;
                     while at < tokens.len() && !is(at, '}') {
                         let end = self.read_use(tokens, at, &written);
-                        // In a macro the word may stand before something else than a tree.
+                        // In a macro, tokens that are no `use` tree may follow.
                         at = end + usize::from(is(end, ',') || end == at);
                     }
                     at += 1;
                 }
                 Kind::Sign(',' | ')' | ']' | '}' | ';') => break,
-                // Nothing else stands in a tree; a macro's `$(..)` does, and is passed over.
+                // A tree has no other tokens, except `$(..)` in a macro, which is skipped.
                 _ => at += 1,
             }
         }
         at
     }
 
-    /// The place a written path begins to lead to, before re-exports are followed.
+    /// The place that a written path names, before re-exports are followed.
     fn place_of(&self, module: &Place, written: &[String], depth: u32) -> Place {
         let mut rest = written.iter();
         let mut place = match written.first().map_or("", String::as_str) {
@@ -387,8 +387,8 @@ impl Tree {
         place
     }
 
-    /// What a name in a module leads to, by a declaration, an import or a glob; nothing for an item of the
-    /// module itself. `depth` ends circles of aliases.
+    /// The place of a name in a module, by a module declaration, an import or a glob; `None` for an item that
+    /// the module itself defines. `depth` ends circles of aliases.
     fn lookup(&self, module: &Place, name: &str, depth: u32) -> Option<Place> {
         let (mut seen, mut open) = (BTreeSet::new(), VecDeque::from([module.clone()]));
         while let Some(here) = open.pop_front() {
@@ -413,7 +413,7 @@ impl Tree {
         None
     }
 
-    /// Every place that a path goes through: the one it names, and behind each re-export the next.
+    /// The place that a path names, followed by the target of each re-export on the way to the definition.
     fn resolve(&self, place: &[String], depth: u32) -> Vec<Place> {
         let mut here = Place::new();
         for (at, segment) in place.iter().enumerate() {
@@ -433,13 +433,13 @@ impl Tree {
         vec![place.to_vec()]
     }
 
-    /// Every place that a mention goes through, in this crate and in others.
+    /// As [`Self::resolve`] for a mention; for a glob, also everything that its module re-exports.
     pub fn places(&self, mention: &Mention) -> Vec<Place> {
         let place = self.place_of(&mention.module, &mention.written, 0);
         let mut places = self.resolve(&place, 0);
         if let Leaf::Glob { .. } = mention.leaf {
-            // A glob brings in what the module re-exports. The root of the crate or of a group has no code
-            // of its own, so its children see its private imports too.
+            // A glob imports what the module re-exports. From the root of the crate or of a group, its
+            // children import the private `use` items too; they count here since the root has no code itself.
             let module = places.last().cloned().unwrap_or_default();
             for used in self.uses.get(&module).into_iter().flatten().map(|at| &self.mentions[*at]) {
                 if let Leaf::Use { public, .. } | Leaf::Glob { public } = used.leaf
@@ -452,8 +452,8 @@ impl Tree {
         places
     }
 
-    /// `timber/seal` for all that is below `src/timber/seal/` or in `src/timber/seal.rs`; the group alone
-    /// for its own module; outside of the groups the folder or file in src; nothing for the root.
+    /// `timber/seal` for everything below `src/timber/seal/` or in `src/timber/seal.rs`; the group's name for
+    /// the group's own module; outside of the groups, the folder or file in src; `None` for the root.
     pub fn node_of(&self, place: &[String]) -> Option<String> {
         let [group, rest @ ..] = place else { return None };
         let node = rest.first().filter(|_| GROUPS.contains(&group.as_str()));
@@ -462,19 +462,19 @@ impl Tree {
         known.then(|| node.map_or_else(|| group.clone(), |node| format!("{group}/{node}")))
     }
 
-    /// `src/net/client.rs:12` of a mention.
+    /// The file and line of a mention: `src/net/client.rs:12`.
     pub fn at(&self, mention: &Mention) -> String {
         format!("{}:{}", self.sources[mention.source].path, mention.line)
     }
 
-    /// Every import of one node from another, by the names that `name` gives to places.
+    /// Every import of one node by another. `name` returns the node of a place.
     pub fn imports_by(&self, name: impl Fn(&[String]) -> Option<String>) -> Vec<Import> {
         let mut imports = Vec::new();
         for mention in &self.mentions {
             let source = &self.sources[mention.source];
             let from = name(&source.module).unwrap_or_else(|| source.path.clone());
             let places = self.places(mention);
-            // `Foo::new` needs nothing beyond what the `use` of Foo needs, which is counted itself.
+            // `Foo::new` imports nothing more than the `use` of `Foo`, which is counted on its own.
             let first = &mention.written[0];
             let relative = mention.leaf == Leaf::Path
                 && !["crate", "ormantrace", "self", "super"].contains(&first.as_str());
@@ -516,7 +516,7 @@ impl Tree {
     }
 }
 
-/// The path at `from`: its segments, and the index behind the last of them.
+/// The path at `from`: its segments, and the index after the last of them.
 fn read_path(tokens: &[Token], from: usize) -> (Vec<String>, usize) {
     let (mut segments, mut at) = (Vec::new(), from);
     while let Some(word) = tokens.get(at).and_then(Token::word) {

@@ -47,7 +47,7 @@ impl Token {
 #[derive(Debug, Default)]
 pub struct Lexed {
     pub tokens: Vec<Token>,
-    /// Every `//`, `///` and `//!` comment with its line; block comments are skipped.
+    /// Every `//`, `///` and `//!` comment with its line number. Block comments are left out.
     pub comments: Vec<(usize, String)>,
 }
 
@@ -141,7 +141,7 @@ impl Lexer {
         }
     }
 
-    /// Behind the opening quote of a string with escapes.
+    /// Reads a string with escapes after its opening quote.
     fn string(&mut self, line: usize) {
         let mut text = String::new();
         while self.at < self.signs.len() {
@@ -157,7 +157,7 @@ impl Lexer {
         self.push(Kind::Text(text), line);
     }
 
-    /// Behind the `r` of a raw string: its hashes and what they enclose.
+    /// Reads a raw string after its `r`: its hashes and what they enclose.
     fn raw_string(&mut self, line: usize) {
         let mut hashes = 0;
         while self.peek(0) == '#' {
@@ -176,7 +176,7 @@ impl Lexer {
         self.push(Kind::Text(text), line);
     }
 
-    /// A character, or a lifetime: `'a'` against `'a`.
+    /// Reads a character (`'a'`) or a lifetime (`'a`).
     fn quote(&mut self, line: usize) {
         self.bump();
         if self.peek(0) == '\\' {
@@ -222,7 +222,7 @@ pub fn is_word(sign: char) -> bool {
     sign.is_alphanumeric() || sign == '_'
 }
 
-/// The index behind the bracket that closes the one at `open`.
+/// The index after the bracket that closes the one at `open`.
 pub fn behind_group(tokens: &[Token], open: usize) -> usize {
     let mut depth = 0_usize;
     for (at, token) in tokens.iter().enumerate().skip(open) {
@@ -238,7 +238,7 @@ pub fn behind_group(tokens: &[Token], open: usize) -> usize {
     tokens.len()
 }
 
-/// A module that only tests compile, and its `#[path]` if it has one. An inline one may have files below.
+/// A module under `#[cfg(test)]`, and its `#[path]` if any. An inline module may have files of its own.
 #[derive(Debug, PartialEq)]
 pub struct TestModule {
     pub name: String,
@@ -246,14 +246,14 @@ pub struct TestModule {
 }
 
 /// Removes every item, field, arm or statement under `#[cfg(test)]`, and returns the modules among them
-/// whose files have to be left out as well.
+/// so that the caller can leave out their files as well.
 pub fn cut_tests(tokens: &[Token]) -> (Vec<Token>, Vec<TestModule>) {
     let (mut kept, mut modules, mut at) = (Vec::new(), Vec::new(), 0);
     while at < tokens.len() {
         if let Some(open) = inner_attribute(tokens, at) {
             let end = behind_group(tokens, open);
             if is_test(&tokens[open..end]) {
-                // What encloses it is for tests: a file, or the rest of an inline module.
+                // `#![cfg(test)]`: the rest of the file or of the inline module is test code.
                 at = end_of_block(tokens, end);
                 continue;
             }
@@ -287,7 +287,8 @@ fn inner_attribute(tokens: &[Token], at: usize) -> Option<usize> {
     (tokens[at].is('#') && tokens.get(at + 1)?.is('!') && is_open(tokens, at + 2)).then_some(at + 2)
 }
 
-/// `[cfg(test)]` or `[cfg(all(test, ..))]`. `any(test, ..)` and `not(test)` are compiled without tests too.
+/// Whether this is `[cfg(test)]` or `[cfg(all(test, ..))]`. Code under `any(test, ..)` or `not(test)` is
+/// compiled without tests too, so it stays.
 fn is_test(attribute: &[Token]) -> bool {
     let words: Vec<&str> = attribute.iter().take(6).filter_map(Token::word).collect();
     words.starts_with(&["cfg", "test"]) || words.starts_with(&["cfg", "all", "test"])
@@ -315,7 +316,7 @@ fn end_of_block(tokens: &[Token], from: usize) -> usize {
     at
 }
 
-/// The end of the item, field, arm or statement at `from`.
+/// The index after the item, field, arm or statement at `from`.
 fn end_of_item(tokens: &[Token], from: usize) -> usize {
     let mut at = from;
     if tokens.get(at).is_some_and(|token| token.is_word("pub")) {

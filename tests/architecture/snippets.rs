@@ -1,5 +1,5 @@
 //! The reader and every rule against small source trees: each way of hiding an import has to be seen, and
-//! what is no import has to be passed over.
+//! paths that are no imports must not be reported.
 
 use crate::imports::Tree;
 use crate::lex::{cut_tests, lex};
@@ -149,7 +149,7 @@ fn files_of_test_modules_are_left_out() {
 
 #[test]
 fn a_chain_of_re_exports_is_followed() {
-    // Each step is allowed; only the whole is not: timber may not import net, evidence may.
+    // Each import is allowed, but not the path through both: evidence may import net, timber may not.
     let chain = |text: &str| {
         let tree = tree(&[
             ("src/net/client.rs", "pub struct Client;"),

@@ -85,7 +85,7 @@ pub struct Forest {
     /// Unused seal numbers that no writer holds at the moment.
     pub seals: Mutex<Vec<String>>,
     pub stop: AtomicBool,
-    /// This many more responses are not read.
+    /// Number of further requests that close the connection without reading the response.
     pub deaf: AtomicU32,
     pub acknowledged: AtomicU32,
     /// The same, by server.
@@ -161,7 +161,8 @@ impl Forest {
         });
     }
 
-    /// Sends write requests until `stop`, and settles each; returns the acknowledged ones.
+    /// Sends write requests until `stop`, each again until it has a final response; returns the acknowledged
+    /// ones.
     pub fn write(self: &Arc<Self>, name: &str, seed: u64) -> Vec<Acknowledged> {
         let mut random = Random::new(seed);
         let mut all = Vec::new();

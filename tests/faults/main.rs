@@ -11,12 +11,15 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod attack;
+mod availability;
 mod check;
 mod client;
 mod fault;
 mod proxy;
 mod random;
 mod report;
+mod scene;
 mod servers;
 mod watch;
 
@@ -34,9 +37,12 @@ use sqlx::Connection;
 use std::io::Write;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU32, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 use watch::Watcher;
+
+/// One test at a time: each needs the whole machine.
+static ALONE: Mutex<()> = Mutex::new(());
 
 /// Writers in a round.
 const WRITERS: u64 = 5;
@@ -364,6 +370,7 @@ fn setting(name: &str) -> Option<u64> {
 
 #[test]
 fn nothing_acknowledged_is_lost_or_doubled() {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     let mut kinds = Fault::ALL.to_vec();
     if faketime().is_none() {
         kinds.retain(|fault| !fault.is_of_the_clock());

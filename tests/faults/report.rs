@@ -11,6 +11,9 @@ use std::time::Instant;
 const NOTHING_FOUND: &str =
     "Lost 0, duplicated 0, forks (two different registers signed) 0, inconsistent checkpoints 0.";
 
+/// The last section of the page, which another test writes and this one keeps.
+pub const AVAILABILITY: &str = "## Availability under attack";
+
 /// The number of rounds with a full disk, for this number of other rounds.
 pub fn disk_full_rounds(rounds: u64) -> u64 {
     (rounds / 20).max(1)
@@ -112,7 +115,10 @@ impl Report {
     /// Runs after every round, so that an interrupted run leaves its results so far.
     fn write(&self) {
         if let Some(path) = &self.path {
-            std::fs::write(path, self.text()).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+            let before = std::fs::read_to_string(path).unwrap_or_default();
+            let kept = before.find(AVAILABILITY).map(|from| format!("\n{}", &before[from..]));
+            std::fs::write(path, self.text() + &kept.unwrap_or_default())
+                .unwrap_or_else(|error| panic!("{}: {error}", path.display()));
         }
     }
 

@@ -265,6 +265,8 @@ impl Servers {
             TOKEN,
             "--origin",
             "orman.test/register",
+            // The harness runs and kills the publisher itself.
+            "--no-publish",
         ]);
         command.arg("--data-dir").arg(data);
         let (process, event) = Process::start(command, "serving");
@@ -359,20 +361,7 @@ impl Servers {
 
     /// A superuser connection that bypasses the proxy, once PostgreSQL accepts connections.
     pub fn superuser(&self) -> PgConnection {
-        let folder = Folder::open(&self.data).expect("there");
-        let options = PgConnectOptions::new()
-            .socket(folder.socket_dir().expect("a folder"))
-            .port(PORT)
-            .username(SUPERUSER)
-            .password(&folder.password(SUPERUSER, false).expect("a password"))
-            .database(DATABASE)
-            .disable_statement_logging();
-        let mut connection = None;
-        until("the database is up", || {
-            connection = self.runtime.block_on(options.connect()).ok();
-            connection.is_some()
-        });
-        connection.expect("connected")
+        superuser_of(&self.data, &self.runtime)
     }
 
     /// PostgreSQL's version.
@@ -447,6 +436,24 @@ impl Drop for Servers {
             std::thread::sleep(Duration::from_millis(20));
         }
     }
+}
+
+/// A superuser connection to the private cluster of a data folder, once PostgreSQL accepts connections.
+pub fn superuser_of(data: &Path, runtime: &Handle) -> PgConnection {
+    let folder = Folder::open(data).expect("there");
+    let options = PgConnectOptions::new()
+        .socket(folder.socket_dir().expect("a folder"))
+        .port(PORT)
+        .username(SUPERUSER)
+        .password(&folder.password(SUPERUSER, false).expect("a password"))
+        .database(DATABASE)
+        .disable_statement_logging();
+    let mut connection = None;
+    until("the database is up", || {
+        connection = runtime.block_on(options.connect()).ok();
+        connection.is_some()
+    });
+    connection.expect("connected")
 }
 
 /// The contents of a folder: when each entry was changed, and the bytes of files.

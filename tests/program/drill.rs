@@ -103,7 +103,7 @@ fn after_the_drill_old_files_hold_and_the_witness_knows_the_new_key() {
     let size = reached(vec!["old", "new", "witness"], 1);
     both.stop();
 
-    // The new key signs alone: a witness that does not know it does not cosign, and cosigns once it does.
+    // Now the new key signs alone. A witness without this key does not cosign; once it has the key, it does.
     fs::rename(&old_file, path("keys/register-1.key")).expect("put away");
     let alone = publish(data.path(), &new_file, &at);
     let new_receipt = put("new-receipt.json", &store(&server, "drilled-storing-0002", &["DEMO-000001"]));
@@ -119,7 +119,7 @@ fn after_the_drill_old_files_hold_and_the_witness_knows_the_new_key() {
     server.signal(Signal::TERM);
     assert_eq!(server.end().0.code(), Some(0));
 
-    // Files signed by the old key verify with the old key and the witness, and with no other key.
+    // Files signed by the old key verify with the old key and the witness's; the new key alone is not enough.
     let (old, new, seen_by) = (old.to_string(), new.to_string(), seen_by.to_string());
     for file in [&old_proof, &old_export, &old_checkpoint] {
         assert!(checked(file, &["--trust", &old, "--witness", &seen_by]), "{}", file.display());

@@ -23,7 +23,7 @@ const TRADER: &str = "ЖК «Сүлейменова Айгүл»";
 /// This name is not erased, which shows that the search finds names.
 const OTHER: &str = "Ахметов Бауыржан";
 
-/// A valid BIN or IIN: the stem with its check digit.
+/// A valid BIN or IIN: its first eleven digits (`stem`) and their check digit.
 fn number(stem: &str) -> String {
     (0..10).map(|check| format!("{stem}{check}")).find(|text| Bin::parse(text).is_ok()).expect("one is valid")
 }
@@ -212,7 +212,7 @@ fn erasure_removes_the_name_everywhere_and_proofs_stay_valid() {
         assert!(!told.contains(word), "{word} is in the publisher's log");
         assert!(!again.contains(word), "{word} is in the response to the repetition: {again}");
         assert!(answers.iter().all(|answer| !answer.contains(word)), "{word} is in a stored response");
-        // Tiles, keys.json, tables, indexes, the write-ahead log, PostgreSQL's own log.
+        // No file contains the word: tiles, keys.json, tables, indexes, write-ahead log, PostgreSQL's log.
         assert_eq!(files_with(data.path(), word), Vec::<PathBuf>::new(), "{word}");
     }
 }

@@ -230,12 +230,16 @@ fn fell_and_store(server: &Running) -> (Vec<u8>, Vec<u8>) {
 
 /// Records that these logs are stored; returns the response.
 pub fn store(server: &Running, key: &str, logs: &[&str]) -> Vec<u8> {
+    post(server, Participant::Harvester, "/v1/custody-events", key, &storing(logs))
+}
+
+/// The body that records that these logs are stored now.
+pub fn storing(logs: &[&str]) -> Value {
     let now = Clock::system().now().format("%Y-%m-%dT%H:%M:%SZ").to_string();
-    let stored = json!({
+    json!({
         "type": "stored", "logs": logs, "occurred_at": now,
         "place": {"name": "Төменгі қойма, Бородулиха", "region": "KZ-10", "kind": "storage"}
-    });
-    post(server, Participant::Harvester, "/v1/custody-events", key, &stored)
+    })
 }
 
 #[test]

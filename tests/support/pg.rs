@@ -36,7 +36,7 @@ const RUNNER: &str = "ORMANTRACE_TEST_RUNNER";
 const SAYS: &str = "keeper:";
 /// Advisory lock held while a template is created and leftovers are dropped.
 const SETTING_UP: i64 = i64::from_be_bytes(*b"ormantst");
-/// First half of the advisory lock that a living test process holds; the second is its process number.
+/// First number of the advisory lock that each test process holds while it lives; the second is its pid.
 const ALIVE: i32 = 0x6f72_6d61;
 
 /// A database for one test, dropped with this value.
@@ -423,7 +423,7 @@ fn open(base: &Path, name: &str) -> Result<Option<File>, String> {
     let path = base.join(name);
     match OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path) {
         Ok(file) => Ok(Some(file)),
-        // The folder was removed after it was created.
+        // Another process removed the folder between its creation and this call.
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(format!("{}: {error}", path.display())),
     }

@@ -54,12 +54,16 @@ impl Running {
     }
 
     /// Starts `ormantrace demo` or another command that serves, and waits until it does.
+    pub fn start_as(name: &str, data: &Path, more: &[&str]) -> Self {
+        Self::start_by(program(), name, data, more)
+    }
+
+    /// The same with another program that runs ours with the arguments that it is given.
     #[expect(
         clippy::zombie_processes,
         reason = "a start that fails ends the test, and the process ends it then"
     )]
-    pub fn start_as(name: &str, data: &Path, more: &[&str]) -> Self {
-        let mut command = program();
+    pub fn start_by(mut command: Command, name: &str, data: &Path, more: &[&str]) -> Self {
         command.args(["--log-format", "json", name, "--listen", "127.0.0.1:0", "--data-dir"]).arg(data);
         command.args(more).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
         let mut child = command.spawn().expect("starts");

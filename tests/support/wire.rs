@@ -107,7 +107,7 @@ impl Wire {
         *self.state.trap.lock().unwrap() = Some(Trap { statement, passes });
     }
 
-    /// Whether the connection has been broken as ordered.
+    /// Whether the break that [`Wire::break_at`] set up has happened.
     pub fn has_broken(&self) -> bool {
         self.state.trap.lock().unwrap().is_none()
     }

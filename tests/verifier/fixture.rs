@@ -22,11 +22,11 @@ pub struct Story {
     pub kind: SubjectKind,
     /// Types of the first event and of the following ones, which repeat.
     types: &'static [&'static str],
-    /// The event with a personal part that the reader sees.
+    /// The event with a personal part that is disclosed to the reader.
     person: Option<u32>,
     /// The event with an erased personal part.
     pub erased: Option<u32>,
-    /// The event without any part that the reader sees.
+    /// The event of which the reader sees no part.
     closed: Option<u32>,
 }
 
@@ -111,7 +111,8 @@ impl Register {
         Self::among(story, 0)
     }
 
-    /// The log's history among other, unrelated entries: another register under the same key.
+    /// A register with the same history and key as [`Self::new`], among other unrelated entries, which are
+    /// derived from the parameter.
     pub fn with_stranger(stranger: u8) -> Self {
         Self::among(&STORIES[0], stranger)
     }
@@ -139,7 +140,7 @@ impl Register {
         Self { story, folder, signer, witness, receipts, events, note, entries, _dir: dir }
     }
 
-    /// The same in the format before, without `kind`.
+    /// The export of the complete history in the earlier format `/1`, which has no `kind`.
     pub fn former_export(&self) -> Value {
         let mut export = self.export();
         export["format"] = json!("ormantrace/export/1");

@@ -1,7 +1,11 @@
 //! The offline verifier: it detects every alteration, and other programs agree with it.
 
 mod fixture;
+mod mutants;
 mod mutation;
+#[path = "../faults/random.rs"]
+#[allow(dead_code, reason = "this binary takes what it needs")]
+mod random;
 mod reader;
 mod twins;
 

@@ -117,7 +117,8 @@ fn a_file_says_where_its_readers_access_ended_and_the_register_what_is_not_shown
         );
         assert_eq!(checked(&file, &register.trust()).verdict(), Verdict::Valid);
     }
-    // A file of the present format names the end of its reader's access; without it, it was cut.
+    // A complete file of the present format has `until` if its reader's access has ended. A file that lacks
+    // events and has none was cut.
     let report = checked(&cut(register.export()), &trust);
     assert_eq!(failed_at(&report, Check::Complete), [Some(8)], "{report}");
     said(&report, "the register has 12 events of this chain, the file shows 7\n");
@@ -176,7 +177,7 @@ fn a_key_has_the_role_of_its_flag_and_no_other() {
     for report in [checked(&export, &both_keys), both(forged.as_bytes(), &both_keys)] {
         assert_eq!(failed_at(&report, Check::Checkpoint), [None], "{report}");
     }
-    // The same keys for true files: a receipt needs no key of the register, and no other flag will do.
+    // The same keys for genuine files: a receipt needs the receipt key, given as such, and no register key.
     let only = Trust { receipts: vec![receipts.clone()], ..Trust::default() };
     for trust in [&both_keys, &only] {
         assert_eq!(checked(&register.receipt(), trust).verdict(), Verdict::Valid);
@@ -233,7 +234,7 @@ fn a_file_is_of_one_kind() {
     inside["receipt"]["proof"] = json!([]);
     assert_eq!(failed_at(&checked(&inside, &trust), Check::Format), [None]);
 
-    // Leaves apart from the events that the response lists: these must be among them.
+    // The receipt lists its leaves apart from the response's events: each event must be one of the leaves.
     let hashes: Vec<Value> =
         receipt["events"].as_array().unwrap().iter().map(|one| one["hash"].clone()).collect();
     let mut apart = receipt.clone();
@@ -300,8 +301,8 @@ fn a_file_says_what_it_is_about_and_is_compared_with_the_seal_in_hand() {
         assert_eq!(failed_at(&report, Check::About), [None], "{report}");
         said(&report, words);
     }
-    // The seal may have been replaced in a part that is not shown, and a text that was not committed to
-    // says nothing.
+    // An event with a hidden public part may have replaced the seal, and a text that does not match its
+    // commitment proves nothing: the check fails in both cases.
     let mut hidden = export.clone();
     let part = hidden["events"][10]["parts"]["public"].as_object_mut().unwrap();
     part.remove("salt");
@@ -317,7 +318,7 @@ fn a_file_says_what_it_is_about_and_is_compared_with_the_seal_in_hand() {
     let report = checked(&other, &trust("KZ-0000004"));
     assert_eq!(failed_at(&report, Check::About), [None], "{report}");
 
-    // What shows no text cannot be about a seal.
+    // A file without texts cannot show which seal it is about.
     let receipts = vec![register.receipts.verifier().clone()];
     for file in [register.proof(3), register.note.to_string(), register.receipt().to_string()] {
         let report = both(file.as_bytes(), &Trust { receipts: receipts.clone(), ..trust("KZ-0000009") });
@@ -325,7 +326,7 @@ fn a_file_says_what_it_is_about_and_is_compared_with_the_seal_in_hand() {
     }
     let report = both(register.proof(3).as_bytes(), &register.trust());
     assert_eq!(outcome(&report, Check::About), Outcome::Unchecked, "{report}");
-    // Other subjects say what they are, and are no log.
+    // Exports of other subjects state which subject they are about, and fail if a seal is given.
     let stories: &'static [Story; 4] = &STORIES;
     for story in &stories[1..] {
         let other = Register::of(story);

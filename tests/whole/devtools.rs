@@ -132,7 +132,7 @@ impl Browser {
             self.events.push_back(message);
             assert!(since.elapsed() < PATIENCE, "{url}: never loaded");
         }
-        // Handlers and zero-delay timers of the page have run before this is answered.
+        // The promise resolves only after the page's load handlers and zero-delay timers have run.
         let settled = "new Promise(done => requestAnimationFrame(() => setTimeout(() => done(true), 0)))";
         assert_eq!(self.value(settled), json!(true));
         self.events.drain(..).collect()

@@ -141,8 +141,8 @@ fn not_now(answer: &Answer) {
     assert!((1..=60).contains(&after), "{answer:?}");
 }
 
-/// Records that one log is stored, again and again. A request that was not done is repeated with its own
-/// key until it is.
+/// Records repeatedly that one log is stored. A request that was not executed is sent again under its
+/// idempotency key until it is.
 fn write(address: SocketAddr, worker: usize, seen: &Seen) -> usize {
     let log = format!("DEMO-{:06}", worker + 1);
     let mut done = 0;

@@ -340,9 +340,14 @@ impl utoipa::PartialSchema for Plot {
 impl utoipa::ToSchema for Plot {}
 
 impl crate::base::input::Read for Plot {
+    crate::base::input::whole!();
+
     /// Reads the shape without checking for crossings, which takes too long on the threads that parse
     /// requests. Code that stores the plot must call [`Plot::check_crossings`] on a blocking thread.
-    fn read(node: crate::base::input::Node<'_>, errors: &mut crate::base::input::Errors) -> Option<Self> {
+    fn read_partial(
+        node: crate::base::input::Node<'_>,
+        errors: &mut crate::base::input::Errors,
+    ) -> Option<Self> {
         let read = node.json().map_err(PlotError::from).and_then(|text| Self::read(&text));
         let checked = read.and_then(|plot| plot.check_country().map(|()| plot));
         checked.map_err(|error| error.refuse(node, errors)).ok()
@@ -384,7 +389,7 @@ mod tests {
             plot.distance_outside_m(position("50.6", "80.11", None)).abs() < f64::EPSILON,
             "the border is inside"
         );
-        // 0.01 degrees of latitude is 1,112 m; of longitude at 50.6° 706 m.
+        // 0.01 degrees of latitude are 1,112 m; 0.01 degrees of longitude are 706 m at 50.6° north.
         let north = plot.distance_outside_m(position("50.62", "80.11", None));
         assert!((north - 1_112.0).abs() < 2.0, "{north}");
         let east = plot.distance_outside_m(position("50.605", "80.13", None));
@@ -428,7 +433,8 @@ mod tests {
             "plot-ring"
         );
         assert_eq!(code(r#"{"type":"Polygon","coordinates":[[[80,50],[81,50],[80,50]]]}"#), "plot-ring");
-        // Latitude first: 80 would be a latitude, but a longitude's 120 is not.
+        // Coordinates in the wrong order, latitude first. The error is detected because 120 is no latitude;
+        // with a longitude below 90, such as 80, it could not be detected here.
         assert_eq!(
             code(r#"{"type":"Polygon","coordinates":[[[50,120],[51,120],[51,121],[50,120]]]}"#),
             "latitude-invalid"
@@ -446,7 +452,7 @@ mod tests {
         let flat = r#"{"type":"Polygon","coordinates":[[[80,50],[81,50],[80.5,50],[80,50]]]}"#;
         assert_eq!(code(flat), "plot-invalid");
         assert!(Plot::parse(flat).unwrap_err().detail.contains("encloses nothing"));
-        // With equal halves and with unequal ones, alone and as the second of two.
+        // A bow tie with equal halves, one with unequal halves, and one as the second polygon of two.
         for (text, pointer) in [
             (bow_tie, "/plot/coordinates/0/2"),
             (

@@ -149,7 +149,7 @@ fn preferred(header: &str) -> Option<Lang> {
     best.map(|(_, lang)| lang)
 }
 
-/// `q=0.8` as 800: at most three decimals, 0 to 1.
+/// The weight in thousandths: 800 for `q=0.8`. `None` unless it is 0 to 1 with at most three decimals.
 fn weight(parameter: &str) -> Option<u16> {
     let (name, value) = parameter.split_once('=')?;
     if !name.trim().eq_ignore_ascii_case("q") {

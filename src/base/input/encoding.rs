@@ -111,7 +111,7 @@ mod tests {
         let error = decode(&bytes, None).unwrap_err();
         assert_eq!(error.code, "not-utf8");
         assert_eq!(error.at, crate::base::error::Location::Cell { line: 2, column: "13".into() });
-        // Declared, it is what the client says it is.
+        // A declared encoding is used even for bytes that are mostly UTF-8.
         assert!(decode(&bytes, Some("windows-1251")).unwrap().starts_with("name\nРћ"));
         // No multi-byte sequence of UTF-8: windows-1251.
         assert_eq!(decode(b"\xCE\xF1\xEF\xE0\xED\xEE\xE2", None).unwrap(), "Оспанов");

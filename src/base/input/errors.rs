@@ -1,6 +1,6 @@
 //! Errors of a request: the one that makes a body unreadable, and the field errors of a readable one.
 
-use crate::base::error::{FieldError, Invalid, Location};
+use crate::base::error::{Error, FieldError, Invalid, Location, Result};
 use crate::base::input::Node;
 use std::borrow::Cow;
 
@@ -58,7 +58,7 @@ impl From<Malformed> for FieldError {
 }
 
 /// Collects the field errors of one request. Beyond [`MAX_FIELD_ERRORS`] it only counts.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Errors {
     entries: Vec<FieldError>,
     more: usize,
@@ -132,6 +132,21 @@ impl Errors {
         Err(entries)
     }
 
+    /// Adds an error, if there is one.
+    pub fn push_some(&mut self, entry: Option<FieldError>) {
+        if let Some(entry) = entry {
+            self.push(entry);
+        }
+    }
+
+    /// Adds the errors of `other` after these.
+    pub fn append(&mut self, other: Self) {
+        for entry in other.entries {
+            self.push(entry);
+        }
+        self.more += other.more;
+    }
+
     /// Takes a closure, so that the location is computed only for errors that are listed.
     fn add(&mut self, entry: impl FnOnce() -> FieldError) {
         if self.is_full() {
@@ -139,5 +154,62 @@ impl Errors {
         } else {
             self.entries.push(entry());
         }
+    }
+}
+
+/// The errors of one request, of all checks that it did not pass. Each list has its limit, and so has their sum.
+#[derive(Debug, Default)]
+pub struct RequestErrors {
+    /// Well-formed but invalid: 422.
+    pub invalid: Errors,
+    /// In conflict with the present state: 409.
+    pub conflict: Errors,
+}
+
+impl RequestErrors {
+    /// Begins with the errors that were found while the request was read.
+    #[must_use]
+    pub fn after(reading: Errors) -> Self {
+        Self { invalid: reading, conflict: Errors::new() }
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.invalid.is_empty() && self.conflict.is_empty()
+    }
+
+    /// Adds the field errors of `error`.
+    ///
+    /// # Errors
+    /// `error`, if it has no field errors.
+    pub fn add(&mut self, error: Error) -> Result<()> {
+        let (list, entries) = match error {
+            Error::Invalid(entries) => (&mut self.invalid, entries),
+            Error::Conflict(entries) => (&mut self.conflict, entries),
+            other => return Err(other),
+        };
+        for entry in entries {
+            list.push(entry);
+        }
+        Ok(())
+    }
+
+    /// 409 if all are conflicts with the present state, otherwise 422 with all of them.
+    #[must_use]
+    pub fn into_error(self) -> Error {
+        let Self { mut invalid, conflict } = self;
+        let all_conflicts = invalid.is_empty();
+        invalid.append(conflict);
+        let entries = invalid.finish(Some(())).err().unwrap_or_default();
+        if all_conflicts { Error::Conflict(entries) } else { Error::Invalid(entries) }
+    }
+
+    /// Succeeds if there are none.
+    ///
+    /// # Errors
+    /// As [`RequestErrors::into_error`].
+    pub fn into_result(self) -> Result<()> {
+        if self.is_empty() { Ok(()) } else { Err(self.into_error()) }
     }
 }

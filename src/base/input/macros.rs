@@ -10,6 +10,8 @@
 ///   `#[derive(utoipa::IntoParams)] #[into_params(parameter_in = Query)]` on a query's struct.
 /// - `=> Path;` after the struct names a `fn(&Self, Node<'_>, &mut Errors)` for rules about more than
 ///   one field; it runs if every field could be read.
+/// - `=> Path as Partial;` also declares the struct `Partial`, which has what could be read of each field. `Path`
+///   is then a `fn(&mut Partial, Node<'_>, &mut Errors)`, which always runs and takes out the fields it refuses.
 macro_rules! input {
     ($(
         $(#[$attr:meta])*
@@ -19,7 +21,7 @@ macro_rules! input {
                 $field_vis:vis $field:ident : $type:ty $([$min:tt ..= $max:tt])?
             ),* $(,)?
         }
-        $(=> $check:path;)?
+        $(=> $check:path $(as $partial:ident)?;)?
     )+) => {$(
         $(#[$attr])*
         #[derive(Clone, Debug, utoipa::ToSchema)]
@@ -32,33 +34,100 @@ macro_rules! input {
             )*
         }
 
+        $crate::base::input::read_struct! {
+            [$($check $(, $partial)?)?] $name { $($field: $type $([$min, $max])?),* }
+        }
+    )+};
+}
+
+/// `Read` for a struct of `input!`: all of it or nothing, or as much as possible.
+macro_rules! read_struct {
+    ([$($check:path)?] $name:ident { $($field:ident : $type:ty $([$min:tt, $max:tt])?),* }) => {
         impl $crate::base::input::Read for $name {
-            fn read(
+            $crate::base::input::whole!();
+
+            fn read_partial(
                 node: $crate::base::input::Node<'_>,
                 errors: &mut $crate::base::input::Errors,
             ) -> ::std::option::Option<Self> {
-                const FIELDS: &[&str] = &[$($crate::base::input::field_name(stringify!($field))),*];
-                const NAMES: &[&str; FIELDS.len()] = match FIELDS.first_chunk() {
-                    Some(names) => names,
-                    None => unreachable!(),
-                };
-                let mut fields = $crate::base::input::Fields::open(node, NAMES, errors)?;
-                $(let $field = $crate::base::input::read_field!(fields, errors $(, $min, $max)?);)*
+                let mut fields = $crate::base::input::open_fields!(node, errors, $($field),*);
+                $(let $field = $crate::base::input::read_field!(fields, errors, $type $(, $min, $max)?);)*
+                $(let $field = $field.and_then(<$type as $crate::base::input::Read>::complete);)*
                 let value = Self { $($field: $field?),* };
                 $($check(&value, node, errors);)?
                 Some(value)
             }
         }
-    )+};
+    };
+    ([$check:path, $partial:ident] $name:ident { $($field:ident : $type:ty $([$min:tt, $max:tt])?),* }) => {
+        #[doc = concat!("What could be read of a [`", stringify!($name), "`]: `None` for a field with errors.")]
+        #[derive(Clone, Debug)]
+        pub struct $partial {
+            $(
+                #[doc = concat!("`", stringify!($field), "`, if it was read.")]
+                pub $field: ::std::option::Option<<$type as $crate::base::input::Read>::Partial>,
+            )*
+        }
+
+        impl $partial {
+            /// Whether every field was read.
+            #[must_use]
+            pub fn is_complete(&self) -> bool {
+                true $(&& self.$field.is_some())*
+            }
+        }
+
+        impl $crate::base::input::Read for $name {
+            type Partial = $partial;
+
+            fn read_partial(
+                node: $crate::base::input::Node<'_>,
+                errors: &mut $crate::base::input::Errors,
+            ) -> ::std::option::Option<$partial> {
+                let mut fields = $crate::base::input::open_fields!(node, errors, $($field),*);
+                $(let $field = $crate::base::input::read_field!(fields, errors, $type $(, $min, $max)?);)*
+                let mut partial = $partial { $($field),* };
+                $check(&mut partial, node, errors);
+                Some(partial)
+            }
+
+            fn complete(partial: $partial) -> ::std::option::Option<Self> {
+                Some(Self { $($field: <$type as $crate::base::input::Read>::complete(partial.$field?)?),* })
+            }
+        }
+    };
+}
+
+/// Matches the members of `$node` to the names of `$field`, or returns.
+macro_rules! open_fields {
+    ($node:ident, $errors:ident, $($field:ident),*) => {{
+        const FIELDS: &[&str] = &[$($crate::base::input::field_name(stringify!($field))),*];
+        const NAMES: &[&str; FIELDS.len()] = match FIELDS.first_chunk() {
+            Some(names) => names,
+            None => unreachable!(),
+        };
+        $crate::base::input::Fields::open($node, NAMES, $errors)?
+    }};
 }
 
 /// One field of `input!`, with bounds or without.
 macro_rules! read_field {
-    ($fields:ident, $errors:ident) => {
-        $fields.read($errors)
+    ($fields:ident, $errors:ident, $type:ty) => {
+        $fields.read_partial::<$type>($errors)
     };
-    ($fields:ident, $errors:ident, $min:tt, $max:tt) => {
-        $fields.read_bounded($min, $max, $errors)
+    ($fields:ident, $errors:ident, $type:ty, $min:tt, $max:tt) => {
+        $fields.read_bounded::<$type>($min, $max, $errors)
+    };
+}
+
+/// Within `impl Read`: a value that is read completely or not at all.
+macro_rules! whole {
+    () => {
+        type Partial = Self;
+
+        fn complete(partial: Self) -> ::std::option::Option<Self> {
+            Some(partial)
+        }
     };
 }
 
@@ -72,7 +141,9 @@ macro_rules! parse_text {
         }
 
         impl $crate::base::input::Read for $type {
-            fn read(
+            $crate::base::input::whole!();
+
+            fn read_partial(
                 node: $crate::base::input::Node<'_>,
                 errors: &mut $crate::base::input::Errors,
             ) -> ::std::option::Option<Self> {
@@ -93,7 +164,9 @@ macro_rules! parse_number {
         }
 
         impl $crate::base::input::Read for $type {
-            fn read(
+            $crate::base::input::whole!();
+
+            fn read_partial(
                 node: $crate::base::input::Node<'_>,
                 errors: &mut $crate::base::input::Errors,
             ) -> ::std::option::Option<Self> {
@@ -103,4 +176,4 @@ macro_rules! parse_number {
     )+};
 }
 
-pub(crate) use {input, parse_number, parse_text, read_field};
+pub(crate) use {input, open_fields, parse_number, parse_text, read_field, read_struct, whole};

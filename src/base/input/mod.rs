@@ -41,8 +41,10 @@ mod tests;
 mod tree;
 
 pub use canonical::lower_uuids;
-pub use errors::{Errors, MAX_FIELD_ERRORS, Malformed};
-pub use read::{Bounded, Fields, ParseNumber, ParseText, Read, did_you_mean, read_number, read_text};
+pub use errors::{Errors, MAX_FIELD_ERRORS, Malformed, RequestErrors};
+pub use read::{
+    Bounded, Fields, ParseNumber, ParseText, Read, did_you_mean, no_rule, read_number, read_text,
+};
 pub use sheet::{Sheet, csv_safe};
 pub use table::{Layout, Table};
 pub use tree::{Document, Items, Members, Node};
@@ -57,4 +59,4 @@ pub const fn field_name(ident: &'static str) -> &'static str {
     }
 }
 
-pub(crate) use macros::{input, parse_number, parse_text, read_field};
+pub(crate) use macros::{input, open_fields, parse_number, parse_text, read_field, read_struct, whole};

@@ -3,6 +3,7 @@
 use super::tree::{Builder, Kind, Origin, u32_of};
 use super::{Document, Malformed};
 use crate::base::error::{FieldError, Location};
+use crate::base::percent;
 use std::borrow::Cow;
 
 /// Maximum number of parameters. No route has more than ten; each is compared with all before it.
@@ -53,21 +54,9 @@ fn decode(text: &str, parameter: &str) -> Result<String, Malformed> {
         code,
         detail: Cow::Borrowed(detail),
     };
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.bytes();
-    while let Some(byte) = rest.next() {
-        bytes.push(match byte {
-            b'+' => b' ',
-            b'%' => {
-                let mut digit = || rest.next().and_then(|byte| char::from(byte).to_digit(16));
-                let code = digit().zip(digit()).and_then(|(high, low)| u8::try_from(high * 16 + low).ok());
-                code.ok_or_else(|| {
-                    malformed("not-a-query", "`%` must be followed by two hexadecimal digits.")
-                })?
-            }
-            byte => byte,
-        });
-    }
+    // A plus is a blank, as in a form.
+    let bytes = percent::decode(&text.replace('+', " "))
+        .ok_or_else(|| malformed("not-a-query", "`%` must be followed by two hexadecimal digits."))?;
     if bytes.contains(&0) {
         return Err(malformed("nul-character", "NUL characters are not accepted."));
     }

@@ -1,6 +1,6 @@
 //! Reading Rust values from a [`Node`].
 
-use super::{Errors, Node};
+use super::{Errors, Node, whole};
 use crate::base::error::Invalid;
 use crate::base::ids;
 use chrono::{DateTime, Datelike, FixedOffset, NaiveDate, SubsecRound, Timelike};
@@ -12,12 +12,25 @@ use uuid::{Uuid, Variant};
 /// `None` always comes with at least one error in `errors`. `Some` may too, if the error does not
 /// prevent making the value, so that later checks can find more. Only [`Errors::finish`] decides.
 pub trait Read: Sized {
+    /// What is left of a value with errors: the readable members of a struct of `input!` that declares a partial
+    /// struct, the readable items of a list. Any other value is read completely or not at all, and has
+    /// `whole!()` here.
+    type Partial;
+
+    /// Reads as much as possible of the value of `node`, and adds every error in it.
+    fn read_partial(node: Node<'_>, errors: &mut Errors) -> Option<Self::Partial>;
+
+    /// The value, if all of it was read.
+    fn complete(partial: Self::Partial) -> Option<Self>;
+
     /// Reads the value of `node`, and adds every error in it.
-    fn read(node: Node<'_>, errors: &mut Errors) -> Option<Self>;
+    fn read(node: Node<'_>, errors: &mut Errors) -> Option<Self> {
+        Self::read_partial(node, errors).and_then(Self::complete)
+    }
 
     /// The value if `object` has no member `name`, or `null` there: the error `required`, except for
     /// optional types.
-    fn absent(object: Node<'_>, name: &'static str, errors: &mut Errors) -> Option<Self> {
+    fn absent(object: Node<'_>, name: &'static str, errors: &mut Errors) -> Option<Self::Partial> {
         let detail = format!("`{}` is required.", object.field_label(name));
         errors.refuse_field(object, name, Invalid::new("required", detail));
         None
@@ -50,45 +63,53 @@ pub fn read_number<T: ParseNumber>(node: Node<'_>, errors: &mut Errors) -> Optio
 
 /// Absent and `null` both mean `None`.
 impl<T: Read> Read for Option<T> {
-    fn read(node: Node<'_>, errors: &mut Errors) -> Option<Self> {
-        if node.is_null() { Some(None) } else { T::read(node, errors).map(Some) }
+    type Partial = Option<T::Partial>;
+
+    fn read_partial(node: Node<'_>, errors: &mut Errors) -> Option<Self::Partial> {
+        if node.is_null() { Some(None) } else { T::read_partial(node, errors).map(Some) }
     }
 
-    fn absent(_: Node<'_>, _: &'static str, _: &mut Errors) -> Option<Self> {
+    fn complete(partial: Self::Partial) -> Option<Self> {
+        partial.map_or(Some(None), |partial| T::complete(partial).map(Some))
+    }
+
+    fn absent(_: Node<'_>, _: &'static str, _: &mut Errors) -> Option<Self::Partial> {
         Some(None)
     }
 }
 
 /// Reads every item, so that the errors of all are reported. A `null` item is an error of its type.
 impl<T: Read> Read for Vec<T> {
-    fn read(node: Node<'_>, errors: &mut Errors) -> Option<Self> {
+    /// `None` for an item of which nothing is readable, so that the others keep their positions.
+    type Partial = Vec<Option<T::Partial>>;
+
+    fn read_partial(node: Node<'_>, errors: &mut Errors) -> Option<Self::Partial> {
         let items = node.items().map_err(|invalid| errors.refuse(node, invalid)).ok()?;
-        let mut values = Self::with_capacity(items.len());
-        let mut complete = true;
-        for item in items {
-            match T::read(item, errors) {
-                Some(value) => values.push(value),
-                None => complete = false,
-            }
-        }
-        complete.then_some(values)
+        Some(items.map(|item| T::read_partial(item, errors)).collect())
+    }
+
+    fn complete(partial: Self::Partial) -> Option<Self> {
+        partial.into_iter().map(|item| item.and_then(T::complete)).collect()
     }
 }
+
+/// For `input!`: no rule about more than one field.
+pub const fn no_rule<T>(_: &mut T, _: Node<'_>, _: &mut Errors) {}
 
 /// A list with limits on its number of items: `[1..=5000]` in `input!`.
 pub trait Bounded: Read {
     /// Reads if there are `min` to `max` items, else refuses with `too-few` or `too-many`. The items of
     /// a refused list are not read.
-    fn read_bounded(node: Node<'_>, min: usize, max: usize, errors: &mut Errors) -> Option<Self>;
+    fn read_bounded(node: Node<'_>, min: usize, max: usize, errors: &mut Errors) -> Option<Self::Partial>;
 }
 
 impl<T: Read> Bounded for Vec<T> {
-    fn read_bounded(node: Node<'_>, min: usize, max: usize, errors: &mut Errors) -> Option<Self> {
+    fn read_bounded(node: Node<'_>, min: usize, max: usize, errors: &mut Errors) -> Option<Self::Partial> {
         let len = node.items().map_or(min, |items| items.len());
         let code = match len {
             _ if len < min => "too-few",
             _ if len > max => "too-many",
-            _ => return Self::read(node, errors),
+            _ => return Self::read_partial(node, errors),
         };
         let detail = format!("Expected {min} to {max} {}, found {len}.", node.items_label());
         errors.refuse(node, Invalid::new(code, detail));
@@ -97,13 +118,15 @@ impl<T: Read> Bounded for Vec<T> {
 }
 
 impl<T: Bounded> Bounded for Option<T> {
-    fn read_bounded(node: Node<'_>, min: usize, max: usize, errors: &mut Errors) -> Option<Self> {
+    fn read_bounded(node: Node<'_>, min: usize, max: usize, errors: &mut Errors) -> Option<Self::Partial> {
         if node.is_null() { Some(None) } else { T::read_bounded(node, min, max, errors).map(Some) }
     }
 }
 
 impl Read for bool {
-    fn read(node: Node<'_>, errors: &mut Errors) -> Option<Self> {
+    whole!();
+
+    fn read_partial(node: Node<'_>, errors: &mut Errors) -> Option<Self> {
         node.boolean().map_err(|invalid| errors.refuse(node, invalid)).ok()
     }
 }
@@ -216,7 +239,9 @@ impl ParseNumber for Decimal {
 macro_rules! reads {
     ($($with:ident: $($type:ty),+;)+) => {$($(
         impl Read for $type {
-            fn read(node: Node<'_>, errors: &mut Errors) -> Option<Self> {
+            whole!();
+
+            fn read_partial(node: Node<'_>, errors: &mut Errors) -> Option<Self> {
                 $with(node, errors)
             }
         }
@@ -261,19 +286,29 @@ impl<'d, const N: usize> Fields<'d, N> {
 
     /// Reads the next field, in the order of the names.
     pub fn read<T: Read>(&mut self, errors: &mut Errors) -> Option<T> {
-        self.read_with(errors, T::read)
+        self.read_partial::<T>(errors).and_then(T::complete)
     }
 
-    /// Reads the next field, a list of `min` to `max` items.
-    pub fn read_bounded<T: Bounded>(&mut self, min: usize, max: usize, errors: &mut Errors) -> Option<T> {
-        self.read_with(errors, |node, errors| T::read_bounded(node, min, max, errors))
+    /// Reads as much as possible of the next field.
+    pub fn read_partial<T: Read>(&mut self, errors: &mut Errors) -> Option<T::Partial> {
+        self.read_with::<T>(errors, T::read_partial)
+    }
+
+    /// Reads as much as possible of the next field, a list of `min` to `max` items.
+    pub fn read_bounded<T: Bounded>(
+        &mut self,
+        min: usize,
+        max: usize,
+        errors: &mut Errors,
+    ) -> Option<T::Partial> {
+        self.read_with::<T>(errors, |node, errors| T::read_bounded(node, min, max, errors))
     }
 
     fn read_with<T: Read>(
         &mut self,
         errors: &mut Errors,
-        read: impl FnOnce(Node<'_>, &mut Errors) -> Option<T>,
-    ) -> Option<T> {
+        read: impl FnOnce(Node<'_>, &mut Errors) -> Option<T::Partial>,
+    ) -> Option<T::Partial> {
         let index = self.next;
         self.next += 1;
         match self.values[index] {
@@ -307,25 +342,6 @@ pub fn did_you_mean(word: &str, names: &[&'static str]) -> Option<&'static str> 
         return None;
     }
     let word = word.to_lowercase().replace(['-', ' '], "_");
-    let near = names.iter().map(|name| (distance(&word, name), *name)).min()?;
+    let near = names.iter().map(|name| (strsim::osa_distance(&word, name), *name)).min()?;
     (near.0 <= near.1.len() / 3).then_some(near.1)
-}
-
-/// The number of letters to insert, delete, change or swap with their neighbour.
-fn distance(a: &str, b: &str) -> usize {
-    let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
-    let mut older = vec![0; b.len() + 1];
-    let mut old: Vec<usize> = (0..=b.len()).collect();
-    for i in 1..=a.len() {
-        let mut new = vec![i; b.len() + 1];
-        for j in 1..=b.len() {
-            let changed = old[j - 1] + usize::from(a[i - 1] != b[j - 1]);
-            new[j] = changed.min(old[j] + 1).min(new[j - 1] + 1);
-            if i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] {
-                new[j] = new[j].min(older[j - 2] + 1);
-            }
-        }
-        older = std::mem::replace(&mut old, new);
-    }
-    old[b.len()]
 }

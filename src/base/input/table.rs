@@ -86,7 +86,7 @@ impl CellLocations {
         }
         match self.column(path) {
             Some(column) => {
-                // A column that is missing is missing once, in the header.
+                // A missing column is reported once, at the header.
                 let line = if self.present[column] { line } else { u64::from(self.header_line) };
                 Location::Cell { line, column: self.layout.columns[column].name.to_owned() }
             }

@@ -73,11 +73,16 @@ impl Document<'_> {
 
     /// Reads a `T` in addition to others, such as a query and a body: `errors` collects the errors of all.
     pub fn read_into<T: Read>(&self, errors: &mut Errors) -> Option<T> {
+        let read = self.read_partial_into::<T>(errors).and_then(T::complete);
+        if self.errors.is_empty() { read } else { None }
+    }
+
+    /// Reads as much as possible of a `T`. It is complete only if `errors` gets no error.
+    pub fn read_partial_into<T: Read>(&self, errors: &mut Errors) -> Option<T::Partial> {
         for error in &self.errors {
             errors.push(error.clone());
         }
-        let read = T::read(self.root(), errors);
-        if self.errors.is_empty() { read } else { None }
+        T::read_partial(self.root(), errors)
     }
 
     fn item(&self, index: u32) -> Item {

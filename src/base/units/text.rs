@@ -17,7 +17,8 @@ pub type Note = Text<1_000>;
 impl<const MAX: usize> Text<MAX> {
     /// Normalises and checks.
     pub fn parse(text: &str) -> Result<Self, Invalid> {
-        // Composition joins at most four characters into one, so a longer text cannot fit.
+        // Normalisation (NFC) combines at most four characters into one. So a text of more than 4 × MAX
+        // characters is too long after it as well, and is refused before the work.
         if text.trim().chars().nth(MAX * 4).is_some() {
             return Err(Self::too_long());
         }
@@ -133,7 +134,12 @@ impl<const MAX: usize> utoipa::ToSchema for Text<MAX> {
 }
 
 impl<const MAX: usize> crate::base::input::Read for Text<MAX> {
-    fn read(node: crate::base::input::Node<'_>, errors: &mut crate::base::input::Errors) -> Option<Self> {
+    crate::base::input::whole!();
+
+    fn read_partial(
+        node: crate::base::input::Node<'_>,
+        errors: &mut crate::base::input::Errors,
+    ) -> Option<Self> {
         crate::base::input::read_text(node, errors)
     }
 }

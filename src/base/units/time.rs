@@ -131,7 +131,7 @@ impl Moment {
         LocalDate((self.instant + TimeDelta::minutes(KAZAKHSTAN_OFFSET_MINUTES.into())).date_naive())
     }
 
-    /// The day at the offset that was sent. Only events of content version 1 have hashed this one
+    /// The day at the offset that was sent. Events of content version 1 were hashed with this day
     /// (docs/CHAIN.md); everything else uses [`Moment::day`].
     #[must_use]
     pub fn sent_day(self) -> LocalDate {
@@ -299,9 +299,14 @@ impl crate::base::input::ParseText for Moment {
 }
 
 impl crate::base::input::Read for Moment {
+    crate::base::input::whole!();
+
     /// A `+` in a query means a blank, so clients that do not escape it send `…T00:00:00 05:00`: there, a blank
     /// before the offset is read as the plus.
-    fn read(node: crate::base::input::Node<'_>, errors: &mut crate::base::input::Errors) -> Option<Self> {
+    fn read_partial(
+        node: crate::base::input::Node<'_>,
+        errors: &mut crate::base::input::Errors,
+    ) -> Option<Self> {
         let in_query = || matches!(node.at(), crate::base::error::Location::Query(_));
         let read = node.text().and_then(|text| match text.rsplit_once(' ') {
             Some((time, offset)) if in_query() => Self::parse(&format!("{time}+{offset}")),
@@ -322,7 +327,7 @@ mod tests {
         assert_eq!(felled.to_string(), "2026-05-13T21:20:00.500000Z");
         assert_eq!(felled.local_text(), "2026-05-14T02:20:00.500000+05:00");
         assert_eq!(felled.offset_minutes(), 300);
-        // In Greenwich it was still the day before.
+        // In UTC it is still 13 May; `day` is the day in Kazakhstan.
         assert_eq!(felled.day().to_string(), "2026-05-14");
         assert_eq!(serde_json::to_string(&felled).unwrap(), "\"2026-05-13T21:20:00.500000Z\"");
         assert_eq!(Moment::parse("2026-05-14t02:20:00z").unwrap().offset_minutes(), 0);

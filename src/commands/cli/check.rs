@@ -21,15 +21,15 @@ pub struct FsckArgs {
     #[arg(long, env = "ORMANTRACE_REGISTER_DIR", value_name = "FOLDER")]
     register_dir: Option<PathBuf>,
 
-    /// Key that the published register must be signed with, as NAME+ID+KEY; separate several with commas,
-    /// any one of them suffices. Without one, the keys that the register's folder names are trusted
+    /// Public key that the published register must be signed with, as NAME+ID+BASE64; separate several with
+    /// commas, any one of them suffices. Without one, the keys listed in the register's folder are trusted
     #[arg(long, env = "ORMANTRACE_TRUST", value_name = "VKEY", value_delimiter = ',', value_parser = any_key)]
     trust: Vec<VerifierKey>,
 }
 
 impl FsckArgs {
     /// # Errors
-    /// If the folder that was named is not there: without it, a check would compare with nothing.
+    /// If the folder that was named does not exist: the check would then have nothing to compare with.
     fn scope(&self) -> Result<Scope, Failure> {
         if let Some(folder) = self.register_dir.as_ref().filter(|folder| !folder.is_dir()) {
             let folder = folder.display();

@@ -72,8 +72,12 @@ pub struct PublishArgs {
     poll_milliseconds: u16,
 
     /// Address of a listener for /metrics, without authentication
-    #[arg(long, env = "ORMANTRACE_METRICS_LISTEN", value_name = "ADDRESS:PORT")]
+    #[arg(long, env = "ORMANTRACE_PUBLISH_METRICS_LISTEN", value_name = "ADDRESS:PORT")]
     metrics_listen: Option<SocketAddr>,
+
+    /// End when standard input ends; `serve` starts its publisher so
+    #[arg(long)]
+    lifeline: bool,
 }
 
 /// Settings of `witness`.
@@ -111,7 +115,7 @@ pub enum KeyCommand {
         /// Name of the register or witness that signs with it, such as wood.example/register
         #[arg(long, value_name = "NAME", value_parser = name)]
         name: String,
-        /// Make a witness's key, which signs cosignatures with their time
+        /// Make a key for a witness: it signs cosignatures, which state their time
         #[arg(long)]
         witness: bool,
         /// File to create; must not exist yet
@@ -135,7 +139,14 @@ fn name(text: &str) -> Result<String, &'static str> {
 impl PublishArgs {
     /// Publishes until `SIGTERM` or Ctrl-C.
     pub(super) async fn run(self) -> Result<(), Failure> {
-        let mut stop = Box::pin(shutdown_signal()?);
+        let signal = shutdown_signal()?;
+        let lifeline = self.lifeline;
+        let mut stop = Box::pin(async move {
+            tokio::select! {
+                () = signal => {}
+                () = input_ends(), if lifeline => {}
+            }
+        });
         let (settings, folder) = self.settings()?;
         let database = tokio::select! {
             () = &mut stop => return Ok(()),
@@ -215,6 +226,17 @@ impl KeyCommand {
         };
         Ok(writeln!(io::stdout(), "{}", signer.verifier())?)
     }
+}
+
+/// Resolves when standard input ends. Reads in a thread of its own, because the runtime would wait for a read
+/// on its blocking pool before it ends.
+async fn input_ends() {
+    let (send, ended) = tokio::sync::oneshot::channel::<()>();
+    std::thread::spawn(move || {
+        let _ = io::copy(&mut io::stdin(), &mut io::sink());
+        drop(send);
+    });
+    let _ = ended.await;
 }
 
 async fn bind(address: SocketAddr) -> Result<Server, Failure> {

@@ -59,7 +59,10 @@ pub enum Failure {
 /// A sentence for the administrator; nothing is left running.
 pub async fn serve(settings: &Settings, operation: ServeOptions) -> Result<(), Failure> {
     let mut stop = Box::pin(serve::shutdown_signal()?);
-    let ready = serve::prepare(settings, operation).await?;
+    let no_publish = operation.publisher.off;
+    let mut ready = serve::prepare(settings, operation).await?;
+    // It publishes in its own process, with a witness.
+    ready.publisher = None;
     // If a signal interrupts this, the next start continues it.
     let shown = tokio::select! {
         shown = show(&ready) => shown,
@@ -72,7 +75,8 @@ pub async fn serve(settings: &Settings, operation: ServeOptions) -> Result<(), F
         ready.close_unserved().await;
         return Err(failure);
     }
-    let Some(register) = start_register(&ready, settings).await else {
+    let register = if no_publish { None } else { start_register(&ready, settings).await };
+    let Some(register) = register else {
         ready.run(stop).await;
         return Ok(());
     };

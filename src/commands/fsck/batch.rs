@@ -4,12 +4,14 @@
 //! a page of seals refers to are read with that page, and all events once more at the end. Memory holds one
 //! bit for each event that was confirmed, and one digest for each list that is begun but not complete.
 
+use super::load::PublicMembers;
 use super::report::{Code, Report};
-use crate::timber::seal::record::{BatchBusiness, BatchChange, ListDigest, REGISTERED, TRANSFERRED, VOIDED};
+use crate::timber::event::types::{EventType, SealBatchEventType};
+use crate::timber::seal::record::{BatchChange, ListDigest};
 use std::collections::BTreeMap;
 use uuid::Uuid;
 
-/// A list of seals, built from the rows and comparable with the digest in an event.
+/// A list of seals, built from the rows, to be compared with the list that an event commits to by its digest.
 #[derive(Default)]
 struct List {
     digest: ListDigest,
@@ -93,17 +95,17 @@ impl Batch {
         };
         let (seq, at) = (event.seq, Some((id, event.seq)));
         let is_complete = self.confirmed.has(seq) && !self.open.contains_key(&seq);
-        match what.as_str() {
-            REGISTERED if seq == 1 && !is_complete => {
+        match what {
+            SealBatchEventType::Registered if seq == 1 && !is_complete => {
                 let detail =
                     "number, identification or batch of its seals are not those that were registered";
                 report.find(Code::StateDiffers, "seal", format!("of batch {id}"), at, detail);
             }
-            TRANSFERRED if !is_complete => {
+            SealBatchEventType::Transferred if !is_complete => {
                 let detail = "the seals that have this move are not those that the event transferred";
                 report.find(Code::StateDiffers, "seal_move", format!("of batch {id} {seq}"), at, detail);
             }
-            VOIDED if !is_complete => {
+            SealBatchEventType::Voided if !is_complete => {
                 let number = done.number.as_deref().unwrap_or_default();
                 let detail = "the event voids this seal";
                 report.find(Code::RowMissing, "seal_move", format!("{number}/{seq}"), at, detail);
@@ -117,18 +119,18 @@ impl Batch {
 pub(super) struct BatchEvent {
     pub batch: Uuid,
     pub seq: i32,
-    pub change: Option<(String, BatchChange)>,
+    pub change: Option<(SealBatchEventType, BatchChange)>,
 }
 
 impl BatchEvent {
     pub(super) fn read(batch: Uuid, seq: i32, public: Option<&str>, business: Option<&str>) -> Self {
-        let named = serde_json::from_str::<super::load::PublicMembers>(public.unwrap_or_default());
-        let business = BatchBusiness::parse(business.unwrap_or_default());
-        Self {
-            batch,
-            seq,
-            change: named.ok().zip(business.ok()).map(|(named, business)| (named.event_type, business.done)),
-        }
+        let named = serde_json::from_str::<PublicMembers>(public.unwrap_or_default()).ok();
+        let event_type = match named.and_then(|named| named.event_type()) {
+            Some(EventType::SealBatch(event_type)) => Some(event_type),
+            Some(EventType::Log(_) | EventType::Ticket(_) | EventType::Organization(_)) | None => None,
+        };
+        let change = BatchChange::parse(business.unwrap_or_default()).ok();
+        Self { batch, seq, change: event_type.zip(change) }
     }
 }
 
@@ -152,8 +154,11 @@ mod tests {
 
     fn is_complete(batch: &Batch, done: &BatchChange) -> bool {
         let mut found = Vec::new();
-        let event =
-            BatchEvent { batch: Uuid::nil(), seq: 2, change: Some((TRANSFERRED.to_owned(), done.clone())) };
+        let event = BatchEvent {
+            batch: Uuid::nil(),
+            seq: 2,
+            change: Some((SealBatchEventType::Transferred, done.clone())),
+        };
         batch.finish(&mut Report::new(&mut found), Uuid::nil(), &event);
         found.is_empty()
     }
@@ -168,13 +173,13 @@ mod tests {
         assert!(is_complete(&batch, &done) && batch.open.is_empty(), "the list is dropped");
         batch.list(2, &done, "SE-00007", None);
         assert!(!is_complete(&batch, &done), "one seal more");
-        // Even where the additional seals would form a matching list of their own.
+        // The same if the additional seals would form a matching list of their own.
         let mut batch = Batch::default();
         for number in ["SE-00001", "SE-00004", "SE-00001", "SE-00004"] {
             batch.list(2, &done, number, None);
         }
         assert!(!is_complete(&batch, &done));
-        // Or where a seal that is not in the list came first.
+        // The same if a seal that is not in the list comes first.
         let one = transfer(&["SE-00004"]);
         let mut batch = Batch::default();
         batch.list(2, &one, "SE-00001", None);

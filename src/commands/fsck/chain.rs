@@ -4,7 +4,9 @@ use super::load::{EventRow, LeafRow, Loaded};
 use super::report::{Code, Report};
 use super::row::{Expected, compare};
 use crate::evidence::chain::Hash;
-use crate::evidence::chain::bytes::{Entry, Part, Salt, Secret, SubjectKind, commit, record, subject_ref};
+use crate::evidence::chain::bytes::{
+    ENTRY_LEN, Entry, Part, Salt, Secret, SubjectKind, commit, record, subject_ref,
+};
 use chrono::{DateTime, Utc};
 use std::collections::HashMap;
 use uuid::Uuid;
@@ -33,11 +35,9 @@ struct EntryLinks {
 
 impl EntryLinks {
     fn of(leaf: Option<&LeafRow>) -> Option<Self> {
-        let entry = &leaf?.entry;
-        Some(Self {
-            subject: Hash::from_slice(entry.get(1..33)?)?,
-            prev: Hash::from_slice(entry.get(49..81)?)?,
-        })
+        let bytes = <[u8; ENTRY_LEN]>::try_from(leaf?.entry.as_slice()).ok()?;
+        let entry = Entry::from(bytes);
+        Some(Self { subject: entry.subject(), prev: entry.prev() })
     }
 }
 
@@ -167,7 +167,8 @@ impl Chain {
     }
 }
 
-/// The entry that hashes to the stored hash, and the index of the ref in `refs` that it uses.
+/// Rebuilds the event's entry with each of `refs` and each of `prevs` (previous hashes) until its hash is
+/// the stored one. Returns that entry and the index of its ref.
 fn lay_out(event: &EventRow, refs: &[Hash], prevs: &[Hash]) -> Option<(Entry, usize)> {
     let stored = event.hash()?;
     let (record, received) = (record_of(event)?, event.received()?);

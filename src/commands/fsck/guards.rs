@@ -1,5 +1,5 @@
-//! Checks what stands before the rows: row security hides them, a rule or a trigger diverts a write, and only
-//! triggers and rights keep evidence as it was recorded. An owner of the tables can change all of these
+//! Checks the guards of the tables: row security can hide rows, a rule or a trigger can divert a write, and
+//! only triggers and rights keep evidence as it was recorded. An owner of the tables can change all of these
 //! without altering a row.
 
 use super::report::{Code, FsckError, Report};
@@ -13,7 +13,7 @@ const APPEND_ONLY: i32 = 1 + 2 + 8 + 16;
 /// `pg_trigger.tgtype`: BEFORE TRUNCATE, FOR EACH STATEMENT.
 const NO_TRUNCATE: i32 = 2 + 32;
 
-/// What was found before the rows.
+/// The state of the guards.
 #[derive(Debug, Default)]
 pub struct Guards {
     /// Errors, as `fsck` reports them.
@@ -24,7 +24,7 @@ pub struct Guards {
     pub listed: Vec<(String, String)>,
 }
 
-/// Adds what was found to the report of a check.
+/// Reads the guards, and adds their errors to the report of a check.
 pub(super) async fn check(db: &mut PgConnection, report: &mut Report<'_>) -> sqlx::Result<()> {
     let guards = read(db).await?;
     for FsckError { code, table, key, event, detail } in guards.errors {

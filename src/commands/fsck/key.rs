@@ -3,7 +3,7 @@
 use super::load::EventRow;
 use super::report::{Code, Report};
 use super::row::{Expected, Row, compare};
-use crate::timber::party::key_record::{MADE, REVOKED};
+use crate::timber::event::types::{EventType, OrganizationEventType};
 use chrono::{DateTime, Utc};
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -28,8 +28,8 @@ struct Key {
     revoked_at: Option<DateTime<Utc>>,
 }
 
-/// The keys that the events of an organisation's chain made so far. It holds one entry per key, and each key
-/// has a row of its own; other events need no memory.
+/// The keys that the events of an organisation's chain have made so far. Memory: one entry for each key,
+/// which also has a row in the database; other events take none.
 #[derive(Default)]
 pub(super) struct Keys(BTreeMap<Uuid, Key>);
 
@@ -63,16 +63,17 @@ impl Keys {
     /// Applies the next events.
     pub(super) fn apply_events(&mut self, report: &mut Report<'_>, events: &[EventRow]) {
         for event in events {
-            let event_type = event.named().map(|named| named.event_type).unwrap_or_default();
-            if event_type != MADE && event_type != REVOKED {
-                continue;
-            }
+            let made = match event.event_type() {
+                Some(EventType::Organization(OrganizationEventType::KeyMade)) => true,
+                Some(EventType::Organization(OrganizationEventType::KeyRevoked)) => false,
+                _ => continue,
+            };
             let Ok(business) = serde_json::from_str::<Business>(event.business()) else {
                 let detail = "it does not name its key";
                 report.event(Code::EventUnreadable, event.subject, event.seq, detail);
                 continue;
             };
-            if event_type == MADE {
+            if made {
                 let key = Key {
                     seq: event.seq,
                     token_hash: business.token_hash,

@@ -4,6 +4,7 @@ use super::row::{Row, Stored};
 use super::snapshot::{Range, Reader};
 use crate::evidence::chain::Hash;
 use crate::evidence::chain::bytes::{Secret, SubjectKind};
+use crate::timber::event::types::EventType;
 use serde::Deserialize;
 use sqlx::PgConnection;
 use std::collections::{BTreeMap, HashMap};
@@ -48,6 +49,11 @@ impl EventRow {
     pub(super) fn named(&self) -> Option<PublicMembers> {
         serde_json::from_str(self.public()).ok()
     }
+
+    /// Its type; `None` if the public part cannot be read or names no type of its kind of subject.
+    pub(super) fn event_type(&self) -> Option<EventType> {
+        self.named()?.event_type()
+    }
 }
 
 /// The members that every business part has.
@@ -63,8 +69,9 @@ pub(super) struct BusinessMembers {
 #[derive(Clone, Deserialize)]
 pub(super) struct PublicMembers {
     pub subject: String,
+    /// The type as stored; [`PublicMembers::event_type`] reads it.
     #[serde(rename = "type")]
-    pub event_type: String,
+    pub type_word: String,
     #[serde(default)]
     pub region: Option<String>,
 }
@@ -78,6 +85,11 @@ impl PublicMembers {
             "organization" => SubjectKind::Organization,
             _ => return None,
         })
+    }
+
+    /// The type, if the kind of subject that the part names has such a type.
+    pub(super) fn event_type(&self) -> Option<EventType> {
+        EventType::parse(self.kind()?, &self.type_word)
     }
 }
 

@@ -6,7 +6,7 @@ use super::row::{Expected, Row, compare};
 use crate::base::error::Result;
 use crate::timber::custody::state::{LogState, Reversed, replay_from};
 use crate::timber::event::content::{Content, LogBusiness, LogPublic};
-use crate::timber::event::vocabulary::EventType;
+use crate::timber::event::types::LogEventType;
 use futures_util::TryStreamExt;
 use sqlx::PgConnection;
 use std::collections::{BTreeMap, HashMap};
@@ -93,7 +93,7 @@ impl Fold {
                 history.past.insert(left.0, seq);
             }
         }
-        if event.public.event_type == EventType::SealReplaced
+        if event.public.event_type == LogEventType::SealReplaced
             && let Some(new) = &event.public.seal
         {
             if let Some(last) = history.seals.last_mut() {

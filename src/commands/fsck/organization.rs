@@ -2,9 +2,7 @@
 
 use super::load::{EventRow, PersonalRow};
 use super::row::Expected;
-use crate::timber::party::erasure::ERASED;
-use crate::timber::party::key_record::{MADE, REVOKED};
-use crate::timber::seal::marking_key::KNOWN;
+use crate::timber::event::types::EventType;
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -41,12 +39,11 @@ pub(super) fn expected_row(
     ])
 }
 
-/// Whether an organisation's chain may have an event of this type at this seq.
-pub(super) fn is_allowed(event_type: &str, seq: i32) -> bool {
-    if seq == 1 {
-        event_type == "organization_registered"
-    } else {
-        [ERASED, KNOWN, MADE, REVOKED].contains(&event_type)
+/// Whether an organisation's chain may have an event of this type at its seq.
+pub(super) fn is_allowed(event: &EventRow) -> bool {
+    match event.event_type() {
+        Some(EventType::Organization(of)) => EventType::from(of).begins_chain() == (event.seq == 1),
+        Some(EventType::Log(_) | EventType::Ticket(_) | EventType::SealBatch(_)) | None => false,
     }
 }
 

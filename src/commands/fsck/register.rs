@@ -251,7 +251,7 @@ impl Files {
     fn finish(self, report: &mut Report<'_>, leaves: i64) {
         self.compare_roots(report);
         let leaves = u64::try_from(leaves).unwrap_or_default();
-        // The published checkpoint and the next one say the same of one loss.
+        // If leaves are lost, the published checkpoint and the next one both show it: report it once.
         let largest =
             self.signed.iter().filter(|signed| signed.size > leaves).max_by_key(|signed| signed.size);
         if let Some(checkpoint) = largest {

@@ -9,8 +9,9 @@ use super::report::{Code, FsckError, Report};
 use super::row::{Expected, Row, compare};
 use super::snapshot::{Range, Reader};
 use crate::base::ids::OrganizationId;
+use crate::timber::event::types::SealBatchEventType;
 use crate::timber::seal::marking_code::MarkingCode;
-use crate::timber::seal::record::{BatchBusiness, BatchChange, TRANSFERRED, VOIDED};
+use crate::timber::seal::record::BatchChange;
 use crate::timber::seal::signing::{KeyRing, Signature};
 use crate::timber::seal::stock::VoidReason;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -28,10 +29,9 @@ const MOVES: i64 = 50_000;
 
 /// The expected values of a batch's row, except for its head; `None` if the event cannot be read.
 pub(super) fn expected_row(first: &EventRow) -> Option<Vec<(&'static str, Expected)>> {
-    let business = BatchBusiness::parse(first.business()).ok()?;
-    let done = business.done;
+    let done = BatchChange::parse(first.business()).ok()?;
     Some(vec![
-        ("registered_by", Expected::text(business.organization)),
+        ("registered_by", Expected::text(first.members()?.organization)),
         ("allotted_to", Expected::maybe(done.to)),
         ("quantity", done.quantity.map_or(Expected::Null, Expected::int)),
         ("first_number", Expected::maybe(done.first)),
@@ -233,7 +233,7 @@ impl Pass {
         &self,
         reader: &mut Reader<'_>,
         page: &[SealRow],
-    ) -> Result<HashMap<(Uuid, i32), (String, BatchChange)>, Failure> {
+    ) -> Result<HashMap<(Uuid, i32), (SealBatchEventType, BatchChange)>, Failure> {
         let named: BTreeSet<(Uuid, i32)> =
             page.iter().filter_map(|found| Some((found.batch, found.seq?))).collect();
         let (batches, seqs): (Vec<Uuid>, Vec<i32>) = named.into_iter().unzip();
@@ -349,7 +349,7 @@ struct Seal {
 fn take(
     report: &mut Report<'_>,
     batches: &mut BTreeMap<Uuid, Batch>,
-    events: &HashMap<(Uuid, i32), (String, BatchChange)>,
+    events: &HashMap<(Uuid, i32), (SealBatchEventType, BatchChange)>,
     present: &mut Option<Seal>,
     found: &SealRow,
     seen: &mut Vec<Seal>,
@@ -387,16 +387,16 @@ impl Seal {
         report: &mut Report<'_>,
         batch: &mut Batch,
         seq: i32,
-        change: Option<&(String, BatchChange)>,
+        change: Option<&(SealBatchEventType, BatchChange)>,
     ) {
         let at = (self.batch, seq);
         match change {
-            Some((what, done)) if what == TRANSFERRED => {
+            Some((SealBatchEventType::Transferred, done)) => {
                 batch.list(seq, done, &self.number, None);
                 self.holder = done.to;
                 self.event = at;
             }
-            Some((what, done)) if what == VOIDED && done.number.as_deref() == Some(&self.number) => {
+            Some((SealBatchEventType::Voided, done)) if done.number.as_deref() == Some(&self.number) => {
                 self.void.clone_from(&done.reason);
                 batch.voided(seq);
                 self.event = at;

@@ -73,7 +73,7 @@ async fn check_pages(reader: &mut Reader<'_>, report: &mut Report<'_>, page: i64
             ("subject_id", row.subject.is_some()),
             ("seq", row.seq.is_some()),
             ("subject_kind", row.kind == public.kind().map(|kind| i16::from(kind.byte()))),
-            ("type", row.event_type.as_ref() == Some(&public.event_type)),
+            ("type", row.event_type.as_ref() == Some(&public.type_word)),
             ("region", row.region == public.region),
             ("organization_id", row.organization == Some(business.organization)),
             ("operation_id", row.operation == Some(business.operation)),

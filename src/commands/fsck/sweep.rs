@@ -12,6 +12,8 @@ use super::seal;
 use super::snapshot::{Range, Reader};
 use super::subject::{KindState, Last, State, Subject};
 use super::ticket::{self, CountedVolumes};
+use crate::timber::event::types::{EventType, LogEventType, SealBatchEventType};
+use crate::timber::seal::record::BatchChange;
 use crate::timber::seal::stock::VoidReason;
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
@@ -196,21 +198,24 @@ impl Names {
 
 /// The kind of write request that records an event of this type; `None` if it leaves no row in `operation`.
 fn write_request_kind(event: &EventRow) -> Option<&'static str> {
-    match event.named()?.event_type.as_str() {
-        "harvested" => Some("harvest"),
-        "seals_transferred" => Some("seal_transfer"),
+    match event.event_type()? {
+        EventType::Log(LogEventType::Harvested) => Some("harvest"),
+        EventType::SealBatch(SealBatchEventType::Transferred) => Some("seal_transfer"),
         // A seal that is replaced on its log is voided by the write request that records the replacement.
-        "seals_voided" if is_replacement(event) => Some("custody_event"),
-        "seals_voided" | "seal_voided" => Some("seal_void"),
-        "seals_registered" => None,
-        other if crate::timber::event::vocabulary::EventType::parse(other).is_ok() => Some("custody_event"),
-        _ => None,
+        EventType::SealBatch(SealBatchEventType::Voided) if is_replacement(event) => Some("custody_event"),
+        EventType::SealBatch(SealBatchEventType::Voided) | EventType::Log(LogEventType::SealVoided) => {
+            Some("seal_void")
+        }
+        EventType::Log(_) => Some("custody_event"),
+        EventType::SealBatch(SealBatchEventType::Registered)
+        | EventType::Ticket(_)
+        | EventType::Organization(_) => None,
     }
 }
 
 fn is_replacement(event: &EventRow) -> bool {
-    let members = crate::timber::seal::record::BatchBusiness::parse(event.business());
-    members.is_ok_and(|members| members.done.reason.as_deref() == Some(VoidReason::Replaced.as_str()))
+    let change = BatchChange::parse(event.business());
+    change.is_ok_and(|change| change.reason.as_deref() == Some(VoidReason::Replaced.as_str()))
 }
 
 /// Compares each event with the row of its write request, and returns the errors.
@@ -359,8 +364,7 @@ impl Sweep<'_, '_, '_> {
             }
             State::Organization(keys) => {
                 for event in events {
-                    let of = event.named().map(|named| named.event_type).unwrap_or_default();
-                    if !organization::is_allowed(&of, event.seq) {
+                    if !organization::is_allowed(event) {
                         let detail = "an organisation has no event of this type here";
                         self.report.event(Code::EventUnreadable, subject.id, event.seq, detail);
                     }

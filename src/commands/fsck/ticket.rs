@@ -9,6 +9,7 @@ use super::row::{Expected, Row, compare};
 use super::snapshot::{Range, Reader};
 use crate::base::ids::LineId;
 use crate::base::units::Volume;
+use crate::timber::event::types::{EventType, TicketEventType};
 use crate::timber::ticket::content::lines_digest;
 use crate::timber::wood::species::{Species, Wood};
 use rust_decimal::Decimal;
@@ -40,7 +41,7 @@ impl Changes {
             };
             self.felling_until = word(&changed, "felling_until").or(self.felling_until.take());
             self.removal_until = word(&changed, "removal_until").or(self.removal_until.take());
-            if event.named().is_some_and(|named| named.event_type == "ticket_cancelled") {
+            if event.event_type() == Some(EventType::Ticket(TicketEventType::Cancelled)) {
                 self.cancelled = Some(Expected::time(occurred(&changed)));
             }
         }

@@ -28,10 +28,10 @@ use crate::db::programs::Programs;
 use crate::db::roles::{OWNER, PUBLISHER, SERVICE, SUPERUSER};
 
 /// How long leftover processes of a killed server may take to end.
-const CLEANUP_TIMEOUT: Duration = Duration::from_secs(10);
+pub(in crate::db) const CLEANUP_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a fast shutdown may take before an immediate one (after which the next start recovers).
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(15);
-/// How long a connection to a socket may take that may have no listener.
+/// Timeout for connecting to the server's socket, which may have no listener.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 /// How often a starting server is polled.
 const POLL_INTERVAL: Duration = Duration::from_millis(3);
@@ -173,6 +173,13 @@ impl Cluster {
             }
         };
         let programs = Programs::find(required)?;
+        if required.is_none() && folder.restoring().exists() {
+            return Err(OpenError::Folder(format!(
+                "A restore into {} was interrupted: run it again, or remove {} first.",
+                shown(folder.root()),
+                shown(&folder.restoring())
+            )));
+        }
         // Created before any connection is possible, by the lock holder: a process that joins finds them.
         if if_absent == IfAbsent::Make {
             for role in [OWNER, SERVICE, PUBLISHER] {
@@ -201,7 +208,7 @@ impl Cluster {
     /// Stops the server and waits until it has ended.
     pub async fn stop(mut self) {
         if let Some(stop) = self.stop.take() {
-            // An error means that the keeper has ended already, and with it the server.
+            // Sending fails only if the supervising task has ended already, and with it the server.
             let _ = stop.send(());
         }
         let _ = self.supervisor.await;
@@ -319,7 +326,7 @@ impl Server {
         match postmaster::check_pid_file(&cluster).map_err(unreadable)? {
             PidFileState::Nothing | PidFileState::Dead => {}
             PidFileState::Deceptive => {
-                // With the file goes PostgreSQL's own check for such processes.
+                // Without the file, PostgreSQL itself no longer checks for workers of the earlier server.
                 postmaster::wait_for_workers(&cluster, CLEANUP_TIMEOUT).await.map_err(OpenError::Start)?;
                 fs::remove_file(postmaster::pid_file(&cluster)).map_err(unreadable)?;
             }

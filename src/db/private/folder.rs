@@ -6,6 +6,7 @@
 //!   passwords/     0700, of this program's user: one file per role, 0600
 //!   postgres/      0700, the cluster (PostgreSQL's own data directory)
 //!   run/           0700, the Unix socket
+//!   restoring/     only during a restore
 //! ```
 //! PostgreSQL refuses to run as root. If this program runs as root, the cluster and the socket belong
 //! to the system user `postgres`, or `nobody`, and PostgreSQL's programs run as that user; root keeps
@@ -113,6 +114,12 @@ impl Folder {
     #[must_use]
     pub fn unfinished(&self) -> PathBuf {
         self.root.join("postgres.new")
+    }
+
+    /// A cluster that a restore is filling, in a data directory of its own; moved into place when complete.
+    #[must_use]
+    pub fn restoring(&self) -> PathBuf {
+        self.root.join("restoring")
     }
 
     /// The lock file: the process that holds its lock runs the cluster.
@@ -314,7 +321,8 @@ impl Folder {
     }
 
     fn is_ours(&self) -> bool {
-        let known = ["lock", "passwords", "postgres", "postgres.new", "postgres-start.txt", "run"];
+        let known =
+            ["lock", "passwords", "postgres", "postgres.new", "postgres-start.txt", "run", "restoring"];
         let root_owns = fs::metadata(&self.root).is_ok_and(|m| m.uid() == 0);
         root_owns
             && fs::read_dir(&self.root).is_ok_and(|mut entries| {

@@ -3,7 +3,7 @@
 //! Lock doctrine of this crate. Every write transaction runs under READ COMMITTED
 //! and takes its locks in one order: idempotency key, operation id, ticket lines,
 //! seals, seal batches, tickets, organisations, logs; within each by id. Code that
-//! locks a subject's row reads its [`Head`] in the same `SELECT … FOR UPDATE`:
+//! locks a subject's row reads its [`LockedHead`] in the same `SELECT … FOR UPDATE`:
 //! PostgreSQL returns the row as it is after the wait, never an older version. An
 //! advisory lock returns no row, so there the read is a separate statement.
 //! Group commit ([`crate::services::group_commit`]) never waits for another transaction's locks.
@@ -17,23 +17,20 @@ use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 /// The end of a subject's chain, held under the subject's row lock.
-#[derive(Clone, Debug)]
-pub struct Head {
-    /// Kind of the subject.
-    pub kind: SubjectKind,
-    /// Id of the subject.
-    pub id: Uuid,
-    /// Salt of the subject's ref.
-    pub salt: Salt,
-    /// Events so far; 0 for a new chain.
-    pub seq: u32,
-    /// Hash of the newest event; zero for a new chain.
-    pub hash: Hash,
-    /// When the newest event was received.
-    pub received_at: DateTime<Utc>,
+///
+/// Its members are private and it is not `Clone`: [`append`] consumes it, so two events cannot follow the same
+/// head, and a head that was read without its lock is a [`Subject`], which nothing can be appended to.
+#[derive(Debug)]
+pub struct LockedHead {
+    kind: SubjectKind,
+    id: Uuid,
+    salt: Salt,
+    seq: u32,
+    hash: Hash,
+    received_at: DateTime<Utc>,
 }
 
-impl Head {
+impl LockedHead {
     /// The head of a chain that has no event yet.
     #[must_use]
     pub fn fresh(kind: SubjectKind, id: Uuid) -> Self {
@@ -47,7 +44,7 @@ impl Head {
         }
     }
 
-    /// Decodes the columns `salt` and `head_…` of a subject's row.
+    /// Decodes the columns `salt` and `head_…` of a subject's row, which the caller has just locked.
     ///
     /// # Errors
     /// [`Error::CorruptRow`] if one of them cannot be decoded.
@@ -63,6 +60,18 @@ impl Head {
         let corrupt = || Error::CorruptRow(format!("{}.head_hash of {id}", kind.name()));
         let hash = Hash::from_slice(head_hash).ok_or_else(corrupt)?;
         Ok(Self { kind, id, salt, seq: events, hash, received_at })
+    }
+
+    /// Id of the subject.
+    #[must_use]
+    pub fn id(&self) -> Uuid {
+        self.id
+    }
+
+    /// Position of the event that [`append`] will add.
+    #[must_use]
+    pub fn next_seq(&self) -> u32 {
+        self.seq + 1
     }
 }
 
@@ -97,7 +106,7 @@ impl Personal {
 /// An event ready to append: its parts as canonical text, and copies of some members as columns for search.
 pub struct Draft<'p> {
     /// The head it is appended to.
-    pub head: Head,
+    pub head: LockedHead,
     /// Public part.
     pub public: String,
     /// Business part.
@@ -120,6 +129,8 @@ pub struct Draft<'p> {
 #[must_use = "the new head must be written into the subject's row"]
 #[derive(Clone, Debug)]
 pub struct NewHead {
+    /// Kind of the subject.
+    pub kind: SubjectKind,
     /// The subject.
     pub id: Uuid,
     /// Salt of the subject's ref (for the row of a new subject).
@@ -137,6 +148,13 @@ impl NewHead {
     #[must_use]
     pub fn seq_i32(&self) -> i32 {
         i32::try_from(self.seq).unwrap_or(i32::MAX)
+    }
+
+    /// The head for the next event in the same transaction, which still holds the lock.
+    #[must_use]
+    pub fn into_locked(self) -> LockedHead {
+        let Self { kind, id, salt, seq, hash, received_at } = self;
+        LockedHead { kind, id, salt, seq, hash, received_at }
     }
 }
 
@@ -214,8 +232,8 @@ pub(crate) struct Linked {
 /// Binds a draft to its head. `received_at` is the later of `now` and the head's, so that it never
 /// decreases within a chain, whatever the clock does.
 pub(crate) fn link(draft: &Draft<'_>, now: DateTime<Utc>) -> Linked {
-    let Head { kind, id, salt, seq, hash: prev, received_at: last } = &draft.head;
-    let seq = seq + 1;
+    let LockedHead { kind, id, salt, hash: prev, received_at: last, .. } = &draft.head;
+    let seq = draft.head.next_seq();
     let received_at = now.max(*last);
     let secret = Secret::random();
     let personal_commitment =
@@ -226,7 +244,7 @@ pub(crate) fn link(draft: &Draft<'_>, now: DateTime<Utc>) -> Linked {
         personal_commitment.unwrap_or(Hash::ZERO),
     );
     let entry = Entry::new(subject_ref(*kind, *id, salt), seq, received_at, *prev, record);
-    let head = NewHead { id: *id, salt: *salt, seq, hash: entry.link(), received_at };
+    let head = NewHead { kind: *kind, id: *id, salt: *salt, seq, hash: entry.link(), received_at };
     Linked { head, entry, secret, personal_commitment }
 }
 

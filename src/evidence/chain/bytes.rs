@@ -242,11 +242,14 @@ pub fn subject_ref(kind: SubjectKind, id: Uuid, salt: &Salt) -> Hash {
 pub struct Entry([u8; ENTRY_LEN]);
 
 impl Entry {
+    /// The first byte of every entry; it determines all algorithms and the layout.
+    pub const VERSION: u8 = 1;
+
     /// Lays out an entry.
     #[must_use]
     pub fn new(subject: Hash, seq: u32, received_at: DateTime<Utc>, prev: Hash, record: Hash) -> Self {
         let mut bytes = [0; ENTRY_LEN];
-        bytes[0] = 1;
+        bytes[0] = Self::VERSION;
         bytes[1..33].copy_from_slice(&subject.0);
         bytes[33..41].copy_from_slice(&u64::from(seq).to_be_bytes());
         bytes[41..49].copy_from_slice(&received_at.timestamp_micros().to_be_bytes());
@@ -268,6 +271,54 @@ impl Entry {
     #[must_use]
     pub fn as_bytes(&self) -> &[u8; ENTRY_LEN] {
         &self.0
+    }
+
+    /// Whether the layout is the one that this type reads; the other members mean nothing if it is not.
+    #[must_use]
+    pub fn is_known_version(&self) -> bool {
+        self.0[0] == Self::VERSION
+    }
+
+    /// The ref of its subject.
+    #[must_use]
+    pub fn subject(&self) -> Hash {
+        Hash(self.bytes_at(1))
+    }
+
+    /// Position of the event in its chain.
+    #[must_use]
+    pub fn seq(&self) -> u64 {
+        u64::from_be_bytes(self.bytes_at(33))
+    }
+
+    /// When the server received the event, in microseconds since 1970.
+    #[must_use]
+    pub fn received_at(&self) -> i64 {
+        i64::from_be_bytes(self.bytes_at(41))
+    }
+
+    /// Hash of the event before it; zero for the first.
+    #[must_use]
+    pub fn prev(&self) -> Hash {
+        Hash(self.bytes_at(49))
+    }
+
+    /// The record that commits to its parts.
+    #[must_use]
+    pub fn record(&self) -> Hash {
+        Hash(self.bytes_at(81))
+    }
+
+    /// `N` bytes from an offset of the layout above; all of its ranges lie inside the entry.
+    fn bytes_at<const N: usize>(&self, start: usize) -> [u8; N] {
+        std::array::from_fn(|at| self.0[start + at])
+    }
+}
+
+impl From<[u8; ENTRY_LEN]> for Entry {
+    /// An entry as stored or received; its version is not checked ([`Entry::is_known_version`]).
+    fn from(bytes: [u8; ENTRY_LEN]) -> Self {
+        Self(bytes)
     }
 }
 
@@ -307,6 +358,12 @@ mod tests {
         assert_eq!(
             [public, business, personal, record, subject, entry.link()].map(|h| h.to_string()),
             include_str!("vector.txt").lines().collect::<Vec<_>>()[..]
+        );
+        let read = Entry::from(*entry.as_bytes());
+        assert!(read.is_known_version());
+        assert_eq!(
+            (read.subject(), read.seq(), read.received_at(), read.prev(), read.record()),
+            (subject, 1, 1_790_000_000_123_456, Hash::ZERO, record)
         );
     }
 }

@@ -132,7 +132,7 @@ impl DisclosedEvent {
         Self { hashes_only: true, ..self }
     }
 
-    /// What its JSON says of its hash.
+    /// The evidence in its JSON.
     pub(crate) fn shown_evidence(&self) -> ShownEvidence<'_> {
         if self.hashes_only {
             ShownEvidence::Hashes { prev_hash: self.event.prev, hash: self.event.hash }
@@ -387,13 +387,14 @@ enum Member<'t, O> {
     Put(O),
 }
 
-/// Members of the disclosed parts of an event, in stored form. `O`: the JSON form of organisations.
+/// Members of the disclosed parts of an event, as their stored JSON texts. `O` is the JSON form of
+/// organisations, which replaces stored ids ([`Self::put`]).
 ///
 /// Members that are not taken out are serialised as one object, in the order of their names.
 #[derive(Debug)]
 pub struct EventMembers<'t, O> {
     members: Vec<(&'t str, Member<'t, O>)>,
-    /// Values of the part read first that the other part has replaced under the same name.
+    /// Values of the public part under names that the business part has too; its values replace them.
     covered: Vec<(&'t str, &'t RawValue)>,
 }
 

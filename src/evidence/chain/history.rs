@@ -1,4 +1,4 @@
-//! Reads complete chains, one or many, of any kind of subject.
+//! Reads chains of any kind of subject: one page by page, or many short ones at once.
 
 use super::bytes::{Hash, Salt, Secret};
 pub use super::disclosure::{
@@ -71,48 +71,94 @@ impl Disclosure {
 /// Maximum number of events per query; a longer chain is read page by page.
 pub const PAGE: u32 = 500;
 
-/// The events of a subject in order, up to the count in `subject`, each with the parts that `open` allows
-/// the reader to see.
-///
-/// One index scan of `event_pkey` for each [`PAGE`] of events; one more query if any has a personal part.
-///
-/// # Errors
-/// A database error, or a corrupt row.
-pub async fn shown(
-    db: &mut PgConnection,
-    subject: &Subject,
-    open: impl Fn(&StoredEvent) -> Disclosure,
-) -> Result<Vec<DisclosedEvent>> {
-    let mut chain = read_chain(db, subject.id, subject.events).await??;
-    chain.open(|_| true);
-    let reference = subject.reference();
-    let shown = chain.events.into_iter().map(|event| {
-        let open = open(&event);
-        event.shown(reference, open)
-    });
-    Ok(shown.collect())
+/// A position between two events of a chain, where a page begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ChainPosition {
+    after: u32,
+    prev: Hash,
 }
 
-/// Reads a chain page by page, up to and including event `up_to`, with its personal parts, not yet opened.
-/// The outer error is a database error while reading events. The inner one is a corrupt row, or a database
-/// error while reading personal parts.
+impl Default for ChainPosition {
+    fn default() -> Self {
+        Self { after: 0, prev: Hash::ZERO }
+    }
+}
+
+impl ChainPosition {
+    /// The position after `event`.
+    #[must_use]
+    pub fn after(event: &StoredEvent) -> Self {
+        Self { after: event.seq, prev: event.hash }
+    }
+
+    /// Number of events before it.
+    #[must_use]
+    pub fn events(self) -> u32 {
+        self.after
+    }
+}
+
+/// The pages of one chain, in order, up to the number of events in the subject. No connection is held
+/// between two pages.
+#[derive(Clone, Copy, Debug)]
+pub struct ChainPages {
+    subject: Subject,
+    next: ChainPosition,
+}
+
+impl ChainPages {
+    /// The pages of this subject's chain.
+    #[must_use]
+    pub fn of(subject: Subject) -> Self {
+        Self { subject, next: ChainPosition::default() }
+    }
+
+    /// The events of the next page, each with the parts that `open` allows the reader to see; none after the
+    /// last page. One index scan of `event_pkey`; one more query if an event has a personal part.
+    ///
+    /// # Errors
+    /// A database error, or a corrupt or missing row.
+    pub async fn next(
+        &mut self,
+        db: &mut PgConnection,
+        open: impl Fn(&StoredEvent) -> Disclosure,
+    ) -> Result<Vec<DisclosedEvent>> {
+        if self.next.after >= self.subject.events {
+            return Ok(Vec::new());
+        }
+        let mut chain = read_page(db, self.subject.id, self.next, self.subject.events).await??;
+        chain.open(|_| true);
+        if let Some(last) = chain.events.last() {
+            self.next = ChainPosition::after(last);
+        }
+        let reference = self.subject.reference();
+        let shown = chain.events.into_iter().map(|event| {
+            let open = open(&event);
+            event.shown(reference, open)
+        });
+        Ok(shown.collect())
+    }
+}
+
+/// One page of a chain: the events after `start`, up to and including `up_to`, but at most [`PAGE`], with
+/// their personal parts, not yet opened. A missing event is an error, so that no response is shorter than
+/// the chain. The outer error is a database error while reading events. The inner one is a corrupt row, or a
+/// database error while reading personal parts.
 ///
 /// # Errors
 /// As above.
-pub async fn read_chain(db: &mut PgConnection, subject: Uuid, up_to: u32) -> sqlx::Result<Result<Chain>> {
-    let mut chain = Chain { subject, ..Chain::default() };
-    loop {
-        let last = chain.events.last().map_or(0, |last| last.seq);
-        if last >= up_to {
-            break;
-        }
-        let rows = page(db, subject, last, up_to.min(last.saturating_add(PAGE))).await?;
-        if rows.is_empty() {
-            break;
-        }
-        if let Err(error) = chain.grow(rows, None) {
-            return Ok(Err(error));
-        }
+pub async fn read_page(
+    db: &mut PgConnection,
+    subject: Uuid,
+    start: ChainPosition,
+    up_to: u32,
+) -> sqlx::Result<Result<Chain>> {
+    let up_to = up_to.min(start.after.saturating_add(PAGE));
+    let rows = page(db, subject, start.after, up_to).await?;
+    let mut chain = Chain { subject, prev: start.prev, ..Chain::default() };
+    let grown = chain.grow(rows, None).and_then(|()| chain.check_complete(start.after, up_to));
+    if let Err(error) = grown {
+        return Ok(Err(error));
     }
     match chain.read_persons(db).await {
         Ok(()) => Ok(Ok(chain)),
@@ -199,16 +245,29 @@ impl Rows {
     }
 }
 
-/// Events of one chain from the first, and the ids of the `personal` rows that they have, or had.
-#[derive(Default)]
+/// Consecutive events of one chain, and the ids of the `personal` rows that they have, or had.
 pub struct Chain {
     subject: Uuid,
+    /// Hash of the event before the first of these.
+    prev: Hash,
     /// The events.
     pub events: Vec<StoredEvent>,
     /// For each event its row of table `personal`.
     pub personal: Vec<Option<Uuid>>,
     /// The personal parts read so far; access to them is not checked here.
     persons: Persons,
+}
+
+impl Default for Chain {
+    fn default() -> Self {
+        Self {
+            subject: Uuid::nil(),
+            prev: Hash::ZERO,
+            events: Vec::new(),
+            personal: Vec::new(),
+            persons: Persons::default(),
+        }
+    }
 }
 
 impl Chain {
@@ -219,7 +278,7 @@ impl Chain {
     pub fn grow(&mut self, rows: Rows, up_to: Option<u32>) -> Result<()> {
         let Rows { subject, rows } = rows;
         let last = up_to.unwrap_or(u32::MAX);
-        let mut prev = self.events.last().map_or(Hash::ZERO, |event| event.hash);
+        let mut prev = self.events.last().map_or(self.prev, |event| event.hash);
         self.events.reserve(rows.len());
         self.personal.reserve(rows.len());
         for row in rows {
@@ -250,6 +309,18 @@ impl Chain {
             prev = hash;
         }
         Ok(())
+    }
+
+    /// Whether it has every event after `after`, up to and including `up_to`.
+    fn check_complete(&self, after: u32, up_to: u32) -> Result<()> {
+        if self.events.iter().map(|event| event.seq).eq(after.saturating_add(1)..=up_to) {
+            return Ok(());
+        }
+        let subject = self.subject;
+        Err(Error::CorruptRow(format!(
+            "chain of {subject}: events {} to {up_to} are not all stored",
+            after + 1
+        )))
     }
 
     /// Reads the personal parts of all events. One round trip, none if no event has one.

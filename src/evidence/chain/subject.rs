@@ -4,7 +4,7 @@ use super::bytes::{Hash, Salt, SubjectKind, subject_ref};
 use crate::base::error::{Error, Result};
 use uuid::Uuid;
 
-/// A subject read without a lock. For reading only: appending needs a locked [`Head`](super::Head).
+/// A subject read without a lock. For reading only: appending needs a [`LockedHead`](super::LockedHead).
 #[derive(Clone, Copy, Debug)]
 pub struct Subject {
     /// Its kind.

@@ -6,10 +6,11 @@ use sqlx::Connection;
 use sqlx::postgres::{PgConnection, PgPool};
 use std::ops::{Deref, DerefMut};
 
-/// Begins a write transaction. Its statements take columns as arrays; by default PostgreSQL would plan
-/// them anew each time, which takes twice as long as running them. And a plan made while a table was
-/// small must not scan the table when it has grown. List queries need plans for their own parameters,
-/// so these settings are not made for the connection, but sent with BEGIN in the same message.
+/// Begins a write transaction with two settings. Its statements take columns as arrays: by default PostgreSQL
+/// would plan them anew each time, which takes twice as long as running them; hence generic plans. A generic
+/// plan that was made while a table was small would scan the complete table after it has grown; hence no
+/// sequential scans. List queries need plans for their own parameters, so the settings are made for the
+/// transaction and not for the connection. They are sent with BEGIN in one message.
 const BEGIN: &str = "BEGIN; SET LOCAL plan_cache_mode = force_generic_plan; SET LOCAL enable_seqscan = off";
 
 /// A write transaction. Writes take `&mut Tx`, so "not in a transaction" does not compile.

@@ -1,5 +1,4 @@
-//! Ids of write requests: `operation_id` identifies a write request, `device` numbers the
-//! records of one device. Each is unique per organisation for ever.
+//! Operation ids: an `operation_id` identifies a write request, and is unique per organisation for ever.
 //!
 //! A write request first reserves its operation id, after the idempotency key and before any row
 //! lock. At the end it is recorded with the events it made: the same content sent again finds those
@@ -7,6 +6,7 @@
 
 use crate::base::error::{Error, FieldError, Location, Result};
 use crate::base::ids::{OperationId, OrganizationId};
+use crate::base::input::RequestErrors;
 use crate::evidence::chain::Tx;
 use crate::evidence::chain::bytes::Hash;
 use chrono::{DateTime, Utc};
@@ -135,4 +135,24 @@ pub async fn record(tx: &mut Tx<'_>, record: Record, now: DateTime<Utc>) -> Resu
     .execute(&mut **tx)
     .await?;
     Ok(())
+}
+
+/// For a request that has errors already: whether its operation id is new, so that its other members can be
+/// checked. An id that was used for another request is added to `errors`.
+///
+/// # Errors
+/// From the database.
+pub async fn is_free(
+    tx: &mut Tx<'_>,
+    organization: OrganizationId,
+    operation: Option<OperationId>,
+    fingerprint: &[u8; 32],
+    errors: &mut RequestErrors,
+) -> Result<bool> {
+    let Some(operation) = operation else { return Ok(true) };
+    match reserve(tx, organization, operation, fingerprint).await {
+        Ok(reservation) => Ok(reservation == Reservation::New),
+        Err(Error::InProgress) => Ok(false),
+        Err(error) => errors.add(error).map(|()| false),
+    }
 }

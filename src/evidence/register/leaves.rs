@@ -1,10 +1,7 @@
 //! Reads the two columns of `leaf` that the publisher may read.
 
-use crate::evidence::chain::bytes::ENTRY_LEN;
+use crate::evidence::chain::bytes::{ENTRY_LEN, Entry};
 use sqlx::PgConnection;
-
-/// First byte of every entry; it fixes all algorithms and the layout.
-const LAYOUT: u8 = 1;
 
 /// Why leaves cannot be read or used.
 #[derive(Debug, thiserror::Error)]
@@ -48,7 +45,8 @@ pub async fn read(
         if found != expected {
             return Err(LeafError::Missing { expected, found });
         }
-        let entry = row.entry.as_slice().try_into().ok().filter(|entry: &[u8; ENTRY_LEN]| entry[0] == LAYOUT);
+        let entry = <[u8; ENTRY_LEN]>::try_from(row.entry.as_slice()).ok();
+        let entry = entry.filter(|entry| Entry::from(*entry).is_known_version());
         entries.push(entry.ok_or(LeafError::NoEntry(found))?);
     }
     Ok(entries)
@@ -61,12 +59,4 @@ pub async fn read(
 pub async fn count(connection: &mut PgConnection) -> sqlx::Result<u64> {
     let highest = sqlx::query_scalar!("SELECT max(index) FROM leaf").fetch_one(connection).await?;
     Ok(highest.and_then(|index| u64::try_from(index).ok()).map_or(0, |index| index + 1))
-}
-
-/// When the server received an event, in µs since 1970: bytes 41 to 48 of its entry.
-#[must_use]
-pub fn received_at(entry: &[u8; ENTRY_LEN]) -> i64 {
-    let mut micros = [0; 8];
-    micros.copy_from_slice(&entry[41..49]);
-    i64::from_be_bytes(micros)
 }

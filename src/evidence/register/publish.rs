@@ -13,7 +13,7 @@ use super::witness_client::{WitnessAddress, WitnessState, Witnesses};
 use crate::base::clock::Clock;
 use crate::base::config::shown;
 use crate::db::lock::{Denied, Lock};
-use crate::evidence::chain::bytes::ENTRY_LEN;
+use crate::evidence::chain::bytes::{ENTRY_LEN, Entry};
 use crate::evidence::tlog::note::{Kind, Note, Signer};
 use crate::evidence::tlog::tile::{Row, Tile, WIDTH};
 use crate::evidence::tlog::{Folder, Frontier, leaf_hash};
@@ -182,7 +182,12 @@ pub struct Publisher {
     _lock: Lock,
 }
 
-/// Since when the published register is behind, so that the lag grows while nothing succeeds.
+fn received_at(entry: &[u8; ENTRY_LEN]) -> i64 {
+    Entry::from(*entry).received_at()
+}
+
+/// The time since which the published register is behind. It is stored, so that the lag grows while no round
+/// succeeds.
 #[derive(Clone, Copy, Debug)]
 struct Behind {
     /// In µs since 1970: when the oldest unpublished event was received; if all are published, the start of
@@ -191,14 +196,15 @@ struct Behind {
 }
 
 impl Behind {
-    /// These entries were read and are not published yet.
+    /// Call this when these entries were read, before they are published.
     fn unpublished(&mut self, entries: &[[u8; ENTRY_LEN]]) {
-        self.since = entries.iter().map(leaves::received_at).min().unwrap_or(self.since);
+        self.since = entries.iter().map(received_at).min().unwrap_or(self.since);
     }
 
-    /// These entries are published. If there are no `more`, so is everything that was there at `read_at`.
+    /// Call this when these entries are published. If there are no `more`, everything received before
+    /// `read_at` is published.
     fn published(&mut self, entries: &[[u8; ENTRY_LEN]], more: bool, read_at: i64) {
-        let newest = entries.iter().map(leaves::received_at).max();
+        let newest = entries.iter().map(received_at).max();
         self.since = newest.filter(|_| more).unwrap_or(read_at);
     }
 

@@ -59,8 +59,9 @@ fn it_goes_on_where_it_ended() {
     assert_eq!(remaining.len(), 3, "short tiles that became whole are gone");
 }
 
-/// The disk fails at one call, for each call in turn: for good (a crash) or once (a full disk that was
-/// cleared). Then the register opens, has a size that was signed, and grows to the same final tree.
+/// Lets each file call fail in turn: with all calls after it (as in a crash), or alone (as when a full disk
+/// is cleared). After each failure the register opens, has a size that was signed, and grows to the same
+/// tree.
 #[test]
 fn every_file_call_may_fail() {
     for once in [false, true] {
@@ -184,7 +185,7 @@ fn a_folder_that_is_not_whole_is_refused() {
     assert!(other.contains("another root than was signed at size 300"), "{other}");
     let text = damage(&|dir| std::fs::write(dir.join("state/checkpoint"), "birch\n").unwrap());
     assert!(text.contains("is damaged"), "{text}");
-    // An older copy of the state next to a newer published checkpoint.
+    // The state was restored from an older copy, while a newer checkpoint is published.
     let older = damage(&|dir| {
         let early = tempfile::tempdir().unwrap();
         grow(&mut open(Folder::new(early.path()), &[1]).unwrap(), 256).unwrap();

@@ -285,7 +285,7 @@ async fn request_cosignature(
 }
 
 impl WitnessAddress {
-    /// The line by its key in the response body, if it is valid.
+    /// The signature line of this witness in the response body, if its signature is valid.
     fn signature(&self, note: &Note, body: &[u8]) -> Option<SignatureLine> {
         let mut lines =
             std::str::from_utf8(body).ok()?.lines().filter_map(|line| SignatureLine::parse(line).ok());

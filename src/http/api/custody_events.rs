@@ -1,14 +1,17 @@
 //! Custody events: one request records what happened to up to 1,000 logs.
 
+use crate::base::error::Error;
+use crate::evidence::chain::Tx;
 use crate::evidence::register::Receipted;
 use crate::http::core::app::App;
 use crate::http::core::auth::Custodian;
 use crate::http::core::daily::with_bins;
 use crate::http::core::problem::Problem;
-use crate::http::core::write::{ParsedWrite, WriteRequest, WriteResponse};
+use crate::http::core::write::{Parsed, ParsedWrite, PartialWrite, WriteRequest, WriteResponse};
 use crate::http::core::write_queue::{self, done, with_hashes};
+use crate::timber::custody::check::check_partial;
 use crate::timber::custody::record::{CustodyResponse, Recorded, record};
-use crate::timber::custody::request::NewCustodyEvent;
+use crate::timber::custody::request::{NewCustodyEvent, PartialCustodyEvent};
 use crate::timber::party::key::Caller;
 use axum::extract::State;
 use axum::response::Response;
@@ -33,14 +36,38 @@ use std::sync::Arc;
 pub async fn create_custody_event(
     State(app): State<App>,
     Custodian(caller): Custodian,
-    ParsedWrite { input, write, .. }: ParsedWrite<NewCustodyEvent>,
+    parsed: Parsed<NewCustodyEvent>,
 ) -> Result<Response, Problem> {
+    let ParsedWrite { input, write, .. } = match parsed {
+        Parsed::Complete(write) => write,
+        Parsed::Partial(partial) => {
+            let names_others = partial.input.as_ref().is_some_and(PartialCustodyEvent::names_others);
+            let refused = refuse(&app, &caller, partial);
+            return if names_others { with_bins(&app, caller.key, refused).await } else { refused.await };
+        }
+    };
     let (key, names_others) = (caller.key, input.to_bin.is_some() || input.carrier_bin.is_some());
     let content = Arc::new((input, caller));
     if names_others {
         return with_bins(&app, key, record_event(&app, content, write)).await;
     }
     record_event(&app, content, write).await
+}
+
+/// All errors of a request that could not be read completely: also those of the logs that could be read.
+async fn refuse(
+    app: &App,
+    caller: &Caller,
+    partial: PartialWrite<NewCustodyEvent>,
+) -> Result<Response, Problem> {
+    let PartialWrite { input, mut errors, fingerprint } = partial;
+    if let Some(input) = input {
+        let mut tx = Tx::begin(&app.pool).await.map_err(Error::from)?;
+        let checked = check_partial(&mut tx, caller, input, &fingerprint, &app.clock, &mut errors).await;
+        tx.rollback().await.map_err(Error::from)?;
+        checked?;
+    }
+    Err(errors.into_error().into())
 }
 
 async fn record_event(

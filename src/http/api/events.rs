@@ -11,7 +11,7 @@ use crate::http::core::paging::{Cursor, Cursors, Limit, Page};
 use crate::http::core::problem::Problem;
 use crate::http::core::query::query;
 use crate::timber::custody::search::{EventCursor, EventFilter, FoundEvent, search};
-use crate::timber::event::vocabulary::EventType;
+use crate::timber::event::types::LogEventType;
 use crate::timber::party::reader::Reader;
 use axum::extract::{OriginalUri, State};
 use axum::response::Response;
@@ -39,7 +39,7 @@ input! {
         #[param(value_type = Option<String>)]
         pub region: Option<Region>,
         /// Only events of this type.
-        pub r#type: Option<EventType>,
+        pub r#type: Option<LogEventType>,
         /// Received at this time or later.
         pub from: Option<Moment>,
         /// Received before this time.

@@ -3,23 +3,25 @@
 use crate::base::error::{Error, FieldError, Invalid, Location};
 use crate::base::geo::{Plot, PlotError};
 use crate::base::ids::{LineId, TicketId};
-use crate::base::input::{Errors, Node, input};
+use crate::base::input::{Errors, Node, input, no_rule};
 use crate::base::region::{Region, RegionCode};
 use crate::base::units::{Area, LocalDate, Text, Volume};
-use crate::evidence::chain::history::{self, DisclosedEvent, Disclosure};
+use crate::evidence::chain::Tx;
+use crate::evidence::chain::history::{DisclosedEvent, Disclosure};
 use crate::evidence::register::Receipted;
 use crate::http::api::organizations::PageQuery;
+use crate::http::api::proofs::subject_events;
 use crate::http::core::app::App;
 use crate::http::core::auth::ForestOwner;
 use crate::http::core::daily::with_bins;
 use crate::http::core::paging::{Cursors, Limit, Page};
 use crate::http::core::problem::Problem;
 use crate::http::core::query::{HistoryQuery, NoQuery, Query, id_in_path};
-use crate::http::core::write::{ParsedWrite, WriteRequest, WriteResponse};
+use crate::http::core::write::{Parsed, ParsedWrite, PartialWrite, WriteRequest, WriteResponse};
 use crate::timber::party::bin::Bin;
 use crate::timber::party::key::Caller;
 use crate::timber::ticket::change::{Change, change};
-use crate::timber::ticket::issue::{NewLine, NewTicket, issue};
+use crate::timber::ticket::issue::{NewLine, NewTicket, TicketClaims, check, issue};
 use crate::timber::ticket::read::{TicketView, get, list, subject, view};
 use crate::timber::ticket::vocabulary::FellingKind;
 use crate::timber::wood::species::{Species, Wood};
@@ -59,16 +61,16 @@ input! {
         pub area_ha: Option<Area>,
         /// Contour.
         pub plot: Option<Plot>,
-        /// First local day of felling.
+        /// First day (in Kazakhstan) of felling.
         pub felling_from: LocalDate,
-        /// Last local day of felling.
+        /// Last day (in Kazakhstan) of felling.
         pub felling_until: LocalDate,
-        /// Last local day of removal, not before the last day of felling.
+        /// Last day (in Kazakhstan) of removal, not before the last day of felling.
         pub removal_until: Option<LocalDate>,
         /// What may be felled: one line for each species and kind of wood.
         pub lines: Vec<LineRequest> [1..=50],
     }
-    => TicketRequest::check;
+    => PartialTicket::check as PartialTicket;
 
     /// Where the timber of a ticket stands.
     pub struct OriginRequest {
@@ -88,6 +90,7 @@ input! {
         /// Cutting area (лесосека).
         pub cutting_area: Option<Text<40>>,
     }
+    => no_rule as PartialOrigin;
 
     /// One line of a ticket.
     pub struct LineRequest {
@@ -98,6 +101,7 @@ input! {
         /// Permitted dense volume.
         pub volume_m3: Volume,
     }
+    => no_rule as PartialLine;
 
     /// Later dates for a ticket; at least one.
     pub struct ExtendRequest {
@@ -123,33 +127,50 @@ fn removal_before_felling() -> Invalid {
     Invalid::new("removal-before-felling", "Removal ends no earlier than felling.")
 }
 
-impl TicketRequest {
-    fn check(&self, node: Node<'_>, errors: &mut Errors) {
-        if self.felling_until < self.felling_from {
+impl PartialTicket {
+    fn check(&mut self, node: Node<'_>, errors: &mut Errors) {
+        let from = self.felling_from;
+        if self.felling_until.zip(from).is_some_and(|(until, from)| until < from) {
             let detail = "The last day of felling is not before the first.";
             errors.refuse_field(node, "felling_until", Invalid::new("dates-out-of-order", detail));
         }
-        if self.felling_from < self.issued_on {
+        if from.zip(self.issued_on).is_some_and(|(from, issued)| from < issued) {
             let detail = "Nothing is felled before the ticket is issued: felling_from is issued_on or later.";
             errors.refuse_field(node, "felling_from", Invalid::new("felling-before-issue", detail));
         }
-        if self.removal_until.is_some_and(|day| day < self.felling_until) {
+        let removal = self.removal_until.flatten();
+        if removal.zip(self.felling_until).is_some_and(|(removal, felling)| removal < felling) {
             errors.refuse_field(node, "removal_until", removal_before_felling());
         }
-        if self.area_ha.is_some_and(|area| area.decimal() >= Decimal::from(1_000_000)) {
+        if self.area_ha.flatten().is_some_and(|area| area.decimal() >= Decimal::from(1_000_000)) {
             let detail = "The area is less than 1000000 ha.";
             errors.refuse_field(node, "area_ha", Invalid::new("area-too-large", detail));
         }
         let nodes = node.get("lines").and_then(|lines| lines.items().ok()).into_iter().flatten();
-        for ((index, line), node) in self.lines.iter().enumerate().zip(nodes) {
-            let before = &self.lines[..index];
-            if before.iter().any(|other| (other.species, other.wood) == (line.species, line.wood)) {
+        let lines = self.lines.iter().flatten();
+        let wood_of = |line: &PartialLine| line.species.zip(line.wood);
+        let mut seen = Vec::new();
+        for (line, node) in lines.zip(nodes) {
+            let Some(wood) = line.as_ref().and_then(wood_of) else { continue };
+            if seen.contains(&wood) {
                 let detail = "This species and kind of wood has a line already; add up the volumes.";
                 errors.refuse(node, Invalid::new("duplicate-line", detail));
             }
+            seen.push(wood);
         }
     }
 
+    fn claims(&self) -> TicketClaims<'_> {
+        TicketClaims {
+            holder_bin: self.holder_bin.as_ref(),
+            series: self.series.as_ref().map(Text::as_str),
+            number: self.number.as_ref().map(Text::as_str),
+            forestry: self.origin.as_ref().and_then(|origin| origin.forestry.as_ref()).map(Text::as_str),
+        }
+    }
+}
+
+impl TicketRequest {
     fn ticket(self) -> NewTicket {
         let line = |line: LineRequest| NewLine {
             id: LineId::new(),
@@ -219,8 +240,12 @@ impl ExtendRequest {
 pub async fn create_felling_ticket(
     ForestOwner(caller): ForestOwner,
     State(app): State<App>,
-    ParsedWrite { input, write, .. }: ParsedWrite<TicketRequest>,
+    parsed: Parsed<TicketRequest>,
 ) -> Result<Response, Problem> {
+    let ParsedWrite { input, write, .. } = match parsed {
+        Parsed::Complete(write) => write,
+        Parsed::Partial(partial) => return with_bins(&app, caller.key, refuse(&app, &caller, partial)).await,
+    };
     let now = app.clock.now();
     let actor = caller.act(now)?;
     let new = input.ticket();
@@ -237,6 +262,25 @@ pub async fn create_felling_ticket(
     with_bins(&app, caller.key, writing).await
 }
 
+/// All errors of a ticket that could not be read completely: also those of the members that could be read.
+async fn refuse(
+    app: &App,
+    caller: &Caller,
+    partial: PartialWrite<TicketRequest>,
+) -> Result<Response, Problem> {
+    let PartialWrite { input, mut errors, .. } = partial;
+    if let Some(input) = input {
+        for error in crossings(input.plot.clone().flatten()).await? {
+            errors.invalid.push(error);
+        }
+        let mut tx = Tx::begin(&app.pool).await.map_err(Error::from)?;
+        let checked = check(&mut tx, caller.organization, &input.claims(), &mut errors).await;
+        tx.rollback().await.map_err(Error::from)?;
+        checked?;
+    }
+    Err(errors.into_error().into())
+}
+
 /// Checks a contour for crossings, on a blocking thread, since every edge is compared with every other.
 async fn crossings(plot: Option<Plot>) -> Result<Vec<FieldError>, Problem> {
     let Some(plot) = plot else { return Ok(Vec::new()) };
@@ -249,7 +293,7 @@ async fn crossings(plot: Option<Plot>) -> Result<Vec<FieldError>, Problem> {
 
 /// Tickets that you issued or hold; inspectors see all tickets.
 ///
-/// For an issuer or holder its own tickets, for an inspector all of them.
+/// The tickets are in the order in which they were entered. Each line has its permitted and remaining volume.
 #[utoipa::path(
     get,
     path = "/v1/felling-tickets",
@@ -275,7 +319,7 @@ pub async fn list_felling_tickets(
 
 /// One ticket, with the remaining volume of its lines.
 ///
-/// With the balance of each line: what is marked so far, and what remains.
+/// Each line has its permitted volume, the volume marked so far, and the volume that remains.
 #[utoipa::path(
     get,
     path = "/v1/felling-tickets/{id}",
@@ -310,7 +354,8 @@ pub struct TicketHistory {
 
 /// The events of a ticket, with everything needed to recompute every hash.
 ///
-/// In order of receipt. With `evidence=none` the response has the hashes alone.
+/// In order of receipt. With `evidence=none` the response has the hashes alone. More than 100 events are sent
+/// page by page, as those of a log.
 #[utoipa::path(
     get,
     path = "/v1/felling-tickets/{id}/history",
@@ -328,22 +373,21 @@ pub async fn get_felling_ticket_history(
     State(app): State<App>,
     Path(id): Path<String>,
     Query(query): Query<HistoryQuery>,
-) -> Result<Json<TicketHistory>, Problem> {
+) -> Result<Response, Problem> {
     let id: TicketId = id_in_path(&id)?;
     let mut db = app.pool.acquire().await?;
     let ticket = get(&mut db, &caller, id).await?;
     let subject = subject(&mut *db, id).await?;
+    drop(db);
     // A ticket's events have no personal part, so there is none to withhold.
-    let mut events = history::shown(&mut db, &subject, |_| Disclosure::ALL).await?;
-    if query.omits_evidence() {
-        events = events.into_iter().map(DisclosedEvent::without_evidence).collect();
-    }
-    Ok(Json(TicketHistory { ticket, events }))
+    let events = subject_events(&app, &caller, subject, query.omits_evidence(), |_| Disclosure::ALL).await?;
+    events.respond(&TicketHistory { ticket, events: Vec::new() }).await
 }
 
 /// Extends a ticket to later dates.
 ///
-/// Only by the issuer, and only to later days. Every extension is an event of the ticket's chain.
+/// Only the issuer may extend a ticket, and only to later days. Every extension is an event of the ticket's
+/// chain.
 #[utoipa::path(
     post,
     path = "/v1/felling-tickets/{id}/extend",
@@ -375,7 +419,8 @@ pub async fn extend_felling_ticket(
 
 /// Cancels a ticket: no more timber may be felled under it.
 ///
-/// Only by the issuer. No timber can be recorded under a cancelled ticket; what was recorded before stays valid.
+/// Only the issuer may cancel a ticket. No timber can be recorded under a cancelled ticket; earlier records
+/// stay valid.
 #[utoipa::path(
     post,
     path = "/v1/felling-tickets/{id}/cancel",

@@ -27,7 +27,7 @@ input! {
 
 /// Findings on the caller's own records; all findings for an inspector
 ///
-/// Deviations that were accepted and recorded: on one's own records, and for an inspector all of them.
+/// A finding marks a record as suspicious; the record was accepted nevertheless.
 #[utoipa::path(
     get, path = "/v1/findings", operation_id = "list_findings", tag = "logs", security(("token" = [])), params(FindingQuery),
     responses(

@@ -10,8 +10,10 @@ use crate::http::core::app::App;
 use crate::http::core::auth::Harvester;
 use crate::http::core::problem::Problem;
 use crate::http::core::query::{NoQuery, query};
-use crate::http::core::write::{Envelope, ParsedWrite, WriteResponse};
-use crate::timber::custody::harvest::record::{Locations, Recorded, record};
+use crate::http::core::write::{Envelope, Parsed, ParsedWrite, PartialWrite, WriteResponse};
+use crate::timber::custody::harvest::check::check_partial;
+use crate::timber::custody::harvest::locations::Locations;
+use crate::timber::custody::harvest::record::{Recorded, record};
 use crate::timber::custody::harvest::request::{MAX_LOGS, NewHarvest, layout};
 use crate::timber::custody::harvest::view::{Harvest, Rehearsal, is_visible, view};
 use crate::timber::party::key::Caller;
@@ -90,12 +92,15 @@ pub async fn create_harvest(
     Harvester(caller): Harvester,
     envelope: Envelope,
 ) -> Result<Response, Problem> {
-    let (input, write, dry_run, locations) = if envelope.is_csv_not_json()? {
-        let (ParsedWrite { input, parameters, write }, locations) = read_csv(&app, &envelope)?;
-        (input, write, parameters.dry_run, locations)
+    let (parsed, locations) = if envelope.is_csv_not_json()? {
+        read_csv(&app, &envelope)?
     } else {
-        let ParsedWrite { input, parameters, write } = envelope.json::<NewHarvest, JsonHarvestQuery>(&app)?;
-        (input, write, parameters.dry_run, Locations::Json)
+        let parsed = envelope.json_partial::<NewHarvest, JsonHarvestQuery>(&app)?;
+        (without_query(parsed, |query| query.dry_run), Locations::Json)
+    };
+    let ParsedWrite { input, parameters: DryRun(dry_run), write } = match parsed {
+        Parsed::Complete(write) => write,
+        Parsed::Partial(partial) => return Err(refuse(&app, &caller, partial, &locations).await?.into()),
     };
     // The body as sent is not needed any more, and may have 5 MB.
     drop(envelope);
@@ -123,6 +128,39 @@ pub async fn create_harvest(
         .await
 }
 
+/// Whether nothing is to be stored.
+struct DryRun(Option<bool>);
+
+fn without_query<Q>(
+    parsed: Parsed<NewHarvest, Q>,
+    dry_run: impl FnOnce(Q) -> Option<bool>,
+) -> Parsed<NewHarvest, DryRun> {
+    match parsed {
+        Parsed::Partial(partial) => Parsed::Partial(partial),
+        Parsed::Complete(ParsedWrite { input, parameters, write }) => {
+            Parsed::Complete(ParsedWrite { input, parameters: DryRun(dry_run(parameters)), write })
+        }
+    }
+}
+
+/// All errors of a request that could not be read completely: also those of the logs that could be read.
+async fn refuse(
+    app: &App,
+    caller: &Caller,
+    partial: PartialWrite<NewHarvest>,
+    locations: &Locations,
+) -> Result<Error, Error> {
+    let PartialWrite { input, mut errors, fingerprint } = partial;
+    if let Some(input) = input {
+        let mut tx = Tx::begin(&app.pool).await?;
+        let checked =
+            check_partial(&mut tx, caller, &input, &fingerprint, locations, &app.clock, &mut errors).await;
+        tx.rollback().await?;
+        checked?;
+    }
+    Ok(errors.into_error())
+}
+
 /// Records the harvest, then rolls back.
 async fn rehearse(
     app: &App,
@@ -131,6 +169,7 @@ async fn rehearse(
     fingerprint: &[u8; 32],
     locations: &Locations,
 ) -> Result<Response, Problem> {
+    let _share = app.transaction(caller.organization).await?;
     let mut tx = Tx::begin(&app.pool).await.map_err(Error::from)?;
     let recorded = record(&mut tx, caller, input, fingerprint, locations, &app.clock).await;
     tx.rollback().await.map_err(Error::from)?;
@@ -138,22 +177,21 @@ async fn rehearse(
     Ok((StatusCode::OK, axum::Json(Rehearsal::from(harvest))).into_response())
 }
 
-fn read_csv(
-    app: &App,
-    envelope: &Envelope,
-) -> Result<(ParsedWrite<NewHarvest, HarvestQuery>, Locations), Problem> {
+fn read_csv(app: &App, envelope: &Envelope) -> Result<(Parsed<NewHarvest, DryRun>, Locations), Problem> {
     envelope.csv(&layout(), MAX_LOGS, "felling_ticket_id", |document| {
         let lines = document.root().get("logs").and_then(|logs| logs.items().ok()).map(|items| {
             let line = |at| if let Location::Cell { line, .. } = at { line } else { 0 };
             items.map(|item| line(item.at())).collect()
         });
-        Ok((envelope.parse_document(app, document)?, Locations::Csv(lines.unwrap_or_default())))
+        let parsed = envelope.parse_document::<NewHarvest, HarvestQuery>(app, document)?;
+        let parsed = without_query(parsed, |query| query.dry_run);
+        Ok((parsed, Locations::Csv(lines.unwrap_or_default())))
     })
 }
 
 /// A harvest as it was recorded.
 ///
-/// With its logs, and the balance of the ticket after it.
+/// The logs that it created, its findings, and its ticket with the present balance.
 #[utoipa::path(
     get, path = "/v1/harvests/{id}", tag = "harvests", operation_id = "get_harvest", security(("token" = [])),
     params(("id" = HarvestId, Path, description = "The harvest")),

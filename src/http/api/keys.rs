@@ -57,7 +57,7 @@ pub struct NewKey {
 /// Creates a key. The token is returned only here; a repetition with the same `Idempotency-Key` gets 409
 /// `already-created`.
 ///
-/// The token is in this response only, and is never stored: keep it safe.
+/// Keep the token safe: it is in this response only, and the server stores only its hash.
 #[utoipa::path(
     post,
     path = "/v1/organizations/{id}/keys",
@@ -120,7 +120,7 @@ pub async fn create_key(
 
 /// Keys of an organisation, including revoked keys, without their tokens.
 ///
-/// Without their tokens, which are shown only when a key is made.
+/// A token is shown only once, when its key is made.
 #[utoipa::path(
     get,
     path = "/v1/organizations/{id}/keys",
@@ -194,7 +194,7 @@ pub struct Me {
 
 /// Who you are, and with which key.
 ///
-/// Which organisation and key the token belongs to, and the roles that it has.
+/// The organisation and the key that the token belongs to, and the organisation's roles.
 #[utoipa::path(
     get,
     path = "/v1/me",

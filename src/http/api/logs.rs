@@ -10,8 +10,10 @@ use crate::http::core::etag::ETag;
 use crate::http::core::paging::{Cursor, Cursors, Limit, Page};
 use crate::http::core::problem::Problem;
 use crate::http::core::query::{HistoryQuery, NoQuery, Query, query};
-use crate::http::core::response::{json_with_capacity, with_permit};
-use crate::timber::custody::history::LogHistory;
+use crate::http::core::response::EventList;
+use crate::services::long_history::LongHistory;
+use crate::services::reads::MAX_SHORT_HISTORY;
+use crate::timber::custody::history::{self, LogEvent, LogHistory};
 use crate::timber::custody::history_query::HistoryQuery as LogRowsQuery;
 use crate::timber::custody::log::read::{self, Access, LogFilter, LogLookup, LogRow, LogView, Names};
 use crate::timber::event::vocabulary::Status;
@@ -22,6 +24,7 @@ use axum::Json;
 use axum::extract::{OriginalUri, State};
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
+use futures_util::StreamExt;
 use utoipa::{IntoParams, ToSchema};
 
 /// The log in the URL, with its reader and the reader's access; otherwise the error of [`refused`].
@@ -92,7 +95,14 @@ pub async fn get_log(
             (etag, row.view(&rows.names)?)
         }
         Access::Partial { .. } => {
-            let view = app.reads.history(&row, access, reader).await?.log;
+            let (view, row) = if is_long(&row, access)? {
+                let _permit =
+                    app.reads.memory_permits(history::up_to(&row, access)?, reader.organization).await?;
+                let long = LongHistory::read(&app.reads, row, access, reader).await?;
+                (long.log().await?, long.row().clone())
+            } else {
+                (app.reads.history(&row, access, reader).await?.log, row)
+            };
             let etag = ETag::new(&row.partial_etag_input(reader, "log", &view)?);
             if etag.matches(&headers) {
                 return Ok(etag.not_modified());
@@ -106,7 +116,9 @@ pub async fn get_log(
 /// The history of a log
 ///
 /// Every event that the caller may see, in order of receipt, with everything that a third party needs to
-/// recompute every hash. With `evidence=none` it is much smaller, and has the hashes alone.
+/// recompute every hash. With `evidence=none` it is much smaller, and has the hashes alone. More than 100
+/// events are sent page by page, without `Content-Length`, up to the last event at the time of the request; if
+/// a page cannot be read, the connection is closed before the end of the body.
 #[utoipa::path(
     get, path = "/v1/logs/{code}/history", operation_id = "get_log_history", tag = "logs", security(("token" = [])),
     params(
@@ -134,25 +146,48 @@ pub async fn get_log_history(
         Err(problem) => return Err(refused(&app, unresolved, problem).await),
     };
     let (reader, row, access) = visible_log(&app, unresolved, &segment_before(&uri, "/history")).await?;
-    let (what, event_length) = if bare { ("history_bare", 512) } else { ("history", 2_048) };
+    let what = if bare { "history_bare" } else { "history" };
     let known = (access == Access::Full).then(|| ETag::new(&row.etag_input(reader, what)));
     if let Some(etag) = known.as_ref().filter(|etag| etag.matches(&headers)) {
         return Ok(etag.not_modified());
     }
-    let mut history = app.reads.history(&row, access, reader).await?;
+    let (log, row, list) = log_events(&app, row, access, reader, bare).await?;
     let etag = match known {
         Some(etag) => etag,
-        None => ETag::new(&row.partial_etag_input(reader, what, &history.log)?),
+        None => ETag::new(&row.partial_etag_input(reader, what, &log)?),
     };
     if etag.matches(&headers) {
         return Ok(etag.not_modified());
     }
-    if bare {
-        history = history.without_evidence();
+    Ok(etag.on(list.respond(&LogHistory { log, events: Vec::new() }).await?))
+}
+
+/// The log as `reader` may see it, and its events; with `bare` without evidence.
+async fn log_events(
+    app: &App,
+    row: LogRow,
+    access: Access,
+    reader: Reader,
+    bare: bool,
+) -> Result<(LogView, LogRow, EventList<LogEvent>), Problem> {
+    let event_bytes = if bare { 512 } else { 2_048 };
+    let shown = move |events: Vec<LogEvent>| -> Vec<LogEvent> {
+        if bare { events.into_iter().map(LogEvent::without_evidence).collect() } else { events }
+    };
+    if !is_long(&row, access)? {
+        let LogHistory { log, events } = app.reads.history(&row, access, reader).await?;
+        return Ok((log, row, EventList::of(shown(events), event_bytes)));
     }
-    let length = 2_048 + history.events.len() * event_length;
-    let response = json_with_capacity(&history, length)?;
-    Ok(etag.on(with_permit(response, history.take_permit())))
+    let permit = app.reads.memory_permits(history::up_to(&row, access)?, reader.organization).await?;
+    let long = LongHistory::read(&app.reads, row, access, reader).await?;
+    let (log, row, events) = (long.log().await?, long.row().clone(), long.events());
+    let pages = long.into_pages().map(move |page| Ok(shown(page?)));
+    Ok((log, row, EventList { events, event_bytes, pages: Box::pin(pages), permit }))
+}
+
+/// Whether the history is read page by page.
+pub(in crate::http) fn is_long(row: &LogRow, access: Access) -> Result<bool, Problem> {
+    Ok(history::up_to(row, access)? > MAX_SHORT_HISTORY)
 }
 
 /// Filter of the logs by holder.

@@ -113,7 +113,7 @@ pub async fn create_organization(
 
 /// Organisations that you may see: the operator and inspectors see all, others only themselves.
 ///
-/// For the operator and inspectors all of them, for others their own.
+/// The organisations are in the order of their registration.
 #[utoipa::path(
     get,
     path = "/v1/organizations",

@@ -4,10 +4,10 @@
 use crate::base::error::{Invalid, Location};
 use crate::base::ids::{OrganizationId, SealBatchId, TicketId};
 use crate::base::input::input;
-use crate::evidence::chain::history::{Disclosure, StoredEvent};
-use crate::evidence::chain::{self, Subject};
+use crate::evidence::chain::Subject;
+use crate::evidence::chain::history::{DisclosedEvent, Disclosure, StoredEvent};
 use crate::evidence::register::published::{PublishedError, PublishedState};
-use crate::http::api::logs::{refused, visible_log};
+use crate::http::api::logs::{is_long, refused, visible_log};
 use crate::http::api::seal_batches::PIECE;
 use crate::http::api::seals::access;
 use crate::http::api::verify::{is_genuine, segment_before};
@@ -17,20 +17,25 @@ use crate::http::core::auth::UnresolvedCaller;
 use crate::http::core::problem::Problem;
 use crate::http::core::problem_type::ProblemType;
 use crate::http::core::query::{NoQuery, Query, id_in_path};
-use crate::http::core::response::with_permit;
-use crate::services::export::{DisclosedChain, Export, export, leaves};
+use crate::http::core::response::EventList;
+use crate::services::export::{Export, ExportEvent, frame, leaves, proven};
+use crate::services::long_history::{LongHistory, subject_pages};
 use crate::services::register_lookup::{SubjectLeaf, newest, newest_of, proof};
+use crate::timber::custody::history::{LogEvent, up_to};
 use crate::timber::custody::log::read::Access;
 use crate::timber::party::key::Caller;
 use crate::timber::party::organization;
 use crate::timber::seal::{Code, view};
 use crate::timber::ticket;
-use axum::Json;
 use axum::extract::{OriginalUri, Path, State};
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
+use futures_util::StreamExt;
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
 use utoipa::IntoParams;
+use uuid::Uuid;
 
 impl From<PublishedError> for Problem {
     fn from(error: PublishedError) -> Self {
@@ -228,7 +233,7 @@ input! {
 ///
 /// Every event that the caller may see, disclosed as far as the caller may see it, each with its proof
 /// against one signed checkpoint. `ormantrace verify` checks the file offline. Events that the register
-/// does not cover yet are marked `pending`. `until` is the last event of a past party.
+/// does not cover yet are marked `pending`. For a past party, `until` is the last event that it may see.
 #[utoipa::path(
     get, path = "/v1/logs/{code}/export", operation_id = "export_log", tag = "register", security(("token" = [])),
     params(("code" = String, Path, description = "Seal number, marking code or id, percent-encoded"), ExportQuery),
@@ -250,39 +255,86 @@ pub async fn export_log(
     };
     let (reader, row, access) = visible_log(&app, unresolved, &segment_before(&uri, "/export")).await?;
     let subject = row.subject()?;
-    let ended = matches!(access, Access::Partial { .. });
-    let (events, permit) = app.reads.history(&row, access, reader).await?.into_chain();
-    exported(&app, DisclosedChain { subject, events, ended, permit }, since).await
+    let events = if is_long(&row, access)? {
+        let permit = app.reads.memory_permits(up_to(&row, access)?, reader.organization).await?;
+        let long = LongHistory::of_events(&app.reads, row, access, reader).await?;
+        let events = long.events();
+        let pages = long.into_pages().map(|page| Ok(disclosed(page?)));
+        EventList { events, event_bytes: EVENT_BYTES, pages: Box::pin(pages), permit }
+    } else {
+        EventList::of(disclosed(app.reads.history(&row, access, reader).await?.events), EVENT_BYTES)
+    };
+    let until = matches!(access, Access::Partial { .. }).then_some(events.events);
+    exported(&app, subject, events, until, since).await
 }
 
-/// The export file of a chain.
-async fn exported(app: &App, disclosed: DisclosedChain, since: Option<u64>) -> Result<Response, Problem> {
-    // Read after the events, so that no event is `pending` only because the checkpoint was read earlier.
-    let Some(published_state) = published_state(app).await? else { return Err(not_published_yet()) };
-    let size = published_state.checkpoint.size;
+fn disclosed(events: Vec<LogEvent>) -> Vec<DisclosedEvent> {
+    events.into_iter().map(LogEvent::into_disclosed).collect()
+}
+
+/// The export file of a chain: `until` is its last event if the reader's access has ended.
+async fn exported(
+    app: &App,
+    subject: Subject,
+    list: EventList<DisclosedEvent>,
+    until: Option<u32>,
+    since: Option<u64>,
+) -> Result<Response, Problem> {
+    // Read after the head of the chain, so that no event is `pending` only because the checkpoint was read
+    // earlier.
+    let Some(state) = published_state(app).await? else { return Err(not_published_yet()) };
+    let size = state.checkpoint.size;
     if since.is_some_and(|since| since > size) {
         let invalid =
             Invalid::new("since-beyond-register", format!("The published register has {size} entries."));
         return Err(Problem::wrong_at(Location::Query("since".into()), invalid));
     }
-    let leaves = leaves(&app.pool, disclosed.subject.id, disclosed.events.len(), size).await?;
     let published = app.register.clone();
-    let mut file = reading(move || export(disclosed, &leaves, &published, &published_state, since)).await?;
-    let permit = file.permit.take();
-    Ok(with_permit(Json(file).into_response(), permit))
+    let frame = reading(move || frame(&subject, until, &published, &state, since)).await?;
+    let EventList { events, event_bytes, pages, permit } = list;
+    let pages = pages.then(page_proofs(app, subject.id, size));
+    EventList { events, event_bytes, pages: Box::pin(pages), permit }.respond(&frame).await
 }
 
-/// A subject's chain, each event disclosed as far as `open` returns for it.
-async fn disclosed_chain(
+/// Adds the proofs to each page of events.
+fn page_proofs(
+    app: &App,
+    subject: Uuid,
+    size: u64,
+) -> impl FnMut(Result<Vec<DisclosedEvent>, Problem>) -> ProvenPage + Send + 'static {
+    let app = app.clone();
+    move |page| {
+        let app = app.clone();
+        Box::pin(async move {
+            let events = page?;
+            let (Some(first), Some(last)) = (events.first(), events.last()) else { return Ok(Vec::new()) };
+            let leaves = leaves(&app.pool, subject, [first.seq(), last.seq()], size).await?;
+            let published = app.register.clone();
+            reading(move || proven(events, &leaves, &published, size)).await
+        })
+    }
+}
+
+type ProvenPage = Pin<Box<dyn Future<Output = Result<Vec<ExportEvent>, Problem>> + Send>>;
+
+/// Bytes of an event in an export, roughly.
+const EVENT_BYTES: usize = 2_048;
+
+/// A subject's events, each disclosed as far as `open` returns for it; with `bare` without evidence.
+pub(in crate::http) async fn subject_events(
     app: &App,
     caller: &Caller,
     subject: Subject,
-    open: impl Fn(&StoredEvent) -> Disclosure,
-) -> Result<DisclosedChain, Problem> {
+    bare: bool,
+    open: impl Fn(&StoredEvent) -> Disclosure + Send + Sync + 'static,
+) -> Result<EventList<DisclosedEvent>, Problem> {
     let permit = app.reads.memory_permits(subject.events, caller.organization).await?;
-    let mut db = app.pool.acquire().await?;
-    let events = chain::history::shown(&mut db, &subject, open).await?;
-    Ok(DisclosedChain { subject, events, ended: false, permit })
+    let pages = subject_pages(app.pool.clone(), subject, open).map(move |page| {
+        let events = page?.into_iter();
+        Ok(if bare { events.map(DisclosedEvent::without_evidence).collect() } else { events.collect() })
+    });
+    let event_bytes = if bare { 512 } else { EVENT_BYTES };
+    Ok(EventList { events: subject.events, event_bytes, pages: Box::pin(pages), permit })
 }
 
 /// A felling ticket's history with its proofs, in one file
@@ -305,7 +357,8 @@ pub async fn export_felling_ticket(
 ) -> Result<Response, Problem> {
     let subject = visible_ticket(&app, &caller, &id).await?;
     // A ticket's events have no personal part, so there is none to withhold.
-    exported(&app, disclosed_chain(&app, &caller, subject, |_| Disclosure::ALL).await?, since).await
+    let events = subject_events(&app, &caller, subject, false, |_| Disclosure::ALL).await?;
+    exported(&app, subject, events, None, since).await
 }
 
 /// A seal batch's history with its proofs, in one file
@@ -332,11 +385,12 @@ pub async fn export_seal_batch(
     let mut db = app.pool.acquire().await?;
     let concerning = view::concerning(&mut db, &subject, access(&caller), PIECE).await?;
     drop(db);
-    let open = |event: &StoredEvent| match &concerning {
+    let open = move |event: &StoredEvent| match &concerning {
         Some(concerning) if !concerning.contains(&event.seq) => Disclosure::CLOSED,
         _ => Disclosure::BUSINESS,
     };
-    exported(&app, disclosed_chain(&app, &caller, subject, open).await?, since).await
+    let events = subject_events(&app, &caller, subject, false, open).await?;
+    exported(&app, subject, events, None, since).await
 }
 
 /// An organisation's history with its proofs, in one file
@@ -360,6 +414,8 @@ pub async fn export_organization(
     Query(ExportQuery { since }): Query<ExportQuery>,
 ) -> Result<Response, Problem> {
     let subject = visible_organization(&app, &caller, &id).await?;
-    let open = |event: &StoredEvent| organization::disclosure(&caller, subject.id.into(), event);
-    exported(&app, disclosed_chain(&app, &caller, subject, open).await?, since).await
+    let reader = caller.clone();
+    let open = move |event: &StoredEvent| organization::disclosure(&reader, subject.id.into(), event);
+    let events = subject_events(&app, &caller, subject, false, open).await?;
+    exported(&app, subject, events, None, since).await
 }

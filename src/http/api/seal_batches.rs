@@ -1,21 +1,22 @@
 //! Batches of seals: register existing seals, make new ones, list them with their codes.
 
 use crate::base::error::{Error, Invalid, Location};
-use crate::base::ids::{OperationId, SealBatchId};
-use crate::base::input::{Layout, Sheet, input};
+use crate::base::ids::SealBatchId;
+use crate::base::input::{Errors, Layout, RequestErrors, Sheet, input, no_rule};
 use crate::base::units::whole;
+use crate::evidence::chain::Tx;
 use crate::evidence::register::Receipted;
 use crate::http::core::accept::rank;
 use crate::http::core::app::App;
 use crate::http::core::auth::Operator;
 use crate::http::core::problem::Problem;
 use crate::http::core::query::NoQuery;
-use crate::http::core::write::{Envelope, ParsedWrite, WriteResponse};
+use crate::http::core::write::{Envelope, Parsed, ParsedWrite, PartialWrite, WriteResponse};
 use crate::timber::party::bin::Bin;
 use crate::timber::party::key::Caller;
 use crate::timber::party::role::Role;
-use crate::timber::seal::batch::{self, LocatedSeal, NewBatch};
-use crate::timber::seal::record::{BatchActor, receiver};
+use crate::timber::seal::batch::{self, LocatedSeal, NewBatch, SealClaim};
+use crate::timber::seal::record::receiver;
 use crate::timber::seal::signing::Mint;
 use crate::timber::seal::view;
 use axum::body::{Body, Bytes};
@@ -42,6 +43,7 @@ input! {
         /// The seals.
         pub seals: Vec<LocatedSeal> [1..=10_000],
     }
+    => no_rule as PartialRegistration;
 
     /// How many seals to make, and for which holder.
     pub struct Order {
@@ -89,34 +91,67 @@ impl utoipa::PartialSchema for Quantity {
 
 impl utoipa::ToSchema for Quantity {}
 
-/// The actor of a change, for the `seal` module.
-pub(in crate::http) fn batch_actor(app: &App, caller: &Caller, operation: OperationId) -> BatchActor {
-    BatchActor {
-        organization: caller.organization,
-        key: caller.key,
-        operator: caller.is(Role::Operator),
-        operation,
-        now: app.clock.now(),
-    }
-}
-
 /// Parses a registration from JSON or CSV.
-fn read(app: &App, envelope: &Envelope) -> Result<ParsedWrite<Registration>, Problem> {
+fn read(app: &App, envelope: &Envelope) -> Result<Parsed<Registration>, Problem> {
     if envelope.is_csv_not_json()? {
         let layout = Layout::rows("seals").columns(&["number", "marking_code"]);
-        let ParsedWrite { input, parameters: RegistrationQuery { .. }, write } =
-            envelope.csv(&layout, MAX_REGISTERED, "holder_bin", |document| {
-                envelope.parse_document(app, document)
-            })?;
-        return Ok(ParsedWrite { input, parameters: NoQuery, write });
+        let parsed = envelope.csv(&layout, MAX_REGISTERED, "holder_bin", |document| {
+            envelope.parse_document::<Registration, RegistrationQuery>(app, document)
+        })?;
+        return Ok(match parsed {
+            Parsed::Complete(ParsedWrite { input, write, .. }) => {
+                Parsed::Complete(ParsedWrite { input, parameters: NoQuery, write })
+            }
+            Parsed::Partial(partial) => Parsed::Partial(partial),
+        });
     }
     // With JSON the holder is in the body.
-    envelope.json(app)
+    envelope.json_partial(app)
+}
+
+/// The errors that the seals show without the database. On a blocking thread: checking ten thousand signatures
+/// takes half a second.
+async fn faults<T: Send + Sync + 'static>(
+    app: &App,
+    seals: &Arc<T>,
+    claims: fn(&T) -> Vec<SealClaim<'_>>,
+) -> Result<Errors, Problem> {
+    let (app, seals) = (app.clone(), Arc::clone(seals));
+    tokio::task::spawn_blocking(move || batch::faults(&app.key_ring, claims(&seals).into_iter()))
+        .await
+        .map_err(|error| Problem::internal(format!("checking failed: {error}")))
+}
+
+fn read_claims(input: &PartialRegistration) -> Vec<SealClaim<'_>> {
+    input.seals.iter().flatten().flatten().map(SealClaim::from).collect()
+}
+
+fn all_claims(input: &Registration) -> Vec<SealClaim<'_>> {
+    input.seals.iter().map(SealClaim::from).collect()
+}
+
+/// All errors of a registration that could not be read completely: also those of the seals that could be read.
+async fn refuse(
+    app: &App,
+    partial: PartialWrite<Registration>,
+    holder_at: Location,
+) -> Result<Problem, Problem> {
+    let PartialWrite { input, mut errors, .. } = partial;
+    if let Some(input) = input {
+        let input = Arc::new(input);
+        errors.invalid.append(faults(app, &input, read_claims).await?);
+        let mut tx = Tx::begin(&app.pool).await.map_err(Error::from)?;
+        let (holder, claims) = (input.holder_bin.as_ref(), read_claims(&input).into_iter());
+        let checked = batch::check(&mut tx, holder, holder_at, claims, &mut errors).await;
+        tx.rollback().await.map_err(Error::from)?;
+        checked?;
+    }
+    Ok(errors.into_error().into())
 }
 
 /// Registers existing seals: all of them or none.
 ///
-/// Seals of other makers, with the marking codes that they bear, as JSON or as a table. All or nothing.
+/// For seals of other makers, with the marking codes that they bear; as JSON or as a table.
 #[utoipa::path(
     post, path = "/v1/seals", operation_id = "register_seals", tag = "seals", security(("token" = [])),
     params(RegistrationQuery),
@@ -135,36 +170,33 @@ pub async fn register_seals(
     Operator(caller): Operator,
     envelope: Envelope,
 ) -> Result<Response, Problem> {
-    let csv = envelope.is_csv();
-    let ParsedWrite { input, write, .. } = read(&app, &envelope)?;
+    let holder_at = if envelope.is_csv() {
+        Location::Query("holder_bin".into())
+    } else {
+        Location::Pointer("/holder_bin".into())
+    };
+    let ParsedWrite { input, write, .. } = match read(&app, &envelope)? {
+        Parsed::Complete(write) => write,
+        Parsed::Partial(partial) => return Err(refuse(&app, partial, holder_at).await?),
+    };
     let input = Arc::new(input);
-    // On a blocking thread: checking ten thousand signatures takes half a second.
-    let (ring, seals) = (app.clone(), Arc::clone(&input));
-    let errors = tokio::task::spawn_blocking(move || batch::faults(&ring.key_ring, &seals.seals))
-        .await
-        .map_err(|error| Problem::internal(format!("checking failed: {error}")))?;
+    let faults = faults(&app, &input, all_claims).await?;
     let (task_app, task_caller) = (app.clone(), caller.clone());
     write
         .run(&app, &caller, "register_seals", move |tx| {
-            let (input, mut errors) = (Arc::clone(&input), errors.clone());
-            let actor = batch_actor(&task_app, &task_caller, OperationId::new());
+            let (input, faults, holder_at) = (Arc::clone(&input), faults.clone(), holder_at.clone());
+            let act = task_caller.act(task_app.clock.now());
             Box::pin(async move {
-                let at = if csv {
-                    Location::Query("holder_bin".into())
-                } else {
-                    Location::Pointer("/holder_bin".into())
+                let act = act?;
+                let mut errors = RequestErrors::after(faults);
+                let claims = all_claims(&input).into_iter();
+                let holder =
+                    batch::check(tx, Some(&input.holder_bin), holder_at, claims, &mut errors).await?;
+                let Some(holder) = holder.filter(|_| errors.is_empty()) else {
+                    return Err(errors.into_error());
                 };
-                match receiver(tx, &input.holder_bin, at).await? {
-                    Ok(holder) if errors.is_empty() => {
-                        let made = batch::register(tx, &actor, holder, &input.seals).await?;
-                        Ok(WriteResponse::created(&made, format!("seal batch {}", made.id)))
-                    }
-                    Ok(_) => Err(Error::Invalid(errors)),
-                    Err(error) => {
-                        errors.insert(0, error);
-                        Err(Error::Invalid(errors))
-                    }
-                }
+                let made = batch::register(tx, &act, holder, &input.seals).await?;
+                Ok(WriteResponse::created(&made, format!("seal batch {}", made.id)))
             })
         })
         .await
@@ -192,8 +224,9 @@ pub async fn make_seals(
     write
         .run(&app, &caller, "make_seals", move |tx| {
             let (input, app) = (Arc::clone(&input), task_app.clone());
-            let actor = batch_actor(&app, &task_caller, OperationId::new());
+            let act = task_caller.act(app.clock.now());
             Box::pin(async move {
+                let act = act?;
                 let holder = receiver(tx, &input.holder_bin, Location::Pointer("/holder_bin".into()))
                     .await?
                     .map_err(|error| Error::Invalid(vec![error]))?;
@@ -203,7 +236,7 @@ pub async fn make_seals(
                 let key = app.signing_key.public_key();
                 let mint: batch::CodeSource =
                     Arc::new(move |ordinals| mint.batch(&app.signing_key, ordinals, threads));
-                let made = batch::make(tx, &actor, holder, input.quantity.0, mint, &key).await?;
+                let made = batch::make(tx, &act, holder, input.quantity.0, mint, &key).await?;
                 Ok(WriteResponse::created(&made, format!("seal batch {}", made.id)))
             })
         })
@@ -259,8 +292,7 @@ impl Form {
 /// The seals of a batch with their marking codes, ordered by number: for the operator all of them, for a
 /// holder those it holds now.
 ///
-/// GS is included as such: in CSV as the byte 0x1D, in JSON as the character U+001D, which JSON writes
-/// `\u001d`.
+/// The separator GS is in the codes as such: in CSV as the byte 0x1D, in JSON as `\u001d`.
 #[utoipa::path(
     get, path = "/v1/seal-batches/{id}/seals", operation_id = "list_batch_seals", tag = "seals",
     security(("token" = [])),

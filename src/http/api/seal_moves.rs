@@ -5,17 +5,16 @@ use crate::base::ids::OperationId;
 use crate::base::input::{Errors, Node, input};
 use crate::base::units::Text;
 use crate::evidence::chain::Tx;
-use crate::evidence::idempotency::operation::{self, Record, Reservation};
+use crate::evidence::idempotency::operation::{self, Record, Reservation, is_free};
 use crate::evidence::register::Receipted;
-use crate::http::api::seal_batches::batch_actor;
 use crate::http::core::app::App;
 use crate::http::core::auth::SealHolder;
 use crate::http::core::daily::with_bins;
 use crate::http::core::problem::Problem;
-use crate::http::core::write::{ParsedWrite, WriteResponse};
+use crate::http::core::write::{Parsed, ParsedWrite, PartialWrite, WriteResponse};
 use crate::timber::custody::void_seal::{self, VoidCause, Voided};
 use crate::timber::party::bin::Bin;
-use crate::timber::seal::record::{BatchActor, receiver};
+use crate::timber::party::key::Caller;
 use crate::timber::seal::transfer::{self, SealSelection, Transferred};
 use crate::timber::seal::{SealNumber, SealRange, VoidReason};
 use axum::extract::{Path, State};
@@ -40,7 +39,7 @@ input! {
         /// The client's id for this write request.
         pub operation_id: Option<OperationId>,
     }
-    => SealTransfer::check;
+    => PartialTransfer::check as PartialTransfer;
 
     /// Why a seal becomes void.
     pub struct SealVoid {
@@ -54,37 +53,60 @@ input! {
     => SealVoid::check;
 }
 
-impl SealTransfer {
-    fn check(&self, node: Node<'_>, errors: &mut Errors) {
-        match (&self.numbers, &self.first, &self.last) {
-            (Some(numbers), None, None) => {
-                let mut seen = HashSet::with_capacity(numbers.len());
-                let items = node.get("numbers").and_then(|list| list.items().ok());
-                for (number, item) in numbers.iter().zip(items.into_iter().flatten()) {
-                    if !seen.insert(number) {
-                        let detail = "This number comes earlier in the same batch.";
-                        errors.refuse(item, Invalid::new("duplicate-in-batch", detail));
-                    }
+impl PartialTransfer {
+    fn check(&mut self, node: Node<'_>, errors: &mut Errors) {
+        // A member that could not be read is present.
+        let present = (
+            !matches!(self.numbers, Some(None)),
+            !matches!(self.first, Some(None)),
+            !matches!(self.last, Some(None)),
+        );
+        if !matches!(present, (true, false, false) | (false, true, true)) {
+            let detail = "Name the seals by `numbers`, or by `first` and `last`.";
+            errors.refuse(node, Invalid::new("numbers-or-range", detail));
+            (self.numbers, self.first, self.last) = (None, None, None);
+        }
+        if let Some(Some(numbers)) = &mut self.numbers {
+            let mut seen = HashSet::with_capacity(numbers.len());
+            let items = node.get("numbers").and_then(|list| list.items().ok());
+            for (number, item) in numbers.iter_mut().zip(items.into_iter().flatten()) {
+                if number.as_ref().is_some_and(|number| !seen.insert(number.clone())) {
+                    let detail = "This number comes earlier in the same batch.";
+                    errors.refuse(item, Invalid::new("duplicate-in-batch", detail));
+                    *number = None;
                 }
             }
-            (None, Some(first), Some(last)) => match SealRange::new(first.clone(), last) {
-                Err(error) => errors.refuse_field(node, "last", error.into()),
+        }
+        if let (Some(Some(first)), Some(Some(last))) = (&self.first, &self.last) {
+            let invalid = match SealRange::new(first.clone(), last) {
+                Err(error) => error.into(),
                 Ok(range) if range.len() > MAX_IN_RANGE => {
-                    let detail = format!("A range has at most {MAX_IN_RANGE} numbers.");
-                    errors.refuse_field(node, "last", Invalid::new("too-many", detail));
+                    Invalid::new("too-many", format!("A range has at most {MAX_IN_RANGE} numbers."))
                 }
-                Ok(_) => {}
-            },
-            _ => {
-                let detail = "Name the seals by `numbers`, or by `first` and `last`.";
-                errors.refuse(node, Invalid::new("numbers-or-range", detail));
-            }
+                Ok(_) => return,
+            };
+            errors.refuse_field(node, "last", invalid);
+            self.last = None;
         }
     }
 
+    /// The seals that could be read.
+    fn selection(&self) -> Option<SealSelection> {
+        if let Some(Some(numbers)) = &self.numbers {
+            let read = numbers.iter().enumerate().filter_map(|(at, number)| Some((at, number.clone()?)));
+            return Some(SealSelection::Numbers(read.collect()));
+        }
+        let (first, last) = (self.first.as_ref()?.as_ref()?, self.last.as_ref()?.as_ref()?);
+        SealRange::new(first.clone(), last).ok().map(SealSelection::Range)
+    }
+}
+
+impl SealTransfer {
     fn selection(&self) -> Result<SealSelection> {
         match (&self.numbers, &self.first, &self.last) {
-            (Some(numbers), _, _) => Ok(SealSelection::Numbers(numbers.clone())),
+            (Some(numbers), _, _) => {
+                Ok(SealSelection::Numbers(numbers.iter().cloned().enumerate().collect()))
+            }
             (None, Some(first), Some(last)) => {
                 let range = SealRange::new(first.clone(), last);
                 let at = || Location::Pointer("/last".into());
@@ -113,13 +135,13 @@ impl SealVoid {
 /// The events of an earlier, identical write request; `None` if there was none.
 async fn earlier(
     tx: &mut Tx<'_>,
-    actor: &BatchActor,
+    caller: &Caller,
     given: Option<OperationId>,
     fingerprint: &[u8; 32],
 ) -> Result<Option<(Vec<uuid::Uuid>, Vec<i32>)>> {
     // An id that this server has just generated was never used before.
     let Some(operation) = given else { return Ok(None) };
-    match operation::reserve(tx, actor.organization, operation, fingerprint).await? {
+    match operation::reserve(tx, caller.organization, operation, fingerprint).await? {
         Reservation::New => Ok(None),
         Reservation::Existing { subjects, seqs } => Ok(Some((subjects, seqs))),
     }
@@ -127,7 +149,8 @@ async fn earlier(
 
 /// Transfers issued seals to another holder: all of them or none.
 ///
-/// Only seals that are not on timber yet. By the operator, or by the holder to another enterprise or forest owner.
+/// Seals that are on timber already cannot be transferred. The operator may transfer any seal, a holder its
+/// own to another enterprise or forest owner.
 #[utoipa::path(
     post, path = "/v1/seals/transfer", operation_id = "transfer_seals", tag = "seals",
     security(("token" = [])),
@@ -143,8 +166,12 @@ async fn earlier(
 pub async fn transfer_seals(
     State(app): State<App>,
     SealHolder(caller): SealHolder,
-    ParsedWrite { input, write, .. }: ParsedWrite<SealTransfer>,
+    parsed: Parsed<SealTransfer>,
 ) -> Result<Response, Problem> {
+    let ParsedWrite { input, write, .. } = match parsed {
+        Parsed::Complete(write) => write,
+        Parsed::Partial(partial) => return with_bins(&app, caller.key, refuse(&app, &caller, partial)).await,
+    };
     let fingerprint = write.fingerprint;
     let operation = input.operation_id.unwrap_or_default();
     let work = Arc::new((app.clone(), caller.clone(), input));
@@ -152,33 +179,60 @@ pub async fn transfer_seals(
         let work = Arc::clone(&work);
         Box::pin(async move {
             let (app, caller, input) = &*work;
-            let actor = batch_actor(app, caller, operation);
-            if let Some((subjects, seqs)) = earlier(tx, &actor, input.operation_id, &fingerprint).await? {
+            let act = caller.act_in(operation, app.clock.now())?;
+            if let Some((subjects, seqs)) = earlier(tx, caller, input.operation_id, &fingerprint).await? {
                 let response = transfer::answer(tx, operation, &subjects, &seqs).await?;
                 return Ok(WriteResponse::ok(&response, format!("operation {operation}")).with_hashes());
             }
-            let to = receiver(tx, &input.to_bin, Location::Pointer("/to_bin".into()))
-                .await?
-                .map_err(|entry| Error::Invalid(vec![entry]))?;
-            let response = transfer::transfer(tx, &actor, &input.selection()?, to).await?;
+            let response =
+                transfer::transfer(tx, caller, &act, &input.selection()?, &input.to_bin, to_at()).await?;
             let record = Record {
-                organization: actor.organization,
+                organization: caller.organization,
                 operation,
                 kind: "seal_transfer",
                 fingerprint,
                 subjects: response.events.iter().map(|event| event.id).collect(),
                 seqs: response.events.iter().map(|event| event.seq).collect(),
             };
-            operation::record(tx, record, actor.now).await?;
+            operation::record(tx, record, act.at()).await?;
             Ok(WriteResponse::ok(&response, format!("operation {operation}")).with_hashes())
         })
     });
     with_bins(&app, caller.key, writing).await
 }
 
+/// Location of the receiver.
+fn to_at() -> Location {
+    Location::Pointer("/to_bin".into())
+}
+
+/// All errors of a transfer that could not be read completely: also those of the seals that could be read.
+async fn refuse(
+    app: &App,
+    caller: &Caller,
+    partial: PartialWrite<SealTransfer>,
+) -> Result<Response, Problem> {
+    let PartialWrite { input, mut errors, fingerprint } = partial;
+    if let Some(input) = input {
+        let mut tx = Tx::begin(&app.pool).await.map_err(Error::from)?;
+        let checked = async {
+            let operation = input.operation_id.flatten();
+            if is_free(&mut tx, caller.organization, operation, &fingerprint, &mut errors).await? {
+                let (selection, to) = (input.selection(), input.to_bin.as_ref());
+                transfer::check(&mut tx, caller, selection.as_ref(), to, to_at(), &mut errors).await?;
+            }
+            Ok::<_, Error>(())
+        }
+        .await;
+        tx.rollback().await.map_err(Error::from)?;
+        checked?;
+    }
+    Err(errors.into_error().into())
+}
+
 /// Makes a seal void. If it is on a log, the log's history gets an event, too.
 ///
-/// For ever: nothing leads back. If the seal is on a log, the log gets an event and needs a new seal.
+/// This cannot be undone. A log with a void seal needs a new seal.
 #[utoipa::path(
     post, path = "/v1/seals/{number}/void", operation_id = "void_seal", tag = "seals",
     security(("token" = [])),
@@ -208,21 +262,21 @@ pub async fn void_seal(
             let work = Arc::clone(&work);
             Box::pin(async move {
                 let (app, caller, number, why, given) = &*work;
-                let actor = batch_actor(app, caller, operation);
-                if let Some((subjects, seqs)) = earlier(tx, &actor, *given, &fingerprint).await? {
+                let act = caller.act_in(operation, app.clock.now())?;
+                if let Some((subjects, seqs)) = earlier(tx, caller, *given, &fingerprint).await? {
                     let response = void_seal::answer(tx, operation, number, &subjects, &seqs).await?;
                     return Ok(WriteResponse::ok(&response, format!("operation {operation}")).with_hashes());
                 }
-                let response = void_seal::void(tx, &actor, number, why).await?;
+                let response = void_seal::void(tx, caller, &act, number, why).await?;
                 let record = Record {
-                    organization: actor.organization,
+                    organization: caller.organization,
                     operation,
                     kind: "seal_void",
                     fingerprint,
                     subjects: response.events.iter().map(|event| event.id).collect(),
                     seqs: response.events.iter().map(|event| event.seq).collect(),
                 };
-                operation::record(tx, record, actor.now).await?;
+                operation::record(tx, record, act.at()).await?;
                 Ok(WriteResponse::ok(&response, format!("operation {operation}")).with_hashes())
             })
         })

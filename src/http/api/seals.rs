@@ -7,6 +7,7 @@ use crate::http::core::auth::SealHolder;
 use crate::http::core::paging::{Cursor, Cursors, Limit, Page};
 use crate::http::core::problem::Problem;
 use crate::http::core::query::{HistoryQuery, NoQuery, Query, query};
+use crate::http::core::response::EventList;
 use crate::timber::party::bin::Bin;
 use crate::timber::party::key::Caller;
 use crate::timber::party::role::Role;
@@ -18,6 +19,7 @@ use axum::extract::{Path, State};
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderValue, Uri};
 use axum::response::{IntoResponse, Response};
+use futures_util::stream;
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -75,13 +77,24 @@ pub async fn get_seal_history(
     caller: Caller,
     Path(number): Path<String>,
     Query(query): Query<HistoryQuery>,
-) -> Result<Json<SealHistory>, Problem> {
+) -> Result<Response, Problem> {
     let seal = find(&app, &number, access(&caller)).await?;
-    let mut events = view::history(&app.pool, &seal).await?;
-    if query.omits_evidence() {
-        events = events.into_iter().map(DisclosedEvent::without_evidence).collect();
-    }
-    Ok(Json(SealHistory { seal, events }))
+    let history = view::SealHistoryPages::of(&app.pool, &seal).await?;
+    let (events, bare) = (history.events(), query.omits_evidence());
+    let permit = app.reads.memory_permits(events, caller.organization).await?;
+    let pages = stream::try_unfold((app, history), move |(app, mut history)| async move {
+        let events = history.next(&app.pool).await?;
+        if events.is_empty() {
+            return Ok(None);
+        }
+        let shown = events.into_iter();
+        let shown =
+            if bare { shown.map(DisclosedEvent::without_evidence).collect() } else { shown.collect() };
+        Ok(Some((shown, (app, history))))
+    });
+    let event_bytes = if bare { 512 } else { 2_048 };
+    let list = EventList { events, event_bytes, pages: Box::pin(pages), permit };
+    list.respond(&SealHistory { seal, events: Vec::new() }).await
 }
 
 /// The label: DataMatrix, QR code and number, to print.
@@ -129,7 +142,7 @@ input! {
 
 /// Seals ordered by number: the caller's own; all seals for the operator and inspectors.
 ///
-/// The seals that the caller may see, in the order of their numbers.
+/// Each seal has its status, its holder and its marking code.
 #[utoipa::path(
     get, path = "/v1/seals", operation_id = "list_seals", tag = "seals", security(("token" = [])),
     params(SealQuery),
@@ -166,7 +179,7 @@ pub struct Stock {
 
 /// How many seals of each status the caller holds; for the operator, the seals of all holders.
 ///
-/// For the operator by holder, for others their own: how many seals are issued, applied and void.
+/// The numbers of seals that are issued, applied and void. For the operator also by holder.
 #[utoipa::path(
     get, path = "/v1/seal-stock", operation_id = "get_seal_stock", tag = "seals", security(("token" = [])),
     responses(

@@ -2,6 +2,7 @@
 
 use crate::base::error::Invalid;
 use crate::base::input::input;
+use crate::base::percent;
 use crate::http::api::proofs::{published_state, reading};
 use crate::http::core::address::ClientAddr;
 use crate::http::core::app::App;
@@ -86,20 +87,11 @@ pub(in crate::http) fn segment_before(uri: &Uri, last: &str) -> String {
 /// which no code contains.
 fn decoded(path: &str) -> String {
     let segment = path.rsplit('/').next().unwrap_or_default();
-    let mut bytes = Vec::with_capacity(segment.len());
-    let mut rest = segment.as_bytes();
-    while let Some((first, after)) = rest.split_first() {
-        let escape = if *first == b'%' { after.get(..2) } else { None };
-        let decoded = escape
-            .and_then(|two| std::str::from_utf8(two).ok())
-            .and_then(|two| u8::from_str_radix(two, 16).ok());
-        bytes.push(decoded.unwrap_or(*first));
-        rest = if decoded.is_some() { &after[2..] } else { after };
-    }
-    String::from_utf8_lossy(&bytes).into_owned()
+    percent::decode_lossy(segment)
 }
 
-/// Whether guessing does not find this code: a marking code with a valid signature, or a serial made here.
+/// Whether this code cannot be found by guessing: its signature is valid, or its serial has the form of those
+/// made here.
 pub(in crate::http) fn is_genuine(app: &App, code: &str) -> bool {
     let is_made_here = |gtin: &str, serial: &str| {
         Gtin::parse(gtin).is_ok_and(|gtin| gtin == app.gtin) && is_minted_form(serial)

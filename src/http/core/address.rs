@@ -204,7 +204,7 @@ mod tests {
         ] {
             assert_eq!(of(line), expected, "{line}");
         }
-        // What is no address still ends the search at the proxy that passed it on.
+        // An entry that is not an address ends the search: the result is the proxy that passed it on.
         for line in [
             "192.0.2.7:",
             "192.0.2.7:http",

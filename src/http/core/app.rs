@@ -1,6 +1,8 @@
 //! Shared state of the handlers.
 
 use crate::base::clock::Clock;
+use crate::base::ids::OrganizationId;
+use crate::base::shares::Shares;
 use crate::evidence::register::Queue;
 use crate::evidence::register::published::Published;
 use crate::http::core::limit::PublicLimiter;
@@ -12,10 +14,16 @@ use crate::timber::seal::gs1::Gtin;
 use crate::timber::seal::signing::{KeyRing, SigningKey};
 use sqlx::PgPool;
 use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::timeout;
+
+/// How long a transaction waits for others of its organisation.
+const TRANSACTION_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The state of the server, shared by all handlers.
 #[derive(Clone)]
-pub struct App(Arc<Inner>);
+pub struct App(Arc<Inner>, Arc<Shares<OrganizationId>>);
 
 impl std::ops::Deref for App {
     type Target = Inner;
@@ -72,6 +80,20 @@ impl App {
     /// Wraps it for sharing.
     #[must_use]
     pub fn new(inner: Inner) -> Self {
-        Self(Arc::new(inner))
+        let connections = inner.pool.options().get_max_connections();
+        let half = usize::try_from(connections / 2).unwrap_or(Semaphore::MAX_PERMITS);
+        Self(Arc::new(inner), Arc::new(Shares::new(half)))
+    }
+
+    /// The right to a transaction with one of the pool's connections, of which one organisation has at most
+    /// half: a harvest of 5,000 logs takes its connection for as long as all other requests wait for one.
+    ///
+    /// # Errors
+    /// Overloaded, if transactions of the same organisation do not end in time.
+    pub async fn transaction(&self, organization: OrganizationId) -> Result<OwnedSemaphorePermit, Problem> {
+        match timeout(TRANSACTION_TIMEOUT, self.1.of(organization).acquire_owned()).await {
+            Ok(Ok(permit)) => Ok(permit),
+            _ => Err(Problem::overloaded()),
+        }
     }
 }

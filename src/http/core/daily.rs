@@ -1,8 +1,8 @@
 //! Daily budgets of keys: how many codes a key checks, and how many unknown BINs it names.
 //!
 //! Seal numbers are consecutive and BINs have a structure, so without a budget any key could list all logs or
-//! all organisations. A budget is available at once, and as much again spread evenly over a day. It is kept
-//! in memory, so each instance counts for itself, and a restart begins anew.
+//! all organisations. A budget can be used at once, and is refilled evenly over a day. It is kept in memory,
+//! so each instance counts for itself, and a restart begins anew.
 
 use crate::base::ids::KeyId;
 use crate::http::core::app::App;
@@ -15,7 +15,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 const DAY: Duration = Duration::from_hours(24);
-/// From this number of keys on, those with an unused budget are removed before another one is added.
+/// If the map has this many keys or more, those with a full budget are removed before a new one is added.
 const SWEEP_FROM: usize = 4_096;
 
 /// The rate of so many a day; `None` for 0: no bound.
@@ -29,7 +29,7 @@ pub fn per_day(count: u32) -> Option<Rate> {
 pub struct DailyBudgets<K> {
     rate: Option<Rate>,
     start: Instant,
-    /// When everything taken so far is paid off; and the number of keys from which to sweep.
+    /// For each key, when its budget is full again; and the number of keys at which full budgets are removed.
     paid_at: Mutex<(HashMap<K, Duration>, usize)>,
 }
 
@@ -55,7 +55,7 @@ impl<K: Copy + Eq + Hash> DailyBudgets<K> {
     /// Takes `count`, all or nothing.
     ///
     /// # Errors
-    /// If the key has not so much left.
+    /// If the key has less than that left.
     pub fn take(&self, key: K, count: usize) -> Result<(), BudgetUsed> {
         self.take_at(key, count, self.start.elapsed(), true)
     }
@@ -63,12 +63,12 @@ impl<K: Copy + Eq + Hash> DailyBudgets<K> {
     /// Whether the key has `count` left; takes nothing.
     ///
     /// # Errors
-    /// If the key has not so much left.
+    /// If the key has less than that left.
     pub fn check(&self, key: K, count: usize) -> Result<(), BudgetUsed> {
         self.take_at(key, count, self.start.elapsed(), false)
     }
 
-    /// Takes `count`, even if the budget does not suffice: for what is known only afterwards.
+    /// Takes `count`, even if less is left: for uses that are counted only after the work is done.
     pub fn charge(&self, key: K, count: usize) {
         let now = self.start.elapsed();
         if let Some(rate) = self.rate {

@@ -59,10 +59,10 @@ pub struct LayerSettings {
     pub refusal_pause: Duration,
 }
 
-/// How many requests of each class run concurrently ([`crate::http::core::place`]), so that a flood of one class leaves
-/// capacity for the others. The reserve also holds in the database: the hot reads
-/// (callers, verifications, logs and histories) use [`crate::services::reads`], which takes no
-/// connection from the pool. `read` also limits the memory of their responses.
+/// How many requests of each class run concurrently ([`crate::http::core::place`]), so that a flood of one
+/// class leaves capacity for the others. This also holds in the database: the hot reads (callers,
+/// verifications, logs and histories) use [`crate::services::reads`], which has connections of its own and
+/// takes none from the pool. `read` also limits the memory of their responses.
 #[derive(Clone, Copy, Debug)]
 pub struct ConcurrencyLimits {
     /// The public check, pages, public lists. Default 32.
@@ -195,7 +195,7 @@ struct RequestFrame {
     places: Arc<Places>,
 }
 
-/// What is known of a request before its handler runs.
+/// The data of a request that is known before its handler runs.
 struct RequestInfo {
     id: RequestId,
     method: &'static str,
@@ -294,7 +294,8 @@ impl RequestFrame {
         }
     }
 
-    /// Completes problems, adds the common headers, and records the request in trace and metrics.
+    /// Renders a problem (with the base URL, the request's path and id), adds the common headers, and records
+    /// the request in trace and metrics.
     fn finish(&self, info: &RequestInfo, mut response: Response) -> Response {
         let cause = response.extensions_mut().remove::<Cause>();
         let problem =

@@ -3,10 +3,10 @@
 //!
 //! Meters run per subscriber (an IPv4 address or an IPv6 /64): every check
 //! counts as a hit of a second and of a day, and a check that finds nothing also counts
-//! as a miss. A client that has used up its misses or its hits of a day is rejected
-//! before any work is done. Mobile operators let many phones share one address, so
-//! codes that guessing does not find are still answered then, from a budget of their
-//! own; any other code is rejected without a look-up, since the difference between
+//! as a miss. A client that has used up its misses or its hits is rejected before
+//! any work is done. Mobile operators let many phones share one address, so
+//! codes that cannot be found by guessing are still answered then, from a budget of
+//! their own; any other code is rejected without a look-up, since the difference between
 //! 429 and 200 would show which codes exist. A miss is known
 //! only after the check, when several checks of a client may be running; all of
 //! them are charged, so that concurrent checks gain nothing. That is why the meter
@@ -71,7 +71,7 @@ pub struct LimitSettings {
     pub misses: Rate,
     /// Checks of any outcome. Default 20 a second.
     pub hits: Rate,
-    /// Checks of genuine codes after the misses or the hits of a day are used up. Default 60 a minute.
+    /// Checks of genuine codes after the misses or the hits are used up. Default 60 a minute.
     pub genuine: Rate,
     /// Checks of any outcome in a day, of an address without a token; 0: no bound. Default 2,000.
     pub hits_per_day: u32,
@@ -130,7 +130,8 @@ struct Meters {
     misses: Duration,
     genuine: Duration,
     day: Duration,
-    /// Of many subscribers: they have no day, which one of them would use up for all.
+    /// Whether many subscribers share these meters. They then have no daily limit, since one of them would
+    /// use it up for all.
     is_shared: bool,
 }
 
@@ -191,7 +192,7 @@ impl PublicLimiter {
     }
 
     /// Takes one check, unless the subscriber's hits or misses are used up. Only then `is_genuine` is
-    /// called: whether guessing does not find this code, decided without the database.
+    /// called, which decides without the database whether the code cannot be found by guessing.
     ///
     /// # Errors
     /// When to try again, if they are used up.
@@ -221,13 +222,11 @@ impl PublicLimiter {
             drop(shard);
             return Ok(Permit { limiter: self.clone(), subscriber, counts_misses: true });
         };
-        if too_fast.is_some() || genuine.wait(meters.genuine, now).is_some() {
-            return Err(RetryAfter::from_wait(wait));
-        }
-        // A hit whether it is genuine or not, so that forged codes are checked no faster than others.
-        hits.take(&mut meters.hits, now);
+        // The hits of a second do not bound it: a flood of other codes from this address uses them up for its
+        // genuine ones too. A signature takes less than a tenth of a millisecond, and a refusal is delayed.
+        let has_budget = genuine.wait(meters.genuine, now).is_none();
         drop(shard);
-        if !is_genuine() {
+        if !has_budget || !is_genuine() {
             return Err(RetryAfter::from_wait(wait));
         }
         let mut shard = self.shard(subscriber);
@@ -280,7 +279,7 @@ impl Permit {
 impl Shard {
     fn meters(&mut self, subscriber: IpAddr, now: Duration, capacity: usize) -> &mut Meters {
         if self.meters.len() >= self.sweep_at.min(capacity) && !self.meters.contains_key(&subscriber) {
-            // A subscriber that has paid off everything is the same as a new one.
+            // Meters that are full again are removed: a new subscriber has the same.
             self.meters.retain(|_, meters| {
                 let Meters { hits, misses, genuine, day, .. } = *meters;
                 [hits, misses, genuine, day].into_iter().any(|paid_at| paid_at > now)
@@ -350,7 +349,7 @@ mod tests {
         assert!(limiter.admit_at(ip("192.0.2.1"), at(0)).is_err(), "a number is refused");
         for n in 1..=63 {
             let permit = limiter.admit_code_at(ip("192.0.2.1"), at(n), || true).unwrap();
-            // A miss of this budget does not prolong the refusal of the others.
+            // A miss from the budget for genuine codes does not prolong the refusal of other codes.
             permit.miss();
             assert!(limiter.admit_code_at(ip("192.0.2.2"), at(n), || panic!("not asked")).is_ok());
         }
@@ -358,6 +357,21 @@ mod tests {
         assert_eq!(refused.seconds, 139, "100 misses, 30 of them at once, less 3 s");
         assert!(limiter.admit_code_at(ip("192.0.2.1"), at(82), || true).is_ok(), "one a second");
         assert!(limiter.admit_at(ip("192.0.2.1"), at(101)).is_err());
+    }
+
+    #[test]
+    fn a_flood_of_other_codes_takes_nothing_from_genuine_ones() {
+        let limiter = PublicLimiter::new(LimitSettings::default());
+        let address = ip("192.0.2.1");
+        for n in 0..6_000 {
+            let now = s(10) + Duration::from_millis(5) * n;
+            if let Ok(permit) = limiter.admit_code_at(address, now, || false) {
+                limiter.miss_at(permit.subscriber, now);
+            }
+            if n % 200 == 199 {
+                assert!(limiter.admit_code_at(address, now, || true).is_ok(), "after {n}");
+            }
+        }
     }
 
     #[test]

@@ -19,12 +19,13 @@ const REQUESTS: &str = "ormantrace_http_requests_total";
 const SECONDS: &str = "ormantrace_http_request_seconds";
 const IN_FLIGHT: &str = "ormantrace_http_requests_in_flight";
 const SHED: &str = "ormantrace_http_requests_shed_total";
+const ABORTED: &str = "ormantrace_http_responses_aborted_total";
 
 /// Upper bounds of the latency histogram in seconds; they span the product's latency targets.
 const BUCKETS: &[f64] =
     &[0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
 
-/// How often samples are folded into their buckets between scrapes.
+/// Interval at which samples are added to their buckets, also without a scrape.
 const UPKEEP: Duration = Duration::from_secs(5);
 
 /// The process's recorder, installed once however many servers a process (a test) starts.
@@ -49,6 +50,7 @@ pub fn install() -> Option<&'static PrometheusHandle> {
             describe_counter!("ormantrace_merged_askers_total", "Requests served by those statements.");
             crate::evidence::register::describe_figures();
             describe_counter!(SHED, "Requests answered 503 because no permit came free, by class.");
+            describe_counter!(ABORTED, "Long responses that were cut because a page could not be read.");
             // Samples stay in memory until they are folded; without scrapes the memory must not grow.
             let folding = handle.clone();
             let spawned = std::thread::Builder::new().name("metrics".into()).spawn(move || {
@@ -100,6 +102,10 @@ pub(in crate::http) fn record_response(
 
 pub(in crate::http) fn shed(class: &'static str) {
     counter!(SHED, "class" => class).increment(1);
+}
+
+pub(in crate::http) fn aborted() {
+    counter!(ABORTED).increment(1);
 }
 
 /// Counts one request as in flight until dropped, however it ends.

@@ -8,7 +8,7 @@ use crate::http::core::auth::{
 };
 use crate::http::core::openapi_examples::{csv_example, json_examples};
 use crate::timber::custody::request::members_of;
-use crate::timber::event::vocabulary::EventType;
+use crate::timber::event::types::LogEventType;
 use crate::timber::party::role::Role;
 use serde_json::{Map, Value, json};
 use std::collections::{BTreeMap, BTreeSet};
@@ -143,9 +143,9 @@ fn reference(name: &str, description: &str) -> Value {
 fn split_custody_events(schemas: &mut Map<String, Value>) {
     let all = schemas["NewCustodyEvent"].take();
     let special: BTreeSet<&str> =
-        EventType::ALL.iter().flat_map(|event| members_of(*event)).map(|(name, _)| *name).collect();
+        LogEventType::ALL.iter().flat_map(|event| members_of(*event)).map(|(name, _)| *name).collect();
     let (mut choices, mut mapping) = (Vec::new(), Map::new());
-    for event in EventType::ALL.iter().filter(|event| event.is_posted()) {
+    for event in LogEventType::ALL.iter().filter(|event| event.is_posted()) {
         let members = members_of(*event);
         let required = ["type", "logs", "occurred_at"].into_iter();
         let required: Vec<&str> =
@@ -160,12 +160,12 @@ fn split_custody_events(schemas: &mut Map<String, Value>) {
         properties["type"] =
             json!({"type": "string", "enum": [event.as_str()], "description": "Type of the event."});
         properties["details"] = match event {
-            EventType::Inspected => reference("Inspection", "The result of the inspection."),
+            LogEventType::Inspected => reference("Inspection", "The result of the inspection."),
             _ => json!({
                 "oneOf": [{"type": "null"}, reference("EventNote", "A note.")], "description": "A note."
             }),
         };
-        if matches!(event, EventType::Corrected | EventType::SealReplaced) {
+        if matches!(event, LogEventType::Corrected | LogEventType::SealReplaced) {
             properties["logs"]["maxItems"] = 1.into();
         }
         let name = format!("New{}Event", pascal(event.as_str()));
@@ -223,8 +223,8 @@ fn lift_descriptions(schema: &mut Value) {
     }
 }
 
-/// Describes the members of an event where utoipa put a plain type in place of a type parameter, and lost the
-/// member's description.
+/// Adds missing descriptions to the members of events: utoipa loses a member's description where it puts a
+/// concrete type in place of a type parameter.
 fn describe_event_fields(schemas: &mut Map<String, Value>) {
     let known = schemas.get("EventFields").cloned().unwrap_or_default();
     let others = schemas.iter_mut().filter(|(name, _)| name.starts_with("EventFields_"));

@@ -1,12 +1,13 @@
 //! Places of concurrent requests, by class of traffic, and shares of them.
 //!
-//! A request with a body takes its place only when the complete body is here (token, bytes of the
-//! organisation, body, place, transaction: in this order), so that a body which arrives slowly keeps no
-//! place from other clients. One organisation has at most half of a class: what is above it waits for the
-//! organisation's own requests. While its bodies arrive, an organisation has a number of bytes for all of them.
+//! A request with a body takes its place only when the complete body has arrived (the order is: token, bytes
+//! of the organisation, body, place, transaction), so that a body which arrives slowly occupies no place. One
+//! organisation has at most half of a class: its further requests wait until its own requests end. All bodies
+//! of one organisation that are being received share a limited number of bytes.
 //!
-//! The organisation of a request without a body is not known before its place: hot reads resolve the token
-//! in the same query as the data. Until another request has resolved the token, the token has the share.
+//! A request without a body takes its place before its organisation is known, because hot reads resolve the
+//! token in the same query as the data. All tokens that no other request has resolved yet share one half: if
+//! each had a share, an organisation with many fresh keys could take all places.
 
 use crate::base::ids::OrganizationId;
 use crate::base::shares::Shares;
@@ -23,17 +24,17 @@ use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout_at};
 
-/// Maximum number of tokens with a known organisation.
+/// Maximum number of tokens for which the organisation is stored.
 const MAX_TOKENS: usize = 1 << 16;
 /// Bytes of one permit of a byte budget.
 const BYTES_PER_PERMIT: u64 = 1_024;
 
-/// What has a share of a class.
+/// The owner of a share of a class.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Owner {
     Organization(OrganizationId),
-    /// The hash of a token without a known organisation.
-    Token(u64),
+    /// All tokens without a known organisation.
+    UnknownTokens,
 }
 
 /// The places of all classes.
@@ -141,7 +142,7 @@ impl RequestPlace {
         let Some(class) = self.places.class(self.class) else { return Ok(()) };
         let deadline = Instant::now() + self.places.wait;
         if let Some(owner) = self.owner(organization) {
-            // First the own share, so that what is above it does not stand in the queue of all.
+            // The own share first, so that a request above it does not wait in the queue of the class.
             self.acquire(class.shares.of(owner), 1, deadline).await?;
         }
         self.acquire(Arc::clone(&class.all), 1, deadline).await
@@ -149,7 +150,7 @@ impl RequestPlace {
 
     fn owner(&self, organization: Option<OrganizationId>) -> Option<Owner> {
         let known = || lock(&self.places.organizations).get(&self.token?).copied();
-        organization.or_else(known).map(Owner::Organization).or(self.token.map(Owner::Token))
+        organization.or_else(known).map(Owner::Organization).or(self.token.map(|_| Owner::UnknownTokens))
     }
 
     async fn acquire(&self, permits: Arc<Semaphore>, count: usize, deadline: Instant) -> Result<(), Problem> {
@@ -166,7 +167,7 @@ impl RequestPlace {
         }
     }
 
-    /// Gives everything back: the response is made.
+    /// Releases the place, its share and the bytes of the body. Called when the response is made.
     pub(super) fn release(&self) {
         lock(&self.held).clear();
     }
@@ -204,7 +205,7 @@ mod tests {
         assert_eq!(all[2].take(greedy).await.unwrap_err().kind(), Problem::overloaded().kind());
         all[2].take(other).await.unwrap();
         all[3].take(other).await.unwrap();
-        // What is above waits for the organisation's own requests, and for no others.
+        // A request above the share waits for the organisation's own requests, and for no others.
         all[3].release();
         let waiting = request(&places, TrafficClass::Write, "Bearer birch");
         assert!(waiting.take(greedy).await.is_err());
@@ -225,6 +226,18 @@ mod tests {
         second.take(None).await.unwrap();
         assert!(third.take(None).await.is_err());
         fourth.take(None).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn fresh_keys_have_half_of_a_class_together() {
+        let places = places();
+        let of = |token| request(&places, TrafficClass::Read, token);
+        of("Bearer larch").belongs_to(OrganizationId::new());
+        let fresh = [of("Bearer birch"), of("Bearer pine"), of("Bearer aspen")];
+        fresh[0].take(None).await.unwrap();
+        fresh[1].take(None).await.unwrap();
+        assert!(fresh[2].take(None).await.is_err());
+        of("Bearer larch").take(None).await.unwrap();
     }
 
     #[tokio::test]

@@ -9,7 +9,7 @@
 
 pub use crate::http::core::problem_type::ProblemType;
 
-use crate::base::error::{Error, FieldError, Invalid, Location};
+use crate::base::error::{DatabaseFailure, Error, FieldError, Invalid, Location};
 use axum::http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use axum::response::{IntoResponse, Response};
@@ -401,33 +401,14 @@ impl From<Error> for Problem {
 impl From<sqlx::Error> for Problem {
     fn from(error: sqlx::Error) -> Self {
         let cause = chain(&error);
-        if is_transient(&error) { Self::unavailable(cause) } else { Self::internal(cause) }
+        match DatabaseFailure::of(&error) {
+            DatabaseFailure::Refused => Self::internal(cause),
+            DatabaseFailure::Down
+            | DatabaseFailure::Overloaded
+            | DatabaseFailure::Busy
+            | DatabaseFailure::Lost => Self::unavailable(cause),
+        }
     }
-}
-
-/// Whether the database is unavailable or overloaded, rather than rejecting the statement,
-/// so that the same request may well succeed in a moment.
-fn is_transient(error: &sqlx::Error) -> bool {
-    match error {
-        sqlx::Error::PoolTimedOut
-        | sqlx::Error::PoolClosed
-        | sqlx::Error::WorkerCrashed
-        | sqlx::Error::Io(_)
-        | sqlx::Error::Tls(_)
-        | sqlx::Error::BeginFailed => true,
-        sqlx::Error::Database(refused) => refused.code().is_some_and(|state| is_transient_state(&state)),
-        _ => false,
-    }
-}
-
-/// By SQLSTATE (PostgreSQL manual, appendix A): 08 connection, 53 resources, 57P shutdown
-/// and start; cancelled by a timeout, lock not available, serialisation failure and deadlock
-/// after our own retries, and a server that is read-only because it is a standby.
-fn is_transient_state(state: &str) -> bool {
-    state.starts_with("08")
-        || state.starts_with("53")
-        || state.starts_with("57P")
-        || matches!(state, "57014" | "55P03" | "40001" | "40P01" | "25006")
 }
 
 /// An error and all its sources in one line, for the trace.
@@ -538,12 +519,6 @@ mod tests {
             assert!(problem.headers.contains_key(RETRY_AFTER));
         }
         assert_eq!(Problem::from(sqlx::Error::RowNotFound).kind(), ProblemType::Internal);
-        for state in ["08006", "57P01", "53300", "40P01", "57014"] {
-            assert!(is_transient_state(state), "{state}");
-        }
-        for state in ["23505", "42P01", "22001", "42501"] {
-            assert!(!is_transient_state(state), "{state}");
-        }
     }
 
     #[test]

@@ -30,7 +30,9 @@ impl<T: Read> FromRequestParts<App> for Query<T> {
 pub struct NoQuery;
 
 impl Read for NoQuery {
-    fn read(node: Node<'_>, errors: &mut Errors) -> Option<Self> {
+    crate::base::input::whole!();
+
+    fn read_partial(node: Node<'_>, errors: &mut Errors) -> Option<Self> {
         Fields::open(node, &[], errors).map(|_| Self)
     }
 }

@@ -6,7 +6,7 @@
 
 use crate::base::error::{Error, FieldError, Location};
 use crate::base::ids::OrganizationId;
-use crate::base::input::{Document, Errors, Layout, Read, Table, lower_uuids};
+use crate::base::input::{Document, Errors, Layout, Read, RequestErrors, Table, lower_uuids};
 use crate::db;
 use crate::evidence::chain::Tx;
 use crate::evidence::idempotency::stored::{self, StoredResponse, reserve};
@@ -63,6 +63,24 @@ pub struct ParsedWrite<T, Q = NoQuery> {
     pub parameters: Q,
     /// Its idempotency key and fingerprint.
     pub write: WriteRequest,
+}
+
+/// A write request as far as it could be parsed.
+pub enum Parsed<T: Read, Q = NoQuery> {
+    /// Without errors.
+    Complete(ParsedWrite<T, Q>),
+    /// With errors: it is refused, after the readable part was checked against the database.
+    Partial(PartialWrite<T>),
+}
+
+/// A write request that has errors.
+pub struct PartialWrite<T: Read> {
+    /// What could be read of the body, if anything.
+    pub input: Option<T::Partial>,
+    /// The errors found so far.
+    pub errors: RequestErrors,
+    /// As in [`WriteRequest`].
+    pub fingerprint: [u8; 32],
 }
 
 /// The response to a write, before it is sent.
@@ -239,13 +257,19 @@ impl Envelope {
 
     /// Parses the body as JSON.
     pub fn json<T: Read, Q: Read>(&self, app: &App) -> Result<ParsedWrite<T, Q>, Problem> {
+        self.json_partial(app)?.into_complete()
+    }
+
+    /// Parses the body as JSON, as far as possible.
+    pub fn json_partial<T: Read, Q: Read>(&self, app: &App) -> Result<Parsed<T, Q>, Problem> {
         self.require_json()?;
         let document = Document::parse(&self.body).map_err(|error| Problem::malformed_at(error.into()))?;
         self.parse_document(app, &document)
     }
 
-    /// Parses the body as a table of at most `rows` rows. By `layout`, the query's `parameter` becomes part
-    /// of the document, so that its absence is reported like an error in the body. `use_it` gets it.
+    /// Parses the body as a table of at most `rows` rows, makes a document of it by `layout`, and calls
+    /// `use_it` with the document. It includes the query's `parameter`, so that a missing parameter is
+    /// reported like an error in the body.
     pub fn csv<R>(
         &self,
         layout: &Layout,
@@ -264,13 +288,13 @@ impl Envelope {
         Document::query(self.query.as_deref()).map_err(|error| Problem::malformed_at(error.into()))
     }
 
-    /// Parses the query and the document made of the body, reports all errors of key, query and body at once,
-    /// and computes the request's fingerprint.
+    /// Parses the query and the document made of the body, finds all errors of key, query and body, and computes
+    /// the request's fingerprint.
     pub fn parse_document<T: Read, Q: Read>(
         &self,
         app: &App,
         document: &Document<'_>,
-    ) -> Result<ParsedWrite<T, Q>, Problem> {
+    ) -> Result<Parsed<T, Q>, Problem> {
         let query = self.query()?;
         let mut errors = Errors::new();
         let idempotency_key = match &self.idempotency_key {
@@ -280,15 +304,22 @@ impl Envelope {
                 None
             }
         };
-        let (parameters, input) = (query.read_into::<Q>(&mut errors), document.read_into::<T>(&mut errors));
-        let (parameters, input) = errors.finish(parameters.zip(input)).map_err(Problem::wrong)?;
+        let parameters = query.read_into::<Q>(&mut errors);
+        let partial = document.read_partial_into::<T>(&mut errors);
         let mut mac =
             <Hmac<Sha256> as KeyInit>::new_from_slice(&app.fingerprint_key).expect("HMAC takes any key");
         let mut content = self.scope.clone();
         document.write_canonical(&mut content);
         mac.update(&content);
         let fingerprint = mac.finalize().into_bytes().into();
-        Ok(ParsedWrite { input, parameters, write: WriteRequest { idempotency_key, fingerprint } })
+        if !errors.is_empty() {
+            let errors = RequestErrors::after(errors);
+            return Ok(Parsed::Partial(PartialWrite { input: partial, errors, fingerprint }));
+        }
+        let complete = parameters.zip(partial.and_then(T::complete));
+        let (parameters, input) = errors.finish(complete).map_err(Problem::wrong)?;
+        let write = WriteRequest { idempotency_key, fingerprint };
+        Ok(Parsed::Complete(ParsedWrite { input, parameters, write }))
     }
 }
 
@@ -320,6 +351,25 @@ impl<T: Read> FromRequest<App> for ParsedWrite<T> {
 
     async fn from_request(request: Request, app: &App) -> Result<Self, Problem> {
         Envelope::from_request(request, app).await?.json(app)
+    }
+}
+
+/// As for [`ParsedWrite`], for handlers that check what could be read of a request with errors.
+impl<T: Read> FromRequest<App> for Parsed<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, app: &App) -> Result<Self, Problem> {
+        Envelope::from_request(request, app).await?.json_partial(app)
+    }
+}
+
+impl<T: Read, Q> Parsed<T, Q> {
+    /// The request, if it has no errors.
+    pub fn into_complete(self) -> Result<ParsedWrite<T, Q>, Problem> {
+        match self {
+            Self::Complete(write) => Ok(write),
+            Self::Partial(partial) => Err(partial.errors.into_error().into()),
+        }
     }
 }
 
@@ -395,6 +445,7 @@ impl Task {
     }
 
     async fn attempt(&self, work: &dyn Work) -> Result<Response, Attempt> {
+        let _share = self.app.transaction(self.organization).await.map_err(Attempt::Rejected)?;
         let mut tx = Tx::begin(&self.app.pool).await.map_err(Error::from)?;
         let done = match self.within(&mut tx, work).await {
             Ok(Outcome::New(done)) => done,

@@ -13,7 +13,7 @@ use crate::services::group_commit::{self, BatchedWrite, GroupCommit, MAX_LOGS, i
 use crate::services::reads::with_generic_plans;
 use crate::timber::custody::record::CustodyResponse;
 use crate::timber::custody::request::NewCustodyEvent;
-use crate::timber::event::vocabulary::EventType;
+use crate::timber::event::types::LogEventType;
 use crate::timber::party::key::Caller;
 use axum::response::Response;
 use sqlx::PgPool;
@@ -192,5 +192,5 @@ pub(in crate::http) fn done(request: &NewCustodyEvent, response: &CustodyRespons
 
 /// A replacement also adds an event to the old seal's batch; its hash is not in the response.
 pub(in crate::http) fn with_hashes(request: &NewCustodyEvent, done: WriteResponse) -> WriteResponse {
-    if request.r#type == EventType::SealReplaced { done } else { done.with_hashes() }
+    if request.r#type == LogEventType::SealReplaced { done } else { done.with_hashes() }
 }

@@ -28,7 +28,7 @@ pub struct RegionList {
 
 /// Species that a ticket or a log can name.
 ///
-/// The species that tickets and logs name, with their names and groups.
+/// Each species has its code, its names and its group.
 #[utoipa::path(
     get,
     path = "/v1/species",
@@ -43,7 +43,7 @@ pub async fn list_species(_caller: Option<Caller>, _: NoQuery) -> Json<SpeciesLi
 
 /// Regions of Kazakhstan by ISO 3166-2, with their names.
 ///
-/// The regions of Kazakhstan by ISO 3166-2 code, with their names.
+/// Each region has its code and its names in Kazakh, Russian and English.
 #[utoipa::path(
     get,
     path = "/v1/regions",

@@ -3,13 +3,13 @@
 use super::assets;
 use crate::base::i18n::Lang;
 use crate::base::i18n::text::{say, say_with, say_word};
+use crate::base::percent;
 use crate::evidence::register::published::PublishedState;
 use crate::evidence::tlog::VerifierKey;
 use crate::services::verification::answer::{Outcome, Verdict, Verification, VerifiedLog};
 use askama::Template;
 use axum::http::StatusCode;
 use chrono::{DateTime, Utc};
-use std::fmt::Write as _;
 
 /// The parts of every page: its language and the frame around its content.
 pub(super) struct Frame {
@@ -93,7 +93,7 @@ struct VerificationPage<'a> {
     message: &'a str,
     verdict: &'static str,
     symbol: Symbol,
-    /// The values that the buyer compares, or that are recorded if there is no use in comparing.
+    /// The values that the buyer compares with the log; the recorded values if the verdict is not `valid`.
     compare: Option<Compare>,
     origin: Vec<Row>,
     last: Vec<Row>,
@@ -124,7 +124,11 @@ struct InRegister {
 #[template(path = "register.html")]
 struct Register {
     frame: Frame,
+    /// What the page may say of the signatures and witnesses of this register.
+    lead: String,
     now: Option<RegisterNow>,
+    /// Whether a witness has cosigned the published state.
+    witnessed: bool,
 }
 
 /// The published state of the public register.
@@ -210,26 +214,12 @@ pub fn verify_path(code: &str, lang: Option<Lang>) -> Result<String, FormProblem
     if code.len() > MAX_CODE_BYTES || code == "." || code == ".." {
         return Err(FormProblem::Unreadable);
     }
-    let mut path = format!("/verify/{}", path_segment(code));
+    let mut path = format!("/verify/{}", percent::encode_segment(code));
     if let Some(lang) = lang {
         path.push_str("?lang=");
         path.push_str(lang.code());
     }
     Ok(path)
-}
-
-/// A text as one segment of a path.
-fn path_segment(text: &str) -> String {
-    let mut segment = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-            segment.push(char::from(byte));
-        } else {
-            // Writing to a String cannot fail.
-            let _ = write!(segment, "%{byte:02X}");
-        }
-    }
-    segment
 }
 
 /// An error page: 404, 429 and 503 have their own sentences, all other statuses share one.
@@ -272,7 +262,14 @@ pub fn render_register(lang: Lang, state: Option<&PublishedState>, receipts: &[V
         witnesses: state.policy.witnesses.iter().map(ToString::to_string).collect(),
         receipts: receipts.iter().map(ToString::to_string).collect(),
     });
-    render(&Register { frame: Frame::new(lang), now })
+    let lead = match state {
+        None => "register-lead-none",
+        Some(state) if state.policy.witnesses.is_empty() => "register-lead-unwitnessed",
+        Some(_) => "register-lead",
+    };
+    let witnessed = state.is_some_and(|state| state.witnesses > 0);
+    let frame = Frame::new(lang);
+    render(&Register { lead: frame.say(lead), frame, now, witnessed })
 }
 
 /// A number as plain digits, without a plural form.
@@ -299,7 +296,7 @@ fn in_register(verification: &Verification, lang: Lang) -> Option<InRegister> {
             ("signed", signed(lang, registered.witnesses.k, registered.witnesses.n).into()),
         ],
     );
-    let segment = path_segment(number);
+    let segment = percent::encode_segment(number);
     Some(InRegister {
         line,
         proof: format!("/v1/logs/{segment}/proof"),

@@ -6,7 +6,8 @@ use crate::base::error::{Error, Invalid, Result};
 use crate::base::region::Region;
 use crate::base::units::{Diameter, Length, Volume};
 use crate::db::batching::BatchQuery;
-use crate::timber::event::vocabulary::{EventType, Status};
+use crate::timber::event::types::LogEventType;
+use crate::timber::event::vocabulary::Status;
 use crate::timber::party::key::{KeyRow, KeyUsage, TokenHash};
 use crate::timber::party::role::OrganizationKind;
 use crate::timber::seal::Code;
@@ -34,7 +35,7 @@ pub struct CodeRow {
     pub(super) volume_m3: Option<Volume>,
     pub(super) felled_on: Option<NaiveDate>,
     pub(super) status: Option<Status>,
-    pub(super) last_type: Option<EventType>,
+    pub(super) last_type: Option<LogEventType>,
     pub(super) last_on: Option<NaiveDate>,
     pub(super) last_region: Option<Region>,
     pub(super) series: Option<String>,

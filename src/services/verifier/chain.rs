@@ -12,25 +12,27 @@ pub(super) fn check(report: &mut Report, subject: Hash, events: &[Event]) {
         placed().filter_map(|(at, event)| Some((at, error(at, event)?))).collect::<Vec<_>>()
     };
 
-    let other = each(&|_, event| (event.entry[0] != 1).then(|| "the entry is not of version 1".into()));
+    let other =
+        each(&|_, event| (!event.entry.is_known_version()).then(|| "the entry is not of version 1".into()));
     report.failed_each(Check::Entry, other, format!("entries: {}, all of format version 1", events.len()));
 
-    let other = each(&|_, event| (event.subject() != subject).then(|| "belongs to another subject".into()));
+    let other =
+        each(&|_, event| (event.entry.subject() != subject).then(|| "belongs to another subject".into()));
     report.failed_each(Check::Subject, other, "every entry is of this subject");
 
     let misplaced = each(&|at, event| {
-        let seq = event.seq();
+        let seq = event.entry.seq();
         (u64::try_from(at) != Ok(seq)).then(|| format!("event {seq} stands where {at} belongs"))
     });
     report.failed_each(Check::Sequence, misplaced, format!("1 to {} without a gap", events.len()));
 
-    let fell = pairs().filter(|(_, pair)| pair[1].received_at() < pair[0].received_at());
+    let fell = pairs().filter(|(_, pair)| pair[1].entry.received_at() < pair[0].entry.received_at());
     let fell = fell.map(|(at, _)| (at, "was received before the event in front of it".into()));
     report.failed_each(Check::Time, fell.collect(), "never falls");
 
-    let first = events.first().filter(|event| event.prev() != Hash::ZERO);
+    let first = events.first().filter(|event| event.entry.prev() != Hash::ZERO);
     let first = first.map(|_| (1, "the first event follows from another".into()));
-    let unlinked = pairs().filter(|(_, pair)| pair[1].prev() != pair[0].hash);
+    let unlinked = pairs().filter(|(_, pair)| pair[1].entry.prev() != pair[0].hash);
     let unlinked = unlinked.map(|(at, _)| (at, format!("does not follow from event {}", at - 1)));
     report.failed_each(
         Check::Link,
@@ -42,7 +44,7 @@ pub(super) fn check(report: &mut Report, subject: Hash, events: &[Event]) {
 
     let other = each(&|_, event| {
         let [public, business, personal] = [0, 1, 2].map(|part| event.parts[part].commitment);
-        (record(public, business, personal) != event.record())
+        (record(public, business, personal) != event.entry.record())
             .then(|| "the entry commits to other parts".into())
     });
     report.failed_each(Check::Record, other, "every entry's record is the hash of its three commitments");

@@ -1,13 +1,13 @@
 //! The check that no later events of the chain were left off: reads every entry of the register.
 //!
-//! Counted to the newest checkpoint that the user has: the file's, that of the register's copy, or the
-//! one seen last. Otherwise an old file would pass as complete.
+//! The register is read up to the newest checkpoint that the user has: the file's, that of the register's
+//! copy, or the one seen last. Otherwise an old file would pass as complete.
 
 use super::checkpoint::{FileClaims, parse, register_keys};
 use super::export::{Event, FORMAT};
 use super::mirror::{Mirror, MirrorError};
 use super::report::{Check, Report};
-use super::{Memory, Trust, subject_and_seq};
+use super::{Memory, Trust};
 use crate::evidence::tlog::Checkpoint;
 
 pub(super) fn check(
@@ -20,7 +20,7 @@ pub(super) fn check(
     checkpoint: Option<&Checkpoint>,
 ) {
     let (Some(mirror), Some(checkpoint), Some(subject)) =
-        (&trust.register, checkpoint, events.first().map(Event::subject))
+        (&trust.register, checkpoint, events.first().map(|event| event.entry.subject()))
     else {
         let claim = until.map_or_else(String::new, |until| format!("; {}", claim(until)));
         return report.unchecked(
@@ -45,11 +45,10 @@ pub(super) fn check(
     let newest = trees.iter().map(|tree| tree.size).max().unwrap_or(0);
     let (mut index, mut last, mut last_in_file) = (0, 0, 0);
     let read = mirror.entries(&trees, |entry, _| {
-        let (of, seq) = subject_and_seq(entry);
-        if of == subject.0 {
-            last = last.max(seq);
+        if entry.subject() == subject {
+            last = last.max(entry.seq());
             if index < checkpoint.size {
-                last_in_file = last_in_file.max(seq);
+                last_in_file = last_in_file.max(entry.seq());
             }
         }
         index += 1;
@@ -77,7 +76,8 @@ pub(super) fn check(
             };
             let why = match until {
                 Some(until) => claim(until),
-                // A file of this format names the end of its reader's access: this one was cut.
+                // A complete file of this format has `until` if its reader's access has ended. This file has
+                // none, so events were removed from it.
                 None if last_in_file > shown && format == FORMAT => {
                     return report.failed_at(
                         Check::Complete,

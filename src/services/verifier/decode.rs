@@ -1,7 +1,7 @@
 //! Undoes what programs do to a file when they save or transfer it: a byte-order mark, or UTF-16.
 //!
-//! Windows Notepad and PowerShell write these. What is hashed and signed are texts and not the bytes of
-//! the file around them, so nothing is lost.
+//! Windows Notepad and PowerShell write these. Hashes and signatures are over the texts in the file and not
+//! over the file's own bytes, so they stay valid.
 
 use std::borrow::Cow;
 
@@ -10,13 +10,14 @@ const NOT_UTF_16: &str = "the file begins like UTF-16, but is not UTF-16";
 /// The file in UTF-8 without a byte-order mark. Other content is returned unchanged.
 ///
 /// # Errors
-/// If it begins like UTF-16 and is not.
+/// The file begins like UTF-16 but is not valid UTF-16.
 pub(super) fn text(data: &[u8]) -> Result<Cow<'_, [u8]>, &'static str> {
     match data {
         [0xef, 0xbb, 0xbf, rest @ ..] => Ok(Cow::Borrowed(rest)),
         [0xff, 0xfe, rest @ ..] => utf_16(rest, u16::from_le_bytes),
         [0xfe, 0xff, rest @ ..] => utf_16(rest, u16::from_be_bytes),
-        // Without a mark: each format here begins with an ASCII character.
+        // UTF-16 without a byte-order mark. Every format that is checked begins with an ASCII character, so
+        // one of the first two bytes is 0.
         [1..=u8::MAX, 0, ..] => utf_16(data, u16::from_le_bytes),
         [0, 1..=u8::MAX, ..] => utf_16(data, u16::from_be_bytes),
         _ => Ok(Cow::Borrowed(data)),

@@ -5,9 +5,9 @@
 //! spelling of a value, is another format. So no data in a file can escape the checks.
 
 use super::json::{FormatError, Json};
-use crate::evidence::chain::bytes::{ENTRY_LEN, Hash, Part, Salt, SubjectKind, subject_ref};
+use crate::evidence::chain::bytes::{ENTRY_LEN, Entry, Hash, Part, Salt, SubjectKind, subject_ref};
+use crate::evidence::tlog::VerifierKey;
 use crate::evidence::tlog::note::Kind;
-use crate::evidence::tlog::{VerifierKey, leaf_hash};
 use uuid::Uuid;
 
 /// The name and version of the format that is written.
@@ -56,7 +56,7 @@ pub struct Export {
 #[derive(Clone, Debug)]
 pub struct Event {
     /// The hashed bytes.
-    pub entry: [u8; ENTRY_LEN],
+    pub entry: Entry,
     /// Their leaf hash.
     pub hash: Hash,
     /// Public, business and personal part.
@@ -176,7 +176,7 @@ fn keys_of(json: &Json, kind: Kind) -> Result<Vec<VerifierKey>, FormatError> {
 impl Event {
     fn read(json: &Json) -> Result<Self, FormatError> {
         let event = json.members(&["entry", "parts"], &["index", "proof", "pending"])?;
-        let entry = event.need("entry")?.hex()?;
+        let entry = Entry::from(event.need("entry")?.hex::<ENTRY_LEN>()?);
         let parts = event.need("parts")?.members(&PARTS.map(|(name, _)| name), &[])?;
         let part = |number: usize| DisclosedPart::read(parts.need(PARTS[number].0)?, PARTS[number].1);
         let proof = match (event.get("index"), event.get("proof"), event.flag("pending")?) {
@@ -184,46 +184,7 @@ impl Event {
             (None, None, true) => None,
             _ => return Err(FormatError::new("an event has index and proof, or is pending")),
         };
-        Ok(Self { entry, hash: leaf_hash(&entry), parts: [part(0)?, part(1)?, part(2)?], proof })
-    }
-
-    /// The ref of its subject, from its entry.
-    #[must_use]
-    pub fn subject(&self) -> Hash {
-        self.hash_at(1)
-    }
-
-    /// Its place in the chain, from its entry.
-    #[must_use]
-    pub fn seq(&self) -> u64 {
-        u64::from_be_bytes(self.bytes_at(33))
-    }
-
-    /// When it was received, in microseconds since 1970, from its entry.
-    #[must_use]
-    pub fn received_at(&self) -> i64 {
-        i64::from_be_bytes(self.bytes_at(41))
-    }
-
-    /// Hash of the event before it, from its entry.
-    #[must_use]
-    pub fn prev(&self) -> Hash {
-        self.hash_at(49)
-    }
-
-    /// The record that commits to its parts, from its entry.
-    #[must_use]
-    pub fn record(&self) -> Hash {
-        self.hash_at(81)
-    }
-
-    fn hash_at(&self, start: usize) -> Hash {
-        Hash(self.bytes_at(start))
-    }
-
-    /// `N` bytes of the entry from an offset in docs/CHAIN.md; all such ranges are inside the entry.
-    fn bytes_at<const N: usize>(&self, start: usize) -> [u8; N] {
-        std::array::from_fn(|at| self.entry[start + at])
+        Ok(Self { entry, hash: entry.link(), parts: [part(0)?, part(1)?, part(2)?], proof })
     }
 }
 

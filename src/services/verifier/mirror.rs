@@ -1,9 +1,9 @@
 //! A local copy of the published folder, read without any network request.
 
-use crate::evidence::chain::bytes::{ENTRY_LEN, Hash};
+use crate::evidence::chain::bytes::{Entry, Hash};
 use crate::evidence::tlog::tile::{self, ReadError, Row, TileReader, WIDTH};
 use crate::evidence::tlog::tree::NoProof;
-use crate::evidence::tlog::{Checkpoint, Frontier, Tile, leaf_hash};
+use crate::evidence::tlog::{Checkpoint, Frontier, Tile};
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -19,7 +19,7 @@ pub enum MirrorError {
     /// A file is missing, unreadable or damaged.
     #[error("the register's copy: {0}")]
     Read(#[from] ReadError<io::Error>),
-    /// A bundle does not have the number of entries in its name.
+    /// An entry bundle does not contain as many entries as its file name states.
     #[error("the register's copy: {0} cannot be read")]
     Bundle(Tile),
     /// The root over its entries is not the checkpoint's.
@@ -75,7 +75,7 @@ impl Mirror {
     pub fn entries(
         &self,
         checkpoints: &[&Checkpoint],
-        mut see: impl FnMut(&[u8; ENTRY_LEN], Hash),
+        mut see: impl FnMut(&Entry, Hash),
     ) -> Result<(), MirrorError> {
         let size = checkpoints.iter().map(|checkpoint| checkpoint.size).max().unwrap_or(0);
         let agrees = |edge: &Frontier| {
@@ -89,7 +89,8 @@ impl Mirror {
             let entries =
                 tile::entries(&bytes).filter(|entries| entries.len() == usize::from(bundle.width()));
             for entry in entries.ok_or(MirrorError::Bundle(bundle))? {
-                let leaf = leaf_hash(&entry);
+                let entry = Entry::from(entry);
+                let leaf = entry.link();
                 edge.push(leaf);
                 same &= agrees(&edge);
                 see(&entry, leaf);

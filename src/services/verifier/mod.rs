@@ -17,9 +17,9 @@ pub mod mirror;
 mod receipt;
 pub mod report;
 
-use crate::evidence::chain::bytes::ENTRY_LEN;
+use crate::evidence::chain::bytes::{ENTRY_LEN, Entry};
 use crate::evidence::tlog::tree::is_included;
-use crate::evidence::tlog::{Checkpoint, Proof, VerifierKey, leaf_hash};
+use crate::evidence::tlog::{Checkpoint, Proof, VerifierKey};
 pub use checkpoint::Memory;
 use checkpoint::{FileClaims, NO_CHECKPOINT};
 use export::{Event, Export};
@@ -38,7 +38,7 @@ pub struct Trust {
     pub receipts: Vec<VerifierKey>,
     /// Trusted keys of witnesses; if empty, the file's own are used.
     pub witnesses: Vec<VerifierKey>,
-    /// How many witnesses must have cosigned. If `None`: all in `witnesses`, or the file's quorum.
+    /// How many witnesses must have cosigned. `None`: all in `witnesses`; the file's quorum if that is empty.
     pub quorum: Option<usize>,
     /// The checkpoint seen last.
     pub memory: Memory,
@@ -139,16 +139,11 @@ fn included(report: &mut Report, events: &[Event], checkpoint: Option<&Checkpoin
     report.failed_each(Check::Inclusion, errors, format!("{} in the register", events.len()));
 }
 
-fn subject_and_seq(entry: &[u8; ENTRY_LEN]) -> ([u8; 32], u64) {
-    let subject = std::array::from_fn(|at| entry[1 + at]);
-    (subject, u64::from_be_bytes(std::array::from_fn(|at| entry[33 + at])))
-}
-
 fn proof(data: &[u8], trust: &Trust) -> Verified {
     let mut report = Report::new(Kind::Proof);
     let read = Proof::parse(data).map_err(|error| error.to_string()).and_then(|proof| {
         let entry = proof.extra.as_deref().and_then(|extra| <[u8; ENTRY_LEN]>::try_from(extra).ok());
-        Ok((entry.ok_or("it does not carry the 113 bytes of an entry")?, proof))
+        Ok((Entry::from(entry.ok_or("it does not carry the 113 bytes of an entry")?), proof))
     });
     let (entry, proof) = match read {
         Ok(read) => read,
@@ -157,11 +152,10 @@ fn proof(data: &[u8], trust: &Trust) -> Verified {
             return Verified { report, checkpoint: None };
         }
     };
-    let (_, seq) = subject_and_seq(&entry);
-    report.ok(Check::Format, format!("tlog-proof of one entry, event {seq} of its chain"));
+    report.ok(Check::Format, format!("tlog-proof of one entry, event {} of its chain", entry.seq()));
     let note = proof.checkpoint.to_string().into_bytes();
     let checkpoint = checkpoint::check(&mut report, trust, &note, FileClaims::default());
-    if entry[0] == 1 {
+    if entry.is_known_version() {
         report.ok(Check::Entry, format!("of version 1, received at {}", received_at(&entry)));
     } else {
         report.failed(Check::Entry, "the entry is not of version 1");
@@ -170,7 +164,7 @@ fn proof(data: &[u8], trust: &Trust) -> Verified {
     match checkpoint {
         None => report.unchecked(Check::Inclusion, NO_CHECKPOINT),
         Some(Checkpoint { size, root, .. }) => {
-            if is_included(leaf_hash(&entry), proof.index, size, root, &proof.hashes) {
+            if is_included(entry.link(), proof.index, size, root, &proof.hashes) {
                 report.ok(Check::Inclusion, format!("in the register at {}", proof.index));
             } else {
                 report.failed(Check::Inclusion, format!("not in the register at {}", proof.index));
@@ -181,8 +175,8 @@ fn proof(data: &[u8], trust: &Trust) -> Verified {
 }
 
 /// The time of receipt as text; as a number of µs if it is outside the calendar's range.
-fn received_at(entry: &[u8; ENTRY_LEN]) -> String {
-    let micros = i64::from_be_bytes(std::array::from_fn(|at| entry[41 + at]));
+fn received_at(entry: &Entry) -> String {
+    let micros = entry.received_at();
     chrono::DateTime::from_timestamp_micros(micros)
         .map_or_else(|| format!("{micros} µs"), crate::base::units::utc_text)
 }

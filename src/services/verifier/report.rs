@@ -29,7 +29,8 @@ pub enum Check {
     Parts,
     /// Every entry's record is the hash of its three commitments.
     Record,
-    /// The file is about the seal that the user names; says which log, ticket, batch or organisation it is.
+    /// The file is about the seal that the user has named. Without a seal, the line only states which log,
+    /// ticket, batch or organisation the file is about.
     About,
     /// Every event is in the checkpoint's tree.
     Inclusion,

@@ -6,14 +6,15 @@ use super::request::Correction;
 use super::state::{LogState, last_reversible, replay};
 use crate::base::error::{Error, FieldError, Result};
 use crate::base::ids::{LineId, LogId, OrganizationId, TicketId};
+use crate::base::input::RequestErrors;
 use crate::base::units::{Diameter, KAZAKHSTAN_OFFSET_MINUTES, Length, Moment, Volume};
 use crate::evidence::chain::Hash;
 use crate::evidence::chain::Tx;
 use crate::timber::custody::harvest::balance::{Balance, Marked};
-use crate::timber::custody::harvest::record::{MAX_CLOCK_SKEW, RequestErrors};
 use crate::timber::custody::log::write::LockedLog;
 use crate::timber::event::content::{Content, Corrects, LocalTime, LogBusiness, LogPublic};
-use crate::timber::event::vocabulary::{EventType, Status};
+use crate::timber::event::types::LogEventType;
+use crate::timber::event::vocabulary::Status;
 use crate::timber::finding::rules;
 use crate::timber::finding::write::NewFinding;
 use crate::timber::party::role::Role;
@@ -176,14 +177,14 @@ pub(super) fn decide(
         errors.conflict.push(FieldError::new(pointer("/corrects"), "correction-by-inspector-only", detail));
         return None;
     }
-    let before = (errors.invalid.len(), errors.conflict.len());
+    let before = (errors.invalid.count(), errors.conflict.count());
     let mut balance = Balance::new(&prepared.ticket.lines, recorder.now.date_naive());
     let mut findings = Vec::new();
     let set = request.set.as_ref().map(|correction| {
-        check_set(correction, target, prepared, recorder, errors);
+        check_set(correction, target, prepared, errors);
         resolve(correction, row, prepared, recorder.now, &mut balance, &mut findings, errors)
     });
-    if (errors.invalid.len(), errors.conflict.len()) != before {
+    if (errors.invalid.count(), errors.conflict.count()) != before {
         return None;
     }
     Some(Decision {
@@ -199,8 +200,8 @@ pub(super) fn decide(
 
 /// Why only an inspector may make this correction of an organisation's own event; `None` if its recorder may.
 ///
-/// What has gone on, or been seen by others, is no slip any more: a harvester could otherwise take back the
-/// volume of a log that it has sold.
+/// Once the log has moved on or another organisation has acted on it, a correction may be more than that of a
+/// mistake: a harvester could, for example, take back the volume of a log that it has sold.
 fn needs_inspector(
     reverse: bool,
     target: &ChainEvent,
@@ -211,10 +212,10 @@ fn needs_inspector(
     let own = recorder.caller.organization;
     if reverse {
         return match target.content.public.event_type {
-            EventType::Accepted => Some(
+            LogEventType::Accepted => Some(
                 "One side cannot undo an acceptance: the timber is transferred back, or an inspector corrects it.",
             ),
-            EventType::Loaded | EventType::Departed | EventType::Arrived
+            LogEventType::Loaded | LogEventType::Departed | LogEventType::Arrived
                 if recorder.now - target.received_at > OWN_JOURNEY_REVERSAL_PERIOD =>
             {
                 Some(
@@ -238,22 +239,12 @@ fn needs_inspector(
     )
 }
 
-fn check_set(
-    correction: &Correction,
-    target: &ChainEvent,
-    prepared: &Prepared,
-    recorder: &Recorder<'_>,
-    errors: &mut RequestErrors,
-) {
+fn check_set(correction: &Correction, target: &ChainEvent, prepared: &Prepared, errors: &mut RequestErrors) {
     if correction.is_of_harvest() && target.content.seq != 1 {
         let detail = "Species, wood, measures, grade and assortment belong to the harvest: correct event 1.";
         errors.invalid.push(FieldError::new(pointer("/set"), "only-of-the-harvest", detail));
     }
     let Some(occurred_at) = correction.occurred_at else { return };
-    if occurred_at.instant() > recorder.now + MAX_CLOCK_SKEW {
-        let detail = "This is more than five minutes in the future.";
-        errors.invalid.push(FieldError::new(pointer("/set/occurred_at"), "in-the-future", detail));
-    }
     let (ticket, day) = (&prepared.ticket, occurred_at.day());
     if target.content.seq == 1 && (day < ticket.felling_from || day > ticket.felling_until) {
         let detail = format!(
@@ -302,8 +293,8 @@ fn resolve(
                     balance.unmark(state.line, old);
                     // A smaller volume is never refused, even on a line that is over its limit.
                     if id != state.line || volume > old {
-                        errors.conflict.extend(prepared.closed_ticket(now));
-                        errors.conflict.extend(balance.mark(index, volume, || pointer("/set/volume_m3")));
+                        errors.conflict.push_some(prepared.closed_ticket(now));
+                        errors.conflict.push_some(balance.mark(index, volume, || pointer("/set/volume_m3")));
                     } else {
                         balance.lower(index, volume);
                     }

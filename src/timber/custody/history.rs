@@ -5,20 +5,24 @@
 //! is needed to recompute the hashes.
 
 use super::history_query::{HistoryQuery, HistoryRows};
-use super::state::{LogState, replay};
+use super::state::{LogState, Reversed, replay_from};
 use crate::base::error::{Error, Result};
+use crate::base::ids::OrganizationId;
 use crate::base::region::Region;
-use crate::base::shares::MemoryPermit;
+use crate::evidence::chain::Hash;
 use crate::evidence::chain::disclosure::{ApiValue, EventBody, HistoryEvidence};
-use crate::evidence::chain::history::{DisclosedEvent, Disclosure, EventFields, EventMembers, StoredEvent};
+use crate::evidence::chain::history::{
+    ChainPosition, DisclosedEvent, Disclosure, EventFields, EventMembers, StoredEvent,
+};
 use crate::evidence::chain::schema::described_by;
 use crate::timber::custody::log::read::{
     Access, HeadView, LastEventView, LogRow, LogView, Names, PartyView, PendingView, SealState,
 };
 use crate::timber::event::content::{Content, LogBusiness, LogPublic, Parties};
-use crate::timber::event::vocabulary::EventType;
+use crate::timber::event::types::LogEventType;
 use crate::timber::party::reader::Reader;
 use crate::timber::wood::species::Species;
+use chrono::{DateTime, Utc};
 use serde::ser::{Serialize, Serializer};
 use std::collections::BTreeSet;
 use utoipa::ToSchema;
@@ -30,31 +34,6 @@ pub struct LogHistory {
     pub log: LogView,
     /// Its events in order of receipt, up to the last one that the reader may see.
     pub events: Vec<LogEvent>,
-    /// Memory permit of a long history.
-    #[serde(skip)]
-    permit: Option<MemoryPermit>,
-}
-
-impl LogHistory {
-    /// The same history, serialised without the events' `entry` and `parts`.
-    #[must_use]
-    pub fn without_evidence(mut self) -> Self {
-        let bare = |event: LogEvent| LogEvent { shown: event.shown.without_evidence(), ..event };
-        self.events = self.events.into_iter().map(bare).collect();
-        self
-    }
-
-    /// The memory permit, to be held until the response is sent.
-    #[must_use]
-    pub fn take_permit(&mut self) -> Option<MemoryPermit> {
-        self.permit.take()
-    }
-
-    /// Its events alone, and the memory permit that they need.
-    #[must_use]
-    pub fn into_chain(self) -> (Vec<DisclosedEvent>, Option<MemoryPermit>) {
-        (self.events.into_iter().map(|event| event.shown).collect(), self.permit)
-    }
 }
 
 /// One event of a log. The fields from `type` to `details` are read from the texts in `parts`, and are null
@@ -78,6 +57,20 @@ pub struct LogEvent {
     names: Names,
 }
 
+impl LogEvent {
+    /// The same event, serialised without `entry` and `parts`.
+    #[must_use]
+    pub fn without_evidence(self) -> Self {
+        Self { shown: self.shown.without_evidence(), ..self }
+    }
+
+    /// The event without the names of its organisations.
+    #[must_use]
+    pub fn into_disclosed(self) -> DisclosedEvent {
+        self.shown
+    }
+}
+
 impl Serialize for LogEvent {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let (event, open) = self.shown.stored();
@@ -89,52 +82,75 @@ impl Serialize for LogEvent {
 described_by!(LogEvent, LogEventShape, "LogEvent");
 
 /// The members of a log event, with the names of its organisations.
-pub type LogEventFields<'t> = EventFields<'t, EventType, PartyView>;
+pub type LogEventFields<'t> = EventFields<'t, LogEventType, PartyView>;
 
-/// Reads the part of the history that `access` gives `reader` access to.
+/// The last event that must be read for the part of the history that `access` gives.
 ///
 /// # Errors
-/// Database errors; [`Error::Overloaded`]; a stored event that cannot be decoded.
-pub fn query(row: &LogRow, access: Access, reader: Reader) -> Result<HistoryQuery> {
+/// A corrupt row.
+pub fn up_to(row: &LogRow, access: Access) -> Result<u32> {
     // Not beyond the row that was read before, so that the log and its events describe the same moment.
-    let up_to = match access {
-        Access::Partial { until, harvest: false } => until,
-        _ => row.head_seq()?,
-    };
-    Ok(HistoryQuery::chain(row, up_to, reader, sees_persons(row, reader)))
+    match access {
+        Access::Partial { until, harvest: false } => Ok(until),
+        _ => row.head_seq(),
+    }
 }
 
-/// Whether every personal part of a log is the reader's to see.
+/// The query for the part of the history that `reader` may see with this `access`.
+///
+/// # Errors
+/// The row's `head_seq` is corrupt.
+pub fn query(row: &LogRow, access: Access, reader: Reader) -> Result<HistoryQuery> {
+    Ok(HistoryQuery::chain(row, up_to(row, access)?, reader, sees_persons(row, reader)))
+}
+
+/// Reads one page of it: the events from `start` to `up_to`, at most a page.
+#[must_use]
+pub fn page(row: &LogRow, start: ChainPosition, up_to: u32, reader: Reader) -> HistoryQuery {
+    HistoryQuery::page(row, start, up_to, reader, sees_persons(row, reader))
+}
+
+/// Whether the reader may see every personal part of a log: an inspector, or the issuer of its ticket.
 fn sees_persons(row: &LogRow, reader: Reader) -> bool {
     reader.inspector || row.issuer() == reader.organization
 }
 
-/// The history that `access` leaves `reader`, out of what [`query`] asked for.
+/// The history that `reader` may see with this `access`, from the rows that [`query`] has read.
 ///
 /// # Errors
 /// A stored event that cannot be read.
 pub fn of(row: &LogRow, access: Access, reader: Reader, rows: HistoryRows) -> Result<LogHistory> {
-    let HistoryRows { mut events, parties, names, permit } = rows;
-    let persons = sees_persons(row, reader);
-    let (log, open) = match access {
-        Access::Full => (row.view(&names)?, None),
-        Access::Partial { until, .. } => {
-            let mut contents = events.iter().map(content).collect::<Result<Vec<_>>>()?;
-            let open = opened(&contents, access);
-            let seen = open.last().copied().unwrap_or(0);
-            events.truncate(seen as usize);
-            contents.truncate(seen as usize);
-            (part_view(row, &events, &contents, &open, until, &names)?, Some(open))
-        }
+    let part = VisiblePart::read(access, &rows.events)?;
+    let log = match &part {
+        None => row.view(&rows.names)?,
+        Some(part) => part.view(row, &rows.names)?,
     };
+    Ok(LogHistory { log, events: disclosed(row, part.as_ref(), reader, rows)? })
+}
+
+/// The events of `rows` as `reader` may see them; `part`: the part of the log that a past party may see.
+///
+/// # Errors
+/// A corrupt row.
+pub fn disclosed(
+    row: &LogRow,
+    part: Option<&VisiblePart>,
+    reader: Reader,
+    rows: HistoryRows,
+) -> Result<Vec<LogEvent>> {
+    let HistoryRows { mut events, parties, names } = rows;
+    let persons = sees_persons(row, reader);
     let subject = row.subject()?.reference();
+    if let Some(part) = part {
+        events.retain(|event| event.seq <= part.last());
+    }
     let shown = events.into_iter().zip(parties).map(|(event, parties)| {
-        let public = open.as_ref().is_none_or(|open| open.contains(&event.seq));
+        let public = part.is_none_or(|part| part.opens(event.seq));
         let personal = public && (persons || parties.organization == reader.organization);
         let open = Disclosure { public, business: public, personal };
         LogEvent { shown: event.shown(subject, open), parties, names: names.clone() }
     });
-    Ok(LogHistory { log, events: shown.collect(), permit })
+    Ok(shown.collect())
 }
 
 fn content(event: &StoredEvent) -> Result<Content> {
@@ -151,7 +167,7 @@ pub(super) fn event_fields<'t>(
 ) -> LogEventFields<'t> {
     let mut members = EventMembers::of(event, open);
     let event_type =
-        members.take("type").and_then(ApiValue::word).and_then(|word| EventType::parse(word).ok());
+        members.take("type").and_then(ApiValue::word).and_then(|word| LogEventType::parse(word).ok());
     let organization = members.take("organization").map(|_| names.of(parties.organization));
     if open.business {
         members.hide(&["log", "subject", "key"]);
@@ -165,22 +181,13 @@ pub(super) fn event_fields<'t>(
     members.fields(event, event_type, organization)
 }
 
-/// The seqs of the events with disclosed parts, in order.
-fn opened(events: &[Content], access: Access) -> BTreeSet<u32> {
-    let harvested = |event: &&Content| match access {
-        Access::Full => true,
-        Access::Partial { until, harvest } => event.seq <= until || harvest && is_harvest_data(event),
-    };
-    events.iter().filter(harvested).map(|event| event.seq).collect()
-}
-
 /// Whether an event is harvest data, which the ticket's issuer is responsible for: the harvest itself, or a
 /// correction of the timber data that it recorded.
 fn is_harvest_data(event: &Content) -> bool {
     let Content { public, business, .. } = event;
     match public.event_type {
-        EventType::Harvested => true,
-        EventType::Corrected => {
+        LogEventType::Harvested => true,
+        LogEventType::Corrected => {
             let of_harvest = business.corrects.as_ref().is_some_and(|corrects| corrects.seq == 1);
             let of_timber = public.species.is_some()
                 || public.length_m.is_some()
@@ -197,50 +204,147 @@ fn is_harvest_data(event: &Content) -> bool {
     }
 }
 
-/// The log in the state after its disclosed events only.
-fn part_view(
-    row: &LogRow,
-    events: &[StoredEvent],
-    contents: &[Content],
-    open: &BTreeSet<u32>,
+/// The part of a log that a past party or the issuer of its ticket may see, read event by event, so that a
+/// long chain need not be in memory: the events up to the caller's last one, and harvest data after it.
+#[derive(Clone, Debug)]
+pub struct VisiblePart {
     until: u32,
-    names: &Names,
-) -> Result<LogView> {
-    let corrupt = |what: &str| Error::CorruptRow(format!("chain of log {}: {what}", row.id));
-    let full = contents.len().min((until as usize).max(1));
-    let mut state = replay(&contents[..full])?;
-    for event in contents[full..].iter().filter(|event| open.contains(&event.seq)) {
-        state.apply(event)?;
+    harvest: bool,
+    /// Disclosed events after `until`, in order.
+    later: BTreeSet<u32>,
+    /// The last disclosed event that was read.
+    newest: Option<(u32, Hash, DateTime<Utc>)>,
+    reversed: Reversed,
+    state: Option<LogState>,
+    is_second_pass: bool,
+}
+
+impl VisiblePart {
+    /// The part that `access` gives, without any event read; `None` if it is the complete log.
+    #[must_use]
+    pub fn new(access: Access) -> Option<Self> {
+        let Access::Partial { until, harvest } = access else { return None };
+        Some(Self {
+            until,
+            harvest,
+            later: BTreeSet::new(),
+            newest: None,
+            reversed: Reversed::default(),
+            state: None,
+            is_second_pass: false,
+        })
     }
-    let last = events.last().ok_or_else(|| corrupt("no events"))?;
-    let mut view = row.view(names)?;
-    let present = view.seal.number == state.seal;
-    view.seal.status = if state.seal_void { SealState::Void } else { SealState::Applied };
-    view.seal.marking_code = view.seal.marking_code.filter(|_| present);
-    view.seal.number.clone_from(&state.seal);
-    measures(&mut view, &state).ok_or_else(|| corrupt("a measure cannot be read"))?;
-    let custody = until > 0;
-    view.status = custody.then_some(state.status);
-    view.holder = custody.then(|| names.of(state.holder));
-    view.owner = custody.then(|| names.of(state.owner));
-    view.carrier = state.carrier.filter(|_| custody).map(|carrier| names.of(carrier));
-    view.vehicle = state.vehicle.filter(|_| custody);
-    view.pending = state.pending.filter(|_| custody).map(|pending| PendingView {
-        from: names.of(pending.from),
-        to: names.of(pending.to),
-        of: pending.of,
-    });
-    view.last_event = custody.then_some(LastEventView {
-        event_type: state.last.event_type,
-        on: state.last.on,
-        region: state.last.region.and_then(|code| Region::parse(&code).ok()),
-    });
-    view.head = HeadView {
-        seq: last.seq,
-        hash: last.hash,
-        received_at: crate::base::units::utc_text(last.received_at),
-    };
-    Ok(view)
+
+    /// The same with all events of the log read.
+    fn read(access: Access, events: &[StoredEvent]) -> Result<Option<Self>> {
+        let Some(mut part) = Self::new(access) else { return Ok(None) };
+        loop {
+            for event in events {
+                part.add(event)?;
+            }
+            if !part.needs_second_pass() {
+                return Ok(Some(part));
+            }
+        }
+    }
+
+    /// Reads the next event of the log. Events that are not disclosed change nothing.
+    ///
+    /// # Errors
+    /// An event that cannot be decoded.
+    pub fn add(&mut self, event: &StoredEvent) -> Result<()> {
+        // The first event is the harvest, which every state begins with.
+        let of_party = event.seq <= self.until.max(1);
+        let content = content(event)?;
+        if event.seq > self.until && self.harvest && is_harvest_data(&content) {
+            self.later.insert(event.seq);
+        }
+        if self.opens(event.seq) {
+            self.newest = Some((event.seq, event.hash, event.received_at));
+        }
+        if of_party {
+            if !self.is_second_pass {
+                self.reversed.note(&content);
+            }
+            self.state = replay_from(self.state.take(), [&content], &self.reversed, u32::MAX)?;
+        } else if self.opens(event.seq)
+            && let Some(state) = &mut self.state
+        {
+            state.apply(&content)?;
+        }
+        Ok(())
+    }
+
+    /// Whether all events must be read a second time, from the first: an event that was applied may have
+    /// been reversed by a later one. True once at most.
+    pub fn needs_second_pass(&mut self) -> bool {
+        let first = !self.reversed.is_empty() && !self.is_second_pass;
+        if first {
+            (self.state, self.is_second_pass) = (None, true);
+        }
+        first
+    }
+
+    /// Whether the event `seq` is disclosed. Harvest data must have been read.
+    #[must_use]
+    pub fn opens(&self, seq: u32) -> bool {
+        seq <= self.until || self.later.contains(&seq)
+    }
+
+    /// The last disclosed event; the history ends with it. Harvest data must have been read.
+    #[must_use]
+    pub fn last(&self) -> u32 {
+        self.later.last().copied().unwrap_or(self.until)
+    }
+
+    /// Whether [`VisiblePart::opens`] and [`VisiblePart::last`] need no event.
+    #[must_use]
+    pub fn is_known_unread(&self) -> bool {
+        !self.harvest
+    }
+
+    /// The organisations that [`VisiblePart::view`] names.
+    #[must_use]
+    pub fn parties(&self) -> Vec<OrganizationId> {
+        let Some(state) = &self.state else { return Vec::new() };
+        let pending = state.pending.map(|pending| [pending.from, pending.to]).into_iter().flatten();
+        [state.holder, state.owner].into_iter().chain(state.carrier).chain(pending).collect()
+    }
+
+    /// The log in the state after its disclosed events only.
+    ///
+    /// # Errors
+    /// A corrupt row, or a log without events.
+    pub fn view(&self, row: &LogRow, names: &Names) -> Result<LogView> {
+        let corrupt = |what: &str| Error::CorruptRow(format!("chain of log {}: {what}", row.id));
+        let (Some(state), Some((seq, hash, received_at))) = (&self.state, self.newest) else {
+            return Err(corrupt("no events"));
+        };
+        let mut view = row.view(names)?;
+        let present = view.seal.number == state.seal;
+        view.seal.status = if state.seal_void { SealState::Void } else { SealState::Applied };
+        view.seal.marking_code = view.seal.marking_code.filter(|_| present);
+        view.seal.number.clone_from(&state.seal);
+        measures(&mut view, state).ok_or_else(|| corrupt("a measure cannot be read"))?;
+        let custody = self.until > 0;
+        view.status = custody.then_some(state.status);
+        view.holder = custody.then(|| names.of(state.holder));
+        view.owner = custody.then(|| names.of(state.owner));
+        view.carrier = state.carrier.filter(|_| custody).map(|carrier| names.of(carrier));
+        view.vehicle = state.vehicle.clone().filter(|_| custody);
+        view.pending = state.pending.filter(|_| custody).map(|pending| PendingView {
+            from: names.of(pending.from),
+            to: names.of(pending.to),
+            of: pending.of,
+        });
+        view.last_event = custody.then(|| LastEventView {
+            event_type: state.last.event_type,
+            on: state.last.on,
+            region: state.last.region.as_ref().and_then(|code| Region::parse(code).ok()),
+        });
+        view.head = HeadView { seq, hash, received_at: crate::base::units::utc_text(received_at) };
+        Ok(view)
+    }
 }
 
 fn measures(view: &mut LogView, state: &LogState) -> Option<()> {

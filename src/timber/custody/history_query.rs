@@ -7,9 +7,8 @@
 
 use crate::base::error::Result;
 use crate::base::ids::OrganizationId;
-use crate::base::shares::MemoryPermit;
 use crate::db::batching::BatchQuery;
-use crate::evidence::chain::history::{self, Chain, PAGE, StoredEvent};
+use crate::evidence::chain::history::{self, Chain, ChainPosition, StoredEvent};
 use crate::timber::custody::log::read::{KnownNames, LogRow, Names};
 use crate::timber::event::content::Parties;
 use crate::timber::party::reader::Reader;
@@ -57,6 +56,8 @@ pub struct HistoryQuery {
     subject: Uuid,
     /// Number of events, from the first; 0 if only names are needed.
     up_to: u32,
+    /// Where the page begins, if this is a query for one page of a long chain.
+    page: Option<ChainPosition>,
     parties: Vec<OrganizationId>,
     reader: Reader,
     /// Whether the reader may see all personal parts, or only those that it recorded.
@@ -74,8 +75,6 @@ pub struct HistoryRows {
     pub parties: Vec<Parties>,
     /// The names of these organisations, limited to what the reader may see.
     pub names: Names,
-    /// Memory permit, held while a long history is in memory.
-    pub permit: Option<MemoryPermit>,
 }
 
 impl HistoryQuery {
@@ -85,6 +84,7 @@ impl HistoryQuery {
         Self {
             subject: row.id.0,
             up_to: 0,
+            page: None,
             parties: row.parties().collect(),
             reader,
             persons: false,
@@ -100,6 +100,21 @@ impl HistoryQuery {
         Self { up_to, persons, ..Self::names(row, reader) }
     }
 
+    /// Query for the page of the chain that begins at `page`, up to and including event `up_to`. Names are
+    /// read from the database, not from a cache: a long history is read for minutes, and a name may be erased
+    /// meanwhile.
+    #[must_use]
+    pub fn page(row: &LogRow, page: ChainPosition, up_to: u32, reader: Reader, persons: bool) -> Self {
+        Self { page: Some(page), ..Self::chain(row, up_to, reader, persons) }
+    }
+
+    /// The same query, for the names of further organisations too.
+    #[must_use]
+    pub fn and(mut self, parties: impl IntoIterator<Item = OrganizationId>) -> Self {
+        self.parties.extend(parties);
+        self
+    }
+
     /// The same query with the name cache `cache`.
     #[must_use]
     pub fn with(self, cache: &Arc<NameCache>) -> Self {
@@ -112,12 +127,7 @@ impl HistoryQuery {
         let known = self.cache.at_epoch(self.epoch.as_ref()).filter(|_| self.up_to == 0)?;
         let complete = self.parties.iter().all(|id| known.contains_key(&id.0));
         let names = || Names::new(known, self.reader);
-        complete.then(|| HistoryRows {
-            events: Vec::new(),
-            parties: Vec::new(),
-            names: names(),
-            permit: None,
-        })
+        complete.then(|| HistoryRows { events: Vec::new(), parties: Vec::new(), names: names() })
     }
 
     /// Number of events in the query.
@@ -126,10 +136,10 @@ impl HistoryQuery {
         self.up_to
     }
 
-    /// The organisation that reads.
+    /// Whether it is for one page of a long chain.
     #[must_use]
-    pub fn reader(&self) -> OrganizationId {
-        self.reader.organization
+    pub fn is_page(&self) -> bool {
+        self.page.is_some()
     }
 
     fn may_see(&self, parties: Parties) -> bool {
@@ -146,7 +156,8 @@ impl BatchQuery for HistoryQuery {
         usize::try_from(self.up_to).unwrap_or(usize::MAX)
     }
 
-    /// One round trip for the chains (one per page for a long chain), one more for names that are not cached.
+    /// One round trip for the chains, one more for names that are not cached. A page has one more for personal
+    /// parts, and runs alone.
     async fn load(db: &mut PgConnection, queries: &[&Self]) -> sqlx::Result<Vec<Result<HistoryRows>>> {
         let mut parts: Vec<Result<Parts>> = Vec::with_capacity(queries.len());
         for chain in chains(db, queries).await? {
@@ -168,7 +179,7 @@ impl BatchQuery for HistoryQuery {
             let (mut chain, parties) = parts?;
             chain.open(|index| parties.get(index).is_some_and(|event| query.may_see(*event)));
             let names = Names::new(Arc::clone(&names), query.reader);
-            Ok(HistoryRows { events: chain.events, parties, names, permit: None })
+            Ok(HistoryRows { events: chain.events, parties, names })
         });
         Ok(results.collect())
     }
@@ -200,10 +211,10 @@ async fn names(
 
 /// The chain for each query. A log that several queries need is read once.
 async fn chains(db: &mut PgConnection, queries: &[&HistoryQuery]) -> sqlx::Result<Vec<Result<Chain>>> {
-    if let [long] = queries
-        && long.up_to > PAGE
+    if let [query] = queries
+        && let Some(start) = query.page
     {
-        return Ok(vec![history::read_chain(db, long.subject, long.up_to).await?]);
+        return Ok(vec![history::read_page(db, query.subject, start, query.up_to).await?]);
     }
     let mut times: HashMap<Uuid, usize> = HashMap::with_capacity(queries.len());
     for query in queries.iter().filter(|query| query.up_to > 0) {

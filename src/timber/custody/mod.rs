@@ -6,6 +6,7 @@
 //! transaction ([`crate::services::group_commit`]); every other request has its own ([`record`]), with round
 //! trips that do not grow with the number of logs: resolve, lock, append, save.
 
+pub mod check;
 pub mod correct;
 pub mod harvest;
 pub mod history;

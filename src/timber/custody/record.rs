@@ -5,34 +5,31 @@
 //! from a device takes one more: the chains of its logs are read, to check whether the event was allowed at
 //! the moment it happened.
 
+use super::check::{Checked, OtherParties};
 use super::correct;
-use super::late::Past;
-use super::request::{NewCustodyEvent, position_part};
+use super::request::{NewCustodyEvent, Readable, position_part};
 use super::state::LogState;
 use super::table::{CallerRoles, Refused, allowed, check, gives, has_part};
 use crate::base::clock::Clock;
 use crate::base::error::{Error, FieldError, Location, Result};
 use crate::base::ids::{LogId, OperationId, OrganizationId};
+use crate::base::input::RequestErrors;
 use crate::base::units::Moment;
 use crate::evidence::chain::Tx;
 use crate::evidence::chain::{Draft, Hash, SubjectKind, append, canonical, size};
 use crate::evidence::idempotency::{device, operation};
-use crate::timber::custody::harvest::record::{MAX_CLOCK_SKEW, RequestErrors};
-use crate::timber::custody::log::find::resolve;
-use crate::timber::custody::log::write::{LockedLog, lock, save};
+use crate::timber::custody::log::write::{LockedLog, save};
+use crate::timber::event::actor::Actor;
 use crate::timber::event::content::{Content, LocalTime, LogBusiness, LogPublic};
-use crate::timber::event::vocabulary::{EventType, TransferOf};
+use crate::timber::event::types::LogEventType;
+use crate::timber::event::vocabulary::TransferOf;
 use crate::timber::finding::rules;
 use crate::timber::finding::write::{Finding, NewFinding, store};
-use crate::timber::party::bin::Bin;
 use crate::timber::party::key::Caller;
 use crate::timber::party::role::Role;
-use crate::timber::seal::record::BatchActor;
 use crate::timber::seal::replace::Replacement;
-use crate::timber::seal::stock::SealStatus;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
-use std::collections::HashMap;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -86,75 +83,10 @@ pub async fn record(
         return Ok(Recorded::Before(before(tx, id, &subjects, &seqs).await?));
     }
     let mut errors = RequestErrors::default();
-    if request.occurred_at.instant() > clock.now() + MAX_CLOCK_SKEW {
-        let detail = "This is more than five minutes in the future.";
-        errors.invalid.push(FieldError::new(pointer("/occurred_at"), "in-the-future", detail));
-    }
-    let known = organizations(tx, named(request)).await?;
-    let others = OtherParties::of(caller, request, &known, &mut errors);
-    let ids = resolve(tx, &request.logs).await?;
-    let correction = match (request.r#type, ids.first()) {
-        (EventType::Corrected, Some(Some(log))) => Some(correct::prepare(tx, *log).await?),
-        _ => None,
-    };
-    let replacement = match (&request.new_seal_number, ids.first()) {
-        (Some(new), Some(Some(log))) => Some(Replacement::lock(tx, new, *log).await?),
-        _ => None,
-    };
-    let existing: Vec<LogId> = ids.iter().flatten().copied().collect();
-    let mut rows: HashMap<LogId, LockedLog> =
-        lock(tx, &existing).await?.into_iter().map(|row| (row.id, row)).collect();
-    // Read after taking the locks: a request that waited must not get an earlier time of receipt than the one
-    // it waited for.
-    let now = clock.now();
-
-    let recorder = Recorder::new(caller, request, others, request.operation_id.unwrap_or_default(), now);
-    let mut pasts = recorder.states_at_event(tx, &rows).await?;
-    let mut accesses = accesses(tx, caller, &rows, &pasts).await?;
-    if let (Some(prepared), Some(Some(log))) = (&correction, ids.first())
-        && prepared.ends_with_event_of(caller.organization)
-    {
-        // A carrier or receiver that has no part in the log any more may still correct its own last event.
-        accesses.entry(*log).or_insert(Access::Past);
-    }
-    let mut plans = Vec::with_capacity(ids.len());
-    for (index, id) in ids.iter().enumerate() {
-        let at = || Location::Pointer(format!("/logs/{index}"));
-        let Some((id, access)) = id.and_then(|id| Some((id, *accesses.get(&id)?))) else {
-            let detail = "There is no such log, or none that you may see.";
-            errors.invalid.push(FieldError::new(at(), "unknown-log", detail));
-            continue;
-        };
-        let Some(row) = rows.remove(&id) else {
-            let detail = "This log is named twice in the batch.";
-            errors.invalid.push(FieldError::new(at(), "duplicate-in-batch", detail));
-            continue;
-        };
-        let past = pasts.remove(&id);
-        let state = past.as_ref().map_or(&row.state, |past| &past.state);
-        if let Err(error) = recorder.check(state, access, at()) {
-            errors.conflict.push(error);
-            continue;
-        }
-        let plan = Plan { row, access, late: past.is_some() };
-        if let Some(past) = past
-            && let Err((code, detail)) = recorder.check_late(&plan, &past.events)?
-        {
-            errors.conflict.push(FieldError::new(at(), code, detail));
-            continue;
-        }
-        plans.push(plan);
-    }
-    if let Some(seals) = &replacement {
-        recorder.check_seals(seals, &mut errors);
-    }
-    let mut corrected = None;
-    if let (Some(prepared), Some(plan)) = (correction, plans.first()) {
-        corrected = correct::decide(&prepared, &recorder, &plan.row, plan.access, &mut errors);
-    }
-    if !errors.is_empty() {
-        return Err(errors.into_error());
-    }
+    let readable = Readable::all(request);
+    let checked = super::check::check(tx, caller, request, &readable, clock, &mut errors).await?;
+    errors.into_result()?;
+    let Checked { recorder, plans, corrected, replacement } = checked;
     if let (Some(seals), Some(plan)) = (&replacement, plans.first())
         && !seals.is_old_seal(&plan.row.state.seal)
     {
@@ -172,11 +104,18 @@ pub(crate) struct Plan {
     pub(crate) late: bool,
 }
 
+/// What one event does to a log.
+pub(crate) struct Step {
+    pub(crate) log: LogId,
+    pub(crate) before: LogState,
+    pub(crate) after: LogState,
+}
+
 /// Decided events, the new states of their logs and the findings; nothing is stored yet.
 pub(crate) struct Decided {
     pub(crate) drafts: Vec<Draft<'static>>,
-    /// Log and state after each.
-    pub(crate) afters: Vec<(LockedLog, LogState)>,
+    /// The log of each, with its state before and after.
+    pub(crate) steps: Vec<Step>,
     /// The findings.
     pub(crate) found: Vec<NewFinding>,
 }
@@ -189,122 +128,6 @@ pub(crate) enum Access {
     /// The past only: the caller issued its ticket or is a past party. Errors reveal nothing of the log's
     /// present state.
     Past,
-}
-
-/// The other organisations that a request names.
-#[derive(Default)]
-pub(crate) struct OtherParties {
-    to: Option<OrganizationId>,
-    carrier: Option<OrganizationId>,
-}
-
-impl OtherParties {
-    /// Looks them up in `known`; adds an error to `errors` for each that is not acceptable.
-    pub(crate) fn of(
-        caller: &Caller,
-        request: &NewCustodyEvent,
-        known: &Organizations,
-        errors: &mut RequestErrors,
-    ) -> Self {
-        let mut others = Self::default();
-        if let Some(bin) = &request.to_bin {
-            match known.get(bin.as_str()) {
-                None => errors.invalid.push(unknown("/to_bin")),
-                Some((id, _)) if *id == caller.organization => {
-                    let detail = "A transfer goes to another organisation.";
-                    errors.invalid.push(FieldError::new(pointer("/to_bin"), "transfer-to-oneself", detail));
-                }
-                Some((_, roles)) if !roles.iter().any(|role| may_hold(*role)) => {
-                    let detail =
-                        "This organisation is neither an enterprise nor a forest owner; it holds no timber.";
-                    errors.invalid.push(FieldError::new(pointer("/to_bin"), "holds-no-timber", detail));
-                }
-                Some((id, _)) => others.to = Some(*id),
-            }
-        }
-        if let Some(bin) = &request.carrier_bin {
-            match known.get(bin.as_str()) {
-                None => errors.invalid.push(unknown("/carrier_bin")),
-                Some((_, roles)) if !roles.contains(&Role::Carrier) => {
-                    let detail = "This organisation is not a carrier.";
-                    errors.invalid.push(FieldError::new(pointer("/carrier_bin"), "not-a-carrier", detail));
-                }
-                Some((id, _)) => others.carrier = Some(*id),
-            }
-        }
-        others
-    }
-}
-
-fn may_hold(role: Role) -> bool {
-    matches!(role, Role::Enterprise | Role::ForestOwner)
-}
-
-fn unknown(at: &str) -> FieldError {
-    FieldError::new(pointer(at), "unknown-organization", "No organisation with this BIN is registered.")
-}
-
-/// Registered organisations by BIN.
-pub(crate) type Organizations = HashMap<String, (OrganizationId, Vec<Role>)>;
-
-/// The BINs of other organisations that a request names.
-pub(crate) fn named(request: &NewCustodyEvent) -> impl Iterator<Item = &Bin> {
-    request.to_bin.iter().chain(&request.carrier_bin)
-}
-
-/// The registered ones of the named organisations; no round trip if none is named.
-pub(crate) async fn organizations<'b>(
-    tx: &mut Tx<'_>,
-    named: impl Iterator<Item = &'b Bin>,
-) -> Result<Organizations> {
-    let bins: Vec<&str> = named.map(Bin::as_str).collect();
-    if bins.is_empty() {
-        return Ok(Organizations::new());
-    }
-    let rows = sqlx::query!(
-        r#"SELECT bin AS "bin!", id, roles AS "roles: Vec<Role>" FROM organization WHERE bin = ANY($1)"#,
-        &bins as &[&str]
-    )
-    .fetch_all(&mut **tx)
-    .await?;
-    Ok(rows.into_iter().map(|row| (row.bin, (row.id.into(), row.roles))).collect())
-}
-
-/// The caller's access to each of the locked logs; past parties are looked up in one query.
-///
-/// A former carrier or receiver is no longer a party. An event that its device recorded while it was one,
-/// but could not send, is still accepted: `pasts` has the states of the logs when the event happened.
-async fn accesses(
-    tx: &mut Tx<'_>,
-    caller: &Caller,
-    rows: &HashMap<LogId, LockedLog>,
-    pasts: &HashMap<LogId, Past>,
-) -> Result<HashMap<LogId, Access>> {
-    let (organization, inspector) = (caller.organization, caller.is(Role::Inspector));
-    let mut accesses = HashMap::with_capacity(rows.len());
-    let mut unknown: Vec<Uuid> = Vec::new();
-    for (id, row) in rows {
-        if inspector || row.state.concerns(organization) {
-            accesses.insert(*id, Access::Full);
-        } else if row.issuer == organization
-            || pasts.get(id).is_some_and(|past| past.state.concerns(organization))
-        {
-            accesses.insert(*id, Access::Past);
-        } else {
-            unknown.push(id.0);
-        }
-    }
-    if !unknown.is_empty() {
-        let past = sqlx::query_scalar!(
-            "SELECT log_id FROM past_party WHERE organization_id = $1 AND log_id = ANY($2)",
-            organization.0,
-            &unknown
-        )
-        .fetch_all(&mut **tx)
-        .await?;
-        accesses.extend(past.into_iter().map(|id| (LogId(id), Access::Past)));
-    }
-    Ok(accesses)
 }
 
 /// The parts of a request that are the same for all its logs.
@@ -364,33 +187,12 @@ impl<'r> Recorder<'r> {
         })
     }
 
-    /// A transfer needs the holder for possession, the owner for ownership, and both in one for both.
+    /// Checks that the caller may offer this transfer: the holder may offer possession, the owner ownership,
+    /// and only an organisation that is holder and owner may offer both.
     fn check_giver(&self, state: &LogState) -> Result<(), Refused> {
         let of = self.request.of.unwrap_or(TransferOf::Both);
-        let passes = self.request.r#type != EventType::Transferred || gives(of, state, self.roles);
+        let passes = self.request.r#type != LogEventType::Transferred || gives(of, state, self.roles);
         if passes { Ok(()) } else { Err(Refused::NotYours) }
-    }
-
-    fn check_seals(&self, seals: &Replacement, errors: &mut RequestErrors) {
-        let at = || pointer("/new_seal_number");
-        match seals.new.as_ref().filter(|seal| seal.holder == self.roles.id) {
-            None => errors.invalid.push(FieldError::new(at(), "unknown-seal", "You have no such seal.")),
-            Some(seal) if self.request.new_seal_number.as_ref().is_some_and(|name| seal.differs(name)) => {
-                let detail =
-                    "This code is not the one that the seal was registered with; it is forged or misread.";
-                errors.invalid.push(FieldError::new(at(), "marking-code-differs", detail));
-            }
-            Some(seal) => match seal.status {
-                SealStatus::Issued => {}
-                SealStatus::Applied => {
-                    let detail = "This seal is on a log already; a seal is applied once.";
-                    errors.conflict.push(FieldError::new(at(), "seal-applied", detail));
-                }
-                SealStatus::Void => {
-                    errors.conflict.push(FieldError::new(at(), "seal-void", "This seal is void."));
-                }
-            },
-        }
     }
 
     /// The content of one log's event.
@@ -412,7 +214,7 @@ impl<'r> Recorder<'r> {
             public.seal = Some(seal.number.as_str().to_owned());
             public.identification = Some(seal.identification.as_str().to_owned());
         }
-        let transferred = request.r#type == EventType::Transferred;
+        let transferred = request.r#type == LogEventType::Transferred;
         let mut business = LogBusiness {
             place,
             position: request.position.map(position_part),
@@ -436,7 +238,7 @@ impl<'r> Recorder<'r> {
         if let Some(decision) = corrected {
             decision.put(&mut public, &mut business);
         }
-        Content { seq: plan.row.head.seq + 1, public, business }
+        Content { seq: plan.row.head.next_seq(), public, business }
     }
 
     /// The events of all logs, the new states of the logs, and the findings.
@@ -448,7 +250,7 @@ impl<'r> Recorder<'r> {
     ) -> Result<Decided> {
         let mut decided = Decided {
             drafts: Vec::with_capacity(plans.len()),
-            afters: Vec::with_capacity(plans.len()),
+            steps: Vec::with_capacity(plans.len()),
             found: Vec::new(),
         };
         for plan in plans {
@@ -462,9 +264,10 @@ impl<'r> Recorder<'r> {
                 state.apply(&content)?;
                 state
             };
-            let last = plan.row.state.last.occurred_at;
+            let LockedLog { id: log, head, state: before, .. } = plan.row;
+            let last = before.last.occurred_at;
             let seq = content.seq;
-            let about = |draft| NewFinding { draft, log: Some((plan.row.id, seq)), ticket: None };
+            let about = |draft| NewFinding { draft, log: Some((log, seq)), ticket: None };
             decided.found.extend(rules::late_entry(self.request.occurred_at, self.now).map(about));
             if let Ok(last) = Moment::new(last, self.request.occurred_at.offset_minutes()) {
                 decided.found.extend(rules::out_of_order(self.request.occurred_at, last).map(about));
@@ -475,7 +278,7 @@ impl<'r> Recorder<'r> {
                 .as_deref()
                 .and_then(|code| crate::base::region::Region::parse(code).ok());
             decided.drafts.push(Draft {
-                head: plan.row.head.clone(),
+                head,
                 public,
                 business,
                 personal: None,
@@ -485,7 +288,7 @@ impl<'r> Recorder<'r> {
                 occurred_at: self.request.occurred_at.instant(),
                 region: region.map(crate::base::region::Region::as_str),
             });
-            decided.afters.push((plan.row, after));
+            decided.steps.push(Step { log, before, after });
         }
         Ok(decided)
     }
@@ -498,15 +301,15 @@ impl<'r> Recorder<'r> {
         seals: Option<Replacement>,
         fingerprint: &[u8; 32],
     ) -> Result<CustodyResponse> {
-        let Decided { drafts, afters, found: mut findings } =
+        let Decided { drafts, steps, found: mut findings } =
             self.decide(plans, corrected.as_ref(), seals.as_ref())?;
         let heads = append(tx, self.now, drafts).await?;
         let mut events = Vec::with_capacity(heads.len());
         let mut past = Vec::new();
         let mut rows = Vec::with_capacity(heads.len());
-        for ((row, after), head) in afters.into_iter().zip(heads) {
-            events.push(RecordedEvent { log: row.id, seq: head.seq, hash: head.hash });
-            past.extend(new_past_parties(&row.state, &after).map(|id| (row.id, id, head.seq)));
+        for (Step { log, before, after }, head) in steps.into_iter().zip(heads) {
+            events.push(RecordedEvent { log, seq: head.seq, hash: head.hash });
+            past.extend(new_past_parties(&before, &after).map(|id| (log, id, head.seq)));
             rows.push((after, head));
         }
         save(tx, &rows, &past).await?;
@@ -514,7 +317,7 @@ impl<'r> Recorder<'r> {
         let mut seqs: Vec<i32> =
             events.iter().map(|event| i32::try_from(event.seq).unwrap_or(i32::MAX)).collect();
         if let (Some(seals), Some(event)) = (seals, events.first())
-            && let Some(batch) = seals.put(tx, &self.actor(), event.log, event.seq).await?
+            && let Some(batch) = seals.put(tx, &self.act()?, event.log, event.seq).await?
         {
             subjects.push(batch.id);
             seqs.push(batch.seq_i32());
@@ -541,14 +344,19 @@ impl<'r> Recorder<'r> {
         Ok(CustodyResponse { operation_id: operation, events, findings })
     }
 
-    fn actor(&self) -> BatchActor {
-        BatchActor {
-            organization: self.caller.organization,
-            key: self.caller.key,
-            operator: self.roles.operator,
-            operation: self.operation,
-            now: self.now,
-        }
+    fn act(&self) -> Result<Actor> {
+        self.caller.act_in(self.operation, self.now)
+    }
+
+    /// As [`Self::check_size`], for the event of one log.
+    pub(super) fn check_size_of(
+        &self,
+        plan: &Plan,
+        corrected: Option<&correct::Decision>,
+        seals: Option<&Replacement>,
+    ) -> Result<()> {
+        let content = self.content(plan, corrected, seals);
+        self.check_size(&canonical::text(&content.public), &canonical::text(&content.business))
     }
 
     /// Limits the size of an event's parts. Each field has a limit too, but their sum can exceed this one.

@@ -9,7 +9,8 @@ use crate::base::units::{Diameter, Length, LocalDate, Moment, Pieces, Text, Volu
 use crate::timber::event::content::{
     DetailsPart, DevicePart, DocumentPart, LocalTime, ObservedPart, PlacePart, PositionPart,
 };
-use crate::timber::event::vocabulary::{DocumentKind, EventType, Outcome, PlaceKind, TransferOf};
+use crate::timber::event::types::LogEventType;
+use crate::timber::event::vocabulary::{DocumentKind, Outcome, PlaceKind, TransferOf};
 use crate::timber::party::bin::Bin;
 use crate::timber::seal::SealName;
 use crate::timber::seal::code::Code;
@@ -19,7 +20,7 @@ input! {
     /// One event for up to 1,000 logs.
     pub struct NewCustodyEvent {
         /// Type of the event.
-        pub r#type: EventType,
+        pub r#type: LogEventType,
         /// The logs: seal numbers, identification codes, marking codes or ids.
         #[schema(value_type = Vec<String>)]
         pub logs: Vec<Code> [1..=1000],
@@ -56,7 +57,7 @@ input! {
         /// The device, if it records offline.
         pub device: Option<Device>,
     }
-    => NewCustodyEvent::check;
+    => PartialCustodyEvent::check as PartialCustodyEvent;
 
     /// A named place.
     pub struct Place {
@@ -162,21 +163,24 @@ impl Correction {
 /// The members that go with an event of this type only, and whether it needs them. All other members go with
 /// every type; of `details`, `outcome` and `observed` go with an inspection. The OpenAPI document shows the same.
 #[must_use]
-pub const fn members_of(event: EventType) -> &'static [(&'static str, bool)] {
+pub const fn members_of(event: LogEventType) -> &'static [(&'static str, bool)] {
     match event {
-        EventType::Transferred => &[("to_bin", true), ("of", false)],
-        EventType::Loaded => &[("carrier_bin", false), ("vehicle", false)],
-        EventType::SealReplaced => &[("new_seal_number", true), ("reason", true)],
-        EventType::Corrected => &[("corrects", true), ("reason", true), ("set", false), ("reverse", false)],
-        EventType::Inspected => &[("details", true)],
+        LogEventType::Transferred => &[("to_bin", true), ("of", false)],
+        LogEventType::Loaded => &[("carrier_bin", false), ("vehicle", false)],
+        LogEventType::SealReplaced => &[("new_seal_number", true), ("reason", true)],
+        LogEventType::Corrected => {
+            &[("corrects", true), ("reason", true), ("set", false), ("reverse", false)]
+        }
+        LogEventType::Inspected => &[("details", true)],
         _ => &[],
     }
 }
 
-impl NewCustodyEvent {
-    fn check(&self, node: Node<'_>, errors: &mut Errors) {
-        use EventType as E;
-        let event = self.r#type;
+impl PartialCustodyEvent {
+    /// The rules about more than one member. A member that could not be read counts as present.
+    fn check(&mut self, node: Node<'_>, errors: &mut Errors) {
+        use LogEventType as E;
+        let Some(event) = self.r#type else { return };
         if !event.is_posted() {
             let endpoint =
                 if event == E::Harvested { "POST /v1/harvests" } else { "POST /v1/seals/{number}/void" };
@@ -185,8 +189,10 @@ impl NewCustodyEvent {
                 "type",
                 Invalid::new("not-posted-here", format!("`{event}` is recorded by {endpoint}.")),
             );
+            self.r#type = None;
             return;
         }
+        // Whether the member is refused.
         let mut field = |name: &str, present: bool, allowed: bool, required: bool| {
             if present && !allowed {
                 let detail = format!("`{name}` does not go with `{event}`.");
@@ -198,39 +204,125 @@ impl NewCustodyEvent {
                     format!("`{event}` needs `{name}`."),
                 ));
             }
+            present && !allowed || required && !present
         };
         let correction = event == E::Corrected;
         let replacement = event == E::SealReplaced;
+        let is_reversal = self.reverse == Some(Some(true));
+        let (set, lacks_set) = (!matches!(self.set, Some(None)), matches!(self.set, Some(None)));
+        let may_reverse = correction && lacks_set;
+        let needs_set = correction && self.reverse.is_some() && !is_reversal;
         let members = members_of(event);
-        for (name, present) in [
-            ("to_bin", self.to_bin.is_some()),
-            ("of", self.of.is_some()),
-            ("carrier_bin", self.carrier_bin.is_some()),
-            ("vehicle", self.vehicle.is_some()),
-            ("new_seal_number", self.new_seal_number.is_some()),
-            ("reason", self.reason.is_some()),
-            ("corrects", self.corrects.is_some()),
-        ] {
-            let member = members.iter().find(|(member, _)| *member == name);
-            field(name, present, member.is_some(), member.is_some_and(|(_, required)| *required));
+        macro_rules! members {
+            ($($name:ident),+) => {$(
+                let member = members.iter().find(|(member, _)| *member == stringify!($name));
+                let present = !matches!(self.$name, Some(None));
+                let required = member.is_some_and(|(_, required)| *required);
+                if field(stringify!($name), present, member.is_some(), required) {
+                    self.$name = None;
+                }
+            )+};
         }
-        field("set", self.set.is_some(), correction, correction && self.reverse != Some(true));
-        field("reverse", self.reverse == Some(true), correction && self.set.is_none(), false);
-        let outcome = self.details.as_ref().is_some_and(|details| details.outcome.is_some());
-        let observed = self.details.as_ref().is_some_and(|details| details.observed.is_some());
+        members!(to_bin, of, carrier_bin, vehicle, new_seal_number, reason, corrects);
+        if field("set", set, correction, needs_set) {
+            self.set = None;
+        }
+        if field("reverse", is_reversal, may_reverse, false) {
+            self.reverse = None;
+        }
         let inspection = event == E::Inspected;
-        if inspection && !outcome {
-            let at = self.details.as_ref().map_or(node.at_field("details"), |_| pointer("/details/outcome"));
-            errors.push(FieldError::new(at, "required", "`inspected` needs `details.outcome`."));
+        if let Some(details) = &self.details {
+            let outcome = details.as_ref().is_some_and(|details| details.outcome.is_some());
+            let observed = details.as_ref().is_some_and(|details| details.observed.is_some());
+            if inspection && !outcome {
+                let at = details.as_ref().map_or(node.at_field("details"), |_| pointer("/details/outcome"));
+                errors.push(FieldError::new(at, "required", "`inspected` needs `details.outcome`."));
+            }
+            if !inspection && (outcome || observed) {
+                let detail = "`outcome` and `observed` go with `inspected` only.";
+                errors.push(FieldError::new(pointer("/details"), "not-for-this-type", detail));
+            }
         }
-        if !inspection && (outcome || observed) {
-            let detail = "`outcome` and `observed` go with `inspected` only.";
-            errors.push(FieldError::new(pointer("/details"), "not-for-this-type", detail));
-        }
-        if (correction || replacement) && self.logs.len() > 1 {
+        if (correction || replacement) && self.logs.as_ref().is_some_and(|logs| logs.len() > 1) {
             let detail = format!("`{event}` applies to one log at a time.");
             errors.refuse_field(node, "logs", Invalid::new("too-many", detail));
+            (self.corrects, self.new_seal_number) = (None, None);
         }
+    }
+
+    /// Whether another organisation is named by a BIN that could be read.
+    #[must_use]
+    pub fn names_others(&self) -> bool {
+        [&self.to_bin, &self.carrier_bin].into_iter().any(|bin| matches!(bin, Some(Some(_))))
+    }
+
+    /// The request without what could not be read, and what may be checked of it. Instead of a type or time that
+    /// could not be read it has a placeholder, `now`.
+    #[must_use]
+    pub(super) fn readable(self, now: Moment) -> (NewCustodyEvent, Readable) {
+        let readable = Readable {
+            positions: self
+                .logs
+                .iter()
+                .flatten()
+                .enumerate()
+                .filter(|(_, log)| log.is_some())
+                .map(|(at, _)| at)
+                .collect(),
+            transition: self.r#type.is_some()
+                && self.device.as_ref().is_some_and(|device| device.is_none() || self.occurred_at.is_some())
+                && (self.r#type != Some(LogEventType::Transferred) || self.of.is_some()),
+            content: self.to_bin.is_some() && self.carrier_bin.is_some() && self.vehicle.is_some(),
+            correction: self.corrects.is_some() && self.set.is_some() && self.reverse.is_some(),
+        };
+        let request = NewCustodyEvent {
+            r#type: self.r#type.unwrap_or(LogEventType::Stored),
+            logs: self.logs.into_iter().flatten().flatten().collect(),
+            occurred_at: self.occurred_at.unwrap_or(now),
+            place: self.place.flatten(),
+            position: self.position.flatten(),
+            document: self.document.flatten(),
+            to_bin: self.to_bin.flatten(),
+            of: self.of.flatten(),
+            carrier_bin: self.carrier_bin.flatten(),
+            vehicle: self.vehicle.flatten(),
+            details: self.details.flatten(),
+            new_seal_number: self.new_seal_number.flatten(),
+            reason: self.reason.flatten(),
+            corrects: self.corrects.flatten(),
+            set: self.set.flatten(),
+            reverse: self.reverse.flatten(),
+            operation_id: self.operation_id.flatten(),
+            device: self.device.flatten(),
+        };
+        (request, readable)
+    }
+}
+
+/// What may be checked of a request with errors.
+pub(super) struct Readable {
+    /// Positions in the request of the logs that could be read.
+    positions: Vec<usize>,
+    /// Whether the members that decide about the transition could be read.
+    pub(super) transition: bool,
+    /// Whether the members that determine the log's next state could be read.
+    pub(super) content: bool,
+    /// Whether the members of a correction could be read.
+    pub(super) correction: bool,
+}
+
+impl Readable {
+    /// All of `request`.
+    #[must_use]
+    pub(super) fn all(request: &NewCustodyEvent) -> Self {
+        let positions = (0..request.logs.len()).collect();
+        Self { positions, transition: true, content: true, correction: true }
+    }
+
+    /// Location of the readable log at `index`.
+    #[must_use]
+    pub(super) fn log(&self, index: usize) -> Location {
+        pointer(&format!("/logs/{}", self.positions.get(index).copied().unwrap_or(index)))
     }
 }
 

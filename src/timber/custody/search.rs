@@ -9,7 +9,7 @@ use crate::evidence::chain::schema::described_by;
 use crate::evidence::chain::{Hash, bytes::Secret};
 use crate::timber::custody::log::read::Names;
 use crate::timber::event::content::Parties;
-use crate::timber::event::vocabulary::EventType;
+use crate::timber::event::types::LogEventType;
 use crate::timber::party::reader::Reader;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -23,7 +23,7 @@ pub struct EventFilter {
     /// The region it happened in.
     pub region: Option<Region>,
     /// The event type.
-    pub event_type: Option<EventType>,
+    pub event_type: Option<LogEventType>,
     /// Received at this time or later.
     pub from: Option<DateTime<Utc>>,
     /// Received before this time.
@@ -90,7 +90,7 @@ pub async fn search(
         subject,
         seq,
         filter.region.map(Region::as_str),
-        filter.event_type.map(EventType::as_str),
+        filter.event_type.map(LogEventType::as_str),
         filter.from,
         filter.to,
         filter.organization.map(|id| id.0),

@@ -5,7 +5,8 @@ use super::table::{CallerRoles, check};
 use crate::base::error::{Error, Result};
 use crate::base::ids::{LineId, OrganizationId};
 use crate::timber::event::content::{Content, Corrects, LocalTime};
-use crate::timber::event::vocabulary::{EventType, Status, TransferOf};
+use crate::timber::event::types::LogEventType;
+use crate::timber::event::vocabulary::{Status, TransferOf};
 use crate::timber::wood::species::{Assortment, LogKind, MeasurementMethod, Wood};
 use chrono::{DateTime, NaiveDate, Utc};
 use std::collections::BTreeMap;
@@ -25,8 +26,8 @@ pub struct PendingTransfer {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LastEvent {
     /// Its type.
-    pub event_type: EventType,
-    /// Its local day.
+    pub event_type: LogEventType,
+    /// Its day, as hashed: in Kazakhstan; in version 1, at the client's offset.
     pub on: NaiveDate,
     /// Its time, as the client stated.
     pub occurred_at: DateTime<Utc>,
@@ -88,7 +89,7 @@ impl LogState {
     pub fn first(event: &Content) -> Result<Self> {
         let Content { seq, public, business } = event;
         let missing = |what: &str| Error::CorruptRow(format!("event {}/{seq}: no {what}", business.log));
-        if public.event_type != EventType::Harvested {
+        if public.event_type != LogEventType::Harvested {
             return Err(missing("harvest"));
         }
         Ok(Self {
@@ -133,24 +134,24 @@ impl LogState {
             self.status = status;
         }
         match public.event_type {
-            EventType::Stored
-            | EventType::Processed
-            | EventType::Exported
-            | EventType::Sold
-            | EventType::Found => {
+            LogEventType::Stored
+            | LogEventType::Processed
+            | LogEventType::Exported
+            | LogEventType::Sold
+            | LogEventType::Found => {
                 self.leave_vehicle();
             }
-            EventType::Loaded => {
+            LogEventType::Loaded => {
                 self.carrier = business.carrier;
                 self.vehicle.clone_from(&business.vehicle);
             }
-            EventType::Received => {
+            LogEventType::Received => {
                 if self.pending.is_some_and(|p| p.to == business.organization) {
                     self.settle();
                 }
                 self.leave_vehicle();
             }
-            EventType::Transferred => {
+            LogEventType::Transferred => {
                 let (Some(to), Some(of)) = (business.to, business.of) else {
                     return Err(Error::CorruptRow(format!(
                         "event {}/{}: no receiver",
@@ -159,21 +160,24 @@ impl LogState {
                 };
                 self.pending = Some(PendingTransfer { from: business.organization, to, of });
             }
-            EventType::Accepted => self.settle(),
-            EventType::Rejected | EventType::Withdrawn => self.pending = None,
-            EventType::Lost | EventType::Destroyed => {
+            LogEventType::Accepted => self.settle(),
+            LogEventType::Rejected | LogEventType::Withdrawn => self.pending = None,
+            LogEventType::Lost | LogEventType::Destroyed => {
                 self.pending = None;
                 self.leave_vehicle();
             }
-            EventType::SealReplaced => {
+            LogEventType::SealReplaced => {
                 if let Some(seal) = &public.seal {
                     self.seal.clone_from(seal);
                 }
                 self.seal_void = false;
             }
-            EventType::SealVoided => self.seal_void = true,
-            EventType::Corrected => self.correct(event),
-            EventType::Harvested | EventType::Departed | EventType::Arrived | EventType::Inspected => {}
+            LogEventType::SealVoided => self.seal_void = true,
+            LogEventType::Corrected => self.correct(event),
+            LogEventType::Harvested
+            | LogEventType::Departed
+            | LogEventType::Arrived
+            | LogEventType::Inspected => {}
         }
         self.last = LastEvent {
             event_type: public.event_type,
@@ -237,7 +241,7 @@ impl LogState {
 }
 
 /// The status after an event, if the event sets one.
-fn becomes(event: EventType) -> Option<Status> {
+fn becomes(event: LogEventType) -> Option<Status> {
     match event.rule().to {
         super::table::To::Becomes(status) => Some(status),
         super::table::To::Unchanged | super::table::To::ByContent => None,
@@ -272,6 +276,12 @@ impl Reversed {
         {
             self.0.entry(corrects.seq).or_insert(event.seq);
         }
+    }
+
+    /// Whether no event was reversed.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
     }
 
     /// Whether the event `seq` was reversed by the event `until` or one before it.
@@ -332,7 +342,7 @@ pub fn last_reversible(events: &[Content]) -> Option<u32> {
         .iter()
         .rev()
         .filter(|event| !event.business.out_of_order && !reversed.has(event.seq, u32::MAX))
-        .find(|event| !matches!(event.public.event_type, EventType::Inspected | EventType::Corrected))
+        .find(|event| !matches!(event.public.event_type, LogEventType::Inspected | LogEventType::Corrected))
         .filter(|event| event.public.event_type.rule().reversible)
         .map(|event| event.seq)
 }
@@ -366,7 +376,7 @@ pub fn contradicted(events: &[Content], late: &Content) -> Result<Option<u32>> {
         };
         if allowed(&without) && !allowed(&with) {
             // Holder and carrier may both record one journey: two departures do not contradict each other.
-            if matches!(event.public.event_type, EventType::Departed | EventType::Arrived) {
+            if matches!(event.public.event_type, LogEventType::Departed | LogEventType::Arrived) {
                 without.push(event);
                 continue;
             }

@@ -3,7 +3,8 @@
 
 use super::state::LogState;
 use crate::base::ids::OrganizationId;
-use crate::timber::event::vocabulary::{EventType, Status, TransferOf};
+use crate::timber::event::types::LogEventType;
+use crate::timber::event::vocabulary::{Status, TransferOf};
 
 /// The statuses from which an event may happen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,7 +53,8 @@ pub enum Who {
     Owner,
     /// The holder, if it is also the owner.
     HolderWhoIsOwner,
-    /// The holder for possession, the owner for ownership, an organisation that is both for both.
+    /// For a transfer: of possession, the holder; of ownership, the owner; of both, an organisation that is
+    /// holder and owner.
     Giver,
     /// The carrier named at loading, until received.
     NamedCarrier,
@@ -72,7 +74,7 @@ pub enum Who {
 #[derive(Clone, Copy, Debug)]
 pub struct Rule {
     /// The event.
-    pub event: EventType,
+    pub event: LogEventType,
     /// The statuses it may follow.
     pub from: From,
     /// The status after it.
@@ -88,7 +90,7 @@ pub struct Rule {
     pub reversible: bool,
 }
 
-use EventType as E;
+use LogEventType as E;
 use Status as S;
 
 const fn rule(event: E, from: From, to: To, who: &'static [Who]) -> Rule {
@@ -156,7 +158,7 @@ pub const TABLE: &[Rule] = &[
     },
 ];
 
-impl EventType {
+impl LogEventType {
     /// This event's row of the table.
     ///
     /// # Panics
@@ -242,12 +244,12 @@ impl Rule {
 /// Whether `roles` has the role that `event` requires on a log in `state`, whether or not the state allows
 /// the event.
 #[must_use]
-pub fn has_part(event: EventType, state: &LogState, roles: CallerRoles) -> bool {
+pub fn has_part(event: LogEventType, state: &LogState, roles: CallerRoles) -> bool {
     event.rule().caller_may(state, roles)
 }
 
 /// Whether `roles` may record `event` on a log in `state`.
-pub fn check(event: EventType, state: &LogState, roles: CallerRoles) -> Result<(), Refused> {
+pub fn check(event: LogEventType, state: &LogState, roles: CallerRoles) -> Result<(), Refused> {
     let rule = event.rule();
     if !rule.state_allows(state) {
         return Err(Refused::Transition);

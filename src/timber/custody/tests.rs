@@ -5,7 +5,8 @@ use super::table::{CallerRoles, From, Refused, TABLE, To, check, gives};
 use crate::base::ids::{KeyId, LineId, LogId, OperationId, OrganizationId};
 use crate::base::units::Moment;
 use crate::timber::event::content::{Content, LocalTime, LogBusiness, LogPublic, TicketName};
-use crate::timber::event::vocabulary::{EventType, Status, TransferOf};
+use crate::timber::event::types::LogEventType;
+use crate::timber::event::vocabulary::{Status, TransferOf};
 use crate::timber::wood::species::{LogKind, MeasurementMethod, Wood};
 use proptest::prelude::*;
 use uuid::Uuid;
@@ -23,7 +24,7 @@ fn roles(n: u128) -> CallerRoles {
     CallerRoles { id: org(n), inspector: n == INSPECTOR, operator: false }
 }
 
-fn event(seq: u32, actor: u128, event_type: EventType) -> Content {
+fn event(seq: u32, actor: u128, event_type: LogEventType) -> Content {
     let moment = Moment::parse("2026-10-05T09:30:00+05:00").unwrap();
     let public = LogPublic::bare(event_type, LogKind::Log, moment.day().day(), None);
     let business = LogBusiness::bare(
@@ -37,7 +38,7 @@ fn event(seq: u32, actor: u128, event_type: EventType) -> Content {
 }
 
 fn harvested() -> Content {
-    let mut first = event(1, HOLDER, EventType::Harvested);
+    let mut first = event(1, HOLDER, LogEventType::Harvested);
     first.public.species = Some("pinus_sylvestris".into());
     first.public.volume_m3 = Some("0.33".into());
     first.public.seal = Some("KZ000000001".into());
@@ -48,15 +49,15 @@ fn harvested() -> Content {
     first
 }
 
-fn next(seq: u32, actor: u128, event_type: EventType) -> Content {
+fn next(seq: u32, actor: u128, event_type: LogEventType) -> Content {
     let mut next = event(seq, actor, event_type);
     match event_type {
-        EventType::Transferred => {
+        LogEventType::Transferred => {
             next.business.to = Some(org(BUYER));
             next.business.of = Some(TransferOf::Both);
         }
-        EventType::Loaded => next.business.carrier = Some(org(CARRIER)),
-        EventType::SealReplaced => next.public.seal = Some("KZ000000002".into()),
+        LogEventType::Loaded => next.business.carrier = Some(org(CARRIER)),
+        LogEventType::SealReplaced => next.public.seal = Some("KZ000000002".into()),
         _ => {}
     }
     next
@@ -70,10 +71,10 @@ fn offered(mut event: Content, of: TransferOf) -> Content {
 
 #[test]
 fn every_event_type_has_one_line_and_a_status_only_where_the_table_says() {
-    for event_type in EventType::ALL {
+    for event_type in LogEventType::ALL {
         assert_eq!(TABLE.iter().filter(|rule| rule.event == *event_type).count(), 1, "{event_type}");
     }
-    for rule in TABLE.iter().filter(|rule| rule.event.is_posted() && rule.event != EventType::Corrected) {
+    for rule in TABLE.iter().filter(|rule| rule.event.is_posted() && rule.event != LogEventType::Corrected) {
         for status in Status::ALL {
             let mut state = LogState::first(&harvested()).unwrap();
             state.status = *status;
@@ -89,8 +90,8 @@ fn every_event_type_has_one_line_and_a_status_only_where_the_table_says() {
 fn with_a_void_seal_only_five_things_may_happen() {
     let mut state = LogState::first(&harvested()).unwrap();
     state.seal_void = true;
-    let mut may: Vec<EventType> = Vec::new();
-    for event_type in EventType::ALL.iter().copied().filter(|e| e.is_posted()) {
+    let mut may: Vec<LogEventType> = Vec::new();
+    for event_type in LogEventType::ALL.iter().copied().filter(|e| e.is_posted()) {
         for n in [HOLDER, BUYER, CARRIER, INSPECTOR] {
             if check(event_type, &state, roles(n)).is_ok() && !may.contains(&event_type) {
                 may.push(event_type);
@@ -98,11 +99,11 @@ fn with_a_void_seal_only_five_things_may_happen() {
         }
     }
     let expected = [
-        EventType::Inspected,
-        EventType::Lost,
-        EventType::Destroyed,
-        EventType::SealReplaced,
-        EventType::Corrected,
+        LogEventType::Inspected,
+        LogEventType::Lost,
+        LogEventType::Destroyed,
+        LogEventType::SealReplaced,
+        LogEventType::Corrected,
     ];
     assert_eq!(may, expected);
 }
@@ -110,7 +111,7 @@ fn with_a_void_seal_only_five_things_may_happen() {
 #[test]
 fn a_stranger_may_nothing_but_try_to_correct() {
     let state = LogState::first(&harvested()).unwrap();
-    for event_type in EventType::ALL.iter().copied().filter(|e| *e != EventType::Corrected) {
+    for event_type in LogEventType::ALL.iter().copied().filter(|e| *e != LogEventType::Corrected) {
         let refused = check(event_type, &state, roles(42));
         assert!(matches!(refused, Err(Refused::NotYours | Refused::Transition)), "{event_type}");
     }
@@ -137,8 +138,8 @@ impl Model {
         }
     }
 
-    fn step(&mut self, event: EventType, actor: u128, of: TransferOf) -> bool {
-        use EventType as E;
+    fn step(&mut self, event: LogEventType, actor: u128, of: TransferOf) -> bool {
+        use LogEventType as E;
         if self.seal_void && !matches!(event, E::Inspected | E::Lost | E::Destroyed | E::SealReplaced) {
             return false;
         }
@@ -210,8 +211,8 @@ impl Model {
     }
 }
 
-fn steps() -> impl Strategy<Value = Vec<(EventType, u128, TransferOf)>> {
-    use EventType as E;
+fn steps() -> impl Strategy<Value = Vec<(LogEventType, u128, TransferOf)>> {
+    use LogEventType as E;
     // Events that close or block a log are rare, or most sequences are too short for partial transfers.
     let going_on = vec![
         E::Stored,
@@ -244,11 +245,11 @@ proptest! {
         let mut model = Model { status: "at_felling", holder: HOLDER, owner: HOLDER, pending: None, seal_void: false };
         for (event_type, actor, of) in steps {
             // The model has one buyer, which does not transfer the log on.
-            if event_type == EventType::Transferred && actor == BUYER {
+            if event_type == LogEventType::Transferred && actor == BUYER {
                 continue;
             }
             // What a transfer may hand over depends on `of`, which `check` does not look at.
-            let may_give = event_type != EventType::Transferred || gives(of, &state, roles(actor));
+            let may_give = event_type != LogEventType::Transferred || gives(of, &state, roles(actor));
             let allowed = may_give && check(event_type, &state, roles(actor)).is_ok();
             let expected = model.step(event_type, actor, of);
             prop_assert_eq!(allowed, expected, "{} by {} in {:?}", event_type, actor, state);
@@ -280,7 +281,7 @@ proptest! {
             }
         }
         if let Some(seq) = last_reversible(&chain) {
-            let mut correction = event(u32::try_from(chain.len()).unwrap() + 1, HOLDER, EventType::Corrected);
+            let mut correction = event(u32::try_from(chain.len()).unwrap() + 1, HOLDER, LogEventType::Corrected);
             correction.business.reverse = true;
             correction.business.corrects = Some(crate::timber::event::content::Corrects { seq, hash: String::new() });
             chain.push(correction);
@@ -295,11 +296,11 @@ proptest! {
 
 #[test]
 fn a_reversal_that_came_out_of_order_reverses_nothing() {
-    let mut late = event(3, HOLDER, EventType::Corrected);
+    let mut late = event(3, HOLDER, LogEventType::Corrected);
     late.business.reverse = true;
     late.business.out_of_order = true;
     late.business.corrects = Some(crate::timber::event::content::Corrects { seq: 2, hash: String::new() });
-    let chain = [harvested(), next(2, HOLDER, EventType::Stored), late];
+    let chain = [harvested(), next(2, HOLDER, LogEventType::Stored), late];
     assert_eq!(replay(&chain).unwrap().status, Status::Stored);
     assert_eq!(last_reversible(&chain), Some(2), "the event can still be reversed");
 }
@@ -316,9 +317,9 @@ fn the_state_at_a_time_takes_in_what_came_late() {
     // The carrier's tablet sent its `departed` last.
     let chain = [
         occurring(harvested(), 10, false),
-        occurring(next(2, HOLDER, EventType::Loaded), 20, false),
-        occurring(next(3, HOLDER, EventType::Stored), 50, false),
-        occurring(next(4, CARRIER, EventType::Departed), 30, true),
+        occurring(next(2, HOLDER, LogEventType::Loaded), 20, false),
+        occurring(next(3, HOLDER, LogEventType::Stored), 50, false),
+        occurring(next(4, CARRIER, LogEventType::Departed), 30, true),
     ];
     let status = |minute| state_at(&chain, at(minute)).unwrap().status;
     assert_eq!(
@@ -333,7 +334,7 @@ fn the_table_has_no_way_out_of_a_closed_status_but_found() {
     for rule in TABLE {
         if let From::These(these) = rule.from {
             let closed: Vec<_> = these.iter().filter(|status| !status.is_open()).collect();
-            assert!(closed.is_empty() || rule.event == EventType::Found, "{}", rule.event);
+            assert!(closed.is_empty() || rule.event == LogEventType::Found, "{}", rule.event);
         }
     }
 }

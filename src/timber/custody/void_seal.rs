@@ -3,14 +3,16 @@
 use crate::base::error::{Error, FieldError, Location, Result};
 use crate::base::ids::{LogId, OperationId};
 use crate::base::units::Text;
-use crate::evidence::chain::Tx;
-use crate::evidence::chain::{self, Draft, NewHead};
+use crate::evidence::chain::{self, Draft, NewHead, Tx};
 use crate::timber::custody::log::write;
 use crate::timber::custody::table::{self, CallerRoles, Refused};
+use crate::timber::event::actor::Actor;
 use crate::timber::event::content;
-use crate::timber::event::vocabulary::EventType;
+use crate::timber::event::types::{LogEventType, SealBatchEventType};
+use crate::timber::party::key::Caller;
+use crate::timber::party::role::Role;
 use crate::timber::seal::number::SealNumber;
-use crate::timber::seal::record::{self, BatchActor, BatchChange, MadeEvent, VOIDED};
+use crate::timber::seal::record::{self, BatchChange, MadeEvent};
 use crate::timber::seal::stock::{SealRow, SealStatus, VoidReason, lock_for_use};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -51,11 +53,12 @@ pub struct VoidCause {
 /// holds the log.
 pub async fn void(
     tx: &mut Tx<'_>,
-    actor: &BatchActor,
+    caller: &Caller,
+    act: &Actor,
     number: &SealNumber,
     cause: &VoidCause,
 ) -> Result<Voided> {
-    let seal = lock_visible(tx, actor, number).await?;
+    let seal = lock_visible(tx, caller, number).await?;
     if seal.status == SealStatus::Void {
         return Err(conflict("seal-void", format!("{number} is void already.")));
     }
@@ -70,8 +73,7 @@ pub async fn void(
         note: cause.note.as_ref().map(|note| note.as_str().to_owned()),
         ..BatchChange::default()
     };
-    let heads = record::add(tx, actor, VOIDED, vec![(head, done)]).await?;
-    record::save_heads(tx, &heads).await?;
+    let heads = record::add(tx, act, SealBatchEventType::Voided, vec![(head, done)]).await?;
     let mut seqs: Vec<i32> = heads.iter().map(NewHead::seq_i32).collect();
     let mut subjects: Vec<Uuid> = heads.iter().map(|head| head.id).collect();
     record::insert_moves(tx, &[number.as_str()], &subjects, &seqs).await?;
@@ -86,38 +88,40 @@ pub async fn void(
         return Err(Error::CorruptRow(format!("seal.status of {number}: changed under its lock")));
     }
     if let (SealStatus::Applied, Some(log)) = (seal.status, seal.log) {
-        let head = on_applied_seal_voided(tx, actor, log, cause).await?;
+        let head = on_applied_seal_voided(tx, caller, act, log, cause).await?;
         subjects.push(head.id);
         seqs.push(head.seq_i32());
     }
-    answer(tx, actor.operation, number, &subjects, &seqs).await
+    answer(tx, act.operation, number, &subjects, &seqs).await
 }
 
 /// Locks and returns the seal, if the caller may see it.
-pub async fn lock_visible(tx: &mut Tx<'_>, actor: &BatchActor, number: &SealNumber) -> Result<SealRow> {
+pub async fn lock_visible(tx: &mut Tx<'_>, caller: &Caller, number: &SealNumber) -> Result<SealRow> {
     let rows = lock_for_use(tx, std::slice::from_ref(number)).await?;
     let seal = rows.into_iter().next().flatten().ok_or(Error::NotFound)?;
-    if actor.operator || seal.holder == actor.organization {
+    if caller.is(Role::Operator) || seal.holder == caller.organization {
         return Ok(seal);
     }
     let Some(log) = seal.log else { return Err(Error::NotFound) };
     let holder = sqlx::query_scalar!("SELECT holder_id FROM log WHERE id = $1", log.0)
         .fetch_optional(&mut **tx)
         .await?;
-    if holder == Some(actor.organization.0) { Ok(seal) } else { Err(Error::NotFound) }
+    if holder == Some(caller.organization.0) { Ok(seal) } else { Err(Error::NotFound) }
 }
 
 /// Adds `seal_voided` to the log's chain and updates the log's present state: its seal is void.
 async fn on_applied_seal_voided(
     tx: &mut Tx<'_>,
-    actor: &BatchActor,
+    caller: &Caller,
+    act: &Actor,
     log: LogId,
     cause: &VoidCause,
 ) -> Result<NewHead> {
     let row = write::lock(tx, &[log]).await?.pop();
     let row = row.ok_or_else(|| Error::CorruptRow(format!("seal.log_id: no log {log}")))?;
-    let roles = CallerRoles { id: actor.organization, inspector: false, operator: actor.operator };
-    table::check(EventType::SealVoided, &row.state, roles).map_err(|refusal| match refusal {
+    let roles =
+        CallerRoles { id: caller.organization, inspector: false, operator: caller.is(Role::Operator) };
+    table::check(LogEventType::SealVoided, &row.state, roles).map_err(|refusal| match refusal {
         Refused::Transition => conflict(
             "transition-not-allowed",
             format!("The log that bears it is `{}`: its seal can no longer be voided.", row.state.status),
@@ -127,9 +131,7 @@ async fn on_applied_seal_voided(
             "Another organisation now holds the log of this seal and may void it.".to_owned(),
         ),
     })?;
-    let moment = actor.moment()?;
-    let on = moment.day().day();
-    let public = content::LogPublic::bare(EventType::SealVoided, row.state.kind, on, None);
+    let public = content::LogPublic::bare(LogEventType::SealVoided, row.state.kind, act.on(), None);
     let business = content::LogBusiness {
         reason: Some(cause.reason.as_str().to_owned()),
         details: cause.note.as_ref().map(|note| content::DetailsPart {
@@ -137,27 +139,21 @@ async fn on_applied_seal_voided(
             observed: None,
             note: Some(note.as_str().to_owned()),
         }),
-        ..content::LogBusiness::bare(
-            log,
-            content::LocalTime::of(moment),
-            actor.organization,
-            actor.key,
-            actor.operation,
-        )
+        ..content::LogBusiness::bare(log, act.occurred.clone(), act.organization, act.key, act.operation)
     };
-    let content = content::Content { seq: row.head.seq + 1, public, business };
+    let content = content::Content { seq: row.head.next_seq(), public, business };
     let draft = Draft {
         public: chain::canonical::text(&content.public),
         business: chain::canonical::text(&content.business),
         head: row.head,
         personal: None,
-        event_type: EventType::SealVoided.as_str(),
-        organization: actor.organization.0,
-        operation: actor.operation.0,
-        occurred_at: moment.instant(),
+        event_type: LogEventType::SealVoided.as_str(),
+        organization: act.organization.0,
+        operation: act.operation.0,
+        occurred_at: act.at(),
         region: None,
     };
-    let head = chain::append(tx, actor.now, vec![draft])
+    let head = chain::append(tx, act.at(), vec![draft])
         .await?
         .pop()
         .ok_or_else(|| Error::CorruptRow(format!("log {log}: no event was added")))?;

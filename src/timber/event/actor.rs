@@ -1,4 +1,4 @@
-//! The common fields of the business parts of organisation and ticket events: who, with which key, when.
+//! The common fields of the business parts of events that are recorded from an office: who, with which key, when.
 
 use super::content::LocalTime;
 use crate::base::error::Result;
@@ -23,11 +23,26 @@ pub struct Actor {
 }
 
 impl Actor {
-    /// An act of an organisation at `now`, with one of its keys.
+    /// An act of an organisation at `now`, with one of its keys, as a write request of its own.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`](crate::base::error::Error::Unavailable) if the server's clock is wrong.
     pub fn of(organization: OrganizationId, key: KeyId, now: DateTime<Utc>) -> Result<Self> {
+        Self::in_operation(organization, key, OperationId::new(), now)
+    }
+
+    /// The same, as part of a write request that has an id already.
+    ///
+    /// # Errors
+    /// As for [`Actor::of`].
+    pub fn in_operation(
+        organization: OrganizationId,
+        key: KeyId,
+        operation: OperationId,
+        now: DateTime<Utc>,
+    ) -> Result<Self> {
         let moment = desk_moment(now)?;
-        let occurred = LocalTime::of(moment);
-        Ok(Self { key, occurred, operation: OperationId::new(), organization, moment })
+        Ok(Self { key, occurred: LocalTime::of(moment), operation, organization, moment })
     }
 
     /// The day.

@@ -5,7 +5,8 @@
 //! structs is hashed. A hashed field never changes its meaning; new fields may be added and are absent from
 //! old events.
 
-use super::vocabulary::{DocumentKind, EventType, Outcome, PlaceKind, TransferOf};
+use super::types::LogEventType;
+use super::vocabulary::{DocumentKind, Outcome, PlaceKind, TransferOf};
 use crate::base::error::{Error, Result};
 use crate::base::ids::{KeyId, LineId, LogId, OperationId, OrganizationId, TicketId};
 use crate::timber::wood::species::{Assortment, LogKind, MeasurementMethod, Species, Wood};
@@ -14,9 +15,9 @@ use serde::{Deserialize, Serialize};
 /// Characters of the longest seal number that a public part can hold.
 pub const MAX_SEAL_NUMBER: usize = 20;
 
-/// Version of both parts of an event that is written now. In version 1 `on` was the day at the sender's
-/// offset, and a corrected felling day had to be taken from `right_occurred` in the same way; version 2 has
-/// the days of Kazakhstan, and [`LogBusiness::right_on`].
+/// Version of both parts of an event that is written now. In version 1, `on` is the day at the sender's
+/// offset, and a corrected felling day is that of `right_occurred` at its offset. In version 2, days are days
+/// in Kazakhstan, and a corrected felling day has a field of its own ([`LogBusiness::right_on`]).
 pub const VERSION: u8 = 2;
 
 /// Series and number of a felling ticket.
@@ -37,8 +38,8 @@ pub struct LogPublic {
     pub subject: LogKind,
     /// Type of the event.
     #[serde(rename = "type")]
-    pub event_type: EventType,
-    /// The local day on which it happened.
+    pub event_type: LogEventType,
+    /// The day on which it happened: in Kazakhstan; in version 1, at the client's offset.
     pub on: chrono::NaiveDate,
     /// Region it happened in, as an ISO 3166-2 code.
     #[serde(skip_serializing_if = "Option::is_none", default)]
@@ -76,7 +77,7 @@ impl LogPublic {
     /// A public part with only event type, kind, day and region.
     #[must_use]
     pub fn bare(
-        event_type: EventType,
+        event_type: LogEventType,
         subject: LogKind,
         on: chrono::NaiveDate,
         region: Option<String>,
@@ -115,7 +116,7 @@ impl LogPublic {
             // AI 01 with a GTIN, AI 21 with a serial of twenty.
             identification: Some("0".repeat(2 + 14 + 2 + 20)),
             ..Self::bare(
-                EventType::Harvested,
+                LogEventType::Harvested,
                 LogKind::Stack,
                 chrono::NaiveDate::default(),
                 Some("KZ-10".to_owned()),
@@ -366,8 +367,8 @@ pub struct LogBusiness {
 }
 
 impl LogBusiness {
-    /// The day of the corrected time, by the version of the part: what was hashed, never computed anew for
-    /// an event that has it.
+    /// The day of the corrected time by the rule of the part's version: the hashed day if the part has one,
+    /// otherwise (version 1) the day of the hashed time at its offset.
     #[must_use]
     pub fn right_day(&self) -> Option<chrono::NaiveDate> {
         match self.v {
@@ -451,7 +452,7 @@ mod tests {
             |last: u32| format!("01999999-9999-7999-8999-9999999999{last:02}").parse::<uuid::Uuid>().unwrap();
         let time = |text: &str| LocalTime::of(Moment::parse(text).unwrap());
         let day = "2026-11-28".parse().unwrap();
-        let public = LogPublic::bare(EventType::Corrected, LogKind::Log, day, None);
+        let public = LogPublic::bare(LogEventType::Corrected, LogKind::Log, day, None);
         let business = LogBusiness {
             corrects: Some(Corrects {
                 seq: 1,

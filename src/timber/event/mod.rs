@@ -1,6 +1,8 @@
-//! The content of events: the closed vocabularies, the parts that are hashed, and the common fields (who
-//! recorded the event, with which key, when).
+//! The content of events: their types, the closed vocabularies, the parts that are hashed, and the common
+//! fields (who recorded the event, with which key, when).
 
 pub mod actor;
 pub mod content;
+pub(in crate::timber) mod heads;
+pub mod types;
 pub mod vocabulary;

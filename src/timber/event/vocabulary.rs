@@ -1,52 +1,6 @@
-//! The closed vocabularies of custody.
+//! The closed vocabularies of custody, except for its event types.
 
 use crate::base::vocabulary::vocabulary;
-
-vocabulary! {
-    /// What can happen to a log. `divided` and `derived` are reserved.
-    pub enum EventType: "unknown-event-type" {
-        /// Felled, measured and sealed: the first event of every chain.
-        Harvested = "harvested",
-        /// Put down at a place of storage.
-        Stored = "stored",
-        /// Put on a vehicle.
-        Loaded = "loaded",
-        /// The vehicle left.
-        Departed = "departed",
-        /// The vehicle came to its destination.
-        Arrived = "arrived",
-        /// Taken over at the destination.
-        Received = "received",
-        /// Offered to another organisation.
-        Transferred = "transferred",
-        /// The offer was taken.
-        Accepted = "accepted",
-        /// The offer was refused.
-        Rejected = "rejected",
-        /// The offer was taken back.
-        Withdrawn = "withdrawn",
-        /// Checked by an inspector.
-        Inspected = "inspected",
-        /// Sawn or otherwise used up.
-        Processed = "processed",
-        /// Left the country.
-        Exported = "exported",
-        /// Sold to someone outside the system.
-        Sold = "sold",
-        /// Not where it should be.
-        Lost = "lost",
-        /// Burnt, rotten or broken.
-        Destroyed = "destroyed",
-        /// Found again after a loss.
-        Found = "found",
-        /// A new seal in place of one that is damaged or void.
-        SealReplaced = "seal_replaced",
-        /// The seal on it was declared void.
-        SealVoided = "seal_voided",
-        /// An earlier event was wrong; this one states the correct values.
-        Corrected = "corrected",
-    }
-}
 
 vocabulary! {
     /// Status of a log.
@@ -170,6 +124,3 @@ vocabulary! {
         SealDamaged = "seal_damaged",
     }
 }
-
-/// Type of the event on the operator's chain that makes a marking key known.
-pub const MARKING_KEY_KNOWN: &str = "marking_key_known";

@@ -200,8 +200,8 @@ pub const TABLE_METHOD_PERCENT: i64 = 5;
 /// median +7 %, 5th to 95th percentile −10 to +44 %, extremes −19 and +75 %: a butt log flares below its top,
 /// the table has one taper for all. 6 of 144 are above +50 %.
 pub const OTHER_METHODS_MORE_PERCENT: i64 = 50;
-/// By how many percent a volume by any other method may be below the table's; none of the 144 was by more
-/// than 20.
+/// By how many percent a volume by any other method may be below the table's. None of the 144 logs was more
+/// than 20 % below.
 pub const OTHER_METHODS_LESS_PERCENT: i64 = 25;
 
 /// L14: compares the declared volume with the table's. No finding where the table has no cell.

@@ -110,7 +110,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// The eleven digits followed by their check digit, if there is one.
+    /// Eleven digits and their check digit; `None` for digits that have no valid check digit.
     fn completed(eleven: &str) -> Option<String> {
         let digits: [u8; 12] = format!("{eleven}0").into_bytes().try_into().unwrap();
         check_digit(&digits).map(|check| format!("{eleven}{check}"))

@@ -8,9 +8,10 @@ use super::head;
 use crate::base::error::{Error, Result};
 use crate::base::ids::{OperationId, OrganizationId};
 use crate::evidence::chain::Tx;
-use crate::evidence::chain::{Draft, Hash, Head, canonical};
+use crate::evidence::chain::{Draft, Hash, LockedHead, NewHead, canonical};
 use crate::timber::event::actor::desk_moment;
 use crate::timber::event::content::LocalTime;
+use crate::timber::event::types::OrganizationEventType;
 use chrono::{DateTime, NaiveDate, Utc};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -18,16 +19,13 @@ use sqlx::PgConnection;
 use std::collections::BTreeMap;
 use uuid::Uuid;
 
-/// Type of the event.
-pub const ERASED: &str = "personal_erased";
-
 /// The public part of the event.
 #[derive(Serialize)]
 struct ErasurePublic {
     v: u8,
     subject: &'static str,
     #[serde(rename = "type")]
-    event_type: &'static str,
+    event_type: OrganizationEventType,
     on: NaiveDate,
 }
 
@@ -97,7 +95,8 @@ pub async fn record(tx: &mut Tx<'_>, deleted: &[Deleted], command: &str, now: Da
         by_organization.entry(row.organization).or_default().push(row.personal);
     }
     let ids: Vec<Uuid> = by_organization.keys().copied().collect();
-    let mut heads = head::lock_all(tx, &ids).await?;
+    let heads = head::lock_heads(tx, &ids).await?;
+    let mut heads: BTreeMap<Uuid, LockedHead> = heads.into_iter().map(|head| (head.id(), head)).collect();
     let operation = OperationId::new();
     for (organization, mut rows) in by_organization {
         let absent =
@@ -106,7 +105,7 @@ pub async fn record(tx: &mut Tx<'_>, deleted: &[Deleted], command: &str, now: Da
         rows.sort_unstable();
         for personal in rows {
             let events = events_of(&mut *tx, personal).await?;
-            head = add(tx, head, operation, personal, &events, command, now).await?;
+            head = add(tx, head, operation, personal, &events, command, now).await?.into_locked();
         }
     }
     Ok(())
@@ -114,16 +113,21 @@ pub async fn record(tx: &mut Tx<'_>, deleted: &[Deleted], command: &str, now: Da
 
 async fn add(
     tx: &mut Tx<'_>,
-    head: Head,
+    head: LockedHead,
     operation: OperationId,
     personal: Uuid,
     events: &[(Uuid, i32)],
     command: &str,
     now: DateTime<Utc>,
-) -> Result<Head> {
+) -> Result<NewHead> {
     let moment = desk_moment(now)?;
-    let organization = head.id;
-    let public = ErasurePublic { v: 1, subject: "organization", event_type: ERASED, on: moment.day().day() };
+    let organization = head.id();
+    let public = ErasurePublic {
+        v: 1,
+        subject: "organization",
+        event_type: OrganizationEventType::PersonalErased,
+        on: moment.day().day(),
+    };
     let business = ErasureBusiness {
         v: 1,
         organization: organization.into(),
@@ -139,7 +143,7 @@ async fn add(
         public: canonical::text(&public),
         business: canonical::text(&business),
         personal: None,
-        event_type: ERASED,
+        event_type: OrganizationEventType::PersonalErased.as_str(),
         organization,
         operation: operation.0,
         occurred_at: moment.instant(),

@@ -3,7 +3,7 @@
 
 use super::role::Role;
 use crate::base::error::{Error, Result};
-use crate::base::ids::{KeyId, OrganizationId};
+use crate::base::ids::{KeyId, OperationId, OrganizationId};
 use crate::base::token::Token;
 use crate::base::units::utc_text;
 use crate::db::batching::BatchQuery;
@@ -38,9 +38,17 @@ impl Caller {
     /// An act of the caller at `now`.
     ///
     /// # Errors
-    /// [`Error::Unavailable`] if the server's clock is wrong.
+    /// [`Error::Unavailable`] if the server's clock is wrong: outside the years 1970 to 2200.
     pub fn act(&self, now: DateTime<Utc>) -> Result<Actor> {
         Actor::of(self.organization, self.key, now)
+    }
+
+    /// The same, as part of a write request that has an id already.
+    ///
+    /// # Errors
+    /// As for [`Caller::act`].
+    pub fn act_in(&self, operation: OperationId, now: DateTime<Utc>) -> Result<Actor> {
+        Actor::in_operation(self.organization, self.key, operation, now)
     }
 }
 

@@ -8,15 +8,11 @@ use crate::base::ids::{KeyId, OrganizationId};
 use crate::base::token::Token;
 use crate::base::units::utc_text;
 use crate::evidence::chain::Tx;
-use crate::evidence::chain::{Draft, Hash, Head, canonical};
+use crate::evidence::chain::{Draft, Hash, LockedHead, NewHead, canonical};
 use crate::timber::event::actor::Actor;
+use crate::timber::event::types::OrganizationEventType;
 use chrono::{DateTime, NaiveDate, Utc};
 use serde::Serialize;
-
-/// Type of the event that records a new key.
-pub const MADE: &str = "key_made";
-/// Type of the event that records a revocation.
-pub const REVOKED: &str = "key_revoked";
 
 /// A key to be created.
 #[derive(Clone, Copy, Debug)]
@@ -37,7 +33,7 @@ struct KeyPublic {
     v: u8,
     subject: &'static str,
     #[serde(rename = "type")]
-    event_type: &'static str,
+    event_type: OrganizationEventType,
     on: NaiveDate,
 }
 
@@ -74,7 +70,7 @@ pub async fn make(
         token_hash: Some(hash),
         expires_at: key.expires_at.map(utc_text),
     };
-    let head = add(tx, act, head, MADE, &business).await?;
+    let head = add(tx, act, head, OrganizationEventType::KeyMade, &business).await?;
     sqlx::query!(
         "INSERT INTO api_key (id, organization_id, label, token_hash, created_at, expires_at)
          VALUES ($1, $2, $3, $4, $5, $6)",
@@ -113,7 +109,7 @@ pub async fn revoke(tx: &mut Tx<'_>, caller: &Caller, act: &Actor, key: KeyId) -
         return Ok(());
     }
     let business = KeyBusiness { v: 1, act, of_key: key, token_hash: None, expires_at: None };
-    let head = add(tx, act, head, REVOKED, &business).await?;
+    let head = add(tx, act, head, OrganizationEventType::KeyRevoked, &business).await?;
     sqlx::query!("UPDATE api_key SET revoked_at = $2 WHERE id = $1", key.0, head.received_at)
         .execute(&mut **tx)
         .await?;
@@ -123,17 +119,17 @@ pub async fn revoke(tx: &mut Tx<'_>, caller: &Caller, act: &Actor, key: KeyId) -
 async fn add(
     tx: &mut Tx<'_>,
     act: &Actor,
-    head: Head,
-    event_type: &'static str,
+    head: LockedHead,
+    event_type: OrganizationEventType,
     business: &KeyBusiness<'_>,
-) -> Result<Head> {
+) -> Result<NewHead> {
     let public = KeyPublic { v: 1, subject: "organization", event_type, on: act.on() };
     let draft = Draft {
         head,
         public: canonical::text(&public),
         business: canonical::text(business),
         personal: None,
-        event_type,
+        event_type: event_type.as_str(),
         organization: act.organization.0,
         operation: act.operation.0,
         occurred_at: act.at(),

@@ -1,7 +1,6 @@
 //! Organisations: registers them, and reads them as far as the caller may see them.
 
 use super::bin::Bin;
-use super::erasure::ERASED;
 use super::key::{Caller, may_manage_keys};
 use super::role::{OrganizationKind, Role};
 use crate::base::error::{Error, FieldError, Location, Result};
@@ -11,13 +10,12 @@ use crate::evidence::chain::Tx;
 use crate::evidence::chain::append::Personal;
 use crate::evidence::chain::bytes::Secret;
 use crate::evidence::chain::history::{Disclosure, StoredEvent};
-use crate::evidence::chain::{Draft, Head, Subject, SubjectKind, append, canonical};
+use crate::evidence::chain::{Draft, LockedHead, Subject, SubjectKind, append, canonical};
 use crate::timber::event::actor::Actor;
-use crate::timber::event::vocabulary::MARKING_KEY_KNOWN;
+use crate::timber::event::types::OrganizationEventType;
 use chrono::NaiveDate;
 use serde::{Deserialize, Serialize};
 use sqlx::PgExecutor;
-use std::borrow::Cow;
 use utoipa::ToSchema;
 
 /// The data of an organisation to register.
@@ -58,7 +56,7 @@ struct OrganizationPublic<'a> {
     v: u8,
     subject: &'static str,
     #[serde(rename = "type")]
-    event_type: &'static str,
+    event_type: OrganizationEventType,
     on: NaiveDate,
     roles: &'a [Role],
     kind: OrganizationKind,
@@ -80,8 +78,6 @@ struct OrganizationPersonal<'a> {
     name: &'a str,
 }
 
-const REGISTERED: &str = "organization_registered";
-
 /// Registers an organisation: its row and the first event of its chain.
 ///
 /// # Errors
@@ -97,7 +93,7 @@ pub async fn register(
     let public = OrganizationPublic {
         v: 1,
         subject: "organization",
-        event_type: REGISTERED,
+        event_type: OrganizationEventType::Registered,
         on: act.on(),
         roles: &roles,
         kind: new.kind,
@@ -106,11 +102,11 @@ pub async fn register(
     let personal = Personal { id: id.0, text: canonical::text(&person), secret: Secret::random() };
     let personal = personal.store(tx, act.organization.0, act.at()).await?;
     let draft = Draft {
-        head: Head::fresh(SubjectKind::Organization, id.0),
+        head: LockedHead::fresh(SubjectKind::Organization, id.0),
         public: canonical::text(&public),
         business: canonical::text(&OrganizationBusiness { v: 1, act }),
         personal: Some(&personal),
-        event_type: REGISTERED,
+        event_type: OrganizationEventType::Registered.as_str(),
         organization: act.organization.0,
         operation: act.operation.0,
         occurred_at: act.at(),
@@ -192,14 +188,18 @@ pub async fn subject(db: impl PgExecutor<'_>, id: OrganizationId) -> Result<Subj
 #[must_use]
 pub fn disclosure(caller: &Caller, id: OrganizationId, event: &StoredEvent) -> Disclosure {
     #[derive(Deserialize)]
-    struct Typed<'t> {
-        #[serde(rename = "type", borrow)]
-        event_type: Cow<'t, str>,
+    struct Typed {
+        #[serde(rename = "type")]
+        event_type: OrganizationEventType,
     }
     // A newer or unreadable event type stays closed, like a key event.
-    let is_self = || {
-        let typed: Option<Typed<'_>> = serde_json::from_str(&event.public).ok();
-        typed.is_some_and(|typed| [REGISTERED, ERASED, MARKING_KEY_KNOWN].contains(&&*typed.event_type))
+    let is_self = || match serde_json::from_str::<Typed>(&event.public).map(|typed| typed.event_type) {
+        Ok(
+            OrganizationEventType::Registered
+            | OrganizationEventType::PersonalErased
+            | OrganizationEventType::MarkingKeyKnown,
+        ) => true,
+        Ok(OrganizationEventType::KeyMade | OrganizationEventType::KeyRevoked) | Err(_) => false,
     };
     if may_manage_keys(caller, id) || is_self() { Disclosure::ALL } else { Disclosure::CLOSED }
 }

@@ -2,13 +2,15 @@
 
 use super::marking_code::MarkingCode;
 use super::number::{SealNumber, SealRange};
-use super::record::{self, BatchActor, BatchChange, ListDigest, REGISTERED, SealErrors};
+use super::record::{self, BatchChange, ListDigest, receiver};
 use super::signing::{KeyRing, Signature};
 use crate::base::error::{Error, FieldError, Location, Result};
 use crate::base::ids::{OrganizationId, SealBatchId};
-use crate::base::input::{Errors, Node, Read, input};
-use crate::evidence::chain::Tx;
-use crate::evidence::chain::{Head, SubjectKind};
+use crate::base::input::{Errors, Node, Read, RequestErrors, input, no_rule};
+use crate::evidence::chain::{LockedHead, SubjectKind, Tx, append};
+use crate::timber::event::actor::Actor;
+use crate::timber::event::types::SealBatchEventType;
+use crate::timber::party::bin::Bin;
 use serde::Serialize;
 use std::collections::HashSet;
 use std::ops::Range;
@@ -33,6 +35,7 @@ input! {
         /// Its complete marking code, in any form that a scanner sends.
         pub marking_code: MarkingCode,
     }
+    => no_rule as PartialSeal;
 }
 
 /// A seal of a request, with the locations of its fields.
@@ -44,11 +47,46 @@ pub struct LocatedSeal {
     code_at: Location,
 }
 
+/// What could be read of a seal, with the locations of its fields.
+#[derive(Clone, Debug)]
+pub struct PartialLocated {
+    seal: PartialSeal,
+    number_at: Location,
+    code_at: Location,
+}
+
 impl Read for LocatedSeal {
-    fn read(node: Node<'_>, errors: &mut Errors) -> Option<Self> {
-        let seal = NewSeal::read(node, errors)?;
+    type Partial = PartialLocated;
+
+    fn read_partial(node: Node<'_>, errors: &mut Errors) -> Option<PartialLocated> {
+        let seal = NewSeal::read_partial(node, errors)?;
         let (number_at, code_at) = (node.at_field("number"), node.at_field("marking_code"));
-        Some(Self { seal, number_at, code_at })
+        Some(PartialLocated { seal, number_at, code_at })
+    }
+
+    fn complete(partial: PartialLocated) -> Option<Self> {
+        let PartialLocated { seal, number_at, code_at } = partial;
+        Some(Self { seal: NewSeal::complete(seal)?, number_at, code_at })
+    }
+}
+
+/// What a request claims about one seal, as far as it could be read.
+pub struct SealClaim<'s> {
+    number: Option<&'s SealNumber>,
+    code: Option<&'s MarkingCode>,
+    number_at: &'s Location,
+    code_at: &'s Location,
+}
+
+impl<'s> From<&'s LocatedSeal> for SealClaim<'s> {
+    fn from(LocatedSeal { seal, number_at, code_at }: &'s LocatedSeal) -> Self {
+        Self { number: Some(&seal.number), code: Some(&seal.marking_code), number_at, code_at }
+    }
+}
+
+impl<'s> From<&'s PartialLocated> for SealClaim<'s> {
+    fn from(PartialLocated { seal, number_at, code_at }: &'s PartialLocated) -> Self {
+        Self { number: seal.number.as_ref(), code: seal.marking_code.as_ref(), number_at, code_at }
     }
 }
 
@@ -84,39 +122,65 @@ pub struct NewBatch {
 /// Checks seals without the database. Reports duplicate numbers, duplicate codes, and codes that name a key
 /// of this system that did not sign them. Takes about 50 µs for each code that names a key of this system.
 #[must_use]
-pub fn faults(ring: &KeyRing, seals: &[LocatedSeal]) -> Vec<FieldError> {
+pub fn faults<'s>(ring: &KeyRing, seals: impl Iterator<Item = SealClaim<'s>>) -> Errors {
     let mut errors = Errors::new();
-    let mut numbers = HashSet::with_capacity(seals.len());
-    let mut codes = HashSet::with_capacity(seals.len());
-    for LocatedSeal { seal, number_at, code_at } in seals {
-        if !numbers.insert(seal.number.as_str()) {
+    let mut numbers = HashSet::with_capacity(seals.size_hint().0);
+    let mut codes = HashSet::with_capacity(seals.size_hint().0);
+    for SealClaim { number, code, number_at, code_at } in seals {
+        if number.is_some_and(|number| !numbers.insert(number.as_str())) {
             let detail = "This number appears earlier in the same batch.";
             errors.push(FieldError::new(number_at.clone(), "duplicate-in-batch", detail));
         }
-        if !codes.insert(seal.marking_code.identification_str()) {
+        if code.is_some_and(|code| !codes.insert(code.identification_str())) {
             let detail = "This identification appears earlier in the same batch.";
             errors.push(FieldError::new(code_at.clone(), "duplicate-in-batch", detail));
         }
-        if ring.verify(&seal.marking_code) == Signature::Forged {
+        if code.is_some_and(|code| ring.verify(code) == Signature::Forged) {
             let detail = "The code names a signing key of this system, but that key did not sign it.";
             errors.push(FieldError::new(code_at.clone(), "forged-marking-code", detail));
         }
     }
-    errors.finish(Some(())).err().unwrap_or_default()
+    errors
 }
 
-/// Registers existing seals as a batch of `holder`. The caller has checked them with [`faults`].
+/// Adds to `errors` those that the database shows, as far as holder and seals could be read: a holder that may not
+/// hold seals (`unknown-organization`, `not-a-seal-holder`), and conflicts for each number
+/// (`seal-number-registered`) and identification (`marking-code-registered`) that is registered already.
+/// Returns the holder.
 ///
 /// # Errors
-/// [`Error::Conflict`] with an entry for each number (`seal-number-registered`) and identification
-/// (`marking-code-registered`) that is registered already.
+/// From the database.
+pub async fn check<'s>(
+    tx: &mut Tx<'_>,
+    holder: Option<&Bin>,
+    holder_at: Location,
+    seals: impl Iterator<Item = SealClaim<'s>>,
+    errors: &mut RequestErrors,
+) -> Result<Option<OrganizationId>> {
+    let holder = match holder {
+        None => None,
+        Some(bin) => match receiver(tx, bin, holder_at).await? {
+            Ok(holder) => Some(holder),
+            Err(error) => {
+                errors.invalid.push(error);
+                None
+            }
+        },
+    };
+    refuse_registered(tx, seals.collect(), errors).await?;
+    Ok(holder)
+}
+
+/// Registers existing seals as a batch of `holder`. The caller has checked them with [`faults`] and [`check`].
+///
+/// # Errors
+/// [`Error::Conflict`] if another transaction has registered one of the seals since.
 pub async fn register(
     tx: &mut Tx<'_>,
-    actor: &BatchActor,
+    act: &Actor,
     holder: OrganizationId,
     seals: &[LocatedSeal],
 ) -> Result<NewBatch> {
-    refuse_registered(tx, seals).await?;
     let mut sorted: Vec<&NewSeal> = seals.iter().map(|offered| &offered.seal).collect();
     sorted.sort_by(|a, b| a.number.cmp(&b.number));
     let (Some(first), Some(last)) = (sorted.first(), sorted.last()) else {
@@ -137,14 +201,17 @@ pub async fn register(
     let rows: Vec<(&SealNumber, &MarkingCode)> =
         sorted.iter().map(|seal| (&seal.number, &seal.marking_code)).collect();
     insert(tx, &batch, holder, &rows, &mut digest).await?;
-    begin(tx, actor, &batch, holder, digest, None).await?;
+    begin(tx, act, &batch, holder, digest, None).await?;
     Ok(batch)
 }
 
-async fn refuse_registered(tx: &mut Tx<'_>, seals: &[LocatedSeal]) -> Result<()> {
-    let numbers: Vec<&str> = seals.iter().map(|offered| offered.seal.number.as_str()).collect();
-    let codes: Vec<&str> =
-        seals.iter().map(|offered| offered.seal.marking_code.identification_str()).collect();
+async fn refuse_registered(
+    tx: &mut Tx<'_>,
+    seals: Vec<SealClaim<'_>>,
+    errors: &mut RequestErrors,
+) -> Result<()> {
+    let numbers: Vec<&str> = seals.iter().filter_map(|seal| Some(seal.number?.as_str())).collect();
+    let codes: Vec<&str> = seals.iter().filter_map(|seal| Some(seal.code?.identification_str())).collect();
     let known: HashSet<String> = sqlx::query_scalar!(
         r#"SELECT number AS "known!" FROM seal WHERE number = ANY($1)
            UNION ALL SELECT identification FROM seal WHERE identification = ANY($2)"#,
@@ -156,18 +223,17 @@ async fn refuse_registered(tx: &mut Tx<'_>, seals: &[LocatedSeal]) -> Result<()>
     .into_iter()
     .collect();
     // One set holds both: `SealNumber` rejects every number with the shape of an identification.
-    let mut errors = SealErrors::default();
-    for LocatedSeal { seal, number_at, code_at } in seals {
-        if known.contains(seal.number.as_str()) {
+    for SealClaim { number, code, number_at, code_at } in seals {
+        if number.is_some_and(|number| known.contains(number.as_str())) {
             let detail = "A seal with this number is registered already.";
-            errors.conflict(FieldError::new(number_at.clone(), "seal-number-registered", detail));
+            errors.conflict.push(FieldError::new(number_at.clone(), "seal-number-registered", detail));
         }
-        if known.contains(seal.marking_code.identification_str()) {
+        if code.is_some_and(|code| known.contains(code.identification_str())) {
             let detail = "A seal with this marking code is registered already.";
-            errors.conflict(FieldError::new(code_at.clone(), "marking-code-registered", detail));
+            errors.conflict.push(FieldError::new(code_at.clone(), "marking-code-registered", detail));
         }
     }
-    errors.finish()
+    Ok(())
 }
 
 /// Returns the signed codes for a range of ordinals, in order.
@@ -180,7 +246,7 @@ pub type CodeSource = Arc<dyn Fn(Range<u32>) -> Vec<MarkingCode> + Send + Sync>;
 /// [`Error::Conflict`] with `seal-numbers-exhausted` if too few nine-digit numbers are left.
 pub async fn make(
     tx: &mut Tx<'_>,
-    actor: &BatchActor,
+    act: &Actor,
     holder: OrganizationId,
     quantity: u32,
     codes_of: CodeSource,
@@ -214,7 +280,7 @@ pub async fn make(
         insert(tx, &batch, holder, &rows, &mut digest).await?;
         from = next;
     }
-    begin(tx, actor, &batch, holder, digest, Some(key)).await?;
+    begin(tx, act, &batch, holder, digest, Some(key)).await?;
     Ok(batch)
 }
 
@@ -314,7 +380,7 @@ fn registered_meanwhile(error: sqlx::Error) -> Error {
 /// Adds the first event of a batch and its row. The seals are stored already.
 async fn begin(
     tx: &mut Tx<'_>,
-    actor: &BatchActor,
+    act: &Actor,
     batch: &NewBatch,
     holder: OrganizationId,
     digest: ListDigest,
@@ -330,9 +396,9 @@ async fn begin(
         marking_key: key.map(hex::encode),
         ..BatchChange::default()
     };
-    let fresh = Head::fresh(SubjectKind::SealBatch, batch.id.0);
-    let heads = record::add(tx, actor, REGISTERED, vec![(fresh, done)]).await?;
-    for head in heads {
+    let fresh = LockedHead::fresh(SubjectKind::SealBatch, batch.id.0);
+    let drafts = record::drafts(act, SealBatchEventType::Registered, vec![(fresh, done)]);
+    for head in append(tx, act.at(), drafts).await? {
         let id: Uuid = head.id;
         sqlx::query!(
             "INSERT INTO seal_batch (id, salt, head_seq, head_hash, head_received_at, registered_by, allotted_to,
@@ -343,13 +409,13 @@ async fn begin(
             head.seq_i32(),
             head.hash.0.as_slice(),
             head.received_at,
-            actor.organization.0,
+            act.organization.0,
             holder.0,
             i32::try_from(batch.quantity).unwrap_or(i32::MAX),
             batch.first_number.as_str(),
             batch.last_number.as_str(),
             digest.as_slice(),
-            actor.now
+            act.at()
         )
         .execute(&mut **tx)
         .await?;

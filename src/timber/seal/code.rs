@@ -50,8 +50,8 @@ impl Code {
         }
     }
 
-    /// The code with the separators that are written out in it as separators, if there are any: what to look
-    /// up if nothing is registered under the code as it is.
+    /// The code that results if separators that are written out as text (`<1D>`, `FNC1` …) are read as
+    /// separators; `None` if there are none. It is looked up if nothing is registered under the code as sent.
     #[must_use]
     pub fn respelled(&self) -> Option<Self> {
         let code = match self {
@@ -62,8 +62,8 @@ impl Code {
         code.map(Self::of)
     }
 
-    /// For a number typed in groups, `text`: the number with a hyphen for the first blank (`DEMO 000 041` for
-    /// `DEMO-000041`), to look up if there is none without it.
+    /// For a number that was typed in groups (`text`): the number with a hyphen in place of the first blank,
+    /// such as `DEMO-000041` for `DEMO 000 041`. It is looked up if no seal has the number without a hyphen.
     #[must_use]
     pub fn regrouped(&self, text: &str) -> Option<Self> {
         let Self::SealNumber(number) = self else { return None };
@@ -104,7 +104,8 @@ impl Code {
         match MarkingCode::parse(text) {
             Ok(code) => Ok(Self::of(code)),
             Err(error) => Err(match number {
-                // A text as short as a number was meant as one, unless it begins as a code does.
+                // A text that is not longer than a number, and does not begin like a code, was probably meant
+                // as a number: the error is that of the number.
                 Err(as_number) if text.trim().chars().count() <= MAX_LENGTH && !begins_as_code(text) => {
                     as_number.into()
                 }

@@ -429,7 +429,12 @@ impl crate::base::input::ParseText for MarkingCode {
 }
 
 impl crate::base::input::Read for MarkingCode {
-    fn read(node: crate::base::input::Node<'_>, errors: &mut crate::base::input::Errors) -> Option<Self> {
+    crate::base::input::whole!();
+
+    fn read_partial(
+        node: crate::base::input::Node<'_>,
+        errors: &mut crate::base::input::Errors,
+    ) -> Option<Self> {
         crate::base::input::read_text(node, errors)
     }
 }

@@ -11,12 +11,11 @@ use crate::evidence::chain::Tx;
 use crate::evidence::chain::{Draft, canonical};
 use crate::timber::event::actor::desk_moment;
 use crate::timber::event::content::LocalTime;
+use crate::timber::event::types::OrganizationEventType;
 use crate::timber::party::head;
 use chrono::{DateTime, NaiveDate, Utc};
 use serde::{Deserialize, Serialize};
 use sqlx::{PgExecutor, PgPool};
-
-pub use crate::timber::event::vocabulary::MARKING_KEY_KNOWN as KNOWN;
 
 /// The public part of the event.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -25,10 +24,10 @@ pub struct MarkingKeyPublic {
     pub v: u8,
     /// `organization`.
     pub subject: String,
-    /// [`KNOWN`].
+    /// `marking_key_known`.
     #[serde(rename = "type")]
-    pub event_type: String,
-    /// The local day.
+    pub event_type: OrganizationEventType,
+    /// The day in Kazakhstan.
     pub on: NaiveDate,
     /// The public key: Ed25519, 32 bytes in hex.
     pub marking_key: String,
@@ -95,6 +94,7 @@ pub async fn register(pool: &PgPool, key: &SigningKey, now: DateTime<Utc>) -> Re
     if is_new {
         keys.push((public_key.clone(), None));
     }
+    let mut received_at = moment.instant();
     for (marking_key, since) in keys {
         if recorded.contains(&marking_key) {
             continue;
@@ -102,7 +102,7 @@ pub async fn register(pool: &PgPool, key: &SigningKey, now: DateTime<Utc>) -> Re
         let public = MarkingKeyPublic {
             v: 1,
             subject: "organization".to_owned(),
-            event_type: KNOWN.to_owned(),
+            event_type: OrganizationEventType::MarkingKeyKnown,
             on: moment.day().day(),
             marking_key,
         };
@@ -118,13 +118,15 @@ pub async fn register(pool: &PgPool, key: &SigningKey, now: DateTime<Utc>) -> Re
             public: canonical::text(&public),
             business: canonical::text(&business),
             personal: None,
-            event_type: KNOWN,
+            event_type: OrganizationEventType::MarkingKeyKnown.as_str(),
             organization: operator,
             operation: operation.0,
             occurred_at: moment.instant(),
             region: None,
         };
-        head = head::add(&mut tx, now, draft).await?;
+        let added = head::add(&mut tx, now, draft).await?;
+        received_at = added.received_at;
+        head = added.into_locked();
     }
     if is_new {
         let public = key.public_key();
@@ -132,7 +134,7 @@ pub async fn register(pool: &PgPool, key: &SigningKey, now: DateTime<Utc>) -> Re
             "INSERT INTO marking_key (key_id, public_key, created_at) VALUES ($1, $2, $3)",
             id.as_str(),
             public.as_slice(),
-            head.received_at
+            received_at
         )
         .execute(&mut *tx)
         .await?;

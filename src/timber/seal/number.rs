@@ -128,8 +128,9 @@ impl SealNumber {
         Self::parse(&format!("{prefix}-{rest}")).ok().filter(|other| !prefix.is_empty() && other != self)
     }
 
-    /// Whether a letter may be typed for the digit that it looks like, `O` for 0 or `I` for 1: among the digits, or
-    /// where the digits of this system's own numbers begin. Letters in front may be the prefix (`DEMO000041`).
+    /// Whether the number may have a letter in place of the digit that it looks like (`O` for 0, `I` for 1):
+    /// after the first digit, or right after `KZ`, the prefix of this system's own numbers. Elsewhere before
+    /// the first digit the letter may belong to a prefix (`DEMO000041`).
     #[must_use]
     pub fn has_letter_like_digit(&self) -> bool {
         let like_digit = |c: char| matches!(c, 'O' | 'I');

@@ -4,48 +4,17 @@
 //! `seal_move` lists which events of the chain, after the registration, concern which seal.
 
 use crate::base::error::{Error, FieldError, Location, Result};
-use crate::base::ids::{KeyId, OperationId, OrganizationId, SealBatchId};
-use crate::base::input::Errors;
-use crate::base::units::{KAZAKHSTAN_OFFSET_MINUTES, Moment};
-use crate::evidence::chain::Tx;
-use crate::evidence::chain::{self, Draft, Hash, Head, NewHead, SubjectKind};
-use crate::timber::event::content::LocalTime;
+use crate::base::ids::{OrganizationId, SealBatchId};
+use crate::evidence::chain::{Draft, Hash, LockedHead, NewHead, SubjectKind, Tx, canonical};
+use crate::timber::event::actor::Actor;
+use crate::timber::event::heads::chain_heads;
+use crate::timber::event::types::SealBatchEventType;
 use crate::timber::party::bin::Bin;
 use crate::timber::party::role::Role;
-use chrono::{DateTime, NaiveDate, Utc};
+use chrono::NaiveDate;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
-
-/// Seals were registered, or made: the first event.
-pub const REGISTERED: &str = "seals_registered";
-/// Seals went to another holder.
-pub const TRANSFERRED: &str = "seals_transferred";
-/// A seal became void.
-pub const VOIDED: &str = "seals_voided";
-
-/// The caller of a write request, the operation's id and its time.
-#[derive(Clone, Copy, Debug)]
-pub struct BatchActor {
-    /// The organisation.
-    pub organization: OrganizationId,
-    /// The key it called with.
-    pub key: KeyId,
-    /// Whether it is the operator.
-    pub operator: bool,
-    /// The write request.
-    pub operation: OperationId,
-    /// The server's time.
-    pub now: DateTime<Utc>,
-}
-
-impl BatchActor {
-    /// The time as recorded in events.
-    pub(in crate::timber) fn moment(&self) -> Result<Moment> {
-        Moment::new(self.now, KAZAKHSTAN_OFFSET_MINUTES)
-            .map_err(|error| Error::CorruptRow(format!("clock: {error}")))
-    }
-}
 
 /// The public part of a batch's event, which anyone may see.
 #[derive(Clone, Debug, Serialize)]
@@ -53,28 +22,19 @@ struct BatchPublic {
     v: u8,
     subject: &'static str,
     #[serde(rename = "type")]
-    event_type: &'static str,
+    event_type: SealBatchEventType,
     on: NaiveDate,
 }
 
 /// The business part of a batch's event, which only the parties may see.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct BatchBusiness {
-    /// Version of this part.
-    pub v: u8,
-    /// The batch.
-    pub batch: SealBatchId,
-    /// When it happened.
-    pub occurred: LocalTime,
-    /// The organisation that recorded it.
-    pub organization: OrganizationId,
-    /// The key it was recorded with.
-    pub key: KeyId,
-    /// The write request.
-    pub operation: OperationId,
-    /// The change.
+#[derive(Serialize)]
+struct BatchBusiness<'a> {
+    v: u8,
+    batch: SealBatchId,
     #[serde(flatten)]
-    pub done: BatchChange,
+    act: &'a Actor,
+    #[serde(flatten)]
+    change: BatchChange,
 }
 
 /// A change of seals of a batch.
@@ -111,8 +71,11 @@ pub struct BatchChange {
     pub note: Option<String>,
 }
 
-impl BatchBusiness {
-    /// Reads a stored business part.
+impl BatchChange {
+    /// Reads the change from a stored business part.
+    ///
+    /// # Errors
+    /// [`Error::CorruptRow`] if it is not the business part of a batch's event.
     pub fn parse(text: &str) -> Result<Self> {
         serde_json::from_str(text)
             .map_err(|error| Error::CorruptRow(format!("event.business: {error}: {text}")))
@@ -145,78 +108,42 @@ impl ListDigest {
     }
 }
 
-/// Locks the heads of batches, in the order of their ids.
-pub(in crate::timber) async fn lock_heads(tx: &mut Tx<'_>, batches: &[Uuid]) -> Result<Vec<Head>> {
-    let rows = sqlx::query!(
-        "SELECT id, salt, head_seq, head_hash, head_received_at FROM seal_batch
-         WHERE id = ANY($1) ORDER BY id FOR UPDATE",
-        batches
-    )
-    .fetch_all(&mut **tx)
-    .await?;
-    rows.into_iter()
-        .map(|row| {
-            let (kind, at) = (SubjectKind::SealBatch, row.head_received_at);
-            Head::stored(kind, row.id, &row.salt, row.head_seq, &row.head_hash, at)
+chain_heads!(SealBatch, "seal_batch");
+
+/// The drafts of one event for each batch.
+pub(in crate::timber) fn drafts(
+    act: &Actor,
+    event_type: SealBatchEventType,
+    events: Vec<(LockedHead, BatchChange)>,
+) -> Vec<Draft<'static>> {
+    events
+        .into_iter()
+        .map(|(head, change)| {
+            let public = BatchPublic { v: 1, subject: "seal_batch", event_type, on: act.on() };
+            let business = BatchBusiness { v: 1, batch: head.id().into(), act, change };
+            Draft {
+                head,
+                public: canonical::text(&public),
+                business: canonical::text(&business),
+                personal: None,
+                event_type: event_type.as_str(),
+                organization: act.organization.0,
+                operation: act.operation.0,
+                occurred_at: act.at(),
+                region: None,
+            }
         })
         .collect()
 }
 
-/// Adds an event to each batch and returns the new heads. Does not update the rows of the batches.
+/// Appends an event to each of these batches, updates their rows, and returns the new heads in that order.
 pub(in crate::timber) async fn add(
     tx: &mut Tx<'_>,
-    actor: &BatchActor,
-    event_type: &'static str,
-    events: Vec<(Head, BatchChange)>,
+    act: &Actor,
+    event_type: SealBatchEventType,
+    events: Vec<(LockedHead, BatchChange)>,
 ) -> Result<Vec<NewHead>> {
-    let moment = actor.moment()?;
-    let drafts = events
-        .into_iter()
-        .map(|(head, done)| {
-            let public = BatchPublic { v: 1, subject: "seal_batch", event_type, on: moment.day().day() };
-            let business = BatchBusiness {
-                v: 1,
-                batch: head.id.into(),
-                occurred: LocalTime::of(moment),
-                organization: actor.organization,
-                key: actor.key,
-                operation: actor.operation,
-                done,
-            };
-            Draft {
-                head,
-                public: chain::canonical::text(&public),
-                business: chain::canonical::text(&business),
-                personal: None,
-                event_type,
-                organization: actor.organization.0,
-                operation: actor.operation.0,
-                occurred_at: moment.instant(),
-                region: None,
-            }
-        })
-        .collect();
-    chain::append(tx, actor.now, drafts).await
-}
-
-/// Writes new heads into the rows of existing batches.
-pub(in crate::timber) async fn save_heads(tx: &mut Tx<'_>, heads: &[NewHead]) -> Result<()> {
-    let ids: Vec<Uuid> = heads.iter().map(|head| head.id).collect();
-    let seqs: Vec<i32> = heads.iter().map(NewHead::seq_i32).collect();
-    let hashes: Vec<Vec<u8>> = heads.iter().map(|head| head.hash.0.to_vec()).collect();
-    let times: Vec<DateTime<Utc>> = heads.iter().map(|head| head.received_at).collect();
-    sqlx::query!(
-        "UPDATE seal_batch SET head_seq = new.seq, head_hash = new.hash, head_received_at = new.received_at
-         FROM UNNEST($1::uuid[], $2::int[], $3::bytea[], $4::timestamptz[]) AS new (id, seq, hash, received_at)
-         WHERE seal_batch.id = new.id",
-        &ids,
-        &seqs,
-        &hashes,
-        &times
-    )
-    .execute(&mut **tx)
-    .await?;
-    Ok(())
+    append_and_store(tx, act.at(), drafts(act, event_type, events)).await
 }
 
 /// Stores which event of its batch concerns each seal.
@@ -300,34 +227,4 @@ pub async fn receiver(
         }
         Some(row) => Ok(row.id.into()),
     })
-}
-
-/// Collects errors found while comparing a request with stored data. If at least one is an invalid field, all
-/// become one [`Error::Invalid`] (422), else one [`Error::Conflict`] (409).
-#[derive(Default)]
-pub(in crate::timber) struct SealErrors {
-    all: Errors,
-    any_invalid: bool,
-}
-
-impl SealErrors {
-    /// Adds a field that is invalid in every state of the database.
-    pub(in crate::timber) fn invalid(&mut self, entry: FieldError) {
-        self.any_invalid = true;
-        self.all.push(entry);
-    }
-
-    /// Adds a conflict with the present state.
-    pub(in crate::timber) fn conflict(&mut self, entry: FieldError) {
-        self.all.push(entry);
-    }
-
-    /// Succeeds if no error was added.
-    pub(in crate::timber) fn finish(self) -> Result<()> {
-        match self.all.finish(Some(())) {
-            Ok(()) => Ok(()),
-            Err(entries) if self.any_invalid => Err(Error::Invalid(entries)),
-            Err(entries) => Err(Error::Conflict(entries)),
-        }
-    }
 }

@@ -5,12 +5,13 @@
 
 use super::code::SealName;
 use super::number::SealNumber;
-use super::record::{self, BatchActor, BatchChange, VOIDED};
+use super::record::{self, BatchChange};
 use super::stock::{SealRow, SealStatus, VoidReason, apply, lock_for_use, numbers_of, stored};
 use crate::base::error::{Error, Result};
 use crate::base::ids::LogId;
-use crate::evidence::chain::Tx;
-use crate::evidence::chain::{Head, NewHead};
+use crate::evidence::chain::{LockedHead, NewHead, Tx};
+use crate::timber::event::actor::Actor;
+use crate::timber::event::types::SealBatchEventType;
 
 /// The seals of a replacement, locked before the log.
 pub struct Replacement {
@@ -19,19 +20,23 @@ pub struct Replacement {
     /// The log's seal as read before the locks were taken.
     old: Option<SealRow>,
     /// The chain head of the old seal's batch; `None` unless that seal is `applied`.
-    batch: Option<Head>,
+    batch: Option<LockedHead>,
 }
 
 impl Replacement {
-    /// Locks the new seal, the present seal of `log`, and the batch of the latter.
-    pub async fn lock(tx: &mut Tx<'_>, new: &SealName, log: LogId) -> Result<Self> {
+    /// Locks the new seal, the present seal of `log`, and the batch of the latter. Without a log, which is an
+    /// error of the request, only the new seal.
+    pub async fn lock(tx: &mut Tx<'_>, new: &SealName, log: Option<LogId>) -> Result<Self> {
         let new = numbers_of(tx, &[new]).await?.pop().flatten();
-        let old = sqlx::query_scalar!(
-            r#"SELECT seal_number AS "number: SealNumber" FROM log_seal WHERE log_id = $1 AND until_seq IS NULL"#,
-            log.0
-        )
-        .fetch_optional(&mut **tx)
-        .await?;
+        let old = match log {
+            None => None,
+            Some(log) => sqlx::query_scalar!(
+                r#"SELECT seal_number AS "number: SealNumber" FROM log_seal WHERE log_id = $1 AND until_seq IS NULL"#,
+                log.0
+            )
+            .fetch_optional(&mut **tx)
+            .await?,
+        };
         let is_known = new.is_some();
         let numbers: Vec<SealNumber> = new.into_iter().chain(old).collect();
         let mut rows = lock_for_use(tx, &numbers).await?.into_iter();
@@ -60,20 +65,14 @@ impl Replacement {
     /// # Errors
     /// [`Error::CorruptRow`] if the new seal is not `issued` or the old one is not the log's: the caller has not
     /// checked the locked rows.
-    pub async fn put(
-        self,
-        tx: &mut Tx<'_>,
-        actor: &BatchActor,
-        log: LogId,
-        seq: u32,
-    ) -> Result<Option<NewHead>> {
+    pub async fn put(self, tx: &mut Tx<'_>, act: &Actor, log: LogId, seq: u32) -> Result<Option<NewHead>> {
         let (Some(new), Some(old)) = (self.new, self.old) else {
             return Err(Error::CorruptRow(format!(
                 "log_seal: the old or the new seal of log {log} is missing"
             )));
         };
         let made = match self.batch {
-            Some(head) => Some(void(tx, actor, head, &old.number).await?),
+            Some(head) => Some(void(tx, act, head, &old.number).await?),
             None => None,
         };
         let closed = sqlx::query!(
@@ -93,14 +92,13 @@ impl Replacement {
 }
 
 /// Voids the old seal, with an event after its batch's `head`.
-async fn void(tx: &mut Tx<'_>, actor: &BatchActor, head: Head, number: &SealNumber) -> Result<NewHead> {
+async fn void(tx: &mut Tx<'_>, act: &Actor, head: LockedHead, number: &SealNumber) -> Result<NewHead> {
     let done = BatchChange {
         number: Some(number.to_string()),
         reason: Some(VoidReason::Replaced.as_str().to_owned()),
         ..BatchChange::default()
     };
-    let heads = record::add(tx, actor, VOIDED, vec![(head, done)]).await?;
-    record::save_heads(tx, &heads).await?;
+    let heads = record::add(tx, act, SealBatchEventType::Voided, vec![(head, done)]).await?;
     for head in &heads {
         record::insert_moves(tx, &[number.as_str()], &[head.id], &[head.seq_i32()]).await?;
     }

@@ -7,6 +7,7 @@ use super::gs1::{self, Element, GS, Gtin};
 use super::marking_code::{
     CodeError, Identification, KEY_ID_LENGTH, MAX_INPUT, MAX_SERIAL, MarkingCode, SIGNATURE_LENGTHS, assemble,
 };
+use crate::base::percent;
 
 /// Written forms of a separator, in lower case. Only the first two consist of
 /// characters allowed in a value, so a value that contains one of them is rejected.
@@ -289,20 +290,7 @@ fn read_link(address: &str) -> Result<MarkingCode, CodeError> {
 
 /// RFC 3986 percent-decoding; in a path, `+` is a literal plus sign.
 pub(super) fn percent_decoded(text: &str) -> Result<String, CodeError> {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let Some((&byte, after)) = rest.split_first() {
-        if byte != b'%' {
-            bytes.push(byte);
-            rest = after;
-            continue;
-        }
-        let hex = after.get(..2).ok_or(CodeError::PercentEncoding)?;
-        let mut decoded = [0];
-        hex::decode_to_slice(hex, &mut decoded).map_err(|_| CodeError::PercentEncoding)?;
-        bytes.push(decoded[0]);
-        rest = &after[2..];
-    }
+    let bytes = percent::decode(text).ok_or(CodeError::PercentEncoding)?;
     String::from_utf8(bytes).map_err(|_| CodeError::PercentEncoding)
 }
 

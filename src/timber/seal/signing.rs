@@ -207,6 +207,12 @@ impl KeyRing {
         Ok(id)
     }
 
+    /// Whether the ring has no key.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Whether the ring contains a public key.
     #[must_use]
     pub fn has(&self, public: &[u8; 32]) -> bool {
@@ -249,9 +255,9 @@ const ORDINAL_BITS: u32 = 20;
 const ALPHABET: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
 const SERIAL_LENGTH: u32 = 13;
 
-/// Whether a serial has the form of those made by [`Mint`], which guessing does not find. Two of its
-/// characters are letters: of the serials made here one in 100,000 is not, but consecutive numbers of other
-/// issuers with leading zeros would else have the same form.
+/// Whether a serial has the form of those made by [`Mint`], which cannot be found by guessing. The form has
+/// at least two letters, because consecutive numbers of other issuers, with leading zeros, would otherwise
+/// have it too. One in 100,000 serials made here has fewer letters, and so not this form.
 #[must_use]
 pub fn is_minted_form(serial: &str) -> bool {
     serial.bytes().filter(u8::is_ascii_uppercase).count() >= 2

@@ -63,8 +63,9 @@ pub struct SealRow {
 }
 
 impl SealRow {
-    /// Whether `name` is a whole marking code with this seal's identification, but not the code that the seal was
-    /// registered with: forged or misread. A seal that was registered without a signature cannot tell.
+    /// Whether `name` is a complete marking code with this seal's identification, but not the code that the
+    /// seal was registered with: forged or misread. Always false for a seal that was registered without a
+    /// signature.
     #[must_use]
     pub fn differs(&self, name: &SealName) -> bool {
         let Code::MarkingCode(code) = name.code() else { return false };

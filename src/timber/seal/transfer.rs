@@ -1,13 +1,13 @@
 //! Transfers seals to another holder.
 
 use super::number::{SealNumber, SealRange};
-use super::record::{
-    self, BatchActor, BatchBusiness, BatchChange, ListDigest, MadeEvent, SealErrors, TRANSFERRED,
-};
-use super::stock::{SealStatus, lock_for_use};
+use super::record::{self, BatchChange, ListDigest, MadeEvent, receiver};
+use super::stock::{SealRow, SealStatus, lock_for_use};
 use crate::base::error::{Error, FieldError, Location, Result};
 use crate::base::ids::{OperationId, OrganizationId};
+use crate::base::input::RequestErrors;
 use crate::evidence::chain::Tx;
+use crate::timber::party::bin::Bin;
 use serde::Serialize;
 use std::collections::{BTreeMap, HashMap};
 use utoipa::ToSchema;
@@ -16,8 +16,8 @@ use uuid::Uuid;
 /// The seals to transfer.
 #[derive(Clone, Debug)]
 pub enum SealSelection {
-    /// These, each once.
-    Numbers(Vec<SealNumber>),
+    /// These, each once, with their positions in the request.
+    Numbers(Vec<(usize, SealNumber)>),
     /// A range of numbers, all of which must exist.
     Range(SealRange),
 }
@@ -25,7 +25,7 @@ pub enum SealSelection {
 impl SealSelection {
     fn numbers(&self) -> Vec<SealNumber> {
         match self {
-            Self::Numbers(numbers) => numbers.clone(),
+            Self::Numbers(numbers) => numbers.iter().map(|(_, number)| number.clone()).collect(),
             Self::Range(range) => range.iter().collect(),
         }
     }
@@ -34,7 +34,9 @@ impl SealSelection {
     /// only the ends of a range.
     fn at(&self, index: usize) -> Location {
         Location::Pointer(match self {
-            Self::Numbers(_) => format!("/numbers/{index}"),
+            Self::Numbers(numbers) => {
+                format!("/numbers/{}", numbers.get(index).map_or(index, |(position, _)| *position))
+            }
             Self::Range(_) => "/first".to_owned(),
         })
     }
@@ -53,52 +55,89 @@ pub struct Transferred {
     pub events: Vec<MadeEvent>,
 }
 
-/// Transfers issued seals to `to`. The operator may transfer any seal, a holder only its own.
+/// Locks the selected seals, and adds to `errors` each reason against their transfer to `to`: 422
+/// `unknown-organization` and `not-a-seal-holder`; 422 `unknown-seal` for each number that is absent or not the
+/// caller's; 409 `seal-applied`, `seal-void`, `already-theirs` for each that cannot be transferred. Receiver and
+/// selection are checked as far as they could be read. Returns the receiver and the seals.
 ///
 /// # Errors
-/// 422 `unknown-seal` for each number that is absent or not the caller's; 409 `seal-applied`, `seal-void`,
-/// `already-theirs` for each that cannot be transferred. If both kinds occur: 422 with all of them.
-pub async fn transfer(
+/// From the database.
+pub async fn check(
     tx: &mut Tx<'_>,
-    actor: &BatchActor,
-    selection: &SealSelection,
-    to: OrganizationId,
-) -> Result<Transferred> {
+    caller: &Caller,
+    selection: Option<&SealSelection>,
+    to: Option<&Bin>,
+    to_at: Location,
+    errors: &mut RequestErrors,
+) -> Result<(Option<OrganizationId>, Vec<SealRow>)> {
+    let receiver = match to {
+        None => None,
+        Some(bin) => match receiver(tx, bin, to_at).await? {
+            Ok(receiver) => Some(receiver),
+            Err(error) => {
+                errors.invalid.push(error);
+                None
+            }
+        },
+    };
+    let Some(selection) = selection else { return Ok((receiver, Vec::new())) };
     let numbers = selection.numbers();
     let rows = lock_for_use(tx, &numbers).await?;
-    let mut errors = SealErrors::default();
-    let mut batches: BTreeMap<Uuid, Vec<&str>> = BTreeMap::new();
-    for (index, (number, row)) in numbers.iter().zip(&rows).enumerate() {
-        let Some(seal) = row.as_ref().filter(|seal| actor.operator || seal.holder == actor.organization)
+    let mut seals = Vec::with_capacity(rows.len());
+    for (index, (number, row)) in numbers.iter().zip(rows).enumerate() {
+        let Some(seal) = row.filter(|seal| caller.is(Role::Operator) || seal.holder == caller.organization)
         else {
             let detail = format!("{number} is not a seal of yours.");
-            errors.invalid(FieldError::new(selection.at(index), "unknown-seal", detail));
+            errors.invalid.push(FieldError::new(selection.at(index), "unknown-seal", detail));
             continue;
         };
         match seal.status {
-            SealStatus::Issued if seal.holder == to => {
+            SealStatus::Issued if receiver == Some(seal.holder) => {
                 let detail = format!("{number} already belongs to the receiver.");
-                errors.conflict(FieldError::new(selection.at(index), "already-theirs", detail));
+                errors.conflict.push(FieldError::new(selection.at(index), "already-theirs", detail));
             }
-            SealStatus::Issued => batches.entry(seal.batch.0).or_default().push(number.as_str()),
+            SealStatus::Issued => seals.push(seal),
             SealStatus::Applied => {
                 let detail = format!("{number} is on a log.");
-                errors.conflict(FieldError::new(selection.at(index), "seal-applied", detail));
+                errors.conflict.push(FieldError::new(selection.at(index), "seal-applied", detail));
             }
             SealStatus::Void => {
                 let detail = format!("{number} is void.");
-                errors.conflict(FieldError::new(selection.at(index), "seal-void", detail));
+                errors.conflict.push(FieldError::new(selection.at(index), "seal-void", detail));
             }
         }
     }
-    errors.finish()?;
+    Ok((receiver, seals))
+}
+
+/// Transfers issued seals to the organisation with the BIN `to`. The operator may transfer any seal, a holder
+/// only its own.
+///
+/// # Errors
+/// All of those that [`check`] finds.
+pub async fn transfer(
+    tx: &mut Tx<'_>,
+    caller: &Caller,
+    act: &Actor,
+    selection: &SealSelection,
+    to: &Bin,
+    to_at: Location,
+) -> Result<Transferred> {
+    let mut errors = RequestErrors::default();
+    let (receiver, seals) = check(tx, caller, Some(selection), Some(to), to_at, &mut errors).await?;
+    errors.into_result()?;
+    let to = receiver.ok_or_else(|| Error::CorruptRow(format!("organization.bin {to}: not found")))?;
+    let mut batches: BTreeMap<Uuid, Vec<&str>> = BTreeMap::new();
+    for seal in &seals {
+        batches.entry(seal.batch.0).or_default().push(seal.number.as_str());
+    }
     let ids: Vec<Uuid> = batches.keys().copied().collect();
     let heads = record::lock_heads(tx, &ids).await?;
     let mut events = Vec::with_capacity(heads.len());
     for head in heads {
         let moved = batches
-            .get_mut(&head.id)
-            .ok_or_else(|| Error::CorruptRow(format!("seal_batch {}: not requested", head.id)))?;
+            .get_mut(&head.id())
+            .ok_or_else(|| Error::CorruptRow(format!("seal_batch {}: not requested", head.id())))?;
         moved.sort_unstable();
         let mut digest = ListDigest::default();
         for number in moved.iter() {
@@ -117,11 +156,10 @@ pub async fn transfer(
     if events.len() != ids.len() {
         return Err(Error::CorruptRow("seal.batch_id: no such batch".into()));
     }
-    let heads = record::add(tx, actor, TRANSFERRED, events).await?;
-    record::save_heads(tx, &heads).await?;
+    let heads = record::add(tx, act, SealBatchEventType::Transferred, events).await?;
     let seq_of: HashMap<Uuid, i32> = heads.iter().map(|head| (head.id, head.seq_i32())).collect();
-    let mut moved = Vec::with_capacity(numbers.len());
-    let (mut batch_ids, mut seqs) = (Vec::with_capacity(numbers.len()), Vec::with_capacity(numbers.len()));
+    let mut moved = Vec::with_capacity(seals.len());
+    let (mut batch_ids, mut seqs) = (Vec::with_capacity(seals.len()), Vec::with_capacity(seals.len()));
     for (batch, numbers) in &batches {
         for number in numbers {
             moved.push(*number);
@@ -140,8 +178,8 @@ pub async fn transfer(
     if changed.rows_affected() != moved.len() as u64 {
         return Err(Error::CorruptRow("seal.status: changed under its lock".into()));
     }
-    let seqs: Vec<i32> = heads.iter().map(crate::evidence::chain::NewHead::seq_i32).collect();
-    answer(tx, actor.operation, &ids, &seqs).await
+    let seqs: Vec<i32> = heads.iter().map(NewHead::seq_i32).collect();
+    answer(tx, act.operation, &ids, &seqs).await
 }
 
 /// The response to a transfer, built from its events.
@@ -153,7 +191,7 @@ pub async fn answer(
 ) -> Result<Transferred> {
     let mut response = Transferred { operation_id: operation, transferred: 0, to: None, events: Vec::new() };
     for (event, business) in record::made(tx, subjects, seqs).await? {
-        let done = BatchBusiness::parse(&business)?.done;
+        let done = BatchChange::parse(&business)?;
         response.transferred += done.quantity.unwrap_or_default();
         response.to = done.to;
         response.events.push(event);

@@ -6,7 +6,7 @@ use super::stock::{SealStatus, VoidReason};
 use crate::base::error::{Error, Result};
 use crate::base::ids::{LogId, OrganizationId, SealBatchId};
 use crate::evidence::chain::bytes::Secret;
-use crate::evidence::chain::history::{DisclosedEvent, Disclosure, StoredEvent};
+use crate::evidence::chain::history::{DisclosedEvent, Disclosure, PAGE, StoredEvent};
 use crate::evidence::chain::{Hash, Subject, SubjectKind};
 use crate::timber::party::role::OrganizationKind;
 use serde::Serialize;
@@ -260,22 +260,69 @@ pub struct SealHistory {
     pub events: Vec<DisclosedEvent>,
 }
 
-/// The events of a seal's batch that concern the seal.
-pub async fn history(db: impl PgExecutor<'_>, seal: &Seal) -> Result<Vec<DisclosedEvent>> {
-    let rows = sqlx::query!(
-        r#"SELECT e.seq, e.received_at, e.hash, e.secret, e.public, e.business, b.salt, b.head_seq, p.hash AS "prev?"
-           FROM (SELECT 1 AS seq UNION ALL SELECT m.seq FROM seal_move m WHERE m.number = $1 AND m.batch_id = $2) w
-           JOIN seal_batch b ON b.id = $2
-           JOIN event e ON e.subject_id = $2 AND e.seq = w.seq
-           LEFT JOIN event p ON p.subject_id = $2 AND p.seq = w.seq - 1
-           ORDER BY e.seq"#,
-        seal.number.as_str(),
-        seal.batch_id.0
-    )
-    .fetch_all(db)
-    .await?;
-    rows.into_iter()
-        .map(|row| {
+/// The history of one seal, page by page, up to the head of its batch's chain that was read first.
+#[derive(Clone, Debug)]
+pub struct SealHistoryPages {
+    number: SealNumber,
+    batch: Subject,
+    /// Number of events that concern the seal.
+    events: u32,
+    /// Seq of the last event that was read.
+    after: u32,
+}
+
+impl SealHistoryPages {
+    /// Counts the events of a seal's batch that concern the seal. One statement.
+    ///
+    /// # Errors
+    /// A database error, or a corrupt row.
+    pub async fn of(db: impl PgExecutor<'_>, seal: &Seal) -> Result<Self> {
+        let row = sqlx::query!(
+            r#"SELECT b.salt, b.head_seq, (SELECT count(*) FROM seal_move m
+                   WHERE m.number = $1 AND m.batch_id = $2 AND m.seq <= b.head_seq) AS "moves!"
+               FROM seal_batch b WHERE b.id = $2"#,
+            seal.number.as_str(),
+            seal.batch_id.0
+        )
+        .fetch_one(db)
+        .await?;
+        let batch = Subject::stored(SubjectKind::SealBatch, seal.batch_id.0, &row.salt, row.head_seq)?;
+        // The registration is the first event of the chain, and of every seal in it.
+        let events = u32::try_from(row.moves).map_or(u32::MAX, |moves| moves.saturating_add(1));
+        Ok(Self { number: seal.number.clone(), batch, events, after: 0 })
+    }
+
+    /// Number of events that concern the seal.
+    #[must_use]
+    pub fn events(&self) -> u32 {
+        self.events
+    }
+
+    /// The next events, at most a page; none after the last one. One statement.
+    ///
+    /// # Errors
+    /// A database error, or a corrupt row.
+    pub async fn next(&mut self, db: impl PgExecutor<'_>) -> Result<Vec<DisclosedEvent>> {
+        let limit = |events: u32| i32::try_from(events).unwrap_or(i32::MAX);
+        let rows = sqlx::query!(
+            r#"SELECT e.seq, e.received_at, e.hash, e.secret, e.public, e.business, p.hash AS "prev?"
+               FROM (SELECT 1 AS seq
+                     UNION ALL SELECT m.seq FROM seal_move m WHERE m.number = $1 AND m.batch_id = $2) w
+               JOIN event e ON e.subject_id = $2 AND e.seq = w.seq
+               LEFT JOIN event p ON p.subject_id = $2 AND p.seq = w.seq - 1
+               WHERE w.seq > $3 AND w.seq <= $4
+               ORDER BY e.seq LIMIT $5"#,
+            self.number.as_str(),
+            self.batch.id,
+            limit(self.after),
+            limit(self.batch.events),
+            i64::from(PAGE)
+        )
+        .fetch_all(db)
+        .await?;
+        let reference = self.batch.reference();
+        let mut events = Vec::with_capacity(rows.len());
+        for row in rows {
             let read = || {
                 let event = StoredEvent {
                     seq: u32::try_from(row.seq).ok()?,
@@ -293,12 +340,13 @@ pub async fn history(db: impl PgExecutor<'_>, seal: &Seal) -> Result<Vec<Disclos
                 };
                 Some(event)
             };
-            let batch = Subject::stored(SubjectKind::SealBatch, seal.batch_id.0, &row.salt, row.head_seq)?;
             let event =
-                read().ok_or_else(|| Error::CorruptRow(format!("event {}/{}", seal.batch_id, row.seq)))?;
-            Ok(event.shown(batch.reference(), Disclosure::BUSINESS))
-        })
-        .collect()
+                read().ok_or_else(|| Error::CorruptRow(format!("event {}/{}", self.batch.id, row.seq)))?;
+            self.after = event.seq;
+            events.push(event.shown(reference, Disclosure::BUSINESS));
+        }
+        Ok(events)
+    }
 }
 
 /// The chain of a batch, if the caller may see all seals or holds one of its seals now, the same rule as in
@@ -323,7 +371,7 @@ pub async fn batch_subject(
     row.map(|row| Subject::stored(SubjectKind::SealBatch, batch.0, &row.salt, row.head_seq)).transpose()
 }
 
-/// Which events of a batch's chain concern the caller's seals, as [`history`] lists them for one seal: the
+/// Which events of a batch's chain concern the caller's seals, as [`SealHistoryPages`] lists them for one seal: the
 /// registration, and every event that moved or voided one of them. `None` if that is every event, or if the
 /// caller may see all seals.
 ///

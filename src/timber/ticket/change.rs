@@ -6,9 +6,10 @@ use crate::base::ids::{OrganizationId, TicketId};
 use crate::base::region::Region;
 use crate::base::units::{LocalDate, Text};
 use crate::evidence::chain::Tx;
-use crate::evidence::chain::{Draft, Head, SubjectKind, append};
+use crate::evidence::chain::{Draft, LockedHead, SubjectKind, append};
 use crate::timber::event::actor::Actor;
 use crate::timber::event::content::TicketName;
+use crate::timber::event::types::TicketEventType;
 use crate::timber::party::key::Caller;
 use crate::timber::party::role::Role;
 
@@ -27,17 +28,17 @@ pub enum Change {
 }
 
 impl Change {
-    fn event_type(&self) -> &'static str {
+    fn event_type(&self) -> TicketEventType {
         match self {
-            Self::Extend { .. } => "ticket_extended",
-            Self::Cancel => "ticket_cancelled",
+            Self::Extend { .. } => TicketEventType::Extended,
+            Self::Cancel => TicketEventType::Cancelled,
         }
     }
 }
 
 /// A ticket locked for a change.
 struct Locked {
-    head: Head,
+    head: LockedHead,
     issuer: OrganizationId,
     holder: OrganizationId,
     name: TicketName,
@@ -102,7 +103,7 @@ pub async fn change(
         public,
         business,
         personal: None,
-        event_type: change.event_type(),
+        event_type: change.event_type().as_str(),
         organization: act.organization.0,
         operation: act.operation.0,
         occurred_at: act.at(),
@@ -169,7 +170,7 @@ async fn lock(tx: &mut Tx<'_>, id: TicketId) -> Result<Option<Locked>> {
     let Some(row) = row else { return Ok(None) };
     let (kind, at) = (SubjectKind::FellingTicket, row.head_received_at);
     Ok(Some(Locked {
-        head: Head::stored(kind, id.0, &row.salt, row.head_seq, &row.head_hash, at)?,
+        head: LockedHead::stored(kind, id.0, &row.salt, row.head_seq, &row.head_hash, at)?,
         issuer: row.issuer_id.into(),
         holder: row.holder_id.into(),
         name: TicketName { number: row.number, series: row.series },

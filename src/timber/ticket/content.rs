@@ -13,6 +13,7 @@ use crate::evidence::chain::size::{self, MAX_BUSINESS_BYTES, MAX_PUBLIC_BYTES};
 use crate::evidence::chain::{Hash, canonical};
 use crate::timber::event::actor::Actor;
 use crate::timber::event::content::{LogPublic as Harvested, TicketName};
+use crate::timber::event::types::TicketEventType;
 use crate::timber::wood::species::{Species, Wood};
 use chrono::NaiveDate;
 use serde::Serialize;
@@ -27,8 +28,8 @@ pub struct TicketPublic<'a> {
     pub subject: &'static str,
     /// What happened.
     #[serde(rename = "type")]
-    pub event_type: &'static str,
-    /// The local day.
+    pub event_type: TicketEventType,
+    /// The day in Kazakhstan.
     pub on: NaiveDate,
     /// Region, as an ISO 3166-2 code.
     pub region: &'a str,
@@ -75,11 +76,11 @@ pub struct Issued<'a> {
     /// Digest of the contour.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub plot_digest: Option<Hash>,
-    /// First local day of felling.
+    /// First day (in Kazakhstan) of felling.
     pub felling_from: LocalDate,
-    /// Last local day of felling.
+    /// Last day (in Kazakhstan) of felling.
     pub felling_until: LocalDate,
-    /// Last local day of removal.
+    /// Last day (in Kazakhstan) of removal.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub removal_until: Option<LocalDate>,
     /// Digest of the lines.

@@ -27,9 +27,9 @@ pub struct TicketForHarvest {
     pub head_hash: Hash,
     /// Whether it is cancelled.
     pub cancelled: bool,
-    /// First local day of felling.
+    /// First day (in Kazakhstan) of felling.
     pub felling_from: LocalDate,
-    /// Last local day of felling.
+    /// Last day (in Kazakhstan) of felling.
     pub felling_until: LocalDate,
     /// Region.
     pub region: Region,

@@ -5,20 +5,19 @@ use super::vocabulary::FellingKind;
 use crate::base::error::{Error, FieldError, Location, Result};
 use crate::base::geo::Plot;
 use crate::base::ids::{LineId, OrganizationId, TicketId};
+use crate::base::input::RequestErrors;
 use crate::base::region::Region;
 use crate::base::units::{Area, LocalDate, Text, Volume};
 use crate::evidence::chain::Tx;
-use crate::evidence::chain::{Draft, Head, SubjectKind, append};
+use crate::evidence::chain::{Draft, LockedHead, SubjectKind, append};
 use crate::timber::event::actor::Actor;
 use crate::timber::event::content::TicketName;
+use crate::timber::event::types::TicketEventType;
 use crate::timber::party::bin::Bin;
 use crate::timber::party::organization::by_bin;
 use crate::timber::party::role::Role;
 use crate::timber::wood::species::{Species, Wood};
 use uuid::Uuid;
-
-/// Type of the first event of every ticket.
-const ISSUED: &str = "ticket_issued";
 
 /// A ticket to issue. The code that builds it has checked that its fields are consistent.
 #[derive(Clone, Debug)]
@@ -55,11 +54,11 @@ pub struct NewTicket {
     pub area_ha: Option<Area>,
     /// Contour.
     pub plot: Option<Plot>,
-    /// First local day of felling.
+    /// First day (in Kazakhstan) of felling.
     pub felling_from: LocalDate,
-    /// Last local day of felling.
+    /// Last day (in Kazakhstan) of felling.
     pub felling_until: LocalDate,
-    /// Last local day of removal.
+    /// Last day (in Kazakhstan) of removal.
     pub removal_until: Option<LocalDate>,
     /// The lines: at least one, and each pair of species and wood at most once.
     pub lines: Vec<NewLine>,
@@ -78,21 +77,83 @@ pub struct NewLine {
     pub volume: Volume,
 }
 
+/// What a request claims that is checked against the database, as far as it could be read.
+pub struct TicketClaims<'r> {
+    /// BIN of the holder.
+    pub holder_bin: Option<&'r Bin>,
+    /// Series.
+    pub series: Option<&'r str>,
+    /// Number.
+    pub number: Option<&'r str>,
+    /// Forestry.
+    pub forestry: Option<&'r str>,
+}
+
+/// Adds to `errors` those of a ticket that `issuer` is to issue: `unknown-organization` and `not-a-harvester` at
+/// `/holder_bin`, `too-long-together` for its names; and, if there are errors, the conflict `ticket-number-taken`,
+/// which otherwise the insertion finds. Returns the holder.
+///
+/// # Errors
+/// From the database.
+pub async fn check(
+    tx: &mut Tx<'_>,
+    issuer: OrganizationId,
+    claims: &TicketClaims<'_>,
+    errors: &mut RequestErrors,
+) -> Result<Option<OrganizationId>> {
+    let holder = match claims.holder_bin {
+        Some(bin) => holder(tx, *bin, errors).await?,
+        None => None,
+    };
+    let Some((series, number)) = claims.series.zip(claims.number) else { return Ok(holder) };
+    if let Some(forestry) = claims.forestry {
+        let name = TicketName { number: number.into(), series: series.into() };
+        if let Err(error) = check_names(forestry, &name) {
+            errors.add(error)?;
+        }
+    }
+    if !errors.is_empty() {
+        let taken = sqlx::query_scalar!(
+            r#"SELECT EXISTS (SELECT FROM felling_ticket WHERE issuer_id = $1 AND series = $2 AND number = $3) AS "taken!""#,
+            issuer.0,
+            series,
+            number
+        )
+        .fetch_one(&mut **tx)
+        .await?;
+        if taken {
+            errors.conflict.push(number_taken());
+        }
+    }
+    Ok(holder)
+}
+
 /// Issues a ticket in the name of the organisation of `act`. `errors` are errors that the caller has found
 /// already; they are reported together with those found here.
 ///
 /// # Errors
-/// Wrong: `errors`, `unknown-organization` and `not-a-harvester` at `/holder_bin`, `too-long-together`.
-/// Conflict: `ticket-number-taken` at `/number`.
+/// Wrong: `errors`, those that [`check`] finds, `too-long-together`. Conflict: `ticket-number-taken` at `/number`.
 pub async fn issue(tx: &mut Tx<'_>, act: &Actor, new: &NewTicket, errors: &[FieldError]) -> Result<()> {
-    let mut errors = errors.to_vec();
-    let holder = holder(tx, new.holder_bin, &mut errors).await?;
-    let Some(holder) = holder.filter(|_| errors.is_empty()) else { return Err(Error::Invalid(errors)) };
+    let mut found = RequestErrors::default();
+    for error in errors {
+        found.invalid.push(error.clone());
+    }
+    let mut errors = found;
+    let claims = TicketClaims {
+        holder_bin: Some(&new.holder_bin),
+        series: Some(new.series.as_str()),
+        number: Some(new.number.as_str()),
+        forestry: Some(new.forestry.as_str()),
+    };
+    let Some(holder) = check(tx, act.organization, &claims, &mut errors).await?.filter(|_| errors.is_empty())
+    else {
+        return Err(errors.into_error());
+    };
     let name = TicketName { number: new.number.as_str().into(), series: new.series.as_str().into() };
     let public = TicketPublic {
         v: 1,
         subject: "felling_ticket",
-        event_type: ISSUED,
+        event_type: TicketEventType::Issued,
         on: act.on(),
         region: new.region.as_str(),
         forestry: new.forestry.as_str(),
@@ -120,7 +181,6 @@ pub async fn issue(tx: &mut Tx<'_>, act: &Actor, new: &NewTicket, errors: &[Fiel
             new.lines.iter().map(|line| (line.id, line.species, line.wood, line.volume)),
         ),
     };
-    check_names(new.forestry.as_str(), &name)?;
     let at = |pointer: &str| Location::Pointer(pointer.to_owned());
     let request_texts = [
         (at("/forest_category"), Some(&new.forest_category)),
@@ -137,11 +197,11 @@ pub async fn issue(tx: &mut Tx<'_>, act: &Actor, new: &NewTicket, errors: &[Fiel
     let (public, business) =
         texts(&public, &business, &request_texts.chain(origin_texts).collect::<Vec<_>>())?;
     let draft = Draft {
-        head: Head::fresh(SubjectKind::FellingTicket, new.id.0),
+        head: LockedHead::fresh(SubjectKind::FellingTicket, new.id.0),
         public,
         business,
         personal: None,
-        event_type: ISSUED,
+        event_type: TicketEventType::Issued.as_str(),
         organization: act.organization.0,
         operation: act.operation.0,
         occurred_at: act.at(),
@@ -209,16 +269,16 @@ async fn insert_lines(tx: &mut Tx<'_>, new: &NewTicket) -> Result<()> {
     Ok(())
 }
 
-async fn holder(tx: &mut Tx<'_>, bin: Bin, errors: &mut Vec<FieldError>) -> Result<Option<OrganizationId>> {
+async fn holder(tx: &mut Tx<'_>, bin: Bin, errors: &mut RequestErrors) -> Result<Option<OrganizationId>> {
     let at = || Location::Pointer("/holder_bin".into());
     let Some(named) = by_bin(&mut **tx, bin).await? else {
         let detail = "No organisation with this BIN is registered; only the operator can register it.";
-        errors.push(FieldError::new(at(), "unknown-organization", detail));
+        errors.invalid.push(FieldError::new(at(), "unknown-organization", detail));
         return Ok(None);
     };
     if !named.roles.iter().any(|role| matches!(role, Role::Enterprise | Role::ForestOwner)) {
         let detail = "Only an enterprise or a forest owner may hold a ticket; this organisation is neither.";
-        errors.push(FieldError::new(at(), "not-a-harvester", detail));
+        errors.invalid.push(FieldError::new(at(), "not-a-harvester", detail));
     }
     Ok(Some(named.id))
 }
@@ -226,12 +286,12 @@ async fn holder(tx: &mut Tx<'_>, bin: Bin, errors: &mut Vec<FieldError>) -> Resu
 fn number_conflict(error: sqlx::Error) -> Error {
     let constraint = error.as_database_error().and_then(|error| error.constraint());
     if constraint == Some("felling_ticket_number_key") {
-        let detail = "You have already issued a ticket with this series and number.";
-        return Error::Conflict(vec![FieldError::new(
-            Location::Pointer("/number".into()),
-            "ticket-number-taken",
-            detail,
-        )]);
+        return Error::Conflict(vec![number_taken()]);
     }
     error.into()
+}
+
+fn number_taken() -> FieldError {
+    let detail = "You have already issued a ticket with this series and number.";
+    FieldError::new(Location::Pointer("/number".into()), "ticket-number-taken", detail)
 }

@@ -54,11 +54,11 @@ pub struct TicketView {
     pub area_ha: Option<Area>,
     /// Contour.
     pub plot: Option<Plot>,
-    /// First local day of felling.
+    /// First day (in Kazakhstan) of felling.
     pub felling_from: LocalDate,
-    /// Last local day of felling, extensions included.
+    /// Last day (in Kazakhstan) of felling, extensions included.
     pub felling_until: LocalDate,
-    /// Last local day of removal, extensions included.
+    /// Last day (in Kazakhstan) of removal, extensions included.
     pub removal_until: Option<LocalDate>,
     /// The permitted volumes, in the order of the ticket.
     pub lines: Vec<LineView>,

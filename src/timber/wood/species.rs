@@ -1,6 +1,6 @@
 //! Classification of logs: kind, species, wood, assortment, grade, and method of measurement.
 //!
-//! Every list here is closed within a release; responses may contain new values within v1.
+//! Each list is fixed within a release. A later release within v1 may add values, also to responses.
 //! The Kazakh names have not been reviewed by a Kazakh forester yet.
 
 use crate::base::error::Invalid;

@@ -55,7 +55,7 @@ pub fn tolerance(permitted: Volume, on: NaiveDate) -> Tolerance {
 pub enum Standing {
     /// Not above the permitted volume.
     Within,
-    /// Above it by at most the tolerance: accepted, with a finding.
+    /// Above the permitted volume by at most the tolerance: accepted, with a finding.
     OverWithinTolerance,
     /// Above permitted × (1 + tolerance): rejected.
     Exceeded,

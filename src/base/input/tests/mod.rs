@@ -1,4 +1,4 @@
-//! A small request type, tested through every kind of input, and the parser against its references.
+//! Reads a small request type from every kind of input, and compares the JSON parser with `serde_json`.
 
 mod body;
 mod json;

@@ -111,7 +111,7 @@ fn rows_have_no_values_beyond_the_header() {
         read("seal_number,volume_m3\nKZ-000001,1,\nKZ-000002\n").expect_err("faulty"),
         "3:volume_m3 required"
     );
-    // What is beyond the header is not ignored.
+    // A value in a column beyond the header is an error.
     assert_eq!(read("seal_number,volume_m3\nKZ-000001,1,,2\n").expect_err("faulty"), "2: wrong-cell-count");
     assert_eq!(
         read("seal_number,volume_m3,lat,lon\nKZ-000001,1\nKZ-000002,1,\n").expect("good").logs.len(),
@@ -127,7 +127,7 @@ fn a_first_line_may_name_the_separator() {
     for (line, sign) in
         [("sep=;", ';'), ("SEP=,", ','), ("sep=\t", '\t'), ("\"sep=;\"", ';'), ("sep=;;;", ';')]
     {
-        // The header alone would say otherwise.
+        // The header line alone would give another separator for some of these.
         let csv = format!("{line}\r\nvolume_m3{sign}seal_number\r\n1{sign}KZ-000001\r\n2{sign}KZ-x\r\n");
         assert_eq!(read(&csv).expect_err("faulty"), "4:seal_number seal-number", "{line}");
     }

@@ -2,6 +2,8 @@
 //! the logs; their chains of custody begin with it.
 
 pub mod balance;
+pub mod check;
+pub mod locations;
 pub mod record;
 pub mod request;
 pub mod view;

@@ -3,92 +3,34 @@
 //! Lock order: operation id, the ticket (shared) and its lines, the seals. The logs are new, so no other
 //! transaction can hold a lock on them. Round trips: a fixed number, and two for each [`MAX_EVENTS_PER_STATEMENT`] logs.
 
-use super::balance::Balance;
+use super::check::{Checked, Claims, check};
+use super::locations::Locations;
 use super::request::NewHarvest;
 use super::view::{Harvest, HarvestedLog, view};
 use crate::base::clock::Clock;
 use crate::base::error::{Error, FieldError, Location, Result};
 use crate::base::ids::{HarvestId, LogId, OperationId};
-use crate::base::units::{Volume, utc_text};
+use crate::base::input::RequestErrors;
+use crate::base::units::Volume;
 use crate::evidence::chain::Tx;
 use crate::evidence::chain::append::{MAX_EVENTS_PER_STATEMENT, Personal};
 use crate::evidence::chain::bytes::Secret;
 use crate::evidence::chain::size::{self, MAX_BUSINESS_BYTES, MAX_PUBLIC_BYTES};
-use crate::evidence::chain::{Draft, Head, SubjectKind, append, canonical};
+use crate::evidence::chain::{Draft, LockedHead, SubjectKind, append, canonical};
 use crate::evidence::idempotency::{device, operation};
 use crate::timber::custody::log::write::{NewLog as NewLogRow, insert};
 use crate::timber::custody::request::position_part;
 use crate::timber::custody::state::LogState;
 use crate::timber::event::content::{Content, LocalTime, LogBusiness, LogPublic, TicketHead, TicketName};
-use crate::timber::event::vocabulary::EventType;
+use crate::timber::event::types::LogEventType;
 use crate::timber::finding::rules;
 use crate::timber::finding::write::{NewFinding, store};
 use crate::timber::party::key::Caller;
-use crate::timber::seal::Code;
-use crate::timber::seal::number::SealNumber;
-use crate::timber::seal::stock::{self, SealRow, SealStatus};
+use crate::timber::seal::stock::{self, SealRow};
 use crate::timber::ticket::{self, TicketForHarvest};
 use crate::timber::wood::volume_table::gost_volume;
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 use serde::Serialize;
-use std::collections::HashMap;
-
-/// How far ahead of the server's clock the time of an event may be.
-pub const MAX_CLOCK_SKEW: TimeDelta = TimeDelta::minutes(5);
-
-/// Locations in the request body, for JSON and for CSV.
-#[derive(Clone, Debug)]
-pub enum Locations {
-    /// A JSON body.
-    Json,
-    /// A CSV body: the line of each item.
-    Csv(Vec<u64>),
-}
-
-fn at_pointer(text: &str) -> Location {
-    Location::Pointer(text.to_owned())
-}
-
-impl Locations {
-    /// Location of the whole body.
-    #[must_use]
-    pub fn whole(&self) -> Location {
-        match self {
-            Self::Json => at_pointer(""),
-            Self::Csv(_) => Location::Cell { line: 1, column: String::new() },
-        }
-    }
-
-    /// Location of the ticket's id.
-    #[must_use]
-    pub fn ticket(&self) -> Location {
-        match self {
-            Self::Json => at_pointer("/felling_ticket_id"),
-            Self::Csv(_) => Location::Query("felling_ticket_id".into()),
-        }
-    }
-
-    /// Name of the log at `index`, for a sentence.
-    #[must_use]
-    pub fn item(&self, index: usize) -> String {
-        match self {
-            Self::Json => format!("item {index}"),
-            Self::Csv(lines) => format!("line {}", lines.get(index).copied().unwrap_or_default()),
-        }
-    }
-
-    /// Location of `field` of the log at `index`.
-    #[must_use]
-    pub fn of(&self, index: usize, field: &str) -> Location {
-        match self {
-            Self::Json => Location::Pointer(format!("/logs/{index}/{field}")),
-            Self::Csv(lines) => Location::Cell {
-                line: lines.get(index).copied().unwrap_or_default(),
-                column: field.to_owned(),
-            },
-        }
-    }
-}
 
 #[derive(Serialize)]
 struct PersonalPart<'a> {
@@ -142,39 +84,13 @@ pub async fn record(
         return Ok(Recorded::Before(view(tx, existing.into()).await?.ok_or(Error::NotFound)?));
     }
     let operation = request.operation_id.unwrap_or_default();
-    let ticket = ticket::lock_for_harvest(tx, request.felling_ticket_id).await?;
-    let names: Vec<_> = request.logs.iter().map(|log| &log.seal_number).collect();
-    let numbers = stock::numbers_of(tx, &names).await?;
-    let known: Vec<SealNumber> = numbers.iter().flatten().cloned().collect();
-    let mut rows = stock::lock_for_use(tx, &known).await?.into_iter();
-    let seals: Vec<Option<SealRow>> =
-        numbers.iter().map(|number| number.as_ref().and_then(|_| rows.next().flatten())).collect();
-
-    // Read after taking the locks: a request that waited must not get an earlier time of receipt than the one
-    // it waited for.
-    let now = clock.now();
-
+    let claims = Claims::from(request);
     let mut errors = RequestErrors::default();
-    let ticket = ticket.filter(|ticket| ticket.holder == organization);
-    let seals = errors.check_seals(caller, request, locations, seals);
-    let Some(ticket) = ticket else {
-        let detail = "You have no such felling ticket.";
-        errors.invalid.push(FieldError::new(locations.ticket(), "unknown-felling-ticket", detail));
-        return Err(errors.into_error());
+    let checked = check(tx, caller, &claims, Some(fingerprint), locations, clock, &mut errors).await?;
+    errors.into_result()?;
+    let Checked { ticket: Some(ticket), marked, lines, seals, now } = checked else {
+        return Err(Error::CorruptRow(format!("felling_ticket {}: not found", request.felling_ticket_id)));
     };
-    if ticket.cancelled {
-        let detail = "This felling ticket is cancelled; nothing more may be felled under it.";
-        errors.conflict.push(FieldError::new(locations.ticket(), "ticket-cancelled", detail));
-    }
-    let mut balance = Balance::new(&ticket.lines, now.date_naive());
-    let lines = errors.check_logs(request, locations, &ticket, &mut balance, now);
-    if !errors.is_empty() {
-        if let Some(again) = errors.recorded_before(tx, caller, fingerprint, &seals, locations).await? {
-            return Err(Error::Conflict(vec![again]));
-        }
-        return Err(errors.into_error());
-    }
-    let marked = balance.finish();
 
     let harvest = HarvestId::new();
     let person = PersonalPart {
@@ -204,11 +120,11 @@ pub async fn record(
                 .map_err(Error::Invalid)?;
             size::check(&business, MAX_BUSINESS_BYTES, &[]).map_err(Error::Invalid)?;
             drafts.push(Draft {
-                head: Head::fresh(SubjectKind::Log, id.0),
+                head: LockedHead::fresh(SubjectKind::Log, id.0),
                 public,
                 business,
                 personal: Some(&personal),
-                event_type: EventType::Harvested.as_str(),
+                event_type: LogEventType::Harvested.as_str(),
                 organization: organization.0,
                 operation: operation.0,
                 occurred_at: request.logs[*index].occurred_at.instant(),
@@ -285,170 +201,6 @@ pub async fn record(
     }))
 }
 
-/// The errors of one request, of both kinds.
-#[derive(Default)]
-pub struct RequestErrors {
-    /// Well-formed but invalid: 422.
-    pub invalid: Vec<FieldError>,
-    /// In conflict with the present state: 409.
-    pub conflict: Vec<FieldError>,
-}
-
-impl RequestErrors {
-    /// Whether there are none.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.invalid.is_empty() && self.conflict.is_empty()
-    }
-
-    /// 409 if all are conflicts with the present state, otherwise 422 with all of them.
-    #[must_use]
-    pub fn into_error(mut self) -> Error {
-        if self.invalid.is_empty() {
-            Error::Conflict(self.conflict)
-        } else {
-            self.invalid.append(&mut self.conflict);
-            Error::Invalid(self.invalid)
-        }
-    }
-
-    /// If seals of the request are on logs because the very same request was recorded before: the one conflict
-    /// that says so, instead of one for each log.
-    async fn recorded_before(
-        &self,
-        tx: &mut Tx<'_>,
-        caller: &Caller,
-        fingerprint: &[u8; 32],
-        seals: &[SealRow],
-        locations: &Locations,
-    ) -> Result<Option<FieldError>> {
-        let Some(log) = seals.first().and_then(|seal| seal.log) else { return Ok(None) };
-        let before = sqlx::query!(
-            "SELECT harvest.id, harvest.received_at
-             FROM log
-             JOIN harvest ON harvest.id = log.harvest_id
-             JOIN operation ON operation.organization_id = harvest.organization_id
-                           AND operation.operation_id = harvest.operation_id
-             WHERE log.id = $1 AND harvest.organization_id = $2 AND operation.fingerprint = $3",
-            log.0,
-            caller.organization.0,
-            fingerprint.as_slice()
-        )
-        .fetch_optional(&mut **tx)
-        .await?;
-        Ok(before.map(|harvest| {
-            let detail = format!(
-                "This very request was recorded already, at {}, as harvest {}. Send an Idempotency-Key or an \
-                 operation_id, and a repeated request gets its answer again.",
-                utc_text(harvest.received_at),
-                harvest.id
-            );
-            FieldError::new(locations.whole(), "already-recorded", detail)
-        }))
-    }
-
-    fn check_seals(
-        &mut self,
-        caller: &Caller,
-        request: &NewHarvest,
-        locations: &Locations,
-        seals: Vec<Option<SealRow>>,
-    ) -> Vec<SealRow> {
-        let mut usable: Vec<SealRow> = Vec::with_capacity(seals.len());
-        let mut seen = HashMap::with_capacity(seals.len());
-        for (index, (seal, log)) in seals.into_iter().zip(&request.logs).enumerate() {
-            let number = &log.seal_number;
-            let at = || locations.of(index, "seal_number");
-            match seal.filter(|seal| seal.holder == caller.organization) {
-                None => {
-                    let typed = match number.code() {
-                        Code::SealNumber(number) => number.has_letter_like_digit(),
-                        _ => false,
-                    };
-                    let hint = if typed { " Is the letter O or I in it a zero or a one?" } else { "" };
-                    let detail = format!("You have no seal {number}.{hint}");
-                    self.invalid.push(FieldError::new(at(), "unknown-seal", detail));
-                }
-                Some(seal) => {
-                    // The same seal by its number and by its code.
-                    if let Some(first) = seen.insert(seal.number.clone(), index) {
-                        let detail = format!(
-                            "Seal {} is already used by {} of this harvest.",
-                            seal.number,
-                            locations.item(first)
-                        );
-                        self.invalid.push(FieldError::new(at(), "duplicate-in-batch", detail));
-                    }
-                    if seal.differs(number) {
-                        let detail = format!(
-                            "This code is not the one that seal {} was registered with; it is forged or misread.",
-                            seal.number
-                        );
-                        self.invalid.push(FieldError::new(at(), "marking-code-differs", detail));
-                    }
-                    match seal.status {
-                        SealStatus::Issued => {}
-                        SealStatus::Applied => {
-                            let detail =
-                                format!("Seal {number} is on a log already; a seal is applied once.");
-                            self.conflict.push(FieldError::new(at(), "seal-applied", detail));
-                        }
-                        SealStatus::Void => {
-                            let detail = format!("Seal {number} is void.");
-                            self.conflict.push(FieldError::new(at(), "seal-void", detail));
-                        }
-                    }
-                    usable.push(seal);
-                }
-            }
-        }
-        usable
-    }
-
-    /// Checks each log against the ticket and marks its volume; returns the index of each log's line.
-    fn check_logs(
-        &mut self,
-        request: &NewHarvest,
-        locations: &Locations,
-        ticket: &TicketForHarvest,
-        balance: &mut Balance<'_>,
-        now: DateTime<Utc>,
-    ) -> Vec<usize> {
-        let mut lines = Vec::with_capacity(request.logs.len());
-        for (index, log) in request.logs.iter().enumerate() {
-            let day = log.occurred_at.day();
-            if day < ticket.felling_from || day > ticket.felling_until {
-                let detail = format!(
-                    "{day} is outside the ticket's felling dates, {} to {}.",
-                    ticket.felling_from, ticket.felling_until
-                );
-                self.invalid.push(FieldError::new(
-                    locations.of(index, "occurred_at"),
-                    "outside-felling-dates",
-                    detail,
-                ));
-            }
-            if log.occurred_at.instant() > now + MAX_CLOCK_SKEW {
-                let detail = "This is more than five minutes in the future.";
-                self.invalid.push(FieldError::new(
-                    locations.of(index, "occurred_at"),
-                    "in-the-future",
-                    detail,
-                ));
-            }
-            if let Some(line) = balance.line(log.species, log.wood) {
-                let at = || locations.of(index, "volume_m3");
-                self.conflict.extend(balance.mark(line, log.volume_m3, at));
-                lines.push(line);
-            } else {
-                let detail = format!("The ticket has no line for {} {}.", log.species, log.wood);
-                self.invalid.push(FieldError::new(locations.of(index, "species"), "not-on-ticket", detail));
-            }
-        }
-        lines
-    }
-}
-
 struct Maker<'r> {
     caller: &'r Caller,
     ticket: &'r TicketForHarvest,
@@ -474,7 +226,7 @@ impl Maker<'_> {
             seal: Some(seal.number.as_str().to_owned()),
             identification: Some(seal.identification.as_str().to_owned()),
             ..LogPublic::bare(
-                EventType::Harvested,
+                LogEventType::Harvested,
                 log.kind,
                 log.occurred_at.day().day(),
                 Some(self.ticket.region.as_str().to_owned()),

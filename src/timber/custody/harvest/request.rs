@@ -28,7 +28,7 @@ input! {
         /// The device, if it records offline.
         pub device: Option<Device>,
     }
-    => NewHarvest::check;
+    => PartialHarvest::check as PartialHarvest;
 
     /// The person responsible for a harvest.
     pub struct ResponsiblePerson {
@@ -38,7 +38,7 @@ input! {
         /// Individual identification number.
         pub iin: Option<Bin>,
     }
-    => ResponsiblePerson::check;
+    => PartialPerson::check as PartialPerson;
 
     /// One log or stack, measured and sealed.
     pub struct NewLog {
@@ -70,44 +70,60 @@ input! {
         /// Where it was felled.
         pub position: Option<Position>,
     }
-    => NewLog::check;
+    => PartialLog::check as PartialLog;
 }
 
-impl ResponsiblePerson {
-    fn check(&self, node: Node<'_>, errors: &mut Errors) {
-        if let Some(invalid) = lost_letters(self.name.as_str()) {
+impl PartialPerson {
+    fn check(&mut self, node: Node<'_>, errors: &mut Errors) {
+        if let Some(invalid) = self.name.as_ref().and_then(|name| lost_letters(name.as_str())) {
             errors.refuse_field(node, "name", invalid);
+            self.name = None;
         }
     }
 }
 
-impl NewLog {
-    fn check(&self, node: Node<'_>, errors: &mut Errors) {
-        if let Err(invalid) = self.volume_m3.fits(self.kind) {
+impl PartialLog {
+    fn check(&mut self, node: Node<'_>, errors: &mut Errors) {
+        if let Some((volume, kind)) = self.volume_m3.zip(self.kind)
+            && let Err(invalid) = volume.fits(kind)
+        {
             errors.refuse_field(node, "volume_m3", invalid);
+            self.volume_m3 = None;
         }
-        if self.kind == LogKind::Log {
+        if self.kind == Some(LogKind::Log) {
             let required =
                 |what| Invalid::new("required", format!("A log needs a {what}; only a stack may omit it."));
-            if self.length_m.is_none() {
+            if matches!(self.length_m, Some(None)) {
                 errors.refuse_field(node, "length_m", required("length"));
+                self.length_m = None;
             }
-            if self.top_diameter_cm.is_none() {
+            if matches!(self.top_diameter_cm, Some(None)) {
                 errors.refuse_field(node, "top_diameter_cm", required("top diameter"));
+                self.top_diameter_cm = None;
             }
         }
     }
 }
 
-impl NewHarvest {
-    fn check(&self, node: Node<'_>, errors: &mut Errors) {
-        let mut seen = HashMap::with_capacity(self.logs.len());
+impl PartialHarvest {
+    fn check(&mut self, node: Node<'_>, errors: &mut Errors) {
+        let Some(logs) = &mut self.logs else { return };
         let Some(items) = node.get("logs").and_then(|logs| logs.items().ok()) else { return };
-        for (index, (log, item)) in self.logs.iter().zip(items).enumerate() {
+        let mut seen = HashMap::with_capacity(logs.len());
+        let mut repeated = Vec::new();
+        for (index, (log, item)) in logs.iter().zip(items).enumerate() {
+            let Some(seal) = log.as_ref().and_then(|log| log.seal_number.as_ref()) else { continue };
             let place = item.line().map_or_else(|| format!("item {index}"), |line| format!("line {line}"));
-            if let Some(first) = seen.insert(&log.seal_number, place) {
-                let detail = format!("Seal {} is already used by {first} of this harvest.", log.seal_number);
+            if let Some(first) = seen.insert(seal, place) {
+                let detail = format!("Seal {seal} is already used by {first} of this harvest.");
                 errors.refuse_field(item, "seal_number", Invalid::new("duplicate-in-batch", detail));
+                repeated.push(index);
+            }
+        }
+        // Only the first of them is checked further, and only its volume counts.
+        for index in repeated {
+            if let Some(log) = &mut logs[index] {
+                log.seal_number = None;
             }
         }
     }

@@ -51,8 +51,8 @@ pub struct Harvest {
     pub findings: Vec<Finding>,
 }
 
-/// A harvest that was rehearsed: what the response would show, without what exists only once it is stored (ids,
-/// hashes, times).
+/// The result of a rehearsed harvest: the response of a real one, without the members that exist only once it
+/// is stored (ids, hashes, times).
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct Rehearsal {
     /// Always true: nothing was stored.
@@ -60,7 +60,7 @@ pub struct Rehearsal {
     pub rehearsal: bool,
     /// The logs that would be made, in the order of the request.
     pub logs: Vec<RehearsedLog>,
-    /// The ticket as it would be, with its remaining volumes.
+    /// The ticket as it would be after the harvest, with its remaining volumes.
     pub ticket: TicketView,
     /// Findings: what looks unusual.
     pub findings: Vec<RehearsedFinding>,

@@ -7,7 +7,8 @@ use crate::base::region::Region;
 use crate::base::units::{Diameter, Length, Volume};
 use crate::db::batching::BatchQuery;
 use crate::evidence::chain::{Hash, Subject, SubjectKind};
-use crate::timber::event::vocabulary::{EventType, Status, TransferOf};
+use crate::timber::event::types::LogEventType;
+use crate::timber::event::vocabulary::{Status, TransferOf};
 use crate::timber::party::key::{Caller, KeyRow, KeyUsage, TokenHash};
 use crate::timber::party::reader::Reader;
 use crate::timber::party::role::{OrganizationKind, Role};
@@ -28,8 +29,8 @@ use uuid::Uuid;
 pub enum Access {
     /// Holder, owner, pending receiver, named carrier, inspector: everything.
     Full,
-    /// A past party: events up to `until` (0: never a party). With `harvest`, the issuer of the ticket:
-    /// harvest data.
+    /// A past party sees the events up to `until` (0: it was never a party). The issuer of the ticket has
+    /// `harvest` and sees the harvest data.
     Partial {
         /// Last event that may be read.
         until: u32,
@@ -73,7 +74,7 @@ pub struct LogRow {
     pending_of: Option<TransferOf>,
     carrier_id: Option<OrganizationId>,
     vehicle: Option<String>,
-    last_type: EventType,
+    last_type: LogEventType,
     last_on: NaiveDate,
     last_region: Option<Region>,
     series: String,
@@ -332,8 +333,8 @@ pub struct PendingView {
 pub struct LastEventView {
     /// Its type.
     #[serde(rename = "type")]
-    pub event_type: EventType,
-    /// Its local day.
+    pub event_type: LogEventType,
+    /// The day on which it happened: in Kazakhstan; in events of content version 1, at the client's offset.
     pub on: NaiveDate,
     /// The last region that any event named.
     #[serde(serialize_with = "region_names_or_null")]

@@ -13,7 +13,7 @@ SELECT asked.place AS "place!", l.id AS "id!: LogId", l.salt AS "salt!", l.head_
        l.holder_id AS "holder_id!: OrganizationId", l.owner_id AS "owner_id!: OrganizationId",
        l.pending_from AS "pending_from?: OrganizationId", l.pending_to AS "pending_to?: OrganizationId",
        l.pending_of AS "pending_of?: TransferOf", l.carrier_id AS "carrier_id?: OrganizationId",
-       l.vehicle AS "vehicle?", l.last_type AS "last_type!: EventType", l.last_on AS "last_on!",
+       l.vehicle AS "vehicle?", l.last_type AS "last_type!: LogEventType", l.last_on AS "last_on!",
        l.last_region AS "last_region?: Region", t.series AS "series!", t.number AS "number!",
        t.region AS "region!: Region", t.district AS "district?", t.forestry AS "forestry!",
        t.compartment AS "compartment!", t.subcompartment AS "subcompartment?",

@@ -2,23 +2,23 @@
 
 use crate::base::error::{Error, Result};
 use crate::base::ids::{HarvestId, LogId, OperationId, OrganizationId, TicketId};
-use crate::evidence::chain::Tx;
-use crate::evidence::chain::{Head, NewHead, SubjectKind};
+use crate::evidence::chain::{LockedHead, NewHead, SubjectKind, Tx};
 use crate::timber::custody::log::find::Key;
 use crate::timber::custody::state::{LastEvent, LogState, PendingTransfer};
-use crate::timber::event::vocabulary::{EventType, Status, TransferOf};
+use crate::timber::event::types::LogEventType;
+use crate::timber::event::vocabulary::{Status, TransferOf};
 use crate::timber::seal::Code;
 use crate::timber::wood::species::{Assortment, LogKind, MeasurementMethod, Wood};
 use chrono::{DateTime, NaiveDate, Utc};
 use uuid::Uuid;
 
 /// A log's row, held under lock.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct LockedLog {
     /// The log.
     pub id: LogId,
     /// The end of its chain.
-    pub head: Head,
+    pub head: LockedHead,
     /// Its state.
     pub state: LogState,
     /// The harvest that recorded it.
@@ -63,7 +63,7 @@ struct Stored {
     pending_of: Option<TransferOf>,
     carrier_id: Option<Uuid>,
     vehicle: Option<String>,
-    last_type: EventType,
+    last_type: LogEventType,
     last_on: NaiveDate,
     last_region: Option<String>,
     last_occurred_at: DateTime<Utc>,
@@ -83,7 +83,7 @@ impl TryFrom<Stored> for LockedLog {
             _ => return Err(corrupt("pending_from")),
         };
         let (id, at) = (row.id, row.head_received_at);
-        let head = Head::stored(SubjectKind::Log, id, &row.salt, row.head_seq, &row.head_hash, at)?;
+        let head = LockedHead::stored(SubjectKind::Log, id, &row.salt, row.head_seq, &row.head_hash, at)?;
         let state = LogState {
             kind: row.kind,
             species: row.species,
@@ -144,7 +144,7 @@ macro_rules! locked {
                     log.harvest_id, log.ticket_id, log.line_id, log.issuer_id, log.seal_number, log.seal_void,
                     log.status AS "status: Status", log.holder_id, log.owner_id, log.pending_from, log.pending_to,
                     log.pending_of AS "pending_of: TransferOf", log.carrier_id, log.vehicle,
-                    log.last_type AS "last_type: EventType", log.last_on, log.last_region, log.last_occurred_at
+                    log.last_type AS "last_type: LogEventType", log.last_on, log.last_region, log.last_occurred_at
              "# + $which,
             $($argument),+
         )
@@ -316,7 +316,7 @@ pub async fn insert(tx: &mut Tx<'_>, logs: &[NewLog]) -> Result<()> {
         &columns.status as &[Status],
         &columns.holder_id,
         &columns.owner_id,
-        &columns.last_type as &[EventType],
+        &columns.last_type as &[LogEventType],
         &columns.last_on,
         &columns.last_region as &[Option<String>],
         &columns.last_occurred_at,
@@ -383,7 +383,7 @@ pub async fn save(
         &columns.pending_of as &[Option<TransferOf>],
         &columns.carrier_id as &[Option<Uuid>],
         &columns.vehicle as &[Option<String>],
-        &columns.last_type as &[EventType],
+        &columns.last_type as &[LogEventType],
         &columns.last_on,
         &columns.last_region as &[Option<String>],
         &columns.last_occurred_at,
@@ -447,7 +447,7 @@ pub(crate) struct Columns {
     pub(crate) pending_of: Vec<Option<TransferOf>>,
     pub(crate) carrier_id: Vec<Option<Uuid>>,
     pub(crate) vehicle: Vec<Option<String>>,
-    pub(crate) last_type: Vec<EventType>,
+    pub(crate) last_type: Vec<LogEventType>,
     pub(crate) last_on: Vec<NaiveDate>,
     pub(crate) last_region: Vec<Option<String>>,
     pub(crate) last_occurred_at: Vec<DateTime<Utc>>,

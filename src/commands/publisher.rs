@@ -1,0 +1,211 @@
+//! The publisher that `serve` runs on a private cluster: `ormantrace publish` as a child process, with its own
+//! key file, folder and database role.
+//!
+//! The separation is weaker than that of a publisher under another user or on another machine, because both
+//! processes can read each other's files (docs/TRUST.md). The child never outlives the server: it reads a pipe,
+//! this process alone holds the other end, and the child stops when the pipe ends. A child that ends before
+//! is started again.
+
+use crate::base::config::Settings;
+use crate::db::lock::{Denied, Lock};
+use crate::evidence::tlog::Folder;
+use hyper::http::Uri;
+use std::ffi::OsString;
+use std::io;
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+use tokio::process::{Child, Command};
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+/// Backoff before the child is started again: the first, and the maximum.
+const BACKOFF: (Duration, Duration) = (Duration::from_millis(500), Duration::from_mins(1));
+/// A child that ran for this long resets the backoff.
+const STABLE: Duration = Duration::from_mins(1);
+/// How long the child may take to finish its round when the server stops.
+const STOP_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The variables that the child inherits: its own settings, and those of the system. The operator's token and
+/// other settings of the server are none of its business.
+const INHERITED: [&str; 17] = [
+    "HOME",
+    "LANG",
+    "LC_ALL",
+    "LD_LIBRARY_PATH",
+    "NO_COLOR",
+    "PATH",
+    "RUST_BACKTRACE",
+    "TMPDIR",
+    "TZ",
+    "XDG_RUNTIME_DIR",
+    "ORMANTRACE_POLL_MILLISECONDS",
+    "ORMANTRACE_PUBLISH_METRICS_LISTEN",
+    "ORMANTRACE_QUICK_START",
+    "ORMANTRACE_QUORUM",
+    "ORMANTRACE_REGISTER_KEY",
+    "ORMANTRACE_WITNESS",
+    "ORMANTRACE_WITNESS_CA",
+];
+
+/// Whether a server may run a publisher, and with which log lines.
+#[derive(Clone, Debug, Default)]
+pub struct PublisherOptions {
+    /// Never run one.
+    pub off: bool,
+    /// Whether the register's name was given.
+    pub named: bool,
+    /// The arguments of this process that set its log lines.
+    pub log_arguments: Vec<OsString>,
+}
+
+/// How the child is started.
+#[derive(Clone, Debug)]
+pub struct PublisherCommand {
+    program: PathBuf,
+    arguments: Vec<OsString>,
+    folder: Folder,
+}
+
+impl PublisherCommand {
+    /// The command, if this server publishes: on a private cluster, with `--origin` or a public address that
+    /// other machines can reach, and without `--no-publish`.
+    ///
+    /// # Errors
+    /// If this program's path or the data directory is unknown.
+    pub fn of(
+        settings: &Settings,
+        options: &PublisherOptions,
+        folder: &Folder,
+        origin: &str,
+    ) -> io::Result<Option<Self>> {
+        let public = settings.serve.public_url.as_ref().is_some_and(|url| !is_loopback(url.as_str()));
+        let publishes = settings.database.database_url.is_none() && !options.off && (public || options.named);
+        if !publishes {
+            return Ok(None);
+        }
+        let data_dir = settings.database.data_dir().map_err(|error| io::Error::other(error.to_string()))?;
+        let mut arguments = options.log_arguments.clone();
+        arguments.extend(["publish", "--lifeline", "--data-dir"].map(OsString::from));
+        arguments.extend([data_dir.into_os_string(), "--register-dir".into()]);
+        arguments.extend([folder.root().as_os_str().to_owned(), "--origin".into(), origin.into()]);
+        Ok(Some(Self { program: std::env::current_exe()?, arguments, folder: folder.clone() }))
+    }
+
+    fn start(&self) -> io::Result<Child> {
+        let mut command = Command::new(&self.program);
+        command.args(&self.arguments).env_clear();
+        for name in INHERITED {
+            if let Some(value) = std::env::var_os(name) {
+                command.env(name, value);
+            }
+        }
+        // Its own group: Ctrl-C in a terminal would stop it before the last requests are recorded.
+        command.stdin(Stdio::piped()).stdout(Stdio::null()).process_group(0).kill_on_drop(true);
+        command.spawn()
+    }
+
+    /// The publisher that uses the folder already, if there is one.
+    fn other_publisher(&self) -> Option<String> {
+        match Lock::take(&self.folder.lock_file()) {
+            Err(Denied::Held(holder)) => Some(holder),
+            Ok(_) | Err(Denied::Io(_)) => None,
+        }
+    }
+}
+
+/// Whether the host of a URL is this machine only.
+fn is_loopback(url: &str) -> bool {
+    let uri: Option<Uri> = url.parse().ok();
+    let host = uri.as_ref().and_then(Uri::host).unwrap_or_default();
+    let address: Option<IpAddr> = host.trim_matches(['[', ']']).parse().ok();
+    address.is_some_and(|address| address.is_loopback())
+        || host.eq_ignore_ascii_case("localhost")
+        || host.to_ascii_lowercase().ends_with(".localhost")
+}
+
+/// A running publisher, started again when it ends.
+#[derive(Debug)]
+pub struct RunningPublisher {
+    stop: oneshot::Sender<()>,
+    supervisor: JoinHandle<()>,
+}
+
+impl RunningPublisher {
+    /// Starts it.
+    #[must_use]
+    pub fn start(command: PublisherCommand) -> Self {
+        let (stop, stopped) = oneshot::channel();
+        Self { stop, supervisor: tokio::spawn(supervise(command, stopped)) }
+    }
+
+    /// Stops it after its round, and waits until it has ended.
+    pub async fn stop(self) {
+        // Fails if the supervisor has ended, and with it the child.
+        let _ = self.stop.send(());
+        let _ = self.supervisor.await;
+    }
+}
+
+async fn supervise(command: PublisherCommand, mut stopped: oneshot::Receiver<()>) {
+    let mut pause = BACKOFF.0;
+    loop {
+        if let Some(holder) = command.other_publisher() {
+            // To take over whenever it pauses would keep it from starting again.
+            tracing::info!(
+                holder,
+                "another process publishes the register, so this server does not; with --no-publish it never does"
+            );
+            return;
+        }
+        let since = Instant::now();
+        match command.start() {
+            Ok(mut child) => {
+                let lifeline = child.stdin.take();
+                tracing::info!(pid = child.id(), "publishing the register in a process of its own");
+                let status = tokio::select! {
+                    _ = &mut stopped => {
+                        drop(lifeline);
+                        return end(child).await;
+                    }
+                    status = child.wait() => status,
+                };
+                tracing::warn!(status = ?status.ok(), "the publisher has ended; it is started again");
+            }
+            Err(error) => tracing::warn!(%error, "the publisher cannot be started; trying again"),
+        }
+        if since.elapsed() > STABLE {
+            pause = BACKOFF.0;
+        }
+        tokio::select! {
+            _ = &mut stopped => return,
+            () = tokio::time::sleep(pause) => pause = (pause * 2).min(BACKOFF.1),
+        }
+    }
+}
+
+async fn end(mut child: Child) {
+    if tokio::time::timeout(STOP_TIMEOUT, child.wait()).await.is_err() {
+        tracing::warn!("the publisher did not stop in time");
+        let _ = child.kill().await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn loopback_is_this_machine_only() {
+        for url in ["http://127.0.0.1:8080", "http://localhost", "http://wood.LOCALHOST:1", "http://[::1]:80"]
+        {
+            assert!(is_loopback(url), "{url}");
+        }
+        for url in
+            ["https://wood.example", "http://192.0.2.7:8080", "http://[2001:db8::1]", "http://localhost.kz"]
+        {
+            assert!(!is_loopback(url), "{url}");
+        }
+    }
+}

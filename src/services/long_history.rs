@@ -1,0 +1,138 @@
+//! Long histories, page by page: what is in memory, and for how long the database is used, depends on a
+//! page and not on the chain.
+//!
+//! A history ends with the head that was read first: events that are recorded while its pages are read are
+//! not in it. Everything else is as it is when its page is read, so a part that was erased meanwhile appears
+//! as erased. No connection is held between two pages, whatever time the client takes to read one.
+
+use crate::base::error::Result;
+use crate::evidence::chain::Subject;
+use crate::evidence::chain::history::{ChainPages, ChainPosition, DisclosedEvent, Disclosure, StoredEvent};
+use crate::services::reads::Reads;
+use crate::timber::custody::history::{self, LogEvent, VisiblePart};
+use crate::timber::custody::history_query::{HistoryQuery, HistoryRows};
+use crate::timber::custody::log::read::{Access, LogRow, LogView};
+use crate::timber::party::reader::Reader;
+use futures_util::stream::{self, Stream};
+use sqlx::PgPool;
+
+/// The events of a chain, page by page, each disclosed as far as `open` returns for it.
+pub fn subject_pages(
+    pool: PgPool,
+    subject: Subject,
+    open: impl Fn(&StoredEvent) -> Disclosure + Send + Sync + 'static,
+) -> impl Stream<Item = Result<Vec<DisclosedEvent>>> + Send + 'static {
+    stream::try_unfold((pool, ChainPages::of(subject), open), |(pool, mut pages, open)| async move {
+        let mut db = pool.acquire().await?;
+        let events = pages.next(&mut db, &open).await?;
+        drop(db);
+        Ok((!events.is_empty()).then_some((events, (pool, pages, open))))
+    })
+}
+
+/// The history of a log that is too long for one response in memory.
+pub struct LongHistory {
+    reads: Reads,
+    row: LogRow,
+    reader: Reader,
+    part: Option<VisiblePart>,
+    up_to: u32,
+    next: ChainPosition,
+}
+
+impl LongHistory {
+    /// The history of the log of `row`, as far as `access` gives it to `reader`. For a past party all its
+    /// events are read, since its view of the log follows from them.
+    ///
+    /// # Errors
+    /// The database is unavailable, or too many queries wait; a stored event that cannot be decoded.
+    pub async fn read(reads: &Reads, row: LogRow, access: Access, reader: Reader) -> Result<Self> {
+        let mut history = Self::of_events(reads, row, access, reader).await?;
+        if history.part.as_ref().is_some_and(VisiblePart::is_known_unread) {
+            history.read_part().await?;
+        }
+        Ok(history)
+    }
+
+    /// The same for its events alone, without [`LongHistory::log`].
+    ///
+    /// # Errors
+    /// As [`LongHistory::read`].
+    pub async fn of_events(reads: &Reads, row: LogRow, access: Access, reader: Reader) -> Result<Self> {
+        let (part, up_to) = (VisiblePart::new(access), history::up_to(&row, access)?);
+        let mut history =
+            Self { reads: reads.clone(), row, reader, part, up_to, next: ChainPosition::default() };
+        if history.part.as_ref().is_some_and(|part| !part.is_known_unread()) {
+            history.read_part().await?;
+        }
+        Ok(history)
+    }
+
+    async fn read_part(&mut self) -> Result<()> {
+        let Some(mut part) = self.part.take() else { return Ok(()) };
+        loop {
+            self.next = ChainPosition::default();
+            while let Some(rows) = self.next_rows().await? {
+                for event in &rows.events {
+                    part.add(event)?;
+                }
+            }
+            if !part.needs_second_pass() {
+                break;
+            }
+        }
+        self.next = ChainPosition::default();
+        self.up_to = part.last();
+        self.part = Some(part);
+        Ok(())
+    }
+
+    /// The rows of the next page; `None` after the last one.
+    async fn next_rows(&mut self) -> Result<Option<HistoryRows>> {
+        if self.next.events() >= self.up_to {
+            return Ok(None);
+        }
+        let query = history::page(&self.row, self.next, self.up_to, self.reader);
+        let rows = self.reads.history_rows(query).await?;
+        if let Some(last) = rows.events.last() {
+            self.next = ChainPosition::after(last);
+        }
+        Ok(Some(rows))
+    }
+
+    /// The log, in its present state or as a past party may see it.
+    ///
+    /// # Errors
+    /// As [`LongHistory::read`].
+    pub async fn log(&self) -> Result<LogView> {
+        let names = HistoryQuery::names(&self.row, self.reader);
+        match &self.part {
+            None => self.row.view(&self.reads.history_rows(names).await?.names),
+            Some(part) => {
+                let names = self.reads.history_rows(names.and(part.parties())).await?.names;
+                part.view(&self.row, &names)
+            }
+        }
+    }
+
+    /// Number of events that the reader may see, which are the first ones.
+    #[must_use]
+    pub fn events(&self) -> u32 {
+        self.up_to
+    }
+
+    /// The log's row.
+    #[must_use]
+    pub fn row(&self) -> &LogRow {
+        &self.row
+    }
+
+    /// Its events, page by page.
+    pub fn into_pages(self) -> impl Stream<Item = Result<Vec<LogEvent>>> + Send + 'static {
+        stream::try_unfold(self, |mut history| async move {
+            let Some(rows) = history.next_rows().await? else { return Ok(None) };
+            let events = history::disclosed(&history.row, history.part.as_ref(), history.reader, rows)?;
+            Ok(Some((events, history)))
+        })
+    }
+}

@@ -1,0 +1,309 @@
+//! Checks a custody event against organisations, logs and seals: as much of it as could be read, all errors at
+//! once.
+
+use super::correct;
+use super::harvest::check::MAX_CLOCK_SKEW;
+use super::late::Past;
+use super::log::find::resolve;
+use super::log::write::{LockedLog, lock};
+use super::record::{Access, Plan, Recorder, pointer};
+use super::request::{NewCustodyEvent, PartialCustodyEvent, Readable};
+use crate::base::clock::Clock;
+use crate::base::error::{Error, FieldError, Result};
+use crate::base::ids::{LogId, OrganizationId};
+use crate::base::input::RequestErrors;
+use crate::base::units::{KAZAKHSTAN_OFFSET_MINUTES, Moment};
+use crate::evidence::chain::Tx;
+use crate::evidence::idempotency::{device, operation};
+use crate::timber::event::types::LogEventType;
+use crate::timber::party::bin::Bin;
+use crate::timber::party::key::Caller;
+use crate::timber::party::role::Role;
+use crate::timber::seal::replace::Replacement;
+use crate::timber::seal::stock::SealStatus;
+use std::collections::HashMap;
+use uuid::Uuid;
+
+/// What the checks locked and decided. Complete if there was no error.
+pub(super) struct Checked<'r> {
+    pub(super) recorder: Recorder<'r>,
+    pub(super) plans: Vec<Plan>,
+    pub(super) corrected: Option<correct::Decision>,
+    pub(super) replacement: Option<Replacement>,
+}
+
+/// Adds to `errors` those that organisations, logs and seals show in a request that has errors already.
+///
+/// # Errors
+/// From the database.
+pub async fn check_partial(
+    tx: &mut Tx<'_>,
+    caller: &Caller,
+    request: PartialCustodyEvent,
+    fingerprint: &[u8; 32],
+    clock: &Clock,
+    errors: &mut RequestErrors,
+) -> Result<()> {
+    let operation = request.operation_id.flatten();
+    if !operation::is_free(tx, caller.organization, operation, fingerprint, errors).await? {
+        return Ok(());
+    }
+    let now = Moment::new(clock.now(), KAZAKHSTAN_OFFSET_MINUTES)
+        .map_err(|error| Error::CorruptRow(format!("clock: {error}")))?;
+    let (request, readable) = request.readable(now);
+    check(tx, caller, &request, &readable, clock, errors).await.map(drop)
+}
+
+/// Locks what the request changes, and adds every error to `errors`.
+pub(super) async fn check<'r>(
+    tx: &mut Tx<'_>,
+    caller: &'r Caller,
+    request: &'r NewCustodyEvent,
+    readable: &Readable,
+    clock: &Clock,
+    errors: &mut RequestErrors,
+) -> Result<Checked<'r>> {
+    check_times(request, clock, errors);
+    let known = organizations(tx, named(request)).await?;
+    let others = OtherParties::of(caller, request, &known, errors);
+    let ids = resolve(tx, &request.logs).await?;
+    let correction = match (request.r#type, ids.first()) {
+        (LogEventType::Corrected, Some(Some(log))) if readable.correction => {
+            Some(correct::prepare(tx, *log).await?)
+        }
+        _ => None,
+    };
+    let replacement = match &request.new_seal_number {
+        Some(new) => Some(Replacement::lock(tx, new, ids.first().copied().flatten()).await?),
+        None => None,
+    };
+    let existing: Vec<LogId> = ids.iter().flatten().copied().collect();
+    let mut rows: HashMap<LogId, LockedLog> =
+        lock(tx, &existing).await?.into_iter().map(|row| (row.id, row)).collect();
+    // Read after taking the locks: a request that waited must not get an earlier time of receipt than the one
+    // it waited for.
+    let now = clock.now();
+
+    let content = readable.content && others.are_known(request);
+    let recorder = Recorder::new(caller, request, others, request.operation_id.unwrap_or_default(), now);
+    let mut pasts = recorder.states_at_event(tx, &rows).await?;
+    let mut accesses = accesses(tx, caller, &rows, &pasts).await?;
+    if let (Some(prepared), Some(Some(log))) = (&correction, ids.first())
+        && prepared.ends_with_event_of(caller.organization)
+    {
+        // A carrier or receiver that has no part in the log any more may still correct its own last event.
+        accesses.entry(*log).or_insert(Access::Past);
+    }
+    let mut plans = Vec::with_capacity(ids.len());
+    for (index, id) in ids.iter().enumerate() {
+        let at = || readable.log(index);
+        let Some((id, access)) = id.and_then(|id| Some((id, *accesses.get(&id)?))) else {
+            let detail = "There is no such log, or none that you may see.";
+            errors.invalid.push(FieldError::new(at(), "unknown-log", detail));
+            continue;
+        };
+        let Some(row) = rows.remove(&id) else {
+            let detail = "This log is named twice in the batch.";
+            errors.invalid.push(FieldError::new(at(), "duplicate-in-batch", detail));
+            continue;
+        };
+        if !readable.transition {
+            continue;
+        }
+        let past = pasts.remove(&id);
+        let state = past.as_ref().map_or(&row.state, |past| &past.state);
+        if let Err(error) = recorder.check(state, access, at()) {
+            errors.conflict.push(error);
+            continue;
+        }
+        let plan = Plan { row, access, late: past.is_some() };
+        // Without its receiver or carrier, what would have followed is not known.
+        if let Some(past) = past.filter(|_| content)
+            && let Err((code, detail)) = recorder.check_late(&plan, &past.events)?
+        {
+            errors.conflict.push(FieldError::new(at(), code, detail));
+            continue;
+        }
+        plans.push(plan);
+    }
+    if let Some(seals) = &replacement {
+        recorder.check_seals(seals, errors);
+    }
+    let mut corrected = None;
+    if let (Some(prepared), Some(plan)) = (correction, plans.first()) {
+        corrected = correct::decide(&prepared, &recorder, &plan.row, plan.access, errors);
+    }
+    if !errors.is_empty() {
+        if let Some(plan) = plans.first()
+            && let Err(error) = recorder.check_size_of(plan, corrected.as_ref(), replacement.as_ref())
+        {
+            errors.add(error)?;
+        }
+        if let Some(device) = &request.device {
+            // Only tried, for its error: this transaction is rolled back.
+            let (id, seq, at) = (device.id.as_str(), device.seq, device.recorded_at.instant());
+            let operation = request.operation_id.unwrap_or_default();
+            if let Err(error) = device::reserve(tx, caller.organization, id, seq, at, operation).await {
+                errors.add(error)?;
+            }
+        }
+    }
+    Ok(Checked { recorder, plans, corrected, replacement })
+}
+
+fn check_times(request: &NewCustodyEvent, clock: &Clock, errors: &mut RequestErrors) {
+    let corrected = request.set.as_ref().and_then(|set| set.occurred_at);
+    let times = [("/occurred_at", Some(request.occurred_at)), ("/set/occurred_at", corrected)];
+    for (at, time) in times {
+        if time.is_some_and(|time| time.instant() > clock.now() + MAX_CLOCK_SKEW) {
+            let detail = "This is more than five minutes in the future.";
+            errors.invalid.push(FieldError::new(pointer(at), "in-the-future", detail));
+        }
+    }
+}
+
+impl Recorder<'_> {
+    fn check_seals(&self, seals: &Replacement, errors: &mut RequestErrors) {
+        let at = || pointer("/new_seal_number");
+        match seals.new.as_ref().filter(|seal| seal.holder == self.caller.organization) {
+            None => errors.invalid.push(FieldError::new(at(), "unknown-seal", "You have no such seal.")),
+            Some(seal) if self.request.new_seal_number.as_ref().is_some_and(|name| seal.differs(name)) => {
+                let detail =
+                    "This code is not the one that the seal was registered with; it is forged or misread.";
+                errors.invalid.push(FieldError::new(at(), "marking-code-differs", detail));
+            }
+            Some(seal) => match seal.status {
+                SealStatus::Issued => {}
+                SealStatus::Applied => {
+                    let detail = "This seal is on a log already; a seal is applied once.";
+                    errors.conflict.push(FieldError::new(at(), "seal-applied", detail));
+                }
+                SealStatus::Void => {
+                    errors.conflict.push(FieldError::new(at(), "seal-void", "This seal is void."));
+                }
+            },
+        }
+    }
+}
+
+/// The other organisations that a request names.
+#[derive(Default)]
+pub(crate) struct OtherParties {
+    pub(super) to: Option<OrganizationId>,
+    pub(super) carrier: Option<OrganizationId>,
+}
+
+impl OtherParties {
+    /// Looks them up in `known`; adds an error to `errors` for each that is not acceptable.
+    pub(crate) fn of(
+        caller: &Caller,
+        request: &NewCustodyEvent,
+        known: &Organizations,
+        errors: &mut RequestErrors,
+    ) -> Self {
+        let mut others = Self::default();
+        if let Some(bin) = &request.to_bin {
+            match known.get(bin.as_str()) {
+                None => errors.invalid.push(unknown("/to_bin")),
+                Some((id, _)) if *id == caller.organization => {
+                    let detail = "A transfer goes to another organisation.";
+                    errors.invalid.push(FieldError::new(pointer("/to_bin"), "transfer-to-oneself", detail));
+                }
+                Some((_, roles)) if !roles.iter().any(|role| may_hold(*role)) => {
+                    let detail =
+                        "This organisation is neither an enterprise nor a forest owner; it holds no timber.";
+                    errors.invalid.push(FieldError::new(pointer("/to_bin"), "holds-no-timber", detail));
+                }
+                Some((id, _)) => others.to = Some(*id),
+            }
+        }
+        if let Some(bin) = &request.carrier_bin {
+            match known.get(bin.as_str()) {
+                None => errors.invalid.push(unknown("/carrier_bin")),
+                Some((_, roles)) if !roles.contains(&Role::Carrier) => {
+                    let detail = "This organisation is not a carrier.";
+                    errors.invalid.push(FieldError::new(pointer("/carrier_bin"), "not-a-carrier", detail));
+                }
+                Some((id, _)) => others.carrier = Some(*id),
+            }
+        }
+        others
+    }
+
+    /// Whether each that the request names is known.
+    fn are_known(&self, request: &NewCustodyEvent) -> bool {
+        self.to.is_some() == request.to_bin.is_some()
+            && self.carrier.is_some() == request.carrier_bin.is_some()
+    }
+}
+
+fn may_hold(role: Role) -> bool {
+    matches!(role, Role::Enterprise | Role::ForestOwner)
+}
+
+fn unknown(at: &str) -> FieldError {
+    FieldError::new(pointer(at), "unknown-organization", "No organisation with this BIN is registered.")
+}
+
+/// Registered organisations by BIN.
+pub(crate) type Organizations = HashMap<String, (OrganizationId, Vec<Role>)>;
+
+/// The BINs of other organisations that a request names.
+pub(crate) fn named(request: &NewCustodyEvent) -> impl Iterator<Item = &Bin> {
+    request.to_bin.iter().chain(&request.carrier_bin)
+}
+
+/// The registered ones of the named organisations; no round trip if none is named.
+pub(crate) async fn organizations<'b>(
+    tx: &mut Tx<'_>,
+    named: impl Iterator<Item = &'b Bin>,
+) -> Result<Organizations> {
+    let bins: Vec<&str> = named.map(Bin::as_str).collect();
+    if bins.is_empty() {
+        return Ok(Organizations::new());
+    }
+    let rows = sqlx::query!(
+        r#"SELECT bin AS "bin!", id, roles AS "roles: Vec<Role>" FROM organization WHERE bin = ANY($1)"#,
+        &bins as &[&str]
+    )
+    .fetch_all(&mut **tx)
+    .await?;
+    Ok(rows.into_iter().map(|row| (row.bin, (row.id.into(), row.roles))).collect())
+}
+
+/// The caller's access to each of the locked logs; past parties are looked up in one query.
+///
+/// A former carrier or receiver is no longer a party. An event that its device recorded while it was one,
+/// but could not send, is still accepted: `pasts` has the states of the logs when the event happened.
+async fn accesses(
+    tx: &mut Tx<'_>,
+    caller: &Caller,
+    rows: &HashMap<LogId, LockedLog>,
+    pasts: &HashMap<LogId, Past>,
+) -> Result<HashMap<LogId, Access>> {
+    let (organization, inspector) = (caller.organization, caller.is(Role::Inspector));
+    let mut accesses = HashMap::with_capacity(rows.len());
+    let mut unknown: Vec<Uuid> = Vec::new();
+    for (id, row) in rows {
+        if inspector || row.state.concerns(organization) {
+            accesses.insert(*id, Access::Full);
+        } else if row.issuer == organization
+            || pasts.get(id).is_some_and(|past| past.state.concerns(organization))
+        {
+            accesses.insert(*id, Access::Past);
+        } else {
+            unknown.push(id.0);
+        }
+    }
+    if !unknown.is_empty() {
+        let past = sqlx::query_scalar!(
+            "SELECT log_id FROM past_party WHERE organization_id = $1 AND log_id = ANY($2)",
+            organization.0,
+            &unknown
+        )
+        .fetch_all(&mut **tx)
+        .await?;
+        accesses.extend(past.into_iter().map(|id| (LogId(id), Access::Past)));
+    }
+    Ok(accesses)
+}

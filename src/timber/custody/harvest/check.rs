@@ -1,0 +1,323 @@
+//! Checks a harvest against seals, ticket and balance: as much of it as could be read, all errors at once.
+
+use super::balance::{Balance, Marked};
+use super::locations::Locations;
+use super::request::{NewHarvest, NewLog, PartialHarvest, PartialLog};
+use crate::base::clock::Clock;
+use crate::base::error::{FieldError, Result};
+use crate::base::ids::{OperationId, TicketId};
+use crate::base::input::RequestErrors;
+use crate::base::units::{Moment, Volume, utc_text};
+use crate::evidence::chain::Tx;
+use crate::evidence::idempotency::{device, operation};
+use crate::timber::custody::request::Device;
+use crate::timber::party::key::Caller;
+use crate::timber::seal::number::SealNumber;
+use crate::timber::seal::stock::{self, SealRow, SealStatus};
+use crate::timber::seal::{Code, SealName};
+use crate::timber::ticket::{self, TicketForHarvest};
+use crate::timber::wood::species::{Species, Wood};
+use chrono::{DateTime, TimeDelta, Utc};
+use std::collections::HashMap;
+
+/// How far ahead of the server's clock the time of an event may be.
+pub const MAX_CLOCK_SKEW: TimeDelta = TimeDelta::minutes(5);
+
+/// What a request claims about one log, as far as it could be read.
+struct LogClaim<'r> {
+    /// Position in the request.
+    index: usize,
+    seal: Option<&'r SealName>,
+    line: Option<(Species, Wood)>,
+    occurred_at: Option<Moment>,
+    /// Of a log that was read completely: a balance that is exceeded only together with a log that has errors is not
+    /// reported.
+    volume: Option<Volume>,
+}
+
+/// What a request claims, as far as it could be read.
+pub(super) struct Claims<'r> {
+    ticket: Option<TicketId>,
+    device: Option<&'r Device>,
+    operation: Option<OperationId>,
+    logs: Vec<LogClaim<'r>>,
+}
+
+impl<'r> From<&'r NewHarvest> for Claims<'r> {
+    fn from(request: &'r NewHarvest) -> Self {
+        let claim = |(index, log): (usize, &'r NewLog)| LogClaim {
+            index,
+            seal: Some(&log.seal_number),
+            line: Some((log.species, log.wood)),
+            occurred_at: Some(log.occurred_at),
+            volume: Some(log.volume_m3),
+        };
+        Self {
+            ticket: Some(request.felling_ticket_id),
+            device: request.device.as_ref(),
+            operation: request.operation_id,
+            logs: request.logs.iter().enumerate().map(claim).collect(),
+        }
+    }
+}
+
+impl<'r> From<&'r PartialHarvest> for Claims<'r> {
+    fn from(request: &'r PartialHarvest) -> Self {
+        let claim = |(index, log): (usize, &'r Option<PartialLog>)| {
+            let log = log.as_ref()?;
+            Some(LogClaim {
+                index,
+                seal: log.seal_number.as_ref(),
+                line: log.species.zip(log.wood),
+                occurred_at: log.occurred_at,
+                volume: log.volume_m3.filter(|_| log.is_complete()),
+            })
+        };
+        Self {
+            ticket: request.felling_ticket_id,
+            device: request.device.as_ref().and_then(Option::as_ref),
+            operation: request.operation_id.flatten(),
+            logs: request.logs.iter().flatten().enumerate().filter_map(claim).collect(),
+        }
+    }
+}
+
+/// What the checks locked and computed. Complete and in the order of the request if there was no error.
+pub(super) struct Checked {
+    /// The ticket, if the caller holds it.
+    pub(super) ticket: Option<TicketForHarvest>,
+    pub(super) marked: Marked,
+    /// Index of each log's ticket line.
+    pub(super) lines: Vec<usize>,
+    pub(super) seals: Vec<SealRow>,
+    /// The time of receipt, read under the locks.
+    pub(super) now: DateTime<Utc>,
+}
+
+/// Adds to `errors` those that seals, ticket and balance show in a request that has errors already.
+///
+/// # Errors
+/// From the database.
+pub async fn check_partial(
+    tx: &mut Tx<'_>,
+    caller: &Caller,
+    request: &PartialHarvest,
+    fingerprint: &[u8; 32],
+    locations: &Locations,
+    clock: &Clock,
+    errors: &mut RequestErrors,
+) -> Result<()> {
+    let claims = Claims::from(request);
+    if operation::is_free(tx, caller.organization, claims.operation, fingerprint, errors).await? {
+        check(tx, caller, &claims, None, locations, clock, errors).await?;
+    }
+    Ok(())
+}
+
+/// Locks ticket, lines and seals, and adds every error to `errors`. Without a `fingerprint` the request was not read
+/// completely, so that it was never recorded before.
+pub(super) async fn check(
+    tx: &mut Tx<'_>,
+    caller: &Caller,
+    claims: &Claims<'_>,
+    fingerprint: Option<&[u8; 32]>,
+    locations: &Locations,
+    clock: &Clock,
+    errors: &mut RequestErrors,
+) -> Result<Checked> {
+    let ticket = match claims.ticket {
+        Some(id) => ticket::lock_for_harvest(tx, id).await?,
+        None => None,
+    };
+    let names: Vec<_> = claims.logs.iter().filter_map(|log| log.seal).collect();
+    let numbers = stock::numbers_of(tx, &names).await?;
+    let known: Vec<SealNumber> = numbers.iter().flatten().cloned().collect();
+    let mut rows = stock::lock_for_use(tx, &known).await?.into_iter();
+    let seals = numbers.iter().map(|number| number.as_ref().and_then(|_| rows.next().flatten()));
+
+    // Read after taking the locks: a request that waited must not get an earlier time of receipt than the one
+    // it waited for.
+    let now = clock.now();
+
+    let ticket = ticket.filter(|ticket| ticket.holder == caller.organization);
+    let seals = check_seals(caller, claims, locations, seals.collect(), errors);
+    match &ticket {
+        None if claims.ticket.is_some() => {
+            let detail = "You have no such felling ticket.";
+            errors.invalid.push(FieldError::new(locations.ticket(), "unknown-felling-ticket", detail));
+        }
+        Some(ticket) if ticket.cancelled => {
+            let detail = "This felling ticket is cancelled; nothing more may be felled under it.";
+            errors.conflict.push(FieldError::new(locations.ticket(), "ticket-cancelled", detail));
+        }
+        _ => {}
+    }
+    check_times(claims, locations, ticket.as_ref(), now, errors);
+    let ticket_lines = ticket.as_ref().map_or(&[][..], |ticket| &ticket.lines);
+    let mut balance = Balance::new(ticket_lines, now.date_naive());
+    let lines =
+        if ticket.is_some() { check_lines(claims, locations, &mut balance, errors) } else { Vec::new() };
+    let marked = balance.finish();
+    if errors.is_empty() {
+        return Ok(Checked { ticket, marked, lines, seals, now });
+    }
+    if let Some(fingerprint) = fingerprint
+        && let Some(again) = recorded_before(tx, caller, fingerprint, &seals, locations).await?
+    {
+        *errors = RequestErrors::default();
+        errors.conflict.push(again);
+    } else if let Some(device) = claims.device {
+        // Only tried, for its error: this transaction is rolled back.
+        let operation = claims.operation.unwrap_or_default();
+        let tried = device::reserve(
+            tx,
+            caller.organization,
+            device.id.as_str(),
+            device.seq,
+            device.recorded_at.instant(),
+            operation,
+        );
+        if let Err(error) = tried.await {
+            errors.add(error)?;
+        }
+    }
+    Ok(Checked { ticket, marked, lines, seals, now })
+}
+
+/// If seals of the request are on logs because the very same request was recorded before: the one conflict that
+/// says so, instead of one for each log.
+async fn recorded_before(
+    tx: &mut Tx<'_>,
+    caller: &Caller,
+    fingerprint: &[u8; 32],
+    seals: &[SealRow],
+    locations: &Locations,
+) -> Result<Option<FieldError>> {
+    let Some(log) = seals.first().and_then(|seal| seal.log) else { return Ok(None) };
+    let before = sqlx::query!(
+        "SELECT harvest.id, harvest.received_at
+             FROM log
+             JOIN harvest ON harvest.id = log.harvest_id
+             JOIN operation ON operation.organization_id = harvest.organization_id
+                           AND operation.operation_id = harvest.operation_id
+             WHERE log.id = $1 AND harvest.organization_id = $2 AND operation.fingerprint = $3",
+        log.0,
+        caller.organization.0,
+        fingerprint.as_slice()
+    )
+    .fetch_optional(&mut **tx)
+    .await?;
+    Ok(before.map(|harvest| {
+        let detail = format!(
+            "This very request was recorded already, at {}, as harvest {}. Send an Idempotency-Key or an \
+             operation_id, and a repeated request gets its answer again.",
+            utc_text(harvest.received_at),
+            harvest.id
+        );
+        FieldError::new(locations.whole(), "already-recorded", detail)
+    }))
+}
+
+/// Checks the seals, of which `rows` has one for each log with a readable seal; returns those of the caller.
+fn check_seals(
+    caller: &Caller,
+    claims: &Claims<'_>,
+    locations: &Locations,
+    rows: Vec<Option<SealRow>>,
+    errors: &mut RequestErrors,
+) -> Vec<SealRow> {
+    let mut usable: Vec<SealRow> = Vec::with_capacity(rows.len());
+    let mut seen = HashMap::with_capacity(rows.len());
+    let named = claims.logs.iter().filter_map(|log| Some((log.index, log.seal?)));
+    for (row, (index, name)) in rows.into_iter().zip(named) {
+        let at = || locations.of(index, "seal_number");
+        let Some(seal) = row.filter(|seal| seal.holder == caller.organization) else {
+            let typed = match name.code() {
+                Code::SealNumber(number) => number.has_letter_like_digit(),
+                _ => false,
+            };
+            let hint = if typed { " Is the letter O or I in it a zero or a one?" } else { "" };
+            let detail = format!("You have no seal {name}.{hint}");
+            errors.invalid.push(FieldError::new(at(), "unknown-seal", detail));
+            continue;
+        };
+        // The same seal by its number and by its code.
+        if let Some(first) = seen.insert(seal.number.clone(), index) {
+            let detail =
+                format!("Seal {} is already used by {} of this harvest.", seal.number, locations.item(first));
+            errors.invalid.push(FieldError::new(at(), "duplicate-in-batch", detail));
+        }
+        if seal.differs(name) {
+            let detail = format!(
+                "This code is not the one that seal {} was registered with; it is forged or misread.",
+                seal.number
+            );
+            errors.invalid.push(FieldError::new(at(), "marking-code-differs", detail));
+        }
+        match seal.status {
+            SealStatus::Issued => {}
+            SealStatus::Applied => {
+                let detail = format!("Seal {name} is on a log already; a seal is applied once.");
+                errors.conflict.push(FieldError::new(at(), "seal-applied", detail));
+            }
+            SealStatus::Void => {
+                let detail = format!("Seal {name} is void.");
+                errors.conflict.push(FieldError::new(at(), "seal-void", detail));
+            }
+        }
+        usable.push(seal);
+    }
+    usable
+}
+
+/// Checks the times against the clock and, if it is known, the ticket.
+fn check_times(
+    claims: &Claims<'_>,
+    locations: &Locations,
+    ticket: Option<&TicketForHarvest>,
+    now: DateTime<Utc>,
+    errors: &mut RequestErrors,
+) {
+    for (index, time) in claims.logs.iter().filter_map(|log| Some((log.index, log.occurred_at?))) {
+        let at = || locations.of(index, "occurred_at");
+        let day = time.day();
+        if let Some(ticket) = ticket
+            && (day < ticket.felling_from || day > ticket.felling_until)
+        {
+            let detail = format!(
+                "{day} is outside the ticket's felling dates, {} to {}.",
+                ticket.felling_from, ticket.felling_until
+            );
+            errors.invalid.push(FieldError::new(at(), "outside-felling-dates", detail));
+        }
+        if time.instant() > now + MAX_CLOCK_SKEW {
+            let detail = "This is more than five minutes in the future.";
+            errors.invalid.push(FieldError::new(at(), "in-the-future", detail));
+        }
+    }
+}
+
+/// Finds the ticket line of each log and marks its volume; returns the index of each log's line.
+fn check_lines(
+    claims: &Claims<'_>,
+    locations: &Locations,
+    balance: &mut Balance<'_>,
+    errors: &mut RequestErrors,
+) -> Vec<usize> {
+    let mut lines = Vec::with_capacity(claims.logs.len());
+    for log in &claims.logs {
+        let Some((species, wood)) = log.line else { continue };
+        let Some(line) = balance.line(species, wood) else {
+            let detail = format!("The ticket has no line for {species} {wood}.");
+            let at = locations.of(log.index, "species");
+            errors.invalid.push(FieldError::new(at, "not-on-ticket", detail));
+            continue;
+        };
+        lines.push(line);
+        if let Some(volume) = log.volume {
+            let at = || locations.of(log.index, "volume_m3");
+            errors.conflict.push_some(balance.mark(line, volume, at));
+        }
+    }
+    lines
+}

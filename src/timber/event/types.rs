@@ -1,0 +1,193 @@
+//! The types of all events, by the kind of the subject that has the chain.
+//!
+//! The words are hashed and stored; a word never changes its meaning. Each kind has an enum of its own, so
+//! that the custody table matches the types of logs exhaustively; [`EventType`] is for code that handles
+//! every kind, such as `fsck`. A new kind of subject is a new variant here.
+
+use crate::base::vocabulary::vocabulary;
+use crate::evidence::chain::SubjectKind;
+
+vocabulary! {
+    /// What can happen to a log. `divided` and `derived` are reserved.
+    #[schema(as = EventType)]
+    pub enum LogEventType: "unknown-event-type" {
+        /// Felled, measured and sealed: the first event of every chain.
+        Harvested = "harvested",
+        /// Put down at a place of storage.
+        Stored = "stored",
+        /// Put on a vehicle.
+        Loaded = "loaded",
+        /// The vehicle left.
+        Departed = "departed",
+        /// The vehicle came to its destination.
+        Arrived = "arrived",
+        /// Taken over at the destination.
+        Received = "received",
+        /// Offered to another organisation.
+        Transferred = "transferred",
+        /// The offer was taken.
+        Accepted = "accepted",
+        /// The offer was refused.
+        Rejected = "rejected",
+        /// The offer was taken back.
+        Withdrawn = "withdrawn",
+        /// Checked by an inspector.
+        Inspected = "inspected",
+        /// Sawn or otherwise used up.
+        Processed = "processed",
+        /// Left the country.
+        Exported = "exported",
+        /// Sold to someone outside the system.
+        Sold = "sold",
+        /// Not where it should be.
+        Lost = "lost",
+        /// Burnt, rotten or broken.
+        Destroyed = "destroyed",
+        /// Found again after a loss.
+        Found = "found",
+        /// A new seal in place of one that is damaged or void.
+        SealReplaced = "seal_replaced",
+        /// The seal on it was declared void.
+        SealVoided = "seal_voided",
+        /// An earlier event was wrong; this one states the correct values.
+        Corrected = "corrected",
+    }
+}
+
+vocabulary! {
+    /// What can happen to a felling ticket.
+    pub enum TicketEventType: "unknown-event-type" {
+        /// Issued: the first event of every chain.
+        Issued = "ticket_issued",
+        /// A later day of felling or of removal.
+        Extended = "ticket_extended",
+        /// Nothing more may be felled under it.
+        Cancelled = "ticket_cancelled",
+    }
+}
+
+vocabulary! {
+    /// What can happen to the seals of a batch.
+    pub enum SealBatchEventType: "unknown-event-type" {
+        /// Registered, or made: the first event of every chain.
+        Registered = "seals_registered",
+        /// Given to another holder.
+        Transferred = "seals_transferred",
+        /// A seal became void.
+        Voided = "seals_voided",
+    }
+}
+
+vocabulary! {
+    /// What can happen to an organisation.
+    pub enum OrganizationEventType: "unknown-event-type" {
+        /// Registered: the first event of every chain.
+        Registered = "organization_registered",
+        /// An API key was made.
+        KeyMade = "key_made",
+        /// An API key was revoked.
+        KeyRevoked = "key_revoked",
+        /// A marking key was made known (on the operator's chain).
+        MarkingKeyKnown = "marking_key_known",
+        /// A personal part that the organisation had recorded was erased.
+        PersonalErased = "personal_erased",
+    }
+}
+
+/// The type of an event of any subject.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EventType {
+    /// Of a log or a stack.
+    Log(LogEventType),
+    /// Of a felling ticket.
+    Ticket(TicketEventType),
+    /// Of a batch of seals.
+    SealBatch(SealBatchEventType),
+    /// Of an organisation.
+    Organization(OrganizationEventType),
+}
+
+impl EventType {
+    /// The type with this word on a chain of this kind; `None` if that kind has no such type.
+    #[must_use]
+    pub fn parse(kind: SubjectKind, word: &str) -> Option<Self> {
+        match kind {
+            SubjectKind::Log => LogEventType::parse(word).ok().map(Self::Log),
+            SubjectKind::FellingTicket => TicketEventType::parse(word).ok().map(Self::Ticket),
+            SubjectKind::SealBatch => SealBatchEventType::parse(word).ok().map(Self::SealBatch),
+            SubjectKind::Organization => OrganizationEventType::parse(word).ok().map(Self::Organization),
+            SubjectKind::Finding | SubjectKind::Waybill => None,
+        }
+    }
+
+    /// The word.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Log(of) => of.as_str(),
+            Self::Ticket(of) => of.as_str(),
+            Self::SealBatch(of) => of.as_str(),
+            Self::Organization(of) => of.as_str(),
+        }
+    }
+
+    /// Whether a chain begins with this type, and only with it.
+    #[must_use]
+    pub const fn begins_chain(self) -> bool {
+        matches!(
+            self,
+            Self::Log(LogEventType::Harvested)
+                | Self::Ticket(TicketEventType::Issued)
+                | Self::SealBatch(SealBatchEventType::Registered)
+                | Self::Organization(OrganizationEventType::Registered)
+        )
+    }
+}
+
+impl From<LogEventType> for EventType {
+    fn from(of: LogEventType) -> Self {
+        Self::Log(of)
+    }
+}
+
+impl From<TicketEventType> for EventType {
+    fn from(of: TicketEventType) -> Self {
+        Self::Ticket(of)
+    }
+}
+
+impl From<SealBatchEventType> for EventType {
+    fn from(of: SealBatchEventType) -> Self {
+        Self::SealBatch(of)
+    }
+}
+
+impl From<OrganizationEventType> for EventType {
+    fn from(of: OrganizationEventType) -> Self {
+        Self::Organization(of)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_word_belongs_to_two_kinds() {
+        let words = [
+            LogEventType::WORDS,
+            TicketEventType::WORDS,
+            SealBatchEventType::WORDS,
+            OrganizationEventType::WORDS,
+        ]
+        .concat();
+        let distinct: std::collections::BTreeSet<_> = words.iter().collect();
+        assert_eq!(distinct.len(), words.len());
+        let kinds =
+            [SubjectKind::Log, SubjectKind::FellingTicket, SubjectKind::SealBatch, SubjectKind::Organization];
+        for word in words {
+            let read: Vec<_> = kinds.iter().filter_map(|kind| EventType::parse(*kind, word)).collect();
+            assert_eq!(read.iter().map(|of| of.as_str()).collect::<Vec<_>>(), [word]);
+        }
+    }
+}

@@ -1,0 +1,240 @@
+//! Clients that take as much of a server as they can get: seven shapes of attack.
+
+use crate::scene::Attacker;
+use crate::support::process::PATIENCE;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpSocket, TcpStream};
+use tokio::task::JoinSet;
+use tokio::time::{sleep, timeout};
+
+/// Pause before a connection that was closed is opened again.
+const AGAIN: Duration = Duration::from_millis(50);
+
+/// How long a response is not read before another one is asked for; longer than the server waits for a reader.
+const HELD: Duration = Duration::from_secs(15);
+
+/// A shape of attack.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shape {
+    /// Bodies of 16 bytes a second, by one organisation.
+    DrippingBodies,
+    /// Requests for a long history whose responses nobody reads.
+    UnreadResponses,
+    /// Connections without a request, from several addresses.
+    SilentConnections,
+    /// Rehearsals of large harvests, by one organisation.
+    HeavyRehearsals,
+    /// Checks of made-up codes, from the client's own address.
+    CodeFlood,
+    /// Reads and checks with forty keys of one organisation.
+    ManyKeys,
+    /// Connections beyond a low limit of open files.
+    LimitOfFiles,
+}
+
+impl Shape {
+    pub const ALL: [Self; 7] = [
+        Self::DrippingBodies,
+        Self::UnreadResponses,
+        Self::SilentConnections,
+        Self::HeavyRehearsals,
+        Self::CodeFlood,
+        Self::ManyKeys,
+        Self::LimitOfFiles,
+    ];
+
+    /// Concurrent connections of the attack, and the addresses that they come from.
+    fn connections(self) -> (u16, &'static [u8]) {
+        match self {
+            Self::DrippingBodies => (200, &[2]),
+            Self::UnreadResponses => (100, &[3]),
+            Self::SilentConnections => (1_350, &[4, 5, 6, 7, 8]),
+            Self::HeavyRehearsals => (70, &[9]),
+            // The client's own address.
+            Self::CodeFlood => (80, &[1]),
+            Self::ManyKeys => (120, &[10]),
+            Self::LimitOfFiles => (1_300, &[11, 12, 13, 14]),
+        }
+    }
+}
+
+impl fmt::Display for Shape {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::DrippingBodies => "dripping bodies",
+            Self::UnreadResponses => "unread responses",
+            Self::SilentConnections => "silent connections",
+            Self::HeavyRehearsals => "heavy rehearsals",
+            Self::CodeFlood => "a flood of codes from the client's address",
+            Self::ManyKeys => "many keys of one organisation",
+            Self::LimitOfFiles => "a limit of 512 open files",
+        })
+    }
+}
+
+/// What the attacker got: how many responses of each status, and connections that were closed.
+#[derive(Default)]
+pub struct Gains {
+    counts: Mutex<BTreeMap<String, u64>>,
+    opened: AtomicU64,
+}
+
+impl Gains {
+    fn add(&self, what: impl Into<String>) {
+        *self.counts.lock().expect("no panic").entry(what.into()).or_default() += 1;
+    }
+
+    /// Connections that were opened so far.
+    pub fn opened(&self) -> u64 {
+        self.opened.load(Ordering::SeqCst)
+    }
+}
+
+impl fmt::Display for Gains {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} connections", self.opened())?;
+        for (what, count) in &*self.counts.lock().expect("no panic") {
+            write!(f, ", {count} × {what}")?;
+        }
+        Ok(())
+    }
+}
+
+/// A running attack; it ends when dropped.
+pub struct Attack {
+    pub gains: Arc<Gains>,
+    _connections: JoinSet<()>,
+}
+
+impl Attack {
+    /// Begins the attack; must be called in a runtime.
+    pub fn begin(shape: Shape, server: SocketAddr, attacker: &Arc<Attacker>) -> Self {
+        let gains = Arc::new(Gains::default());
+        let mut connections = JoinSet::new();
+        let (count, addresses) = shape.connections();
+        for n in 0..count {
+            let from = Ipv4Addr::new(127, 0, 0, addresses[usize::from(n) % addresses.len()]);
+            let (gains, attacker) = (Arc::clone(&gains), Arc::clone(attacker));
+            connections.spawn(async move {
+                // Each connection is kept, or opened again, as long as the attack lasts.
+                for round in 0.. {
+                    match open(server, from).await {
+                        Ok(stream) => {
+                            gains.opened.fetch_add(1, Ordering::SeqCst);
+                            use_connection(shape, stream, &attacker, &gains, (u64::from(n) << 32) | round)
+                                .await;
+                        }
+                        Err(error) => gains.add(format!("{}", error.kind())),
+                    }
+                    sleep(AGAIN).await;
+                }
+            });
+        }
+        Self { gains, _connections: connections }
+    }
+}
+
+async fn open(server: SocketAddr, from: Ipv4Addr) -> std::io::Result<TcpStream> {
+    let socket = TcpSocket::new_v4()?;
+    // Small, so that a response that is not read waits in the server and not here.
+    socket.set_recv_buffer_size(8 * 1024)?;
+    socket.bind(SocketAddr::from((from, 0)))?;
+    socket.connect(server).await
+}
+
+/// Uses one connection until it is closed or has served its purpose.
+async fn use_connection(shape: Shape, mut stream: TcpStream, attacker: &Attacker, gains: &Gains, n: u64) {
+    let token = attacker.token(n);
+    match shape {
+        Shape::DrippingBodies => {
+            let head = request("POST", "/v1/harvests", token, Some(100_000));
+            if stream.write_all(head.as_bytes()).await.is_ok() {
+                let (mut read, mut write) = stream.split();
+                let drip = async {
+                    while write.write_all(&[b' '; 16]).await.is_ok() {
+                        sleep(Duration::from_secs(1)).await;
+                    }
+                };
+                tokio::select! {
+                    () = drip => gains.add("closed"),
+                    outcome = answer(&mut read) => gains.add(outcome),
+                }
+            }
+        }
+        Shape::UnreadResponses => {
+            let path = format!("/v1/felling-tickets/{}/history", attacker.long_ticket);
+            if stream.write_all(request("GET", &path, token, None).as_bytes()).await.is_ok() {
+                let mut begin = [0; 12];
+                let status = timeout(PATIENCE, stream.read_exact(&mut begin)).await;
+                gains.add(
+                    status.map_or("timeout".into(), |_| String::from_utf8_lossy(&begin[9..]).into_owned()),
+                );
+                if &begin[9..] == b"200" {
+                    sleep(HELD).await;
+                }
+            }
+        }
+        Shape::SilentConnections | Shape::LimitOfFiles => {
+            let outcome = answer(&mut stream).await;
+            gains.add(outcome);
+        }
+        Shape::HeavyRehearsals => {
+            let head = request("POST", "/v1/harvests?dry_run=true", token, Some(attacker.rehearsal.len()));
+            let sent = async {
+                stream.write_all(head.as_bytes()).await?;
+                stream.write_all(attacker.rehearsal.as_bytes()).await
+            };
+            if sent.await.is_ok() {
+                gains.add(answer(&mut stream).await);
+            }
+        }
+        Shape::CodeFlood => {
+            let path = format!("/v1/verify/KZ-{:07}", n.wrapping_mul(0x9e37_79b9_7f4a_7c15) % 10_000_000);
+            let request = format!("GET {path} HTTP/1.1\r\nhost: orman.test\r\nconnection: close\r\n\r\n");
+            if stream.write_all(request.as_bytes()).await.is_ok() {
+                gains.add(answer(&mut stream).await);
+            }
+        }
+        Shape::ManyKeys => {
+            let (method, path, body) = match n % 3 {
+                0 => ("GET", "/v1/logs?limit=100".to_owned(), None),
+                1 => ("GET", format!("/v1/felling-tickets/{}/history", attacker.long_ticket), None),
+                _ => ("POST", "/v1/custody-events".to_owned(), Some(attacker.event.as_str())),
+            };
+            let head = request(method, &path, token, body.map(str::len));
+            let sent = stream.write_all(format!("{head}{}", body.unwrap_or_default()).as_bytes()).await;
+            if sent.is_ok() {
+                gains.add(answer(&mut stream).await);
+            }
+        }
+    }
+}
+
+fn request(method: &str, path: &str, token: &str, length: Option<usize>) -> String {
+    let body = length.map(|length| format!("content-type: application/json\r\ncontent-length: {length}\r\n"));
+    let body = body.unwrap_or_default();
+    format!(
+        "{method} {path} HTTP/1.1\r\nhost: orman.test\r\nauthorization: Bearer {token}\r\n{body}connection: close\r\n\r\n"
+    )
+}
+
+/// Reads to the end; the status, or that there was none.
+async fn answer(stream: &mut (impl AsyncReadExt + Unpin)) -> String {
+    let (mut head, mut piece) = (Vec::new(), vec![0; 64 * 1024]);
+    loop {
+        match stream.read(&mut piece).await {
+            Ok(0) => break,
+            Ok(bytes) if head.len() < 12 => head.extend_from_slice(&piece[..bytes.min(12)]),
+            Ok(_) => {}
+            Err(error) if head.is_empty() => return error.kind().to_string(),
+            Err(_) => break,
+        }
+    }
+    head.get(9..12).map_or("closed".to_owned(), |status| String::from_utf8_lossy(status).into_owned())
+}
