@@ -26,7 +26,7 @@ pub struct DatabaseSettings {
 
     /// Folder of the private PostgreSQL, the key files and the register; with a database URL only of the key
     /// files and the register [default: /var/lib/ormantrace for root, else ormantrace in the user's data
-    /// folder ($XDG_DATA_HOME or ~/.local/share; on macOS ~/Library/Application Support)]
+    /// folder (`$XDG_DATA_HOME` or ~/.local/share; on macOS ~/Library/Application Support)]
     #[arg(long, env = "ORMANTRACE_DATA_DIR", value_name = "FOLDER")]
     pub data_dir: Option<PathBuf>,
 

@@ -90,8 +90,9 @@ fn call(operation_id: &str) -> Option<Call> {
             "/v1/organizations/$(curl -sS -H \"Authorization: Bearer $TOKEN\" {server}/v1/me | jq -r .organization.id)/keys",
             "[.items[] | select(.label == \"office\").id][0]",
         ),
-        "create_key" => by(HARVESTER, "/v1/organizations/$ORGANIZATION/keys").with_organization(),
-        "list_keys" => by(HARVESTER, "/v1/organizations/$ORGANIZATION/keys").with_organization(),
+        "create_key" | "list_keys" => {
+            by(HARVESTER, "/v1/organizations/$ORGANIZATION/keys").with_organization()
+        }
         "get_organization" => by(HARVESTER, "/v1/organizations/$ORGANIZATION").with_organization(),
         "get_organization_proof" => {
             by(HARVESTER, "/v1/organizations/$ORGANIZATION/proof").with_organization()
@@ -100,8 +101,7 @@ fn call(operation_id: &str) -> Option<Call> {
             by(HARVESTER, "/v1/organizations/$ORGANIZATION/export").with_organization()
         }
         "get_me" => by(HARVESTER, "/v1/me"),
-        "list_organizations" => by(OPERATOR, "/v1/organizations"),
-        "create_organization" => by(OPERATOR, "/v1/organizations"),
+        "list_organizations" | "create_organization" => by(OPERATOR, "/v1/organizations"),
         "list_logs" => by(HARVESTER, "/v1/logs?holder=me&limit=5"),
         "get_log" => by(INSPECTOR, "/v1/logs/DEMO-000076"),
         "get_log_history" => by(INSPECTOR, "/v1/logs/DEMO-000076/history?evidence=none"),

@@ -236,7 +236,7 @@ impl<'d> Schemas<'d> {
 
 /// An example of a text.
 fn text_example(schema: &Value, name: &str) -> String {
-    let text = match (schema["format"].as_str(), schema["pattern"].as_str()) {
+    match (schema["format"].as_str(), schema["pattern"].as_str()) {
         (Some("date-time"), _) => "2026-10-05T04:30:00.000000Z".to_owned(),
         (Some("date"), _) => "2026-10-05".to_owned(),
         (Some("uuid"), _) => "01980a3c-5b1e-7c44-9d2f-3a6b8e0f1c25".to_owned(),
@@ -245,8 +245,7 @@ fn text_example(schema: &Value, name: &str) -> String {
         }
         (_, Some("^01[0-9a-f]{224}$")) => format!("01{}", "5f70bf18a0860070".repeat(14)),
         _ => by_name(name).to_owned(),
-    };
-    text
+    }
 }
 
 /// A text that fits the name of a member.
@@ -260,8 +259,7 @@ fn by_name(name: &str) -> &'static str {
         "seal_number" | "number" | "first" | "last" | "code" => "DEMO-000041",
         "species" => "pinus_sylvestris",
         "kind" => "log",
-        "status" => "stored",
-        "type" => "stored",
+        "status" | "type" => "stored",
         "felling_ticket" => "АБ 000117",
         "forestry" => "Жаңа Семей орманшылығы",
         "district" => "Бородулиха ауданы",
