@@ -640,9 +640,9 @@ def check_chain(report, ref, events):
     report.over("parts", found, said + f"; {erased} erased, commitment intact" if erased else said)
     for k, event in placed:
         hidden = [
-            name
+            name + (" (erased, by the file)" if gone else "")
             for name, (commitment, opening, gone) in zip(PARTS, event.parts)
-            if not opening and not gone and commitment != ZERO
+            if not opening and commitment != ZERO
         ]
         if hidden:
             report.row("parts", UNCHECKED, "not shown: " + ", ".join(hidden), k)

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use ormantrace::base::ids::{KeyId, OperationId, OrganizationId, TicketId};
-use ormantrace::evidence::chain::{Draft, Hash, Head, Salt, SubjectKind, Tx, append, canonical};
+use ormantrace::evidence::chain::{Draft, LockedHead, SubjectKind, Tx, append, canonical};
 use serde_json::json;
 
 /// Appends `events` extensions by `issuer` to a ticket's chain.
@@ -19,13 +19,9 @@ pub async fn extend(
             .fetch_one(&mut **tx)
             .await
             .expect("a ticket");
-    let mut head = Head {
-        salt: Salt(salt.try_into().expect("32 bytes")),
-        seq: u32::try_from(seq).expect("a number"),
-        hash: Hash(hash.try_into().expect("32 bytes")),
-        received_at: now,
-        ..Head::fresh(SubjectKind::FellingTicket, ticket.0)
-    };
+    let kind = SubjectKind::FellingTicket;
+    let mut head = LockedHead::stored(kind, ticket.0, &salt, seq, &hash, now).expect("a head");
+    let mut newest = None;
     for _ in 0..events {
         let operation = OperationId::new();
         let business = json!({
@@ -34,7 +30,7 @@ pub async fn extend(
         });
         let public = json!({"on": "2026-10-05", "subject": "felling_ticket", "type": "extended", "v": 1});
         let draft = Draft {
-            head: head.clone(),
+            head,
             public: canonical::text(&public),
             business: canonical::text(&business),
             personal: None,
@@ -45,15 +41,17 @@ pub async fn extend(
             region: None,
         };
         let new = append(tx, now, vec![draft]).await.expect("appended").remove(0);
-        head = Head { seq: new.seq, hash: new.hash, received_at: new.received_at, ..head };
+        newest = Some(new.clone());
+        head = new.into_locked();
     }
+    let Some(newest) = newest else { return };
     sqlx::query(
         "UPDATE felling_ticket SET head_seq = $2, head_hash = $3, head_received_at = $4 WHERE id = $1",
     )
     .bind(ticket)
-    .bind(i32::try_from(head.seq).expect("small"))
-    .bind(head.hash.0.as_slice())
-    .bind(head.received_at)
+    .bind(newest.seq_i32())
+    .bind(newest.hash.0.as_slice())
+    .bind(newest.received_at)
     .execute(&mut **tx)
     .await
     .expect("written");

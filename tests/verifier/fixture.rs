@@ -23,7 +23,7 @@ pub struct Story {
     /// Types of the first event and of the following ones, which repeat.
     types: &'static [&'static str],
     /// The event with a personal part that is disclosed to the reader.
-    person: Option<u32>,
+    pub person: Option<u32>,
     /// The event with an erased personal part.
     pub erased: Option<u32>,
     /// The event of which the reader sees no part.

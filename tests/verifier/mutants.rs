@@ -95,7 +95,11 @@ fn evidence(
 ) -> (String, String, Expected) {
     let mut export = if random.below(4) == 0 { register.former_export() } else { register.export() };
     let other = registers[pick(random, registers.len())].export();
-    let (at, from, name) = (pick(random, EVENTS), pick(random, EVENTS), PARTS[pick(random, 3)]);
+    let (mut at, from, mut name) = (pick(random, EVENTS), pick(random, EVENTS), PARTS[pick(random, 3)]);
+    // Few events have a person; those are taken more often than others.
+    if let Some(seq) = register.story.person.filter(|_| random.below(3) == 0) {
+        (at, name) = (usize::try_from(seq).unwrap() - 1, "personal");
+    }
     let part = |export: &mut Value| export["events"][at]["parts"][name].as_object_mut().unwrap().clone();
     let had = part(&mut export);
     let (opened, ever) = (had.contains_key("text"), had["commitment"] != "0".repeat(64));

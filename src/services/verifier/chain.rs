@@ -69,9 +69,12 @@ fn parts(report: &mut Report, events: &[Event]) {
     }
     report.failed_each(Check::Parts, errors, found);
     for (at, event) in (1..).zip(events) {
-        let hidden: Vec<&str> = (PARTS.iter().zip(&event.parts))
-            .filter(|(_, part)| part.opening.is_none() && !part.erased && part.commitment != Hash::ZERO)
-            .map(|((name, _), _)| *name)
+        // An erased part too: that it was erased is the file's claim, which nothing in it proves.
+        let hidden: Vec<String> = (PARTS.iter().zip(&event.parts))
+            .filter(|(_, part)| part.opening.is_none() && part.commitment != Hash::ZERO)
+            .map(|((name, _), part)| {
+                format!("{name}{}", if part.erased { " (erased, by the file)" } else { "" })
+            })
             .collect();
         if !hidden.is_empty() {
             report.unchecked_at(Check::Parts, at, format!("not shown: {}", hidden.join(", ")));
