@@ -242,7 +242,8 @@ fn settings() -> String {
     // Each row once, with the commands that share it.
     let mut rows: Vec<(String, Vec<&str>)> = Vec::new();
     for (name, command) in &commands {
-        let own = command.get_arguments().filter(|one| !["help", "version"].contains(&one.get_id().as_str()));
+        let shown = command.get_arguments().filter(|one| !one.is_hide_set());
+        let own = shown.filter(|one| !["help", "version"].contains(&one.get_id().as_str()));
         for row in own.map(setting) {
             match rows.iter_mut().find(|(known, _)| *known == row) {
                 Some((_, of)) => of.push(name),
