@@ -675,22 +675,26 @@ async fn a_trusted_proxy_has_no_bound_of_connections() {
 }
 
 #[tokio::test]
-async fn one_token_has_at_most_half_of_a_class() {
+async fn tokens_without_a_known_organisation_have_half_of_a_class_together() {
     let (gate, mut has_begun) = Gate::new();
     let limits = ConcurrencyLimits { read: 4, wait: SHORT, ..ConcurrencyLimits::default() };
     let layers = LayerSettings { limits, ..LayerSettings::default() };
     let server = Arc::new(start(gate.route("/v1/logs/{code}"), layers, ServerSettings::default()).await);
-    let ask = |token: &'static str| {
+    let ask = |token: Option<&'static str>| {
         let server = Arc::clone(&server);
-        tokio::spawn(
-            async move { server.send("GET /v1/logs/7", &[("authorization", token)], b"").await.status },
-        )
+        tokio::spawn(async move {
+            let headers: Vec<_> = token.map(|token| ("authorization", token)).into_iter().collect();
+            server.send("GET /v1/logs/7", &headers, b"").await.status
+        })
     };
-    let greedy: Vec<_> = (0..6).map(|_| ask("Bearer birch")).collect();
+    let tokens =
+        ["Bearer birch", "Bearer pine", "Bearer larch", "Bearer aspen", "Bearer spruce", "Bearer willow"];
+    let greedy = tokens.map(|token| ask(Some(token)));
     for _ in 0..2 {
         soon(has_begun.recv()).await.unwrap();
     }
-    let other = [ask("Bearer pine"), ask("Bearer pine")];
+    // Requests without a token have the other half.
+    let other = [ask(None), ask(None)];
     for _ in 0..2 {
         soon(has_begun.recv()).await.unwrap();
     }

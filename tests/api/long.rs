@@ -17,6 +17,7 @@ use ormantrace::evidence::chain::Tx;
 use ormantrace::evidence::tlog::Checkpoint;
 use ormantrace::net::server::{Server, ServerSettings};
 use ormantrace::services::verifier::verify;
+use ormantrace::timber::custody::history::LogEvent;
 use ormantrace::timber::custody::log::read::LogLookup;
 use ormantrace::timber::party::bin::Bin;
 use ormantrace::timber::party::key::TokenHash;
@@ -61,7 +62,7 @@ async fn whole(world: &World, log: &Timber, org: &Org, bare: bool) -> Vec<u8> {
     let reader = Reader::from(&caller);
     let mut history = world.app.reads.history(&row, row.access(reader).unwrap(), reader).await.unwrap();
     if bare {
-        history.events = history.events.into_iter().map(|event| event.without_evidence()).collect();
+        history.events = history.events.into_iter().map(LogEvent::without_evidence).collect();
     }
     serde_json::to_vec(&history).unwrap()
 }
@@ -203,7 +204,7 @@ async fn what_is_recorded_meanwhile_is_not_in_it_and_what_is_erased_appears_as_e
     let streamed = begin(&world.router, &history, &inspector).await;
     let exported = begin(&world.router, &export, &inspector).await;
 
-    world.event(&trader, "stored", &[log.seal.clone()], json!({})).await.expect(201);
+    world.event(&trader, "stored", std::slice::from_ref(&log.seal), json!({})).await.expect(201);
     let mut owner = world.owner().await;
     erase::delete(&mut owner, &ErasureTarget::Iin(Bin::parse(&iin).unwrap()), &world.clock).await.unwrap();
     sqlx::query("DELETE FROM personal WHERE id IN (SELECT personal_id FROM event WHERE subject_id = $1)")
