@@ -88,7 +88,9 @@ impl Login {
                 "sslkey" => "PGSSLKEY",
                 _ => continue,
             };
-            variables.push((variable, value.into_owned().into()));
+            // sqlx writes the path of a certificate with this word before it.
+            let value = value.strip_prefix("file: ").unwrap_or(&value).to_owned();
+            variables.push((variable, value.into()));
         }
         Self { database, variables }
     }
