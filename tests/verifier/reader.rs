@@ -259,7 +259,7 @@ fn a_line_names_each_event_with_a_part_that_is_not_shown() {
     };
     let mut export = register.export();
     let erased = (Some(2), "not shown: personal (erased, by the file)".to_owned());
-    assert_eq!(hidden(&checked(&export, &register.trust())), [erased.clone()]);
+    assert_eq!(hidden(&checked(&export, &register.trust())), std::slice::from_ref(&erased));
     for (event, part) in [(0, "personal"), (3, "public"), (3, "business"), (5, "business")] {
         let part = export["events"][event]["parts"][part].as_object_mut().unwrap();
         part.remove("salt");
