@@ -67,6 +67,8 @@ pub struct Loss {
     pub from: u64,
     /// Where the old folder is now.
     pub kept: PathBuf,
+    /// The folder of the new register.
+    pub folder: PathBuf,
     /// The key of the new register.
     pub new_key: VerifierKey,
     /// The lost records, as far as their entries can be read.
@@ -178,7 +180,13 @@ impl fmt::Display for Loss {
             self.kept.display(),
             self.from
         )?;
-        write!(f, "A new register has begun. Publish its key, and give it to the witnesses: {}", self.new_key)
+        writeln!(
+            f,
+            "A new register has begun in {folder}; if that is not the folder `register` of the data directory, start \
+             `serve` and `publish` with --register-dir {folder}.",
+            folder = self.folder.display()
+        )?;
+        write!(f, "Publish its key, and give it to the witnesses: {}", self.new_key)
     }
 }
 

@@ -105,10 +105,12 @@ pub async fn restore(
     empty.put_in_place().await?;
     let summary = check(&settings, placed.published).await?;
     let compared = plan.elsewhere.is_some();
+    let folder = plan.target.clone();
     let loss = plan.elsewhere.zip(placed.begun).map(|(elsewhere, (kept, new_key))| Loss {
         old: elsewhere.state,
         from: plan.manifest.leaves,
         kept,
+        folder,
         new_key,
         records,
     });

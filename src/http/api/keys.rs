@@ -6,6 +6,7 @@ use crate::base::input::input;
 use crate::base::token::Token;
 use crate::base::units::{Moment, Text, utc_text};
 use crate::evidence::chain::Tx;
+use crate::evidence::idempotency::stored::{Made, MadeKind};
 use crate::evidence::register::Receipted;
 use crate::http::api::organizations::PageQuery;
 use crate::http::core::app::App;
@@ -14,7 +15,7 @@ use crate::http::core::problem::Problem;
 use crate::http::core::query::{NoQuery, Query, id_in_path};
 use crate::http::core::write::{ParsedWrite, WriteResponse};
 use crate::timber::party::key::{self, Caller, Key, KeyInUse};
-use crate::timber::party::key_record;
+use crate::timber::party::key_record::{self, Revocation};
 use crate::timber::party::organization::{self, Organization};
 use crate::timber::party::role::Role;
 use axum::Json;
@@ -111,8 +112,7 @@ pub async fn create_key(
                     created_at: utc_text(created_at),
                     expires_at: expires_at.map(utc_text),
                 };
-                let done = format!("key {}", made.id);
-                Ok(WriteResponse::created(&made, done).do_not_store())
+                Ok(WriteResponse::created(&made, Made::new(MadeKind::Key, made.id)).do_not_store())
             })
         })
         .await
@@ -150,7 +150,7 @@ pub async fn list_keys(
 
 /// Revokes a key: from now on a request with it gets 401. Revoking it again changes nothing.
 ///
-/// The key is invalid at once; its records stay.
+/// The key is invalid at once; its records stay. The operator's last valid key cannot be revoked.
 #[utoipa::path(
     delete,
     path = "/v1/keys/{id}",
@@ -160,6 +160,8 @@ pub async fn list_keys(
     responses(
         (status = 204, description = "Revoked"),
         (status = 404, description = "No such key, or you may not act on it", body = Problem,
+            content_type = "application/problem+json"),
+        (status = 409, description = "The operator's last valid key", body = Problem,
             content_type = "application/problem+json"),
     )
 )]
@@ -174,8 +176,12 @@ pub async fn revoke_key(
     // In a task of its own: a client that disconnects must not leave it open whether the key is revoked.
     let revoking = tokio::spawn(async move {
         let mut tx = Tx::begin(&app.pool).await?;
-        key_record::revoke(&mut tx, &caller, &actor, id).await?;
-        Ok::<_, Error>(tx.commit().await?)
+        if key_record::revoke(&mut tx, &caller, &actor, id).await? == Revocation::LastOfOperator {
+            let detail = "This is the operator's last valid key: without it, no key can be created any more.";
+            let at = Location::Pointer(String::new());
+            return Err(Error::Conflict(vec![FieldError::new(at, "last-operator-key", detail)]));
+        }
+        Ok(tx.commit().await?)
     });
     revoking.await.map_err(|error| Problem::internal(format!("revoke_key failed: {error}")))??;
     Ok(StatusCode::NO_CONTENT)

@@ -203,7 +203,7 @@ pub struct VerifiedEvent {
     pub kind: String,
     /// The local date.
     pub on: NaiveDate,
-    /// The region, if the event's place names one.
+    /// The last region that an event of the log named.
     #[schema(value_type = Option<VerifiedRegion>)]
     pub region: Option<CachedJson<VerifiedRegion>>,
 }

@@ -99,6 +99,13 @@ impl Prepared {
     pub(super) fn ends_with_event_of(&self, organization: OrganizationId) -> bool {
         self.chain.last().is_some_and(|event| event.content.business.organization == organization)
     }
+
+    /// Whether this receipt also accepted an offered transfer.
+    fn accepted_by(&self, receipt: &ChainEvent) -> bool {
+        let before = self.chain.iter().take_while(|event| event.content.seq < receipt.content.seq);
+        let before: Vec<Content> = before.map(|event| event.content.clone()).collect();
+        replay(&before).is_ok_and(|state| state.pending.is_some())
+    }
 }
 
 /// Locks the ticket's lines (they come before logs in the lock order), then the log, then reads its chain.
@@ -152,8 +159,7 @@ pub(super) fn decide(
             let detail = format!("The log has events 1 to {}.", prepared.chain.len());
             errors.invalid.push(FieldError::new(pointer("/corrects"), "unknown-event", detail));
         } else {
-            let detail =
-                "An event is corrected by its recorder within 72 hours, after that only by an inspector.";
+            let detail = "Its recorder may correct an event within 72 hours of receipt; after that, only an inspector may.";
             errors.conflict.push(FieldError::new(pointer("/corrects"), "correction-not-yours", detail));
         }
         return None;
@@ -181,7 +187,7 @@ pub(super) fn decide(
     let mut balance = Balance::new(&prepared.ticket.lines, recorder.now.date_naive());
     let mut findings = Vec::new();
     let set = request.set.as_ref().map(|correction| {
-        check_set(correction, target, prepared, errors);
+        check_set(correction, target, prepared, row, errors);
         resolve(correction, row, prepared, recorder.now, &mut balance, &mut findings, errors)
     });
     if (errors.invalid.count(), errors.conflict.count()) != before {
@@ -215,11 +221,15 @@ fn needs_inspector(
             LogEventType::Accepted => Some(
                 "One side cannot undo an acceptance: the timber is transferred back, or an inspector corrects it.",
             ),
+            LogEventType::Received if prepared.accepted_by(target) => Some(
+                "One side cannot undo an acceptance: the timber is transferred back, or an inspector corrects it.",
+            ),
             LogEventType::Loaded | LogEventType::Departed | LogEventType::Arrived
                 if recorder.now - target.received_at > OWN_JOURNEY_REVERSAL_PERIOD =>
             {
                 Some(
-                    "A loading, departure or arrival is reversed within two hours; after that by an inspector.",
+                    "Its recorder may reverse a loading, departure or arrival within two hours of receipt; after that, only an \
+                     inspector may.",
                 )
             }
             _ => None,
@@ -228,18 +238,25 @@ fn needs_inspector(
     let LogState { status, holder, owner, .. } = row.state;
     let followers = &prepared.chain[prepared.chain.len().min(target.content.seq as usize)..];
     if target.content.seq != 1 {
-        return (!followers.is_empty())
-            .then_some("An event is corrected while it is the last one; after that by an inspector.");
+        return (!followers.is_empty()).then_some(
+            "Its recorder may correct an event while it is the last one; after that, only an inspector may.",
+        );
     }
     let on_road = matches!(status, Status::Loaded | Status::InTransit | Status::Arrived);
     let others = followers.iter().any(|event| event.content.business.organization != own);
     (holder != own || owner != own || !status.is_open() || on_road || others).then_some(
-        "A harvest is corrected while the log is the harvester's, open, not on the road and without an event of \
-         another organisation; after that by an inspector.",
+        "The harvester may correct a harvest while the log is its own, open, not on the road and without an event of \
+         another organisation; after that, only an inspector may.",
     )
 }
 
-fn check_set(correction: &Correction, target: &ChainEvent, prepared: &Prepared, errors: &mut RequestErrors) {
+fn check_set(
+    correction: &Correction,
+    target: &ChainEvent,
+    prepared: &Prepared,
+    row: &LockedLog,
+    errors: &mut RequestErrors,
+) {
     if correction.is_of_harvest() && target.content.seq != 1 {
         let detail = "Species, wood, measures, grade and assortment belong to the harvest: correct event 1.";
         errors.invalid.push(FieldError::new(pointer("/set"), "only-of-the-harvest", detail));
@@ -252,6 +269,24 @@ fn check_set(correction: &Correction, target: &ChainEvent, prepared: &Prepared, 
             ticket.felling_from, ticket.felling_until
         );
         errors.invalid.push(FieldError::new(pointer("/set/occurred_at"), "outside-felling-dates", detail));
+    }
+    let at = || pointer("/set/occurred_at");
+    let day = day.day();
+    if target.content.seq != 1 {
+        if day < row.state.felled_on {
+            let detail =
+                format!("The log was felled on {}: nothing happened to it before.", row.state.felled_on);
+            errors.conflict.push(FieldError::new(at(), "contradicts-later", detail));
+        }
+        return;
+    }
+    let happened = prepared.chain.iter().skip(1).map(|event| &event.content);
+    let happened = happened.filter(|event| event.public.event_type != LogEventType::Corrected);
+    if let Some(earlier) = happened.filter(|event| event.public.on < day).min_by_key(|event| event.public.on)
+    {
+        let detail =
+            format!("Event {} of this log happened on {}, before that.", earlier.seq, earlier.public.on);
+        errors.conflict.push(FieldError::new(at(), "contradicts-later", detail));
     }
 }
 

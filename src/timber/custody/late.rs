@@ -58,6 +58,13 @@ impl Recorder<'_> {
             let detail = format!("An organisation may record {MAX_LATE_EVENTS} late events of one log.");
             return Ok(Err(("too-many-late-events", detail)));
         }
+        if let Some(harvest) = events.first()
+            && self.request.occurred_at.instant() < harvest.business.occurred.moment()?.instant()
+            && !events.iter().any(|event| event.business.corrects.as_ref().is_some_and(|of| of.seq == 1))
+        {
+            let detail = "The log was felled later: nothing happened to it before.".to_owned();
+            return Ok(Err(("contradicts-later", detail)));
+        }
         Ok(match contradicted(events, &self.content(plan, None, None))? {
             None => Ok(()),
             Some(seq) => {

@@ -183,8 +183,14 @@ impl<'r> Recorder<'r> {
                 Access::Full => allowed(state, self.roles),
                 Access::Past => Vec::new(),
             };
-            FieldError { allowed, ..FieldError::new(at, code, detail) }
-        })
+            FieldError { allowed, ..FieldError::new(at.clone(), code, detail) }
+        })?;
+        // The time of a correction is not that of the corrected event.
+        if event != LogEventType::Corrected && self.request.occurred_at.day().day() < state.felled_on {
+            let detail = format!("The log was felled on {}: nothing happened to it before.", state.felled_on);
+            return Err(FieldError::new(at, "contradicts-later", detail));
+        }
+        Ok(())
     }
 
     /// Checks that the caller may offer this transfer: the holder may offer possession, the owner ownership,

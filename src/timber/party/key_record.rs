@@ -86,11 +86,20 @@ pub async fn make(
     Ok(head.received_at)
 }
 
+/// The result of a revocation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Revocation {
+    /// The key is revoked, now or earlier.
+    Done,
+    /// Refused: no other key of the operator is valid, so no key could be created afterwards.
+    LastOfOperator,
+}
+
 /// Revokes a key from now on; does nothing if it is revoked already.
 ///
 /// # Errors
 /// Not found, also for a key that the caller may not act on.
-pub async fn revoke(tx: &mut Tx<'_>, caller: &Caller, act: &Actor, key: KeyId) -> Result<()> {
+pub async fn revoke(tx: &mut Tx<'_>, caller: &Caller, act: &Actor, key: KeyId) -> Result<Revocation> {
     let found = sqlx::query!("SELECT organization_id FROM api_key WHERE id = $1", key.0)
         .fetch_optional(&mut **tx)
         .await?
@@ -106,14 +115,28 @@ pub async fn revoke(tx: &mut Tx<'_>, caller: &Caller, act: &Actor, key: KeyId) -
     .fetch_one(&mut **tx)
     .await?;
     if revoked {
-        return Ok(());
+        return Ok(Revocation::Done);
+    }
+    let is_last = sqlx::query_scalar!(
+        r#"SELECT NOT EXISTS (SELECT FROM api_key
+                              WHERE organization_id = $1 AND id <> $2 AND revoked_at IS NULL
+                                AND (expires_at IS NULL OR expires_at > $3)) AS "is_last!"
+           FROM organization WHERE id = $1 AND roles @> ARRAY['operator']"#,
+        organization.0,
+        key.0,
+        act.at()
+    )
+    .fetch_optional(&mut **tx)
+    .await?;
+    if is_last == Some(true) {
+        return Ok(Revocation::LastOfOperator);
     }
     let business = KeyBusiness { v: 1, act, of_key: key, token_hash: None, expires_at: None };
     let head = add(tx, act, head, OrganizationEventType::KeyRevoked, &business).await?;
     sqlx::query!("UPDATE api_key SET revoked_at = $2 WHERE id = $1", key.0, head.received_at)
         .execute(&mut **tx)
         .await?;
-    Ok(())
+    Ok(Revocation::Done)
 }
 
 async fn add(
