@@ -300,8 +300,9 @@ async fn delete_rows(
     made.extend(harvest_ids.fetch_all(&mut **tx).await?);
     for id in made {
         let responses = sqlx::query!(
-            "DELETE FROM idempotency WHERE strpos(already_done, $1) > 0 RETURNING organization_id, key",
-            id.to_string()
+            "DELETE FROM idempotency WHERE made_id = $1 OR (made_id IS NULL AND strpos(already_done, $1::text) > 0)
+             RETURNING organization_id, key",
+            id
         );
         let responses = responses.fetch_all(&mut **tx).await?;
         removed.responses.extend(responses.into_iter().map(|row| (row.organization_id, row.key)));
@@ -312,6 +313,8 @@ async fn delete_rows(
     erased.responses = removed.responses.len() as u64;
     // A new erasure epoch changes every ETag: a response from before the erasure no longer gets 304.
     let epoch = Salt::random().0;
+    sqlx::query!("UPDATE erasure_epoch SET value = $1", epoch.as_slice()).execute(&mut **tx).await?;
+    // Instances of the version before read it here.
     sqlx::query!(
         "INSERT INTO server_secret (name, value) VALUES ('erasures', $1)
          ON CONFLICT (name) DO UPDATE SET value = EXCLUDED.value",

@@ -1,10 +1,13 @@
-//! The router: every API operation, plus the routers of pages, register, problems, health and metrics.
+//! The router: every URL of the server. Health and metrics can have listeners of their own, so their routes
+//! are with them: `/healthz`, `/readyz` and `/metrics`.
 
+use super::api::register::RegisterFiles;
 use super::api::{
-    custody_events, events, felling_tickets, findings, harvests, keys, logs, organizations, proofs, register,
+    custody_events, events, felling_tickets, findings, harvests, keys, logs, organizations, proofs,
     seal_batches, seal_moves, seals, verify,
 };
-use super::pages::{self, problems, reference};
+use super::pages::routes::{self as pages, Documentation};
+use super::pages::{assets, problems, reference};
 use crate::evidence::register::queue::Lag;
 use crate::evidence::tlog::Folder;
 use crate::http::core::app::App;
@@ -18,9 +21,11 @@ use crate::http::core::openapi_document::{conflicts, finished};
 use crate::http::core::problem::Problem;
 use crate::timber::party::key::Caller;
 use axum::Router;
-use axum::extract::FromRequestParts;
+use axum::extract::{FromRequestParts, OriginalUri, Path};
 use axum::http::{HeaderMap, Method, Request};
 use axum::middleware::from_fn_with_state;
+use axum::response::Redirect;
+use axum::routing::get;
 use std::collections::BTreeSet;
 use utoipa::OpenApi;
 use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter, UtoipaMethodRouterExt as _};
@@ -135,6 +140,46 @@ fn callers() -> Vec<UtoipaMethodRouter<App>> {
     ]
 }
 
+/// The pages for people.
+fn public_pages() -> Router<App> {
+    Router::new()
+        .route("/", get(pages::start))
+        .route("/verify", get(pages::form))
+        .route("/verify/{code}", get(pages::verification_page))
+        .route("/01/{*path}", get(pages::digital_link))
+        .route("/register", get(pages::register))
+        .route("/problems", get(problems::list_problems))
+        .route("/problems/{slug}", get(problems::show_problem))
+        .route("/assets/{file}", get(assets::get_asset))
+}
+
+/// The OpenAPI document and the reference made from it.
+fn documentation(of: Documentation) -> Router<App> {
+    let (document, index, tag) = (of.clone(), of.clone(), of);
+    Router::new()
+        .route("/openapi.json", get(async move || document.document()))
+        .route(
+            "/docs",
+            get(async move |OriginalUri(uri): OriginalUri, headers: HeaderMap| index.index(&uri, &headers)),
+        )
+        .route("/docs/", get(async || Redirect::permanent("/docs")))
+        .route(
+            "/docs/{tag}",
+            get(async move |Path(slug): Path<String>, OriginalUri(uri): OriginalUri, headers: HeaderMap| {
+                tag.tag(&slug, &uri, &headers)
+            }),
+        )
+}
+
+/// The files of the published register; `/register` is the page about it.
+pub(in crate::http) fn register_files<S: Clone + Send + Sync + 'static>(files: RegisterFiles) -> Router<S> {
+    let (checkpoint, tiles, keys) = (files.clone(), files.clone(), files);
+    Router::new()
+        .route("/checkpoint", get(async move || checkpoint.checkpoint().await))
+        .route("/tile/{*path}", get(async move |Path(path): Path<String>| tiles.tile(path).await))
+        .route("/keys.json", get(async move || keys.keys().await))
+}
+
 /// The OpenAPI document.
 #[must_use]
 pub fn openapi() -> serde_json::Value {
@@ -182,12 +227,10 @@ pub fn served(app: App, layers: &LayerSettings, operations: &OpsEndpoints) -> Ro
     let (callers, _) = router_of(callers()).split_for_parts();
     let (hot_reads, _) = router_of(hot_reads()).split_for_parts();
     let server = layers.public_url.as_deref().unwrap_or_default();
-    let mut router = callers
-        .merge(problems::routes())
-        .merge(pages::routes::routes())
-        .merge(pages::routes::documentation(&openapi(), server));
+    let mut router =
+        callers.merge(public_pages()).merge(documentation(Documentation::new(&openapi(), server)));
     if let Some(register) = &operations.register {
-        router = router.merge(register::routes(register, &app.queue.receipt_keys()));
+        router = router.merge(register_files(RegisterFiles::of(register, &app.queue.receipt_keys())));
     }
     router = router
         // Inside the token layer: an invalid token (401) is reported before a wrong method (405).
@@ -201,9 +244,7 @@ pub fn served(app: App, layers: &LayerSettings, operations: &OpsEndpoints) -> Ro
         let of = app.clone();
         router = router.merge(exposition.routes(move |headers| operator_only(of.clone(), headers)));
     }
-    with_layers(router, layers)
-        .layer(axum::middleware::from_fn(pages::routes::problems_as_pages))
-        .with_state(app)
+    with_layers(router, layers).layer(axum::middleware::from_fn(pages::problems_as_pages)).with_state(app)
 }
 
 /// 405 for the hot reads, which are outside [`refuse_bad_token`]. The [`Caller`] extractor rejects an invalid

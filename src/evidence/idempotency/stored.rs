@@ -8,6 +8,77 @@ use sha2::{Digest, Sha256};
 use sqlx::PgPool;
 use uuid::Uuid;
 
+/// What a write request can make.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MadeKind {
+    /// An organisation.
+    Organization,
+    /// An API key.
+    Key,
+    /// A felling ticket, or a change of one.
+    FellingTicket,
+    /// A batch of seals.
+    SealBatch,
+    /// A harvest.
+    Harvest,
+    /// Events of existing subjects, under the operation id of the request.
+    Operation,
+}
+
+impl MadeKind {
+    const ALL: [Self; 6] =
+        [Self::Organization, Self::Key, Self::FellingTicket, Self::SealBatch, Self::Harvest, Self::Operation];
+
+    /// The word in the database.
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Organization => "organization",
+            Self::Key => "key",
+            Self::FellingTicket => "felling_ticket",
+            Self::SealBatch => "seal_batch",
+            Self::Harvest => "harvest",
+            Self::Operation => "operation",
+        }
+    }
+
+    fn parse(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.as_str() == word)
+    }
+}
+
+/// What a write request made. `Display` names it in the problem for a repetition without a stored response.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Made {
+    /// Its kind.
+    pub kind: MadeKind,
+    /// Its id.
+    pub id: Uuid,
+}
+
+impl Made {
+    /// A thing of this kind with this id.
+    #[must_use]
+    pub fn new(kind: MadeKind, id: impl Into<Uuid>) -> Self {
+        Self { kind, id: id.into() }
+    }
+
+    /// Decodes the columns of a row; rows of the version before have only the text.
+    fn stored(kind: Option<&str>, id: Option<Uuid>, text: &str) -> Result<Self> {
+        let typed = kind.zip(id).and_then(|(kind, id)| Some(Self { kind: MadeKind::parse(kind)?, id }));
+        let named = || {
+            let (kind, id) = text.rsplit_once(' ')?;
+            Some(Self { kind: MadeKind::parse(&kind.replace(' ', "_"))?, id: id.parse().ok()? })
+        };
+        typed.or_else(named).ok_or_else(|| Error::CorruptRow(format!("idempotency.already_done: {text}")))
+    }
+}
+
+impl std::fmt::Display for Made {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} {}", self.kind.as_str().replace('_', " "), self.id)
+    }
+}
+
 /// Reserves the key for this transaction, or fails because its first request is still
 /// running. It does not wait: waiting requests would hold the pool's connections.
 pub async fn reserve(tx: &mut Tx<'_>, organization: OrganizationId, name: &str) -> Result<()> {
@@ -40,8 +111,8 @@ pub struct StoredResponse {
     pub status: i16,
     /// The response body, gzip; `None` if it must not be stored.
     pub body: Option<Vec<u8>>,
-    /// Text for the problem once the body is no longer stored.
-    pub already_done: String,
+    /// What the request made.
+    pub made: Made,
     /// When the response was made.
     pub created_at: DateTime<Utc>,
     /// Until when the body is stored.
@@ -58,21 +129,26 @@ pub async fn store_responses(tx: &mut Tx<'_>, responses: Vec<StoredResponse>) ->
     let fingerprints: Vec<&[u8]> = responses.iter().map(|row| row.fingerprint.as_slice()).collect();
     let statuses: Vec<i16> = responses.iter().map(|row| row.status).collect();
     let bodies: Vec<Option<&[u8]>> = responses.iter().map(|row| row.body.as_deref()).collect();
-    let already_done: Vec<&str> = responses.iter().map(|row| row.already_done.as_str()).collect();
+    let already_done: Vec<String> = responses.iter().map(|row| row.made.to_string()).collect();
+    let made_kinds: Vec<&str> = responses.iter().map(|row| row.made.kind.as_str()).collect();
+    let made_ids: Vec<Uuid> = responses.iter().map(|row| row.made.id).collect();
     let created_at: Vec<DateTime<Utc>> = responses.iter().map(|row| row.created_at).collect();
     let body_until: Vec<DateTime<Utc>> = responses.iter().map(|row| row.body_until).collect();
     sqlx::query!(
-        "INSERT INTO idempotency (organization_id, key, fingerprint, status, body, already_done, created_at, body_until)
+        "INSERT INTO idempotency (organization_id, key, fingerprint, status, body, already_done, created_at, body_until,
+                                  made_kind, made_id)
          SELECT * FROM UNNEST($1::uuid[], $2::text[], $3::bytea[], $4::smallint[], $5::bytea[], $6::text[],
-                              $7::timestamptz[], $8::timestamptz[])",
+                              $7::timestamptz[], $8::timestamptz[], $9::text[], $10::uuid[])",
         &organizations,
         &keys as &[&str],
         &fingerprints as &[&[u8]],
         &statuses,
         &bodies as &[Option<&[u8]>],
-        &already_done as &[&str],
+        &already_done,
         &created_at,
         &body_until,
+        &made_kinds as &[&str],
+        &made_ids,
     )
     .execute(&mut **tx)
     .await?;
@@ -88,19 +164,21 @@ pub struct Stored {
     pub status: i16,
     /// The response body, gzip; `None` if it is not stored.
     pub body: Option<Vec<u8>>,
-    /// Text for the problem if the body is not stored.
-    pub already_done: String,
+    /// What the request made.
+    pub made: Made,
 }
 
 /// The row stored under a client's idempotency key; `None` if there is none.
 pub async fn find(tx: &mut Tx<'_>, organization: OrganizationId, key: &str) -> Result<Option<Stored>> {
-    let row = sqlx::query_as!(
-        Stored,
-        "SELECT fingerprint, status, body, already_done FROM idempotency WHERE organization_id = $1 AND key = $2",
+    let row = sqlx::query!(
+        "SELECT fingerprint, status, body, already_done, made_kind, made_id
+         FROM idempotency WHERE organization_id = $1 AND key = $2",
         organization.0,
         key
     );
-    Ok(row.fetch_optional(&mut **tx).await?)
+    let Some(row) = row.fetch_optional(&mut **tx).await? else { return Ok(None) };
+    let made = Made::stored(row.made_kind.as_deref(), row.made_id, &row.already_done)?;
+    Ok(Some(Stored { fingerprint: row.fingerprint, status: row.status, body: row.body, made }))
 }
 
 /// Deletes expired stored responses: bodies first, rows after 90 days.
@@ -113,4 +191,23 @@ pub async fn forget_old(pool: &PgPool, now: DateTime<Utc>) -> Result<u64> {
         .execute(pool)
         .await?;
     Ok(bodies.rows_affected() + rows.rows_affected())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_row_of_the_version_before_names_what_was_made() {
+        let id = Uuid::from_u128(7);
+        for kind in MadeKind::ALL {
+            let made = Made::new(kind, id);
+            assert_eq!(Made::stored(None, None, &made.to_string()).unwrap(), made);
+            assert_eq!(Made::stored(Some(kind.as_str()), Some(id), "").unwrap(), made);
+        }
+        assert_eq!(Made::new(MadeKind::FellingTicket, id).to_string(), format!("felling ticket {id}"));
+        for text in ["", "key", "key 7", "permit 00000000-0000-0000-0000-000000000007"] {
+            assert!(Made::stored(None, None, text).is_err(), "{text}");
+        }
+    }
 }

@@ -2,6 +2,7 @@
 
 use crate::base::error::Error;
 use crate::evidence::chain::Tx;
+use crate::evidence::idempotency::stored::{Made, MadeKind};
 use crate::evidence::register::Receipted;
 use crate::http::core::app::App;
 use crate::http::core::auth::Custodian;
@@ -88,7 +89,7 @@ async fn record_event(
                     Recorded::New(response) => done(input, &response),
                     Recorded::Before(response) => with_hashes(
                         input,
-                        WriteResponse::ok(&response, format_args!("operation {}", response.operation_id)),
+                        WriteResponse::ok(&response, Made::new(MadeKind::Operation, response.operation_id)),
                     ),
                 })
             })

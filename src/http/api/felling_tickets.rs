@@ -8,6 +8,7 @@ use crate::base::region::{Region, RegionCode};
 use crate::base::units::{Area, LocalDate, Text, Volume};
 use crate::evidence::chain::Tx;
 use crate::evidence::chain::history::{DisclosedEvent, Disclosure};
+use crate::evidence::idempotency::stored::{Made, MadeKind};
 use crate::evidence::register::Receipted;
 use crate::http::api::organizations::PageQuery;
 use crate::http::api::proofs::subject_events;
@@ -256,7 +257,7 @@ pub async fn create_felling_ticket(
         Box::pin(async move {
             let (actor, new, errors) = &*work;
             issue(tx, actor, new, errors).await?;
-            Ok(WriteResponse::created(&view(tx, new.id).await?, format!("felling ticket {}", new.id)))
+            Ok(WriteResponse::created(&view(tx, new.id).await?, Made::new(MadeKind::FellingTicket, new.id)))
         })
     });
     with_bins(&app, caller.key, writing).await
@@ -466,7 +467,10 @@ async fn changed(
             Box::pin(async move {
                 let (caller, actor, what, reason) = &*work;
                 change(tx, caller, actor, id, what, reason).await?;
-                Ok::<_, Error>(WriteResponse::ok(&view(tx, id).await?, format!("felling ticket {id}")))
+                Ok::<_, Error>(WriteResponse::ok(
+                    &view(tx, id).await?,
+                    Made::new(MadeKind::FellingTicket, id),
+                ))
             })
         })
         .await

@@ -5,6 +5,7 @@ use crate::base::i18n::Lang;
 use crate::base::ids::HarvestId;
 use crate::base::input::{Sheet, input};
 use crate::evidence::chain::Tx;
+use crate::evidence::idempotency::stored::{Made, MadeKind};
 use crate::evidence::register::Receipted;
 use crate::http::core::app::App;
 use crate::http::core::auth::Harvester;
@@ -116,10 +117,10 @@ pub async fn create_harvest(
                 let (input, locations, caller) = &*shared;
                 let done = match record(tx, caller, input, &fingerprint, locations, &clock).await? {
                     Recorded::New(harvest) => {
-                        WriteResponse::created(&harvest, format_args!("harvest {}", harvest.id))
+                        WriteResponse::created(&harvest, Made::new(MadeKind::Harvest, harvest.id))
                     }
                     Recorded::Before(harvest) => {
-                        WriteResponse::ok(&harvest, format_args!("harvest {}", harvest.id))
+                        WriteResponse::ok(&harvest, Made::new(MadeKind::Harvest, harvest.id))
                     }
                 };
                 Ok(done.with_hashes())

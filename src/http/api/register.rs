@@ -7,12 +7,9 @@
 //! served, because caches store a tile permanently.
 
 use crate::evidence::tlog::{Checkpoint, Folder, Note, Tile, VerifierKey};
-use axum::Router;
-use axum::extract::Path;
 use axum::http::header::{ACCESS_CONTROL_ALLOW_ORIGIN, CACHE_CONTROL, CONTENT_TYPE};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
 use serde_json::Value;
 use std::io;
 use std::sync::Arc;
@@ -25,29 +22,35 @@ const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
 const BYTES: HeaderValue = HeaderValue::from_static("application/octet-stream");
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
-/// `GET /checkpoint`, `GET /tile/…` and `GET /keys.json`, public (`/register` is the page). All are 404 while
-/// nothing is published.
-pub fn routes<S: Clone + Send + Sync + 'static>(folder: &Folder, receipts: &[VerifierKey]) -> Router<S> {
-    let receipts: Arc<[String]> = receipts.iter().map(ToString::to_string).collect();
-    let (checkpoint, tiles, keys) = (folder.clone(), folder.clone(), folder.clone());
-    Router::new()
-        .route(
-            "/checkpoint",
-            get(async move || respond(TEXT, SHORT_CACHE, read(move || checkpoint.published()).await)),
-        )
-        .route(
-            "/tile/{*path}",
-            get(async move |Path(path): Path<String>| {
-                respond(BYTES, IMMUTABLE_CACHE, read(move || tile(&tiles, &path)).await)
-            }),
-        )
-        .route(
-            "/keys.json",
-            get(async move || {
-                let json = read(move || Ok(keys.keys()?.map(|json| with_receipts(json, &receipts)))).await;
-                respond(JSON, SHORT_CACHE, json)
-            }),
-        )
+/// The published files. Each response is 404 while nothing is published.
+#[derive(Clone, Debug)]
+pub struct RegisterFiles {
+    folder: Folder,
+    receipts: Arc<[String]>,
+}
+
+impl RegisterFiles {
+    /// The files of a folder; `receipts` are the server's own keys, which the publisher does not know.
+    #[must_use]
+    pub fn of(folder: &Folder, receipts: &[VerifierKey]) -> Self {
+        Self { folder: folder.clone(), receipts: receipts.iter().map(ToString::to_string).collect() }
+    }
+
+    /// `GET /checkpoint`.
+    pub(in crate::http) async fn checkpoint(self) -> Response {
+        respond(TEXT, SHORT_CACHE, read(move || self.folder.published()).await)
+    }
+
+    /// `GET /tile/…`.
+    pub(in crate::http) async fn tile(self, path: String) -> Response {
+        respond(BYTES, IMMUTABLE_CACHE, read(move || tile(&self.folder, &path)).await)
+    }
+
+    /// `GET /keys.json`.
+    pub(in crate::http) async fn keys(self) -> Response {
+        let keys = move || Ok(self.folder.keys()?.map(|json| with_receipts(json, &self.receipts)));
+        respond(JSON, SHORT_CACHE, read(keys).await)
+    }
 }
 
 /// The publisher's `keys.json` with the keys of receipts added. Text that is not a JSON object is unchanged.

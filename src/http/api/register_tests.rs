@@ -8,7 +8,10 @@ use tower::ServiceExt as _;
 
 async fn get(folder: &Folder, path: &str) -> (u16, HeaderMap, Vec<u8>) {
     let request = Request::get(path).body(Body::empty()).unwrap();
-    let response = routes::<()>(folder, &[]).oneshot(request).await.unwrap();
+    let response = crate::http::router::register_files::<()>(RegisterFiles::of(folder, &[]))
+        .oneshot(request)
+        .await
+        .unwrap();
     let (status, headers) = (response.status().as_u16(), response.headers().clone());
     let body = axum::body::to_bytes(response.into_body(), 1 << 20).await.unwrap();
     (status, headers, body.to_vec())

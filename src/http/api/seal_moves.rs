@@ -6,6 +6,7 @@ use crate::base::input::{Errors, Node, input};
 use crate::base::units::Text;
 use crate::evidence::chain::Tx;
 use crate::evidence::idempotency::operation::{self, Record, Reservation, is_free};
+use crate::evidence::idempotency::stored::{Made, MadeKind};
 use crate::evidence::register::Receipted;
 use crate::http::core::app::App;
 use crate::http::core::auth::SealHolder;
@@ -182,7 +183,9 @@ pub async fn transfer_seals(
             let act = caller.act_in(operation, app.clock.now())?;
             if let Some((subjects, seqs)) = earlier(tx, caller, input.operation_id, &fingerprint).await? {
                 let response = transfer::answer(tx, operation, &subjects, &seqs).await?;
-                return Ok(WriteResponse::ok(&response, format!("operation {operation}")).with_hashes());
+                return Ok(
+                    WriteResponse::ok(&response, Made::new(MadeKind::Operation, operation)).with_hashes()
+                );
             }
             let response =
                 transfer::transfer(tx, caller, &act, &input.selection()?, &input.to_bin, to_at()).await?;
@@ -195,7 +198,7 @@ pub async fn transfer_seals(
                 seqs: response.events.iter().map(|event| event.seq).collect(),
             };
             operation::record(tx, record, act.at()).await?;
-            Ok(WriteResponse::ok(&response, format!("operation {operation}")).with_hashes())
+            Ok(WriteResponse::ok(&response, Made::new(MadeKind::Operation, operation)).with_hashes())
         })
     });
     with_bins(&app, caller.key, writing).await
@@ -265,7 +268,9 @@ pub async fn void_seal(
                 let act = caller.act_in(operation, app.clock.now())?;
                 if let Some((subjects, seqs)) = earlier(tx, caller, *given, &fingerprint).await? {
                     let response = void_seal::answer(tx, operation, number, &subjects, &seqs).await?;
-                    return Ok(WriteResponse::ok(&response, format!("operation {operation}")).with_hashes());
+                    return Ok(
+                        WriteResponse::ok(&response, Made::new(MadeKind::Operation, operation)).with_hashes()
+                    );
                 }
                 let response = void_seal::void(tx, caller, &act, number, why).await?;
                 let record = Record {
@@ -277,7 +282,7 @@ pub async fn void_seal(
                     seqs: response.events.iter().map(|event| event.seq).collect(),
                 };
                 operation::record(tx, record, act.at()).await?;
-                Ok(WriteResponse::ok(&response, format!("operation {operation}")).with_hashes())
+                Ok(WriteResponse::ok(&response, Made::new(MadeKind::Operation, operation)).with_hashes())
             })
         })
         .await

@@ -36,9 +36,10 @@ pub const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 const PERMISSIONS_POLICY: HeaderName = HeaderName::from_static("permissions-policy");
 
-/// For pages: no scripts, nothing from other origins, no embedding in frames.
-const PAGE_CSP: &str = "default-src 'none'; style-src 'self'; img-src 'self' data:; form-action 'self'; \
-                        base-uri 'none'; frame-ancestors 'none'";
+/// For pages: our own style sheet, images and form; no scripts, nothing from other origins, no embedding in
+/// frames.
+pub const PAGE_CSP: &str = "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; \
+                            base-uri 'none'; frame-ancestors 'none'";
 /// For all other content: if a browser shows it, it may load and run nothing.
 const DATA_CSP: &str = "default-src 'none'; frame-ancestors 'none'";
 /// Settings of the layers.

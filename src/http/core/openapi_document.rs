@@ -71,7 +71,7 @@ pub fn conflicts<'s>(collected: impl IntoIterator<Item = &'s (String, RefOr<Sche
 }
 
 /// The roles that may call an operation, by the argument type of its handler; empty if any caller may.
-/// `tests/api/matrix.rs` compares them with the responses.
+/// `tests/api/rights/matrix.rs` compares them with the responses.
 fn roles_of(operation_id: &str) -> &'static [Role] {
     match operation_id {
         "create_organization" | "register_seals" | "make_seals" => Operator::ROLES,

@@ -9,7 +9,7 @@ use crate::base::ids::OrganizationId;
 use crate::base::input::{Document, Errors, Layout, Read, RequestErrors, Table, lower_uuids};
 use crate::db;
 use crate::evidence::chain::Tx;
-use crate::evidence::idempotency::stored::{self, StoredResponse, reserve};
+use crate::evidence::idempotency::stored::{self, Made, MadeKind, StoredResponse, reserve};
 use crate::evidence::register::Receipt;
 use crate::http::core::app::App;
 use crate::http::core::body::BodyRules;
@@ -89,18 +89,18 @@ pub struct WriteResponse {
     body: Vec<u8>,
     stored: bool,
     hashes: bool,
-    already_done: String,
+    made: Made,
 }
 
 impl WriteResponse {
-    /// 201 with the new resource; `id` names it in the 409 for a repetition without a stored response.
-    pub fn created<T: Serialize>(body: &T, id: impl std::fmt::Display) -> Self {
-        Self::new(StatusCode::CREATED, body, id)
+    /// 201 with the new resource; `made` names it in the 409 for a repetition without a stored response.
+    pub fn created<T: Serialize>(body: &T, made: Made) -> Self {
+        Self::new(StatusCode::CREATED, body, made)
     }
 
-    /// 200 with the result; `id` as in [`WriteResponse::created`].
-    pub fn ok<T: Serialize>(body: &T, id: impl std::fmt::Display) -> Self {
-        Self::new(StatusCode::OK, body, id)
+    /// 200 with the result; `made` as in [`WriteResponse::created`].
+    pub fn ok<T: Serialize>(body: &T, made: Made) -> Self {
+        Self::new(StatusCode::OK, body, made)
     }
 
     /// Keeps the response out of the database, because it contains a secret or a person's name. A repetition
@@ -146,15 +146,15 @@ impl WriteResponse {
             fingerprint,
             status: i16::try_from(self.status.as_u16()).unwrap_or(200),
             body: self.stored.then(|| pack(&self.body)),
-            already_done: self.already_done.clone(),
+            made: self.made,
             created_at: now,
             body_until: now + TimeDelta::days(days),
         }
     }
 
-    fn new<T: Serialize>(status: StatusCode, body: &T, id: impl std::fmt::Display) -> Self {
+    fn new<T: Serialize>(status: StatusCode, body: &T, made: Made) -> Self {
         let body = serde_json::to_vec(body).expect("responses serialise");
-        Self { status, body, stored: true, hashes: false, already_done: id.to_string() }
+        Self { status, body, stored: true, hashes: false, made }
     }
 
     pub(in crate::http) fn into_response(self) -> Response {
@@ -504,11 +504,14 @@ impl Task {
             return Err(Attempt::Rejected(Problem::key_reused()));
         }
         let Some(packed) = row.body else {
-            let detail = format!("This was done already; its response is not stored: {}.", row.already_done);
-            let kind = if row.already_done.starts_with("key ") {
-                ProblemType::AlreadyCreated
-            } else {
-                ProblemType::AlreadyDone
+            let detail = format!("This was done already; its response is not stored: {}.", row.made);
+            let kind = match row.made.kind {
+                MadeKind::Key => ProblemType::AlreadyCreated,
+                MadeKind::Organization
+                | MadeKind::FellingTicket
+                | MadeKind::SealBatch
+                | MadeKind::Harvest
+                | MadeKind::Operation => ProblemType::AlreadyDone,
             };
             return Err(Attempt::Rejected(Problem::new(kind, detail)));
         };
@@ -522,7 +525,7 @@ impl Task {
             body,
             stored: true,
             hashes: false,
-            already_done: row.already_done,
+            made: row.made,
         };
         let mut response = done.into_response();
         response.headers_mut().insert(REPLAYED, HeaderValue::from_static("true"));

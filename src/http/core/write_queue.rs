@@ -5,7 +5,7 @@ use crate::base::error::{Error, Result};
 use crate::db::batching::{BatchLimits, BatchLoader, BatchQuery};
 use crate::db::is_down;
 use crate::evidence::chain::Tx;
-use crate::evidence::idempotency::stored::{StoredResponse, lock_of};
+use crate::evidence::idempotency::stored::{Made, MadeKind, StoredResponse, lock_of};
 use crate::http::core::app::App;
 use crate::http::core::problem::Problem;
 use crate::http::core::write::{WriteRequest, WriteResponse};
@@ -186,7 +186,7 @@ async fn within(tx: &mut Tx<'_>, app: &App, queries: &[&QueuedWrite]) -> Result<
 pub(in crate::http) fn done(request: &NewCustodyEvent, response: &CustodyResponse) -> WriteResponse {
     with_hashes(
         request,
-        WriteResponse::created(response, format_args!("operation {}", response.operation_id)),
+        WriteResponse::created(response, Made::new(MadeKind::Operation, response.operation_id)),
     )
 }
 

@@ -9,20 +9,11 @@ use crate::base::i18n::Lang;
 use crate::http::core::accept::Preference;
 use crate::http::core::problem::{PROBLEMS_PATH, Problem, ProblemType};
 use askama::Template;
-use axum::Router;
 use axum::extract::{OriginalUri, Path};
 use axum::http::header::{CACHE_CONTROL, VARY};
 use axum::http::{HeaderMap, HeaderValue, Uri};
 use axum::response::{IntoResponse, Json, Response};
-use axum::routing::get;
 use std::fmt::Write;
-
-/// `GET /problems` and `GET /problems/{slug}`, public.
-pub fn routes<S: Clone + Send + Sync + 'static>() -> Router<S> {
-    Router::new()
-        .route(PROBLEMS_PATH, get(list_problems))
-        .route(&format!("{PROBLEMS_PATH}/{{slug}}"), get(show_problem))
-}
 
 #[derive(Template)]
 #[template(path = "problems.html")]
@@ -33,11 +24,11 @@ struct ProblemsPage<'a> {
     is_list: bool,
 }
 
-async fn list_problems(OriginalUri(uri): OriginalUri, headers: HeaderMap) -> Response {
+pub(in crate::http) async fn list_problems(OriginalUri(uri): OriginalUri, headers: HeaderMap) -> Response {
     respond(&uri, &headers, "Problems", ProblemType::ALL)
 }
 
-async fn show_problem(
+pub(in crate::http) async fn show_problem(
     Path(slug): Path<String>,
     OriginalUri(uri): OriginalUri,
     headers: HeaderMap,
@@ -170,7 +161,10 @@ mod tests {
 
     async fn get(path: &str, accept: &str) -> (u16, String, String) {
         let request = Request::get(path).header(ACCEPT, accept).body(Body::empty()).unwrap();
-        let response = routes::<()>().oneshot(request).await.unwrap();
+        let routes = axum::Router::<()>::new()
+            .route("/problems", axum::routing::get(list_problems))
+            .route("/problems/{slug}", axum::routing::get(show_problem));
+        let response = routes.oneshot(request).await.unwrap();
         let status = response.status().as_u16();
         let kind = response.headers()["content-type"].to_str().unwrap().to_owned();
         let body = response.into_body().collect().await.unwrap().to_bytes();

@@ -10,10 +10,11 @@ use crate::http::core::app::App;
 use crate::http::core::auth::UnresolvedCaller;
 use crate::http::core::problem::{PROBLEM_JSON, Problem};
 use crate::http::pages::{
-    FormProblem, PAGE_HEADERS, Reference, assets, error_page, render_form, render_reference,
-    render_reference_tag, render_register, render_start, render_verification, verify_path,
+    FormProblem, Reference, error_page, render_form, render_reference, render_reference_tag, render_register,
+    render_start, render_verification, verify_path,
 };
 use crate::timber::seal::Identification;
+use axum::Json;
 use axum::body::Bytes;
 use axum::extract::{OriginalUri, Path, Request, State};
 use axum::http::header::{
@@ -21,42 +22,41 @@ use axum::http::header::{
 };
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri};
 use axum::middleware::Next;
-use axum::response::{IntoResponse, Redirect, Response};
-use axum::routing::get;
-use axum::{Json, Router};
+use axum::response::{IntoResponse, Response};
 use std::sync::Arc;
 
-/// The routes of the pages.
-pub fn routes() -> Router<App> {
-    Router::new()
-        .route("/", get(start))
-        .route("/verify", get(form))
-        .route("/verify/{code}", get(verification_page))
-        .route("/register", get(register))
-        .route("/01/{*path}", get(digital_link))
-        .route("/assets/{file}", get(assets::get_asset))
+/// The OpenAPI document as JSON, and the reference made from it.
+#[derive(Clone)]
+pub struct Documentation {
+    json: Bytes,
+    reference: Arc<Reference>,
 }
 
-/// `/openapi.json`, and at `/docs` and `/docs/{tag}` the reference made from it. `server` is the public URL.
-pub fn documentation<S: Clone + Send + Sync + 'static>(
-    document: &serde_json::Value,
-    server: &str,
-) -> Router<S> {
-    let reference = Arc::new(Reference::new(document, server));
-    let json = Bytes::from(document.to_string());
-    let index = reference.clone();
-    let index = async move |OriginalUri(uri): OriginalUri, headers: HeaderMap| {
-        html(render_reference(language(&uri, &headers), &index))
-    };
-    let tag = async move |Path(slug): Path<String>, OriginalUri(uri): OriginalUri, headers: HeaderMap| {
-        let page = render_reference_tag(language(&uri, &headers), &reference, &slug);
+impl Documentation {
+    /// Made once at start. `server` is the public URL.
+    #[must_use]
+    pub fn new(document: &serde_json::Value, server: &str) -> Self {
+        let json = Bytes::from(document.to_string());
+        Self { json, reference: Arc::new(Reference::new(document, server)) }
+    }
+
+    pub(in crate::http) fn document(self) -> Response {
+        ([(CONTENT_TYPE, "application/json")], self.json).into_response()
+    }
+
+    pub(in crate::http) fn index(&self, uri: &Uri, headers: &HeaderMap) -> Response {
+        html(render_reference(language(uri, headers), &self.reference))
+    }
+
+    pub(in crate::http) fn tag(
+        &self,
+        slug: &str,
+        uri: &Uri,
+        headers: &HeaderMap,
+    ) -> Result<Response, Problem> {
+        let page = render_reference_tag(language(uri, headers), &self.reference, slug);
         page.map(html).ok_or_else(Problem::not_found)
-    };
-    Router::new()
-        .route("/openapi.json", get(async move || ([(CONTENT_TYPE, "application/json")], json)))
-        .route("/docs", get(index))
-        .route("/docs/", get(async || Redirect::permanent("/docs")))
-        .route("/docs/{tag}", get(tag))
+    }
 }
 
 /// The language: by the query's `lang`, else by `Accept-Language`. An invalid query has no `lang`.
@@ -72,12 +72,11 @@ fn parameter(uri: &Uri, name: &str) -> Option<String> {
     Some(text.to_owned())
 }
 
+/// A page. Its policy and the other headers of security are set by [`crate::http::core::layers`], as for
+/// every response.
 pub(super) fn html(page: String) -> Response {
-    let mut response = page.into_response();
-    for (name, value) in PAGE_HEADERS {
-        response.headers_mut().insert(HeaderName::from_static(name), HeaderValue::from_static(value));
-    }
-    response
+    // The language comes from the header.
+    ([(CONTENT_TYPE, "text/html; charset=utf-8"), (VARY, ACCEPT_LANGUAGE.as_str())], page).into_response()
 }
 
 fn see_other(path: &str) -> Response {
@@ -87,11 +86,11 @@ fn see_other(path: &str) -> Response {
     }
 }
 
-async fn start(OriginalUri(uri): OriginalUri, headers: HeaderMap) -> Response {
+pub(in crate::http) async fn start(OriginalUri(uri): OriginalUri, headers: HeaderMap) -> Response {
     html(render_start(language(&uri, &headers)))
 }
 
-async fn form(OriginalUri(uri): OriginalUri, headers: HeaderMap) -> Response {
+pub(in crate::http) async fn form(OriginalUri(uri): OriginalUri, headers: HeaderMap) -> Response {
     let lang = language(&uri, &headers);
     let Some(code) = parameter(&uri, "code") else {
         // A code was sent, but it is not valid text.
@@ -105,7 +104,7 @@ async fn form(OriginalUri(uri): OriginalUri, headers: HeaderMap) -> Response {
     }
 }
 
-async fn verification_page(
+pub(in crate::http) async fn verification_page(
     State(app): State<App>,
     unresolved: UnresolvedCaller,
     client: ClientAddr,
@@ -125,7 +124,7 @@ async fn verification_page(
     Ok(html(render_verification(&verification, lang, app.clock.now(), contact)))
 }
 
-async fn register(
+pub(in crate::http) async fn register(
     State(app): State<App>,
     OriginalUri(uri): OriginalUri,
     headers: HeaderMap,
@@ -138,7 +137,7 @@ async fn register(
 /// The URL in the label's QR code (GS1 Digital Link), `/01/{gtin}/21/{serial}`: redirects people to the page, and
 /// returns the verdict directly to programs that accept JSON. The path may have further elements, such as a lot
 /// (`/01/{gtin}/10/{lot}/21/{serial}`); without a serial it leads to no seal.
-async fn digital_link(
+pub(in crate::http) async fn digital_link(
     State(app): State<App>,
     unresolved: UnresolvedCaller,
     client: ClientAddr,

@@ -18,7 +18,7 @@ SELECT asked.place AS "place!", l.id AS "id!: LogId", l.salt AS "salt!", l.head_
        t.region AS "region!: Region", t.district AS "district?", t.forestry AS "forestry!",
        t.compartment AS "compartment!", t.subcompartment AS "subcompartment?",
        t.cutting_area AS "cutting_area?", past.until_seq AS "until_seq?",
-       (SELECT value FROM server_secret WHERE name = 'erasures') AS "erasures?",
+       (SELECT value FROM erasure_epoch WHERE one) AS "erasures?",
        k.id AS "key_id?", k.organization_id AS "key_organization?", k.expires_at AS "key_expires_at?",
        k.last_used_at AS "key_last_used_at?", o.roles AS "key_roles?: Vec<Role>"
 FROM UNNEST($1::uuid[], $2::text[], $3::text[], $4::bytea[]) WITH ORDINALITY
