@@ -1,13 +1,13 @@
 //! Number of memory allocations of the most frequent requests, including the database driver's. Counting
 //! them detects lost optimisations without measuring time.
 
+#[allow(dead_code, reason = "this binary takes what it needs")]
+#[path = "support/stored_logs.rs"]
+mod stored_logs;
 #[path = "support/mod.rs"]
 mod support;
 #[allow(dead_code, reason = "this binary takes what it needs")]
-#[path = "api/timber.rs"]
-mod timber;
-#[allow(dead_code, reason = "this binary takes what it needs")]
-#[path = "api/world.rs"]
+#[path = "support/world.rs"]
 mod world;
 
 use axum::body::Body;
@@ -25,7 +25,7 @@ fn hot_requests_stay_within_their_allocation_limits() {
     let (world, inspector) = runtime.block_on(async {
         let world = World::new().await;
         let (issuer, holder) = (world.forest_owner().await, world.enterprise().await);
-        timber::log(&world, &issuer, &holder, "KZ-0001", 10).await;
+        stored_logs::log(&world, &issuer, &holder, "KZ-0001", 10).await;
         let inspector = world.inspector().await;
         (world, inspector)
     });
@@ -114,7 +114,7 @@ fn a_long_history_takes_the_memory_of_a_page() {
         let world = World::new().await;
         let (issuer, holder) = (world.forest_owner().await, world.enterprise().await);
         for (number, events) in [("KZ-0001", 1_000), ("KZ-0002", 4_000)] {
-            timber::log(&world, &issuer, &holder, number, events).await;
+            stored_logs::log(&world, &issuer, &holder, number, events).await;
         }
         (world, holder)
     });

@@ -12,10 +12,11 @@ use ormantrace::evidence::chain::Hash;
 use ormantrace::evidence::register::published::PublishedState;
 use ormantrace::evidence::tlog::note::Kind;
 use ormantrace::evidence::tlog::{Checkpoint, Note, Policy, Signer};
+use ormantrace::http::core::layers::PAGE_CSP;
 use ormantrace::http::core::problem::ProblemType;
 use ormantrace::http::pages::{
-    FormProblem, PAGE_HEADERS, Reference, assets, error_page, problems::render_problems, render_form,
-    render_reference, render_reference_tag, render_register, render_start, render_verification,
+    FormProblem, Reference, assets, error_page, problems::render_problems, render_form, render_reference,
+    render_reference_tag, render_register, render_start, render_verification,
 };
 use ormantrace::http::router::openapi;
 use ormantrace::services::register_lookup::{RegisterEntry, Witnesses};
@@ -468,8 +469,7 @@ fn script_in_any_text_is_only_text() {
 
 #[test]
 fn the_policy_of_the_pages_allows_what_they_use_and_nothing_inline() {
-    let policy = PAGE_HEADERS.iter().find(|(name, _)| *name == "content-security-policy").unwrap().1;
-    assert!(policy.starts_with("default-src 'none'; ") && !policy.contains("unsafe"));
+    assert!(PAGE_CSP.starts_with("default-src 'none'; ") && !PAGE_CSP.contains("unsafe"));
     let html = render_start(Lang::Kk);
     assert!(html.contains(&format!("<link rel=\"stylesheet\" href=\"{}\">", assets::style_path())));
     assert!(html.contains(&assets::icon_path()));

@@ -5,6 +5,8 @@ mod support;
 
 #[path = "program/backup.rs"]
 mod backup;
+#[path = "program/before.rs"]
+mod before;
 #[path = "program/drill.rs"]
 mod drill;
 #[path = "program/erased.rs"]

@@ -11,18 +11,18 @@ const THREATS: [(&str, &[(&str, &str)]); 19] = [
     (
         "cloned seal",
         &[
-            ("tests/api/threats.rs", "cloned_seal"),
-            ("tests/api/codes.rs", "a_code_that_names_our_key_and_was_not_signed_with_it_is_refused"),
-            ("tests/api/harvest.rs", "sixty_four_harvests_with_one_seal_make_one_log"),
+            ("tests/api/rights/threats.rs", "cloned_seal"),
+            ("tests/api/marking_codes.rs", "a_code_that_names_our_key_and_was_not_signed_with_it_is_refused"),
+            ("tests/api/harvests.rs", "sixty_four_harvests_with_one_seal_make_one_log"),
             ("src/timber/seal/signing.rs", "a_changed_code_is_forged_and_a_foreign_one_unknown"),
         ],
     ),
     (
         "seal replayed after removal",
         &[
-            ("tests/api/threats.rs", "seal_replayed_after_removal"),
-            ("tests/api/replaced.rs", "a_replaced_seal_is_void_by_an_event_of_its_batch"),
-            ("tests/api/replaced.rs", "a_check_of_the_old_seal_reports_it_void"),
+            ("tests/api/rights/threats.rs", "seal_replayed_after_removal"),
+            ("tests/api/seal_replacement.rs", "a_replaced_seal_is_void_by_an_event_of_its_batch"),
+            ("tests/api/seal_replacement.rs", "a_check_of_the_old_seal_reports_it_void"),
         ],
     ),
     (
@@ -40,7 +40,7 @@ const THREATS: [(&str, &[(&str, &str)]); 19] = [
             ("tests/alterations/long.rs", "a_marking_key_in_use_is_missed"),
             ("tests/alterations/marking_key.rs", "marking_keys_from_before_are_taken_in_once"),
             ("tests/alterations/insider.rs", "insider_reorders_leaves"),
-            ("tests/api/evidence.rs", "events_cannot_be_changed_removed_or_truncated"),
+            ("tests/api/integrity/evidence.rs", "events_cannot_be_changed_removed_or_truncated"),
             ("tests/api/proofs.rs", "an_insiders_edit_of_a_published_event_is_named_by_the_verifier"),
             (
                 "tests/alterations/public.rs",
@@ -77,25 +77,34 @@ const THREATS: [(&str, &[(&str, &str)]); 19] = [
     (
         "stolen or revoked key",
         &[
-            ("tests/api/threats.rs", "stolen_or_revoked_key"),
-            ("tests/api/party.rs", "a_revoked_key_fails_at_once_and_an_expired_one_on_time"),
-            ("tests/api/reads.rs", "an_answer_is_never_older_than_a_write_whichever_instance_took_it"),
+            ("tests/api/rights/threats.rs", "stolen_or_revoked_key"),
+            ("tests/api/organizations.rs", "a_revoked_key_fails_at_once_and_an_expired_one_on_time"),
+            (
+                "tests/api/load/hot_reads.rs",
+                "an_answer_is_never_older_than_a_write_whichever_instance_took_it",
+            ),
         ],
     ),
     (
         "back-dating",
         &[
-            ("tests/api/threats.rs", "back_dating"),
-            ("tests/api/custody.rs", "a_late_device_event_is_accepted_and_the_present_state_is_unchanged"),
-            ("tests/api/custody.rs", "received_at_never_falls_when_the_clock_is_set_back"),
+            ("tests/api/rights/threats.rs", "back_dating"),
+            (
+                "tests/api/custody_events.rs",
+                "a_late_device_event_is_accepted_and_the_present_state_is_unchanged",
+            ),
+            ("tests/api/custody_events.rs", "received_at_never_falls_when_the_clock_is_set_back"),
         ],
     ),
     (
         "enumeration of codes",
         &[
-            ("tests/api/reading.rs", "missing_and_foreign_logs_get_the_same_bytes"),
-            ("tests/api/reads.rs", "round_trips_of_each_read"),
-            ("tests/api/reads.rs", "foreign_and_missing_subjects_take_the_same_number_of_statements"),
+            ("tests/api/histories.rs", "missing_and_foreign_logs_get_the_same_bytes"),
+            ("tests/api/load/hot_reads.rs", "round_trips_of_each_read"),
+            (
+                "tests/api/load/hot_reads.rs",
+                "foreign_and_missing_subjects_take_the_same_number_of_statements",
+            ),
             ("tests/api/exports.rs", "missing_and_foreign_subjects_are_answered_alike"),
             ("tests/api/verify.rs", "misses_are_limited_by_address_and_not_for_callers_with_a_token"),
             ("tests/api/proofs.rs", "all_but_codes_of_logs_get_the_same_404_and_count_as_misses"),
@@ -105,16 +114,16 @@ const THREATS: [(&str, &[(&str, &str)]); 19] = [
     (
         "flood of the public check",
         &[
-            ("tests/api/threats.rs", "flood_of_the_public_check"),
+            ("tests/api/rights/threats.rs", "flood_of_the_public_check"),
             ("tests/server.rs", "a_flood_of_public_checks_leaves_capacity_for_other_requests"),
         ],
     ),
     (
         "reads and writes across organisations",
         &[
-            ("tests/api/matrix.rs", "each_role_gets_what_the_contract_says"),
-            ("tests/api/matrix.rs", "every_route_has_a_row_and_every_row_a_route"),
-            ("tests/api/matrix.rs", "a_bad_token_is_401_on_every_route"),
+            ("tests/api/rights/matrix.rs", "each_role_gets_what_the_contract_says"),
+            ("tests/api/rights/matrix.rs", "every_route_has_a_row_and_every_row_a_route"),
+            ("tests/api/rights/matrix.rs", "a_bad_token_is_401_on_every_route"),
             ("tests/api/exports.rs", "a_holder_of_part_of_a_batch_sees_only_the_events_of_its_seals"),
             ("tests/api/exports.rs", "key_events_are_disclosed_to_those_who_may_list_the_keys"),
         ],
@@ -122,16 +131,16 @@ const THREATS: [(&str, &[(&str, &str)]); 19] = [
     (
         "races",
         &[
-            ("tests/api/custody.rs", "sixty_four_transfers_at_once_leave_one"),
-            ("tests/api/custody.rs", "sixteen_writers_on_one_log_make_one_chain"),
-            ("tests/api/seal.rs", "of_64_at_once_one_wins_and_the_chain_holds"),
-            ("tests/api/harvest.rs", "harvests_and_corrections_at_once_never_overdraw_a_line"),
+            ("tests/api/custody_events.rs", "sixty_four_transfers_at_once_leave_one"),
+            ("tests/api/custody_events.rs", "sixteen_writers_on_one_log_make_one_chain"),
+            ("tests/api/seals.rs", "of_64_at_once_one_wins_and_the_chain_holds"),
+            ("tests/api/harvests.rs", "harvests_and_corrections_at_once_never_overdraw_a_line"),
         ],
     ),
     (
         "CSV formula injection",
         &[
-            ("tests/api/threats.rs", "csv_formula_injection"),
+            ("tests/api/rights/threats.rs", "csv_formula_injection"),
             ("src/base/input/tests/sheet.rs", "formulas_are_disarmed_and_numbers_left_alone"),
         ],
     ),

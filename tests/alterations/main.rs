@@ -5,7 +5,7 @@
 
 #[path = "../support/mod.rs"]
 mod support;
-#[path = "../api/world.rs"]
+#[path = "../support/world.rs"]
 #[allow(dead_code, reason = "every test binary takes what it needs")]
 mod world;
 

@@ -47,6 +47,8 @@ const NOT_NAMED: &[(&str, &str, Seen, &str)] = &[
     ("event", "received_at", Seen::Refused, UNREADABLE),
     ("event", "region", Seen::NotShown, COPY),
     ("event", "secret", Seen::Refused, UNREADABLE),
+    ("event", "seq", Seen::Refused, GAP),
+    ("event", "subject_id", Seen::Refused, GAP),
     ("event", "subject_kind", Seen::NotShown, COPY),
     ("event", "type", Seen::NotShown, COPY),
     ("felling_ticket", "salt", Seen::Refused, UNREADABLE),
@@ -73,6 +75,8 @@ const NOT_NAMED: &[(&str, &str, Seen, &str)] = &[
 const COPY: &str = "a copy for the search: what is shown is the text that was hashed";
 const ERASED: &str =
     "a personal part that is gone looks as if erased; which erasures were recorded, fsck compares";
+const GAP: &str =
+    "an event is missing from the chain: the server answers 500 rather than with a shorter chain";
 const UNREADABLE: &str =
     "a value that no program of ours writes: the server answers 500 and logs which, it makes nothing up";
 

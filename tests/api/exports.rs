@@ -178,7 +178,7 @@ async fn missing_and_foreign_subjects_are_answered_alike() {
             let others =
                 [felled.carrier.id.to_string(), felled.seals[0].clone(), "қарағай".into(), "%00".into()];
             for other in others.iter().filter(|other| noun != "organizations" || other.len() < 36) {
-                let path = format!("/v1/{noun}/{}/{file}", crate::timber::encoded(other));
+                let path = format!("/v1/{noun}/{}/{file}", crate::stored_logs::encoded(other));
                 assert_eq!(world.get(&path, &felled.inspector).await.status, 404, "{path}");
             }
             let nobody = world.call(Method::GET, &format!("/v1/{noun}/{id}/{file}"), None, Value::Null).await;

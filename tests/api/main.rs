@@ -1,43 +1,38 @@
 //! Tests of the API from the outside: the real router, and a real database for each test.
+//!
+//! A noun of the API has a file of its name; a property of all nouns is in a folder: `rights`, `errors`,
+//! `writes`, `load`, `integrity`, `real`.
 
 #[path = "../support/mod.rs"]
 mod support;
 
-mod all_errors;
-mod asking;
-mod batch;
-mod chain;
-mod codes;
-mod custody;
-mod evidence;
+mod custody_events;
+mod errors;
 mod exports;
-mod hangup;
-mod harvest;
-mod harvester;
-mod hostile;
-mod late;
-mod lengths;
-mod limits;
-mod long;
-mod matrix;
-mod order;
-mod party;
-mod past;
-mod permit;
-mod posting;
+mod felling_tickets;
+mod harvests;
+mod histories;
+mod integrity;
+mod late_events;
+mod load;
+mod long_histories;
+mod marking_codes;
+mod organizations;
 mod proofs;
 mod publish;
 #[path = "../faults/random.rs"]
 #[allow(dead_code, reason = "this binary takes what it needs")]
 mod random;
-mod reading;
-mod reads;
+mod real;
 mod register;
-mod replaced;
-mod seal;
-mod threats;
-mod timber;
-mod together;
+mod rights;
+mod seal_replacement;
+mod seals;
+#[path = "../support/stored_logs.rs"]
+mod stored_logs;
 mod verify;
+#[path = "../support/wired.rs"]
 mod wired;
+#[path = "../support/world.rs"]
 mod world;
+mod writes;

@@ -1,6 +1,6 @@
 //! Proofs and exports, as clients get them and as the offline verifier reads them.
 
-use crate::timber::encoded;
+use crate::stored_logs::encoded;
 use crate::world::{Answer, Felled, World, morning};
 use axum::body::Body;
 use axum::http::{Method, Request};

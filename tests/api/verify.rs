@@ -1,6 +1,6 @@
 //! The public check.
 
-use crate::timber::{encoded, log, seal, set};
+use crate::stored_logs::{encoded, log, seal, set};
 use crate::world::{Answer, World};
 use axum::body::Body;
 use axum::http::{Method, Request};

@@ -1,6 +1,11 @@
-//! The shell commands of the API reference, run as a reader would run them.
+//! The shell commands of the API reference, run as a reader would run them, and the members of each response.
+//!
+//! `ORMANTRACE_PRINT_ANSWERS=1 cargo test --test whole every_command` writes `answers.txt` anew.
 
 use crate::support::process::{PATIENCE, Running, data};
+use serde_json::Value;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
@@ -42,6 +47,49 @@ fn has(program: &str) -> bool {
         .is_ok_and(|code| code.success())
 }
 
+/// The members of the success responses, by operation. A member that is renamed, or gets another type, shows
+/// here; `openapi.json` states only what the types promise.
+fn answers_file() -> std::path::PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/whole/answers.txt")
+}
+
+/// Adds the members of a JSON value with their types, items of a list together.
+fn add_members(members: &mut BTreeMap<String, BTreeSet<&'static str>>, at: &str, value: &Value) {
+    let kind = match value {
+        Value::Null => "null",
+        Value::Bool(_) => "boolean",
+        Value::Number(_) => "number",
+        Value::String(_) => "string",
+        Value::Array(_) => "list",
+        Value::Object(_) => "object",
+    };
+    members.entry(at.to_owned()).or_default().insert(kind);
+    match value {
+        Value::Array(items) => items.iter().for_each(|item| add_members(members, &format!("{at}[]"), item)),
+        Value::Object(of) => of.iter().for_each(|(name, value)| {
+            // Whether the newest event is in the register yet depends on the moment.
+            if name != "pending" {
+                add_members(members, &format!("{at}.{name}"), value);
+            }
+        }),
+        _ => {}
+    }
+}
+
+/// The entry of an operation in the file.
+fn members(id: &str, body: &[u8]) -> String {
+    let Ok(json) = serde_json::from_slice::<Value>(body) else {
+        return format!("{id}: {}\n", if body.is_empty() { "nothing" } else { "no JSON" });
+    };
+    let mut members = BTreeMap::new();
+    add_members(&mut members, "", &json);
+    let lines = members.iter().skip(1).map(|(at, kinds)| {
+        let kinds: Vec<&str> = kinds.iter().copied().collect();
+        format!("  {at}: {}\n", kinds.join(" or "))
+    });
+    format!("{id}:\n{}", lines.collect::<String>())
+}
+
 #[test]
 fn every_command_of_the_reference_works_on_the_demonstration() {
     if !has("curl") || !has("jq") {
@@ -73,16 +121,30 @@ fn every_command_of_the_reference_works_on_the_demonstration() {
     });
     let folder = tempfile::tempdir().expect("a folder");
     let mut failed = Vec::new();
+    let mut answers = BTreeMap::new();
     for (id, command) in &commands {
         assert!(command.contains("http://orman.test/v1/"), "{id}: {command}");
         let command = command.replace("http://orman.test", &format!("http://{}", server.address));
         // Like curl, but with a failure for an error of the server.
         let script = format!("set -e\ncurl() {{ command curl --fail-with-body \"$@\"; }}\n{command}");
         let output = Command::new("sh").arg("-c").arg(script).current_dir(&folder).output().expect("a shell");
+        answers.insert(id, members(id, &output.stdout));
         if !output.status.success() {
             let said = [output.stdout, output.stderr].concat();
             failed.push(format!("{id}: {command}\n{}", String::from_utf8_lossy(&said)));
         }
     }
     assert!(failed.is_empty(), "{}", failed.join("\n\n"));
+    let answers: String = answers.into_values().collect();
+    if std::env::var_os("ORMANTRACE_PRINT_ANSWERS").is_some() {
+        std::fs::write(answers_file(), &answers).expect("written");
+    }
+    let known = std::fs::read_to_string(answers_file()).unwrap_or_default();
+    let (known, now): (BTreeSet<&str>, BTreeSet<&str>) = (known.lines().collect(), answers.lines().collect());
+    let gone: Vec<_> = known.difference(&now).collect();
+    let new: Vec<_> = now.difference(&known).collect();
+    assert!(
+        answers == std::fs::read_to_string(answers_file()).unwrap_or_default(),
+        "gone: {gone:#?}\nnew: {new:#?}"
+    );
 }

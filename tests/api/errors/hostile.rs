@@ -73,7 +73,7 @@ impl Walk {
             &felled.inspector,
         ];
         let orgs = orgs.map(Clone::clone).to_vec();
-        let document = serde_json::from_str(include_str!("../../openapi.json")).unwrap();
+        let document = serde_json::from_str(include_str!("../../../openapi.json")).unwrap();
         Self { world, felled, orgs, document, found: Vec::new(), asked: 0 }
     }
 

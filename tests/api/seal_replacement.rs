@@ -85,7 +85,7 @@ async fn a_check_of_the_old_seal_reports_it_void() {
     let felled = world.felled(1).await;
     let old = world.get(&format!("/v1/seals/{}", felled.logs[0]), &felled.enterprise).await.expect(200);
     world.event(&felled.enterprise, "seal_replaced", &felled.logs, new_seal(&felled, 0)).await.expect(201);
-    let whole = crate::timber::encoded(old["marking_code"].as_str().unwrap());
+    let whole = crate::stored_logs::encoded(old["marking_code"].as_str().unwrap());
     for code in [felled.logs[0].as_str(), whole.as_str()] {
         let answer = world.get(&format!("/v1/verify/{code}"), &felled.sawmill).await.expect(200);
         assert_eq!(

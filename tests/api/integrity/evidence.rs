@@ -1,7 +1,7 @@
 //! Events cannot be changed, a history is read in one index-only scan, and an insider's edit is detected.
 
+use crate::stored_logs::{Timber, log};
 use crate::support::chain::{ChainError, ChainEvent, Revealed, chain_errors};
-use crate::timber::{Timber, log};
 use crate::world::{Org, World};
 use chrono::{DateTime, Utc};
 use ormantrace::base::token::Token;
@@ -129,7 +129,7 @@ async fn a_history_is_one_index_only_descent() {
     run(&mut owner, "VACUUM ANALYZE event").await.unwrap();
 
     let mut reader = for_loaders(world.database()).connect().await.unwrap();
-    let chain = include_str!("../../src/evidence/chain/chains.sql");
+    let chain = include_str!("../../../src/evidence/chain/chains.sql");
     // The buffers include one more index scan, for the person of the harvest.
     for ((subject, events), most) in chains.into_iter().zip([15, 123]) {
         let plan = explained(&mut reader, chain, |query| query.bind(vec![subject.0])).await;
@@ -161,16 +161,19 @@ async fn a_lookup_takes_few_buffers_and_never_a_scan() {
             run(&mut owner, "VACUUM ANALYZE").await.unwrap();
         }
         for askers in [1, 64] {
-            let check =
-                explained(&mut reader, include_str!("../../src/services/verification/lookup.sql"), |query| {
+            let check = explained(
+                &mut reader,
+                include_str!("../../../src/services/verification/lookup.sql"),
+                |query| {
                     query
                         .bind(numbers[..askers].to_vec())
                         .bind(none()[..askers].to_vec())
                         .bind(vec![&hash[..]; askers])
-                });
+                },
+            );
             let check = check.await;
             let look =
-                explained(&mut reader, include_str!("../../src/timber/custody/log/rows.sql"), |query| {
+                explained(&mut reader, include_str!("../../../src/timber/custody/log/rows.sql"), |query| {
                     let query = query.bind(vec![None::<uuid::Uuid>; askers]).bind(numbers[..askers].to_vec());
                     query.bind(none()[..askers].to_vec()).bind(vec![&hash[..]; askers])
                 });
@@ -206,7 +209,7 @@ async fn events_of_a_personal_part_are_found_by_an_index() {
     run(&mut owner, "ANALYZE harvest").await.unwrap();
     let events = ormantrace::timber::party::erasure::events_of(&mut owner, harvest).await.unwrap();
     assert_eq!(events.len(), 3);
-    let statement = include_str!("../../src/timber/party/events_of.sql");
+    let statement = include_str!("../../../src/timber/party/events_of.sql");
     let plan = explained(&mut owner, statement, |query| query.bind(harvest)).await;
     let of_harvests: Vec<_> =
         nodes(&plan).into_iter().filter(|node| node["Relation Name"] == "harvest").collect();

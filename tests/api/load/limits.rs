@@ -1,7 +1,7 @@
 //! Limits that keep one client from taking what the others need. Each test has a well-behaved client beside
 //! the greedy one, and it is served.
 
-use crate::timber::{encoded, log};
+use crate::stored_logs::{encoded, log};
 use crate::world::{Answer, Org, World, bin};
 use axum::Router;
 use axum::body::Body;

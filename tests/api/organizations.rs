@@ -229,7 +229,7 @@ async fn a_persons_number_makes_no_legal_entity() {
         .unwrap();
     assert_eq!(list().await.unwrap()[0].to_string(), made["id"]);
     let (issuer, holder) = (world.forest_owner().await, world.enterprise().await);
-    crate::timber::log(&world, &issuer, &holder, "KZ-0001", 1).await;
+    crate::stored_logs::log(&world, &issuer, &holder, "KZ-0001", 1).await;
     let shown = async || {
         let answer = world.call(Method::GET, "/v1/verify/KZ-0001", None, Value::Null).await.expect(200);
         answer["log"]["holder_name"].clone()
@@ -281,7 +281,7 @@ async fn a_revoked_key_fails_at_once_and_an_expired_one_on_time() {
     let me = async |key: &Value| call("/v1/me", key).await;
     // Hot reads resolve the token in the query that reads the object. They must check it even if there is no
     // object.
-    let timber = crate::timber::log(&world, &owner, &world.enterprise().await, "KZ-0001", 3).await;
+    let timber = crate::stored_logs::log(&world, &owner, &world.enterprise().await, "KZ-0001", 3).await;
     let on_its_way = async |key: &Value, good: bool| {
         for (path, status) in [
             ("/v1/verify/KZ-0001".to_owned(), 200),
@@ -463,4 +463,25 @@ async fn instances_that_start_together_make_one_operator() {
     let own = Token::from_text("an-operator-token-of-my-own-choice").unwrap();
     let later = bootstrap_operator(&pool, &clock, Some(own), &name).await.unwrap();
     assert!(matches!(later, Bootstrap::AlreadyPresent { token_ignored: true }));
+}
+
+#[tokio::test]
+async fn the_operators_last_valid_key_is_not_revoked() {
+    let world = World::new().await;
+    let operator = world.operator().await;
+    let path = format!("/v1/organizations/{}/keys", operator.id);
+    let keys = world.get(&path, &operator).await.expect(200);
+    let first = keys["items"][0]["id"].as_str().unwrap().to_owned();
+    let revoke = async |id: &str| {
+        world.call(Method::DELETE, &format!("/v1/keys/{id}"), Some(&operator.token), Value::Null).await
+    };
+    let refused = revoke(&first).await;
+    refused.expect(409);
+    assert_eq!(refused.codes(), ["last-operator-key"]);
+    let brief = json!({"label": "a visitor's", "expires_at": (morning() + TimeDelta::hours(1)).to_rfc3339()});
+    world.post(&path, &operator, brief).await.expect(201);
+    world.clock.set(morning() + TimeDelta::hours(2));
+    assert_eq!(revoke(&first).await.codes(), ["last-operator-key"], "the other key has expired");
+    world.post(&path, &operator, json!({"label": "the next"})).await.expect(201);
+    assert_eq!(revoke(&first).await.status, 204);
 }

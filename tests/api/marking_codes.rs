@@ -1,6 +1,6 @@
 //! Marking codes in requests and responses: which key signed them, and how GS is written.
 
-use crate::timber::encoded;
+use crate::stored_logs::encoded;
 use crate::world::{Answer, Org, World};
 use axum::body::Body;
 use axum::http::Request;

@@ -421,3 +421,47 @@ async fn a_correction_adds_nothing_to_a_cancelled_ticket() {
     assert_eq!(refused.codes(), ["ticket-cancelled"]);
     world.event(&felled.enterprise, "corrected", &felled.logs, set(0.31)).await.expect(201);
 }
+
+#[tokio::test]
+async fn a_receipt_that_accepted_the_timber_is_not_undone_by_one_side() {
+    let world = World::new().await;
+    let felled = world.felled(1).await;
+    let (from, to, logs) = (&felled.enterprise, &felled.sawmill, &felled.logs[..]);
+    world.event(from, "loaded", logs, json!({})).await.expect(201);
+    world.event(from, "departed", logs, json!({})).await.expect(201);
+    world.event(from, "arrived", logs, json!({})).await.expect(201);
+    world.event(from, "transferred", logs, json!({"to_bin": to.bin})).await.expect(201);
+    world.event(to, "received", logs, json!({})).await.expect(201);
+    let undo = json!({"corrects": 6, "reason": "Қате", "reverse": true});
+    let refused = world.event(to, "corrected", logs, undo).await;
+    refused.expect(409);
+    assert_eq!(refused.codes(), ["correction-by-inspector-only"]);
+}
+
+/// A log has no history before its felling: neither an event, nor a corrected time, nor a later felling.
+#[tokio::test]
+async fn nothing_happens_to_a_log_before_it_was_felled() {
+    let world = World::new().await;
+    let felled = world.felled(1).await;
+    let (by, logs) = (&felled.enterprise, &felled.logs[..]);
+    let day_before = world.clock.now() - chrono::TimeDelta::days(1);
+    let before = ormantrace::base::units::utc_text(day_before);
+    let device = json!({"id": "планшет-1", "seq": 1, "recorded_at": before});
+    for more in [json!({"occurred_at": before}), json!({"occurred_at": before, "device": device})] {
+        let refused = world.event(by, "stored", logs, more).await;
+        refused.expect(409);
+        assert_eq!(refused.codes(), ["contradicts-later"]);
+    }
+    world.event(by, "stored", logs, json!({})).await.expect(201);
+    let earlier = json!({"corrects": 2, "reason": "Сағат қате", "set": {"occurred_at": before}});
+    let refused = world.event(by, "corrected", logs, earlier).await;
+    refused.expect(409);
+    assert_eq!(refused.codes(), ["contradicts-later"]);
+    world.clock.set(world.clock.now() + chrono::TimeDelta::days(2));
+    let after = ormantrace::base::units::utc_text(world.clock.now());
+    let later = json!({"corrects": 1, "reason": "Сағат қате", "set": {"occurred_at": after}});
+    let refused = world.event(&felled.inspector, "corrected", logs, later).await;
+    refused.expect(409);
+    assert_eq!(refused.codes(), ["contradicts-later"]);
+    assert_eq!(world.unsound().await, [""; 0]);
+}

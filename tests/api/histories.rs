@@ -1,6 +1,6 @@
 //! What each caller may read of a log, and that a history can be recomputed.
 
-use crate::timber::{encoded, log, seal, set};
+use crate::stored_logs::{encoded, log, seal, set};
 use crate::world::{Answer, World};
 use serde_json::{Value, json};
 use std::io::Write;

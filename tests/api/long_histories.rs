@@ -2,8 +2,8 @@
 //! shorter than that.
 
 use crate::proofs::{publish, trust};
+use crate::stored_logs::{self, Timber};
 use crate::support::long_ticket;
-use crate::timber::{self, Timber};
 use crate::wired::{Wired, soon};
 use crate::world::{Org, World};
 use axum::Router;
@@ -95,7 +95,7 @@ async fn a_long_history_is_that_of_the_head_which_was_read_first() {
     let (issuer, holder, seller) =
         (world.forest_owner().await, world.enterprise().await, world.sawmill().await);
     let inspector = world.inspector().await;
-    let log = timber::log(&world, &issuer, &holder, "KZ-0001", EVENTS).await;
+    let log = stored_logs::log(&world, &issuer, &holder, "KZ-0001", EVENTS).await;
     past_party(&world, &log, &seller, 700).await;
     let path = format!("/v1/logs/{}/history", log.seal);
     // Present party, past party, inspector: with and without evidence. The issuer sees the harvest alone, so
@@ -148,7 +148,7 @@ async fn a_past_party_sees_the_state_after_its_own_events_on_every_page() {
     let (issuer, holder, seller) =
         (world.forest_owner().await, world.enterprise().await, world.sawmill().await);
     let inspector = world.inspector().await;
-    let log = timber::log(&world, &issuer, &holder, "KZ-0001", 700).await;
+    let log = stored_logs::log(&world, &issuer, &holder, "KZ-0001", 700).await;
     past_party(&world, &log, &seller, 702).await;
     sqlx::query(
         "INSERT INTO ticket_line (id, ticket_id, position, species, wood, permitted_m3, marked_m3)
@@ -195,7 +195,7 @@ async fn what_is_recorded_meanwhile_is_not_in_it_and_what_is_erased_appears_as_e
     let trader = world.post("/v1/organizations", &operator, trader).await.expect(201);
     let id = trader["id"].as_str().unwrap().parse().unwrap();
     let trader = Org { id, bin: iin.clone(), token: world.key(id).await.1.expose().to_owned() };
-    let log = timber::log(&world, &issuer, &trader, "KZ-0001", EVENTS).await;
+    let log = stored_logs::log(&world, &issuer, &trader, "KZ-0001", EVENTS).await;
     publish(&world).await;
     let history = format!("/v1/logs/{}/history", log.seal);
     let export = format!("/v1/logs/{}/export", log.seal);
@@ -295,7 +295,7 @@ async fn long_exports_of_every_subject_are_valid() {
 async fn a_page_that_cannot_be_read_cuts_the_body() {
     let world = World::new().await;
     let (issuer, holder) = (world.forest_owner().await, world.enterprise().await);
-    let log = timber::log(&world, &issuer, &holder, "KZ-0001", EVENTS).await;
+    let log = stored_logs::log(&world, &issuer, &holder, "KZ-0001", EVENTS).await;
     let ticket = world.ticket(&issuer, &holder, "0001245").await["id"].as_str().unwrap().to_owned();
     extend(&world, &ticket, &issuer, EVENTS).await;
     publish(&world).await;

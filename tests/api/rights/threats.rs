@@ -1,7 +1,7 @@
 //! Threats of the design, one test each, named after the threat: what an attacker tries, and the result.
 //! `tests/threats.rs` lists all threats, also those tested elsewhere.
 
-use crate::timber::encoded;
+use crate::stored_logs::encoded;
 use crate::world::{Answer, Org, World};
 use axum::Router;
 use axum::body::Body;

@@ -1,0 +1,4 @@
+//! What was recorded cannot be changed unnoticed.
+
+mod chain;
+mod evidence;

@@ -1,0 +1,3 @@
+//! Real measurements.
+
+mod harvester;
