@@ -549,6 +549,128 @@ async fn fsck_migrates_nothing() {
     assert_eq!(applied, 0, "nothing is migrated");
 }
 
+/// What only a superuser or the server's administrator does: an alteration, and how the line begins that
+/// `fsck` reports for it.
+const POWERS: &[(&str, &str)] = &[
+    ("ALTER ROLE ormantrace_service SUPERUSER", "role-unexpected pg_roles ormantrace_service"),
+    ("ALTER ROLE ormantrace_service CREATEROLE", "role-unexpected pg_roles ormantrace_service"),
+    ("ALTER ROLE ormantrace_publisher BYPASSRLS", "role-unexpected pg_roles ormantrace_publisher"),
+    ("ALTER ROLE ormantrace_service REPLICATION", "role-unexpected pg_roles ormantrace_service"),
+    (
+        "REVOKE ormantrace_service FROM ormantrace_owner; GRANT ormantrace_owner TO ormantrace_service",
+        "role-unexpected pg_roles ormantrace_service",
+    ),
+    ("GRANT pg_execute_server_program TO ormantrace_service", "role-unexpected pg_roles ormantrace_service"),
+    (
+        "CREATE ROLE forester; GRANT pg_read_all_data TO forester; GRANT forester TO ormantrace_publisher",
+        "role-unexpected pg_roles ormantrace_publisher",
+    ),
+    ("GRANT ormantrace_service TO ormantrace_publisher", "role-unexpected pg_roles ormantrace_publisher"),
+    ("ALTER TABLE event OWNER TO ormantrace_service", "owner-unexpected pg_class event"),
+    ("ALTER SCHEMA public OWNER TO ormantrace_service", "owner-unexpected pg_namespace public"),
+    ("ALTER DATABASE ormantrace OWNER TO ormantrace_publisher", "owner-unexpected pg_database ormantrace"),
+    (
+        "CREATE ROLE forester; GRANT forester TO ormantrace_owner; ALTER TABLE leaf OWNER TO forester",
+        "owner-unexpected pg_class leaf",
+    ),
+    (
+        "ALTER DATABASE ormantrace SET search_path = x, public",
+        "setting-unexpected pg_db_role_setting ormantrace/*",
+    ),
+    (
+        "ALTER ROLE ormantrace_owner SET session_replication_role = replica",
+        "setting-unexpected pg_db_role_setting */ormantrace_owner",
+    ),
+    (
+        "ALTER ROLE ormantrace_service IN DATABASE ormantrace SET role = ormantrace_owner",
+        "setting-unexpected pg_db_role_setting ormantrace/ormantrace_service",
+    ),
+    ("ALTER ROLE ALL SET row_security = off", "setting-unexpected pg_db_role_setting */*"),
+    (
+        "CREATE FUNCTION note() RETURNS event_trigger LANGUAGE plpgsql AS 'BEGIN END';
+         CREATE EVENT TRIGGER note ON ddl_command_end EXECUTE FUNCTION note()",
+        "trigger-unexpected pg_event_trigger note",
+    ),
+];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn fsck_finds_roles_and_settings_that_are_not_as_set_up() {
+    let data = Data::made().await;
+    let database = data.open().await;
+    let mut superuser = database.maintenance().await.expect("connects");
+    // As `fsck` connects: the owner's session, with the superuser's changes not yet committed.
+    let found = async |db: &mut sqlx::PgConnection| {
+        sqlx::raw_sql("SET SESSION AUTHORIZATION ormantrace_owner").execute(&mut *db).await.expect("set");
+        let guards = ormantrace::commands::fsck::guards::read(&mut *db).await.expect("read");
+        sqlx::raw_sql("RESET SESSION AUTHORIZATION").execute(db).await.expect("reset");
+        guards.errors.iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    sqlx::raw_sql("BEGIN").execute(&mut superuser).await.expect("begun");
+    let mut missed = found(&mut superuser).await;
+    for (change, begins) in POWERS {
+        sqlx::raw_sql("SAVEPOINT unaltered").execute(&mut superuser).await.expect("saved");
+        sqlx::raw_sql(*change).execute(&mut superuser).await.expect(change);
+        let lines = found(&mut superuser).await;
+        if !lines.iter().any(|line| line.starts_with(&format!("{begins}: "))) {
+            missed.push(format!("{change}: {lines:#?}"));
+        }
+        sqlx::raw_sql("ROLLBACK TO unaltered").execute(&mut superuser).await.expect("rolled back");
+    }
+    assert!(missed.is_empty(), "{}", missed.join("\n"));
+    sqlx::raw_sql("ROLLBACK").execute(&mut superuser).await.expect("rolled back");
+
+    // The program, with a view in front of one role; then with a setting of the server itself.
+    let check = || fsck(&["--data-dir".as_ref(), data.path().as_ref()]);
+    sqlx::raw_sql(
+        "CREATE SCHEMA x; CREATE VIEW x.event AS SELECT * FROM public.event WHERE type <> 'inspected';
+         GRANT USAGE ON SCHEMA x TO ormantrace_service; GRANT SELECT ON x.event TO ormantrace_service;
+         ALTER ROLE ormantrace_service SET search_path = x, public",
+    )
+    .execute(&mut superuser)
+    .await
+    .expect("altered");
+    let (code, said) = check();
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("*/ormantrace_service: sessions begin with search_path=x, public"), "{said}");
+    for change in [
+        "ALTER ROLE ormantrace_service RESET search_path",
+        "ALTER SYSTEM SET session_replication_role = replica",
+        "SELECT pg_reload_conf()",
+    ] {
+        sqlx::query(change).execute(&mut superuser).await.expect(change);
+    }
+    until("a new session has the setting", async || {
+        let mut owner = database.owner().await.expect("connects");
+        let setting: String =
+            sqlx::query_scalar("SHOW session_replication_role").fetch_one(&mut owner).await.expect("shown");
+        setting == "replica"
+    })
+    .await;
+    let (code, said) = check();
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("setting-unexpected pg_settings session_replication_role"), "{said}");
+    database.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn fsck_refuses_a_register_folder_without_a_register() {
+    let test = TestDb::new().await;
+    let (url, data) = (test.url(), tempfile::tempdir().expect("a folder"));
+    fs::create_dir_all(data.path().join("keys")).expect("made");
+    fs::create_dir_all(data.path().join("register")).expect("made");
+    fs::write(data.path().join("register/checkpoint"), "").expect("written");
+    for folder in [data.path().join("keys"), data.path().to_path_buf()] {
+        let (code, said) =
+            fsck(&["--database-url".as_ref(), url.as_ref(), "--register-dir".as_ref(), folder.as_ref()]);
+        assert_eq!(code, Some(2), "{said}");
+        assert!(said.contains("has no checkpoint") && !said.contains("Nothing is wrong"), "{said}");
+    }
+    let mut command = support::process::program();
+    command.args(["fsck", "--log", "off", "--database-url", &url]);
+    let output = command.env("ORMANTRACE_REGISTER_DIR", data.path()).output().expect("runs");
+    assert_eq!(output.status.code(), Some(2), "{output:?}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn fsck_refuses_a_register_folder_that_is_not_there() {
     let test = TestDb::new().await;

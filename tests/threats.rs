@@ -29,6 +29,8 @@ const THREATS: [(&str, &[(&str, &str)]); 19] = [
         "insider edits",
         &[
             ("tests/alterations/columns.rs", "insider_edits_of_every_column_are_found_and_named"),
+            ("tests/alterations/guards.rs", "what_stands_before_the_rows_is_found"),
+            ("tests/cluster.rs", "fsck_finds_roles_and_settings_that_are_not_as_set_up"),
             ("tests/alterations/insider.rs", "insider_deletes_the_last_event"),
             ("tests/alterations/insider.rs", "insider_deletes_an_event_in_the_middle"),
             ("tests/alterations/insider.rs", "insider_inserts_an_event"),

@@ -56,6 +56,40 @@ const GUARDS: &[(&str, &str, &str)] = &[
     ("GRANT UPDATE (public) ON event TO ormantrace_publisher", "grant-unexpected", "event"),
     ("GRANT TRUNCATE ON leaf TO ormantrace_service", "grant-unexpected", "leaf"),
     ("GRANT DELETE ON leaf TO PUBLIC", "grant-unexpected", "leaf"),
+    ("ALTER TABLE seal DROP CONSTRAINT seal_identification_key", "key-missing", "seal"),
+    ("ALTER TABLE leaf DROP CONSTRAINT leaf_event_key", "key-missing", "leaf"),
+    (
+        "ALTER TABLE organization DROP CONSTRAINT organization_bin_key;
+         CREATE UNIQUE INDEX organization_bin_key ON organization (bin) WHERE bin <> '040640000019'",
+        "key-missing",
+        "organization",
+    ),
+    (
+        "ALTER TABLE seal_move DROP CONSTRAINT seal_move_pkey, ADD PRIMARY KEY (number, seq, batch_id)",
+        "key-missing",
+        "seal_move",
+    ),
+    (
+        "GRANT CREATE ON SCHEMA public TO ormantrace_service; ALTER TABLE event OWNER TO ormantrace_service",
+        "owner-unexpected",
+        "event",
+    ),
+    (
+        "GRANT CREATE ON SCHEMA public TO ormantrace_publisher;
+         ALTER FUNCTION refuse_change() OWNER TO ormantrace_publisher",
+        "owner-unexpected",
+        "refuse_change",
+    ),
+    (
+        "SET LOCAL ROLE ormantrace_service; ALTER ROLE ormantrace_service SET search_path = x, public; RESET ROLE",
+        "setting-unexpected",
+        "*/ormantrace_service",
+    ),
+    (
+        "SET LOCAL ROLE ormantrace_publisher; ALTER ROLE ormantrace_publisher SET row_security = off; RESET ROLE",
+        "setting-unexpected",
+        "*/ormantrace_publisher",
+    ),
 ];
 
 async fn found(db: &mut PgConnection) -> Vec<FsckError> {

@@ -6,7 +6,7 @@ use std::process::{Command, Output};
 fn fsck(url: &str) -> Output {
     let folder = tempfile::tempdir().unwrap();
     Command::new(env!("CARGO_BIN_EXE_ormantrace"))
-        .args(["fsck", "--log", "off", "--register-dir"])
+        .args(["fsck", "--log", "off", "--data-dir"])
         .arg(folder.path())
         .env("DATABASE_URL", url)
         .output()

@@ -4,7 +4,7 @@ use super::Failure;
 use crate::base::config::DatabaseSettings;
 use crate::commands::fsck::{self, Published, Scope, console::Console};
 use crate::db;
-use crate::evidence::tlog::VerifierKey;
+use crate::evidence::tlog::{Folder, VerifierKey};
 use crate::services::verifier::command::any_key;
 use clap::Args;
 use std::io::Write;
@@ -16,8 +16,8 @@ pub struct FsckArgs {
     #[command(flatten)]
     database: DatabaseSettings,
 
-    /// Folder of the published register to compare with [default: register in the data directory,
-    /// if it exists]
+    /// Folder of the published register to compare with; it must have a checkpoint [default: register in the
+    /// data directory, if it exists]
     #[arg(long, env = "ORMANTRACE_REGISTER_DIR", value_name = "FOLDER")]
     register_dir: Option<PathBuf>,
 
@@ -29,13 +29,23 @@ pub struct FsckArgs {
 
 impl FsckArgs {
     /// # Errors
-    /// If the folder that was named does not exist: the check would then have nothing to compare with.
+    /// If the folder that was named does not exist or has no checkpoint: the check would then have nothing to
+    /// compare with.
     fn scope(&self) -> Result<Scope, Failure> {
-        if let Some(folder) = self.register_dir.as_ref().filter(|folder| !folder.is_dir()) {
-            let folder = folder.display();
-            return Err(Failure::Unchecked(format!(
-                "{folder} is no folder of a register: check --register-dir."
-            )));
+        if let Some(folder) = &self.register_dir {
+            let shown = folder.display();
+            let unchecked = |what: String| Err(Failure::Unchecked(what));
+            if !folder.is_dir() {
+                return unchecked(format!("{shown} is no folder of a register: check --register-dir."));
+            }
+            let register = Folder::new(folder);
+            // A file that cannot be read is reported by the check itself.
+            if matches!((register.published(), register.signed()), (Ok(None), Ok(None))) {
+                return unchecked(format!(
+                    "{shown} has no checkpoint, so it holds no published register to compare with: check \
+                     --register-dir."
+                ));
+            }
         }
         let in_data = || self.database.data_dir().ok().map(|dir| dir.join("register"));
         let folder = self.register_dir.clone().or_else(|| in_data().filter(|dir| dir.is_dir()));

@@ -1,8 +1,9 @@
 //! Checks the guards of the tables: row security can hide rows, a rule or a trigger can divert a write, and
-//! only triggers and rights keep evidence as it was recorded. An owner of the tables can change all of these
-//! without altering a row.
+//! only triggers, keys, rights and roles keep evidence as it was recorded. An owner of the tables can change
+//! all of these without altering a row.
 
 use super::report::{Code, FsckError, Report};
+use super::{powers, unique};
 use crate::db::migrate::MIGRATOR;
 use crate::db::roles::{EVIDENCE, PUBLISHER, SERVICE};
 use sqlx::PgConnection;
@@ -45,7 +46,10 @@ pub async fn read(db: &mut PgConnection) -> sqlx::Result<Guards> {
     let tables = own_tables();
     guards.tables(db, &tables).await?;
     guards.triggers(db, &tables).await?;
+    guards.event_triggers(db).await?;
     guards.rights(db).await?;
+    guards.errors.extend(unique::check(db).await?);
+    guards.errors.extend(powers::check(db, &tables).await?);
     Ok(guards)
 }
 
@@ -210,6 +214,19 @@ impl Guards {
                 let detail = format!("trigger {} of a constraint is disabled", row.name);
                 self.error(Code::TriggerMissing, "pg_trigger", &row.of, detail);
             }
+        }
+        Ok(())
+    }
+
+    /// An event trigger runs at a change of the schema, of any table; no migration makes one.
+    async fn event_triggers(&mut self, db: &mut PgConnection) -> sqlx::Result<()> {
+        let names: Vec<String> =
+            sqlx::query_scalar("SELECT evtname::text FROM pg_catalog.pg_event_trigger ORDER BY 1")
+                .fetch_all(db)
+                .await?;
+        for name in names {
+            let detail = "this program makes no event trigger".to_owned();
+            self.error(Code::TriggerUnexpected, "pg_event_trigger", &name, detail);
         }
         Ok(())
     }

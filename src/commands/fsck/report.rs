@@ -32,7 +32,7 @@ vocabulary! {
         RowMissing = "row-missing",
         /// A row exists that follows from no event.
         RowUnexplained = "row-unexplained",
-        /// The table has lost its primary key: rows may be duplicated.
+        /// The table has lost its primary key or a unique constraint: rows may be duplicated.
         KeyMissing = "key-missing",
         /// Row security is on: it may hide rows from the check.
         RowSecurity = "row-security",
@@ -40,10 +40,16 @@ vocabulary! {
         RuleUnexpected = "rule-unexpected",
         /// A trigger that keeps the table append-only, or of a constraint, is missing, disabled or changed.
         TriggerMissing = "trigger-missing",
-        /// The table has a trigger that no migration made.
+        /// The table has a trigger, or the database an event trigger, that no migration made.
         TriggerUnexpected = "trigger-unexpected",
         /// A role other than the owner may change or delete evidence.
         GrantUnexpected = "grant-unexpected",
+        /// The service or the publisher owns the table, or another role that is not the owner does.
+        OwnerUnexpected = "owner-unexpected",
+        /// The service or the publisher has an attribute or a membership that gives it further rights.
+        RoleUnexpected = "role-unexpected",
+        /// A stored setting decides which tables and rows a session sees, or which triggers run.
+        SettingUnexpected = "setting-unexpected",
         /// The table is missing, or something else stands in its place.
         TableReplaced = "table-replaced",
         /// The table has a column that this program has no rule for.

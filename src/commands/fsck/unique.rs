@@ -1,0 +1,105 @@
+//! Checks the primary keys and unique constraints that the migrations declare. The passes identify rows by
+//! them and rely on their excluding duplicates, but an owner of a table can drop them.
+
+use super::report::{Code, FsckError};
+use crate::db::migrate::MIGRATOR;
+use sqlx::PgConnection;
+
+/// A primary key or unique constraint that a migration declares.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Declared {
+    /// The table.
+    pub table: String,
+    /// Whether it is the primary key.
+    pub primary: bool,
+    /// Its columns, sorted.
+    pub columns: Vec<String>,
+}
+
+/// All primary keys and unique constraints that the migrations declare.
+pub(super) fn declared() -> Vec<Declared> {
+    MIGRATOR.iter().flat_map(|migration| in_sql(migration.sql.as_str())).collect()
+}
+
+/// The declarations of one migration: one in a line, within `CREATE TABLE`.
+fn in_sql(sql: &str) -> Vec<Declared> {
+    let (mut found, mut table) = (Vec::new(), None);
+    for line in sql.lines() {
+        if let Some(rest) = line.strip_prefix("CREATE TABLE ") {
+            table = rest.split([' ', '(']).next();
+        }
+        let line = line.split("--").next().unwrap_or_default();
+        let parts = line.split_once(" PRIMARY KEY").map(|parts| (true, parts));
+        let parts = parts.or_else(|| line.split_once(" UNIQUE").map(|parts| (false, parts)));
+        let (Some(table), Some((primary, (before, after)))) = (table, parts) else { continue };
+        // Either a constraint of the table, with a list of columns, or one of the column that begins the line.
+        let list = after.trim_start().strip_prefix('(').and_then(|rest| rest.split(')').next());
+        let columns = list.or_else(|| before.split_whitespace().next()).unwrap_or_default();
+        let mut columns: Vec<String> = columns.split(',').map(|column| column.trim().to_owned()).collect();
+        columns.sort();
+        found.push(Declared { table: table.to_owned(), primary, columns });
+    }
+    found
+}
+
+/// Reports each declared key that no valid unique index keeps any more.
+pub(super) async fn check(db: &mut PgConnection) -> sqlx::Result<Vec<FsckError>> {
+    let declared = declared();
+    let tables: Vec<&str> = declared.iter().map(|key| key.table.as_str()).collect();
+    let kept: Vec<(String, bool, Vec<String>)> = sqlx::query_as(
+        "SELECT c.relname::text, i.indisprimary,
+                ARRAY(SELECT a.attname::text
+                      FROM unnest(i.indkey) WITH ORDINALITY k (attnum, position)
+                      JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attnum = k.attnum
+                      WHERE k.position <= i.indnkeyatts)
+         FROM pg_catalog.pg_index i JOIN pg_catalog.pg_class c ON c.oid = i.indrelid
+         WHERE c.relnamespace = 'public'::regnamespace AND c.relname = ANY ($1)
+           AND i.indisunique AND i.indisvalid AND i.indisready AND i.indimmediate
+           AND i.indpred IS NULL AND i.indexprs IS NULL",
+    )
+    .bind(&tables)
+    .fetch_all(db)
+    .await?;
+    let kept: Vec<Declared> = kept
+        .into_iter()
+        .map(|(table, primary, mut columns)| {
+            columns.sort();
+            Declared { table, primary, columns }
+        })
+        .collect();
+    let lost = declared.into_iter().filter(|key| !kept.contains(key));
+    let errors = lost.map(|Declared { table, primary, columns }| {
+        let columns = columns.join(", ");
+        let detail = if primary {
+            format!("it has no primary key of {columns} any more: rows may be duplicated")
+        } else {
+            format!("nothing keeps {columns} unique any more: values may be duplicated")
+        };
+        FsckError { code: Code::KeyMissing, table: "pg_class", key: table, event: None, detail }
+    });
+    Ok(errors.collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_declaration_of_the_migrations_is_read() {
+        let declared = declared();
+        let words = |word: &str| -> usize {
+            MIGRATOR.iter().map(|migration| migration.sql.as_str().matches(word).count()).sum()
+        };
+        let primary = declared.iter().filter(|key| key.primary).count();
+        assert_eq!((primary, declared.len() - primary), (words("PRIMARY KEY"), words("UNIQUE")));
+        for (table, columns) in [
+            ("event", "seq subject_id"),
+            ("seal", "identification"),
+            ("leaf", "index"),
+            ("leaf", "seq subject_id"),
+        ] {
+            let is_it = |key: &&Declared| key.table == table && key.columns.join(" ") == columns;
+            assert_eq!(declared.iter().filter(is_it).count(), 1, "{table} {columns}");
+        }
+    }
+}
