@@ -161,9 +161,13 @@ async fn pages_lead_people_to_the_verdict() {
     let led = page(&world, &link).await;
     assert_eq!(led.status, 303);
     assert_eq!(led.headers["location"], format!("/verify/{identification}"));
-    for accept in
-        ["application/json", "Application/JSON", "text/html;q=0.5, application/json", "application/*"]
-    {
+    for accept in [
+        "application/json",
+        "Application/JSON",
+        "text/html;q=0.5, application/json",
+        "application/*",
+        "text/html;q=0",
+    ] {
         let request = Request::get(&link).header("accept", accept).body(Body::empty()).unwrap();
         assert_eq!(world.send(request).await.expect(200)["verdict"], "valid", "{accept}");
     }
@@ -204,7 +208,9 @@ async fn a_code_is_recognised_however_it_reaches_the_check() {
     }
     // A blank where the plastic has a hyphen.
     seal(&world, &holder, "DEMO-000077").await;
-    assert_eq!(verify(&world, "DEMO 000 077").await["seal_number"], "DEMO-000077");
+    for sent in ["DEMO 000 077", "http://HOST/verify/DEMO%20000%20077", "/verify?code=DEMO+000077"] {
+        assert_eq!(verify(&world, sent).await["seal_number"], "DEMO-000077", "{sent}");
+    }
     // The letter O for a zero.
     let mistyped = verify(&world, "DEMO00O041").await;
     assert_eq!(mistyped["reason"]["code"], "not-registered");
@@ -242,7 +248,10 @@ async fn a_written_separator_is_first_part_of_the_serial_and_then_a_separator() 
         ("010460711234567621B2_x001D_93Ab1c", "separator-written-out"),
         ("010460711234567621B2FNC193Ab1c", "separator-written-out"),
         ("010460711234567621B2<1D>93Ab1c", "separator-written-out"),
+        ("010460711234567621B2-GS-93Ab1c", "separator-written-out"),
+        ("(01)04607112345676(21)B2(93)Ab1c", "separator-written-out"),
         ("010460711234567621B2 C3", "code-character"),
+        ("010460711234567621B2\u{200b}C3", "code-character"),
     ] {
         let answer = register("SE-0002", code).await;
         answer.expect(422);

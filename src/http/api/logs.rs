@@ -35,7 +35,7 @@ pub(in crate::http) async fn visible_log(
 ) -> Result<(Reader, LogRow, Access), Problem> {
     // Text that is not a code names no log.
     if let (Ok(parsed), Some(token)) = (Code::parse(code), unresolved.token()) {
-        let other = parsed.respelled().or_else(|| parsed.regrouped(code));
+        let other = parsed.other_reading(code);
         for code in [Some(parsed), other].into_iter().flatten() {
             let Some((caller, row)) = app.reads.log(LogLookup::new(&code, token)).await? else { continue };
             let Ok(HistoryReader(caller)) = HistoryReader::of(caller) else { break };

@@ -62,13 +62,19 @@ impl Code {
         code.map(Self::of)
     }
 
-    /// For a number that was typed in groups (`text`): the number with a hyphen in place of the first blank,
-    /// such as `DEMO-000041` for `DEMO 000 041`. It is looked up if no seal has the number without a hyphen.
-    #[must_use]
-    pub fn regrouped(&self, text: &str) -> Option<Self> {
+    /// For a number that was typed in groups (`text`, or the code of an address): the number with a hyphen in
+    /// place of the first blank, such as `DEMO-000041` for `DEMO 000 041`.
+    fn regrouped(&self, text: &str) -> Option<Self> {
         let Self::SealNumber(number) = self else { return None };
-        let (first, _) = text.trim().split_once([' ', '\u{a0}'])?;
-        number.with_hyphen_after(first.chars().count()).map(Self::SealNumber)
+        let linked = if SealNumber::parse(text).is_ok() { None } else { verified_in_link(text)?.ok() };
+        number.with_hyphen_as_in(linked.as_deref().unwrap_or(text)).map(Self::SealNumber)
+    }
+
+    /// The code to look up if nothing is registered under this one, which was read from `text`:
+    /// [`Code::respelled`], or a number with a hyphen where `text` has its first blank.
+    #[must_use]
+    pub fn other_reading(&self, text: &str) -> Option<Self> {
+        self.respelled().or_else(|| self.regrouped(text))
     }
 
     fn of(code: MarkingCode) -> Self {
@@ -257,6 +263,30 @@ mod tests {
         ] {
             assert_eq!(Code::parse(address).unwrap_err().code, reason, "{address}");
         }
+    }
+
+    #[test]
+    fn a_number_in_an_address_is_read_as_one_that_is_typed() {
+        let hyphenated = SealNumber::parse("DEMO-000041").map(Code::SealNumber).ok();
+        for text in [
+            "DEMO 000 041",
+            "]A0DEMO 000 041",
+            "\u{200b}DEMO\u{2009}000\u{202f}041",
+            "http://HOST/verify/DEMO%20000%20041",
+            "http://HOST/verify/DEMO%C2%A0000%20041?lang=kk",
+            "/verify?code=DEMO+000041",
+            "https://o.kz/verify?lang=ru&code=%20DEMO+000+041",
+        ] {
+            let code = Code::parse_public(text).unwrap();
+            assert_eq!(code.to_string(), "DEMO000041", "{text}");
+            assert_eq!(code.other_reading(text), hyphenated, "{text}");
+        }
+        for text in ["DEMO000041", "http://HOST/verify/DEMO000041"] {
+            assert_eq!(Code::parse_public(text).unwrap().other_reading(text), None, "{text}");
+        }
+        let literal = "https://o.kz/verify/010952000000001121B1_x001D_93Ab1c";
+        let other = Code::parse_public(literal).unwrap().other_reading(literal).unwrap();
+        assert_eq!(other.identification().unwrap().serial(), "B1");
     }
 
     #[test]

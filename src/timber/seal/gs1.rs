@@ -48,6 +48,11 @@ pub(super) fn begins_element(text: &str) -> bool {
     rule_at(text).is_some()
 }
 
+/// Whether the text is a known application identifier.
+pub(super) fn is_identifier(text: &str) -> bool {
+    rule_at(text).is_some_and(|rule| rule.digits == text.len())
+}
+
 /// Whether a text of seal-number length would be read as an identification
 /// code: `01`, 14 digits, `21`, and one or two more characters.
 #[must_use]

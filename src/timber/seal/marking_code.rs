@@ -8,7 +8,7 @@
 
 use super::column::text_type;
 use super::gs1::{self, Element, GS, Gtin};
-use super::scan;
+use super::{scan, written};
 use crate::base::error::Invalid;
 
 /// Longest accepted text, in bytes; a longer one is rejected without being read.
@@ -105,10 +105,11 @@ pub enum CodeError {
     /// A value that contains the text `<GS>` or `<FNC1>`.
     #[error("a value contains a written separator such as <GS>")]
     WrittenSeparator,
-    /// A separator written in words that a serial may contain, in a code to register.
+    /// A separator written in words that a serial may contain, or an identifier in brackets inside a value, in a
+    /// code to register.
     #[error(
-        "a separator is written out in this code, such as _x001D_, <1D> or FNC1; send the character itself (GS, \
-         ASCII 29)"
+        "a separator is written out in this code, such as _x001D_, <1D>, FNC1 or an identifier in brackets; send \
+         the character itself (GS, ASCII 29)"
     )]
     SeparatorWrittenOut,
     /// A required GS is missing, and its position is not unique.
@@ -263,7 +264,7 @@ impl MarkingCode {
     }
 
     /// Reads a code to register: as [`MarkingCode::parse`], but a separator written with characters that a serial
-    /// may contain is refused (`separator-written-out`), and so is a blank inside the code.
+    /// may contain is refused (`separator-written-out`), and so is a blank or an invisible character inside the code.
     pub fn parse_for_registration(text: &str) -> Result<Self, CodeError> {
         scan::read_for_registration(text)
     }
@@ -272,7 +273,7 @@ impl MarkingCode {
     /// `None` if there are none. For a look-up that has found nothing under the code as it is.
     #[must_use]
     pub fn respelled(&self) -> Option<Self> {
-        let separated = scan::with_words_replaced(&self.0)?;
+        let separated = written::with_separators(&self.0)?;
         Self::parse_strict(&separated).ok().filter(|code| code != self)
     }
 
@@ -375,7 +376,7 @@ fn check_serial(serial: &str) -> Result<(), CodeError> {
     if serial.len() > MAX_SERIAL {
         return Err(CodeError::Long { ai: ai(), max: MAX_SERIAL, has: serial.len() });
     }
-    if scan::holds_written_separator(serial) {
+    if written::holds_written_separator(serial) {
         return Err(CodeError::WrittenSeparator);
     }
     Ok(())
@@ -398,7 +399,7 @@ pub(super) fn assemble(elements: &[Element<'_>]) -> Result<MarkingCode, CodeErro
     if key_id.is_some() != signature.is_some() {
         return Err(CodeError::SignatureIncomplete);
     }
-    if elements.iter().any(|e| scan::holds_written_separator(e.value)) {
+    if elements.iter().any(|e| written::holds_written_separator(e.value)) {
         return Err(CodeError::WrittenSeparator);
     }
     let identification = Identification::new(gtin, serial)?;
@@ -451,7 +452,7 @@ pub(super) mod tests {
         let hostile = "(21|91|92|01|91KZ0192|(91)|(92)){1,5}";
         prop_oneof![3 => any, 1 => hostile]
             .prop_map(|s: String| s.chars().take(MAX_SERIAL).collect::<String>())
-            .prop_filter("spells a separator", |s| !scan::holds_written_separator(s))
+            .prop_filter("spells a separator", |s| !written::holds_written_separator(s))
     }
 
     #[test]
@@ -525,7 +526,7 @@ pub(super) mod tests {
     proptest! {
         #[test]
         fn a_code_reads_as_itself(serial in serials(), key in "[!-\"%-?A-Z_a-z]{4}", sig in "[A-Za-z0-9+/=]{88}|[A-Za-z0-9+/=]{44}") {
-            prop_assume!(!scan::holds_written_separator(&key));
+            prop_assume!(!written::holds_written_separator(&key));
             let identification = Identification::new(Gtin::DEMONSTRATION, &serial).unwrap();
             let code = MarkingCode::signed(&identification, &key, &sig);
             prop_assert_eq!(MarkingCode::parse(code.as_str()), Ok(code.clone()));

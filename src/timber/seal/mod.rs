@@ -16,6 +16,7 @@ pub mod signing;
 pub mod stock;
 pub mod transfer;
 pub mod view;
+mod written;
 
 pub use code::{Code, SealName};
 pub use gs1::Gtin;

@@ -121,10 +121,13 @@ impl SealNumber {
         Ok(())
     }
 
-    /// The number with a hyphen after its first `at` characters, if that is another number.
+    /// The number with a hyphen where `text`, from which it was read, has its first blank; `None` if it has no
+    /// blank, or that is no other number.
     #[must_use]
-    pub fn with_hyphen_after(&self, at: usize) -> Option<Self> {
-        let (prefix, rest) = self.0.split_at_checked(at)?;
+    pub fn with_hyphen_as_in(&self, text: &str) -> Option<Self> {
+        let visible: String = text.chars().filter(|c| !gs1::is_invisible(*c)).collect();
+        let (first, _) = gs1::without_symbology(visible.trim()).trim_start().split_once(is_blank)?;
+        let (prefix, rest) = self.0.split_at_checked(first.chars().count())?;
         Self::parse(&format!("{prefix}-{rest}")).ok().filter(|other| !prefix.is_empty() && other != self)
     }
 
@@ -151,13 +154,17 @@ text_type!(SealNumber, "seal number");
 /// A number printed in groups, without the blanks between them: every group but the first is of digits, so that
 /// two numbers in one field are not joined. `None` if there is no blank.
 fn ungrouped(text: &str) -> Option<String> {
-    let blank = |c: char| matches!(c, ' ' | '\u{a0}' | '\u{2009}' | '\u{202f}');
-    let mut groups = text.split(blank);
+    let mut groups = text.split(is_blank);
     groups.next()?;
     let mut groups = groups.peekable();
     groups.peek()?;
     let digits = |group: &str| !group.is_empty() && group.bytes().all(|byte| byte.is_ascii_digit());
-    groups.all(digits).then(|| text.replace(blank, ""))
+    groups.all(digits).then(|| text.replace(is_blank, ""))
+}
+
+/// A blank between the groups of a printed number.
+const fn is_blank(c: char) -> bool {
+    matches!(c, ' ' | '\u{a0}' | '\u{2009}' | '\u{202f}')
 }
 
 fn repaired(c: char) -> char {

@@ -7,79 +7,41 @@ use super::gs1::{self, Element, GS, Gtin};
 use super::marking_code::{
     CodeError, Identification, KEY_ID_LENGTH, MAX_INPUT, MAX_SERIAL, MarkingCode, SIGNATURE_LENGTHS, assemble,
 };
+use super::written;
 use crate::base::percent;
-
-/// Written forms of a separator, in lower case. Only the first two consist of
-/// characters allowed in a value, so a value that contains one of them is rejected.
-const WRITTEN: [&str; 17] = [
-    "<gs>", "<fnc1>", "{gs}", "{fnc1}", "[gs]", "[fnc1]", "\\u001d", "\\u{1d}", "\\x1d", "\\x{1d}", "&#29;",
-    "&#x1d;", "␝", "↔", "{1d}", "[1d]", "^]",
-];
-
-/// Written forms of a separator of characters that a serial may contain, in lower case, longer ones first. They
-/// count as a separator only in a text that is no code without it, or names no seal.
-const WORDS: [&str; 19] = [
-    "<u+001d>", "_x001d_", "(fnc1)", "(0x1d)", "<0x1d>", "u+001d", "<029>", "<x1d>", "_gs_", "&gs;", "<1d>",
-    "<29>", "(gs)", "(1d)", "(29)", "fnc1", "0x1d", "%1d", "=1d",
-];
 
 /// Prefixes that readers put before the data: symbology identifiers of GS1 DataMatrix,
 /// GS1-128 and GS1 QR (ISO/IEC 15424), and an FNC1 output as a character.
 const PREFIXES: [&str; 7] = ["]d2", "]C1", "]c1", "]Q3", "]q3", "]e0", "\u{e8}"];
 
-/// Whether a text of GS1's characters contains a written separator.
-pub(super) fn holds_written_separator(value: &str) -> bool {
-    value.contains('<') && {
-        let lower = value.to_ascii_lowercase();
-        WRITTEN.iter().any(|written| lower.contains(written))
-    }
-}
-
-/// The text with a GS for each separator written with characters of a serial; `None` if there is none. Such a
-/// word counts only where a separator can be: at the end, or where an element or another separator follows.
-pub(super) fn with_words_replaced(text: &str) -> Option<String> {
-    let mut done = String::with_capacity(text.len());
-    let mut replaced = false;
-    let mut rest = text;
-    while let Some(c) = rest.chars().next() {
-        let after = word_at(rest).filter(|after| {
-            let element = after.trim_start_matches(GS);
-            let separated = element.len() < after.len();
-            element.is_empty() || separated || gs1::begins_element(element) || word_at(element).is_some()
-        });
-        if let Some(after) = after {
-            done.push(GS);
-            replaced = true;
-            rest = after;
-        } else {
-            done.push(c);
-            rest = &rest[c.len_utf8()..];
-        }
-    }
-    replaced.then_some(done)
-}
-
-/// What follows a word of [`WORDS`] at the beginning of a text.
-fn word_at(text: &str) -> Option<&str> {
-    let begins = |word: &&&str| text.get(..word.len()).is_some_and(|head| head.eq_ignore_ascii_case(word));
-    WORDS.iter().find(begins).map(|word| &text[word.len()..])
-}
-
 /// Reads a code that is to be registered: as [`read`], but what a register must not guess is refused. A code
-/// registered with a written separator in its serial would make the real seal, scanned, look forged; and a blank
-/// may stand for a separator or for nothing.
+/// registered with a written separator in its serial would make the real seal, scanned, look forged; a blank
+/// may stand for a separator or for nothing, and an invisible character inside a code is not on the seal.
 pub(super) fn read_for_registration(text: &str) -> Result<MarkingCode, CodeError> {
     let code = read(text);
     let signature = code.as_ref().ok().and_then(MarkingCode::signature).unwrap_or_default();
     // A signature is long enough to contain such a word by chance.
     let unsigned = if signature.is_empty() { text.to_owned() } else { text.replace(signature, "") };
-    if with_words_replaced(unsigned.trim()).is_some() {
+    let inside = unsigned.trim_matches(|c: char| c.is_whitespace() || c.is_control() || gs1::is_invisible(c));
+    // The path of a link has separators of its own.
+    let is_link = inside.contains("://");
+    if !is_link && written::with_words_replaced(&written::separated(inside)).is_some() {
         return Err(CodeError::SeparatorWrittenOut);
     }
-    if code.is_ok() && unsigned.trim().contains([' ', '\u{a0}', '\t']) {
+    let code = code?;
+    let elements = gs1::elements(code.as_str())?;
+    // What was percent-encoded in a link is seen only in the values.
+    let mut values = elements.iter().filter(|e| !matches!(e.ai, "91" | "92")).map(|e| e.value);
+    if values.any(|value| written::with_separators(value).is_some()) {
+        return Err(CodeError::SeparatorWrittenOut);
+    }
+    if inside.contains(char::is_whitespace) {
         return Err(CodeError::Character(' '));
     }
-    code
+    match inside.chars().find(|c| gs1::is_invisible(*c)) {
+        Some(invisible) => Err(CodeError::Character(invisible)),
+        None => Ok(code),
+    }
 }
 
 /// Reads a code; see [`MarkingCode::parse`].
@@ -144,12 +106,12 @@ fn read_form(text: &str) -> Result<MarkingCode, CodeError> {
         Err(refusal) => refusal,
     };
     // The literal reading comes first: the words may be part of a serial.
-    let separated = with_words_replaced(text).map(|text| read_elements(&text));
+    let separated = written::with_words_replaced(&written::separated(text)).map(|text| read_elements(&text));
     separated.and_then(Result::ok).ok_or(refusal)
 }
 
 fn read_elements(text: &str) -> Result<MarkingCode, CodeError> {
-    let mut text = separated(text);
+    let mut text = written::separated(text);
     while let Some(rest) = PREFIXES.iter().find_map(|p| text.strip_prefix(p)).or(text.strip_prefix(GS)) {
         text = rest.to_owned();
     }
@@ -239,24 +201,6 @@ impl<'a> Search<'a> {
             path.pop();
         }
     }
-}
-
-/// Replaces every written separator with a GS.
-fn separated(text: &str) -> String {
-    let mut done = String::with_capacity(text.len());
-    let mut rest = text;
-    while let Some(c) = rest.chars().next() {
-        let written =
-            WRITTEN.iter().find(|w| rest.get(..w.len()).is_some_and(|head| head.eq_ignore_ascii_case(w)));
-        if let Some(written) = written {
-            done.push(GS);
-            rest = &rest[written.len()..];
-        } else {
-            done.push(c);
-            rest = &rest[c.len_utf8()..];
-        }
-    }
-    done
 }
 
 /// The rest of a URL after `http://host` or `https://host`, in either case.
@@ -360,6 +304,7 @@ mod tests {
     use super::super::marking_code::tests::serials;
     use super::*;
     use proptest::prelude::*;
+    use written::{WORDS, WRITTEN, with_words_replaced};
 
     const SERIAL: &str = "K7m/2Q+9=xJ?";
     const SIGNATURE: &str =
@@ -417,6 +362,58 @@ mod tests {
         assert_eq!(read_for_registration(&code.as_str().replace(GS, "<GS>")), Ok(code));
         assert_eq!(read_for_registration("010952000000001121K7M2 Q9XJ"), Err(CodeError::Character(' ')));
         assert_eq!(read_for_registration(" 010952000000001121K7M2Q9XJ\r\n").unwrap().serial(), "K7M2Q9XJ");
+    }
+
+    #[test]
+    fn a_serial_with_a_written_separator_is_not_registered() {
+        for between in [
+            "_0x1D_",
+            "_1D_",
+            "_x1D_",
+            "x1D",
+            "x1d;",
+            "u001D",
+            "'GS'",
+            "/GS/",
+            "*GS*",
+            "-GS-",
+            "ASCII29",
+            "\"gs\"",
+            "--GS--",
+            "_FNC1_",
+            "<ASCII29>",
+            "_u001d_",
+            "'1D'",
+        ] {
+            let text = format!("010460711234567621B1{between}93Ab1c");
+            assert_eq!(read(&text).unwrap().as_str(), text, "literal first");
+            assert_eq!(read_for_registration(&text), Err(CodeError::SeparatorWrittenOut), "{text}");
+            let other = read(&text).unwrap().respelled().unwrap();
+            assert_eq!(other.as_str(), format!("010460711234567621B1{GS}93Ab1c"), "{text}");
+        }
+        for text in [
+            "(01)04607112345676(21)S(93)Ab1c",
+            "010460711234567621S(93)Ab1c",
+            "010460711234567621S<10>Ab1c",
+            "(01)04607112345676(21)S(3103)001750",
+            "https://o.kz/01/04607112345676/21/S%2893%29Ab1c",
+            "https://o.kz/01/04607112345676/21/S%5Fx1D%5F93Ab1c",
+        ] {
+            assert_eq!(read_for_registration(text), Err(CodeError::SeparatorWrittenOut), "{text}");
+            assert!(read(text).unwrap().respelled().is_some(), "{text}");
+        }
+        for invisible in ['\u{200b}', '\u{ad}', '\u{feff}', '\u{200e}'] {
+            let inside = format!("010460711234567621Ab{invisible}1c");
+            assert_eq!(read_for_registration(&inside), Err(CodeError::Character(invisible)));
+            let around = format!("{invisible}010460711234567621Ab1c{invisible}\r\n");
+            assert_eq!(read_for_registration(&around).unwrap().serial(), "Ab1c");
+        }
+        for serial in
+            ["S(5)x", "S(93x", "(A3)", "KX1D93", "LOT-1D-0001", "KZ-0001-GS", "EGGS/93", "2026-29-01"]
+        {
+            let text = format!("010460711234567621{serial}");
+            assert_eq!(read_for_registration(&text).map(|code| code.to_string()), Ok(text));
+        }
     }
 
     #[test]

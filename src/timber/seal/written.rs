@@ -1,0 +1,143 @@
+//! Separators (GS, ASCII 29) that are written out as text.
+
+use super::gs1::{self, GS};
+
+/// Written forms of a separator, in lower case. Only the first two consist of
+/// characters allowed in a value, so a value that contains one of them is rejected.
+pub(super) const WRITTEN: [&str; 17] = [
+    "<gs>", "<fnc1>", "{gs}", "{fnc1}", "[gs]", "[fnc1]", "\\u001d", "\\u{1d}", "\\x1d", "\\x{1d}", "&#29;",
+    "&#x1d;", "␝", "↔", "{1d}", "[1d]", "^]",
+];
+
+/// Written forms of a separator of characters that a serial may contain, in lower case, longer ones first. They
+/// count as a separator only in a text that is no code without it, or names no seal.
+pub(super) const WORDS: [&str; 22] = [
+    "<u+001d>", "_x001d_", "ascii29", "(fnc1)", "(0x1d)", "<0x1d>", "u+001d", "u001d", "<029>", "<x1d>",
+    "_gs_", "x1d;", "&gs;", "<1d>", "<29>", "(gs)", "(1d)", "(29)", "fnc1", "0x1d", "%1d", "=1d",
+];
+
+/// Names of the separator that count if they are set off by signs on both sides (`-GS-`, `_x1D_`, `'FNC1'`), in
+/// lower case.
+const NAMES: [&str; 8] = ["gs", "fnc1", "0x1d", "x1d", "u001d", "x001d", "u+001d", "ascii29"];
+
+/// Whether a text of GS1's characters contains a written separator.
+pub(super) fn holds_written_separator(value: &str) -> bool {
+    value.contains('<') && {
+        let lower = value.to_ascii_lowercase();
+        WRITTEN.iter().any(|written| lower.contains(written))
+    }
+}
+
+/// The text with a GS for each separator written with characters of a serial; `None` if there is none. Such a
+/// word counts only where a separator can be: at the end, or where an element or another separator follows.
+pub(super) fn with_words_replaced(text: &str) -> Option<String> {
+    replaced(text, |rest, _| {
+        word_at(rest).filter(|after| may_follow(after)).map(|after| (String::new(), after))
+    })
+}
+
+/// As [`with_words_replaced`], and also with a GS for each name of the separator between any signs, and with a GS
+/// and the identifier for each identifier in brackets, such as `(93)`. The text is a value, or a code without
+/// such brackets around its own identifiers.
+pub(super) fn with_separators(text: &str) -> Option<String> {
+    replaced(text, |rest, begun| {
+        let word = word_at(rest).or_else(|| set_off(rest)).filter(|after| may_follow(after));
+        let identifier = || bracketed_identifier(rest).filter(|_| begun);
+        word.map(|after| (String::new(), after))
+            .or_else(|| identifier().map(|(ai, after)| (ai.to_owned(), after)))
+    })
+}
+
+/// Replaces what `find` finds at the beginning of a rest with a GS and the text that it returns. It is also told
+/// whether something comes before the rest.
+fn replaced<'t>(text: &'t str, find: impl Fn(&'t str, bool) -> Option<(String, &'t str)>) -> Option<String> {
+    let mut done = String::with_capacity(text.len());
+    let mut found = false;
+    let mut rest = text;
+    while let Some(c) = rest.chars().next() {
+        if let Some((instead, after)) = find(rest, !done.is_empty()) {
+            done.push(GS);
+            done.push_str(&instead);
+            found = true;
+            rest = after;
+        } else {
+            done.push(c);
+            rest = &rest[c.len_utf8()..];
+        }
+    }
+    found.then_some(done)
+}
+
+fn may_follow(after: &str) -> bool {
+    let element = after.trim_start_matches(GS);
+    let separated = element.len() < after.len();
+    element.is_empty() || separated || gs1::begins_element(element) || word_at(element).is_some()
+}
+
+/// What follows a written separator at the beginning of a text.
+fn word_at(text: &str) -> Option<&str> {
+    let begins = |word: &&&str| text.get(..word.len()).is_some_and(|head| head.eq_ignore_ascii_case(word));
+    let word = WORDS.iter().find(begins).map(|word| &text[word.len()..]);
+    // Serials in capitals may contain `X1D` by chance.
+    let bare = || text.strip_prefix("x1D").or_else(|| text.strip_prefix("x1d"));
+    word.or_else(bare).or_else(|| quoted(text))
+}
+
+/// What follows one of [`NAMES`] in quotes: between two signs that are a pair.
+fn quoted(text: &str) -> Option<&str> {
+    let open = text.chars().next().filter(char::is_ascii_punctuation)?;
+    let close = match open {
+        '(' => ')',
+        '<' => '>',
+        '&' => ';',
+        same => same,
+    };
+    let after = name_at(&text[1..], open)?;
+    after.strip_prefix(close)
+}
+
+/// What follows one of [`NAMES`] between any signs.
+fn set_off(text: &str) -> Option<&str> {
+    let sign = |c: char| c.is_ascii_punctuation();
+    let inner = text.trim_start_matches(sign);
+    let last = text[..text.len() - inner.len()].chars().next_back()?;
+    let rest = name_at(inner, last)?;
+    let after = rest.trim_start_matches(sign);
+    (after.len() < rest.len()).then_some(after)
+}
+
+/// What follows one of [`NAMES`] at the beginning of a text, or `1D` after a sign that quotes.
+fn name_at(text: &str, sign: char) -> Option<&str> {
+    let begins = |word: &&str| text.get(..word.len()).is_some_and(|head| head.eq_ignore_ascii_case(word));
+    let quotes = matches!(sign, '_' | '\'' | '"' | '*' | '/');
+    NAMES.into_iter().chain(quotes.then_some("1d")).find(begins).map(|name| &text[name.len()..])
+}
+
+/// An identifier of the table in brackets at the beginning of a text, and what follows.
+fn bracketed_identifier(text: &str) -> Option<(&str, &str)> {
+    let (inner, close) = match text.as_bytes().first()? {
+        b'(' => (&text[1..], ')'),
+        b'<' => (&text[1..], '>'),
+        _ => return None,
+    };
+    let (ai, after) = inner.split_once(close)?;
+    (gs1::is_identifier(ai) && !after.is_empty()).then_some((ai, after))
+}
+
+/// Replaces every written separator with a GS.
+pub(super) fn separated(text: &str) -> String {
+    let mut done = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(c) = rest.chars().next() {
+        let written =
+            WRITTEN.iter().find(|w| rest.get(..w.len()).is_some_and(|head| head.eq_ignore_ascii_case(w)));
+        if let Some(written) = written {
+            done.push(GS);
+            rest = &rest[written.len()..];
+        } else {
+            done.push(c);
+            rest = &rest[c.len_utf8()..];
+        }
+    }
+    done
+}
