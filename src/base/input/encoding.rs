@@ -53,7 +53,7 @@ pub(super) fn decode<'b>(bytes: &'b [u8], charset: Option<&str>) -> Result<Cow<'
     };
     if marked.is_none() {
         match encoding {
-            Some(Declared::Windows1251) => return Ok(windows_1251(bytes)),
+            Some(Declared::Windows1251) => return table_of_windows_1251(bytes),
             Some(Declared::Kz1048) => {
                 return Ok(Cow::Owned(bytes.iter().map(|byte| kz_1048(*byte)).collect()));
             }
@@ -64,7 +64,7 @@ pub(super) fn decode<'b>(bytes: &'b [u8], charset: Option<&str>) -> Result<Cow<'
     match std::str::from_utf8(text) {
         Ok(text) => Ok(Cow::Borrowed(text)),
         Err(_) if encoding.is_none() && marked.is_none() && !has_multi_byte_sequence(bytes) => {
-            Ok(windows_1251(bytes))
+            table_of_windows_1251(bytes)
         }
         Err(error) => {
             let detail = "This is not valid UTF-8. If the file is in another encoding, name it in the content \
@@ -84,6 +84,16 @@ enum Declared {
 /// Whether some part of the bytes is a character of two or more bytes in UTF-8.
 fn has_multi_byte_sequence(bytes: &[u8]) -> bool {
     bytes.utf8_chunks().any(|chunk| !chunk.valid().is_ascii())
+}
+
+/// A table in windows-1251. Letters where KZ-1048 has Kazakh ones are refused: a name such as `Айгүл` would be
+/// stored as `Айгїл`.
+fn table_of_windows_1251(bytes: &[u8]) -> Result<Cow<'_, str>, Malformed> {
+    let text = windows_1251(bytes);
+    let Some(at) = text.find(['Ґ', 'ґ', 'Є', 'є', 'Ў', 'ў', 'Ї', 'ї']) else { return Ok(text) };
+    let detail = "Read as windows-1251, this letter is neither Kazakh nor Russian (such as `ї` or `є`), so the file \
+                  is probably in KZ-1048, or in UTF-8. Send KZ-1048 with `text/csv; charset=kz-1048`, or send UTF-8.";
+    Err(Malformed::in_text(text.as_bytes(), at, "not-utf8", detail))
 }
 
 fn windows_1251(bytes: &[u8]) -> Cow<'_, str> {
@@ -112,9 +122,30 @@ mod tests {
         assert_eq!(error.code, "not-utf8");
         assert_eq!(error.at, crate::base::error::Location::Cell { line: 2, column: "13".into() });
         // A declared encoding is used even for bytes that are mostly UTF-8.
-        assert!(decode(&bytes, Some("windows-1251")).unwrap().starts_with("name\nРћ"));
+        let declared = decode(b"name\n\xD0\x90\xD0\x9E\xD0", Some("windows-1251"));
+        assert!(declared.unwrap().starts_with("name\nРђРћ"));
         // No multi-byte sequence of UTF-8: windows-1251.
         assert_eq!(decode(b"\xCE\xF1\xEF\xE0\xED\xEE\xE2", None).unwrap(), "Оспанов");
+    }
+
+    #[test]
+    fn a_table_with_letters_that_kz_1048_would_give_is_refused() {
+        // `Айгүл Сағатова` in KZ-1048.
+        let bytes = b"name\n\xC0\xE9\xE3\xBF\xEB \xD1\xE0\xBA\xE0\xF2\xEE\xE2\xE0";
+        for charset in [None, Some("windows-1251"), Some("CP1251")] {
+            let error = decode(bytes, charset).unwrap_err();
+            assert_eq!(error.code, "not-utf8", "{charset:?}");
+            assert!(error.detail.contains("charset=kz-1048"), "{}", error.detail);
+            assert_eq!(error.at, crate::base::error::Location::Cell { line: 2, column: "4".into() });
+        }
+        assert_eq!(decode(bytes, Some("kz-1048")).unwrap(), "name\nАйгүл Сағатова");
+        for letter in "ҐґЄєЎўЇї".chars() {
+            let text = format!("name\n{letter}");
+            let bytes = encoding_rs::WINDOWS_1251.encode(&text).0.into_owned();
+            assert!(decode(&bytes, None).is_err(), "{letter}");
+            assert_eq!(decode(text.as_bytes(), None).unwrap(), text);
+        }
+        assert_eq!(decode(b"\xB2\xB3\xA8", Some("windows-1251")).unwrap(), "ІіЁ");
     }
 
     #[test]

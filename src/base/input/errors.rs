@@ -3,6 +3,7 @@
 use crate::base::error::{Error, FieldError, Invalid, Location, Result};
 use crate::base::input::Node;
 use std::borrow::Cow;
+use std::cmp::Ordering;
 
 /// Maximum number of field errors in a response. Otherwise the response to a hostile batch could have
 /// more bytes than the batch; a person corrects a thousand errors before needing to see more.
@@ -125,6 +126,7 @@ impl Errors {
             }
             _ => {}
         }
+        sort_cells(&mut entries);
         if more > 0 {
             let detail = format!("{more} more errors are not listed.");
             entries.push(FieldError::new(Location::Pointer(String::new()), "too-many-errors", detail));
@@ -155,6 +157,19 @@ impl Errors {
             self.entries.push(entry());
         }
     }
+}
+
+/// Sorts the errors of a table by line, then by the name of the column; errors of the whole line come first, and
+/// those of parameters before all. Errors with other locations keep their order.
+fn sort_cells(entries: &mut [FieldError]) {
+    entries.sort_by(|a, b| match (&a.at, &b.at) {
+        (Location::Cell { line, column }, Location::Cell { line: other, column: of_other }) => {
+            (line, column).cmp(&(other, of_other))
+        }
+        (Location::Cell { .. }, _) => Ordering::Greater,
+        (_, Location::Cell { .. }) => Ordering::Less,
+        _ => Ordering::Equal,
+    });
 }
 
 /// The errors of one request, of all checks that it did not pass. Each list has its limit, and so has their sum.

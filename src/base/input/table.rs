@@ -312,7 +312,7 @@ impl Table {
             row.get(cell).filter(|text| !text.is_empty()).map(|text| (*line, text))
         });
         let first = values.next()?;
-        if let Some((line, _)) = values.find(|(_, text)| *text != first.1) {
+        for (line, _) in values.filter(|(_, text)| *text != first.1) {
             let detail = format!("A file has one `{name}`; line {} has a different value.", first.0);
             let at = Location::Cell { line: u64::from(line), column: name.to_owned() };
             errors.push(FieldError::new(at, "differs", detail));

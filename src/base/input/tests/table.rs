@@ -93,15 +93,31 @@ fn faults_are_told_by_line_and_column_all_at_once() {
         )
         .expect_err("faulty"),
         "1:diameter unknown-field
+1:lon required
 1:seal_number duplicate-column
-5:responsible_iin differs
 2:responsible_name required
 2:seal_number seal-number
-1:lon required
-4:volume_m3 not-a-number
 4:pieces not-a-number
+4:volume_m3 not-a-number
+5:responsible_iin differs
 5:seal_number required
 5:volume_m3 volume"
+    );
+}
+
+#[test]
+fn each_line_that_differs_from_the_first_is_told() {
+    assert_eq!(
+        read(
+            "seal_number,volume_m3,responsible_name,responsible_iin\n\
+             KZ-000001,1,Ospanov,000101000011\n\
+             KZ-000002,1,Akhmetov,000101000012\n\
+             KZ-000003,1,Serikov,\n"
+        )
+        .expect_err("faulty"),
+        "3:responsible_iin differs
+3:responsible_name differs
+4:responsible_name differs"
     );
 }
 
@@ -138,7 +154,7 @@ fn a_first_line_may_name_the_separator() {
 fn a_missing_column_is_one_error() {
     assert_eq!(
         read("seal_number,lat\nKZ-000001,1\nKZ-000002,1\nKZ-000003,\n").expect_err("faulty"),
-        "1:volume_m3 required\n1:lon required"
+        "1:lon required\n1:volume_m3 required"
     );
 }
 
