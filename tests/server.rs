@@ -297,6 +297,10 @@ async fn a_request_names_its_host_once() {
         "GET /v1/me HTTP/1.1\r\nhost: orman, elsewhere\r\n",
         "GET /v1/me HTTP/1.1\r\nhost: user@orman\r\n",
         "GET /v1/me HTTP/1.1\r\nhost: orman/v1\r\n",
+        "GET /v1/me HTTP/1.1\r\nhost: orman:99999\r\n",
+        "GET /v1/me HTTP/1.1\r\nhost: orman:x\r\n",
+        "GET /v1/me HTTP/1.1\r\nhost: orman:+80\r\n",
+        "GET /v1/me HTTP/1.1\r\nhost: [::1]:65536\r\n",
     ] {
         let answer = send(head).await;
         assert_eq!(answer.status, 400, "{head:?}");

@@ -307,11 +307,20 @@ fn has_valid_host<B>(request: &hyper::Request<B>) -> bool {
     match (hosts.next(), hosts.next()) {
         (None, _) => request.version() < Version::HTTP_11,
         (Some(host), None) => {
-            let valid = |host: &str| !host.contains('@') && host.parse::<Authority>().is_ok();
+            let valid =
+                |host: &str| !host.contains('@') && has_valid_port(host) && host.parse::<Authority>().is_ok();
             host.is_empty() || host.to_str().is_ok_and(valid)
         }
         (Some(_), Some(_)) => false,
     }
+}
+
+/// Whether the port of a host, if it has one, is empty or a number up to 65,535.
+fn has_valid_port(host: &str) -> bool {
+    let after_address = host.rsplit_once(']').map_or(host, |(_, rest)| rest);
+    after_address.rsplit_once(':').is_none_or(|(_, port)| {
+        port.is_empty() || (port.bytes().all(|byte| byte.is_ascii_digit()) && port.parse::<u16>().is_ok())
+    })
 }
 
 /// The 400 for such a request. The connection is closed: the body was not read.

@@ -39,6 +39,11 @@ pub type Rank = Option<(u16, u8, Reverse<usize>)>;
 /// The rank of the media type `name`, which wildcards include, or of `also`, which they do not.
 #[must_use]
 pub fn rank(headers: &HeaderMap, name: &str, also: &str) -> Rank {
+    best(headers, name, also).filter(|(weight, ..)| *weight > 0)
+}
+
+/// As [`rank`], but a type that is refused has the weight 0, and only one that is not named has none.
+fn best(headers: &HeaderMap, name: &str, also: &str) -> Rank {
     let group = name.split_once('/').map(|(group, _)| format!("{group}/*")).unwrap_or_default();
     let mut best: Rank = None;
     for (place, (range, weight)) in elements(headers, &ACCEPT).into_iter().enumerate() {
@@ -53,7 +58,13 @@ pub fn rank(headers: &HeaderMap, name: &str, also: &str) -> Rank {
             best = Some((weight, precision, Reverse(place)));
         }
     }
-    best.filter(|(weight, ..)| *weight > 0)
+    best
+}
+
+/// Whether `Accept` refuses HTML by a weight of 0; a type that it does not name is not refused.
+#[must_use]
+pub fn refuses_html(headers: &HeaderMap) -> bool {
+    best(headers, "text/html", "application/xhtml+xml").is_some_and(|(weight, ..)| weight == 0)
 }
 
 /// Ignores refusals of the identity encoding in `Accept-Encoding`. The request may be a write: it is stored
@@ -130,6 +141,24 @@ mod tests {
             let mut headers = HeaderMap::new();
             headers.insert(ACCEPT, HeaderValue::from_static(accept));
             assert_eq!(Preference::of(&headers), preferred, "{accept}");
+        }
+    }
+
+    #[test]
+    fn html_is_refused_by_a_weight_of_0() {
+        for (accept, refused) in [
+            ("text/html;q=0", true),
+            ("text/html; q=0.000, */*", true),
+            ("text/*;q=0", true),
+            ("*/*;q=0", true),
+            ("*/*;q=0, text/html", false),
+            ("text/html;q=0, application/xhtml+xml", false),
+            ("image/png", false),
+            ("", false),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert(ACCEPT, HeaderValue::from_static(accept));
+            assert_eq!(refuses_html(&headers), refused, "{accept}");
         }
     }
 

@@ -4,7 +4,7 @@ use crate::base::i18n::Lang;
 use crate::base::input::Document;
 use crate::http::api::proofs::published_state;
 use crate::http::api::verify::{check_one, last_segment, with_register};
-use crate::http::core::accept::Preference;
+use crate::http::core::accept::{Preference, refuses_html};
 use crate::http::core::address::ClientAddr;
 use crate::http::core::app::App;
 use crate::http::core::auth::UnresolvedCaller;
@@ -135,7 +135,7 @@ pub(in crate::http) async fn register(
 }
 
 /// The URL in the label's QR code (GS1 Digital Link), `/01/{gtin}/21/{serial}`: redirects people to the page, and
-/// returns the verdict directly to programs that accept JSON. The path may have further elements, such as a lot
+/// returns the verdict directly to programs that accept JSON or refuse HTML. The path may have further elements, such as a lot
 /// (`/01/{gtin}/10/{lot}/21/{serial}`); without a serial it leads to no seal.
 pub(in crate::http) async fn digital_link(
     State(app): State<App>,
@@ -165,7 +165,7 @@ async fn linked(
     uri: &Uri,
     headers: &HeaderMap,
 ) -> Result<Response, Problem> {
-    let mut response = if Preference::of(headers) == Preference::Json {
+    let mut response = if Preference::of(headers) == Preference::Json || refuses_html(headers) {
         Json(check_one(app, unresolved, client, code).await?).into_response()
     } else {
         let lang = parameter(uri, "lang").and_then(|tag| Lang::from_tag(&tag));
