@@ -87,6 +87,45 @@ fn codes_in(text: &str) -> BTreeSet<String> {
             codes.extend(word.filter(|word| is_kebab(word)).map(str::to_owned));
         }
     }
+    codes.extend(composed_codes(text));
+    codes
+}
+
+/// Codes that a macro composes, such as `concat!($noun, "-too-small")`: the first string of each call of the
+/// macro, followed by each suffix. Any other composition of a code is refused, because it could not be found.
+fn composed_codes(text: &str) -> BTreeSet<String> {
+    let mut codes = BTreeSet::new();
+    for (at, _) in text.match_indices("macro_rules! ") {
+        let name = text[at + "macro_rules! ".len()..].split([' ', '{']).next().expect("its name");
+        let body = text[at..].split("\n}").next().expect("its body");
+        let suffixes = body.match_indices("concat!($").filter_map(|(at, _)| {
+            let mut arguments = arguments_of(&body[at + "concat!(".len()..]).skip(1);
+            let suffix = arguments.next()?.trim().strip_prefix("\"-")?.strip_suffix('"')?;
+            is_kebab(suffix).then_some(suffix)
+        });
+        let suffixes: Vec<&str> = suffixes.collect();
+        if suffixes.is_empty() {
+            continue;
+        }
+        let calls: Vec<_> = text.match_indices(&format!("\n{name}! ")).collect();
+        assert!(!calls.is_empty(), "{name}! composes codes and is not called in its own file");
+        for (at, _) in calls {
+            let call = text[at..].split("\n}").next().expect("its arguments");
+            let noun = quoted(call).next().expect("the noun is its first string");
+            codes.extend(suffixes.iter().map(|suffix| format!("{noun}-{suffix}")));
+        }
+    }
+    // In a call that makes an error, a code that is composed in another way.
+    for (mark, skipped) in [("Invalid::new(", 0), ("FieldError::new(", 1)] {
+        for (at, _) in text.match_indices(mark) {
+            let code = arguments_of(&text[at + mark.len()..]).nth(skipped).unwrap_or_default().trim();
+            assert!(!code.contains("format!"), "this code is composed at run time: {code}");
+            assert!(
+                !code.contains("concat!") || (code.starts_with("concat!($") && !codes.is_empty()),
+                "this code is composed: {code}"
+            );
+        }
+    }
     codes
 }
 
@@ -151,6 +190,35 @@ fn a_code_is_found_wherever_it_stands() {
     "#;
     let found: Vec<String> = codes_in(source).into_iter().collect();
     assert_eq!(found, ["differs", "holds-no-timber", "lone-surrogate", "not-on-ticket", "required"]);
+}
+
+#[test]
+fn a_code_that_a_macro_composes_is_found() {
+    let source = r#"
+macro_rules! amount {
+    ($name:ident, $noun:literal) => {
+        fn small() -> Invalid {
+            Invalid::new(concat!($noun, "-too-small"), format!(concat!("The ", $noun, " is at least {}."), 1))
+        }
+    };
+}
+
+amount! {
+    Area, "area"
+}
+
+amount! {
+    Depth, "depth"
+}
+    "#;
+    let found: Vec<String> = codes_in(source).into_iter().collect();
+    assert_eq!(found, ["area-too-small", "depth-too-small"]);
+    let listed = codes();
+    for noun in ["volume", "length", "diameter", "area", "pieces"] {
+        for fault in ["not-a-number", "too-precise", "too-small", "too-large"] {
+            assert!(listed.contains(&format!("{noun}-{fault}")), "{noun}-{fault}");
+        }
+    }
 }
 
 #[test]
