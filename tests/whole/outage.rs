@@ -145,9 +145,10 @@ fn not_now(answer: &Answer) {
 /// idempotency key until it is.
 fn write(address: SocketAddr, worker: usize, seen: &Seen) -> usize {
     let log = format!("DEMO-{:06}", worker + 1);
+    let now = ormantrace::base::units::utc_text(ormantrace::base::clock::Clock::system().now());
     let mut done = 0;
     while !seen.stop.load(Ordering::SeqCst) {
-        let body = json!({"type": "stored", "logs": [log], "occurred_at": "2026-10-05T10:00:00+05:00"});
+        let body = json!({"type": "stored", "logs": [log], "occurred_at": now});
         let key = format!("outage-{worker}-{done}");
         let posting = request("POST /v1/custody-events", Some(HARVESTER), Some((&key, &body)));
         loop {

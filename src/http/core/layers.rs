@@ -40,6 +40,11 @@ const PERMISSIONS_POLICY: HeaderName = HeaderName::from_static("permissions-poli
 /// frames.
 pub const PAGE_CSP: &str = "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; \
                             base-uri 'none'; frame-ancestors 'none'";
+/// The headers of security that only pages have.
+pub const PAGE_HEADERS: [(HeaderName, &str); 2] = [
+    (CONTENT_SECURITY_POLICY, PAGE_CSP),
+    (PERMISSIONS_POLICY, "camera=(), geolocation=(), microphone=(), payment=(), usb=()"),
+];
 /// For all other content: if a browser shows it, it may load and run nothing.
 const DATA_CSP: &str = "default-src 'none'; frame-ancestors 'none'";
 /// Settings of the layers.
@@ -331,7 +336,6 @@ impl RequestFrame {
             .headers()
             .get(CONTENT_TYPE)
             .is_some_and(|kind| kind.as_bytes().starts_with(b"text/html"));
-        let policy = if is_page { PAGE_CSP } else { DATA_CSP };
         let headers = response.headers_mut();
         if let Ok(id) = HeaderValue::from_str(info.id.as_str()) {
             headers.insert(X_REQUEST_ID, id);
@@ -339,13 +343,14 @@ impl RequestFrame {
         let mut unless_set = |name: HeaderName, value: &'static str| {
             headers.entry(name).or_insert(HeaderValue::from_static(value));
         };
-        unless_set(CONTENT_SECURITY_POLICY, policy);
+        if is_page {
+            PAGE_HEADERS.into_iter().for_each(|(name, value)| unless_set(name, value));
+        } else {
+            unless_set(CONTENT_SECURITY_POLICY, DATA_CSP);
+        }
         unless_set(X_CONTENT_TYPE_OPTIONS, "nosniff");
         unless_set(REFERRER_POLICY, "no-referrer");
         unless_set(CACHE_CONTROL, "no-store");
-        if is_page {
-            unless_set(PERMISSIONS_POLICY, "camera=(), geolocation=(), microphone=(), payment=(), usb=()");
-        }
         if self.https {
             unless_set(STRICT_TRANSPORT_SECURITY, "max-age=31536000");
         }

@@ -8,6 +8,7 @@ use crate::http::core::accept::{Preference, refuses_html};
 use crate::http::core::address::ClientAddr;
 use crate::http::core::app::App;
 use crate::http::core::auth::UnresolvedCaller;
+use crate::http::core::layers::PAGE_HEADERS;
 use crate::http::core::problem::{PROBLEM_JSON, Problem};
 use crate::http::pages::{
     FormProblem, Reference, error_page, render_form, render_reference, render_reference_tag, render_register,
@@ -72,11 +73,12 @@ fn parameter(uri: &Uri, name: &str) -> Option<String> {
     Some(text.to_owned())
 }
 
-/// A page. Its policy and the other headers of security are set by [`crate::http::core::layers`], as for
-/// every response.
+/// A page with its policy: an error page takes the place of a response that already has the policy of data. The
+/// other headers of security are those of every response ([`crate::http::core::layers`]).
 pub(super) fn html(page: String) -> Response {
     // The language comes from the header.
-    ([(CONTENT_TYPE, "text/html; charset=utf-8"), (VARY, ACCEPT_LANGUAGE.as_str())], page).into_response()
+    let headers = [(CONTENT_TYPE, "text/html; charset=utf-8"), (VARY, ACCEPT_LANGUAGE.as_str())];
+    (headers, PAGE_HEADERS, page).into_response()
 }
 
 fn see_other(path: &str) -> Response {
