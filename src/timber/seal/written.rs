@@ -48,7 +48,7 @@ pub(super) fn with_separators(text: &str) -> Option<String> {
     })
 }
 
-/// Replaces what `find` finds at the beginning of a rest with a GS and the text that it returns. It is also told
+/// Replaces what `find` finds at the beginning of a rest with a GS and the text that it returns. It also gets
 /// whether something comes before the rest.
 fn replaced<'t>(text: &'t str, find: impl Fn(&'t str, bool) -> Option<(String, &'t str)>) -> Option<String> {
     let mut done = String::with_capacity(text.len());
