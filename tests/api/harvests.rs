@@ -465,9 +465,9 @@ async fn errors_of_a_table_are_in_its_words_and_once_for_a_missing_column() {
     assert_eq!(
         entries,
         [
+            "2 lat required `lat` is required.",
             "2 responsible_name required `responsible_name` is required.",
             "2 wood required `wood` is required.",
-            "2 lat required `lat` is required.",
         ]
     );
     let one = csv_row(&felled.seals[0], "Ерлан Оспанов");

@@ -429,7 +429,7 @@ async fn a_registration_of_seals_reports_members_and_what_is_registered_together
     let answer = world.send(request).await;
     assert_eq!(
         answer.codes(),
-        ["seal-number-character", "duplicate-in-batch", "unknown-organization", "seal-number-registered"]
+        ["unknown-organization", "seal-number-registered", "duplicate-in-batch", "seal-number-character"]
     );
 }
 
