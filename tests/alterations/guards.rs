@@ -141,8 +141,13 @@ async fn a_server_warns_and_refuses_only_without_its_append_only_triggers() {
     serve.args(["serve", "--listen", "127.0.0.1:0", "--database-url", &test.url(), "--data-dir"]);
     serve.arg(data.path()).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
 
-    run(&mut owner, "ALTER TABLE log ENABLE ROW LEVEL SECURITY; GRANT ALL ON event TO ormantrace_service")
-        .await;
+    run(
+        &mut owner,
+        "ALTER TABLE log ENABLE ROW LEVEL SECURITY; GRANT ALL ON event TO ormantrace_service;
+         ALTER TABLE seal DROP CONSTRAINT seal_identification_key;
+         GRANT CREATE ON SCHEMA public TO ormantrace_service; ALTER TABLE leaf OWNER TO ormantrace_service",
+    )
+    .await;
     let mut child = serve.spawn().unwrap();
     let (since, mut told) = (Instant::now(), Vec::new());
     for line in BufReader::new(child.stderr.take().unwrap()).lines().map_while(Result::ok) {
@@ -157,7 +162,7 @@ async fn a_server_warns_and_refuses_only_without_its_append_only_triggers() {
     child.wait().unwrap();
     let told = told.join("\n");
     assert!(told.contains(" serving"), "{told}");
-    for part in ["row-security", "revoked", "WARN"] {
+    for part in ["row-security", "key-missing", "owner-unexpected", "revoked", "WARN"] {
         assert!(told.contains(part), "{part}: {told}");
     }
 
