@@ -344,7 +344,9 @@ impl RequestFrame {
             headers.entry(name).or_insert(HeaderValue::from_static(value));
         };
         if is_page {
-            PAGE_HEADERS.into_iter().for_each(|(name, value)| unless_set(name, value));
+            for (name, value) in PAGE_HEADERS {
+                unless_set(name, value);
+            }
         } else {
             unless_set(CONTENT_SECURITY_POLICY, DATA_CSP);
         }
