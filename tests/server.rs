@@ -677,9 +677,9 @@ async fn a_trusted_proxy_has_no_bound_of_connections() {
 }
 
 #[tokio::test]
-async fn tokens_without_a_known_organisation_have_half_of_a_class_together() {
+async fn tokens_without_a_known_organisation_have_a_quarter_of_a_class_together() {
     let (gate, mut has_begun) = Gate::new();
-    let limits = ConcurrencyLimits { read: 4, wait: SHORT, ..ConcurrencyLimits::default() };
+    let limits = ConcurrencyLimits { read: 8, wait: SHORT, ..ConcurrencyLimits::default() };
     let layers = LayerSettings { limits, ..LayerSettings::default() };
     let server = Arc::new(start(gate.route("/v1/logs/{code}"), layers, ServerSettings::default()).await);
     let ask = |token: Option<&'static str>| {
@@ -695,12 +695,12 @@ async fn tokens_without_a_known_organisation_have_half_of_a_class_together() {
     for _ in 0..2 {
         soon(has_begun.recv()).await.unwrap();
     }
-    // Requests without a token have the other half.
+    // Requests without a token have the other places.
     let other = [ask(None), ask(None)];
     for _ in 0..2 {
         soon(has_begun.recv()).await.unwrap();
     }
-    // The four above the half are refused while both halves are in use.
+    // The four above the quarter are refused while it is in use.
     let mut statuses = Vec::new();
     let (tell, mut told) = mpsc::unbounded_channel();
     for one in greedy {

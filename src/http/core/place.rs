@@ -6,8 +6,9 @@
 //! of one organisation that are being received share a limited number of bytes.
 //!
 //! A request without a body takes its place before its organisation is known, because hot reads resolve the
-//! token in the same query as the data. All tokens that no other request has resolved yet share one half: if
-//! each had a share, an organisation with many fresh keys could take all places.
+//! token in the same query as the data. All tokens that no other request has resolved yet share a quarter, of which
+//! each has at most half: if each had a share of its own, an organisation with many fresh keys could take all
+//! places.
 
 use crate::base::ids::OrganizationId;
 use crate::base::shares::Shares;
@@ -33,8 +34,8 @@ const BYTES_PER_PERMIT: u64 = 1_024;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Owner {
     Organization(OrganizationId),
-    /// All tokens without a known organisation.
-    UnknownTokens,
+    /// A token without a known organisation, by its hash.
+    UnknownToken(u64),
 }
 
 /// The places of all classes.
@@ -43,7 +44,7 @@ pub(super) struct Places {
     public: Class,
     read: Class,
     write: Class,
-    bytes: Shares<Owner>,
+    bytes: Shares<OrganizationId>,
     wait: Duration,
     hasher: RandomState,
     organizations: Mutex<HashMap<u64, OrganizationId>>,
@@ -52,12 +53,23 @@ pub(super) struct Places {
 #[derive(Debug)]
 struct Class {
     all: Arc<Semaphore>,
-    shares: Shares<Owner>,
+    /// Half of the places for each organisation.
+    organizations: Shares<OrganizationId>,
+    /// A quarter for all tokens without a known organisation. An organisation with many fresh keys has at most
+    /// this and its half, so a quarter is left for the others.
+    unknown: Arc<Semaphore>,
+    /// An eighth for each of these tokens.
+    tokens: Shares<u64>,
 }
 
 impl Class {
     fn new(places: usize) -> Self {
-        Self { all: Arc::new(Semaphore::new(places)), shares: Shares::new(places / 2) }
+        Self {
+            all: Arc::new(Semaphore::new(places)),
+            organizations: Shares::new(places / 2),
+            unknown: Arc::new(Semaphore::new((places / 4).max(1))),
+            tokens: Shares::new(places / 8),
+        }
     }
 }
 
@@ -124,13 +136,13 @@ impl RequestPlace {
         organization: Option<OrganizationId>,
         bytes: u64,
     ) -> Result<(), Problem> {
-        let Some(owner) = organization.map(Owner::Organization) else { return Ok(()) };
+        let Some(organization) = organization else { return Ok(()) };
         let permits = usize::try_from(bytes.div_ceil(BYTES_PER_PERMIT)).unwrap_or(usize::MAX);
         let permits = permits.min(self.places.bytes.permits());
         if permits == 0 {
             return Ok(());
         }
-        let share = self.places.bytes.of(owner);
+        let share = self.places.bytes.of(organization);
         self.acquire(share, permits, Instant::now() + self.places.wait).await
     }
 
@@ -141,16 +153,23 @@ impl RequestPlace {
     pub(in crate::http) async fn take(&self, organization: Option<OrganizationId>) -> Result<(), Problem> {
         let Some(class) = self.places.class(self.class) else { return Ok(()) };
         let deadline = Instant::now() + self.places.wait;
-        if let Some(owner) = self.owner(organization) {
-            // The own share first, so that a request above it does not wait in the queue of the class.
-            self.acquire(class.shares.of(owner), 1, deadline).await?;
+        // The own share first, so that a request above it does not wait in the queue of the class.
+        match self.owner(organization) {
+            Some(Owner::Organization(organization)) => {
+                self.acquire(class.organizations.of(organization), 1, deadline).await?;
+            }
+            Some(Owner::UnknownToken(token)) => {
+                self.acquire(class.tokens.of(token), 1, deadline).await?;
+                self.acquire(Arc::clone(&class.unknown), 1, deadline).await?;
+            }
+            None => {}
         }
         self.acquire(Arc::clone(&class.all), 1, deadline).await
     }
 
     fn owner(&self, organization: Option<OrganizationId>) -> Option<Owner> {
         let known = || lock(&self.places.organizations).get(&self.token?).copied();
-        organization.or_else(known).map(Owner::Organization).or(self.token.map(|_| Owner::UnknownTokens))
+        organization.or_else(known).map(Owner::Organization).or(self.token.map(Owner::UnknownToken))
     }
 
     async fn acquire(&self, permits: Arc<Semaphore>, count: usize, deadline: Instant) -> Result<(), Problem> {
@@ -229,8 +248,23 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn fresh_keys_have_half_of_a_class_together() {
-        let places = places();
+    async fn a_fresh_key_leaves_places_for_another() {
+        let limits =
+            ConcurrencyLimits { read: 16, wait: Duration::from_millis(20), ..ConcurrencyLimits::default() };
+        let places = Arc::new(Places::new(&limits));
+        let of = |token| request(&places, TrafficClass::Read, token);
+        let greedy = [of("Bearer larch"), of("Bearer larch"), of("Bearer larch")];
+        greedy[0].take(None).await.unwrap();
+        greedy[1].take(None).await.unwrap();
+        assert!(greedy[2].take(None).await.is_err());
+        of("Bearer birch").take(None).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn fresh_keys_have_a_quarter_of_a_class_together() {
+        let limits =
+            ConcurrencyLimits { read: 8, wait: Duration::from_millis(20), ..ConcurrencyLimits::default() };
+        let places = Arc::new(Places::new(&limits));
         let of = |token| request(&places, TrafficClass::Read, token);
         of("Bearer larch").belongs_to(OrganizationId::new());
         let fresh = [of("Bearer birch"), of("Bearer pine"), of("Bearer aspen")];
