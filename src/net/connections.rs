@@ -3,15 +3,20 @@
 //!
 //! A connection is idle while it has no request. If there is no room for a new connection, the one that has
 //! been idle for the longest time is closed for it: first of the same address, if that address is at its
-//! bound. So silent connections cost other clients nothing, however many an address opens. A connection with
+//! bound; else of the address with the most connections among those that have been idle for the longest time,
+//! so that a client with one connection, whose request has not arrived yet, is not closed for a flood. So silent connections cost other clients nothing, however many an address opens. A connection with
 //! a request is never closed for another one. Connections without an address (of trusted proxies, where each
 //! carries the requests of many clients) have no bound and are not closed.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
+
+/// How many of the longest idle connections are compared by their addresses.
+const CANDIDATES: usize = 64;
 
 /// The open connections. Clones share them.
 #[derive(Clone, Debug)]
@@ -65,10 +70,10 @@ impl Connections {
         let mut open = self.lock();
         let of_address = address.map_or(0, |address| open.counts.get(&address).copied().unwrap_or(0));
         if address.is_some() && of_address >= open.per_address {
-            open.close_longest_idle(|of| of == address)?;
+            open.close_longest_idle_of(address)?;
         }
         if open.all.len() >= open.limit {
-            open.close_longest_idle(|_| true)?;
+            open.close_one_of_the_longest_idle()?;
         }
         let (close, closed) = oneshot::channel();
         let id = open.next();
@@ -115,10 +120,20 @@ impl Open {
         }
     }
 
-    fn close_longest_idle(&mut self, is_candidate: impl Fn(Option<IpAddr>) -> bool) -> Option<()> {
-        let all = &self.all;
-        let is_one = |id: &u64| all.get(id).is_some_and(|connection| is_candidate(connection.address));
+    fn close_longest_idle_of(&mut self, address: Option<IpAddr>) -> Option<()> {
+        let is_one = |id: &u64| self.all.get(id).is_some_and(|connection| connection.address == address);
         let id = self.idle.values().copied().find(is_one)?;
+        self.remove(id);
+        Some(())
+    }
+
+    fn close_one_of_the_longest_idle(&mut self) -> Option<()> {
+        let of_address = |id: &u64| {
+            let address = self.all.get(id).and_then(|connection| connection.address);
+            address.and_then(|address| self.counts.get(&address).copied()).unwrap_or(0)
+        };
+        // Of several with the same number, the first, which has been idle for the longest time.
+        let id = self.idle.values().copied().take(CANDIDATES).min_by_key(|id| Reverse(of_address(id)))?;
         self.remove(id);
         Some(())
     }
@@ -210,6 +225,16 @@ mod tests {
         assert!(first_closed.try_recv() == Err(oneshot::error::TryRecvError::Empty));
         assert!(other_closed.try_recv() == Err(oneshot::error::TryRecvError::Empty));
         assert!(other.begin());
+    }
+
+    #[test]
+    fn a_flood_closes_its_own_connections_and_not_the_only_one_of_a_client() {
+        let connections = Connections::new(4, 4);
+        let (client, mut client_closed) = connections.admit(ip(1)).unwrap();
+        let flood: Vec<_> = (0..20).map(|_| connections.admit(ip(2)).unwrap()).collect();
+        assert!(client_closed.try_recv() == Err(oneshot::error::TryRecvError::Empty));
+        assert!(client.begin());
+        assert!(!flood[0].0.begin() && flood[19].0.begin());
     }
 
     #[test]
