@@ -4,9 +4,10 @@
 //! A connection is idle while it has no request. If there is no room for a new connection, the one that has
 //! been idle for the longest time is closed for it: first of the same address, if that address is at its
 //! bound; else of the address with the most connections among those that have been idle for the longest time,
-//! so that a client with one connection, whose request has not arrived yet, is not closed for a flood. So silent connections cost other clients nothing, however many an address opens. A connection with
-//! a request is never closed for another one. Connections without an address (of trusted proxies, where each
-//! carries the requests of many clients) have no bound and are not closed.
+//! so that the only connection of a client, before its request arrives, is not closed for a flood. So silent
+//! connections cost other clients nothing, however many an address opens. A connection with a request is never
+//! closed for another one. Connections without an address (of trusted proxies, where each carries the requests of
+//! many clients) have no bound and are not closed.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap};
