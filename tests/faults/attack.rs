@@ -24,7 +24,7 @@ const HELD: Duration = Duration::from_secs(15);
 pub enum Shape {
     /// Bodies of 16 bytes a second, by one organisation.
     DrippingBodies,
-    /// Requests for a long history whose responses nobody reads.
+    /// Requests for a long history, with responses that the attacker never reads.
     UnreadResponses,
     /// Connections without a request, from several addresses.
     SilentConnections,

@@ -126,18 +126,9 @@ fn bracketed_identifier(text: &str) -> Option<(&str, &str)> {
 
 /// Replaces every written separator with a GS.
 pub(super) fn separated(text: &str) -> String {
-    let mut done = String::with_capacity(text.len());
-    let mut rest = text;
-    while let Some(c) = rest.chars().next() {
-        let written =
-            WRITTEN.iter().find(|w| rest.get(..w.len()).is_some_and(|head| head.eq_ignore_ascii_case(w)));
-        if let Some(written) = written {
-            done.push(GS);
-            rest = &rest[written.len()..];
-        } else {
-            done.push(c);
-            rest = &rest[c.len_utf8()..];
-        }
-    }
-    done
+    let written = |rest: &&str| {
+        WRITTEN.iter().find(|w| rest.get(..w.len()).is_some_and(|head| head.eq_ignore_ascii_case(w)))
+    };
+    let with_gs = replaced(text, |rest, _| Some((String::new(), &rest[written(&rest)?.len()..])));
+    with_gs.unwrap_or_else(|| text.to_owned())
 }
