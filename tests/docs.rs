@@ -330,11 +330,11 @@ fn settings() -> String {
     let mut text = String::from(
         "# Settings\n\n\
          Set an option by its flag or, where the table names one, by its environment variable; the flag takes\n\
-         precedence. Separate several values with commas; an option without a value is set by `true` in its\n\
-         variable. A VKEY is a public key in the form NAME+ID+BASE64, as\n\
+         precedence. Separate several values with commas; an option without a value is turned on by the\n\
+         value `true` of its variable. A VKEY is a public key in the form NAME+ID+BASE64, as\n\
          `ormantrace key show FILE` prints it. Each command has `--help`.\n\n\
          One setting has no flag: `PG_BINDIR` is the folder of PostgreSQL's programs (`initdb`, `postgres`). If\n\
-         it is not set, they are searched in `PATH`, then in the usual folders; if it is set, only there.\n\n\
+         it is not set, they are searched for in `PATH`, then in the usual folders; if it is set, in that folder only.\n\n\
          Generated from the definition of the command line; do not edit. To generate it again:\n\
          `ORMANTRACE_PRINT_DOCS=1 cargo test --test docs`.\n",
     );

@@ -132,9 +132,9 @@ struct ServeOptionArgs {
     #[arg(value_parser = command::receipt_key)]
     former_receipt_key: Vec<VerifierKey>,
 
-    /// Name of the register, such as wood.example/register: a receipt key that is created gets the name
-    /// ORIGIN/receipts; an existing key keeps its name. With a private PostgreSQL the server also publishes the
-    /// register [default: the public address without http:// or https://]
+    /// Name of the register, such as wood.example/register. A receipt key that the server creates is named
+    /// ORIGIN/receipts; an existing key keeps its name. With a private PostgreSQL, this option also makes the
+    /// server publish the register [default: the public address without http:// or https://]
     #[arg(long, env = "ORMANTRACE_ORIGIN", value_name = "NAME", value_parser = origin)]
     origin: Option<String>,
 
@@ -185,7 +185,7 @@ struct ServeOptionArgs {
     #[arg(long, env = "ORMANTRACE_METRICS_LISTEN", value_name = "ADDRESS:PORT")]
     metrics_listen: Option<SocketAddr>,
 
-    /// Address of a separate listener for /healthz and /readyz, which stay on the main listener too
+    /// Address of a separate listener for /healthz and /readyz, which the main listener serves too
     #[arg(long, env = "ORMANTRACE_PROBE_LISTEN", value_name = "ADDRESS:PORT")]
     probe_listen: Option<SocketAddr>,
 
@@ -211,7 +211,7 @@ struct ServeOptionArgs {
     #[arg(value_parser = clap::value_parser!(u16).range(1..=30))]
     drain_seconds: u16,
 
-    /// Seconds between failing /readyz and closing the listener, so that load balancers stop sending requests
+    /// Seconds from the first 503 of /readyz until the listener closes, so that load balancers stop sending requests
     #[arg(long, env = "ORMANTRACE_LEAVE_SECONDS", value_name = "SECONDS", default_value_t = 0)]
     #[arg(value_parser = clap::value_parser!(u16).range(0..=60))]
     leave_seconds: u16,

@@ -55,7 +55,7 @@ const SEALS: BatchLimits = BatchLimits { name: "seals", connections: 1, ..CALLER
 const MANY_SEALS: BatchLimits =
     BatchLimits { name: "many_seals", queue: 64, max_queries: 1, timeout: LONG_STATEMENT_TIMEOUT, ..CALLERS };
 const LOGS: BatchLimits = BatchLimits { name: "logs", ..CALLERS };
-/// Cost in events, of about 1 kB each.
+/// The cost of a query is its number of events.
 const HISTORIES: BatchLimits = BatchLimits { name: "histories", cost: 2_000, ..CALLERS };
 const LONG_HISTORIES: BatchLimits = BatchLimits {
     name: "long_histories",

@@ -67,10 +67,10 @@ impl Shape {
 impl fmt::Display for Shape {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::DrippingBodies => "dripping bodies",
+            Self::DrippingBodies => "slow bodies",
             Self::UnreadResponses => "unread responses",
             Self::SilentConnections => "silent connections",
-            Self::HeavyRehearsals => "heavy rehearsals",
+            Self::HeavyRehearsals => "large dry runs",
             Self::CodeFlood => "a flood of codes from the client's address",
             Self::ManyKeys => "many keys of one organisation",
             Self::LimitOfFiles => "a limit of 512 open files",

@@ -171,9 +171,9 @@ fn report(outcomes: &[Outcome], size: &Size) {
     let rows: String = outcomes.iter().map(|outcome| outcome.line() + "\n").collect();
     let section = format!(
         "{}\n\nThe harness (`tests/faults/availability.rs`) wrote this section on {}: each attack for {} s against a \
-         {profile} build of its\nown, with chains of {} events and rehearsals of {} logs. Beside it a client wrote, read and \
-         checked codes; none of its requests\nmay be refused or lost. Memory is what is resident in the server process: \
-         before the attack, and the 99th percentile during it,\nwhich must be within three times the former.\n\n{HEAD}{rows}",
+         {profile} build of its\nown, with chains of {} events and dry runs of {} logs. During the attack a client wrote, read and \
+         checked codes; none of its requests\nmay be refused or lost. Memory is the resident memory of the server process: \
+         before the attack, and the 99th percentile during it,\nwhich must be within three times the memory before it.\n\n{HEAD}{rows}",
         crate::report::AVAILABILITY,
         ormantrace::base::units::utc_text(Clock::system().now()),
         size.lasts.as_secs(),

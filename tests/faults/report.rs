@@ -143,7 +143,7 @@ impl Report {
         write!(
             text,
             "\n{} rounds in {} s: {} acknowledged writes, {} requests sent again, {} events, {} published checkpoints \
-             compared with the leaves; {} times every event was recomputed and `fsck` was run. {lost}\n",
+             compared with the leaves; every event was recomputed, and `fsck` run, {} times. {lost}\n",
             all.rounds,
             self.began.elapsed().as_secs(),
             all.acknowledged,
@@ -184,14 +184,15 @@ impl Report {
             "# Fault injection: faults and results
 
 The fault harness (`tests/faults`) writes this page; do not edit it. In each round five writers send requests to two
-servers and remember every acknowledged write. A fault is injected at a moment that the seed decides. A process
+servers and remember every acknowledged write. A fault is injected at a moment derived from the seed. A process
 that the fault stopped is started again, and both servers must acknowledge more writes. Requests without a response are sent again
-under their idempotency key until each has a final response. Then each acknowledged event must be stored exactly once,
-and no other event; every chain must be linked; `received_at` must not decrease within a chain; the register must have
-its earlier leaves unchanged; and each checkpoint that was published during the round (polled every 5 ms) must be no
-smaller than the one before, and its root must be the root of a tree of the register's first leaves, up to its size.
+under their idempotency key until each has a final response. The checks after each round: each
+acknowledged event is stored exactly once, and no other event. Every chain is linked, and `received_at` does not decrease
+within a chain. The register's earlier leaves are unchanged. Each checkpoint that was published during the round (polled
+every 5 ms) is no smaller than the one before, and its root is the root of a tree of the register's first leaves, up to
+its size.
 \"Recovery\" is the time from the fault to twelve more responses, at least one by each server. It includes the
-start of a program, if one is started, and everything that the fault itself waits for.
+start of a program, if one is started, and the waits that belong to the fault.
 
 | | |
 |---|---|

@@ -37,7 +37,7 @@ pub struct BackupArgs {
     #[arg(long, env = "ORMANTRACE_REGISTER_KEY", value_name = "FILE", value_delimiter = ',')]
     register_key: Vec<PathBuf>,
 
-    /// Leave the keys out, to store them apart; a restore needs them
+    /// Leave the keys out, so that they can be stored separately; a restore needs them
     #[arg(long)]
     without_keys: bool,
 }

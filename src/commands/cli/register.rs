@@ -61,8 +61,8 @@ pub struct PublishArgs {
     #[arg(long, env = "ORMANTRACE_QUICK_START")]
     quick_start: bool,
 
-    /// Begin a new register although its key is older and the database has records already; for a single
-    /// start, never in a unit file: if the folder was lost, it would begin a second history
+    /// Begin a new register although the key exists already and the database has records; for a single start,
+    /// never in a unit file: if the folder is lost, a start with this option begins a second history
     #[arg(long)]
     begin: bool,
 
@@ -75,7 +75,7 @@ pub struct PublishArgs {
     #[arg(long, env = "ORMANTRACE_PUBLISH_METRICS_LISTEN", value_name = "ADDRESS:PORT")]
     metrics_listen: Option<SocketAddr>,
 
-    /// End when standard input ends; `serve` starts its publisher so
+    /// End when standard input ends; `serve` starts its publisher with this option
     #[arg(long)]
     lifeline: bool,
 }
@@ -100,8 +100,8 @@ pub struct WitnessArgs {
     #[arg(long, env = "ORMANTRACE_WITNESS_KEY", value_name = "FILE")]
     key: PathBuf,
 
-    /// Public key of a register to watch; separate several with commas; both keys of a register while it
-    /// replaces its key
+    /// Public key of a register to watch; separate several with commas; while the key of a register is being
+    /// replaced, give both
     #[arg(long, env = "ORMANTRACE_WATCH", value_name = "VKEY", value_delimiter = ',', required = true)]
     #[arg(value_parser = any_key)]
     register: Vec<VerifierKey>,

@@ -24,8 +24,10 @@ const WITH_BODY: [(&str, &str); 3] = [
     ("415", "The body is of a type or in an encoding that this call does not accept"),
 ];
 /// Any write request may also return this.
-const POSTED: (&str, &str) =
-    ("409", "Against the present state, or the first request with this `Idempotency-Key` is still running");
+const POSTED: (&str, &str) = (
+    "409",
+    "In conflict with the present state, or the first request with this `Idempotency-Key` is still running",
+);
 
 /// Adds to the document what all its operations have in common.
 #[must_use]

@@ -487,7 +487,7 @@ mod tests {
           "instance": "/v1/custody-events",
           "request_id": "0190",
           "status": 409,
-          "title": "Against the present state",
+          "title": "In conflict with the present state",
           "type": "https://orman.example/problems/conflict"
         }
         "#);

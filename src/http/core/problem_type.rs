@@ -47,33 +47,33 @@ kinds! {
         "The call needs `Authorization: Bearer TOKEN`, or the token sent is unknown, expired or revoked. An invalid token is refused on public routes too.";
     Forbidden, "forbidden", FORBIDDEN, "Your role may never call this",
         "The token is valid, but no organisation with your roles may make this call, on any resource.";
-    NotFound, "not-found", NOT_FOUND, "Nothing is here for you",
+    NotFound, "not-found", NOT_FOUND, "Not found, or not visible to you",
         "What the URL names does not exist, or you may not see it. The response is the same for both.";
     NotPublishedYet, "not-published-yet", NOT_FOUND, "Not in the public register yet",
         "The record exists, but the published register does not cover it yet. Try again after `Retry-After` seconds; where no register is published, there are no proofs.";
-    MethodNotAllowed, "method-not-allowed", METHOD_NOT_ALLOWED, "The method is not for this URL",
+    MethodNotAllowed, "method-not-allowed", METHOD_NOT_ALLOWED, "The URL does not support this method",
         "The URL exists; the `Allow` header lists the methods it supports.";
     RequestTimeout, "request-timeout", REQUEST_TIMEOUT, "The body came too slowly",
         "The body stopped arriving, or was not complete in time. Nothing was stored. Send it again, smaller or over a better connection.";
-    Conflict, "conflict", CONFLICT, "Against the present state",
+    Conflict, "conflict", CONFLICT, "In conflict with the present state",
         "The request is well-formed, but what it names is not in a state that allows it. `errors` lists the conflicts and, for custody events, the event types that would be allowed.";
-    InProgress, "in-progress", CONFLICT, "An equal request is being worked on",
+    InProgress, "in-progress", CONFLICT, "The same request is still running",
         "A request with this idempotency key is still running. Send it again after `Retry-After` seconds with the same key and body.";
-    AlreadyDone, "already-done", CONFLICT, "Done already",
+    AlreadyDone, "already-done", CONFLICT, "Already done",
         "This was done before, but its response is not stored. `detail` names the resource that was made; read that.";
-    AlreadyCreated, "already-created", CONFLICT, "Made already, and shown only once",
+    AlreadyCreated, "already-created", CONFLICT, "Already created; its token is shown only once",
         "An API key was created by an earlier request with this idempotency key. Its token is never stored and cannot be shown again: revoke that API key and create another.";
     TooLarge, "too-large", PAYLOAD_TOO_LARGE, "The body is too large",
         "A body may have 256 kB, that of a batch 5 MB, counted after decompression. Split it.";
-    UnsupportedMediaType, "unsupported-media-type", UNSUPPORTED_MEDIA_TYPE, "The body's type is not taken here",
+    UnsupportedMediaType, "unsupported-media-type", UNSUPPORTED_MEDIA_TYPE, "The media type is not supported",
         "Send `Content-Type: application/json` (or `text/csv` where the call accepts it), without `Content-Encoding`; only batches may have `Content-Encoding: gzip`.";
-    Wrong, "unprocessable", UNPROCESSABLE_ENTITY, "Well-formed but wrong",
+    Wrong, "unprocessable", UNPROCESSABLE_ENTITY, "Invalid values",
         "The request can be read, but values in it are wrong. `errors` lists every one of them with its location. Correct them and send again.";
     KeyReused, "idempotency-key-reused", UNPROCESSABLE_ENTITY, "The idempotency key belongs to another request",
         "This key was sent before with another method, URL or body. Use a new key for a new request.";
     TooManyRequests, "too-many-requests", TOO_MANY_REQUESTS, "Too many requests",
-        "The public check is limited by address, and checks with a token by key and day. Wait `Retry-After` seconds.";
-    Internal, "internal", INTERNAL_SERVER_ERROR, "A fault of ours",
+        "Public checks are limited per address; checks with a token, per key and day. Wait `Retry-After` seconds.";
+    Internal, "internal", INTERNAL_SERVER_ERROR, "Error in the server",
         "An error in the server. Give `request_id` when you report it. A write may be repeated safely with the same idempotency key.";
     Unavailable, "unavailable", SERVICE_UNAVAILABLE, "Not available just now",
         "A dependency of the server is unavailable. Nothing was stored. Send again after `Retry-After` seconds.";

@@ -23,8 +23,8 @@ pub struct VerifyArgs {
     #[arg(long, value_name = "VKEY", value_delimiter = ',', value_parser = register_key)]
     trust: Vec<VerifierKey>,
 
-    /// Public key of the register's receipts; enough for a receipt, and never used for anything else;
-    /// separate several with commas
+    /// Public key of the register's receipts, used for receipts only; a receipt needs no other key; separate
+    /// several with commas
     #[arg(long, value_name = "VKEY", value_delimiter = ',', value_parser = receipt_key)]
     receipts: Vec<VerifierKey>,
 

@@ -71,7 +71,7 @@ pub const OVER_PERMITTED: Rule = Rule {
     version: 1,
     severity: Severity::Warning,
     legal_basis: TICKET_BREACH,
-    about: "A harvest or a correction reaches 80 % or 95 % of a ticket line's permitted volume for the first time, or adds to a line that is then above 100 %.",
+    about: "A harvest or a correction reaches 80 % or 95 % of a ticket line's permitted volume for the first time, brings it above 100 %, or adds to a line above 100 %.",
 };
 
 /// L8.
@@ -89,7 +89,7 @@ pub const COMMERCIAL_AS_FIREWOOD: Rule = Rule {
     version: 1,
     severity: Severity::Warning,
     legal_basis: TICKET_BREACH,
-    about: "A log fit to be sawn (14 cm and more, longer than 3 m) is declared firewood.",
+    about: "A log of sawlog size (14 cm and more, longer than 3 m) is declared firewood.",
 };
 
 /// L14.
@@ -98,7 +98,7 @@ pub const VOLUME_UNLIKE_TABLE: Rule = Rule {
     version: 1,
     severity: Severity::Warning,
     legal_basis: None,
-    about: "A log's declared volume is unlike the one GOST 2708-75 gives for its diameter and length.",
+    about: "A log's declared volume differs from the volume that GOST 2708-75 gives for its diameter and length by more than the tolerance.",
 };
 
 /// L23.
