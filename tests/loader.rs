@@ -19,9 +19,10 @@ mod world;
 
 use chrono::TimeDelta;
 use ormantrace::base::clock::Clock;
+use ormantrace::base::region::Region;
+use ormantrace::timber::custody::content::{Content, LogBusiness, LogPublic};
 use ormantrace::timber::custody::state::{LogState, replay};
 use ormantrace::timber::custody::table::{CallerRoles, check as allowed};
-use ormantrace::timber::event::content::{Content, LogBusiness, LogPublic};
 use sqlx::{PgPool, Row as _};
 use support::chain;
 use support::pg::TestDb;
@@ -126,9 +127,9 @@ async fn walked(pool: &PgPool, parties: &timber::Parties, log: u64) {
     assert_eq!(row.get::<uuid::Uuid, _>("owner_id"), state.owner.0);
     assert_eq!(row.get::<String, _>("last_type"), state.last.event_type.as_str());
     assert_eq!(row.get::<chrono::NaiveDate, _>("last_on"), state.last.on);
-    assert_eq!(row.get::<Option<String>, _>("last_region"), state.last.region);
+    assert_eq!(row.get::<Option<String>, _>("last_region").as_deref(), state.last.region.map(Region::as_str));
     assert_eq!(row.get::<chrono::DateTime<chrono::Utc>, _>("last_occurred_at"), state.last.occurred_at);
-    assert_eq!(row.get::<String, _>("seal_number"), state.seal);
+    assert_eq!(row.get::<String, _>("seal_number"), state.seal.as_str());
     assert!(row.get::<bool, _>("at_head") && row.get::<bool, _>("on_time"));
 }
 

@@ -7,12 +7,14 @@
 use super::timber::{EVENTS, HARVEST, Parties, Party, TICKET, TRUCK, log_id, seal_number, volume};
 use chrono::{DateTime, TimeDelta, Utc};
 use ormantrace::base::ids::{HarvestId, OperationId};
+use ormantrace::base::region::Region;
 use ormantrace::evidence::chain::bytes::{
     Entry, Hash, Part, Salt, Secret, SubjectKind, commit, record, subject_ref,
 };
 use ormantrace::evidence::chain::canonical;
+use ormantrace::timber::custody::content::Content;
 use ormantrace::timber::custody::state::replay;
-use ormantrace::timber::event::content::Content;
+use ormantrace::timber::seal::SealNumber;
 use rust_decimal::Decimal;
 use sqlx::postgres::{PgConnection, PgPoolCopyExt as _};
 use sqlx::{AssertSqlSafe, PgPool, Row as _};
@@ -166,8 +168,7 @@ impl Load<'_> {
             let made = Harvest::new();
             let at = self.received_at(first - self.logs.start);
             let holder = self.parties.harvester(first);
-            let total: Decimal =
-                (first..first + HARVEST).map(|log| volume(log).parse::<Decimal>().unwrap_or_default()).sum();
+            let total: Decimal = (first..first + HARVEST).map(|log| volume(log).decimal()).sum();
             let ticket = self.parties.ticket(first).id;
             let (id, operation, who) = (made.id, made.operation, holder.id);
             writeln!(rows, "{id}\t{who}\t{ticket}\t{operation}\t{id}\t{HARVEST}\t{total}\t{}", stamp(at))?;
@@ -270,7 +271,7 @@ impl Load<'_> {
         for ticket in self.logs.start / TICKET..self.logs.end.div_ceil(TICKET) {
             let logs = self.logs.start.max(ticket * TICKET)..self.logs.end.min((ticket + 1) * TICKET);
             let line = self.parties.ticket(logs.start).line;
-            let total: Decimal = logs.map(|log| volume(log).parse::<Decimal>().unwrap_or_default()).sum();
+            let total: Decimal = logs.map(|log| volume(log).decimal()).sum();
             sqlx::query("UPDATE ticket_line SET marked_m3 = marked_m3 + $2 WHERE id = $1")
                 .bind(line.0)
                 .bind(total)
@@ -323,11 +324,11 @@ impl Chunk {
         let (public, business) = (escaped(&public), escaped(&business));
         let commitment = personal.map_or_else(null, |hash| bytea(&hash.0));
         let person = if seq == 1 { harvest.id.to_string() } else { null() };
-        let told = content.business.occurred.at.as_str();
+        let told = stamp(content.business.occurred.instant());
         let (hash, secret, at) = (bytea(&chain.head.0), bytea(&secret.0), stamp(at));
         let (what, who) = (content.public.event_type.as_str(), content.business.organization);
         let (operation, region) =
-            (content.business.operation, content.public.region.as_deref().unwrap_or("\\N"));
+            (content.business.operation, content.public.region.map_or("\\N", Region::as_str));
         // Writing to a string does not fail.
         let _ = writeln!(
             self.event,
@@ -386,7 +387,9 @@ fn row_of(
 ) -> Result<(), Failure> {
     let state = replay(contents)?;
     let first = contents.first().ok_or("a log without events")?;
-    let text = |value: Option<String>| value.unwrap_or_else(null);
+    fn text<T: std::fmt::Display>(value: Option<T>) -> String {
+        value.map_or_else(null, |value| value.to_string())
+    }
     writeln!(
         rows,
         "{}\t{}\t{}\t{}\t{}\t{}\t{}\t{}\t{}\t{}\t{}\t{}\t{}\t{}\t{}\t{}\t{}\t{}\t{}\t{}\t{}\t{}\t{}\t{}\t{}\t{}\t{}\t{}",
@@ -398,8 +401,8 @@ fn row_of(
         state.kind,
         state.species,
         state.wood,
-        text(state.assortment.map(|assortment| assortment.to_string())),
-        text(state.grade.map(|grade| grade.to_string())),
+        text(state.assortment),
+        text(state.grade),
         text(state.length_m),
         text(state.top_diameter_cm),
         state.volume_m3,
@@ -441,7 +444,7 @@ pub fn raw_harvest(
         let content = parties.content(log % TICKET, 1, at, harvest.operation, "010952123454321321000000000");
         let mut content = content;
         content.business.log = log_id(log);
-        content.public.seal = Some(seal_number(log));
+        content.public.seal = Some(SealNumber::parse(&seal_number(log))?);
         let mut chain = Chain { salt: Salt::random(), head: Hash::ZERO };
         chunk.event(&mut chain, log, &content, at, &harvest, 0);
         let ticket = parties.ticket(0).id.0;

@@ -326,7 +326,7 @@ pub async fn harvests(bench: &mut Bench) -> Result<Harvests, Failure> {
                     "seal_number": format!("KZ{}", first + round * size + log),
                     "kind": "log", "species": species(0), "wood": "commercial", "assortment": "saw_log", "grade": 2,
                     "length_m": number(length), "top_diameter_cm": number(diameter),
-                    "volume_m3": number(&volume(log)), "measurement_method": "gost_2708_75",
+                    "volume_m3": number(&volume(log).to_string()), "measurement_method": "gost_2708_75",
                     "occurred_at": at.to_string(),
                 })
             })

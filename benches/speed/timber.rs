@@ -3,14 +3,15 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 use ormantrace::base::ids::{KeyId, LineId, LogId, OperationId, OrganizationId, TicketId};
-use ormantrace::base::units::{Diameter, Length, Moment};
+use ormantrace::base::region::Region;
+use ormantrace::base::units::{Diameter, Length, Moment, Volume};
 use ormantrace::evidence::chain::bytes::Hash;
-use ormantrace::timber::event::content::{
-    Content, DetailsPart, DocumentPart, LocalTime, LogBusiness, LogPublic, PlacePart, TicketHead, TicketName,
-};
+use ormantrace::timber::custody::content::{Content, DetailsPart, LogBusiness, LogPublic, TicketHead};
+use ormantrace::timber::event::parts::{DocumentPart, LocalTime, PlacePart, TicketName};
 use ormantrace::timber::event::types::LogEventType;
 use ormantrace::timber::event::vocabulary::{DocumentKind, Outcome, PlaceKind, TransferOf};
-use ormantrace::timber::wood::species::{Assortment, LogKind, MeasurementMethod, Wood};
+use ormantrace::timber::seal::{Identification, SealNumber};
+use ormantrace::timber::wood::species::{Assortment, Grade, LogKind, MeasurementMethod, Species, Wood};
 use ormantrace::timber::wood::volume_table::gost_volume;
 use uuid::Uuid;
 
@@ -114,14 +115,13 @@ pub fn measures(log: u64) -> (&'static str, &'static str) {
 
 /// Declared volume of a log, in cubic metres, as the standard's table gives it.
 #[must_use]
-pub fn volume(log: u64) -> String {
+pub fn volume(log: u64) -> Volume {
     let (length, diameter) = measures(log);
     let table = Diameter::parse(diameter).ok().zip(Length::parse(length).ok());
     table
         .and_then(|(diameter, length)| gost_volume(diameter, length))
         .expect("every log is in the table")
         .volume
-        .to_string()
 }
 
 impl Parties {
@@ -181,7 +181,7 @@ impl Parties {
             Moment::new(received_at - TimeDelta::minutes(10), OFFSET).expect("an offset of five hours");
         let recorder = self.recorder(log, seq);
         let mut public =
-            LogPublic::bare(event_type(seq), LogKind::Log, told.day().day(), Some(REGION.to_owned()));
+            LogPublic::bare(event_type(seq), LogKind::Log, told.day().day(), Region::parse(REGION).ok());
         let mut business = LogBusiness::bare(
             log_id(log),
             LocalTime::of(told),
@@ -228,20 +228,19 @@ impl Parties {
         let volume = volume(log);
         public.forestry = Some(FORESTRY.to_owned());
         public.ticket = Some(TicketName { number: ticket.number.clone(), series: SERIES.to_owned() });
-        public.species = Some(species(Self::ticket_index(log)).to_owned());
-        public.length_m = Some(length.to_owned());
-        public.top_diameter_cm = Some(diameter.to_owned());
-        public.volume_m3 = Some(volume.clone());
-        public.seal = Some(seal_number(log));
-        public.identification = Some(identification.to_owned());
+        public.species = Species::parse(species(Self::ticket_index(log))).ok();
+        public.length_m = Length::parse(length).ok();
+        public.top_diameter_cm = Diameter::parse(diameter).ok();
+        public.volume_m3 = Some(volume);
+        public.seal = Some(SealNumber::parse(&seal_number(log)).expect("a seal number"));
+        public.identification = Some(Identification::parse(identification).expect("an identification"));
         business.wood = Some(Wood::Commercial);
         business.assortment = Some(Assortment::SawLog);
-        business.grade = Some(2);
+        business.grade = Grade::new(2).ok();
         business.method = Some(MeasurementMethod::Gost2708_75);
         business.table_volume_m3 = Some(volume);
         business.table = Some(ormantrace::timber::wood::volume_table::VERSION.to_owned());
-        business.ticket =
-            Some(TicketHead { id: ticket.id, seq: ticket.head_seq, hash: ticket.head_hash.to_string() });
+        business.ticket = Some(TicketHead { id: ticket.id, seq: ticket.head_seq, hash: ticket.head_hash });
         business.line = Some(ticket.line);
     }
 }
@@ -262,5 +261,5 @@ pub fn event_type(seq: u32) -> LogEventType {
 }
 
 fn place(name: &str, kind: PlaceKind) -> PlacePart {
-    PlacePart { name: name.to_owned(), region: Some(REGION.to_owned()), kind: Some(kind) }
+    PlacePart { name: name.to_owned(), region: Region::parse(REGION).ok(), kind: Some(kind) }
 }

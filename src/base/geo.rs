@@ -100,6 +100,26 @@ impl Accuracy {
     }
 }
 
+/// `Display`: the decimal in minimal form. `FromStr`: the parser of the type.
+macro_rules! decimal_text {
+    ($($name:ident),+) => {$(
+        impl std::fmt::Display for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                self.decimal().fmt(f)
+            }
+        }
+
+        impl std::str::FromStr for $name {
+            type Err = Invalid;
+            fn from_str(text: &str) -> Result<Self, Self::Err> {
+                Self::parse(text)
+            }
+        }
+    )+};
+}
+
+decimal_text!(Latitude, Longitude, Accuracy);
+
 /// A point on the earth, with the accuracy its device claims.
 ///
 /// `Display` is the canonical text `lat,lon` or `lat,lon,accuracy` in minimal decimals.
@@ -151,8 +171,8 @@ impl Position {
 
 impl std::fmt::Display for Position {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{},{}", self.lat.decimal(), self.lon.decimal())?;
-        self.accuracy.map_or(Ok(()), |accuracy| write!(f, ",{}", accuracy.decimal()))
+        write!(f, "{},{}", self.lat, self.lon)?;
+        self.accuracy.map_or(Ok(()), |accuracy| write!(f, ",{accuracy}"))
     }
 }
 

@@ -1,5 +1,6 @@
 //! Modules that every other group uses. They contain no SQL statement, no axum and no rule of the domain.
 
+pub mod as_text;
 pub mod check_digit;
 pub mod clock;
 pub mod config;

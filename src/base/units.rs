@@ -405,6 +405,12 @@ impl serde::Serialize for Pieces {
     }
 }
 
+impl<'de> serde::Deserialize<'de> for Pieces {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Self::new(i64::deserialize(deserializer)?).map_err(serde::de::Error::custom)
+    }
+}
+
 impl sqlx::Type<sqlx::Postgres> for Pieces {
     fn type_info() -> sqlx::postgres::PgTypeInfo {
         <i32 as sqlx::Type<sqlx::Postgres>>::type_info()

@@ -14,6 +14,7 @@ use crate::base::clock::Clock;
 use crate::base::error::{Location, Result};
 use crate::base::ids::{LogId, OperationId, OrganizationId};
 use crate::base::input::RequestErrors;
+use crate::base::region::Region;
 use crate::evidence::chain::append::{Rows, link};
 use crate::evidence::chain::{Draft, Leaves, Tx};
 use crate::evidence::idempotency::operation;
@@ -223,7 +224,7 @@ impl GroupCommit {
             &logs.vehicle as &[Option<String>],
             &logs.last_type as &[LogEventType],
             &logs.last_on,
-            &logs.last_region as &[Option<String>],
+            &logs.last_region as &[Option<Region>],
             &logs.last_occurred_at,
             &operations.organization,
             &operations.operation,

@@ -4,7 +4,7 @@ use super::Failure;
 use super::report::{Code, Report};
 use super::row::{Expected, Row, Stored, compare};
 use super::snapshot::{Range, Reader};
-use crate::timber::event::content::{LogBusiness, LogPublic};
+use crate::timber::custody::content::{LogBusiness, LogPublic};
 use chrono::{DateTime, Utc};
 use futures_util::TryStreamExt;
 use rust_decimal::Decimal;
@@ -74,7 +74,7 @@ async fn check_range(
     while let Some(row) = logs.try_next().await? {
         let public = LogPublic::parse(row.public.as_deref().unwrap_or_default()).ok();
         let business = LogBusiness::parse(row.business.as_deref().unwrap_or_default()).ok();
-        let volume = public.and_then(|public| public.volume_m3?.parse::<Decimal>().ok());
+        let volume = public.and_then(|public| Some(public.volume_m3?.decimal()));
         let sum = sums.entry(row.harvest).or_insert_with(|| Sum {
             log: row.log,
             logs: 0,

@@ -4,9 +4,12 @@ use super::load::EventRow;
 use super::report::{Code, Report};
 use super::row::{Expected, Row, compare};
 use crate::base::error::Result;
+use crate::base::units::{Diameter, Length, Volume};
+use crate::evidence::chain::Hash;
+use crate::timber::custody::content::{Content, LogBusiness, LogPublic};
 use crate::timber::custody::state::{LogState, Reversed, replay_from};
-use crate::timber::event::content::{Content, LogBusiness, LogPublic};
 use crate::timber::event::types::LogEventType;
+use crate::timber::seal::SealNumber;
 use futures_util::TryStreamExt;
 use sqlx::PgConnection;
 use std::collections::{BTreeMap, HashMap};
@@ -16,11 +19,11 @@ use uuid::Uuid;
 pub(super) struct History {
     pub state: LogState,
     /// Seals in the order in which the log had them: number, seq of the first event, seq of the replacement.
-    pub seals: Vec<(String, i32, Option<i32>)>,
+    pub seals: Vec<(SealNumber, i32, Option<i32>)>,
     /// Organisations that held or owned the log earlier, each with the seq of the event that ended it.
     pub past: BTreeMap<Uuid, i32>,
     /// The ticket that the harvest was checked against: id, seq, hash.
-    pub ticket: Option<(Uuid, i32, String)>,
+    pub ticket: Option<(Uuid, i32, Hash)>,
 }
 
 /// Folds the events of a chain into its state, with the code that the server uses to record them. Memory: the
@@ -163,8 +166,7 @@ impl History {
     fn begin(first: &Content) -> Result<Self> {
         let state = LogState::first(first)?;
         let ticket = first.business.ticket.as_ref();
-        let ticket =
-            ticket.map(|head| (head.id.0, i32::try_from(head.seq).unwrap_or_default(), head.hash.clone()));
+        let ticket = ticket.map(|head| (head.id.0, i32::try_from(head.seq).unwrap_or_default(), head.hash));
         Ok(Self { seals: vec![(state.seal.clone(), 1, None)], past: BTreeMap::new(), ticket, state })
     }
 }
@@ -193,8 +195,8 @@ fn content(seq: i32, public: Option<&str>, business: Option<&str>) -> Result<Con
     })
 }
 
-/// Hashes, in hex, of events that other events refer to, by subject and seq.
-pub(super) type Hashes = HashMap<(Uuid, i32), String>;
+/// Hashes of events that other events refer to, by subject and seq.
+pub(super) type Hashes = HashMap<(Uuid, i32), Hash>;
 
 /// Subject and seq of every event that a correction in `events` refers to and that comes before the first of
 /// `events`.
@@ -218,9 +220,9 @@ fn check_corrections(
     for content in contents {
         let Some(corrects) = &content.business.corrects else { continue };
         let target = events.iter().find(|event| i64::from(event.seq) == i64::from(corrects.seq));
-        let hash = target.and_then(EventRow::hash).map(|hash| hash.to_string());
-        let before = || before.get(&(subject, i32::try_from(corrects.seq).ok()?)).cloned();
-        if hash.or_else(before).as_deref() != Some(corrects.hash.as_str()) {
+        let hash = target.and_then(EventRow::hash);
+        let before = || before.get(&(subject, i32::try_from(corrects.seq).ok()?)).copied();
+        if hash.or_else(before) != Some(corrects.hash) {
             let detail = format!("event {}, which it corrects, has another hash", corrects.seq);
             let seq = i32::try_from(content.seq).unwrap_or(i32::MAX);
             report.event(Code::ReferenceDiffers, subject, seq, detail);
@@ -238,15 +240,15 @@ pub(super) fn expected_row(
     let pending = state.pending;
     vec![
         ("kind", Expected::text(state.kind)),
-        ("species", Expected::text(&state.species)),
+        ("species", Expected::text(state.species)),
         ("wood", Expected::text(state.wood)),
         ("assortment", Expected::maybe(state.assortment)),
-        ("grade", state.grade.map_or(Expected::Null, Expected::int)),
-        ("length_m", Expected::maybe_decimal(state.length_m.as_deref())),
-        ("top_diameter_cm", Expected::maybe_decimal(state.top_diameter_cm.as_deref())),
-        ("pieces", state.pieces.map_or(Expected::Null, Expected::int)),
-        ("volume_m3", Expected::decimal(&state.volume_m3)),
-        ("table_volume_m3", Expected::maybe_decimal(state.table_volume_m3.as_deref())),
+        ("grade", state.grade.map_or(Expected::Null, |grade| Expected::int(grade.get()))),
+        ("length_m", Expected::maybe_number(state.length_m.map(Length::decimal))),
+        ("top_diameter_cm", Expected::maybe_number(state.top_diameter_cm.map(Diameter::decimal))),
+        ("pieces", state.pieces.map_or(Expected::Null, |pieces| Expected::int(pieces.get()))),
+        ("volume_m3", Expected::Number(state.volume_m3.decimal())),
+        ("table_volume_m3", Expected::maybe_number(state.table_volume_m3.map(Volume::decimal))),
         ("measurement_method", Expected::text(state.method)),
         ("felled_on", Expected::date(state.felled_on)),
         ("harvest_id", Expected::maybe(harvest)),
@@ -265,7 +267,7 @@ pub(super) fn expected_row(
         ("vehicle", Expected::maybe(state.vehicle.as_ref())),
         ("last_type", Expected::text(state.last.event_type)),
         ("last_on", Expected::date(state.last.on)),
-        ("last_region", Expected::maybe(state.last.region.as_ref())),
+        ("last_region", Expected::maybe(state.last.region)),
         ("last_occurred_at", Expected::Time(state.last.occurred_at)),
     ]
 }
@@ -279,7 +281,7 @@ pub(super) fn compare_seals(report: &mut Report<'_>, log: Uuid, history: Option<
         rows.into_iter().map(|row| (row.text("seal_number").unwrap_or_default().to_owned(), row)).collect();
     for (number, from, until) in history.map(|history| history.seals.as_slice()).unwrap_or_default() {
         let event = Some((log, until.unwrap_or(*from)));
-        let Some(row) = rows.remove(number) else {
+        let Some(row) = rows.remove(number.as_str()) else {
             report.find(Code::RowMissing, "log_seal", number, event, "the log's chain has this seal");
             continue;
         };

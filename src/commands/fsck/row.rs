@@ -104,6 +104,11 @@ impl Expected {
         text.map_or(Self::Null, Self::decimal)
     }
 
+    /// A number, or NULL.
+    pub(super) fn maybe_number(number: Option<Decimal>) -> Self {
+        number.map_or(Self::Null, Self::Number)
+    }
+
     pub(super) fn int(value: impl Into<i64>) -> Self {
         Self::Number(Decimal::from(value.into()))
     }

@@ -12,6 +12,7 @@ use super::seal;
 use super::snapshot::{Range, Reader};
 use super::subject::{KindState, Last, State, Subject};
 use super::ticket::{self, CountedVolumes};
+use crate::evidence::chain::Hash;
 use crate::timber::event::types::{EventType, LogEventType, SealBatchEventType};
 use crate::timber::seal::record::BatchChange;
 use crate::timber::seal::stock::VoidReason;
@@ -88,7 +89,7 @@ async fn names(
     let continued_first = continued.and_then(|continued| continued.first.as_ref());
     for event in loaded.events.iter().chain(continued_first).filter(|event| event.seq == 1) {
         if let Some(members) = event.members()
-            && let Ok(business) = crate::timber::event::content::LogBusiness::parse(event.business())
+            && let Ok(business) = crate::timber::custody::content::LogBusiness::parse(event.business())
             && let Some(head) = business.ticket
         {
             write_requests.insert((members.organization, members.operation));
@@ -128,7 +129,7 @@ async fn names(
     .await?;
     let (named, seqs): (Vec<Uuid>, Vec<i32>) = tickets.into_iter().chain(corrected).unzip();
     let hashes = sqlx::query!(
-        r#"SELECT e.subject_id AS "id!", e.seq AS "seq!", encode(e.hash, 'hex') AS hash
+        r#"SELECT e.subject_id AS "id!", e.seq AS "seq!", e.hash AS "hash?"
            FROM UNNEST($1::uuid[], $2::int[]) AS p (id, seq)
            JOIN event e ON e.subject_id = p.id AND e.seq = p.seq"#,
         &named,
@@ -146,7 +147,10 @@ async fn names(
             .map(|row| ((row.organization, row.operation), (row.id, row.personal)))
             .collect(),
         issuers: issuers.into_iter().map(|row| (row.id, row.issuer)).collect(),
-        hashes: hashes.into_iter().filter_map(|row| Some(((row.id, row.seq), row.hash?))).collect(),
+        hashes: hashes
+            .into_iter()
+            .filter_map(|row| Some(((row.id, row.seq), Hash::from_slice(&row.hash?)?)))
+            .collect(),
         rewound,
         keys: keys.into_iter().map(|row| (row.id, row.organization)).collect(),
         write_requests,

@@ -108,7 +108,7 @@ impl CountedVolumes {
     /// Takes a log if its row does not count what its chain counts. Without a readable chain, the row counts.
     pub(super) fn note(&mut self, log: Uuid, history: Option<&History>, row: Option<&Row>) {
         let Some(history) = history else { return };
-        let Ok(volume) = history.state.volume_m3.parse::<Decimal>() else { return };
+        let volume = history.state.volume_m3.decimal();
         let ticket = history.ticket.as_ref().map(|(ticket, ..)| *ticket);
         let line = history.state.line.0;
         let same = row.is_some_and(|row| {

@@ -16,21 +16,19 @@ use uuid::Uuid;
 /// Domain separator: keeps this lock's keys apart from those of idempotency keys.
 const LOCK: &[u8] = b"ormantrace/operation\0";
 
-/// The result of reserving an operation id: it is new, or an earlier request has used it.
+/// The events that a write request made, in the order of the request.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Reservation {
-    /// It was never used, and is now reserved for this transaction.
-    New,
-    /// The same write request was executed before, and made these events, in the order of the request.
-    Existing {
-        /// Their subjects.
-        subjects: Vec<Uuid>,
-        /// Their seqs.
-        seqs: Vec<i32>,
-    },
+pub struct OperationEvents {
+    /// The operation id.
+    pub operation: OperationId,
+    /// Their subjects.
+    pub subjects: Vec<Uuid>,
+    /// Their seqs.
+    pub seqs: Vec<i32>,
 }
 
-/// Reserves `operation` for this transaction.
+/// Reserves the operation id that the client sent for this transaction; `None` if it was never used. Without an
+/// id there is nothing to reserve: one that this server has just generated was never used.
 ///
 /// `fingerprint` is that of the write request. If the stored fingerprint was erased with the personal
 /// data, the requests can no longer be compared and count as the same.
@@ -41,9 +39,10 @@ pub enum Reservation {
 pub async fn reserve(
     tx: &mut Tx<'_>,
     organization: OrganizationId,
-    operation: OperationId,
+    sent: Option<OperationId>,
     fingerprint: &[u8; 32],
-) -> Result<Reservation> {
+) -> Result<Option<OperationEvents>> {
+    let Some(operation) = sent else { return Ok(None) };
     let lock = lock_of(organization, operation);
     // Does not wait: waiting requests would hold the pool's connections.
     let acquired = sqlx::query_scalar!(r#"SELECT pg_try_advisory_xact_lock($1) AS "taken!""#, lock)
@@ -60,10 +59,10 @@ pub async fn reserve(
     .fetch_optional(&mut **tx)
     .await?;
     match row {
-        None => Ok(Reservation::New),
+        None => Ok(None),
         Some(row) if row.fingerprint.as_ref().is_none_or(|known| known == fingerprint) => {
             record_earlier_events(tx, &row.subjects, &row.seqs).await?;
-            Ok(Reservation::Existing { subjects: row.subjects, seqs: row.seqs })
+            Ok(Some(OperationEvents { operation, subjects: row.subjects, seqs: row.seqs }))
         }
         Some(_) => Err(Error::Conflict(vec![FieldError::new(
             Location::Pointer("/operation_id".into()),
@@ -102,34 +101,25 @@ async fn record_earlier_events(tx: &mut Tx<'_>, subjects: &[Uuid], seqs: &[i32])
     Ok(())
 }
 
-/// An executed write request, recorded for ever.
-#[derive(Clone, Debug)]
-pub struct Record {
-    /// The caller's organisation.
-    pub organization: OrganizationId,
-    /// The operation id.
-    pub operation: OperationId,
-    /// The kind of request: `harvest`, `custody_event`, `seal_transfer`, `seal_void`.
-    pub kind: &'static str,
-    /// Its fingerprint.
-    pub fingerprint: [u8; 32],
-    /// Subjects of the events that it made, in the order of the request.
-    pub subjects: Vec<Uuid>,
-    /// Their seqs, in the same order.
-    pub seqs: Vec<i32>,
-}
-
-/// Records an executed write request under its operation id.
-pub async fn record(tx: &mut Tx<'_>, record: Record, now: DateTime<Utc>) -> Result<()> {
+/// Records an executed write request and its events under its operation id, for ever. `kind`: `harvest`,
+/// `custody_event`, `seal_transfer`, `seal_void`.
+pub async fn record(
+    tx: &mut Tx<'_>,
+    organization: OrganizationId,
+    kind: &'static str,
+    fingerprint: [u8; 32],
+    made: &OperationEvents,
+    now: DateTime<Utc>,
+) -> Result<()> {
     sqlx::query!(
         "INSERT INTO operation (organization_id, operation_id, kind, fingerprint, subjects, seqs, created_at)
          VALUES ($1, $2, $3, $4, $5, $6, $7)",
-        record.organization.0,
-        record.operation.0,
-        record.kind,
-        record.fingerprint.as_slice(),
-        &record.subjects,
-        &record.seqs,
+        organization.0,
+        made.operation.0,
+        kind,
+        fingerprint.as_slice(),
+        &made.subjects,
+        &made.seqs,
         now
     )
     .execute(&mut **tx)
@@ -145,13 +135,12 @@ pub async fn record(tx: &mut Tx<'_>, record: Record, now: DateTime<Utc>) -> Resu
 pub async fn is_free(
     tx: &mut Tx<'_>,
     organization: OrganizationId,
-    operation: Option<OperationId>,
+    sent: Option<OperationId>,
     fingerprint: &[u8; 32],
     errors: &mut RequestErrors,
 ) -> Result<bool> {
-    let Some(operation) = operation else { return Ok(true) };
-    match reserve(tx, organization, operation, fingerprint).await {
-        Ok(reservation) => Ok(reservation == Reservation::New),
+    match reserve(tx, organization, sent, fingerprint).await {
+        Ok(earlier) => Ok(earlier.is_none()),
         Err(Error::InProgress) => Ok(false),
         Err(error) => errors.add(error).map(|()| false),
     }

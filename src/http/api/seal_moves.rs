@@ -5,7 +5,7 @@ use crate::base::ids::OperationId;
 use crate::base::input::{Errors, Node, input};
 use crate::base::units::Text;
 use crate::evidence::chain::Tx;
-use crate::evidence::idempotency::operation::{self, Record, Reservation, is_free};
+use crate::evidence::idempotency::operation::is_free;
 use crate::evidence::idempotency::stored::{Made, MadeKind};
 use crate::evidence::register::Receipted;
 use crate::http::core::app::App;
@@ -16,7 +16,7 @@ use crate::http::core::write::{Parsed, ParsedWrite, PartialWrite, WriteResponse}
 use crate::timber::custody::void_seal::{self, VoidCause, Voided};
 use crate::timber::party::bin::Bin;
 use crate::timber::party::key::Caller;
-use crate::timber::seal::transfer::{self, SealSelection, Transferred};
+use crate::timber::seal::transfer::{self, NewTransfer, SealSelection, Transferred};
 use crate::timber::seal::{SealNumber, SealRange, VoidReason};
 use axum::extract::{Path, State};
 use axum::response::Response;
@@ -103,24 +103,26 @@ impl PartialTransfer {
 }
 
 impl SealTransfer {
-    fn selection(&self) -> Result<SealSelection> {
-        match (&self.numbers, &self.first, &self.last) {
-            (Some(numbers), _, _) => {
-                Ok(SealSelection::Numbers(numbers.iter().cloned().enumerate().collect()))
-            }
+    fn into_transfer(self) -> Result<NewTransfer> {
+        let selection = match (self.numbers, self.first, self.last) {
+            (Some(numbers), _, _) => SealSelection::Numbers(numbers.into_iter().enumerate().collect()),
             (None, Some(first), Some(last)) => {
-                let range = SealRange::new(first.clone(), last);
                 let at = || Location::Pointer("/last".into());
-                range
-                    .map(SealSelection::Range)
-                    .map_err(|error| Error::Invalid(vec![FieldError::invalid(at(), error.into())]))
+                let range = SealRange::new(first, &last);
+                let range =
+                    range.map_err(|error| Error::Invalid(vec![FieldError::invalid(at(), error.into())]));
+                SealSelection::Range(range?)
             }
-            _ => Err(Error::Invalid(vec![FieldError::new(
-                Location::Pointer(String::new()),
-                "numbers-or-range",
-                "No seals are named.",
-            )])),
-        }
+            _ => {
+                let at = Location::Pointer(String::new());
+                return Err(Error::Invalid(vec![FieldError::new(
+                    at,
+                    "numbers-or-range",
+                    "No seals are named.",
+                )]));
+            }
+        };
+        Ok(NewTransfer { selection, to: self.to_bin, operation_id: self.operation_id })
     }
 }
 
@@ -130,21 +132,6 @@ impl SealVoid {
             let detail = "Only a replacement (`seal_replaced`) makes a seal void as `replaced`.";
             errors.refuse_field(node, "reason", Invalid::new("unknown-void-reason", detail));
         }
-    }
-}
-
-/// The events of an earlier, identical write request; `None` if there was none.
-async fn earlier(
-    tx: &mut Tx<'_>,
-    caller: &Caller,
-    given: Option<OperationId>,
-    fingerprint: &[u8; 32],
-) -> Result<Option<(Vec<uuid::Uuid>, Vec<i32>)>> {
-    // An id that this server has just generated was never used before.
-    let Some(operation) = given else { return Ok(None) };
-    match operation::reserve(tx, caller.organization, operation, fingerprint).await? {
-        Reservation::New => Ok(None),
-        Reservation::Existing { subjects, seqs } => Ok(Some((subjects, seqs))),
     }
 }
 
@@ -175,30 +162,15 @@ pub async fn transfer_seals(
     };
     let fingerprint = write.fingerprint;
     let operation = input.operation_id.unwrap_or_default();
-    let work = Arc::new((app.clone(), caller.clone(), input));
+    let work = Arc::new((app.clone(), caller.clone(), input.into_transfer()?));
     let writing = write.run(&app, &caller, "transfer_seals", move |tx| {
         let work = Arc::clone(&work);
         Box::pin(async move {
-            let (app, caller, input) = &*work;
+            let (app, caller, new) = &*work;
             let act = caller.act_in(operation, app.clock.now())?;
-            if let Some((subjects, seqs)) = earlier(tx, caller, input.operation_id, &fingerprint).await? {
-                let response = transfer::answer(tx, operation, &subjects, &seqs).await?;
-                return Ok(
-                    WriteResponse::ok(&response, Made::new(MadeKind::Operation, operation)).with_hashes()
-                );
-            }
-            let response =
-                transfer::transfer(tx, caller, &act, &input.selection()?, &input.to_bin, to_at()).await?;
-            let record = Record {
-                organization: caller.organization,
-                operation,
-                kind: "seal_transfer",
-                fingerprint,
-                subjects: response.events.iter().map(|event| event.id).collect(),
-                seqs: response.events.iter().map(|event| event.seq).collect(),
-            };
-            operation::record(tx, record, act.at()).await?;
-            Ok(WriteResponse::ok(&response, Made::new(MadeKind::Operation, operation)).with_hashes())
+            let response = transfer::record(tx, caller, &act, new, to_at(), fingerprint).await?;
+            let made = Made::new(MadeKind::Operation, response.operation_id);
+            Ok(WriteResponse::ok(&response, made).with_hashes())
         })
     });
     with_bins(&app, caller.key, writing).await
@@ -257,32 +229,19 @@ pub async fn void_seal(
 ) -> Result<Response, Problem> {
     let number = SealNumber::parse(&number).map_err(|_| Problem::not_found())?;
     let fingerprint = write.fingerprint;
-    let operation = input.operation_id.unwrap_or_default();
-    let why = VoidCause { reason: input.reason, note: input.note };
-    let work = Arc::new((app.clone(), caller.clone(), number, why, input.operation_id));
+    let SealVoid { reason, note, operation_id } = input;
+    let operation = operation_id.unwrap_or_default();
+    let cause = VoidCause { reason, note, operation_id };
+    let work = Arc::new((app.clone(), caller.clone(), number, cause));
     write
         .run(&app, &caller, "void_seal", move |tx| {
             let work = Arc::clone(&work);
             Box::pin(async move {
-                let (app, caller, number, why, given) = &*work;
+                let (app, caller, number, cause) = &*work;
                 let act = caller.act_in(operation, app.clock.now())?;
-                if let Some((subjects, seqs)) = earlier(tx, caller, *given, &fingerprint).await? {
-                    let response = void_seal::answer(tx, operation, number, &subjects, &seqs).await?;
-                    return Ok(
-                        WriteResponse::ok(&response, Made::new(MadeKind::Operation, operation)).with_hashes()
-                    );
-                }
-                let response = void_seal::void(tx, caller, &act, number, why).await?;
-                let record = Record {
-                    organization: caller.organization,
-                    operation,
-                    kind: "seal_void",
-                    fingerprint,
-                    subjects: response.events.iter().map(|event| event.id).collect(),
-                    seqs: response.events.iter().map(|event| event.seq).collect(),
-                };
-                operation::record(tx, record, act.at()).await?;
-                Ok(WriteResponse::ok(&response, Made::new(MadeKind::Operation, operation)).with_hashes())
+                let response = void_seal::record(tx, caller, &act, number, cause, fingerprint).await?;
+                let made = Made::new(MadeKind::Operation, response.operation_id);
+                Ok(WriteResponse::ok(&response, made).with_hashes())
             })
         })
         .await

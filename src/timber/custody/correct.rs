@@ -1,26 +1,26 @@
 //! Corrections: appended events, never edits. A correction replaces values that were recorded wrongly, or
 //! reverses the last event that changed the log's state; the balance of the ticket's lines is checked again.
 
+use super::content::{Content, Corrects, LogBusiness, LogPublic};
 use super::record::{Access, Recorder, pointer};
 use super::request::Correction;
 use super::state::{LogState, last_reversible, replay};
 use crate::base::error::{Error, FieldError, Result};
 use crate::base::ids::{LineId, LogId, OrganizationId, TicketId};
 use crate::base::input::RequestErrors;
-use crate::base::units::{Diameter, KAZAKHSTAN_OFFSET_MINUTES, Length, Moment, Volume};
+use crate::base::units::{KAZAKHSTAN_OFFSET_MINUTES, Moment, Volume};
 use crate::evidence::chain::Hash;
 use crate::evidence::chain::Tx;
 use crate::timber::custody::harvest::balance::{Balance, Marked};
 use crate::timber::custody::log::write::LockedLog;
-use crate::timber::event::content::{Content, Corrects, LocalTime, LogBusiness, LogPublic};
+use crate::timber::event::parts::LocalTime;
 use crate::timber::event::types::LogEventType;
 use crate::timber::event::vocabulary::Status;
 use crate::timber::finding::rules;
 use crate::timber::finding::write::NewFinding;
 use crate::timber::party::role::Role;
 use crate::timber::ticket::{self, TicketForHarvest};
-use crate::timber::wood::species::Species;
-use crate::timber::wood::volume_table::gost_volume;
+use crate::timber::wood::volume_table::{TableVolume, gost_volume};
 use chrono::{DateTime, TimeDelta, Utc};
 use std::collections::HashMap;
 use uuid::Uuid;
@@ -134,7 +134,7 @@ pub(crate) struct Decision {
 struct Set {
     correction: Correction,
     line: Option<LineId>,
-    table: Option<(String, String)>,
+    table: Option<TableVolume>,
 }
 
 /// Decides on a correction; adds every reason against it to `errors`.
@@ -194,7 +194,7 @@ pub(super) fn decide(
         return None;
     }
     Some(Decision {
-        corrects: Corrects { seq: target.content.seq, hash: target.hash.to_string() },
+        corrects: Corrects { seq: target.content.seq, hash: target.hash },
         reverse,
         set,
         contents,
@@ -302,46 +302,40 @@ fn resolve(
 ) -> Set {
     let state = &row.state;
     let wood = correction.wood.unwrap_or(state.wood);
-    let species = correction.species.or_else(|| Species::parse(&state.species).ok());
-    let declared = correction.volume_m3.or_else(|| Volume::parse(&state.volume_m3).ok());
-    let length =
-        correction.length_m.or_else(|| state.length_m.as_deref().and_then(|l| Length::parse(l).ok()));
-    let diameter = correction
-        .top_diameter_cm
-        .or_else(|| state.top_diameter_cm.as_deref().and_then(|d| Diameter::parse(d).ok()));
+    let species = correction.species.unwrap_or(state.species);
+    let (volume, old) = (correction.volume_m3.unwrap_or(state.volume_m3), state.volume_m3);
+    let length = correction.length_m.or(state.length_m);
+    let diameter = correction.top_diameter_cm.or(state.top_diameter_cm);
     let measured = correction.length_m.is_some() || correction.top_diameter_cm.is_some();
     let table = diameter.zip(length).filter(|_| measured).and_then(|(d, l)| gost_volume(d, l));
-    let table = table.map(|table| (table.volume.to_string(), table.version.to_owned()));
     let mut line = None;
-    if let (Some(species), Some(volume), Ok(old)) = (species, declared, Volume::parse(&state.volume_m3)) {
-        if let Some(Err(invalid)) = correction.volume_m3.map(|volume| volume.fits(state.kind)) {
-            errors.invalid.push(FieldError::invalid(pointer("/set/volume_m3"), invalid));
+    if let Some(Err(invalid)) = correction.volume_m3.map(|volume| volume.fits(state.kind)) {
+        errors.invalid.push(FieldError::invalid(pointer("/set/volume_m3"), invalid));
+    }
+    match balance.line(species, wood) {
+        None => {
+            let detail = format!("The ticket has no line for {species} {wood}.");
+            errors.invalid.push(FieldError::new(pointer("/set/species"), "not-on-ticket", detail));
         }
-        match balance.line(species, wood) {
-            None => {
-                let detail = format!("The ticket has no line for {species} {wood}.");
-                errors.invalid.push(FieldError::new(pointer("/set/species"), "not-on-ticket", detail));
-            }
-            Some(index) => {
-                let id = balance.id(index);
-                if id != state.line || volume != old {
-                    balance.unmark(state.line, old);
-                    // A smaller volume is never refused, even on a line that is over its limit.
-                    if id != state.line || volume > old {
-                        errors.conflict.push_some(prepared.closed_ticket(now));
-                        errors.conflict.push_some(balance.mark(index, volume, || pointer("/set/volume_m3")));
-                    } else {
-                        balance.lower(index, volume);
-                    }
+        Some(index) => {
+            let id = balance.id(index);
+            if id != state.line || volume != old {
+                balance.unmark(state.line, old);
+                // A smaller volume is never refused, even on a line that is over its limit.
+                if id != state.line || volume > old {
+                    errors.conflict.push_some(prepared.closed_ticket(now));
+                    errors.conflict.push_some(balance.mark(index, volume, || pointer("/set/volume_m3")));
+                } else {
+                    balance.lower(index, volume);
                 }
-                line = (id != state.line).then_some(id);
             }
+            line = (id != state.line).then_some(id);
         }
-        // Unchanged values were checked when they were recorded.
-        if measured || wood != state.wood || volume != old {
-            findings.extend(rules::volume_unlike_table(state.kind, state.method, diameter, length, volume));
-            findings.extend(rules::commercial_as_firewood(state.kind, wood, diameter, length));
-        }
+    }
+    // Unchanged values were checked when they were recorded.
+    if measured || wood != state.wood || volume != old {
+        findings.extend(rules::volume_unlike_table(state.kind, state.method, diameter, length, volume));
+        findings.extend(rules::commercial_as_firewood(state.kind, wood, diameter, length));
     }
     Set { correction: correction.clone(), line, table }
 }
@@ -352,18 +346,18 @@ impl Decision {
         business.corrects = Some(self.corrects.clone());
         business.reverse = self.reverse;
         let Some(Set { correction, line, table }) = &self.set else { return };
-        public.species = correction.species.map(|species| species.as_str().to_owned());
-        public.length_m = correction.length_m.map(|length| length.to_string());
-        public.top_diameter_cm = correction.top_diameter_cm.map(|diameter| diameter.to_string());
-        public.pieces = correction.pieces.map(crate::base::units::Pieces::get);
-        public.volume_m3 = correction.volume_m3.map(|volume| volume.to_string());
+        public.species = correction.species;
+        public.length_m = correction.length_m;
+        public.top_diameter_cm = correction.top_diameter_cm;
+        public.pieces = correction.pieces;
+        public.volume_m3 = correction.volume_m3;
         business.wood = correction.wood;
         business.assortment = correction.assortment;
-        business.grade = correction.grade.map(crate::timber::wood::species::Grade::get);
+        business.grade = correction.grade;
         business.line = *line;
-        if let Some((volume, version)) = table {
-            business.table_volume_m3 = Some(volume.clone());
-            business.table = Some(version.clone());
+        if let Some(table) = table {
+            business.table_volume_m3 = Some(table.volume);
+            business.table = Some(table.version.to_owned());
         }
         business.right_occurred = correction.occurred_at.map(LocalTime::of);
         business.right_on = correction.occurred_at.map(|moment| moment.day().day());

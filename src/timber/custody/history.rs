@@ -4,11 +4,11 @@
 //! issuer of the felling ticket sees the harvest and its corrections; of the events in between, only what
 //! is needed to recompute the hashes.
 
+use super::content::{Content, LogBusiness, LogPublic, Parties};
 use super::history_query::{HistoryQuery, HistoryRows};
 use super::state::{LogState, Reversed, replay_from};
 use crate::base::error::{Error, Result};
 use crate::base::ids::OrganizationId;
-use crate::base::region::Region;
 use crate::evidence::chain::Hash;
 use crate::evidence::chain::disclosure::{ApiValue, EventBody, HistoryEvidence};
 use crate::evidence::chain::history::{
@@ -18,10 +18,8 @@ use crate::evidence::chain::schema::described_by;
 use crate::timber::custody::log::read::{
     Access, HeadView, LastEventView, LogRow, LogView, Names, PartyView, PendingView, SealState,
 };
-use crate::timber::event::content::{Content, LogBusiness, LogPublic, Parties};
 use crate::timber::event::types::LogEventType;
 use crate::timber::party::reader::Reader;
-use crate::timber::wood::species::Species;
 use chrono::{DateTime, Utc};
 use serde::ser::{Serialize, Serializer};
 use std::collections::BTreeSet;
@@ -325,7 +323,7 @@ impl VisiblePart {
         view.seal.status = if state.seal_void { SealState::Void } else { SealState::Applied };
         view.seal.marking_code = view.seal.marking_code.filter(|_| present);
         view.seal.number.clone_from(&state.seal);
-        measures(&mut view, state).ok_or_else(|| corrupt("a measure cannot be read"))?;
+        measures(&mut view, state);
         let custody = self.until > 0;
         view.status = custody.then_some(state.status);
         view.holder = custody.then(|| names.of(state.holder));
@@ -340,27 +338,23 @@ impl VisiblePart {
         view.last_event = custody.then(|| LastEventView {
             event_type: state.last.event_type,
             on: state.last.on,
-            region: state.last.region.as_ref().and_then(|code| Region::parse(code).ok()),
+            region: state.last.region,
         });
         view.head = HeadView { seq, hash, received_at: crate::base::units::utc_text(received_at) };
         Ok(view)
     }
 }
 
-fn measures(view: &mut LogView, state: &LogState) -> Option<()> {
-    fn read<T: std::str::FromStr>(text: Option<&String>) -> Result<Option<T>, T::Err> {
-        text.map(|text| text.parse()).transpose()
-    }
-    view.species = Species::parse(&state.species).ok()?;
+fn measures(view: &mut LogView, state: &LogState) {
+    view.species = state.species;
     view.wood = state.wood;
     view.assortment = state.assortment;
     view.grade = state.grade;
-    view.length_m = read(state.length_m.as_ref()).ok()?;
-    view.top_diameter_cm = read(state.top_diameter_cm.as_ref()).ok()?;
+    view.length_m = state.length_m;
+    view.top_diameter_cm = state.top_diameter_cm;
     view.pieces = state.pieces;
-    view.volume_m3 = state.volume_m3.parse().ok()?;
-    view.table_volume_m3 = read(state.table_volume_m3.as_ref()).ok()?;
+    view.volume_m3 = state.volume_m3;
+    view.table_volume_m3 = state.table_volume_m3;
     view.measurement_method = state.method;
     view.felled_on = state.felled_on;
-    Some(())
 }

@@ -7,7 +7,7 @@ use super::state::{LogState, contradicted, state_at};
 use crate::base::error::Result;
 use crate::base::ids::LogId;
 use crate::evidence::chain::Tx;
-use crate::timber::event::content::Content;
+use crate::timber::custody::content::Content;
 use std::collections::HashMap;
 
 /// Late events that one organisation may record on one log: enough for any journey without a network, too few
@@ -59,7 +59,7 @@ impl Recorder<'_> {
             return Ok(Err(("too-many-late-events", detail)));
         }
         if let Some(harvest) = events.first()
-            && self.request.occurred_at.instant() < harvest.business.occurred.moment()?.instant()
+            && self.request.occurred_at.instant() < harvest.business.occurred.instant()
             && !events.iter().any(|event| event.business.corrects.as_ref().is_some_and(|of| of.seq == 1))
         {
             let detail = "The log was felled later: nothing happened to it before.".to_owned();

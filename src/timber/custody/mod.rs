@@ -7,6 +7,7 @@
 //! trips that do not grow with the number of logs: resolve, lock, append, save.
 
 pub mod check;
+pub mod content;
 pub mod correct;
 pub mod harvest;
 pub mod history;

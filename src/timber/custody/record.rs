@@ -6,21 +6,24 @@
 //! the moment it happened.
 
 use super::check::{Checked, OtherParties};
+use super::content::{Content, LogBusiness, LogPublic};
 use super::correct;
-use super::request::{NewCustodyEvent, Readable, position_part};
+use super::request::{NewCustodyEvent, Readable};
 use super::state::LogState;
 use super::table::{CallerRoles, Refused, allowed, check, gives, has_part};
 use crate::base::clock::Clock;
 use crate::base::error::{Error, FieldError, Location, Result};
 use crate::base::ids::{LogId, OperationId, OrganizationId};
 use crate::base::input::RequestErrors;
+use crate::base::region::Region;
 use crate::base::units::Moment;
 use crate::evidence::chain::Tx;
 use crate::evidence::chain::{Draft, Hash, SubjectKind, append, canonical, size};
-use crate::evidence::idempotency::{device, operation};
+use crate::evidence::idempotency::device;
+use crate::evidence::idempotency::operation::{self, OperationEvents};
 use crate::timber::custody::log::write::{LockedLog, save};
 use crate::timber::event::actor::Actor;
-use crate::timber::event::content::{Content, LocalTime, LogBusiness, LogPublic};
+use crate::timber::event::parts::{LocalTime, PositionPart};
 use crate::timber::event::types::LogEventType;
 use crate::timber::event::vocabulary::TransferOf;
 use crate::timber::finding::rules;
@@ -76,11 +79,10 @@ pub async fn record(
     fingerprint: &[u8; 32],
     clock: &Clock,
 ) -> Result<Recorded> {
-    if let Some(id) = request.operation_id
-        && let operation::Reservation::Existing { subjects, seqs } =
-            operation::reserve(tx, caller.organization, id, fingerprint).await?
+    if let Some(earlier) =
+        operation::reserve(tx, caller.organization, request.operation_id, fingerprint).await?
     {
-        return Ok(Recorded::Before(before(tx, id, &subjects, &seqs).await?));
+        return Ok(Recorded::Before(before(tx, &earlier).await?));
     }
     let mut errors = RequestErrors::default();
     let readable = Readable::all(request);
@@ -214,16 +216,16 @@ impl<'r> Recorder<'r> {
             request.r#type,
             plan.row.state.kind,
             request.occurred_at.day().day(),
-            place.as_ref().and_then(|place| place.region.clone()),
+            place.as_ref().and_then(|place| place.region),
         );
         if let Some(seal) = seals.and_then(|seals| seals.new.as_ref()) {
-            public.seal = Some(seal.number.as_str().to_owned());
-            public.identification = Some(seal.identification.as_str().to_owned());
+            public.seal = Some(seal.number.clone());
+            public.identification = Some(seal.identification.clone());
         }
         let transferred = request.r#type == LogEventType::Transferred;
         let mut business = LogBusiness {
             place,
-            position: request.position.map(position_part),
+            position: request.position.map(PositionPart::from),
             document: request.document.as_ref().map(super::request::Document::part),
             device: request.device.as_ref().map(super::request::Device::part),
             to: self.others.to,
@@ -278,11 +280,6 @@ impl<'r> Recorder<'r> {
             if let Ok(last) = Moment::new(last, self.request.occurred_at.offset_minutes()) {
                 decided.found.extend(rules::out_of_order(self.request.occurred_at, last).map(about));
             }
-            let region = content
-                .public
-                .region
-                .as_deref()
-                .and_then(|code| crate::base::region::Region::parse(code).ok());
             decided.drafts.push(Draft {
                 head,
                 public,
@@ -292,7 +289,7 @@ impl<'r> Recorder<'r> {
                 organization: self.caller.organization.0,
                 operation: self.operation.0,
                 occurred_at: self.request.occurred_at.instant(),
-                region: region.map(crate::base::region::Region::as_str),
+                region: content.public.region.map(Region::as_str),
             });
             decided.steps.push(Step { log, before, after });
         }
@@ -338,15 +335,8 @@ impl<'r> Recorder<'r> {
             device::reserve(tx, organization, device.id.as_str(), device.seq, recorded_at, operation).await?;
         }
         let findings = store(tx, organization, findings, self.now).await?;
-        let record = operation::Record {
-            organization,
-            operation,
-            kind: "custody_event",
-            fingerprint: *fingerprint,
-            subjects,
-            seqs,
-        };
-        operation::record(tx, record, self.now).await?;
+        let made = OperationEvents { operation, subjects, seqs };
+        operation::record(tx, organization, "custody_event", *fingerprint, &made, self.now).await?;
         Ok(CustodyResponse { operation_id: operation, events, findings })
     }
 
@@ -380,12 +370,8 @@ pub(crate) fn new_past_parties(before: &LogState, after: &LogState) -> impl Iter
 }
 
 /// The result of an earlier request, returned when the request is repeated.
-async fn before(
-    tx: &mut Tx<'_>,
-    id: OperationId,
-    subjects: &[Uuid],
-    seqs: &[i32],
-) -> Result<CustodyResponse> {
+async fn before(tx: &mut Tx<'_>, earlier: &OperationEvents) -> Result<CustodyResponse> {
+    let OperationEvents { operation, subjects, seqs } = earlier;
     let rows = sqlx::query!(
         r#"SELECT event.subject_id, event.seq, event.hash FROM UNNEST($1::uuid[], $2::int[]) WITH ORDINALITY AS made (id, seq, place)
            JOIN event ON event.subject_id = made.id AND event.seq = made.seq
@@ -408,7 +394,7 @@ async fn before(
         })
         .collect::<Result<_>>()?;
     let findings = crate::timber::finding::write::of_events(&mut **tx, subjects, seqs).await?;
-    Ok(CustodyResponse { operation_id: id, events, findings })
+    Ok(CustodyResponse { operation_id: *operation, events, findings })
 }
 
 pub(crate) fn pointer(text: &str) -> Location {

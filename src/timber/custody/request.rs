@@ -1,14 +1,13 @@
 //! The request body of a custody event, sent by a holder, carrier, receiver or inspector.
 
+use super::content::{DetailsPart, ObservedPart};
 use crate::base::error::{FieldError, Invalid, Location};
 use crate::base::geo::Position;
 use crate::base::ids::OperationId;
 use crate::base::input::{Errors, Node, input};
 use crate::base::region::RegionCode;
 use crate::base::units::{Diameter, Length, LocalDate, Moment, Pieces, Text, Volume};
-use crate::timber::event::content::{
-    DetailsPart, DevicePart, DocumentPart, LocalTime, ObservedPart, PlacePart, PositionPart,
-};
+use crate::timber::event::parts::{DevicePart, DocumentPart, LocalTime, PlacePart};
 use crate::timber::event::types::LogEventType;
 use crate::timber::event::vocabulary::{DocumentKind, Outcome, PlaceKind, TransferOf};
 use crate::timber::party::bin::Bin;
@@ -356,7 +355,7 @@ impl Place {
     pub fn part(&self) -> PlacePart {
         PlacePart {
             name: self.name.as_str().to_owned(),
-            region: self.region.map(|region| region.0.as_str().to_owned()),
+            region: self.region.map(|region| region.0),
             kind: self.kind,
         }
     }
@@ -393,21 +392,11 @@ impl Details {
         DetailsPart {
             outcome: self.outcome,
             observed: self.observed.as_ref().map(|seen| ObservedPart {
-                species: seen.species.map(|species| species.as_str().to_owned()),
-                length_m: seen.length_m.map(|length| length.to_string()),
-                top_diameter_cm: seen.top_diameter_cm.map(|diameter| diameter.to_string()),
+                species: seen.species,
+                length_m: seen.length_m,
+                top_diameter_cm: seen.top_diameter_cm,
             }),
             note: self.note.as_ref().map(|note| note.as_str().to_owned()),
         }
-    }
-}
-
-/// A position as it is hashed.
-#[must_use]
-pub fn position_part(position: Position) -> PositionPart {
-    PositionPart {
-        lat: position.lat().decimal().to_string(),
-        lon: position.lon().decimal().to_string(),
-        accuracy_m: position.accuracy().map(|accuracy| accuracy.decimal().to_string()),
     }
 }

@@ -1,5 +1,6 @@
 //! Search over the events of all logs by region, type, time of receipt and recorder, for inspectors.
 
+use super::content::Parties;
 use super::history::{LogEventFields, event_fields};
 use crate::base::error::{Error, Result};
 use crate::base::ids::{LogId, OrganizationId};
@@ -8,7 +9,6 @@ use crate::evidence::chain::history::{Disclosure, StoredEvent};
 use crate::evidence::chain::schema::described_by;
 use crate::evidence::chain::{Hash, bytes::Secret};
 use crate::timber::custody::log::read::Names;
-use crate::timber::event::content::Parties;
 use crate::timber::event::types::LogEventType;
 use crate::timber::party::reader::Reader;
 use chrono::{DateTime, Utc};

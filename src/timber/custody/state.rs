@@ -1,13 +1,16 @@
 //! The present state of a log, as a fold over its events. Table `log` stores the result, which can be
 //! deleted and recomputed.
 
+use super::content::{Content, Corrects, LogBusiness};
 use super::table::{CallerRoles, check};
 use crate::base::error::{Error, Result};
 use crate::base::ids::{LineId, OrganizationId};
-use crate::timber::event::content::{Content, Corrects, LocalTime};
+use crate::base::region::Region;
+use crate::base::units::{Diameter, Length, Pieces, Volume};
 use crate::timber::event::types::LogEventType;
 use crate::timber::event::vocabulary::{Status, TransferOf};
-use crate::timber::wood::species::{Assortment, LogKind, MeasurementMethod, Wood};
+use crate::timber::seal::SealNumber;
+use crate::timber::wood::species::{Assortment, Grade, LogKind, MeasurementMethod, Species, Wood};
 use chrono::{DateTime, NaiveDate, Utc};
 use std::collections::BTreeMap;
 
@@ -32,32 +35,32 @@ pub struct LastEvent {
     /// Its time, as the client stated.
     pub occurred_at: DateTime<Utc>,
     /// The last region that any event named.
-    pub region: Option<String>,
+    pub region: Option<Region>,
 }
 
-/// The state of a log after its events. Decimals in minimal text form, as hashed.
+/// The state of a log after its events.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogState {
     /// Log or stack.
     pub kind: LogKind,
     /// Species code.
-    pub species: String,
+    pub species: Species,
     /// Kind of wood.
     pub wood: Wood,
     /// Assortment.
     pub assortment: Option<Assortment>,
     /// Grade.
-    pub grade: Option<u8>,
+    pub grade: Option<Grade>,
     /// Length in metres.
-    pub length_m: Option<String>,
+    pub length_m: Option<Length>,
     /// Top diameter in centimetres.
-    pub top_diameter_cm: Option<String>,
+    pub top_diameter_cm: Option<Diameter>,
     /// Pieces of a stack.
-    pub pieces: Option<i32>,
+    pub pieces: Option<Pieces>,
     /// Volume in cubic metres.
-    pub volume_m3: String,
+    pub volume_m3: Volume,
     /// Volume by the table, where it covers the piece.
-    pub table_volume_m3: Option<String>,
+    pub table_volume_m3: Option<Volume>,
     /// How the volume was determined.
     pub method: MeasurementMethod,
     /// Local day of the harvest.
@@ -65,7 +68,7 @@ pub struct LogState {
     /// The ticket line that the volume counts against.
     pub line: LineId,
     /// The seal it bears now, or bore last.
-    pub seal: String,
+    pub seal: SealNumber,
     /// Whether that seal is void.
     pub seal_void: bool,
     /// Status.
@@ -94,15 +97,15 @@ impl LogState {
         }
         Ok(Self {
             kind: public.subject,
-            species: public.species.clone().ok_or_else(|| missing("species"))?,
+            species: public.species.ok_or_else(|| missing("species"))?,
             wood: business.wood.ok_or_else(|| missing("wood"))?,
             assortment: business.assortment,
             grade: business.grade,
-            length_m: public.length_m.clone(),
-            top_diameter_cm: public.top_diameter_cm.clone(),
+            length_m: public.length_m,
+            top_diameter_cm: public.top_diameter_cm,
             pieces: public.pieces,
-            volume_m3: public.volume_m3.clone().ok_or_else(|| missing("volume_m3"))?,
-            table_volume_m3: business.table_volume_m3.clone(),
+            volume_m3: public.volume_m3.ok_or_else(|| missing("volume_m3"))?,
+            table_volume_m3: business.table_volume_m3,
             method: business.method.ok_or_else(|| missing("method"))?,
             felled_on: public.on,
             line: business.line.ok_or_else(|| missing("line"))?,
@@ -117,8 +120,8 @@ impl LogState {
             last: LastEvent {
                 event_type: public.event_type,
                 on: public.on,
-                occurred_at: instant(&business.occurred)?,
-                region: public.region.clone(),
+                occurred_at: business.occurred.instant(),
+                region: public.region,
             },
         })
     }
@@ -182,8 +185,8 @@ impl LogState {
         self.last = LastEvent {
             event_type: public.event_type,
             on: public.on,
-            occurred_at: instant(&business.occurred)?,
-            region: public.region.clone().or_else(|| self.last.region.take()),
+            occurred_at: business.occurred.instant(),
+            region: public.region.or(self.last.region),
         };
         Ok(())
     }
@@ -215,19 +218,14 @@ impl LogState {
 
     fn correct(&mut self, event: &Content) {
         let Content { public, business, .. } = event;
-        fn put<T: Clone>(field: &mut T, corrected: Option<&T>) {
-            if let Some(value) = corrected {
-                field.clone_from(value);
-            }
-        }
-        put(&mut self.species, public.species.as_ref());
-        put(&mut self.wood, business.wood.as_ref());
-        put(&mut self.volume_m3, public.volume_m3.as_ref());
-        put(&mut self.line, business.line.as_ref());
-        self.length_m = public.length_m.clone().or_else(|| self.length_m.take());
-        self.top_diameter_cm = public.top_diameter_cm.clone().or_else(|| self.top_diameter_cm.take());
+        self.species = public.species.unwrap_or(self.species);
+        self.wood = business.wood.unwrap_or(self.wood);
+        self.volume_m3 = public.volume_m3.unwrap_or(self.volume_m3);
+        self.line = business.line.unwrap_or(self.line);
+        self.length_m = public.length_m.or(self.length_m);
+        self.top_diameter_cm = public.top_diameter_cm.or(self.top_diameter_cm);
         if public.length_m.is_some() || public.top_diameter_cm.is_some() {
-            self.table_volume_m3.clone_from(&business.table_volume_m3);
+            self.table_volume_m3 = business.table_volume_m3;
         }
         self.pieces = public.pieces.or(self.pieces);
         self.assortment = business.assortment.or(self.assortment);
@@ -246,10 +244,6 @@ fn becomes(event: LogEventType) -> Option<Status> {
         super::table::To::Becomes(status) => Some(status),
         super::table::To::Unchanged | super::table::To::ByContent => None,
     }
-}
-
-fn instant(time: &LocalTime) -> Result<DateTime<Utc>> {
-    Ok(time.moment()?.instant())
 }
 
 /// The reversed events, each with the first event that reversed it; eight bytes each. An out-of-order event
@@ -296,7 +290,7 @@ impl Reversed {
 pub fn state_at(events: &[Content], time: DateTime<Utc>) -> Result<LogState> {
     let mut history = Vec::with_capacity(events.len());
     for event in events {
-        let at = instant(&event.business.occurred)?;
+        let at = event.business.occurred.instant();
         if event.seq == 1 || at <= time {
             let mut event = event.clone();
             event.business.out_of_order = false;
@@ -353,12 +347,12 @@ pub fn last_reversible(events: &[Content]) -> Option<u32> {
 /// The recorder's roles as inspector or operator are not stored, so an event that needs one counts as not
 /// allowed in both orders, and is never reported.
 pub fn contradicted(events: &[Content], late: &Content) -> Result<Option<u32>> {
-    let time = instant(&late.business.occurred)?;
+    let time = late.business.occurred.instant();
     let mut order = Vec::with_capacity(events.len() + 1);
     for event in events {
         let mut event = event.clone();
         event.business.out_of_order = false;
-        order.push((event.seq != 1, instant(&event.business.occurred)?, event));
+        order.push((event.seq != 1, event.business.occurred.instant(), event));
     }
     order.sort_by_key(|(later, at, _)| (*later, *at));
     let before = order.partition_point(|(later, at, _)| !*later || *at <= time);
@@ -366,7 +360,7 @@ pub fn contradicted(events: &[Content], late: &Content) -> Result<Option<u32>> {
     let followers = without.split_off(before);
     let mut with = without.clone();
     with.push(Content {
-        business: crate::timber::event::content::LogBusiness { out_of_order: false, ..late.business.clone() },
+        business: LogBusiness { out_of_order: false, ..late.business.clone() },
         ..late.clone()
     });
     for event in followers {

@@ -1,13 +1,16 @@
 //! Tests of the complete table, and of random event sequences against a model that does not use the table.
 
+use super::content::{Content, Corrects, LogBusiness, LogPublic};
 use super::state::{LogState, last_reversible, replay, state_at};
 use super::table::{CallerRoles, From, Refused, TABLE, To, check, gives};
 use crate::base::ids::{KeyId, LineId, LogId, OperationId, OrganizationId};
-use crate::base::units::Moment;
-use crate::timber::event::content::{Content, LocalTime, LogBusiness, LogPublic, TicketName};
+use crate::base::units::{Moment, Volume};
+use crate::evidence::chain::Hash;
+use crate::timber::event::parts::{LocalTime, TicketName};
 use crate::timber::event::types::LogEventType;
 use crate::timber::event::vocabulary::{Status, TransferOf};
-use crate::timber::wood::species::{LogKind, MeasurementMethod, Wood};
+use crate::timber::seal::SealNumber;
+use crate::timber::wood::species::{LogKind, MeasurementMethod, Species, Wood};
 use proptest::prelude::*;
 use uuid::Uuid;
 
@@ -39,9 +42,9 @@ fn event(seq: u32, actor: u128, event_type: LogEventType) -> Content {
 
 fn harvested() -> Content {
     let mut first = event(1, HOLDER, LogEventType::Harvested);
-    first.public.species = Some("pinus_sylvestris".into());
-    first.public.volume_m3 = Some("0.33".into());
-    first.public.seal = Some("KZ000000001".into());
+    first.public.species = Species::parse("pinus_sylvestris").ok();
+    first.public.volume_m3 = Volume::parse("0.33").ok();
+    first.public.seal = SealNumber::parse("KZ000000001").ok();
     first.public.ticket = Some(TicketName { number: "0001245".into(), series: "АБ".into() });
     first.business.wood = Some(Wood::Commercial);
     first.business.method = Some(MeasurementMethod::Gost2708_75);
@@ -57,7 +60,7 @@ fn next(seq: u32, actor: u128, event_type: LogEventType) -> Content {
             next.business.of = Some(TransferOf::Both);
         }
         LogEventType::Loaded => next.business.carrier = Some(org(CARRIER)),
-        LogEventType::SealReplaced => next.public.seal = Some("KZ000000002".into()),
+        LogEventType::SealReplaced => next.public.seal = SealNumber::parse("KZ000000002").ok(),
         _ => {}
     }
     next
@@ -283,7 +286,7 @@ proptest! {
         if let Some(seq) = last_reversible(&chain) {
             let mut correction = event(u32::try_from(chain.len()).unwrap() + 1, HOLDER, LogEventType::Corrected);
             correction.business.reverse = true;
-            correction.business.corrects = Some(crate::timber::event::content::Corrects { seq, hash: String::new() });
+            correction.business.corrects = Some(Corrects { seq, hash: Hash::ZERO });
             chain.push(correction);
             let after = replay(&chain).unwrap();
             let earlier = &before[seq as usize - 1];
@@ -299,7 +302,7 @@ fn a_reversal_that_came_out_of_order_reverses_nothing() {
     let mut late = event(3, HOLDER, LogEventType::Corrected);
     late.business.reverse = true;
     late.business.out_of_order = true;
-    late.business.corrects = Some(crate::timber::event::content::Corrects { seq: 2, hash: String::new() });
+    late.business.corrects = Some(Corrects { seq: 2, hash: Hash::ZERO });
     let chain = [harvested(), next(2, HOLDER, LogEventType::Stored), late];
     assert_eq!(replay(&chain).unwrap().status, Status::Stored);
     assert_eq!(last_reversible(&chain), Some(2), "the event can still be reversed");

@@ -1,18 +1,19 @@
 //! Voids a seal, applied to a log or not.
 
+use super::content;
 use crate::base::error::{Error, FieldError, Location, Result};
 use crate::base::ids::{LogId, OperationId};
 use crate::base::units::Text;
 use crate::evidence::chain::{self, Draft, NewHead, Tx};
+use crate::evidence::idempotency::operation::{self, OperationEvents};
 use crate::timber::custody::log::write;
 use crate::timber::custody::table::{self, CallerRoles, Refused};
 use crate::timber::event::actor::Actor;
-use crate::timber::event::content;
 use crate::timber::event::types::{LogEventType, SealBatchEventType};
 use crate::timber::party::key::Caller;
 use crate::timber::party::role::Role;
 use crate::timber::seal::number::SealNumber;
-use crate::timber::seal::record::{self, BatchChange, MadeEvent};
+use crate::timber::seal::record::{self as batch, BatchChange, MadeEvent};
 use crate::timber::seal::stock::{SealRow, SealStatus, VoidReason, lock_for_use};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -36,34 +37,52 @@ pub struct Voided {
     pub events: Vec<MadeEvent>,
 }
 
-/// Reason and remark of a void, as sent by the client.
+/// The void of a seal, as the client sent it.
 #[derive(Clone, Debug)]
 pub struct VoidCause {
     /// Reason.
     pub reason: VoidReason,
     /// Remark.
     pub note: Option<Text>,
+    /// The operation id, if the client sent one.
+    pub operation_id: Option<OperationId>,
 }
 
-/// Voids a seal. The caller must be its holder, the holder of the log that bears it, or the operator.
+/// Records the void of a seal, or returns the response to the same request that was recorded before. The caller must be its holder, the holder of the log that bears it, or the operator.
 ///
 /// # Errors
 /// [`Error::NotFound`] if the seal does not exist or the caller may not see it; 409 `seal-void` if it is void
 /// already, `transition-not-allowed` if the log is closed, `not-the-holder` if another organisation now
 /// holds the log.
-pub async fn void(
+pub async fn record(
     tx: &mut Tx<'_>,
     caller: &Caller,
     act: &Actor,
     number: &SealNumber,
     cause: &VoidCause,
+    fingerprint: [u8; 32],
 ) -> Result<Voided> {
+    let organization = caller.organization;
+    if let Some(earlier) = operation::reserve(tx, organization, cause.operation_id, &fingerprint).await? {
+        return response(tx, number, &earlier).await;
+    }
+    let made = void(tx, caller, act, number, cause).await?;
+    operation::record(tx, organization, "seal_void", fingerprint, &made, act.at()).await?;
+    response(tx, number, &made).await
+}
+
+async fn void(
+    tx: &mut Tx<'_>,
+    caller: &Caller,
+    act: &Actor,
+    number: &SealNumber,
+    cause: &VoidCause,
+) -> Result<OperationEvents> {
     let seal = lock_visible(tx, caller, number).await?;
     if seal.status == SealStatus::Void {
         return Err(conflict("seal-void", format!("{number} is void already.")));
     }
-    let batch = [seal.batch.0];
-    let head = record::lock_heads(tx, &batch)
+    let head = batch::lock_heads(tx, &[seal.batch.0])
         .await?
         .pop()
         .ok_or_else(|| Error::CorruptRow(format!("seal.batch_id of {number}: no such batch")))?;
@@ -73,10 +92,10 @@ pub async fn void(
         note: cause.note.as_ref().map(|note| note.as_str().to_owned()),
         ..BatchChange::default()
     };
-    let heads = record::add(tx, act, SealBatchEventType::Voided, vec![(head, done)]).await?;
+    let heads = batch::add(tx, act, SealBatchEventType::Voided, vec![(head, done)]).await?;
     let mut seqs: Vec<i32> = heads.iter().map(NewHead::seq_i32).collect();
     let mut subjects: Vec<Uuid> = heads.iter().map(|head| head.id).collect();
-    record::insert_moves(tx, &[number.as_str()], &subjects, &seqs).await?;
+    batch::insert_moves(tx, &[number.as_str()], &subjects, &seqs).await?;
     let changed = sqlx::query!(
         "UPDATE seal SET status = 'void', void_reason = $2 WHERE number = $1 AND status <> 'void'",
         number.as_str(),
@@ -92,7 +111,7 @@ pub async fn void(
         subjects.push(head.id);
         seqs.push(head.seq_i32());
     }
-    answer(tx, act.operation, number, &subjects, &seqs).await
+    Ok(OperationEvents { operation: act.operation, subjects, seqs })
 }
 
 /// Locks and returns the seal, if the caller may see it.
@@ -139,7 +158,7 @@ async fn on_applied_seal_voided(
             observed: None,
             note: Some(note.as_str().to_owned()),
         }),
-        ..content::LogBusiness::bare(log, act.occurred.clone(), act.organization, act.key, act.operation)
+        ..content::LogBusiness::bare(log, act.occurred, act.organization, act.key, act.operation)
     };
     let content = content::Content { seq: row.head.next_seq(), public, business };
     let draft = Draft {
@@ -164,13 +183,8 @@ async fn on_applied_seal_voided(
 }
 
 /// The response to a void, built from its events.
-pub async fn answer(
-    tx: &mut Tx<'_>,
-    operation: OperationId,
-    number: &SealNumber,
-    subjects: &[Uuid],
-    seqs: &[i32],
-) -> Result<Voided> {
+async fn response(tx: &mut Tx<'_>, number: &SealNumber, made: &OperationEvents) -> Result<Voided> {
+    let OperationEvents { operation, subjects, seqs } = made;
     let row = sqlx::query!(
         r#"SELECT status AS "status: SealStatus", void_reason AS "void_reason: VoidReason", log_id
            FROM seal WHERE number = $1"#,
@@ -178,9 +192,9 @@ pub async fn answer(
     )
     .fetch_one(&mut **tx)
     .await?;
-    let events = record::made(tx, subjects, seqs).await?.into_iter().map(|(event, _)| event).collect();
+    let events = batch::made(tx, subjects, seqs).await?.into_iter().map(|(event, _)| event).collect();
     Ok(Voided {
-        operation_id: operation,
+        operation_id: *operation,
         number: number.clone(),
         status: row.status,
         void_reason: row.void_reason,

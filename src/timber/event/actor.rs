@@ -1,6 +1,6 @@
 //! The common fields of the business parts of events that are recorded from an office: who, with which key, when.
 
-use super::content::LocalTime;
+use super::parts::LocalTime;
 use crate::base::error::Result;
 use crate::base::ids::{KeyId, OperationId, OrganizationId};
 use crate::base::units::{KAZAKHSTAN_OFFSET_MINUTES, Moment};

@@ -2,7 +2,7 @@
 //! fields (who recorded the event, with which key, when).
 
 pub mod actor;
-pub mod content;
 pub(in crate::timber) mod heads;
+pub mod parts;
 pub mod types;
 pub mod vocabulary;

@@ -10,7 +10,7 @@ use crate::base::ids::{OperationId, OrganizationId};
 use crate::evidence::chain::Tx;
 use crate::evidence::chain::{Draft, Hash, LockedHead, NewHead, canonical};
 use crate::timber::event::actor::desk_moment;
-use crate::timber::event::content::LocalTime;
+use crate::timber::event::parts::LocalTime;
 use crate::timber::event::types::OrganizationEventType;
 use chrono::{DateTime, NaiveDate, Utc};
 use serde::{Deserialize, Serialize};
@@ -155,6 +155,7 @@ async fn add(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::units::Moment;
 
     #[test]
     fn the_longest_record_fits_its_column() {
@@ -162,7 +163,7 @@ mod tests {
             v: 1,
             organization: OrganizationId::new(),
             operation: OperationId::new(),
-            occurred: LocalTime { at: "2026-10-05T05:00:00.000000Z".into(), offset_min: 300 },
+            occurred: LocalTime::of(Moment::parse("2026-10-05T10:00:00+05:00").unwrap()),
             personal: OperationId::new().0,
             events: u32::MAX,
             digest: Hash::ZERO.to_string(),

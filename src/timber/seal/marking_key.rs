@@ -10,7 +10,7 @@ use crate::base::units::utc_text;
 use crate::evidence::chain::Tx;
 use crate::evidence::chain::{Draft, canonical};
 use crate::timber::event::actor::desk_moment;
-use crate::timber::event::content::LocalTime;
+use crate::timber::event::parts::LocalTime;
 use crate::timber::event::types::OrganizationEventType;
 use crate::timber::party::head;
 use chrono::{DateTime, NaiveDate, Utc};

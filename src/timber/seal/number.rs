@@ -14,7 +14,7 @@ use unicode_normalization::UnicodeNormalization;
 /// Shortest seal number, in characters.
 pub const MIN_LENGTH: usize = 4;
 /// Longest seal number, in characters.
-pub const MAX_LENGTH: usize = crate::timber::event::content::MAX_SEAL_NUMBER;
+pub const MAX_LENGTH: usize = 20;
 /// Longest accepted text, in bytes: 20 characters and the invisible ones that copy and paste adds.
 const MAX_INPUT: usize = 512;
 /// Most digits that vary within a range; more would let one request name over a billion seals.

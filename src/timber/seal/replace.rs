@@ -54,8 +54,8 @@ impl Replacement {
     /// Whether `seal`, read under the log's lock, is the old seal that [`Self::lock`] locked. False if
     /// another request has replaced it in between.
     #[must_use]
-    pub fn is_old_seal(&self, seal: &str) -> bool {
-        self.old.as_ref().is_some_and(|old| old.number.as_str() == seal)
+    pub fn is_old_seal(&self, seal: &SealNumber) -> bool {
+        self.old.as_ref().is_some_and(|old| old.number == *seal)
     }
 
     /// Applies the new seal, which is `issued`, to `log` with the log's event `seq`. The old seal becomes

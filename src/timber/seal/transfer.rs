@@ -1,12 +1,13 @@
 //! Transfers seals to another holder.
 
 use super::number::{SealNumber, SealRange};
-use super::record::{self, BatchChange, ListDigest, MadeEvent, receiver};
+use super::record::{self as batch, BatchChange, ListDigest, MadeEvent, receiver};
 use super::stock::{SealRow, SealStatus, lock_for_use};
 use crate::base::error::{Error, FieldError, Location, Result};
 use crate::base::ids::{OperationId, OrganizationId};
 use crate::base::input::RequestErrors;
 use crate::evidence::chain::{NewHead, Tx};
+use crate::evidence::idempotency::operation::{self, OperationEvents};
 use crate::timber::event::actor::Actor;
 use crate::timber::event::types::SealBatchEventType;
 use crate::timber::party::bin::Bin;
@@ -114,19 +115,47 @@ pub async fn check(
     Ok((receiver, seals))
 }
 
-/// Transfers issued seals to the organisation with the BIN `to`. The operator may transfer any seal, a holder
-/// only its own.
+/// A transfer, as the client sent it.
+#[derive(Clone, Debug)]
+pub struct NewTransfer {
+    /// The seals.
+    pub selection: SealSelection,
+    /// The receiver's BIN.
+    pub to: Bin,
+    /// The operation id, if the client sent one.
+    pub operation_id: Option<OperationId>,
+}
+
+/// Records a transfer of issued seals, or returns the response to the same request that was recorded before. The
+/// operator may transfer any seal, a holder only its own.
 ///
 /// # Errors
-/// All of those that [`check`] finds.
-pub async fn transfer(
+/// All of those that [`check`] finds; `operation-id-used`.
+pub async fn record(
+    tx: &mut Tx<'_>,
+    caller: &Caller,
+    act: &Actor,
+    new: &NewTransfer,
+    to_at: Location,
+    fingerprint: [u8; 32],
+) -> Result<Transferred> {
+    let organization = caller.organization;
+    if let Some(earlier) = operation::reserve(tx, organization, new.operation_id, &fingerprint).await? {
+        return response(tx, &earlier).await;
+    }
+    let made = transfer(tx, caller, act, &new.selection, &new.to, to_at).await?;
+    operation::record(tx, organization, "seal_transfer", fingerprint, &made, act.at()).await?;
+    response(tx, &made).await
+}
+
+async fn transfer(
     tx: &mut Tx<'_>,
     caller: &Caller,
     act: &Actor,
     selection: &SealSelection,
     to: &Bin,
     to_at: Location,
-) -> Result<Transferred> {
+) -> Result<OperationEvents> {
     let mut errors = RequestErrors::default();
     let (receiver, seals) = check(tx, caller, Some(selection), Some(to), to_at, &mut errors).await?;
     errors.into_result()?;
@@ -136,7 +165,7 @@ pub async fn transfer(
         batches.entry(seal.batch.0).or_default().push(seal.number.as_str());
     }
     let ids: Vec<Uuid> = batches.keys().copied().collect();
-    let heads = record::lock_heads(tx, &ids).await?;
+    let heads = batch::lock_heads(tx, &ids).await?;
     let mut events = Vec::with_capacity(heads.len());
     for head in heads {
         let moved = batches
@@ -160,7 +189,7 @@ pub async fn transfer(
     if events.len() != ids.len() {
         return Err(Error::CorruptRow("seal.batch_id: no such batch".into()));
     }
-    let heads = record::add(tx, act, SealBatchEventType::Transferred, events).await?;
+    let heads = batch::add(tx, act, SealBatchEventType::Transferred, events).await?;
     let seq_of: HashMap<Uuid, i32> = heads.iter().map(|head| (head.id, head.seq_i32())).collect();
     let mut moved = Vec::with_capacity(seals.len());
     let (mut batch_ids, mut seqs) = (Vec::with_capacity(seals.len()), Vec::with_capacity(seals.len()));
@@ -171,7 +200,7 @@ pub async fn transfer(
             seqs.push(seq_of.get(batch).copied().unwrap_or_default());
         }
     }
-    record::insert_moves(tx, &moved, &batch_ids, &seqs).await?;
+    batch::insert_moves(tx, &moved, &batch_ids, &seqs).await?;
     let changed = sqlx::query!(
         "UPDATE seal SET holder_id = $2 WHERE number = ANY($1) AND status = 'issued'",
         &moved as &[&str],
@@ -182,19 +211,15 @@ pub async fn transfer(
     if changed.rows_affected() != moved.len() as u64 {
         return Err(Error::CorruptRow("seal.status: changed under its lock".into()));
     }
-    let seqs: Vec<i32> = heads.iter().map(NewHead::seq_i32).collect();
-    answer(tx, act.operation, &ids, &seqs).await
+    let seqs = heads.iter().map(NewHead::seq_i32).collect();
+    Ok(OperationEvents { operation: act.operation, subjects: ids, seqs })
 }
 
 /// The response to a transfer, built from its events.
-pub async fn answer(
-    tx: &mut Tx<'_>,
-    operation: OperationId,
-    subjects: &[Uuid],
-    seqs: &[i32],
-) -> Result<Transferred> {
-    let mut response = Transferred { operation_id: operation, transferred: 0, to: None, events: Vec::new() };
-    for (event, business) in record::made(tx, subjects, seqs).await? {
+async fn response(tx: &mut Tx<'_>, made: &OperationEvents) -> Result<Transferred> {
+    let OperationEvents { operation, subjects, seqs } = made;
+    let mut response = Transferred { operation_id: *operation, transferred: 0, to: None, events: Vec::new() };
+    for (event, business) in batch::made(tx, subjects, seqs).await? {
         let done = BatchChange::parse(&business)?;
         response.transferred += done.quantity.unwrap_or_default();
         response.to = done.to;

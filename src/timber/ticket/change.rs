@@ -8,7 +8,7 @@ use crate::base::units::{LocalDate, Text};
 use crate::evidence::chain::Tx;
 use crate::evidence::chain::{Draft, LockedHead, SubjectKind, append};
 use crate::timber::event::actor::Actor;
-use crate::timber::event::content::TicketName;
+use crate::timber::event::parts::TicketName;
 use crate::timber::event::types::TicketEventType;
 use crate::timber::party::key::Caller;
 use crate::timber::party::role::Role;
@@ -90,7 +90,7 @@ pub async fn change(
         subject: "felling_ticket",
         event_type: change.event_type(),
         on: act.on(),
-        region: locked.region.as_str(),
+        region: locked.region,
         forestry: &locked.forestry,
         ticket: &locked.name,
     };

@@ -11,7 +11,7 @@ use crate::base::units::{Area, LocalDate, Text, Volume};
 use crate::evidence::chain::Tx;
 use crate::evidence::chain::{Draft, LockedHead, SubjectKind, append};
 use crate::timber::event::actor::Actor;
-use crate::timber::event::content::TicketName;
+use crate::timber::event::parts::TicketName;
 use crate::timber::event::types::TicketEventType;
 use crate::timber::party::bin::Bin;
 use crate::timber::party::organization::by_bin;
@@ -155,7 +155,7 @@ pub async fn issue(tx: &mut Tx<'_>, act: &Actor, new: &NewTicket, errors: &[Fiel
         subject: "felling_ticket",
         event_type: TicketEventType::Issued,
         on: act.on(),
-        region: new.region.as_str(),
+        region: new.region,
         forestry: new.forestry.as_str(),
         ticket: &name,
     };
@@ -172,7 +172,7 @@ pub async fn issue(tx: &mut Tx<'_>, act: &Actor, new: &NewTicket, errors: &[Fiel
         compartment: new.compartment.as_str(),
         subcompartment: new.subcompartment.as_ref().map(Text::as_str),
         cutting_area: new.cutting_area.as_ref().map(Text::as_str),
-        area_ha: new.area_ha.map(|area| area.to_string()),
+        area_ha: new.area_ha,
         plot_digest: new.plot.as_ref().map(plot_digest),
         felling_from: new.felling_from,
         felling_until: new.felling_until,

@@ -17,11 +17,12 @@ use crate::evidence::chain::append::{MAX_EVENTS_PER_STATEMENT, Personal};
 use crate::evidence::chain::bytes::Secret;
 use crate::evidence::chain::size::{self, MAX_BUSINESS_BYTES, MAX_PUBLIC_BYTES};
 use crate::evidence::chain::{Draft, LockedHead, SubjectKind, append, canonical};
-use crate::evidence::idempotency::{device, operation};
+use crate::evidence::idempotency::device;
+use crate::evidence::idempotency::operation::{self, OperationEvents};
+use crate::timber::custody::content::{Content, LogBusiness, LogPublic, TicketHead};
 use crate::timber::custody::log::write::{NewLog as NewLogRow, insert};
-use crate::timber::custody::request::position_part;
 use crate::timber::custody::state::LogState;
-use crate::timber::event::content::{Content, LocalTime, LogBusiness, LogPublic, TicketHead, TicketName};
+use crate::timber::event::parts::{LocalTime, PositionPart, TicketName};
 use crate::timber::event::types::LogEventType;
 use crate::timber::finding::rules;
 use crate::timber::finding::write::{NewFinding, store};
@@ -62,14 +63,11 @@ pub async fn record(
     clock: &Clock,
 ) -> Result<Recorded> {
     let organization = caller.organization;
-    if let Some(id) = request.operation_id
-        && let operation::Reservation::Existing { .. } =
-            operation::reserve(tx, organization, id, fingerprint).await?
-    {
+    if operation::reserve(tx, organization, request.operation_id, fingerprint).await?.is_some() {
         let existing = sqlx::query_scalar!(
             "SELECT id FROM harvest WHERE organization_id = $1 AND operation_id = $2",
             organization.0,
-            id.0
+            request.operation_id.map(|id| id.0)
         )
         .fetch_optional(&mut **tx)
         .await?;
@@ -177,19 +175,9 @@ pub async fn record(
         ticket: Some(ticket.id),
     }));
     let findings = store(tx, organization, findings, now).await?;
-    operation::record(
-        tx,
-        operation::Record {
-            organization,
-            operation,
-            kind: "harvest",
-            fingerprint: *fingerprint,
-            subjects: logs.iter().map(|log| log.id.0).collect(),
-            seqs: vec![1; logs.len()],
-        },
-        now,
-    )
-    .await?;
+    let subjects = logs.iter().map(|log| log.id.0).collect();
+    let made = OperationEvents { operation, subjects, seqs: vec![1; logs.len()] };
+    operation::record(tx, organization, "harvest", *fingerprint, &made, now).await?;
     let ticket = ticket::view(tx, ticket.id).await?;
     Ok(Recorded::New(Harvest {
         id: harvest,
@@ -218,33 +206,33 @@ impl Maker<'_> {
                 series: self.ticket.series.clone(),
                 number: self.ticket.number.clone(),
             }),
-            species: Some(log.species.as_str().to_owned()),
-            length_m: log.length_m.map(|length| length.to_string()),
-            top_diameter_cm: log.top_diameter_cm.map(|diameter| diameter.to_string()),
-            pieces: log.pieces.map(crate::base::units::Pieces::get),
-            volume_m3: Some(log.volume_m3.to_string()),
-            seal: Some(seal.number.as_str().to_owned()),
-            identification: Some(seal.identification.as_str().to_owned()),
+            species: Some(log.species),
+            length_m: log.length_m,
+            top_diameter_cm: log.top_diameter_cm,
+            pieces: log.pieces,
+            volume_m3: Some(log.volume_m3),
+            seal: Some(seal.number.clone()),
+            identification: Some(seal.identification.clone()),
             ..LogPublic::bare(
                 LogEventType::Harvested,
                 log.kind,
                 log.occurred_at.day().day(),
-                Some(self.ticket.region.as_str().to_owned()),
+                Some(self.ticket.region),
             )
         };
         let business = LogBusiness {
-            position: log.position.map(position_part),
+            position: log.position.map(PositionPart::from),
             device: self.request.device.as_ref().map(crate::timber::custody::request::Device::part),
             wood: Some(log.wood),
             assortment: log.assortment,
-            grade: log.grade.map(crate::timber::wood::species::Grade::get),
+            grade: log.grade,
             method: Some(log.measurement_method),
-            table_volume_m3: table.as_ref().map(|table| table.volume.to_string()),
+            table_volume_m3: table.as_ref().map(|table| table.volume),
             table: table.map(|table| table.version.to_owned()),
             ticket: Some(TicketHead {
                 id: self.ticket.id,
                 seq: self.ticket.head_seq,
-                hash: self.ticket.head_hash.to_string(),
+                hash: self.ticket.head_hash,
             }),
             line: Some(line),
             ..LogBusiness::bare(

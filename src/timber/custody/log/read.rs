@@ -4,7 +4,7 @@ use super::find::Key;
 use crate::base::error::{Error, Result};
 use crate::base::ids::{HarvestId, LogId, OrganizationId, TicketId};
 use crate::base::region::Region;
-use crate::base::units::{Diameter, Length, Volume};
+use crate::base::units::{Diameter, Length, Pieces, Volume};
 use crate::db::batching::BatchQuery;
 use crate::evidence::chain::{Hash, Subject, SubjectKind};
 use crate::timber::event::types::LogEventType;
@@ -12,8 +12,8 @@ use crate::timber::event::vocabulary::{Status, TransferOf};
 use crate::timber::party::key::{Caller, KeyRow, KeyUsage, TokenHash};
 use crate::timber::party::reader::Reader;
 use crate::timber::party::role::{OrganizationKind, Role};
-use crate::timber::seal::Code;
-use crate::timber::wood::species::{Assortment, LogKind, MeasurementMethod, Species, Wood};
+use crate::timber::seal::{Code, MarkingCode, SealNumber};
+use crate::timber::wood::species::{Assortment, Grade, LogKind, MeasurementMethod, Species, Wood};
 use chrono::{DateTime, NaiveDate, Utc};
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
@@ -52,10 +52,10 @@ pub struct LogRow {
     species: Species,
     wood: Wood,
     assortment: Option<Assortment>,
-    grade: Option<i16>,
+    grade: Option<Grade>,
     length_m: Option<Length>,
     top_diameter_cm: Option<Diameter>,
-    pieces: Option<i32>,
+    pieces: Option<Pieces>,
     volume_m3: Volume,
     table_volume_m3: Option<Volume>,
     measurement_method: MeasurementMethod,
@@ -63,9 +63,9 @@ pub struct LogRow {
     harvest_id: HarvestId,
     ticket_id: TicketId,
     issuer_id: OrganizationId,
-    seal_number: String,
+    seal_number: SealNumber,
     seal_void: bool,
-    marking_code: String,
+    marking_code: MarkingCode,
     status: Status,
     holder_id: OrganizationId,
     owner_id: OrganizationId,
@@ -214,7 +214,7 @@ impl LogRow {
             species: self.species,
             wood: self.wood,
             assortment: self.assortment,
-            grade: self.grade.and_then(|grade| u8::try_from(grade).ok()),
+            grade: self.grade,
             length_m: self.length_m,
             top_diameter_cm: self.top_diameter_cm,
             pieces: self.pieces,
@@ -270,11 +270,13 @@ pub struct PartyView {
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct SealView {
     /// The number printed on it.
-    pub number: String,
+    #[schema(value_type = String)]
+    pub number: SealNumber,
     /// `applied`, or `void` until it is replaced.
     pub status: SealState,
     /// The complete marking code; null if the reader's access ends before the seal that is on the log now.
-    pub marking_code: Option<String>,
+    #[schema(value_type = Option<String>)]
+    pub marking_code: Option<MarkingCode>,
 }
 
 crate::base::vocabulary::vocabulary! {
@@ -371,13 +373,15 @@ pub struct LogView {
     /// Assortment.
     pub assortment: Option<Assortment>,
     /// Grade, 1 to 4.
-    pub grade: Option<u8>,
+    #[schema(value_type = Option<u8>)]
+    pub grade: Option<Grade>,
     /// Length in metres.
     pub length_m: Option<Length>,
     /// Diameter at the top end in centimetres.
     pub top_diameter_cm: Option<Diameter>,
     /// Pieces of a stack.
-    pub pieces: Option<i32>,
+    #[schema(value_type = Option<i32>)]
+    pub pieces: Option<Pieces>,
     /// Declared volume in dense cubic metres.
     pub volume_m3: Volume,
     /// Volume of GOST 2708-75 for the same diameter and length, where the table covers it.

@@ -2,13 +2,15 @@
 
 use crate::base::error::{Error, Result};
 use crate::base::ids::{HarvestId, LogId, OperationId, OrganizationId, TicketId};
+use crate::base::region::Region;
+use crate::base::units::{Diameter, Length, Pieces, Volume};
 use crate::evidence::chain::{LockedHead, NewHead, SubjectKind, Tx};
 use crate::timber::custody::log::find::Key;
 use crate::timber::custody::state::{LastEvent, LogState, PendingTransfer};
 use crate::timber::event::types::LogEventType;
 use crate::timber::event::vocabulary::{Status, TransferOf};
-use crate::timber::seal::Code;
-use crate::timber::wood::species::{Assortment, LogKind, MeasurementMethod, Wood};
+use crate::timber::seal::{Code, SealNumber};
+use crate::timber::wood::species::{Assortment, Grade, LogKind, MeasurementMethod, Species, Wood};
 use chrono::{DateTime, NaiveDate, Utc};
 use uuid::Uuid;
 
@@ -29,7 +31,7 @@ pub struct LockedLog {
     pub issuer: OrganizationId,
 }
 
-/// A row of the table; decimals as minimal text.
+/// A row of the table.
 struct Stored {
     place: i64,
     id: Uuid,
@@ -38,22 +40,22 @@ struct Stored {
     head_hash: Vec<u8>,
     head_received_at: DateTime<Utc>,
     kind: LogKind,
-    species: String,
+    species: Species,
     wood: Wood,
     assortment: Option<Assortment>,
-    grade: Option<i16>,
-    length_m: Option<String>,
-    top_diameter_cm: Option<String>,
-    pieces: Option<i32>,
-    volume_m3: String,
-    table_volume_m3: Option<String>,
+    grade: Option<Grade>,
+    length_m: Option<Length>,
+    top_diameter_cm: Option<Diameter>,
+    pieces: Option<Pieces>,
+    volume_m3: Volume,
+    table_volume_m3: Option<Volume>,
     measurement_method: MeasurementMethod,
     felled_on: NaiveDate,
     harvest_id: Uuid,
     ticket_id: Uuid,
     line_id: Uuid,
     issuer_id: Uuid,
-    seal_number: String,
+    seal_number: SealNumber,
     seal_void: bool,
     status: Status,
     holder_id: Uuid,
@@ -65,7 +67,7 @@ struct Stored {
     vehicle: Option<String>,
     last_type: LogEventType,
     last_on: NaiveDate,
-    last_region: Option<String>,
+    last_region: Option<Region>,
     last_occurred_at: DateTime<Utc>,
 }
 
@@ -89,11 +91,7 @@ impl TryFrom<Stored> for LockedLog {
             species: row.species,
             wood: row.wood,
             assortment: row.assortment,
-            grade: row
-                .grade
-                .map(u8::try_from)
-                .transpose()
-                .map_err(|_| Error::CorruptRow("log.grade".into()))?,
+            grade: row.grade,
             length_m: row.length_m,
             top_diameter_cm: row.top_diameter_cm,
             pieces: row.pieces,
@@ -134,17 +132,18 @@ macro_rules! locked {
         sqlx::query_as!(
             Stored,
             "SELECT " + $place + r#" AS "place!", log.id, log.salt, log.head_seq, log.head_hash, log.head_received_at,
-                    log.kind AS "kind: LogKind", log.species, log.wood AS "wood: Wood",
-                    log.assortment AS "assortment: Assortment", log.grade,
-                    trim_scale(log.length_m)::text AS length_m,
-                    trim_scale(log.top_diameter_cm)::text AS top_diameter_cm,
-                    log.pieces, trim_scale(log.volume_m3)::text AS "volume_m3!",
-                    trim_scale(log.table_volume_m3)::text AS table_volume_m3,
+                    log.kind AS "kind: LogKind", log.species AS "species: Species", log.wood AS "wood: Wood",
+                    log.assortment AS "assortment: Assortment", log.grade AS "grade: Grade",
+                    log.length_m AS "length_m: Length", log.top_diameter_cm AS "top_diameter_cm: Diameter",
+                    log.pieces AS "pieces: Pieces", log.volume_m3 AS "volume_m3: Volume",
+                    log.table_volume_m3 AS "table_volume_m3: Volume",
                     log.measurement_method AS "measurement_method: MeasurementMethod", log.felled_on,
-                    log.harvest_id, log.ticket_id, log.line_id, log.issuer_id, log.seal_number, log.seal_void,
+                    log.harvest_id, log.ticket_id, log.line_id, log.issuer_id,
+                    log.seal_number AS "seal_number: SealNumber", log.seal_void,
                     log.status AS "status: Status", log.holder_id, log.owner_id, log.pending_from, log.pending_to,
                     log.pending_of AS "pending_of: TransferOf", log.carrier_id, log.vehicle,
-                    log.last_type AS "last_type: LogEventType", log.last_on, log.last_region, log.last_occurred_at
+                    log.last_type AS "last_type: LogEventType", log.last_on,
+                    log.last_region AS "last_region: Region", log.last_occurred_at
              "# + $which,
             $($argument),+
         )
@@ -279,13 +278,13 @@ pub async fn insert(tx: &mut Tx<'_>, logs: &[NewLog]) -> Result<()> {
                           harvest_id, ticket_id, line_id, issuer_id, seal_number, status, holder_id, owner_id,
                           last_type, last_on, last_region, last_occurred_at)
          SELECT id, salt, head_seq, head_hash, head_received_at, kind, species, wood, assortment, grade,
-                length_m::numeric, top_diameter_cm::numeric, pieces, volume_m3::numeric, table_volume_m3::numeric,
-                measurement_method, felled_on, harvest_id, ticket_id, line_id, issuer_id, seal_number, status,
-                holder_id, owner_id, last_type, last_on, last_region, last_occurred_at
+                length_m, top_diameter_cm, pieces, volume_m3, table_volume_m3, measurement_method, felled_on,
+                harvest_id, ticket_id, line_id, issuer_id, seal_number, status, holder_id, owner_id,
+                last_type, last_on, last_region, last_occurred_at
          FROM UNNEST($1::uuid[], $2::bytea[], $3::int[], $4::bytea[], $5::timestamptz[], $6::text[], $7::text[],
-                     $8::text[], $9::text[], $10::smallint[], $11::text[], $12::text[], $13::int[], $14::text[],
-                     $15::text[], $16::text[], $17::date[], $18::uuid[], $19::uuid[], $20::uuid[], $21::uuid[],
-                     $22::text[], $23::text[], $24::uuid[], $25::uuid[], $26::text[], $27::date[], $28::text[],
+                     $8::text[], $9::text[], $10::smallint[], $11::numeric[], $12::numeric[], $13::int[],
+                     $14::numeric[], $15::numeric[], $16::text[], $17::date[], $18::uuid[], $19::uuid[], $20::uuid[],
+                     $21::uuid[], $22::text[], $23::text[], $24::uuid[], $25::uuid[], $26::text[], $27::date[], $28::text[],
                      $29::timestamptz[])
               AS new (id, salt, head_seq, head_hash, head_received_at, kind, species, wood, assortment, grade,
                       length_m, top_diameter_cm, pieces, volume_m3, table_volume_m3, measurement_method, felled_on,
@@ -297,28 +296,28 @@ pub async fn insert(tx: &mut Tx<'_>, logs: &[NewLog]) -> Result<()> {
         &columns.head_hash,
         &columns.head_received_at,
         &kinds as &[LogKind],
-        &columns.species,
+        &columns.species as &[Species],
         &columns.wood as &[Wood],
         &columns.assortment as &[Option<Assortment>],
-        &columns.grade as &[Option<i16>],
-        &columns.length_m as &[Option<String>],
-        &columns.top_diameter_cm as &[Option<String>],
-        &columns.pieces as &[Option<i32>],
-        &columns.volume_m3,
-        &columns.table_volume_m3 as &[Option<String>],
+        &columns.grade as &[Option<Grade>],
+        &columns.length_m as &[Option<Length>],
+        &columns.top_diameter_cm as &[Option<Diameter>],
+        &columns.pieces as &[Option<Pieces>],
+        &columns.volume_m3 as &[Volume],
+        &columns.table_volume_m3 as &[Option<Volume>],
         &methods as &[MeasurementMethod],
         &columns.felled_on,
         &harvests,
         &tickets,
         &columns.line_id,
         &issuers,
-        &columns.seal_number,
+        &columns.seal_number as &[SealNumber],
         &columns.status as &[Status],
         &columns.holder_id,
         &columns.owner_id,
         &columns.last_type as &[LogEventType],
         &columns.last_on,
-        &columns.last_region as &[Option<String>],
+        &columns.last_region as &[Option<Region>],
         &columns.last_occurred_at,
     )
     .execute(&mut **tx)
@@ -341,16 +340,16 @@ pub async fn save(
     let stored = sqlx::query!(
         "UPDATE log SET head_seq = new.head_seq, head_hash = new.head_hash, head_received_at = new.head_received_at,
                 species = new.species, wood = new.wood, assortment = new.assortment, grade = new.grade,
-                length_m = new.length_m::numeric, top_diameter_cm = new.top_diameter_cm::numeric, pieces = new.pieces,
-                volume_m3 = new.volume_m3::numeric, table_volume_m3 = new.table_volume_m3::numeric,
+                length_m = new.length_m, top_diameter_cm = new.top_diameter_cm, pieces = new.pieces,
+                volume_m3 = new.volume_m3, table_volume_m3 = new.table_volume_m3,
                 felled_on = new.felled_on, line_id = new.line_id, seal_number = new.seal_number,
                 seal_void = new.seal_void, status = new.status, holder_id = new.holder_id, owner_id = new.owner_id,
                 pending_from = new.pending_from, pending_to = new.pending_to, pending_of = new.pending_of,
                 carrier_id = new.carrier_id, vehicle = new.vehicle, last_type = new.last_type, last_on = new.last_on,
                 last_region = new.last_region, last_occurred_at = new.last_occurred_at
          FROM UNNEST($1::uuid[], $2::int[], $3::bytea[], $4::timestamptz[], $5::text[], $6::text[], $7::text[],
-                     $8::smallint[], $9::text[], $10::text[], $11::int[], $12::text[], $13::text[], $14::date[],
-                     $15::uuid[], $16::text[], $17::boolean[], $18::text[], $19::uuid[], $20::uuid[], $21::uuid[],
+                     $8::smallint[], $9::numeric[], $10::numeric[], $11::int[], $12::numeric[], $13::numeric[],
+                     $14::date[], $15::uuid[], $16::text[], $17::boolean[], $18::text[], $19::uuid[], $20::uuid[], $21::uuid[],
                      $22::uuid[], $23::text[], $24::uuid[], $25::text[], $26::text[], $27::date[], $28::text[],
                      $29::timestamptz[])
               AS new (id, head_seq, head_hash, head_received_at, species, wood, assortment, grade, length_m,
@@ -362,18 +361,18 @@ pub async fn save(
         &columns.head_seq,
         &columns.head_hash,
         &columns.head_received_at,
-        &columns.species,
+        &columns.species as &[Species],
         &columns.wood as &[Wood],
         &columns.assortment as &[Option<Assortment>],
-        &columns.grade as &[Option<i16>],
-        &columns.length_m as &[Option<String>],
-        &columns.top_diameter_cm as &[Option<String>],
-        &columns.pieces as &[Option<i32>],
-        &columns.volume_m3,
-        &columns.table_volume_m3 as &[Option<String>],
+        &columns.grade as &[Option<Grade>],
+        &columns.length_m as &[Option<Length>],
+        &columns.top_diameter_cm as &[Option<Diameter>],
+        &columns.pieces as &[Option<Pieces>],
+        &columns.volume_m3 as &[Volume],
+        &columns.table_volume_m3 as &[Option<Volume>],
         &columns.felled_on,
         &columns.line_id,
-        &columns.seal_number,
+        &columns.seal_number as &[SealNumber],
         &columns.seal_void,
         &columns.status as &[Status],
         &columns.holder_id,
@@ -385,7 +384,7 @@ pub async fn save(
         &columns.vehicle as &[Option<String>],
         &columns.last_type as &[LogEventType],
         &columns.last_on,
-        &columns.last_region as &[Option<String>],
+        &columns.last_region as &[Option<Region>],
         &columns.last_occurred_at,
     )
     .execute(&mut **tx)
@@ -426,18 +425,18 @@ pub(crate) struct Columns {
     pub(crate) head_seq: Vec<i32>,
     pub(crate) head_hash: Vec<Vec<u8>>,
     pub(crate) head_received_at: Vec<DateTime<Utc>>,
-    pub(crate) species: Vec<String>,
+    pub(crate) species: Vec<Species>,
     pub(crate) wood: Vec<Wood>,
     pub(crate) assortment: Vec<Option<Assortment>>,
-    pub(crate) grade: Vec<Option<i16>>,
-    pub(crate) length_m: Vec<Option<String>>,
-    pub(crate) top_diameter_cm: Vec<Option<String>>,
-    pub(crate) pieces: Vec<Option<i32>>,
-    pub(crate) volume_m3: Vec<String>,
-    pub(crate) table_volume_m3: Vec<Option<String>>,
+    pub(crate) grade: Vec<Option<Grade>>,
+    pub(crate) length_m: Vec<Option<Length>>,
+    pub(crate) top_diameter_cm: Vec<Option<Diameter>>,
+    pub(crate) pieces: Vec<Option<Pieces>>,
+    pub(crate) volume_m3: Vec<Volume>,
+    pub(crate) table_volume_m3: Vec<Option<Volume>>,
     pub(crate) felled_on: Vec<NaiveDate>,
     pub(crate) line_id: Vec<Uuid>,
-    pub(crate) seal_number: Vec<String>,
+    pub(crate) seal_number: Vec<SealNumber>,
     pub(crate) seal_void: Vec<bool>,
     pub(crate) status: Vec<Status>,
     pub(crate) holder_id: Vec<Uuid>,
@@ -449,7 +448,7 @@ pub(crate) struct Columns {
     pub(crate) vehicle: Vec<Option<String>>,
     pub(crate) last_type: Vec<LogEventType>,
     pub(crate) last_on: Vec<NaiveDate>,
-    pub(crate) last_region: Vec<Option<String>>,
+    pub(crate) last_region: Vec<Option<Region>>,
     pub(crate) last_occurred_at: Vec<DateTime<Utc>>,
 }
 
@@ -459,15 +458,15 @@ impl Columns {
         self.head_seq.push(head.seq_i32());
         self.head_hash.push(head.hash.0.to_vec());
         self.head_received_at.push(head.received_at);
-        self.species.push(state.species.clone());
+        self.species.push(state.species);
         self.wood.push(state.wood);
         self.assortment.push(state.assortment);
-        self.grade.push(state.grade.map(i16::from));
-        self.length_m.push(state.length_m.clone());
-        self.top_diameter_cm.push(state.top_diameter_cm.clone());
+        self.grade.push(state.grade);
+        self.length_m.push(state.length_m);
+        self.top_diameter_cm.push(state.top_diameter_cm);
         self.pieces.push(state.pieces);
-        self.volume_m3.push(state.volume_m3.clone());
-        self.table_volume_m3.push(state.table_volume_m3.clone());
+        self.volume_m3.push(state.volume_m3);
+        self.table_volume_m3.push(state.table_volume_m3);
         self.felled_on.push(state.felled_on);
         self.line_id.push(state.line.0);
         self.seal_number.push(state.seal.clone());
@@ -482,7 +481,7 @@ impl Columns {
         self.vehicle.push(state.vehicle.clone());
         self.last_type.push(state.last.event_type);
         self.last_on.push(state.last.on);
-        self.last_region.push(state.last.region.clone());
+        self.last_region.push(state.last.region);
         self.last_occurred_at.push(state.last.occurred_at);
     }
 }

@@ -5,29 +5,24 @@
 //! structs is hashed. A hashed field never changes its meaning; new fields may be added and are absent from
 //! old events.
 
-use super::types::LogEventType;
-use super::vocabulary::{DocumentKind, Outcome, PlaceKind, TransferOf};
+use crate::base::as_text;
 use crate::base::error::{Error, Result};
 use crate::base::ids::{KeyId, LineId, LogId, OperationId, OrganizationId, TicketId};
-use crate::timber::wood::species::{Assortment, LogKind, MeasurementMethod, Species, Wood};
+use crate::base::region::Region;
+use crate::base::units::{Diameter, Length, Pieces, Volume};
+use crate::evidence::chain::Hash;
+use crate::timber::event::parts::{DevicePart, DocumentPart, LocalTime, PlacePart, PositionPart, TicketName};
+use crate::timber::event::types::LogEventType;
+use crate::timber::event::vocabulary::{Outcome, TransferOf};
+use crate::timber::seal::{Identification, SealNumber};
+use crate::timber::wood::species::{Assortment, Grade, LogKind, MeasurementMethod, Species, Wood};
+use chrono::NaiveDate;
 use serde::{Deserialize, Serialize};
-
-/// Characters of the longest seal number that a public part can hold.
-pub const MAX_SEAL_NUMBER: usize = 20;
 
 /// Version of both parts of an event that is written now. In version 1, `on` is the day at the sender's
 /// offset, and a corrected felling day is that of `right_occurred` at its offset. In version 2, days are days
 /// in Kazakhstan, and a corrected felling day has a field of its own ([`LogBusiness::right_on`]).
 pub const VERSION: u8 = 2;
-
-/// Series and number of a felling ticket.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct TicketName {
-    /// Number.
-    pub number: String,
-    /// Series.
-    pub series: String,
-}
 
 /// The part of an event that a buyer may see.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -40,10 +35,10 @@ pub struct LogPublic {
     #[serde(rename = "type")]
     pub event_type: LogEventType,
     /// The day on which it happened: in Kazakhstan; in version 1, at the client's offset.
-    pub on: chrono::NaiveDate,
+    pub on: NaiveDate,
     /// Region it happened in, as an ISO 3166-2 code.
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub region: Option<String>,
+    #[serde(with = "as_text::option", skip_serializing_if = "Option::is_none", default)]
+    pub region: Option<Region>,
     /// Forestry of origin (first event).
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub forestry: Option<String>,
@@ -52,36 +47,31 @@ pub struct LogPublic {
     pub ticket: Option<TicketName>,
     /// Species (first event, or corrected).
     #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub species: Option<String>,
+    pub species: Option<Species>,
     /// Length in metres (first event, or corrected).
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub length_m: Option<String>,
+    #[serde(with = "as_text::option", skip_serializing_if = "Option::is_none", default)]
+    pub length_m: Option<Length>,
     /// Top diameter in centimetres (first event, or corrected).
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub top_diameter_cm: Option<String>,
+    #[serde(with = "as_text::option", skip_serializing_if = "Option::is_none", default)]
+    pub top_diameter_cm: Option<Diameter>,
     /// Pieces (first event of a stack, or corrected).
     #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub pieces: Option<i32>,
+    pub pieces: Option<Pieces>,
     /// Volume in dense cubic metres (first event, or corrected).
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub volume_m3: Option<String>,
+    #[serde(with = "as_text::option", skip_serializing_if = "Option::is_none", default)]
+    pub volume_m3: Option<Volume>,
     /// Seal put on (first event, or replaced).
     #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub seal: Option<String>,
+    pub seal: Option<SealNumber>,
     /// Identification part of that seal's marking code.
     #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub identification: Option<String>,
+    pub identification: Option<Identification>,
 }
 
 impl LogPublic {
     /// A public part with only event type, kind, day and region.
     #[must_use]
-    pub fn bare(
-        event_type: LogEventType,
-        subject: LogKind,
-        on: chrono::NaiveDate,
-        region: Option<String>,
-    ) -> Self {
+    pub fn bare(event_type: LogEventType, subject: LogKind, on: NaiveDate, region: Option<Region>) -> Self {
         Self {
             v: VERSION,
             subject,
@@ -97,30 +87,6 @@ impl LogPublic {
             volume_m3: None,
             seal: None,
             identification: None,
-        }
-    }
-
-    /// The longest public part of a harvest under this ticket: every field at its maximum length.
-    #[must_use]
-    pub fn longest(forestry: &str, ticket: TicketName) -> Self {
-        let species = Species::all().map(Species::as_str).max_by_key(|code| code.len());
-        Self {
-            forestry: Some(forestry.to_owned()),
-            ticket: Some(ticket),
-            species: species.map(str::to_owned),
-            length_m: Some("29.99".to_owned()),
-            top_diameter_cm: Some("299.9".to_owned()),
-            pieces: Some(10_000),
-            volume_m3: Some("999.9999".to_owned()),
-            seal: Some("0".repeat(MAX_SEAL_NUMBER)),
-            // AI 01 with a GTIN, AI 21 with a serial of twenty.
-            identification: Some("0".repeat(2 + 14 + 2 + 20)),
-            ..Self::bare(
-                LogEventType::Harvested,
-                LogKind::Stack,
-                chrono::NaiveDate::default(),
-                Some("KZ-10".to_owned()),
-            )
         }
     }
 
@@ -157,78 +123,6 @@ impl Parties {
     }
 }
 
-/// An instant, and the UTC offset that the client sent with it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct LocalTime {
-    /// UTC with microseconds.
-    pub at: String,
-    /// Offset in minutes east of Greenwich.
-    pub offset_min: i16,
-}
-
-impl LocalTime {
-    /// From a moment.
-    #[must_use]
-    pub fn of(moment: crate::base::units::Moment) -> Self {
-        Self { at: crate::base::units::utc_text(moment.instant()), offset_min: moment.offset_minutes() }
-    }
-
-    /// Back to a moment.
-    pub fn moment(&self) -> Result<crate::base::units::Moment> {
-        let corrupt = || Error::CorruptRow(format!("time {self:?}"));
-        let at = chrono::DateTime::parse_from_rfc3339(&self.at).map_err(|_| corrupt())?;
-        crate::base::units::Moment::new(at.to_utc(), self.offset_min).map_err(|_| corrupt())
-    }
-}
-
-/// A named place.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct PlacePart {
-    /// Its name.
-    pub name: String,
-    /// Region, as an ISO 3166-2 code.
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub region: Option<String>,
-    /// The kind of place.
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub kind: Option<PlaceKind>,
-}
-
-/// A position in WGS 84.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct PositionPart {
-    /// Degrees north.
-    pub lat: String,
-    /// Degrees east.
-    pub lon: String,
-    /// Accuracy in metres.
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub accuracy_m: Option<String>,
-}
-
-/// A document that goes with an event.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct DocumentPart {
-    /// Kind.
-    pub kind: DocumentKind,
-    /// Number.
-    pub number: String,
-    /// Day of issue.
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub issued_on: Option<chrono::NaiveDate>,
-}
-
-/// The device that recorded an event, perhaps offline.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct DevicePart {
-    /// Its id within the organisation.
-    pub id: String,
-    /// The number that the device assigned.
-    pub seq: i64,
-    /// Its own time.
-    pub recorded_at: LocalTime,
-}
-
 /// The result of an inspection, or a note.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DetailsPart {
@@ -244,37 +138,37 @@ pub struct DetailsPart {
 }
 
 /// Species and measures as observed by an inspector.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ObservedPart {
     /// Species.
     #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub species: Option<String>,
+    pub species: Option<Species>,
     /// Length in metres.
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub length_m: Option<String>,
+    #[serde(with = "as_text::option", skip_serializing_if = "Option::is_none", default)]
+    pub length_m: Option<Length>,
     /// Top diameter in centimetres.
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub top_diameter_cm: Option<String>,
+    #[serde(with = "as_text::option", skip_serializing_if = "Option::is_none", default)]
+    pub top_diameter_cm: Option<Diameter>,
 }
 
 /// The state of a ticket's chain that a harvest was checked against.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TicketHead {
     /// The ticket.
     pub id: TicketId,
     /// Its newest event at that time.
     pub seq: u32,
     /// That event's hash.
-    pub hash: String,
+    pub hash: Hash,
 }
 
 /// The event that a correction corrects.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Corrects {
     /// Its seq in the same chain.
     pub seq: u32,
     /// Its hash.
-    pub hash: String,
+    pub hash: Hash,
 }
 
 /// The part of an event that the parties and inspectors may see.
@@ -327,13 +221,13 @@ pub struct LogBusiness {
     pub assortment: Option<Assortment>,
     /// Grade (first event, or corrected).
     #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub grade: Option<u8>,
+    pub grade: Option<Grade>,
     /// How the volume was determined (first event).
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub method: Option<MeasurementMethod>,
     /// Volume by the table of GOST 2708-75, where it covers the piece.
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub table_volume_m3: Option<String>,
+    #[serde(with = "as_text::option", skip_serializing_if = "Option::is_none", default)]
+    pub table_volume_m3: Option<Volume>,
     /// Version of that table.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub table: Option<String>,
@@ -354,7 +248,7 @@ pub struct LogBusiness {
     pub right_occurred: Option<LocalTime>,
     /// The day of [`LogBusiness::right_occurred`] in Kazakhstan (from version 2 on).
     #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub right_on: Option<chrono::NaiveDate>,
+    pub right_on: Option<NaiveDate>,
     /// The correct place of the corrected event.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub right_place: Option<PlacePart>,
@@ -370,9 +264,9 @@ impl LogBusiness {
     /// The day of the corrected time by the rule of the part's version: the hashed day if the part has one,
     /// otherwise (version 1) the day of the hashed time at its offset.
     #[must_use]
-    pub fn right_day(&self) -> Option<chrono::NaiveDate> {
+    pub fn right_day(&self) -> Option<NaiveDate> {
         match self.v {
-            1 => Some(self.right_occurred.as_ref()?.moment().ok()?.sent_day().day()),
+            1 => Some(self.right_occurred?.moment().sent_day().day()),
             _ => self.right_on,
         }
     }
@@ -444,6 +338,37 @@ mod tests {
     use crate::base::units::Moment;
     use crate::evidence::chain::bytes::{Part, Salt, commit};
     use crate::evidence::chain::canonical;
+    use crate::timber::ticket::content::HARVEST_BYTES_BESIDE_NAMES;
+
+    /// [`HARVEST_BYTES_BESIDE_NAMES`] is what every field but the ticket's names takes at its maximum length.
+    #[test]
+    fn the_longest_harvest_beside_the_names_of_its_ticket() {
+        let species = Species::all().max_by_key(|species| species.as_str().len());
+        let serial = "Z".repeat(20);
+        let names = TicketName { number: "ЛБ-«7»".to_owned(), series: "\"А\"".to_owned() };
+        let text = |forestry: Option<&str>, ticket: Option<&TicketName>| {
+            canonical::text(&LogPublic {
+                forestry: forestry.map(str::to_owned),
+                ticket: ticket.cloned(),
+                species,
+                length_m: Some(Length::parse("29.99").unwrap()),
+                top_diameter_cm: Some(Diameter::parse("299.9").unwrap()),
+                pieces: Some(Pieces::new(10_000).unwrap()),
+                volume_m3: Some(Volume::parse("999.9999").unwrap()),
+                seal: Some(SealNumber::parse(&"Z".repeat(20)).unwrap()),
+                identification: Some(Identification::parse(&format!("010460711234567621{serial}")).unwrap()),
+                ..LogPublic::bare(
+                    LogEventType::Harvested,
+                    LogKind::Stack,
+                    NaiveDate::default(),
+                    Region::parse("KZ-10").ok(),
+                )
+            })
+        };
+        let alone = canonical::text(&serde_json::json!({"forestry": "Урджарское", "ticket": names}));
+        let beside = text(Some("Урджарское"), Some(&names)).len() - alone.len();
+        assert_eq!(beside, HARVEST_BYTES_BESIDE_NAMES);
+    }
 
     /// The vector of version 2 in `docs/CHAIN.md`; its commitments were made with Python's hashlib.
     #[test]
@@ -456,7 +381,8 @@ mod tests {
         let business = LogBusiness {
             corrects: Some(Corrects {
                 seq: 1,
-                hash: "845ceb06f3585e116ff9b0f56d0f3bfd4bc7478a6e4eaa12bdb19040fc2140b7".to_owned(),
+                hash: Hash::from_hex("845ceb06f3585e116ff9b0f56d0f3bfd4bc7478a6e4eaa12bdb19040fc2140b7")
+                    .unwrap(),
             }),
             reason: Some("The tablet had the time of another zone.".to_owned()),
             right_occurred: Some(time("2026-11-25T07:30:00-12:00")),
