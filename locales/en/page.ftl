@@ -11,7 +11,7 @@ title-verdict = { $verdict } – { $code }
 ask-label = Seal number or marking code
 ask-button = Check
 ask-title = Check a seal
-ask-lead = Enter the number from the seal before you buy. The answer comes at once.
+ask-lead = Enter the number from the seal before you buy. The result is shown at once.
 ask-where-title = Where is the number?
 ask-where-seal = A plastic seal is hammered into every registered log. The number is printed on it.
 ask-where-code = Next to the number is a square code. You can scan it with your phone's camera.
@@ -73,7 +73,7 @@ do-note = Write down or photograph the seal, the vehicle and the place.
 do-tell = Report it to the territorial forestry and wildlife inspectorate of your region.
 do-tell-contact = How to reach the inspectorate
 checked-at = Checked { $when }
-checked-again = The answer holds for that moment. Check again before you pay.
+checked-again = The result is valid for that moment only. Check again before you pay.
 code = Code
 
 start-title = The path of every log, from the forest to the buyer
@@ -104,7 +104,7 @@ error-retry = { $seconds ->
     [one] You may try again in { $seconds } second.
    *[other] You may try again in { $seconds } seconds.
 }
-error-request = Number of this request, if you write to us
+error-request = Give this request number if you write to us
 error-status = Error { $status }
 
 date-moment = { $date }, { $time } (Kazakhstan time, UTC+5)
@@ -151,7 +151,7 @@ register-proof-for = The proof is a file (.tlog-proof) that a phone cannot open.
 register-check = How to check it yourself
 register-page-title = Check the register yourself
 register-lead = Every record becomes an entry in a register that only grows. Its state is signed regularly, and witnesses outside this office cosign the states they have seen. An old record could be changed unnoticed only if the stored state of every witness were changed too.
-register-lead-none = Every record becomes an entry in a register that only grows. Others can see from it whether an old record was changed only after it is published.
+register-lead-none = Every record becomes an entry in a register that only grows. Only after the register is published can others see from it whether an old record was changed.
 register-lead-unwitnessed = Every record becomes an entry in a register that only grows. Its state is signed regularly. No witness outside this office cosigns it yet, so compare the states that you see at different times and places.
 register-now = The register now
 register-size = { $size } entries; { $signed }.
@@ -161,7 +161,7 @@ register-root = Root
 register-key = Public key
 register-witness = Witness
 register-receipts = Key of receipts
-register-key-note = Compare the keys with those published elsewhere: someone who can forge this page can forge these lines too.
+register-key-note = Compare the keys with those published elsewhere: anyone who can forge this page can forge these lines too.
 register-how = How to check a record
 register-step-proof = Download the proof from the page of the seal. The holder of the log can give you its complete history as a file.
 register-step-program = Check the file with a program that works offline, with the register’s key:
@@ -169,7 +169,7 @@ register-word-key = KEY
 register-word-file = FILE
 register-step-again = Keep the file. It can always be checked without this server, and it reveals any rewriting of the register.
 register-means = What the proof shows
-register-means-unchanged = The record has been in the register and was not changed since.
+register-means-unchanged = The record is in the register and has not been changed since it was entered.
 register-means-seen = The witnesses have seen the same register as you.
 register-means-true = It does not show that the record is true. Compare the log with the record.
 register-signed = { $n ->

@@ -37,12 +37,12 @@ message-not-registered =
     If it is not found again, the seal may be forged. Do not buy such timber.
 
 message-letter-like-digit =
-    There is no seal with this number. It has the letter O or I beside a digit: is it a zero (0) or a one (1)?
+    There is no seal with this number. It has the letter O or I next to a digit: is it a zero (0) or a one (1)?
     Check every character and try again. If it is not found again, the seal may be forged. Do not buy such timber.
 
 message-forged =
     The signature in this code is not genuine. The code is forged or damaged. Scan the seal once more.
-    If the answer is the same, do not buy such timber.
+    If the result is the same, do not buy such timber.
 
 message-unreadable = { $reason } Enter the number exactly as it is printed on the seal, or scan the code once more.
 
@@ -60,7 +60,7 @@ unreadable-other = This is neither a seal number nor a marking code.
 unreadable-empty = No code was given.
 unreadable-long = This is too long for a seal number or a marking code.
 unreadable-characters = There are characters here that no seal number and no marking code can contain.
-unreadable-check-digit = The check digit of the product number is wrong: a character is missing or mistaken.
+unreadable-check-digit = The check digit of the product number is wrong: a character is missing or wrong.
 unreadable-separator = The invisible separators of the code were lost when it was copied.
 unreadable-incomplete = A part of the marking code is missing.
 unreadable-keyboard = The code was scanned with a Cyrillic keyboard and came out garbled. Switch the keyboard to Latin letters.
@@ -72,7 +72,7 @@ check-format-fail = The number or code could not be read.
 check-signature-pass = The signature in the code is genuine.
 check-signature-fail = The signature in the code is not genuine.
 check-signature-foreign = The code was signed by another issuer, so its signature could not be checked here.
-check-signature-absent = A number was entered. The signature is in the square code beside it: scan that to check the signature too.
+check-signature-absent = A number was entered. The signature is in the square code next to the number: scan the code to check the signature too.
 check-registered-pass = The seal is registered.
 check-registered-fail = The seal is not registered.
 check-registered-unknown = The seal was not looked up.
