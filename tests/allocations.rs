@@ -55,7 +55,7 @@ fn hot_requests_stay_within_their_allocation_limits() {
         ("unchanged history", history, token, tag.as_deref(), 304, UNCHANGED),
     ];
     for (name, path, token, tag, status, most) in cases {
-        // Statements are prepared and buffers grown by then.
+        // After these requests, statements are prepared and buffers have grown.
         for _ in 0..3 {
             assert_eq!(ask(path, token, tag).0, status);
         }
@@ -97,7 +97,7 @@ fn a_large_harvest_stays_within_its_memory_limit() {
         })
     };
     let mut bodies = bodies.into_iter();
-    // Statements are prepared and buffers grown by then.
+    // After the first harvest, statements are prepared and buffers have grown.
     post(bodies.next().unwrap());
     let body = bodies.next().unwrap();
     let counted = allocation_counter::measure(|| {
@@ -119,7 +119,7 @@ fn a_long_history_takes_the_memory_of_a_page() {
         (world, holder)
     });
     let router = runtime.block_on(async { router(world.instance(), &LayerSettings::default()) });
-    // Reads the body and keeps nothing of it; the number of its bytes.
+    // Reads the body and keeps nothing of it; returns the number of bytes.
     let read = |number: &str| {
         let request = Request::get(format!("/v1/logs/{number}/history"))
             .header("authorization", format!("Bearer {}", holder.token))
@@ -152,9 +152,10 @@ fn a_long_history_takes_the_memory_of_a_page() {
 const PAGE: u64 = 4_000_000;
 /// Most bytes that a harvest of 5,000 logs may hold at once, in addition to its body.
 const HARVEST: u64 = 12_000_000;
-/// A verification of a log's seal: driver, row, response in three languages, headers of the layers.
+/// Most allocations of a check of a log's seal: driver, row, response in three languages, headers of the
+/// layers.
 const VERIFY: u64 = 170;
 /// A history of ten events.
 const HISTORY: u64 = 400;
-/// A history whose ETag the caller already has.
+/// Most allocations of a history with an ETag that the caller already has.
 const UNCHANGED: u64 = 170;

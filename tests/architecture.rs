@@ -156,7 +156,7 @@ fn timber_level(node: &str) -> Option<usize> {
     TIMBER_LEVELS.iter().position(|level| level.contains(&node))
 }
 
-/// Why a node may not import another one, circles aside.
+/// Why a node may not import another one; circles are found by `circle_problems`.
 fn forbidden(from: &str, to: &str) -> Option<String> {
     let (from_group, from_node) = from.split_once('/').unwrap_or((from, ""));
     let (to_group, to_node) = to.split_once('/').unwrap_or((to, ""));
@@ -300,7 +300,7 @@ fn statement_problems(tree: &Tree, group: &str, mend: &str) -> Vec<String> {
             let [first, second, third, fourth] = window else { continue };
             let name = |token: &Token, test: fn(&str) -> bool| token.word().is_some_and(test);
             let macro_call = name(first, makes_statement) && second.is('!');
-            // A text is a statement for `execute` and `fetch_*`.
+            // A string as the first argument of `execute…` or `fetch…` is a statement.
             let text = first.is('.')
                 && name(second, |name| name.starts_with("execute") || name.starts_with("fetch"))
                 && third.is('(')
@@ -326,7 +326,7 @@ fn location_problems(tree: &Tree) -> Vec<String> {
             }
         }
     }
-    // `use At::Pointer` and `use At::*` would hide the rest.
+    // After `use Location::Pointer` or `use Location::*`, the loop above would not recognise the variant.
     for mention in
         tree.mentions.iter().filter(|one| !is_below(&tree.sources[one.source].path, &MAKE_LOCATIONS))
     {

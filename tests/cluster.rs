@@ -345,7 +345,7 @@ async fn a_stale_pid_file_is_no_hindrance() {
     data.open().await.close().await;
     let mut dead = Command::new("true").spawn().expect("runs");
     dead.wait().expect("ended");
-    // A dead process, a live process that is not PostgreSQL, and no number at all.
+    // The file names a dead process, a live process that is not PostgreSQL, or no number at all.
     for pid in [dead.id().to_string(), std::process::id().to_string(), "x".to_owned()] {
         let stale = format!("{pid}\n{}\n1767225600\n5432\n/tmp\n\n\nready\n", data.cluster().display());
         fs::write(postmaster::pid_file(&data.cluster()), stale).expect("written");
@@ -362,8 +362,8 @@ impl Living {
     }
 }
 
-/// A command as the user that PostgreSQL runs as, which may not be that of the tests: a process of another
-/// user is no holder of a lock for PostgreSQL.
+/// A command that runs as the user of PostgreSQL, which may not be the user of the tests: PostgreSQL does not
+/// regard a process of another user as the holder of a lock.
 fn as_postgres(data: &Data, program: &str) -> Command {
     let owner = fs::metadata(data.cluster()).expect("there");
     let mut command = Command::new(program);
@@ -549,8 +549,8 @@ async fn fsck_migrates_nothing() {
     assert_eq!(applied, 0, "nothing is migrated");
 }
 
-/// What only a superuser or the server's administrator does: an alteration, and how the line begins that
-/// `fsck` reports for it.
+/// Alterations that only a superuser or the server's administrator can make, each with the beginning of the
+/// line that `fsck` reports for it.
 const POWERS: &[(&str, &str)] = &[
     ("ALTER ROLE ormantrace_service SUPERUSER", "role-unexpected pg_roles ormantrace_service"),
     ("ALTER ROLE ormantrace_service CREATEROLE", "role-unexpected pg_roles ormantrace_service"),
@@ -598,7 +598,7 @@ async fn fsck_finds_roles_and_settings_that_are_not_as_set_up() {
     let data = Data::made().await;
     let database = data.open().await;
     let mut superuser = database.maintenance().await.expect("connects");
-    // As `fsck` connects: the owner's session, with the superuser's changes not yet committed.
+    // Reads in a session of the owner, as `fsck` does, but sees the superuser's uncommitted changes.
     let found = async |db: &mut sqlx::PgConnection| {
         sqlx::raw_sql("SET SESSION AUTHORIZATION ormantrace_owner").execute(&mut *db).await.expect("set");
         let guards = ormantrace::commands::fsck::guards::read(&mut *db).await.expect("read");
@@ -619,7 +619,8 @@ async fn fsck_finds_roles_and_settings_that_are_not_as_set_up() {
     assert!(missed.is_empty(), "{}", missed.join("\n"));
     sqlx::raw_sql("ROLLBACK").execute(&mut superuser).await.expect("rolled back");
 
-    // The program, with a view in front of one role; then with a setting of the server itself.
+    // The program `fsck` reports a view that hides a table from one role, and then a setting of the server
+    // itself.
     let check = || fsck(&["--data-dir".as_ref(), data.path().as_ref()]);
     sqlx::raw_sql(
         "CREATE SCHEMA x; CREATE VIEW x.event AS SELECT * FROM public.event WHERE type <> 'inspected';
@@ -928,7 +929,7 @@ impl rustls::server::ResolvesServerCert for Unreadable {
     }
 }
 
-/// A server that offers encryption as PostgreSQL does, with that certificate. Returns its port.
+/// A server that offers encryption as PostgreSQL does, with the unreadable certificate. Returns its port.
 async fn unreadable_server() -> u16 {
     use rustls::pki_types::pem::PemObject;
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/program/tls/witness.key");

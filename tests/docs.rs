@@ -115,7 +115,7 @@ fn composed_codes(text: &str) -> BTreeSet<String> {
             codes.extend(suffixes.iter().map(|suffix| format!("{noun}-{suffix}")));
         }
     }
-    // In a call that makes an error, a code that is composed in another way.
+    // Refuses a code that a call composes in another way.
     for (mark, skipped) in [("Invalid::new(", 0), ("FieldError::new(", 1)] {
         for (at, _) in text.match_indices(mark) {
             let code = arguments_of(&text[at + mark.len()..]).nth(skipped).unwrap_or_default().trim();
@@ -243,11 +243,11 @@ fn the_codes_of_entries_are_those_of_the_source() {
     }
 }
 
-/// Every command that does something, by its complete name, in the order of the help.
+/// Every command without subcommands, by its complete name, in the order of the help.
 fn commands() -> Vec<(String, clap::Command)> {
     let mut commands = Vec::new();
     let mut root = Cli::command();
-    // Passes the options of all commands on to each of them.
+    // Adds the options of all commands to each of them.
     root.build();
     let mut waiting: Vec<(String, clap::Command)> =
         root.get_subcommands().map(|one| (one.get_name().to_owned(), one.clone())).collect();
@@ -383,7 +383,7 @@ fn the_pictures_of_the_readme_exist_and_are_small() {
     assert!(!sizes.is_empty() && sizes.iter().all(|size| *size <= 60_000), "{sizes:?}");
 }
 
-/// A person copies the example of a command: it must not fail on its check digit.
+/// People copy the examples of commands, so the check digits of their numbers must be valid.
 #[test]
 fn numbers_of_persons_and_organisations_in_commands_are_right() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -428,7 +428,7 @@ fn the_units_of_systemd_are_valid_and_can_be_enabled() {
     let mut verify = Command::new("systemd-analyze");
     verify.arg("verify");
     for (name, text) in &units {
-        // A service that a timer starts is enabled by its timer.
+        // A service that a timer starts needs no `[Install]` section: its timer is enabled.
         let timed = units.iter().any(|(other, _)| *other == name.replace(".service", ".timer"));
         let is_timer = text.contains("\n[Timer]\n");
         let target = if is_timer { "timers.target" } else { "multi-user.target" };
@@ -439,7 +439,7 @@ fn the_units_of_systemd_are_valid_and_can_be_enabled() {
             let subcommand = arguments.split_whitespace().next().expect("a subcommand");
             assert!(Cli::command().find_subcommand(subcommand).is_some(), "{name}: {command}");
         }
-        // Where the units expect it, the program need not be installed here.
+        // The program need not be installed where the units expect it, so they get the path of the built one.
         let file = dir.path().join(name);
         fs::write(&file, text.replace(installed, env!("CARGO_BIN_EXE_ormantrace"))).expect("written");
         verify.arg(file);
@@ -455,7 +455,8 @@ fn the_sample_for_nginx_is_valid() {
     let (name, text) = documents("nginx").pop().expect("a sample");
     let dir = tempfile::tempdir().expect("a folder");
     let tls = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/program/tls");
-    // `nginx -t` opens the listeners and reads the certificate.
+    // `nginx -t` opens the listeners and reads the certificate, so the sample gets sockets and a certificate
+    // of the test.
     let text = text
         .replace("listen 80;", &format!("listen unix:{}/plain;", dir.path().display()))
         .replace("listen 443 ssl;", &format!("listen unix:{}/tls ssl;", dir.path().display()))
@@ -466,7 +467,7 @@ fn the_sample_for_nginx_is_valid() {
         .filter(|line| !line.contains("listen [::]"))
         .fold(String::new(), |all, line| all + line + "\n");
     let at = dir.path().display();
-    // Elsewhere these folders would be Debian's, which only root may use.
+    // The default folders on Debian are for root only.
     let folders = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"];
     let folders = folders.map(|name| format!("{name}_temp_path {at}/{name};\n")).concat();
     let whole = format!(

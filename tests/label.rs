@@ -20,7 +20,7 @@ struct Label {
     svg: String,
 }
 
-/// Labels as the program prints them, and the most difficult that may be registered.
+/// Labels as the program prints them, and labels of the most difficult codes that may be registered.
 fn labels() -> Vec<Label> {
     let key = SigningKey::from_seed(&[7; 32]);
     let mint = Mint::with_secret(Gtin::DEMONSTRATION, [1; 32]);

@@ -180,7 +180,7 @@ fn pages(lang: Lang) -> Vec<(String, String)> {
     pages
 }
 
-/// A page that says in one place that there is no register or no witness claims neither in another.
+/// The page mentions witnesses only if there are some, and a command to verify only if there is a register.
 #[test]
 fn the_page_of_the_register_claims_only_what_is_there() {
     for (lang, sees, outside) in [
@@ -384,8 +384,8 @@ fn a_valid_log_shows_what_to_compare_before_all_else() {
         let answer = Verification::valid(asked(Signature::Valid), log("stored", "stored"));
         texts(&render_verification(&answer, lang, now(), None)).join("|").replace('\u{a0}', " ")
     };
-    // Each text is searched with a `|` on both sides. Every `|` of the page is doubled, because two
-    // neighbouring texts need one each.
+    // Each expected text has a `|` on both sides. Every `|` of the page is doubled, because two neighbouring
+    // texts need one each.
     let in_order = |page: &str, expected: &[&str]| {
         let page = page.replace('|', "||");
         let mut rest = page.as_str();
@@ -579,7 +579,7 @@ fn every_message_is_used() {
         include_str!("../templates/part/ask.html"),
     ]
     .concat();
-    // The keys of families end in a word that comes from the data.
+    // Ids with these prefixes end in a word that comes from the data, so the sources do not contain them.
     let families = [
         "state-",
         "event-",
@@ -660,7 +660,7 @@ fn every_tag_and_operation_of_the_document_is_in_the_reference() {
                 let section = page.split_once(&format!("<h2 id=\"{id}\">")).unwrap().1;
                 let section = section.split_once("</section>").unwrap().0;
                 assert!(section.contains("<b>Access.</b>"), "{id}");
-                // A command for the demonstration, with its address.
+                // An example command with the address of the demonstration server.
                 let shown =
                     format!("{}{}", escaped("\"http://127.0.0.1:8080"), path.split('{').next().unwrap());
                 assert!(section.contains("curl -sS ") && section.contains(&shown), "{id}: no command");

@@ -392,7 +392,7 @@ async fn a_body_that_stops_or_drips_is_408() {
     let pace = Pace { bytes_per_second: 8_000, window: 4 * SHORT, total: PATIENCE };
     let server = start(forest(), with(pace), ServerSettings::default()).await;
     Answer::parse(&server.raw(head).await).is_problem(408, "request-timeout");
-    // It never stops, but is slower than the pace.
+    // The client never stops sending, but is slower than the pace.
     Answer::parse(&drip(&server, head).await).is_problem(408, "request-timeout");
     // A body that keeps the pace is read to its end, while a slower one is not.
     let (slow, mut steady) = (drip(&server, head), server.connect().await);
@@ -416,7 +416,7 @@ async fn a_body_that_stops_or_drips_is_408() {
     Answer::parse(&drip(&server, head).await).is_problem(408, "request-timeout");
 }
 
-/// A route whose response never ends, and a receiver that ends when the response is dropped.
+/// A route with a response that never ends, and a receiver that ends when the response is dropped.
 fn endless() -> (Router, mpsc::Receiver<()>) {
     let (dropped, was_dropped) = mpsc::channel::<()>(1);
     let endless = move || {
@@ -695,12 +695,12 @@ async fn tokens_without_a_known_organisation_have_a_quarter_of_a_class_together(
     for _ in 0..2 {
         soon(has_begun.recv()).await.unwrap();
     }
-    // Requests without a token have the other places.
+    // Requests without a token get the other places.
     let other = [ask(None), ask(None)];
     for _ in 0..2 {
         soon(has_begun.recv()).await.unwrap();
     }
-    // The four above the quarter are refused while it is in use.
+    // Four requests exceed the quarter: they are refused while the other two use it.
     let mut statuses = Vec::new();
     let (tell, mut told) = mpsc::unbounded_channel();
     for one in greedy {

@@ -61,7 +61,7 @@ pub enum Read {
     Check,
     /// The history of one log.
     History,
-    /// The same without its evidence, against the same statement of pgbench.
+    /// The history without its evidence; pgbench runs the same statement as for `History`.
     BareHistory,
 }
 
@@ -119,12 +119,12 @@ impl Bench {
     /// Processor time up to now.
     ///
     /// # Errors
-    /// No Linux.
+    /// The system is not Linux.
     pub fn cpu(&self) -> Result<Cpu, Failure> {
         Cpu::now(Some(self.server.pid()), self.cluster.postmaster()?)
     }
 
-    /// A round of the server's side.
+    /// A round of requests to the server.
     ///
     /// # Errors
     /// A connection ends.
@@ -140,7 +140,7 @@ impl Bench {
         Ok((traffic, self.cpu()? - before))
     }
 
-    /// A round of pgbench's side.
+    /// A round of transactions by pgbench.
     ///
     /// # Errors
     /// As [`Pgbench::run`].
@@ -160,10 +160,12 @@ impl Bench {
             };
         let postmaster = self.cluster.postmaster()?;
         let others = process::children(postmaster)?;
-        // Connecting this many sessions with SCRAM takes time, which counts as part of the run.
+        // pgbench counts the time to connect as part of the run, and SCRAM makes connecting slow: so the run
+        // is one second longer for every 64 connections.
         let seconds = seconds + connections as u64 / 64;
         let run = self.pgbench.run(script, connections, seconds, sample, variables)?;
-        // A session's processor time counts as PostgreSQL's once the postmaster has reaped it.
+        // The processor time of a session counts as PostgreSQL's only after the postmaster has reaped its
+        // process.
         let since = Instant::now();
         while process::children(postmaster)? > others && since.elapsed() < Duration::from_secs(2) {
             std::thread::sleep(Duration::from_millis(5));
@@ -223,7 +225,7 @@ impl Bench {
         Ok(told(Line::of(name, connections, &alone, &server)))
     }
 
-    /// The public check by the server's own statement, as pgbench sends it for one code at a time.
+    /// Compares the public check with pgbench running the server's own statement, for one code at a time.
     ///
     /// # Errors
     /// As [`Bench::compare`].
@@ -238,7 +240,8 @@ impl Bench {
         Ok(told(Line::of("verify, as sent", connections, &alone, &server)))
     }
 
-    /// Stops the server and PostgreSQL, and starts both again with this much shared memory.
+    /// Stops the server and PostgreSQL, drops the kernel's file caches if `forget` is set, and starts both
+    /// again with this much memory for shared buffers. Returns whether the caches were dropped.
     ///
     /// # Errors
     /// Either does not start.

@@ -73,7 +73,7 @@ pub async fn bare_history(pool: &PgPool, log: u64, body: &[u8]) -> Result<(), Fa
     Ok(())
 }
 
-/// The events of a history, which are those that are stored.
+/// Returns the events of a history, after checking that they are the stored events.
 async fn same_events<'a>(
     pool: &PgPool,
     log: u64,

@@ -41,7 +41,7 @@ impl Cluster {
         let mut settings = String::new();
         writeln!(settings, "shared_buffers = '{shared_buffers_mb}MB'")?;
         writeln!(settings, "max_connections = 300")?;
-        // So that the complete text of a statement can be read from a session.
+        // With this size, `pg_stat_activity` shows the complete text of each statement.
         writeln!(settings, "track_activity_query_size = '32kB'")?;
         std::fs::write(folder.cluster().join(SETTINGS), settings)?;
         let database = Self::database(dir).await?;

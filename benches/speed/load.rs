@@ -200,7 +200,8 @@ impl Load<'_> {
                 let log = self.visited(seq, place);
                 let index = index_of(log - self.logs.start);
                 let harvest = &harvests[index / index_of(HARVEST)];
-                // One request per truck, and one per harvest; its events have the same time of receipt.
+                // The first events of a harvest's logs come from one request, and so does each later event of
+                // a truck's logs. All events of a request have the same time of receipt.
                 let unit = if seq == 1 { HARVEST } else { TRUCK };
                 let at = self.received_at(self.place_of(seq, place - place % unit));
                 if seq == 1 {
@@ -266,7 +267,7 @@ impl Load<'_> {
         Ok(())
     }
 
-    /// The volumes that the harvests used of their tickets.
+    /// Adds the volumes of the loaded logs to the marked volumes of their tickets.
     async fn balances(&self, pool: &PgPool) -> Result<(), Failure> {
         for ticket in self.logs.start / TICKET..self.logs.end.div_ceil(TICKET) {
             let logs = self.logs.start.max(ticket * TICKET)..self.logs.end.min((ticket + 1) * TICKET);
@@ -440,7 +441,7 @@ pub fn raw_harvest(
     let mut chunk = Chunk::default();
     let (mut rows, mut seals) = (String::new(), String::new());
     for log in logs {
-        // Any ticket is suitable: nothing refers to it.
+        // The index is reduced to that of a log of the first ticket: which ticket it is does not matter here.
         let content = parties.content(log % TICKET, 1, at, harvest.operation, "010952123454321321000000000");
         let mut content = content;
         content.business.log = log_id(log);
@@ -505,8 +506,8 @@ fn ranges(logs: &Range<u64>, step: u64) -> impl Iterator<Item = Range<u64>> {
     (logs.start..end).step_by(index_of(step)).map(move |from| from..end.min(from + step))
 }
 
-/// The `place`th of `count` in a different order for each `round`: a step that is coprime to `count`
-/// visits each once.
+/// The `place`th of `count` items in an order that differs for each `round`. The step is coprime to `count`,
+/// so that each item is visited once.
 fn scattered(place: u64, count: u64, round: u32) -> u64 {
     let mut step = (count / 3 + 7_919 * u64::from(round)) | 1;
     while gcd(step, count) != 1 {

@@ -121,7 +121,8 @@ async fn measure_in(settings: Settings, dir: &Path) -> Result<Report, Failure> {
     let parties = world::make(server.address, &mut owner, last / u64::from(timber::EVENTS), from).await?;
     drop(owner);
     let pgbench = Bench::pgbench(&cluster, &scratch)?;
-    // Events of the organisations exist already, in the queue or in the register.
+    // The events of the organisations have been recorded already. If the server queues events for the
+    // register, they are in the queue or in the register.
     let queues: bool =
         sqlx::query_scalar("SELECT EXISTS (SELECT FROM leaf_queue) OR EXISTS (SELECT FROM leaf)")
             .fetch_one(&pool)
@@ -171,8 +172,8 @@ async fn measure_in(settings: Settings, dir: &Path) -> Result<Report, Failure> {
     Ok(report)
 }
 
-/// Loads up to this many events, and measures. Parts that write come last, and only if nothing is loaded
-/// afterwards.
+/// Loads up to this many events, and measures. If `whole` is set, measures writes too: they come last, and
+/// nothing may be loaded afterwards.
 async fn measure_at(
     mut bench: Bench,
     events: u64,
@@ -224,7 +225,8 @@ async fn measure_at(
 
 async fn writes(mut bench: Bench, stage: &mut Stage, shared_buffers: u64) -> Result<Bench, Failure> {
     (bench, _) = bench.restart(shared_buffers, false).await?;
-    // First, because the rows that pgbench appends form no valid chain.
+    // The register is measured first, because `fsck` must find no error and the rows that pgbench appends
+    // later form no valid chain.
     if bench.settings.wants(Part::Register) {
         eprintln!("the register");
         stage.register = stage.kept(Box::pin(register::register(&mut bench)).await.map(Some));
@@ -256,7 +258,8 @@ async fn load(bench: Bench, logs: Range<u64>, shared_buffers: u64) -> Result<(Be
     let events = (logs.end - logs.start) * u64::from(timber::EVENTS);
     let (from, until) = (bench.from, bench.until);
     let leaves = !bench.settings.without_leaves;
-    // The load need not survive a crash, and most full-page writes would be pages of the chain's index.
+    // Full-page writes are off: the load need not survive a crash, and most of them would be pages of the
+    // chain's index.
     full_page_writes(&bench.pool, false).await?;
     for first in logs.clone().step_by(usize::try_from(GO / u64::from(timber::EVENTS))?) {
         let end = logs.end.min(first + GO / u64::from(timber::EVENTS));
@@ -274,7 +277,7 @@ async fn load(bench: Bench, logs: Range<u64>, shared_buffers: u64) -> Result<(Be
     let server = bench::start(&bench.cluster, &bench.dir)?;
     let bench = Bench { server, logs: logs.end, ..bench };
     full_page_writes(&bench.pool, true).await?;
-    // So that the measurements do not include work left over from loading.
+    // A checkpoint and a restart, so that the measurements do not include work left over from loading.
     sqlx::query("CHECKPOINT").execute(&bench.pool).await?;
     let (bench, _) = bench.restart(shared_buffers, false).await?;
     Ok((bench, seconds, written))
@@ -288,7 +291,7 @@ async fn full_page_writes(pool: &PgPool, on: bool) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Each side right after a start, with empty caches if dropping them is permitted.
+/// Measures each side right after a start, with empty caches if dropping them is permitted.
 async fn cold(mut bench: Bench, read: Read, shared_buffers: u64) -> Result<(Bench, Line, bool), Failure> {
     let (name, file) = match read {
         Read::Check => ("verify", bench.scripts.check.clone()),

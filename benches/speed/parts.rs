@@ -45,7 +45,7 @@ pub struct Flood {
     pub strangers_per_second: f64,
     /// Appends while a client with a token checks as quickly as the server responds.
     pub flooded: Figures,
-    /// Those checks per second.
+    /// The checks per second of that client.
     pub checks_per_second: f64,
     /// p99 under the limited flood, divided by the p99 without a flood.
     pub ratio_strangers: f64,
@@ -257,7 +257,7 @@ pub fn flood(bench: &mut Bench) -> Result<Flood, Failure> {
             let ((traffic, cpu), flooded) = std::thread::scope(|scope| {
                 let flood = (kind > 0).then(|| {
                     let (token, logs) = ((kind == 2).then_some(token.as_str()), reads.clone());
-                    // It begins before and ends after the measured time.
+                    // The flood begins before the measured time and ends after it.
                     scope.spawn(move || {
                         let longer = time + Duration::from_millis(600);
                         traffic::run(address, flooding, longer, 7, &mut Checks { logs, token })

@@ -36,7 +36,7 @@ pub struct Appends<'p> {
     body: String,
 }
 
-/// Events by region, type and time: a page from a random time, then the next page, in turns.
+/// Events by region, type and time: a page from a random time on, then the pages after it up to the last.
 pub struct Searches<'t> {
     /// An inspector's token.
     pub token: &'t str,
@@ -144,7 +144,7 @@ impl Plan for Searches<'_> {
     }
 
     fn answered(&mut self, body: &[u8]) {
-        // Every second request continues where an earlier one ended; a cursor does not need `from`.
+        // The next request continues at the end of this page; a cursor does not need `from`.
         if self.next.is_empty()
             && let Some(next) = next(body)
         {

@@ -1,9 +1,9 @@
 //! The cost of the register: its lag, its cost for writes, whether `fsck` delays it, and the time of a
 //! check of a history.
 //!
-//! "Without the register" means that the sequencer finds its row locked, and the publisher is stopped.
-//! Both occur in operation, so the server needs no code for measuring. Writes are refused once the oldest
-//! queued event is 30 s old, so each turn without the register is shorter than that.
+//! "Without the register" means that the sequencer finds the row of table `register` locked, and that the
+//! publisher is stopped. Both occur in operation, so the server needs no code for measuring. Writes are
+//! refused once the oldest queued event is 30 s old, so each turn without the register is shorter than that.
 
 use super::bench::Bench;
 use super::blocking::{call, post};
@@ -202,7 +202,7 @@ fn paced(bench: &Bench, publisher: &Publisher, rate: u64, time: Duration) -> Res
     Ok(Turn { events: posted?, seconds, cpu: used()?.saturating_sub(before), seen: vec![seen?] })
 }
 
-/// One writer's part of the rate; returns the number of events it recorded. A late writer continues
+/// Writes one writer's part of the rate; returns the number of events recorded. A late writer continues
 /// without a pause.
 fn keep_up(
     server: SocketAddr,
@@ -361,7 +361,8 @@ impl Publisher {
         Ok(kill_process(pid, signal)?)
     }
 
-    /// Holds the register: from now on nothing is sequenced or published.
+    /// Locks the row of table `register` and stops the publisher with SIGSTOP: from now on nothing is
+    /// sequenced or published.
     async fn hold(&self, bench: &Bench) -> Result<Held, Failure> {
         let mut tx = bench.pool.begin().await?;
         sqlx::query("SELECT size FROM register FOR UPDATE").execute(&mut *tx).await?;
@@ -378,7 +379,7 @@ impl Drop for Publisher {
     }
 }
 
-/// Holds the register as long as the transaction is open.
+/// Keeps the row of table `register` locked as long as the transaction is open.
 struct Held(sqlx::Transaction<'static, sqlx::Postgres>);
 
 impl Held {
@@ -403,7 +404,7 @@ impl Fsck {
         Ok(Self { child })
     }
 
-    /// Waits for its end, which must report no finding; returns its peak memory.
+    /// Waits until `fsck` ends, which must find no error; returns its peak memory.
     fn end(mut self) -> Result<u64, Failure> {
         let mut peak = 0;
         loop {

@@ -26,7 +26,7 @@ pub struct Scripts {
     pub append_once: PathBuf,
 }
 
-/// The statement of a check by the seal number `number`, which is SQL.
+/// The statement that checks one seal number; `number` is an SQL expression.
 ///
 /// # Errors
 /// The server's statement has an unknown form.
@@ -40,7 +40,7 @@ pub fn check(number: &str) -> Result<String, Failure> {
     Ok(format!("SELECT s.number AS{head}FROM seal s\nLEFT JOIN log l{joins}WHERE s.number = {number}"))
 }
 
-/// The statement of a chain by the log's id, which is SQL.
+/// The statement that reads the chain of one log; `id` is an SQL expression.
 ///
 /// # Errors
 /// The server's statement has an unknown form.

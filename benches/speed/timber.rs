@@ -17,7 +17,7 @@ use uuid::Uuid;
 
 /// Events of one log.
 pub const EVENTS: u32 = 10;
-/// Logs of one harvest; each has one responsible person.
+/// Logs of one harvest; each harvest has one responsible person.
 pub const HARVEST: u64 = 500;
 /// Logs that are loaded, transported and recorded in one request.
 pub const TRUCK: u64 = 20;

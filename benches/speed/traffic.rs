@@ -48,7 +48,7 @@ pub struct Traffic {
     pub good: u64,
     /// Other responses.
     pub bad: u64,
-    /// The first of those, for the error message.
+    /// The first of the other responses, for the error message.
     pub first_bad: Option<String>,
     /// Time of each response in microseconds, in order of arrival.
     pub latencies: Vec<u32>,
@@ -130,7 +130,7 @@ impl Connection {
         self.what = plan.request(dice, &mut self.out);
         self.sent = 0;
         self.asked = Instant::now();
-        // Requests fit a socket's buffer: the measured ones are small.
+        // The measured requests are small and fit a socket's buffer, so this loop rarely waits.
         while self.sent < self.out.len() {
             match self.stream.write(&self.out[self.sent..]) {
                 Ok(0) => return Err("the server closed a connection".into()),

@@ -112,7 +112,7 @@ pub enum Error {
     /// An unexpected error from the database, or the database is down.
     #[error(transparent)]
     Database(#[from] sqlx::Error),
-    /// A corrupt row, which our own rules exclude: names table, column and row.
+    /// A corrupt row, which this server's own rules exclude. The text names table, column and row.
     #[error("corrupt row: {0}")]
     CorruptRow(String),
 }

@@ -2,7 +2,8 @@
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 
-/// All characters that could have a meaning in a URL; RFC 3986 leaves these four and letters and digits.
+/// Every character but the unreserved ones of RFC 3986: letters, digits and these four. All others could have
+/// a meaning in a URL.
 const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// The decoded bytes; `None` if a `%` is not followed by two hexadecimal digits.

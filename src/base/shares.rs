@@ -17,7 +17,7 @@ pub struct Shares<K> {
 }
 
 impl<K: Eq + Hash> Shares<K> {
-    /// Shares of so many permits each, at least one.
+    /// Shares of `permits` permits each, at least one.
     #[must_use]
     pub fn new(permits: usize) -> Self {
         Self { permits: permits.clamp(1, Semaphore::MAX_PERMITS), of: Mutex::new(HashMap::new()) }
@@ -46,7 +46,8 @@ impl<K: Eq + Hash> Shares<K> {
     }
 }
 
-/// A permit for the memory of a response: of the owner's share, and of all the memory.
+/// The permits for the memory of a response: from the owner's share, and from the memory that all owners
+/// have.
 #[derive(Debug)]
 pub struct MemoryPermit {
     _own: OwnedSemaphorePermit,

@@ -93,7 +93,7 @@ macro_rules! vocabulary {
     };
 }
 
-/// sqlx as TEXT, on the way in, for a type with `as_str` (by reference or value).
+/// The traits that sqlx needs to send a type as TEXT, by its `as_str` (which takes a reference or the value).
 macro_rules! sqlx_text_in {
     ([$($generics:tt)*] $name:ty) => {
         impl<$($generics)*> sqlx::Type<sqlx::Postgres> for $name {
@@ -125,7 +125,7 @@ macro_rules! sqlx_text_in {
     };
 }
 
-/// sqlx as TEXT, both ways, for a type with `as_str` and `parse`.
+/// The traits that sqlx needs to send and to read a type as TEXT, by its `as_str` and its `parse`.
 macro_rules! sqlx_as_text {
     ([$($generics:tt)*] $name:ty) => {
         $crate::base::vocabulary::sqlx_text_in!([$($generics)*] $name);

@@ -291,8 +291,8 @@ pub enum Failure {
 }
 
 impl Failure {
-    /// The exit code: 2 if `fsck` could not complete its check (its exit code 1 means that it found errors),
-    /// 3 for a file that `verify` accepts as far as it goes while the register has more, else 1.
+    /// The exit code: 2 if `fsck` could not complete its check (its exit code 1 means that it found errors);
+    /// 3 if `verify` found no error but the register has events that the file does not show; else 1.
     #[must_use]
     pub fn exit_code(&self) -> u8 {
         match self {
@@ -440,8 +440,8 @@ fn origin(text: &str) -> Result<String, Invalid> {
     Err(Invalid::new("bad-origin", "A register's name has no space and no `+`, and at most 255 bytes."))
 }
 
-/// Inserts `serve` into the arguments where the command belongs, if there is none: the first flag that is not
-/// common to all commands is a flag of `serve`.
+/// Inserts `serve` if the arguments name no command. It goes before the first flag that is not common to all
+/// commands, because that flag belongs to `serve`.
 fn with_command(arguments: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
     let mut arguments: Vec<OsString> = arguments.into_iter().collect();
     let mut at = 1;

@@ -57,7 +57,7 @@ pub enum Failure {
     /// The erasure could not be recorded; nothing was deleted.
     #[error("Nothing was erased, because the erasure could not be recorded: {0}.")]
     Record(Error),
-    /// Another transaction can still see the deleted rows.
+    /// After the wait, another transaction can still see the deleted rows.
     #[error(
         "The data is deleted, but its bytes are still in the files: for two minutes another transaction \
          could still read them. Run the erasure again."
@@ -79,7 +79,7 @@ impl From<Error> for Failure {
 pub struct Erased {
     /// Personal parts.
     pub parts: u64,
-    /// Sole traders and farms, of which the name and number were erased.
+    /// Number of sole traders and farms with erased names and numbers.
     pub organizations: u64,
     /// Stored responses.
     pub responses: u64,
@@ -102,7 +102,7 @@ impl fmt::Display for Erased {
     }
 }
 
-/// Erases a person's data. A server may be running; its requests wait for some moments.
+/// Erases a person's data. A server may be running: its requests wait while a table is rewritten.
 ///
 /// # Errors
 /// A sentence that states how far the erasure got.
@@ -140,11 +140,11 @@ pub async fn delete(
     Ok(erased)
 }
 
-/// What an erasure would delete, by ids. `Display` is the list for the administrator; it has no name and no
-/// number of a person.
+/// What an erasure would delete, by ids. `Display` is the list for the administrator; it contains no name and
+/// no number of a person.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Preview {
-    /// One line for each thing that would go.
+    /// One line for each row that would be deleted.
     pub lines: Vec<String>,
     /// The totals.
     pub erased: Erased,
@@ -193,7 +193,8 @@ struct Removed {
 }
 
 impl Removed {
-    /// A line for each of them. The rows that name them are still there.
+    /// Returns one line for each deleted row. The harvests, events and logs that refer to these rows still
+    /// exist, so the lines can name them.
     async fn lines(&self, tx: &mut PgConnection) -> sqlx::Result<Vec<String>> {
         let mut lines = Vec::new();
         let parts: Vec<(Uuid, Option<Uuid>, i64, Vec<String>)> = sqlx::query_as(
@@ -233,7 +234,8 @@ async fn delete_rows(
 ) -> Result<(Erased, Removed), Failure> {
     let mut removed = Removed::default();
     let mut personal: Vec<Uuid> = Vec::new();
-    // Ids of the harvests and organisations: the requests that created them have stored responses.
+    // Ids of the affected harvests and organisations. The stored responses to the requests that created them
+    // are deleted too.
     let mut made: Vec<Uuid> = Vec::new();
     let mut words: Vec<String> = Vec::new();
     let mut erased = Erased::default();
@@ -314,7 +316,7 @@ async fn delete_rows(
     // A new erasure epoch changes every ETag: a response from before the erasure no longer gets 304.
     let epoch = Salt::random().0;
     sqlx::query!("UPDATE erasure_epoch SET value = $1", epoch.as_slice()).execute(&mut **tx).await?;
-    // Instances of the version before read it here.
+    // Servers of the previous version read the erasure epoch from this row.
     sqlx::query!(
         "INSERT INTO server_secret (name, value) VALUES ('erasures', $1)
          ON CONFLICT (name) DO UPDATE SET value = EXCLUDED.value",
@@ -416,11 +418,11 @@ async fn rewrite(maintenance: &mut PgConnection, table: &'static str) -> Result<
     }
 }
 
-/// Removes the write-ahead log so far, and with it the tables' old files. For a given server, where the
-/// role may lack the right to do so, returns a sentence about what is left to its administrator.
+/// Removes the write-ahead log written so far, and with it the tables' old files. On a given server, the role
+/// may lack the right to do so; then returns a sentence on what its administrator has to do.
 async fn remove_wal(maintenance: &mut PgConnection, private: bool) -> Result<Option<String>, Failure> {
-    // The checkpoint after the switch begins in a new file and removes the files before it. A second
-    // round removes the file that the first was still writing to.
+    // The checkpoint after the switch begins in a new file and removes the files before it. A second round
+    // removes the file that was still in use during the first.
     for _ in 0..2 {
         for statement in ["SELECT pg_switch_wal()", "CHECKPOINT"] {
             match maintenance.execute(statement).await {

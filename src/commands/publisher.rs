@@ -2,9 +2,9 @@
 //! key file, folder and database role.
 //!
 //! The separation is weaker than that of a publisher under another user or on another machine, because both
-//! processes can read each other's files (docs/TRUST.md). The child never outlives the server: it reads a pipe,
-//! this process alone holds the other end, and the child stops when the pipe ends. A child that ends before
-//! is started again.
+//! processes can read each other's files (docs/TRUST.md). The child never outlives the server: it reads a
+//! pipe, the server alone holds the other end, and the child stops when the pipe ends. If the child ends
+//! while the server runs, the server starts it again.
 
 use crate::base::config::Settings;
 use crate::db::lock::{Denied, Lock};
@@ -27,8 +27,8 @@ const STABLE: Duration = Duration::from_mins(1);
 /// How long the child may take to finish its round when the server stops.
 const STOP_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The variables that the child inherits: its own settings, and those of the system. The operator's token and
-/// other settings of the server are none of its business.
+/// The variables that the child inherits: its own settings, and those of the system. The child does not get
+/// the operator's token and the server's other settings.
 const INHERITED: [&str; 17] = [
     "HOME",
     "LANG",
@@ -49,14 +49,14 @@ const INHERITED: [&str; 17] = [
     "ORMANTRACE_WITNESS_CA",
 ];
 
-/// Whether a server may run a publisher, and with which log lines.
+/// Whether a server may run a publisher, and the log settings of that publisher.
 #[derive(Clone, Debug, Default)]
 pub struct PublisherOptions {
     /// Never run one.
     pub off: bool,
     /// Whether the register's name was given.
     pub named: bool,
-    /// The arguments of this process that set its log lines.
+    /// The arguments of this process that set the format and filter of log lines; the child gets them too.
     pub log_arguments: Vec<OsString>,
 }
 
@@ -101,7 +101,8 @@ impl PublisherCommand {
                 command.env(name, value);
             }
         }
-        // Its own group: Ctrl-C in a terminal would stop it before the last requests are recorded.
+        // The child has its own process group: otherwise Ctrl-C in a terminal would also stop the child,
+        // before the server has recorded its last requests.
         command.stdin(Stdio::piped()).stdout(Stdio::null()).process_group(0).kill_on_drop(true);
         command.spawn()
     }
@@ -152,7 +153,8 @@ async fn supervise(command: PublisherCommand, mut stopped: oneshot::Receiver<()>
     let mut pause = BACKOFF.0;
     loop {
         if let Some(holder) = command.other_publisher() {
-            // To take over whenever it pauses would keep it from starting again.
+            // This server does not wait for the lock: it would take over whenever the other publisher stops,
+            // and the other could not start again.
             tracing::info!(
                 holder,
                 "another process publishes the register, so this server does not; with --no-publish it never does"

@@ -73,7 +73,7 @@ pub struct ServeOptions {
     pub register_dir: Option<PathBuf>,
     /// File of the key that signs receipts; by default `keys/receipt.key` in the data directory.
     pub receipt_key: Option<PathBuf>,
-    /// Public keys of earlier receipts: shown in addition to the current one.
+    /// Former public keys, with which earlier receipts are checked; shown in addition to the current key.
     pub former_receipt_keys: Vec<VerifierKey>,
     /// Name of the register; by default the public address.
     pub origin: Option<String>,
@@ -199,7 +199,7 @@ pub async fn prepare(settings: &Settings, operation: ServeOptions) -> Result<Rea
         let is_proxy = trusted.iter().any(|network| network.contains(address));
         (!is_proxy).then(|| subscriber(address))
     };
-    // Bound first, so that a port in use is reported before a database is created.
+    // The listener is bound first, so that a port in use is reported before a database is created.
     let main = ServerSettings { connections, ..operation.server };
     let server = bind(settings.serve.listen, main).await?.counting(counting);
     let few = ServerSettings { connections: MAX_OWN_CONNECTIONS, ..operation.server };
@@ -283,7 +283,7 @@ async fn bind(address: SocketAddr, settings: ServerSettings) -> Result<Server, F
     Server::bind(address, settings).await.map_err(|cause| Failure::Listen { address, cause })
 }
 
-/// The address as a browser on this machine can open it.
+/// The address that a browser on this machine can open: localhost in place of an unspecified address.
 pub(crate) fn reachable(mut address: SocketAddr) -> SocketAddr {
     if address.ip().is_unspecified() {
         let local: std::net::IpAddr = if address.is_ipv4() {
@@ -359,7 +359,7 @@ pub async fn bootstrap(app: &App, token: Option<&OperatorToken>) -> Result<Boots
     Ok(made)
 }
 
-/// The given file, or the one of this name in the data directory.
+/// The given file, or the file `name` in the data directory's folder `keys`.
 fn key_file(settings: &Settings, file: Option<&Path>, name: &str) -> Result<PathBuf, Failure> {
     Ok(match file {
         Some(path) => path.to_path_buf(),
@@ -367,7 +367,8 @@ fn key_file(settings: &Settings, file: Option<&Path>, name: &str) -> Result<Path
     })
 }
 
-/// A server that has served this database before had these keys: probably a restore left them out.
+/// Warns if a key file is missing although this database was served before: the file existed then, so a
+/// restore has probably left it out.
 fn warn_if_made_anew(served_before: bool, file: &Path, what: &str) {
     if served_before && !file.exists() {
         tracing::warn!(
@@ -490,7 +491,8 @@ impl Ready {
             tracing::warn!(connections = drained.cut, "drain timeout: open connections were closed");
         }
         tasks.shutdown().await;
-        // Stopped after the last response, so that the events of the last write request are sequenced too.
+        // The sequencer stops after the last response, so that it also sequences the events of the last write
+        // request.
         let _ = sequenced.send(());
         if let Err(error) = sequencer.await {
             tracing::error!(%error, "the sequencer failed; the next start continues with the queue");
@@ -552,9 +554,9 @@ async fn delete_expired_responses(app: App) {
     }
 }
 
-/// One round of housekeeping; returns the number of rows deleted. A clock that jumped makes responses look
-/// expired that clients still rely on, and a request sent again would be recorded twice: then the round is
-/// skipped.
+/// One round of housekeeping; returns the number of rows deleted. If the clock has jumped, the round is
+/// skipped: responses that clients still rely on would look expired, and without them a request that is sent
+/// again would be recorded twice.
 pub async fn keep_house(pool: &PgPool, watch: &ClockWatch) -> u64 {
     let jump = watch.jump();
     if jump.abs() > MAX_CLOCK_JUMP {

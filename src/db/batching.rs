@@ -1,8 +1,8 @@
 //! Batch loader: merges concurrent reads into one SQL statement.
 //!
-//! When a connection becomes free, all waiting queries run in one statement, and each caller gets its own
-//! part of the result. There is no timer: a single query runs at once, and the more queries wait, the
-//! more of them share the cost of a round trip.
+//! When a connection becomes free, the waiting queries run in one statement, up to the loader's limits, and
+//! each caller gets its own part of the result. There is no timer: a single query runs at once, and the more
+//! queries wait, the more of them share the cost of a round trip.
 //!
 //! Promises. A statement begins after the last of its queries arrived, so no result is older than its
 //! query, whichever instance wrote last; nothing is cached from one statement to the next. The queue is

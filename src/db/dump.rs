@@ -19,7 +19,7 @@ use crate::base::config::shown;
 
 /// How often progress is reported.
 const PROGRESS_INTERVAL: Duration = Duration::from_secs(5);
-/// Bytes of a dump that are passed on at once.
+/// Maximum number of bytes of a dump that are read and passed to `pg_restore` at once.
 const CHUNK: usize = 1 << 18;
 
 /// Why a dump was not made or not loaded. `Display` is a sentence without its full stop.
@@ -75,7 +75,7 @@ impl Login {
         if let Some(settings) = options.get_options() {
             variables.push(("PGOPTIONS", settings.into()));
         }
-        // The options have no getter for these, but write them into a URL.
+        // The options have no getter for the password and the TLS settings, but write them into a URL.
         let url = options.to_url_lossy();
         if let Some(password) = url.password() {
             variables.push(("PGPASSWORD", decoded(password).into()));
@@ -103,7 +103,7 @@ impl Login {
 
     fn command(&self, program: &ClientProgram) -> Command {
         let mut command = Command::new(&program.path);
-        // Otherwise a variable of a service file or another host could win over these.
+        // Removed from the inherited environment, because they could override the variables of this login.
         for name in ["PGSERVICE", "PGSERVICEFILE", "PGHOSTADDR", "PGOPTIONS", "PGPASSFILE"] {
             command.env_remove(name);
         }

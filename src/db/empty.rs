@@ -89,7 +89,7 @@ async fn stage(folder: Folder, connections: u32) -> Result<EmptyDatabase, OpenEr
             Ok(EmptyDatabase { owner, staged: Some(Staged { folder, _lock: lock, at, cluster }) })
         }
         Err(error) => {
-            // Otherwise it would keep a server from starting.
+            // The folder is removed, because it would keep a server from starting.
             let _ = fs::remove_dir_all(folder.restoring());
             Err(error)
         }
@@ -175,7 +175,7 @@ impl EmptyDatabase {
         let Some(Staged { folder, at, cluster, .. }) = self.staged else { return Ok(()) };
         cluster.stop().await;
         let (from, to) = (at.root().join("passwords"), folder.root().join("passwords"));
-        // Passwords without a cluster are of no use.
+        // The data directory has no cluster of its own, so nothing uses its passwords.
         fs::remove_dir_all(&to).map_err(|error| failed(&to, &error))?;
         fs::rename(&from, &to).map_err(|error| failed(&to, &error))?;
         fs::rename(at.cluster(), folder.cluster()).map_err(|error| failed(&folder.cluster(), &error))?;

@@ -31,10 +31,10 @@ pub enum OpenError {
     /// `initdb` failed; its output.
     #[error("The private PostgreSQL could not be created: {0}")]
     Initdb(String),
-    /// The private server did not start; its output.
+    /// The private server did not start. Contains its output.
     #[error("The private PostgreSQL did not start: {0}")]
     Start(String),
-    /// A restore needs an empty place; where, and what is there.
+    /// The target of a restore is not empty. Names the target and what it contains.
     #[error("{0}: restore into an empty data directory or database.")]
     NotEmpty(String),
     /// The given server cannot be reached.

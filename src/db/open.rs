@@ -117,8 +117,8 @@ pub async fn open(
 }
 
 /// Opens a database that exists and has this program's schema. Makes no cluster, no role and no password,
-/// and changes neither schema nor rights: for a check, and for commands that a wrong folder must not turn
-/// into a new, empty database.
+/// and changes neither schema nor rights: for a check, and for commands that must not create a new, empty
+/// database when they are given a wrong folder.
 ///
 /// # Errors
 /// A message for the administrator; no process is left running.
@@ -313,9 +313,9 @@ pub(super) async fn connect_with_retries(options: &PgConnectOptions) -> Result<P
     }
 }
 
-/// Whether the connection failed for its encryption, which waiting does not change: a certificate that is
-/// wrong or cannot be read (`rustls` reports both as invalid data), or a file of the settings. A TCP
-/// connection itself never fails because of a missing file.
+/// Whether the connection failed because of its encryption, so that a retry does not help: a certificate is
+/// wrong or cannot be parsed (`rustls` reports both as invalid data), or a file named in the settings cannot
+/// be opened. A TCP connection itself never fails because of a missing file.
 fn is_tls_failure(options: &PgConnectOptions, error: &sqlx::Error) -> bool {
     use std::io::ErrorKind;
     match error {

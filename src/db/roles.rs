@@ -25,8 +25,9 @@ pub const PUBLISHER: &str = "ormantrace_publisher";
 /// Database of a private cluster.
 pub const DATABASE: &str = "ormantrace";
 
-/// Tables of evidence, each with triggers `…_append_only` and `…_no_truncate`: the service adds rows and can never change or delete one. A new append-only
-/// table must be listed here; `tests/cluster.rs` and `tests/api/register.rs` try to change them.
+/// Tables of evidence, each with triggers `…_append_only` and `…_no_truncate`: the service adds rows and can
+/// never change or delete one. A new append-only table must be listed here; `tests/cluster.rs` and
+/// `tests/api/register.rs` check that changing a row of these tables fails.
 pub const EVIDENCE: &[&str] = &["event", "leaf"];
 
 /// Tables that only the owner writes.

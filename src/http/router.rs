@@ -1,5 +1,5 @@
-//! The router: every URL of the server. Health and metrics can have listeners of their own, so their routes
-//! are with them: `/healthz`, `/readyz` and `/metrics`.
+//! The router: every URL of the server. Health checks and metrics (`/healthz`, `/readyz`, `/metrics`) can
+//! have listeners of their own, so `core::health` and `core::metrics` define their routes.
 
 use super::api::register::RegisterFiles;
 use super::api::{
@@ -68,19 +68,21 @@ pub fn api() -> OpenApiRouter<App> {
     router_of(callers()).merge(router_of(hot_reads()))
 }
 
-/// A router with a part of the operations, and with the head of the document.
+/// A router with these operations, and with the head of the OpenAPI document.
 fn router_of(operations: Vec<UtoipaMethodRouter<App>>) -> OpenApiRouter<App> {
     operations.into_iter().fold(OpenApiRouter::with_openapi(Head::openapi()), OpenApiRouter::routes)
 }
 
-/// Names that different schemas of the document share; each must have one of its own.
+/// Names that different schemas of the document share. A test requires that there are none: utoipa would keep
+/// only one schema of each name.
 #[must_use]
 pub fn schema_conflicts() -> BTreeSet<String> {
     let operations = [callers(), hot_reads()];
     conflicts(operations.iter().flatten().flat_map(|(schemas, ..)| schemas))
 }
 
-/// Hot reads, which resolve the token in the same query ([`crate::http::core::auth::UnresolvedCaller`]).
+/// The hot reads. They resolve the token in the query that reads the data
+/// ([`crate::http::core::auth::UnresolvedCaller`]).
 fn hot_reads() -> Vec<UtoipaMethodRouter<App>> {
     vec![
         routes!(verify::verify_code),

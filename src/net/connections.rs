@@ -1,13 +1,14 @@
 //! The open connections of a listener: how many there are, in total and of each address, and which of them
 //! has been idle for the longest time.
 //!
-//! A connection is idle while it has no request. If there is no room for a new connection, the one that has
-//! been idle for the longest time is closed for it: first of the same address, if that address is at its
-//! bound; else of the address with the most connections among those that have been idle for the longest time,
-//! so that the only connection of a client, before its request arrives, is not closed for a flood. So silent
-//! connections cost other clients nothing, however many an address opens. A connection with a request is never
-//! closed for another one. Connections without an address (of trusted proxies, where each carries the requests of
-//! many clients) have no bound and are not closed.
+//! A connection is idle while it has no request and no part of a response waits for the peer. If a new
+//! connection exceeds a limit, an idle one is closed for it. If it is the limit of the new connection's
+//! address: the connection of this address that has been idle for the longest time. If it is the limit of the
+//! listener: of the connections that have been idle for the longest time, one of the address with the most
+//! connections, so that a flood does not close another client's only connection before its request arrives.
+//! So silent connections cost other clients nothing, however many an address opens. A connection with a
+//! request is never closed for another one. Connections without an address (of trusted proxies, where each
+//! carries the requests of many clients) have no limit per address and are not closed.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap};
@@ -27,7 +28,8 @@ pub(super) struct Connections(Arc<Mutex<Open>>);
 struct Open {
     limit: usize,
     per_address: usize,
-    /// Ids and times of idleness: each number is used once, so their order is the order of time.
+    /// The counter for ids and for the times in `idle_since`: no number is used twice, so later ones are
+    /// greater.
     next: u64,
     all: HashMap<u64, Connection>,
     counts: HashMap<IpAddr, usize>,
@@ -66,7 +68,7 @@ impl Connections {
     }
 
     /// A place for a new connection, and a receiver that ends when the connection has to be closed for
-    /// another one; `None` if there is no room and no connection is idle.
+    /// another one; `None` if a limit is reached and no idle connection can be closed.
     pub(super) fn admit(&self, address: Option<IpAddr>) -> Option<(Seat, oneshot::Receiver<()>)> {
         let mut open = self.lock();
         let of_address = address.map_or(0, |address| open.counts.get(&address).copied().unwrap_or(0));
@@ -133,7 +135,7 @@ impl Open {
             let address = self.all.get(id).and_then(|connection| connection.address);
             address.and_then(|address| self.counts.get(&address).copied()).unwrap_or(0)
         };
-        // Of several with the same number, the first, which has been idle for the longest time.
+        // Of several with the same number of connections, the first: it has been idle for the longest time.
         let id = self.idle.values().copied().take(CANDIDATES).min_by_key(|id| Reverse(of_address(id)))?;
         self.remove(id);
         Some(())

@@ -2,11 +2,12 @@
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// A higher soft limit gains nothing; some programs close every possible file one by one.
+/// The soft limit is not raised above this. More gains nothing, and child processes inherit the limit: some
+/// programs close every possible file descriptor one by one at their start.
 const MAX_SOFT_LIMIT: u64 = 65_536;
 
-/// Files besides the main listener's connections: those of the database, of the register, of the log, of
-/// other listeners, and connections that are being refused.
+/// Files that are not connections of the main listener: connections to the database, files of the register,
+/// standard error, other listeners, and connections that are being refused.
 pub const RESERVED_FILES: u64 = 256;
 
 /// Raises this process's soft limit of open files to its hard limit, and returns it.

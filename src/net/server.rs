@@ -1,13 +1,12 @@
 //! The listener: our own accept loop over hyper, because `axum::serve` has neither a
 //! header timeout nor a limit on connections.
 //!
-//! It disconnects a peer that does nothing, or next to nothing: one that sends its
-//! header slowly or idles between requests, and one that reads its response slowly.
-//! (The pace of the body is in [`crate::http::core::body`].) If there is no room for a new
-//! connection, the one that has been idle for the longest time is closed for it. Input that is not HTTP gets a
-//! bare 400, 414 or 431 from hyper, and the connection is closed; it does not reach the
-//! router. When the shutdown begins, no further connection is accepted and running
-//! requests are finished; after the drain time the remaining connections are cut.
+//! It disconnects a peer that does nothing, or next to nothing: one that sends its header slowly or idles
+//! between requests, and one that reads its response slowly. (The pace of the body is in
+//! [`crate::http::core::body`].) If a limit of connections is reached, an idle connection is closed for the
+//! new one (see `connections.rs`). Input that is not HTTP gets a bare 400, 414 or 431 from hyper, and the
+//! connection is closed; it does not reach the router. When the shutdown begins, no further connection is
+//! accepted and running requests are finished; after the drain time the remaining connections are cut.
 
 use crate::net::connections::{Connections, Seat};
 use crate::net::pace::{Pace, PaceMeter};
@@ -50,8 +49,8 @@ pub struct ServerSettings {
     /// The slowest pace at which a peer may read its response, and the longest time for it. Only time in
     /// which the server waits for the peer counts for the pace.
     pub response_pace: Pace,
-    /// Maximum concurrent connections. For a further one the longest idle is closed; if none is idle, it gets
-    /// 503 and is closed. Default 1,024.
+    /// Maximum concurrent connections. For a further one an idle connection is closed; if none is idle, the
+    /// new one gets 503 and is closed. Default 1,024.
     pub connections: usize,
     /// The same for each address ([`Server::counting`]). Default 256.
     pub connections_per_address: usize,
@@ -97,7 +96,8 @@ pub struct Drained {
     pub cut: usize,
 }
 
-/// The address that a peer's connections count for; `None`: they have no bound of their own.
+/// Maps a peer's address to the address for which its connections are counted; `None` means no limit per
+/// address.
 type Counting = Box<dyn Fn(IpAddr) -> Option<IpAddr> + Send + Sync>;
 
 /// A bound listener that does not serve yet.
@@ -142,8 +142,8 @@ impl Server {
         Ok(Self { listener, address, settings, counting: Box::new(|address| Some(address.to_canonical())) })
     }
 
-    /// Counts connections by what `counting` makes of a peer's address; `None`: they have no bound of their
-    /// own. By default each address counts for itself.
+    /// Counts a peer's connections for the address that `counting` returns; `None` means no limit per
+    /// address. By default each address counts for itself.
     #[must_use]
     pub fn counting(mut self, counting: impl Fn(IpAddr) -> Option<IpAddr> + Send + Sync + 'static) -> Self {
         self.counting = Box::new(counting);
@@ -239,7 +239,7 @@ impl Server {
     }
 }
 
-/// Runs the router, and marks the connection as idle when the response is complete.
+/// Runs the router. The request ends when the body that this returns is dropped.
 async fn respond(
     router: Router,
     request: hyper::Request<Body>,
@@ -323,7 +323,7 @@ fn has_valid_port(host: &str) -> bool {
     })
 }
 
-/// The 400 for such a request. The connection is closed: the body was not read.
+/// The 400 for a request without one valid `Host`. The connection is closed: the body was not read.
 fn host_refused(refusal: Refusal) -> Response {
     let mut response = Response::new(Body::from((refusal.body)()));
     *response.status_mut() = StatusCode::BAD_REQUEST;
@@ -332,7 +332,7 @@ fn host_refused(refusal: Refusal) -> Response {
     response
 }
 
-/// Whether the peer disconnected before it was accepted, which needs no pause.
+/// Whether `accept` failed because the peer has already disconnected; then no pause is needed.
 fn is_peer_error(error: &io::Error) -> bool {
     use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
     matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)

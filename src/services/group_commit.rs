@@ -106,7 +106,7 @@ impl GroupCommit {
             spans.push(first..to_lock.len());
         }
         let mut rows: HashMap<usize, LockedLog> = lock_free(tx, to_lock).await?.into_iter().collect();
-        // Read after taking the locks, as for a single request.
+        // The time is read after taking the locks, as for a single request.
         let mut batch = Self { now: clock.now(), ..Self::default() };
         let mut taken = HashSet::new();
         let mut made = Vec::with_capacity(writes.len());

@@ -1,5 +1,5 @@
-//! Long histories, page by page: what is in memory, and for how long the database is used, depends on a
-//! page and not on the chain.
+//! Long histories, page by page: the memory in use, and how long a database connection is held, depend on the
+//! size of a page and not on the length of the chain.
 //!
 //! A history ends with the head that was read first: events that are recorded while its pages are read are
 //! not in it. Everything else is as it is when its page is read, so a part that was erased meanwhile appears
@@ -41,8 +41,8 @@ pub struct LongHistory {
 }
 
 impl LongHistory {
-    /// The history of the log of `row`, as far as `access` gives it to `reader`. For a past party all its
-    /// events are read, since its view of the log follows from them.
+    /// The history of the log of `row`, as far as `reader` may see it with `access`. For a past
+    /// party, the events from which its view of the log is computed are read first.
     ///
     /// # Errors
     /// The database is unavailable, or too many queries wait; a stored event that cannot be decoded.
@@ -54,7 +54,7 @@ impl LongHistory {
         Ok(history)
     }
 
-    /// The same for its events alone, without [`LongHistory::log`].
+    /// As [`LongHistory::read`], but for the events alone: do not call [`LongHistory::log`] on it.
     ///
     /// # Errors
     /// As [`LongHistory::read`].

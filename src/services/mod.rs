@@ -1,5 +1,5 @@
-//! Services that use several domain modules and no HTTP: batched reads, long histories, the public check, exports and proofs,
-//! the offline verifier, the group commit of custody events.
+//! Services that use several domain modules and no HTTP: batched reads, long histories, the public check,
+//! exports and proofs, the offline verifier, the group commit of custody events.
 
 pub mod export;
 pub mod group_commit;

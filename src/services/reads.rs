@@ -3,7 +3,7 @@
 //!
 //! The loaders have their own connections, so that a flood of reads takes none from the writes. Every
 //! response is decided for its caller alone, from rows that were read after the query arrived. Only
-//! organisation names are cached, and only used while the row's erasure epoch is unchanged.
+//! organisation names are cached, and used only if the erasure epoch has not changed since they were read.
 
 use crate::base::error::{Error, Result};
 use crate::base::ids::OrganizationId;
@@ -29,7 +29,7 @@ use tokio::time::timeout;
 
 /// Timeout of one merged statement, which normally takes milliseconds.
 const STATEMENT_TIMEOUT: Duration = Duration::from_secs(5);
-/// The same for a query that runs alone, page by page.
+/// Timeout of a statement that runs for one query alone: a page of a long history, or a check of many seals.
 const LONG_STATEMENT_TIMEOUT: Duration = Duration::from_secs(20);
 /// How long a long history waits for its memory permits.
 const PERMIT_TIMEOUT: Duration = Duration::from_secs(2);
@@ -184,9 +184,9 @@ impl Reads {
         found.map(|found| check.verdicts(found, ring)).transpose()
     }
 
-    /// A memory permit for a history of so many events, to be held until the response is sent; `None` for a
-    /// short history, which needs none. A long one takes it for one page. One organisation has at most a
-    /// quarter of all permits.
+    /// A memory permit for a history of `events` events, to be held until the response is sent; `None` for a
+    /// short history, which needs none. A long history is sent page by page, so its permit is for one page.
+    /// One organisation has at most a quarter of all permits.
     ///
     /// # Errors
     /// Overloaded, if other long histories hold the permits.

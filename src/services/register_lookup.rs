@@ -15,7 +15,7 @@ use uuid::Uuid;
 /// The newest leaf of a subject in the register.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SubjectLeaf {
-    /// No subject: there is no seal with this code, or it was never on a log.
+    /// No subject: there is no seal with this code, the seal was never on a log, or the code is forged.
     Unknown,
     /// The subject is recorded, but none of its events is in the register of this size.
     NotYet,
@@ -31,8 +31,8 @@ pub enum SubjectLeaf {
 /// Finds the newest event, in a register of `size` leaves, of the log that carries, or carried, the seal
 /// of `code`: one statement, the same for every result.
 ///
-/// As in the public check, a marking code gives [`SubjectLeaf::Unknown`] if its signature is forged, or if its
-/// key is unknown here and it is not the registered code.
+/// As in the public check, a marking code gives [`SubjectLeaf::Unknown`] if its signature is forged, or if
+/// its key is unknown here and it is not the registered code.
 ///
 /// # Errors
 /// A database error, or a corrupt row.

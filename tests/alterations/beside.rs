@@ -12,7 +12,8 @@ use std::time::Duration;
 const ROUNDS: u32 = 6;
 const CHECKS: u32 = 3;
 
-/// A batch of seals that spans several pages; harvested with, transferred, voided, replaced.
+/// Writes that concern a batch of seals that spans several pages: some seals are used in a harvest,
+/// transferred, voided or replaced, and the person of the harvest is erased. Returns the seals.
 async fn write(scene: &Scene) -> Vec<String> {
     let Scene { world, operator, enterprise, sawmill, .. } = scene;
     let post = async |path: &str, by, body: Value| {
@@ -60,8 +61,8 @@ async fn a_check_beside_writers_finds_nothing() {
         for _ in 0..ROUNDS {
             seals = write(&scene).await;
         }
-        // Then, for CHECKS more checks, seals of two pages are transferred back and forth, and the chain
-        // of a log grows over several pages: an undone event is on an earlier page.
+        // Then, for CHECKS more checks, seals of two pages are transferred back and forth, and the chain of a
+        // log grows over several pages, so that an event and its reversal are on different pages.
         let enough = checks.load(Ordering::SeqCst) + CHECKS;
         let Scene { world, enterprise, sawmill, inspector, .. } = &scene;
         let log = &seals[1..2];

@@ -101,7 +101,7 @@ pub fn names(finding: &FsckError, table: &str, before: &Value) -> bool {
     };
     by.iter().any(|by| {
         if by.is_empty() {
-            // An empty key is printed as it is.
+            // The text of a finding with an empty key begins with a blank.
             finding.table == table && told.starts_with(' ')
         } else {
             told.contains(by.as_str())
@@ -140,7 +140,7 @@ async fn insider_edits_of_every_column_are_found_and_named() {
                     );
                     let done: sqlx::Result<Option<(Option<String>, Value)>> =
                         sqlx::query_as(AssertSqlSafe(sql)).fetch_optional(&mut db).await;
-                    // Some values are refused: a reference without a target, a duplicate key.
+                    // The database refuses some values: a reference without a target, a duplicate key.
                     if let Ok(Some((is, after))) = done
                         && is != was
                     {

@@ -11,7 +11,7 @@ use ormantrace::evidence::tlog::note::Kind;
 use sqlx::{AssertSqlSafe, PgConnection, Row};
 use uuid::Uuid;
 
-/// The log that carries this seal, or carried it first.
+/// The log that carries this seal, or carried it before its replacement.
 pub async fn log(db: &mut PgConnection, seal: &str) -> Uuid {
     sqlx::query_scalar("SELECT log_id FROM log_seal WHERE seal_number = $1")
         .bind(seal)
@@ -112,7 +112,7 @@ async fn insider_inserts_an_event() {
         behind,
     )
     .await;
-    // Then the chain is made consistent again: the events are linked, with the right head and operation.
+    // Then the chain is made consistent again: the new event has the right hash, and the head is this event.
     rehash(&mut db, subject, behind, false).await;
     let found = scene.found(&mut db).await;
     assert_named(&found, Code::LeafMissing, (subject, behind));
@@ -292,7 +292,7 @@ async fn insider_drops_a_leaf() {
     let found = scene.found(&mut db).await;
     assert_named(&found, Code::LeafMissing, event);
     assert!(found.iter().any(|f| f.code == Code::LeafGap && f.key == "11"), "{found:?}");
-    // The following leaves are moved up, as if the leaf had never existed.
+    // The following leaves get the next lower index, as if the leaf had never existed.
     run(&mut db, "UPDATE leaf SET index = -index WHERE index > 11; UPDATE leaf SET index = -index - 1 WHERE index < 0; UPDATE register SET size = size - 1").await;
     let found = scene.found(&mut db).await;
     assert_named(&found, Code::LeafMissing, event);

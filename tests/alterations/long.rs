@@ -171,7 +171,7 @@ async fn honest_long_chains_have_no_findings_wherever_their_pages_end() {
         let mut most = Most::default();
         fsck::check(&mut db, &scope, &mut most).await.unwrap();
         assert!(most.found.is_empty(), "{rows} rows a page: {}", told(&most.found));
-        // No page is longer, however long the chains are.
+        // No page has more events than `rows`, however long the chains are.
         let rows = u64::try_from(rows).unwrap();
         assert!(most.events <= rows, "{} events in one of {} pages of {rows}", most.events, most.pages);
     }
@@ -199,7 +199,7 @@ const EDITS: [(&str, &[Code]); 6] = [
     ),
 ];
 
-/// Shifts the events after one, and inserts a copy of it there.
+/// Inserts a copy of an event after it, and shifts the later events.
 const DOUBLED: &str = "UPDATE event SET seq = -seq WHERE subject_id = $s AND seq > $n;
     UPDATE event SET seq = 1 - seq WHERE subject_id = $s AND seq < 0;
     INSERT INTO event SELECT subject_id, seq + 1, subject_kind, received_at, hash, secret, public, business,
@@ -315,7 +315,7 @@ async fn present_state_is_compared_with_every_page_of_a_long_chain() {
         assert!(all.iter().any(named), "{sql}: {}", told(&all));
         run(&mut db, "ROLLBACK TO unaltered").await;
     }
-    // Every key of the organisation, revoked or not, on whichever page its event is.
+    // Every key of the organisation is compared, revoked or not, on whichever page its event is.
     let sql = "SELECT id FROM api_key WHERE organization_id = $1";
     let keys: Vec<Uuid> = sqlx::query_scalar(sql).bind(organization).fetch_all(&mut db).await.unwrap();
     assert!(keys.len() > 20);
@@ -371,8 +371,8 @@ async fn seals_of_a_long_batch_are_compared_with_each_of_its_events() {
             [holder, code, format!("DELETE FROM seal WHERE number = '{seal}'")].map(|sql| (&**seal, sql)),
         );
     }
-    // All moves of seals there and back are deleted, as if the seals had never moved: only the events show
-    // it, whichever of their pages they are on.
+    // All rows of a transfer and of the transfer back are deleted, as if the seals had never moved: only the
+    // events show it, whichever of their pages they are on.
     for (there, back) in [(2, 3), (14, 15), (24, 25)] {
         run(&mut db, "SAVEPOINT unaltered").await;
         let sql = format!("DELETE FROM seal_move WHERE batch_id = '{batch}' AND seq IN ({there}, {back})");
@@ -411,7 +411,8 @@ async fn a_marking_key_in_use_is_missed() {
     let all = Scene::found_by(&mut db, PAGE, None).await;
     missed(&all);
     assert!(all.iter().all(|finding| finding.table == "marking_key"), "{}", told(&all));
-    // Codes are still checked with the key that the event names. Another key in its place has signed no code.
+    // Codes are still checked with the key that the event names: a code of another key is an error, even if
+    // that key is in the table.
     let other = ormantrace::timber::seal::signing::SigningKey::from_seed(&[8; 32]);
     let identification: String = sqlx::query_scalar("SELECT identification FROM seal WHERE number = $1")
         .bind(&seals[6])

@@ -61,7 +61,8 @@ async fn marking_keys_from_before_are_taken_in_once() {
     assert_eq!(told, [(hex::encode(old.public_key()), since), (hex::encode(own.public_key()), None)]);
     assert_eq!(found(&mut db).await, []);
 
-    // From then on a key without an event is a finding, and no server start records it.
+    // From then on a key without an event is a finding, and the start of a server with another key does not
+    // record it.
     put(&mut db, &slipped).await;
     let next = SigningKey::from_seed(&[10; 32]);
     marking_key::register(&world.app.pool, &next, world.clock.now()).await.unwrap();

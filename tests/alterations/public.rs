@@ -16,7 +16,7 @@ use uuid::Uuid;
 enum Seen {
     /// The verifier names the event.
     Named,
-    /// It names the next event, which does not link to it any more.
+    /// The verifier names the next event, which does not link to the altered one any more.
     NextNamed,
     /// No response changes.
     NotShown,
@@ -26,8 +26,8 @@ enum Seen {
     Refused,
 }
 
-/// Alterations that an outsider cannot attribute to an event, by column, and the reason. Each must occur
-/// below: a column that is named in every row has to be removed here.
+/// Alterations that an outsider cannot attribute to an event, by column, and the reason. Each must occur in
+/// the test: if the verifier names the event for every alteration of a column, the entry has to be removed.
 const NOT_NAMED: &[(&str, &str, Seen, &str)] = &[
     ("event", "business", Seen::Refused, UNREADABLE),
     ("event", "hash", Seen::NextNamed, "shown only as what the next event follows on"),
@@ -202,7 +202,7 @@ async fn events(db: &mut PgConnection, size: i64) -> Vec<Event> {
             let (kind, noun) = SUBJECTS[usize::try_from(kind).unwrap() - 1];
             let mut rows = BTreeMap::new();
             for (place, table) in [(3, "event"), (5, "leaf"), (7, "personal"), (9, kind)] {
-                // The subject's own row counts for its first event.
+                // The subject's own row is altered only with its first event.
                 if let Some(at) = row.get::<Option<String>, _>(place)
                     && (table != kind || seq == 1)
                 {

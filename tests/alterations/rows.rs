@@ -123,7 +123,7 @@ async fn insider_invents_a_row_of_any_table() {
                     );
                     let done: sqlx::Result<Option<Value>> =
                         sqlx::query_scalar(AssertSqlSafe(sql)).fetch_optional(&mut db).await;
-                    // Some keys are refused: invalid, or already taken.
+                    // The database refuses some keys: invalid, or already taken.
                     if let Ok(Some(row)) = done {
                         *keys_tried.entry(table.clone()).or_insert(0) += 1;
                         let found = scene.found(&mut db).await;
@@ -147,8 +147,8 @@ async fn insider_invents_a_row_of_any_table() {
 async fn insider_inserts_a_leaf_below_the_published_size() {
     let scene = Scene::new().await;
     let mut db = scene.insider().await;
-    // The later leaves are shifted, as if it had always been there: a leaf of an event already in the
-    // register, of a queued event, and of an event that never existed.
+    // A leaf is inserted and the later leaves are shifted, as if it had always been there: the leaf of an
+    // event already in the register, of a queued event, and of an event that never existed.
     let entries = [
         "SELECT entry, subject_id, seq FROM leaf WHERE index = 3",
         "SELECT entry, subject_id, seq FROM leaf_queue ORDER BY id LIMIT 1",

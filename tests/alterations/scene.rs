@@ -149,7 +149,7 @@ impl Scene {
         }
         let erased = post(&world, "/v1/harvests", &enterprise, stacks).await;
 
-        // Early, so that the erasure events are published.
+        // The persons are erased early, so that the erasure events are published.
         let mut owner = world.owner().await;
         let whose = ErasureTarget::Harvest(erased["id"].as_str().unwrap().parse().unwrap());
         erase::delete(&mut owner, &whose, &world.clock).await.unwrap();
@@ -182,14 +182,14 @@ impl Scene {
         // Log 4: offered for transfer of possession only.
         let offer = json!({"to_bin": sawmill.bin, "of": "possession"});
         event(&world, &enterprise, "transferred", &logs[4..5], offer).await;
-        // From a device that was offline: it happened before events that are already recorded.
+        // An event from a device that was offline: it happened before events that are already recorded.
         let late = json!({
             "occurred_at": "2026-10-05T10:10:00+05:00",
             "device": {"id": "tablet-07", "seq": 2, "recorded_at": "2026-10-05T10:10:01+05:00"}
         });
         event(&world, &enterprise, "stored", &logs[2..3], late).await;
-        // Event types that occurred before: the last events are not sequenced, and the last leaves not
-        // published.
+        // These events have types that occurred above, because the last events are not sequenced and the last
+        // leaves not published.
         event(&world, &enterprise, "stored", &logs[5..8], yard).await;
         event(&world, &inspector, "inspected", &logs[5..7], seen).await;
 
@@ -241,7 +241,8 @@ impl Scene {
         owner
     }
 
-    /// The same insider, with edits that the server sees (no open transaction).
+    /// The same insider outside of a transaction: triggers and constraints stay disabled, and the server sees
+    /// the edits.
     pub async fn seen_insider(&self) -> PgConnection {
         let mut owner = self.insider().await;
         run(&mut owner, "COMMIT").await;

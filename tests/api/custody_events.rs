@@ -128,8 +128,9 @@ async fn overlapping_batches_never_deadlock() {
     const LOGS: usize = 200;
     let world = World::new().await;
     let felled = world.felled(LOGS).await;
-    // Eight writers, each with batches of twenty logs: the lists differ in their logs and in the order, and
-    // some events may not follow what another writer has just recorded.
+    // Eight writers, each with batches of twenty logs that overlap with those of the others and are in
+    // another order. Some events are refused, because another writer has just recorded an event that they may
+    // not follow.
     let writers = (0..8_usize).map(async |writer| {
         let (mut recorded, mut refused) = (0, 0);
         for round in 0..12_usize {
@@ -313,7 +314,7 @@ async fn what_is_exported_or_destroyed_is_closed_for_good() {
     let (by, carrier, logs) = (&felled.enterprise, &felled.carrier, &felled.logs[..]);
     let port = json!({"place": {"name": "Достық шекара бекеті", "region": "KZ-33", "kind": "checkpoint"},
                       "document": {"kind": "customs", "number": "50611/051026/0001"}});
-    // While a transfer is pending, the holder alone may not export the log.
+    // While a transfer is pending, an export by the holder is refused.
     world.event(by, "transferred", &logs[..1], json!({"to_bin": felled.sawmill.bin})).await.expect(201);
     let refused = world.event(by, "exported", &logs[..1], port.clone()).await;
     refused.expect(409);
@@ -347,7 +348,7 @@ async fn a_correction_checks_measures_only_if_it_changes_them() {
         let found = answer["findings"].as_array().unwrap();
         found.iter().map(|found| found["rule"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
     };
-    // A saw log as firewood, with half the table's volume.
+    // A saw log is corrected to firewood with half of the table's volume, which gives two findings.
     assert_eq!(rules(json!({"wood": "firewood", "volume_m3": 0.17})).await, ["L14", "L13"]);
     assert_eq!(rules(json!({"place": {"name": "41-орам"}})).await, [""; 0]);
     assert_eq!(rules(json!({"occurred_at": "2026-10-05T09:20:00+05:00"})).await, [""; 0]);
@@ -438,7 +439,8 @@ async fn a_receipt_that_accepted_the_timber_is_not_undone_by_one_side() {
     assert_eq!(refused.codes(), ["correction-by-inspector-only"]);
 }
 
-/// A log has no history before its felling: neither an event, nor a corrected time, nor a later felling.
+/// No event of a log may have a time before the felling: neither a new event, nor an event with a corrected
+/// time, nor an event that precedes a corrected felling time.
 #[tokio::test]
 async fn nothing_happens_to_a_log_before_it_was_felled() {
     let world = World::new().await;

@@ -47,7 +47,7 @@ const BOTH: [&str; 2] = ["business", "public"];
 const ALL: [&str; 3] = ["business", "personal", "public"];
 const NONE: [&str; 0] = [];
 
-/// The body of a response without the parts that differ only because the requests do.
+/// The body of a response without the parts that differ only because the requests differ.
 fn said(answer: &Answer, name: &str) -> String {
     let mut body = answer.json();
     body["request_id"].take();
@@ -174,7 +174,7 @@ async fn missing_and_foreign_subjects_are_answered_alike() {
             let (foreign, nothing) = (ask(id).await, ask(absent).await);
             assert_eq!(foreign.status, 404, "{noun}/{file}");
             assert_eq!(said(&foreign, id), said(&nothing, absent), "{noun}/{file}");
-            // An id of another kind, a code, and texts that are not ids.
+            // 404 also for an id of another kind, a code, and texts that are not ids.
             let others =
                 [felled.carrier.id.to_string(), felled.seals[0].clone(), "қарағай".into(), "%00".into()];
             for other in others.iter().filter(|other| noun != "organizations" || other.len() < 36) {
@@ -199,7 +199,8 @@ async fn a_holder_of_part_of_a_batch_sees_only_the_events_of_its_seals() {
     let to_sawmill = |seals: &[String]| json!({"numbers": seals, "to_bin": sawmill.bin});
     world.post("/v1/seals/transfer", enterprise, to_sawmill(&seals[1..3])).await.expect(200);
     publish(&world).await;
-    // Registered, voided (of the enterprise), transferred (the sawmill's now).
+    // The three events of the batch: it was registered, a seal of the enterprise was voided, and seals were
+    // transferred to the sawmill.
     for (reader, expected) in [
         (operator, [&BOTH[..], &BOTH, &BOTH]),
         (inspector, [&BOTH, &BOTH, &BOTH]),
@@ -337,8 +338,8 @@ async fn a_long_chain_is_complete_and_waits_for_memory() {
     assert!(report.holds(), "{report}");
     assert_eq!(file["events"].as_array().unwrap().len(), 502);
 
-    // A long chain takes the memory of one page. One organisation has at most a quarter of all: another one is
-    // still served.
+    // A long chain takes the memory of one page. One organisation gets at most a quarter of all memory
+    // permits, so another one is still served.
     let page =
         async |organization| world.app.reads.memory_permits(u32::MAX, organization).await.map(Option::unwrap);
     let mut own = Vec::new();

@@ -238,7 +238,7 @@ async fn harvests_and_corrections_at_once_never_overdraw_a_line() {
             assert_eq!(answer.codes(), ["line-exceeded"]);
         }
     }
-    // The line has 4 m³, and each accepted write adds 3 m³: five make 19 m³, a sixth would make 22 m³.
+    // The line has 4 m³ marked, and each accepted write adds 3 m³: five make 19 m³, a sixth would make 22 m³.
     assert_eq!(made, 5);
     let path = format!("/v1/felling-tickets/{}", felled.ticket);
     let ticket = world.get(&path, &felled.enterprise).await.expect(200);
@@ -246,7 +246,7 @@ async fn harvests_and_corrections_at_once_never_overdraw_a_line() {
     assert_eq!(world.unsound().await, [""; 0]);
 }
 
-/// Every rule and every response means the day in Kazakhstan, whatever offset was sent.
+/// Every rule and every response uses the day in Kazakhstan, whatever offset was sent.
 #[tokio::test]
 async fn a_day_is_a_day_in_kazakhstan() {
     let world = World::new().await;
@@ -411,7 +411,8 @@ async fn a_table_is_taken_as_spreadsheets_write_it() {
         let made = send(kind, csv.into_bytes()).await.expect(200);
         assert_eq!(made["logs"].as_array().unwrap().len(), 2, "{kind}");
     }
-    // The encoding: declared, or without a multi-byte sequence of UTF-8.
+    // The encoding is declared, or it is detected as windows-1251: the bytes are not UTF-8 and contain no
+    // valid multi-byte sequence of UTF-8.
     let windows = encoding_rs::WINDOWS_1251.encode(&format!("{HEADER}\r\n{one}\r\n")).0.into_owned();
     send("text/csv", windows.clone()).await.expect(200);
     send("text/csv; charset=windows-1251", windows).await.expect(200);

@@ -1,10 +1,10 @@
-//! Events that a device recorded offline and sends late: accepted for the time they happened, or in force on
-//! arrival.
+//! Events that a device recorded offline and sends late. An event is accepted if it was allowed at the time
+//! it happened; a correction and a replacement of the seal take effect on arrival.
 
 use crate::world::{Answer, Felled, Org, World};
 use serde_json::{Value, json};
 
-/// Members of a request that a tablet recorded at a local time of the world's day.
+/// Members of a request: a tablet recorded the event at this local time on the day of the test world.
 fn at(time: &str, seq: u32) -> Value {
     let at = format!("2026-10-05T{time}:00+05:00");
     json!({"occurred_at": at, "device": {"id": "tablet-07", "seq": seq, "recorded_at": at}})
@@ -49,8 +49,7 @@ async fn a_late_correction_is_in_force_when_it_comes_for_line_and_log_alike() {
     assert_eq!(marked, [&json!(0), &json!(0.3)]);
     assert_eq!(events(&world, &felled).await[2]["details"].get("out_of_order"), None);
     assert_eq!(world.unsound().await, [""; 0]);
-    // After each further correction the ticket line agrees with the log, and volume does not leak from the
-    // line.
+    // After further corrections the ticket line has the volume of the log: none is lost or counted twice.
     for (seq, volume) in [(42, 0.28), (43, 0.28), (44, 0.31)] {
         let right = json!({"corrects": 1, "reason": "қайта өлшенді", "set": {"volume_m3": volume}});
         let right = with(right, &at("09:46", seq));
@@ -136,7 +135,7 @@ async fn a_carriers_late_events_of_a_past_journey_are_accepted() {
     assert_eq!(world.unsound().await, [""; 0]);
 }
 
-/// An offer that was rejected at 10:30 could not have been withdrawn at 11:00.
+/// The offer was withdrawn at 11:00, so a late event cannot record that it was rejected at 10:30.
 #[tokio::test]
 async fn a_late_event_that_a_recorded_one_contradicts_is_refused() {
     let world = World::new().await;
@@ -152,8 +151,8 @@ async fn a_late_event_that_a_recorded_one_contradicts_is_refused() {
     assert_eq!(log(&world, &felled).await["last_event"]["type"], "withdrawn");
 }
 
-/// A former owner cannot record late that it sold a log that it has handed over since. The sale would close
-/// the log, and the new owner's own late events would be refused.
+/// A former owner cannot record a late sale of a log that it has handed over since. The sale would close the
+/// log, and the new owner's own late events would be refused.
 #[tokio::test]
 async fn a_former_owners_late_sale_is_refused() {
     let world = World::new().await;
@@ -197,14 +196,15 @@ async fn a_late_event_not_allowed_at_its_time_gets_unknown_log() {
     };
     let unknown = told(&felled.carrier, "departed", &absent, at("10:20", 1)).await.json()["errors"].clone();
     assert_eq!(unknown[0]["code"], "unknown-log");
-    // Before the carrier was named, after it was released, and without a device record.
+    // Times before the carrier was named and after it was released, and events without a device record.
     for more in
         [at("09:40", 2), at("12:30", 3), json!({}), json!({"occurred_at": "2026-10-05T10:20:00+05:00"})]
     {
         let answer = told(&felled.carrier, "departed", &felled.logs, more.clone()).await;
         assert_eq!(answer.json()["errors"], unknown, "{more}");
     }
-    // An organisation that was never a party; and a correction, for which the present access decides.
+    // The same error for an organisation that was never a party, and for a correction, which needs present
+    // access.
     assert_eq!(told(&stranger, "departed", &felled.logs, at("10:20", 4)).await.json()["errors"], unknown);
     let right =
         with(json!({"corrects": 2, "reason": "?", "set": {"place": {"name": "Қойма"}}}), &at("10:20", 5));

@@ -67,7 +67,7 @@ async fn whole(world: &World, log: &Timber, org: &Org, bare: bool) -> Vec<u8> {
     serde_json::to_vec(&history).unwrap()
 }
 
-/// Ends an organisation's part in a log with the event `until`.
+/// Makes an organisation a past party of a log: it sees the events up to `until`.
 async fn past_party(world: &World, log: &Timber, org: &Org, until: u32) {
     sqlx::query("INSERT INTO past_party (log_id, organization_id, until_seq) VALUES ($1, $2, $3)")
         .bind(log.id)
@@ -98,8 +98,8 @@ async fn a_long_history_is_that_of_the_head_which_was_read_first() {
     let log = stored_logs::log(&world, &issuer, &holder, "KZ-0001", EVENTS).await;
     past_party(&world, &log, &seller, 700).await;
     let path = format!("/v1/logs/{}/history", log.seal);
-    // Present party, past party, inspector: with and without evidence. The issuer sees the harvest alone, so
-    // its history is short.
+    // A present party, a past party and an inspector, each with and without evidence. The issuer sees only
+    // the harvest, so its history is short.
     for (org, seen) in [(&holder, EVENTS), (&seller, 700), (&inspector, EVENTS), (&issuer, 1)] {
         for bare in [false, true] {
             let path = if bare { format!("{path}?evidence=none") } else { path.clone() };
@@ -114,7 +114,7 @@ async fn a_long_history_is_that_of_the_head_which_was_read_first() {
             assert_eq!(events(&history).len(), usize::try_from(seen).unwrap());
             assert_eq!(history["log"]["head"]["seq"], seen);
 
-            // The ETag is there before the body, so it needs none.
+            // The ETag is known before the body is built, so a 304 and a response to HEAD need no body.
             let request = |method| {
                 Request::builder()
                     .method(method)
@@ -159,9 +159,9 @@ async fn a_past_party_sees_the_state_after_its_own_events_on_every_page() {
     .await
     .unwrap();
     let logs = [log.seal.clone()];
-    // The holder offers the log, and undoes that; so the state after 702 events is not that of any fold that
-    // has forgotten the beginning. Then it moves the log on, which its seller does not see, and corrects the
-    // timber, which the issuer sees.
+    // The holder offers the log and undoes the offer, so only a fold over all events gives the state after
+    // event 702. Then the holder records `stored`, which the seller does not see, and the inspector corrects
+    // the timber, which the issuer sees.
     let to = json!({"to_bin": seller.bin});
     world.event(&holder, "transferred", &logs, to).await.expect(201);
     let undo = json!({"corrects": 701, "reason": "Басқа бөрене болды", "reverse": true});
@@ -224,7 +224,8 @@ async fn what_is_recorded_meanwhile_is_not_in_it_and_what_is_erased_appears_as_e
     }
     assert!(named(&events(&streamed)[499]) && !named(&events(&streamed)[500]), "the pages are of 500 events");
 
-    // The file is of the checkpoint that was published when it began, and holds against the newer one too.
+    // The file has the checkpoint that was published when the response began, not the newer one, and it
+    // verifies.
     let exported = exported.rest().await.unwrap();
     let file: Value = serde_json::from_slice(&exported).unwrap();
     assert_eq!(events(&file).len(), 1_203);
@@ -307,7 +308,7 @@ async fn a_page_that_cannot_be_read_cuts_the_body() {
         assert_eq!(streamed.rest().await, None, "{path}");
         server.wire.down(false);
     }
-    // A missing event is no shorter history either.
+    // If an event is missing, the body is cut too: the response is not a shorter history.
     let streamed = begin(&server.router, &paths[0], &holder).await;
     let mut owner = world.owner().await;
     sqlx::query("ALTER TABLE event DISABLE TRIGGER USER").execute(&mut owner).await.unwrap();
@@ -318,7 +319,8 @@ async fn a_page_that_cannot_be_read_cuts_the_body() {
         .unwrap();
     assert_eq!(streamed.rest().await, None);
 
-    // Over a connection: no last chunk. With connections to the database that were not cut before.
+    // Over a TCP connection the cut body has no last chunk. A new server has database connections that were
+    // not cut above.
     let server = Wired::to(&world);
     let path = &paths[1];
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
@@ -371,7 +373,7 @@ async fn no_connection_is_held_for_a_reader_that_has_stopped() {
         }
     }
     let idle = async {
-        // A connection is given back by a task of the pool.
+        // A task of the pool returns each connection, so it may take a moment.
         while world.app.pool.num_idle() < usize::try_from(world.app.pool.size()).unwrap() {
             tokio::task::yield_now().await;
         }

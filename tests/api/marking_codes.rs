@@ -47,7 +47,8 @@ async fn seals_of_other_makers_are_registered_with_their_own_codes() {
     let (world, operator, enterprise) = parties().await;
     let unsigned = identification("UNSIGNED1").as_str().to_owned();
     let foreign = SigningKey::from_seed(&[9; 32]).sign(&identification("FOREIGN1"));
-    // A crypto part of the second length that GS1 codes of this kind may have.
+    // A code with a signature of 44 characters, the second of the two lengths that GS1 codes of this kind may
+    // have.
     let short = format!("{}\u{1d}91QQQQ\u{1d}92{}", identification("SHORT1").as_str(), "A".repeat(44));
     let body = json!({"holder_bin": enterprise.bin, "seals": [
         {"number": "PL-00001", "marking_code": unsigned},

@@ -99,7 +99,7 @@ async fn making_and_revoking_a_key_are_events_of_its_organisation() {
     let asked = json!({"label": "Айгүлдің телефоны", "expires_at": "2027-01-01T00:00:00+05:00"});
     let key = world.post(&keys, &enterprise, asked).await.expect(201);
     let revoke = format!("/v1/keys/{}", key["id"].as_str().unwrap());
-    // The second time changes nothing, and so records nothing.
+    // The second revocation changes nothing, so it records no event.
     for _ in 0..2 {
         world.call(Method::DELETE, &revoke, Some(&enterprise.token), Value::Null).await.expect(204);
     }
@@ -220,7 +220,8 @@ async fn a_persons_number_makes_no_legal_entity() {
         let body = json!({"bin": bin(21), "name": name, "roles": ["enterprise"]});
         assert_eq!(world.post("/v1/organizations", &operator, body).await.codes(), ["name-letters-lost"]);
     }
-    // Registered before this was checked: listed for the operator, and the name is not public.
+    // A person that was registered as a legal entity before this check existed is listed for the operator,
+    // and the name is not public.
     let list = || ormantrace::timber::party::organization::persons_as_legal_entities(&world.app.pool);
     assert_eq!(list().await.unwrap(), []);
     sqlx::query("UPDATE organization SET kind = 'legal_entity' WHERE bin = '850101300005'")
@@ -312,7 +313,7 @@ async fn a_revoked_key_fails_at_once_and_an_expired_one_on_time() {
     revoke().await.expect(204);
     me(&made).await.expect(401);
     on_its_way(&made, false).await;
-    // An invalid token is refused also where none is needed.
+    // An invalid token is refused also on a route that needs no token.
     world.call(Method::GET, "/v1/species", made["token"].as_str(), Value::Null).await.expect(401);
     let listed = world.get(&path, &owner).await.expect(200);
     world.clock.set(morning() + TimeDelta::minutes(30));
@@ -385,7 +386,7 @@ async fn pages_follow_each_other_while_rows_are_added() {
     let rest = world.get(&format!("/v1/organizations?limit=3&cursor={next}"), &operator).await.expect(200);
     assert_eq!(rest["items"].as_array().unwrap().len(), 3);
     assert_eq!(rest["next"], Value::Null);
-    // A cursor is of one list and one organisation, and signed.
+    // A cursor is signed, and valid only for one list and one organisation.
     let inspector = world.inspector().await;
     let foreign = world.get(&format!("/v1/organizations?cursor={next}"), &inspector).await;
     foreign.expect(422);

@@ -92,7 +92,7 @@ async fn moved(world: &World) -> Felled {
     felled
 }
 
-/// The number of the event that a proof is of.
+/// The sequence number of the event that a proof is for.
 fn seq(proof: &Answer) -> u64 {
     let report = verify(&proof.bytes, &trust()).report;
     assert!(report.holds() && report.trusted, "{report}");
@@ -120,7 +120,8 @@ async fn anyone_gets_the_proof_by_what_is_on_the_seal() {
         assert_eq!(answer.headers["content-type"], "text/plain; charset=utf-8");
         assert_eq!(seq(&answer), 3);
     }
-    // An event after the checkpoint has no proof before the next one.
+    // An event after the checkpoint has no proof until the next checkpoint; the proof is for the event
+    // before.
     world.event(&felled.enterprise, "departed", &felled.logs, json!({})).await.expect(201);
     assert_eq!(seq(&proof(&world, &felled.logs[0]).await), 3);
     publish(&world).await;
@@ -139,7 +140,8 @@ async fn all_but_codes_of_logs_get_the_same_404_and_count_as_misses() {
     };
     let other = if signature.starts_with('A') { 'B' } else { 'A' };
     let forged = format!("{head}{other}{}", &signature[1..]);
-    // An id (ids are not codes), an absent seal, a free seal, a forged code, an unreadable text.
+    // None of these is the code of a log: an id (ids are not codes), an absent seal, a free seal, a forged
+    // code, an unreadable text.
     let names = [log["id"].as_str().unwrap(), "KZ999999999", &felled.seals[0], &forged, "қарағай"];
     let mut answers = Vec::new();
     for name in names {
@@ -244,7 +246,7 @@ async fn an_erased_person_leaves_a_history_that_holds() {
     assert!(report.to_string().contains("1 erased, commitment intact"), "{report}");
 }
 
-/// Threat: an insider rewrites an event and its hash, past every trigger.
+/// Threat: an insider rewrites the text of a published event, with all triggers disabled.
 #[tokio::test]
 async fn an_insiders_edit_of_a_published_event_is_named_by_the_verifier() {
     let world = World::new().await;
@@ -301,7 +303,7 @@ async fn the_check_shows_the_register_entry_and_its_witnesses() {
     assert!(how.replace("&#43;", "+").contains(&signer().verifier().to_string()), "{how}");
     assert!(how.contains("witnessed by 1 of 2"));
 
-    // An insider who can write to the database can back-date its columns; the answer uses none of them.
+    // An insider who can write to the database can back-date `sequenced_at`; the answer does not use it.
     let mut owner = world.owner().await;
     for sql in [
         "ALTER TABLE leaf DISABLE TRIGGER USER",
@@ -350,8 +352,8 @@ async fn the_check_shows_no_register_entry_after_event_and_leaf_are_rewritten() 
     let leaf = "UPDATE leaf SET entry = $2 WHERE index = $1";
     let hash = |entry: &[u8]| leaf_hash(entry).0.to_vec();
     let (rewritten, true_one) = (hash(&other), hash(&entry));
-    // The event alone; then its head as well; then the leaf too, after which the database is consistent
-    // again.
+    // Alters the hash of the event, then the head of the log, then the leaf; after that the database is
+    // consistent again.
     for (sql, value) in [(event, &rewritten), (head, &rewritten), (leaf, &other)] {
         assert_eq!(
             sqlx::query(sql).bind(index).bind(value).execute(&mut owner).await.unwrap().rows_affected(),

@@ -180,7 +180,7 @@ async fn what_is_sequenced_is_published() {
         assert_eq!(folder(dir).entry(index, 700).unwrap().to_vec(), leaf(1, index));
     }
     running.stop().await;
-    // A restart compares every leaf with its tree and goes on.
+    // A restarted publisher compares every leaf with its tree and continues.
     sequence(&mut owner, 1, 700, 9000).await;
     publish(&world, dir, 9000).await;
     assert_eq!(published(dir).unwrap().root, root(9000));
@@ -194,7 +194,8 @@ async fn two_publishers_do_not_share_a_folder() {
     let second = open(&world, place.path(), settings(place.path())).unwrap_err();
     assert!(matches!(second, PublishError::InUse { .. }), "{second}");
     running.stop().await;
-    // Where file locks do not work (some network disks), the publisher that is overtaken stops.
+    // Where file locks do not work (some network disks), a publisher stops when another one has signed in its
+    // folder.
     let folder_of_both = folder(place.path());
     publish(&world, place.path(), 0).await;
     let running = Running::start(&world, place.path());
@@ -217,14 +218,14 @@ async fn an_old_backup_is_refused() {
     sequence(&mut owner, 1, 0, 300).await;
     let running = Running::start(&world, dir);
     running.until(dir, 300).await;
-    // Noticed while it runs …
+    // A running publisher detects the missing leaves.
     meddle(&mut owner, "DELETE FROM leaf WHERE index >= 200").await;
     let shorter = |error: PublishError| {
         assert!(matches!(error, PublishError::Shorter { database: 200, signed: 300 }), "{error}");
         assert!(error.to_string().contains("an old backup was restored"), "{error}");
     };
     shorter(running.ended.await.unwrap().unwrap_err());
-    // … and at every start, quick or not.
+    // Every start detects them too, quick or not.
     shorter(refusal(&world, dir, false).await);
     shorter(refusal(&world, dir, true).await);
     // New records in the place of the lost ones are another history.
@@ -242,13 +243,15 @@ async fn an_old_backup_is_refused() {
     assert_eq!(published(dir).unwrap().root, root(310));
 }
 
-/// The key exists, its folder does not, and the database has leaves: a start could begin the register twice.
+/// The key exists and the database has leaves, but the folder is missing. Such a start is refused, because it
+/// could begin the register a second time.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_lost_folder_is_begun_again_only_on_purpose() {
     let world = World::new().await;
     let place = tempfile::tempdir().unwrap();
     let dir = place.path();
-    // A key made beforehand, for the witnesses: with an empty database this is a first start.
+    // The key may be made beforehand, to configure the witnesses: with an empty database this is still a
+    // first start.
     Signer::load_or_create(&dir.join("register.key"), ORIGIN, Kind::Text).unwrap();
     publish(&world, dir, 0).await;
     sequence(&mut world.owner().await, 1, 0, 300).await;
@@ -260,11 +263,11 @@ async fn a_lost_folder_is_begun_again_only_on_purpose() {
         assert!(refused.to_string().contains("give --begin"), "{refused}");
         assert_eq!(folder(dir).signed().unwrap(), None, "nothing was signed");
     }
-    // The lost folder is restored …
+    // The lost folder may be restored.
     std::fs::remove_dir_all(dir.join("register")).unwrap();
     std::fs::rename(dir.join("elsewhere"), dir.join("register")).unwrap();
     publish(&world, dir, 300).await;
-    // … or a register is begun on purpose with `begin`, and later starts need no `begin`.
+    // Or `begin` starts a new register on purpose; later starts need no `begin`.
     std::fs::remove_dir_all(dir.join("register")).unwrap();
     let publisher = open(&world, dir, PublishSettings { begin: true, ..settings(dir) }).unwrap();
     assert_eq!(publisher.size(), 0);
@@ -339,7 +342,7 @@ async fn a_leaf_that_is_no_entry_is_not_signed() {
     let refused = running.ended.await.unwrap().unwrap_err();
     assert!(refused.to_string().contains("leaf 0 is no entry"), "{refused}");
     assert_eq!(published(place.path()).unwrap().size, 0);
-    // Nor is a gap in the indices signed.
+    // A gap in the indices is not signed either.
     meddle(&mut owner, "DELETE FROM leaf").await;
     sequence(&mut owner, 1, 1, 2).await;
     let refused = refusal(&world, place.path(), false).await;
@@ -361,7 +364,7 @@ async fn after_a_reconnect_the_database_is_checked_again() {
     assert!(cut_off > 0);
     sequence(&mut owner, 1, 300, 301).await;
     running.until(dir, 301).await;
-    // Restored meanwhile: the same length, but other records.
+    // As if another database had been restored meanwhile: the same length, but other records.
     let mut busy = owner.begin().await.unwrap();
     busy.execute("ALTER TABLE leaf DISABLE TRIGGER USER").await.unwrap();
     busy.execute("UPDATE leaf SET entry = set_byte(entry, 112, 0) WHERE index = 300").await.unwrap();

@@ -96,7 +96,7 @@ async fn before_the_register() -> (World, i64) {
 async fn older_events_go_into_the_register_once() {
     let (world, events) = before_the_register().await;
     let mut owner = world.owner().await;
-    // Batches that end within a chain, and one that holds everything.
+    // Batches of two events, which end within a chain; below, one batch with all events.
     backfill(&mut owner, 2).await.unwrap();
     assert_eq!(number(&world.app.pool, "SELECT size FROM register WHERE complete").await, events);
     assert_eq!(faults(&world.app.pool).await, (0, 0, true));
@@ -525,7 +525,7 @@ async fn record_dropped_before_sequencing() {
         .await
         .expect(201);
     let leaves = made(&answer);
-    // An administrator of the operator removes one of the three events and every trace of it.
+    // A database administrator of the operator removes one of the three events and every trace of it.
     let mut owner = world.owner().await;
     run(&mut owner, "ALTER TABLE event DISABLE TRIGGER USER").await;
     let (hash, subject) = (leaves[1], answer["events"][1]["log"].as_str().unwrap());
@@ -536,7 +536,7 @@ async fn record_dropped_before_sequencing() {
     watch.tick().await;
     assert_eq!(faults(&world.app.pool).await, (0, 0, true), "the database alone shows nothing");
 
-    // The writer's receipt, against what the register publishes.
+    // Compares the writer's receipt with the leaves of the register.
     let note = answer["receipt"]["note"].as_str().unwrap();
     let promise = Promise::open(note, &keys(&world), &leaves).unwrap();
     assert_eq!(promise.due(), world.clock.now() + chrono::TimeDelta::seconds(60));

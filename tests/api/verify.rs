@@ -28,7 +28,7 @@ async fn each_verdict() {
         assert_eq!(answer["log"]["origin"]["region"]["code"], "KZ-10");
         assert_eq!(answer["log"]["holder_name"], "ТОО «Ертіс ағаш»");
     }
-    // A sole trader's name is that of a person.
+    // The name of a sole trader is the name of a person, so a check does not show it.
     sqlx::query("UPDATE organization SET kind = 'sole_trader' WHERE id = $1")
         .bind(holder.id)
         .execute(&world.app.pool)
@@ -52,14 +52,14 @@ async fn each_verdict() {
     let id = verify(&world, &timber.id.to_string()).await;
     assert_eq!(id["reason"]["code"], "code-is-internal-id", "an id is not a code");
 
-    // Our key id and an identification that exists, with a signature that does not match.
+    // A code with our key id and an identification that exists, but with a signature that does not match.
     let (head, signature) = timber.code.as_str().split_at(timber.code.as_str().len() - 88);
     let other = if signature.starts_with('A') { 'B' } else { 'A' };
     let forged = format!("{head}{other}{}", &signature[1..]);
     let answer = verify(&world, &forged).await;
     assert_eq!((&answer["verdict"], &answer["reason"]["code"]), (&json!("unknown"), &json!("forged")));
     assert_eq!(answer["log"], Value::Null);
-    // A foreign key: the seal was registered with a code signed by us.
+    // A code signed with a foreign key, for a seal that was registered with a code signed by us.
     let stranger = ormantrace::timber::seal::signing::SigningKey::from_seed(&[8; 32]);
     let invented = stranger.sign(&timber.code.identification());
     assert_eq!(verify(&world, invented.as_str()).await["reason"]["code"], "forged");
@@ -206,7 +206,7 @@ async fn a_code_is_recognised_however_it_reaches_the_check() {
             "{sent}"
         );
     }
-    // A blank where the plastic has a hyphen.
+    // The input has a blank where the plastic has a hyphen.
     seal(&world, &holder, "DEMO-000077").await;
     for sent in ["DEMO 000 077", "http://HOST/verify/DEMO%20000%20077", "/verify?code=DEMO+000077"] {
         assert_eq!(verify(&world, sent).await["seal_number"], "DEMO-000077", "{sent}");
@@ -265,7 +265,8 @@ async fn a_written_separator_is_first_part_of_the_serial_and_then_a_separator() 
             "{word}"
         );
     }
-    // Lawful in a serial: registered so before, the literal code is the one.
+    // GS1 allows these characters in a serial. If a code was registered with them before they were refused,
+    // exactly this code is found.
     sqlx::query("UPDATE seal SET identification = $1, marking_code = $1 WHERE number = 'SE-0001'")
         .bind("010460711234567621B1_x001D_93Ab1c")
         .execute(&world.app.pool)

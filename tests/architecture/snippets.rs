@@ -1,5 +1,5 @@
-//! The reader and every rule against small source trees: each way of hiding an import has to be seen, and
-//! paths that are no imports must not be reported.
+//! Runs the source reader and every rule on small source trees: each way of hiding an import has to be seen,
+//! and paths that are no imports must not be reported.
 
 use crate::imports::Tree;
 use crate::lex::{cut_tests, lex};

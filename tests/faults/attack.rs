@@ -16,7 +16,8 @@ use tokio::time::{sleep, timeout};
 /// Pause before a connection that was closed is opened again.
 const AGAIN: Duration = Duration::from_millis(50);
 
-/// How long a response is not read before another one is asked for; longer than the server waits for a reader.
+/// How long the attacker leaves a response unread before it closes the connection and opens the next; longer
+/// than the server waits for a client that does not read.
 const HELD: Duration = Duration::from_secs(15);
 
 /// A shape of attack.
@@ -24,7 +25,7 @@ const HELD: Duration = Duration::from_secs(15);
 pub enum Shape {
     /// Bodies of 16 bytes a second, by one organisation.
     DrippingBodies,
-    /// Requests for a long history, with responses that the attacker never reads.
+    /// Requests for a long history; the attacker reads only the status of each response.
     UnreadResponses,
     /// Connections without a request, from several addresses.
     SilentConnections,
@@ -32,9 +33,9 @@ pub enum Shape {
     HeavyRehearsals,
     /// Checks of made-up codes, from the client's own address.
     CodeFlood,
-    /// Reads and checks with forty keys of one organisation.
+    /// Reads and write requests with forty keys of one organisation.
     ManyKeys,
-    /// Connections beyond a low limit of open files.
+    /// More connections than the server's low limit of open files permits.
     LimitOfFiles,
 }
 
@@ -142,7 +143,7 @@ impl Attack {
 
 async fn open(server: SocketAddr, from: Ipv4Addr) -> std::io::Result<TcpStream> {
     let socket = TcpSocket::new_v4()?;
-    // Small, so that a response that is not read waits in the server and not here.
+    // The receive buffer is small, so that an unread response stays in the server and not here.
     socket.set_recv_buffer_size(8 * 1024)?;
     socket.bind(SocketAddr::from((from, 0)))?;
     socket.connect(server).await
@@ -224,7 +225,7 @@ fn request(method: &str, path: &str, token: &str, length: Option<usize>) -> Stri
     )
 }
 
-/// Reads to the end; the status, or that there was none.
+/// Reads the response to its end; returns its status, or how the connection ended without one.
 async fn answer(stream: &mut (impl AsyncReadExt + Unpin)) -> String {
     let (mut head, mut piece) = (Vec::new(), vec![0; 64 * 1024]);
     loop {

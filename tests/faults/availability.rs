@@ -1,10 +1,11 @@
 //! A client that keeps to the rules is served, whatever other clients do.
 //!
-//! Seven shapes of attack run one after another against a small server process. Beside each, a client writes,
-//! reads and checks codes, each request on a connection of its own; no response may be a 503 or a 429, and
-//! none may fail to come. The server's resident memory (99th percentile during the attack) must be within
-//! three times that of the idle server. `ORMANTRACE_LONG=1` runs each shape for a minute instead of some
-//! seconds, and with more of everything; it needs a `--release` build. `ORMANTRACE_AVAILABILITY_REPORT` names a document for the results.
+//! Seven shapes of attack run one after another, each against a small server process of its own. During each
+//! attack, a client writes, reads and checks codes, each request on its own connection; every request must
+//! get a response, and none may be a 503 or a 429. The server's resident memory (99th percentile during the
+//! attack) must be within three times that of the idle server. `ORMANTRACE_LONG=1` runs each attack for a
+//! minute instead of some seconds, with longer chains and larger harvests; it needs a `--release` build.
+//! `ORMANTRACE_AVAILABILITY_REPORT` names a document for the results.
 
 use crate::attack::{Attack, Shape};
 use crate::scene::{self, Served};
@@ -66,7 +67,7 @@ fn resident(pid: u32) -> u64 {
     kilobytes << 10
 }
 
-/// The value below which are 99 of 100.
+/// The 99th percentile.
 fn p99(values: &mut [u64]) -> u64 {
     values.sort_unstable();
     values.get((values.len() * 99 / 100).min(values.len().saturating_sub(1))).copied().unwrap_or(0)
@@ -116,7 +117,8 @@ fn a_client_is_served_whatever_others_do() {
         .into_iter()
         .filter(|shape| wanted.as_ref().is_none_or(|wanted| shape.to_string().contains(wanted.as_str())))
     {
-        // A server of its own for each: what one attack leaves behind is not another one's result.
+        // Each attack gets a new server, so that what one attack leaves behind does not affect the next
+        // result.
         let folder = data();
         let server = start(folder.path(), (shape == Shape::LimitOfFiles).then_some(512));
         let (mut client, attacker) =
@@ -164,7 +166,7 @@ fn a_client_is_served_whatever_others_do() {
     assert!(failed.is_empty(), "\n{failed}");
 }
 
-/// Writes the section of the document that is named, if one is.
+/// Writes the results as a section of the document that `ORMANTRACE_AVAILABILITY_REPORT` names, if it is set.
 fn report(outcomes: &[Outcome], size: &Size) {
     let Some(path) = std::env::var_os("ORMANTRACE_AVAILABILITY_REPORT") else { return };
     let profile = if cfg!(debug_assertions) { "debug" } else { "release" };

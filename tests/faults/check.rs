@@ -76,8 +76,8 @@ impl Seen {
             }
         }
         if self.expected != self.leaves.len() {
-            // Every write request is settled, so any other leaf was written twice, or for no acknowledged
-            // request.
+            // Every write request has its final response, so a surplus leaf was written twice or for no
+            // acknowledged request.
             faults.push(format!(
                 "DOUBLED or LOST: {} leaves, but {} acknowledged",
                 self.leaves.len(),

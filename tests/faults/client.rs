@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-/// How long a write request may remain unsettled, whatever fails meanwhile.
+/// How long a write request may remain without a final response, whatever fails meanwhile.
 const PATIENCE: Duration = Duration::from_mins(2);
 /// Number of seals that a writer registers at once.
 const BATCH: usize = 30;

@@ -83,7 +83,8 @@ impl Trial {
         trial.settled();
         let mut db = trial.servers.superuser();
         let first = trial.runtime.block_on(trial.seen.round(&mut db, &[], true));
-        // Only the count may differ: the events of the preparation are not counted as acknowledged.
+        // Only the number of leaves may differ: the events of the preparation are not counted as
+        // acknowledged.
         assert!(first.iter().all(|fault| fault.starts_with("DOUBLED or LOST")), "{first:#?}");
         trial.seen.begin(trial.seen.size());
         trial
@@ -220,13 +221,13 @@ impl Trial {
     /// Returns when one commit of the second server, or the reply to it, is held back in the proxy.
     fn hold_a_commit(&mut self, before: bool) {
         let mode = if before { Commit::Held } else { Commit::AnswerHeld };
-        // Either a writer's or the sequencer's, at random.
+        // The commit is a writer's or the sequencer's, at random.
         self.servers.proxy.order(mode, self.random.below(8), 1);
         until("a commit is held back", || self.servers.proxy.holds());
     }
 
-    /// Restarts the second server and the publisher with another time, lets them work, and restarts them
-    /// with the real one.
+    /// Restarts the second server and the publisher with a shifted clock, lets them work, and restarts them
+    /// with the real time.
     fn jump(&mut self, there: Time) -> Vec<String> {
         let mut wrong = Vec::new();
         for time in [there, Time::Real] {
@@ -295,7 +296,7 @@ impl Trial {
     }
 }
 
-/// Stops it with SIGTERM; returns an error unless it exits with 0.
+/// Stops a process with SIGTERM; returns an error unless it exits with 0.
 fn ended_well(process: Option<Process>) -> Option<String> {
     let mut process = process.expect("runs");
     let status = process.stop();

@@ -1,4 +1,4 @@
-//! A TCP proxy in front of PostgreSQL that recognises one word of its protocol: COMMIT.
+//! A TCP proxy in front of PostgreSQL that recognises one statement: COMMIT.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -73,7 +73,7 @@ pub struct Proxy {
 }
 
 impl Proxy {
-    /// Starts it in front of the server at this socket, which may start and stop later.
+    /// Starts the proxy in front of the PostgreSQL at this socket, which may start and stop later.
     pub fn start(runtime: &Handle, socket: PathBuf) -> Self {
         let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).expect("a port");
         let address = listener.local_addr().expect("bound");

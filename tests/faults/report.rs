@@ -11,7 +11,7 @@ use std::time::Instant;
 const NOTHING_FOUND: &str =
     "Lost 0, duplicated 0, forks (two different registers signed) 0, inconsistent checkpoints 0.";
 
-/// The last section of the page, which another test writes and this one keeps.
+/// Heading of the report's last section. Another test writes that section, and this one keeps it.
 pub const AVAILABILITY: &str = "## Availability under attack";
 
 /// The number of rounds with a full disk, for this number of other rounds.
@@ -99,7 +99,7 @@ impl Report {
         self.write();
     }
 
-    /// A round that found an error, which is written to the file too.
+    /// Records the error that ended the run, in the file too.
     pub fn fail(&mut self, fault: Fault, found: &str) {
         self.found = Some(format!("{fault}: {found}"));
         self.write();
@@ -112,7 +112,7 @@ impl Report {
         self.table()
     }
 
-    /// Runs after every round, so that an interrupted run leaves its results so far.
+    /// Called after every round, so that an interrupted run leaves its results so far.
     fn write(&self) {
         if let Some(path) = &self.path {
             let before = std::fs::read_to_string(path).unwrap_or_default();

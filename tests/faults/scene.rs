@@ -1,4 +1,5 @@
-//! A server, the timber on it, and the client that is to be served during an attack.
+//! The organisations and timber on a server, the attacker's keys, and the client that must be served during
+//! an attack.
 
 use crate::servers::superuser_of;
 use crate::support::long_ticket;
@@ -48,7 +49,7 @@ pub struct Client {
     server: SocketAddr,
     token: String,
     ticket: String,
-    /// Unused seals, and whole marking codes of seals.
+    /// Numbers of unused seals, and complete marking codes of seals.
     seals: Vec<String>,
     codes: Vec<String>,
     log: String,
@@ -66,7 +67,8 @@ pub struct Served {
 }
 
 impl Served {
-    /// Whether some kind of request was neither answered often enough nor refused.
+    /// Whether the client must continue: no request was refused, but some kind of request has fewer than two
+    /// expected responses.
     fn is_open(&self) -> bool {
         self.refused.is_empty() && self.writes.min(self.reads).min(self.checks) < 2
     }
@@ -92,8 +94,8 @@ struct Enterprise {
     token: String,
 }
 
-/// Organisations, a ticket and seals for the client and for the attacker; `events` in the attacker's long
-/// chain, `logs` in its large harvest.
+/// Creates organisations, tickets and seals for the client and for the attacker. The attacker's long chain
+/// has `events` events, and its large harvest `logs` logs.
 pub fn prepare(
     server: &Running,
     data: &Path,
@@ -186,7 +188,7 @@ impl Client {
     pub fn work(&mut self, stop: &AtomicBool) -> Served {
         let mut served = Served::default();
         let (mut turn, mut checked) = (0_usize, None::<Instant>);
-        // On a slow machine longer than the attack was meant to last, until it has been served at all.
+        // On a slow machine the client continues after `stop`, until each kind of request was served twice.
         while !stop.load(Ordering::SeqCst) || served.is_open() {
             turn += 1;
             let token = self.token.clone();
@@ -221,7 +223,8 @@ impl Client {
         served
     }
 
-    /// Sends a request and notes anything but the expected status; 1 if it was that.
+    /// Sends a request. Returns 1 if the response has the expected status; otherwise notes it as refused and
+    /// returns 0.
     fn expect(
         &self,
         served: &mut Served,
@@ -268,7 +271,7 @@ fn ask(
     let status = text.split(' ').nth(1).and_then(|status| status.parse().ok());
     let (head, body) = text.split_once("\r\n\r\n").unwrap_or((&text, ""));
     let status = status.ok_or(std::io::ErrorKind::UnexpectedEof)?;
-    // A list in pieces is read as the lines that look like JSON.
+    // Of a chunked body, the lines that begin with `{` are the JSON; the other lines are sizes of chunks.
     let body = if head.to_lowercase().contains("transfer-encoding: chunked") {
         body.lines().filter(|line| line.starts_with('{')).fold(String::new(), |all, line| all + line + "\n")
     } else {

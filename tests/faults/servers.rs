@@ -323,7 +323,7 @@ impl Servers {
     /// errors.
     pub fn publish_beside(&self) -> Vec<String> {
         let publisher = self.publisher.as_ref().expect("runs");
-        // No other process may change the folder meanwhile.
+        // The publisher is stopped meanwhile, so that only the second publisher could change the folder.
         publisher.freeze();
         let before = everything_in(&self.register());
         let (status, said) = Process::spawn(self.publish()).0.ended();
@@ -424,7 +424,8 @@ impl Drop for Servers {
         for process in [&mut self.publisher, &mut self.second, &mut self.first] {
             drop(process.take());
         }
-        // The watcher notices that the first server has ended; no PostgreSQL may outlive the test.
+        // The watcher process of the private cluster stops PostgreSQL once the first server has ended. If it
+        // does not, PostgreSQL is stopped here, because none may outlive the test.
         let since = Instant::now();
         while let Some(pid) = self.postmaster() {
             if since.elapsed() > Duration::from_secs(5) {

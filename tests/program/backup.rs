@@ -103,7 +103,7 @@ fn the_drill_of_a_lost_machine() {
     let copy = place.path().join("copy");
     let said = std::thread::scope(|scope| {
         let backing_up = scope.spawn(|| backup(&data, &copy, &[]));
-        // At least one, and then as many as fit.
+        // At least one event, and then more until the backup is finished.
         for n in 0.. {
             store(&server, &format!("during-the-backup-{n:04}"), &["DEMO-000001"]);
             if backing_up.is_finished() {
@@ -137,8 +137,8 @@ fn the_drill_of_a_lost_machine() {
     );
     assert!(!data.join("restoring").exists());
 
-    // It serves as before: the acknowledged event is there, its key replays, old files verify, and the register
-    // continues.
+    // The server works as before: the acknowledged event is there, its idempotency key returns the stored
+    // response, old files verify, and the register continues.
     let server = Running::start(&data, &[]);
     let events = |history: &Value| history["events"].clone();
     assert_eq!(events(&history(&server, "DEMO-000002")), events(&acknowledged));
@@ -159,7 +159,7 @@ fn the_drill_of_a_lost_machine() {
     succeeds(&run(&["fsck", "--data-dir", name(&data)]));
 }
 
-/// The register was published further than the backup reaches.
+/// More leaves were published than the backup has.
 #[test]
 fn a_register_with_more_is_refused_or_its_loss_is_accepted_and_named() {
     let place = data();
@@ -193,7 +193,7 @@ fn a_register_with_more_is_refused_or_its_loss_is_accepted_and_named() {
     assert!(lost[0].contains(" of log ") && lost[0].ends_with("seal DEMO-000002"), "{said}");
     assert!(said.contains("Nothing is wrong."), "{said}");
 
-    // The old register stays readable beside the new one, which has another name and key.
+    // The old register stays readable next to the new one, which has another name and key.
     let kept = fs::read_dir(place.path()).expect("read").flatten().map(|entry| entry.path());
     let kept: Vec<PathBuf> = kept.filter(|path| name(path).contains("register-until-")).collect();
     let (_, checkpoint) = read_checkpoint(&kept[0]);
@@ -301,7 +301,8 @@ fn without_pg_dump_into_a_folder_with_files_or_over_a_database_nothing_is_done()
     let said = refused(&restore(&to, &data, &[]));
     assert!(said.contains("has a database already: restore into an empty data directory"), "{said}");
 
-    // Without its keys a backup is refused, unless they are left out on purpose; so is its restore.
+    // A backup without keys is refused, unless --without-keys is given. The restore of such a backup is
+    // refused until the keys are in the data directory.
     fs::rename(data.join("keys"), place.path().join("keys")).expect("moved");
     let bare = place.path().join("bare");
     let said = refused(&backup(&data, &bare, &[]));
@@ -329,7 +330,7 @@ fn without_pg_dump_into_a_folder_with_files_or_over_a_database_nothing_is_done()
     assert!(half.join("postgres").exists() && !half.join("restoring").exists());
 }
 
-/// From one given server into another database of it.
+/// Backs up a database of a given server, and restores it into another database of that server.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_given_server_is_backed_up_and_restored_too() {
     let place = data();

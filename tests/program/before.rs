@@ -19,7 +19,7 @@ fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/b5a8bbc")
 }
 
-/// The statements of the dump; one search path for the connection that runs them.
+/// The statements of the dump. They set an empty search path, for the connection that runs them.
 fn dump() -> String {
     let packed = std::fs::read(folder().join("database.sql.gz")).expect("the dump");
     let mut sql = String::new();
@@ -32,7 +32,7 @@ async fn a_database_of_the_version_before_is_migrated_and_its_records_hold() {
     let database = TestDb::empty().await;
     let mut owner = database.owner().await;
     sqlx::raw_sql(sqlx::AssertSqlSafe(dump())).execute(&mut owner).await.expect("loaded");
-    // Stored responses are forgotten after 90 days, and this dump grows old.
+    // Stored responses expire after 90 days. The dump is older or will be, so their times are set anew.
     let renewed = "UPDATE public.idempotency SET created_at = now(), body_until = now() + interval '90 days'";
     sqlx::query(renewed).execute(&mut owner).await.expect("renewed");
     drop(owner);
@@ -58,7 +58,8 @@ fn records_hold(url: &str) {
         assert_eq!(status, 200, "{path}: {body}");
         serde_json::from_str(&body).expect("JSON")
     };
-    // An event that was sent with -12:00: the day that was hashed stays, though it is another in Kazakhstan.
+    // An event that was sent with -12:00: the hashed day stays as it was sent, although the day in Kazakhstan
+    // is another.
     let history = read("/v1/logs/DEMO-000005/history", HARVESTER);
     let stored = &history["events"][1];
     assert_eq!(
@@ -68,7 +69,8 @@ fn records_hold(url: &str) {
     assert_eq!(history["log"]["last_event"]["on"], "2026-11-27");
     assert_eq!(read("/v1/logs/DEMO-000076/history", INSPECTOR)["events"].as_array().map(Vec::len), Some(8));
 
-    // Requests with the keys of before: a stored response, and one that was not stored.
+    // Requests with idempotency keys that the earlier version recorded: one has a stored response, the other
+    // has none.
     let event = json!({
         "type": "stored", "logs": ["DEMO-000005"], "occurred_at": "2026-11-27T18:00:00-12:00",
         "place": {"name": "Жоғарғы склад", "region": "KZ-10", "kind": "storage"},

@@ -72,7 +72,7 @@ fn after_the_drill_old_files_hold_and_the_witness_knows_the_new_key() {
     // The receipt key is replaced at the next start: `keys.json` lists the old key next to the new one.
     fs::rename(path("keys/receipt.key"), path("keys/receipt-1.key")).expect("put away");
     let server = Running::start(data.path(), &["--former-receipt-key", &old_receipts]);
-    // A restore that forgot the key would look the same.
+    // The server warns, because it cannot distinguish a replaced key from one that a restore left out.
     assert!(server.told.iter().any(|line| line.contains("THE KEY FILE IS MISSING")), "{:#?}", server.told);
     let new_receipts = shown(data.path(), "receipt.key");
     assert_ne!(new_receipts, old_receipts);
@@ -128,7 +128,7 @@ fn after_the_drill_old_files_hold_and_the_witness_knows_the_new_key() {
         assert!(!checked(file, &["--trust", &new]), "{}", file.display());
         assert!(checked(file, &["--trust", &old, "--trust", &new]), "{}", file.display());
     }
-    // Today's history is consistent with the checkpoint remembered then.
+    // The new export is consistent with the checkpoint that was remembered before the change of keys.
     let register = desk.join("register");
     let going_on =
         ["--register", register.to_str().expect("text"), "--memory", old_checkpoint.to_str().expect("text")];

@@ -115,7 +115,8 @@ fn kept_answers(data: &Path) -> Vec<String> {
 #[test]
 fn erasure_removes_the_name_everywhere_and_proofs_stay_valid() {
     let data = data();
-    // Outside the data directory: the old export contains the name, and its reader keeps it.
+    // This folder is outside the data directory: an old export contains the name, and erasure does not reach
+    // the reader who keeps it.
     let saved = tempfile::tempdir().expect("a folder");
     let (iin, trader_iin) = (number("85010130000"), number("91020345055"));
     let words = [PERSON, iin.as_str(), TRADER, trader_iin.as_str()];

@@ -36,7 +36,8 @@ fn traced(data: &Path, options: &[String]) -> Command {
     command
 }
 
-/// Waits until it has published `next` leaves, then ends it, or until it ends before.
+/// Waits until the publisher has published `next` leaves, and stops it then. Returns earlier if it ends
+/// before that.
 fn ended(data: &Path, command: Command, next: u64) -> ExitStatus {
     let mut traced = Beside::start(command);
     let since = Instant::now();
@@ -51,8 +52,8 @@ fn ended(data: &Path, command: Command, next: u64) -> ExitStatus {
     // process number in its lock file.
     let holder = std::fs::read_to_string(folder(data).lock_file()).expect("a holder");
     let number = holder.trim().trim_start_matches("process ").parse().ok().and_then(Pid::from_raw);
-    // After publishing, the publisher is not at its end: the call that kills it may still come, even at
-    // this moment.
+    // The publisher makes more calls after it has published, so the call that kills it may come at this
+    // moment.
     match kill_process(number.expect("a number"), Signal::TERM) {
         Ok(()) | Err(Errno::SRCH) => wait(&mut traced.child),
         Err(error) => panic!("not signalled: {error}"),

@@ -48,7 +48,7 @@ fn a_server_with_an_origin_publishes_and_its_publisher_ends_with_it() {
     let child = publisher(data.path()).expect("a publisher");
     assert_ne!(u32::try_from(child.as_raw_nonzero().get()).expect("positive"), server.child.id());
 
-    // Its death is noticed, and the next one goes on.
+    // The server notices that its publisher has ended and starts another one, which continues the register.
     kill_process(child, Signal::KILL).expect("killed");
     poll("a second publisher", || publisher(data.path()).is_some_and(|pid| pid != child && is_alive(pid)));
     record(&server, "140140001009");

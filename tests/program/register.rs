@@ -190,8 +190,8 @@ fn the_published_register_is_served_and_a_lost_database_refused() {
     assert_eq!(server.get("/checkpoint", None).0, 404);
     let publisher = publish(data.path(), &[]);
     let beside = Data::open(data.path(), Mode::Attach);
-    // The operator's own event comes first; once the sequencer is idle, the test adds leaves in its
-    // place.
+    // The operator's own event comes first. Once the sequencer is idle, the test adds leaves in the
+    // sequencer's place.
     let since = Instant::now();
     while beside.ask("SELECT count(*) FROM leaf_queue".to_owned()) != 0
         || beside.ask("SELECT count(*) FROM leaf".to_owned()) == 0
@@ -342,8 +342,8 @@ fn a_separate_witness_cosigns() {
     };
     let (witness, address) = start("127.0.0.1:0");
     let at = format!("http://{address}={witness_key}");
-    // `--begin`: the key exists before the register, and the leaves may be in the database before the
-    // publisher starts.
+    // `--begin` is needed because the key exists before the register, and the database may have leaves before
+    // the publisher starts.
     let publisher = publish(data.path(), &["--witness", &at, "--quorum", "1", "--begin"]);
     database.sequence(0, 5);
     let keys = [witness_key.clone()];

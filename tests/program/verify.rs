@@ -61,7 +61,7 @@ impl Desk {
         arguments
     }
 
-    /// As [`Desk::judge`], for a file that is valid unless a check fails.
+    /// As [`Desk::judge`]; the exit code must be 0 if no check is to fail, otherwise 1.
     #[track_caller]
     fn check(&self, name: &str, flags: Flags<'_>, failing: Failing<'_>) -> String {
         self.judge(name, flags, failing, i32::from(!failing.is_empty()))
@@ -377,7 +377,7 @@ fn verify_accepts_what_a_server_returns_and_nothing_altered() {
     desk.check("export.json", &[trust, ("--seal", "DEMO-000189")], &[("about", None)]);
     desk.check("a.tlog-proof", &[trust, ("--seal", "DEMO-000188")], &[("about", None)]);
 
-    // Several keys by commas, with the blanks of a copied text.
+    // Several keys are separated by commas, and blanks from a copied text are ignored.
     let several = format!("{receipts}, {register}\n");
     let witnesses = format!("{stranger},{witness} ");
     let twice = format!("{witness},{witness}");

@@ -20,7 +20,7 @@ pub struct ChainEvent<'a> {
     pub seq: u32,
     /// When the server received it.
     pub received_at: DateTime<Utc>,
-    /// Ref of the subject; equal in all entries of a chain.
+    /// Hash that stands for the subject; equal in all entries of a chain.
     pub subject: Hash,
     /// Hash of the event before; zero for the first.
     pub prev: Hash,
@@ -33,7 +33,7 @@ pub struct ChainEvent<'a> {
 /// An error in a chain, and the event it is at.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ChainError {
-    /// The events do not run 1…n without a gap.
+    /// The events are not numbered 1, 2, … n.
     #[error("event {found} stands where event {expected} belongs")]
     Gap {
         /// The `seq` that belongs there.

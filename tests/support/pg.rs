@@ -28,9 +28,9 @@ use ormantrace::evidence::register::backfill::on_migration;
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Executor};
 
-/// Set in a re-executed test binary that is the keeper: the path of its folder.
+/// Variable that makes a re-executed test binary the keeper: the path of its folder.
 const KEEPER: &str = "ORMANTRACE_TEST_KEEPER";
-/// The process number of cargo, which the keeper outlives.
+/// Variable of the keeper: the process id of cargo. The keeper does not end before cargo does.
 const RUNNER: &str = "ORMANTRACE_TEST_RUNNER";
 /// First word of the lines that the keeper prints for the process that started it.
 const SAYS: &str = "keeper:";
@@ -64,7 +64,7 @@ impl TestDb {
     }
 
     async fn create(contents: Contents) -> Self {
-        // The first call waits until the server is up: not on a thread that other tasks need.
+        // The first call blocks until the server is up, so it runs on a thread that no other task needs.
         let made = tokio::task::spawn_blocking(move || {
             let server = SERVER.get_or_init(|| Server::join().unwrap_or_else(|why| panic!("{why}")));
             let name = server.next_name();
@@ -178,7 +178,7 @@ impl Server {
         let (jobs, work) = mpsc::channel();
         let (say, said) = mpsc::channel();
         let number = i32::try_from(std::process::id()).unwrap_or(0);
-        // A thread with its own runtime: each test has another one, which ends with the test.
+        // This thread has its own runtime, because the runtime of a test ends with the test.
         let thread = std::thread::Builder::new().name("test databases".to_owned());
         thread
             .spawn(move || administrate(&administrator, &template, number, &say, &work))
@@ -437,8 +437,8 @@ fn is_at(file: &File, base: &Path, name: &str) -> bool {
     }
 }
 
-/// A keeper that was killed while removing files has left a renamed folder. (The next keeper clears
-/// leftovers of one that was killed earlier.)
+/// Removes the renamed folder of a keeper that was killed while it removed its files. (If a keeper was killed
+/// earlier, the next keeper clears its folder.)
 fn remove_leftovers(base: &Path) -> io::Result<()> {
     match fs::remove_dir_all(gone(base)) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
@@ -473,7 +473,7 @@ fn start_keeper(base: &Path) -> Result<(), String> {
     Err("the keeper of the test server has ended before it was ready".to_owned())
 }
 
-/// The cargo that started this process, if one did.
+/// The process id of the cargo that started this process, if one did.
 fn runner() -> Option<u32> {
     let parent = std::os::unix::process::parent_id();
     let name = fs::read_to_string(format!("/proc/{parent}/comm")).ok().or_else(|| {
@@ -529,7 +529,7 @@ fn keeper() {
             std::thread::sleep(Duration::from_millis(50));
         }
     }
-    // Locked once the last process that shares it has ended.
+    // The lock is granted when the last process that shares it has ended.
     let present = open(&base, "present").ok().flatten().filter(|file| file.lock().is_ok());
     runtime.block_on(database.close());
     // Renamed first, so that no process meets a half-removed folder.

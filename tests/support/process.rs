@@ -58,7 +58,7 @@ impl Running {
         Self::start_by(program(), name, data, more)
     }
 
-    /// The same with another program that runs ours with the arguments that it is given.
+    /// The same with another program, which must run `ormantrace` with the arguments that it gets.
     #[expect(
         clippy::zombie_processes,
         reason = "a start that fails ends the test, and the process ends it then"
@@ -98,7 +98,7 @@ impl Running {
         kill_process(pid, signal).expect("signalled");
     }
 
-    /// Its exit status, and everything that it logged.
+    /// Waits until it ends; returns its exit status, and everything that it logged.
     pub fn end(mut self) -> (ExitStatus, String) {
         let status = wait(&mut self.child);
         self.told.extend(self.lines.iter());

@@ -40,7 +40,7 @@ pub async fn seal(world: &World, holder: &Org, number: &str) -> MarkingCode {
     code
 }
 
-/// A log of `holder` with so many events: one `harvested`, then `stored` for the rest.
+/// A log of `holder` with this number of events: one `harvested`, then `stored` for the rest.
 pub async fn log(world: &World, issuer: &Org, holder: &Org, number: &str, events: u32) -> Timber {
     let code = seal(world, holder, number).await;
     let (id, ticket, line, now) = (LogId::new(), TicketId::new(), LineId::new(), world.clock.now());

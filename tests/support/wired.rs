@@ -46,7 +46,7 @@ impl Wired {
         self.wire.statements() - before
     }
 
-    /// Sends all requests while the wire is held, so that all queries that can be batched are.
+    /// Sends all requests while the wire is held, so that all queries that can be batched are batched.
     pub async fn together(&self, asking: Vec<Asking>) -> Vec<Answer> {
         self.wire.hold();
         let mut asking = join_all(asking);

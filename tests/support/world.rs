@@ -109,7 +109,7 @@ impl World {
             limiter: PublicLimiter::new(LimitSettings::default()),
             ..Self::inner(db.pool_of(16), &clock, register_dir.path())
         });
-        // So long that no test meets the limit by chance, however slow the machine is.
+        // Requests wait so long for a place that no test is refused by chance, however slow the machine is.
         let limits = ConcurrencyLimits { wait: Duration::from_secs(20), ..ConcurrencyLimits::default() };
         let router = router(app.clone(), &LayerSettings { limits, ..LayerSettings::default() });
         Self { db, app, clock, router, _register_dir: register_dir }
@@ -117,7 +117,7 @@ impl World {
 
     fn inner(pool: PgPool, clock: &Clock, register_dir: &Path) -> Inner {
         let signing_key = SigningKey::from_seed(&[7; 32]);
-        // So high that only tests of the limit itself, which set their own, ever reach it.
+        // So high that no test reaches it by chance; tests of the limits set their own.
         let often = Rate { count: 1_000_000, per: Duration::from_secs(1) };
         Inner {
             reads: Reads::of(&pool),
@@ -131,8 +131,8 @@ impl World {
             signing_key,
             register: Published::new(Folder::new(register_dir)),
             fingerprint_key: [1; 32],
-            // Lag counts from a day ahead: without a sequencer the queue is never behind, however long the
-            // test takes.
+            // The lag is counted from a time one day ahead: without a sequencer the queue is never behind,
+            // however long the test takes.
             queue: Queue::begun_at(
                 Signer::from_seed("orman.test/receipts", Kind::Text, &[9; 32]).unwrap(),
                 Instant::now() + Duration::from_hours(24),
@@ -153,7 +153,7 @@ impl World {
         App::new(Self::inner(pool, clock, Path::new("/nothing-is-published")))
     }
 
-    /// One more instance over the same database, with these limits of checks.
+    /// One more instance over the same database, with these limits on public checks and keys.
     pub fn limited(&self, limits: LimitSettings) -> App {
         let pool = ormantrace::db::pool_options(8).connect_lazy_with(self.database());
         App::new(Inner {
@@ -199,7 +199,7 @@ impl World {
         Org { id, bin: bin(n), token: token.expose().to_owned() }
     }
 
-    /// Makes another key of an organisation, in that organisation's own name.
+    /// Makes another key of an organisation, recorded as an act of the organisation itself.
     pub async fn key(&self, organization: OrganizationId) -> (KeyId, Token) {
         let (id, token) = (KeyId::new(), Token::random());
         let act = Actor::of(organization, id, self.clock.now()).unwrap();
@@ -299,7 +299,7 @@ impl World {
         self.post("/v1/felling-tickets", issuer, body).await.expect(201)
     }
 
-    /// A ticket as a forest owner posts it: so many m³ of commercial pine, and 20 m³ of firewood.
+    /// A ticket as a forest owner posts it: `volume_m3` of commercial pine, and 20 m³ of firewood.
     pub fn ticket_of(holder: &Org, number: &str, volume_m3: u32) -> Value {
         serde_json::json!({
             "series": "АБ", "number": number, "issued_on": "2026-08-20", "holder_bin": holder.bin,

@@ -42,7 +42,7 @@ fn a_valid_history_reports_whose_key_it_trusts() {
     assert!(alone.holds() && !alone.trusted, "{alone}");
     assert!(alone.to_string().contains("signed by a key from the file itself"), "{alone}");
 
-    // A register with another key under the same name.
+    // The reader trusts only the receipt key, which did not sign the checkpoint.
     let stranger = Trust { keys: vec![register.receipts.verifier().clone()], ..register.trust() };
     let report = check(&register.export(), &stranger);
     assert_eq!(failed_at(&report, Check::Checkpoint), [None], "{report}");
@@ -100,7 +100,7 @@ fn events_left_off_the_end_show_in_the_register() {
     assert!(report.to_string().contains("events 10–12 are in the register and not shown"), "{report}");
     assert!(report.to_string().ends_with("Valid as far as shown.\n"), "{report}");
 
-    // A copy of the register without the last entries is not the signed tree.
+    // A copy of a register with other entries does not match the signed tree.
     let other = Register::with_stranger(1);
     let trust = Trust { register: Some(other.mirror()), ..register.trust() };
     assert_eq!(failed_at(&check(&export, &trust), Check::Complete), [None]);
@@ -173,7 +173,8 @@ fn a_receipt_shows_what_was_dropped_before_it_was_sequenced() {
     other["events"].as_array_mut().unwrap().swap(0, 1);
     assert_eq!(failed_at(&check(&other, &trust), Check::Leaves), [None]);
 
-    // The register of an operator who dropped the write.
+    // The receipt promises a second leaf that is not in the register, as if the operator had dropped the
+    // event.
     let dropped = Register::with_stranger(1);
     let mut promised = receipt.clone();
     let ghost = dropped.events[0].entry.link();

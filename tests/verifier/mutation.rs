@@ -141,8 +141,8 @@ fn altered(register: &Register) -> Vec<Altered> {
     proofs["events"][6]["index"] = export["events"][7]["index"].clone();
     add("proof of event 8 in event 7".into(), proofs, Some(7));
 
-    // The same chain with another kind of subject: each known kind, a reserved one, and the other word
-    // for a log.
+    // The same chain with another kind of subject: each known kind, two reserved ones, and two words that are
+    // no kind.
     for (kind, number) in KINDS.map(|kind| (kind.name(), kind.byte())) {
         let mut other = export.clone();
         other["subject"]["kind"] = json!(kind);

@@ -1,5 +1,5 @@
-//! A reader with one more thing than the file: a newer checkpoint, keys of two kinds, the seal in hand; or
-//! with a file that another program has saved. Each file is checked by both programs, which must agree.
+//! A reader who has one more thing than the file (a newer checkpoint, keys of two kinds, the seal in hand),
+//! or a file that another program has saved. Each file is checked by both programs, which must agree.
 
 use crate::fixture::{EVENTS, Register, STORIES, Story, morning};
 use crate::{failed_at, outcome, twins};
@@ -66,7 +66,8 @@ fn an_old_export_is_counted_to_the_newest_checkpoint_that_the_reader_has() {
         said(&report, "Valid as far as shown.\n");
         assert!(!report.holds() && report.to_json()["valid"] == false);
     }
-    // Without a later event of this chain the file is complete, and is still called older.
+    // Without a later event of this chain the file is complete, and the report still calls its checkpoint
+    // older.
     let late = register.events[EVENTS - 1].index + 1;
     let report = checked(&register.earlier_export(late), &Trust { register: copy, ..register.trust() });
     assert_eq!(report.verdict(), Verdict::Valid, "{report}");
@@ -117,8 +118,8 @@ fn a_file_says_where_its_readers_access_ended_and_the_register_what_is_not_shown
         );
         assert_eq!(checked(&file, &register.trust()).verdict(), Verdict::Valid);
     }
-    // A complete file of the present format has `until` if its reader's access has ended. A file that lacks
-    // events and has none was cut.
+    // A file of the present format has `until` if its reader's access has ended. A file that lacks events and
+    // has no `until` was cut.
     let report = checked(&cut(register.export()), &trust);
     assert_eq!(failed_at(&report, Check::Complete), [Some(8)], "{report}");
     said(&report, "the register has 12 events of this chain, the file shows 7\n");
@@ -129,7 +130,8 @@ fn a_file_says_where_its_readers_access_ended_and_the_register_what_is_not_shown
     assert_eq!(checked(&whole, &trust).verdict(), Verdict::Valid);
     assert_eq!(checked(&register.former_export(), &trust).verdict(), Verdict::Valid);
 
-    // A claim about other events than the file's, or in the format that has none.
+    // `until` is refused if it is not the number of the file's events, and in the earlier format, which has
+    // no `until`.
     for wrong in [json!(8), json!(6), json!(0), json!(-7), json!("7"), json!(null)] {
         until["until"] = wrong;
         assert_eq!(failed_at(&checked(&until, &trust), Check::Format), [None], "{until}");
@@ -177,7 +179,8 @@ fn a_key_has_the_role_of_its_flag_and_no_other() {
     for report in [checked(&export, &both_keys), both(forged.as_bytes(), &both_keys)] {
         assert_eq!(failed_at(&report, Check::Checkpoint), [None], "{report}");
     }
-    // The same keys for genuine files: a receipt needs the receipt key, given as such, and no register key.
+    // The same keys for genuine files: a receipt needs the receipt key, given with --receipts, and no
+    // register key.
     let only = Trust { receipts: vec![receipts.clone()], ..Trust::default() };
     for trust in [&both_keys, &only] {
         assert_eq!(checked(&register.receipt(), trust).verdict(), Verdict::Valid);

@@ -76,7 +76,8 @@ fn axe_finds_nothing_on_any_page() {
     let (mut found, mut judged) = (Vec::new(), 0);
     for page in pages(&document) {
         browser.open(&format!("http://{}{page}", server.address));
-        // Evaluated by the protocol, so that the policy of the page stays in force.
+        // The script is evaluated through the DevTools protocol, so that the page's Content Security Policy
+        // stays in force.
         browser.value(&format!("{script}; typeof axe"));
         for scheme in ["light", "dark"] {
             let media = json!({"features": [{"name": "prefers-color-scheme", "value": scheme}]});
@@ -87,7 +88,7 @@ fn axe_finds_nothing_on_any_page() {
     }
     assert!(judged > 100, "only {judged} pages");
     assert!(found.is_empty(), "{}", found.join("\n"));
-    // It does find what is wrong: an image without a text.
+    // axe-core does find an error: an image without a text.
     browser.value("document.querySelector('main').append(document.createElement('img'))");
     assert!(findings(&mut browser).iter().any(|line| line.starts_with("critical image-alt")));
 }

@@ -10,7 +10,8 @@ use crate::wire::{percent, request, send};
 use serde_json::{Value, json};
 use std::net::SocketAddr;
 
-/// As long as the shortest text field allows; it opens a dialog if it is ever parsed as markup.
+/// Markup with the length that the shortest text field allows; it opens a dialog if it is ever parsed as
+/// markup.
 const SCRIPT: &str = "<svg onload=alert()>";
 
 /// The browser, if there is one on this machine.
@@ -192,7 +193,7 @@ fn script_in_every_text_runs_nowhere() {
     let (mut opened, mut shown) = (0, 0);
     let mut look = |browser: &mut Browser, path: &str| {
         let mut told = browser.open(&format!("http://{address}{path}"));
-        // The policy is in force: even script already in the page may not run.
+        // The Content Security Policy is in force: even script already in the page may not run.
         browser.value(
             "(() => { const make = name => document.createElementNS('http://www.w3.org/1999/xhtml', name); \
              const s = make('script'), i = make('img'); s.textContent = 'window.ran = 1'; \

@@ -155,7 +155,8 @@ impl Browser {
 
 impl Drop for Browser {
     fn drop(&mut self) {
-        // It is asked to close first: if it were killed, its child processes would outlive it.
+        // Chromium is requested to close itself first: if it were killed, its child processes would outlive
+        // it.
         self.session = None;
         let _ = self.commands.write_all(b"{\"id\":0,\"method\":\"Browser.close\"}\0");
         let since = Instant::now();

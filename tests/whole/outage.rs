@@ -43,7 +43,7 @@ impl Way {
         std::thread::spawn(move || {
             for client in listener.incoming().map_while(Result::ok) {
                 if open.load(Ordering::SeqCst) {
-                    // If connecting fails, the client's connection is refused too.
+                    // If connecting fails, the client's connection stays open without a response until `cut`.
                     let _ = join(&client, &target);
                     streams.lock().expect("no panic").push(client);
                 }

@@ -9,7 +9,8 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
-/// Commands that others need, or that take something away, run before or after all others.
+/// `FIRST` runs before all other commands, because they need its results. `LAST` runs after all others,
+/// because it cancels, revokes or voids what they need.
 const FIRST: [&str; 3] = ["create_key", "create_felling_ticket", "extend_felling_ticket"];
 const LAST: [&str; 3] = ["cancel_felling_ticket", "revoke_key", "void_seal"];
 
@@ -47,13 +48,13 @@ fn has(program: &str) -> bool {
         .is_ok_and(|code| code.success())
 }
 
-/// The members of the success responses, by operation. A member that is renamed, or gets another type, shows
-/// here; `openapi.json` states only what the types promise.
+/// The file with the members of the success responses, by operation. A member that is renamed, or gets
+/// another type, differs from it; `openapi.json` states only what the types promise.
 fn answers_file() -> std::path::PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/whole/answers.txt")
 }
 
-/// Adds the members of a JSON value with their types, items of a list together.
+/// Adds the members of a JSON value with their types; the members of all items of a list are merged.
 fn add_members(members: &mut BTreeMap<String, BTreeSet<&'static str>>, at: &str, value: &Value) {
     let kind = match value {
         Value::Null => "null",
@@ -67,7 +68,8 @@ fn add_members(members: &mut BTreeMap<String, BTreeSet<&'static str>>, at: &str,
     match value {
         Value::Array(items) => items.iter().for_each(|item| add_members(members, &format!("{at}[]"), item)),
         Value::Object(of) => of.iter().for_each(|(name, value)| {
-            // Whether the newest event is in the register yet depends on the moment.
+            // `pending` is left out, because it depends on the moment: whether the newest event is in the
+            // register yet.
             if name != "pending" {
                 add_members(members, &format!("{at}.{name}"), value);
             }

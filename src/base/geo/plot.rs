@@ -98,7 +98,7 @@ impl Plot {
         Err(PlotError { invalid: Invalid::new("plot-invalid", detail), path: Vec::new() })
     }
 
-    /// Checks that the whole plot lies in Kazakhstan.
+    /// Checks that every position of the plot is in Kazakhstan, by the coarse outline.
     ///
     /// # Errors
     /// `plot-outside-country`, at the first position outside.
@@ -125,7 +125,8 @@ impl Plot {
         Ok(())
     }
 
-    /// The path into `coordinates` of a polygon, a ring or a position: a `Polygon` has no list of polygons.
+    /// The path into `coordinates` of a polygon, a ring or a position. The path in a `Polygon` has no index
+    /// of the polygon.
     fn path(&self, path: &[usize]) -> Vec<usize> {
         path[usize::from(!self.many)..].to_vec()
     }

@@ -14,8 +14,8 @@ const MAX_DEPTH: u32 = 32;
 /// logs, and under 15 MB of memory.
 const MAX_VALUES: usize = 500_000;
 
-/// Up to so many keys, each new key of an object is compared with all others; if there are more, the keys
-/// are sorted at the end of the object.
+/// If an object has at most this number of keys, each new key is compared with all others; if it has more,
+/// the keys are sorted at the end of the object.
 const FEW_KEYS: usize = 32;
 
 impl<'s> Document<'s> {

@@ -40,7 +40,8 @@ macro_rules! input {
     )+};
 }
 
-/// `Read` for a struct of `input!`: all of it or nothing, or as much as possible.
+/// `Read` for a struct of `input!`. Without a partial struct the value is read completely or not at all; with
+/// one, as much of it as possible.
 macro_rules! read_struct {
     ([$($check:path)?] $name:ident { $($field:ident : $type:ty $([$min:tt, $max:tt])?),* }) => {
         impl $crate::base::input::Read for $name {
@@ -98,7 +99,8 @@ macro_rules! read_struct {
     };
 }
 
-/// Matches the members of `$node` to the names of `$field`, or returns.
+/// Matches the members of `$node` to the names of `$field`. If `$node` is not an object, the enclosing
+/// function returns `None`.
 macro_rules! open_fields {
     ($node:ident, $errors:ident, $($field:ident),*) => {{
         const FIELDS: &[&str] = &[$($crate::base::input::field_name(stringify!($field))),*];

@@ -28,8 +28,8 @@ pub trait Read: Sized {
         Self::read_partial(node, errors).and_then(Self::complete)
     }
 
-    /// The value if `object` has no member `name`, or `null` there: the error `required`, except for
-    /// optional types.
+    /// The result for a member `name` that `object` does not have, or that is `null`: `None` and the error
+    /// `required`. Optional types replace this.
     fn absent(object: Node<'_>, name: &'static str, errors: &mut Errors) -> Option<Self::Partial> {
         let detail = format!("`{}` is required.", object.field_label(name));
         errors.refuse_field(object, name, Invalid::new("required", detail));

@@ -108,7 +108,7 @@ impl CellLocations {
         exact.or_else(group).map(|(index, _)| index)
     }
 
-    /// Whether the field is the request's and not a row's, and its path from there.
+    /// Whether the field belongs to the request and not to a row, and its path within the request or the row.
     fn rest<'p, 's>(&self, path: &'p [&'s str]) -> (bool, &'p [&'s str]) {
         match path.split_first() {
             Some((first, rest)) if *first == self.layout.rows => (false, rest),
@@ -328,8 +328,8 @@ struct Leaf<'t> {
     text: &'t str,
 }
 
-/// Writes the leaves as members of `object`, those with a longer path inside objects of their own.
-/// Returns how many members that made.
+/// Writes the leaves as members of `object`, those with a longer path inside objects of their own. Returns
+/// the number of members of `object`.
 fn write_members(built: &mut Builder, object: u32, leaves: &[Leaf<'_>]) -> u32 {
     let mut names: Vec<&str> = Vec::new();
     for leaf in leaves {

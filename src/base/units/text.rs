@@ -56,9 +56,9 @@ impl<const MAX: usize> Text<MAX> {
     }
 }
 
-/// Why a name cannot be right: it contains `?`, or letters of Serbian and Macedonian. Programs that convert to
-/// windows-1251 replace letters that it lacks by `?`, and KZ-1048 read as windows-1251 turns `Қ Һ Ә Ң` into
-/// `Ќ Ћ Ј Ѕ`. For names only: `name-letters-lost`.
+/// The error for a name that a wrong conversion has damaged: it contains `?`, U+FFFD, or letters of Serbian
+/// and Macedonian. Programs that convert to windows-1251 replace letters that it lacks by `?`, and KZ-1048
+/// read as windows-1251 turns `Қ Һ Ә Ң` into `Ќ Ћ Ј Ѕ`. For names only: `name-letters-lost`.
 #[must_use]
 pub fn lost_letters(name: &str) -> Option<Invalid> {
     let lost =

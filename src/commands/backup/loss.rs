@@ -97,7 +97,7 @@ enum Subject {
     InBackup,
 }
 
-/// Finds out what the leaves from `from` on were, as far as the restored database knows their subjects.
+/// Finds out what the leaves from `from` on were, if the restored database knows their subjects.
 ///
 /// # Errors
 /// Errors from the database.

@@ -167,8 +167,9 @@ impl Counts {
     }
 }
 
-/// The keys to copy, each with its name in the backup: the marking key and the receipt key, and what else
-/// the data directory has. A witness's key is left out: a witness must never be restored from a copy.
+/// The keys to copy, each with its name in the backup: the marking key, the receipt key, and the register's
+/// keys, both the given ones and those in the data directory. A witness's key is left out: a witness must
+/// never be restored from a copy.
 fn find_keys(options: &BackupOptions) -> Result<Vec<(String, PathBuf)>, Failure> {
     let folder = options.database.data_dir()?.join("keys");
     let mut keys = Vec::new();

@@ -27,7 +27,8 @@ pub struct Manifest {
     pub pg_dump: u32,
     /// Events in the dump.
     pub events: i64,
-    /// Leaves of the register in the dump: all that this backup can continue.
+    /// Leaves of the register in the dump. The restored database can continue a register of at most this
+    /// size.
     pub leaves: u64,
     /// The newest checkpoint of the register's copy; none if there was no register.
     pub register: Option<RegisterState>,

@@ -85,7 +85,7 @@ pub enum Failure {
         /// Leaves of the database.
         database: u64,
     },
-    /// The folder is no complete and unaltered backup.
+    /// The folder is not a complete, unaltered backup.
     #[error("{} is no complete and unaltered backup: {what}. Nothing was restored.", shown(.dir))]
     Damaged {
         /// The folder.
@@ -98,7 +98,7 @@ pub enum Failure {
         "The backup was made by Ormantrace {0}, which is newer than this program: use that version to restore it."
     )]
     Newer(String),
-    /// A place that must be empty is not.
+    /// A place into which the restore would write already has data or another key.
     #[error("{0}: restore into an empty data directory or database. Nothing was restored.")]
     Occupied(String),
     /// The backup has no keys, and neither has the data directory.
@@ -135,7 +135,7 @@ pub enum Failure {
     /// The new register cannot be begun.
     #[error("The new register cannot be begun: {0}")]
     Begin(#[from] TreeWriterError),
-    /// The restored database has other numbers of rows than the manifest.
+    /// The restored database has other numbers of events or leaves than the manifest.
     #[error(
         "The restored database has {found}, and the backup's manifest {expected}: the restore is not complete."
     )]

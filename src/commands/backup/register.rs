@@ -19,7 +19,7 @@ const TOP_ROW: u8 = 7;
 /// register's state, or `None` if the folder has no checkpoint.
 ///
 /// # Errors
-/// If a file cannot be read or written, or a checkpoint is none.
+/// If a file cannot be read or written, or a checkpoint cannot be parsed.
 pub fn copy(
     from: &Folder,
     mut put: impl FnMut(&str, &[u8]) -> Result<(), Failure>,

@@ -2,7 +2,7 @@
 //!
 //! Everything that can be refused is checked before anything is written. The database is loaded in one
 //! transaction; a private cluster is moved into the data directory last, so that an interrupted restore
-//! leaves no half of a database.
+//! leaves no incomplete database there.
 
 use super::loss::{self, Elsewhere, Loss};
 use super::make::{Counts, server_major};
@@ -37,9 +37,9 @@ pub struct RestoreOptions {
     pub database: DatabaseSettings,
     /// Folder of the register; by default `register` in the data directory.
     pub register_dir: Option<PathBuf>,
-    /// A register that still exists, to compare with.
+    /// Folder of a register that still exists, to compare the backup with.
     pub register: Option<PathBuf>,
-    /// Whether to restore although that register has more.
+    /// Whether to restore although that register has more leaves than the backup.
     pub accept_loss: bool,
     /// The name of the register that begins after a loss.
     pub new_origin: Option<String>,
@@ -69,7 +69,7 @@ struct Plan {
     verifiers: Vec<VerifierKey>,
     /// The name of the new register, if leaves are lost.
     new_origin: Option<String>,
-    /// The lock of a register that is moved away.
+    /// The publisher's lock on the old register, while its folder is moved away.
     lock: Option<Lock>,
     clock: Clock,
 }
@@ -149,7 +149,7 @@ async fn fill(
     Ok(records)
 }
 
-/// Checks the restored database, and the register with it.
+/// Checks the restored database like `fsck`, and compares it with the register if there is one.
 async fn check(settings: &DatabaseSettings, published: Option<Published>) -> Result<Summary, Failure> {
     let database = db::open_existing(settings).await?;
     let mut console = Console::default();
@@ -166,9 +166,9 @@ async fn check(settings: &DatabaseSettings, published: Option<Published>) -> Res
 
 /// What was done to the register.
 struct Placed {
-    /// Where the old register continues, and its size.
+    /// If the backup's register continues: its folder and size.
     continues: Option<(PathBuf, u64)>,
-    /// Where the old folder is kept, and the key of the new register.
+    /// If a new register was begun: where the old folder is kept, and the new register's key.
     begun: Option<(PathBuf, VerifierKey)>,
     /// What to compare the database with.
     published: Option<Published>,
@@ -356,7 +356,8 @@ impl Plan {
         Ok(Placed { continues, begun: None, published })
     }
 
-    /// Keeps the old folder under a name with the date, and begins a register with a new name and key.
+    /// Keeps the old register (a publisher's folder gets a name with the date), and begins a register with a
+    /// new name and key.
     fn begin(&self, elsewhere: &Elsewhere, origin: &str) -> Result<Placed, Failure> {
         let folder = elsewhere.folder.root();
         let kept =
@@ -388,7 +389,7 @@ fn move_beside(folder: &Path, date: &str) -> Result<PathBuf, Failure> {
     Ok(kept)
 }
 
-/// The publisher's lock, so that none writes while the folder is moved.
+/// Takes the publisher's lock, so that no publisher writes while the folder is moved.
 fn lock(folder: &Folder) -> Result<Lock, Failure> {
     Lock::take(&folder.lock_file()).map_err(|denied| match denied {
         Denied::Held(holder) => Failure::Register {

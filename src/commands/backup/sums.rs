@@ -28,7 +28,7 @@ impl Progress {
         Self { what, of, logged: Instant::now() }
     }
 
-    /// Logs a line if the last one is some seconds old.
+    /// Logs a line if the last one is at least five seconds old.
     pub fn at(&mut self, done: u64) {
         if self.logged.elapsed() < LOG_EVERY {
             return;
@@ -51,7 +51,7 @@ impl Writer {
     /// Creates the folder, or takes an empty one.
     ///
     /// # Errors
-    /// If it has files, or an I/O error.
+    /// If the folder has files, and for I/O errors.
     pub fn create(dir: &Path) -> Result<Self, Failure> {
         check_empty(dir)?;
         if let Some(parent) = dir.parent() {
@@ -72,7 +72,7 @@ impl Writer {
         self.dir.join(name)
     }
 
-    /// Number of files, and of their bytes.
+    /// Number of files, and their total size in bytes.
     pub fn totals(&self) -> (u64, u64) {
         (self.sums.len() as u64, self.bytes)
     }
@@ -119,7 +119,7 @@ impl Writer {
         folders.dedup();
         let sync = |folder: &PathBuf| File::open(folder).and_then(|dir| dir.sync_all()).map_err(at(folder));
         folders.iter().try_for_each(sync)?;
-        // Renamed when complete, so that half of it is never taken for all.
+        // The list is renamed when it is complete, so that a partial list is never taken for a complete one.
         let draft = format!(".{SUMS}.new");
         let mut file = self.touch(&draft)?;
         let (draft, path) = (self.path(&draft), self.path(SUMS));

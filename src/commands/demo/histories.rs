@@ -28,7 +28,8 @@ pub const OFFERED: u32 = 117;
 
 /// Makes the histories.
 pub async fn make(script: &mut Script) -> Result<(), Failure> {
-    // First, because a seal is voided at the current time, and the events after it must have later times.
+    // Seals change first, because a seal is voided at the current time, and later events of the same log need
+    // later times.
     seals_change(script).await?;
     storage(script).await?;
     to_the_sawmill(script).await?;

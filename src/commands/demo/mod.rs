@@ -61,9 +61,9 @@ pub async fn serve(settings: &Settings, operation: ServeOptions) -> Result<(), F
     let mut stop = Box::pin(serve::shutdown_signal()?);
     let no_publish = operation.publisher.off;
     let mut ready = serve::prepare(settings, operation).await?;
-    // It publishes in its own process, with a witness.
+    // The demonstration runs its publisher in this process, together with a witness.
     ready.publisher = None;
-    // If a signal interrupts this, the next start continues it.
+    // If a signal interrupts the creation of the sample data, the next start continues it.
     let shown = tokio::select! {
         shown = show(&ready) => shown,
         () = &mut stop => {

@@ -31,11 +31,11 @@ const ALLOTTED: [(Participant, RangeInclusive<u32>); 3] = [
     (Participant::Trader, 201..=300),
     (Participant::ForestOwner, 301..=340),
 ];
-/// Secret of the serials: the demonstration's marking codes have the same serials in every database, but
-/// different signatures.
+/// Secret from which serials are derived. It is fixed, so the demonstration's marking codes have the same
+/// serials in every database; their signatures differ.
 const MINT: [u8; 32] = *b"ormantrace demonstration serials";
 
-/// Whether the last step was done, and so all of them.
+/// Whether the last step, and therefore every step, was done.
 pub async fn is_complete(script: &Script) -> Result<bool, Failure> {
     let last = seal(*SPARE.end());
     let (status, seal) = script.get(Participant::Operator, &format!("/v1/seals/{last}")).await?;

@@ -75,7 +75,8 @@ impl Batch {
     pub(super) fn list(&mut self, seq: i32, done: &BatchChange, number: &str, identification: Option<&str>) {
         let list = self.open.entry(seq).or_default();
         list.add(number, identification);
-        // One more seal after that begins a new list, which stays open and so is reported by `finish`.
+        // A seal that is added after the list was dropped begins a new list. That list stays open, so
+        // `finish` reports it.
         if done.quantity == Some(list.count) && list.is(done) && !self.confirmed.has(seq) {
             self.confirmed.set(seq);
             self.open.remove(&seq);
@@ -173,13 +174,13 @@ mod tests {
         assert!(is_complete(&batch, &done) && batch.open.is_empty(), "the list is dropped");
         batch.list(2, &done, "SE-00007", None);
         assert!(!is_complete(&batch, &done), "one seal more");
-        // The same if the additional seals would form a matching list of their own.
+        // The list is also incomplete if the additional seals would form a matching list of their own.
         let mut batch = Batch::default();
         for number in ["SE-00001", "SE-00004", "SE-00001", "SE-00004"] {
             batch.list(2, &done, number, None);
         }
         assert!(!is_complete(&batch, &done));
-        // The same if a seal that is not in the list comes first.
+        // The list is also incomplete if a seal that is not in the list comes first.
         let one = transfer(&["SE-00004"]);
         let mut batch = Batch::default();
         batch.list(2, &one, "SE-00001", None);

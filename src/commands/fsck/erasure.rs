@@ -8,12 +8,13 @@ use crate::base::error::Error;
 use crate::timber::party::erasure::{ErasureBusiness, events_digest, events_of};
 use uuid::Uuid;
 
-/// Erasure records per snapshot, and personal parts per snapshot.
+/// Maximum numbers of erasure records and of personal parts that are read in one snapshot.
 const RECORDS: i64 = 500;
 const PARTS: i64 = 10_000;
 
-/// Compares the recorded erasures with the personal parts that are gone, and `missing` with the records.
-/// Runs after the chains, so that an erasure made in the meantime is among the records.
+/// Compares the recorded erasures with the personal parts that are gone. `missing` has the events without
+/// their personal part; those that no record covers are reported. Runs after the chains, so that an erasure
+/// made in the meantime is among the records.
 pub(super) async fn check(
     reader: &mut Reader<'_>,
     report: &mut Report<'_>,

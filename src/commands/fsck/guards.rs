@@ -21,7 +21,7 @@ pub struct Guards {
     pub errors: Vec<FsckError>,
     /// Append-only triggers that are missing, changed or never run: evidence can be altered.
     pub gone: Vec<String>,
-    /// Further rights on evidence, which are no errors: table, and who has what.
+    /// Rights on evidence that are not errors but are listed: the table, and which role has which right.
     pub listed: Vec<(String, String)>,
 }
 
@@ -37,7 +37,7 @@ pub(super) async fn check(db: &mut PgConnection, report: &mut Report<'_>) -> sql
     Ok(())
 }
 
-/// Reads the catalogue. Reads no row of a table of ours.
+/// Reads only the catalogue, and no row of the program's own tables.
 ///
 /// # Errors
 /// Errors from the database.
@@ -91,7 +91,7 @@ struct TriggerRow {
     enabled: String,
     shape: i32,
     internal: bool,
-    /// Without a condition and a list of columns, and with the migrations' function.
+    /// Whether it has no condition and no list of columns, and runs the migrations' function.
     plain: bool,
 }
 
@@ -218,7 +218,7 @@ impl Guards {
         Ok(())
     }
 
-    /// An event trigger runs at a change of the schema, of any table; no migration makes one.
+    /// Reports event triggers: they run when the schema of any table changes, and no migration makes one.
     async fn event_triggers(&mut self, db: &mut PgConnection) -> sqlx::Result<()> {
         let names: Vec<String> =
             sqlx::query_scalar("SELECT evtname::text FROM pg_catalog.pg_event_trigger ORDER BY 1")
@@ -247,7 +247,8 @@ impl Guards {
         .bind(&evidence)
         .fetch_all(&mut *db)
         .await?;
-        // Also what a role has as a member of another, and of the roles that PostgreSQL itself makes.
+        // Includes the rights that a role has as a member of another role or of PostgreSQL's predefined
+        // roles.
         let members: Vec<(String, String, bool)> = sqlx::query_as(
             "SELECT c.relname::text, r.rolname::text, pg_has_role(r.oid, c.relowner, 'MEMBER')
              FROM pg_class c CROSS JOIN pg_roles r

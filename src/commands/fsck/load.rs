@@ -93,7 +93,7 @@ impl PublicMembers {
     }
 }
 
-/// The row that is the head of a chain.
+/// The row of a subject, which holds the head of its chain.
 pub(super) struct SubjectRow {
     pub kind: SubjectKind,
     pub salt: Option<[u8; 32]>,
@@ -172,7 +172,7 @@ pub(super) async fn page(reader: &mut Reader<'_>, (low, seq): PageStart) -> sqlx
             return Ok(Page { range: Range::before(low, next), seqs: (seq, i32::MAX), continues: false });
         }
     }
-    // This chain alone, or what is left of it, fills a page.
+    // The chain of `low` alone, or what is left of it, fills a page.
     let next = sqlx::query_scalar!(
         r#"SELECT LEAST(
                (SELECT seq FROM event WHERE subject_id = $1 AND seq >= $2 ORDER BY seq OFFSET $3 LIMIT 1),
@@ -183,7 +183,8 @@ pub(super) async fn page(reader: &mut Reader<'_>, (low, seq): PageStart) -> sqlx
     )
     .fetch_one(&mut *reader.db)
     .await?;
-    // Without its primary key, the table may have a page full of one seq: the check must still advance.
+    // Without its primary key, the table may have more than a page of rows with one seq: the check must still
+    // advance.
     if let Some(high) = next.map(|next| next.saturating_sub(1).max(seq)).filter(|high| *high < i32::MAX) {
         return Ok(Page { range: Range { low, high: low }, seqs: (seq, high), continues: true });
     }
@@ -279,7 +280,8 @@ type Leaves = (BTreeMap<(Uuid, i32), LeafRow>, Vec<(Uuid, i32)>);
 
 /// The leaves of a page, and the queue rows of events that have no leaf.
 async fn leaves(db: &mut PgConnection, page: Page, events: &[EventRow]) -> sqlx::Result<Leaves> {
-    // A leaf without a seq (its constraint dropped) is reported through the event that then has no leaf.
+    // A leaf without a seq (possible if its constraint was dropped) is not read here. Its event then has no
+    // leaf, and the check reports that.
     let rows = sqlx::query!(
         r#"SELECT subject_id AS "subject!", seq AS "seq!", entry AS "entry?" FROM leaf
            WHERE subject_id BETWEEN $1 AND $2 AND seq BETWEEN $3 AND $4 ORDER BY subject_id, seq"#,

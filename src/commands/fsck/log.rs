@@ -18,9 +18,11 @@ use uuid::Uuid;
 /// The state that a chain results in.
 pub(super) struct History {
     pub state: LogState,
-    /// Seals in the order in which the log had them: number, seq of the first event, seq of the replacement.
+    /// Seals in the order in which the log had them: number, seq of the event that applied it, seq of the
+    /// event that replaced it.
     pub seals: Vec<(SealNumber, i32, Option<i32>)>,
-    /// Organisations that held or owned the log earlier, each with the seq of the event that ended it.
+    /// Organisations that held or owned the log earlier, each with the seq of the (last) event by which it
+    /// stopped being holder or owner.
     pub past: BTreeMap<Uuid, i32>,
     /// The ticket that the harvest was checked against: id, seq, hash.
     pub ticket: Option<(Uuid, i32, Hash)>,

@@ -17,7 +17,7 @@ struct RecordedKey {
     since: Option<DateTime<Utc>>,
 }
 
-/// Compares the keys, and returns those that the table has.
+/// Compares the rows of `marking_key` with the events, and returns the keys of the table.
 ///
 /// In a database that was last used by a server which did not record marking keys, keys exist without events:
 /// then only the id of each key is checked, which is derived from the key.

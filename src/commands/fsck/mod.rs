@@ -96,7 +96,8 @@ pub async fn check(db: &mut PgConnection, scope: &Scope, watch: &mut dyn Watch) 
     Ok(report.finish())
 }
 
-/// Checks that every further table has a valid primary key; `unique` checks the keys that migrations declare.
+/// Checks that every table without a declared key has a valid primary key too; `unique` checks the keys that
+/// migrations declare.
 async fn check_keys(db: &mut PgConnection, report: &mut Report<'_>) -> sqlx::Result<()> {
     let without = sqlx::query_scalar!(
         r#"SELECT c.relname::text AS "table!" FROM pg_class c

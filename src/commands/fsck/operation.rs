@@ -55,7 +55,7 @@ pub(super) async fn check(reader: &mut Reader<'_>, report: &mut Report<'_>) -> R
                 let detail = "subjects and seqs name no events";
                 report.find(Code::StateDiffers, "operation", &key, None, detail);
             }
-            // `sweep` compares the columns other than the key, with the events.
+            // `sweep` compares `kind` and `created_at` with the events; the other two columns are the key.
             let expected_row = ["organization_id", "operation_id", "kind", "created_at"]
                 .map(|name| (name, Expected::CheckedElsewhere));
             compare(report, "operation", &key, None, &expected_row, &Row::parse(&row.row));

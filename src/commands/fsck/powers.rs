@@ -1,13 +1,14 @@
-//! Checks what the roles may do beyond their rights on tables, and with which settings their sessions begin:
-//! the service and the publisher own nothing, have no attribute and no membership that makes them more than
-//! that, and no stored setting puts another relation before a table of ours or turns triggers off.
+//! Checks what the roles may do beyond their rights on tables, and with which settings their sessions begin.
+//! The service and the publisher must own nothing, and must have no attribute and no membership that gives
+//! them further rights. No stored setting may put another relation before a table of ours or turn triggers
+//! off.
 
 use super::report::{Code, FsckError};
 use crate::db::roles::{OWNER, PUBLISHER, SERVICE};
 use sqlx::PgConnection;
 
-/// Reports unexpected owners, powers and settings. The role of `session_user` is the given server's owner,
-/// even if it has the name of another role.
+/// Reports unexpected owners, powers and settings. On a given server, the role of `session_user` counts as
+/// the owner, even if it is named like the service or the publisher.
 pub(super) async fn check(db: &mut PgConnection, tables: &[String]) -> sqlx::Result<Vec<FsckError>> {
     let mut errors = owners(db, tables).await?;
     errors.extend(roles(db, tables).await?);
@@ -19,7 +20,7 @@ fn error(code: Code, table: &'static str, key: String, detail: String) -> FsckEr
     FsckError { code, table, key, event: None, detail }
 }
 
-/// The owners of the tables and of what they depend on.
+/// Reports unexpected owners of the tables, the trigger function, the schema and the database.
 async fn owners(db: &mut PgConnection, tables: &[String]) -> sqlx::Result<Vec<FsckError>> {
     let rows: Vec<(String, String, String)> = sqlx::query_as(
         "SELECT o.catalogue, o.name, r.rolname::text
@@ -63,7 +64,7 @@ async fn owners(db: &mut PgConnection, tables: &[String]) -> sqlx::Result<Vec<Fs
     Ok(errors.collect())
 }
 
-/// Attributes and memberships of the service and the publisher.
+/// Reports attributes and memberships of the service and the publisher that give them further rights.
 async fn roles(db: &mut PgConnection, tables: &[String]) -> sqlx::Result<Vec<FsckError>> {
     let attributes: Vec<(String, String)> = sqlx::query_as(
         "SELECT r.rolname::text, a.name
@@ -103,9 +104,11 @@ async fn roles(db: &mut PgConnection, tables: &[String]) -> sqlx::Result<Vec<Fsc
     Ok(powers.map(|(role, what)| error(Code::RoleUnexpected, "pg_roles", role, what)).collect())
 }
 
-/// Settings that are stored in the database or in the server's files.
+/// Reports settings, stored in the database or in the server's files, that decide what sessions see or which
+/// triggers run.
 async fn settings(db: &mut PgConnection, tables: &[String]) -> sqlx::Result<Vec<FsckError>> {
-    // The login of a given server may be a member that acts as the owner by such a setting.
+    // On a given server, the login may be a member of the owner role and act as the owner through a stored
+    // `role` setting: that is no error.
     let stored: Vec<(String, String)> = sqlx::query_as(
         "SELECT coalesce(d.datname::text, '*') || '/' || coalesce(r.rolname::text, '*'), c.setting
          FROM pg_catalog.pg_db_role_setting s

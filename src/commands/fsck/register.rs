@@ -13,8 +13,8 @@ use std::io;
 use std::path::PathBuf;
 use uuid::Uuid;
 
-/// Longest run of missing leaves that is reported leaf by leaf. A longer gap is one error, and ends the
-/// comparison with the published files.
+/// Longest run of missing leaves that is reported leaf by leaf. A longer run is reported as one error, and
+/// ends the comparison with the published files.
 const MAX_REPORTED_GAP: i64 = 10_000;
 
 /// A published transparency log to compare with.
@@ -251,7 +251,8 @@ impl Files {
     fn finish(self, report: &mut Report<'_>, leaves: i64) {
         self.compare_roots(report);
         let leaves = u64::try_from(leaves).unwrap_or_default();
-        // If leaves are lost, the published checkpoint and the next one both show it: report it once.
+        // If leaves are lost, both the published checkpoint and the next one show it; only the larger one is
+        // reported.
         let largest =
             self.signed.iter().filter(|signed| signed.size > leaves).max_by_key(|signed| signed.size);
         if let Some(checkpoint) = largest {

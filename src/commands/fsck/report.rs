@@ -38,13 +38,14 @@ vocabulary! {
         RowSecurity = "row-security",
         /// A rule changes what statements on the table do.
         RuleUnexpected = "rule-unexpected",
-        /// A trigger that keeps the table append-only, or of a constraint, is missing, disabled or changed.
+        /// A trigger that keeps the table append-only or enforces a constraint is missing, disabled or
+        /// changed.
         TriggerMissing = "trigger-missing",
         /// The table has a trigger, or the database an event trigger, that no migration made.
         TriggerUnexpected = "trigger-unexpected",
         /// A role other than the owner may change or delete evidence.
         GrantUnexpected = "grant-unexpected",
-        /// The service or the publisher owns the table, or another role that is not the owner does.
+        /// The owner is the service, the publisher or another unexpected role.
         OwnerUnexpected = "owner-unexpected",
         /// The service or the publisher has an attribute or a membership that gives it further rights.
         RoleUnexpected = "role-unexpected",

@@ -17,9 +17,9 @@ use crate::timber::seal::stock::VoidReason;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use uuid::Uuid;
 
-/// Most batches per range, and most rows (a seal with one of its moves) per page. A range with more rows is
-/// compared page by page, and started again if a batch changed between two pages: a transfer changes many
-/// seals at once.
+/// Maximum number of batches per range and of rows per page (a row is a seal with one of its moves). A range
+/// with more rows is compared page by page, and started again if a batch changed between two pages, because
+/// one transfer changes many seals at once.
 const BATCHES: i64 = 200;
 const SEALS: i64 = 10_000;
 /// Attempts for such a range. The last one uses a single snapshot, so that it always completes.
@@ -149,7 +149,8 @@ impl Pass {
             if is_last || self.renews {
                 reader.end().await?;
             }
-            // Verifying signatures takes time, so it runs outside the snapshot where each page has its own.
+            // Verifying signatures takes time: if each page has its own snapshot, it runs after the snapshot
+            // has ended.
             for seal in &seen {
                 seal.check_code(report, rings.get(&seal.batch), ring);
             }
@@ -172,7 +173,8 @@ impl Pass {
         Ok(same)
     }
 
-    /// Number of events of the batches. Each change of a seal that its batch records adds one.
+    /// Total number of events of the batches. Each change that a batch records adds one, so an equal number
+    /// means that no batch changed.
     async fn heads(&self, reader: &mut Reader<'_>) -> Result<i64, Failure> {
         let heads = sqlx::query_scalar!(
             r#"SELECT COALESCE(sum(head_seq), 0)::bigint AS "heads!" FROM seal_batch WHERE id BETWEEN $1 AND $2"#,
@@ -381,7 +383,7 @@ impl Seal {
         Self { batch, number, row, on_log, holder, void: None, event: (batch, 1) }
     }
 
-    /// Applies one of its moves: the event `seq` of its batch, and the content of that event.
+    /// Applies one of the seal's moves: event `seq` of its batch, with the content `change`.
     fn moved(
         &mut self,
         report: &mut Report<'_>,
@@ -409,7 +411,7 @@ impl Seal {
         }
     }
 
-    /// Compares its row, once all its moves were read.
+    /// Compares the seal's row, once all its moves were read.
     fn finish(&self, report: &mut Report<'_>, has_batch: bool) {
         let (number, void) = (&self.number, &self.void);
         if !has_batch {
@@ -418,14 +420,15 @@ impl Seal {
         }
         let mut event = self.event;
         match &self.on_log {
-            // A log records its replacement: then its batch must record that it is void, by then or earlier.
+            // If a log records that the seal was replaced, the seal's batch must record that it is void.
             Some(LogOfSeal { log, until: Some(until), .. }) if void.is_none() => {
                 event = (*log, *until);
                 let detail = "another seal replaced it on its log, but no event of its batch voids it";
                 report.find(Code::EventMissing, "seal", number, Some(event), detail);
             }
             Some(LogOfSeal { until: Some(_), .. }) => {}
-            // Conversely, a seal void as replaced must be replaced on a log.
+            // Conversely, if the batch records that the seal is void because it was replaced, a log must
+            // record the replacement.
             _ if void.as_deref() == Some(VoidReason::Replaced.as_str()) => {
                 let detail = "its batch records that another seal replaced it, but no log does";
                 report.find(Code::EventMissing, "seal", number, Some(event), detail);
@@ -474,7 +477,7 @@ impl Seal {
     }
 }
 
-/// Reports moves for which the named batch has no such seal.
+/// Reports rows of `seal_move` with a seal that is not in the named batch.
 async fn strays(reader: &mut Reader<'_>, report: &mut Report<'_>) -> Result<(), Failure> {
     let of = reader.about("seal_move").await?;
     let mut from = String::new();

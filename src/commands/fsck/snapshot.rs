@@ -20,10 +20,11 @@ pub(super) struct Range {
 }
 
 impl Range {
-    /// From `low` up to `next`, excluded; to the greatest id if `next` is `None`.
+    /// From `low` up to, but not including, `next`; up to the greatest id if `next` is `None`.
     pub(super) fn before(low: Uuid, next: Option<Uuid>) -> Self {
         let high = next.map_or(Uuid::max(), |next| Uuid::from_u128(next.as_u128().saturating_sub(1)));
-        // Without its primary key, a table may have one id several times: the check must still advance.
+        // Without its primary key, a table may have more than a page of rows with one id: the check must
+        // still advance.
         Self { low, high: high.max(low) }
     }
 

@@ -16,10 +16,10 @@ use uuid::Uuid;
 pub(super) enum State {
     Log(Box<log::Fold>),
     Ticket(ticket::Changes),
-    /// The row of a batch follows from its first event; a pass of their own checks its seals.
+    /// The row of a batch follows from its first event; a separate pass checks its seals.
     Batch,
     Organization(key::Keys),
-    /// This program keeps no row for such subjects.
+    /// For kinds of subject that have no table.
     None,
 }
 

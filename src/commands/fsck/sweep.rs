@@ -85,7 +85,8 @@ async fn names(
     let mut corrected = Vec::new();
     let mut rewound = ReversalStates::new();
     keys.extend(loaded.events.iter().filter_map(|event| event.members()?.key));
-    // The first event of a continued chain too: the rows it refers to are compared on the last page.
+    // The first event of a continued chain is included, because the rows it refers to are compared on the
+    // last page.
     let continued_first = continued.and_then(|continued| continued.first.as_ref());
     for event in loaded.events.iter().chain(continued_first).filter(|event| event.seq == 1) {
         if let Some(members) = event.members()

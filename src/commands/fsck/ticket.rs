@@ -91,9 +91,9 @@ pub(super) fn expected_row(first: &EventRow, changes: &Changes) -> Option<Vec<(&
     ])
 }
 
-/// What the chains of altered logs count against felling tickets, where their rows count something else. The
-/// error is reported for the log; the line of the ticket is right if it matches the chains. One entry per
-/// altered log.
+/// The volumes that altered logs count against felling tickets by their chains, where their rows state
+/// something else. The error is reported for the log; the line of the ticket is correct if it matches the
+/// chains. One entry per altered log; `None` if it counts against no ticket.
 #[derive(Default)]
 pub(super) struct CountedVolumes(BTreeMap<Uuid, Option<Counted>>);
 
@@ -105,7 +105,8 @@ struct Counted {
 }
 
 impl CountedVolumes {
-    /// Takes a log if its row does not count what its chain counts. Without a readable chain, the row counts.
+    /// Adds a log if its row states another ticket, line or volume than its chain. If the chain cannot be
+    /// read, the row counts.
     pub(super) fn note(&mut self, log: Uuid, history: Option<&History>, row: Option<&Row>) {
         let Some(history) = history else { return };
         let volume = history.state.volume_m3.decimal();
@@ -121,7 +122,7 @@ impl CountedVolumes {
         }
     }
 
-    /// Takes the row of a log that has no event.
+    /// Adds a log that has a row but no event: it counts against no ticket.
     pub(super) fn note_unexplained(&mut self, log: Uuid) {
         self.0.insert(log, None);
     }
@@ -190,7 +191,7 @@ async fn check_range(
     .await?;
     let mut marked: BTreeMap<(Uuid, Uuid), Decimal> = BTreeMap::new();
     for row in sums {
-        // A sum of NaN does not parse; -1 is equal to no valid volume.
+        // If a volume is NaN, the sum is NaN and does not parse; -1 differs from every valid volume.
         let sum = row.sum.parse().unwrap_or(Decimal::NEGATIVE_ONE);
         marked.insert((row.ticket, row.line_id.unwrap_or_default()), sum);
     }

@@ -42,7 +42,7 @@ fn in_sql(sql: &str) -> Vec<Declared> {
     found
 }
 
-/// Reports each declared key that no valid unique index keeps any more.
+/// Reports each declared key that no valid unique index enforces any more.
 pub(super) async fn check(db: &mut PgConnection) -> sqlx::Result<Vec<FsckError>> {
     let declared = declared();
     let tables: Vec<&str> = declared.iter().map(|key| key.table.as_str()).collect();

@@ -444,7 +444,7 @@ fn list_item(dir: &Path) -> String {
 }
 
 impl Running {
-    /// Makes the watcher exit, before the server's pid is reused.
+    /// Makes the watcher exit, so that it does not signal another process that reuses the server's pid.
     async fn end_watcher(&mut self) {
         // The write fails if the watcher was killed, which is harmless.
         let _ = self.watcher.write_all(b"done\n").await;

@@ -168,7 +168,7 @@ pub async fn stop_orphan(cluster: &Path, timeout: Duration) -> Result<(), String
 }
 
 /// Waits until no worker of a killed server works in `cluster` any more: it could still write to the files.
-/// Where there is no `/proc`, nothing is known of workers, and nothing is waited for.
+/// On a system without `/proc` it cannot find workers, and returns at once.
 ///
 /// # Errors
 /// A sentence, if one is still there after `timeout`.
@@ -253,11 +253,11 @@ mod tests {
         let (_dir, cluster) = folder();
         let mut child =
             Command::new("true").current_dir(&cluster).stdout(Stdio::piped()).spawn().expect("runs");
-        // End of file on its output: it has exited and has not been waited for, so it is a zombie.
+        // End of file on its output means that it exits. It has not been waited for, so it becomes a zombie.
         let mut output = Vec::new();
         io::Read::read_to_end(&mut child.stdout.take().expect("piped"), &mut output).expect("read");
         claim(&cluster, child.id(), "ready");
-        // Between closing its files and becoming a zombie, it already has no working directory.
+        // Shortly before it is a zombie it has no working directory, and then it counts as dead.
         assert!(matches!(
             check_pid_file(&cluster).expect("readable"),
             PidFileState::Deceptive | PidFileState::Dead

@@ -5,7 +5,7 @@
 //! seals, seal batches, tickets, organisations, logs; within each by id. Code that
 //! locks a subject's row reads its [`LockedHead`] in the same `SELECT … FOR UPDATE`:
 //! PostgreSQL returns the row as it is after the wait, never an older version. An
-//! advisory lock returns no row, so there the read is a separate statement.
+//! advisory lock returns no row, so code that takes one reads in a separate statement.
 //! Group commit ([`crate::services::group_commit`]) never waits for another transaction's locks.
 //! The primary key `event_pkey` is the last safeguard: a fork cannot be stored.
 
@@ -18,8 +18,8 @@ use uuid::Uuid;
 
 /// The end of a subject's chain, held under the subject's row lock.
 ///
-/// Its members are private and it is not `Clone`: [`append`] consumes it, so two events cannot follow the same
-/// head, and a head that was read without its lock is a [`Subject`], which nothing can be appended to.
+/// Its members are private and it is not `Clone`: [`append`] consumes it, so two events cannot follow the
+/// same head, and a head that was read without its lock is a [`Subject`], which nothing can be appended to.
 #[derive(Debug)]
 pub struct LockedHead {
     kind: SubjectKind,
@@ -139,7 +139,7 @@ pub struct NewHead {
     pub seq: u32,
     /// Hash of the event just added.
     pub hash: Hash,
-    /// When it was received; never earlier than the event before it.
+    /// When the event just added was received; never earlier than the event before it.
     pub received_at: DateTime<Utc>,
 }
 
@@ -165,7 +165,8 @@ pub const MAX_EVENTS_PER_STATEMENT: usize = 500;
 /// Appends one event to each head and returns the new heads in the same order.
 ///
 /// The same statement inserts the entries into the register's queue, in the order of the
-/// drafts, so that no event is missing from the queue. One round trip for every 500.
+/// drafts, so that no event is missing from the queue. One round trip for every
+/// [`MAX_EVENTS_PER_STATEMENT`] drafts.
 pub async fn append(tx: &mut Tx<'_>, now: DateTime<Utc>, drafts: Vec<Draft<'_>>) -> Result<Vec<NewHead>> {
     let mut heads = Vec::with_capacity(drafts.len());
     let mut drafts = drafts.into_iter();

@@ -184,7 +184,8 @@ impl Secret {
         self.derive(part, &[])
     }
 
-    /// The salt of a personal part: one secret serves several events of a write request.
+    /// The salt of a personal part. It depends on the event, because all events of a write request share one
+    /// secret.
     #[must_use]
     pub fn personal_salt(&self, subject: Uuid, seq: u32) -> Salt {
         let mut scope = [0; 24];
@@ -209,7 +210,7 @@ fn random() -> [u8; 32] {
     bytes
 }
 
-/// `H("ormantrace/commit/1" 0x00 || k || salt || text)`.
+/// `H("ormantrace/commit/1" 0x00 || k || salt || text)`; `k` is the number of the part.
 #[must_use]
 pub fn commit(part: Part, salt: &Salt, text: &str) -> Hash {
     let mut hasher = Sha256::new();
@@ -316,7 +317,7 @@ impl Entry {
         Hash(self.bytes_at(81))
     }
 
-    /// `N` bytes from an offset of the layout above; all of its ranges lie inside the entry.
+    /// `N` bytes from an offset of the layout above. Every range of the layout is inside the entry.
     fn bytes_at<const N: usize>(&self, start: usize) -> [u8; N] {
         std::array::from_fn(|at| self.0[start + at])
     }

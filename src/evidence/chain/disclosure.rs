@@ -1,10 +1,9 @@
 //! An event in API responses, with the parts that the reader may see; for all kinds of subjects.
 //!
 //! Unless a request wants the hashes alone, a response has enough to recompute every hash: the entry, and the
-//! commitment of each part.
-//! Salt and text are added for the parts that the reader may see. The other fields of the response are
-//! read from these same texts, so they cannot contain anything that was not hashed. Only values that
-//! have another form in responses are parsed: everything else is written as it was stored.
+//! commitment of each part. Salt and text are added for the parts that the reader may see. The other fields
+//! of the response are read from these same texts, so they cannot contain anything that was not hashed. Only
+//! values that have another form in responses are parsed: everything else is written as it was stored.
 
 use super::bytes::{Entry, Hash, Part, Salt, commit, record};
 use super::history::{Disclosure, Personal, StoredEvent};
@@ -231,7 +230,7 @@ impl Evidence<'_> {
 }
 
 impl StoredEvent {
-    /// The bytes that its hash covers, recomputed from the stored row; `subject_ref` names its subject.
+    /// The bytes that its hash covers, recomputed from the stored row; `subject_ref` is its subject's ref.
     #[must_use]
     pub fn entry(&self, subject_ref: Hash) -> Entry {
         let commitment = |part, text: &str| commit(part, &self.secret.salt(part), text);
@@ -243,13 +242,13 @@ impl StoredEvent {
         Entry::new(subject_ref, self.seq, self.received_at, self.prev, record)
     }
 
-    /// The event for a reader who may see the parts of `open`; `subject_ref` names its subject in its entry.
+    /// The event for a reader who may see the parts that `open` names; `subject_ref` is its subject's ref.
     #[must_use]
     pub fn shown(self, subject_ref: Hash, open: Disclosure) -> DisclosedEvent {
         DisclosedEvent { event: self, subject_ref, open, hashes_only: false }
     }
 
-    /// Everything needed to recompute its hash, with the parts of `open` disclosed.
+    /// Everything needed to recompute its hash; the parts that `open` names are disclosed.
     #[must_use]
     pub fn evidence(&self, subject_ref: Hash, open: Disclosure) -> Evidence<'_> {
         fn disclose<'t>(event: &StoredEvent, part: Part, text: &'t str, open: bool) -> DisclosedPart<'t> {
@@ -328,7 +327,8 @@ pub struct ApiValue<'t> {
 }
 
 impl<'t> ApiValue<'t> {
-    /// The value as a string; `None` if it is no string or has escapes. This crate's words never have any.
+    /// The value as a string; `None` if it is no string or has escapes. The words that this crate defines
+    /// (such as event types) have no escapes.
     #[must_use]
     pub fn word(self) -> Option<&'t str> {
         serde_json::from_str(self.value.get()).ok()
@@ -382,7 +382,8 @@ fn is_decimal(name: &str) -> bool {
 #[derive(Debug)]
 enum Member<'t, O> {
     Stored(&'t RawValue),
-    /// Objects of one name in both parts; if both have a member, the second one's is used.
+    /// The objects that the public and the business part have under one name. If both objects have a member,
+    /// that of the business part is used.
     Joined(&'t RawValue, &'t RawValue),
     Put(O),
 }
@@ -399,7 +400,7 @@ pub struct EventMembers<'t, O> {
 }
 
 impl<'t, O: Serialize> EventMembers<'t, O> {
-    /// The members of the parts of `open`.
+    /// The members of the parts that `open` names.
     #[must_use]
     pub fn of(event: &'t StoredEvent, open: Disclosure) -> Self {
         let mut members = Self { members: Vec::new(), covered: Vec::new() };
@@ -520,7 +521,7 @@ impl<O: Serialize> Serialize for EventMembers<'_, O> {
     }
 }
 
-/// Two objects serialised as one; if both have a member, the second one's is used.
+/// Two objects serialised as one. If both have a member of one name, that of the second is used.
 struct Joined<'t>(&'t RawValue, &'t RawValue);
 
 impl Serialize for Joined<'_> {

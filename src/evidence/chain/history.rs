@@ -98,8 +98,8 @@ impl ChainPosition {
     }
 }
 
-/// The pages of one chain, in order, up to the number of events in the subject. No connection is held
-/// between two pages.
+/// The pages of one chain, in order, up to the number of events that the subject had when it was read. No
+/// connection is held between two pages.
 #[derive(Clone, Copy, Debug)]
 pub struct ChainPages {
     subject: Subject,
@@ -248,11 +248,11 @@ impl Rows {
 /// Consecutive events of one chain, and the ids of the `personal` rows that they have, or had.
 pub struct Chain {
     subject: Uuid,
-    /// Hash of the event before the first of these.
+    /// Hash of the event before the first of `events`.
     prev: Hash,
     /// The events.
     pub events: Vec<StoredEvent>,
-    /// For each event its row of table `personal`.
+    /// For each event, the id of its row of table `personal`; `None` if it never had a personal part.
     pub personal: Vec<Option<Uuid>>,
     /// The personal parts read so far; access to them is not checked here.
     persons: Persons,
@@ -311,7 +311,7 @@ impl Chain {
         Ok(())
     }
 
-    /// Whether it has every event after `after`, up to and including `up_to`.
+    /// Checks that it has exactly the events after `after`, up to and including `up_to`.
     fn check_complete(&self, after: u32, up_to: u32) -> Result<()> {
         if self.events.iter().map(|event| event.seq).eq(after.saturating_add(1)..=up_to) {
             return Ok(());

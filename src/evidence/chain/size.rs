@@ -1,8 +1,8 @@
 //! Length limits for the texts of an event.
 //!
-//! The index that serves histories includes both parts of an event, and an index row has at most 2,704
-//! bytes (PostgreSQL's third of a page). So the parts are limited: in the table by a CHECK, and here, where
-//! the error can still name the texts to shorten.
+//! The index that serves histories includes both the public and the business part of an event, and an index
+//! row has at most 2,704 bytes (PostgreSQL's limit, a third of a page). So the parts are limited: in the
+//! table by a CHECK, and here, where the error can still name the texts to shorten.
 
 use crate::base::error::{FieldError, Location};
 use std::cmp::Reverse;

@@ -13,7 +13,7 @@ use std::ops::{Deref, DerefMut};
 /// transaction and not for the connection. They are sent with BEGIN in one message.
 const BEGIN: &str = "BEGIN; SET LOCAL plan_cache_mode = force_generic_plan; SET LOCAL enable_seqscan = off";
 
-/// A write transaction. Writes take `&mut Tx`, so "not in a transaction" does not compile.
+/// A write transaction. Writes take `&mut Tx`, so a write outside a transaction does not compile.
 ///
 /// It records the events that were appended in it, so that the code that commits it can issue one
 /// receipt for all of them, whichever module appended them.

@@ -5,7 +5,8 @@ use crate::base::ids::{OperationId, OrganizationId};
 use crate::evidence::chain::Tx;
 use chrono::{DateTime, Utc};
 
-/// Reserves a device's number for a write request; a repeated request must not get this far.
+/// Reserves a device's number for a write request. The caller must recognise a repeated request before this
+/// call: here it would conflict with its own number.
 ///
 /// # Errors
 /// [`Error::Conflict`] with `device-seq-used` if the device used that number before.

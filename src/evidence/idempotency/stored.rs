@@ -62,7 +62,7 @@ impl Made {
         Self { kind, id: id.into() }
     }
 
-    /// Decodes the columns of a row; rows of the version before have only the text.
+    /// Decodes the columns of a row. Rows that the previous version of the program wrote have only the text.
     fn stored(kind: Option<&str>, id: Option<Uuid>, text: &str) -> Result<Self> {
         let typed = kind.zip(id).and_then(|(kind, id)| Some(Self { kind: MadeKind::parse(kind)?, id }));
         let named = || {
@@ -79,8 +79,8 @@ impl std::fmt::Display for Made {
     }
 }
 
-/// Reserves the key for this transaction, or fails because its first request is still
-/// running. It does not wait: waiting requests would hold the pool's connections.
+/// Reserves the key for this transaction; fails if an earlier request with the same key is still running. It
+/// does not wait: waiting requests would hold the pool's connections.
 pub async fn reserve(tx: &mut Tx<'_>, organization: OrganizationId, name: &str) -> Result<()> {
     let lock = lock_of(organization, name);
     let acquired = sqlx::query_scalar!(r#"SELECT pg_try_advisory_xact_lock($1) AS "taken!""#, lock)
@@ -181,7 +181,7 @@ pub async fn find(tx: &mut Tx<'_>, organization: OrganizationId, key: &str) -> R
     Ok(Some(Stored { fingerprint: row.fingerprint, status: row.status, body: row.body, made }))
 }
 
-/// Deletes expired stored responses: bodies first, rows after 90 days.
+/// Deletes expired stored responses: the bodies when their `body_until` has passed, the rows after 90 days.
 pub async fn forget_old(pool: &PgPool, now: DateTime<Utc>) -> Result<u64> {
     let bodies =
         sqlx::query!("UPDATE idempotency SET body = NULL WHERE body IS NOT NULL AND body_until < $1", now)

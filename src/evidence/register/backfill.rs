@@ -30,7 +30,8 @@ pub fn on_migration(owner: &mut PgConnection) -> BoxFuture<'_, Result<()>> {
 /// prove a record that was altered before. Older versions of the program must no longer write.
 ///
 /// # Errors
-/// [`Error::CorruptRow`] for the first event with another hash than its row gives; nothing has changed then.
+/// [`Error::CorruptRow`] for the first event with a stored hash that differs from the hash computed from its
+/// row, or with a missing predecessor; nothing has changed then.
 pub async fn backfill(owner: &mut PgConnection, batch: i64) -> Result<()> {
     let complete = sqlx::query_scalar!("SELECT complete FROM register").fetch_one(&mut *owner).await?;
     if complete {

@@ -373,7 +373,8 @@ impl Publisher {
         Ok(())
     }
 
-    /// Reads new entries. May be cancelled at any time: it writes only when it first opens the folder.
+    /// Reads new entries. May be cancelled at any time: it writes only when it opens the folder (at the start
+    /// or after a failed round), and cancellation does not interrupt that.
     async fn read_entries(
         &mut self,
         connection: &mut Option<PgConnection>,
@@ -406,8 +407,9 @@ impl Publisher {
         Ok(entries)
     }
 
-    /// Extends, signs, requests cosignatures and publishes. Waits up to one second for witnesses, but not
-    /// for one that failed or was late the last time.
+    /// Extends, signs, requests cosignatures and publishes. Waits up to one second for the witnesses that
+    /// responded the last time, then publishes, then waits up to one second for those that have never
+    /// responded. Does not wait for a witness that failed or was late the last time.
     ///
     /// # Errors
     /// See [`PublishError`].

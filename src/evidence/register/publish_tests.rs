@@ -104,7 +104,7 @@ async fn with_too_few_witnesses_it_signs_and_says_so() {
     let published = || Note::parse(&Folder::new(dir.join("register")).published().unwrap().unwrap()).unwrap();
     let seen = policy.check(&published()).unwrap();
     assert_eq!((seen.checkpoint.size, seen.witnesses.len(), seen.quorum), (300, 1, false));
-    // It starts: the same checkpoint gets its signature, without a new leaf.
+    // The second witness starts: the same checkpoint gets its signature, without a new leaf.
     let again = std::net::TcpListener::bind(second_url.trim_start_matches("http://")).unwrap();
     let second = listen(&witnesses[1], again);
     while !policy.check(&published()).unwrap().quorum {
@@ -201,7 +201,7 @@ async fn a_witness_that_never_answers_delays_nothing() {
             round.await;
         }
     }
-    // Its request is still running, and does not delay later leaves either.
+    // The request to the witness is still running, and does not delay later leaves either.
     publisher.round(&entries(300, 301)).await.unwrap();
     assert_eq!(size(), Some(301));
     assert!(!given_up.load(Ordering::SeqCst), "it was waited for to its end");

@@ -25,7 +25,7 @@ struct CachedState {
     state: Arc<PublishedState>,
 }
 
-/// The published checkpoint and its keys, read at the same time.
+/// The published checkpoint and the keys that verify it.
 #[derive(Debug)]
 pub struct PublishedState {
     /// The signed checkpoint.

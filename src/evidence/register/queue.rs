@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 
-/// With so many committed leaves, a round starts early; also the maximum number of leaves of one round.
+/// When this many leaves are committed, a round starts early; also the maximum number of leaves of one round.
 pub const FULL: usize = 1_000;
 /// If the oldest leaf waits longer, new writes are refused: the receipts promise one minute.
 pub const MAX_LAG: Duration = Duration::from_secs(30);

@@ -74,8 +74,8 @@ pub enum Round {
 #[derive(Clone, Copy, Debug)]
 struct Candidate {
     below: i64,
-    /// Transactions from this number on started after the rows below were seen. Read one round later,
-    /// because a transaction may take a queue id shortly before it has a number.
+    /// Transactions with this xid or a later one started after the rows below were seen. It is read one round
+    /// later, because a transaction may take a queue id shortly before it gets its xid.
     until: Option<i64>,
 }
 
@@ -94,8 +94,8 @@ impl Sequencer {
         Self { queue, candidate: None, from_zero: None }
     }
 
-    /// Runs until `stop` resolves, then empties the queue and returns. It has a connection of its own
-    /// and opens a new one when that breaks.
+    /// Runs until `stop` resolves, then empties the queue for at most 5 seconds and returns. It has a
+    /// connection of its own and opens a new one when that breaks.
     pub async fn run(mut self, options: PgConnectOptions, stop: impl Future<Output = ()>) {
         let options = of_sequencer(options);
         let mut stop = pin!(stop);

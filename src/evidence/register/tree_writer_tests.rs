@@ -132,7 +132,7 @@ fn keys_change_with_an_overlap() {
     let folder = Folder::new(temp.path());
     grow(&mut open(folder.clone(), &[1]).unwrap(), 3).unwrap();
     let old = folder.published().unwrap();
-    // Without an overlap, the new key does not verify the last checkpoint.
+    // If the old key is left out before both have signed, no given key verifies the last checkpoint.
     let refused = open(folder.clone(), &[2]).unwrap_err();
     assert!(refused.to_string().contains("give the old key too"), "{refused}");
     // Both keys sign, including the last checkpoint, although there are no new leaves.

@@ -72,7 +72,8 @@ pub enum Verdict {
     Unsigned,
     /// 404: this witness does not watch the register.
     Unknown,
-    /// 409: the old size is not the stored size, or the root of the same size differs; with the stored size.
+    /// 409: the request's old size is not the stored size, or its root differs from the stored one at the
+    /// same size. Contains the stored size.
     Conflict(u64),
     /// 422: not consistent with the stored checkpoint.
     Inconsistent,
@@ -185,7 +186,7 @@ impl Witness {
         }
         if !is_consistent(size, root, new.size, new.root, &proof) {
             if new.size == size && root == new.root {
-                // The same tree, with a proof although it must be empty.
+                // The request has the stored tree; its proof should be empty and is not.
                 return Verdict::Inconsistent;
             }
             self.store_evidence(&new, root, &note);

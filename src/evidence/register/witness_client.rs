@@ -3,8 +3,8 @@
 //! Each witness has its own task. Before a checkpoint is published, the publisher waits up to one second
 //! for witnesses that responded the last time: their signatures make the checkpoint worth more. It does
 //! not wait for a witness that failed or was late, until that witness responds again, and it retries a
-//! failing witness with a growing backoff. So a witness that hangs delays nothing: the register is
-//! published without its signature and reports that.
+//! failing witness with a growing backoff. So a witness that hangs delays only one round, by one second:
+//! the register is published without its signature, and `keys.json` shows that.
 
 use crate::evidence::tlog::checkpoint::Checkpoint;
 use crate::evidence::tlog::note::{Kind, Note, SignatureLine, VerifierKey};

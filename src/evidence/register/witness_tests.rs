@@ -83,7 +83,7 @@ fn what_follows_is_countersigned() {
         let Verdict::Signed(line) = witness.add_checkpoint(&log.request(old, &register())) else {
             panic!("{old} to {size}")
         };
-        // Its response, appended to the checkpoint, is a valid note.
+        // The witness's line, appended to the checkpoint, makes a valid note.
         let note = Note::parse(format!("{}{line}", log.note(&register())).as_bytes()).unwrap();
         let keys = [witness_key().verifier().clone()];
         assert_eq!(note.verify(&keys).unwrap()[0].time, Some(now()));
@@ -100,13 +100,13 @@ fn a_fork_and_a_rollback_are_not() {
     let dir = tempfile::tempdir().unwrap();
     let witness = open(dir.path()).unwrap();
     assert!(is_signed(&witness.add_checkpoint(&Log::new(1).at(300).request(0, &register()))));
-    // An earlier size, with different claims of the old size.
+    // A checkpoint of an earlier size, in requests that state different old sizes.
     let early = Log::new(1).at(200);
     assert_eq!(witness.add_checkpoint(&early.request(0, &register())), Verdict::Conflict(300));
     assert_eq!(witness.add_checkpoint(&early.request(200, &register())), Verdict::Conflict(300));
     let lied = request(300, &[], &early.note(&register()).to_string());
     assert!(matches!(witness.add_checkpoint(&lied), Verdict::Malformed(_)));
-    // Another history of the same size, and of a larger one.
+    // Checkpoints of another history: first of the same size, then of a larger one.
     let other = Log::new(2).at(300);
     assert_eq!(witness.add_checkpoint(&other.request(300, &register())), Verdict::Conflict(300));
     let evidence = file_of(dir.path(), ORIGIN).with_extension("refused");
@@ -114,7 +114,7 @@ fn a_fork_and_a_rollback_are_not() {
     let other = other.at(400);
     assert_eq!(witness.add_checkpoint(&other.request(300, &register())), Verdict::Inconsistent);
     assert_eq!(std::fs::read(&evidence).unwrap(), other.note(&register()).to_string().into_bytes());
-    // None of it was stored: the true history can continue.
+    // The stored checkpoint is unchanged: the true history can continue.
     assert!(is_signed(&witness.add_checkpoint(&Log::new(1).at(400).request(300, &register()))));
 }
 

@@ -15,7 +15,7 @@ pub struct Checkpoint {
     pub size: u64,
     /// Root hash over the leaves.
     pub root: Hash,
-    /// Lines after these three. Never written here, but preserved when read.
+    /// Lines after the first three (origin, size, root). This program writes none, but preserves those read.
     pub extensions: Vec<String>,
 }
 

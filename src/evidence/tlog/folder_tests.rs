@@ -131,8 +131,8 @@ fn every_kind_of_call_passes_the_gate() {
     assert_eq!(folder.keys().unwrap(), Some(b"{}".to_vec()));
 }
 
-/// The disk fails at one call and all after it, for each call in turn: there is no key or a complete
-/// one, and no other key replaces it.
+/// The disk fails at one call and all after it, for each call in turn: then there is no key, or a
+/// complete one that no other key replaces.
 #[test]
 fn a_secret_that_is_cut_off_is_none_or_whole() {
     use Call::{Create, Link, MakeDir, Remove, Sync, SyncDir, Write};

@@ -238,7 +238,7 @@ pub struct TileReader<F> {
     cached: Vec<(Tile, Vec<Hash>)>,
 }
 
-/// Maximum number of cached tiles: two for each row are enough for any two proofs of one tree.
+/// Maximum number of cached tiles: a proof needs at most two of each of the 8 rows.
 const MAX_CACHED_TILES: usize = 16;
 
 impl<E, F: FnMut(&Tile) -> Result<Vec<u8>, E>> TileReader<F> {

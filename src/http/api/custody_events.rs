@@ -55,7 +55,8 @@ pub async fn create_custody_event(
     record_event(&app, content, write).await
 }
 
-/// All errors of a request that could not be read completely: also those of the logs that could be read.
+/// All errors of a request that could not be parsed completely: the parse errors, and the errors that the
+/// checks against the database find in what could be parsed, such as some of its logs.
 async fn refuse(
     app: &App,
     caller: &Caller,

@@ -263,7 +263,8 @@ pub async fn create_felling_ticket(
     with_bins(&app, caller.key, writing).await
 }
 
-/// All errors of a ticket that could not be read completely: also those of the members that could be read.
+/// All errors of a ticket that could not be parsed completely: the parse errors, and the errors that the
+/// checks (of the contour and against the database) find in the members that could be parsed.
 async fn refuse(
     app: &App,
     caller: &Caller,

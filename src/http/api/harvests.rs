@@ -33,7 +33,8 @@ input! {
         /// Dry run: the same errors, findings and balance, but nothing is stored, and ids and hashes are left out.
         pub dry_run: Option<bool>,
         /// The ticket, for a CSV body.
-        // Parsed as a field of the harvest, so that an error in it is reported once, as that field's.
+        // Only a string here: its value is parsed as a field of the harvest, so an error in it is reported
+        // once, as an error of that field.
         #[param(value_type = Option<String>, format = Uuid)]
         pub felling_ticket_id: Option<String>,
     }
@@ -103,7 +104,7 @@ pub async fn create_harvest(
         Parsed::Complete(write) => write,
         Parsed::Partial(partial) => return Err(refuse(&app, &caller, partial, &locations).await?.into()),
     };
-    // The body as sent is not needed any more, and may have 5 MB.
+    // Frees the body as sent, which may have 5 MB and is not needed any more.
     drop(envelope);
     if dry_run == Some(true) {
         return rehearse(&app, &caller, &input, &write.fingerprint, &locations).await;
@@ -144,7 +145,8 @@ fn without_query<Q>(
     }
 }
 
-/// All errors of a request that could not be read completely: also those of the logs that could be read.
+/// All errors of a request that could not be parsed completely: the parse errors, and the errors that the
+/// checks against the database find in what could be parsed, such as some of its logs.
 async fn refuse(
     app: &App,
     caller: &Caller,

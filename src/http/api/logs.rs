@@ -33,7 +33,7 @@ pub(in crate::http) async fn visible_log(
     unresolved: UnresolvedCaller,
     code: &str,
 ) -> Result<(Reader, LogRow, Access), Problem> {
-    // Text that is not a code names no log.
+    // No look-up for text that is not a code, or without a token: no log can be returned.
     if let (Ok(parsed), Some(token)) = (Code::parse(code), unresolved.token()) {
         let other = parsed.other_reading(code);
         for code in [Some(parsed), other].into_iter().flatten() {
@@ -48,8 +48,9 @@ pub(in crate::http) async fn visible_log(
     Err(refused(app, unresolved, Problem::not_found()).await)
 }
 
-/// The error for a caller without access: 401 or 403 first, otherwise `problem`. Missing and foreign logs run
-/// the same statements, so neither the response nor the load on the database distinguishes them.
+/// The error for a caller without access: 401 or 403 first, otherwise `problem`. A log that does not exist
+/// and a log that the caller may not see run the same statements, so neither the response nor the load on the
+/// database distinguishes them.
 pub(in crate::http) async fn refused(app: &App, unresolved: UnresolvedCaller, problem: Problem) -> Problem {
     let caller = unresolved.caller(app).await;
     let reader = caller.and_then(|caller| HistoryReader::of(caller.ok_or_else(Problem::unauthorized)?));
@@ -162,7 +163,7 @@ pub async fn get_log_history(
     Ok(etag.on(list.respond(&LogHistory { log, events: Vec::new() }).await?))
 }
 
-/// The log as `reader` may see it, and its events; with `bare` without evidence.
+/// The log as `reader` may see it, and its events; without evidence if `bare`.
 async fn log_events(
     app: &App,
     row: LogRow,

@@ -49,7 +49,8 @@ input! {
 }
 
 impl OrganizationRequest {
-    /// The legal form, by default that of the number: the name of a person is not public.
+    /// The legal form. The default follows from the number: an IIN is a person's, so its default is a form
+    /// with a name that is not public.
     fn legal_kind(&self) -> OrganizationKind {
         let default =
             if self.bin.is_person() { OrganizationKind::SoleTrader } else { OrganizationKind::LegalEntity };

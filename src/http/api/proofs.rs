@@ -272,7 +272,7 @@ fn disclosed(events: Vec<LogEvent>) -> Vec<DisclosedEvent> {
     events.into_iter().map(LogEvent::into_disclosed).collect()
 }
 
-/// The export file of a chain: `until` is its last event if the reader's access has ended.
+/// The export file of a chain. `until` is set for a past party: the last event that it may see.
 async fn exported(
     app: &App,
     subject: Subject,
@@ -317,10 +317,10 @@ fn page_proofs(
 
 type ProvenPage = Pin<Box<dyn Future<Output = Result<Vec<ExportEvent>, Problem>> + Send>>;
 
-/// Bytes of an event in an export, roughly.
+/// Approximate length of an event in an export, in bytes.
 const EVENT_BYTES: usize = 2_048;
 
-/// A subject's events, each disclosed as far as `open` returns for it; with `bare` without evidence.
+/// The events of `subject`. `open` decides which parts of an event are disclosed. Without evidence if `bare`.
 pub(in crate::http) async fn subject_events(
     app: &App,
     caller: &Caller,

@@ -30,7 +30,8 @@ pub struct RegisterFiles {
 }
 
 impl RegisterFiles {
-    /// The files of a folder; `receipts` are the server's own keys, which the publisher does not know.
+    /// The files of `folder`. `receipts` are the keys of this server's receipts; they are added to
+    /// `keys.json`, because the publisher does not know them.
     #[must_use]
     pub fn of(folder: &Folder, receipts: &[VerifierKey]) -> Self {
         Self { folder: folder.clone(), receipts: receipts.iter().map(ToString::to_string).collect() }

@@ -106,12 +106,12 @@ fn read(app: &App, envelope: &Envelope) -> Result<Parsed<Registration>, Problem>
             Parsed::Partial(partial) => Parsed::Partial(partial),
         });
     }
-    // With JSON the holder is in the body.
+    // JSON names the holder in the body, so the query must be empty.
     envelope.json_partial(app)
 }
 
-/// The errors that the seals show without the database. On a blocking thread: checking ten thousand signatures
-/// takes half a second.
+/// The errors of `seals` that can be found without the database. Runs on a blocking thread: checking ten
+/// thousand signatures takes half a second.
 async fn faults<T: Send + Sync + 'static>(
     app: &App,
     seals: &Arc<T>,
@@ -131,7 +131,8 @@ fn all_claims(input: &Registration) -> Vec<SealClaim<'_>> {
     input.seals.iter().map(SealClaim::from).collect()
 }
 
-/// All errors of a registration that could not be read completely: also those of the seals that could be read.
+/// All errors of a registration that could not be parsed completely: the parse errors, and the errors that
+/// the checks (of the signatures and against the database) find in the seals that could be parsed.
 async fn refuse(
     app: &App,
     partial: PartialWrite<Registration>,

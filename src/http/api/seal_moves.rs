@@ -56,7 +56,8 @@ input! {
 
 impl PartialTransfer {
     fn check(&mut self, node: Node<'_>, errors: &mut Errors) {
-        // A member that could not be read is present.
+        // A member with a parse error (`None`) counts as present. `Some(None)` is an absent member, or
+        // `null`.
         let present = (
             !matches!(self.numbers, Some(None)),
             !matches!(self.first, Some(None)),
@@ -181,7 +182,8 @@ fn to_at() -> Location {
     Location::Pointer("/to_bin".into())
 }
 
-/// All errors of a transfer that could not be read completely: also those of the seals that could be read.
+/// All errors of a transfer that could not be parsed completely: the parse errors, and the errors that the
+/// checks against the database find in what could be parsed, such as some of its seals.
 async fn refuse(
     app: &App,
     caller: &Caller,

@@ -6,7 +6,7 @@ use axum::http::header::{ACCEPT, ACCEPT_ENCODING};
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use std::cmp::{Ordering, Reverse};
 
-/// What a client prefers where there is both a page and JSON.
+/// What a client prefers if a resource exists as a page and as JSON.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Preference {
     /// HTML.
@@ -32,17 +32,19 @@ impl Preference {
     }
 }
 
-/// How well `Accept` accepts a media type: by weight, then by how precisely the type is named, then by its
-/// place. `None`: not at all.
+/// How much `Accept` prefers a media type: its weight, then how precisely it is named, then its position in
+/// the header. `None`: it is not accepted.
 pub type Rank = Option<(u16, u8, Reverse<usize>)>;
 
-/// The rank of the media type `name`, which wildcards include, or of `also`, which they do not.
+/// The rank of a representation with the media type `name` or `also`. Only `name` counts as included in a
+/// wildcard such as `text/*`.
 #[must_use]
 pub fn rank(headers: &HeaderMap, name: &str, also: &str) -> Rank {
     best(headers, name, also).filter(|(weight, ..)| *weight > 0)
 }
 
-/// As [`rank`], but a type that is refused has the weight 0, and only one that is not named has none.
+/// As [`rank`], but a type that the header refuses has a rank with weight 0; `None` only if the header does
+/// not name it.
 fn best(headers: &HeaderMap, name: &str, also: &str) -> Rank {
     let group = name.split_once('/').map(|(group, _)| format!("{group}/*")).unwrap_or_default();
     let mut best: Rank = None;

@@ -18,7 +18,7 @@ use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
-/// How long a transaction waits for others of its organisation.
+/// How long a request waits for other transactions of its organisation.
 const TRANSACTION_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The state of the server, shared by all handlers.
@@ -54,7 +54,7 @@ pub struct Inner {
     pub key_ring: KeyRing,
     /// Limits the guessing of codes, by client address.
     pub limiter: PublicLimiter,
-    /// How far the register is behind, and the key of its receipts.
+    /// How far the published register is behind, and the keys of receipts.
     pub queue: Queue,
     /// The published register, if there is one.
     pub register: Published,
@@ -62,7 +62,8 @@ pub struct Inner {
     pub fingerprint_key: [u8; 32],
 }
 
-/// The listener's settings, with our problem documents for a connection too many and for an invalid `Host`.
+/// The listener's settings, with our problem documents for a connection above the limit and for an invalid
+/// `Host`.
 #[must_use]
 pub fn server_settings() -> ServerSettings {
     let refusal = |body| Refusal { content_type: PROBLEM_JSON, body };
@@ -85,8 +86,9 @@ impl App {
         Self(Arc::new(inner), Arc::new(Shares::new(half)))
     }
 
-    /// The right to a transaction with one of the pool's connections, of which one organisation has at most
-    /// half: a harvest of 5,000 logs takes its connection for as long as all other requests wait for one.
+    /// A permit for a transaction on a connection of the pool. One organisation gets permits for at most half
+    /// of the connections: a harvest of 5,000 logs holds its connection so long that requests which wait for
+    /// another one can time out.
     ///
     /// # Errors
     /// Overloaded, if transactions of the same organisation do not end in time.

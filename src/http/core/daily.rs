@@ -18,7 +18,7 @@ const DAY: Duration = Duration::from_hours(24);
 /// If the map has this many keys or more, those with a full budget are removed before a new one is added.
 const SWEEP_FROM: usize = 4_096;
 
-/// The rate of so many a day; `None` for 0: no bound.
+/// `count` a day, as a rate; `None` for 0, which means no limit.
 #[must_use]
 pub fn per_day(count: u32) -> Option<Rate> {
     (count > 0).then_some(Rate { count, per: DAY })
@@ -29,7 +29,8 @@ pub fn per_day(count: u32) -> Option<Rate> {
 pub struct DailyBudgets<K> {
     rate: Option<Rate>,
     start: Instant,
-    /// For each key, when its budget is full again; and the number of keys at which full budgets are removed.
+    /// For each key, the time at which its budget is full again. The number is the size of the map at which
+    /// keys with a full budget are removed.
     paid_at: Mutex<(HashMap<K, Duration>, usize)>,
 }
 
@@ -45,7 +46,7 @@ impl From<BudgetUsed> for Problem {
 }
 
 impl<K: Copy + Eq + Hash> DailyBudgets<K> {
-    /// Budgets of so many a day; 0: no bound.
+    /// A budget of `per_day_and_key` for each key and day; 0 means no limit.
     #[must_use]
     pub fn new(per_day_and_key: u32) -> Self {
         let paid_at = Mutex::new((HashMap::new(), SWEEP_FROM));
@@ -104,8 +105,8 @@ impl<K: Copy + Eq + Hash> DailyBudgets<K> {
     }
 }
 
-/// Runs `work`, a write that names the BIN of another organisation, unless the key has used up its unknown
-/// BINs of a day, and counts those that it names.
+/// Runs `work`, a write that names the BIN of another organisation, unless the key's daily budget of unknown
+/// BINs is used up. Then charges the budget with the BINs that `work` has refused as unknown.
 pub(in crate::http) async fn with_bins(
     app: &App,
     key: KeyId,

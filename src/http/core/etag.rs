@@ -1,6 +1,6 @@
 //! Conditional requests: `ETag` and `If-None-Match` (RFC 9110, section 13).
 //!
-//! A history has an ETag so that a client that reads it again gets 304 for the price of one row: the events
+//! A history has an ETag so that a client that reads it again gets 304 after a read of one row: the events
 //! are not read, and their proofs, most of the response, are not sent.
 
 use axum::http::header::{CACHE_CONTROL, ETAG, IF_NONE_MATCH, VARY};

@@ -274,7 +274,8 @@ impl RequestFrame {
     /// Takes a place and runs the handler; a panic in it becomes a 500 problem.
     async fn work(&self, class: TrafficClass, mut request: Request, next: Next) -> Response {
         let place = Arc::new(RequestPlace::new(Arc::clone(&self.places), class, request.headers()));
-        // A POST takes its place when its body is here: see [`crate::http::core::write::Envelope`].
+        // A POST takes its place later, when its body has arrived: see
+        // [`crate::http::core::write::Envelope`].
         if request.method() != Method::POST
             && let Err(problem) = place.take(None).await
         {
@@ -287,7 +288,8 @@ impl RequestFrame {
     }
 
     async fn run(request: Request, next: Next) -> Response {
-        // Unwind safety: a panicking handler leaves shared state consistent or poisoned, and nothing here.
+        // Unwind safe: shared state that the panicking handler was changing is either consistent or behind a
+        // poisoned lock, and this function has no state of its own.
         match AssertUnwindSafe(next.run(request)).catch_unwind().await {
             Ok(response) => response,
             Err(payload) => {

@@ -34,8 +34,8 @@ pub struct Rate {
 }
 
 impl Rate {
-    /// The generic cell rate algorithm: `at` is the time at which everything taken so far is
-    /// paid off. Returns how long to wait for the next one; `None` if there is no wait.
+    /// The generic cell rate algorithm: `at` is the time at which everything taken so far is paid off.
+    /// Returns how long to wait before one more can be taken; `None` if there is no wait.
     fn wait(self, at: Duration, now: Duration) -> Option<Duration> {
         let burst = self.step() * (self.count.max(1) - 1);
         at.checked_sub(now + burst).filter(|wait| !wait.is_zero())
@@ -45,7 +45,8 @@ impl Rate {
         *at = (*at).max(now) + self.step();
     }
 
-    /// [`Rate::wait`] for so many at once; never enough for more than the rate's count.
+    /// [`Rate::wait`] for `count` at once. More than the rate's own count always has to wait, so it is never
+    /// accepted.
     pub(super) fn wait_many(self, at: Duration, count: usize, now: Duration) -> Option<Duration> {
         let taken = at.max(now).saturating_add(self.steps(count));
         taken.checked_sub(now + self.step() * self.count.max(1)).filter(|wait| !wait.is_zero())
@@ -64,7 +65,7 @@ impl Rate {
     }
 }
 
-/// How often a client address without a token may check, and a key.
+/// The limits for client addresses without a token, and for keys.
 #[derive(Clone, Copy, Debug)]
 pub struct LimitSettings {
     /// Checks that find nothing. Default 30 a minute.
@@ -144,7 +145,7 @@ pub struct Permit {
     counts_misses: bool,
 }
 
-/// The limit is reached; says when the next check is accepted.
+/// The limit is reached; contains the time until the next check is accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RetryAfter {
     /// Whole seconds, rounded up, at least 1.
@@ -191,8 +192,9 @@ impl PublicLimiter {
         &self.0.unknown_bins
     }
 
-    /// Takes one check, unless the subscriber's hits or misses are used up. Only then `is_genuine` is
-    /// called, which decides without the database whether the code cannot be found by guessing.
+    /// Takes one check from the subscriber's budget. If its hits or misses are used up, calls `is_genuine`,
+    /// which decides without the database whether the code cannot be found by guessing; only a check of such
+    /// a code is still accepted, from a budget of its own.
     ///
     /// # Errors
     /// When to try again, if they are used up.
@@ -222,8 +224,9 @@ impl PublicLimiter {
             drop(shard);
             return Ok(Permit { limiter: self.clone(), subscriber, counts_misses: true });
         };
-        // The hits of a second do not bound it: a flood of other codes from this address uses them up for its
-        // genuine ones too. A signature takes less than a tenth of a millisecond, and a refusal is delayed.
+        // The limit of hits per second does not apply to genuine codes: a flood of other codes from the same
+        // address would use it up for them. The work is small without it: checking a signature takes less
+        // than a tenth of a millisecond, and the response to a refused check is delayed.
         let has_budget = genuine.wait(meters.genuine, now).is_none();
         drop(shard);
         if !has_budget || !is_genuine() {
@@ -279,7 +282,7 @@ impl Permit {
 impl Shard {
     fn meters(&mut self, subscriber: IpAddr, now: Duration, capacity: usize) -> &mut Meters {
         if self.meters.len() >= self.sweep_at.min(capacity) && !self.meters.contains_key(&subscriber) {
-            // Meters that are full again are removed: a new subscriber has the same.
+            // Meters that are full again are removed: a new subscriber would start with the same values.
             self.meters.retain(|_, meters| {
                 let Meters { hits, misses, genuine, day, .. } = *meters;
                 [hits, misses, genuine, day].into_iter().any(|paid_at| paid_at > now)

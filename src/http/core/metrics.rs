@@ -30,8 +30,8 @@ const UPKEEP: Duration = Duration::from_secs(5);
 
 /// The process's recorder, installed once however many servers a process (a test) starts.
 ///
-/// Nothing is recorded before the first call. Returns `None` if another recorder was
-/// installed before; that one then has the metrics.
+/// Nothing is recorded before the first call. Returns `None` if another recorder was installed before (that
+/// one then has the metrics), or if the upkeep thread cannot be started.
 pub fn install() -> Option<&'static PrometheusHandle> {
     static HANDLE: OnceLock<Option<PrometheusHandle>> = OnceLock::new();
     HANDLE

@@ -1,7 +1,9 @@
 //! The finished OpenAPI document: what utoipa collects from the handlers, and what it cannot express.
 //!
 //! Added here: the server, the tags' descriptions, the roles that may call an operation, an example of each
-//! request body, the list of error codes, and the bodies of custody events by type. Each is made from the table that the code itself uses.
+//! request body, the list of error codes, and the bodies of custody events by type. The roles and the members
+//! of custody events come from the tables that the handlers use; the list of codes is printed from the
+//! source.
 
 use crate::http::core::auth::{
     Custodian, ForestOwner, Harvester, HistoryReader, Inspector, Operator, SealHolder,

@@ -79,8 +79,8 @@ impl Cursor {
     }
 }
 
-/// Makes and reads the cursors of one list for one organisation. A cursor is signed with a server secret, so
-/// that one that this list did not give, or gave to another organisation, is refused.
+/// Makes and reads the cursors of one list for one organisation. A cursor is signed with a server secret. A
+/// cursor of another list or of another organisation is refused, and so is an invented one.
 #[derive(Debug)]
 pub struct Cursors<'r> {
     secret: &'r [u8; 32],
@@ -116,7 +116,8 @@ impl<'r> Cursors<'r> {
 
     fn mac(&self, key: &[u8]) -> Hmac<Sha256> {
         let mut mac = <Hmac<Sha256> as KeyInit>::new_from_slice(self.secret).expect("HMAC takes any key");
-        // The secret also keys the fingerprints of requests, which begin with a length.
+        // The secret is also the key of the request fingerprints. The two uses cannot be confused: the
+        // content of a fingerprint begins with a length, not with this text.
         mac.update(b"ormantrace/cursor\0");
         mac.update(self.organization.0.as_bytes());
         mac.update(lower_uuids(self.uri.path()).as_bytes());

@@ -6,9 +6,9 @@
 //! of one organisation that are being received share a limited number of bytes.
 //!
 //! A request without a body takes its place before its organisation is known, because hot reads resolve the
-//! token in the same query as the data. All tokens that no other request has resolved yet share a quarter, of which
-//! each has at most half: if each had a share of its own, an organisation with many fresh keys could take all
-//! places.
+//! token in the same query as the data. All tokens that no other request has resolved yet share a quarter of
+//! the class, of which each token has at most half: if each had a share of its own, an organisation with many
+//! fresh keys could take all places.
 
 use crate::base::ids::OrganizationId;
 use crate::base::shares::Shares;
@@ -153,7 +153,8 @@ impl RequestPlace {
     pub(in crate::http) async fn take(&self, organization: Option<OrganizationId>) -> Result<(), Problem> {
         let Some(class) = self.places.class(self.class) else { return Ok(()) };
         let deadline = Instant::now() + self.places.wait;
-        // The own share first, so that a request above it does not wait in the queue of the class.
+        // The owner's share first, so that a request beyond the share does not wait in the queue of the
+        // class.
         match self.owner(organization) {
             Some(Owner::Organization(organization)) => {
                 self.acquire(class.organizations.of(organization), 1, deadline).await?;

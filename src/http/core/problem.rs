@@ -1,9 +1,8 @@
 //! The one format of all error responses: `application/problem+json` (RFC 9457).
 //!
-//! A [`Problem`] has two texts. The text for the client is ours, written here or by
-//! the rule that was violated. The cause (an SQL error, a panic) is in the response's
-//! extensions as [`Cause`], and [`crate::http::core::layers`] logs it once with the request
-//! id. Neither text is ever used as the other.
+//! A [`Problem`] has two texts. The text for the client is our own: it is written here or in the code of the
+//! violated rule. The cause (an SQL error, a panic) is in the response's extensions as [`Cause`], and
+//! [`crate::http::core::layers`] logs it once with the request id. Neither text is ever used as the other.
 //!
 //! [`ProblemType`] is the table of all problem types.
 
@@ -43,7 +42,8 @@ pub struct Problem {
 pub struct Cause(pub Arc<str>);
 
 impl Problem {
-    /// A problem of this type; `detail` is for the client and must be our own text, never an error's.
+    /// A problem of this type; `detail` is for the client and must be our own text, never that of an error
+    /// value.
     pub fn new(kind: ProblemType, detail: impl Into<Cow<'static, str>>) -> Self {
         Self { kind, detail: detail.into(), errors: Vec::new(), headers: HeaderMap::new(), cause: None }
     }
@@ -384,7 +384,8 @@ impl From<Error> for Problem {
             stale @ Error::Stale(_) => Self::unavailable(stale.to_string()),
             Error::AlreadyDone(what) => Self::new(ProblemType::AlreadyDone, what),
             Error::Overloaded => Self::overloaded(),
-            // Some modules put driver errors into it, so its text is a cause, never shown to the client.
+            // Some modules put the text of a driver error into it, so it is used as the cause and never shown
+            // to the client.
             Error::Unavailable(cause) => Self::unavailable(cause),
             Error::OutcomeUnknown(cause) => Self::new(
                 ProblemType::OutcomeUnknown,

@@ -72,7 +72,8 @@ impl From<JsonRejection> for Problem {
             JsonRejection::MissingJsonContentType(_) => {
                 Self::unsupported_media_type("Send Content-Type: application/json.")
             }
-            // serde's messages quote the input, which may contain a person's name: not even for the trace.
+            // serde's messages quote the input, which may contain a person's name, so they are not used, not
+            // even for the trace.
             JsonRejection::JsonSyntaxError(_) => Self::malformed("The body is not JSON."),
             JsonRejection::JsonDataError(_) => {
                 Self::new(ProblemType::Wrong, "The JSON does not have the structure that this call expects.")

@@ -1,8 +1,8 @@
-//! JSON responses of roughly known length: a growing buffer would be copied again and again. And responses
-//! with a list of events: a long one is written page by page.
+//! JSON responses. Their buffer is allocated for the expected length, because a growing buffer would be
+//! copied again and again. A response with a long list of events is written page by page.
 //!
-//! A long list is never cut to a shorter one that looks complete: its end is written with its last event,
-//! and whatever fails before closes the connection without the end of the body.
+//! A list that is cut off never looks complete: the closing bracket is written with the last event, and an
+//! error before that closes the connection without the end of the body.
 
 use crate::base::shares::MemoryPermit;
 use crate::evidence::chain::history::PAGE;
@@ -18,7 +18,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use tracing::Span;
 
-/// How a list of events begins and ends in the JSON of a response that has none.
+/// The empty list in the JSON of a response; the events are inserted between its brackets.
 const EMPTY_LIST: &str = "\"events\":[]";
 
 /// The pages of a response, in order.
@@ -53,9 +53,9 @@ impl<T: Serialize + Send + 'static> EventList<T> {
         Self { events: count, event_bytes, pages: Box::pin(stream::iter([Ok(events)])), permit: None }
     }
 
-    /// The response `frame`, which is serialised with an empty list `events`, with these events in it. A
-    /// short one has a length; a long one is written page by page. Its first page is read before the response
-    /// begins, so that a database that is down is still a problem of its own.
+    /// Serialises `frame`, in which the list `events` is empty, and inserts these events. A short response
+    /// has a `Content-Length`; a long one is written page by page. The first page is read before the response
+    /// begins, so that the client still gets a problem document if the database is down.
     pub(in crate::http) async fn respond(mut self, frame: &impl Serialize) -> Result<Response, Problem> {
         let frame = serde_json::to_string(frame).map_err(|error| Problem::internal(error.to_string()))?;
         let mut parts = frame.split(EMPTY_LIST);
@@ -97,7 +97,7 @@ struct Writer {
 }
 
 impl Writer {
-    /// A buffer for the next page, with room for `more` bytes and the end.
+    /// A buffer with capacity for `more` bytes, the next page and the end.
     fn buffer(&self, more: usize) -> Vec<u8> {
         let events = usize::try_from((self.events - self.written).min(PAGE)).unwrap_or_default();
         Vec::with_capacity(more + events * self.event_bytes + self.tail.len())
@@ -167,8 +167,8 @@ impl<T: Serialize + Send + 'static> Rest<T> {
 #[error("a page of the response could not be read")]
 struct Aborted;
 
-/// A piece of a response, and the memory permit for it, until the piece is sent or dropped: as long as the
-/// client does not read it, it is in memory.
+/// A piece of a response with its memory permit, which is held until the piece is sent or dropped: the piece
+/// is in memory as long as the client has not read it.
 struct PermittedText {
     text: Vec<u8>,
     _permit: Option<Arc<MemoryPermit>>,

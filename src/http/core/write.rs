@@ -267,9 +267,9 @@ impl Envelope {
         self.parse_document(app, &document)
     }
 
-    /// Parses the body as a table of at most `rows` rows, makes a document of it by `layout`, and calls
-    /// `use_it` with the document. It includes the query's `parameter`, so that a missing parameter is
-    /// reported like an error in the body.
+    /// Parses the body as a table of at most `rows` rows, converts it to a document by `layout`, and calls
+    /// `use_it` with the document. The document includes the query's `parameter`, so that a missing parameter
+    /// is reported like an error in the body.
     pub fn csv<R>(
         &self,
         layout: &Layout,
@@ -329,8 +329,8 @@ fn without_dry_run(query: &str) -> String {
     others.collect::<Vec<_>>().join("&")
 }
 
-/// The idempotency key, if one was sent. Of two keys neither is chosen, since the client's next try might
-/// send them in another order.
+/// The idempotency key, if one was sent. Two keys are refused: the client's next try might send them in
+/// another order, so choosing the first would not be safe.
 fn read_key(headers: &HeaderMap) -> Result<Option<String>, FieldError> {
     let refuse =
         |code, detail: &'static str| FieldError::new(Location::Header("Idempotency-Key"), code, detail);

@@ -1,5 +1,5 @@
-//! Group commit of custody events ([`crate::services::group_commit`]): through a batch loader like the hot
-//! reads, on a connection that is not the pool's.
+//! Group commit of custody events ([`crate::services::group_commit`]). Like the hot reads, it uses a batch
+//! loader with a connection of its own, outside the pool.
 
 use crate::base::error::{Error, Result};
 use crate::db::batching::{BatchLimits, BatchLoader, BatchQuery};
@@ -27,7 +27,7 @@ const STATEMENTS_TIMEOUT: Duration = Duration::from_secs(5);
 /// Timeout of COMMIT; after it the outcome is unknown.
 const COMMIT_TIMEOUT: Duration = Duration::from_secs(15);
 
-/// Limits of a batch; the cost is in logs.
+/// Limits of a batch. The cost of a write is its number of logs.
 const WRITES: BatchLimits = BatchLimits {
     name: "custody_events",
     connections: 1,

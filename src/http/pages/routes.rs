@@ -73,8 +73,9 @@ fn parameter(uri: &Uri, name: &str) -> Option<String> {
     Some(text.to_owned())
 }
 
-/// A page with its policy: an error page takes the place of a response that already has the policy of data. The
-/// other headers of security are those of every response ([`crate::http::core::layers`]).
+/// The response with a page and the headers that only pages have. They are set here, because an error page
+/// replaces a response that already has the policy for data. The other security headers are those of every
+/// response ([`crate::http::core::layers`]).
 pub(super) fn html(page: String) -> Response {
     // The language comes from the header.
     let headers = [(CONTENT_TYPE, "text/html; charset=utf-8"), (VARY, ACCEPT_LANGUAGE.as_str())];
@@ -114,7 +115,7 @@ pub(in crate::http) async fn verification_page(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let verification = check_one(&app, unresolved, client, &last_segment(&uri)).await?;
-    // The register must not cost the client the verdict: if it cannot be read, the page omits it.
+    // If the register cannot be read, the page still shows the verdict, without the register.
     let verification = match with_register(&app, verification.clone()).await {
         Ok(with_register) => with_register,
         Err(problem) => {
@@ -136,9 +137,9 @@ pub(in crate::http) async fn register(
     Ok(html(render_register(language(&uri, &headers), published_state.as_deref(), &receipts)))
 }
 
-/// The URL in the label's QR code (GS1 Digital Link), `/01/{gtin}/21/{serial}`: redirects people to the page, and
-/// returns the verdict directly to programs that accept JSON or refuse HTML. The path may have further elements, such as a lot
-/// (`/01/{gtin}/10/{lot}/21/{serial}`); without a serial it leads to no seal.
+/// The URL in the label's QR code (GS1 Digital Link), `/01/{gtin}/21/{serial}`: redirects people to the page,
+/// and returns the verdict directly to programs that accept JSON or refuse HTML. The path may have further
+/// elements, such as a lot (`/01/{gtin}/10/{lot}/21/{serial}`); a path without a serial gets 404.
 pub(in crate::http) async fn digital_link(
     State(app): State<App>,
     unresolved: UnresolvedCaller,

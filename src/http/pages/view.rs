@@ -107,7 +107,7 @@ struct VerificationPage<'a> {
     again_first: bool,
     checked_at: String,
     code: String,
-    /// Set if no log is shown to compare with and the code is not the number itself.
+    /// The seal's number. Set if the page shows no log and the checked code is not the number itself.
     seal_number: Option<&'a str>,
 }
 
@@ -124,7 +124,8 @@ struct InRegister {
 #[template(path = "register.html")]
 struct Register {
     frame: Frame,
-    /// What the page may say of the signatures and witnesses of this register.
+    /// The first paragraph; it depends on whether a state is published and whether the register has
+    /// witnesses.
     lead: String,
     now: Option<RegisterNow>,
     /// Whether a witness has cosigned the published state.
@@ -141,7 +142,7 @@ struct RegisterNow {
     receipts: Vec<String>,
 }
 
-/// The shape of the verdict's symbol; the shapes differ without colour.
+/// The shape of the verdict's symbol. The shapes differ, so that they can be recognised without colour.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Symbol {
     Tick,
@@ -322,7 +323,7 @@ pub fn render_verification(
         Verdict::Unknown => Symbol::Question,
     };
     let again_first = verification.verdict == Verdict::Unknown;
-    // A mistyped code is easier to correct than to type again.
+    // An unknown code is shown in the form again: a mistyped code is easier to correct than to type again.
     let form = FormState { entered: if again_first { &verification.code } else { "" }, problem: None };
     let readable =
         !verification.checks.iter().any(|check| check.code == "format" && check.outcome == Outcome::Fail);

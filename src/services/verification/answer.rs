@@ -419,8 +419,8 @@ fn cached_text(key: &'static str) -> CachedJson<Texts> {
     SENTENCES.get(key, |key| Texts::of(|lang| say(lang, key)))
 }
 
-/// The sentence for a parser's error code. A code that is not listed gets the general sentence: "enter it
-/// again" helps a buyer, the anatomy of an element string does not.
+/// The family of a parser's error code; the codes of a family share one sentence. A code that is not listed
+/// gets the general sentence: "enter it again" helps a buyer, details of the code's format do not.
 fn unreadable_family(code: &str) -> &'static str {
     match code {
         "code-empty" | "seal-number-empty" => "empty",

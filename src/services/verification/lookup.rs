@@ -1,5 +1,5 @@
-//! The rows for codes: one statement over unique keys, the same for every verdict, and batched for many
-//! requests. [`super::verdict`] decides on a row.
+//! Reads the rows for codes with one statement, which uses unique keys, is the same for every verdict, and
+//! serves many requests at once. [`super::verdict`] decides on a row.
 
 use super::answer::Verification;
 use crate::base::error::{Error, Invalid, Result};
@@ -120,7 +120,8 @@ impl BatchQuery for SealLookup {
 pub struct Check<'t, T> {
     texts: &'t [T],
     read: Vec<Result<Code, Invalid>>,
-    /// The other reading of each code, for a code that is not registered as it is.
+    /// Another spelling of each code, if it has one, for a code that is not registered as it is
+    /// ([`Code::other_reading`]).
     respelled: Vec<Option<Code>>,
 }
 
@@ -134,7 +135,7 @@ impl<'t, T: AsRef<str>> Check<'t, T> {
         Self { texts, read, respelled }
     }
 
-    /// The codes as they are, then the other readings.
+    /// The codes as they are, then the other spellings.
     fn codes(&self) -> impl Iterator<Item = &Code> {
         self.read.iter().filter_map(|code| code.as_ref().ok()).chain(self.respelled.iter().flatten())
     }

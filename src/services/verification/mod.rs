@@ -1,5 +1,5 @@
 //! The public check of a seal, for buyers without an account: [`lookup`] reads the rows, [`verdict`] decides,
-//! [`answer`] says it in three languages.
+//! [`answer`] puts the verdict into words, in three languages.
 
 pub mod answer;
 pub mod cached_json;

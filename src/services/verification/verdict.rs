@@ -68,7 +68,7 @@ impl CodeRow {
             felled_on: self.felled_on.ok_or_else(|| missing("felled_on"))?,
             felling_ticket: format!("{} {}", ticket.0, ticket.1),
             status: self.status.ok_or_else(|| missing("status"))?.as_str().to_owned(),
-            // A sole trader's or a farm's name is a person's.
+            // The name of a sole trader or a farm is the name of a person, so it is left out.
             holder_name: self.holder_name.filter(|_| self.holder_kind == Some(OrganizationKind::LegalEntity)),
             last_event: VerifiedEvent {
                 kind: self.last_type.ok_or_else(|| missing("last_type"))?.as_str().to_owned(),
@@ -78,8 +78,8 @@ impl CodeRow {
         }))
     }
 
-    /// True if the signature names a key of ours and does not verify. Also true if it names an unknown key,
-    /// which allows only a comparison, and the code differs from the one that this seal was registered with.
+    /// True if the signature names a key of ours and does not verify. A signature that names an unknown key
+    /// cannot be verified: then true if the code differs from the one that this seal was registered with.
     fn is_forged(&self, code: &Code, signature: Signature) -> bool {
         match (code, signature) {
             (_, Signature::Forged) => true,

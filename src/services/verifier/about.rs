@@ -1,5 +1,5 @@
-//! What a file is about, by its opened texts: otherwise the valid file of another log would pass for the
-//! log in hand.
+//! Determines from its disclosed texts what a file is about: otherwise a valid file of another log would pass
+//! as the file of the log in hand.
 
 use super::Trust;
 use super::export::{Event, PARTS};
@@ -57,7 +57,7 @@ pub(super) fn of_proof(report: &mut Report, trust: &Trust) {
     without_text(report, trust);
 }
 
-/// Adds a line if a seal was named: the file shows no text that was hashed.
+/// Adds a failed line if the user named a seal: a file of this kind has no hashed text that names it.
 pub(super) fn without_text(report: &mut Report, trust: &Trust) {
     if let Some(asked) = &trust.seal {
         let detail = format!("the file does not show that it is about seal {asked}; an export does");
@@ -65,7 +65,7 @@ pub(super) fn without_text(report: &mut Report, trust: &Trust) {
     }
 }
 
-/// The opened texts of an event that match their commitments.
+/// The disclosed texts of an event that match their commitments.
 fn texts(event: &Event) -> [Option<Json>; 3] {
     std::array::from_fn(|at| {
         let part = &event.parts[at];
@@ -87,7 +87,7 @@ impl Seal<'_> {
     fn is(&self, asked: &str) -> bool {
         normal(self.number) == normal(asked)
             || self.identification.is_some_and(|identification| {
-                // In a marking code, a group separator ends it.
+                // In a marking code, a group separator ends the identification.
                 let rest = asked.trim_matches(BLANK).strip_prefix(identification);
                 rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('\u{1d}'))
             })

@@ -69,7 +69,7 @@ fn parts(report: &mut Report, events: &[Event]) {
     }
     report.failed_each(Check::Parts, errors, found);
     for (at, event) in (1..).zip(events) {
-        // An erased part too: that it was erased is the file's claim, which nothing in it proves.
+        // An erased part is listed too: the file claims that it was erased, and nothing in it proves that.
         let hidden: Vec<String> = (PARTS.iter().zip(&event.parts))
             .filter(|(_, part)| part.opening.is_none() && part.commitment != Hash::ZERO)
             .map(|((name, _), part)| {

@@ -157,7 +157,7 @@ fn memory(report: &mut Report, trust: &Trust, checkpoint: &Checkpoint, claims: F
     }
 }
 
-/// The checkpoint seen last.
+/// The checkpoint seen last, as stored in the file given with `--memory`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Memory {
     /// No memory is used.

@@ -1,4 +1,4 @@
-//! `ormantrace verify`: options, the file of the memory, the output.
+//! `ormantrace verify`: options, the memory file (the newest checkpoint seen), the output.
 
 use super::report::{Report, Verdict};
 use super::{Memory, Trust, Verified, mirror::Mirror, verify};
@@ -172,7 +172,7 @@ fn store_memory(disk: &Disk, path: &Path, note: Vec<u8>) -> io::Result<()> {
     disk.put(&[(path.to_path_buf(), note)])
 }
 
-/// The seal as the records name it, if it was given as a scanner or a link has it; else as given.
+/// The seal as the records name it, if it was given in the form of a scanner or a link; otherwise as given.
 fn seal_in_hand(given: &str) -> String {
     match Code::parse_public(given) {
         Ok(Code::MarkingCode(code)) if !given.starts_with("01") => code.identification_str().to_owned(),

@@ -146,7 +146,7 @@ impl Export {
     }
 }
 
-/// The kind of a chain by its number; a kind that is not known here is named.
+/// The kind of a chain by its number. The error for a kind without an export names the kind.
 fn chain_kind(json: &Json) -> Result<SubjectKind, FormatError> {
     let number = json.count()?;
     if !CHAIN_KINDS.contains(&number) {

@@ -99,7 +99,7 @@ impl Outcome {
 pub struct Line {
     /// The check.
     pub check: Check,
-    /// The event at which it failed, from 1; `None` if the line is about the complete file.
+    /// The event that the line is about, from 1; `None` if it is about the complete file.
     pub event: Option<usize>,
     /// The outcome.
     pub outcome: Outcome,
@@ -140,7 +140,8 @@ pub enum Verdict {
 pub struct Report {
     /// The kind of the file.
     pub kind: Kind,
-    /// One line for each check that passed; for a failed one, a line for each failing event.
+    /// The lines, in the order of the checks. A check has several lines if it failed, or could not be made,
+    /// at several events.
     pub lines: Vec<Line>,
     /// Whether a signature was verified with a key that the user trusts.
     pub trusted: bool,
@@ -151,7 +152,7 @@ impl Report {
         Self { kind, lines: Vec::new(), trusted: false }
     }
 
-    /// Whether no check failed, and the register has no more than is shown.
+    /// Whether no check failed, and none showed that the register has later events than the file.
     #[must_use]
     pub fn holds(&self) -> bool {
         matches!(self.verdict(), Verdict::Valid | Verdict::Untrusted)

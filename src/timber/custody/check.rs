@@ -1,5 +1,5 @@
-//! Checks a custody event against organisations, logs and seals: as much of it as could be read, all errors at
-//! once.
+//! Checks a custody event against organisations, logs and seals. Every member that could be read is checked,
+//! and all errors are reported at once.
 
 use super::correct;
 use super::harvest::check::MAX_CLOCK_SKEW;
@@ -32,7 +32,8 @@ pub(super) struct Checked<'r> {
     pub(super) replacement: Option<Replacement>,
 }
 
-/// Adds to `errors` those that organisations, logs and seals show in a request that has errors already.
+/// Checks a request that has errors already against organisations, logs and seals, and adds the errors that
+/// it finds to `errors`.
 ///
 /// # Errors
 /// From the database.
@@ -91,7 +92,8 @@ pub(super) async fn check<'r>(
     if let (Some(prepared), Some(Some(log))) = (&correction, ids.first())
         && prepared.ends_with_event_of(caller.organization)
     {
-        // A carrier or receiver that has no part in the log any more may still correct its own last event.
+        // A carrier or receiver that is no longer a party may still correct its own event while it is the
+        // newest one of the log.
         accesses.entry(*log).or_insert(Access::Past);
     }
     let mut plans = Vec::with_capacity(ids.len());
@@ -117,7 +119,7 @@ pub(super) async fn check<'r>(
             continue;
         }
         let plan = Plan { row, access, late: past.is_some() };
-        // Without its receiver or carrier, what would have followed is not known.
+        // Which events could follow this one depends on its receiver and carrier, so both must be known.
         if let Some(past) = past.filter(|_| content)
             && let Err((code, detail)) = recorder.check_late(&plan, &past.events)?
         {
@@ -140,7 +142,7 @@ pub(super) async fn check<'r>(
             errors.add(error)?;
         }
         if let Some(device) = &request.device {
-            // Only tried, for its error: this transaction is rolled back.
+            // Called only to report its error: the transaction of a request with errors is rolled back.
             let (id, seq, at) = (device.id.as_str(), device.seq, device.recorded_at.instant());
             let operation = request.operation_id.unwrap_or_default();
             if let Err(error) = device::reserve(tx, caller.organization, id, seq, at, operation).await {
@@ -194,7 +196,8 @@ pub(crate) struct OtherParties {
 }
 
 impl OtherParties {
-    /// Looks them up in `known`; adds an error to `errors` for each that is not acceptable.
+    /// Looks up the named organisations in `known`. Adds an error to `errors` for each that is unknown or not
+    /// acceptable as receiver or carrier.
     pub(crate) fn of(
         caller: &Caller,
         request: &NewCustodyEvent,
@@ -230,7 +233,7 @@ impl OtherParties {
         others
     }
 
-    /// Whether each that the request names is known.
+    /// Whether every organisation that the request names is known and acceptable.
     fn are_known(&self, request: &NewCustodyEvent) -> bool {
         self.to.is_some() == request.to_bin.is_some()
             && self.carrier.is_some() == request.carrier_bin.is_some()
@@ -253,7 +256,7 @@ pub(crate) fn named(request: &NewCustodyEvent) -> impl Iterator<Item = &Bin> {
     request.to_bin.iter().chain(&request.carrier_bin)
 }
 
-/// The registered ones of the named organisations; no round trip if none is named.
+/// The named organisations that are registered; no round trip if none is named.
 pub(crate) async fn organizations<'b>(
     tx: &mut Tx<'_>,
     named: impl Iterator<Item = &'b Bin>,

@@ -68,7 +68,7 @@ pub(super) async fn chains(tx: &mut Tx<'_>, logs: &[LogId]) -> Result<HashMap<Lo
     Ok(chains)
 }
 
-/// What a correction is decided on: the log's ticket with its lines under lock, and the log's chain.
+/// The data that [`decide`] needs: the log's ticket with its lines under lock, and the log's chain.
 pub(super) struct Prepared {
     ticket: TicketForHarvest,
     chain: Vec<ChainEvent>,
@@ -206,7 +206,7 @@ pub(super) fn decide(
 
 /// Why only an inspector may make this correction of an organisation's own event; `None` if its recorder may.
 ///
-/// Once the log has moved on or another organisation has acted on it, a correction may be more than that of a
+/// After later events, or events of another organisation, the recorder could use a correction for more than a
 /// mistake: a harvester could, for example, take back the volume of a log that it has sold.
 fn needs_inspector(
     reverse: bool,
@@ -290,7 +290,8 @@ fn check_set(
     }
 }
 
-/// The line, table volume and balance of the corrected values.
+/// Resolves the ticket line and the table volume of the corrected values, and updates `balance`. Adds to
+/// `findings` and `errors`.
 fn resolve(
     correction: &Correction,
     row: &LockedLog,
@@ -341,7 +342,7 @@ fn resolve(
 }
 
 impl Decision {
-    /// Writes it into the parts of the event.
+    /// Writes the correction into the parts of its event.
     pub(super) fn put(&self, public: &mut LogPublic, business: &mut LogBusiness) {
         business.corrects = Some(self.corrects.clone());
         business.reverse = self.reverse;

@@ -1,8 +1,8 @@
 //! The history of a log, limited to what one reader may see.
 //!
-//! Present parties and inspectors see every event. Past parties see the events up to their last. The
-//! issuer of the felling ticket sees the harvest and its corrections; of the events in between, only what
-//! is needed to recompute the hashes.
+//! Present parties and inspectors see every event. Past parties see the events up to their last. The issuer
+//! of the felling ticket sees the harvest and its corrections; of the events between these, only what is
+//! needed to recompute the hashes.
 
 use super::content::{Content, LogBusiness, LogPublic, Parties};
 use super::history_query::{HistoryQuery, HistoryRows};
@@ -87,7 +87,7 @@ pub type LogEventFields<'t> = EventFields<'t, LogEventType, PartyView>;
 /// # Errors
 /// A corrupt row.
 pub fn up_to(row: &LogRow, access: Access) -> Result<u32> {
-    // Not beyond the row that was read before, so that the log and its events describe the same moment.
+    // At most the head in `row`, which was read before: so the log and its events describe the same moment.
     match access {
         Access::Partial { until, harvest: false } => Ok(until),
         _ => row.head_seq(),
@@ -102,7 +102,7 @@ pub fn query(row: &LogRow, access: Access, reader: Reader) -> Result<HistoryQuer
     Ok(HistoryQuery::chain(row, up_to(row, access)?, reader, sees_persons(row, reader)))
 }
 
-/// Reads one page of it: the events from `start` to `up_to`, at most a page.
+/// The query for one page of that part: the events from `start` to `up_to`, at most a page.
 #[must_use]
 pub fn page(row: &LogRow, start: ChainPosition, up_to: u32, reader: Reader) -> HistoryQuery {
     HistoryQuery::page(row, start, up_to, reader, sees_persons(row, reader))
@@ -126,7 +126,8 @@ pub fn of(row: &LogRow, access: Access, reader: Reader, rows: HistoryRows) -> Re
     Ok(LogHistory { log, events: disclosed(row, part.as_ref(), reader, rows)? })
 }
 
-/// The events of `rows` as `reader` may see them; `part`: the part of the log that a past party may see.
+/// The events of `rows` as `reader` may see them; `part`: the part of the log that the reader may see, `None`
+/// if that is the complete log.
 ///
 /// # Errors
 /// A corrupt row.
@@ -202,8 +203,9 @@ fn is_harvest_data(event: &Content) -> bool {
     }
 }
 
-/// The part of a log that a past party or the issuer of its ticket may see, read event by event, so that a
-/// long chain need not be in memory: the events up to the caller's last one, and harvest data after it.
+/// The part of a log that a past party or the issuer of its ticket may see: the events up to the caller's
+/// last one, and harvest data after it. Events are added one at a time, so that a long chain need not be in
+/// memory.
 #[derive(Clone, Debug)]
 pub struct VisiblePart {
     until: u32,
@@ -218,7 +220,7 @@ pub struct VisiblePart {
 }
 
 impl VisiblePart {
-    /// The part that `access` gives, without any event read; `None` if it is the complete log.
+    /// The part that `access` gives, before any event is added; `None` if it is the complete log.
     #[must_use]
     pub fn new(access: Access) -> Option<Self> {
         let Access::Partial { until, harvest } = access else { return None };
@@ -233,7 +235,7 @@ impl VisiblePart {
         })
     }
 
-    /// The same with all events of the log read.
+    /// The part that `access` gives, after adding `events`, which are all events of the log that it may need.
     fn read(access: Access, events: &[StoredEvent]) -> Result<Option<Self>> {
         let Some(mut part) = Self::new(access) else { return Ok(None) };
         loop {
@@ -246,7 +248,7 @@ impl VisiblePart {
         }
     }
 
-    /// Reads the next event of the log. Events that are not disclosed change nothing.
+    /// Adds the next event of the log. Events that are not disclosed change nothing.
     ///
     /// # Errors
     /// An event that cannot be decoded.
@@ -273,8 +275,8 @@ impl VisiblePart {
         Ok(())
     }
 
-    /// Whether all events must be read a second time, from the first: an event that was applied may have
-    /// been reversed by a later one. True once at most.
+    /// Whether all events must be added a second time, from the first: an event that was applied may have
+    /// been reversed by a later one. Returns true at most once.
     pub fn needs_second_pass(&mut self) -> bool {
         let first = !self.reversed.is_empty() && !self.is_second_pass;
         if first {
@@ -283,19 +285,21 @@ impl VisiblePart {
         first
     }
 
-    /// Whether the event `seq` is disclosed. Harvest data must have been read.
+    /// Whether the event `seq` is disclosed. If harvest data is disclosed, the event must have been added
+    /// before.
     #[must_use]
     pub fn opens(&self, seq: u32) -> bool {
         seq <= self.until || self.later.contains(&seq)
     }
 
-    /// The last disclosed event; the history ends with it. Harvest data must have been read.
+    /// The last disclosed event; the history ends with it. If harvest data is disclosed, all events must have
+    /// been added before.
     #[must_use]
     pub fn last(&self) -> u32 {
         self.later.last().copied().unwrap_or(self.until)
     }
 
-    /// Whether [`VisiblePart::opens`] and [`VisiblePart::last`] need no event.
+    /// Whether [`VisiblePart::opens`] and [`VisiblePart::last`] may be called before any event is added.
     #[must_use]
     pub fn is_known_unread(&self) -> bool {
         !self.harvest

@@ -156,8 +156,8 @@ impl BatchQuery for HistoryQuery {
         usize::try_from(self.up_to).unwrap_or(usize::MAX)
     }
 
-    /// One round trip for the chains, one more for names that are not cached. A page has one more for personal
-    /// parts, and runs alone.
+    /// One round trip for the chains, one more for names that are not cached. A query for a page takes one
+    /// more for personal parts, and is never batched with other queries.
     async fn load(db: &mut PgConnection, queries: &[&Self]) -> sqlx::Result<Vec<Result<HistoryRows>>> {
         let mut parts: Vec<Result<Parts>> = Vec::with_capacity(queries.len());
         for chain in chains(db, queries).await? {
@@ -185,8 +185,8 @@ impl BatchQuery for HistoryQuery {
     }
 }
 
-/// The names of the organisations `named`: from the cache if all queries of the batch read their logs under
-/// the cache's erasure epoch, the others from the database.
+/// The names of the organisations `named`. Cached names are used only if all queries of the batch read their
+/// logs under the cache's erasure epoch; all other names are read from the database.
 async fn names(
     db: &mut PgConnection,
     queries: &[&HistoryQuery],

@@ -44,8 +44,9 @@ impl Recorder<'_> {
         chains.into_iter().map(past_of).collect()
     }
 
-    /// Whether a late event may join `events`: not if something already recorded could then not have
-    /// happened, and not without limit.
+    /// Checks whether a late event may be added to `events`. It is rejected if an event already recorded
+    /// could not have followed it, if it happened before the harvest, or if its organisation has recorded
+    /// [`MAX_LATE_EVENTS`] late events of the log.
     pub(super) fn check_late(
         &self,
         plan: &Plan,

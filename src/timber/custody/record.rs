@@ -116,7 +116,7 @@ pub(crate) struct Step {
 /// Decided events, the new states of their logs and the findings; nothing is stored yet.
 pub(crate) struct Decided {
     pub(crate) drafts: Vec<Draft<'static>>,
-    /// The log of each, with its state before and after.
+    /// The log of each draft, with its state before and after.
     pub(crate) steps: Vec<Step>,
     /// The findings.
     pub(crate) found: Vec<NewFinding>,

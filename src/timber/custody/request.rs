@@ -159,8 +159,9 @@ impl Correction {
     }
 }
 
-/// The members that go with an event of this type only, and whether it needs them. All other members go with
-/// every type; of `details`, `outcome` and `observed` go with an inspection. The OpenAPI document shows the same.
+/// The members that an event of this type requires (`true`), or that it may have although not every type may
+/// (`false`). All other members are allowed for every type, but `outcome` and `observed` of `details` only
+/// for an inspection. The OpenAPI document has the same rules.
 #[must_use]
 pub const fn members_of(event: LogEventType) -> &'static [(&'static str, bool)] {
     match event {
@@ -255,8 +256,8 @@ impl PartialCustodyEvent {
         [&self.to_bin, &self.carrier_bin].into_iter().any(|bin| matches!(bin, Some(Some(_))))
     }
 
-    /// The request without what could not be read, and what may be checked of it. Instead of a type or time that
-    /// could not be read it has a placeholder, `now`.
+    /// The request without the members that could not be read, and which checks are possible on the rest. If
+    /// the type or the time could not be read, it gets a placeholder: `stored`, and the time `now`.
     #[must_use]
     pub(super) fn readable(self, now: Moment) -> (NewCustodyEvent, Readable) {
         let readable = Readable {

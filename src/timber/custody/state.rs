@@ -328,7 +328,7 @@ pub fn replay_from<'e>(
 }
 
 /// The event that a reversal would undo now: the last event that changed the state and is not reversed yet,
-/// if its type is reversible. A change of seal is not, so nothing before it can be reversed.
+/// if its type is reversible. A change of seal is not reversible, so nothing before it can be reversed.
 #[must_use]
 pub fn last_reversible(events: &[Content]) -> Option<u32> {
     let reversed = Reversed::of(events);

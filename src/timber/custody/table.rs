@@ -176,9 +176,9 @@ impl LogEventType {
 
     /// Whether the event, if it arrives late, may be appended without changing the present state.
     ///
-    /// Not for events that act on more than their log: a correction moves wood between a ticket's lines, a
-    /// replacement takes a seal out of the stock. Appended without effect on the log, they would still take
-    /// effect there; so they are checked against the present state and take effect when received, whatever
+    /// False for events that act on more than their log: a correction moves wood between a ticket's lines, a
+    /// replacement takes a seal out of the stock. Even without effect on the log, they would change the lines
+    /// or the stock; so they are checked against the present state and take effect when received, whatever
     /// time they state.
     #[must_use]
     pub fn may_be_late(self) -> bool {

@@ -216,7 +216,8 @@ impl Model {
 
 fn steps() -> impl Strategy<Value = Vec<(LogEventType, u128, TransferOf)>> {
     use LogEventType as E;
-    // Events that close or block a log are rare, or most sequences are too short for partial transfers.
+    // Events that close or block a log are generated rarely: otherwise most sequences would end too early to
+    // test partial transfers.
     let going_on = vec![
         E::Stored,
         E::Loaded,

@@ -131,7 +131,7 @@ impl EventType {
         }
     }
 
-    /// Whether a chain begins with this type, and only with it.
+    /// Whether every chain of its kind has exactly one event of this type, the first.
     #[must_use]
     pub const fn begins_chain(self) -> bool {
         matches!(

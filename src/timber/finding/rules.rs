@@ -145,8 +145,8 @@ const FILLING: [i64; 2] = [95, 80];
 /// L6: a harvest brings a line's marked volume from `before` to `after`.
 ///
 /// For 80 and 95 %, only the harvest that first reaches them gives a finding; above 100 %, every harvest that
-/// adds to the line gives one. A harvest above the tolerance is refused before this rule runs. If a line is
-/// above it all the same, which a correction may cause, the finding is the same as above 100 %.
+/// adds to the line gives one. A harvest or correction that brings a line above the tolerance is rejected, so
+/// its finding is never stored.
 #[must_use]
 pub fn over_permitted(before: Volume, after: Volume, permitted: Volume, on: NaiveDate) -> Option<Draft> {
     if after <= before {
@@ -278,8 +278,8 @@ pub fn outside(position: Position, plot: Option<&Plot>) -> Option<Draft> {
     })
 }
 
-/// After how many hours an entry is late: as long as its recorder may still correct it, and long enough for a
-/// crew to come back from a weekend without a network.
+/// After how many hours an entry is late: as many as an organisation has to correct its own event, and enough
+/// for a crew to come back from a weekend without a network.
 pub const LATE_AFTER_HOURS: i64 = 72;
 
 /// L23: something was received long after it happened.

@@ -44,7 +44,7 @@ pub struct ErasureBusiness {
     pub personal: Uuid,
     /// Number of events that had their personal part in that row.
     pub events: u32,
-    /// SHA-256 in hex over their sorted lines `subject_id SPACE seq LF`.
+    /// SHA-256 in hex over the sorted lines `subject_id SPACE seq LF` of these events.
     pub digest: String,
     /// The erase command, without its search terms.
     pub command: String,

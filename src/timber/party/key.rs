@@ -80,7 +80,8 @@ pub(crate) struct KeyUsage {
 }
 
 impl KeyUsage {
-    /// Whether the key has not expired. If so, adds its use for [`Self::note`], unless stored recently.
+    /// Whether the key is valid: not expired at the time of the request. If it is, adds its use for
+    /// [`Self::note`], unless a use within the last minute is stored.
     pub(crate) fn admit(&mut self, token: &TokenHash, key: KeyRow) -> bool {
         if key.expires_at.is_some_and(|end| end <= token.now) {
             return false;

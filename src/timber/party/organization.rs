@@ -192,7 +192,7 @@ pub fn disclosure(caller: &Caller, id: OrganizationId, event: &StoredEvent) -> D
         #[serde(rename = "type")]
         event_type: OrganizationEventType,
     }
-    // A newer or unreadable event type stays closed, like a key event.
+    // An event with an unknown or unreadable type is not disclosed, like a key event.
     let is_self = || match serde_json::from_str::<Typed>(&event.public).map(|typed| typed.event_type) {
         Ok(
             OrganizationEventType::Registered

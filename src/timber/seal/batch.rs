@@ -143,8 +143,8 @@ pub fn faults<'s>(ring: &KeyRing, seals: impl Iterator<Item = SealClaim<'s>>) ->
     errors
 }
 
-/// Adds to `errors` those that the database shows, as far as holder and seals could be read: a holder that may not
-/// hold seals (`unknown-organization`, `not-a-seal-holder`), and conflicts for each number
+/// Checks holder and seals against the database, as far as they could be read, and adds to `errors`:
+/// `unknown-organization` or `not-a-seal-holder` for the holder, and a conflict for each number
 /// (`seal-number-registered`) and identification (`marking-code-registered`) that is registered already.
 /// Returns the holder.
 ///

@@ -10,12 +10,11 @@ use uuid::Uuid;
 
 /// A text by which a request names a log or a seal.
 ///
-/// The kinds cannot be confused, so the order in which they are tried does not
-/// matter: an id has 36 characters with hyphens at fixed positions and does not
-/// begin as a code does; a seal number has at most 20 characters and may not
-/// have the shape `01` + 14 digits + `21` + …, which is the shortest code;
-/// any other text is a code or invalid. A number of digits alone, such as
-/// `00471100`, is therefore always a seal number.
+/// The kinds cannot be confused, so the order in which they are tried does not matter: an id has 36
+/// characters with hyphens at fixed positions and does not begin as a code does; a seal number has at most 20
+/// characters and may not have the shape `01` + 14 digits + `21` + …, which is the shortest code; any other
+/// text is a code or invalid. A text of 4 to 20 digits without that shape, such as `00471100`, is therefore
+/// always a seal number.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Code {
     /// The number printed on a seal, present or past.
@@ -62,8 +61,8 @@ impl Code {
         code.map(Self::of)
     }
 
-    /// For a number that was typed in groups (`text`, or the code of an address): the number with a hyphen in
-    /// place of the first blank, such as `DEMO-000041` for `DEMO 000 041`.
+    /// For a number that was typed in groups, in `text` or in the code of a link in `text`: the number with a
+    /// hyphen in place of the first blank, such as `DEMO-000041` for `DEMO 000 041`.
     fn regrouped(&self, text: &str) -> Option<Self> {
         let Self::SealNumber(number) = self else { return None };
         let linked = if SealNumber::parse(text).is_ok() { None } else { verified_in_link(text)?.ok() };
@@ -187,8 +186,8 @@ fn uuid(text: &str) -> Option<Uuid> {
     (text.len() == 36).then(|| Uuid::try_parse(text).ok()).flatten()
 }
 
-/// The code in the address of a check, as people copy it from a browser: `…/verify/{code}`, `…/verify?code=…`,
-/// `…/v1/verify/{code}`. `None` if the text is no such address.
+/// The code in a verification address, as people copy it from a browser: `…/verify/{code}`,
+/// `…/verify?code=…`, `…/v1/verify/{code}`. `None` if the text is no such address.
 fn verified_in_link(text: &str) -> Option<Result<String, CodeError>> {
     const PATH: &str = "/verify";
     let visible: String = text.chars().filter(|c| !gs1::is_invisible(*c)).collect();

@@ -269,8 +269,9 @@ impl MarkingCode {
         scan::read_for_registration(text)
     }
 
-    /// The code that this one is if the separators written in its serial or its values are separators;
-    /// `None` if there are none. For a look-up that has found nothing under the code as it is.
+    /// The code with a GS in place of each written-out separator, and with a GS and the identifier in place
+    /// of each identifier in brackets; `None` if that gives no other code. It is looked up if nothing is
+    /// registered under the code as sent.
     #[must_use]
     pub fn respelled(&self) -> Option<Self> {
         let separated = written::with_separators(&self.0)?;

@@ -57,7 +57,7 @@ pub struct MarkingKeyBusiness {
 /// inserted by this program.
 ///
 /// # Errors
-/// If there is no operator, or another key has the same four-letter id: a new key must be made.
+/// If there is no operator, or if another key has the same four-character id: then a new key must be made.
 pub async fn register(pool: &PgPool, key: &SigningKey, now: DateTime<Utc>) -> Result<()> {
     let public_key = hex::encode(key.public_key());
     if recorded(pool).await?.contains(&public_key) && load_key_ring(pool).await?.has(&key.public_key()) {

@@ -121,8 +121,8 @@ impl SealNumber {
         Ok(())
     }
 
-    /// The number with a hyphen where `text`, from which it was read, has its first blank; `None` if it has no
-    /// blank, or that is no other number.
+    /// The number with a hyphen where `text`, from which it was read, has its first blank; `None` if `text`
+    /// has no blank, or if the result is not a valid number or is the same number.
     #[must_use]
     pub fn with_hyphen_as_in(&self, text: &str) -> Option<Self> {
         let visible: String = text.chars().filter(|c| !gs1::is_invisible(*c)).collect();
@@ -132,8 +132,8 @@ impl SealNumber {
     }
 
     /// Whether the number may have a letter in place of the digit that it looks like (`O` for 0, `I` for 1):
-    /// after the first digit, or right after `KZ`, the prefix of this system's own numbers. Elsewhere before
-    /// the first digit the letter may belong to a prefix (`DEMO000041`).
+    /// after the first digit, or right after `KZ`, the prefix of this system's own numbers. At any other
+    /// position before the first digit, the letter may belong to a prefix (`DEMO000041`).
     #[must_use]
     pub fn has_letter_like_digit(&self) -> bool {
         let like_digit = |c: char| matches!(c, 'O' | 'I');
@@ -151,8 +151,9 @@ impl SealNumber {
 
 text_type!(SealNumber, "seal number");
 
-/// A number printed in groups, without the blanks between them: every group but the first is of digits, so that
-/// two numbers in one field are not joined. `None` if there is no blank.
+/// A number printed in groups, without the blanks between them: every group but the first must consist of
+/// digits, so that two numbers in one field are not joined. `None` if there is no blank or another group has
+/// other characters.
 fn ungrouped(text: &str) -> Option<String> {
     let mut groups = text.split(is_blank);
     groups.next()?;
@@ -250,7 +251,7 @@ impl SealRange {
         if to < from {
             return Err(RangeError::Order);
         }
-        // With the widest tail, positions 16 and 17 can read `21` inside a range and not at its ends.
+        // If the tail includes digits 17 and 18, they can be `21` inside a range and not at its ends.
         let range = Self { prefix: prefix.to_owned(), width, from, to, first };
         if range.crosses_identification() {
             return Err(RangeError::Identification);
@@ -309,8 +310,9 @@ impl SealRange {
 
     fn crosses_identification(&self) -> bool {
         let length = self.prefix.len() + self.width;
-        // Only 19 or 20 digits can form an identification. Then `01` is in the prefix, and
-        // digits 17 and 18 are in the tail, followed by one or two digits.
+        // Only a range of numbers of 19 or 20 digits can contain an identification although its ends are
+        // none: `01` is then in the prefix, and digits 17 and 18 are in the tail, followed by one or two
+        // digits.
         if length < gs1::MIN_IDENTIFICATION || !self.prefix.bytes().all(|b| b.is_ascii_digit()) {
             return false;
         }
@@ -318,7 +320,8 @@ impl SealRange {
             return false;
         }
         let after = 10_u32.pow(u32::try_from(length - 18).unwrap_or(0));
-        // Digits 17 and 18 are 21 once in every `block` values: check the block of `from` and the next.
+        // Digits 17 and 18 are 21 in one run of values per `block` values. A range that meets such a run
+        // meets that of the block of `from` or that of the next block.
         let block = after * 100;
         let offset = 21 * after;
         let base = self.from - self.from % block;

@@ -14,23 +14,24 @@ use crate::base::percent;
 /// GS1-128 and GS1 QR (ISO/IEC 15424), and an FNC1 output as a character.
 const PREFIXES: [&str; 7] = ["]d2", "]C1", "]c1", "]Q3", "]q3", "]e0", "\u{e8}"];
 
-/// Reads a code that is to be registered: as [`read`], but what a register must not guess is refused. A code
-/// registered with a written separator in its serial would make the real seal, scanned, look forged; a blank
-/// may stand for a separator or for nothing, and an invisible character inside a code is not on the seal.
+/// Reads a code that is to be registered: as [`read`], but rejects written separators, blanks and invisible
+/// characters inside the code. If a written separator were registered as part of the serial, the real seal
+/// would look forged when it is scanned; a blank may stand for a separator or for nothing; an invisible
+/// character is not on the seal.
 pub(super) fn read_for_registration(text: &str) -> Result<MarkingCode, CodeError> {
     let code = read(text);
     let signature = code.as_ref().ok().and_then(MarkingCode::signature).unwrap_or_default();
-    // A signature is long enough to contain such a word by chance.
+    // The signature is left out: it is long enough to contain a written separator by chance.
     let unsigned = if signature.is_empty() { text.to_owned() } else { text.replace(signature, "") };
     let inside = unsigned.trim_matches(|c: char| c.is_whitespace() || c.is_control() || gs1::is_invisible(c));
-    // The path of a link has separators of its own.
+    // A link is not searched: its path has separators of its own.
     let is_link = inside.contains("://");
     if !is_link && written::with_words_replaced(&written::separated(inside)).is_some() {
         return Err(CodeError::SeparatorWrittenOut);
     }
     let code = code?;
     let elements = gs1::elements(code.as_str())?;
-    // What was percent-encoded in a link is seen only in the values.
+    // A written separator that was percent-encoded in a link appears only in the decoded values.
     let mut values = elements.iter().filter(|e| !matches!(e.ai, "91" | "92")).map(|e| e.value);
     if values.any(|value| written::with_separators(value).is_some()) {
         return Err(CodeError::SeparatorWrittenOut);

@@ -247,7 +247,7 @@ impl From<&SigningKey> for KeyRing {
     }
 }
 
-/// Most codes of one mint: 20 bits of a serial identify the ordinal.
+/// Maximum number of codes of one mint: 20 bits of a serial identify the ordinal.
 pub const MAX_BATCH: u32 = 1 << ORDINAL_BITS;
 const ORDINAL_BITS: u32 = 20;
 /// Digits and capital letters without I, L, O and U: no two look alike, and none
@@ -257,7 +257,8 @@ const SERIAL_LENGTH: u32 = 13;
 
 /// Whether a serial has the form of those made by [`Mint`], which cannot be found by guessing. The form has
 /// at least two letters, because consecutive numbers of other issuers, with leading zeros, would otherwise
-/// have it too. One in 100,000 serials made here has fewer letters, and so not this form.
+/// have it too. About one in 100,000 serials made here has fewer letters and therefore does not have this
+/// form.
 #[must_use]
 pub fn is_minted_form(serial: &str) -> bool {
     serial.bytes().filter(u8::is_ascii_uppercase).count() >= 2
@@ -317,9 +318,9 @@ impl Mint {
         Identification::new(self.gtin, &serial).ok()
     }
 
-    /// The signed codes for a range of ordinals, in order, made on `threads` threads.
-    /// Ordinals from [`MAX_BATCH`] on yield no code. All codes are in memory at once, about
-    /// 170 bytes each; a caller that needs a million requests about ten thousand at a time.
+    /// The signed codes for a range of ordinals, in order, made on `threads` threads. Ordinals from
+    /// [`MAX_BATCH`] on yield no code. All codes are in memory at once, about 170 bytes each; a caller that
+    /// needs a million codes calls this for about ten thousand at a time.
     #[must_use]
     pub fn batch(&self, key: &SigningKey, ordinals: Range<u32>, threads: NonZeroUsize) -> Vec<MarkingCode> {
         let ordinals = ordinals.start.min(MAX_BATCH)..ordinals.end.min(MAX_BATCH);

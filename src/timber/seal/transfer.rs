@@ -21,7 +21,7 @@ use uuid::Uuid;
 /// The seals to transfer.
 #[derive(Clone, Debug)]
 pub enum SealSelection {
-    /// These, each once, with their positions in the request.
+    /// These numbers, each once, with their positions in the request.
     Numbers(Vec<(usize, SealNumber)>),
     /// A range of numbers, all of which must exist.
     Range(SealRange),
@@ -130,7 +130,7 @@ pub struct NewTransfer {
 /// operator may transfer any seal, a holder only its own.
 ///
 /// # Errors
-/// All of those that [`check`] finds; `operation-id-used`.
+/// All errors that [`check`] finds; `operation-id-used`.
 pub async fn record(
     tx: &mut Tx<'_>,
     caller: &Caller,

@@ -260,7 +260,8 @@ pub struct SealHistory {
     pub events: Vec<DisclosedEvent>,
 }
 
-/// The history of one seal, page by page, up to the head of its batch's chain that was read first.
+/// The history of one seal, page by page, up to the head that its batch's chain had in
+/// [`SealHistoryPages::of`].
 #[derive(Clone, Debug)]
 pub struct SealHistoryPages {
     number: SealNumber,

@@ -9,15 +9,16 @@ pub(super) const WRITTEN: [&str; 17] = [
     "&#x1d;", "␝", "↔", "{1d}", "[1d]", "^]",
 ];
 
-/// Written forms of a separator of characters that a serial may contain, in lower case, longer ones first. They
-/// count as a separator only in a text that is no code without it, or names no seal.
+/// Written forms of a separator that consist of characters that a serial may contain, in lower case, longer
+/// ones first. They are read as separators only if the unchanged text is no code, or is not the code of a
+/// registered seal.
 pub(super) const WORDS: [&str; 22] = [
     "<u+001d>", "_x001d_", "ascii29", "(fnc1)", "(0x1d)", "<0x1d>", "u+001d", "u001d", "<029>", "<x1d>",
     "_gs_", "x1d;", "&gs;", "<1d>", "<29>", "(gs)", "(1d)", "(29)", "fnc1", "0x1d", "%1d", "=1d",
 ];
 
-/// Names of the separator that count if they are set off by signs on both sides (`-GS-`, `_x1D_`, `'FNC1'`), in
-/// lower case.
+/// Names of the separator, in lower case. They are read as separators only between punctuation characters
+/// (`-GS-`, `_x1D_`, `'FNC1'`).
 const NAMES: [&str; 8] = ["gs", "fnc1", "0x1d", "x1d", "u001d", "x001d", "u+001d", "ascii29"];
 
 /// Whether a text of GS1's characters contains a written separator.
@@ -29,16 +30,17 @@ pub(super) fn holds_written_separator(value: &str) -> bool {
 }
 
 /// The text with a GS for each separator written with characters of a serial; `None` if there is none. Such a
-/// word counts only where a separator can be: at the end, or where an element or another separator follows.
+/// word is replaced only where a separator can be: at the end, or where an element or another separator
+/// follows.
 pub(super) fn with_words_replaced(text: &str) -> Option<String> {
     replaced(text, |rest, _| {
         word_at(rest).filter(|after| may_follow(after)).map(|after| (String::new(), after))
     })
 }
 
-/// As [`with_words_replaced`], and also with a GS for each name of the separator between any signs, and with a GS
-/// and the identifier for each identifier in brackets, such as `(93)`. The text is a value, or a code without
-/// such brackets around its own identifiers.
+/// As [`with_words_replaced`], and also with a GS for each name of the separator between any punctuation, and
+/// with a GS and the identifier for each identifier in brackets, such as `(93)`. The text is a value, or a
+/// code without such brackets around its own identifiers.
 pub(super) fn with_separators(text: &str) -> Option<String> {
     replaced(text, |rest, begun| {
         let word = word_at(rest).or_else(|| set_off(rest)).filter(|after| may_follow(after));
@@ -48,8 +50,9 @@ pub(super) fn with_separators(text: &str) -> Option<String> {
     })
 }
 
-/// Replaces what `find` finds at the beginning of a rest with a GS and the text that it returns. It also gets
-/// whether something comes before the rest.
+/// Calls `find` at each position with the rest of the text, and with whether anything comes before it. If
+/// `find` returns a replacement and the text after the match, a GS and the replacement take the place of the
+/// match. `None` if there is no match.
 fn replaced<'t>(text: &'t str, find: impl Fn(&'t str, bool) -> Option<(String, &'t str)>) -> Option<String> {
     let mut done = String::with_capacity(text.len());
     let mut found = false;
@@ -78,12 +81,13 @@ fn may_follow(after: &str) -> bool {
 fn word_at(text: &str) -> Option<&str> {
     let begins = |word: &&&str| text.get(..word.len()).is_some_and(|head| head.eq_ignore_ascii_case(word));
     let word = WORDS.iter().find(begins).map(|word| &text[word.len()..]);
-    // Serials in capitals may contain `X1D` by chance.
+    // A bare `X1D` is not read as a separator: serials in capitals may contain it by chance.
     let bare = || text.strip_prefix("x1D").or_else(|| text.strip_prefix("x1d"));
     word.or_else(bare).or_else(|| quoted(text))
 }
 
-/// What follows one of [`NAMES`] in quotes: between two signs that are a pair.
+/// What follows one of [`NAMES`] in quotes: between two equal punctuation characters, or a pair such as `(`
+/// and `)`.
 fn quoted(text: &str) -> Option<&str> {
     let open = text.chars().next().filter(char::is_ascii_punctuation)?;
     let close = match open {
@@ -96,7 +100,7 @@ fn quoted(text: &str) -> Option<&str> {
     after.strip_prefix(close)
 }
 
-/// What follows one of [`NAMES`] between any signs.
+/// What follows one of [`NAMES`] between any punctuation.
 fn set_off(text: &str) -> Option<&str> {
     let sign = |c: char| c.is_ascii_punctuation();
     let inner = text.trim_start_matches(sign);
@@ -106,7 +110,8 @@ fn set_off(text: &str) -> Option<&str> {
     (after.len() < rest.len()).then_some(after)
 }
 
-/// What follows one of [`NAMES`] at the beginning of a text, or `1D` after a sign that quotes.
+/// What follows one of [`NAMES`] at the beginning of a text. `sign`, the character before the text, also
+/// allows `1D` if it is one of those that people use as quotes.
 fn name_at(text: &str, sign: char) -> Option<&str> {
     let begins = |word: &&str| text.get(..word.len()).is_some_and(|head| head.eq_ignore_ascii_case(word));
     let quotes = matches!(sign, '_' | '\'' | '"' | '*' | '/');

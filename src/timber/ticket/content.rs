@@ -148,7 +148,8 @@ pub fn texts(
     request_texts: &[(Location, &str)],
 ) -> Result<(String, String)> {
     let (public, business) = (canonical::text(public), canonical::text(business));
-    // When the ticket was issued, its names were checked against the longest event that repeats them.
+    // No texts are named for an error here: the names in the public part were checked at issue, against the
+    // longest event that repeats them.
     size::check(&public, MAX_PUBLIC_BYTES, &[]).map_err(Error::Invalid)?;
     size::check(&business, MAX_BUSINESS_BYTES, request_texts).map_err(Error::Invalid)?;
     Ok((public, business))

@@ -89,9 +89,9 @@ pub struct TicketClaims<'r> {
     pub forestry: Option<&'r str>,
 }
 
-/// Adds to `errors` those of a ticket that `issuer` is to issue: `unknown-organization` and `not-a-harvester` at
-/// `/holder_bin`, `too-long-together` for its names; and, if there are errors, the conflict `ticket-number-taken`,
-/// which otherwise the insertion finds. Returns the holder.
+/// Checks a ticket that `issuer` is to issue, and adds to `errors`: `unknown-organization` or
+/// `not-a-harvester` at `/holder_bin`, `too-long-together` for its names; and, if there are errors, the
+/// conflict `ticket-number-taken`, which is otherwise detected by the insertion. Returns the holder.
 ///
 /// # Errors
 /// From the database.
@@ -132,7 +132,8 @@ pub async fn check(
 /// already; they are reported together with those found here.
 ///
 /// # Errors
-/// Wrong: `errors`, those that [`check`] finds, `too-long-together`. Conflict: `ticket-number-taken` at `/number`.
+/// [`Error::Invalid`] with `errors`, those that [`check`] finds, and `too-long-together`; [`Error::Conflict`]
+/// with `ticket-number-taken` at `/number`.
 pub async fn issue(tx: &mut Tx<'_>, act: &Actor, new: &NewTicket, errors: &[FieldError]) -> Result<()> {
     let mut found = RequestErrors::default();
     for error in errors {

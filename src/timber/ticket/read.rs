@@ -122,7 +122,7 @@ pub async fn list(
     limit: i64,
 ) -> Result<Vec<TicketView>> {
     let (party, after) = (party(caller), after.map_or(Uuid::nil(), |id| id.0));
-    // One index per side: a single condition over both columns would scan all tickets.
+    // One index for issuers and one for holders: a single condition over both columns would scan all tickets.
     let ids = match party {
         None => {
             sqlx::query_scalar!(

@@ -28,7 +28,7 @@ const COLUMNS: [&str; 12] = [
     "responsible_name",
 ];
 
-/// What a fault does to the member of a log.
+/// How an error is put into the member of a log.
 #[derive(Clone, Debug)]
 enum Change {
     Set(Value),
@@ -41,7 +41,8 @@ enum Change {
     Overfull,
 }
 
-/// The faults of one log: the member, what happens to it, and the code in JSON and in CSV (none: not with CSV).
+/// The errors that a log may get: the member, how it is changed, and the expected code in JSON and in CSV
+/// (`None`: not with CSV).
 fn faults() -> Vec<(&'static str, Change, &'static str, Option<&'static str>)> {
     let set = |value: Value| Change::Set(value);
     vec![
@@ -97,7 +98,7 @@ struct Stand {
     foreign: Vec<String>,
 }
 
-/// A batch with its faults, as JSON and as CSV, and the errors that each must get.
+/// A batch with errors, as JSON and as CSV, and the errors that each answer must list.
 struct Batch {
     json: Value,
     csv: String,
@@ -134,12 +135,12 @@ impl Stand {
         let (mut used, mut foreign) = (self.used.iter(), self.foreign.iter());
         let mut device = false;
         let mut taken: BTreeMap<usize, Vec<&str>> = BTreeMap::new();
-        // Seals that other logs repeat, so that they keep theirs.
+        // Indices of logs with a seal that another log repeats: these logs must keep their seal.
         let mut originals: Vec<usize> = Vec::new();
         let mut overfull = None;
         let mut left = wanted;
         while left > 0 {
-            // Few logs, so that some have several faults.
+            // Only 40 of the logs get errors, so that some of them get several.
             let index = 1 + usize::try_from(random.below(40)).unwrap() * 4;
             if random.below(40) == 0 && !device {
                 json["device"] =
@@ -337,7 +338,7 @@ async fn a_custody_event_reports_members_references_and_states_together() {
     let felled = world.felled(3).await;
     let departed = json!({"vehicle": null});
     world.event(&felled.enterprise, "stored", &felled.logs[..1], departed).await.expect(201);
-    // The second log cannot be named twice, the third one is unknown, the fourth is no code.
+    // The second log is named twice, the third log is unknown, the fourth is no code.
     let body = json!({
         "type": "arrived", "occurred_at": "2026-10-06T09:30:00+05:00", "to_bin": bin_of_nobody(),
         "place": {"name": "Жоғарғы қойма", "region": "KZ-99"},
@@ -356,7 +357,7 @@ async fn a_custody_event_reports_members_references_and_states_together() {
         ("/to_bin", "not-for-this-type"),
     ];
     assert_eq!(located(&answer), expected.map(|(place, code)| (place.to_owned(), code.to_owned())));
-    // With a readable device, what may follow is checked too.
+    // This request has no invalid device, so it is also checked which event may follow.
     let body = json!({
         "type": "arrived", "occurred_at": "2026-10-05T09:30:00+05:00", "vehicle": "123 ABC 10",
         "logs": [felled.logs[0], "KZ909000001", 5, felled.logs[1]], "carrier_bin": "1"
@@ -372,14 +373,14 @@ async fn a_custody_event_reports_members_references_and_states_together() {
         ("/vehicle", "not-for-this-type"),
     ];
     assert_eq!(located(&answer), expected.map(|(place, code)| (place.to_owned(), code.to_owned())));
-    // A transfer to an unknown organisation, and a log that the caller does not hold.
+    // A transfer of an unknown log to an unknown organisation.
     let body = json!({"type": "transferred", "occurred_at": "2026-10-05T09:30:00+05:00", "to_bin": bin_of_nobody(),
                       "of": "half", "logs": [felled.logs[0], "KZ909000001"]});
     let answer = world.post("/v1/custody-events", &felled.enterprise, body).await;
     let expected =
         [("/logs/1", "unknown-log"), ("/of", "unknown-transfer"), ("/to_bin", "unknown-organization")];
     assert_eq!(located(&answer), expected.map(|(place, code)| (place.to_owned(), code.to_owned())));
-    // A replacement whose log and reason are wrong: the new seal is checked nevertheless.
+    // The log and the reason are wrong; the new seal is checked nevertheless.
     let body = json!({"type": "seal_replaced", "occurred_at": "2026-10-05T09:30:00+05:00", "reason": 7,
                       "new_seal_number": felled.logs[1], "logs": ["KZ909000001"]});
     let answer = world.post("/v1/custody-events", &felled.enterprise, body).await;

@@ -1,5 +1,5 @@
-//! Hostile values in every member, query parameter and path of every operation in the OpenAPI document, and cursors
-//! that a list did not give: none is an error of the server.
+//! Hostile values in every member, query parameter and path of every operation in the OpenAPI document, and
+//! cursors of other lists and callers: none causes an error of the server.
 
 use crate::world::{Answer, Felled, Org, World};
 use axum::http::Method;
@@ -25,7 +25,7 @@ const TEXTS: [&str; 13] = [
 ];
 const NUMBERS: [&str; 4] = ["99999999999999999999", "-1", "1e300", "0.00000000000000000000000000001"];
 
-/// What one world is asked; each answer is collected if it is an error of the server.
+/// Sends requests to one world, and collects those that cause an error of the server.
 struct Walk {
     world: World,
     felled: Felled,
@@ -175,7 +175,7 @@ impl Walk {
             for (place, number) in places {
                 if number {
                     for other in NUMBERS {
-                        // Not through a value, which would round it.
+                        // The number is put into the text of the body: a `serde_json` value would round it.
                         let mut body = body.clone();
                         *body.pointer_mut(&place).unwrap() = json!("\u{1}");
                         let text = body.to_string().replacen("\"\\u0001\"", other, 1);
@@ -217,7 +217,7 @@ impl Walk {
         }
     }
 
-    /// The lists, each with a cursor that it gave, by caller.
+    /// A cursor of each list for each caller, by the list's path and the caller's index.
     async fn cursors(&mut self) -> BTreeMap<(String, usize), String> {
         let mut cursors = BTreeMap::new();
         for (method, path, operation) in self.operations() {
@@ -278,7 +278,7 @@ async fn only_a_cursor_of_the_same_list_and_caller_is_accepted() {
             }
         }
     }
-    // A page's end is a place in the list, so another filter goes on from there.
+    // A cursor is a position in the list, so it can be used with another filter.
     let key = ("/v1/logs".to_owned(), 2);
     let answer = walk
         .ask(

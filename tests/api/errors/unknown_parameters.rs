@@ -28,7 +28,7 @@ fn operations() -> Vec<Operation> {
         let path = parts.collect::<Vec<_>>().join("/");
         assert!(!path.contains('{'), "{path}: unknown placeholder");
         for (method, operation) in methods.as_object().unwrap() {
-            // No security requirement, or an empty alternative among several.
+            // Public if there is no security requirement, or an empty alternative among several.
             let public = operation["security"].as_array().is_none_or(|ways| ways.contains(&json!({})));
             let method = method.to_uppercase().parse::<Method>().unwrap();
             operations.push(Operation { method, path: path.clone(), public });

@@ -33,7 +33,7 @@ fn refusal(done: sqlx::Result<u64>, of: &str) -> String {
     error.as_database_error().and_then(sqlx::error::DatabaseError::code).expect("a refusal").into_owned()
 }
 
-/// A world with one log of so many events, and an inspector, who may read all of it.
+/// A world with one log of `events` events, and an inspector, who may read all of it.
 async fn one_log(events: u32) -> (World, Timber, Org) {
     let world = World::new().await;
     let (issuer, holder, inspector) =
@@ -53,7 +53,7 @@ async fn events_cannot_be_changed_removed_or_truncated() {
     for change in CHANGES {
         assert_eq!(refusal(run(&mut owner, change).await, change), "23001", "{change}");
     }
-    // With the role of a replica, ordinary triggers do not fire.
+    // With `session_replication_role = replica`, ordinary triggers do not fire.
     for role in ["service", "owner"] {
         let db: &mut PgConnection = if role == "service" { &mut service } else { &mut owner };
         match run(db, "SET session_replication_role = replica").await {
@@ -113,9 +113,9 @@ async fn a_history_is_one_index_only_descent() {
         }
     }
     let mut owner = world.owner().await;
-    // VACUUM marks no row visible to all before its commit is on disk.
+    // VACUUM marks a row as visible to all only after the commit that wrote it is on disk.
     run(&mut owner, "SET synchronous_commit = on").await.unwrap();
-    // Enough further events to make a scan of the table a bad plan.
+    // Enough further events that a scan of the table is a bad plan.
     run(
         &mut owner,
         "INSERT INTO event SELECT md5(copy.n || e.subject_id::text)::uuid, e.seq, e.subject_kind, e.received_at, e.hash,
@@ -130,7 +130,7 @@ async fn a_history_is_one_index_only_descent() {
 
     let mut reader = for_loaders(world.database()).connect().await.unwrap();
     let chain = include_str!("../../../src/evidence/chain/chains.sql");
-    // The buffers include one more index scan, for the person of the harvest.
+    // The limits include the buffers of one more index scan, for the person of the harvest.
     for ((subject, events), most) in chains.into_iter().zip([15, 123]) {
         let plan = explained(&mut reader, chain, |query| query.bind(vec![subject.0])).await;
         let scan = nodes(&plan).into_iter().find(|node| node["Index Name"] == "event_pkey");
@@ -191,8 +191,8 @@ async fn a_lookup_takes_few_buffers_and_never_a_scan() {
     }
 }
 
-/// `fsck`, for each recorded erasure, and an erasure itself look up the events of a personal part: by an
-/// index, however many harvests there are.
+/// `fsck` looks up the events of a personal part for each recorded erasure, and so does an erasure itself.
+/// Both use an index, however many harvests there are.
 #[tokio::test]
 async fn events_of_a_personal_part_are_found_by_an_index() {
     let world = World::new().await;
@@ -321,7 +321,8 @@ fn edit(column: &str) -> (&'static str, Light) {
         "public" => recomputation("public = replace(public, '6.5', '7.5')"),
         "business" => recomputation("business = replace(business, 'commercial', 'firewood')"),
         "personal_commitment" => recomputation("personal_commitment = sha256(personal_commitment)"),
-        // The person of another write. (A missing row reads as erased and is counted as erased.)
+        // The personal part of another write. (If the row were missing, it would be read and counted as
+        // erased.)
         "personal_id" => {
             recomputation("personal_id = (SELECT id FROM personal WHERE id <> personal_id LIMIT 1)")
         }

@@ -38,11 +38,11 @@ async fn round_trips_of_each_read() {
     assert_eq!(server.statements(&verify("no code at all"), None, 200).await, 0);
     assert_eq!(server.statements(&verify("KZ-0001"), Some(&holder), 200).await, 1, "the same with a caller");
     assert_eq!(server.statements(&verify("no code at all"), Some(&holder), 200).await, 1, "only the caller");
-    // One statement for caller and log, and for a history one for the chain. Names come from the cache.
+    // One statement for caller and log; a history takes one more for the chain. Names come from the cache.
     assert_eq!(server.statements("/v1/logs/KZ-0001", Some(&holder), 200).await, 1);
     assert_eq!(server.statements(&history("KZ-0001"), Some(&holder), 200).await, 2);
-    // Caller and log, and for each of three pages the events, their persons and the names, which are not taken
-    // from the cache: they may be erased between two pages.
+    // Caller and log take one statement. Each of the three pages takes three: for the events, their persons
+    // and the names. The names are not taken from the cache, because they may be erased between two pages.
     assert_eq!(server.statements(&history("KZ-0002"), Some(&holder), 200).await, 10);
     // Foreign and missing logs take the same number of statements, also for a role that may read no logs.
     for (org, status) in [(&stranger, 404), (&world.operator().await, 403)] {
@@ -67,7 +67,7 @@ async fn foreign_and_missing_subjects_take_the_same_number_of_statements() {
         .unwrap();
     let server = Wired::to(&world);
     for (noun, id, statements) in [
-        // The caller, and the ticket with its lines.
+        // Three statements: the caller, the ticket, and its lines.
         ("felling-tickets", felled.ticket, 3),
         ("seal-batches", batch.to_string(), 2),
         ("organizations", felled.enterprise.id.to_string(), 2),
@@ -104,7 +104,7 @@ async fn concurrent_reads_share_a_statement_and_each_gets_its_own_answer() {
     });
     let before = server.wire.statements();
     let answers = server.together(asking.collect()).await;
-    // The first query may have been sent alone.
+    // The first query may have been sent alone, the others in one batch.
     assert!(server.wire.statements() - before <= 2);
     for (number, pair) in numbers.iter().zip(answers.chunks(2)) {
         let (known, unknown) = (pair[0].expect(200), pair[1].expect(200));
@@ -265,7 +265,7 @@ async fn a_cached_name_is_gone_after_the_erasure() {
         [&told["events"][0]["organization"], &told["log"]["holder"], &now["holder"]]
             .map(|org| org["name"].clone())
     };
-    // Read for one log, taken from the cache for the other.
+    // The names are read for the first log and taken from the cache for the second.
     let [before, again] = [harvester(&felled.logs[0]).await, harvester(&felled.logs[1]).await];
     assert!(before.iter().all(Value::is_string), "{before:?}");
     assert_eq!(before, again);
@@ -285,13 +285,13 @@ async fn a_cached_name_is_gone_after_the_erasure() {
     }
 }
 
-/// Sends a check again and again; every response is right or a 503.
+/// Sends a check again and again; every response is correct or a 503.
 fn load(app: &App, number: &str, seen: &Arc<Semaphore>) -> tokio::task::JoinHandle<()> {
     let (router, number) = (router(app.clone(), &LayerSettings::default()), number.to_owned());
     let seen = Arc::clone(seen);
     tokio::spawn(async move {
         let (mut right, mut refused) = (0, 0);
-        // Ends after at least one 503 and then 100 right responses without a 503 between them.
+        // Ends after at least one 503 and then 100 correct responses without a 503 between them.
         while refused == 0 || right < 100 {
             let answer = soon(ask(&router, &verify(&number), None)).await;
             match answer.status.as_u16() {

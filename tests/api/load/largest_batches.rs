@@ -18,7 +18,7 @@ struct Stand {
     seals: Vec<String>,
 }
 
-/// An enterprise with a ticket for a winter's felling (2,000 m³) and so many seals.
+/// An enterprise with a ticket for a winter's felling (2,000 m³) and this number of seals.
 async fn stand(seals: u32) -> Stand {
     let world = World::new().await;
     let (operator, owner, enterprise) =
@@ -124,7 +124,7 @@ async fn every_batch_may_be_large_and_packed() {
         let answer = send("/v1/verify", body, encoding).await;
         assert_eq!(answer.expect(200)["items"].as_array().unwrap().len(), 1_000, "{encoding}");
     }
-    // Not batches, so no gzip; for the ticket the role is checked first.
+    // These are no batches, so gzip is refused (415); for the ticket the role is checked first (403).
     send("/v1/felling-tickets", packed(&json!({})), "gzip").await.expect(403);
     let answer = send("/v1/seals/KZ999999999/void", packed(&json!({"reason": "lost"})), "gzip").await;
     answer.expect(415);

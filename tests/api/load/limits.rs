@@ -1,5 +1,5 @@
-//! Limits that keep one client from taking what the others need. Each test has a well-behaved client beside
-//! the greedy one, and it is served.
+//! Limits that keep one client from taking what the others need. Each test has a greedy client and a
+//! well-behaved one, which must be served.
 
 use crate::stored_logs::{encoded, log};
 use crate::world::{Answer, Org, World, bin};
@@ -81,7 +81,7 @@ async fn bodies_that_drip_take_no_place_from_another_organisation() {
     let world = World::new().await;
     let (greedy, owner) = (world.enterprise().await, world.forest_owner().await);
     let limits = ConcurrencyLimits { write: 4, body_bytes: 8 * 98 * 1_024, ..ConcurrencyLimits::default() };
-    // The window is so long that the server cuts none of the slow bodies while the test runs.
+    // The window of the pace is so long that the server cuts none of the slow bodies while the test runs.
     let pace = Pace { window: 4 * PATIENCE, ..Pace::default() };
     let body = BodySettings { pace, ..BodySettings::default() };
     let layers = LayerSettings { limits, body, ..LayerSettings::default() };
@@ -101,7 +101,7 @@ async fn bodies_that_drip_take_no_place_from_another_organisation() {
         let ticket = World::ticket_of(&greedy, &format!("{n:07}"), 100);
         post(&router, "/v1/felling-tickets", &owner.token, &ticket).await.expect(201);
     }
-    // A further request of the same organisation waits for the organisation's own bodies.
+    // A further request of the same organisation is refused while its own slow bodies use up its bytes.
     post(&router, "/v1/verify", &greedy.token, &json!({"codes": ["KZ-0001"]})).await.expect(503);
     dripping.iter().for_each(tokio::task::JoinHandle::abort);
     soon(async {
@@ -118,7 +118,7 @@ async fn writes_that_last_take_at_most_half_of_the_places() {
     let limits = ConcurrencyLimits { write: 4, ..ConcurrencyLimits::default() };
     let layers = LayerSettings { limits, ..LayerSettings::default() };
     let router = router(world.instance(), &layers);
-    // Another transaction locks the logs, so these writes last.
+    // Another transaction locks the logs, so these writes wait.
     let mut locker = world.owner().await;
     let mut holding = locker.begin().await.unwrap();
     sqlx::query("SELECT id FROM log FOR UPDATE").execute(&mut *holding).await.unwrap();
@@ -141,7 +141,8 @@ async fn writes_that_last_take_at_most_half_of_the_places() {
         post(&router, "/v1/felling-tickets", &felled.forest_owner.token, &ticket).await.expect(201);
     }
     let mut statuses = Vec::new();
-    // The two above the half are refused after a second; the other two end when the lock does.
+    // Two of the writes exceed half of the places: they are refused after a second. The other two end when
+    // the lock is released.
     tokio::time::timeout(PATIENCE, async {
         while lasting.iter().filter(|one| one.is_finished()).count() < 2 {
             tokio::time::sleep(Duration::from_millis(5)).await;
@@ -213,7 +214,7 @@ async fn a_genuine_code_is_answered_where_another_one_guesses() {
     assert_eq!(public.check(shared, &made).await.expect(200)["verdict"], "unused");
     let link = format!("/01/{}/21/{}", timber.code.gtin(), &made[18..]);
     assert_eq!(public.get(shared, &link).await.expect(200)["verdict"], "unused");
-    // 60 a minute, three of them used above.
+    // After the misses are used up, genuine codes have a limit of 60 a minute; three of them were used above.
     let more = {
         let mut more = 0;
         while public.check(shared, timber.code.as_str()).await.status == 200 {

@@ -8,8 +8,8 @@ use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-/// The folder of the measurements: `ORMANTRACE_HARVESTER_DATA`, or else a folder next to the project, which
-/// does not contain them. A folder named by the variable must exist.
+/// The folder of the measurements, which are not part of the project: `ORMANTRACE_HARVESTER_DATA`, or else a
+/// folder next to the project. A folder named by the variable must exist.
 #[expect(
     clippy::explicit_write,
     reason = "test output is shown only on failure, but this notice must always appear"

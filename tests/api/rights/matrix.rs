@@ -181,7 +181,7 @@ const NAMED: [Named; 25] = [
         [200, 404, 200, 404, 404, 401],
         [200, 404, 404, 404, 404, 401],
     ),
-    // They contain no marking code, so inspectors see them as they see single seals.
+    // Proofs and exports of a batch contain no marking code, so inspectors see them as they see single seals.
     get(
         "/v1/seal-batches/{id}/proof",
         Object::Batch,
@@ -272,7 +272,7 @@ impl Cast {
         Self { world, callers, ours, theirs }
     }
 
-    /// The name of an object in a path: an own object of the caller's side, or a foreign one.
+    /// The id or code of an object in a path: an own object of the caller's side, or a foreign one.
     async fn name(&self, object: Object, role: usize, own: bool) -> String {
         let of = if own { &self.ours } else { &self.theirs };
         let party = self.callers[role].as_ref().filter(|_| own).unwrap_or(&self.theirs.enterprise);
@@ -326,7 +326,7 @@ async fn forest_owner(world: &World) -> Org {
     Org { id, bin, token: token.expose().to_owned() }
 }
 
-/// A name of that kind without an object.
+/// An id or code of that kind that belongs to no object.
 fn absent(object: Object) -> &'static str {
     match object {
         Object::Seal | Object::Log => "KZ999999999",
@@ -334,7 +334,7 @@ fn absent(object: Object) -> &'static str {
     }
 }
 
-/// A response without the parts that differ only because the requests do.
+/// A response without the parts that differ only because the requests differ.
 fn plain(answer: &Answer, name: &str) -> (String, Vec<(String, String)>) {
     let mut body = answer.json();
     body["request_id"].take();

@@ -67,14 +67,15 @@ async fn a_refusal_is_the_same_whatever_became_of_the_log() {
             world.event(buyer, what, logs, more).await.expect(201);
         }
         for (who, first) in watchers.iter().zip(&first) {
-            // While a transfer to the forest owner is pending, it sees the log.
+            // While a transfer to the forest owner is pending, the forest owner sees the log, so its refusals
+            // differ.
             if what == "transferred" && who.id == felled.forest_owner.id {
                 continue;
             }
             assert_eq!(&refusals(&world, &felled, who).await, first, "after {what}");
         }
     }
-    // A present party gets the events that are allowed.
+    // A refusal to a present party lists the events that are allowed.
     let refused = world.event(buyer, "stored", logs, json!({})).await;
     assert_eq!(refused.codes(), ["seal-void"]);
     assert_eq!(refused.json()["errors"][0]["allowed"], json!(["corrected"]));

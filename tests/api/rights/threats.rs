@@ -56,7 +56,8 @@ async fn cloned_seal() {
     let seal = world.get(&format!("/v1/seals/{original}"), by).await.expect(200);
     let code = seal["marking_code"].as_str().expect("a code").to_owned();
 
-    // A second log under the copy, by the same ticket or as the new seal of another log.
+    // A second log with the copied seal: by a harvest under the same ticket, or as the new seal of another
+    // log.
     let again = World::harvest_of(&felled.ticket, std::slice::from_ref(original));
     let again = world.post("/v1/harvests", by, again).await;
     again.expect(409);
@@ -133,7 +134,7 @@ async fn stolen_or_revoked_key() {
     let world = World::new().await;
     let felled = world.felled(2).await;
     let victim = &felled.enterprise;
-    // Two servers over one database: a balancer may send any request to either.
+    // Two servers over one database: a load balancer may send any request to either.
     let [here, there] = [(), ()].map(|()| router(world.instance(), &LayerSettings::default()));
     let history = format!("/v1/logs/{}/history", felled.logs[0]);
     let check = format!("/v1/verify/{}", felled.logs[0]);
@@ -149,7 +150,7 @@ async fn stolen_or_revoked_key() {
     for (revoked_at, used_at) in [(&here, &there), (&there, &here)] {
         let (id, stolen) = world.key(victim.id).await;
         let stolen = stolen.expose();
-        // While the key is valid, both servers know it, and a response is stored under its idempotency key.
+        // While the key is valid, both servers accept it, and a response is stored under the idempotency key.
         for server in [revoked_at, used_at] {
             at(server, Method::GET, &history, Some(stolen), Value::Null).await.expect(200);
             answer(server, keyed(stolen)).await.expect(201);
@@ -196,7 +197,7 @@ async fn back_dating() {
     assert!(!rules(&prompt).contains(&"L23".to_owned()), "{prompt}");
     let late = world.post("/v1/harvests", by, harvest(1, &claimed(80))).await.expect(201);
     assert!(rules(&late).contains(&"L23".to_owned()), "{late}");
-    // The claimed time is shown next to that of the server's clock, in the response and in the hashed entry.
+    // The history shows the claimed time next to the time of the server's clock.
     let path = format!("/v1/logs/{}/history", felled.seals[1]);
     let event = world.get(&path, by).await.expect(200)["events"][0].clone();
     assert_eq!(event["received_at"], utc_text(world.clock.now()));
@@ -213,7 +214,7 @@ async fn back_dating() {
     let early = world.post("/v1/harvests", by, harvest(2, "2026-08-31T09:00:00+05:00")).await;
     early.expect(422);
     assert_eq!(early.codes(), ["outside-felling-dates"]);
-    // Ahead of the server's clock: up to five minutes are accepted as clock error, more are refused.
+    // Times ahead of the server's clock: up to five minutes are accepted as clock error, more are refused.
     let ahead = |seconds: i64| utc_text(world.clock.now() + TimeDelta::seconds(seconds));
     let refused = world.post("/v1/harvests", by, harvest(2, &ahead(301))).await;
     refused.expect(422);
@@ -334,8 +335,8 @@ async fn flood_of_the_public_check() {
     let limits = ConcurrencyLimits { public: 8, wait: Duration::ZERO, ..ConcurrencyLimits::default() };
     let server = router(world.app.clone(), &LayerSettings { limits, ..LayerSettings::default() });
     let writing = Arc::new(AtomicBool::new(true));
-    // Ten checks for every append, of existing seals and of some missing ones; half of the clients share an
-    // address.
+    // At least ten checks for every append, of existing seals and of some missing ones; half of the clients
+    // share an address.
     let codes: Vec<String> = (0..10 * WRITERS * APPENDS / ASKERS)
         .map(|n| felled.logs.get(n % 10).cloned().unwrap_or_else(|| format!("KZ-9{n:05}")))
         .collect();

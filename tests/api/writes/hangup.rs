@@ -27,7 +27,7 @@ impl Drop for Watch {
     }
 }
 
-/// Serves the world's router on a port; each message is a handler that was dropped because its client hung
+/// Serves the world's router on a port. Each message means that a handler was dropped because its client hung
 /// up.
 async fn listen(world: &World) -> (SocketAddr, mpsc::UnboundedReceiver<()>) {
     let (tell, left) = mpsc::unbounded_channel();
@@ -95,7 +95,7 @@ async fn a_write_whose_client_hangs_up_is_done_once_and_its_key_says_so() {
     let world = World::new().await;
     let felled = world.felled(3).await;
     let (address, mut left) = listen(&world).await;
-    // Another transaction locks the logs of the batch, so the write waits in the middle of its own.
+    // Another transaction locks the logs of the batch, so the write waits in the middle of its transaction.
     let mut owner = world.owner().await;
     let mut holding = owner.begin().await.unwrap();
     sqlx::query("SELECT id FROM log FOR UPDATE").execute(&mut *holding).await.unwrap();
@@ -133,7 +133,8 @@ async fn a_client_that_hangs_up_before_its_body_is_whole_has_done_nothing() {
     let (address, mut left) = listen(&world).await;
     let whole = posting(&felled, "rain-of-october-2");
     let head = whole.windows(4).position(|bytes| bytes == b"\r\n\r\n").unwrap() + 4;
-    // After the header, in the middle of the body, one byte before its end; with and without a reset.
+    // The client hangs up after the header, in the middle of the body, or one byte before its end; with and
+    // without a reset.
     for cut in [head, head + 40, whole.len() - 1] {
         for reset in [false, true] {
             let mut client = TcpStream::connect(address).await.unwrap();

@@ -19,7 +19,8 @@ async fn post(world: &World, org: &Org, path: &str, key: &str, body: &Value) -> 
     world.send(request).await
 }
 
-/// Sets the clock to this long after the first morning and deletes what has expired by then.
+/// Sets the clock to this long after the start of the world, deletes what has expired by then, and returns
+/// the number of deletions.
 async fn later(world: &World, after: TimeDelta) -> u64 {
     world.clock.set(crate::world::morning() + after);
     forget_old(&world.app.pool, world.app.clock.now()).await.unwrap()
@@ -67,7 +68,7 @@ async fn a_response_is_stored_for_ninety_days() {
     let again = send(ticket.clone()).await;
     assert!(is_replayed(&again));
     assert_eq!((again.status, &again.bytes), (first.status, &first.bytes));
-    // The body and the row itself expire at the same moment.
+    // For this response the body and the row itself expire at the same moment.
     assert_ne!(later(&world, TimeDelta::days(90) + TimeDelta::seconds(1)).await, 0);
     let kept: i64 = sqlx::query_scalar("SELECT count(*) FROM idempotency WHERE key = 'ticket-0001245'")
         .fetch_one(&world.app.pool)
@@ -97,7 +98,7 @@ async fn a_clock_that_jumped_deletes_nothing() {
     world.clock.set(start + TimeDelta::minutes(59));
     assert_eq!(keep_house(&world.app.pool, &watch).await, 0);
     assert!(is_replayed(&post(&world, &owner, "/v1/felling-tickets", "ticket-0001245", &ticket).await));
-    // A server that is started at that time takes it for the true one.
+    // A server that starts with this clock cannot know that it jumped, so it deletes what has expired.
     world.clock.set(start + TimeDelta::days(100));
     assert_ne!(keep_house(&world.app.pool, &ClockWatch::new(world.clock.clone())).await, 0);
 }

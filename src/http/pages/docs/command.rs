@@ -7,7 +7,8 @@ const HARVESTER: &str = "demo-harvester-key-not-for-production-0000001";
 const FOREST_OWNER: &str = "demo-forest-owner-key-not-for-production-0000001";
 const INSPECTOR: &str = "demo-inspector-key-not-for-production-0000001";
 const OPERATOR: &str = "demo-operator-key-not-for-production-0000001";
-/// Texts of the examples of bodies that only the moment or the server decides, and the shell words instead.
+/// Values in the example bodies that depend on the server or on the time, each with the shell text that
+/// replaces it.
 const REPLACED: [(&str, &str); 2] = [
     ("01980a3c-5b1e-7c44-9d2f-3a6b8e0f1c25", "'$TICKET'"),
     ("2026-10-05T09:30:00+05:00", "'$(date -u +%FT%TZ)'"),
@@ -17,7 +18,8 @@ const REPLACED: [(&str, &str); 2] = [
 struct Call {
     /// The key, unless the operation is public.
     token: Option<&'static str>,
-    /// A variable with an id that only the server knows: its name, where to read it, and how, for `jq`.
+    /// A shell variable for an id that only the server knows: its name, the path that returns it, and the
+    /// filter for `jq`.
     id: Option<(&'static str, &'static str, &'static str)>,
     /// The path with its query.
     path: &'static str,
@@ -131,7 +133,7 @@ fn call(operation_id: &str) -> Option<Call> {
     })
 }
 
-/// The command; `None` for an operation without one, which a test refuses.
+/// The command; `None` for an operation without one. A test requires a command for every operation.
 pub(super) fn command(
     operation_id: &str,
     method: &str,

@@ -125,7 +125,8 @@ impl Operation {
         let method = method.to_uppercase();
         let bodies = bodies(schemas, operation);
         let content = &operation["requestBody"]["content"]["application/json"];
-        // The example that the demonstration server accepts comes first in the source, but not in JSON.
+        // The example that the demonstration server accepts. It is the first one in the source, but JSON
+        // objects are sorted by name, so it is found by its name.
         let example = ["usual", "stored", "run"].into_iter().find_map(|name| content["examples"].get(name));
         let command = command::command(id, &method, server, example.map(|example| &example["value"]));
         Self {

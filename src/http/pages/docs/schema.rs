@@ -44,7 +44,8 @@ impl<'d> Schemas<'d> {
         choices.into_iter().flatten().filter(|choice| choice["type"] != "null").collect()
     }
 
-    /// Its only alternative besides null, resolved as far as it goes.
+    /// The schema that is described: references are followed, and a schema with only one alternative besides
+    /// null is replaced by that alternative.
     fn unwrapped(self, schema: &'d Value) -> &'d Value {
         let schema = self.resolved(schema);
         match Self::choices(schema)[..] {

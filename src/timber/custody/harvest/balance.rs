@@ -75,7 +75,8 @@ impl<'t> Balance<'t> {
         Some(FieldError::new(at(), "line-exceeded", detail))
     }
 
-    /// Marks a volume on a line without a check, for corrections that lower the balance.
+    /// Marks a volume on a line without a check, for corrections that do not increase the line's marked
+    /// volume.
     pub fn lower(&mut self, line: usize, volume: Volume) {
         if let Some(after) = self.marked[line].checked_add(volume) {
             self.marked[line] = after;

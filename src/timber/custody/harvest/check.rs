@@ -1,4 +1,5 @@
-//! Checks a harvest against seals, ticket and balance: as much of it as could be read, all errors at once.
+//! Checks a harvest against seals, ticket and balance. Every member that could be read is checked, and all
+//! errors are reported at once.
 
 use super::balance::{Balance, Marked};
 use super::locations::Locations;
@@ -30,8 +31,8 @@ struct LogClaim<'r> {
     seal: Option<&'r SealName>,
     line: Option<(Species, Wood)>,
     occurred_at: Option<Moment>,
-    /// Of a log that was read completely: a balance that is exceeded only together with a log that has errors is not
-    /// reported.
+    /// `None` if the log was not read completely: its volume is not marked, so that a log with errors cannot
+    /// be the reason why a line is exceeded.
     volume: Option<Volume>,
 }
 
@@ -94,7 +95,8 @@ pub(super) struct Checked {
     pub(super) now: DateTime<Utc>,
 }
 
-/// Adds to `errors` those that seals, ticket and balance show in a request that has errors already.
+/// Checks a request that has errors already against seals, ticket and balance, and adds the errors that it
+/// finds to `errors`.
 ///
 /// # Errors
 /// From the database.
@@ -114,8 +116,8 @@ pub async fn check_partial(
     Ok(())
 }
 
-/// Locks ticket, lines and seals, and adds every error to `errors`. Without a `fingerprint` the request was not read
-/// completely, so that it was never recorded before.
+/// Locks ticket, lines and seals, and adds every error to `errors`. `fingerprint` is `None` for a request
+/// that was not read completely: it cannot have been recorded before.
 pub(super) async fn check(
     tx: &mut Tx<'_>,
     caller: &Caller,
@@ -167,7 +169,7 @@ pub(super) async fn check(
         *errors = RequestErrors::default();
         errors.conflict.push(again);
     } else if let Some(device) = claims.device {
-        // Only tried, for its error: this transaction is rolled back.
+        // Called only to report its error: the transaction of a request with errors is rolled back.
         let operation = claims.operation.unwrap_or_default();
         let tried = device::reserve(
             tx,
@@ -184,8 +186,8 @@ pub(super) async fn check(
     Ok(Checked { ticket, marked, lines, seals, now })
 }
 
-/// If seals of the request are on logs because the very same request was recorded before: the one conflict that
-/// says so, instead of one for each log.
+/// The conflict `already-recorded`, if the first seal is on a log because the same request was recorded
+/// before. It replaces the errors of the single logs.
 async fn recorded_before(
     tx: &mut Tx<'_>,
     caller: &Caller,
@@ -218,7 +220,8 @@ async fn recorded_before(
     }))
 }
 
-/// Checks the seals, of which `rows` has one for each log with a readable seal; returns those of the caller.
+/// Checks the seals and returns those that the caller holds. `rows` has one entry for each log with a
+/// readable seal: `None` if no such seal exists.
 fn check_seals(
     caller: &Caller,
     claims: &Claims<'_>,
@@ -241,7 +244,7 @@ fn check_seals(
             errors.invalid.push(FieldError::new(at(), "unknown-seal", detail));
             continue;
         };
-        // The same seal by its number and by its code.
+        // One seal may be named twice, by its number and by its code.
         if let Some(first) = seen.insert(seal.number.clone(), index) {
             let detail =
                 format!("Seal {} is already used by {} of this harvest.", seal.number, locations.item(first));

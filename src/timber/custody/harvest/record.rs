@@ -102,8 +102,8 @@ pub async fn record(
     let mut applied = Vec::with_capacity(seals.len());
     let mut logs = Vec::with_capacity(seals.len());
     let (mut seals, mut lines) = (seals.into_iter(), lines.iter().enumerate());
-    // One piece at a time, from the event's parts to the log's row: all forms of 5,000 logs at once would
-    // take tens of megabytes.
+    // The logs are recorded in groups: parts, drafts and rows of 5,000 logs at once would take tens of
+    // megabytes.
     while lines.len() > 0 {
         let piece: Vec<_> = lines.by_ref().take(MAX_EVENTS_PER_STATEMENT).zip(seals.by_ref()).collect();
         let mut contents = Vec::with_capacity(piece.len());

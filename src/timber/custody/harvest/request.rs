@@ -120,7 +120,7 @@ impl PartialHarvest {
                 repeated.push(index);
             }
         }
-        // Only the first of them is checked further, and only its volume counts.
+        // Of the logs with the same seal, only the first is checked further, and only its volume counts.
         for index in repeated {
             if let Some(log) = &mut logs[index] {
                 log.seal_number = None;

@@ -132,8 +132,8 @@ impl LogRow {
         u32::try_from(self.head_seq).map_err(|_| self.corrupt("head_seq"))
     }
 
-    /// ETag input for a reader that may see everything: a digest of what the response `what` depends on. Equal
-    /// digests mean equal responses.
+    /// ETag input for a reader that may see everything: a digest of all data on which the response named
+    /// `what` depends. Equal digests mean equal responses.
     ///
     /// The chain's head covers the content of all events. The columns shown in responses are included too, so
     /// that the repair of a row changes the digest. Names and personal parts change only by erasures. Which
@@ -162,8 +162,9 @@ impl LogRow {
         hex::encode(&digest.0.finalize()[..16])
     }
 
-    /// The same for a reader that may see only some of the events, from the log as that reader sees it. Nothing
-    /// of the row itself is included: an ETag that changed with later events would disclose them.
+    /// ETag input for a reader that may see only some of the events: a digest of the log as that reader sees
+    /// it. Of the row itself only `until_seq` and the erasure epoch are included: an ETag that changed with
+    /// later events would disclose them.
     ///
     /// # Errors
     /// Never in practice: a log that cannot be serialised.
@@ -551,7 +552,8 @@ async fn rows<'k>(
 /// The filters of a list of logs.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct LogFilter {
-    /// Only logs that the reader holds; otherwise those that it holds or owns, and all logs for an inspector.
+    /// If true, only logs that the reader holds. If false, the logs that it holds or owns; for an inspector,
+    /// all logs.
     pub held: bool,
     /// Only logs with this status.
     pub status: Option<Status>,
@@ -587,7 +589,7 @@ pub async fn list(db: impl PgExecutor<'_>, reader: Reader, filter: LogFilter) ->
         );
         return Ok(ids.fetch_all(db).await?);
     }
-    // Two disjoint sets, each in the order of its own index.
+    // Two disjoint sets, held logs and logs that are only owned, each in the order of its own index.
     let ids = sqlx::query_scalar!(
         r#"SELECT id AS "id!: LogId" FROM (
                (SELECT id FROM log

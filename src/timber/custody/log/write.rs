@@ -327,7 +327,8 @@ pub async fn insert(tx: &mut Tx<'_>, logs: &[NewLog]) -> Result<()> {
 
 /// Stores the states after events, and the new past parties.
 ///
-/// `past`: an organisation that no longer holds or owns the log, and the event that ended that.
+/// `past`: a log, an organisation that neither holds nor owns it any longer, and the seq of the event that
+/// ended this.
 pub async fn save(
     tx: &mut Tx<'_>,
     logs: &[(LogState, NewHead)],
