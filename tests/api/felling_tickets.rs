@@ -352,11 +352,11 @@ async fn marked_volume_is_subtracted_from_the_remaining() {
     let mut tx = Tx::begin(&p.world.app.pool).await.unwrap();
     let held = lock_for_harvest(&mut tx, id).await.unwrap().unwrap();
     assert_eq!(
-        (held.issuer, held.holder, held.head_seq, held.cancelled),
+        (held.row.issuer, held.row.holder, held.row.head_seq, held.row.cancelled),
         (p.owner.id, p.holder.id, 1, false)
     );
     assert!(held.lines.is_sorted_by_key(|line| line.id));
-    assert!(held.plot.is_some());
+    assert!(held.row.plot.is_some());
     let line = held.lines.iter().find(|line| line.permitted == Volume::parse("120.5").unwrap()).unwrap();
     let more = Volume::parse("0.33").unwrap();
     add_marked(&mut tx, &[(line.id, more), (line.id, more)]).await.unwrap();

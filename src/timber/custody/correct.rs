@@ -78,13 +78,13 @@ impl Prepared {
     /// Why nothing more may be marked on the ticket: it is cancelled, or its felling dates are over.
     fn closed_ticket(&self, now: DateTime<Utc>) -> Option<FieldError> {
         let today = Moment::new(now, KAZAKHSTAN_OFFSET_MINUTES).ok()?.day();
-        let (code, detail) = if self.ticket.cancelled {
+        let (code, detail) = if self.ticket.row.cancelled {
             (
                 "ticket-cancelled",
                 "The felling ticket is cancelled: a correction cannot add volume to it.".to_owned(),
             )
-        } else if today > self.ticket.felling_until {
-            let until = self.ticket.felling_until;
+        } else if today > self.ticket.row.felling_until {
+            let until = self.ticket.row.felling_until;
             (
                 "ticket-expired",
                 format!("Felling ended on {until}: a correction cannot add volume to the ticket."),
@@ -200,7 +200,7 @@ pub(super) fn decide(
         contents,
         marked: balance.finish(),
         findings,
-        ticket: prepared.ticket.id,
+        ticket: prepared.ticket.row.id,
     })
 }
 
@@ -262,7 +262,7 @@ fn check_set(
         errors.invalid.push(FieldError::new(pointer("/set"), "only-of-the-harvest", detail));
     }
     let Some(occurred_at) = correction.occurred_at else { return };
-    let (ticket, day) = (&prepared.ticket, occurred_at.day());
+    let (ticket, day) = (&prepared.ticket.row, occurred_at.day());
     if target.content.seq == 1 && (day < ticket.felling_from || day > ticket.felling_until) {
         let detail = format!(
             "{day} is outside the ticket's felling dates, {} to {}.",

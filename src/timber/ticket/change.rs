@@ -1,14 +1,13 @@
 //! Extends and cancels a felling ticket. Only its issuer may do so.
 
 use super::content::{Changed, TicketPublic, texts};
+use super::lock::LockedTicket;
 use crate::base::error::{Error, FieldError, Location, Result};
-use crate::base::ids::{OrganizationId, TicketId};
-use crate::base::region::Region;
+use crate::base::ids::TicketId;
 use crate::base::units::{LocalDate, Text};
 use crate::evidence::chain::Tx;
-use crate::evidence::chain::{Draft, LockedHead, SubjectKind, append};
+use crate::evidence::chain::{Draft, append};
 use crate::timber::event::actor::Actor;
-use crate::timber::event::parts::TicketName;
 use crate::timber::event::types::TicketEventType;
 use crate::timber::party::key::Caller;
 use crate::timber::party::role::Role;
@@ -36,19 +35,6 @@ impl Change {
     }
 }
 
-/// A ticket locked for a change.
-struct Locked {
-    head: LockedHead,
-    issuer: OrganizationId,
-    holder: OrganizationId,
-    name: TicketName,
-    region: Region,
-    forestry: String,
-    felling_until: LocalDate,
-    removal_until: Option<LocalDate>,
-    cancelled: bool,
-}
-
 /// Changes a ticket on behalf of its issuer and records an event.
 ///
 /// # Errors
@@ -63,7 +49,7 @@ pub async fn change(
     change: &Change,
     reason: &Text<200>,
 ) -> Result<()> {
-    let locked = lock(tx, ticket).await?.ok_or(Error::NotFound)?;
+    let (locked, head) = LockedTicket::exclusive(tx, ticket).await?.ok_or(Error::NotFound)?;
     if locked.issuer != caller.organization {
         let seen = locked.holder == caller.organization || caller.is(Role::Inspector);
         return Err(if seen {
@@ -99,7 +85,7 @@ pub async fn change(
     let request_texts = [(Location::Pointer("/reason".into()), reason.as_str())];
     let (public, business) = texts(&public, &business, &request_texts)?;
     let draft = Draft {
-        head: locked.head,
+        head,
         public,
         business,
         personal: None,
@@ -131,7 +117,7 @@ pub async fn change(
 }
 
 /// Checks an extension: dates must move later, and removal must not end before felling.
-fn extendable(locked: &Locked, felling: Option<LocalDate>, removal: Option<LocalDate>) -> Result<()> {
+fn extendable(locked: &LockedTicket, felling: Option<LocalDate>, removal: Option<LocalDate>) -> Result<()> {
     let mut conflicts = Vec::new();
     let mut refuse = |pointer: &str, code, detail: String| {
         conflicts.push(FieldError::new(Location::Pointer(pointer.into()), code, detail));
@@ -155,29 +141,4 @@ fn extendable(locked: &Locked, felling: Option<LocalDate>, removal: Option<Local
         refuse(pointer, "removal-before-felling", detail);
     }
     if conflicts.is_empty() { Ok(()) } else { Err(Error::Conflict(conflicts)) }
-}
-
-async fn lock(tx: &mut Tx<'_>, id: TicketId) -> Result<Option<Locked>> {
-    let row = sqlx::query!(
-        r#"SELECT salt, head_seq, head_hash, head_received_at, issuer_id, holder_id, series, number,
-                  region AS "region: Region", forestry, felling_until AS "felling_until: LocalDate",
-                  removal_until AS "removal_until: LocalDate", cancelled_at
-           FROM felling_ticket WHERE id = $1 FOR UPDATE"#,
-        id.0
-    )
-    .fetch_optional(&mut **tx)
-    .await?;
-    let Some(row) = row else { return Ok(None) };
-    let (kind, at) = (SubjectKind::FellingTicket, row.head_received_at);
-    Ok(Some(Locked {
-        head: LockedHead::stored(kind, id.0, &row.salt, row.head_seq, &row.head_hash, at)?,
-        issuer: row.issuer_id.into(),
-        holder: row.holder_id.into(),
-        name: TicketName { number: row.number, series: row.series },
-        region: row.region,
-        forestry: row.forestry,
-        felling_until: row.felling_until,
-        removal_until: row.removal_until,
-        cancelled: row.cancelled_at.is_some(),
-    }))
 }

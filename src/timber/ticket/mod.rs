@@ -8,8 +8,10 @@ pub mod change;
 pub mod content;
 pub mod harvest;
 pub mod issue;
+pub mod lock;
 pub mod read;
 pub mod vocabulary;
 
 pub use harvest::{LockedLine, TicketForHarvest, add_marked, lock_for_harvest};
+pub use lock::LockedTicket;
 pub use read::{TicketView, view};

@@ -16,7 +16,7 @@ use crate::timber::party::key::Caller;
 use crate::timber::seal::number::SealNumber;
 use crate::timber::seal::stock::{self, SealRow, SealStatus};
 use crate::timber::seal::{Code, SealName};
-use crate::timber::ticket::{self, TicketForHarvest};
+use crate::timber::ticket::{self, LockedTicket, TicketForHarvest};
 use crate::timber::wood::species::{Species, Wood};
 use chrono::{DateTime, TimeDelta, Utc};
 use std::collections::HashMap;
@@ -141,20 +141,20 @@ pub(super) async fn check(
     // it waited for.
     let now = clock.now();
 
-    let ticket = ticket.filter(|ticket| ticket.holder == caller.organization);
+    let ticket = ticket.filter(|ticket| ticket.row.holder == caller.organization);
     let seals = check_seals(caller, claims, locations, seals.collect(), errors);
     match &ticket {
         None if claims.ticket.is_some() => {
             let detail = "You have no such felling ticket.";
             errors.invalid.push(FieldError::new(locations.ticket(), "unknown-felling-ticket", detail));
         }
-        Some(ticket) if ticket.cancelled => {
+        Some(ticket) if ticket.row.cancelled => {
             let detail = "This felling ticket is cancelled; nothing more may be felled under it.";
             errors.conflict.push(FieldError::new(locations.ticket(), "ticket-cancelled", detail));
         }
         _ => {}
     }
-    check_times(claims, locations, ticket.as_ref(), now, errors);
+    check_times(claims, locations, ticket.as_ref().map(|ticket| &ticket.row), now, errors);
     let ticket_lines = ticket.as_ref().map_or(&[][..], |ticket| &ticket.lines);
     let mut balance = Balance::new(ticket_lines, now.date_naive());
     let lines =
@@ -277,7 +277,7 @@ fn check_seals(
 fn check_times(
     claims: &Claims<'_>,
     locations: &Locations,
-    ticket: Option<&TicketForHarvest>,
+    ticket: Option<&LockedTicket>,
     now: DateTime<Utc>,
     errors: &mut RequestErrors,
 ) {

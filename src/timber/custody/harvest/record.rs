@@ -22,7 +22,7 @@ use crate::evidence::idempotency::operation::{self, OperationEvents};
 use crate::timber::custody::content::{Content, LogBusiness, LogPublic, TicketHead};
 use crate::timber::custody::log::write::{NewLog as NewLogRow, insert};
 use crate::timber::custody::state::LogState;
-use crate::timber::event::parts::{LocalTime, PositionPart, TicketName};
+use crate::timber::event::parts::{LocalTime, PositionPart};
 use crate::timber::event::types::LogEventType;
 use crate::timber::finding::rules;
 use crate::timber::finding::write::{NewFinding, store};
@@ -114,7 +114,7 @@ pub async fn record(
             let (public, business) = (canonical::text(&content.public), canonical::text(&content.business));
             // The lengths of a ticket's names are checked when it is issued; for tickets issued before that
             // check existed, they are checked here.
-            size::check(&public, MAX_PUBLIC_BYTES, &[(locations.ticket(), &ticket.forestry)])
+            size::check(&public, MAX_PUBLIC_BYTES, &[(locations.ticket(), &ticket.row.forestry)])
                 .map_err(Error::Invalid)?;
             size::check(&business, MAX_BUSINESS_BYTES, &[]).map_err(Error::Invalid)?;
             drafts.push(Draft {
@@ -126,7 +126,7 @@ pub async fn record(
                 organization: organization.0,
                 operation: operation.0,
                 occurred_at: request.logs[*index].occurred_at.instant(),
-                region: Some(ticket.region.as_str()),
+                region: Some(ticket.row.region.as_str()),
             });
             contents.push(content);
         }
@@ -143,7 +143,7 @@ pub async fn record(
                 hash: head.hash,
             });
             let state = LogState::first(content)?;
-            rows.push(NewLogRow { head, state, harvest, ticket: ticket.id, issuer: ticket.issuer });
+            rows.push(NewLogRow { head, state, harvest, ticket: ticket.row.id, issuer: ticket.row.issuer });
         }
         insert(tx, &rows).await?;
     }
@@ -155,7 +155,7 @@ pub async fn record(
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
         harvest.0,
         organization.0,
-        ticket.id.0,
+        ticket.row.id.0,
         operation.0,
         personal.id,
         i32::try_from(logs.len()).unwrap_or(i32::MAX),
@@ -172,13 +172,13 @@ pub async fn record(
     findings.extend(marked.findings.into_iter().map(|draft| NewFinding {
         draft,
         log: None,
-        ticket: Some(ticket.id),
+        ticket: Some(ticket.row.id),
     }));
     let findings = store(tx, organization, findings, now).await?;
     let subjects = logs.iter().map(|log| log.id.0).collect();
     let made = OperationEvents { operation, subjects, seqs: vec![1; logs.len()] };
     operation::record(tx, organization, "harvest", *fingerprint, &made, now).await?;
-    let ticket = ticket::view(tx, ticket.id).await?;
+    let ticket = ticket::view(tx, ticket.row.id).await?;
     Ok(Recorded::New(Harvest {
         id: harvest,
         operation_id: operation,
@@ -201,11 +201,8 @@ impl Maker<'_> {
         let log = &self.request.logs[index];
         let table = log.top_diameter_cm.zip(log.length_m).and_then(|(d, l)| gost_volume(d, l));
         let public = LogPublic {
-            forestry: Some(self.ticket.forestry.clone()),
-            ticket: Some(TicketName {
-                series: self.ticket.series.clone(),
-                number: self.ticket.number.clone(),
-            }),
+            forestry: Some(self.ticket.row.forestry.clone()),
+            ticket: Some(self.ticket.row.name.clone()),
             species: Some(log.species),
             length_m: log.length_m,
             top_diameter_cm: log.top_diameter_cm,
@@ -217,7 +214,7 @@ impl Maker<'_> {
                 LogEventType::Harvested,
                 log.kind,
                 log.occurred_at.day().day(),
-                Some(self.ticket.region),
+                Some(self.ticket.row.region),
             )
         };
         let business = LogBusiness {
@@ -230,9 +227,9 @@ impl Maker<'_> {
             table_volume_m3: table.as_ref().map(|table| table.volume),
             table: table.map(|table| table.version.to_owned()),
             ticket: Some(TicketHead {
-                id: self.ticket.id,
-                seq: self.ticket.head_seq,
-                hash: self.ticket.head_hash,
+                id: self.ticket.row.id,
+                seq: self.ticket.row.head_seq,
+                hash: self.ticket.row.head_hash,
             }),
             line: Some(line),
             ..LogBusiness::bare(
@@ -254,13 +251,13 @@ impl Maker<'_> {
                 rules::volume_unlike_table(log.kind, log.measurement_method, d, l, log.volume_m3),
                 rules::commercial_as_firewood(log.kind, log.wood, d, l),
                 rules::small_piece(log.kind, d, l),
-                log.position.and_then(|position| rules::outside(position, self.ticket.plot.as_ref())),
+                log.position.and_then(|position| rules::outside(position, self.ticket.row.plot.as_ref())),
                 rules::late_entry(log.occurred_at, now),
             ];
             findings.extend(drafts.into_iter().flatten().map(|draft| NewFinding {
                 draft,
                 log: Some((made.id, 1)),
-                ticket: Some(self.ticket.id),
+                ticket: Some(self.ticket.row.id),
             }));
         }
         findings
