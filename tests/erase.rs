@@ -16,6 +16,7 @@ use ormantrace::timber::party::bin::Bin;
 use ormantrace::timber::party::erasure;
 use std::io::Write;
 use std::path::PathBuf;
+use std::sync::Arc;
 use support::remains::{dump, files_with};
 use uuid::Uuid;
 
@@ -56,7 +57,7 @@ struct Harvest {
     id: HarvestId,
     log: Uuid,
     head: NewHead,
-    personal: Personal,
+    personal: Arc<Personal>,
 }
 
 async fn harvest(database: &Database, organization: Uuid, ticket: Uuid, name: &str, iin: &str) -> Harvest {
@@ -69,7 +70,7 @@ async fn harvest(database: &Database, organization: Uuid, ticket: Uuid, name: &s
         head: LockedHead::fresh(SubjectKind::Log, log),
         public: r#"{"type":"harvested","v":1}"#.to_owned(),
         business: r#"{"v":1}"#.to_owned(),
-        personal: Some(&personal),
+        personal: Some(Arc::clone(&personal)),
         event_type: "harvested",
         organization,
         operation,

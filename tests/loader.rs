@@ -106,7 +106,8 @@ async fn walked(pool: &PgPool, parties: &timber::Parties, log: u64) {
             let who = content.business.organization;
             let inspector = who == parties.inspector.id;
             let roles = CallerRoles { id: who, inspector, operator: false };
-            let verdict = allowed(content.public.event_type, &state, roles);
+            let at = content.business.occurred.instant();
+            let verdict = allowed(content.public.event_type, &state, roles, at);
             assert!(verdict.is_ok(), "{} after {}: {verdict:?}", content.public.event_type, state.status);
         }
         contents.push(content);

@@ -94,7 +94,7 @@ fn asked(signature: Signature) -> ParsedCode {
 fn registered(k: usize, n: usize) -> Verification {
     let register =
         RegisterEntry { index: 48_211, received_at: now(), size: 48_213, witnesses: Witnesses { k, n } };
-    let answer = Verification::valid(asked(Signature::Valid), log("stored", "stored"));
+    let answer = Verification::valid(asked(Signature::Valid), log("stored", "stored"), None);
     Verification { register: Some(Some(register)), ..answer }
 }
 
@@ -125,10 +125,10 @@ fn said() -> PublishedState {
 fn answers() -> Vec<(&'static str, Verification)> {
     let unregistered = ParsedCode { seal_number: None, ..asked(Signature::UnknownKey) };
     vec![
-        ("valid", Verification::valid(asked(Signature::Valid), log("stored", "stored"))),
+        ("valid", Verification::valid(asked(Signature::Valid), log("stored", "stored"), None)),
         ("valid-registered", registered(2, 3)),
         ("valid-registered-alone", registered(0, 0)),
-        ("valid-stack", Verification::valid(asked(Signature::Absent), stack())),
+        ("valid-stack", Verification::valid(asked(Signature::Absent), stack(), None)),
         ("closed", Verification::closed(asked(Signature::Valid), log("processed", "processed"))),
         ("void", Verification::void(asked(Signature::Absent), "stolen", None)),
         (
@@ -381,7 +381,7 @@ fn each_page_says_its_language_and_offers_the_others() {
 #[test]
 fn a_valid_log_shows_what_to_compare_before_all_else() {
     let plain = |lang| {
-        let answer = Verification::valid(asked(Signature::Valid), log("stored", "stored"));
+        let answer = Verification::valid(asked(Signature::Valid), log("stored", "stored"), None);
         texts(&render_verification(&answer, lang, now(), None)).join("|").replace('\u{a0}', " ")
     };
     // Each expected text has a `|` on both sides. Every `|` of the page is doubled, because two neighbouring
@@ -418,7 +418,7 @@ fn a_valid_log_shows_what_to_compare_before_all_else() {
 
 #[test]
 fn a_stack_is_counted_and_a_hidden_holder_leaves_no_row() {
-    let answer = Verification::valid(asked(Signature::Absent), stack());
+    let answer = Verification::valid(asked(Signature::Absent), stack(), None);
     let html = render_verification(&answer, Lang::Ru, now(), None);
     assert!(html.contains("124 бревна"));
     assert!(html.contains("Сравните со штабелем перед вами"));
@@ -444,7 +444,7 @@ fn script_in_any_text_is_only_text() {
     };
     let asked = || ParsedCode { code: evil(), seal_number: Some(evil()), signature: Signature::Forged };
     let all = [
-        Verification::valid(asked(), log()),
+        Verification::valid(asked(), log(), None),
         Verification::closed(asked(), log()),
         Verification::void(asked(), EVIL, Some(log())),
         Verification::unused(asked()),
@@ -478,7 +478,8 @@ fn the_policy_of_the_pages_allows_what_they_use_and_nothing_inline() {
 #[test]
 fn json_has_the_contracts_names_and_exact_numbers() {
     let json =
-        serde_json::to_value(Verification::valid(asked(Signature::Valid), log("stored", "stored"))).unwrap();
+        serde_json::to_value(Verification::valid(asked(Signature::Valid), log("stored", "stored"), None))
+            .unwrap();
     assert_eq!(json["verdict"], "valid");
     assert_eq!(json["code"], IDENTIFICATION);
     assert_eq!(json["log"]["volume_m3"].to_string(), "0.33");
@@ -503,7 +504,7 @@ fn json_has_the_contracts_names_and_exact_numbers() {
     ];
     assert_eq!(checks, expected);
 
-    let json = serde_json::to_value(Verification::valid(asked(Signature::Absent), stack())).unwrap();
+    let json = serde_json::to_value(Verification::valid(asked(Signature::Absent), stack(), None)).unwrap();
     let log = json["log"].as_object().unwrap();
     assert!(log["length_m"].is_null() && log["top_diameter_cm"].is_null() && log["holder_name"].is_null());
     let json = serde_json::to_value(Verification::unused(asked(Signature::Absent))).unwrap();
@@ -619,7 +620,7 @@ fn the_contact_of_the_inspectorate_stands_where_the_page_sends_people_to_it() {
 
 #[test]
 fn what_was_not_checked_does_not_frighten() {
-    let answer = Verification::valid(asked(Signature::Absent), log("stored", "stored"));
+    let answer = Verification::valid(asked(Signature::Absent), log("stored", "stored"), None);
     let page = |lang| render_verification(&answer, lang, now(), None);
     assert!(page(Lang::Ru).contains("Подпись есть в квадратном коде"));
     for (lang, words) in [(Lang::Ru, "Подписи"), (Lang::En, "No signature"), (Lang::Kk, "қолтаңба жоқ")]

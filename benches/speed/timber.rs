@@ -195,8 +195,8 @@ impl Parties {
             3 | 10 => {
                 business.details = Some(DetailsPart {
                     outcome: Some(Outcome::Match),
-                    observed: None,
                     note: Some("Таңба анық, өлшемі сәйкес".to_owned()),
+                    ..DetailsPart::default()
                 });
             }
             4 => {

@@ -2,6 +2,7 @@
 
 verdict-valid = Valid
 verdict-closed = Out of circulation
+verdict-held = Stopped
 verdict-void = Void
 verdict-unused = Not used yet
 verdict-unknown = Unknown code
@@ -9,6 +10,20 @@ verdict-unknown = Unknown code
 message-valid =
     This timber is registered and in circulation. It may be offered for sale.
     Compare these details with the timber in front of you.
+
+message-valid-on-the-road =
+    This timber is registered and in circulation. It is on the road or not yet taken over, so it is not on offer now.
+    Compare these details with the timber in front of you.
+
+message-valid-promised =
+    This timber is registered and in circulation. It has been offered to another organisation, so it is not on offer to you.
+    Compare these details with the timber in front of you.
+
+message-valid-reseal =
+    This timber is registered and in circulation. An inspector found its seal missing or damaged: it must not be sold before it has a new seal.
+    Compare these details with the timber in front of you.
+
+message-held = This timber is stopped. Do not buy it until it is released.
 
 message-closed = { $reason ->
     [processed] This timber has already been processed.
@@ -25,6 +40,8 @@ message-void = { $reason ->
     [stolen] This seal is void: it was reported stolen.
     [destroyed] This seal is void: it was reported destroyed.
     [replaced] This seal is void: another seal has taken its place.
+    [seized] This seal is void: an inspector has seized it.
+    [found_detached] This seal is void: an inspector found it detached from its log.
    *[other] This seal is void.
 } Timber that carries it must not be sold. Do not buy it.
 
@@ -51,6 +68,8 @@ void-lost = The seal was reported lost.
 void-stolen = The seal was reported stolen.
 void-destroyed = The seal was reported destroyed.
 void-replaced = Another seal has taken its place.
+void-seized = An inspector has seized the seal.
+void-found_detached = An inspector found the seal detached from its log.
 void-other = The seal was withdrawn.
 
 unknown-not-registered = There is no such seal.
@@ -78,6 +97,7 @@ check-registered-fail = The seal is not registered.
 check-registered-unknown = The seal was not looked up.
 check-in-circulation-pass = The timber is in circulation.
 check-in-circulation-closed = The timber is no longer in circulation.
+check-in-circulation-held = The timber is stopped by an inspector or a forest owner.
 check-in-circulation-void = The seal is void.
 check-in-circulation-unused = No timber is recorded under this seal.
 check-compare-unknown = Only you can see whether this is the same timber: compare it.

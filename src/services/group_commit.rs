@@ -53,7 +53,10 @@ pub const MAX_LOGS: usize = 100;
 /// Whether a request may be batched, judging by the request alone.
 #[must_use]
 pub fn is_batchable(request: &NewCustodyEvent) -> bool {
-    let special = matches!(request.r#type, LogEventType::Corrected | LogEventType::SealReplaced);
+    use LogEventType as E;
+    // A batch stores only what plain events change of a log.
+    let special =
+        matches!(request.r#type, E::Corrected | E::SealReplaced | E::Detained | E::Released | E::Inspected);
     !special && request.device.is_none() && request.logs.len() <= MAX_LOGS
 }
 
@@ -68,7 +71,7 @@ pub struct BatchedWrite {
 /// The accepted requests of a batch, decided under lock and not yet stored.
 #[derive(Default)]
 pub struct GroupCommit {
-    events: Rows<'static>,
+    events: Rows,
     logs: Columns,
     past: Vec<(LogId, OrganizationId, u32)>,
     operations: OperationRows,
@@ -138,7 +141,7 @@ impl GroupCommit {
         let mut plans = Vec::with_capacity(rows.len());
         for row in rows {
             let access = access(caller, &row)?;
-            recorder.check(&row.state, access, Location::Pointer(String::new())).ok()?;
+            recorder.check(&row.state, access, self.now, Location::Pointer(String::new())).ok()?;
             plans.push(Plan { row, access, late: false });
         }
         let Decided { drafts, steps, found } = recorder.decide(plans, None, None).ok()?;
@@ -153,7 +156,7 @@ impl GroupCommit {
         organization: OrganizationId,
         operation: OperationId,
         fingerprint: &[u8; 32],
-        decided: impl Iterator<Item = (Draft<'static>, Step)>,
+        decided: impl Iterator<Item = (Draft, Step)>,
     ) -> BatchedWrite {
         let first = self.events.subject.len() + 1;
         let (mut leaves, mut events) = (Leaves::default(), Vec::new());

@@ -174,6 +174,7 @@ impl Reads {
         texts: &[impl AsRef<str>],
         token: Option<TokenHash>,
         ring: &KeyRing,
+        now: DateTime<Utc>,
     ) -> Result<Option<Vec<Verification>>> {
         let check = Check::of(texts);
         let found = match token {
@@ -181,7 +182,7 @@ impl Reads {
             Some(token) => self.caller_by_hash(token).await?.map(|_| Vec::new()),
             None => Some(Vec::new()),
         };
-        found.map(|found| check.verdicts(found, ring)).transpose()
+        found.map(|found| check.verdicts(found, ring, now)).transpose()
     }
 
     /// A memory permit for a history of `events` events, to be held until the response is sent; `None` for a

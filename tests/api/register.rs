@@ -156,7 +156,7 @@ impl Watch {
 }
 
 /// The first event of a new chain.
-fn event(of: &Org) -> Draft<'static> {
+fn event(of: &Org) -> Draft {
     Draft {
         head: LockedHead::fresh(SubjectKind::Log, LogId::new().0),
         public: r#"{"subject":"log","type":"stored","v":1}"#.into(),
@@ -171,7 +171,7 @@ fn event(of: &Org) -> Draft<'static> {
 }
 
 /// The event that follows a new head.
-fn next(head: &NewHead, of: &Org) -> Draft<'static> {
+fn next(head: &NewHead, of: &Org) -> Draft {
     Draft { head: head.clone().into_locked(), ..event(of) }
 }
 

@@ -94,7 +94,7 @@ pub async fn log(world: &World, issuer: &Org, holder: &Org, number: &str, events
             public: canonical::text(&public),
             business: canonical::text(&business),
             // On every page of a long history.
-            personal: (seq % 400 == 1).then_some(&person),
+            personal: (seq % 400 == 1).then(|| std::sync::Arc::clone(&person)),
             event_type: event_type.as_str(),
             organization: holder.id.0,
             operation: operation.0,

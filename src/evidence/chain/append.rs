@@ -14,6 +14,7 @@ use super::subject::Subject;
 use crate::base::error::{Error, Result};
 use crate::evidence::chain::Tx;
 use chrono::{DateTime, Utc};
+use std::sync::Arc;
 use uuid::Uuid;
 
 /// The end of a subject's chain, held under the subject's row lock.
@@ -88,7 +89,7 @@ pub struct Personal {
 
 impl Personal {
     /// Stores the personal part of a write request, once for all its events.
-    pub async fn store(self, tx: &mut Tx<'_>, organization: Uuid, now: DateTime<Utc>) -> Result<Self> {
+    pub async fn store(self, tx: &mut Tx<'_>, organization: Uuid, now: DateTime<Utc>) -> Result<Arc<Self>> {
         sqlx::query!(
             "INSERT INTO personal (id, organization_id, text, secret, created_at) VALUES ($1, $2, $3, $4, $5)",
             self.id,
@@ -99,12 +100,12 @@ impl Personal {
         )
         .execute(&mut **tx)
         .await?;
-        Ok(self)
+        Ok(Arc::new(self))
     }
 }
 
 /// An event ready to append: its parts as canonical text, and copies of some members as columns for search.
-pub struct Draft<'p> {
+pub struct Draft {
     /// The head it is appended to.
     pub head: LockedHead,
     /// Public part.
@@ -112,7 +113,7 @@ pub struct Draft<'p> {
     /// Business part.
     pub business: String,
     /// Personal part, if it has one.
-    pub personal: Option<&'p Personal>,
+    pub personal: Option<Arc<Personal>>,
     /// Type, as in the public part.
     pub event_type: &'static str,
     /// The organisation that records it, as in the business part.
@@ -167,7 +168,7 @@ pub const MAX_EVENTS_PER_STATEMENT: usize = 500;
 /// The same statement inserts the entries into the register's queue, in the order of the
 /// drafts, so that no event is missing from the queue. One round trip for every
 /// [`MAX_EVENTS_PER_STATEMENT`] drafts.
-pub async fn append(tx: &mut Tx<'_>, now: DateTime<Utc>, drafts: Vec<Draft<'_>>) -> Result<Vec<NewHead>> {
+pub async fn append(tx: &mut Tx<'_>, now: DateTime<Utc>, drafts: Vec<Draft>) -> Result<Vec<NewHead>> {
     let mut heads = Vec::with_capacity(drafts.len());
     let mut drafts = drafts.into_iter();
     while drafts.len() > 0 {
@@ -185,7 +186,7 @@ pub async fn append(tx: &mut Tx<'_>, now: DateTime<Utc>, drafts: Vec<Draft<'_>>)
     Ok(heads)
 }
 
-async fn store(tx: &mut Tx<'_>, rows: &Rows<'_>) -> Result<()> {
+async fn store(tx: &mut Tx<'_>, rows: &Rows) -> Result<()> {
     let stored = sqlx::query!(
         "WITH queued AS (
              INSERT INTO leaf_queue (entry, subject_id, seq)
@@ -232,13 +233,13 @@ pub(crate) struct Linked {
 
 /// Binds a draft to its head. `received_at` is the later of `now` and the head's, so that it never
 /// decreases within a chain, whatever the clock does.
-pub(crate) fn link(draft: &Draft<'_>, now: DateTime<Utc>) -> Linked {
+pub(crate) fn link(draft: &Draft, now: DateTime<Utc>) -> Linked {
     let LockedHead { kind, id, salt, hash: prev, received_at: last, .. } = &draft.head;
     let seq = draft.head.next_seq();
     let received_at = now.max(*last);
     let secret = Secret::random();
     let personal_commitment =
-        draft.personal.map(|p| commit(Part::Personal, &p.secret.personal_salt(*id, seq), &p.text));
+        draft.personal.as_ref().map(|p| commit(Part::Personal, &p.secret.personal_salt(*id, seq), &p.text));
     let record = record(
         commit(Part::Public, &secret.salt(Part::Public), &draft.public),
         commit(Part::Business, &secret.salt(Part::Business), &draft.business),
@@ -251,7 +252,7 @@ pub(crate) fn link(draft: &Draft<'_>, now: DateTime<Utc>) -> Linked {
 
 /// Event rows as one array per column.
 #[derive(Default)]
-pub(crate) struct Rows<'p> {
+pub(crate) struct Rows {
     pub(crate) subject: Vec<Uuid>,
     pub(crate) seq: Vec<i32>,
     pub(crate) kind: Vec<i16>,
@@ -262,20 +263,20 @@ pub(crate) struct Rows<'p> {
     pub(crate) business: Vec<String>,
     personal_commitment: Vec<Option<Vec<u8>>>,
     personal_id: Vec<Option<Uuid>>,
-    pub(crate) event_type: Vec<&'p str>,
+    pub(crate) event_type: Vec<&'static str>,
     pub(crate) organization: Vec<Uuid>,
     pub(crate) operation: Vec<Uuid>,
     pub(crate) occurred_at: Vec<DateTime<Utc>>,
-    pub(crate) region: Vec<Option<&'p str>>,
+    pub(crate) region: Vec<Option<&'static str>>,
     pub(crate) entry: Vec<Vec<u8>>,
 }
 
-impl<'p> Rows<'p> {
+impl Rows {
     fn with_capacity(n: usize) -> Self {
         Self { public: Vec::with_capacity(n), business: Vec::with_capacity(n), ..Self::default() }
     }
 
-    pub(crate) fn push(&mut self, draft: Draft<'p>, linked: &Linked) {
+    pub(crate) fn push(&mut self, draft: Draft, linked: &Linked) {
         self.subject.push(linked.head.id);
         self.seq.push(linked.head.seq_i32());
         self.kind.push(i16::from(draft.head.kind.byte()));

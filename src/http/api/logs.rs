@@ -270,7 +270,7 @@ pub async fn list_logs(
     };
     let ids = read::list(&app.pool, reader, filter).await?;
     let page = Page::of(&cursors, ids, query.limit, |id| *id, |id| id);
-    let rows = read::fetch(&mut *app.pool.acquire().await?, &page.items).await?;
+    let rows = read::fetch(&mut *app.pool.acquire().await?, &page.items, app.clock.now()).await?;
     let names = Names::read(&app.pool, reader, rows.iter().flat_map(LogRow::parties).collect()).await?;
     // Between the two statements the caller may have lost full access to a log.
     let seen = rows.iter().filter(|row| row.access(reader) == Some(Access::Full));

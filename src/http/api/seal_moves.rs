@@ -9,13 +9,14 @@ use crate::evidence::idempotency::operation::is_free;
 use crate::evidence::idempotency::stored::{Made, MadeKind};
 use crate::evidence::register::Receipted;
 use crate::http::core::app::App;
-use crate::http::core::auth::SealHolder;
+use crate::http::core::auth::{SealHolder, SealVoider};
 use crate::http::core::daily::with_bins;
 use crate::http::core::problem::Problem;
 use crate::http::core::write::{Parsed, ParsedWrite, PartialWrite, WriteResponse};
 use crate::timber::custody::void_seal::{self, VoidCause, Voided};
 use crate::timber::party::bin::Bin;
 use crate::timber::party::key::Caller;
+use crate::timber::party::role::Role;
 use crate::timber::seal::transfer::{self, NewTransfer, SealSelection, Transferred};
 use crate::timber::seal::{SealNumber, SealRange, VoidReason};
 use axum::extract::{Path, State};
@@ -44,7 +45,7 @@ input! {
 
     /// Why a seal becomes void.
     pub struct SealVoid {
-        /// `spoiled`, `lost`, `stolen` or `destroyed`.
+        /// `spoiled`, `lost`, `stolen` or `destroyed`; of an inspector `seized` or `found_detached`.
         pub reason: VoidReason,
         /// A remark.
         pub note: Option<Text>,
@@ -225,11 +226,17 @@ async fn refuse(
 )]
 pub async fn void_seal(
     State(app): State<App>,
-    SealHolder(caller): SealHolder,
+    SealVoider(caller): SealVoider,
     Path(number): Path<String>,
     ParsedWrite { input, write, .. }: ParsedWrite<SealVoid>,
 ) -> Result<Response, Problem> {
     let number = SealNumber::parse(&number).map_err(|_| Problem::not_found())?;
+    if input.reason.is_of_inspector() != caller.is(Role::Inspector) {
+        let detail =
+            "`seized` and `found_detached` are the reasons of an inspector, and only of an inspector.";
+        let invalid = Invalid::new("void-reason-not-yours", detail);
+        return Err(Problem::wrong_at(Location::Pointer("/reason".into()), invalid));
+    }
     let fingerprint = write.fingerprint;
     let SealVoid { reason, note, operation_id } = input;
     let operation = operation_id.unwrap_or_default();

@@ -122,7 +122,7 @@ pub(in crate::http) async fn check_one(
         }
         None => Some(app.limiter.admit(client.0, || is_genuine(app, code))?),
     };
-    let checked = app.reads.check(&[code], unresolved.token(), &app.key_ring).await?;
+    let checked = app.reads.check(&[code], unresolved.token(), &app.key_ring, app.clock.now()).await?;
     let mut checked = checked.ok_or_else(Problem::invalid_token)?;
     if let Some(token) = unresolved.token() {
         // Only now it is known that the token is valid.
@@ -211,7 +211,11 @@ pub async fn verify_codes(
     if let Some(token) = unresolved.token() {
         app.limiter.key_hits().take(token.to_bytes(), request.input.codes.len())?;
     }
-    let items = app.reads.check(&request.input.codes, None, &app.key_ring).await?.unwrap_or_default();
+    let items = app
+        .reads
+        .check(&request.input.codes, None, &app.key_ring, app.clock.now())
+        .await?
+        .unwrap_or_default();
     items.iter().for_each(count);
     Ok(Json(Verdicts { items }))
 }

@@ -148,6 +148,9 @@ permissions! {
         "Only an enterprise, a forest owner, a carrier or an inspector may do this.";
     /// May read the history of timber: every role but the operator.
     HistoryReader: Enterprise | ForestOwner | Carrier | Inspector, "The operator reads no histories.";
+    /// May void seals.
+    SealVoider: Operator | Enterprise | ForestOwner | Inspector,
+        "Only the operator, an inspector, an enterprise or a forest owner may void a seal.";
     /// May hold seals, or allot them.
     SealHolder: Operator | Enterprise | ForestOwner, "Only the operator, an enterprise or a forest owner has seals.";
 }

@@ -9,7 +9,7 @@ use crate::http::core::auth::{
     Custodian, ForestOwner, Harvester, HistoryReader, Inspector, Operator, SealHolder,
 };
 use crate::http::core::openapi_examples::{csv_example, json_examples};
-use crate::timber::custody::request::members_of;
+use crate::timber::custody::request::{details_of, members_of};
 use crate::timber::event::types::LogEventType;
 use crate::timber::party::role::Role;
 use serde_json::{Map, Value, json};
@@ -163,6 +163,9 @@ fn split_custody_events(schemas: &mut Map<String, Value>) {
             json!({"type": "string", "enum": [event.as_str()], "description": "Type of the event."});
         properties["details"] = match event {
             LogEventType::Inspected => reference("Inspection", "The result of the inspection."),
+            LogEventType::Detained | LogEventType::Released => {
+                reference("Decision", "Why the log is stopped or released.")
+            }
             _ => json!({
                 "oneOf": [{"type": "null"}, reference("EventNote", "A note.")], "description": "A note."
             }),
@@ -180,22 +183,27 @@ fn split_custody_events(schemas: &mut Map<String, Value>) {
         schemas.insert(name, schema);
     }
     let details = schemas["Details"].clone();
-    let with = |names: &[&str], required: &[&str], description: &str| {
-        let properties: Map<String, Value> =
-            names.iter().map(|name| ((*name).to_owned(), details["properties"][*name].clone())).collect();
+    let with = |event: LogEventType, description: &str| {
+        let members = details_of(event);
+        let properties: Map<String, Value> = members
+            .iter()
+            .map(|(name, _)| ((*name).to_owned(), details["properties"][*name].clone()))
+            .collect();
+        let required: Vec<&str> =
+            members.iter().filter(|(_, required)| *required).map(|(name, _)| *name).collect();
         json!({
             "type": "object", "required": required, "properties": properties, "additionalProperties": false,
             "description": description
         })
     };
-    let mut inspection = with(
-        &["outcome", "observed", "note"],
-        &["outcome"],
-        "The result of an inspection, with an optional note.",
-    );
+    let mut inspection =
+        with(LogEventType::Inspected, "The result of an inspection, and whether it stops the log.");
     inspection["properties"]["outcome"] = reference("InspectionOutcome", "Result of an inspection.");
     schemas.insert("Inspection".to_owned(), inspection);
-    schemas.insert("EventNote".to_owned(), with(&["note"], &[], "A note about an event."));
+    let mut decision = with(LogEventType::Detained, "Why a log is stopped or released.");
+    decision["properties"]["reason"] = details["properties"]["reason"].clone();
+    schemas.insert("Decision".to_owned(), decision);
+    schemas.insert("EventNote".to_owned(), with(LogEventType::Stored, "A note about an event."));
     schemas["NewCustodyEvent"] = json!({
         "description": all["description"], "oneOf": choices,
         "discriminator": {"propertyName": "type", "mapping": mapping}

@@ -318,7 +318,7 @@ pub fn render_verification(
     let code = shown(&verification.code);
     let symbol = match verification.verdict {
         Verdict::Valid => Symbol::Tick,
-        Verdict::Closed | Verdict::Unused => Symbol::Bar,
+        Verdict::Held | Verdict::Closed | Verdict::Unused => Symbol::Bar,
         Verdict::Void => Symbol::Cross,
         Verdict::Unknown => Symbol::Question,
     };

@@ -19,6 +19,8 @@ use utoipa::ToSchema;
 pub enum Verdict {
     /// In circulation.
     Valid,
+    /// In circulation, but stopped: it must not be bought until it is released.
+    Held,
     /// Processed, exported, sold, destroyed or lost: it should not be on offer.
     Closed,
     /// The seal is void.
@@ -31,13 +33,15 @@ pub enum Verdict {
 
 impl Verdict {
     /// Every verdict.
-    pub const ALL: [Self; 5] = [Self::Valid, Self::Closed, Self::Void, Self::Unused, Self::Unknown];
+    pub const ALL: [Self; 6] =
+        [Self::Valid, Self::Held, Self::Closed, Self::Void, Self::Unused, Self::Unknown];
 
     /// The verdict's name in JSON and in metrics.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Valid => "valid",
+            Self::Held => "held",
             Self::Closed => "closed",
             Self::Void => "void",
             Self::Unused => "unused",
@@ -78,6 +82,28 @@ impl Texts {
             Lang::En => &self.en,
         }
     }
+}
+
+/// Whether timber in circulation is on offer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct ForSale {
+    /// Whether it may be offered for sale.
+    pub offered: bool,
+    /// Why not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub why: Option<NotForSale>,
+}
+
+/// Why timber in circulation is not on offer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum NotForSale {
+    /// It is loaded, on the road, or not yet taken over.
+    OnTheRoad,
+    /// It is offered to another organisation, which has not answered yet.
+    Promised,
+    /// An inspection found its seal missing or damaged, and it has not been replaced yet.
+    Reseal,
 }
 
 /// The reason for the verdict.
@@ -254,7 +280,10 @@ pub struct Verification {
     /// The number printed on the seal, if the seal is registered.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub seal_number: Option<String>,
-    /// The reason; absent for `valid`, and for `unused`, which has only one possible reason.
+    /// Whether it is on offer; only with the verdict `valid`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub for_sale: Option<ForSale>,
+    /// The reason; absent for `valid` and `held`, and for `unused`, which has only one possible reason.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<Reason>,
     /// The timber that carries, or for a void seal carried, the seal.
@@ -275,9 +304,9 @@ pub struct Verification {
 }
 
 impl Verification {
-    /// The seal is on timber in circulation.
+    /// The seal is on timber in circulation; `why_not`: why the timber is not on offer.
     #[must_use]
-    pub fn valid(parsed: ParsedCode, log: VerifiedLog) -> Self {
+    pub fn valid(parsed: ParsedCode, log: VerifiedLog, why_not: Option<NotForSale>) -> Self {
         let checks = vec![
             check("format", Outcome::Pass, "pass"),
             parsed.signature.check(),
@@ -285,7 +314,21 @@ impl Verification {
             check("in-circulation", Outcome::Pass, "pass"),
             check("compare", Outcome::Unknown, "unknown"),
         ];
-        Self::new(Verdict::Valid, parsed, None, Some(log), checks, cached_text("message-valid"))
+        let message = cached_text(match why_not {
+            None => "message-valid",
+            Some(NotForSale::OnTheRoad) => "message-valid-on-the-road",
+            Some(NotForSale::Promised) => "message-valid-promised",
+            Some(NotForSale::Reseal) => "message-valid-reseal",
+        });
+        let for_sale = Some(ForSale { offered: why_not.is_none(), why: why_not });
+        Self { for_sale, ..Self::new(Verdict::Valid, parsed, None, Some(log), checks, message) }
+    }
+
+    /// The seal is on timber that is stopped. Why, and by whom, is not public.
+    #[must_use]
+    pub fn held(parsed: ParsedCode, log: VerifiedLog) -> Self {
+        let checks = registered(parsed.signature, "held");
+        Self::new(Verdict::Held, parsed, None, Some(log), checks, cached_text("message-held"))
     }
 
     /// The seal is on timber that has left circulation; the log's `status` is the reason.
@@ -386,6 +429,7 @@ impl Verification {
             verdict,
             code: parsed.code,
             seal_number: parsed.seal_number,
+            for_sale: None,
             reason,
             log,
             checks,

@@ -35,6 +35,11 @@ pub struct CodeRow {
     pub(super) volume_m3: Option<Volume>,
     pub(super) felled_on: Option<NaiveDate>,
     pub(super) status: Option<Status>,
+    pub(super) held_since: Option<DateTime<Utc>>,
+    pub(super) ticket_held_since: Option<DateTime<Utc>>,
+    pub(super) ticket_held_until: Option<DateTime<Utc>>,
+    pub(super) reseal: Option<bool>,
+    pub(super) pending_to: Option<Uuid>,
     pub(super) last_type: Option<LogEventType>,
     pub(super) last_on: Option<NaiveDate>,
     pub(super) last_region: Option<Region>,
@@ -152,11 +157,16 @@ impl<'t, T: AsRef<str>> Check<'t, T> {
         SealLookup::of(self.codes(), token)
     }
 
-    /// A verdict for each text, in order. `found` is the result of the query [`Check::lookup`].
+    /// A verdict for each text, in order, at the time `now`. `found` is the result of the query [`Check::lookup`].
     ///
     /// # Errors
     /// [`Error::CorruptRow`] if a stored row cannot be decoded, or there are fewer rows than codes.
-    pub fn verdicts(&self, found: Vec<CodeRow>, ring: &KeyRing) -> Result<Vec<Verification>> {
+    pub fn verdicts(
+        &self,
+        found: Vec<CodeRow>,
+        ring: &KeyRing,
+        now: DateTime<Utc>,
+    ) -> Result<Vec<Verification>> {
         let mut literal = found;
         let count = self.read.iter().filter(|code| code.is_ok()).count();
         let mut others = literal.split_off(count.min(literal.len())).into_iter();
@@ -171,10 +181,10 @@ impl<'t, T: AsRef<str>> Check<'t, T> {
             if let Some(other) = other {
                 let other_row = others.next().ok_or_else(missing)?;
                 if row.seal_status.is_none() && other_row.seal_status.is_some() {
-                    return other_row.verdict(other, ring);
+                    return other_row.verdict(other, ring, now);
                 }
             }
-            row.verdict(code, ring)
+            row.verdict(code, ring, now)
         });
         verdicts.collect()
     }

@@ -1,8 +1,8 @@
 //! The buyer's verdict on a code: decided from the row of its seal and its log, and the code's signature.
 
 use super::answer::{
-    ParsedCode, Signature, SpeciesName, Texts, Verification, VerifiedEvent, VerifiedLog, VerifiedOrigin,
-    VerifiedRegion,
+    NotForSale, ParsedCode, Signature, SpeciesName, Texts, Verification, VerifiedEvent, VerifiedLog,
+    VerifiedOrigin, VerifiedRegion,
 };
 use super::cached_json::{CachedJson, JsonCache};
 use super::lookup::CodeRow;
@@ -14,9 +14,10 @@ use crate::timber::party::role::OrganizationKind;
 use crate::timber::seal::signing::{self, KeyRing};
 use crate::timber::seal::{Code, MarkingCode};
 use crate::timber::wood::species::Species;
+use chrono::{DateTime, Utc};
 
 impl CodeRow {
-    pub(super) fn verdict(mut self, code: &Code, ring: &KeyRing) -> Result<Verification> {
+    pub(super) fn verdict(mut self, code: &Code, ring: &KeyRing, now: DateTime<Utc>) -> Result<Verification> {
         let signature = match code {
             Code::MarkingCode(code) => match ring.verify(code) {
                 signing::Signature::Valid => Signature::Valid,
@@ -39,12 +40,28 @@ impl CodeRow {
         let number = parsed.seal_number.clone().unwrap_or_default();
         let reason = self.void_reason.take();
         let open = self.status.is_some_and(Status::is_open);
+        let (held, why_not) = (self.is_held(now), self.why_not_for_sale());
         match (seal_status.as_str(), reason, self.log(&number)?) {
             ("void", Some(reason), log) => Ok(Verification::void(parsed, &reason, log)),
-            ("applied", None, Some(log)) if open => Ok(Verification::valid(parsed, log)),
+            ("applied", None, Some(log)) if open && held => Ok(Verification::held(parsed, log)),
+            ("applied", None, Some(log)) if open => Ok(Verification::valid(parsed, log, why_not)),
             ("applied", None, Some(log)) => Ok(Verification::closed(parsed, log)),
             ("issued", None, None) => Ok(Verification::unused(parsed)),
             (status, _, _) => Err(Error::CorruptRow(format!("seal {number}: status {status}"))),
+        }
+    }
+
+    fn is_held(&self, now: DateTime<Utc>) -> bool {
+        let by_ticket =
+            self.ticket_held_since.is_some() && self.ticket_held_until.is_none_or(|until| now < until);
+        self.held_since.is_some() || by_ticket
+    }
+
+    fn why_not_for_sale(&self) -> Option<NotForSale> {
+        match self.status? {
+            _ if self.reseal == Some(true) => Some(NotForSale::Reseal),
+            Status::Loaded | Status::InTransit | Status::Arrived => Some(NotForSale::OnTheRoad),
+            _ => self.pending_to.map(|_| NotForSale::Promised),
         }
     }
 

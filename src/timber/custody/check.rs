@@ -113,8 +113,9 @@ pub(super) async fn check<'r>(
             continue;
         }
         let past = pasts.remove(&id);
-        let state = past.as_ref().map_or(&row.state, |past| &past.state);
-        if let Err(error) = recorder.check(state, access, at()) {
+        let (state, when) =
+            past.as_ref().map_or((&row.state, now), |past| (&past.state, request.occurred_at.instant()));
+        if let Err(error) = recorder.check(state, access, when, at()) {
             errors.conflict.push(error);
             continue;
         }

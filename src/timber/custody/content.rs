@@ -7,7 +7,7 @@
 
 use crate::base::as_text;
 use crate::base::error::{Error, Result};
-use crate::base::ids::{KeyId, LineId, LogId, OperationId, OrganizationId, TicketId};
+use crate::base::ids::{FindingId, KeyId, LineId, LogId, OperationId, OrganizationId, TicketId};
 use crate::base::region::Region;
 use crate::base::units::{Diameter, Length, Pieces, Volume};
 use crate::evidence::chain::Hash;
@@ -123,8 +123,8 @@ impl Parties {
     }
 }
 
-/// The result of an inspection, or a note.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// The result of an inspection, the reason of a hold or its release, or a note.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DetailsPart {
     /// Result of an inspection.
     #[serde(skip_serializing_if = "Option::is_none", default)]
@@ -135,6 +135,28 @@ pub struct DetailsPart {
     /// A note.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub note: Option<String>,
+    /// On `inspected` with an outcome other than `match`: whether the log was detained by the same request. Absent
+    /// from inspections that were recorded before logs could be held; those have no effect on the state.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub hold: Option<bool>,
+    /// Reason of `detained` and `released`. If the server detained the log because of an inspection: its outcome.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub reason: Option<String>,
+    /// The finding that led to it.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub finding: Option<FindingId>,
+    /// The official record (act, protocol) of a detention or release.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub act: Option<ActPart>,
+}
+
+/// An official record that an inspector drew up.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ActPart {
+    /// Its number.
+    pub number: String,
+    /// Its day.
+    pub date: NaiveDate,
 }
 
 /// Species and measures as observed by an inspector.

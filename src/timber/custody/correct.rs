@@ -383,11 +383,13 @@ impl Decision {
             draft: draft.clone(),
             log,
             ticket: Some(self.ticket),
+            party: None,
         });
         let of_lines = self.marked.findings.iter().map(|draft| NewFinding {
             draft: draft.clone(),
             log,
             ticket: Some(self.ticket),
+            party: None,
         });
         of_log.chain(of_lines).collect()
     }

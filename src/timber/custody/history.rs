@@ -16,7 +16,7 @@ use crate::evidence::chain::history::{
 };
 use crate::evidence::chain::schema::described_by;
 use crate::timber::custody::log::read::{
-    Access, HeadView, LastEventView, LogRow, LogView, Names, PartyView, PendingView, SealState,
+    Access, HeadView, HoldView, LastEventView, LogRow, LogView, Names, PartyView, PendingView, SealState,
 };
 use crate::timber::event::types::LogEventType;
 use crate::timber::party::reader::Reader;
@@ -339,6 +339,7 @@ impl VisiblePart {
             to: names.of(pending.to),
             of: pending.of,
         });
+        view.held = state.hold.clone().filter(|_| custody).map(HoldView::of);
         view.last_event = custody.then(|| LastEventView {
             event_type: state.last.event_type,
             on: state.last.on,

@@ -39,7 +39,10 @@ impl Recorder<'_> {
         let chains = correct::chains(tx, &late).await?;
         let past_of = |(id, chain): (LogId, Vec<correct::ChainEvent>)| {
             let events: Vec<Content> = chain.into_iter().map(|event| event.content).collect();
-            Ok((id, Past { state: state_at(&events, at)?, events }))
+            let mut state = state_at(&events, at)?;
+            let ticket_hold = rows.get(&id).and_then(|row| row.state.ticket_hold.clone());
+            state.ticket_hold = ticket_hold.filter(|hold| hold.since <= at);
+            Ok((id, Past { state, events }))
         };
         chains.into_iter().map(past_of).collect()
     }

@@ -12,6 +12,7 @@ pub mod correct;
 pub mod harvest;
 pub mod history;
 pub mod history_query;
+mod hold;
 mod late;
 pub mod log;
 pub mod record;

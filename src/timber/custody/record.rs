@@ -8,6 +8,7 @@
 use super::check::{Checked, OtherParties};
 use super::content::{Content, LogBusiness, LogPublic};
 use super::correct;
+use super::hold::{self, Detention};
 use super::request::{NewCustodyEvent, Readable};
 use super::state::LogState;
 use super::table::{CallerRoles, Refused, allowed, check, gives, has_part};
@@ -16,8 +17,10 @@ use crate::base::error::{Error, FieldError, Location, Result};
 use crate::base::ids::{LogId, OperationId, OrganizationId};
 use crate::base::input::RequestErrors;
 use crate::base::region::Region;
-use crate::base::units::Moment;
+use crate::base::units::{Moment, Text};
 use crate::evidence::chain::Tx;
+use crate::evidence::chain::append::Personal;
+use crate::evidence::chain::bytes::Secret;
 use crate::evidence::chain::{Draft, Hash, SubjectKind, append, canonical, size};
 use crate::evidence::idempotency::device;
 use crate::evidence::idempotency::operation::{self, OperationEvents};
@@ -25,7 +28,7 @@ use crate::timber::custody::log::write::{LockedLog, save};
 use crate::timber::event::actor::Actor;
 use crate::timber::event::parts::{LocalTime, PositionPart};
 use crate::timber::event::types::LogEventType;
-use crate::timber::event::vocabulary::TransferOf;
+use crate::timber::event::vocabulary::{Outcome, TransferOf};
 use crate::timber::finding::rules;
 use crate::timber::finding::write::{Finding, NewFinding, store};
 use crate::timber::party::key::Caller;
@@ -33,6 +36,7 @@ use crate::timber::party::role::Role;
 use crate::timber::seal::replace::Replacement;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
+use std::sync::Arc;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -115,7 +119,7 @@ pub(crate) struct Step {
 
 /// Decided events, the new states of their logs and the findings; nothing is stored yet.
 pub(crate) struct Decided {
-    pub(crate) drafts: Vec<Draft<'static>>,
+    pub(crate) drafts: Vec<Draft>,
     /// The log of each draft, with its state before and after.
     pub(crate) steps: Vec<Step>,
     /// The findings.
@@ -158,16 +162,27 @@ impl<'r> Recorder<'r> {
         Self { caller, request, others, operation, roles, now }
     }
 
-    pub(crate) fn check(&self, state: &LogState, access: Access, at: Location) -> Result<(), FieldError> {
+    /// Checks that the caller may record this event on a log in `state`. `when`: the time at which it is judged whether
+    /// a hold stands: now, or for a late event the time that it states.
+    pub(crate) fn check(
+        &self,
+        state: &LogState,
+        access: Access,
+        when: DateTime<Utc>,
+        at: Location,
+    ) -> Result<(), FieldError> {
         let event = self.request.r#type;
         // For a past party the role is checked first, so that the error is the same in every state. The
         // table's own order, state first, would reveal the state.
         let checked = match access {
             Access::Past if !has_part(event, state, self.roles) => Err(Refused::NotYours),
-            _ => check(event, state, self.roles).and_then(|()| self.check_giver(state)),
+            _ => check(event, state, self.roles, when).and_then(|()| self.check_giver(state)),
         };
         checked.map_err(|refusal| {
             let (code, detail) = match refusal {
+                Refused::Transition if event == LogEventType::Released => {
+                    ("transition-not-allowed", "The log has no hold of its own.".to_owned())
+                }
                 Refused::Transition if state.seal_void && !event.rule().with_void_seal => {
                     ("seal-void", format!("The log's seal is void; replace it before `{event}`."))
                 }
@@ -176,13 +191,17 @@ impl<'r> Recorder<'r> {
                     let detail = format!("`{event}` does not follow on `{}`{pending}.", state.status);
                     ("transition-not-allowed", detail)
                 }
+                Refused::Held => {
+                    let detail = format!("The log is held: `{event}` is not possible until it is released.");
+                    ("held", detail)
+                }
                 Refused::NotYours => {
                     let recorders: Vec<_> = event.rule().who.iter().map(|who| who.label()).collect();
                     ("not-yours-to-record", format!("`{event}` is recorded by: {}.", recorders.join(", ")))
                 }
             };
             let allowed = match access {
-                Access::Full => allowed(state, self.roles),
+                Access::Full => allowed(state, self.roles, when),
                 Access::Past => Vec::new(),
             };
             FieldError { allowed, ..FieldError::new(at.clone(), code, detail) }
@@ -275,7 +294,13 @@ impl<'r> Recorder<'r> {
             let LockedLog { id: log, head, state: before, .. } = plan.row;
             let last = before.last.occurred_at;
             let seq = content.seq;
-            let about = |draft| NewFinding { draft, log: Some((log, seq)), ticket: None };
+            let about = |draft| NewFinding { draft, log: Some((log, seq)), ticket: None, party: None };
+            let outcome = self.request.details.as_ref().and_then(|details| details.outcome);
+            let party = before.holder;
+            let of_party = |draft| NewFinding { party: Some(party), ..about(draft) };
+            decided.found.extend(outcome.and_then(rules::inspection).map(of_party));
+            let held = before.held(self.now).is_some();
+            decided.found.extend(rules::lost_while_held(self.request.r#type, held).map(about));
             decided.found.extend(rules::late_entry(self.request.occurred_at, self.now).map(about));
             if let Ok(last) = Moment::new(last, self.request.occurred_at.offset_minutes()) {
                 decided.found.extend(rules::out_of_order(self.request.occurred_at, last).map(about));
@@ -304,8 +329,14 @@ impl<'r> Recorder<'r> {
         seals: Option<Replacement>,
         fingerprint: &[u8; 32],
     ) -> Result<CustodyResponse> {
-        let Decided { drafts, steps, found: mut findings } =
+        let Decided { mut drafts, steps, found: mut findings } =
             self.decide(plans, corrected.as_ref(), seals.as_ref())?;
+        if let Some(official) = self.official() {
+            let official = official.store(tx, self.caller.organization.0, self.now).await?;
+            for draft in &mut drafts {
+                draft.personal = Some(Arc::clone(&official));
+            }
+        }
         let heads = append(tx, self.now, drafts).await?;
         let mut events = Vec::with_capacity(heads.len());
         let mut past = Vec::new();
@@ -314,6 +345,28 @@ impl<'r> Recorder<'r> {
             events.push(RecordedEvent { log, seq: head.seq, hash: head.hash });
             past.extend(new_past_parties(&before, &after).map(|id| (log, id, head.seq)));
             rows.push((after, head));
+        }
+        if let Some(outcome) = self.detaining_outcome() {
+            let act = Actor::at_moment(
+                self.caller.organization,
+                self.caller.key,
+                self.operation,
+                self.request.occurred_at,
+            );
+            let (mut drafts, mut states) = (Vec::with_capacity(rows.len()), Vec::with_capacity(rows.len()));
+            for (state, head) in rows {
+                let reason = outcome.as_str().to_owned();
+                let (draft, state) = hold::detained(state, head, Detention { act: &act, reason })?;
+                drafts.push(draft);
+                states.push(state);
+            }
+            let heads = append(tx, self.now, drafts).await?;
+            rows = states.into_iter().zip(heads).collect();
+            events.extend(rows.iter().map(|(_, head)| RecordedEvent {
+                log: LogId(head.id),
+                seq: head.seq,
+                hash: head.hash,
+            }));
         }
         save(tx, &rows, &past).await?;
         let mut subjects: Vec<Uuid> = events.iter().map(|event| event.log.0).collect();
@@ -338,6 +391,31 @@ impl<'r> Recorder<'r> {
         let made = OperationEvents { operation, subjects, seqs };
         operation::record(tx, organization, "custody_event", *fingerprint, &made, self.now).await?;
         Ok(CustodyResponse { operation_id: operation, events, findings })
+    }
+
+    /// The official whom the request names, as a personal part.
+    fn official(&self) -> Option<Personal> {
+        #[derive(Serialize)]
+        struct OfficialPart<'a> {
+            v: u8,
+            name: &'a str,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            post: Option<&'a str>,
+        }
+        let official = self.request.details.as_ref()?.official.as_ref()?;
+        let part = OfficialPart {
+            v: 1,
+            name: official.name.as_str(),
+            post: official.post.as_ref().map(Text::as_str),
+        };
+        let id = OperationId::new().0;
+        Some(Personal { id, text: canonical::text(&part), secret: Secret::random() })
+    }
+
+    /// The outcome of an inspection that stops its logs.
+    fn detaining_outcome(&self) -> Option<Outcome> {
+        let details = self.request.details.as_ref().filter(|details| details.detains() == Some(true))?;
+        details.outcome.filter(|_| self.request.r#type == LogEventType::Inspected)
     }
 
     fn act(&self) -> Result<Actor> {

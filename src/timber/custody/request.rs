@@ -1,9 +1,9 @@
 //! The request body of a custody event, sent by a holder, carrier, receiver or inspector.
 
-use super::content::{DetailsPart, ObservedPart};
+use super::content::{ActPart, DetailsPart, ObservedPart};
 use crate::base::error::{FieldError, Invalid, Location};
 use crate::base::geo::Position;
-use crate::base::ids::OperationId;
+use crate::base::ids::{FindingId, OperationId};
 use crate::base::input::{Errors, Node, input};
 use crate::base::region::RegionCode;
 use crate::base::units::{Diameter, Length, LocalDate, Moment, Pieces, Text, Volume};
@@ -90,7 +90,7 @@ input! {
         pub recorded_at: Moment,
     }
 
-    /// The result of an inspection, or a note.
+    /// The result of an inspection, the reason of a hold or its release, or a note.
     pub struct Details {
         /// Result of an inspection.
         pub outcome: Option<Outcome>,
@@ -98,6 +98,35 @@ input! {
         pub observed: Option<Observed>,
         /// A note.
         pub note: Option<Text<150>>,
+        /// Whether the inspection also stops the log (`detained`). By default yes for `mismatch` and `seal_missing`,
+        /// no for `seal_damaged`; never for `match`.
+        pub hold: Option<bool>,
+        /// Reason of `detained` or `released`.
+        pub reason: Option<Text<150>>,
+        /// The finding that led to it.
+        pub finding_id: Option<FindingId>,
+        /// The official who decided: personal data, shown like the responsible person of a harvest.
+        pub official: Option<Official>,
+        /// The official record (act, protocol).
+        pub act: Option<Act>,
+    }
+
+    /// An official, by name and post.
+    pub struct Official {
+        /// Name.
+        #[schema(example = "Ермек Сейітов")]
+        pub name: Text<100>,
+        /// Post.
+        #[schema(example = "Мемлекеттік орман инспекторы")]
+        pub post: Option<Text<100>>,
+    }
+
+    /// An official record (act, protocol).
+    pub struct Act {
+        /// Number.
+        pub number: Text<40>,
+        /// Day.
+        pub date: LocalDate,
     }
 
     /// Species and measures as observed by an inspector.
@@ -171,8 +200,27 @@ pub const fn members_of(event: LogEventType) -> &'static [(&'static str, bool)] 
         LogEventType::Corrected => {
             &[("corrects", true), ("reason", true), ("set", false), ("reverse", false)]
         }
-        LogEventType::Inspected => &[("details", true)],
+        LogEventType::Inspected | LogEventType::Detained | LogEventType::Released => &[("details", true)],
         _ => &[],
+    }
+}
+
+/// The members of `details` for an event of this type: required (`true`) or possible (`false`).
+#[must_use]
+pub const fn details_of(event: LogEventType) -> &'static [(&'static str, bool)] {
+    match event {
+        LogEventType::Inspected => &[
+            ("outcome", true),
+            ("observed", false),
+            ("note", false),
+            ("hold", false),
+            ("official", false),
+            ("act", false),
+        ],
+        LogEventType::Detained | LogEventType::Released => {
+            &[("reason", true), ("finding_id", false), ("note", false), ("official", false), ("act", false)]
+        }
+        _ => &[("note", false)],
     }
 }
 
@@ -230,17 +278,31 @@ impl PartialCustodyEvent {
         if field("reverse", is_reversal, may_reverse, false) {
             self.reverse = None;
         }
-        let inspection = event == E::Inspected;
         if let Some(details) = &self.details {
-            let outcome = details.as_ref().is_some_and(|details| details.outcome.is_some());
-            let observed = details.as_ref().is_some_and(|details| details.observed.is_some());
-            if inspection && !outcome {
-                let at = details.as_ref().map_or(node.at_field("details"), |_| pointer("/details/outcome"));
-                errors.push(FieldError::new(at, "required", "`inspected` needs `details.outcome`."));
+            let present = details.as_ref().map_or(Vec::new(), Details::present);
+            for (name, required) in details_of(event) {
+                if *required && !present.contains(name) {
+                    let at = details
+                        .as_ref()
+                        .map_or(node.at_field("details"), |_| pointer(&format!("/details/{name}")));
+                    let detail = format!("`{event}` needs `details.{name}`.");
+                    errors.push(FieldError::new(at, "required", detail));
+                }
             }
-            if !inspection && (outcome || observed) {
-                let detail = "`outcome` and `observed` go with `inspected` only.";
-                errors.push(FieldError::new(pointer("/details"), "not-for-this-type", detail));
+            for name in present {
+                if !details_of(event).iter().any(|(member, _)| *member == name) {
+                    let detail = format!("`details.{name}` does not go with `{event}`.");
+                    let at = pointer(&format!("/details/{name}"));
+                    errors.push(FieldError::new(at, "not-for-this-type", detail));
+                }
+            }
+            let held = details
+                .as_ref()
+                .is_some_and(|details| details.hold == Some(true) && details.outcome == Some(Outcome::Match));
+            if held {
+                let detail =
+                    "A log that is the one recorded is not stopped; `detained` stops it for another reason.";
+                errors.push(FieldError::new(pointer("/details/hold"), "not-for-this-type", detail));
             }
         }
         if (correction || replacement) && self.logs.as_ref().is_some_and(|logs| logs.len() > 1) {
@@ -332,12 +394,17 @@ impl NewCustodyEvent {
     pub fn texts(&self) -> Vec<(Location, &str)> {
         let place = self.place.as_ref().map(|place| place.name.as_str());
         let set = self.set.as_ref().and_then(|set| set.place.as_ref()).map(|place| place.name.as_str());
-        let note = self.details.as_ref().and_then(|details| details.note.as_ref());
+        let details = self.details.as_ref();
+        let note = details.and_then(|details| details.note.as_ref());
+        let why = details.and_then(|details| details.reason.as_ref());
+        let act = details.and_then(|details| details.act.as_ref());
         let texts = [
             ("/place/name", place),
             ("/document/number", self.document.as_ref().map(|document| document.number.as_str())),
             ("/vehicle", self.vehicle.as_ref().map(Text::as_str)),
             ("/details/note", note.map(Text::as_str)),
+            ("/details/reason", why.map(Text::as_str)),
+            ("/details/act/number", act.map(|act| act.number.as_str())),
             ("/reason", self.reason.as_ref().map(Text::as_str)),
             ("/set/place/name", set),
             ("/device/id", self.device.as_ref().map(|device| device.id.as_str())),
@@ -387,10 +454,44 @@ impl Device {
 }
 
 impl Details {
+    /// The names of the members that are present.
+    fn present(&self) -> Vec<&'static str> {
+        let members = [
+            ("outcome", self.outcome.is_some()),
+            ("observed", self.observed.is_some()),
+            ("note", self.note.is_some()),
+            ("hold", self.hold.is_some()),
+            ("reason", self.reason.is_some()),
+            ("finding_id", self.finding_id.is_some()),
+            ("official", self.official.is_some()),
+            ("act", self.act.is_some()),
+        ];
+        members.into_iter().filter(|(_, present)| *present).map(|(name, _)| name).collect()
+    }
+
+    /// Whether an inspection with these details stops the log; `None` if it is no inspection, or one that found the
+    /// log as recorded.
+    #[must_use]
+    pub fn detains(&self) -> Option<bool> {
+        let by_default = match self.outcome? {
+            Outcome::Match => return None,
+            Outcome::Mismatch | Outcome::SealMissing => true,
+            Outcome::SealDamaged => false,
+        };
+        Some(self.hold.unwrap_or(by_default))
+    }
+
     /// As it is hashed.
     #[must_use]
     pub fn part(&self) -> DetailsPart {
         DetailsPart {
+            hold: self.detains(),
+            reason: self.reason.as_ref().map(|reason| reason.as_str().to_owned()),
+            finding: self.finding_id,
+            act: self
+                .act
+                .as_ref()
+                .map(|act| ActPart { number: act.number.as_str().to_owned(), date: act.date.day() }),
             outcome: self.outcome,
             observed: self.observed.as_ref().map(|seen| ObservedPart {
                 species: seen.species,

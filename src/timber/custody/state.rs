@@ -1,14 +1,14 @@
 //! The present state of a log, as a fold over its events. Table `log` stores the result, which can be
 //! deleted and recomputed.
 
-use super::content::{Content, Corrects, LogBusiness};
+use super::content::{Content, Corrects, DetailsPart, LogBusiness};
 use super::table::{CallerRoles, check};
 use crate::base::error::{Error, Result};
 use crate::base::ids::{LineId, OrganizationId};
 use crate::base::region::Region;
 use crate::base::units::{Diameter, Length, Pieces, Volume};
 use crate::timber::event::types::LogEventType;
-use crate::timber::event::vocabulary::{Status, TransferOf};
+use crate::timber::event::vocabulary::{Outcome, Status, TransferOf};
 use crate::timber::seal::SealNumber;
 use crate::timber::wood::species::{Assortment, Grade, LogKind, MeasurementMethod, Species, Wood};
 use chrono::{DateTime, NaiveDate, Utc};
@@ -23,6 +23,25 @@ pub struct PendingTransfer {
     pub to: OrganizationId,
     /// What it hands over.
     pub of: TransferOf,
+}
+
+/// Why a log may not be moved, sold or used until an inspector decides.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hold {
+    /// When it began.
+    pub since: DateTime<Utc>,
+    /// When it ends by itself; `None`: only by its release.
+    pub until: Option<DateTime<Utc>>,
+    /// Its reason.
+    pub reason: String,
+}
+
+impl Hold {
+    /// Whether it stands at a time after its beginning.
+    #[must_use]
+    pub fn stands(&self, at: DateTime<Utc>) -> bool {
+        self.until.is_none_or(|until| at < until)
+    }
 }
 
 /// The newest event that was not out of order.
@@ -83,6 +102,13 @@ pub struct LogState {
     pub carrier: Option<OrganizationId>,
     /// Vehicle named at loading, until received.
     pub vehicle: Option<String>,
+    /// Its own hold, by `detained`.
+    pub hold: Option<Hold>,
+    /// The hold of its felling ticket, if it reaches this log. It is not an event of the log: the log's row has it,
+    /// and a state that was computed from events alone has `None`.
+    pub ticket_hold: Option<Hold>,
+    /// Whether an inspection found its seal missing or damaged, and it has not been replaced yet.
+    pub reseal: bool,
     /// Newest event.
     pub last: LastEvent,
 }
@@ -117,6 +143,9 @@ impl LogState {
             pending: None,
             carrier: None,
             vehicle: None,
+            hold: None,
+            ticket_hold: None,
+            reseal: false,
             last: LastEvent {
                 event_type: public.event_type,
                 on: public.on,
@@ -174,13 +203,23 @@ impl LogState {
                     self.seal.clone_from(seal);
                 }
                 self.seal_void = false;
+                self.reseal = false;
+            }
+            LogEventType::Detained => {
+                let reason = business.details.as_ref().and_then(|details| details.reason.clone());
+                let since = self.hold.as_ref().map_or(business.occurred.instant(), |hold| hold.since);
+                self.hold = Some(Hold { since, until: None, reason: reason.unwrap_or_default() });
+            }
+            LogEventType::Released => self.hold = None,
+            LogEventType::Inspected => {
+                // Of inspections that were recorded before logs could be held, none changes the state.
+                if let Some(DetailsPart { outcome: Some(outcome), hold: Some(_), .. }) = &business.details {
+                    self.reseal |= matches!(outcome, Outcome::SealMissing | Outcome::SealDamaged);
+                }
             }
             LogEventType::SealVoided => self.seal_void = true,
             LogEventType::Corrected => self.correct(event),
-            LogEventType::Harvested
-            | LogEventType::Departed
-            | LogEventType::Arrived
-            | LogEventType::Inspected => {}
+            LogEventType::Harvested | LogEventType::Departed | LogEventType::Arrived => {}
         }
         self.last = LastEvent {
             event_type: public.event_type,
@@ -198,6 +237,12 @@ impl LogState {
             || self.owner == organization
             || self.carrier == Some(organization)
             || self.pending.is_some_and(|p| p.to == organization || p.from == organization)
+    }
+
+    /// The hold that stands at `at`: its own, or its ticket's.
+    #[must_use]
+    pub fn held(&self, at: DateTime<Utc>) -> Option<&Hold> {
+        [&self.hold, &self.ticket_hold].into_iter().flatten().find(|hold| hold.stands(at))
     }
 
     fn leave_vehicle(&mut self) {
@@ -336,7 +381,10 @@ pub fn last_reversible(events: &[Content]) -> Option<u32> {
         .iter()
         .rev()
         .filter(|event| !event.business.out_of_order && !reversed.has(event.seq, u32::MAX))
-        .find(|event| !matches!(event.public.event_type, LogEventType::Inspected | LogEventType::Corrected))
+        .find(|event| {
+            use LogEventType as E;
+            !matches!(event.public.event_type, E::Inspected | E::Detained | E::Released | E::Corrected)
+        })
         .filter(|event| event.public.event_type.rule().reversible)
         .map(|event| event.seq)
 }
@@ -364,9 +412,10 @@ pub fn contradicted(events: &[Content], late: &Content) -> Result<Option<u32>> {
         ..late.clone()
     });
     for event in followers {
+        let at = event.business.occurred.instant();
         let allowed = |history: &[Content]| {
             let roles = CallerRoles { id: event.business.organization, inspector: false, operator: false };
-            replay(history).is_ok_and(|state| check(event.public.event_type, &state, roles).is_ok())
+            replay(history).is_ok_and(|state| check(event.public.event_type, &state, roles, at).is_ok())
         };
         if allowed(&without) && !allowed(&with) {
             // Holder and carrier may both record one journey: two departures do not contradict each other.

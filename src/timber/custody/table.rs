@@ -5,6 +5,7 @@ use super::state::LogState;
 use crate::base::ids::OrganizationId;
 use crate::timber::event::types::LogEventType;
 use crate::timber::event::vocabulary::{Status, TransferOf};
+use chrono::{DateTime, Utc};
 
 /// The statuses from which an event may happen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,6 +18,8 @@ pub enum From {
     Open,
     /// From any status, closed ones too.
     Any,
+    /// From any status, if the log has a hold of its own.
+    Detained,
 }
 
 /// The effect of an event on the status.
@@ -70,6 +73,19 @@ pub enum Who {
     RecorderOrInspector,
 }
 
+/// Whether an event may happen while the log is held.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WhileHeld {
+    /// No.
+    Refused,
+    /// Yes.
+    Allowed,
+    /// If an inspector records it.
+    ByInspector,
+    /// If the holder records it.
+    ByHolder,
+}
+
 /// One row of the custody table.
 #[derive(Clone, Copy, Debug)]
 pub struct Rule {
@@ -85,6 +101,8 @@ pub struct Rule {
     pub who: &'static [Who],
     /// Whether it may happen while the log's seal is void.
     pub with_void_seal: bool,
+    /// Whether it may happen while the log is held.
+    pub while_held: WhileHeld,
     /// Whether it changes status, holder, owner, carrier or pending transfer,
     /// and can therefore be reversed by a correction.
     pub reversible: bool,
@@ -94,7 +112,16 @@ use LogEventType as E;
 use Status as S;
 
 const fn rule(event: E, from: From, to: To, who: &'static [Who]) -> Rule {
-    Rule { event, from, to, pending: Pending::Any, who, with_void_seal: false, reversible: true }
+    Rule {
+        event,
+        from,
+        to,
+        pending: Pending::Any,
+        who,
+        with_void_seal: false,
+        while_held: WhileHeld::Refused,
+        reversible: true,
+    }
 }
 
 const AT_REST: From = From::These(&[S::AtFelling, S::Stored, S::Received]);
@@ -114,21 +141,48 @@ pub const TABLE: &[Rule] = &[
     ),
     rule(E::Loaded, AT_REST, To::Becomes(S::Loaded), &[Who::Holder]),
     rule(E::Departed, From::These(&[S::Loaded]), To::Becomes(S::InTransit), CARRIED),
-    rule(E::Arrived, From::These(&[S::InTransit]), To::Becomes(S::Arrived), CARRIED),
-    rule(
-        E::Received,
-        From::These(&[S::Arrived]),
-        To::Becomes(S::Received),
-        &[Who::Holder, Who::PendingReceiver],
-    ),
+    Rule {
+        while_held: WhileHeld::Allowed,
+        ..rule(E::Arrived, From::These(&[S::InTransit]), To::Becomes(S::Arrived), CARRIED)
+    },
+    Rule {
+        while_held: WhileHeld::Allowed,
+        ..rule(
+            E::Received,
+            From::These(&[S::Arrived]),
+            To::Becomes(S::Received),
+            &[Who::Holder, Who::PendingReceiver],
+        )
+    },
     Rule { pending: Pending::None, ..rule(E::Transferred, From::Open, To::Unchanged, &[Who::Giver]) },
     Rule { pending: Pending::Some, ..rule(E::Accepted, From::Open, To::Unchanged, &[Who::PendingReceiver]) },
-    Rule { pending: Pending::Some, ..rule(E::Rejected, From::Open, To::Unchanged, &[Who::PendingReceiver]) },
-    Rule { pending: Pending::Some, ..rule(E::Withdrawn, From::Open, To::Unchanged, &[Who::PendingSender]) },
+    Rule {
+        pending: Pending::Some,
+        while_held: WhileHeld::Allowed,
+        ..rule(E::Rejected, From::Open, To::Unchanged, &[Who::PendingReceiver])
+    },
+    Rule {
+        pending: Pending::Some,
+        while_held: WhileHeld::Allowed,
+        ..rule(E::Withdrawn, From::Open, To::Unchanged, &[Who::PendingSender])
+    },
     Rule {
         with_void_seal: true,
+        while_held: WhileHeld::Allowed,
         reversible: false,
         ..rule(E::Inspected, From::Any, To::Unchanged, &[Who::Inspector])
+    },
+    Rule {
+        with_void_seal: true,
+        while_held: WhileHeld::Allowed,
+        reversible: false,
+        ..rule(E::Detained, From::Any, To::Unchanged, &[Who::Inspector])
+    },
+    Rule {
+        with_void_seal: true,
+        while_held: WhileHeld::Allowed,
+        reversible: false,
+        ..rule(E::Released, From::Detained, To::Unchanged, &[Who::Inspector])
     },
     Rule {
         pending: Pending::None,
@@ -139,20 +193,33 @@ pub const TABLE: &[Rule] = &[
         ..rule(E::Exported, AT_REST, To::Becomes(S::Exported), &[Who::HolderWhoIsOwner])
     },
     Rule { pending: Pending::None, ..rule(E::Sold, AT_REST, To::Becomes(S::Sold), &[Who::HolderWhoIsOwner]) },
-    Rule { with_void_seal: true, ..rule(E::Lost, From::Open, To::Becomes(S::Lost), CARRIED) },
-    Rule { with_void_seal: true, ..rule(E::Destroyed, From::Open, To::Becomes(S::Destroyed), CARRIED) },
-    rule(E::Found, From::These(&[S::Lost]), To::Becomes(S::Stored), &[Who::Holder, Who::Inspector]),
+    Rule {
+        with_void_seal: true,
+        while_held: WhileHeld::ByHolder,
+        ..rule(E::Lost, From::Open, To::Becomes(S::Lost), CARRIED)
+    },
+    Rule {
+        with_void_seal: true,
+        while_held: WhileHeld::ByHolder,
+        ..rule(E::Destroyed, From::Open, To::Becomes(S::Destroyed), CARRIED)
+    },
+    Rule {
+        while_held: WhileHeld::ByInspector,
+        ..rule(E::Found, From::These(&[S::Lost]), To::Becomes(S::Stored), &[Who::Holder, Who::Inspector])
+    },
     Rule {
         with_void_seal: true,
         reversible: false,
         ..rule(E::SealReplaced, From::Open, To::Unchanged, &[Who::Holder])
     },
     Rule {
+        while_held: WhileHeld::ByInspector,
         reversible: false,
-        ..rule(E::SealVoided, From::Open, To::Unchanged, &[Who::Holder, Who::Operator])
+        ..rule(E::SealVoided, From::Open, To::Unchanged, &[Who::Holder, Who::Operator, Who::Inspector])
     },
     Rule {
         with_void_seal: true,
+        while_held: WhileHeld::ByInspector,
         reversible: false,
         ..rule(E::Corrected, From::Any, To::ByContent, &[Who::RecorderOrInspector])
     },
@@ -177,12 +244,13 @@ impl LogEventType {
     /// Whether the event, if it arrives late, may be appended without changing the present state.
     ///
     /// False for events that act on more than their log: a correction moves wood between a ticket's lines, a
-    /// replacement takes a seal out of the stock. Even without effect on the log, they would change the lines
+    /// replacement takes a seal out of the stock. False for a detention and a release too: an inspector stops or
+    /// releases a log now, whatever time the event states. Even without effect on the log, they would change the lines
     /// or the stock; so they are checked against the present state and take effect when received, whatever
     /// time they state.
     #[must_use]
     pub fn may_be_late(self) -> bool {
-        !matches!(self, E::Corrected | E::SealReplaced)
+        !matches!(self, E::Corrected | E::SealReplaced | E::Detained | E::Released)
     }
 }
 
@@ -204,6 +272,8 @@ pub enum Refused {
     Transition,
     /// The state allows it, but not for this organisation.
     NotYours,
+    /// The log is held.
+    Held,
 }
 
 impl Rule {
@@ -213,6 +283,7 @@ impl Rule {
             From::These(these) => these.contains(&state.status),
             From::Open => state.status.is_open(),
             From::Any => true,
+            From::Detained => state.hold.is_some(),
         };
         let pending = match self.pending {
             Pending::Any => true,
@@ -248,8 +319,14 @@ pub fn has_part(event: LogEventType, state: &LogState, roles: CallerRoles) -> bo
     event.rule().caller_may(state, roles)
 }
 
-/// Whether `roles` may record `event` on a log in `state`.
-pub fn check(event: LogEventType, state: &LogState, roles: CallerRoles) -> Result<(), Refused> {
+/// Whether `roles` may record `event` on a log in `state` at the time `at`, which decides whether a hold that ends by
+/// itself still stands.
+pub fn check(
+    event: LogEventType,
+    state: &LogState,
+    roles: CallerRoles,
+    at: DateTime<Utc>,
+) -> Result<(), Refused> {
     let rule = event.rule();
     if !rule.state_allows(state) {
         return Err(Refused::Transition);
@@ -257,7 +334,13 @@ pub fn check(event: LogEventType, state: &LogState, roles: CallerRoles) -> Resul
     if !rule.caller_may(state, roles) {
         return Err(Refused::NotYours);
     }
-    Ok(())
+    let passes = match rule.while_held {
+        WhileHeld::Refused => false,
+        WhileHeld::Allowed => true,
+        WhileHeld::ByInspector => roles.inspector,
+        WhileHeld::ByHolder => state.holder == roles.id,
+    };
+    if passes || state.held(at).is_none() { Ok(()) } else { Err(Refused::Held) }
 }
 
 /// Whether `roles` may hand over what a transfer `of` covers: the holder hands over possession, the owner
@@ -267,12 +350,12 @@ pub fn gives(of: TransferOf, state: &LogState, roles: CallerRoles) -> bool {
     (!of.moves_possession() || state.holder == roles.id) && (!of.moves_ownership() || state.owner == roles.id)
 }
 
-/// The events that `roles` could record on a log in `state` through `POST /v1/custody-events`.
+/// The events that `roles` could record on a log in `state` through `POST /v1/custody-events` at the time `at`.
 #[must_use]
-pub fn allowed(state: &LogState, roles: CallerRoles) -> Vec<&'static str> {
+pub fn allowed(state: &LogState, roles: CallerRoles, at: DateTime<Utc>) -> Vec<&'static str> {
     TABLE
         .iter()
-        .filter(|rule| rule.event.is_posted() && check(rule.event, state, roles).is_ok())
+        .filter(|rule| rule.event.is_posted() && check(rule.event, state, roles, at).is_ok())
         .map(|rule| rule.event.as_str())
         .collect()
 }
@@ -283,6 +366,7 @@ impl std::fmt::Display for From {
             Self::Nothing => f.write_str("none"),
             Self::Open => f.write_str("any open"),
             Self::Any => f.write_str("any, closed too"),
+            Self::Detained => f.write_str("any, if it is detained"),
             Self::These(these) => {
                 let words: Vec<_> = these.iter().map(|status| format!("`{status}`")).collect();
                 f.write_str(&words.join(", "))
@@ -297,6 +381,19 @@ impl std::fmt::Display for To {
             Self::Becomes(status) => write!(f, "`{status}`"),
             Self::Unchanged => f.write_str("unchanged"),
             Self::ByContent => f.write_str("by its content"),
+        }
+    }
+}
+
+impl WhileHeld {
+    /// Its name in the documents.
+    #[must_use]
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Refused => "no",
+            Self::Allowed => "yes",
+            Self::ByInspector => "by an inspector",
+            Self::ByHolder => "by the holder",
         }
     }
 }
@@ -325,7 +422,7 @@ impl Who {
 #[must_use]
 pub fn markdown() -> String {
     let mut out = String::from(
-        "| event | from status | to status | pending transfer | with a void seal | reversible | who |\n|---|---|---|---|---|---|---|\n",
+        "| event | from status | to status | pending transfer | with a void seal | while held | reversible | who |\n|---|---|---|---|---|---|---|---|\n",
     );
     let yes = |flag: bool| if flag { "yes" } else { "no" };
     for rule in TABLE {
@@ -336,12 +433,13 @@ pub fn markdown() -> String {
         };
         let who: Vec<_> = rule.who.iter().map(|who| who.label()).collect();
         out.push_str(&format!(
-            "| `{}` | {} | {} | {} | {} | {} | {} |\n",
+            "| `{}` | {} | {} | {} | {} | {} | {} | {} |\n",
             rule.event,
             rule.from,
             rule.to,
             pending,
             yes(rule.with_void_seal),
+            rule.while_held.label(),
             yes(rule.reversible),
             who.join(", ")
         ));

@@ -11,6 +11,7 @@ use crate::timber::event::types::LogEventType;
 use crate::timber::event::vocabulary::{Status, TransferOf};
 use crate::timber::seal::SealNumber;
 use crate::timber::wood::species::{LogKind, MeasurementMethod, Species, Wood};
+use chrono::{DateTime, Utc};
 use proptest::prelude::*;
 use uuid::Uuid;
 
@@ -25,6 +26,10 @@ fn org(n: u128) -> OrganizationId {
 
 fn roles(n: u128) -> CallerRoles {
     CallerRoles { id: org(n), inspector: n == INSPECTOR, operator: false }
+}
+
+fn now() -> DateTime<Utc> {
+    Moment::parse("2026-10-05T10:00:00+05:00").unwrap().instant()
 }
 
 fn event(seq: u32, actor: u128, event_type: LogEventType) -> Content {
@@ -96,7 +101,7 @@ fn with_a_void_seal_only_five_things_may_happen() {
     let mut may: Vec<LogEventType> = Vec::new();
     for event_type in LogEventType::ALL.iter().copied().filter(|e| e.is_posted()) {
         for n in [HOLDER, BUYER, CARRIER, INSPECTOR] {
-            if check(event_type, &state, roles(n)).is_ok() && !may.contains(&event_type) {
+            if check(event_type, &state, roles(n), now()).is_ok() && !may.contains(&event_type) {
                 may.push(event_type);
             }
         }
@@ -115,7 +120,7 @@ fn with_a_void_seal_only_five_things_may_happen() {
 fn a_stranger_may_nothing_but_try_to_correct() {
     let state = LogState::first(&harvested()).unwrap();
     for event_type in LogEventType::ALL.iter().copied().filter(|e| *e != LogEventType::Corrected) {
-        let refused = check(event_type, &state, roles(42));
+        let refused = check(event_type, &state, roles(42), now());
         assert!(matches!(refused, Err(Refused::NotYours | Refused::Transition)), "{event_type}");
     }
 }
@@ -254,7 +259,7 @@ proptest! {
             }
             // What a transfer may hand over depends on `of`, which `check` does not look at.
             let may_give = event_type != LogEventType::Transferred || gives(of, &state, roles(actor));
-            let allowed = may_give && check(event_type, &state, roles(actor)).is_ok();
+            let allowed = may_give && check(event_type, &state, roles(actor), now()).is_ok();
             let expected = model.step(event_type, actor, of);
             prop_assert_eq!(allowed, expected, "{} by {} in {:?}", event_type, actor, state);
             if allowed {
@@ -278,7 +283,7 @@ proptest! {
         let mut before = vec![replay(&chain).unwrap()];
         for (event_type, actor, of) in steps {
             let state = replay(&chain).unwrap();
-            if check(event_type, &state, roles(actor)).is_ok() {
+            if check(event_type, &state, roles(actor), now()).is_ok() {
                 let event = offered(next(u32::try_from(chain.len()).unwrap() + 1, actor, event_type), of);
                 chain.push(event);
                 before.push(state);

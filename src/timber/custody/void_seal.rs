@@ -1,6 +1,7 @@
 //! Voids a seal, applied to a log or not.
 
 use super::content;
+use super::hold::{self, Detention};
 use crate::base::error::{Error, FieldError, Location, Result};
 use crate::base::ids::{LogId, OperationId};
 use crate::base::units::Text;
@@ -107,9 +108,10 @@ async fn void(
         return Err(Error::CorruptRow(format!("seal.status of {number}: changed under its lock")));
     }
     if let (SealStatus::Applied, Some(log)) = (seal.status, seal.log) {
-        let head = on_applied_seal_voided(tx, caller, act, log, cause).await?;
-        subjects.push(head.id);
-        seqs.push(head.seq_i32());
+        for head in on_applied_seal_voided(tx, caller, act, log, cause).await? {
+            subjects.push(head.id);
+            seqs.push(head.seq_i32());
+        }
     }
     Ok(OperationEvents { operation: act.operation, subjects, seqs })
 }
@@ -118,7 +120,7 @@ async fn void(
 pub async fn lock_visible(tx: &mut Tx<'_>, caller: &Caller, number: &SealNumber) -> Result<SealRow> {
     let rows = lock_for_use(tx, std::slice::from_ref(number)).await?;
     let seal = rows.into_iter().next().flatten().ok_or(Error::NotFound)?;
-    if caller.is(Role::Operator) || seal.holder == caller.organization {
+    if caller.is(Role::Operator) || caller.is(Role::Inspector) || seal.holder == caller.organization {
         return Ok(seal);
     }
     let Some(log) = seal.log else { return Err(Error::NotFound) };
@@ -128,19 +130,25 @@ pub async fn lock_visible(tx: &mut Tx<'_>, caller: &Caller, number: &SealNumber)
     if holder == Some(caller.organization.0) { Ok(seal) } else { Err(Error::NotFound) }
 }
 
-/// Adds `seal_voided` to the log's chain and updates the log's present state: its seal is void.
+/// Adds `seal_voided` to the log's chain, behind it `detained` if an inspector voids the seal, and updates the log's present state: its seal is void.
 async fn on_applied_seal_voided(
     tx: &mut Tx<'_>,
     caller: &Caller,
     act: &Actor,
     log: LogId,
     cause: &VoidCause,
-) -> Result<NewHead> {
+) -> Result<Vec<NewHead>> {
     let row = write::lock(tx, &[log]).await?.pop();
     let row = row.ok_or_else(|| Error::CorruptRow(format!("seal.log_id: no log {log}")))?;
-    let roles =
-        CallerRoles { id: caller.organization, inspector: false, operator: caller.is(Role::Operator) };
-    table::check(LogEventType::SealVoided, &row.state, roles).map_err(|refusal| match refusal {
+    let roles = CallerRoles {
+        id: caller.organization,
+        inspector: caller.is(Role::Inspector),
+        operator: caller.is(Role::Operator),
+    };
+    table::check(LogEventType::SealVoided, &row.state, roles, act.at()).map_err(|refusal| match refusal {
+        Refused::Held => {
+            conflict("held", "The log that bears it is held: only an inspector may void its seal.".to_owned())
+        }
         Refused::Transition => conflict(
             "transition-not-allowed",
             format!("The log that bears it is `{}`: its seal can no longer be voided.", row.state.status),
@@ -154,9 +162,8 @@ async fn on_applied_seal_voided(
     let business = content::LogBusiness {
         reason: Some(cause.reason.as_str().to_owned()),
         details: cause.note.as_ref().map(|note| content::DetailsPart {
-            outcome: None,
-            observed: None,
             note: Some(note.as_str().to_owned()),
+            ..content::DetailsPart::default()
         }),
         ..content::LogBusiness::bare(log, act.occurred, act.organization, act.key, act.operation)
     };
@@ -172,14 +179,21 @@ async fn on_applied_seal_voided(
         occurred_at: act.at(),
         region: None,
     };
-    let head = chain::append(tx, act.at(), vec![draft])
-        .await?
-        .pop()
-        .ok_or_else(|| Error::CorruptRow(format!("log {log}: no event was added")))?;
+    let mut heads = chain::append(tx, act.at(), vec![draft]).await?;
     let mut state = row.state;
     state.apply(&content)?;
-    write::save(tx, &[(state, head.clone())], &[]).await?;
-    Ok(head)
+    if cause.reason.is_of_inspector()
+        && let Some(head) = heads.last().cloned()
+    {
+        let reason = cause.reason.as_str().to_owned();
+        let (draft, after) = hold::detained(state, head, Detention { act, reason })?;
+        state = after;
+        heads.extend(chain::append(tx, act.at(), vec![draft]).await?);
+    }
+    let last = heads.last().cloned();
+    let last = last.ok_or_else(|| Error::CorruptRow(format!("log {log}: no event was added")))?;
+    write::save(tx, &[(state, last)], &[]).await?;
+    Ok(heads)
 }
 
 /// The response to a void, built from its events.

@@ -45,6 +45,17 @@ impl Actor {
         Ok(Self { key, occurred: LocalTime::of(moment), operation, organization, moment })
     }
 
+    /// An act at a time that the client states.
+    #[must_use]
+    pub fn at_moment(
+        organization: OrganizationId,
+        key: KeyId,
+        operation: OperationId,
+        moment: Moment,
+    ) -> Self {
+        Self { key, occurred: LocalTime::of(moment), operation, organization, moment }
+    }
+
     /// The day.
     #[must_use]
     pub fn on(&self) -> NaiveDate {

@@ -46,7 +46,7 @@ macro_rules! chain_heads {
         pub(in crate::timber) async fn append_and_store(
             tx: &mut $crate::evidence::chain::Tx<'_>,
             now: chrono::DateTime<chrono::Utc>,
-            drafts: Vec<$crate::evidence::chain::Draft<'_>>,
+            drafts: Vec<$crate::evidence::chain::Draft>,
         ) -> $crate::base::error::Result<Vec<$crate::evidence::chain::NewHead>> {
             let heads = $crate::evidence::chain::append(tx, now, drafts).await?;
             let ids: Vec<uuid::Uuid> = heads.iter().map(|head| head.id).collect();

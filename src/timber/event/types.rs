@@ -33,6 +33,10 @@ vocabulary! {
         Withdrawn = "withdrawn",
         /// Checked by an inspector.
         Inspected = "inspected",
+        /// Stopped by an inspector until it is released.
+        Detained = "detained",
+        /// No longer stopped by an inspector.
+        Released = "released",
         /// Sawn or otherwise used up.
         Processed = "processed",
         /// Left the country.

@@ -8,6 +8,8 @@
 use crate::base::geo::{OUTLINE_MARGIN_M, Plot, Position, within_kazakhstan};
 use crate::base::units::{Diameter, Length, Moment, Volume};
 use crate::base::vocabulary::vocabulary;
+use crate::timber::event::types::LogEventType;
+use crate::timber::event::vocabulary::Outcome;
 use crate::timber::wood::species::{LogKind, MeasurementMethod, Wood};
 use crate::timber::wood::tolerance::{Standing, standing, tolerance};
 use crate::timber::wood::volume_table::{deviation_percent, gost_volume};
@@ -128,8 +130,48 @@ pub const OUT_OF_ORDER: Rule = Rule {
     about: "An event arrived after one that happened later.",
 };
 
+/// An inspector found another log than the one recorded.
+pub const INSPECTION_MISMATCH: Rule = Rule {
+    id: "inspection-mismatch",
+    version: 1,
+    severity: Severity::Serious,
+    legal_basis: None,
+    about: "An inspector found that a log is not the one recorded under its seal.",
+};
+
+/// An inspector found no seal on a log.
+pub const SEAL_MISSING: Rule = Rule {
+    id: "seal-missing",
+    version: 1,
+    severity: Severity::Serious,
+    legal_basis: None,
+    about: "An inspector found a log without its seal.",
+};
+
+/// An inspector found a damaged seal.
+pub const SEAL_DAMAGED: Rule = Rule {
+    id: "seal-damaged",
+    version: 1,
+    severity: Severity::Warning,
+    legal_basis: None,
+    about: "An inspector found a log whose seal is damaged.",
+};
+
+/// A held log that is said to be gone.
+pub const LOST_WHILE_HELD: Rule = Rule {
+    id: "lost-while-held",
+    version: 1,
+    severity: Severity::Serious,
+    legal_basis: None,
+    about: "A log was recorded as lost or destroyed while it was held.",
+};
+
 /// Every rule.
-pub static RULES: [Rule; 7] = [
+pub static RULES: [Rule; 11] = [
+    INSPECTION_MISMATCH,
+    SEAL_MISSING,
+    SEAL_DAMAGED,
+    LOST_WHILE_HELD,
     OVER_PERMITTED,
     OUTSIDE,
     COMMERCIAL_AS_FIREWOOD,
@@ -293,6 +335,27 @@ pub fn late_entry(occurred: Moment, received: DateTime<Utc>) -> Option<Draft> {
             severity,
             format!("It was recorded {} days after it happened ({occurred}).", lag.num_days()),
         )
+    })
+}
+
+/// The outcome of an inspection, if it is not that the log is as recorded.
+#[must_use]
+pub fn inspection(outcome: Outcome) -> Option<Draft> {
+    let (rule, detail) = match outcome {
+        Outcome::Match => return None,
+        Outcome::Mismatch => (&INSPECTION_MISMATCH, "An inspector found another log than the one recorded."),
+        Outcome::SealMissing => (&SEAL_MISSING, "An inspector found no seal on the log."),
+        Outcome::SealDamaged => (&SEAL_DAMAGED, "An inspector found the seal damaged."),
+    };
+    Some(rule.draft(rule.severity, detail.to_owned()))
+}
+
+/// `lost` or `destroyed` of a log that is held.
+#[must_use]
+pub fn lost_while_held(event: LogEventType, held: bool) -> Option<Draft> {
+    let gone = matches!(event, LogEventType::Lost | LogEventType::Destroyed);
+    (gone && held).then(|| {
+        LOST_WHILE_HELD.draft(Severity::Serious, format!("`{event}` was recorded while the log was held."))
     })
 }
 

@@ -18,6 +18,9 @@ pub struct NewFinding {
     pub log: Option<(LogId, u32)>,
     /// The ticket, if it is about one.
     pub ticket: Option<TicketId>,
+    /// The organisation whose conduct it questions; by default the one that records the event. For an inspection it
+    /// is the log's holder.
+    pub party: Option<OrganizationId>,
 }
 
 /// A finding, as returned to the client.
@@ -44,7 +47,7 @@ pub struct Finding {
     pub created_at: DateTime<Utc>,
 }
 
-/// Stores findings about `organization`'s records, in one round trip, and returns them for the response.
+/// Stores findings, by default about `organization`'s records, in one round trip, and returns them for the response.
 pub async fn store(
     tx: &mut Tx<'_>,
     organization: OrganizationId,
@@ -54,6 +57,7 @@ pub async fn store(
     if findings.is_empty() {
         return Ok(Vec::new());
     }
+    let parties: Vec<Uuid> = findings.iter().map(|one| one.party.unwrap_or(organization).0).collect();
     let (seqs, findings): (Vec<Option<i32>>, Vec<Finding>) = findings
         .into_iter()
         .map(|one| {
@@ -81,9 +85,10 @@ pub async fn store(
     let details: Vec<&str> = findings.iter().map(|finding| finding.detail.as_str()).collect();
     sqlx::query!(
         "INSERT INTO finding (id, rule, version, severity, organization_id, ticket_id, log_id, log_seq, detail, created_at)
-         SELECT id, rule, version, severity, $9, ticket, log, seq, detail, $10
-         FROM UNNEST($1::uuid[], $2::text[], $3::smallint[], $4::text[], $5::uuid[], $6::uuid[], $7::int[], $8::text[])
-              AS new (id, rule, version, severity, ticket, log, seq, detail)",
+         SELECT id, rule, version, severity, party, ticket, log, seq, detail, $10
+         FROM UNNEST($1::uuid[], $2::text[], $3::smallint[], $4::text[], $5::uuid[], $6::uuid[], $7::int[], $8::text[],
+                     $9::uuid[])
+              AS new (id, rule, version, severity, ticket, log, seq, detail, party)",
         &ids,
         &rules as &[&str],
         &versions,
@@ -92,7 +97,7 @@ pub async fn store(
         &logs as &[Option<Uuid>],
         &seqs as &[Option<i32>],
         &details as &[&str],
-        organization.0,
+        &parties,
         now
     )
     .execute(&mut **tx)

@@ -20,7 +20,7 @@ pub(crate) async fn lock(tx: &mut Tx<'_>, id: OrganizationId) -> Result<LockedHe
 ///
 /// # Errors
 /// From the database.
-pub(crate) async fn add(tx: &mut Tx<'_>, now: DateTime<Utc>, draft: Draft<'_>) -> Result<NewHead> {
+pub(crate) async fn add(tx: &mut Tx<'_>, now: DateTime<Utc>, draft: Draft) -> Result<NewHead> {
     let id = draft.head.id();
     let added = append_and_store(tx, now, vec![draft]).await?.pop();
     added.ok_or_else(|| Error::CorruptRow(format!("organization {id}: no event was added")))

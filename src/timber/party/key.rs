@@ -122,6 +122,12 @@ impl TokenHash {
         &self.hash
     }
 
+    /// The time of the request.
+    #[must_use]
+    pub(crate) fn now(&self) -> DateTime<Utc> {
+        self.now
+    }
+
     /// The same as a value.
     #[must_use]
     pub fn to_bytes(self) -> [u8; 32] {

@@ -105,7 +105,7 @@ pub async fn register(
         head: LockedHead::fresh(SubjectKind::Organization, id.0),
         public: canonical::text(&public),
         business: canonical::text(&OrganizationBusiness { v: 1, act }),
-        personal: Some(&personal),
+        personal: Some(personal),
         event_type: OrganizationEventType::Registered.as_str(),
         organization: act.organization.0,
         operation: act.operation.0,

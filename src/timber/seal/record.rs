@@ -115,7 +115,7 @@ pub(in crate::timber) fn drafts(
     act: &Actor,
     event_type: SealBatchEventType,
     events: Vec<(LockedHead, BatchChange)>,
-) -> Vec<Draft<'static>> {
+) -> Vec<Draft> {
     events
         .into_iter()
         .map(|(head, change)| {

@@ -40,6 +40,18 @@ vocabulary! {
         Destroyed = "destroyed",
         /// Replaced by another seal on its log; only a replacement sets this reason.
         Replaced = "replaced",
+        /// Seized by an inspector.
+        Seized = "seized",
+        /// Found by an inspector, on no log.
+        FoundDetached = "found_detached",
+    }
+}
+
+impl VoidReason {
+    /// Whether only an inspector may give this reason.
+    #[must_use]
+    pub const fn is_of_inspector(self) -> bool {
+        matches!(self, Self::Seized | Self::FoundDetached)
     }
 }
 

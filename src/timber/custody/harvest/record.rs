@@ -32,6 +32,7 @@ use crate::timber::ticket::{self, TicketForHarvest};
 use crate::timber::wood::volume_table::gost_volume;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
+use std::sync::Arc;
 
 #[derive(Serialize)]
 struct PersonalPart<'a> {
@@ -121,7 +122,7 @@ pub async fn record(
                 head: LockedHead::fresh(SubjectKind::Log, id.0),
                 public,
                 business,
-                personal: Some(&personal),
+                personal: Some(Arc::clone(&personal)),
                 event_type: LogEventType::Harvested.as_str(),
                 organization: organization.0,
                 operation: operation.0,
@@ -173,6 +174,7 @@ pub async fn record(
         draft,
         log: None,
         ticket: Some(ticket.row.id),
+        party: None,
     }));
     let findings = store(tx, organization, findings, now).await?;
     let subjects = logs.iter().map(|log| log.id.0).collect();
@@ -258,6 +260,7 @@ impl Maker<'_> {
                 draft,
                 log: Some((made.id, 1)),
                 ticket: Some(self.ticket.row.id),
+                party: None,
             }));
         }
         findings

@@ -1,12 +1,14 @@
 //! Reading logs: the row, a reader's access to it, and the response.
 
 use super::find::Key;
+use super::write::hold;
 use crate::base::error::{Error, Result};
 use crate::base::ids::{HarvestId, LogId, OrganizationId, TicketId};
 use crate::base::region::Region;
 use crate::base::units::{Diameter, Length, Pieces, Volume};
 use crate::db::batching::BatchQuery;
 use crate::evidence::chain::{Hash, Subject, SubjectKind};
+use crate::timber::custody::state::Hold;
 use crate::timber::event::types::LogEventType;
 use crate::timber::event::vocabulary::{Status, TransferOf};
 use crate::timber::party::key::{Caller, KeyRow, KeyUsage, TokenHash};
@@ -74,6 +76,11 @@ pub struct LogRow {
     pending_of: Option<TransferOf>,
     carrier_id: Option<OrganizationId>,
     vehicle: Option<String>,
+    held_since: Option<DateTime<Utc>>,
+    held_reason: Option<String>,
+    ticket_held_since: Option<DateTime<Utc>>,
+    ticket_held_until: Option<DateTime<Utc>>,
+    ticket_held_reason: Option<String>,
     last_type: LogEventType,
     last_on: NaiveDate,
     last_region: Option<Region>,
@@ -155,6 +162,8 @@ impl LogRow {
         (&self.seal_number, self.seal_void, self.status, self.holder_id, self.owner_id).hash(&mut digest);
         (self.pending_from, self.pending_to, self.pending_of, self.carrier_id, &self.vehicle)
             .hash(&mut digest);
+        (self.held_since, &self.held_reason).hash(&mut digest);
+        (self.ticket_held_since, self.ticket_held_until, &self.ticket_held_reason).hash(&mut digest);
         (self.species, self.wood, self.assortment, self.grade, self.pieces).hash(&mut digest);
         (self.length_m, self.top_diameter_cm, self.volume_m3, self.table_volume_m3).hash(&mut digest);
         (self.last_type, self.last_on, self.last_region.map(Region::as_str), self.felled_on)
@@ -182,6 +191,20 @@ impl LogRow {
         let (organization, roles) = self.key_organization.zip(self.key_roles.take())?;
         let caller = || Caller { organization: organization.into(), key: key.id.into(), roles };
         uses.admit(token, key).then(caller)
+    }
+
+    /// The row as of `now`: without a hold of its ticket that has ended by itself.
+    fn at(mut self, now: DateTime<Utc>) -> Self {
+        if self.ticket_held_until.is_some_and(|until| until <= now) {
+            (self.ticket_held_since, self.ticket_held_until, self.ticket_held_reason) = (None, None, None);
+        }
+        self
+    }
+
+    /// The hold that stands: the log's own, or its ticket's.
+    pub(crate) fn held(&self) -> Option<Hold> {
+        let own = hold(self.held_since, None, self.held_reason.clone());
+        own.or_else(|| hold(self.ticket_held_since, self.ticket_held_until, self.ticket_held_reason.clone()))
     }
 
     fn corrupt(&self, column: &str) -> Error {
@@ -243,6 +266,7 @@ impl LogRow {
             pending,
             carrier: self.carrier_id.map(|carrier| names.of(carrier)),
             vehicle: self.vehicle.clone(),
+            held: self.held().map(HoldView::of),
             last_event: Some(LastEventView {
                 event_type: self.last_type,
                 on: self.last_on,
@@ -331,6 +355,24 @@ pub struct PendingView {
     pub of: TransferOf,
 }
 
+/// Why a log is stopped.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct HoldView {
+    /// Since when; UTC with microseconds.
+    #[schema(value_type = DateTime<Utc>)]
+    pub since: String,
+    /// The reason that was given; of an inspection, its outcome.
+    pub reason: String,
+}
+
+impl HoldView {
+    /// As the response shows it.
+    #[must_use]
+    pub fn of(hold: Hold) -> Self {
+        Self { since: crate::base::units::utc_text(hold.since), reason: hold.reason }
+    }
+}
+
 /// The last event.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct LastEventView {
@@ -410,6 +452,8 @@ pub struct LogView {
     pub carrier: Option<PartyView>,
     /// The vehicle named at loading, until received.
     pub vehicle: Option<String>,
+    /// Why it is stopped; null if it is not.
+    pub held: Option<HoldView>,
     /// The last event.
     pub last_event: Option<LastEventView>,
     /// The last event of its chain that the reader may see.
@@ -501,10 +545,11 @@ impl BatchQuery for LogLookup {
     async fn load(db: &mut PgConnection, lookups: &[&Self]) -> sqlx::Result<Vec<Result<Self::Output>>> {
         let mut results: Vec<_> = lookups.iter().map(|_| Ok(None)).collect();
         let mut uses = KeyUsage::default();
-        for mut row in rows(db, lookups.iter().map(|lookup| (&lookup.key, Some(&lookup.token)))).await? {
+        for row in rows(db, lookups.iter().map(|lookup| (&lookup.key, Some(&lookup.token)))).await? {
             let index = usize::try_from(row.place - 1).ok();
             let slot = index.and_then(|index| lookups.get(index).zip(results.get_mut(index)));
             if let Some((lookup, result)) = slot {
+                let mut row = row.at(lookup.token.now());
                 *result = Ok(row.caller(&lookup.token, &mut uses).map(|caller| (caller, row)));
             }
         }
@@ -513,14 +558,15 @@ impl BatchQuery for LogLookup {
     }
 }
 
-/// The rows of `ids`, in their order, for present parties and inspectors; ids without a log are skipped.
+/// The rows of `ids` as of `now`, in their order, for present parties and inspectors; ids without a log are skipped.
 /// One round trip.
 ///
 /// # Errors
 /// Database errors.
-pub async fn fetch(db: &mut PgConnection, ids: &[LogId]) -> Result<Vec<LogRow>> {
+pub async fn fetch(db: &mut PgConnection, ids: &[LogId], now: DateTime<Utc>) -> Result<Vec<LogRow>> {
     let keys: Vec<Key> = ids.iter().map(|id| Key::of(&Code::LogId(*id))).collect();
-    Ok(rows(db, keys.iter().map(|key| (key, None))).await?)
+    let rows = rows(db, keys.iter().map(|key| (key, None))).await?;
+    Ok(rows.into_iter().map(|row| row.at(now)).collect())
 }
 
 async fn rows<'k>(

@@ -6,7 +6,7 @@ use crate::base::region::Region;
 use crate::base::units::{Diameter, Length, Pieces, Volume};
 use crate::evidence::chain::{LockedHead, NewHead, SubjectKind, Tx};
 use crate::timber::custody::log::find::Key;
-use crate::timber::custody::state::{LastEvent, LogState, PendingTransfer};
+use crate::timber::custody::state::{Hold, LastEvent, LogState, PendingTransfer};
 use crate::timber::event::types::LogEventType;
 use crate::timber::event::vocabulary::{Status, TransferOf};
 use crate::timber::seal::{Code, SealNumber};
@@ -65,6 +65,12 @@ struct Stored {
     pending_of: Option<TransferOf>,
     carrier_id: Option<Uuid>,
     vehicle: Option<String>,
+    held_since: Option<DateTime<Utc>>,
+    held_reason: Option<String>,
+    ticket_held_since: Option<DateTime<Utc>>,
+    ticket_held_until: Option<DateTime<Utc>>,
+    ticket_held_reason: Option<String>,
+    reseal: bool,
     last_type: LogEventType,
     last_on: NaiveDate,
     last_region: Option<Region>,
@@ -108,6 +114,9 @@ impl TryFrom<Stored> for LockedLog {
             pending,
             carrier: row.carrier_id.map(Into::into),
             vehicle: row.vehicle,
+            hold: hold(row.held_since, None, row.held_reason),
+            ticket_hold: hold(row.ticket_held_since, row.ticket_held_until, row.ticket_held_reason),
+            reseal: row.reseal,
             last: LastEvent {
                 event_type: row.last_type,
                 on: row.last_on,
@@ -126,6 +135,15 @@ impl TryFrom<Stored> for LockedLog {
     }
 }
 
+/// The columns of a hold, which are null together.
+pub(super) fn hold(
+    since: Option<DateTime<Utc>>,
+    until: Option<DateTime<Utc>>,
+    reason: Option<String>,
+) -> Option<Hold> {
+    since.zip(reason).map(|(since, reason)| Hold { since, until, reason })
+}
+
 /// Locked rows as [`Stored`], each with its position in the input of the query.
 macro_rules! locked {
     ($place:literal, $which:literal, $($argument:expr),+ $(,)?) => {
@@ -142,6 +160,8 @@ macro_rules! locked {
                     log.seal_number AS "seal_number: SealNumber", log.seal_void,
                     log.status AS "status: Status", log.holder_id, log.owner_id, log.pending_from, log.pending_to,
                     log.pending_of AS "pending_of: TransferOf", log.carrier_id, log.vehicle,
+                    log.held_since, log.held_reason, log.ticket_held_since, log.ticket_held_until,
+                    log.ticket_held_reason, log.reseal,
                     log.last_type AS "last_type: LogEventType", log.last_on,
                     log.last_region AS "last_region: Region", log.last_occurred_at
              "# + $which,
@@ -347,16 +367,17 @@ pub async fn save(
                 seal_void = new.seal_void, status = new.status, holder_id = new.holder_id, owner_id = new.owner_id,
                 pending_from = new.pending_from, pending_to = new.pending_to, pending_of = new.pending_of,
                 carrier_id = new.carrier_id, vehicle = new.vehicle, last_type = new.last_type, last_on = new.last_on,
-                last_region = new.last_region, last_occurred_at = new.last_occurred_at
+                last_region = new.last_region, last_occurred_at = new.last_occurred_at, held_since = new.held_since,
+                held_reason = new.held_reason, reseal = new.reseal
          FROM UNNEST($1::uuid[], $2::int[], $3::bytea[], $4::timestamptz[], $5::text[], $6::text[], $7::text[],
                      $8::smallint[], $9::numeric[], $10::numeric[], $11::int[], $12::numeric[], $13::numeric[],
                      $14::date[], $15::uuid[], $16::text[], $17::boolean[], $18::text[], $19::uuid[], $20::uuid[], $21::uuid[],
                      $22::uuid[], $23::text[], $24::uuid[], $25::text[], $26::text[], $27::date[], $28::text[],
-                     $29::timestamptz[])
+                     $29::timestamptz[], $30::timestamptz[], $31::text[], $32::boolean[])
               AS new (id, head_seq, head_hash, head_received_at, species, wood, assortment, grade, length_m,
                       top_diameter_cm, pieces, volume_m3, table_volume_m3, felled_on, line_id, seal_number, seal_void,
                       status, holder_id, owner_id, pending_from, pending_to, pending_of, carrier_id, vehicle,
-                      last_type, last_on, last_region, last_occurred_at)
+                      last_type, last_on, last_region, last_occurred_at, held_since, held_reason, reseal)
          WHERE log.id = new.id",
         &columns.id,
         &columns.head_seq,
@@ -387,6 +408,9 @@ pub async fn save(
         &columns.last_on,
         &columns.last_region as &[Option<Region>],
         &columns.last_occurred_at,
+        &columns.held_since as &[Option<DateTime<Utc>>],
+        &columns.held_reason as &[Option<String>],
+        &columns.reseal,
     )
     .execute(&mut **tx)
     .await?
@@ -451,6 +475,9 @@ pub(crate) struct Columns {
     pub(crate) last_on: Vec<NaiveDate>,
     pub(crate) last_region: Vec<Option<Region>>,
     pub(crate) last_occurred_at: Vec<DateTime<Utc>>,
+    pub(crate) held_since: Vec<Option<DateTime<Utc>>>,
+    pub(crate) held_reason: Vec<Option<String>>,
+    pub(crate) reseal: Vec<bool>,
 }
 
 impl Columns {
@@ -484,5 +511,8 @@ impl Columns {
         self.last_on.push(state.last.on);
         self.last_region.push(state.last.region);
         self.last_occurred_at.push(state.last.occurred_at);
+        self.held_since.push(state.hold.as_ref().map(|hold| hold.since));
+        self.held_reason.push(state.hold.as_ref().map(|hold| hold.reason.clone()));
+        self.reseal.push(state.reseal);
     }
 }

@@ -1,0 +1,47 @@
+//! The event `detained` that the server appends right behind an inspector's own event: an inspection whose outcome
+//! stops the log, or the voiding of its seal. A log's own hold exists only by an event `detained`.
+
+use super::content::{Content, DetailsPart, LogBusiness, LogPublic};
+use super::state::LogState;
+use crate::base::error::Result;
+use crate::base::ids::LogId;
+use crate::evidence::chain::{Draft, NewHead, canonical};
+use crate::timber::event::actor::Actor;
+use crate::timber::event::types::LogEventType;
+
+/// Who stops a log, and why.
+pub(super) struct Detention<'a> {
+    /// The inspector, the request, and the time.
+    pub(super) act: &'a Actor,
+    /// The outcome of the inspection, or the reason of the void.
+    pub(super) reason: String,
+}
+
+/// The event `detained` behind `head`, the last event of a log that this transaction has locked, and the state after
+/// it. `state`: the state after the event of `head`.
+pub(super) fn detained(mut state: LogState, head: NewHead, why: Detention<'_>) -> Result<(Draft, LogState)> {
+    let Detention { act, reason } = why;
+    let details = DetailsPart { reason: Some(reason), ..DetailsPart::default() };
+    let log = LogId(head.id);
+    let content = Content {
+        seq: head.seq + 1,
+        public: LogPublic::bare(LogEventType::Detained, state.kind, act.on(), None),
+        business: LogBusiness {
+            details: Some(details),
+            ..LogBusiness::bare(log, act.occurred, act.organization, act.key, act.operation)
+        },
+    };
+    state.apply(&content)?;
+    let draft = Draft {
+        head: head.into_locked(),
+        public: canonical::text(&content.public),
+        business: canonical::text(&content.business),
+        personal: None,
+        event_type: LogEventType::Detained.as_str(),
+        organization: act.organization.0,
+        operation: act.operation.0,
+        occurred_at: act.at(),
+        region: None,
+    };
+    Ok((draft, state))
+}
