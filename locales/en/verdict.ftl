@@ -51,15 +51,15 @@ message-unused =
 
 message-not-registered =
     There is no seal with this number or code. Check every character and try again.
-    If it is not found again, the seal may be forged. Do not buy such timber.
+    If it is not found again, the seal may be forged. Do not buy timber with this seal.
 
 message-letter-like-digit =
     There is no seal with this number. It has the letter O or I next to a digit: is it a zero (0) or a one (1)?
-    Check every character and try again. If it is not found again, the seal may be forged. Do not buy such timber.
+    Check every character and try again. If it is not found again, the seal may be forged. Do not buy timber with this seal.
 
 message-forged =
     The signature in this code is not genuine. The code is forged or damaged. Scan the seal once more.
-    If the result is the same, do not buy such timber.
+    If the result is the same, do not buy timber with this seal.
 
 message-unreadable = { $reason } Enter the number exactly as it is printed on the seal, or scan the code once more.
 

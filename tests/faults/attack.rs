@@ -23,7 +23,7 @@ const HELD: Duration = Duration::from_secs(15);
 /// A shape of attack.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Shape {
-    /// Bodies of 16 bytes a second, by one organisation.
+    /// Request bodies that arrive with 16 bytes a second, sent by one organisation.
     DrippingBodies,
     /// Requests for a long history; the attacker reads only the status of each response.
     UnreadResponses,
@@ -31,7 +31,7 @@ pub enum Shape {
     SilentConnections,
     /// Rehearsals of large harvests, by one organisation.
     HeavyRehearsals,
-    /// Checks of made-up codes, from the client's own address.
+    /// Checks of made-up codes, from the same address as the client that must be served.
     CodeFlood,
     /// Reads and write requests with forty keys of one organisation.
     ManyKeys,
@@ -50,7 +50,8 @@ impl Shape {
         Self::LimitOfFiles,
     ];
 
-    /// Concurrent connections of the attack, and the addresses that they come from.
+    /// Number of concurrent connections of the attack, and the last bytes of the addresses that they come
+    /// from.
     fn connections(self) -> (u16, &'static [u8]) {
         match self {
             Self::DrippingBodies => (200, &[2]),
@@ -79,7 +80,7 @@ impl fmt::Display for Shape {
     }
 }
 
-/// What the attacker got: how many responses of each status, and connections that were closed.
+/// What the attacker got: how many responses of each status, and how many connections ended without one.
 #[derive(Default)]
 pub struct Gains {
     counts: Mutex<BTreeMap<String, u64>>,
@@ -100,8 +101,10 @@ impl Gains {
 impl fmt::Display for Gains {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} connections", self.opened())?;
-        for (what, count) in &*self.counts.lock().expect("no panic") {
-            write!(f, ", {count} × {what}")?;
+        for (n, (what, count)) in self.counts.lock().expect("no panic").iter().enumerate() {
+            let separator = if n == 0 { ';' } else { ',' };
+            let status = if what.bytes().all(|byte| byte.is_ascii_digit()) { "status " } else { "" };
+            write!(f, "{separator} {status}{what}: {count} times")?;
         }
         Ok(())
     }
@@ -123,7 +126,8 @@ impl Attack {
             let from = Ipv4Addr::new(127, 0, 0, addresses[usize::from(n) % addresses.len()]);
             let (gains, attacker) = (Arc::clone(&gains), Arc::clone(attacker));
             connections.spawn(async move {
-                // Each connection is kept, or opened again, as long as the attack lasts.
+                // While the attack lasts, each connection is used as long as possible, and opened again when
+                // it is closed.
                 for round in 0.. {
                     match open(server, from).await {
                         Ok(stream) => {
@@ -149,7 +153,7 @@ async fn open(server: SocketAddr, from: Ipv4Addr) -> std::io::Result<TcpStream> 
     socket.connect(server).await
 }
 
-/// Uses one connection until it is closed or has served its purpose.
+/// Uses one connection until the server closes it or the attack has no more use for it.
 async fn use_connection(shape: Shape, mut stream: TcpStream, attacker: &Attacker, gains: &Gains, n: u64) {
     let token = attacker.token(n);
     match shape {

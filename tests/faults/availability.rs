@@ -43,7 +43,7 @@ fn is_long() -> bool {
     std::env::var_os("ORMANTRACE_LONG").is_some_and(|long| long == "1")
 }
 
-/// Starts a server; with a limit of open files, if one is given.
+/// Starts a server, and limits its number of open files if `files` is given.
 fn start(folder: &Path, files: Option<u32>) -> Running {
     let options = ["--operator-token", TOKEN, "--origin", "orman.test/register"];
     let ours = program();
@@ -172,8 +172,8 @@ fn report(outcomes: &[Outcome], size: &Size) {
     let profile = if cfg!(debug_assertions) { "debug" } else { "release" };
     let rows: String = outcomes.iter().map(|outcome| outcome.line() + "\n").collect();
     let section = format!(
-        "{}\n\nThe harness (`tests/faults/availability.rs`) wrote this section on {}: each attack for {} s against a \
-         {profile} build of its\nown, with chains of {} events and dry runs of {} logs. During the attack a client wrote, read and \
+        "{}\n\nThe harness (`tests/faults/availability.rs`) wrote this section on {}: each attack for {} s against \
+         a separate server process\n({profile} build), with chains of {} events and dry runs of {} logs. During the attack a client wrote, read and \
          checked codes; none of its requests\nmay be refused or lost. Memory is the resident memory of the server process: \
          before the attack, and the 99th percentile during it,\nwhich must be within three times the memory before it.\n\n{HEAD}{rows}",
         crate::report::AVAILABILITY,

@@ -1,4 +1,5 @@
-//! Conditions that must hold after every round, recomputed from the rows.
+//! Checks that the database and the register are correct after every test round (a round injects one fault):
+//! all conditions are recomputed from the rows in the database.
 
 use crate::client::Acknowledged;
 use ormantrace::evidence::chain::bytes::{Hash, Salt, Secret, SubjectKind, subject_ref};
@@ -10,14 +11,14 @@ use sqlx::{AssertSqlSafe, Row};
 use std::collections::{HashMap, HashSet};
 use uuid::Uuid;
 
-/// The state of the register as seen so far.
+/// The state of the register that the earlier rounds have shown.
 pub struct Seen {
-    /// Every leaf, in order: none may ever change.
+    /// The hash of every leaf, in the order of the indices. No leaf may ever change.
     leaves: Vec<Hash>,
-    /// Number of leaves before the writers started, plus the acknowledged ones since.
+    /// Number of leaves that must exist: those before the writers started, and those acknowledged since.
     expected: usize,
     acknowledged: HashSet<Hash>,
-    /// The tree of the last published checkpoint, computed from the leaves.
+    /// The tree of the last published checkpoint, computed from `leaves`.
     published: Frontier,
     /// Number of checkpoints that were checked.
     pub checkpoints: u32,
@@ -48,13 +49,13 @@ impl Seen {
         usize::try_from(self.published.size()).expect("seen")
     }
 
-    /// Sets the number of leaves that exist before the writers start.
+    /// Sets the number of leaves that exist when the writers start.
     pub fn begin(&mut self, size: usize) {
         self.expected = size;
     }
 
-    /// Compares a settled round with the database; returns all errors. `whole` recomputes every event,
-    /// otherwise only the new ones.
+    /// Compares the acknowledged requests of a finished round with the database; returns all errors. With
+    /// `whole`, every event is recomputed, otherwise only the new ones.
     pub async fn round(&mut self, db: &mut PgConnection, done: &[Acknowledged], whole: bool) -> Vec<String> {
         let mut faults = Vec::new();
         let from = if whole { 0 } else { self.leaves.len() };
@@ -76,8 +77,8 @@ impl Seen {
             }
         }
         if self.expected != self.leaves.len() {
-            // Every write request has its final response, so a surplus leaf was written twice or for no
-            // acknowledged request.
+            // Every write request has its final response by now. So a surplus leaf was written twice, or was
+            // written for a request that was not acknowledged.
             faults.push(format!(
                 "DOUBLED or LOST: {} leaves, but {} acknowledged",
                 self.leaves.len(),
@@ -134,7 +135,7 @@ impl Seen {
     }
 
     /// Checks a published checkpoint against the leaves and the previous checkpoint. Its leaves must have
-    /// been seen.
+    /// been read before.
     pub fn published(&mut self, bytes: &[u8], keys: &[VerifierKey]) -> Result<(), String> {
         let note = Note::parse(bytes).map_err(|error| format!("checkpoint: {error}"))?;
         let Checkpoint { size, root, .. } =
@@ -143,7 +144,8 @@ impl Seen {
         if size < before {
             return Err(format!("FORK: checkpoint {size} after {before}"));
         }
-        // Sizes never fall, so one growing tree can compute the root of every checkpoint.
+        // The sizes of checkpoints never decrease, so a single growing tree can compute the root of each of
+        // them.
         let (from, until) = (before, usize::try_from(size).map_err(|error| error.to_string())?);
         let Some(more) = self.leaves.get(usize::try_from(from).expect("seen")..until) else {
             return Err(format!("FORK: a checkpoint of {size} leaves, and there are {}", self.leaves.len()));

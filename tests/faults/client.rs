@@ -29,7 +29,7 @@ pub enum Outcome {
     Lost,
 }
 
-/// Sends one request; with `deaf`, without reading the response.
+/// Sends one request. If `deaf` is set, closes the connection without reading the response.
 pub fn send(port: u16, path: &str, token: &str, key: &str, body: &Value, deaf: bool) -> Outcome {
     ask(port, path, token, key, body, deaf).unwrap_or(Outcome::Lost)
 }
@@ -82,22 +82,23 @@ pub struct Forest {
     pub ticket: String,
     /// Seal numbers of logs, for custody events by any writer.
     pub logs: Mutex<Vec<String>>,
-    /// Unused seal numbers that no writer holds at the moment.
+    /// Numbers of unused seals that no writer is using at the moment.
     pub seals: Mutex<Vec<String>>,
     pub stop: AtomicBool,
-    /// Number of further requests that close the connection without reading the response.
+    /// Number of further requests for which the writers close the connection without reading the response.
     pub deaf: AtomicU32,
     pub acknowledged: AtomicU32,
     /// The same, by server.
     pub by: [AtomicU32; 2],
-    /// Requests sent again after no response, a 429, a 503 or a 409 "in progress".
+    /// Number of requests that were sent again: there was no response, or it was a 429, a 503 or a 409 "in
+    /// progress".
     pub repeated: AtomicU32,
     /// Errors that writers met.
     pub wrong: Mutex<Vec<String>>,
 }
 
 impl Forest {
-    /// Sends a request until its result is known.
+    /// Sends a request until its final response is known.
     pub fn settle(
         &self,
         random: &mut Random,
@@ -166,8 +167,8 @@ impl Forest {
     pub fn write(self: &Arc<Self>, name: &str, seed: u64) -> Vec<Acknowledged> {
         let mut random = Random::new(seed);
         let mut all = Vec::new();
-        // Uses seals left over from earlier rounds: new ones in every round would be most of the data
-        // that `fsck` reads.
+        // Uses seals that are left over from earlier rounds. If every round registered new ones, they would
+        // be most of the data that `fsck` reads.
         let mut seals = {
             let mut left = self.seals.lock().expect("no panic");
             let keep = left.len().saturating_sub(BATCH);
@@ -193,7 +194,8 @@ impl Forest {
         seals: &mut Vec<String>,
         all: &mut Vec<Acknowledged>,
     ) -> Result<(), String> {
-        // In the past by every server's clock, including those set back.
+        // The time is two hours ago, so that it is in the past by every server's clock, including clocks that
+        // were set back.
         let now = utc_text(Clock::system().now() - chrono::TimeDelta::hours(2));
         let some = usize::try_from(1 + random.below(3)).expect("small");
         if seals.len() < 4 {

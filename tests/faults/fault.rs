@@ -27,8 +27,8 @@ pub enum Fault {
 }
 
 impl Fault {
-    /// The faults of every run. `DiskFull` is not among them, because it needs a folder on a small file
-    /// system.
+    /// The faults that every run injects. `DiskFull` is not among them, because it needs a folder on a small
+    /// file system.
     pub const ALL: [Self; 19] = [
         Self::KillFirst,
         Self::KillSecond,

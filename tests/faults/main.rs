@@ -1,12 +1,12 @@
 //! No acknowledged write is lost or done twice, whatever fails.
 //!
-//! Two servers, a publisher, and writers that remember every acknowledged response. A fault is injected
-//! at a moment that the seed decides, counted in acknowledged responses. Then every write request is
-//! settled, and the acknowledged events are compared with the recomputed database, and every checkpoint
-//! published meanwhile with the leaves. As an ordinary test each fault runs once;
-//! `ORMANTRACE_FAULT_ROUNDS=200 cargo test --test faults -- --nocapture` runs more.
-//! `ORMANTRACE_FAULT_SEED` repeats the choices of a run (not its races, which depend on the machine), and
-//! `ORMANTRACE_FAULT_REPORT` names a file for the results.
+//! Two servers and a publisher run, and writers record every acknowledged response. In each round, one fault
+//! is injected at a moment that the seed decides, counted in acknowledged responses. Then every write request
+//! gets its final response. The acknowledged events are compared with the recomputed database, and every
+//! checkpoint that was published meanwhile with the leaves. As an ordinary test each fault runs once;
+//! `ORMANTRACE_FAULT_ROUNDS=200 cargo test --test faults -- --nocapture` runs more. `ORMANTRACE_FAULT_SEED`
+//! repeats the choices of a run (not its races, which depend on the machine), and `ORMANTRACE_FAULT_REPORT`
+//! names a file for the results.
 
 #[path = "../support/mod.rs"]
 mod support;
@@ -41,14 +41,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 use watch::Watcher;
 
-/// One test at a time: each needs the whole machine.
+/// The running test holds this lock, so that only one test runs at a time: each needs the entire machine.
 static ALONE: Mutex<()> = Mutex::new(());
 
 /// Writers in a round.
 const WRITERS: u64 = 5;
-/// After this many rounds everything is recomputed, and `fsck` is run.
+/// Number of rounds after which everything is recomputed and `fsck` is run.
 const WHOLE_EVERY: u64 = 20;
-/// In bytes: a disk that holds PostgreSQL, its log and a few rounds.
+/// Size in bytes of a small disk: enough for PostgreSQL, its write-ahead log and a few rounds.
 const SMALL_DISK: u64 = 320 << 20;
 
 /// One folder with all its processes.
@@ -83,14 +83,14 @@ impl Trial {
         trial.settled();
         let mut db = trial.servers.superuser();
         let first = trial.runtime.block_on(trial.seen.round(&mut db, &[], true));
-        // Only the number of leaves may differ: the events of the preparation are not counted as
-        // acknowledged.
+        // The only error may be the number of leaves, because the events of the preparation are not counted
+        // as acknowledged.
         assert!(first.iter().all(|fault| fault.starts_with("DOUBLED or LOST")), "{first:#?}");
         trial.seen.begin(trial.seen.size());
         trial
     }
 
-    /// Runs one round; returns its figures, or the errors found.
+    /// Runs one round. Returns its figures, or the errors that were found.
     fn round(&mut self, fault: Fault, whole: bool) -> Result<Figures, Vec<String>> {
         self.round += 1;
         let forest = Arc::clone(&self.forest);
@@ -138,7 +138,7 @@ impl Trial {
         })
     }
 
-    /// Injects the fault, and restarts what it stopped.
+    /// Injects the fault, and restarts the processes that the fault has stopped.
     fn inject(&mut self, fault: Fault) -> Vec<String> {
         let mut wrong = Vec::new();
         let ports = &self.forest.ports;
@@ -218,10 +218,11 @@ impl Trial {
         until("commits were met", || self.servers.proxy.left() == 0);
     }
 
-    /// Returns when one commit of the second server, or the reply to it, is held back in the proxy.
+    /// Returns as soon as the proxy holds back one commit of the second server, or the reply to it.
     fn hold_a_commit(&mut self, before: bool) {
         let mode = if before { Commit::Held } else { Commit::AnswerHeld };
-        // The commit is a writer's or the sequencer's, at random.
+        // The number of commits that pass first is random, so the held commit is a writer's or the
+        // sequencer's.
         self.servers.proxy.order(mode, self.random.below(8), 1);
         until("a commit is held back", || self.servers.proxy.holds());
     }

@@ -15,15 +15,16 @@ pub enum Commit {
     /// It is passed on.
     #[default]
     Passes,
-    /// The connection is reset before PostgreSQL receives it.
+    /// The connection is reset, and PostgreSQL does not receive the COMMIT.
     Never,
-    /// PostgreSQL executes it, and the connection is reset instead of passing on the reply.
+    /// PostgreSQL executes the COMMIT. Then the connection is reset, and the client does not receive the
+    /// reply.
     Unheard,
     /// It is delayed by 0.7 s.
     Late,
     /// It is held back until released.
     Held,
-    /// PostgreSQL executes it, and its reply is held back until released.
+    /// PostgreSQL executes the COMMIT. Its reply is held back until the proxy is ordered to release it.
     AnswerHeld,
 }
 
@@ -73,7 +74,7 @@ pub struct Proxy {
 }
 
 impl Proxy {
-    /// Starts the proxy in front of the PostgreSQL at this socket, which may start and stop later.
+    /// Starts the proxy in front of the PostgreSQL at this socket. PostgreSQL may start and stop later.
     pub fn start(runtime: &Handle, socket: PathBuf) -> Self {
         let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).expect("a port");
         let address = listener.local_addr().expect("bound");
@@ -92,12 +93,12 @@ impl Proxy {
         Self { address, orders }
     }
 
-    /// Applies `mode` to `count` commits, after passing on `pass` others.
+    /// Applies `mode` to `count` commits, after `pass` other commits have passed.
     pub fn order(&self, mode: Commit, pass: u64, count: u64) {
         *self.orders.next.lock().expect("no panic") = Next { mode, pass, left: count };
     }
 
-    /// How many of these commits have not been seen yet.
+    /// How many of the commits to which `mode` applies have not arrived yet.
     pub fn left(&self) -> u64 {
         self.orders.next.lock().expect("no panic").left
     }

@@ -11,10 +11,11 @@ use std::time::Instant;
 const NOTHING_FOUND: &str =
     "Lost 0, duplicated 0, forks (two different registers signed) 0, inconsistent checkpoints 0.";
 
-/// Heading of the report's last section. Another test writes that section, and this one keeps it.
+/// Heading of the report's last section. The test of availability writes that section, and this test does not
+/// change it.
 pub const AVAILABILITY: &str = "## Availability under attack";
 
-/// The number of rounds with a full disk, for this number of other rounds.
+/// How many rounds with a full disk are added to this number of other rounds.
 pub fn disk_full_rounds(rounds: u64) -> u64 {
     (rounds / 20).max(1)
 }
@@ -25,7 +26,7 @@ pub struct Figures {
     pub rounds: u32,
     pub acknowledged: u32,
     pub repeated: u32,
-    /// Published checkpoints that were checked against the leaves.
+    /// Number of published checkpoints that were checked against the leaves.
     pub checkpoints: u32,
     pub slowest_ms: u128,
 }
@@ -34,7 +35,7 @@ pub struct Figures {
 pub struct Report {
     path: Option<PathBuf>,
     seed: u64,
-    /// Rounds requested, without those of the full disk.
+    /// Number of requested rounds, without those with a full disk.
     asked: u64,
     began: Instant,
     date: String,
@@ -42,9 +43,9 @@ pub struct Report {
     kernel: String,
     pub postgres: String,
     figures: BTreeMap<Fault, Figures>,
-    /// Events of the finished trials, and of the one in progress.
+    /// Number of events in the finished trials, and in the trial in progress.
     pub events: (usize, usize),
-    /// Rounds after which everything was recomputed, and `fsck` run.
+    /// Number of rounds after which everything was recomputed and `fsck` was run.
     pub whole: u32,
     pub skipped: Vec<String>,
     /// The errors found, which end the run.
@@ -124,7 +125,7 @@ impl Report {
 
     fn table(&self) -> String {
         let mut text = String::from(
-            "| fault | rounds | acknowledged writes | requests sent again | checkpoints seen | slowest recovery |\n\
+            "| fault | fault rounds | acknowledged writes | requests sent again | checkpoints seen | slowest recovery |\n\
              |---|--:|--:|--:|--:|--:|\n",
         );
         let mut all = Figures::default();
@@ -142,7 +143,7 @@ impl Report {
         };
         write!(
             text,
-            "\n{} rounds in {} s: {} acknowledged writes, {} requests sent again, {} events, {} published checkpoints \
+            "\n{} fault rounds in {} s: {} acknowledged writes, {} requests sent again, {} events, {} published checkpoints \
              compared with the leaves; every event was recomputed, and `fsck` run, {} times. {lost}\n",
             all.rounds,
             self.began.elapsed().as_secs(),
@@ -162,7 +163,7 @@ impl Report {
         let broken_off = if self.done || self.found.is_some() {
             ""
         } else {
-            "\n**Incomplete: the run was stopped after the rounds below.**\n"
+            "\n**Incomplete: the run was stopped after the fault rounds below.**\n"
         };
         let mut skipped = self.skipped.clone();
         if !self.done {
@@ -170,7 +171,7 @@ impl Report {
                 self.figures.iter().partition(|(fault, _)| **fault == Fault::DiskFull);
             let count =
                 |some: &[(&Fault, &Figures)]| some.iter().map(|(_, of)| u64::from(of.rounds)).sum::<u64>();
-            skipped.push(format!("{} of the {asked} rounds: not reached", asked - count(&others)));
+            skipped.push(format!("{} of the {asked} fault rounds: not reached", asked - count(&others)));
             if full.is_empty() {
                 skipped.push("the full disk, which comes last".to_owned());
             }
@@ -183,12 +184,13 @@ impl Report {
         format!(
             "# Fault injection: faults and results
 
-The fault harness (`tests/faults`) writes this page; do not edit it. In each round five writers send requests to two
-servers and remember every acknowledged write. A fault is injected at a moment derived from the seed. A process
+The fault harness (`tests/faults`) writes this page; do not edit it. In each fault round five writers send requests to
+two servers on one database and remember every acknowledged write: the first server runs the private PostgreSQL, the other
+connects to it through a proxy, as does the publisher. A fault is injected at a moment derived from the seed. A process
 that the fault stopped is started again, and both servers must acknowledge more writes. Requests without a response are sent again
-under their idempotency key until each has a final response. The checks after each round: each
+under their idempotency key until each has a final response. The checks after each fault round: each
 acknowledged event is stored exactly once, and no other event. Every chain is linked, and `received_at` does not decrease
-within a chain. The register's earlier leaves are unchanged. Each checkpoint that was published during the round (polled
+within a chain. The register's earlier leaves are unchanged. Each checkpoint that was published during the fault round (polled
 every 5 ms) is no smaller than the one before, and its root is the root of a tree of the register's first leaves, up to
 its size.
 \"Recovery\" is the time from the fault to twelve more responses, at least one by each server. It includes the
@@ -202,13 +204,13 @@ start of a program, if one is started, and the waits that belong to the fault.
 | PostgreSQL | {} |
 | kernel, cores | {}, {cores} |
 | seed | {seed} |
-| rounds | {asked}, and {} more with a full disk |
+| fault rounds | {asked}, and {} more with a full disk |
 {broken_off}
 {}
 ## Skipped
 {skipped}
 
-Two sequencers run in every round, one in each server. Other tests kill the publisher at each of its 238 file calls
+Two sequencers run in every fault round, one in each server. Other tests kill the publisher at each of its 238 file calls
 (`tests/program/killed.rs`) and restore an old backup (`tests/api/publish.rs`).
 
 ## To repeat the run

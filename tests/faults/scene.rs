@@ -20,7 +20,8 @@ use tokio::runtime::Handle;
 
 /// How long the client waits for a connection, and for a response.
 const TIMEOUT: Duration = Duration::from_secs(10);
-/// Between two checks: below the budget of genuine codes of one address, which is 60 a minute.
+/// Time between two checks of the client. It keeps the client below the limit of genuine codes of one
+/// address, which is 60 a minute.
 const BETWEEN_CHECKS: Duration = Duration::from_millis(1_200);
 /// Logs in one of the client's harvests.
 const LOGS: usize = 3;
@@ -30,7 +31,7 @@ const KEYS: usize = 40;
 /// What the attacker needs.
 pub struct Attacker {
     tokens: Vec<String>,
-    /// A ticket with a long chain, which its organisation holds.
+    /// A ticket with a long chain, held by the attacker's organisation.
     pub long_ticket: String,
     /// The body of a large harvest.
     pub rehearsal: String,
@@ -67,8 +68,8 @@ pub struct Served {
 }
 
 impl Served {
-    /// Whether the client must continue: no request was refused, but some kind of request has fewer than two
-    /// expected responses.
+    /// Whether the client must continue: no request was refused, but at least one kind of request was served
+    /// fewer than two times.
     fn is_open(&self) -> bool {
         self.refused.is_empty() && self.writes.min(self.reads).min(self.checks) < 2
     }
@@ -135,7 +136,7 @@ pub fn prepare(
         post("/v1/felling-tickets", &issuer.token, body)["id"].as_str().expect("an id").to_owned()
     };
     let (own, foreign) = (ticket(&honest, "0001245"), ticket(&greedy, "0001246"));
-    // Number and whole marking code of each seal.
+    // Returns the number and the complete marking code of each seal of a new batch.
     let seals = |holder: &Enterprise, quantity: usize| -> Vec<(String, String)> {
         let batch = post("/v1/seal-batches", TOKEN, json!({"holder_bin": holder.bin, "quantity": quantity}));
         let path = format!("/v1/seal-batches/{}/seals", batch["id"].as_str().expect("an id"));

@@ -23,7 +23,7 @@ use tokio::runtime::Handle;
 
 /// The operator's token.
 pub const TOKEN: &str = "operator-token-of-the-faults-in-Semey";
-/// Far longer than any step takes, so that a hang becomes a failure.
+/// Timeout of each awaited step. It is far longer than any step takes, so that a hang becomes a failure.
 pub const PATIENCE: Duration = Duration::from_mins(2);
 
 /// Waits for a condition.
@@ -49,8 +49,9 @@ pub enum Time {
     Off(i64),
 }
 
-/// The preload library of faketime, if it is installed, as `faketime` itself reports it. The `faketime`
-/// program is not used: it would run between this process and the one to be killed.
+/// The preload library of faketime, as the program `faketime` reports it; `None` if it is not installed. The
+/// servers are not started with the program `faketime`: it would be a further process between this one and
+/// the server to be killed.
 pub fn faketime() -> Option<&'static str> {
     static LIBRARY: OnceLock<Option<String>> = OnceLock::new();
     let find = || {
@@ -63,7 +64,7 @@ pub fn faketime() -> Option<&'static str> {
 }
 
 impl Time {
-    /// Sets the clock of the process to be started. Timers use the monotonic clock, and files keep the
+    /// Sets the clock that the process will see. Timers use the unchanged monotonic clock, and files have the
     /// real time.
     fn set(self, command: &mut Command) {
         if let Self::Off(hours) = self {
@@ -80,7 +81,7 @@ impl Time {
         }
     }
 
-    /// Checks that the timestamp of an event just logged has the expected offset.
+    /// Checks that the timestamp of a new log line differs from the real time by the expected offset.
     fn check(self, event: &Value) {
         let said = event["timestamp"].as_str().and_then(|text| DateTime::parse_from_rfc3339(text).ok());
         let off = said.expect("a time").to_utc() - Clock::system().now();
@@ -97,7 +98,7 @@ pub struct Process {
 }
 
 impl Process {
-    /// Starts it; each log line is sent to the receiver as JSON.
+    /// Starts the process; each of its log lines is sent to the receiver as JSON.
     fn spawn(mut command: Command) -> (Self, mpsc::Receiver<Value>) {
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
         let mut child = command.spawn().expect("starts");
@@ -106,7 +107,7 @@ impl Process {
         let (kept, (say, said)) = (Arc::clone(&lines), mpsc::channel());
         let reader = std::thread::spawn(move || {
             for line in errors.lines().map_while(Result::ok) {
-                // The receiver is dropped once the process has started.
+                // Sending fails after the process has started, because the receiver is dropped then.
                 let _ = say.send(serde_json::from_str(&line).unwrap_or_default());
                 kept.lock().expect("no panic").push(line);
             }
@@ -114,7 +115,7 @@ impl Process {
         (Self { child, lines, reader: Some(reader) }, said)
     }
 
-    /// Starts it, waits for the log line with this message, and returns that line.
+    /// Starts the process, waits for the log line with this message, and returns that line.
     fn start(command: Command, message: &str) -> (Self, Value) {
         let (process, said) = Self::spawn(command);
         let since = Instant::now();
@@ -145,7 +146,7 @@ impl Process {
         kill_process(self.pid(), Signal::CONT).expect("it is frozen");
     }
 
-    /// Waits until it ends by itself; returns its exit status and all that it logged.
+    /// Waits until the process ends by itself; returns its exit status and its log lines.
     fn ended(mut self) -> (ExitStatus, String) {
         let mut status = None;
         until("it ends", || {
@@ -205,7 +206,8 @@ pub struct Ground {
 }
 
 impl Ground {
-    /// A folder; with `bytes`, on a file system of that size, or `None` if it cannot be mounted.
+    /// Creates a folder. If `bytes` is given, mounts a file system of that size there; `None` if it cannot be
+    /// mounted.
     pub fn new(bytes: Option<u64>) -> Option<Self> {
         let folder = tempfile::tempdir_in(support::pg::scratch()).expect("a folder");
         let Some(bytes) = bytes else { return Some(Self { folder: Some(folder), mounted: false }) };
@@ -280,7 +282,7 @@ impl Servers {
         port
     }
 
-    /// The database URL of the other processes: it leads through the proxy.
+    /// The database URL of the second server and of the publisher. It leads through the proxy.
     fn url(&self) -> String {
         let password =
             Folder::open(&self.data).and_then(|folder| folder.password(OWNER, false)).expect("a password");
@@ -319,11 +321,11 @@ impl Servers {
         self.publisher = Some(process);
     }
 
-    /// Starts another publisher on the same folder, which must refuse and change nothing; returns the
+    /// Starts another publisher on the same folder. It must refuse to run and change nothing; returns the
     /// errors.
     pub fn publish_beside(&self) -> Vec<String> {
         let publisher = self.publisher.as_ref().expect("runs");
-        // The publisher is stopped meanwhile, so that only the second publisher could change the folder.
+        // The first publisher is frozen meanwhile, so that only the second one could change the folder.
         publisher.freeze();
         let before = everything_in(&self.register());
         let (status, said) = Process::spawn(self.publish()).0.ended();
@@ -399,7 +401,7 @@ impl Servers {
         Some(if done.status.success() { Ok(()) } else { Err(said()) })
     }
 
-    /// Stops everything cleanly; returns the processes that ended badly.
+    /// Stops all processes with SIGTERM. Returns those that did not exit with 0.
     pub fn end(mut self) -> Vec<String> {
         let mut wrong = Vec::new();
         for (name, process) in
@@ -424,8 +426,8 @@ impl Drop for Servers {
         for process in [&mut self.publisher, &mut self.second, &mut self.first] {
             drop(process.take());
         }
-        // The watcher process of the private cluster stops PostgreSQL once the first server has ended. If it
-        // does not, PostgreSQL is stopped here, because none may outlive the test.
+        // The watcher process of the private cluster stops PostgreSQL when the first server has ended. If it
+        // does not, PostgreSQL is stopped here, because no process may outlive the test.
         let since = Instant::now();
         while let Some(pid) = self.postmaster() {
             if since.elapsed() > Duration::from_secs(5) {
@@ -457,7 +459,7 @@ pub fn superuser_of(data: &Path, runtime: &Handle) -> PgConnection {
     connection.expect("connected")
 }
 
-/// The contents of a folder: when each entry was changed, and the bytes of files.
+/// The contents of a folder: for each entry the time of its last change, and the bytes if it is a file.
 fn everything_in(folder: &Path) -> BTreeMap<PathBuf, (SystemTime, Vec<u8>)> {
     let (mut all, mut folders) = (BTreeMap::new(), vec![folder.to_owned()]);
     while let Some(folder) = folders.pop() {

@@ -13,7 +13,7 @@ pub struct Watcher {
 }
 
 impl Watcher {
-    /// Starts to poll, far more often than checkpoints are published.
+    /// Starts to poll the published checkpoint, far more often than checkpoints are published.
     pub fn start(folder: Folder) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let told = Arc::clone(&stop);

@@ -66,13 +66,13 @@ kinds! {
     TooLarge, "too-large", PAYLOAD_TOO_LARGE, "The body is too large",
         "A body may have 256 kB, that of a batch 5 MB, counted after decompression. Split it.";
     UnsupportedMediaType, "unsupported-media-type", UNSUPPORTED_MEDIA_TYPE, "The media type is not supported",
-        "Send `Content-Type: application/json` (or `text/csv` where the call accepts it), without `Content-Encoding`; only batches may have `Content-Encoding: gzip`.";
+        "Send `Content-Type: application/json` (or, where the call accepts tables, `text/csv`, `text/tab-separated-values` or `application/vnd.ms-excel`), without `Content-Encoding`; only batches may have `Content-Encoding: gzip`.";
     Wrong, "unprocessable", UNPROCESSABLE_ENTITY, "Invalid values",
         "The request can be read, but values in it are wrong. `errors` lists every one of them with its location. Correct them and send again.";
     KeyReused, "idempotency-key-reused", UNPROCESSABLE_ENTITY, "The idempotency key belongs to another request",
         "This key was sent before with another method, URL or body. Use a new key for a new request.";
     TooManyRequests, "too-many-requests", TOO_MANY_REQUESTS, "Too many requests",
-        "Public checks are limited per address; checks with a token, per key and day. Wait `Retry-After` seconds.";
+        "Public checks and proofs are limited per address; with a token, per key and day. Unknown BINs that requests name are also limited per key and day. Wait `Retry-After` seconds.";
     Internal, "internal", INTERNAL_SERVER_ERROR, "Error in the server",
         "An error in the server. Give `request_id` when you report it. A write may be repeated safely with the same idempotency key.";
     Unavailable, "unavailable", SERVICE_UNAVAILABLE, "Not available just now",

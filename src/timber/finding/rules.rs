@@ -1,9 +1,10 @@
 //! The rules that detect suspicious records, one function each.
 //!
-//! A finding is a question to a person, never a verdict, and refuses nothing. Every rule is pure: it takes
-//! its input as arguments and returns a [`Draft`] or `None`. Rule ids with an L are the laundering patterns
-//! of the domain's list (L6, L8, …). If the meaning or threshold of a rule changes, it gets a new version;
-//! each finding has the version that produced it.
+//! A finding asks an inspector to look at a record. It does not decide whether the record is wrong, and no
+//! request is refused because of it. Every rule is pure: it takes its input as arguments and returns a
+//! [`Draft`] or `None`. Numbers such as L6 refer to the laundering patterns in the domain's list. If the
+//! meaning or threshold of a rule changes, the rule gets a new version; each finding states the version that
+//! produced it.
 
 use crate::base::geo::{OUTLINE_MARGIN_M, Plot, Position, within_kazakhstan};
 use crate::base::units::{Diameter, Length, Moment, Volume};
@@ -100,7 +101,7 @@ pub const VOLUME_UNLIKE_TABLE: Rule = Rule {
     version: 1,
     severity: Severity::Warning,
     legal_basis: None,
-    about: "A log's declared volume differs from the volume that GOST 2708-75 gives for its diameter and length by more than the tolerance.",
+    about: "A log's declared volume differs from the volume that GOST 2708-75 gives for its diameter and length: by more than 5 % if the volume is declared to be from this table; with any other method, if it is more than 50 % above or more than 25 % below.",
 };
 
 /// L23.
@@ -121,7 +122,7 @@ pub const SMALL_PIECE: Rule = Rule {
     about: "A single piece thinner than 14 cm or shorter than 2 m bears a seal; by GOST 2292-88 such wood is transported in stacks.",
 };
 
-/// An event that came after a later one.
+/// An event that was received after an event that happened later.
 pub const OUT_OF_ORDER: Rule = Rule {
     id: "out-of-order",
     version: 1,
@@ -236,17 +237,19 @@ pub fn commercial_as_firewood(
 ///
 /// From 0.2 m³ on, the table is rounded to 0.01 m³, which is 5 % of 0.2 m³.
 pub const TABLE_METHOD_PERCENT: i64 = 5;
-/// By how many percent a volume by any other method may exceed the table's.
+/// By how many percent a volume that was not taken from the GOST table may exceed the volume in that table.
 ///
-/// Measured on 144 harvester logs (five machines in northern Europe, under bark) that fall into the table:
-/// median +7 %, 5th to 95th percentile −10 to +44 %, extremes −19 and +75 %: a butt log flares below its top,
-/// the table has one taper for all. 6 of 144 are above +50 %.
+/// Measured on 144 harvester logs (five machines in northern Europe, under bark) that have a value in the
+/// table. Their volume differs from the table's by +7 % (median), −10 to +44 % (5th to 95th percentile), and
+/// −19 and +75 % (extremes), because a butt log flares at its lower end and the table has the same taper for
+/// all logs. 6 of the 144 are above +50 %.
 pub const OTHER_METHODS_MORE_PERCENT: i64 = 50;
-/// By how many percent a volume by any other method may be below the table's. None of the 144 logs was more
-/// than 20 % below.
+/// By how many percent a volume that was not taken from the GOST table may be below the volume in that table.
+/// None of the 144 logs of [`OTHER_METHODS_MORE_PERCENT`] was more than 20 % below.
 pub const OTHER_METHODS_LESS_PERCENT: i64 = 25;
 
-/// L14: compares the declared volume with the table's. No finding where the table has no cell.
+/// L14: compares the declared volume with the volume in the GOST table. No finding if the table has no value
+/// for this diameter and length.
 #[must_use]
 pub fn volume_unlike_table(
     kind: LogKind,
@@ -298,7 +301,8 @@ pub fn small_piece(kind: LogKind, top_diameter: Option<Diameter>, length: Option
 /// By how many metres, in addition to its own accuracy, a position may be outside the plot.
 ///
 /// Plots are surveyed by compass and tape or by receivers under a canopy, and their borders do not match the
-/// map; inspectors do not want findings for that. Twice the 10–15 m error of a phone under trees.
+/// map; inspectors do not want findings for that. The margin is twice the error of a phone under trees, which
+/// is 10 to 15 m.
 pub const PLOT_MARGIN_M: f64 = 30.0;
 
 /// L8: a position outside the country or the plot.
@@ -320,8 +324,8 @@ pub fn outside(position: Position, plot: Option<&Plot>) -> Option<Draft> {
     })
 }
 
-/// After how many hours an entry is late: as many as an organisation has to correct its own event, and enough
-/// for a crew to come back from a weekend without a network.
+/// After how many hours a record counts as late. An organisation has the same time to correct its own event,
+/// and it is enough for a crew to come back from a weekend without a network.
 pub const LATE_AFTER_HOURS: i64 = 72;
 
 /// L23: something was received long after it happened.
@@ -365,8 +369,8 @@ pub fn out_of_order(occurred: Moment, last_recorded: Moment) -> Option<Draft> {
     (occurred.instant() < last_recorded.instant()).then(|| {
         OUT_OF_ORDER.draft(
             Severity::Notice,
-            // Without the time of that last event: a past party may learn that its event was late, but
-            // nothing of what came after.
+            // The text does not contain the time of the last event: a past party may learn that its own event
+            // was late, but nothing about later events.
             format!("It happened {occurred}, before the last event recorded of this log."),
         )
     })
